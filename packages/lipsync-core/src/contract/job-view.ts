@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { jobStatuses, methods, providerIds } from './vocabulary.ts';
+
+/** The shapes that leave the service, in snake_case. What was not measured is null. */
+
+const timestamp = z.iso.datetime();
+
+export const qualityViewSchema = z.strictObject({
+  sync_score: z.number().nullable(),
+  audio_quality: z.number().nullable(),
+  video_quality: z.number().nullable(),
+  grade: z.enum(['very_good', 'good', 'poor', 'unknown']),
+  sync: z
+    .strictObject({
+      method: z.enum(['syncnet', 'lip_audio_correlation']),
+      offset_ms: z.number().nullable(),
+      strength: z.number().nullable(),
+      lse_c: z.number().nullable(),
+      lse_d: z.number().nullable(),
+      windows: z.int(),
+    })
+    .nullable(),
+});
+
+export const attemptViewSchema = z.strictObject({
+  provider: z.enum(providerIds),
+  outcome: z.enum(['running', 'succeeded', 'failed', 'canceled']),
+  code: z.string().nullable(),
+  message: z.string().nullable(),
+  started_at: timestamp,
+  ended_at: timestamp.nullable(),
+  cost_usd: z.number().nullable(),
+  operation_id: z.string().nullable(),
+});
+
+export const warningViewSchema = z.strictObject({ code: z.string(), message: z.string() });
+
+export const errorViewSchema = z.strictObject({ code: z.string(), message: z.string(), retryable: z.boolean() });
+
+export const jobViewSchema = z.strictObject({
+  id: z.string(),
+  status: z.enum(jobStatuses),
+  stage: z.string(),
+  progress: z.int().min(0).max(100),
+  message: z.string(),
+  method: z.enum(methods),
+  method_used: z.enum(providerIds).nullable(),
+  degraded: z.boolean(),
+  cached: z.boolean(),
+  duration: z.number().nullable(),
+  cost_usd: z.number().nullable(),
+  output_url: z.string().nullable(),
+  quality: qualityViewSchema.nullable(),
+  attempts: z.array(attemptViewSchema),
+  warnings: z.array(warningViewSchema),
+  error: errorViewSchema.nullable(),
+  metadata: z.record(z.string(), z.unknown()),
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  completed_at: timestamp.nullable(),
+});
+
+export type JobView = z.infer<typeof jobViewSchema>;
+export type AttemptView = z.infer<typeof attemptViewSchema>;
+export type QualityView = z.infer<typeof qualityViewSchema>;

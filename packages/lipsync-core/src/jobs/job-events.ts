@@ -1,0 +1,57 @@
+import type { ErrorCode } from '../errors/index.ts';
+import type { Warning } from '../providers/provider.ts';
+import { isTerminal, type Attempt, type InputReference, type JobRecord, type JobResult } from './job-record.ts';
+
+/** Everything that can happen to a job. */
+export type JobEvent =
+  | { readonly type: 'run_started'; readonly atMs: number }
+  | { readonly type: 'progressed'; readonly stage: string; readonly progress: number; readonly message: string }
+  | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
+  | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
+  | { readonly type: 'cancel_requested' }
+  | { readonly type: 'completed'; readonly atMs: number; readonly result: JobResult; readonly warnings: readonly Warning[] }
+  | { readonly type: 'failed'; readonly atMs: number; readonly code: ErrorCode; readonly message: string; readonly warnings: readonly Warning[] }
+  | { readonly type: 'canceled'; readonly atMs: number };
+
+/**
+ * The record after an event. Pure. A terminal record never changes again, and progress never goes back; an event
+ * that has nothing to say returns the same object.
+ */
+export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
+  if (isTerminal(record.status)) return record;
+  const changed = change(record, event);
+  return changed === record ? record : { ...changed, revision: record.revision + 1 };
+}
+
+function change(record: JobRecord, event: JobEvent): JobRecord {
+  switch (event.type) {
+    case 'run_started':
+      return { ...record, status: 'processing', runs: record.runs + 1, startedAtMs: record.startedAtMs ?? event.atMs };
+    case 'progressed':
+      return applyProgress(record, event);
+    case 'inputs_fetched':
+      return { ...record, video: event.video, audio: event.audio };
+    case 'attempts_changed':
+      return { ...record, attempts: event.attempts };
+    case 'cancel_requested':
+      return record.cancelRequested ? record : { ...record, cancelRequested: true, message: 'Cancel requested.' };
+    case 'completed':
+      return {
+        ...record, status: 'completed', stage: 'completed', progress: 100, message: 'Done.',
+        result: event.result, warnings: event.warnings, completedAtMs: event.atMs,
+      };
+    case 'failed':
+      return {
+        ...record, status: 'failed', stage: 'failed', message: event.message,
+        error: { code: event.code, message: event.message }, warnings: event.warnings, completedAtMs: event.atMs,
+      };
+    case 'canceled':
+      return { ...record, status: 'canceled', stage: 'canceled', message: 'Canceled.', completedAtMs: event.atMs };
+  }
+}
+
+function applyProgress(record: JobRecord, event: Extract<JobEvent, { type: 'progressed' }>): JobRecord {
+  const progress = Math.max(record.progress, Math.min(99, Math.floor(event.progress)));
+  const same = progress === record.progress && event.stage === record.stage && event.message === record.message;
+  return same ? record : { ...record, stage: event.stage, progress, message: event.message };
+}

@@ -1,0 +1,62 @@
+import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
+import type { ErrorCode } from '../errors/index.ts';
+import type { Warning } from '../providers/provider.ts';
+
+/** Where an input is: in the artifact store, or still at the URL that the caller named. */
+export type InputReference =
+  | { readonly kind: 'artifact'; readonly key: string; readonly name: string }
+  | { readonly kind: 'url'; readonly url: string };
+
+/** One try of one provider inside a job. */
+export interface Attempt {
+  readonly provider: ProviderId;
+  readonly outcome: 'running' | 'succeeded' | 'failed' | 'canceled';
+  readonly code: ErrorCode | null;
+  readonly message: string | null;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number | null;
+  readonly costMicros: number | null;
+  readonly operationId: string | null;
+}
+
+/** What came out, once a job is completed. */
+export interface JobResult {
+  readonly methodUsed: ProviderId | null;
+  readonly degraded: boolean;
+  readonly cached: boolean;
+  readonly durationMs: number;
+  readonly costMicros: number;
+  readonly outputKey: string;
+}
+
+/** The truth about a job. Holds no path of any machine. Changed only through `applyJobEvent`. */
+export interface JobRecord {
+  readonly id: string;
+  /** Increases with every change; stores use it to refuse lost updates. */
+  readonly revision: number;
+  readonly status: JobStatus;
+  readonly stage: string;
+  /** 0–100, never decreasing. */
+  readonly progress: number;
+  readonly message: string;
+  readonly options: LipsyncOptions;
+  readonly video: InputReference;
+  readonly audio: InputReference;
+  /** Name of the API key that created the job, or null where the API is open. */
+  readonly owner: string | null;
+  /** How often a worker began to work on it; more than one means that a worker went away. */
+  readonly runs: number;
+  readonly cancelRequested: boolean;
+  readonly attempts: readonly Attempt[];
+  readonly warnings: readonly Warning[];
+  readonly result: JobResult | null;
+  readonly error: { readonly code: ErrorCode; readonly message: string } | null;
+  readonly createdAtMs: number;
+  readonly startedAtMs: number | null;
+  readonly completedAtMs: number | null;
+  readonly deadlineAtMs: number | null;
+}
+
+export function isTerminal(status: JobStatus): boolean {
+  return status === 'completed' || status === 'failed' || status === 'canceled';
+}

@@ -1,0 +1,57 @@
+/** A frame rate as the exact ratio that the container states, e.g. 30000/1001. */
+export interface FrameRate {
+  readonly numerator: number;
+  readonly denominator: number;
+}
+
+/** Colour tags as ffmpeg names them; absent where the clip does not say. */
+export interface ColourTags {
+  readonly primaries?: string;
+  readonly transfer?: string;
+  readonly space?: string;
+  readonly range?: string;
+}
+
+/** What we know of a clip after probing it: upright, constant frame rate, even dimensions as we will decode it. */
+export interface ClipFacts {
+  readonly kind: 'video' | 'still';
+  /** Upright size after rotation metadata, in pixels, rounded down to even numbers. */
+  readonly width: number;
+  readonly height: number;
+  /** Constant rate at which the clip is decoded; for a variable-rate source the nearest standard rate. */
+  readonly frameRate: FrameRate;
+  /** Frames at `frameRate`; 1 for a still. */
+  readonly frameCount: number;
+  readonly durationMs: number;
+  readonly hasSound: boolean;
+  readonly rotationDegrees: 0 | 90 | 180 | 270;
+  readonly variableFrameRate: boolean;
+  readonly codec: string;
+  readonly pixelFormat: string;
+  readonly colour: ColourTags;
+  readonly hdr: boolean;
+}
+
+export interface SpeechFacts {
+  readonly codec: string;
+  readonly sampleRateHz: number;
+  readonly channels: number;
+  readonly durationMs: number;
+}
+
+/** One upright picture in planar YUV 4:2:0, 8 bit: `width*height` luma bytes, then the two quarter-size chroma planes. */
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+export interface MediaLimits {
+  readonly maxDurationMs: number;
+  readonly maxDimensionPx: number;
+}
+
+/** Frames per second as a floating-point number. */
+export function framesPerSecond(rate: FrameRate): number {
+  return rate.numerator / rate.denominator;
+}

@@ -1,0 +1,81 @@
+import type { ProviderId, SilenceMode } from '../contract/index.ts';
+import type { ErrorCode } from '../errors/index.ts';
+import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
+import type { Timeline } from '../media/timeline.ts';
+
+export interface Warning {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What a provider is, as data. */
+export interface ProviderFacts {
+  readonly id: ProviderId;
+  /** Takes of this provider are a stand-in for the real thing and are marked so. */
+  readonly degraded: boolean;
+  /** Licence of the weights it runs, where it runs any. */
+  readonly licence: string | null;
+}
+
+/** Everything a provider needs to make a take. Paths are private to this run of the job. */
+export interface TakeRequest {
+  readonly jobId: string;
+  readonly clipPath: string;
+  /** Content hash of the clip, the key for anything cached about it. */
+  readonly clipDigest: string;
+  readonly clip: ClipFacts;
+  readonly speechPath: string;
+  readonly speech: SpeechFacts;
+  readonly timeline: Timeline;
+  readonly silenceMode: SilenceMode;
+  /** Where the take is to be written; its folder is private to this attempt and is removed afterwards. */
+  readonly takePath: string;
+}
+
+export interface ProgressReport {
+  readonly stage: string;
+  /** Share of the take that is done, 0–1. */
+  readonly fraction: number;
+}
+
+export interface TakeContext {
+  readonly signal: AbortSignal;
+  onProgress(progress: ProgressReport): void;
+}
+
+/** A candidate output: a finished, probed file at `path`. */
+export interface Take {
+  readonly path: string;
+  readonly warnings: readonly Warning[];
+  readonly costMicros: number;
+}
+
+/** Work running at a remote provider, as JSON; stored before the first poll so that any process can go on with it. */
+export interface Operation {
+  readonly id: string;
+  readonly state: Readonly<Record<string, unknown>>;
+}
+
+export type OperationStatus =
+  | { readonly status: 'pending'; readonly checkAgainInMs: number }
+  | { readonly status: 'done'; readonly operation: Operation }
+  | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string };
+
+/** Runs here; `run` resolves with a finished take or throws a `LipsyncError`. */
+export interface InlineProvider {
+  readonly kind: 'inline';
+  readonly facts: ProviderFacts;
+  run(request: TakeRequest, context: TakeContext): Promise<Take>;
+}
+
+/** Runs elsewhere. `start` is called once per attempt with an idempotency key that survives a crash of ours. */
+export interface RemoteProvider {
+  readonly kind: 'remote';
+  readonly facts: ProviderFacts;
+  start(request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string }): Promise<Operation>;
+  check(operation: Operation, context: TakeContext): Promise<OperationStatus>;
+  collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Take>;
+  cancel(operation: Operation, context: { readonly signal: AbortSignal }): Promise<void>;
+}
+
+export type Provider = InlineProvider | RemoteProvider;
