@@ -1,0 +1,44 @@
+import { z } from 'zod';
+
+/** How the text of an environment variable becomes a value; each takes the default for a variable that is not set. */
+
+type Setting<Value> = z.ZodType<Value, string | undefined>;
+
+/** A whole number in decimal digits from `minimum` to `maximum`. */
+export function wholeNumber(fallback: number, { minimum, maximum }: { minimum: number; maximum: number }): Setting<number> {
+  return z
+    .string()
+    .regex(/^\d+$/, 'must be a whole number in digits')
+    .transform(Number)
+    .pipe(z.number().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`))
+    .or(z.undefined().transform(() => fallback));
+}
+
+/** A number of bytes. */
+export function byteCount(fallback: number): Setting<number> {
+  return wholeNumber(fallback, { minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+}
+
+/** Seconds in the environment (fractions allowed), milliseconds inside. */
+export function millisecondsFromSeconds(fallbackMs: number): Setting<number> {
+  return z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, 'must be a number of seconds')
+    .transform((value) => Math.round(Number(value) * 1000))
+    .pipe(z.number().positive('must be more than 0'))
+    .or(z.undefined().transform(() => fallbackMs));
+}
+
+/** Any text. */
+export function text(fallback: string): Setting<string> {
+  return z.string().or(z.undefined().transform(() => fallback));
+}
+
+/** Items separated by commas; blanks around them and empty items are dropped. */
+export function listOf<Item>(item: z.ZodType<Item, string>, fallback: readonly Item[]): Setting<readonly Item[]> {
+  return z
+    .string()
+    .transform((value) => value.split(',').map((part) => part.trim()).filter((part) => part !== ''))
+    .pipe(z.array(item))
+    .or(z.undefined().transform(() => [...fallback]));
+}
