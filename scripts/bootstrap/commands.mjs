@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+
+/**
+ * @typedef {object} Command
+ * @property {string} entry file that Node 24 runs, relative to the project
+ * @property {readonly string[]} [args] arguments that come before the caller's
+ * @property {'never' | 'always' | 'without-redis-url'} redis when the command starts a Redis of its own
+ * @property {boolean} media whether ffmpeg and ffprobe are needed
+ * @property {boolean} [followsParent] the command stops by itself when this process is gone (it watches the IPC channel)
+ */
+
+/** @type {Readonly<Record<string, Command>>} */
+export const commands = Object.freeze({
+  demo: { entry: 'scripts/demo.ts', redis: 'without-redis-url', media: true, followsParent: true },
+  start: { entry: 'scripts/start.ts', redis: 'without-redis-url', media: true, followsParent: true },
+  test: { entry: 'node_modules/vitest/vitest.mjs', args: ['run'], redis: 'always', media: true },
+  lipsync: { entry: 'packages/lipsync-core/src/cli/main.ts', redis: 'never', media: true },
+  bench: { entry: 'scripts/bench.ts', redis: 'never', media: true },
+  soak: { entry: 'scripts/soak.ts', redis: 'always', media: true },
+  check: { entry: 'scripts/check.ts', redis: 'never', media: false },
+});
+
+/**
+ * The programs that must be on the PATH before `command` can run.
+ * @param {Command} command
+ * @param {boolean} hasRedisUrl whether a Redis to use is configured
+ * @returns {string[]}
+ */
+export function programsNeeded(command, hasRedisUrl) {
+  const startsRedis = command.redis === 'always' || (command.redis === 'without-redis-url' && !hasRedisUrl);
+  return [...(command.media ? ['ffmpeg', 'ffprobe'] : []), ...(startsRedis ? ['redis-server'] : [])];
+}
+
+/**
+ * @param {string} projectDir
+ * @param {Command} command
+ * @param {readonly string[]} callerArgs
+ * @returns {string[]}
+ */
+export function nodeArguments(projectDir, command, callerArgs) {
+  return [join(projectDir, command.entry), ...(command.args ?? []), ...callerArgs];
+}

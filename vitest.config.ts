@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/** One run for the whole workspace. Real ffmpeg and Redis are shared by all tests, hence few workers. */
+export default defineConfig({
+  test: {
+    include: ['{apps,packages}/*/{src,test}/**/*.test.ts', 'scripts/**/*.test.ts', 'test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
+  },
+});
