@@ -4,14 +4,28 @@ import { z } from 'zod';
 
 type Setting<Value> = z.ZodType<Value, string | undefined>;
 
+/** `item` for a variable that is set, `fallback` for one that is not; keeps the reasons that a union would swallow. */
+function setting<Value>(fallback: Value, item: z.ZodType<Value, string>): Setting<Value> {
+  return z
+    .string()
+    .optional()
+    .transform((value, context) => {
+      if (value === undefined) return fallback;
+      const parsed = item.safeParse(value);
+      if (parsed.success) return parsed.data;
+      for (const issue of parsed.error.issues) context.addIssue({ code: 'custom', message: issue.message });
+      return z.NEVER;
+    });
+}
+
 /** A whole number in decimal digits from `minimum` to `maximum`. */
 export function wholeNumber(fallback: number, { minimum, maximum }: { minimum: number; maximum: number }): Setting<number> {
-  return z
+  const item = z
     .string()
     .regex(/^\d+$/, 'must be a whole number in digits')
     .transform(Number)
-    .pipe(z.number().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`))
-    .or(z.undefined().transform(() => fallback));
+    .pipe(z.number().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`));
+  return setting(fallback, item);
 }
 
 /** A number of bytes. */
@@ -21,24 +35,24 @@ export function byteCount(fallback: number): Setting<number> {
 
 /** Seconds in the environment (fractions allowed), milliseconds inside. */
 export function millisecondsFromSeconds(fallbackMs: number): Setting<number> {
-  return z
+  const item = z
     .string()
     .regex(/^\d+(\.\d+)?$/, 'must be a number of seconds')
     .transform((value) => Math.round(Number(value) * 1000))
-    .pipe(z.number().positive('must be more than 0'))
-    .or(z.undefined().transform(() => fallbackMs));
+    .pipe(z.number().positive('must be more than 0'));
+  return setting(fallbackMs, item);
 }
 
 /** Any text. */
 export function text(fallback: string): Setting<string> {
-  return z.string().or(z.undefined().transform(() => fallback));
+  return setting(fallback, z.string());
 }
 
 /** Items separated by commas; blanks around them and empty items are dropped. */
 export function listOf<Item>(item: z.ZodType<Item, string>, fallback: readonly Item[]): Setting<readonly Item[]> {
-  return z
+  const items = z
     .string()
     .transform((value) => value.split(',').map((part) => part.trim()).filter((part) => part !== ''))
-    .pipe(z.array(item))
-    .or(z.undefined().transform(() => [...fallback]));
+    .pipe(z.array(item));
+  return setting<readonly Item[]>(fallback, items);
 }

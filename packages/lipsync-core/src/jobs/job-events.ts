@@ -2,23 +2,30 @@ import type { ErrorCode } from '../errors/index.ts';
 import type { Warning } from '../providers/provider.ts';
 import { isTerminal, type Attempt, type InputReference, type JobRecord, type JobResult } from './job-record.ts';
 
-/** Everything that can happen to a job. */
-export type JobEvent =
-  | { readonly type: 'run_started'; readonly atMs: number }
+/** What a run of the job reports; only the latest run is listened to. */
+type RunEvent = { readonly run: number } & (
   | { readonly type: 'progressed'; readonly stage: string; readonly progress: number; readonly message: string }
   | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
-  | { readonly type: 'cancel_requested' }
+  | { readonly type: 'handed_back' }
   | { readonly type: 'completed'; readonly atMs: number; readonly result: JobResult; readonly warnings: readonly Warning[] }
   | { readonly type: 'failed'; readonly atMs: number; readonly code: ErrorCode; readonly message: string; readonly warnings: readonly Warning[] }
+);
+
+/** Everything that can happen to a job. */
+export type JobEvent =
+  | RunEvent
+  | { readonly type: 'run_started'; readonly atMs: number }
+  | { readonly type: 'cancel_requested' }
   | { readonly type: 'canceled'; readonly atMs: number };
 
 /**
- * The record after an event. Pure. A terminal record never changes again, and progress never goes back; an event
- * that has nothing to say returns the same object.
+ * The record after an event. Pure. A terminal record never changes again, a run that was superseded is not heard,
+ * progress never goes back; an event that has nothing to say returns the same object.
  */
 export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
   if (isTerminal(record.status)) return record;
+  if ('run' in event && event.run !== record.runs) return record;
   const changed = change(record, event);
   return changed === record ? record : { ...changed, revision: record.revision + 1 };
 }
@@ -26,13 +33,15 @@ export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
 function change(record: JobRecord, event: JobEvent): JobRecord {
   switch (event.type) {
     case 'run_started':
-      return { ...record, status: 'processing', runs: record.runs + 1, startedAtMs: record.startedAtMs ?? event.atMs };
+      return startRun(record, event.atMs);
     case 'progressed':
       return applyProgress(record, event);
     case 'inputs_fetched':
       return { ...record, video: event.video, audio: event.audio };
     case 'attempts_changed':
       return { ...record, attempts: event.attempts };
+    case 'handed_back':
+      return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.' };
     case 'cancel_requested':
       return record.cancelRequested ? record : { ...record, cancelRequested: true, message: 'Cancel requested.' };
     case 'completed':
@@ -48,6 +57,17 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'canceled':
       return { ...record, status: 'canceled', stage: 'canceled', message: 'Canceled.', completedAtMs: event.atMs };
   }
+}
+
+function startRun(record: JobRecord, atMs: number): JobRecord {
+  const crashed = record.status === 'processing';
+  return {
+    ...record,
+    status: 'processing',
+    runs: record.runs + 1,
+    crashes: crashed ? record.crashes + 1 : record.crashes,
+    startedAtMs: record.startedAtMs ?? atMs,
+  };
 }
 
 function applyProgress(record: JobRecord, event: Extract<JobEvent, { type: 'progressed' }>): JobRecord {

@@ -1,6 +1,6 @@
 import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { ErrorCode } from '../errors/index.ts';
-import type { Warning } from '../providers/provider.ts';
+import type { Operation, Warning } from '../providers/provider.ts';
 
 /** Where an input is: in the artifact store, or still at the URL that the caller named. */
 export type InputReference =
@@ -16,7 +16,8 @@ export interface Attempt {
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;
   readonly costMicros: number | null;
-  readonly operationId: string | null;
+  /** Work running at a remote provider: stored before it is waited on, so that any worker can go on with it. */
+  readonly operation: Operation | null;
 }
 
 /** What came out, once a job is completed. */
@@ -44,8 +45,10 @@ export interface JobRecord {
   readonly audio: InputReference;
   /** Name of the API key that created the job, or null where the API is open. */
   readonly owner: string | null;
-  /** How often a worker began to work on it; more than one means that a worker went away. */
+  /** How often a worker began to work on it; reports of any but the latest run are ignored. */
   readonly runs: number;
+  /** How many of those runs ended without a word: the worker was killed or lost its lock. */
+  readonly crashes: number;
   readonly cancelRequested: boolean;
   readonly attempts: readonly Attempt[];
   readonly warnings: readonly Warning[];

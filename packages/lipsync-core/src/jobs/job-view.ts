@@ -38,7 +38,7 @@ function toAttemptView(attempt: Attempt): AttemptView {
     started_at: toTimestamp(attempt.startedAtMs),
     ended_at: attempt.endedAtMs === null ? null : toTimestamp(attempt.endedAtMs),
     cost_usd: attempt.costMicros === null ? null : toUsd(attempt.costMicros),
-    operation_id: attempt.operationId,
+    operation_id: attempt.operation?.id ?? null,
   };
 }
 

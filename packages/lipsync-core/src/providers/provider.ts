@@ -27,6 +27,8 @@ export interface TakeRequest {
   readonly speechPath: string;
   readonly speech: SpeechFacts;
   readonly timeline: Timeline;
+  /** Voice activity and mouth shape of the speech, one value per output frame; `speech/` reads it. */
+  readonly mouthCurvePath: string;
   readonly silenceMode: SilenceMode;
   /** Where the take is to be written; its folder is private to this attempt and is removed afterwards. */
   readonly takePath: string;

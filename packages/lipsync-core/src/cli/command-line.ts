@@ -1,0 +1,37 @@
+import { Command, CommanderError } from 'commander';
+import { toLipsyncError } from '../errors/index.ts';
+import { addDoctorCommand } from './doctor-command.ts';
+import { addGenerateCommand } from './generate-command.ts';
+import { writeLine, type Terminal } from './terminal.ts';
+
+const usageExitCode = 2;
+
+/** The commands of the terminal interface. `run` resolves with the exit code: 0 only on success. */
+export function createCommandLine(terminal: Terminal): { run(args: readonly string[]): Promise<number> } {
+  return {
+    async run(args) {
+      let exitCode = 0;
+      const program = new Command('lipsync')
+        .description('Make a clip speak other words.')
+        .exitOverride()
+        .configureOutput({
+          writeOut: (text) => terminal.stdout.write(text),
+          writeErr: (text) => terminal.stderr.write(text),
+        });
+      const setExitCode = (code: number): void => {
+        exitCode = code;
+      };
+      addGenerateCommand(program, terminal, setExitCode);
+      addDoctorCommand(program, terminal, setExitCode);
+      try {
+        await program.parseAsync([...args], { from: 'user' });
+        return exitCode;
+      } catch (thrown) {
+        if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : usageExitCode;
+        const error = toLipsyncError(thrown);
+        writeLine(terminal.stderr, `${error.code}: ${error.message}`);
+        return 1;
+      }
+    },
+  };
+}

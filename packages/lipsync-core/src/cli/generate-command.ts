@@ -1,0 +1,70 @@
+import type { Command } from 'commander';
+import { configFromEnvironment } from '../config.ts';
+import { lipsyncOptionsSchema } from '../contract/index.ts';
+import { LipsyncError } from '../errors/index.ts';
+import { toJobView } from '../jobs/job-view.ts';
+import { createLocalHost } from '../service/get-lipsync-service.ts';
+import type { LocalJobOutcome } from '../service/local-jobs.ts';
+import { addOptionFlags, flaggedOptions } from './option-flags.ts';
+import { createProgressDisplay } from './progress-display.ts';
+import { interruptSignal } from './interrupt-signal.ts';
+import { writeLine, type Terminal } from './terminal.ts';
+
+interface GenerateFlags extends Record<string, unknown> {
+  readonly output: string;
+  readonly overwrite?: boolean;
+  readonly json?: boolean;
+}
+
+export function addGenerateCommand(program: Command, terminal: Terminal, setExitCode: (code: number) => void): void {
+  const command = program
+    .command('generate')
+    .description('make VIDEO (a clip or a still) speak AUDIO')
+    .argument('<video>', 'the clip')
+    .argument('<audio>', 'the speech')
+    .requiredOption('-o, --output <file>', 'where the result goes')
+    .option('--overwrite', 'replace an output that exists')
+    .option('--json', 'print the job as one line of JSON');
+  addOptionFlags(command).action(async (video: string, audio: string, given: GenerateFlags) => {
+    const outcome = await generate(video, audio, given, terminal);
+    if (given.json) printJson(outcome, given.output, terminal);
+    else printResult(outcome, given.output, terminal);
+    setExitCode(outcome.error ? 1 : 0);
+  });
+}
+
+async function generate(video: string, audio: string, given: GenerateFlags, terminal: Terminal): Promise<LocalJobOutcome> {
+  const options = parseOptions(given);
+  const host = createLocalHost(configFromEnvironment());
+  const interrupt = interruptSignal();
+  const display = createProgressDisplay(terminal.stderr);
+  try {
+    return await host.localJobs.run(
+      { videoPath: video, audioPath: audio, outputPath: given.output, overwrite: given.overwrite ?? false, options },
+      { signal: interrupt.signal, onProgress: (update) => display.show(update) },
+    );
+  } finally {
+    display.end();
+    interrupt.end();
+    await host.close();
+  }
+}
+
+function parseOptions(given: GenerateFlags) {
+  const fields = Object.fromEntries(Object.entries(given).filter(([name]) => flaggedOptions.includes(name)));
+  const parsed = lipsyncOptionsSchema.safeParse(fields);
+  if (parsed.success) return parsed.data;
+  throw new LipsyncError('request_invalid', parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+}
+
+function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: Terminal): void {
+  const completed = record.status === 'completed';
+  writeLine(stdout, JSON.stringify({ ...toJobView(record, null), output_path: completed ? outputPath : null }));
+}
+
+function printResult({ record, error }: LocalJobOutcome, outputPath: string, { stdout, stderr }: Terminal): void {
+  for (const warning of record.warnings) writeLine(stderr, `warning ${warning.code}: ${warning.message}`);
+  if (error) return writeLine(stderr, `${error.code}: ${error.message}`);
+  writeLine(stderr, `Made by ${record.result?.methodUsed ?? 'copying the clip'}${record.result?.degraded ? ' (degraded)' : ''}.`);
+  writeLine(stdout, outputPath);
+}

@@ -1,0 +1,60 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { lipsyncOptionsSchema } from '../contract/index.ts';
+import { applyJobEvent, type JobEvent } from './job-events.ts';
+import { isTerminal, type JobRecord } from './job-record.ts';
+import { newJobRecord } from './new-job-record.ts';
+
+const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1000, costMicros: 0, outputKey: 'outputs/x/output.mp4' } as const;
+
+function newRecord(): JobRecord {
+  const reference = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
+  return newJobRecord({ id: 'job_1', options: lipsyncOptionsSchema.parse({}), video: reference, audio: reference, owner: null, nowMs: 5 });
+}
+
+const anyEvent: fc.Arbitrary<JobEvent> = fc.oneof(
+  fc.constant<JobEvent>({ type: 'run_started', atMs: 10 }),
+  fc.record({
+    type: fc.constant('progressed' as const), run: fc.integer({ min: 0, max: 3 }),
+    stage: fc.constantFrom('tracking', 'rendering'), progress: fc.double({ min: -10, max: 200, noNaN: true }), message: fc.constant('m'),
+  }),
+  fc.record({ type: fc.constant('handed_back' as const), run: fc.integer({ min: 0, max: 3 }) }),
+  fc.constant<JobEvent>({ type: 'cancel_requested' }),
+  fc.record({ type: fc.constant('completed' as const), run: fc.integer({ min: 0, max: 3 }), atMs: fc.constant(20), result: fc.constant(result), warnings: fc.constant([]) }),
+  fc.constant<JobEvent>({ type: 'canceled', atMs: 30 }),
+);
+
+describe('a job record', () => {
+  it('never loses progress, never leaves an end, and counts every change', () => {
+    fc.assert(fc.property(fc.array(anyEvent, { maxLength: 30 }), (events) => {
+      let record = newRecord();
+      for (const event of events) {
+        const next = applyJobEvent(record, event);
+        expect(next.progress).toBeGreaterThanOrEqual(record.progress);
+        expect(next.revision).toBe(next === record ? record.revision : record.revision + 1);
+        if (isTerminal(record.status)) expect(next).toBe(record);
+        record = next;
+      }
+    }));
+  });
+
+  it('reaches 100 percent only by completing', () => {
+    const running = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
+    const far = applyJobEvent(running, { type: 'progressed', run: 1, stage: 'publishing', progress: 100, message: '' });
+    expect(far.progress).toBe(99);
+    expect(applyJobEvent(far, { type: 'completed', run: 1, atMs: 2, result, warnings: [] }).progress).toBe(100);
+  });
+
+  it('does not listen to a run that was superseded', () => {
+    const second = [1, 2].reduce((record) => applyJobEvent(record, { type: 'run_started', atMs: 1 }), newRecord());
+    expect(applyJobEvent(second, { type: 'failed', run: 1, atMs: 2, code: 'media_failed', message: 'late', warnings: [] })).toBe(second);
+  });
+
+  it('counts a run that ended without a word as a crash, and one that was handed back as none', () => {
+    const first = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
+    expect(applyJobEvent(first, { type: 'run_started', atMs: 2 }).crashes).toBe(1);
+    const handedBack = applyJobEvent(first, { type: 'handed_back', run: 1 });
+    expect(handedBack.status).toBe('queued');
+    expect(applyJobEvent(handedBack, { type: 'run_started', atMs: 2 }).crashes).toBe(0);
+  });
+});

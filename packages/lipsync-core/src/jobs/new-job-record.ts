@@ -1,0 +1,39 @@
+import type { LipsyncOptions } from '../contract/index.ts';
+import type { InputReference, JobRecord } from './job-record.ts';
+
+export interface NewJob {
+  readonly id: string;
+  readonly options: LipsyncOptions;
+  readonly video: InputReference;
+  readonly audio: InputReference;
+  /** Name of the API key that asks, or null where the API is open. */
+  readonly owner: string | null;
+  readonly nowMs: number;
+}
+
+/** The record of a job that was just accepted. Pure; the deadline counts from `nowMs`. */
+export function newJobRecord({ id, options, video, audio, owner, nowMs }: NewJob): JobRecord {
+  return {
+    id,
+    revision: 0,
+    status: 'queued',
+    stage: 'queued',
+    progress: 0,
+    message: 'Waiting for a worker.',
+    options,
+    video,
+    audio,
+    owner,
+    runs: 0,
+    crashes: 0,
+    cancelRequested: false,
+    attempts: [],
+    warnings: [],
+    result: null,
+    error: null,
+    createdAtMs: nowMs,
+    startedAtMs: null,
+    completedAtMs: null,
+    deadlineAtMs: options.deadlineMs === undefined ? null : nowMs + options.deadlineMs,
+  };
+}

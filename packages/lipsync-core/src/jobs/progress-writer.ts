@@ -1,0 +1,56 @@
+import type { Clock } from '../ports/ports.ts';
+import type { ProgressReport } from '../providers/provider.ts';
+
+/** The stages of a job in order, each with the share of the whole at which it begins and ends, in percent. */
+const stages: Readonly<Record<string, { readonly from: number; readonly to: number; readonly message: string }>> = Object.freeze({
+  fetching: { from: 0, to: 4, message: 'Fetching the inputs.' },
+  probing: { from: 4, to: 6, message: 'Looking at the inputs.' },
+  listening: { from: 6, to: 10, message: 'Listening to the speech.' },
+  tracking: { from: 10, to: 45, message: 'Following the face.' },
+  rendering: { from: 45, to: 97, message: 'Rendering.' },
+  publishing: { from: 97, to: 99, message: 'Publishing the output.' },
+});
+
+export interface ProgressUpdate {
+  readonly stage: string;
+  /** 0–99; 100 belongs to completion alone. */
+  readonly progress: number;
+  readonly message: string;
+}
+
+/** Where a report of a stage stands on the way from 0 to 100. A stage that is not in the table counts as rendering. */
+export function toProgressUpdate({ stage, fraction }: ProgressReport): ProgressUpdate {
+  const { from, to, message } = stages[stage] ?? { from: 45, to: 97, message: 'Rendering.' };
+  const share = Math.min(1, Math.max(0, fraction));
+  return { stage, progress: Math.floor(from + (to - from) * share), message };
+}
+
+export interface ProgressWriter {
+  report(progress: ProgressReport): void;
+  /** Resolves when nothing is being written any more. */
+  settle(): Promise<void>;
+}
+
+/** Writes progress one update at a time and not more often than `intervalMs`, but each new stage at once. */
+export function createProgressWriter(options: {
+  readonly intervalMs: number;
+  readonly clock: Clock;
+  write(update: ProgressUpdate): Promise<unknown>;
+  onError(error: unknown): void;
+}): ProgressWriter {
+  let writing: Promise<void> = Promise.resolve();
+  let lastStage = '';
+  let lastWrittenMs = -Infinity;
+
+  return {
+    report(progress) {
+      const nowMs = options.clock.nowMs();
+      if (progress.stage === lastStage && nowMs - lastWrittenMs < options.intervalMs) return;
+      lastStage = progress.stage;
+      lastWrittenMs = nowMs;
+      const update = toProgressUpdate(progress);
+      writing = writing.then(() => options.write(update)).then(() => undefined, options.onError);
+    },
+    settle: () => writing,
+  };
+}

@@ -1,0 +1,23 @@
+import { errorPolicies, type ErrorCode } from '../errors/index.ts';
+
+/** Tries of one provider in one job, at most; a crash of ours does not count as one. */
+const maxTriesOfOneProvider = 3;
+
+/** Tries after which a fault that is worth exactly one repetition is given up. */
+const maxTriesAfterMediaFault = 2;
+
+/** What the chain does after a failed attempt. */
+export type ChainDecision = 'again' | 'next' | 'stop';
+
+/** Decides from the code and the tries so far (this one included), and from nothing else. Pure. */
+export function decide(code: ErrorCode, tries: number): ChainDecision {
+  const { decision } = errorPolicies[code];
+  if (decision === 'stop' || decision === 'next') return decision;
+  const limit = code === 'media_failed' ? maxTriesAfterMediaFault : maxTriesOfOneProvider;
+  return tries < limit ? 'again' : 'next';
+}
+
+/** How long to wait before the same provider is tried again: doubling from half a second, up to ten seconds. */
+export function pauseBeforeTryMs(tries: number): number {
+  return Math.min(10_000, 500 * 2 ** (tries - 1));
+}

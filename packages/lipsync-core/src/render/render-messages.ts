@@ -1,0 +1,14 @@
+import type { ErrorCode } from '../errors/index.ts';
+import type { ProgressReport } from '../providers/provider.ts';
+import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
+
+/** What the parent says to a render process. One task at a time. */
+export type ToRenderProcess =
+  | { readonly type: 'run'; readonly task: RenderTask }
+  | { readonly type: 'cancel' };
+
+/** What a render process says to its parent. */
+export type FromRenderProcess =
+  | { readonly type: 'progress'; readonly progress: ProgressReport }
+  | { readonly type: 'done'; readonly result: RenderTaskResults[RenderTask['kind']] }
+  | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string; readonly stack: string };

@@ -1,0 +1,44 @@
+/**
+ * Entry of a render process: takes one task at a time from its parent, reports progress and the result, and leaves
+ * when the parent is gone. Started by the render pool only.
+ */
+import { toLipsyncError } from '../errors/index.ts';
+import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
+import { runRenderTask } from './run-render-task.ts';
+import type { RenderTask } from './render-tasks.ts';
+
+let current: AbortController | undefined;
+
+process.on('message', (message: ToRenderProcess) => {
+  if (message.type === 'cancel') current?.abort();
+  else void work(message.task);
+});
+
+process.on('disconnect', () => {
+  current?.abort();
+  // Children of ours end when their pipes close; nothing is left to wait for once the parent is gone.
+  process.exit(1);
+});
+
+async function work(task: RenderTask): Promise<void> {
+  const controller = new AbortController();
+  current = controller;
+  try {
+    const result = await runRenderTask(task, {
+      signal: controller.signal,
+      onProgress: (progress) => say({ type: 'progress', progress }),
+    });
+    say({ type: 'done', result });
+  } catch (thrown) {
+    const error = toLipsyncError(thrown);
+    const cause = error.cause instanceof Error ? error.cause : error;
+    say({ type: 'failed', code: error.code, message: error.message, stack: cause.stack ?? cause.message });
+  } finally {
+    current = undefined;
+  }
+}
+
+function say(message: FromRenderProcess): void {
+  // A parent that is gone is noticed through 'disconnect'.
+  process.send?.(message, undefined, undefined, () => undefined);
+}

@@ -1,0 +1,63 @@
+import type { ClipFacts } from '../media/media-types.ts';
+import type { Timeline } from '../media/timeline.ts';
+import type { SilenceMode } from '../contract/index.ts';
+import type { Warning } from '../providers/provider.ts';
+import type { SpeechReport } from '../speech/speech-types.ts';
+
+/** Everything that a render process can be asked to do. Plain data: it crosses a process boundary. */
+export type RenderTask = AnalyseSpeechTask | PassThroughTask | PreviewTask;
+
+/** Listens to the speech and writes the mouth curve for the timeline to `mouthCurvePath`. */
+export interface AnalyseSpeechTask {
+  readonly kind: 'analyse_speech';
+  readonly speechPath: string;
+  readonly timeline: Timeline;
+  readonly mouthCurvePath: string;
+}
+
+/** Lays the clip along the timeline untouched and gives it the new sound. */
+export interface PassThroughTask {
+  readonly kind: 'pass_through';
+  readonly clipPath: string;
+  readonly clip: ClipFacts;
+  readonly speechPath: string;
+  readonly timeline: Timeline;
+  readonly workFolder: string;
+  readonly takePath: string;
+}
+
+/** Tracks the face, moves the mouth along the mouth curve, and encodes. */
+export interface PreviewTask {
+  readonly kind: 'preview';
+  readonly clipPath: string;
+  readonly clipDigest: string;
+  readonly clip: ClipFacts;
+  readonly speechPath: string;
+  readonly timeline: Timeline;
+  readonly mouthCurvePath: string;
+  readonly silenceMode: SilenceMode;
+  readonly trackCacheFolder: string;
+  readonly workFolder: string;
+  readonly takePath: string;
+}
+
+/** Wall time and volume of one stage of a task. */
+export interface StageFigures {
+  readonly stage: string;
+  readonly wallMs: number;
+  readonly frames: number;
+}
+
+/** What a task that makes a take reports. */
+export interface TakeReport {
+  readonly warnings: readonly Warning[];
+  readonly stages: readonly StageFigures[];
+  /** Bytes moved between buffers in this process per output frame, reading and writing pipes not counted. */
+  readonly bytesCopiedPerFrame: number;
+}
+
+export interface RenderTaskResults {
+  readonly analyse_speech: SpeechReport;
+  readonly pass_through: TakeReport;
+  readonly preview: TakeReport;
+}

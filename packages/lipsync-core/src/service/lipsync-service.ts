@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId, type QualityView } from '../contract/index.ts';
+import { LipsyncError } from '../errors/index.ts';
+import type { Attempt } from '../jobs/job-record.ts';
+import { toUsd } from '../jobs/job-view.ts';
+import type { ProgressUpdate } from '../jobs/progress-writer.ts';
+import type { Warning } from '../providers/provider.ts';
+import type { LocalJobs } from './local-jobs.ts';
+
+/** What to make: two files in, one file out, and any of the options that the HTTP interface takes. */
+export type GenerateLipsyncInput = LipsyncOptionsInput & {
+  readonly videoPath: string;
+  readonly audioPath: string;
+  readonly outputPath: string;
+  /** Replace an output that exists; without it such a job fails with `output_exists`. */
+  readonly overwrite?: boolean;
+};
+
+export interface GenerateLipsyncContext {
+  readonly signal?: AbortSignal;
+  onProgress?(update: ProgressUpdate): void;
+}
+
+export interface GenerateLipsyncResult {
+  readonly status: 'completed';
+  readonly outputPath: string;
+  /** Null when no provider was needed because the speech was silent. */
+  readonly methodUsed: ProviderId | null;
+  readonly degraded: boolean;
+  readonly durationSeconds: number;
+  readonly costUsd: number;
+  /** Null: not measured. */
+  readonly quality: QualityView | null;
+  readonly attempts: readonly Attempt[];
+  readonly warnings: readonly Warning[];
+}
+
+/** Lip-sync inside this process. */
+export interface LipsyncService {
+  /**
+   * Makes `outputPath`: the clip speaking the speech. Resolves when the file is complete; throws a `LipsyncError`
+   * (`InputNotFoundError`, `TimeoutError`, `ProviderError` among them) and leaves no file otherwise.
+   */
+  generateLipsync(input: GenerateLipsyncInput, context?: GenerateLipsyncContext): Promise<GenerateLipsyncResult>;
+  /** Ends the processes that the service keeps warm, running jobs included. */
+  close(): Promise<void>;
+}
+
+const pathsSchema = z.object({
+  videoPath: z.string().min(1),
+  audioPath: z.string().min(1),
+  outputPath: z.string().min(1),
+  overwrite: z.boolean().default(false),
+});
+
+export function createLipsyncService(dependencies: { readonly localJobs: LocalJobs; close(): Promise<void> }): LipsyncService {
+  return {
+    async generateLipsync(input, context = {}) {
+      const { videoPath, audioPath, outputPath, overwrite, ...rest } = input;
+      const paths = parse(pathsSchema, { videoPath, audioPath, outputPath, overwrite });
+      const options = parse(lipsyncOptionsSchema, rest);
+      const { record, error } = await dependencies.localJobs.run({ ...paths, options }, context);
+      if (error) throw error;
+      if (!record.result) throw new LipsyncError('internal', 'The job ended without a result.');
+      return {
+        status: 'completed',
+        outputPath: paths.outputPath,
+        methodUsed: record.result.methodUsed,
+        degraded: record.result.degraded,
+        durationSeconds: record.result.durationMs / 1000,
+        costUsd: toUsd(record.result.costMicros),
+        quality: null,
+        attempts: record.attempts,
+        warnings: record.warnings,
+      };
+    },
+    close: () => dependencies.close(),
+  };
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'request'}: ${issue.message}`);
+  throw new LipsyncError('request_invalid', problems.join('; '), { details: { problems } });
+}

@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { access, constants, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pipeline as pipe } from 'node:stream/promises';
+import type { LipsyncOptions } from '../contract/index.ts';
+import { abortError, InputNotFoundError, LipsyncError, TimeoutError, toLipsyncError } from '../errors/index.ts';
+import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
+import type { JobRecord } from '../jobs/job-record.ts';
+import type { LipsyncPipeline, PipelineResult } from '../jobs/lipsync-pipeline.ts';
+import { newJobRecord } from '../jobs/new-job-record.ts';
+import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
+import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
+import type { Clock, IdSource } from '../ports/ports.ts';
+import type { OutputFiles } from './output-file.ts';
+
+export interface LocalJobInput {
+  readonly videoPath: string;
+  readonly audioPath: string;
+  readonly outputPath: string;
+  /** Replace an output that exists. */
+  readonly overwrite: boolean;
+  readonly options: LipsyncOptions;
+}
+
+export interface LocalJobContext {
+  readonly signal?: AbortSignal;
+  onProgress?(update: ProgressUpdate): void;
+}
+
+export interface LocalJobOutcome {
+  readonly record: JobRecord;
+  /** Why the job did not complete; undefined when it did. */
+  readonly error: LipsyncError | undefined;
+}
+
+/** Runs jobs inside this process: no queue, no server, no Redis. */
+export interface LocalJobs {
+  /** Never throws for what goes wrong with the job itself: that is in the outcome. Leaves no file behind unless it completed. */
+  run(input: LocalJobInput, context: LocalJobContext): Promise<LocalJobOutcome>;
+}
+
+export interface LocalJobsDependencies {
+  readonly pipeline: LipsyncPipeline;
+  readonly outputFiles: OutputFiles;
+  readonly workFolder: string;
+  readonly clock: Clock;
+  readonly ids: IdSource;
+}
+
+export function createLocalJobs(dependencies: LocalJobsDependencies): LocalJobs {
+  const { clock, ids, workFolder } = dependencies;
+  return {
+    async run(input, context) {
+      const reference = (path: string) => ({ kind: 'artifact', key: 'local', name: path }) as const;
+      let record = newJobRecord({
+        id: ids.jobId(), options: input.options, owner: null, nowMs: clock.nowMs(),
+        video: reference(input.videoPath), audio: reference(input.audioPath),
+      });
+      const append = (event: JobEvent): void => {
+        record = applyJobEvent(record, event);
+      };
+      append({ type: 'run_started', atMs: clock.nowMs() });
+      const deadline = deadlineSignal(input.options.deadlineMs);
+      const signal = AbortSignal.any([deadline.signal, ...(context.signal ? [context.signal] : [])]);
+      try {
+        await sweepProcessWorkspaces(workFolder);
+        const made = await makeOutput(dependencies, input, { record, append, signal, onProgress: context.onProgress });
+        append({ type: 'completed', run: record.runs, atMs: clock.nowMs(), result: resultOf(made), warnings: made.warnings });
+        return { record, error: undefined };
+      } catch (thrown) {
+        const error = signal.aborted ? abortError(signal) : toLipsyncError(thrown);
+        append(endOf(error, record, clock.nowMs()));
+        return { record, error };
+      } finally {
+        deadline.end();
+      }
+    },
+  };
+}
+
+interface RunningJob {
+  readonly record: JobRecord;
+  readonly signal: AbortSignal;
+  append(event: JobEvent): void;
+  readonly onProgress: LocalJobContext['onProgress'];
+}
+
+async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobInput, job: RunningJob): Promise<PipelineResult> {
+  const videoPath = await requireReadable(input.videoPath, 'clip');
+  const audioPath = await requireReadable(input.audioPath, 'speech');
+  const output = await dependencies.outputFiles.claim(resolve(input.outputPath), { overwrite: input.overwrite, jobId: job.record.id });
+  let workspace: Workspace | undefined;
+  try {
+    workspace = await openProcessWorkspace(dependencies.workFolder);
+    const made = await dependencies.pipeline.run(
+      {
+        jobId: job.record.id, clipPath: videoPath, speechPath: audioPath, workspace, options: input.options,
+        clipDigest: await digestFile(videoPath, job.signal),
+      },
+      {
+        signal: job.signal,
+        earlierAttempts: [],
+        onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
+        saveAttempts: async (attempts) => job.append({ type: 'attempts_changed', run: job.record.runs, attempts }),
+      },
+    );
+    job.onProgress?.(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
+    await output.publish(made.takePath);
+    return made;
+  } finally {
+    await output.release();
+    await workspace?.remove();
+  }
+}
+
+function resultOf({ methodUsed, degraded, durationMs }: PipelineResult) {
+  return { methodUsed, degraded, durationMs, cached: false, costMicros: 0, outputKey: 'local' };
+}
+
+function endOf(error: LipsyncError, record: JobRecord, atMs: number): JobEvent {
+  if (error.code === 'canceled') return { type: 'canceled', atMs };
+  return { type: 'failed', run: record.runs, atMs, code: error.code, message: error.message, warnings: [] };
+}
+
+function deadlineSignal(deadlineMs: number | undefined): { signal: AbortSignal; end(): void } {
+  const controller = new AbortController();
+  const expire = (): void => controller.abort(new TimeoutError('deadline_exceeded', 'The job did not end before its deadline.'));
+  const timer = deadlineMs === undefined ? undefined : setTimeout(expire, deadlineMs);
+  return { signal: controller.signal, end: () => clearTimeout(timer) };
+}
+
+async function requireReadable(path: string, what: string): Promise<string> {
+  const absolute = resolve(path);
+  try {
+    await access(absolute, constants.R_OK);
+    if ((await stat(absolute)).isFile()) return absolute;
+  } catch (cause) {
+    throw new InputNotFoundError(`The ${what} "${path}" does not exist or cannot be read.`, { cause });
+  }
+  throw new InputNotFoundError(`The ${what} "${path}" is not a file.`);
+}
+
+async function digestFile(path: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  await pipe(createReadStream(path), hash, { signal });
+  return hash.digest('hex');
+}
