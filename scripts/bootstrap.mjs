@@ -33,6 +33,7 @@ async function main(name, callerArgs) {
   if (node === undefined) throw new BootstrapError(noNodeMessage());
   return runCommand(node, nodeArguments(projectDir, command, callerArgs), {
     projectDir,
+    cwd: command.keepsFolder === true ? process.cwd() : projectDir,
     environment: process.env,
     followsParent: command.followsParent === true,
   });
@@ -75,7 +76,7 @@ async function installPrograms(programs) {
   say(`${missing.join(', ')} not found; running: ${installer.line}`);
   // The last step decides: an update that failed for one source out of many may still have found the packages.
   let status = 0;
-  for (const step of installer.steps) status = await runStep(step, process.env);
+  for (const step of installer.steps) status = await runStep(step, { cwd: projectDir, environment: process.env });
   if (status !== 0 || missingPrograms(missing).length > 0) {
     throw new BootstrapError(`Could not install ${missing.join(', ')}. Install them by hand, then try again: ${installer.line}`);
   }
@@ -86,7 +87,7 @@ async function installPackages() {
   say(`installing packages from the npm registry (a minute or two the first time); running: ${installCommand.join(' ')}`);
   forgetInstall(projectDir);
   // CI: pnpm asks no questions, also when it has to replace a node_modules made by something else.
-  const status = await runStep(installCommand, { ...process.env, CI: 'true', INIT_CWD: projectDir });
+  const status = await runStep(installCommand, { cwd: projectDir, environment: { ...process.env, CI: 'true' } });
   if (status !== 0) throw new BootstrapError(`Could not install the packages (status ${status}). Is the npm registry reachable? Try again: ${installCommand.join(' ')}`);
   recordInstall(projectDir);
 }

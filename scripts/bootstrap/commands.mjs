@@ -7,6 +7,7 @@ import { join } from 'node:path';
  * @property {'never' | 'always' | 'without-redis-url'} redis when the command starts a Redis of its own
  * @property {boolean} media whether ffmpeg and ffprobe are needed
  * @property {boolean} [followsParent] the command stops by itself when this process is gone (it watches the IPC channel)
+ * @property {boolean} [keepsFolder] relative paths in the arguments mean the caller's folder, not the project's
  */
 
 /** @type {Readonly<Record<string, Command>>} */
@@ -14,7 +15,7 @@ export const commands = Object.freeze({
   demo: { entry: 'scripts/demo.ts', redis: 'without-redis-url', media: true, followsParent: true },
   start: { entry: 'scripts/start.ts', redis: 'without-redis-url', media: true, followsParent: true },
   test: { entry: 'node_modules/vitest/vitest.mjs', args: ['run'], redis: 'always', media: true },
-  lipsync: { entry: 'packages/lipsync-core/src/cli/main.ts', redis: 'never', media: true },
+  lipsync: { entry: 'packages/lipsync-core/src/cli/main.ts', redis: 'never', media: true, keepsFolder: true },
   bench: { entry: 'scripts/bench.ts', redis: 'never', media: true },
   soak: { entry: 'scripts/soak.ts', redis: 'always', media: true },
   check: { entry: 'scripts/check.ts', redis: 'never', media: false },

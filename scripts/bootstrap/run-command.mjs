@@ -7,14 +7,15 @@ import { delimiter, dirname, join } from 'node:path';
  * (128 + signal number when a signal ended it, as shells do).
  * @param {string} node the executable
  * @param {readonly string[]} args
- * @param {{ projectDir: string, environment: NodeJS.ProcessEnv, followsParent: boolean }} options
+ * @param {{ projectDir: string, cwd: string, environment: NodeJS.ProcessEnv, followsParent: boolean }} options
  * @returns {Promise<number>}
  */
-export function runCommand(node, args, { projectDir, environment, followsParent }) {
+export function runCommand(node, args, { projectDir, cwd, environment, followsParent }) {
   const folders = [dirname(node), join(projectDir, 'node_modules', '.bin'), environment.PATH ?? ''];
   const child = spawn(node, args, {
     // The channel carries nothing: its end tells the command that this process is gone.
     stdio: followsParent ? ['inherit', 'inherit', 'inherit', 'ipc'] : 'inherit',
+    cwd,
     env: { ...environment, PATH: folders.join(delimiter) },
   });
   passSignals(child);

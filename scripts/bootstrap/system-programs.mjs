@@ -85,12 +85,12 @@ function aptInstaller(names, environment) {
 /**
  * Runs one step with its output on stderr.
  * @param {readonly string[]} step program and arguments
- * @param {NodeJS.ProcessEnv} environment
+ * @param {{ cwd: string, environment: NodeJS.ProcessEnv }} options
  * @returns {Promise<number>} exit status; 127 when the program could not be started
  */
-export function runStep([program = '', ...args], environment) {
+export function runStep([program = '', ...args], { cwd, environment }) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: ['ignore', 2, 2], env: environment });
+    const child = spawn(program, args, { stdio: ['ignore', 2, 2], cwd, env: environment });
     child.once('error', () => resolve(127));
     child.once('exit', (status) => resolve(status ?? 1));
   });
