@@ -1,0 +1,78 @@
+import type { OnnxSession, OnnxTensor } from '../inference/onnx-session.ts';
+import { LipsyncError } from '../errors/index.ts';
+import { loadBundledModel } from './bundled-models.ts';
+import { decodeFaceBoxes, detectorInputSize } from './face-boxes.ts';
+import type { FaceBox, FaceDetector, FaceMesh, FaceRegion } from './face-types.ts';
+import { landmarkCount } from './face-types.ts';
+import { sampleRegion, toPicture, type RgbPicture, type SampleRange } from './region-sampling.ts';
+
+const meshInputSize = 192;
+const signedRange: SampleRange = { scale: 2 / 255, offset: -1 };
+const unsignedRange: SampleRange = { scale: 1 / 255, offset: 0 };
+const minimumMeshScore = 0.5;
+
+/**
+ * The detector that works out of the box: BlazeFace and the face mesh of the installed face library, on the CPU.
+ * Several calls may run at the same time; each uses one thread. The caller closes it.
+ * Throws `model_missing` or `model_invalid` when the library is not there or is damaged.
+ */
+export async function createFaceDetector(): Promise<FaceDetector> {
+  const [boxModel, meshModel] = await Promise.all([loadBundledModel('blazeface'), loadBundledModel('facemesh')]);
+  return {
+    id: 'blazeface-256+facemesh-192',
+    detect: (rgb, width, height) => detectFaces(boxModel, { rgb, width, height }),
+    mesh: (rgb, width, height, region) => findMesh(meshModel, { rgb, width, height }, region),
+    close: async () => {
+      await Promise.all([boxModel.release(), meshModel.release()]);
+    },
+  };
+}
+
+async function detectFaces(model: OnnxSession, picture: RgbPicture): Promise<readonly FaceBox[]> {
+  const side = Math.max(picture.width, picture.height);
+  const region: FaceRegion = { centreX: picture.width / 2, centreY: picture.height / 2, side, roll: 0 };
+  const outputs = await run(model, picture, region, detectorInputSize, signedRange);
+  const boxes = decodeFaceBoxes([
+    { scores: values(outputs, 'Identity'), values: values(outputs, 'Identity_2'), stride: 16, perCell: 2 },
+    { scores: values(outputs, 'Identity_1'), values: values(outputs, 'Identity_3'), stride: 32, perCell: 6 },
+  ]);
+  return boxes.map((box) => toPictureBox(box, region));
+}
+
+function toPictureBox(box: FaceBox, region: FaceRegion): FaceBox {
+  const scale = region.side / detectorInputSize;
+  const [x, y] = toPicture(region, detectorInputSize, box.x, box.y);
+  return { ...box, x, y, width: box.width * scale, height: box.height * scale };
+}
+
+async function findMesh(model: OnnxSession, picture: RgbPicture, region: FaceRegion): Promise<FaceMesh | undefined> {
+  const outputs = await run(model, picture, region, meshInputSize, unsignedRange);
+  const [score = 0] = values(outputs, 'Identity_1');
+  if (score < minimumMeshScore) return undefined;
+  return { points: toPicturePoints(values(outputs, 'Identity_2'), region), score };
+}
+
+function toPicturePoints(raw: Float32Array, region: FaceRegion): Float32Array {
+  const points = new Float32Array(landmarkCount * 3);
+  const scale = region.side / meshInputSize;
+  for (let index = 0; index < raw.length; index += 3) {
+    const [x, y] = toPicture(region, meshInputSize, raw[index] ?? 0, raw[index + 1] ?? 0);
+    points[index] = x;
+    points[index + 1] = y;
+    points[index + 2] = (raw[index + 2] ?? 0) * scale;
+  }
+  return points;
+}
+
+async function run(model: OnnxSession, picture: RgbPicture, region: FaceRegion, size: number, range: SampleRange) {
+  const data = new Float32Array(3 * size * size);
+  sampleRegion(picture, { region, size, range }, data);
+  const [input = ''] = model.inputNames;
+  return model.run({ [input]: { type: 'float32', data, dims: [1, 3, size, size] } });
+}
+
+function values(outputs: Readonly<Record<string, OnnxTensor>>, name: string): Float32Array {
+  const tensor = outputs[name];
+  if (tensor?.type !== 'float32') throw new LipsyncError('model_invalid', 'A bundled face model has other outputs than expected. Install the package again.');
+  return tensor.data;
+}

@@ -1,0 +1,185 @@
+import { LipsyncError } from '../errors/index.ts';
+import type { GraphModel, GraphModelNode, GraphWeight } from './graph-model.ts';
+import { encodeOnnxModel, type GraphConstant, type GraphNode, type OnnxGraph } from './onnx-writer.ts';
+
+interface Translation {
+  readonly model: GraphModel;
+  readonly nodes: GraphNode[];
+  readonly constants: GraphConstant[];
+}
+
+/**
+ * Turns a TensorFlow.js graph model into an ONNX model of the same numbers, so that the one native runtime runs it.
+ * The picture goes in as planes (batch, channel, row, column) instead of interleaved channels; outputs keep their names and
+ * the element order of the original. Throws `model_invalid` for an operator that our models do not use.
+ */
+export function graphModelToOnnx(model: GraphModel): Uint8Array {
+  const translation: Translation = { model, nodes: [], constants: [] };
+  const graph: OnnxGraph = {
+    name: 'graph-model',
+    inputs: model.nodes.filter(({ operator }) => operator === 'Placeholder').map(toInput),
+    outputs: model.nodes.filter(({ operator }) => operator === 'Identity').map(({ name }) => ({ name })),
+    constants: translation.constants,
+    nodes: translation.nodes,
+  };
+  for (const node of inReadingOrder(model.nodes)) translate(node, translation);
+  return encodeOnnxModel(graph);
+}
+
+function toInput({ name, shape: [batch = -1, rows = -1, columns = -1, channels = -1] }: GraphModelNode) {
+  return { name, dims: [Math.max(1, batch), channels, rows, columns] };
+}
+
+/** The same nodes, every node after those that it reads. */
+function inReadingOrder(nodes: readonly GraphModelNode[]): readonly GraphModelNode[] {
+  const byName = new Map(nodes.map((node) => [node.name, node]));
+  const ordered = new Set<GraphModelNode>();
+  const visit = (node: GraphModelNode): void => {
+    if (ordered.has(node)) return;
+    for (const name of node.inputs) {
+      const source = byName.get(name);
+      if (source) visit(source);
+    }
+    ordered.add(node);
+  };
+  for (const node of nodes) visit(node);
+  return [...ordered];
+}
+
+function translate(node: GraphModelNode, translation: Translation): void {
+  const [source = ''] = node.inputs;
+  const output = node.name;
+  switch (node.operator) {
+    case 'Placeholder':
+      return;
+    case '_FusedConv2D':
+      return translateConvolution(node, translation);
+    case 'DepthwiseConv2dNative':
+      return translateDepthwise(node, translation);
+    case 'MaxPool': {
+      const attributes = { kernel_shape: spatial(node.window), strides: spatial(node.strides), auto_pad: autoPad(node) };
+      translation.nodes.push({ operator: 'MaxPool', inputs: [source], output, attributes });
+      return;
+    }
+    case 'Pad':
+      translation.nodes.push({ operator: 'Pad', inputs: [source, addPadding(node, translation)], output });
+      return;
+    case 'Prelu':
+      translation.nodes.push({ operator: 'PRelu', inputs: [source, addSlope(node, 1, translation)], output });
+      return;
+    case 'Reshape':
+      return translateReshape(node, translation);
+    case 'AddV2':
+      translation.nodes.push({ operator: 'Add', inputs: node.inputs, output });
+      return;
+    case 'Relu':
+    case 'Sigmoid':
+    case 'Identity':
+      translation.nodes.push({ operator: node.operator, inputs: [source], output });
+      return;
+    default:
+      throw invalid(`operator ${node.operator}`);
+  }
+}
+
+function translateConvolution(node: GraphModelNode, { model, nodes, constants }: Translation): void {
+  const [source = '', kernel = '', bias = ''] = node.inputs;
+  const [activation] = node.fused.slice(1);
+  const sum = activation === undefined ? node.name : `${node.name}/sum`;
+  const weights = weightOf(model, kernel);
+  constants.push(reordered(`${node.name}/kernel`, weights, [3, 2, 0, 1]), asConstant(`${node.name}/bias`, weightOf(model, bias)));
+  nodes.push({
+    operator: 'Conv',
+    inputs: [source, `${node.name}/kernel`, `${node.name}/bias`],
+    output: sum,
+    attributes: { kernel_shape: weights.dims.slice(0, 2), strides: spatial(node.strides), auto_pad: autoPad(node) },
+  });
+  if (activation === 'Relu') nodes.push({ operator: 'Relu', inputs: [sum], output: node.name });
+  else if (activation === 'Prelu') {
+    nodes.push({ operator: 'PRelu', inputs: [sum, addSlope(node, 3, { model, nodes, constants })], output: node.name });
+  } else if (activation !== undefined) throw invalid(`activation ${activation}`);
+}
+
+/** A depthwise kernel is rows × columns × channels × multiplier; our models multiply by 1. */
+function translateDepthwise(node: GraphModelNode, { model, nodes, constants }: Translation): void {
+  const [source = '', kernel = ''] = node.inputs;
+  const weights = weightOf(model, kernel);
+  const [, , channels = 0, multiplier] = weights.dims;
+  if (multiplier !== 1) throw invalid('a depth multiplier other than 1');
+  constants.push(reordered(`${node.name}/kernel`, weights, [2, 3, 0, 1]));
+  nodes.push({
+    operator: 'Conv',
+    inputs: [source, `${node.name}/kernel`],
+    output: node.name,
+    attributes: { kernel_shape: weights.dims.slice(0, 2), strides: spatial(node.strides), auto_pad: autoPad(node), group: channels },
+  });
+}
+
+/** Reshape reads elements in the original's order, so the planes become interleaved channels again first. */
+function translateReshape(node: GraphModelNode, { model, nodes, constants }: Translation): void {
+  const [source = '', shape = ''] = node.inputs;
+  const { data } = weightOf(model, shape);
+  const target = `${node.name}/shape`;
+  constants.push({ name: target, dims: [data.length], data: BigInt64Array.from(data, BigInt) });
+  nodes.push({ operator: 'Transpose', inputs: [source], output: `${node.name}/interleaved`, attributes: { perm: [0, 2, 3, 1] } });
+  nodes.push({ operator: 'Reshape', inputs: [`${node.name}/interleaved`, target], output: node.name });
+}
+
+/** Pairs of (before, after) per axis become all befores, then all afters, with the channel axis second. */
+function addPadding(node: GraphModelNode, { model, constants }: Translation): string {
+  const { data } = weightOf(model, node.inputs[1] ?? '');
+  const name = `${node.name}/padding`;
+  const axes = [0, 3, 1, 2];
+  const values = [...axes.map((axis) => data[axis * 2] ?? 0), ...axes.map((axis) => data[axis * 2 + 1] ?? 0)];
+  constants.push({ name, dims: [values.length], data: BigInt64Array.from(values, BigInt) });
+  return name;
+}
+
+function addSlope(node: GraphModelNode, input: number, { model, constants }: Translation): string {
+  const slope = weightOf(model, node.inputs[input] ?? '');
+  const name = `${node.name}/slope`;
+  if (slope.dims.length !== 3 || slope.dims[0] !== 1 || slope.dims[1] !== 1) throw invalid('slopes that differ between pixels');
+  constants.push({ ...asConstant(name, slope), dims: [slope.data.length, 1, 1] });
+  return name;
+}
+
+/** The weight with its axes in another order: axis `order[n]` of the original becomes axis n. */
+function reordered(name: string, { dims, data }: GraphWeight, order: readonly number[]): GraphConstant {
+  const steps = dims.map((_, axis) => dims.slice(axis + 1).reduce((product, size) => product * size, 1));
+  const sizes = order.map((axis) => dims[axis] ?? 1);
+  const values = new Float32Array(data.length);
+  const position = sizes.map(() => 0);
+  for (let index = 0; index < values.length; index += 1) {
+    const from = position.reduce((sum, coordinate, axis) => sum + coordinate * (steps[order[axis] ?? 0] ?? 0), 0);
+    values[index] = data[from] ?? 0;
+    for (let axis = sizes.length - 1; axis >= 0; axis -= 1) {
+      position[axis] = ((position[axis] ?? 0) + 1) % (sizes[axis] ?? 1);
+      if (position[axis] !== 0) break;
+    }
+  }
+  return { name, dims: sizes, data: values };
+}
+
+function asConstant(name: string, { dims, data }: GraphWeight): GraphConstant {
+  return { name, dims, data: Float32Array.from(data) };
+}
+
+function weightOf(model: GraphModel, name: string): GraphWeight {
+  const weight = model.weights.get(name);
+  if (!weight) throw invalid(`no weight called ${name}`);
+  return weight;
+}
+
+function spatial(values: readonly number[]): readonly number[] {
+  return values.slice(1, 3);
+}
+
+function autoPad({ padding }: GraphModelNode): string {
+  return padding === 'SAME' ? 'SAME_UPPER' : 'VALID';
+}
+
+function invalid(what: string): LipsyncError {
+  return new LipsyncError('model_invalid', 'A bundled model is not of the kind that this version knows. Install the package again.', {
+    cause: new Error(`Unexpected in a graph model: ${what}.`),
+  });
+}

@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import { LipsyncError } from '../errors/index.ts';
+
+/** A value that a graph model carries: a weight, or the shape or padding that an operator wants. */
+export interface GraphWeight {
+  readonly dims: readonly number[];
+  readonly data: Float32Array | Int32Array;
+}
+
+export interface GraphModelNode {
+  readonly name: string;
+  readonly operator: string;
+  /** Names of nodes or weights. */
+  readonly inputs: readonly string[];
+  readonly strides: readonly number[];
+  readonly window: readonly number[];
+  readonly padding: string;
+  /** Operators that were folded into this one, in order, e.g. BiasAdd and Relu. */
+  readonly fused: readonly string[];
+  readonly shape: readonly number[];
+}
+
+/** A TensorFlow.js graph model (the `format: graph-model` pair of .json and .bin files) as plain data. */
+export interface GraphModel {
+  readonly nodes: readonly GraphModelNode[];
+  readonly weights: ReadonlyMap<string, GraphWeight>;
+}
+
+const integerList = z.object({ list: z.object({ i: z.array(z.coerce.number().int()).optional() }) });
+const stringList = z.object({ list: z.object({ s: z.array(z.base64()).optional() }) });
+
+const nodeSchema = z.object({
+  name: z.string(),
+  op: z.string(),
+  input: z.array(z.string()).optional(),
+  attr: z
+    .object({
+      strides: integerList.optional(),
+      ksize: integerList.optional(),
+      padding: z.object({ s: z.base64() }).optional(),
+      fused_ops: stringList.optional(),
+      shape: z.object({ shape: z.object({ dim: z.array(z.object({ size: z.coerce.number().int() })).optional() }) }).optional(),
+    })
+    .optional(),
+});
+
+const weightSchema = z.object({
+  name: z.string(),
+  shape: z.array(z.int().nonnegative()),
+  dtype: z.enum(['float32', 'int32']),
+  quantization: z.object({ dtype: z.literal('float16') }).optional(),
+});
+
+const modelSchema = z.object({
+  format: z.literal('graph-model'),
+  modelTopology: z.object({ node: z.array(nodeSchema) }),
+  weightsManifest: z.tuple([z.object({ weights: z.array(weightSchema) })]),
+});
+
+type NodeDescription = z.infer<typeof nodeSchema>;
+type WeightDescription = z.infer<typeof weightSchema>;
+
+/**
+ * Reads a TensorFlow.js graph model from the text of its .json file and the bytes of its .bin file.
+ * Throws `model_invalid` when the two do not describe a model whose weights are float32, float16 or int32.
+ */
+export function readGraphModel(topology: string, weights: Uint8Array): GraphModel {
+  try {
+    const parsed = modelSchema.parse(JSON.parse(topology));
+    return {
+      nodes: parsed.modelTopology.node.filter(({ op }) => op !== 'Const').map(toNode),
+      weights: readWeights(parsed.weightsManifest[0].weights, weights),
+    };
+  } catch (cause) {
+    throw new LipsyncError('model_invalid', 'A bundled model cannot be read. Install the package again.', { cause });
+  }
+}
+
+function toNode({ name, op, input, attr }: NodeDescription): GraphModelNode {
+  return {
+    name,
+    operator: op,
+    inputs: input ?? [],
+    strides: attr?.strides?.list.i ?? [],
+    window: attr?.ksize?.list.i ?? [],
+    padding: decodeText(attr?.padding?.s ?? ''),
+    fused: (attr?.fused_ops?.list.s ?? []).map(decodeText),
+    shape: attr?.shape?.shape.dim?.map(({ size }) => size) ?? [],
+  };
+}
+
+function decodeText(base64: string): string {
+  return Buffer.from(base64, 'base64').toString('utf8');
+}
+
+function readWeights(descriptions: readonly WeightDescription[], bytes: Uint8Array): Map<string, GraphWeight> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const weights = new Map<string, GraphWeight>();
+  let offset = 0;
+  for (const description of descriptions) {
+    const length = description.shape.reduce((product, size) => product * size, 1);
+    const { data, byteLength } = readValues(view, offset, length, description);
+    weights.set(description.name, { dims: description.shape, data });
+    offset += byteLength;
+  }
+  if (offset !== bytes.byteLength) throw new RangeError(`Weights end at byte ${offset} of ${bytes.byteLength}.`);
+  return weights;
+}
+
+function readValues(view: DataView, offset: number, length: number, { dtype, quantization }: WeightDescription) {
+  if (quantization) {
+    const data = Float32Array.from({ length }, (_, index) => fromHalf(view.getUint16(offset + index * 2, true)));
+    return { data, byteLength: length * 2 };
+  }
+  const data =
+    dtype === 'int32'
+      ? Int32Array.from({ length }, (_, index) => view.getInt32(offset + index * 4, true))
+      : Float32Array.from({ length }, (_, index) => view.getFloat32(offset + index * 4, true));
+  return { data, byteLength: length * 4 };
+}
+
+/** The value of an IEEE 754 half-precision number from its 16 bits. */
+function fromHalf(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
