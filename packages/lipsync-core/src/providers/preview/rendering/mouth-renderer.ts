@@ -1,0 +1,107 @@
+import type { SilenceMode } from '../../../contract/index.ts';
+import { landmarkCount, type FaceFrame } from '../../../faces/face-types.ts';
+import type { Picture } from '../../../media/media-types.ts';
+import { skinLuma } from './face-tones.ts';
+import { createHeadPose, fitHeadPose, turnOf, type HeadPose } from './head-pose.ts';
+import { createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves } from './lip-curves.ts';
+import { paintInterior, type MouthInterior } from './mouth-interior.ts';
+import type { MouthReference } from './mouth-reference.ts';
+import { aimMouth, createMouthTarget, type MouthAim } from './mouth-target.ts';
+import { at, clamp, smoothStep } from './numbers.ts';
+import { createPictureWriter } from './picture-writer.ts';
+import { boundLipLine, type LipLine } from './row-trace.ts';
+import { createWarpField, layWarpField } from './warp-field.ts';
+
+/** Draws a speaking mouth into pictures of one clip. Keeps scratch memory between frames, so one renderer serves one thread. */
+export interface MouthRenderer {
+  /**
+   * Changes `picture` in place so that its mouth has the shape `aim` asks for, and touches nothing but the lower
+   * face. Pictures without a usable face stay as they are. Returns the bytes written.
+   */
+  render(picture: Picture, face: FaceFrame, aim: MouthAim): number;
+}
+
+export interface MouthRendererOptions {
+  readonly reference: MouthReference;
+  /** What pauses of the speech look like: `keep` leaves the clip's own mouth, `close` shuts it, `generate` follows the curve. */
+  readonly silenceMode: SilenceMode;
+}
+
+/** Sines of the head's turn at which the effect begins to fade and is gone. */
+const yawLimits = { from: 0.55, to: 0.8 } as const;
+const pitchLimits = { from: 0.5, to: 0.75 } as const;
+/** Inner lips closer than this, as a share of the mouth's width, count as closed: it is the landmarks' noise. */
+const closedOpening = { from: 0.03, to: 0.06 } as const;
+const featherShareOfMouth = 0.014;
+const smallestFeatherPx = 0.8;
+const foldShareOfMouth = 0.016;
+const strongestFold = 0.4;
+const smallestShare = 1 / 256;
+const gainLimits = { low: 0.4, high: 2 } as const;
+
+export function createMouthRenderer({ reference, silenceMode }: MouthRendererOptions): MouthRenderer {
+  const { neutral } = reference;
+  const interior: MouthInterior = paintInterior(reference.tones, neutral.width);
+  const pose = createHeadPose();
+  const source = createLipCurves();
+  const target = createMouthTarget();
+  const field = createWarpField();
+  const writer = createPictureWriter();
+  const line: LipLine = { curves: target.curves, top: 0, bottom: 0, featherPx: 1, foldStrength: 0, foldWidthPx: 1 };
+
+  return {
+    render(picture, face, aim) {
+      if (face.presence === 'absent' || face.points.length < landmarkCount * 3 || !isFiniteAim(aim)) return 0;
+      if (!fitHeadPose(neutral.template, face.points, pose)) return 0;
+      readLipCurves(pose, face.points, source);
+      if (!isUsable(source)) return 0;
+      const share = facing(pose) * (silenceMode === 'keep' ? clamp(aim.voiced, 0, 1) : 1);
+      if (share < smallestShare) return 0;
+      const opening = quietClosedLips(source);
+      aimMouth(neutral, pose, source, silenceMode === 'close' ? shutInPauses(aim) : aim, share, target);
+      if (!layWarpField(field, pose, face.points, source, target, picture)) return 0;
+      const mouthPx = neutral.width * pose.scale;
+      line.featherPx = Math.max(smallestFeatherPx, mouthPx * featherShareOfMouth);
+      line.foldWidthPx = Math.max(smallestFeatherPx, mouthPx * foldShareOfMouth);
+      line.foldStrength = strongestFold * share * smoothStep(closedOpening.to, closedOpening.to * 2, opening) * smoothStep(0.06, 0, openingOf(target.curves));
+      boundLipLine(line, pose);
+      const gain = clamp(skinLuma(picture, face.points) / interior.skinLuma, gainLimits.low, gainLimits.high);
+      return writer.write({ picture, field, pose, line, interior, anchor: target.anchor, share, gain, mouthWidth: neutral.width });
+    },
+  };
+}
+
+function isFiniteAim(aim: MouthAim): boolean {
+  return Number.isFinite(aim.open + aim.wide + aim.closure + aim.voiced);
+}
+
+function shutInPauses(aim: MouthAim): MouthAim {
+  const voiced = clamp(aim.voiced, 0, 1);
+  return { open: aim.open * voiced, wide: aim.wide * voiced, closure: aim.closure, voiced };
+}
+
+/** 1 for a face towards the camera, falling to 0 as it turns away. */
+function facing(pose: HeadPose): number {
+  const turn = turnOf(pose);
+  return smoothStep(yawLimits.to, yawLimits.from, Math.abs(turn.yaw)) * smoothStep(pitchLimits.to, pitchLimits.from, Math.abs(turn.pitch));
+}
+
+function isUsable(curves: LipCurves): boolean {
+  let sum = curves.left + curves.right;
+  for (let k = 0; k < curveSamples; k += 1) sum += at(curves.outerUpper, k) + at(curves.innerUpper, k) + at(curves.innerLower, k) + at(curves.outerLower, k);
+  return Number.isFinite(sum) && curves.right > curves.left;
+}
+
+/** Shuts lips that only the landmarks' noise holds apart. Returns how far the lips were open, as a share of the mouth's width. */
+function quietClosedLips(curves: LipCurves): number {
+  const opening = openingOf(curves);
+  const kept = smoothStep(closedOpening.from, closedOpening.to, opening);
+  if (kept === 1) return opening;
+  for (let k = 0; k < curveSamples; k += 1) {
+    const middle = (at(curves.innerUpper, k) + at(curves.innerLower, k)) / 2;
+    const half = ((at(curves.innerLower, k) - at(curves.innerUpper, k)) / 2) * kept;
+    curves.innerUpper[k] = middle - half;
+    curves.innerLower[k] = middle + half;
+  }
+  return opening * kept;
+}

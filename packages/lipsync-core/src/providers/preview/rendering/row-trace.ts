@@ -1,0 +1,151 @@
+import type { HeadPose } from './head-pose.ts';
+import { curveSamples, type LipCurves } from './lip-curves.ts';
+import { at, clamp, mix } from './numbers.ts';
+import type { WarpField } from './warp-field.ts';
+
+/** What is to be known of each pixel of one row of the region. */
+export interface RowTrace {
+  /** From where the skin or lip at this pixel comes, relative to it, in luma pixels. */
+  shiftX: Float32Array;
+  shiftY: Float32Array;
+  /** The same for the inside of the clip's own mouth. */
+  insideX: Float32Array;
+  insideY: Float32Array;
+  /** Share of the pixel that shows the inside of the mouth. */
+  cover: Float32Array;
+  /** Share of the light that the fold between touching lips leaves. */
+  light: Float32Array;
+  /** Grid rows in between, for the four displacement planes. */
+  grid: Float32Array;
+}
+
+export function createRowTrace(): RowTrace {
+  const none = new Float32Array(0);
+  return { shiftX: none, shiftY: none, insideX: none, insideY: none, cover: none, light: none, grid: none };
+}
+
+/** Makes room for rows of `width` pixels over `columns` grid nodes. */
+export function sizeRowTrace(trace: RowTrace, width: number, columns: number): void {
+  if (trace.grid.length < columns * 4) trace.grid = new Float32Array(columns * 4);
+  if (trace.shiftX.length >= width) return;
+  trace.shiftX = new Float32Array(width);
+  trace.shiftY = new Float32Array(width);
+  trace.insideX = new Float32Array(width);
+  trace.insideY = new Float32Array(width);
+  trace.cover = new Float32Array(width);
+  trace.light = new Float32Array(width);
+}
+
+/** The lips of the frame being drawn, ready for looking up pixels. */
+export interface LipLine {
+  readonly curves: Readonly<LipCurves>;
+  /** Highest and lowest place that belongs to the opening, head units, with room for the soft edge. */
+  top: number;
+  bottom: number;
+  /** Softness of the lips' edge, pixels. */
+  featherPx: number;
+  /** How much light the fold between touching lips takes, 0–1, and how wide it is in pixels. */
+  foldStrength: number;
+  foldWidthPx: number;
+}
+
+/** Measures where the opening lies. */
+export function boundLipLine(line: LipLine, pose: HeadPose): void {
+  line.top = Number.POSITIVE_INFINITY;
+  line.bottom = Number.NEGATIVE_INFINITY;
+  for (let k = 0; k < curveSamples; k += 1) {
+    line.top = Math.min(line.top, at(line.curves.innerUpper, k));
+    line.bottom = Math.max(line.bottom, at(line.curves.innerLower, k));
+  }
+  const margin = (line.featherPx + 3 * line.foldWidthPx + 1) / pose.scale;
+  line.top -= margin;
+  line.bottom += margin;
+}
+
+function interpolateGridRow(field: WarpField, y: number, grid: Float32Array): void {
+  const position = (y - field.region.top) / field.step;
+  const row = clamp(Math.floor(position), 0, field.rows - 2);
+  const share = position - row;
+  const { columns } = field;
+  const start = row * columns;
+  for (let column = 0; column < columns; column += 1) {
+    const node = start + column;
+    grid[column] = mix(at(field.upperX, node), at(field.upperX, node + columns), share);
+    grid[columns + column] = mix(at(field.upperY, node), at(field.upperY, node + columns), share);
+    grid[columns * 2 + column] = mix(at(field.lowerX, node), at(field.lowerX, node + columns), share);
+    grid[columns * 3 + column] = mix(at(field.lowerY, node), at(field.lowerY, node + columns), share);
+  }
+}
+
+/**
+ * Follows one row of pixels at height `y`, from `x` on in steps of `pixelStep` (1 for luma, 2 for chroma), back to
+ * where they come from.
+ */
+export function traceRow(
+  trace: RowTrace, field: WarpField, pose: HeadPose, line: LipLine, x: number, y: number, pixelStep: number, count: number,
+): void {
+  interpolateGridRow(field, y, trace.grid);
+  const determinant = pose.acrossX * pose.downY - pose.acrossY * pose.downX;
+  const downStep = (-pose.acrossY / determinant) * pixelStep;
+  let v = ((y - pose.originY) * pose.acrossX - (x - pose.originX) * pose.acrossY) / determinant;
+  const { grid } = trace;
+  const { columns, step } = field;
+  const middle = (line.top + line.bottom) / 2;
+  let position = (x - field.region.left) / step;
+  const positionStep = pixelStep / step;
+  for (let pixel = 0; pixel < count; pixel += 1) {
+    const column = position | 0;
+    const share = position - column;
+    const side = v < middle ? column : column + columns * 2;
+    trace.shiftX[pixel] = mix(at(grid, side), at(grid, side + 1), share);
+    trace.shiftY[pixel] = mix(at(grid, side + columns), at(grid, side + columns + 1), share);
+    trace.cover[pixel] = 0;
+    trace.light[pixel] = 1;
+    if (v > line.top && v < line.bottom) {
+      traceLips(trace, pixel, pose, line, x + pixel * pixelStep, y, v, column, share, columns);
+    }
+    position += positionStep;
+    v += downStep;
+  }
+}
+
+/** Decides for a pixel near the opening on which side of the seam it lies and how much of the inside it shows. */
+function traceLips(
+  trace: RowTrace, pixel: number, pose: HeadPose, line: LipLine, x: number, y: number, v: number, column: number, share: number, columns: number,
+): void {
+  const { curves } = line;
+  const determinant = pose.acrossX * pose.downY - pose.acrossY * pose.downX;
+  const u = ((x - pose.originX) * pose.downY - (y - pose.originY) * pose.downX) / determinant;
+  const width = curves.right - curves.left;
+  const position = clamp((u - curves.left) / width, 0, 1) * (curveSamples - 1);
+  const k = Math.min(curveSamples - 2, Math.floor(position));
+  const t = position - k;
+  const upper = mix(at(curves.innerUpper, k), at(curves.innerUpper, k + 1), t);
+  const lower = mix(at(curves.innerLower, k), at(curves.innerLower, k + 1), t);
+  const { grid } = trace;
+  const upperX = mix(at(grid, column), at(grid, column + 1), share);
+  const upperY = mix(at(grid, column + columns), at(grid, column + columns + 1), share);
+  const lowerX = mix(at(grid, column + columns * 2), at(grid, column + columns * 2 + 1), share);
+  const lowerY = mix(at(grid, column + columns * 3), at(grid, column + columns * 3 + 1), share);
+  const isUpper = v - upper < lower - v;
+  trace.shiftX[pixel] = isUpper ? upperX : lowerX;
+  trace.shiftY[pixel] = isUpper ? upperY : lowerY;
+  if (u <= curves.left || u >= curves.right) return;
+  const run = width / (curveSamples - 1);
+  const upperSlope = (at(curves.innerUpper, k + 1) - at(curves.innerUpper, k)) / run;
+  const lowerSlope = (at(curves.innerLower, k + 1) - at(curves.innerLower, k)) / run;
+  const below = ((v - upper) * pose.scale) / Math.sqrt(1 + upperSlope * upperSlope);
+  const above = ((lower - v) * pose.scale) / Math.sqrt(1 + lowerSlope * lowerSlope);
+  const gapPx = (lower - upper) * pose.scale;
+  const depth = Math.min(below, above);
+  if (line.foldStrength > 0) {
+    const fromFold = Math.max(0, -depth) / line.foldWidthPx;
+    const ends = Math.min(1, 8 * Math.min(position, curveSamples - 1 - position) / (curveSamples - 1));
+    trace.light[pixel] = 1 - line.foldStrength * ends * Math.exp(-fromFold * fromFold);
+  }
+  if (gapPx <= 0) return;
+  trace.cover[pixel] = clamp(depth / line.featherPx + 0.5, 0, 1) * Math.min(1, gapPx / line.featherPx);
+  const inside = clamp((v - upper) / (lower - upper), 0, 1);
+  trace.insideX[pixel] = mix(upperX, lowerX, inside);
+  trace.insideY[pixel] = mix(upperY, lowerY, inside);
+}
