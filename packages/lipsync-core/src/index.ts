@@ -1,1 +1,10 @@
 export * from './errors/index.ts';
+export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './fetch/index.ts';
+export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
+export { isTerminal, type Attempt, type InputReference, type JobRecord, type JobResult } from './jobs/job-record.ts';
+export type { JobPage, JobPageQuery, JobStore } from './jobs/job-store.ts';
+export { toJobView } from './jobs/job-view.ts';
+export { newJobRecord, type NewJob } from './jobs/new-job-record.ts';
+export type { JobRunner } from './jobs/run-job.ts';
+export type { Clock, IdSource, Logger } from './ports/ports.ts';
+export { createLocalArtifactStore, sweepAbandonedParts, type ArtifactStore, type LocalArtifactStoreOptions, type StoredArtifact } from './storage/index.ts';
