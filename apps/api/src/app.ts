@@ -1,0 +1,47 @@
+import express, { type Express } from 'express';
+import type { ApiDependencies } from './dependencies.ts';
+import { requireKey, requireKeyOrPassword, requireLoopback } from './http/access.ts';
+import { mountRoutes } from './http/mount-routes.ts';
+import { answerProblems, HttpError } from './http/problem.ts';
+import { assignRequestId } from './http/request-id.ts';
+import { logRequests } from './http/request-log.ts';
+import { securityHeaders } from './http/security-headers.ts';
+import { healthRoutes } from './routes/health.ts';
+import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
+import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
+import { lipsyncOutputRoutes } from './routes/lipsync-output.ts';
+import type { Route } from './routes/route.ts';
+
+/** Where the page about the queues is; the board itself is told the same path. */
+export const queueBoardPath = '/admin/queues';
+
+/** Every route of the service except the queue board, which brings its own. */
+export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
+  return [
+    ...healthRoutes(dependencies),
+    ...lipsyncJobRoutes(dependencies),
+    ...lipsyncOutputRoutes(dependencies),
+    ...lipsyncEventRoutes(dependencies),
+  ];
+}
+
+/** The HTTP side of the service; it listens nowhere by itself. */
+export function createApp(dependencies: ApiDependencies): Express {
+  const { keys, logger, queueBoard } = dependencies;
+  const hasKeys = keys.length > 0;
+  const routes = apiRoutes(dependencies);
+  const app = express();
+  app.disable('x-powered-by').set('query parser', 'simple');
+
+  app.use(assignRequestId, logRequests(logger), securityHeaders());
+  if (!hasKeys) app.use(requireLoopback);
+  mountRoutes(app, routes.filter((route) => route.open));
+  app.use(queueBoardPath, ...(hasKeys ? [requireKeyOrPassword(keys)] : []), queueBoard);
+  if (hasKeys) app.use(requireKey(keys));
+  mountRoutes(app, routes.filter((route) => !route.open));
+  app.use(() => {
+    throw new HttpError('not_found', 'There is nothing at this address.');
+  });
+  app.use(answerProblems(logger));
+  return app;
+}

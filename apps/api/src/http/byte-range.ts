@@ -1,0 +1,22 @@
+import type { Request } from 'express';
+
+/** Bytes of a file, both inclusive. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The part of a file that a request asks for; undefined for the whole. Several ranges, a malformed header, and an
+ * `If-Range` that does not match all get the whole file, as RFC 9110 allows or demands.
+ */
+export function chooseRange(request: Request, sizeBytes: number, etag: string): ByteRange | 'unsatisfiable' | undefined {
+  const condition = request.get('If-Range');
+  if (condition !== undefined && condition !== etag) return undefined;
+  const ranges = request.range(sizeBytes, { combine: true });
+  if (ranges === undefined || ranges === -2) return undefined;
+  if (ranges === -1) return 'unsatisfiable';
+  const [range] = ranges;
+  if (ranges.type !== 'bytes' || ranges.length !== 1 || !range) return undefined;
+  return { start: range.start, end: range.end };
+}

@@ -1,0 +1,49 @@
+import { toCamelCase, type LipsyncOptions } from '@lipsync/core/contract';
+
+type Kind = 'text' | 'number' | 'boolean' | 'json';
+
+/** How the text of a form field becomes a value. Mapped over the options: a new option does not compile without an answer. */
+const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
+  method: 'text',
+  optimize: 'text',
+  syncMode: 'text',
+  silenceMode: 'text',
+  startMs: 'number',
+  endMs: 'number',
+  allowPreview: 'boolean',
+  deadlineMs: 'number',
+  priority: 'number',
+  userId: 'text',
+  metadata: 'json',
+};
+
+/** The values that form fields stand for; text that does not fit its kind stays text, for the schema to refuse. */
+export function readFormValues(fields: ReadonlyMap<string, string>): Map<string, unknown> {
+  return new Map([...fields].map(([field, text]) => [field, readFormValue(kindOf(field), text)]));
+}
+
+function readFormValue(kind: Kind, text: string): unknown {
+  switch (kind) {
+    case 'number':
+      return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+    case 'boolean':
+      return text === 'true' ? true : text === 'false' ? false : text;
+    case 'json':
+      return readJson(text);
+    case 'text':
+      return text;
+  }
+}
+
+function kindOf(field: string): Kind {
+  const found = Object.entries(kinds).find(([option]) => option === toCamelCase(field));
+  return found?.[1] ?? 'text';
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

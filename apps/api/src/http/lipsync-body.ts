@@ -1,0 +1,82 @@
+import type { Request, Response } from 'express';
+import { LipsyncError, type InputReference } from '@lipsync/core';
+import type { LipsyncOptions } from '@lipsync/core/contract';
+import type { ApiDependencies } from '../dependencies.ts';
+import { readFormValues } from './form-values.ts';
+import { fileFields, type FileField } from './held-uploads.ts';
+import { readJsonFields } from './json-body.ts';
+import { parseOptions } from './lipsync-options.ts';
+import { receiveForm } from './multipart.ts';
+import { HttpError, type FieldProblem } from './problem.ts';
+
+const maxUrlLength = 4_096;
+
+type Inputs = Readonly<Record<FileField, InputReference>>;
+
+export interface LipsyncBody {
+  readonly inputs: Inputs;
+  readonly options: LipsyncOptions;
+}
+
+type BodyDependencies = Pick<ApiDependencies, 'artifacts' | 'checkUrl' | 'maxUploadBytes'>;
+
+/**
+ * The inputs and options of a lip-sync request, sent as a form with files or as JSON with URLs. Throws with every
+ * problem at once; then no file of the request remains.
+ */
+export async function readLipsyncBody(request: Request, response: Response, dependencies: BodyDependencies): Promise<LipsyncBody> {
+  if (request.is('multipart/form-data')) return readForm(request, dependencies);
+  if (request.is('application/json')) return readJson(await readJsonFields(request, response), dependencies);
+  throw new HttpError('request_invalid', 'Send multipart/form-data with the files "video" and "audio", or application/json with "video_url" and "audio_url".', { httpStatus: 415 });
+}
+
+async function readForm(request: Request, { artifacts, maxUploadBytes }: BodyDependencies): Promise<LipsyncBody> {
+  const { fields, problems, uploads } = await receiveForm(request, artifacts, maxUploadBytes);
+  const parsed = parseOptions(readFormValues(fields));
+  if (parsed.options === undefined || problems.length > 0) {
+    await uploads.discard();
+    throw invalidRequest([...problems, ...parsed.problems]);
+  }
+  return { inputs: await uploads.keep(), options: parsed.options };
+}
+
+function readJson(fields: Map<string, unknown>, { checkUrl }: BodyDependencies): LipsyncBody {
+  const urlFields = fileFields.map((name) => `${name}_url`);
+  const parsed = parseOptions(new Map([...fields].filter(([name]) => !urlFields.includes(name))));
+  const [video, audio] = urlFields.map((name) => readUrl(name, fields.get(name), checkUrl));
+  const refusals = [video, audio].filter((outcome): outcome is UrlRefusal => outcome?.kind === 'refused');
+  if (parsed.options === undefined || video?.kind !== 'url' || audio?.kind !== 'url') {
+    throw invalidRequest([...refusals.map(({ problem }) => problem), ...parsed.problems], onlyForbidden(refusals, parsed.problems));
+  }
+  return { inputs: { video, audio }, options: parsed.options };
+}
+
+interface UrlRefusal {
+  readonly kind: 'refused';
+  readonly forbidden: boolean;
+  readonly problem: FieldProblem;
+}
+
+function readUrl(field: string, value: unknown, checkUrl: (url: string) => void): Extract<InputReference, { kind: 'url' }> | UrlRefusal {
+  const refuse = (message: string, forbidden = false): UrlRefusal => ({ kind: 'refused', forbidden, problem: { field, message } });
+  if (value === undefined) return refuse('is missing');
+  if (typeof value !== 'string') return refuse('must be a text');
+  if (value.length > maxUrlLength) return refuse(`must be at most ${maxUrlLength} characters long`);
+  try {
+    checkUrl(value);
+  } catch (error) {
+    if (!LipsyncError.isInstance(error)) throw error;
+    return refuse(error.message, error.code === 'url_forbidden');
+  }
+  return { kind: 'url', url: value };
+}
+
+function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldProblem[]): boolean {
+  return others.length === 0 && refusals.every(({ forbidden }) => forbidden);
+}
+
+function invalidRequest(fields: readonly FieldProblem[], forbidden = false): HttpError {
+  const listed = fields.map(({ field, message }) => `${field} ${message}`).join('; ');
+  const summary = listed.length > 1_000 ? `${listed.slice(0, 1_000)}…` : listed;
+  return new HttpError(forbidden ? 'url_forbidden' : 'request_invalid', `The request cannot be used: ${summary}`, { fields });
+}

@@ -1,0 +1,21 @@
+import type { IRouter, RequestHandler } from 'express';
+import type { Route } from '../routes/route.ts';
+import { HttpError } from './problem.ts';
+
+/** Mounts routes so that a known path with another method is answered 405 with what it allows. */
+export function mountRoutes(router: IRouter, routes: readonly Route[]): void {
+  for (const [path, atPath] of Map.groupBy(routes, (route) => route.path)) {
+    const mounted = router.route(path);
+    for (const { method, handle } of atPath) mounted[method](handle);
+    mounted.all(refuseMethod(atPath.map(({ method }) => method)));
+  }
+}
+
+function refuseMethod(methods: readonly Route['method'][]): RequestHandler {
+  const allowed = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
+  return (request) => {
+    throw new HttpError('request_invalid', `${request.method} is not possible here. Use ${allowed}.`, {
+      httpStatus: 405, headers: { Allow: allowed },
+    });
+  };
+}

@@ -1,0 +1,25 @@
+import { randomUUID } from 'node:crypto';
+import type { RequestHandler } from 'express';
+
+declare global {
+  // Express types what a request carries through this namespace only.
+  // eslint-disable-next-line typescript/no-namespace
+  namespace Express {
+    interface Locals {
+      requestId: string;
+      /** Name of the API key that was presented; null where the API is open. */
+      caller: string | null;
+    }
+  }
+}
+
+const acceptable = /^[\w.-]{1,128}$/;
+
+/** Takes over the caller's `X-Request-Id` where it is harmless, else makes one; every answer repeats it. */
+export const assignRequestId: RequestHandler = (request, response, next) => {
+  const given = request.get('X-Request-Id');
+  response.locals.requestId = given !== undefined && acceptable.test(given) ? given : randomUUID();
+  response.locals.caller = null;
+  response.set('X-Request-Id', response.locals.requestId);
+  next();
+};

@@ -1,0 +1,22 @@
+import type { RequestHandler } from 'express';
+import type { Logger } from '@lipsync/core';
+
+/** One line for each request when it ends. Neither headers nor the query are logged: either may hold a secret. */
+export function logRequests(logger: Logger): RequestHandler {
+  return (request, response, next) => {
+    const startedAt = performance.now();
+    response.once('close', () => {
+      const fields = {
+        requestId: response.locals.requestId,
+        caller: response.locals.caller,
+        method: request.method,
+        path: request.path,
+        status: response.statusCode,
+        durationMs: Math.round(performance.now() - startedAt),
+        cutOff: !response.writableFinished,
+      };
+      logger.info(fields, 'request');
+    });
+    next();
+  };
+}

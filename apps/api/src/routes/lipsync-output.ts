@@ -1,0 +1,63 @@
+import { create as contentDisposition } from 'content-disposition';
+import type { Request, Response } from 'express';
+import { pipeline } from 'node:stream/promises';
+import type { JobRecord } from '@lipsync/core';
+import type { ApiDependencies } from '../dependencies.ts';
+import { chooseRange } from '../http/byte-range.ts';
+import { toOutputName } from '../http/display-name.ts';
+import { HttpError } from '../http/problem.ts';
+import { requireJob } from './job-answers.ts';
+import type { Route } from './route.ts';
+
+/** The finished video of a job, whole or in part. */
+export function lipsyncOutputRoutes(dependencies: ApiDependencies): readonly Route[] {
+  return [{ method: 'get', path: '/lipsync/:id/output', handle: (request, response) => sendOutput(dependencies, request, response) }];
+}
+
+async function sendOutput({ store, artifacts }: ApiDependencies, request: Request, response: Response): Promise<void> {
+  const record = await requireJob(store, request.params['id']);
+  if (!record.result) throw noOutput(record);
+  const { outputKey } = record.result;
+  const artifact = await artifacts.stat(outputKey);
+  if (!artifact) throw new HttpError('not_found', 'The video of this job is no longer stored. Run the job again.');
+
+  setFileHeaders(response, record, artifact.sizeBytes);
+  if (request.fresh) return void response.status(304).end();
+  const range = chooseRange(request, artifact.sizeBytes, response.get('ETag') ?? '');
+  if (range === 'unsatisfiable') {
+    throw new HttpError('request_invalid', `The video has ${artifact.sizeBytes} bytes; the range lies outside.`, {
+      httpStatus: 416, headers: { 'Content-Range': `bytes */${artifact.sizeBytes}` },
+    });
+  }
+  const { start, end } = range ?? { start: 0, end: artifact.sizeBytes - 1 };
+  if (range) response.status(206).set('Content-Range', `bytes ${start}-${end}/${artifact.sizeBytes}`);
+  response.set('Content-Length', String(end - start + 1));
+  if (request.method === 'HEAD') return void response.end();
+  await stream(await artifacts.read(outputKey, { start, end }), response);
+}
+
+/** An output never changes once it is there, so the job's id is a strong validator. */
+function setFileHeaders(response: Response, record: JobRecord, sizeBytes: number): void {
+  const clipName = record.video.kind === 'artifact' ? record.video.name : 'video';
+  response.type('video/mp4').set({
+    'Accept-Ranges': 'bytes',
+    'Cache-Control': 'private, no-cache',
+    'Content-Disposition': contentDisposition(toOutputName(clipName), { type: 'inline' }),
+    ETag: `"${record.id}-${sizeBytes}"`,
+  });
+}
+
+async function stream(source: NodeJS.ReadableStream, response: Response): Promise<void> {
+  try {
+    await pipeline(source, response);
+  } catch (error) {
+    // A viewer who leaves halfway, as every player that seeks does, is no fault of anybody.
+    if (!response.destroyed) throw error;
+  }
+}
+
+function noOutput({ status, error }: JobRecord): HttpError {
+  if (status === 'failed' && error) return new HttpError('not_found', `The job failed, so there is no video: ${error.message}`);
+  if (status === 'canceled') return new HttpError('not_found', 'The job was canceled, so there is no video.');
+  return new HttpError('not_found', 'The job is not completed yet. Wait for it, then fetch the video.', { headers: { 'Retry-After': '1' } });
+}

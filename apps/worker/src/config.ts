@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import { configFromEnvironment, listOf, parseSettings, readEnvironment, text, wholeNumber, type CoreConfig, type Environment, type Settings } from '@lipsync/core/config';
+
+const lanes = ['cloud', 'render'] as const;
+const lane = z.string().pipe(z.enum(lanes, `must be of ${lanes.join(', ')}`));
+
+export type Lane = (typeof lanes)[number];
+
+/** The settings that the worker understands beyond those of the core. */
+export const workerSettings = {
+  REDIS_URL: text('').pipe(z.string().regex(/^rediss?:\/\//, 'must be a redis:// URL; "npm start" brings a Redis of its own')),
+  WORKER_LANES: listOf(lane, lanes).refine((items) => items.length > 0 && new Set(items).size === items.length, 'must name at least one lane, and each once'),
+  WORKER_CLOUD_CONCURRENCY: wholeNumber(16, { minimum: 1, maximum: 1_000 }),
+  WORKER_RENDER_CONCURRENCY: wholeNumber(1, { minimum: 1, maximum: 64 }),
+  WORKER_SHUTDOWN_GRACE_MS: wholeNumber(10_000, { minimum: 0, maximum: 3_600_000 }),
+  QUEUE_LOCK_MS: wholeNumber(30_000, { minimum: 500, maximum: 3_600_000 }),
+  QUEUE_STALLED_INTERVAL_MS: wholeNumber(15_000, { minimum: 100, maximum: 3_600_000 }),
+} satisfies Settings;
+
+export interface WorkerConfig {
+  readonly redisUrl: string;
+  /** Lanes that this worker serves, and how many jobs of each at once. */
+  readonly lanes: readonly { readonly lane: Lane; readonly concurrency: number }[];
+  /** How long running jobs may go on once the worker is told to stop. */
+  readonly shutdownGraceMs: number;
+  readonly lockMs: number;
+  readonly stalledIntervalMs: number;
+  readonly core: CoreConfig;
+}
+
+/** The worker's settings from the environment. Throws `request_invalid` with a reason for each that cannot be used. */
+export function workerConfigFromEnvironment(environment: Environment = readEnvironment()): WorkerConfig {
+  const values = parseSettings(workerSettings, environment);
+  const concurrency: Readonly<Record<Lane, number>> = { cloud: values.WORKER_CLOUD_CONCURRENCY, render: values.WORKER_RENDER_CONCURRENCY };
+  return Object.freeze({
+    redisUrl: values.REDIS_URL,
+    lanes: values.WORKER_LANES.map((name) => ({ lane: name, concurrency: concurrency[name] })),
+    shutdownGraceMs: values.WORKER_SHUTDOWN_GRACE_MS,
+    lockMs: values.QUEUE_LOCK_MS,
+    stalledIntervalMs: values.QUEUE_STALLED_INTERVAL_MS,
+    core: configFromEnvironment(environment),
+  });
+}
