@@ -11,16 +11,22 @@ export interface FaceFrame {
   readonly points: Float32Array;
 }
 
-/** One stable face through a clip. Random access by clip frame; reads from disk, so its size does not depend on the clip. */
+/**
+ * One stable face through a range of a clip. Random access by clip frame; reads from disk, so its size does not depend on
+ * the clip. Every frame number is a frame of the clip, wherever the range begins.
+ */
 export interface FaceTrack {
+  readonly firstFrame: number;
+  /** Frames in the range, the last being `firstFrame + frameCount − 1`. */
   readonly frameCount: number;
-  /** First frame of each shot, ascending, beginning with 0. */
+  /** First frame of each shot, ascending, beginning with `firstFrame`. */
   readonly shotStarts: readonly number[];
   /** Ranges of clip frames without a face, end exclusive. */
   readonly absentRanges: readonly { readonly start: number; readonly end: number }[];
   /** Whether the track came out of the cache. */
   readonly cached: boolean;
-  frame(index: number): FaceFrame;
+  /** Throws a RangeError outside the range. */
+  frame(clipFrame: number): FaceFrame;
   close(): void;
 }
 

@@ -1,0 +1,120 @@
+import { applyPose, type PosedFace } from './face-pose.ts';
+import { innerLips, outerLips, speechPoints } from './landmark-groups.ts';
+
+/**
+ * How one aspect of the face is smoothed: over how many frames at most, and how large a difference (in units of the
+ * head's size) still counts as noise. Frames that differ by more lend nothing, so movement keeps its time and extent.
+ */
+interface Smoothing {
+  readonly frames: number;
+  readonly noise: number;
+}
+
+/** At 25 frames a second; other rates stretch the frames. */
+const referenceRate = 25;
+const poseSmoothing: Smoothing = { frames: 2.2, noise: 0.012 };
+const restSmoothing: Smoothing = { frames: 1.8, noise: 0.02 };
+const speechSmoothing: Smoothing = { frames: 1, noise: 0.012 };
+
+const lipPoints = [...outerLips, ...innerLips];
+const isSpeechPoint = new Uint8Array(478);
+for (const index of speechPoints) isSpeechPoint[index] = 1;
+const stillPoints = Array.from(isSpeechPoint.keys()).filter((index) => index < 468 && isSpeechPoint[index] === 0 && index % 3 === 0);
+
+/** Frames before and after that the smoothing of one frame looks at. */
+export function smoothingRadius(framesPerSecond: number): number {
+  return Math.max(2, Math.round((4 * framesPerSecond) / referenceRate));
+}
+
+/**
+ * The face at `frame`, smoothed with its neighbours on both sides, which therefore does not lag: the head's pose most, the
+ * shape of the resting face less, mouth and chin hardly. `at` gives the face as found, or undefined where there is none.
+ * A bilateral filter over time: neighbours count by closeness in time and by likeness.
+ */
+export function smoothFace(frame: number, framesPerSecond: number, at: (frame: number) => PosedFace | undefined): Float32Array | undefined {
+  const centre = at(frame);
+  if (!centre) return undefined;
+  const radius = smoothingRadius(framesPerSecond);
+  const neighbours: Neighbour[] = [];
+  for (const side of [-1, 1]) {
+    for (let distance = 1; distance <= radius; distance += 1) {
+      const face = at(frame + side * distance);
+      if (!face) break;
+      neighbours.push({ face, time: (distance * referenceRate) / framesPerSecond });
+    }
+  }
+  return applyPose(blendFaces(centre, neighbours));
+}
+
+interface Neighbour {
+  readonly face: PosedFace;
+  /** Distance in frames of the reference rate. */
+  readonly time: number;
+}
+
+function blendFaces(centre: PosedFace, neighbours: readonly Neighbour[]): PosedFace {
+  const pose = { x: 0, y: 0, logSize: 0, roll: 0 };
+  const shape = centre.shape.slice();
+  let poseTotal = 1;
+  let restTotal = 1;
+  let speechTotal = 1;
+  for (const { face, time } of neighbours) {
+    const poseWeight = weight(poseSmoothing, time, poseDifference(centre, face));
+    const restWeight = weight(restSmoothing, time, shapeDifference(centre.shape, face.shape, stillPoints));
+    const speechWeight = weight(speechSmoothing, time, shapeDifference(centre.shape, face.shape, lipPoints));
+    poseTotal += poseWeight;
+    restTotal += restWeight;
+    speechTotal += speechWeight;
+    pose.x += poseWeight * (face.x - centre.x);
+    pose.y += poseWeight * (face.y - centre.y);
+    pose.logSize += poseWeight * (face.logSize - centre.logSize);
+    pose.roll += poseWeight * turn(face.roll, centre.roll);
+    addShape(shape, face.shape, restWeight, speechWeight);
+  }
+  divideShape(shape, restTotal, speechTotal);
+  return {
+    x: centre.x + pose.x / poseTotal,
+    y: centre.y + pose.y / poseTotal,
+    logSize: centre.logSize + pose.logSize / poseTotal,
+    roll: centre.roll + pose.roll / poseTotal,
+    shape,
+  };
+}
+
+function weight({ frames, noise }: Smoothing, time: number, difference: number): number {
+  return Math.exp(-0.5 * ((time / frames) ** 2 + (difference / noise) ** 2));
+}
+
+/** How far a point at the rim of the face is carried from one pose to the other, in units of the head's size. */
+function poseDifference(first: PosedFace, second: PosedFace): number {
+  const moved = Math.hypot(first.x - second.x, first.y - second.y) / Math.exp(first.logSize);
+  return moved + Math.abs(first.logSize - second.logSize) + Math.abs(turn(first.roll, second.roll));
+}
+
+/** Root mean square distance of some points in the picture plane. */
+function shapeDifference(first: Float32Array, second: Float32Array, indices: readonly number[]): number {
+  let sum = 0;
+  for (const index of indices) {
+    const across = (first[index * 3] ?? 0) - (second[index * 3] ?? 0);
+    const down = (first[index * 3 + 1] ?? 0) - (second[index * 3 + 1] ?? 0);
+    sum += across * across + down * down;
+  }
+  return Math.sqrt(sum / indices.length);
+}
+
+function addShape(target: Float32Array, shape: Float32Array, restWeight: number, speechWeight: number): void {
+  for (let index = 0; index < target.length; index += 1) {
+    const share = isSpeechPoint[Math.floor(index / 3)] === 1 ? speechWeight : restWeight;
+    target[index] = (target[index] ?? 0) + share * (shape[index] ?? 0);
+  }
+}
+
+function divideShape(target: Float32Array, restTotal: number, speechTotal: number): void {
+  for (let index = 0; index < target.length; index += 1) {
+    target[index] = (target[index] ?? 0) / (isSpeechPoint[Math.floor(index / 3)] === 1 ? speechTotal : restTotal);
+  }
+}
+
+function turn(to: number, from: number): number {
+  return Math.atan2(Math.sin(to - from), Math.cos(to - from));
+}

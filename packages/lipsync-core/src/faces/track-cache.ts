@@ -1,0 +1,84 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FaceTrack } from './face-types.ts';
+import { openTrackFile } from './track-file.ts';
+
+const extension = '.track';
+const partialExtension = '.partial';
+const oldestPartialMs = 6 * 60 * 60 * 1000;
+
+/** Everything that a track depends on; equal keys mean equal tracks. */
+export interface TrackKey {
+  readonly clipDigest: string;
+  readonly start: number;
+  readonly end: number;
+  readonly frameRate: string;
+  readonly size: string;
+  readonly detector: string;
+  readonly trackerVersion: number;
+}
+
+/** Finished tracks in one folder, limited in size; the least recently used go first. Safe for several processes at once. */
+export interface TrackCache {
+  /** The track for a key; undefined when there is none, or only a damaged one, which is removed. The caller closes it. */
+  find(key: TrackKey): Promise<FaceTrack | undefined>;
+  /** A path inside the cache for a track in the making. Whoever takes it publishes or removes it. */
+  partialPath(): Promise<string>;
+  /** Gives a finished file its final name and makes room. The caller closes the track. */
+  publish(partialPath: string, key: TrackKey): Promise<FaceTrack | undefined>;
+}
+
+/** `maxBytes` bounds the folder; the newest track stays even when it alone is larger. */
+export function createTrackCache(folder: string, maxBytes: number): TrackCache {
+  const pathOf = (key: TrackKey): string => join(folder, `${digestOf(key)}${extension}`);
+  return {
+    find: async (key) => {
+      const path = pathOf(key);
+      const track = openTrackFile(path, true);
+      if (track) await touch(path);
+      else await rm(path, { force: true });
+      return track;
+    },
+    partialPath: async () => {
+      await mkdir(folder, { recursive: true });
+      return join(folder, `${randomUUID()}${partialExtension}`);
+    },
+    publish: async (partialPath, key) => {
+      const path = pathOf(key);
+      await rename(partialPath, path);
+      const track = openTrackFile(path, false);
+      await makeRoom(folder, maxBytes, path);
+      return track;
+    },
+  };
+}
+
+function digestOf(key: TrackKey): string {
+  return createHash('sha256').update(JSON.stringify(Object.entries(key).toSorted())).digest('hex');
+}
+
+/** The time of last use is kept in the file's times; a file that just went away is somebody else's eviction. */
+async function touch(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now).catch(() => undefined);
+}
+
+async function makeRoom(folder: string, maxBytes: number, keep: string): Promise<void> {
+  const entries = await Promise.all((await readdir(folder)).map((name) => describe(join(folder, name))));
+  const files = entries.filter((entry) => entry !== undefined);
+  const stale = files.filter(({ path, usedAtMs }) => path.endsWith(partialExtension) && Date.now() - usedAtMs > oldestPartialMs);
+  const tracks = files.filter(({ path }) => path.endsWith(extension)).sort((first, second) => first.usedAtMs - second.usedAtMs);
+  let total = tracks.reduce((sum, { bytes }) => sum + bytes, 0);
+  const surplus = tracks.filter(({ path, bytes }) => {
+    if (path === keep || total <= maxBytes) return false;
+    total -= bytes;
+    return true;
+  });
+  await Promise.all([...stale, ...surplus].map(({ path }) => rm(path, { force: true })));
+}
+
+async function describe(path: string) {
+  const { size, mtimeMs } = await stat(path).catch(() => ({ size: -1, mtimeMs: 0 }));
+  return size < 0 ? undefined : { path, bytes: size, usedAtMs: mtimeMs };
+}

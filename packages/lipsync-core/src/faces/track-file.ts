@@ -1,0 +1,171 @@
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import { z } from 'zod';
+import { landmarkCount, type FaceFrame, type FacePresence, type FaceTrack } from './face-types.ts';
+
+/**
+ * A track on disk: one record per frame (presence in the first 4 bytes, then the points as float32), then a JSON
+ * description, then a trailer of 16 bytes: magic, length of the description, CRC-32 of everything before the trailer, zero.
+ */
+const magic = 0x4c465431;
+const pointValues = landmarkCount * 3;
+const recordBytes = 4 + pointValues * 4;
+const trailerBytes = 16;
+const framesPerBlock = 32;
+const blocksInMemory = 4;
+const longestDescriptionBytes = 16 * 1024 * 1024;
+
+const presences: readonly FacePresence[] = ['absent', 'found', 'interpolated'];
+const noPoints = new Float32Array(0);
+
+const range = z.object({ start: z.int().nonnegative(), end: z.int().positive() });
+const descriptionSchema = z.object({
+  firstFrame: z.int().nonnegative(),
+  frameCount: z.int().positive(),
+  shotStarts: z.array(z.int().nonnegative()),
+  absentRanges: z.array(range),
+});
+
+export type TrackDescription = Pick<FaceTrack, 'firstFrame' | 'frameCount' | 'shotStarts' | 'absentRanges'>;
+
+export interface TrackWriter {
+  /** Adds the next frame. Points are ignored when the face is absent. */
+  add(presence: FacePresence, points: Float32Array): void;
+  /** Completes and closes the file. */
+  finish(description: TrackDescription): void;
+  /** Closes an unfinished file; without effect after `finish`. */
+  abandon(): void;
+}
+
+/** Starts a track in a new file. The caller finishes or abandons it, and removes it in the second case. */
+export function createTrackFile(path: string): TrackWriter {
+  const descriptor = openSync(path, 'wx');
+  let checksum = 0;
+  let open = true;
+  const append = (bytes: Uint8Array): void => {
+    checksum = crc32(bytes, checksum);
+    writeAll(descriptor, bytes);
+  };
+  const close = (): void => {
+    if (open) closeSync(descriptor);
+    open = false;
+  };
+  return {
+    add: (presence, points) => append(encodeRecord(presence, points)),
+    finish: (description) => {
+      const text = Buffer.from(JSON.stringify(description), 'utf8');
+      append(text);
+      const trailer = Buffer.alloc(trailerBytes);
+      trailer.writeUInt32LE(magic, 0);
+      trailer.writeUInt32LE(text.length, 4);
+      trailer.writeUInt32LE(checksum, 8);
+      writeAll(descriptor, trailer);
+      fsyncSync(descriptor);
+      close();
+    },
+    abandon: close,
+  };
+}
+
+function writeAll(descriptor: number, bytes: Uint8Array): void {
+  for (let written = 0; written < bytes.length; ) written += writeSync(descriptor, bytes, written);
+}
+
+function encodeRecord(presence: FacePresence, points: Float32Array): Uint8Array {
+  const record = new Uint8Array(recordBytes);
+  record[0] = presences.indexOf(presence);
+  if (presence !== 'absent') new Float32Array(record.buffer, 4).set(points);
+  return record;
+}
+
+/**
+ * Opens a finished track; undefined when the file is not there, not whole or not a track. Reads a few blocks of
+ * frames at a time, so memory does not depend on length. The caller closes it.
+ */
+export function openTrackFile(path: string, cached: boolean): FaceTrack | undefined {
+  const descriptor = tryOpen(path);
+  if (descriptor === undefined) return undefined;
+  const description = readDescription(descriptor);
+  if (!description) {
+    closeSync(descriptor);
+    return undefined;
+  }
+  const block = blockReader(descriptor, description.frameCount);
+  return {
+    ...description,
+    cached,
+    frame: (clipFrame) => {
+      const index = clipFrame - description.firstFrame;
+      if (!Number.isInteger(index) || index < 0 || index >= description.frameCount) {
+        throw new RangeError(`Clip frame ${clipFrame} is outside the track, which begins at ${description.firstFrame} and has ${description.frameCount} frames.`);
+      }
+      return decodeRecord(block(Math.floor(index / framesPerBlock)), index % framesPerBlock);
+    },
+    close: () => closeSync(descriptor),
+  };
+}
+
+function tryOpen(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch {
+    return undefined;
+  }
+}
+
+function readDescription(descriptor: number): TrackDescription | undefined {
+  const { size } = fstatSync(descriptor);
+  if (size < trailerBytes) return undefined;
+  const trailer = Buffer.alloc(trailerBytes);
+  readSync(descriptor, trailer, 0, trailerBytes, size - trailerBytes);
+  const length = trailer.readUInt32LE(4);
+  const end = size - trailerBytes;
+  if (trailer.readUInt32LE(0) !== magic || length > Math.min(end, longestDescriptionBytes)) return undefined;
+  if (checksumOf(descriptor, end) !== trailer.readUInt32LE(8)) return undefined;
+  const text = Buffer.alloc(length);
+  readSync(descriptor, text, 0, length, end - length);
+  const { data } = descriptionSchema.safeParse(parseJson(text));
+  return data && data.frameCount * recordBytes === end - length ? data : undefined;
+}
+
+function parseJson(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function checksumOf(descriptor: number, end: number): number {
+  const chunk = new Uint8Array(1024 * 1024);
+  let checksum = 0;
+  for (let offset = 0; offset < end; ) {
+    const read = readSync(descriptor, chunk, 0, Math.min(chunk.length, end - offset), offset);
+    if (read === 0) return -1;
+    checksum = crc32(chunk.subarray(0, read), checksum);
+    offset += read;
+  }
+  return checksum;
+}
+
+function blockReader(descriptor: number, frameCount: number): (block: number) => Uint8Array {
+  const blocks = new Map<number, Uint8Array>();
+  return (block) => {
+    const known = blocks.get(block);
+    if (known) return known;
+    const frames = Math.min(framesPerBlock, frameCount - block * framesPerBlock);
+    const bytes = new Uint8Array(frames * recordBytes);
+    readSync(descriptor, bytes, 0, bytes.length, block * framesPerBlock * recordBytes);
+    const [oldest] = blocks.keys();
+    if (blocks.size >= blocksInMemory && oldest !== undefined) blocks.delete(oldest);
+    blocks.set(block, bytes);
+    return bytes;
+  };
+}
+
+function decodeRecord(block: Uint8Array, position: number): FaceFrame {
+  const start = position * recordBytes;
+  const presence = presences[block[start] ?? 0] ?? 'absent';
+  if (presence === 'absent') return { presence, points: noPoints };
+  return { presence, points: new Float32Array(block.slice(start + 4, start + recordBytes).buffer) };
+}
