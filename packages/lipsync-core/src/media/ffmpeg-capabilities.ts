@@ -1,0 +1,36 @@
+import fluentFfmpeg from 'fluent-ffmpeg';
+import { LipsyncError } from '../errors/index.ts';
+import { runMediaTool } from './ffmpeg-process.ts';
+
+/** Whether this machine's ffmpeg has every one of the named filters. Throws `media_failed` when it cannot be asked. */
+export async function hasFilters(names: readonly string[]): Promise<boolean> {
+  const available = await new Promise<fluentFfmpeg.Filters>((resolve, reject) => {
+    fluentFfmpeg.getAvailableFilters((error: Error | null, filters) => {
+      if (error) reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters. Check its installation.', { cause: error }));
+      else resolve(filters);
+    });
+  });
+  return names.every((name) => name in available);
+}
+
+export interface ToolVersions {
+  /** Version as the tool states it, or null when it is not installed or does not answer. */
+  readonly ffmpeg: string | null;
+  readonly ffprobe: string | null;
+}
+
+/** Versions of the media tools on this machine. Throws only when aborted. */
+export async function toolVersions(signal?: AbortSignal): Promise<ToolVersions> {
+  const [ffmpeg, ffprobe] = await Promise.all([toolVersion('ffmpeg', signal), toolVersion('ffprobe', signal)]);
+  return { ffmpeg, ffprobe };
+}
+
+async function toolVersion(tool: 'ffmpeg' | 'ffprobe', signal?: AbortSignal): Promise<string | null> {
+  try {
+    const text = await runMediaTool({ tool, arguments: ['-version'], maxBytes: 65_536, idleLimitMs: 10_000, signal });
+    return /version (\S+)/.exec(text)?.[1] ?? null;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    return null;
+  }
+}

@@ -1,0 +1,156 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { abortError, LipsyncError } from '../errors/index.ts';
+
+/** How long ffmpeg may give no sign of life while we wait for it. */
+const defaultIdleLimitMs = 60_000;
+/** Between the polite signal and the firm one. */
+const killDelayMs = 2_000;
+const stderrTailBytes = 8_192;
+
+export interface MediaProcessOptions {
+  readonly tool: 'ffmpeg' | 'ffprobe';
+  /** Without the ones that every run shares. */
+  readonly arguments: readonly string[];
+  /** Whether we feed the process through its standard input. */
+  readonly fed?: boolean;
+  readonly idleLimitMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A running ffmpeg or ffprobe. Whoever starts one awaits `ended` or calls `stop`. */
+export interface MediaProcess {
+  /** Only there when the process is fed. */
+  readonly stdin: Writable | undefined;
+  readonly stdout: Readable;
+  /**
+   * Resolves when the process ended well. Rejects with the abort's own error, or `media_failed` whose cause holds the
+   * end of what the tool wrote to its standard error; `details.exitCode` is null when a signal ended it.
+   */
+  readonly ended: Promise<void>;
+  /** Waits for something that depends on the process; ends the process and throws `media_failed` when it stays idle too long. */
+  within<T>(work: Promise<T>, limitMs?: number): Promise<T>;
+  /** Ends the process, first politely, and resolves when it is gone. Never throws. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts ffmpeg or ffprobe with an argument array: no shell, no inherited standard input, errors only on its log.
+ * Throws the signal's error when it is aborted already; a missing program surfaces through `ended`.
+ */
+export function startMediaProcess(options: MediaProcessOptions): MediaProcess {
+  const { tool, signal } = options;
+  if (signal?.aborted) throw abortError(signal);
+  const child = spawn(tool, [...sharedArguments(tool), ...options.arguments], {
+    stdio: [options.fed ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    windowsHide: true,
+  });
+  const { stdout, stderr } = child;
+  if (!stdout || !stderr) throw new LipsyncError('internal', `${tool} was started without pipes.`);
+  const tail = keepTail(stderr);
+  let stalled: LipsyncError | undefined;
+  // A broken pipe is no news of its own: the exit code and the tool's last words say why.
+  child.stdin?.on('error', () => undefined);
+  stdout.on('error', () => undefined);
+
+  const stop = stopper(child);
+  const onAbort = (): void => void stop();
+  signal?.addEventListener('abort', onAbort, { once: true });
+
+  const ended = new Promise<void>((resolve, reject) => {
+    child.once('error', (cause) => reject(startError(tool, cause)));
+    child.once('close', (exitCode, exitSignal) => {
+      if (signal?.aborted) reject(abortError(signal));
+      else if (stalled) reject(stalled);
+      else if (exitCode === 0) resolve();
+      else reject(exitError(tool, exitCode, exitSignal, tail()));
+    });
+  }).finally(() => signal?.removeEventListener('abort', onAbort));
+  ended.catch(() => undefined);
+
+  const idleLimitMs = options.idleLimitMs ?? defaultIdleLimitMs;
+  const within = async <T>(work: Promise<T>, limitMs = idleLimitMs): Promise<T> => {
+    const timer = setTimeout(() => {
+      stalled = new LipsyncError('media_failed', `${tool} made no progress for ${Math.round(limitMs / 1000)} s and was stopped. Try again.`);
+      void stop();
+    }, limitMs);
+    try {
+      // A process that ends badly must wake a wait that would otherwise never end.
+      return await Promise.race([work, ended.then(() => work)]);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  return { stdin: child.stdin ?? undefined, stdout, ended, within, stop };
+}
+
+/**
+ * Runs a tool to its end and returns what it printed. Throws like `MediaProcess.ended`, and `media_failed` when the
+ * output is larger than `maxBytes`.
+ */
+export async function runMediaTool(options: MediaProcessOptions & { readonly maxBytes: number }): Promise<string> {
+  const running = startMediaProcess(options);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  running.stdout.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= options.maxBytes) chunks.push(chunk);
+    else void running.stop();
+  });
+  try {
+    await running.within(running.ended);
+  } catch (error) {
+    if (size <= options.maxBytes) throw error;
+    throw new LipsyncError('media_failed', `${options.tool} printed more than ${options.maxBytes} bytes.`, { cause: error });
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function sharedArguments(tool: 'ffmpeg' | 'ffprobe'): readonly string[] {
+  return tool === 'ffmpeg' ? ['-nostdin', '-hide_banner', '-loglevel', 'error'] : ['-hide_banner', '-loglevel', 'error'];
+}
+
+function keepTail(stream: Readable): () => string {
+  let tail = Buffer.alloc(0);
+  stream.on('data', (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk]).subarray(-stderrTailBytes);
+  });
+  stream.on('error', () => undefined);
+  return () => tail.toString('utf8').trim();
+}
+
+function stopper(child: ChildProcess): () => Promise<void> {
+  let stopping: Promise<void> | undefined;
+  return () => {
+    stopping ??= new Promise<void>((resolve) => {
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resolve();
+      const firm = setTimeout(() => child.kill('SIGKILL'), killDelayMs);
+      child.once('exit', () => {
+        clearTimeout(firm);
+        resolve();
+      });
+      child.kill('SIGTERM');
+      // Blocked writes and reads of the child return only when our ends of the pipes are gone.
+      child.stdin?.destroy();
+      child.stdout?.destroy();
+    });
+    return stopping;
+  };
+}
+
+function startError(tool: string, cause: Error): LipsyncError {
+  const missing = 'code' in cause && cause.code === 'ENOENT';
+  return new LipsyncError(
+    'media_failed',
+    missing ? `${tool} is not installed. Install it (for example: apt-get install ffmpeg) and try again.` : `${tool} could not be started.`,
+    { cause, details: missing ? { missing: tool } : {} },
+  );
+}
+
+function exitError(tool: string, exitCode: number | null, exitSignal: NodeJS.Signals | null, tail: string): LipsyncError {
+  const how = exitSignal ? `was ended by ${exitSignal}` : `failed with exit code ${exitCode}`;
+  return new LipsyncError('media_failed', `${tool} ${how}. Try again; if it happens twice, convert the file to MP4 first.`, {
+    cause: new Error(tail === '' ? `${tool} said nothing` : tail),
+    details: { exitCode },
+  });
+}

@@ -1,0 +1,125 @@
+import { LipsyncError } from '../errors/index.ts';
+import { decodeFilter, rawPixelFormat, skippingMs, type DecodeShape } from './decode-filter.ts';
+import { startMediaProcess, type MediaProcess } from './ffmpeg-process.ts';
+import type { FramePool, FrameStatistics } from './frame-pool.ts';
+import { clipDemuxer, inputArguments } from './media-input.ts';
+import type { ClipFacts } from './media-types.ts';
+
+/** Frames read ahead, so that ffmpeg decodes while the caller draws. */
+const readAheadFrames = 3;
+
+export interface DecoderOptions {
+  readonly path: string;
+  readonly facts: ClipFacts;
+  readonly shape: DecodeShape;
+  readonly pool: FramePool;
+  readonly statistics: FrameStatistics;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * One run of ffmpeg over a range of a clip: whole frames in order, read ahead a little, the pipe paused when nobody
+ * takes them. Whoever makes one calls `stop`.
+ */
+export class FrameDecoder {
+  readonly #process: MediaProcess;
+  readonly #pool: FramePool;
+  readonly #statistics: FrameStatistics;
+  readonly #ready: Uint8Array[] = [];
+  #filling: Uint8Array | undefined;
+  #filled = 0;
+  #finished = false;
+  #firstFrameExtraMs: number;
+  #wake: () => void = () => undefined;
+  readonly #frameBytes: number;
+
+  constructor(options: DecoderOptions) {
+    this.#pool = options.pool;
+    this.#statistics = options.statistics;
+    this.#frameBytes = frameBytesOf(options.shape);
+    this.#firstFrameExtraMs = skippingMs(options.facts, options.shape.start);
+    this.#process = startMediaProcess({ tool: 'ffmpeg', arguments: decodeArguments(options), signal: options.signal });
+    this.#process.stdout.on('data', (chunk: Buffer) => this.#accept(chunk));
+    this.#process.stdout.once('close', () => {
+      this.#finished = true;
+      this.#wake();
+    });
+  }
+
+  /** The next frame, which becomes the caller's; undefined after the last. Throws `media_failed` or the abort's error. */
+  async next(): Promise<Uint8Array | undefined> {
+    if (!(await this.hasNext())) return undefined;
+    const frame = this.#ready.shift();
+    if (this.#ready.length < readAheadFrames) this.#process.stdout.resume();
+    return frame;
+  }
+
+  /** Whether there is another frame; waits until that is known. Throws like `next`. */
+  async hasNext(): Promise<boolean> {
+    while (this.#ready.length === 0) {
+      if (this.#finished) {
+        await this.#process.within(this.#process.ended);
+        return false;
+      }
+      await this.#process.within(this.#changed(), this.#limitMs());
+    }
+    this.#firstFrameExtraMs = 0;
+    return true;
+  }
+
+  async stop(): Promise<void> {
+    await this.#process.stop();
+  }
+
+  #limitMs(): number | undefined {
+    return this.#firstFrameExtraMs === 0 ? undefined : idleLimitMs + this.#firstFrameExtraMs;
+  }
+
+  #changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #accept(chunk: Buffer): void {
+    let offset = 0;
+    while (offset < chunk.length) {
+      this.#filling ??= this.#pool.acquire();
+      const part = chunk.subarray(offset, offset + this.#frameBytes - this.#filled);
+      this.#filling.set(part, this.#filled);
+      this.#statistics.bytesCopied += part.length;
+      this.#filled += part.length;
+      offset += part.length;
+      if (this.#filled === this.#frameBytes) this.#complete(this.#filling);
+    }
+    if (this.#ready.length >= readAheadFrames) this.#process.stdout.pause();
+  }
+
+  #complete(frame: Uint8Array): void {
+    this.#ready.push(frame);
+    this.#filling = undefined;
+    this.#filled = 0;
+    this.#statistics.framesDecoded += 1;
+    this.#wake();
+  }
+}
+
+const idleLimitMs = 60_000;
+
+/** Bytes of one frame: planar 4:2:0 or packed RGB. */
+export function frameBytesOf({ width, height, pixelFormat }: Pick<DecodeShape, 'width' | 'height' | 'pixelFormat'>): number {
+  if (width % 2 !== 0 || height % 2 !== 0) throw new LipsyncError('internal', 'Frames have even sizes.');
+  return pixelFormat === 'rgb24' ? width * height * 3 : (width * height * 3) / 2;
+}
+
+function decodeArguments({ path, facts, shape }: DecoderOptions): readonly string[] {
+  return [
+    ...(facts.kind === 'still' ? ['-noautorotate'] : []),
+    ...inputArguments(path, clipDemuxer(facts)),
+    '-map', '0:V:0', '-an', '-sn', '-dn',
+    '-vf', decodeFilter(facts, shape),
+    '-frames:v', String(shape.end - shape.start), '-fps_mode', 'passthrough',
+    '-pix_fmt', shape.pixelFormat === 'rgb24' ? 'rgb24' : rawPixelFormat(facts.colour),
+    '-f', 'rawvideo', 'pipe:1',
+  ];
+}

@@ -1,0 +1,123 @@
+import { open, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { LipsyncError } from '../errors/index.ts';
+import { FrameDecoder, frameBytesOf, type DecoderOptions } from './frame-decoder.ts';
+
+/** Where frames come from, by clip frame index. */
+export interface FrameSource {
+  /**
+   * The picture of a clip frame, in a buffer that becomes the caller's. `again` says that the same frame is wanted
+   * next as well, so that the source keeps it. Throws `clip_unusable`, `media_failed` or the abort's error.
+   */
+  take(clipFrame: number, again: boolean): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** Reads forward; a frame before the last one starts the decoder anew. */
+export class ForwardSource implements FrameSource {
+  readonly #options: DecoderOptions;
+  #decoder: FrameDecoder | undefined;
+  /** The frame at `#position`, unless it was given away. */
+  #current: Uint8Array | undefined;
+  #position = -1;
+
+  constructor(options: DecoderOptions) {
+    this.#options = options;
+  }
+
+  async take(clipFrame: number, again: boolean): Promise<Uint8Array> {
+    const { pool } = this.#options;
+    const decoder = await this.#decoderFor(clipFrame);
+    while (this.#position < clipFrame && (await decoder.hasNext())) {
+      if (this.#current) pool.release(this.#current);
+      this.#current = await decoder.next();
+      this.#position += 1;
+    }
+    if (!this.#current) throw new LipsyncError('clip_unusable', 'The clip cannot be decoded: it is damaged. Convert it to MP4 (H.264) first.');
+    // The last picture is kept: a clip that ends early holds it to the end.
+    if (again || this.#position < clipFrame || !(await decoder.hasNext())) return pool.acquireCopy(this.#current);
+    const frame = this.#current;
+    this.#current = undefined;
+    return frame;
+  }
+
+  async close(): Promise<void> {
+    if (this.#current) this.#options.pool.release(this.#current);
+    this.#current = undefined;
+    await this.#decoder?.stop();
+    this.#decoder = undefined;
+  }
+
+  async #decoderFor(clipFrame: number): Promise<FrameDecoder> {
+    if (this.#decoder && clipFrame >= this.#position) return this.#decoder;
+    await this.close();
+    this.#position = this.#options.shape.start - 1;
+    this.#decoder = new FrameDecoder(this.#options);
+    return this.#decoder;
+  }
+}
+
+export interface SpillOptions extends DecoderOptions {
+  /** Folder for the one temporary file; it is removed on close. */
+  readonly workFolder: string;
+  readonly maxBytes: number;
+}
+
+/** Frames of a spill file that are there at once. */
+export function spillFrames({ shape, maxBytes }: Pick<SpillOptions, 'shape' | 'maxBytes'>): number {
+  return Math.max(1, Math.floor(maxBytes / frameBytesOf(shape)));
+}
+
+/**
+ * Reads in any order: the part of the clip around the wanted frame is decoded once into a raw file of bounded size and
+ * read from there. Memory stays at one frame; running backwards through a clip longer than the file decodes it once per
+ * part.
+ */
+export class SpillSource implements FrameSource {
+  readonly #options: SpillOptions;
+  readonly #frameBytes: number;
+  readonly #path: string;
+  #file: FileHandle | undefined;
+  #part = { start: 0, end: 0 };
+
+  constructor(options: SpillOptions) {
+    this.#options = options;
+    this.#frameBytes = frameBytesOf(options.shape);
+    this.#path = join(options.workFolder, `frames-${randomUUID()}.raw`);
+  }
+
+  async take(clipFrame: number): Promise<Uint8Array> {
+    const file = (this.#file ??= await open(this.#path, 'wx+', 0o600));
+    if (clipFrame < this.#part.start || clipFrame >= this.#part.end) await this.#fill(file, clipFrame);
+    const frame = this.#options.pool.acquire();
+    await file.read(frame, 0, this.#frameBytes, (clipFrame - this.#part.start) * this.#frameBytes);
+    this.#options.statistics.bytesCopied += this.#frameBytes;
+    return frame;
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close();
+    await rm(this.#path, { force: true });
+  }
+
+  async #fill(file: FileHandle, clipFrame: number): Promise<void> {
+    const { shape, pool } = this.#options;
+    const length = spillFrames(this.#options);
+    const start = shape.start + Math.floor((clipFrame - shape.start) / length) * length;
+    const end = Math.min(start + length, shape.end);
+    const source = new ForwardSource({ ...this.#options, shape: { ...shape, start, end } });
+    this.#part = { start: 0, end: 0 };
+    try {
+      for (let index = start; index < end; index += 1) {
+        const frame = await source.take(index, false);
+        await file.write(frame, 0, this.#frameBytes, (index - start) * this.#frameBytes);
+        this.#options.statistics.bytesCopied += this.#frameBytes;
+        pool.release(frame);
+      }
+    } finally {
+      await source.close();
+    }
+    this.#part = { start, end };
+  }
+}

@@ -1,0 +1,135 @@
+import { randomUUID } from 'node:crypto';
+import { rename, rm } from 'node:fs/promises';
+import { LipsyncError } from '../errors/index.ts';
+import { rawPixelFormat } from './decode-filter.ts';
+import { startMediaProcess, type MediaProcess } from './ffmpeg-process.ts';
+import { fileUrl, inputArguments } from './media-input.ts';
+import { framesPerSecond, type ColourTags, type FrameRate, type SpeechFacts } from './media-types.ts';
+import { probeTake } from './probe.ts';
+
+/** The last seconds of encoding and moving the index to the front of a long file. */
+const finishLimitMs = 300_000;
+const soundRateHz = 48_000;
+
+export interface TakeOptions {
+  /** Final name; written aside in the same folder until complete. An existing file is replaced. */
+  readonly path: string;
+  /** Even numbers. */
+  readonly width: number;
+  readonly height: number;
+  readonly frameRate: FrameRate;
+  readonly frameCount: number;
+  readonly colour: ColourTags;
+  /** Laid under the picture from time 0, padded with silence or cut to the picture's end. Without it the take is silent. */
+  readonly speech?: { readonly path: string; readonly facts: SpeechFacts };
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A take being written. Whoever opens one calls `finish` or `abort`. */
+export interface TakeWriter {
+  /**
+   * Encodes the next frame, I420. Resolves when the encoder has taken it in: then the buffer may be used again.
+   * Throws `media_failed`, `internal` for a frame of the wrong size or one too many, or the abort's error.
+   */
+  write(frame: Uint8Array): Promise<void>;
+  /**
+   * Ends the file, measures it and gives it its final name. Throws `media_failed` when it is not what was promised;
+   * nothing is left behind then.
+   */
+  finish(): Promise<void>;
+  /** Ends the encoder and removes what was written. Does nothing after `finish`. */
+  abort(): Promise<void>;
+}
+
+/**
+ * Starts the one encode of a take: H.264 yuv420p with fast start and the clip's colour tags, muxed with the speech as
+ * AAC in the same run. Frames come in at any pace; the encoder pushes back.
+ */
+export function openTake(options: TakeOptions): TakeWriter {
+  const partPath = `${options.path}.${randomUUID()}.part`;
+  const frameBytes = (options.width * options.height * 3) / 2;
+  const encoder = startMediaProcess({ tool: 'ffmpeg', arguments: encodeArguments(options, partPath), fed: true, signal: options.signal });
+  let written = 0;
+  let renamed = false;
+
+  const abort = async (): Promise<void> => {
+    if (renamed) return;
+    await encoder.stop();
+    await rm(partPath, { force: true });
+  };
+  const write = async (frame: Uint8Array): Promise<void> => {
+    if (frame.length !== frameBytes) throw new LipsyncError('internal', `A frame has ${frame.length} bytes instead of ${frameBytes}.`);
+    if (written >= options.frameCount) throw new LipsyncError('internal', `The take has only ${options.frameCount} frames.`);
+    written += 1;
+    await encoder.within(feed(encoder, frame));
+  };
+  const finish = async (): Promise<void> => {
+    try {
+      if (written !== options.frameCount) throw new LipsyncError('internal', `The take has ${written} frames instead of ${options.frameCount}.`);
+      encoder.stdin?.end();
+      await encoder.within(encoder.ended, finishLimitMs);
+      await requirePromises(partPath, options);
+      await rename(partPath, options.path);
+      renamed = true;
+    } catch (error) {
+      await abort();
+      throw error;
+    }
+  };
+  return { write, finish, abort };
+}
+
+function feed({ stdin, ended }: MediaProcess, frame: Uint8Array): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    // A write fails when the encoder has gone; how it ended is the better explanation.
+    stdin?.write(frame, (error) => (error ? ended.then(resolve, reject) : resolve()));
+  });
+}
+
+/** Frame count as asked for; picture and sound end within one frame of each other. */
+async function requirePromises(path: string, { frameCount, frameRate, speech, signal }: TakeOptions): Promise<void> {
+  const facts = await probeTake(path, { signal });
+  const frameMs = 1000 / framesPerSecond(frameRate);
+  const promised = { frameCount, hasSound: speech !== undefined };
+  const apartMs = facts.audioDurationMs === null ? 0 : Math.abs(facts.audioDurationMs - facts.videoDurationMs);
+  if (facts.frameCount === frameCount && apartMs <= frameMs && (facts.audioDurationMs !== null) === promised.hasSound) return;
+  throw new LipsyncError('media_failed', 'The take that was written is not whole. Try again.', { details: { promised, ...facts } });
+}
+
+function encodeArguments(options: TakeOptions, partPath: string): readonly string[] {
+  const { width, height, frameRate, frameCount, colour, speech } = options;
+  return [
+    '-protocol_whitelist', 'pipe',
+    '-f', 'rawvideo', '-pix_fmt', rawPixelFormat(colour), '-video_size', `${width}x${height}`,
+    '-framerate', `${frameRate.numerator}/${frameRate.denominator}`, '-i', 'pipe:0',
+    ...(speech ? inputArguments(speech.path) : []),
+    '-map', '0:v:0', ...(speech ? ['-map', '1:a:0'] : []), '-map_metadata', '-1', '-map_chapters', '-1',
+    '-c:v', 'libx264', '-preset', 'veryfast', '-crf', '17', '-pix_fmt', rawPixelFormat(colour), '-fps_mode', 'passthrough',
+    ...colourArguments(colour),
+    ...(speech ? soundArguments(speech.facts, frameCount / framesPerSecond(frameRate)) : []),
+    '-movflags', '+faststart', '-f', 'mp4', '-y', fileUrl(partPath),
+  ];
+}
+
+function colourArguments({ primaries, transfer, space, range }: ColourTags): readonly string[] {
+  return [
+    ...(primaries ? ['-color_primaries', primaries] : []),
+    ...(transfer ? ['-color_trc', transfer] : []),
+    ...(space ? ['-colorspace', space] : []),
+    ...(range ? ['-color_range', range] : []),
+  ];
+}
+
+/** Sample-exact: resampled first, then padded without end, then cut where the picture ends. */
+function soundArguments({ codec, channels }: SpeechFacts, durationS: number): readonly string[] {
+  const filter = [
+    ...(isFloatingPoint(codec) ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-1,1))':channel_layout=same`] : []),
+    `aresample=${soundRateHz}`, 'asetpts=N/SR/TB', 'apad', `atrim=end_sample=${Math.round(durationS * soundRateHz)}`,
+  ].join(',');
+  return ['-af', filter, '-c:a', 'aac', '-b:a', '192k', '-ar', String(soundRateHz), '-ac', String(Math.min(channels, 2))];
+}
+
+/** Only uncompressed floating point can hold values that are no numbers; the AAC encoder refuses them. */
+function isFloatingPoint(codec: string): boolean {
+  return /^pcm_f(16|24|32|64)/.test(codec);
+}
