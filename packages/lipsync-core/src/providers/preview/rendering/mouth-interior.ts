@@ -76,12 +76,12 @@ const neutralChroma = 128;
 /** Colours that go with the face's own light: teeth a little brighter than skin and nearly grey, tongue like the lips in shade. */
 function paletteOf(tones: FaceTones): Palette {
   return {
-    teeth: clamp(tones.skin.luma * 1.08, 60, 205),
-    teethBlue: mix(neutralChroma, tones.skin.blue, 0.5),
-    teethRed: mix(neutralChroma, tones.skin.red, 0.22),
+    teeth: clamp(tones.skin.luma, 60, 200),
+    teethBlue: mix(neutralChroma, tones.skin.blue, 0.55),
+    teethRed: mix(neutralChroma, tones.skin.red, 0.42),
     tongue: clamp(tones.lip.luma * 0.62, 30, 130),
     tongueBlue: mix(neutralChroma, tones.lip.blue, 0.9),
-    tongueRed: mix(neutralChroma, tones.lip.red, 0.95),
+    tongueRed: mix(neutralChroma, tones.lip.red, 0.8),
   };
 }
 
@@ -129,8 +129,8 @@ export function paintInterior(tones: FaceTones, mouthWidth: number): MouthInteri
   }
   const cavity = {
     luma: 16 + 0.09 * tones.skin.luma,
-    blue: mix(neutralChroma, tones.lip.blue, 0.5),
-    red: mix(neutralChroma, tones.lip.red, 0.55),
+    blue: mix(neutralChroma, tones.lip.blue, 0.4),
+    red: mix(neutralChroma, tones.lip.red, 0.35),
   };
   return { upper, lower, cavity, skinLuma: tones.skin.luma };
 }

@@ -1,5 +1,6 @@
 import { landmarkCount, type FaceFrame } from '../../../faces/face-types.ts';
 import type { Picture } from '../../../media/media-types.ts';
+import { DonorSearch, type DonorFrame } from './donor-search.ts';
 import { createHeadPose, fitHeadPose, inHeadSpace, turnOf, type HeadPose, type HeadTemplate } from './head-pose.ts';
 import { createLipCurves, curveSamples, lipEdges, openingOf, readLipCurves, sampleEdge, type LipCurves, type LipEdge } from './lip-curves.ts';
 import { chinTip, eyeOuterLeft, eyeOuterRight, mouthCornerLeft, mouthCornerRight, noseBase, nosePoints, rigidPoints } from './mouth-landmarks.ts';
@@ -22,6 +23,8 @@ export interface NeutralMouth {
 export interface MouthReference {
   readonly neutral: NeutralMouth;
   readonly tones: FaceTones;
+  /** The best view of the speaker's teeth; undefined when the clip shows none. */
+  readonly donor: DonorFrame | undefined;
 }
 
 const largestTurn = 0.45;
@@ -38,6 +41,7 @@ interface Sample {
 /** Collects a sample of clip frames and makes the reference of them. Holds landmarks of each and one small patch of picture. */
 export class MouthReferenceBuilder {
   readonly #samples: Sample[] = [];
+  readonly #donors = new DonorSearch();
 
   /** Looks at one frame; frames without a usable face are passed over. Nothing of `picture` is kept by reference. */
   add(picture: Picture, face: FaceFrame): void {
@@ -46,6 +50,7 @@ export class MouthReferenceBuilder {
     const pose = createHeadPose();
     if (template === undefined || !fitHeadPose(template, face.points, pose)) return;
     const tones = measureTones(picture, face.points);
+    this.#donors.consider(picture, face.points, pose, tones);
     this.#samples.push({ points: face.points.slice(), tones });
   }
 
@@ -55,7 +60,7 @@ export class MouthReferenceBuilder {
     if (template === undefined) return undefined;
     const neutral = neutralMouth(template, this.#samples.map((sample) => sample.points));
     if (neutral === undefined) return undefined;
-    return { neutral, tones: medianTones(this.#samples.map((sample) => sample.tones)) };
+    return { neutral, tones: medianTones(this.#samples.map((sample) => sample.tones)), donor: this.#donors.best() };
   }
 }
 

@@ -2,6 +2,7 @@ import type { SilenceMode } from '../../../contract/index.ts';
 import { landmarkCount, type FaceFrame } from '../../../faces/face-types.ts';
 import type { Picture } from '../../../media/media-types.ts';
 import { skinLuma } from './face-tones.ts';
+import { liftTeeth } from './donor-teeth.ts';
 import { createHeadPose, fitHeadPose, turnOf, type HeadPose } from './head-pose.ts';
 import { createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves } from './lip-curves.ts';
 import { paintInterior, type MouthInterior } from './mouth-interior.ts';
@@ -32,6 +33,7 @@ const yawLimits = { from: 0.55, to: 0.8 } as const;
 const pitchLimits = { from: 0.5, to: 0.75 } as const;
 /** Inner lips closer than this, as a share of the mouth's width, count as closed: it is the landmarks' noise. */
 const closedOpening = { from: 0.03, to: 0.06 } as const;
+const clearance = { shareOfMouth: 0.035, shareOfLip: 0.35 } as const;
 const featherShareOfMouth = 0.014;
 const smallestFeatherPx = 0.8;
 const foldShareOfMouth = 0.016;
@@ -41,7 +43,7 @@ const gainLimits = { low: 0.4, high: 2 } as const;
 
 export function createMouthRenderer({ reference, silenceMode }: MouthRendererOptions): MouthRenderer {
   const { neutral } = reference;
-  const interior: MouthInterior = paintInterior(reference.tones, neutral.width);
+  const interior = furnishInterior(reference);
   const pose = createHeadPose();
   const source = createLipCurves();
   const target = createMouthTarget();
@@ -58,6 +60,7 @@ export function createMouthRenderer({ reference, silenceMode }: MouthRendererOpt
       const share = facing(pose) * (silenceMode === 'keep' ? clamp(aim.voiced, 0, 1) : 1);
       if (share < smallestShare) return 0;
       const opening = quietClosedLips(source);
+      clearOfTeeth(source, opening);
       aimMouth(neutral, pose, source, silenceMode === 'close' ? shutInPauses(aim) : aim, share, target);
       if (!layWarpField(field, pose, face.points, source, target, picture)) return 0;
       const mouthPx = neutral.width * pose.scale;
@@ -69,6 +72,17 @@ export function createMouthRenderer({ reference, silenceMode }: MouthRendererOpt
       return writer.write({ picture, field, pose, line, interior, anchor: target.anchor, share, gain, mouthWidth: neutral.width });
     },
   };
+}
+
+/** Painted, with the speaker's own teeth where the clip shows them. */
+function furnishInterior({ neutral, tones, donor }: MouthReference): MouthInterior {
+  const painted = paintInterior(tones, neutral.width);
+  const teeth = donor === undefined ? undefined : liftTeeth(donor, neutral);
+  if (teeth === undefined) return painted;
+  const gain = tones.skin.luma / teeth.skinLuma;
+  for (let index = 0; index < teeth.layer.luma.length; index += 1) teeth.layer.luma[index] = at(teeth.layer.luma, index) * gain;
+  const cavity = { ...painted.cavity, luma: Math.min(painted.cavity.luma, teeth.cavityLuma * gain) };
+  return { ...painted, upper: teeth.layer, cavity };
 }
 
 function isFiniteAim(aim: MouthAim): boolean {
@@ -90,6 +104,22 @@ function isUsable(curves: LipCurves): boolean {
   let sum = curves.left + curves.right;
   for (let k = 0; k < curveSamples; k += 1) sum += at(curves.outerUpper, k) + at(curves.innerUpper, k) + at(curves.innerLower, k) + at(curves.outerLower, k);
   return Number.isFinite(sum) && curves.right > curves.left;
+}
+
+/**
+ * Moves the inner edges of open lips a little into the lips, so that what the landmarks' error leaves of teeth
+ * and dark beside the edge is counted as inside and does not travel with the lips.
+ */
+function clearOfTeeth(curves: LipCurves, opening: number): void {
+  const width = curves.right - curves.left;
+  const most = width * clearance.shareOfMouth * smoothStep(closedOpening.from, closedOpening.to * 2, opening);
+  for (let k = 0; k < curveSamples; k += 1) {
+    const upper = at(curves.innerUpper, k);
+    const lower = at(curves.innerLower, k);
+    const wanted = Math.min(most, lower - upper);
+    curves.innerUpper[k] = upper - Math.min(wanted, (upper - at(curves.outerUpper, k)) * clearance.shareOfLip);
+    curves.innerLower[k] = lower + Math.min(wanted, (at(curves.outerLower, k) - lower) * clearance.shareOfLip);
+  }
 }
 
 /** Shuts lips that only the landmarks' noise holds apart. Returns how far the lips were open, as a share of the mouth's width. */

@@ -43,8 +43,8 @@ const shape = {
   /** Share of the lower lip's way that the chin makes. */
   chinShare: 0.5,
   /** Share of the mouth next to each corner that stays shut, and what rounding adds. */
-  shutEnd: 0.05,
-  shutEndRound: 0.13,
+  shutEnd: 0.09,
+  shutEndRound: 0.1,
   /** How much thicker rounded lips look, and what share of their thickness spread and pressed lips lose. */
   roundThickness: 0.028,
   spreadThinning: 0.14,
@@ -61,7 +61,7 @@ const posedNeutral = createLipCurves();
 const resting = createLipCurves();
 
 /** The neutral mouth as it lies in the picture plane of this pose. */
-function poseNeutral(neutral: NeutralMouth, pose: HeadPose, output: LipCurves): void {
+export function poseNeutral(neutral: NeutralMouth, pose: HeadPose, output: LipCurves): void {
   const lean = depthLean(pose);
   output.left = neutral.curves.left + neutral.cornerDepthLeft * lean.across;
   output.right = neutral.curves.right + neutral.cornerDepthRight * lean.across;

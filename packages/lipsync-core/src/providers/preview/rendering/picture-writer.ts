@@ -32,7 +32,7 @@ export interface PictureWriter {
 const smallestShiftPx = 1 / 128;
 /** Shadow of the upper lip on what is behind it: what light is left at the lip's edge, and how far it reaches as a share of the mouth's width. */
 const lipShadow = { light: 0.5, reach: 0.055 } as const;
-const cornerLight = 0.55;
+const cornerLight = 0.25;
 
 export function createPictureWriter(): PictureWriter {
   const luma = createPlanePatch();
