@@ -8,5 +8,6 @@ export function say(text) {
 
 /** A reason to stop that needs no stack trace: the message says what to do. */
 export class BootstrapError extends Error {
+  /** @override */
   name = 'BootstrapError';
 }

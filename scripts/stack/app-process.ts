@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import type { ProcessPlan } from './guarded-process.ts';
+
+export interface AppOptions {
+  readonly name: 'api' | 'worker';
+  readonly projectDir: string;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly stopGraceMs: number;
+  readonly onLine: (line: string) => void;
+}
+
+/** What an app says on stdout, as one line of JSON, when it serves. */
+export interface ReadyMessage {
+  readonly ready: true;
+  readonly url?: string;
+}
+
+export interface AppProcess {
+  readonly plan: ProcessPlan;
+  /** Resolves with the message of the start that runs now; call it once for each start. */
+  readonly whenReady: (signal: AbortSignal) => Promise<ReadyMessage>;
+}
+
+/** An app of this workspace as a child process under the Node that runs this one. */
+export function appProcess({ name, projectDir, environment, stopGraceMs, onLine }: AppOptions): AppProcess {
+  let waiting = Promise.withResolvers<ReadyMessage>();
+  const plan: ProcessPlan = {
+    name,
+    program: process.execPath,
+    args: [join(projectDir, 'apps', name, 'src', 'main.ts')],
+    cwd: projectDir,
+    environment,
+    stopGraceMs,
+    orphanDelayS: 0,
+    onLine(line) {
+      const message = readyMessage(line);
+      if (message === undefined) onLine(line);
+      else waiting.resolve(message);
+    },
+  };
+  return {
+    plan,
+    async whenReady(signal) {
+      const aborted = Promise.withResolvers<never>();
+      signal.addEventListener('abort', () => aborted.reject(signal.reason), { once: true });
+      try {
+        return await Promise.race([waiting.promise, aborted.promise]);
+      } finally {
+        waiting = Promise.withResolvers();
+      }
+    },
+  };
+}
+
+/** Undefined for a line that is something else, such as a log record. */
+export function readyMessage(line: string): ReadyMessage | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== 'object' || value === null || !('ready' in value) || value.ready !== true) return undefined;
+    return 'url' in value && typeof value.url === 'string' ? { ready: true, url: value.url } : { ready: true };
+  } catch {
+    return undefined;
+  }
+}

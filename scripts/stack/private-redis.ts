@@ -1,0 +1,165 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { processStartTime } from '../bootstrap/process-identity.mjs';
+import type { GuardedProcess, ProcessPlan } from './guarded-process.ts';
+
+/** What the next start must know of this one: where Redis was, how to speak to it, which process it was. */
+interface RedisInstance {
+  readonly port: number;
+  readonly password: string;
+  readonly pid?: number;
+  readonly startTime?: string;
+}
+
+export interface PrivateRedis {
+  readonly url: string;
+  readonly plan: ProcessPlan;
+  readonly whenReady: (process: GuardedProcess, signal: AbortSignal) => Promise<void>;
+}
+
+const instanceFile = 'instance.json';
+const configFile = 'redis.conf';
+const staleStopMs = 15_000;
+
+/**
+ * Prepares a Redis whose data lives in `folder`: same port and password as last time where possible, a leftover of a
+ * killed launcher stopped first. The password is in a file that only this user can read, not in the argument list.
+ */
+export async function preparePrivateRedis(folder: string, onLine: (line: string) => void): Promise<PrivateRedis> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const previous = await readInstance(folder);
+  if (previous !== undefined) await stopLeftover(previous, onLine);
+  const port = await usablePort(previous?.port);
+  const password = previous?.password ?? randomBytes(32).toString('hex');
+  const url = `redis://:${password}@127.0.0.1:${port}`;
+  await writePrivately(join(folder, configFile), redisConfig(port, password));
+  await writePrivately(join(folder, instanceFile), JSON.stringify({ port, password }));
+  const plan: ProcessPlan = {
+    name: 'redis',
+    program: 'redis-server',
+    args: [configFile],
+    cwd: folder,
+    environment: process.env,
+    stopGraceMs: 15_000,
+    orphanDelayS: 15,
+    onLine,
+  };
+  return {
+    url,
+    plan,
+    async whenReady({ pid }, signal) {
+      const instance: RedisInstance = { port, password, pid, startTime: processStartTime(pid) ?? '' };
+      await writePrivately(join(folder, instanceFile), JSON.stringify(instance));
+      await waitUntilLoaded(url, signal);
+    },
+  };
+}
+
+/** Written to disk every second, never evicting, reachable from this machine alone. */
+function redisConfig(port: number, password: string): string {
+  const lines = [
+    'bind 127.0.0.1',
+    `port ${port}`,
+    'protected-mode yes',
+    `requirepass ${password}`,
+    'daemonize no',
+    'dir .',
+    'save ""',
+    'appendonly yes',
+    'appendfsync everysec',
+    // A crash may cut the last command short; the rest of the file is good.
+    'aof-load-truncated yes',
+    'maxmemory-policy noeviction',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/**
+ * Resolves when Redis answers and has read its file.
+ * Throws the signal's reason when that fires first.
+ */
+async function waitUntilLoaded(url: string, signal: AbortSignal): Promise<void> {
+  // The ready check of the client repeats until Redis has loaded its file; its connection errors only mean "not yet".
+  const client = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  client.on('error', () => undefined);
+  client.once('ready', resolve);
+  try {
+    signal.throwIfAborted();
+    await promise;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    client.disconnect();
+  }
+}
+
+/** Stops the very process that was recorded: a number alone may belong to somebody else by now. */
+async function stopLeftover({ pid, startTime }: RedisInstance, onLine: (line: string) => void): Promise<void> {
+  if (pid === undefined) return;
+  const isLeftover = (): boolean => processStartTime(pid) !== undefined && processStartTime(pid) === startTime;
+  if (!isLeftover()) return;
+  onLine(`stopping process ${pid}, left behind by a launcher that was killed`);
+  process.kill(pid, 'SIGTERM');
+  const deadlineMs = Date.now() + staleStopMs;
+  while (isLeftover()) {
+    if (Date.now() > deadlineMs) process.kill(pid, 'SIGKILL');
+    await sleep(50);
+  }
+}
+
+/** The port of last time, so that clients which outlived a crash find Redis again; another one if it is taken. */
+async function usablePort(previous: number | undefined): Promise<number> {
+  return (previous !== undefined && (await tryPort(previous))) || freeLoopbackPort();
+}
+
+/** A port that was free a moment ago. */
+export async function freeLoopbackPort(): Promise<number> {
+  const port = await tryPort(0);
+  if (port === undefined) throw new Error('This machine has no free port on 127.0.0.1.');
+  return port;
+}
+
+function tryPort(port: number): Promise<number | undefined> {
+  const { promise, resolve } = Promise.withResolvers<number | undefined>();
+  const server = createServer();
+  server.once('error', () => resolve(undefined));
+  server.listen({ port, host: '127.0.0.1' }, () => {
+    const address = server.address();
+    server.close(() => resolve(typeof address === 'object' ? address?.port : undefined));
+  });
+  return promise;
+}
+
+async function readInstance(folder: string): Promise<RedisInstance | undefined> {
+  const text = await readFile(join(folder, instanceFile), 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : parseInstance(text);
+}
+
+/** Undefined for a file that was not written by us or not to its end: then a new instance is made, over the same data. */
+function parseInstance(text: string): RedisInstance | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isInstance(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isInstance(value: unknown): value is RedisInstance {
+  if (typeof value !== 'object' || value === null) return false;
+  const hasAddress = 'port' in value && Number.isInteger(value.port) && 'password' in value && typeof value.password === 'string';
+  const hasProcess = 'pid' in value && Number.isInteger(value.pid) && 'startTime' in value && typeof value.startTime === 'string';
+  return hasAddress && /^[0-9a-f]{64}$/.test(String(value.password)) && (hasProcess || !('pid' in value));
+}
+
+async function writePrivately(path: string, text: string): Promise<void> {
+  const aside = `${path}.${process.pid}`;
+  await writeFile(aside, text, { mode: 0o600 });
+  await rename(aside, path);
+}

@@ -1,0 +1,42 @@
+/** `npm start`: API, worker and (without REDIS_URL) a private Redis, until it is told to stop. */
+import { dirname } from 'node:path';
+import { stackConfigFromEnvironment } from './stack/config.ts';
+import { startStack, type Stack } from './stack/stack.ts';
+import { stopSignal, untilAborted } from './stack/stop-signal.ts';
+
+async function main(): Promise<number> {
+  const projectDir = dirname(import.meta.dirname);
+  const config = stackConfigFromEnvironment(projectDir);
+  const signal = stopSignal();
+  const stack = await startStack({
+    ...config,
+    projectDir,
+    signal,
+    onLine: (part, line) => process.stderr.write(`${part.padEnd(6)} ${line}\n`),
+  });
+  tellWhere(stack, config.dataDir, config.redisUrl === undefined);
+  const failure = await Promise.race([stack.gaveUp, untilAborted(signal)]);
+  process.stderr.write(`Stopping${failure === undefined ? '' : `: ${failure.message}`}\n`);
+  await stack.stop();
+  return failure === undefined ? 0 : 1;
+}
+
+function tellWhere({ url }: Stack, dataDir: string, ownsRedis: boolean): void {
+  const lines = [
+    `Lipsync serves at ${url}`,
+    `  queues  ${url}/admin/queues`,
+    `  data    ${dataDir}`,
+    `  redis   ${ownsRedis ? 'private, started and stopped with this service' : 'the one of REDIS_URL'}`,
+    'Control-C stops it.',
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
+// The channel to the launcher would keep this process alive after all is stopped.
+if (process.connected) process.disconnect();
