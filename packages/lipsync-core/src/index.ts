@@ -1,10 +1,17 @@
 export * from './errors/index.ts';
 export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './fetch/index.ts';
+export { createInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
 export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
 export { isTerminal, type Attempt, type InputReference, type JobRecord, type JobResult } from './jobs/job-record.ts';
 export type { JobPage, JobPageQuery, JobStore } from './jobs/job-store.ts';
 export { toJobView } from './jobs/job-view.ts';
 export { newJobRecord, type NewJob } from './jobs/new-job-record.ts';
-export type { JobRunner } from './jobs/run-job.ts';
+export type { ProgressUpdate } from './jobs/progress-writer.ts';
+export { createJobRunner, type JobRunner, type JobRunnerDependencies } from './jobs/run-job.ts';
 export type { Clock, IdSource, Logger } from './ports/ports.ts';
+export { createIdSource, systemClock } from './ports/system-ports.ts';
+export type { Warning } from './providers/provider.ts';
+export { getLipsyncService } from './service/get-lipsync-service.ts';
+export type { GenerateLipsyncContext, GenerateLipsyncInput, GenerateLipsyncResult, LipsyncService } from './service/lipsync-service.ts';
 export { createLocalArtifactStore, sweepAbandonedParts, type ArtifactStore, type LocalArtifactStoreOptions, type StoredArtifact } from './storage/index.ts';
+export { createLipsyncCore, type LipsyncCore } from './wiring.ts';

@@ -99,9 +99,9 @@ async function passThrough(
   { renderPool }: PipelineDependencies, input: PipelineInput, prepared: Prepared, context: PipelineContext,
 ): Promise<PipelineResult> {
   const takePath = input.workspace.file('take.mp4');
-  const { clip, timeline } = prepared;
+  const { clip, speech, timeline } = prepared;
   const report = await renderPool.run(
-    { kind: 'pass_through', clipPath: input.clipPath, speechPath: input.speechPath, clip, timeline, takePath, workFolder: input.workspace.path },
+    { kind: 'pass_through', clipPath: input.clipPath, speechPath: input.speechPath, clip, speech, timeline, takePath, workFolder: input.workspace.path },
     context,
   );
   const warnings = [{ code: 'speech_silent', message: 'The speech holds no sound to speak; the clip was returned with it, its mouth unchanged.' }];

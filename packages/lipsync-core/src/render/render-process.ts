@@ -4,9 +4,11 @@
  */
 import { toLipsyncError } from '../errors/index.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
+import { createRenderResources } from './render-resources.ts';
 import { runRenderTask } from './run-render-task.ts';
 import type { RenderTask } from './render-tasks.ts';
 
+const resources = createRenderResources();
 let current: AbortController | undefined;
 
 process.on('message', (message: ToRenderProcess) => {
@@ -26,6 +28,7 @@ async function work(task: RenderTask): Promise<void> {
   try {
     const result = await runRenderTask(task, {
       signal: controller.signal,
+      resources,
       onProgress: (progress) => say({ type: 'progress', progress }),
     });
     say({ type: 'done', result });

@@ -1,4 +1,4 @@
-import type { ClipFacts } from '../media/media-types.ts';
+import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
 import type { Timeline } from '../media/timeline.ts';
 import type { SilenceMode } from '../contract/index.ts';
 import type { Warning } from '../providers/provider.ts';
@@ -21,6 +21,7 @@ export interface PassThroughTask {
   readonly clipPath: string;
   readonly clip: ClipFacts;
   readonly speechPath: string;
+  readonly speech: SpeechFacts;
   readonly timeline: Timeline;
   readonly workFolder: string;
   readonly takePath: string;
@@ -33,6 +34,7 @@ export interface PreviewTask {
   readonly clipDigest: string;
   readonly clip: ClipFacts;
   readonly speechPath: string;
+  readonly speech: SpeechFacts;
   readonly timeline: Timeline;
   readonly mouthCurvePath: string;
   readonly silenceMode: SilenceMode;

@@ -14,10 +14,10 @@ export function createPreviewProvider({ renderPool, trackCacheFolder }: PreviewP
     kind: 'inline',
     facts: { id: 'preview', degraded: true, licence: null },
     async run(request, context) {
-      const { clipPath, clipDigest, clip, speechPath, timeline, mouthCurvePath, silenceMode, takePath } = request;
+      const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
       const report = await renderPool.run(
         {
-          kind: 'preview', clipPath, clipDigest, clip, speechPath, timeline, mouthCurvePath, silenceMode, takePath,
+          kind: 'preview', clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath,
           trackCacheFolder, workFolder: dirname(takePath),
         },
         context,

@@ -1,0 +1,24 @@
+import type { ProgressReport } from '../providers/provider.ts';
+import type { RenderResources } from './render-resources.ts';
+import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
+import { analyseSpeechTask } from './tasks/analyse-speech-task.ts';
+import { passThroughTask } from './tasks/pass-through-task.ts';
+import { previewTask } from './tasks/preview-task.ts';
+
+export interface RenderTaskContext {
+  readonly signal: AbortSignal;
+  readonly resources: RenderResources;
+  onProgress(progress: ProgressReport): void;
+}
+
+/** Runs one task in this process. Throws a `LipsyncError`, and leaves no file of an unfinished take. */
+export function runRenderTask(task: RenderTask, context: RenderTaskContext): Promise<RenderTaskResults[RenderTask['kind']]> {
+  switch (task.kind) {
+    case 'analyse_speech':
+      return analyseSpeechTask(task, context);
+    case 'pass_through':
+      return passThroughTask(task, context);
+    case 'preview':
+      return previewTask(task, context);
+  }
+}
