@@ -1,0 +1,120 @@
+import { frameTimeMs, type Timeline } from '../media/timeline.ts';
+import type { MouthEstimate } from './mouth-model.ts';
+import { clamp, largestNearby, limitSpeed, percentile, smooth } from './smoothing.ts';
+import type { SpeechActivity } from './speech-activity.ts';
+import { stepsPerSecond, type SpeechFeatures } from './speech-features.ts';
+import type { MouthCurve } from './speech-types.ts';
+
+/** Loudness range over which the mouth opens: this far below the speech level it stays nearly closed. */
+const loudnessRangeDb = 30;
+/** A jaw opens fully in about 120 ms; lips close faster. Per step of 10 ms. */
+const openingPerStep = 0.085;
+const closingPerStep = 0.12;
+/** Lips start to part about one frame before the sound. */
+const anticipationSteps = 4;
+const gateSigmaSteps = 2;
+const shapeSigmaSteps = 2.5;
+const closureSigmaSteps = 1;
+/** Closure probabilities below the first count as none, above the second as full. */
+const closureRange = [0.25, 0.6] as const;
+/** The opening that only the widest 3 % of the speech exceed is drawn this wide. */
+const widestShare = 0.97;
+const widestOpening = 0.9;
+/** With no voice to follow, loudness alone moves the mouth, and this far at most. */
+const widestWithoutVoice = 0.5;
+
+/** Joins what the model hears with loudness and pauses, moves it as a jaw can, and reads it off at each output frame. */
+export function drawMouthCurve(
+  features: SpeechFeatures,
+  activity: SpeechActivity,
+  estimate: MouthEstimate,
+  timeline: Pick<Timeline, 'frameRate' | 'frameCount'>,
+): MouthCurve {
+  const voiced = gate(activity.active);
+  const gated = (value: number, step: number): number => value * (voiced[step] ?? 0);
+  const closure = activity.voiceFound ? closures(estimate.closure).map(gated) : new Float32Array(features.stepCount);
+  const loudness = relativeLoudness(features.levelDb, activity);
+  const wanted = activity.voiceFound ? openings(estimate.open, loudness, activity.active) : loudness.map((value) => value * widestWithoutVoice);
+  const open = limitSpeed(
+    wanted.map((value, step) => gated(value, step) * (1 - (closure[step] ?? 0))),
+    openingPerStep,
+    closingPerStep,
+  );
+  const wide = activity.voiceFound ? smooth(estimate.wide, 1.5 * shapeSigmaSteps).map(gated) : new Float32Array(features.stepCount);
+  return readFrames({ open, wide, closure, voiced }, timeline);
+}
+
+/** 1 in speech, 0 in pauses, with ramps that start before the sound does. */
+function gate(active: Uint8Array): Float32Array {
+  const opened = Float32Array.from(active);
+  for (let step = 0; step < active.length; step++) {
+    if (active[step] === 1) opened.fill(1, Math.max(0, step - anticipationSteps), step);
+  }
+  return smooth(opened, gateSigmaSteps);
+}
+
+function closures(probability: Float32Array): Float32Array {
+  const [none, full] = closureRange;
+  return smooth(largestNearby(probability, 1), closureSigmaSteps).map((value) => clamp((value - none) / (full - none), 0, 1));
+}
+
+function relativeLoudness(levelDb: Float32Array, { speechLevelDb, noiseLevelDb }: SpeechActivity): Float32Array {
+  const quietDb = clamp(noiseLevelDb, speechLevelDb - loudnessRangeDb, speechLevelDb - loudnessRangeDb / 2);
+  return smooth(
+    levelDb.map((level) => clamp((level - quietDb) / (speechLevelDb - quietDb), 0, 1)),
+    shapeSigmaSteps,
+  );
+}
+
+/** Opening of the vowels, weighed with loudness and scaled so that this speaker's widest is close to 1. */
+function openings(estimate: Float32Array, loudness: Float32Array, active: Uint8Array): Float32Array {
+  const opening = smooth(estimate, shapeSigmaSteps).map((value, step) => {
+    const loud = loudness[step] ?? 0;
+    return (0.8 * value + 0.2 * loud) * (0.25 + 0.75 * loud);
+  });
+  const widest = percentile(
+    opening.filter((_, step) => active[step] === 1),
+    widestShare,
+  );
+  const scale = clamp(widestOpening / Math.max(widest ?? 1, 0.01), 0.7, 1.8);
+  return opening.map((value) => clamp(value * scale, 0, 1));
+}
+
+/**
+ * One value per output frame, of the steps that are heard while the frame is shown; closed beyond the end of the
+ * speech. A closure shorter than a frame still closes it: there the frame takes the narrowest step, not the mean.
+ */
+function readFrames(steps: MouthCurve, timeline: Pick<Timeline, 'frameRate' | 'frameCount'>): MouthCurve {
+  const { frameCount } = timeline;
+  const frames = {
+    open: new Float32Array(frameCount),
+    wide: new Float32Array(frameCount),
+    closure: new Float32Array(frameCount),
+    voiced: new Float32Array(frameCount),
+  };
+  const stepAt = (frame: number): number => (frameTimeMs(timeline, frame) * stepsPerSecond) / 1000;
+  for (let frame = 0; frame < frameCount; frame++) {
+    const first = Math.round(stepAt(frame));
+    if (first >= steps.open.length) break;
+    const end = Math.max(first + 1, Math.round(stepAt(frame + 1)));
+    const closure = largest(steps.closure.subarray(first, end));
+    const opening = steps.open.subarray(first, end);
+    frames.open[frame] = closure * smallest(opening) + (1 - closure) * mean(opening);
+    frames.wide[frame] = mean(steps.wide.subarray(first, end));
+    frames.closure[frame] = closure;
+    frames.voiced[frame] = mean(steps.voiced.subarray(first, end));
+  }
+  return frames;
+}
+
+function mean(values: Float32Array): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function largest(values: Float32Array): number {
+  return values.reduce((best, value) => Math.max(best, value), 0);
+}
+
+function smallest(values: Float32Array): number {
+  return values.reduce((best, value) => Math.min(best, value), 1);
+}

@@ -1,0 +1,27 @@
+import type { OnnxSession } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
+import { listen } from '../../packages/lipsync-core/src/speech/listen.ts';
+import { normaliseFeatures } from '../../packages/lipsync-core/src/speech/model-input.ts';
+import { findSpeech } from '../../packages/lipsync-core/src/speech/speech-activity.ts';
+import type { Spoken } from './espeak.ts';
+import { mouthTargets } from './mouth-targets.ts';
+import type { Example } from './network.ts';
+
+/** Steps of a pause tell little, and are half of some recordings; only those close to speech are learned from. */
+const marginSteps = 10;
+
+/** Prepares a recording exactly as the analysis of real speech does. */
+export async function makeExample({ samples, phonemes }: Spoken, voiceSession: OnnxSession): Promise<Example> {
+  const { features, voiceProbabilities } = await listen({ chunks: pieces(samples), voiceSession, signal: new AbortController().signal });
+  const { active, ...levels } = findSpeech(features, voiceProbabilities);
+  const steps = Array.from(active.keys()).filter((step) => active.subarray(Math.max(0, step - marginSteps), step + marginSteps).includes(1));
+  return {
+    rows: normaliseFeatures(features, { active, ...levels }),
+    targets: mouthTargets(phonemes, features.stepCount),
+    steps,
+  };
+}
+
+/** The samples as a stream. */
+export async function* pieces(samples: Float32Array): AsyncGenerator<Float32Array> {
+  yield samples;
+}
