@@ -12,7 +12,9 @@ async function main(): Promise<number> {
     ...config,
     projectDir,
     signal,
-    onLine: (part, line) => process.stderr.write(`${part.padEnd(6)} ${line}\n`),
+    // Redis speaks at length about itself; when it fails, its last lines are in the error.
+    onLine: (part, line) => part !== 'redis' && process.stderr.write(`${part.padEnd(6)} ${line}\n`),
+    onEvent: (text) => process.stderr.write(`${text}\n`),
   });
   tellWhere(stack, config.dataDir, config.redisUrl === undefined);
   const failure = await Promise.race([stack.gaveUp, untilAborted(signal)]);

@@ -7,6 +7,7 @@ export interface AppOptions {
   readonly environment: NodeJS.ProcessEnv;
   readonly stopGraceMs: number;
   readonly onLine: (line: string) => void;
+  readonly onEvent: (text: string) => void;
 }
 
 /** What an app says on stdout, as one line of JSON, when it serves. */
@@ -22,7 +23,7 @@ export interface AppProcess {
 }
 
 /** An app of this workspace as a child process under the Node that runs this one. */
-export function appProcess({ name, projectDir, environment, stopGraceMs, onLine }: AppOptions): AppProcess {
+export function appProcess({ name, projectDir, environment, stopGraceMs, onLine, onEvent }: AppOptions): AppProcess {
   let waiting = Promise.withResolvers<ReadyMessage>();
   const plan: ProcessPlan = {
     name,
@@ -32,6 +33,7 @@ export function appProcess({ name, projectDir, environment, stopGraceMs, onLine 
     environment,
     stopGraceMs,
     orphanDelayS: 0,
+    onEvent,
     onLine(line) {
       const message = readyMessage(line);
       if (message === undefined) onLine(line);

@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 
 export interface ProcessPlan {
   readonly name: string;
@@ -13,15 +12,21 @@ export interface ProcessPlan {
   /** How long the process lives on when the launcher is killed: Redis outlives those who still write to it. */
   readonly orphanDelayS: number;
   readonly onLine: (line: string) => void;
+  /** What the launcher itself does about the process, in words. */
+  readonly onEvent: (text: string) => void;
 }
 
 export interface GuardedProcess {
   readonly pid: number;
+  /** The last lines it printed, for a message about its failure. */
+  readonly lastLines: readonly string[];
   /** Resolves when the process is gone, with how it ended in words; never rejects. */
   readonly exited: Promise<string>;
   /** Asks politely, then kills the whole group after the grace period. Resolves when nothing of it is left. */
   stop(): Promise<void>;
 }
+
+const mostLinesKept = 12;
 
 /**
  * Waits for the launcher's end of its input to close, which the system does however the launcher dies, then ends the
@@ -56,14 +61,19 @@ export async function startGuarded(plan: ProcessPlan): Promise<GuardedProcess> {
   const exited = exitOf(child);
   const pid = await startedPid(child, plan.program);
   const guard = startGuard(pid, plan);
-  passLines(child.stdout, plan.onLine);
-  passLines(child.stderr, plan.onLine);
+  const lastLines: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => {
+      if (lastLines.push(line) > mostLinesKept) lastLines.shift();
+      plan.onLine(line);
+    });
+  }
   const gone = exited.then((end) => {
     guard.kill('SIGKILL');
     killGroup(pid);
     return end;
   });
-  return { pid, exited: gone, stop: () => stopPolitely(child, pid, gone, plan.stopGraceMs) };
+  return { pid, lastLines, exited: gone, stop: () => stopPolitely(child, pid, gone, plan.stopGraceMs) };
 }
 
 function startedPid(child: ChildProcess, program: string): Promise<number> {
@@ -88,10 +98,6 @@ function startGuard(pid: number, plan: ProcessPlan): ChildProcess {
   const guard = spawn('/bin/sh', args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   guard.unref();
   return guard;
-}
-
-function passLines(stream: Readable, onLine: (line: string) => void): void {
-  createInterface({ input: stream, crlfDelay: Infinity }).on('line', onLine);
 }
 
 async function stopPolitely(child: ChildProcess, pid: number, gone: Promise<string>, graceMs: number): Promise<void> {

@@ -65,7 +65,7 @@ async function watchAndRestart(
     if (stopping.aborted) return undefined;
     failures = performance.now() - startedMs > stableAfterMs ? 1 : failures + 1;
     if (failures > mostFailuresInARow) return new Error(`${options.plan.name} ended ${failures} times in a row (last: ${end}).`);
-    options.plan.onLine(`ended by itself (${end}); starting it again`);
+    options.plan.onEvent(`${options.plan.name} ended by itself (${end}); starting it again`);
     await pause(Math.min(longestBackoffMs, firstBackoffMs * 2 ** (failures - 1)), stopping);
     if (stopping.aborted) return undefined;
     current = await startUntilReady(options, stopping, onStart).catch((error: unknown) => {
@@ -83,7 +83,7 @@ async function startUntilReady(
   const started = await startGuarded(plan);
   onStart?.(started);
   const endedEarly = new AbortController();
-  void started.exited.then((end) => endedEarly.abort(new Error(`${plan.name} ended before it served (${end}).`)));
+  void started.exited.then((end) => endedEarly.abort(new Error(`${plan.name} ended before it served (${end}).${lastWords(started)}`)));
   const tooLate = AbortSignal.timeout(readyTimeoutMs);
   const given = AbortSignal.any([signal, stopping, endedEarly.signal, tooLate]);
   try {
@@ -92,8 +92,12 @@ async function startUntilReady(
     return started;
   } catch (error) {
     await started.stop();
-    throw tooLate.aborted ? new Error(`${plan.name} did not serve within ${readyTimeoutMs} ms.`, { cause: error }) : error;
+    throw tooLate.aborted ? new Error(`${plan.name} did not serve within ${readyTimeoutMs} ms.${lastWords(started)}`, { cause: error }) : error;
   }
+}
+
+function lastWords({ lastLines }: GuardedProcess): string {
+  return lastLines.length === 0 ? '' : ` It said last:\n  ${lastLines.join('\n  ')}`;
 }
 
 async function pause(durationMs: number, signal: AbortSignal): Promise<void> {

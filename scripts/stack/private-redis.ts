@@ -29,10 +29,10 @@ const staleStopMs = 15_000;
  * Prepares a Redis whose data lives in `folder`: same port and password as last time where possible, a leftover of a
  * killed launcher stopped first. The password is in a file that only this user can read, not in the argument list.
  */
-export async function preparePrivateRedis(folder: string, onLine: (line: string) => void): Promise<PrivateRedis> {
+export async function preparePrivateRedis(folder: string, { onLine, onEvent }: Pick<ProcessPlan, 'onLine' | 'onEvent'>): Promise<PrivateRedis> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const previous = await readInstance(folder);
-  if (previous !== undefined) await stopLeftover(previous, onLine);
+  if (previous !== undefined) await stopLeftover(previous, onEvent);
   const port = await usablePort(previous?.port);
   const password = previous?.password ?? randomBytes(32).toString('hex');
   const url = `redis://:${password}@127.0.0.1:${port}`;
@@ -47,6 +47,7 @@ export async function preparePrivateRedis(folder: string, onLine: (line: string)
     stopGraceMs: 15_000,
     orphanDelayS: 15,
     onLine,
+    onEvent,
   };
   return {
     url,
@@ -100,11 +101,11 @@ async function waitUntilLoaded(url: string, signal: AbortSignal): Promise<void> 
 }
 
 /** Stops the very process that was recorded: a number alone may belong to somebody else by now. */
-async function stopLeftover({ pid, startTime }: RedisInstance, onLine: (line: string) => void): Promise<void> {
+async function stopLeftover({ pid, startTime }: RedisInstance, onEvent: (text: string) => void): Promise<void> {
   if (pid === undefined) return;
   const isLeftover = (): boolean => processStartTime(pid) !== undefined && processStartTime(pid) === startTime;
   if (!isLeftover()) return;
-  onLine(`stopping process ${pid}, left behind by a launcher that was killed`);
+  onEvent(`stopping Redis ${pid}, left behind by a launcher that was killed`);
   process.kill(pid, 'SIGTERM');
   const deadlineMs = Date.now() + staleStopMs;
   while (isLeftover()) {

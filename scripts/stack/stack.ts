@@ -18,6 +18,8 @@ export interface StackOptions {
   readonly workerGraceMs: number;
   /** Every line that a part prints. */
   readonly onLine: (part: PartName, line: string) => void;
+  /** What the launcher does about its parts: restarts, leftovers. */
+  readonly onEvent: (text: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -86,7 +88,10 @@ async function startParts(options: StackOptions, parts: Parts): Promise<string> 
 }
 
 async function startRedis(options: StackOptions, parts: Parts): Promise<string> {
-  const redis = await preparePrivateRedis(join(options.dataDir, 'redis'), (line) => options.onLine('redis', line));
+  const redis = await preparePrivateRedis(join(options.dataDir, 'redis'), {
+    onLine: (line) => options.onLine('redis', line),
+    onEvent: options.onEvent,
+  });
   parts.redis = await keepRunning({ plan: redis.plan, whenReady: redis.whenReady, readyTimeoutMs, signal: options.signal });
   return redis.url;
 }
@@ -95,10 +100,10 @@ async function startApp(
   name: 'api' | 'worker',
   environment: NodeJS.ProcessEnv,
   stopGraceMs: number,
-  { projectDir, onLine, signal }: StackOptions,
+  { projectDir, onLine, onEvent, signal }: StackOptions,
   parts: Parts,
 ): Promise<ReadyMessage> {
-  const app = appProcess({ name, projectDir, environment, stopGraceMs, onLine: (line) => onLine(name, line) });
+  const app = appProcess({ name, projectDir, environment, stopGraceMs, onLine: (line) => onLine(name, line), onEvent });
   let message: ReadyMessage = { ready: true };
   const kept = await keepRunning({
     plan: app.plan,
