@@ -13,5 +13,5 @@ export { createIdSource, systemClock } from './ports/system-ports.ts';
 export type { Warning } from './providers/provider.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
 export type { GenerateLipsyncContext, GenerateLipsyncInput, GenerateLipsyncResult, LipsyncService } from './service/lipsync-service.ts';
-export { createLocalArtifactStore, sweepAbandonedParts, type ArtifactStore, type LocalArtifactStoreOptions, type StoredArtifact } from './storage/index.ts';
+export { artifactFolders, createLocalArtifactStore, sweepAbandonedParts, type ArtifactStore, type LocalArtifactStoreOptions, type StoredArtifact } from './storage/index.ts';
 export { createLipsyncCore, type LipsyncCore } from './wiring.ts';
