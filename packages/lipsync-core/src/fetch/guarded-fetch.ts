@@ -127,7 +127,7 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
 function redirectTarget({ statusCode, headers }: Dispatcher.ResponseData, base: URL): string | undefined {
   const location = singleHeader(headers.location);
   if (!redirectStatuses.has(statusCode) || location === null) return undefined;
-  const target = URL.parse(location, base);
+  const target = URL.parse(location, base.href);
   if (!target) throw fetchFailed('redirects', 'it redirects to something that is not a URL.', { retryable: false });
   return target.href;
 }
