@@ -91,7 +91,10 @@ function startRenderProcess(onGone: () => void): RenderProcess {
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
     child.once('error', (error) => resolve(error.message));
   });
-  void exited.then(onGone);
+  void exited.then(() => {
+    killGroup(child);
+    onGone();
+  });
   let stderrTail = '';
   child.stderr?.on('data', (chunk: Buffer) => {
     stderrTail = (stderrTail + chunk.toString()).slice(-maxStderrCharacters);
@@ -118,6 +121,7 @@ function startRenderProcess(onGone: () => void): RenderProcess {
     },
     async end() {
       clearTimeout(idleTimer);
+      child.ref();
       kill();
       await exited;
     },
@@ -131,11 +135,21 @@ function letParentExit(child: ChildProcess): void {
   if (child.stderr instanceof Socket) child.stderr.unref();
 }
 
-/** The same file runs from source and from the build; only its extension differs. */
+/** Ends what a render process started; an ffmpeg must not outlive the process that fed it. */
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // The group is empty: everything had ended by itself.
+  }
+}
+
+/** Starts the process as the leader of a group of its own. The same file runs from source and from the build; only its extension differs. */
 function forkRenderProcess(): ChildProcess {
   const here = fileURLToPath(import.meta.url);
   const entry = fileURLToPath(new URL(`./render-process${extname(here)}`, import.meta.url));
-  return fork(entry, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced', execArgv: [] });
+  return fork(entry, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced', execArgv: [], detached: true });
 }
 
 function runTask(

@@ -17,9 +17,8 @@ process.on('message', (message: ToRenderProcess) => {
 });
 
 process.on('disconnect', () => {
-  current?.abort();
-  // Children of ours end when their pipes close; nothing is left to wait for once the parent is gone.
-  process.exit(1);
+  // Nobody is left to report to: this process leads its group, so that its ffmpegs end with it.
+  process.kill(-process.pid, 'SIGKILL');
 });
 
 async function work(task: RenderTask): Promise<void> {

@@ -1,0 +1,101 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { planTimeline, probeClip, probeSpeech, probeTake } from '../../src/media/index.ts';
+import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
+import type { PassThroughTask } from '../../src/render/render-tasks.ts';
+
+const limits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
+let folder: string;
+let pool: RenderPool;
+let task: PassThroughTask;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-render-'));
+  const clipPath = join(folder, 'clip.mp4');
+  const speechPath = join(folder, 'speech.wav');
+  await promisify(execFile)('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=40', '-preset', 'ultrafast', clipPath]);
+  await promisify(execFile)('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'sine=duration=40', speechPath]);
+  const signal = AbortSignal.timeout(60_000);
+  const clip = await probeClip(clipPath, { limits, signal });
+  const speech = await probeSpeech(speechPath, { limits, signal });
+  const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop' });
+  task = { kind: 'pass_through', clipPath, clip, speechPath, speech, timeline, workFolder: folder, takePath: join(folder, 'take.mp4') };
+  pool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 1_000, silenceLimitMs: 30_000 });
+});
+
+afterAll(async () => {
+  await pool.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Process ids of render processes below this one. */
+function renderProcesses(): number[] {
+  const table = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' });
+  return table.split('\n').filter((line) => line.includes('render-process') && line.includes(` ${process.pid} `)).map((line) => Number.parseInt(line, 10));
+}
+
+/** ffmpeg processes that work in our folder. */
+function ffmpegProcesses(): string[] {
+  return execFileSync('ps', ['-eo', 'args='], { encoding: 'utf8' }).split('\n').filter((line) => line.startsWith('ffmpeg') && line.includes(folder));
+}
+
+async function untilRendering(run: (onProgress: () => void) => void): Promise<void> {
+  await new Promise<void>((resolve) => run(resolve));
+}
+
+async function files(): Promise<string[]> {
+  return (await readdir(folder)).sort();
+}
+
+describe('the render pool', () => {
+  it('makes a take in a process of its own and keeps that process for the next task', async () => {
+    const shortTask = { ...task, timeline: { ...task.timeline, frameCount: 50, durationMs: 2000 } };
+    await pool.run(shortTask, { signal: AbortSignal.timeout(60_000) });
+    const [first] = renderProcesses();
+    await pool.run(shortTask, { signal: AbortSignal.timeout(60_000) });
+    expect(renderProcesses()).toEqual([first]);
+    const made = await probeTake(task.takePath, { limits, signal: AbortSignal.timeout(10_000) });
+    expect(made.frameCount).toBe(50);
+    await rm(task.takePath);
+  });
+
+  it('reports a killed process as a media fault, ends its ffmpegs, and works on with a new one', async () => {
+    let running: Promise<unknown> | undefined;
+    await untilRendering((onProgress) => {
+      running = pool.run(task, { signal: AbortSignal.timeout(60_000), onProgress });
+      running.catch(() => undefined);
+    });
+    for (const pid of renderProcesses()) process.kill(pid, 'SIGKILL');
+    await expect(running).rejects.toMatchObject({ code: 'media_failed' });
+    await sleep(100);
+    expect(ffmpegProcesses()).toEqual([]);
+    await pool.run({ ...task, timeline: { ...task.timeline, frameCount: 5 } }, { signal: AbortSignal.timeout(60_000) });
+  });
+
+  it('stops ffmpeg and leaves no file when a task is canceled, and keeps the process', async () => {
+    await rm(task.takePath, { force: true });
+    const before = await files();
+    const controller = new AbortController();
+    let running: Promise<unknown> | undefined;
+    await untilRendering((onProgress) => {
+      running = pool.run(task, { signal: controller.signal, onProgress });
+      running.catch(() => undefined);
+    });
+    const [warm] = renderProcesses();
+    controller.abort();
+    await expect(running).rejects.toMatchObject({ code: 'canceled' });
+    expect(renderProcesses()).toEqual([warm]);
+    await sleep(100);
+    expect(ffmpegProcesses()).toEqual([]);
+    expect(await files()).toEqual(before);
+  });
+
+  it('refuses to begin when it is canceled already', async () => {
+    await expect(pool.run(task, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'canceled' });
+  });
+});
