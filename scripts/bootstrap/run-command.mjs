@@ -30,7 +30,7 @@ function passSignals(child) {
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.on(signal, () => {
       // Control-C in a terminal reaches every process of the group by itself; a second one would mean "at once".
-      const isAlreadySent = signal === 'SIGINT' && process.stdin.isTTY === true;
+      const isAlreadySent = signal === 'SIGINT' && process.stdin.isTTY;
       if (!isAlreadySent) child.kill(signal);
     });
   }

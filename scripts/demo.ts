@@ -1,0 +1,81 @@
+/** `npm run demo`: the whole service on a free port, one job through it, its result as a table. */
+import { access, stat } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { createProgressDisplay } from '../packages/lipsync-core/src/cli/progress-display.ts';
+import { probeTake } from '../packages/lipsync-core/src/media/index.ts';
+import { createLipsyncClient } from './demo/lipsync-client.ts';
+import { resultTable, type DemoResult } from './demo/result-table.ts';
+import { freeLoopbackPort } from './stack/private-redis.ts';
+import { stackConfigFromEnvironment } from './stack/config.ts';
+import { startStack } from './stack/stack.ts';
+import { stopSignal, untilAborted } from './stack/stop-signal.ts';
+
+const projectDir = dirname(import.meta.dirname);
+const videoPath = join(projectDir, 'samples', 'presenter.mp4');
+const audioPath = join(projectDir, 'samples', 'speech.wav');
+const outputPath = join(projectDir, 'outputs', 'demo', 'presenter-speech.mp4');
+const longestMs = 10 * 60_000;
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function main(): Promise<void> {
+  await Promise.all([access(videoPath), access(audioPath)]);
+  const signal = AbortSignal.any([stopSignal(), AbortSignal.timeout(longestMs)]);
+  say('Starting Redis, API and worker ...');
+  const { workerGraceMs, redisUrl } = stackConfigFromEnvironment(projectDir);
+  const stack = await startStack({
+    projectDir,
+    // A folder of its own: the demo neither meets a running service nor leaves anything among its jobs.
+    dataDir: join(projectDir, 'data', 'demo'),
+    environment: await demoEnvironment(),
+    workerGraceMs,
+    ...(redisUrl === undefined ? {} : { redisUrl }),
+    onLine: () => undefined,
+    onEvent: say,
+    signal,
+  });
+  try {
+    const failure = stack.gaveUp.then((error) => Promise.reject(error));
+    const canceled = untilAborted(signal).then(() => Promise.reject(signal.reason));
+    const result = await Promise.race([runJob(stack.url, signal), failure, canceled]);
+    process.stdout.write(`${resultTable(result)}\n${relative(process.cwd(), outputPath)}\n`);
+  } finally {
+    await stack.stop();
+  }
+}
+
+/** Open on this machine only, and without the key that would let it spend money. */
+async function demoEnvironment(): Promise<Record<string, string>> {
+  return {
+    HOST: '127.0.0.1',
+    PORT: String(await freeLoopbackPort()),
+    PUBLIC_BASE_URL: '',
+    LIPSYNC_API_KEYS: '',
+    HEYGEN_API_KEY: '',
+    LIPSYNC_OUTPUT_DIR: join(projectDir, 'data', 'demo', 'outputs'),
+  };
+}
+
+async function runJob(url: string, signal: AbortSignal): Promise<DemoResult> {
+  const client = createLipsyncClient(url, signal);
+  const startedMs = performance.now();
+  say(`Sending ${relative(projectDir, videoPath)} and ${relative(projectDir, audioPath)} to ${url}/lipsync`);
+  const accepted = await client.submit({ videoPath, audioPath }, { allow_preview: 'true' });
+  const display = createProgressDisplay(process.stderr);
+  const job = await client.follow(accepted.id, (state) => display.show(state)).finally(() => display.end());
+  if (job.status !== 'completed') throw new Error(`The job ${job.status}: ${job.error?.message ?? job.message}`);
+  await client.download(job, outputPath);
+  const elapsedMs = performance.now() - startedMs;
+  const [take, { size: sizeBytes }] = await Promise.all([probeTake(outputPath, { signal }), stat(outputPath)]);
+  return { job, take, sizeBytes, elapsedMs };
+}
+
+try {
+  await main();
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}
+if (process.connected) process.disconnect();
