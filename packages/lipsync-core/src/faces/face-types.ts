@@ -12,21 +12,19 @@ export interface FaceFrame {
 }
 
 /**
- * One stable face through a range of a clip. Random access by clip frame; reads from disk, so its size does not depend on
- * the clip. Every frame number is a frame of the clip, wherever the range begins.
+ * One stable face through a range of a clip. Random access; reads from disk, so its size does not depend on the clip.
+ * Every frame number here counts from the beginning of the range that was asked for.
  */
 export interface FaceTrack {
-  readonly firstFrame: number;
-  /** Frames in the range, the last being `firstFrame + frameCount − 1`. */
   readonly frameCount: number;
-  /** First frame of each shot, ascending, beginning with `firstFrame`. */
+  /** First frame of each shot, ascending, beginning with 0. */
   readonly shotStarts: readonly number[];
-  /** Ranges of clip frames without a face, end exclusive. */
+  /** Ranges of frames without a face, end exclusive. */
   readonly absentRanges: readonly { readonly start: number; readonly end: number }[];
   /** Whether the track came out of the cache. */
   readonly cached: boolean;
   /** Throws a RangeError outside the range. */
-  frame(clipFrame: number): FaceFrame;
+  frame(index: number): FaceFrame;
   close(): void;
 }
 

@@ -83,13 +83,13 @@ function keyOf({ clipDigest, clip, range, detector }: TrackFacesOptions): TrackK
   };
 }
 
-function requireFace({ frameCount, absentRanges, firstFrame }: TrackDescription): void {
+function requireFace({ frameCount, absentRanges }: TrackDescription): void {
   const absentFrames = absentRanges.reduce((sum, { start, end }) => sum + end - start, 0);
   if (absentFrames < frameCount) return;
   throw new LipsyncError(
     'clip_unusable',
     'No face was found in the clip. Use a clip in which one face is well lit, looks roughly at the camera, and is at least a tenth of the picture high.',
-    { details: { firstFrame, frameCount } },
+    { details: { frameCount } },
   );
 }
 
@@ -100,19 +100,19 @@ async function writeTrack(options: TrackFacesOptions, writer: TrackWriter, store
   const { clipPath: path, clip: facts, range, signal } = options;
   const frames = openFrames({ path, facts, range, ...size, pixelFormat: 'rgb24', keepFrames: framesSideBySide + 1, signal });
   const cuts = createCutDetector();
-  for await (const { clipFrame, data } of frames) {
+  for await (const { index, data } of frames) {
     if (signal.aborted) throw abortError(signal);
-    const picture = { ...size, rgb: data, frame: clipFrame };
+    const picture = { ...size, rgb: data, frame: index };
     if (cuts.isCut(picture)) {
       await scribe.look(group.splice(0));
-      scribe.endShot(clipFrame);
+      scribe.endShot(index);
     }
     group.push(picture);
     if (group.length === framesSideBySide) await scribe.look(group.splice(0));
-    options.onProgress?.((clipFrame + 1 - range.start) / (range.end - range.start));
+    options.onProgress?.((index + 1) / (range.end - range.start));
   }
   await scribe.look(group);
-  return scribe.endShot(range.end);
+  return scribe.endShot(range.end - range.start);
 }
 
 /** Gathers what is seen in a shot and writes the shot's part of the track once the shot is over. */
@@ -126,7 +126,8 @@ function createScribe(options: TrackFacesOptions, size: AnalysisSize, writer: Tr
   const { clip, range } = options;
   const rate = framesPerSecond(clip.frameRate);
   const scale = { x: clip.width / size.width, y: clip.height / size.height };
-  const shotStarts = [range.start];
+  const frameCount = range.end - range.start;
+  const shotStarts = [0];
   const absentRanges: { start: number; end: number }[] = [];
   let people = 0;
   const newFollower = (): FaceFollower =>
@@ -156,11 +157,11 @@ function createScribe(options: TrackFacesOptions, size: AnalysisSize, writer: Tr
       }
     },
     endShot: (frame) => {
-      writeShot(shotStarts.at(-1) ?? range.start, frame);
+      writeShot(shotStarts.at(-1) ?? 0, frame);
       store.clear();
       follower = newFollower();
-      if (frame < range.end) shotStarts.push(frame);
-      return { firstFrame: range.start, frameCount: range.end - range.start, shotStarts, absentRanges };
+      if (frame < frameCount) shotStarts.push(frame);
+      return { frameCount, shotStarts, absentRanges };
     },
   };
 }

@@ -20,13 +20,12 @@ const noPoints = new Float32Array(0);
 
 const range = z.object({ start: z.int().nonnegative(), end: z.int().positive() });
 const descriptionSchema = z.object({
-  firstFrame: z.int().nonnegative(),
   frameCount: z.int().positive(),
   shotStarts: z.array(z.int().nonnegative()),
   absentRanges: z.array(range),
 });
 
-export type TrackDescription = Pick<FaceTrack, 'firstFrame' | 'frameCount' | 'shotStarts' | 'absentRanges'>;
+export type TrackDescription = Pick<FaceTrack, 'frameCount' | 'shotStarts' | 'absentRanges'>;
 
 export interface TrackWriter {
   /** Adds the next frame. Points are ignored when the face is absent. */
@@ -94,10 +93,9 @@ export function openTrackFile(path: string, cached: boolean): FaceTrack | undefi
   return {
     ...description,
     cached,
-    frame: (clipFrame) => {
-      const index = clipFrame - description.firstFrame;
+    frame: (index) => {
       if (!Number.isInteger(index) || index < 0 || index >= description.frameCount) {
-        throw new RangeError(`Clip frame ${clipFrame} is outside the track, which begins at ${description.firstFrame} and has ${description.frameCount} frames.`);
+        throw new RangeError(`Frame ${index} is outside a track of ${description.frameCount} frames.`);
       }
       return decodeRecord(block(Math.floor(index / framesPerBlock)), index % framesPerBlock);
     },

@@ -68,6 +68,10 @@ function translate(node: GraphModelNode, translation: Translation): void {
       return addParametricRelu(source, node, node.inputs[1], translation);
     case 'Reshape':
       return translateReshape(node, translation);
+    case 'ConcatV2':
+      // Our models join channels, which come second in planes.
+      translation.nodes.push({ operator: 'Concat', inputs: node.inputs.slice(0, -1), output, attributes: { axis: 1 } });
+      return;
     case 'AddV2':
       translation.nodes.push({ operator: 'Add', inputs: node.inputs, output });
       return;
