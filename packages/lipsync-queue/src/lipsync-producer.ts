@@ -114,7 +114,8 @@ function createQueues({ connection, logger }: LipsyncProducerDependencies): Queu
 
   async function open(lane: Lane): Promise<LipsyncQueueHandle> {
     const queue: LipsyncQueueHandle = new Queue(queueNames[lane], { connection, skipWaitingForReady: true });
-    queue.on('error', (error) => logger.warn({ lane, error }, 'queue connection trouble'));
+    // An error event without a listener would end the process; the connection's own listener has warned already.
+    queue.on('error', (error) => logger.debug({ lane, error }, 'queue connection trouble'));
     try {
       await queue.waitUntilReady();
       return queue;

@@ -1,0 +1,62 @@
+import { jobStoreSuite, testJobRecord } from '@lipsync/core/testing';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClientConnection, createRedisJobStore } from '../src/index.ts';
+import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
+
+let redis: TestRedis;
+let connection: Redis;
+
+beforeAll(async () => {
+  redis = await startTestRedis();
+  connection = createClientConnection({ url: redis.url, onError: () => undefined });
+});
+afterAll(async () => {
+  connection.disconnect();
+  await redis.stop();
+});
+
+jobStoreSuite('Redis', async () => {
+  await connection.flushdb();
+  return { store: createRedisJobStore({ connection }), dispose: async () => undefined };
+});
+
+describe('Redis', () => {
+  it('keeps records and their order over a kill of the server', async () => {
+    await connection.flushdb();
+    const store = createRedisJobStore({ connection });
+    await store.create(testJobRecord('job_a', 1_000));
+    await store.create(testJobRecord('job_b', 2_000));
+    const changed = await store.append('job_a', { type: 'run_started', atMs: 3_000 });
+    await redis.kill();
+    await redis.restart();
+    expect(await store.get('job_a')).toEqual(changed);
+    expect((await store.list({ limit: 10 })).records.map(({ id }) => id)).toEqual(['job_b', 'job_a']);
+    expect(await store.unfinished()).toEqual(['job_a', 'job_b']);
+  });
+
+  it('says within seconds that the server is away, and works again once it is back', async () => {
+    const store = createRedisJobStore({ connection });
+    await redis.kill();
+    const startedAt = performance.now();
+    await expect(store.create(testJobRecord('job_c'))).rejects.toMatchObject({ code: 'resource_exhausted' });
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    await redis.restart();
+    await store.create(testJobRecord('job_c'));
+    expect(await store.get('job_c')).toBeDefined();
+  });
+
+  it('refuses a record that another version stored', async () => {
+    await connection.hset('lipsync:jobs:job_future', { format: '2', record: '{}', revision: '0', status: 'queued' });
+    await expect(createRedisJobStore({ connection }).get('job_future')).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  it('counts a change once when the client sends its script twice', async () => {
+    await connection.flushdb();
+    const { createScript } = await import('../src/job-scripts.ts');
+    const send = (writer: string): Promise<unknown> => connection.eval(
+      createScript, 4, 'record', 'all', 'queued', 'unfinished', writer, '0', 'queued', '1', '{}', 'member', 'channel',
+    );
+    expect([await send('one'), await send('one'), await send('two')]).toEqual([1, 1, 0]);
+  });
+});
