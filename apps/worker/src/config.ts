@@ -1,10 +1,8 @@
 import { z } from 'zod';
+import { lanes, type Lane } from '@lipsync/queue';
 import { configFromEnvironment, listOf, parseSettings, readEnvironment, text, wholeNumber, type CoreConfig, type Environment, type Settings } from '@lipsync/core/config';
 
-const lanes = ['cloud', 'render'] as const;
 const lane = z.string().pipe(z.enum(lanes, `must be of ${lanes.join(', ')}`));
-
-export type Lane = (typeof lanes)[number];
 
 /** The settings that the worker understands beyond those of the core. */
 export const workerSettings = {

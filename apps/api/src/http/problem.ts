@@ -85,7 +85,7 @@ function refusalOfParser(status: number, cause: unknown): HttpError {
 export function answerProblems(logger: Logger): ErrorRequestHandler {
   return (thrown: unknown, request: Request, response: Response, _next) => {
     const error = toHttpError(thrown);
-    if (error.httpStatus >= 500) logger.error({ requestId: response.locals.requestId, err: thrown }, 'request failed');
+    if (error.httpStatus >= 500) logger.error({ requestId: response.locals.requestId, error: thrown }, 'request failed');
     if (response.headersSent) {
       // Half an answer cannot be taken back; cutting the connection is the only way to say that it is not whole.
       response.destroy();

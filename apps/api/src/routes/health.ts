@@ -1,5 +1,6 @@
-import type { Request, Response } from 'express';
-import type { ApiDependencies } from '../dependencies.ts';
+import type { Response } from 'express';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ApiDependencies, ReadinessCheck } from '../dependencies.ts';
 import type { Route } from './route.ts';
 
 const checkTimeLimitMs = 2_000;
@@ -8,17 +9,26 @@ const checkTimeLimitMs = 2_000;
 export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
   return [
     { method: 'get', path: '/health', open: true, handle: (_request, response) => void response.json({ status: 'ok' }) },
-    { method: 'get', path: '/ready', handle: (request, response) => answerReadiness(dependencies, request, response) },
+    { method: 'get', path: '/ready', handle: (_request, response) => answerReadiness(dependencies, response) },
   ];
 }
 
-async function answerReadiness({ readiness, logger }: ApiDependencies, _request: Request, response: Response): Promise<void> {
-  const signal = AbortSignal.timeout(checkTimeLimitMs);
-  const outcomes = await Promise.allSettled(readiness.map(({ check }) => check(signal)));
-  const checks = Object.fromEntries(readiness.map(({ name }, index) => [name, outcomes[index]?.status === 'fulfilled' ? 'ok' : 'failed']));
-  for (const outcome of outcomes) {
-    if (outcome.status === 'rejected') logger.warn({ err: outcome.reason }, 'not ready');
-  }
-  const ready = outcomes.every(({ status }) => status === 'fulfilled');
-  response.status(ready ? 200 : 503).json({ status: ready ? 'ready' : 'not_ready', checks });
+async function answerReadiness({ readiness, logger }: ApiDependencies, response: Response): Promise<void> {
+  const outcomes = await Promise.all(readiness.map(async (check) => ({ name: check.name, error: await failureOf(check) })));
+  const failed = outcomes.filter(({ error }) => error !== undefined);
+  for (const { name, error } of failed) logger.warn({ check: name, error }, 'not ready');
+  response.status(failed.length === 0 ? 200 : 503).json({
+    status: failed.length === 0 ? 'ready' : 'not_ready',
+    checks: Object.fromEntries(outcomes.map(({ name, error }) => [name, error === undefined ? 'ok' : 'failed'])),
+  });
+}
+
+/** Each check has limits of its own; whoever asks wants an answer sooner than the slowest of them gives up. */
+async function failureOf({ check }: ReadinessCheck): Promise<unknown> {
+  const answered = new AbortController();
+  const tooSlow = delay(checkTimeLimitMs, new Error('no answer in time'), { signal: answered.signal }).catch(() => undefined);
+  const outcome = check().then(() => undefined, (error: unknown) => error ?? new Error('failed'));
+  const first = await Promise.race([outcome, tooSlow]);
+  answered.abort();
+  return first;
 }

@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest';
+import { hostOf, isLoopbackHost } from './loopback.ts';
+
+describe('loopback names', () => {
+  it.each(['localhost', 'LOCALHOST', 'lipsync.localhost', '127.0.0.1', '127.8.9.10', '::1', '[::1]'])('%s is this machine', (host) => {
+    expect(isLoopbackHost(host)).toBe(true);
+  });
+
+  it.each(['', 'example.org', '127.0.0.1.example.org', 'localhost.example.org', 'notlocalhost', '0.0.0.0', '10.0.0.1', '::', '128.0.0.1'])('%j is not', (host) => {
+    expect(isLoopbackHost(host)).toBe(false);
+  });
+
+  it.each([
+    ['localhost:3000', 'localhost'],
+    ['[::1]:3000', '[::1]'],
+    ['127.1', '127.0.0.1'],
+    ['', undefined],
+    ['a b', undefined],
+  ])('the host of %j is %j', (header, host) => {
+    expect(hostOf(header)).toBe(host);
+  });
+
+  it('takes the host after a user name, so that a name cannot stand in for it', () => {
+    expect(hostOf('localhost@example.org')).toBe('example.org');
+  });
+});

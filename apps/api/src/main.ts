@@ -1,0 +1,38 @@
+import { toLipsyncError } from '@lipsync/core';
+import { createApp } from './app.ts';
+import { apiConfigFromEnvironment } from './config.ts';
+import { createLogger } from './logger.ts';
+import { listen } from './server.ts';
+import { wireApi } from './wiring.ts';
+
+/** How long running answers may take to end once the process is told to stop. */
+const stopGraceMs = 5_000;
+
+const logger = createLogger();
+
+async function main(): Promise<void> {
+  const config = apiConfigFromEnvironment();
+  const { dependencies, close } = wireApi(config, logger);
+  const server = await listen(createApp(dependencies), config);
+  // The one line on stdout, for whoever started the process and waits for it.
+  process.stdout.write(`${JSON.stringify({ ready: true, url: server.url })}\n`);
+  logger.info({ url: server.url, keys: config.keys.length }, 'listening');
+  const signal = await stopSignal();
+  logger.info({ signal }, 'stopping');
+  await server.stop(stopGraceMs);
+  await close();
+}
+
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', resolve).once('SIGINT', resolve);
+  });
+}
+
+try {
+  await main();
+} catch (thrown) {
+  const error = toLipsyncError(thrown);
+  logger.error({ error }, error.message);
+  process.exitCode = 1;
+}

@@ -1,0 +1,58 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { artifactFolders, checkUrl, createIdSource, createLocalArtifactStore, parseAllowedHosts, systemClock, type Logger } from '@lipsync/core';
+import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher } from '@lipsync/queue';
+import { queueBoardPath } from './app.ts';
+import type { ApiConfig } from './config.ts';
+import type { ApiDependencies } from './dependencies.ts';
+import { createQueueBoard } from './routes/queue-board.ts';
+
+export interface WiredApi {
+  readonly dependencies: ApiDependencies;
+  /** Lets go of Redis. */
+  close(): Promise<void>;
+}
+
+/** Builds everything that the app needs. Connects with the first request, so that it also starts while Redis is away. */
+export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
+  const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
+  const connection = createClientConnection({ url: config.redisUrl, onError });
+  const listening = createClientConnection({ url: config.redisUrl, onError });
+  const store = createRedisJobStore({ connection });
+  const producer = createProducer({ connection, store, clock: systemClock, logger });
+  const watcher = createRedisJobWatcher({ connection: listening });
+  const allowedHosts = parseAllowedHosts(config.core.allowedPrivateHosts);
+  const { inputsDir, outputsDir } = artifactFolders(config.core);
+  return {
+    dependencies: {
+      jobs: createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock) }),
+      store,
+      artifacts: createLocalArtifactStore({ inputsDir, outputsDir }),
+      checkUrl: (url) => void checkUrl(url, allowedHosts),
+      readiness: [
+        { name: 'redis', check: async () => void (await connection.ping()) },
+        { name: 'disk', check: () => writeProbe(inputsDir) },
+      ],
+      queueBoard: createQueueBoard({ producer, basePath: queueBoardPath }),
+      logger,
+      keys: config.keys,
+      maxUploadBytes: config.core.maxUploadBytes,
+      publicBaseUrl: config.publicBaseUrl,
+      heartbeatMs: 15_000,
+      maxEventStreams: 1_000,
+    },
+    async close() {
+      await producer.close();
+      connection.disconnect();
+      listening.disconnect();
+    },
+  };
+}
+
+/** Fails when a file cannot be made here, which is more than permissions tell: the disk may be full or read-only. */
+async function writeProbe(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, `.ready-${process.pid}.part`);
+  await writeFile(path, 'ready');
+  await rm(path, { force: true });
+}

@@ -1,0 +1,92 @@
+import { request } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { json, startApi, type RunningApi } from './running-api.ts';
+
+/** With headers that fetch does not let one set. */
+function statusOf(url: string, headers: Record<string, string>, method = 'GET'): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request(url, { headers, method }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    }).on('error', reject).end();
+  });
+}
+
+describe('without keys', () => {
+  let api: RunningApi;
+  beforeAll(async () => {
+    api = await startApi();
+  });
+  afterAll(() => api.close());
+
+  it.each(['localhost', 'localhost:3000', '127.0.0.1', '[::1]:3000', 'a.localhost'])('a call to %s is answered', async (Host) => {
+    expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(200);
+  });
+
+  it.each(['example.org', 'localhost.example.org', '10.0.0.1', 'localhost@example.org', ''])('a call to %j is refused', async (Host) => {
+    expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(403);
+    expect(await statusOf(`${api.url}/health`, { Host })).toBe(403);
+    expect(await statusOf(`${api.url}/admin/queues`, { Host })).toBe(403);
+  });
+
+  it('a page of another site is refused, one of this machine is not', async () => {
+    expect((await api.fetch('/lipsync', { headers: { Origin: 'https://example.org' } })).status).toBe(403);
+    expect((await api.fetch('/lipsync', { headers: { Origin: 'null' } })).status).toBe(403);
+    expect((await api.fetch('/lipsync', { headers: { Origin: 'http://localhost:5173' } })).status).toBe(200);
+  });
+});
+
+describe('with keys', () => {
+  let api: RunningApi;
+  beforeAll(async () => {
+    api = await startApi({ keys: [{ name: 'alice', secret: 'first-secret' }, { name: 'bob', secret: 'second-secret' }] });
+  });
+  afterAll(() => api.close());
+
+  const bearer = (secret: string) => ({ headers: { Authorization: `Bearer ${secret}` } });
+  const basic = (user: string, password: string) => ({ headers: { Authorization: `Basic ${btoa(`${user}:${password}`)}` } });
+
+  it('only health is answered without one', async () => {
+    expect((await api.fetch('/health')).status).toBe(200);
+    for (const path of ['/lipsync', '/lipsync/x', '/lipsync/x/output', '/lipsync/x/events', '/ready', '/nowhere', '/admin/queues', '/admin/queues/api/queues']) {
+      const response = await api.fetch(path);
+      expect(response.status, path).toBe(401);
+      expect(response.headers.get('www-authenticate'), path).toMatch(/^(Bearer|Basic) realm="lipsync"/);
+      expect((await json(response)).code, path).toBe('unauthorized');
+    }
+  });
+
+  it.each(['first-secret', 'second-secret'])('each of them opens the service', async (secret) => {
+    expect((await api.fetch('/lipsync', bearer(secret))).status).toBe(200);
+  });
+
+  it.each(['', 'first', 'first-secret2', 'alice:first-secret', 'FIRST-SECRET'])('a wrong secret (%j) does not', async (secret) => {
+    expect((await api.fetch('/lipsync', bearer(secret))).status).toBe(401);
+  });
+
+  it('other names for this machine are answered', async () => {
+    expect(await statusOf(`${api.url}/lipsync`, { Host: 'lipsync.example.org', Authorization: 'Bearer first-secret' })).toBe(200);
+  });
+
+  it('a job belongs to the name of the key', async () => {
+    const body = JSON.stringify({ video_url: 'https://example.org/a', audio_url: 'https://example.org/b' });
+    const headers = { Authorization: 'Bearer second-secret', 'Content-Type': 'application/json' };
+    const { id } = await json(await api.fetch('/lipsync', { method: 'POST', body, headers }));
+    expect((await api.store.get(id))?.owner).toBe('bob');
+  });
+
+  it('an upload without a key is refused before it is read', async () => {
+    const before = await api.storedFiles();
+    const body = new FormData();
+    body.append('video', new Blob([new Uint8Array(100_000)]), 'clip.mp4');
+    expect((await api.fetch('/lipsync', { method: 'POST', body })).status).toBe(401);
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
+  it('the board takes a key as a password too; nothing else does', async () => {
+    expect((await api.fetch('/admin/queues/', basic('anyone', 'first-secret'))).status).toBe(200);
+    expect((await api.fetch('/admin/queues/', bearer('first-secret'))).status).toBe(200);
+    expect((await api.fetch('/admin/queues/', basic('first-secret', 'wrong'))).status).toBe(401);
+    expect((await api.fetch('/lipsync', basic('alice', 'first-secret'))).status).toBe(401);
+  });
+});

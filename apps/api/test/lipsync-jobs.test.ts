@@ -1,0 +1,247 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { jobViewSchema } from '@lipsync/core/contract';
+import { form, json, startApi, type RunningApi } from './running-api.ts';
+
+let api: RunningApi;
+beforeAll(async () => {
+  api = await startApi();
+});
+afterAll(() => api.close());
+
+async function accepted(body: FormData = form()): Promise<{ id: string }> {
+  const response = await api.post('/lipsync', body);
+  expect(response.status).toBe(202);
+  return jobViewSchema.parse(await response.json());
+}
+
+async function refused(response: Response, status: number): Promise<{ code: string; fields: string[]; detail: string }> {
+  expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+  const problem = await json(response);
+  expect(problem).toMatchObject({ status, request_id: response.headers.get('x-request-id'), retryable: expect.any(Boolean) });
+  expect(response.status).toBe(status);
+  return { code: problem.code, detail: problem.detail, fields: problem.errors.map(({ field }: { field: string }) => field).sort() };
+}
+
+describe('POST /lipsync with files', () => {
+  it('answers 202 with the job and where it is', async () => {
+    const response = await api.post('/lipsync', form({ method: 'preview', metadata: '{"order":7}' }));
+    expect(response.status).toBe(202);
+    const job = jobViewSchema.parse(await response.json());
+    expect(job).toMatchObject({ status: 'queued', progress: 0, method: 'preview', metadata: { order: 7 }, output_url: null });
+    expect(response.headers.get('location')).toBe(`/lipsync/${job.id}`);
+  });
+
+  it('stores the files by their content and queues the id of the job only', async () => {
+    const { id } = await accepted();
+    const record = await api.store.get(id);
+    expect(record?.video).toMatchObject({ kind: 'artifact', key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/), name: 'clip.mp4' });
+    expect(await api.queuedPayload(id)).toEqual({ jobId: id });
+  });
+
+  it('takes the files before and after the fields', async () => {
+    const body = new FormData();
+    body.append('method', 'preview');
+    body.append('audio', new Blob(['speech']), 'speech.wav');
+    body.append('sync_mode', 'bounce');
+    body.append('video', new Blob(['clip']), 'clip.mp4');
+    const { id } = await accepted(body);
+    expect((await api.store.get(id))?.options).toMatchObject({ method: 'preview', syncMode: 'bounce' });
+  });
+
+  it('reports every problem of a form at once and keeps nothing of it', async () => {
+    const before = await api.storedFiles();
+    const body = form({ method: 'magic', start_ms: 'soon', colour: 'red' });
+    body.delete('audio');
+    body.append('subtitles', new Blob(['1']), 'a.srt');
+    const { code, fields } = await refused(await api.post('/lipsync', body), 422);
+    expect(code).toBe('request_invalid');
+    expect(fields).toEqual(['audio', 'colour', 'method', 'start_ms', 'subtitles']);
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
+  it('refuses empty files, files sent twice and files sent as text', async () => {
+    const empty = form();
+    empty.set('video', new Blob([]), 'clip.mp4');
+    expect(await refused(await api.post('/lipsync', empty), 422)).toMatchObject({ fields: ['video'], detail: expect.stringContaining('empty') });
+    const twice = form();
+    twice.append('audio', new Blob(['more']), 'more.wav');
+    expect(await refused(await api.post('/lipsync', twice), 422)).toMatchObject({ fields: ['audio'], detail: expect.stringContaining('once') });
+    const asText = form();
+    asText.set('video', 'clip.mp4');
+    expect(await refused(await api.post('/lipsync', asText), 422)).toMatchObject({ fields: ['video'], detail: expect.stringContaining('as a file') });
+  });
+
+  it('refuses a field sent twice, one that is too long, and too many of them', async () => {
+    const twice = form({ method: 'preview' });
+    twice.append('method', 'auto');
+    expect((await refused(await api.post('/lipsync', twice), 422)).fields).toEqual(['method']);
+    expect((await refused(await api.post('/lipsync', form({ metadata: 'x'.repeat(40_000) })), 422)).fields).toEqual(['metadata']);
+    const many = form(Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`field_${index}`, 'x'])));
+    expect((await refused(await api.post('/lipsync', many), 422)).detail).toContain('too many parts');
+  });
+
+  it('refuses a file over the limit with 413 and keeps nothing of it', async () => {
+    const before = await api.storedFiles();
+    const body = form();
+    body.set('video', new Blob([new Uint8Array(api.maxUploadBytes + 1)]), 'clip.mp4');
+    expect((await refused(await api.post('/lipsync', body), 413)).code).toBe('payload_too_large');
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
+  it('takes a file of exactly the limit', async () => {
+    const body = form();
+    body.set('video', new Blob([new Uint8Array(api.maxUploadBytes)]), 'clip.mp4');
+    await accepted(body);
+  });
+
+  it('keeps nothing of an upload that is cut off midway, and lives on', async () => {
+    const before = await api.storedFiles();
+    await api.cutOffUpload();
+    await expect.poll(() => api.storedFiles(), { timeout: 5_000 }).toEqual(before);
+    await accepted();
+  });
+
+  it('refuses a form whose body ends early or that is none', async () => {
+    const headers = { 'Content-Type': 'multipart/form-data; boundary=x' };
+    expect((await refused(await api.post('/lipsync', '--x\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\nhalf', headers), 400)).code).toBe('request_invalid');
+    expect((await refused(await api.post('/lipsync', 'nothing', headers), 400)).code).toBe('request_invalid');
+    expect((await refused(await api.post('/lipsync', 'nothing', { 'Content-Type': 'multipart/form-data' }), 400)).code).toBe('request_invalid');
+  });
+
+  it.each([`it's "quoted".mp4`, 'two\nlines.mp4', '../../../etc/passwd', '..\\..\\boot.ini', 'видео 日本 🎬.mp4', '$(touch x);`id`.mp4', '%00%2e%2e.mp4'])(
+    'shows the file name %j and uses it for nothing else', async (name) => {
+      const body = form();
+      body.set('video', new Blob(['clip']), name);
+      const { id } = await accepted(body);
+      const record = await api.store.get(id);
+      expect(record?.video).toMatchObject({ kind: 'artifact', key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/) });
+      expect((await api.storedFiles()).every((path) => /^inputs\/[0-9a-f]{64}$/.test(path))).toBe(true);
+    },
+  );
+});
+
+describe('POST /lipsync with URLs', () => {
+  const urls = { video_url: 'https://example.org/clip.mp4', audio_url: 'https://example.org/speech.wav' };
+
+  it('answers 202 and leaves the fetching to the worker', async () => {
+    const response = await api.postJson('/lipsync', { ...urls, method: 'preview', allow_preview: true, metadata: { a: 1 } });
+    expect(response.status).toBe(202);
+    const { id } = jobViewSchema.parse(await response.json());
+    expect((await api.store.get(id))?.video).toEqual({ kind: 'url', url: urls.video_url });
+  });
+
+  it.each(['http://127.0.0.1/a', 'http://10.0.0.1/a', 'http://[::1]/a', 'http://169.254.169.254/latest', 'file:///etc/passwd', 'https://user:pass@example.org/a'])(
+    'refuses to reach %s', async (url) => {
+      const { code, fields } = await refused(await api.postJson('/lipsync', { ...urls, video_url: url }), 422);
+      expect({ code, fields }).toEqual({ code: 'url_forbidden', fields: ['video_url'] });
+    },
+  );
+
+  it('reports every problem at once', async () => {
+    const body = { video_url: 'http://127.0.0.1/', audio_url: 5, method: 'magic', start_ms: '5', colour: 'red' };
+    expect(await refused(await api.postJson('/lipsync', body), 422)).toMatchObject({
+      code: 'request_invalid', fields: ['audio_url', 'colour', 'method', 'start_ms', 'video_url'],
+    });
+  });
+
+  it('says which URLs are missing', async () => {
+    expect((await refused(await api.postJson('/lipsync', {}), 422)).fields).toEqual(['audio_url', 'video_url']);
+  });
+
+  it.each([['{', 400], ['[]', 400], ['"text"', 400], ['', 400]])('refuses the body %j with %i', async (body, status) => {
+    const response = await api.post('/lipsync', body, { 'Content-Type': 'application/json' });
+    expect((await refused(response, status)).code).toBe('request_invalid');
+  });
+
+  it('refuses a body over 64 KiB', async () => {
+    const response = await api.postJson('/lipsync', { ...urls, metadata: { text: 'x'.repeat(70_000) } });
+    expect((await refused(response, 413)).code).toBe('payload_too_large');
+  });
+
+  it('refuses other kinds of body', async () => {
+    expect((await refused(await api.post('/lipsync', '<a/>', { 'Content-Type': 'text/xml' }), 415)).code).toBe('request_invalid');
+    expect((await refused(await api.fetch('/lipsync', { method: 'POST' }), 415)).code).toBe('request_invalid');
+  });
+});
+
+describe('looking at jobs', () => {
+  it('shows a job', async () => {
+    const { id } = await accepted();
+    const response = await api.fetch(`/lipsync/${id}`);
+    expect(jobViewSchema.parse(await response.json())).toMatchObject({ id, status: 'queued' });
+  });
+
+  it.each(['/lipsync/nope', '/lipsync/%2e%2e', '/lipsync/%ff', `/lipsync/${'a'.repeat(500)}`, '/lipsync/a%00b', '/lipsync/a:b', '/lipsync/nope/output', '/lipsync/nope/events'])(
+    'answers 404 to %s', async (path) => {
+      expect((await refused(await api.fetch(path), 404)).code).toBe('not_found');
+    },
+  );
+
+  it('lists the newest first, page by page', async () => {
+    const ids = [await accepted(), await accepted(), await accepted()].map(({ id }) => id).toReversed();
+    const first = await json(await api.fetch('/lipsync?limit=2'));
+    expect(first.jobs.map(({ id }: { id: string }) => id)).toEqual(ids.slice(0, 2));
+    const second = await json(await api.fetch(`/lipsync?limit=1&cursor=${encodeURIComponent(first.next_cursor)}`));
+    expect(second.jobs.map(({ id }: { id: string }) => id)).toEqual(ids.slice(2));
+  });
+
+  it('lists one status only', async () => {
+    const { id } = await accepted();
+    await api.post(`/lipsync/${id}/cancel`);
+    const page = await json(await api.fetch('/lipsync?status=canceled&limit=100'));
+    expect(page.jobs.map((job: { id: string }) => job.id)).toContain(id);
+    expect(page.jobs.every((job: { status: string }) => job.status === 'canceled')).toBe(true);
+  });
+
+  it.each([['limit=0', 'limit'], ['limit=101', 'limit'], ['limit=x', 'limit'], ['status=done', 'status'], ['colour=red', 'colour'], ['limit=1&limit=2', 'limit']])(
+    'refuses ?%s', async (query, field) => {
+      expect((await refused(await api.fetch(`/lipsync?${query}`), 422)).fields).toEqual([field]);
+    },
+  );
+});
+
+describe('canceling', () => {
+  it('ends a waiting job at once and takes it off the queue', async () => {
+    const { id } = await accepted();
+    const response = await api.post(`/lipsync/${id}/cancel`);
+    expect(response.status).toBe(202);
+    expect(await json(response)).toMatchObject({ id, status: 'canceled' });
+    expect(await api.queuedPayload(id)).toBeUndefined();
+  });
+
+  it('asks the worker of a running job', async () => {
+    const { id } = await accepted();
+    await api.store.append(id, { type: 'run_started', atMs: Date.now() });
+    const response = await api.post(`/lipsync/${id}/cancel`);
+    expect(await json(response)).toMatchObject({ status: 'processing', message: 'Cancel requested.' });
+    expect((await api.store.get(id))?.cancelRequested).toBe(true);
+  });
+
+  it('refuses a job that is at its end', async () => {
+    const { id } = await accepted();
+    await api.post(`/lipsync/${id}/cancel`);
+    expect((await refused(await api.post(`/lipsync/${id}/cancel`), 409)).code).toBe('canceled');
+  });
+});
+
+describe('every answer', () => {
+  it('repeats a harmless request id and replaces others', async () => {
+    const given = await api.fetch('/health', { headers: { 'X-Request-Id': 'order-7' } });
+    expect(given.headers.get('x-request-id')).toBe('order-7');
+    const replaced = await api.fetch('/health', { headers: { 'X-Request-Id': 'a b<script>' } });
+    expect(replaced.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('does not say what it is made with', async () => {
+    const { headers } = await api.fetch('/health');
+    expect(headers.get('x-powered-by')).toBeNull();
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+  });
+
+  it('is 404 for unknown paths and 405 with Allow for other methods', async () => {
+    await refused(await api.fetch('/nowhere'), 404);
+    const wrong = await api.fetch('/lipsync', { method: 'DELETE' });
+    expect(wrong.headers.get('allow')).toBe('POST, GET, HEAD');
+    await refused(wrong, 405);
+  });
+});

@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { toDisplayName } from '../src/http/display-name.ts';
+import { json, startApi, type RunningApi } from './running-api.ts';
+
+const video = '0123456789abcdefghij';
+let api: RunningApi;
+let path: string;
+
+/** Recorded directly: a form on its way through fetch would escape some file names. */
+async function completedJob(clipName = 'clip.mov'): Promise<string> {
+  const id = await api.recordJob({ video: { kind: 'artifact', key: 'inputs/0', name: clipName } });
+  await api.complete(id, video);
+  return `/lipsync/${id}/output`;
+}
+
+function get(headers: Record<string, string> = {}, method = 'GET'): Promise<Response> {
+  return api.fetch(path, { method, headers });
+}
+
+beforeAll(async () => {
+  api = await startApi();
+  path = await completedJob();
+});
+afterAll(() => api.close());
+
+describe('the output of a completed job', () => {
+  it('is the whole video with its type, length and name', async () => {
+    const response = await get();
+    expect(response.status).toBe(200);
+    expect(await response.text()).toBe(video);
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'content-type': 'video/mp4', 'content-length': '20', 'accept-ranges': 'bytes',
+      'content-disposition': 'inline; filename="clip-lipsync.mp4"',
+    });
+  });
+
+  it('is where the job says it is', async () => {
+    const job = await json(await api.fetch(path.replace('/output', '')));
+    expect(job).toMatchObject({ status: 'completed', progress: 100, output_url: path });
+  });
+
+  it.each([
+    ['bytes=0-4', '01234', 'bytes 0-4/20'],
+    ['bytes=15-', 'fghij', 'bytes 15-19/20'],
+    ['bytes=-3', 'hij', 'bytes 17-19/20'],
+    ['bytes=-500', video, 'bytes 0-19/20'],
+    ['bytes=18-500', 'ij', 'bytes 18-19/20'],
+    ['bytes=19-19', 'j', 'bytes 19-19/20'],
+    ['bytes=0-1,2-3', '0123', 'bytes 0-3/20'],
+  ])('answers %s with 206 and %j', async (range, text, contentRange) => {
+    const response = await get({ Range: range });
+    expect(response.status).toBe(206);
+    expect(response.headers.get('content-range')).toBe(contentRange);
+    expect(response.headers.get('content-length')).toBe(String(text.length));
+    expect(await response.text()).toBe(text);
+  });
+
+  it.each(['bytes=20-', 'bytes=500-600', 'bytes=-0'])('answers %s with 416 and the length', async (range) => {
+    const response = await get({ Range: range });
+    expect(response.status).toBe(416);
+    expect(response.headers.get('content-range')).toBe('bytes */20');
+    expect((await json(response)).code).toBe('request_invalid');
+  });
+
+  it.each(['bytes', 'bytes=', 'frames=0-4', 'bytes=0-1,10-11'])('answers %j with the whole video', async (range) => {
+    const response = await get({ Range: range });
+    expect(response.status).toBe(200);
+    expect(await response.text()).toBe(video);
+  });
+
+  it('answers HEAD with the headers alone', async () => {
+    const response = await get({ Range: 'bytes=0-4' }, 'HEAD');
+    expect(response.status).toBe(206);
+    expect(response.headers.get('content-length')).toBe('5');
+    expect(await response.text()).toBe('');
+  });
+
+  it('answers a range only while If-Range names the same video', async () => {
+    const etag = (await get()).headers.get('etag') ?? '';
+    expect((await get({ Range: 'bytes=0-4', 'If-Range': etag })).status).toBe(206);
+    expect((await get({ Range: 'bytes=0-4', 'If-Range': '"other"' })).status).toBe(200);
+    expect((await get({ 'If-None-Match': etag })).status).toBe(304);
+  });
+
+  it.each([
+    [`a"b;c=d.mp4`, `inline; filename="a\\"b;c=d-lipsync.mp4"`],
+    ['x\r\nSet-Cookie: a=b.mp4', 'inline; filename="xSet-Cookie: a=b-lipsync.mp4"'],
+    ['日本.mp4', `inline; filename="??-lipsync.mp4"; filename*=utf-8''%E6%97%A5%E6%9C%AC-lipsync.mp4`],
+    ['../../x.mp4', 'inline; filename="x-lipsync.mp4"'],
+  ])('of a clip named %j is offered safely', async (name, disposition) => {
+    const response = await api.fetch(await completedJob(toDisplayName(name, 'video')));
+    expect(response.headers.get('content-disposition')?.toLowerCase()).toBe(disposition.toLowerCase());
+    expect(response.headers.get('set-cookie')).toBeNull();
+  });
+
+  it('is 404 when it is no longer stored', async () => {
+    const gone = await completedJob();
+    await api.artifacts.delete(`outputs/${gone.split('/')[2]}/output.mp4`);
+    const response = await api.fetch(gone);
+    expect(response.status).toBe(404);
+    expect((await json(response)).detail).toContain('no longer stored');
+  });
+});
+
+describe('a job without an output', () => {
+  it('answers 404 and says when to come back', async () => {
+    const id = await api.recordJob();
+    const response = await api.fetch(`/lipsync/${id}/output`);
+    expect(response.status).toBe(404);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await json(response)).toMatchObject({ code: 'not_found', detail: expect.stringContaining('not completed yet') });
+  });
+
+  it('answers 404 and why, when it failed or was canceled', async () => {
+    const failed = await api.recordJob();
+    await api.store.append(failed, { type: 'run_started', atMs: 1 });
+    await api.store.append(failed, { type: 'failed', run: 1, atMs: 2, code: 'clip_unusable', message: 'No face.', warnings: [] });
+    expect((await json(await api.fetch(`/lipsync/${failed}/output`))).detail).toContain('No face.');
+    const canceled = await api.recordJob();
+    await api.store.append(canceled, { type: 'canceled', atMs: 2 });
+    expect((await json(await api.fetch(`/lipsync/${canceled}/output`))).detail).toContain('canceled');
+  });
+});

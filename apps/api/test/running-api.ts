@@ -1,0 +1,151 @@
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createIdSource, newJobRecord, systemClock, type ArtifactStore, type InputReference, type JobStore, type Logger } from '@lipsync/core';
+import { lipsyncOptionsSchema } from '@lipsync/core/contract';
+import { createClientConnection, createProducer, createRedisJobStore } from '@lipsync/queue';
+import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
+import { createApp } from '../src/app.ts';
+import { apiConfigFromEnvironment } from '../src/config.ts';
+import type { ApiDependencies } from '../src/dependencies.ts';
+import { listen } from '../src/server.ts';
+import { wireApi } from '../src/wiring.ts';
+
+const maxUploadBytes = 200_000;
+
+/** The whole API listening on a free port, with a Redis and folders of its own. */
+export interface RunningApi {
+  readonly url: string;
+  readonly redis: TestRedis;
+  readonly store: JobStore;
+  readonly artifacts: ArtifactStore;
+  readonly maxUploadBytes: number;
+  readonly dependencies: ApiDependencies;
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  post(path: string, body?: FormData | string, headers?: Record<string, string>): Promise<Response>;
+  postJson(path: string, body: unknown): Promise<Response>;
+  /** Sends half a video, waits until some of it is on the disk, then cuts the connection. */
+  cutOffUpload(): Promise<void>;
+  /** Files below the data folder, relative to it. */
+  storedFiles(): Promise<string[]>;
+  /** What waits in the queue under this id. */
+  queuedPayload(id: string): Promise<unknown>;
+  /** Records a job without queuing it. */
+  recordJob(inputs?: { readonly video?: InputReference }): Promise<string>;
+  /** Does what a worker does at the end of a job whose output is `content`. */
+  complete(id: string, content: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+export async function startApi(overrides: Partial<ApiDependencies> = {}): Promise<RunningApi> {
+  const redis = await startTestRedis();
+  const folder = await mkdtemp(join(tmpdir(), 'api-'));
+  const config = apiConfigFromEnvironment({
+    REDIS_URL: redis.url, PORT: '0', LIPSYNC_DATA_DIR: join(folder, 'data'), LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
+    LIPSYNC_MAX_UPLOAD_BYTES: String(maxUploadBytes),
+  });
+  const wired = wireApi(config, overrides.logger ?? quiet);
+  const dependencies = { ...wired.dependencies, ...overrides };
+  const server = await listen(createApp(dependencies), config);
+  const connection = createClientConnection({ url: redis.url, onError: () => undefined });
+  const store = createRedisJobStore({ connection });
+  const producer = createProducer({ connection, store, clock: systemClock, logger: quiet });
+  const { artifacts } = wired.dependencies;
+  const ids = createIdSource(systemClock);
+  const call = (path: string, init: RequestInit = {}) => fetch(`${server.url}${path}`, init);
+
+  return {
+    url: server.url, redis, store, artifacts, maxUploadBytes, dependencies,
+    fetch: call,
+    post: (path, body, headers = {}) => call(path, { method: 'POST', headers, ...(body === undefined ? {} : { body }) }),
+    postJson: (path, body) => call(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
+    cutOffUpload: () => cutOffUpload(server.url, () => filesBelow(config.core.dataDir)),
+    storedFiles: () => filesBelow(config.core.dataDir),
+    queuedPayload: async (id) => (await (await producer.queue('render')).getJob(id))?.data,
+    async recordJob(inputs = {}) {
+      const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
+      const record = newJobRecord({ id: ids.jobId(), options: lipsyncOptionsSchema.parse({}), video: input, audio: input, owner: null, nowMs: Date.now(), ...inputs });
+      await store.create(record);
+      return record.id;
+    },
+    async complete(id, content) {
+      const path = join(folder, 'take.mp4');
+      await writeFile(path, content);
+      const { key } = await artifacts.publish(path, `outputs/${id}/output.mp4`);
+      const { runs } = await store.append(id, { type: 'run_started', atMs: Date.now() });
+      const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 0, outputKey: key } as const;
+      await store.append(id, { type: 'completed', run: runs, atMs: Date.now(), result, warnings: [] });
+    },
+    async close() {
+      await server.stop(0);
+      await wired.close();
+      await producer.close().catch(() => undefined);
+      connection.disconnect();
+      await redis.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A form with both files and the given fields after them. */
+export function form(fields: Record<string, string> = {}): FormData {
+  const body = new FormData();
+  body.append('video', new Blob(['clip']), 'clip.mp4');
+  body.append('audio', new Blob(['speech']), 'speech.wav');
+  for (const [name, value] of Object.entries(fields)) body.append(name, value);
+  return body;
+}
+
+// Tests look into answers that are not trusted to have any shape; expectations check it.
+// oxlint-disable-next-line typescript/no-explicit-any
+export async function json(response: Response): Promise<any> {
+  return response.json();
+}
+
+export interface ReceivedEvent {
+  readonly event: string;
+  readonly id: string;
+  readonly data: unknown;
+}
+
+/** The events of a stream as they come; comments are left out. */
+export async function* eventsOf(response: Response): AsyncGenerator<ReceivedEvent, void> {
+  if (!response.body) return;
+  let text = '';
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const blocks = text.split('\n\n');
+    text = blocks.pop() ?? '';
+    for (const block of blocks.filter((candidate) => !candidate.startsWith(':'))) yield parseEvent(block);
+  }
+}
+
+function parseEvent(block: string): ReceivedEvent {
+  const lines = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
+  return { event: lines.get('event') ?? '', id: lines.get('id') ?? '', data: JSON.parse(lines.get('data') ?? 'null') };
+}
+
+async function cutOffUpload(url: string, listFiles: () => Promise<string[]>): Promise<void> {
+  const { hostname, port } = new URL(url);
+  const before = (await listFiles()).length;
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  socket.write(`POST /lipsync HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 150000\r\n\r\n`);
+  socket.write('--x\r\nContent-Disposition: form-data; name="video"; filename="clip.mp4"\r\n\r\n');
+  socket.write(Buffer.alloc(100_000));
+  const giveUpAt = Date.now() + 5_000;
+  while ((await listFiles()).length === before) {
+    if (Date.now() > giveUpAt) throw new Error('the upload never reached the disk');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  socket.destroy();
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).sort();
+}

@@ -1,0 +1,65 @@
+import { artifactFolders, createInputFetcher, createJobRunner, createLipsyncCore, createLocalArtifactStore, parseAllowedHosts, systemClock, type JobRunner, type Logger } from '@lipsync/core';
+import { createClientConnection, createProducer, createRedisJobStore, createWorkerConnection } from '@lipsync/queue';
+import type { WorkerConfig } from './config.ts';
+import { keepHouse } from './housekeeping.ts';
+import { createLaneWorkers } from './lane-workers.ts';
+import { stopWorkers } from './lifecycle.ts';
+import { createProcessorMap } from './processor-map.ts';
+
+const housekeepingIntervalMs = 15_000;
+const cancelPollMs = 500;
+const progressIntervalMs = 250;
+
+export interface RunningWorker {
+  /** Stops taking jobs, finishes or hands back those that run, and lets go of everything. */
+  stop(): Promise<void>;
+}
+
+/** Builds the worker and starts it; resolves when it takes jobs, which is not before Redis can be reached. */
+export async function startWorker(config: WorkerConfig, logger: Logger): Promise<RunningWorker> {
+  const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
+  const connection = createClientConnection({ url: config.redisUrl, onError });
+  const store = createRedisJobStore({ connection });
+  const folders = artifactFolders(config.core);
+  const artifacts = createLocalArtifactStore(folders);
+  const core = createLipsyncCore(config.core);
+  const runner = createJobRunner({
+    store, artifacts,
+    fetcher: createInputFetcher({ artifacts, maxBytes: config.core.maxUploadBytes, allowedPrivateHosts: parseAllowedHosts(config.core.allowedPrivateHosts) }),
+    pipeline: core.pipeline, workFolder: core.workFolder, clock: systemClock, logger, cancelPollMs, progressIntervalMs,
+  });
+  const producer = createProducer({ connection, store, clock: systemClock, logger });
+  const lanes = await serveLanes(config, runner, logger);
+  const stopped = new AbortController();
+  const housekeeping = keepHouse({ producer, folders, clock: systemClock, logger, intervalMs: housekeepingIntervalMs }, stopped.signal);
+  return {
+    async stop() {
+      stopped.abort();
+      await lanes.stop();
+      await core.close();
+      await housekeeping;
+      await producer.close();
+      connection.disconnect();
+    },
+  };
+}
+
+/** Takes jobs of the configured lanes and gives them to `runner`. */
+export async function serveLanes(config: Omit<WorkerConfig, 'core'>, runner: JobRunner, logger: Logger): Promise<RunningWorker> {
+  const connection = createWorkerConnection({ url: config.redisUrl, onError: (error) => logger.warn({ error }, 'connection to Redis lost') });
+  const stopping = new AbortController();
+  const workers = createLaneWorkers({
+    lanes: config.lanes, processors: createProcessorMap({ runner, stopping: stopping.signal }), connection,
+    lockMs: config.lockMs, stalledIntervalMs: config.stalledIntervalMs, logger,
+  });
+  await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+  for (const worker of workers) {
+    worker.run().catch((error: unknown) => logger.error({ error }, 'worker ended'));
+  }
+  return {
+    async stop() {
+      await stopWorkers({ workers, stopping, graceMs: config.shutdownGraceMs, logger });
+      connection.disconnect();
+    },
+  };
+}
