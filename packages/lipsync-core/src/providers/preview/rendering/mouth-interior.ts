@@ -102,15 +102,16 @@ function paintUpper(layer: InteriorLayer, index: number, across: number, down: n
 /** Paints one point of lower teeth and tongue; `height` above the lower lip is a share of the mouth's width. */
 function paintLower(layer: InteriorLayer, index: number, across: number, height: number, palette: Palette): void {
   const { toSide } = toothAt(across * 1.25);
-  const arch = (across / 0.42) ** 2;
-  const teethTop = 0.03 - 0.035 * arch;
-  const isTeeth = smoothStep(teethTop + 0.01, teethTop - 0.01, height);
-  const tongueTop = 0.15 - 0.16 * (across / 0.36) ** 2;
-  const tongueLight = 1 - 0.5 * smoothStep(0.03, 0.15, height) - 0.25 * Math.exp(-((across / 0.02) ** 2)) * smoothStep(0.14, 0.05, height);
-  const teethLight = palette.teeth * 0.58 * (1 - 0.2 * Math.exp(-((toSide / 0.012) ** 2))) * (1 - 0.5 * clamp(arch, 0, 1));
-  layer.luma[index] = mix(palette.tongue * tongueLight, teethLight, isTeeth);
-  layer.blue[index] = mix(palette.tongueBlue, palette.teethBlue, isTeeth);
-  layer.red[index] = mix(palette.tongueRed, palette.teethRed, isTeeth);
+  const arch = clamp((across / 0.36) ** 2, 0, 1);
+  const teethTop = 0.034 - 0.03 * arch;
+  const isTeeth = smoothStep(teethTop + 0.014, teethTop - 0.014, height) * (1 - arch);
+  const tongueTop = 0.16 - 0.16 * (across / 0.36) ** 2;
+  const tongueLight = 1 - 0.5 * smoothStep(0.03, 0.15, height);
+  const teethLight = palette.teeth * 0.5 * (1 - 0.2 * Math.exp(-((toSide / 0.012) ** 2))) * (1 - 0.4 * arch);
+  const lipShade = mix(0.75, 1, smoothStep(-0.005, 0.025, height));
+  layer.luma[index] = mix(palette.tongue * tongueLight, teethLight, isTeeth) * lipShade;
+  layer.blue[index] = mix(palette.tongueBlue, palette.teethBlue, isTeeth * 0.6);
+  layer.red[index] = mix(palette.tongueRed, palette.teethRed, isTeeth * 0.6);
   layer.cover[index] = Math.max(isTeeth, smoothStep(tongueTop + 0.04, tongueTop - 0.06, height));
 }
 

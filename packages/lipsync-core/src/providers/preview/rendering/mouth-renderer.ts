@@ -32,7 +32,7 @@ export interface MouthRendererOptions {
 const yawLimits = { from: 0.55, to: 0.8 } as const;
 const pitchLimits = { from: 0.5, to: 0.75 } as const;
 /** Inner lips closer than this, as a share of the mouth's width, count as closed: it is the landmarks' noise. */
-const closedOpening = { from: 0.03, to: 0.06 } as const;
+const closedOpening = { from: 0.05, to: 0.1 } as const;
 const clearance = { shareOfMouth: 0.035, shareOfLip: 0.35 } as const;
 const featherShareOfMouth = 0.014;
 const smallestFeatherPx = 0.8;
@@ -66,7 +66,7 @@ export function createMouthRenderer({ reference, silenceMode }: MouthRendererOpt
       const mouthPx = neutral.width * pose.scale;
       line.featherPx = Math.max(smallestFeatherPx, mouthPx * featherShareOfMouth);
       line.foldWidthPx = Math.max(smallestFeatherPx, mouthPx * foldShareOfMouth);
-      line.foldStrength = strongestFold * share * smoothStep(closedOpening.to, closedOpening.to * 2, opening) * smoothStep(0.06, 0, openingOf(target.curves));
+      line.foldStrength = strongestFold * share * smoothStep(closedOpening.from, closedOpening.to, opening) * smoothStep(0.06, 0, openingOf(target.curves));
       boundLipLine(line, pose);
       const gain = clamp(skinLuma(picture, face.points) / interior.skinLuma, gainLimits.low, gainLimits.high);
       return writer.write({ picture, field, pose, line, interior, anchor: target.anchor, share, gain, mouthWidth: neutral.width });
@@ -112,7 +112,7 @@ function isUsable(curves: LipCurves): boolean {
  */
 function clearOfTeeth(curves: LipCurves, opening: number): void {
   const width = curves.right - curves.left;
-  const most = width * clearance.shareOfMouth * smoothStep(closedOpening.from, closedOpening.to * 2, opening);
+  const most = width * clearance.shareOfMouth * smoothStep(closedOpening.from, closedOpening.to, opening);
   for (let k = 0; k < curveSamples; k += 1) {
     const upper = at(curves.innerUpper, k);
     const lower = at(curves.innerLower, k);

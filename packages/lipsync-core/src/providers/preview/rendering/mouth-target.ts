@@ -36,14 +36,14 @@ const shape = {
   gapRound: 0.72,
   /** How far each corner goes out, goes in, and goes in as the jaw drops. */
   cornerSpread: 0.065,
-  cornerRound: 0.13,
+  cornerRound: 0.11,
   cornerOpen: 0.03,
   /** Share of the jaw's way that the corners go down. */
   cornerDrop: 0.22,
   /** Share of the lower lip's way that the chin makes. */
   chinShare: 0.5,
   /** Share of the mouth next to each corner that stays shut, and what rounding adds. */
-  shutEnd: 0.09,
+  shutEnd: 0.1,
   shutEndRound: 0.1,
   /** How much thicker rounded lips look, and what share of their thickness spread and pressed lips lose. */
   roundThickness: 0.028,

@@ -3,7 +3,7 @@ import type { HeadPose } from './head-pose.ts';
 import { curveSamples } from './lip-curves.ts';
 import { sampleLayer, type LayerSample, type MouthInterior } from './mouth-interior.ts';
 import { at, clamp, mix, smoothStep } from './numbers.ts';
-import { copyPatch, createPlanePatch, sampleLinear, sampleSharp } from './resample.ts';
+import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear, sampleSharp } from './resample.ts';
 import { createRowTrace, sizeRowTrace, traceRow, type LipLine } from './row-trace.ts';
 import type { WarpField } from './warp-field.ts';
 
@@ -28,11 +28,9 @@ export interface PictureWriter {
   write(drawing: FrameDrawing): number;
 }
 
-/** Displacements below this many pixels are not worth resampling; it keeps still skin bit-identical. */
-const smallestShiftPx = 1 / 128;
 /** Shadow of the upper lip on what is behind it: what light is left at the lip's edge, and how far it reaches as a share of the mouth's width. */
 const lipShadow = { light: 0.5, reach: 0.055 } as const;
-const cornerLight = 0.25;
+const cornerLight = 0.35;
 
 export function createPictureWriter(): PictureWriter {
   const luma = createPlanePatch();
@@ -54,58 +52,56 @@ export function createPictureWriter(): PictureWriter {
   function writeLumaRow(drawing: FrameDrawing, row: number): number {
     const { picture, field } = drawing;
     const { left, top, right } = field.region;
-    const count = right - left;
     const start = (top + row) * picture.width + left;
-    traceRow(trace, field, drawing.pose, drawing.line, left, top + row, 1, count);
-    let written = 0;
-    for (let pixel = 0; pixel < count; pixel += 1) {
-      const cover = at(trace.cover, pixel);
-      const light = at(trace.light, pixel);
-      const shiftX = at(trace.shiftX, pixel);
-      const shiftY = at(trace.shiftY, pixel);
-      if (cover === 0 && light === 1 && Math.abs(shiftX) + Math.abs(shiftY) < smallestShiftPx) continue;
-      let value = cover < 1 ? sampleSharp(luma, pixel + shiftX, row + shiftY) * light : 0;
-      if (cover > 0) {
-        insideColour(drawing, left + pixel, top + row, colour);
-        const own = drawing.share < 1 ? sampleSharp(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
-        value = mix(value, mix(own, colour.luma, drawing.share), cover);
-      }
-      picture.data[start + pixel] = Math.round(value);
-      written += 1;
+    traceRow(trace, field, drawing.pose, drawing.line, left, top + row, 1, right - left);
+    const { first, end, shiftX, shiftY } = trace;
+    resampleSharp(luma, { row, first, end, shiftX, shiftY }, picture.data, start);
+    for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
+      picture.data[start + pixel] = lumaBetweenLips(drawing, row, pixel, at(picture.data, start + pixel));
     }
-    return written;
+    return Math.max(0, end - first);
+  }
+
+  /** Adds fold and inside of the mouth to the level `moved` of a pixel that the lips' movement has brought there. */
+  function lumaBetweenLips(drawing: FrameDrawing, row: number, pixel: number, moved: number): number {
+    const { left, top } = drawing.field.region;
+    const cover = at(trace.cover, pixel);
+    const otherShare = at(trace.otherShare, pixel);
+    let value = moved;
+    if (otherShare > 0) value = mix(value, sampleSharp(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
+    value *= at(trace.light, pixel);
+    if (cover > 0) {
+      insideColour(drawing, left + pixel, top + row, colour);
+      const own = drawing.share < 1 ? sampleSharp(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
+      value = mix(value, mix(own, colour.luma, drawing.share), cover);
+    }
+    return Math.round(value);
   }
 
   function writeChromaRow(drawing: FrameDrawing, row: number): number {
     const { picture, field } = drawing;
     const { left, top, right } = field.region;
-    const count = (right - left) >> 1;
     const stride = picture.width >> 1;
-    const blueStart = picture.width * picture.height + ((top >> 1) + row) * stride + (left >> 1);
-    const redStart = blueStart + stride * (picture.height >> 1);
+    const planeBytes = stride * (picture.height >> 1);
+    const start = picture.width * picture.height + ((top >> 1) + row) * stride + (left >> 1);
     const x = left + 0.5;
     const y = top + row * 2 + 0.5;
-    traceRow(trace, field, drawing.pose, drawing.line, x, y, 2, count);
-    let written = 0;
-    for (let pixel = 0; pixel < count; pixel += 1) {
+    traceRow(trace, field, drawing.pose, drawing.line, x, y, 2, (right - left) >> 1);
+    const { first, end, shiftX, shiftY } = trace;
+    resampleChroma(blue, red, { row, first, end, shiftX, shiftY }, picture.data, start, planeBytes);
+    for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
       const cover = at(trace.cover, pixel);
-      const shiftX = at(trace.shiftX, pixel) / 2;
-      const shiftY = at(trace.shiftY, pixel) / 2;
-      if (cover === 0 && Math.abs(shiftX) + Math.abs(shiftY) < smallestShiftPx) continue;
-      let newBlue = sampleLinear(blue, pixel + shiftX, row + shiftY);
-      let newRed = sampleLinear(red, pixel + shiftX, row + shiftY);
-      if (cover > 0) {
-        insideColour(drawing, x + pixel * 2, y, colour);
-        const fromX = pixel + at(trace.insideX, pixel) / 2;
-        const fromY = row + at(trace.insideY, pixel) / 2;
-        newBlue = mix(newBlue, mix(sampleLinear(blue, fromX, fromY), colour.blue, drawing.share), cover);
-        newRed = mix(newRed, mix(sampleLinear(red, fromX, fromY), colour.red, drawing.share), cover);
-      }
-      picture.data[blueStart + pixel] = Math.round(newBlue);
-      picture.data[redStart + pixel] = Math.round(newRed);
-      written += 2;
+      if (cover === 0) continue;
+      insideColour(drawing, x + pixel * 2, y, colour);
+      const ownX = pixel + at(trace.insideX, pixel) / 2;
+      const ownY = row + at(trace.insideY, pixel) / 2;
+      const ownBlue = sampleLinear(blue, ownX, ownY);
+      const ownRed = sampleLinear(red, ownX, ownY);
+      const index = start + pixel;
+      picture.data[index] = Math.round(mix(at(picture.data, index), mix(ownBlue, colour.blue, drawing.share), cover));
+      picture.data[index + planeBytes] = Math.round(mix(at(picture.data, index + planeBytes), mix(ownRed, colour.red, drawing.share), cover));
     }
-    return written;
+    return Math.max(0, end - first) * 2;
   }
 
   return {

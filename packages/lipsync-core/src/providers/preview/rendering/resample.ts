@@ -25,39 +25,106 @@ export function copyPatch(
 }
 
 const phases = 64;
+/** Weights are whole numbers of this unit, because integer sums are the faster ones. */
+const weightBits = 10;
 
-/** Four Catmull-Rom weights for each of `phases` positions between two pixels. */
-const cubicWeights = Float32Array.from({ length: phases * 4 }, (_, index) => {
-  const t = Math.floor(index / 4) / phases;
+function catmullRom(t: number, tap: number): number {
   const t2 = t * t;
   const t3 = t2 * t;
-  if (index % 4 === 0) return (-t3 + 2 * t2 - t) / 2;
-  if (index % 4 === 1) return (3 * t3 - 5 * t2 + 2) / 2;
-  if (index % 4 === 2) return (-3 * t3 + 4 * t2 + t) / 2;
+  if (tap === 0) return (-t3 + 2 * t2 - t) / 2;
+  if (tap === 1) return (3 * t3 - 5 * t2 + 2) / 2;
+  if (tap === 2) return (-3 * t3 + 4 * t2 + t) / 2;
   return (t3 - t2) / 2;
-});
+}
 
-/** Value of the patch at a place between pixels; keeps texture sharp (Catmull-Rom), positions rounded to 1/64 pixel. */
+/** Four weights for each of `phases` positions between two pixels; each four add up to exactly one. */
+const cubicWeights = makeCubicWeights();
+
+function makeCubicWeights(): Int32Array {
+  const weights = new Int32Array(phases * 4);
+  const one = 1 << weightBits;
+  for (let phase = 0; phase < phases; phase += 1) {
+    for (let tap = 0; tap < 4; tap += 1) weights[phase * 4 + tap] = Math.round(catmullRom(phase / phases, tap) * one);
+    const sum = weights.subarray(phase * 4, phase * 4 + 4).reduce((total, weight) => total + weight, 0);
+    weights[phase * 4 + 1] = (weights[phase * 4 + 1] ?? 0) + one - sum;
+  }
+  return weights;
+}
+
+/** Part of a row to be filled from elsewhere: pixel `first` up to `end` of row `row`, each from `shiftX`, `shiftY` pixels away. */
+export interface ShiftedRow {
+  readonly row: number;
+  readonly first: number;
+  readonly end: number;
+  readonly shiftX: Float32Array;
+  readonly shiftY: Float32Array;
+}
+
+/** Level of the patch at a place between pixels, 0–255; keeps texture sharp (Catmull-Rom), positions cut to 1/64 pixel. */
 export function sampleSharp(patch: PlanePatch, x: number, y: number): number {
   const { data, width, height } = patch;
-  const column = Math.floor(x);
-  const row = Math.floor(y);
-  if (column < 1 || row < 1 || column >= width - 2 || row >= height - 2) return sampleLinear(patch, x, y);
-  const wx = ((x - column) * phases) << 2;
-  const wy = ((y - row) * phases) << 2;
-  const x0 = at(cubicWeights, wx);
-  const x1 = at(cubicWeights, wx + 1);
-  const x2 = at(cubicWeights, wx + 2);
-  const x3 = at(cubicWeights, wx + 3);
+  if (!(x >= 1 && y >= 1 && x < width - 2 && y < height - 2)) return Math.round(sampleLinear(patch, x, y));
+  const column = x | 0;
+  const row = y | 0;
+  const phaseX = (((x - column) * phases) | 0) << 2;
+  const phaseY = (((y - row) * phases) | 0) << 2;
+  const w0 = cubicWeights[phaseX] ?? 0;
+  const w1 = cubicWeights[phaseX + 1] ?? 0;
+  const w2 = cubicWeights[phaseX + 2] ?? 0;
+  const w3 = cubicWeights[phaseX + 3] ?? 0;
   let index = (row - 1) * width + column - 1;
-  let sum = at(cubicWeights, wy) * (x0 * at(data, index) + x1 * at(data, index + 1) + x2 * at(data, index + 2) + x3 * at(data, index + 3));
-  index += width;
-  sum += at(cubicWeights, wy + 1) * (x0 * at(data, index) + x1 * at(data, index + 1) + x2 * at(data, index + 2) + x3 * at(data, index + 3));
-  index += width;
-  sum += at(cubicWeights, wy + 2) * (x0 * at(data, index) + x1 * at(data, index + 1) + x2 * at(data, index + 2) + x3 * at(data, index + 3));
-  index += width;
-  sum += at(cubicWeights, wy + 3) * (x0 * at(data, index) + x1 * at(data, index + 1) + x2 * at(data, index + 2) + x3 * at(data, index + 3));
-  return clamp(sum, 0, 255);
+  let sum = 0;
+  for (let tap = 0; tap < 4; tap += 1) {
+    const across =
+      Math.imul(w0, data[index] ?? 0) + Math.imul(w1, data[index + 1] ?? 0) + Math.imul(w2, data[index + 2] ?? 0) + Math.imul(w3, data[index + 3] ?? 0);
+    sum = (sum + Math.imul(cubicWeights[phaseY + tap] ?? 0, across)) | 0;
+    index += width;
+  }
+  const level = (sum + half) >> (weightBits * 2);
+  return level < 0 ? 0 : level > 255 ? 255 : level;
+}
+
+const half = 1 << (weightBits * 2 - 1);
+
+/** Fills part of a row of luma from the patch; pixel `first` lands at `output[start + first]`. */
+export function resampleSharp(patch: PlanePatch, { row, first, end, shiftX, shiftY }: ShiftedRow, output: Uint8Array, start: number): void {
+  for (let pixel = first; pixel < end; pixel += 1) {
+    output[start + pixel] = sampleSharp(patch, pixel + (shiftX[pixel] ?? 0), row + (shiftY[pixel] ?? 0));
+  }
+}
+
+const linearBits = 8;
+const linearOne = 1 << linearBits;
+const linearHalf = 1 << (linearBits * 2 - 1);
+
+/** Fills part of a row of both chroma planes, which lie `planeBytes` apart in `output`; shifts are in luma pixels. */
+export function resampleChroma(
+  blue: PlanePatch, red: PlanePatch, { row, first, end, shiftX, shiftY }: ShiftedRow, output: Uint8Array, start: number, planeBytes: number,
+): void {
+  const { width, height } = blue;
+  const blueData = blue.data;
+  const redData = red.data;
+  for (let pixel = first; pixel < end; pixel += 1) {
+    const x = clamp(pixel + (shiftX[pixel] ?? 0) / 2, 0, width - 1);
+    const y = clamp(row + (shiftY[pixel] ?? 0) / 2, 0, height - 1);
+    const column = x | 0;
+    const line = y | 0;
+    const right = column < width - 1 ? 1 : 0;
+    const below = line < height - 1 ? width : 0;
+    const fx = ((x - column) * linearOne) | 0;
+    const fy = ((y - line) * linearOne) | 0;
+    const index = line * width + column;
+    const w00 = Math.imul(linearOne - fx, linearOne - fy);
+    const w01 = Math.imul(fx, linearOne - fy);
+    const w10 = Math.imul(linearOne - fx, fy);
+    const w11 = Math.imul(fx, fy);
+    output[start + pixel] =
+      (Math.imul(w00, blueData[index] ?? 0) + Math.imul(w01, blueData[index + right] ?? 0) +
+        Math.imul(w10, blueData[index + below] ?? 0) + Math.imul(w11, blueData[index + below + right] ?? 0) + linearHalf) >> (linearBits * 2);
+    output[start + planeBytes + pixel] =
+      (Math.imul(w00, redData[index] ?? 0) + Math.imul(w01, redData[index + right] ?? 0) +
+        Math.imul(w10, redData[index + below] ?? 0) + Math.imul(w11, redData[index + below + right] ?? 0) + linearHalf) >> (linearBits * 2);
+  }
 }
 
 /** Value of the patch at a place between pixels, by straight lines; positions outside take the nearest edge. */
