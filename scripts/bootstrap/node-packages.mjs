@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 
 /** The package manager's version is part of what makes an install repeatable. */
-export const pnpmVersion = '12.21.0';
+const pnpmVersion = '12.21.0';
 
 export const installCommand = Object.freeze(['npx', '-y', '--loglevel=error', `pnpm@${pnpmVersion}`, 'install', '--frozen-lockfile']);
 

@@ -1,0 +1,47 @@
+/** `npm run check`: types, lint, import rules, unused code. Runs all of them and fails if any did. */
+import { spawnSync } from 'node:child_process';
+import { dirname } from 'node:path';
+import { findCycles, findForbiddenImports, readImportGraph } from './check/import-graph.ts';
+import { importRules } from './check/import-rules.ts';
+
+const projectDir = dirname(import.meta.dirname);
+const longestMs = 5 * 60_000;
+
+interface Check {
+  readonly name: string;
+  readonly passes: () => boolean;
+}
+
+const checks: readonly Check[] = [
+  { name: 'types', passes: () => runs('tsc', ['-p', 'tsconfig.json', '--noEmit']) },
+  { name: 'lint', passes: () => runs('oxlint', ['--type-aware', '--deny-warnings', '--format=unix']) },
+  { name: 'import rules', passes: areImportsAllowed },
+  { name: 'unused code', passes: () => runs('knip', ['--no-progress']) },
+];
+
+/** The tools are found because the bootstrap puts node_modules/.bin first on the PATH. */
+function runs(program: string, args: readonly string[]): boolean {
+  const { status, error } = spawnSync(program, args, { cwd: projectDir, stdio: 'inherit', timeout: longestMs });
+  if (error !== undefined) process.stderr.write(`${program}: ${error.message}\n`);
+  return status === 0;
+}
+
+function areImportsAllowed(): boolean {
+  const edges = readImportGraph(projectDir);
+  const problems = [...findForbiddenImports(edges, importRules), ...findCycles(edges).map((cycle) => `${cycle}: files import each other in a circle`)];
+  process.stdout.write(problems.map((problem) => `${problem}\n`).join(''));
+  return problems.length === 0;
+}
+
+const failed: string[] = [];
+for (const { name, passes } of checks) {
+  process.stdout.write(`${name} ...\n`);
+  const startedMs = performance.now();
+  const hasPassed = passes();
+  if (!hasPassed) failed.push(name);
+  process.stdout.write(`${name}: ${hasPassed ? 'ok' : 'FAILED'} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)\n`);
+}
+if (failed.length > 0) {
+  process.stdout.write(`Failed: ${failed.join(', ')}\n`);
+  process.exitCode = 1;
+}
