@@ -1,12 +1,10 @@
-import ipaddr from 'ipaddr.js';
 import { LipsyncError } from '../errors/index.ts';
-
-type Address = ipaddr.IPv4 | ipaddr.IPv6;
+import { parseIpAddress, parseIpNetwork, type IpAddress } from './ip-address.ts';
 
 /** Hosts and networks that URLs may reach although they are private. Made by `parseAllowedHosts`. */
 export interface AllowedPrivateHosts {
   readonly names: ReadonlySet<string>;
-  readonly networks: readonly (readonly [Address, number])[];
+  readonly networks: readonly (readonly [IpAddress, number])[];
 }
 
 /** Lets URLs reach public addresses only. */
@@ -20,7 +18,7 @@ const namePattern = /^(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*$
  */
 export function parseAllowedHosts(entries: readonly string[]): AllowedPrivateHosts {
   const names = new Set<string>();
-  const networks: (readonly [Address, number])[] = [];
+  const networks: (readonly [IpAddress, number])[] = [];
   for (const entry of entries) {
     const network = parseNetwork(entry);
     if (network) networks.push(network);
@@ -34,8 +32,8 @@ export function allowsName(allowed: AllowedPrivateHosts, hostname: string): bool
   return allowed.names.has(normaliseName(hostname));
 }
 
-/** Whether an address lies in a listed network. An IPv4 address inside an IPv6 one counts as the IPv4 address. */
-export function allowsAddress(allowed: AllowedPrivateHosts, address: Address): boolean {
+/** Whether an address lies in a listed network. */
+export function allowsAddress(allowed: AllowedPrivateHosts, address: IpAddress): boolean {
   return allowed.networks.some(([network, bits]) => network.kind() === address.kind() && address.match(network, bits));
 }
 
@@ -44,12 +42,9 @@ export function normaliseName(hostname: string): string {
   return hostname.toLowerCase().replace(/\.$/, '');
 }
 
-function parseNetwork(entry: string): readonly [Address, number] | undefined {
-  if (ipaddr.isValidCIDR(entry)) return ipaddr.parseCIDR(entry);
-  const bare = entry.replace(/^\[(.*)\]$/, '$1');
-  if (!ipaddr.IPv4.isValidFourPartDecimal(bare) && !ipaddr.IPv6.isValid(bare)) return undefined;
-  const address = ipaddr.process(bare);
-  return [address, address.kind() === 'ipv4' ? 32 : 128];
+function parseNetwork(entry: string): readonly [IpAddress, number] | undefined {
+  const address = parseIpAddress(entry);
+  return address ? [address, address.kind() === 'ipv4' ? 32 : 128] : parseIpNetwork(entry);
 }
 
 function parseName(entry: string): string {

@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { LipsyncError } from '../errors/index.ts';
 import { allowsAddress, allowsName, normaliseName, type AllowedPrivateHosts } from './allowed-hosts.ts';
+import { parseIpAddress, type IpAddress } from './ip-address.ts';
 
 /** Longer ones are not addresses of files. */
 const maxUrlLength = 8_192;
@@ -28,23 +29,16 @@ export function checkUrl(text: string, allowed: AllowedPrivateHosts): URL {
 }
 
 function checkHostname(hostname: string, allowed: AllowedPrivateHosts): void {
-  const literal = literalAddress(hostname);
-  if (literal !== undefined) return checkAddress(literal, allowed);
+  // The URL parser has already turned octal, hex and short spellings of an address into four decimals.
+  if (parseIpAddress(hostname)) return checkAddress(hostname, allowed);
   const name = normaliseName(hostname);
   if (name === 'localhost' || name.endsWith('.localhost')) throw privateAddress();
 }
 
-/** The address that a URL's host is, if it is one. The URL parser has already turned octal and hex spellings into four decimals. */
-export function literalAddress(hostname: string): string | undefined {
-  const bare = hostname.replace(/^\[(.*)\]$/, '$1');
-  return ipaddr.isValid(bare) ? bare : undefined;
-}
-
 /** Throws `url_forbidden` unless the address is public or explicitly allowed. */
 export function checkAddress(text: string, allowed: AllowedPrivateHosts): void {
-  if (!ipaddr.isValid(text)) throw privateAddress();
-  const address = ipaddr.process(text);
-  if (allowsAddress(allowed, address) || isPublic(address)) return;
+  const address = parseIpAddress(text);
+  if (address && (allowsAddress(allowed, address) || isPublic(address))) return;
   throw privateAddress();
 }
 
@@ -53,7 +47,7 @@ export function checkAddress(text: string, allowed: AllowedPrivateHosts): void {
  * knows by another name than unicast (6to4, Teredo, documentation …); addresses that carry an IPv4 address
  * (::ffff:0:0/96 is unpacked before, 64:ff9b::/96 and ::/96 are outside) do not pass.
  */
-function isPublic(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+function isPublic(address: IpAddress): boolean {
   if (address.range() !== 'unicast') return false;
   if (address instanceof ipaddr.IPv4) return address.toString() !== azureHostAddress;
   return address.match(ipaddr.IPv6.parse('2000::'), 3);

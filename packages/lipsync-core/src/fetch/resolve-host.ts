@@ -1,7 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { LipsyncError } from '../errors/index.ts';
 import { allowsName, type AllowedPrivateHosts } from './allowed-hosts.ts';
-import { checkAddress, literalAddress } from './check-url.ts';
+import { checkAddress } from './check-url.ts';
+import { parseIpAddress } from './ip-address.ts';
 
 export interface HostAddress {
   readonly address: string;
@@ -26,8 +27,8 @@ export async function resolveChecked(
   allowed: AllowedPrivateHosts,
   resolveHost: ResolveHost,
 ): Promise<readonly HostAddress[]> {
-  const literal = literalAddress(hostname);
-  if (literal !== undefined) return [{ address: literal, family: literal.includes(':') ? 6 : 4 }];
+  const literal = parseIpAddress(hostname);
+  if (literal) return [{ address: literal.toString(), family: literal.kind() === 'ipv6' ? 6 : 4 }];
   const addresses = await resolveHost(hostname).catch((error: unknown) => {
     throw unknownHost(hostname, error);
   });
