@@ -1,0 +1,136 @@
+import { open, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
+import { probeClip, probeSpeech, type MediaLimits } from '../../src/media/index.ts';
+import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
+
+const source = (size: string, seconds = 0.4): readonly string[] => ['-f', 'lavfi', '-i', `testsrc2=s=${size}:r=25:d=${seconds}`];
+
+async function refusal(probing: Promise<unknown>): Promise<{ code: ErrorCode; message: string }> {
+  const error: unknown = await probing.then(() => undefined, (thrown: unknown) => thrown);
+  if (!LipsyncError.isInstance(error)) throw new Error('was not refused', { cause: error });
+  return { code: error.code, message: error.message };
+}
+
+const clipRefusal = (path: string, within: MediaLimits = limits): Promise<{ code: ErrorCode; message: string }> => refusal(probeClip(path, { limits: within }));
+const speechRefusal = (path: string, within: MediaLimits = limits): Promise<{ code: ErrorCode; message: string }> => refusal(probeSpeech(path, { limits: within }));
+const clipUnusable = (message: RegExp): object => ({ code: 'clip_unusable', message: expect.stringMatching(message) });
+const speechUnusable = (message: RegExp): object => ({ code: 'speech_unusable', message: expect.stringMatching(message) });
+
+async function cutOff(path: string, share: number): Promise<void> {
+  const file = await open(path, 'r+');
+  await file.truncate(Math.floor((await stat(path)).size * share));
+  await file.close();
+}
+
+describe('a clip is refused when it', () => {
+  it('does not exist, or is a folder', async () => {
+    const folder = await temporaryFolder();
+    expect(await clipRefusal(join(folder, 'none.mp4'))).toMatchObject({ code: 'not_found' });
+    expect(await clipRefusal(folder)).toMatchObject({ code: 'not_found' });
+  });
+
+  it('is empty, or text under the name of a video', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'empty.mp4'), '');
+    await writeFile(join(folder, 'text.mp4'), 'this is no video at all\n'.repeat(50));
+    expect(await clipRefusal(join(folder, 'empty.mp4'))).toMatchObject(clipUnusable(/empty/));
+    expect(await clipRefusal(join(folder, 'text.mp4'))).toMatchObject(clipUnusable(/cannot be read/));
+  });
+
+  it('is cut off before its index', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia(...source('128x96'), ...x264, join(folder, 'cut.mp4'));
+    await cutOff(path, 0.5);
+    expect(await clipRefusal(path)).toMatchObject(clipUnusable(/cut off/));
+  });
+
+  it('is cut off behind its index', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia(...source('128x96', 4), ...x264, '-movflags', '+faststart', join(folder, 'cut.mp4'));
+    await cutOff(path, 0.6);
+    expect(await clipRefusal(path)).toMatchObject(clipUnusable(/only \d+ of 100 frames/));
+  });
+
+  it('has an intact index and nothing but noise behind it', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia(...source('128x96'), ...x264, '-movflags', '+faststart', join(folder, 'noise.mp4'));
+    const bytes = await readFile(path);
+    const media = bytes.indexOf('mdat') + 4;
+    await writeFile(path, bytes.fill(0xa5, media));
+    expect(await clipRefusal(path)).toMatchObject(clipUnusable(/cannot be decoded/));
+  });
+
+  it('has sound only, cover picture or not', async () => {
+    const folder = await temporaryFolder();
+    const cover = await makeMedia(...source('128x96'), '-frames:v', '1', '-update', '1', join(folder, 'cover.png'));
+    const plain = await makeSpeech(join(folder, 'plain.m4a'), 0.5);
+    const covered = await makeMedia('-i', plain, '-i', cover, '-map', '0', '-map', '1', '-c:a', 'libmp3lame', '-c:v', 'copy', '-disposition:v:0', 'attached_pic', join(folder, 'covered.mp3'));
+    expect(await clipRefusal(plain)).toMatchObject(clipUnusable(/no video stream/));
+    expect(await clipRefusal(covered)).toMatchObject(clipUnusable(/no video stream/));
+  });
+
+  it('is one pixel, or wider than the limit', async () => {
+    const folder = await temporaryFolder();
+    const tiny = await makeMedia('-f', 'lavfi', '-i', 'color=s=2x2:r=25:d=0.2,format=rgb24,crop=1:1', '-c:v', 'png', join(folder, 'tiny.mov'));
+    const wide = await makeMedia('-f', 'lavfi', '-i', 'color=s=16384x64:r=25:d=0.04', '-c:v', 'png', join(folder, 'wide.mov'));
+    expect(await clipRefusal(tiny)).toMatchObject(clipUnusable(/too small/));
+    expect(await clipRefusal(wide)).toMatchObject(clipUnusable(/too large/));
+  });
+
+  it('lasts longer than the limit, and not when it lasts exactly as long', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia(...source('128x96', 2), ...x264, join(folder, 'long.mp4'));
+    expect(await clipRefusal(path, { ...limits, maxDurationMs: 1_999 })).toMatchObject(clipUnusable(/lasts longer/));
+    await expect(probeClip(path, { limits: { ...limits, maxDurationMs: 2_000 } })).resolves.toMatchObject({ durationMs: 2_000 });
+  });
+
+  it('is a list that names other files', async () => {
+    const folder = await temporaryFolder();
+    await makeMedia(...source('128x96'), ...x264, join(folder, 'secret.ts'));
+    await writeFile(join(folder, 'list.m3u8'), '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n');
+    await writeFile(join(folder, 'list.mp4'), 'ffconcat version 1.0\nfile secret.ts\n');
+    expect(await clipRefusal(join(folder, 'list.m3u8'))).toMatchObject(clipUnusable(/cannot be read/));
+    expect(await clipRefusal(join(folder, 'list.mp4'))).toMatchObject(clipUnusable(/cannot be read/));
+  });
+});
+
+describe('a speech is refused when it', () => {
+  it('does not exist, is empty, or is text', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'empty.wav'), '');
+    await writeFile(join(folder, 'text.wav'), 'no sound here\n'.repeat(50));
+    expect(await speechRefusal(join(folder, 'none.wav'))).toMatchObject({ code: 'not_found' });
+    expect(await speechRefusal(join(folder, 'empty.wav'))).toMatchObject(speechUnusable(/empty/));
+    expect(await speechRefusal(join(folder, 'text.wav'))).toMatchObject(speechUnusable(/cannot be read/));
+  });
+
+  it('has no sound stream', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia(...source('128x96'), ...x264, join(folder, 'silent.mp4'));
+    expect(await speechRefusal(path)).toMatchObject(speechUnusable(/no sound stream/));
+  });
+
+  it('is a header without samples', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeSpeech(join(folder, 'speech.wav'), 0.5);
+    await writeFile(path, (await readFile(path)).subarray(0, 78));
+    expect((await speechRefusal(path)).code).toBe('speech_unusable');
+  });
+
+  it('lasts longer than the limit', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeSpeech(join(folder, 'speech.wav'), 2);
+    expect(await speechRefusal(path, { ...limits, maxDurationMs: 1_500 })).toMatchObject(speechUnusable(/lasts longer/));
+  });
+});
+
+describe('a file name is only a name', () => {
+  it.each(['it\'s "quoted" $(touch x) `y`.mp4', 'two\nlines.mp4', 'Ünïcødé 日本語 😀.mp4', '-y.mp4', '%03d.mp4', 'concat:a|b.mp4', 'a:b,c;[d]=\\e.mp4'])('%j', async (name) => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia(...source('128x96', 0.2), '-f', 'lavfi', '-i', 'sine=d=0.2', ...x264, '-f', 'mp4', join(folder, name));
+    await expect(probeClip(path, { limits })).resolves.toMatchObject({ frameCount: 5, hasSound: true });
+    await expect(probeSpeech(path, { limits })).resolves.toMatchObject({ codec: 'aac' });
+  });
+});

@@ -1,0 +1,103 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { probeSpeech, probeTake, readSpeech } from '../../src/media/index.ts';
+import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder, x264 } from './make-media.ts';
+
+/** A mono WAV of 32-bit floats, which is able to hold values that are no numbers. */
+async function writeFloatWav(path: string, samples: Float32Array, sampleRateHz: number): Promise<void> {
+  const header = Buffer.alloc(44);
+  header.write('RIFF', 0);
+  header.writeUInt32LE(36 + samples.byteLength, 4);
+  header.write('WAVEfmt ', 8);
+  header.writeUInt32LE(16, 16);
+  header.writeUInt16LE(3, 20);
+  header.writeUInt16LE(1, 22);
+  header.writeUInt32LE(sampleRateHz, 24);
+  header.writeUInt32LE(sampleRateHz * 4, 28);
+  header.writeUInt16LE(4, 32);
+  header.writeUInt16LE(32, 34);
+  header.write('data', 36);
+  header.writeUInt32LE(samples.byteLength, 40);
+  await writeFile(path, Buffer.concat([header, new Uint8Array(samples.buffer)]));
+}
+
+async function collect(path: string): Promise<{ samples: Float32Array; nanSamples: number; largestChunk: number }> {
+  const stream = readSpeech(path);
+  const chunks: Float32Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  const samples = new Float32Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    samples.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return { samples, nanSamples: stream.nanSamples, largestChunk: Math.max(...chunks.map(({ length }) => length)) };
+}
+
+/** The sound of a take as samples, at its own rate. */
+async function soundOf(path: string): Promise<Float32Array> {
+  const { stdout } = await promisify(execFile)('ffmpeg', ['-loglevel', 'error', '-i', path, '-f', 'f32le', '-ac', '1', '-'], { encoding: 'buffer', maxBuffer: 2 ** 26 });
+  return new Float32Array(new Uint8Array(stdout).buffer);
+}
+
+const loudest = (samples: Float32Array): number => samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+
+describe('readSpeech', () => {
+  it('delivers mono at 16 kHz in small chunks, whatever the source is', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeSpeech(join(folder, 'speech.flac'), 3, '-ar', '44100', '-ac', '2');
+    const { samples, nanSamples, largestChunk } = await collect(path);
+    expect(Math.abs(samples.length - 48_000)).toBeLessThanOrEqual(16);
+    expect(nanSamples).toBe(0);
+    expect(largestChunk).toBeLessThanOrEqual(65_536);
+    expect(loudest(samples)).toBeGreaterThan(0.05);
+  });
+
+  it('replaces samples that are no numbers by silence and counts them', async () => {
+    const folder = await temporaryFolder();
+    const source = Float32Array.from({ length: 16_000 }, (_, index) => 0.5 * Math.sin(index / 10));
+    source.set([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY], 1_000);
+    source[5] = 7;
+    await writeFloatWav(join(folder, 'broken.wav'), source, 16_000);
+    const { samples, nanSamples } = await collect(join(folder, 'broken.wav'));
+    expect(samples).toHaveLength(16_000);
+    expect(nanSamples).toBe(3);
+    expect([...samples.slice(1_000, 1_003)]).toEqual([0, 0, 0]);
+    expect(samples[5]).toBe(1);
+  });
+
+  it('knows how long an MP3 without a table of contents really is', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeSpeech(join(folder, 'speech.mp3'), 3, '-write_xing', '0', '-q:a', '9');
+    expect((await probeSpeech(path, { limits })).durationMs / 1000).toBeCloseTo(3, 0);
+  });
+});
+
+describe('the sound of a take', () => {
+  it('survives samples that are no numbers', async () => {
+    const folder = await temporaryFolder();
+    const source = Float32Array.from({ length: 22_050 }, (_, index) => (index % 100 === 50 ? Number.NaN : 0.3 * Math.sin(index / 10)));
+    source[7] = Number.POSITIVE_INFINITY;
+    await writeFloatWav(join(folder, 'broken.wav'), source, 22_050);
+    const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=0.4', ...x264, join(folder, 'clip.mp4'));
+    const { takePath } = await passThrough(folder, clipPath, join(folder, 'broken.wav'));
+    const sound = await soundOf(takePath);
+    expect(sound.every(Number.isFinite)).toBe(true);
+    expect(loudest(sound)).toBeGreaterThan(0.2);
+    expect(loudest(sound)).toBeLessThan(0.6);
+  });
+
+  it('begins with the speech, and is silent where the speech has ended before the picture', async () => {
+    const folder = await temporaryFolder();
+    const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=2', ...x264, join(folder, 'clip.mp4'));
+    const { takePath } = await passThrough(folder, clipPath, await makeSpeech(join(folder, 'speech.wav'), 1), 'silence');
+    const sound = await soundOf(takePath);
+    const { audioDurationMs } = await probeTake(takePath);
+    expect(audioDurationMs).toBeCloseTo(2_000, -1);
+    expect(loudest(sound.slice(0, 2_400))).toBeGreaterThan(0.05);
+    expect(loudest(sound.slice(52_800))).toBeLessThan(0.001);
+  });
+});

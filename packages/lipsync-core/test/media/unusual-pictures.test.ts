@@ -1,0 +1,143 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openFrames, probeClip, type ClipFacts } from '../../src/media/index.ts';
+import { limits, makeMedia, temporaryFolder, x264 } from './make-media.ts';
+
+interface Decoded {
+  readonly facts: ClipFacts;
+  readonly frames: readonly Uint8Array[];
+}
+
+async function decode(path: string): Promise<Decoded> {
+  const facts = await probeClip(path, { limits });
+  const frames: Uint8Array[] = [];
+  for await (const { data } of openFrames({ path, facts, range: { start: 0, end: facts.frameCount } })) frames.push(data.slice());
+  return { facts, frames };
+}
+
+/** Luma at a place given in shares of the picture. */
+function lumaAt({ facts, frames }: Decoded, x: number, y: number): number {
+  const row = Math.floor(y * facts.height);
+  return frames[0]?.[row * facts.width + Math.floor(x * facts.width)] ?? Number.NaN;
+}
+
+/** Left half white, right half black. */
+const halves = 'color=white:s=128x96:r=25:d=0.2,drawbox=x=64:w=64:h=96:c=black:t=fill';
+
+/** Writes a quarter turn into an MP4's track header, as phones do. */
+async function turnClockwise(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  const matrix = bytes.indexOf('tkhd') + 44;
+  [0, 0x10000, 0, -0x10000, 0, 0].forEach((value, index) => bytes.writeInt32BE(value, matrix + 4 * index));
+  await writeFile(path, bytes);
+}
+
+/** Puts an EXIF orientation in front of a JPEG's own segments. */
+async function orient(path: string, orientation: number): Promise<void> {
+  const bytes = await readFile(path);
+  const exif = Buffer.from('ffe1002245786966000049492a00080000000100120103000100000000000000000000000000', 'hex');
+  exif.writeUInt16BE(exif.length - 2, 2);
+  exif.writeUInt16LE(orientation, 28);
+  await writeFile(path, Buffer.concat([bytes.subarray(0, 2), exif, bytes.subarray(2)]));
+}
+
+describe('a clip that is out of the ordinary', () => {
+  it('is turned upright by its rotation', async () => {
+    const folder = await temporaryFolder();
+    const flat = await makeMedia('-f', 'lavfi', '-i', halves, ...x264, join(folder, 'flat.mp4'));
+    await turnClockwise(flat);
+    const decoded = await decode(flat);
+    expect(decoded.facts).toMatchObject({ width: 96, height: 128, rotationDegrees: 90 });
+    expect(lumaAt(decoded, 0.5, 0.1)).toBeGreaterThan(200);
+    expect(lumaAt(decoded, 0.5, 0.9)).toBeLessThan(40);
+  });
+
+  it('loses an odd row and column', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=129x97:r=25:d=0.2', '-c:v', 'libx264', '-pix_fmt', 'yuv444p', join(folder, 'odd.mp4'));
+    const { facts, frames } = await decode(path);
+    expect(facts).toMatchObject({ width: 128, height: 96, frameCount: 5 });
+    expect(frames).toHaveLength(5);
+  });
+
+  it('with oblong pixels is stretched to square ones', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-vf', 'setsar=3/2', ...x264, join(folder, 'oblong.mp4'));
+    expect((await decode(path)).facts).toMatchObject({ width: 192, height: 96 });
+  });
+
+  it('in HEVC with 10 bits becomes 8 bits', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=none', '-pix_fmt', 'yuv420p10le', join(folder, 'ten.mp4'));
+    const decoded = await decode(path);
+    expect(decoded.facts).toMatchObject({ codec: 'hevc', pixelFormat: 'yuv420p10le', hdr: false, frameCount: 5 });
+    expect(lumaAt(decoded, 0.25, 0.5)).toBeCloseTo(235, -1);
+    expect(lumaAt(decoded, 0.75, 0.5)).toBeCloseTo(16, -1);
+  });
+
+  it('in HDR is brought to standard range and tagged so', async () => {
+    const folder = await temporaryFolder();
+    const hdr = ['-color_primaries', 'bt2020', '-color_trc', 'smpte2084', '-colorspace', 'bt2020nc', '-color_range', 'tv'];
+    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=none', '-pix_fmt', 'yuv420p10le', ...hdr, join(folder, 'hdr.mp4'));
+    const decoded = await decode(path);
+    expect(decoded.facts).toMatchObject({ hdr: true, colour: { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' } });
+    expect(lumaAt(decoded, 0.25, 0.5)).toBeGreaterThan(150);
+    expect(lumaAt(decoded, 0.75, 0.5)).toBeLessThan(25);
+  });
+
+  it.each([['qtrle', 'argb'], ['png', 'rgba']])('with transparency (%s) stands on black', async (codec, pixelFormat) => {
+    const folder = await temporaryFolder();
+    const clear = 'color=white:s=128x96:r=25:d=0.2,format=rgba,colorchannelmixer=aa=0';
+    const path = await makeMedia('-f', 'lavfi', '-i', clear, '-c:v', codec, '-pix_fmt', pixelFormat, join(folder, 'clear.mov'));
+    expect(lumaAt(await decode(path), 0.5, 0.5)).toBe(16);
+  });
+
+  it('at a variable rate becomes constant at the nearest standard rate', async () => {
+    const folder = await temporaryFolder();
+    const uneven = `testsrc2=s=128x96:r=60:d=2,select='not(mod(n\\,2))+not(mod(n\\,7))'`;
+    const path = await makeMedia('-f', 'lavfi', '-i', uneven, '-fps_mode', 'vfr', ...x264, join(folder, 'uneven.mkv'));
+    const { facts, frames } = await decode(path);
+    expect(facts).toMatchObject({ variableFrameRate: true, frameRate: { numerator: 30, denominator: 1 } });
+    expect(facts.durationMs).toBeGreaterThan(1_900);
+    expect(facts.durationMs).toBeLessThan(2_100);
+    expect(frames).toHaveLength(facts.frameCount);
+  });
+
+  it('keeps 120 frames per second', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=120:d=0.2', ...x264, join(folder, 'fast.mp4'));
+    expect((await decode(path)).facts).toMatchObject({ variableFrameRate: false, frameRate: { numerator: 120, denominator: 1 }, frameCount: 24 });
+  });
+
+  it('may be AVI, WebM, MPEG-TS or an animated GIF', async () => {
+    const folder = await temporaryFolder();
+    const kinds = [['a.avi', '-c:v', 'mpeg4'], ['b.webm', '-c:v', 'libvpx', '-deadline', 'realtime'], ['c.ts', ...x264], ['d.gif']] as const;
+    for (const [name, ...encoding] of kinds) {
+      const path = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=0.4', ...encoding, join(folder, name));
+      const { facts, frames } = await decode(path);
+      expect([name, facts.kind, facts.frameCount, frames.length]).toEqual([name, 'video', 10, 10]);
+    }
+  });
+});
+
+describe('a still', () => {
+  it.each([['still.png', 'png'], ['still.jpg', 'mjpeg'], ['still.webp', 'webp'], ['%03d "still".png', 'png']])('%s is one frame at 25 per second', async (name, codec) => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-frames:v', '1', '-update', '1', '-f', name.endsWith('webp') ? 'webp' : 'image2', join(folder, name));
+    const decoded = await decode(path);
+    expect(decoded.facts).toMatchObject({ kind: 'still', codec, frameCount: 1, frameRate: { numerator: 25, denominator: 1 }, hasSound: false });
+    expect(lumaAt(decoded, 0.25, 0.5)).toBeGreaterThan(200);
+    expect(lumaAt(decoded, 0.75, 0.5)).toBeLessThan(40);
+  });
+
+  it('is turned upright by its EXIF orientation', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-frames:v', '1', '-update', '1', join(folder, 'photo.jpg'));
+    await orient(path, 6);
+    const decoded = await decode(path);
+    expect(decoded.facts).toMatchObject({ width: 96, height: 128, rotationDegrees: 90 });
+    expect(lumaAt(decoded, 0.5, 0.1)).toBeGreaterThan(200);
+    expect(lumaAt(decoded, 0.5, 0.9)).toBeLessThan(40);
+  });
+});
