@@ -2,6 +2,8 @@ import type { Spoken } from './espeak.ts';
 import type { Random } from './random.ts';
 import { resample } from './resample.ts';
 
+const echoCount = 60;
+
 /** The same words from another throat, in another room, through another microphone. */
 export function augment(spoken: Spoken, random: Random): Spoken {
   const stretched = random.chance(0.8) ? stretch(spoken, random.between(0.84, 1.2)) : spoken;
@@ -29,11 +31,13 @@ function tilt(samples: Float32Array, amount: number): Float32Array {
 function addRoom(samples: Float32Array, random: Random): Float32Array {
   const decaySamples = random.between(600, 2400);
   const strength = random.between(0.03, 0.12);
-  const echoes = Array.from({ length: 60 }, () => {
+  const result = Float32Array.from(samples);
+  for (let echo = 0; echo < echoCount; echo++) {
     const delay = Math.round(random.between(40, 3 * decaySamples));
-    return { delay, gain: strength * random.normal() * Math.exp(-delay / decaySamples) };
-  });
-  return samples.map((sample, i) => echoes.reduce((sum, { delay, gain }) => sum + gain * (samples[i - delay] ?? 0), sample));
+    const gain = strength * random.normal() * Math.exp(-delay / decaySamples);
+    for (let i = delay; i < samples.length; i++) result[i] = (result[i] ?? 0) + gain * (samples[i - delay] ?? 0);
+  }
+  return result;
 }
 
 function lowPass(samples: Float32Array, cutoffHz: number): Float32Array {

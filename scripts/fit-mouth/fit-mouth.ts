@@ -23,7 +23,7 @@ import { heldOutUtterances, randomUtterance, type Utterance } from './utterances
 import { writeFixture } from './fixture.ts';
 
 const seed = 20_241;
-const utteranceCount = 420;
+const utteranceCount = 240;
 const modelPath = new URL('../../packages/lipsync-core/assets/mouth-model.json', import.meta.url);
 
 async function fit(speak: (utterance: Utterance) => Spoken, voiceSession: OnnxSession): Promise<void> {
@@ -36,17 +36,18 @@ async function fit(speak: (utterance: Utterance) => Spoken, voiceSession: OnnxSe
   const model = fitNetwork(examples, random, {
     offsets: [-12, -8, -5, -3, -1, 1, 3, 5, 8, 12],
     hiddenCount: 32,
-    epochs: 14,
+    epochs: 10,
     onEpoch: (epoch, meanLoss) => console.error(`epoch ${epoch}: loss ${meanLoss.toFixed(4)}`),
   });
   writeFileSync(modelPath, `${JSON.stringify(model)}\n`);
 }
 
+const [mode = 'fit'] = process.argv.slice(2);
+if (!['fit', 'judge', 'fixture'].includes(mode)) throw new Error(`There is no mode "${mode}"; the head of this script lists them.`);
 const folder = mkdtempSync(join(tmpdir(), 'fit-mouth-'));
 const voiceSession = await loadSession(voiceModelPath(), { threads: 1 });
 try {
   const speak = prepareEspeak(folder);
-  const [mode = 'fit'] = process.argv.slice(2);
   if (mode === 'fit') await fit(speak, voiceSession);
   if (mode === 'fixture') writeFixture(speak(heldOutUtterances[0]));
   else await printFigures(heldOutUtterances, speak, voiceSession);

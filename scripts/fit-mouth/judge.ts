@@ -8,11 +8,12 @@ import { joinFigures, phonemeFigures } from './phoneme-figures.ts';
 import type { Utterance } from './utterances.ts';
 
 const framesPerSecond = 25;
+const plain = { head: [], border: [] };
 
 /** Prints what the present weights make of utterances with known phoneme times. */
 export async function printFigures(utterances: readonly Utterance[], speak: (utterance: Utterance) => Spoken, voiceSession: OnnxSession): Promise<void> {
   const mouthModel = await loadMouthModel();
-  const table = new Table({ head: ['voice', 'p b m closed', 'other consonants closed', 'r with energy (lag)'] });
+  const table = new Table({ head: ['voice', 'p b m closed', 'other consonants closed', 'r with energy (lag)'], style: plain });
   const all = [];
   for (const utterance of utterances) {
     const { samples, phonemes } = speak(utterance);
@@ -30,7 +31,7 @@ export async function printFigures(utterances: readonly Utterance[], speak: (utt
   table.push(['all', share(total.bilabialsClosed, total.bilabials), share(total.othersClosed, total.others), '']);
   console.log(table.toString());
 
-  const vowels = new Table({ head: ['vowel', 'count', 'open', 'wide'] });
+  const vowels = new Table({ head: ['vowel', 'count', 'open', 'wide'], style: plain });
   const sorted = [...total.vowels].toSorted(([, a], [, b]) => b.open - a.open);
   for (const [vowel, { count, open, wide }] of sorted) vowels.push([vowel, count, open.toFixed(2), wide.toFixed(2)]);
   console.log(vowels.toString());

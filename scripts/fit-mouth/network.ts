@@ -146,12 +146,9 @@ function add(values: Float64Array, index: number, amount: number): void {
   values[index] = (values[index] ?? 0) + amount;
 }
 
-function shuffle<Item>(items: Item[], random: Random): void {
+function shuffle(items: unknown[], random: Random): void {
   for (let i = items.length - 1; i > 0; i--) {
     const other = Math.floor(random.between(0, i + 1));
-    const [a, b] = [items[i], items[other]];
-    if (a === undefined || b === undefined) continue;
-    items[i] = b;
-    items[other] = a;
+    [items[i], items[other]] = [items[other], items[i]];
   }
 }

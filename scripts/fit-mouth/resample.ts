@@ -1,6 +1,6 @@
 const zeroCrossings = 12;
 
-/** Stretches `samples` to `ratio` times as many with a Hann-windowed sinc; below 1 it takes off what would alias. */
+/** Stretches `samples` to `ratio` times as many with a windowed sinc (a squared parabola, cheap to evaluate); below 1 it takes off what would alias. */
 export function resample(samples: Float32Array, ratio: number): Float32Array {
   const cutoff = Math.min(1, ratio) * 0.97;
   const reach = zeroCrossings / cutoff;
@@ -11,7 +11,7 @@ export function resample(samples: Float32Array, ratio: number): Float32Array {
       const distance = position - k;
       const phase = Math.PI * distance * cutoff;
       const sinc = phase === 0 ? 1 : Math.sin(phase) / phase;
-      sum += (samples[k] ?? 0) * cutoff * sinc * (0.5 + 0.5 * Math.cos((Math.PI * distance) / reach));
+      sum += (samples[k] ?? 0) * cutoff * sinc * (1 - (distance / reach) ** 2) ** 2;
     }
     return sum;
   });

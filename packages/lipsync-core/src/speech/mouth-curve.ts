@@ -16,7 +16,12 @@ const gateSigmaSteps = 2;
 const shapeSigmaSteps = 2.5;
 const closureSigmaSteps = 1;
 /** Closure probabilities below the first count as none, above the second as full. */
-const closureRange = [0.25, 0.6] as const;
+const closureRange = [0.3, 0.7] as const;
+const longestClosureSteps = 14;
+/** How far to each side a closure's drop in level is looked for, and from which drop on it is believed, in part or fully. */
+const dipReachSteps = 15;
+const slightestDipDb = 2;
+const clearDipDb = 6;
 /** The opening that only the widest 3 % of the speech exceed is drawn this wide. */
 const widestShare = 0.97;
 const widestOpening = 0.9;
@@ -32,7 +37,7 @@ export function drawMouthCurve(
 ): MouthCurve {
   const voiced = gate(activity.active);
   const gated = (value: number, step: number): number => value * (voiced[step] ?? 0);
-  const closure = activity.voiceFound ? closures(estimate.closure).map(gated) : new Float32Array(features.stepCount);
+  const closure = activity.voiceFound ? closures(estimate.closure, features.levelDb).map(gated) : new Float32Array(features.stepCount);
   const loudness = relativeLoudness(features.levelDb, activity);
   const wanted = activity.voiceFound ? openings(estimate.open, loudness, activity.active) : loudness.map((value) => value * widestWithoutVoice);
   const open = limitSpeed(
@@ -53,9 +58,35 @@ function gate(active: Uint8Array): Float32Array {
   return smooth(opened, gateSigmaSteps);
 }
 
-function closures(probability: Float32Array): Float32Array {
+/**
+ * Where the lips are pressed together: where the model says so, but only where the sound also drops against what is
+ * around it, as it must behind closed lips, and no longer than a speaker holds them.
+ */
+function closures(probability: Float32Array, levelDb: Float32Array): Float32Array {
+  const level = smooth(levelDb, 1);
+  const around = largestNearby(level, dipReachSteps);
+  const believed = probability.map((value, step) => {
+    const dipDb = (around[step] ?? 0) - (level[step] ?? 0);
+    return value * clamp((dipDb - slightestDipDb) / (clearDipDb - slightestDipDb), 0, 1);
+  });
   const [none, full] = closureRange;
-  return smooth(largestNearby(probability, 1), closureSigmaSteps).map((value) => clamp((value - none) / (full - none), 0, 1));
+  return smooth(shortened(believed), closureSigmaSteps).map((value) => clamp((value - none) / (full - none), 0, 1));
+}
+
+/** Keeps of each run of likely closure the part around its highest value, `longestClosureSteps` at most. */
+function shortened(probability: Float32Array): Float32Array {
+  const kept = new Float32Array(probability.length);
+  for (let start = 0; start < probability.length; start++) {
+    if ((probability[start] ?? 0) < closureRange[0]) continue;
+    let end = start;
+    let peak = start;
+    for (; (probability[end] ?? 0) >= closureRange[0]; end++) if ((probability[end] ?? 0) > (probability[peak] ?? 0)) peak = end;
+    const first = clamp(peak - longestClosureSteps / 2, start, Math.max(start, end - longestClosureSteps));
+    const last = Math.min(end, first + longestClosureSteps);
+    kept.set(probability.subarray(first, last), first);
+    start = end;
+  }
+  return kept;
 }
 
 function relativeLoudness(levelDb: Float32Array, { speechLevelDb, noiseLevelDb }: SpeechActivity): Float32Array {

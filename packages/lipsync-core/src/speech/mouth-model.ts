@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { LipsyncError } from '../errors/index.ts';
 import { inputRowLength } from './model-input.ts';
 
+const ownModel = new URL('../../assets/mouth-model.json', import.meta.url);
+
 const weights = z.array(z.number());
 
 const mouthModelSchema = z
@@ -39,13 +41,8 @@ export interface MouthEstimate {
   readonly closure: Float32Array;
 }
 
-/** Where the fitted weights of this package lie. */
-export function mouthModelPath(): URL {
-  return new URL('../../assets/mouth-model.json', import.meta.url);
-}
-
-/** Reads the fitted weights. Throws `model_missing` when the file cannot be read, `model_invalid` when it is not such a model. */
-export async function loadMouthModel(path: string | URL = mouthModelPath()): Promise<MouthModel> {
+/** Reads fitted weights, by default those of this package. Throws `model_missing` when the file cannot be read, `model_invalid` when it is not such a model. */
+export async function loadMouthModel(path: string | URL = ownModel): Promise<MouthModel> {
   try {
     return mouthModelSchema.parse(JSON.parse(await readWeights(path)));
   } catch (cause) {

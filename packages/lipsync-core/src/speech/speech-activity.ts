@@ -10,7 +10,7 @@ export interface SpeechActivity {
   readonly active: Uint8Array;
   /** Level of the loud parts of speech, dBFS. */
   readonly speechLevelDb: number;
-  /** Level of what is heard between the speech, dBFS; at least 10 dB below `speechLevelDb`. */
+  /** Level of what is heard between the speech, dBFS. */
   readonly noiseLevelDb: number;
 }
 
@@ -24,7 +24,8 @@ const voiceReachSteps = 8;
 const longestBridgedGapSteps = 18;
 const shortestSoundSteps = 4;
 const audibleRangeDb = 36;
-/** Without a voice nothing below this counts as sound to move to. */
+/** Without a voice, only what is this much above the quiet parts, and above −50 dBFS, moves the mouth. */
+const clearChangeDb = 8;
 const quietestSoundDb = -50;
 
 /** Decides from the level and the voice probabilities (one per 32 ms) when the mouth has reason to move. */
@@ -34,8 +35,8 @@ export function findSpeech(features: SpeechFeatures, voiceProbabilities: Float32
   const possible = voiceFound
     ? largestNearby(probability, voiceReachSteps).map((value) => (value >= possiblyVoice ? 1 : 0))
     : new Float32Array(features.stepCount).fill(1);
-  const levels = measureLevels(features.levelDb, voiceFound ? probability : undefined);
-  const thresholdDb = soundThreshold(levels, voiceFound);
+  const levels = voiceFound ? voiceLevels(features.levelDb, probability) : soundLevels(features.levelDb);
+  const thresholdDb = voiceFound ? voiceThreshold(levels) : Math.max(levels.noiseLevelDb + clearChangeDb, quietestSoundDb);
   const level = smooth(features.levelDb, 1);
   const active = Uint8Array.from(level, (value, step) => (value > thresholdDb && possible[step] === 1 ? 1 : 0));
   fillRuns(active, 0, longestBridgedGapSteps);
@@ -59,18 +60,22 @@ function perStep(probabilities: Float32Array, stepCount: number): Float32Array {
 
 type Levels = Pick<SpeechActivity, 'speechLevelDb' | 'noiseLevelDb'>;
 
-function measureLevels(levelDb: Float32Array, probability: Float32Array | undefined): Levels {
-  const spoken = probability === undefined ? levelDb : levelDb.filter((_, step) => (probability[step] ?? 0) >= surelyVoice);
+function voiceLevels(levelDb: Float32Array, probability: Float32Array): Levels {
+  const spoken = levelDb.filter((_, step) => (probability[step] ?? 0) >= surelyVoice);
+  const nearVoice = largestNearby(probability, 2 * voiceReachSteps);
+  const between = levelDb.filter((_, step) => (nearVoice[step] ?? 0) < surelyNoVoice);
   const speechLevelDb = percentile(spoken, 0.9) ?? 0;
-  const nearVoice = probability === undefined ? undefined : largestNearby(probability, 2 * voiceReachSteps);
-  const between = nearVoice === undefined ? new Float32Array() : levelDb.filter((_, step) => (nearVoice[step] ?? 0) < surelyNoVoice);
   const noiseLevelDb = between.length >= stepsPerSecond / 4 ? percentile(between, 0.7) : percentile(levelDb, 0.05);
   return { speechLevelDb, noiseLevelDb: Math.min(noiseLevelDb ?? 0, speechLevelDb - 10) };
 }
 
-function soundThreshold({ speechLevelDb, noiseLevelDb }: Levels, voiceFound: boolean): number {
-  const threshold = clamp(noiseLevelDb + 6, speechLevelDb - audibleRangeDb, speechLevelDb - 8);
-  return voiceFound ? threshold : Math.max(threshold, quietestSoundDb);
+/** Without a voice, what comes and goes is taken for speech and what stays for noise. */
+function soundLevels(levelDb: Float32Array): Levels {
+  return { speechLevelDb: percentile(levelDb, 0.9) ?? 0, noiseLevelDb: percentile(levelDb, 0.1) ?? 0 };
+}
+
+function voiceThreshold({ speechLevelDb, noiseLevelDb }: Levels): number {
+  return clamp(noiseLevelDb + 6, speechLevelDb - audibleRangeDb, speechLevelDb - 8);
 }
 
 /** Turns runs of `value` that are shorter than `shortest` steps into the other value; those at the edges stay 0. */
