@@ -5,7 +5,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Canvas } from '@napi-rs/canvas';
+import { createCanvas, type Canvas } from '@napi-rs/canvas';
 import type { Pose } from './face-space.ts';
 import { encodeFilm } from './film.ts';
 import { performVoice } from './motion.ts';
@@ -14,7 +14,8 @@ import { FRAME } from './studio.ts';
 import { hearMouth, readWav, speak, type Voice } from './voice.ts';
 
 const FRAMES_PER_SECOND = 25;
-const STILL_AT_FRAME = 96;
+const STILL_AT_FRAME = 110;
+const PORTRAIT = { width: 640, height: 720 } as const;
 const SAMPLES_FOLDER = path.resolve(import.meta.dirname, '../../samples');
 
 const CLIP_VOICE: Voice = {
@@ -28,7 +29,7 @@ const SPEECH_VOICE: Voice = {
   name: 'en-gb+female2',
   wordsPerMinute: 150,
   pitch: 40,
-  text: 'These are not the words I was filmed with. Somebody else wrote them, and my mouth moves with every one. Beautiful, maybe?',
+  text: 'These are not the words I was filmed with. Somebody else wrote them, and my mouth follows every one of them.',
 };
 
 await makeSample();
@@ -52,11 +53,17 @@ async function film(soundPath: string): Promise<void> {
   const poses = performVoice(hearMouth(sound, frameCount, FRAMES_PER_SECOND), FRAMES_PER_SECOND);
   const draw = createPresenter();
   const still = poses[STILL_AT_FRAME];
-  if (still !== undefined) await writeFile(path.join(SAMPLES_FOLDER, 'presenter.png'), await draw(still).encode('png'));
+  if (still !== undefined) await writeFile(path.join(SAMPLES_FOLDER, 'presenter.png'), await cropPortrait(draw(still)).encode('png'));
   await encodeFilm(
     { framesPerSecond: FRAMES_PER_SECOND, ...FRAME, soundPath, outputPath: path.join(SAMPLES_FOLDER, 'presenter.mp4') },
     drawAll(poses, draw),
   );
+}
+
+function cropPortrait(frame: Canvas): Canvas {
+  const portrait = createCanvas(PORTRAIT.width, PORTRAIT.height);
+  portrait.getContext('2d').drawImage(frame, -(FRAME.width - PORTRAIT.width) / 2, 0);
+  return portrait;
 }
 
 function* drawAll(poses: readonly Pose[], draw: (pose: Pose) => Canvas): Generator<Canvas> {

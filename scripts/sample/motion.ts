@@ -30,7 +30,7 @@ function poseAt(timeS: number, heard: HeardFrame, emphasis: number, phrase: numb
     gazeX: -16 * yaw + gazeShift(timeS),
     gazeY: -9 * pitch,
     browRaise: 5.5 * phrase + 3 * bell(timeS - 0.35, 0.25) + 2.4 * bell(timeS - 5.3, 0.4) - 1.5,
-    mouth: { opening: clamp(heard.opening, 0, 1), spread: clamp(heard.spread + 0.12, -1, 1) },
+    mouth: { opening: clamp(0.88 * heard.opening, 0, 1), spread: clamp(heard.spread + 0.12, -1, 1) },
   };
 }
 

@@ -131,9 +131,11 @@ export function paintBrows(context: SKRSContext2D, browRaise: number): void {
     context.save();
     context.translate(0, -browRaise + (side > 0 ? -1 : 0));
     context.scale(side, 1);
+    context.translate(0, 2.6);
+    context.rotate(-0.075);
     context.filter = 'blur(2.2px)';
     context.fillStyle = 'rgba(70,40,26,0.62)';
-    context.fill(new Path2D('M24 -33 C42 -44 66 -49 93 -32 C66 -40 44 -33 25 -24 Z'));
+    context.fill(new Path2D('M23 -33 C42 -44 66 -49 93 -32 C66 -41 44 -36 24 -25 Z'));
     context.filter = 'none';
     context.lineCap = 'round';
     for (let count = 0; count < 300; count++) paintBrowHair(context, random);
@@ -145,10 +147,10 @@ function paintBrowHair(context: SKRSContext2D, random: () => number): void {
   const t = random();
   const thickness = 12 * (1 - 0.82 * t) * Math.min(1, 0.55 + t * 3);
   const x = mix(24, 91, t);
-  const arch = -30 - 15.5 * Math.sin(Math.PI * Math.min(1, t * 0.86 + 0.03) ** 0.9) + 6 * t;
+  const arch = -31.5 - 13 * Math.sin(Math.PI * Math.min(1, t * 0.86 + 0.03) ** 0.9) + 6 * t;
   const y = arch + (random() - 0.25) * thickness;
   const length = mix(6, 9, random());
-  const slope = mix(-1.15, 0.32, Math.min(1, t * 1.35));
+  const slope = mix(-0.7, 0.32, Math.min(1, t * 1.35));
   context.strokeStyle = `rgba(${46 + 22 * random()},${26 + 14 * random()},16,0.36)`;
   context.lineWidth = 0.8 + 0.5 * random();
   context.beginPath();

@@ -7,13 +7,13 @@ import { TEXTURE_SCALE } from './face-space.ts';
 /** Each sweep runs from the hairline to the outline of the head. */
 const SWEEPS: readonly { readonly hairline: Bezier; readonly crown: Bezier; readonly strands: number }[] = [
   {
-    hairline: [[34, -136], [-28, -144], [-108, -116], [-121, 24]],
-    crown: [[38, -209], [-92, -230], [-160, -130], [-148, 62]],
+    hairline: [[34, -136], [-28, -144], [-108, -116], [-120, 34]],
+    crown: [[38, -209], [-92, -230], [-166, -130], [-150, 118]],
     strands: 2600,
   },
   {
-    hairline: [[32, -136], [72, -142], [109, -104], [121, 24]],
-    crown: [[26, -209], [104, -228], [158, -130], [148, 62]],
+    hairline: [[32, -136], [72, -142], [109, -104], [120, 34]],
+    crown: [[26, -209], [104, -228], [164, -130], [150, 118]],
     strands: 1700,
   },
 ];

@@ -23,7 +23,7 @@ export function outlineMouth({ opening, spread }: MouthShape): MouthOutline {
   const innerBottom = mouthY + 1.2 + 27 * opening;
   return {
     halfWidth: 46 + (spread > 0 ? 7 : 14) * spread - 4 * opening,
-    cornerY: mouthY - 2.6 + 5.5 * opening - 1.5 * Math.max(0, spread),
+    cornerY: mouthY - 4.2 + 6.5 * opening - 1.5 * Math.max(0, spread),
     outerTop: innerTop - 11 * fullness,
     innerTop,
     innerBottom,
@@ -77,8 +77,8 @@ function paintLips(context: SKRSContext2D, outline: MouthOutline): void {
   const outer = new Path2D(outerPath(outline));
   const colour = context.createLinearGradient(0, outerTop - 2, 0, outerBottom);
   const length = outerBottom - outerTop + 2;
-  colour.addColorStop(0, '#c0675f');
-  colour.addColorStop(Math.min(0.98, (innerTop - outerTop + 1) / length), '#93403f');
+  colour.addColorStop(0, '#b0564f');
+  colour.addColorStop(Math.min(0.98, (innerTop - outerTop + 1) / length), '#8c3a3a');
   colour.addColorStop(Math.min(0.985, (innerBottom - outerTop + 2) / length), '#a94d4b');
   colour.addColorStop(0.99, '#c4706a');
   colour.addColorStop(1, '#b9665f');
@@ -147,9 +147,9 @@ function paintTeeth(context: SKRSContext2D, { innerTop, halfWidth, innerBottom }
   context.save();
   context.filter = 'blur(0.7px)';
   for (const [index, width] of [8.6, 7, 7.4, 6.4, 5.8].entries()) {
-    const drop = index === 1 ? 1.2 : index * 0.45;
+    const drop = index === 1 ? 0.9 : index * 0.4;
     for (const side of [-1, 1]) {
-      edge.roundRect(side > 0 ? x : -x - width, innerTop - 8, width - 0.35, bite - innerTop + 8 - drop, [0, 0, 2.2, 2.2]);
+      edge.roundRect(side > 0 ? x : -x - width, innerTop - 8, width - 0.2, bite - innerTop + 8 - drop, [0, 0, 2.2, 2.2]);
     }
     x += width;
   }

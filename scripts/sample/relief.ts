@@ -6,7 +6,10 @@ import { FACE_SPACE, TEXTURE_SCALE, type Pose } from './face-space.ts';
 import { JAW_DROP, outlineMouth } from './paint-mouth.ts';
 import type { Relief } from './sculpt.ts';
 
-/** Depth and height of the axis the head turns about, in face space. */
+/**
+ * Depth and height of the axis the head turns about, in face space. What lies behind it stays put: the rim is too
+ * steep to be searched for from the front.
+ */
 const AXIS_DEPTH = 34;
 const AXIS_Y = 110;
 /** Nothing above this row of face space moves with the jaw. */
@@ -108,7 +111,7 @@ function gather(
       let x = column;
       let y = row;
       for (let step = 0; step < 3; step++) {
-        const depth = sample(heights, x, y) - AXIS_DEPTH;
+        const depth = Math.max(0, sample(heights, x, y) - AXIS_DEPTH);
         x = (column + left - turnX * depth) / narrowX - left;
         y = row - turnY * (depth + 0.0004 * (row + top - AXIS_Y) ** 2);
       }
