@@ -8,9 +8,9 @@ const marginFactor = 1.5;
 const steadyShift = 0.006;
 const steadyGrowth = 0.012;
 const steadyTurn = 0.015;
-const worthyShift = 0.07;
-const worthyGrowth = 0.12;
-const worthyTurn = 0.15;
+const worthyShift = 0.02;
+const worthyGrowth = 0.04;
+const worthyTurn = 0.04;
 
 /** Where to look for the mesh of a face that the detector found. */
 export function regionOfBox(box: FaceBox): FaceRegion {

@@ -12,9 +12,9 @@ interface Smoothing {
 
 /** At 25 frames a second; other rates stretch the frames. */
 const referenceRate = 25;
-const poseSmoothing: Smoothing = { frames: 2.2, noise: 0.012 };
-const restSmoothing: Smoothing = { frames: 1.8, noise: 0.02 };
-const speechSmoothing: Smoothing = { frames: 1, noise: 0.012 };
+const poseSmoothing: Smoothing = { frames: 2.2, noise: 0.02 };
+const restSmoothing: Smoothing = { frames: 1.8, noise: 0.03 };
+const speechSmoothing: Smoothing = { frames: 1, noise: 0.02 };
 
 const lipPoints = [...outerLips, ...innerLips];
 const isSpeechPoint = new Uint8Array(478);
@@ -29,19 +29,19 @@ export function smoothingRadius(framesPerSecond: number): number {
 /**
  * The face at `frame`, smoothed with its neighbours on both sides, which therefore does not lag: the head's pose most, the
  * shape of the resting face less, mouth and chin hardly. `at` gives the face as found, or undefined where there is none.
- * A bilateral filter over time: neighbours count by closeness in time and by likeness.
+ * A bilateral filter over time on pairs of neighbours: the middle between the face a little before and a little after counts
+ * by closeness in time and by likeness to the face between, so that a head in even motion is smoothed as well as a still one.
  */
 export function smoothFace(frame: number, framesPerSecond: number, at: (frame: number) => PosedFace | undefined): Float32Array | undefined {
   const centre = at(frame);
   if (!centre) return undefined;
   const radius = smoothingRadius(framesPerSecond);
   const neighbours: Neighbour[] = [];
-  for (const side of [-1, 1]) {
-    for (let distance = 1; distance <= radius; distance += 1) {
-      const face = at(frame + side * distance);
-      if (!face) break;
-      neighbours.push({ face, time: (distance * referenceRate) / framesPerSecond });
-    }
+  for (let distance = 1; distance <= radius; distance += 1) {
+    const before = at(frame - distance);
+    const after = at(frame + distance);
+    if (!before || !after) break;
+    neighbours.push({ face: middleOf(before, after), time: (distance * referenceRate) / framesPerSecond });
   }
   return applyPose(blendFaces(centre, neighbours));
 }
@@ -52,6 +52,17 @@ interface Neighbour {
   readonly time: number;
 }
 
+function middleOf(before: PosedFace, after: PosedFace): PosedFace {
+  return {
+    x: (before.x + after.x) / 2,
+    y: (before.y + after.y) / 2,
+    logSize: (before.logSize + after.logSize) / 2,
+    roll: before.roll + turn(after.roll, before.roll) / 2,
+    shape: before.shape.map((value, index) => (value + (after.shape[index] ?? value)) / 2),
+  };
+}
+
+/** A pair counts twice, being two faces. */
 function blendFaces(centre: PosedFace, neighbours: readonly Neighbour[]): PosedFace {
   const pose = { x: 0, y: 0, logSize: 0, roll: 0 };
   const shape = centre.shape.slice();
@@ -59,9 +70,9 @@ function blendFaces(centre: PosedFace, neighbours: readonly Neighbour[]): PosedF
   let restTotal = 1;
   let speechTotal = 1;
   for (const { face, time } of neighbours) {
-    const poseWeight = weight(poseSmoothing, time, poseDifference(centre, face));
-    const restWeight = weight(restSmoothing, time, shapeDifference(centre.shape, face.shape, stillPoints));
-    const speechWeight = weight(speechSmoothing, time, shapeDifference(centre.shape, face.shape, lipPoints));
+    const poseWeight = 2 * weight(poseSmoothing, time, poseDifference(centre, face));
+    const restWeight = 2 * weight(restSmoothing, time, shapeDifference(centre.shape, face.shape, stillPoints));
+    const speechWeight = 2 * weight(speechSmoothing, time, shapeDifference(centre.shape, face.shape, lipPoints));
     poseTotal += poseWeight;
     restTotal += restWeight;
     speechTotal += speechWeight;
