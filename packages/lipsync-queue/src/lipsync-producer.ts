@@ -25,7 +25,7 @@ export interface LipsyncProducer {
    * not at an end. Safe to run from several processes at once and beside workers. Returns how many it queued.
    */
   requeueMissing(): Promise<number>;
-  /** Takes a job that no worker holds out of the queues; false when a worker holds it or it is in none. */
+  /** Takes a job out of the queues, so that none runs it; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
   /** The queue of a lane, e.g. for a page about queues. Connects with its first command. */
   queue(lane: Lane): Promise<LipsyncQueueHandle>;
@@ -58,16 +58,17 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
     // Read again: a worker may have finished both record and queue job between the two looks.
     const record = await store.get(id);
     if (!record || isTerminal(record.status)) return false;
-    // An ended queue job keeps its id taken. Should another sweep have queued it afresh just now, this removes that one
-    // before it starts, or leaves it alone when it has started; then adding does nothing.
-    await removeFromAll(id);
+    // An ended queue job keeps its id taken. Should another sweep have queued the job afresh just now, this takes it out
+    // before it starts, or finds it held by a worker.
+    if (!(await removeUnheld(id))) return false;
     await add(record, laneOf(record));
     return true;
   }
 
-  async function removeFromAll(jobId: string): Promise<boolean> {
-    const removed = await Promise.all(lanes.map(async (lane) => (await queues.get(lane)).remove(jobId)));
-    return removed.includes(1);
+  /** BullMQ answers 0 for a job that a worker holds, and 1 also for one that it does not know. */
+  async function removeUnheld(jobId: string): Promise<boolean> {
+    const answers = await Promise.all(lanes.map(async (lane) => (await queues.get(lane)).remove(jobId)));
+    return !answers.includes(0);
   }
 
   return {
@@ -86,7 +87,7 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
       }
       return requeued;
     }),
-    remove: (jobId) => guarded(() => removeFromAll(jobId)),
+    remove: (jobId) => guarded(() => removeUnheld(jobId)),
     queue: (lane) => guarded(() => queues.get(lane)),
     close: () => queues.close(),
   };

@@ -1,0 +1,155 @@
+import { testJobRecord } from '@lipsync/core/testing';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createClientConnection, createProducer, createRedisJobStore } from '../src/index.ts';
+import { openBench, silentLogger, type QueueBench } from './support.ts';
+
+let bench: QueueBench;
+const stateOf = async (id: string): Promise<string> => (await bench.producer.queue('render')).getJobState(id);
+const counts = async (): Promise<number> => (await bench.producer.queue('render')).count();
+
+beforeAll(async () => {
+  bench = await openBench();
+});
+afterAll(() => bench.close());
+beforeEach(() => bench.empty());
+
+describe('a submitted job', () => {
+  it('is recorded and waits in its lane with nothing but its id', async () => {
+    await bench.producer.submit(testJobRecord('job_a'));
+    expect((await bench.store.get('job_a'))?.status).toBe('queued');
+    const queued = await (await bench.producer.queue('render')).getJob('job_a');
+    expect(queued?.data).toEqual({ jobId: 'job_a' });
+  });
+
+  it('waits in the cloud lane when only a cloud provider will do', async () => {
+    await bench.producer.submit(testJobRecord('job_a', 1_000, { method: 'heygen' }));
+    expect(await (await bench.producer.queue('cloud')).getJobState('job_a')).toBe('prioritized');
+    expect(await stateOf('job_a')).toBe('unknown');
+  });
+
+  it('runs in the order of priority, then of arrival', async () => {
+    await bench.producer.submit(testJobRecord('job_late', 1_000, { priority: 10 }));
+    await bench.producer.submit(testJobRecord('job_usual_1', 1_000));
+    await bench.producer.submit(testJobRecord('job_usual_2', 1_000));
+    await bench.producer.submit(testJobRecord('job_first', 1_000, { priority: 0 }));
+    const order: string[] = [];
+    const done = Promise.withResolvers<void>();
+    await bench.work(async (id) => {
+      if (order.push(id) === 4) done.resolve();
+    }).then(async (worker) => {
+      await done.promise;
+      await worker.close();
+    });
+    expect(order).toEqual(['job_first', 'job_usual_1', 'job_usual_2', 'job_late']);
+  });
+
+  it('is not queued when it could not be recorded', async () => {
+    await bench.store.create(testJobRecord('job_a'));
+    await expect(bench.producer.submit(testJobRecord('job_a'))).rejects.toMatchObject({ code: 'internal' });
+    expect(await counts()).toBe(0);
+  });
+
+  it('is refused within seconds while Redis is away, and accepted when it is back', async () => {
+    await bench.redis.kill();
+    const startedAt = performance.now();
+    await expect(bench.producer.submit(testJobRecord('job_a'))).rejects.toMatchObject({ code: 'resource_exhausted' });
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    await bench.redis.restart();
+    await bench.producer.submit(testJobRecord('job_a'));
+    expect(await stateOf('job_a')).toBe('prioritized');
+  });
+
+  it('is accepted by a producer that was made while Redis was away', async () => {
+    await bench.redis.kill();
+    const { producer } = bench.another();
+    await expect(producer.queue('render')).rejects.toMatchObject({ code: 'resource_exhausted' });
+    await bench.redis.restart();
+    await producer.submit(testJobRecord('job_a'));
+    expect(await stateOf('job_a')).toBe('prioritized');
+  });
+
+  it('counts as accepted when it is recorded but cannot be queued, and is queued later', async () => {
+    const connection = createClientConnection({ url: 'redis://127.0.0.1:1', onError: () => undefined });
+    const halfCutOff = createProducer({ connection, store: bench.store, clock: { nowMs: Date.now }, logger: silentLogger });
+    await halfCutOff.submit(testJobRecord('job_a'));
+    connection.disconnect();
+    expect(await stateOf('job_a')).toBe('unknown');
+    expect(await bench.producer.requeueMissing()).toBe(1);
+    expect(await stateOf('job_a')).toBe('prioritized');
+  });
+});
+
+describe('the sweep', () => {
+  it('leaves alone what waits and what is finished', async () => {
+    await bench.producer.submit(testJobRecord('job_waits'));
+    await bench.store.create(testJobRecord('job_ended'));
+    await bench.store.append('job_ended', { type: 'canceled', atMs: 2_000 });
+    expect(await bench.producer.requeueMissing()).toBe(0);
+    expect(await stateOf('job_ended')).toBe('unknown');
+  });
+
+  it('leaves alone what was recorded just now', async () => {
+    const connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
+    const store = createRedisJobStore({ connection });
+    const patient = createProducer({ connection, store, clock: { nowMs: () => 10_000 }, logger: silentLogger, requeueAfterMs: 5_000 });
+    await store.create(testJobRecord('job_old', 5_000));
+    await store.create(testJobRecord('job_new', 5_001));
+    expect(await patient.requeueMissing()).toBe(1);
+    expect(await stateOf('job_new')).toBe('unknown');
+    await patient.close();
+    connection.disconnect();
+  });
+
+  it('queues again what ended in the queue but not in its record', async () => {
+    await bench.producer.submit(testJobRecord('job_a'));
+    const ended = Promise.withResolvers<void>();
+    const worker = await bench.work(async () => undefined);
+    worker.on('completed', () => ended.resolve());
+    await ended.promise;
+    await worker.close();
+    expect(await stateOf('job_a')).toBe('completed');
+    expect(await bench.producer.requeueMissing()).toBe(1);
+    expect(await stateOf('job_a')).toBe('prioritized');
+  });
+
+  it('leaves alone what a worker holds', async () => {
+    await bench.producer.submit(testJobRecord('job_a'));
+    const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const worker = await bench.work(async () => {
+      begun.resolve();
+      await end.promise;
+    });
+    await begun.promise;
+    expect(await bench.producer.requeueMissing()).toBe(0);
+    expect(await bench.producer.remove('job_a')).toBe(false);
+    end.resolve();
+    await worker.close();
+  });
+
+  it('queues each job once and every job when several processes sweep beside a worker', async () => {
+    const ids = Array.from({ length: 60 }, (_, index) => `job_${index}`);
+    await Promise.all(ids.map((id) => bench.store.create(testJobRecord(id))));
+    const ran: string[] = [];
+    const done = Promise.withResolvers<void>();
+    const worker = await bench.work(async (id) => {
+      ran.push(id);
+      await bench.store.append(id, { type: 'canceled', atMs: 2_000 });
+      if (ran.length === ids.length) done.resolve();
+    });
+    const producers = [bench.producer, bench.another().producer, bench.another().producer];
+    await Promise.all(producers.map((producer) => producer.requeueMissing()));
+    await done.promise;
+    await worker.close();
+    expect(ran.toSorted()).toEqual(ids.toSorted());
+    expect(await counts()).toBe(0);
+  });
+});
+
+describe('a removed job', () => {
+  it('waits no longer, however often it is removed', async () => {
+    await bench.producer.submit(testJobRecord('job_a'));
+    expect(await bench.producer.remove('job_a')).toBe(true);
+    expect(await bench.producer.remove('job_a')).toBe(true);
+    expect(await counts()).toBe(0);
+  });
+});

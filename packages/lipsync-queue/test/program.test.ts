@@ -1,0 +1,159 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { InputNotFoundError, parseAllowedHosts, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createLipsyncQueue, type EnqueueInput, type LipsyncQueue } from '../src/index.ts';
+import { openBench, silentLogger, type QueueBench } from './support.ts';
+
+let bench: QueueBench;
+let artifacts: ArtifactStore;
+let queue: LipsyncQueue;
+let dir: string;
+let files: { readonly videoPath: string; readonly audioPath: string };
+
+beforeAll(async () => {
+  bench = await openBench();
+  artifacts = await bench.artifacts();
+  dir = await mkdtemp(join(tmpdir(), 'program-'));
+  files = { videoPath: join(dir, 'a "clip".mp4'), audioPath: join(dir, 'speech.wav') };
+  await writeFile(files.videoPath, 'picture');
+  await writeFile(files.audioPath, 'sound');
+});
+afterAll(async () => {
+  await rm(dir, { recursive: true, force: true });
+  await bench.close();
+});
+beforeEach(async () => {
+  await bench.empty();
+  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), logger: silentLogger });
+});
+afterEach(() => queue.close());
+
+describe('enqueue', () => {
+  it('stores the files, keeps their names, and records no path of this machine', async () => {
+    const { id } = await queue.enqueue({ ...files, method: 'preview', metadata: { order: 7 } });
+    const record = await queue.get(id);
+    expect(record).toMatchObject({ status: 'queued', options: { method: 'preview', metadata: { order: 7 } }, video: { kind: 'artifact', name: 'a "clip".mp4' } });
+    expect(JSON.stringify(record)).not.toContain(dir);
+    expect(await contentOf(record?.video)).toBe('picture');
+  });
+
+  it('leaves URLs to the worker', async () => {
+    const { id } = await queue.enqueue({ videoUrl: 'https://example.com/clip.mp4', audioPath: files.audioPath });
+    expect((await queue.get(id))?.video).toEqual({ kind: 'url', url: 'https://example.com/clip.mp4' });
+  });
+
+  it('gives ids that sort by time and that BullMQ takes', async () => {
+    const first = await queue.enqueue(files);
+    await delay(2);
+    const second = await queue.enqueue(files);
+    expect(first.id < second.id).toBe(true);
+    expect(first.id).toMatch(/^job_[a-z0-9]+$/);
+  });
+
+  it('refuses a file that is not there, before anything is stored', async () => {
+    await expect(queue.enqueue({ ...files, audioPath: join(dir, 'missing.wav') })).rejects.toBeInstanceOf(InputNotFoundError);
+    expect(await bench.store.unfinished()).toEqual([]);
+  });
+
+  it.each([
+    ['a private URL', 'url_forbidden', { videoUrl: 'http://127.0.0.1/clip.mp4' }],
+    ['no URL at all', 'request_invalid', { videoUrl: 'clip.mp4' }],
+  ])('refuses %s', async (_what, code, source) => {
+    await expect(queue.enqueue({ audioPath: files.audioPath, ...source })).rejects.toMatchObject({ code });
+  });
+
+  it('refuses unknown options, naming each', async () => {
+    const input: EnqueueInput & Record<string, unknown> = { ...files, methd: 'preview', colour: 'red' };
+    await expect(queue.enqueue(input)).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringMatching(/methd.*colour/) });
+  });
+
+  it('refuses two sources for one input', async () => {
+    await expect(queue.enqueue({ ...files, videoUrl: 'https://example.com/clip.mp4' })).rejects.toMatchObject({ code: 'request_invalid' });
+  });
+
+  it('refuses a file that is too large', async () => {
+    const large = join(dir, 'large.mp4');
+    await writeFile(large, Buffer.alloc(101));
+    await expect(queue.enqueue({ ...files, videoPath: large })).rejects.toMatchObject({ code: 'payload_too_large' });
+  });
+});
+
+describe('waitFor', () => {
+  it('returns the record at the end of the job, soon after it', async () => {
+    const { id } = await queue.enqueue(files);
+    const waiting = queue.waitFor(id, { timeoutMs: 5_000 });
+    await delay(100);
+    const endedAt = performance.now();
+    await bench.store.append(id, { type: 'run_started', atMs: 1 });
+    await bench.store.append(id, { type: 'failed', run: 1, atMs: 2, code: 'clip_unusable', message: 'No face.', warnings: [] });
+    expect(await waiting).toMatchObject({ status: 'failed', error: { code: 'clip_unusable' } });
+    expect(performance.now() - endedAt).toBeLessThan(1_000);
+  });
+
+  it('returns at once for a job that ended before', async () => {
+    const { id } = await queue.enqueue(files);
+    await queue.cancel(id);
+    expect(await queue.waitFor(id, { timeoutMs: 1_000 })).toMatchObject({ status: 'canceled' });
+  });
+
+  it('gives up after its time, while the job goes on', async () => {
+    const { id } = await queue.enqueue(files);
+    const error = await queue.waitFor(id, { timeoutMs: 100 }).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect(error).toMatchObject({ code: 'deadline_exceeded' });
+    expect(await queue.get(id)).toMatchObject({ status: 'queued', cancelRequested: false });
+  });
+
+  it('stops when it is told to', async () => {
+    const { id } = await queue.enqueue(files);
+    await expect(queue.waitFor(id, { timeoutMs: 5_000, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ code: 'canceled' });
+  });
+
+  it('says that there is no such job', async () => {
+    await expect(queue.waitFor('job_missing', { timeoutMs: 1_000 })).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('survives a kill of Redis', async () => {
+    const { id } = await queue.enqueue(files);
+    const waiting = queue.waitFor(id, { timeoutMs: 20_000 });
+    await delay(100);
+    await bench.redis.kill();
+    await delay(300);
+    await bench.redis.restart();
+    await bench.store.append(id, { type: 'canceled', atMs: 2 });
+    expect(await waiting).toMatchObject({ status: 'canceled' });
+  });
+});
+
+describe('cancel', () => {
+  it('ends a waiting job, which then never runs', async () => {
+    const { id } = await queue.enqueue(files);
+    expect(await queue.cancel(id)).toMatchObject({ status: 'canceled' });
+    expect(await (await bench.producer.queue('render')).getJobState(id)).toBe('unknown');
+  });
+
+  it('leaves a running job to its worker', async () => {
+    const { id } = await queue.enqueue(files);
+    await bench.store.append(id, { type: 'run_started', atMs: 1 });
+    expect(await queue.cancel(id)).toMatchObject({ status: 'processing', cancelRequested: true });
+  });
+
+  it('leaves a finished job as it is', async () => {
+    const { id } = await queue.enqueue(files);
+    const ended = await queue.cancel(id);
+    expect(await queue.cancel(id)).toEqual(ended);
+  });
+
+  it('says that there is no such job', async () => {
+    await expect(queue.cancel('job_missing')).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
+
+async function contentOf(input: JobRecord['video'] | undefined): Promise<string> {
+  if (input?.kind !== 'artifact') throw new Error('the input is not stored');
+  return (await buffer(await artifacts.read(input.key))).toString();
+}

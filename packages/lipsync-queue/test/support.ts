@@ -1,0 +1,66 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLocalArtifactStore, systemClock, type ArtifactStore, type JobStore, type Logger } from '@lipsync/core';
+import { Worker } from 'bullmq';
+import { createClientConnection, createProducer, createRedisJobStore, createWorkerConnection, jobCatalogue, queueNames, type LipsyncProducer } from '../src/index.ts';
+import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
+
+export const silentLogger: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+export interface QueueBench {
+  readonly redis: TestRedis;
+  readonly store: JobStore;
+  readonly producer: LipsyncProducer;
+  /** A second process's view of the same Redis. */
+  another(): { readonly store: JobStore; readonly producer: LipsyncProducer };
+  /** A worker on the render lane that does what it is told; closed with the bench, or before. */
+  work(run: (jobId: string) => Promise<void>): Promise<Worker>;
+  artifacts(): Promise<ArtifactStore>;
+  empty(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openBench(): Promise<QueueBench> {
+  const redis = await startTestRedis();
+  const closers: (() => Promise<unknown> | unknown)[] = [];
+  const client = () => {
+    const connection = createClientConnection({ url: redis.url, onError: () => undefined });
+    closers.push(() => connection.disconnect());
+    return connection;
+  };
+  const another = () => {
+    const connection = client();
+    const store = createRedisJobStore({ connection });
+    const producer = createProducer({ connection, store, clock: systemClock, logger: silentLogger, requeueAfterMs: 0 });
+    closers.unshift(() => producer.close());
+    return { store, producer };
+  };
+  const admin = client();
+  return {
+    redis,
+    ...another(),
+    another,
+    async work(run) {
+      const connection = createWorkerConnection({ url: redis.url, onError: () => undefined });
+      const worker = new Worker(queueNames.render, (job) => run(jobCatalogue.lipsync.payload.parse(job.data).jobId), { connection });
+      worker.on('error', () => undefined);
+      closers.unshift(async () => {
+        await worker.close(true);
+        connection.disconnect();
+      });
+      await worker.waitUntilReady();
+      return worker;
+    },
+    async artifacts() {
+      const root = await mkdtemp(join(tmpdir(), 'queue-test-'));
+      closers.push(() => rm(root, { recursive: true, force: true }));
+      return createLocalArtifactStore({ inputsDir: join(root, 'in'), outputsDir: join(root, 'out') });
+    },
+    empty: async () => void (await admin.flushdb()),
+    async close() {
+      for (const close of closers) await close();
+      await redis.stop();
+    },
+  };
+}
