@@ -42,7 +42,7 @@ const readyTimeoutMs = 60_000;
 const apiGraceMs = 15_000;
 
 /** A stack that did not start; the message says why and what to do. */
-export class StackError extends Error {
+class StackError extends Error {
   override readonly name = 'StackError';
 }
 
