@@ -136,7 +136,7 @@ function createQueues({ connection, logger }: LipsyncProducerDependencies): Queu
     async close() {
       const opened = await Promise.allSettled(queues.values());
       queues.clear();
-      await Promise.all(opened.map((result) => (result.status === 'fulfilled' ? result.value.close() : undefined)));
+      await Promise.all(opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.close()] : [])));
     },
   };
 }

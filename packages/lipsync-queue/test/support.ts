@@ -23,7 +23,7 @@ export interface QueueBench {
 
 export async function openBench(): Promise<QueueBench> {
   const redis = await startTestRedis();
-  const closers: (() => Promise<unknown> | unknown)[] = [];
+  const closers: (() => unknown)[] = [];
   const client = () => {
     const connection = createClientConnection({ url: redis.url, onError: () => undefined });
     closers.push(() => connection.disconnect());
