@@ -59,7 +59,7 @@ describe('the render pool', () => {
     const [first] = renderProcesses();
     await pool.run(shortTask, { signal: AbortSignal.timeout(60_000) });
     expect(renderProcesses()).toEqual([first]);
-    const made = await probeTake(task.takePath, { limits, signal: AbortSignal.timeout(10_000) });
+    const made = await probeTake(task.takePath, { signal: AbortSignal.timeout(10_000) });
     expect(made.frameCount).toBe(50);
     await rm(task.takePath);
   });
