@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { access, constants } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
   abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, systemClock, TimeoutError,
@@ -104,9 +104,15 @@ async function checkSource(source: Source, { allowedPrivateHosts }: LipsyncQueue
     checkUrl(source.url, allowedPrivateHosts);
     return;
   }
-  await access(source.path, constants.R_OK).catch((error: unknown) => {
-    throw new InputNotFoundError(`${source.path} does not exist or cannot be read. Check the path.`, { cause: error });
-  });
+  const message = `${source.path} is not a file that can be read. Check the path.`;
+  try {
+    await access(source.path, constants.R_OK);
+    if ((await stat(source.path)).isFile()) return;
+  } catch (error) {
+    throw new InputNotFoundError(message, { cause: error });
+  }
+  // A folder, or a pipe that might never end.
+  throw new InputNotFoundError(message);
 }
 
 async function toReference(source: Source, { artifacts, maxInputBytes }: LipsyncQueueOptions, signal?: AbortSignal): Promise<InputReference> {

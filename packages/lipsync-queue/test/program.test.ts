@@ -54,8 +54,8 @@ describe('enqueue', () => {
     expect(first.id).toMatch(/^job_[a-z0-9]+$/);
   });
 
-  it('refuses a file that is not there, before anything is stored', async () => {
-    await expect(queue.enqueue({ ...files, audioPath: join(dir, 'missing.wav') })).rejects.toBeInstanceOf(InputNotFoundError);
+  it.each(['missing.wav', '.'])('refuses %j, which is not a file, before anything is stored', async (name) => {
+    await expect(queue.enqueue({ ...files, audioPath: join(dir, name) })).rejects.toBeInstanceOf(InputNotFoundError);
     expect(await bench.store.unfinished()).toEqual([]);
   });
 

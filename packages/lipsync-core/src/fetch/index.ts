@@ -1,3 +1,3 @@
-export { noPrivateHosts, parseAllowedHosts, type AllowedPrivateHosts } from './allowed-hosts.ts';
+export { parseAllowedHosts, type AllowedPrivateHosts } from './allowed-hosts.ts';
 export { checkUrl } from './check-url.ts';
 export { fetchGuarded, type FetchedFile, type GuardedFetchOptions } from './guarded-fetch.ts';

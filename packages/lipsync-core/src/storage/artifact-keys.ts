@@ -16,13 +16,6 @@ export function inputKey(digest: string): string {
   return key;
 }
 
-/** Key of a file that belongs to a job. */
-export function outputKey(jobId: string, name: string): string {
-  const key = `outputs/${jobId}/${name}`;
-  parseArtifactKey(key);
-  return key;
-}
-
 /**
  * Takes a key apart. Keys come from our own records, so one that is neither `inputs/<sha256>` nor
  * `outputs/<job>/<name>` is a fault of ours: throws `internal`, and nothing is looked up.

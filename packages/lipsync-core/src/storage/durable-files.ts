@@ -43,7 +43,7 @@ export async function moveDurably(sourcePath: string, finalPath: string): Promis
 }
 
 /** Copies a file to a name at which readers see all of it or nothing. */
-export async function copyDurably(sourcePath: string, finalPath: string): Promise<void> {
+async function copyDurably(sourcePath: string, finalPath: string): Promise<void> {
   const partPath = partPathFor(finalPath);
   try {
     await copyFile(sourcePath, partPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);

@@ -1,5 +1,4 @@
 export { artifactFolders } from './artifact-folders.ts';
-export { inputKey, outputKey } from './artifact-keys.ts';
 export type { ArtifactStore, StoredArtifact } from './artifact-store.ts';
 export { createLocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
 export { sweepAbandonedParts } from './sweep-abandoned-parts.ts';

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -43,6 +43,20 @@ describe('local disk', () => {
       await createLocalArtifactStore(dirs).publish(source, 'outputs/job_1/output.mp4');
       expect(await readdir(join(dirs.outputsDir, 'job_1'))).toEqual(['output.mp4']);
       expect(await readdir(elsewhere)).toEqual([]);
+    } finally {
+      await rm(elsewhere, { recursive: true, force: true });
+    }
+  });
+
+  it('materialises on another file system by a copy', async ({ skip }) => {
+    const elsewhere = await otherFileSystem(root);
+    if (elsewhere === undefined) return skip('this machine has no second writable file system');
+    try {
+      const store = createLocalArtifactStore(dirs);
+      const { key } = await store.putInput(Readable.from([Buffer.from('clip')]), { maxBytes: 10 });
+      await store.materialise(key, join(elsewhere, 'clip'));
+      expect(await readdir(elsewhere)).toEqual(['clip']);
+      expect(await readFile(join(elsewhere, 'clip'), 'utf8')).toBe('clip');
     } finally {
       await rm(elsewhere, { recursive: true, force: true });
     }
