@@ -1,16 +1,5 @@
-import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { json, startApi, type RunningApi } from './running-api.ts';
-
-/** With headers that fetch does not let one set. */
-function statusOf(url: string, headers: Record<string, string>, method = 'GET'): Promise<number | undefined> {
-  return new Promise((resolve, reject) => {
-    request(url, { headers, method }, (response) => {
-      response.resume();
-      resolve(response.statusCode);
-    }).on('error', reject).end();
-  });
-}
+import { json, startApi, statusOf, type RunningApi } from './running-api.ts';
 
 describe('without keys', () => {
   let api: RunningApi;
@@ -23,7 +12,7 @@ describe('without keys', () => {
     expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(200);
   });
 
-  it.each(['example.org', 'localhost.example.org', '10.0.0.1', 'localhost@example.org', ''])('a call to %j is refused', async (Host) => {
+  it.each(['example.org', 'localhost.example.org', '10.0.0.1', 'localhost@example.org'])('a call to %j is refused', async (Host) => {
     expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(403);
     expect(await statusOf(`${api.url}/health`, { Host })).toBe(403);
     expect(await statusOf(`${api.url}/admin/queues`, { Host })).toBe(403);

@@ -148,7 +148,7 @@ describe('POST /lipsync with URLs', () => {
     expect((await refused(await api.postJson('/lipsync', {}), 422)).fields).toEqual(['audio_url', 'video_url']);
   });
 
-  it.each([['{', 400], ['[]', 400], ['"text"', 400], ['', 400]])('refuses the body %j with %i', async (body, status) => {
+  it.each([['{', 400], ['[]', 400], ['"text"', 400], ['', 422]])('refuses the body %j with %i', async (body, status) => {
     const response = await api.post('/lipsync', body, { 'Content-Type': 'application/json' });
     expect((await refused(response, status)).code).toBe('request_invalid');
   });

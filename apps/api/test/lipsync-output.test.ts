@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toDisplayName } from '../src/http/display-name.ts';
-import { json, startApi, type RunningApi } from './running-api.ts';
+import { json, startApi, statusOf, type RunningApi } from './running-api.ts';
 
 const video = '0123456789abcdefghij';
 let api: RunningApi;
@@ -30,7 +30,7 @@ describe('the output of a completed job', () => {
     expect(await response.text()).toBe(video);
     expect(Object.fromEntries(response.headers)).toMatchObject({
       'content-type': 'video/mp4', 'content-length': '20', 'accept-ranges': 'bytes',
-      'content-disposition': 'inline; filename="clip-lipsync.mp4"',
+      'content-disposition': 'inline; filename=clip-lipsync.mp4',
     });
   });
 
@@ -79,14 +79,14 @@ describe('the output of a completed job', () => {
     const etag = (await get()).headers.get('etag') ?? '';
     expect((await get({ Range: 'bytes=0-4', 'If-Range': etag })).status).toBe(206);
     expect((await get({ Range: 'bytes=0-4', 'If-Range': '"other"' })).status).toBe(200);
-    expect((await get({ 'If-None-Match': etag })).status).toBe(304);
+    expect(await statusOf(api.url + path, { 'If-None-Match': etag })).toBe(304);
   });
 
   it.each([
     [`a"b;c=d.mp4`, `inline; filename="a\\"b;c=d-lipsync.mp4"`],
     ['x\r\nSet-Cookie: a=b.mp4', 'inline; filename="xSet-Cookie: a=b-lipsync.mp4"'],
     ['日本.mp4', `inline; filename="??-lipsync.mp4"; filename*=utf-8''%E6%97%A5%E6%9C%AC-lipsync.mp4`],
-    ['../../x.mp4', 'inline; filename="x-lipsync.mp4"'],
+    ['../../x.mp4', 'inline; filename=x-lipsync.mp4'],
   ])('of a clip named %j is offered safely', async (name, disposition) => {
     const response = await api.fetch(await completedJob(toDisplayName(name, 'video')));
     expect(response.headers.get('content-disposition')?.toLowerCase()).toBe(disposition.toLowerCase());

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -98,6 +99,16 @@ export function form(fields: Record<string, string> = {}): FormData {
   body.append('audio', new Blob(['speech']), 'speech.wav');
   for (const [name, value] of Object.entries(fields)) body.append(name, value);
   return body;
+}
+
+/** The status of an answer to headers that fetch does not let one set. */
+export function statusOf(url: string, headers: Record<string, string>): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request(url, { headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    }).on('error', reject).end();
+  });
 }
 
 // Tests look into answers that are not trusted to have any shape; expectations check it.

@@ -13,10 +13,17 @@ export interface ByteRange {
 export function chooseRange(request: Request, sizeBytes: number, etag: string): ByteRange | 'unsatisfiable' | undefined {
   const condition = request.get('If-Range');
   if (condition !== undefined && condition !== etag) return undefined;
+  if (isLongSuffix(request.get('Range'), sizeBytes)) return { start: 0, end: sizeBytes - 1 };
   const ranges = request.range(sizeBytes, { combine: true });
   if (ranges === undefined || ranges === -2) return undefined;
   if (ranges === -1) return 'unsatisfiable';
   const [range] = ranges;
   if (ranges.type !== 'bytes' || ranges.length !== 1 || !range) return undefined;
   return { start: range.start, end: range.end };
+}
+
+/** "The last n bytes" of a file that has fewer means all of it (RFC 9110, 14.1.2); the parser takes it for outside. */
+function isLongSuffix(range: string | undefined, sizeBytes: number): boolean {
+  const suffixLength = /^bytes=\s*-(\d+)$/.exec(range ?? '')?.[1];
+  return suffixLength !== undefined && Number(suffixLength) > sizeBytes;
 }

@@ -39,8 +39,10 @@ export function holdUploads(artifacts: ArtifactStore, maxFileBytes: number): Hel
     failed: failure.promise,
     has: (field) => uploads.has(field),
     add(field, content, givenName) {
+      // Whoever reads the content hears of its errors; this is for one that fails before anybody reads.
+      content.on('error', () => undefined);
       const size = Promise.withResolvers<number>();
-      const held = Readable.from(holdBack(content, size.resolve, verdict.promise), { objectMode: false });
+      const held = Readable.from(holdBack(content, maxFileBytes, size.resolve, verdict.promise), { objectMode: false });
       const key = artifacts.putInput(held, { maxBytes: maxFileBytes }).then((stored) => stored.key);
       key.catch(failure.reject);
       uploads.set(field, { name: toDisplayName(givenName, field), sizeBytes: size.promise, key });
@@ -63,10 +65,17 @@ export function holdUploads(artifacts: ArtifactStore, maxFileBytes: number): Hel
 }
 
 /** Passes all bytes on, but ends only after the verdict, and with an error where it is against. */
-async function* holdBack(content: Readable, onRead: (sizeBytes: number) => void, verdict: Promise<void>): AsyncGenerator<Buffer> {
+async function* holdBack(
+  content: AsyncIterable<Buffer>,
+  maxBytes: number,
+  onRead: (sizeBytes: number) => void,
+  verdict: Promise<void>,
+): AsyncGenerator<Buffer> {
   let sizeBytes = 0;
-  for await (const chunk of content as AsyncIterable<Buffer>) {
+  for await (const chunk of content) {
     sizeBytes += chunk.length;
+    // The store has the same limit, but might notice only after the verdict, when the other file is kept already.
+    if (sizeBytes > maxBytes) throw new LipsyncError('payload_too_large', `A file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`);
     yield chunk;
   }
   onRead(sizeBytes);

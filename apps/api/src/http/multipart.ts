@@ -35,7 +35,7 @@ export async function receiveForm(request: Request, artifacts: ArtifactStore, ma
       return;
     }
     problems.push({ field, message: isFileField(field) ? 'must be sent once' : 'is not a known file field' });
-    content.resume();
+    content.on('error', () => undefined).resume();
   });
   try {
     await Promise.race([readThrough(request, parser), uploads.failed]);

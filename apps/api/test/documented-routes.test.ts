@@ -1,0 +1,22 @@
+import { readFile } from 'node:fs/promises';
+import { expect, it } from 'vitest';
+import { lipsyncOptionsSchema, toSnakeCase } from '@lipsync/core/contract';
+import { apiRoutes, queueBoardPath } from '../src/app.ts';
+import { startApi } from './running-api.ts';
+
+const documentation = await readFile(new URL('../../../docs/http-api.md', import.meta.url), 'utf8');
+
+it('docs/http-api.md lists exactly the routes that there are', async () => {
+  const api = await startApi();
+  await using _ = { [Symbol.asyncDispose]: () => api.close() };
+  const documented = [...documentation.matchAll(/^\| `(GET|POST) ([^`]+)` \|/gm)].map(([, method, path]) => `${method} ${path}`);
+  const mounted = apiRoutes(api.dependencies).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
+  expect(documented.toSorted()).toEqual(mounted.toSorted());
+  expect(documentation).toContain(`\`${queueBoardPath}\``);
+});
+
+it('docs/http-api.md lists exactly the fields that a request may have', () => {
+  const table = documentation.slice(documentation.indexOf('| field |'), documentation.indexOf('A file may hold'));
+  const documented = [...table.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, names = '']) => names.split(', ').map((name) => name.replaceAll('`', '')));
+  expect(documented.toSorted()).toEqual(Object.keys(lipsyncOptionsSchema.shape).map(toSnakeCase).toSorted());
+});

@@ -1,0 +1,42 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { form, json, startApi, type RunningApi } from './running-api.ts';
+
+let api: RunningApi;
+beforeAll(async () => {
+  api = await startApi();
+});
+afterAll(() => api.close());
+
+describe('the queue board', () => {
+  it('is a page that loads nothing from other hosts', async () => {
+    const response = await api.fetch('/admin/queues/');
+    expect(response.headers.get('content-type')).toMatch(/^text\/html/);
+    const policy = response.headers.get('content-security-policy') ?? '';
+    expect(policy).toContain("default-src 'self'");
+    expect(policy).not.toMatch(/https?:/);
+  });
+
+  it('serves its own scripts and styles', async () => {
+    const page = await (await api.fetch('/admin/queues/')).text();
+    const assets = [...page.matchAll(/(?:src|href)="(\/admin\/queues\/[^"]+\.(?:js|css))"/g)].map((match) => match[1] ?? '');
+    expect(assets.length).toBeGreaterThan(0);
+    for (const asset of assets) expect((await api.fetch(asset)).status, asset).toBe(200);
+  });
+
+  it('shows the queue of each lane, with jobs that carry an id only', async () => {
+    const { id } = await json(await api.post('/lipsync', form({ metadata: '{"secret":"hush"}' })));
+    const answer = await (await api.fetch('/admin/queues/api/queues?activeQueue=lipsync-render&status=latest')).text();
+    const { queues } = JSON.parse(answer);
+    expect(queues.map(({ name }: { name: string }) => name).sort()).toEqual(['lipsync-cloud', 'lipsync-render']);
+    expect(answer).toContain(id);
+    expect(answer).not.toContain('hush');
+  });
+
+  it('changes nothing', async () => {
+    const { id } = await json(await api.post('/lipsync', form()));
+    for (const path of [`/admin/queues/api/queues/lipsync-render/${id}/clean`, '/admin/queues/api/queues/lipsync-render/pause', '/admin/queues/api/queues/lipsync-render/empty']) {
+      expect((await api.fetch(path, { method: 'PUT' })).status, path).toBe(405);
+    }
+    expect(await api.queuedPayload(id)).toEqual({ jobId: id });
+  });
+});

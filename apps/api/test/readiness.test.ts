@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { form, json, startApi, type RunningApi } from './running-api.ts';
+
+let api: RunningApi;
+beforeAll(async () => {
+  api = await startApi();
+});
+afterAll(() => api.close());
+
+async function timed(call: Promise<Response>): Promise<{ status: number; body: { code?: string; retryable?: boolean }; ms: number; retryAfter: string | null }> {
+  const startedAt = performance.now();
+  const response = await call;
+  return { status: response.status, body: await json(response), ms: performance.now() - startedAt, retryAfter: response.headers.get('retry-after') };
+}
+
+describe('an API whose Redis works', () => {
+  it('is alive and ready', async () => {
+    expect(await json(await api.fetch('/health'))).toEqual({ status: 'ok' });
+    const response = await api.fetch('/ready');
+    expect(response.status).toBe(200);
+    expect(await json(response)).toEqual({ status: 'ready', checks: { redis: 'ok', disk: 'ok' } });
+  });
+});
+
+describe('an API whose Redis is gone', () => {
+  beforeAll(() => api.redis.kill());
+
+  it('is alive but not ready', async () => {
+    expect((await api.fetch('/health')).status).toBe(200);
+    const { status, body, ms } = await timed(api.fetch('/ready'));
+    expect(status).toBe(503);
+    expect(body).toEqual({ status: 'not_ready', checks: { redis: 'failed', disk: 'ok' } });
+    expect(ms).toBeLessThan(4_000);
+  });
+
+  it.each(['POST form', 'POST JSON', 'GET one', 'GET list', 'events'])('answers %s with 503 within seconds', async (kind) => {
+    const call = {
+      'POST form': () => api.post('/lipsync', form()),
+      'POST JSON': () => api.postJson('/lipsync', { video_url: 'https://example.org/a', audio_url: 'https://example.org/b' }),
+      'GET one': () => api.fetch('/lipsync/job_1'),
+      'GET list': () => api.fetch('/lipsync'),
+      events: () => api.fetch('/lipsync/job_1/events'),
+    }[kind];
+    const answer = await timed(call?.() ?? Promise.reject(new Error(kind)));
+    expect(answer).toMatchObject({ status: 503, retryAfter: '5', body: { code: 'resource_exhausted', retryable: true } });
+    expect(answer.ms).toBeLessThan(6_000);
+  });
+
+  it('works again as soon as Redis is back', async () => {
+    await api.redis.restart();
+    await expect.poll(async () => (await api.fetch('/ready')).status, { timeout: 10_000 }).toBe(200);
+    expect((await api.post('/lipsync', form())).status).toBe(202);
+  });
+});
