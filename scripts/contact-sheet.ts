@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process';
 import { rename, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { createCanvas, loadImage, type Image, type SKRSContext2D } from '@napi-rs/canvas';
+import { createFaceDetector, type FaceDetector } from '../packages/lipsync-core/src/faces/index.ts';
 
 const execute = promisify(execFile);
 const COLUMNS = 8;
@@ -19,8 +20,8 @@ const SOUND_RATE_HZ = 8000;
 const LIMITS = { timeout: 60_000, maxBuffer: 1 << 28 };
 const INK = { paper: '#14181c', cell: '#0c0f12', wave: '#7fc4b8', tick: '#f2b66d', text: '#c9d2d8' } as const;
 
-type Moment = { readonly timeS: number; readonly before: Image; readonly after: Image };
 type Region = { readonly x: number; readonly y: number; readonly width: number; readonly height: number };
+type Moment = { readonly timeS: number; readonly before: Image; readonly after: Image; readonly mouth: Region };
 
 const [beforePath, afterPath, outputPath] = process.argv.slice(2);
 if (beforePath === undefined || afterPath === undefined || outputPath === undefined) {
@@ -36,21 +37,29 @@ if (beforePath === undefined || afterPath === undefined || outputPath === undefi
  */
 async function drawContactSheet(before: string, after: string, output: string): Promise<void> {
   const [beforeS, durationS] = await Promise.all([readDuration(before), readDuration(after)]);
+  const times = Array.from({ length: COLUMNS * BANDS }, (_, index) => ((index + 0.5) / (COLUMNS * BANDS)) * durationS);
+  const detector = await createFaceDetector();
   const moments: Moment[] = [];
-  for (let index = 0; index < COLUMNS * BANDS; index++) {
-    const timeS = ((index + 0.5) / (COLUMNS * BANDS)) * durationS;
-    moments.push({ timeS, before: await grabFrame(before, timeS % beforeS), after: await grabFrame(after, timeS) });
+  try {
+    for (const timeS of times) {
+      const [old, fresh] = await Promise.all([grabFrame(before, timeS % beforeS), grabFrame(after, timeS)]);
+      moments.push({ timeS, before: old, after: fresh, mouth: await findMouthRegion(detector, fresh) });
+    }
+  } finally {
+    await detector.close();
   }
-  const sound = await readSound(after);
+  await writeSheet(output, moments, await readSound(after));
+}
+
+async function writeSheet(output: string, moments: readonly Moment[], sound: Float32Array): Promise<void> {
   const canvas = createCanvas(2 * MARGIN + COLUMNS * CELL.width, 2 * MARGIN + BANDS * BAND_HEIGHT + (BANDS - 1) * 2 * GAP);
   const context = canvas.getContext('2d');
   context.fillStyle = INK.paper;
   context.fillRect(0, 0, canvas.width, canvas.height);
-  const region = findChangedRegion(moments);
   for (let band = 0; band < BANDS; band++) {
     context.save();
     context.translate(MARGIN, MARGIN + band * (BAND_HEIGHT + 2 * GAP));
-    drawPictures(context, moments.slice(band * COLUMNS, (band + 1) * COLUMNS), region);
+    drawPictures(context, moments.slice(band * COLUMNS, (band + 1) * COLUMNS));
     context.translate(0, 2 * CELL.height + GAP);
     drawWave(context, sound.subarray((band / BANDS) * sound.length, ((band + 1) / BANDS) * sound.length));
     context.restore();
@@ -84,46 +93,30 @@ async function readSound(path: string): Promise<Float32Array> {
   return new Float32Array(Uint8Array.from(stdout).buffer, 0, Math.floor(stdout.length / 4));
 }
 
-/** The part of the picture that the two videos differ in, with room around it; the whole picture when they are alike. */
-function findChangedRegion(moments: readonly Moment[]): Region {
-  const side = 96;
-  const change = new Float64Array(side * side);
-  for (const { before, after } of moments) {
-    const [old, fresh] = [shrink(before, side), shrink(after, side)];
-    for (let index = 0; index < change.length; index++) {
-      change[index] = (change[index] ?? 0) + Math.abs((old[index * 4 + 1] ?? 0) - (fresh[index * 4 + 1] ?? 0));
-    }
-  }
-  const [first] = moments;
-  const { width = 1, height = 1 } = first?.after ?? {};
-  const strongest = Math.max(...change);
-  const changed = [...change.keys()].filter((index) => (change[index] ?? 0) > 0.3 * strongest);
-  if (strongest < 2 * moments.length || changed.length === 0) return { x: 0, y: 0, width, height };
-  const columns = changed.map((index) => index % side);
-  const rows = changed.map((index) => Math.floor(index / side));
-  return frameAround(
-    [((Math.min(...columns) + Math.max(...columns) + 1) / 2 / side) * width, ((Math.min(...rows) + Math.max(...rows) + 1) / 2 / side) * height],
-    [((Math.max(...columns) - Math.min(...columns) + 1) / side) * width, ((Math.max(...rows) - Math.min(...rows) + 1) / side) * height],
-  );
+/**
+ * The lower face of the surest face in a picture, in the shape of a cell; the whole picture where no face is found.
+ * Both rows show the same region: a lip-synced head is where it was.
+ */
+async function findMouthRegion(detector: FaceDetector, image: Image): Promise<Region> {
+  const { width, height } = image;
+  const context = createCanvas(width, height).getContext('2d');
+  context.drawImage(image, 0, 0);
+  const rgba = context.getImageData(0, 0, width, height).data;
+  const rgb = Uint8Array.from({ length: width * height * 3 }, (_, index) => rgba[Math.floor(index / 3) * 4 + (index % 3)] ?? 0);
+  const [face] = (await detector.detect(rgb, width, height)).toSorted((one, other) => other.score - one.score);
+  if (face === undefined) return { x: 0, y: 0, width, height };
+  const shownWidth = 1.05 * face.width;
+  const shownHeight = (shownWidth * CELL.height) / CELL.width;
+  return {
+    x: face.x + face.width / 2 - shownWidth / 2,
+    y: face.y + 0.72 * face.height - shownHeight / 2,
+    width: shownWidth,
+    height: shownHeight,
+  };
 }
 
-/** A region of the cell's shape that shows about twice the size asked for. */
-function frameAround([centreX, centreY]: readonly [number, number], [spanX, spanY]: readonly [number, number]): Region {
-  const scale = Math.max((spanX * 1.9) / CELL.width, (spanY * 1.9) / CELL.height);
-  const width = CELL.width * scale;
-  const height = CELL.height * scale;
-  return { x: centreX - width / 2, y: centreY - height / 2, width, height };
-}
-
-function shrink(image: Image, side: number): Uint8ClampedArray {
-  const context = createCanvas(side, side).getContext('2d');
-  context.imageSmoothingQuality = 'high';
-  context.drawImage(image, 0, 0, side, side);
-  return context.getImageData(0, 0, side, side).data;
-}
-
-function drawPictures(context: SKRSContext2D, moments: readonly Moment[], { x, y, width, height }: Region): void {
-  for (const [column, { before, after, timeS }] of moments.entries()) {
+function drawPictures(context: SKRSContext2D, moments: readonly Moment[]): void {
+  for (const [column, { before, after, timeS, mouth: { x, y, width, height } }] of moments.entries()) {
     for (const [row, image] of [before, after].entries()) {
       const left = column * CELL.width + 2;
       const top = row * CELL.height + 2;
@@ -131,12 +124,18 @@ function drawPictures(context: SKRSContext2D, moments: readonly Moment[], { x, y
       context.fillRect(left, top, CELL.width - 4, CELL.height - 4);
       context.drawImage(image, x, y, width, height, left, top, CELL.width - 4, CELL.height - 4);
     }
-    context.fillStyle = INK.text;
-    context.font = '12px sans-serif';
-    context.fillText(`${timeS.toFixed(2)} s`, column * CELL.width + 8, 2 * CELL.height - 9);
+    drawLabel(context, `${timeS.toFixed(2)} s`, column * CELL.width + 2, 2 * CELL.height - 22);
   }
-  context.fillText('before', 8, 18);
-  context.fillText('after', 8, CELL.height + 18);
+  drawLabel(context, 'before', 2, 2);
+  drawLabel(context, 'after', 2, CELL.height + 2);
+}
+
+function drawLabel(context: SKRSContext2D, text: string, left: number, top: number): void {
+  context.font = '12px sans-serif';
+  context.fillStyle = INK.cell;
+  context.fillRect(left, top, context.measureText(text).width + 14, 20);
+  context.fillStyle = INK.text;
+  context.fillText(text, left + 7, top + 14);
 }
 
 /** The sound of one band; a tick marks the moment of the picture above it. */
