@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { workerConfigFromEnvironment } from './config.ts';
+
+const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
+
+describe('the settings of the worker', () => {
+  it('serve both lanes by default, rendering one job at a time', () => {
+    const { lanes } = workerConfigFromEnvironment(redis);
+    expect(lanes).toEqual([{ lane: 'cloud', concurrency: 16 }, { lane: 'render', concurrency: 1 }]);
+  });
+
+  it('serve one lane only where asked to', () => {
+    const { lanes } = workerConfigFromEnvironment({ ...redis, WORKER_LANES: 'render', WORKER_RENDER_CONCURRENCY: '2' });
+    expect(lanes).toEqual([{ lane: 'render', concurrency: 2 }]);
+  });
+
+  it.each([
+    [{ WORKER_LANES: 'gpu' }, /WORKER_LANES/],
+    [{ WORKER_LANES: ',' }, /WORKER_LANES: must name at least one lane/],
+    [{ WORKER_LANES: 'cloud,cloud' }, /WORKER_LANES: must name at least one lane, and each once/],
+    [{ WORKER_RENDER_CONCURRENCY: '0' }, /WORKER_RENDER_CONCURRENCY: must be at least 1/],
+    [{ QUEUE_LOCK_MS: '1s' }, /QUEUE_LOCK_MS: must be a whole number/],
+    [{ QUEUE_STALLED_INTERVAL_MS: '0' }, /QUEUE_STALLED_INTERVAL_MS: must be at least 100/],
+    [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ URL/],
+  ])('refuse %j with the reason', (environment, reason) => {
+    expect(() => workerConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);
+  });
+});
