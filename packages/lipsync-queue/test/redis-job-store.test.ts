@@ -46,6 +46,17 @@ describe('Redis', () => {
     expect(await store.get('job_c')).toBeDefined();
   });
 
+  it('does not wait for a server that hangs, and works again once it goes on', async () => {
+    const store = createRedisJobStore({ connection });
+    redis.suspend();
+    try {
+      await expect(store.get('job_a')).rejects.toMatchObject({ code: 'resource_exhausted' });
+    } finally {
+      redis.resume();
+    }
+    expect(await store.get('job_missing')).toBeUndefined();
+  });
+
   it('refuses a record that another version stored', async () => {
     await connection.hset('lipsync:jobs:job_future', { format: '2', record: '{}', revision: '0', status: 'queued' });
     await expect(createRedisJobStore({ connection }).get('job_future')).rejects.toMatchObject({ code: 'internal' });
