@@ -2,8 +2,8 @@ import type { OnnxSession, OnnxTensor } from '../inference/onnx-session.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { loadBundledModel } from './bundled-models.ts';
 import { decodeFaceBoxes, detectorInputSize } from './face-boxes.ts';
-import type { FaceBox, FaceDetector, FaceMesh, FaceRegion } from './face-types.ts';
-import { landmarkCount } from './face-types.ts';
+import { landmarkCount, type FaceBox, type FaceDetector, type FaceMesh, type FaceRegion } from './face-types.ts';
+import { placeIrises } from './irises.ts';
 import { sampleRegion, toPicture, type RgbPicture, type SampleRange } from './region-sampling.ts';
 
 const meshInputSize = 192;
@@ -61,6 +61,7 @@ function toPicturePoints(raw: Float32Array, region: FaceRegion): Float32Array {
     points[index + 1] = y;
     points[index + 2] = (raw[index + 2] ?? 0) * scale;
   }
+  placeIrises(points);
   return points;
 }
 

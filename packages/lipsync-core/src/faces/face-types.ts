@@ -1,4 +1,4 @@
-/** The 478-point mesh of MediaPipe's attention face mesh, in upright clip pixels. */
+/** The face mesh's 468 points and five for each iris (468–472 left in the picture, 473–477 right). A detector may place the irises without measuring them. */
 export const landmarkCount = 478;
 
 /** How a frame's face was come by. */

@@ -46,7 +46,7 @@ export interface TrackFacesOptions {
  * Throws `clip_unusable` when no frame shows a face, what decoding throws, or the abort's error.
  */
 export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack> {
-  options.signal.throwIfAborted();
+  if (options.signal.aborted) throw abortError(options.signal);
   const cache = createTrackCache(options.cacheDir, options.cacheBytes ?? defaultCacheBytes);
   const key = keyOf(options);
   const known = await cache.find(key);

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { innerLipsLower, innerLipsUpper } from './landmark-groups.ts';
+import { measureLips } from './mouth-measure.ts';
+
+/** Eyes 60 pixels apart, mouth 50 wide, inner lips `gap` apart; everything turned by `roll`. */
+function faceWith(gap: number, roll = 0): Float32Array {
+  const points = new Float32Array(478 * 3);
+  const put = (index: number, x: number, y: number): void => {
+    points[index * 3] = x * Math.cos(roll) - y * Math.sin(roll);
+    points[index * 3 + 1] = x * Math.sin(roll) + y * Math.cos(roll);
+  };
+  for (const [index, x] of [[33, -40], [133, -20], [362, 20], [263, 40]] as const) put(index, x, 0);
+  put(61, -25, 60);
+  put(291, 25, 60);
+  for (const [place, index] of innerLipsUpper.entries()) put(index, place * 4 - 20, 60 - (place % 10 === 0 ? 0 : gap / 2));
+  for (const [place, index] of innerLipsLower.entries()) put(index, place * 4 - 20, 60 + (place % 10 === 0 ? 0 : gap / 2));
+  return points;
+}
+
+describe('measuring lips', () => {
+  it.each([0, 0.9, -2])('measures opening and width against the eyes, however the head is turned (%f rad)', (roll) => {
+    const { opening, width } = measureLips(faceWith(12, roll));
+    expect(opening).toBeCloseTo(0.2, 5);
+    expect(width).toBeCloseTo(50 / 60, 5);
+  });
+
+  it('calls lips that overlap closed', () => {
+    expect(measureLips(faceWith(-3)).opening).toBe(0);
+  });
+});

@@ -1,0 +1,50 @@
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTrackFile, openTrackFile } from './track-file.ts';
+
+const frameCount = 100;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-tracks-'));
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function pointsOf(frame: number): Float32Array {
+  return Float32Array.from({ length: 478 * 3 }, (_, index) => frame * 1000 + index / 8);
+}
+
+/** Every tenth frame is absent. */
+function writeTrack(name: string): string {
+  const path = join(folder, name);
+  const writer = createTrackFile(path);
+  for (let frame = 0; frame < frameCount; frame += 1) writer.add(frame % 10 === 0 ? 'absent' : 'found', pointsOf(frame));
+  writer.finish({ frameCount, shotStarts: [0, 40], absentRanges: [{ start: 0, end: 1 }] });
+  return path;
+}
+
+describe('a track on disk', () => {
+  it('gives back every frame in any order', () => {
+    const track = openTrackFile(writeTrack('whole'), false);
+    expect(track).toMatchObject({ frameCount, shotStarts: [0, 40], absentRanges: [{ start: 0, end: 1 }], cached: false });
+    for (const frame of [99, 3, 57, 4, 98, 33]) expect(track?.frame(frame)).toEqual({ presence: 'found', points: pointsOf(frame) });
+    expect(track?.frame(50)).toEqual({ presence: 'absent', points: new Float32Array(0) });
+    expect(() => track?.frame(frameCount)).toThrow(RangeError);
+    track?.close();
+  });
+
+  it('is not opened when a byte has changed, when the end is missing, or when it is something else', async () => {
+    const changed = writeTrack('changed');
+    const bytes = await readFile(changed);
+    bytes.writeUInt8(bytes.readUInt8(12_345) ^ 4, 12_345);
+    await writeFile(changed, bytes);
+    const short = writeTrack('short');
+    await truncate(short, bytes.length - 100);
+    const text = join(folder, 'text');
+    await writeFile(text, 'This is a text that is longer than a trailer.');
+    expect([changed, short, text, join(folder, 'missing')].map((path) => openTrackFile(path, false))).toEqual(Array.from({ length: 4 }, () => undefined));
+  });
+});
