@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errorCodes, errorPolicies } from '@lipsync/core';
+import { expect, it } from 'vitest';
+
+const page = readFileSync(join(import.meta.dirname, '..', 'docs', 'errors.md'), 'utf8');
+const rows = [...page.matchAll(/^\| `(\w+)` \| (\d+) \| (\w+) \| (\w+) \| (yes|no) \| (.+) \|$/gm)];
+
+it('lists exactly the codes of the code, in its order', () => {
+  expect(rows.map(([, code]) => code)).toEqual(errorCodes);
+});
+
+it.each(errorCodes)('says of %s what the code does with it', (code) => {
+  const [, , httpStatus, decision, breaker, retry] = rows.find(([, name]) => name === code) ?? [];
+  const policy = errorPolicies[code];
+  expect({ httpStatus: Number(httpStatus), decision, breaker, retryable: retry === 'yes' }).toEqual({
+    httpStatus: policy.httpStatus,
+    decision: policy.decision,
+    breaker: policy.breaker,
+    retryable: policy.retryable,
+  });
+});

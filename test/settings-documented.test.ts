@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { coreSettings, parseSettings, type Settings } from '@lipsync/core/config';
+import { expect, it } from 'vitest';
+import { apiSettings } from '../apps/api/src/config.ts';
+import { workerSettings } from '../apps/worker/src/config.ts';
+
+const projectDir = join(import.meta.dirname, '..');
+const settings: Settings = { ...coreSettings, ...apiSettings, ...workerSettings };
+const example = parseEnv(readFileSync(join(projectDir, '.env.example'), 'utf8'));
+const documented = documentedSettings(readFileSync(join(projectDir, 'docs', 'configuration.md'), 'utf8'));
+
+interface DocumentedSetting {
+  readonly name: string;
+  readonly unit: string;
+  readonly fallback: string;
+  readonly meaning: string;
+}
+
+function documentedSettings(page: string): DocumentedSetting[] {
+  return [...page.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*?) ?\| (.*) \|$/gm)].map(([, name = '', unit = '', fallback = '', meaning = '']) => ({
+    name,
+    unit,
+    fallback: fallback.replaceAll('`', ''),
+    meaning,
+  }));
+}
+
+const sorted = (names: readonly string[]): string[] => names.toSorted();
+
+it('documents every setting that the code reads, and no other', () => {
+  expect(sorted(documented.map(({ name }) => name))).toEqual(sorted(Object.keys(settings)));
+});
+
+it('offers every setting that the code reads in .env.example, and no other', () => {
+  expect(sorted(Object.keys(example))).toEqual(sorted(Object.keys(settings)));
+});
+
+it('gives the same default in docs/configuration.md and .env.example', () => {
+  expect(Object.fromEntries(documented.map(({ name, fallback }) => [name, fallback]))).toEqual(example);
+});
+
+it('says for every setting what it is measured in and what it means', () => {
+  expect(documented.filter(({ unit, meaning }) => unit.trim() === '' || meaning.trim() === '')).toEqual([]);
+});
+
+it.each(Object.keys(settings).filter((name) => name !== 'REDIS_URL'))('documents the default of %s that the code uses', (name) => {
+  const setting = settings[name];
+  if (setting === undefined) throw new Error(`${name} is no setting.`);
+  expect(parseSettings({ [name]: setting }, { [name]: example[name] })).toEqual(parseSettings({ [name]: setting }, {}));
+});
