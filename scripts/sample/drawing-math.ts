@@ -31,10 +31,10 @@ export function createRandom(seed: number): () => number {
   };
 }
 
-export type Point = readonly [x: number, y: number];
+type Point = readonly [x: number, y: number];
 export type Bezier = readonly [Point, Point, Point, Point];
 
-export function mixPoint(from: Point, to: Point, amount: number): Point {
+function mixPoint(from: Point, to: Point, amount: number): Point {
   return [mix(from[0], to[0], amount), mix(from[1], to[1], amount)];
 }
 

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { rename } from 'node:fs/promises';
 import type { Canvas } from '@napi-rs/canvas';
 
-export type Film = {
+type Film = {
   readonly framesPerSecond: number;
   readonly width: number;
   readonly height: number;

@@ -68,7 +68,7 @@ export function findOpenness({ heights, width, height }: Relief): Float32Array {
 }
 
 /** Mean over a square, by running sums along rows and then columns. */
-export function boxBlur(map: Float32Array, width: number, height: number, radius: number): Float32Array {
+function boxBlur(map: Float32Array, width: number, height: number, radius: number): Float32Array {
   const rows = blurLines(map, height, width, width, 1, radius);
   return blurLines(rows, width, height, 1, width, radius);
 }

@@ -4,7 +4,7 @@ import { createRandom, mix } from './drawing-math.ts';
 import { ANATOMY, type MouthShape } from './face-space.ts';
 
 /** The outlines of a mouth in face space, from which both the paint and the relief of the lips are made. */
-export type MouthOutline = {
+type MouthOutline = {
   readonly halfWidth: number;
   readonly cornerY: number;
   readonly outerTop: number;

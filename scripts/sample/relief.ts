@@ -17,7 +17,7 @@ const JAW_TOP = 96;
 
 const LINEAR = Float32Array.from({ length: 256 }, (_, value) => (value / 255) ** 2.2);
 
-export type HeadLayers = {
+type HeadLayers = {
   readonly relief: Relief;
   /** Skin and hair from the front, at texture scale. */
   readonly still: Canvas;

@@ -29,10 +29,11 @@ export async function speak(voice: Voice, rawPath: string, wavPath: string): Pro
     'highpass=f=85', 'equalizer=f=220:t=q:w=0.9:g=3', 'equalizer=f=3200:t=q:w=1.2:g=-3', 'lowpass=f=7200',
     'aecho=0.9:0.5:17|29|41:0.10|0.07|0.05', 'loudnorm=I=-19:TP=-2:LRA=7', 'aresample=22050',
   ];
-  await execute('ffmpeg', ['-v', 'error', '-y', '-i', rawPath, '-af', filters.join(','), '-ac', '1', '-ar', '22050', '-c:a', 'pcm_s16le', '-bitexact', wavPath], LIMITS);
+  const format = ['-ac', '1', '-ar', '22050', '-c:a', 'pcm_s16le', '-bitexact'];
+  await execute('ffmpeg', ['-v', 'error', '-y', '-i', rawPath, '-af', filters.join(','), ...format, wavPath], LIMITS);
 }
 
-export type Sound = { readonly samples: Float32Array; readonly sampleRateHz: number };
+type Sound = { readonly samples: Float32Array; readonly sampleRateHz: number };
 
 /** Reads a mono 16-bit WAV file. Throws when the file is of another kind. */
 export async function readWav(path: string): Promise<Sound> {
