@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { planTimeline, probeClip, probeSpeech } from '../../packages/lipsync-core/src/media/index.ts';
 import { createRenderPool } from '../../packages/lipsync-core/src/render/render-pool.ts';
 import type { PreviewTask, StageFigures, TakeReport } from '../../packages/lipsync-core/src/render/render-tasks.ts';
-import { lengthenSample } from './lengthen-sample.ts';
-import { watchMemory } from './watch-memory.ts';
+import { lengthenSample } from '../lib/lengthen-sample.ts';
+import { watchMemory } from '../lib/watch-memory.ts';
 
 export interface BenchResult {
   readonly machine: { readonly cpu: string; readonly cores: number; readonly memoryGib: number; readonly node: string };

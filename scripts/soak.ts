@@ -1,0 +1,26 @@
+/**
+ * `npm run soak [-- PROOF…]`: long proofs on the real service, each printing what it saw as a table. Ends non-zero when
+ * one of them does not hold.
+ */
+import { proveBadInputs } from './soak/bad-inputs.ts';
+import { proveCrowd } from './soak/crowd.ts';
+import { proveKills } from './soak/kills.ts';
+import { proveMemory } from './soak/memory.ts';
+
+const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
+  'bad-inputs': proveBadInputs,
+  kills: proveKills,
+  crowd: proveCrowd,
+  memory: proveMemory,
+};
+
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(proofs);
+const unknown = names.filter((name) => !(name in proofs));
+if (unknown.length > 0) throw new Error(`There is no proof called ${unknown.join(', ')}; there are ${Object.keys(proofs).join(', ')}.`);
+
+for (const name of names) {
+  console.log(`\n## ${name}\n`);
+  const holds = await proofs[name]?.();
+  console.log(`\n${name}: ${holds ? 'holds' : 'DOES NOT HOLD'}`);
+  if (!holds) process.exitCode = 1;
+}

@@ -1,0 +1,55 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createLipsyncClient, type LipsyncClient } from '../demo/lipsync-client.ts';
+import { freeLoopbackPort } from '../stack/private-redis.ts';
+import { startStack, type Stack } from '../stack/stack.ts';
+
+const projectDir = dirname(dirname(import.meta.dirname));
+
+export const samplePaths = {
+  videoPath: join(projectDir, 'samples', 'presenter.mp4'),
+  audioPath: join(projectDir, 'samples', 'speech.wav'),
+} as const;
+
+export interface ScratchStack {
+  readonly url: string;
+  readonly client: LipsyncClient;
+  /** Outputs that can be downloaded, relative to the output folder. */
+  outputs(): Promise<string[]>;
+  /** Files that a job should have removed: work in progress and partial files anywhere. */
+  leftovers(): Promise<string[]>;
+  stop(): Promise<void>;
+}
+
+/** The whole service on folders of its own, which are gone after `stop`. `environment` overrides its settings. */
+export async function startScratchStack(environment: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ScratchStack> {
+  const folder = await mkdtemp(join(tmpdir(), 'lipsync-soak-'));
+  const dataDir = join(folder, 'data');
+  const outputDir = join(folder, 'outputs');
+  const stack: Stack = await startStack({
+    projectDir, dataDir, workerGraceMs: 15_000, signal, onLine: () => undefined, onEvent: () => undefined,
+    environment: {
+      HOST: '127.0.0.1', PORT: String(await freeLoopbackPort()), PUBLIC_BASE_URL: '', LIPSYNC_API_KEYS: '', LIPSYNC_OUTPUT_DIR: outputDir,
+      ...environment,
+    },
+  });
+  return {
+    url: stack.url,
+    client: createLipsyncClient(stack.url, signal),
+    outputs: () => filesBelow(outputDir),
+    async leftovers() {
+      const partial = (await filesBelow(folder)).filter((name) => name.endsWith('.part'));
+      return [...partial, ...(await filesBelow(join(dataDir, 'work')))];
+    },
+    async stop() {
+      await stack.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
