@@ -33,6 +33,8 @@ try {
   await main();
 } catch (thrown) {
   const error = toLipsyncError(thrown);
-  logger.error({ error }, error.message);
+  // Settings are mended by a person, who wants the reason and no stack.
+  if (error.code === 'request_invalid') process.stderr.write(`${error.message}\n`);
+  else logger.error({ error }, error.message);
   process.exitCode = 1;
 }

@@ -1,6 +1,7 @@
 import type { Express } from 'express';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { LipsyncError } from '@lipsync/core';
 
 const limits = {
   /** A caller who needs longer to send its headers is not one. */
@@ -20,13 +21,15 @@ export interface ListeningServer {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Serves the app on `host` and `port` (0: any free one). Rejects when the port is taken. */
+/** Serves the app on `host` and `port` (0: any free one). Throws `request_invalid` when that cannot be listened on. */
 export async function listen(app: Express, { host, port }: { readonly host: string; readonly port: number }): Promise<ListeningServer> {
   const server = createServer({ headersTimeout: limits.headersTimeoutMs, requestTimeout: limits.requestTimeoutMs, keepAliveTimeout: limits.keepAliveTimeoutMs }, app);
   server.setTimeout(limits.idleTimeoutMs);
   server.maxConnections = limits.maxConnections;
   server.listen(port, host);
-  await once(server, 'listening');
+  await once(server, 'listening').catch((cause: unknown) => {
+    throw new LipsyncError('request_invalid', `HOST, PORT: cannot listen on ${host} port ${port}. Is it taken by another process?`, { cause });
+  });
   return { url: urlOf(server), stop: (graceMs) => stop(server, graceMs) };
 }
 

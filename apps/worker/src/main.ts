@@ -26,7 +26,9 @@ try {
   await main();
 } catch (thrown) {
   const error = toLipsyncError(thrown);
-  logger.error({ error }, error.message);
+  // Settings are mended by a person, who wants the reason and no stack.
+  if (error.code === 'request_invalid') process.stderr.write(`${error.message}\n`);
+  else logger.error({ error }, error.message);
   process.exitCode = 1;
 }
 // A job that did not let go, or a handle it left behind, must not keep a stopped worker alive.

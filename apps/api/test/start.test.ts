@@ -1,0 +1,67 @@
+import { once } from 'node:events';
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+interface EndedApi {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly status: number | null;
+  /** What /health answered, once it listened. */
+  readonly answered: number | undefined;
+}
+
+/** Starts the real process; as soon as it says that it is ready it is told to stop. */
+async function startAndStop(settings: Record<string, string>): Promise<EndedApi> {
+  const folder = await mkdtemp(join(tmpdir(), 'api-start-'));
+  const child = spawn(process.execPath, [main], {
+    cwd: folder,
+    env: { PATH: process.env['PATH'], REDIS_URL: 'redis://127.0.0.1:1', PORT: '0', LIPSYNC_DATA_DIR: join(folder, 'data'), ...settings },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  let answered: number | undefined;
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+    const { url } = JSON.parse(stdout);
+    void fetch(`${url}/health`).then((response) => {
+      answered = response.status;
+      child.kill('SIGTERM');
+    });
+  });
+  await once(child, 'close');
+  await rm(folder, { recursive: true, force: true });
+  return { stdout, stderr, status: child.exitCode, answered };
+}
+
+it('starts without Redis, says once where it listens, and ends well when told to stop', async () => {
+  const { stdout, status, answered } = await startAndStop({});
+  expect(stdout).toMatch(/^\{"ready":true,"url":"http:\/\/127\.0\.0\.1:\d+"\}\n$/);
+  expect(answered).toBe(200);
+  expect(status).toBe(0);
+}, 30_000);
+
+it('refuses to start where others can reach it without a key, and says why', async () => {
+  const { stdout, stderr, status } = await startAndStop({ HOST: '0.0.0.0' });
+  expect({ stdout, status }).toEqual({ stdout: '', status: 1 });
+  expect(stderr).toContain('LIPSYNC_API_KEYS must be set');
+}, 30_000);
+
+it('says so when its port is taken', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const address = other.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const { stderr, status } = await startAndStop({ PORT: String(port) });
+  other.close();
+  expect(status).toBe(1);
+  expect(stderr).toContain(`port ${port}. Is it taken`);
+}, 30_000);
