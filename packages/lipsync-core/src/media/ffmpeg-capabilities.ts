@@ -2,10 +2,17 @@ import fluentFfmpeg from 'fluent-ffmpeg';
 import { LipsyncError } from '../errors/index.ts';
 import { runMediaTool } from './ffmpeg-process.ts';
 
-/** Whether this machine's ffmpeg has every one of the named filters. Throws `media_failed` when it cannot be asked. */
+const listLimitMs = 15_000;
+
+/**
+ * Whether this machine's ffmpeg has every one of the named filters. The list is asked for once in a process.
+ * Throws `media_failed` when it cannot be had.
+ */
 export async function hasFilters(names: readonly string[]): Promise<boolean> {
   const available = await new Promise<fluentFfmpeg.Filters>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters in time. Try again.')), listLimitMs);
     fluentFfmpeg.getAvailableFilters((error: Error | null, filters) => {
+      clearTimeout(timer);
       if (error) reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters. Check its installation.', { cause: error }));
       else resolve(filters);
     });

@@ -28,8 +28,11 @@ export interface MediaProcess {
    * end of what the tool wrote to its standard error; `details.exitCode` is null when a signal ended it.
    */
   readonly ended: Promise<void>;
-  /** Waits for something that depends on the process; ends the process and throws `media_failed` when it stays idle too long. */
-  within<T>(work: Promise<T>, limitMs?: number): Promise<T>;
+  /**
+   * Waits for something that the process has to do, at most for its idle limit and `extraMs`; then it is ended and
+   * `media_failed` thrown. Throws at once when the process ends badly.
+   */
+  within<T>(work: Promise<T>, extraMs?: number): Promise<T>;
   /** Ends the process, first politely, and resolves when it is gone. Never throws. */
   stop(): Promise<void>;
 }
@@ -68,19 +71,11 @@ export function startMediaProcess(options: MediaProcessOptions): MediaProcess {
   }).finally(() => signal?.removeEventListener('abort', onAbort));
   ended.catch(() => undefined);
 
-  const idleLimitMs = options.idleLimitMs ?? defaultIdleLimitMs;
-  const within = async <T>(work: Promise<T>, limitMs = idleLimitMs): Promise<T> => {
-    const timer = setTimeout(() => {
-      stalled = new LipsyncError('media_failed', `${tool} made no progress for ${Math.round(limitMs / 1000)} s and was stopped. Try again.`);
-      void stop();
-    }, limitMs);
-    try {
-      // A process that ends badly must wake a wait that would otherwise never end.
-      return await Promise.race([work, ended.then(() => work)]);
-    } finally {
-      clearTimeout(timer);
-    }
-  };
+  const limited = limitedWait(ended, (limitMs) => {
+    stalled = new LipsyncError('media_failed', `${tool} made no progress for ${Math.round(limitMs / 1000)} s and was stopped. Try again.`);
+    void stop();
+  });
+  const within = <T>(work: Promise<T>, extraMs = 0): Promise<T> => limited(work, (options.idleLimitMs ?? defaultIdleLimitMs) + extraMs);
   return { stdin: child.stdin ?? undefined, stdout, ended, within, stop };
 }
 
@@ -104,6 +99,31 @@ export async function runMediaTool(options: MediaProcessOptions & { readonly max
     throw new LipsyncError('media_failed', `${options.tool} printed more than ${options.maxBytes} bytes.`, { cause: error });
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/**
+ * Waiting that ends with the work, with the process when that ends badly, or after a limit. The waits are kept in a set
+ * of their own: a reaction on `ended` for each would pile up for as long as the process lives.
+ */
+function limitedWait(ended: Promise<void>, onLimit: (limitMs: number) => void): <T>(work: Promise<T>, limitMs: number) => Promise<T> {
+  const waiting = new Set<(error: unknown) => void>();
+  let failure: { readonly error: unknown } | undefined;
+  ended.catch((error: unknown) => {
+    failure = { error };
+    for (const fail of waiting) fail(error);
+  });
+  return async <T>(work: Promise<T>, limitMs: number): Promise<T> => {
+    const { promise: failed, reject } = Promise.withResolvers<never>();
+    if (failure) reject(failure.error);
+    waiting.add(reject);
+    const timer = setTimeout(() => onLimit(limitMs), limitMs);
+    try {
+      return await Promise.race([work, failed]);
+    } finally {
+      clearTimeout(timer);
+      waiting.delete(reject);
+    }
+  };
 }
 
 function sharedArguments(tool: 'ffmpeg' | 'ffprobe'): readonly string[] {

@@ -8,7 +8,11 @@ import { inputArguments } from './media-input.ts';
 const maxPackets = 4_320_000;
 const maxReportBytes = 4 * 1024 * 1024;
 
-const number = z.coerce.number();
+/** Reading through a file of several gigabytes on a slow disk. */
+const readThroughMs = 300_000;
+
+/** ffprobe writes numbers as text, and words where it knows none. */
+const number = z.coerce.number().optional().catch(undefined);
 
 const streamSchema = z.object({
   index: z.int(),
@@ -20,10 +24,10 @@ const streamSchema = z.object({
   sample_aspect_ratio: z.string().optional(),
   r_frame_rate: z.string().default('0/0'),
   avg_frame_rate: z.string().default('0/0'),
-  nb_frames: number.optional(),
-  nb_read_packets: number.optional(),
-  duration: number.optional(),
-  sample_rate: number.optional(),
+  nb_frames: number,
+  nb_read_packets: number,
+  duration: number,
+  sample_rate: number,
   channels: z.int().optional(),
   color_primaries: z.string().optional(),
   color_transfer: z.string().optional(),
@@ -36,7 +40,7 @@ const streamSchema = z.object({
 
 const reportSchema = z.object({
   streams: z.array(streamSchema).default([]),
-  format: z.object({ format_name: z.string(), duration: number.optional() }),
+  format: z.object({ format_name: z.string(), duration: number }),
   frames: z.array(z.object({ tags: z.record(z.string(), z.string()).default({}) })).default([]),
 });
 
@@ -56,11 +60,14 @@ export async function runProbe(path: string, options: ProbeOptions = {}): Promis
     tool: 'ffprobe',
     arguments: ['-show_streams', '-show_format', '-of', 'json', ...(options.arguments ?? []), ...inputArguments(path, options.demuxer)],
     maxBytes: maxReportBytes,
+    idleLimitMs: readThroughMs,
     signal: options.signal,
   });
-  const parsed = reportSchema.safeParse(JSON.parse(text));
-  if (!parsed.success) throw new LipsyncError('media_failed', 'ffprobe answered in an unknown form.', { cause: parsed.error });
-  return parsed.data;
+  try {
+    return reportSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new LipsyncError('media_failed', 'ffprobe answered in an unknown form. Install ffmpeg 5.1 or later.', { cause });
+  }
 }
 
 /** Times of a video stream's shown frames in seconds, ascending, and how long the last one lasts. */
@@ -97,7 +104,7 @@ export async function readPacketTimes(path: string, streamIndex: number, signal?
     await running.ended;
   };
   try {
-    await read();
+    await running.within(read(), readThroughMs);
   } catch (error) {
     await running.stop();
     throw error;

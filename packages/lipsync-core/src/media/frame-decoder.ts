@@ -25,19 +25,20 @@ export class FrameDecoder {
   readonly #process: MediaProcess;
   readonly #pool: FramePool;
   readonly #statistics: FrameStatistics;
+  readonly #frameBytes: number;
   readonly #ready: Uint8Array[] = [];
   #filling: Uint8Array | undefined;
   #filled = 0;
   #finished = false;
-  #firstFrameExtraMs: number;
+  /** Allowed on top of the idle limit while frames before the range are passed over. */
+  #skippingMs: number;
   #wake: () => void = () => undefined;
-  readonly #frameBytes: number;
 
   constructor(options: DecoderOptions) {
     this.#pool = options.pool;
     this.#statistics = options.statistics;
     this.#frameBytes = frameBytesOf(options.shape);
-    this.#firstFrameExtraMs = skippingMs(options.facts, options.shape.start);
+    this.#skippingMs = skippingMs(options.facts, options.shape.start);
     this.#process = startMediaProcess({ tool: 'ffmpeg', arguments: decodeArguments(options), signal: options.signal });
     this.#process.stdout.on('data', (chunk: Buffer) => this.#accept(chunk));
     this.#process.stdout.once('close', () => {
@@ -61,18 +62,14 @@ export class FrameDecoder {
         await this.#process.within(this.#process.ended);
         return false;
       }
-      await this.#process.within(this.#changed(), this.#limitMs());
+      await this.#process.within(this.#changed(), this.#skippingMs);
     }
-    this.#firstFrameExtraMs = 0;
+    this.#skippingMs = 0;
     return true;
   }
 
   async stop(): Promise<void> {
     await this.#process.stop();
-  }
-
-  #limitMs(): number | undefined {
-    return this.#firstFrameExtraMs === 0 ? undefined : idleLimitMs + this.#firstFrameExtraMs;
   }
 
   #changed(): Promise<void> {
@@ -103,8 +100,6 @@ export class FrameDecoder {
     this.#wake();
   }
 }
-
-const idleLimitMs = 60_000;
 
 /** Bytes of one frame: planar 4:2:0 or packed RGB. */
 export function frameBytesOf({ width, height, pixelFormat }: Pick<DecodeShape, 'width' | 'height' | 'pixelFormat'>): number {

@@ -1,6 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { randomUUID } from 'node:crypto';
 import { LipsyncError } from '../errors/index.ts';
 import { FrameDecoder, frameBytesOf, type DecoderOptions } from './frame-decoder.ts';
 
@@ -91,7 +91,8 @@ export class SpillSource implements FrameSource {
     const file = (this.#file ??= await open(this.#path, 'wx+', 0o600));
     if (clipFrame < this.#part.start || clipFrame >= this.#part.end) await this.#fill(file, clipFrame);
     const frame = this.#options.pool.acquire();
-    await file.read(frame, 0, this.#frameBytes, (clipFrame - this.#part.start) * this.#frameBytes);
+    const { bytesRead } = await file.read(frame, 0, this.#frameBytes, (clipFrame - this.#part.start) * this.#frameBytes);
+    requireWhole(bytesRead, this.#frameBytes);
     this.#options.statistics.bytesCopied += this.#frameBytes;
     return frame;
   }
@@ -111,7 +112,8 @@ export class SpillSource implements FrameSource {
     try {
       for (let index = start; index < end; index += 1) {
         const frame = await source.take(index, false);
-        await file.write(frame, 0, this.#frameBytes, (index - start) * this.#frameBytes);
+        const { bytesWritten } = await file.write(frame, 0, this.#frameBytes, (index - start) * this.#frameBytes);
+        requireWhole(bytesWritten, this.#frameBytes);
         this.#options.statistics.bytesCopied += this.#frameBytes;
         pool.release(frame);
       }
@@ -120,4 +122,8 @@ export class SpillSource implements FrameSource {
     }
     this.#part = { start, end };
   }
+}
+
+function requireWhole(bytes: number, expected: number): void {
+  if (bytes !== expected) throw new LipsyncError('resource_exhausted', 'The disk is too full to hold frames of the clip. Free some space and try again.');
 }

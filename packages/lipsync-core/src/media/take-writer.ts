@@ -8,7 +8,7 @@ import { framesPerSecond, type ColourTags, type FrameRate, type SpeechFacts } fr
 import { probeTake } from './probe.ts';
 
 /** The last seconds of encoding and moving the index to the front of a long file. */
-const finishLimitMs = 300_000;
+const finishExtraMs = 240_000;
 const soundRateHz = 48_000;
 
 export interface TakeOptions {
@@ -67,7 +67,7 @@ export function openTake(options: TakeOptions): TakeWriter {
     try {
       if (written !== options.frameCount) throw new LipsyncError('internal', `The take has ${written} frames instead of ${options.frameCount}.`);
       encoder.stdin?.end();
-      await encoder.within(encoder.ended, finishLimitMs);
+      await encoder.within(encoder.ended, finishExtraMs);
       await requirePromises(partPath, options);
       await rename(partPath, options.path);
       renamed = true;
@@ -82,7 +82,10 @@ export function openTake(options: TakeOptions): TakeWriter {
 function feed({ stdin, ended }: MediaProcess, frame: Uint8Array): Promise<void> {
   return new Promise<void>((resolve, reject) => {
     // A write fails when the encoder has gone; how it ended is the better explanation.
-    stdin?.write(frame, (error) => (error ? ended.then(resolve, reject) : resolve()));
+    stdin?.write(frame, (error) => {
+      if (error) void ended.then(resolve, reject);
+      else resolve();
+    });
   });
 }
 
@@ -104,7 +107,7 @@ function encodeArguments(options: TakeOptions, partPath: string): readonly strin
     '-framerate', `${frameRate.numerator}/${frameRate.denominator}`, '-i', 'pipe:0',
     ...(speech ? inputArguments(speech.path) : []),
     '-map', '0:v:0', ...(speech ? ['-map', '1:a:0'] : []), '-map_metadata', '-1', '-map_chapters', '-1',
-    '-c:v', 'libx264', '-preset', 'veryfast', '-crf', '17', '-pix_fmt', rawPixelFormat(colour), '-fps_mode', 'passthrough',
+    '-c:v', 'libx264', '-preset', 'veryfast', '-crf', '18', '-pix_fmt', rawPixelFormat(colour), '-fps_mode', 'passthrough',
     ...colourArguments(colour),
     ...(speech ? soundArguments(speech.facts, frameCount / framesPerSecond(frameRate)) : []),
     '-movflags', '+faststart', '-f', 'mp4', '-y', fileUrl(partPath),

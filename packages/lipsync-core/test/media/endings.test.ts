@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { openFrames, openTake, planTimeline, probeClip, probeSpeech, type Frame, type FrameStream, type TakeWriter } from '../../src/media/index.ts';
+import { startMediaProcess } from '../../src/media/ffmpeg-process.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
 interface Work {
@@ -101,6 +102,11 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
     }
     await expect(work.take.finish()).rejects.toMatchObject({ code: 'internal' });
     expect((await readdir(work.folder)).toSorted()).toEqual(inputs);
+  });
+
+  it('stops ffmpeg when it makes no progress', async () => {
+    const running = startMediaProcess({ tool: 'ffmpeg', arguments: ['-f', 'u8', '-i', 'pipe:0', '-f', 'null', '-'], fed: true, idleLimitMs: 300 });
+    await expect(running.within(running.ended)).rejects.toMatchObject({ code: 'media_failed', message: expect.stringContaining('no progress') });
   });
 
   it('says which program is missing', async () => {

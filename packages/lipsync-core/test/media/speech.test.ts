@@ -65,7 +65,7 @@ describe('readSpeech', () => {
     const { samples, nanSamples } = await collect(join(folder, 'broken.wav'));
     expect(samples).toHaveLength(16_000);
     expect(nanSamples).toBe(3);
-    expect([...samples.slice(1_000, 1_003)]).toEqual([0, 0, 0]);
+    expect(samples.slice(1_000, 1_003)).toEqual(new Float32Array(3));
     expect(samples[5]).toBe(1);
   });
 
