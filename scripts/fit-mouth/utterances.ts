@@ -91,4 +91,16 @@ export const heldOutUtterances: readonly [Utterance, ...Utterance[]] = [
     pitch: 60,
     text: 'Please remember the blueberry jam. A plumber in a grey jumper could not stop the pump, so Grandma phoned the police.',
   },
+  {
+    voice: 'en-us+m6',
+    wordsPerMinute: 155,
+    pitch: 50,
+    text: 'Paul saw a hawk fall in August. My father parked the car at the spa. The duck must run under the bus. We need new shoes, too.',
+  },
+  {
+    voice: 'en-gb-x-gbclan+f5',
+    wordsPerMinute: 165,
+    pitch: 50,
+    text: 'Aunt Martha asked for half a glass. All the tall boys walk before dawn. Some young cousins love mud. I like to ride by night, and how loud the crowd is now.',
+  },
 ];

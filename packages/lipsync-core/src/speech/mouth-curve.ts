@@ -7,9 +7,9 @@ import type { MouthCurve } from './speech-types.ts';
 
 /** Loudness range over which the mouth opens: this far below the speech level it stays nearly closed. */
 const loudnessRangeDb = 30;
-/** A jaw opens fully in about 120 ms; lips close faster. Per step of 10 ms. */
-const openingPerStep = 0.085;
-const closingPerStep = 0.12;
+/** A jaw opens fully in about 80 ms behind a burst; lips close faster. Per step of 10 ms. */
+const openingPerStep = 0.12;
+const closingPerStep = 0.15;
 /** Lips start to part about one frame before the sound. */
 const anticipationSteps = 4;
 const gateSigmaSteps = 2;
@@ -101,7 +101,7 @@ function relativeLoudness(levelDb: Float32Array, { speechLevelDb, noiseLevelDb }
 function openings(estimate: Float32Array, loudness: Float32Array, active: Uint8Array): Float32Array {
   const opening = smooth(estimate, shapeSigmaSteps).map((value, step) => {
     const loud = loudness[step] ?? 0;
-    return (0.8 * value + 0.2 * loud) * (0.25 + 0.75 * loud);
+    return (0.9 * value + 0.1 * loud) * (0.3 + 0.7 * loud);
   });
   const widest = percentile(
     opening.filter((_, step) => active[step] === 1),

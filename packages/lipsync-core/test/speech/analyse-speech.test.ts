@@ -85,7 +85,8 @@ describe('speech with known phonemes, in a voice and words that the weights were
   });
 
   it('opens widest for "ah"', () => {
-    const others = [...figures.vowels].filter(([vowel]) => vowel !== 'ah').map(([, { open }]) => open);
+    // The vowels of "eye" and "ow" begin with an "ah" of their own.
+    const others = [...figures.vowels].filter(([vowel]) => !['ah', 'eye', 'ow'].includes(vowel)).map(([, { open }]) => open);
     expect(others.length).toBeGreaterThan(4);
     expect(mean('ah').open).toBeGreaterThan(Math.max(...others));
   });
