@@ -91,7 +91,7 @@ describe('POST /lipsync with files', () => {
   it('takes a file of exactly the limit', async () => {
     const body = form();
     body.set('video', new Blob([new Uint8Array(api.maxUploadBytes)]), 'clip.mp4');
-    await accepted(body);
+    expect((await api.post('/lipsync', body)).status).toBe(202);
   });
 
   it('keeps nothing of an upload that is cut off midway, and lives on', async () => {

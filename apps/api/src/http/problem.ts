@@ -34,7 +34,7 @@ export class HttpError extends LipsyncError {
 }
 
 /** The body of every error answer (RFC 9457). */
-export interface Problem {
+interface Problem {
   readonly type: string;
   readonly title: string;
   readonly status: number;
@@ -45,7 +45,7 @@ export interface Problem {
   readonly errors: readonly FieldProblem[];
 }
 
-export function toProblem(error: HttpError, requestId: string): Problem {
+function toProblem(error: HttpError, requestId: string): Problem {
   return {
     type: `urn:lipsync:problem:${error.code}`,
     title: STATUS_CODES[error.httpStatus] ?? 'Error',
@@ -59,7 +59,7 @@ export function toProblem(error: HttpError, requestId: string): Problem {
 }
 
 /** Turns whatever a handler threw into the refusal to answer with; what is not ours becomes `internal`. */
-export function toHttpError(thrown: unknown): HttpError {
+function toHttpError(thrown: unknown): HttpError {
   if (thrown instanceof HttpError) return thrown;
   if (thrown instanceof URIError) return new HttpError('not_found', 'There is nothing at this address.', { cause: thrown });
   const status = statusOfParserError(thrown);

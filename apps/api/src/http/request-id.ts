@@ -3,7 +3,7 @@ import type { RequestHandler } from 'express';
 
 declare global {
   // Express types what a request carries through this namespace only.
-  // eslint-disable-next-line typescript/no-namespace
+  // oxlint-disable-next-line typescript/no-namespace
   namespace Express {
     interface Locals {
       requestId: string;

@@ -9,12 +9,8 @@ const plausibleId = /^[A-Za-z0-9_-]{1,64}$/;
 /** The record of a job. Throws `not_found` for unknown and malformed ids alike. */
 export async function requireJob(store: ApiDependencies['store'], id: unknown): Promise<JobRecord> {
   const record = typeof id === 'string' && plausibleId.test(id) ? await store.get(id) : undefined;
-  if (!record) throw noSuchJob();
+  if (!record) throw new HttpError('not_found', 'There is no such job. Check the id.');
   return record;
-}
-
-export function noSuchJob(): HttpError {
-  return new HttpError('not_found', 'There is no such job. Check the id.');
 }
 
 /** Where a job is found over HTTP. */
