@@ -4,7 +4,7 @@ import { DonorSearch, type DonorFrame } from './donor-search.ts';
 import { createHeadPose, fitHeadPose, inHeadSpace, turnOf, type HeadPose, type HeadTemplate } from './head-pose.ts';
 import { createLipCurves, curveSamples, lipEdges, openingOf, readLipCurves, sampleEdge, type LipCurves, type LipEdge } from './lip-curves.ts';
 import { chinTip, eyeOuterLeft, eyeOuterRight, mouthCornerLeft, mouthCornerRight, noseBase, nosePoints, rigidPoints } from './mouth-landmarks.ts';
-import { at, medianInPlace } from './numbers.ts';
+import { at, clamp, medianInPlace } from './numbers.ts';
 import { measureTones, type FaceTones } from './face-tones.ts';
 
 /** The speaker's mouth at rest, closed, in head space. */
@@ -17,6 +17,8 @@ export interface NeutralMouth {
   readonly cornerDepthRight: number;
   /** Distance between the corners. */
   readonly width: number;
+  /** Opening, as a share of the mouth's width, up to which landmarks of this speaker mean closed lips. */
+  readonly closedOpening: number;
 }
 
 /** What a look through the clip found out about the speaker. */
@@ -30,6 +32,10 @@ export interface MouthReference {
 const largestTurn = 0.45;
 /** Share of the sampled frames, beginning with the most closed, of which the neutral mouth is the median. */
 const closedShare = 0.25;
+const closedMargin = 0.01;
+const closedLimits = { low: 0.03, talking: 0.07, still: 0.09 } as const;
+/** Span of openings within which a mouth counts as one that does not talk. */
+const talkingRange = 0.06;
 /** How much of an opening the upper lip takes back when the mouth closes; the rest is the lower lip and jaw. */
 const upperShareOfClosing = 0.25;
 
@@ -184,7 +190,19 @@ function neutralMouth(template: HeadTemplate, frames: readonly Float32Array[]): 
   if (!(width > 0)) return undefined;
   const cornerDepthLeft = median((mouth) => mouth.cornerDepths[0]);
   const cornerDepthRight = median((mouth) => mouth.cornerDepths[1]);
-  return { template, curves, depth, cornerDepthLeft, cornerDepthRight, width };
+  return { template, curves, depth, cornerDepthLeft, cornerDepthRight, width, closedOpening: closedLevel(usable.map((mouth) => mouth.opening)) };
+}
+
+/**
+ * What the landmarks call the opening of closed lips differs between speakers; it is read where the mouth was
+ * most closed. A mouth that hardly changes through the clip counts as closed all along, because following what
+ * the landmarks say of it would only make it tremble. `openings` ascend.
+ */
+function closedLevel(openings: readonly number[]): number {
+  const least = openings[0] ?? 0;
+  const most = openings[Math.floor((openings.length - 1) * 0.9)] ?? least;
+  if (most - least < talkingRange) return clamp(most + closedMargin, closedLimits.low, closedLimits.still);
+  return clamp(least + closedMargin, closedLimits.low, closedLimits.talking);
 }
 
 /** Brings the lips of `from` together without changing how thick they are. */

@@ -8,7 +8,7 @@ import { createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves
 import { paintInterior, type MouthInterior } from './mouth-interior.ts';
 import type { MouthReference } from './mouth-reference.ts';
 import { aimMouth, createMouthTarget, type MouthAim } from './mouth-target.ts';
-import { at, clamp, smoothStep } from './numbers.ts';
+import { at, clamp, mix, smoothStep } from './numbers.ts';
 import { createPictureWriter } from './picture-writer.ts';
 import { boundLipLine, type LipLine } from './row-trace.ts';
 import { createWarpField, layWarpField } from './warp-field.ts';
@@ -31,9 +31,10 @@ export interface MouthRendererOptions {
 /** Sines of the head's turn at which the effect begins to fade and is gone. */
 const yawLimits = { from: 0.55, to: 0.8 } as const;
 const pitchLimits = { from: 0.5, to: 0.75 } as const;
-/** Inner lips closer than this, as a share of the mouth's width, count as closed: it is the landmarks' noise. */
-const closedOpening = { from: 0.05, to: 0.1 } as const;
-const clearance = { shareOfMouth: 0.035, shareOfLip: 0.35 } as const;
+/** Span of openings above the speaker's closed one, as a share of the mouth's width, over which lips come to count as open. */
+const partingSpan = 0.03;
+/** Strip of open lips, as a share of the mouth's width and at most of the lip's thickness, that is counted as inside; and how far corners go out. */
+const clearance = { shareOfMouth: 0.035, shareOfLip: 0.35, shareOfLipAtCorner: 0.8, corner: 0.055 } as const;
 const featherShareOfMouth = 0.014;
 const smallestFeatherPx = 0.8;
 const foldShareOfMouth = 0.016;
@@ -59,14 +60,14 @@ export function createMouthRenderer({ reference, silenceMode }: MouthRendererOpt
       if (!isUsable(source)) return 0;
       const share = facing(pose) * (silenceMode === 'keep' ? clamp(aim.voiced, 0, 1) : 1);
       if (share < smallestShare) return 0;
-      const opening = quietClosedLips(source);
-      clearOfTeeth(source, opening);
+      const parted = quietClosedLips(source, neutral.closedOpening);
+      clearOfTeeth(source, parted);
       aimMouth(neutral, pose, source, silenceMode === 'close' ? shutInPauses(aim) : aim, share, target);
       if (!layWarpField(field, pose, face.points, source, target, picture)) return 0;
       const mouthPx = neutral.width * pose.scale;
       line.featherPx = Math.max(smallestFeatherPx, mouthPx * featherShareOfMouth);
       line.foldWidthPx = Math.max(smallestFeatherPx, mouthPx * foldShareOfMouth);
-      line.foldStrength = strongestFold * share * smoothStep(closedOpening.from, closedOpening.to, opening) * smoothStep(0.06, 0, openingOf(target.curves));
+      line.foldStrength = strongestFold * share * parted * smoothStep(0.06, 0, openingOf(target.curves));
       boundLipLine(line, pose);
       const gain = clamp(skinLuma(picture, face.points) / interior.skinLuma, gainLimits.low, gainLimits.high);
       return writer.write({ picture, field, pose, line, interior, anchor: target.anchor, share, gain, mouthWidth: neutral.width });
@@ -107,31 +108,34 @@ function isUsable(curves: LipCurves): boolean {
 }
 
 /**
- * Moves the inner edges of open lips a little into the lips, so that what the landmarks' error leaves of teeth
- * and dark beside the edge is counted as inside and does not travel with the lips.
+ * Moves the inner edges of open lips a little into the lips, and the corners a little out, so that what the
+ * landmarks' error leaves of teeth and dark beside them is counted as inside and does not travel with the lips.
+ * `parted` tells how far the lips count as open, 0–1.
  */
-function clearOfTeeth(curves: LipCurves, opening: number): void {
+function clearOfTeeth(curves: LipCurves, parted: number): void {
   const width = curves.right - curves.left;
-  const most = width * clearance.shareOfMouth * smoothStep(closedOpening.from, closedOpening.to, opening);
+  const most = width * clearance.shareOfMouth * parted;
   for (let k = 0; k < curveSamples; k += 1) {
+    const fromCorner = Math.min(k, curveSamples - 1 - k) / (curveSamples - 1);
+    const shareOfLip = mix(clearance.shareOfLipAtCorner, clearance.shareOfLip, smoothStep(0, 0.2, fromCorner));
     const upper = at(curves.innerUpper, k);
     const lower = at(curves.innerLower, k);
-    const wanted = Math.min(most, lower - upper);
-    curves.innerUpper[k] = upper - Math.min(wanted, (upper - at(curves.outerUpper, k)) * clearance.shareOfLip);
-    curves.innerLower[k] = lower + Math.min(wanted, (at(curves.outerLower, k) - lower) * clearance.shareOfLip);
+    curves.innerUpper[k] = upper - Math.min(most, (upper - at(curves.outerUpper, k)) * shareOfLip);
+    curves.innerLower[k] = lower + Math.min(most, (at(curves.outerLower, k) - lower) * shareOfLip);
   }
+  curves.left -= width * clearance.corner * parted;
+  curves.right += width * clearance.corner * parted;
 }
 
-/** Shuts lips that only the landmarks' noise holds apart. Returns how far the lips were open, as a share of the mouth's width. */
-function quietClosedLips(curves: LipCurves): number {
-  const opening = openingOf(curves);
-  const kept = smoothStep(closedOpening.from, closedOpening.to, opening);
-  if (kept === 1) return opening;
+/** Shuts lips that only the landmarks' noise holds apart. Returns how far they count as open: 0 shut, 1 left as they are. */
+function quietClosedLips(curves: LipCurves, closedOpening: number): number {
+  const parted = smoothStep(closedOpening, closedOpening + partingSpan, openingOf(curves));
+  if (parted === 1) return 1;
   for (let k = 0; k < curveSamples; k += 1) {
     const middle = (at(curves.innerUpper, k) + at(curves.innerLower, k)) / 2;
-    const half = ((at(curves.innerLower, k) - at(curves.innerUpper, k)) / 2) * kept;
+    const half = ((at(curves.innerLower, k) - at(curves.innerUpper, k)) / 2) * parted;
     curves.innerUpper[k] = middle - half;
     curves.innerLower[k] = middle + half;
   }
-  return opening * kept;
+  return parted;
 }
