@@ -65,27 +65,29 @@ export function createFaceFollower(options: FollowerOptions): FaceFollower {
     nextDetection = picture.frame + options.detectEveryFrames;
   };
 
-  return {
-    follow: async (pictures) => {
-      const [first] = pictures;
-      if (!first) return [];
-      const wasDue = first.frame >= nextDetection || people.every(({ lastFrame }) => lastFrame < first.frame - 1);
-      if (wasDue) await lookAround(first);
-      let followed = await followAll(people, pictures, options.detector);
-      if (!wasDue && followed.some(({ mesh }) => mesh === undefined)) {
-        await lookAround(first);
-        followed = await followAll(people, pictures, options.detector);
-      }
-      for (const { person, picture, region, mesh } of followed) {
-        if (!mesh) continue;
-        person.region = steadyRegion(region, regionOfMesh(mesh.points));
-        person.lastFrame = picture.frame;
-      }
-      const last = pictures.at(-1)?.frame ?? first.frame;
-      people = withoutTwins(people.filter(({ lastFrame }) => last - lastFrame <= options.memoryFrames));
-      return followed.flatMap(toSighting);
-    },
+  const follow = async (pictures: readonly NumberedPicture[]): Promise<readonly Sighting[]> => {
+    const [first, ...rest] = pictures;
+    if (!first) return [];
+    people = people.filter(({ lastFrame }) => first.frame - lastFrame <= options.memoryFrames);
+    const wasDue = first.frame >= nextDetection || people.every(({ lastFrame }) => lastFrame < first.frame - 1);
+    if (wasDue) await lookAround(first);
+    let followed = await followAll(people, pictures, options.detector);
+    if (!wasDue && followed.some(({ mesh }) => mesh === undefined)) {
+      await lookAround(first);
+      followed = await followAll(people, pictures, options.detector);
+    }
+    // Nobody: a face may appear in any of the frames, so each is looked at for itself.
+    if (followed.every(({ mesh }) => mesh === undefined)) return follow(rest);
+    for (const { person, picture, region, mesh } of followed) {
+      if (!mesh) continue;
+      person.region = steadyRegion(region, regionOfMesh(mesh.points));
+      person.lastFrame = picture.frame;
+    }
+    people = withoutTwins(people);
+    return followed.flatMap(toSighting);
   };
+
+  return { follow };
 }
 
 /** Faces already followed that the detector sees again, and new ones. */

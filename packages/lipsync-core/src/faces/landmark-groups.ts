@@ -50,18 +50,17 @@ export const rightEyeLids = [263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 3
 /** Points that speech and expression hardly move: eye corners, root and bridge of the nose. They carry the head's pose. */
 export const rigidPoints = [33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 122, 351, 193, 417, 8, 245, 465] as const;
 
-/** Points that speech moves: lips, what surrounds them, and the chin. They are smoothed least. */
-export const speechPoints = [
-  ...new Set<number>([
-    ...outerLips,
-    ...innerLips,
-    ...lipRings,
-    ...[164, 167, 165, 92, 186, 57, 43, 106, 182, 83, 18, 313, 406, 335, 273, 287, 410, 322, 391, 393],
-    ...[200, 199, 175, 201, 421, 208, 428, 194, 418, 204, 424, 202, 422, 212, 432, 214, 434, 216, 436, 206, 426],
-    ...[32, 262, 171, 396, 140, 369, 211, 431, 210, 430, 169, 394, 170, 395],
-    ...[152, 148, 176, 149, 150, 136, 377, 400, 378, 379, 365],
-  ]),
+const aroundLips = [
+  164, 167, 165, 92, 186, 57, 43, 106, 182, 83, 18, 313, 406, 335, 273, 287, 410, 322, 391, 393, 216, 436, 206, 426,
 ] as const;
+
+const chinAndLowerCheeks = [
+  200, 199, 175, 201, 421, 208, 428, 194, 418, 204, 424, 202, 422, 212, 432, 214, 434, 32, 262, 171, 396, 140, 369, 211,
+  431, 210, 430, 169, 394, 170, 395, 152, 148, 176, 149, 150, 136, 377, 400, 378, 379, 365,
+] as const;
+
+/** Points that speech moves: lips, what surrounds them, and the chin. They are smoothed least. */
+export const speechPoints: readonly number[] = [...outerLips, ...innerLips, ...lipRings, ...aroundLips, ...chinAndLowerCheeks];
 
 function closedContour(upper: readonly number[], lower: readonly number[]): readonly number[] {
   return [...upper, ...lower.slice(1, -1).reverse()];

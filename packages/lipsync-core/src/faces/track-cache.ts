@@ -54,8 +54,9 @@ export function createTrackCache(folder: string, maxBytes: number): TrackCache {
   };
 }
 
-function digestOf(key: TrackKey): string {
-  return createHash('sha256').update(JSON.stringify(Object.entries(key).toSorted())).digest('hex');
+function digestOf({ clipDigest, start, end, frameRate, size, detector, trackerVersion }: TrackKey): string {
+  const parts = [clipDigest, start, end, frameRate, size, detector, trackerVersion];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 
 /** The time of last use is kept in the file's times; a file that just went away is somebody else's eviction. */

@@ -96,7 +96,7 @@ function requireFace({ frameCount, absentRanges }: TrackDescription): void {
 async function writeTrack(options: TrackFacesOptions, writer: TrackWriter, store: SightingStore): Promise<TrackDescription> {
   const size = await chooseAnalysisSize(options);
   const scribe = createScribe(options, size, writer, store);
-  let group: NumberedPicture[] = [];
+  const group: NumberedPicture[] = [];
   const { clipPath: path, clip: facts, range, signal } = options;
   const frames = openFrames({ path, facts, range, ...size, pixelFormat: 'rgb24', keepFrames: framesSideBySide + 1, signal });
   const cuts = createCutDetector();
