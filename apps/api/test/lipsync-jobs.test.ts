@@ -88,6 +88,12 @@ describe('POST /lipsync with files', () => {
     expect(await api.storedFiles()).toEqual(before);
   });
 
+  it('lets a caller read the refusal who goes on sending megabytes', async () => {
+    const body = form();
+    body.set('video', new Blob([new Uint8Array(30_000_000)]), 'clip.mp4');
+    await refused(await api.post('/lipsync', body), 413);
+  });
+
   it('takes a file of exactly the limit', async () => {
     const body = form();
     body.set('video', new Blob([new Uint8Array(api.maxUploadBytes)]), 'clip.mp4');

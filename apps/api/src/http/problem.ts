@@ -91,7 +91,7 @@ export function answerProblems(logger: Logger): ErrorRequestHandler {
       response.destroy();
       return;
     }
-    drainRefusedBody(request, response);
+    drainRefusedBody(request);
     response.status(error.httpStatus).set(error.headers).type('application/problem+json');
     response.send(JSON.stringify(toProblem(error, response.locals.requestId)));
   };
