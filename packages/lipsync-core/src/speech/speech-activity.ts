@@ -23,7 +23,7 @@ const fewestVoiceWindows = 3;
 const voiceReachSteps = 8;
 const longestBridgedGapSteps = 18;
 const shortestSoundSteps = 4;
-const audibleRangeDb = 36;
+const audibleRangeDb = 31;
 /** Without a voice, only what is this much above the quiet parts, and above −50 dBFS, moves the mouth. */
 const clearChangeDb = 8;
 const quietestSoundDb = -50;
