@@ -91,7 +91,7 @@ describe('POST /lipsync with files', () => {
   it('lets a caller read the refusal who goes on sending megabytes', async () => {
     const body = form();
     body.set('video', new Blob([new Uint8Array(30_000_000)]), 'clip.mp4');
-    await refused(await api.post('/lipsync', body), 413);
+    expect((await refused(await api.post('/lipsync', body), 413)).code).toBe('payload_too_large');
   });
 
   it('takes a file of exactly the limit', async () => {
