@@ -1,0 +1,78 @@
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+const sourceDir = join(import.meta.dirname, '..');
+let projectDir: string;
+
+interface Outcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A project that is installed already, whose CLI prints what reached it and leaves with status 7. */
+beforeAll(() => {
+  projectDir = mkdtempSync(join(tmpdir(), 'lipsync bootstrap '));
+  cpSync(join(sourceDir, 'scripts', 'bootstrap'), join(projectDir, 'scripts', 'bootstrap'), { recursive: true });
+  for (const name of ['scripts/bootstrap.mjs', 'pnpm-lock.yaml', 'pnpm-workspace.yaml']) cpSync(join(sourceDir, name), join(projectDir, name));
+  writeProjectFile('packages/lipsync-core/src/cli/main.ts', 'process.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n');
+  writeProjectFile('bin/ffmpeg', '#!/bin/sh\n', 0o755);
+  writeProjectFile('bin/ffprobe', '#!/bin/sh\n', 0o755);
+  mkdirSync(join(projectDir, 'empty'));
+  symlinkSync(process.execPath, join(projectDir, 'bin', 'node'));
+});
+
+afterAll(() => rmSync(projectDir, { recursive: true, force: true }));
+
+function writeProjectFile(path: string, text: string, mode = 0o644): void {
+  mkdirSync(dirname(join(projectDir, path)), { recursive: true });
+  writeFileSync(join(projectDir, path), text, { mode });
+}
+
+function markInstalled(isCurrent: boolean): void {
+  writeProjectFile('node_modules/.modules.yaml', '');
+  const modified = isCurrent ? new Date(Date.now() + 60_000) : new Date(0);
+  utimesSync(join(projectDir, 'node_modules/.modules.yaml'), modified, modified);
+}
+
+function bootstrap(args: readonly string[], folder: 'bin' | 'empty'): Promise<Outcome> {
+  const env = { PATH: join(projectDir, folder), LIPSYNC_NO_INSTALL: '1' };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [join(projectDir, 'scripts', 'bootstrap.mjs'), ...args], { env, timeout: 20_000 }, (error, stdout, stderr) => {
+      resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+    });
+  });
+}
+
+it('hands arguments over unchanged, keeps stdout clean and leaves with the status of the command', async () => {
+  markInstalled(true);
+  const args = ['generate', 'a b.mp4', '--json', '$HOME', "it's", '*', '', '--', '\n'];
+  const { status, stdout, stderr } = await bootstrap(['lipsync', ...args], 'bin');
+  expect(JSON.parse(stdout)).toEqual(args);
+  expect(stderr).toBe('');
+  expect(status).toBe(7);
+});
+
+it('without the right to install says what is missing and fails, with nothing on stdout', async () => {
+  markInstalled(true);
+  const { status, stdout, stderr } = await bootstrap(['lipsync', 'doctor'], 'empty');
+  expect(status).toBe(1);
+  expect(stdout).toBe('');
+  expect(stderr).toMatch(/ffmpeg, ffprobe missing.*LIPSYNC_NO_INSTALL=1/);
+});
+
+it('notices packages that are older than the lockfile and prints the line that installs them', async () => {
+  markInstalled(false);
+  const { status, stderr } = await bootstrap(['lipsync', 'doctor'], 'bin');
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^npx -y .*pnpm@[\d.]+ install --frozen-lockfile$/m);
+});
+
+it('names the commands that there are when it does not know one', async () => {
+  const { status, stderr } = await bootstrap(['lpsync'], 'bin');
+  expect(status).toBe(1);
+  expect(stderr).toContain('There are: demo, start, test, lipsync, bench, soak, check.');
+});
