@@ -3,7 +3,7 @@ import type { HeadPose } from './head-pose.ts';
 import { curveSamples } from './lip-curves.ts';
 import { sampleLayer, type LayerSample, type MouthInterior } from './mouth-interior.ts';
 import { at, clamp, mix, smoothStep } from './numbers.ts';
-import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear, sampleSharp } from './resample.ts';
+import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear } from './resample.ts';
 import { createRowTrace, sizeRowTrace, traceRow, type LipLine } from './row-trace.ts';
 import type { WarpField } from './warp-field.ts';
 
@@ -68,11 +68,11 @@ export function createPictureWriter(): PictureWriter {
     const cover = at(trace.cover, pixel);
     const otherShare = at(trace.otherShare, pixel);
     let value = moved;
-    if (otherShare > 0) value = mix(value, sampleSharp(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
+    if (otherShare > 0) value = mix(value, sampleLinear(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
     value *= at(trace.light, pixel);
     if (cover > 0) {
       insideColour(drawing, left + pixel, top + row, colour);
-      const own = drawing.share < 1 ? sampleSharp(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
+      const own = drawing.share < 1 ? sampleLinear(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
       value = mix(value, mix(own, colour.luma, drawing.share), cover);
     }
     return Math.round(value);

@@ -1,11 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear, sampleSharp, type PlanePatch } from './resample.ts';
+import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear, type PlanePatch } from './resample.ts';
 
 function patchOf(width: number, height: number, level: (x: number, y: number) => number): PlanePatch {
   const patch = createPlanePatch();
   const plane = Uint8Array.from({ length: width * height }, (_, index) => level(index % width, Math.floor(index / width)));
   copyPatch(patch, plane, 0, width, 0, 0, width, height);
   return patch;
+}
+
+/** One pixel through the row filler. */
+function sampleSharp(patch: PlanePatch, x: number, y: number): number {
+  const output = new Uint8Array(1);
+  resampleSharp(patch, { row: 0, first: 0, end: 1, shiftX: Float32Array.of(x), shiftY: Float32Array.of(y) }, output, 0);
+  return output[0] ?? 0;
 }
 
 const noise = patchOf(16, 12, (x, y) => (x * 73 + y * 151 + x * y * 7) % 256);
