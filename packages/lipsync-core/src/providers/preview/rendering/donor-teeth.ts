@@ -20,7 +20,7 @@ const edgeSearchSteps = 40;
 const smoothingRadius = 4;
 
 /** Upper teeth lifted out of a frame of the clip. */
-export interface DonorTeeth {
+interface DonorTeeth {
   readonly layer: InteriorLayer;
   /** Darkest level behind the teeth. */
   readonly cavityLuma: number;

@@ -3,7 +3,7 @@ import { lipPoints, skinPoints } from './mouth-landmarks.ts';
 import { at, clamp } from './numbers.ts';
 
 /** A colour as it is stored: luma and the blue and red differences, each 0–255. */
-export interface Tone {
+interface Tone {
   readonly luma: number;
   readonly blue: number;
   readonly red: number;

@@ -1,3 +1,3 @@
-export { createMouthRenderer, type MouthRenderer, type MouthRendererOptions } from './mouth-renderer.ts';
+export { createMouthRenderer } from './mouth-renderer.ts';
 export { MouthReferenceBuilder, type MouthReference } from './mouth-reference.ts';
 export type { MouthAim } from './mouth-target.ts';

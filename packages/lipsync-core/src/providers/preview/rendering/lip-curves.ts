@@ -21,7 +21,7 @@ export interface LipCurves {
 export const lipEdges = ['outerUpper', 'innerUpper', 'innerLower', 'outerLower'] as const;
 export type LipEdge = (typeof lipEdges)[number];
 
-export const landmarksOfEdge: Readonly<Record<LipEdge, readonly number[]>> = {
+const landmarksOfEdge: Readonly<Record<LipEdge, readonly number[]>> = {
   outerUpper: outerUpperLip,
   innerUpper: innerUpperLip,
   innerLower: innerLowerLip,

@@ -3,12 +3,12 @@ import type { HeadPose } from './head-pose.ts';
 import { curveSamples } from './lip-curves.ts';
 import { sampleLayer, type LayerSample, type MouthInterior } from './mouth-interior.ts';
 import { at, clamp, mix, smoothStep } from './numbers.ts';
-import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear } from './resample.ts';
-import { createRowTrace, sizeRowTrace, traceRow, type LipLine } from './row-trace.ts';
+import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear, type PlanePatch } from './resample.ts';
+import { createRowTrace, sizeRowTrace, traceRow, type LipLine, type RowTrace } from './row-trace.ts';
 import type { WarpField } from './warp-field.ts';
 
 /** Everything that decides the pixels of one frame. */
-export interface FrameDrawing {
+interface FrameDrawing {
   readonly picture: Picture;
   readonly field: WarpField;
   readonly pose: HeadPose;
@@ -23,7 +23,7 @@ export interface FrameDrawing {
   readonly mouthWidth: number;
 }
 
-export interface PictureWriter {
+interface PictureWriter {
   /** Draws the frame into its picture and returns the bytes written. */
   write(drawing: FrameDrawing): number;
 }
@@ -32,89 +32,100 @@ export interface PictureWriter {
 const lipShadow = { light: 0.5, reach: 0.055 } as const;
 const cornerLight = 0.35;
 
+/** Memory that is kept from frame to frame. */
+interface Scratch {
+  readonly luma: PlanePatch;
+  readonly blue: PlanePatch;
+  readonly red: PlanePatch;
+  readonly trace: RowTrace;
+  readonly colour: LayerSample;
+}
+
 export function createPictureWriter(): PictureWriter {
-  const luma = createPlanePatch();
-  const blue = createPlanePatch();
-  const red = createPlanePatch();
-  const trace = createRowTrace();
-  const colour: LayerSample = { luma: 0, blue: 0, red: 0, cover: 0 };
-
-  function copyRegion({ picture, field }: FrameDrawing): void {
-    const { width, height, data } = picture;
-    const { left, top, right, bottom } = field.region;
-    const chromaStart = width * height;
-    const chromaSize = (width >> 1) * (height >> 1);
-    copyPatch(luma, data, 0, width, left, top, right - left, bottom - top);
-    copyPatch(blue, data, chromaStart, width >> 1, left >> 1, top >> 1, (right - left) >> 1, (bottom - top) >> 1);
-    copyPatch(red, data, chromaStart + chromaSize, width >> 1, left >> 1, top >> 1, (right - left) >> 1, (bottom - top) >> 1);
-  }
-
-  function writeLumaRow(drawing: FrameDrawing, row: number): number {
-    const { picture, field } = drawing;
-    const { left, top, right } = field.region;
-    const start = (top + row) * picture.width + left;
-    traceRow(trace, field, drawing.pose, drawing.line, left, top + row, 1, right - left);
-    const { first, end, shiftX, shiftY } = trace;
-    resampleSharp(luma, { row, first, end, shiftX, shiftY }, picture.data, start);
-    for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
-      picture.data[start + pixel] = lumaBetweenLips(drawing, row, pixel, at(picture.data, start + pixel));
-    }
-    return Math.max(0, end - first);
-  }
-
-  /** Adds fold and inside of the mouth to the level `moved` of a pixel that the lips' movement has brought there. */
-  function lumaBetweenLips(drawing: FrameDrawing, row: number, pixel: number, moved: number): number {
-    const { left, top } = drawing.field.region;
-    const cover = at(trace.cover, pixel);
-    const otherShare = at(trace.otherShare, pixel);
-    let value = moved;
-    if (otherShare > 0) value = mix(value, sampleLinear(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
-    value *= at(trace.light, pixel);
-    if (cover > 0) {
-      insideColour(drawing, left + pixel, top + row, colour);
-      const own = drawing.share < 1 ? sampleLinear(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
-      value = mix(value, mix(own, colour.luma, drawing.share), cover);
-    }
-    return Math.round(value);
-  }
-
-  function writeChromaRow(drawing: FrameDrawing, row: number): number {
-    const { picture, field } = drawing;
-    const { left, top, right } = field.region;
-    const stride = picture.width >> 1;
-    const planeBytes = stride * (picture.height >> 1);
-    const start = picture.width * picture.height + ((top >> 1) + row) * stride + (left >> 1);
-    const x = left + 0.5;
-    const y = top + row * 2 + 0.5;
-    traceRow(trace, field, drawing.pose, drawing.line, x, y, 2, (right - left) >> 1);
-    const { first, end, shiftX, shiftY } = trace;
-    resampleChroma(blue, red, { row, first, end, shiftX, shiftY }, picture.data, start, planeBytes);
-    for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
-      const cover = at(trace.cover, pixel);
-      if (cover === 0) continue;
-      insideColour(drawing, x + pixel * 2, y, colour);
-      const ownX = pixel + at(trace.insideX, pixel) / 2;
-      const ownY = row + at(trace.insideY, pixel) / 2;
-      const ownBlue = sampleLinear(blue, ownX, ownY);
-      const ownRed = sampleLinear(red, ownX, ownY);
-      const index = start + pixel;
-      picture.data[index] = Math.round(mix(at(picture.data, index), mix(ownBlue, colour.blue, drawing.share), cover));
-      picture.data[index + planeBytes] = Math.round(mix(at(picture.data, index + planeBytes), mix(ownRed, colour.red, drawing.share), cover));
-    }
-    return Math.max(0, end - first) * 2;
-  }
-
+  const scratch: Scratch = {
+    luma: createPlanePatch(),
+    blue: createPlanePatch(),
+    red: createPlanePatch(),
+    trace: createRowTrace(),
+    colour: { luma: 0, blue: 0, red: 0, cover: 0 },
+  };
   return {
     write(drawing) {
       const { region, columns } = drawing.field;
-      copyRegion(drawing);
-      sizeRowTrace(trace, region.right - region.left, columns);
+      copyRegion(scratch, drawing);
+      sizeRowTrace(scratch.trace, region.right - region.left, columns);
       let written = 0;
-      for (let row = 0; row < region.bottom - region.top; row += 1) written += writeLumaRow(drawing, row);
-      for (let row = 0; row < (region.bottom - region.top) >> 1; row += 1) written += writeChromaRow(drawing, row);
+      for (let row = 0; row < region.bottom - region.top; row += 1) written += writeLumaRow(scratch, drawing, row);
+      for (let row = 0; row < (region.bottom - region.top) >> 1; row += 1) written += writeChromaRow(scratch, drawing, row);
       return written;
     },
   };
+}
+
+function copyRegion({ luma, blue, red }: Scratch, { picture, field }: FrameDrawing): void {
+  const { width, height, data } = picture;
+  const { left, top, right, bottom } = field.region;
+  const chromaStart = width * height;
+  const chromaSize = (width >> 1) * (height >> 1);
+  copyPatch(luma, data, 0, width, left, top, right - left, bottom - top);
+  copyPatch(blue, data, chromaStart, width >> 1, left >> 1, top >> 1, (right - left) >> 1, (bottom - top) >> 1);
+  copyPatch(red, data, chromaStart + chromaSize, width >> 1, left >> 1, top >> 1, (right - left) >> 1, (bottom - top) >> 1);
+}
+
+function writeLumaRow(scratch: Scratch, drawing: FrameDrawing, row: number): number {
+  const { luma, trace } = scratch;
+  const { picture, field } = drawing;
+  const { left, top, right } = field.region;
+  const start = (top + row) * picture.width + left;
+  traceRow(trace, field, drawing.pose, drawing.line, left, top + row, 1, right - left);
+  const { first, end, shiftX, shiftY } = trace;
+  resampleSharp(luma, { row, first, end, shiftX, shiftY }, picture.data, start);
+  for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
+    picture.data[start + pixel] = lumaBetweenLips(scratch, drawing, row, pixel, at(picture.data, start + pixel));
+  }
+  return Math.max(0, end - first);
+}
+
+/** Adds fold and inside of the mouth to the level `moved` of a pixel that the lips' movement has brought there. */
+function lumaBetweenLips({ luma, trace, colour }: Scratch, drawing: FrameDrawing, row: number, pixel: number, moved: number): number {
+  const { left, top } = drawing.field.region;
+  const cover = at(trace.cover, pixel);
+  const otherShare = at(trace.otherShare, pixel);
+  let value = moved;
+  if (otherShare > 0) value = mix(value, sampleLinear(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
+  value *= at(trace.light, pixel);
+  if (cover > 0) {
+    insideColour(drawing, left + pixel, top + row, colour);
+    const own = drawing.share < 1 ? sampleLinear(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
+    value = mix(value, mix(own, colour.luma, drawing.share), cover);
+  }
+  return Math.round(value);
+}
+
+function writeChromaRow({ blue, red, trace, colour }: Scratch, drawing: FrameDrawing, row: number): number {
+  const { picture, field } = drawing;
+  const { left, top, right } = field.region;
+  const stride = picture.width >> 1;
+  const planeBytes = stride * (picture.height >> 1);
+  const start = picture.width * picture.height + ((top >> 1) + row) * stride + (left >> 1);
+  const x = left + 0.5;
+  const y = top + row * 2 + 0.5;
+  traceRow(trace, field, drawing.pose, drawing.line, x, y, 2, (right - left) >> 1);
+  const { first, end, shiftX, shiftY } = trace;
+  resampleChroma(blue, red, { row, first, end, shiftX, shiftY }, picture.data, start, planeBytes);
+  for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
+    const cover = at(trace.cover, pixel);
+    if (cover === 0) continue;
+    insideColour(drawing, x + pixel * 2, y, colour);
+    const ownX = pixel + at(trace.insideX, pixel) / 2;
+    const ownY = row + at(trace.insideY, pixel) / 2;
+    const ownBlue = sampleLinear(blue, ownX, ownY);
+    const ownRed = sampleLinear(red, ownX, ownY);
+    const index = start + pixel;
+    picture.data[index] = Math.round(mix(at(picture.data, index), mix(ownBlue, colour.blue, drawing.share), cover));
+    picture.data[index + planeBytes] = Math.round(mix(at(picture.data, index + planeBytes), mix(ownRed, colour.red, drawing.share), cover));
+  }
+  return Math.max(0, end - first) * 2;
 }
 
 const layerColour: LayerSample = { luma: 0, blue: 0, red: 0, cover: 0 };

@@ -53,7 +53,7 @@ function makeCubicWeights(): Int32Array {
 }
 
 /** Part of a row to be filled from elsewhere: pixel `first` up to `end` of row `row`, each from `shiftX`, `shiftY` pixels away. */
-export interface ShiftedRow {
+interface ShiftedRow {
   readonly row: number;
   readonly first: number;
   readonly end: number;

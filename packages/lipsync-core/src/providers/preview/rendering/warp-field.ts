@@ -5,7 +5,7 @@ import type { MouthTarget } from './mouth-target.ts';
 import { at, clamp, mix, smoothStep } from './numbers.ts';
 
 /** A rectangle of whole pixels with even corners; right and bottom are exclusive. */
-export interface PixelRegion {
+interface PixelRegion {
   left: number;
   top: number;
   right: number;
