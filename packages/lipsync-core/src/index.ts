@@ -12,6 +12,7 @@ export type { Clock, IdSource, Logger } from './ports/ports.ts';
 export { createIdSource, systemClock } from './ports/system-ports.ts';
 export type { Warning } from './providers/provider.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
+export { parseLipsyncOptions } from './service/parse-options.ts';
 export type { GenerateLipsyncContext, GenerateLipsyncInput, GenerateLipsyncResult, LipsyncService } from './service/lipsync-service.ts';
 export { artifactFolders, createLocalArtifactStore, sweepAbandonedParts, type ArtifactStore, type LocalArtifactStoreOptions, type StoredArtifact } from './storage/index.ts';
 export { createLipsyncCore, type LipsyncCore } from './wiring.ts';

@@ -3,6 +3,7 @@ export { jobCatalogue, laneOf, lanes, queueNames, type JobName, type JobPayload,
 export { createRedisJobWatcher, type JobWatcher, type Unsubscribe } from './job-watcher.ts';
 export { createProducer, type LipsyncProducer, type LipsyncProducerDependencies, type LipsyncQueueHandle } from './lipsync-producer.ts';
 export { createLipsyncQueue, type EnqueueInput, type LipsyncQueue, type LipsyncQueueOptions } from './program.ts';
+export { openLipsyncQueue } from './open-lipsync-queue.ts';
 export { createQueuedJobs, type JobSubmission, type QueuedJobs, type QueuedJobsDependencies } from './queued-jobs.ts';
 export { createRedisJobStore } from './redis-job-store.ts';
 export { watchJob, type WatchJobDependencies } from './watch-job.ts';

@@ -18,8 +18,8 @@ const hourSeconds = 3_600;
 
 /**
  * Every kind of queued job: what it carries, and how BullMQ treats it. Payloads carry ids only; the record is the
- * truth. Processors throw for faults of the transport alone (a failed lip-sync is a result in its record), so these
- * attempts retry a lost Redis or a full disk, and nothing that costs money.
+ * truth. A lip-sync that failed is final in its record and ends its entry here as unrecoverable, so these attempts
+ * retry a lost Redis or a full disk, and nothing that costs money.
  */
 export const jobCatalogue = Object.freeze({
   lipsync: {

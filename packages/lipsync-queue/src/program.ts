@@ -2,10 +2,10 @@ import { createReadStream } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
-  abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, systemClock, TimeoutError,
+  abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError,
   type AllowedPrivateHosts, type ArtifactStore, type InputReference, type JobRecord, type Logger,
 } from '@lipsync/core';
-import { lipsyncOptionsSchema, type LipsyncOptions, type LipsyncOptionsInput } from '@lipsync/core/contract';
+import type { LipsyncOptionsInput } from '@lipsync/core/contract';
 import { createClientConnection } from './connection.ts';
 import { createRedisJobWatcher } from './job-watcher.ts';
 import { createProducer } from './lipsync-producer.ts';
@@ -69,7 +69,7 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
 
 async function enqueue(options: LipsyncQueueOptions, jobs: QueuedJobs, input: EnqueueInput, signal?: AbortSignal): Promise<{ readonly id: string }> {
   const { videoPath, videoUrl, audioPath, audioUrl, ...rest } = spread(input);
-  const parsed = parseOptions(rest);
+  const parsed = parseLipsyncOptions(rest);
   const sources = [parseSource('video', videoPath, videoUrl), parseSource('audio', audioPath, audioUrl)] as const;
   for (const source of sources) await checkSource(source, options);
   const video = await toReference(sources[0], options, signal);
@@ -81,13 +81,6 @@ async function enqueue(options: LipsyncQueueOptions, jobs: QueuedJobs, input: En
 /** The union's members side by side, so that what callers without types left out or doubled can be seen. */
 function spread(input: EnqueueInput): LipsyncOptionsInput & Partial<Record<'videoPath' | 'videoUrl' | 'audioPath' | 'audioUrl', string>> {
   return input;
-}
-
-function parseOptions(input: LipsyncOptionsInput): LipsyncOptions {
-  const parsed = lipsyncOptionsSchema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'request'}: ${issue.message}`);
-  throw new LipsyncError('request_invalid', problems.join('; '), { details: { problems } });
 }
 
 type Source = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: string };

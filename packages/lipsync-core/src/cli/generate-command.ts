@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
-import { lipsyncOptionsSchema } from '../contract/index.ts';
-import { LipsyncError } from '../errors/index.ts';
+import type { LipsyncOptions } from '../contract/index.ts';
 import { toJobView } from '../jobs/job-view.ts';
 import { createLocalHost } from '../service/get-lipsync-service.ts';
 import type { LocalJobOutcome } from '../service/local-jobs.ts';
+import { parseLipsyncOptions } from '../service/parse-options.ts';
 import { addOptionFlags, flaggedOptions } from './option-flags.ts';
 import { createProgressDisplay } from './progress-display.ts';
 import { interruptSignal } from './interrupt-signal.ts';
@@ -50,11 +50,8 @@ async function generate(video: string, audio: string, given: GenerateFlags, term
   }
 }
 
-function parseOptions(given: GenerateFlags) {
-  const fields = Object.fromEntries(Object.entries(given).filter(([name]) => flaggedOptions.includes(name)));
-  const parsed = lipsyncOptionsSchema.safeParse(fields);
-  if (parsed.success) return parsed.data;
-  throw new LipsyncError('request_invalid', parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+function parseOptions(given: GenerateFlags): LipsyncOptions {
+  return parseLipsyncOptions(Object.fromEntries(Object.entries(given).filter(([name]) => flaggedOptions.includes(name))));
 }
 
 function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: Terminal): void {

@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId, type QualityView } from '../contract/index.ts';
+import type { LipsyncOptionsInput, ProviderId, QualityView } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { toUsd } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { Warning } from '../providers/provider.ts';
 import type { LocalJobs } from './local-jobs.ts';
+import { parseInput, parseLipsyncOptions } from './parse-options.ts';
 
 /** What to make: two files in, one file out, and any of the options that the HTTP interface takes. */
 export type GenerateLipsyncInput = LipsyncOptionsInput & {
@@ -57,8 +58,8 @@ export function createLipsyncService(dependencies: { readonly localJobs: LocalJo
   return {
     async generateLipsync(input, context = {}) {
       const { videoPath, audioPath, outputPath, overwrite, ...rest } = input;
-      const paths = parse(pathsSchema, { videoPath, audioPath, outputPath, overwrite });
-      const options = parse(lipsyncOptionsSchema, rest);
+      const paths = parseInput(pathsSchema, { videoPath, audioPath, outputPath, overwrite });
+      const options = parseLipsyncOptions(rest);
       const { record, error } = await dependencies.localJobs.run({ ...paths, options }, context);
       if (error) throw error;
       if (!record.result) throw new LipsyncError('internal', 'The job ended without a result.');
@@ -76,11 +77,4 @@ export function createLipsyncService(dependencies: { readonly localJobs: LocalJo
     },
     close: () => dependencies.close(),
   };
-}
-
-function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'request'}: ${issue.message}`);
-  throw new LipsyncError('request_invalid', problems.join('; '), { details: { problems } });
 }

@@ -77,8 +77,8 @@ const neutralChroma = 128;
 function paletteOf(tones: FaceTones): Palette {
   return {
     teeth: clamp(tones.skin.luma, 60, 200),
-    teethBlue: mix(neutralChroma, tones.skin.blue, 0.55),
-    teethRed: mix(neutralChroma, tones.skin.red, 0.42),
+    teethBlue: mix(neutralChroma, tones.skin.blue, 0.45),
+    teethRed: mix(neutralChroma, tones.skin.red, 0.5),
     tongue: clamp(tones.lip.luma * 0.62, 30, 130),
     tongueBlue: mix(neutralChroma, tones.lip.blue, 0.9),
     tongueRed: mix(neutralChroma, tones.lip.red, 0.8),
@@ -108,7 +108,7 @@ function paintLower(layer: InteriorLayer, index: number, across: number, height:
   const tongueTop = 0.16 - 0.16 * (across / 0.36) ** 2;
   const tongueLight = 1 - 0.5 * smoothStep(0.03, 0.15, height);
   const teethLight = palette.teeth * 0.5 * (1 - 0.2 * Math.exp(-((toSide / 0.012) ** 2))) * (1 - 0.4 * arch);
-  const lipShade = mix(0.75, 1, smoothStep(-0.005, 0.025, height));
+  const lipShade = mix(0.88, 1, smoothStep(-0.005, 0.025, height));
   layer.luma[index] = mix(palette.tongue * tongueLight, teethLight, isTeeth) * lipShade;
   layer.blue[index] = mix(palette.tongueBlue, palette.teethBlue, isTeeth * 0.6);
   layer.red[index] = mix(palette.tongueRed, palette.teethRed, isTeeth * 0.6);

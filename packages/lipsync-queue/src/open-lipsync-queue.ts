@@ -1,0 +1,20 @@
+import { artifactFolders, createLocalArtifactStore, parseAllowedHosts, type Logger } from '@lipsync/core';
+import { configFromEnvironment, type CoreConfig } from '@lipsync/core/config';
+import { createLipsyncQueue, type LipsyncQueue } from './program.ts';
+
+const silent: Logger = Object.freeze({ debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined });
+
+/**
+ * The queue for a program: Redis and the folders that the workers use. Folders and limits come from the environment and
+ * `.env`; what is given here overrides them. Throws `request_invalid` when a setting cannot be understood.
+ */
+export function openLipsyncQueue(options: { readonly redisUrl: string; readonly logger?: Logger } & Partial<CoreConfig>): LipsyncQueue {
+  const { redisUrl, logger = silent, ...overrides } = options;
+  const config = { ...configFromEnvironment(), ...overrides };
+  return createLipsyncQueue({
+    redisUrl, logger,
+    artifacts: createLocalArtifactStore(artifactFolders(config)),
+    maxInputBytes: config.maxUploadBytes,
+    allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
+  });
+}
