@@ -4,8 +4,8 @@
  */
 
 /** Outer edge of the lips from the left corner over the upper lip to the right corner, and back over the lower lip. */
-export const outerLipsUpper = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291] as const;
-export const outerLipsLower = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291] as const;
+const outerLipsUpper = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291] as const;
+const outerLipsLower = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291] as const;
 
 /** Inner edge of the lips, the same way round. Point n of the upper half faces point n of the lower half. */
 export const innerLipsUpper = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308] as const;
@@ -18,34 +18,14 @@ export const innerLips = closedContour(innerLipsUpper, innerLipsLower);
 export const mouthCorners = { outer: [61, 291], inner: [78, 308] } as const;
 
 /** Rings of lip points between the outer and the inner edge. */
-export const lipRings = [
+const lipRings = [
   76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306, 77, 90, 180, 85, 16, 315, 404, 320, 307, 62, 183, 42, 41, 38, 12,
   268, 271, 272, 407, 292, 96, 89, 179, 86, 15, 316, 403, 319, 325,
 ] as const;
 
-/** Outline of the face, from the middle of the forehead over the right of the picture and back. */
-export const faceOval = [
-  10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
-  172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-] as const;
-
-/** The part of the outline that is jaw, from ear to ear over the chin, right of the picture first. */
-export const jaw = [
-  323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93,
-] as const;
-
-export const chin = 152;
-export const forehead = 10;
-export const noseTip = 1;
-export const noseBottom = 2;
-
 /** Outer and inner corner of each eye. */
 export const leftEyeCorners = [33, 133] as const;
 export const rightEyeCorners = [263, 362] as const;
-
-/** Lids of each eye, outer corner first, once round. */
-export const leftEyeLids = [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7] as const;
-export const rightEyeLids = [263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249] as const;
 
 /** Points that speech and expression hardly move: eye corners, root and bridge of the nose. They carry the head's pose. */
 export const rigidPoints = [33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 122, 351, 193, 417, 8, 245, 465] as const;

@@ -4,7 +4,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
-import { abortError, InputNotFoundError, LipsyncError, TimeoutError, toLipsyncError } from '../errors/index.ts';
+import { abortError, InputNotFoundError, TimeoutError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
 import type { JobRecord } from '../jobs/job-record.ts';
 import type { LipsyncPipeline, PipelineResult } from '../jobs/lipsync-pipeline.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { lipsyncOptionsSchema, type LipsyncOptions } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 
