@@ -6,12 +6,14 @@ import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
 import { proveKills } from './soak/kills.ts';
 import { proveMemory } from './soak/memory.ts';
+import { provePacked } from './soak/packed.ts';
 
 const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'bad-inputs': proveBadInputs,
   kills: proveKills,
   crowd: proveCrowd,
   memory: proveMemory,
+  packed: provePacked,
 };
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(proofs);

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 /** The package manager's version is part of what makes an install repeatable. */
 const pnpmVersion = '12.21.0';
 
-export const installCommand = Object.freeze(['npx', '-y', '--loglevel=error', `pnpm@${pnpmVersion}`, 'install', '--frozen-lockfile']);
+/** Runs that version; the arguments of pnpm follow. */
+export const pnpmCommand = Object.freeze(['npx', '-y', '--loglevel=error', `pnpm@${pnpmVersion}`]);
+
+export const installCommand = Object.freeze([...pnpmCommand, 'install', '--frozen-lockfile']);
 
 /** @param {string} projectDir */
 const stampPath = (projectDir) => join(projectDir, 'node_modules', '.lipsync-installed');

@@ -1,0 +1,133 @@
+import { execFile } from 'node:child_process';
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { jobViewSchema } from '@lipsync/core/contract';
+import { pnpmCommand } from '../bootstrap/node-packages.mjs';
+import { samplePaths } from './scratch-stack.ts';
+
+const projectDir = dirname(dirname(import.meta.dirname));
+const longestMs = 10 * 60_000;
+const maxOutputBytes = 16 * 1024 ** 2;
+
+/** What a careful program is compiled with, the declarations of all packages included. */
+const compilerOptions = {
+  module: 'nodenext', target: 'es2024', outDir: 'built', types: ['node'],
+  strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, skipLibCheck: false,
+} as const;
+
+interface Step {
+  readonly name: string;
+  /** Resolves with what was seen; throws when it is not as it should be. */
+  readonly run: () => Promise<string>;
+}
+
+/**
+ * The core as a package: packed, installed from the npm registry into an empty TypeScript project outside of this one,
+ * compiled strictly and run there, by program and by command line.
+ */
+export async function provePacked(): Promise<boolean> {
+  const folder = await mkdtemp(join(tmpdir(), 'lipsync-packed-'));
+  console.log('| step | seen | s |\n|---|---|---|');
+  try {
+    for (const { name, run } of stepsIn(folder, AbortSignal.timeout(longestMs))) {
+      const startedMs = performance.now();
+      const { seen, holds } = await run().then((text) => ({ seen: text, holds: true }), (error: unknown) => ({ seen: reasonOf(error), holds: false }));
+      console.log(`| ${name} | ${seen} | ${((performance.now() - startedMs) / 1000).toFixed(1)} |`);
+      if (!holds) return false;
+    }
+    return true;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function stepsIn(folder: string, signal: AbortSignal): readonly Step[] {
+  const start = async (command: readonly string[], cwd: string): Promise<string> => {
+    const [program = '', ...args] = command;
+    // The ONNX runtime carries its CPU part; its install script fetches CUDA from somewhere else than the npm registry.
+    const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' };
+    return (await promisify(execFile)(program, args, { cwd, env, signal, maxBuffer: maxOutputBytes })).stdout;
+  };
+  const there = (...command: readonly string[]): Promise<string> => start(command, folder);
+  return [
+    { name: 'pack', run: () => pack(folder, (...args) => start([...pnpmCommand, ...args], projectDir)) },
+    { name: 'install', run: () => install(folder, there) },
+    { name: 'compile, strictly', run: () => compile(folder, there) },
+    { name: 'run the README’s program', run: () => runProgram(folder, there) },
+    { name: 'run the command line', run: () => runCommandLine(folder, there) },
+  ];
+}
+
+type Start = (...command: readonly string[]) => Promise<string>;
+
+async function pack(folder: string, pnpm: Start): Promise<string> {
+  await pnpm('--filter', '@lipsync/core', 'pack', '--pack-destination', folder);
+  const name = await tarballIn(folder);
+  return `${name}, ${Math.round((await stat(join(folder, name))).size / 1024)} KiB`;
+}
+
+async function tarballIn(folder: string): Promise<string> {
+  const name = (await readdir(folder)).find((file) => file.endsWith('.tgz'));
+  if (name === undefined) throw new Error('There is no tarball.');
+  return name;
+}
+
+async function install(folder: string, start: Start): Promise<string> {
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'empty', private: true, type: 'module' }));
+  await start('npm', 'install', '--no-audit', '--no-fund', '--loglevel=error', `./${await tarballIn(folder)}`, 'typescript', '@types/node');
+  const shipped = await readdir(join(folder, 'node_modules', '@lipsync', 'core'), { recursive: true });
+  const sources = shipped.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'));
+  if (sources.length > 0) throw new Error(`TypeScript sources were shipped: ${sources.join(', ')}`);
+  return `${shipped.length} files, no TypeScript source`;
+}
+
+async function compile(folder: string, start: Start): Promise<string> {
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts', 'mistake.ts'] }));
+  await writeFile(join(folder, 'program.ts'), await readmeProgram());
+  // Declarations that were not found would make everything `any`, and this no mistake.
+  await writeFile(join(folder, 'mistake.ts'), [
+    "import type { GenerateLipsyncInput } from '@lipsync/core';",
+    '// @ts-expect-error there is no such mode',
+    "export const mode: GenerateLipsyncInput['syncMode'] = 'sideways';",
+  ].join('\n'));
+  await start('npx', 'tsc');
+  return 'no error';
+}
+
+/** The first example of the README that imports the core. */
+async function readmeProgram(): Promise<string> {
+  const readme = await readFile(join(projectDir, 'README.md'), 'utf8');
+  const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].flatMap(([, code = '']) => code);
+  const program = examples.find((code) => code.includes("'@lipsync/core'"));
+  if (program === undefined) throw new Error('The README holds no program that imports @lipsync/core.');
+  return program;
+}
+
+async function runProgram(folder: string, start: Start): Promise<string> {
+  await copyFile(samplePaths.videoPath, join(folder, 'clip.mp4'));
+  await copyFile(samplePaths.audioPath, join(folder, 'speech.wav'));
+  const printed = await start('node', 'built/program.js');
+  const [, method, seconds] = /^(\w+) ([\d.]+) /m.exec(printed) ?? [];
+  if (method !== 'preview') throw new Error(`The program printed: ${printed}`);
+  return `made by ${method}, ${seconds} s, ${await sizeOf(folder, 'out.mp4')}`;
+}
+
+async function runCommandLine(folder: string, start: Start): Promise<string> {
+  const printed = await start('npx', 'lipsync', 'generate', 'clip.mp4', 'speech.wav', '-o', 'again.mp4', '--json');
+  const { output_path: outputPath, ...rest }: { output_path?: unknown } = JSON.parse(printed);
+  const job = jobViewSchema.parse(rest);
+  if (outputPath !== 'again.mp4') throw new Error(`The job is ${job.status}: ${job.message}`);
+  return `${job.status}, ${job.duration} s, ${await sizeOf(folder, outputPath)}`;
+}
+
+async function sizeOf(folder: string, name: string): Promise<string> {
+  return `${Math.round((await stat(join(folder, name))).size / 1024)} KiB`;
+}
+
+/** What the program that failed had to say, on one line. */
+function reasonOf(error: unknown): string {
+  const { message, stdout = '' } = error as Error & { stdout?: string };
+  return `${message} ${stdout}`.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').trim();
+}
