@@ -1,0 +1,308 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { LipsyncOptionsInput } from '../../src/contract/index.ts';
+import { LipsyncError } from '../../src/errors/index.ts';
+import { parseAllowedHosts } from '../../src/fetch/index.ts';
+import { createInputFetcher } from '../../src/jobs/input-fetcher.ts';
+import type { JobEvent } from '../../src/jobs/job-events.ts';
+import type { Attempt, JobRecord } from '../../src/jobs/job-record.ts';
+import type { JobStore } from '../../src/jobs/job-store.ts';
+import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
+import { createJobRunner, type JobRunner } from '../../src/jobs/run-job.ts';
+import { createLocalArtifactStore, type ArtifactStore } from '../../src/storage/index.ts';
+import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
+import { testJobRecord } from '../../src/testing/index.ts';
+import { makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
+
+const succeeded: Attempt = {
+  provider: 'preview', outcome: 'succeeded', code: null, message: null, startedAtMs: 1, endedAtMs: 2, costMicros: 0, operation: null,
+};
+
+let folder: string;
+let workFolder: string;
+let artifacts: ArtifactStore;
+let store: JobStore;
+/** Everything that was appended to any record, in order. */
+let events: JobEvent[];
+let nowMs: number;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-run-job-'));
+  workFolder = join(folder, 'work');
+  artifacts = createLocalArtifactStore({ inputsDir: join(folder, 'inputs'), outputsDir: join(folder, 'outputs') });
+  events = [];
+  nowMs = 10_000;
+  const memory = createMemoryJobStore();
+  store = {
+    ...memory,
+    append(id, event) {
+      events.push(event);
+      return memory.append(id, event);
+    },
+  };
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Stores a waiting job whose inputs lie in the artifact store. */
+async function acceptJob(options: LipsyncOptionsInput = {}): Promise<JobRecord> {
+  const put = async (content: string) => {
+    const { key } = await artifacts.putInput(Readable.from([content]), { maxBytes: 100 });
+    return { kind: 'artifact', key, name: content } as const;
+  };
+  const record = { ...testJobRecord('job_1', nowMs, options), video: await put('the clip'), audio: await put('the speech') };
+  await store.create(record);
+  return record;
+}
+
+function runnerOf(run: Script, options: { readonly progressIntervalMs?: number } = {}): JobRunner {
+  const pipeline: LipsyncPipeline = { run };
+  const ignore = (): void => undefined;
+  return createJobRunner({
+    store, artifacts, pipeline, workFolder,
+    fetcher: createInputFetcher({ artifacts, maxBytes: 100, allowedPrivateHosts: parseAllowedHosts([]) }),
+    clock: { nowMs: () => nowMs },
+    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+    cancelPollMs: 5,
+    progressIntervalMs: options.progressIntervalMs ?? 0,
+  });
+}
+
+function never(): AbortSignal {
+  return new AbortController().signal;
+}
+
+function progressEvents(): Extract<JobEvent, { type: 'progressed' }>[] {
+  return events.flatMap((event) => (event.type === 'progressed' ? [event] : []));
+}
+
+function workspaces(): readonly string[] {
+  return existsSync(workFolder) ? readdirSync(workFolder) : [];
+}
+
+describe('a run', () => {
+  it('completes the job with what the pipeline made', async () => {
+    await acceptJob();
+    const record = await runnerOf(makeTake).run('job_1', { signal: never() });
+    expect(record).toMatchObject({
+      status: 'completed', progress: 100, runs: 1, crashes: 0, completedAtMs: nowMs, warnings: [{ code: 'degraded' }],
+      result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 0 },
+    });
+    expect(await text(await artifacts.read(record.result?.outputKey ?? ''))).toBe('the clip speaking the speech');
+    expect(await store.get('job_1')).toEqual(record);
+  });
+
+  it('fails the job with the code and the words of an error of ours', async () => {
+    await acceptJob();
+    const fail: Script = () => Promise.reject(new LipsyncError('clip_unusable', 'There is no face.'));
+    expect(await runnerOf(fail).run('job_1', { signal: never() })).toMatchObject({
+      status: 'failed', result: null, error: { code: 'clip_unusable', message: 'There is no face.' },
+    });
+  });
+
+  it('keeps the words of any other error to itself', async () => {
+    await acceptJob();
+    const record = await runnerOf(() => Promise.reject(new Error('secret at /some/path'))).run('job_1', { signal: never() });
+    expect(record).toMatchObject({ status: 'failed', error: { code: 'internal' } });
+    expect(JSON.stringify(record)).not.toContain('secret');
+  });
+
+  it('whose input is gone fails without starting the pipeline', async () => {
+    const { video } = await acceptJob();
+    if (video.kind === 'artifact') await artifacts.delete(video.key);
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({ status: 'failed', error: { code: 'not_found' } });
+  });
+
+  it('of a job that does not exist is refused', async () => {
+    await expect(runnerOf(neverCalled).run('job_1', { signal: never() })).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('stores the attempts as the pipeline saves them', async () => {
+    await acceptJob();
+    const running: Attempt = { ...succeeded, outcome: 'running', endedAtMs: null };
+    const record = await runnerOf(async (input, context) => {
+      await context.saveAttempts([running]);
+      expect((await store.get('job_1'))?.attempts).toEqual([running]);
+      await context.saveAttempts([succeeded]);
+      return makeTake(input, context);
+    }).run('job_1', { signal: never() });
+    expect(record.attempts).toEqual([succeeded]);
+  });
+});
+
+describe('a job that was run before', () => {
+  it('is returned as it is once it is at an end', async () => {
+    await acceptJob();
+    const first = await runnerOf(makeTake).run('job_1', { signal: never() });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toEqual(first);
+    expect(await store.get('job_1')).toEqual(first);
+  });
+
+  it('is gone on with where its attempts stand, and the run that died is counted', async () => {
+    await acceptJob();
+    await store.append('job_1', { type: 'run_started', atMs: nowMs });
+    await store.append('job_1', { type: 'attempts_changed', run: 1, attempts: [succeeded] });
+    let earlier: readonly Attempt[] = [];
+    const record = await runnerOf((input, context) => {
+      earlier = context.earlierAttempts;
+      return makeTake(input, context);
+    }).run('job_1', { signal: never() });
+    expect(earlier).toEqual([succeeded]);
+    expect(record).toMatchObject({ status: 'completed', runs: 2, crashes: 1 });
+  });
+
+  it('is given up after five runs that ended without a word', async () => {
+    await acceptJob();
+    for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: nowMs });
+    const fifth = await store.append('job_1', { type: 'run_started', atMs: nowMs });
+    expect(fifth).toMatchObject({ runs: 5, crashes: 4 });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({
+      status: 'failed', crashes: 5, error: { code: 'worker_crashed' },
+    });
+  });
+
+  it('still has a fifth run after four crashes', async () => {
+    await acceptJob();
+    for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: nowMs });
+    expect(await runnerOf(makeTake).run('job_1', { signal: never() })).toMatchObject({ status: 'completed', crashes: 4 });
+  });
+});
+
+describe('a job that is canceled', () => {
+  it('while it runs stops the pipeline and ends as canceled', async () => {
+    await acceptJob();
+    let reason: unknown;
+    const run = runnerOf(workUntilStopped(({ signal }) => {
+      signal.addEventListener('abort', () => (reason = signal.reason));
+      return store.append('job_1', { type: 'cancel_requested' });
+    })).run('job_1', { signal: never() });
+    expect(await run).toMatchObject({ status: 'canceled', result: null, error: null });
+    expect(reason).toMatchObject({ code: 'canceled' });
+  });
+
+  it('before it runs is not run', async () => {
+    await acceptJob();
+    await store.append('job_1', { type: 'cancel_requested' });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({ status: 'canceled' });
+  });
+});
+
+describe('a deadline', () => {
+  it('that passes stops the pipeline and fails the job', async () => {
+    await acceptJob({ deadlineMs: 1_000 });
+    nowMs += 990;
+    expect(await runnerOf(workUntilStopped()).run('job_1', { signal: never() })).toMatchObject({
+      status: 'failed', error: { code: 'deadline_exceeded' },
+    });
+  });
+
+  it('that passed while the job waited fails it', async () => {
+    await acceptJob({ deadlineMs: 1_000 });
+    nowMs += 60_000;
+    expect(await runnerOf(workUntilStopped()).run('job_1', { signal: never() })).toMatchObject({ error: { code: 'deadline_exceeded' } });
+  });
+
+  it('that is far away leaves the job alone', async () => {
+    await acceptJob({ deadlineMs: 60_000 });
+    expect(await runnerOf(makeTake).run('job_1', { signal: never() })).toMatchObject({ status: 'completed' });
+  });
+});
+
+describe('a worker that shuts down', () => {
+  it('hands the job back unfinished and throws; the next run is no crash', async () => {
+    await acceptJob();
+    const shutdown = new AbortController();
+    const run = runnerOf(workUntilStopped(() => shutdown.abort())).run('job_1', { signal: shutdown.signal });
+    await expect(run).rejects.toMatchObject({ code: 'canceled' });
+    expect(await store.get('job_1')).toMatchObject({ status: 'queued', runs: 1, crashes: 0, error: null });
+    expect(workspaces()).toEqual([]);
+    expect(await runnerOf(makeTake).run('job_1', { signal: never() })).toMatchObject({ status: 'completed', runs: 2, crashes: 0 });
+  });
+});
+
+describe('a run that another one took over from', () => {
+  const takeOver = () => store.append('job_1', { type: 'run_started', atMs: nowMs });
+
+  it('is stopped and says nothing about the job', async () => {
+    await acceptJob();
+    const record = await runnerOf(workUntilStopped(takeOver)).run('job_1', { signal: never() });
+    expect(record).toMatchObject({ status: 'processing', runs: 2, error: null });
+    expect(await store.get('job_1')).toEqual(record);
+  });
+
+  it('cannot complete the job', async () => {
+    await acceptJob();
+    const late: Script = async (input, context) => {
+      await takeOver();
+      return makeTake(input, context);
+    };
+    expect(await runnerOf(late).run('job_1', { signal: never() })).toMatchObject({ status: 'processing', runs: 2, result: null });
+  });
+
+  it('cannot fail it either', async () => {
+    await acceptJob();
+    const late: Script = async () => {
+      await takeOver();
+      throw new LipsyncError('media_failed', 'Too late.');
+    };
+    expect(await runnerOf(late).run('job_1', { signal: never() })).toMatchObject({ status: 'processing', runs: 2, error: null });
+  });
+});
+
+describe('progress', () => {
+  it('never goes back, whatever the pipeline reports', async () => {
+    await acceptJob();
+    const seen: number[] = [];
+    await runnerOf(async (input, context) => {
+      for (const [stage, fraction] of [['tracking', 0.5], ['rendering', 0.9], ['rendering', 0.1], ['tracking', 0], ['rendering', 0.95]] as const) {
+        context.onProgress({ stage, fraction });
+        await new Promise(setImmediate);
+        seen.push((await store.get('job_1'))?.progress ?? NaN);
+      }
+      return makeTake(input, context);
+    }).run('job_1', { signal: never() });
+    expect(seen).toEqual(seen.toSorted((one, other) => one - other));
+    expect(new Set(seen).size).toBe(3);
+  });
+
+  it('is written once per interval, and each new stage at once', async () => {
+    await acceptJob();
+    await runnerOf(async (input, context) => {
+      for (let frame = 0; frame <= 1_000; frame++) {
+        nowMs += 1;
+        context.onProgress({ stage: 'rendering', fraction: frame / 1_000 });
+      }
+      return makeTake(input, context);
+    }, { progressIntervalMs: 250 }).run('job_1', { signal: never() });
+    expect(progressEvents().map(({ stage }) => stage)).toEqual(['fetching', ...Array.from({ length: 5 }, () => 'rendering'), 'publishing']);
+  });
+});
+
+describe('the workspace', () => {
+  it.each<[string, Script]>([
+    ['completes', makeTake],
+    ['fails', () => Promise.reject(new Error('broke'))],
+    ['is canceled', workUntilStopped(() => store.append('job_1', { type: 'cancel_requested' }))],
+  ])('is gone when the job %s', async (_, script) => {
+    await acceptJob();
+    let during: readonly string[] = [];
+    await runnerOf((input, context) => {
+      during = workspaces();
+      return script(input, context);
+    }).run('job_1', { signal: never() });
+    expect(during).toEqual(['job_1']);
+    expect(workspaces()).toEqual([]);
+  });
+
+  it('of a run that died is gone when the next one finds nothing to do', async () => {
+    await acceptJob();
+    await mkdir(join(workFolder, 'job_1', 'of-a-killed-run'), { recursive: true });
+    await store.append('job_1', { type: 'cancel_requested' });
+    await runnerOf(neverCalled).run('job_1', { signal: never() });
+    expect(workspaces()).toEqual([]);
+  });
+});
