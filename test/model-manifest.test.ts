@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { voiceModelPath } from '../packages/lipsync-core/src/speech/voice-model.ts';
+
+interface ModelFile {
+  readonly package: string;
+  readonly path: string;
+  readonly sha256: string;
+}
+
+interface Model {
+  readonly name: string;
+  readonly role: string;
+  readonly origin: string;
+  readonly licence: string;
+  readonly files: readonly ModelFile[];
+}
+
+const projectDir = dirname(import.meta.dirname);
+const coreDir = join(projectDir, 'packages', 'lipsync-core');
+const { models }: { models: readonly Model[] } = JSON.parse(readFileSync(join(projectDir, 'models', 'manifest.json'), 'utf8'));
+const files = models.flatMap((model) => model.files);
+
+function installedPath({ package: name, path }: ModelFile): string {
+  return name === '@lipsync/core' ? join(coreDir, path) : join(coreDir, 'node_modules', name, path);
+}
+
+describe('the manifest of models', () => {
+  it.each(files)('knows $package/$path as it is installed', (file) => {
+    expect(createHash('sha256').update(readFileSync(installedPath(file))).digest('hex')).toBe(file.sha256);
+  });
+
+  it('names the voice model that is run, and every asset of the core', () => {
+    const paths = files.map(installedPath);
+    expect(paths.map((path) => realpathSync(path))).toContain(realpathSync(voiceModelPath()));
+    expect(paths).toEqual(expect.arrayContaining(readdirSync(join(coreDir, 'assets')).map((name) => join(coreDir, 'assets', name))));
+  });
+
+  it('says of each model what it is for, whose it is and under which licence, and the page lists the same', () => {
+    const page = readFileSync(join(projectDir, 'models', 'README.md'), 'utf8');
+    const rows = [...page.matchAll(/^\| `([\w-]+)` \| (.+?) \| `(.+?)` \| (.+?) \|$/gm)].map(([, ...cells]) => cells);
+    expect(rows).toEqual(models.map(({ name, role, licence, files: [first] }) => [name, role, first?.package, licence]));
+    expect(models.every(({ origin }) => origin.length > 0)).toBe(true);
+  });
+});
