@@ -1,0 +1,186 @@
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { configFromEnvironment } from '../../src/config.ts';
+import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
+import { LipsyncError } from '../../src/errors/index.ts';
+import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
+import { probeTake } from '../../src/media/index.ts';
+import { createIdSource, systemClock } from '../../src/ports/system-ports.ts';
+import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
+import { createLocalJobs, type LocalJobInput, type LocalJobs } from '../../src/service/local-jobs.ts';
+import { createOutputFiles } from '../../src/service/output-file.ts';
+import { makeTake, neverCalled, workUntilStopped, type Script } from '../jobs/pipeline-scripts.ts';
+import { makeShortSample } from './short-sample.ts';
+
+let folder: string;
+let workFolder: string;
+let outputFolder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-local-jobs-'));
+  workFolder = join(folder, 'work');
+  outputFolder = join(folder, 'out');
+  await writeFile(join(folder, 'clip'), 'the clip');
+  await writeFile(join(folder, 'speech'), 'the speech');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Jobs whose take is what a script makes of the two inputs. */
+function jobsOf(run: Script): LocalJobs {
+  return createLocalJobs({
+    pipeline: { run }, outputFiles: createOutputFiles(), workFolder, clock: systemClock, ids: createIdSource(systemClock),
+  });
+}
+
+function jobInput(more: Partial<LocalJobInput> = {}): LocalJobInput {
+  return {
+    videoPath: join(folder, 'clip'), audioPath: join(folder, 'speech'), outputPath: join(outputFolder, 'take.mp4'),
+    overwrite: false, options: lipsyncOptionsSchema.parse({}), ...more,
+  };
+}
+
+/** Names of all files and folders below the folder, or nothing where it is not there. */
+function contents(path: string): Promise<string[]> {
+  return readdir(path, { recursive: true }).catch(() => []);
+}
+
+describe('a local job on the real core', () => {
+  let mediaFolder: string;
+  let sample: Pick<LocalJobInput, 'videoPath' | 'audioPath'>;
+  let host: ReturnType<typeof createLocalHost>;
+
+  beforeAll(async () => {
+    mediaFolder = await mkdtemp(join(tmpdir(), 'lipsync-local-host-'));
+    const { clipPath, speechPath } = await makeShortSample(mediaFolder);
+    sample = { videoPath: clipPath, audioPath: speechPath };
+    host = createLocalHost({ ...configFromEnvironment({}), dataDir: join(mediaFolder, 'data') });
+  });
+  afterAll(async () => {
+    await host.close();
+    await rm(mediaFolder, { recursive: true, force: true });
+  });
+  const workInProgress = () => contents(join(mediaFolder, 'data', 'work'));
+
+  it('makes a video as long as the speech, in a folder that it creates, and leaves nothing else', async () => {
+    const updates: ProgressUpdate[] = [];
+    const input = jobInput({ ...sample, outputPath: join(outputFolder, 'new', 'take.mp4') });
+    const { record, error } = await host.localJobs.run(input, { onProgress: (update) => updates.push(update) });
+    expect(error).toBeUndefined();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'preview', degraded: true, durationMs: 1_000 }, attempts: [{ outcome: 'succeeded' }] });
+    expect((await probeTake(input.outputPath)).frameCount).toBe(25);
+    expect(await contents(outputFolder)).toEqual(['new', join('new', 'take.mp4')]);
+    expect(await workInProgress()).toEqual([]);
+    expect([...new Set(updates.map(({ stage }) => stage))]).toEqual(['probing', 'listening', 'tracking', 'rendering', 'publishing']);
+  });
+
+  it('that is canceled while it works leaves no file', async () => {
+    const controller = new AbortController();
+    const { record, error } = await host.localJobs.run(jobInput(sample), {
+      signal: controller.signal,
+      onProgress: ({ stage }) => {
+        if (stage === 'tracking' || stage === 'rendering') controller.abort(new LipsyncError('canceled', 'Enough.'));
+      },
+    });
+    expect(error).toMatchObject({ code: 'canceled', message: 'Enough.' });
+    expect(record).toMatchObject({ status: 'canceled', result: null, attempts: [{ outcome: 'canceled' }] });
+    expect([await contents(outputFolder), await workInProgress()]).toEqual([[], []]);
+  });
+
+  it('that reaches its deadline fails and leaves no file', async () => {
+    const options = { ...lipsyncOptionsSchema.parse({}), deadlineMs: 100 };
+    const { record, error } = await host.localJobs.run(jobInput({ ...sample, options }), {});
+    expect(error).toMatchObject({ code: 'deadline_exceeded', name: 'TimeoutError' });
+    expect(record).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' } });
+    expect([await contents(outputFolder), await workInProgress()]).toEqual([[], []]);
+  });
+});
+
+describe('an input', () => {
+  it.each(['videoPath', 'audioPath'] as const)('%s that is not there, or is a folder, is said to be not found before any work', async (name) => {
+    for (const path of [join(folder, 'missing'), folder]) {
+      const { record, error } = await jobsOf(neverCalled).run(jobInput({ [name]: path }), {});
+      expect(error).toMatchObject({ code: 'not_found', name: 'InputNotFoundError' });
+      expect(error?.message).toContain(path);
+      expect(record.status).toBe('failed');
+    }
+    expect(await contents(outputFolder)).toEqual([]);
+  });
+});
+
+describe('an output', () => {
+  beforeEach(() => mkdir(outputFolder));
+
+  it('that exists is refused before any work and left as it is', async () => {
+    const input = jobInput();
+    await writeFile(input.outputPath, 'mine');
+    expect((await jobsOf(neverCalled).run(input, {})).error).toMatchObject({ code: 'output_exists' });
+    expect(await readFile(input.outputPath, 'utf8')).toBe('mine');
+  });
+
+  it('that appears while the job works is left as it is, too', async () => {
+    const input = jobInput();
+    const { error } = await jobsOf(async (given, context) => {
+      await writeFile(input.outputPath, 'mine');
+      return makeTake(given, context);
+    }).run(input, {});
+    expect(error).toMatchObject({ code: 'output_exists' });
+    expect(await readFile(input.outputPath, 'utf8')).toBe('mine');
+    expect(await contents(outputFolder)).toEqual(['take.mp4']);
+  });
+
+  it('that may be replaced is the old one until the new one is complete, also for who reads it', async () => {
+    const input = jobInput({ overwrite: true });
+    await writeFile(input.outputPath, 'the old one');
+    const reader = await open(input.outputPath);
+    try {
+      await jobsOf(async (given, context) => {
+        const made = await makeTake(given, context);
+        expect(await readFile(input.outputPath, 'utf8')).toBe('the old one');
+        return made;
+      }).run(input, {});
+      expect(await readFile(input.outputPath, 'utf8')).toBe('the clip speaking the speech');
+      expect(await reader.readFile('utf8')).toBe('the old one');
+    } finally {
+      await reader.close();
+    }
+    expect(await contents(outputFolder)).toEqual(['take.mp4']);
+  });
+
+  it('that may be replaced stays when the job does not complete', async () => {
+    const input = jobInput({ overwrite: true });
+    await writeFile(input.outputPath, 'the old one');
+    const controller = new AbortController();
+    await jobsOf(workUntilStopped(() => controller.abort())).run(input, { signal: controller.signal });
+    expect(await readFile(input.outputPath, 'utf8')).toBe('the old one');
+    expect(await contents(outputFolder)).toEqual(['take.mp4']);
+  });
+
+  it('that two jobs want goes to one of them', async () => {
+    const jobs = jobsOf(makeTake);
+    const outcomes = await Promise.all([jobInput(), jobInput({ overwrite: true })].map((input) => jobs.run(input, {})));
+    expect(outcomes.map(({ error }) => error?.code)).toEqual([undefined, 'output_exists']);
+    expect(await readFile(jobInput().outputPath, 'utf8')).toBe('the clip speaking the speech');
+  });
+
+  it('is free for the next job once the one that wanted it failed', async () => {
+    const jobs = jobsOf(makeTake);
+    await rm(join(folder, 'clip'));
+    expect((await jobs.run(jobInput(), {})).error).toBeDefined();
+    await writeFile(join(folder, 'clip'), 'another clip');
+    expect((await jobs.run(jobInput(), {})).error).toBeUndefined();
+  });
+});
+
+describe('work of processes that were killed', () => {
+  it('is removed by the next job; that of a living process stays', async () => {
+    const dead = `process-${spawnSync('true').pid}-left`;
+    const living = `process-${process.ppid}-working`;
+    for (const name of [dead, living]) await mkdir(join(workFolder, name), { recursive: true });
+    await writeFile(join(workFolder, dead, 'take.mp4'), 'half a video');
+    await jobsOf(makeTake).run(jobInput(), {});
+    expect(await contents(workFolder)).toEqual([living]);
+  });
+});
