@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import type { LipsyncOptions } from '../contract/index.ts';
+import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import { toJobView } from '../jobs/job-view.ts';
 import { createLocalHost } from '../service/get-lipsync-service.ts';
 import type { LocalJobOutcome } from '../service/local-jobs.ts';
@@ -26,10 +27,16 @@ export function addGenerateCommand(program: Command, terminal: Terminal, setExit
     .option('--overwrite', 'replace an output that exists')
     .option('--json', 'print the job as one line of JSON');
   addOptionFlags(command).action(async (video: string, audio: string, given: GenerateFlags) => {
-    const outcome = await generate(video, audio, given, terminal);
-    if (given.json) printJson(outcome, given.output, terminal);
-    else printResult(outcome, given.output, terminal);
-    setExitCode(outcome.error ? 1 : 0);
+    try {
+      const outcome = await generate(video, audio, given, terminal);
+      if (given.json) printJson(outcome, given.output, terminal);
+      else printResult(outcome, given.output, terminal);
+      setExitCode(outcome.error ? 1 : 0);
+    } catch (thrown) {
+      if (!given.json) throw thrown;
+      printRefusal(toLipsyncError(thrown), terminal);
+      setExitCode(1);
+    }
   });
 }
 
@@ -57,6 +64,11 @@ function parseOptions(given: GenerateFlags): LipsyncOptions {
 function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: Terminal): void {
   const completed = record.status === 'completed';
   writeLine(stdout, JSON.stringify({ ...toJobView(record, null), output_path: completed ? outputPath : null }));
+}
+
+/** What never became a job has no id and no stages; the line holds the fields that tell so. */
+function printRefusal({ code, message, policy }: LipsyncError, { stdout }: Terminal): void {
+  writeLine(stdout, JSON.stringify({ status: 'failed', error: { code, message, retryable: policy.retryable }, output_path: null }));
 }
 
 function printResult({ record, error }: LocalJobOutcome, outputPath: string, { stdout, stderr }: Terminal): void {

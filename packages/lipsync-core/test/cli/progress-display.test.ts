@@ -1,0 +1,28 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { expect, it } from 'vitest';
+import { createProgressDisplay } from '../../src/cli/progress-display.ts';
+
+it('without a terminal prints one line per stage, however often it is told', async () => {
+  const stream = new PassThrough();
+  const display = createProgressDisplay(stream);
+  for (const [stage, progress] of [['tracking', 10], ['tracking', 20], ['tracking', 40], ['rendering', 45], ['rendering', 96]] as const) {
+    display.show({ stage, progress, message: '' });
+  }
+  display.end();
+  stream.end();
+  expect(await text(stream)).toBe('10% tracking\n45% rendering\n');
+});
+
+it('in a terminal draws a bar that never goes back, and leaves the cursor visible on a line of its own', async () => {
+  const stream = Object.assign(new PassThrough(), { isTTY: true, columns: 80, rows: 24 });
+  const display = createProgressDisplay(stream);
+  display.show({ stage: 'rendering', progress: 60, message: '' });
+  display.show({ stage: 'tracking', progress: 20, message: '' });
+  display.end();
+  stream.end();
+  const drawn = await text(stream);
+  expect(drawn).toContain('60% · ');
+  expect(drawn).not.toContain('20% · ');
+  expect(drawn.endsWith('\n')).toBe(true);
+});
