@@ -17,21 +17,24 @@ const minimumMeshScore = 0.5;
  * Throws `model_missing` or `model_invalid` when the library is not there or is damaged.
  */
 export async function createFaceDetector(): Promise<FaceDetector> {
-  const [boxModel, meshModel] = await Promise.all([loadBundledModel('blazeface'), loadBundledModel('facemesh')]);
+  const [boxModel, meshModel] = await Promise.all([
+    loadBundledModel('blazeface').then((session) => withInputs(session, detectorInputSize)),
+    loadBundledModel('facemesh').then((session) => withInputs(session, meshInputSize)),
+  ]);
   return {
     id: 'blazeface-256+facemesh-192',
     detect: (rgb, width, height) => detectFaces(boxModel, { rgb, width, height }),
     mesh: (rgb, width, height, region) => findMesh(meshModel, { rgb, width, height }, region),
     close: async () => {
-      await Promise.all([boxModel.release(), meshModel.release()]);
+      await Promise.all([boxModel.session.release(), meshModel.session.release()]);
     },
   };
 }
 
-async function detectFaces(model: OnnxSession, picture: RgbPicture): Promise<readonly FaceBox[]> {
+async function detectFaces(model: PictureModel, picture: RgbPicture): Promise<readonly FaceBox[]> {
   const side = Math.max(picture.width, picture.height);
   const region: FaceRegion = { centreX: picture.width / 2, centreY: picture.height / 2, side, roll: 0 };
-  const outputs = await run(model, picture, region, detectorInputSize, signedRange);
+  const outputs = await run(model, picture, region, signedRange);
   const boxes = decodeFaceBoxes([
     { scores: values(outputs, 'Identity'), values: values(outputs, 'Identity_2'), stride: 16, perCell: 2 },
     { scores: values(outputs, 'Identity_1'), values: values(outputs, 'Identity_3'), stride: 32, perCell: 6 },
@@ -45,8 +48,8 @@ function toPictureBox(box: FaceBox, region: FaceRegion): FaceBox {
   return { ...box, x, y, width: box.width * scale, height: box.height * scale };
 }
 
-async function findMesh(model: OnnxSession, picture: RgbPicture, region: FaceRegion): Promise<FaceMesh | undefined> {
-  const outputs = await run(model, picture, region, meshInputSize, unsignedRange);
+async function findMesh(model: PictureModel, picture: RgbPicture, region: FaceRegion): Promise<FaceMesh | undefined> {
+  const outputs = await run(model, picture, region, unsignedRange);
   const [score = 0] = values(outputs, 'Identity_1');
   if (score < minimumMeshScore) return undefined;
   return { points: toPicturePoints(values(outputs, 'Identity_2'), region), score };
@@ -65,11 +68,26 @@ function toPicturePoints(raw: Float32Array, region: FaceRegion): Float32Array {
   return points;
 }
 
-async function run(model: OnnxSession, picture: RgbPicture, region: FaceRegion, size: number, range: SampleRange) {
-  const data = new Float32Array(3 * size * size);
+/** A model that looks at squares of a picture, and inputs for it that are used again: half a megabyte each is a lot to throw away per frame. */
+interface PictureModel {
+  readonly session: OnnxSession;
+  readonly size: number;
+  readonly freeInputs: Float32Array[];
+}
+
+function withInputs(session: OnnxSession, size: number): PictureModel {
+  return { session, size, freeInputs: [] };
+}
+
+async function run({ session, size, freeInputs }: PictureModel, picture: RgbPicture, region: FaceRegion, range: SampleRange) {
+  const data = freeInputs.pop() ?? new Float32Array(3 * size * size);
   sampleRegion(picture, { region, size, range }, data);
-  const [input = ''] = model.inputNames;
-  return model.run({ [input]: { type: 'float32', data, dims: [1, 3, size, size] } });
+  const [input = ''] = session.inputNames;
+  try {
+    return await session.run({ [input]: { type: 'float32', data, dims: [1, 3, size, size] } });
+  } finally {
+    freeInputs.push(data);
+  }
 }
 
 function values(outputs: Readonly<Record<string, OnnxTensor>>, name: string): Float32Array {

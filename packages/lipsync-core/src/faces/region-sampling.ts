@@ -60,8 +60,9 @@ function sampleInnerRow({ rgb, width }: RgbPicture, walk: SampleRow, { size, ran
   const below = width * 3;
   let { x, y } = walk;
   for (let index = start; index < start + size; index += 1) {
-    const left = Math.floor(x);
-    const top = Math.floor(y);
+    // Positions inside the picture are not negative: cutting off the fraction is the floor, and quicker.
+    const left = x | 0;
+    const top = y | 0;
     const right = x - left;
     const down = y - top;
     const a = (1 - right) * (1 - down) * scale;

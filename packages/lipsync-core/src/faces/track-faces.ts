@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { abortError, LipsyncError } from '../errors/index.ts';
-import { framesPerSecond, openFrames, type ClipFacts } from '../media/index.ts';
+import { framesPerSecond, openFramesAhead, type ClipFacts } from '../media/index.ts';
 import { chooseAnalysisSize, type AnalysisSize } from './analysis-size.ts';
 import { createFaceFollower, type FaceFollower, type NumberedPicture } from './face-follower.ts';
 import type { FaceDetector, FaceTrack } from './face-types.ts';
@@ -98,7 +98,7 @@ async function writeTrack(options: TrackFacesOptions, writer: TrackWriter, store
   const scribe = createScribe(options, size, writer, store);
   const group: NumberedPicture[] = [];
   const { clipPath: path, clip: facts, range, signal } = options;
-  const frames = openFrames({ path, facts, range, ...size, pixelFormat: 'rgb24', keepFrames: framesSideBySide + 1, signal });
+  const frames = openFramesAhead({ path, facts, range, ...size, pixelFormat: 'rgb24', keepFrames: framesSideBySide + 1, signal });
   const cuts = createCutDetector();
   for await (const { index, data } of frames) {
     if (signal.aborted) throw abortError(signal);

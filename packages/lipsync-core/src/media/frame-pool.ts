@@ -22,7 +22,8 @@ export class FramePool {
     const free = this.#free.pop();
     if (free) return free;
     this.#statistics.buffersAllocated += 1;
-    return new Uint8Array(this.#frameBytes);
+    // Shared, so that a frame can be handed to another thread without a copy.
+    return new Uint8Array(new SharedArrayBuffer(this.#frameBytes));
   }
 
   acquireCopy(frame: Uint8Array): Uint8Array {

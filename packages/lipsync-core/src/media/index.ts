@@ -6,4 +6,6 @@ export { framesPerSecond, type ClipFacts, type ColourTags, type FrameRate, type 
 export { probeClip, probeSpeech, probeTake, type ProbeContext, type TakeFacts } from './probe.ts';
 export { readSpeech, type SpeechReadOptions, type SpeechStream } from './speech-reader.ts';
 export { openTake, type TakeOptions, type TakeWriter } from './take-writer.ts';
+export { openFramesAhead } from './threads/frames-ahead.ts';
+export { openTakeAside } from './threads/take-aside.ts';
 export { clipFrameAt, frameTimeMs, planTimeline, type ClipWindow, type Timeline, type TimelineOptions } from './timeline.ts';

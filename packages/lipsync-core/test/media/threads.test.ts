@@ -1,0 +1,103 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openFrames, openFramesAhead, openTakeAside, planTimeline, probeClip, probeSpeech, probeTake, type Frame, type FrameStream } from '../../src/media/index.ts';
+import { limits, makeNumberedClip, makeSpeech, numberOf, temporaryFolder } from './make-media.ts';
+
+const frameCount = 20;
+
+async function describeAll(frames: FrameStream): Promise<string[]> {
+  const seen: string[] = [];
+  for await (const frame of frames) seen.push(describeFrame(frame));
+  return seen;
+}
+
+function describeFrame({ index, clipFrame, width, height, data }: Frame): string {
+  return `${index} ${clipFrame} ${width}x${height} ${numberOf(data)}`;
+}
+
+async function prepare() {
+  const folder = await temporaryFolder();
+  const path = await makeNumberedClip(join(folder, 'clip.mp4'), frameCount);
+  const speechPath = await makeSpeech(join(folder, 'speech.wav'), 2);
+  const facts = await probeClip(path, { limits });
+  const speech = { path: speechPath, facts: await probeSpeech(speechPath, { limits }) };
+  const timeline = planTimeline(facts, speech.facts.durationMs, { syncMode: 'bounce' });
+  return { folder, path, facts, timeline, speech };
+}
+
+describe('frames read in another thread', () => {
+  it('are the same frames in the same order, and the same figures', async () => {
+    const { folder, path, facts, timeline } = await prepare();
+    const options = { path, facts, timeline, workFolder: folder };
+    const here = openFrames(options);
+    const ahead = openFramesAhead(options);
+    expect(await describeAll(ahead)).toEqual(await describeAll(here));
+    expect(ahead.statistics.framesDecoded).toBe(here.statistics.framesDecoded);
+  });
+
+  it('stay valid for as many further frames as were asked to be kept', async () => {
+    const { path, facts } = await prepare();
+    const kept: Frame[] = [];
+    for await (const frame of openFramesAhead({ path, facts, range: { start: 0, end: frameCount }, keepFrames: 3 })) {
+      kept.push(frame);
+      if (kept.length > 3) kept.shift();
+      expect(kept.map(({ data }) => numberOf(data))).toEqual(kept.map(({ clipFrame }) => clipFrame));
+    }
+  });
+
+  it('end with the thread and its files when the reader loses interest', async () => {
+    const { folder, path, facts, timeline } = await prepare();
+    const before = await readdir(folder);
+    for await (const { index } of openFramesAhead({ path, facts, timeline, workFolder: folder })) if (index === 3) break;
+    expect(await readdir(folder)).toEqual(before);
+  });
+
+  it('carry a failure across with its code', async () => {
+    const { folder, facts } = await prepare();
+    const missing = openFramesAhead({ path: join(folder, 'gone.mp4'), facts, range: { start: 0, end: frameCount } });
+    await expect(describeAll(missing)).rejects.toMatchObject({ code: expect.stringMatching(/^(clip_unusable|media_failed)$/) });
+  });
+
+  it('stop when canceled', async () => {
+    const { path, facts } = await prepare();
+    const controller = new AbortController();
+    const reading = (async () => {
+      for await (const { index } of openFramesAhead({ path, facts, range: { start: 0, end: frameCount }, signal: controller.signal })) {
+        if (index === 2) controller.abort();
+      }
+    })();
+    await expect(reading).rejects.toMatchObject({ code: 'canceled' });
+  });
+});
+
+describe('a take fed from another thread', () => {
+  it('holds what was written, several frames under way at once', async () => {
+    const { folder, path, facts, timeline, speech } = await prepare();
+    const { width, height, frameRate, colour } = facts;
+    const takePath = join(folder, 'take.mp4');
+    const take = openTakeAside({ path: takePath, width, height, frameRate, colour, frameCount: timeline.frameCount, speech });
+    const writes: Promise<void>[] = [];
+    for await (const frame of openFramesAhead({ path, facts, timeline, workFolder: folder, keepFrames: 3 })) {
+      writes.push(take.write(frame.data));
+      if (writes.length > 2) await writes.shift();
+    }
+    await Promise.all(writes);
+    await take.finish();
+    await take.abort();
+    expect((await probeTake(takePath)).frameCount).toBe(timeline.frameCount);
+    const made = await probeClip(takePath, { limits });
+    const numbers = (await describeAll(openFrames({ path: takePath, facts: made, range: { start: 0, end: 5 } }))).map((text) => text.split(' ').at(-1));
+    expect(numbers).toEqual(['0', '1', '2', '3', '4']);
+  });
+
+  it('leaves nothing behind when it is given up, and says so when a frame is of the wrong size', async () => {
+    const { folder, facts, speech } = await prepare();
+    const { width, height, frameRate, colour } = facts;
+    const before = await readdir(folder);
+    const take = openTakeAside({ path: join(folder, 'take.mp4'), width, height, frameRate, colour, frameCount: 5, speech });
+    await expect(take.write(new Uint8Array(3))).rejects.toMatchObject({ code: 'internal' });
+    await take.abort();
+    expect(await readdir(folder)).toEqual(before);
+  });
+});
