@@ -1,0 +1,58 @@
+import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { InputNotFoundError, LipsyncError } from '../../src/errors/index.ts';
+import { getLipsyncService, type GenerateLipsyncInput, type LipsyncService } from '../../src/index.ts';
+
+let folder: string;
+let service: LipsyncService;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-service-'));
+  service = getLipsyncService({ dataDir: join(folder, 'data') });
+});
+afterEach(async () => {
+  await service.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function inputWith(more: Partial<GenerateLipsyncInput>): GenerateLipsyncInput {
+  return { videoPath: join(folder, 'clip.mp4'), audioPath: join(folder, 'speech.wav'), outputPath: join(folder, 'out.mp4'), ...more };
+}
+
+describe('the service of a program', () => {
+  it('is one and the same until it is closed', async () => {
+    expect(getLipsyncService()).toBe(service);
+    await service.close();
+    const next = getLipsyncService({ dataDir: join(folder, 'data') });
+    expect(next).not.toBe(service);
+    service = next;
+  });
+
+  it('may be closed twice without closing the one that came after it', async () => {
+    await service.close();
+    const next = getLipsyncService({ dataDir: join(folder, 'data') });
+    await service.close();
+    expect(getLipsyncService()).toBe(next);
+    service = next;
+  });
+
+  it('names every option that it cannot use', async () => {
+    const failure = await service.generateLipsync(inputWith({ startMs: -1, priority: 11 })).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'request_invalid', message: expect.stringMatching(/startMs.*priority/s) });
+  });
+
+  it('throws an error of its own class for a clip that is not there, and makes no file', async () => {
+    const failure = await service.generateLipsync(inputWith({})).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(InputNotFoundError);
+    expect(LipsyncError.isInstance(failure)).toBe(true);
+    await expect(access(join(folder, 'out.mp4'))).rejects.toThrow();
+  });
+
+  it('stops before it begins when its signal has fired, with the reason that was given', async () => {
+    for (const name of ['clip.mp4', 'speech.wav']) await writeFile(join(folder, name), 'x');
+    const signal = AbortSignal.abort(new LipsyncError('canceled', 'Never mind.'));
+    await expect(service.generateLipsync(inputWith({}), { signal })).rejects.toMatchObject({ code: 'canceled', message: 'Never mind.' });
+  });
+});
