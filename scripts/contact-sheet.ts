@@ -1,6 +1,6 @@
 /**
  * Draws a contact sheet of a lip-synced video: moments of the mouth, before over after, above the sound they were
- * made for. Run: node scripts/contact-sheet.ts BEFORE AFTER OUT.png
+ * made for. Run: node scripts/contact-sheet.ts BEFORE AFTER OUT.jpg
  */
 import { execFile } from 'node:child_process';
 import { rename, writeFile } from 'node:fs/promises';
@@ -15,6 +15,7 @@ const CELL = { width: 220, height: 176 } as const;
 const WAVE_HEIGHT = 84;
 const GAP = 10;
 const MARGIN = 26;
+const JPEG_QUALITY = 82;
 const BAND_HEIGHT = 2 * CELL.height + WAVE_HEIGHT + 2 * GAP;
 const SOUND_RATE_HZ = 8000;
 const LIMITS = { timeout: 60_000, maxBuffer: 1 << 28 };
@@ -25,14 +26,14 @@ type Moment = { readonly timeS: number; readonly before: Image; readonly after: 
 
 const [beforePath, afterPath, outputPath] = process.argv.slice(2);
 if (beforePath === undefined || afterPath === undefined || outputPath === undefined) {
-  process.stderr.write('usage: node scripts/contact-sheet.ts BEFORE AFTER OUT.png\n');
+  process.stderr.write('usage: node scripts/contact-sheet.ts BEFORE AFTER OUT.jpg\n');
   process.exitCode = 2;
 } else {
   await drawContactSheet(beforePath, afterPath, outputPath);
 }
 
 /**
- * Writes the sheet as PNG, aside and then renamed. A `before` shorter than `after` starts again, as the default
+ * Writes the sheet, aside and then renamed, as PNG or JPEG by its name. A `before` shorter than `after` starts again, as the default
  * `loop` does. Throws when a video cannot be read.
  */
 async function drawContactSheet(before: string, after: string, output: string): Promise<void> {
@@ -64,7 +65,7 @@ async function writeSheet(output: string, moments: readonly Moment[], sound: Flo
     drawWave(context, sound.subarray((band / BANDS) * sound.length, ((band + 1) / BANDS) * sound.length));
     context.restore();
   }
-  await writeFile(`${output}.part`, await canvas.encode('png'));
+  await writeFile(`${output}.part`, await (output.endsWith('.png') ? canvas.encode('png') : canvas.encode('jpeg', JPEG_QUALITY)));
   await rename(`${output}.part`, output);
 }
 

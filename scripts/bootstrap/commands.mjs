@@ -18,6 +18,8 @@ export const commands = Object.freeze({
   lipsync: { entry: 'packages/lipsync-core/src/cli/main.ts', redis: 'never', media: true, keepsFolder: true },
   bench: { entry: 'scripts/bench.ts', redis: 'never', media: true },
   soak: { entry: 'scripts/soak.ts', redis: 'always', media: true },
+  judge: { entry: 'scripts/judge.ts', redis: 'never', media: true, keepsFolder: true },
+  'contact-sheet': { entry: 'scripts/contact-sheet.ts', redis: 'never', media: true, keepsFolder: true },
   check: { entry: 'scripts/check.ts', redis: 'never', media: false },
 });
 
