@@ -1,4 +1,5 @@
 import { errorPolicies, type ErrorCode, type ErrorPolicy } from './error-codes.ts';
+import { errnoCode, exhaustionAdvice } from './system-error.ts';
 
 const brand = Symbol.for('lipsync.error');
 
@@ -55,9 +56,14 @@ export class ProviderError extends LipsyncError {
   }
 }
 
-/** Turns whatever was thrown into a `LipsyncError`; what is not ours becomes `internal` with the original as cause. */
+/**
+ * Turns whatever was thrown into a `LipsyncError`: a full disk and the like become `resource_exhausted`, what is not
+ * known becomes `internal`, both with the original as cause.
+ */
 export function toLipsyncError(thrown: unknown): LipsyncError {
   if (LipsyncError.isInstance(thrown)) return thrown;
+  const advice = exhaustionAdvice(thrown);
+  if (advice !== undefined) return new LipsyncError('resource_exhausted', advice, { cause: thrown, details: { reason: errnoCode(thrown) } });
   return new LipsyncError('internal', 'Something went wrong on our side. Try again; report it if it happens twice.', {
     cause: thrown,
   });

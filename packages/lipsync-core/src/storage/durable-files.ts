@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { errnoCode } from '../errors/system-error.ts';
 
 /** Ends the name of every file that is still being written. */
 export const partSuffix = '.part';
@@ -66,10 +67,4 @@ export async function linkOrCopy(sourcePath: string, targetPath: string): Promis
     if (!linkRefusals.has(errnoCode(error) ?? '')) throw error;
     await copyDurably(sourcePath, targetPath);
   }
-}
-
-/** The system's error code (`ENOENT`, …) of something thrown, where it has one. */
-export function errnoCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
 }

@@ -4,10 +4,11 @@ import { chmod, mkdir, open, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { abortError, LipsyncError } from '../errors/index.ts';
+import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
+import { errnoCode, exhaustionAdvice } from '../errors/system-error.ts';
 import { inputKey, parseArtifactKey } from './artifact-keys.ts';
 import type { ArtifactStore, StoredArtifact } from './artifact-store.ts';
-import { errnoCode, linkOrCopy, moveDurably, partPathFor, renameDurably, syncFile } from './durable-files.ts';
+import { linkOrCopy, moveDurably, partPathFor, renameDurably, syncFile } from './durable-files.ts';
 
 export interface LocalArtifactStoreOptions {
   /** Folder of `inputs/…`; made when missing. */
@@ -150,15 +151,11 @@ async function deleteArtifact(key: string, path: string): Promise<void> {
 }
 
 function toReadError(error: unknown): unknown {
-  if (errnoCode(error) !== 'ENOENT') return error;
+  if (errnoCode(error) !== 'ENOENT') return toStorageError(error);
   return new LipsyncError('not_found', 'The file is no longer stored. Run the job again.', { cause: error });
 }
 
+/** Errors of the content's source stay what they are. */
 function toStorageError(error: unknown): unknown {
-  const code = errnoCode(error) ?? '';
-  if (!['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE'].includes(code)) return error;
-  return new LipsyncError('resource_exhausted', 'The server has no room to store the file. Try again later.', {
-    cause: error,
-    details: { reason: code },
-  });
+  return exhaustionAdvice(error) === undefined ? error : toLipsyncError(error);
 }

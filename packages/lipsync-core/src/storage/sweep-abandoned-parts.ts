@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoCode, partSuffix } from './durable-files.ts';
+import { errnoCode } from '../errors/system-error.ts';
+import { partSuffix } from './durable-files.ts';
 import type { LocalArtifactStoreOptions } from './local-artifact-store.ts';
 
 /**
