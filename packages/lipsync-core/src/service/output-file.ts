@@ -1,10 +1,15 @@
-import { copyFile, link, mkdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { lstat, mkdir, open, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
+import { errnoCode } from '../errors/system-error.ts';
+import { copySynced, partSuffix, placeDurably, renameDurably } from '../storage/durable-files.ts';
 
 /** A place for a finished video: nothing is seen under its name until all of it is there. */
 export interface OutputFile {
-  /** Moves a finished file there. Throws `output_exists` when something appeared there meanwhile and may not be replaced. */
+  /**
+   * Copies a finished file there. Throws `output_exists` when something appeared there meanwhile and may not be
+   * replaced, `request_invalid` when the place cannot be written any more.
+   */
   publish(finishedPath: string): Promise<void>;
   /** Gives the name free again; call it in the end, whatever happened. */
   release(): Promise<void>;
@@ -12,7 +17,11 @@ export interface OutputFile {
 
 /** Claims output paths, so that two jobs of one program cannot write the same file. */
 export interface OutputFiles {
-  /** Throws `output_exists` when the file is there already (unless it may be replaced) or another job is writing it. */
+  /**
+   * Makes the folders of `path` and a part file beside it, so that a place that cannot be written is known before any
+   * work. Throws `output_exists` when the file is there already (unless it may be replaced) or another job is writing
+   * it, `request_invalid` when no file can be written there.
+   */
   claim(path: string, options: { readonly overwrite: boolean; readonly jobId: string }): Promise<OutputFile>;
 }
 
@@ -22,37 +31,67 @@ export function createOutputFiles(): OutputFiles {
     async claim(path, { overwrite, jobId }) {
       if (claimed.has(path)) throw new LipsyncError('output_exists', 'Another job is writing this output; choose another path.');
       claimed.add(path);
+      // Named after the job alone: a name made of the output's could be longer than file systems allow.
+      const partPath = join(dirname(path), `.${jobId}${partSuffix}`);
       try {
-        if (!overwrite && (await exists(path))) throw outputExists();
+        await refuseWhatIsThere(path, overwrite);
         await mkdir(dirname(path), { recursive: true });
+        await (await open(partPath, 'wx')).close();
       } catch (error) {
         claimed.delete(path);
-        throw error;
+        throw toOutputError(error, path);
       }
-      const asidePath = `${path}.${jobId}.part`;
       return {
         async publish(finishedPath) {
-          // The work folder may be on another disk; only a rename or link beside the target is atomic.
-          await copyFile(finishedPath, asidePath);
-          await (overwrite ? rename(asidePath, path) : linkExclusively(asidePath, path));
+          try {
+            // The work folder may be on another disk; only a rename or link beside the target is atomic.
+            await copySynced(finishedPath, partPath);
+            await (overwrite ? renameDurably(partPath, path) : placeDurably(partPath, path));
+          } catch (error) {
+            throw errnoCode(error) === 'EEXIST' ? outputExists() : toOutputError(error, path);
+          }
         },
         async release() {
           claimed.delete(path);
-          await rm(asidePath, { force: true });
+          await rm(partPath, { force: true });
         },
       };
     },
   };
 }
 
-async function linkExclusively(from: string, to: string): Promise<void> {
-  await link(from, to).catch((error: NodeJS.ErrnoException) => {
-    throw error.code === 'EEXIST' ? outputExists() : error;
+async function refuseWhatIsThere(path: string, overwrite: boolean): Promise<void> {
+  const there = await lstat(path).catch((error: unknown) => {
+    if (errnoCode(error) === 'ENOENT') return undefined;
+    throw error;
   });
+  if (!there) return;
+  if (there.isDirectory()) throw new LipsyncError('request_invalid', isFolder(path));
+  if (!overwrite) throw outputExists();
+  // A link is replaced itself, not what it leads to; a device or pipe is nobody's earlier output.
+  if (!there.isFile() && !there.isSymbolicLink()) throw new LipsyncError('request_invalid', `The output "${path}" is not a file that can be replaced. Choose another path.`);
 }
 
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(() => true, () => false);
+const isFolder = (path: string): string => `The output "${path}" is a folder. Name a file in it.`;
+const isForbidden = (path: string): string => `The output "${path}" may not be written there. Choose another path, or see to its permissions.`;
+
+/** What the caller did wrong, by the system's error code. */
+const refusals: ReadonlyMap<string, (path: string) => string> = new Map([
+  ['EISDIR', isFolder],
+  ['ENOTDIR', (path) => `The output "${path}" lies below something that is a file, not a folder. Choose another path.`],
+  ['EACCES', isForbidden],
+  ['EPERM', isForbidden],
+  ['EROFS', isForbidden],
+  ['ENOENT', (path) => `The folder of the output "${path}" is not there, or not any more. Choose another path.`],
+  ['ENAMETOOLONG', (path) => `The name of the output is too long for the file system: "${path}". Choose a shorter one.`],
+  ['ELOOP', (path) => `The output "${path}" leads through links that go round in a circle. Choose another path.`],
+  ['ERR_INVALID_ARG_VALUE', () => 'The path of the output holds a character that no path can have. Choose another path.'],
+]);
+
+function toOutputError(error: unknown, path: string): unknown {
+  if (LipsyncError.isInstance(error)) return error;
+  const refusal = refusals.get(errnoCode(error) ?? '');
+  return refusal ? new LipsyncError('request_invalid', refusal(path), { cause: error }) : error;
 }
 
 function outputExists(): LipsyncError {

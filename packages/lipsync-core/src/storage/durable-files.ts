@@ -47,12 +47,17 @@ export async function moveDurably(sourcePath: string, finalPath: string): Promis
 async function copyDurably(sourcePath: string, finalPath: string): Promise<void> {
   const partPath = partPathFor(finalPath);
   try {
-    await copyFile(sourcePath, partPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    await syncFile(partPath);
+    await copySynced(sourcePath, partPath);
     await renameDurably(partPath, finalPath);
   } finally {
     await rm(partPath, { force: true });
   }
+}
+
+/** Copies a file over `targetPath`; returns once the copy is on the disk. */
+export async function copySynced(sourcePath: string, targetPath: string): Promise<void> {
+  await copyFile(sourcePath, targetPath, constants.COPYFILE_FICLONE);
+  await syncFile(targetPath);
 }
 
 /** File systems without hard links, other devices, too many links, and kernels that forbid linking to others' files. */
@@ -61,10 +66,38 @@ const linkRefusals: ReadonlySet<string> = new Set(['EXDEV', 'EPERM', 'EACCES', '
 /** Puts the file at `targetPath` by a hard link where that works, else by a copy. Replaces what was there. */
 export async function linkOrCopy(sourcePath: string, targetPath: string): Promise<void> {
   await rm(targetPath, { force: true });
+  await link(sourcePath, targetPath).catch((error: unknown) => {
+    if (!isLinkRefusal(error)) throw error;
+    return copyDurably(sourcePath, targetPath);
+  });
+}
+
+/**
+ * Gives a complete, synced file its final name unless something has that name already (`EEXIST`). The part may keep
+ * its own name, too; the caller removes it.
+ */
+export async function placeDurably(partPath: string, finalPath: string): Promise<void> {
+  await link(partPath, finalPath).catch((error: unknown) => {
+    if (!isLinkRefusal(error)) throw error;
+    return reserveAndRename(partPath, finalPath);
+  });
+  await syncFile(dirname(finalPath));
+}
+
+/**
+ * As `placeDurably`, for file systems without hard links: takes the name with an empty file first, because a rename
+ * alone would replace what others put there meanwhile.
+ */
+export async function reserveAndRename(partPath: string, finalPath: string): Promise<void> {
+  await (await open(finalPath, 'wx')).close();
   try {
-    await link(sourcePath, targetPath);
+    await rename(partPath, finalPath);
   } catch (error) {
-    if (!linkRefusals.has(errnoCode(error) ?? '')) throw error;
-    await copyDurably(sourcePath, targetPath);
+    await rm(finalPath, { force: true });
+    throw error;
   }
+}
+
+function isLinkRefusal(error: unknown): boolean {
+  return linkRefusals.has(errnoCode(error) ?? '');
 }
