@@ -27,30 +27,46 @@ export function toProgressUpdate({ stage, fraction }: ProgressReport): ProgressU
 
 export interface ProgressWriter {
   report(progress: ProgressReport): void;
-  /** Resolves when nothing is being written any more. */
+  /** Drops what is not being written yet and resolves when nothing is being written any more. */
   settle(): Promise<void>;
 }
 
-/** Writes progress one update at a time and not more often than `intervalMs`, but each new stage at once. */
+/**
+ * Writes progress one update at a time and not more often than `intervalMs`, but each new stage at once. While a write
+ * takes long only the latest update waits behind it.
+ */
 export function createProgressWriter(options: {
   readonly intervalMs: number;
   readonly clock: Clock;
   write(update: ProgressUpdate): Promise<unknown>;
   onError(error: unknown): void;
 }): ProgressWriter {
-  let writing: Promise<void> = Promise.resolve();
+  let waiting: ProgressUpdate | undefined;
+  let writing: Promise<void> | undefined;
   let lastStage = '';
-  let lastWrittenMs = -Infinity;
+  let lastReportedMs = -Infinity;
+
+  async function writeAll(): Promise<void> {
+    while (waiting) {
+      const update = waiting;
+      waiting = undefined;
+      await options.write(update).catch(options.onError);
+    }
+    writing = undefined;
+  }
 
   return {
     report(progress) {
       const nowMs = options.clock.nowMs();
-      if (progress.stage === lastStage && nowMs - lastWrittenMs < options.intervalMs) return;
+      if (progress.stage === lastStage && nowMs - lastReportedMs < options.intervalMs) return;
       lastStage = progress.stage;
-      lastWrittenMs = nowMs;
-      const update = toProgressUpdate(progress);
-      writing = writing.then(() => options.write(update)).then(() => undefined, options.onError);
+      lastReportedMs = nowMs;
+      waiting = toProgressUpdate(progress);
+      writing ??= writeAll();
     },
-    settle: () => writing,
+    async settle() {
+      waiting = undefined;
+      await writing;
+    },
   };
 }
