@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
+import { StoreFailure } from '../jobs/store-failure.ts';
 import { runChain, type ChainContext } from './provider-chain.ts';
 import type { InlineProvider, Operation, RemoteProvider, Take, TakeRequest } from './provider.ts';
 
@@ -135,5 +136,44 @@ describe('the provider chain', () => {
     controller.abort();
     await expect(running).rejects.toThrow();
     expect([canceled, saved.at(-1)?.[0]?.outcome]).toEqual([0, 'running']);
+  });
+
+  it('ends with the reason of the abort when that comes between two tries, and begins no other', async () => {
+    const controller = new AbortController();
+    const reason = new LipsyncError('deadline_exceeded', 'Too late.');
+    const { context, saved } = makeContext([], controller.signal);
+    const gone = inline('preview', ['provider_unavailable']);
+    const running = runChain([gone, inline('wav2lip', [take])], request, {
+      ...context,
+      async saveAttempts(attempts) {
+        await context.saveAttempts(attempts);
+        if (attempts[0]?.outcome === 'failed') setImmediate(() => controller.abort(reason));
+      },
+    });
+    await expect(running).rejects.toBe(reason);
+    expect(gone.calls).toBe(1);
+    expect(saved.at(-1)?.map(({ provider, code }) => [provider, code])).toEqual([['preview', 'provider_unavailable']]);
+  });
+
+  it.each([['a take', take], ['a failure', 'model_missing' as const]])('blames no provider when %s cannot be saved', async (_, result) => {
+    const { context, saved } = makeContext();
+    const failure = new StoreFailure(new Error('away'));
+    const running = runChain([inline('wav2lip', [result]), inline('preview', [take])], request, {
+      ...context,
+      saveAttempts: async (attempts) => (attempts[0]?.outcome === 'running' ? context.saveAttempts(attempts) : Promise.reject(failure)),
+    });
+    await expect(running).rejects.toBe(failure);
+    expect(saved).toHaveLength(1);
+  });
+
+  it('blames no provider when its operation cannot be saved', async () => {
+    const { context, saved } = makeContext();
+    const failure = new StoreFailure(new Error('away'));
+    const running = runChain([remote('heygen')], request, {
+      ...context,
+      saveAttempts: async (attempts) => (attempts[0]?.operation ? Promise.reject(failure) : context.saveAttempts(attempts)),
+    });
+    await expect(running).rejects.toBe(failure);
+    expect(saved.map((attempts) => attempts[0]?.outcome)).toEqual(['running']);
   });
 });

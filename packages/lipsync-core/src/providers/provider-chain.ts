@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, errorPolicies, LipsyncError, ProviderError, TimeoutError, toLipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Attempt } from '../jobs/job-record.ts';
+import { StoreFailure } from '../jobs/store-failure.ts';
 import { decide, pauseBeforeTryMs } from './chain-decision.ts';
 import type { Operation, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 
@@ -21,7 +22,8 @@ export interface ChainOutcome {
 
 /**
  * Tries the providers in order until one makes a take. Every attempt is saved before it is waited on.
- * Throws the error of the last attempt when none succeeds; what it cost and why is in the saved attempts.
+ * Throws the error of the last attempt when none succeeds; what it cost and why is in the saved attempts. Throws what
+ * `saveAttempts` throws: no provider is blamed for it.
  */
 export async function runChain(chain: readonly Provider[], request: TakeRequest, context: ChainContext): Promise<ChainOutcome> {
   const log = createAttemptLog(context);
@@ -29,12 +31,12 @@ export async function runChain(chain: readonly Provider[], request: TakeRequest,
   for (const provider of chain.slice(resumeIndex(chain, context.earlierAttempts))) {
     for (let tries = countTries(log.attempts, provider) + 1; ; tries += 1) {
       const outcome = await attempt(provider, request, context, log);
-      if (outcome instanceof LipsyncError) {
+      if (LipsyncError.isInstance(outcome)) {
         lastError = outcome;
         const decision = context.signal.aborted ? 'stop' : decide(outcome.code, tries);
         if (decision === 'stop') throw outcome;
         if (decision === 'next') break;
-        await sleep(pauseBeforeTryMs(tries), undefined, { signal: context.signal }).catch(() => undefined);
+        await pause(pauseBeforeTryMs(tries), context.signal);
         continue;
       }
       return { take: outcome, provider, attempts: log.attempts };
@@ -43,19 +45,27 @@ export async function runChain(chain: readonly Provider[], request: TakeRequest,
   throw lastError;
 }
 
+/** Throws what `signal` was aborted with: no other try begins once the job is to stop. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {
+    throw abortError(signal);
+  });
+}
+
 async function attempt(provider: Provider, request: TakeRequest, context: ChainContext, log: AttemptLog): Promise<Take | LipsyncError> {
   await log.begin(provider);
-  try {
-    const take = await makeTake(provider, request, context, log);
-    await log.end({ outcome: 'succeeded', costMicros: take.costMicros });
-    return take;
-  } catch (thrown) {
-    if (isHandedBack(context.signal)) throw thrown;
-    const error = context.signal.aborted ? abortError(context.signal) : nameProvider(toLipsyncError(thrown), provider);
-    const outcome = error.code === 'canceled' ? 'canceled' : 'failed';
-    await log.end({ outcome, code: error.code, message: error.message });
-    return error;
-  }
+  const made = await makeTake(provider, request, context, log).catch((thrown: unknown) => toAttemptError(thrown, provider, context.signal));
+  const end: AttemptEnd = LipsyncError.isInstance(made)
+    ? { outcome: made.code === 'canceled' ? 'canceled' : 'failed', code: made.code, message: made.message }
+    : { outcome: 'succeeded', costMicros: made.costMicros };
+  await log.end(end);
+  return made;
+}
+
+/** What the attempt ends with; throws what says nothing about the provider. */
+function toAttemptError(thrown: unknown, provider: Provider, signal: AbortSignal): LipsyncError {
+  if (thrown instanceof StoreFailure || isHandedBack(signal)) throw thrown;
+  return signal.aborted ? abortError(signal) : nameProvider(toLipsyncError(thrown), provider);
 }
 
 /** A worker that shuts down leaves its attempt as it is, for another to go on with; a canceled or late job ends with an error of ours. */
@@ -69,7 +79,7 @@ function nameProvider(error: LipsyncError, { facts }: Provider): LipsyncError {
   return isProviders ? new ProviderError(error.code, facts.id, error.message, { cause: error }) : error;
 }
 
-function makeTake(provider: Provider, request: TakeRequest, context: ChainContext, log: AttemptLog): Promise<Take> {
+async function makeTake(provider: Provider, request: TakeRequest, context: ChainContext, log: AttemptLog): Promise<Take> {
   switch (provider.kind) {
     case 'inline':
       return provider.run(request, context);
