@@ -1,0 +1,68 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { makeTake, neverCalled } from './pipeline-scripts.ts';
+import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+
+const never = new AbortController().signal;
+
+let bench: RunnerBench;
+let server: Server | undefined;
+/** Paths that were asked for, in order. */
+let requests: string[];
+
+beforeEach(async () => {
+  bench = await openRunnerBench();
+  requests = [];
+});
+afterEach(async () => {
+  server?.closeAllConnections();
+  server?.close();
+  await bench.remove();
+});
+
+/** Accepts a job whose two inputs are to be fetched from a server that answers as told; counts from 1. */
+async function acceptJobOf(answer: (request: number, ...args: Parameters<RequestListener>) => void): Promise<void> {
+  server = createServer((request, response) => answer(requests.push(request.url ?? ''), request, response)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port was given');
+  const url = (name: string) => ({ kind: 'url', url: `http://127.0.0.1:${address.port}/${name}` }) as const;
+  await bench.accept({ video: url('clip'), audio: url('speech') });
+}
+
+describe('an input at a URL', () => {
+  it.each<[string, (...args: Parameters<RequestListener>) => void]>([
+    ['answers 503', (_, response) => void response.writeHead(503).end()],
+    ['resets the connection', (request) => request.socket.resetAndDestroy()],
+    ['stops in the middle', (_, response) => void response.writeHead(200, { 'content-length': '9' }).write('half', () => response.destroy())],
+  ])('is fetched again when its server %s', async (_, fail) => {
+    await acceptJobOf((count, request, response) => (count <= 2 ? fail(request, response) : void response.end('content')));
+    expect(await bench.runner({ run: makeTake }).run('job_1', { signal: never })).toMatchObject({ status: 'completed' });
+    expect(requests).toEqual(['/clip', '/clip', '/clip', '/speech']);
+  });
+
+  it('is given up after three tries', async () => {
+    await acceptJobOf((_count, _request, response) => void response.writeHead(503).end());
+    const record = await bench.runner({ run: neverCalled }).run('job_1', { signal: never });
+    expect(record.error).toMatchObject({ code: 'request_invalid' });
+    expect(requests).toHaveLength(3);
+  });
+
+  it('is not fetched again where that cannot help', async () => {
+    await acceptJobOf((_count, _request, response) => void response.writeHead(404).end());
+    expect((await bench.runner({ run: neverCalled }).run('job_1', { signal: never })).status).toBe('failed');
+    expect(requests).toHaveLength(1);
+  });
+
+  it('is not fetched again by the run after one that was cut off between the two', async () => {
+    const handBack = new AbortController();
+    await acceptJobOf((count, _request, response) => {
+      if (count === 2) handBack.abort();
+      else response.end('content');
+    });
+    await expect(bench.runner({ run: neverCalled }).run('job_1', { signal: handBack.signal })).rejects.toMatchObject({ code: 'canceled' });
+    expect(await bench.runner({ run: makeTake }).run('job_1', { signal: never })).toMatchObject({ status: 'completed' });
+    expect(requests).toEqual(['/clip', '/speech', '/speech']);
+  });
+});
