@@ -1,12 +1,16 @@
-import { LipsyncError, TimeoutError, toLipsyncError, abortError } from '../errors/index.ts';
+import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import type { Clock, Logger } from '../ports/ports.ts';
 import type { ProgressReport } from '../providers/provider.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
+import { deadlineExceeded } from './deadline-signal.ts';
 import type { InputFetcher } from './input-fetcher.ts';
 import { isTerminal, type JobRecord, type JobResult } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline, PipelineResult } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
+import { endWithoutOutput, toJobResult } from './run-end.ts';
+import { markStoreFailures, StoreFailure } from './store-failure.ts';
+import { superseded, watchForStop } from './watch-for-stop.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from './workspace.ts';
 
 /** Runs that may end without a word before the job is given up. */
@@ -31,69 +35,89 @@ export interface JobRunner {
   /**
    * Runs the job and returns its record at the end. May be called again for the same job at any time: a finished job
    * is returned as it is, an interrupted one is gone on with. An abort of `signal` hands the job back unfinished and
-   * throws; every other outcome is in the record. Throws `not_found` when there is no such job.
+   * throws; every other outcome of the work is in the record. Throws `not_found` when there is no such job, and what the
+   * store threw when it failed: nothing is recorded then, and whoever asked for the run asks again.
    */
   run(jobId: string, context: { readonly signal: AbortSignal }): Promise<JobRecord>;
 }
 
-export function createJobRunner(dependencies: JobRunnerDependencies): JobRunner {
-  const { store, clock, workFolder } = dependencies;
+/** What a run works with; its store tells its own failures from those of the job. */
+type RunDependencies = Omit<JobRunnerDependencies, 'store'> & { readonly store: ReturnType<typeof markStoreFailures> };
 
-  async function finishEarly(record: JobRecord): Promise<JobRecord | undefined> {
-    if (isTerminal(record.status)) return record;
-    const atMs = clock.nowMs();
-    if (record.cancelRequested) return store.append(record.id, { type: 'canceled', atMs });
-    if (record.crashes < maxCrashes) return undefined;
-    const message = `The worker went away ${record.crashes} times while it worked on this job; it was given up.`;
-    return store.append(record.id, { type: 'failed', run: record.runs, atMs, code: 'worker_crashed', message, warnings: [] });
-  }
-
+export function createJobRunner(given: JobRunnerDependencies): JobRunner {
+  const dependencies: RunDependencies = { ...given, store: markStoreFailures(given.store) };
   return {
     async run(jobId, { signal }) {
-      const found = await store.get(jobId);
-      if (!found) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
-      const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
-      const early = await finishEarly(record);
-      if (early) {
-        await removeJobWorkspaces(workFolder, jobId);
-        return early;
+      try {
+        return await run(dependencies, jobId, signal);
+      } catch (error) {
+        throw error instanceof StoreFailure ? error.cause : error;
       }
-      return runOnce(dependencies, record, signal);
     },
   };
 }
 
-async function runOnce(dependencies: JobRunnerDependencies, record: JobRecord, handBack: AbortSignal): Promise<JobRecord> {
-  const { store, clock, logger } = dependencies;
-  const workspace = await openJobWorkspace(dependencies.workFolder, record.id);
+async function run(dependencies: RunDependencies, jobId: string, handBack: AbortSignal): Promise<JobRecord> {
+  const { store, clock, workFolder } = dependencies;
+  const found = await store.get(jobId);
+  if (!found) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
+  const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
+  const ended = await endEarly(dependencies, record);
+  if (!ended) return runOnce(dependencies, record, handBack);
+  await removeJobWorkspaces(workFolder, jobId);
+  return ended;
+}
+
+async function endEarly({ store, clock }: RunDependencies, record: JobRecord): Promise<JobRecord | undefined> {
+  if (isTerminal(record.status)) return record;
+  const reason = reasonNotToRun(record, clock.nowMs());
+  return reason && store.append(record.id, endWithoutOutput(reason, record, clock.nowMs()));
+}
+
+/** Why a job that is not at an end is ended instead of being worked on. */
+function reasonNotToRun({ cancelRequested, crashes, deadlineAtMs }: JobRecord, nowMs: number): LipsyncError | undefined {
+  if (cancelRequested) return new LipsyncError('canceled', 'The job was canceled.');
+  if (deadlineAtMs !== null && deadlineAtMs <= nowMs) return deadlineExceeded();
+  if (crashes < maxCrashes) return undefined;
+  return new LipsyncError('worker_crashed', `The worker went away ${crashes} times while it worked on this job; it was given up.`);
+}
+
+async function runOnce(dependencies: RunDependencies, record: JobRecord, handBack: AbortSignal): Promise<JobRecord> {
+  const { store, clock } = dependencies;
   const stop = watchForStop(dependencies, record);
-  const signal = AbortSignal.any([handBack, stop.signal]);
+  let workspace: Workspace | undefined;
   try {
-    const result = await makeOutput(dependencies, record, workspace, signal);
-    return await store.append(record.id, { type: 'completed', run: record.runs, atMs: clock.nowMs(), ...result });
+    workspace = await openJobWorkspace(dependencies.workFolder, record);
+    const made = await makeOutput(dependencies, record, workspace, AbortSignal.any([handBack, stop.signal]));
+    return await store.append(record.id, { type: 'completed', run: record.runs, atMs: clock.nowMs(), ...made });
   } catch (thrown) {
-    if (stop.signal.reason === superseded) return await currentRecord(store, record);
-    if (handBack.aborted && !stop.signal.aborted) {
-      await store.append(record.id, { type: 'handed_back', run: record.runs });
-      throw abortError(handBack);
-    }
-    const error = stop.signal.aborted ? abortError(stop.signal) : toLipsyncError(thrown);
-    logger.warn({ jobId: record.id, code: error.code, error }, 'job did not complete');
-    const atMs = clock.nowMs();
-    if (error.code === 'canceled') return await store.append(record.id, { type: 'canceled', atMs });
-    return await store.append(record.id, { type: 'failed', run: record.runs, atMs, code: error.code, message: error.message, warnings: [] });
+    if (thrown instanceof StoreFailure) throw thrown;
+    return await endRun(dependencies, record, thrown, { handBack, stop: stop.signal });
   } finally {
     stop.end();
-    await workspace.remove();
+    await workspace?.remove();
   }
 }
 
-async function currentRecord(store: JobStore, record: JobRecord): Promise<JobRecord> {
-  return (await store.get(record.id)) ?? record;
+/** Records how a run ended that made no output; one that another run took over from has nothing to say. */
+async function endRun(
+  { store, clock, logger }: RunDependencies,
+  record: JobRecord,
+  thrown: unknown,
+  { handBack, stop }: { readonly handBack: AbortSignal; readonly stop: AbortSignal },
+): Promise<JobRecord> {
+  if (stop.reason === superseded) return (await store.get(record.id)) ?? record;
+  if (handBack.aborted && !stop.aborted) {
+    await store.append(record.id, { type: 'handed_back', run: record.runs });
+    throw abortError(handBack);
+  }
+  const error = stop.aborted ? abortError(stop) : toLipsyncError(thrown);
+  logger.warn({ jobId: record.id, code: error.code, error }, 'job did not complete');
+  return store.append(record.id, endWithoutOutput(error, record, clock.nowMs()));
 }
 
 async function makeOutput(
-  { store, artifacts, fetcher, pipeline, progressIntervalMs, clock, logger }: JobRunnerDependencies,
+  { store, artifacts, fetcher, pipeline, progressIntervalMs, clock, logger }: RunDependencies,
   record: JobRecord,
   workspace: Workspace,
   signal: AbortSignal,
@@ -104,55 +128,28 @@ async function makeOutput(
     write: (update) => store.append(record.id, { type: 'progressed', run, ...update }),
     onError: (error) => logger.warn({ jobId: record.id, error }, 'progress was not stored'),
   });
+  let attempts = record.attempts;
   try {
     const onProgress = (report: ProgressReport): void => progress.report(report);
     onProgress({ stage: 'fetching', fraction: 0 });
-    const inputs = await fetcher.fetch(record, { signal, workspace });
-    if (inputs.changed) await store.append(record.id, { type: 'inputs_fetched', run, video: inputs.video, audio: inputs.audio });
+    const inputs = await fetcher.fetch(record, {
+      signal, workspace,
+      saveInputs: async (references) => void (await store.append(record.id, { type: 'inputs_fetched', run, ...references })),
+    });
     const made = await pipeline.run(
-      { jobId: record.id, clipPath: inputs.clipPath, speechPath: inputs.speechPath, clipDigest: inputs.clipDigest, options: record.options, workspace },
+      { jobId: record.id, ...inputs, options: record.options, workspace },
       {
         signal, onProgress, earlierAttempts: record.attempts,
-        saveAttempts: async (attempts) => void (await store.append(record.id, { type: 'attempts_changed', run, attempts })),
+        async saveAttempts(changed) {
+          attempts = changed;
+          await store.append(record.id, { type: 'attempts_changed', run, attempts });
+        },
       },
     );
     onProgress({ stage: 'publishing', fraction: 0 });
     const output = await artifacts.publish(made.takePath, `outputs/${record.id}/output.mp4`);
-    const { methodUsed, degraded, durationMs, warnings } = made;
-    return { result: { methodUsed, degraded, cached: false, durationMs, costMicros: 0, outputKey: output.key }, warnings };
+    return { result: toJobResult(made, attempts, output.key), warnings: made.warnings };
   } finally {
     await progress.settle();
   }
-}
-
-/** Why a run stops when a later run of the same job is under way: it must not go on spending the machine. */
-const superseded = new LipsyncError('canceled', 'Another worker took the job over.');
-
-/** A signal that fires when the job was canceled or its deadline passed, with that error as its reason. */
-function watchForStop({ store, clock, cancelPollMs, logger }: JobRunnerDependencies, record: JobRecord): { signal: AbortSignal; end(): void } {
-  const controller = new AbortController();
-  const poll = setInterval(() => void look(), cancelPollMs);
-  const deadline = record.deadlineAtMs === null ? undefined : setTimeout(expire, Math.max(0, record.deadlineAtMs - clock.nowMs()));
-
-  async function look(): Promise<void> {
-    try {
-      const now = await store.get(record.id);
-      if (now?.cancelRequested) controller.abort(new LipsyncError('canceled', 'The job was canceled.'));
-      if (now && now.runs !== record.runs) controller.abort(superseded);
-    } catch (error) {
-      logger.warn({ jobId: record.id, error }, 'the job could not be looked up');
-    }
-  }
-
-  function expire(): void {
-    controller.abort(new TimeoutError('deadline_exceeded', 'The job did not end before its deadline.'));
-  }
-
-  return {
-    signal: controller.signal,
-    end() {
-      clearInterval(poll);
-      clearTimeout(deadline);
-    },
-  };
 }

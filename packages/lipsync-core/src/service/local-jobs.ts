@@ -4,12 +4,14 @@ import { access, constants, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
-import { abortError, InputNotFoundError, TimeoutError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
+import { abortError, InputNotFoundError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
+import { deadlineSignal } from '../jobs/deadline-signal.ts';
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
 import type { JobRecord } from '../jobs/job-record.ts';
 import type { LipsyncPipeline, PipelineResult } from '../jobs/lipsync-pipeline.ts';
 import { newJobRecord } from '../jobs/new-job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
+import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
 import type { Clock, IdSource } from '../ports/ports.ts';
 import type { OutputFiles } from './output-file.ts';
@@ -61,16 +63,16 @@ export function createLocalJobs(dependencies: LocalJobsDependencies): LocalJobs 
         record = applyJobEvent(record, event);
       };
       append({ type: 'run_started', atMs: clock.nowMs() });
-      const deadline = deadlineSignal(input.options.deadlineMs);
+      const deadline = deadlineSignal(input.options.deadlineMs ?? null);
       const signal = AbortSignal.any([deadline.signal, ...(context.signal ? [context.signal] : [])]);
       try {
         await sweepProcessWorkspaces(workFolder);
         const made = await makeOutput(dependencies, input, { record, append, signal, onProgress: context.onProgress });
-        append({ type: 'completed', run: record.runs, atMs: clock.nowMs(), result: resultOf(made), warnings: made.warnings });
+        append({ type: 'completed', run: record.runs, atMs: clock.nowMs(), result: toJobResult(made, record.attempts, 'local'), warnings: made.warnings });
         return { record, error: undefined };
       } catch (thrown) {
         const error = signal.aborted ? abortError(signal) : toLipsyncError(thrown);
-        append(endOf(error, record, clock.nowMs()));
+        append(endWithoutOutput(error, record, clock.nowMs()));
         return { record, error };
       } finally {
         deadline.end();
@@ -112,22 +114,6 @@ async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobIn
     await output.release();
     await workspace?.remove();
   }
-}
-
-function resultOf({ methodUsed, degraded, durationMs }: PipelineResult) {
-  return { methodUsed, degraded, durationMs, cached: false, costMicros: 0, outputKey: 'local' };
-}
-
-function endOf(error: LipsyncError, record: JobRecord, atMs: number): JobEvent {
-  if (error.code === 'canceled') return { type: 'canceled', atMs };
-  return { type: 'failed', run: record.runs, atMs, code: error.code, message: error.message, warnings: [] };
-}
-
-function deadlineSignal(deadlineMs: number | undefined): { signal: AbortSignal; end(): void } {
-  const controller = new AbortController();
-  const expire = (): void => controller.abort(new TimeoutError('deadline_exceeded', 'The job did not end before its deadline.'));
-  const timer = deadlineMs === undefined ? undefined : setTimeout(expire, deadlineMs);
-  return { signal: controller.signal, end: () => clearTimeout(timer) };
 }
 
 async function requireReadable(path: string, what: string): Promise<string> {

@@ -6,7 +6,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { configFromEnvironment } from '../../src/config.ts';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
+import { thisProcess } from '../../src/jobs/process-owner.ts';
 import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
+import { processFolderName } from '../../src/jobs/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createIdSource, systemClock } from '../../src/ports/system-ports.ts';
 import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
@@ -174,10 +176,21 @@ describe('an output', () => {
   });
 });
 
+describe('the cost of a local job', () => {
+  it('is that of its attempts together', async () => {
+    const attempt = { provider: 'preview', code: null, message: null, startedAtMs: 1, endedAtMs: 2, operation: null } as const;
+    const { record } = await jobsOf(async (input, context) => {
+      await context.saveAttempts([{ ...attempt, outcome: 'failed', costMicros: 5 }, { ...attempt, outcome: 'succeeded', costMicros: 7 }]);
+      return makeTake(input, context);
+    }).run(jobInput(), {});
+    expect(record.result?.costMicros).toBe(12);
+  });
+});
+
 describe('work of processes that were killed', () => {
   it('is removed by the next job; that of a living process stays', async () => {
-    const dead = `process-${spawnSync('true').pid}-left`;
-    const living = `process-${process.ppid}-working`;
+    const dead = processFolderName({ ...(await thisProcess()), pid: spawnSync('true').pid });
+    const living = processFolderName(await thisProcess());
     for (const name of [dead, living]) await mkdir(join(workFolder, name), { recursive: true });
     await writeFile(join(workFolder, dead, 'take.mp4'), 'half a video');
     await jobsOf(makeTake).run(jobInput(), {});

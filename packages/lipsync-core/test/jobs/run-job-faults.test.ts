@@ -1,0 +1,119 @@
+import { readdir, writeFile } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LipsyncError } from '../../src/errors/index.ts';
+import type { Attempt } from '../../src/jobs/job-record.ts';
+import type { JobStore } from '../../src/jobs/job-store.ts';
+import { runChain } from '../../src/providers/provider-chain.ts';
+import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
+import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
+import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+
+const never = new AbortController().signal;
+
+let bench: RunnerBench;
+beforeEach(async () => {
+  bench = await openRunnerBench();
+});
+afterEach(() => bench.remove());
+
+/** A take made by the provider chain, so that its attempts are saved on the way. */
+const makeTakeByChain: Script = async (input, context) => {
+  const provider: InlineProvider = {
+    kind: 'inline', facts: { id: 'preview', degraded: true, licence: null },
+    run: async () => ({ path: (await makeTake(input, context)).takePath, warnings: [], costMicros: 0 }),
+  };
+  // The provider above looks at nothing.
+  const { take } = await runChain([provider], {} as TakeRequest, { ...context, clock: { nowMs: () => 1 } });
+  return { takePath: take.path, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [] };
+};
+
+describe('two runs of one job', () => {
+  it('do not touch each other\'s files: the newer one completes', async () => {
+    await bench.accept();
+    const [firstBegan, secondBegan, firstEnded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const first = bench.runner({ run: async () => {
+      firstBegan.resolve();
+      await secondBegan.promise;
+      throw new LipsyncError('media_failed', 'Cut off.');
+    } }).run('job_1', { signal: never }).finally(() => firstEnded.resolve());
+    await firstBegan.promise;
+    const second = bench.runner({ run: async (input, context) => {
+      await writeFile(input.workspace.file('half-made'), 'half made');
+      secondBegan.resolve();
+      await firstEnded.promise;
+      expect(await readdir(input.workspace.path)).toContain('half-made');
+      return makeTake(input, context);
+    } }).run('job_1', { signal: never });
+    expect(await second).toMatchObject({ status: 'completed', runs: 2 });
+    expect((await first).error).toBeNull();
+    expect(await readdir(bench.workFolder)).toEqual([]);
+  });
+});
+
+describe('a store that fails', () => {
+  /** The bench's store, but its append number `failing` throws. */
+  function failingAt(failing: number): { readonly store: JobStore; appends(): number } {
+    let appends = 0;
+    return {
+      appends: () => appends,
+      store: {
+        ...bench.store,
+        async append(id, event) {
+          appends += 1;
+          if (appends === failing) throw new LipsyncError('resource_exhausted', 'The store hangs.');
+          return bench.store.append(id, event);
+        },
+      },
+    };
+  }
+
+  const appendsOfARun = 6;
+  it.each(Array.from({ length: appendsOfARun }, (_, index) => index + 1))('at append %i is no failure of the job nor of a provider: the next run completes it', async (failing) => {
+    await bench.accept();
+    const { store, appends } = failingAt(failing);
+    const runner = bench.runner({ run: makeTakeByChain }, store);
+    const refused: unknown[] = [];
+    await runner.run('job_1', { signal: never }).catch((error: unknown) => refused.push(error));
+    const record = await runner.run('job_1', { signal: never });
+    expect(appends()).toBeGreaterThanOrEqual(appendsOfARun);
+    for (const error of refused) expect(error).toMatchObject({ code: 'resource_exhausted' });
+    expect(record).toMatchObject({ status: 'completed', error: null });
+    expect(record.attempts.at(-1)).toMatchObject({ outcome: 'succeeded' });
+    expect(record.attempts.filter(({ code }) => code !== null && code !== 'worker_crashed')).toEqual([]);
+  });
+
+  it('when a job that failed is to be recorded is told to whoever runs it', async () => {
+    await bench.accept();
+    const { store } = failingAt(3);
+    const run = bench.runner({ run: () => Promise.reject(new LipsyncError('clip_unusable', 'No face.')) }, store).run('job_1', { signal: never });
+    await expect(run).rejects.toMatchObject({ code: 'resource_exhausted' });
+    expect(await bench.store.get('job_1')).toMatchObject({ status: 'processing', error: null });
+  });
+});
+
+describe('a work folder that cannot be written', () => {
+  it('fails the job with its reason instead of looking like a crash', async () => {
+    await bench.accept();
+    // A file in the folder's place: for root, too, nothing can be made in it.
+    await writeFile(bench.workFolder, '');
+    const record = await bench.runner({ run: neverCalled }).run('job_1', { signal: never });
+    expect(record).toMatchObject({ status: 'failed', crashes: 0, runs: 1 });
+    expect(record.error).not.toBeNull();
+  });
+});
+
+describe('the cost of a job', () => {
+  const attempt = (change: Partial<Attempt>): Attempt => ({
+    provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, ...change,
+  });
+
+  it('is that of all attempts together, those of earlier runs and failed ones too', async () => {
+    const earlier = [attempt({ costMicros: 5 }), attempt({ costMicros: null })];
+    await bench.accept({ attempts: earlier });
+    const record = await bench.runner({ run: async (input, context) => {
+      await context.saveAttempts([...context.earlierAttempts, attempt({ provider: 'wav2lip', outcome: 'succeeded', code: null, costMicros: 7 })]);
+      return makeTake(input, context);
+    } }).run('job_1', { signal: never });
+    expect(record.result?.costMicros).toBe(12);
+  });
+});
