@@ -6,6 +6,7 @@ import type { Provider, ProgressReport, TakeRequest, Warning } from '../provider
 import { resolveChain, type ProviderRegistry } from '../providers/provider-registry.ts';
 import type { RenderPool } from '../render/render-pool.ts';
 import type { SpeechReport } from '../speech/speech-types.ts';
+import { againOnce } from './again-once.ts';
 import type { Attempt } from './job-record.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -75,15 +76,15 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
 async function prepare({ limits, renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext): Promise<Prepared> {
   const { signal } = context;
   context.onProgress({ stage: 'probing', fraction: 0 });
-  const clip = await probeClip(input.clipPath, { limits, signal });
-  const speech = await probeSpeech(input.speechPath, { limits, signal });
+  const clip = await againOnce(signal, () => probeClip(input.clipPath, { limits, signal }));
+  const speech = await againOnce(signal, () => probeSpeech(input.speechPath, { limits, signal }));
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: input.options.syncMode, window: windowOf(input.options) });
   context.onProgress({ stage: 'listening', fraction: 0 });
   const mouthCurvePath = input.workspace.file('mouth-curve');
-  const speechReport = await renderPool.run(
-    { kind: 'analyse_speech', speechPath: input.speechPath, timeline, mouthCurvePath },
+  const speechReport = await againOnce(signal, () => renderPool.run(
+    { kind: 'analyse_speech', speechPath: input.speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
     { signal, onProgress: context.onProgress },
-  );
+  ));
   return { clip, speech, timeline, mouthCurvePath, speechReport };
 }
 
@@ -100,10 +101,10 @@ async function passThrough(
 ): Promise<PipelineResult> {
   const takePath = input.workspace.file('take.mp4');
   const { clip, speech, timeline } = prepared;
-  const report = await renderPool.run(
+  const report = await againOnce(context.signal, () => renderPool.run(
     { kind: 'pass_through', clipPath: input.clipPath, speechPath: input.speechPath, clip, speech, timeline, takePath, workFolder: input.workspace.path },
     context,
-  );
+  ));
   const warnings = [{ code: 'speech_silent', message: 'The speech holds no sound to speak; the clip was returned with it, its mouth unchanged.' }];
   return { takePath, methodUsed: null, degraded: false, durationMs: timeline.durationMs, warnings: [...warnings, ...report.warnings] };
 }
