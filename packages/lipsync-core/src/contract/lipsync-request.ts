@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { methods, optimizations, silenceModes, syncModes } from './vocabulary.ts';
 
 const maxMetadataBytes = 16_384;
+const maxMetadataDepth = 20;
 
 /** A time inside a clip: an hour is the longest default, ten hours the most that any setting allows. */
 const clipTimeMs = z.int().min(0).max(36_000_000);
@@ -27,6 +28,11 @@ export const lipsyncOptionsSchema = z
     userId: z.string().min(1).max(200).optional(),
     metadata: z
       .record(z.string().max(100), z.unknown())
+      .refine((value) => isNoDeeperThan(value, maxMetadataDepth), {
+        message: `must not be nested deeper than ${maxMetadataDepth} levels`,
+        // What comes next walks the value recursively, which a deep one would not survive.
+        abort: true,
+      })
       .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= maxMetadataBytes, {
         message: `must be at most ${maxMetadataBytes} bytes as JSON`,
       })
@@ -42,3 +48,16 @@ export type LipsyncOptions = z.output<typeof lipsyncOptionsSchema>;
 
 /** Options as a caller may give them. */
 export type LipsyncOptionsInput = z.input<typeof lipsyncOptionsSchema>;
+
+/** Looks level by level instead of recursively, and never below the limit: depth is the caller's choice. */
+function isNoDeeperThan(value: object, maxDepth: number): boolean {
+  let level: readonly object[] = [value];
+  for (let depth = 0; depth < maxDepth && level.length > 0; depth += 1) {
+    level = level.flatMap((container) => Object.values(container).filter(isContainer));
+  }
+  return level.length === 0;
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
