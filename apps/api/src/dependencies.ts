@@ -1,5 +1,6 @@
 import type { RequestHandler } from 'express';
 import type { ArtifactStore, JobStore, Logger } from '@lipsync/core';
+import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 
@@ -14,6 +15,8 @@ export interface ApiDependencies {
   readonly jobs: QueuedJobs;
   readonly store: Pick<JobStore, 'get' | 'list'>;
   readonly artifacts: ArtifactStore;
+  /** Throws `not_supported` for a method that this installation does not have. */
+  readonly checkMethod: (method: Method) => void;
   /** Throws `url_forbidden` or `request_invalid` for a URL that will not be fetched. */
   readonly checkUrl: (url: string) => void;
   readonly readiness: readonly ReadinessCheck[];

@@ -80,6 +80,32 @@ describe('POST /lipsync with files', () => {
     expect((await refused(await api.post('/lipsync', many), 422)).detail).toContain('too many parts');
   });
 
+  it('refuses metadata that is nested too deep and keeps nothing of the form', async () => {
+    const before = await api.storedFiles();
+    const metadata = `{"a":${'['.repeat(15_000)}${']'.repeat(15_000)}}`;
+    expect(await refused(await api.post('/lipsync', form({ metadata })), 422)).toMatchObject({ fields: ['metadata'], detail: expect.stringContaining('nested') });
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
+  it.each(['before', 'after'])('refuses a method that is not there, sent %s the files, and keeps nothing', async (place) => {
+    const before = await api.storedFiles();
+    const body = place === 'after' ? form({ method: 'heygen' }) : new FormData();
+    if (place === 'before') {
+      body.append('method', 'heygen');
+      body.append('video', new Blob([new Uint8Array(10_000_000)]), 'larger than the limit.mp4');
+    }
+    expect(await refused(await api.post('/lipsync', body), 422)).toMatchObject({ code: 'not_supported', fields: ['method'], detail: expect.stringContaining('available: preview') });
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
+  it('stops reading a file that is not wanted', async () => {
+    const before = await api.storedFiles();
+    const body = form();
+    body.append('subtitles', new Blob([new Uint8Array(30_000_000)]), 'a.srt');
+    expect(await refused(await api.post('/lipsync', body), 422)).toMatchObject({ fields: ['subtitles'], detail: expect.stringContaining('not wanted') });
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
   it('refuses a file over the limit with 413 and keeps nothing of it', async () => {
     const before = await api.storedFiles();
     const body = form();
@@ -157,6 +183,16 @@ describe('POST /lipsync with URLs', () => {
   it.each([['{', 400], ['[]', 400], ['"text"', 400], ['', 422]])('refuses the body %j with %i', async (body, status) => {
     const response = await api.post('/lipsync', body, { 'Content-Type': 'application/json' });
     expect((await refused(response, status)).code).toBe('request_invalid');
+  });
+
+  it('refuses metadata that is nested too deep', async () => {
+    const body = `{"metadata":{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}}`;
+    const { fields } = await refused(await api.post('/lipsync', body, { 'Content-Type': 'application/json' }), 422);
+    expect(fields).toEqual(['audio_url', 'metadata', 'video_url']);
+  });
+
+  it.each(['heygen', 'wav2lip'])('refuses the method %s, which is not there', async (method) => {
+    expect(await refused(await api.postJson('/lipsync', { ...urls, method }), 422)).toMatchObject({ code: 'not_supported', fields: ['method'] });
   });
 
   it('refuses a body over 64 KiB', async () => {

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
-  abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError,
+  abortError, checkMethod, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError,
   type AllowedPrivateHosts, type ArtifactStore, type InputReference, type JobRecord, type Logger,
 } from '@lipsync/core';
 import type { LipsyncOptionsInput } from '@lipsync/core/contract';
@@ -30,7 +30,7 @@ export type EnqueueInput = LipsyncOptionsInput &
 export interface LipsyncQueue {
   /**
    * Stores local files, records the job and queues it. Throws `request_invalid`, `url_forbidden`, `InputNotFoundError`,
-   * `payload_too_large`, `resource_exhausted`.
+   * `payload_too_large`, `resource_exhausted`, and `not_supported` for a method that this installation does not have.
    */
   enqueue(input: EnqueueInput, context?: { readonly signal?: AbortSignal }): Promise<{ readonly id: string }>;
   /**
@@ -70,6 +70,7 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
 async function enqueue(options: LipsyncQueueOptions, jobs: QueuedJobs, input: EnqueueInput, signal?: AbortSignal): Promise<{ readonly id: string }> {
   const { videoPath, videoUrl, audioPath, audioUrl, ...rest } = spread(input);
   const parsed = parseLipsyncOptions(rest);
+  checkMethod(parsed.method);
   const sources = [parseSource('video', videoPath, videoUrl), parseSource('audio', audioPath, audioUrl)] as const;
   for (const source of sources) await checkSource(source, options);
   const video = await toReference(sources[0], options, signal);

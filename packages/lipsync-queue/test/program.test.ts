@@ -66,6 +66,10 @@ describe('enqueue', () => {
     await expect(queue.enqueue({ audioPath: files.audioPath, ...source })).rejects.toMatchObject({ code });
   });
 
+  it('refuses a method that is not there before anything is stored', async () => {
+    await expect(queue.enqueue({ ...files, videoPath: join(dir, 'missing.mp4'), method: 'heygen' })).rejects.toMatchObject({ code: 'not_supported' });
+  });
+
   it('refuses unknown options, naming each', async () => {
     const input: EnqueueInput & Record<string, unknown> = { ...files, methd: 'preview', colour: 'red' };
     await expect(queue.enqueue(input)).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringMatching(/methd.*colour/) });

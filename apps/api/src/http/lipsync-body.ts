@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import { LipsyncError, type InputReference } from '@lipsync/core';
-import type { LipsyncOptions } from '@lipsync/core/contract';
+import { methods, type LipsyncOptions, type Method } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFormValues } from './form-values.ts';
 import { fileFields, type FileField } from './held-uploads.ts';
@@ -18,7 +18,7 @@ export interface LipsyncBody {
   readonly options: LipsyncOptions;
 }
 
-type BodyDependencies = Pick<ApiDependencies, 'artifacts' | 'checkUrl' | 'maxUploadBytes'>;
+type BodyDependencies = Pick<ApiDependencies, 'artifacts' | 'checkMethod' | 'checkUrl' | 'maxUploadBytes'>;
 
 /**
  * The inputs and options of a lip-sync request, sent as a form with files or as JSON with URLs. Throws with every
@@ -30,17 +30,31 @@ export async function readLipsyncBody(request: Request, response: Response, depe
   throw new HttpError('request_invalid', 'Send multipart/form-data with the files "video" and "audio", or application/json with "video_url" and "audio_url".', { httpStatus: 415 });
 }
 
-async function readForm(request: Request, { artifacts, maxUploadBytes }: BodyDependencies): Promise<LipsyncBody> {
-  const { fields, problems, uploads } = await receiveForm(request, artifacts, maxUploadBytes);
-  const parsed = parseOptions(readFormValues(fields));
-  if (parsed.options === undefined || problems.length > 0) {
+async function readForm(request: Request, { artifacts, checkMethod, maxUploadBytes }: BodyDependencies): Promise<LipsyncBody> {
+  const { fields, problems, uploads } = await receiveForm(request, artifacts, {
+    maxFileBytes: maxUploadBytes,
+    checkField: (field, text) => {
+      const method = field === 'method' ? methods.find((known) => known === text) : undefined;
+      if (method !== undefined) refuseMissingMethod(method, checkMethod);
+    },
+  });
+  try {
+    const options = readFormOptions(fields, problems);
+    return { inputs: await uploads.keep(), options };
+  } catch (error) {
+    // Whatever it was: uploads that are neither kept nor discarded would be held for ever.
     await uploads.discard();
-    throw invalidRequest([...problems, ...parsed.problems]);
+    throw error;
   }
-  return { inputs: await uploads.keep(), options: parsed.options };
 }
 
-function readJson(fields: Map<string, unknown>, { checkUrl }: BodyDependencies): LipsyncBody {
+function readFormOptions(fields: ReadonlyMap<string, string>, problems: readonly FieldProblem[]): LipsyncOptions {
+  const parsed = parseOptions(readFormValues(fields));
+  if (parsed.options === undefined || problems.length > 0) throw invalidRequest([...problems, ...parsed.problems]);
+  return parsed.options;
+}
+
+function readJson(fields: Map<string, unknown>, { checkMethod, checkUrl }: BodyDependencies): LipsyncBody {
   const urlFields = fileFields.map((name) => `${name}_url`);
   const parsed = parseOptions(new Map([...fields].filter(([name]) => !urlFields.includes(name))));
   const [video, audio] = urlFields.map((name) => readUrl(name, fields.get(name), checkUrl));
@@ -48,7 +62,18 @@ function readJson(fields: Map<string, unknown>, { checkUrl }: BodyDependencies):
   if (parsed.options === undefined || video?.kind !== 'url' || audio?.kind !== 'url') {
     throw invalidRequest([...refusals.map(({ problem }) => problem), ...parsed.problems], onlyForbidden(refusals, parsed.problems));
   }
+  refuseMissingMethod(parsed.options.method, checkMethod);
   return { inputs: { video, audio }, options: parsed.options };
+}
+
+/** As `checkMethod`, naming the field. */
+function refuseMissingMethod(method: Method, checkMethod: (method: Method) => void): void {
+  try {
+    checkMethod(method);
+  } catch (cause) {
+    if (!LipsyncError.isInstance(cause)) throw cause;
+    throw new HttpError(cause.code, cause.message, { cause, fields: [{ field: 'method', message: 'is not configured here' }] });
+  }
 }
 
 interface UrlRefusal {

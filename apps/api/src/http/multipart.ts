@@ -1,11 +1,15 @@
 import busboy from 'busboy';
 import type { Request } from 'express';
+import type { Readable } from 'node:stream';
 import type { ArtifactStore } from '@lipsync/core';
 import { fileFields, holdUploads, type FileField, type HeldUploads } from './held-uploads.ts';
 import { HttpError, type FieldProblem } from './problem.ts';
 
 /** Room for every known field several times over; metadata is the largest, at 16 KiB. */
 const formLimits = { fieldNameSize: 100, fieldSize: 32_768, fields: 32, files: 4, parts: 40, headerPairs: 50 };
+
+/** A file that is not wanted is read this far, so that other problems of the form can be named, too. */
+const maxRefusedFileBytes = 1_048_576;
 
 /** Everything that a form held. The uploads are not kept yet: the caller keeps or discards them. */
 export interface ReceivedForm {
@@ -14,31 +18,24 @@ export interface ReceivedForm {
   readonly uploads: HeldUploads;
 }
 
+export interface FormRules {
+  readonly maxFileBytes: number;
+  /** Throws to refuse the whole form at once, before the rest of it is read. */
+  readonly checkField: (field: string, text: string) => void;
+}
+
 /**
  * Reads a multipart form, its files straight into the artifact store with nothing kept.
- * Throws `request_invalid` (400) for a broken form, `payload_too_large` for a file above `maxFileBytes`; then
- * nothing of the form remains.
+ * Throws `request_invalid` (400) for a broken form, `payload_too_large` for a file above the limit, and what
+ * `checkField` throws; then nothing of the form remains.
  */
-export async function receiveForm(request: Request, artifacts: ArtifactStore, maxFileBytes: number): Promise<ReceivedForm> {
+export async function receiveForm(request: Request, artifacts: ArtifactStore, rules: FormRules): Promise<ReceivedForm> {
   const parser = createParser(request);
-  const uploads = holdUploads(artifacts, maxFileBytes);
-  const fields = new Map<string, string>();
-  const problems: FieldProblem[] = [];
-  parser.on('field', (field, value, { nameTruncated, valueTruncated }) => {
-    const message = refuseField(field, fields, nameTruncated || valueTruncated);
-    if (message === undefined) fields.set(field, value);
-    else problems.push({ field, message });
-  });
-  parser.on('file', (field, content, { filename }) => {
-    if (isFileField(field) && !uploads.has(field)) {
-      uploads.add(field, content, filename ?? '');
-      return;
-    }
-    problems.push({ field, message: isFileField(field) ? 'must be sent once' : 'is not a known file field' });
-    content.on('error', () => undefined).resume();
-  });
+  const uploads = holdUploads(artifacts, rules.maxFileBytes);
+  const refusal = Promise.withResolvers<never>();
+  const { fields, problems } = collectParts(parser, uploads, rules.checkField, refusal.reject);
   try {
-    await Promise.race([readThrough(request, parser), uploads.failed]);
+    await Promise.race([readThrough(request, parser), uploads.failed, refusal.promise]);
     const empty = await uploads.received();
     problems.push(...empty.map((field) => ({ field, message: 'is an empty file' })));
   } catch (error) {
@@ -48,6 +45,42 @@ export async function receiveForm(request: Request, artifacts: ArtifactStore, ma
     throw error;
   }
   return { fields, problems: [...problems, ...missingFiles(uploads, problems)], uploads };
+}
+
+/** What the parser finds from here on; `refuse` is told of what ends the form at once. */
+function collectParts(
+  parser: busboy.Busboy,
+  uploads: HeldUploads,
+  checkField: FormRules['checkField'],
+  refuse: (error: unknown) => void,
+): { readonly fields: ReadonlyMap<string, string>; readonly problems: FieldProblem[] } {
+  const fields = new Map<string, string>();
+  const problems: FieldProblem[] = [];
+  parser.on('field', (field, value, { nameTruncated, valueTruncated }) => {
+    const message = refuseField(field, fields, nameTruncated || valueTruncated);
+    if (message !== undefined) return void problems.push({ field, message });
+    fields.set(field, value);
+    try {
+      checkField(field, value);
+    } catch (error) {
+      refuse(error);
+    }
+  });
+  parser.on('file', (field, content, { filename }) => {
+    if (isFileField(field) && !uploads.has(field)) return uploads.add(field, content, filename ?? '');
+    problems.push({ field, message: isFileField(field) ? 'must be sent once' : 'is not a known file field' });
+    readPast(content, () => refuse(new HttpError('request_invalid', 'The form has a file that is not wanted. Send one "video", one "audio" and no other.', { fields: problems })));
+  });
+  return { fields, problems };
+}
+
+/** Throws a file away as it comes, until that is too much. */
+function readPast(content: Readable, onTooMuch: () => void): void {
+  let sizeBytes = 0;
+  content.on('error', () => undefined).on('data', (chunk: Buffer) => {
+    sizeBytes += chunk.length;
+    if (sizeBytes > maxRefusedFileBytes) onTooMuch();
+  });
 }
 
 function createParser(request: Request): busboy.Busboy {

@@ -32,6 +32,10 @@ export function resolveChain(registry: ProviderRegistry, options: Pick<LipsyncOp
 function requireProvider(registry: ProviderRegistry, id: ProviderId): Provider {
   const provider = registry.get(id);
   if (provider) return provider;
-  const available = registry.all.map(({ facts }) => facts.id).join(', ') || 'none';
-  throw new LipsyncError('not_supported', `The method "${id}" is not configured here; available: ${available}.`);
+  throw methodNotConfigured(id, registry.all.map(({ facts }) => facts.id));
+}
+
+/** The refusal of a method that no provider of this installation stands for. */
+export function methodNotConfigured(id: ProviderId, available: readonly ProviderId[]): LipsyncError {
+  return new LipsyncError('not_supported', `The method "${id}" is not configured here; available: ${available.join(', ') || 'none'}.`);
 }
