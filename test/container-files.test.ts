@@ -12,6 +12,7 @@ interface Service {
   readonly build?: { readonly dockerfile: string; readonly target: string };
   readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  readonly env_file?: readonly { readonly path: string; readonly required: boolean }[];
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
   readonly read_only?: boolean;
@@ -29,6 +30,14 @@ const instructions = dockerfile.getInstructions().map((line) => ({ keyword: line
 const stages = stageInstructions();
 const settingNames = [...Object.keys(coreSettings), ...Object.keys(apiSettings), ...Object.keys(workerSettings)];
 const own = Object.entries(compose.services).filter(([, service]) => service.build !== undefined);
+
+/** Where the containers find each other and their folders. */
+const fittedVariables = ['HOST', 'PORT', 'REDIS_URL', 'LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR'];
+
+/** `NAME: ${NAME…}` hands on what the person set, in the environment or in .env. */
+function isPassedOn(variable: string, environment: Service['environment']): boolean {
+  return environment?.[variable]?.startsWith(`\${${variable}`) === true;
+}
 
 function stageInstructions(): Map<string, typeof instructions> {
   const found = new Map<string, typeof instructions>();
@@ -86,6 +95,12 @@ describe('docker-compose.yml', () => {
   it.each(own)('gives %s only variables that the code reads, and a read-only file system', (_name, { environment, read_only: isReadOnly }) => {
     expect(Object.keys(environment ?? {}).filter((name) => !settingNames.includes(name))).toEqual([]);
     expect(isReadOnly).toBe(true);
+  });
+
+  it.each(own)('lets every setting in .env reach %s, but for those that fit the containers together', (name, { environment, env_file: files }) => {
+    expect(files).toEqual([{ path: '.env', required: false }]);
+    // A variable given here would be stuck at its value, whatever the file says.
+    expect(Object.keys(environment ?? {}).filter((variable) => !fittedVariables.includes(variable) && !isPassedOn(variable, environment))).toEqual(name === 'gpu-worker' ? ['WORKER_LANES'] : []);
   });
 
   it('takes only variables from outside that the code reads, and insists on keys', () => {
