@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { commands, nodeArguments, programsNeeded } from './bootstrap/commands.mjs';
+import { callerFolder, commands, nodeArguments, programsNeeded } from './bootstrap/commands.mjs';
 import { waitForLock } from './bootstrap/lock-file.mjs';
 import { arePackagesCurrent, forgetInstall, installCommand, recordInstall } from './bootstrap/node-packages.mjs';
 import { findNode, oldestNodeMajor } from './bootstrap/node-runtime.mjs';
@@ -33,7 +33,7 @@ async function main(name, callerArgs) {
   if (node === undefined) throw new BootstrapError(noNodeMessage());
   return runCommand(node, nodeArguments(projectDir, command, callerArgs), {
     projectDir,
-    cwd: command.keepsFolder === true ? process.cwd() : projectDir,
+    cwd: command.keepsFolder === true ? callerFolder(process.env) : projectDir,
     environment: process.env,
     followsParent: command.followsParent === true,
   });

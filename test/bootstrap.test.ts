@@ -18,7 +18,7 @@ beforeAll(() => {
   projectDir = mkdtempSync(join(tmpdir(), 'lipsync bootstrap '));
   cpSync(join(sourceDir, 'scripts', 'bootstrap'), join(projectDir, 'scripts', 'bootstrap'), { recursive: true });
   for (const name of ['scripts/bootstrap.mjs', 'pnpm-lock.yaml', 'pnpm-workspace.yaml']) cpSync(join(sourceDir, name), join(projectDir, name));
-  writeProjectFile('packages/lipsync-core/src/cli/main.ts', 'process.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n');
+  writeProjectFile('packages/lipsync-core/src/cli/main.ts', 'process.stderr.write(process.env.SAY_FOLDER ? process.cwd() : "");\nprocess.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n');
   writeProjectFile('bin/ffmpeg', '#!/bin/sh\n', 0o755);
   writeProjectFile('bin/ffprobe', '#!/bin/sh\n', 0o755);
   mkdirSync(join(projectDir, 'empty'));
@@ -38,8 +38,8 @@ function markInstalled(isCurrent: boolean): void {
   utimesSync(join(projectDir, 'node_modules/.modules.yaml'), modified, modified);
 }
 
-function bootstrap(args: readonly string[], folder: 'bin' | 'empty'): Promise<Outcome> {
-  const env = { PATH: join(projectDir, folder), LIPSYNC_NO_INSTALL: '1' };
+function bootstrap(args: readonly string[], folder: 'bin' | 'empty', more: Record<string, string> = {}): Promise<Outcome> {
+  const env = { PATH: join(projectDir, folder), LIPSYNC_NO_INSTALL: '1', ...more };
   return new Promise((resolve) => {
     execFile(process.execPath, [join(projectDir, 'scripts', 'bootstrap.mjs'), ...args], { env, timeout: 20_000 }, (error, stdout, stderr) => {
       resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
@@ -54,6 +54,17 @@ it('hands arguments over unchanged, keeps stdout clean and leaves with the statu
   expect(JSON.parse(stdout)).toEqual(args);
   expect(stderr).toBe('');
   expect(status).toBe(7);
+});
+
+it('runs the command line in the folder that npm was called from', async () => {
+  markInstalled(true);
+  const { stderr } = await bootstrap(['lipsync', 'doctor'], 'bin', { INIT_CWD: join(projectDir, 'empty'), SAY_FOLDER: '1' });
+  expect(stderr).toBe(join(projectDir, 'empty'));
+});
+
+it('runs it where it stands when it is not started by npm', async () => {
+  markInstalled(true);
+  expect((await bootstrap(['lipsync', 'doctor'], 'bin', { SAY_FOLDER: '1' })).stderr).toBe(process.cwd());
 });
 
 it('without the right to install says what is missing and fails, with nothing on stdout', async () => {
@@ -74,5 +85,5 @@ it('notices packages that are older than the lockfile and prints the line that i
 it('names the commands that there are when it does not know one', async () => {
   const { status, stderr } = await bootstrap(['lpsync'], 'bin');
   expect(status).toBe(1);
-  expect(stderr).toContain('There are: demo, start, test, lipsync, bench, soak, check.');
+  expect(stderr).toContain('There are: demo, start, test, lipsync, bench, soak, judge, contact-sheet, check.');
 });

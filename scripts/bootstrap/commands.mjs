@@ -35,6 +35,16 @@ export function programsNeeded(command, hasRedisUrl) {
 }
 
 /**
+ * The folder that the caller stands in. npm runs scripts in the folder of their package and says in INIT_CWD where it
+ * was called.
+ * @param {NodeJS.ProcessEnv} environment
+ * @returns {string}
+ */
+export function callerFolder(environment) {
+  return environment.INIT_CWD || process.cwd();
+}
+
+/**
  * @param {string} projectDir
  * @param {Command} command
  * @param {readonly string[]} callerArgs
