@@ -24,6 +24,7 @@ describe('the settings of the API', () => {
     [{ PORT: '65536' }, /PORT: must be at most 65535/],
     [{ PUBLIC_BASE_URL: 'example.org' }, /PUBLIC_BASE_URL: must be an http\(s\) URL/],
     [{ REDIS_URL: 'localhost' }, /REDIS_URL: must be a redis:\/\/ URL/],
+    [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ URL/],
     [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ URL/],
     [{ LIPSYNC_API_KEYS: 'alice:one,alice:two' }, /only once/],
     [{ LIPSYNC_API_KEYS: 'alice:one,bob:one' }, /only once/],

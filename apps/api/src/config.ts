@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LipsyncError } from '@lipsync/core';
-import { configFromEnvironment, listOf, parseSettings, readEnvironment, text, wholeNumber, type CoreConfig, type Environment, type Settings } from '@lipsync/core/config';
+import { configFromEnvironment, listOf, parseSettings, readEnvironment, redisUrl, text, wholeNumber, type CoreConfig, type Environment, type Settings } from '@lipsync/core/config';
 import type { ApiKey } from './http/access.ts';
 import { isLoopbackHost } from './http/loopback.ts';
 
@@ -23,7 +23,7 @@ export const apiSettings = {
   HOST: text('127.0.0.1'),
   PUBLIC_BASE_URL: text('').pipe(baseUrl),
   LIPSYNC_API_KEYS: listOf(apiKey, []),
-  REDIS_URL: text('').pipe(z.string().regex(/^(rediss?):\/\//, 'must be a redis:// URL; "npm start" brings a Redis of its own')),
+  REDIS_URL: redisUrl(),
 } satisfies Settings;
 
 export interface ApiConfig {

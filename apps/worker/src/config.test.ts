@@ -21,6 +21,7 @@ describe('the settings of the worker', () => {
     [{ WORKER_RENDER_CONCURRENCY: '0' }, /WORKER_RENDER_CONCURRENCY: must be at least 1/],
     [{ QUEUE_LOCK_MS: '1s' }, /QUEUE_LOCK_MS: must be a whole number/],
     [{ QUEUE_STALLED_INTERVAL_MS: '0' }, /QUEUE_STALLED_INTERVAL_MS: must be at least 100/],
+    [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ URL/],
     [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ URL/],
   ])('refuse %j with the reason', (environment, reason) => {
     expect(() => workerConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { lanes, type Lane } from '@lipsync/queue';
-import { configFromEnvironment, listOf, parseSettings, readEnvironment, text, wholeNumber, type CoreConfig, type Environment, type Settings } from '@lipsync/core/config';
+import { configFromEnvironment, listOf, parseSettings, readEnvironment, redisUrl, wholeNumber, type CoreConfig, type Environment, type Settings } from '@lipsync/core/config';
 
 const lane = z.string().pipe(z.enum(lanes, `must be of ${lanes.join(', ')}`));
 
 /** The settings that the worker understands beyond those of the core. */
 export const workerSettings = {
-  REDIS_URL: text('').pipe(z.string().regex(/^rediss?:\/\//, 'must be a redis:// URL; "npm start" brings a Redis of its own')),
+  REDIS_URL: redisUrl(),
   WORKER_LANES: listOf(lane, lanes).refine((items) => items.length > 0 && new Set(items).size === items.length, 'must name at least one lane, and each once'),
   WORKER_CLOUD_CONCURRENCY: wholeNumber(16, { minimum: 1, maximum: 1_000 }),
   WORKER_RENDER_CONCURRENCY: wholeNumber(1, { minimum: 1, maximum: 64 }),

@@ -56,3 +56,8 @@ export function listOf<Item>(item: z.ZodType<Item, string>, fallback: readonly I
     .pipe(z.array(item));
   return setting<readonly Item[]>(fallback, items);
 }
+
+/** A redis:// or rediss:// URL, which has no default. */
+export function redisUrl(): Setting<string> {
+  return text('').refine((value) => /^rediss?:\/\//.test(value) && URL.canParse(value), 'must be a redis:// URL; "npm start" brings a Redis of its own');
+}
