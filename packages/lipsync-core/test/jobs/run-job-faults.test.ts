@@ -31,19 +31,19 @@ describe('two runs of one job', () => {
   it('do not touch each other\'s files: the newer one completes', async () => {
     await bench.accept();
     const [firstBegan, secondBegan, firstEnded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const first = bench.runner({ run: async () => {
+    const first = bench.runner(async () => {
       firstBegan.resolve();
       await secondBegan.promise;
       throw new LipsyncError('media_failed', 'Cut off.');
-    } }).run('job_1', { signal: never }).finally(() => firstEnded.resolve());
+    }).run('job_1', { signal: never }).finally(() => firstEnded.resolve());
     await firstBegan.promise;
-    const second = bench.runner({ run: async (input, context) => {
+    const second = bench.runner(async (input, context) => {
       await writeFile(input.workspace.file('half-made'), 'half made');
       secondBegan.resolve();
       await firstEnded.promise;
       expect(await readdir(input.workspace.path)).toContain('half-made');
       return makeTake(input, context);
-    } }).run('job_1', { signal: never });
+    }).run('job_1', { signal: never });
     expect(await second).toMatchObject({ status: 'completed', runs: 2 });
     expect((await first).error).toBeNull();
     expect(await readdir(bench.workFolder)).toEqual([]);
@@ -71,7 +71,7 @@ describe('a store that fails', () => {
   it.each(Array.from({ length: appendsOfARun }, (_, index) => index + 1))('at append %i is no failure of the job nor of a provider: the next run completes it', async (failing) => {
     await bench.accept();
     const { store, appends } = failingAt(failing);
-    const runner = bench.runner({ run: makeTakeByChain }, store);
+    const runner = bench.runner(makeTakeByChain, { store });
     const refused: unknown[] = [];
     await runner.run('job_1', { signal: never }).catch((error: unknown) => refused.push(error));
     const record = await runner.run('job_1', { signal: never });
@@ -85,7 +85,7 @@ describe('a store that fails', () => {
   it('when a job that failed is to be recorded is told to whoever runs it', async () => {
     await bench.accept();
     const { store } = failingAt(3);
-    const run = bench.runner({ run: () => Promise.reject(new LipsyncError('clip_unusable', 'No face.')) }, store).run('job_1', { signal: never });
+    const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store }).run('job_1', { signal: never });
     await expect(run).rejects.toMatchObject({ code: 'resource_exhausted' });
     expect(await bench.store.get('job_1')).toMatchObject({ status: 'processing', error: null });
   });
@@ -96,7 +96,7 @@ describe('a work folder that cannot be written', () => {
     await bench.accept();
     // A file in the folder's place: for root, too, nothing can be made in it.
     await writeFile(bench.workFolder, '');
-    const record = await bench.runner({ run: neverCalled }).run('job_1', { signal: never });
+    const record = await bench.runner(neverCalled).run('job_1', { signal: never });
     expect(record).toMatchObject({ status: 'failed', crashes: 0, runs: 1 });
     expect(record.error).not.toBeNull();
   });
@@ -109,11 +109,11 @@ describe('the cost of a job', () => {
 
   it('is that of all attempts together, those of earlier runs and failed ones too', async () => {
     const earlier = [attempt({ costMicros: 5 }), attempt({ costMicros: null })];
-    await bench.accept({ attempts: earlier });
-    const record = await bench.runner({ run: async (input, context) => {
+    await bench.accept({}, { attempts: earlier });
+    const record = await bench.runner(async (input, context) => {
       await context.saveAttempts([...context.earlierAttempts, attempt({ provider: 'wav2lip', outcome: 'succeeded', code: null, costMicros: 7 })]);
       return makeTake(input, context);
-    } }).run('job_1', { signal: never });
+    }).run('job_1', { signal: never });
     expect(record.result?.costMicros).toBe(12);
   });
 });

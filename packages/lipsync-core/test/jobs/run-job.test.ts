@@ -1,75 +1,43 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { LipsyncOptionsInput } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
-import { parseAllowedHosts } from '../../src/fetch/index.ts';
-import { createInputFetcher } from '../../src/jobs/input-fetcher.ts';
 import type { JobEvent } from '../../src/jobs/job-events.ts';
 import type { Attempt, JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
-import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import { createJobRunner, type JobRunner } from '../../src/jobs/run-job.ts';
-import { createLocalArtifactStore, type ArtifactStore } from '../../src/storage/index.ts';
-import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
-import { testJobRecord } from '../../src/testing/index.ts';
+import type { JobRunner } from '../../src/jobs/run-job.ts';
 import { makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
+import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 
 const succeeded: Attempt = {
   provider: 'preview', outcome: 'succeeded', code: null, message: null, startedAtMs: 1, endedAtMs: 2, costMicros: 0, operation: null,
 };
 
-let folder: string;
-let workFolder: string;
-let artifacts: ArtifactStore;
+let bench: RunnerBench;
 let store: JobStore;
 /** Everything that was appended to any record, in order. */
 let events: JobEvent[];
-let nowMs: number;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lipsync-run-job-'));
-  workFolder = join(folder, 'work');
-  artifacts = createLocalArtifactStore({ inputsDir: join(folder, 'inputs'), outputsDir: join(folder, 'outputs') });
+  bench = await openRunnerBench();
   events = [];
-  nowMs = 10_000;
-  const memory = createMemoryJobStore();
   store = {
-    ...memory,
+    ...bench.store,
     append(id, event) {
       events.push(event);
-      return memory.append(id, event);
+      return bench.store.append(id, event);
     },
   };
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(() => bench.remove());
 
-/** Stores a waiting job whose inputs lie in the artifact store. */
-async function acceptJob(options: LipsyncOptionsInput = {}): Promise<JobRecord> {
-  const put = async (content: string) => {
-    const { key } = await artifacts.putInput(Readable.from([content]), { maxBytes: 100 });
-    return { kind: 'artifact', key, name: content } as const;
-  };
-  const record = { ...testJobRecord('job_1', nowMs, options), video: await put('the clip'), audio: await put('the speech') };
-  await store.create(record);
-  return record;
-}
+const acceptJob = (options: LipsyncOptionsInput = {}): Promise<JobRecord> => bench.accept(options);
 
 function runnerOf(run: Script, options: { readonly progressIntervalMs?: number } = {}): JobRunner {
-  const pipeline: LipsyncPipeline = { run };
-  const ignore = (): void => undefined;
-  return createJobRunner({
-    store, artifacts, pipeline, workFolder,
-    fetcher: createInputFetcher({ artifacts, maxBytes: 100, allowedPrivateHosts: parseAllowedHosts([]) }),
-    clock: { nowMs: () => nowMs },
-    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-    cancelPollMs: 5,
-    progressIntervalMs: options.progressIntervalMs ?? 0,
-  });
+  return bench.runner(run, { store, cancelPollMs: 5, ...options });
 }
 
 function never(): AbortSignal {
@@ -81,7 +49,7 @@ function progressEvents(): Extract<JobEvent, { type: 'progressed' }>[] {
 }
 
 function workspaces(): readonly string[] {
-  return existsSync(workFolder) ? readdirSync(workFolder) : [];
+  return existsSync(bench.workFolder) ? readdirSync(bench.workFolder) : [];
 }
 
 describe('a run', () => {
@@ -89,10 +57,10 @@ describe('a run', () => {
     await acceptJob();
     const record = await runnerOf(makeTake).run('job_1', { signal: never() });
     expect(record).toMatchObject({
-      status: 'completed', progress: 100, runs: 1, crashes: 0, completedAtMs: nowMs, warnings: [{ code: 'degraded' }],
+      status: 'completed', progress: 100, runs: 1, crashes: 0, completedAtMs: bench.time.nowMs, warnings: [{ code: 'degraded' }],
       result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 0 },
     });
-    expect(await text(await artifacts.read(record.result?.outputKey ?? ''))).toBe('the clip speaking the speech');
+    expect(await text(await bench.artifacts.read(record.result?.outputKey ?? ''))).toBe('the clip speaking the speech');
     expect(await store.get('job_1')).toEqual(record);
   });
 
@@ -113,7 +81,7 @@ describe('a run', () => {
 
   it('whose input is gone fails without starting the pipeline', async () => {
     const { video } = await acceptJob();
-    if (video.kind === 'artifact') await artifacts.delete(video.key);
+    if (video.kind === 'artifact') await bench.artifacts.delete(video.key);
     expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({ status: 'failed', error: { code: 'not_found' } });
   });
 
@@ -144,7 +112,7 @@ describe('a job that was run before', () => {
 
   it('is gone on with where its attempts stand, and the run that died is counted', async () => {
     await acceptJob();
-    await store.append('job_1', { type: 'run_started', atMs: nowMs });
+    await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     await store.append('job_1', { type: 'attempts_changed', run: 1, attempts: [succeeded] });
     let earlier: readonly Attempt[] = [];
     const record = await runnerOf((input, context) => {
@@ -157,8 +125,8 @@ describe('a job that was run before', () => {
 
   it('is given up after five runs that ended without a word', async () => {
     await acceptJob();
-    for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: nowMs });
-    const fifth = await store.append('job_1', { type: 'run_started', atMs: nowMs });
+    for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
+    const fifth = await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     expect(fifth).toMatchObject({ runs: 5, crashes: 4 });
     expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({
       status: 'failed', crashes: 5, error: { code: 'worker_crashed' },
@@ -167,7 +135,7 @@ describe('a job that was run before', () => {
 
   it('still has a fifth run after four crashes', async () => {
     await acceptJob();
-    for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: nowMs });
+    for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     expect(await runnerOf(makeTake).run('job_1', { signal: never() })).toMatchObject({ status: 'completed', crashes: 4 });
   });
 });
@@ -194,7 +162,7 @@ describe('a job that is canceled', () => {
 describe('a deadline', () => {
   it('that passes stops the pipeline and fails the job', async () => {
     await acceptJob({ deadlineMs: 1_000 });
-    nowMs += 990;
+    bench.time.nowMs += 990;
     expect(await runnerOf(workUntilStopped()).run('job_1', { signal: never() })).toMatchObject({
       status: 'failed', error: { code: 'deadline_exceeded' },
     });
@@ -202,7 +170,7 @@ describe('a deadline', () => {
 
   it('that passed while the job waited fails it before anything is fetched', async () => {
     await acceptJob({ deadlineMs: 1_000 });
-    nowMs += 60_000;
+    bench.time.nowMs += 60_000;
     expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({ error: { code: 'deadline_exceeded' } });
     expect(progressEvents()).toEqual([]);
   });
@@ -226,7 +194,7 @@ describe('a worker that shuts down', () => {
 });
 
 describe('a run that another one took over from', () => {
-  const takeOver = () => store.append('job_1', { type: 'run_started', atMs: nowMs });
+  const takeOver = () => store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
 
   it('is stopped and says nothing about the job', async () => {
     await acceptJob();
@@ -274,7 +242,7 @@ describe('progress', () => {
     await acceptJob();
     await runnerOf(async (input, context) => {
       for (let frame = 0; frame <= 1_000; frame++) {
-        nowMs += 1;
+        bench.time.nowMs += 1;
         context.onProgress({ stage: 'rendering', fraction: frame / 1_000 });
         await Promise.resolve();
       }
@@ -302,7 +270,7 @@ describe('the workspace', () => {
 
   it('of a run that died is gone when the next one finds nothing to do', async () => {
     await acceptJob();
-    await mkdir(join(workFolder, 'job_1', 'of-a-killed-run'), { recursive: true });
+    await mkdir(join(bench.workFolder, 'job_1', 'of-a-killed-run'), { recursive: true });
     await store.append('job_1', { type: 'cancel_requested' });
     await runnerOf(neverCalled).run('job_1', { signal: never() });
     expect(workspaces()).toEqual([]);

@@ -2,23 +2,27 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import type { LipsyncOptionsInput } from '../../src/contract/index.ts';
 import { parseAllowedHosts } from '../../src/fetch/index.ts';
 import { createInputFetcher } from '../../src/jobs/input-fetcher.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
-import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import { createJobRunner, type JobRunner } from '../../src/jobs/run-job.ts';
-import { createLocalArtifactStore } from '../../src/storage/index.ts';
+import { createJobRunner, type JobRunner, type JobRunnerDependencies } from '../../src/jobs/run-job.ts';
+import { createLocalArtifactStore, type ArtifactStore } from '../../src/storage/index.ts';
 import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
 import { testJobRecord } from '../../src/testing/index.ts';
+import type { Script } from './pipeline-scripts.ts';
 
 /** A folder, a store and the runners that work on them. */
 export interface RunnerBench {
   readonly store: JobStore;
+  readonly artifacts: ArtifactStore;
   readonly workFolder: string;
+  /** What the runners take for the time. */
+  readonly time: { nowMs: number };
   /** Stores the waiting job `job_1`, its inputs in the artifact store unless `change` says otherwise. */
-  accept(change?: Partial<JobRecord>): Promise<JobRecord>;
-  runner(pipeline: LipsyncPipeline, store?: JobStore): JobRunner;
+  accept(options?: LipsyncOptionsInput, change?: Partial<JobRecord>): Promise<JobRecord>;
+  runner(run: Script, change?: Partial<JobRunnerDependencies>): JobRunner;
   remove(): Promise<void>;
 }
 
@@ -27,6 +31,7 @@ export async function openRunnerBench(): Promise<RunnerBench> {
   const workFolder = join(folder, 'work');
   const artifacts = createLocalArtifactStore({ inputsDir: join(folder, 'inputs'), outputsDir: join(folder, 'outputs') });
   const store = createMemoryJobStore();
+  const time = { nowMs: 10_000 };
   const ignore = (): void => undefined;
   const put = async (content: string) => {
     const { key } = await artifacts.putInput(Readable.from([content]), { maxBytes: 100 });
@@ -34,20 +39,23 @@ export async function openRunnerBench(): Promise<RunnerBench> {
   };
   return {
     store,
+    artifacts,
     workFolder,
-    async accept(change = {}) {
-      const record = { ...testJobRecord('job_1'), video: await put('the clip'), audio: await put('the speech'), ...change };
+    time,
+    async accept(options = {}, change = {}) {
+      const record = { ...testJobRecord('job_1', time.nowMs, options), video: await put('the clip'), audio: await put('the speech'), ...change };
       await store.create(record);
       return record;
     },
-    runner: (pipeline, usedStore = store) => createJobRunner({
-      store: usedStore, artifacts, pipeline, workFolder,
+    runner: (run, change = {}) => createJobRunner({
+      store, artifacts, pipeline: { run }, workFolder,
       fetcher: createInputFetcher({ artifacts, maxBytes: 100, allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']), retryPauseMs: 1 }),
-      clock: { nowMs: () => 10_000 },
+      clock: { nowMs: () => time.nowMs },
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
       // Long: what a run learns by looking, it does not learn here.
       cancelPollMs: 60_000,
       progressIntervalMs: 0,
+      ...change,
     }),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
