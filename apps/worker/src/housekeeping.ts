@@ -6,7 +6,7 @@ import type { LipsyncProducer } from '@lipsync/queue';
 const abandonedAfterMs = 12 * 3_600_000;
 
 export interface HousekeepingDependencies {
-  readonly producer: Pick<LipsyncProducer, 'requeueMissing'>;
+  readonly producer: Pick<LipsyncProducer, 'sweep'>;
   readonly folders: LocalArtifactStoreOptions;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -15,13 +15,15 @@ export interface HousekeepingDependencies {
 
 /**
  * Mends, now and every `intervalMs` until the signal aborts, what killed processes left: jobs that no queue holds are
- * queued again, half-written files are removed. What fails is logged and tried again the next time.
+ * queued again, half-written files are removed. Ends jobs that still wait at their deadline. What fails is logged and
+ * tried again the next time.
  */
 export async function keepHouse({ producer, folders, clock, logger, intervalMs }: HousekeepingDependencies, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      const requeued = await producer.requeueMissing();
+      const { requeued, expired } = await producer.sweep();
       const removed = await sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: clock.nowMs() });
+      if (expired > 0) logger.info({ expired }, 'ended jobs that still waited at their deadline');
       if (requeued + removed > 0) logger.info({ requeued, removed }, 'mended what a killed process left');
     } catch (error) {
       logger.warn({ error }, 'housekeeping failed; it is tried again');

@@ -4,6 +4,8 @@ import type { JobStatus } from '@lipsync/core/contract';
 export const jobKeyPrefix = 'lipsync:jobs:';
 export const allJobsKey = 'lipsync:jobs-by-time';
 export const unfinishedJobsKey = 'lipsync:jobs-unfinished';
+/** Held by the process that mends what is amiss between records and queues. */
+export const sweepLockKey = 'lipsync:sweep-lock';
 
 export function jobKey(id: string): string {
   return `${jobKeyPrefix}${id}`;

@@ -1,6 +1,7 @@
 import { testJobRecord } from '@lipsync/core/testing';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClientConnection, createProducer, createRedisJobStore } from '../src/index.ts';
+import { sweepLockKey } from '../src/job-keys.ts';
 import { openBench, silentLogger, type QueueBench } from './support.ts';
 
 let bench: QueueBench;
@@ -74,7 +75,7 @@ describe('a submitted job', () => {
     await halfCutOff.submit(testJobRecord('job_a'));
     connection.disconnect();
     expect(await stateOf('job_a')).toBe('unknown');
-    expect(await bench.producer.requeueMissing()).toBe(1);
+    expect(await bench.producer.sweep()).toEqual({ requeued: 1, expired: 0 });
     expect(await stateOf('job_a')).toBe('prioritized');
   });
 });
@@ -84,7 +85,7 @@ describe('the sweep', () => {
     await bench.producer.submit(testJobRecord('job_waits'));
     await bench.store.create(testJobRecord('job_ended'));
     await bench.store.append('job_ended', { type: 'canceled', atMs: 2_000 });
-    expect(await bench.producer.requeueMissing()).toBe(0);
+    expect(await bench.producer.sweep()).toEqual({ requeued: 0, expired: 0 });
     expect(await stateOf('job_ended')).toBe('unknown');
   });
 
@@ -94,7 +95,7 @@ describe('the sweep', () => {
     const patient = createProducer({ connection, store, clock: { nowMs: () => 10_000 }, logger: silentLogger, requeueAfterMs: 5_000 });
     await store.create(testJobRecord('job_old', 5_000));
     await store.create(testJobRecord('job_new', 5_001));
-    expect(await patient.requeueMissing()).toBe(1);
+    expect(await patient.sweep()).toEqual({ requeued: 1, expired: 0 });
     expect(await stateOf('job_new')).toBe('unknown');
     await patient.close();
     connection.disconnect();
@@ -108,7 +109,7 @@ describe('the sweep', () => {
     await ended.promise;
     await worker.close();
     expect(await stateOf('job_a')).toBe('completed');
-    expect(await bench.producer.requeueMissing()).toBe(1);
+    expect(await bench.producer.sweep()).toEqual({ requeued: 1, expired: 0 });
     expect(await stateOf('job_a')).toBe('prioritized');
   });
 
@@ -120,10 +121,51 @@ describe('the sweep', () => {
       await end.promise;
     });
     await begun.promise;
-    expect(await bench.producer.requeueMissing()).toBe(0);
+    expect(await bench.producer.sweep()).toEqual({ requeued: 0, expired: 0 });
     expect(await bench.producer.remove('job_a')).toBe(false);
     end.resolve();
     await worker.close();
+  });
+
+  it('fails what still waits at its deadline and takes it out of the queue', async () => {
+    for (const id of ['job_late', 'job_canceled']) await bench.producer.submit(testJobRecord(id, 1_000, { deadlineMs: 1_000 }));
+    await bench.producer.submit(testJobRecord('job_in_time', Date.now(), { deadlineMs: 60_000 }));
+    await bench.producer.submit(testJobRecord('job_no_hurry', 1_000));
+    await bench.store.append('job_canceled', { type: 'canceled', atMs: 2_000 });
+    expect(await bench.producer.sweep()).toEqual({ requeued: 0, expired: 1 });
+    expect(await bench.store.get('job_late')).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' } });
+    expect(await stateOf('job_late')).toBe('unknown');
+    for (const id of ['job_in_time', 'job_no_hurry']) expect(await stateOf(id)).toBe('prioritized');
+  });
+
+  it('leaves the deadline of a running job to its run', async () => {
+    await bench.producer.submit(testJobRecord('job_a', 1_000, { deadlineMs: 1_000 }));
+    await bench.store.append('job_a', { type: 'run_started', atMs: 2_000 });
+    expect(await bench.producer.sweep()).toEqual({ requeued: 0, expired: 0 });
+    expect((await bench.store.get('job_a'))?.status).toBe('processing');
+  });
+
+  it('is done by one process at a time, and again after a while', async () => {
+    await bench.store.create(testJobRecord('job_a'));
+    const swept = await Promise.all([bench.producer, bench.another().producer].map((producer) => producer.sweep()));
+    expect(swept.reduce((sum, { requeued }) => sum + requeued, 0)).toBe(1);
+    expect(swept).toContainEqual({ requeued: 0, expired: 0 });
+    const client = createClientConnection({ url: bench.redis.url, onError: () => undefined });
+    expect(await client.pttl(sweepLockKey)).toBeGreaterThan(0);
+    client.disconnect();
+  });
+
+  it('asks Redis a few questions, however many jobs wait', async () => {
+    const ids = Array.from({ length: 250 }, (_, index) => `job_${index}`);
+    await Promise.all(ids.map((id) => bench.producer.submit(testJobRecord(id))));
+    const connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
+    const producer = createProducer({ connection, store: createRedisJobStore({ connection }), clock: { nowMs: Date.now }, logger: silentLogger });
+    await Promise.all([producer.queue('render'), producer.queue('cloud')]);
+    const asked = vi.spyOn(connection, 'sendCommand');
+    expect(await producer.sweep()).toEqual({ requeued: 0, expired: 0 });
+    expect(asked.mock.calls.length).toBeLessThan(20);
+    await producer.close();
+    connection.disconnect();
   });
 
   it('queues each job once and every job when several processes sweep beside a worker', async () => {
@@ -137,7 +179,7 @@ describe('the sweep', () => {
       if (ran.length === ids.length) done.resolve();
     });
     const producers = [bench.producer, bench.another().producer, bench.another().producer];
-    await Promise.all(producers.map((producer) => producer.requeueMissing()));
+    await Promise.all(producers.map((producer) => producer.sweep()));
     await done.promise;
     await worker.close();
     expect(ran.toSorted()).toEqual(ids.toSorted());

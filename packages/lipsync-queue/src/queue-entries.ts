@@ -1,0 +1,94 @@
+import type { JobRecord, Logger } from '@lipsync/core';
+import { Queue, type JobType } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { jobCatalogue, lanes, queueNames, queuePriority, type JobPayload, type Lane } from './job-catalogue.ts';
+
+export type LipsyncQueueHandle = Queue<JobPayload<'lipsync'>, unknown, 'lipsync'>;
+
+/** What the lanes' queues hold of our jobs. Throws what Redis throws. */
+export interface QueueEntries {
+  add(record: JobRecord, lane: Lane): Promise<void>;
+  /** Takes a job out of all queues; false, and nothing taken, when a worker holds it. */
+  remove(jobId: string): Promise<boolean>;
+  /** Ids of all jobs that some queue is going to run or is running: one question per lane, however many there are. */
+  live(): Promise<ReadonlySet<string>>;
+  isLive(jobId: string): Promise<boolean>;
+  queue(lane: Lane): Promise<LipsyncQueueHandle>;
+  close(): Promise<void>;
+}
+
+export interface QueueEntriesDependencies {
+  readonly connection: Redis;
+  readonly logger: Logger;
+}
+
+const liveTypes: JobType[] = ['wait', 'prioritized', 'delayed', 'active', 'waiting-children'];
+const deadStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
+
+export function createQueueEntries(dependencies: QueueEntriesDependencies): QueueEntries {
+  const queues = createQueues(dependencies);
+  const fromAll = <Answer>(ask: (queue: LipsyncQueueHandle) => Promise<Answer>): Promise<Answer[]> =>
+    Promise.all(lanes.map(async (lane) => ask(await queues.get(lane))));
+  return {
+    async add(record, lane) {
+      const queue = await queues.get(lane);
+      const priority = queuePriority(record.options.priority);
+      await queue.add('lipsync', { jobId: record.id }, { ...jobCatalogue.lipsync.options, jobId: record.id, priority });
+    },
+    async remove(jobId) {
+      // BullMQ answers 0 for a job that a worker holds, and 1 also for one that it does not know.
+      const answers = await fromAll((queue) => queue.remove(jobId));
+      return !answers.includes(0);
+    },
+    async live() {
+      const ids = await fromAll((queue) => queue.getRanges(liveTypes, 0, -1));
+      return new Set(ids.flat());
+    },
+    async isLive(jobId) {
+      const states = await fromAll((queue) => queue.getJobState(jobId));
+      return states.some((state) => !deadStates.has(state));
+    },
+    queue: (lane) => queues.get(lane),
+    close: () => queues.close(),
+  };
+}
+
+interface Queues {
+  get(lane: Lane): Promise<LipsyncQueueHandle>;
+  close(): Promise<void>;
+}
+
+/**
+ * One BullMQ queue per lane, made when first needed. A queue whose first contact with Redis fails stays unusable for
+ * good, so it is thrown away and the next call makes another.
+ */
+function createQueues({ connection, logger }: QueueEntriesDependencies): Queues {
+  const queues = new Map<Lane, Promise<LipsyncQueueHandle>>();
+
+  async function open(lane: Lane): Promise<LipsyncQueueHandle> {
+    const queue: LipsyncQueueHandle = new Queue(queueNames[lane], { connection, skipWaitingForReady: true });
+    // An error event without a listener would end the process; the connection's own listener has warned already.
+    queue.on('error', (error) => logger.debug({ lane, error }, 'queue connection trouble'));
+    try {
+      await queue.waitUntilReady();
+      return queue;
+    } catch (error) {
+      queues.delete(lane);
+      await queue.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  return {
+    get(lane) {
+      const opened = queues.get(lane) ?? open(lane);
+      queues.set(lane, opened);
+      return opened;
+    },
+    async close() {
+      const opened = await Promise.allSettled(queues.values());
+      queues.clear();
+      await Promise.all(opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.close()] : [])));
+    },
+  };
+}
