@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { toLipsyncError } from '@lipsync/core';
 import { createApp } from './app.ts';
 import { apiConfigFromEnvironment } from './config.ts';
@@ -7,6 +8,9 @@ import { wireApi } from './wiring.ts';
 
 /** How long running answers may take to end once the process is told to stop. */
 const stopGraceMs = 5_000;
+
+/** How long letting go of Redis may take; a Redis that is gone never says good-bye. */
+const closeLimitMs = 3_000;
 
 const logger = createLogger();
 
@@ -20,7 +24,7 @@ async function main(): Promise<void> {
   const signal = await stopSignal();
   logger.info({ signal }, 'stopping');
   await server.stop(stopGraceMs);
-  await close();
+  await Promise.race([close(), delay(closeLimitMs)]);
 }
 
 function stopSignal(): Promise<NodeJS.Signals> {
@@ -38,3 +42,5 @@ try {
   else logger.error({ error }, error.message);
   process.exitCode = 1;
 }
+// A connection that does not close must not keep a stopped service alive.
+process.exit();

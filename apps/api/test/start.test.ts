@@ -4,8 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { startTestRedis } from '@lipsync/queue/testing';
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
@@ -17,8 +19,8 @@ interface EndedApi {
   readonly answered: number | undefined;
 }
 
-/** Starts the real process; as soon as it says that it is ready it is told to stop. */
-async function startAndStop(settings: Record<string, string>): Promise<EndedApi> {
+/** Starts the real process; when it says that it is ready and `meanwhile` is done, it is told to stop. */
+async function startAndStop(settings: Record<string, string>, meanwhile: (url: string) => Promise<void> = async () => undefined): Promise<EndedApi> {
   const folder = await mkdtemp(join(tmpdir(), 'api-start-'));
   const child = spawn(process.execPath, [main], {
     cwd: folder,
@@ -32,9 +34,9 @@ async function startAndStop(settings: Record<string, string>): Promise<EndedApi>
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString();
     const { url } = JSON.parse(stdout);
-    void fetch(`${url}/health`).then((response) => {
+    void fetch(`${url}/health`).then(async (response) => {
       answered = response.status;
-      child.kill('SIGTERM');
+      await meanwhile(url).finally(() => child.kill('SIGTERM'));
     });
   });
   await once(child, 'close');
@@ -47,6 +49,24 @@ it('starts without Redis, says once where it listens, and ends well when told to
   expect(stdout).toMatch(/^\{"ready":true,"url":"http:\/\/127\.0\.0\.1:\d+"\}\n$/);
   expect(answered).toBe(200);
   expect(status).toBe(0);
+}, 30_000);
+
+it.each(['kill', 'suspend'] as const)('ends well and soon when told to stop while its Redis is gone (%s)', async (how) => {
+  const redis = await startTestRedis();
+  let stoppedAtMs = 0;
+  const { status } = await startAndStop({ REDIS_URL: redis.url }, async (url) => {
+    const body = JSON.stringify({ video_url: 'https://example.org/clip.mp4', audio_url: 'https://example.org/speech.wav' });
+    const response = await fetch(`${url}/lipsync`, { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
+    expect(response.status).toBe(202);
+    await redis[how]();
+    // Until the loss is noticed; what is closed then has nobody to say good-bye to.
+    await delay(1_500);
+    stoppedAtMs = performance.now();
+  });
+  const tookMs = performance.now() - stoppedAtMs;
+  await redis.stop();
+  expect(status).toBe(0);
+  expect(tookMs).toBeLessThan(8_000);
 }, 30_000);
 
 it('refuses to start where others can reach it without a key, and says why', async () => {
