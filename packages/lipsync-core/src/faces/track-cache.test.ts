@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
+import { copyFile, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -36,6 +37,12 @@ async function isKnown(clipDigest: string): Promise<boolean> {
   return track !== undefined;
 }
 
+/** Cuts off the end of the only track. */
+async function spoil(): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.track'));
+  await truncate(join(folder, names[0] ?? ''), 1_000);
+}
+
 async function age(minutes: number): Promise<void> {
   const past = new Date(Date.now() - minutes * 60_000);
   for (const name of await readdir(folder)) await utimes(join(folder, name), past, past);
@@ -57,6 +64,25 @@ describe('the cache of tracks', () => {
     expect(await isKnown('a')).toBe(true);
     await publish('c');
     expect([await isKnown('a'), await isKnown('b'), await isKnown('c')]).toEqual([true, false, true]);
+  });
+
+  it('removes a damaged track', async () => {
+    await publish('a');
+    await spoil();
+    expect(await isKnown('a')).toBe(false);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it.each(['missing', 'damaged'])('leaves a track alone that is published just after it was found to be %s', async (state) => {
+    await publish('a');
+    const [name = ''] = await readdir(folder);
+    await copyFile(join(folder, name), join(folder, 'of another process'));
+    if (state === 'missing') await rm(join(folder, name));
+    else await spoil();
+    const finding = isKnown('a');
+    renameSync(join(folder, 'of another process'), join(folder, name));
+    expect(await finding).toBe(false);
+    expect(await isKnown('a')).toBe(true);
   });
 
   it('clears away what a crash left unfinished, once it is old', async () => {

@@ -35,10 +35,11 @@ export function createTrackCache(folder: string, maxBytes: number): TrackCache {
   return {
     find: async (key) => {
       const path = pathOf(key);
-      const track = openTrackFile(path, true);
-      if (track) await touch(path);
-      else await rm(path, { force: true });
-      return track;
+      const opening = openTrackFile(path, true);
+      if (opening.state === 'damaged') await removeDamaged(path, opening.inode);
+      if (opening.state !== 'whole') return undefined;
+      await touch(path);
+      return opening.track;
     },
     partialPath: async () => {
       await mkdir(folder, { recursive: true });
@@ -47,9 +48,9 @@ export function createTrackCache(folder: string, maxBytes: number): TrackCache {
     publish: async (partialPath, key) => {
       const path = pathOf(key);
       await rename(partialPath, path);
-      const track = openTrackFile(path, false);
+      const opening = openTrackFile(path, false);
       await makeRoom(folder, maxBytes, path);
-      return track;
+      return opening.state === 'whole' ? opening.track : undefined;
     },
   };
 }
@@ -63,6 +64,23 @@ function digestOf({ clipDigest, start, end, frameRate, size, detector, trackerVe
 async function touch(path: string): Promise<void> {
   const now = new Date();
   await utimes(path, now, now).catch(() => undefined);
+}
+
+/**
+ * Another process may have published a whole track under the name since it was looked at. So what lies there is taken
+ * aside first, and goes back when it is not the file that was found damaged.
+ */
+async function removeDamaged(path: string, inode: number): Promise<void> {
+  const aside = `${path}.${randomUUID()}${partialExtension}`;
+  try {
+    await rename(path, aside);
+    const { ino } = await stat(aside);
+    if (ino === inode) await rm(aside);
+    else await rename(aside, path);
+  } catch (error) {
+    // Somebody else has removed it.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+  }
 }
 
 async function makeRoom(folder: string, maxBytes: number, keep: string): Promise<void> {

@@ -77,18 +77,31 @@ function encodeRecord(presence: FacePresence, points: Float32Array): Uint8Array 
   return record;
 }
 
+/** What was found under a track's name. A damaged file is told from one that takes its place by its inode. */
+export type TrackOpening =
+  | { readonly state: 'whole'; readonly track: FaceTrack }
+  | { readonly state: 'damaged'; readonly inode: number }
+  | { readonly state: 'missing' };
+
 /**
- * Opens a finished track; undefined when the file is not there, not whole or not a track. Reads a few blocks of
- * frames at a time, so memory does not depend on length. The caller closes it.
+ * Opens a finished track; damaged when it is not whole or not a track. Reads a few blocks of frames at a time, so
+ * memory does not depend on length. The caller closes a track that it gets. Throws what the file system throws.
  */
-export function openTrackFile(path: string, cached: boolean): FaceTrack | undefined {
-  const descriptor = tryOpen(path);
-  if (descriptor === undefined) return undefined;
-  const description = readDescription(descriptor);
-  if (!description) {
-    closeSync(descriptor);
-    return undefined;
+export function openTrackFile(path: string, cached: boolean): TrackOpening {
+  const descriptor = openIfThere(path);
+  if (descriptor === undefined) return { state: 'missing' };
+  let track: FaceTrack | undefined;
+  try {
+    track = readTrack(descriptor, cached);
+    return track ? { state: 'whole', track } : { state: 'damaged', inode: fstatSync(descriptor).ino };
+  } finally {
+    if (!track) closeSync(descriptor);
   }
+}
+
+function readTrack(descriptor: number, cached: boolean): FaceTrack | undefined {
+  const description = readDescription(descriptor);
+  if (!description) return undefined;
   const block = blockReader(descriptor, description.frameCount);
   return {
     ...description,
@@ -103,11 +116,12 @@ export function openTrackFile(path: string, cached: boolean): FaceTrack | undefi
   };
 }
 
-function tryOpen(path: string): number | undefined {
+function openIfThere(path: string): number | undefined {
   try {
     return openSync(path, 'r');
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 
