@@ -2,10 +2,11 @@ import { LipsyncError, type ErrorCode } from '../errors/index.ts';
 import { convertedColour, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
 import { hasFilters } from './ffmpeg-capabilities.ts';
 import { runMediaTool } from './ffmpeg-process.ts';
-import { readPacketTimes, runProbe, type PacketTimes, type ProbedStream, type ProbeOptions, type ProbeReport } from './ffprobe.ts';
+import { runProbe, type ProbedStream, type ProbeOptions, type ProbeReport } from './ffprobe.ts';
 import { parseFrameRate, settleFrameRate, stillFrameRate } from './frame-rate.ts';
 import { inputArguments, requireFile, sniffStillDemuxer } from './media-input.ts';
 import { framesPerSecond, type ClipFacts, type ColourTags, type FrameRate, type MediaLimits, type SpeechFacts } from './media-types.ts';
+import { readPacketTimes, type PacketTimes } from './packet-times.ts';
 import { measureSpeechMs } from './speech-reader.ts';
 
 /** Smaller pictures hold no face that a tracker could follow. */
@@ -185,11 +186,12 @@ const undecodable = 'The first picture of the clip cannot be decoded: the file i
 type ClipTiming = Pick<ClipFacts, 'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate'>;
 
 async function readTiming(path: string, stream: ProbedStream, { limits, signal }: ProbeContext): Promise<ClipTiming> {
-  const packets = await readPacketTimes(path, stream.index, signal);
+  const packets = await readPacketTimes(path, stream.index, { maxDurationMs: limits.maxDurationMs, signal });
+  const spanS = (packets.times.at(-1) ?? 0) - (packets.times[0] ?? 0);
+  requireDuration(spanS, limits, 'clip', 'clip_unusable');
   requireWhole(stream, packets);
   const { frameRate, variable } = settleFrameRate(packets.times, [parseFrameRate(stream.r_frame_rate), parseFrameRate(stream.avg_frame_rate)]);
   const frameS = 1 / framesPerSecond(frameRate);
-  const spanS = (packets.times.at(-1) ?? 0) - (packets.times[0] ?? 0);
   const lastS = variable ? (packets.lastDurationS ?? frameS) : frameS;
   const frameCount = Math.max(1, Math.round((spanS + lastS) / frameS));
   const durationMs = frameCount * frameS * 1000;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { probeClip, probeSpeech, type MediaLimits } from '../../src/media/index.ts';
+import { readPacketTimes } from '../../src/media/packet-times.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
 const source = (size: string, seconds = 0.4): readonly string[] => ['-f', 'lavfi', '-i', `testsrc2=s=${size}:r=25:d=${seconds}`];
@@ -84,6 +85,14 @@ describe('a clip is refused when it', () => {
     const path = await makeMedia(...source('128x96', 2), ...x264, join(folder, 'long.mp4'));
     expect(await clipRefusal(path, { ...limits, maxDurationMs: 1_999 })).toMatchObject(clipUnusable(/lasts longer/));
     await expect(probeClip(path, { limits: { ...limits, maxDurationMs: 2_000 } })).resolves.toMatchObject({ durationMs: 2_000 });
+  });
+
+  it('lasts longer than the limit and its container does not say how long; the rest is not looked at', async () => {
+    const folder = await temporaryFolder();
+    const path = await makeMedia(...source('64x64', 40), '-vf', 'setpts=10*PTS', '-fps_mode', 'vfr', ...x264, '-f', 'matroska', '-live', '1', join(folder, 'endless.mkv'));
+    expect(await clipRefusal(path, { ...limits, maxDurationMs: 10_000 })).toMatchObject(clipUnusable(/lasts longer/));
+    const { packetCount } = await readPacketTimes(path, 0, { maxDurationMs: 10_000 });
+    expect(packetCount).toBeLessThan(100);
   });
 
   it('is a list that names other files', async () => {
