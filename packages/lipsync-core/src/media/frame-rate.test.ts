@@ -8,11 +8,11 @@ function steadyTimes(rate: FrameRate, count: number, round = (time: number): num
 }
 
 describe('settleFrameRate', () => {
-  it('keeps any steady rate up to 120 frames per second exactly, even with times rounded to milliseconds', () => {
-    const rational = fc.record({ numerator: fc.integer({ min: 1000, max: 120_000 }), denominator: fc.constantFrom(1000, 1001) });
+  it('keeps any steady rate up to 240 frames per second exactly, even with times rounded to milliseconds', () => {
+    const rational = fc.record({ numerator: fc.integer({ min: 1000, max: 240_000 }), denominator: fc.constantFrom(1000, 1001) });
     fc.assert(
       fc.property(rational, fc.integer({ min: 2, max: 500 }), (rate, count) => {
-        fc.pre(framesPerSecond(rate) <= 120);
+        fc.pre(framesPerSecond(rate) <= 240);
         const settled = settleFrameRate(steadyTimes(rate, count, (time) => Math.round(time * 1000) / 1000), [rate]);
         expect(settled.variable).toBe(false);
         expect(framesPerSecond(settled.frameRate)).toBeCloseTo(framesPerSecond(rate), 2);
@@ -30,8 +30,8 @@ describe('settleFrameRate', () => {
     expect(settleFrameRate(times, [{ numerator: 25, denominator: 1 }])).toEqual({ frameRate: { numerator: 25, denominator: 1 }, variable: true });
   });
 
-  it('brings rates above 120 down to a standard one', () => {
-    const rate = { numerator: 240, denominator: 1 };
+  it('brings rates above 240 down to a standard one', () => {
+    const rate = { numerator: 480, denominator: 1 };
     expect(settleFrameRate(steadyTimes(rate, 100), [rate])).toEqual({ frameRate: { numerator: 60, denominator: 1 }, variable: true });
   });
 });

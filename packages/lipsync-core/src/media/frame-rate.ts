@@ -15,7 +15,7 @@ const standardRates: readonly FrameRate[] = [
 
 export const stillFrameRate: FrameRate = { numerator: 25, denominator: 1 };
 
-const highestRate = 120;
+const highestRate = 240;
 /** Containers store times rounded to as little as a millisecond. */
 const timestampRoundingS = 0.0011;
 const steadyShareOfFrame = 0.1;
