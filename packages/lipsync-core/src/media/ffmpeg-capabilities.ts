@@ -6,11 +6,15 @@ const listLimitMs = 15_000;
 
 /**
  * Whether this machine's ffmpeg has every one of the named filters. The list is asked for once in a process.
- * Throws `media_failed` when it cannot be had.
+ * Throws `media_failed` when it cannot be had within `limitMs`.
+ *
+ * This is the one question for which fluent-ffmpeg is used: it knows how ffmpeg's list of filters is laid out. Media
+ * goes through `startMediaProcess` instead, because there every process must be limited, stopped and fed frame by frame.
+ * What the package starts here cannot be stopped by us; `ffmpeg -filters` reads no file and ends by itself.
  */
-export async function hasFilters(names: readonly string[]): Promise<boolean> {
+export async function hasFilters(names: readonly string[], limitMs: number = listLimitMs): Promise<boolean> {
   const available = await new Promise<fluentFfmpeg.Filters>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters in time. Try again.')), listLimitMs);
+    const timer = setTimeout(() => reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters in time. Try again.')), limitMs);
     fluentFfmpeg.getAvailableFilters((error: Error | null, filters) => {
       clearTimeout(timer);
       if (error) reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters. Check its installation.', { cause: error }));
