@@ -12,10 +12,14 @@ const victims = [
   { name: 'api', text: 'apps/api/src/main.ts' },
 ] as const;
 
-const stages = ['tracking', 'rendering'] as const;
+const stages = ['listening', 'tracking', 'rendering', 'publishing'] as const;
 const longestMs = 5 * 60_000;
+/** Some stages last a blink. */
+const pollMs = 10;
 
 interface Outcome {
+  /** Whether there was somebody to kill while the job was in the stage. */
+  readonly hit: boolean;
   readonly job: JobView;
   readonly outputs: number;
   readonly leftovers: number;
@@ -23,17 +27,24 @@ interface Outcome {
   readonly seconds: number;
 }
 
-/** Kills each part with SIGKILL in the middle of a job, in each stage; the job must complete once and leave nothing else. */
+/**
+ * Kills each part with SIGKILL in the middle of a job, in each stage; the job must complete once and leave nothing else.
+ * Where the stage was over before it was seen, or the part is not there in it, the row says that it was missed.
+ */
 export async function proveKills(): Promise<boolean> {
   console.log('| killed | while | status | attempts | outputs | records | leftovers | s |\n|---|---|---|---|---|---|---|---|');
   let holds = true;
   for (const victim of victims) {
+    let hits = 0;
     for (const stage of stages) {
-      const { job, outputs, leftovers, records, seconds } = await killDuring(victim.text, stage);
+      const { hit, job, outputs, leftovers, records, seconds } = await killDuring(victim.text, stage);
       const attempts = job.attempts.map(({ outcome, code }) => code ?? outcome).join(', ');
-      console.log(`| ${victim.name} | ${stage} | ${job.status} | ${attempts} | ${outputs} | ${records} | ${leftovers} | ${seconds.toFixed(1)} |`);
-      holds &&= job.status === 'completed' && outputs === 1 && records === 1 && leftovers === 0;
+      console.log(`| ${victim.name} | ${stage}${hit ? '' : ' (missed)'} | ${job.status} | ${attempts} | ${outputs} | ${records} | ${leftovers} | ${seconds.toFixed(1)} |`);
+      holds &&= !hit || (job.status === 'completed' && outputs === 1 && records === 1 && leftovers === 0);
+      hits += hit ? 1 : 0;
     }
+    // Missing a quick stage is bad luck; missing all of them would prove nothing.
+    holds &&= hits > 0;
   }
   return holds;
 }
@@ -44,15 +55,20 @@ async function killDuring(text: string, stage: string): Promise<Outcome> {
   try {
     const startedMs = performance.now();
     const { id } = await stack.client.submit(samplePaths, {});
-    await until(stack, id, (job) => job.stage === stage, signal);
-    for (const pid of descendantsRunning(text)) kill(pid);
-    const job = await until(stack, id, ({ status }) => status !== 'queued' && status !== 'processing', signal);
+    const seen = await until(stack, id, (job) => job.stage === stage || isAtEnd(job), signal);
+    const pids = seen.stage === stage && !isAtEnd(seen) ? descendantsRunning(text) : [];
+    for (const pid of pids) kill(pid);
+    const job = await until(stack, id, isAtEnd, signal);
     const seconds = (performance.now() - startedMs) / 1000;
     const { jobs } = (await (await fetch(`${stack.url}/lipsync`, { signal })).json()) as { jobs: unknown[] };
-    return { job, seconds, records: jobs.length, outputs: (await stack.outputs()).length, leftovers: (await stack.leftovers()).length };
+    return { hit: pids.length > 0, job, seconds, records: jobs.length, outputs: (await stack.outputs()).length, leftovers: (await stack.leftovers()).length };
   } finally {
     await stack.stop();
   }
+}
+
+function isAtEnd({ status }: JobView): boolean {
+  return status !== 'queued' && status !== 'processing';
 }
 
 /** Processes may end between the look at the table and the kill. */
@@ -72,7 +88,7 @@ async function until(stack: ScratchStack, id: string, wanted: (job: JobView) => 
       return undefined;
     });
     if (job && wanted(job)) return job;
-    await sleep(50, undefined, { signal });
+    await sleep(pollMs, undefined, { signal });
   }
 }
 

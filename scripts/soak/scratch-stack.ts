@@ -12,6 +12,9 @@ export const samplePaths = {
   audioPath: join(projectDir, 'samples', 'speech.wav'),
 } as const;
 
+/** How files are called while they are written: stored files, and face tracks in the cache. */
+const partialEndings = ['.part', '.partial'];
+
 export interface ScratchStack {
   readonly url: string;
   readonly client: LipsyncClient;
@@ -39,7 +42,7 @@ export async function startScratchStack(environment: Readonly<Record<string, str
     client: createLipsyncClient(stack.url, signal),
     outputs: () => filesBelow(outputDir),
     async leftovers() {
-      const partial = (await filesBelow(folder)).filter((name) => name.endsWith('.part'));
+      const partial = (await filesBelow(folder)).filter((name) => partialEndings.some((ending) => name.endsWith(ending)));
       return [...partial, ...(await filesBelow(join(dataDir, 'work')))];
     },
     async stop() {
