@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { descendantsOf } from '../../packages/lipsync-core/src/testing/process-table.ts';
 
 const intervalMs = 250;
 const pageKib = 4;
@@ -11,22 +12,7 @@ export function watchMemory(ancestor: number): { peakMib(): number; seriesMib():
 }
 
 function descendantsMib(ancestor: number): number {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync('/proc')) {
-    const pid = Number(name);
-    if (Number.isInteger(pid)) parents.set(pid, readParent(pid));
-  }
-  const isDescendant = (pid: number): boolean => {
-    const parent = parents.get(pid);
-    return parent !== undefined && parent > 0 && (parent === ancestor || isDescendant(parent));
-  };
-  return [...parents.keys()].filter(isDescendant).reduce((sum, pid) => sum + residentMib(pid), 0);
-}
-
-function readParent(pid: number): number {
-  const stat = readOrEmpty(`/proc/${pid}/stat`);
-  // The second field is a name in parentheses that may hold anything; the parent is the second field after it.
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? 0);
+  return descendantsOf(ancestor).reduce((sum, { pid }) => sum + residentMib(pid), 0);
 }
 
 function residentMib(pid: number): number {

@@ -75,7 +75,7 @@ async function settingFindings(): Promise<readonly Finding[]> {
     return [{ name: 'settings', state: 'missing', detail: config.message, advice: 'Correct them in the environment or in .env; docs/configuration.md lists them all.' }];
   }
   return [
-    { name: 'settings', state: 'ok', detail: 'understood', advice: '' },
+    { name: 'settings', state: 'ok', detail: 'those of the core are understood; npm start checks those of the service', advice: '' },
     await folderFinding('data folder', config.dataDir, 'LIPSYNC_DATA_DIR'),
     await folderFinding('output folder', config.outputDir, 'LIPSYNC_OUTPUT_DIR'),
   ];

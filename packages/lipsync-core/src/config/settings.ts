@@ -9,11 +9,12 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Settings as a table: the variable's name and how its text becomes a value. Documentation is compared with these tables. */
 export type Settings = Readonly<Record<string, z.ZodType<unknown, string | undefined>>>;
 
-/** The process environment over the `.env` file in `folder`, where there is one; a variable that is set wins over the file. */
+/** The process environment over the `.env` file in `folder`, where there is one; a variable that is set, and not to nothing, wins over the file. */
 export function readEnvironment(folder: string = process.cwd()): Environment {
   const path = join(folder, '.env');
   const fromFile = existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
-  return { ...fromFile, ...process.env };
+  const fromProcess = Object.entries(process.env).filter(([, value]) => value?.trim() !== '');
+  return { ...fromFile, ...Object.fromEntries(fromProcess) };
 }
 
 /**

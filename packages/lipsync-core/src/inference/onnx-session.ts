@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import * as ort from 'onnxruntime-node';
 import { LipsyncError } from '../errors/index.ts';
+import { loadRuntime, type OnnxRuntime } from './onnx-runtime.ts';
 
 /** A dense tensor as plain data; `data.length` is the product of `dims`. int64 values are bigints. */
 export type OnnxTensor =
@@ -30,11 +30,12 @@ export interface OnnxSessionOptions {
  */
 export async function loadSession(model: string | Uint8Array, options: OnnxSessionOptions): Promise<OnnxSession> {
   const bytes = typeof model === 'string' ? await readModel(model) : model;
-  const session = await createSession(bytes, options);
+  const runtime = await loadRuntime();
+  const session = await createSession(runtime, bytes, options);
   return {
     inputNames: session.inputNames,
     outputNames: session.outputNames,
-    run: (inputs) => runSession(session, inputs),
+    run: (inputs) => runSession(runtime, session, inputs),
     release: () => session.release(),
   };
 }
@@ -47,9 +48,9 @@ async function readModel(path: string): Promise<Uint8Array> {
   }
 }
 
-async function createSession(bytes: Uint8Array, { threads }: OnnxSessionOptions): Promise<ort.InferenceSession> {
+async function createSession(runtime: typeof OnnxRuntime, bytes: Uint8Array, { threads }: OnnxSessionOptions): Promise<OnnxRuntime.InferenceSession> {
   try {
-    return await ort.InferenceSession.create(bytes, {
+    return await runtime.InferenceSession.create(bytes, {
       executionProviders: ['cpu'],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
@@ -61,10 +62,11 @@ async function createSession(bytes: Uint8Array, { threads }: OnnxSessionOptions)
 }
 
 async function runSession(
-  session: ort.InferenceSession,
+  runtime: typeof OnnxRuntime,
+  session: OnnxRuntime.InferenceSession,
   inputs: Readonly<Record<string, OnnxTensor>>,
 ): Promise<Readonly<Record<string, OnnxTensor>>> {
-  const feeds = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, toRuntimeTensor(tensor)]));
+  const feeds = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, toRuntimeTensor(runtime, tensor)]));
   try {
     const outputs = await session.run(feeds);
     return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, fromRuntimeTensor(name, tensor)]));
@@ -74,13 +76,13 @@ async function runSession(
   }
 }
 
-function toRuntimeTensor(tensor: OnnxTensor): ort.Tensor {
+function toRuntimeTensor(runtime: typeof OnnxRuntime, tensor: OnnxTensor): OnnxRuntime.Tensor {
   return tensor.type === 'float32'
-    ? new ort.Tensor('float32', tensor.data, [...tensor.dims])
-    : new ort.Tensor('int64', tensor.data, [...tensor.dims]);
+    ? new runtime.Tensor('float32', tensor.data, [...tensor.dims])
+    : new runtime.Tensor('int64', tensor.data, [...tensor.dims]);
 }
 
-function fromRuntimeTensor(name: string, tensor: ort.OnnxValue): OnnxTensor {
+function fromRuntimeTensor(name: string, tensor: OnnxRuntime.OnnxValue): OnnxTensor {
   const { data, dims } = tensor;
   if (data instanceof Float32Array) return { type: 'float32', data, dims };
   if (data instanceof BigInt64Array) return { type: 'int64', data, dims };
