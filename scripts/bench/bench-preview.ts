@@ -36,7 +36,7 @@ export async function benchPreview({ folder, clipSeconds, signal }: { folder: st
   try {
     const timed = async (): Promise<{ seconds: number; report: TakeReport }> => {
       const startedMs = performance.now();
-      await pool.run({ kind: 'analyse_speech', speechPath, timeline, mouthCurvePath }, { signal });
+      await pool.run({ kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, { signal });
       const report = await pool.run(task, { signal });
       return { seconds: (performance.now() - startedMs) / 1000, report };
     };

@@ -2,13 +2,14 @@ import type { ErrorCode } from '../errors/index.ts';
 import type { ProgressReport } from '../providers/provider.ts';
 import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
 
-/** What the parent says to a render process. One task at a time. */
+/** What the parent says to a render process. One task at a time; while it has one it says that it is alive, every `heartbeatMs`. */
 export type ToRenderProcess =
-  | { readonly type: 'run'; readonly task: RenderTask }
+  | { readonly type: 'run'; readonly task: RenderTask; readonly heartbeatMs: number }
   | { readonly type: 'cancel' };
 
 /** What a render process says to its parent. */
 export type FromRenderProcess =
+  | { readonly type: 'alive' }
   | { readonly type: 'progress'; readonly progress: ProgressReport }
   | { readonly type: 'done'; readonly result: RenderTaskResults[RenderTask['kind']] }
   | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string; readonly stack: string };

@@ -4,6 +4,7 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { abortError, LipsyncError } from '../errors/index.ts';
 import type { ProgressReport } from '../providers/provider.ts';
+import { watchExit, type ExitWatch } from './exit-watch.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
 import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
 
@@ -14,7 +15,10 @@ export interface RenderPoolOptions {
   readonly idleMs: number;
   /** How long a canceled task may take to clean up before its process is killed. */
   readonly cancelGraceMs: number;
-  /** A process that reports nothing for so long while it has a task is taken to hang and is killed. */
+  /**
+   * A process whose event loop gives no sign for so long while it has a task is taken to hang and is killed. A task may
+   * work for longer without reporting progress.
+   */
   readonly silenceLimitMs: number;
 }
 
@@ -32,6 +36,9 @@ export interface RenderPool {
 }
 
 const maxStderrCharacters = 4_000;
+/** Signs of life that may be late or lost before a process is taken to hang. */
+const heartbeatsPerSilence = 6;
+const longestHeartbeatMs = 5_000;
 
 export function createRenderPool(options: RenderPoolOptions): RenderPool {
   const idle: RenderProcess[] = [];
@@ -40,22 +47,28 @@ export function createRenderPool(options: RenderPoolOptions): RenderPool {
   function take(): RenderProcess {
     const warm = idle.pop();
     if (warm) return warm;
-    const started = startRenderProcess(() => forget(started));
+    const started = startRenderProcess(() => {
+      all.delete(started);
+      forget(started);
+    });
     all.add(started);
     return started;
   }
 
-  function forget(gone: RenderProcess): void {
-    all.delete(gone);
-    const index = idle.indexOf(gone);
+  /** From here on nobody is given this process; it may take a moment longer to be gone. */
+  function forget(leaving: RenderProcess): void {
+    const index = idle.indexOf(leaving);
     if (index >= 0) idle.splice(index, 1);
   }
 
   function giveBack(used: RenderProcess): void {
-    if (!all.has(used)) return;
+    if (!all.has(used) || used.leaving) return;
     if (idle.length >= options.keepWarm) return used.kill();
     idle.push(used);
-    used.killAfter(options.idleMs);
+    used.onIdleFor(options.idleMs, () => {
+      forget(used);
+      used.kill();
+    });
   }
 
   return {
@@ -79,19 +92,19 @@ export function createRenderPool(options: RenderPoolOptions): RenderPool {
 type TaskLimits = Pick<RenderPoolOptions, 'cancelGraceMs' | 'silenceLimitMs'>;
 
 interface RenderProcess {
+  /** Whether it was told to end. */
+  readonly leaving: boolean;
   run(task: RenderTask, context: RenderContext, limits: TaskLimits): Promise<unknown>;
   kill(): void;
-  killAfter(idleMs: number): void;
+  /** Calls `then` unless another task comes before `idleMs` are over. */
+  onIdleFor(idleMs: number, then: () => void): void;
   end(): Promise<void>;
 }
 
 function startRenderProcess(onGone: () => void): RenderProcess {
   const child = forkRenderProcess();
-  const exited = new Promise<string>((resolve) => {
-    child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
-    child.once('error', (error) => resolve(error.message));
-  });
-  void exited.then(() => {
+  const exit = watchExit(child);
+  exit.onExit(() => {
     killGroup(child);
     onGone();
   });
@@ -100,30 +113,37 @@ function startRenderProcess(onGone: () => void): RenderProcess {
     stderrTail = (stderrTail + chunk.toString()).slice(-maxStderrCharacters);
   });
   let idleTimer: NodeJS.Timeout | undefined;
-  const kill = (): void => void child.kill('SIGKILL');
+  let leaving = false;
+  const kill = (): void => {
+    leaving = true;
+    child.kill('SIGKILL');
+  };
 
   return {
+    get leaving() {
+      return leaving;
+    },
     async run(task, context, limits) {
       clearTimeout(idleTimer);
       child.ref();
       child.channel?.ref();
       stderrTail = '';
       try {
-        return await runTask(child, exited, task, context, limits, () => stderrTail);
+        return await runTask({ child, exit, kill, stderrTail: () => stderrTail }, task, context, limits);
       } finally {
         letParentExit(child);
       }
     },
     kill,
-    killAfter(idleMs) {
-      idleTimer = setTimeout(kill, idleMs);
+    onIdleFor(idleMs, then) {
+      idleTimer = setTimeout(then, idleMs);
       idleTimer.unref();
     },
     async end() {
       clearTimeout(idleTimer);
       child.ref();
       kill();
-      await exited;
+      await new Promise<string>((resolve) => void exit.onExit(resolve));
     },
   };
 }
@@ -152,20 +172,21 @@ function forkRenderProcess(): ChildProcess {
   return fork(entry, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced', execArgv: [], detached: true });
 }
 
+interface RunningProcess {
+  readonly child: ChildProcess;
+  readonly exit: ExitWatch;
+  kill(): void;
+  stderrTail(): string;
+}
+
 function runTask(
-  child: ChildProcess,
-  exited: Promise<string>,
-  task: RenderTask,
-  context: RenderContext,
-  limits: TaskLimits,
-  stderrTail: () => string,
+  { child, exit, kill, stderrTail }: RunningProcess, task: RenderTask, context: RenderContext, limits: TaskLimits,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const kill = (): void => void child.kill('SIGKILL');
     let graceTimer: NodeJS.Timeout | undefined;
     const silenceTimer = setTimeout(kill, limits.silenceLimitMs);
     const send = (message: ToRenderProcess): void => {
-      // A process that is gone rejects through `exited`; the failed send says nothing new.
+      // A process that is gone rejects through its exit; the failed send says nothing new.
       child.send(message, () => undefined);
     };
     const onAbort = (): void => {
@@ -183,12 +204,13 @@ function runTask(
       clearTimeout(silenceTimer);
       context.signal.removeEventListener('abort', onAbort);
       child.off('message', onMessage);
+      stopWaiting();
       how();
     };
     context.signal.addEventListener('abort', onAbort, { once: true });
     child.on('message', onMessage);
-    void exited.then((reason) => settle(() => reject(deathOf(reason, stderrTail(), context.signal))));
-    send({ type: 'run', task });
+    send({ type: 'run', task, heartbeatMs: Math.min(longestHeartbeatMs, limits.silenceLimitMs / heartbeatsPerSilence) });
+    const stopWaiting = exit.onExit((reason) => settle(() => reject(deathOf(reason, stderrTail(), context.signal))));
   });
 }
 

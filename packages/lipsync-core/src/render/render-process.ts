@@ -1,6 +1,6 @@
 /**
- * Entry of a render process: takes one task at a time from its parent, reports progress and the result, and leaves
- * when the parent is gone. Started by the render pool only.
+ * Entry of a render process: takes one task at a time from its parent, reports progress, the result and meanwhile that
+ * it is alive, and leaves when the parent is gone. Started by the render pool only.
  */
 import { toLipsyncError } from '../errors/index.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
@@ -13,7 +13,7 @@ let current: AbortController | undefined;
 
 process.on('message', (message: ToRenderProcess) => {
   if (message.type === 'cancel') current?.abort();
-  else void work(message.task);
+  else void work(message.task, message.heartbeatMs);
 });
 
 process.on('disconnect', () => {
@@ -21,9 +21,11 @@ process.on('disconnect', () => {
   process.kill(-process.pid, 'SIGKILL');
 });
 
-async function work(task: RenderTask): Promise<void> {
+async function work(task: RenderTask, heartbeatMs: number): Promise<void> {
   const controller = new AbortController();
   current = controller;
+  // On the event loop, so that a loop which stands still is noticed; what tasks wait for outside has limits of its own.
+  const heartbeat = setInterval(() => say({ type: 'alive' }), heartbeatMs);
   try {
     const result = await runRenderTask(task, {
       signal: controller.signal,
@@ -36,6 +38,7 @@ async function work(task: RenderTask): Promise<void> {
     const cause = error.cause instanceof Error ? error.cause : error;
     say({ type: 'failed', code: error.code, message: error.message, stack: cause.stack ?? cause.message });
   } finally {
+    clearInterval(heartbeat);
     current = undefined;
   }
 }

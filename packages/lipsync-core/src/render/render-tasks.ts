@@ -11,6 +11,8 @@ export type RenderTask = AnalyseSpeechTask | PassThroughTask | PreviewTask;
 export interface AnalyseSpeechTask {
   readonly kind: 'analyse_speech';
   readonly speechPath: string;
+  /** How long the speech is, to report how much of it was heard. */
+  readonly speechDurationMs: number;
   readonly timeline: Timeline;
   readonly mouthCurvePath: string;
 }

@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { planTimeline, probeClip, probeSpeech, probeTake } from '../../src/media/index.ts';
-import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
+import { createRenderPool, type RenderPool, type RenderPoolOptions } from '../../src/render/render-pool.ts';
+import type { ProgressReport } from '../../src/providers/provider.ts';
 import type { PassThroughTask } from '../../src/render/render-tasks.ts';
 
 const limits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
@@ -42,6 +45,22 @@ function renderProcesses(): number[] {
 /** ffmpeg processes that work in our folder. */
 function ffmpegProcesses(): string[] {
   return execFileSync('ps', ['-eo', 'args='], { encoding: 'utf8' }).split('\n').filter((line) => line.startsWith('ffmpeg') && line.includes(folder));
+}
+
+/** The same, as process ids. */
+function ffmpegPids(): number[] {
+  const table = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' });
+  return table.split('\n').filter((line) => /^\s*\d+ ffmpeg /.test(line) && line.includes(folder)).map((line) => Number.parseInt(line, 10));
+}
+
+/** A pool of its own settings, closed after the work. */
+async function withPool(settings: Partial<RenderPoolOptions>, work: (own: RenderPool) => Promise<void>): Promise<void> {
+  const own = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 1_000, silenceLimitMs: 30_000, ...settings });
+  try {
+    await work(own);
+  } finally {
+    await own.close();
+  }
 }
 
 async function untilRendering(run: (onProgress: () => void) => void): Promise<void> {
@@ -93,6 +112,75 @@ describe('the render pool', () => {
     await sleep(100);
     expect(ffmpegProcesses()).toEqual([]);
     expect(await files()).toEqual(before);
+  });
+
+  it('does not hand out a process that it has just let go', async () => {
+    const idleMs = 40;
+    const fewFrames = { ...task, timeline: { ...task.timeline, frameCount: 5 } };
+    await withPool({ idleMs }, async (own) => {
+      await own.run(fewFrames, { signal: AbortSignal.timeout(60_000) });
+      // Comes right behind the pool's own timer, before the killed process can be gone.
+      await sleep(idleMs);
+      await expect(own.run(fewFrames, { signal: AbortSignal.timeout(60_000) })).resolves.toMatchObject({ warnings: [] });
+    });
+  });
+
+  it('keeps nothing of a task that is done, however long its process lives', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage: unknown = runInNewContext('gc');
+    if (typeof collectGarbage !== 'function') throw new Error('Garbage cannot be collected on demand.');
+    const fewFrames = { ...task, timeline: { ...task.timeline, frameCount: 5 } };
+    await withPool({}, async (own) => {
+      const runOnce = async (): Promise<WeakRef<object>> => {
+        const context = { signal: AbortSignal.timeout(60_000), onProgress: () => undefined };
+        await own.run(fewFrames, context);
+        return new WeakRef(context);
+      };
+      const contexts = [await runOnce(), await runOnce(), await runOnce()];
+      await sleep(50);
+      collectGarbage();
+      expect(contexts.map((context) => context.deref())).toEqual([undefined, undefined, undefined]);
+    });
+  });
+
+  it('lets a task work on that reports nothing for longer than the limit of silence', { timeout: 40_000 }, async () => {
+    await withPool({ silenceLimitMs: 4_000 }, async (own) => {
+      let running: Promise<unknown> | undefined;
+      await untilRendering((onProgress) => {
+        running = own.run({ ...task, timeline: { ...task.timeline, frameCount: 200 } }, { signal: AbortSignal.timeout(60_000), onProgress });
+        running.catch(() => undefined);
+      });
+      const paused = ffmpegPids();
+      for (const pid of paused) process.kill(pid, 'SIGSTOP');
+      await sleep(5_000);
+      for (const pid of paused) process.kill(pid, 'SIGCONT');
+      await expect(running).resolves.toMatchObject({ warnings: [] });
+    });
+  });
+
+  it('kills a process that stands still', { timeout: 40_000 }, async () => {
+    await withPool({ silenceLimitMs: 4_000 }, async (own) => {
+      const others = renderProcesses();
+      let running: Promise<unknown> | undefined;
+      await untilRendering((onProgress) => {
+        running = own.run(task, { signal: AbortSignal.timeout(60_000), onProgress });
+        running.catch(() => undefined);
+      });
+      for (const pid of renderProcesses()) if (!others.includes(pid)) process.kill(pid, 'SIGSTOP');
+      await expect(running).rejects.toMatchObject({ code: 'media_failed' });
+    });
+  });
+
+  it('says how much of the speech was heard', async () => {
+    const { timeline, speechPath, speech } = task;
+    const heard: ProgressReport[] = [];
+    const analysis = { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath: join(folder, 'mouth-curve') } as const;
+    await pool.run(analysis, { signal: AbortSignal.timeout(60_000), onProgress: (report) => heard.push(report) });
+    const fractions = heard.map(({ fraction }) => fraction);
+    expect(new Set(heard.map(({ stage }) => stage))).toEqual(new Set(['listening']));
+    expect(fractions.length).toBeGreaterThan(10);
+    expect(fractions).toEqual(fractions.toSorted((one, other) => one - other));
+    expect(fractions.at(-1)).toBeGreaterThan(0.95);
   });
 
   it('refuses to begin when it is canceled already', async () => {
