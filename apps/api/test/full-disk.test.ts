@@ -1,8 +1,8 @@
-import { expect, it } from 'vitest';
-import { createLocalArtifactStore } from '@lipsync/core';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createLocalArtifactStore } from '@lipsync/core';
+import { expect, it } from 'vitest';
 import { form, json, startApi } from './running-api.ts';
 
 it('answers 503 with advice when the disk is full only after every byte was read, and keeps nothing half-written', async () => {
@@ -15,7 +15,7 @@ it('answers 503 with advice when the disk is full only after every byte was read
       async putInput(content, limits) {
         stored += 1;
         if (stored === 1) return disk.putInput(content, limits);
-        for await (const _chunk of content);
+        await content.toArray();
         throw Object.assign(new Error('ENOSPC: no space left on device, fsync'), { code: 'ENOSPC' });
       },
     },
