@@ -1,3 +1,4 @@
+import { LipsyncError } from '../../errors/index.ts';
 import { trackFaces } from '../../faces/index.ts';
 import type { FaceTrack } from '../../faces/face-types.ts';
 import { openFrames } from '../../media/index.ts';
@@ -7,12 +8,13 @@ import { readMouthCurve } from '../../speech/index.ts';
 import type { PreviewTask, TakeReport } from '../render-tasks.ts';
 import type { RenderTaskContext } from '../run-render-task.ts';
 import { absentFramesWarning } from './absent-frames.ts';
+import { chooseLearningFrames } from './learning-frames.ts';
+import { shownAbsence, type AbsentStretch } from './shown-absence.ts';
 import { runTakeLoop } from './take-loop.ts';
-import { trackedRange } from './tracked-range.ts';
+import { trackedRange, usedFrames } from './tracked-range.ts';
 
-/** The speaker is learned from one frame in `sampleStep` among the first `sampledFrames` that are used. */
-const sampledFrames = 240;
-const sampleStep = 6;
+/** The speaker is learned from what is shown, or from this many frames of the clip when less is shown. */
+const fewestSearchedFrames = 240;
 
 /** Preview, start to end: follow the face, learn the speaker's mouth, draw it anew in every frame, encode. */
 export async function previewTask(task: PreviewTask, context: RenderTaskContext): Promise<TakeReport> {
@@ -26,14 +28,17 @@ export async function previewTask(task: PreviewTask, context: RenderTaskContext)
   });
   const trackedMs = performance.now();
   try {
-    const reference = await learnMouth(task, track, range.start, context);
+    const absence = shownAbsence(track.absentRanges, task.timeline);
+    if (!absence.faceShown) throw noFaceShown();
+    const learningFrames = chooseLearningFrames(track, Math.min(track.frameCount, Math.max(usedFrames(task.timeline), fewestSearchedFrames)));
+    const reference = await learnMouth(task, track, learningFrames, context);
     const learnedMs = performance.now();
     const { figures, bytesDrawn } = await drawTake(task, track, range.start, reference, context);
     return {
-      warnings: warningsOf(task, track, range.start, reference),
+      warnings: warningsOf(task, absence.stretches, reference),
       stages: [
         { stage: 'tracking', wallMs: trackedMs - startedMs, frames: track.cached ? 0 : track.frameCount },
-        { stage: 'learning', wallMs: learnedMs - trackedMs, frames: Math.min(sampledFrames, track.frameCount) },
+        { stage: 'learning', wallMs: learnedMs - trackedMs, frames: learningFrames.length },
         { stage: 'drawing', wallMs: figures.drawMs, frames: task.timeline.frameCount },
         { stage: 'decoding, drawing and encoding', wallMs: figures.wallMs, frames: task.timeline.frameCount },
       ],
@@ -44,14 +49,25 @@ export async function previewTask(task: PreviewTask, context: RenderTaskContext)
   }
 }
 
-/** A look at some frames of the clip: the mouth at rest and the colours around it. Undefined when no frame shows it well enough. */
-async function learnMouth(task: PreviewTask, track: FaceTrack, firstFrame: number, { signal }: RenderTaskContext): Promise<MouthReference | undefined> {
+/**
+ * A look at the chosen frames, ascending and counted from the track's first: the mouth at rest and the colours around
+ * it. Undefined when none of them shows it well enough.
+ */
+async function learnMouth(task: PreviewTask, track: FaceTrack, chosen: readonly number[], { signal }: RenderTaskContext): Promise<MouthReference | undefined> {
   const builder = new MouthReferenceBuilder();
-  const range = { start: firstFrame, end: firstFrame + Math.min(sampledFrames, track.frameCount) };
+  const [first = 0] = chosen;
+  const wanted = new Set(chosen);
+  const { windowStart } = task.timeline;
+  const range = { start: windowStart + first, end: windowStart + (chosen.at(-1) ?? first - 1) + 1 };
   for await (const frame of openFrames({ path: task.clipPath, facts: task.clip, range, signal })) {
-    if (frame.index % sampleStep === 0) builder.add(frame, track.frame(frame.index));
+    const index = frame.clipFrame - windowStart;
+    if (wanted.has(index)) builder.add(frame, track.frame(index));
   }
   return builder.finish();
+}
+
+function noFaceShown(): LipsyncError {
+  return new LipsyncError('clip_unusable', 'No face is visible in the part of the clip that is used. Choose another part with start_ms and end_ms, or a clip that shows a face.');
 }
 
 async function drawTake(
@@ -69,8 +85,8 @@ async function drawTake(
   return { figures, bytesDrawn };
 }
 
-function warningsOf(task: PreviewTask, track: FaceTrack, firstFrame: number, reference: MouthReference | undefined): Warning[] {
-  const absent = absentFramesWarning(track.absentRanges, firstFrame, task.clip.frameRate);
-  if (reference) return absent;
-  return [...absent, { code: 'mouth_not_learned', message: 'No frame showed the mouth well enough; the picture was left as it is.' }];
+function warningsOf({ timeline, clip }: PreviewTask, absent: readonly AbsentStretch[], reference: MouthReference | undefined): Warning[] {
+  const warnings = absentFramesWarning(absent, timeline.windowStart, clip.frameRate);
+  if (reference) return warnings;
+  return [...warnings, { code: 'mouth_not_learned', message: 'No frame showed the mouth well enough; the picture was left as it is.' }];
 }
