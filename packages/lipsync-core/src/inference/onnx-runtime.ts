@@ -1,12 +1,10 @@
 import type * as OnnxRuntime from 'onnxruntime-node';
+import { turnOffRuntimeTelemetry } from '../config/runtime-environment.ts';
 
 export type { OnnxRuntime };
 
-/**
- * Loads the ONNX runtime, without its telemetry: left alone it keeps a device id in the home folder and reports sessions
- * to its maker. Only a variable that is set before the library is loaded turns that off, so nothing else may import it.
- */
+/** Loads the ONNX runtime. Nothing else may import it: its telemetry can only be turned off before it is loaded. */
 export async function loadRuntime(): Promise<typeof OnnxRuntime> {
-  process.env['ORT_DISABLE_TELEMETRY'] = '1';
+  turnOffRuntimeTelemetry();
   return import('onnxruntime-node');
 }

@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it, onTestFinished } from 'vitest';
+
+const projectDir = dirname(import.meta.dirname);
+
+/** The README's TypeScript examples, as a reader would copy them. */
+async function examples(): Promise<string[]> {
+  const text = await readFile(join(projectDir, 'README.md'), 'utf8');
+  return [...text.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code ?? '');
+}
+
+it('shows TypeScript that compiles in the root of the repository', async () => {
+  const codes = await examples();
+  expect(codes.length).toBeGreaterThan(1);
+  // Inside the project, where the workspace's packages are found; beside the sources, so that no check sees it.
+  const folder = await mkdtemp(join(projectDir, 'node_modules', '.readme-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  await Promise.all(codes.map((code, index) => writeFile(join(folder, `example-${index}.ts`), code)));
+  const configuration = {
+    extends: join(projectDir, 'tsconfig.base.json'),
+    compilerOptions: { noEmit: true, types: ['node'], typeRoots: [join(projectDir, 'node_modules', '@types')] },
+    include: ['*.ts'],
+  };
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(configuration));
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
+  const tsc = join(projectDir, 'node_modules', '.bin', 'tsc');
+  await expect(promisify(execFile)(tsc, ['-p', folder])).resolves.toBeDefined();
+}, 60_000);
