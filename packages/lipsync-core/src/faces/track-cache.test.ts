@@ -24,7 +24,7 @@ function keyOf(clipDigest: string): TrackKey {
 }
 
 async function publish(clipDigest: string): Promise<void> {
-  const path = await cache.partialPath();
+  const path = join(folder, 'in-the-making');
   const writer = createTrackFile(path);
   writer.add('absent', new Float32Array(0));
   writer.finish({ frameCount: 1, shotStarts: [0], absentRanges: [] });

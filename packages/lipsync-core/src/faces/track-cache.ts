@@ -23,10 +23,8 @@ export interface TrackKey {
 export interface TrackCache {
   /** The track for a key; undefined when there is none, or only a damaged one, which is removed. The caller closes it. */
   find(key: TrackKey): Promise<FaceTrack | undefined>;
-  /** A path inside the cache for a track in the making. Whoever takes it publishes or removes it. */
-  partialPath(): Promise<string>;
-  /** Gives a finished file its final name and makes room. The caller closes the track. */
-  publish(partialPath: string, key: TrackKey): Promise<FaceTrack | undefined>;
+  /** Moves a finished file on the same file system into the cache and makes room. The caller closes the track. */
+  publish(finishedPath: string, key: TrackKey): Promise<FaceTrack | undefined>;
 }
 
 /** `maxBytes` bounds the folder; the newest track stays even when it alone is larger. */
@@ -41,13 +39,10 @@ export function createTrackCache(folder: string, maxBytes: number): TrackCache {
       await touch(path);
       return opening.track;
     },
-    partialPath: async () => {
-      await mkdir(folder, { recursive: true });
-      return join(folder, `${randomUUID()}${partialExtension}`);
-    },
-    publish: async (partialPath, key) => {
+    publish: async (finishedPath, key) => {
       const path = pathOf(key);
-      await rename(partialPath, path);
+      await mkdir(folder, { recursive: true });
+      await rename(finishedPath, path);
       const opening = openTrackFile(path, false);
       await makeRoom(folder, maxBytes, path);
       return opening.state === 'whole' ? opening.track : undefined;

@@ -32,7 +32,7 @@ export interface TrackFacesOptions {
   readonly detector: FaceDetector;
   /** Folder of finished tracks, shared and kept. */
   readonly cacheDir: string;
-  /** Folder for temporary files, private to this call's owner. */
+  /** Folder for temporary files, private to this call's owner, on the same file system as the cache. */
   readonly workDir: string;
   readonly cacheBytes?: number;
   readonly signal: AbortSignal;
@@ -52,7 +52,8 @@ export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack>
   const known = await cache.find(key);
   if (known) return known;
 
-  const partialPath = await cache.partialPath();
+  // In the caller's own folder, which is cleared even when this process is killed.
+  const partialPath = join(options.workDir, `track-${randomUUID()}`);
   const storePath = join(options.workDir, `sightings-${randomUUID()}`);
   const writer = createTrackFile(partialPath);
   const store = openSightingStore(storePath);

@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { planTimeline, probeClip, probeSpeech, probeTake } from '../../src/media
 import { createRenderPool, type RenderPool, type RenderPoolOptions } from '../../src/render/render-pool.ts';
 import type { ProgressReport } from '../../src/providers/provider.ts';
 import type { PassThroughTask } from '../../src/render/render-tasks.ts';
+import { descendantsOf, processTable, type ProcessRow } from '../../src/testing/process-table.ts';
 
 const limits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
 let folder: string;
@@ -38,19 +39,22 @@ afterAll(async () => {
 
 /** Process ids of render processes below this one. */
 function renderProcesses(): number[] {
-  const table = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' });
-  return table.split('\n').filter((line) => line.includes('render-process') && line.includes(` ${process.pid} `)).map((line) => Number.parseInt(line, 10));
+  return descendantsOf(process.pid).filter(({ command }) => command.includes('render-process')).map(({ pid }) => pid);
 }
 
-/** ffmpeg processes that work in our folder. */
+/** Command lines of ffmpegs that work in our folder. */
 function ffmpegProcesses(): string[] {
-  return execFileSync('ps', ['-eo', 'args='], { encoding: 'utf8' }).split('\n').filter((line) => line.startsWith('ffmpeg') && line.includes(folder));
+  return ourFfmpegs().map(({ command }) => command);
 }
 
 /** The same, as process ids. */
 function ffmpegPids(): number[] {
-  const table = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' });
-  return table.split('\n').filter((line) => /^\s*\d+ ffmpeg /.test(line) && line.includes(folder)).map((line) => Number.parseInt(line, 10));
+  return ourFfmpegs().map(({ pid }) => pid);
+}
+
+/** Looked for everywhere, not only below this process: one that is left over has another parent. */
+function ourFfmpegs(): ProcessRow[] {
+  return processTable().filter(({ command }) => command.startsWith('ffmpeg') && command.includes(folder));
 }
 
 /** A pool of its own settings, closed after the work. */
