@@ -17,7 +17,7 @@ const trackerVersion = 1;
 
 const longestGapSeconds = 0.4;
 const memorySeconds = 1.2;
-const detectEverySeconds = 0.5;
+const detectEverySeconds = 1;
 /** Frames looked at side by side; two keep two cores busy and lose no head. */
 const framesSideBySide = 2;
 const defaultCacheBytes = 2 * 1024 ** 3;
