@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, constants, stat } from 'node:fs/promises';
+import { access, constants, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
-import { abortError, InputNotFoundError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
+import { abortError, InputNotFoundError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { deadlineSignal } from '../jobs/deadline-signal.ts';
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
 import type { JobRecord } from '../jobs/job-record.ts';
@@ -91,6 +91,7 @@ interface RunningJob {
 async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobInput, job: RunningJob): Promise<PipelineResult> {
   const videoPath = await requireReadable(input.videoPath, 'clip');
   const audioPath = await requireReadable(input.audioPath, 'speech');
+  await refuseInputAsOutput([videoPath, audioPath], resolve(input.outputPath));
   const output = await dependencies.outputFiles.claim(resolve(input.outputPath), { overwrite: input.overwrite, jobId: job.record.id });
   let workspace: Workspace | undefined;
   try {
@@ -125,6 +126,13 @@ async function requireReadable(path: string, what: string): Promise<string> {
     throw new InputNotFoundError(`The ${what} "${path}" does not exist or cannot be read.`, { cause });
   }
   throw new InputNotFoundError(`The ${what} "${path}" is not a file.`);
+}
+
+/** Nobody who replaces an output means to lose what it is made from, under whatever name it is reached. */
+async function refuseInputAsOutput(inputPaths: readonly string[], outputPath: string): Promise<void> {
+  const output = await realpath(outputPath).catch(() => outputPath);
+  const inputs = await Promise.all(inputPaths.map((path) => realpath(path)));
+  if (inputs.includes(output)) throw new LipsyncError('request_invalid', 'The output would replace one of its own inputs; choose another path.');
 }
 
 async function digestFile(path: string, signal: AbortSignal): Promise<string> {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -158,6 +158,15 @@ describe('an output', () => {
     await jobsOf(workUntilStopped(() => controller.abort())).run(input, { signal: controller.signal });
     expect(await readFile(input.outputPath, 'utf8')).toBe('the old one');
     expect(await contents(outputFolder)).toEqual(['take.mp4']);
+  });
+
+  it.each(['clip', 'speech'])('that is its own %s is refused even when it may be replaced, also under another name', async (name) => {
+    await symlink(join(folder, name), join(folder, 'link'));
+    for (const outputPath of [join(folder, name), join(folder, 'link')]) {
+      const { error } = await jobsOf(neverCalled).run(jobInput({ outputPath, overwrite: true }), {});
+      expect(error?.code).toBe('request_invalid');
+    }
+    expect(await readFile(join(folder, name), 'utf8')).toBe(`the ${name}`);
   });
 
   it('that two jobs want goes to one of them', async () => {
