@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import { getLipsyncService, LipsyncError } from '@lipsync/core';
 import { jobViewSchema } from '@lipsync/core/contract';
 import { makeBadInputs, type BadInput } from './bad-input-files.ts';
@@ -66,6 +67,7 @@ async function send(stack: ScratchStack, input: BadInput, signal: AbortSignal): 
 
 /** Half a body and a closed connection: nothing may remain of it. */
 async function cutOff(stack: ScratchStack, signal: AbortSignal): Promise<Answer> {
+  const jobsBefore = await countJobs(stack, signal);
   const { hostname, port } = new URL(stack.url);
   const half = (await readFile(samplePaths.videoPath)).subarray(0, 100_000);
   const socket = connect(Number(port), hostname);
@@ -75,7 +77,13 @@ async function cutOff(stack: ScratchStack, signal: AbortSignal): Promise<Answer>
   await sleep(500, undefined, { signal });
   socket.destroy();
   await sleep(1_000, undefined, { signal });
-  return { outcome: 'closed', code: '', message: 'no job, nothing stored' };
+  const isClean = (await countJobs(stack, signal)) === jobsBefore && (await stack.leftovers()).length === 0;
+  return { outcome: isClean ? 'closed' : 'left something behind', code: '', message: isClean ? 'no job, nothing stored' : '' };
+}
+
+async function countJobs({ url }: ScratchStack, signal: AbortSignal): Promise<number> {
+  const page = z.object({ jobs: z.array(z.unknown()) }).parse(await (await fetch(`${url}/lipsync?limit=100`, { signal })).json());
+  return page.jobs.length;
 }
 
 async function sameOutput(folder: string): Promise<Answer> {

@@ -46,10 +46,12 @@ export async function readPacketTimes(path: string, streamIndex: number, { maxDu
       // Numbers, letters and commas: every chunk is whole characters.
       const lines = (rest + String(chunk)).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) addPacket(collector, line);
+      for (const line of lines) {
+        addPacket(collector, line);
+        // What was read proves it too long; the caller says so.
+        if (collector.spanS * 1000 > maxDurationMs + 1_000) return;
+      }
       if (collector.packetCount > maxPackets) throw new LipsyncError('clip_unusable', 'The clip holds too many frames. Use a shorter clip.');
-      // What was read proves it too long; the caller says so.
-      if (collector.spanS * 1000 > maxDurationMs + 1_000) return;
     }
     addPacket(collector, rest);
     await running.ended;
