@@ -4,10 +4,10 @@ import { descendantsOf } from '../../packages/lipsync-core/src/testing/process-t
 const intervalMs = 250;
 const pageKib = 4;
 
-/** Watches the resident memory of all descendants of a process (Linux). `peakMib` is NaN where it cannot be read. */
-export function watchMemory(ancestor: number): { peakMib(): number; seriesMib(): readonly number[]; end(): void } {
+/** Watches the resident memory of all descendants of a process together (Linux), the process itself with them if wanted. */
+export function watchMemory(ancestor: number, { withItself = false } = {}): { peakMib(): number; seriesMib(): readonly number[]; end(): void } {
   const series: number[] = [];
-  const timer = setInterval(() => series.push(descendantsMib(ancestor)), intervalMs);
+  const timer = setInterval(() => series.push(descendantsMib(ancestor) + (withItself ? residentMib(ancestor) : 0)), intervalMs);
   return { peakMib: () => Math.max(...series), seriesMib: () => series, end: () => clearInterval(timer) };
 }
 
