@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { writeFloatWav } from '../../packages/lipsync-core/src/testing/float-wav.ts';
 import { samplePaths } from './scratch-stack.ts';
 
 export interface BadInput {
@@ -46,7 +47,7 @@ export async function makeBadInputs(folder: string, maxUploadBytes: number): Pro
     { name: 'no face in any frame', video: await ffmpeg('no-face.mp4', ...lavfi('testsrc2=duration=3:size=640x360:rate=25'), ...fast), expected: 'clip_unusable' },
     { name: 'a face in a third of the frames', video: await thirdWithFace(folder), expected: 'frames_without_face' },
     { name: 'speech that is digital silence', audio: await ffmpeg('silence.wav', ...lavfi('anullsrc=sample_rate=16000'), '-t', '3'), expected: 'speech_silent' },
-    { name: 'speech with NaN samples', audio: await write('nan.wav', nanWav()), expected: 'no_voice_found' },
+    { name: 'speech with NaN samples', audio: await writeNanSpeech(at('nan.wav')), expected: 'no_voice_found' },
     { name: 'a hostile file name', fileName: `it's "a" ;$(touch x) | ../../é\u4e2d %00.mp4`, expected: 'completed' },
     { name: 'an upload over the size limit', video: huge, expected: 'payload_too_large' },
     { name: 'an unknown field', fields: { colour: 'blue' }, expected: 'request_invalid' },
@@ -66,22 +67,10 @@ async function thirdWithFace(folder: string): Promise<string> {
   return path;
 }
 
-/** Two seconds of a tone at 16 kHz as 32-bit float WAV, every hundredth sample not a number. */
-function nanWav(): Uint8Array {
+/** Two seconds of a tone in which every hundredth sample is not a number. */
+async function writeNanSpeech(path: string): Promise<string> {
   const sampleRateHz = 16_000;
   const samples = Float32Array.from({ length: sampleRateHz * 2 }, (_, index) => (index % 100 === 0 ? NaN : Math.sin(index / 10) / 2));
-  const header = Buffer.alloc(44);
-  header.write('RIFF', 0);
-  header.writeUInt32LE(36 + samples.byteLength, 4);
-  header.write('WAVEfmt ', 8);
-  header.writeUInt32LE(16, 16);
-  header.writeUInt16LE(3, 20);
-  header.writeUInt16LE(1, 22);
-  header.writeUInt32LE(sampleRateHz, 24);
-  header.writeUInt32LE(sampleRateHz * 4, 28);
-  header.writeUInt16LE(4, 32);
-  header.writeUInt16LE(32, 34);
-  header.write('data', 36);
-  header.writeUInt32LE(samples.byteLength, 40);
-  return Buffer.concat([header, Buffer.from(samples.buffer)]);
+  await writeFloatWav(path, samples, sampleRateHz);
+  return path;
 }

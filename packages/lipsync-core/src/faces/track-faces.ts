@@ -18,7 +18,7 @@ const trackerVersion = 1;
 const longestGapSeconds = 0.4;
 const memorySeconds = 1.2;
 const detectEverySeconds = 1;
-/** Frames looked at side by side; two keep two cores busy and lose no head. */
+/** Frames looked for in the same region; a head does not leave it from one frame to the next. */
 const framesSideBySide = 2;
 const defaultCacheBytes = 2 * 1024 ** 3;
 

@@ -1,28 +1,10 @@
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { probeSpeech, probeTake, readSpeech } from '../../src/media/index.ts';
+import { writeFloatWav } from '../../src/testing/float-wav.ts';
 import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder, x264 } from './make-media.ts';
-
-/** A mono WAV of 32-bit floats, which is able to hold values that are no numbers. */
-async function writeFloatWav(path: string, samples: Float32Array, sampleRateHz: number): Promise<void> {
-  const header = Buffer.alloc(44);
-  header.write('RIFF', 0);
-  header.writeUInt32LE(36 + samples.byteLength, 4);
-  header.write('WAVEfmt ', 8);
-  header.writeUInt32LE(16, 16);
-  header.writeUInt16LE(3, 20);
-  header.writeUInt16LE(1, 22);
-  header.writeUInt32LE(sampleRateHz, 24);
-  header.writeUInt32LE(sampleRateHz * 4, 28);
-  header.writeUInt16LE(4, 32);
-  header.writeUInt16LE(32, 34);
-  header.write('data', 36);
-  header.writeUInt32LE(samples.byteLength, 40);
-  await writeFile(path, Buffer.concat([header, new Uint8Array(samples.buffer)]));
-}
 
 async function collect(path: string): Promise<{ samples: Float32Array; nanSamples: number; largestChunk: number }> {
   const stream = readSpeech(path);
