@@ -1,9 +1,9 @@
 import type { PassThroughTask, TakeReport } from '../render-tasks.ts';
 import type { RenderTaskContext } from '../run-render-task.ts';
-import { runTakeLoop } from './take-loop.ts';
+import { drawEach, runTakeLoop } from './take-loop.ts';
 
 export async function passThroughTask(task: PassThroughTask, context: RenderTaskContext): Promise<TakeReport> {
-  const figures = await runTakeLoop(task, () => undefined, context);
+  const figures = await runTakeLoop(task, drawEach(() => undefined), context);
   return {
     warnings: [],
     stages: [{ stage: 'rendering', wallMs: figures.wallMs, frames: task.timeline.frameCount }],

@@ -10,7 +10,7 @@ import type { RenderTaskContext } from '../run-render-task.ts';
 import { absentFramesWarning } from './absent-frames.ts';
 import { chooseLearningFrames } from './learning-frames.ts';
 import { shownAbsence, type AbsentStretch } from './shown-absence.ts';
-import { runTakeLoop } from './take-loop.ts';
+import { drawEach, runTakeLoop } from './take-loop.ts';
 import { trackedRange, usedFrames } from './tracked-range.ts';
 
 /** The speaker is learned from what is shown, or from this many frames of the clip when less is shown. */
@@ -33,13 +33,13 @@ export async function previewTask(task: PreviewTask, context: RenderTaskContext)
     const learningFrames = chooseLearningFrames(track, Math.min(track.frameCount, Math.max(usedFrames(task.timeline), fewestSearchedFrames)));
     const reference = await learnMouth(task, track, learningFrames, context);
     const learnedMs = performance.now();
-    const { figures, bytesDrawn } = await drawTake(task, track, range.start, reference, context);
+    const { figures, drawMs, bytesDrawn } = await drawTake(task, track, range.start, reference, context);
     return {
       warnings: warningsOf(task, absence.stretches, reference),
       stages: [
         { stage: 'tracking', wallMs: trackedMs - startedMs, frames: track.cached ? 0 : track.frameCount },
         { stage: 'learning', wallMs: learnedMs - trackedMs, frames: learningFrames.length },
-        { stage: 'drawing', wallMs: figures.drawMs, frames: task.timeline.frameCount },
+        { stage: 'drawing', wallMs: drawMs, frames: task.timeline.frameCount },
         { stage: 'decoding, drawing and encoding', wallMs: figures.wallMs, frames: task.timeline.frameCount },
       ],
       bytesCopiedPerFrame: figures.bytesCopiedPerFrame + bytesDrawn / task.timeline.frameCount,
@@ -76,13 +76,16 @@ async function drawTake(
   const curve = await readMouthCurve(task.mouthCurvePath, task.timeline.frameCount);
   const renderer = reference && createMouthRenderer({ reference, silenceMode: task.silenceMode });
   let bytesDrawn = 0;
-  const figures = await runTakeLoop(task, (frame) => {
+  let drawMs = 0;
+  const figures = await runTakeLoop(task, drawEach((frame) => {
+    const startedMs = performance.now();
     const { open = 0, wide = 0, closure = 0, voiced = 0 } = {
       open: curve.open[frame.index], wide: curve.wide[frame.index], closure: curve.closure[frame.index], voiced: curve.voiced[frame.index],
     };
     bytesDrawn += renderer?.render(frame, track.frame(frame.clipFrame - firstFrame), { open, wide, closure, voiced }) ?? 0;
-  }, context);
-  return { figures, bytesDrawn };
+    drawMs += performance.now() - startedMs;
+  }), context);
+  return { figures, drawMs, bytesDrawn };
 }
 
 function warningsOf({ timeline, clip }: PreviewTask, absent: readonly AbsentStretch[], reference: MouthReference | undefined): Warning[] {

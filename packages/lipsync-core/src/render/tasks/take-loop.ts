@@ -13,39 +13,41 @@ export interface TakeLoopOptions {
 
 export interface TakeLoopFigures {
   readonly wallMs: number;
-  /** Wall time spent in `draw`. */
-  readonly drawMs: number;
   /** Bytes that the decoder side moved between its own buffers, per output frame. */
   readonly bytesCopiedPerFrame: number;
 }
 
+/** What happens to frames between decoder and encoder. */
+export interface FrameStage {
+  /** Frames that it holds at once, at most. */
+  readonly heldFrames: number;
+  /** Changes frames in place and passes every one on, in the same order. */
+  apply(frames: AsyncIterable<Frame>): AsyncIterable<Frame>;
+}
+
 const progressEveryFrames = 10;
-/** Frames that may be on their way to the encoder while the next one is drawn. */
+/** Frames that may be on their way to the encoder while the next ones are worked on. */
 const framesOnTheWay = 3;
 
 /**
- * Decodes the clip along the timeline, lets `draw` change each frame in place, and encodes it with the speech. Frames
+ * Decodes the clip along the timeline, lets `stage` change the frames, and encodes them with the speech. Frames
  * are read ahead and written behind in threads of their own while this one draws. The take is complete and measured when this resolves;
  * otherwise nothing of it is left.
  */
-export async function runTakeLoop(options: TakeLoopOptions, draw: (frame: Frame) => void, context: RenderTaskContext): Promise<TakeLoopFigures> {
+export async function runTakeLoop(options: TakeLoopOptions, stage: FrameStage, context: RenderTaskContext): Promise<TakeLoopFigures> {
   const { clip, timeline } = options;
   const { signal } = context;
   const startedMs = performance.now();
   const frames = openFramesAhead({
-    path: options.clipPath, facts: clip, timeline, workFolder: options.workFolder, keepFrames: framesOnTheWay + 1, signal,
+    path: options.clipPath, facts: clip, timeline, workFolder: options.workFolder, keepFrames: framesOnTheWay + stage.heldFrames, signal,
   });
   const take = openTakeAside({
     path: options.takePath, width: clip.width, height: clip.height, frameRate: timeline.frameRate, frameCount: timeline.frameCount,
     colour: clip.colour, speech: { path: options.speechPath, facts: options.speech }, signal,
   });
   const onTheWay: Promise<void>[] = [];
-  let drawMs = 0;
   try {
-    for await (const frame of frames) {
-      const drawStartedMs = performance.now();
-      draw(frame);
-      drawMs += performance.now() - drawStartedMs;
+    for await (const frame of stage.apply(frames)) {
       const write = take.write(frame.data);
       // Awaited below, in order; one that fails early must not count as unheard.
       write.catch(() => undefined);
@@ -59,5 +61,18 @@ export async function runTakeLoop(options: TakeLoopOptions, draw: (frame: Frame)
     await take.abort();
   }
   const bytesCopiedPerFrame = frames.statistics.bytesCopied / timeline.frameCount;
-  return { wallMs: performance.now() - startedMs, drawMs, bytesCopiedPerFrame };
+  return { wallMs: performance.now() - startedMs, bytesCopiedPerFrame };
+}
+
+/** A stage that draws into one frame at a time. */
+export function drawEach(draw: (frame: Frame) => void): FrameStage {
+  return {
+    heldFrames: 1,
+    async *apply(frames) {
+      for await (const frame of frames) {
+        draw(frame);
+        yield frame;
+      }
+    },
+  };
 }
