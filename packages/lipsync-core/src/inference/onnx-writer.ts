@@ -1,3 +1,4 @@
+/// <reference lib="es2025.float16" />
 /**
  * Writes ONNX models: the few messages of the public onnx.proto that a plain feed-forward graph needs, in protobuf's
  * wire format. Field numbers are those of onnx.proto (IR version 8).
@@ -13,13 +14,15 @@ export interface GraphNode {
 export interface GraphConstant {
   readonly name: string;
   readonly dims: readonly number[];
-  readonly data: Float32Array | BigInt64Array;
+  /** In row-major order; the kind of array is the element type of the tensor. */
+  readonly data: Float32Array | Float16Array | BigInt64Array;
 }
 
+/** A float32 input or output of the graph. */
 export interface GraphPort {
   readonly name: string;
-  /** Fixed sizes; leave out for an output, whose shape the runtime infers. */
-  readonly dims?: readonly number[];
+  /** Fixed sizes, or names of sizes that each run chooses; leave out for an output, whose shape the runtime infers. */
+  readonly dims?: readonly (number | string)[];
 }
 
 export interface OnnxGraph {
@@ -29,93 +32,138 @@ export interface OnnxGraph {
   readonly constants: readonly GraphConstant[];
   /** In an order in which every node comes after those that it reads. */
   readonly nodes: readonly GraphNode[];
+  /** What the file says about itself to those who open it, e.g. its licence. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** Bytes in order, with their whole length; large constants stay views of the arrays that they came in. */
+interface Message {
+  readonly length: number;
+  readonly parts: readonly Uint8Array[];
 }
 
 const irVersion = 8;
 const operatorSetVersion = 13;
-const elementType = { float32: 1, int64: 7 } as const;
+
+/** Numbers of onnx.proto's TensorProto.DataType, as `to` of a Cast wants them as well. */
+export const onnxElementType = { float32: 1, int64: 7, float16: 10 } as const;
+
 const attributeType = { int: 2, string: 3, ints: 7 } as const;
 
-/** The bytes of an ONNX model file that holds `graph`, for operator set 13. Integer attributes only. */
+/** The bytes of an ONNX model file that holds `graph`, for operator set 13. Integer and text attributes only. */
 export function encodeOnnxModel(graph: OnnxGraph): Uint8Array {
-  return concatenate([
+  return joined(encodeModel(graph));
+}
+
+/**
+ * As `encodeOnnxModel`, as parts to be written one after the other: constants are not copied but are the graph's own
+ * memory, which must not change until the parts have been written.
+ */
+export function onnxModelParts(graph: OnnxGraph): readonly Uint8Array[] {
+  return encodeModel(graph).parts;
+}
+
+/**
+ * Bytes that, put after those of a model file, make a model with more nodes and outputs: readers of protobuf join what
+ * comes twice. So what a file computes on the way can be looked at without writing it differently.
+ */
+export function encodeOnnxAddition(nodes: readonly GraphNode[], outputs: readonly GraphPort[]): Uint8Array {
+  const graph = message([...nodes.map((node) => field(1, encodeNode(node))), ...outputs.map((port) => field(12, encodePort(port)))]);
+  return joined(field(7, graph));
+}
+
+function encodeModel(graph: OnnxGraph): Message {
+  return message([
     integerField(1, irVersion),
     stringField(2, 'lipsync'),
-    bytesField(7, encodeGraph(graph)),
-    bytesField(8, concatenate([stringField(1, ''), integerField(2, operatorSetVersion)])),
+    field(7, encodeGraph(graph)),
+    field(8, message([stringField(1, ''), integerField(2, operatorSetVersion)])),
+    ...Object.entries(graph.metadata ?? {}).map(([key, value]) => field(14, message([stringField(1, key), stringField(2, value)]))),
   ]);
 }
 
-function encodeGraph(graph: OnnxGraph): Uint8Array {
-  return concatenate([
-    ...graph.nodes.map((node) => bytesField(1, encodeNode(node))),
+function encodeGraph(graph: OnnxGraph): Message {
+  return message([
+    ...graph.nodes.map((node) => field(1, encodeNode(node))),
     stringField(2, graph.name),
-    ...graph.constants.map((constant) => bytesField(5, encodeConstant(constant))),
-    ...graph.inputs.map((port) => bytesField(11, encodePort(port))),
-    ...graph.outputs.map((port) => bytesField(12, encodePort(port))),
+    ...graph.constants.map((constant) => field(5, encodeConstant(constant))),
+    ...graph.inputs.map((port) => field(11, encodePort(port))),
+    ...graph.outputs.map((port) => field(12, encodePort(port))),
   ]);
 }
 
-function encodeNode(node: GraphNode): Uint8Array {
+function encodeNode(node: GraphNode): Message {
   const attributes = Object.entries(node.attributes ?? {});
-  return concatenate([
+  return message([
     ...node.inputs.map((name) => stringField(1, name)),
     stringField(2, node.output),
     stringField(3, node.output),
     stringField(4, node.operator),
-    ...attributes.map(([name, value]) => bytesField(5, concatenate([stringField(1, name), ...encodeAttribute(value)]))),
+    ...attributes.map(([name, value]) => field(5, message([stringField(1, name), ...encodeAttribute(value)]))),
   ]);
 }
 
-function encodeAttribute(value: string | number | readonly number[]): Uint8Array[] {
+function encodeAttribute(value: string | number | readonly number[]): Message[] {
   if (typeof value === 'string') return [stringField(4, value), integerField(20, attributeType.string)];
   if (typeof value === 'number') return [integerField(3, value), integerField(20, attributeType.int)];
   return [...value.map((entry) => integerField(8, entry)), integerField(20, attributeType.ints)];
 }
 
-function encodeConstant({ name, dims, data }: GraphConstant): Uint8Array {
-  const type = data instanceof Float32Array ? elementType.float32 : elementType.int64;
-  return concatenate([
+function encodeConstant({ name, dims, data }: GraphConstant): Message {
+  return message([
     ...dims.map((size) => integerField(1, size)),
-    integerField(2, type),
+    integerField(2, elementTypeOf(data)),
     stringField(8, name),
-    bytesField(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+    field(9, bytes(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))),
   ]);
 }
 
-function encodePort({ name, dims }: GraphPort): Uint8Array {
-  const sizes = dims?.map((size) => bytesField(1, integerField(1, size)));
-  const shape = sizes === undefined ? [] : [bytesField(2, concatenate(sizes))];
-  const tensor = concatenate([integerField(1, elementType.float32), ...shape]);
-  return concatenate([stringField(1, name), bytesField(2, bytesField(1, tensor))]);
+function elementTypeOf(data: GraphConstant['data']): number {
+  if (data instanceof Float32Array) return onnxElementType.float32;
+  return data instanceof BigInt64Array ? onnxElementType.int64 : onnxElementType.float16;
 }
 
-function integerField(field: number, value: number): Uint8Array {
-  return concatenate([varint(field << 3), varint(value)]);
+function encodePort({ name, dims }: GraphPort): Message {
+  const sizes = dims?.map((size) => field(1, typeof size === 'number' ? integerField(1, size) : stringField(2, size)));
+  const shape = sizes === undefined ? [] : [field(2, message(sizes))];
+  const tensor = message([integerField(1, onnxElementType.float32), ...shape]);
+  return message([stringField(1, name), field(2, field(1, tensor))]);
 }
 
-function stringField(field: number, value: string): Uint8Array {
-  return bytesField(field, new TextEncoder().encode(value));
+function integerField(number: number, value: number): Message {
+  return message([varint(number << 3), varint(value)]);
 }
 
-function bytesField(field: number, bytes: Uint8Array): Uint8Array {
-  return concatenate([varint((field << 3) | 2), varint(bytes.length), bytes]);
+function stringField(number: number, value: string): Message {
+  return field(number, bytes(new TextEncoder().encode(value)));
+}
+
+function field(number: number, content: Message): Message {
+  return message([varint((number << 3) | 2), varint(content.length), content]);
 }
 
 /** Seven bits a byte, lowest first; the top bit says that more follow. */
-function varint(value: number): Uint8Array {
-  const bytes: number[] = [];
+function varint(value: number): Message {
+  const digits: number[] = [];
   let rest = value;
   while (rest >= 128) {
-    bytes.push((rest % 128) | 128);
+    digits.push((rest % 128) | 128);
     rest = Math.floor(rest / 128);
   }
-  bytes.push(rest);
-  return Uint8Array.from(bytes);
+  digits.push(rest);
+  return bytes(Uint8Array.from(digits));
 }
 
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+function bytes(content: Uint8Array): Message {
+  return { length: content.length, parts: [content] };
+}
+
+function message(contents: readonly Message[]): Message {
+  return { length: contents.reduce((sum, { length }) => sum + length, 0), parts: contents.flatMap(({ parts }) => parts) };
+}
+
+function joined({ length, parts }: Message): Uint8Array {
+  const whole = new Uint8Array(length);
   let offset = 0;
   for (const part of parts) {
     whole.set(part, offset);

@@ -1,0 +1,85 @@
+import { LipsyncError } from '../../../errors/index.ts';
+import type { PortFacts } from '../../../inference/onnx-session.ts';
+
+/** Rows and columns of one chunk of mel spectrogram: bands, then 12.5 ms steps. */
+export const melChunkBands = 80;
+export const melChunkSteps = 16;
+
+/** Side of the official weights' crop, and of a model that leaves its size open. */
+export const officialCropSizePx = 96;
+
+/** How a Wav2Lip-like model wants to be run. */
+export interface Wav2LipModelFacts {
+  /** Side of the square face crop that it takes and gives. */
+  readonly cropSizePx: number;
+  /** The one batch size that it runs at; null when every size will do. */
+  readonly fixedBatch: number | null;
+  readonly melInput: string;
+  readonly framesInput: string;
+  readonly output: string;
+}
+
+export interface ModelPorts {
+  readonly inputs: readonly PortFacts[];
+  readonly outputs: readonly PortFacts[];
+}
+
+type Shape = readonly (number | null)[];
+
+const melShape: Shape = [null, 1, melChunkBands, melChunkSteps];
+const framesShape: Shape = [null, 6, null, null];
+const pictureShape: Shape = [null, 3, null, null];
+
+/** What exports in circulation call them; asked only where shapes leave a doubt. */
+const melName = /mel|audio/i;
+const framesName = /frame|face|video|img|image/i;
+
+/**
+ * Reads from a model's inputs and outputs how to run it: mel (batch, 1, 80, 16) and frames (batch, 6, S, S) go in,
+ * pictures (batch, 3, S, S) come out, all float32. Inputs are told apart by shape, then by name. Throws `model_invalid`,
+ * saying what was expected and what was found.
+ */
+export function describeWav2LipModel(ports: ModelPorts): Wav2LipModelFacts {
+  const mel = choose(ports.inputs, melShape, melName);
+  const frames = choose(ports.inputs.filter((port) => port !== mel), framesShape, framesName);
+  const output = choose(ports.outputs, pictureShape, framesName);
+  if (ports.inputs.length !== 2 || !mel || !frames || !output) throw notWav2Lip(ports);
+  return {
+    cropSizePx: agreed(ports, [...frames.dims.slice(2), ...output.dims.slice(2)]) ?? officialCropSizePx,
+    fixedBatch: agreed(ports, [mel, frames, output].map(({ dims }) => dims[0] ?? null)),
+    melInput: mel.name,
+    framesInput: frames.name,
+    output: output.name,
+  };
+}
+
+/** The one port of the shape; among several, the one with the name. */
+function choose(ports: readonly PortFacts[], shape: Shape, name: RegExp): PortFacts | undefined {
+  const fitting = ports.filter((port) => port.elementType === 'float32' && fits(port.dims, shape));
+  return fitting.length > 1 ? fitting.find((port) => name.test(port.name)) : fitting[0];
+}
+
+function fits(dims: Shape, shape: Shape): boolean {
+  return dims.length === shape.length && dims.every((size, axis) => size === null || shape[axis] === null || size === shape[axis]);
+}
+
+/** The size that all say that say one; null when all leave it open. */
+function agreed(ports: ModelPorts, sizes: Shape): number | null {
+  const [size = null, ...others] = new Set(sizes.filter((value) => value !== null));
+  if (others.length > 0 || (size !== null && size < 1)) throw notWav2Lip(ports);
+  return size;
+}
+
+function notWav2Lip({ inputs, outputs }: ModelPorts): LipsyncError {
+  const expected = 'float32 inputs (batch, 1, 80, 16) and (batch, 6, S, S) and a float32 output (batch, 3, S, S)';
+  const message = `The model is not a Wav2Lip generator that can be run here. Expected ${expected}; found inputs ${list(inputs)} and outputs ${list(outputs)}. Export it like that, or import the official checkpoint.`;
+  return new LipsyncError('model_invalid', message);
+}
+
+const longestList = 6;
+
+function list(ports: readonly PortFacts[]): string {
+  const shown = ports.slice(0, longestList).map(({ name, elementType, dims }) =>
+    `${name.slice(0, 40)} ${elementType ?? 'no tensor'} (${dims.map((size) => size ?? '?').join(', ')})`);
+  return [...shown, ...(ports.length > longestList ? ['…'] : [])].join(', ') || 'none';
+}
