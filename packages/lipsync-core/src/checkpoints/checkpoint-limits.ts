@@ -1,0 +1,38 @@
+/** How large a checkpoint may be before it is refused. Every limit holds while reading, so that memory stays bounded. */
+export interface CheckpointLimits {
+  /** Of one pickle. */
+  readonly pickleBytes: number;
+  /** Values on the pickle machine's stack at one time. */
+  readonly stackValues: number;
+  readonly memoEntries: number;
+  /** Containers, strings and tensors that one pickle makes. */
+  readonly objects: number;
+  /** Containers within containers. */
+  readonly nesting: number;
+  /** Of one string or byte string in a pickle. */
+  readonly textBytes: number;
+  /** Of one integer in a pickle. */
+  readonly integerBytes: number;
+  readonly zipMembers: number;
+  /** In the state dict. */
+  readonly tensors: number;
+  /** Of all tensors in the state dict together. */
+  readonly elements: number;
+}
+
+/**
+ * Some ten times what the largest checkpoint that we import needs (a pickle of 50 KB with 2 600 memo entries, 36 million
+ * elements in 352 tensors); integers are as long as the magic number of a legacy file at least.
+ */
+export const defaultCheckpointLimits: CheckpointLimits = Object.freeze({
+  pickleBytes: 8 * 1024 * 1024,
+  stackValues: 100_000,
+  memoEntries: 500_000,
+  objects: 500_000,
+  nesting: 64,
+  textBytes: 64 * 1024,
+  integerBytes: 16,
+  zipMembers: 50_000,
+  tensors: 20_000,
+  elements: 400_000_000,
+});

@@ -1,0 +1,66 @@
+import { fromRandomAccessReaderPromise, RandomAccessReader, type Entry, type ZipFile } from 'yauzl';
+import { LipsyncError, toLipsyncError } from '../errors/lipsync-error.ts';
+import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import type { CheckpointFile } from './checkpoint-file.ts';
+
+/** The members of a zip archive. They are read where they lie, hence only uncompressed ones can be. */
+export interface ZipMembers {
+  readonly names: ReadonlySet<string>;
+  /** Where a member's bytes lie. Throws `model_invalid` when it is missing, compressed, encrypted or not all in the file. */
+  locate(name: string): Promise<{ position: number; lengthBytes: number }>;
+}
+
+/**
+ * Lists an archive (also zip64). Nothing is ever inflated: `torch.save` stores its members as they are. Throws
+ * `model_invalid` when it is damaged, names a member twice or has more than `mostMembers`.
+ */
+export async function listZipMembers(file: CheckpointFile, mostMembers: number): Promise<ZipMembers> {
+  const archive = await orDamaged(fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, { lazyEntries: true, autoClose: false }));
+  const entries = await orDamaged(listEntries(archive, mostMembers));
+  return {
+    names: new Set(entries.keys()),
+    async locate(name) {
+      const entry = entries.get(name);
+      if (entry === undefined) throw invalidCheckpoint(`the member ${quoted(name)}`, 'none of that name in the archive');
+      if (entry.compressionMethod !== 0 || entry.isEncrypted()) throw invalidCheckpoint(`${quoted(name)} stored as torch.save writes it`, 'it compressed or encrypted');
+      const { fileDataStart } = await orDamaged(archive.readLocalFileHeaderPromise(entry, { minimal: true }));
+      return { position: fileDataStart, lengthBytes: entry.uncompressedSize };
+    },
+  };
+}
+
+async function listEntries(archive: ZipFile, mostMembers: number): Promise<ReadonlyMap<string, Entry>> {
+  const entries = new Map<string, Entry>();
+  for await (const entry of archive.eachEntry()) {
+    if (entries.has(entry.fileName)) throw invalidCheckpoint('every member once', `${quoted(entry.fileName)} twice`);
+    if (entries.size >= mostMembers) throw invalidCheckpoint(`at most ${mostMembers} members`, 'more');
+    entries.set(entry.fileName, entry);
+  }
+  return entries;
+}
+
+async function orDamaged<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (LipsyncError.isInstance(cause)) throw cause;
+    throw invalidCheckpoint('a whole zip archive', 'a damaged one', cause);
+  }
+}
+
+/** Gives the zip library our reads, which check positions first: it passes on whatever 64-bit number an archive holds. */
+class PositionedReader extends RandomAccessReader {
+  readonly #file: CheckpointFile;
+
+  constructor(file: CheckpointFile) {
+    super();
+    this.#file = file;
+  }
+
+  override read(buffer: Buffer, offset: number, length: number, position: number, callback: (error: Error | null) => void): void {
+    this.#file.read(buffer.subarray(offset, offset + length), position).then(
+      () => callback(null),
+      (error: unknown) => callback(toLipsyncError(error)),
+    );
+  }
+}
