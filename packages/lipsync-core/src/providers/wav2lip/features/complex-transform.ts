@@ -56,9 +56,8 @@ function passOfFour(roots: ComplexArray, stride: number): Pass {
   const size = roots.real.length;
   const apart = size / 4;
   return ({ real, imaginary }, to) => {
-    for (let i = 0; i < apart; i++) {
-      const offset = i % stride;
-      const turn = i - offset;
+    for (let i = 0, turn = 0; i < apart; i++) {
+      if (i === turn + stride) turn = i;
       const evenSumReal = at(real, i) + at(real, i + 2 * apart);
       const evenSumImaginary = at(imaginary, i) + at(imaginary, i + 2 * apart);
       const evenGapReal = at(real, i) - at(real, i + 2 * apart);
@@ -67,7 +66,7 @@ function passOfFour(roots: ComplexArray, stride: number): Pass {
       const oddSumImaginary = at(imaginary, i + apart) + at(imaginary, i + 3 * apart);
       const oddGapReal = at(real, i + apart) - at(real, i + 3 * apart);
       const oddGapImaginary = at(imaginary, i + apart) - at(imaginary, i + 3 * apart);
-      const place = 4 * turn + offset;
+      const place = 3 * turn + i;
       putTurned(to, place, evenSumReal + oddSumReal, evenSumImaginary + oddSumImaginary, roots, 0);
       putTurned(to, place + stride, evenGapReal + oddGapImaginary, evenGapImaginary - oddGapReal, roots, turn);
       putTurned(to, place + 2 * stride, evenSumReal - oddSumReal, evenSumImaginary - oddSumImaginary, roots, 2 * turn);
@@ -80,9 +79,8 @@ function passOfFive(roots: ComplexArray, stride: number): Pass {
   const size = roots.real.length;
   const apart = size / 5;
   return ({ real, imaginary }, to) => {
-    for (let i = 0; i < apart; i++) {
-      const offset = i % stride;
-      const turn = i - offset;
+    for (let i = 0, turn = 0; i < apart; i++) {
+      if (i === turn + stride) turn = i;
       const firstReal = at(real, i);
       const firstImaginary = at(imaginary, i);
       const outerReal = at(real, i + apart) + at(real, i + 4 * apart);
@@ -101,7 +99,7 @@ function passOfFive(roots: ComplexArray, stride: number): Pass {
       const nearGapImaginary = sine72 * outerGapImaginary + sine144 * innerGapImaginary;
       const farGapReal = sine144 * outerGapReal - sine72 * innerGapReal;
       const farGapImaginary = sine144 * outerGapImaginary - sine72 * innerGapImaginary;
-      const place = 5 * turn + offset;
+      const place = 4 * turn + i;
       putTurned(to, place, firstReal + outerReal + innerReal, firstImaginary + outerImaginary + innerImaginary, roots, 0);
       putTurned(to, place + stride, nearReal + nearGapImaginary, nearImaginary - nearGapReal, roots, turn);
       putTurned(to, place + 2 * stride, farReal + farGapImaginary, farImaginary - farGapReal, roots, 2 * turn);

@@ -1,2 +1,1 @@
-export { melChunkColumns, melChunkLength, openMelChunks, trainedWindowStartMs, type MelChunksOptions } from './mel-chunks.ts';
-export { melBandCount } from './mel-bank.ts';
+export { melChunkLength, openMelChunks, trainedWindowStartMs, type MelChunksOptions } from './mel-chunks.ts';

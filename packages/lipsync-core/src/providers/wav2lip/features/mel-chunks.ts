@@ -3,14 +3,14 @@ import { chunkStartColumn } from './chunk-start.ts';
 import { melBandCount } from './mel-bank.ts';
 import { createMelSpectrogram, silentMel } from './mel-spectrogram.ts';
 
-/** Columns of a chunk: 200 ms. */
-export const melChunkColumns = 16;
-/** Values of a chunk. */
+/** 200 ms. */
+const melChunkColumns = 16;
+/** Values of a chunk: one per band and column. */
 export const melChunkLength = melBandCount * melChunkColumns;
 
 /**
- * Where a frame's window started in training, relative to the frame: one frame of 25 per second earlier.
- * docs/decisions tells why this is the default.
+ * Where a frame's window started in training, relative to the frame: one frame earlier, of 25 per second. The default
+ * of the setting, see docs/decisions/2026-11-21-window-start-of-wav2lip.md.
  */
 export const trainedWindowStartMs = -40;
 

@@ -1,4 +1,4 @@
-import { analysisSampleRateHz } from '../../../speech/index.ts';
+import { analysisSampleRateHz } from '../../../speech/speech-types.ts';
 import { createMagnitudeSpectrum } from './magnitude-spectrum.ts';
 import { createMelBank, melBandCount, type MelBand } from './mel-bank.ts';
 
