@@ -1,1 +1,2 @@
-export { melChunkLength, openMelChunks, trainedWindowStartMs, type MelChunksOptions } from './mel-chunks.ts';
+export { melBandCount } from './mel-bank.ts';
+export { melChunkColumns, melChunkLength, openMelChunks, trainedWindowStartMs, type MelChunksOptions } from './mel-chunks.ts';

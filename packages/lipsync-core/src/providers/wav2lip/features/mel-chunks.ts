@@ -3,8 +3,8 @@ import { chunkStartColumn } from './chunk-start.ts';
 import { melBandCount } from './mel-bank.ts';
 import { createMelSpectrogram, silentMel } from './mel-spectrogram.ts';
 
-/** 200 ms. */
-const melChunkColumns = 16;
+/** Columns of a chunk: 200 ms. */
+export const melChunkColumns = 16;
 /** Values of a chunk: one per band and column. */
 export const melChunkLength = melBandCount * melChunkColumns;
 
