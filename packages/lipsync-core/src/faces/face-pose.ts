@@ -48,8 +48,8 @@ export function applyPose({ x, y, logSize, roll, shape }: PosedFace): Float32Arr
   return points;
 }
 
-/** From the outer halves of both eyes, so that one wrong corner does not turn the head. */
-function rollOf(points: Float32Array): number {
+/** In-plane rotation, radians: from both corners of both eyes, so that one wrong corner does not turn the head. */
+export function rollOf(points: Float32Array): number {
   const [outerLeft, innerLeft, innerRight, outerRight] = eyeLine;
   const across = px(points, outerRight) + px(points, innerRight) - px(points, outerLeft) - px(points, innerLeft);
   const down = py(points, outerRight) + py(points, innerRight) - py(points, outerLeft) - py(points, innerLeft);

@@ -1,0 +1,166 @@
+import type { ColourTags, Picture } from '../../../media/media-types.ts';
+import { colourMatrixOf, toByte, type ColourMatrix } from './colour-matrix.ts';
+import { cropMapOf, pictureMapOf, type FacePlacement } from './face-placement.ts';
+import { createMouthMaskLayer, maskCells, type MouthMask } from './mouth-mask.ts';
+import { asColourTarget, planesOf } from './picture-planes.ts';
+import { createRedrawnPlaneMaker } from './redrawn-planes.ts';
+import { createPlaneResampler, type Plane, type PlaneMap, type PlaneTarget } from './resample-plane.ts';
+
+export interface FacePasterOptions {
+  /** Whether the redrawn face takes on the shade that the clip has around it. */
+  readonly colourMatch: boolean;
+  /** Whether the redrawn face is made as sharp as the clip's own, as far as that goes without artefacts. */
+  readonly sharpen: boolean;
+  /** Side of the crops. */
+  readonly cropSizePx: number;
+  readonly colour: ColourTags;
+}
+
+export interface FacePaste {
+  /** Changed in place. */
+  readonly picture: Picture;
+  readonly placement: FacePlacement;
+  /** The face's landmarks: x, y, z triples in the picture's pixels. */
+  readonly points: Float32Array;
+  /** The redrawn face, and the face as it was cropped: `cropSizePx² × 3` bytes, BGR. */
+  readonly generated: Uint8Array;
+  readonly source: Uint8Array;
+  /** 0 leaves the picture as it is, 1 replaces mouth and jaw, between them they are mixed. */
+  readonly strength: number;
+}
+
+/** Puts redrawn faces back into the pictures of one clip. Keeps its memory, and the shade it found, between frames; serves one thread. */
+export interface FacePaster {
+  /** Replaces mouth and jaw through a soft mask; every byte outside the mask stays what it is. Returns the bytes written. */
+  paste(paste: FacePaste): number;
+  /** Says that the next frame belongs to another shot: shade and sharpness are found anew instead of followed. */
+  startShot(): void;
+}
+
+/** Part of a picture, ends exclusive, all even. */
+interface PixelArea {
+  left: number;
+  top: number;
+  right: number;
+  bottom: number;
+}
+
+export function createFacePaster(options: FacePasterOptions): FacePaster {
+  const { cropSizePx } = options;
+  const masks = createMouthMaskLayer();
+  const maker = createRedrawnPlaneMaker(options);
+  const writer = createPlaneWriter();
+  const area: PixelArea = { left: 0, top: 0, right: 0, bottom: 0 };
+  let matrix: ColourMatrix | undefined;
+  return {
+    paste({ picture, placement, points, generated, source, strength }) {
+      if (!(strength > 0)) return 0;
+      const mask = masks.lay(placement, points);
+      coverArea(mask, placement, picture, area);
+      if (area.left >= area.right || area.top >= area.bottom) return 0;
+      matrix ??= colourMatrixOf(options.colour, picture.height);
+      const redrawn = maker.make(matrix, mask, source, generated);
+      const cover: Plane = { data: mask.cover, start: 0, width: maskCells, height: maskCells };
+      const planes = planesOf(picture);
+      // A map into the whole box as 1 × 1, to be scaled to the mask's cells and the crop's pixels.
+      const toBox = startingAt(cropMapOf(placement, 1, 1), area.left, area.top);
+      const toBoxFromColour = asColourTarget(toBox);
+      const crop = (map: PlaneMap): PlaneMap => enlarged(map, cropSizePx, redrawn.firstRow);
+      writer.setArea(area.left, area.top, area.right, area.bottom);
+      writer.setCover(cover, enlarged(toBox, maskCells, 0));
+      let written = writer.write(planes.luma, redrawn.luma, crop(toBox), strength);
+      writer.setArea(area.left / 2, area.top / 2, area.right / 2, area.bottom / 2);
+      writer.setCover(cover, enlarged(toBoxFromColour, maskCells, 0));
+      written += writer.write(planes.blue, redrawn.blue, crop(toBoxFromColour), strength);
+      written += writer.write(planes.red, redrawn.red, crop(toBoxFromColour), strength);
+      return written;
+    },
+    startShot: () => maker.reset(),
+  };
+}
+
+/** The part of the picture that the mask can touch. */
+function coverArea({ area: cells }: MouthMask, placement: FacePlacement, { width, height }: Picture, area: PixelArea): void {
+  const { x, y, acrossX, acrossY, downX, downY } = pictureMapOf(placement, maskCells, maskCells);
+  let left = Infinity;
+  let top = Infinity;
+  let right = -Infinity;
+  let bottom = -Infinity;
+  for (let corner = 0; corner < 4; corner += 1) {
+    // The cover falls from one cell's middle to the next one's, so that it reaches half a cell beyond.
+    const column = corner & 1 ? cells.right + 0.5 : cells.left - 0.5;
+    const row = corner & 2 ? cells.bottom + 0.5 : cells.top - 0.5;
+    left = Math.min(left, x + acrossX * column + downX * row);
+    right = Math.max(right, x + acrossX * column + downX * row);
+    top = Math.min(top, y + acrossY * column + downY * row);
+    bottom = Math.max(bottom, y + acrossY * column + downY * row);
+  }
+  area.left = Math.max(0, Math.floor(left / 2) * 2);
+  area.top = Math.max(0, Math.floor(top / 2) * 2);
+  area.right = Math.min(width, Math.ceil(right / 2) * 2);
+  area.bottom = Math.min(height, Math.ceil(bottom / 2) * 2);
+}
+
+/** The same map for a target that begins at (`left`, `top`). */
+function startingAt(map: PlaneMap, left: number, top: number): PlaneMap {
+  return { ...map, x: map.x + map.acrossX * left + map.downX * top, y: map.y + map.acrossY * left + map.downY * top };
+}
+
+/** The same map for a source of `size × size` instead of 1 × 1, of which only the rows from `firstRow` on are there. */
+function enlarged({ x, y, acrossX, acrossY, downX, downY }: PlaneMap, size: number, firstRow: number): PlaneMap {
+  return {
+    x: x * size, y: y * size - firstRow,
+    acrossX: acrossX * size, acrossY: acrossY * size, downX: downX * size, downY: downY * size,
+  };
+}
+
+/** Blends resampled planes into an area of a plane. Keeps its memory between frames. */
+interface PlaneWriter {
+  setArea(left: number, top: number, right: number, bottom: number): void;
+  /** How much of each pixel of the area is to be replaced: a plane of 0–255. */
+  setCover(cover: Plane, map: PlaneMap): void;
+  /** Returns the bytes written. */
+  write(plane: Plane, content: Plane, map: PlaneMap, strength: number): number;
+}
+
+function createPlaneWriter(): PlaneWriter {
+  const resampler = createPlaneResampler();
+  let left = 0;
+  let top = 0;
+  let columns = 0;
+  let rows = 0;
+  let contentValues = new Float32Array(0);
+  let coverValues = new Float32Array(0);
+  const target = (values: Float32Array): PlaneTarget => ({ values, columns, rows });
+  return {
+    setArea(areaLeft, areaTop, areaRight, areaBottom) {
+      left = areaLeft;
+      top = areaTop;
+      columns = areaRight - areaLeft;
+      rows = areaBottom - areaTop;
+      if (coverValues.length >= columns * rows) return;
+      contentValues = new Float32Array(columns * rows);
+      coverValues = new Float32Array(columns * rows);
+    },
+    setCover: (cover, map) => resampler.resample(cover, map, target(coverValues), 'linear'),
+    write({ data, start, width }, content, map, strength) {
+      resampler.resample(content, map, target(contentValues), 'cubic');
+      const scale = Math.min(1, strength) / 255;
+      let written = 0;
+      for (let row = 0; row < rows; row += 1) {
+        const pixel = start + (top + row) * width + left;
+        for (let column = 0; column < columns; column += 1) {
+          const cover = coverValues[row * columns + column] ?? 0;
+          // What is left of a cover that rounding made is no cover.
+          if (cover < smallestCover) continue;
+          const before = data[pixel + column] ?? 0;
+          data[pixel + column] = toByte(before + ((contentValues[row * columns + column] ?? 0) - before) * cover * scale);
+          written += 1;
+        }
+      }
+      return written;
+    },
+  };
+}
+
+const smallestCover = 0.01;

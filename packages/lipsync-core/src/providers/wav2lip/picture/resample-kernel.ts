@@ -1,0 +1,59 @@
+/** Positions between two pixels that weights are tabled for. */
+export const phases = 64;
+
+/** Enlarging by straight lines, or by the cubic that keeps edges sharp (Catmull-Rom). Shrinking averages areas in both cases. */
+export type Smoothness = 'linear' | 'cubic';
+
+/** Weights of neighbouring pixels for a position on a line of them; tabled, because working them out per pixel would take longer than using them. */
+export interface ResampleKernel {
+  /** Added to a position (pixel i covers i … i + 1) it gives the place of the first weighed pixel. */
+  offset: number;
+  /** Pixels weighed. */
+  taps: number;
+  /** `taps` weights for each phase; each set adds up to 1. */
+  weights: Float32Array;
+}
+
+export function createResampleKernel(): ResampleKernel {
+  return { offset: 0, taps: 0, weights: new Float32Array(0) };
+}
+
+/** Sets a kernel up for stepping `stepPx` source pixels per target pixel. */
+export function setResampleKernel(kernel: ResampleKernel, stepPx: number, smoothness: Smoothness): void {
+  const width = Math.abs(stepPx);
+  if (width < 1 && smoothness === 'cubic') {
+    prepare(kernel, 4, -1.5);
+    fill(kernel, catmullRomWeight);
+    return;
+  }
+  // A window of one pixel that slides over pixels is the same as straight lines between their middles.
+  const window = Math.max(1, width);
+  prepare(kernel, Math.ceil(window) + 1, -window / 2);
+  fill(kernel, (fraction, tap) => Math.max(0, Math.min(fraction + window, tap + 1) - Math.max(fraction, tap)));
+}
+
+function prepare(kernel: ResampleKernel, taps: number, offset: number): void {
+  kernel.taps = taps;
+  kernel.offset = offset;
+  if (kernel.weights.length < taps * phases) kernel.weights = new Float32Array(taps * phases);
+}
+
+function fill({ taps, weights }: ResampleKernel, weigh: (fraction: number, tap: number) => number): void {
+  for (let phase = 0; phase < phases; phase += 1) {
+    const start = phase * taps;
+    let sum = 0;
+    for (let tap = 0; tap < taps; tap += 1) {
+      const weight = weigh(phase / phases, tap);
+      weights[start + tap] = weight;
+      sum += weight;
+    }
+    for (let tap = 0; tap < taps; tap += 1) weights[start + tap] = (weights[start + tap] ?? 0) / sum;
+  }
+}
+
+/** Catmull and Rom's interpolating cubic (tension 1/2) at `fraction` between the second and third of four pixels. */
+function catmullRomWeight(fraction: number, tap: number): number {
+  const distance = Math.abs(tap - 1 - fraction);
+  if (distance < 1) return (1.5 * distance - 2.5) * distance * distance + 1;
+  return ((-0.5 * distance + 2.5) * distance - 4) * distance + 2;
+}
