@@ -85,7 +85,7 @@ async function createSession(
   try {
     return typeof model === 'string' ? await runtime.InferenceSession.create(model, options) : await runtime.InferenceSession.create(model, options);
   } catch (cause) {
-    if (device.kind !== 'cpu') throw new LipsyncError('not_supported', `A model cannot be run on ${device.kind} here. Run it on another device.`, { cause });
+    if (device.kind !== 'cpu') throw new LipsyncError('not_supported', `${device.kind} cannot be used here: a GPU, its driver or its libraries are missing, or the model is not for it.`, { cause });
     throw new LipsyncError('model_invalid', 'A model file is damaged or is not an ONNX model that this version can run. Fetch it again.', { cause });
   }
 }

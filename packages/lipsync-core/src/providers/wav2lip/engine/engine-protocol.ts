@@ -1,19 +1,17 @@
 /**
- * What crosses an engine's socket: messages of a fixed header and a payload of the length that the header says, all
- * numbers little-endian. Both ends are ours; a limit on every length keeps a fault of one from filling the other's memory.
+ * What crosses an engine's socket: messages of a fixed header and a payload of the length that the header says. Sound is
+ * 32-bit floats in the order of the machine, which both ends share. Both ends are ours; a limit on every length keeps a
+ * fault of one from filling the other's memory.
  */
-import { endianness } from 'node:os';
 import { LipsyncError } from '../../../errors/index.ts';
-
-/** Bands × columns of the sound that goes with one face. */
-export const melChunkLength = 80 * 16;
+import { melChunkLength } from '../features/index.ts';
 
 /** Faces in one message, at most. */
 const maxFaces = 1024;
 const maxPayloadBytes = 256 * 1024 ** 2;
 const maxFailureBytes = 16 * 1024;
 
-export const headerBytes = 16;
+const headerBytes = 16;
 const magic = 0x3145_534c;
 const types = ['batch', 'batch_with_references', 'faces', 'failed', 'alive'] as const;
 
@@ -51,7 +49,7 @@ export function encodeHeader({ type, count, note, payloadBytes }: MessageHeader)
 }
 
 /** Throws `media_failed` unless the bytes are a header whose payload has just the length that its type and count ask for. */
-export function decodeHeader(bytes: Uint8Array, cropSizePx: number): MessageHeader {
+function decodeHeader(bytes: Uint8Array, cropSizePx: number): MessageHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, headerBytes);
   const type = types[view.getUint8(4)];
   const count = view.getUint16(6, true);
@@ -82,7 +80,8 @@ export function isPossibleCount(count: number, cropSizePx: number): boolean {
 
 /**
  * Puts messages together from the pieces in which they arrive. Feed it every piece in order; it calls `onMessage` for
- * each message that is whole. Throws as `decodeHeader` does; nothing may be fed to it afterwards.
+ * each message that is whole. Throws `media_failed` for what is no possible message; nothing
+ * may be fed to it afterwards.
  */
 export function createMessageReader(cropSizePx: number, onMessage: (message: Message) => void): (piece: Uint8Array) => void {
   const headerRead = new Uint8Array(headerBytes);
@@ -115,12 +114,6 @@ export function createMessageReader(cropSizePx: number, onMessage: (message: Mes
       advance();
     }
   };
-}
-
-/** The values as bytes, without a copy. */
-export function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  if (endianness() !== 'LE') throw new LipsyncError('not_supported', 'The engine runs on little-endian processors only.');
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 function protocolFault(what: string): LipsyncError {

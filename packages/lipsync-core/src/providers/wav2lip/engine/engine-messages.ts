@@ -1,0 +1,49 @@
+import { LipsyncError, toLipsyncError, type ErrorCode } from '../../../errors/index.ts';
+import type { OnnxDevice } from '../../../inference/onnx-session.ts';
+import type { ModelSource } from './engine-address.ts';
+
+/** A failure on its way between processes and threads, which carry no error types. */
+export interface EngineFailure {
+  readonly type: 'failed';
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly cause: string;
+}
+
+/** What the pool says to an engine, once. */
+export interface EngineStart {
+  readonly source: ModelSource;
+  readonly device: OnnxDevice;
+  readonly socketPath: string;
+  readonly heartbeatMs: number;
+  /** An engine that works on one batch for longer ends itself. */
+  readonly batchLimitMs: number;
+}
+
+/** What an engine says to its pool. */
+export type FromEngine = { readonly type: 'alive' } | { readonly type: 'ready'; readonly cropSizePx: number; readonly batchSize: number } | EngineFailure;
+
+/** To the thread that owns the model. It answers one after the other, in order. */
+export interface ToModelThread {
+  readonly count: number;
+  /** Sound, faces and, where there are some, references, as they came in the message. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+  readonly largestBatch: number;
+}
+
+export type FromModelThread =
+  | { readonly type: 'ready'; readonly cropSizePx: number; readonly fixedBatch: number | null }
+  | { readonly type: 'drawn'; readonly faces: Uint8Array<ArrayBuffer>; readonly reducedTo: number | null }
+  | EngineFailure;
+
+/** What is said when something was thrown. */
+export function toFailure(thrown: unknown): EngineFailure {
+  const error = toLipsyncError(thrown);
+  const cause = error.cause instanceof Error ? error.cause : error;
+  return { type: 'failed', code: error.code, message: error.message, cause: cause.stack ?? cause.message };
+}
+
+/** What was thrown, of what was said. */
+export function toError({ code, message, cause }: EngineFailure): LipsyncError {
+  return new LipsyncError(code, message, { cause: new Error(cause) });
+}

@@ -1,0 +1,60 @@
+/**
+ * Entry of an engine process: loads a model in a thread of its own and draws faces for whoever connects to its socket,
+ * until its parent is gone. This thread only moves bytes, so that it can always tell how the other one is. Started by
+ * the engine pool only.
+ */
+import { rmdirSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { engineBatchSize } from './engine-batch-size.ts';
+import { toFailure, type EngineStart, type FromEngine } from './engine-messages.ts';
+import { openEngineServer } from './engine-server.ts';
+import { openModelQueue } from './model-queue.ts';
+
+/** For clients to be told why the engine ends. */
+const farewellMs = 500;
+let socketPath: string | undefined;
+
+process.once('message', (start: EngineStart) => void run(start));
+process.on('disconnect', () => {
+  // Nobody is left to report to, nor to clear up.
+  if (socketPath !== undefined) removeSocket(socketPath);
+  end();
+});
+
+async function run(start: EngineStart): Promise<void> {
+  const { device, heartbeatMs } = start;
+  socketPath = start.socketPath;
+  setInterval(() => say({ type: 'alive' }), heartbeatMs);
+  try {
+    const queue = await openModelQueue({
+      source: start.source, device, batchLimitMs: start.batchLimitMs,
+      onStopped: () => void sleep(farewellMs).then(end),
+    });
+    const batchSize = engineBatchSize(device.kind, queue.fixedBatch);
+    await openEngineServer({ queue, socketPath, batchSize, heartbeatMs });
+    say({ type: 'ready', cropSizePx: queue.cropSizePx, batchSize });
+  } catch (error) {
+    say(toFailure(error));
+  }
+}
+
+/** The last engine of a pool that was killed takes the folder of its sockets with it. */
+function removeSocket(path: string): void {
+  try {
+    rmSync(path, { force: true });
+    rmdirSync(dirname(path));
+  } catch {
+    // Other engines are still there, or somebody else has removed it.
+  }
+}
+
+/** Without farewell: a model at work would hold up a clean exit. */
+function end(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
+function say(message: FromEngine): void {
+  // A parent that is gone is noticed through 'disconnect'.
+  process.send?.(message, undefined, undefined, () => undefined);
+}

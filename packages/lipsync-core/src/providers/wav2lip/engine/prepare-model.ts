@@ -1,0 +1,36 @@
+import { availableParallelism } from 'node:os';
+import { LipsyncError } from '../../../errors/index.ts';
+import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
+import { melChunkLength } from '../features/index.ts';
+import { describeWav2LipModel } from '../model/model-facts.ts';
+import type { ModelSource } from './engine-address.ts';
+import { faceBytes } from './engine-protocol.ts';
+import { createFaceModel, type FaceModel } from './face-model.ts';
+
+/**
+ * Loads a model on a device and has it draw one face, so that a device which cannot is known at once. The caller
+ * releases the model. Throws `model_missing` and `model_invalid` for the file, and the device's failure otherwise.
+ */
+export async function prepareModel(source: ModelSource, device: OnnxDevice, signal: AbortSignal): Promise<FaceModel> {
+  signal.throwIfAborted();
+  const session = await loadSession(source.path, { threads: availableParallelism(), device, spinning: false });
+  try {
+    const model = createFaceModel(session, describeWav2LipModel(session));
+    await drawOneFace(model, device);
+    return model;
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+}
+
+async function drawOneFace(model: FaceModel, device: OnnxDevice): Promise<void> {
+  const faces = new Uint8Array(faceBytes(model.facts.cropSizePx)).fill(128);
+  try {
+    await model.draw({ count: 1, mel: new Float32Array(melChunkLength), faces, references: faces }, 1);
+  } catch (cause) {
+    // On the CPU there is nobody but the model to blame.
+    if (device.kind === 'cpu') throw new LipsyncError('model_invalid', 'The model loads but cannot draw a face. Fetch or import it again.', { cause });
+    throw new LipsyncError('not_supported', `The model loads on ${device.kind} but cannot draw a face there.`, { cause });
+  }
+}
