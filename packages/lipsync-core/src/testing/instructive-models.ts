@@ -1,7 +1,7 @@
 import type { GraphConstant, GraphNode } from '../inference/onnx-writer.ts';
 import { onnxElementType } from '../inference/onnx-writer.ts';
 import { writeOnnxFile } from '../inference/write-onnx-file.ts';
-import { melChunkBands, melChunkSteps } from '../providers/wav2lip/model/model-facts.ts';
+import { melBandCount, melChunkColumns } from '../providers/wav2lip/features/index.ts';
 import { framesInputName, melInputName, outputName } from '../providers/wav2lip/model/wav2lip-graph.ts';
 
 /** Models of a few nodes with a Wav2Lip's inputs and output, whose answers are known beforehand. */
@@ -75,7 +75,7 @@ async function writeModel(path: string, { cropSizePx: side, fixedBatch }: Instru
   const batch = fixedBatch ?? 'batch';
   await writeOnnxFile(path, {
     name: 'instructive',
-    inputs: [{ name: melInputName, dims: [batch, 1, melChunkBands, melChunkSteps] }, { name: framesInputName, dims: [batch, 6, side, side] }],
+    inputs: [{ name: melInputName, dims: [batch, 1, melBandCount, melChunkColumns] }, { name: framesInputName, dims: [batch, 6, side, side] }],
     outputs: [{ name: outputName, dims: [batch, 3, side, side] }],
     nodes: steps.flatMap(({ nodes }) => nodes),
     constants: steps.flatMap(({ constants = [] }) => constants),

@@ -1,9 +1,6 @@
 import { LipsyncError } from '../../../errors/index.ts';
 import type { PortFacts } from '../../../inference/onnx-session.ts';
-
-/** Rows and columns of one chunk of mel spectrogram: bands, then 12.5 ms steps. */
-export const melChunkBands = 80;
-export const melChunkSteps = 16;
+import { melBandCount, melChunkColumns } from '../features/index.ts';
 
 /** Side of the official weights' crop, and of a model that leaves its size open. */
 export const officialCropSizePx = 96;
@@ -26,7 +23,7 @@ export interface ModelPorts {
 
 type Shape = readonly (number | null)[];
 
-const melShape: Shape = [null, 1, melChunkBands, melChunkSteps];
+const melShape: Shape = [null, 1, melBandCount, melChunkColumns];
 const framesShape: Shape = [null, 6, null, null];
 const pictureShape: Shape = [null, 3, null, null];
 

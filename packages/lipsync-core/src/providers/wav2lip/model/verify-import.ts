@@ -2,9 +2,10 @@ import { appendFile, truncate } from 'node:fs/promises';
 import { abortError, LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxTensor } from '../../../inference/onnx-session.ts';
 import { encodeOnnxAddition } from '../../../inference/onnx-writer.ts';
+import { melBandCount, melChunkColumns } from '../features/index.ts';
 import { layerValueAt, outputSides, type Activations } from './direct-layer.ts';
 import { readLayerTensors, type LayerTensors, type TensorSource } from './layer-tensors.ts';
-import { describeWav2LipModel, melChunkBands, melChunkSteps, officialCropSizePx } from './model-facts.ts';
+import { describeWav2LipModel, officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 import { cast, framesInputName, layerInputs, melInputName, outputName, type ElementType } from './wav2lip-graph.ts';
 
@@ -69,10 +70,10 @@ async function runWithProbes({ path, bytes, network, elementType }: WrittenModel
 
 /** Sound and face in their ranges, different in every place. */
 function testInputs(): Readonly<Record<string, OnnxTensor>> {
-  const mel = Float32Array.from({ length: melChunkBands * melChunkSteps }, (_, index) => 4 * Math.sin(index * index * 0.37));
+  const mel = Float32Array.from({ length: melBandCount * melChunkColumns }, (_, index) => 4 * Math.sin(index * index * 0.37));
   const frames = Float32Array.from({ length: 6 * officialCropSizePx ** 2 }, (_, index) => 0.5 + 0.5 * Math.sin(index * index * 0.11));
   return {
-    [melInputName]: { type: 'float32', data: mel, dims: [1, 1, melChunkBands, melChunkSteps] },
+    [melInputName]: { type: 'float32', data: mel, dims: [1, 1, melBandCount, melChunkColumns] },
     [framesInputName]: { type: 'float32', data: frames, dims: [1, 6, officialCropSizePx, officialCropSizePx] },
   };
 }

@@ -1,8 +1,9 @@
 /// <reference lib="es2025.float16" />
 import { onnxElementType, type GraphConstant, type GraphNode, type OnnxGraph } from '../../../inference/onnx-writer.ts';
+import { melBandCount, melChunkColumns } from '../features/index.ts';
 import { foldBatchNorm } from './fold-batch-norm.ts';
 import { readLayerTensors, weightDims, type TensorSource } from './layer-tensors.ts';
-import { melChunkBands, melChunkSteps, officialCropSizePx } from './model-facts.ts';
+import { officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 
 /** Of weights and of what is computed with them; inputs and outputs are float32 whatever it is. */
@@ -36,7 +37,7 @@ export async function wav2lipGraph(network: Wav2LipNetwork, source: TensorSource
   return {
     name: 'wav2lip',
     inputs: [
-      { name: melInputName, dims: ['batch', 1, melChunkBands, melChunkSteps] },
+      { name: melInputName, dims: ['batch', 1, melBandCount, melChunkColumns] },
       { name: framesInputName, dims: ['batch', 6, side, side] },
     ],
     outputs: [{ name: outputName, dims: ['batch', 3, side, side] }],

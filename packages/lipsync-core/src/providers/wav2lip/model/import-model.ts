@@ -1,0 +1,91 @@
+import { rm } from 'node:fs/promises';
+import { basename, extname } from 'node:path';
+import { openCheckpoint, type Checkpoint } from '../../../checkpoints/index.ts';
+import { writeOnnxFile, type FileFacts } from '../../../inference/write-onnx-file.ts';
+import { partPathFor, syncFile } from '../../../storage/durable-files.ts';
+import { checkTensors } from './check-tensors.ts';
+import { finiteTensors } from './finite-tensors.ts';
+import { hashModelFile } from './hash-file.ts';
+import { prepareOutput, publishOutput, writing } from './import-output.ts';
+import { newModelRecord, officialLicence, officialSource, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
+import { verifyImport, type Verification } from './verify-import.ts';
+import { wav2lipGraph, type ElementType } from './wav2lip-graph.ts';
+
+export interface ModelImport {
+  /** As the authors released it, in PyTorch's legacy or zip format. */
+  readonly checkpointPath: string;
+  /** Where the ONNX file goes; folders are made. Its record goes beside it, with `.json` added. */
+  readonly outputPath: string;
+  /** Half the size, and faster on GPUs. float32 when left out. */
+  readonly float16?: boolean;
+  /** Whether a file at `outputPath` is replaced. */
+  readonly overwrite?: boolean;
+  readonly signal: AbortSignal;
+  /** Called with 0 to 1. */
+  readonly onProgress?: (done: number) => void;
+}
+
+export interface ImportReport {
+  readonly modelPath: string;
+  readonly recordPath: string;
+  readonly record: ModelRecord;
+}
+
+/** Shares of the work before each step begins. */
+const progressAt = { reading: 0.1, verifying: 0.6, done: 1 } as const;
+
+/**
+ * Turns an official Wav2Lip checkpoint into an ONNX model: the same weights give the same bytes, whatever the
+ * checkpoint's format. Nothing in the checkpoint is executed; what was written is compared with the checkpoint, layer
+ * by layer, before it gets its name. Throws `model_missing` when the checkpoint cannot be read, `model_invalid` when it
+ * is damaged or of another model, `output_exists` and `request_invalid` for the output's path.
+ */
+export async function importWav2Lip(request: ModelImport): Promise<ImportReport> {
+  const { checkpointPath, outputPath, float16 = false, overwrite = false, signal, onProgress = () => undefined } = request;
+  const output = { outputPath, checkpointPath, overwrite };
+  const elementType = float16 ? 'float16' : 'float32';
+  await prepareOutput(output);
+  const checkpointFacts = await hashModelFile(checkpointPath, signal);
+  onProgress(progressAt.reading);
+  const checkpoint = await openCheckpoint(checkpointPath, { signal });
+  const partPath = partPathFor(outputPath);
+  try {
+    const { facts, verification } = await writeVerified(checkpoint, { partPath, outputPath, elementType, signal, onProgress });
+    const record = newModelRecord({
+      name: basename(checkpointPath, extname(checkpointPath)),
+      checkpoint: { ...checkpointFacts, format: checkpoint.format },
+      model: { ...facts, element_type: elementType },
+      verification: { layers: verification.layers, largest_error: verification.largestError },
+      imported_at: new Date().toISOString(),
+    });
+    await publishOutput(partPath, output);
+    await writing(outputPath, () => writeModelRecord(outputPath, record));
+    onProgress(progressAt.done);
+    return { modelPath: outputPath, recordPath: recordPathOf(outputPath), record };
+  } finally {
+    await checkpoint.close();
+    await rm(partPath, { force: true });
+  }
+}
+
+interface Writing {
+  readonly partPath: string;
+  /** For messages. */
+  readonly outputPath: string;
+  readonly elementType: ElementType;
+  readonly signal: AbortSignal;
+  readonly onProgress: (done: number) => void;
+}
+
+async function writeVerified(
+  checkpoint: Checkpoint, { partPath, outputPath, elementType, signal, onProgress }: Writing,
+): Promise<{ readonly facts: FileFacts; readonly verification: Verification }> {
+  const network = checkTensors(checkpoint.tensors);
+  const source = finiteTensors(checkpoint);
+  const graph = await wav2lipGraph(network, source, { elementType, metadata: { source: officialSource, licence: officialLicence } });
+  const facts = await writing(outputPath, () => writeOnnxFile(partPath, graph, { signal }));
+  onProgress(progressAt.verifying);
+  const verification = await verifyImport({ path: partPath, bytes: facts.bytes, network, elementType }, source, signal);
+  await syncFile(partPath);
+  return { facts, verification };
+}

@@ -1,0 +1,59 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { LipsyncError } from '../../../errors/index.ts';
+import { errnoCode } from '../../../errors/system-error.ts';
+import { placeDurably, renameDurably } from '../../../storage/durable-files.ts';
+
+export interface ImportOutput {
+  readonly outputPath: string;
+  readonly checkpointPath: string;
+  readonly overwrite: boolean;
+}
+
+/**
+ * Makes the output's folders and refuses what may not be replaced, before any work. Throws `output_exists` for a file
+ * that is there, `request_invalid` for a folder, for the checkpoint itself, and where nothing can be written.
+ */
+export async function prepareOutput({ outputPath, checkpointPath, overwrite }: ImportOutput): Promise<void> {
+  await writing(outputPath, () => mkdir(dirname(outputPath), { recursive: true }));
+  const there = await stat(outputPath).catch(() => undefined);
+  if (!there) return;
+  if (!there.isFile()) throw refusal(outputPath, 'it is not a file');
+  const checkpoint = await stat(checkpointPath).catch(() => undefined);
+  if (checkpoint?.ino === there.ino && checkpoint.dev === there.dev) throw refusal(outputPath, 'it is the checkpoint itself');
+  if (!overwrite) throw outputExists();
+}
+
+/** Gives the finished file at `partPath` its name. Throws as `prepareOutput` does, for what changed meanwhile. */
+export async function publishOutput(partPath: string, { outputPath, overwrite }: ImportOutput): Promise<void> {
+  await writing(outputPath, async () => {
+    try {
+      await (overwrite ? renameDurably(partPath, outputPath) : placeDurably(partPath, outputPath));
+    } catch (error) {
+      throw errnoCode(error) === 'EEXIST' ? outputExists() : error;
+    }
+  });
+}
+
+/** System errors that say that the path cannot be written; others, a full disk among them, stay what they are. */
+const pathErrors: ReadonlySet<string> = new Set([
+  'EACCES', 'EEXIST', 'EISDIR', 'ELOOP', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EPERM', 'EROFS', 'ERR_INVALID_ARG_VALUE',
+]);
+
+/** Does the step and throws `request_invalid` when the output's path is at fault. */
+export async function writing<Result>(outputPath: string, step: () => Promise<Result>): Promise<Result> {
+  try {
+    return await step();
+  } catch (error) {
+    const code = errnoCode(error) ?? '';
+    throw !LipsyncError.isInstance(error) && pathErrors.has(code) ? refusal(outputPath, code, error) : error;
+  }
+}
+
+function refusal(outputPath: string, reason: string, cause?: unknown): LipsyncError {
+  return new LipsyncError('request_invalid', `The model cannot be written to "${outputPath}" (${reason}). Choose another path, or see to its permissions.`, { cause });
+}
+
+function outputExists(): LipsyncError {
+  return new LipsyncError('output_exists', 'The output exists already; choose another path, or allow it to be overwritten.');
+}
