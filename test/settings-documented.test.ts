@@ -19,7 +19,7 @@ interface DocumentedSetting {
 }
 
 function documentedSettings(page: string): DocumentedSetting[] {
-  return [...page.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*?) ?\| (.*) \|$/gm)].map(([, name = '', unit = '', fallback = '', meaning = '']) => ({
+  return [...page.matchAll(/^\| `([A-Z0-9_]+)` \| (.*?) \| (.*?) ?\| (.*) \|$/gm)].map(([, name = '', unit = '', fallback = '', meaning = '']) => ({
     name,
     unit,
     fallback: fallback.replaceAll('`', ''),

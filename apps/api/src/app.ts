@@ -10,6 +10,7 @@ import { healthRoutes } from './routes/health.ts';
 import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
 import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
 import { lipsyncOutputRoutes } from './routes/lipsync-output.ts';
+import { providerRoutes } from './routes/providers.ts';
 import type { Route } from './routes/route.ts';
 
 /** Where the page about the queues is; the board itself is told the same path. */
@@ -22,6 +23,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...lipsyncJobRoutes(dependencies),
     ...lipsyncOutputRoutes(dependencies),
     ...lipsyncEventRoutes(dependencies),
+    ...providerRoutes(dependencies),
   ];
 }
 

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { ArtifactStore, JobStore, Logger } from '@lipsync/core';
+import type { ArtifactStore, JobStore, Logger, ProviderStatus } from '@lipsync/core';
 import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
@@ -17,6 +17,8 @@ export interface ApiDependencies {
   readonly artifacts: ArtifactStore;
   /** Throws `not_supported` for a method that this installation does not have. */
   readonly checkMethod: (method: Method) => void;
+  /** Every provider, ready or not. */
+  readonly providers: readonly ProviderStatus[];
   /** Throws `url_forbidden` or `request_invalid` for a URL that will not be fetched. */
   readonly checkUrl: (url: string) => void;
   readonly readiness: readonly ReadinessCheck[];

@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactFolders, checkMethod, checkUrl, createIdSource, createLocalArtifactStore, parseAllowedHosts, systemClock, type Logger } from '@lipsync/core';
+import { artifactFolders, checkMethod, checkUrl, createIdSource, createLocalArtifactStore, listProviders, parseAllowedHosts, systemClock, type Logger } from '@lipsync/core';
 import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
@@ -28,7 +28,8 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       jobs: createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock) }),
       store,
       artifacts: createLocalArtifactStore({ inputsDir, outputsDir }),
-      checkMethod,
+      checkMethod: (method) => checkMethod(method, config.core),
+      providers: listProviders(config.core),
       checkUrl: (url) => void checkUrl(url, allowedHosts),
       readiness: [
         { name: 'redis', check: async () => void (await connection.ping()) },

@@ -15,4 +15,4 @@ export { getLipsyncService } from './service/get-lipsync-service.ts';
 export { parseLipsyncOptions } from './service/parse-options.ts';
 export type { GenerateLipsyncContext, GenerateLipsyncInput, GenerateLipsyncResult, LipsyncService } from './service/lipsync-service.ts';
 export { artifactFolders, createLocalArtifactStore, sweepAbandonedParts, type ArtifactStore, type LocalArtifactStoreOptions, type StoredArtifact } from './storage/index.ts';
-export { checkMethod, createLipsyncCore, type LipsyncCore } from './wiring.ts';
+export { checkMethod, createLipsyncCore, listProviders, type LipsyncCore, type ProviderStatus } from './wiring.ts';

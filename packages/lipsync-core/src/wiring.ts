@@ -3,47 +3,102 @@ import type { CoreConfig } from './config.ts';
 import { providerIds, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
 import { systemClock } from './ports/system-ports.ts';
-import { createPreviewProvider } from './providers/preview/preview-provider.ts';
-import type { Provider } from './providers/provider.ts';
+import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
+import type { Provider, ProviderFacts } from './providers/provider.ts';
 import { createProviderRegistry, methodNotConfigured } from './providers/provider-registry.ts';
+import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
+import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createRenderPool, type RenderPool } from './render/render-pool.ts';
+
+const idleMs = 5 * 60_000;
 
 /** The parts of the core that every host (worker, program, CLI) shares. */
 export interface LipsyncCore {
   readonly pipeline: LipsyncPipeline;
   /** Folder for work in progress. */
   readonly workFolder: string;
-  /** Ends the render processes, running tasks included. */
+  /** Ends the render and engine processes, running tasks included. */
   close(): Promise<void>;
+}
+
+/** What decides which providers an installation has. */
+export type ProviderConfig = Pick<CoreConfig, 'wav2lip'>;
+
+/** A provider as an installation sees it. */
+export interface ProviderStatus extends ProviderFacts {
+  /** The setting that it lacks; null when it is ready to be used. */
+  readonly missingSetting: string | null;
 }
 
 interface ProviderParts {
   readonly renderPool: RenderPool;
-  readonly dataDir: string;
+  readonly enginePool: EnginePool;
+  readonly cacheFolder: string;
 }
 
-/** How each provider of this installation is built. */
-const providerBuilders: Readonly<Partial<Record<ProviderId, (parts: ProviderParts) => Provider>>> = {
-  preview: ({ renderPool, dataDir }) => createPreviewProvider({ renderPool, trackCacheFolder: join(dataDir, 'cache', 'tracks') }),
+/** How to build a provider here, or which setting it lacks. */
+type Setup = { readonly missingSetting: string } | { readonly missingSetting: null; build(parts: ProviderParts): Provider };
+
+interface ProviderEntry {
+  readonly facts: ProviderFacts;
+  setUp(config: ProviderConfig): Setup;
+}
+
+/** Every provider that there is: what it is, what it needs, how it is built. */
+const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
+  wav2lip: {
+    facts: wav2lipFacts,
+    setUp({ wav2lip: { modelPath, windowStartMs } }) {
+      if (modelPath === null) return { missingSetting: 'WAV2LIP_MODEL_PATH' };
+      return {
+        missingSetting: null,
+        build: ({ renderPool, enginePool, cacheFolder }) => createWav2LipProvider({
+          renderPool, enginePool, modelPath, windowStartMs, modelCacheFolder: join(cacheFolder, 'models'), trackCacheFolder: join(cacheFolder, 'tracks'),
+        }),
+      };
+    },
+  },
+  preview: {
+    facts: previewFacts,
+    setUp: () => ({
+      missingSetting: null,
+      build: ({ renderPool, cacheFolder }) => createPreviewProvider({ renderPool, trackCacheFolder: join(cacheFolder, 'tracks') }),
+    }),
+  },
 };
 
+/** Every provider, in the order in which `auto` tries them, and whether this installation can use it. */
+export function listProviders(config: ProviderConfig): readonly ProviderStatus[] {
+  return providerIds.flatMap((id) => {
+    const entry = catalogue[id];
+    return entry ? [{ ...entry.facts, missingSetting: entry.setUp(config).missingSetting }] : [];
+  });
+}
+
 /** For whoever takes orders without rendering. Throws `not_supported` for a method that this installation does not have. */
-export function checkMethod(method: Method): void {
-  if (method === 'auto' || providerBuilders[method]) return;
-  throw methodNotConfigured(method, providerIds.filter((id) => providerBuilders[id]));
+export function checkMethod(method: Method, config: ProviderConfig): void {
+  const ready = listProviders(config).filter(({ missingSetting }) => missingSetting === null).map(({ id }) => id);
+  if (method === 'auto' || ready.includes(method)) return;
+  throw methodNotConfigured(method, ready);
 }
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
-export function createLipsyncCore(config: Pick<CoreConfig, 'dataDir' | 'maxDurationMs' | 'maxDimensionPx'>): LipsyncCore {
-  const renderPool = createRenderPool({ keepWarm: 1, idleMs: 5 * 60_000, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
-  const builders = providerIds.flatMap((id) => providerBuilders[id] ?? []);
-  const registry = createProviderRegistry(builders.map((build) => build({ renderPool, dataDir: config.dataDir })));
+export function createLipsyncCore(config: CoreConfig): LipsyncCore {
+  const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
+  const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
+  const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache') };
+  const providers = providerIds.flatMap((id) => {
+    const setup = catalogue[id]?.setUp(config);
+    return setup?.missingSetting === null ? [setup.build(parts)] : [];
+  });
   return {
     pipeline: createLipsyncPipeline({
-      registry, renderPool, clock: systemClock,
+      registry: createProviderRegistry(providers), renderPool, clock: systemClock,
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
     }),
     workFolder: join(config.dataDir, 'work'),
-    close: () => renderPool.close(),
+    async close() {
+      await Promise.all([renderPool.close(), enginePool.close()]);
+    },
   };
 }

@@ -2,10 +2,10 @@ import { createReadStream } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
-  abortError, checkMethod, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError,
+  abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError,
   type AllowedPrivateHosts, type ArtifactStore, type InputReference, type JobRecord, type Logger,
 } from '@lipsync/core';
-import type { LipsyncOptionsInput } from '@lipsync/core/contract';
+import type { LipsyncOptionsInput, Method } from '@lipsync/core/contract';
 import { createClientConnection } from './connection.ts';
 import { createRedisJobWatcher } from './job-watcher.ts';
 import { createProducer } from './lipsync-producer.ts';
@@ -18,6 +18,8 @@ export interface LipsyncQueueOptions {
   readonly artifacts: ArtifactStore;
   readonly maxInputBytes: number;
   readonly allowedPrivateHosts: AllowedPrivateHosts;
+  /** Throws `not_supported` for a method that this installation does not have. */
+  readonly checkMethod: (method: Method) => void;
   readonly logger: Logger;
 }
 
@@ -70,7 +72,7 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
 async function enqueue(options: LipsyncQueueOptions, jobs: QueuedJobs, input: EnqueueInput, signal?: AbortSignal): Promise<{ readonly id: string }> {
   const { videoPath, videoUrl, audioPath, audioUrl, ...rest } = spread(input);
   const parsed = parseLipsyncOptions(rest);
-  checkMethod(parsed.method);
+  options.checkMethod(parsed.method);
   const sources = [parseSource('video', videoPath, videoUrl), parseSource('audio', audioPath, audioUrl)] as const;
   for (const source of sources) await checkSource(source, options);
   const video = await toReference(sources[0], options, signal);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { InputNotFoundError, parseAllowedHosts, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
+import { checkMethod, InputNotFoundError, parseAllowedHosts, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createLipsyncQueue, type EnqueueInput, type LipsyncQueue } from '../src/index.ts';
 import { openBench, silentLogger, type QueueBench } from './support.ts';
@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await bench.empty();
-  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), logger: silentLogger });
+  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), checkMethod: (method) => checkMethod(method, { wav2lip: { modelPath: null, windowStartMs: 0 } }), logger: silentLogger });
 });
 afterEach(() => queue.close());
 

@@ -19,13 +19,21 @@ function setting<Value>(fallback: Value, item: z.ZodType<Value, string>): Settin
 }
 
 /** A whole number in decimal digits from `minimum` to `maximum`. */
-export function wholeNumber(fallback: number, { minimum, maximum }: { minimum: number; maximum: number }): Setting<number> {
-  const item = z
+export function wholeNumber(fallback: number, range: { minimum: number; maximum: number }): Setting<number> {
+  return setting(fallback, numberIn(/^\d+$/, 'must be a whole number in digits', range));
+}
+
+/** A whole number in decimal digits, perhaps with a minus, from `minimum` to `maximum`. */
+export function integer(fallback: number, range: { minimum: number; maximum: number }): Setting<number> {
+  return setting(fallback, numberIn(/^-?\d+$/, 'must be a whole number', range));
+}
+
+function numberIn(shape: RegExp, otherwise: string, { minimum, maximum }: { minimum: number; maximum: number }): z.ZodType<number, string> {
+  return z
     .string()
-    .regex(/^\d+$/, 'must be a whole number in digits')
+    .regex(shape, otherwise)
     .transform(Number)
     .pipe(z.number().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`));
-  return setting(fallback, item);
 }
 
 /** A number of bytes. */
@@ -46,6 +54,11 @@ export function millisecondsFromSeconds(fallbackMs: number): Setting<number> {
 /** Any text. */
 export function text(fallback: string): Setting<string> {
   return setting(fallback, z.string());
+}
+
+/** `true` or `false`. */
+export function yesNo(fallback: boolean): Setting<boolean> {
+  return setting(fallback, z.enum(['true', 'false'], 'must be true or false').transform((value) => value === 'true'));
 }
 
 /** Items separated by commas; blanks around them and empty items are dropped. */

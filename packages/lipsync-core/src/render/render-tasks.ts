@@ -2,10 +2,11 @@ import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
 import type { Timeline } from '../media/timeline.ts';
 import type { SilenceMode } from '../contract/index.ts';
 import type { Warning } from '../providers/provider.ts';
+import type { EngineAddress } from '../providers/wav2lip/engine/engine-address.ts';
 import type { SpeechReport } from '../speech/speech-types.ts';
 
 /** Everything that a render process can be asked to do. Plain data: it crosses a process boundary. */
-export type RenderTask = AnalyseSpeechTask | PassThroughTask | PreviewTask;
+export type RenderTask = AnalyseSpeechTask | PassThroughTask | PreviewTask | Wav2LipTask;
 
 /** Listens to the speech and writes the mouth curve for the timeline to `mouthCurvePath`. */
 export interface AnalyseSpeechTask {
@@ -45,6 +46,16 @@ export interface PreviewTask {
   readonly takePath: string;
 }
 
+/** Tracks the face, has an engine draw its mouth, pastes it back, and encodes. */
+export interface Wav2LipTask extends Omit<PreviewTask, 'kind'> {
+  readonly kind: 'wav2lip';
+  readonly engine: EngineAddress;
+  /** Where the sound begins that the model hears for a frame, relative to the frame; whole milliseconds. */
+  readonly windowStartMs: number;
+  readonly colourMatch: boolean;
+  readonly sharpen: boolean;
+}
+
 /** Wall time and volume of one stage of a task. */
 export interface StageFigures {
   readonly stage: string;
@@ -64,4 +75,5 @@ export interface RenderTaskResults {
   readonly analyse_speech: SpeechReport;
   readonly pass_through: TakeReport;
   readonly preview: TakeReport;
+  readonly wav2lip: TakeReport;
 }

@@ -4,6 +4,7 @@ import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
 import { analyseSpeechTask } from './tasks/analyse-speech-task.ts';
 import { passThroughTask } from './tasks/pass-through-task.ts';
 import { previewTask } from './tasks/preview-task.ts';
+import { wav2lipTask } from './tasks/wav2lip-task.ts';
 
 export interface RenderTaskContext {
   readonly signal: AbortSignal;
@@ -20,5 +21,7 @@ export function runRenderTask(task: RenderTask, context: RenderTaskContext): Pro
       return passThroughTask(task, context);
     case 'preview':
       return previewTask(task, context);
+    case 'wav2lip':
+      return wav2lipTask(task, context);
   }
 }

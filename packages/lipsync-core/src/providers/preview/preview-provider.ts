@@ -1,6 +1,8 @@
 import { dirname } from 'node:path';
 import type { RenderPool } from '../../render/render-pool.ts';
-import type { InlineProvider } from '../provider.ts';
+import type { InlineProvider, ProviderFacts } from '../provider.ts';
+
+export const previewFacts: ProviderFacts = { id: 'preview', degraded: true, licence: null };
 
 export interface PreviewProviderDependencies {
   readonly renderPool: RenderPool;
@@ -12,7 +14,7 @@ export interface PreviewProviderDependencies {
 export function createPreviewProvider({ renderPool, trackCacheFolder }: PreviewProviderDependencies): InlineProvider {
   return {
     kind: 'inline',
-    facts: { id: 'preview', degraded: true, licence: null },
+    facts: previewFacts,
     async run(request, context) {
       const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
       const report = await renderPool.run(

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chunkStartColumn } from './chunk-start.ts';
-import { melChunkLength, openMelChunks, trainedWindowStartMs, type MelChunksOptions } from './mel-chunks.ts';
+import { melChunkLength, openMelChunks, type MelChunksOptions } from './mel-chunks.ts';
 import { createMelSpectrogram } from './mel-spectrogram.ts';
 
 const rate25 = { numerator: 25, denominator: 1 } as const;
@@ -41,7 +41,7 @@ describe('openMelChunks', () => {
 
   it('goes on into silence behind the speech, and begins in it where the window starts before the speech', async () => {
     const samples = sound(8_000);
-    const chunks = await chunksOf({ samples: inPieces(samples), frameCount: 30, windowStartMs: trainedWindowStartMs });
+    const chunks = await chunksOf({ samples: inPieces(samples), frameCount: 30, windowStartMs: -40 });
     expect(chunks[0]).toEqual(chunkAt(samples, -4));
     expect([...(chunks[0] ?? silence).subarray(0, 4)]).toEqual([-4, -4, -4, -4]);
     expect(chunks[12]).toEqual(chunkAt(samples, 35));

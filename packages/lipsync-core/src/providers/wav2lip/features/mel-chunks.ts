@@ -8,11 +8,8 @@ export const melChunkColumns = 16;
 /** Values of a chunk: one per band and column. */
 export const melChunkLength = melBandCount * melChunkColumns;
 
-/**
- * Where a frame's window started in training, relative to the frame: one frame earlier, of 25 per second. The default
- * of the setting, see docs/decisions/2026-11-21-window-start-of-wav2lip.md.
- */
-export const trainedWindowStartMs = -40;
+/** What a frame hears of silence. */
+export const silentMelChunk: Float32Array = new Float32Array(melChunkLength).fill(silentMel);
 
 /** So few samples at a time that one column at most comes of them and the ring never overflows. */
 const sliceSamples = 200;
@@ -27,7 +24,7 @@ export interface MelChunksOptions {
   readonly frameCount: number;
   /**
    * Start of the 200 ms that a frame is made from, relative to the time of the frame, in whole milliseconds: 0 as in
-   * the published inference script, `trainedWindowStartMs` as in training. Earlier sound makes later lips.
+   * the published inference script, −40 as in training (docs/decisions tells more). Earlier sound makes later lips.
    */
   readonly windowStartMs: number;
 }

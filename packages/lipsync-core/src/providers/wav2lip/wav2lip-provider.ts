@@ -1,0 +1,72 @@
+import { dirname } from 'node:path';
+import { LipsyncError } from '../../errors/index.ts';
+import type { RenderPool } from '../../render/render-pool.ts';
+import type { TakeReport } from '../../render/render-tasks.ts';
+import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
+import { engineDevices, type EngineDevice } from './engine/engine-address.ts';
+import type { EngineLease, EnginePool } from './engine/engine-pool.ts';
+
+export const wav2lipFacts: ProviderFacts = {
+  id: 'wav2lip',
+  degraded: false,
+  licence: 'The official weights were trained on LRS2: research and personal use only, no commercial use.',
+};
+
+export interface Wav2LipProviderDependencies {
+  readonly renderPool: RenderPool;
+  readonly enginePool: EnginePool;
+  /** An .onnx file, or an official checkpoint, which the engine imports. */
+  readonly modelPath: string;
+  /** Where imported models are kept. */
+  readonly modelCacheFolder: string;
+  readonly trackCacheFolder: string;
+  /** As in `Wav2LipTask`. */
+  readonly windowStartMs: number;
+}
+
+/** The Wav2Lip engine of this machine: on the first device that works, and on the next one when that gives up. */
+export function createWav2LipProvider(dependencies: Wav2LipProviderDependencies): InlineProvider {
+  return { kind: 'inline', facts: wav2lipFacts, run: (request, context) => run(dependencies, request, context) };
+}
+
+async function run(dependencies: Wav2LipProviderDependencies, request: TakeRequest, context: TakeContext): Promise<Take> {
+  const { enginePool, modelPath: path, modelCacheFolder: cacheFolder } = dependencies;
+  const warnings: Warning[] = [];
+  let devices: readonly EngineDevice[] = engineDevices;
+  for (;;) {
+    const lease = await enginePool.lease({ path, cacheFolder }, { signal: context.signal, devices });
+    warnings.push(...lease.warnings);
+    const made = await renderWith(lease, dependencies, request, context);
+    if (!LipsyncError.isInstance(made)) return { path: request.takePath, warnings: [...warnings, ...made.warnings], costMicros: 0 };
+    const { device } = lease.engine;
+    devices = engineDevices.slice(engineDevices.indexOf(device) + 1);
+    if (devices.length === 0 || !isFaultOfDevice(made)) throw made;
+    warnings.push({ code: 'engine_device_failed', message: `${device} gave up (${made.code}: ${made.message}); the next device was taken.` });
+  }
+}
+
+/** The take's report, or why there is none. The engine is given back either way. */
+async function renderWith(
+  lease: EngineLease, { renderPool, trackCacheFolder, windowStartMs }: Wav2LipProviderDependencies, request: TakeRequest, context: TakeContext,
+): Promise<TakeReport | LipsyncError> {
+  const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
+  try {
+    return await renderPool.run(
+      {
+        kind: 'wav2lip', clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath,
+        trackCacheFolder, workFolder: dirname(takePath), engine: lease.engine, windowStartMs, colourMatch: true, sharpen: true,
+      },
+      context,
+    );
+  } catch (error) {
+    if (LipsyncError.isInstance(error)) return error;
+    throw error;
+  } finally {
+    lease.release();
+  }
+}
+
+/** What another device may do better: it has other memory and other arithmetic. */
+function isFaultOfDevice({ code }: LipsyncError): boolean {
+  return code === 'resource_exhausted' || code === 'model_invalid';
+}

@@ -1,0 +1,98 @@
+import { openFrames, readSpeech, type Frame } from '../../media/index.ts';
+import { connectEngine, type EngineClient } from '../../providers/wav2lip/engine/engine-client.ts';
+import { openMelChunks } from '../../providers/wav2lip/features/index.ts';
+import { createFaceCropper, createFacePaster, placeFace } from '../../providers/wav2lip/picture/index.ts';
+import { planFrame } from '../../providers/wav2lip/redraw/frame-plan.ts';
+import { heldFrames, redrawFrames, type RedrawFigures, type RedrawParts, type ShownFace } from '../../providers/wav2lip/redraw/redraw-frames.ts';
+import { readMouthCurve } from '../../speech/index.ts';
+import type { TakeReport, Wav2LipTask } from '../render-tasks.ts';
+import type { RenderTaskContext } from '../run-render-task.ts';
+import { followFace, type FollowedFace } from './follow-face.ts';
+import { runTakeLoop } from './take-loop.ts';
+import { findMostClosedMouth, meanFaceHeightPx } from './tracked-mouths.ts';
+import { usedFrames } from './tracked-range.ts';
+import { faceLargerThanModel, reducedBatch } from './wav2lip-warnings.ts';
+
+/** Frames that are looked through for the most closed mouth; each is decoded on the way. */
+const closedMouthSearchFrames = 240;
+/** What all frames that wait for the engine may take. */
+const heldFramesBytes = 256 * 1024 ** 2;
+
+/** Wav2Lip, start to end: follow the face, have the engine draw its mouth in every frame, paste it back, encode. */
+export async function wav2lipTask(task: Wav2LipTask, context: RenderTaskContext): Promise<TakeReport> {
+  const followed = await followFace(task, context);
+  try {
+    const engine = await connectEngine(task.engine, { signal: context.signal });
+    try {
+      return await redrawTake(task, followed, engine, context);
+    } finally {
+      engine.close();
+    }
+  } finally {
+    followed.track.close();
+  }
+}
+
+async function redrawTake(task: Wav2LipTask, followed: FollowedFace, engine: EngineClient, context: RenderTaskContext): Promise<TakeReport> {
+  const { timeline, engine: { cropSizePx, batchSize } } = task;
+  const figures: RedrawFigures = { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 };
+  const batchFrames = batchFramesOf(task);
+  const parts = await redrawParts(task, followed, { engine, batchFrames }, context.signal);
+  const taken = await runTakeLoop(task, {
+    heldFrames: heldFrames(batchFrames),
+    apply: (frames) => redrawFrames(frames, parts, figures),
+  }, context);
+  const frames = timeline.frameCount;
+  const faceHeightPx = meanFaceHeightPx(followed.track, usedFrames(timeline));
+  return {
+    warnings: [...followed.warnings, ...faceLargerThanModel(faceHeightPx, cropSizePx), ...reducedBatch(engine.smallestBatch, batchSize)],
+    stages: [
+      followed.figures,
+      { stage: 'cropping (inside the last row)', wallMs: figures.cropMs, frames },
+      { stage: 'waiting for the engine (inside the last row)', wallMs: figures.waitMs, frames },
+      { stage: 'pasting (inside the last row)', wallMs: figures.pasteMs, frames },
+      { stage: 'decoding, redrawing and encoding', wallMs: taken.wallMs, frames },
+    ],
+    bytesCopiedPerFrame: taken.bytesCopiedPerFrame + figures.bytesDrawn / frames,
+  };
+}
+
+async function redrawParts(
+  task: Wav2LipTask, followed: FollowedFace, { engine, batchFrames }: Pick<RedrawParts, 'engine' | 'batchFrames'>, signal: AbortSignal,
+): Promise<RedrawParts> {
+  const { timeline: { frameCount, frameRate }, clip: { colour }, engine: { cropSizePx }, colourMatch, sharpen, windowStartMs, silenceMode } = task;
+  const { voiced } = await readMouthCurve(task.mouthCurvePath, frameCount);
+  return {
+    engine, cropSizePx, batchFrames,
+    cropper: createFaceCropper({ cropSizePx, colour }),
+    paster: createFacePaster({ colourMatch, sharpen, cropSizePx, colour }),
+    melChunks: openMelChunks({ samples: readSpeech(task.speechPath, { signal }), frameRate, frameCount, windowStartMs }),
+    closedMouth: silenceMode === 'close' ? await cropClosedMouth(task, followed, signal) : undefined,
+    faceOf: (frame) => shownFace(followed, frame),
+    planOf: (frame) => planFrame(silenceMode, voiced[frame.index] ?? 0),
+  };
+}
+
+function shownFace({ track, firstFrame }: FollowedFace, { clipFrame }: Frame): ShownFace {
+  const index = clipFrame - firstFrame;
+  return { face: track.frame(index), shot: track.shotStarts.findLastIndex((start) => start <= index) };
+}
+
+/** As many as the engine likes at once, fewer where pictures are so large that those on their way would fill the memory. */
+function batchFramesOf({ clip, engine }: Wav2LipTask): number {
+  const frameBytes = clip.width * clip.height * 1.5;
+  return Math.max(1, Math.min(engine.batchSize, Math.floor(heldFramesBytes / heldFrames(1) / frameBytes)));
+}
+
+/** The crop of the frame in which the lips are closest together, among the first that are shown. */
+async function cropClosedMouth(task: Wav2LipTask, { track, firstFrame }: FollowedFace, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  const { clip, clipPath: path, engine: { cropSizePx } } = task;
+  const index = findMostClosedMouth(track, Math.min(usedFrames(task.timeline), closedMouthSearchFrames));
+  if (index === undefined) return undefined;
+  const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
+  const range = { start: firstFrame + index, end: firstFrame + index + 1 };
+  for await (const frame of openFrames({ path, facts: clip, range, signal })) {
+    createFaceCropper({ cropSizePx, colour: clip.colour }).crop(frame, placeFace(track.frame(index).points), crop);
+  }
+  return crop;
+}

@@ -1,0 +1,17 @@
+import type { Warning } from '../../providers/provider.ts';
+
+/** Faces this much larger than the model's crop look soft. */
+const softFaceRatio = 2;
+
+export function faceLargerThanModel(faceHeightPx: number, cropSizePx: number): Warning[] {
+  if (faceHeightPx <= cropSizePx * softFaceRatio) return [];
+  return [{
+    code: 'face_larger_than_model',
+    message: `The face is about ${Math.round(faceHeightPx)} pixels high and the model draws ${cropSizePx}; the mouth will look softer than the rest. A smaller clip hides it.`,
+  }];
+}
+
+export function reducedBatch(smallest: number | null, wanted: number): Warning[] {
+  if (smallest === null) return [];
+  return [{ code: 'engine_batch_reduced', message: `The engine ran short of memory with ${wanted} faces at once and went down to ${smallest}.` }];
+}
