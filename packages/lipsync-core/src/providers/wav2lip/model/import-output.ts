@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
@@ -16,10 +17,10 @@ export interface ImportOutput {
  */
 export async function prepareOutput({ outputPath, checkpointPath, overwrite }: ImportOutput): Promise<void> {
   await writing(outputPath, () => mkdir(dirname(outputPath), { recursive: true }));
-  const there = await stat(outputPath).catch(() => undefined);
+  const there = await writing(outputPath, () => statOf(outputPath));
   if (!there) return;
   if (!there.isFile()) throw refusal(outputPath, 'it is not a file');
-  const checkpoint = await stat(checkpointPath).catch(() => undefined);
+  const checkpoint = await statOf(checkpointPath);
   if (checkpoint?.ino === there.ino && checkpoint.dev === there.dev) throw refusal(outputPath, 'it is the checkpoint itself');
   if (!overwrite) throw outputExists();
 }
@@ -32,6 +33,14 @@ export async function publishOutput(partPath: string, { outputPath, overwrite }:
     } catch (error) {
       throw errnoCode(error) === 'EEXIST' ? outputExists() : error;
     }
+  });
+}
+
+/** Undefined when nothing has the name. */
+async function statOf(path: string): Promise<Stats | undefined> {
+  return stat(path).catch((error: unknown) => {
+    if (errnoCode(error) === 'ENOENT') return undefined;
+    throw error;
   });
 }
 

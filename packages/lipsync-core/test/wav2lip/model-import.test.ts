@@ -1,0 +1,207 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadSession } from '../../src/inference/onnx-session.ts';
+import { importWav2Lip, type ImportReport, type ModelImport } from '../../src/providers/wav2lip/model/import-model.ts';
+import { readModelRecord } from '../../src/providers/wav2lip/model/model-record.ts';
+import { wav2lipNetwork } from '../../src/providers/wav2lip/model/network.ts';
+import { resolveWav2LipModel } from '../../src/providers/wav2lip/model/resolve-model.ts';
+import { verifyImport } from '../../src/providers/wav2lip/model/verify-import.ts';
+import { seededTensors, writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
+import { checkpointBytes, seededState, type State } from './seeded-checkpoint.ts';
+
+const { signal } = new AbortController();
+const widthDivisor = 16;
+const seed = 7;
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-import-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function writeCheckpoint(name: string, bytes: Uint8Array): Promise<string> {
+  await writeFile(join(folder, name), bytes);
+  return join(folder, name);
+}
+
+async function importState(state: State, options: Partial<ModelImport> = {}): Promise<ImportReport> {
+  const checkpointPath = await writeCheckpoint('wav2lip.pth', checkpointBytes(state, { format: 'zip' }));
+  return importWav2Lip({ checkpointPath, outputPath: join(folder, 'models', 'model.onnx'), signal, ...options });
+}
+
+/** What the model draws for two chunks and faces. */
+async function draw(path: string): Promise<Float32Array> {
+  const session = await loadSession(path, { threads: 1 });
+  const wave = (length: number, low: number, high: number): Float32Array => Float32Array.from({ length }, (_, index) => low + (high - low) * (0.5 + 0.5 * Math.sin(index * 0.71)));
+  const { predicted_frames: frames } = await session.run({
+    mel_spectrogram: { type: 'float32', data: wave(2 * 1280, -4, 4), dims: [2, 1, 80, 16] },
+    video_frames: { type: 'float32', data: wave(2 * 6 * 96 * 96, 0, 1), dims: [2, 6, 96, 96] },
+  });
+  await session.release();
+  return Float32Array.from(frames?.data ?? [], Number);
+}
+
+function largestDifference(left: Float32Array, right: Float32Array): number {
+  expect(left).toHaveLength(right.length);
+  return left.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (right[index] ?? Number.NaN))), 0);
+}
+
+describe('importing a checkpoint', () => {
+  it('gives the same bytes for the same weights, whatever the format and the prefix of names', async () => {
+    const state = await seededState(widthDivisor, seed);
+    const digests: string[] = [];
+    for (const [format, prefix] of [['legacy', 'module.'], ['zip', ''], ['legacy', '']] as const) {
+      const checkpointPath = await writeCheckpoint('wav2lip_gan.pth', checkpointBytes(state, { format, prefix }));
+      const { record } = await importWav2Lip({ checkpointPath, outputPath: join(folder, 'model.onnx'), overwrite: true, signal });
+      expect(record).toMatchObject({ name: 'wav2lip_gan', checkpoint: { format }, model: { element_type: 'float32' }, verification: { layers: 51 } });
+      digests.push(record.model.sha256);
+    }
+    expect(new Set(digests).size).toBe(1);
+  });
+
+  it('draws what the weights say, with sound and face in it', async () => {
+    const { modelPath } = await importState(await seededState(widthDivisor, seed));
+    await writeSeededWav2Lip(join(folder, 'seeded.onnx'), { widthDivisor, seed });
+    const drawn = await draw(modelPath);
+    expect(largestDifference(drawn, await draw(join(folder, 'seeded.onnx')))).toBe(0);
+    expect(drawn.every((value) => value > 0 && value < 1)).toBe(true);
+    expect(largestDifference(drawn.subarray(0, drawn.length / 2), drawn.subarray(drawn.length / 2))).toBeGreaterThan(0.01);
+  });
+
+  it('leaves a record beside the model: licence, source and digests of both files', async () => {
+    const { modelPath, recordPath, record } = await importState(await seededState(widthDivisor, seed));
+    expect(await readModelRecord(modelPath)).toEqual(record);
+    expect(JSON.parse(await readFile(recordPath, 'utf8'))).toEqual(record);
+    expect(record.licence).toMatch(/no commercial use/);
+    expect(record.model.bytes).toBe((await stat(modelPath)).size);
+    expect((await readdir(join(folder, 'models'))).toSorted()).toEqual(['model.onnx', 'model.onnx.json']);
+    expect((await readFile(modelPath)).includes(record.licence)).toBe(true);
+  });
+
+  it('makes a half-precision variant with float32 inputs and outputs that draws nearly the same', async () => {
+    const state = await seededState(widthDivisor, seed);
+    const { modelPath, record } = await importState(state);
+    const half = await importState(state, { float16: true, outputPath: join(folder, 'half.onnx') });
+    expect(half.record.model.element_type).toBe('float16');
+    expect(half.record.model.bytes).toBeLessThan(0.55 * record.model.bytes);
+    const difference = largestDifference(await draw(modelPath), await draw(half.modelPath));
+    expect(difference).toBeGreaterThan(0);
+    expect(difference).toBeLessThan(0.01);
+  });
+
+  it('tells how far it is', async () => {
+    const progress: number[] = [];
+    await importState(await seededState(widthDivisor, seed), { onProgress: (done) => progress.push(done) });
+    expect(progress).toEqual(progress.toSorted((left, right) => left - right));
+    expect(progress.at(-1)).toBe(1);
+  });
+});
+
+describe('what is refused', () => {
+  const changes: Readonly<Record<string, { readonly change: (state: State) => void; readonly says: RegExp }>> = {
+    'a tensor that is missing': { change: (state) => state.delete('output_block.1.bias'), says: /"output_block\.1\.bias" is missing/ },
+    'a tensor that is not part of it': { change: (state) => state.set('extra.weight', { dims: [1], values: Float32Array.of(1) }), says: /"extra\.weight" is not part of it/ },
+    'a tensor of another shape': { change: (state) => state.set('output_block.1.weight', { dims: [4, 2, 1, 1], values: new Float32Array(8) }), says: /"output_block\.1\.weight" is 4 × 2 × 1 × 1 instead of 3 × 2 × 1 × 1/ },
+    'a weight that is no number': { change: (state) => state.get('face_encoder_blocks.3.1.conv_block.0.weight')?.values.fill(Number.NaN, 3, 4), says: /"face_encoder_blocks\.3\.1\.conv_block\.0\.weight" holds NaN/ },
+    'a variance below zero': { change: (state) => state.get('audio_encoder.2.conv_block.1.running_var')?.values.fill(-1, 0, 1), says: /running_var" holds -1/ },
+    'the lip-sync expert': { change: (state) => state.set('face_encoder.0.conv_block.0.weight', { dims: [1], values: Float32Array.of(1) }), says: /lipsync_expert\.pth/ },
+    'the quality discriminator': { change: (state) => state.set('binary_pred.0.weight', { dims: [1], values: Float32Array.of(1) }), says: /visual_quality_disc\.pth/ },
+    'SyncNet': { change: (state) => state.set('netcnnlip.0.weight', { dims: [1], values: Float32Array.of(1) }), says: /syncnet_v2\.model/ },
+    'a checkpoint of something else': {
+      change: (state) => {
+        state.clear();
+        state.set('fc.weight', { dims: [1], values: Float32Array.of(1) });
+      },
+      says: /"audio_encoder\.0\.conv_block\.0\.weight", .* and 299 more are missing; "fc\.weight" is not part of it/,
+    },
+  };
+
+  it.each(Object.entries(changes))('is %s, by name, and nothing is left', async (_, { change, says }) => {
+    const state = await seededState(widthDivisor, seed);
+    change(state);
+    await expect(importState(state)).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringMatching(says) });
+    expect(await readdir(join(folder, 'models'))).toEqual([]);
+  });
+
+  it('is a checkpoint that is missing', async () => {
+    const request = { checkpointPath: join(folder, 'nowhere.pth'), outputPath: join(folder, 'model.onnx'), signal };
+    await expect(importWav2Lip(request)).rejects.toMatchObject({ code: 'model_missing', message: expect.stringContaining('nowhere.pth') });
+  });
+
+  it('is an output that exists, unless it may be replaced', async () => {
+    const state = await seededState(widthDivisor, seed);
+    const outputPath = join(folder, 'model.onnx');
+    await writeFile(outputPath, 'something else');
+    await expect(importState(state, { outputPath })).rejects.toMatchObject({ code: 'output_exists' });
+    expect(await readFile(outputPath, 'utf8')).toBe('something else');
+    await importState(state, { outputPath, overwrite: true });
+    expect((await stat(outputPath)).size).toBeGreaterThan(100_000);
+  });
+
+  it('is an output that no file can have, and the checkpoint itself', async () => {
+    const state = await seededState(widthDivisor, seed);
+    await mkdir(join(folder, 'folder'));
+    for (const name of ['folder', 'wav2lip.pth', 'wav2lip.pth/model.onnx', 'nul\0.onnx']) {
+      await expect(importState(state, { outputPath: join(folder, name), overwrite: true })).rejects.toMatchObject({ code: 'request_invalid' });
+    }
+  });
+
+  it('is nothing when the caller gives up: it ends with the reason and leaves no file', async () => {
+    const controller = new AbortController();
+    const onProgress = (): void => controller.abort();
+    await expect(importState(await seededState(widthDivisor, seed), { signal: controller.signal, onProgress })).rejects.toMatchObject({ code: 'canceled' });
+    expect(await readdir(join(folder, 'models'))).toEqual([]);
+  });
+});
+
+describe('comparing a written model with its checkpoint', () => {
+  it.each([
+    'audio_encoder.3.conv_block.0.weight', 'face_encoder_blocks.2.3.conv_block.1.running_mean', 'face_decoder_blocks.1.0.conv_block.0.weight',
+    'face_decoder_blocks.6.0.conv_block.1.weight', 'output_block.1.bias',
+  ])('finds it out when %s is another', async (changed) => {
+    const network = wav2lipNetwork(widthDivisor);
+    const path = join(folder, 'model.onnx');
+    const { bytes } = await writeSeededWav2Lip(path, { widthDivisor, seed });
+    const content = await readFile(path);
+    const source = seededTensors(network, seed);
+    const other = { read: async (name: string) => (await source.read(name)).map((value) => (name === changed ? value * 1.01 + 0.001 : value)) };
+    const model = { path, bytes, network, elementType: 'float32' } as const;
+    await expect(verifyImport(model, other, signal)).rejects.toMatchObject({ code: 'model_invalid' });
+    expect(await verifyImport(model, source, signal)).toMatchObject({ layers: 51 });
+    expect((await readFile(path)).equals(content)).toBe(true);
+  });
+});
+
+describe('resolving a model', () => {
+  it('takes an ONNX file as it is and imports a checkpoint once', async () => {
+    const cacheFolder = join(folder, 'cache');
+    const checkpointPath = await writeCheckpoint('wav2lip.pt', checkpointBytes(await seededState(widthDivisor, seed), { format: 'legacy' }));
+    const [first, second] = await Promise.all([1, 2].map(() => resolveWav2LipModel({ path: checkpointPath, cacheFolder, signal })));
+    expect(first).toBe(second);
+    const { mtimeMs } = await stat(first ?? '');
+    expect(await resolveWav2LipModel({ path: checkpointPath, cacheFolder, signal })).toBe(first);
+    expect((await stat(first ?? '')).mtimeMs).toBe(mtimeMs);
+    expect(await resolveWav2LipModel({ path: first ?? '', cacheFolder, signal })).toBe(first);
+    expect(await resolveWav2LipModel({ path: checkpointPath, cacheFolder, float16: true, signal })).not.toBe(first);
+    expect(await readdir(cacheFolder)).toHaveLength(4);
+  });
+
+  it('imports again what was cut off, and what another version imported', async () => {
+    const cacheFolder = join(folder, 'cache');
+    const path = await writeCheckpoint('wav2lip.pth', checkpointBytes(await seededState(widthDivisor, seed), { format: 'zip' }));
+    const model = await resolveWav2LipModel({ path, cacheFolder, signal });
+    const content = await readFile(model);
+    await truncate(model, 1000);
+    expect(await readFile(await resolveWav2LipModel({ path, cacheFolder, signal }))).toEqual(content);
+    await writeFile(`${model}.json`, JSON.stringify({ ...(await readModelRecord(model)), importer_version: 0 }));
+    await resolveWav2LipModel({ path, cacheFolder, signal });
+    expect((await readModelRecord(model))?.importer_version).toBeGreaterThan(0);
+  });
+
+  it('refuses a file that is neither, saying what it found', async () => {
+    const path = await writeCheckpoint('wav2lip.pth', Buffer.from('version https://git-lfs.github.com/spec/v1\n'));
+    await expect(resolveWav2LipModel({ path, cacheFolder: folder, signal })).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining('git-lfs') });
+  });
+});
