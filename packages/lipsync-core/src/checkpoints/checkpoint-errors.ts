@@ -6,8 +6,9 @@ export function invalidCheckpoint(expected: string, found: string, cause?: unkno
   return new LipsyncError('model_invalid', message, { cause });
 }
 
-/** Text from the file as it may appear in a message: quoted, without control characters, shortened. */
+/** Text from the file as it may appear in a message: quoted, shortened, and whatever could steer a terminal escaped. */
 export function quoted(text: string): string {
   const longest = 100;
-  return JSON.stringify(text.length > longest ? `${text.slice(0, longest)}…` : text);
+  const escaped = JSON.stringify(text.slice(0, longest)).replaceAll(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.length > longest ? `${escaped} and so on` : escaped;
 }

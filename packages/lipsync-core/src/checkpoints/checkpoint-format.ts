@@ -9,7 +9,7 @@ const pickleProtocolOpcode = 0x80;
 
 /** Tells the format by the first bytes. Throws `model_invalid` for anything else. */
 export async function detectFormat(file: CheckpointFile): Promise<CheckpointFormat> {
-  const head = Buffer.alloc(Math.min(file.sizeBytes, 64));
+  const head = Buffer.alloc(Math.min(file.sizeBytes, 24));
   await file.read(head, 0);
   if (head.length >= 4 && head.readUInt32LE(0) === zipSignature) return 'zip';
   if (head[0] === pickleProtocolOpcode) return 'legacy';

@@ -21,14 +21,14 @@ export interface CheckpointLimits {
 }
 
 /**
- * Some ten times what the largest checkpoint that we import needs (a pickle of 50 KB with 2 600 memo entries, 36 million
- * elements in 352 tensors); integers are as long as the magic number of a legacy file at least.
+ * Ten times what the largest checkpoint that we import needs, or more (a pickle of 50 KB with 2 600 memo entries, 36 million
+ * elements in 352 tensors, an integer of 10 bytes), and little enough for the worst pickle to be refused within a second or two.
  */
 export const defaultCheckpointLimits: CheckpointLimits = Object.freeze({
-  pickleBytes: 8 * 1024 * 1024,
+  pickleBytes: 4 * 1024 * 1024,
   stackValues: 100_000,
-  memoEntries: 500_000,
-  objects: 500_000,
+  memoEntries: 200_000,
+  objects: 200_000,
   nesting: 64,
   textBytes: 64 * 1024,
   integerBytes: 16,

@@ -40,7 +40,7 @@ export interface OpenCheckpointOptions {
 /**
  * Opens a PyTorch checkpoint in the legacy or the zip format and lists the tensors of its `state_dict` entry, or of the
  * checkpoint itself when that is a state dict. Nothing in the file is executed: its pickles may construct what weights
- * need and nothing else. Optimizer state is never read. The caller closes what is returned. Throws `model_missing` when
+ * need and nothing else. Optimizer state is skipped. The caller closes what is returned. Throws `model_missing` when
  * the path cannot be read, `model_invalid` when the content is not such a checkpoint or exceeds the limits.
  */
 export async function openCheckpoint(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {

@@ -10,7 +10,7 @@ import { createTorchWorld } from './torch-world.ts';
 const magicNumber = 0x1950a86a20f9469cfc6cn;
 const protocolVersion = 1001;
 const countBytes = 8;
-const firstWindowBytes = 256 * 1024;
+const firstWindowBytes = 64 * 1024;
 
 /**
  * Reads the five pickles of a legacy checkpoint: magic number, protocol, facts about the writing system, the object, the
@@ -24,10 +24,10 @@ export async function readLegacyContainer(file: CheckpointFile, limits: Checkpoi
   requireLittleEndian(await pickles.next(world));
   const root = await pickles.next(world);
   const keys = storageKeys(await pickles.next(world));
-  const positions = layOut(file, keys, world.storages, pickles.position);
   return {
     root,
     async locate(storages) {
+      const positions = layOut(file, keys, world.storages, pickles.position);
       const located = new Map<string, number>();
       for (const storage of storages) located.set(storage.key, await locateStorage(file, storage, positions));
       return located;

@@ -1,5 +1,6 @@
+import { callbackify } from 'node:util';
 import { fromRandomAccessReaderPromise, RandomAccessReader, type Entry, type ZipFile } from 'yauzl';
-import { LipsyncError, toLipsyncError } from '../errors/lipsync-error.ts';
+import { LipsyncError } from '../errors/lipsync-error.ts';
 import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
 
@@ -11,8 +12,9 @@ export interface ZipMembers {
 }
 
 /**
- * Lists an archive (also zip64). Nothing is ever inflated: `torch.save` stores its members as they are. Throws
- * `model_invalid` when it is damaged, names a member twice or has more than `mostMembers`.
+ * Lists an archive (also zip64) with yauzl, which reads the directory an entry at a time and says where a member's bytes
+ * begin. Nothing is ever inflated: `torch.save` stores its members as they are. Checksums are not compared, because
+ * single tensors are read, and newer versions of PyTorch need not write them. Throws `model_invalid` when it is damaged, names a member twice or has more than `mostMembers`.
  */
 export async function listZipMembers(file: CheckpointFile, mostMembers: number): Promise<ZipMembers> {
   const archive = await orDamaged(fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, { lazyEntries: true, autoClose: false }));
@@ -50,17 +52,14 @@ async function orDamaged<T>(work: Promise<T>): Promise<T> {
 
 /** Gives the zip library our reads, which check positions first: it passes on whatever 64-bit number an archive holds. */
 class PositionedReader extends RandomAccessReader {
-  readonly #file: CheckpointFile;
+  readonly #read;
 
   constructor(file: CheckpointFile) {
     super();
-    this.#file = file;
+    this.#read = callbackify((target: Buffer, position: number) => file.read(target, position));
   }
 
   override read(buffer: Buffer, offset: number, length: number, position: number, callback: (error: Error | null) => void): void {
-    this.#file.read(buffer.subarray(offset, offset + length), position).then(
-      () => callback(null),
-      (error: unknown) => callback(toLipsyncError(error)),
-    );
+    this.#read(buffer.subarray(offset, offset + length), position, callback);
   }
 }

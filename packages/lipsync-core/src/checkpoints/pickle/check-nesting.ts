@@ -1,5 +1,5 @@
 import { invalidCheckpoint } from '../checkpoint-errors.ts';
-import { isDict, isList, isTuple, type PickleValue } from './pickle-values.ts';
+import { isDict, isList, isTuple, type PickleDict, type PickleList, type PickleTuple, type PickleValue } from './pickle-values.ts';
 
 interface Visit {
   readonly container: object;
@@ -15,12 +15,11 @@ export function checkNesting(root: PickleValue, deepest: number): void {
   const onPath = new Set<object>();
   const done = new Set<object>();
   const enter = (value: PickleValue): void => {
-    const children = childrenOf(value);
-    if (children === undefined || typeof value !== 'object' || value === null || done.has(value)) return;
+    if (!isContainer(value) || done.has(value)) return;
     if (onPath.has(value)) throw invalidCheckpoint('plain data', 'an object that contains itself');
     if (path.length >= deepest) throw invalidCheckpoint(`at most ${deepest} containers within one another`, 'more');
     onPath.add(value);
-    path.push({ container: value, children });
+    path.push({ container: value, children: childrenOf(value) });
   };
   enter(root);
   for (let visit = path.at(-1); visit !== undefined; visit = path.at(-1)) {
@@ -35,8 +34,14 @@ export function checkNesting(root: PickleValue, deepest: number): void {
   }
 }
 
-function childrenOf(value: PickleValue): Iterator<PickleValue> | undefined {
-  if (isTuple(value) || isList(value)) return value.items.values();
-  if (!isDict(value)) return undefined;
-  return value.state === undefined ? value.entries.values() : [...value.entries.values(), value.state].values();
+type Container = PickleTuple | PickleList | PickleDict;
+
+function isContainer(value: PickleValue): value is Container {
+  return isTuple(value) || isList(value) || isDict(value);
+}
+
+function childrenOf(container: Container): Iterator<PickleValue> {
+  if (container.kind !== 'dict') return container.items.values();
+  const values = container.entries.values();
+  return container.state === undefined ? values : [...values, container.state].values();
 }

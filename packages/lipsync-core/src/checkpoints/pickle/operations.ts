@@ -4,7 +4,7 @@ import { describeValue, isDict, isGlobal, isList, isTuple, newDict, type PickleD
 /**
  * The opcodes that are carried out: those with which Python's pickler writes numbers, text, tuples, lists, dicts and
  * calls in protocols 2 to 5 (pickletools in Python's library documents them). Those of protocols 0 and 1 that it no
- * longer writes, extensions, sets and out-of-band buffers are refused.
+ * longer writes, extensions, byte strings, sets, instances and out-of-band buffers are refused.
  */
 export type Operation = (machine: PickleMachine) => void;
 
@@ -12,6 +12,7 @@ export const stopOpcode = 0x2e;
 
 const newestProtocol = 5;
 const longestNameBytes = 256;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const operations: ReadonlyMap<number, Operation> = new Map<number, Operation>([
   // PROTO, FRAME
@@ -34,10 +35,6 @@ export const operations: ReadonlyMap<number, Operation> = new Map<number, Operat
   [0x8d, (machine) => machine.pushNew(readText(machine, Number(machine.cursor.uint64())))],
   [0x54, (machine) => machine.pushNew(readText(machine, machine.cursor.uint32()))],
   [0x55, (machine) => machine.pushNew(readText(machine, machine.cursor.uint8()))],
-  // BINBYTES, SHORT_BINBYTES, BINBYTES8
-  [0x42, (machine) => machine.pushNew(readBytes(machine, machine.cursor.uint32()))],
-  [0x43, (machine) => machine.pushNew(readBytes(machine, machine.cursor.uint8()))],
-  [0x8e, (machine) => machine.pushNew(readBytes(machine, Number(machine.cursor.uint64())))],
   // MARK, EMPTY_TUPLE, TUPLE, TUPLE1, TUPLE2, TUPLE3
   [0x28, (machine) => machine.mark()],
   [0x29, (machine) => machine.pushNew({ kind: 'tuple', items: [] })],
@@ -59,19 +56,18 @@ export const operations: ReadonlyMap<number, Operation> = new Map<number, Operat
   [0x94, (machine) => machine.remember()],
   [0x68, (machine) => machine.recall(machine.cursor.uint8())],
   [0x6a, (machine) => machine.recall(machine.cursor.uint32())],
-  // GLOBAL, STACK_GLOBAL, REDUCE, NEWOBJ, BUILD, BINPERSID
+  // GLOBAL, STACK_GLOBAL, REDUCE, BUILD, BINPERSID
   [0x63, (machine) => pushGlobal(machine, readName(machine), readName(machine))],
   [0x93, pushGlobalFromStack],
   [0x52, construct],
-  [0x81, construct],
   [0x62, build],
   [0x51, (machine) => machine.pushNew(machine.world.load(machine.pop()))],
 ]);
 
 const refusedOpcodes: ReadonlyMap<number, string> = new Map([
-  [0x30, 'POP'], [0x31, 'POP_MARK'], [0x32, 'DUP'], [0x46, 'FLOAT'], [0x49, 'INT'], [0x4c, 'LONG'], [0x50, 'PERSID'], [0x53, 'STRING'],
-  [0x56, 'UNICODE'], [0x64, 'DICT'], [0x67, 'GET'], [0x69, 'INST'], [0x6c, 'LIST'], [0x6f, 'OBJ'], [0x70, 'PUT'], [0x82, 'EXT1'],
-  [0x83, 'EXT2'], [0x84, 'EXT4'], [0x8f, 'EMPTY_SET'], [0x90, 'ADDITEMS'], [0x91, 'FROZENSET'], [0x92, 'NEWOBJ_EX'],
+  [0x30, 'POP'], [0x31, 'POP_MARK'], [0x32, 'DUP'], [0x42, 'BINBYTES'], [0x43, 'SHORT_BINBYTES'], [0x46, 'FLOAT'], [0x49, 'INT'], [0x4c, 'LONG'], [0x50, 'PERSID'], [0x53, 'STRING'],
+  [0x56, 'UNICODE'], [0x64, 'DICT'], [0x67, 'GET'], [0x69, 'INST'], [0x6c, 'LIST'], [0x6f, 'OBJ'], [0x70, 'PUT'], [0x81, 'NEWOBJ'], [0x82, 'EXT1'],
+  [0x83, 'EXT2'], [0x84, 'EXT4'], [0x8e, 'BINBYTES8'], [0x8f, 'EMPTY_SET'], [0x90, 'ADDITEMS'], [0x91, 'FROZENSET'], [0x92, 'NEWOBJ_EX'],
   [0x96, 'BYTEARRAY8'], [0x97, 'NEXT_BUFFER'], [0x98, 'READONLY_BUFFER'],
 ]);
 
@@ -96,20 +92,16 @@ function pushInteger(machine: PickleMachine, lengthBytes: number): void {
   machine.push(Number.isSafeInteger(number) ? number : value);
 }
 
-function readBytes(machine: PickleMachine, length: number): Uint8Array {
-  if (length > machine.limits.textBytes) throw machine.refuse(`texts of at most ${machine.limits.textBytes} bytes`, `one of ${length}`);
-  return machine.cursor.bytes(length).slice();
-}
-
-function readText(machine: PickleMachine, length: number): string {
-  return decodeText(machine, readBytes(machine, length));
+function readText(machine: PickleMachine, lengthBytes: number): string {
+  if (lengthBytes > machine.limits.textBytes) throw machine.refuse(`texts of at most ${machine.limits.textBytes} bytes`, `one of ${lengthBytes}`);
+  return decodeText(machine, machine.cursor.bytes(lengthBytes));
 }
 
 function decodeText(machine: PickleMachine, bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
-    throw machine.refuse('text in UTF-8', `other bytes`);
+    throw machine.refuse('text in UTF-8', 'other bytes');
   }
 }
 

@@ -2,7 +2,7 @@ import { quoted } from '../checkpoint-errors.ts';
 import type { StorageView, StoredTensor } from '../stored-tensor.ts';
 
 /** What a pickle can describe here. Integers are numbers where those are exact, else bigints. */
-export type PickleValue = null | boolean | number | bigint | string | Uint8Array | PickleTuple | PickleList | PickleDict | PickleGlobal | StorageView | StoredTensor;
+export type PickleValue = null | boolean | number | bigint | string | PickleTuple | PickleList | PickleDict | PickleGlobal | StorageView | StoredTensor;
 
 export type PickleKey = string | number | bigint;
 
@@ -69,10 +69,9 @@ export function describeValue(value: PickleValue | undefined): string {
   if (value === null) return 'None';
   if (typeof value === 'string') return `the text ${quoted(value)}`;
   if (typeof value !== 'object') return String(value);
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
-  return value.kind === 'global' ? value.name : `a ${value.kind}`;
+  return value.kind === 'global' ? `the global ${quoted(value.name)}` : `a ${value.kind}`;
 }
 
 function kindOf(value: PickleValue | undefined): string | undefined {
-  return typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
+  return typeof value === 'object' && value !== null ? value.kind : undefined;
 }
