@@ -1,4 +1,5 @@
 import type { ColourTags } from '../../../media/media-types.ts';
+import { levelBits } from './resample-plane.ts';
 
 /** Numbers that turn a picture's luma and colour differences into red, green and blue (0–255 each) and back. */
 export interface ColourMatrix {
@@ -47,18 +48,22 @@ export function colourMatrixOf({ space, range }: ColourTags, height: number): Co
   };
 }
 
-/** Turns `count` pixels of luma and colour differences into BGR bytes, rounded and cut to 0–255. */
-export function toBgr(matrix: ColourMatrix, luma: Float32Array, blueDifference: Float32Array, redDifference: Float32Array, count: number, bgr: Uint8Array): void {
+const levelUnit = 1 / (1 << levelBits);
+
+/** Turns `count` pixels of luma and colour differences, in 64ths of a level, into BGR bytes, rounded and cut to 0–255. */
+export function toBgr(matrix: ColourMatrix, luma: Int16Array, blueDifference: Int16Array, redDifference: Int16Array, count: number, bgr: Uint8Array): void {
   const { blackLuma, redWeight, greenWeight, blueWeight } = matrix;
-  const levelPerLuma = 1 / matrix.lumaScale;
-  const bluePer = 1 / matrix.blueDifferenceScale;
-  const redPer = 1 / matrix.redDifferenceScale;
+  const levelPerLuma = levelUnit / matrix.lumaScale;
+  const bluePer = levelUnit / matrix.blueDifferenceScale;
+  const redPer = levelUnit / matrix.redDifferenceScale;
+  const black = blackLuma / levelUnit;
+  const neutral = 128 / levelUnit;
   const greenPerBlue = (-blueWeight / greenWeight) * bluePer;
   const greenPerRed = (-redWeight / greenWeight) * redPer;
   for (let pixel = 0; pixel < count; pixel += 1) {
-    const level = ((luma[pixel] ?? 0) - blackLuma) * levelPerLuma;
-    const blue = (blueDifference[pixel] ?? 0) - 128;
-    const red = (redDifference[pixel] ?? 0) - 128;
+    const level = ((luma[pixel] ?? 0) - black) * levelPerLuma;
+    const blue = (blueDifference[pixel] ?? 0) - neutral;
+    const red = (redDifference[pixel] ?? 0) - neutral;
     const index = pixel * 3;
     bgr[index] = toByte(level + blue * bluePer);
     bgr[index + 1] = toByte(level + blue * greenPerBlue + red * greenPerRed);

@@ -2,7 +2,7 @@ import type { ColourTags, Picture } from '../../../media/media-types.ts';
 import { colourMatrixOf, toBgr, type ColourMatrix } from './colour-matrix.ts';
 import { pictureMapOf, type FacePlacement } from './face-placement.ts';
 import { planesOf, toColourPlane } from './picture-planes.ts';
-import { createPlaneResampler } from './resample-plane.ts';
+import { createPlaneResampler, type PlaneTarget } from './resample-plane.ts';
 
 export interface FaceCropperOptions {
   /** Side of the crop. */
@@ -22,7 +22,7 @@ export interface FaceCropper {
 export function createFaceCropper({ cropSizePx, colour }: FaceCropperOptions): FaceCropper {
   const resampler = createPlaneResampler();
   const pixels = cropSizePx * cropSizePx;
-  const square = (): { values: Float32Array; columns: number; rows: number } => ({ values: new Float32Array(pixels), columns: cropSizePx, rows: cropSizePx });
+  const square = (): PlaneTarget => ({ values: new Int16Array(pixels), columns: cropSizePx, rows: cropSizePx });
   const lumaTarget = square();
   const blueTarget = square();
   const redTarget = square();

@@ -1,8 +1,8 @@
 import type { FacePlacement } from './face-placement.ts';
-import { createSoftOutline, sampleOutline, type OutlineSample, type SoftOutline } from './soft-outline.ts';
+import { createSoftOutline, layEdges, sampleOutline, type OutlineSample, type SoftOutline } from './soft-outline.ts';
 
 /** Cells of the mask along each side of the face's box. It is soft, so that few are enough at any size of the crop. */
-export const maskCells = 64;
+export const maskCells = 48;
 
 /** How much of each place of a face's box is to be replaced, row by row. */
 export interface MouthMask {
@@ -55,7 +55,7 @@ const lips = { left: 61, right: 291, upper: 0, lower: 17 } as const;
 /** How much larger than the lips the ellipse is that does not count as skin. */
 const lipsMargin = 1.25;
 /** Cells at the box's border over which the cover fades out, whatever the landmarks say: beyond it nothing was redrawn. */
-const borderCells = 2.5;
+const borderCells = 2;
 
 /** An ellipse that stands upright in the box. */
 interface Ellipse {
@@ -100,7 +100,8 @@ function downBox({ centreX, centreY, height, roll }: FacePlacement, points: Floa
   return (((points[landmark * 3 + 1] ?? NaN) - centreY) * Math.cos(roll) - ((points[landmark * 3] ?? NaN) - centreX) * Math.sin(roll)) / height;
 }
 
-function placeOutline({ cornerX, cornerY }: SoftOutline, placement: FacePlacement, points: Float32Array): void {
+function placeOutline(outline: SoftOutline, placement: FacePlacement, points: Float32Array): void {
+  const { cornerX, cornerY } = outline;
   let middleX = 0;
   let middleY = 0;
   for (const [index, { landmark }] of corners.entries()) {
@@ -118,6 +119,7 @@ function placeOutline({ cornerX, cornerY }: SoftOutline, placement: FacePlacemen
     cornerX[index] = (cornerX[index] ?? 0) + fromMiddleX * share;
     cornerY[index] = (cornerY[index] ?? 0) + fromMiddleY * share;
   }
+  layEdges(outline);
 }
 
 function placeMouth(mouth: Ellipse, placement: FacePlacement, points: Float32Array): void {

@@ -1,10 +1,11 @@
 import type { ColourTags, Picture } from '../../../media/media-types.ts';
-import { colourMatrixOf, toByte, type ColourMatrix } from './colour-matrix.ts';
+import { colourMatrixOf, type ColourMatrix } from './colour-matrix.ts';
 import { cropMapOf, pictureMapOf, type FacePlacement } from './face-placement.ts';
 import { createMouthMaskLayer, maskCells, type MouthMask } from './mouth-mask.ts';
 import { asColourTarget, planesOf } from './picture-planes.ts';
+import { createPlaneWriter, type PixelArea } from './plane-writer.ts';
 import { createRedrawnPlaneMaker } from './redrawn-planes.ts';
-import { createPlaneResampler, type Plane, type PlaneMap, type PlaneTarget } from './resample-plane.ts';
+import type { PlaneMap } from './resample-plane.ts';
 
 export interface FacePasterOptions {
   /** Whether the redrawn face takes on the shade that the clip has around it. */
@@ -37,14 +38,6 @@ export interface FacePaster {
   startShot(): void;
 }
 
-/** Part of a picture, ends exclusive, all even. */
-interface PixelArea {
-  left: number;
-  top: number;
-  right: number;
-  bottom: number;
-}
-
 export function createFacePaster(options: FacePasterOptions): FacePaster {
   const { cropSizePx } = options;
   const masks = createMouthMaskLayer();
@@ -60,20 +53,18 @@ export function createFacePaster(options: FacePasterOptions): FacePaster {
       if (area.left >= area.right || area.top >= area.bottom) return 0;
       matrix ??= colourMatrixOf(options.colour, picture.height);
       const redrawn = maker.make(matrix, mask, source, generated);
-      const cover: Plane = { data: mask.cover, start: 0, width: maskCells, height: maskCells };
       const planes = planesOf(picture);
       // A map into the whole box as 1 × 1, to be scaled to the mask's cells and the crop's pixels.
       const toBox = startingAt(cropMapOf(placement, 1, 1), area.left, area.top);
-      const toBoxFromColour = asColourTarget(toBox);
-      const crop = (map: PlaneMap): PlaneMap => enlarged(map, cropSizePx, redrawn.firstRow);
-      writer.setArea(area.left, area.top, area.right, area.bottom);
-      writer.setCover(cover, enlarged(toBox, maskCells, 0));
-      let written = writer.write(planes.luma, redrawn.luma, crop(toBox), strength);
-      writer.setArea(area.left / 2, area.top / 2, area.right / 2, area.bottom / 2);
-      writer.setCover(cover, enlarged(toBoxFromColour, maskCells, 0));
-      written += writer.write(planes.blue, redrawn.blue, crop(toBoxFromColour), strength);
-      written += writer.write(planes.red, redrawn.red, crop(toBoxFromColour), strength);
-      return written;
+      const colourToBox = asColourTarget(toBox);
+      const toCrop = enlarged(toBox, cropSizePx, redrawn.firstRow);
+      const colourToCrop = enlarged(colourToBox, cropSizePx, redrawn.firstRow);
+      writer.setCover(mask, enlarged(colourToBox, maskCells, 0), area, strength);
+      return (
+        writer.write(planes.luma, redrawn.luma, toCrop, 2) +
+        writer.write(planes.blue, redrawn.blue, colourToCrop, 1) +
+        writer.write(planes.red, redrawn.red, colourToCrop, 1)
+      );
     },
     startShot: () => maker.reset(),
   };
@@ -113,54 +104,3 @@ function enlarged({ x, y, acrossX, acrossY, downX, downY }: PlaneMap, size: numb
     acrossX: acrossX * size, acrossY: acrossY * size, downX: downX * size, downY: downY * size,
   };
 }
-
-/** Blends resampled planes into an area of a plane. Keeps its memory between frames. */
-interface PlaneWriter {
-  setArea(left: number, top: number, right: number, bottom: number): void;
-  /** How much of each pixel of the area is to be replaced: a plane of 0–255. */
-  setCover(cover: Plane, map: PlaneMap): void;
-  /** Returns the bytes written. */
-  write(plane: Plane, content: Plane, map: PlaneMap, strength: number): number;
-}
-
-function createPlaneWriter(): PlaneWriter {
-  const resampler = createPlaneResampler();
-  let left = 0;
-  let top = 0;
-  let columns = 0;
-  let rows = 0;
-  let contentValues = new Float32Array(0);
-  let coverValues = new Float32Array(0);
-  const target = (values: Float32Array): PlaneTarget => ({ values, columns, rows });
-  return {
-    setArea(areaLeft, areaTop, areaRight, areaBottom) {
-      left = areaLeft;
-      top = areaTop;
-      columns = areaRight - areaLeft;
-      rows = areaBottom - areaTop;
-      if (coverValues.length >= columns * rows) return;
-      contentValues = new Float32Array(columns * rows);
-      coverValues = new Float32Array(columns * rows);
-    },
-    setCover: (cover, map) => resampler.resample(cover, map, target(coverValues), 'linear'),
-    write({ data, start, width }, content, map, strength) {
-      resampler.resample(content, map, target(contentValues), 'cubic');
-      const scale = Math.min(1, strength) / 255;
-      let written = 0;
-      for (let row = 0; row < rows; row += 1) {
-        const pixel = start + (top + row) * width + left;
-        for (let column = 0; column < columns; column += 1) {
-          const cover = coverValues[row * columns + column] ?? 0;
-          // What is left of a cover that rounding made is no cover.
-          if (cover < smallestCover) continue;
-          const before = data[pixel + column] ?? 0;
-          data[pixel + column] = toByte(before + ((contentValues[row * columns + column] ?? 0) - before) * cover * scale);
-          written += 1;
-        }
-      }
-      return written;
-    },
-  };
-}
-
-const smallestCover = 0.01;

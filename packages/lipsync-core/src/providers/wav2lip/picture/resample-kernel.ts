@@ -1,5 +1,8 @@
-/** Positions between two pixels that weights are tabled for. */
-export const phases = 64;
+/** Weights are tabled for 64 positions between two pixels, and are whole numbers of 1/4096: integer sums are the faster ones. */
+export const phaseBits = 6;
+export const weightBits = 12;
+const phases = 1 << phaseBits;
+const one = 1 << weightBits;
 
 /** Enlarging by straight lines, or by the cubic that keeps edges sharp (Catmull-Rom). Shrinking averages areas in both cases. */
 export type Smoothness = 'linear' | 'cubic';
@@ -8,14 +11,14 @@ export type Smoothness = 'linear' | 'cubic';
 export interface ResampleKernel {
   /** Added to a position (pixel i covers i … i + 1) it gives the place of the first weighed pixel. */
   offset: number;
-  /** Pixels weighed. */
+  /** Pixels weighed: an even number, because they are taken in pairs. */
   taps: number;
-  /** `taps` weights for each phase; each set adds up to 1. */
-  weights: Float32Array;
+  /** `taps` weights for each phase; each set adds up to exactly one. */
+  weights: Int32Array;
 }
 
 export function createResampleKernel(): ResampleKernel {
-  return { offset: 0, taps: 0, weights: new Float32Array(0) };
+  return { offset: 0, taps: 0, weights: new Int32Array(0) };
 }
 
 /** Sets a kernel up for stepping `stepPx` source pixels per target pixel. */
@@ -23,32 +26,38 @@ export function setResampleKernel(kernel: ResampleKernel, stepPx: number, smooth
   const width = Math.abs(stepPx);
   if (width < 1 && smoothness === 'cubic') {
     prepare(kernel, 4, -1.5);
-    fill(kernel, catmullRomWeight);
+    fill(kernel, 1, catmullRomWeight);
     return;
   }
   // A window of one pixel that slides over pixels is the same as straight lines between their middles.
   const window = Math.max(1, width);
-  prepare(kernel, Math.ceil(window) + 1, -window / 2);
-  fill(kernel, (fraction, tap) => Math.max(0, Math.min(fraction + window, tap + 1) - Math.max(fraction, tap)));
+  prepare(kernel, Math.ceil((Math.ceil(window) + 1) / 2) * 2, -window / 2);
+  fill(kernel, window, areaWeight);
 }
 
 function prepare(kernel: ResampleKernel, taps: number, offset: number): void {
   kernel.taps = taps;
   kernel.offset = offset;
-  if (kernel.weights.length < taps * phases) kernel.weights = new Float32Array(taps * phases);
+  if (kernel.weights.length < taps * phases) kernel.weights = new Int32Array(taps * phases);
 }
 
-function fill({ taps, weights }: ResampleKernel, weigh: (fraction: number, tap: number) => number): void {
+function fill({ taps, weights }: ResampleKernel, window: number, weigh: (fraction: number, tap: number, window: number) => number): void {
   for (let phase = 0; phase < phases; phase += 1) {
     const start = phase * taps;
     let sum = 0;
+    let largest = start;
     for (let tap = 0; tap < taps; tap += 1) {
-      const weight = weigh(phase / phases, tap);
+      const weight = Math.round((weigh(phase / phases, tap, window) / window) * one);
       weights[start + tap] = weight;
       sum += weight;
+      if (weight > (weights[largest] ?? 0)) largest = start + tap;
     }
-    for (let tap = 0; tap < taps; tap += 1) weights[start + tap] = (weights[start + tap] ?? 0) / sum;
+    weights[largest] = (weights[largest] ?? 0) + one - sum;
   }
+}
+
+function areaWeight(fraction: number, tap: number, window: number): number {
+  return Math.max(0, Math.min(fraction + window, tap + 1) - Math.max(fraction, tap));
 }
 
 /** Catmull and Rom's interpolating cubic (tension 1/2) at `fraction` between the second and third of four pixels. */
