@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { LipsyncError } from '../../../errors/index.ts';
 import { watchExit, type ExitWatch } from '../../../render/exit-watch.ts';
 import type { EngineAddress } from './engine-address.ts';
-import { toError, type EngineStart, type FromEngine } from './engine-messages.ts';
+import { toError, type EngineStart, type FromEngine, type ToEngine } from './engine-messages.ts';
 
-export interface EngineChildOptions extends EngineStart {
+export interface EngineChildOptions extends Omit<EngineStart, 'type'> {
   /** How long loading may take; importing a checkpoint is part of it. */
   readonly startLimitMs: number;
   /** Called once when the process is gone, for whatever reason. */
@@ -18,6 +18,8 @@ export interface EngineChildOptions extends EngineStart {
 export interface EngineChild {
   /** Where it is reached, once it can draw; rejects with its failure, or `media_failed` when it died or took too long. */
   readonly ready: Promise<EngineAddress>;
+  /** Whether it answers a question; it does not when it has died and nobody has noticed yet. */
+  answers(): Promise<boolean>;
   /** Ends it, whatever it does, and waits until it is gone. */
   end(): Promise<void>;
 }
@@ -31,26 +33,42 @@ export function startEngineChild({ startLimitMs, onGone, ...start }: EngineChild
   const child = forkEngine();
   const exit = watchExit(child);
   const kill = (): void => void child.kill('SIGKILL');
-  const stopWatching = watchHeartbeats(child, start.heartbeatMs, kill);
-  exit.onExit(() => {
-    stopWatching();
-    onGone();
-  });
+  exit.onExit(onGone);
   const ready = untilReady(child, exit, startLimitMs).then(({ cropSizePx, batchSize }) => {
+    exit.onExit(watchHeartbeats(child, start.heartbeatMs, kill));
     letParentExit(child);
     return { socketPath: start.socketPath, device: start.device.kind, cropSizePx, batchSize };
   });
   // An engine that does not get ready serves nobody; whoever waits hears why.
   ready.catch(kill);
-  child.send(start, () => undefined);
+  send(child, { type: 'start', ...start });
   return {
     ready,
+    // Bounded by the watch over its heartbeats, which ends a process that stands still.
+    answers: () => new Promise((resolve) => {
+      const onMessage = ({ type }: FromEngine): void => {
+        if (type === 'answer') settle(true);
+      };
+      const settle = (does: boolean): void => {
+        child.off('message', onMessage);
+        stopWaiting();
+        resolve(does);
+      };
+      child.on('message', onMessage);
+      const stopWaiting = exit.onExit(() => settle(false));
+      send(child, { type: 'ask' });
+    }),
     async end() {
       child.ref();
       kill();
       await new Promise<string>((resolve) => void exit.onExit(resolve));
     },
   };
+}
+
+/** A process that is gone is noticed through its exit; the failed send says nothing new. */
+function send(child: ChildProcess, message: ToEngine): void {
+  child.send(message, () => undefined);
 }
 
 /** The same file runs from source and from the build; only its extension differs. */
@@ -86,7 +104,7 @@ function untilReady(child: ChildProcess, exit: ExitWatch, limitMs: number): Prom
     const limit = setTimeout(() => died(`it took more than ${limitMs / 1000} s`), limitMs);
     const stopWaiting = exit.onExit(died);
     child.on('message', (message: FromEngine) => {
-      if (message.type === 'alive') return;
+      if (message.type !== 'ready' && message.type !== 'failed') return;
       clearTimeout(limit);
       stopWaiting();
       if (message.type === 'ready') resolve(message);

@@ -10,8 +10,11 @@ export interface EngineFailure {
   readonly cause: string;
 }
 
-/** What the pool says to an engine, once. */
+/** What the pool says to an engine: once what it is to be, then, before each lease, a question to be answered at once. */
+export type ToEngine = EngineStart | { readonly type: 'ask' };
+
 export interface EngineStart {
+  readonly type: 'start';
   readonly source: ModelSource;
   readonly device: OnnxDevice;
   readonly socketPath: string;
@@ -21,7 +24,10 @@ export interface EngineStart {
 }
 
 /** What an engine says to its pool. */
-export type FromEngine = { readonly type: 'alive' } | { readonly type: 'ready'; readonly cropSizePx: number; readonly batchSize: number } | EngineFailure;
+export type FromEngine =
+  | { readonly type: 'alive' | 'answer' }
+  | { readonly type: 'ready'; readonly cropSizePx: number; readonly batchSize: number }
+  | EngineFailure;
 
 /** To the thread that owns the model. It answers one after the other, in order. */
 export interface ToModelThread {

@@ -76,7 +76,7 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
       return await slot.lease(signal);
     } catch (thrown) {
       const error = toLipsyncError(thrown);
-      if (signal.aborted || isFaultOfModel(error)) throw error;
+      if (signal.aborted || !isFaultOfDevice(error)) throw error;
       const failure = { device: slot.device, error, atMs: performance.now() };
       // The CPU is what remains: it is tried every time.
       if (slot.device.kind !== 'cpu') failures.set(key, failure);
@@ -173,9 +173,9 @@ async function modelStamp({ path, cacheFolder }: ModelSource): Promise<string> {
   }
 }
 
-/** Another device would not fare better. */
-function isFaultOfModel({ code }: LipsyncError): boolean {
-  return code === 'model_missing' || code === 'model_invalid';
+/** Whether another device may fare better: this one refused the model, or the process died over it. */
+function isFaultOfDevice({ code }: LipsyncError): boolean {
+  return code === 'not_supported' || code === 'media_failed';
 }
 
 function toLease(engine: EngineAddress, slot: EngineSlot, tried: readonly DeviceFailure[]): EngineLease {

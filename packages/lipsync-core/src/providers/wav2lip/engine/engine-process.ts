@@ -7,7 +7,7 @@ import { rmdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { engineBatchSize } from './engine-batch-size.ts';
-import { toFailure, type EngineStart, type FromEngine } from './engine-messages.ts';
+import { toFailure, type EngineStart, type FromEngine, type ToEngine } from './engine-messages.ts';
 import { openEngineServer } from './engine-server.ts';
 import { openModelQueue } from './model-queue.ts';
 
@@ -15,7 +15,10 @@ import { openModelQueue } from './model-queue.ts';
 const farewellMs = 500;
 let socketPath: string | undefined;
 
-process.once('message', (start: EngineStart) => void run(start));
+process.on('message', (message: ToEngine) => {
+  if (message.type === 'ask') say({ type: 'answer' });
+  else void run(message);
+});
 process.on('disconnect', () => {
   // Nobody is left to report to, nor to clear up.
   if (socketPath !== undefined) removeSocket(socketPath);

@@ -39,6 +39,16 @@ export function createEngineSlot({ device, idleMs, start }: EngineSlotOptions): 
     started.then(({ ready }) => ready).catch(() => forget(started));
     return started;
   };
+  /** A warm engine may have died a moment ago; then another one is started. */
+  const liveEngine = async (): Promise<EngineAddress> => {
+    const warm = child;
+    if (!warm) return (await engine()).ready;
+    const { ready, answers } = await warm;
+    const address = await ready;
+    if (await answers()) return address;
+    forget(warm);
+    return (await engine()).ready;
+  };
   const forget = (gone: Promise<EngineChild>): void => {
     if (child === gone) child = undefined;
   };
@@ -69,7 +79,7 @@ export function createEngineSlot({ device, idleMs, start }: EngineSlotOptions): 
       leases += 1;
       clearTimeout(idleTimer);
       try {
-        return await unlessAborted(engine().then(({ ready }) => ready), signal);
+        return await unlessAborted(liveEngine(), signal);
       } catch (error) {
         giveBack();
         throw error;

@@ -3,17 +3,19 @@ import { LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
 import { melChunkLength } from '../features/index.ts';
 import { describeWav2LipModel } from '../model/model-facts.ts';
+import { resolveWav2LipModel } from '../model/resolve-model.ts';
 import type { ModelSource } from './engine-address.ts';
 import { faceBytes } from './engine-protocol.ts';
 import { createFaceModel, type FaceModel } from './face-model.ts';
 
 /**
  * Loads a model on a device and has it draw one face, so that a device which cannot is known at once. The caller
- * releases the model. Throws `model_missing` and `model_invalid` for the file, and the device's failure otherwise.
+ * releases the model. Throws `not_supported` where another device may do better, else as `resolveWav2LipModel`,
+ * `loadSession` and `describeWav2LipModel`.
  */
 export async function prepareModel(source: ModelSource, device: OnnxDevice, signal: AbortSignal): Promise<FaceModel> {
-  signal.throwIfAborted();
-  const session = await loadSession(source.path, { threads: availableParallelism(), device, spinning: false });
+  const path = await resolveWav2LipModel({ ...source, signal });
+  const session = await loadSession(path, { threads: availableParallelism(), device, spinning: false });
   try {
     const model = createFaceModel(session, describeWav2LipModel(session));
     await drawOneFace(model, device);

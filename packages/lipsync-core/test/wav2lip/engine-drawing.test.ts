@@ -1,0 +1,201 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { loadSession } from '../../src/inference/onnx-session.ts';
+import { writeFaultModel, writeIdentityModel, writeMeterModel } from '../../src/testing/instructive-models.ts';
+import { writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
+import type { EngineAddress } from '../../src/providers/wav2lip/engine/engine-address.ts';
+import { createEnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
+import { batchOf, connected, crop, enginesBelow, leaseFrom, modelFrom, openPool, size, soon } from './engine-fixture.ts';
+
+/** Gives back what it is shown; used by all tests that do not harm it. */
+let engine: EngineAddress;
+const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'engine-test-'));
+  const path = join(folder, 'identity.onnx');
+  await writeIdentityModel(path, { cropSizePx: size });
+  ({ engine } = await pool.lease({ path, cacheFolder: folder }, { signal: soon() }));
+});
+afterAll(async () => {
+  await pool.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('an engine draws faces', () => {
+  it('whose every byte and place survives the way there and back', async () => {
+    const client = await connected(engine);
+    const batch = batchOf(engine.batchSize * 2 + 3);
+    expect(engine).toMatchObject({ device: 'cpu', cropSizePx: size });
+    expect(await client.generate(batch)).toEqual(batch.faces);
+    expect(client.smallestBatch).toBeNull();
+  });
+
+  it('from references that are other pictures than the frames to draw in', async () => {
+    const references = batchOf(3, { seed: 5 }).faces;
+    expect(await (await connected(engine)).generate({ ...batchOf(3), references })).toEqual(references);
+  });
+
+  it('with the sound that belongs to each', async () => {
+    const { engine } = await leaseFrom((path) => writeMeterModel(path, { cropSizePx: size }));
+    const loudnesses = [-4, -2, 0, 2, 4, 9, -9];
+    const batch = { ...batchOf(7), mel: Float32Array.from({ length: 7 * 1280 }, (_, index) => loudnesses[Math.floor(index / 1280)] ?? 0) };
+    const drawn = await (await connected(engine)).generate(batch);
+    // The last two are beyond what a picture can hold.
+    expect(loudnesses.map((_, face) => drawn[face * crop])).toEqual([0, 64, 128, 191, 255, 255, 0]);
+  });
+
+  it('as the model does when it is run without an engine', async () => {
+    const model = await modelFrom((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 3 }));
+    const { engine } = await openPool().lease(model, { signal: soon() });
+    const batch = { ...batchOf(2, { side: 96 }), mel: Float32Array.from({ length: 2 * 1280 }, (_, index) => Math.sin(index)) };
+    const drawn = await (await connected(engine)).generate(batch);
+
+    const session = await loadSession(model.path, { threads: 1 });
+    onTestFinished(() => session.release());
+    const plane = 96 * 96;
+    const frames = Float32Array.from({ length: 2 * 6 * plane }, (_, index) => {
+      const [face, channel, pixel] = [Math.floor(index / 6 / plane), Math.floor(index / plane) % 6, index % plane];
+      return channel < 3 && pixel >= plane / 2 ? 0 : (batch.faces[(face * plane + pixel) * 3 + (channel % 3)] ?? 0) / 255;
+    });
+    const { predicted_frames: answer } = await session.run({
+      mel_spectrogram: { type: 'float32', dims: [2, 1, 80, 16], data: batch.mel },
+      video_frames: { type: 'float32', dims: [2, 6, 96, 96], data: frames },
+    });
+    const expected = drawn.map((_, index) => {
+      const [face, pixel, channel] = [Math.floor(index / 3 / plane), Math.floor(index / 3) % plane, index % 3];
+      return Math.round(Number(answer?.data[(face * 3 + channel) * plane + pixel]) * 255);
+    });
+    expect(Math.max(...expected)).toBeGreaterThan(Math.min(...expected));
+    // One step for sums that are added up in another order.
+    expect(Math.max(...drawn.map((value, index) => Math.abs(value - (expected[index] ?? 0))))).toBeLessThanOrEqual(1);
+  });
+
+  it('one client after the other, each in the order of its own batches', async () => {
+    const clients = await Promise.all([connected(engine), connected(engine), connected(engine)]);
+    const answered: string[] = [];
+    await Promise.all(clients.flatMap((client, index) => Array.from({ length: 12 }, async (_, turn) => {
+      const batch = batchOf(1 + (turn % 5), { seed: index * 100 + turn });
+      expect(await client.generate(batch)).toEqual(batch.faces);
+      answered.push(`${index}:${turn}`);
+    })));
+    for (const index of [0, 1, 2]) expect(answered.filter((name) => name.startsWith(`${index}:`))).toEqual(Array.from({ length: 12 }, (_, turn) => `${index}:${turn}`));
+  });
+
+  it('with a model that takes one batch size only, whatever the batch', async () => {
+    const { engine } = await leaseFrom((path) => writeIdentityModel(path, { cropSizePx: size, fixedBatch: 3 }));
+    const client = await connected(engine);
+    expect(engine.batchSize % 3).toBe(0);
+    for (const count of [1, 3, 7]) {
+      const batch = batchOf(count, { seed: count });
+      expect(await client.generate(batch)).toEqual(batch.faces);
+    }
+  });
+});
+
+describe('when the model fails', () => {
+  it('halves the batch until it fits, says so, and begins anew with the next client', async () => {
+    const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, largestBatch: 3 }));
+    const client = await connected(engine);
+    const batch = batchOf(engine.batchSize + 1);
+    expect(await client.generate(batch)).toEqual(batch.faces);
+    expect(client.smallestBatch).toBeLessThanOrEqual(3);
+    expect(client.smallestBatch).toBeGreaterThan(1);
+    const other = await connected(engine);
+    await other.generate(batchOf(2));
+    expect(other.smallestBatch).toBeNull();
+  });
+
+  it('gives up when a single face fails, and serves the next batch', async () => {
+    const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, failAboveMean: 2 }));
+    const client = await connected(engine);
+    const [loud, quiet] = [batchOf(4, { loudness: 3 }), batchOf(4)];
+    const answers = [client.generate(loud), client.generate(quiet)];
+    await expect(answers[0]).rejects.toMatchObject({ code: 'resource_exhausted' });
+    await expect(answers[1]).resolves.toEqual(quiet.faces);
+  });
+
+  it('refuses values that are not numbers', async () => {
+    const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, nanAboveMean: 2 }));
+    const client = await connected(engine);
+    await expect(client.generate(batchOf(4, { loudness: 3 }))).rejects.toMatchObject({ code: 'model_invalid' });
+    await expect(client.generate(batchOf(4))).resolves.toHaveLength(4 * crop);
+  });
+});
+
+describe('a connection to an engine', () => {
+  it('refuses a batch whose arrays do not fit its count', async () => {
+    const client = await connected(engine);
+    for (const wrong of [{ count: 0 }, { count: 4 }, { count: 1.5 }, { count: 1e6 }, { mel: new Float32Array(1) }, { faces: new Uint8Array(crop) }]) {
+      await expect(client.generate({ ...batchOf(3), ...wrong })).rejects.toMatchObject({ code: 'internal' });
+    }
+    await expect(client.generate(batchOf(3))).resolves.toHaveLength(3 * crop);
+  });
+
+  it('stops waiting at once when it is canceled, and leaves the engine to others', async () => {
+    const [pid = 0] = enginesBelow(process.pid).map((row) => row.pid);
+    const controller = new AbortController();
+    const client = await connected(engine, controller.signal);
+    process.kill(pid, 'SIGSTOP');
+    const answers = [client.generate(batchOf(3)), client.generate(batchOf(3))];
+    await sleep(50);
+    const abortedMs = performance.now();
+    controller.abort();
+    for (const answer of answers) await expect(answer).rejects.toMatchObject({ code: 'canceled' });
+    expect(performance.now() - abortedMs).toBeLessThan(1_000);
+    process.kill(pid, 'SIGCONT');
+    await expect((await connected(engine)).generate(batchOf(3))).resolves.toHaveLength(3 * crop);
+  });
+
+  it('answers what is under way with canceled when it is closed', async () => {
+    const client = await connected(engine);
+    const answer = client.generate(batchOf(3));
+    client.close();
+    await expect(answer).rejects.toMatchObject({ code: 'canceled' });
+    await expect(client.generate(batchOf(3))).rejects.toMatchObject({ code: 'canceled' });
+  });
+
+  it('is a media fault where no engine listens', async () => {
+    await expect(connected({ ...engine, socketPath: `${engine.socketPath}.not` })).rejects.toMatchObject({ code: 'media_failed' });
+  });
+
+  it.each([
+    ['what is no message', Buffer.from('GET / HTTP/1.1\r\nHost: engine\r\n\r\n')],
+    ['a message for clients', Buffer.concat([header(2, 0, 0).subarray(0, 4), Buffer.of(4, 0, 0, 0), Buffer.alloc(8)])],
+    ['more faces than allowed', header(0, 65_535, 0xffff_ffff)],
+    ['a length that does not fit the count', header(0, 1, 4)],
+    ['no faces', header(0, 0, 0)],
+  ])('that says %s is cut off, and harms no other', async (_what, bytes) => {
+    const client = await connected(engine);
+    const stranger = connect(engine.socketPath);
+    const heard: Buffer[] = [];
+    stranger.on('data', (piece) => heard.push(piece as Buffer));
+    stranger.write(bytes);
+    await new Promise((resolve) => void stranger.once('close', resolve));
+    expect(Buffer.concat(heard).toString()).toContain('media_failed');
+    await expect(client.generate(batchOf(3))).resolves.toHaveLength(3 * crop);
+  });
+
+  it('that ends amid a message harms no other', async () => {
+    const stranger = connect(engine.socketPath);
+    const whole = Buffer.concat([header(0, 1, 1280 * 4 + crop), Buffer.alloc(1280 * 4 + crop)]);
+    await new Promise<void>((resolve) => void stranger.write(whole.subarray(0, 100), () => resolve()));
+    stranger.destroy();
+    await expect((await connected(engine)).generate(batchOf(3))).resolves.toHaveLength(3 * crop);
+  });
+});
+
+/** A header as the protocol lays it out: magic, type, count, note, length. */
+function header(type: number, count: number, payloadBytes: number): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt32LE(0x3145_534c, 0);
+  bytes.writeUInt8(type, 4);
+  bytes.writeUInt16LE(count, 6);
+  bytes.writeUInt32LE(payloadBytes, 12);
+  return bytes;
+}

@@ -1,0 +1,80 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { connectEngine, type EngineClient, type FaceBatch } from '../../src/providers/wav2lip/engine/engine-client.ts';
+import type { EngineAddress, ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
+import { createEnginePool, type EngineLease, type EnginePool, type EnginePoolOptions } from '../../src/providers/wav2lip/engine/engine-pool.ts';
+import { descendantsOf, processTable, type ProcessRow } from '../../src/testing/process-table.ts';
+
+/** Side of the crops of test models. */
+export const size = 8;
+export const crop = size * size * 3;
+
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'engine-test-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A model that `write` puts into a folder of its own. */
+export async function modelFrom(write: (path: string) => Promise<unknown>): Promise<ModelSource> {
+  const folder = await temporaryFolder();
+  const path = join(folder, 'model.onnx');
+  await write(path);
+  return { path, cacheFolder: join(folder, 'cache') };
+}
+
+/** A pool on the CPU that is closed after the test. */
+export function openPool(options: Partial<EnginePoolOptions> = {}): EnginePool {
+  const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false, ...options });
+  onTestFinished(() => pool.close());
+  return pool;
+}
+
+export function soon(): AbortSignal {
+  return AbortSignal.timeout(30_000);
+}
+
+/** A lease of a pool of its own, which is closed after the test. */
+export async function leaseFrom(write: (path: string) => Promise<unknown>, options: Partial<EnginePoolOptions> = {}): Promise<EngineLease> {
+  return openPool(options).lease(await modelFrom(write), { signal: soon() });
+}
+
+export async function connected(engine: EngineAddress, signal: AbortSignal = soon()): Promise<EngineClient> {
+  const client = await connectEngine(engine, { signal });
+  onTestFinished(() => client.close());
+  return client;
+}
+
+/** Faces that all differ, by `seed` too; every value of their sound is `loudness`. */
+export function batchOf(count: number, { seed = 0, loudness = 0, side = size }: { seed?: number; loudness?: number; side?: number } = {}): FaceBatch {
+  const faces = Uint8Array.from({ length: count * side * side * 3 }, (_, index) => (index * 7 + seed * 31 + Math.floor(index / 255)) % 256);
+  return { count, mel: new Float32Array(count * 80 * 16).fill(loudness), faces, references: faces };
+}
+
+/** Engine processes below `ancestor`. */
+export function enginesBelow(ancestor: number): ProcessRow[] {
+  return descendantsOf(ancestor).filter(isEngine);
+}
+
+/** Whether an engine with this number runs, whoever its parent is. */
+export function engineRuns(pid: number): boolean {
+  return processTable().some((row) => row.pid === pid && isEngine(row));
+}
+
+function isEngine({ command }: ProcessRow): boolean {
+  return command.includes('engine-process');
+}
+
+/** A process that leases an engine of `model`, says its address, and waits to be killed. */
+export async function startHolder(model: ModelSource): Promise<{ readonly holder: ChildProcess; readonly engine: EngineAddress }> {
+  const holder = fork(join(import.meta.dirname, 'engine-holder.ts'), [model.path, model.cacheFolder], { execArgv: [] });
+  onTestFinished(() => void holder.kill('SIGKILL'));
+  const engine = await new Promise<EngineAddress>((resolve, reject) => {
+    holder.once('message', (address) => resolve(address as EngineAddress));
+    holder.once('exit', () => reject(new Error('the process that should lease an engine ended')));
+  });
+  return { holder, engine };
+}
