@@ -1,0 +1,57 @@
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { planTimeline, probeClip, probeSpeech } from '../../packages/lipsync-core/src/media/index.ts';
+import { createRenderPool, type RenderPool } from '../../packages/lipsync-core/src/render/render-pool.ts';
+import type { PreviewTask, TakeReport } from '../../packages/lipsync-core/src/render/render-tasks.ts';
+import { lengthenSample } from '../lib/lengthen-sample.ts';
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGib: number;
+  readonly node: string;
+}
+
+/** The sample, lengthened, as something to render: what every engine's task has in common. */
+export interface BenchJob {
+  readonly machine: Machine;
+  readonly clip: string;
+  readonly outputSeconds: number;
+  readonly task: Omit<PreviewTask, 'kind'>;
+  readonly pool: RenderPool;
+  /** Listens to the speech and runs `make`, and says how long that took together. */
+  time(make: () => Promise<TakeReport>): Promise<{ readonly seconds: number; readonly report: TakeReport }>;
+}
+
+export interface BenchOptions {
+  readonly folder: string;
+  readonly clipSeconds: number;
+  readonly signal: AbortSignal;
+}
+
+/** The caller closes the pool. */
+export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOptions): Promise<BenchJob> {
+  const { clipPath, speechPath } = await lengthenSample(folder, clipSeconds, signal);
+  const limits = { maxDurationMs: 3_600_000, maxDimensionPx: 4096 };
+  const clip = await probeClip(clipPath, { limits, signal });
+  const speech = await probeSpeech(speechPath, { limits, signal });
+  const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'cut_off' });
+  const mouthCurvePath = join(folder, 'mouth-curve');
+  const pool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 120_000 });
+  return {
+    machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryGib: Math.round(totalmem() / 1024 ** 3), node: process.versions.node },
+    clip: `${clip.width}×${clip.height}, ${clip.frameRate.numerator}/${clip.frameRate.denominator} fps, ${timeline.frameCount} frames`,
+    outputSeconds: timeline.durationMs / 1000,
+    pool,
+    task: {
+      clipPath, clipDigest: 'bench', clip, speechPath, speech, timeline, mouthCurvePath, silenceMode: 'close',
+      trackCacheFolder: join(folder, 'tracks'), workFolder: folder, takePath: join(folder, 'take.mp4'),
+    },
+    async time(make) {
+      const startedMs = performance.now();
+      await pool.run({ kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, { signal });
+      const report = await make();
+      return { seconds: (performance.now() - startedMs) / 1000, report };
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { loadSession } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
+import { createEnginePool } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
+import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
+import { watchMemory } from '../lib/watch-memory.ts';
+import { prepareBenchJob, type BenchOptions } from './bench-job.ts';
+import type { BenchResult } from './bench-preview.ts';
+
+export interface Wav2LipBenchResult extends BenchResult {
+  readonly batchSize: number;
+  /** The model alone, on as many batches of the same size, in this process. */
+  readonly tightLoopMsPerFrame: number;
+  /** (wall − tight loop) ÷ tight loop, first time and with the track in the cache. */
+  readonly overheadRatio: number;
+  readonly overheadRatioTracked: number;
+}
+
+/** Runs the full-size model with seeded weights, on the CPU: what it draws is noise, how long it takes is not. */
+export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchResult> {
+  const { folder, signal } = options;
+  const modelPath = join(folder, 'wav2lip.onnx');
+  await writeSeededWav2Lip(modelPath, { widthDivisor: 1, seed: 1 });
+  const { machine, clip, outputSeconds, task, pool, time } = await prepareBenchJob(options);
+  const engines = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+  const memory = watchMemory(process.pid);
+  try {
+    const { engine } = await engines.lease({ path: modelPath, cacheFolder: folder }, { signal });
+    const render = () => pool.run({ kind: 'wav2lip', ...task, engine, windowStartMs: -40, colourMatch: true, sharpen: true }, { signal });
+    const first = await time(render);
+    const second = await time(render);
+    const peakMemoryMib = memory.peakMib();
+    await engines.close();
+    const tightLoopMs = await timeTightLoop(modelPath, engine, task.timeline.frameCount);
+    const ratio = (seconds: number): number => (seconds * 1000 - tightLoopMs) / tightLoopMs;
+    return {
+      engine: 'wav2lip', machine, clip, outputSeconds,
+      realTimeFactor: first.seconds / outputSeconds,
+      realTimeFactorTracked: second.seconds / outputSeconds,
+      stages: first.report.stages,
+      bytesCopiedPerFrame: first.report.bytesCopiedPerFrame,
+      peakMemoryMib,
+      batchSize: engine.batchSize,
+      tightLoopMsPerFrame: tightLoopMs / task.timeline.frameCount,
+      overheadRatio: ratio(first.seconds),
+      overheadRatioTracked: ratio(second.seconds),
+    };
+  } finally {
+    memory.end();
+    await engines.close();
+    await pool.close();
+  }
+}
+
+/** Milliseconds that the model alone takes for `frameCount` faces in batches of the engine's size. */
+async function timeTightLoop(modelPath: string, { batchSize, cropSizePx }: { batchSize: number; cropSizePx: number }, frameCount: number): Promise<number> {
+  const session = await loadSession(modelPath, { threads: availableParallelism() });
+  const inputs = {
+    mel_spectrogram: { type: 'float32', data: new Float32Array(batchSize * 80 * 16), dims: [batchSize, 1, 80, 16] },
+    video_frames: { type: 'float32', data: new Float32Array(batchSize * 6 * cropSizePx ** 2).fill(0.5), dims: [batchSize, 6, cropSizePx, cropSizePx] },
+  } as const;
+  try {
+    await session.run(inputs);
+    const startedMs = performance.now();
+    for (let done = 0; done < frameCount; done += batchSize) await session.run(inputs);
+    return performance.now() - startedMs;
+  } finally {
+    await session.release();
+  }
+}
