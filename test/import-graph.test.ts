@@ -15,7 +15,7 @@ const badImports: Readonly<Record<string, readonly [from: string, to: string]>> 
   'the core knows neither HTTP server nor queue': [`${core}/a.ts`, 'bullmq'],
   'only inference/ imports the ONNX runtime': [`${core}/faces/a.ts`, 'onnxruntime-node'],
   'only media/ wraps ffmpeg': [`${core}/jobs/a.ts`, 'fluent-ffmpeg'],
-  'only media/ starts ffmpeg, only render/ and the doctor start other programs': [`${core}/jobs/a.ts`, 'node:child_process'],
+  'only media/ starts ffmpeg, only render/, the engine and the doctor start other programs': [`${core}/jobs/a.ts`, 'node:child_process'],
   'contract/ imports nothing from the rest of the core': [`${core}/contract/a.ts`, `${core}/errors/b.ts`],
   'errors/ imports nothing from the rest of the core': [`${core}/errors/a.ts`, `${core}/jobs/b.ts`],
   'the product imports no test code': [`${core}/jobs/a.ts`, `${core}/jobs/b.test.ts`],

@@ -19,10 +19,10 @@ export const importRules: readonly ImportRule[] = [
   { name: 'only inference/ imports the ONNX runtime', from: /^(apps|packages)\/[^/]+\/src\//, except: /^packages\/lipsync-core\/src\/inference\//, to: /^onnxruntime-/ },
   { name: 'only media/ wraps ffmpeg', from: /^(apps|packages)\/[^/]+\/src\//, except: /^packages\/lipsync-core\/src\/media\//, to: /^fluent-ffmpeg$/ },
   {
-    // render/ forks our own code, the doctor asks programs for their version; a test may start what it likes.
-    name: 'only media/ starts ffmpeg, only render/ and the doctor start other programs',
+    // render/ and the engine fork our own code, the doctor asks programs for their version; a test may start what it likes.
+    name: 'only media/ starts ffmpeg, only render/, the engine and the doctor start other programs',
     from: /^(apps|packages)\/[^/]+\/src\//,
-    except: /^packages\/lipsync-core\/src\/(media\/|render\/|cli\/doctor-command\.ts$)|\.test\.ts$|\/testing\//,
+    except: /^packages\/lipsync-core\/src\/(media\/|render\/|providers\/wav2lip\/engine\/engine-child\.ts$|cli\/doctor-command\.ts$)|\.test\.ts$|\/testing\//,
     to: /^node:child_process$/,
   },
   { name: 'contract/ imports nothing from the rest of the core', from: /^packages\/lipsync-core\/src\/contract\//, except: testCode, to: /^packages\/(?!lipsync-core\/src\/contract\/)/ },

@@ -174,7 +174,7 @@ describe('a connection to an engine', () => {
     const client = await connected(engine);
     const stranger = connect(engine.socketPath);
     const heard: Buffer[] = [];
-    stranger.on('data', (piece) => heard.push(piece as Buffer));
+    stranger.on('data', (piece) => heard.push(piece));
     stranger.write(bytes);
     await new Promise((resolve) => void stranger.once('close', resolve));
     expect(Buffer.concat(heard).toString()).toContain('media_failed');
