@@ -43,7 +43,8 @@ export function createRedrawnPlaneMaker({ cropSizePx, colourMatch, sharpen }: { 
       const first = firstRow * cropSizePx;
       const end = endRow * cropSizePx;
       fromBgr(matrix, colourMatch ? colours.levels : plainLevels, generated, first, end, { luma, blue, red });
-      sharpenRows(luma, cropSizePx, firstRow, endRow, amount, lumaBytes);
+      if (amount === 0) toBytes(luma, first, end, lumaBytes);
+      else sharpenRows(luma, cropSizePx, firstRow, endRow, amount, lumaBytes);
       toBytes(blue, first, end, blueBytes);
       toBytes(red, first, end, redBytes);
       const plane = (data: Uint8Array): Plane => ({ data, start: first, width: cropSizePx, height: endRow - firstRow });

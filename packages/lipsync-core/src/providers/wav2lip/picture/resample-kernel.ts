@@ -15,39 +15,36 @@ export interface ResampleKernel {
   taps: number;
   /** `taps` weights for each phase; each set adds up to exactly one. */
   weights: Int32Array;
+  /** What the weights were worked out for: the averaged width in pixels, 0 for the cubic. */
+  window: number;
 }
 
 export function createResampleKernel(): ResampleKernel {
-  return { offset: 0, taps: 0, weights: new Int32Array(0) };
+  return { offset: 0, taps: 0, weights: new Int32Array(0), window: NaN };
 }
 
 /** Sets a kernel up for stepping `stepPx` source pixels per target pixel. */
 export function setResampleKernel(kernel: ResampleKernel, stepPx: number, smoothness: Smoothness): void {
   const width = Math.abs(stepPx);
-  if (width < 1 && smoothness === 'cubic') {
-    prepare(kernel, 4, -1.5);
-    fill(kernel, 1, catmullRomWeight);
-    return;
-  }
   // A window of one pixel that slides over pixels is the same as straight lines between their middles.
-  const window = Math.max(1, width);
-  prepare(kernel, Math.ceil((Math.ceil(window) + 1) / 2) * 2, -window / 2);
-  fill(kernel, window, areaWeight);
+  const window = width < 1 && smoothness === 'cubic' ? 0 : Math.max(1, width);
+  if (window === kernel.window) return;
+  kernel.window = window;
+  if (window === 0) fill(kernel, 4, -1.5, catmullRomWeight);
+  else fill(kernel, Math.ceil((Math.ceil(window) + 1) / 2) * 2, -window / 2, areaWeight);
 }
 
-function prepare(kernel: ResampleKernel, taps: number, offset: number): void {
+function fill(kernel: ResampleKernel, taps: number, offset: number, weigh: (fraction: number, tap: number, window: number) => number): void {
   kernel.taps = taps;
   kernel.offset = offset;
   if (kernel.weights.length < taps * phases) kernel.weights = new Int32Array(taps * phases);
-}
-
-function fill({ taps, weights }: ResampleKernel, window: number, weigh: (fraction: number, tap: number, window: number) => number): void {
+  const { weights, window } = kernel;
   for (let phase = 0; phase < phases; phase += 1) {
     const start = phase * taps;
     let sum = 0;
     let largest = start;
     for (let tap = 0; tap < taps; tap += 1) {
-      const weight = Math.round((weigh(phase / phases, tap, window) / window) * one);
+      const weight = Math.round(weigh(phase / phases, tap, window) * one);
       weights[start + tap] = weight;
       sum += weight;
       if (weight > (weights[largest] ?? 0)) largest = start + tap;
@@ -57,7 +54,7 @@ function fill({ taps, weights }: ResampleKernel, window: number, weigh: (fractio
 }
 
 function areaWeight(fraction: number, tap: number, window: number): number {
-  return Math.max(0, Math.min(fraction + window, tap + 1) - Math.max(fraction, tap));
+  return Math.max(0, Math.min(fraction + window, tap + 1) - Math.max(fraction, tap)) / window;
 }
 
 /** Catmull and Rom's interpolating cubic (tension 1/2) at `fraction` between the second and third of four pixels. */

@@ -19,11 +19,12 @@ const share = 0.12;
 const largestChange = 14;
 
 export function createSharpnessMatcher(cropSizePx: number): SharpnessMatcher {
+  const cropPlaces = Int32Array.from({ length: maskCells }, (_, cell) => insideCrop(cell, cropSizePx));
   let amount = 0;
   let isFresh = true;
   return {
     observe(mask, source, generated) {
-      const ratio = (detailEnergy(mask, source, cropSizePx) + noiseEnergy) / (detailEnergy(mask, generated, cropSizePx) + noiseEnergy);
+      const ratio = (detailEnergy(mask, source, cropSizePx, cropPlaces) + noiseEnergy) / (detailEnergy(mask, generated, cropSizePx, cropPlaces) + noiseEnergy);
       const wanted = Math.min(strongestAmount, Math.max(0, (Math.sqrt(ratio) - 1) / gainPerAmount));
       amount += (wanted - amount) * (isFresh ? 1 : share);
       isFresh = false;
@@ -36,15 +37,15 @@ export function createSharpnessMatcher(cropSizePx: number): SharpnessMatcher {
 }
 
 /** Mean square of the second differences of green, which is most of luma, over the skin around the mouth; the mouth itself may rightly have changed. */
-function detailEnergy({ skin, area }: MouthMask, crop: Uint8Array, cropSizePx: number): number {
+function detailEnergy({ skin, area }: MouthMask, crop: Uint8Array, cropSizePx: number, cropPlaces: Int32Array): number {
   let sum = 0;
   let count = 0;
   const rowBytes = cropSizePx * 3;
   for (let row = area.top; row < area.bottom; row += 1) {
-    const cropRow = insideCrop(row, cropSizePx);
+    const rowStart = (cropPlaces[row] ?? 0) * rowBytes + 1;
     for (let column = area.left; column < area.right; column += 1) {
       if (skin[row * maskCells + column] === 0) continue;
-      const index = cropRow * rowBytes + insideCrop(column, cropSizePx) * 3 + 1;
+      const index = rowStart + (cropPlaces[column] ?? 0) * 3;
       const detail = 4 * (crop[index] ?? 0) - (crop[index - 3] ?? 0) - (crop[index + 3] ?? 0) - (crop[index - rowBytes] ?? 0) - (crop[index + rowBytes] ?? 0);
       sum += detail * detail;
       count += 1;
@@ -58,7 +59,7 @@ function insideCrop(cell: number, cropSizePx: number): number {
   return Math.min(cropSizePx - 2, Math.max(1, Math.floor(((cell + 0.5) / maskCells) * cropSizePx)));
 }
 
-/** Unsharp mask over rows `first` to `end` of a square plane: adds `amount` of what a 3 × 3 binomial blur takes away. Border pixels are copied. */
+/** Unsharp mask over rows `first` to `end` of a square plane: adds `amount` of what a 3 × 3 binomial blur takes away. Border pixels are only rounded. */
 export function sharpenRows(plane: Float32Array, sizePx: number, first: number, end: number, amount: number, output: Uint8Array): void {
   for (let row = first; row < end; row += 1) {
     const atEdge = row === 0 || row === sizePx - 1;
