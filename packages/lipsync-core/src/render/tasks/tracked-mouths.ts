@@ -1,13 +1,22 @@
 import { measureLips, type FaceTrack } from '../../faces/index.ts';
 import { placeFace } from '../../providers/wav2lip/picture/index.ts';
 
-/** The frame of a track in which the lips are closest together, among its first `frameCount`; undefined when none shows a face. */
+/** Found faces among which the most closed mouth is looked for. */
+const lookedAtFaces = 240;
+
+/**
+ * The frame of a track in which the lips are closest together, among the earliest found faces of its first `frameCount`
+ * frames; undefined when none shows a face.
+ */
 export function findMostClosedMouth(track: FaceTrack, frameCount: number): number | undefined {
   let best: { readonly index: number; readonly opening: number } | undefined;
+  let lookedAt = 0;
   for (const { index, points, presence } of facesOf(track, frameCount)) {
     if (presence !== 'found') continue;
     const { opening } = measureLips(points);
     if (!best || opening < best.opening) best = { index, opening };
+    lookedAt += 1;
+    if (lookedAt === lookedAtFaces) break;
   }
   return best?.index;
 }

@@ -13,8 +13,6 @@ import { findMostClosedMouth, meanFaceHeightPx } from './tracked-mouths.ts';
 import { usedFrames } from './tracked-range.ts';
 import { faceLargerThanModel, reducedBatch } from './wav2lip-warnings.ts';
 
-/** Frames that are looked through for the most closed mouth; each is decoded on the way. */
-const closedMouthSearchFrames = 240;
 /** What all frames that wait for the engine may take. */
 const heldFramesBytes = 256 * 1024 ** 2;
 
@@ -84,10 +82,10 @@ function batchFramesOf({ clip, engine }: Wav2LipTask): number {
   return Math.max(1, Math.min(engine.batchSize, Math.floor(heldFramesBytes / heldFrames(1) / frameBytes)));
 }
 
-/** The crop of the frame in which the lips are closest together, among the first that are shown. */
+/** The crop of the frame in which the lips are closest together, among the first faces that are shown. */
 async function cropClosedMouth(task: Wav2LipTask, { track, firstFrame }: FollowedFace, signal: AbortSignal): Promise<Uint8Array | undefined> {
   const { clip, clipPath: path, engine: { cropSizePx } } = task;
-  const index = findMostClosedMouth(track, Math.min(usedFrames(task.timeline), closedMouthSearchFrames));
+  const index = findMostClosedMouth(track, usedFrames(task.timeline));
   if (index === undefined) return undefined;
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
   const range = { start: firstFrame + index, end: firstFrame + index + 1 };

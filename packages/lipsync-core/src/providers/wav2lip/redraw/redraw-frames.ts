@@ -6,7 +6,7 @@ import { placeFace, type FaceCropper, type FacePaster } from '../picture/index.t
 import { FaceBatch, type HeldFace } from './face-batch.ts';
 import type { FramePlan } from './frame-plan.ts';
 
-/** Batches at the engine at once: one that it works on, and the next one, so that it never waits. */
+/** Batches at the engine at once: one that it works on, and the next one, so that it does not wait while another is filled. */
 const batchesUnderWay = 2;
 
 /** What is known of a clip frame's face. */
@@ -38,14 +38,15 @@ export interface RedrawFigures {
   bytesDrawn: number;
 }
 
-/** Frames that `redrawFrames` holds at once, at most. */
+/** Frames that `redrawFrames` holds at once, at most: a batch's answer is waited for before the batch after the next is begun. */
 export function heldFrames(batchFrames: number): number {
-  return batchFrames * (batchesUnderWay + 1);
+  return batchFrames * batchesUnderWay;
 }
 
 /**
  * Has the mouth of each frame drawn anew by the engine and pasted in place; passes every frame on, in order. While the
- * engine works on one batch the next one waits there, and another one is filled here. Adds to `figures`.
+ * engine works on one batch the one before is pasted and the one after filled. Adds to `figures`. Throws what the frames,
+ * the sound and the engine throw; whoever leaves the loop early ends the reading of both, and closes the engine.
  */
 export async function* redrawFrames(frames: AsyncIterable<Frame>, parts: RedrawParts, figures: RedrawFigures): AsyncGenerator<Frame> {
   const underWay: SentBatch[] = [];
@@ -55,8 +56,8 @@ export async function* redrawFrames(frames: AsyncIterable<Frame>, parts: RedrawP
   let filling = new FaceBatch(parts.batchFrames, parts.cropSizePx);
   try {
     for await (const frame of frames) {
-      const { value = silentMelChunk } = await chunks.next();
-      add(filling, frame, value);
+      const heard = await chunks.next();
+      add(filling, frame, heard.done ? silentMelChunk : heard.value);
       if (!filling.isFull) continue;
       underWay.push(send(filling, parts.engine));
       if (underWay.length === batchesUnderWay) yield* finishFirst(underWay, spare, parts, figures);
@@ -74,9 +75,14 @@ type Adder = (batch: FaceBatch, frame: Frame, chunk: Float32Array) => void;
 /** Adds frames, in order, with the drawings that they need. */
 function createAdder(parts: RedrawParts, figures: RedrawFigures): Adder {
   let lastShot: number | undefined;
+  let lastClipFrame = 0;
   return (batch, frame, chunk) => {
     const { face, shot } = parts.faceOf(frame);
     const plan = parts.planOf(frame);
+    // A clip that starts again looks like a cut; one that runs backwards does not.
+    const startsAgain = frame.clipFrame < lastClipFrame - 1;
+    lastClipFrame = frame.clipFrame;
+    if (startsAgain) lastShot = undefined;
     if (face.presence === 'absent' || plan.drawings.length === 0) return void batch.held.push({ frame, face: null });
     const startedMs = performance.now();
     const placement = placeFace(face.points);

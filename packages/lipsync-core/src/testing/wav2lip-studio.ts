@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import type { SilenceMode, SyncMode } from '../contract/index.ts';
+import type { FaceTrack } from '../faces/index.ts';
+import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits, type Timeline } from '../media/index.ts';
+import { createEnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
+import { createRenderResources } from '../render/render-resources.ts';
+import type { PassThroughTask, TakeReport, Wav2LipTask } from '../render/render-tasks.ts';
+import { runRenderTask, type RenderTaskContext } from '../render/run-render-task.ts';
+import { followFace } from '../render/tasks/follow-face.ts';
+
+export interface StudioTake {
+  /** Names its files in the studio's folder. */
+  readonly name: string;
+  readonly clipPath: string;
+  readonly speechPath: string;
+  readonly modelPath: string;
+  readonly syncMode?: SyncMode;
+  readonly silenceMode?: SilenceMode;
+  readonly windowStartMs?: number;
+  readonly colourMatch?: boolean;
+  readonly sharpen?: boolean;
+  /** Faces per batch, instead of what suits the device. */
+  readonly batchSize?: number;
+}
+
+export interface MadeTake {
+  readonly takePath: string;
+  readonly clip: ClipFacts;
+  readonly timeline: Timeline;
+  readonly report: TakeReport;
+  readonly mouthCurvePath: string;
+}
+
+/** Makes Wav2Lip takes in this process, on real engines, with every setting of the task in hand. */
+export interface Wav2LipStudio {
+  make(take: StudioTake): Promise<MadeTake>;
+  /** The clip laid along the same timeline and encoded alike, with nothing pasted. Returns its path. */
+  makeUntouched(take: Pick<StudioTake, 'name' | 'clipPath' | 'speechPath' | 'syncMode'>): Promise<string>;
+  /** The track that a take of this clip was made with. The caller closes it. */
+  trackOf(made: Pick<MadeTake, 'clip' | 'timeline'> & { readonly clipPath: string }): Promise<FaceTrack>;
+  close(): Promise<void>;
+}
+
+const limits: MediaLimits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
+const longestMs = 10 * 60_000;
+
+/** Files go to `folder`, which is the caller's. Engines run on the CPU. */
+export function openWav2LipStudio(folder: string): Wav2LipStudio {
+  const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+  const resources = createRenderResources();
+  const context = (): RenderTaskContext => ({ signal: AbortSignal.timeout(longestMs), resources, onProgress: () => undefined });
+  const trackCacheFolder = join(folder, 'tracks');
+
+  const prepare = async ({ name, clipPath, speechPath, syncMode = 'cut_off' }: Pick<StudioTake, 'name' | 'clipPath' | 'speechPath' | 'syncMode'>) => {
+    const clip = await probeClip(clipPath, { limits });
+    const speech = await probeSpeech(speechPath, { limits });
+    const timeline = planTimeline(clip, speech.durationMs, { syncMode });
+    return { clipPath, clip, speechPath, speech, timeline, workFolder: folder, takePath: join(folder, `${name}.mp4`) };
+  };
+
+  return {
+    async make(take) {
+      const prepared = await prepare(take);
+      const { clip, timeline, speechPath, speech, takePath } = prepared;
+      const mouthCurvePath = join(folder, `${take.name}.curve`);
+      await runRenderTask({ kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, context());
+      const { signal } = context();
+      const lease = await pool.lease({ path: take.modelPath, cacheFolder: join(folder, 'models') }, { signal });
+      try {
+        const { windowStartMs = 0, silenceMode = 'generate', colourMatch = false, sharpen = false, batchSize = lease.engine.batchSize } = take;
+        const task: Wav2LipTask = {
+          ...prepared, kind: 'wav2lip', clipDigest: digestOf(prepared), trackCacheFolder, mouthCurvePath, silenceMode,
+          engine: { ...lease.engine, batchSize }, windowStartMs, colourMatch, sharpen,
+        };
+        const report = await runRenderTask(task, context());
+        if (!('bytesCopiedPerFrame' in report)) throw new Error('A Wav2Lip task reports a take.');
+        return { takePath, clip, timeline, report, mouthCurvePath };
+      } finally {
+        lease.release();
+      }
+    },
+    async makeUntouched(take) {
+      const task: PassThroughTask = { ...(await prepare(take)), kind: 'pass_through' };
+      await runRenderTask(task, context());
+      return task.takePath;
+    },
+    async trackOf({ clipPath, clip, timeline }) {
+      const options = { clipPath, clipDigest: digestOf({ clipPath }), clip, timeline, trackCacheFolder, workFolder: folder };
+      return (await followFace(options, context())).track;
+    },
+    async close() {
+      await pool.close();
+      await (await resources.faceDetector()).close();
+      await (await resources.voiceSession()).release();
+    },
+  };
+}
+
+/** Clips of one studio are told apart by their paths. */
+function digestOf({ clipPath }: { readonly clipPath: string }): string {
+  return clipPath.replaceAll(/[^a-zA-Z0-9]/g, '-');
+}
