@@ -1,4 +1,5 @@
 import { applyPose, type PosedFace } from './face-pose.ts';
+import { landmarkCount } from './face-types.ts';
 import { innerLips, outerLips, speechPoints } from './landmark-groups.ts';
 
 /**
@@ -17,9 +18,10 @@ const restSmoothing: Smoothing = { frames: 1.8, noise: 0.03 };
 const speechSmoothing: Smoothing = { frames: 1, noise: 0.02 };
 
 const lipPoints = [...outerLips, ...innerLips];
-const isSpeechPoint = new Uint8Array(478);
-for (const index of speechPoints) isSpeechPoint[index] = 1;
-const stillPoints = Array.from(isSpeechPoint.keys()).filter((index) => index < 468 && isSpeechPoint[index] === 0 && index % 3 === 0);
+const speaking = new Set(speechPoints);
+/** Per value of a mesh, whether its point is one that speech moves. */
+const isSpeechValue = Uint8Array.from({ length: landmarkCount * 3 }, (_, index) => (speaking.has(Math.floor(index / 3)) ? 1 : 0));
+const stillPoints = Array.from({ length: 468 }, (_, index) => index).filter((index) => !speaking.has(index) && index % 3 === 0);
 
 /** Frames before and after that the smoothing of one frame looks at. */
 export function smoothingRadius(framesPerSecond: number): number {
@@ -41,53 +43,59 @@ export function smoothFace(frame: number, framesPerSecond: number, at: (frame: n
     const before = at(frame - distance);
     const after = at(frame + distance);
     if (!before || !after) break;
-    neighbours.push({ face: middleOf(before, after), time: (distance * referenceRate) / framesPerSecond });
+    neighbours.push({ pose: middlePose(before, after), before: before.shape, after: after.shape, time: (distance * referenceRate) / framesPerSecond });
   }
   return applyPose(blendFaces(centre, neighbours));
 }
 
+type Pose = Omit<PosedFace, 'shape'>;
+
+/** The middle between a face a little before and one a little after. */
 interface Neighbour {
-  readonly face: PosedFace;
+  readonly pose: Pose;
+  /** Shapes whose mean is the shape in the middle; that one is never laid out, because it would be for a moment only. */
+  readonly before: Float32Array;
+  readonly after: Float32Array;
   /** Distance in frames of the reference rate. */
   readonly time: number;
 }
 
-function middleOf(before: PosedFace, after: PosedFace): PosedFace {
+function middlePose(before: Pose, after: Pose): Pose {
   return {
     x: (before.x + after.x) / 2,
     y: (before.y + after.y) / 2,
     logSize: (before.logSize + after.logSize) / 2,
     roll: before.roll + turn(after.roll, before.roll) / 2,
-    shape: before.shape.map((value, index) => (value + (after.shape[index] ?? value)) / 2),
   };
 }
 
 /** A pair counts twice, being two faces. */
 function blendFaces(centre: PosedFace, neighbours: readonly Neighbour[]): PosedFace {
-  const pose = { x: 0, y: 0, logSize: 0, roll: 0 };
+  const offset = { x: 0, y: 0, logSize: 0, roll: 0 };
   const shape = centre.shape.slice();
   let poseTotal = 1;
   let restTotal = 1;
   let speechTotal = 1;
-  for (const { face, time } of neighbours) {
-    const poseWeight = 2 * weight(poseSmoothing, time, poseDifference(centre, face));
-    const restWeight = 2 * weight(restSmoothing, time, shapeDifference(centre.shape, face.shape, stillPoints));
-    const speechWeight = 2 * weight(speechSmoothing, time, shapeDifference(centre.shape, face.shape, lipPoints));
+  for (const neighbour of neighbours) {
+    const { pose, time } = neighbour;
+    const poseWeight = 2 * weight(poseSmoothing, time, poseDifference(centre, pose));
+    const restWeight = 2 * weight(restSmoothing, time, shapeDifference(centre.shape, neighbour, stillPoints));
+    const speechWeight = 2 * weight(speechSmoothing, time, shapeDifference(centre.shape, neighbour, lipPoints));
     poseTotal += poseWeight;
     restTotal += restWeight;
     speechTotal += speechWeight;
-    pose.x += poseWeight * (face.x - centre.x);
-    pose.y += poseWeight * (face.y - centre.y);
-    pose.logSize += poseWeight * (face.logSize - centre.logSize);
-    pose.roll += poseWeight * turn(face.roll, centre.roll);
-    addShape(shape, face.shape, restWeight, speechWeight);
+    offset.x += poseWeight * (pose.x - centre.x);
+    offset.y += poseWeight * (pose.y - centre.y);
+    offset.logSize += poseWeight * (pose.logSize - centre.logSize);
+    offset.roll += poseWeight * turn(pose.roll, centre.roll);
+    addShapes(shape, neighbour, restWeight / 2, speechWeight / 2);
   }
   divideShape(shape, restTotal, speechTotal);
   return {
-    x: centre.x + pose.x / poseTotal,
-    y: centre.y + pose.y / poseTotal,
-    logSize: centre.logSize + pose.logSize / poseTotal,
-    roll: centre.roll + pose.roll / poseTotal,
+    x: centre.x + offset.x / poseTotal,
+    y: centre.y + offset.y / poseTotal,
+    logSize: centre.logSize + offset.logSize / poseTotal,
+    roll: centre.roll + offset.roll / poseTotal,
     shape,
   };
 }
@@ -97,32 +105,33 @@ function weight({ frames, noise }: Smoothing, time: number, difference: number):
 }
 
 /** How far a point at the rim of the face is carried from one pose to the other, in units of the head's size. */
-function poseDifference(first: PosedFace, second: PosedFace): number {
+function poseDifference(first: Pose, second: Pose): number {
   const moved = Math.hypot(first.x - second.x, first.y - second.y) / Math.exp(first.logSize);
   return moved + Math.abs(first.logSize - second.logSize) + Math.abs(turn(first.roll, second.roll));
 }
 
-/** Root mean square distance of some points in the picture plane. */
-function shapeDifference(first: Float32Array, second: Float32Array, indices: readonly number[]): number {
+/** Root mean square distance of some points of a shape from the middle of two others, in the picture plane. */
+function shapeDifference(shape: Float32Array, { before, after }: Neighbour, points: readonly number[]): number {
   let sum = 0;
-  for (const index of indices) {
-    const across = (first[index * 3] ?? 0) - (second[index * 3] ?? 0);
-    const down = (first[index * 3 + 1] ?? 0) - (second[index * 3 + 1] ?? 0);
+  for (const point of points) {
+    const index = point * 3;
+    const across = (shape[index] ?? 0) - ((before[index] ?? 0) + (after[index] ?? 0)) / 2;
+    const down = (shape[index + 1] ?? 0) - ((before[index + 1] ?? 0) + (after[index + 1] ?? 0)) / 2;
     sum += across * across + down * down;
   }
-  return Math.sqrt(sum / indices.length);
+  return Math.sqrt(sum / points.length);
 }
 
-function addShape(target: Float32Array, shape: Float32Array, restWeight: number, speechWeight: number): void {
+function addShapes(target: Float32Array, { before, after }: Neighbour, restWeight: number, speechWeight: number): void {
   for (let index = 0; index < target.length; index += 1) {
-    const share = isSpeechPoint[Math.floor(index / 3)] === 1 ? speechWeight : restWeight;
-    target[index] = (target[index] ?? 0) + share * (shape[index] ?? 0);
+    const share = isSpeechValue[index] === 1 ? speechWeight : restWeight;
+    target[index] = (target[index] ?? 0) + share * ((before[index] ?? 0) + (after[index] ?? 0));
   }
 }
 
 function divideShape(target: Float32Array, restTotal: number, speechTotal: number): void {
   for (let index = 0; index < target.length; index += 1) {
-    target[index] = (target[index] ?? 0) / (isSpeechPoint[Math.floor(index / 3)] === 1 ? speechTotal : restTotal);
+    target[index] = (target[index] ?? 0) / (isSpeechValue[index] === 1 ? speechTotal : restTotal);
   }
 }
 

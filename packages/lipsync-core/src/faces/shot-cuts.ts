@@ -28,10 +28,12 @@ export interface CutDetector {
  */
 export function createCutDetector(): CutDetector {
   let before: Impression | undefined;
+  let taps: Taps | undefined;
   const recent: number[] = [];
   return {
     isCut: (picture) => {
-      const now = impressionOf(picture);
+      if (taps?.width !== picture.width || taps.height !== picture.height) taps = placeTaps(picture);
+      const now = impressionOf(picture.rgb, taps.offsets);
       const last = before;
       before = now;
       if (!last) return false;
@@ -50,36 +52,55 @@ function isSudden(change: number, usual: number): boolean {
   return change > plainChange && change > usual * timesUsualChange;
 }
 
-function impressionOf({ rgb, width, height }: RgbPicture): Impression {
-  const grid = new Float32Array(gridSize * gridSize);
-  const colours = new Float32Array(binsPerChannel ** 3);
-  for (let row = 0; row < gridSize; row += 1) {
-    for (let column = 0; column < gridSize; column += 1) {
-      const [red, green, blue] = meanColour({ rgb, width, height }, column, row);
-      grid[row * gridSize + column] = 0.299 * red + 0.587 * green + 0.114 * blue;
-      const bin = (classOf(red) * binsPerChannel + classOf(green)) * binsPerChannel + classOf(blue);
-      colours[bin] = (colours[bin] ?? 0) + 1 / grid.length;
-    }
-  }
-  const mean = grid.reduce((sum, value) => sum + value, 0) / grid.length;
-  return { grid: grid.map((value) => value - mean), colours };
+/** A few pixels spread over each place of the grid, as where they lie in an RGB picture of one size. */
+interface Taps {
+  readonly width: number;
+  readonly height: number;
+  /** `tapsAcross²` for each place, row by row. */
+  readonly offsets: Int32Array;
 }
 
-/** Mean of a few pixels spread over one place of the grid. */
-function meanColour({ rgb, width, height }: RgbPicture, column: number, row: number): readonly [number, number, number] {
-  const taps = 3;
-  let red = 0;
-  let green = 0;
-  let blue = 0;
-  for (let tap = 0; tap < taps * taps; tap += 1) {
-    const x = Math.floor(((column + ((tap % taps) + 0.5) / taps) * width) / gridSize);
-    const y = Math.floor(((row + (Math.floor(tap / taps) + 0.5) / taps) * height) / gridSize);
-    const index = (y * width + x) * 3;
-    red += rgb[index] ?? 0;
-    green += rgb[index + 1] ?? 0;
-    blue += rgb[index + 2] ?? 0;
+const tapsAcross = 3;
+const tapsPerPlace = tapsAcross ** 2;
+
+function placeTaps({ width, height }: Pick<RgbPicture, 'width' | 'height'>): Taps {
+  const offsets = new Int32Array(gridSize * gridSize * tapsPerPlace);
+  for (let index = 0; index < offsets.length; index += 1) {
+    const place = Math.floor(index / tapsPerPlace);
+    const tap = index % tapsPerPlace;
+    const x = Math.floor((((place % gridSize) + ((tap % tapsAcross) + 0.5) / tapsAcross) * width) / gridSize);
+    const y = Math.floor(((Math.floor(place / gridSize) + (Math.floor(tap / tapsAcross) + 0.5) / tapsAcross) * height) / gridSize);
+    offsets[index] = (y * width + x) * 3;
   }
-  return [red / taps ** 2, green / taps ** 2, blue / taps ** 2];
+  return { width, height, offsets };
+}
+
+function impressionOf(rgb: Uint8Array, taps: Int32Array): Impression {
+  const grid = new Float32Array(gridSize * gridSize);
+  const colours = new Float32Array(binsPerChannel ** 3);
+  for (let place = 0; place < grid.length; place += 1) {
+    let red = 0;
+    let green = 0;
+    let blue = 0;
+    for (let tap = place * tapsPerPlace; tap < (place + 1) * tapsPerPlace; tap += 1) {
+      const offset = taps[tap] ?? 0;
+      red += rgb[offset] ?? 0;
+      green += rgb[offset + 1] ?? 0;
+      blue += rgb[offset + 2] ?? 0;
+    }
+    grid[place] = (0.299 * red + 0.587 * green + 0.114 * blue) / tapsPerPlace;
+    const bin = (classOf(red / tapsPerPlace) * binsPerChannel + classOf(green / tapsPerPlace)) * binsPerChannel + classOf(blue / tapsPerPlace);
+    colours[bin] = (colours[bin] ?? 0) + 1 / grid.length;
+  }
+  removeMean(grid);
+  return { grid, colours };
+}
+
+function removeMean(values: Float32Array): void {
+  let sum = 0;
+  for (const value of values) sum += value;
+  const mean = sum / values.length;
+  for (let index = 0; index < values.length; index += 1) values[index] = (values[index] ?? 0) - mean;
 }
 
 function classOf(value: number): number {
