@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { toLipsyncError } from '../errors/index.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addGenerateCommand } from './generate-command.ts';
+import { addModelsCommand } from './models-command.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
 const usageExitCode = 2;
@@ -23,6 +24,7 @@ export function createCommandLine(terminal: Terminal): { run(args: readonly stri
       };
       addGenerateCommand(program, terminal, setExitCode);
       addDoctorCommand(program, terminal, setExitCode);
+      addModelsCommand(program, terminal, setExitCode);
       try {
         await program.parseAsync([...args], { from: 'user' });
         return exitCode;

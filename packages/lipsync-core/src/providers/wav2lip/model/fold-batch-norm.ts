@@ -28,6 +28,6 @@ export function foldBatchNorm(layer: Layer, { weight, bias, norm }: LayerTensors
 }
 
 /** γ / √(σ² + ε) of every channel: what batch-norm multiplies by. */
-export function normFactors({ scale, variance }: BatchNorm): Float64Array {
+function normFactors({ scale, variance }: BatchNorm): Float64Array {
   return Float64Array.from(scale, (value, channel) => value / Math.sqrt((variance[channel] ?? 0) + epsilon));
 }

@@ -1,0 +1,129 @@
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
+import { officialLicence, officialSource } from '../../src/providers/wav2lip/model/model-record.ts';
+import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
+import { runCli } from './run-cli.ts';
+
+const projectModels = join(dirname(dirname(dirname(dirname(import.meta.dirname)))), 'models');
+
+let folder: string;
+let checkpoint: string;
+let model: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-models-'));
+  checkpoint = join(folder, 'wav2lip_gan.pth');
+  model = join(folder, 'models', 'gan.onnx');
+  await writeFile(checkpoint, checkpointBytes(await seededState(16, 3), { format: 'legacy', prefix: 'module.' }));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function json(...args: readonly string[]) {
+  const { exitCode, stdout } = await runCli('models', ...args, '--json');
+  expect(stdout).toMatch(/^[^\n]+\n$/);
+  return { exitCode, said: JSON.parse(stdout) };
+}
+
+describe('models import', () => {
+  it('prints the licence and where the model is', async () => {
+    const { exitCode, stdout, stderr } = await runCli('models', 'import', checkpoint, '-o', model);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `${model}\n` });
+    expect(stderr).toMatch(/importing\n[^]*sha256 [\da-f]{64}\n[^]*verified {4}51 layers[^]*no commercial use/);
+    expect((await stat(model)).size).toBeGreaterThan(100_000);
+  });
+
+  it('with --json says on one line what was written', async () => {
+    const { exitCode, said } = await json('import', checkpoint, '-o', model, '--float16');
+    expect(exitCode).toBe(0);
+    expect(said).toMatchObject({
+      status: 'imported', model_path: model, record_path: `${model}.json`, name: 'wav2lip_gan', licence: officialLicence,
+      checkpoint: { format: 'legacy', bytes: (await stat(checkpoint)).size }, model: { element_type: 'float16', bytes: (await stat(model)).size },
+    });
+  });
+
+  it('refuses to replace a file unless told to', async () => {
+    await runCli('models', 'import', checkpoint, '-o', model);
+    expect(await json('import', checkpoint, '-o', model)).toMatchObject({ exitCode: 1, said: { status: 'failed', error: { code: 'output_exists' } } });
+    expect((await runCli('models', 'import', checkpoint, '-o', model, '--overwrite')).exitCode).toBe(0);
+  });
+
+  it('says of another file what it found', async () => {
+    await writeFile(checkpoint, '<!doctype html>');
+    const { exitCode, stderr } = await runCli('models', 'import', checkpoint, '-o', model);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/^model_invalid: .*doctype html/m);
+  });
+});
+
+describe('models verify', () => {
+  it('finds a model as it was imported, and runs it', async () => {
+    await runCli('models', 'import', checkpoint, '-o', model);
+    const { exitCode, said } = await json('verify', model);
+    expect(exitCode).toBe(0);
+    expect(said).toMatchObject({ state: 'ok', crop_size_px: 96, fixed_batch: null, output: 'predicted_frames', licence: officialLicence });
+    expect(said.found_sha256).toBe(said.expected_sha256);
+  });
+
+  it('finds a changed one out without loading it', async () => {
+    await runCli('models', 'import', checkpoint, '-o', model);
+    await writeFile(model, 'changed');
+    const { exitCode, stdout } = await runCli('models', 'verify', model);
+    expect(exitCode).toBe(1);
+    expect(stdout).toMatch(/^changed .*expected sha256 [\da-f]{64}, found [\da-f]{64}/);
+  });
+
+  it('tries an export from elsewhere at its own crop and batch, and says that nothing is recorded of it', async () => {
+    const path = join(folder, 'export.onnx');
+    await writeIdentityModel(path, { cropSizePx: 256, fixedBatch: 4 });
+    expect(await json('verify', path)).toMatchObject({ exitCode: 0, said: { state: 'unrecorded', crop_size_px: 256, fixed_batch: 4, licence: null } });
+  });
+
+  it('refuses a model that draws what is not finite, and a file that is no model', async () => {
+    await writeFaultModel(join(folder, 'fault.onnx'), { cropSizePx: 16, nanAboveMean: -5 });
+    expect((await json('verify', join(folder, 'fault.onnx'))).said.error).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('not finite') });
+    expect((await json('verify', checkpoint)).said.error.code).toBe('model_invalid');
+    expect((await json('verify', join(folder, 'nowhere.onnx'))).said.error.code).toBe('model_missing');
+  });
+
+  it('compares a bundled model with the manifest', async () => {
+    await mkdir(join(folder, 'models'));
+    const manifest = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
+    expect(await json('verify', 'facemesh', '--folder', projectModels)).toMatchObject({ exitCode: 0, said: { name: 'facemesh', files: [{ state: 'ok' }, { state: 'ok' }] } });
+    for (const { files } of manifest.models) files[0].sha256 = '0'.repeat(64);
+    await writeFile(join(folder, 'models', 'manifest.json'), JSON.stringify(manifest));
+    expect(await json('verify', 'facemesh', '--folder', join(folder, 'models'))).toMatchObject({ exitCode: 1, said: { files: [{ state: 'changed' }, { state: 'ok' }] } });
+  });
+});
+
+describe('models list', () => {
+  it('lists what is bundled, imported, found and not there yet, with licences', async () => {
+    await runCli('models', 'import', checkpoint, '-o', model);
+    await writeIdentityModel(join(folder, 'models', 'export.onnx'), { cropSizePx: 16 });
+    await writeFile(join(folder, 'models', 'manifest.json'), await readFile(join(projectModels, 'manifest.json')));
+    const { said } = await json('list', '--folder', join(folder, 'models'));
+    const states = said.models.map(({ name, kind, state, licence }: Record<string, string>) => [name, kind, state, licence]);
+    expect(states).toEqual([
+      ['blazeface', 'bundled', 'ok', 'Apache-2.0'],
+      ['facemesh', 'bundled', 'ok', 'Apache-2.0'],
+      ['silero-vad-v5', 'bundled', 'ok', 'MIT'],
+      ['mouth-model', 'bundled', 'ok', 'that of this project'],
+      ['export', 'imported', 'unrecorded', null],
+      ['wav2lip_gan', 'imported', 'ok', officialLicence],
+      ['wav2lip', 'imported', 'missing', officialLicence],
+    ]);
+  });
+
+  it('says how to get what is missing, in the words of the manifest', async () => {
+    const { stdout } = await runCli('models', 'list', '--folder', projectModels);
+    const { importable } = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
+    expect(importable.map(({ source, licence }: Record<string, string>) => [source, licence])).toEqual([[officialSource, officialLicence], [officialSource, officialLicence]]);
+    expect(stdout).toContain(officialLicence);
+  });
+
+  it('lists nothing where there is nothing', async () => {
+    expect(await json('list', '--folder', join(folder, 'nowhere'))).toEqual({ exitCode: 0, said: { models: [] } });
+  });
+});

@@ -1,0 +1,84 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../src/checkpoints/index.ts';
+import { loadSession } from '../../src/inference/onnx-session.ts';
+import { importWav2Lip } from '../../src/providers/wav2lip/model/import-model.ts';
+import { checkpointBytes, type State } from './seeded-checkpoint.ts';
+
+const vectorsDir = process.env['LIPSYNC_TEST_VECTORS_DIR'] ?? '';
+const { signal } = new AbortController();
+
+function vectorPath(name: string): string {
+  return join(vectorsDir, 'wav2lip', name);
+}
+
+async function readVector(name: string): Promise<Float32Array> {
+  const bytes = await readFile(vectorPath(name));
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}
+
+async function draw(modelPath: string): Promise<Float32Array> {
+  const session = await loadSession(modelPath, { threads: 2 });
+  const { predicted_frames: frames } = await session.run({
+    mel_spectrogram: { type: 'float32', data: await readVector('mel.f32'), dims: [2, 1, 80, 16] },
+    video_frames: { type: 'float32', data: await readVector('faces.f32'), dims: [2, 6, 96, 96] },
+  });
+  await session.release();
+  return Float32Array.from(frames?.data ?? [], Number);
+}
+
+async function largestError(modelPath: string): Promise<number> {
+  const [drawn, expected] = [await draw(modelPath), await readVector('out.f32')];
+  expect(drawn).toHaveLength(expected.length);
+  return drawn.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (expected[index] ?? Number.NaN))), 0);
+}
+
+/** The vector's tensors, saved as newer versions of PyTorch save them and without prefix. */
+async function asZip(): Promise<Buffer> {
+  const checkpoint = await openCheckpoint(vectorPath('wav2lip.pth'), { signal });
+  const state: State = new Map();
+  for (const { name, dims, elementType } of checkpoint.tensors.values()) {
+    if (elementType === 'float32') state.set(name, { dims, values: await checkpoint.read(name) });
+  }
+  await checkpoint.close();
+  return checkpointBytes(state, { format: 'zip' });
+}
+
+describe.skipIf(vectorsDir === '')('a checkpoint of full size that PyTorch wrote (needs LIPSYNC_TEST_VECTORS_DIR)', () => {
+  let folder: string;
+  let modelPath: string;
+  let measured: { readonly tookMs: number; readonly peakBytes: number };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'lipsync-vectors-'));
+    modelPath = join(folder, 'wav2lip.onnx');
+    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'import-and-measure.ts'), vectorPath('wav2lip.pth'), modelPath]);
+    measured = JSON.parse(stdout);
+  }, 120_000);
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('is imported within 30 s and 1 GiB', () => {
+    expect(measured.tookMs).toBeLessThan(30_000);
+    expect(measured.peakBytes).toBeLessThan(2 ** 30);
+  });
+
+  it('draws what PyTorch draws with it, to 1e-4', async () => {
+    expect(await largestError(modelPath)).toBeLessThan(1e-4);
+  });
+
+  it('draws it to 0.02 in half precision', async () => {
+    const { modelPath: half } = await importWav2Lip({ checkpointPath: vectorPath('wav2lip.pth'), outputPath: join(folder, 'half.onnx'), float16: true, signal });
+    expect(await largestError(half)).toBeLessThan(0.02);
+  }, 120_000);
+
+  it('is imported to the same bytes from the zip format', async () => {
+    const checkpointPath = join(folder, 'wav2lip.pt');
+    await writeFile(checkpointPath, await asZip());
+    const { modelPath: other } = await importWav2Lip({ checkpointPath, outputPath: join(folder, 'other.onnx'), signal });
+    expect((await readFile(other)).equals(await readFile(modelPath))).toBe(true);
+  }, 120_000);
+});
