@@ -9,7 +9,7 @@ import { judgeTake, type Judgement } from './judge/judge-take.ts';
 import { getLipsyncService } from '../packages/lipsync-core/src/index.ts';
 
 const clipTypes = new Set(['.mp4', '.avi', '.png']);
-const columns = ['clip', 'speech', 'frames', 'expected', 'sound − picture, ms', 'SSIM outside', 'lag', 'r', 'open in pauses'];
+const columns = ['clip', 'speech', 'frames', 'expected', 'sound − picture, ms', 'SSIM outside', 'lag', 'r', 'open in pauses', 'in the picture'];
 
 const folder = process.argv[2];
 if (folder === undefined) throw new Error('Name a folder with clips and speeches.');
@@ -40,7 +40,11 @@ async function judge(videoPath: string, audioPath: string): Promise<Judgement> {
   }
 }
 
-function row(clip: string, speech: string, { frames, expectedFrames, soundMinusPictureMs, ssim, lag, r, openInPauses }: Judgement): string {
-  const figures = [frames, expectedFrames, soundMinusPictureMs.toFixed(0), ssim.toFixed(4), lag, r.toFixed(2), openInPauses === null ? 'no pause' : openInPauses.toFixed(3)];
+function row(clip: string, speech: string, { frames, expectedFrames, soundMinusPictureMs, ssim, lag, r, openInPauses, openInPausesInPicture }: Judgement): string {
+  const figures = [frames, expectedFrames, soundMinusPictureMs.toFixed(0), ssim.toFixed(4), lag, r.toFixed(2), shareText(openInPauses), shareText(openInPausesInPicture)];
   return `| ${[basename(clip), basename(speech), ...figures].join(' | ')} |`;
+}
+
+function shareText(share: number | null): string {
+  return share === null ? 'no pause' : share.toFixed(3);
 }

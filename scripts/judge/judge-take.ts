@@ -2,6 +2,7 @@ import { createFaceDetector, measureLips, outerLips, trackFaces, type FaceFrame,
 import { openFrames, planTimeline, probeClip, probeSpeech, probeTake, readSpeech, framesPerSecond, type ClipFacts, type Timeline } from '../../packages/lipsync-core/src/media/index.ts';
 import { bestLag, energyPerFrame } from '../../packages/lipsync-core/src/testing/lip-judge.ts';
 import { ssimOutside, type PixelArea } from '../../packages/lipsync-core/src/testing/picture-judge.ts';
+import { openingInPicture } from './opening-in-picture.ts';
 import { pauseFrames } from './pauses.ts';
 
 export interface Judgement {
@@ -15,6 +16,8 @@ export interface Judgement {
   readonly r: number;
   /** Mean opening in the middle of pauses, as a share of the opening that one frame in twenty exceeds; null without pauses. */
   readonly openInPauses: number | null;
+  /** The same for the gap that the picture shows, the landmarks' depth left out. */
+  readonly openInPausesInPicture: number | null;
 }
 
 export interface JudgeOptions {
@@ -39,7 +42,7 @@ export async function judgeTake(options: JudgeOptions): Promise<Judgement> {
   const take = await probeTake(options.outputPath, { signal });
   const track = await trackOutput(options);
   try {
-    const opening = Float32Array.from({ length: track.frameCount }, (_, index) => openingOf(track.frame(index)));
+    const opening = openings(track, (points) => measureLips(points).opening);
     const samples = await readAll(options.audioPath, signal);
     const energy = energyPerFrame(samples, sampleRateHz, framesPerSecond(timeline.frameRate), track.frameCount);
     return {
@@ -49,6 +52,7 @@ export async function judgeTake(options: JudgeOptions): Promise<Judgement> {
       ssim: await ssimOfTake(options, clip, timeline, track),
       ...bestLag(energy, opening, maxLagFrames),
       openInPauses: openingInPauses(opening, energy, framesPerSecond(timeline.frameRate)),
+      openInPausesInPicture: openingInPauses(openings(track, openingInPicture), energy, framesPerSecond(timeline.frameRate)),
     };
   } finally {
     track.close();
@@ -68,8 +72,12 @@ async function trackOutput({ outputPath, work, signal }: JudgeOptions): Promise<
   }
 }
 
-function openingOf({ points }: FaceFrame): number {
-  return points.length === 0 ? 0 : measureLips(points).opening;
+/** What `measure` says of the mesh in each frame; 0 where there is none. */
+function openings(track: FaceTrack, measure: (points: Float32Array) => number): Float32Array {
+  return Float32Array.from({ length: track.frameCount }, (_, index) => {
+    const { points } = track.frame(index);
+    return points.length === 0 ? 0 : measure(points);
+  });
 }
 
 async function readAll(path: string, signal: AbortSignal): Promise<Float32Array> {

@@ -39,6 +39,12 @@ export function createLipCurves(): LipCurves {
   };
 }
 
+export function copyLipCurves(from: Readonly<LipCurves>, to: LipCurves): void {
+  to.left = from.left;
+  to.right = from.right;
+  for (const edge of lipEdges) to[edge].set(from[edge]);
+}
+
 const longestContour = 13;
 const contourAcross = new Float64Array(longestContour);
 const contourValue = new Float64Array(longestContour);

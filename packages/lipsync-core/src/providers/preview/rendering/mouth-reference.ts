@@ -2,9 +2,10 @@ import { landmarkCount, type FaceFrame } from '../../../faces/face-types.ts';
 import type { Picture } from '../../../media/media-types.ts';
 import { DonorSearch, type DonorFrame } from './donor-search.ts';
 import { createHeadPose, fitHeadPose, inHeadSpace, turnOf, type HeadPose, type HeadTemplate } from './head-pose.ts';
+import { measureParting } from './lip-parting.ts';
 import { createLipCurves, curveSamples, lipEdges, openingOf, readLipCurves, sampleEdge, type LipCurves, type LipEdge } from './lip-curves.ts';
 import { chinTip, eyeOuterLeft, eyeOuterRight, mouthCornerLeft, mouthCornerRight, noseBase, nosePoints, rigidPoints } from './mouth-landmarks.ts';
-import { at, clamp, medianInPlace } from './numbers.ts';
+import { at, clamp, medianInPlace, smoothStep } from './numbers.ts';
 import { measureTones, type FaceTones } from './face-tones.ts';
 
 /** The speaker's mouth at rest, closed, in head space. */
@@ -19,6 +20,8 @@ export interface NeutralMouth {
   readonly width: number;
   /** Opening, as a share of the mouth's width, up to which landmarks of this speaker mean closed lips. */
   readonly closedOpening: number;
+  /** How far the lips of a speaker who never closes them are seen to be parted: 0 not at all, 1 certainly. */
+  readonly neverClosed: number;
 }
 
 /** What a look through the clip found out about the speaker. */
@@ -36,12 +39,16 @@ const closedMargin = 0.01;
 const closedLimits = { low: 0.03, talking: 0.07, still: 0.09 } as const;
 /** Span of openings within which a mouth counts as one that does not talk. */
 const talkingRange = 0.06;
+/** Height of the dark or pale band between the lips, as a share of the mouth's width, at which lips begin to be parted and certainly are. */
+const partedBand = { from: 0.028, to: 0.038 } as const;
 /** How much of an opening the upper lip takes back when the mouth closes; the rest is the lower lip and jaw. */
 const upperShareOfClosing = 0.25;
 
 interface Sample {
   readonly points: Float32Array;
   readonly tones: FaceTones;
+  /** Height of what is seen between the lips, as a share of the mouth's width. */
+  readonly parting: number;
 }
 
 /** Collects a sample of clip frames and makes the reference of them. Holds landmarks of each and one small patch of picture. */
@@ -57,14 +64,16 @@ export class MouthReferenceBuilder {
     if (template === undefined || !fitHeadPose(template, face.points, pose)) return;
     const tones = measureTones(picture, face.points);
     this.#donors.consider(picture, face.points, pose, tones);
-    this.#samples.push({ points: face.points.slice(), tones });
+    const curves = createLipCurves();
+    readLipCurves(pose, face.points, curves);
+    this.#samples.push({ points: face.points.slice(), tones, parting: measureParting(picture, pose, curves) });
   }
 
   /** The reference, or undefined when no frame had a usable face. */
   finish(): MouthReference | undefined {
     const template = commonTemplate(this.#samples.map((sample) => sample.points));
     if (template === undefined) return undefined;
-    const neutral = neutralMouth(template, this.#samples.map((sample) => sample.points));
+    const neutral = neutralMouth(template, this.#samples);
     if (neutral === undefined) return undefined;
     return { neutral, tones: medianTones(this.#samples.map((sample) => sample.tones)), donor: this.#donors.best() };
   }
@@ -167,8 +176,8 @@ export function depthLean(pose: HeadPose): { readonly across: number; readonly d
   };
 }
 
-function neutralMouth(template: HeadTemplate, frames: readonly Float32Array[]): NeutralMouth | undefined {
-  const mouths = frames.flatMap((points) => posedMouth(template, points) ?? []);
+function neutralMouth(template: HeadTemplate, samples: readonly Sample[]): NeutralMouth | undefined {
+  const mouths = samples.flatMap(({ points }) => posedMouth(template, points) ?? []);
   const frontal = mouths.filter((mouth) => mouth.turn < largestTurn);
   const usable = (frontal.length > 0 ? frontal : mouths).toSorted((left, right) => left.opening - right.opening);
   const closed = usable.slice(0, Math.max(1, Math.ceil(usable.length * closedShare)));
@@ -190,18 +199,30 @@ function neutralMouth(template: HeadTemplate, frames: readonly Float32Array[]): 
   if (!(width > 0)) return undefined;
   const cornerDepthLeft = median((mouth) => mouth.cornerDepths[0]);
   const cornerDepthRight = median((mouth) => mouth.cornerDepths[1]);
-  return { template, curves, depth, cornerDepthLeft, cornerDepthRight, width, closedOpening: closedLevel(usable.map((mouth) => mouth.opening)) };
+  const openings = usable.map((mouth) => mouth.opening);
+  const neverClosed = isTalking(openings) ? 0 : smoothStep(partedBand.from, partedBand.to, medianInPlace(samples.map(({ parting }) => parting)));
+  return { template, curves, depth, cornerDepthLeft, cornerDepthRight, width, closedOpening: closedLevel(openings), neverClosed };
+}
+
+/** Least opening, and the one that a tenth of the ascending `openings` exceed. */
+function spanOf(openings: readonly number[]): { readonly least: number; readonly most: number } {
+  const least = openings[0] ?? 0;
+  return { least, most: openings[Math.floor((openings.length - 1) * 0.9)] ?? least };
+}
+
+function isTalking(openings: readonly number[]): boolean {
+  const { least, most } = spanOf(openings);
+  return most - least >= talkingRange;
 }
 
 /**
  * What the landmarks call the opening of closed lips differs between speakers; it is read where the mouth was
- * most closed. A mouth that hardly changes through the clip counts as closed all along, because following what
- * the landmarks say of it would only make it tremble. `openings` ascend.
+ * most closed. A mouth that hardly changes through the clip has one opening all along, because following what
+ * the landmarks say of it would only make it tremble; whether it is closed or parted, the picture tells. `openings` ascend.
  */
 function closedLevel(openings: readonly number[]): number {
-  const least = openings[0] ?? 0;
-  const most = openings[Math.floor((openings.length - 1) * 0.9)] ?? least;
-  if (most - least < talkingRange) return clamp(most + closedMargin, closedLimits.low, closedLimits.still);
+  const { least, most } = spanOf(openings);
+  if (!isTalking(openings)) return clamp(most + closedMargin, closedLimits.low, closedLimits.still);
   return clamp(least + closedMargin, closedLimits.low, closedLimits.talking);
 }
 

@@ -4,9 +4,9 @@ import type { Picture } from '../../../media/media-types.ts';
 import { skinLuma } from './face-tones.ts';
 import { liftTeeth } from './donor-teeth.ts';
 import { createHeadPose, fitHeadPose, turnOf, type HeadPose } from './head-pose.ts';
-import { createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves } from './lip-curves.ts';
+import { copyLipCurves, createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves } from './lip-curves.ts';
 import { paintInterior, type MouthInterior } from './mouth-interior.ts';
-import type { MouthReference } from './mouth-reference.ts';
+import type { MouthReference, NeutralMouth } from './mouth-reference.ts';
 import { aimMouth, createMouthTarget, type MouthAim } from './mouth-target.ts';
 import { at, clamp, mix, smoothStep } from './numbers.ts';
 import { createPictureWriter } from './picture-writer.ts';
@@ -46,6 +46,7 @@ export function createMouthRenderer({ reference, silenceMode }: MouthRendererOpt
   const { neutral } = reference;
   const interior = furnishInterior(reference);
   const pose = createHeadPose();
+  const shown = createLipCurves();
   const source = createLipCurves();
   const target = createMouthTarget();
   const field = createWarpField();
@@ -56,13 +57,14 @@ export function createMouthRenderer({ reference, silenceMode }: MouthRendererOpt
     render(picture, face, aim) {
       if (face.presence === 'absent' || face.points.length < landmarkCount * 3 || !isFiniteAim(aim)) return 0;
       if (!fitHeadPose(neutral.template, face.points, pose)) return 0;
-      readLipCurves(pose, face.points, source);
-      if (!isUsable(source)) return 0;
+      readLipCurves(pose, face.points, shown);
+      if (!isUsable(shown)) return 0;
       const share = facing(pose) * (silenceMode === 'keep' ? clamp(aim.voiced, 0, 1) : 1);
       if (share < smallestShare) return 0;
-      const parted = quietClosedLips(source, neutral.closedOpening);
+      const parted = quietClosedLips(shown, neutral);
+      copyLipCurves(shown, source);
       clearOfTeeth(source, parted);
-      aimMouth(neutral, pose, source, silenceMode === 'close' ? shutInPauses(aim) : aim, share, target);
+      aimMouth(neutral, pose, { shown, source }, silenceMode === 'close' ? shutInPauses(aim) : aim, share, target);
       if (!layWarpField(field, pose, face.points, source, target, picture)) return 0;
       const mouthPx = neutral.width * pose.scale;
       line.featherPx = Math.max(smallestFeatherPx, mouthPx * featherShareOfMouth);
@@ -128,8 +130,8 @@ function clearOfTeeth(curves: LipCurves, parted: number): void {
 }
 
 /** Shuts lips that only the landmarks' noise holds apart. Returns how far they count as open: 0 shut, 1 left as they are. */
-function quietClosedLips(curves: LipCurves, closedOpening: number): number {
-  const parted = smoothStep(closedOpening, closedOpening + partingSpan, openingOf(curves));
+function quietClosedLips(curves: LipCurves, { closedOpening, neverClosed }: NeutralMouth): number {
+  const parted = Math.max(neverClosed, smoothStep(closedOpening, closedOpening + partingSpan, openingOf(curves)));
   if (parted === 1) return 1;
   for (let k = 0; k < curveSamples; k += 1) {
     const middle = (at(curves.innerUpper, k) + at(curves.innerLower, k)) / 2;

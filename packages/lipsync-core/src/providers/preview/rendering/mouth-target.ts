@@ -28,6 +28,10 @@ export function createMouthTarget(): MouthTarget {
 const shape = {
   /** Gap between the lips at the widest "ah". */
   largestGap: 0.42,
+  /** Mouth width, head units, below which the gap shrinks no further: a jaw drops with the face, not with how narrow its mouth is. */
+  narrowestForGap: 0.53,
+  /** Share of the way open at which lips that were pressed together to close a gap have their full thickness again. */
+  relaxedAt: 0.3,
   /** Share of the gap that the raised upper lip makes, and what spreading adds to it. */
   upperShare: 0.14,
   upperShareSpread: 0.12,
@@ -59,6 +63,7 @@ const outerBell = Float32Array.from({ length: curveSamples }, (_, k) => Math.sin
 
 const posedNeutral = createLipCurves();
 const resting = createLipCurves();
+const relaxed = createLipCurves();
 
 /** The neutral mouth as it lies in the picture plane of this pose. */
 export function poseNeutral(neutral: NeutralMouth, pose: HeadPose, output: LipCurves): void {
@@ -103,7 +108,7 @@ function deform(curves: LipCurves, width: number, aim: MouthAim): number {
   const closure = clamp(aim.closure, 0, 1);
   const spread = clamp(aim.wide, 0, 1);
   const round = clamp(-aim.wide, 0, 1);
-  const gap = width * shape.largestGap * clamp(aim.open, 0, 1) * (1 - closure) * mix(1, shape.gapSpread, spread) * mix(1, shape.gapRound, round);
+  const gap = Math.max(width, shape.narrowestForGap) * shape.largestGap * clamp(aim.open, 0, 1) * (1 - closure) * mix(1, shape.gapSpread, spread) * mix(1, shape.gapRound, round);
   const upperShare = shape.upperShare + shape.upperShareSpread * spread;
   const raise = gap * upperShare;
   const drop = gap - raise;
@@ -128,21 +133,42 @@ function deform(curves: LipCurves, width: number, aim: MouthAim): number {
   return drop * shape.chinShare;
 }
 
+/** The clip's own lips in one frame. */
+export interface ClipLips {
+  /** As the landmarks show them. */
+  readonly shown: Readonly<LipCurves>;
+  /** The part of them that travels: without the edges that may carry teeth or dark. */
+  readonly source: Readonly<LipCurves>;
+}
+
+/**
+ * The lips brought together: pressed a little while the mouth is to be closed, so that what travels of them covers the gap,
+ * and as thick as they are shown once it is to be open.
+ */
+function restLips({ shown, source }: ClipLips, open: number): void {
+  closeLips(source, resting);
+  closeLips(shown, relaxed);
+  relaxed.left = source.left;
+  relaxed.right = source.right;
+  mixCurves(resting, relaxed, smoothStep(0, shape.relaxedAt, open), resting);
+}
+
 /**
  * The mouth this frame is to show: the speaker's own closed mouth at this pose, deformed as `aim` says, and
- * brought in by `share` (0 leaves `source` as it is, 1 replaces it). Small differences between the frame's
+ * brought in by `share` (0 leaves `lips.source` as it is, 1 replaces it). Small differences between the frame's
  * own mouth and the neutral one are kept, so that noise of the landmarks does not move the picture.
  */
 export function aimMouth(
-  neutral: NeutralMouth, pose: HeadPose, source: Readonly<LipCurves>, aim: MouthAim, share: number, target: MouthTarget,
+  neutral: NeutralMouth, pose: HeadPose, lips: ClipLips, aim: MouthAim, share: number, target: MouthTarget,
 ): void {
-  closeLips(source, resting);
+  const { shown, source } = lips;
+  restLips(lips, clamp(aim.open, 0, 1));
   poseNeutral(neutral, pose, posedNeutral);
   const opening = openingOf(source);
   const unrest = Math.max(distance(resting, posedNeutral) / neutral.width, opening / 2);
   mixCurves(resting, posedNeutral, smoothStep(restTolerance.from, restTolerance.to, unrest), target.curves);
   const chinOfRest = (lowestPoint(target.curves) - lowestPoint(resting)) * shape.chinShare;
-  const chinOfSource = opening * (source.right - source.left) * (1 - closingTaken) * shape.chinShare;
+  const chinOfSource = openingOf(shown) * (shown.right - shown.left) * (1 - closingTaken) * shape.chinShare;
   target.anchor.across = (target.curves.left + target.curves.right) / 2;
   target.anchor.down = at(target.curves.innerUpper, (curveSamples - 1) / 2);
   const drop = deform(target.curves, neutral.width, aim);
