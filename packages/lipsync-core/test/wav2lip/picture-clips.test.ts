@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createFaceDetector, trackFaces, type FaceDetector } from '../../src/faces/index.ts';
+import { openFrames, probeClip, type ColourTags, type Picture } from '../../src/media/index.ts';
+import { createFaceCropper, createFacePaster, placeFace, type FacePlacement } from '../../src/providers/wav2lip/picture/index.ts';
+import { ssimOutside } from '../../src/testing/picture-judge.ts';
+import { limits, makeMedia, temporaryFolder } from '../media/make-media.ts';
+import { copyOf, lumaSquare, mouthSquare } from './picture-face.ts';
+
+const presenter = fileURLToPath(new URL('../../../../samples/presenter.mp4', import.meta.url));
+const clipsFolder = process.env['LIPSYNC_TEST_CLIPS_DIR'];
+const clips = clipsFolder === undefined ? [] : readdirSync(clipsFolder).filter((name) => /\.(mp4|avi|png)$/.test(name));
+const execute = promisify(execFile);
+const frameCount = 5;
+
+let detector: FaceDetector;
+
+beforeAll(async () => {
+  detector = await createFaceDetector();
+});
+
+afterAll(async () => {
+  await detector.close();
+});
+
+interface TrackedPicture {
+  readonly picture: Picture;
+  readonly points: Float32Array;
+  readonly placement: FacePlacement;
+  readonly colour: ColourTags;
+}
+
+/** The first frames of a clip with their faces. */
+async function trackedPictures(path: string): Promise<readonly TrackedPicture[]> {
+  const folder = await temporaryFolder();
+  const clip = await probeClip(path, { limits });
+  const range = { start: 0, end: Math.min(frameCount, clip.frameCount) };
+  const signal = AbortSignal.timeout(60_000);
+  const track = await trackFaces({
+    clipPath: path, clipDigest: randomUUID(), clip, range, detector, cacheDir: join(folder, 'cache'), workDir: folder, signal, onProgress: () => undefined,
+  });
+  const pictures: TrackedPicture[] = [];
+  for await (const { index, width, height, data } of openFrames({ path, facts: clip, range, signal })) {
+    const { points, presence } = track.frame(index);
+    if (presence !== 'absent') pictures.push({ picture: { width, height, data: data.slice() }, points, placement: placeFace(points), colour: clip.colour });
+  }
+  track.close();
+  return pictures;
+}
+
+/** Likeness of the mouth's surroundings after a face was cropped and pasted back as it was. */
+function likenessAt(cropSizePx: number, { picture, points, placement, colour }: TrackedPicture): number {
+  const after = copyOf(picture);
+  const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
+  createFaceCropper({ cropSizePx, colour }).crop(picture, placement, crop);
+  createFacePaster({ cropSizePx, colour, colourMatch: false, sharpen: false }).paste({ picture: after, points, placement, source: crop, generated: crop, strength: 1 });
+  expect(after.data).not.toEqual(picture.data);
+  const square = mouthSquare(picture, placement);
+  return ssimOutside(lumaSquare(picture, square), lumaSquare(after, square), square.size, square.size, undefined);
+}
+
+/** The same for an upright box that ffmpeg shrinks to 96 × 96 and enlarges again. */
+async function likenessOfResampling({ picture, placement }: TrackedPicture, folder: string): Promise<number> {
+  const { width, height } = picture;
+  const boxWidth = Math.min(width, Math.round(placement.width));
+  const boxHeight = Math.min(height, Math.round(placement.height));
+  const left = Math.max(0, Math.min(width - boxWidth, Math.round(placement.centreX - boxWidth / 2)));
+  const top = Math.max(0, Math.min(height - boxHeight, Math.round(placement.centreY - boxHeight / 2)));
+  const input = join(folder, 'luma.raw');
+  const output = join(folder, 'resampled.raw');
+  await writeFile(input, picture.data.subarray(0, width * height));
+  const filter = `crop=${boxWidth}:${boxHeight}:${left}:${top}:exact=1,scale=96:96:flags=area,scale=${boxWidth}:${boxHeight}:flags=bicubic`;
+  const raw = ['-f', 'rawvideo', '-pix_fmt', 'gray'];
+  await execute('ffmpeg', ['-nostdin', '-loglevel', 'error', '-y', ...raw, '-s', `${width}x${height}`, '-i', input, '-vf', filter, ...raw, output]);
+  const resampled = await readFile(output);
+  const after = copyOf(picture);
+  for (let row = 0; row < boxHeight; row += 1) after.data.set(resampled.subarray(row * boxWidth, (row + 1) * boxWidth), (top + row) * width + left);
+  const square = mouthSquare(picture, placement);
+  return ssimOutside(lumaSquare(picture, square), lumaSquare(after, square), square.size, square.size, undefined);
+}
+
+async function expectFaithful(path: string): Promise<void> {
+  const pictures = await trackedPictures(path);
+  const folder = await temporaryFolder();
+  expect(pictures.length).toBeGreaterThan(0);
+  for (const picture of pictures) expect(likenessAt(384, picture)).toBeGreaterThan(0.99);
+  const [first] = pictures;
+  if (first) expect(likenessAt(96, first)).toBeGreaterThan((await likenessOfResampling(first, folder)) - 0.005);
+}
+
+describe('the faces of real files, cropped and pasted back unchanged', () => {
+  it('the presenter comes back', () => expectFaithful(presenter));
+
+  it.each([
+    ['HEVC of 10 bits', ['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=error', '-pix_fmt', 'yuv420p10le']],
+    ['full range', ['-vf', 'scale=out_range=full', '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuvj420p', '-color_range', 'pc']],
+  ])('the presenter comes back from %s', async (_, encoding) => {
+    const path = await makeMedia('-i', presenter, '-frames:v', String(frameCount), '-an', ...encoding, join(await temporaryFolder(), 'presenter.mp4'));
+    await expectFaithful(path);
+  });
+
+  it.skipIf(clips.length === 0)('every clip of the folder that the environment names comes back', { timeout: 120_000 }, async () => {
+    for (const name of clips) await expectFaithful(join(clipsFolder ?? '', name));
+  });
+});
+
+describe('where the face is taken to be', () => {
+  it.skipIf(clips.length === 0)('hardly trembles from frame to frame', async () => {
+    const pictures = await trackedPictures(join(clipsFolder ?? '', 'talk-844x844-25fps.mp4'));
+    const tops = pictures.map(({ placement }) => placement.centreY - placement.height / 2);
+    for (let index = 2; index < tops.length; index += 1) {
+      const bend = (tops[index] ?? NaN) - 2 * (tops[index - 1] ?? NaN) + (tops[index - 2] ?? NaN);
+      expect(Math.abs(bend)).toBeLessThan(1);
+    }
+  });
+});
