@@ -1,5 +1,5 @@
 import { artifactFolders, createInputFetcher, createJobRunner, createLipsyncCore, createLocalArtifactStore, parseAllowedHosts, systemClock, type JobRunner, type Logger } from '@lipsync/core';
-import { createClientConnection, createProducer, createRedisJobStore, createWorkerConnection } from '@lipsync/queue';
+import { createClientConnection, createProducer, createRedisJobStore, createWorkerConnection, type LipsyncProducer } from '@lipsync/queue';
 import type { WorkerConfig } from './config.ts';
 import { keepHouse } from './housekeeping.ts';
 import { createLaneWorkers } from './lane-workers.ts';
@@ -29,7 +29,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     pipeline: core.pipeline, workFolder: core.workFolder, clock: systemClock, logger, cancelPollMs, progressIntervalMs,
   });
   const producer = createProducer({ connection, store, clock: systemClock, logger });
-  const lanes = await serveLanes(config, runner, logger);
+  const lanes = await serveLanes(config, { runner, producer }, logger);
   const stopped = new AbortController();
   const housekeeping = keepHouse({ producer, folders, clock: systemClock, logger, intervalMs: housekeepingIntervalMs }, stopped.signal);
   return {
@@ -44,12 +44,14 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   };
 }
 
-/** Takes jobs of the configured lanes and gives them to `runner`. */
-export async function serveLanes(config: Omit<WorkerConfig, 'core'>, runner: JobRunner, logger: Logger): Promise<RunningWorker> {
+/** Takes jobs of the configured lanes and gives them to the runner. */
+export async function serveLanes(
+  config: Omit<WorkerConfig, 'core'>, parts: { readonly runner: JobRunner; readonly producer: LipsyncProducer }, logger: Logger,
+): Promise<RunningWorker> {
   const connection = createWorkerConnection({ url: config.redisUrl, onError: (error) => logger.warn({ error }, 'connection to Redis lost') });
   const stopping = new AbortController();
   const workers = createLaneWorkers({
-    lanes: config.lanes, processors: createProcessorMap({ runner, stopping: stopping.signal }), connection,
+    lanes: config.lanes, processors: createProcessorMap({ ...parts, stopping: stopping.signal }), connection,
     lockMs: config.lockMs, stalledIntervalMs: config.stalledIntervalMs, logger,
   });
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));

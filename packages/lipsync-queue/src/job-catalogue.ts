@@ -36,9 +36,14 @@ export const jobCatalogue = Object.freeze({
 export type JobName = keyof typeof jobCatalogue;
 export type JobPayload<Name extends JobName> = z.output<(typeof jobCatalogue)[Name]['payload']>;
 
-/** The lane that a job waits in: jobs that can only be done elsewhere wait in `cloud`, all others may compute here. */
-export function laneOf(record: JobRecord): Lane {
-  return record.options.method === 'heygen' ? 'cloud' : 'render';
+/** The lane that takes work of a kind: remote providers are waited for in `cloud`, all others compute in `render`. */
+export function laneFor(needs: NonNullable<JobRecord['needs']>): Lane {
+  return needs === 'remote' ? 'cloud' : 'render';
+}
+
+/** The lane that a job waits in: that of what it goes on with, else of what its method begins with. */
+export function laneOf({ needs, options }: JobRecord): Lane {
+  return laneFor(needs ?? (options.method === 'heygen' ? 'remote' : 'inline'));
 }
 
 /** BullMQ's priority of a request's 0–10. One is added because BullMQ's 0 means "before all priorities". */

@@ -21,6 +21,10 @@ export interface LipsyncProducer {
    * that, `sweep` makes up for it. Throws `resource_exhausted` when the record could not be stored.
    */
   submit(record: JobRecord, lane?: Lane): Promise<void>;
+  /** Queues a job of which one lane's worker has done its part in the lane that it needs next. */
+  handOn(record: JobRecord): Promise<void>;
+  /** Has a job that sleeps in a queue looked at now; one that does not sleep is left alone. */
+  wake(jobId: string): Promise<void>;
   /**
    * Queues every unfinished job that no queue is going to run (never queued, or ended in the queue while its record is
    * not at an end), and fails every job that still waits at its deadline. Safe to run from several processes and beside
@@ -46,6 +50,8 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
         logger.warn({ jobId: record.id, error }, 'the job is recorded but not queued yet; the next sweep queues it');
       });
     },
+    handOn: (record) => guarded(() => entries.addAfresh(record, laneOf(record))),
+    wake: (jobId) => guarded(() => entries.wake(jobId)),
     sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
     remove: (jobId) => guarded(() => entries.remove(jobId)),
     queue: (lane) => guarded(() => entries.queue(lane)),

@@ -8,6 +8,10 @@ export type LipsyncQueueHandle = Queue<JobPayload<'lipsync'>, unknown, 'lipsync'
 /** What the lanes' queues hold of our jobs. Throws what Redis throws. */
 export interface QueueEntries {
   add(record: JobRecord, lane: Lane): Promise<void>;
+  /** As `add`, in place of an entry of the same job that has ended there. */
+  addAfresh(record: JobRecord, lane: Lane): Promise<void>;
+  /** Moves a sleeping entry of the job to the others that wait to be taken. */
+  wake(jobId: string): Promise<void>;
   /** Takes a job out of all queues; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
   /** Ids of all jobs that some queue is going to run or is running: one question per lane, however many there are. */
@@ -29,11 +33,23 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
   const queues = createQueues(dependencies);
   const fromAll = <Answer>(ask: (queue: LipsyncQueueHandle) => Promise<Answer>): Promise<Answer[]> =>
     Promise.all(lanes.map(async (lane) => ask(await queues.get(lane))));
+  const add = async (queue: LipsyncQueueHandle, { id: jobId, options }: JobRecord): Promise<void> => {
+    const priority = queuePriority(options.priority);
+    await queue.add('lipsync', { jobId }, { ...jobCatalogue.lipsync.options, jobId, priority });
+  };
   return {
     async add(record, lane) {
+      await add(await queues.get(lane), record);
+    },
+    async addAfresh(record, lane) {
       const queue = await queues.get(lane);
-      const priority = queuePriority(record.options.priority);
-      await queue.add('lipsync', { jobId: record.id }, { ...jobCatalogue.lipsync.options, jobId: record.id, priority });
+      // An ended entry keeps its id taken; one that a worker holds stays, and the record tells that worker what to do.
+      await queue.remove(record.id);
+      await add(queue, record);
+    },
+    async wake(jobId) {
+      const jobs = await fromAll((queue) => queue.getJob(jobId));
+      for (const job of jobs) if (await job?.isDelayed()) await job?.promote();
     },
     async remove(jobId) {
       // BullMQ answers 0 for a job that a worker holds, and 1 also for one that it does not know.

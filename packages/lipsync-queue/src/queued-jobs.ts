@@ -28,7 +28,7 @@ export interface QueuedJobs {
 
 export interface QueuedJobsDependencies {
   readonly store: JobStore;
-  readonly producer: Pick<LipsyncProducer, 'submit' | 'remove'>;
+  readonly producer: Pick<LipsyncProducer, 'submit' | 'remove' | 'wake'>;
   readonly watcher: JobWatcher;
   readonly clock: Clock;
   readonly ids: IdSource;
@@ -49,6 +49,7 @@ export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJo
     async cancel(jobId) {
       // Recorded first: whoever takes the job up from here on sees that it is not wanted any more.
       const record = await store.append(jobId, { type: 'cancel_requested' });
+      if (record.parkedUntilMs !== null) await producer.wake(jobId).catch(outOfReach);
       if (record.status !== 'queued') return record;
       const removed = await producer.remove(jobId).catch(outOfReach);
       return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;

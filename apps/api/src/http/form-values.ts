@@ -6,10 +6,12 @@ type Kind = 'text' | 'number' | 'boolean' | 'json';
 const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   method: 'text',
   optimize: 'text',
+  heygenMode: 'text',
   syncMode: 'text',
   silenceMode: 'text',
   startMs: 'number',
   endMs: 'number',
+  maxCostUsd: 'number',
   allowPreview: 'boolean',
   deadlineMs: 'number',
   priority: 'number',

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { methods, optimizations, silenceModes, syncModes, toKebabCase, type LipsyncOptionsInput } from '../contract/index.ts';
+import { heygenModes, methods, optimizations, silenceModes, syncModes, toKebabCase, type LipsyncOptionsInput } from '../contract/index.ts';
 
 type OptionName = keyof LipsyncOptionsInput;
 
@@ -15,10 +15,12 @@ interface Flag {
 const flags: { readonly [Name in OptionName]: Flag } = {
   method: { value: 'method', choices: methods, description: 'who makes it' },
   optimize: { value: 'goal', choices: optimizations, description: 'what matters most when several could make it' },
+  heygenMode: { value: 'mode', choices: heygenModes, description: 'how HeyGen makes it: fast, or better and dearer' },
   syncMode: { value: 'mode', choices: syncModes, description: 'what happens when clip and speech differ in length' },
   silenceMode: { value: 'mode', choices: silenceModes, description: 'what the mouth does while nobody speaks' },
   startMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'use the clip from here' },
   endMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'use the clip up to here' },
+  maxCostUsd: { value: 'dollars', parse: parseDollars, description: 'the most that it may cost' },
   allowPreview: { description: 'let the preview engine stand in when nothing better works' },
   deadlineMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'give up after so long' },
   priority: { value: 'number', parse: parseWholeNumber, description: '0 (first) to 10 (last)' },
@@ -45,6 +47,11 @@ function toOption(name: string, flag: Flag): Option {
 
 function parseWholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+}
+
+function parseDollars(text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError('It must be an amount like 0.5.');
   return Number(text);
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { methods, optimizations, silenceModes, syncModes } from './vocabulary.ts';
+import { heygenModes, methods, optimizations, silenceModes, syncModes } from './vocabulary.ts';
 
 const maxMetadataBytes = 16_384;
 const maxMetadataDepth = 20;
@@ -15,11 +15,14 @@ export const lipsyncOptionsSchema = z
   .strictObject({
     method: z.enum(methods).default('auto'),
     optimize: z.enum(optimizations).default('quality'),
+    heygenMode: z.enum(heygenModes).default('speed'),
     syncMode: z.enum(syncModes).default('loop'),
     silenceMode: z.enum(silenceModes).default('close'),
     /** Window of the clip to use. */
     startMs: clipTimeMs.optional(),
     endMs: clipTimeMs.optional(),
+    /** The most that all attempts together may cost. */
+    maxCostUsd: z.number().min(0).max(10_000).optional(),
     allowPreview: z.boolean().default(false),
     /** Counted from acceptance. */
     deadlineMs: z.int().min(1_000).max(86_400_000).optional(),

@@ -10,6 +10,9 @@ export type Method = (typeof methods)[number];
 export const optimizations = ['quality', 'balanced', 'cost', 'speed'] as const;
 export type Optimization = (typeof optimizations)[number];
 
+export const heygenModes = ['speed', 'precision'] as const;
+export type HeygenMode = (typeof heygenModes)[number];
+
 export const syncModes = ['loop', 'bounce', 'cut_off', 'silence', 'remap'] as const;
 export type SyncMode = (typeof syncModes)[number];
 

@@ -8,6 +8,8 @@ type RunEvent = { readonly run: number } & (
   | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   | { readonly type: 'handed_back' }
+  | { readonly type: 'parked'; readonly untilMs: number; readonly message: string }
+  | { readonly type: 'handed_on'; readonly needs: 'inline' | 'remote' }
   | { readonly type: 'completed'; readonly atMs: number; readonly result: JobResult; readonly warnings: readonly Warning[] }
   | { readonly type: 'failed'; readonly atMs: number; readonly code: ErrorCode; readonly message: string; readonly warnings: readonly Warning[] }
 );
@@ -42,6 +44,10 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return { ...record, attempts: event.attempts };
     case 'handed_back':
       return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.' };
+    case 'parked':
+      return { ...record, parkedUntilMs: event.untilMs, stage: 'waiting', message: event.message };
+    case 'handed_on':
+      return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.', needs: event.needs };
     case 'cancel_requested':
       return record.cancelRequested ? record : { ...record, cancelRequested: true, message: 'Cancel requested.' };
     case 'completed':
@@ -60,12 +66,13 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
 }
 
 function startRun(record: JobRecord, atMs: number): JobRecord {
-  const crashed = record.status === 'processing';
+  const crashed = record.status === 'processing' && record.parkedUntilMs === null;
   return {
     ...record,
     status: 'processing',
     runs: record.runs + 1,
     crashes: crashed ? record.crashes + 1 : record.crashes,
+    parkedUntilMs: null,
     startedAtMs: record.startedAtMs ?? atMs,
   };
 }

@@ -18,6 +18,8 @@ export interface Attempt {
   readonly costMicros: number | null;
   /** Work running at a remote provider: stored before it is waited on, so that any worker can go on with it. */
   readonly operation: Operation | null;
+  /** How often something went wrong since its last success that did not end it. */
+  readonly troubles: number;
 }
 
 /** What came out, once a job is completed. */
@@ -50,6 +52,10 @@ export interface JobRecord {
   /** How many of those runs ended without a word: the worker was killed or lost its lock. */
   readonly crashes: number;
   readonly cancelRequested: boolean;
+  /** When to look again at a job that only waits; null while it is worked on or waits for a worker. */
+  readonly parkedUntilMs: number | null;
+  /** What kind of provider it goes on with, where that is another than its method says. */
+  readonly needs: 'inline' | 'remote' | null;
   readonly attempts: readonly Attempt[];
   readonly warnings: readonly Warning[];
   readonly result: JobResult | null;

@@ -1,12 +1,15 @@
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits, type SpeechFacts, type Timeline } from '../media/index.ts';
+import type { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
-import { runChain } from '../providers/provider-chain.ts';
+import type { Admission } from '../providers/admission.ts';
+import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
 import type { Provider, ProgressReport, TakeRequest, Warning } from '../providers/provider.ts';
 import { resolveChain, type ProviderRegistry } from '../providers/provider-registry.ts';
 import type { RenderPool } from '../render/render-pool.ts';
 import type { SpeechReport } from '../speech/speech-types.ts';
 import { againOnce } from './again-once.ts';
+import type { FetchedInputs } from './input-fetcher.ts';
 import type { Attempt } from './job-record.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -15,22 +18,25 @@ const silenceLevelDb = -50;
 
 export interface PipelineInput {
   readonly jobId: string;
-  readonly clipPath: string;
-  readonly speechPath: string;
-  /** Content hash of the clip. */
-  readonly clipDigest: string;
+  /** Who pays: the name of the key that created the job, or null. */
+  readonly owner: string | null;
   readonly options: LipsyncOptions;
   readonly workspace: Workspace;
+  /** Brings the inputs here; called at most once, and not by a run that only looks whether it still has to wait. */
+  fetchInputs(): Promise<FetchedInputs>;
 }
 
 export interface PipelineContext {
   readonly signal: AbortSignal;
   readonly earlierAttempts: readonly Attempt[];
+  /** Whether this host takes work of that kind. */
+  canRun(kind: Provider['kind']): boolean;
   onProgress(progress: ProgressReport): void;
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
 }
 
 export interface PipelineResult {
+  readonly kind: 'made';
   /** A finished, probed video inside the workspace. */
   readonly takePath: string;
   /** Null when no provider was needed: the speech was silent. */
@@ -40,20 +46,29 @@ export interface PipelineResult {
   readonly warnings: readonly Warning[];
 }
 
+export type PipelineOutcome = PipelineResult | Exclude<ChainOutcome, { kind: 'made' }>;
+
 /** Clip + speech to take: the part of a job that is the same for the queue, a program and the CLI. */
 export interface LipsyncPipeline {
-  /** Throws a `LipsyncError`; leaves nothing outside the workspace but caches. */
-  run(input: PipelineInput, context: PipelineContext): Promise<PipelineResult>;
+  /**
+   * Takes the job as far as it goes without waiting; called again with the attempts as they were saved, it goes on.
+   * Throws a `LipsyncError`; leaves nothing outside the workspace but caches.
+   */
+  run(input: PipelineInput, context: PipelineContext): Promise<PipelineOutcome>;
+  /** Lets go of what runs elsewhere for a job that is not wanted any more. Returns its attempts as they then stand. */
+  abandon(input: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, reason: LipsyncError, context: Omit<PipelineContext, 'onProgress' | 'canRun'>): Promise<readonly Attempt[]>;
 }
 
 export interface PipelineDependencies {
   readonly registry: ProviderRegistry;
   readonly renderPool: RenderPool;
+  readonly admission: Admission;
   readonly limits: MediaLimits;
   readonly clock: Clock;
 }
 
 interface Prepared {
+  readonly inputs: FetchedInputs;
   readonly clip: ClipFacts;
   readonly speech: SpeechFacts;
   readonly timeline: Timeline;
@@ -65,27 +80,75 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
   return {
     async run(input, context) {
       const chain = resolveChain(dependencies.registry, input.options);
-      const prepared = await prepare(dependencies, input, context);
-      return isSilent(prepared.speechReport)
-        ? passThrough(dependencies, input, prepared, context)
-        : render(dependencies, chain, input, prepared, context);
+      const prepared = once(() => prepare(dependencies, input, context));
+      const chained = chainContext(dependencies, input, context);
+      if (context.earlierAttempts.length === 0) {
+        const early = await lookFirst(chain, prepared, chained);
+        if (early === 'silent') return passThrough(dependencies, input, await prepared(), context);
+        if (early) return early;
+      }
+      const outcome = await runChain(chain, async () => toTakeRequest(input, await prepared()), chained);
+      return outcome.kind === 'made' ? toResult(outcome, await prepared()) : outcome;
+    },
+    abandon(input, reason, context) {
+      const chain = resolveChain(dependencies.registry, input.options);
+      return abandonChain(chain, reason, chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined }));
     },
   };
 }
 
+function chainContext({ admission, clock }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: PipelineContext): ChainContext {
+  return { ...context, jobId, user: owner ?? options.userId ?? null, admission, clock };
+}
+
+/**
+ * Before the first attempt: takes a place at the provider before anything is fetched, since many jobs may stand in line
+ * for it, and finds out whether there is anything to speak. Undefined when the chain may begin.
+ */
+async function lookFirst(
+  chain: readonly Provider[], prepared: () => Promise<Prepared>, { admission, jobId, canRun }: ChainContext,
+): Promise<Exclude<ChainOutcome, { kind: 'made' }> | 'silent' | undefined> {
+  const [first] = chain;
+  if (!first) return undefined;
+  if (!canRun(first.kind)) return { kind: 'elsewhere', needs: first.kind };
+  const entry = await admission.enter(first, jobId);
+  if (entry.kind === 'wait') return { kind: 'waiting', untilMs: entry.untilMs };
+  const { speechReport } = await giveUpPlaceUnless(prepared(), () => admission.giveUpPlace(first, jobId));
+  if (!isSilent(speechReport)) return undefined;
+  await admission.giveUpPlace(first, jobId);
+  return 'silent';
+}
+
+async function giveUpPlaceUnless<Value>(work: Promise<Value>, giveUp: () => Promise<void>): Promise<Value> {
+  try {
+    return await work;
+  } catch (error) {
+    await giveUp();
+    throw error;
+  }
+}
+
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => (made ??= make());
+}
+
 async function prepare({ limits, renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext): Promise<Prepared> {
   const { signal } = context;
+  context.onProgress({ stage: 'fetching', fraction: 0 });
+  const inputs = await input.fetchInputs();
+  const { clipPath, speechPath } = inputs;
   context.onProgress({ stage: 'probing', fraction: 0 });
-  const clip = await againOnce(signal, () => probeClip(input.clipPath, { limits, signal }));
-  const speech = await againOnce(signal, () => probeSpeech(input.speechPath, { limits, signal }));
+  const clip = await againOnce(signal, () => probeClip(clipPath, { limits, signal }));
+  const speech = await againOnce(signal, () => probeSpeech(speechPath, { limits, signal }));
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: input.options.syncMode, window: windowOf(input.options) });
   context.onProgress({ stage: 'listening', fraction: 0 });
   const mouthCurvePath = input.workspace.file('mouth-curve');
   const speechReport = await againOnce(signal, () => renderPool.run(
-    { kind: 'analyse_speech', speechPath: input.speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+    { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
     { signal, onProgress: context.onProgress },
   ));
-  return { clip, speech, timeline, mouthCurvePath, speechReport };
+  return { inputs, clip, speech, timeline, mouthCurvePath, speechReport };
 }
 
 function windowOf({ startMs, endMs }: LipsyncOptions): { startMs?: number; endMs?: number } {
@@ -97,35 +160,25 @@ function isSilent(report: SpeechReport): boolean {
 }
 
 async function passThrough(
-  { renderPool }: PipelineDependencies, input: PipelineInput, prepared: Prepared, context: PipelineContext,
+  { renderPool }: PipelineDependencies, { workspace }: PipelineInput, prepared: Prepared, context: PipelineContext,
 ): Promise<PipelineResult> {
-  const takePath = input.workspace.file('take.mp4');
-  const { clip, speech, timeline } = prepared;
+  const takePath = workspace.file('take.mp4');
+  const { inputs: { clipPath, speechPath }, clip, speech, timeline } = prepared;
   const report = await againOnce(context.signal, () => renderPool.run(
-    { kind: 'pass_through', clipPath: input.clipPath, speechPath: input.speechPath, clip, speech, timeline, takePath, workFolder: input.workspace.path },
+    { kind: 'pass_through', clipPath, speechPath, clip, speech, timeline, takePath, workFolder: workspace.path },
     context,
   ));
   const warnings = [{ code: 'speech_silent', message: 'The speech holds no sound to speak; the clip was returned with it, its mouth unchanged.' }];
-  return { takePath, methodUsed: null, degraded: false, durationMs: timeline.durationMs, warnings: [...warnings, ...report.warnings] };
+  return { kind: 'made', takePath, methodUsed: null, degraded: false, durationMs: timeline.durationMs, warnings: [...warnings, ...report.warnings] };
 }
 
-async function render(
-  dependencies: PipelineDependencies, chain: readonly Provider[], input: PipelineInput, prepared: Prepared, context: PipelineContext,
-): Promise<PipelineResult> {
-  const request: TakeRequest = {
-    jobId: input.jobId,
-    clipPath: input.clipPath,
-    clipDigest: input.clipDigest,
-    clip: prepared.clip,
-    speechPath: input.speechPath,
-    speech: prepared.speech,
-    timeline: prepared.timeline,
-    mouthCurvePath: prepared.mouthCurvePath,
-    silenceMode: input.options.silenceMode,
-    takePath: input.workspace.file('take.mp4'),
-  };
-  const { take, provider } = await runChain(chain, request, { ...context, clock: dependencies.clock });
+function toTakeRequest({ jobId, options, workspace }: PipelineInput, { inputs, clip, speech, timeline, mouthCurvePath }: Prepared): TakeRequest {
+  return { jobId, ...inputs, clip, speech, timeline, mouthCurvePath, silenceMode: options.silenceMode, heygenMode: options.heygenMode, takePath: workspace.file('take.mp4') };
+}
+
+function toResult({ take, provider }: Extract<ChainOutcome, { kind: 'made' }>, prepared: Prepared): PipelineResult {
   return {
+    kind: 'made',
     takePath: take.path,
     methodUsed: provider.facts.id,
     degraded: provider.facts.degraded,

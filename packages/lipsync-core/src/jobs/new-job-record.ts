@@ -27,6 +27,8 @@ export function newJobRecord({ id, options, video, audio, owner, nowMs }: NewJob
     runs: 0,
     crashes: 0,
     cancelRequested: false,
+    parkedUntilMs: null,
+    needs: null,
     attempts: [],
     warnings: [],
     result: null,

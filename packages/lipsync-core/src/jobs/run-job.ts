@@ -1,12 +1,13 @@
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import type { Clock, Logger } from '../ports/ports.ts';
-import type { ProgressReport } from '../providers/provider.ts';
+import type { Provider } from '../providers/provider.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
 import { deadlineExceeded } from './deadline-signal.ts';
-import type { InputFetcher } from './input-fetcher.ts';
-import { isTerminal, type JobRecord, type JobResult } from './job-record.ts';
+import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
+import type { JobEvent } from './job-events.ts';
+import { isTerminal, type Attempt, type JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
-import type { LipsyncPipeline, PipelineResult } from './lipsync-pipeline.ts';
+import type { LipsyncPipeline } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
 import { endWithoutOutput, toJobResult } from './run-end.ts';
 import { markStoreFailures, StoreFailure } from './store-failure.ts';
@@ -30,15 +31,23 @@ export interface JobRunnerDependencies {
   readonly progressIntervalMs: number;
 }
 
+export interface RunContext {
+  /** Aborted when the job is to be handed back. */
+  readonly signal: AbortSignal;
+  /** Whether this run may do work of that kind. */
+  canRun(kind: Provider['kind']): boolean;
+}
+
 /** Runs recorded jobs from wherever they stand to their end. */
 export interface JobRunner {
   /**
-   * Runs the job and returns its record at the end. May be called again for the same job at any time: a finished job
+   * Takes the job as far as it goes without waiting and returns its record: at its end, parked until a time when it is
+   * worth another run, or waiting for a worker that takes what it `needs`. May be called again for the same job at any time: a finished job
    * is returned as it is, an interrupted one is gone on with. An abort of `signal` hands the job back unfinished and
    * throws; every other outcome of the work is in the record. Throws `not_found` when there is no such job, and what the
    * store threw when it failed: nothing is recorded then, and whoever asked for the run asks again.
    */
-  run(jobId: string, context: { readonly signal: AbortSignal }): Promise<JobRecord>;
+  run(jobId: string, context: RunContext): Promise<JobRecord>;
 }
 
 /** What a run works with; its store tells its own failures from those of the job. */
@@ -47,9 +56,9 @@ type RunDependencies = Omit<JobRunnerDependencies, 'store'> & { readonly store: 
 export function createJobRunner(given: JobRunnerDependencies): JobRunner {
   const dependencies: RunDependencies = { ...given, store: markStoreFailures(given.store) };
   return {
-    async run(jobId, { signal }) {
+    async run(jobId, context) {
       try {
-        return await run(dependencies, jobId, signal);
+        return await run(dependencies, jobId, context);
       } catch (error) {
         throw error instanceof StoreFailure ? error.cause : error;
       }
@@ -57,21 +66,27 @@ export function createJobRunner(given: JobRunnerDependencies): JobRunner {
   };
 }
 
-async function run(dependencies: RunDependencies, jobId: string, handBack: AbortSignal): Promise<JobRecord> {
+async function run(dependencies: RunDependencies, jobId: string, context: RunContext): Promise<JobRecord> {
   const { store, clock, workFolder } = dependencies;
   const found = await store.get(jobId);
   if (!found) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
   const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
-  const ended = await endEarly(dependencies, record);
-  if (!ended) return runOnce(dependencies, record, handBack);
+  const ended = await endEarly(dependencies, record, context.signal);
+  if (!ended) return runOnce(dependencies, record, context);
   await removeJobWorkspaces(workFolder, jobId);
   return ended;
 }
 
-async function endEarly({ store, clock }: RunDependencies, record: JobRecord): Promise<JobRecord | undefined> {
+async function endEarly({ store, clock, pipeline }: RunDependencies, record: JobRecord, signal: AbortSignal): Promise<JobRecord | undefined> {
   if (isTerminal(record.status)) return record;
   const reason = reasonNotToRun(record, clock.nowMs());
-  return reason && store.append(record.id, endWithoutOutput(reason, record, clock.nowMs()));
+  if (!reason) return undefined;
+  const { id: jobId, owner, options, runs: run } = record;
+  await pipeline.abandon({ jobId, owner, options }, reason, {
+    signal, earlierAttempts: record.attempts,
+    saveAttempts: async (attempts) => void (await store.append(jobId, { type: 'attempts_changed', run, attempts })),
+  });
+  return store.append(jobId, endWithoutOutput(reason, record, clock.nowMs()));
 }
 
 /** Why a job that is not at an end is ended instead of being worked on. */
@@ -82,14 +97,13 @@ function reasonNotToRun({ cancelRequested, crashes, deadlineAtMs }: JobRecord, n
   return new LipsyncError('worker_crashed', `The worker went away ${crashes} times while it worked on this job; it was given up.`);
 }
 
-async function runOnce(dependencies: RunDependencies, record: JobRecord, handBack: AbortSignal): Promise<JobRecord> {
-  const { store, clock } = dependencies;
+async function runOnce(dependencies: RunDependencies, record: JobRecord, { signal: handBack, canRun }: RunContext): Promise<JobRecord> {
+  const { store } = dependencies;
   const stop = watchForStop(dependencies, record);
   let workspace: Workspace | undefined;
   try {
     workspace = await openJobWorkspace(dependencies.workFolder, record);
-    const made = await makeOutput(dependencies, record, workspace, AbortSignal.any([handBack, stop.signal]));
-    return await store.append(record.id, { type: 'completed', run: record.runs, atMs: clock.nowMs(), ...made });
+    return await store.append(record.id, await advance(dependencies, record, workspace, { canRun, signal: AbortSignal.any([handBack, stop.signal]) }));
   } catch (thrown) {
     if (thrown instanceof StoreFailure) throw thrown;
     return await endRun(dependencies, record, thrown, { handBack, stop: stop.signal });
@@ -116,40 +130,43 @@ async function endRun(
   return store.append(record.id, endWithoutOutput(error, record, clock.nowMs()));
 }
 
-async function makeOutput(
-  { store, artifacts, fetcher, pipeline, progressIntervalMs, clock, logger }: RunDependencies,
-  record: JobRecord,
-  workspace: Workspace,
-  signal: AbortSignal,
-): Promise<{ result: JobResult; warnings: PipelineResult['warnings'] }> {
-  const run = record.runs;
+/** Works on the job for as long as there is anything to do here; what comes of it is for the record. */
+async function advance(dependencies: RunDependencies, record: JobRecord, workspace: Workspace, { signal, canRun }: RunContext): Promise<JobEvent> {
+  const { store, clock, pipeline, progressIntervalMs, logger } = dependencies;
+  const { runs: run, id: jobId, owner, options } = record;
   const progress = createProgressWriter({
     intervalMs: progressIntervalMs, clock,
-    write: (update) => store.append(record.id, { type: 'progressed', run, ...update }),
-    onError: (error) => logger.warn({ jobId: record.id, error }, 'progress was not stored'),
+    write: (update) => store.append(jobId, { type: 'progressed', run, ...update }),
+    onError: (error) => logger.warn({ jobId, error }, 'progress was not stored'),
   });
-  let attempts = record.attempts;
+  let { attempts } = record;
   try {
-    const onProgress = (report: ProgressReport): void => progress.report(report);
-    onProgress({ stage: 'fetching', fraction: 0 });
-    const inputs = await fetcher.fetch(record, {
-      signal, workspace,
-      saveInputs: async (references) => void (await store.append(record.id, { type: 'inputs_fetched', run, ...references })),
-    });
-    const made = await pipeline.run(
-      { jobId: record.id, ...inputs, options: record.options, workspace },
-      {
-        signal, onProgress, earlierAttempts: record.attempts,
-        async saveAttempts(changed) {
-          attempts = changed;
-          await store.append(record.id, { type: 'attempts_changed', run, attempts });
-        },
+    const outcome = await pipeline.run({ jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) }, {
+      signal, canRun, earlierAttempts: attempts,
+      onProgress: (report) => progress.report(report),
+      async saveAttempts(changed) {
+        attempts = changed;
+        await store.append(jobId, { type: 'attempts_changed', run, attempts });
       },
-    );
-    onProgress({ stage: 'publishing', fraction: 0 });
-    const output = await artifacts.publish(made.takePath, `outputs/${record.id}/output.mp4`);
-    return { result: toJobResult(made, attempts, output.key), warnings: made.warnings };
+    });
+    if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts) };
+    if (outcome.kind === 'elsewhere') return { type: 'handed_on', run, needs: outcome.needs };
+    progress.report({ stage: 'publishing', fraction: 0 });
+    const output = await dependencies.artifacts.publish(outcome.takePath, `outputs/${jobId}/output.mp4`);
+    return { type: 'completed', run, atMs: clock.nowMs(), result: toJobResult(outcome, attempts, output.key), warnings: outcome.warnings };
   } finally {
     await progress.settle();
   }
+}
+
+function fetchInputs({ fetcher, store }: RunDependencies, record: JobRecord, workspace: Workspace, signal: AbortSignal): Promise<FetchedInputs> {
+  return fetcher.fetch(record, {
+    signal, workspace,
+    saveInputs: async (references) => void (await store.append(record.id, { type: 'inputs_fetched', run: record.runs, ...references })),
+  });
+}
+
+function waitingMessage(attempts: readonly Attempt[]): string {
+  const last = attempts.at(-1);
+  return last?.outcome === 'running' ? `${last.provider} is working on it.` : 'Waiting for a place at the provider.';
 }

@@ -1,7 +1,7 @@
 import { errorPolicies, type ErrorCode } from '../errors/index.ts';
 
 /** Tries of one provider in one job, at most; a crash of ours does not count as one. */
-const maxTriesOfOneProvider = 3;
+export const maxTriesOfOneProvider = 3;
 
 /** Tries after which a fault that is worth exactly one repetition is given up. */
 const maxTriesAfterMediaFault = 2;

@@ -3,6 +3,7 @@ import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
+import type { Admission } from './admission.ts';
 import { runChain, type ChainContext } from './provider-chain.ts';
 import type { InlineProvider, Operation, RemoteProvider, Take, TakeRequest } from './provider.ts';
 

@@ -3,63 +3,119 @@ import { abortError, errorPolicies, LipsyncError, ProviderError, TimeoutError, t
 import type { Clock } from '../ports/ports.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
+import type { Admission, AttemptReference } from './admission.ts';
+import { createAttemptLog, type AttemptLog } from './attempt-log.ts';
 import { decide, pauseBeforeTryMs } from './chain-decision.ts';
-import type { Operation, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
+import type { Provider, Take, TakeContext, TakeRequest } from './provider.ts';
+import { advanceRemote, type Waiting } from './remote-attempt.ts';
 
 export interface ChainContext extends TakeContext {
+  readonly jobId: string;
+  /** Who pays, as in `AttemptReference`. */
+  readonly user: string | null;
   readonly clock: Clock;
+  readonly admission: Admission;
   /** Attempts of an earlier run of this job; a remote one that was still running is gone on with. */
   readonly earlierAttempts: readonly Attempt[];
-  /** Called, and waited for, whenever an attempt begins, learns its operation or ends. */
+  /** Whether this host takes work of that kind. */
+  canRun(kind: Provider['kind']): boolean;
+  /** Called, and waited for, whenever an attempt begins, learns its operation or its cost, or ends. */
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
 }
 
-export interface ChainOutcome {
-  readonly take: Take;
-  readonly provider: Provider;
-  readonly attempts: readonly Attempt[];
-}
+export type ChainOutcome =
+  | { readonly kind: 'made'; readonly take: Take; readonly provider: Provider; readonly attempts: readonly Attempt[] }
+  /** A remote operation runs, or all of its provider's places are taken: come back then. */
+  | Waiting
+  /** The next provider is none for this host. */
+  | { readonly kind: 'elsewhere'; readonly needs: Provider['kind'] };
 
 /**
- * Tries the providers in order until one makes a take. Every attempt is saved before it is waited on.
+ * Tries the providers in order until one makes a take or the job has to wait. Every attempt is saved before it is worked
+ * on; calling it again with what was saved goes on where it stood. `prepare` is called at most once, and not while an
+ * operation only runs.
  * Throws the error of the last attempt when none succeeds; what it cost and why is in the saved attempts. Throws what
  * `saveAttempts` throws: no provider is blamed for it.
  */
-export async function runChain(chain: readonly Provider[], request: TakeRequest, context: ChainContext): Promise<ChainOutcome> {
+export async function runChain(chain: readonly Provider[], prepare: () => Promise<TakeRequest>, context: ChainContext): Promise<ChainOutcome> {
   const log = createAttemptLog(context);
+  const prepareOnce = once(prepare);
   let lastError = new LipsyncError('not_supported', 'No provider is left to try.');
   for (const provider of chain.slice(resumeIndex(chain, context.earlierAttempts))) {
     for (let tries = countTries(log.attempts, provider) + 1; ; tries += 1) {
-      const outcome = await attempt(provider, request, context, log);
-      if (LipsyncError.isInstance(outcome)) {
-        lastError = outcome;
-        const decision = context.signal.aborted ? 'stop' : decide(outcome.code, tries);
-        if (decision === 'stop') throw outcome;
-        if (decision === 'next') break;
-        await pause(pauseBeforeTryMs(tries), context.signal);
-        continue;
+      if (!context.canRun(provider.kind)) return { kind: 'elsewhere', needs: provider.kind };
+      const outcome = await attempt(provider, prepareOnce, context, log);
+      if (!LipsyncError.isInstance(outcome)) {
+        return 'kind' in outcome ? outcome : { kind: 'made', take: outcome, provider, attempts: log.attempts };
       }
-      return { take: outcome, provider, attempts: log.attempts };
+      lastError = outcome;
+      const decision = context.signal.aborted ? 'stop' : decide(outcome.code, tries);
+      if (decision === 'stop') throw outcome;
+      if (decision === 'next') break;
+      await pause(pauseBeforeTryMs(tries), context.signal);
     }
   }
   throw lastError;
 }
 
-/** Throws what `signal` was aborted with: no other try begins once the job is to stop. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => {
-    throw abortError(signal);
-  });
+/**
+ * Ends the remote attempt that a job was waiting for when the job is not wanted any more: `reason` says why. Returns the
+ * attempts as they then stand. A vendor that does not hear it is asked about the operation later.
+ */
+export async function abandonChain(chain: readonly Provider[], reason: LipsyncError, context: ChainContext): Promise<readonly Attempt[]> {
+  const log = createAttemptLog(context);
+  for (const provider of chain) {
+    const left = log.unfinished(provider);
+    if (left) await endAttempt(provider, reason, context, log);
+    else await context.admission.giveUpPlace(provider, context.jobId);
+  }
+  return log.attempts;
 }
 
-async function attempt(provider: Provider, request: TakeRequest, context: ChainContext, log: AttemptLog): Promise<Take | LipsyncError> {
-  await log.begin(provider);
-  const made = await makeTake(provider, request, context, log).catch((thrown: unknown) => toAttemptError(thrown, provider, context.signal));
-  const end: AttemptEnd = LipsyncError.isInstance(made)
-    ? { outcome: made.code === 'canceled' ? 'canceled' : 'failed', code: made.code, message: made.message }
-    : { outcome: 'succeeded', costMicros: made.costMicros };
-  await log.end(end);
+async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, context: ChainContext, log: AttemptLog): Promise<Take | Waiting | LipsyncError> {
+  if (!log.unfinished(provider)) {
+    const entry = await context.admission.enter(provider, context.jobId);
+    if (entry.kind === 'wait') return { kind: 'waiting', untilMs: entry.untilMs };
+    await log.begin(provider);
+    if (entry.kind === 'refused') return endAttempt(provider, entry.error, context, log);
+  } else {
+    await log.begin(provider);
+  }
+  const made = await makeTake(provider, prepare, context, log).catch((thrown: unknown) => toAttemptError(thrown, provider, context.signal));
+  if (LipsyncError.isInstance(made)) return endAttempt(provider, made, context, log);
+  if ('kind' in made) return made;
+  await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros: made.costMicros, operation: log.current.operation });
+  await log.end({ outcome: 'succeeded', code: null, message: null, costMicros: made.costMicros });
   return made;
+}
+
+/** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */
+async function endAttempt(provider: Provider, error: LipsyncError, context: ChainContext, log: AttemptLog): Promise<LipsyncError> {
+  const { operation, costMicros } = log.current;
+  if (provider.kind === 'remote' && operation && error.code === 'canceled') {
+    // The job's signal is spent; the vendor is told to stop with a limit of its own.
+    await provider.cancel(operation, { signal: AbortSignal.timeout(cancelLimitMs) }).catch(() => undefined);
+  }
+  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros: operation ? costMicros : 0, operation });
+  await log.end({ outcome: error.code === 'canceled' ? 'canceled' : 'failed', code: error.code, message: error.message });
+  return error;
+}
+
+const cancelLimitMs = 10_000;
+
+function referenceOf({ jobId, user }: ChainContext, log: AttemptLog): AttemptReference {
+  return { jobId, index: log.index, startedAtMs: log.current.startedAtMs, user };
+}
+
+async function makeTake(provider: Provider, prepare: () => Promise<TakeRequest>, context: ChainContext, log: AttemptLog): Promise<Take | Waiting> {
+  switch (provider.kind) {
+    case 'inline':
+      return provider.run(await prepare(), context);
+    case 'remote':
+      return advanceRemote({
+        provider, log, prepare, context, admission: context.admission, clock: context.clock, reference: referenceOf(context, log),
+      });
+  }
 }
 
 /** What the attempt ends with; throws what says nothing about the provider. */
@@ -79,40 +135,16 @@ function nameProvider(error: LipsyncError, { facts }: Provider): LipsyncError {
   return isProviders ? new ProviderError(error.code, facts.id, error.message, { cause: error }) : error;
 }
 
-async function makeTake(provider: Provider, request: TakeRequest, context: ChainContext, log: AttemptLog): Promise<Take> {
-  switch (provider.kind) {
-    case 'inline':
-      return provider.run(request, context);
-    case 'remote':
-      return makeRemoteTake(provider, request, context, log);
-  }
+/** Throws what `signal` was aborted with: no other try begins once the job is to stop. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {
+    throw abortError(signal);
+  });
 }
 
-async function makeRemoteTake(provider: RemoteProvider, request: TakeRequest, context: ChainContext, log: AttemptLog): Promise<Take> {
-  const operation = log.runningOperation() ?? (await startOperation(provider, request, context, log));
-  try {
-    const finished = await waitForOperation(provider, operation, context);
-    return await provider.collect(finished, request, context);
-  } catch (error) {
-    // The job's signal is spent; the vendor is told to stop with a limit of its own.
-    if (context.signal.aborted && !isHandedBack(context.signal)) await provider.cancel(operation, { signal: AbortSignal.timeout(10_000) }).catch(() => undefined);
-    throw error;
-  }
-}
-
-async function startOperation(provider: RemoteProvider, request: TakeRequest, context: ChainContext, log: AttemptLog): Promise<Operation> {
-  const operation = await provider.start(request, { ...context, idempotencyKey: `${request.jobId}-${log.attempts.length}` });
-  await log.setOperation(operation);
-  return operation;
-}
-
-async function waitForOperation(provider: RemoteProvider, operation: Operation, context: ChainContext): Promise<Operation> {
-  for (;;) {
-    const status = await provider.check(operation, context);
-    if (status.status === 'done') return status.operation;
-    if (status.status === 'failed') throw new LipsyncError(status.code, status.message);
-    await sleep(status.checkAgainInMs, undefined, { signal: context.signal });
-  }
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => (made ??= make());
 }
 
 /** Where to go on: at the provider of the last attempt, or after it where that attempt had settled the matter. */
@@ -128,53 +160,4 @@ function resumeIndex(chain: readonly Provider[], attempts: readonly Attempt[]): 
 /** Tries that count: a worker that went away is no fault of the provider. */
 function countTries(attempts: readonly Attempt[], { facts }: Provider): number {
   return attempts.filter(({ provider, outcome, code }) => provider === facts.id && outcome === 'failed' && code !== 'worker_crashed').length;
-}
-
-/** A take that was made but not published by an earlier run is collected again, not paid for again. */
-function isUnfinished({ outcome }: Attempt): boolean {
-  return outcome === 'running' || outcome === 'succeeded';
-}
-
-const abandoned = { outcome: 'failed', code: 'worker_crashed', message: 'The worker went away during this attempt.' } as const;
-
-type AttemptEnd = Partial<Pick<Attempt, 'code' | 'message' | 'costMicros'>> & Pick<Attempt, 'outcome'>;
-
-interface AttemptLog {
-  readonly attempts: readonly Attempt[];
-  /** Opens an attempt; a remote one that an earlier run left unfinished is taken up instead, an inline one is ended. */
-  begin(provider: Provider): Promise<void>;
-  runningOperation(): Operation | null;
-  setOperation(operation: Operation): Promise<void>;
-  end(end: AttemptEnd): Promise<void>;
-}
-
-function createAttemptLog(context: ChainContext): AttemptLog {
-  let attempts: readonly Attempt[] = context.earlierAttempts;
-
-  async function replaceLast(change: Partial<Attempt>): Promise<void> {
-    const last = attempts.at(-1);
-    if (!last) throw new LipsyncError('internal', 'No attempt was begun.');
-    attempts = [...attempts.slice(0, -1), { ...last, ...change }];
-    await context.saveAttempts(attempts);
-  }
-
-  return {
-    get attempts() {
-      return attempts;
-    },
-    async begin({ facts, kind }) {
-      const last = attempts.at(-1);
-      if (last && kind === 'remote' && last.provider === facts.id && isUnfinished(last)) return replaceLast({ outcome: 'running', endedAtMs: null });
-      if (last?.outcome === 'running') await replaceLast({ ...abandoned, endedAtMs: context.clock.nowMs() });
-      const begun: Attempt = {
-        provider: facts.id, outcome: 'running', code: null, message: null,
-        startedAtMs: context.clock.nowMs(), endedAtMs: null, costMicros: null, operation: null,
-      };
-      attempts = [...attempts, begun];
-      await context.saveAttempts(attempts);
-    },
-    runningOperation: () => attempts.at(-1)?.operation ?? null,
-    setOperation: (operation) => replaceLast({ operation }),
-    end: (end) => replaceLast({ ...end, endedAtMs: context.clock.nowMs() }),
-  };
 }

@@ -1,4 +1,4 @@
-import type { ProviderId, SilenceMode } from '../contract/index.ts';
+import type { HeygenMode, ProviderId, SilenceMode } from '../contract/index.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
 import type { Timeline } from '../media/timeline.ts';
@@ -30,6 +30,7 @@ export interface TakeRequest {
   /** Voice activity and mouth shape of the speech, one value per output frame; `speech/` reads it. */
   readonly mouthCurvePath: string;
   readonly silenceMode: SilenceMode;
+  readonly heygenMode: HeygenMode;
   /** Where the take is to be written; its folder is private to this attempt and is removed afterwards. */
   readonly takePath: string;
 }
@@ -58,10 +59,11 @@ export interface Operation {
   readonly state: Readonly<Record<string, unknown>>;
 }
 
+/** `costMicros` is what the vendor bills for the operation, whatever becomes of its result. */
 export type OperationStatus =
   | { readonly status: 'pending'; readonly checkAgainInMs: number }
-  | { readonly status: 'done'; readonly operation: Operation }
-  | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string };
+  | { readonly status: 'done'; readonly operation: Operation; readonly costMicros: number }
+  | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string; readonly costMicros: number };
 
 /** Runs here; `run` resolves with a finished take or throws a `LipsyncError`. */
 export interface InlineProvider {
@@ -70,13 +72,19 @@ export interface InlineProvider {
   run(request: TakeRequest, context: TakeContext): Promise<Take>;
 }
 
-/** Runs elsewhere. `start` is called once per attempt with an idempotency key that survives a crash of ours. */
+/** Runs elsewhere, while nobody here waits: a job comes back to `check` when it was told to. */
 export interface RemoteProvider {
   readonly kind: 'remote';
   readonly facts: ProviderFacts;
+  /** How long an attempt may take from its beginning. */
+  readonly timeoutMs: number;
+  /** The most that a take of this request can cost, in millionths of a dollar. Pure. */
+  quote(request: TakeRequest): number;
+  /** May be called again for one attempt, with the same idempotency key: then it is the same operation. */
   start(request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string }): Promise<Operation>;
   check(operation: Operation, context: TakeContext): Promise<OperationStatus>;
-  collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Take>;
+  /** Fetches the take of an operation that is done. What it cost is known from `check`. */
+  collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Omit<Take, 'costMicros'>>;
   cancel(operation: Operation, context: { readonly signal: AbortSignal }): Promise<void>;
 }
 

@@ -3,12 +3,13 @@ import { createReadStream } from 'node:fs';
 import { access, constants, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
 import { abortError, InputNotFoundError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { deadlineSignal } from '../jobs/deadline-signal.ts';
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
-import type { JobRecord } from '../jobs/job-record.ts';
-import type { LipsyncPipeline, PipelineResult } from '../jobs/lipsync-pipeline.ts';
+import type { Attempt, JobRecord } from '../jobs/job-record.ts';
+import type { LipsyncPipeline, PipelineInput, PipelineResult } from '../jobs/lipsync-pipeline.ts';
 import { newJobRecord } from '../jobs/new-job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
@@ -96,18 +97,10 @@ async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobIn
   let workspace: Workspace | undefined;
   try {
     workspace = await openProcessWorkspace(dependencies.workFolder);
-    const made = await dependencies.pipeline.run(
-      {
-        jobId: job.record.id, clipPath: videoPath, speechPath: audioPath, workspace, options: input.options,
-        clipDigest: await digestFile(videoPath, job.signal),
-      },
-      {
-        signal: job.signal,
-        earlierAttempts: [],
-        onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
-        saveAttempts: async (attempts) => job.append({ type: 'attempts_changed', run: job.record.runs, attempts }),
-      },
-    );
+    const made = await runToItsEnd(dependencies, job, {
+      jobId: job.record.id, owner: null, workspace, options: input.options,
+      fetchInputs: async () => ({ clipPath: videoPath, speechPath: audioPath, clipDigest: await digestFile(videoPath, job.signal) }),
+    });
     job.onProgress?.(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
     await output.publish(made.takePath);
     return made;
@@ -116,6 +109,29 @@ async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobIn
     await workspace?.remove();
   }
 }
+
+/** As often as the job has to wait: here nobody else would come back to it. */
+async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, job: RunningJob, input: PipelineInput): Promise<PipelineResult> {
+  const { signal } = job;
+  const saveAttempts = async (attempts: readonly Attempt[]): Promise<void> => job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
+  for (;;) {
+    const outcome = await pipeline.run(input, {
+      signal, saveAttempts, earlierAttempts: job.record.attempts, canRun: () => true,
+      onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
+    });
+    if (outcome.kind === 'made') return outcome;
+    if (outcome.kind === 'elsewhere') throw new LipsyncError('internal', 'A job was handed on although every provider runs here.');
+    job.onProgress?.(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
+    await sleep(Math.max(0, outcome.untilMs - clock.nowMs()), undefined, { signal }).catch(() => undefined);
+    if (!signal.aborted) continue;
+    const reason = abortError(signal);
+    await pipeline.abandon(input, reason, { signal: AbortSignal.timeout(abandonLimitMs), saveAttempts, earlierAttempts: job.record.attempts });
+    throw reason;
+  }
+}
+
+/** What runs elsewhere is told to stop within this time. */
+const abandonLimitMs = 20_000;
 
 async function requireReadable(path: string, what: string): Promise<string> {
   const absolute = resolve(path);

@@ -8,6 +8,7 @@ import { createLipsyncPipeline, type LipsyncPipeline, type PipelineResult } from
 import { openJobWorkspace } from '../../src/jobs/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
+import { openAdmission } from '../../src/testing/index.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
 import { limits } from '../media/make-media.ts';
@@ -56,15 +57,20 @@ function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
     close: () => pool.close(),
   };
   const registry = createProviderRegistry([createPreviewProvider({ renderPool, trackCacheFolder: join(folder, 'tracks') })]);
-  return createLipsyncPipeline({ registry, renderPool, limits, clock: { nowMs: Date.now } });
+  return createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, clock: { nowMs: Date.now } });
 }
 
 async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
   const workspace = await openJobWorkspace(folder, { id: 'job_1', runs: 1 });
-  return pipeline.run(
-    { jobId: 'job_1', clipPath, speechPath: silencePath, clipDigest: 'a', options: lipsyncOptionsSchema.parse({}), workspace },
-    { signal: new AbortController().signal, earlierAttempts: [], onProgress: () => undefined, saveAttempts: async () => undefined },
+  const outcome = await pipeline.run(
+    {
+      jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace,
+      fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
+    },
+    { signal: new AbortController().signal, earlierAttempts: [], canRun: () => true, onProgress: () => undefined, saveAttempts: async () => undefined },
   );
+  if (outcome.kind !== 'made') throw new Error(`The job is not done but ${outcome.kind}.`);
+  return outcome;
 }
 
 describe('a step of the pipeline outside of the providers', () => {

@@ -1,14 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import type { PipelineContext, PipelineInput, PipelineResult } from '../../src/jobs/lipsync-pipeline.ts';
+import type { PipelineContext, PipelineInput, PipelineOutcome } from '../../src/jobs/lipsync-pipeline.ts';
 
 /** What a pipeline does in a test. */
-export type Script = (input: PipelineInput, context: PipelineContext) => Promise<PipelineResult>;
+export type Script = (input: PipelineInput, context: PipelineContext) => Promise<PipelineOutcome>;
 
 /** A take that says which inputs it was made of. */
-export const makeTake: Script = async ({ workspace, clipPath, speechPath }) => {
+export const makeTake: Script = async ({ workspace, fetchInputs }) => {
+  const { clipPath, speechPath } = await fetchInputs();
   const takePath = workspace.file('take.mp4');
   await writeFile(takePath, `${await readFile(clipPath, 'utf8')} speaking ${await readFile(speechPath, 'utf8')}`);
-  return { takePath, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [{ code: 'degraded', message: 'A stand-in.' }] };
+  return { kind: 'made', takePath, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [{ code: 'degraded', message: 'A stand-in.' }] };
 };
 
 /** Works until it is stopped, then throws as work does that was cut off: with something that is no error of ours. */

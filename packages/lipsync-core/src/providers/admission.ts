@@ -1,0 +1,43 @@
+import type { LipsyncError } from '../errors/index.ts';
+import type { Operation, Provider } from './provider.ts';
+
+/** An attempt, for whoever keeps books on it. Never changes from its beginning to its end, whatever crashes between. */
+export interface AttemptReference {
+  readonly jobId: string;
+  /** Its place among the job's attempts, from 0. */
+  readonly index: number;
+  readonly startedAtMs: number;
+  /** Who pays: the name of the key, else the `user_id` of the request, else null. */
+  readonly user: string | null;
+}
+
+export type Entry =
+  | { readonly kind: 'entered' }
+  /** All places are taken; worth another look then. */
+  | { readonly kind: 'wait'; readonly untilMs: number }
+  /** The provider is not to be asked just now. */
+  | { readonly kind: 'refused'; readonly error: LipsyncError };
+
+/** How an attempt ended, for the books. */
+export interface AttemptEnding {
+  /** Null when it made a take. */
+  readonly error: LipsyncError | null;
+  /** Null where nobody knows yet: `operation` is looked at again later. */
+  readonly costMicros: number | null;
+  readonly operation: Operation | null;
+}
+
+/**
+ * Lets attempts in and keeps account of them: how many at once, whether the provider is in order, what it may cost. A
+ * port; every call may be repeated with the same effect as once.
+ */
+export interface Admission {
+  /** Asks for a place at the provider; it is held until `leave`. */
+  enter(provider: Provider, jobId: string): Promise<Entry>;
+  /** Sets the money aside. Throws `budget_exceeded`. */
+  reserve(provider: Provider, attempt: AttemptReference, micros: number): Promise<void>;
+  /** Tells how an attempt ended; its place and what is left of its money are free again. */
+  leave(provider: Provider, attempt: AttemptReference, ending: AttemptEnding): Promise<void>;
+  /** Gives a place back in which no attempt was begun. */
+  giveUpPlace(provider: Provider, jobId: string): Promise<void>;
+}

@@ -1,0 +1,88 @@
+import type { Attempt } from '../jobs/job-record.ts';
+import type { Clock } from '../ports/ports.ts';
+import { LipsyncError } from '../errors/index.ts';
+import type { Operation, Provider } from './provider.ts';
+
+/** How an attempt ends. */
+export type AttemptEnd = Pick<Attempt, 'outcome'> & Partial<Pick<Attempt, 'code' | 'message' | 'costMicros'>>;
+
+/** The attempts of a job, saved with every change, before anything else happens. */
+export interface AttemptLog {
+  readonly attempts: readonly Attempt[];
+  /** The attempt that is under way. Throws `internal` when there is none. */
+  readonly current: Attempt;
+  /** Its place among the attempts, from 0. */
+  readonly index: number;
+  /** The remote attempt of `provider` that an earlier run left unfinished. */
+  unfinished(provider: Provider): Attempt | undefined;
+  /** Opens an attempt; a remote one that an earlier run left unfinished is taken up instead, an inline one is ended. */
+  begin(provider: Provider): Promise<void>;
+  setOperation(operation: Operation): Promise<void>;
+  /** What the attempt turned out to cost, whatever becomes of its take. */
+  setCost(costMicros: number): Promise<void>;
+  /** Trouble that did not end the attempt. */
+  noteTrouble(message: string): Promise<void>;
+  end(end: AttemptEnd): Promise<void>;
+}
+
+export interface AttemptLogDependencies {
+  readonly clock: Clock;
+  readonly earlierAttempts: readonly Attempt[];
+  saveAttempts(attempts: readonly Attempt[]): Promise<void>;
+}
+
+const abandoned = { outcome: 'failed', code: 'worker_crashed', message: 'The worker went away during this attempt.' } as const;
+
+export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: AttemptLogDependencies): AttemptLog {
+  let attempts = earlierAttempts;
+
+  const current = (): Attempt => {
+    const last = attempts.at(-1);
+    if (!last) throw new LipsyncError('internal', 'No attempt was begun.');
+    return last;
+  };
+  const save = async (changed: readonly Attempt[]): Promise<void> => {
+    attempts = changed;
+    await saveAttempts(attempts);
+  };
+  const replaceLast = (change: Partial<Attempt>): Promise<void> => save([...attempts.slice(0, -1), { ...current(), ...change }]);
+  const unfinished = ({ facts, kind }: Provider): Attempt | undefined => {
+    const last = attempts.at(-1);
+    return last && kind === 'remote' && last.provider === facts.id && isUnfinished(last) ? last : undefined;
+  };
+
+  return {
+    get attempts() {
+      return attempts;
+    },
+    get current() {
+      return current();
+    },
+    get index() {
+      return attempts.length - 1;
+    },
+    unfinished,
+    async begin(provider) {
+      const last = attempts.at(-1);
+      const left = unfinished(provider);
+      if (left) return left.outcome === 'running' ? undefined : replaceLast({ outcome: 'running', endedAtMs: null });
+      if (last?.outcome === 'running') await replaceLast({ ...abandoned, endedAtMs: clock.nowMs() });
+      await save([...attempts, newAttempt(provider, clock.nowMs())]);
+    },
+    setOperation: (operation) => replaceLast({ operation, troubles: 0 }),
+    setCost: (costMicros) => replaceLast({ costMicros }),
+    noteTrouble: (message) => replaceLast({ message, troubles: current().troubles + 1 }),
+    end: (end) => replaceLast({ ...end, endedAtMs: clock.nowMs() }),
+  };
+}
+
+function newAttempt({ facts }: Provider, nowMs: number): Attempt {
+  return {
+    provider: facts.id, outcome: 'running', code: null, message: null, startedAtMs: nowMs, endedAtMs: null, costMicros: null, operation: null, troubles: 0,
+  };
+}
+
+/** A take that was made but not published by an earlier run is collected again, not paid for again. */
+function isUnfinished({ outcome }: Attempt): boolean {
+  return outcome === 'running' || outcome === 'succeeded';
+}

@@ -1,0 +1,97 @@
+import { errorPolicies, LipsyncError, TimeoutError, toLipsyncError } from '../errors/index.ts';
+import type { Clock } from '../ports/ports.ts';
+import { StoreFailure } from '../jobs/store-failure.ts';
+import type { Admission, AttemptReference } from './admission.ts';
+import type { AttemptLog } from './attempt-log.ts';
+import { maxTriesOfOneProvider, pauseBeforeTryMs } from './chain-decision.ts';
+import type { Operation, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
+
+/** Nothing is to be done here until then. */
+export interface Waiting {
+  readonly kind: 'waiting';
+  readonly untilMs: number;
+}
+
+export interface RemoteAttempt {
+  readonly provider: RemoteProvider;
+  readonly reference: AttemptReference;
+  readonly log: AttemptLog;
+  readonly admission: Admission;
+  readonly clock: Clock;
+  readonly context: TakeContext;
+  /** The request, made when it is first needed. */
+  prepare(): Promise<TakeRequest>;
+}
+
+/**
+ * Takes a remote attempt as far as it goes without waiting: starts its operation, asks for it, collects it. The
+ * operation is saved before it is asked for, its cost before it is collected. Trouble that may pass is waited out within
+ * the attempt, so that the same idempotency key settles whether a call that went unanswered was heard.
+ * Throws a `LipsyncError` when the attempt has failed.
+ */
+export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Waiting> {
+  const { log } = attempt;
+  const operation = log.current.operation ?? (await orWait(attempt, maxTriesOfOneProvider, () => start(attempt)));
+  if (isWaiting(operation)) return operation;
+  // An answer that does not come says nothing about the operation: it is asked for as long as there is time.
+  const status = await orWait(attempt, Infinity, () => attempt.provider.check(operation, attempt.context));
+  if ('kind' in status) return status;
+  switch (status.status) {
+    case 'pending':
+      return waitFor(attempt, status.checkAgainInMs);
+    case 'failed':
+      await log.setCost(status.costMicros);
+      throw new LipsyncError(status.code, status.message);
+    case 'done':
+      await log.setCost(status.costMicros);
+      return orWait(attempt, maxTriesOfOneProvider, () => collect(attempt, status.operation, status.costMicros));
+  }
+}
+
+async function start({ provider, reference, log, admission, context, prepare }: RemoteAttempt): Promise<Operation> {
+  const request = await prepare();
+  await admission.reserve(provider, reference, provider.quote(request));
+  const operation = await provider.start(request, { ...context, idempotencyKey: `${reference.jobId}-${reference.index}` });
+  await log.setOperation(operation);
+  return operation;
+}
+
+async function collect({ provider, context, prepare }: RemoteAttempt, operation: Operation, costMicros: number): Promise<Take> {
+  return { ...(await provider.collect(operation, await prepare(), context)), costMicros };
+}
+
+/** The outcome of `step`, or a pause before it is taken again, for at most `tries` times in all. */
+async function orWait<Outcome>(attempt: RemoteAttempt, tries: number, step: () => Promise<Outcome>): Promise<Outcome | Waiting> {
+  const { log, context } = attempt;
+  try {
+    return await step();
+  } catch (thrown) {
+    if (thrown instanceof StoreFailure || context.signal.aborted) throw thrown;
+    const error = toLipsyncError(thrown);
+    const { decision } = errorPolicies[error.code];
+    if (decision === 'wait') return waitFor(attempt, hintOf(error) ?? pauseWithoutHintMs, error);
+    if (decision !== 'again' || log.current.troubles + 1 >= tries) throw error;
+    await log.noteTrouble(error.message);
+    return waitFor(attempt, pauseBeforeTryMs(log.current.troubles), error);
+  }
+}
+
+const pauseWithoutHintMs = 5_000;
+
+/** How long the vendor asked us to wait, where it did. */
+function hintOf({ details }: LipsyncError): number | undefined {
+  const hint = details['retryAfterMs'];
+  return typeof hint === 'number' ? hint : undefined;
+}
+
+/** Throws `provider_timeout`, or what stood in the way last, when the attempt's time is up by then. */
+function waitFor({ provider, reference, clock }: RemoteAttempt, pauseMs: number, trouble?: LipsyncError): Waiting {
+  const nowMs = clock.nowMs();
+  const limitMs = reference.startedAtMs + provider.timeoutMs;
+  if (nowMs < limitMs && (trouble === undefined || nowMs + pauseMs < limitMs)) return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
+  throw trouble ?? new TimeoutError('provider_timeout', `${provider.facts.id} was not done after ${Math.round(provider.timeoutMs / 1000)} s.`);
+}
+
+function isWaiting(value: Operation | Waiting): value is Waiting {
+  return 'kind' in value;
+}
