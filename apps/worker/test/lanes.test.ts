@@ -1,8 +1,8 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Logger } from '@lipsync/core';
-import { createClientConnection, jobCatalogue, queueNames } from '@lipsync/queue';
+import { systemClock, type Logger } from '@lipsync/core';
+import { createClientConnection, createProducer, createRedisJobStore, jobCatalogue, queueNames, type LipsyncProducer } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { serveLanes, type RunningWorker } from '../src/wiring.ts';
 import { createScriptedRunner, type ScriptedRun, type ScriptedRunner } from './scripted-runner.ts';
@@ -13,15 +13,18 @@ let redis: TestRedis;
 let connection: Redis;
 let queue: Queue;
 let runner: ScriptedRunner;
+let producer: LipsyncProducer;
 const running: RunningWorker[] = [];
 
 beforeAll(async () => {
   redis = await startTestRedis();
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
+  producer = createProducer({ connection, store: createRedisJobStore({ connection }), clock: systemClock, logger: quiet });
   queue = new Queue(queueNames.render, { connection });
   queue.on('error', () => undefined);
   return async () => {
     await queue.close();
+    await producer.close();
     connection.disconnect();
     await redis.stop();
   };
@@ -37,7 +40,7 @@ afterEach(async () => {
 async function serve(scripted: ScriptedRunner = runner, shutdownGraceMs = 0): Promise<RunningWorker> {
   const worker = await serveLanes({
     redisUrl: redis.url, lanes: [{ lane: 'render', concurrency: 1 }], shutdownGraceMs, lockMs: 600, stalledIntervalMs: 200,
-  }, scripted, quiet);
+  }, { runner: scripted, producer }, quiet);
   running.push(worker);
   return worker;
 }

@@ -3,9 +3,9 @@ import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
-import type { Admission } from './admission.ts';
-import { runChain, type ChainContext } from './provider-chain.ts';
-import type { InlineProvider, Operation, RemoteProvider, Take, TakeRequest } from './provider.ts';
+import { openAdmission } from '../testing/open-admission.ts';
+import { runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import type { InlineProvider, Operation, Provider, RemoteProvider, Take, TakeRequest } from './provider.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 7 };
 // The doubles below look at the job's id only.
@@ -31,12 +31,12 @@ function inline(id: ProviderId, results: readonly (Take | ErrorCode)[]): InlineP
 function remote(id: ProviderId, onCancel: () => void = () => undefined): RemoteProvider & { started: string[] } {
   const started: string[] = [];
   return {
-    kind: 'remote', facts: facts(id), started,
+    kind: 'remote', facts: facts(id), started, timeoutMs: 600_000, quote: () => 7,
     async start(_request, { idempotencyKey }) {
       started.push(idempotencyKey);
       return { id: `op-${started.length}`, state: { polls: 0 } };
     },
-    check: async (operation) => (operation.id === 'op-stuck' ? { status: 'pending', checkAgainInMs: 60_000 } : { status: 'done', operation }),
+    check: async (operation) => (operation.id === 'op-stuck' ? { status: 'pending', checkAgainInMs: 60_000 } : { status: 'done', operation, costMicros: 7 }),
     collect: async () => take,
     cancel: async () => onCancel(),
   };
@@ -45,6 +45,7 @@ function remote(id: ProviderId, onCancel: () => void = () => undefined): RemoteP
 function makeContext(earlierAttempts: readonly Attempt[] = [], signal = new AbortController().signal) {
   const saved: (readonly Attempt[])[] = [];
   const context: ChainContext = {
+    jobId: 'job_1', user: null, admission: openAdmission, canRun: () => true,
     signal, earlierAttempts, clock: { nowMs: () => 1 }, onProgress: () => undefined,
     saveAttempts: async (attempts) => void saved.push(attempts),
   };
@@ -52,13 +53,20 @@ function makeContext(earlierAttempts: readonly Attempt[] = [], signal = new Abor
 }
 
 function attempt(provider: ProviderId, change: Partial<Attempt>): Attempt {
-  return { provider, outcome: 'running', code: null, message: null, startedAtMs: 0, endedAtMs: null, costMicros: null, operation: null, ...change };
+  return { provider, outcome: 'running', code: null, message: null, startedAtMs: 0, endedAtMs: null, costMicros: null, operation: null, troubles: 0, ...change };
+}
+
+/** Runs a chain that is to make a take. */
+async function made(chain: readonly Provider[], context: ChainContext): Promise<Extract<ChainOutcome, { kind: 'made' }>> {
+  const outcome = await runChain(chain, async () => request, context);
+  if (outcome.kind !== 'made') throw new Error(`The chain made nothing but is ${outcome.kind}.`);
+  return outcome;
 }
 
 describe('the provider chain', () => {
   it('moves on to the next provider and keeps what the first one said', async () => {
     const { context } = makeContext();
-    const outcome = await runChain([inline('wav2lip', ['model_missing']), inline('preview', [take])], request, context);
+    const outcome = await made([inline('wav2lip', ['model_missing']), inline('preview', [take])], context);
     expect(outcome.provider.facts.id).toBe('preview');
     expect(outcome.attempts.map(({ provider, outcome, code, costMicros }) => ({ provider, outcome, code, costMicros }))).toEqual([
       { provider: 'wav2lip', outcome: 'failed', code: 'model_missing', costMicros: null },
@@ -68,22 +76,22 @@ describe('the provider chain', () => {
 
   it('tries a provider again once after a media fault, and three times when it is unavailable', async () => {
     const flaky = inline('preview', ['media_failed', take]);
-    await runChain([flaky], request, makeContext().context);
+    await made([flaky], makeContext().context);
     expect(flaky.calls).toBe(2);
     const gone = inline('preview', ['provider_unavailable']);
-    await expect(runChain([gone], request, makeContext().context)).rejects.toBeInstanceOf(ProviderError);
+    await expect(made([gone], makeContext().context)).rejects.toBeInstanceOf(ProviderError);
     expect(gone.calls).toBe(3);
   });
 
   it('stops at once when the input is at fault', async () => {
     const next = inline('preview', [take]);
-    await expect(runChain([inline('wav2lip', ['clip_unusable']), next], request, makeContext().context)).rejects.toMatchObject({ code: 'clip_unusable' });
+    await expect(made([inline('wav2lip', ['clip_unusable']), next], makeContext().context)).rejects.toMatchObject({ code: 'clip_unusable' });
     expect(next.calls).toBe(0);
   });
 
   it('saves an operation before it waits for it', async () => {
     const { context, saved } = makeContext();
-    await runChain([remote('heygen')], request, context);
+    await made([remote('heygen')], context);
     expect(saved.map((attempts) => [attempts[0]?.outcome, attempts[0]?.operation?.id])).toEqual([
       ['running', undefined], ['running', 'op-1'], ['succeeded', 'op-1'],
     ]);
@@ -93,29 +101,29 @@ describe('the provider chain', () => {
     const operation: Operation = { id: 'op-old', state: {} };
     const vendor = remote('heygen');
     const { context } = makeContext([attempt('heygen', { operation })]);
-    const outcome = await runChain([vendor], request, context);
+    const outcome = await made([vendor], context);
     expect(vendor.started).toEqual([]);
     expect(outcome.attempts).toHaveLength(1);
   });
 
   it('starts again with the same idempotency key when the crash came before the operation was known', async () => {
     const first = remote('heygen');
-    await runChain([first], request, makeContext().context);
+    await made([first], makeContext().context);
     const second = remote('heygen');
-    await runChain([second], request, makeContext([attempt('heygen', {})]).context);
+    await made([second], makeContext([attempt('heygen', {})]).context);
     expect(second.started).toEqual(first.started);
   });
 
   it('does not count a crash of ours as a try of an inline provider', async () => {
     const crashed = Array.from({ length: 4 }, () => attempt('preview', { outcome: 'failed', code: 'worker_crashed' }));
-    const outcome = await runChain([inline('preview', [take])], request, makeContext([...crashed, attempt('preview', {})]).context);
+    const outcome = await made([inline('preview', [take])], makeContext([...crashed, attempt('preview', {})]).context);
     expect(outcome.attempts.map(({ outcome }) => outcome)).toEqual(['failed', 'failed', 'failed', 'failed', 'failed', 'succeeded']);
   });
 
   it('does not go back to a provider that an earlier run had given up', async () => {
     const given = inline('wav2lip', [take]);
     const earlier = [attempt('wav2lip', { outcome: 'failed', code: 'model_missing' }), attempt('preview', {})];
-    await runChain([given, inline('preview', [take])], request, makeContext(earlier).context);
+    await made([given, inline('preview', [take])], makeContext(earlier).context);
     expect(given.calls).toBe(0);
   });
 
@@ -123,7 +131,7 @@ describe('the provider chain', () => {
     let canceled = 0;
     const controller = new AbortController();
     const { context } = makeContext([attempt('heygen', { operation: { id: 'op-stuck', state: {} } })], controller.signal);
-    const running = runChain([remote('heygen', () => (canceled += 1))], request, context);
+    const running = made([remote('heygen', () => (canceled += 1))], context);
     controller.abort(new LipsyncError('canceled', 'enough'));
     await expect(running).rejects.toThrow();
     expect(canceled).toBe(1);
@@ -133,7 +141,7 @@ describe('the provider chain', () => {
     let canceled = 0;
     const controller = new AbortController();
     const { context, saved } = makeContext([attempt('heygen', { operation: { id: 'op-stuck', state: {} } })], controller.signal);
-    const running = runChain([remote('heygen', () => (canceled += 1))], request, context);
+    const running = made([remote('heygen', () => (canceled += 1))], context);
     controller.abort();
     await expect(running).rejects.toThrow();
     expect([canceled, saved.at(-1)?.[0]?.outcome]).toEqual([0, 'running']);
@@ -144,7 +152,7 @@ describe('the provider chain', () => {
     const reason = new LipsyncError('deadline_exceeded', 'Too late.');
     const { context, saved } = makeContext([], controller.signal);
     const gone = inline('preview', ['provider_unavailable']);
-    const running = runChain([gone, inline('wav2lip', [take])], request, {
+    const running = made([gone, inline('wav2lip', [take])], {
       ...context,
       async saveAttempts(attempts) {
         await context.saveAttempts(attempts);
@@ -159,7 +167,7 @@ describe('the provider chain', () => {
   it.each([['a take', take], ['a failure', 'model_missing' as const]])('blames no provider when %s cannot be saved', async (_, result) => {
     const { context, saved } = makeContext();
     const failure = new StoreFailure(new Error('away'));
-    const running = runChain([inline('wav2lip', [result]), inline('preview', [take])], request, {
+    const running = made([inline('wav2lip', [result]), inline('preview', [take])], {
       ...context,
       saveAttempts: async (attempts) => (attempts[0]?.outcome === 'running' ? context.saveAttempts(attempts) : Promise.reject(failure)),
     });
@@ -170,7 +178,7 @@ describe('the provider chain', () => {
   it('blames no provider when its operation cannot be saved', async () => {
     const { context, saved } = makeContext();
     const failure = new StoreFailure(new Error('away'));
-    const running = runChain([remote('heygen')], request, {
+    const running = made([remote('heygen')], {
       ...context,
       saveAttempts: async (attempts) => (attempts[0]?.operation ? Promise.reject(failure) : context.saveAttempts(attempts)),
     });

@@ -38,20 +38,20 @@ describe('an input at a URL', () => {
     ['stops in the middle', (_, response) => void response.writeHead(200, { 'content-length': '9' }).write('half', () => response.destroy())],
   ])('is fetched again when its server %s', async (_, fail) => {
     await acceptJobOf((count, request, response) => (count <= 2 ? fail(request, response) : void response.end('content')));
-    expect(await bench.runner(makeTake).run('job_1', { signal: never })).toMatchObject({ status: 'completed' });
+    expect(await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true })).toMatchObject({ status: 'completed' });
     expect(requests).toEqual(['/clip', '/clip', '/clip', '/speech']);
   });
 
   it('is given up after three tries', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(503).end());
-    const record = await bench.runner(neverCalled).run('job_1', { signal: never });
+    const record = await bench.runner(neverCalled).run('job_1', { signal: never, canRun: () => true });
     expect(record.error).toMatchObject({ code: 'request_invalid' });
     expect(requests).toHaveLength(3);
   });
 
   it('is not fetched again where that cannot help', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(404).end());
-    expect((await bench.runner(neverCalled).run('job_1', { signal: never })).status).toBe('failed');
+    expect((await bench.runner(neverCalled).run('job_1', { signal: never, canRun: () => true })).status).toBe('failed');
     expect(requests).toHaveLength(1);
   });
 
@@ -61,8 +61,8 @@ describe('an input at a URL', () => {
       if (count === 2) handBack.abort();
       else response.end('content');
     });
-    await expect(bench.runner(neverCalled).run('job_1', { signal: handBack.signal })).rejects.toMatchObject({ code: 'canceled' });
-    expect(await bench.runner(makeTake).run('job_1', { signal: never })).toMatchObject({ status: 'completed' });
+    await expect(bench.runner(neverCalled).run('job_1', { signal: handBack.signal, canRun: () => true })).rejects.toMatchObject({ code: 'canceled' });
+    expect(await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true })).toMatchObject({ status: 'completed' });
     expect(requests).toEqual(['/clip', '/speech', '/speech']);
   });
 });

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { Attempt } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
+import { openAdmission } from '../../src/testing/index.ts';
 import { runChain } from '../../src/providers/provider-chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
 import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
@@ -20,11 +21,17 @@ afterEach(() => bench.remove());
 const makeTakeByChain: Script = async (input, context) => {
   const provider: InlineProvider = {
     kind: 'inline', facts: { id: 'preview', degraded: true, licence: null },
-    run: async () => ({ path: (await makeTake(input, context)).takePath, warnings: [], costMicros: 0 }),
+    async run() {
+      await makeTake(input, context);
+      return { path: input.workspace.file('take.mp4'), warnings: [], costMicros: 0 };
+    },
   };
   // The provider above looks at nothing.
-  const { take } = await runChain([provider], {} as TakeRequest, { ...context, clock: { nowMs: () => 1 } });
-  return { takePath: take.path, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [] };
+  const outcome = await runChain([provider], async () => ({}) as TakeRequest, {
+    ...context, jobId: input.jobId, user: null, admission: openAdmission, clock: { nowMs: () => 1 },
+  });
+  if (outcome.kind !== 'made') return outcome;
+  return { kind: 'made', takePath: outcome.take.path, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [] };
 };
 
 describe('two runs of one job', () => {
@@ -35,7 +42,7 @@ describe('two runs of one job', () => {
       firstBegan.resolve();
       await secondBegan.promise;
       throw new LipsyncError('media_failed', 'Cut off.');
-    }).run('job_1', { signal: never }).finally(() => firstEnded.resolve());
+    }).run('job_1', { signal: never, canRun: () => true }).finally(() => firstEnded.resolve());
     await firstBegan.promise;
     const second = bench.runner(async (input, context) => {
       await writeFile(input.workspace.file('half-made'), 'half made');
@@ -43,7 +50,7 @@ describe('two runs of one job', () => {
       await firstEnded.promise;
       expect(await readdir(input.workspace.path)).toContain('half-made');
       return makeTake(input, context);
-    }).run('job_1', { signal: never });
+    }).run('job_1', { signal: never, canRun: () => true });
     expect(await second).toMatchObject({ status: 'completed', runs: 2 });
     expect((await first).error).toBeNull();
     expect(await readdir(bench.workFolder)).toEqual([]);
@@ -73,8 +80,8 @@ describe('a store that fails', () => {
     const { store, appends } = failingAt(failing);
     const runner = bench.runner(makeTakeByChain, { store });
     const refused: unknown[] = [];
-    await runner.run('job_1', { signal: never }).catch((error: unknown) => refused.push(error));
-    const record = await runner.run('job_1', { signal: never });
+    await runner.run('job_1', { signal: never, canRun: () => true }).catch((error: unknown) => refused.push(error));
+    const record = await runner.run('job_1', { signal: never, canRun: () => true });
     expect(appends()).toBeGreaterThanOrEqual(appendsOfARun);
     for (const error of refused) expect(error).toMatchObject({ code: 'resource_exhausted' });
     expect(record).toMatchObject({ status: 'completed', error: null });
@@ -85,7 +92,7 @@ describe('a store that fails', () => {
   it('when a job that failed is to be recorded is told to whoever runs it', async () => {
     await bench.accept();
     const { store } = failingAt(3);
-    const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store }).run('job_1', { signal: never });
+    const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store }).run('job_1', { signal: never, canRun: () => true });
     await expect(run).rejects.toMatchObject({ code: 'resource_exhausted' });
     expect(await bench.store.get('job_1')).toMatchObject({ status: 'processing', error: null });
   });
@@ -96,7 +103,7 @@ describe('a work folder that cannot be written', () => {
     await bench.accept();
     // A file in the folder's place: for root, too, nothing can be made in it.
     await writeFile(bench.workFolder, '');
-    const record = await bench.runner(neverCalled).run('job_1', { signal: never });
+    const record = await bench.runner(neverCalled).run('job_1', { signal: never, canRun: () => true });
     expect(record).toMatchObject({ status: 'failed', crashes: 0, runs: 1 });
     expect(record.error).not.toBeNull();
   });
@@ -104,7 +111,7 @@ describe('a work folder that cannot be written', () => {
 
 describe('the cost of a job', () => {
   const attempt = (change: Partial<Attempt>): Attempt => ({
-    provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, ...change,
+    provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, troubles: 0, ...change,
   });
 
   it('is that of all attempts together, those of earlier runs and failed ones too', async () => {
@@ -113,7 +120,7 @@ describe('the cost of a job', () => {
     const record = await bench.runner(async (input, context) => {
       await context.saveAttempts([...context.earlierAttempts, attempt({ provider: 'wav2lip', outcome: 'succeeded', code: null, costMicros: 7 })]);
       return makeTake(input, context);
-    }).run('job_1', { signal: never });
+    }).run('job_1', { signal: never, canRun: () => true });
     expect(record.result?.costMicros).toBe(12);
   });
 });

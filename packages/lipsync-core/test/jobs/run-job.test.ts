@@ -13,7 +13,7 @@ import { makeTake, neverCalled, workUntilStopped, type Script } from './pipeline
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 
 const succeeded: Attempt = {
-  provider: 'preview', outcome: 'succeeded', code: null, message: null, startedAtMs: 1, endedAtMs: 2, costMicros: 0, operation: null,
+  provider: 'preview', outcome: 'succeeded', code: null, message: null, startedAtMs: 1, endedAtMs: 2, costMicros: 0, operation: null, troubles: 0,
 };
 
 let bench: RunnerBench;
@@ -55,7 +55,7 @@ function workspaces(): readonly string[] {
 describe('a run', () => {
   it('completes the job with what the pipeline made', async () => {
     await acceptJob();
-    const record = await runnerOf(makeTake).run('job_1', { signal: never() });
+    const record = await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true });
     expect(record).toMatchObject({
       status: 'completed', progress: 100, runs: 1, crashes: 0, completedAtMs: bench.time.nowMs, warnings: [{ code: 'degraded' }],
       result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 0 },
@@ -67,14 +67,14 @@ describe('a run', () => {
   it('fails the job with the code and the words of an error of ours', async () => {
     await acceptJob();
     const fail: Script = () => Promise.reject(new LipsyncError('clip_unusable', 'There is no face.'));
-    expect(await runnerOf(fail).run('job_1', { signal: never() })).toMatchObject({
+    expect(await runnerOf(fail).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
       status: 'failed', result: null, error: { code: 'clip_unusable', message: 'There is no face.' },
     });
   });
 
   it('keeps the words of any other error to itself', async () => {
     await acceptJob();
-    const record = await runnerOf(() => Promise.reject(new Error('secret at /some/path'))).run('job_1', { signal: never() });
+    const record = await runnerOf(() => Promise.reject(new Error('secret at /some/path'))).run('job_1', { signal: never(), canRun: () => true });
     expect(record).toMatchObject({ status: 'failed', error: { code: 'internal' } });
     expect(JSON.stringify(record)).not.toContain('secret');
   });
@@ -82,11 +82,11 @@ describe('a run', () => {
   it('whose input is gone fails without starting the pipeline', async () => {
     const { video } = await acceptJob();
     if (video.kind === 'artifact') await bench.artifacts.delete(video.key);
-    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({ status: 'failed', error: { code: 'not_found' } });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'failed', error: { code: 'not_found' } });
   });
 
   it('of a job that does not exist is refused', async () => {
-    await expect(runnerOf(neverCalled).run('job_1', { signal: never() })).rejects.toMatchObject({ code: 'not_found' });
+    await expect(runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).rejects.toMatchObject({ code: 'not_found' });
   });
 
   it('stores the attempts as the pipeline saves them', async () => {
@@ -97,7 +97,7 @@ describe('a run', () => {
       expect((await store.get('job_1'))?.attempts).toEqual([running]);
       await context.saveAttempts([succeeded]);
       return makeTake(input, context);
-    }).run('job_1', { signal: never() });
+    }).run('job_1', { signal: never(), canRun: () => true });
     expect(record.attempts).toEqual([succeeded]);
   });
 });
@@ -105,8 +105,8 @@ describe('a run', () => {
 describe('a job that was run before', () => {
   it('is returned as it is once it is at an end', async () => {
     await acceptJob();
-    const first = await runnerOf(makeTake).run('job_1', { signal: never() });
-    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toEqual(first);
+    const first = await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toEqual(first);
     expect(await store.get('job_1')).toEqual(first);
   });
 
@@ -118,7 +118,7 @@ describe('a job that was run before', () => {
     const record = await runnerOf((input, context) => {
       earlier = context.earlierAttempts;
       return makeTake(input, context);
-    }).run('job_1', { signal: never() });
+    }).run('job_1', { signal: never(), canRun: () => true });
     expect(earlier).toEqual([succeeded]);
     expect(record).toMatchObject({ status: 'completed', runs: 2, crashes: 1 });
   });
@@ -128,7 +128,7 @@ describe('a job that was run before', () => {
     for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     const fifth = await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     expect(fifth).toMatchObject({ runs: 5, crashes: 4 });
-    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
       status: 'failed', crashes: 5, error: { code: 'worker_crashed' },
     });
   });
@@ -136,7 +136,7 @@ describe('a job that was run before', () => {
   it('still has a fifth run after four crashes', async () => {
     await acceptJob();
     for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
-    expect(await runnerOf(makeTake).run('job_1', { signal: never() })).toMatchObject({ status: 'completed', crashes: 4 });
+    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'completed', crashes: 4 });
   });
 });
 
@@ -147,7 +147,7 @@ describe('a job that is canceled', () => {
     const run = runnerOf(workUntilStopped(({ signal }) => {
       signal.addEventListener('abort', () => (reason = signal.reason));
       return store.append('job_1', { type: 'cancel_requested' });
-    })).run('job_1', { signal: never() });
+    })).run('job_1', { signal: never(), canRun: () => true });
     expect(await run).toMatchObject({ status: 'canceled', result: null, error: null });
     expect(reason).toMatchObject({ code: 'canceled' });
   });
@@ -155,7 +155,7 @@ describe('a job that is canceled', () => {
   it('before it runs is not run', async () => {
     await acceptJob();
     await store.append('job_1', { type: 'cancel_requested' });
-    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({ status: 'canceled' });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'canceled' });
   });
 });
 
@@ -163,7 +163,7 @@ describe('a deadline', () => {
   it('that passes stops the pipeline and fails the job', async () => {
     await acceptJob({ deadlineMs: 1_000 });
     bench.time.nowMs += 990;
-    expect(await runnerOf(workUntilStopped()).run('job_1', { signal: never() })).toMatchObject({
+    expect(await runnerOf(workUntilStopped()).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
       status: 'failed', error: { code: 'deadline_exceeded' },
     });
   });
@@ -171,13 +171,13 @@ describe('a deadline', () => {
   it('that passed while the job waited fails it before anything is fetched', async () => {
     await acceptJob({ deadlineMs: 1_000 });
     bench.time.nowMs += 60_000;
-    expect(await runnerOf(neverCalled).run('job_1', { signal: never() })).toMatchObject({ error: { code: 'deadline_exceeded' } });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ error: { code: 'deadline_exceeded' } });
     expect(progressEvents()).toEqual([]);
   });
 
   it('that is far away leaves the job alone', async () => {
     await acceptJob({ deadlineMs: 60_000 });
-    expect(await runnerOf(makeTake).run('job_1', { signal: never() })).toMatchObject({ status: 'completed' });
+    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'completed' });
   });
 });
 
@@ -185,11 +185,11 @@ describe('a worker that shuts down', () => {
   it('hands the job back unfinished and throws; the next run is no crash', async () => {
     await acceptJob();
     const shutdown = new AbortController();
-    const run = runnerOf(workUntilStopped(() => shutdown.abort())).run('job_1', { signal: shutdown.signal });
+    const run = runnerOf(workUntilStopped(() => shutdown.abort())).run('job_1', { signal: shutdown.signal, canRun: () => true });
     await expect(run).rejects.toMatchObject({ code: 'canceled' });
     expect(await store.get('job_1')).toMatchObject({ status: 'queued', runs: 1, crashes: 0, error: null });
     expect(workspaces()).toEqual([]);
-    expect(await runnerOf(makeTake).run('job_1', { signal: never() })).toMatchObject({ status: 'completed', runs: 2, crashes: 0 });
+    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'completed', runs: 2, crashes: 0 });
   });
 });
 
@@ -198,7 +198,7 @@ describe('a run that another one took over from', () => {
 
   it('is stopped and says nothing about the job', async () => {
     await acceptJob();
-    const record = await runnerOf(workUntilStopped(takeOver)).run('job_1', { signal: never() });
+    const record = await runnerOf(workUntilStopped(takeOver)).run('job_1', { signal: never(), canRun: () => true });
     expect(record).toMatchObject({ status: 'processing', runs: 2, error: null });
     expect(await store.get('job_1')).toEqual(record);
   });
@@ -209,7 +209,7 @@ describe('a run that another one took over from', () => {
       await takeOver();
       return makeTake(input, context);
     };
-    expect(await runnerOf(late).run('job_1', { signal: never() })).toMatchObject({ status: 'processing', runs: 2, result: null });
+    expect(await runnerOf(late).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'processing', runs: 2, result: null });
   });
 
   it('cannot fail it either', async () => {
@@ -218,7 +218,7 @@ describe('a run that another one took over from', () => {
       await takeOver();
       throw new LipsyncError('media_failed', 'Too late.');
     };
-    expect(await runnerOf(late).run('job_1', { signal: never() })).toMatchObject({ status: 'processing', runs: 2, error: null });
+    expect(await runnerOf(late).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'processing', runs: 2, error: null });
   });
 });
 
@@ -233,7 +233,7 @@ describe('progress', () => {
         seen.push((await store.get('job_1'))?.progress ?? NaN);
       }
       return makeTake(input, context);
-    }).run('job_1', { signal: never() });
+    }).run('job_1', { signal: never(), canRun: () => true });
     expect(seen).toEqual(seen.toSorted((one, other) => one - other));
     expect(new Set(seen).size).toBe(3);
   });
@@ -247,7 +247,7 @@ describe('progress', () => {
         await Promise.resolve();
       }
       return makeTake(input, context);
-    }, { progressIntervalMs: 250 }).run('job_1', { signal: never() });
+    }, { progressIntervalMs: 250 }).run('job_1', { signal: never(), canRun: () => true });
     expect(progressEvents().map(({ stage }) => stage)).toEqual(['fetching', ...Array.from({ length: 5 }, () => 'rendering'), 'publishing']);
   });
 });
@@ -263,7 +263,7 @@ describe('the workspace', () => {
     await runnerOf((input, context) => {
       during = workspaces();
       return script(input, context);
-    }).run('job_1', { signal: never() });
+    }).run('job_1', { signal: never(), canRun: () => true });
     expect(during).toEqual(['job_1']);
     expect(workspaces()).toEqual([]);
   });
@@ -272,7 +272,7 @@ describe('the workspace', () => {
     await acceptJob();
     await mkdir(join(bench.workFolder, 'job_1', 'of-a-killed-run'), { recursive: true });
     await store.append('job_1', { type: 'cancel_requested' });
-    await runnerOf(neverCalled).run('job_1', { signal: never() });
+    await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true });
     expect(workspaces()).toEqual([]);
   });
 });

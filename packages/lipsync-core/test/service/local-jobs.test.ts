@@ -33,7 +33,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 /** Jobs whose take is what a script makes of the two inputs. */
 function jobsOf(run: Script): LocalJobs {
   return createLocalJobs({
-    pipeline: { run }, outputFiles: createOutputFiles(), workFolder, clock: systemClock, ids: createIdSource(systemClock),
+    pipeline: { run, abandon: async (_, __, { earlierAttempts }) => earlierAttempts }, outputFiles: createOutputFiles(), workFolder, clock: systemClock, ids: createIdSource(systemClock),
   });
 }
 
@@ -187,7 +187,7 @@ describe('an output', () => {
 
 describe('the cost of a local job', () => {
   it('is that of its attempts together', async () => {
-    const attempt = { provider: 'preview', code: null, message: null, startedAtMs: 1, endedAtMs: 2, operation: null } as const;
+    const attempt = { provider: 'preview', code: null, message: null, startedAtMs: 1, endedAtMs: 2, operation: null, troubles: 0 } as const;
     const { record } = await jobsOf(async (input, context) => {
       await context.saveAttempts([{ ...attempt, outcome: 'failed', costMicros: 5 }, { ...attempt, outcome: 'succeeded', costMicros: 7 }]);
       return makeTake(input, context);
