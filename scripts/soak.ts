@@ -5,8 +5,9 @@
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
 import { proveKills } from './soak/kills.ts';
-import { proveMemory } from './soak/memory.ts';
+import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
+import { proveWav2LipSync } from './soak/wav2lip-sync.ts';
 
 const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'bad-inputs': proveBadInputs,
@@ -14,6 +15,8 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   crowd: proveCrowd,
   memory: proveMemory,
   packed: provePacked,
+  'wav2lip-sync': proveWav2LipSync,
+  'wav2lip-memory': proveWav2LipMemory,
 };
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(proofs);

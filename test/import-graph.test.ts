@@ -18,6 +18,8 @@ const badImports: Readonly<Record<string, readonly [from: string, to: string]>> 
   'only media/ starts ffmpeg, only render/, the engine and the doctor start other programs': [`${core}/jobs/a.ts`, 'node:child_process'],
   'contract/ imports nothing from the rest of the core': [`${core}/contract/a.ts`, `${core}/errors/b.ts`],
   'errors/ imports nothing from the rest of the core': [`${core}/errors/a.ts`, `${core}/jobs/b.ts`],
+  'the product knows no stand-in': [`${core}/jobs/a.ts`, 'packages/heygen-standin/src/index.ts'],
+  'the stand-in knows nothing of the product': ['packages/heygen-standin/src/a.ts', `${core}/index.ts`],
   'the product imports no test code': [`${core}/jobs/a.ts`, `${core}/jobs/b.test.ts`],
 };
 

@@ -191,6 +191,44 @@ describe('pauses of the speech', () => {
   });
 });
 
+describe('a clip whose lips are parted throughout', () => {
+  const parted = { ...plainFace, opening: 0.07 };
+  const pause: MouthAim = { open: 0, wide: 0, closure: 0, voiced: 0 };
+  const of = (faces: readonly DrawnFace[]) => createMouthRenderer({ reference: referenceOf(...faces), silenceMode: 'generate' });
+
+  it('shows them closed in a pause, without teeth or dark between them', () => {
+    const renderer = of([parted, { ...parted, opening: 0.075 }, { ...parted, opening: 0.065 }]);
+    const picture = drawFace(parted);
+    expect(insidePixels(picture, parted)).toBeGreaterThanOrEqual(5);
+    renderer.render(picture, landmarksOf(parted), pause);
+    expect(insidePixels(picture, parted)).toBe(0);
+  });
+
+  it('does so in a still, too', () => {
+    const picture = drawFace(parted);
+    of([parted]).render(picture, landmarksOf(parted), pause);
+    expect(insidePixels(picture, parted)).toBe(0);
+  });
+
+  it('leaves lips as they are that only the landmarks call parted', () => {
+    const picture = drawFace(plainFace);
+    const before = copyOf(picture);
+    const builder = new MouthReferenceBuilder();
+    builder.add(picture, landmarksOf(parted));
+    const reference = builder.finish();
+    if (reference === undefined) throw new Error('The drawn face gave no reference.');
+    createMouthRenderer({ reference, silenceMode: 'generate' }).render(picture, landmarksOf(parted), pause);
+    expect(meanDifference(before, picture)).toBeLessThan(0.05);
+  });
+
+  it('opens them nearly as far as closed ones', () => {
+    const picture = drawFace(parted);
+    of([parted]).render(picture, landmarksOf(parted), wideOpen);
+    const inside = insidePixels(picture, parted);
+    expect(inside).toBeGreaterThan(0.8 * insidePixels(render(plainFace, wideOpen).after, plainFace));
+  });
+});
+
 describe('the reference', () => {
   it('is undefined for a clip without a usable face', () => {
     const builder = new MouthReferenceBuilder();

@@ -168,7 +168,8 @@ describe('comparing a written model with its checkpoint', () => {
     const source = seededTensors(network, seed);
     const other = { read: async (name: string) => (await source.read(name)).map((value) => (name === changed ? value * 1.01 + 0.001 : value)) };
     const model = { path, bytes, network, elementType: 'float32' } as const;
-    await expect(verifyImport(model, other, signal)).rejects.toMatchObject({ code: 'model_invalid' });
+    const layer = changed.replace(/\.(conv_block|bias).*/, '');
+    await expect(verifyImport(model, other, signal)).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining(`${layer} gives`) });
     expect(await verifyImport(model, source, signal)).toMatchObject({ layers: 51 });
     expect((await readFile(path)).equals(content)).toBe(true);
   });
@@ -198,6 +199,12 @@ describe('resolving a model', () => {
     await writeFile(`${model}.json`, JSON.stringify({ ...(await readModelRecord(model)), importer_version: 0 }));
     await resolveWav2LipModel({ path, cacheFolder, signal });
     expect((await readModelRecord(model))?.importer_version).toBeGreaterThan(0);
+  });
+
+  it('says so when there is no place to keep the import', async () => {
+    const path = await writeCheckpoint('wav2lip.pth', checkpointBytes(await seededState(widthDivisor, seed), { format: 'zip' }));
+    const cacheFolder = join(path, 'cache');
+    await expect(resolveWav2LipModel({ path, cacheFolder, signal })).rejects.toMatchObject({ code: 'model_missing', message: expect.stringContaining(cacheFolder) });
   });
 
   it('refuses a file that is neither, saying what it found', async () => {

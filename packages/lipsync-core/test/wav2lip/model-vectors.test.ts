@@ -51,7 +51,7 @@ async function asZip(): Promise<Buffer> {
 describe.skipIf(vectorsDir === '')('a checkpoint of full size that PyTorch wrote (needs LIPSYNC_TEST_VECTORS_DIR)', () => {
   let folder: string;
   let modelPath: string;
-  let measured: { readonly tookMs: number; readonly peakBytes: number };
+  let measured: { readonly processorMs: number; readonly peakBytes: number };
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'lipsync-vectors-'));
@@ -61,8 +61,8 @@ describe.skipIf(vectorsDir === '')('a checkpoint of full size that PyTorch wrote
   }, 120_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it('is imported within 30 s and 1 GiB', () => {
-    expect(measured.tookMs).toBeLessThan(30_000);
+  it('is imported within 30 s of one processor (a free one, whatever else runs here) and 1 GiB', () => {
+    expect(measured.processorMs).toBeLessThan(30_000);
     expect(measured.peakBytes).toBeLessThan(2 ** 30);
   });
 

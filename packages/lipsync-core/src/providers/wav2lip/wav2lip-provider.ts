@@ -4,7 +4,7 @@ import type { RenderPool } from '../../render/render-pool.ts';
 import type { TakeReport } from '../../render/render-tasks.ts';
 import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
 import { engineDevices, type EngineDevice } from './engine/engine-address.ts';
-import type { EngineLease, EnginePool } from './engine/engine-pool.ts';
+import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
 
 export const wav2lipFacts: ProviderFacts = {
   id: 'wav2lip',
@@ -30,11 +30,10 @@ export function createWav2LipProvider(dependencies: Wav2LipProviderDependencies)
 }
 
 async function run(dependencies: Wav2LipProviderDependencies, request: TakeRequest, context: TakeContext): Promise<Take> {
-  const { enginePool, modelPath: path, modelCacheFolder: cacheFolder } = dependencies;
   const warnings: Warning[] = [];
   let devices: readonly EngineDevice[] = engineDevices;
   for (;;) {
-    const lease = await enginePool.lease({ path, cacheFolder }, { signal: context.signal, devices });
+    const lease = await leaseEngine(dependencies, { signal: context.signal, devices });
     warnings.push(...lease.warnings);
     const made = await renderWith(lease, dependencies, request, context);
     if (!LipsyncError.isInstance(made)) return { path: request.takePath, warnings: [...warnings, ...made.warnings], costMicros: 0 };
@@ -42,6 +41,16 @@ async function run(dependencies: Wav2LipProviderDependencies, request: TakeReque
     devices = engineDevices.slice(engineDevices.indexOf(device) + 1);
     if (devices.length === 0 || !isFaultOfDevice(made)) throw made;
     warnings.push({ code: 'engine_device_failed', message: `${device} gave up (${made.code}: ${made.message}); the next device was taken.` });
+  }
+}
+
+async function leaseEngine({ enginePool, modelPath: path, modelCacheFolder: cacheFolder }: Wav2LipProviderDependencies, context: LeaseContext): Promise<EngineLease> {
+  try {
+    return await enginePool.lease({ path, cacheFolder }, context);
+  } catch (error) {
+    // What reads models does not know which of them all it was given.
+    if (!LipsyncError.isInstance(error) || error.code !== 'model_invalid') throw error;
+    throw new LipsyncError('model_invalid', `The model that WAV2LIP_MODEL_PATH names cannot be used. ${error.message}`, { cause: error });
   }
 }
 

@@ -1,7 +1,7 @@
 import { LipsyncError } from '../../errors/index.ts';
 import { trackFaces } from '../../faces/index.ts';
 import type { FaceTrack } from '../../faces/face-types.ts';
-import { openFrames } from '../../media/index.ts';
+import { openFramesAhead } from '../../media/index.ts';
 import { createMouthRenderer, MouthReferenceBuilder, type MouthReference } from '../../providers/preview/rendering/index.ts';
 import type { Warning } from '../../providers/provider.ts';
 import { readMouthCurve } from '../../speech/index.ts';
@@ -59,7 +59,7 @@ async function learnMouth(task: PreviewTask, track: FaceTrack, chosen: readonly 
   const wanted = new Set(chosen);
   const { windowStart } = task.timeline;
   const range = { start: windowStart + first, end: windowStart + (chosen.at(-1) ?? first - 1) + 1 };
-  for await (const frame of openFrames({ path: task.clipPath, facts: task.clip, range, signal })) {
+  for await (const frame of openFramesAhead({ path: task.clipPath, facts: task.clip, range, signal })) {
     const index = frame.clipFrame - windowStart;
     if (wanted.has(index)) builder.add(frame, track.frame(index));
   }

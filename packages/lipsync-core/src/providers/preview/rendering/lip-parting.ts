@@ -6,8 +6,9 @@ import { at, clamp, mix } from './numbers.ts';
 /** Part of the mouth, around its middle, that is looked at, and steps from the middle of one lip to that of the other. */
 const columns = { from: 0.2, to: 0.8, stride: 2 } as const;
 const steps = 24;
-/** Share of the lips' brightness below which a place counts as dark, and of their redness below which it counts as teeth. */
+/** Shares of the lips' brightness below which a place counts as dark and above which as teeth, and of their redness below which it counts as teeth. */
 const darkShare = 0.75;
+const brightShare = 1.3;
 const paleShare = 0.65;
 /** What a sharp edge spreads over in a picture, both sides of the band together. */
 const blurPx = 1;
@@ -42,11 +43,12 @@ function bandAt(picture: Picture, pose: HeadPose, curves: Readonly<LipCurves>, k
   const upperLip = placeAt(picture, pose, across, top);
   const lowerLip = placeAt(picture, pose, across, bottom);
   const dark = darkShare * Math.min(upperLip.luma, lowerLip.luma);
+  const bright = brightShare * Math.max(upperLip.luma, lowerLip.luma);
   let unlike = 0;
   for (let step = 1; step < steps; step += 1) {
     const share = step / steps;
     const { luma, redness } = placeAt(picture, pose, across, mix(top, bottom, share));
-    if (luma < dark || redness < paleShare * mix(upperLip.redness, lowerLip.redness, share)) unlike += 1;
+    if (luma < dark || luma > bright || redness < paleShare * mix(upperLip.redness, lowerLip.redness, share)) unlike += 1;
   }
   return ((bottom - top) * unlike) / steps;
 }

@@ -156,7 +156,8 @@ function restLips({ shown, source }: ClipLips, open: number): void {
 /**
  * The mouth this frame is to show: the speaker's own closed mouth at this pose, deformed as `aim` says, and
  * brought in by `share` (0 leaves `lips.source` as it is, 1 replaces it). Small differences between the frame's
- * own mouth and the neutral one are kept, so that noise of the landmarks does not move the picture.
+ * own mouth and the neutral one are kept, so that noise of the landmarks does not move the picture; an opening that is always
+ * there is such a difference, too.
  */
 export function aimMouth(
   neutral: NeutralMouth, pose: HeadPose, lips: ClipLips, aim: MouthAim, share: number, target: MouthTarget,
@@ -164,7 +165,7 @@ export function aimMouth(
   const { shown, source } = lips;
   restLips(lips, clamp(aim.open, 0, 1));
   poseNeutral(neutral, pose, posedNeutral);
-  const opening = openingOf(source);
+  const opening = openingOf(source) * (1 - neutral.neverClosed);
   const unrest = Math.max(distance(resting, posedNeutral) / neutral.width, opening / 2);
   mixCurves(resting, posedNeutral, smoothStep(restTolerance.from, restTolerance.to, unrest), target.curves);
   const chinOfRest = (lowestPoint(target.curves) - lowestPoint(resting)) * shape.chinShare;

@@ -62,11 +62,10 @@ interface ShiftedRow {
 }
 
 const half = 1 << (weightBits * 2 - 1);
-const levelOfSum = 1 / (1 << (weightBits * 2));
 
 /**
  * Fills part of a row of luma from the patch, keeping texture sharp (Catmull-Rom; positions cut to 1/64 pixel);
- * pixel `first` lands at `output[start + first]`. Written out in full because half of a frame's time is spent here.
+ * pixel `first` lands at `output[start + first]`. Written out in full because a third of the time of drawing is spent here.
  */
 export function resampleSharp(patch: PlanePatch, { row, first, end, shiftX, shiftY }: ShiftedRow, output: Uint8Array, start: number): void {
   const { data, width, height } = patch;
@@ -86,15 +85,18 @@ export function resampleSharp(patch: PlanePatch, { row, first, end, shiftX, shif
     const w1 = weights[across + 1] ?? 0;
     const w2 = weights[across + 2] ?? 0;
     const w3 = weights[across + 3] ?? 0;
-    let i = ((fineY >> phaseBits) - 1) * width + (fineX >> phaseBits) - 1;
-    let sum = (weights[down] ?? 0) * (w0 * (data[i] ?? 0) + w1 * (data[i + 1] ?? 0) + w2 * (data[i + 2] ?? 0) + w3 * (data[i + 3] ?? 0));
-    i += width;
-    sum += (weights[down + 1] ?? 0) * (w0 * (data[i] ?? 0) + w1 * (data[i + 1] ?? 0) + w2 * (data[i + 2] ?? 0) + w3 * (data[i + 3] ?? 0));
-    i += width;
-    sum += (weights[down + 2] ?? 0) * (w0 * (data[i] ?? 0) + w1 * (data[i + 1] ?? 0) + w2 * (data[i + 2] ?? 0) + w3 * (data[i + 3] ?? 0));
-    i += width;
-    sum += (weights[down + 3] ?? 0) * (w0 * (data[i] ?? 0) + w1 * (data[i + 1] ?? 0) + w2 * (data[i + 2] ?? 0) + w3 * (data[i + 3] ?? 0));
-    const level = (sum + half) * levelOfSum;
+    const i = Math.imul((fineY >> phaseBits) - 1, width) + (fineX >> phaseBits) - 1;
+    const j = i + width;
+    const k = j + width;
+    const l = k + width;
+    // Wholly in 32-bit integers, which the engine adds and multiplies without looking for overflow.
+    const top = (Math.imul(w0, data[i] ?? 0) + Math.imul(w1, data[i + 1] ?? 0) + Math.imul(w2, data[i + 2] ?? 0) + Math.imul(w3, data[i + 3] ?? 0)) | 0;
+    const upper = (Math.imul(w0, data[j] ?? 0) + Math.imul(w1, data[j + 1] ?? 0) + Math.imul(w2, data[j + 2] ?? 0) + Math.imul(w3, data[j + 3] ?? 0)) | 0;
+    const lower = (Math.imul(w0, data[k] ?? 0) + Math.imul(w1, data[k + 1] ?? 0) + Math.imul(w2, data[k + 2] ?? 0) + Math.imul(w3, data[k + 3] ?? 0)) | 0;
+    const bottom = (Math.imul(w0, data[l] ?? 0) + Math.imul(w1, data[l + 1] ?? 0) + Math.imul(w2, data[l + 2] ?? 0) + Math.imul(w3, data[l + 3] ?? 0)) | 0;
+    const above = Math.imul(weights[down] ?? 0, top) + Math.imul(weights[down + 1] ?? 0, upper);
+    const below = Math.imul(weights[down + 2] ?? 0, lower) + Math.imul(weights[down + 3] ?? 0, bottom);
+    const level = (above + below + half) >> (weightBits * 2);
     output[start + pixel] = level < 0 ? 0 : level > 255 ? 255 : level;
   }
 }

@@ -75,18 +75,30 @@ export function boundLipLine(line: LipLine, pose: HeadPose): void {
   line.bottom += margin;
 }
 
-function interpolateGridRow(field: WarpField, y: number, grid: Float32Array): void {
+/** Which of the two fields a row looks at: only near the lips is it both. */
+type Side = 'upper' | 'lower' | 'both';
+
+function interpolateGridRow(field: WarpField, y: number, side: Side, grid: Float32Array): void {
   const position = (y - field.region.top) / field.step;
   const row = clamp(Math.floor(position), 0, field.rows - 2);
   const share = position - row;
   const { columns } = field;
   const start = row * columns;
+  if (side !== 'lower') {
+    mixRows(field.upperX, start, columns, share, grid, 0);
+    mixRows(field.upperY, start, columns, share, grid, columns);
+  }
+  if (side !== 'upper') {
+    mixRows(field.lowerX, start, columns, share, grid, columns * 2);
+    mixRows(field.lowerY, start, columns, share, grid, columns * 3);
+  }
+}
+
+/** Mixes the grid row that begins at `start` with the one after it, into `grid` from `target` on. */
+function mixRows(nodes: Float32Array, start: number, columns: number, share: number, grid: Float32Array, target: number): void {
   for (let column = 0; column < columns; column += 1) {
-    const node = start + column;
-    grid[column] = mix(at(field.upperX, node), at(field.upperX, node + columns), share);
-    grid[columns + column] = mix(at(field.upperY, node), at(field.upperY, node + columns), share);
-    grid[columns * 2 + column] = mix(at(field.lowerX, node), at(field.lowerX, node + columns), share);
-    grid[columns * 3 + column] = mix(at(field.lowerY, node), at(field.lowerY, node + columns), share);
+    const above = nodes[start + column] ?? 0;
+    grid[target + column] = above + ((nodes[start + columns + column] ?? 0) - above) * share;
   }
 }
 
@@ -114,7 +126,6 @@ function findMovingPart(trace: RowTrace, side: number, columns: number, pixelsPe
 export function traceRow(
   trace: RowTrace, field: WarpField, pose: HeadPose, line: LipLine, x: number, y: number, pixelStep: number, count: number,
 ): void {
-  interpolateGridRow(field, y, trace.grid);
   const determinant = pose.acrossX * pose.downY - pose.acrossY * pose.downX;
   const downStep = (-pose.acrossY / determinant) * pixelStep;
   const down = ((y - pose.originY) * pose.acrossX - (x - pose.originX) * pose.acrossY) / determinant;
@@ -125,12 +136,15 @@ export function traceRow(
   trace.lipFirst = 0;
   trace.lipEnd = 0;
   if (Math.max(down, downAtEnd) > line.top && Math.min(down, downAtEnd) < line.bottom) {
+    interpolateGridRow(field, y, 'both', trace.grid);
     traceNearLips(trace, field, pose, line, x, y, pixelStep, start, nodeStep, down, downStep, count);
     return;
   }
-  const side = down < line.top ? 0 : columns * 2;
-  findMovingPart(trace, side, columns, 1 / nodeStep, count);
-  traceSide(trace, side, columns, start, nodeStep);
+  const isAbove = down < line.top;
+  interpolateGridRow(field, y, isAbove ? 'upper' : 'lower', trace.grid);
+  const plane = isAbove ? 0 : columns * 2;
+  findMovingPart(trace, plane, columns, 1 / nodeStep, count);
+  traceSide(trace, plane, columns, start, nodeStep);
 }
 
 /** Fills the shifts of a row that lies on one side of the lips. */

@@ -112,7 +112,5 @@ function probeName(name: string): string {
 }
 
 function differs(finding: string): LipsyncError {
-  return new LipsyncError('model_invalid', 'The imported model does not compute what its checkpoint says. Its weights may be damaged; fetch the checkpoint again.', {
-    cause: new Error(`Compared with the definition of its layers: ${finding}.`),
-  });
+  return new LipsyncError('model_invalid', `The imported model does not compute what its checkpoint says: ${finding}. The checkpoint's weights may be damaged; fetch it again.`);
 }

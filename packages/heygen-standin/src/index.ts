@@ -1,0 +1,7 @@
+export type { OperationFacts, OperationsState, StandinControl } from './control.ts';
+export type { FaultRuleState } from './faults/fault-rules.ts';
+export { failureMessages, type Fault, type FaultRuleInput, type RouteName } from './faults/fault-types.ts';
+export type { LoggedRequest } from './http/request-log.ts';
+export type { Charge, WalletState } from './lipsyncs/wallet.ts';
+export type { StandinSettings } from './settings.ts';
+export { startHeygenStandin, type HeygenStandin, type HeygenStandinOptions } from './standin.ts';

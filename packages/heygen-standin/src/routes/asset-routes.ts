@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import type { AssetStore } from '../assets/asset-store.ts';
+import type { MediaLibrary } from '../assets/media-library.ts';
+import { receiveFile } from '../assets/receive-file.ts';
+import { sniffType } from '../assets/sniff-type.ts';
+import { dataAnswer, type Answer } from '../http/answer.ts';
+import { HeygenError, invalidParameter } from '../http/heygen-error.ts';
+import { receiveFormFile } from '../http/multipart-file.ts';
+import { pathPart, type AnswerRoute, type Call } from '../http/route.ts';
+import { xmlAnswer } from '../http/xml-answer.ts';
+import type { SignedLinks } from '../links/signed-links.ts';
+import { parseBody } from '../lipsyncs/create-body.ts';
+import type { LiveSettings } from '../settings.ts';
+
+export interface AssetDependencies {
+  readonly assets: AssetStore;
+  readonly media: MediaLibrary;
+  readonly settings: LiveSettings;
+  readonly links: SignedLinks;
+  /** Where signed links lead, e.g. http://127.0.0.1:4010. */
+  readonly storageOrigin: () => string;
+}
+
+const uploadLifetimeMs = 3_600_000;
+const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/i);
+const directUploadSchema = z.strictObject({
+  filename: z.string().min(1),
+  content_type: z.string().min(1),
+  size_bytes: z.int().positive(),
+  checksum_sha256: sha256Schema.optional(),
+});
+const completeSchema = z.strictObject({ checksum_sha256: sha256Schema.optional() });
+
+export function assetRoutes(dependencies: AssetDependencies): readonly AnswerRoute[] {
+  return [
+    { name: 'upload', method: 'post', path: '/v3/assets', readsBody: true, idempotent: true, handle: (call) => upload(call, dependencies) },
+    { name: 'direct_upload', method: 'post', path: '/v3/assets/direct-uploads', idempotent: true, handle: (call) => expectUpload(call, dependencies) },
+    { name: 'put', method: 'put', path: '/storage/uploads/:id', readsBody: true, signed: true, handle: (call) => put(call, dependencies) },
+    { name: 'complete', method: 'post', path: '/v3/assets/:id/complete', handle: (call) => complete(call, dependencies) },
+  ];
+}
+
+async function upload({ request }: Call, { assets, media, settings, storageOrigin }: AssetDependencies): Promise<Answer> {
+  const { simpleUploadMaxBytes, oversizeStatus } = settings.current;
+  if (request.is('multipart/form-data') === false) throw invalidParameter('file', 'Content-Type must be multipart/form-data');
+  const { name, file } = await receiveFormFile(request, media.newPath(), simpleUploadMaxBytes);
+  if (file === undefined) {
+    const code = oversizeStatus === 413 ? 'payload_too_large' : 'invalid_parameter';
+    throw new HeygenError(oversizeStatus, code, `File is larger than ${simpleUploadMaxBytes} bytes`, { param: 'file' });
+  }
+  const mimeType = sniffType(file.head);
+  if (mimeType === undefined) throw invalidParameter('file', 'Content type not supported application/octet-stream');
+  const { id } = assets.add(name, mimeType, file);
+  return dataAnswer({ asset_id: id, url: `${storageOrigin()}/storage/assets/${id}`, mime_type: mimeType, size_bytes: file.sizeBytes });
+}
+
+function expectUpload({ request }: Call, { assets, settings, links, storageOrigin }: AssetDependencies): Answer {
+  const { directUploadMaxBytes, completeConflicts } = settings.current;
+  const body = parseBody(directUploadSchema, request.body);
+  if (body.size_bytes > directUploadMaxBytes) throw new HeygenError(413, 'payload_too_large', `At most ${directUploadMaxBytes} bytes`, { param: 'size_bytes' });
+  const promise = { name: body.filename, contentType: body.content_type, sizeBytes: body.size_bytes, sha256: body.checksum_sha256?.toLowerCase() };
+  const id = assets.expect(promise, completeConflicts);
+  return dataAnswer({
+    asset_id: id,
+    upload_url: links.sign(storageOrigin(), `/storage/uploads/${id}`, uploadLifetimeMs),
+    upload_headers: uploadHeaders(id, promise.contentType),
+    expires_in_seconds: uploadLifetimeMs / 1000,
+    max_bytes: directUploadMaxBytes,
+    status: 'pending_upload',
+  });
+}
+
+/** The headers that the signature of an upload covers. */
+function uploadHeaders(id: string, contentType: string): Readonly<Record<string, string>> {
+  return { 'Content-Type': contentType, 'x-amz-meta-asset-id': id };
+}
+
+async function put({ request }: Call, { assets, media, links }: AssetDependencies): Promise<Answer> {
+  const id = pathPart(request, 'id');
+  const waiting = assets.pending(id);
+  if (waiting === undefined || !links.check(request.path, new URLSearchParams(request.url.split('?')[1]))) return xmlAnswer(403, 'AccessDenied');
+  const { contentType, sizeBytes, sha256 } = waiting.promise;
+  const signed = Object.entries(uploadHeaders(id, contentType));
+  const extra = Object.keys(request.headers).filter((name) => name.startsWith('x-amz-') && signed.every(([known]) => known.toLowerCase() !== name));
+  if (extra.length > 0 || signed.some(([name, value]) => request.get(name) !== value)) return xmlAnswer(403, 'SignatureDoesNotMatch');
+  const file = await receiveFile(request, media.newPath(), sizeBytes);
+  if (file === undefined || file.sizeBytes !== sizeBytes) return xmlAnswer(400, 'EntityTooLarge');
+  if (sha256 !== undefined && file.sha256 !== sha256) return xmlAnswer(400, 'BadDigest');
+  waiting.file = file;
+  return { status: 200, headers: {}, body: '' };
+}
+
+function complete({ request }: Call, { assets, storageOrigin }: AssetDependencies): Answer {
+  const { checksum_sha256: checksum } = parseBody(completeSchema, request.body);
+  const id = pathPart(request, 'id');
+  const arrived = assets.pending(id)?.file;
+  if (checksum !== undefined && arrived !== undefined && arrived.sha256 !== checksum.toLowerCase()) throw invalidParameter('checksum_sha256', 'Checksum does not match');
+  const { mimeType, file } = assets.complete(id);
+  return dataAnswer({ asset_id: id, url: `${storageOrigin()}/storage/assets/${id}`, mime_type: mimeType, size_bytes: file.sizeBytes, status: 'processing' });
+}

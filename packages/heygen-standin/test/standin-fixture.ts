@@ -1,0 +1,142 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll } from 'vitest';
+import { z } from 'zod';
+import { startHeygenStandin, type HeygenStandin, type HeygenStandinOptions } from '../src/index.ts';
+
+const run = promisify(execFile);
+
+export interface TestMedia {
+  /** 1.6 s of picture, 160 x 120, with sound. */
+  readonly clip: Buffer;
+  readonly silentClip: Buffer;
+  /** 1.7 s. */
+  readonly speech: Buffer;
+  /** 3 s, twice as long as the clip. */
+  readonly longSpeech: Buffer;
+}
+
+/** Tells jobs by the number of reads: pending, running, then completed. */
+export const byReads = { by: 'reads', pendingReads: 1, runningReads: 1 } as const;
+export const atOnce = { by: 'reads', pendingReads: 0, runningReads: 0 } as const;
+
+const answerSchema = z.object({ data: z.record(z.string(), z.unknown()).optional(), error: z.record(z.string(), z.unknown()).optional() });
+
+/** A stand-in for the tests of one file, and short ways to call it. */
+export function useStandin(options: HeygenStandinOptions = {}) {
+  let standin: HeygenStandin;
+  let media: TestMedia;
+  beforeAll(async () => {
+    media = await makeMedia();
+    standin = await startHeygenStandin({ settings: { pace: atOnce }, ...options });
+  });
+  afterAll(async () => standin.close());
+
+  const call = (method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Response> => {
+    const json = body === undefined ? {} : { 'Content-Type': 'application/json' };
+    return fetch(`${standin.url}${path}`, {
+      method,
+      headers: { 'X-Api-Key': standin.apiKey, ...json, ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  };
+  const data = async (response: Response | Promise<Response>): Promise<Record<string, unknown>> => {
+    const { data: value, error } = answerSchema.parse(await (await response).json());
+    if (value === undefined) throw new Error(`no data but ${JSON.stringify(error)}`);
+    return value;
+  };
+  const error = async (response: Response | Promise<Response>): Promise<Record<string, unknown>> => answerSchema.parse(await (await response).json()).error ?? {};
+  const postFile = (bytes: Buffer, name: string): Promise<Response> => {
+    const form = new FormData();
+    form.append('file', new Blob([new Uint8Array(bytes)]), name);
+    return fetch(`${standin.url}/v3/assets`, { method: 'POST', headers: { 'X-Api-Key': standin.apiKey }, body: form });
+  };
+  const upload = async (bytes: Buffer, name = 'file'): Promise<string> => String((await data(postFile(bytes, name)))['asset_id']);
+  const body = async (fields: object = {}, video = media.clip, audio = media.speech): Promise<object> => ({
+    video: { type: 'asset_id', asset_id: await upload(video) },
+    audio: { type: 'asset_id', asset_id: await upload(audio) },
+    ...fields,
+  });
+  return {
+    get standin() {
+      return standin;
+    },
+    get media() {
+      return media;
+    },
+    call,
+    data,
+    error,
+    postFile,
+    upload,
+    body,
+    /** The id of a new job. */
+    async create(fields: object = {}, video = media.clip, audio = media.speech) {
+      return String((await data(call('POST', '/v3/lipsyncs', await body(fields, video, audio))))['lipsync_id']);
+    },
+    read: (id: string) => data(call('GET', `/v3/lipsyncs/${id}`)),
+    /** A completed job's link. */
+    async finished() {
+      const id = await this.create();
+      return { id, url: String((await this.read(id))['video_url']) };
+    },
+  };
+}
+
+async function makeMedia(): Promise<TestMedia> {
+  const folder = await mkdtemp(join(tmpdir(), 'standin-media-'));
+  const make = async (name: string, args: readonly string[]): Promise<Buffer> => {
+    await run('ffmpeg', ['-v', 'error', ...args, join(folder, name)]);
+    return readFile(join(folder, name));
+  };
+  const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=160x120:rate=25:duration=1.6'];
+  const tone = (seconds: number): string[] => ['-f', 'lavfi', '-i', `sine=frequency=300:duration=${seconds}`];
+  const encode = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
+  try {
+    const [clip, silentClip, speech, longSpeech] = await Promise.all([
+      make('clip.mp4', [...picture, ...tone(1.6), ...encode, '-c:a', 'aac']),
+      make('silent.mp4', [...picture, ...encode]),
+      make('speech.wav', tone(1.7)),
+      make('long.wav', tone(3)),
+    ]);
+    return { clip, silentClip, speech, longSpeech };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const probeSchema = z.object({
+  streams: z.array(z.object({ codec_name: z.string(), width: z.number().optional(), height: z.number().optional() })),
+  format: z.object({ duration: z.coerce.number() }),
+});
+
+/** What ffprobe finds in a file, which must decode without an error from end to end. */
+export async function probeBytes(bytes: ArrayBuffer): Promise<z.output<typeof probeSchema>> {
+  return withFile(bytes, async (path) => {
+    await run('ffmpeg', ['-v', 'error', '-xerror', '-i', path, '-f', 'null', '-']);
+    const { stdout } = await run('ffprobe', ['-v', 'error', '-of', 'json', '-show_format', '-show_streams', path]);
+    return probeSchema.parse(JSON.parse(stdout));
+  });
+}
+
+/** The colour of the pixel at 10, 10 of the first frame. */
+export async function cornerColour(bytes: ArrayBuffer): Promise<readonly number[]> {
+  return withFile(bytes, async (path) => {
+    const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', path, '-frames:v', '1', '-vf', 'crop=2:2:10:10,format=rgb24', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'], { encoding: 'buffer' });
+    return [...stdout];
+  });
+}
+
+async function withFile<T>(bytes: ArrayBuffer, use: (path: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'standin-probe-'));
+  try {
+    const path = join(folder, 'video.mp4');
+    await writeFile(path, Buffer.from(bytes));
+    return await use(path);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

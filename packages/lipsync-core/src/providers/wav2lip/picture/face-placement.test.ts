@@ -1,0 +1,65 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { landmarkCount } from '../../../faces/face-types.ts';
+import { cropMapOf, pictureMapOf, placeFace } from './face-placement.ts';
+
+/** A face one unit high from hairline to chin, whose other landmarks lie in its middle. */
+const unitFace: ReadonlyMap<number, readonly [across: number, down: number]> = new Map([
+  [10, [0, -0.5]], [9, [0, -0.2]], [152, [0, 0.5]], [234, [-0.4, 0]], [454, [0.4, 0]], [33, [-0.25, -0.1]], [133, [-0.1, -0.1]], [362, [0.1, -0.1]], [263, [0.25, -0.1]],
+]);
+
+function faceAt(x: number, y: number, size: number, roll: number): Float32Array {
+  const points = new Float32Array(landmarkCount * 3);
+  for (let landmark = 0; landmark < landmarkCount; landmark += 1) {
+    const [across, down] = unitFace.get(landmark) ?? [0, 0];
+    points[landmark * 3] = x + size * (across * Math.cos(roll) - down * Math.sin(roll));
+    points[landmark * 3 + 1] = y + size * (across * Math.sin(roll) + down * Math.cos(roll));
+  }
+  return points;
+}
+
+describe('the box of a face', () => {
+  it('goes from the middle of the forehead to a little below the chin, and from cheek to cheek', () => {
+    const { centreX, centreY, width, height, roll } = placeFace(faceAt(200, 100, 100, 0));
+    expect(centreY - height / 2).toBeCloseTo(65, 3);
+    expect(centreY + height / 2).toBeCloseTo(150 + 85 * 0.05, 3);
+    expect(centreX).toBeCloseTo(200, 3);
+    expect(width).toBeGreaterThan(70);
+    expect(width).toBeLessThan(80);
+    expect(roll).toBeCloseTo(0, 6);
+  });
+
+  it('moves, turns and grows exactly as the face does', () => {
+    const upright = placeFace(faceAt(0, 0, 1, 0));
+    fc.assert(
+      fc.property(
+        fc.double({ min: -500, max: 5000, noNaN: true }), fc.double({ min: -500, max: 5000, noNaN: true }),
+        fc.double({ min: 20, max: 3000, noNaN: true }), fc.double({ min: -3.1, max: 3.1, noNaN: true }),
+        (x, y, size, roll) => {
+          const placement = placeFace(faceAt(x, y, size, roll));
+          expect(placement.width / size).toBeCloseTo(upright.width, 3);
+          expect(placement.height / size).toBeCloseTo(upright.height, 3);
+          expect(placement.roll).toBeCloseTo(roll, 3);
+          expect((placement.centreX - x) / size).toBeCloseTo(-upright.centreY * Math.sin(roll), 3);
+          expect((placement.centreY - y) / size).toBeCloseTo(upright.centreY * Math.cos(roll), 3);
+        },
+      ),
+    );
+  });
+
+  it('maps there and back to the same place', () => {
+    const placement = { centreX: 310, centreY: 220, width: 90, height: 130, roll: 0.7 };
+    const there = pictureMapOf(placement, 96, 96);
+    const back = cropMapOf(placement, 96, 96);
+    const x = there.x + there.acrossX * 20 + there.downX * 70;
+    const y = there.y + there.acrossY * 20 + there.downY * 70;
+    expect(back.x + back.acrossX * x + back.downX * y).toBeCloseTo(20, 6);
+    expect(back.y + back.acrossY * x + back.downY * y).toBeCloseTo(70, 6);
+  });
+
+  it.each([['no landmarks', new Float32Array()], ['all in one place', new Float32Array(landmarkCount * 3)], ['not numbers', new Float32Array(landmarkCount * 3).fill(NaN)]])(
+    'does not exist for landmarks that are %s', (_, points) => {
+      expect(() => placeFace(points)).toThrow(RangeError);
+    },
+  );
+});

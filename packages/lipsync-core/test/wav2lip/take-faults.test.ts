@@ -1,0 +1,192 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '../../src/contract/index.ts';
+import { LipsyncError } from '../../src/errors/index.ts';
+import { createLipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
+import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
+import { probeTake } from '../../src/media/index.ts';
+import { createIdSource, systemClock } from '../../src/ports/system-ports.ts';
+import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
+import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
+import { createEnginePool, type EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
+import { createWav2LipProvider } from '../../src/providers/wav2lip/wav2lip-provider.ts';
+import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
+import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
+import { createOutputFiles } from '../../src/service/output-file.ts';
+import { voiceModelPath } from '../../src/speech/index.ts';
+import { writeFaultModel, writeIdentityModel, type FaultModel } from '../../src/testing/instructive-models.ts';
+import { descendantsOf } from '../../src/testing/process-table.ts';
+import { limits, makeMedia, x264 } from '../media/make-media.ts';
+
+const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
+const cropSizePx = 32;
+const longestMs = 120_000;
+/** Mean of a mel chunk above which only the noise at the end of the speech lies. A model that loads is tried at 0. */
+const loudMean = 0.5;
+const frameCount = 100;
+
+let folder: string;
+let clipPath: string;
+/** Long enough to be in the middle of. */
+let longSpeechPath: string;
+let shortSpeechPath: string;
+let renderPool: RenderPool;
+let enginePool: EnginePool;
+let files = 0;
+
+/** One render process and one cache of tracks for all jobs. */
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-faults-'));
+  clipPath = await makeMedia('-t', '2', '-i', join(samples, 'presenter.mp4'), '-vf', 'scale=480:-2', ...x264, '-an', join(folder, 'clip.mp4'));
+  longSpeechPath = await makeMedia('-t', '4', '-i', join(samples, 'speech.wav'), join(folder, 'long.wav'));
+  const noise = 'anoisesrc=duration=0.5:amplitude=0.9:seed=1:sample_rate=44100';
+  shortSpeechPath = await makeMedia('-t', '1', '-i', longSpeechPath, '-f', 'lavfi', '-i', noise, '-filter_complex', '[0][1]concat=v=0:a=1', join(folder, 'short.wav'));
+  renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
+  enginePool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+});
+afterAll(async () => {
+  await Promise.all([renderPool.close(), enginePool.close()]);
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Jobs of an installation that is configured with the model at this path. */
+function jobsWith(modelPath: string): LocalJobs {
+  const trackCacheFolder = join(folder, 'tracks');
+  const registry = createProviderRegistry([
+    createWav2LipProvider({ renderPool, enginePool, modelPath, modelCacheFolder: join(folder, 'models'), trackCacheFolder, windowStartMs: -40 }),
+    createPreviewProvider({ renderPool, trackCacheFolder }),
+  ]);
+  return createLocalJobs({
+    pipeline: createLipsyncPipeline({ registry, renderPool, limits, clock: systemClock }),
+    outputFiles: createOutputFiles(), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
+  });
+}
+
+async function faultyModel(model: Omit<FaultModel, 'cropSizePx'>): Promise<string> {
+  const path = join(folder, `model-${files += 1}.onnx`);
+  await writeFaultModel(path, { cropSizePx, ...model });
+  return path;
+}
+
+async function soundModel(): Promise<string> {
+  const path = join(folder, 'identity.onnx');
+  await writeIdentityModel(path, { cropSizePx });
+  return path;
+}
+
+interface RunContext {
+  readonly signal?: AbortSignal;
+  onProgress?(update: ProgressUpdate): void;
+}
+
+async function run(jobs: LocalJobs, audioPath: string, options: LipsyncOptionsInput, context: RunContext = {}): Promise<LocalJobOutcome & { readonly outputPath: string }> {
+  const outputPath = join(folder, `take-${files += 1}.mp4`);
+  const parsed = lipsyncOptionsSchema.parse({ silenceMode: 'generate', ...options });
+  return { outputPath, ...(await jobs.run({ videoPath: clipPath, audioPath, outputPath, overwrite: false, options: parsed }, context)) };
+}
+
+/** What each attempt came to, as provider, code and message. */
+function attemptsOf({ record }: LocalJobOutcome): string[] {
+  return record.attempts.map(({ provider, outcome, message }) => `${provider} ${outcome}${message === null ? '' : `: ${message}`}`);
+}
+
+function warningsOf({ record }: LocalJobOutcome): string[] {
+  return record.warnings.map(({ code }) => code);
+}
+
+function engines(): number[] {
+  return descendantsOf(process.pid).filter(({ command }) => command.includes('engine-process')).map(({ pid }) => pid);
+}
+
+/** The first time that frames are being made, with most of them still to come. */
+function whenRendering(act: () => void): (update: ProgressUpdate) => void {
+  let done = false;
+  return ({ stage }) => {
+    if (done || stage !== 'rendering') return;
+    done = true;
+    act();
+  };
+}
+
+describe('an engine', { timeout: longestMs }, () => {
+  it('that is killed in the middle of its work costs an attempt, and the job completes with a new one', async () => {
+    const jobs = jobsWith(await soundModel());
+    let killed: readonly number[] = [];
+    const outcome = await run(jobs, longSpeechPath, { method: 'wav2lip' }, {
+      onProgress: whenRendering(() => {
+        killed = engines();
+        for (const pid of killed) process.kill(pid, 'SIGKILL');
+      }),
+    });
+    expect(killed).toHaveLength(1);
+    expect(outcome.record).toMatchObject({ status: 'completed', result: { methodUsed: 'wav2lip', degraded: false } });
+    expect(attemptsOf(outcome)).toEqual([expect.stringMatching(/^wav2lip failed: The engine that draws the faces was lost: .* Try again\.$/), 'wav2lip succeeded']);
+    expect(outcome.record.attempts.map(({ code }) => code)).toEqual(['media_failed', null]);
+    expect((await probeTake(outcome.outputPath)).frameCount).toBe(frameCount);
+  });
+
+  it('survives a job that is canceled while it works, which ends soon and leaves nothing', async () => {
+    const jobs = jobsWith(await soundModel());
+    const controller = new AbortController();
+    let canceledMs = NaN;
+    const outcome = await run(jobs, longSpeechPath, { method: 'wav2lip' }, {
+      signal: controller.signal,
+      onProgress: whenRendering(() => {
+        canceledMs = performance.now();
+        controller.abort(new LipsyncError('canceled', 'Enough.'));
+      }),
+    });
+    expect(performance.now() - canceledMs).toBeLessThan(5_000);
+    expect(outcome.record).toMatchObject({ status: 'canceled', attempts: [{ outcome: 'canceled' }] });
+    expect(await readdir(folder)).not.toContain(outcome.outputPath);
+    const [warm] = engines();
+    expect(warm).toBeDefined();
+    expect((await run(jobs, longSpeechPath, { method: 'wav2lip' })).record.status).toBe('completed');
+    expect(engines()).toEqual([warm]);
+  });
+
+  it('that is short of memory for many faces goes down to as many as it can, and says so', async () => {
+    const outcome = await run(jobsWith(await faultyModel({ largestBatch: 3 })), shortSpeechPath, { method: 'wav2lip' });
+    expect(outcome.record.status).toBe('completed');
+    expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
+    expect(outcome.record.warnings).toContainEqual({
+      code: 'engine_batch_reduced', message: expect.stringMatching(/^The engine ran short of memory with \d+ faces at once and went down to 2\.$/),
+    });
+  });
+});
+
+describe('a model', { timeout: longestMs }, () => {
+  it.each([
+    ['draws values that are no numbers', { nanAboveMean: loudMean }, 'model_invalid', /draws values that are not numbers\. Fetch or import it again/],
+    ['is short of memory at every batch size', { failAboveMean: loudMean }, 'resource_exhausted', /cannot be run for a single face any more.*add memory/],
+  ])('that %s fails its only attempt, and a preview takes over where that is allowed', async (_, faults, code, message) => {
+    const jobs = jobsWith(await faultyModel(faults));
+    const alone = await run(jobs, shortSpeechPath, { method: 'wav2lip' });
+    expect(alone.error).toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(alone.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code }]);
+    const together = await run(jobs, shortSpeechPath, { allowPreview: true });
+    expect(together.record).toMatchObject({ status: 'completed', result: { methodUsed: 'preview', degraded: true } });
+    expect(together.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code }, { provider: 'preview', outcome: 'succeeded' }]);
+    expect(warningsOf(together)).toContain('degraded');
+  });
+
+  it.each([
+    ['is not there', async () => join(folder, 'nowhere.onnx'), 'model_missing', /missing or cannot be read\. Check WAV2LIP_MODEL_PATH\.$/],
+    ['is a folder', async () => folder, 'model_missing', /is missing or cannot be read\. Check the path/],
+    ['is empty', async () => written('empty.onnx', ''), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/],
+    ['is a text', async () => written('text.onnx', 'This is no model.'), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/],
+    ['is a text under the name of a checkpoint', async () => written('text.pth', 'This is no checkpoint.'), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The checkpoint cannot be read: expected .*, found text/],
+    ['does something else', async () => voiceModelPath(), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not a Wav2Lip generator.* Expected .* found inputs/],
+  ])('that %s fails its only attempt and says what to look at', async (_, write, code, message) => {
+    const outcome = await run(jobsWith(await write()), shortSpeechPath, { method: 'wav2lip' });
+    expect(outcome.error).toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(outcome.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code }]);
+  });
+});
+
+async function written(name: string, content: string): Promise<string> {
+  await writeFile(join(folder, name), content);
+  return join(folder, name);
+}

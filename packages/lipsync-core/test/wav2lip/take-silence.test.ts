@@ -1,0 +1,114 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SilenceMode } from '../../src/contract/index.ts';
+import type { FaceTrack } from '../../src/faces/index.ts';
+import { openFrames, probeClip, readSpeech, type Timeline } from '../../src/media/index.ts';
+import { cropFace, placeFace } from '../../src/providers/wav2lip/picture/index.ts';
+import { findMostClosedMouth } from '../../src/render/tasks/tracked-mouths.ts';
+import { readMouthCurve } from '../../src/speech/index.ts';
+import { writeIdentityModel, writeMeterModel, type InstructiveModel } from '../../src/testing/instructive-models.ts';
+import { expectedMeter, melLevels, readMeter } from '../../src/testing/meter-judge.ts';
+import { openWav2LipStudio, type MadeTake, type Wav2LipStudio } from '../../src/testing/wav2lip-studio.ts';
+import { limits, makeMedia, x264 } from '../media/make-media.ts';
+
+const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
+const cropSizePx = 96;
+const longestMs = 180_000;
+/** What the encoder may do to a mouth's grey, 0–1, and to a crop's levels, 0–255. */
+const encoderGrey = 0.03;
+const encoderLevels = 6;
+
+let folder: string;
+let studio: Wav2LipStudio;
+let clipPath: string;
+let speechPath: string;
+
+/** Speech, a pause of a second, speech. */
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-silence-'));
+  studio = openWav2LipStudio(folder);
+  clipPath = await makeMedia('-t', '3', '-i', join(samples, 'presenter.mp4'), '-vf', 'scale=480:-2', ...x264, '-an', join(folder, 'clip.mp4'));
+  const [speech, words] = [join(samples, 'speech.wav'), join(folder, 'speech.wav')];
+  speechPath = await makeMedia('-t', '1', '-i', speech, '-ss', '2', '-t', '0.7', '-i', speech, '-filter_complex', '[0]apad=pad_dur=1[a];[a][1]concat=v=0:a=1', words);
+});
+
+afterAll(async () => {
+  await studio.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface Scene {
+  readonly made: MadeTake;
+  readonly track: FaceTrack;
+  readonly voiced: Float32Array;
+  readonly untouched: string;
+}
+
+async function sceneOf(silenceMode: SilenceMode, write: (path: string, model: InstructiveModel) => Promise<void>): Promise<Scene> {
+  const modelPath = join(folder, `${silenceMode}.onnx`);
+  await write(modelPath, { cropSizePx });
+  const made = await studio.make({ name: silenceMode, clipPath, speechPath, modelPath, silenceMode });
+  const { voiced } = await readMouthCurve(made.mouthCurvePath, made.timeline.frameCount);
+  const untouched = await studio.makeUntouched({ name: `${silenceMode}-untouched`, clipPath, speechPath });
+  return { made, voiced, untouched, track: await studio.trackOf({ ...made, clipPath }) };
+}
+
+/** The mouth of each frame of a video with the clip's faces: the lower middle of its crop. */
+async function mouthsOf(path: string, track: FaceTrack, { frameCount }: Timeline): Promise<Uint8Array[]> {
+  const facts = await probeClip(path, { limits });
+  const mouths: Uint8Array[] = [];
+  const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
+  for await (const frame of openFrames({ path, facts, range: { start: 0, end: frameCount } })) {
+    cropFace(frame, facts.colour, placeFace(track.frame(frame.index).points), cropSizePx, crop);
+    mouths.push(mouthOf(crop));
+  }
+  return mouths;
+}
+
+function mouthOf(crop: Uint8Array): Uint8Array {
+  const rows = Array.from({ length: 20 }, (_, row) => crop.subarray(((row + 60) * cropSizePx + 34) * 3, ((row + 60) * cropSizePx + 62) * 3));
+  return Uint8Array.from(rows.flatMap((row) => [...row]));
+}
+
+function difference(one: Uint8Array, other: Uint8Array): number {
+  return one.reduce((sum, value, index) => sum + Math.abs(value - (other[index] ?? NaN)), 0) / one.length;
+}
+
+const largest = (values: readonly number[]): number => Math.max(...values);
+
+describe('a pause in the speech', { timeout: longestMs }, () => {
+  it('whose mouth is kept shows the clip as it is, and fades in and out over frames', async () => {
+    const { made, track, voiced, untouched } = await sceneOf('keep', writeMeterModel);
+    const drawn = await readMeter(made, track);
+    const source = await readMeter({ takePath: untouched, timeline: made.timeline }, track);
+    track.close();
+    const samplesOfSpeech: number[] = [];
+    for await (const chunk of readSpeech(speechPath)) samplesOfSpeech.push(...chunk);
+    const { frameRate, frameCount } = made.timeline;
+    const painted = expectedMeter(melLevels(Float32Array.from(samplesOfSpeech)), frameRate, frameCount, 0);
+    const indexes = [...voiced.keys()];
+    const owed = indexes.map((index) => (voiced[index] ?? 0) * (painted[index] ?? 0) + (1 - (voiced[index] ?? 0)) * (source[index] ?? 0));
+    const errorWhere = (isMeant: (share: number) => boolean): number =>
+      largest(indexes.filter((index) => isMeant(voiced[index] ?? NaN)).map((index) => Math.abs((drawn[index] ?? NaN) - (owed[index] ?? NaN))));
+    expect(indexes.filter((index) => voiced[index] === 0).length).toBeGreaterThan(15);
+    expect(errorWhere((share) => share === 0)).toBeLessThan(encoderGrey);
+    expect(errorWhere((share) => share > 0)).toBeLessThan(2 * encoderGrey);
+    expect(largest(indexes.slice(1).map((index) => Math.abs((voiced[index] ?? 0) - (voiced[index - 1] ?? 0))))).toBeLessThan(0.7);
+  });
+
+  it('whose mouth is closed shows the most closed mouth of the clip, and the speech the others', async () => {
+    const { made, track, voiced, untouched } = await sceneOf('close', writeIdentityModel);
+    const [drawn, source, clip] = [await mouthsOf(made.takePath, track, made.timeline), await mouthsOf(untouched, track, made.timeline), await mouthsOf(clipPath, track, made.timeline)];
+    const closed = clip[findMostClosedMouth(track, made.timeline.frameCount) ?? NaN];
+    track.close();
+    if (!closed) throw new Error('No frame of the sample shows a face.');
+    const distances = (isMeant: (share: number) => boolean, from: readonly Uint8Array[], to: (index: number) => Uint8Array | undefined): number[] =>
+      from.flatMap((mouth, index) => (isMeant(voiced[index] ?? NaN) ? [difference(mouth, to(index) ?? mouth)] : []));
+    const inPause = (share: number): boolean => share === 0;
+    expect(largest(distances(inPause, drawn, () => closed))).toBeLessThan(encoderLevels);
+    expect(largest(distances(inPause, source, () => closed))).toBeGreaterThan(2 * encoderLevels);
+    expect(largest(distances((share) => share === 1, drawn, (index) => source[index]))).toBeLessThan(encoderLevels);
+  });
+});
