@@ -167,7 +167,7 @@ describe('an engine that dies', () => {
   });
 
   it('because it stood still is killed, and replaced at the next lease', async () => {
-    const pool = openPool({ heartbeatMs: 50 });
+    const pool = openPool({ heartbeatMs: 300 });
     const model = await modelFrom(identity);
     await pool.lease(model, { signal: soon() });
     const [pid = 0] = ownEngines();
@@ -181,7 +181,7 @@ describe('an engine that dies', () => {
     const pool = openPool({ batchLimitMs: 1 });
     const { engine } = await pool.lease(await modelFrom((path) => writeIdentityModel(path, { cropSizePx: 256 })), { signal: soon() });
     const [pid = 0] = ownEngines();
-    await expect((await connected(engine)).generate(batchOf(16, { side: 256 }))).rejects.toMatchObject({ code: 'media_failed', message: expect.stringContaining('0.001 s') });
+    await expect((await connected(engine)).generate(batchOf(8, { side: 256 }))).rejects.toMatchObject({ code: 'media_failed', message: expect.stringContaining('0.001 s') });
     await vi.waitFor(() => expect(engineRuns(pid)).toBe(false), { timeout: 5_000 });
   });
 

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isGone, thisProcess, type ProcessOwner } from '../../../jobs/process-owner.ts';
 
-/** Process, start and host of the owner. A host's own name could make the path of a socket too long for the system. */
+/** Process, start and host of the pool that made it. A host's own name could make the path of a socket too long for the system. */
 const folderPattern = /^lipsync-(\d{1,10})-(\d{1,15}|unknown)-([0-9a-f]{8})-\w{6}$/;
 /** The shortest limit of the systems that we know is 104 bytes; the rest is for the socket's own name. */
 const maxFolderPathBytes = 90;
 
-/** Makes a folder for sockets that only this user can enter, and removes those of processes that are gone. The caller removes it. */
+/** Makes a folder for a socket that only this user can enter, and removes those of pools that are gone. The caller removes it. */
 export async function openEngineFolder(): Promise<string> {
   const owner = await thisProcess();
   const prefix = `lipsync-${owner.pid}-${owner.startTicks ?? 'unknown'}-${hostDigest(owner)}-`;

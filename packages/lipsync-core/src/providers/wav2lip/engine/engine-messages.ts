@@ -17,9 +17,10 @@ export interface EngineStart {
   readonly type: 'start';
   readonly source: ModelSource;
   readonly device: OnnxDevice;
+  /** In a folder of its own, which the engine removes when its pool is gone. */
   readonly socketPath: string;
   readonly heartbeatMs: number;
-  /** An engine that works on one batch for longer ends itself. */
+  /** An engine that works for longer on as many faces as it runs at once ends itself. */
   readonly batchLimitMs: number;
 }
 

@@ -1,4 +1,5 @@
-import { rm, stat } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortError, LipsyncError, toLipsyncError } from '../../../errors/index.ts';
 import type { OnnxDevice } from '../../../inference/onnx-session.ts';
@@ -16,7 +17,7 @@ export interface EnginePoolOptions {
   readonly gpuEnabled: boolean;
   /** How long an engine may take to load its model, an import of a checkpoint included. */
   readonly startLimitMs?: number;
-  /** How long an engine may work on one batch. */
+  /** How long an engine may work on as many faces as it runs at once. */
   readonly batchLimitMs?: number;
   /** How often an engine says that it is alive, to its pool and to clients that wait. */
   readonly heartbeatMs?: number;
@@ -110,28 +111,23 @@ interface Slots {
 
 function createSlots(options: EnginePoolOptions & typeof defaults): Slots {
   const slots = new Map<string, EngineSlot>();
-  let folder: Promise<string> | undefined;
-  let started = 0;
   let closed = false;
 
-  const openFolder = (): Promise<string> => {
-    const opening = (folder ??= openEngineFolder());
-    // A disk that was full may have room at the next try.
-    opening.catch(() => (folder = undefined));
-    return opening;
-  };
   const start = async (source: ModelSource, device: OnnxDevice, onGone: () => void): Promise<EngineChild> => {
     await makeRoom(slots.values(), device);
-    const socketFolder = await openFolder();
-    if (closed) throw new LipsyncError('canceled', 'The engines are being shut down.');
-    started += 1;
-    const socketPath = join(socketFolder, `${started}.sock`);
+    const folder = await openEngineFolder();
+    // At once rather than in time, so that nothing is left when the pool has closed.
+    const removeFolder = (): void => rmSync(folder, { recursive: true, force: true });
+    if (closed) {
+      removeFolder();
+      throw new LipsyncError('canceled', 'The engines are being shut down.');
+    }
     const { heartbeatMs, batchLimitMs, startLimitMs } = options;
     return startEngineChild({
-      source, device, socketPath, heartbeatMs, batchLimitMs, startLimitMs,
+      source, device, socketPath: join(folder, 'engine.sock'), heartbeatMs, batchLimitMs, startLimitMs,
       onGone: () => {
+        removeFolder();
         onGone();
-        void rm(socketPath, { force: true });
       },
     });
   };
@@ -152,7 +148,6 @@ function createSlots(options: EnginePoolOptions & typeof defaults): Slots {
     async close() {
       closed = true;
       await Promise.all([...slots.values()].map((slot) => slot.end({ force: true })));
-      if (folder) await rm(await folder, { recursive: true, force: true });
     },
   };
 }

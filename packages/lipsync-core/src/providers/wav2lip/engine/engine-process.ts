@@ -3,7 +3,7 @@
  * until its parent is gone. This thread only moves bytes, so that it can always tell how the other one is. Started by
  * the engine pool only.
  */
-import { rmdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { engineBatchSize } from './engine-batch-size.ts';
@@ -13,7 +13,7 @@ import { openModelQueue } from './model-queue.ts';
 
 /** For clients to be told why the engine ends. */
 const farewellMs = 500;
-let socketPath: string | undefined;
+let folder: string | undefined;
 
 process.on('message', (message: ToEngine) => {
   if (message.type === 'ask') say({ type: 'answer' });
@@ -21,13 +21,13 @@ process.on('message', (message: ToEngine) => {
 });
 process.on('disconnect', () => {
   // Nobody is left to report to, nor to clear up.
-  if (socketPath !== undefined) removeSocket(socketPath);
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   end();
 });
 
 async function run(start: EngineStart): Promise<void> {
-  const { device, heartbeatMs } = start;
-  socketPath = start.socketPath;
+  const { device, heartbeatMs, socketPath } = start;
+  folder = dirname(socketPath);
   setInterval(() => say({ type: 'alive' }), heartbeatMs);
   try {
     const queue = await openModelQueue({
@@ -39,16 +39,6 @@ async function run(start: EngineStart): Promise<void> {
     say({ type: 'ready', cropSizePx: queue.cropSizePx, batchSize });
   } catch (error) {
     say(toFailure(error));
-  }
-}
-
-/** The last engine of a pool that was killed takes the folder of its sockets with it. */
-function removeSocket(path: string): void {
-  try {
-    rmSync(path, { force: true });
-    rmdirSync(dirname(path));
-  } catch {
-    // Other engines are still there, or somebody else has removed it.
   }
 }
 

@@ -116,6 +116,7 @@ export function createMessageReader(cropSizePx: number, onMessage: (message: Mes
   };
 }
 
-function protocolFault(what: string): LipsyncError {
+/** Why a connection cannot go on. */
+export function protocolFault(what: string): LipsyncError {
   return new LipsyncError('media_failed', 'The engine and its client do not understand each other. Try again.', { cause: new Error(what) });
 }

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { LipsyncError, toLipsyncError } from '../../../errors/index.ts';
+import { toLipsyncError } from '../../../errors/index.ts';
 import { toFailure } from './engine-messages.ts';
-import { createMessageReader, encodeHeader, payloadBytesOf, type Message } from './engine-protocol.ts';
+import { createMessageReader, encodeHeader, payloadBytesOf, protocolFault, type Message } from './engine-protocol.ts';
 import type { ModelQueue } from './model-queue.ts';
 
 export interface EngineServerOptions {
@@ -48,7 +48,10 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
     if (waiting >= batchesAhead) socket.pause();
     try {
       const drawn = await queue.draw({ count, payload, largestBatch, isWanted: () => !socket.destroyed });
-      if (drawn.reducedTo !== null) largestBatch = reducedTo = Math.min(largestBatch, drawn.reducedTo);
+      if (drawn.reducedTo !== null) {
+        reducedTo = drawn.reducedTo;
+        largestBatch = reducedTo;
+      }
       const payloadBytes = payloadBytesOf('faces', count, queue.cropSizePx);
       await write(socket, encodeHeader({ type: 'faces', count, note: reducedTo, payloadBytes }), drawn.faces);
     } catch (error) {
@@ -59,7 +62,7 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
     }
   };
   const read = createMessageReader(queue.cropSizePx, (message) => {
-    if (message.header.type !== 'batch' && message.header.type !== 'batch_with_references') throw unexpected(message.header.type);
+    if (message.header.type !== 'batch' && message.header.type !== 'batch_with_references') throw protocolFault(`${message.header.type} is not for an engine`);
     void draw(message);
   });
   socket.on('data', (piece) => {
@@ -95,8 +98,4 @@ function write(socket: Socket, header: Uint8Array, payload: Uint8Array): Promise
     });
     socket.uncork();
   });
-}
-
-function unexpected(type: string): LipsyncError {
-  return new LipsyncError('media_failed', 'The engine and its client do not understand each other. Try again.', { cause: new Error(`${type} is not for an engine`) });
 }

@@ -23,6 +23,7 @@ export interface ModelQueue {
 }
 
 export interface ModelQueueOptions extends ModelThreadData {
+  /** For as many faces as are run at once. */
   readonly batchLimitMs: number;
   /** Called once when the thread has ended or has worked on a batch for too long. Every batch has been answered with `reason` by then. */
   onStopped(reason: LipsyncError): void;
@@ -51,10 +52,13 @@ export async function openModelQueue(options: ModelQueueOptions): Promise<ModelQ
     for (const { reject } of [...atThread.splice(0), ...waiting.splice(0)]) reject(reason);
     onStopped(reason);
   };
-  /** The limit is for the batch that the thread works on, so that it begins anew with each. */
+  /** The limit is for the batch that the thread works on, so that it begins anew with each; a large one takes several runs. */
   const watch = (): void => {
     clearTimeout(limit);
-    if (atThread.length > 0) limit = setTimeout(() => stop(tooSlow(batchLimitMs)), batchLimitMs);
+    const [current] = atThread;
+    if (!current) return;
+    const limitMs = batchLimitMs * Math.ceil(current.batch.count / current.batch.largestBatch);
+    limit = setTimeout(() => stop(tooSlow(limitMs)), limitMs);
   };
   const feed = (): void => {
     while (atThread.length < batchesAtThread) {
@@ -110,8 +114,8 @@ function untilReady(thread: Worker): Promise<Extract<FromModelThread, { type: 'r
   });
 }
 
-function tooSlow(batchLimitMs: number): LipsyncError {
-  return new LipsyncError('media_failed', `The engine worked on one batch for more than ${batchLimitMs / 1000} s and was ended.`);
+function tooSlow(limitMs: number): LipsyncError {
+  return new LipsyncError('media_failed', `The engine worked on one batch for more than ${limitMs / 1000} s and was ended.`);
 }
 
 function threadLost(cause: Error): LipsyncError {

@@ -155,9 +155,8 @@ function clampCell(cell: number): number {
   return cell > 0 ? Math.min(cell, maskCells) : 0;
 }
 
-const sample: OutlineSample = { cover: 0, inside: false };
-
 function fillMask({ cover, skin, area }: MouthMask, outline: SoftOutline, mouth: Ellipse, reached: CellArea, aspect: number): void {
+  const sample: OutlineSample = { cover: 0, inside: false };
   cover.fill(0);
   skin.fill(0);
   area.left = area.top = maskCells;

@@ -11,7 +11,7 @@ export type Smoothness = 'linear' | 'cubic';
 export interface ResampleKernel {
   /** Added to a position (pixel i covers i … i + 1) it gives the place of the first weighed pixel. */
   offset: number;
-  /** Pixels weighed: an even number, because they are taken in pairs. */
+  /** Pixels weighed: four or a larger even number, so that they can be taken together. */
   taps: number;
   /** `taps` weights for each phase; each set adds up to exactly one. */
   weights: Int32Array;
@@ -31,7 +31,7 @@ export function setResampleKernel(kernel: ResampleKernel, stepPx: number, smooth
   if (window === kernel.window) return;
   kernel.window = window;
   if (window === 0) fill(kernel, 4, -1.5, catmullRomWeight);
-  else fill(kernel, Math.ceil((Math.ceil(window) + 1) / 2) * 2, -window / 2, areaWeight);
+  else fill(kernel, Math.max(4, Math.ceil((Math.ceil(window) + 1) / 2) * 2), -window / 2, areaWeight);
 }
 
 function fill(kernel: ResampleKernel, taps: number, offset: number, weigh: (fraction: number, tap: number, window: number) => number): void {

@@ -1,0 +1,108 @@
+import type { BreakerEffect } from '../errors/index.ts';
+
+/** When a breaker opens and for how long. */
+export interface BreakerSettings {
+  /** Vendor faults within the window that open it. */
+  readonly maxFaults: number;
+  readonly windowMs: number;
+  /** How long it stays open after vendor faults; doubles with each probe that fails, up to the maximum. */
+  readonly coolDownMs: number;
+  readonly maxCoolDownMs: number;
+  /** The same after a refused key or an empty wallet, which seconds do not mend. */
+  readonly refusedCoolDownMs: number;
+  readonly maxRefusedCoolDownMs: number;
+  /** How long others wait for the word of a probe before one of them probes instead. */
+  readonly probeLimitMs: number;
+}
+
+/** What a closed or open breaker remembers; a type alias, because it is stored as JSON. */
+export type BreakerMemory = {
+  /** Times of the faults in the window, oldest first. */
+  readonly faultsAtMs: readonly number[];
+  readonly opened: {
+    readonly reason: 'faults' | 'refused';
+    readonly untilMs: number;
+    /** Openings since it was last closed. */
+    readonly times: number;
+    /** Those who were let through since it opened, latest last; the last one is waited for until `probedUntilMs`. */
+    readonly probes: readonly string[];
+    readonly probedUntilMs: number | null;
+  } | null;
+};
+
+export type Admission =
+  | { readonly admitted: true; readonly probe: boolean }
+  /** `openUntilMs`: when it is worth asking again. */
+  | { readonly admitted: false; readonly openUntilMs: number };
+
+/** How an attempt ended, for the breaker: it worked, or the effect of its error code. */
+export type BreakerReport = 'success' | BreakerEffect;
+
+/** What a decision returns; `memory` only where it changed. */
+export interface BreakerDecision<Result> {
+  readonly result: Result;
+  readonly memory?: BreakerMemory;
+}
+
+type Opened = NonNullable<BreakerMemory['opened']>;
+
+export const closedBreaker: BreakerMemory = Object.freeze({ faultsAtMs: [], opened: null });
+
+const admitted = Object.freeze({ admitted: true, probe: false });
+const admittedAsProbe = Object.freeze({ admitted: true, probe: true });
+
+/** Probes that are remembered; whoever comes later than this many others is not believed. */
+const maxProbes = 20;
+
+/** Whether `who` may ask the provider now. Exactly one may while it is half open. Pure. */
+export function admit(memory: BreakerMemory, who: string, nowMs: number, settings: BreakerSettings): BreakerDecision<Admission> {
+  const { opened } = memory;
+  if (!opened) return { result: admitted };
+  if (nowMs < opened.untilMs) return { result: { admitted: false, openUntilMs: opened.untilMs } };
+  const { probes, probedUntilMs } = opened;
+  if (probedUntilMs !== null && nowMs < probedUntilMs && probes.at(-1) !== who) return { result: { admitted: false, openUntilMs: probedUntilMs } };
+  const others = probes.filter((probe) => probe !== who).slice(1 - maxProbes);
+  return {
+    result: admittedAsProbe,
+    memory: { ...memory, opened: { ...opened, probes: [...others, who], probedUntilMs: nowMs + settings.probeLimitMs } },
+  };
+}
+
+/** What a report of `who` makes of the breaker. Pure. */
+export function afterReport(memory: BreakerMemory, who: string, report: BreakerReport, nowMs: number, settings: BreakerSettings): BreakerDecision<undefined> {
+  const { opened } = memory;
+  if (!opened) return afterReportWhenClosed(memory, report, nowMs, settings);
+  const isProbe = opened.probes.at(-1) === who && opened.probedUntilMs !== null;
+  switch (report) {
+    // One who was admitted before it opened proves nothing; a probe that was given up and comes late does.
+    case 'success': return opened.probes.includes(who) ? changed(closedBreaker) : unchanged;
+    case 'opens': return isProbe || opened.reason !== 'refused' ? changed(reopen(opened, 'refused', nowMs, settings)) : unchanged;
+    case 'counts': return isProbe ? changed(reopen(opened, 'faults', nowMs, settings)) : unchanged;
+    case 'none': return isProbe ? changed({ ...memory, opened: { ...opened, probedUntilMs: null } }) : unchanged;
+  }
+}
+
+const unchanged: BreakerDecision<undefined> = Object.freeze({ result: undefined });
+
+function changed(memory: BreakerMemory): BreakerDecision<undefined> {
+  return { result: undefined, memory };
+}
+
+function afterReportWhenClosed(memory: BreakerMemory, report: BreakerReport, nowMs: number, settings: BreakerSettings): BreakerDecision<undefined> {
+  if (report === 'opens') return changed(reopen(null, 'refused', nowMs, settings));
+  if (report !== 'counts') return unchanged;
+  const faultsAtMs = [...recentFaults(memory, nowMs, settings), nowMs];
+  return changed(faultsAtMs.length < settings.maxFaults ? { faultsAtMs, opened: null } : reopen(null, 'faults', nowMs, settings));
+}
+
+/** The faults that still count. Pure. */
+export function recentFaults({ faultsAtMs }: BreakerMemory, nowMs: number, { windowMs }: BreakerSettings): readonly number[] {
+  return faultsAtMs.filter((atMs) => atMs > nowMs - windowMs);
+}
+
+function reopen(before: Opened | null, reason: Opened['reason'], nowMs: number, settings: BreakerSettings): BreakerMemory {
+  const times = before?.reason === reason ? before.times + 1 : 1;
+  const [firstMs, longestMs] = reason === 'refused' ? [settings.refusedCoolDownMs, settings.maxRefusedCoolDownMs] : [settings.coolDownMs, settings.maxCoolDownMs];
+  const untilMs = nowMs + Math.min(longestMs, firstMs * 2 ** (times - 1));
+  return { faultsAtMs: [], opened: { reason, untilMs, times, probes: [], probedUntilMs: null } };
+}

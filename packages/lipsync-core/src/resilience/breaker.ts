@@ -1,0 +1,67 @@
+import type { Clock } from '../ports/ports.ts';
+import type { Json, StateStore } from '../state/state-store.ts';
+import { admit, afterReport, closedBreaker, recentFaults, type Admission, type BreakerDecision, type BreakerMemory, type BreakerReport, type BreakerSettings } from './breaker-decisions.ts';
+
+export interface BreakerView {
+  readonly state: 'closed' | 'open' | 'half_open';
+  /** Vendor faults that count towards the next opening. */
+  readonly recentFaults: number;
+  /** Why it is not closed: vendor faults, or a refused key or empty wallet. */
+  readonly reason: 'faults' | 'refused' | null;
+  /** When a probe is let through, or was due. */
+  readonly openUntilMs: number | null;
+  /** Openings since it was last closed. */
+  readonly openings: number;
+}
+
+/** Keeps jobs from a provider that is failing; one breaker per provider, the same one for all processes. */
+export interface Breaker {
+  /** Whether `who`, a name that stays the same over crashes, may ask the provider now; as the one probe while it is half open. */
+  admit(provider: string, who: string): Promise<Admission>;
+  /** Tells how an admitted attempt ended. Every admitted one reports once; a repetition counts as another fault. */
+  report(provider: string, who: string, report: BreakerReport): Promise<void>;
+  look(provider: string): Promise<BreakerView>;
+}
+
+export interface BreakerDependencies {
+  readonly state: StateStore;
+  readonly clock: Clock;
+  readonly settings?: Partial<BreakerSettings>;
+}
+
+const defaultSettings: BreakerSettings = Object.freeze({
+  maxFaults: 5,
+  windowMs: 60_000,
+  coolDownMs: 30_000,
+  maxCoolDownMs: 600_000,
+  refusedCoolDownMs: 300_000,
+  maxRefusedCoolDownMs: 3_600_000,
+  probeLimitMs: 120_000,
+});
+
+/** Throws what the state store throws. */
+export function createBreaker({ state, clock, settings: overrides }: BreakerDependencies): Breaker {
+  const settings: BreakerSettings = { ...defaultSettings, ...overrides };
+  return {
+    admit: (provider, who) => decide(state, provider, (memory) => admit(memory, who, clock.nowMs(), settings)),
+    report: (provider, who, report) => decide(state, provider, (memory) => afterReport(memory, who, report, clock.nowMs(), settings)),
+    look: (provider) => decide(state, provider, (memory) => ({ result: view(memory, clock.nowMs(), settings) })),
+  };
+}
+
+function decide<Result>(state: StateStore, provider: string, decision: (memory: BreakerMemory) => BreakerDecision<Result>): Promise<Result> {
+  const key = `breaker/${provider}`;
+  return state.transact([key], (documents) => {
+    // `as`: only this file writes these documents.
+    const stored = documents.get(key) as BreakerMemory | undefined;
+    const { result, memory } = decision(stored ?? closedBreaker);
+    return memory ? { result, writes: new Map<string, Json>([[key, memory]]) } : { result };
+  });
+}
+
+function view(memory: BreakerMemory, nowMs: number, settings: BreakerSettings): BreakerView {
+  const { opened } = memory;
+  const recent = recentFaults(memory, nowMs, settings).length;
+  if (!opened) return { state: 'closed', recentFaults: recent, reason: null, openUntilMs: null, openings: 0 };
+  return { state: nowMs < opened.untilMs ? 'open' : 'half_open', recentFaults: recent, reason: opened.reason, openUntilMs: opened.untilMs, openings: opened.times };
+}

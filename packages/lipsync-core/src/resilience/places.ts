@@ -1,0 +1,75 @@
+import type { Clock } from '../ports/ports.ts';
+import type { Json, StateStore } from '../state/state-store.ts';
+
+export interface Holder {
+  readonly jobId: string;
+  readonly sinceMs: number;
+}
+
+/**
+ * How many operations run at a provider at once, over all processes. A place belongs to a job and not to a process,
+ * because the operation outlives the process that began it; it is held until it is left.
+ */
+export interface Places {
+  /** Takes one of `limit` places; true when the job has one now, also from before, false when all are taken. */
+  enter(provider: string, jobId: string, limit: number): Promise<boolean>;
+  /** Gives the job's place back, where it has one. */
+  leave(provider: string, jobId: string): Promise<void>;
+  /** Those who have a place, longest first. */
+  holders(provider: string): Promise<readonly Holder[]>;
+  /** Frees the places of jobs for which `isGone` is true: ended, so that they never enter again. Returns how many. */
+  sweep(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
+}
+
+const keyPrefix = 'places/';
+const pageSize = 100;
+
+/** Throws what the state store throws. */
+export function createPlaces({ state, clock }: { readonly state: StateStore; readonly clock: Clock }): Places {
+  const leave = (provider: string, jobId: string): Promise<void> =>
+    transactHolders(state, provider, (holders) => {
+      const rest = holders.filter((holder) => holder.jobId !== jobId);
+      return { result: undefined, ...(rest.length === holders.length ? {} : { holders: rest }) };
+    });
+
+  return {
+    leave,
+    enter: (provider, jobId, limit) =>
+      transactHolders(state, provider, (holders) => {
+        if (holders.some((holder) => holder.jobId === jobId)) return { result: true };
+        if (holders.length >= limit) return { result: false };
+        return { result: true, holders: [...holders, { jobId, sinceMs: clock.nowMs() }] };
+      }),
+    holders: (provider) => transactHolders(state, provider, (holders) => ({ result: holders })),
+    async sweep(isGone) {
+      let freed = 0;
+      for (const { key, document } of await state.list(keyPrefix, { limit: pageSize })) {
+        for (const { jobId } of toHolders(document)) {
+          if (!(await isGone(jobId))) continue;
+          await leave(key.slice(keyPrefix.length), jobId);
+          freed += 1;
+        }
+      }
+      return freed;
+    },
+  };
+}
+
+/** Runs `decide` on the holders of a provider's places and stores the holders that it returns, if any. */
+function transactHolders<Result>(
+  state: StateStore,
+  provider: string,
+  decide: (holders: readonly Holder[]) => { readonly result: Result; readonly holders?: readonly Holder[] },
+): Promise<Result> {
+  const key = `${keyPrefix}${provider}`;
+  return state.transact([key], (documents) => {
+    const { result, holders } = decide(toHolders(documents.get(key)));
+    if (!holders) return { result };
+    return { result, writes: new Map([[key, holders.length === 0 ? null : holders.map(({ jobId, sinceMs }) => ({ jobId, sinceMs }))]]) };
+  });
+}
+
+function toHolders(document: Json | undefined): readonly Holder[] {
+  // `as`: only this file writes these documents.
+  return (document ?? []) as unknown as readonly Holder[];
+}
