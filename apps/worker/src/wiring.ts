@@ -1,5 +1,5 @@
 import { artifactFolders, createInputFetcher, createJobRunner, createLipsyncCore, createLocalArtifactStore, parseAllowedHosts, systemClock, type JobRunner, type Logger } from '@lipsync/core';
-import { createClientConnection, createProducer, createRedisJobStore, createWorkerConnection, type LipsyncProducer } from '@lipsync/queue';
+import { createClientConnection, createProducer, createRedisJobStore, createRedisStateStore, createWorkerConnection, type LipsyncProducer } from '@lipsync/queue';
 import type { WorkerConfig } from './config.ts';
 import { keepHouse } from './housekeeping.ts';
 import { createLaneWorkers } from './lane-workers.ts';
@@ -22,13 +22,17 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const store = createRedisJobStore({ connection });
   const folders = artifactFolders(config.core);
   const artifacts = createLocalArtifactStore(folders);
-  const core = createLipsyncCore(config.core);
+  const producer = createProducer({ connection, store, clock: systemClock, logger });
+  const state = createRedisStateStore({ connection });
+  const core = createLipsyncCore(config.core, {
+    state,
+    onPlaceFree: () => void producer.wakeNextInLine().catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
+  });
   const runner = createJobRunner({
     store, artifacts,
     fetcher: createInputFetcher({ artifacts, maxBytes: config.core.maxUploadBytes, allowedPrivateHosts: parseAllowedHosts(config.core.allowedPrivateHosts) }),
     pipeline: core.pipeline, workFolder: core.workFolder, clock: systemClock, logger, cancelPollMs, progressIntervalMs,
   });
-  const producer = createProducer({ connection, store, clock: systemClock, logger });
   const lanes = await serveLanes(config, { runner, producer }, logger);
   const stopped = new AbortController();
   const housekeeping = keepHouse({ producer, folders, clock: systemClock, logger, intervalMs: housekeepingIntervalMs }, stopped.signal);

@@ -2,19 +2,31 @@ import { join } from 'node:path';
 import type { CoreConfig } from './config.ts';
 import { providerIds, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
+import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { systemClock } from './ports/system-ports.ts';
+import { createOpenBills } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
 import type { Provider, ProviderFacts } from './providers/provider.ts';
 import { createProviderRegistry, methodNotConfigured } from './providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
+import { createSharedAdmission } from './providers/shared-admission.ts';
 import { createRenderPool, type RenderPool } from './render/render-pool.ts';
+import { createBreaker, type Breaker } from './resilience/breaker.ts';
+import { createPlaces } from './resilience/places.ts';
+import type { StateStore } from './state/state-store.ts';
 
 const idleMs = 5 * 60_000;
 
 /** The parts of the core that every host (worker, program, CLI) shares. */
 export interface LipsyncCore {
   readonly pipeline: LipsyncPipeline;
+  readonly ledger: Ledger;
+  readonly breaker: Breaker;
+  /** Settles what can be settled of operations that outlived their jobs. Returns how many. */
+  reconcile(signal: AbortSignal): Promise<number>;
+  /** Frees the places at providers of jobs that `isGone` tells to have ended. */
+  sweepPlaces(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
   /** Folder for work in progress. */
   readonly workFolder: string;
   /** Ends the render and engine processes, running tasks included. */
@@ -82,8 +94,18 @@ export function checkMethod(method: Method, config: ProviderConfig): void {
   throw methodNotConfigured(method, ready);
 }
 
+export interface CoreHost {
+  /** What this host shares with others of the installation; the host closes it. */
+  readonly state: StateStore;
+  /** Told when a job that stands in line for a provider may find a place. */
+  onPlaceFree?(): void;
+}
+
+/** How soon a job that stands in line for a provider looks again when nobody wakes it. */
+const lineMs = 30_000;
+
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
-export function createLipsyncCore(config: CoreConfig): LipsyncCore {
+export function createLipsyncCore(config: CoreConfig, { state, onPlaceFree = () => undefined }: CoreHost): LipsyncCore {
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache') };
@@ -91,9 +113,19 @@ export function createLipsyncCore(config: CoreConfig): LipsyncCore {
     const setup = catalogue[id]?.setUp(config);
     return setup?.missingSetting === null ? [setup.build(parts)] : [];
   });
+  const registry = createProviderRegistry(providers);
+  const clock = systemClock;
+  const ledger = createLedger({ state, clock, caps: config.budget });
+  const breaker = createBreaker({ state, clock });
+  const places = createPlaces({ state, clock });
+  const openBills = createOpenBills({ state, ledger, clock });
   return {
+    ledger, breaker,
+    reconcile: (signal) => openBills.reconcile(registry, signal),
+    sweepPlaces: (isGone) => places.sweep(isGone),
     pipeline: createLipsyncPipeline({
-      registry: createProviderRegistry(providers), renderPool, clock: systemClock,
+      registry, renderPool, clock,
+      admission: createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs, onPlaceFree }),
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
     }),
     workFolder: join(config.dataDir, 'work'),

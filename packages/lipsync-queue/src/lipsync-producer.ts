@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { toRedisError } from './connection.ts';
 import { laneOf, type Lane } from './job-catalogue.ts';
 import { sweepJobs, type Swept } from './job-sweep.ts';
-import { createQueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
+import { createQueueEntries, type LipsyncQueueHandle, type QueueEntries } from './queue-entries.ts';
 
 export interface LipsyncProducerDependencies {
   /** Made by `createClientConnection`; the caller keeps and ends it. */
@@ -25,6 +25,8 @@ export interface LipsyncProducer {
   handOn(record: JobRecord): Promise<void>;
   /** Has a job that sleeps in a queue looked at now; one that does not sleep is left alone. */
   wake(jobId: string): Promise<void>;
+  /** As `wake`, for the job that has stood in line for a provider longest. */
+  wakeNextInLine(): Promise<void>;
   /**
    * Queues every unfinished job that no queue is going to run (never queued, or ended in the queue while its record is
    * not at an end), and fails every job that still waits at its deadline. Safe to run from several processes and beside
@@ -52,11 +54,22 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
     },
     handOn: (record) => guarded(() => entries.addAfresh(record, laneOf(record))),
     wake: (jobId) => guarded(() => entries.wake(jobId)),
+    wakeNextInLine: () => guarded(() => wakeNextInLine(store, entries)),
     sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
     remove: (jobId) => guarded(() => entries.remove(jobId)),
     queue: (lane) => guarded(() => entries.queue(lane)),
     close: () => entries.close(),
   };
+}
+
+/** Enough to see past all those that sleep until their operation is looked at again. */
+const lineLookAhead = 100;
+
+async function wakeNextInLine(store: JobStore, entries: QueueEntries): Promise<void> {
+  for (const jobId of await entries.sleeping('cloud', lineLookAhead)) {
+    const record = await store.get(jobId);
+    if (record?.attempts.at(-1)?.outcome !== 'running') return entries.wake(jobId);
+  }
 }
 
 async function guarded<T>(work: () => Promise<T>): Promise<T> {

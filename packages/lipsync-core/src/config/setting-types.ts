@@ -51,6 +51,20 @@ export function millisecondsFromSeconds(fallbackMs: number): Setting<number> {
   return setting(fallbackMs, item);
 }
 
+/** Dollars in the environment, whole millionths of a dollar inside; six decimals at most, so that nothing is rounded. */
+export function microsFromUsd<Fallback extends number | null>(fallbackMicros: Fallback): Setting<number | Fallback> {
+  const item = z
+    .string()
+    .regex(/^\d{1,9}(\.\d{1,6})?$/, 'must be an amount of dollars with up to six decimals')
+    .transform((value) => Math.round(Number(value) * 1_000_000));
+  return setting<number | Fallback>(fallbackMicros, item);
+}
+
+/** An http or https URL. */
+export function httpUrl(fallback: string): Setting<string> {
+  return setting(fallback, z.string().refine((value) => /^https?:\/\//.test(value) && URL.canParse(value), 'must be an http or https URL'));
+}
+
 /** Any text. */
 export function text(fallback: string): Setting<string> {
   return setting(fallback, z.string());

@@ -98,7 +98,8 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
 }
 
 function chainContext({ admission, clock }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: PipelineContext): ChainContext {
-  return { ...context, jobId, user: owner ?? options.userId ?? null, admission, clock };
+  const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
+  return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, admission, clock };
 }
 
 /**

@@ -34,8 +34,8 @@ export interface AttemptEnding {
 export interface Admission {
   /** Asks for a place at the provider; it is held until `leave`. */
   enter(provider: Provider, jobId: string): Promise<Entry>;
-  /** Sets the money aside. Throws `budget_exceeded`. */
-  reserve(provider: Provider, attempt: AttemptReference, micros: number): Promise<void>;
+  /** Sets the money aside; `leftMicros` is what the request still allows, null for any. Throws `budget_exceeded`. */
+  reserve(provider: Provider, attempt: AttemptReference, micros: number, leftMicros: number | null): Promise<void>;
   /** Tells how an attempt ended; its place and what is left of its money are free again. */
   leave(provider: Provider, attempt: AttemptReference, ending: AttemptEnding): Promise<void>;
   /** Gives a place back in which no attempt was begun. */

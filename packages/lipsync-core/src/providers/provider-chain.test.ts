@@ -31,7 +31,7 @@ function inline(id: ProviderId, results: readonly (Take | ErrorCode)[]): InlineP
 function remote(id: ProviderId, onCancel: () => void = () => undefined): RemoteProvider & { started: string[] } {
   const started: string[] = [];
   return {
-    kind: 'remote', facts: facts(id), started, timeoutMs: 600_000, quote: () => 7,
+    kind: 'remote', facts: facts(id), started, timeoutMs: 600_000, maxConcurrent: 5, quote: () => 7,
     async start(_request, { idempotencyKey }) {
       started.push(idempotencyKey);
       return { id: `op-${started.length}`, state: { polls: 0 } };
@@ -45,7 +45,7 @@ function remote(id: ProviderId, onCancel: () => void = () => undefined): RemoteP
 function makeContext(earlierAttempts: readonly Attempt[] = [], signal = new AbortController().signal) {
   const saved: (readonly Attempt[])[] = [];
   const context: ChainContext = {
-    jobId: 'job_1', user: null, admission: openAdmission, canRun: () => true,
+    jobId: 'job_1', user: null, maxCostMicros: null, admission: openAdmission, canRun: () => true,
     signal, earlierAttempts, clock: { nowMs: () => 1 }, onProgress: () => undefined,
     saveAttempts: async (attempts) => void saved.push(attempts),
   };

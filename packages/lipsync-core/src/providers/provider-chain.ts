@@ -6,13 +6,15 @@ import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Admission, AttemptReference } from './admission.ts';
 import { createAttemptLog, type AttemptLog } from './attempt-log.ts';
 import { decide, pauseBeforeTryMs } from './chain-decision.ts';
-import type { Provider, Take, TakeContext, TakeRequest } from './provider.ts';
+import type { Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type Waiting } from './remote-attempt.ts';
 
 export interface ChainContext extends TakeContext {
   readonly jobId: string;
   /** Who pays, as in `AttemptReference`. */
   readonly user: string | null;
+  /** What all attempts together may cost, in millionths of a dollar; null for any. */
+  readonly maxCostMicros: number | null;
   readonly clock: Clock;
   readonly admission: Admission;
   /** Attempts of an earlier run of this job; a remote one that was still running is gone on with. */
@@ -91,17 +93,30 @@ async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, 
 
 /** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */
 async function endAttempt(provider: Provider, error: LipsyncError, context: ChainContext, log: AttemptLog): Promise<LipsyncError> {
+  if (provider.kind === 'remote' && error.code === 'canceled') await stopOperation(provider, log);
   const { operation, costMicros } = log.current;
-  if (provider.kind === 'remote' && operation && error.code === 'canceled') {
-    // The job's signal is spent; the vendor is told to stop with a limit of its own.
-    await provider.cancel(operation, { signal: AbortSignal.timeout(cancelLimitMs) }).catch(() => undefined);
-  }
   await context.admission.leave(provider, referenceOf(context, log), { error, costMicros: operation ? costMicros : 0, operation });
   await log.end({ outcome: error.code === 'canceled' ? 'canceled' : 'failed', code: error.code, message: error.message });
   return error;
 }
 
 const cancelLimitMs = 10_000;
+
+/** Tells the vendor to stop, and learns what it billed until then. The job's signal is spent: this has a limit of its own. */
+async function stopOperation(provider: RemoteProvider, log: AttemptLog): Promise<void> {
+  const { operation, costMicros } = log.current;
+  if (!operation) return;
+  const context = { signal: AbortSignal.timeout(cancelLimitMs), onProgress: () => undefined };
+  try {
+    const status = costMicros === null ? await provider.check(operation, context) : undefined;
+    await provider.cancel(operation, context);
+    // What is stopped before it is done is not billed.
+    if (status) await log.setCost(status.status === 'pending' ? 0 : status.costMicros);
+  } catch (error) {
+    // A vendor that does not hear leaves an open bill.
+    if (!LipsyncError.isInstance(error)) throw error;
+  }
+}
 
 function referenceOf({ jobId, user }: ChainContext, log: AttemptLog): AttemptReference {
   return { jobId, index: log.index, startedAtMs: log.current.startedAtMs, user };
@@ -113,7 +128,7 @@ async function makeTake(provider: Provider, prepare: () => Promise<TakeRequest>,
       return provider.run(await prepare(), context);
     case 'remote':
       return advanceRemote({
-        provider, log, prepare, context, admission: context.admission, clock: context.clock, reference: referenceOf(context, log),
+        provider, log, prepare, context, maxCostMicros: context.maxCostMicros, admission: context.admission, clock: context.clock, reference: referenceOf(context, log),
       });
   }
 }

@@ -76,6 +76,8 @@ export interface InlineProvider {
 export interface RemoteProvider {
   readonly kind: 'remote';
   readonly facts: ProviderFacts;
+  /** Operations at once, over all machines. */
+  readonly maxConcurrent: number;
   /** How long an attempt may take from its beginning. */
   readonly timeoutMs: number;
   /** The most that a take of this request can cost, in millionths of a dollar. Pure. */

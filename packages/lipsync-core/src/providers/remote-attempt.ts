@@ -19,6 +19,8 @@ export interface RemoteAttempt {
   readonly admission: Admission;
   readonly clock: Clock;
   readonly context: TakeContext;
+  /** What all attempts together may cost; null for any. */
+  readonly maxCostMicros: number | null;
   /** The request, made when it is first needed. */
   prepare(): Promise<TakeRequest>;
 }
@@ -48,9 +50,10 @@ export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Wait
   }
 }
 
-async function start({ provider, reference, log, admission, context, prepare }: RemoteAttempt): Promise<Operation> {
+async function start({ provider, reference, log, admission, context, maxCostMicros, prepare }: RemoteAttempt): Promise<Operation> {
   const request = await prepare();
-  await admission.reserve(provider, reference, provider.quote(request));
+  const spentMicros = log.attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0);
+  await admission.reserve(provider, reference, provider.quote(request), maxCostMicros === null ? null : maxCostMicros - spentMicros);
   const operation = await provider.start(request, { ...context, idempotencyKey: `${reference.jobId}-${reference.index}` });
   await log.setOperation(operation);
   return operation;

@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
+import { createSqliteStateStore } from '../state/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../ports/system-ports.ts';
 import { createLipsyncCore } from '../wiring.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
@@ -7,7 +9,8 @@ import { createOutputFiles } from './output-file.ts';
 
 /** In-process jobs on a core built from `config`; `close` ends what they started. */
 export function createLocalHost(config: CoreConfig): { readonly localJobs: LocalJobs; close(): Promise<void> } {
-  const core = createLipsyncCore(config);
+  const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
+  const core = createLipsyncCore(config, { state });
   const localJobs = createLocalJobs({
     pipeline: core.pipeline,
     workFolder: core.workFolder,
@@ -15,7 +18,13 @@ export function createLocalHost(config: CoreConfig): { readonly localJobs: Local
     clock: systemClock,
     ids: createIdSource(systemClock),
   });
-  return { localJobs, close: () => core.close() };
+  return {
+    localJobs,
+    async close() {
+      await core.close();
+      await state.close();
+    },
+  };
 }
 
 let shared: LipsyncService | undefined;

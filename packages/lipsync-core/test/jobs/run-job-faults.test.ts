@@ -28,7 +28,7 @@ const makeTakeByChain: Script = async (input, context) => {
   };
   // The provider above looks at nothing.
   const outcome = await runChain([provider], async () => ({}) as TakeRequest, {
-    ...context, jobId: input.jobId, user: null, admission: openAdmission, clock: { nowMs: () => 1 },
+    ...context, jobId: input.jobId, user: null, maxCostMicros: null, admission: openAdmission, clock: { nowMs: () => 1 },
   });
   if (outcome.kind !== 'made') return outcome;
   return { kind: 'made', takePath: outcome.take.path, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [] };

@@ -8,6 +8,7 @@ import { createLipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createIdSource, systemClock } from '../../src/ports/system-ports.ts';
+import { openAdmission } from '../../src/testing/open-admission.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
@@ -59,7 +60,7 @@ function jobsWith(modelPath: string): LocalJobs {
     createPreviewProvider({ renderPool, trackCacheFolder }),
   ]);
   return createLocalJobs({
-    pipeline: createLipsyncPipeline({ registry, renderPool, limits, clock: systemClock }),
+    pipeline: createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, clock: systemClock }),
     outputFiles: createOutputFiles(), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
   });
 }
