@@ -6,6 +6,7 @@ import { createLipsyncCore } from '../wiring.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { createLocalJobs, type LocalJobs } from './local-jobs.ts';
 import { createOutputFiles } from './output-file.ts';
+import { createUnfinishedJobs } from './unfinished-jobs.ts';
 
 /** In-process jobs on a core built from `config`; `close` ends what they started. */
 export function createLocalHost(config: CoreConfig): { readonly localJobs: LocalJobs; close(): Promise<void> } {
@@ -15,6 +16,7 @@ export function createLocalHost(config: CoreConfig): { readonly localJobs: Local
     pipeline: core.pipeline,
     workFolder: core.workFolder,
     outputFiles: createOutputFiles(),
+    unfinished: createUnfinishedJobs({ state }),
     clock: systemClock,
     ids: createIdSource(systemClock),
   });

@@ -12,10 +12,12 @@ import type { Attempt, JobRecord } from '../jobs/job-record.ts';
 import type { LipsyncPipeline, PipelineInput, PipelineResult } from '../jobs/lipsync-pipeline.ts';
 import { newJobRecord } from '../jobs/new-job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
+import type { FetchedInputs } from '../jobs/input-fetcher.ts';
 import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
 import type { Clock, IdSource } from '../ports/ports.ts';
 import type { OutputFiles } from './output-file.ts';
+import { unfinishedJobKey, type UnfinishedJob, type UnfinishedJobs } from './unfinished-jobs.ts';
 
 export interface LocalJobInput {
   readonly videoPath: string;
@@ -46,13 +48,14 @@ export interface LocalJobs {
 export interface LocalJobsDependencies {
   readonly pipeline: LipsyncPipeline;
   readonly outputFiles: OutputFiles;
+  readonly unfinished: UnfinishedJobs;
   readonly workFolder: string;
   readonly clock: Clock;
   readonly ids: IdSource;
 }
 
 export function createLocalJobs(dependencies: LocalJobsDependencies): LocalJobs {
-  const { clock, ids, workFolder } = dependencies;
+  const { clock, ids, workFolder, unfinished } = dependencies;
   return {
     async run(input, context) {
       const reference = (path: string) => ({ kind: 'artifact', key: 'local', name: path }) as const;
@@ -64,11 +67,22 @@ export function createLocalJobs(dependencies: LocalJobsDependencies): LocalJobs 
         record = applyJobEvent(record, event);
       };
       append({ type: 'run_started', atMs: clock.nowMs() });
+      let key: string | undefined;
       const deadline = deadlineSignal(input.options.deadlineMs ?? null);
       const signal = AbortSignal.any([deadline.signal, ...(context.signal ? [context.signal] : [])]);
       try {
         await sweepProcessWorkspaces(workFolder);
-        const made = await makeOutput(dependencies, input, { record, append, signal, onProgress: context.onProgress });
+        const inputs = await readInputs(input, signal);
+        key = unfinishedJobKey(inputs, input.options);
+        record = { ...record, ...asRecord(await unfinished.takeUp(key, { jobId: record.id, attempts: [] })) };
+        const job: RunningJob = {
+          get record() {
+            return record;
+          },
+          append, signal, onProgress: context.onProgress,
+          remember: (attempts) => unfinished.save(unfinishedJobKey(inputs, input.options), { jobId: record.id, attempts }),
+        };
+        const made = await makeOutput(dependencies, input, inputs, job);
         append({ type: 'completed', run: record.runs, atMs: clock.nowMs(), result: toJobResult(made, record.attempts, 'local'), warnings: made.warnings });
         return { record, error: undefined };
       } catch (thrown) {
@@ -77,6 +91,9 @@ export function createLocalJobs(dependencies: LocalJobsDependencies): LocalJobs 
         return { record, error };
       } finally {
         deadline.end();
+        // A take that was paid for and could not be put in its place is not given up.
+        const isLost = record.status === 'failed' && record.attempts.at(-1)?.outcome === 'succeeded';
+        if (key !== undefined && !isLost) await unfinished.forget(key, record.id);
       }
     },
   };
@@ -86,20 +103,33 @@ interface RunningJob {
   readonly record: JobRecord;
   readonly signal: AbortSignal;
   append(event: JobEvent): void;
+  /** Keeps the attempts for a program that goes on after a kill. */
+  remember(attempts: readonly Attempt[]): Promise<void>;
   readonly onProgress: LocalJobContext['onProgress'];
 }
 
-async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobInput, job: RunningJob): Promise<PipelineResult> {
-  const videoPath = await requireReadable(input.videoPath, 'clip');
-  const audioPath = await requireReadable(input.audioPath, 'speech');
-  await refuseInputAsOutput([videoPath, audioPath], resolve(input.outputPath));
+interface LocalInputs extends FetchedInputs {
+  readonly speechDigest: string;
+}
+
+async function readInputs({ videoPath, audioPath, outputPath }: LocalJobInput, signal: AbortSignal): Promise<LocalInputs> {
+  const clipPath = await requireReadable(videoPath, 'clip');
+  const speechPath = await requireReadable(audioPath, 'speech');
+  await refuseInputAsOutput([clipPath, speechPath], resolve(outputPath));
+  return { clipPath, speechPath, clipDigest: await digestFile(clipPath, signal), speechDigest: await digestFile(speechPath, signal) };
+}
+
+function asRecord({ jobId: id, attempts }: UnfinishedJob): Pick<JobRecord, 'id' | 'attempts'> {
+  return { id, attempts };
+}
+
+async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobInput, inputs: LocalInputs, job: RunningJob): Promise<PipelineResult> {
   const output = await dependencies.outputFiles.claim(resolve(input.outputPath), { overwrite: input.overwrite, jobId: job.record.id });
   let workspace: Workspace | undefined;
   try {
     workspace = await openProcessWorkspace(dependencies.workFolder);
     const made = await runToItsEnd(dependencies, job, {
-      jobId: job.record.id, owner: null, workspace, options: input.options,
-      fetchInputs: async () => ({ clipPath: videoPath, speechPath: audioPath, clipDigest: await digestFile(videoPath, job.signal) }),
+      jobId: job.record.id, owner: null, workspace, options: input.options, fetchInputs: async () => inputs,
     });
     job.onProgress?.(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
     await output.publish(made.takePath);
@@ -113,7 +143,10 @@ async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobIn
 /** As often as the job has to wait: here nobody else would come back to it. */
 async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, job: RunningJob, input: PipelineInput): Promise<PipelineResult> {
   const { signal } = job;
-  const saveAttempts = async (attempts: readonly Attempt[]): Promise<void> => job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
+  const saveAttempts = async (attempts: readonly Attempt[]): Promise<void> => {
+    job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
+    await job.remember(attempts);
+  };
   for (;;) {
     const outcome = await pipeline.run(input, {
       signal, saveAttempts, earlierAttempts: job.record.attempts, canRun: () => true,

@@ -14,6 +14,8 @@ import { createIdSource, systemClock } from '../../src/ports/system-ports.ts';
 import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
 import { createLocalJobs, type LocalJobInput, type LocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
+import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { createMemoryStateStore } from '../../src/testing/memory-state-store.ts';
 import { makeTake, neverCalled, workUntilStopped, type Script } from '../jobs/pipeline-scripts.ts';
 import { makeShortSample } from './short-sample.ts';
 
@@ -33,7 +35,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 /** Jobs whose take is what a script makes of the two inputs. */
 function jobsOf(run: Script): LocalJobs {
   return createLocalJobs({
-    pipeline: { run, abandon: async (_, __, { earlierAttempts }) => earlierAttempts }, outputFiles: createOutputFiles(), workFolder, clock: systemClock, ids: createIdSource(systemClock),
+    pipeline: { run, abandon: async (_, __, { earlierAttempts }) => earlierAttempts }, outputFiles: createOutputFiles(), unfinished: createUnfinishedJobs({ state: createMemoryStateStore() }), workFolder, clock: systemClock, ids: createIdSource(systemClock),
   });
 }
 

@@ -16,6 +16,8 @@ import { createWav2LipProvider } from '../../src/providers/wav2lip/wav2lip-provi
 import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
 import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
+import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { createMemoryStateStore } from '../../src/testing/memory-state-store.ts';
 import { voiceModelPath } from '../../src/speech/index.ts';
 import { writeFaultModel, writeIdentityModel, type FaultModel } from '../../src/testing/instructive-models.ts';
 import { descendantsOf } from '../../src/testing/process-table.ts';
@@ -61,7 +63,7 @@ function jobsWith(modelPath: string): LocalJobs {
   ]);
   return createLocalJobs({
     pipeline: createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, clock: systemClock }),
-    outputFiles: createOutputFiles(), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
+    outputFiles: createOutputFiles(), unfinished: createUnfinishedJobs({ state: createMemoryStateStore() }), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
   });
 }
 
