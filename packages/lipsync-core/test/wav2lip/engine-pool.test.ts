@@ -60,11 +60,11 @@ describe('the engine pool', () => {
       import { createEnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
       const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
       for (const turn of [1, 2]) {
-        const lease = await pool.lease({ path: ${JSON.stringify(path)}, cacheFolder: 'none' }, { signal: AbortSignal.timeout(30_000) });
+        const lease = await pool.lease({ path: ${JSON.stringify(path)}, cacheFolder: 'none' }, { signal: AbortSignal.timeout(55_000) });
         lease.release();
         console.log(turn);
       }`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 30_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 55_000 });
     expect(stdout).toBe('1\n2\n');
   });
 
