@@ -14,5 +14,8 @@ export type { Warning } from './providers/provider.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
 export { parseLipsyncOptions } from './service/parse-options.ts';
 export type { GenerateLipsyncContext, GenerateLipsyncInput, GenerateLipsyncResult, LipsyncService } from './service/lipsync-service.ts';
+export { contended, type ContentionLimits } from './state/contention.ts';
+export { createStateStore, type CheckedChange, type StateDriver } from './state/create-state-store.ts';
+export type { Change, Documents, Json, StatePage, StateStore, StoredDocument } from './state/state-store.ts';
 export { artifactFolders, createLocalArtifactStore, sweepAbandonedParts, type ArtifactStore, type LocalArtifactStoreOptions, type StoredArtifact } from './storage/index.ts';
 export { checkMethod, createLipsyncCore, listProviders, type LipsyncCore, type ProviderStatus } from './wiring.ts';

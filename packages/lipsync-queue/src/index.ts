@@ -7,4 +7,5 @@ export { openLipsyncQueue } from './open-lipsync-queue.ts';
 export type { LipsyncQueueHandle } from './queue-entries.ts';
 export { createQueuedJobs, type JobSubmission, type QueuedJobs, type QueuedJobsDependencies } from './queued-jobs.ts';
 export { createRedisJobStore } from './redis-job-store.ts';
+export { createRedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';
 export { watchJob, type WatchJobDependencies } from './watch-job.ts';

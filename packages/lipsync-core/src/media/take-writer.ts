@@ -130,7 +130,9 @@ function soundArguments({ codec, channels }: SpeechFacts, durationS: number): re
     ...(isFloatingPoint(codec) ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-1,1))':channel_layout=same`] : []),
     `aresample=${soundRateHz}`, 'asetpts=N/SR/TB', 'apad', `atrim=end_sample=${Math.round(durationS * soundRateHz)}`,
   ].join(',');
-  return ['-af', filter, '-c:a', 'aac', '-b:a', '192k', '-ar', String(soundRateHz), '-ac', String(Math.min(channels, 2))];
+  // ffmpeg's usual search takes twice the time of its quick one and ends further from the source at these rates.
+  const quality = ['-aac_coder', 'fast', '-b:a', channels === 1 ? '128k' : '192k'];
+  return ['-af', filter, '-c:a', 'aac', ...quality, '-ar', String(soundRateHz), '-ac', String(Math.min(channels, 2))];
 }
 
 /** Only uncompressed floating point can hold values that are no numbers; the AAC encoder refuses them. */

@@ -2,11 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { toLipsyncError } from '../errors/index.ts';
-import { contended, defaultContentionLimits, untilUncontended, type ContentionLimits } from './contention.ts';
-import { openStateFile } from './sqlite-file.ts';
+import { contended, type ContentionLimits } from './contention.ts';
+import { createStateStore, type CheckedChange } from './create-state-store.ts';
 import { isBusy, isSqliteError, toSqliteError } from './sqlite-errors.ts';
-import { checkedWrites, checkKeys, checkPage, closedError } from './state-rules.ts';
-import type { Change, Documents, Json, StateStore, StoredDocument } from './state-store.ts';
+import { openStateFile } from './sqlite-file.ts';
+import type { Documents, Json, StateStore, StoredDocument } from './state-store.ts';
 
 export interface SqliteStateStoreOptions {
   /** The file; it and its folder are made with the first call. On a local disk: its locks do not work over a network. */
@@ -14,27 +14,18 @@ export interface SqliteStateStoreOptions {
   readonly contention?: ContentionLimits;
 }
 
-/** Behind every printable ASCII character, and so behind every key that begins with what stands before it. */
-const behindAllKeys = '\u007F';
+/** Behind every printable ASCII character: what begins with a prefix comes before the prefix and this. */
+const behindAllCharacters = '\u007F';
 
 /**
  * Documents in a file that several processes share. A transaction is one synchronous step under the file's write lock,
  * on the disk when it resolves. The caller closes the store.
  */
-export function createSqliteStateStore({ path, contention = defaultContentionLimits }: SqliteStateStoreOptions): StateStore {
+export function createSqliteStateStore({ path, contention }: SqliteStateStoreOptions): StateStore {
   let opening: Promise<DatabaseSync> | undefined;
-  let closed = false;
 
-  async function open(): Promise<DatabaseSync> {
-    await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
-      throw toLipsyncError(error);
-    });
-    return untilUncontended(contention, () => whenFree(() => openStateFile(path)));
-  }
-
-  async function opened(): Promise<DatabaseSync> {
-    if (closed) throw closedError();
-    opening ??= open();
+  async function database(): Promise<DatabaseSync> {
+    opening ??= open(path);
     try {
       return await opening;
     } catch (error) {
@@ -43,47 +34,44 @@ export function createSqliteStateStore({ path, contention = defaultContentionLim
     }
   }
 
-  async function inTurn<Result>(step: (database: DatabaseSync) => Result): Promise<Result> {
-    const database = await opened();
-    return untilUncontended(contention, () => whenFree(() => {
-      if (!database.isOpen) throw closedError();
-      return step(database);
-    }));
+  async function withDatabase<Result>(step: (database: DatabaseSync) => Result): Promise<Result | typeof contended> {
+    try {
+      return step(await database());
+    } catch (error) {
+      if (isBusy(error)) return contended;
+      throw isSqliteError(error) ? toSqliteError(error) : error;
+    }
   }
 
-  return {
-    async transact(keys, change) {
-      checkKeys(keys);
-      return inTurn((database) => transactNow(database, keys, change));
+  return createStateStore(
+    {
+      attempt: (keys, change) => withDatabase((database) => transact(database, keys, change)),
+      list: (prefix, after, limit) => withDatabase((database) => list(database, prefix, after, limit)),
+      async close() {
+        const opened = await opening?.catch(() => undefined);
+        opened?.close();
+      },
     },
-    async list(prefix, page) {
-      checkPage(prefix, page);
-      return inTurn((database) => listNow(database, prefix, page.after ?? '', page.limit));
-    },
-    async close() {
-      closed = true;
-      const database = await opening?.catch(() => undefined);
-      if (database?.isOpen) database.close();
-    },
-  };
+    contention,
+  );
 }
 
-async function whenFree<Result>(step: () => Result | Promise<Result>): Promise<Result | typeof contended> {
+async function open(path: string): Promise<DatabaseSync> {
   try {
-    return await step();
+    await mkdir(dirname(path), { recursive: true });
   } catch (error) {
-    if (isBusy(error)) return contended;
-    throw isSqliteError(error) ? toSqliteError(error) : error;
+    throw toLipsyncError(error);
   }
+  return openStateFile(path);
 }
 
-function transactNow<Result>(database: DatabaseSync, keys: readonly string[], change: (documents: Documents) => Change<Result>): Result {
+function transact<Result>(database: DatabaseSync, keys: readonly string[], change: (documents: Documents) => CheckedChange<Result>): Result {
   database.exec('BEGIN IMMEDIATE');
   try {
-    const changed = change(readDocuments(database, keys));
-    for (const [key, document] of checkedWrites(keys, changed)) writeDocument(database, key, document);
+    const { result, writes } = change(readDocuments(database, keys));
+    for (const [key, document] of writes) writeDocument(database, key, document);
     database.exec('COMMIT');
-    return changed.result;
+    return result;
   } finally {
     if (database.isTransaction) database.exec('ROLLBACK');
   }
@@ -107,10 +95,10 @@ function writeDocument(database: DatabaseSync, key: string, document: Json | nul
     .run(key, JSON.stringify(document));
 }
 
-function listNow(database: DatabaseSync, prefix: string, after: string, limit: number): StoredDocument[] {
+function list(database: DatabaseSync, prefix: string, after: string, limit: number): StoredDocument[] {
   return database
     .prepare('SELECT key, document FROM documents WHERE key >= ? AND key < ? AND key > ? ORDER BY key LIMIT ?')
-    .all(prefix, `${prefix}${behindAllKeys}`, after, limit)
+    .all(prefix, `${prefix}${behindAllCharacters}`, after, limit)
     .map(({ key, document }) => ({ key: String(key), document: parseDocument(String(document)) }));
 }
 

@@ -1,4 +1,4 @@
-import { checkedWrites, checkKeys, checkPage, closedError } from '../state/state-rules.ts';
+import { createStateStore } from '../state/create-state-store.ts';
 import type { Json, StateStore } from '../state/state-store.ts';
 
 /** Documents that last as long as the test that made them. */
@@ -12,38 +12,22 @@ export function createMemoryState(): MemoryState {
   return { open: () => openStore(texts) };
 }
 
-/** A store with documents of its own. */
-export function createMemoryStateStore(): StateStore {
-  return createMemoryState().open();
-}
-
 function openStore(texts: Map<string, string>): StateStore {
-  let closed = false;
-  const checkOpen = (): void => {
-    if (closed) throw closedError();
-  };
-  return {
-    async transact(keys, change) {
-      checkKeys(keys);
-      checkOpen();
-      const changed = change(new Map(keys.map((key) => [key, parse(texts.get(key))])));
-      for (const [key, document] of checkedWrites(keys, changed)) {
+  return createStateStore({
+    async attempt(keys, change) {
+      const { result, writes } = change(new Map(keys.map((key) => [key, parse(texts.get(key))])));
+      for (const [key, document] of writes) {
         if (document === null) texts.delete(key);
         else texts.set(key, JSON.stringify(document));
       }
-      return changed.result;
+      return result;
     },
-    async list(prefix, page) {
-      checkPage(prefix, page);
-      checkOpen();
-      const { after = '', limit } = page;
+    async list(prefix, after, limit) {
       const keys = [...texts.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
       return keys.slice(0, limit).map((key) => ({ key, document: parse(texts.get(key)) ?? null }));
     },
-    async close() {
-      closed = true;
-    },
-  };
+    async close() {},
+  });
 }
 
 function parse(text: string | undefined): Json | undefined {

@@ -34,7 +34,7 @@ export function openPool(options: Partial<EnginePoolOptions> = {}): EnginePool {
 }
 
 export function soon(): AbortSignal {
-  return AbortSignal.timeout(30_000);
+  return AbortSignal.timeout(55_000);
 }
 
 /** A lease of a pool of its own, which is closed after the test. */

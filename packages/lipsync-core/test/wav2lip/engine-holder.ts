@@ -3,6 +3,6 @@ import { createEnginePool } from '../../src/providers/wav2lip/engine/engine-pool
 
 const [path = '', cacheFolder = ''] = process.argv.slice(2);
 const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
-const lease = await pool.lease({ path, cacheFolder }, { signal: AbortSignal.timeout(30_000) });
+const lease = await pool.lease({ path, cacheFolder }, { signal: AbortSignal.timeout(55_000) });
 process.send?.(lease.engine);
 setInterval(() => undefined, 1_000);

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
 import { encodeOnnxModel } from '../../src/inference/onnx-writer.ts';
 import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
@@ -50,6 +52,20 @@ describe('the engine pool', () => {
     await vi.waitFor(() => expect(ownEngines()).toEqual([]), { timeout: 5_000 });
     const again = await pool.lease(model, { signal: soon() });
     await expect((await connected(again.engine)).generate(batchOf(2))).resolves.toEqual(batchOf(2).faces);
+  });
+
+  it('neither keeps a program alive for a warm engine nor lets it end while it waits for one', async () => {
+    const { path } = await modelFrom(identity);
+    const program = `
+      import { createEnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
+      const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+      for (const turn of [1, 2]) {
+        const lease = await pool.lease({ path: ${JSON.stringify(path)}, cacheFolder: 'none' }, { signal: AbortSignal.timeout(55_000) });
+        lease.release();
+        console.log(turn);
+      }`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 55_000 });
+    expect(stdout).toBe('1\n2\n');
   });
 
   it('makes room for another model on the same device', async () => {

@@ -55,10 +55,10 @@ afterAll(async () => {
 });
 
 /** Jobs of an installation that is configured with the model at this path. */
-function jobsWith(modelPath: string): LocalJobs {
+function jobsWith(modelPath: string, pool = enginePool): LocalJobs {
   const trackCacheFolder = join(folder, 'tracks');
   const registry = createProviderRegistry([
-    createWav2LipProvider({ renderPool, enginePool, modelPath, modelCacheFolder: join(folder, 'models'), trackCacheFolder, windowStartMs: -40 }),
+    createWav2LipProvider({ renderPool, enginePool: pool, modelPath, modelCacheFolder: join(folder, 'models'), trackCacheFolder, windowStartMs: -40 }),
     createPreviewProvider({ renderPool, trackCacheFolder }),
   ]);
   return createLocalJobs({
@@ -155,7 +155,30 @@ describe('an engine', { timeout: longestMs }, () => {
     expect(outcome.record.status).toBe('completed');
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
     expect(outcome.record.warnings).toContainEqual({
-      code: 'engine_batch_reduced', message: expect.stringMatching(/^The engine ran short of memory with \d+ faces at once and went down to 2\.$/),
+      code: 'engine_batch_reduced', message: 'The engine ran short of memory and went down to 2 faces at once.',
+    });
+  });
+});
+
+describe('a device', { timeout: longestMs }, () => {
+  /** A machine that calls its first engine a GPU's, which draws with another model than its CPU does. */
+  function poolWithGpu(gpuModelPath: string): EnginePool {
+    return {
+      ...enginePool,
+      async lease(model, context) {
+        if (context.devices?.includes('webgpu') !== true) return enginePool.lease(model, context);
+        const lease = await enginePool.lease({ ...model, path: gpuModelPath }, context);
+        return { ...lease, engine: { ...lease.engine, device: 'webgpu' } };
+      },
+    };
+  }
+
+  it('that draws values that are no numbers is given up for the next one, within the same attempt', async () => {
+    const pool = poolWithGpu(await faultyModel({ nanAboveMean: loudMean }));
+    const outcome = await run(jobsWith(await soundModel(), pool), shortSpeechPath, { method: 'wav2lip' });
+    expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
+    expect(outcome.record.warnings).toContainEqual({
+      code: 'engine_device_failed', message: expect.stringMatching(/^webgpu gave up \(model_invalid: .*\); the next device was taken\.$/),
     });
   });
 });

@@ -1,5 +1,3 @@
-import { LipsyncError } from '../../errors/index.ts';
-import { trackFaces } from '../../faces/index.ts';
 import type { FaceTrack } from '../../faces/face-types.ts';
 import { openFramesAhead } from '../../media/index.ts';
 import { createMouthRenderer, MouthReferenceBuilder, type MouthReference } from '../../providers/preview/rendering/index.ts';
@@ -7,38 +5,28 @@ import type { Warning } from '../../providers/provider.ts';
 import { readMouthCurve } from '../../speech/index.ts';
 import type { PreviewTask, TakeReport } from '../render-tasks.ts';
 import type { RenderTaskContext } from '../run-render-task.ts';
-import { absentFramesWarning } from './absent-frames.ts';
+import { followFace } from './follow-face.ts';
 import { chooseLearningFrames } from './learning-frames.ts';
-import { shownAbsence, type AbsentStretch } from './shown-absence.ts';
 import { drawEach, runTakeLoop } from './take-loop.ts';
-import { trackedRange, usedFrames } from './tracked-range.ts';
+import { usedFrames } from './tracked-range.ts';
 
 /** The speaker is learned from what is shown, or from this many frames of the clip when less is shown. */
 const fewestSearchedFrames = 240;
 
 /** Preview, start to end: follow the face, learn the speaker's mouth, draw it anew in every frame, encode. */
 export async function previewTask(task: PreviewTask, context: RenderTaskContext): Promise<TakeReport> {
-  const startedMs = performance.now();
-  const range = trackedRange(task.timeline);
-  const track = await trackFaces({
-    clipPath: task.clipPath, clipDigest: task.clipDigest, clip: task.clip, range,
-    detector: await context.resources.faceDetector(),
-    cacheDir: task.trackCacheFolder, workDir: task.workFolder, signal: context.signal,
-    onProgress: (fraction) => context.onProgress({ stage: 'tracking', fraction }),
-  });
-  const trackedMs = performance.now();
+  const { track, firstFrame, warnings, figures: tracking } = await followFace(task, context);
   try {
-    const absence = shownAbsence(track.absentRanges, task.timeline);
-    if (!absence.faceShown) throw noFaceShown();
+    const startedMs = performance.now();
     const learningFrames = chooseLearningFrames(track, Math.min(track.frameCount, Math.max(usedFrames(task.timeline), fewestSearchedFrames)));
     const reference = await learnMouth(task, track, learningFrames, context);
     const learnedMs = performance.now();
-    const { figures, drawMs, bytesDrawn } = await drawTake(task, track, range.start, reference, context);
+    const { figures, drawMs, bytesDrawn } = await drawTake(task, track, firstFrame, reference, context);
     return {
-      warnings: warningsOf(task, absence.stretches, reference),
+      warnings: [...warnings, ...notLearned(reference)],
       stages: [
-        { stage: 'tracking', wallMs: trackedMs - startedMs, frames: track.cached ? 0 : track.frameCount },
-        { stage: 'learning', wallMs: learnedMs - trackedMs, frames: learningFrames.length },
+        tracking,
+        { stage: 'learning', wallMs: learnedMs - startedMs, frames: learningFrames.length },
         { stage: 'drawing', wallMs: drawMs, frames: task.timeline.frameCount },
         { stage: 'decoding, drawing and encoding', wallMs: figures.wallMs, frames: task.timeline.frameCount },
       ],
@@ -66,10 +54,6 @@ async function learnMouth(task: PreviewTask, track: FaceTrack, chosen: readonly 
   return builder.finish();
 }
 
-function noFaceShown(): LipsyncError {
-  return new LipsyncError('clip_unusable', 'No face is visible in the part of the clip that is used. Choose another part with start_ms and end_ms, or a clip that shows a face.');
-}
-
 async function drawTake(
   task: PreviewTask, track: FaceTrack, firstFrame: number, reference: MouthReference | undefined, context: RenderTaskContext,
 ) {
@@ -88,8 +72,7 @@ async function drawTake(
   return { figures, drawMs, bytesDrawn };
 }
 
-function warningsOf({ timeline, clip }: PreviewTask, absent: readonly AbsentStretch[], reference: MouthReference | undefined): Warning[] {
-  const warnings = absentFramesWarning(absent, timeline.windowStart, clip.frameRate);
-  if (reference) return warnings;
-  return [...warnings, { code: 'mouth_not_learned', message: 'No frame showed the mouth well enough; the picture was left as it is.' }];
+function notLearned(reference: MouthReference | undefined): Warning[] {
+  if (reference) return [];
+  return [{ code: 'mouth_not_learned', message: 'No frame showed the mouth well enough; the picture was left as it is.' }];
 }

@@ -32,7 +32,7 @@ export async function wav2lipTask(task: Wav2LipTask, context: RenderTaskContext)
 }
 
 async function redrawTake(task: Wav2LipTask, followed: FollowedFace, engine: EngineClient, context: RenderTaskContext): Promise<TakeReport> {
-  const { timeline, engine: { cropSizePx, batchSize } } = task;
+  const { timeline, engine: { cropSizePx } } = task;
   const figures: RedrawFigures = { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 };
   const batchFrames = batchFramesOf(task);
   const parts = await redrawParts(task, followed, { engine, batchFrames }, context.signal);
@@ -43,7 +43,7 @@ async function redrawTake(task: Wav2LipTask, followed: FollowedFace, engine: Eng
   const frames = timeline.frameCount;
   const faceHeightPx = meanFaceHeightPx(followed.track, usedFrames(timeline));
   return {
-    warnings: [...followed.warnings, ...faceLargerThanModel(faceHeightPx, cropSizePx), ...reducedBatch(engine.smallestBatch, batchSize)],
+    warnings: [...followed.warnings, ...faceLargerThanModel(faceHeightPx, cropSizePx), ...reducedBatch(engine.smallestBatch)],
     stages: [
       followed.figures,
       { stage: 'cropping (inside the last row)', wallMs: figures.cropMs, frames },

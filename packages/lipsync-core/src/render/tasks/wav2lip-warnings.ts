@@ -3,6 +3,7 @@ import type { Warning } from '../../providers/provider.ts';
 /** Faces this much larger than the model's crop look soft. */
 const softFaceRatio = 2;
 
+/** About a face whose mean height in the clip is so much more than the model's crop that it shows. */
 export function faceLargerThanModel(faceHeightPx: number, cropSizePx: number): Warning[] {
   if (faceHeightPx <= cropSizePx * softFaceRatio) return [];
   return [{
@@ -11,7 +12,8 @@ export function faceLargerThanModel(faceHeightPx: number, cropSizePx: number): W
   }];
 }
 
-export function reducedBatch(smallest: number | null, wanted: number): Warning[] {
+/** `smallest` is how many faces at once the engine went down to; null where it did not have to. */
+export function reducedBatch(smallest: number | null): Warning[] {
   if (smallest === null) return [];
-  return [{ code: 'engine_batch_reduced', message: `The engine ran short of memory with ${wanted} faces at once and went down to ${smallest}.` }];
+  return [{ code: 'engine_batch_reduced', message: `The engine ran short of memory and went down to ${smallest} faces at once.` }];
 }

@@ -134,7 +134,7 @@ function deform(curves: LipCurves, width: number, aim: MouthAim): number {
 }
 
 /** The clip's own lips in one frame. */
-export interface ClipLips {
+interface ClipLips {
   /** As the landmarks show them. */
   readonly shown: Readonly<LipCurves>;
   /** The part of them that travels: without the edges that may carry teeth or dark. */

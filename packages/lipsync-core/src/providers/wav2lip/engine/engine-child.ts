@@ -32,6 +32,7 @@ const missedHeartbeats = 6;
 export function startEngineChild({ startLimitMs, onGone, ...start }: EngineChildOptions): EngineChild {
   const child = forkEngine();
   const exit = watchExit(child);
+  let asked = 0;
   const kill = (): void => void child.kill('SIGKILL');
   exit.onExit(onGone);
   const ready = untilReady(child, exit, startLimitMs).then(({ cropSizePx, batchSize }) => {
@@ -44,26 +45,37 @@ export function startEngineChild({ startLimitMs, onGone, ...start }: EngineChild
   send(child, { type: 'start', ...start });
   return {
     ready,
-    // Bounded by the watch over its heartbeats, which ends a process that stands still.
-    answers: () => new Promise((resolve) => {
-      const onMessage = ({ type }: FromEngine): void => {
-        if (type === 'answer') settle(true);
-      };
-      const settle = (does: boolean): void => {
-        child.off('message', onMessage);
-        stopWaiting();
-        resolve(does);
-      };
-      child.on('message', onMessage);
-      const stopWaiting = exit.onExit(() => settle(false));
-      send(child, { type: 'ask' });
-    }),
+    async answers() {
+      asked += 1;
+      keepParent(child);
+      const does = await answerOf(child, exit);
+      asked -= 1;
+      if (asked === 0) letParentExit(child);
+      return does;
+    },
     async end() {
       child.ref();
       kill();
       await new Promise<string>((resolve) => void exit.onExit(resolve));
     },
   };
+}
+
+/** Whether the process answers. Bounded by the watch over its heartbeats, which ends a process that stands still. */
+function answerOf(child: ChildProcess, exit: ExitWatch): Promise<boolean> {
+  return new Promise((resolve) => {
+    const onMessage = ({ type }: FromEngine): void => {
+      if (type === 'answer') settle(true);
+    };
+    const settle = (does: boolean): void => {
+      child.off('message', onMessage);
+      stopWaiting();
+      resolve(does);
+    };
+    child.on('message', onMessage);
+    const stopWaiting = exit.onExit(() => settle(false));
+    send(child, { type: 'ask' });
+  });
 }
 
 /** A process that is gone is noticed through its exit; the failed send says nothing new. */
@@ -111,6 +123,11 @@ function untilReady(child: ChildProcess, exit: ExitWatch, limitMs: number): Prom
       else reject(toError(message));
     });
   });
+}
+
+function keepParent(child: ChildProcess): void {
+  child.ref();
+  child.channel?.ref();
 }
 
 /** A warm engine must not keep a program alive that has nothing else to do. */

@@ -104,7 +104,7 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
 }
 
 interface Slots {
-  /** Slots of `model` on devices of one kind. */
+  /** Slots of `model` on devices of one kind; among equally busy ones those that are warm. */
   leastBusyFirst(model: ModelSource, stamp: string, devices: readonly OnnxDevice[]): { readonly key: string; readonly slot: EngineSlot }[];
   close(): Promise<void>;
 }
@@ -143,7 +143,7 @@ function createSlots(options: EnginePoolOptions & typeof defaults): Slots {
       return devices
         .map((device) => ({ key: `${deviceName(device)} ${stamp}`, device }))
         .map(({ key, device }) => ({ key, slot: slotOf(key, source, device) }))
-        .sort((one, other) => one.slot.leases - other.slot.leases);
+        .sort((one, other) => one.slot.leases - other.slot.leases || Number(other.slot.isWarm) - Number(one.slot.isWarm));
     },
     async close() {
       closed = true;
