@@ -5,6 +5,7 @@ import { noPrivateHosts, type AllowedPrivateHosts } from './allowed-hosts.ts';
 import { checkUrl } from './check-url.ts';
 import { fetchFailed, toFetchError, tooLarge } from './fetch-errors.ts';
 import { resolveChecked, resolveWithSystem, type HostAddress, type ResolveHost } from './resolve-host.ts';
+import { allowOrigin } from './trusted-origin.ts';
 
 export interface GuardedFetchOptions {
   readonly maxBytes: number;
@@ -14,6 +15,8 @@ export interface GuardedFetchOptions {
   readonly idleTimeoutMs: number;
   readonly signal?: AbortSignal;
   readonly allowedPrivateHosts?: AllowedPrivateHosts;
+  /** An origin (scheme, host and port) that may be fetched although it is private, e.g. `http://127.0.0.1:4010`. */
+  readonly trustedOrigin?: string | undefined;
   /** How host names become addresses; the system's resolver unless given. */
   readonly resolveHost?: ResolveHost;
 }
@@ -64,14 +67,14 @@ function makeSignals({ signal, timeoutMs }: GuardedFetchOptions): Signals {
 }
 
 async function followRedirects(text: string, options: GuardedFetchOptions, signals: Signals): Promise<FetchedFile> {
-  const allowed = options.allowedPrivateHosts ?? noPrivateHosts;
-  let url = checkUrl(text, allowed);
+  const hostsFor = (target: string): AllowedPrivateHosts => allowOrigin(options.allowedPrivateHosts ?? noPrivateHosts, target, options.trustedOrigin);
+  let url = checkUrl(text, hostsFor(text));
   for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
-    const hop = await requestPinned(url, allowed, options, signals.both);
+    const hop = await requestPinned(url, hostsFor(url.href), options, signals.both);
     const location = redirectTarget(hop.response, url);
     if (location === undefined) return toFile(hop, url, options, signals);
     await close(hop);
-    url = checkUrl(location, allowed);
+    url = checkUrl(location, hostsFor(location));
   }
   throw fetchFailed('redirects', `it redirects more than ${maxRedirects} times.`, { retryable: false });
 }
