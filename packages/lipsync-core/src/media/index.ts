@@ -9,3 +9,5 @@ export { openTake, type TakeOptions, type TakeWriter } from './take-writer.ts';
 export { openFramesAhead } from './threads/frames-ahead.ts';
 export { openTakeAside } from './threads/take-aside.ts';
 export { clipFrameAt, frameTimeMs, planTimeline, type ClipWindow, type Timeline, type TimelineOptions } from './timeline.ts';
+export { findTakeFault, type ReceivedTakeOptions } from './received-take.ts';
+export { keepsPictures, swapSound, writeSpeechTrack, type SoundSwapOptions, type SpeechTrackOptions } from './speech-track.ts';

@@ -6,10 +6,10 @@ import { startMediaProcess, type MediaProcess } from './ffmpeg-process.ts';
 import { fileUrl, inputArguments } from './media-input.ts';
 import { framesPerSecond, type ColourTags, type FrameRate, type SpeechFacts } from './media-types.ts';
 import { probeTake } from './probe.ts';
+import { aacArguments } from './sound-arguments.ts';
 
 /** The last seconds of encoding and moving the index to the front of a long file. */
 const finishExtraMs = 240_000;
-const soundRateHz = 48_000;
 
 export interface TakeOptions {
   /** Final name; written aside in the same folder until complete. An existing file is replaced. */
@@ -110,7 +110,7 @@ function encodeArguments(options: TakeOptions, partPath: string): readonly strin
     // A third less work than veryfast as it comes, for a file a tenth larger and a thousandth less similarity.
     '-c:v', 'libx264', '-preset', 'veryfast', '-x264-params', 'subme=1:partitions=i4x4,i8x8', '-crf', '17', '-pix_fmt', rawPixelFormat(colour), '-fps_mode', 'passthrough',
     ...colourArguments(colour),
-    ...(speech ? soundArguments(speech.facts, frameCount / framesPerSecond(frameRate)) : []),
+    ...(speech ? aacArguments(speech.facts, frameCount / framesPerSecond(frameRate)) : []),
     '-movflags', '+faststart', '-f', 'mp4', '-y', fileUrl(partPath),
   ];
 }
@@ -122,20 +122,4 @@ function colourArguments({ primaries, transfer, space, range }: ColourTags): rea
     ...(space ? ['-colorspace', space] : []),
     ...(range ? ['-color_range', range] : []),
   ];
-}
-
-/** Sample-exact: resampled first, then padded without end, then cut where the picture ends. */
-function soundArguments({ codec, channels }: SpeechFacts, durationS: number): readonly string[] {
-  const filter = [
-    ...(isFloatingPoint(codec) ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-1,1))':channel_layout=same`] : []),
-    `aresample=${soundRateHz}`, 'asetpts=N/SR/TB', 'apad', `atrim=end_sample=${Math.round(durationS * soundRateHz)}`,
-  ].join(',');
-  // ffmpeg's usual search takes twice the time of its quick one and ends further from the source at these rates.
-  const quality = ['-aac_coder', 'fast', '-b:a', channels === 1 ? '128k' : '192k'];
-  return ['-af', filter, '-c:a', 'aac', ...quality, '-ar', String(soundRateHz), '-ac', String(Math.min(channels, 2))];
-}
-
-/** Only uncompressed floating point can hold values that are no numbers; the AAC encoder refuses them. */
-function isFloatingPoint(codec: string): boolean {
-  return /^pcm_f(16|24|32|64)/.test(codec);
 }
