@@ -1,0 +1,100 @@
+import { LipsyncError } from '../../errors/index.ts';
+import type { HeygenMode } from '../../contract/index.ts';
+import type { HeygenHttp } from './heygen-http.ts';
+import {
+  assetSchema, bulkStatusesSchema, createdSchema, directUploadSchema, lipsyncSchema, parseData, type DirectUpload, type LipsyncReading,
+} from './heygen-wire.ts';
+
+export interface CallLimits {
+  /** Reading and deleting. */
+  readonly readMs: number;
+  /** Creating: slow ones were seen to take half a minute. */
+  readonly writeMs: number;
+  /** Sending or fetching a file. */
+  readonly transferMs: number;
+}
+
+export interface CreateOrder {
+  readonly videoAssetId: string;
+  readonly audioAssetId: string;
+  readonly mode: HeygenMode;
+  readonly title: string;
+  readonly callbackId: string;
+  readonly idempotencyKey: string;
+}
+
+export interface DirectUploadOrder {
+  readonly filename: string;
+  readonly contentType: string;
+  readonly sizeBytes: number;
+  /** Hexadecimal. */
+  readonly sha256: string;
+  readonly idempotencyKey: string;
+}
+
+/** One function per call of the API that we use. All throw as `HeygenHttp.call` does. */
+export interface HeygenClient {
+  /** Returns the asset's id. */
+  uploadAsset(order: { readonly form: FormData; readonly idempotencyKey: string }, signal: AbortSignal): Promise<string>;
+  orderDirectUpload(order: DirectUploadOrder, signal: AbortSignal): Promise<DirectUpload>;
+  /** Throws `rate_limited` while the bytes are not seen yet. */
+  completeDirectUpload(assetId: string, signal: AbortSignal): Promise<void>;
+  /** Returns the operation's id; the same one for the same key. */
+  createLipsync(order: CreateOrder, signal: AbortSignal): Promise<string>;
+  /** Null when HeyGen knows no such operation. */
+  readLipsync(id: string, signal: AbortSignal): Promise<LipsyncReading | null>;
+  /** Whether the bulk route, a read model of its own, says that there is no such operation. */
+  isUnknownInBulk(id: string, signal: AbortSignal): Promise<boolean>;
+  /** Fine, too, when there is none. */
+  deleteLipsync(id: string, signal: AbortSignal): Promise<void>;
+}
+
+export function createHeygenClient({ call }: HeygenHttp, limits: CallLimits): HeygenClient {
+  return {
+    async uploadAsset({ form, idempotencyKey }, signal) {
+      const data = await call({ method: 'POST', path: '/v3/assets', body: form, idempotencyKey, limitMs: limits.transferMs, signal });
+      return parseData(assetSchema, data, 'an upload');
+    },
+    async orderDirectUpload({ filename, contentType, sizeBytes, sha256, idempotencyKey }, signal) {
+      const body = { filename, content_type: contentType, size_bytes: sizeBytes, checksum_sha256: sha256 };
+      const data = await call({ method: 'POST', path: '/v3/assets/direct-uploads', body, idempotencyKey, limitMs: limits.writeMs, signal });
+      return parseData(directUploadSchema, data, 'the order of an upload');
+    },
+    async completeDirectUpload(assetId, signal) {
+      await call({ method: 'POST', path: `/v3/assets/${assetId}/complete`, body: {}, limitMs: limits.writeMs, signal });
+    },
+    async createLipsync({ videoAssetId, audioAssetId, mode, title, callbackId, idempotencyKey }, signal) {
+      const body = {
+        video: { type: 'asset_id', asset_id: videoAssetId },
+        audio: { type: 'asset_id', asset_id: audioAssetId },
+        mode, title,
+        callback_id: callbackId,
+        keep_the_same_format: true,
+        // The clip that we send carries the speech as its sound; any music in that must not be mixed in once more.
+        disable_music_track: true,
+      };
+      return parseData(createdSchema, await call({ method: 'POST', path: '/v3/lipsyncs', body, idempotencyKey, limitMs: limits.writeMs, signal }), 'a new lip-sync');
+    },
+    async readLipsync(id, signal) {
+      const data = await orNull(call({ method: 'GET', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal }));
+      return data === null ? null : parseData(lipsyncSchema, data, 'a question about a lip-sync');
+    },
+    async isUnknownInBulk(id, signal) {
+      const data = await call({ method: 'GET', path: '/v3/lipsyncs/statuses', query: { lipsync_ids: id }, limitMs: limits.readMs, signal });
+      return parseData(bulkStatusesSchema, data, 'a question about lip-syncs').every(({ status }) => status === 'not_found');
+    },
+    async deleteLipsync(id, signal) {
+      await orNull(call({ method: 'DELETE', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal }));
+    },
+  };
+}
+
+/** What is asked for, or null where HeyGen says that it is not there. */
+async function orNull(asking: Promise<unknown>): Promise<unknown> {
+  try {
+    return await asking;
+  } catch (error) {
+    if (LipsyncError.isInstance(error) && error.details['httpStatus'] === 404) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,76 @@
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { abortError, LipsyncError } from '../../errors/index.ts';
+import { fetchGuarded, type PinOptions } from '../../fetch/index.ts';
+import { findTakeFault } from '../../media/index.ts';
+
+export interface DownloadOptions {
+  /** What may be asked besides public addresses. */
+  readonly hosts: PinOptions;
+  readonly maxBytes: number;
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs: number;
+}
+
+export interface DownloadTarget {
+  readonly url: string;
+  /** Gets its name when it is whole and was looked through. */
+  readonly takePath: string;
+  /** How long the take was to be. */
+  readonly durationMs: number;
+}
+
+/** Types under which a video is served; some storages know none. */
+const videoTypes = /^(video\/[\w.+-]+|application\/(mp4|octet-stream)|binary\/octet-stream)$/;
+
+/**
+ * Fetches a finished take from an untrusted URL, without the key, and looks through it. Throws `provider_protocol` when
+ * that URL brings no usable take (`details.retryable`: another link to it may), `resource_exhausted`, `media_failed`, or
+ * what `signal` was aborted with. Leaves nothing but the take.
+ */
+export async function downloadTake({ url, takePath, durationMs }: DownloadTarget, options: DownloadOptions, signal: AbortSignal): Promise<void> {
+  const partPath = `${takePath}.part`;
+  try {
+    await fetchFile(url, partPath, options, signal);
+    const fault = await findTakeFault(partPath, { durationMs, signal });
+    if (fault !== null) throw refused(fault);
+    await rename(partPath, takePath);
+  } finally {
+    await rm(partPath, { force: true });
+  }
+}
+
+async function fetchFile(url: string, path: string, { hosts: { allowedPrivateHosts, ...hosts }, maxBytes, timeoutMs, idleTimeoutMs }: DownloadOptions, signal: AbortSignal): Promise<void> {
+  try {
+    const limits = { maxBytes, timeoutMs, idleTimeoutMs, signal };
+    const { stream, contentType } = await fetchGuarded(url, { ...limits, ...(allowedPrivateHosts ? { allowedPrivateHosts } : {}), trustedOrigin: hosts.trustedOrigin });
+    if (!isVideoType(contentType)) {
+      stream.destroy();
+      throw refused('It is not served as a video.');
+    }
+    await pipeline(stream, createWriteStream(path), { signal });
+  } catch (error) {
+    if (signal.aborted) throw abortError(signal);
+    throw isFetchFailure(error) ? refused(error.message, error) : error;
+  }
+}
+
+function isVideoType(contentType: string | null): boolean {
+  return contentType === null || videoTypes.test(contentType.split(';')[0]?.trim().toLowerCase() ?? '');
+}
+
+function refused(fault: string, cause?: LipsyncError): LipsyncError {
+  return new LipsyncError('provider_protocol', `What HeyGen made cannot be used. ${fault}`, { cause, details: { retryable: cause !== undefined && mayPass(cause) } });
+}
+
+/** The codes of `fetchGuarded`: final for a URL that a user gave, but this one the vendor gave. */
+function isFetchFailure(error: unknown): error is LipsyncError {
+  return LipsyncError.isInstance(error) && ['url_forbidden', 'payload_too_large', 'request_invalid'].includes(error.code);
+}
+
+/** The line broke, or the link has expired: the operation has another one. */
+function mayPass({ details }: LipsyncError): boolean {
+  const { status } = details;
+  return details['retryable'] === true || status === 403 || status === 404 || status === 410;
+}

@@ -1,0 +1,197 @@
+import { z } from 'zod';
+import pRetry from 'p-retry';
+import { heygenModes, type HeygenMode } from '../../contract/index.ts';
+import { abortError, LipsyncError } from '../../errors/index.ts';
+import type { AllowedPrivateHosts } from '../../fetch/index.ts';
+import type { Clock } from '../../ports/ports.ts';
+import type { RenderPool } from '../../render/render-pool.ts';
+import type { Operation, OperationStatus, ProviderFacts, RemoteProvider, TakeContext, TakeRequest } from '../provider.ts';
+import { createHeygenClient, type CallLimits, type HeygenClient } from './heygen-client.ts';
+import { downloadTake, type DownloadOptions } from './heygen-download.ts';
+import { parseHeygenEndpoint } from './heygen-endpoint.ts';
+import { cleanVendorText, failureCode } from './heygen-errors.ts';
+import { createHeygenHttp } from './heygen-http.ts';
+import { makeInputs } from './heygen-inputs.ts';
+import { uploadFile, type UploadOptions } from './heygen-upload.ts';
+import type { LipsyncReading } from './heygen-wire.ts';
+
+export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false, licence: null };
+
+/** Bounds that an installation has no reason to change. */
+export interface HeygenLimits extends CallLimits {
+  /** Larger files go straight to the vendor's storage. */
+  readonly simpleUploadMaxBytes: number;
+  readonly maxDownloadBytes: number;
+  /** How long a download may stand still. */
+  readonly idleMs: number;
+  /** Before a call that is repeated by itself is repeated for the first time. */
+  readonly retryPauseMs: number;
+  /** An operation that is younger may not be known everywhere yet. */
+  readonly freshMs: number;
+}
+
+export interface HeygenProviderOptions {
+  readonly apiKey: string;
+  /** Read by `parseHeygenEndpoint`. */
+  readonly endpoint: string;
+  /** Operations at once, over all machines. */
+  readonly maxConcurrent: number;
+  readonly timeoutMs: number;
+  readonly pollIntervalMs: number;
+  /** Prices per second of output, in millionths of a dollar. */
+  readonly speedMicrosPerSecond: number;
+  readonly precisionMicrosPerSecond: number;
+  /** Where clips are laid along their timeline. */
+  readonly renderPool: RenderPool;
+  readonly clock: Clock;
+  /** Hosts that links to finished takes may lead to although they are private; the endpoint's own origin always may. */
+  readonly allowedPrivateHosts?: AllowedPrivateHosts | undefined;
+  readonly limits?: Partial<HeygenLimits>;
+}
+
+const mebibyte = 1024 ** 2;
+
+const defaultLimits: HeygenLimits = Object.freeze({
+  readMs: 30_000,
+  writeMs: 120_000,
+  transferMs: 600_000,
+  simpleUploadMaxBytes: 32 * mebibyte,
+  maxDownloadBytes: 4096 * mebibyte,
+  idleMs: 60_000,
+  retryPauseMs: 500,
+  freshMs: 60_000,
+});
+
+/** What we must know of an operation of ours; nothing in it expires. */
+const stateSchema = z.object({
+  mode: z.enum(heygenModes),
+  /** The bill of last resort, where HeyGen does not say how long its output is. */
+  quotedMicros: z.int().nonnegative(),
+  startedAtMs: z.number(),
+});
+
+interface Parts {
+  readonly options: HeygenProviderOptions;
+  readonly limits: HeygenLimits;
+  readonly client: HeygenClient;
+  readonly upload: UploadOptions;
+  readonly download: DownloadOptions;
+}
+
+/**
+ * HeyGen's lip-sync over its v3 API: clip and speech are made to fit and uploaded, the operation is created with the
+ * attempt's idempotency key, asked for, and its video fetched and looked through. Throws `request_invalid` for an
+ * endpoint that is none.
+ */
+export function createHeygenProvider(options: HeygenProviderOptions): RemoteProvider {
+  const parts = assemble(options);
+  return {
+    kind: 'remote',
+    facts: heygenFacts,
+    maxConcurrent: options.maxConcurrent,
+    timeoutMs: options.timeoutMs,
+    quote: (request) => quoteMicros(request, options),
+    start: (request, context) => start(parts, request, context),
+    check: (operation, context) => check(parts, operation, context),
+    collect: (operation, request, context) => collect(parts, operation, request, context),
+    cancel: (operation, { signal }) => parts.client.deleteLipsync(operation.id, signal),
+  };
+}
+
+function assemble(options: HeygenProviderOptions): Parts {
+  const limits = { ...defaultLimits, ...options.limits };
+  const { url: endpointUrl } = parseHeygenEndpoint(options.endpoint);
+  const hosts = { allowedPrivateHosts: options.allowedPrivateHosts, trustedOrigin: new URL(endpointUrl).origin };
+  const client = createHeygenClient(createHeygenHttp({ endpointUrl, apiKey: options.apiKey }), limits);
+  return {
+    options, limits, client,
+    upload: { client, hosts, simpleUploadMaxBytes: limits.simpleUploadMaxBytes, transferMs: limits.transferMs, retryPauseMs: limits.retryPauseMs },
+    download: { hosts, maxBytes: limits.maxDownloadBytes, timeoutMs: limits.transferMs, idleTimeoutMs: limits.idleMs },
+  };
+}
+
+function microsPerSecond(mode: HeygenMode, { speedMicrosPerSecond, precisionMicrosPerSecond }: HeygenProviderOptions): number {
+  return mode === 'speed' ? speedMicrosPerSecond : precisionMicrosPerSecond;
+}
+
+/** Of the whole timeline, its last millisecond and millionth rounded up: the vendor rounds in ways of its own. */
+function quoteMicros({ timeline, heygenMode }: TakeRequest, options: HeygenProviderOptions): number {
+  return Math.ceil((Math.ceil(timeline.durationMs) * microsPerSecond(heygenMode, options)) / 1000);
+}
+
+async function start({ options, client, upload }: Parts, request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string }): Promise<Operation> {
+  const { signal, idempotencyKey, onProgress } = context;
+  await using inputs = await makeInputs(request, context, options.renderPool);
+  onProgress({ stage: 'uploading', fraction: 0 });
+  const videoAssetId = await uploadFile({ path: inputs.clipPath, name: 'clip.mp4', contentType: 'video/mp4', idempotencyKey: `${idempotencyKey}-clip` }, upload, signal);
+  onProgress({ stage: 'uploading', fraction: 0.9 });
+  const audioAssetId = await uploadFile({ path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${idempotencyKey}-speech` }, upload, signal);
+  const { jobId, heygenMode: mode } = request;
+  const id = await client.createLipsync({ videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, idempotencyKey }, signal);
+  return { id, state: { mode, quotedMicros: quoteMicros(request, options), startedAtMs: options.clock.nowMs() } };
+}
+
+async function check(parts: Parts, operation: Operation, { signal }: TakeContext): Promise<OperationStatus> {
+  const reading = await read(parts, operation, signal);
+  const pending = { status: 'pending', checkAgainInMs: parts.options.pollIntervalMs } as const;
+  switch (reading.phase) {
+    case 'pending':
+      return pending;
+    case 'failed': {
+      const message = cleanVendorText(reading.failureMessage ?? 'HeyGen gave no reason.', parts.options.apiKey);
+      return { status: 'failed', code: failureCode(message), message, costMicros: 0 };
+    }
+    case 'completed':
+      // Seen where the storage lags behind: the link comes later.
+      return reading.videoUrl === null ? pending : { status: 'done', operation, costMicros: billedMicros(reading, operation, parts.options) };
+  }
+}
+
+/**
+ * Throws `provider_protocol` for an operation that HeyGen has forgotten. One that is young, or that its other read model
+ * still knows, only cannot be read just now: that is `provider_unavailable`.
+ */
+async function read({ client, options, limits }: Parts, operation: Operation, signal: AbortSignal): Promise<LipsyncReading> {
+  const reading = await client.readLipsync(operation.id, signal);
+  if (reading) return reading;
+  const ageMs = options.clock.nowMs() - stateOf(operation).startedAtMs;
+  if (ageMs < limits.freshMs || !(await client.isUnknownInBulk(operation.id, signal))) {
+    throw new LipsyncError('provider_unavailable', 'HeyGen does not find the operation just now.');
+  }
+  throw new LipsyncError('provider_protocol', 'HeyGen has forgotten the operation: somebody deleted it there, or the API key is of another account than it was.');
+}
+
+/** To the millionth; exact for durations that the vendor gives in microseconds or coarser. */
+function billedMicros({ durationS }: LipsyncReading, operation: Operation, options: HeygenProviderOptions): number {
+  const { mode, quotedMicros } = stateOf(operation);
+  if (durationS === null) return quotedMicros;
+  return Math.round((Math.round(durationS * 1_000_000) * microsPerSecond(mode, options)) / 1_000_000);
+}
+
+function stateOf({ state }: Operation): z.output<typeof stateSchema> {
+  const parsed = stateSchema.safeParse(state);
+  if (parsed.success) return parsed.data;
+  throw new LipsyncError('internal', 'A stored HeyGen operation is not of the form in which we store them. Report this.', { cause: parsed.error });
+}
+
+/** A broken line or an expired link, with another link each time. */
+const downloadRetries = 2;
+
+async function collect(parts: Parts, operation: Operation, request: TakeRequest, { signal, onProgress }: TakeContext): Promise<{ path: string; warnings: [] }> {
+  const { takePath, timeline: { durationMs } } = request;
+  onProgress({ stage: 'downloading', fraction: 0 });
+  const fetchOnce = async (): Promise<void> => {
+    const { videoUrl } = await read(parts, operation, signal);
+    if (videoUrl === null) throw new LipsyncError('rate_limited', 'HeyGen has no link to the finished video yet.', { details: { retryAfterMs: parts.options.pollIntervalMs } });
+    await downloadTake({ url: videoUrl, takePath, durationMs }, parts.download, signal);
+  };
+  try {
+    await pRetry(fetchOnce, {
+      retries: downloadRetries, minTimeout: parts.limits.retryPauseMs, signal,
+      shouldRetry: ({ error }) => LipsyncError.isInstance(error) && error.details['retryable'] === true,
+    });
+  } catch (error) {
+    throw signal.aborted ? abortError(signal) : error;
+  }
+  return { path: takePath, warnings: [] };
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { LipsyncError } from '../../errors/index.ts';
+
+/** Text that may be null or absent; what is no text counts as absent. */
+const text = z.string().nullish().catch(null).transform((value) => value ?? null);
+const id = z.string().min(1).max(256).regex(/^\w[\w:.-]*$/);
+
+const refusalSchema = z.object({ code: z.union([z.string(), z.number()]).nullish().catch(null), message: text });
+const envelopeSchema = z.object({
+  data: z.unknown(),
+  error: z.union([refusalSchema, z.string()]).nullish().catch(null),
+  errors: z.array(refusalSchema).nullish().catch(null),
+});
+
+/** What the vendor gave as its reason; null where it did not say. */
+export interface VendorReason {
+  readonly code: string | null;
+  readonly message: string | null;
+}
+
+export interface Envelope {
+  readonly data: unknown;
+  /** Null when the answer names no error. */
+  readonly reason: VendorReason | null;
+}
+
+/** Opens the envelope of an answer. Null for what is none: a gateway's page, an empty body, half a JSON. */
+export function parseEnvelope(body: string): Envelope | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return null;
+  }
+  const { data: envelope } = envelopeSchema.safeParse(value);
+  if (!envelope) return null;
+  const first = envelope.error ?? envelope.errors?.[0] ?? null;
+  const reason = typeof first === 'string' ? { code: null, message: first } : first && { code: first.code == null ? null : String(first.code), message: first.message };
+  return { data: envelope.data, reason };
+}
+
+/** The id of a new operation; documents name it in two ways. */
+export const createdSchema = z.union([z.object({ lipsync_id: id }).transform((data) => data.lipsync_id), z.object({ id }).transform((data) => data.id)]);
+
+/** The id of an uploaded file. */
+export const assetSchema = z.union([z.object({ asset_id: id }).transform((data) => data.asset_id), z.object({ id }).transform((data) => data.id)]);
+
+const headerName = z.string().regex(/^[\w!#$%&'*+.^`|~-]{1,100}$/);
+
+/** Where the bytes of a large file are to be put. */
+export const directUploadSchema = z.object({
+  asset_id: id,
+  upload_url: z.string(),
+  upload_headers: z.record(headerName, z.string().max(4_096).regex(/^[^\r\n\0]*$/)).nullish().transform((headers) => headers ?? {}),
+  max_bytes: z.number().positive().nullish().catch(null).transform((value) => value ?? null),
+});
+export type DirectUpload = z.output<typeof directUploadSchema>;
+
+export type LipsyncPhase = 'pending' | 'completed' | 'failed';
+
+const finishedWords: ReadonlySet<string> = new Set(['completed', 'complete', 'succeeded', 'success', 'done', 'finished']);
+const failedWords: ReadonlySet<string> = new Set(['failed', 'failure', 'error', 'canceled', 'cancelled', 'rejected']);
+
+/** A word that nobody knows means that the operation goes on: whoever waits has a time limit. */
+function phaseOf(word: string): LipsyncPhase {
+  const known = word.trim().toLowerCase();
+  if (finishedWords.has(known)) return 'completed';
+  return failedWords.has(known) ? 'failed' : 'pending';
+}
+
+/** An operation as it is read. */
+export interface LipsyncReading {
+  readonly phase: LipsyncPhase;
+  /** Seconds of output, which is what is billed; null where HeyGen does not say. */
+  readonly durationS: number | null;
+  /** A link that expires. */
+  readonly videoUrl: string | null;
+  readonly failureMessage: string | null;
+}
+
+export const lipsyncSchema = z.object({
+  status: z.string().transform(phaseOf),
+  duration: z.number().nonnegative().nullish().catch(null).transform((value) => value ?? null),
+  video_url: text,
+  failure_message: text,
+}).transform(({ status, duration, video_url, failure_message }): LipsyncReading => ({
+  phase: status, durationS: duration, videoUrl: video_url, failureMessage: failure_message,
+}));
+
+/** The bulk route's word for operations that it does not know; it names their ids otherwise than the rest. */
+export const bulkStatusesSchema = z.array(z.object({ status: z.string() }));
+
+/** `data` as `schema` has it. Throws `provider_protocol` that says what was asked. */
+export function parseData<Schema extends z.ZodType>(schema: Schema, data: unknown, asked: string): z.output<Schema> {
+  const parsed = schema.safeParse(data);
+  if (parsed.success) return parsed.data;
+  throw new LipsyncError('provider_protocol', `HeyGen's answer to ${asked} is not of the form that its API promises.`, { cause: new Error(z.prettifyError(parsed.error)) });
+}
