@@ -6,6 +6,7 @@ import { answerProblems, HttpError } from './http/problem.ts';
 import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
+import { costRoutes } from './routes/costs.ts';
 import { healthRoutes } from './routes/health.ts';
 import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
 import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
@@ -24,6 +25,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...lipsyncOutputRoutes(dependencies),
     ...lipsyncEventRoutes(dependencies),
     ...providerRoutes(dependencies),
+    ...costRoutes(dependencies),
   ];
 }
 

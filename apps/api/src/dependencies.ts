@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { ArtifactStore, JobStore, Logger, ProviderStatus } from '@lipsync/core';
+import type { ArtifactStore, Breaker, Clock, JobStore, Ledger, Logger, ProviderStatus } from '@lipsync/core';
 import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
@@ -19,6 +19,9 @@ export interface ApiDependencies {
   readonly checkMethod: (method: Method) => void;
   /** Every provider, ready or not. */
   readonly providers: readonly ProviderStatus[];
+  readonly breaker: Pick<Breaker, 'look'>;
+  readonly ledger: Pick<Ledger, 'sum'>;
+  readonly clock: Clock;
   /** Throws `url_forbidden` or `request_invalid` for a URL that will not be fetched. */
   readonly checkUrl: (url: string) => void;
   readonly readiness: readonly ReadinessCheck[];

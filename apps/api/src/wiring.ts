@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactFolders, checkMethod, checkUrl, createIdSource, createLocalArtifactStore, listProviders, parseAllowedHosts, systemClock, type Logger } from '@lipsync/core';
-import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher } from '@lipsync/queue';
+import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createLedger, createLocalArtifactStore, listProviders, parseAllowedHosts, systemClock, type Logger } from '@lipsync/core';
+import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher, createRedisStateStore } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiDependencies } from './dependencies.ts';
@@ -21,6 +21,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
   const store = createRedisJobStore({ connection });
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const watcher = createRedisJobWatcher({ connection: listening });
+  const state = createRedisStateStore({ connection });
   const allowedHosts = parseAllowedHosts(config.core.allowedPrivateHosts);
   const { inputsDir, outputsDir } = artifactFolders(config.core);
   return {
@@ -30,6 +31,9 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       artifacts: createLocalArtifactStore({ inputsDir, outputsDir }),
       checkMethod: (method) => checkMethod(method, config.core),
       providers: listProviders(config.core),
+      breaker: createBreaker({ state, clock: systemClock }),
+      ledger: createLedger({ state, clock: systemClock, caps: config.core.budget }),
+      clock: systemClock,
       checkUrl: (url) => void checkUrl(url, allowedHosts),
       readiness: [
         { name: 'redis', check: async () => void (await connection.ping()) },

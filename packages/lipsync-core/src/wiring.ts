@@ -1,9 +1,12 @@
 import { join } from 'node:path';
 import type { CoreConfig } from './config.ts';
-import { providerIds, type Method, type ProviderId } from './contract/index.ts';
+import { providerIds, type HeygenMode, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { systemClock } from './ports/system-ports.ts';
+import { parseAllowedHosts } from './fetch/index.ts';
+import { chargeForTime } from './providers/charged-provider.ts';
+import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-provider.ts';
 import { createOpenBills } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
 import type { Provider, ProviderFacts } from './providers/provider.ts';
@@ -34,12 +37,14 @@ export interface LipsyncCore {
 }
 
 /** What decides which providers an installation has. */
-export type ProviderConfig = Pick<CoreConfig, 'wav2lip'>;
+export type ProviderConfig = Pick<CoreConfig, 'allowedPrivateHosts' | 'gpuMicrosPerHour' | 'heygen' | 'wav2lip'>;
 
 /** A provider as an installation sees it. */
 export interface ProviderStatus extends ProviderFacts {
   /** The setting that it lacks; null when it is ready to be used. */
   readonly missingSetting: string | null;
+  /** Prices per second of output by mode, in millionths of a dollar; null where the time that it takes is what costs. */
+  readonly microsPerSecond: Readonly<Record<HeygenMode, number>> | null;
 }
 
 interface ProviderParts {
@@ -53,28 +58,44 @@ type Setup = { readonly missingSetting: string } | { readonly missingSetting: nu
 
 interface ProviderEntry {
   readonly facts: ProviderFacts;
+  microsPerSecond?(config: ProviderConfig): Readonly<Record<HeygenMode, number>>;
   setUp(config: ProviderConfig): Setup;
 }
 
 /** Every provider that there is: what it is, what it needs, how it is built. */
 const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
+  heygen: {
+    facts: heygenFacts,
+    microsPerSecond: ({ heygen }) => ({ speed: heygen.speedMicrosPerSecond, precision: heygen.precisionMicrosPerSecond }),
+    setUp({ heygen: { apiKey, ...heygen }, allowedPrivateHosts }) {
+      if (apiKey === null) return { missingSetting: 'HEYGEN_API_KEY' };
+      return {
+        missingSetting: null,
+        build: ({ renderPool }) => createHeygenProvider({
+          ...heygen, apiKey, renderPool, clock: systemClock, allowedPrivateHosts: parseAllowedHosts(allowedPrivateHosts),
+        }),
+      };
+    },
+  },
   wav2lip: {
     facts: wav2lipFacts,
-    setUp({ wav2lip: { modelPath, windowStartMs } }) {
+    setUp({ wav2lip: { modelPath, windowStartMs }, gpuMicrosPerHour: microsPerHour }) {
       if (modelPath === null) return { missingSetting: 'WAV2LIP_MODEL_PATH' };
       return {
         missingSetting: null,
-        build: ({ renderPool, enginePool, cacheFolder }) => createWav2LipProvider({
+        build: ({ renderPool, enginePool, cacheFolder }) => chargeForTime(createWav2LipProvider({
           renderPool, enginePool, modelPath, windowStartMs, modelCacheFolder: join(cacheFolder, 'models'), trackCacheFolder: join(cacheFolder, 'tracks'),
-        }),
+        }), { microsPerHour, clock: systemClock }),
       };
     },
   },
   preview: {
     facts: previewFacts,
-    setUp: () => ({
+    setUp: ({ gpuMicrosPerHour: microsPerHour }) => ({
       missingSetting: null,
-      build: ({ renderPool, cacheFolder }) => createPreviewProvider({ renderPool, trackCacheFolder: join(cacheFolder, 'tracks') }),
+      build: ({ renderPool, cacheFolder }) => chargeForTime(
+        createPreviewProvider({ renderPool, trackCacheFolder: join(cacheFolder, 'tracks') }), { microsPerHour, clock: systemClock },
+      ),
     }),
   },
 };
@@ -83,7 +104,7 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
 export function listProviders(config: ProviderConfig): readonly ProviderStatus[] {
   return providerIds.flatMap((id) => {
     const entry = catalogue[id];
-    return entry ? [{ ...entry.facts, missingSetting: entry.setUp(config).missingSetting }] : [];
+    return entry ? [{ ...entry.facts, missingSetting: entry.setUp(config).missingSetting, microsPerSecond: entry.microsPerSecond?.(config) ?? null }] : [];
   });
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkMethod, InputNotFoundError, parseAllowedHosts, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
+import { configFromEnvironment } from '@lipsync/core/config';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createLipsyncQueue, type EnqueueInput, type LipsyncQueue } from '../src/index.ts';
 import { openBench, silentLogger, type QueueBench } from './support.ts';
@@ -28,7 +29,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await bench.empty();
-  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), checkMethod: (method) => checkMethod(method, { wav2lip: { modelPath: null, windowStartMs: 0 } }), logger: silentLogger });
+  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), checkMethod: (method) => checkMethod(method, configFromEnvironment({})), logger: silentLogger });
 });
 afterEach(() => queue.close());
 

@@ -1,12 +1,24 @@
+import { toUsd, type ProviderStatus } from '@lipsync/core';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
 
 /** What can make videos here, and under which licence. */
-export function providerRoutes({ providers }: Pick<ApiDependencies, 'providers'>): readonly Route[] {
-  const body = {
-    providers: providers.map(({ id, missingSetting, degraded, licence }) => ({
-      id, configured: missingSetting === null, missing_setting: missingSetting, degraded, licence,
-    })),
+export function providerRoutes(dependencies: Dependencies): readonly Route[] {
+  return [{
+    method: 'get', path: '/providers',
+    async handle(_request, response) {
+      response.json({ providers: await Promise.all(dependencies.providers.map((provider) => viewProvider(provider, dependencies))) });
+    },
+  }];
+}
+
+type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
+
+async function viewProvider({ id, missingSetting, degraded, licence, microsPerSecond }: ProviderStatus, { breaker }: Dependencies) {
+  const { state, reason, openUntilMs } = await breaker.look(id);
+  return {
+    id, configured: missingSetting === null, missing_setting: missingSetting, degraded, licence,
+    usd_per_second: microsPerSecond && Object.fromEntries(Object.entries(microsPerSecond).map(([mode, micros]) => [mode, toUsd(micros)])),
+    breaker: { state, reason, open_until: openUntilMs === null ? null : new Date(openUntilMs).toISOString() },
   };
-  return [{ method: 'get', path: '/providers', handle: (_request, response) => void response.json(body) }];
 }

@@ -1,0 +1,82 @@
+import type { Request, Response } from 'express';
+import { z } from 'zod';
+import { toUsd, type Clock, type CostRow } from '@lipsync/core';
+import type { ApiDependencies } from '../dependencies.ts';
+import { toFieldProblems } from '../http/lipsync-options.ts';
+import { HttpError } from '../http/problem.ts';
+import type { Route } from './route.ts';
+
+const dayMs = 24 * 3_600_000;
+const mostDays = 366;
+
+/** A UTC day as text; becomes the time at which it begins. */
+const day = z.iso.date('must be a day like 2026-11-21').transform((text) => Date.parse(`${text}T00:00:00Z`));
+
+const costQuery = z.strictObject({
+  from: day.optional(),
+  to: day.optional(),
+  group_by: z.enum(['day', 'method', 'user']).default('day'),
+});
+
+type Dependencies = Pick<ApiDependencies, 'ledger' | 'clock'>;
+
+/** What was spent and what is held back, by UTC day, method or user; as JSON or CSV. */
+export function costRoutes(dependencies: Dependencies): readonly Route[] {
+  return [{ method: 'get', path: '/costs', handle: (request, response) => showCosts(dependencies, request, response) }];
+}
+
+async function showCosts({ ledger, clock }: Dependencies, request: Request, response: Response): Promise<void> {
+  const { from, to, group_by: groupBy } = readQuery(request, clock);
+  const rows = await ledger.sum({ fromMs: from, toMs: to + dayMs, groupBy });
+  response.vary('Accept');
+  if (request.accepts(['json', 'text/csv']) === 'text/csv') {
+    response.type('text/csv').send(toCsv(groupBy, rows));
+    return;
+  }
+  response.json({ from: toDay(from), to: toDay(to), group_by: groupBy, rows: rows.map((row) => ({ [groupBy]: row.key, ...amounts(row) })), total: amounts(total(rows)) });
+}
+
+/** The days of the query, both included; the month so far where nothing is said. */
+function readQuery({ query }: Request, clock: Clock): { readonly from: number; readonly to: number; readonly group_by: 'day' | 'method' | 'user' } {
+  const parsed = costQuery.safeParse(query);
+  if (!parsed.success) throw new HttpError('request_invalid', 'The query cannot be used; "errors" names what is wrong.', { fields: toFieldProblems(parsed.error) });
+  const today = Math.floor(clock.nowMs() / dayMs) * dayMs;
+  const { to = today, group_by } = parsed.data;
+  const { from = Date.parse(`${toDay(to).slice(0, 7)}-01T00:00:00Z`) } = parsed.data;
+  if (from > to || to - from > mostDays * dayMs) {
+    throw new HttpError('request_invalid', `"from" must not be later than "to", nor more than ${mostDays} days before it.`);
+  }
+  return { from, to, group_by };
+}
+
+function toDay(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}
+
+type Amounts = Pick<CostRow, 'jobs' | 'spentMicros' | 'reservedMicros'>;
+
+function amounts({ jobs, spentMicros, reservedMicros }: Amounts) {
+  return { jobs, cost_usd: toUsd(spentMicros), reserved_usd: toUsd(reservedMicros) };
+}
+
+/** Jobs are those of the rows: one that used two methods counts in both. */
+function total(rows: readonly CostRow[]): Amounts {
+  const sumOf = (name: keyof Amounts): number => rows.reduce((sum, row) => sum + row[name], 0);
+  return { jobs: sumOf('jobs'), spentMicros: sumOf('spentMicros'), reservedMicros: sumOf('reservedMicros') };
+}
+
+/** RFC 4180, amounts with all six decimals. */
+function toCsv(groupBy: string, rows: readonly CostRow[]): string {
+  const lines = rows.map(({ key, jobs, spentMicros, reservedMicros }) => [quoted(key ?? ''), jobs, dollars(spentMicros), dollars(reservedMicros)].join(','));
+  return [`${groupBy},jobs,cost_usd,reserved_usd`, ...lines, ''].join('\r\n');
+}
+
+function dollars(micros: number): string {
+  return (micros / 1_000_000).toFixed(6);
+}
+
+/** A user's name is anybody's text: quoted, and kept from being taken for a formula by what opens the file. */
+function quoted(text: string): string {
+  const harmless = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
+}
