@@ -5,3 +5,4 @@ export type { LoggedRequest } from './http/request-log.ts';
 export type { Charge, WalletState } from './lipsyncs/wallet.ts';
 export type { StandinSettings } from './settings.ts';
 export { startHeygenStandin, type HeygenStandin, type HeygenStandinOptions } from './standin.ts';
+export type { Delivery } from './webhooks/webhook-sender.ts';

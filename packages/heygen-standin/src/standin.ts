@@ -11,15 +11,20 @@ import { createIdempotencyStore } from './http/idempotency.ts';
 import { createRequestLog } from './http/request-log.ts';
 import { listen, type ListeningServer } from './http/server.ts';
 import { createSignedLinks } from './links/signed-links.ts';
+import type { Operation } from './lipsyncs/operation.ts';
 import { createOperations } from './lipsyncs/operations.ts';
 import { createWallet } from './lipsyncs/wallet.ts';
+import { videoLink } from './routes/download-route.ts';
 import { createLiveSettings, type StandinSettings } from './settings.ts';
+import { createWebhookSender } from './webhooks/webhook-sender.ts';
 
 export interface HeygenStandinOptions {
   /** 0, the default, is any free one. */
   readonly port?: number;
   /** The key that API calls need. Random by default. */
   readonly apiKey?: string;
+  /** Signs webhooks. Random by default. */
+  readonly webhookSecret?: string;
   /** What the wallet holds at first, in millionths of a dollar. 1000 dollars by default. */
   readonly balanceMicros?: number;
   /** Videos are then downloaded from another origin: the same address, a port of its own. */
@@ -35,6 +40,7 @@ export interface HeygenStandin {
   /** Origin of downloads; the same unless they have one of their own. */
   readonly downloadUrl: string;
   readonly apiKey: string;
+  readonly webhookSecret: string;
   readonly control: StandinControl;
   /** Stops listening, ends all work, deletes the files. */
   close(): Promise<void>;
@@ -44,11 +50,17 @@ const defaultBalanceMicros = 1_000_000_000;
 
 /** Starts a HeyGen v3 API on this machine's own address. Needs ffmpeg and ffprobe. Whoever starts it closes it. */
 export async function startHeygenStandin(options: HeygenStandinOptions = {}): Promise<HeygenStandin> {
-  const { now = Date.now, apiKey = `sk_V2_${randomBytes(16).toString('hex')}`, balanceMicros = defaultBalanceMicros } = options;
+  const { now = Date.now, balanceMicros = defaultBalanceMicros } = options;
+  const { apiKey = `sk_V2_${randomBytes(16).toString('hex')}`, webhookSecret = `whsec_${randomBytes(16).toString('hex')}` } = options;
   const folder = await mkdtemp(join(tmpdir(), 'heygen-standin-'));
   const closing = new AbortController();
   const servers: ListeningServer[] = [];
+  const downloadOrigin = (): string => servers.at(-1)?.url ?? '';
   const operations = createOperations(now);
+  const settings = createLiveSettings(options.settings ?? {}, () => operations.all().forEach((operation) => operation.nudge()));
+  const links = createSignedLinks(now);
+  const linkTo = ({ id }: Operation): string => videoLink(id, downloadOrigin(), links, settings.current);
+  const webhooks = createWebhookSender({ settings, secret: webhookSecret, now, linkTo, signal: closing.signal });
   const dependencies: AppDependencies = {
     apiKey,
     now,
@@ -57,14 +69,15 @@ export async function startHeygenStandin(options: HeygenStandinOptions = {}): Pr
     idempotency: createIdempotencyStore(now),
     assets: createAssetStore(),
     media: await createMediaLibrary(join(folder, 'media'), closing.signal),
-    settings: createLiveSettings(options.settings ?? {}, () => operations.all().forEach((operation) => operation.nudge())),
-    links: createSignedLinks(now),
+    settings,
+    links,
+    webhooks,
     wallet: createWallet(balanceMicros),
     log: createRequestLog(),
     signal: closing.signal,
-    onEnd: () => undefined,
+    onEnd: (operation) => void webhooks.send(operation),
     storageOrigin: () => servers[0]?.url ?? '',
-    downloadOrigin: () => servers.at(-1)?.url ?? '',
+    downloadOrigin,
   };
   const control = createControl(dependencies, balanceMicros);
   const close = async (): Promise<void> => {
@@ -80,5 +93,5 @@ export async function startHeygenStandin(options: HeygenStandinOptions = {}): Pr
     await close();
     throw error;
   }
-  return { url: dependencies.storageOrigin(), downloadUrl: dependencies.downloadOrigin(), apiKey, control, close };
+  return { url: dependencies.storageOrigin(), downloadUrl: downloadOrigin(), apiKey, webhookSecret, control, close };
 }
