@@ -96,11 +96,14 @@ function engines(): number[] {
   return descendantsOf(process.pid).filter(({ command }) => command.includes('engine-process')).map(({ pid }) => pid);
 }
 
-/** The first time that frames are being made, with most of them still to come. */
+/** Acts once, when the first frames have been made and most of them are still to come. */
 function whenRendering(act: () => void): (update: ProgressUpdate) => void {
+  let begun: number | undefined;
   let done = false;
-  return ({ stage }) => {
-    if (done || stage !== 'rendering') return;
+  return ({ stage, progress }) => {
+    if (stage !== 'rendering') return;
+    begun ??= progress;
+    if (done || progress <= begun) return;
     done = true;
     act();
   };
