@@ -90,8 +90,9 @@ describe('caps', () => {
   ] as const)('%s: to the last micro and no further, and none of it for the others', async (cap, caps, elsewhere) => {
     ledger = open(caps);
     await ledger.reserve(reservation({ user: 'ann', micros: 400 }));
-    await ledger.settle(reservation(), { micros: 300, atMs: noonMs });
     const next = (values: Partial<Reservation>): Promise<LedgerEntry> => ledger.reserve(reservation({ id: 'job_2.1', user: 'ann', ...values }));
+    await expect(next({ micros: 601 })).rejects.toMatchObject({ code: 'budget_exceeded', details: { cap } });
+    await ledger.settle(reservation(), { micros: 300, atMs: noonMs });
     await expect(next({ micros: 701 })).rejects.toMatchObject({ code: 'budget_exceeded', details: { cap } });
     expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 300, reservedMicros: 0 }]);
     await next({ micros: 700 });
@@ -169,11 +170,13 @@ describe('sums', () => {
 });
 
 describe('whatever is called, in whatever order and however often', () => {
-  const caps = { dailyMicros: 1_000, monthlyMicros: 1_500, userDailyMicros: 700 };
+  // Less than the attempts of a day, a month and a user come to, so that each of them binds.
+  const caps = { dailyMicros: 700, monthlyMicros: 900, userDailyMicros: 500 };
   const users = [null, 'ann', 'bob'] as const;
+  const days = [0, 1, 20] as const;
   /** The reservation of attempt `number`: always the same one, because ids derive from job and attempt. */
   const attempt = (number: number): Reservation =>
-    reservation({ id: `job_${number >> 1}.${number & 1}`, jobId: `job_${number >> 1}`, user: users[number % 3] ?? null, micros: (number * 97) % 500, atMs: noonMs + (number % 4) * 4 * dayMs });
+    reservation({ id: `job_${number >> 1}.${number & 1}`, jobId: `job_${number >> 1}`, user: users[number % 3] ?? null, micros: (number * 97) % 500, atMs: noonMs + (days[(number >> 1) % 3] ?? 0) * dayMs });
   const call = fc.record({ what: fc.constantFrom('reserve', 'settle', 'release'), number: fc.nat(11), share: fc.double({ min: 0, max: 1, noNaN: true }), times: fc.integer({ min: 1, max: 3 }) });
   type Call = typeof call extends fc.Arbitrary<infer Value> ? Value : never;
 
