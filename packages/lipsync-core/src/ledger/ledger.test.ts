@@ -162,6 +162,10 @@ describe('sums', () => {
     expect(await jobsIn(noonMs - 9 * dayMs, noonMs)).toEqual([]);
   });
 
+  it.each([-1, Date.UTC(10_000, 0, 2), Number.NaN])('refuse the time %d', async (fromMs) => {
+    await expect(entriesOf({ fromMs, toMs: Date.UTC(10_000, 0, 3) })).rejects.toMatchObject({ code: 'request_invalid' });
+  });
+
   it('go over more entries than a page holds', async () => {
     const atMs = noonMs + 3 * dayMs;
     await Promise.all(Array.from({ length: 1_201 }, (_, index) => ledger.reserve(reservation({ id: `many_${index}.1`, jobId: `many_${index}`, atMs, micros: 3 }))));
