@@ -14,6 +14,8 @@ import type { WebhookSender } from './webhooks/webhook-sender.ts';
 export interface AppDependencies extends AnswerDependencies, AssetDependencies, LipsyncDependencies, DownloadDependencies {
   readonly log: RequestLog;
   readonly webhooks: WebhookSender;
+  readonly webhookSecret: string;
+  readonly openingBalanceMicros: number;
 }
 
 /** The API, its storage and the control on one origin. */

@@ -58,8 +58,8 @@ export interface StandinControl {
   reset(): Promise<void>;
 }
 
-export function createControl(dependencies: AppDependencies, openingMicros: number): StandinControl {
-  const { faults, log, wallet, operations, settings, assets, media, idempotency, webhooks } = dependencies;
+export function createControl(dependencies: AppDependencies): StandinControl {
+  const { openingBalanceMicros, faults, log, wallet, operations, settings, assets, media, idempotency, webhooks } = dependencies;
   const openingSettings = settings.current;
   return {
     addFaults: (...rules) => faults.add(rules),
@@ -91,7 +91,7 @@ export function createControl(dependencies: AppDependencies, openingMicros: numb
     async reset() {
       operations.clear();
       for (const part of [faults, log, assets, idempotency, webhooks]) part.clear();
-      wallet.reset(openingMicros);
+      wallet.reset(openingBalanceMicros);
       settings.change(openingSettings);
       await media.clear();
     },

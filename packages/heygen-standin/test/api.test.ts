@@ -126,12 +126,14 @@ describe('the stand-in', () => {
     expect(JSON.stringify(control.log())).not.toContain(apiKey);
   });
 
-  it('leaves nothing behind when it is closed', async () => {
+  it('leaves nothing behind when it is closed or cannot start', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'standin-close-'));
     vi.stubEnv('TMPDIR', folder);
     const other = await startHeygenStandin();
     expect(await readdir(folder)).toHaveLength(1);
     await other.close();
+    await expect(startHeygenStandin({ settings: { timescale: 0 } })).rejects.toThrow(/timescale/);
+    await expect(startHeygenStandin({ port: Number(new URL(heygen.standin.url).port) })).rejects.toThrow(/EADDRINUSE/);
     vi.unstubAllEnvs();
     expect(await readdir(folder)).toEqual([]);
     await expect(fetch(other.url)).rejects.toThrow();

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -25,6 +25,14 @@ describe('the command', () => {
     const answer = await fetch(`${url}/v3/users/me`, { headers: { 'X-Api-Key': key } });
     expect(await answer.json()).toMatchObject({ data: { wallet: { remaining_balance: 2.5 } } });
     child.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+  });
+
+  it('stops when whoever started it is gone', async () => {
+    const child = fork(main, ['--port', '0'], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    const ended = once(child, 'exit');
+    if (child.stdout !== null) await once(child.stdout, 'data');
+    child.disconnect();
     expect(await ended).toEqual([0, null]);
   });
 
