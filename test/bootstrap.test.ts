@@ -85,5 +85,5 @@ it('notices packages that are older than the lockfile and prints the line that i
 it('names the commands that there are when it does not know one', async () => {
   const { status, stderr } = await bootstrap(['lpsync'], 'bin');
   expect(status).toBe(1);
-  expect(stderr).toContain('There are: demo, start, test, lipsync, bench, soak, judge, contact-sheet, check.');
+  expect(stderr).toContain('There are: demo, start, test, lipsync, bench, soak, judge, contact-sheet, heygen-standin, check.');
 });

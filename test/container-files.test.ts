@@ -116,9 +116,14 @@ describe('docker-compose.yml', () => {
   });
 
   it.each(own)('mounts for %s the folders that its variables name, in volumes that are declared', (_name, { environment, volumes }) => {
-    const mounts = (volumes ?? []).map((volume) => volume.split(':'));
-    expect(mounts.map(([, target]) => target)).toEqual([environment?.['LIPSYNC_DATA_DIR'], environment?.['LIPSYNC_OUTPUT_DIR']]);
-    expect(mounts.filter(([volume = '']) => !(volume in compose.volumes))).toEqual([]);
+    const mounts = mountsOf(volumes).filter(({ source }) => !source.startsWith('./'));
+    expect(mounts.map(({ target }) => target)).toEqual([environment?.['LIPSYNC_DATA_DIR'], environment?.['LIPSYNC_OUTPUT_DIR']]);
+    expect(mounts.filter(({ source }) => !(source in compose.volumes))).toEqual([]);
+  });
+
+  it.each(own)('mounts for %s folders of the project only where they exist, and only to be read', (_name, { volumes }) => {
+    const folders = mountsOf(volumes).filter(({ source }) => source.startsWith('./'));
+    expect(folders.filter(({ source, mode }) => mode !== 'ro' || !existsSync(join(projectDir, source)))).toEqual([]);
   });
 
   it('runs a Redis that neither forgets nor evicts', () => {
@@ -131,3 +136,7 @@ describe('docker-compose.yml', () => {
     expect(compose.services['gpu-worker']?.profiles).toEqual(['gpu']);
   });
 });
+
+function mountsOf(volumes: readonly string[] = []): { readonly source: string; readonly target: string | undefined; readonly mode: string | undefined }[] {
+  return volumes.map((volume) => volume.split(':')).map(([source = '', target, mode]) => ({ source, target, mode }));
+}

@@ -20,7 +20,7 @@ export const commands = Object.freeze({
   soak: { entry: 'scripts/soak.ts', redis: 'always', media: true },
   judge: { entry: 'scripts/judge.ts', redis: 'never', media: true, keepsFolder: true },
   'contact-sheet': { entry: 'scripts/contact-sheet.ts', redis: 'never', media: true, keepsFolder: true },
-  'heygen-standin': { entry: 'packages/heygen-standin/src/main.ts', redis: 'never', media: true },
+  'heygen-standin': { entry: 'packages/heygen-standin/src/main.ts', redis: 'never', media: true, followsParent: true },
   check: { entry: 'scripts/check.ts', redis: 'never', media: false },
 });
 

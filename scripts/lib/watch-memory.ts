@@ -2,21 +2,25 @@ import { readFileSync } from 'node:fs';
 import { descendantsOf } from '../../packages/lipsync-core/src/testing/process-table.ts';
 
 const intervalMs = 250;
-const pageKib = 4;
 
-/** Watches the resident memory of all descendants of a process together (Linux), the process itself with them if wanted. */
+/**
+ * Watches the memory that all descendants of a process hold together (Linux), the process itself with them if wanted.
+ * What several of them share, such as programs, libraries and frames, counts once.
+ */
 export function watchMemory(ancestor: number, { withItself = false } = {}): { peakMib(): number; seriesMib(): readonly number[]; end(): void } {
   const series: number[] = [];
-  const timer = setInterval(() => series.push(descendantsMib(ancestor) + (withItself ? residentMib(ancestor) : 0)), intervalMs);
+  const timer = setInterval(() => series.push(descendantsMib(ancestor) + (withItself ? heldMib(ancestor) : 0)), intervalMs);
   return { peakMib: () => Math.max(...series), seriesMib: () => series, end: () => clearInterval(timer) };
 }
 
 function descendantsMib(ancestor: number): number {
-  return descendantsOf(ancestor).reduce((sum, { pid }) => sum + residentMib(pid), 0);
+  return descendantsOf(ancestor).reduce((sum, { pid }) => sum + heldMib(pid), 0);
 }
 
-function residentMib(pid: number): number {
-  return (Number(readOrEmpty(`/proc/${pid}/statm`).split(' ')[1] ?? 0) * pageKib) / 1024;
+/** A process's own pages, and its part of those that it shares. */
+function heldMib(pid: number): number {
+  const [, kib] = /^Pss:\s+(\d+) kB$/m.exec(readOrEmpty(`/proc/${pid}/smaps_rollup`)) ?? [];
+  return Number(kib ?? 0) / 1024;
 }
 
 function readOrEmpty(path: string): string {

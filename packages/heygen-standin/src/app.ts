@@ -9,9 +9,13 @@ import { mountControl } from './routes/control-routes.ts';
 import { mountDownloads, type DownloadDependencies } from './routes/download-route.ts';
 import { lipsyncRoutes, type LipsyncDependencies } from './routes/lipsync-routes.ts';
 import { userRoute } from './routes/user-route.ts';
+import type { WebhookSender } from './webhooks/webhook-sender.ts';
 
 export interface AppDependencies extends AnswerDependencies, AssetDependencies, LipsyncDependencies, DownloadDependencies {
   readonly log: RequestLog;
+  readonly webhooks: WebhookSender;
+  readonly webhookSecret: string;
+  readonly openingBalanceMicros: number;
 }
 
 /** The API, its storage and the control on one origin. */

@@ -1,10 +1,12 @@
 import type { AppDependencies } from './app.ts';
 import type { FaultRuleState } from './faults/fault-rules.ts';
 import type { FaultRuleInput } from './faults/fault-types.ts';
+import { HeygenError } from './http/heygen-error.ts';
 import type { LoggedRequest } from './http/request-log.ts';
 import { isActive, type Operation, type OperationStatus } from './lipsyncs/operation.ts';
 import type { WalletState } from './lipsyncs/wallet.ts';
 import type { StandinSettings } from './settings.ts';
+import type { Delivery } from './webhooks/webhook-sender.ts';
 
 /** A job as the control API tells it. */
 export interface OperationFacts {
@@ -48,12 +50,16 @@ export interface StandinControl {
   changeSettings(changes: Partial<StandinSettings>): void;
   /** Lets stuck jobs go on: the one named, or all. */
   release(lipsyncId?: string): void;
-  /** As after the start, settings included; jobs are ended, files deleted. The key stays. */
+  /** Every attempt to call a `callback_url`. */
+  webhooks(): readonly Delivery[];
+  /** Tells the `callback_url` of an ended job again, as a new event. Throws for a job that is unknown or has not ended. */
+  sendWebhook(lipsyncId: string): Promise<void>;
+  /** As after the start, settings included; jobs are ended, assets deleted. The key stays. */
   reset(): Promise<void>;
 }
 
-export function createControl(dependencies: AppDependencies, openingMicros: number): StandinControl {
-  const { faults, log, wallet, operations, settings, assets, media, idempotency } = dependencies;
+export function createControl(dependencies: AppDependencies): StandinControl {
+  const { openingBalanceMicros, faults, log, wallet, operations, settings, assets, media, idempotency, webhooks } = dependencies;
   const openingSettings = settings.current;
   return {
     addFaults: (...rules) => faults.add(rules),
@@ -76,10 +82,16 @@ export function createControl(dependencies: AppDependencies, openingMicros: numb
         operation.nudge();
       }
     },
+    webhooks: () => webhooks.deliveries(),
+    async sendWebhook(lipsyncId) {
+      const operation = operations.require(lipsyncId);
+      if (isActive(operation)) throw new HeygenError(409, 'conflict', `Lipsync ${lipsyncId} has not ended`);
+      await webhooks.send(operation);
+    },
     async reset() {
       operations.clear();
-      for (const part of [faults, log, assets, idempotency]) part.clear();
-      wallet.reset(openingMicros);
+      for (const part of [faults, log, assets, idempotency, webhooks]) part.clear();
+      wallet.reset(openingBalanceMicros);
       settings.change(openingSettings);
       await media.clear();
     },

@@ -3,5 +3,7 @@ export type { FaultRuleState } from './faults/fault-rules.ts';
 export { failureMessages, type Fault, type FaultRuleInput, type RouteName } from './faults/fault-types.ts';
 export type { LoggedRequest } from './http/request-log.ts';
 export type { Charge, WalletState } from './lipsyncs/wallet.ts';
+export type { HeygenStandinOptions } from './options.ts';
 export type { StandinSettings } from './settings.ts';
-export { startHeygenStandin, type HeygenStandin, type HeygenStandinOptions } from './standin.ts';
+export { startHeygenStandin, type HeygenStandin } from './standin.ts';
+export type { Delivery } from './webhooks/webhook-sender.ts';

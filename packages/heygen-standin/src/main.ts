@@ -32,10 +32,16 @@ async function main(): Promise<void> {
     'Control-C stops it.',
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
-  await new Promise((resolve) => {
-    process.once('SIGTERM', resolve).once('SIGINT', resolve);
-  });
+  await toldToStop();
   await standin.close();
+}
+
+/** By a signal, or by the end of a launcher that opened a channel to this process. */
+async function toldToStop(): Promise<void> {
+  await new Promise((resolve) => {
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, resolve);
+    if (process.connected) process.once('disconnect', resolve);
+  });
 }
 
 try {
@@ -44,3 +50,5 @@ try {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
   process.exitCode = 1;
 }
+// The channel would keep this process alive after all is stopped.
+if (process.connected) process.disconnect();

@@ -8,7 +8,7 @@ const paceSchema = z.discriminatedUnion('by', [
 export type Pace = z.output<typeof paceSchema>;
 
 /** What can be changed while the stand-in runs. */
-export const settingsSchema = z.strictObject({
+const settingsSchema = z.strictObject({
   pace: paceSchema,
   /** The clock of the pace runs this much faster. */
   timescale: z.number().positive(),
@@ -36,7 +36,7 @@ export type StandinSettings = z.output<typeof settingsSchema>;
 
 const mebibyte = 1024 ** 2;
 
-export const defaultSettings: StandinSettings = {
+const defaultSettings: StandinSettings = {
   pace: { by: 'clock', pendingMs: 1_000, runningMs: 4_000 },
   timescale: 1,
   maxConcurrent: 10,

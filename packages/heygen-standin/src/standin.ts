@@ -1,33 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createApp, createDownloadApp, type AppDependencies } from './app.ts';
-import { createAssetStore } from './assets/asset-store.ts';
-import { createMediaLibrary } from './assets/media-library.ts';
+import { createApp, createDownloadApp } from './app.ts';
 import { createControl, type StandinControl } from './control.ts';
-import { createFaultRules } from './faults/fault-rules.ts';
-import { createIdempotencyStore } from './http/idempotency.ts';
-import { createRequestLog } from './http/request-log.ts';
 import { listen, type ListeningServer } from './http/server.ts';
-import { createSignedLinks } from './links/signed-links.ts';
-import { createOperations } from './lipsyncs/operations.ts';
-import { createWallet } from './lipsyncs/wallet.ts';
-import { createLiveSettings, type StandinSettings } from './settings.ts';
-
-export interface HeygenStandinOptions {
-  /** 0, the default, is any free one. */
-  readonly port?: number;
-  /** The key that API calls need. Random by default. */
-  readonly apiKey?: string;
-  /** What the wallet holds at first, in millionths of a dollar. 1000 dollars by default. */
-  readonly balanceMicros?: number;
-  /** Videos are then downloaded from another origin: the same address, a port of its own. */
-  readonly separateDownloadOrigin?: boolean;
-  readonly settings?: Partial<StandinSettings>;
-  /** Milliseconds since 1970, for a clock that tests can turn. */
-  readonly now?: () => number;
-}
+import type { HeygenStandinOptions } from './options.ts';
+import { wireStandin } from './wiring.ts';
 
 export interface HeygenStandin {
   /** Origin of the API, e.g. http://127.0.0.1:4010. */
@@ -35,50 +13,37 @@ export interface HeygenStandin {
   /** Origin of downloads; the same unless they have one of their own. */
   readonly downloadUrl: string;
   readonly apiKey: string;
+  readonly webhookSecret: string;
   readonly control: StandinControl;
   /** Stops listening, ends all work, deletes the files. */
   close(): Promise<void>;
 }
 
-const defaultBalanceMicros = 1_000_000_000;
-
-/** Starts a HeyGen v3 API on this machine's own address. Needs ffmpeg and ffprobe. Whoever starts it closes it. */
+/**
+ * Starts a HeyGen v3 API on this machine's own address. Needs ffmpeg and ffprobe. Whoever starts it closes it.
+ * Throws a ZodError for settings that cannot be and the system's error when the port is taken; nothing is left then.
+ */
 export async function startHeygenStandin(options: HeygenStandinOptions = {}): Promise<HeygenStandin> {
-  const { now = Date.now, apiKey = `sk_V2_${randomBytes(16).toString('hex')}`, balanceMicros = defaultBalanceMicros } = options;
   const folder = await mkdtemp(join(tmpdir(), 'heygen-standin-'));
   const closing = new AbortController();
   const servers: ListeningServer[] = [];
-  const operations = createOperations(now);
-  const dependencies: AppDependencies = {
-    apiKey,
-    now,
-    operations,
-    faults: createFaultRules(),
-    idempotency: createIdempotencyStore(now),
-    assets: createAssetStore(),
-    media: await createMediaLibrary(join(folder, 'media'), closing.signal),
-    settings: createLiveSettings(options.settings ?? {}, () => operations.all().forEach((operation) => operation.nudge())),
-    links: createSignedLinks(now),
-    wallet: createWallet(balanceMicros),
-    log: createRequestLog(),
-    signal: closing.signal,
-    onEnd: () => undefined,
-    storageOrigin: () => servers[0]?.url ?? '',
-    downloadOrigin: () => servers.at(-1)?.url ?? '',
-  };
-  const control = createControl(dependencies, balanceMicros);
+  const storageOrigin = (): string => servers[0]?.url ?? '';
+  const downloadOrigin = (): string => servers.at(-1)?.url ?? '';
   const close = async (): Promise<void> => {
     closing.abort();
-    operations.clear();
     await Promise.all(servers.map((server) => server.close()));
+    // A program that is being killed may still write.
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   };
   try {
+    const dependencies = await wireStandin(options, { folder, signal: closing.signal, storageOrigin, downloadOrigin });
+    const control = createControl(dependencies);
     servers.push(await listen(createApp(dependencies, control), options.port ?? 0));
     if (options.separateDownloadOrigin === true) servers.push(await listen(createDownloadApp(dependencies), 0));
+    const { apiKey, webhookSecret } = dependencies;
+    return { url: storageOrigin(), downloadUrl: downloadOrigin(), apiKey, webhookSecret, control, close };
   } catch (error) {
     await close();
     throw error;
   }
-  return { url: dependencies.storageOrigin(), downloadUrl: dependencies.downloadOrigin(), apiKey, control, close };
 }

@@ -88,24 +88,35 @@ export function useStandin(options: HeygenStandinOptions = {}) {
 
 async function makeMedia(): Promise<TestMedia> {
   const folder = await mkdtemp(join(tmpdir(), 'standin-media-'));
-  const make = async (name: string, args: readonly string[]): Promise<Buffer> => {
-    await run('ffmpeg', ['-v', 'error', ...args, join(folder, name)]);
-    return readFile(join(folder, name));
-  };
-  const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=160x120:rate=25:duration=1.6'];
-  const tone = (seconds: number): string[] => ['-f', 'lavfi', '-i', `sine=frequency=300:duration=${seconds}`];
-  const encode = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
+  const input = ['-f', 'lavfi', '-i', 'testsrc2=size=160x120:rate=25:duration=1.6', '-f', 'lavfi', '-i', 'sine=frequency=300:duration=1.6'];
+  const encode = ['-map', '0:v', '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
+  const [clipPath, silentPath] = [join(folder, 'clip.mp4'), join(folder, 'silent.mp4')];
   try {
-    const [clip, silentClip, speech, longSpeech] = await Promise.all([
-      make('clip.mp4', [...picture, ...tone(1.6), ...encode, '-c:a', 'aac']),
-      make('silent.mp4', [...picture, ...encode]),
-      make('speech.wav', tone(1.7)),
-      make('long.wav', tone(3)),
-    ]);
-    return { clip, silentClip, speech, longSpeech };
+    await run('ffmpeg', ['-v', 'error', ...input, ...encode, '-map', '1:a', '-c:a', 'aac', clipPath, ...encode, silentPath]);
+    return { clip: await readFile(clipPath), silentClip: await readFile(silentPath), speech: toneWav(1.7), longSpeech: toneWav(3) };
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** A tone of 300 Hz as 16 bit mono WAV. */
+function toneWav(seconds: number): Buffer {
+  const rate = 16_000;
+  const samples = Int16Array.from({ length: seconds * rate }, (_value, index) => 8_000 * Math.sin((2 * Math.PI * 300 * index) / rate));
+  const header = Buffer.alloc(44);
+  header.write('RIFF');
+  header.writeUInt32LE(36 + samples.byteLength, 4);
+  header.write('WAVEfmt ', 8);
+  header.writeUInt32LE(16, 16);
+  header.writeUInt16LE(1, 20);
+  header.writeUInt16LE(1, 22);
+  header.writeUInt32LE(rate, 24);
+  header.writeUInt32LE(2 * rate, 28);
+  header.writeUInt16LE(2, 32);
+  header.writeUInt16LE(16, 34);
+  header.write('data', 36);
+  header.writeUInt32LE(samples.byteLength, 40);
+  return Buffer.concat([header, Buffer.from(samples.buffer)]);
 }
 
 const probeSchema = z.object({

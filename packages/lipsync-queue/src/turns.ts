@@ -11,7 +11,7 @@ export function createTurns(maxWaitMs: number): Turns {
   const lastOf = new Map<string, Promise<void>>();
   return async (keys, work) => {
     const { promise: done, resolve: finish } = Promise.withResolvers<void>();
-    const before = keys.map((key) => lastOf.get(key));
+    const before = keys.flatMap((key) => lastOf.get(key) ?? []);
     for (const key of keys) lastOf.set(key, done);
     const askedAtMs = performance.now();
     try {

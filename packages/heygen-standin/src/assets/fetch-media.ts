@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import { HeygenError } from '../http/heygen-error.ts';
+import { isLoopbackUrl } from '../http/loopback.ts';
 import { receiveFile, type ReceivedFile } from './receive-file.ts';
 
 const timeLimitMs = 15_000;
-const loopbackNames = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/;
 
 /**
  * Brings a file from a URL on this machine to `path`. Throws 400 `download_failed` for any other host, a redirect, an
@@ -11,7 +11,7 @@ const loopbackNames = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/;
  */
 export async function fetchMedia(param: 'audio' | 'video', url: string, path: string, maxBytes: number, signal: AbortSignal): Promise<ReceivedFile> {
   try {
-    if (!loopbackNames.test(new URL(url).hostname)) throw new TypeError('the stand-in fetches from this machine only');
+    if (!isLoopbackUrl(url)) throw new TypeError('the stand-in fetches from this machine only');
     const response = await fetch(url, { redirect: 'error', signal: AbortSignal.any([signal, AbortSignal.timeout(timeLimitMs)]) });
     if (!response.ok || response.body === null) throw new TypeError(`it answered ${response.status}`);
     const file = await receiveFile(Readable.fromWeb(response.body), path, maxBytes);

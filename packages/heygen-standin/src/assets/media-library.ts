@@ -18,30 +18,36 @@ export interface RenderOrder {
 }
 
 export interface MediaLibrary {
-  /** A path that nobody else has. */
+  /** A path for a file to receive, which nobody else has. */
   newPath(): string;
   facts(file: MediaFile): Promise<MediaFacts>;
   /** The path of the video; one that was made before is given again. Throws what ffmpeg said, or the signal's error. */
   render(order: RenderOrder, signal: AbortSignal): Promise<string>;
-  /** Deletes every file. */
+  /** Deletes what was received. What was found out about a content, and made of it, stays for the next time. */
   clear(): Promise<void>;
 }
 
-/** Keeps files in `folder`, which it makes; what was found out about a content is kept, too. */
+/** Keeps files in `folder`, which it makes. */
 export async function createMediaLibrary(folder: string, signal: AbortSignal): Promise<MediaLibrary> {
-  await mkdir(folder, { recursive: true });
-  const factsByDigest = new Map<string, Promise<MediaFacts>>();
+  const receivedDir = join(folder, 'received');
+  const rendersDir = join(folder, 'renders');
+  await mkdir(receivedDir, { recursive: true });
+  await mkdir(rendersDir);
+  const factsByDigest = new Map<string, MediaFacts>();
   const renders = new Map<string, string>();
   const limit = pLimit(rendersAtOnce);
   let files = 0;
-  const newPath = (): string => join(folder, String((files += 1)));
+  const nextName = (): string => String((files += 1));
 
   return {
-    newPath,
-    facts({ path, sha256 }) {
-      const known = factsByDigest.get(sha256) ?? probeMedia(path, signal);
-      factsByDigest.set(sha256, known);
-      return known;
+    newPath: () => join(receivedDir, nextName()),
+    async facts({ path, sha256 }) {
+      const known = factsByDigest.get(sha256);
+      if (known !== undefined) return known;
+      const facts = await probeMedia(path, signal);
+      // A file that could not be read may have been deleted meanwhile; its content may come again.
+      if (facts.videoMs !== null || facts.audioMs !== null) factsByDigest.set(sha256, facts);
+      return facts;
     },
     async render({ video, audio, durationMs, keepSize }, renderSignal) {
       const key = [video.sha256, audio.sha256, durationMs, keepSize].join(' ');
@@ -49,17 +55,15 @@ export async function createMediaLibrary(folder: string, signal: AbortSignal): P
         renderSignal.throwIfAborted();
         const known = renders.get(key);
         if (known !== undefined) return known;
-        const outputPath = newPath();
+        const outputPath = join(rendersDir, nextName());
         await renderMarked({ videoPath: video.path, audioPath: audio.path, outputPath, durationMs, keepSize }, renderSignal);
         renders.set(key, outputPath);
         return outputPath;
       });
     },
     async clear() {
-      factsByDigest.clear();
-      renders.clear();
-      await rm(folder, { recursive: true, force: true });
-      await mkdir(folder, { recursive: true });
+      await rm(receivedDir, { recursive: true, force: true });
+      await mkdir(receivedDir);
     },
   };
 }

@@ -40,7 +40,8 @@ export function assetRoutes(dependencies: AssetDependencies): readonly AnswerRou
   ];
 }
 
-async function upload({ request }: Call, { assets, media, settings, storageOrigin }: AssetDependencies): Promise<Answer> {
+async function upload({ request }: Call, dependencies: AssetDependencies): Promise<Answer> {
+  const { assets, media, settings } = dependencies;
   const { simpleUploadMaxBytes, oversizeStatus } = settings.current;
   if (request.is('multipart/form-data') === false) throw invalidParameter('file', 'Content-Type must be multipart/form-data');
   const { name, file } = await receiveFormFile(request, media.newPath(), simpleUploadMaxBytes);
@@ -51,7 +52,7 @@ async function upload({ request }: Call, { assets, media, settings, storageOrigi
   const mimeType = sniffType(file.head);
   if (mimeType === undefined) throw invalidParameter('file', 'Content type not supported application/octet-stream');
   const { id } = assets.add(name, mimeType, file);
-  return dataAnswer({ asset_id: id, url: `${storageOrigin()}/storage/assets/${id}`, mime_type: mimeType, size_bytes: file.sizeBytes });
+  return dataAnswer({ asset_id: id, url: assetLink(id, dependencies), mime_type: mimeType, size_bytes: file.sizeBytes });
 }
 
 function expectUpload({ request }: Call, { assets, settings, links, storageOrigin }: AssetDependencies): Answer {
@@ -90,11 +91,16 @@ async function put({ request }: Call, { assets, media, links }: AssetDependencie
   return { status: 200, headers: {}, body: '' };
 }
 
-function complete({ request }: Call, { assets, storageOrigin }: AssetDependencies): Answer {
+function complete({ request }: Call, dependencies: AssetDependencies): Answer {
+  const { assets } = dependencies;
   const { checksum_sha256: checksum } = parseBody(completeSchema, request.body);
   const id = pathPart(request, 'id');
   const arrived = assets.pending(id)?.file;
   if (checksum !== undefined && arrived !== undefined && arrived.sha256 !== checksum.toLowerCase()) throw invalidParameter('checksum_sha256', 'Checksum does not match');
   const { mimeType, file } = assets.complete(id);
-  return dataAnswer({ asset_id: id, url: `${storageOrigin()}/storage/assets/${id}`, mime_type: mimeType, size_bytes: file.sizeBytes, status: 'processing' });
+  return dataAnswer({ asset_id: id, url: assetLink(id, dependencies), mime_type: mimeType, size_bytes: file.sizeBytes, status: 'processing' });
+}
+
+function assetLink(id: string, { links, settings, storageOrigin }: AssetDependencies): string {
+  return links.sign(storageOrigin(), `/storage/assets/${id}`, settings.current.linkLifetimeMs);
 }

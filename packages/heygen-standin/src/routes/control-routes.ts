@@ -7,11 +7,13 @@ import { HeygenError, invalidParameter } from '../http/heygen-error.ts';
 import type { StandinSettings } from '../settings.ts';
 
 const balanceSchema = z.strictObject({ balanceMicros: z.int() });
+const sendSchema = z.strictObject({ lipsyncId: z.string() });
 const releaseSchema = z.strictObject({ lipsyncId: z.string().optional() });
 
 /** The control over HTTP, under /standin: snake_case, no key, and for callers that address this machine as itself. */
 export function mountControl(router: IRouter, control: StandinControl): void {
-  const reads = { faults: control.faults, log: control.log, leaks: control.leaks, wallet: control.wallet, operations: control.operations, settings: control.settings };
+  const { faults, log, leaks, wallet, operations, settings, webhooks } = control;
+  const reads = { faults, log, leaks, wallet, operations, settings, webhooks };
   const inner = express.Router();
   inner.use(requireLoopbackName, express.json({ limit: '1mb' }));
   for (const [name, readState] of Object.entries(reads)) {
@@ -40,10 +42,9 @@ export function mountControl(router: IRouter, control: StandinControl): void {
     control.release(orRefuse(() => releaseSchema.parse(bodyOf(request))).lipsyncId);
     answer(response, control.operations());
   });
-  inner.post('/reset', async (_request, response) => {
-    await control.reset();
-    answer(response, control.operations());
-  });
+  inner.post('/webhooks', (request, response) =>
+    control.sendWebhook(orRefuse(() => sendSchema.parse(bodyOf(request))).lipsyncId).then(() => answer(response, control.webhooks())));
+  inner.post('/reset', (_request, response) => control.reset().then(() => answer(response, control.operations())));
   router.use('/standin', inner);
 }
 

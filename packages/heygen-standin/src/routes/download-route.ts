@@ -3,9 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
+import type { AssetStore } from '../assets/asset-store.ts';
 import type { FaultRules } from '../faults/fault-rules.ts';
 import type { Fault } from '../faults/fault-types.ts';
 import { spoiltAnswer } from '../faults/spoilt-answer.ts';
+import type { Answer } from '../http/answer.ts';
 import { delayed, refuseLeak, send } from '../http/mount-answers.ts';
 import { pathPart } from '../http/route.ts';
 import { xmlAnswer } from '../http/xml-answer.ts';
@@ -18,6 +20,7 @@ export interface DownloadDependencies {
   readonly faults: FaultRules;
   readonly operations: Operations;
   readonly links: SignedLinks;
+  readonly assets: AssetStore;
 }
 
 /** A link to a job's video that is new with each call. */
@@ -25,9 +28,17 @@ export function videoLink(id: string, origin: string, links: SignedLinks, { link
   return links.sign(origin, `/storage/videos/${id}.mp4`, linkLifetimeMs);
 }
 
-/** The route that signed links of finished videos lead to. */
+/** The routes that signed links lead to: finished videos, which faults can spoil, and assets. */
 export function mountDownloads(router: IRouter, dependencies: DownloadDependencies): void {
+  router.get('/storage/assets/:id', (request, response) => downloadAsset(request, response, dependencies));
   router.get('/storage/videos/:id.mp4', (request, response) => download(request, response, dependencies));
+}
+
+async function downloadAsset(request: Request, response: Response, { assets, links }: DownloadDependencies): Promise<void> {
+  const refusal = refuseLeak(request, response) ?? refuseLink(request, links);
+  if (refusal !== undefined) return send(refusal, request, response);
+  const { mimeType, file } = assets.require(pathPart(request, 'id'));
+  await sendFile(file.path, mimeType, request, response);
 }
 
 async function download(request: Request, response: Response, { faults: rules, operations, links }: DownloadDependencies): Promise<void> {
@@ -41,10 +52,16 @@ async function download(request: Request, response: Response, { faults: rules, o
   await delayed(faults);
   const spoilt = spoiltAnswer(faults);
   if (spoilt !== undefined) return send(spoilt.answer, request, response);
-  const isAlive = links.check(request.path, new URLSearchParams(request.url.split('?')[1]));
-  if (!isAlive || faults.some(({ kind }) => kind === 'expired')) return send(xmlAnswer(403, 'AccessDenied'), request, response);
+  const refusal = faults.some(({ kind }) => kind === 'expired') ? expired : refuseLink(request, links);
+  if (refusal !== undefined) return send(refusal, request, response);
   if (operation?.output === undefined || operation.output === null) return send(xmlAnswer(404, 'NoSuchKey'), request, response);
   await sendVideo(operation.output, faults, request, response);
+}
+
+const expired = xmlAnswer(403, 'AccessDenied');
+
+function refuseLink(request: Request, links: SignedLinks): Answer | undefined {
+  return links.check(request.path, new URLSearchParams(request.url.split('?')[1])) ? undefined : expired;
 }
 
 async function sendVideo({ path }: NonNullable<Operation['output']>, faults: readonly Fault[], request: Request, response: Response): Promise<void> {

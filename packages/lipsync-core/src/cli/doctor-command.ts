@@ -78,7 +78,22 @@ async function settingFindings(): Promise<readonly Finding[]> {
     { name: 'settings', state: 'ok', detail: 'those of the core are understood; npm start checks those of the service', advice: '' },
     await folderFinding('data folder', config.dataDir, 'LIPSYNC_DATA_DIR'),
     await folderFinding('output folder', config.outputDir, 'LIPSYNC_OUTPUT_DIR'),
+    await wav2lipFinding(config),
   ];
+}
+
+async function wav2lipFinding({ wav2lip: { modelPath }, gpuEnabled }: CoreConfig): Promise<Finding> {
+  const name = 'wav2lip';
+  if (modelPath === null) {
+    return { name, state: 'optional', detail: 'not configured', advice: 'Set WAV2LIP_MODEL_PATH to an .onnx model or an official .pth checkpoint; models/README.md says where they come from.' };
+  }
+  try {
+    await access(modelPath, constants.R_OK);
+  } catch {
+    return { name, state: 'missing', detail: `${modelPath} cannot be read`, advice: 'Correct WAV2LIP_MODEL_PATH, or make the file readable.' };
+  }
+  const devices = gpuEnabled ? 'CUDA, else WebGPU, else the CPU' : 'the CPU alone';
+  return { name, state: 'ok', detail: `${modelPath}, to run on ${devices}; npm run lipsync -- models verify tries it`, advice: '' };
 }
 
 function readConfig(): CoreConfig | LipsyncError {

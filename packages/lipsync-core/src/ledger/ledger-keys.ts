@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto';
+import { LipsyncError } from '../errors/index.ts';
 
 /** Keys of the ledger in the state store. Days and months are UTC. */
 
 /** What the keys of all entries begin with. */
 export const entryPrefix = 'ledger/entry/';
-const dayPattern = /^\d{4}-\d{2}-\d{2}$/;
+const endOfDaysMs = Date.UTC(10_000, 0, 1);
 
-/** The UTC day of a time, as `2026-11-21`. */
+/** The UTC day of a time, as `2026-11-21`. Throws `request_invalid` for a time whose day would not sort as text. */
 export function dayOf(atMs: number): string {
-  const day = new Date(atMs).toISOString().slice(0, 10);
-  // A year beyond 9999 would not sort as text.
-  if (!dayPattern.test(day)) throw new RangeError(`no such day: ${atMs}`);
-  return day;
+  if (!(atMs >= 0 && atMs < endOfDaysMs)) throw new LipsyncError('request_invalid', 'A time in the ledger lies between the years 1970 and 9999.');
+  return new Date(atMs).toISOString().slice(0, 10);
 }
 
 /** Where an entry is kept: under its day, so that the days of a report lie side by side. */

@@ -1,5 +1,5 @@
 import { LipsyncError } from '../errors/index.ts';
-import { contended, defaultContentionLimits, untilUncontended, type ContentionLimits } from './contention.ts';
+import { defaultContentionLimits, untilUncontended, type contended, type ContentionLimits } from './contention.ts';
 import type { Change, Documents, StatePage, StateStore, StoredDocument } from './state-store.ts';
 
 /** A change whose writes were checked. */

@@ -16,9 +16,10 @@ function openStore(texts: Map<string, string>): StateStore {
   return createStateStore({
     async attempt(keys, change) {
       const { result, writes } = change(new Map(keys.map((key) => [key, parse(texts.get(key))])));
-      for (const [key, document] of writes) {
-        if (document === null) texts.delete(key);
-        else texts.set(key, JSON.stringify(document));
+      const written = [...writes].map(([key, document]) => [key, document === null ? undefined : JSON.stringify(document)] as const);
+      for (const [key, text] of written) {
+        if (text === undefined) texts.delete(key);
+        else texts.set(key, text);
       }
       return result;
     },

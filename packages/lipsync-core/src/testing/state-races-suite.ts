@@ -64,8 +64,8 @@ export function stateRacesSuite(name: string, makeStores: () => Promise<StateSto
       const breakers = stores.map((state) => createBreaker({ state, clock: systemClock, settings: { maxFaults: 1, coolDownMs: 1 } }));
       await breakers[0]?.report('heygen', 'job_0', 'counts');
       await expect.poll(async () => (await breakers[1]?.look('heygen'))?.state).toBe('half_open');
-      const admissions = await Promise.all(Array.from({ length: 50 }, (_, index) => breakers[index % 2]?.admit('heygen', `job_${index}`)));
-      expect(admissions.filter((admission) => admission?.admitted)).toEqual([{ admitted: true, probe: true }]);
+      const admissions = await Promise.all(Array.from({ length: 50 }, (_, index) => (breakers[index % 2] ?? expect.unreachable()).admit('heygen', `job_${index}`)));
+      expect(admissions.filter(({ admitted }) => admitted)).toEqual([{ admitted: true, probe: true }]);
     });
   });
 }

@@ -47,6 +47,12 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect(await store.list('', { limit: 10 })).toEqual([]);
       });
 
+      it('that was deleted takes no room in a page', async () => {
+        await put({ a: 1, b: 2 });
+        await put({ a: null });
+        expect(await store.list('', { limit: 1 })).toEqual([{ key: 'b', document: 2 }]);
+      });
+
       it('of 200 kB is kept', async () => {
         const document = 'ä'.repeat(100_000);
         await put({ a: document });
@@ -77,6 +83,15 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         await put({ a: 1 });
         await expect(store.transact(['a', 'b'], () => { throw error; })).rejects.toBe(error);
         expect([await get('a'), await get('b')]).toEqual([1, undefined]);
+        await put({ a: 2 });
+        expect(await get('a', other)).toBe(2);
+      });
+
+      it('stores none of its documents when one of them cannot be stored', async () => {
+        const circle: Record<string, Json> = {};
+        circle['itself'] = circle;
+        await expect(put({ a: 1, b: circle })).rejects.toThrow(TypeError);
+        expect([await get('a'), await get('b')]).toEqual([undefined, undefined]);
         await put({ a: 2 });
         expect(await get('a', other)).toBe(2);
       });

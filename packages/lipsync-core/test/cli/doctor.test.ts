@@ -32,10 +32,10 @@ async function findings(): Promise<{ readonly exitCode: number; finding(name: st
 }
 
 describe('doctor', () => {
-  it('on a machine that has everything finds all of it and leaves with 0', async () => {
+  it('on a machine that has everything but a model finds all of it and leaves with 0', async () => {
     const { exitCode, finding, names } = await findings();
-    expect(names).toEqual(['node', 'ffmpeg', 'ffprobe', 'redis-server', 'settings', 'data folder', 'output folder', 'preview']);
-    expect(names.map((name) => finding(name)?.state)).toEqual(names.map(() => 'ok'));
+    expect(names).toEqual(['node', 'ffmpeg', 'ffprobe', 'redis-server', 'settings', 'data folder', 'output folder', 'wav2lip', 'preview']);
+    expect(names.filter((name) => finding(name)?.state !== 'ok')).toEqual(['wav2lip']);
     expect(finding('node')?.detail).toBe(process.versions.node);
     expect(finding('data folder')?.detail).toBe(join(folder, 'data'));
     expect(exitCode).toBe(0);
@@ -43,7 +43,7 @@ describe('doctor', () => {
 
   it('prints a line for each finding', async () => {
     const { exitCode, stdout } = await runCli('doctor');
-    expect(stdout.trimEnd().split('\n')).toHaveLength(8);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(10);
     expect(stdout).toMatch(/^ok {8}ffmpeg +\d/m);
     expect(exitCode).toBe(0);
   });
@@ -54,6 +54,15 @@ describe('doctor', () => {
     expect(finding('ffmpeg')).toMatchObject({ state: 'missing', advice: expect.stringContaining('apt-get install ffmpeg') });
     expect(finding('ffprobe')?.state).toBe('missing');
     expect(exitCode).toBe(1);
+  });
+
+  it('says whether the Wav2Lip model is there', async () => {
+    expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'optional', advice: expect.stringContaining('WAV2LIP_MODEL_PATH') });
+    const model = join(folder, 'wav2lip.onnx');
+    vi.stubEnv('WAV2LIP_MODEL_PATH', model);
+    expect(await findings()).toMatchObject({ exitCode: 1 });
+    await writeFile(model, '');
+    expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'ok', detail: expect.stringContaining(model) });
   });
 
   it('takes a missing Redis as no fault', async () => {

@@ -24,6 +24,8 @@ let folder: string;
 let studio: Wav2LipStudio;
 let clipPath: string;
 let speechPath: string;
+/** The clip with the speech, encoded with nothing pasted. */
+let untouched: string;
 
 /** Speech, a pause of a second, speech. */
 beforeAll(async () => {
@@ -32,6 +34,7 @@ beforeAll(async () => {
   clipPath = await makeMedia('-t', '3', '-i', join(samples, 'presenter.mp4'), '-vf', 'scale=480:-2', ...x264, '-an', join(folder, 'clip.mp4'));
   const [speech, words] = [join(samples, 'speech.wav'), join(folder, 'speech.wav')];
   speechPath = await makeMedia('-t', '1', '-i', speech, '-ss', '2', '-t', '0.7', '-i', speech, '-filter_complex', '[0]apad=pad_dur=1[a];[a][1]concat=v=0:a=1', words);
+  untouched = await studio.makeUntouched({ name: 'untouched', clipPath, speechPath });
 });
 
 afterAll(async () => {
@@ -43,7 +46,6 @@ interface Scene {
   readonly made: MadeTake;
   readonly track: FaceTrack;
   readonly voiced: Float32Array;
-  readonly untouched: string;
 }
 
 async function sceneOf(silenceMode: SilenceMode, write: (path: string, model: InstructiveModel) => Promise<void>): Promise<Scene> {
@@ -51,8 +53,7 @@ async function sceneOf(silenceMode: SilenceMode, write: (path: string, model: In
   await write(modelPath, { cropSizePx });
   const made = await studio.make({ name: silenceMode, clipPath, speechPath, modelPath, silenceMode });
   const { voiced } = await readMouthCurve(made.mouthCurvePath, made.timeline.frameCount);
-  const untouched = await studio.makeUntouched({ name: `${silenceMode}-untouched`, clipPath, speechPath });
-  return { made, voiced, untouched, track: await studio.trackOf({ ...made, clipPath }) };
+  return { made, voiced, track: await studio.trackOf({ ...made, clipPath }) };
 }
 
 /** The mouth of each frame of a video with the clip's faces: the lower middle of its crop. */
@@ -80,7 +81,7 @@ const largest = (values: readonly number[]): number => Math.max(...values);
 
 describe('a pause in the speech', { timeout: longestMs }, () => {
   it('whose mouth is kept shows the clip as it is, and fades in and out over frames', async () => {
-    const { made, track, voiced, untouched } = await sceneOf('keep', writeMeterModel);
+    const { made, track, voiced } = await sceneOf('keep', writeMeterModel);
     const drawn = await readMeter(made, track);
     const source = await readMeter({ takePath: untouched, timeline: made.timeline }, track);
     track.close();
@@ -99,7 +100,7 @@ describe('a pause in the speech', { timeout: longestMs }, () => {
   });
 
   it('whose mouth is closed shows the most closed mouth of the clip, and the speech the others', async () => {
-    const { made, track, voiced, untouched } = await sceneOf('close', writeIdentityModel);
+    const { made, track, voiced } = await sceneOf('close', writeIdentityModel);
     const [drawn, source, clip] = [await mouthsOf(made.takePath, track, made.timeline), await mouthsOf(untouched, track, made.timeline), await mouthsOf(clipPath, track, made.timeline)];
     const closed = clip[findMostClosedMouth(track, made.timeline.frameCount) ?? NaN];
     track.close();

@@ -5,11 +5,12 @@ import type { TakeReport } from '../../render/render-tasks.ts';
 import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
 import { engineDevices, type EngineDevice } from './engine/engine-address.ts';
 import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
+import { officialLicence } from './model/model-record.ts';
 
 export const wav2lipFacts: ProviderFacts = {
   id: 'wav2lip',
   degraded: false,
-  licence: 'The official weights were trained on LRS2: research and personal use only, no commercial use.',
+  licence: officialLicence,
 };
 
 export interface Wav2LipProviderDependencies {

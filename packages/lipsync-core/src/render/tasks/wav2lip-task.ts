@@ -35,6 +35,7 @@ async function redrawTake(task: Wav2LipTask, followed: FollowedFace, engine: Eng
   const { timeline, engine: { cropSizePx } } = task;
   const figures: RedrawFigures = { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 };
   const batchFrames = batchFramesOf(task);
+  context.onProgress({ stage: 'rendering', fraction: 0 });
   const parts = await redrawParts(task, followed, { engine, batchFrames }, context.signal);
   const taken = await runTakeLoop(task, {
     heldFrames: heldFrames(batchFrames),

@@ -1,0 +1,46 @@
+import { fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, expect, it } from 'vitest';
+
+const main = join(import.meta.dirname, '..', 'src', 'main.ts');
+
+function start(...args: string[]) {
+  return spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+describe('the command', () => {
+  it('says where it listens and with which key, and stops when it is told to', async () => {
+    const child = start('--port', '0', '--key', 'sk_V2_mine', '--balance-usd', '2.5');
+    const ended = once(child, 'exit');
+    let url = '';
+    let key = '';
+    for await (const line of createInterface(child.stdout)) {
+      url = /HEYGEN_API_ENDPOINT=(\S+)/.exec(line)?.[1] ?? url;
+      key = /HEYGEN_API_KEY=(\S+)/.exec(line)?.[1] ?? key;
+      if (line.startsWith('Control-C')) break;
+    }
+    expect(key).toBe('sk_V2_mine');
+    const answer = await fetch(`${url}/v3/users/me`, { headers: { 'X-Api-Key': key } });
+    expect(await answer.json()).toMatchObject({ data: { wallet: { remaining_balance: 2.5 } } });
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+  });
+
+  it('stops when whoever started it is gone', async () => {
+    const child = fork(main, ['--port', '0'], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    const ended = once(child, 'exit');
+    if (child.stdout !== null) await once(child.stdout, 'data');
+    child.disconnect();
+    expect(await ended).toEqual([0, null]);
+  });
+
+  it.each([['--port', 'many'], ['--timescale', '0'], ['--unknown', '1']])('refuses %s %s and says how it is used', async (...args) => {
+    const child = start(...args);
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    expect(await once(child, 'close')).toEqual([1, null]);
+    expect(said).toContain('npm run heygen-standin');
+  });
+});
