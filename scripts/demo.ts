@@ -1,10 +1,17 @@
-/** `npm run demo`: the whole service on a free port, one job through it, its result as a table. */
-import { access, stat } from 'node:fs/promises';
+/**
+ * `npm run demo [-- --heygen-standin]`: the whole service on a free port, one job through it, its result as a table. With
+ * the option the job goes through HeyGen, played by the stand-in.
+ */
+import { access, mkdir, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startHeygenStandin, type HeygenStandin } from '../packages/heygen-standin/src/index.ts';
+import { configFromEnvironment, readEnvironment } from '../packages/lipsync-core/src/config.ts';
 import { createProgressDisplay } from '../packages/lipsync-core/src/cli/progress-display.ts';
 import { probeTake } from '../packages/lipsync-core/src/media/index.ts';
 import { createLipsyncClient } from './demo/lipsync-client.ts';
-import { resultTable, type DemoResult } from './demo/result-table.ts';
+import { resultTable, walletTable, type DemoResult } from './demo/result-table.ts';
+import { standinEnvironment } from './lib/standin-environment.ts';
 import { freeLoopbackPort } from './stack/private-redis.ts';
 import { stackConfigFromEnvironment } from './stack/config.ts';
 import { startStack } from './stack/stack.ts';
@@ -13,6 +20,7 @@ import { stopSignal, untilAborted } from './stack/stop-signal.ts';
 const projectDir = dirname(import.meta.dirname);
 const videoPath = join(projectDir, 'samples', 'presenter.mp4');
 const audioPath = join(projectDir, 'samples', 'speech.wav');
+const dataDir = join(projectDir, 'data', 'demo');
 const outputPath = join(projectDir, 'outputs', 'demo', 'presenter-speech.mp4');
 const longestMs = 10 * 60_000;
 
@@ -21,15 +29,32 @@ function say(text: string): void {
 }
 
 async function main(): Promise<void> {
+  const { values: wishes } = parseArgs({ options: { 'heygen-standin': { type: 'boolean', default: false } } });
   await Promise.all([access(videoPath), access(audioPath)]);
   const signal = AbortSignal.any([stopSignal(), AbortSignal.timeout(longestMs)]);
+  const standin = wishes['heygen-standin'] ? await startHeygenStandin() : undefined;
+  if (standin !== undefined) say(`A stand-in for HeyGen serves at ${standin.url}`);
+  try {
+    const result = await runOnStack(standin, signal);
+    process.stdout.write(`${resultTable(result)}\n`);
+    if (standin !== undefined) process.stdout.write(`${walletTable(standin.control.wallet())}\n`);
+    process.stdout.write(`${relative(process.cwd(), outputPath)}\n`);
+  } finally {
+    await standin?.close();
+  }
+}
+
+async function runOnStack(standin: HeygenStandin | undefined, signal: AbortSignal): Promise<DemoResult> {
   say('Starting Redis, API and worker ...');
   const { workerGraceMs, redisUrl } = stackConfigFromEnvironment(projectDir);
+  await mkdir(dataDir, { recursive: true });
   const stack = await startStack({
     projectDir,
     // A folder of its own: the demo neither meets a running service nor leaves anything among its jobs.
-    dataDir: join(projectDir, 'data', 'demo'),
-    environment: await demoEnvironment(),
+    dataDir,
+    // Nor does it read the .env file, which may hold a key that spends money.
+    settingsDir: dataDir,
+    environment: await demoEnvironment(standin),
     workerGraceMs,
     ...(redisUrl === undefined ? {} : { redisUrl }),
     onLine: () => undefined,
@@ -39,22 +64,24 @@ async function main(): Promise<void> {
   try {
     const failure = stack.gaveUp.then((error) => Promise.reject(error));
     const canceled = untilAborted(signal).then(() => Promise.reject(signal.reason));
-    const result = await Promise.race([runJob(stack.url, signal), failure, canceled]);
-    process.stdout.write(`${resultTable(result)}\n${relative(process.cwd(), outputPath)}\n`);
+    return await Promise.race([runJob(stack.url, signal), failure, canceled]);
   } finally {
     await stack.stop();
   }
 }
 
-/** Open on this machine only, and without the key that would let it spend money. */
-async function demoEnvironment(): Promise<Record<string, string>> {
+/** Open on this machine only, with the engines that are configured, and without a key that would let it spend money. */
+async function demoEnvironment(standin: HeygenStandin | undefined): Promise<Record<string, string>> {
+  const { wav2lip } = configFromEnvironment(readEnvironment(projectDir));
   return {
     HOST: '127.0.0.1',
     PORT: String(await freeLoopbackPort()),
     PUBLIC_BASE_URL: '',
     LIPSYNC_API_KEYS: '',
+    LIPSYNC_OUTPUT_DIR: join(dataDir, 'outputs'),
+    WAV2LIP_MODEL_PATH: wav2lip.modelPath ?? '',
     HEYGEN_API_KEY: '',
-    LIPSYNC_OUTPUT_DIR: join(projectDir, 'data', 'demo', 'outputs'),
+    ...(standin === undefined ? {} : standinEnvironment(standin)),
   };
 }
 

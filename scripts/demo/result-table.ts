@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
-import type { JobView } from '@lipsync/core/contract';
+import type { AttemptView, JobView } from '@lipsync/core/contract';
+import type { WalletState } from '../../packages/heygen-standin/src/index.ts';
 import { framesPerSecond, type TakeFacts } from '../../packages/lipsync-core/src/media/index.ts';
 
 export interface DemoResult {
@@ -13,8 +14,7 @@ export interface DemoResult {
 
 /** What came of the job, as a table for a terminal; what was not measured says so. */
 export function resultTable({ job, take, sizeBytes, elapsedMs }: DemoResult): string {
-  const table = new Table({ style: { head: [], border: [] }, colWidths: [16, 62], wordWrap: true });
-  const rows: readonly (readonly [string, string])[] = [
+  return tableOf([
     ['status', job.status],
     ['method used', job.method_used ?? 'none'],
     ['degraded', job.degraded ? 'yes: made without a trained engine' : 'no'],
@@ -22,11 +22,33 @@ export function resultTable({ job, take, sizeBytes, elapsedMs }: DemoResult): st
     ['frames', `${take.frameCount} at ${framesPerSecond(take.frameRate).toFixed(2)} per second`],
     ['picture', `${take.width} × ${take.height}`],
     ['size', `${(sizeBytes / 1e6).toFixed(2)} MB`],
-    ['cost', job.cost_usd === null ? 'not known' : `$${job.cost_usd.toFixed(2)}`],
+    ['cost', job.cost_usd === null ? 'not known' : usd(job.cost_usd)],
     ['time taken', `${(elapsedMs / 1000).toFixed(1)} s${job.cached ? ' (finished before, taken from the cache)' : ''}`],
-    ['attempts', job.attempts.map(({ provider, outcome }) => `${provider}: ${outcome}`).join('\n') || 'none'],
+    ['attempts', job.attempts.map(attemptLine).join('\n') || 'none'],
     ['warnings', job.warnings.map(({ message }) => message).join('\n') || 'none'],
-  ];
+  ]);
+}
+
+/** What the stand-in was paid. */
+export function walletTable({ balanceMicros, charges }: WalletState): string {
+  return tableOf([
+    ['wallet', `${usd(balanceMicros / 1e6)} left of the stand-in's`],
+    ['charges', charges.map(({ amountMicros, durationMs, mode }) => `${usd(amountMicros / 1e6)} for ${durationMs} ms, ${mode}`).join('\n') || 'none'],
+  ]);
+}
+
+function tableOf(rows: readonly (readonly [string, string])[]): string {
+  const table = new Table({ style: { head: [], border: [] }, colWidths: [16, 62], wordWrap: true });
   for (const row of rows) table.push([...row]);
   return table.toString();
+}
+
+function attemptLine({ provider, outcome, code, cost_usd: costUsd, operation_id: operationId }: AttemptView): string {
+  const what = code === null ? outcome : `${outcome} (${code})`;
+  return [`${provider}: ${what}`, ...(costUsd === null ? [] : [usd(costUsd)]), ...(operationId === null ? [] : [`operation ${operationId}`])].join(', ');
+}
+
+/** To the millionth, as it is booked. */
+function usd(amount: number): string {
+  return `$${amount.toFixed(6)}`;
 }

@@ -31,9 +31,11 @@ export async function startScratchStack(environment: Readonly<Record<string, str
   const dataDir = join(folder, 'data');
   const outputDir = join(folder, 'outputs');
   const stack: Stack = await startStack({
-    projectDir, dataDir, workerGraceMs: 15_000, signal, onLine: () => undefined, onEvent: () => undefined,
+    projectDir, dataDir, settingsDir: folder, workerGraceMs: 15_000, signal, onLine: () => undefined, onEvent: () => undefined,
     environment: {
       HOST: '127.0.0.1', PORT: String(await freeLoopbackPort()), PUBLIC_BASE_URL: '', LIPSYNC_API_KEYS: '', LIPSYNC_OUTPUT_DIR: outputDir,
+      // A proof spends no money.
+      HEYGEN_API_KEY: '',
       ...environment,
     },
   });

@@ -4,6 +4,8 @@ import type { ProcessPlan } from './guarded-process.ts';
 export interface AppOptions {
   readonly name: 'api' | 'worker';
   readonly projectDir: string;
+  /** Its working folder, where it looks for a `.env` file. */
+  readonly settingsDir: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly stopGraceMs: number;
   readonly onLine: (line: string) => void;
@@ -23,13 +25,13 @@ export interface AppProcess {
 }
 
 /** An app of this workspace as a child process under the Node that runs this one. */
-export function appProcess({ name, projectDir, environment, stopGraceMs, onLine, onEvent }: AppOptions): AppProcess {
+export function appProcess({ name, projectDir, settingsDir, environment, stopGraceMs, onLine, onEvent }: AppOptions): AppProcess {
   let waiting = Promise.withResolvers<ReadyMessage>();
   const plan: ProcessPlan = {
     name,
     program: process.execPath,
     args: [join(projectDir, 'apps', name, 'src', 'main.ts')],
-    cwd: projectDir,
+    cwd: settingsDir,
     environment,
     stopGraceMs,
     orphanDelayS: 0,

@@ -10,6 +10,8 @@ export interface StackOptions {
   readonly projectDir: string;
   /** Absolute. Redis keeps its file under it; one stack at a time. */
   readonly dataDir: string;
+  /** Where api and worker look for a `.env` file; the project's folder where absent. */
+  readonly settingsDir?: string;
   /** Use this Redis instead of starting one. */
   readonly redisUrl?: string;
   /** What api and worker read their settings from, over the process environment. */
@@ -100,10 +102,10 @@ async function startApp(
   name: 'api' | 'worker',
   environment: NodeJS.ProcessEnv,
   stopGraceMs: number,
-  { projectDir, onLine, onEvent, signal }: StackOptions,
+  { projectDir, settingsDir = projectDir, onLine, onEvent, signal }: StackOptions,
   parts: Parts,
 ): Promise<ReadyMessage> {
-  const app = appProcess({ name, projectDir, environment, stopGraceMs, onLine: (line) => onLine(name, line), onEvent });
+  const app = appProcess({ name, projectDir, settingsDir, environment, stopGraceMs, onLine: (line) => onLine(name, line), onEvent });
   let message: ReadyMessage = { ready: true };
   const kept = await keepRunning({
     plan: app.plan,
