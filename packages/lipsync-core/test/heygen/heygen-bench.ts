@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { openAsBlob } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,8 +11,10 @@ import type { HeygenMode, SyncMode } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipFacts, type ClipWindow, type SpeechFacts } from '../../src/media/index.ts';
 import { systemClock } from '../../src/ports/system-ports.ts';
+import { createHeygenClient, type CallLimits, type CreateOrder, type HeygenClient } from '../../src/providers/heygen/heygen-client.ts';
+import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
 import { createHeygenProvider, type HeygenProviderOptions } from '../../src/providers/heygen/heygen-provider.ts';
-import type { Operation, OperationStatus, RemoteProvider, TakeRequest } from '../../src/providers/provider.ts';
+import type { Operation, OperationStatus, RemoteProvider, TakeContext, TakeRequest } from '../../src/providers/provider.ts';
 import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
 import { limits } from '../media/make-media.ts';
 
@@ -21,7 +25,7 @@ interface TestFile<Facts> {
   readonly facts: Facts;
 }
 
-type ClipName = 'spoken' | 'silent' | 'turned' | 'still';
+type ClipName = 'spoken' | 'silent' | 'foreign' | 'still';
 type SpeechName = 'short' | 'equal' | 'long' | 'stereoMp3';
 
 export interface RequestWishes {
@@ -61,7 +65,7 @@ export function useHeygen(standinOptions: HeygenStandinOptions = {}) {
     await Promise.all([
       clip('spoken', await make('spoken.mp4', ...picture, ...tone(1.2), ...h264, '-c:a', 'aac')),
       clip('silent', await make('silent.mp4', ...picture, ...h264)),
-      clip('turned', await make('turned.mkv', ...picture, '-c:v', 'mpeg4')),
+      clip('foreign', await make('foreign.mkv', ...picture, '-c:v', 'mpeg4')),
       clip('still', await make('still.png', '-f', 'lavfi', '-i', 'testsrc2=s=160x120', '-frames:v', '1')),
       speech('short', await make('short.wav', ...tone(0.8))),
       speech('equal', await make('equal.wav', ...tone(1.2))),
@@ -75,8 +79,26 @@ export function useHeygen(standinOptions: HeygenStandinOptions = {}) {
     await rm(folder, { recursive: true, force: true });
   });
 
+  const clientOf = (callLimits: Partial<CallLimits> = {}): HeygenClient =>
+    createHeygenClient(createHeygenHttp({ endpointUrl: standin.url, apiKey: standin.apiKey }), { readMs: 10_000, writeMs: 10_000, transferMs: 10_000, ...callLimits });
+  /** Of files that fit as they are, uploaded already. */
+  const orderOf = async (mode: HeygenMode): Promise<CreateOrder> => {
+    const upload = async (path: string): Promise<string> => {
+      const form = new FormData();
+      form.append('file', await openAsBlob(path), 'file');
+      return clientOf().uploadAsset({ form, idempotencyKey: randomUUID() }, calm.signal);
+    };
+    const [videoAssetId, audioAssetId] = await Promise.all([upload(join(folder, 'spoken.mp4')), upload(join(folder, 'equal.wav'))]);
+    return { videoAssetId, audioAssetId, mode, title: 'placed', callbackId: 'placed', idempotencyKey: randomUUID() };
+  };
   let count = 0;
   return {
+    client: clientOf,
+    order: orderOf,
+    /** An operation as `start` leaves it, ordered without making anything fit. */
+    async placed(mode: HeygenMode = 'speed'): Promise<Operation> {
+      return { id: await clientOf().createLipsync(await orderOf(mode), calm.signal), state: { mode, quotedMicros: 40_000, startedAtMs: 0 } };
+    },
     get standin() {
       return standin;
     },
@@ -102,7 +124,7 @@ export function useHeygen(standinOptions: HeygenStandinOptions = {}) {
   };
 }
 
-export const calm = { signal: new AbortController().signal, onProgress: () => undefined };
+export const calm: TakeContext = { signal: new AbortController().signal, onProgress: () => undefined };
 
 export function startOf(provider: RemoteProvider, request: TakeRequest, signal: AbortSignal = calm.signal): Promise<Operation> {
   return provider.start(request, { ...calm, signal, idempotencyKey: `${request.jobId}-0` });
@@ -122,4 +144,11 @@ export async function errorOf(work: Promise<unknown>): Promise<LipsyncError> {
   const outcome = await work.catch((error: unknown) => error);
   if (LipsyncError.isInstance(outcome)) return outcome;
   throw new Error('No LipsyncError was thrown.', { cause: outcome });
+}
+
+/** As `endOf`, for an operation that is to succeed. */
+export async function doneOf(provider: RemoteProvider, operation: Operation): Promise<Extract<OperationStatus, { status: 'done' }>> {
+  const status = await endOf(provider, operation);
+  if (status.status === 'done') return status;
+  throw new Error(`The operation failed: ${status.message}`);
 }

@@ -1,24 +1,136 @@
 import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { framesPerSecond, probeTake } from '../../src/media/index.ts';
-import { calm, endOf, startOf, useHeygen, type RequestWishes } from './heygen-bench.ts';
+import { probeTake } from '../../src/media/index.ts';
+import { calm, doneOf, endOf, errorOf, startOf, useHeygen, type RequestWishes } from './heygen-bench.ts';
 
 const heygen = useHeygen();
+
+/** The bodies of creates, as the vendor saw them. */
+function orders(): readonly unknown[] {
+  return heygen.standin.control.log().filter(({ route }) => route === 'create').map(({ body }) => body);
+}
 
 describe('a take made by HeyGen', () => {
   it.each(['speed', 'precision'] as const)('is a whole video and costs what was quoted: %s', async (heygenMode) => {
     const provider = heygen.provider();
     const request = await heygen.request({ clip: 'spoken', heygenMode });
-    const operation = await startOf(provider, request);
-    const status = await endOf(provider, operation);
-    if (status.status !== 'done') throw new Error(status.message);
+    const status = await doneOf(provider, await startOf(provider, request));
     const take = await provider.collect(status.operation, request, calm);
     expect(take).toEqual({ path: request.takePath, warnings: [] });
-    const facts = await probeTake(request.takePath);
-    expect(facts.frameCount).toBe(30);
+    expect(await probeTake(request.takePath)).toMatchObject({ frameCount: 30, width: 160, height: 120 });
     expect(status.costMicros).toBe(provider.quote(request));
-    expect(heygen.standin.control.wallet().charges.map(({ mode, amountMicros }) => ({ mode, amountMicros }))).toEqual([{ mode: heygenMode, amountMicros: status.costMicros }]);
+    expect(heygen.standin.control.wallet().charges).toEqual([expect.objectContaining({ mode: heygenMode, amountMicros: status.costMicros })]);
     expect(await readdir(dirname(request.takePath))).toEqual(['take.mp4']);
+  });
+
+  it('is ordered under the name of the job, with the key that was given, in the format of the clip', async () => {
+    const provider = heygen.provider();
+    const request = await heygen.request({ jobId: 'job_named', heygenMode: 'precision' });
+    const operation = await startOf(provider, request);
+    expect(orders()).toEqual([expect.objectContaining({ mode: 'precision', callback_id: 'job_named', keep_the_same_format: true, title: expect.stringContaining('job_named') })]);
+    const create = heygen.standin.control.log().find(({ route }) => route === 'create');
+    expect(create?.headers['idempotency-key']).toBe('job_named-0');
+    expect(JSON.parse(JSON.stringify(operation))).toEqual(operation);
+    expect(JSON.stringify(operation)).not.toContain('http');
+  });
+
+  it('is one operation for one idempotency key, however often it is begun', async () => {
+    const provider = heygen.provider();
+    const request = await heygen.request();
+    const [first, second] = [await startOf(provider, request), await startOf(provider, request)];
+    expect(second.id).toBe(first.id);
+    expect(heygen.standin.control.operations().operations).toHaveLength(1);
+  });
+
+  it('goes on while HeyGen says pending, running, or a word that nobody knows', async () => {
+    heygen.standin.control.changeSettings({ pace: { by: 'reads', pendingReads: 1, runningReads: 1 } });
+    heygen.standin.control.addFaults({ match: { route: 'get', nth: 3 }, fault: { kind: 'status_word', word: 'polishing' } });
+    const provider = heygen.provider({ pollIntervalMs: 1_234 });
+    const operation = await heygen.placed();
+    for (const _ of ['pending', 'running', 'polishing']) {
+      expect(await provider.check(operation, calm)).toEqual({ status: 'pending', checkAgainInMs: 1_234 });
+    }
+    expect((await provider.check(operation, calm)).status).toBe('done');
+  });
+
+  it.each(['null', 'absent'] as const)('is read whether missing values are null or left out: %s', async (emptyFields) => {
+    heygen.standin.control.changeSettings({ emptyFields, pace: { by: 'reads', pendingReads: 1, runningReads: 0 } });
+    const provider = heygen.provider();
+    const operation = await heygen.placed();
+    expect((await provider.check(operation, calm)).status).toBe('pending');
+    expect((await provider.check(operation, calm)).status).toBe('done');
+  });
+
+  it('is waited for when it is completed without a link', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'no_video_url' }, times: 2 });
+    const provider = heygen.provider();
+    const operation = await heygen.placed();
+    expect((await provider.check(operation, calm)).status).toBe('pending');
+    expect((await provider.check(operation, calm)).status).toBe('pending');
+    expect((await provider.check(operation, calm)).status).toBe('done');
+  });
+
+  it('costs what was quoted when HeyGen does not say how long it is', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'no_duration' } });
+    const provider = heygen.provider();
+    const operation = await heygen.placed();
+    expect((await doneOf(provider, operation)).costMicros).toBe(operation.state['quotedMicros']);
+  });
+});
+
+describe('what HeyGen is given', () => {
+  it.each<[string, RequestWishes, number]>([
+    ['a clip without sound', { clip: 'silent' }, 30],
+    ['a clip in another codec and container', { clip: 'foreign' }, 30],
+    ['a picture', { clip: 'still', speech: 'short' }, 20],
+    ['speech as MP3', { clip: 'spoken', speech: 'stereoMp3' }, 30],
+    ['a window of the clip', { window: { startMs: 400, endMs: 1_000 }, syncMode: 'cut_off' }, 15],
+  ])('is made to fit: %s', async (_, wishes, frames) => {
+    const provider = heygen.provider();
+    const request = await heygen.request(wishes);
+    const operation = await startOf(provider, request);
+    const status = await endOf(provider, operation);
+    expect(status).toMatchObject({ status: 'done', costMicros: frames * 40 * 333 / 10 });
+    await provider.collect(operation, request, calm);
+    // ±1: a vendor may end with the frame after the sound's end.
+    expect(Math.abs((await probeTake(request.takePath)).frameCount - frames)).toBeLessThanOrEqual(1);
+  });
+
+  it.each([
+    ['loop', 'long', 50], ['bounce', 'long', 50], ['remap', 'short', 20], ['cut_off', 'long', 30], ['silence', 'short', 30],
+  ] as const)('is equally long: %s, %s speech', async (syncMode, speech, frames) => {
+    const provider = heygen.provider();
+    const request = await heygen.request({ clip: 'spoken', speech, syncMode });
+    await doneOf(provider, await startOf(provider, request));
+    expect(heygen.standin.control.operations().operations).toEqual([expect.objectContaining({ status: 'completed', durationMs: frames * 40 })]);
+  });
+});
+
+describe('a large file', () => {
+  it('goes to the vendor\'s storage directly, without the key, and is completed once the storage sees it', async () => {
+    heygen.standin.control.changeSettings({ completeConflicts: 2 });
+    heygen.standin.control.addFaults({ match: { route: 'put' }, fault: { kind: 'drop' } }, { match: { route: 'put', nth: 2 }, fault: { kind: 'html', status: 503 } });
+    const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } });
+    const request = await heygen.request();
+    const status = await doneOf(provider, await startOf(provider, request));
+    await provider.collect(status.operation, request, calm);
+    const routes = heygen.standin.control.log().map(({ route, status: answer }) => `${route} ${answer}`);
+    expect(routes.slice(0, 9)).toEqual(['direct_upload 200', 'put null', 'put 503', 'put 200', 'complete 409', 'complete 409', 'complete 200', expect.any(String), expect.any(String)]);
+    expect(heygen.standin.control.leaks()).toEqual([]);
+  });
+
+  it('that is larger than the vendor takes is left to another engine', async () => {
+    heygen.standin.control.changeSettings({ directUploadMaxBytes: 50_000 });
+    const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } });
+    await expect(startOf(provider, await heygen.request())).rejects.toMatchObject({ code: 'not_supported' });
+  });
+
+  it('is not put at a private address that only HeyGen named', async () => {
+    // The same machine by another name: another origin.
+    const provider = heygen.provider({ endpoint: heygen.standin.url.replace('127.0.0.1', 'localhost'), limits: { simpleUploadMaxBytes: 40_000 } });
+    const error = await errorOf(startOf(provider, await heygen.request()));
+    expect(error).toMatchObject({ code: 'provider_protocol', cause: { code: 'url_forbidden' } });
+    expect(heygen.standin.control.log().map(({ route }) => route)).toEqual(['direct_upload']);
   });
 });

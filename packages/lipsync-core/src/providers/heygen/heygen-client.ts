@@ -76,8 +76,8 @@ export function createHeygenClient({ call }: HeygenHttp, limits: CallLimits): He
       return parseData(createdSchema, await call({ method: 'POST', path: '/v3/lipsyncs', body, idempotencyKey, limitMs: limits.writeMs, signal }), 'a new lip-sync');
     },
     async readLipsync(id, signal) {
-      const data = await orNull(call({ method: 'GET', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal }));
-      return data === null ? null : parseData(lipsyncSchema, data, 'a question about a lip-sync');
+      const reading = call({ method: 'GET', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal });
+      return orNull(reading.then((data) => parseData(lipsyncSchema, data, 'a question about a lip-sync')));
     },
     async isUnknownInBulk(id, signal) {
       const data = await call({ method: 'GET', path: '/v3/lipsyncs/statuses', query: { lipsync_ids: id }, limitMs: limits.readMs, signal });
@@ -90,7 +90,7 @@ export function createHeygenClient({ call }: HeygenHttp, limits: CallLimits): He
 }
 
 /** What is asked for, or null where HeyGen says that it is not there. */
-async function orNull(asking: Promise<unknown>): Promise<unknown> {
+async function orNull<Answer>(asking: Promise<Answer>): Promise<Answer | null> {
   try {
     return await asking;
   } catch (error) {

@@ -26,7 +26,7 @@ export interface ApiCall {
   readonly signal: AbortSignal;
 }
 
-/** Calls of the API, each answered by its `data`; the only place that sends the key. */
+/** Calls of the API, each answered by its `data`, null where there is none; the only place that sends the key. */
 export interface HeygenHttp {
   /**
    * Throws the error of `refusalError`, `provider_unavailable` (unanswered), `provider_protocol` (an answer that is
@@ -77,10 +77,11 @@ export async function answered<Answer>(asked: string, signal: AbortSignal, limit
 }
 
 function dataOf({ status, headers, data: body }: AxiosResponse<string>, asked: string, apiKey: string): unknown {
-  const envelope = parseEnvelope(body);
   const isAnswer = status >= 200 && status < 300;
-  if (isAnswer && envelope && envelope.reason === null && envelope.data != null) return envelope.data;
-  if (isAnswer && !envelope?.reason) {
+  if (isAnswer && body === '') return null;
+  const envelope = parseEnvelope(body);
+  if (isAnswer && envelope?.reason === null) return envelope.data;
+  if (isAnswer && envelope === null) {
     throw new LipsyncError('provider_protocol', `HeyGen answered ${asked} with something that is no answer of its API.`, { details: { httpStatus: status } });
   }
   throw refusalError({
@@ -104,6 +105,9 @@ function requestIdOf(header: unknown): string | null {
 /** Seconds or a date; at most an hour. Null for anything else. Pure. */
 export function retryAfterMs(header: unknown, nowMs: number): number | null {
   if (typeof header !== 'string') return null;
-  const waitMs = /^\d+(\.\d+)?$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - nowMs;
+  const text = header.trim();
+  const isDate = text.endsWith('GMT');
+  if (!isDate && !/^\d+(\.\d+)?$/.test(text)) return null;
+  const waitMs = isDate ? Date.parse(text) - nowMs : Number(text) * 1000;
   return Number.isFinite(waitMs) ? Math.min(longestRetryAfterMs, Math.max(0, waitMs)) : null;
 }

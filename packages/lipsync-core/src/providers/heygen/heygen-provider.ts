@@ -81,7 +81,7 @@ interface Parts {
 /**
  * HeyGen's lip-sync over its v3 API: clip and speech are made to fit and uploaded, the operation is created with the
  * attempt's idempotency key, asked for, and its video fetched and looked through. Throws `request_invalid` for an
- * endpoint that is none.
+ * endpoint or a key that is none.
  */
 export function createHeygenProvider(options: HeygenProviderOptions): RemoteProvider {
   const parts = assemble(options);
@@ -101,6 +101,7 @@ export function createHeygenProvider(options: HeygenProviderOptions): RemoteProv
 function assemble(options: HeygenProviderOptions): Parts {
   const limits = { ...defaultLimits, ...options.limits };
   const { url: endpointUrl } = parseHeygenEndpoint(options.endpoint);
+  if (!/^[\x21-\x7e]+$/.test(options.apiKey)) throw new LipsyncError('request_invalid', 'HEYGEN_API_KEY must be plain letters, digits and signs, without blanks.');
   const hosts = { allowedPrivateHosts: options.allowedPrivateHosts, trustedOrigin: new URL(endpointUrl).origin };
   const client = createHeygenClient(createHeygenHttp({ endpointUrl, apiKey: options.apiKey }), limits);
   return {

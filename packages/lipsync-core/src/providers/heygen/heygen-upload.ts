@@ -70,18 +70,18 @@ async function putFile(path: string, sizeBytes: number, target: DirectUpload, { 
   const { url, addresses } = await pinUrl(target.upload_url, hosts).catch((error: unknown) => {
     throw new LipsyncError('provider_protocol', 'HeyGen named a place for the upload that is not to be asked.', { cause: error });
   });
-  const asked = 'an upload to its storage';
-  const { status } = await answered(asked, signal, transferMs, (either) => axios.request({
+  const bytes = createReadStream(path);
+  const { status } = await answered('an upload to its storage', signal, transferMs, (either) => axios.request({
     method: 'PUT',
     url: url.href,
     headers: { 'User-Agent': userAgent, ...target.upload_headers, 'Content-Length': sizeBytes },
-    data: createReadStream(path),
+    data: bytes,
     lookup: async () => addresses.map(({ address, family }) => ({ address, family })),
     responseType: 'text',
     maxContentLength: 1024 ** 2,
     ...commonOptions,
     signal: either,
-  }));
+  })).finally(() => bytes.destroy());
   if (status >= 200 && status < 300) return;
   const passing = status >= 500 || status === 408 || status === 429;
   throw new LipsyncError(passing ? 'provider_unavailable' : 'provider_protocol', `HeyGen's storage answered an upload with HTTP status ${status}.`, { details: { httpStatus: status } });

@@ -5,9 +5,12 @@ import { LipsyncError } from '../../errors/index.ts';
 const text = z.string().nullish().catch(null).transform((value) => value ?? null);
 const id = z.string().min(1).max(256).regex(/^\w[\w:.-]*$/);
 
-const refusalSchema = z.object({ code: z.union([z.string(), z.number()]).nullish().catch(null), message: text });
+const refusalSchema = z.object({
+  code: z.union([z.string(), z.number().transform(String)]).nullish().catch(null).transform((code) => code ?? null),
+  message: text,
+});
 const envelopeSchema = z.object({
-  data: z.unknown(),
+  data: z.unknown().optional(),
   error: z.union([refusalSchema, z.string()]).nullish().catch(null),
   errors: z.array(refusalSchema).nullish().catch(null),
 });
@@ -19,6 +22,7 @@ export interface VendorReason {
 }
 
 export interface Envelope {
+  /** Null when the answer holds none. */
   readonly data: unknown;
   /** Null when the answer names no error. */
   readonly reason: VendorReason | null;
@@ -35,8 +39,7 @@ export function parseEnvelope(body: string): Envelope | null {
   const { data: envelope } = envelopeSchema.safeParse(value);
   if (!envelope) return null;
   const first = envelope.error ?? envelope.errors?.[0] ?? null;
-  const reason = typeof first === 'string' ? { code: null, message: first } : first && { code: first.code == null ? null : String(first.code), message: first.message };
-  return { data: envelope.data, reason };
+  return { data: envelope.data ?? null, reason: typeof first === 'string' ? { code: null, message: first } : first };
 }
 
 /** The id of a new operation; documents name it in two ways. */

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { cleanVendorText, failureCode, refusalError } from './heygen-errors.ts';
+import { retryAfterMs } from './heygen-http.ts';
+
+describe('an answer that refuses', () => {
+  it('is judged by its code before its status', () => {
+    const refusal = { httpStatus: 500, reason: { code: 'insufficient_credit', message: 'You have $0' }, requestId: 'r-1', retryAfterMs: 2_000 };
+    const error = refusalError(refusal, 'POST /v3/lipsyncs');
+    expect(error.code).toBe('provider_balance_exhausted');
+    expect(error.details).toEqual({ httpStatus: 500, vendorCode: 'insufficient_credit', requestId: 'r-1', retryAfterMs: 2_000 });
+    expect(error.message).toContain('You have $0 (insufficient_credit)');
+    expect(error.message).toContain('r-1');
+  });
+
+  it.each([
+    [301, 'provider_protocol'], [400, 'provider_protocol'], [401, 'credentials_rejected'], [402, 'provider_balance_exhausted'], [403, 'credentials_rejected'],
+    [404, 'provider_protocol'], [405, 'provider_protocol'], [408, 'provider_unavailable'], [409, 'rate_limited'], [413, 'not_supported'], [422, 'provider_protocol'],
+    [429, 'rate_limited'], [500, 'provider_unavailable'], [502, 'provider_unavailable'], [503, 'provider_unavailable'], [504, 'provider_unavailable'], [530, 'provider_unavailable'],
+  ])('without a code, with status %i, is %s', (httpStatus, code) => {
+    expect(refusalError({ httpStatus, reason: null, requestId: null, retryAfterMs: null }, 'GET /v3/x').code).toBe(code);
+    expect(refusalError({ httpStatus, reason: { code: 'never_heard_of', message: null }, requestId: null, retryAfterMs: null }, 'GET /v3/x').code).toBe(code);
+  });
+});
+
+describe('a hint when to come back', () => {
+  const nowMs = Date.parse('2026-11-20T10:00:00Z');
+  it.each([
+    ['2', 2_000], [' 0.5 ', 500], ['Fri, 20 Nov 2026 10:00:07 GMT', 7_000], ['Fri, 20 Nov 2026 09:00:00 GMT', 0], ['86400', 3_600_000],
+    ['soon', null], ['-3', null], ['GMT', null], [undefined, null], ['', null],
+  ])('%j is %j ms', (header, waitMs) => {
+    expect(retryAfterMs(header, nowMs)).toBe(waitMs);
+  });
+});
+
+describe('the text of an operation that failed', () => {
+  it.each([
+    ["Your video's audio is missing or corrupted, please try with another video", 'not_supported'],
+    ['Failed to download video from url, please check the url is valid or the video is public', 'provider_failed'],
+    ['The duration of the audio differs too much from the duration of the video', 'not_supported'],
+    ['No face was detected in the video, please try with another video', 'not_supported'],
+    ['Lip region too small', 'not_supported'],
+    ['Rejected by content moderation', 'content_refused'],
+    ['This video violates our content policy', 'content_refused'],
+    ['Video generation failed, please try again', 'provider_failed'],
+    ['Surface could not be allocated', 'provider_failed'],
+    ['', 'provider_failed'],
+  ])('"%s" means %s', (message, code) => {
+    expect(failureCode(message)).toBe(code);
+  });
+});
+
+describe('text of the vendor', () => {
+  it('loses the key, the signatures of links, control characters and what is too much', () => {
+    const text = `key sk_secret rejected\r\nfor https://files.example/out.mp4?Signature=abc&X=1 \u0007${'x'.repeat(2_000)}`;
+    const clean = cleanVendorText(text, 'sk_secret');
+    expect(clean).toMatch(/^key \[key\] rejected for https:\/\/files\.example\/out\.mp4  ?x+…$/);
+    expect(clean.length).toBe(501);
+  });
+});

@@ -1,0 +1,273 @@
+import { readdir } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
+import { inspect } from 'node:util';
+import type { Fault, FaultRuleInput } from '@lipsync/heygen-standin';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { ErrorCode } from '../../src/errors/index.ts';
+import { parseAllowedHosts } from '../../src/fetch/index.ts';
+import { calm, doneOf, errorOf, startOf, useHeygen } from './heygen-bench.ts';
+
+const heygen = useHeygen();
+
+type FaultInput = FaultRuleInput['fault'];
+type Row = readonly [number, string, ErrorCode];
+
+/** What HeyGen's reference lists, by HTTP status and code. */
+const refusals: readonly Row[] = [
+  [400, 'invalid_parameter', 'provider_protocol'],
+  [400, 'download_failed', 'provider_failed'],
+  [400, 'content_policy_violation', 'content_refused'],
+  [400, 'resource_limit_reached', 'provider_balance_exhausted'],
+  [400, 'resource_limit_exceeded', 'provider_balance_exhausted'],
+  [401, 'unauthorized', 'credentials_rejected'],
+  [401, 'authentication_failed', 'credentials_rejected'],
+  [402, 'insufficient_credit', 'provider_balance_exhausted'],
+  [402, 'trial_limit_exceeded', 'provider_balance_exhausted'],
+  [402, 'plan_upgrade_required', 'provider_balance_exhausted'],
+  [403, 'forbidden', 'credentials_rejected'],
+  [403, 'resource_access_denied', 'credentials_rejected'],
+  [403, 'ai_vendor_access_restricted', 'credentials_rejected'],
+  [404, 'resource_not_found', 'provider_protocol'],
+  [404, 'not_found', 'provider_protocol'],
+  [404, 'asset_not_found', 'provider_protocol'],
+  [409, 'request_in_progress', 'rate_limited'],
+  [409, 'resource_not_ready', 'rate_limited'],
+  [409, 'conflict', 'provider_protocol'],
+  [409, 'asset_not_available', 'provider_unavailable'],
+  [413, 'payload_too_large', 'not_supported'],
+  [429, 'rate_limit_exceeded', 'rate_limited'],
+  [429, 'quota_exceeded', 'provider_balance_exhausted'],
+  [500, 'internal_error', 'provider_unavailable'],
+  [502, 'service_unavailable', 'provider_unavailable'],
+  [503, 'service_unavailable', 'provider_unavailable'],
+  [504, 'gateway_timeout', 'provider_unavailable'],
+];
+
+/** Answers that are none. */
+const spoilt: readonly (readonly [string, FaultInput, ErrorCode])[] = [
+  ['a dropped connection', { kind: 'drop' }, 'provider_unavailable'],
+  ['a gateway\'s page, 500', { kind: 'html', status: 500 }, 'provider_unavailable'],
+  ['a gateway\'s page, 502', { kind: 'html', status: 502 }, 'provider_unavailable'],
+  ['a gateway\'s page, 503', { kind: 'html', status: 503 }, 'provider_unavailable'],
+  ['a gateway\'s page, 504', { kind: 'html', status: 504 }, 'provider_unavailable'],
+  ['a page that says 200', { kind: 'html', status: 200 }, 'provider_protocol'],
+  ['nothing, 502', { kind: 'empty', status: 502 }, 'provider_unavailable'],
+  ['nothing, 200', { kind: 'empty', status: 200 }, 'provider_protocol'],
+  ['half a JSON', { kind: 'not_json' }, 'provider_protocol'],
+  ['an error in a 200', { kind: 'error_in_200' }, 'provider_unavailable'],
+  ['a refusal in a 200', { kind: 'error_in_200', code: 'insufficient_credit' }, 'provider_balance_exhausted'],
+  ['a redirect', { kind: 'empty', status: 302 }, 'provider_protocol'],
+];
+
+const someOrder = { videoAssetId: 'a', audioAssetId: 'b', mode: 'speed', title: 't', callbackId: 'c', idempotencyKey: 'k' } as const;
+
+describe('a refused call', () => {
+  it.each(refusals)('%i %s is %s when an operation is created', async (status, vendorCode, code) => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status, code: vendorCode, message: 'said so', retryAfterS: 3 } });
+    const error = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
+    expect(error.code).toBe(code);
+    expect(error.message).toContain('said so');
+    expect(error.details).toMatchObject({ httpStatus: status, vendorCode, retryAfterMs: 3_000, requestId: heygen.standin.control.log().at(-1)?.requestId });
+  });
+
+  it.each(spoilt)('%s is told from what it looks like, on a create and on a read', async (_, fault, code) => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault }, { match: { route: 'get' }, fault });
+    expect((await errorOf(heygen.client().createLipsync(someOrder, calm.signal))).code).toBe(code);
+    expect((await errorOf(heygen.client().readLipsync('any', calm.signal))).code).toBe(code);
+  });
+
+  it('names the setting when the key is wrong, after one call', async () => {
+    const provider = heygen.provider({ apiKey: 'sk_wrong' });
+    const error = await errorOf(startOf(provider, await heygen.request()));
+    expect(error).toMatchObject({ code: 'credentials_rejected', message: expect.stringContaining('HEYGEN_API_KEY') });
+    expect(heygen.standin.control.log()).toHaveLength(1);
+  });
+
+  it('tells when the wallet is empty', async () => {
+    heygen.standin.control.setBalance(10);
+    expect(await errorOf(startOf(heygen.provider(), await heygen.request()))).toMatchObject({ code: 'provider_balance_exhausted', message: expect.stringContaining('you have $0.0000') });
+    expect(heygen.standin.control.wallet().spentMicros).toBe(0);
+  });
+
+  it('hands on for how long to wait when all places are taken', async () => {
+    heygen.standin.control.changeSettings({ maxConcurrent: 1, retryAfterS: 7, pace: { by: 'clock', pendingMs: 60_000, runningMs: 0 } });
+    await heygen.placed();
+    expect(await errorOf(heygen.placed())).toMatchObject({ code: 'rate_limited', details: { retryAfterMs: 7_000 } });
+  });
+
+  it('does not wait for ever: a slow answer is given up, and the same key finds the operation again', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'delay', delayMs: 1_000 } });
+    const order = await heygen.order('speed');
+    const create = () => heygen.client({ writeMs: 200 }).createLipsync(order, calm.signal);
+    expect((await errorOf(create())).code).toBe('provider_unavailable');
+    const repeated = await errorOf(create());
+    expect(repeated).toMatchObject({ code: 'rate_limited', details: { vendorCode: 'request_in_progress' } });
+    await expect.poll(() => heygen.standin.control.operations().operations.length).toBe(1);
+    const id = await create();
+    expect(heygen.standin.control.operations().operations.map(({ lipsyncId }) => lipsyncId)).toEqual([id]);
+  });
+
+  it('that was heard although its connection broke is found again by its key', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'drop', accepted: true } });
+    const order = await heygen.order('speed');
+    expect((await errorOf(heygen.client().createLipsync(order, calm.signal))).code).toBe('provider_unavailable');
+    const id = await heygen.client().createLipsync(order, calm.signal);
+    expect(heygen.standin.control.operations().operations.map(({ lipsyncId }) => lipsyncId)).toEqual([id]);
+  });
+});
+
+describe('an operation', () => {
+  it.each<[FaultInput, ErrorCode, string]>([
+    [{ kind: 'fail', reason: 'audio_missing' }, 'not_supported', 'audio is missing or corrupted'],
+    [{ kind: 'fail', reason: 'download_failed' }, 'provider_failed', 'Failed to download video'],
+    [{ kind: 'fail', reason: 'duration_mismatch' }, 'not_supported', 'duration'],
+    [{ kind: 'fail', reason: 'no_face' }, 'not_supported', 'No face'],
+    [{ kind: 'fail', message: 'Removed by content moderation' }, 'content_refused', 'Removed by content moderation'],
+    [{ kind: 'fail', message: 'Something nobody has seen yet' }, 'provider_failed', 'Something nobody has seen yet'],
+  ])('that failed says so in HeyGen\'s words, and costs nothing: %j', async (fault, code, words) => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault });
+    const status = await heygen.provider().check(await heygen.placed(), calm);
+    expect(status).toEqual({ status: 'failed', code, message: expect.stringContaining(words), costMicros: 0 });
+  });
+
+  it('that cannot be read just now, but that the bulk route knows, is asked for again', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'error', status: 404, code: 'not_found' } });
+    const operation = await heygen.placed();
+    expect((await errorOf(heygen.provider().check(operation, calm))).code).toBe('provider_unavailable');
+    expect((await heygen.provider().check(operation, calm)).status).toBe('done');
+  });
+
+  it('that is young and not found is asked for again; one that is old is gone', async () => {
+    const operation = (startedAtMs: number) => ({ id: 'unheard-of', state: { mode: 'speed', quotedMicros: 1, startedAtMs } });
+    const provider = heygen.provider({ limits: { freshMs: 60_000 } });
+    expect((await errorOf(provider.check(operation(Date.now()), calm))).code).toBe('provider_unavailable');
+    expect((await errorOf(provider.check(operation(Date.now() - 61_000), calm))).code).toBe('provider_protocol');
+  });
+
+  it('that stands still stays pending', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
+    expect((await heygen.provider().check(await heygen.placed(), calm)).status).toBe('pending');
+  });
+
+  it('is deleted when it is canceled, whether HeyGen still has it or not', async () => {
+    const provider = heygen.provider();
+    const operation = await heygen.placed();
+    await provider.cancel(operation, calm);
+    await provider.cancel(operation, calm);
+    expect(heygen.standin.control.operations().operations.map(({ deletedAt }) => deletedAt)).toEqual([expect.any(String)]);
+    expect(heygen.standin.control.log().filter(({ route }) => route === 'delete').map(({ status }) => status)).toEqual([200, 404]);
+  });
+});
+
+/** Collects an operation whose downloads go wrong. */
+async function collectWith(fault: FaultInput, times: number | 'always', route: 'download' | 'get' = 'download', options: Parameters<typeof heygen.provider>[0] = {}) {
+  const provider = heygen.provider(options);
+  const request = await heygen.request();
+  const { operation } = await doneOf(provider, await heygen.placed());
+  heygen.standin.control.addFaults({ match: { route }, fault, times });
+  return { request, collecting: provider.collect(operation, request, calm) };
+}
+
+function downloads(): number {
+  return heygen.standin.control.log().filter(({ route }) => route === 'download').length;
+}
+
+describe('a finished take', () => {
+  it.each<[string, FaultInput, number]>([
+    ['of another type', { kind: 'content_type', value: 'text/html' }, 1],
+    ['that is no video', { kind: 'unplayable' }, 1],
+    ['that ends early and does not say so', { kind: 'truncate', announceWhole: false }, 1],
+    ['that redirects to a private address', { kind: 'redirect', location: 'http://127.0.0.1:9/secret.mp4' }, 1],
+    ['that redirects to the metadata of the machine', { kind: 'redirect', location: 'http://169.254.169.254/latest/' }, 1],
+    ['that redirects to a file', { kind: 'redirect', location: 'file:///etc/passwd' }, 1],
+    ['that is cut off each time', { kind: 'truncate', announceWhole: true }, 3],
+    ['whose links have all expired', { kind: 'expired' }, 3],
+    ['that stops arriving', { kind: 'stall' }, 3],
+    ['whose server fails', { kind: 'html', status: 503 }, 3],
+  ])('is refused and leaves nothing: one %s', async (_, fault, asked) => {
+    const { request, collecting } = await collectWith(fault, 'always', 'download', { limits: { idleMs: 150 } });
+    expect((await errorOf(collecting)).code).toBe('provider_protocol');
+    expect(downloads()).toBe(asked);
+    expect(await readdir(dirname(request.takePath))).toEqual([]);
+    expect(heygen.standin.control.leaks()).toEqual([]);
+  });
+
+  it.each<[string, FaultInput]>([
+    ['was cut off', { kind: 'truncate' }], ['broke', { kind: 'drop' }], ['had expired', { kind: 'expired' }], ['was stalled', { kind: 'stall' }],
+  ])('is fetched by another link when the first one %s', async (_, fault) => {
+    const { request, collecting } = await collectWith(fault, 1, 'download', { limits: { idleMs: 150 } });
+    await expect(collecting).resolves.toEqual({ path: request.takePath, warnings: [] });
+    expect(await readdir(dirname(request.takePath))).toEqual(['take.mp4']);
+  });
+
+  it('is refused when it is larger than can be', async () => {
+    const { collecting } = await collectWith({ kind: 'delay', delayMs: 0 }, 1, 'download', { limits: { maxDownloadBytes: 1_000 } });
+    expect(await errorOf(collecting)).toMatchObject({ code: 'provider_protocol', cause: { code: 'payload_too_large' } });
+  });
+
+  it('is refused when it lasts much longer or shorter than it should', async () => {
+    const provider = heygen.provider();
+    const { operation } = await doneOf(provider, await heygen.placed());
+    const request = await heygen.request({ speech: 'long' });
+    expect(await errorOf(provider.collect(operation, request, calm))).toMatchObject({ code: 'provider_protocol', message: expect.stringContaining('instead of 2000') });
+  });
+
+  it.each([['http://169.254.169.254/x.mp4'], ['file:///etc/passwd'], ['http://127.0.0.1:9/x.mp4'], ['not a url']])('is not fetched from %s', async (url) => {
+    const { collecting } = await collectWith({ kind: 'video_url', url }, 'always', 'get');
+    expect((await errorOf(collecting)).code).toBe('provider_protocol');
+    expect(downloads()).toBe(0);
+  });
+
+  it('is fetched from the private origin of the endpoint, and from no other unless its host is allowed', async () => {
+    const endpoint = heygen.standin.url.replace('127.0.0.1', 'localhost');
+    const refused = await collectWith({ kind: 'delay', delayMs: 0 }, 1, 'download', { endpoint });
+    expect(await errorOf(refused.collecting)).toMatchObject({ code: 'provider_protocol', cause: { code: 'url_forbidden' } });
+    const allowed = await collectWith({ kind: 'delay', delayMs: 0 }, 1, 'download', { endpoint, allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']) });
+    await expect(allowed.collecting).resolves.toMatchObject({ warnings: [] });
+  });
+
+  it('is waited for, not given up, when its link or its operation cannot be read just now', async () => {
+    const missing = await collectWith({ kind: 'no_video_url' }, 1, 'get', { pollIntervalMs: 1_500 });
+    expect(await errorOf(missing.collecting)).toMatchObject({ code: 'rate_limited', details: { retryAfterMs: 1_500 } });
+    const unread = await collectWith({ kind: 'html', status: 502 }, 1, 'get');
+    expect((await errorOf(unread.collecting)).code).toBe('provider_unavailable');
+  });
+});
+
+describe('the key', () => {
+  it('goes to no host but the endpoint, neither with an upload nor with a download nor after a redirect', async () => {
+    const seen: string[] = [];
+    const stranger = createServer((request, response) => {
+      seen.push(inspect(request.rawHeaders));
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => void stranger.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void stranger.close());
+    // `as`: a server that listens on a port has an address of this kind.
+    const location = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}/take.mp4`;
+    const { collecting } = await collectWith({ kind: 'redirect', location }, 'always', 'download', { allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']) });
+    await errorOf(collecting);
+    expect(seen).toHaveLength(3);
+    expect(seen.join()).not.toContain(heygen.standin.apiKey);
+    expect(heygen.standin.control.leaks()).toEqual([]);
+  });
+
+  it.each<Fault['kind']>(['drop', 'error', 'html', 'not_json', 'error_in_200'])('is in no error, however deep one looks: %s', async (kind) => {
+    const { apiKey, control } = heygen.standin;
+    const message = `the key ${apiKey} is bad`;
+    const faults: Partial<Record<Fault['kind'], FaultInput>> = {
+      drop: { kind: 'drop' }, error: { kind: 'error', status: 403, code: `about ${apiKey}`, message }, html: { kind: 'html', status: 500 },
+      not_json: { kind: 'not_json' }, error_in_200: { kind: 'error_in_200', message },
+    };
+    const fault = faults[kind];
+    if (fault) control.addFaults({ match: { route: 'create' }, fault });
+    const error = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
+    expect(inspect(error, { depth: Infinity, showHidden: true })).not.toContain(apiKey);
+  });
+
+  it.each(['', 'two words', 'new\nline', 'schlüssel'])('is refused when it cannot be one: %j', (apiKey) => {
+    expect(() => heygen.provider({ apiKey })).toThrow(expect.objectContaining({ code: 'request_invalid', message: expect.stringContaining('HEYGEN_API_KEY') }));
+  });
+});
