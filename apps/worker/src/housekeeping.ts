@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { sweepAbandonedParts, type Clock, type LocalArtifactStoreOptions, type Logger } from '@lipsync/core';
+import { isTerminal, sweepAbandonedParts, type Clock, type JobStore, type LipsyncCore, type LocalArtifactStoreOptions, type Logger } from '@lipsync/core';
 import type { LipsyncProducer } from '@lipsync/queue';
 
 /** Longer than the slowest upload may take: a half-written file this old belongs to a process that is gone. */
@@ -7,27 +7,41 @@ const abandonedAfterMs = 12 * 3_600_000;
 
 export interface HousekeepingDependencies {
   readonly producer: Pick<LipsyncProducer, 'sweep'>;
+  readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepPlaces'>;
+  readonly store: Pick<JobStore, 'get'>;
   readonly folders: LocalArtifactStoreOptions;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly intervalMs: number;
 }
 
+/** Asking vendors about operations that outlived their jobs takes at most so long at a time. */
+const reconcileLimitMs = 60_000;
+
 /**
  * Mends, now and every `intervalMs` until the signal aborts, what killed processes left: jobs that no queue holds are
- * queued again, half-written files are removed. Ends jobs that still wait at their deadline. What fails is logged and
- * tried again the next time.
+ * queued again, places of ended jobs freed, half-written files removed. Ends jobs that still wait at their deadline, and
+ * settles what operations cost that outlived their jobs. What fails is logged and tried again the next time.
  */
-export async function keepHouse({ producer, folders, clock, logger, intervalMs }: HousekeepingDependencies, signal: AbortSignal): Promise<void> {
+export async function keepHouse(dependencies: HousekeepingDependencies, signal: AbortSignal): Promise<void> {
+  const { logger, intervalMs } = dependencies;
   while (!signal.aborted) {
-    try {
-      const { requeued, expired } = await producer.sweep();
-      const removed = await sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: clock.nowMs() });
-      if (expired > 0) logger.info({ expired }, 'ended jobs that still waited at their deadline');
-      if (requeued + removed > 0) logger.info({ requeued, removed }, 'mended what a killed process left');
-    } catch (error) {
-      logger.warn({ error }, 'housekeeping failed; it is tried again');
+    for (const chore of [mendJobs, settleBills]) {
+      await chore(dependencies, signal).catch((error: unknown) => logger.warn({ error }, 'housekeeping failed; it is tried again'));
     }
     await delay(intervalMs, undefined, { signal }).catch(() => undefined);
   }
+}
+
+async function mendJobs({ producer, core, store, folders, clock, logger }: HousekeepingDependencies): Promise<void> {
+  const { requeued, expired } = await producer.sweep();
+  const freed = await core.sweepPlaces(async (jobId) => isTerminal((await store.get(jobId))?.status ?? 'failed'));
+  const removed = await sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: clock.nowMs() });
+  if (expired > 0) logger.info({ expired }, 'ended jobs that still waited at their deadline');
+  if (requeued + freed + removed > 0) logger.info({ requeued, freed, removed }, 'mended what a killed process left');
+}
+
+async function settleBills({ core, logger }: HousekeepingDependencies, signal: AbortSignal): Promise<void> {
+  const settled = await core.reconcile(AbortSignal.any([signal, AbortSignal.timeout(reconcileLimitMs)]));
+  if (settled > 0) logger.info({ settled }, 'settled operations that had outlived their jobs');
 }

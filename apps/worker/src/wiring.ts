@@ -9,6 +9,8 @@ import { createProcessorMap } from './processor-map.ts';
 const housekeepingIntervalMs = 15_000;
 const cancelPollMs = 500;
 const progressIntervalMs = 250;
+/** Those in line are woken when a place is free; this is for when the one who should have woken them died. */
+const lineMs = 60_000;
 
 export interface RunningWorker {
   /** Stops taking jobs, finishes or hands back those that run, and lets go of everything. */
@@ -25,7 +27,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const state = createRedisStateStore({ connection });
   const core = createLipsyncCore(config.core, {
-    state,
+    state, lineMs,
     onPlaceFree: () => void producer.wakeNextInLine().catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
   });
   const runner = createJobRunner({
@@ -35,7 +37,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   const lanes = await serveLanes(config, { runner, producer }, logger);
   const stopped = new AbortController();
-  const housekeeping = keepHouse({ producer, folders, clock: systemClock, logger, intervalMs: housekeepingIntervalMs }, stopped.signal);
+  const housekeeping = keepHouse({ producer, core, store, folders, clock: systemClock, logger, intervalMs: housekeepingIntervalMs }, stopped.signal);
   return {
     async stop() {
       stopped.abort();

@@ -118,15 +118,14 @@ export function checkMethod(method: Method, config: ProviderConfig): void {
 export interface CoreHost {
   /** What this host shares with others of the installation; the host closes it. */
   readonly state: StateStore;
+  /** How soon a job that stands in line for a provider looks again when nobody wakes it. */
+  readonly lineMs: number;
   /** Told when a job that stands in line for a provider may find a place. */
   onPlaceFree?(): void;
 }
 
-/** How soon a job that stands in line for a provider looks again when nobody wakes it. */
-const lineMs = 30_000;
-
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
-export function createLipsyncCore(config: CoreConfig, { state, onPlaceFree = () => undefined }: CoreHost): LipsyncCore {
+export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFree = () => undefined }: CoreHost): LipsyncCore {
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache') };
@@ -143,7 +142,11 @@ export function createLipsyncCore(config: CoreConfig, { state, onPlaceFree = () 
   return {
     ledger, breaker,
     reconcile: (signal) => openBills.reconcile(registry, signal),
-    sweepPlaces: (isGone) => places.sweep(isGone),
+    async sweepPlaces(isGone) {
+      const freed = await places.sweep(isGone);
+      for (let place = 0; place < freed; place += 1) onPlaceFree();
+      return freed;
+    },
     pipeline: createLipsyncPipeline({
       registry, renderPool, clock,
       admission: createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs, onPlaceFree }),

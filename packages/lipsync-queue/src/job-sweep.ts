@@ -1,4 +1,4 @@
-import { isTerminal, type Clock, type JobRecord, type JobStore } from '@lipsync/core';
+import { isTerminal, isUnderWay, type Clock, type JobRecord, type JobStore } from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { laneOf } from './job-catalogue.ts';
 import { sweepLockKey } from './job-keys.ts';
@@ -38,9 +38,11 @@ export async function sweepJobs(dependencies: SweepDependencies): Promise<Swept>
 
 async function failOverdue({ store, entries, clock }: SweepDependencies): Promise<number> {
   let expired = 0;
-  for await (const { id, runs, deadlineAtMs } of queuedRecords(store)) {
+  for await (const record of queuedRecords(store)) {
+    const { id, runs, deadlineAtMs } = record;
     const atMs = clock.nowMs();
-    if (deadlineAtMs === null || deadlineAtMs > atMs) continue;
+    // What it began elsewhere is for a worker to end.
+    if (deadlineAtMs === null || deadlineAtMs > atMs || isUnderWay(record)) continue;
     // Not heard when a run began meanwhile: that run keeps the deadline itself.
     const message = 'The job was still waiting at its deadline. Allow it more time, or try when there is less to do.';
     const ended = await store.append(id, { type: 'failed', run: runs, atMs, code: 'deadline_exceeded', message, warnings: [] });

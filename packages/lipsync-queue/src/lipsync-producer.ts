@@ -1,4 +1,4 @@
-import type { Clock, JobRecord, JobStore, Logger } from '@lipsync/core';
+import { isUnderWay, type Clock, type JobRecord, type JobStore, type Logger } from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { toRedisError } from './connection.ts';
 import { laneOf, type Lane } from './job-catalogue.ts';
@@ -25,7 +25,9 @@ export interface LipsyncProducer {
   handOn(record: JobRecord): Promise<void>;
   /** Has a job that sleeps in a queue looked at now; one that does not sleep is left alone. */
   wake(jobId: string): Promise<void>;
-  /** As `wake`, for the job that has stood in line for a provider longest. */
+  /** As `wake`, for a job that fell asleep while it was being canceled; any other sleeps on. */
+  wakeCanceled(jobId: string): Promise<void>;
+  /** As `wake`, for the one of those that stand in line for a provider that would look again soonest. */
   wakeNextInLine(): Promise<void>;
   /**
    * Queues every unfinished job that no queue is going to run (never queued, or ended in the queue while its record is
@@ -54,6 +56,9 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
     },
     handOn: (record) => guarded(() => entries.addAfresh(record, laneOf(record))),
     wake: (jobId) => guarded(() => entries.wake(jobId)),
+    wakeCanceled: (jobId) => guarded(async () => {
+      if ((await store.get(jobId))?.cancelRequested) await entries.wake(jobId);
+    }),
     wakeNextInLine: () => guarded(() => wakeNextInLine(store, entries)),
     sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
     remove: (jobId) => guarded(() => entries.remove(jobId)),
@@ -68,7 +73,7 @@ const lineLookAhead = 100;
 async function wakeNextInLine(store: JobStore, entries: QueueEntries): Promise<void> {
   for (const jobId of await entries.sleeping('cloud', lineLookAhead)) {
     const record = await store.get(jobId);
-    if (record?.attempts.at(-1)?.outcome !== 'running') return entries.wake(jobId);
+    if (record && record.parkedUntilMs !== null && !isUnderWay(record)) return entries.wake(jobId);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { JobRecord, Logger } from '@lipsync/core';
-import { Queue, type JobType } from 'bullmq';
+import { Queue, type Job, type JobType } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { jobCatalogue, lanes, queueNames, queuePriority, type JobPayload, type Lane } from './job-catalogue.ts';
 
@@ -51,7 +51,7 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
     },
     async wake(jobId) {
       const jobs = await fromAll((queue) => queue.getJob(jobId));
-      for (const job of jobs) if (await job?.isDelayed()) await job?.promote();
+      for (const job of jobs) if (await job?.isDelayed()) await promote(job);
     },
     async sleeping(lane, count) {
       const queue = await queues.get(lane);
@@ -73,6 +73,15 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
     queue: (lane) => queues.get(lane),
     close: () => queues.close(),
   };
+}
+
+/** Somebody else may have woken it in the meantime. */
+async function promote(job: Job | undefined): Promise<void> {
+  try {
+    await job?.promote();
+  } catch (error) {
+    if (await job?.isDelayed()) throw error;
+  }
 }
 
 interface Queues {

@@ -1,4 +1,4 @@
-import { LipsyncError, newJobRecord, type Clock, type IdSource, type InputReference, type JobRecord, type JobStore } from '@lipsync/core';
+import { isUnderWay, LipsyncError, newJobRecord, type Clock, type IdSource, type InputReference, type JobRecord, type JobStore } from '@lipsync/core';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { JobWatcher } from './job-watcher.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
@@ -18,7 +18,7 @@ export interface QueuedJobs {
   /** Records a job and queues it. Throws `resource_exhausted` when Redis cannot be reached. */
   submit(submission: JobSubmission): Promise<JobRecord>;
   /**
-   * Ends a waiting job at once, asks the worker of a running one to stop, leaves a finished one alone. Returns the
+   * Ends a waiting job at once, asks a worker to stop one that was begun, leaves a finished one alone. Returns the
    * record as it then stands. Throws `not_found`.
    */
   cancel(jobId: string): Promise<JobRecord>;
@@ -50,7 +50,8 @@ export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJo
       // Recorded first: whoever takes the job up from here on sees that it is not wanted any more.
       const record = await store.append(jobId, { type: 'cancel_requested' });
       if (record.parkedUntilMs !== null) await producer.wake(jobId).catch(outOfReach);
-      if (record.status !== 'queued') return record;
+      // What it began elsewhere is for a worker to end.
+      if (record.status !== 'queued' || isUnderWay(record)) return record;
       const removed = await producer.remove(jobId).catch(outOfReach);
       return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;
     },

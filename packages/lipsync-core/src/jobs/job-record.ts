@@ -18,6 +18,8 @@ export interface Attempt {
   readonly costMicros: number | null;
   /** Work running at a remote provider: stored before it is waited on, so that any worker can go on with it. */
   readonly operation: Operation | null;
+  /** When that operation was known to have begun. */
+  readonly operationAtMs: number | null;
   /** How often something went wrong since its last success that did not end it. */
   readonly troubles: number;
 }
@@ -64,6 +66,11 @@ export interface JobRecord {
   readonly startedAtMs: number | null;
   readonly completedAtMs: number | null;
   readonly deadlineAtMs: number | null;
+}
+
+/** Whether something may be running elsewhere for the job, so that ending it takes more than saying so. */
+export function isUnderWay({ attempts }: Pick<JobRecord, 'attempts'>): boolean {
+  return attempts.at(-1)?.outcome === 'running';
 }
 
 export function isTerminal(status: JobStatus): boolean {

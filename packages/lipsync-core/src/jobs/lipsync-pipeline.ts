@@ -55,8 +55,8 @@ export interface LipsyncPipeline {
    * Throws a `LipsyncError`; leaves nothing outside the workspace but caches.
    */
   run(input: PipelineInput, context: PipelineContext): Promise<PipelineOutcome>;
-  /** Lets go of what runs elsewhere for a job that is not wanted any more. Returns its attempts as they then stand. */
-  abandon(input: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, reason: LipsyncError, context: Omit<PipelineContext, 'onProgress' | 'canRun'>): Promise<readonly Attempt[]>;
+  /** Lets go of what runs elsewhere, and of what is held, for a job that is not wanted any more. */
+  abandon(input: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, reason: LipsyncError, context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts'>): Promise<void>;
 }
 
 export interface PipelineDependencies {
@@ -91,8 +91,8 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
       return outcome.kind === 'made' ? toResult(outcome, await prepared()) : outcome;
     },
     abandon(input, reason, context) {
-      const chain = resolveChain(dependencies.registry, input.options);
-      return abandonChain(chain, reason, chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined }));
+      // All providers: what was begun may be no more than what a chain of today would hold.
+      return abandonChain(dependencies.registry.all, reason, chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined }));
     },
   };
 }

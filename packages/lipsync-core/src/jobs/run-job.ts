@@ -10,8 +10,8 @@ import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
 import { endWithoutOutput, toJobResult } from './run-end.ts';
-import { markStoreFailures, StoreFailure } from './store-failure.ts';
-import { superseded, watchForStop } from './watch-for-stop.ts';
+import { markStoreFailures, StoreFailure, superseded } from './store-failure.ts';
+import { watchForStop } from './watch-for-stop.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from './workspace.ts';
 
 /** Runs that may end without a word before the job is given up. */
@@ -42,10 +42,11 @@ export interface RunContext {
 export interface JobRunner {
   /**
    * Takes the job as far as it goes without waiting and returns its record: at its end, parked until a time when it is
-   * worth another run, or waiting for a worker that takes what it `needs`. May be called again for the same job at any time: a finished job
-   * is returned as it is, an interrupted one is gone on with. An abort of `signal` hands the job back unfinished and
-   * throws; every other outcome of the work is in the record. Throws `not_found` when there is no such job, and what the
-   * store threw when it failed: nothing is recorded then, and whoever asked for the run asks again.
+   * worth another run, waiting for a worker that takes what it `needs`, or worked on by another run that took it over.
+   * May be called again for the same job at any time: a job that is finished, or needs what may not be done here, is
+   * returned as it is; an interrupted one is gone on with. An abort of `signal` hands the job back unfinished and throws;
+   * every other outcome of the work is in the record. Throws `not_found` when there is no such job, and what the store
+   * threw when it failed: nothing is recorded then, and whoever asked for the run asks again.
    */
   run(jobId: string, context: RunContext): Promise<JobRecord>;
 }
@@ -60,6 +61,9 @@ export function createJobRunner(given: JobRunnerDependencies): JobRunner {
       try {
         return await run(dependencies, jobId, context);
       } catch (error) {
+        // Another run has the job now: how it stands is for that one to say.
+        const taken = error === superseded ? await given.store.get(jobId) : undefined;
+        if (taken) return taken;
         throw error instanceof StoreFailure ? error.cause : error;
       }
     },
@@ -70,9 +74,14 @@ async function run(dependencies: RunDependencies, jobId: string, context: RunCon
   const { store, clock, workFolder } = dependencies;
   const found = await store.get(jobId);
   if (!found) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
+  if (found.needs !== null && !context.canRun(found.needs)) return found;
   const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
   const ended = await endEarly(dependencies, record, context.signal);
-  if (!ended) return runOnce(dependencies, record, context);
+  if (!ended) {
+    const left = await runOnce(dependencies, record, context);
+    // Whoever canceled it before it was parked did not know that it had to be woken.
+    return left.cancelRequested && left.parkedUntilMs !== null ? run(dependencies, jobId, context) : left;
+  }
   await removeJobWorkspaces(workFolder, jobId);
   return ended;
 }
@@ -84,9 +93,15 @@ async function endEarly({ store, clock, pipeline }: RunDependencies, record: Job
   const { id: jobId, owner, options, runs: run } = record;
   await pipeline.abandon({ jobId, owner, options }, reason, {
     signal, earlierAttempts: record.attempts,
-    saveAttempts: async (attempts) => void (await store.append(jobId, { type: 'attempts_changed', run, attempts })),
+    saveAttempts: (attempts) => saveAttempts(store, { id: jobId, runs: run }, attempts),
   });
   return store.append(jobId, endWithoutOutput(reason, record, clock.nowMs()));
+}
+
+/** Throws `superseded` where another run took over: what this one wants to do next is not its to do. */
+async function saveAttempts(store: RunDependencies['store'], { id, runs: run }: Pick<JobRecord, 'id' | 'runs'>, attempts: readonly Attempt[]): Promise<void> {
+  const { runs } = await store.append(id, { type: 'attempts_changed', run, attempts });
+  if (runs !== run) throw superseded;
 }
 
 /** Why a job that is not at an end is ended instead of being worked on. */
@@ -120,7 +135,7 @@ async function endRun(
   thrown: unknown,
   { handBack, stop }: { readonly handBack: AbortSignal; readonly stop: AbortSignal },
 ): Promise<JobRecord> {
-  if (stop.reason === superseded) return (await store.get(record.id)) ?? record;
+  if (stop.reason === superseded) throw superseded;
   if (handBack.aborted && !stop.aborted) {
     await store.append(record.id, { type: 'handed_back', run: record.runs });
     throw abortError(handBack);
@@ -146,7 +161,7 @@ async function advance(dependencies: RunDependencies, record: JobRecord, workspa
       onProgress: (report) => progress.report(report),
       async saveAttempts(changed) {
         attempts = changed;
-        await store.append(jobId, { type: 'attempts_changed', run, attempts });
+        await saveAttempts(store, record, attempts);
       },
     });
     if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts) };

@@ -1,12 +1,19 @@
+import { LipsyncError } from '../errors/index.ts';
 import type { JobStore } from './job-store.ts';
 
-/** The job store did not do what it was asked. Says nothing about the job: nobody may record it as the job's failure. */
+/** What keeps the account of jobs did not do what it was asked. Says nothing about the job: nobody may record it as the job's failure. */
 export class StoreFailure extends Error {
   constructor(cause: unknown) {
-    super('The job store failed.', { cause });
+    super('The account of the job could not be kept.', { cause });
     this.name = 'StoreFailure';
   }
 }
+
+/**
+ * Why a run stops when a later run of the same job is under way: it must neither go on spending the machine nor touch
+ * what the other goes on with.
+ */
+export const superseded = new StoreFailure(new LipsyncError('canceled', 'Another worker took the job over.'));
 
 /** The calls of a running job to `store`; whatever they throw comes as a `StoreFailure` with the original as cause. */
 export function markStoreFailures(store: JobStore): Pick<JobStore, 'get' | 'append'> {

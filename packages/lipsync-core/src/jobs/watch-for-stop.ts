@@ -3,9 +3,7 @@ import type { Clock, Logger } from '../ports/ports.ts';
 import { deadlineSignal, type DeadlineSignal } from './deadline-signal.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
-
-/** Why a run stops when a later run of the same job is under way: it must not go on spending the machine. */
-export const superseded = new LipsyncError('canceled', 'Another worker took the job over.');
+import { superseded } from './store-failure.ts';
 
 export interface StopWatcherDependencies {
   readonly store: Pick<JobStore, 'get'>;

@@ -29,11 +29,14 @@ export interface AttemptEnding {
 
 /**
  * Lets attempts in and keeps account of them: how many at once, whether the provider is in order, what it may cost. A
- * port; every call may be repeated with the same effect as once.
+ * port; every call may be repeated with the same effect as once. Throws a `StoreFailure` when the account cannot be kept:
+ * nobody's attempt has failed then.
  */
 export interface Admission {
   /** Asks for a place at the provider; it is held until `leave`. */
   enter(provider: Provider, jobId: string): Promise<Entry>;
+  /** As `enter`, for an attempt that was let in before and begun: it is never refused, and keeps the place that it has. */
+  enterAgain(provider: Provider, jobId: string): Promise<Exclude<Entry, { kind: 'refused' }>>;
   /** Sets the money aside; `leftMicros` is what the request still allows, null for any. Throws `budget_exceeded`. */
   reserve(provider: Provider, attempt: AttemptReference, micros: number, leftMicros: number | null): Promise<void>;
   /** Tells how an attempt ended; its place and what is left of its money are free again. */

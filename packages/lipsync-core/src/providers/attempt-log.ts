@@ -17,12 +17,16 @@ export interface AttemptLog {
   unfinished(provider: Provider): Attempt | undefined;
   /** Opens an attempt; a remote one that an earlier run left unfinished is taken up instead, an inline one is ended. */
   begin(provider: Provider): Promise<void>;
+  /** Records an attempt that was not let in: begun and ended in one. */
+  refuse(provider: Provider, error: LipsyncError): Promise<void>;
   setOperation(operation: Operation): Promise<void>;
   /** What the attempt turned out to cost, whatever becomes of its take. */
   setCost(costMicros: number): Promise<void>;
   /** Trouble that did not end the attempt. */
   noteTrouble(message: string): Promise<void>;
   end(end: AttemptEnd): Promise<void>;
+  /** Ends what an earlier run left running and nobody goes on with. */
+  endAbandoned(): Promise<void>;
 }
 
 export interface AttemptLogDependencies {
@@ -46,6 +50,7 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
     await saveAttempts(attempts);
   };
   const replaceLast = (change: Partial<Attempt>): Promise<void> => save([...attempts.slice(0, -1), { ...current(), ...change }]);
+  const endAbandoned = (): Promise<void> => replaceLast({ ...abandoned, endedAtMs: clock.nowMs() });
   const unfinished = ({ facts, kind }: Provider): Attempt | undefined => {
     const last = attempts.at(-1);
     return last && kind === 'remote' && last.provider === facts.id && isUnfinished(last) ? last : undefined;
@@ -66,19 +71,30 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
       const last = attempts.at(-1);
       const left = unfinished(provider);
       if (left) return left.outcome === 'running' ? undefined : replaceLast({ outcome: 'running', endedAtMs: null });
-      if (last?.outcome === 'running') await replaceLast({ ...abandoned, endedAtMs: clock.nowMs() });
+      if (last?.outcome === 'running') await endAbandoned();
       await save([...attempts, newAttempt(provider, clock.nowMs())]);
     },
-    setOperation: (operation) => replaceLast({ operation, troubles: 0 }),
-    setCost: (costMicros) => replaceLast({ costMicros }),
+    refuse: (provider, { code, message }) => {
+      const nowMs = clock.nowMs();
+      return save([...attempts, { ...newAttempt(provider, nowMs), outcome: 'failed', code, message, endedAtMs: nowMs, costMicros: 0 }]);
+    },
+    setOperation: (operation) => replaceLast({ operation, operationAtMs: clock.nowMs(), troubles: 0 }),
+    async setCost(costMicros) {
+      const { costMicros: known, troubles } = current();
+      // The first time, the vendor is done: what went wrong while it worked does not count against fetching the take.
+      if (known !== costMicros) await replaceLast({ costMicros, troubles: known === null ? 0 : troubles });
+    },
     noteTrouble: (message) => replaceLast({ message, troubles: current().troubles + 1 }),
     end: (end) => replaceLast({ ...end, endedAtMs: clock.nowMs() }),
+    async endAbandoned() {
+      if (attempts.at(-1)?.outcome === 'running') await endAbandoned();
+    },
   };
 }
 
 function newAttempt({ facts }: Provider, nowMs: number): Attempt {
   return {
-    provider: facts.id, outcome: 'running', code: null, message: null, startedAtMs: nowMs, endedAtMs: null, costMicros: null, operation: null, troubles: 0,
+    provider: facts.id, outcome: 'running', code: null, message: null, startedAtMs: nowMs, endedAtMs: null, costMicros: null, operation: null, operationAtMs: null, troubles: 0,
   };
 }
 

@@ -1,4 +1,5 @@
 import { errorPolicies, type ErrorCode } from '../errors/index.ts';
+import type { Provider } from './provider.ts';
 
 /** Tries of one provider in one job, at most; a crash of ours does not count as one. */
 export const maxTriesOfOneProvider = 3;
@@ -15,6 +16,15 @@ export function decide(code: ErrorCode, tries: number): ChainDecision {
   if (decision === 'stop' || decision === 'next') return decision;
   const limit = code === 'media_failed' ? maxTriesAfterMediaFault : maxTriesOfOneProvider;
   return tries < limit ? 'again' : 'next';
+}
+
+/**
+ * As `decide`, for an attempt as a whole. A remote attempt has waited out by itself what may pass, and its breaker is not
+ * asked twice: after its end nothing is worth another try. Pure.
+ */
+export function decideAfterAttempt({ kind }: Provider, code: ErrorCode, tries: number): ChainDecision {
+  const decision = decide(code, tries);
+  return decision === 'again' && kind === 'remote' ? 'next' : decision;
 }
 
 /** How long to wait before the same provider is tried again: doubling from half a second, up to ten seconds. */

@@ -4,8 +4,8 @@ import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts'
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import { openAdmission } from '../testing/open-admission.ts';
-import { runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
-import type { InlineProvider, Operation, Provider, RemoteProvider, Take, TakeRequest } from './provider.ts';
+import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import type { InlineProvider, Provider, Take, TakeRequest } from './provider.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 7 };
 // The doubles below look at the job's id only.
@@ -28,20 +28,6 @@ function inline(id: ProviderId, results: readonly (Take | ErrorCode)[]): InlineP
   return provider;
 }
 
-function remote(id: ProviderId, onCancel: () => void = () => undefined): RemoteProvider & { started: string[] } {
-  const started: string[] = [];
-  return {
-    kind: 'remote', facts: facts(id), started, timeoutMs: 600_000, maxConcurrent: 5, quote: () => 7,
-    async start(_request, { idempotencyKey }) {
-      started.push(idempotencyKey);
-      return { id: `op-${started.length}`, state: { polls: 0 } };
-    },
-    check: async (operation) => (operation.id === 'op-stuck' ? { status: 'pending', checkAgainInMs: 60_000 } : { status: 'done', operation, costMicros: 7 }),
-    collect: async () => take,
-    cancel: async () => onCancel(),
-  };
-}
-
 function makeContext(earlierAttempts: readonly Attempt[] = [], signal = new AbortController().signal) {
   const saved: (readonly Attempt[])[] = [];
   const context: ChainContext = {
@@ -53,7 +39,7 @@ function makeContext(earlierAttempts: readonly Attempt[] = [], signal = new Abor
 }
 
 function attempt(provider: ProviderId, change: Partial<Attempt>): Attempt {
-  return { provider, outcome: 'running', code: null, message: null, startedAtMs: 0, endedAtMs: null, costMicros: null, operation: null, troubles: 0, ...change };
+  return { provider, outcome: 'running', code: null, message: null, startedAtMs: 0, endedAtMs: null, costMicros: null, operation: null, operationAtMs: null, troubles: 0, ...change };
 }
 
 /** Runs a chain that is to make a take. */
@@ -89,31 +75,6 @@ describe('the provider chain', () => {
     expect(next.calls).toBe(0);
   });
 
-  it('saves an operation before it waits for it', async () => {
-    const { context, saved } = makeContext();
-    await made([remote('heygen')], context);
-    expect(saved.map((attempts) => [attempts[0]?.outcome, attempts[0]?.operation?.id])).toEqual([
-      ['running', undefined], ['running', 'op-1'], ['succeeded', 'op-1'],
-    ]);
-  });
-
-  it('goes on with the operation of a run that crashed instead of starting another', async () => {
-    const operation: Operation = { id: 'op-old', state: {} };
-    const vendor = remote('heygen');
-    const { context } = makeContext([attempt('heygen', { operation })]);
-    const outcome = await made([vendor], context);
-    expect(vendor.started).toEqual([]);
-    expect(outcome.attempts).toHaveLength(1);
-  });
-
-  it('starts again with the same idempotency key when the crash came before the operation was known', async () => {
-    const first = remote('heygen');
-    await made([first], makeContext().context);
-    const second = remote('heygen');
-    await made([second], makeContext([attempt('heygen', {})]).context);
-    expect(second.started).toEqual(first.started);
-  });
-
   it('does not count a crash of ours as a try of an inline provider', async () => {
     const crashed = Array.from({ length: 4 }, () => attempt('preview', { outcome: 'failed', code: 'worker_crashed' }));
     const outcome = await made([inline('preview', [take])], makeContext([...crashed, attempt('preview', {})]).context);
@@ -125,26 +86,6 @@ describe('the provider chain', () => {
     const earlier = [attempt('wav2lip', { outcome: 'failed', code: 'model_missing' }), attempt('preview', {})];
     await made([given, inline('preview', [take])], makeContext(earlier).context);
     expect(given.calls).toBe(0);
-  });
-
-  it('tells a remote provider to stop when the job is canceled while it waits', async () => {
-    let canceled = 0;
-    const controller = new AbortController();
-    const { context } = makeContext([attempt('heygen', { operation: { id: 'op-stuck', state: {} } })], controller.signal);
-    const running = made([remote('heygen', () => (canceled += 1))], context);
-    controller.abort(new LipsyncError('canceled', 'enough'));
-    await expect(running).rejects.toThrow();
-    expect(canceled).toBe(1);
-  });
-
-  it('leaves a remote operation running when the worker only hands the job back', async () => {
-    let canceled = 0;
-    const controller = new AbortController();
-    const { context, saved } = makeContext([attempt('heygen', { operation: { id: 'op-stuck', state: {} } })], controller.signal);
-    const running = made([remote('heygen', () => (canceled += 1))], context);
-    controller.abort();
-    await expect(running).rejects.toThrow();
-    expect([canceled, saved.at(-1)?.[0]?.outcome]).toEqual([0, 'running']);
   });
 
   it('ends with the reason of the abort when that comes between two tries, and begins no other', async () => {
@@ -175,14 +116,27 @@ describe('the provider chain', () => {
     expect(saved).toHaveLength(1);
   });
 
-  it('blames no provider when its operation cannot be saved', async () => {
+  it('ends with what the last provider said when the run that heard it was cut off', async () => {
+    const next = inline('preview', [take]);
+    const refused = attempt('wav2lip', { outcome: 'failed', code: 'clip_unusable', message: 'No face.' });
+    await expect(made([inline('wav2lip', [take]), next], makeContext([refused]).context)).rejects.toMatchObject({ code: 'clip_unusable', message: 'No face.' });
+    const missing = attempt('wav2lip', { outcome: 'failed', code: 'model_missing', message: 'No model.' });
+    await expect(made([inline('wav2lip', [take])], makeContext([missing]).context)).rejects.toMatchObject({ code: 'model_missing', message: 'No model.' });
+    expect(next.calls).toBe(0);
+  });
+
+  it('stops before a provider of a kind that this host does not take, with what was tried saved', async () => {
     const { context, saved } = makeContext();
-    const failure = new StoreFailure(new Error('away'));
-    const running = made([remote('heygen')], {
-      ...context,
-      saveAttempts: async (attempts) => (attempts[0]?.operation ? Promise.reject(failure) : context.saveAttempts(attempts)),
-    });
-    await expect(running).rejects.toBe(failure);
-    expect(saved.map((attempts) => attempts[0]?.outcome)).toEqual(['running']);
+    const next = inline('preview', [take]);
+    let taken = 0;
+    const outcome = await runChain([inline('wav2lip', ['model_missing']), next], async () => request, { ...context, canRun: () => (taken += 1) === 1 });
+    expect(outcome).toEqual({ kind: 'elsewhere', needs: 'inline' });
+    expect([next.calls, saved.at(-1)?.map(({ outcome: ended }) => ended)]).toEqual([0, ['failed']]);
+  });
+
+  it('marks an attempt that died with its worker when the job is not wanted any more', async () => {
+    const { context, saved } = makeContext([attempt('preview', {})]);
+    await abandonChain([inline('preview', [take])], new LipsyncError('canceled', 'enough'), context);
+    expect(saved.at(-1)).toMatchObject([{ outcome: 'failed', code: 'worker_crashed', endedAtMs: 1 }]);
   });
 });

@@ -3,9 +3,9 @@ import { abortError, errorPolicies, LipsyncError, ProviderError, TimeoutError, t
 import type { Clock } from '../ports/ports.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
-import type { Admission, AttemptReference } from './admission.ts';
+import type { Admission, AttemptReference, Entry } from './admission.ts';
 import { createAttemptLog, type AttemptLog } from './attempt-log.ts';
-import { decide, pauseBeforeTryMs } from './chain-decision.ts';
+import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
 import type { Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type Waiting } from './remote-attempt.ts';
 
@@ -42,7 +42,8 @@ export type ChainOutcome =
 export async function runChain(chain: readonly Provider[], prepare: () => Promise<TakeRequest>, context: ChainContext): Promise<ChainOutcome> {
   const log = createAttemptLog(context);
   const prepareOnce = once(prepare);
-  let lastError = new LipsyncError('not_supported', 'No provider is left to try.');
+  let lastError = errorOfLast(context.earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
+  if (errorPolicies[lastError.code].decision === 'stop') throw lastError;
   for (const provider of chain.slice(resumeIndex(chain, context.earlierAttempts))) {
     for (let tries = countTries(log.attempts, provider) + 1; ; tries += 1) {
       if (!context.canRun(provider.kind)) return { kind: 'elsewhere', needs: provider.kind };
@@ -51,7 +52,7 @@ export async function runChain(chain: readonly Provider[], prepare: () => Promis
         return 'kind' in outcome ? outcome : { kind: 'made', take: outcome, provider, attempts: log.attempts };
       }
       lastError = outcome;
-      const decision = context.signal.aborted ? 'stop' : decide(outcome.code, tries);
+      const decision = context.signal.aborted ? 'stop' : decideAfterAttempt(provider, outcome.code, tries);
       if (decision === 'stop') throw outcome;
       if (decision === 'next') break;
       await pause(pauseBeforeTryMs(tries), context.signal);
@@ -61,34 +62,39 @@ export async function runChain(chain: readonly Provider[], prepare: () => Promis
 }
 
 /**
- * Ends the remote attempt that a job was waiting for when the job is not wanted any more: `reason` says why. Returns the
- * attempts as they then stand. A vendor that does not hear it is asked about the operation later.
+ * Ends what an earlier run left running or waiting when the job is not wanted any more: `reason` says why. `providers` are
+ * all that there are. A vendor that does not hear it is asked about the operation later.
  */
-export async function abandonChain(chain: readonly Provider[], reason: LipsyncError, context: ChainContext): Promise<readonly Attempt[]> {
+export async function abandonChain(providers: readonly Provider[], reason: LipsyncError, context: ChainContext): Promise<void> {
   const log = createAttemptLog(context);
-  for (const provider of chain) {
-    const left = log.unfinished(provider);
-    if (left) await endAttempt(provider, reason, context, log);
+  for (const provider of providers) {
+    if (log.unfinished(provider)) await endAttempt(provider, reason, context, log);
     else await context.admission.giveUpPlace(provider, context.jobId);
   }
-  return log.attempts;
+  await log.endAbandoned();
 }
 
 async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, context: ChainContext, log: AttemptLog): Promise<Take | Waiting | LipsyncError> {
-  if (!log.unfinished(provider)) {
-    const entry = await context.admission.enter(provider, context.jobId);
-    if (entry.kind === 'wait') return { kind: 'waiting', untilMs: entry.untilMs };
-    await log.begin(provider);
-    if (entry.kind === 'refused') return endAttempt(provider, entry.error, context, log);
-  } else {
-    await log.begin(provider);
+  const entry = await enter(provider, context, log);
+  if (entry.kind === 'wait') return { kind: 'waiting', untilMs: entry.untilMs };
+  if (entry.kind === 'refused') {
+    await log.refuse(provider, entry.error);
+    return entry.error;
   }
+  await log.begin(provider);
   const made = await makeTake(provider, prepare, context, log).catch((thrown: unknown) => toAttemptError(thrown, provider, context.signal));
   if (LipsyncError.isInstance(made)) return endAttempt(provider, made, context, log);
   if ('kind' in made) return made;
   await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros: made.costMicros, operation: log.current.operation });
   await log.end({ outcome: 'succeeded', code: null, message: null, costMicros: made.costMicros });
   return made;
+}
+
+/** What runs elsewhere already, or is done there, is looked at whoever else holds the places. */
+async function enter(provider: Provider, { admission, jobId }: ChainContext, log: AttemptLog): Promise<Entry> {
+  const left = log.unfinished(provider);
+  if (!left) return admission.enter(provider, jobId);
+  return left.operation ? { kind: 'entered' } : admission.enterAgain(provider, jobId);
 }
 
 /** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */
@@ -107,15 +113,13 @@ async function stopOperation(provider: RemoteProvider, log: AttemptLog): Promise
   const { operation, costMicros } = log.current;
   if (!operation) return;
   const context = { signal: AbortSignal.timeout(cancelLimitMs), onProgress: () => undefined };
-  try {
-    const status = costMicros === null ? await provider.check(operation, context) : undefined;
-    await provider.cancel(operation, context);
-    // What is stopped before it is done is not billed.
-    if (status) await log.setCost(status.status === 'pending' ? 0 : status.costMicros);
-  } catch (error) {
-    // A vendor that does not hear leaves an open bill.
-    if (!LipsyncError.isInstance(error)) throw error;
-  }
+  // A vendor that does not hear leaves an open bill.
+  const status = costMicros === null ? await provider.check(operation, context).catch(() => undefined) : undefined;
+  const isStopped = await provider.cancel(operation, context).then(() => true, () => false);
+  if (!status) return;
+  if (status.status !== 'pending') await log.setCost(status.costMicros);
+  // What is stopped before it is done is not billed.
+  else if (isStopped) await log.setCost(0);
 }
 
 function referenceOf({ jobId, user }: ChainContext, log: AttemptLog): AttemptReference {
@@ -168,8 +172,16 @@ function resumeIndex(chain: readonly Provider[], attempts: readonly Attempt[]): 
   const index = chain.findIndex(({ facts }) => facts.id === last?.provider);
   const provider = chain[index];
   if (!last || !provider) return 0;
-  const givenUp = last.outcome === 'failed' && last.code !== null && decide(last.code, countTries(attempts, provider)) !== 'again';
+  const givenUp = last.outcome === 'failed' && last.code !== null && decideAfterAttempt(provider, last.code, countTries(attempts, provider)) !== 'again';
   return givenUp ? index + 1 : index;
+}
+
+/** What an earlier run would have ended with, had it not been cut off. */
+function errorOfLast(attempts: readonly Attempt[]): LipsyncError | undefined {
+  const last = attempts.at(-1);
+  if (last?.outcome !== 'failed' || last.code === null) return undefined;
+  const message = last.message ?? 'The attempt failed.';
+  return errorPolicies[last.code].decision === 'stop' ? new LipsyncError(last.code, message) : new ProviderError(last.code, last.provider, message);
 }
 
 /** Tries that count: a worker that went away is no fault of the provider. */

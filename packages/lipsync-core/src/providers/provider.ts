@@ -78,11 +78,14 @@ export interface RemoteProvider {
   readonly facts: ProviderFacts;
   /** Operations at once, over all machines. */
   readonly maxConcurrent: number;
-  /** How long an attempt may take from its beginning. */
+  /** How long an operation may take, and how long an attempt may go without one. */
   readonly timeoutMs: number;
   /** The most that a take of this request can cost, in millionths of a dollar. Pure. */
   quote(request: TakeRequest): number;
-  /** May be called again for one attempt, with the same idempotency key: then it is the same operation. */
+  /**
+   * May be called again for one attempt, with the same idempotency key: then it is the same operation. Trouble that may
+   * pass is thrown, with `details.retryAfterMs` where the vendor said so: the attempt comes back.
+   */
   start(request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string }): Promise<Operation>;
   check(operation: Operation, context: TakeContext): Promise<OperationStatus>;
   /** Fetches the take of an operation that is done. What it cost is known from `check`. */

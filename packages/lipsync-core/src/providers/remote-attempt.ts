@@ -3,7 +3,7 @@ import type { Clock } from '../ports/ports.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Admission, AttemptReference } from './admission.ts';
 import type { AttemptLog } from './attempt-log.ts';
-import { maxTriesOfOneProvider, pauseBeforeTryMs } from './chain-decision.ts';
+import { decide, pauseBeforeTryMs } from './chain-decision.ts';
 import type { Operation, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 
 /** Nothing is to be done here until then. */
@@ -33,10 +33,10 @@ export interface RemoteAttempt {
  */
 export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Waiting> {
   const { log } = attempt;
-  const operation = log.current.operation ?? (await orWait(attempt, maxTriesOfOneProvider, () => start(attempt)));
+  const operation = log.current.operation ?? (await orWait(attempt, 'limited', () => start(attempt)));
   if (isWaiting(operation)) return operation;
   // An answer that does not come says nothing about the operation: it is asked for as long as there is time.
-  const status = await orWait(attempt, Infinity, () => attempt.provider.check(operation, attempt.context));
+  const status = await orWait(attempt, 'patient', () => attempt.provider.check(operation, attempt.context));
   if ('kind' in status) return status;
   switch (status.status) {
     case 'pending':
@@ -46,7 +46,7 @@ export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Wait
       throw new LipsyncError(status.code, status.message);
     case 'done':
       await log.setCost(status.costMicros);
-      return orWait(attempt, maxTriesOfOneProvider, () => collect(attempt, status.operation, status.costMicros));
+      return orWait(attempt, 'limited', () => collect(attempt, status.operation, status.costMicros));
   }
 }
 
@@ -63,8 +63,8 @@ async function collect({ provider, context, prepare }: RemoteAttempt, operation:
   return { ...(await provider.collect(operation, await prepare(), context)), costMicros };
 }
 
-/** The outcome of `step`, or a pause before it is taken again, for at most `tries` times in all. */
-async function orWait<Outcome>(attempt: RemoteAttempt, tries: number, step: () => Promise<Outcome>): Promise<Outcome | Waiting> {
+/** The outcome of `step`, or a pause before it is taken again: as often as its fault is worth, or for as long as there is time. */
+async function orWait<Outcome>(attempt: RemoteAttempt, patience: 'limited' | 'patient', step: () => Promise<Outcome>): Promise<Outcome | Waiting> {
   const { log, context } = attempt;
   try {
     return await step();
@@ -73,9 +73,12 @@ async function orWait<Outcome>(attempt: RemoteAttempt, tries: number, step: () =
     const error = toLipsyncError(thrown);
     const { decision } = errorPolicies[error.code];
     if (decision === 'wait') return waitFor(attempt, hintOf(error) ?? pauseWithoutHintMs, error);
-    if (decision !== 'again' || log.current.troubles + 1 >= tries) throw error;
-    await log.noteTrouble(error.message);
-    return waitFor(attempt, pauseBeforeTryMs(log.current.troubles), error);
+    const tries = log.current.troubles + 1;
+    const isOver = decision !== 'again' || (patience === 'limited' && decide(error.code, tries) !== 'again');
+    if (isOver) throw error;
+    // A take that is paid for is not given up because its vendor was silent before.
+    if (patience === 'limited' || log.current.costMicros === null) await log.noteTrouble(error.message);
+    return waitFor(attempt, pauseBeforeTryMs(tries), error);
   }
 }
 
@@ -88,9 +91,9 @@ function hintOf({ details }: LipsyncError): number | undefined {
 }
 
 /** Throws `provider_timeout`, or what stood in the way last, when the attempt's time is up by then. */
-function waitFor({ provider, reference, clock }: RemoteAttempt, pauseMs: number, trouble?: LipsyncError): Waiting {
+function waitFor({ provider, reference, log, clock }: RemoteAttempt, pauseMs: number, trouble?: LipsyncError): Waiting {
   const nowMs = clock.nowMs();
-  const limitMs = reference.startedAtMs + provider.timeoutMs;
+  const limitMs = (log.current.operationAtMs ?? reference.startedAtMs) + provider.timeoutMs;
   if (nowMs < limitMs && (trouble === undefined || nowMs + pauseMs < limitMs)) return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
   throw trouble ?? new TimeoutError('provider_timeout', `${provider.facts.id} was not done after ${Math.round(provider.timeoutMs / 1000)} s.`);
 }

@@ -1,9 +1,10 @@
 import { errorPolicies, LipsyncError } from '../errors/index.ts';
+import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Breaker } from '../resilience/breaker.ts';
 import type { Places } from '../resilience/places.ts';
-import type { Admission, AttemptEnding, AttemptReference } from './admission.ts';
+import type { Admission, AttemptEnding, AttemptReference, Entry } from './admission.ts';
 import type { OpenBills } from './open-bills.ts';
 import type { Provider } from './provider.ts';
 
@@ -21,24 +22,24 @@ export interface SharedAdmissionDependencies {
 
 /** Admission that all processes of an installation share: breaker, places and ledger in one store. */
 export function createSharedAdmission(dependencies: SharedAdmissionDependencies): Admission {
-  const { breaker, places, ledger, clock, lineMs } = dependencies;
+  const { breaker, places, ledger } = dependencies;
 
   const leavePlace = async (provider: Provider, jobId: string): Promise<void> => {
-    if (provider.kind === 'inline') return;
     await places.leave(provider.facts.id, jobId);
     dependencies.onPlaceFree(provider);
   };
 
-  return {
+  return markStateFailures({
     async enter(provider, jobId) {
-      if (provider.kind === 'inline') return { kind: 'entered' };
+      const entry = await takePlace(dependencies, provider, jobId);
+      if (provider.kind === 'inline' || entry.kind === 'wait') return entry;
       const { id } = provider.facts;
-      if (!(await places.enter(id, jobId, provider.maxConcurrent))) return { kind: 'wait', untilMs: clock.nowMs() + lineMs * (1 + Math.random() / 3) };
       const verdict = await breaker.admit(id, jobId);
-      if (verdict.admitted) return { kind: 'entered' };
-      await places.leave(id, jobId);
+      if (verdict.admitted) return entry;
+      await leavePlace(provider, jobId);
       return { kind: 'refused', error: breakerOpen(id, verdict.openUntilMs) };
     },
+    enterAgain: (provider, jobId) => takePlace(dependencies, provider, jobId),
     async reserve({ facts }, attempt, micros, leftMicros) {
       if (leftMicros !== null && micros > leftMicros) throw overJobCap(micros, leftMicros);
       const { jobId, user } = attempt;
@@ -46,10 +47,42 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
     },
     async leave(provider, attempt, ending) {
       await settle(dependencies, provider, attempt, ending);
-      if (provider.kind === 'remote') await breaker.report(provider.facts.id, attempt.jobId, ending.error ? effectOf(ending.error) : 'success');
+      if (provider.kind === 'inline') return;
+      await breaker.report(provider.facts.id, attempt.jobId, ending.error ? effectOf(ending.error) : 'success');
       await leavePlace(provider, attempt.jobId);
     },
-    giveUpPlace: leavePlace,
+    async giveUpPlace(provider, jobId) {
+      if (provider.kind === 'inline') return;
+      const { id } = provider.facts;
+      const holders = await places.holders(id);
+      if (!holders.some((holder) => holder.jobId === jobId)) return;
+      // Had it been let in to see whether the provider is in order again, another may.
+      await breaker.report(id, jobId, 'none');
+      await leavePlace(provider, jobId);
+    },
+  });
+}
+
+async function takePlace({ places, clock, lineMs }: SharedAdmissionDependencies, provider: Provider, jobId: string): Promise<Exclude<Entry, { kind: 'refused' }>> {
+  if (provider.kind === 'inline' || (await places.enter(provider.facts.id, jobId, provider.maxConcurrent))) return { kind: 'entered' };
+  return { kind: 'wait', untilMs: clock.nowMs() + Math.ceil(lineMs * (1 + Math.random() / 3)) };
+}
+
+/** A state store that does not do what it is asked says nothing about the provider nor about the job. */
+function markStateFailures(admission: Admission): Admission {
+  const marked = async <Result>(work: Promise<Result>): Promise<Result> => {
+    try {
+      return await work;
+    } catch (error) {
+      throw LipsyncError.isInstance(error) && error.code === 'resource_exhausted' ? new StoreFailure(error) : error;
+    }
+  };
+  return {
+    enter: (provider, jobId) => marked(admission.enter(provider, jobId)),
+    enterAgain: (provider, jobId) => marked(admission.enterAgain(provider, jobId)),
+    reserve: (provider, attempt, micros, leftMicros) => marked(admission.reserve(provider, attempt, micros, leftMicros)),
+    leave: (provider, attempt, ending) => marked(admission.leave(provider, attempt, ending)),
+    giveUpPlace: (provider, jobId) => marked(admission.giveUpPlace(provider, jobId)),
   };
 }
 

@@ -2,31 +2,64 @@ import { join } from 'node:path';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { createSqliteStateStore } from '../state/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../ports/system-ports.ts';
-import { createLipsyncCore } from '../wiring.ts';
+import { LipsyncError } from '../errors/index.ts';
+import { createLipsyncCore, type LipsyncCore } from '../wiring.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { createLocalJobs, type LocalJobs } from './local-jobs.ts';
 import { createOutputFiles } from './output-file.ts';
-import { createUnfinishedJobs } from './unfinished-jobs.ts';
+import { createUnfinishedJobs, type UnfinishedJobs } from './unfinished-jobs.ts';
 
-/** In-process jobs on a core built from `config`; `close` ends what they started. */
+/** Few programs share a data folder, and nobody wakes those that stand in line. */
+const lineMs = 2_000;
+/** What a vendor may need on top of the time that it is given, until it is over. */
+const operationGraceMs = 60_000;
+/** Mending what earlier programs left takes at most so long. */
+const mendLimitMs = 60_000;
+
+/**
+ * In-process jobs on a core built from `config`. The first of them mends in the background what programs that were
+ * killed left: places, unsettled costs. `close` ends what was started.
+ */
 export function createLocalHost(config: CoreConfig): { readonly localJobs: LocalJobs; close(): Promise<void> } {
   const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
-  const core = createLipsyncCore(config, { state });
+  const core = createLipsyncCore(config, { state, lineMs });
+  const unfinished = createUnfinishedJobs({ state, clock: systemClock, operationMs: config.heygen.timeoutMs + operationGraceMs });
   const localJobs = createLocalJobs({
     pipeline: core.pipeline,
     workFolder: core.workFolder,
     outputFiles: createOutputFiles(),
-    unfinished: createUnfinishedJobs({ state }),
+    unfinished,
     clock: systemClock,
     ids: createIdSource(systemClock),
   });
+  const closing = new AbortController();
+  let mending: Promise<void> | undefined;
   return {
-    localJobs,
+    localJobs: {
+      run(input, context) {
+        mending ??= mend(core, unfinished, AbortSignal.any([closing.signal, AbortSignal.timeout(mendLimitMs)]));
+        return localJobs.run(input, context);
+      },
+    },
     async close() {
+      closing.abort();
+      await mending;
       await core.close();
       await state.close();
     },
   };
+}
+
+async function mend(core: LipsyncCore, unfinished: UnfinishedJobs, signal: AbortSignal): Promise<void> {
+  const reason = new LipsyncError('worker_crashed', 'The program that asked for it was ended and did not come back.');
+  try {
+    await unfinished.endForgotten(({ jobId, options, attempts }, remember) =>
+      core.pipeline.abandon({ jobId, owner: null, options }, reason, { signal, earlierAttempts: attempts, saveAttempts: remember }));
+    await core.sweepPlaces((jobId) => unfinished.isOver(jobId));
+    await core.reconcile(signal);
+  } catch {
+    // Nobody asked for it: what could not be mended is mended with the first job of the next program.
+  }
 }
 
 let shared: LipsyncService | undefined;

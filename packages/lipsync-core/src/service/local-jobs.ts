@@ -6,7 +6,7 @@ import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
 import { abortError, InputNotFoundError, LipsyncError, toLipsyncError } from '../errors/index.ts';
-import { deadlineSignal } from '../jobs/deadline-signal.ts';
+import { deadlineSignal, type DeadlineSignal } from '../jobs/deadline-signal.ts';
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
 import type { Attempt, JobRecord } from '../jobs/job-record.ts';
 import type { LipsyncPipeline, PipelineInput, PipelineResult } from '../jobs/lipsync-pipeline.ts';
@@ -14,6 +14,7 @@ import { newJobRecord } from '../jobs/new-job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { FetchedInputs } from '../jobs/input-fetcher.ts';
 import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
+import { StoreFailure } from '../jobs/store-failure.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
 import type { Clock, IdSource } from '../ports/ports.ts';
 import type { OutputFiles } from './output-file.ts';
@@ -55,57 +56,79 @@ export interface LocalJobsDependencies {
 }
 
 export function createLocalJobs(dependencies: LocalJobsDependencies): LocalJobs {
-  const { clock, ids, workFolder, unfinished } = dependencies;
+  const { clock, ids } = dependencies;
   return {
     async run(input, context) {
       const reference = (path: string) => ({ kind: 'artifact', key: 'local', name: path }) as const;
-      let record = newJobRecord({
-        id: ids.jobId(), options: input.options, owner: null, nowMs: clock.nowMs(),
-        video: reference(input.videoPath), audio: reference(input.audioPath),
-      });
-      const append = (event: JobEvent): void => {
-        record = applyJobEvent(record, event);
+      const stop = stopSignal(input.options.deadlineMs ?? null, context.signal);
+      const job: RunningJob = {
+        record: newJobRecord({
+          id: ids.jobId(), options: input.options, owner: null, nowMs: clock.nowMs(),
+          video: reference(input.videoPath), audio: reference(input.audioPath),
+        }),
+        append(event) {
+          job.record = applyJobEvent(job.record, event);
+        },
+        signal: stop.signal, onProgress: context.onProgress,
       };
-      append({ type: 'run_started', atMs: clock.nowMs() });
-      let key: string | undefined;
-      const deadline = deadlineSignal(input.options.deadlineMs ?? null);
-      const signal = AbortSignal.any([deadline.signal, ...(context.signal ? [context.signal] : [])]);
+      job.append({ type: 'run_started', atMs: clock.nowMs() });
       try {
-        await sweepProcessWorkspaces(workFolder);
-        const inputs = await readInputs(input, signal);
-        key = unfinishedJobKey(inputs, input.options);
-        record = { ...record, ...asRecord(await unfinished.takeUp(key, { jobId: record.id, attempts: [] })) };
-        const job: RunningJob = {
-          get record() {
-            return record;
-          },
-          append, signal, onProgress: context.onProgress,
-          remember: (attempts) => unfinished.save(unfinishedJobKey(inputs, input.options), { jobId: record.id, attempts }),
-        };
-        const made = await makeOutput(dependencies, input, inputs, job);
-        append({ type: 'completed', run: record.runs, atMs: clock.nowMs(), result: toJobResult(made, record.attempts, 'local'), warnings: made.warnings });
-        return { record, error: undefined };
+        await runRemembered(dependencies, input, job);
+        return { record: job.record, error: undefined };
       } catch (thrown) {
-        const error = signal.aborted ? abortError(signal) : toLipsyncError(thrown);
-        append(endWithoutOutput(error, record, clock.nowMs()));
-        return { record, error };
+        const error = stop.signal.aborted ? abortError(stop.signal) : toLipsyncError(thrown instanceof StoreFailure ? thrown.cause : thrown);
+        job.append(endWithoutOutput(error, job.record, clock.nowMs()));
+        return { record: job.record, error };
       } finally {
-        deadline.end();
-        // A take that was paid for and could not be put in its place is not given up.
-        const isLost = record.status === 'failed' && record.attempts.at(-1)?.outcome === 'succeeded';
-        if (key !== undefined && !isLost) await unfinished.forget(key, record.id);
+        stop.end();
       }
     },
   };
 }
 
 interface RunningJob {
-  readonly record: JobRecord;
+  record: JobRecord;
   readonly signal: AbortSignal;
   append(event: JobEvent): void;
-  /** Keeps the attempts for a program that goes on after a kill. */
-  remember(attempts: readonly Attempt[]): Promise<void>;
   readonly onProgress: LocalJobContext['onProgress'];
+}
+
+/** Fires at the deadline and when the caller aborts, with an error of ours: nobody else would go on with the job. */
+function stopSignal(deadlineMs: number | null, caller: AbortSignal | undefined): DeadlineSignal {
+  const controller = new AbortController();
+  const deadline = deadlineSignal(deadlineMs);
+  const given = AbortSignal.any([deadline.signal, ...(caller ? [caller] : [])]);
+  const stop = (): void => controller.abort(abortError(given));
+  if (given.aborted) stop();
+  else given.addEventListener('abort', stop, { once: true });
+  return { signal: controller.signal, end: deadline.end };
+}
+
+/** Runs the job, gone on with where a process that was killed had begun the same, so that the next one could do so too. */
+async function runRemembered(dependencies: LocalJobsDependencies, input: LocalJobInput, job: RunningJob): Promise<void> {
+  const { unfinished, clock, workFolder } = dependencies;
+  await sweepProcessWorkspaces(workFolder);
+  const inputs = await readInputs(input, job.signal);
+  const key = unfinishedJobKey(inputs, input.options);
+  const remembered = (): UnfinishedJob => ({ jobId: job.record.id, options: input.options, attempts: job.record.attempts });
+  const { jobId: id, attempts } = await unfinished.takeUp(key, remembered());
+  job.record = { ...job.record, id, attempts };
+  try {
+    const made = await makeOutput(dependencies, input, inputs, { job, remember: () => unfinished.save(key, remembered()) });
+    job.append({ type: 'completed', run: job.record.runs, atMs: clock.nowMs(), result: toJobResult(made, job.record.attempts, 'local'), warnings: made.warnings });
+  } finally {
+    // What still runs elsewhere, or was made and could not be put in its place, is for whoever asks for the same again.
+    const last = job.record.attempts.at(-1)?.outcome;
+    const isLeft = job.record.status !== 'completed' && (last === 'running' || last === 'succeeded');
+    // A memory that cannot be written is one of a process that is gone, once this one is.
+    await (isLeft ? unfinished.release(key, remembered()) : unfinished.forget(key, id)).catch(() => undefined);
+  }
+}
+
+/** A job and how its attempts are kept for a program that goes on after a kill. */
+interface RememberedJob {
+  readonly job: RunningJob;
+  remember(): Promise<void>;
 }
 
 interface LocalInputs extends FetchedInputs {
@@ -119,16 +142,13 @@ async function readInputs({ videoPath, audioPath, outputPath }: LocalJobInput, s
   return { clipPath, speechPath, clipDigest: await digestFile(clipPath, signal), speechDigest: await digestFile(speechPath, signal) };
 }
 
-function asRecord({ jobId: id, attempts }: UnfinishedJob): Pick<JobRecord, 'id' | 'attempts'> {
-  return { id, attempts };
-}
-
-async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobInput, inputs: LocalInputs, job: RunningJob): Promise<PipelineResult> {
+async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobInput, inputs: LocalInputs, remembered: RememberedJob): Promise<PipelineResult> {
+  const { job } = remembered;
   const output = await dependencies.outputFiles.claim(resolve(input.outputPath), { overwrite: input.overwrite, jobId: job.record.id });
   let workspace: Workspace | undefined;
   try {
     workspace = await openProcessWorkspace(dependencies.workFolder);
-    const made = await runToItsEnd(dependencies, job, {
+    const made = await runToItsEnd(dependencies, remembered, {
       jobId: job.record.id, owner: null, workspace, options: input.options, fetchInputs: async () => inputs,
     });
     job.onProgress?.(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
@@ -141,11 +161,11 @@ async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobIn
 }
 
 /** As often as the job has to wait: here nobody else would come back to it. */
-async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, job: RunningJob, input: PipelineInput): Promise<PipelineResult> {
+async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, remember }: RememberedJob, input: PipelineInput): Promise<PipelineResult> {
   const { signal } = job;
   const saveAttempts = async (attempts: readonly Attempt[]): Promise<void> => {
     job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
-    await job.remember(attempts);
+    await remember().catch(failStore);
   };
   for (;;) {
     const outcome = await pipeline.run(input, {
@@ -165,6 +185,11 @@ async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, job: Runn
 
 /** What runs elsewhere is told to stop within this time. */
 const abandonLimitMs = 20_000;
+
+/** No provider is to blame for a memory that cannot be written. */
+function failStore(error: unknown): never {
+  throw new StoreFailure(error);
+}
 
 async function requireReadable(path: string, what: string): Promise<string> {
   const absolute = resolve(path);

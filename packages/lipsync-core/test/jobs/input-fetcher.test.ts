@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeTake, neverCalled } from './pipeline-scripts.ts';
+import { fetchInVain, makeTake } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 
 const never = new AbortController().signal;
@@ -44,14 +44,14 @@ describe('an input at a URL', () => {
 
   it('is given up after three tries', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(503).end());
-    const record = await bench.runner(neverCalled).run('job_1', { signal: never, canRun: () => true });
+    const record = await bench.runner(fetchInVain).run('job_1', { signal: never, canRun: () => true });
     expect(record.error).toMatchObject({ code: 'request_invalid' });
     expect(requests).toHaveLength(3);
   });
 
   it('is not fetched again where that cannot help', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(404).end());
-    expect((await bench.runner(neverCalled).run('job_1', { signal: never, canRun: () => true })).status).toBe('failed');
+    expect((await bench.runner(fetchInVain).run('job_1', { signal: never, canRun: () => true })).status).toBe('failed');
     expect(requests).toHaveLength(1);
   });
 
@@ -61,7 +61,7 @@ describe('an input at a URL', () => {
       if (count === 2) handBack.abort();
       else response.end('content');
     });
-    await expect(bench.runner(neverCalled).run('job_1', { signal: handBack.signal, canRun: () => true })).rejects.toMatchObject({ code: 'canceled' });
+    await expect(bench.runner(fetchInVain).run('job_1', { signal: handBack.signal, canRun: () => true })).rejects.toMatchObject({ code: 'canceled' });
     expect(await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true })).toMatchObject({ status: 'completed' });
     expect(requests).toEqual(['/clip', '/speech', '/speech']);
   });

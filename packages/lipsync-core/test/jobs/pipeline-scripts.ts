@@ -24,4 +24,10 @@ export function workUntilStopped(onStart: (context: PipelineContext) => unknown 
   };
 }
 
+/** Fetches the inputs; for jobs that get no further. */
+export const fetchInVain: Script = async ({ fetchInputs }) => {
+  await fetchInputs();
+  throw new Error('The inputs could be fetched.');
+};
+
 export const neverCalled: Script = () => Promise.reject(new Error('The pipeline was started.'));

@@ -19,6 +19,7 @@ afterEach(() => bench.remove());
 
 /** A take made by the provider chain, so that its attempts are saved on the way. */
 const makeTakeByChain: Script = async (input, context) => {
+  context.onProgress({ stage: 'fetching', fraction: 0 });
   const provider: InlineProvider = {
     kind: 'inline', facts: { id: 'preview', degraded: true, licence: null },
     async run() {
@@ -91,7 +92,7 @@ describe('a store that fails', () => {
 
   it('when a job that failed is to be recorded is told to whoever runs it', async () => {
     await bench.accept();
-    const { store } = failingAt(3);
+    const { store } = failingAt(2);
     const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store }).run('job_1', { signal: never, canRun: () => true });
     await expect(run).rejects.toMatchObject({ code: 'resource_exhausted' });
     expect(await bench.store.get('job_1')).toMatchObject({ status: 'processing', error: null });
@@ -111,7 +112,7 @@ describe('a work folder that cannot be written', () => {
 
 describe('the cost of a job', () => {
   const attempt = (change: Partial<Attempt>): Attempt => ({
-    provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, troubles: 0, ...change,
+    provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, operationAtMs: null, troubles: 0, ...change,
   });
 
   it('is that of all attempts together, those of earlier runs and failed ones too', async () => {

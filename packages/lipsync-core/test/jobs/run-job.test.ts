@@ -9,11 +9,11 @@ import type { JobEvent } from '../../src/jobs/job-events.ts';
 import type { Attempt, JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { JobRunner } from '../../src/jobs/run-job.ts';
-import { makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
+import { fetchInVain, makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 
 const succeeded: Attempt = {
-  provider: 'preview', outcome: 'succeeded', code: null, message: null, startedAtMs: 1, endedAtMs: 2, costMicros: 0, operation: null, troubles: 0,
+  provider: 'preview', outcome: 'succeeded', code: null, message: null, startedAtMs: 1, endedAtMs: 2, costMicros: 0, operation: null, operationAtMs: null, troubles: 0,
 };
 
 let bench: RunnerBench;
@@ -79,10 +79,10 @@ describe('a run', () => {
     expect(JSON.stringify(record)).not.toContain('secret');
   });
 
-  it('whose input is gone fails without starting the pipeline', async () => {
+  it('whose input is gone fails with that', async () => {
     const { video } = await acceptJob();
     if (video.kind === 'artifact') await bench.artifacts.delete(video.key);
-    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'failed', error: { code: 'not_found' } });
+    expect(await runnerOf(fetchInVain).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'failed', error: { code: 'not_found' } });
   });
 
   it('of a job that does not exist is refused', async () => {
@@ -241,6 +241,7 @@ describe('progress', () => {
   it('is written once per interval, and each new stage at once', async () => {
     await acceptJob();
     await runnerOf(async (input, context) => {
+      context.onProgress({ stage: 'fetching', fraction: 0 });
       for (let frame = 0; frame <= 1_000; frame++) {
         bench.time.nowMs += 1;
         context.onProgress({ stage: 'rendering', fraction: frame / 1_000 });

@@ -48,7 +48,7 @@ export async function openRunnerBench(): Promise<RunnerBench> {
       return record;
     },
     runner: (run, change = {}) => createJobRunner({
-      store, artifacts, pipeline: { run, abandon: async (_, __, { earlierAttempts }) => earlierAttempts }, workFolder,
+      store, artifacts, pipeline: { run, abandon: async () => undefined }, workFolder,
       fetcher: createInputFetcher({ artifacts, maxBytes: 100, allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']), retryPauseMs: 1 }),
       clock: { nowMs: () => time.nowMs },
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },

@@ -15,7 +15,7 @@ import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
 import { createLocalJobs, type LocalJobInput, type LocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
 import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
-import { createMemoryStateStore } from '../../src/testing/memory-state-store.ts';
+import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { makeTake, neverCalled, workUntilStopped, type Script } from '../jobs/pipeline-scripts.ts';
 import { makeShortSample } from './short-sample.ts';
 
@@ -35,7 +35,8 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 /** Jobs whose take is what a script makes of the two inputs. */
 function jobsOf(run: Script): LocalJobs {
   return createLocalJobs({
-    pipeline: { run, abandon: async (_, __, { earlierAttempts }) => earlierAttempts }, outputFiles: createOutputFiles(), unfinished: createUnfinishedJobs({ state: createMemoryStateStore() }), workFolder, clock: systemClock, ids: createIdSource(systemClock),
+    pipeline: { run, abandon: async () => undefined }, outputFiles: createOutputFiles(), workFolder, clock: systemClock, ids: createIdSource(systemClock),
+    unfinished: createUnfinishedJobs({ state: createMemoryState().open(), clock: systemClock, operationMs: 60_000 }),
   });
 }
 
@@ -77,7 +78,7 @@ describe('a local job on the real core', () => {
     expect((await probeTake(input.outputPath)).frameCount).toBe(25);
     expect(await contents(outputFolder)).toEqual(['new', join('new', 'take.mp4')]);
     expect(await workInProgress()).toEqual([]);
-    expect([...new Set(updates.map(({ stage }) => stage))]).toEqual(['probing', 'listening', 'tracking', 'rendering', 'publishing']);
+    expect([...new Set(updates.map(({ stage }) => stage))]).toEqual(['fetching', 'probing', 'listening', 'tracking', 'rendering', 'publishing']);
   });
 
   it('that is canceled while it works leaves no file', async () => {
@@ -189,7 +190,7 @@ describe('an output', () => {
 
 describe('the cost of a local job', () => {
   it('is that of its attempts together', async () => {
-    const attempt = { provider: 'preview', code: null, message: null, startedAtMs: 1, endedAtMs: 2, operation: null, troubles: 0 } as const;
+    const attempt = { provider: 'preview', code: null, message: null, startedAtMs: 1, endedAtMs: 2, operation: null, operationAtMs: null, troubles: 0 } as const;
     const { record } = await jobsOf(async (input, context) => {
       await context.saveAttempts([{ ...attempt, outcome: 'failed', costMicros: 5 }, { ...attempt, outcome: 'succeeded', costMicros: 7 }]);
       return makeTake(input, context);

@@ -17,7 +17,7 @@ import { createRenderPool, type RenderPool } from '../../src/render/render-pool.
 import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
 import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
-import { createMemoryStateStore } from '../../src/testing/memory-state-store.ts';
+import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { voiceModelPath } from '../../src/speech/index.ts';
 import { writeFaultModel, writeIdentityModel, type FaultModel } from '../../src/testing/instructive-models.ts';
 import { descendantsOf } from '../../src/testing/process-table.ts';
@@ -63,7 +63,8 @@ function jobsWith(modelPath: string, pool = enginePool): LocalJobs {
   ]);
   return createLocalJobs({
     pipeline: createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, clock: systemClock }),
-    outputFiles: createOutputFiles(), unfinished: createUnfinishedJobs({ state: createMemoryStateStore() }), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
+    unfinished: createUnfinishedJobs({ state: createMemoryState().open(), clock: systemClock, operationMs: 60_000 }),
+    outputFiles: createOutputFiles(), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
   });
 }
 

@@ -1,0 +1,387 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LipsyncError, type ErrorCode } from '../errors/index.ts';
+import type { Attempt } from '../jobs/job-record.ts';
+import { StoreFailure } from '../jobs/store-failure.ts';
+import { createLedger, type Ledger } from '../ledger/ledger.ts';
+import { createBreaker, type Breaker } from '../resilience/breaker.ts';
+import { createPlaces, type Places } from '../resilience/places.ts';
+import { createMemoryState } from '../testing/memory-state-store.ts';
+import type { Admission } from './admission.ts';
+import { createOpenBills, type OpenBills } from './open-bills.ts';
+import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import type { InlineProvider, OperationStatus, RemoteProvider, Take, TakeRequest } from './provider.ts';
+import { createSharedAdmission } from './shared-admission.ts';
+
+const take = { path: 'take.mp4', warnings: [] };
+// The doubles below look at the job's id only.
+const request = { jobId: 'job_1' } as TakeRequest;
+const timeoutMs = 600_000;
+const never = new AbortController().signal;
+
+/** What a step of the vendor does: its answer, or an error with that code. */
+type Step<Answer> = Answer | ErrorCode | LipsyncError;
+
+class ScriptedVendor implements RemoteProvider {
+  readonly kind = 'remote';
+  readonly facts = { id: 'heygen', degraded: false, licence: null } as const;
+  readonly timeoutMs = timeoutMs;
+  maxConcurrent = 5;
+  /** Idempotency keys, in the order in which they were used. */
+  readonly started: string[] = [];
+  readonly canceled: string[] = [];
+  starts: Step<'op'>[] = [];
+  checks: Step<OperationStatus['status']>[] = [];
+  collects: Step<'take'>[] = [];
+
+  quote(): number {
+    return 100;
+  }
+
+  async start(_request: TakeRequest, { idempotencyKey }: { readonly idempotencyKey: string }) {
+    this.started.push(idempotencyKey);
+    resultOf(this.starts.shift() ?? 'op');
+    return { id: `op-of-${idempotencyKey}`, state: {} };
+  }
+
+  async check(operation: { readonly id: string; readonly state: Readonly<Record<string, unknown>> }): Promise<OperationStatus> {
+    const status = resultOf(this.checks.shift() ?? 'done');
+    switch (status) {
+      case 'pending': return { status, checkAgainInMs: 5_000 };
+      case 'failed': return { status, code: 'provider_failed', message: 'It broke.', costMicros: 0 };
+      default: return { status: 'done', operation, costMicros: 70 };
+    }
+  }
+
+  async collect() {
+    resultOf(this.collects.shift() ?? 'take');
+    return take;
+  }
+
+  async cancel({ id }: { readonly id: string }): Promise<void> {
+    this.canceled.push(id);
+  }
+}
+
+/** Names of answers and codes of errors do not overlap. */
+function resultOf(step: string | LipsyncError): string {
+  if (typeof step !== 'string') throw step;
+  if (['op', 'take', 'pending', 'done', 'failed'].includes(step)) return step;
+  // `as`: what is no answer is a code, by the type of `Step`.
+  throw new LipsyncError(step as ErrorCode, 'scripted');
+}
+
+const local: InlineProvider = {
+  kind: 'inline', facts: { id: 'wav2lip', degraded: false, licence: null },
+  run: async (): Promise<Take> => ({ ...take, costMicros: 0 }),
+};
+
+const time = { nowMs: 0 };
+const clock = { nowMs: () => time.nowMs };
+let vendor: ScriptedVendor;
+let ledger: Ledger;
+let breaker: Breaker;
+let places: Places;
+let openBills: OpenBills;
+let admission: Admission;
+/** How often it was told that a place is free. */
+let freed: number;
+/** The attempts as the job's record has them. */
+let attempts: readonly Attempt[];
+
+beforeEach(() => {
+  time.nowMs = Date.UTC(2026, 10, 21);
+  vendor = new ScriptedVendor();
+  attempts = [];
+  freed = 0;
+  const state = createMemoryState().open();
+  ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
+  breaker = createBreaker({ state, clock });
+  places = createPlaces({ state, clock });
+  openBills = createOpenBills({ state, ledger, clock });
+  admission = createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => (freed += 1) });
+});
+
+function contextOf(change: Partial<ChainContext> = {}): ChainContext {
+  return {
+    jobId: 'job_1', user: null, maxCostMicros: null, admission, canRun: () => true, signal: never, earlierAttempts: attempts, clock,
+    onProgress: () => undefined,
+    async saveAttempts(changed) {
+      attempts = changed;
+    },
+    ...change,
+  };
+}
+
+/** One run of the job, which goes on with what the ones before saved. */
+function run(change: Partial<ChainContext> = {}, chain: readonly (RemoteProvider | InlineProvider)[] = [vendor]): Promise<ChainOutcome> {
+  return runChain(chain, async () => request, contextOf(change));
+}
+
+/** Runs the job whenever it is due, until it waits no longer. */
+async function runToItsEnd(chain?: readonly (RemoteProvider | InlineProvider)[]): Promise<ChainOutcome> {
+  for (;;) {
+    const outcome = await run({}, chain);
+    if (outcome.kind !== 'waiting') return outcome;
+    time.nowMs = Math.max(time.nowMs, outcome.untilMs);
+  }
+}
+
+async function spent(): Promise<{ readonly spentMicros: number; readonly reservedMicros: number }> {
+  const rows = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
+  return { spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0), reservedMicros: rows.reduce((sum, row) => sum + row.reservedMicros, 0) };
+}
+
+const nothing = { spentMicros: 0, reservedMicros: 0 };
+const holders = async (): Promise<readonly string[]> => (await places.holders('heygen')).map(({ jobId }) => jobId);
+
+describe('a job at a remote provider', () => {
+  it('waits until the time that the provider names, then goes on with the same operation to the take', async () => {
+    vendor.checks = ['pending', 'pending', 'done'];
+    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 5_000 });
+    expect(await spent()).toEqual({ spentMicros: 0, reservedMicros: 100 });
+    expect(await holders()).toEqual(['job_1']);
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made', take: { path: 'take.mp4', costMicros: 70 } });
+    expect(vendor.started).toEqual(['job_1-0']);
+    expect(attempts).toMatchObject([{ outcome: 'succeeded', costMicros: 70, operation: { id: 'op-of-job_1-0' } }]);
+    expect([await spent(), await holders(), freed]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, [], 1]);
+  });
+
+  it('has its attempt saved before it is started, its operation before it is asked for, its cost before it is collected', async () => {
+    const saved: unknown[] = [];
+    await run({ saveAttempts: async ([last]) => void saved.push([last?.outcome, last?.operation?.id, last?.costMicros]) });
+    expect(saved).toEqual([
+      ['running', undefined, null], ['running', 'op-of-job_1-0', null], ['running', 'op-of-job_1-0', 70], ['succeeded', 'op-of-job_1-0', 70],
+    ]);
+  });
+
+  it('prepares nothing while the operation only runs', async () => {
+    vendor.checks = ['pending', 'pending'];
+    await run();
+    const prepare = (): Promise<TakeRequest> => Promise.reject(new Error('was prepared'));
+    expect(await runChain([vendor], prepare, contextOf())).toMatchObject({ kind: 'waiting' });
+  });
+
+  it('waits as long as a limited vendor says, and tries with the same key', async () => {
+    vendor.starts = [new LipsyncError('rate_limited', 'Slower.', { details: { retryAfterMs: 17_000 } })];
+    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 17_000 });
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(vendor.started).toEqual(['job_1-0', 'job_1-0']);
+  });
+
+  it('is tried three times in one attempt and with one key when it cannot be started, then goes on to the next provider', async () => {
+    vendor.starts = ['provider_unavailable', 'provider_unavailable', 'provider_unavailable'];
+    expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(vendor.started).toEqual(['job_1-0', 'job_1-0', 'job_1-0']);
+    expect(attempts.map(({ provider, code }) => [provider, code])).toEqual([['heygen', 'provider_unavailable'], ['wav2lip', null]]);
+    expect([await spent(), await holders(), (await breaker.look('heygen')).recentFaults]).toEqual([nothing, [], 1]);
+  });
+
+  it('is asked for as long as there is time when the vendor does not answer', async () => {
+    vendor.checks = [...Array.from({ length: 12 }, () => 'provider_unavailable' as const), 'done'];
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(vendor.started).toHaveLength(1);
+  });
+
+  it('fetches a take that was paid for three times, however silent the vendor was before', async () => {
+    vendor.checks = Array.from({ length: 5 }, () => 'provider_unavailable' as const);
+    vendor.collects = ['provider_unavailable', 'provider_unavailable', 'take'];
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
+  });
+
+  it('has paid for a take that turned out to be unusable, and goes on to the next provider', async () => {
+    vendor.collects = ['provider_protocol'];
+    expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_protocol', costMicros: 70 }, { outcome: 'succeeded' }]);
+    expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
+  });
+
+  it('goes on to the next provider when its time is up, and its bill stays open until the vendor says', async () => {
+    vendor.checks = Array.from({ length: 1_000 }, () => 'pending' as const);
+    const beganMs = time.nowMs;
+    expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(time.nowMs - beganMs).toBe(timeoutMs);
+    expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_timeout', costMicros: null }, { outcome: 'succeeded' }]);
+    expect([await spent(), await holders()]).toEqual([{ spentMicros: 0, reservedMicros: 100 }, []]);
+    vendor.checks = [];
+    expect(await openBills.reconcile({ all: [vendor] }, never)).toBe(1);
+    expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
+  });
+
+  it('has all of its time although no worker was there between its beginning and its operation', async () => {
+    vendor.starts = ['provider_unavailable'];
+    await run();
+    time.nowMs += timeoutMs + 1;
+    vendor.checks = ['pending'];
+    expect(await run()).toMatchObject({ kind: 'waiting' });
+  });
+
+  it('goes on to the next provider without asking when the budget does not allow it', async () => {
+    expect(await run({ maxCostMicros: 99 }, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(vendor.started).toEqual([]);
+    expect(attempts).toMatchObject([{ outcome: 'failed', code: 'budget_exceeded' }, { outcome: 'succeeded' }]);
+    await ledger.reserve({ id: 'other', jobId: 'other', provider: 'heygen', user: null, micros: 950, atMs: time.nowMs });
+    attempts = [];
+    await run({ jobId: 'job_2' }, [vendor, local]);
+    expect([vendor.started, attempts[0]?.code, await holders()]).toEqual([[], 'budget_exceeded', []]);
+  });
+
+  it('goes on to the next provider without asking while the breaker is open, and is no further fault', async () => {
+    await breaker.report('heygen', 'other', 'opens');
+    const { openUntilMs } = await breaker.look('heygen');
+    expect(await run({}, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_unavailable', costMicros: 0 }, { outcome: 'succeeded' }]);
+    expect([vendor.started, await holders(), await breaker.look('heygen')]).toMatchObject([[], [], { openUntilMs, openings: 1 }]);
+  });
+
+  it('goes on with its operation although the breaker opened meanwhile', async () => {
+    vendor.checks = ['pending', 'done'];
+    await run();
+    await breaker.report('heygen', 'other', 'opens');
+    expect(await run()).toMatchObject({ kind: 'made' });
+  });
+
+  it('stands in line while all places are taken, without an attempt', async () => {
+    vendor.maxConcurrent = 1;
+    await places.enter('heygen', 'other', 1);
+    const outcome = await run();
+    expect(outcome).toMatchObject({ kind: 'waiting' });
+    expect(outcome.kind === 'waiting' ? outcome.untilMs - time.nowMs : 0).toSatisfy((waitMs: number) => waitMs >= 30_000 && waitMs <= 40_000);
+    expect(attempts).toEqual([]);
+    await places.leave('heygen', 'other');
+    expect(await run()).toMatchObject({ kind: 'made' });
+  });
+});
+
+describe('a remote attempt after a crash', () => {
+  const crashed = (change: Partial<Attempt>): void => {
+    attempts = [{
+      provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: time.nowMs, endedAtMs: null, costMicros: null,
+      operation: null, operationAtMs: null, troubles: 0, ...change,
+    }];
+  };
+
+  it('goes on with its operation instead of starting another', async () => {
+    crashed({ operation: { id: 'op-old', state: {} }, operationAtMs: time.nowMs });
+    await ledger.reserve({ id: 'job_1-0', jobId: 'job_1', provider: 'heygen', user: null, micros: 100, atMs: time.nowMs });
+    expect(await run()).toMatchObject({ kind: 'made' });
+    expect([vendor.started, attempts.length]).toEqual([[], 1]);
+  });
+
+  it('is started again with the same key when its operation was not known, once there is a place', async () => {
+    crashed({});
+    vendor.maxConcurrent = 1;
+    await places.enter('heygen', 'other', 1);
+    expect(await run()).toMatchObject({ kind: 'waiting' });
+    await places.leave('heygen', 'other');
+    expect(await run()).toMatchObject({ kind: 'made' });
+    expect(vendor.started).toEqual(['job_1-0']);
+  });
+
+  it('collects a take that was made but not published, and pays for it once', async () => {
+    await runToItsEnd();
+    expect(await run()).toMatchObject({ kind: 'made' });
+    expect([vendor.started.length, attempts.length, await spent()]).toEqual([1, 1, { spentMicros: 70, reservedMicros: 0 }]);
+  });
+
+  it('at any of its saves has paid once', async () => {
+    for (let survived = 0; survived < 4; survived += 1) {
+      attempts = [];
+      vendor = new ScriptedVendor();
+      const jobId = `job_${survived}`;
+      let saves = 0;
+      const killed = new StoreFailure(new Error('killed'));
+      const cutOff = run({
+        jobId,
+        async saveAttempts(changed) {
+          if ((saves += 1) > survived) throw killed;
+          attempts = changed;
+        },
+      });
+      await expect(cutOff).rejects.toBe(killed);
+      expect(await run({ jobId })).toMatchObject({ kind: 'made' });
+      expect(new Set(vendor.started).size).toBe(1);
+    }
+    expect([await spent(), await holders()]).toEqual([{ spentMicros: 4 * 70, reservedMicros: 0 }, []]);
+  });
+});
+
+describe('a job that is not wanted any more', () => {
+  const canceled = new LipsyncError('canceled', 'enough');
+
+  it('while it waits for an operation stops it, costs nothing and holds nothing', async () => {
+    vendor.checks = ['pending', 'pending'];
+    await run();
+    await abandonChain([vendor], canceled, contextOf());
+    expect(vendor.canceled).toEqual(['op-of-job_1-0']);
+    expect(attempts).toMatchObject([{ outcome: 'canceled', code: 'canceled', costMicros: 0 }]);
+    expect([await spent(), await holders(), freed]).toEqual([nothing, [], 1]);
+  });
+
+  it('costs what the vendor billed when the operation was done already', async () => {
+    vendor.checks = ['pending', 'done'];
+    await run();
+    await abandonChain([vendor], canceled, contextOf());
+    expect([attempts[0]?.costMicros, await spent()]).toEqual([70, { spentMicros: 70, reservedMicros: 0 }]);
+  });
+
+  it('is told to stop also by a vendor that does not say what it billed; that is asked later', async () => {
+    vendor.checks = ['pending', 'provider_unavailable'];
+    await run();
+    await abandonChain([vendor], canceled, contextOf());
+    expect([vendor.canceled.length, attempts[0]?.costMicros, await spent()]).toEqual([1, null, { spentMicros: 0, reservedMicros: 100 }]);
+    expect(await openBills.reconcile({ all: [vendor] }, never)).toBe(1);
+  });
+
+  it('at its deadline leaves the operation to be billed or not', async () => {
+    vendor.checks = ['pending'];
+    await run();
+    await abandonChain([vendor], new LipsyncError('deadline_exceeded', 'late'), contextOf());
+    expect([vendor.canceled, attempts[0]?.code, await holders()]).toEqual([[], 'deadline_exceeded', []]);
+    expect(await openBills.reconcile({ all: [vendor] }, never)).toBe(1);
+    expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
+  });
+
+  it('before its first attempt gives back its place, and the word as the probe of the breaker', async () => {
+    await breaker.report('heygen', 'other', 'opens');
+    time.nowMs += 300_000;
+    expect(await admission.enter(vendor, 'job_1')).toEqual({ kind: 'entered' });
+    await abandonChain([vendor], canceled, contextOf());
+    expect(await holders()).toEqual([]);
+    expect(await admission.enter(vendor, 'job_2')).toEqual({ kind: 'entered' });
+  });
+
+  it('is stopped by the run that works on it, and left alone by one that only hands it back', async () => {
+    for (const [reason, stopped] of [[canceled, 1], [new Error('shutting down'), 0]] as const) {
+      vendor = new ScriptedVendor();
+      attempts = [];
+      const controller = new AbortController();
+      const stuck = Promise.withResolvers<OperationStatus>();
+      const { check } = vendor;
+      vendor.check = () => {
+        vendor.check = check;
+        controller.abort(reason);
+        stuck.reject(new Error('cut off'));
+        return stuck.promise;
+      };
+      const running = run({ signal: controller.signal });
+      await expect(running).rejects.toThrow();
+      expect([vendor.canceled.length, attempts[0]?.outcome]).toEqual([stopped, stopped ? 'canceled' : 'running']);
+    }
+  });
+});
+
+describe('a store that fails', () => {
+  it('is blamed on no provider: neither when an operation cannot be saved nor when the account cannot be kept', async () => {
+    const failure = new StoreFailure(new Error('away'));
+    const unsaved = run({ saveAttempts: async ([last]) => (last?.operation ? Promise.reject(failure) : void (attempts = last ? [last] : [])) });
+    await expect(unsaved).rejects.toBe(failure);
+    expect(attempts).toMatchObject([{ outcome: 'running' }]);
+    const away = new LipsyncError('resource_exhausted', 'The store is away.');
+    const broken = createSharedAdmission({
+      breaker, places, openBills, clock, lineMs: 1, onPlaceFree: () => undefined, ledger: { ...ledger, reserve: () => Promise.reject(away) },
+    });
+    await expect(run({ jobId: 'job_2', admission: broken, earlierAttempts: [] })).rejects.toMatchObject({ cause: away });
+    expect(attempts).toMatchObject([{ outcome: 'running', code: null }]);
+  });
+});
