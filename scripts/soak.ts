@@ -4,6 +4,7 @@
  */
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
+import { proveHeygenKills } from './soak/heygen-kills.ts';
 import { proveKills } from './soak/kills.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
@@ -14,6 +15,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   kills: proveKills,
   crowd: proveCrowd,
   memory: proveMemory,
+  'heygen-kills': proveHeygenKills,
   packed: provePacked,
   'wav2lip-sync': proveWav2LipSync,
   'wav2lip-memory': proveWav2LipMemory,

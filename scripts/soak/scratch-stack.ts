@@ -2,6 +2,8 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createLipsyncClient, type LipsyncClient } from '../demo/lipsync-client.ts';
+import { appProcess } from '../stack/app-process.ts';
+import { startGuarded, type GuardedProcess } from '../stack/guarded-process.ts';
 import { freeLoopbackPort } from '../stack/private-redis.ts';
 import { startStack, type Stack } from '../stack/stack.ts';
 
@@ -17,7 +19,13 @@ const partialEndings = ['.part', '.partial'];
 
 export interface ScratchStack {
   readonly url: string;
+  readonly redisUrl: string;
+  readonly outputDir: string;
   readonly client: LipsyncClient;
+  /** Every line that a part has printed so far, the workers' of `startWorker` with them. */
+  readonly lines: readonly string[];
+  /** Starts one more worker, which nobody starts again when it ends; resolves when it takes jobs. Whoever starts it stops it. */
+  startWorker(environment: Readonly<Record<string, string>>): Promise<GuardedProcess>;
   /** Outputs that can be downloaded, relative to the output folder. */
   outputs(): Promise<string[]>;
   /** Files that a job should have removed: work in progress and partial files anywhere. */
@@ -30,18 +38,30 @@ export async function startScratchStack(environment: Readonly<Record<string, str
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-soak-'));
   const dataDir = join(folder, 'data');
   const outputDir = join(folder, 'outputs');
+  const lines: string[] = [];
+  const settings = {
+    HOST: '127.0.0.1', PORT: String(await freeLoopbackPort()), PUBLIC_BASE_URL: '', LIPSYNC_API_KEYS: '', LIPSYNC_OUTPUT_DIR: outputDir,
+    // A proof spends no money.
+    HEYGEN_API_KEY: '',
+    ...environment,
+  };
   const stack: Stack = await startStack({
-    projectDir, dataDir, settingsDir: folder, workerGraceMs: 15_000, signal, onLine: () => undefined, onEvent: () => undefined,
-    environment: {
-      HOST: '127.0.0.1', PORT: String(await freeLoopbackPort()), PUBLIC_BASE_URL: '', LIPSYNC_API_KEYS: '', LIPSYNC_OUTPUT_DIR: outputDir,
-      // A proof spends no money.
-      HEYGEN_API_KEY: '',
-      ...environment,
-    },
+    projectDir, dataDir, settingsDir: folder, workerGraceMs: 15_000, signal, environment: settings,
+    onLine: (_part, line) => lines.push(line), onEvent: () => undefined,
   });
+  const { url, redisUrl } = stack;
   return {
-    url: stack.url,
-    client: createLipsyncClient(stack.url, signal),
+    url, redisUrl, outputDir, lines,
+    client: createLipsyncClient(url, signal),
+    async startWorker(more) {
+      const worker = appProcess({
+        name: 'worker', projectDir, settingsDir: folder, stopGraceMs: 15_000, onLine: (line) => lines.push(line), onEvent: () => undefined,
+        environment: { ...process.env, ...settings, REDIS_URL: redisUrl, LIPSYNC_DATA_DIR: dataDir, ...more },
+      });
+      const started = await startGuarded(worker.plan);
+      await worker.whenReady(signal);
+      return started;
+    },
     outputs: () => filesBelow(outputDir),
     async leftovers() {
       const partial = (await filesBelow(folder)).filter((name) => partialEndings.some((ending) => name.endsWith(ending)));

@@ -28,6 +28,8 @@ export interface StackOptions {
 export interface Stack {
   /** Where the API serves. */
   readonly url: string;
+  /** Where api, worker and whoever joins them find Redis; with its password. */
+  readonly redisUrl: string;
   /** Resolves with the reason when a part keeps failing; stop() is then still to be called. */
   readonly gaveUp: Promise<Error>;
   /** Stops api and worker, then Redis, and frees the data folder. May be called more than once. */
@@ -65,8 +67,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     lock.release();
   });
   try {
-    const url = await startParts(options, parts);
-    return { url, gaveUp: Promise.race([...(parts.redis ? [parts.redis] : []), ...parts.apps].map((part) => part.gaveUp)), stop };
+    const redisUrl = options.redisUrl ?? (await startRedis(options, parts));
+    const url = await startApps(redisUrl, options, parts);
+    return { url, redisUrl, gaveUp: Promise.race([...(parts.redis ? [parts.redis] : []), ...parts.apps].map((part) => part.gaveUp)), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -74,8 +77,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 /** Adds each part to `parts` as soon as it runs, so that the caller can stop what there is. */
-async function startParts(options: StackOptions, parts: Parts): Promise<string> {
-  const redisUrl = options.redisUrl ?? (await startRedis(options, parts));
+async function startApps(redisUrl: string, options: StackOptions, parts: Parts): Promise<string> {
   const environment = { ...process.env, ...options.environment, REDIS_URL: redisUrl, LIPSYNC_DATA_DIR: options.dataDir };
   // Settled, not raced: a part that comes up while another one fails must still be stopped.
   const started = await Promise.allSettled([

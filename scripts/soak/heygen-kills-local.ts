@@ -1,0 +1,112 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createSqliteStateStore } from '../../packages/lipsync-core/src/state/sqlite-state-store.ts';
+import { createPlaces } from '../../packages/lipsync-core/src/resilience/places.ts';
+import { createLedger, systemClock } from '@lipsync/core';
+import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
+import { shortenSample } from '../lib/short-sample.ts';
+import { standinEnvironment } from '../lib/standin-environment.ts';
+import { openLookout, requestPoints, type KillPoint, type Lookout } from './heygen-kill-points.ts';
+import { paceByReads } from './heygen-stack.ts';
+
+const program = join(import.meta.dirname, 'heygen-kills-program.ts');
+const pointLimitMs = 20_000;
+const longestRandomMs = 4_000;
+const answerDelayMs = 60;
+/** More starts than kills: the last ones are let alone. */
+const mostStarts = 5;
+
+interface Bench {
+  readonly folder: string;
+  readonly standin: HeygenStandin;
+  readonly lookout: Lookout;
+}
+
+interface LocalRun {
+  readonly point: KillPoint | undefined;
+  readonly isSeen: boolean;
+  readonly starts: number;
+  readonly isMade: boolean;
+  readonly operations: number;
+  readonly said: string;
+}
+
+/** A program without queue and Redis, killed with SIGKILL and started again with the same inputs until its output is there. */
+export async function proveLocalKills(runs: number): Promise<boolean> {
+  const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-local-'));
+  const standin = await startHeygenStandin({ settings: { pace: paceByReads } });
+  for (const route of ['upload', 'create', 'get'] as const) standin.control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
+  const lookout = await openLookout({ control: standin.control });
+  try {
+    const inputs = await shortenSample(folder, 1);
+    console.log('\nIn a program, without queue and Redis:\n\n| killed when | starts | output | operations | said |\n|---|---|---|---|---|');
+    let holds = true;
+    for (let index = 0; index < runs; index += 1) {
+      const points = [...requestPoints, undefined, undefined];
+      const run = await killAndGoOn({ folder, standin, lookout }, inputs, join(folder, `out-${index}.mp4`), points[index % points.length]);
+      console.log(`| ${run.point?.name ?? 'at random'}${run.isSeen ? '' : ' (not seen)'} | ${run.starts} | ${run.isMade} | ${run.operations} | ${run.said} |`);
+      holds &&= run.isMade && run.operations === 1;
+    }
+    return (await judgeBooks({ folder, standin, lookout }, runs)) && holds;
+  } finally {
+    lookout.end();
+    await standin.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function killAndGoOn({ folder, standin, lookout }: Bench, { videoPath, audioPath }: { readonly videoPath: string; readonly audioPath: string }, outputPath: string, point: KillPoint | undefined): Promise<LocalRun> {
+  const before = standin.control.operations().operations.length;
+  const start = (): ChildProcess => spawn(process.execPath, [program, videoPath, audioPath, outputPath], {
+    cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', LIPSYNC_DATA_DIR: join(folder, 'data') },
+  });
+  const first = start();
+  const firstGone = once(first, 'exit');
+  const kill = (): void => void first.kill('SIGKILL');
+  let isSeen = true;
+  if (point) isSeen = await lookout.at(point, pointLimitMs, kill);
+  else await sleep(500 + Math.random() * longestRandomMs);
+  if (!point || !isSeen) kill();
+  await firstGone;
+  let starts = 1;
+  let said = '';
+  while (starts < mostStarts && !(await isThere(outputPath))) {
+    starts += 1;
+    const next = start();
+    const words = Promise.all([textOf(next.stdout), textOf(next.stderr)]);
+    await once(next, 'exit');
+    said = (await words).join(' ').trim();
+  }
+  return { point, isSeen, starts, said, isMade: await isThere(outputPath), operations: standin.control.operations().operations.length - before };
+}
+
+async function textOf(stream: NodeJS.ReadableStream | null): Promise<string> {
+  let text = '';
+  for await (const chunk of stream ?? []) text += String(chunk);
+  return text;
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(() => true, () => false);
+}
+
+async function judgeBooks({ folder, standin }: Bench, runs: number): Promise<boolean> {
+  const state = createSqliteStateStore({ path: join(folder, 'data', 'state.sqlite') });
+  try {
+    const ledger = createLedger({ state, clock: systemClock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+    const rows = await ledger.sum({ fromMs: 0, toMs: Date.now() + 86_400_000, groupBy: 'day' });
+    const spent = rows.reduce((sum, { spentMicros }) => sum + spentMicros, 0);
+    const reserved = rows.reduce((sum, { reservedMicros }) => sum + reservedMicros, 0);
+    const held = (await createPlaces({ state, clock: systemClock }).holders('heygen')).length;
+    const { spentMicros: wallet, charges } = standin.control.wallet();
+    const leftovers = [...(await readdir(join(folder, 'data', 'work'), { recursive: true })), ...(await readdir(folder)).filter((name) => /\.part|\.lock/.test(name))];
+    console.log(`\n| runs | billed | wallet, µ$ | ledger, µ$ | reserved, µ$ | places held | leftovers |\n|---|---|---|---|---|---|---|\n| ${[runs, charges.length, wallet, spent, reserved, held, leftovers.join(' ') || 0].join(' | ')} |`);
+    return charges.length === runs && wallet === spent && reserved === 0 && held === 0 && leftovers.length === 0;
+  } finally {
+    await state.close();
+  }
+}

@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { systemClock, type JobStore, type StateStore } from '@lipsync/core';
+import { createClientConnection, createRedisJobStore, createRedisStateStore } from '@lipsync/queue';
+import { startHeygenStandin, type HeygenStandin, type HeygenStandinOptions } from '../../packages/heygen-standin/src/index.ts';
+import { createPlaces } from '../../packages/lipsync-core/src/resilience/places.ts';
+import { standinEnvironment } from '../lib/standin-environment.ts';
+import type { GuardedProcess } from '../stack/guarded-process.ts';
+import { startScratchStack, type ScratchStack } from './scratch-stack.ts';
+
+/** The service on a stand-in for HeyGen, without workers for it: whoever proves something starts and kills them. */
+export interface HeygenStack extends Omit<ScratchStack, 'startWorker'> {
+  readonly standin: HeygenStandin;
+  /** A folder for files of the proof. */
+  readonly folder: string;
+  readonly store: JobStore;
+  readonly state: StateStore;
+  startWorker(environment?: Readonly<Record<string, string>>): Promise<GuardedProcess>;
+  books(): Promise<Books>;
+  stop(): Promise<void>;
+}
+
+/** What the service says it spent, beside what the stand-in was paid; in millionths of a dollar. */
+export interface Books {
+  readonly spentMicros: number;
+  readonly reservedMicros: number;
+  readonly walletMicros: number;
+  readonly charges: number;
+  /** Jobs that hold a place at HeyGen. */
+  readonly placesHeld: number;
+  /** Operations whose cost is still to be asked for. */
+  readonly openBills: number;
+}
+
+export interface HeygenStackOptions {
+  readonly standin?: HeygenStandinOptions;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Every read moves an operation on: no proof waits by the stand-in's clock. */
+export const paceByReads = { by: 'reads', pendingReads: 1, runningReads: 1 } as const;
+
+const costsSchema = z.object({ total: z.object({ cost_usd: z.number(), reserved_usd: z.number() }) });
+
+export async function startHeygenStack({ standin: standinOptions = {}, environment = {} }: HeygenStackOptions, signal: AbortSignal): Promise<HeygenStack> {
+  const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-'));
+  const standin = await startHeygenStandin(standinOptions);
+  const stack = await startScratchStack({
+    ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', QUEUE_LOCK_MS: '1500', QUEUE_STALLED_INTERVAL_MS: '500',
+    // The stack's own worker, which is started again by itself, stays away from HeyGen.
+    WORKER_LANES: 'render', ...environment,
+  }, signal).catch(async (error: unknown) => {
+    await standin.close();
+    throw error;
+  });
+  const connection = createClientConnection({ url: stack.redisUrl, onError: () => undefined });
+  const state = createRedisStateStore({ connection });
+  const places = createPlaces({ state, clock: systemClock });
+  return {
+    ...stack, standin, folder, state,
+    store: createRedisJobStore({ connection }),
+    startWorker: (more = {}) => stack.startWorker({ WORKER_LANES: 'cloud', ...more }),
+    async books() {
+      const { total } = costsSchema.parse(await (await fetch(`${stack.url}/costs`, { signal })).json());
+      const { spentMicros: walletMicros, charges } = standin.control.wallet();
+      return {
+        spentMicros: Math.round(total.cost_usd * 1e6), reservedMicros: Math.round(total.reserved_usd * 1e6), walletMicros, charges: charges.length,
+        placesHeld: (await places.holders('heygen')).length, openBills: (await state.list('open-bills/', { limit: 1_000 })).length,
+      };
+    },
+    async stop() {
+      connection.disconnect();
+      await stack.stop();
+      await standin.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
