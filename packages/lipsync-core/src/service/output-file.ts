@@ -36,6 +36,8 @@ export function createOutputFiles(): OutputFiles {
       try {
         await refuseWhatIsThere(path, overwrite);
         await mkdir(dirname(path), { recursive: true });
+        // Left by a program that was killed while it worked on this very job.
+        await rm(partPath, { force: true });
         await (await open(partPath, 'wx')).close();
       } catch (error) {
         claimed.delete(path);

@@ -30,6 +30,15 @@ async function write(path: string, overwrite = false): Promise<void> {
   }
 }
 
+describe('a part file that a killed program left', () => {
+  it('is replaced when the same job goes on', async () => {
+    await writeFile(join(folder, '.job_1.part'), 'half a take');
+    await write(join(folder, 'out.mp4'));
+    expect(await readFile(join(folder, 'out.mp4'), 'utf8')).toBe('the take');
+    expect(await namesIn(folder)).toEqual(['out.mp4', 'take']);
+  });
+});
+
 describe('an output is refused before any work', () => {
   it.each([false, true])('when it is a folder (overwrite %s)', async (overwrite) => {
     await mkdir(join(folder, 'out'));
