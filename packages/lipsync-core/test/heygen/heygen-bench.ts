@@ -89,7 +89,7 @@ export function useHeygen(standinOptions: HeygenStandinOptions = {}) {
       return clientOf().uploadAsset({ form, idempotencyKey: randomUUID() }, calm.signal);
     };
     const [videoAssetId, audioAssetId] = await Promise.all([upload(join(folder, 'spoken.mp4')), upload(join(folder, 'equal.wav'))]);
-    return { videoAssetId, audioAssetId, mode, title: 'placed', callbackId: 'placed', idempotencyKey: randomUUID() };
+    return { videoAssetId, audioAssetId, mode, title: 'placed', callbackId: 'placed', callbackUrl: null, idempotencyKey: randomUUID() };
   };
   let count = 0;
   return {

@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname } from 'node:path';
 import { inspect } from 'node:util';
@@ -7,6 +7,8 @@ import type { Fault, FaultRuleInput } from '@lipsync/heygen-standin';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ErrorCode } from '../../src/errors/index.ts';
 import { parseAllowedHosts } from '../../src/fetch/index.ts';
+import { createHeygenClient } from '../../src/providers/heygen/heygen-client.ts';
+import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
 import { calm, doneOf, errorOf, startOf, useHeygen } from './heygen-bench.ts';
 
 const heygen = useHeygen();
@@ -61,7 +63,7 @@ const spoilt: readonly (readonly [string, FaultInput, ErrorCode])[] = [
   ['a redirect', { kind: 'empty', status: 302 }, 'provider_protocol'],
 ];
 
-const someOrder = { videoAssetId: 'a', audioAssetId: 'b', mode: 'speed', title: 't', callbackId: 'c', idempotencyKey: 'k' } as const;
+const someOrder = { videoAssetId: 'a', audioAssetId: 'b', mode: 'speed', title: 't', callbackId: 'c', callbackUrl: null, idempotencyKey: 'k' } as const;
 
 describe('a refused call', () => {
   it.each(refusals)('%i %s is %s when an operation is created', async (status, vendorCode, code) => {
@@ -107,6 +109,12 @@ describe('a refused call', () => {
     await expect.poll(() => heygen.standin.control.operations().operations.length).toBe(1);
     const id = await create();
     expect(heygen.standin.control.operations().operations.map(({ lipsyncId }) => lipsyncId)).toEqual([id]);
+  });
+
+  it('is given up after its limit, also a read', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'delay', delayMs: 5_000 } });
+    const error = await errorOf(heygen.client({ readMs: 50 }).readLipsync('any', calm.signal));
+    expect(error).toMatchObject({ code: 'provider_unavailable', message: expect.stringContaining('in time') });
   });
 
   it('that was heard although its connection broke is found again by its key', async () => {
@@ -168,6 +176,19 @@ async function collectWith(fault: FaultInput, times: number | 'always', route: '
   const { operation } = await doneOf(provider, await heygen.placed());
   heygen.standin.control.addFaults({ match: { route }, fault, times });
   return { request, collecting: provider.collect(operation, request, calm) };
+}
+
+/** A server of somebody else, and the headers that it was asked with. */
+async function serve(answer: (response: ServerResponse) => void): Promise<{ readonly url: string; readonly seen: readonly string[] }> {
+  const seen: string[] = [];
+  const server = createServer((request, response) => {
+    seen.push(inspect(request.rawHeaders));
+    answer(response);
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  // `as`: a server that listens on a port has an address of this kind.
+  return { seen, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
 function downloads(): number {
@@ -238,20 +259,21 @@ describe('a finished take', () => {
 
 describe('the key', () => {
   it('goes to no host but the endpoint, neither with an upload nor with a download nor after a redirect', async () => {
-    const seen: string[] = [];
-    const stranger = createServer((request, response) => {
-      seen.push(inspect(request.rawHeaders));
-      response.writeHead(404).end();
-    });
-    await new Promise<void>((resolve) => void stranger.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void stranger.close());
-    // `as`: a server that listens on a port has an address of this kind.
-    const location = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}/take.mp4`;
-    const { collecting } = await collectWith({ kind: 'redirect', location }, 'always', 'download', { allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']) });
+    const { seen, url } = await serve((response) => response.writeHead(404).end());
+    const { collecting } = await collectWith({ kind: 'redirect', location: `${url}/take.mp4` }, 'always', 'download', { allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']) });
     await errorOf(collecting);
     expect(seen).toHaveLength(3);
     expect(seen.join()).not.toContain(heygen.standin.apiKey);
     expect(heygen.standin.control.leaks()).toEqual([]);
+  });
+
+  it('does not follow a call to where its answer redirects', async () => {
+    const stranger = await serve((response) => response.end('{"data":{"status":"completed"}}'));
+    const { url } = await serve((response) => response.writeHead(307, { location: `${stranger.url}/v3/lipsyncs/any` }).end());
+    const client = createHeygenClient(createHeygenHttp({ endpointUrl: url, apiKey: 'sk_secret' }), { readMs: 5_000, writeMs: 5_000, transferMs: 5_000 });
+    expect((await errorOf(client.readLipsync('any', calm.signal))).code).toBe('provider_protocol');
+    expect((await errorOf(client.createLipsync(someOrder, calm.signal))).code).toBe('provider_protocol');
+    expect(stranger.seen).toEqual([]);
   });
 
   it.each<Fault['kind']>(['drop', 'error', 'html', 'not_json', 'error_in_200'])('is in no error, however deep one looks: %s', async (kind) => {

@@ -24,11 +24,20 @@ describe('a take made by HeyGen', () => {
     expect(await readdir(dirname(request.takePath))).toEqual(['take.mp4']);
   });
 
-  it('is ordered under the name of the job, with the key that was given, in the format of the clip', async () => {
+  it('is said to have another format where it does', async () => {
     const provider = heygen.provider();
+    const { operation } = await doneOf(provider, await heygen.placed());
+    const request = await heygen.request();
+    const clip = { ...request.clip, height: 240, frameRate: { numerator: 30_000, denominator: 1_001 } };
+    const { warnings } = await provider.collect(operation, { ...request, clip }, calm);
+    expect(warnings).toEqual([{ code: 'format_changed', message: expect.stringContaining('160 × 120 at 25.00 frames per second instead of 160 × 240 at 29.97') }]);
+  });
+
+  it('is ordered under the name of the job, with the key that was given, in the format of the clip', async () => {
+    const provider = heygen.provider({ callbackUrl: (jobId) => `http://127.0.0.1:9/ended/${jobId}` });
     const request = await heygen.request({ jobId: 'job_named', heygenMode: 'precision' });
     const operation = await startOf(provider, request);
-    expect(orders()).toEqual([expect.objectContaining({ mode: 'precision', callback_id: 'job_named', keep_the_same_format: true, title: expect.stringContaining('job_named') })]);
+    expect(orders()).toEqual([expect.objectContaining({ mode: 'precision', callback_id: 'job_named', callback_url: 'http://127.0.0.1:9/ended/job_named', keep_the_same_format: true, title: expect.stringContaining('job_named') })]);
     const create = heygen.standin.control.log().find(({ route }) => route === 'create');
     expect(create?.headers['idempotency-key']).toBe('job_named-0');
     expect(JSON.parse(JSON.stringify(operation))).toEqual(operation);

@@ -20,6 +20,8 @@ export interface CreateOrder {
   readonly mode: HeygenMode;
   readonly title: string;
   readonly callbackId: string;
+  /** Called by HeyGen when the operation ends; null for nobody. */
+  readonly callbackUrl: string | null;
   readonly idempotencyKey: string;
 }
 
@@ -63,12 +65,13 @@ export function createHeygenClient({ call }: HeygenHttp, limits: CallLimits): He
     async completeDirectUpload(assetId, signal) {
       await call({ method: 'POST', path: `/v3/assets/${assetId}/complete`, body: {}, limitMs: limits.writeMs, signal });
     },
-    async createLipsync({ videoAssetId, audioAssetId, mode, title, callbackId, idempotencyKey }, signal) {
+    async createLipsync({ videoAssetId, audioAssetId, mode, title, callbackId, callbackUrl, idempotencyKey }, signal) {
       const body = {
         video: { type: 'asset_id', asset_id: videoAssetId },
         audio: { type: 'asset_id', asset_id: audioAssetId },
         mode, title,
         callback_id: callbackId,
+        ...(callbackUrl === null ? {} : { callback_url: callbackUrl }),
         keep_the_same_format: true,
         // The clip that we send carries the speech as its sound; any music in that must not be mixed in once more.
         disable_music_track: true,

@@ -66,7 +66,7 @@ const advice: Readonly<Partial<Record<ErrorCode, string>>> = {
 /** The error of a refused call. `details`: `httpStatus`, and `vendorCode`, `requestId`, `retryAfterMs` where known. */
 export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Refusal, asked: string): LipsyncError {
   const code = codeOf(httpStatus, reason?.code ?? null);
-  const said = [reason?.message, reason?.code ? `(${reason.code})` : null].filter((part) => part != null && part !== '').join(' ');
+  const said = [reason?.message ?? '', reason?.code ? `(${reason.code})` : ''].filter((part) => part !== '').join(' ');
   const message = [
     advice[code] ?? `HeyGen does not do what was asked of it (${asked}).`,
     said === '' ? `It answered ${asked} with HTTP status ${httpStatus}.` : `It answered ${asked} with HTTP status ${httpStatus}: ${said}.`,

@@ -3,9 +3,10 @@ import pRetry from 'p-retry';
 import { heygenModes, type HeygenMode } from '../../contract/index.ts';
 import { abortError, LipsyncError } from '../../errors/index.ts';
 import type { AllowedPrivateHosts } from '../../fetch/index.ts';
+import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
 import type { Clock } from '../../ports/ports.ts';
 import type { RenderPool } from '../../render/render-pool.ts';
-import type { Operation, OperationStatus, ProviderFacts, RemoteProvider, TakeContext, TakeRequest } from '../provider.ts';
+import type { Operation, OperationStatus, ProviderFacts, RemoteProvider, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
 import { createHeygenClient, type CallLimits, type HeygenClient } from './heygen-client.ts';
 import { downloadTake, type DownloadOptions } from './heygen-download.ts';
 import { parseHeygenEndpoint } from './heygen-endpoint.ts';
@@ -46,6 +47,8 @@ export interface HeygenProviderOptions {
   readonly clock: Clock;
   /** Hosts that links to finished takes may lead to although they are private; the endpoint's own origin always may. */
   readonly allowedPrivateHosts?: AllowedPrivateHosts | undefined;
+  /** Where HeyGen is to say that the operation of a job has ended, which is no more than a hint to ask. */
+  readonly callbackUrl?: ((jobId: string) => string) | undefined;
   readonly limits?: Partial<HeygenLimits>;
 }
 
@@ -128,7 +131,8 @@ async function start({ options, client, upload }: Parts, request: TakeRequest, c
   onProgress({ stage: 'uploading', fraction: 0.9 });
   const audioAssetId = await uploadFile({ path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${idempotencyKey}-speech` }, upload, signal);
   const { jobId, heygenMode: mode } = request;
-  const id = await client.createLipsync({ videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, idempotencyKey }, signal);
+  const callbackUrl = options.callbackUrl?.(jobId) ?? null;
+  const id = await client.createLipsync({ videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, callbackUrl, idempotencyKey }, signal);
   return { id, state: { mode, quotedMicros: quoteMicros(request, options), startedAtMs: options.clock.nowMs() } };
 }
 
@@ -175,10 +179,21 @@ function stateOf({ state }: Operation): z.output<typeof stateSchema> {
   throw new LipsyncError('internal', 'A stored HeyGen operation is not of the form in which we store them. Report this.', { cause: parsed.error });
 }
 
+/** Rates that differ by less are the same rate, written in another way. */
+const sameRateShare = 0.005;
+
+/** HeyGen is asked to keep the format; where it did not, whoever gets the take is told. */
+function formatWarnings(take: TakeFacts, { width, height, frameRate }: ClipFacts): Warning[] {
+  const [rate, takeRate] = [framesPerSecond(frameRate), framesPerSecond(take.frameRate)];
+  if (take.width === width && take.height === height && Math.abs(takeRate / rate - 1) <= sameRateShare) return [];
+  const shape = `${take.width} × ${take.height} at ${takeRate.toFixed(2)} frames per second instead of ${width} × ${height} at ${rate.toFixed(2)}`;
+  return [{ code: 'format_changed', message: `HeyGen returned another format than the clip has: ${shape}.` }];
+}
+
 /** A broken line or an expired link, with another link each time. */
 const downloadRetries = 2;
 
-async function collect(parts: Parts, operation: Operation, request: TakeRequest, { signal, onProgress }: TakeContext): Promise<{ path: string; warnings: [] }> {
+async function collect(parts: Parts, operation: Operation, request: TakeRequest, { signal, onProgress }: TakeContext): Promise<Omit<Take, 'costMicros'>> {
   const { takePath, timeline: { durationMs } } = request;
   onProgress({ stage: 'downloading', fraction: 0 });
   const fetchOnce = async (): Promise<void> => {
@@ -194,5 +209,5 @@ async function collect(parts: Parts, operation: Operation, request: TakeRequest,
   } catch (error) {
     throw signal.aborted ? abortError(signal) : error;
   }
-  return { path: takePath, warnings: [] };
+  return { path: takePath, warnings: formatWarnings(await probeTake(takePath, { signal }), request.clip) };
 }
