@@ -1,15 +1,17 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { openAsBlob } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { startHeygenStandin, type HeygenStandin, type HeygenStandinOptions } from '@lipsync/heygen-standin';
-import { afterAll, afterEach, beforeAll } from 'vitest';
+import { inspect, promisify } from 'node:util';
+import { startHeygenStandin, type HeygenStandin } from '@lipsync/heygen-standin';
+import { afterAll, afterEach, beforeAll, onTestFinished } from 'vitest';
 import type { HeygenMode, SyncMode } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
-import { planTimeline, probeClip, probeSpeech, type ClipFacts, type ClipWindow, type SpeechFacts } from '../../src/media/index.ts';
+import { planTimeline, probeClip, probeSpeech, type ClipWindow } from '../../src/media/index.ts';
 import { systemClock } from '../../src/ports/system-ports.ts';
 import { createHeygenClient, type CallLimits, type CreateOrder, type HeygenClient } from '../../src/providers/heygen/heygen-client.ts';
 import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
@@ -19,11 +21,6 @@ import { createRenderPool, type RenderPool } from '../../src/render/render-pool.
 import { limits } from '../media/make-media.ts';
 
 const execute = promisify(execFile);
-
-interface TestFile<Facts> {
-  readonly path: string;
-  readonly facts: Facts;
-}
 
 type ClipName = 'spoken' | 'silent' | 'foreign' | 'still';
 type SpeechName = 'short' | 'equal' | 'long' | 'stereoMp3';
@@ -43,42 +40,55 @@ const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=160x120:r=25:d=1.2'];
 const h264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
 const tone = (seconds: number): readonly string[] => ['-f', 'lavfi', '-i', `sine=frequency=300:duration=${seconds}:sample_rate=22050`];
 
-/** A stand-in, small media, and a provider for the tests of one file. Faults and settings last for one test. */
-export function useHeygen(standinOptions: HeygenStandinOptions = {}) {
-  const clips = new Map<ClipName, TestFile<ClipFacts>>();
-  const speeches = new Map<SpeechName, TestFile<SpeechFacts>>();
+/** How each input is made. */
+const recipes: Readonly<Record<ClipName | SpeechName, { readonly name: string; readonly commands: readonly string[] }>> = {
+  spoken: { name: 'spoken.mp4', commands: [...picture, ...tone(1.2), ...h264, '-c:a', 'aac'] },
+  silent: { name: 'silent.mp4', commands: [...picture, ...h264] },
+  foreign: { name: 'foreign.mkv', commands: [...picture, '-c:v', 'mpeg4'] },
+  still: { name: 'still.png', commands: ['-f', 'lavfi', '-i', 'testsrc2=s=160x120', '-frames:v', '1'] },
+  short: { name: 'short.wav', commands: tone(0.8) },
+  equal: { name: 'equal.wav', commands: tone(1.2) },
+  long: { name: 'long.wav', commands: tone(2) },
+  stereoMp3: { name: 'stereo.mp3', commands: [...tone(1.2), '-ac', '2'] },
+};
+
+/** What `make` makes of a name, made once. */
+function onceEach<Name, Made>(make: (name: Name) => Promise<Made>): (name: Name) => Promise<Made> {
+  const made = new Map<Name, Promise<Made>>();
+  return (name) => {
+    const known = made.get(name) ?? make(name);
+    made.set(name, known);
+    return known;
+  };
+}
+
+/**
+ * A stand-in, small media, and a provider for the tests of one file. Faults last for one test; settings and operations,
+ * too, unless `keepsOperations`.
+ */
+export function useHeygen({ keepsOperations = false }: { readonly keepsOperations?: boolean } = {}) {
   let folder: string;
   let standin: HeygenStandin;
   let renderPool: RenderPool;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-'));
-    standin = await startHeygenStandin({ settings: { pace: atOnce }, ...standinOptions });
+    standin = await startHeygenStandin({ settings: { pace: atOnce } });
     renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
-    const make = async (name: string, ...commands: readonly string[]): Promise<string> => {
-      const path = join(folder, name);
-      await execute('ffmpeg', ['-nostdin', '-loglevel', 'error', ...commands, path]);
-      return path;
-    };
-    const clip = async (name: ClipName, path: string): Promise<unknown> => clips.set(name, { path, facts: await probeClip(path, { limits }) });
-    const speech = async (name: SpeechName, path: string): Promise<unknown> => speeches.set(name, { path, facts: await probeSpeech(path, { limits }) });
-    await Promise.all([
-      clip('spoken', await make('spoken.mp4', ...picture, ...tone(1.2), ...h264, '-c:a', 'aac')),
-      clip('silent', await make('silent.mp4', ...picture, ...h264)),
-      clip('foreign', await make('foreign.mkv', ...picture, '-c:v', 'mpeg4')),
-      clip('still', await make('still.png', '-f', 'lavfi', '-i', 'testsrc2=s=160x120', '-frames:v', '1')),
-      speech('short', await make('short.wav', ...tone(0.8))),
-      speech('equal', await make('equal.wav', ...tone(1.2))),
-      speech('long', await make('long.wav', ...tone(2))),
-      speech('stereoMp3', await make('stereo.mp3', ...tone(1.2), '-ac', '2')),
-    ]);
   });
-  afterEach(async () => standin.control.reset());
+  afterEach(async () => (keepsOperations ? standin.control.clearFaults() : standin.control.reset()));
   afterAll(async () => {
     await Promise.all([standin.close(), renderPool.close()]);
     await rm(folder, { recursive: true, force: true });
   });
 
+  const fileOf = onceEach(async (name: ClipName | SpeechName): Promise<string> => {
+    const path = join(folder, recipes[name].name);
+    await execute('ffmpeg', ['-nostdin', '-loglevel', 'error', ...recipes[name].commands, path]);
+    return path;
+  });
+  const clipOf = onceEach(async (name: ClipName) => ({ clipPath: await fileOf(name), clip: await probeClip(await fileOf(name), { limits }) }));
+  const speechOf = onceEach(async (name: SpeechName) => ({ speechPath: await fileOf(name), speech: await probeSpeech(await fileOf(name), { limits }) }));
   const clientOf = (callLimits: Partial<CallLimits> = {}): HeygenClient =>
     createHeygenClient(createHeygenHttp({ endpointUrl: standin.url, apiKey: standin.apiKey }), { readMs: 10_000, writeMs: 10_000, transferMs: 10_000, ...callLimits });
   /** Of files that fit as they are, uploaded already. */
@@ -88,7 +98,7 @@ export function useHeygen(standinOptions: HeygenStandinOptions = {}) {
       form.append('file', await openAsBlob(path), 'file');
       return clientOf().uploadAsset({ form, idempotencyKey: randomUUID() }, calm.signal);
     };
-    const [videoAssetId, audioAssetId] = await Promise.all([upload(join(folder, 'spoken.mp4')), upload(join(folder, 'equal.wav'))]);
+    const [videoAssetId, audioAssetId] = await Promise.all([upload(await fileOf('spoken')), upload(await fileOf('equal'))]);
     return { videoAssetId, audioAssetId, mode, title: 'placed', callbackId: 'placed', callbackUrl: null, idempotencyKey: randomUUID() };
   };
   let count = 0;
@@ -108,15 +118,14 @@ export function useHeygen(standinOptions: HeygenStandinOptions = {}) {
       limits: { retryPauseMs: 5, freshMs: 0, ...options.limits },
     }),
     async request({ clip = 'silent', speech = 'equal', syncMode = 'loop', window = {}, heygenMode = 'speed', jobId }: RequestWishes = {}): Promise<TakeRequest> {
-      const [clipFile, speechFile] = [clips.get(clip), speeches.get(speech)];
-      if (!clipFile || !speechFile) throw new Error('The media are not made yet.');
+      const inputs = { ...(await clipOf(clip)), ...(await speechOf(speech)) };
       const attemptFolder = await mkdtemp(join(folder, 'attempt-'));
       count += 1;
       return {
+        ...inputs,
         jobId: jobId ?? `job_${count}`,
-        clipPath: clipFile.path, clipDigest: 'unused', clip: clipFile.facts,
-        speechPath: speechFile.path, speech: speechFile.facts,
-        timeline: planTimeline(clipFile.facts, speechFile.facts.durationMs, { syncMode, window }),
+        clipDigest: 'unused',
+        timeline: planTimeline(inputs.clip, inputs.speech.durationMs, { syncMode, window }),
         mouthCurvePath: 'unused', silenceMode: 'generate', heygenMode,
         takePath: join(attemptFolder, 'take.mp4'),
       };
@@ -151,4 +160,17 @@ export async function doneOf(provider: RemoteProvider, operation: Operation): Pr
   const status = await endOf(provider, operation);
   if (status.status === 'done') return status;
   throw new Error(`The operation failed: ${status.message}`);
+}
+
+/** A server of somebody else, and the headers that it was asked with. */
+export async function serve(answer: (response: ServerResponse) => void): Promise<{ readonly url: string; readonly seen: readonly string[] }> {
+  const seen: string[] = [];
+  const server = createServer((request, response) => {
+    seen.push(inspect(request.rawHeaders));
+    answer(response);
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  // `as`: a server that listens on a port has an address of this kind.
+  return { seen, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
