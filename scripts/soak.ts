@@ -4,7 +4,9 @@
  */
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
+import { proveHeygenFaults } from './soak/heygen-faults.ts';
 import { proveHeygenKills } from './soak/heygen-kills.ts';
+import { proveHeygenWaiting } from './soak/heygen-waiting.ts';
 import { proveKills } from './soak/kills.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
@@ -15,7 +17,9 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   kills: proveKills,
   crowd: proveCrowd,
   memory: proveMemory,
+  'heygen-faults': proveHeygenFaults,
   'heygen-kills': proveHeygenKills,
+  'heygen-waiting': proveHeygenWaiting,
   packed: provePacked,
   'wav2lip-sync': proveWav2LipSync,
   'wav2lip-memory': proveWav2LipMemory,

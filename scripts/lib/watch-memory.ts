@@ -18,9 +18,17 @@ function descendantsMib(ancestor: number): number {
 }
 
 /** A process's own pages, and its part of those that it shares. */
-function heldMib(pid: number): number {
+export function heldMib(pid: number): number {
   const [, kib] = /^Pss:\s+(\d+) kB$/m.exec(readOrEmpty(`/proc/${pid}/smaps_rollup`)) ?? [];
   return Number(kib ?? 0) / 1024;
+}
+
+/** Processor time that a process has used so far, in seconds (Linux). */
+export function processorSeconds(pid: number): number {
+  const stat = readOrEmpty(`/proc/${pid}/stat`);
+  // The name, in parentheses, may hold anything; user and system time are the 12th and 13th field after it, in hundredths.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 function readOrEmpty(path: string): string {
