@@ -1,78 +1,26 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LipsyncError, type ErrorCode } from '../errors/index.ts';
+import { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import { createLedger, type Ledger } from '../ledger/ledger.ts';
 import { createBreaker, type Breaker } from '../resilience/breaker.ts';
 import { createPlaces, type Places } from '../resilience/places.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
+import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
 import { createOpenBills, type OpenBills } from './open-bills.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
 import type { InlineProvider, OperationStatus, RemoteProvider, Take, TakeRequest } from './provider.ts';
 import { createSharedAdmission } from './shared-admission.ts';
 
-const take = { path: 'take.mp4', warnings: [] };
+const take: Take = { path: 'take.mp4', warnings: [], costMicros: 0 };
 // The doubles below look at the job's id only.
 const request = { jobId: 'job_1' } as TakeRequest;
-const timeoutMs = 600_000;
 const never = new AbortController().signal;
-
-/** What a step of the vendor does: its answer, or an error with that code. */
-type Step<Answer> = Answer | ErrorCode | LipsyncError;
-
-class ScriptedVendor implements RemoteProvider {
-  readonly kind = 'remote';
-  readonly facts = { id: 'heygen', degraded: false, licence: null } as const;
-  readonly timeoutMs = timeoutMs;
-  maxConcurrent = 5;
-  /** Idempotency keys, in the order in which they were used. */
-  readonly started: string[] = [];
-  readonly canceled: string[] = [];
-  starts: Step<'op'>[] = [];
-  checks: Step<OperationStatus['status']>[] = [];
-  collects: Step<'take'>[] = [];
-
-  quote(): number {
-    return 100;
-  }
-
-  async start(_request: TakeRequest, { idempotencyKey }: { readonly idempotencyKey: string }) {
-    this.started.push(idempotencyKey);
-    resultOf(this.starts.shift() ?? 'op');
-    return { id: `op-of-${idempotencyKey}`, state: {} };
-  }
-
-  async check(operation: { readonly id: string; readonly state: Readonly<Record<string, unknown>> }): Promise<OperationStatus> {
-    const status = resultOf(this.checks.shift() ?? 'done');
-    switch (status) {
-      case 'pending': return { status, checkAgainInMs: 5_000 };
-      case 'failed': return { status, code: 'provider_failed', message: 'It broke.', costMicros: 0 };
-      default: return { status: 'done', operation, costMicros: 70 };
-    }
-  }
-
-  async collect() {
-    resultOf(this.collects.shift() ?? 'take');
-    return take;
-  }
-
-  async cancel({ id }: { readonly id: string }): Promise<void> {
-    this.canceled.push(id);
-  }
-}
-
-/** Names of answers and codes of errors do not overlap. */
-function resultOf(step: string | LipsyncError): string {
-  if (typeof step !== 'string') throw step;
-  if (['op', 'take', 'pending', 'done', 'failed'].includes(step)) return step;
-  // `as`: what is no answer is a code, by the type of `Step`.
-  throw new LipsyncError(step as ErrorCode, 'scripted');
-}
 
 const local: InlineProvider = {
   kind: 'inline', facts: { id: 'wav2lip', degraded: false, licence: null },
-  run: async (): Promise<Take> => ({ ...take, costMicros: 0 }),
+  run: async () => take,
 };
 
 const time = { nowMs: 0 };
@@ -200,7 +148,7 @@ describe('a job at a remote provider', () => {
     vendor.checks = Array.from({ length: 1_000 }, () => 'pending' as const);
     const beganMs = time.nowMs;
     expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
-    expect(time.nowMs - beganMs).toBe(timeoutMs);
+    expect(time.nowMs - beganMs).toBe(vendor.timeoutMs);
     expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_timeout', costMicros: null }, { outcome: 'succeeded' }]);
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 0, reservedMicros: 100 }, []]);
     vendor.checks = [];
@@ -211,7 +159,7 @@ describe('a job at a remote provider', () => {
   it('has all of its time although no worker was there between its beginning and its operation', async () => {
     vendor.starts = ['provider_unavailable'];
     await run();
-    time.nowMs += timeoutMs + 1;
+    time.nowMs += vendor.timeoutMs + 1;
     vendor.checks = ['pending'];
     expect(await run()).toMatchObject({ kind: 'waiting' });
   });

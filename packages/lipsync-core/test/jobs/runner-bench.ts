@@ -7,6 +7,7 @@ import { parseAllowedHosts } from '../../src/fetch/index.ts';
 import { createInputFetcher } from '../../src/jobs/input-fetcher.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
+import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { createJobRunner, type JobRunner, type JobRunnerDependencies } from '../../src/jobs/run-job.ts';
 import { createLocalArtifactStore, type ArtifactStore } from '../../src/storage/index.ts';
 import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
@@ -22,7 +23,7 @@ export interface RunnerBench {
   readonly time: { nowMs: number };
   /** Stores the waiting job `job_1`, its inputs in the artifact store unless `change` says otherwise. */
   accept(options?: LipsyncOptionsInput, change?: Partial<JobRecord>): Promise<JobRecord>;
-  runner(run: Script, change?: Partial<JobRunnerDependencies>): JobRunner;
+  runner(run: Script, change?: Partial<JobRunnerDependencies>, abandon?: LipsyncPipeline['abandon']): JobRunner;
   remove(): Promise<void>;
 }
 
@@ -47,8 +48,8 @@ export async function openRunnerBench(): Promise<RunnerBench> {
       await store.create(record);
       return record;
     },
-    runner: (run, change = {}) => createJobRunner({
-      store, artifacts, pipeline: { run, abandon: async () => undefined }, workFolder,
+    runner: (run, change = {}, abandon = async () => undefined) => createJobRunner({
+      store, artifacts, pipeline: { run, abandon }, workFolder,
       fetcher: createInputFetcher({ artifacts, maxBytes: 100, allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']), retryPauseMs: 1 }),
       clock: { nowMs: () => time.nowMs },
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },

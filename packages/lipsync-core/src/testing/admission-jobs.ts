@@ -1,0 +1,97 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Attempt } from '../jobs/job-record.ts';
+import { StoreFailure } from '../jobs/store-failure.ts';
+import { createLedger } from '../ledger/ledger.ts';
+import { systemClock as clock } from '../ports/system-ports.ts';
+import type { Admission } from '../providers/admission.ts';
+import { createOpenBills } from '../providers/open-bills.ts';
+import { runChain } from '../providers/provider-chain.ts';
+import type { RemoteProvider, TakeRequest } from '../providers/provider.ts';
+import { createSharedAdmission } from '../providers/shared-admission.ts';
+import { createBreaker } from '../resilience/breaker.ts';
+import { createPlaces } from '../resilience/places.ts';
+import type { Json, StateStore } from '../state/state-store.ts';
+
+export const vendorLimit = 3;
+export const vendorPriceMicros = 70;
+const jobsPerChild = 8;
+
+export function jobsOfChild(child: number): readonly string[] {
+  return Array.from({ length: jobsPerChild }, (_, index) => `job_${child}_${index}`);
+}
+
+/** A vendor that all processes see, kept in their store; a type alias, because it is stored as JSON. */
+export type SharedVendor = {
+  readonly running: readonly string[];
+  /** The most that ran at once. */
+  readonly most: number;
+  /** Idempotency keys of all operations. */
+  readonly started: readonly string[];
+};
+
+const vendorKey = 'vendor';
+
+export function readVendor(state: StateStore): Promise<SharedVendor> {
+  return changeVendor(state, (vendor) => vendor);
+}
+
+function changeVendor(state: StateStore, change: (vendor: SharedVendor) => SharedVendor): Promise<SharedVendor> {
+  return state.transact([vendorKey], (documents) => {
+    // `as`: only this function writes the document.
+    const before = (documents.get(vendorKey) as SharedVendor | undefined) ?? { running: [], most: 0, started: [] };
+    const after = change(before);
+    return after === before ? { result: before } : { result: after, writes: new Map<string, Json>([[vendorKey, after]]) };
+  });
+}
+
+function vendorOver(state: StateStore): RemoteProvider {
+  return {
+    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: vendorLimit, timeoutMs: 60_000,
+    quote: () => 2 * vendorPriceMicros,
+    async start(_, { idempotencyKey: id }) {
+      await changeVendor(state, (vendor) => {
+        if (vendor.started.includes(id)) return vendor;
+        const running = [...vendor.running, id];
+        return { running, most: Math.max(vendor.most, running.length), started: [...vendor.started, id] };
+      });
+      return { id, state: { doneAtMs: Date.now() + 30 } };
+    },
+    async check(operation) {
+      if (Date.now() < Number(operation.state['doneAtMs'])) return { status: 'pending', checkAgainInMs: 15 };
+      await changeVendor(state, (vendor) => ({ ...vendor, running: vendor.running.filter((id) => id !== operation.id) }));
+      return { status: 'done', operation, costMicros: vendorPriceMicros };
+    },
+    collect: async () => ({ path: 'take.mp4', warnings: [] }),
+    cancel: async () => undefined,
+  };
+}
+
+/** In a process of its own: takes the jobs of a child to their end, from wherever an earlier process left them. */
+export async function serveAdmissionJobs(state: StateStore, child: number): Promise<void> {
+  const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const admission = createSharedAdmission({
+    breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), openBills: createOpenBills({ state, ledger, clock }),
+    ledger, clock, lineMs: 30, onPlaceFree: () => undefined,
+  });
+  await Promise.all(jobsOfChild(child).map((jobId) => takeToItsEnd(state, admission, jobId)));
+}
+
+async function takeToItsEnd(state: StateStore, admission: Admission, jobId: string): Promise<void> {
+  const key = `job/${jobId}`;
+  for (;;) {
+    // `as` in both: only this function writes these documents.
+    const earlierAttempts = await state.transact([key], (documents) => ({ result: (documents.get(key) ?? []) as unknown as readonly Attempt[] }));
+    if (earlierAttempts.at(-1)?.outcome === 'succeeded') return;
+    try {
+      const outcome = await runChain([vendorOver(state)], async () => ({ jobId }) as TakeRequest, {
+        jobId, user: null, maxCostMicros: null, clock, admission, earlierAttempts, canRun: () => true,
+        signal: new AbortController().signal, onProgress: () => undefined,
+        saveAttempts: (attempts) => state.transact([key], () => ({ result: undefined, writes: new Map([[key, attempts as unknown as Json]]) })),
+      });
+      if (outcome.kind === 'waiting') await delay(Math.max(0, outcome.untilMs - Date.now()));
+    } catch (error) {
+      // As a queue does: the job is run again.
+      if (!(error instanceof StoreFailure)) throw error;
+    }
+  }
+}

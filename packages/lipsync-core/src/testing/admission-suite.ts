@@ -1,0 +1,62 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createLedger } from '../ledger/ledger.ts';
+import { systemClock } from '../ports/system-ports.ts';
+import { createPlaces } from '../resilience/places.ts';
+import type { StateStore } from '../state/state-store.ts';
+import { jobsOfChild, readVendor, vendorLimit, vendorPriceMicros } from './admission-jobs.ts';
+
+export interface AdmissionUnderTest {
+  readonly store: StateStore;
+  /** The program that opens the same state and calls `serveAdmissionJobs`, and its arguments. */
+  readonly program: URL;
+  readonly programArguments: readonly string[];
+  dispose(): Promise<void>;
+}
+
+/** What admission promises over all processes, and over their deaths. `open` is called once per test, over empty state. */
+export function admissionSuite(name: string, open: () => Promise<AdmissionUnderTest>): void {
+  describe(`admission over ${name}`, () => {
+    let subject: AdmissionUnderTest;
+    let children: ChildProcess[];
+    beforeEach(async () => {
+      subject = await open();
+      children = [];
+    });
+    afterEach(async () => {
+      for (const child of children) child.kill('SIGKILL');
+      await subject.dispose();
+    });
+
+    const start = (child: number): Promise<readonly unknown[]> => {
+      const process = fork(subject.program, [...subject.programArguments, String(child)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      children.push(process);
+      return once(process, 'exit');
+    };
+
+    it('lets no more operations run at once than allowed over two processes, one of which is killed again and again, and pays for each job once', async () => {
+      const steady = start(0);
+      for (let kill = 0; kill < 2; kill += 1) {
+        const killed = start(1);
+        await expect.poll(async () => (await readVendor(subject.store)).started.length, { timeout: 30_000, interval: 10 }).toBeGreaterThan(kill);
+        await delay(Math.random() * 100);
+        children.at(-1)?.kill('SIGKILL');
+        await killed;
+      }
+      expect(await start(1)).toEqual([0, null]);
+      expect(await steady).toEqual([0, null]);
+      const jobs = [...jobsOfChild(0), ...jobsOfChild(1)];
+      const vendor = await readVendor(subject.store);
+      expect(vendor.most).toBeLessThanOrEqual(vendorLimit);
+      expect(vendor.running).toEqual([]);
+      expect(vendor.started.toSorted()).toEqual(jobs.map((jobId) => `${jobId}-0`).toSorted());
+      const ledger = createLedger({ state: subject.store, clock: systemClock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+      expect(await ledger.sum({ fromMs: 0, toMs: Date.now() + 1, groupBy: 'method' })).toEqual([
+        { key: 'heygen', jobs: jobs.length, spentMicros: jobs.length * vendorPriceMicros, reservedMicros: 0 },
+      ]);
+      expect(await createPlaces({ state: subject.store, clock: systemClock }).holders('heygen')).toEqual([]);
+    });
+  });
+}
