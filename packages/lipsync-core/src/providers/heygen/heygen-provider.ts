@@ -13,6 +13,7 @@ import { parseHeygenEndpoint } from './heygen-endpoint.ts';
 import { cleanVendorText, failureCode } from './heygen-errors.ts';
 import { createHeygenHttp } from './heygen-http.ts';
 import { makeInputs } from './heygen-inputs.ts';
+import { billedMicros, quotedMicros } from './heygen-prices.ts';
 import { uploadFile, type UploadOptions } from './heygen-upload.ts';
 import type { LipsyncReading } from './heygen-wire.ts';
 
@@ -93,7 +94,7 @@ export function createHeygenProvider(options: HeygenProviderOptions): RemoteProv
     facts: heygenFacts,
     maxConcurrent: options.maxConcurrent,
     timeoutMs: options.timeoutMs,
-    quote: (request) => quoteMicros(request, options),
+    quote: (request) => quote(request, options),
     start: (request, context) => start(parts, request, context),
     check: (operation, context) => check(parts, operation, context),
     collect: (operation, request, context) => collect(parts, operation, request, context),
@@ -114,13 +115,12 @@ function assemble(options: HeygenProviderOptions): Parts {
   };
 }
 
-function microsPerSecond(mode: HeygenMode, { speedMicrosPerSecond, precisionMicrosPerSecond }: HeygenProviderOptions): number {
+function rateOf(mode: HeygenMode, { speedMicrosPerSecond, precisionMicrosPerSecond }: HeygenProviderOptions): number {
   return mode === 'speed' ? speedMicrosPerSecond : precisionMicrosPerSecond;
 }
 
-/** Of the whole timeline, its last millisecond and millionth rounded up: the vendor rounds in ways of its own. */
-function quoteMicros({ timeline, heygenMode }: TakeRequest, options: HeygenProviderOptions): number {
-  return Math.ceil((Math.ceil(timeline.durationMs) * microsPerSecond(heygenMode, options)) / 1000);
+function quote({ timeline, heygenMode }: TakeRequest, options: HeygenProviderOptions): number {
+  return quotedMicros(timeline.durationMs, rateOf(heygenMode, options));
 }
 
 async function start({ options, client, upload }: Parts, request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string }): Promise<Operation> {
@@ -133,7 +133,7 @@ async function start({ options, client, upload }: Parts, request: TakeRequest, c
   const { jobId, heygenMode: mode } = request;
   const callbackUrl = options.callbackUrl?.(jobId) ?? null;
   const id = await client.createLipsync({ videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, callbackUrl, idempotencyKey }, signal);
-  return { id, state: { mode, quotedMicros: quoteMicros(request, options), startedAtMs: options.clock.nowMs() } };
+  return { id, state: { mode, quotedMicros: quote(request, options), startedAtMs: options.clock.nowMs() } };
 }
 
 async function check(parts: Parts, operation: Operation, { signal }: TakeContext): Promise<OperationStatus> {
@@ -148,7 +148,7 @@ async function check(parts: Parts, operation: Operation, { signal }: TakeContext
     }
     case 'completed':
       // Seen where the storage lags behind: the link comes later.
-      return reading.videoUrl === null ? pending : { status: 'done', operation, costMicros: billedMicros(reading, operation, parts.options) };
+      return reading.videoUrl === null ? pending : { status: 'done', operation, costMicros: bill(reading, operation, parts.options) };
   }
 }
 
@@ -166,11 +166,9 @@ async function read({ client, options, limits }: Parts, operation: Operation, si
   throw new LipsyncError('provider_protocol', 'HeyGen has forgotten the operation: somebody deleted it there, or the API key is of another account than it was.');
 }
 
-/** To the millionth; exact for durations that the vendor gives in microseconds or coarser. */
-function billedMicros({ durationS }: LipsyncReading, operation: Operation, options: HeygenProviderOptions): number {
-  const { mode, quotedMicros } = stateOf(operation);
-  if (durationS === null) return quotedMicros;
-  return Math.round((Math.round(durationS * 1_000_000) * microsPerSecond(mode, options)) / 1_000_000);
+function bill({ durationS }: LipsyncReading, operation: Operation, options: HeygenProviderOptions): number {
+  const state = stateOf(operation);
+  return durationS === null ? state.quotedMicros : billedMicros(durationS, rateOf(state.mode, options));
 }
 
 function stateOf({ state }: Operation): z.output<typeof stateSchema> {
