@@ -4,7 +4,10 @@
  */
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
+import { proveHeygenBreaker } from './soak/heygen-breaker.ts';
+import { proveHeygenCancels } from './soak/heygen-cancels.ts';
 import { proveHeygenFaults } from './soak/heygen-faults.ts';
+import { proveHeygenKey } from './soak/heygen-key.ts';
 import { proveHeygenKills } from './soak/heygen-kills.ts';
 import { proveHeygenWaiting } from './soak/heygen-waiting.ts';
 import { proveKills } from './soak/kills.ts';
@@ -17,7 +20,10 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   kills: proveKills,
   crowd: proveCrowd,
   memory: proveMemory,
+  'heygen-breaker': proveHeygenBreaker,
+  'heygen-cancels': proveHeygenCancels,
   'heygen-faults': proveHeygenFaults,
+  'heygen-key': proveHeygenKey,
   'heygen-kills': proveHeygenKills,
   'heygen-waiting': proveHeygenWaiting,
   packed: provePacked,

@@ -20,6 +20,8 @@ const partialEndings = ['.part', '.partial'];
 export interface ScratchStack {
   readonly url: string;
   readonly redisUrl: string;
+  /** Holds everything that the service stores. */
+  readonly rootDir: string;
   readonly outputDir: string;
   readonly client: LipsyncClient;
   /** Every line that a part has printed so far, the workers' of `startWorker` with them. */
@@ -51,7 +53,7 @@ export async function startScratchStack(environment: Readonly<Record<string, str
   });
   const { url, redisUrl } = stack;
   return {
-    url, redisUrl, outputDir, lines,
+    url, redisUrl, outputDir, lines, rootDir: folder,
     client: createLipsyncClient(url, signal),
     async startWorker(more) {
       const worker = appProcess({

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { JobView } from '@lipsync/core/contract';
+import { shortenSample } from '../lib/short-sample.ts';
+import { openLookout, requestPoints, writePoints, type KillPoint, type Lookout } from './heygen-kill-points.ts';
+import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
+import { descendantsRunning } from './processes.ts';
+
+const longestMs = 15 * 60_000;
+const pointLimitMs = 30_000;
+const answerDelayMs = 150;
+/** Bills that stay open are asked for by the worker's housekeeping. */
+const booksLimitMs = 60_000;
+
+/** After these a cancel may come too late; then the job completes and costs what it costs. */
+const late = new Set(['download answered', 'settled', 'attempt ended', 'output published']);
+
+type Sample = { readonly videoPath: string; readonly audioPath: string };
+
+/** Cancels a job at every step on its way through HeyGen, in line and while HeyGen works: nothing may go on, and the books are right. */
+export async function proveHeygenCancels(): Promise<boolean> {
+  const signal = AbortSignal.timeout(longestMs);
+  const stack = await startHeygenStack({ standin: { settings: { pace: paceByReads } }, environment: { HEYGEN_MAX_CONCURRENT: '1' } }, signal);
+  const { control } = stack.standin;
+  const lookout = await openLookout({ control, redisUrl: stack.redisUrl, outputDir: stack.outputDir });
+  const worker = await stack.startWorker();
+  try {
+    const sample = await shortenSample(stack.folder, 1);
+    console.log('| canceled when | job | operation at HeyGen | processes of the job left | s until then |\n|---|---|---|---|---|');
+    let holds = true;
+    for (const point of [...requestPoints, ...writePoints].filter(({ name }) => name !== 'completed')) {
+      for (const route of ['upload', 'create', 'get'] as const) control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
+      holds = (await cancelAt(stack, lookout, sample, point)) && holds;
+      control.clearFaults();
+    }
+    holds = (await cancelWaiting(stack, sample, signal)) && holds;
+    return (await judgeBooks(stack, signal)) && holds;
+  } finally {
+    lookout.end();
+    await worker.stop();
+    await stack.stop();
+  }
+}
+
+async function cancelAt(stack: HeygenStack, lookout: Lookout, sample: Sample, point: KillPoint): Promise<boolean> {
+  let id = '';
+  let sinceMs = 0;
+  let answer = Promise.resolve(0);
+  const sight = lookout.at(point, pointLimitMs, () => {
+    sinceMs = performance.now();
+    answer = cancel(stack, id);
+  });
+  ({ id } = await stack.client.submit(sample, { method: 'heygen' }));
+  const isSeen = await sight;
+  if (!isSeen) console.log(`| ${point.name} (not seen) | | | | |`);
+  await answer;
+  const job = await stack.client.follow(id, () => undefined);
+  return report(stack, point.name, job, performance.now() - sinceMs) && isSeen;
+}
+
+/** One that HeyGen works on without an end, and one in line behind it. */
+async function cancelWaiting(stack: HeygenStack, sample: Sample, signal: AbortSignal): Promise<boolean> {
+  const { control } = stack.standin;
+  control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
+  const stuck = await stack.client.submit(sample, { method: 'heygen' });
+  while (control.operations().runningNow === 0) await sleep(100, undefined, { signal });
+  const inLine = await stack.client.submit(sample, { method: 'heygen' });
+  while ((await stack.store.get(inLine.id))?.parkedUntilMs == null) await sleep(100, undefined, { signal });
+  let holds = true;
+  for (const [name, { id }] of [['it stands in line', inLine], ['HeyGen works on it', stuck]] as const) {
+    const sinceMs = performance.now();
+    await cancel(stack, id);
+    const job = await stack.client.follow(id, () => undefined);
+    holds = report(stack, name, job, performance.now() - sinceMs) && holds;
+  }
+  return holds;
+}
+
+async function cancel({ url }: HeygenStack, id: string): Promise<number> {
+  return (await fetch(`${url}/lipsync/${id}/cancel`, { method: 'POST' })).status;
+}
+
+function report({ standin }: HeygenStack, name: string, job: JobView, elapsedMs: number): boolean {
+  const operations = standin.control.operations().operations.filter(({ callbackId }) => callbackId === job.id);
+  const left = descendantsRunning(job.id).length;
+  const isGone = operations.every(({ deletedAt, status }) => deletedAt !== null || status === 'completed' || status === 'failed');
+  const what = operations.map(({ status, deletedAt }) => (deletedAt === null ? status : 'deleted')).join(', ') || 'none';
+  const isEnded = job.status === 'canceled' || (job.status === 'completed' && late.has(name));
+  console.log(`| ${name} | ${job.status} | ${what} | ${left} | ${(elapsedMs / 1000).toFixed(1)} |${isEnded && isGone && left === 0 ? '' : ' NOT AS IT MUST BE'}`);
+  return isEnded && isGone && left === 0;
+}
+
+async function judgeBooks(stack: HeygenStack, signal: AbortSignal): Promise<boolean> {
+  let books = await stack.books();
+  for (const endMs = performance.now() + booksLimitMs; performance.now() < endMs && (books.openBills > 0 || books.reservedMicros > 0); books = await stack.books()) await sleep(1_000, undefined, { signal });
+  const leftovers = (await stack.leftovers()).length;
+  console.log('\n| wallet, µ$ | ledger, µ$ | reserved, µ$ | places held | open bills | leftovers |\n|---|---|---|---|---|---|');
+  console.log(`| ${[books.walletMicros, books.spentMicros, books.reservedMicros, books.placesHeld, books.openBills, leftovers].join(' | ')} |`);
+  return books.walletMicros === books.spentMicros && books.reservedMicros === 0 && books.placesHeld === 0 && books.openBills === 0 && leftovers === 0;
+}
