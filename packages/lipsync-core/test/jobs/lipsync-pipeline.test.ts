@@ -4,13 +4,22 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
-import { createLipsyncPipeline, type LipsyncPipeline, type PipelineResult } from '../../src/jobs/lipsync-pipeline.ts';
+import { createLipsyncPipeline, type LipsyncPipeline, type PipelineInput, type PipelineResult } from '../../src/jobs/lipsync-pipeline.ts';
+import { createLedger } from '../../src/ledger/ledger.ts';
 import { openJobWorkspace } from '../../src/jobs/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
-import { openAdmission } from '../../src/testing/index.ts';
+import type { Admission } from '../../src/providers/admission.ts';
+import { createOpenBills } from '../../src/providers/open-bills.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
+import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
 import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
+import { createBreaker } from '../../src/resilience/breaker.ts';
+import { createPlaces } from '../../src/resilience/places.ts';
+import type { StateStore } from '../../src/state/state-store.ts';
+import { openAdmission } from '../../src/testing/index.ts';
+import { createMemoryState } from '../../src/testing/memory-state-store.ts';
+import { ScriptedVendor } from '../../src/testing/scripted-vendor.ts';
 import { limits } from '../media/make-media.ts';
 import { makeShortSample } from '../service/short-sample.ts';
 
@@ -89,5 +98,55 @@ describe('a step of the pipeline outside of the providers', () => {
   it('is not done again after any other fault', async () => {
     await expect(run(pipelineThatFails('speech_unusable', 1))).rejects.toMatchObject({ code: 'speech_unusable' });
     expect(asked).toEqual(['analyse_speech']);
+  });
+});
+
+describe('a place at a remote provider', () => {
+  const vendor = new ScriptedVendor();
+  const neverFetched = (): Promise<never> => Promise.reject(new Error('The inputs were fetched.'));
+  const clock = { nowMs: Date.now };
+  const admissionOver = (state: StateStore): Admission => {
+    const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+    return createSharedAdmission({
+      breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), openBills: createOpenBills({ state, ledger, clock }),
+      ledger, clock, lineMs: 1_000, onPlaceFree: () => undefined,
+    });
+  };
+
+  /** Runs a job that wants the vendor; tells the outcome, how often its inputs were fetched, and who has a place then. */
+  async function runAtVendor(fetchInputs: PipelineInput['fetchInputs'], { taken = false, canRun = true } = {}) {
+    const state = createMemoryState().open();
+    const places = createPlaces({ state, clock });
+    for (let place = 0; taken && place < vendor.maxConcurrent; place += 1) await places.enter('heygen', `other_${place}`, vendor.maxConcurrent);
+    const pipeline = createLipsyncPipeline({ registry: createProviderRegistry([vendor]), renderPool: pool, limits, admission: admissionOver(state), clock });
+    const workspace = await openJobWorkspace(folder, { id: 'job_1', runs: 1 });
+    let fetched = 0;
+    const outcome = await pipeline.run(
+      {
+        jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace,
+        fetchInputs: () => {
+          fetched += 1;
+          return fetchInputs();
+        },
+      },
+      { signal: new AbortController().signal, earlierAttempts: [], canRun: () => canRun, onProgress: () => undefined, saveAttempts: async () => undefined },
+    ).catch((error: unknown) => error);
+    const holders = await places.holders('heygen');
+    return { outcome, fetched, holdsPlace: holders.some(({ jobId }) => jobId === 'job_1') };
+  }
+
+  it('is waited for before anything is fetched', async () => {
+    expect(await runAtVendor(neverFetched, { taken: true })).toMatchObject({ outcome: { kind: 'waiting' }, fetched: 0, holdsPlace: false });
+  });
+
+  it('is not taken by a host that leaves such work to others', async () => {
+    expect(await runAtVendor(neverFetched, { canRun: false })).toEqual({ outcome: { kind: 'elsewhere', needs: 'remote' }, fetched: 0, holdsPlace: false });
+  });
+
+  it('is given back when the inputs cannot be used, and when there is nothing to speak', async () => {
+    expect(await runAtVendor(() => Promise.reject(new LipsyncError('not_found', 'gone')))).toMatchObject({ outcome: { code: 'not_found' }, fetched: 1, holdsPlace: false });
+    const silent = await runAtVendor(async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }));
+    expect(silent).toMatchObject({ outcome: { kind: 'made', methodUsed: null }, fetched: 1, holdsPlace: false });
+    expect(vendor.started).toEqual([]);
   });
 });

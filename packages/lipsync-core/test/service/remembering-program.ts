@@ -1,0 +1,84 @@
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
+import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
+import { createLedger } from '../../src/ledger/ledger.ts';
+import { createIdSource, systemClock as clock } from '../../src/ports/system-ports.ts';
+import { createOpenBills } from '../../src/providers/open-bills.ts';
+import { abandonChain, runChain, type ChainContext } from '../../src/providers/provider-chain.ts';
+import type { RemoteProvider, TakeRequest } from '../../src/providers/provider.ts';
+import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
+import { createBreaker } from '../../src/resilience/breaker.ts';
+import { createPlaces } from '../../src/resilience/places.ts';
+import { createLocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';
+import { createOutputFiles } from '../../src/service/output-file.ts';
+import { createUnfinishedJobs, type UnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { createSqliteStateStore } from '../../src/state/sqlite-state-store.ts';
+import type { StateStore } from '../../src/state/state-store.ts';
+
+/** A program that has one job done by a vendor, who keeps its own log beside the program's files. */
+export interface Program {
+  readonly unfinished: UnfinishedJobs;
+  readonly state: StateStore;
+  run(context?: { readonly signal?: AbortSignal; readonly outputName?: string }): Promise<LocalJobOutcome>;
+}
+
+/** What the vendor was asked for, one line each. */
+export function vendorLog(folder: string): readonly string[] {
+  const path = join(folder, 'vendor.log');
+  return existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
+}
+
+/** An operation is done when the file `done` is there; each idempotency key is one operation. */
+function vendorIn(folder: string): RemoteProvider {
+  const log = (line: string): void => appendFileSync(join(folder, 'vendor.log'), `${line}\n`);
+  return {
+    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: 1, timeoutMs: 600_000, quote: () => 100,
+    async start(_, { idempotencyKey }) {
+      if (!vendorLog(folder).includes(`start ${idempotencyKey}`)) log(`start ${idempotencyKey}`);
+      return { id: idempotencyKey, state: {} };
+    },
+    async check(operation) {
+      if (existsSync(join(folder, 'done'))) return { status: 'done', operation, costMicros: 70 };
+      return { status: 'pending', checkAgainInMs: 50 };
+    },
+    async collect(_, { takePath }) {
+      await writeFile(takePath, 'the take');
+      return { path: takePath, warnings: [] };
+    },
+    cancel: async ({ id }) => log(`cancel ${id}`),
+  };
+}
+
+export function openProgram(folder: string): Program {
+  const state = createSqliteStateStore({ path: join(folder, 'state.sqlite') });
+  const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const admission = createSharedAdmission({
+    breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), openBills: createOpenBills({ state, ledger, clock }),
+    ledger, clock, lineMs: 50, onPlaceFree: () => undefined,
+  });
+  const vendor = vendorIn(folder);
+  const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
+  const pipeline: LipsyncPipeline = {
+    async run({ jobId, workspace }, context) {
+      const request = { jobId, takePath: workspace.file('take.mp4') } as TakeRequest;
+      const outcome = await runChain([vendor], async () => request, { ...context, ...books, jobId });
+      if (outcome.kind !== 'made') return outcome;
+      return { kind: 'made', takePath: outcome.take.path, methodUsed: 'heygen', degraded: false, durationMs: 1_000, warnings: [] };
+    },
+    abandon: ({ jobId }, reason, context) => abandonChain([vendor], reason, { ...context, ...books, jobId, canRun: () => true, onProgress: () => undefined }),
+  };
+  const unfinished = createUnfinishedJobs({ state, clock, operationMs: 1_000 });
+  const jobs = createLocalJobs({
+    pipeline, unfinished, clock, ids: createIdSource(clock), outputFiles: createOutputFiles(), workFolder: join(folder, 'work'),
+  });
+  return {
+    unfinished, state,
+    run: ({ signal, outputName = 'out.mp4' } = {}) => jobs.run({
+      videoPath: join(folder, 'clip'), audioPath: join(folder, 'speech'), outputPath: join(folder, outputName), overwrite: false, options: lipsyncOptionsSchema.parse({}),
+    }, signal ? { signal } : {}),
+  };
+}
+
+if (import.meta.main) await openProgram(process.argv[2] ?? '').run();

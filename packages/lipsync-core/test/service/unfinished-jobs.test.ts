@@ -1,0 +1,127 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createLedger } from '../../src/ledger/ledger.ts';
+import { systemClock } from '../../src/ports/system-ports.ts';
+import { createPlaces } from '../../src/resilience/places.ts';
+import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { openProgram, vendorLog, type Program } from './remembering-program.ts';
+
+let folder: string;
+let program: Program;
+let child: ChildProcess | undefined;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-unfinished-'));
+  await writeFile(join(folder, 'clip'), 'the clip');
+  await writeFile(join(folder, 'speech'), 'the speech');
+  program = openProgram(folder);
+});
+afterEach(async () => {
+  child?.kill('SIGKILL');
+  await program.state.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Has a program of its own begin the job, and kills it when its operation runs. */
+async function beginAndKill(): Promise<void> {
+  child = fork(new URL('remembering-program.ts', import.meta.url), [folder], { stdio: 'inherit' });
+  const gone = once(child, 'exit');
+  await expect.poll(() => vendorLog(folder).length, { timeout: 30_000 }).toBe(1);
+  child.kill('SIGKILL');
+  await gone;
+}
+
+const finishOperation = (): Promise<void> => writeFile(join(folder, 'done'), '');
+const starts = (): number => vendorLog(folder).filter((line) => line.startsWith('start')).length;
+const holders = async (): Promise<number> => (await createPlaces({ state: program.state, clock: systemClock }).holders('heygen')).length;
+
+async function spent(): Promise<unknown> {
+  const ledger = createLedger({ state: program.state, clock: systemClock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  return (await ledger.sum({ fromMs: 0, toMs: Date.now() + 1, groupBy: 'day' })).map(({ spentMicros, reservedMicros }) => ({ spentMicros, reservedMicros }));
+}
+
+const paidOnce = [{ spentMicros: 70, reservedMicros: 0 }];
+
+describe('the job of a program that was killed', () => {
+  it('is gone on with by the next program that asks for the same, and is paid for once', async () => {
+    await beginAndKill();
+    await finishOperation();
+    const { record, error } = await program.run();
+    expect(error).toBeUndefined();
+    expect(record).toMatchObject({ status: 'completed', attempts: [{ outcome: 'succeeded', costMicros: 70 }] });
+    expect(await readFile(join(folder, 'out.mp4'), 'utf8')).toBe('the take');
+    expect([starts(), await spent(), await holders()]).toEqual([1, paidOnce, 0]);
+  });
+
+  it('is not mistaken for one that asks for something else', async () => {
+    await beginAndKill();
+    await finishOperation();
+    await writeFile(join(folder, 'speech'), 'another speech');
+    await createPlaces({ state: program.state, clock: systemClock }).sweep(async () => true);
+    await program.run();
+    expect(starts()).toBe(2);
+  });
+
+  it('keeps its place while its operation may run, and no longer', async () => {
+    await beginAndKill();
+    const [key] = vendorLog(folder);
+    const jobId = key?.replace('start ', '').replace(/-0$/, '') ?? '';
+    expect([await holders(), await program.unfinished.isOver(jobId)]).toEqual([1, false]);
+    await expect.poll(() => program.unfinished.isOver(jobId), { timeout: 5_000 }).toBe(true);
+    expect(await program.unfinished.isOver('job_unknown')).toBe(true);
+  });
+
+  it('is ended for good when nobody comes back for a day, once', async () => {
+    await beginAndKill();
+    const ended: string[] = [];
+    const dayLater = { nowMs: () => Date.now() + 24 * 3_600_000 };
+    const later = createUnfinishedJobs({ state: program.state, clock: dayLater, operationMs: 1_000 });
+    const end = async ({ jobId, attempts }: { readonly jobId: string; readonly attempts: readonly unknown[] }): Promise<void> => void ended.push(`${jobId} ${attempts.length}`);
+    await program.unfinished.endForgotten(end);
+    expect(ended).toEqual([]);
+    await Promise.all([later.endForgotten(end), later.endForgotten(end)]);
+    await later.endForgotten(end);
+    expect(ended).toHaveLength(1);
+    expect(ended[0]).toMatch(/ 1$/);
+  });
+});
+
+describe('the job of a living program', () => {
+  it('is not taken from it by another that asks for the same', async () => {
+    const first = program.run();
+    await expect.poll(starts).toBe(1);
+    const second = program.run({ outputName: 'other.mp4' });
+    await delay(200);
+    await finishOperation();
+    expect([(await first).error, (await second).error]).toEqual([undefined, undefined]);
+    expect([starts(), await holders()]).toEqual([2, 0]);
+  });
+
+  it('that is canceled while it waits stops its operation, costs nothing and is not gone on with', async () => {
+    const controller = new AbortController();
+    const running = program.run({ signal: controller.signal });
+    await expect.poll(starts).toBe(1);
+    controller.abort();
+    expect(await running).toMatchObject({ record: { status: 'canceled', attempts: [{ outcome: 'canceled', costMicros: 0 }] }, error: { code: 'canceled' } });
+    expect([vendorLog(folder).length, await spent(), await holders()]).toEqual([2, [], 0]);
+    await finishOperation();
+    await program.run();
+    expect(starts()).toBe(2);
+  });
+
+  it('whose output stands in the way is not paid for again when it is asked for under another name', async () => {
+    const first = program.run();
+    await expect.poll(starts).toBe(1);
+    await writeFile(join(folder, 'out.mp4'), 'mine');
+    await finishOperation();
+    expect((await first).error).toMatchObject({ code: 'output_exists' });
+    expect((await program.run({ outputName: 'other.mp4' })).error).toBeUndefined();
+    expect(await readFile(join(folder, 'other.mp4'), 'utf8')).toBe('the take');
+    expect([starts(), await spent()]).toEqual([1, paidOnce]);
+  });
+});
