@@ -2,7 +2,7 @@ import { errorPolicies, type ErrorCode } from '../errors/index.ts';
 import type { Provider } from './provider.ts';
 
 /** Tries of one provider in one job, at most; a crash of ours does not count as one. */
-export const maxTriesOfOneProvider = 3;
+const maxTriesOfOneProvider = 3;
 
 /** Tries after which a fault that is worth exactly one repetition is given up. */
 const maxTriesAfterMediaFault = 2;
