@@ -40,7 +40,7 @@ describe('a finished take', () => {
     ['that stops arriving', { kind: 'stall' }, 3],
     ['whose server fails', { kind: 'html', status: 503 }, 3],
   ])('is refused and leaves nothing: one %s', async (_, fault, asked) => {
-    const { request, downloads, collecting } = await collectWith(fault, 'always', 'download', { limits: { idleMs: 150 } });
+    const { request, downloads, collecting } = await collectWith(fault, 'always', 'download', { limits: { idleMs: 400 } });
     expect((await errorOf(collecting)).code).toBe('provider_protocol');
     expect(downloads()).toBe(asked);
     expect(await readdir(dirname(request.takePath))).toEqual([]);
@@ -50,7 +50,7 @@ describe('a finished take', () => {
   it.each<[string, FaultInput]>([
     ['was cut off', { kind: 'truncate' }], ['broke', { kind: 'drop' }], ['had expired', { kind: 'expired' }], ['was stalled', { kind: 'stall' }],
   ])('is fetched by another link when the first one %s', async (_, fault) => {
-    const { request, collecting } = await collectWith(fault, 1, 'download', { limits: { idleMs: 150 } });
+    const { request, collecting } = await collectWith(fault, 1, 'download', { limits: { idleMs: 400 } });
     await expect(collecting).resolves.toEqual({ path: request.takePath, warnings: [] });
     expect(await readdir(dirname(request.takePath))).toEqual(['take.mp4']);
   });
