@@ -67,13 +67,18 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
   };
 }
 
-/** Enough to see past all those that sleep until their operation is looked at again. */
-const lineLookAhead = 100;
+const linePageSize = 100;
+/** Those whose operation runs sleep in the same queue, and sooner: as many of them are seen past. */
+const lineLookAhead = 2_000;
 
 async function wakeNextInLine(store: JobStore, entries: QueueEntries): Promise<void> {
-  for (const jobId of await entries.sleeping('cloud', lineLookAhead)) {
-    const record = await store.get(jobId);
-    if (record && record.parkedUntilMs !== null && !isUnderWay(record)) return entries.wake(jobId);
+  for (let skip = 0; skip < lineLookAhead; skip += linePageSize) {
+    const jobIds = await entries.sleeping('cloud', skip, linePageSize);
+    for (const jobId of jobIds) {
+      const record = await store.get(jobId);
+      if (record && record.parkedUntilMs !== null && !isUnderWay(record)) return entries.wake(jobId);
+    }
+    if (jobIds.length < linePageSize) return;
   }
 }
 

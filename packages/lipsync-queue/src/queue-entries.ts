@@ -12,8 +12,8 @@ export interface QueueEntries {
   addAfresh(record: JobRecord, lane: Lane): Promise<void>;
   /** Moves a sleeping entry of the job to the others that wait to be taken. */
   wake(jobId: string): Promise<void>;
-  /** The first `count` jobs that sleep in a lane, those that wake soonest first. */
-  sleeping(lane: Lane, count: number): Promise<readonly string[]>;
+  /** Up to `count` jobs that sleep in a lane, those that wake soonest first, behind the first `skip`. */
+  sleeping(lane: Lane, skip: number, count: number): Promise<readonly string[]>;
   /** Takes a job out of all queues; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
   /** Ids of all jobs that some queue is going to run or is running: one question per lane, however many there are. */
@@ -53,9 +53,9 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
       const jobs = await fromAll((queue) => queue.getJob(jobId));
       for (const job of jobs) if (await job?.isDelayed()) await promote(job);
     },
-    async sleeping(lane, count) {
+    async sleeping(lane, skip, count) {
       const queue = await queues.get(lane);
-      return queue.getRanges(['delayed'], 0, count - 1, true);
+      return queue.getRanges(['delayed'], skip, skip + count - 1, true);
     },
     async remove(jobId) {
       // BullMQ answers 0 for a job that a worker holds, and 1 also for one that it does not know.

@@ -58,7 +58,7 @@ describe('Redis', () => {
   });
 
   it('refuses a record that another version stored', async () => {
-    await connection.hset('lipsync:jobs:job_future', { format: '2', record: '{}', revision: '0', status: 'queued' });
+    await connection.hset('lipsync:jobs:job_future', { format: '999', record: '{}', revision: '0', status: 'queued' });
     await expect(createRedisJobStore({ connection }).get('job_future')).rejects.toMatchObject({ code: 'internal' });
   });
 
