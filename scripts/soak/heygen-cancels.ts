@@ -93,7 +93,9 @@ async function judgeBooks(stack: HeygenStack, signal: AbortSignal): Promise<bool
   let books = await stack.books();
   for (const endMs = performance.now() + booksLimitMs; performance.now() < endMs && (books.openBills > 0 || books.reservedMicros > 0); books = await stack.books()) await sleep(1_000, undefined, { signal });
   const leftovers = (await stack.leftovers()).length;
-  console.log('\n| wallet, µ$ | ledger, µ$ | reserved, µ$ | places held | open bills | leftovers |\n|---|---|---|---|---|---|');
-  console.log(`| ${[books.walletMicros, books.spentMicros, books.reservedMicros, books.placesHeld, books.openBills, leftovers].join(' | ')} |`);
-  return books.walletMicros === books.spentMicros && books.reservedMicros === 0 && books.placesHeld === 0 && books.openBills === 0 && leftovers === 0;
+  // One that came to be while its job was being canceled included.
+  const { runningNow } = stack.standin.control.operations();
+  console.log('\n| wallet, µ$ | ledger, µ$ | reserved, µ$ | places held | open bills | operations that go on | leftovers |\n|---|---|---|---|---|---|---|');
+  console.log(`| ${[books.walletMicros, books.spentMicros, books.reservedMicros, books.placesHeld, books.openBills, runningNow, leftovers].join(' | ')} |`);
+  return runningNow === 0 && books.walletMicros === books.spentMicros && books.reservedMicros === 0 && books.placesHeld === 0 && books.openBills === 0 && leftovers === 0;
 }
