@@ -62,7 +62,7 @@ async function cancelWaiting(stack: HeygenStack, sample: Sample, signal: AbortSi
   const { control } = stack.standin;
   control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
   const stuck = await stack.client.submit(sample, { method: 'heygen' });
-  while (control.operations().runningNow === 0) await sleep(100, undefined, { signal });
+  while (!control.operations().operations.some(({ callbackId }) => callbackId === stuck.id)) await sleep(100, undefined, { signal });
   const inLine = await stack.client.submit(sample, { method: 'heygen' });
   while ((await stack.store.get(inLine.id))?.parkedUntilMs == null) await sleep(100, undefined, { signal });
   let holds = true;

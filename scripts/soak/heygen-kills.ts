@@ -8,7 +8,7 @@ import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.
 
 const wantedRuns = Number(process.env['HEYGEN_KILL_RUNS'] ?? 200);
 const wantedLocalRuns = Number(process.env['HEYGEN_KILL_LOCAL_RUNS'] ?? 20);
-const jobsPerRound = 4;
+const jobsPerRound = 8;
 const longestMs = 30 * 60_000;
 const pointLimitMs = 15_000;
 const longestRandomMs = 3_000;
@@ -26,7 +26,9 @@ type Row = { kills: number; missed: number; cut: number };
  */
 export async function proveHeygenKills(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
-  const stack = await startHeygenStack({ standin: { settings: { pace: paceByReads, maxConcurrent: 100 } } }, signal);
+  const stack = await startHeygenStack({
+    standin: { settings: { pace: paceByReads, maxConcurrent: 100 } }, environment: { HEYGEN_MAX_CONCURRENT: String(2 * jobsPerRound) },
+  }, signal);
   try {
     const holds = await killThroughQueue(stack, signal);
     return (await proveLocalKills(wantedLocalRuns)) && holds;
@@ -88,7 +90,7 @@ async function killAt(stack: HeygenStack, { worker, point, lookout, ids, rows, s
   const next = await stack.startWorker();
   const row = rows.get(point?.name ?? 'at random') ?? { kills: 0, missed: 0, cut: 0 };
   // A run that was cut off is told by the one that takes over; the queue needs a moment to notice.
-  await sleep(1_500, undefined, { signal });
+  await sleep(3_000, undefined, { signal });
   const cut = (await crashesOf(stack, ids)) - before;
   rows.set(point?.name ?? 'at random', { kills: row.kills + 1, missed: row.missed + (isSeen ? 0 : 1), cut: row.cut + cut });
   return next;

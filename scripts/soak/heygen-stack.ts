@@ -48,7 +48,7 @@ export async function startHeygenStack({ standin: standinOptions = {}, environme
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-'));
   const standin = await startHeygenStandin(standinOptions);
   const stack = await startScratchStack({
-    ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', QUEUE_LOCK_MS: '1500', QUEUE_STALLED_INTERVAL_MS: '500',
+    ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', QUEUE_LOCK_MS: '4000', QUEUE_STALLED_INTERVAL_MS: '500',
     // The stack's own worker, which is started again by itself, stays away from HeyGen.
     WORKER_LANES: 'render', ...environment,
   }, signal).catch(async (error: unknown) => {
