@@ -148,7 +148,7 @@ export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFr
       return freed;
     },
     pipeline: createLipsyncPipeline({
-      registry, renderPool, clock,
+      registry, renderPool, clock, localMicrosPerHour: config.gpuMicrosPerHour,
       admission: createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs, onPlaceFree }),
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
     }),

@@ -65,6 +65,8 @@ export interface PipelineDependencies {
   readonly admission: Admission;
   readonly limits: MediaLimits;
   readonly clock: Clock;
+  /** What an hour of a provider's work on this machine costs, in millionths of a dollar; nothing where it is not said. */
+  readonly localMicrosPerHour?: number;
 }
 
 interface Prepared {
@@ -97,9 +99,9 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
   };
 }
 
-function chainContext({ admission, clock }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: PipelineContext): ChainContext {
+function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: PipelineContext): ChainContext {
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
-  return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, admission, clock };
+  return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, localMicrosPerHour, admission, clock };
 }
 
 /**

@@ -55,7 +55,7 @@ describe('the provider chain', () => {
     const outcome = await made([inline('wav2lip', ['model_missing']), inline('preview', [take])], context);
     expect(outcome.provider.facts.id).toBe('preview');
     expect(outcome.attempts.map(({ provider, outcome, code, costMicros }) => ({ provider, outcome, code, costMicros }))).toEqual([
-      { provider: 'wav2lip', outcome: 'failed', code: 'model_missing', costMicros: null },
+      { provider: 'wav2lip', outcome: 'failed', code: 'model_missing', costMicros: 0 },
       { provider: 'preview', outcome: 'succeeded', code: null, costMicros: 7 },
     ]);
   });
@@ -114,6 +114,24 @@ describe('the provider chain', () => {
     });
     await expect(running).rejects.toBe(failure);
     expect(saved).toHaveLength(1);
+  });
+
+  it('counts the time that a provider took here as its cost, also of one that failed', async () => {
+    const time = { nowMs: 0 };
+    const working = (id: ProviderId, result: Take | ErrorCode): InlineProvider => {
+      const { run, ...rest } = inline(id, [result]);
+      return {
+        ...rest,
+        run(...given) {
+          time.nowMs += 36_000;
+          return run(...given);
+        },
+      };
+    };
+    const { context } = makeContext();
+    const outcome = await made([working('wav2lip', 'model_missing'), working('preview', take)], { ...context, clock: { nowMs: () => time.nowMs }, localMicrosPerHour: 2_000_000 });
+    expect(outcome.attempts.map(({ costMicros }) => costMicros)).toEqual([20_000, 20_007]);
+    expect(outcome.take.costMicros).toBe(20_007);
   });
 
   it('ends with what the last provider said when the run that heard it was cut off', async () => {

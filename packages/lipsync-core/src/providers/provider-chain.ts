@@ -15,6 +15,8 @@ export interface ChainContext extends TakeContext {
   readonly user: string | null;
   /** What all attempts together may cost, in millionths of a dollar; null for any. */
   readonly maxCostMicros: number | null;
+  /** What an hour of a provider's work on this machine costs, in millionths of a dollar; nothing where it is not said. */
+  readonly localMicrosPerHour?: number;
   readonly clock: Clock;
   readonly admission: Admission;
   /** Attempts of an earlier run of this job; a remote one that was still running is gone on with. */
@@ -85,9 +87,15 @@ async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, 
   const made = await makeTake(provider, prepare, context, log).catch((thrown: unknown) => toAttemptError(thrown, provider, context.signal));
   if (LipsyncError.isInstance(made)) return endAttempt(provider, made, context, log);
   if ('kind' in made) return made;
-  await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros: made.costMicros, operation: log.current.operation });
-  await log.end({ outcome: 'succeeded', code: null, message: null, costMicros: made.costMicros });
-  return made;
+  const costMicros = made.costMicros + timeCost(provider, context, log);
+  await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros, operation: log.current.operation });
+  await log.end({ outcome: 'succeeded', code: null, message: null, costMicros });
+  return { ...made, costMicros };
+}
+
+/** What computes here costs the time that it took, whatever came of it. */
+function timeCost({ kind }: Provider, { clock, localMicrosPerHour = 0 }: ChainContext, log: AttemptLog): number {
+  return kind === 'remote' ? 0 : Math.round(((clock.nowMs() - log.current.startedAtMs) * localMicrosPerHour) / hourMs);
 }
 
 /** What runs elsewhere already, or is done there, is looked at whoever else holds the places. */
@@ -100,12 +108,14 @@ async function enter(provider: Provider, { admission, jobId }: ChainContext, log
 /** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */
 async function endAttempt(provider: Provider, error: LipsyncError, context: ChainContext, log: AttemptLog): Promise<LipsyncError> {
   if (provider.kind === 'remote' && error.code === 'canceled') await stopOperation(provider, log);
-  const { operation, costMicros } = log.current;
-  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros: operation ? costMicros : 0, operation });
-  await log.end({ outcome: error.code === 'canceled' ? 'canceled' : 'failed', code: error.code, message: error.message });
+  const { operation, costMicros: billedMicros } = log.current;
+  const costMicros = operation ? billedMicros : timeCost(provider, context, log);
+  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation });
+  await log.end({ outcome: error.code === 'canceled' ? 'canceled' : 'failed', code: error.code, message: error.message, costMicros });
   return error;
 }
 
+const hourMs = 3_600_000;
 const cancelLimitMs = 10_000;
 
 /** Tells the vendor to stop, and learns what it billed until then. The job's signal is spent: this has a limit of its own. */

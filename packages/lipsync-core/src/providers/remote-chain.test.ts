@@ -189,6 +189,18 @@ describe('a job at a remote provider', () => {
     expect(await run()).toMatchObject({ kind: 'made' });
   });
 
+  it('is booked for the time that it takes when it is made here instead', async () => {
+    const slow: InlineProvider = {
+      ...local,
+      async run() {
+        time.nowMs += 3_600;
+        return take;
+      },
+    };
+    expect(await run({ localMicrosPerHour: 500_000 }, [slow])).toMatchObject({ kind: 'made', take: { costMicros: 500 } });
+    expect(await spent()).toEqual({ spentMicros: 500, reservedMicros: 0 });
+  });
+
   it('stands in line while all places are taken, without an attempt', async () => {
     vendor.maxConcurrent = 1;
     await places.enter('heygen', 'other', 1);

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { createSqliteStateStore } from '../state/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../ports/system-ports.ts';
@@ -13,12 +14,13 @@ import { createUnfinishedJobs, type UnfinishedJobs } from './unfinished-jobs.ts'
 const lineMs = 2_000;
 /** What a vendor may need on top of the time that it is given, until it is over. */
 const operationGraceMs = 60_000;
-/** Mending what earlier programs left takes at most so long. */
+/** Mending what other programs left takes at most so long, and is done again after so long. */
 const mendLimitMs = 60_000;
+const mendIntervalMs = 5 * 60_000;
 
 /**
- * In-process jobs on a core built from `config`. The first of them mends in the background what programs that were
- * killed left: places, unsettled costs. `close` ends what was started.
+ * In-process jobs on a core built from `config`. From the first of them on, what programs that were killed left is mended
+ * in the background: places, unsettled costs. `close` ends what was started.
  */
 export function createLocalHost(config: CoreConfig): { readonly localJobs: LocalJobs; close(): Promise<void> } {
   const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
@@ -37,7 +39,7 @@ export function createLocalHost(config: CoreConfig): { readonly localJobs: Local
   return {
     localJobs: {
       run(input, context) {
-        mending ??= mend(core, unfinished, AbortSignal.any([closing.signal, AbortSignal.timeout(mendLimitMs)]));
+        mending ??= keepMending(core, unfinished, closing.signal);
         return localJobs.run(input, context);
       },
     },
@@ -50,6 +52,13 @@ export function createLocalHost(config: CoreConfig): { readonly localJobs: Local
   };
 }
 
+async function keepMending(core: LipsyncCore, unfinished: UnfinishedJobs, closing: AbortSignal): Promise<void> {
+  while (!closing.aborted) {
+    await mend(core, unfinished, AbortSignal.any([closing, AbortSignal.timeout(mendLimitMs)]));
+    await sleep(mendIntervalMs, undefined, { signal: closing, ref: false }).catch(() => undefined);
+  }
+}
+
 async function mend(core: LipsyncCore, unfinished: UnfinishedJobs, signal: AbortSignal): Promise<void> {
   const reason = new LipsyncError('worker_crashed', 'The program that asked for it was ended and did not come back.');
   try {
@@ -58,7 +67,7 @@ async function mend(core: LipsyncCore, unfinished: UnfinishedJobs, signal: Abort
     await core.sweepPlaces((jobId) => unfinished.isOver(jobId));
     await core.reconcile(signal);
   } catch {
-    // Nobody asked for it: what could not be mended is mended with the first job of the next program.
+    // Nobody asked for it: what could not be mended is mended the next time.
   }
 }
 
