@@ -96,7 +96,7 @@ export const troubles: readonly FaultCase[] = [
 /** What the download brings. */
 export const downloads: readonly FaultCase[] = [
   on('cut off, once', 'download', { kind: 'truncate' }, succeeds),
-  on('cut off, for good', 'download', { kind: 'truncate' }, goesOn('provider_unavailable'), 'always'),
+  on('cut off, for good', 'download', { kind: 'truncate' }, goesOn('provider_protocol'), 'always'),
   on('cut short, and said to be whole', 'download', { kind: 'truncate', announceWhole: false }, goesOn('provider_protocol'), 'always'),
   on('of the wrong type', 'download', { kind: 'content_type' }, goesOn('provider_protocol'), 'always'),
   on('redirected to a private address', 'download', { kind: 'redirect', location: 'http://10.0.0.1/video.mp4' }, goesOn('provider_protocol'), 'always'),
@@ -105,6 +105,6 @@ export const downloads: readonly FaultCase[] = [
   on('a link to a file', 'get', { kind: 'video_url', url: 'file:///etc/passwd' }, goesOn('provider_protocol'), 'always'),
   on('unplayable', 'download', { kind: 'unplayable' }, goesOn('provider_protocol'), 'always'),
   on('expired, once', 'download', { kind: 'expired' }, succeeds),
-  on('expired, for good', 'download', { kind: 'expired' }, goesOn('provider_unavailable'), 'always'),
+  on('expired, for good', 'download', { kind: 'expired' }, goesOn('provider_protocol'), 'always'),
   on('the line breaks', 'download', { kind: 'drop' }, succeeds),
 ];
