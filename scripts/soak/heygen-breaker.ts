@@ -8,7 +8,7 @@ const longestMs = 15 * 60_000;
 const faultsToOpen = 5;
 const crowd = 20;
 const maxConcurrent = 5;
-const openLimitMs = 60_000;
+const openLimitMs = 180_000;
 const lookMs = 200;
 
 type Sample = { readonly videoPath: string; readonly audioPath: string };

@@ -64,7 +64,7 @@ async function cancelWaiting(stack: HeygenStack, sample: Sample, signal: AbortSi
   const stuck = await stack.client.submit(sample, { method: 'heygen' });
   while (!control.operations().operations.some(({ callbackId }) => callbackId === stuck.id)) await sleep(100, undefined, { signal });
   const inLine = await stack.client.submit(sample, { method: 'heygen' });
-  while ((await stack.store.get(inLine.id))?.parkedUntilMs == null) await sleep(100, undefined, { signal });
+  while (typeof (await stack.store.get(inLine.id))?.parkedUntilMs !== 'number') await sleep(100, undefined, { signal });
   let holds = true;
   for (const [name, { id }] of [['it stands in line', inLine], ['HeyGen works on it', stuck]] as const) {
     const sinceMs = performance.now();

@@ -5,6 +5,7 @@ import type { GuardedProcess } from '../stack/guarded-process.ts';
 import { openLookout, requestPoints, writePoints, type KillPoint, type Lookout } from './heygen-kill-points.ts';
 import { proveLocalKills } from './heygen-kills-local.ts';
 import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
+import { samplePaths } from './scratch-stack.ts';
 
 const wantedRuns = Number(process.env['HEYGEN_KILL_RUNS'] ?? 200);
 const wantedLocalRuns = Number(process.env['HEYGEN_KILL_LOCAL_RUNS'] ?? 20);
@@ -49,7 +50,7 @@ async function killThroughQueue(stack: HeygenStack, signal: AbortSignal): Promis
   const startedMs = performance.now();
   try {
     for (const points = endlessly([...requestPoints, ...writePoints]); cutRuns < wantedRuns;) {
-      const accepted = await Promise.all(Array.from({ length: jobsPerRound }, (_, index) => stack.client.submit(samples[index % samples.length] ?? samples[0]!, { method: 'heygen' })));
+      const accepted = await Promise.all(Array.from({ length: jobsPerRound }, (_, index) => stack.client.submit(samples[index % samples.length] ?? samplePaths, { method: 'heygen' })));
       const ids = accepted.map(({ id }) => id);
       for (let kill = 0; kill < killsPerRound; kill += 1) {
         const point = kill === killsPerRound - 1 ? undefined : points.next().value;
