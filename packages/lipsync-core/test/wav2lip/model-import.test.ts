@@ -91,6 +91,14 @@ describe('importing a checkpoint', () => {
     expect(difference).toBeLessThan(0.01);
   });
 
+  it('makes a variant of plain layers that draws the same up to rounding', async () => {
+    const state = await seededState(widthDivisor, seed);
+    const { modelPath, record } = await importState(state);
+    const plain = await importState(state, { plain: true, outputPath: join(folder, 'plain.onnx') });
+    expect(plain.record.model.sha256).not.toBe(record.model.sha256);
+    expect(largestDifference(await draw(modelPath), await draw(plain.modelPath))).toBeLessThan(1e-5);
+  });
+
   it('tells how far it is', async () => {
     const progress: number[] = [];
     await importState(await seededState(widthDivisor, seed), { onProgress: (done) => progress.push(done) });
@@ -157,17 +165,19 @@ describe('what is refused', () => {
 });
 
 describe('comparing a written model with its checkpoint', () => {
-  it.each([
+  const changes = [
     'audio_encoder.3.conv_block.0.weight', 'face_encoder_blocks.2.3.conv_block.1.running_mean', 'face_decoder_blocks.1.0.conv_block.0.weight',
+    'face_decoder_blocks.2.2.conv_block.0.weight', 'face_decoder_blocks.4.0.conv_block.0.weight', 'face_decoder_blocks.5.1.conv_block.1.bias',
     'face_decoder_blocks.6.0.conv_block.1.weight', 'output_block.1.bias',
-  ])('finds it out when %s is another', async (changed) => {
+  ];
+  it.each(changes.flatMap((changed) => (['plain', 'rewritten'] as const).map((form) => ({ changed, form }))))('finds it out when $changed is another ($form)', async ({ changed, form }) => {
     const network = wav2lipNetwork(widthDivisor);
     const path = join(folder, 'model.onnx');
-    const { bytes } = await writeSeededWav2Lip(path, { widthDivisor, seed });
+    const { bytes } = await writeSeededWav2Lip(path, { widthDivisor, seed, plain: form === 'plain' });
     const content = await readFile(path);
     const source = seededTensors(network, seed);
     const other = { read: async (name: string) => (await source.read(name)).map((value) => (name === changed ? value * 1.01 + 0.001 : value)) };
-    const model = { path, bytes, network, elementType: 'float32' } as const;
+    const model = { path, bytes, network, kind: { elementType: 'float32', form } } as const;
     const layer = changed.replace(/\.(conv_block|bias).*/, '');
     await expect(verifyImport(model, other, signal)).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining(`${layer} gives`) });
     expect(await verifyImport(model, source, signal)).toMatchObject({ layers: 51 });
@@ -186,7 +196,8 @@ describe('resolving a model', () => {
     expect((await stat(first ?? '')).mtimeMs).toBe(mtimeMs);
     expect(await resolveWav2LipModel({ path: first ?? '', cacheFolder, signal })).toBe(first);
     expect(await resolveWav2LipModel({ path: checkpointPath, cacheFolder, float16: true, signal })).not.toBe(first);
-    expect(await readdir(cacheFolder)).toHaveLength(4);
+    expect(await resolveWav2LipModel({ path: checkpointPath, cacheFolder, plain: true, signal })).not.toBe(first);
+    expect(await readdir(cacheFolder)).toHaveLength(6);
   });
 
   it('imports again what was cut off, and what another version imported', async () => {

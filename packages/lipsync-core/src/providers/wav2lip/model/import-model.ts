@@ -9,7 +9,7 @@ import { hashModelFile } from './hash-file.ts';
 import { prepareOutput, publishOutput, writing } from './import-output.ts';
 import { newModelRecord, officialLicence, officialSource, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
 import { verifyImport, type Verification } from './verify-import.ts';
-import { wav2lipGraph, type ElementType } from './wav2lip-graph.ts';
+import { wav2lipGraph, type GraphKind } from './wav2lip-graph.ts';
 
 export interface ModelImport {
   /** As the authors released it, in PyTorch's legacy or zip format. */
@@ -18,6 +18,8 @@ export interface ModelImport {
   readonly outputPath: string;
   /** Half the size, and faster on GPUs. float32 when left out. */
   readonly float16?: boolean;
+  /** Whether layers are written as they are defined instead of as a CPU computes them soonest; half precision always is. */
+  readonly plain?: boolean;
   /** Whether a file at `outputPath` is replaced. */
   readonly overwrite?: boolean;
   readonly signal: AbortSignal;
@@ -41,20 +43,20 @@ const progressAt = { reading: 0.1, verifying: 0.6, done: 1 } as const;
  * is damaged or of another model, `output_exists` and `request_invalid` for the output's path.
  */
 export async function importWav2Lip(request: ModelImport): Promise<ImportReport> {
-  const { checkpointPath, outputPath, float16 = false, overwrite = false, signal, onProgress = () => undefined } = request;
+  const { checkpointPath, outputPath, float16 = false, plain = false, overwrite = false, signal, onProgress = () => undefined } = request;
   const output = { outputPath, checkpointPath, overwrite };
-  const elementType = float16 ? 'float16' : 'float32';
+  const kind: GraphKind = float16 ? { elementType: 'float16', form: 'plain' } : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
   await prepareOutput(output);
   const checkpointFacts = await hashModelFile(checkpointPath, signal);
   onProgress(progressAt.reading);
   const checkpoint = await openCheckpoint(checkpointPath, { signal });
   const partPath = partPathFor(outputPath);
   try {
-    const { facts, verification } = await writeVerified(checkpoint, { partPath, outputPath, elementType, signal, onProgress });
+    const { facts, verification } = await writeVerified(checkpoint, { partPath, outputPath, kind, signal, onProgress });
     const record = newModelRecord({
       name: basename(checkpointPath, extname(checkpointPath)),
       checkpoint: { ...checkpointFacts, format: checkpoint.format },
-      model: { ...facts, element_type: elementType },
+      model: { ...facts, element_type: kind.elementType },
       verification: { layers: verification.layers, largest_error: verification.largestError },
       imported_at: new Date().toISOString(),
     });
@@ -72,20 +74,20 @@ interface Writing {
   readonly partPath: string;
   /** For messages. */
   readonly outputPath: string;
-  readonly elementType: ElementType;
+  readonly kind: GraphKind;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number) => void;
 }
 
 async function writeVerified(
-  checkpoint: Checkpoint, { partPath, outputPath, elementType, signal, onProgress }: Writing,
+  checkpoint: Checkpoint, { partPath, outputPath, kind, signal, onProgress }: Writing,
 ): Promise<{ readonly facts: FileFacts; readonly verification: Verification }> {
   const network = checkTensors(checkpoint.tensors);
   const source = finiteTensors(checkpoint);
-  const graph = await wav2lipGraph(network, source, { elementType, metadata: { source: officialSource, licence: officialLicence } });
+  const graph = await wav2lipGraph(network, source, { ...kind, metadata: { source: officialSource, licence: officialLicence } });
   const facts = await writing(outputPath, () => writeOnnxFile(partPath, graph, { signal }));
   onProgress(progressAt.verifying);
-  const verification = await verifyImport({ path: partPath, bytes: facts.bytes, network, elementType }, source, signal);
+  const verification = await verifyImport({ path: partPath, bytes: facts.bytes, network, kind }, source, signal);
   await syncFile(partPath);
   return { facts, verification };
 }

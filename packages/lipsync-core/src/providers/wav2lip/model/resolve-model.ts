@@ -13,6 +13,8 @@ export interface ModelReference {
   /** Where imported checkpoints are kept, by digest. */
   readonly cacheFolder: string;
   readonly float16?: boolean;
+  /** As in `ModelImport`; an ONNX file stays as it is. */
+  readonly plain?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -25,20 +27,25 @@ const abandonedAfterMs = 3_600_000;
  * writes a file of its own and gives it the same name. Throws as `importWav2Lip` does, and `model_missing` when the folder
  * cannot be written; `path` itself is not opened when it is an ONNX file.
  */
-export async function resolveWav2LipModel({ path, cacheFolder, float16 = false, signal }: ModelReference): Promise<string> {
+export async function resolveWav2LipModel({ path, cacheFolder, float16 = false, plain = false, signal }: ModelReference): Promise<string> {
   if (extname(path).toLowerCase() === '.onnx') return path;
   const { sha256 } = await hashModelFile(path, signal);
-  const outputPath = join(cacheFolder, `${sha256}${float16 ? '.float16' : ''}.onnx`);
+  const outputPath = join(cacheFolder, `${sha256}${variantOf(float16, plain)}.onnx`);
   if (await isReady(outputPath)) return outputPath;
   try {
     // What imports left that were killed; they have no other owner.
     const folders = { inputsDir: cacheFolder, outputsDir: cacheFolder };
     await writing(outputPath, () => sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: Date.now() }));
-    await importWav2Lip({ checkpointPath: path, outputPath, float16, overwrite: true, signal });
+    await importWav2Lip({ checkpointPath: path, outputPath, float16, plain, overwrite: true, signal });
   } catch (error) {
     throw LipsyncError.isInstance(error) && error.code === 'request_invalid' ? notKept(cacheFolder, error) : error;
   }
   return outputPath;
+}
+
+function variantOf(float16: boolean, plain: boolean): string {
+  if (float16) return '.float16';
+  return plain ? '.plain' : '';
 }
 
 /** The folder is the operator's choice, not the caller's. */
