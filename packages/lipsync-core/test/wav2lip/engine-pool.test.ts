@@ -68,6 +68,20 @@ describe('the engine pool', () => {
     expect(stdout).toBe('1\n2\n');
   });
 
+  it('does not keep a program alive for an engine that was ended before it was ready', async () => {
+    const { path } = await modelFrom(identity);
+    const program = `
+      import { createEnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
+      const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+      const starting = pool.lease({ path: ${JSON.stringify(path)}, cacheFolder: 'none' }, { signal: AbortSignal.timeout(55_000) });
+      setTimeout(() => void pool.close(), 50);
+      const reason = await starting.catch((error) => error.code);
+      const endedMs = performance.now();
+      process.on('exit', () => console.log(reason, performance.now() - endedMs < 2_000 ? 'at once' : 'late'));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 20_000 });
+    expect(stdout).toMatch(/^(media_failed|canceled) at once\n$/);
+  });
+
   it('makes room for another model on the same device', async () => {
     const pool = openPool();
     const [one, other] = [await modelFrom(identity), await modelFrom(identity)];
