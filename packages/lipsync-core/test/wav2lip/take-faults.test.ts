@@ -195,8 +195,8 @@ describe('a model', { timeout: longestMs }, () => {
   });
 
   it.each([
-    ['is not there', async () => join(folder, 'nowhere.onnx'), 'model_missing', /missing or cannot be read\. Check WAV2LIP_MODEL_PATH\.$/],
-    ['is a folder', async () => folder, 'model_missing', /is missing or cannot be read\. Check the path/],
+    ['is not there', async () => join(folder, 'nowhere.onnx'), 'model_missing', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is missing\.$/],
+    ['is a folder', async () => folder, 'model_missing', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is a folder\.$/],
     ['is empty', async () => written('empty.onnx', ''), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/],
     ['is a text', async () => written('text.onnx', 'This is no model.'), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/],
     ['is a text under the name of a checkpoint', async () => written('text.pth', 'This is no checkpoint.'), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The checkpoint cannot be read: expected .*, found text/],

@@ -50,8 +50,8 @@ async function leaseEngine({ enginePool, modelPath: path, modelCacheFolder: cach
     return await enginePool.lease({ path, cacheFolder }, context);
   } catch (error) {
     // What reads models does not know which of them all it was given.
-    if (!LipsyncError.isInstance(error) || error.code !== 'model_invalid') throw error;
-    throw new LipsyncError('model_invalid', `The model that WAV2LIP_MODEL_PATH names cannot be used. ${error.message}`, { cause: error });
+    if (!LipsyncError.isInstance(error) || !['model_invalid', 'model_missing'].includes(error.code)) throw error;
+    throw new LipsyncError(error.code, `The model that WAV2LIP_MODEL_PATH names cannot be used. ${error.message}`, { cause: error });
   }
 }
 

@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortError, LipsyncError, toLipsyncError } from '../../../errors/index.ts';
 import type { OnnxDevice } from '../../../inference/onnx-session.ts';
+import { openRegularFile } from '../../../storage/regular-file.ts';
 import type { Warning } from '../../provider.ts';
 import { engineDevices, type EngineAddress, type EngineDevice, type ModelSource } from './engine-address.ts';
 import { startEngineChild, type EngineChild } from './engine-child.ts';
@@ -160,12 +160,10 @@ async function makeRoom(slots: Iterable<EngineSlot>, device: OnnxDevice): Promis
 
 /** Tells a model from another one that was put in its place. */
 async function modelStamp({ path, cacheFolder }: ModelSource): Promise<string> {
-  try {
-    const { size, mtimeMs } = await stat(path);
-    return `${size} ${mtimeMs} ${path} ${cacheFolder}`;
-  } catch (cause) {
-    throw new LipsyncError('model_missing', 'The Wav2Lip model is missing or cannot be read. Check WAV2LIP_MODEL_PATH.', { cause });
-  }
+  const refuse = (reason: string, cause: unknown): LipsyncError => new LipsyncError('model_missing', `The file ${reason}.`, { cause });
+  const { handle, stats: { size, mtimeMs } } = await openRegularFile(path, refuse);
+  await handle.close();
+  return `${size} ${mtimeMs} ${path} ${cacheFolder}`;
 }
 
 /** Whether another device may fare better: this one refused the model, or the process died over it. */

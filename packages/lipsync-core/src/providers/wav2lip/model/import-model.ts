@@ -5,7 +5,6 @@ import { writeOnnxFile, type FileFacts } from '../../../inference/write-onnx-fil
 import { partPathFor, syncFile } from '../../../storage/durable-files.ts';
 import { checkTensors } from './check-tensors.ts';
 import { finiteTensors } from './finite-tensors.ts';
-import { hashModelFile } from './hash-file.ts';
 import { prepareOutput, publishOutput, writing } from './import-output.ts';
 import { newModelRecord, officialLicence, officialSource, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
 import { verifyImport, type Verification } from './verify-import.ts';
@@ -47,11 +46,11 @@ export async function importWav2Lip(request: ModelImport): Promise<ImportReport>
   const output = { outputPath, checkpointPath, overwrite };
   const kind: GraphKind = float16 ? { elementType: 'float16', form: 'plain' } : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
   await prepareOutput(output);
-  const checkpointFacts = await hashModelFile(checkpointPath, signal);
-  onProgress(progressAt.reading);
   const checkpoint = await openCheckpoint(checkpointPath, { signal });
   const partPath = partPathFor(outputPath);
   try {
+    const checkpointFacts = await checkpoint.hash();
+    onProgress(progressAt.reading);
     const { facts, verification } = await writeVerified(checkpoint, { partPath, outputPath, kind, signal, onProgress });
     const record = newModelRecord({
       name: basename(checkpointPath, extname(checkpointPath)),
