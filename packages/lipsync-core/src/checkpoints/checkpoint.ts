@@ -1,5 +1,6 @@
 import { hashCheckpointFile, openCheckpointFile, type CheckpointFile } from './checkpoint-file.ts';
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import { defaultCheckpointLimits, type CheckpointLimits } from './checkpoint-limits.ts';
 import { detectFormat, type CheckpointFormat } from './checkpoint-format.ts';
 import type { ElementType } from './element-types.ts';

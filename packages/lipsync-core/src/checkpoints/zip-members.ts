@@ -1,7 +1,8 @@
 import { callbackify } from 'node:util';
 import { fromRandomAccessReaderPromise, RandomAccessReader, type Entry, type ZipFile } from 'yauzl';
 import { LipsyncError } from '../errors/lipsync-error.ts';
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
 
 /** The members of a zip archive. They are read where they lie, hence only uncompressed ones can be. */

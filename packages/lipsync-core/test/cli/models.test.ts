@@ -123,6 +123,16 @@ describe('models list', () => {
     expect(stdout).toContain(officialLicence);
   });
 
+  it('shows what a record says without letting it steer the terminal', async () => {
+    await runCli('models', 'import', checkpoint, '-o', model);
+    const record = JSON.parse(await readFile(`${model}.json`, 'utf8'));
+    await writeFile(`${model}.json`, JSON.stringify({ ...record, name: 'gan\u001b[2J', licence: 'free\u009b31m\nok' }));
+    const { stdout } = await runCli('models', 'list', '--folder', join(folder, 'models'));
+    expect(stdout).toContain(String.raw`gan\u001b[2J`);
+    expect(stdout).toContain(String.raw`licence: free\u009b31m\u000aok`);
+    expect(stdout).not.toMatch(/[^\P{C}\n]/u);
+  });
+
   it('lists nothing where there is nothing', async () => {
     expect(await json('list', '--folder', join(folder, 'nowhere'))).toEqual({ exitCode: 0, said: { models: [] } });
   });
