@@ -6,7 +6,9 @@ const stages: Readonly<Record<string, { readonly from: number; readonly to: numb
   fetching: { from: 0, to: 4, message: 'Fetching the inputs.' },
   probing: { from: 4, to: 6, message: 'Looking at the inputs.' },
   listening: { from: 6, to: 10, message: 'Listening to the speech.' },
-  tracking: { from: 10, to: 45, message: 'Following the face.' },
+  preparing: { from: 10, to: 12, message: 'Preparing the model.' },
+  tracking: { from: 12, to: 45, message: 'Following the face.' },
+  learning: { from: 45, to: 45, message: 'Learning the mouth.' },
   rendering: { from: 45, to: 97, message: 'Rendering.' },
   publishing: { from: 97, to: 99, message: 'Publishing the output.' },
 });
