@@ -14,7 +14,7 @@ const longestByteOrderBytes = 16;
 
 /** Reads the object of a zip checkpoint: `FOLDER/data.pkl`, with the storage of key K in `FOLDER/data/K`. */
 export async function readZipContainer(file: CheckpointFile, limits: CheckpointLimits): Promise<CheckpointContainer> {
-  const members = await listZipMembers(file, limits.zipMembers);
+  const members = await listZipMembers(file, limits);
   const folder = findFolder(members.names);
   requireWeights(members.names, folder);
   await requireLittleEndian(file, members, folder);
