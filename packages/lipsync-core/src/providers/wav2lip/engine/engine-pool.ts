@@ -30,6 +30,8 @@ export interface EngineLease {
   readonly engine: EngineAddress;
   /** One that names the devices that could not be used and why, or none. */
   readonly warnings: readonly Warning[];
+  /** Says that the device failed at its work, so that it is left alone for a while as one that cannot be started. */
+  blame(error: LipsyncError): void;
   release(): void;
 }
 
@@ -70,6 +72,12 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
     const failure = failures.get(key);
     return failure && performance.now() - failure.atMs < retryDeviceMs ? failure : undefined;
   };
+  const remember = ({ device }: EngineSlot, key: string, error: LipsyncError): DeviceFailure => {
+    const failure = { device, error, atMs: performance.now() };
+    // The CPU is what remains: it is tried every time.
+    if (device.kind !== 'cpu') failures.set(key, failure);
+    return failure;
+  };
   const tryDevice = async (slot: EngineSlot, key: string, { signal }: LeaseContext): Promise<EngineAddress | DeviceFailure> => {
     const known = recentFailure(key);
     if (known) return known;
@@ -78,10 +86,7 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
     } catch (thrown) {
       const error = toLipsyncError(thrown);
       if (signal.aborted || !isFaultOfDevice(error)) throw error;
-      const failure = { device: slot.device, error, atMs: performance.now() };
-      // The CPU is what remains: it is tried every time.
-      if (slot.device.kind !== 'cpu') failures.set(key, failure);
-      return failure;
+      return remember(slot, key, error);
     }
   };
 
@@ -93,7 +98,7 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
       for (const equals of await findDevices(context.devices ?? engineDevices, gpuEnabled)) {
         for (const { key, slot } of slots.leastBusyFirst(model, stamp, equals)) {
           const outcome = await tryDevice(slot, key, context);
-          if (!('error' in outcome)) return toLease(outcome, slot, tried);
+          if (!('error' in outcome)) return toLease(outcome, slot, tried, (error) => void remember(slot, key, error));
           tried.push(outcome);
         }
       }
@@ -171,11 +176,12 @@ function isFaultOfDevice({ code }: LipsyncError): boolean {
   return code === 'not_supported' || code === 'media_failed';
 }
 
-function toLease(engine: EngineAddress, slot: EngineSlot, tried: readonly DeviceFailure[]): EngineLease {
+function toLease(engine: EngineAddress, slot: EngineSlot, tried: readonly DeviceFailure[], blame: EngineLease['blame']): EngineLease {
   let released = false;
   return {
     engine,
     warnings: tried.length === 0 ? [] : [unavailable(tried, slot.device)],
+    blame,
     release() {
       if (released) return;
       released = true;
