@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
+import { configFromEnvironment } from '../config.ts';
 import { toLipsyncError } from '../errors/index.ts';
 import { printable } from '../errors/quoted-text.ts';
 import { tryModelApart } from '../providers/wav2lip/engine/try-model-apart.ts';
@@ -115,13 +117,14 @@ function describeImport({ modelPath, recordPath, record }: ImportReport): Findin
 }
 
 async function list(folder: string, signal: AbortSignal): Promise<Findings> {
-  const models = await listModels(folder, signal);
-  return { exitCode: 0, json: { models }, stdout: models.flatMap(toLines) };
+  const { modelPath: configuredPath } = configFromEnvironment().wav2lip;
+  const models = await listModels({ folder, configuredPath }, signal);
+  return { exitCode: 0, json: { models }, stdout: models.flatMap((model) => toLines(model, folder)) };
 }
 
-function toLines({ name, kind, state, role, licence, source, path }: ListedModel): string[] {
-  const advice = state === 'missing' && source !== null ? `not imported; fetch it from ${source}, then: lipsync models import ${name}.pth -o models/${name}.onnx` : '';
-  const details = [role ?? 'no record of what it is', path ?? '', advice].filter((detail) => detail.length > 0);
+function toLines({ name, kind, state, role, licence, source, path, configured }: ListedModel, folder: string): string[] {
+  const advice = state === 'missing' && source !== null ? `not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${join(folder, `${name}.onnx`)}` : '';
+  const details = [role ?? 'no record of what it is', path ?? '', configured ? 'WAV2LIP_MODEL_PATH' : '', advice].filter((detail) => detail.length > 0);
   return [
     `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
     `${' '.repeat(12)}licence: ${licence ?? 'not known'}`,

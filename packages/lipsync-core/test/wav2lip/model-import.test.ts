@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
+import { thisProcess } from '../../src/jobs/process-owner.ts';
+import { processFolderName } from '../../src/jobs/workspace.ts';
 import { importWav2Lip, type ImportReport, type ModelImport } from '../../src/providers/wav2lip/model/import-model.ts';
 import { readModelRecord } from '../../src/providers/wav2lip/model/model-record.ts';
 import { wav2lipNetwork } from '../../src/providers/wav2lip/model/network.ts';
@@ -99,6 +101,23 @@ describe('importing a checkpoint', () => {
     const plain = await importState(state, { plain: true, outputPath: join(folder, 'plain.onnx') });
     expect(plain.record.model.sha256).not.toBe(record.model.sha256);
     expect(largestDifference(await draw(modelPath), await draw(plain.modelPath))).toBeLessThan(1e-5);
+  });
+
+  it('removes what imports left beside the output that were killed, and nothing of those that run', async () => {
+    const self = await thisProcess();
+    const [dead, alive] = [processFolderName({ ...self, pid: 2 ** 22 + 1 }), processFolderName(self)];
+    for (const name of [dead, alive]) {
+      await mkdir(join(folder, 'models', name), { recursive: true });
+      await writeFile(join(folder, 'models', name, 'model.onnx'), 'half a model');
+    }
+    await importState(await seededState(widthDivisor, seed));
+    expect((await readdir(join(folder, 'models'))).toSorted()).toEqual(['model.onnx', 'model.onnx.json', alive].toSorted());
+  });
+
+  it('leaves no model where its record cannot be left beside it', async () => {
+    await mkdir(join(folder, 'models', 'model.onnx.json'), { recursive: true });
+    await expect(importState(await seededState(widthDivisor, seed))).rejects.toMatchObject({ code: 'request_invalid' });
+    expect(await readdir(join(folder, 'models'))).toEqual(['model.onnx.json']);
   });
 
   it('tells how far it is', async () => {

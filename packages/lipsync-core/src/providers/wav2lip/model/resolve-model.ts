@@ -1,10 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
-import { sweepAbandonedParts } from '../../../storage/sweep-abandoned-parts.ts';
 import { hashModelFile } from './hash-file.ts';
 import { importWav2Lip } from './import-model.ts';
-import { writing } from './import-output.ts';
 import { isCurrent, readModelRecord } from './model-record.ts';
 
 export interface ModelReference {
@@ -16,9 +14,6 @@ export interface ModelReference {
   readonly plain?: boolean;
   readonly signal: AbortSignal;
 }
-
-/** Longer than any import takes. */
-const abandonedAfterMs = 3_600_000;
 
 /**
  * The path of an ONNX file that can be loaded: the given one, or the one that a checkpoint is imported to, once. Takes
@@ -32,9 +27,6 @@ export async function resolveWav2LipModel({ path, cacheFolder, plain = false, si
   const outputPath = join(cacheFolder, `${sha256}${plain ? '.plain' : ''}.onnx`);
   if (await isReady(outputPath, sha256)) return outputPath;
   try {
-    // What imports left that were killed; they have no other owner.
-    const folders = { inputsDir: cacheFolder, outputsDir: cacheFolder };
-    await writing(outputPath, () => sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: Date.now() }));
     const { record } = await importWav2Lip({ checkpointPath: path, outputPath, plain, overwrite: true, signal });
     // It lies under another one's name, where its record keeps it from being taken.
     if (record.checkpoint.sha256 !== sha256) throw new LipsyncError('model_invalid', 'The checkpoint changed while it was imported. Try again when it is complete.');
