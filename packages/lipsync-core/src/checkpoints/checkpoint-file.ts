@@ -1,5 +1,7 @@
-import { open, stat, type FileHandle } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
 import { abortError, LipsyncError } from '../errors/lipsync-error.ts';
+import { openRegularFile } from '../storage/regular-file.ts';
 import { invalidCheckpoint } from './checkpoint-errors.ts';
 
 /** A file that is read by position, never as a whole. */
@@ -18,7 +20,7 @@ const largestReadBytes = 4 * 1024 * 1024;
 /** Opens a regular file. The caller closes it. Throws `model_missing` when it cannot be read. */
 export async function openCheckpointFile(path: string, signal: AbortSignal): Promise<CheckpointFile> {
   if (signal.aborted) throw abortError(signal);
-  const { handle, sizeBytes } = await openRegularFile(path);
+  const { handle, stats: { size: sizeBytes } } = await openRegularFile(path, (reason, cause) => unreadable(`The checkpoint ${reason}`, cause));
   return {
     sizeBytes,
     async read(target, position) {
@@ -35,27 +37,23 @@ export async function openCheckpointFile(path: string, signal: AbortSignal): Pro
   };
 }
 
-async function openRegularFile(path: string): Promise<{ handle: FileHandle; sizeBytes: number }> {
-  try {
-    // Before opening, because opening a named pipe would wait for a writer.
-    const { size, ...facts } = await statFacts(path);
-    if (!facts.isFile) throw new Error('not a regular file');
-    return { handle: await open(path, 'r'), sizeBytes: size };
-  } catch (cause) {
-    throw unreadable(cause);
+/** The digest of all its bytes, in hexadecimal digits. Throws as `read`. */
+export async function hashCheckpointFile(file: CheckpointFile): Promise<string> {
+  const hash = createHash('sha256');
+  const buffer = new Uint8Array(Math.min(largestReadBytes, file.sizeBytes));
+  for (let position = 0; position < file.sizeBytes; position += buffer.length) {
+    const piece = buffer.subarray(0, file.sizeBytes - position);
+    await file.read(piece, position);
+    hash.update(piece);
   }
-}
-
-async function statFacts(path: string): Promise<{ size: number; isFile: boolean }> {
-  const facts = await stat(path);
-  return { size: facts.size, isFile: facts.isFile() };
+  return hash.digest('hex');
 }
 
 async function readPiece(handle: FileHandle, piece: Uint8Array, position: number): Promise<number> {
   try {
     return (await handle.read(piece, 0, piece.length, position)).bytesRead;
   } catch (cause) {
-    throw unreadable(cause);
+    throw unreadable('The checkpoint cannot be read', cause);
   }
 }
 
@@ -64,6 +62,6 @@ function requireWithin(sizeBytes: number, position: number, length: number): voi
   throw invalidCheckpoint(`${length} bytes at byte ${position}`, `a file of ${sizeBytes} bytes`);
 }
 
-function unreadable(cause: unknown): LipsyncError {
-  return new LipsyncError('model_missing', 'The checkpoint is missing or cannot be read. Check its path and permissions.', { cause });
+function unreadable(finding: string, cause: unknown): LipsyncError {
+  return new LipsyncError('model_missing', `${finding}. Check its path and permissions.`, { cause });
 }

@@ -1,4 +1,5 @@
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
 
 /** `legacy`: five pickles, then raw storages (torch before 1.6). `zip`: an archive of one pickle and one member per storage. */

@@ -14,6 +14,8 @@ export interface CheckpointLimits {
   /** Of one integer in a pickle. */
   readonly integerBytes: number;
   readonly zipMembers: number;
+  /** Of all that an archive says about its members: names, comments and what else there is room for. */
+  readonly zipDirectoryBytes: number;
   /** In the state dict. */
   readonly tensors: number;
   /** Of all tensors in the state dict together. */
@@ -33,6 +35,7 @@ export const defaultCheckpointLimits: CheckpointLimits = Object.freeze({
   textBytes: 64 * 1024,
   integerBytes: 16,
   zipMembers: 50_000,
+  zipDirectoryBytes: 8 * 1024 * 1024,
   tensors: 20_000,
   elements: 400_000_000,
 });

@@ -1,5 +1,6 @@
-import { openCheckpointFile, type CheckpointFile } from './checkpoint-file.ts';
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { hashCheckpointFile, openCheckpointFile, type CheckpointFile } from './checkpoint-file.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import { defaultCheckpointLimits, type CheckpointLimits } from './checkpoint-limits.ts';
 import { detectFormat, type CheckpointFormat } from './checkpoint-format.ts';
 import type { ElementType } from './element-types.ts';
@@ -27,6 +28,8 @@ export interface Checkpoint {
    * `model_invalid` for a name that is not among `tensors`, other element types, tensors that are not contiguous.
    */
   read(name: string): Promise<Float32Array>;
+  /** Size and sha256 of the whole file, of the very bytes that tensors are read from. Throws as `openCheckpoint`. */
+  hash(): Promise<{ readonly bytes: number; readonly sha256: string }>;
   close(): Promise<void>;
 }
 
@@ -68,6 +71,7 @@ export async function readCheckpoint(file: CheckpointFile, limits: CheckpointLim
       if (tensor === undefined || position === undefined) throw invalidCheckpoint(`a tensor named ${quoted(name)}`, 'none of that name');
       return readTensorValues(file, tensor, position);
     },
+    hash: async () => ({ bytes: file.sizeBytes, sha256: await hashCheckpointFile(file) }),
     close: () => file.close(),
   };
 }

@@ -1,5 +1,6 @@
 import type { CheckpointContainer } from './checkpoint-container.ts';
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
 import type { CheckpointLimits } from './checkpoint-limits.ts';
 import { describeValue, isDict, isList, type PickleValue } from './pickle/pickle-values.ts';

@@ -1,4 +1,5 @@
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { CheckpointLimits } from './checkpoint-limits.ts';
 import { describeValue, isDict, isTensor, type PickleDict, type PickleValue } from './pickle/pickle-values.ts';
 import { countElements, type StoredTensor } from './stored-tensor.ts';

@@ -1,3 +1,4 @@
+/// <reference lib="es2025.float16" />
 import type { CheckpointFile } from './checkpoint-file.ts';
 import { invalidCheckpoint } from './checkpoint-errors.ts';
 import { elementBytes } from './element-types.ts';
@@ -14,8 +15,8 @@ export async function readTensorValues(file: CheckpointFile, tensor: StoredTenso
   const position = storagePosition + tensor.firstElement * elementBytes[elementType];
   const count = countElements(tensor.dims);
   if (elementType === 'float32') return readFloats(file, count, position);
-  if (elementType === 'float16') return widen(await readHalves(file, count, position), widenFloat16);
-  if (elementType === 'bfloat16') return widen(await readHalves(file, count, position), widenBfloat16);
+  if (elementType === 'float16') return Float32Array.from(new Float16Array((await readHalves(file, count, position)).buffer));
+  if (elementType === 'bfloat16') return widenBfloat16(await readHalves(file, count, position));
   throw invalidCheckpoint('a tensor of float32, float16 or bfloat16', elementType);
 }
 
@@ -25,31 +26,13 @@ async function readFloats(file: CheckpointFile, count: number, position: number)
   return values;
 }
 
-async function readHalves(file: CheckpointFile, count: number, position: number): Promise<Uint16Array> {
+async function readHalves(file: CheckpointFile, count: number, position: number): Promise<Uint16Array<ArrayBuffer>> {
   const values = new Uint16Array(count);
   await file.read(new Uint8Array(values.buffer), position);
   return values;
 }
 
-function widen(halves: Uint16Array, toBits: (half: number) => number): Float32Array {
-  const bits = new Uint32Array(halves.length);
-  for (let index = 0; index < halves.length; index += 1) bits[index] = toBits(halves[index] ?? 0);
-  return new Float32Array(bits.buffer);
-}
-
-function widenBfloat16(half: number): number {
-  return half << 16;
-}
-
-/** Bits of the float32 that equals an IEEE 754 binary16: exponent bias 15 becomes 127, the fraction grows by 13 bits. */
-function widenFloat16(half: number): number {
-  const sign = (half & 0x8000) << 16;
-  const exponent = (half >>> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13);
-  if (exponent > 0) return sign | ((exponent + 112) << 23) | (fraction << 13);
-  if (fraction === 0) return sign;
-  // Subnormal: shift the leading one out of the fraction and lower the exponent as far.
-  const shift = Math.clz32(fraction) - 21;
-  return sign | ((113 - shift) << 23) | ((fraction << (13 + shift)) & 0x7fffff);
+/** A bfloat16 is the upper half of a float32. */
+function widenBfloat16(halves: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
 }

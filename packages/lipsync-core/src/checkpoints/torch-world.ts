@@ -1,4 +1,5 @@
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { ElementType } from './element-types.ts';
 import {
   describeValue, isCount, isGlobal, isList, isStorageView, isTensor, isTuple, newDict, type PickleDict, type PickleValue,

@@ -1,5 +1,6 @@
 import type { CheckpointContainer } from './checkpoint-container.ts';
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
 import type { CheckpointLimits } from './checkpoint-limits.ts';
 import type { PickleValue } from './pickle/pickle-values.ts';
@@ -13,7 +14,7 @@ const longestByteOrderBytes = 16;
 
 /** Reads the object of a zip checkpoint: `FOLDER/data.pkl`, with the storage of key K in `FOLDER/data/K`. */
 export async function readZipContainer(file: CheckpointFile, limits: CheckpointLimits): Promise<CheckpointContainer> {
-  const members = await listZipMembers(file, limits.zipMembers);
+  const members = await listZipMembers(file, limits);
   const folder = findFolder(members.names);
   requireWeights(members.names, folder);
   await requireLittleEndian(file, members, folder);

@@ -1,8 +1,15 @@
 import { callbackify } from 'node:util';
 import { fromRandomAccessReaderPromise, RandomAccessReader, type Entry, type ZipFile } from 'yauzl';
 import { LipsyncError } from '../errors/lipsync-error.ts';
-import { invalidCheckpoint, quoted } from './checkpoint-errors.ts';
+import { quoted } from '../errors/quoted-text.ts';
+import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
+import type { CheckpointLimits } from './checkpoint-limits.ts';
+
+type ZipLimits = Pick<CheckpointLimits, 'zipMembers' | 'zipDirectoryBytes'>;
+
+/** What the directory says of every member, without what varies in length. */
+const fixedEntryBytes = 46;
 
 /** The members of a zip archive. They are read where they lie, hence only uncompressed ones can be. */
 export interface ZipMembers {
@@ -14,11 +21,12 @@ export interface ZipMembers {
 /**
  * Lists an archive (also zip64) with yauzl, which reads the directory an entry at a time and says where a member's bytes
  * begin. Nothing is ever inflated: `torch.save` stores its members as they are. Checksums are not compared, because
- * single tensors are read, and newer versions of PyTorch need not write them. Throws `model_invalid` when it is damaged, names a member twice or has more than `mostMembers`.
+ * single tensors are read, and newer versions of PyTorch need not write them. Throws `model_invalid` when it is damaged,
+ * names a member twice or goes over the limits.
  */
-export async function listZipMembers(file: CheckpointFile, mostMembers: number): Promise<ZipMembers> {
+export async function listZipMembers(file: CheckpointFile, limits: ZipLimits): Promise<ZipMembers> {
   const archive = await orDamaged(fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, { lazyEntries: true, autoClose: false }));
-  const entries = await orDamaged(listEntries(archive, mostMembers));
+  const entries = await orDamaged(listEntries(archive, limits));
   return {
     names: new Set(entries.keys()),
     async locate(name) {
@@ -31,11 +39,14 @@ export async function listZipMembers(file: CheckpointFile, mostMembers: number):
   };
 }
 
-async function listEntries(archive: ZipFile, mostMembers: number): Promise<ReadonlyMap<string, Entry>> {
+async function listEntries(archive: ZipFile, { zipMembers, zipDirectoryBytes }: ZipLimits): Promise<ReadonlyMap<string, Entry>> {
   const entries = new Map<string, Entry>();
+  let directoryBytes = 0;
   for await (const entry of archive.eachEntry()) {
     if (entries.has(entry.fileName)) throw invalidCheckpoint('every member once', `${quoted(entry.fileName)} twice`);
-    if (entries.size >= mostMembers) throw invalidCheckpoint(`at most ${mostMembers} members`, 'more');
+    if (entries.size >= zipMembers) throw invalidCheckpoint(`at most ${zipMembers} members`, 'more');
+    directoryBytes += fixedEntryBytes + entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
+    if (directoryBytes > zipDirectoryBytes) throw invalidCheckpoint(`a directory of at most ${zipDirectoryBytes} bytes`, 'a longer one');
     entries.set(entry.fileName, entry);
   }
   return entries;

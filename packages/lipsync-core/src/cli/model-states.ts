@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
 import { hashModelFile } from '../providers/wav2lip/model/hash-file.ts';
 import { readModelRecord } from '../providers/wav2lip/model/model-record.ts';
@@ -26,21 +26,31 @@ export interface ListedModel {
   readonly licence: string | null;
   readonly source: string | null;
   readonly state: ModelState;
-  /** Of what is in the folder of models; null for what comes in packages or is not there. */
+  /** Of what is in the folder of models or configured; null for what comes in packages or is not there. */
   readonly path: string | null;
+  /** Whether WAV2LIP_MODEL_PATH names it. */
+  readonly configured: boolean;
+}
+
+export interface ModelPlaces {
+  readonly folder: string;
+  /** Absolute; the model that WAV2LIP_MODEL_PATH names, where it does. */
+  readonly configuredPath: string | null;
 }
 
 /**
- * The models that the project knows, and those that lie in `folder`, each with its licence and whether its bytes are
- * those that were recorded. Throws `model_invalid` for a manifest that cannot be understood.
+ * The models that the project knows, those that lie in `folder`, and the one that is configured, each with its licence
+ * and whether its bytes are those that were recorded. Throws `model_invalid` for a manifest that cannot be understood.
  */
-export async function listModels(folder: string, signal: AbortSignal): Promise<readonly ListedModel[]> {
+export async function listModels({ folder, configuredPath }: ModelPlaces, signal: AbortSignal): Promise<readonly ListedModel[]> {
   const { models, importable } = await readModelManifest(folder);
   const bundled = await Promise.all(models.map((model) => listBundled(model, signal)));
-  const present = await Promise.all((await modelFiles(folder)).map((path) => listFile(path, signal)));
+  const inFolder = await modelFiles(folder);
+  const elsewhere = configuredPath === null || inFolder.some((path) => resolve(path) === configuredPath) ? [] : [configuredPath];
+  const present = await Promise.all([...inFolder, ...elsewhere].map((path) => listFile(path, configuredPath, signal)));
   const absent = importable
     .filter(({ name }) => !present.some((model) => model.name === name))
-    .map(({ name, role, licence, source }): ListedModel => ({ name, kind: 'imported', role, licence, source, state: 'missing', path: null }));
+    .map(({ name, role, licence, source }): ListedModel => ({ name, kind: 'imported', role, licence, source, state: 'missing', path: null, configured: false }));
   return [...bundled, ...present, ...absent];
 }
 
@@ -61,26 +71,35 @@ export async function checkRecorded(path: string, signal: AbortSignal): Promise<
 async function listBundled(model: BundledModel, signal: AbortSignal): Promise<ListedModel> {
   const states = (await checkBundled(model, signal)).map(({ state }) => state);
   const { name, role, licence } = model;
-  return { name, kind: 'bundled', role, licence, source: null, state: states.find((state) => state !== 'ok') ?? 'ok', path: null };
+  return { name, kind: 'bundled', role, licence, source: null, state: states.find((state) => state !== 'ok') ?? 'ok', path: null, configured: false };
 }
 
 async function checkBundledFile(file: BundledFile, signal: AbortSignal): Promise<DigestCheck> {
   const path = installedPath(file);
   const missing = { path: `${file.package}/${file.path}`, state: 'missing', expectedSha256: file.sha256, foundSha256: null } as const;
   if (path === null) return missing;
-  try {
+  return unlessMissing<DigestCheck>(missing, async () => {
     const { sha256 } = await hashModelFile(path, signal);
     return { path, state: sha256 === file.sha256 ? 'ok' : 'changed', expectedSha256: file.sha256, foundSha256: sha256 };
+  });
+}
+
+async function unlessMissing<Result>(missing: Result, check: () => Promise<Result>): Promise<Result> {
+  try {
+    return await check();
   } catch (error) {
     if (LipsyncError.isInstance(error) && error.code === 'model_missing') return missing;
     throw error;
   }
 }
 
-async function listFile(path: string, signal: AbortSignal): Promise<ListedModel> {
+async function listFile(path: string, configuredPath: string | null, signal: AbortSignal): Promise<ListedModel> {
   const record = await readModelRecord(path);
-  const { state } = await checkRecorded(path, signal);
-  return { name: record?.name ?? basename(path, '.onnx'), kind: 'imported', role: record?.role ?? null, licence: record?.licence ?? null, source: record?.source ?? null, state, path };
+  const state = await unlessMissing<ModelState>('missing', async () => (await checkRecorded(path, signal)).state);
+  return {
+    name: record?.name ?? basename(path, extname(path)), kind: 'imported', role: record?.role ?? null, licence: record?.licence ?? null,
+    source: record?.source ?? null, state, path, configured: resolve(path) === configuredPath,
+  };
 }
 
 async function modelFiles(folder: string): Promise<readonly string[]> {

@@ -1,8 +1,11 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
+import { configFromEnvironment } from '../config.ts';
 import { toLipsyncError } from '../errors/index.ts';
+import { printable } from '../errors/quoted-text.ts';
+import { tryModelApart } from '../providers/wav2lip/engine/try-model-apart.ts';
 import { importWav2Lip, type ImportReport } from '../providers/wav2lip/model/import-model.ts';
 import { readModelRecord } from '../providers/wav2lip/model/model-record.ts';
-import { tryWav2LipModel } from '../providers/wav2lip/model/try-model.ts';
 import { interruptSignal } from './interrupt-signal.ts';
 import { readModelManifest } from './model-manifest.ts';
 import { checkBundled, checkRecorded, listModels, type DigestCheck, type ListedModel } from './model-states.ts';
@@ -30,6 +33,8 @@ interface Findings {
 }
 
 const defaultFolder = 'models';
+/** For loading a model and running it once on the slowest machine. */
+const longestTryMs = 3 * 60_000;
 
 /** Adds `models import`, `models list` and `models verify`. */
 export function addModelsCommand(program: Command, terminal: Terminal, setExitCode: (code: number) => void): void {
@@ -68,8 +73,8 @@ async function print(json: boolean, find: (signal: AbortSignal) => Promise<Findi
     const findings = await find(interrupt.signal);
     if (json) writeLine(stdout, JSON.stringify(findings.json));
     else {
-      for (const line of findings.stderr ?? []) writeLine(stderr, line);
-      for (const line of findings.stdout) writeLine(stdout, line);
+      for (const line of findings.stderr ?? []) writeLine(stderr, printable(line));
+      for (const line of findings.stdout) writeLine(stdout, printable(line));
     }
     return findings.exitCode;
   } catch (thrown) {
@@ -112,13 +117,14 @@ function describeImport({ modelPath, recordPath, record }: ImportReport): Findin
 }
 
 async function list(folder: string, signal: AbortSignal): Promise<Findings> {
-  const models = await listModels(folder, signal);
-  return { exitCode: 0, json: { models }, stdout: models.flatMap(toLines) };
+  const { modelPath: configuredPath } = configFromEnvironment().wav2lip;
+  const models = await listModels({ folder, configuredPath }, signal);
+  return { exitCode: 0, json: { models }, stdout: models.flatMap((model) => toLines(model, folder)) };
 }
 
-function toLines({ name, kind, state, role, licence, source, path }: ListedModel): string[] {
-  const advice = state === 'missing' && source !== null ? `not imported; fetch it from ${source}, then: lipsync models import ${name}.pth -o models/${name}.onnx` : '';
-  const details = [role ?? 'no record of what it is', path ?? '', advice].filter((detail) => detail.length > 0);
+function toLines({ name, kind, state, role, licence, source, path, configured }: ListedModel, folder: string): string[] {
+  const advice = state === 'missing' && source !== null ? `not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${join(folder, `${name}.onnx`)}` : '';
+  const details = [role ?? 'no record of what it is', path ?? '', configured ? 'WAV2LIP_MODEL_PATH' : '', advice].filter((detail) => detail.length > 0);
   return [
     `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
     `${' '.repeat(12)}licence: ${licence ?? 'not known'}`,
@@ -131,7 +137,7 @@ async function verify(model: string, folder: string, signal: AbortSignal): Promi
   if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, signal));
   const check = await checkRecorded(model, signal);
   if (check.state === 'changed') return describeChanged(check);
-  const facts = await tryWav2LipModel(model);
+  const facts = await tryModelApart(model, { signal, limitMs: longestTryMs });
   const licence = (await readModelRecord(model))?.licence ?? null;
   const inputs = { mel: facts.melInput, frames: facts.framesInput };
   return {

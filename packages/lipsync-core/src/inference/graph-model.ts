@@ -1,3 +1,4 @@
+/// <reference lib="es2025.float16" />
 import { z } from 'zod';
 import { LipsyncError } from '../errors/index.ts';
 
@@ -109,7 +110,7 @@ function readWeights(descriptions: readonly WeightDescription[], bytes: Uint8Arr
 
 function readValues(view: DataView, offset: number, length: number, { dtype, quantization }: WeightDescription) {
   if (quantization) {
-    const data = Float32Array.from({ length }, (_, index) => fromHalf(view.getUint16(offset + index * 2, true)));
+    const data = Float32Array.from({ length }, (_, index) => view.getFloat16(offset + index * 2, true));
     return { data, byteLength: length * 2 };
   }
   const data =
@@ -117,14 +118,4 @@ function readValues(view: DataView, offset: number, length: number, { dtype, qua
       ? Int32Array.from({ length }, (_, index) => view.getInt32(offset + index * 4, true))
       : Float32Array.from({ length }, (_, index) => view.getFloat32(offset + index * 4, true));
   return { data, byteLength: length * 4 };
-}
-
-/** The value of an IEEE 754 half-precision number from its 16 bits. */
-function fromHalf(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

@@ -10,7 +10,9 @@ const stages: Readonly<Record<string, { readonly from: number; readonly to: numb
   preparing: { from: 10, to: 20, message: 'Preparing what the provider is to get.' },
   uploading: { from: 20, to: 30, message: 'Sending it to the provider.' },
   downloading: { from: 90, to: 97, message: 'Fetching the take.' },
-  tracking: { from: 10, to: 45, message: 'Following the face.' },
+  loading: { from: 10, to: 12, message: 'Loading the model.' },
+  tracking: { from: 12, to: 45, message: 'Following the face.' },
+  learning: { from: 45, to: 45, message: 'Learning the mouth.' },
   rendering: { from: 45, to: 97, message: 'Rendering.' },
   publishing: { from: 97, to: 99, message: 'Publishing the output.' },
 });

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { abortError, LipsyncError } from '../errors/index.ts';
 import type { ProgressReport } from '../providers/provider.ts';
 import { watchExit, type ExitWatch } from './exit-watch.ts';
-import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
+import type { FromRenderProcess, RenderFailure, ToRenderProcess } from './render-messages.ts';
 import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
 
 export interface RenderPoolOptions {
@@ -214,11 +214,11 @@ function runTask(
   });
 }
 
-function failureOf(message: Extract<FromRenderProcess, { type: 'failed' }>, signal: AbortSignal): LipsyncError {
+function failureOf(message: RenderFailure, signal: AbortSignal): LipsyncError {
   if (signal.aborted) return abortError(signal);
   const cause = new Error(message.message);
   cause.stack = message.stack;
-  return new LipsyncError(message.code, message.message, { cause });
+  return new LipsyncError(message.code, message.message, { cause, details: message.details });
 }
 
 function deathOf(reason: string, stderrTail: string, signal: AbortSignal): LipsyncError {

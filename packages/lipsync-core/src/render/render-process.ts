@@ -36,7 +36,7 @@ async function work(task: RenderTask, heartbeatMs: number): Promise<void> {
   } catch (thrown) {
     const error = toLipsyncError(thrown);
     const cause = error.cause instanceof Error ? error.cause : error;
-    say({ type: 'failed', code: error.code, message: error.message, stack: cause.stack ?? cause.message });
+    say({ type: 'failed', code: error.code, message: error.message, details: error.details, stack: cause.stack ?? cause.message });
   } finally {
     clearInterval(heartbeat);
     current = undefined;

@@ -1,22 +1,25 @@
 import { writeOnnxFile, type FileFacts } from '../inference/write-onnx-file.ts';
 import { tensorShapes, type TensorSource } from '../providers/wav2lip/model/layer-tensors.ts';
 import { layersOf, wav2lipNetwork, type Layer, type Wav2LipNetwork, type WidthDivisor } from '../providers/wav2lip/model/network.ts';
-import { wav2lipGraph } from '../providers/wav2lip/model/wav2lip-graph.ts';
+import { wav2lipGraph, type GraphKind } from '../providers/wav2lip/model/wav2lip-graph.ts';
 
 export interface SeededWav2Lip {
   /** 1 is the released network's size, 145 MB; 16 has a few hundred kilobytes and answers in milliseconds. */
   readonly widthDivisor: WidthDivisor;
   readonly seed: number;
   readonly float16?: boolean;
+  /** Layers as they are defined; see `GraphForm`. */
+  readonly plain?: boolean;
 }
 
 /**
  * Writes a Wav2Lip model whose weights come from a seed, by the code that imports checkpoints: the same file for the
  * same seed everywhere. Its pictures are noise that depends on sound and face.
  */
-export async function writeSeededWav2Lip(path: string, { widthDivisor, seed, float16 = false }: SeededWav2Lip): Promise<FileFacts> {
+export async function writeSeededWav2Lip(path: string, { widthDivisor, seed, float16 = false, plain = false }: SeededWav2Lip): Promise<FileFacts> {
   const network = wav2lipNetwork(widthDivisor);
-  const graph = await wav2lipGraph(network, seededTensors(network, seed), { elementType: float16 ? 'float16' : 'float32' });
+  const kind: GraphKind = float16 ? { elementType: 'float16', form: 'plain' } : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
+  const graph = await wav2lipGraph(network, seededTensors(network, seed), kind);
   return writeOnnxFile(path, graph);
 }
 

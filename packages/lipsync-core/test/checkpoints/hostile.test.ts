@@ -197,6 +197,11 @@ describe('a damaged zip file', () => {
     await expectRefusal(zipArchive([object, data, ...many]), /at most 10 members/, { zipMembers: 10 });
   });
 
+  it('is refused for a directory that says more about its members than the limit', async () => {
+    const many = Array.from({ length: 200 }, (_, index) => ({ name: `archive/data/${index}`.padEnd(60_000, 'x'), bytes: Buffer.alloc(0) }));
+    await expectRefusal(zipArchive([object, data, ...many]), /a directory of at most 8388608 bytes/);
+  });
+
   it('is refused for positions beyond what a file can have', async () => {
     const archive = zipArchive([object, data], true);
     const locator = archive.lastIndexOf(uint32(0x07064b50));

@@ -98,7 +98,7 @@ describe('generate', () => {
     expect((await readFile(output)).subarray(4, 8).toString()).toBe('ftyp');
     const stages = [...outcome.stderr.matchAll(/^\d+% (\w+)$/gm)].map(([, stage]) => stage);
     // Without tracking: the same clip was followed before.
-    expect(stages.filter((stage) => stage !== 'tracking')).toEqual(['fetching', 'probing', 'listening', 'rendering', 'publishing']);
+    expect(stages.filter((stage) => stage !== 'tracking')).toEqual(['fetching', 'probing', 'listening', 'learning', 'rendering', 'publishing']);
     expect(outcome.stderr).toMatch(/^warning degraded: /m);
   });
 

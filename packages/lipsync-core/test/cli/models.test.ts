@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
 import { officialLicence, officialSource } from '../../src/providers/wav2lip/model/model-record.ts';
 import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
@@ -19,7 +19,10 @@ beforeEach(async () => {
   model = join(folder, 'models', 'gan.onnx');
   await writeFile(checkpoint, checkpointBytes(await seededState(16, 3), { format: 'legacy', prefix: 'module.' }));
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true, force: true });
+});
 
 async function json(...args: readonly string[]) {
   const { exitCode, stdout } = await runCli('models', ...args, '--json');
@@ -116,11 +119,36 @@ describe('models list', () => {
     ]);
   });
 
+  it('lists the configured model wherever it lies, and does not call it missing', async () => {
+    await mkdir(join(folder, 'models'));
+    await writeFile(join(folder, 'models', 'manifest.json'), await readFile(join(projectModels, 'manifest.json')));
+    vi.stubEnv('WAV2LIP_MODEL_PATH', checkpoint);
+    const { said } = await json('list', '--folder', join(folder, 'models'));
+    expect(said.models.filter(({ kind }: Record<string, string>) => kind === 'imported')).toMatchObject([
+      { name: 'wav2lip_gan', state: 'unrecorded', path: checkpoint, configured: true },
+      { name: 'wav2lip', state: 'missing', path: null, configured: false },
+    ]);
+    vi.stubEnv('WAV2LIP_MODEL_PATH', join(folder, 'nowhere.onnx'));
+    const { stdout } = await runCli('models', 'list', '--folder', join(folder, 'models'));
+    expect(stdout).toMatch(/^missing +nowhere +imported .*nowhere\.onnx · WAV2LIP_MODEL_PATH$/m);
+    expect(stdout).toContain(`not in ${join(folder, 'models')}; fetch it from`);
+  });
+
   it('says how to get what is missing, in the words of the manifest', async () => {
     const { stdout } = await runCli('models', 'list', '--folder', projectModels);
     const { importable } = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
     expect(importable.map(({ source, licence }: Record<string, string>) => [source, licence])).toEqual([[officialSource, officialLicence], [officialSource, officialLicence]]);
     expect(stdout).toContain(officialLicence);
+  });
+
+  it('shows what a record says without letting it steer the terminal', async () => {
+    await runCli('models', 'import', checkpoint, '-o', model);
+    const record = JSON.parse(await readFile(`${model}.json`, 'utf8'));
+    await writeFile(`${model}.json`, JSON.stringify({ ...record, name: 'gan\u001b[2J', licence: 'free\u009b31m\nok' }));
+    const { stdout } = await runCli('models', 'list', '--folder', join(folder, 'models'));
+    expect(stdout).toContain(String.raw`gan\u001b[2J`);
+    expect(stdout).toContain(String.raw`licence: free\u009b31m\u000aok`);
+    expect(stdout).not.toMatch(/[^\P{C}\n]/u);
   });
 
   it('lists nothing where there is nothing', async () => {

@@ -78,7 +78,7 @@ describe('a local job on the real core', () => {
     expect((await probeTake(input.outputPath)).frameCount).toBe(25);
     expect(await contents(outputFolder)).toEqual(['new', join('new', 'take.mp4')]);
     expect(await workInProgress()).toEqual([]);
-    expect([...new Set(updates.map(({ stage }) => stage))]).toEqual(['fetching', 'probing', 'listening', 'tracking', 'rendering', 'publishing']);
+    expect([...new Set(updates.map(({ stage }) => stage))]).toEqual(['fetching', 'probing', 'listening', 'tracking', 'learning', 'rendering', 'publishing']);
   });
 
   it('that is canceled while it works leaves no file', async () => {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
+import { LipsyncError } from '../../src/errors/index.ts';
 import { encodeOnnxModel } from '../../src/inference/onnx-writer.ts';
 import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
 import { batchOf, connected, engineRuns, enginesBelow, modelFrom, openPool, size, soon, startHolder, temporaryFolder } from './engine-fixture.ts';
@@ -66,6 +67,20 @@ describe('the engine pool', () => {
       }`;
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 55_000 });
     expect(stdout).toBe('1\n2\n');
+  });
+
+  it('does not keep a program alive for an engine that was ended before it was ready', async () => {
+    const { path } = await modelFrom(identity);
+    const program = `
+      import { createEnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
+      const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+      const starting = pool.lease({ path: ${JSON.stringify(path)}, cacheFolder: 'none' }, { signal: AbortSignal.timeout(55_000) });
+      setTimeout(() => void pool.close(), 50);
+      const reason = await starting.catch((error) => error.code);
+      const endedMs = performance.now();
+      process.on('exit', () => console.log(reason, performance.now() - endedMs < 2_000 ? 'at once' : 'late'));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 20_000 });
+    expect(stdout).toMatch(/^(media_failed|canceled) at once\n$/);
   });
 
   it('makes room for another model on the same device', async () => {
@@ -143,6 +158,17 @@ describe('the engine pool', () => {
   });
 });
 
+describe('a device that failed at its work', () => {
+  it('is tried again at once where it is the CPU: nothing else remains', async () => {
+    const pool = openPool();
+    const model = await modelFrom(identity);
+    const first = await pool.lease(model, { signal: soon() });
+    first.release();
+    first.blame(new LipsyncError('media_failed', 'The engine was lost.'));
+    await expect(pool.lease(model, { signal: soon() })).resolves.toMatchObject({ engine: { device: 'cpu' }, warnings: [] });
+  });
+});
+
 describe('a model that cannot be run', () => {
   it('is named when its file is missing', async () => {
     const cacheFolder = await temporaryFolder();
@@ -174,7 +200,7 @@ describe('an engine that dies', () => {
     answer.catch(() => undefined);
     await sleep(50);
     process.kill(pid, 'SIGKILL');
-    await expect(answer).rejects.toMatchObject({ code: 'media_failed', message: expect.stringContaining('engine') });
+    await expect(answer).rejects.toMatchObject({ code: 'media_failed', details: { engine: true }, message: expect.stringContaining('engine') });
     await expect(client.generate(batchOf(3))).rejects.toMatchObject({ code: 'media_failed' });
     release();
     await vi.waitFor(() => expect(ownEngines()).toEqual([]), { timeout: 5_000 });

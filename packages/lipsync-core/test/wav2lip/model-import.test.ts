@@ -1,8 +1,12 @@
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
+import { thisProcess } from '../../src/jobs/process-owner.ts';
+import { processFolderName } from '../../src/jobs/workspace.ts';
 import { importWav2Lip, type ImportReport, type ModelImport } from '../../src/providers/wav2lip/model/import-model.ts';
 import { readModelRecord } from '../../src/providers/wav2lip/model/model-record.ts';
 import { wav2lipNetwork } from '../../src/providers/wav2lip/model/network.ts';
@@ -91,6 +95,31 @@ describe('importing a checkpoint', () => {
     expect(difference).toBeLessThan(0.01);
   });
 
+  it('makes a variant of plain layers that draws the same up to rounding', async () => {
+    const state = await seededState(widthDivisor, seed);
+    const { modelPath, record } = await importState(state);
+    const plain = await importState(state, { plain: true, outputPath: join(folder, 'plain.onnx') });
+    expect(plain.record.model.sha256).not.toBe(record.model.sha256);
+    expect(largestDifference(await draw(modelPath), await draw(plain.modelPath))).toBeLessThan(1e-5);
+  });
+
+  it('removes what imports left beside the output that were killed, and nothing of those that run', async () => {
+    const self = await thisProcess();
+    const [dead, alive] = [processFolderName({ ...self, pid: 2 ** 22 + 1 }), processFolderName(self)];
+    for (const name of [dead, alive]) {
+      await mkdir(join(folder, 'models', name), { recursive: true });
+      await writeFile(join(folder, 'models', name, 'model.onnx'), 'half a model');
+    }
+    await importState(await seededState(widthDivisor, seed));
+    expect((await readdir(join(folder, 'models'))).toSorted()).toEqual(['model.onnx', 'model.onnx.json', alive].toSorted());
+  });
+
+  it('leaves no model where its record cannot be left beside it', async () => {
+    await mkdir(join(folder, 'models', 'model.onnx.json'), { recursive: true });
+    await expect(importState(await seededState(widthDivisor, seed))).rejects.toMatchObject({ code: 'request_invalid' });
+    expect(await readdir(join(folder, 'models'))).toEqual(['model.onnx.json']);
+  });
+
   it('tells how far it is', async () => {
     const progress: number[] = [];
     await importState(await seededState(widthDivisor, seed), { onProgress: (done) => progress.push(done) });
@@ -127,7 +156,17 @@ describe('what is refused', () => {
 
   it('is a checkpoint that is missing', async () => {
     const request = { checkpointPath: join(folder, 'nowhere.pth'), outputPath: join(folder, 'model.onnx'), signal };
-    await expect(importWav2Lip(request)).rejects.toMatchObject({ code: 'model_missing', message: expect.stringContaining('nowhere.pth') });
+    await expect(importWav2Lip(request)).rejects.toMatchObject({ code: 'model_missing', message: expect.stringContaining('The checkpoint is missing.') });
+  });
+
+  it('is a pipe, a device and a folder, at once instead of when their bytes end', async () => {
+    const pipe = join(folder, 'pipe.pth');
+    await promisify(execFile)('mkfifo', [pipe]);
+    for (const [path, says] of [[pipe, 'is not a regular file'], ['/dev/zero', 'is not a regular file'], [folder, 'is a folder']] as const) {
+      const refusal = { code: 'model_missing', message: expect.stringContaining(says) };
+      await expect(importWav2Lip({ checkpointPath: path, outputPath: join(folder, 'models', 'model.onnx'), signal })).rejects.toMatchObject(refusal);
+      await expect(resolveWav2LipModel({ path, cacheFolder: join(folder, 'cache'), signal })).rejects.toMatchObject(refusal);
+    }
   });
 
   it('is an output that exists, unless it may be replaced', async () => {
@@ -157,17 +196,19 @@ describe('what is refused', () => {
 });
 
 describe('comparing a written model with its checkpoint', () => {
-  it.each([
+  const changes = [
     'audio_encoder.3.conv_block.0.weight', 'face_encoder_blocks.2.3.conv_block.1.running_mean', 'face_decoder_blocks.1.0.conv_block.0.weight',
+    'face_decoder_blocks.2.2.conv_block.0.weight', 'face_decoder_blocks.4.0.conv_block.0.weight', 'face_decoder_blocks.5.1.conv_block.1.bias',
     'face_decoder_blocks.6.0.conv_block.1.weight', 'output_block.1.bias',
-  ])('finds it out when %s is another', async (changed) => {
+  ];
+  it.each(changes.flatMap((changed) => (['plain', 'rewritten'] as const).map((form) => ({ changed, form }))))('finds it out when $changed is another ($form)', async ({ changed, form }) => {
     const network = wav2lipNetwork(widthDivisor);
     const path = join(folder, 'model.onnx');
-    const { bytes } = await writeSeededWav2Lip(path, { widthDivisor, seed });
+    const { bytes } = await writeSeededWav2Lip(path, { widthDivisor, seed, plain: form === 'plain' });
     const content = await readFile(path);
     const source = seededTensors(network, seed);
     const other = { read: async (name: string) => (await source.read(name)).map((value) => (name === changed ? value * 1.01 + 0.001 : value)) };
-    const model = { path, bytes, network, elementType: 'float32' } as const;
+    const model = { path, bytes, network, kind: { elementType: 'float32', form } } as const;
     const layer = changed.replace(/\.(conv_block|bias).*/, '');
     await expect(verifyImport(model, other, signal)).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining(`${layer} gives`) });
     expect(await verifyImport(model, source, signal)).toMatchObject({ layers: 51 });
@@ -185,7 +226,7 @@ describe('resolving a model', () => {
     expect(await resolveWav2LipModel({ path: checkpointPath, cacheFolder, signal })).toBe(first);
     expect((await stat(first ?? '')).mtimeMs).toBe(mtimeMs);
     expect(await resolveWav2LipModel({ path: first ?? '', cacheFolder, signal })).toBe(first);
-    expect(await resolveWav2LipModel({ path: checkpointPath, cacheFolder, float16: true, signal })).not.toBe(first);
+    expect(await resolveWav2LipModel({ path: checkpointPath, cacheFolder, plain: true, signal })).not.toBe(first);
     expect(await readdir(cacheFolder)).toHaveLength(4);
   });
 
@@ -203,8 +244,9 @@ describe('resolving a model', () => {
 
   it('says so when there is no place to keep the import', async () => {
     const path = await writeCheckpoint('wav2lip.pth', checkpointBytes(await seededState(widthDivisor, seed), { format: 'zip' }));
-    const cacheFolder = join(path, 'cache');
-    await expect(resolveWav2LipModel({ path, cacheFolder, signal })).rejects.toMatchObject({ code: 'model_missing', message: expect.stringContaining(cacheFolder) });
+    const refused = resolveWav2LipModel({ path, cacheFolder: join(path, 'cache'), signal });
+    await expect(refused).rejects.toMatchObject({ code: 'model_missing', message: expect.stringContaining('LIPSYNC_DATA_DIR') });
+    await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining(folder) });
   });
 
   it('refuses a file that is neither, saying what it found', async () => {

@@ -152,24 +152,28 @@ describe('an engine', { timeout: longestMs }, () => {
   });
 
   it('that is short of memory for many faces goes down to as many as it can, and says so', async () => {
-    const outcome = await run(jobsWith(await faultyModel({ largestBatch: 3 })), shortSpeechPath, { method: 'wav2lip' });
+    const updates: ProgressUpdate[] = [];
+    const outcome = await run(jobsWith(await faultyModel({ largestBatch: 3 })), shortSpeechPath, { method: 'wav2lip' }, { onProgress: (update) => updates.push(update) });
     expect(outcome.record.status).toBe('completed');
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
     expect(outcome.record.warnings).toContainEqual({
-      code: 'engine_batch_reduced', message: 'The engine ran short of memory and went down to 2 faces at once.',
+      code: 'engine_batch_reduced', message: 'The model failed with more faces; the engine went down to 2 at once.',
     });
+    // Every take says when it waits for its model, before it follows the face.
+    expect([...new Set(updates.map(({ stage }) => stage))].filter((stage) => stage !== 'tracking')).toEqual(['fetching', 'probing', 'listening', 'loading', 'rendering', 'publishing']);
+    expect(updates.map(({ progress }) => progress)).toEqual(updates.map(({ progress }) => progress).toSorted((left, right) => left - right));
   });
 });
 
 describe('a device', { timeout: longestMs }, () => {
   /** A machine that calls its first engine a GPU's, which draws with another model than its CPU does. */
-  function poolWithGpu(gpuModelPath: string): EnginePool {
+  function poolWithGpu(gpuModelPath: string, blamed: LipsyncError[] = []): EnginePool {
     return {
       ...enginePool,
       async lease(model, context) {
         if (context.devices?.includes('webgpu') !== true) return enginePool.lease(model, context);
         const lease = await enginePool.lease({ ...model, path: gpuModelPath }, context);
-        return { ...lease, engine: { ...lease.engine, device: 'webgpu' } };
+        return { ...lease, engine: { ...lease.engine, device: 'webgpu' }, blame: (error) => void blamed.push(error) };
       },
     };
   }
@@ -182,12 +186,29 @@ describe('a device', { timeout: longestMs }, () => {
       code: 'engine_device_failed', message: expect.stringMatching(/^webgpu gave up \(model_invalid: .*\); the next device was taken\.$/),
     });
   });
+
+  it('whose engine is lost in the middle is given up for the next one, within the same attempt, and remembered', async () => {
+    const gpuModelPath = join(folder, 'gpu.onnx');
+    await writeIdentityModel(gpuModelPath, { cropSizePx });
+    const blamed: LipsyncError[] = [];
+    const pool = poolWithGpu(gpuModelPath, blamed);
+    const outcome = await run(jobsWith(await soundModel(), pool), longSpeechPath, { method: 'wav2lip' }, {
+      onProgress: whenRendering(() => {
+        for (const pid of engines()) process.kill(pid, 'SIGKILL');
+      }),
+    });
+    expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
+    expect(blamed).toEqual([expect.objectContaining({ code: 'media_failed', details: { engine: true } })]);
+    expect(outcome.record.warnings).toContainEqual({
+      code: 'engine_device_failed', message: expect.stringMatching(/^webgpu gave up \(media_failed: The engine .*\); the next device was taken\.$/),
+    });
+  });
 });
 
 describe('a model', { timeout: longestMs }, () => {
   it.each([
     ['draws values that are no numbers', { nanAboveMean: loudMean }, 'model_invalid', /draws values that are not numbers\. Fetch or import it again/],
-    ['is short of memory at every batch size', { failAboveMean: loudMean }, 'resource_exhausted', /cannot be run for a single face any more.*add memory/],
+    ['fails at every batch size', { failAboveMean: loudMean }, 'resource_exhausted', /A run of the model failed, and fewer faces at once, down to a single one, did not help/],
   ])('that %s fails its only attempt, and a preview takes over where that is allowed', async (_, faults, code, message) => {
     const jobs = jobsWith(await faultyModel(faults));
     const outcome = await run(jobs, shortSpeechPath, { allowPreview: true });
@@ -199,8 +220,8 @@ describe('a model', { timeout: longestMs }, () => {
   });
 
   it.each([
-    ['is not there', async () => join(folder, 'nowhere.onnx'), 'model_missing', /missing or cannot be read\. Check WAV2LIP_MODEL_PATH\.$/],
-    ['is a folder', async () => folder, 'model_missing', /is missing or cannot be read\. Check the path/],
+    ['is not there', async () => join(folder, 'nowhere.onnx'), 'model_missing', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is missing\.$/],
+    ['is a folder', async () => folder, 'model_missing', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is a folder\.$/],
     ['is empty', async () => written('empty.onnx', ''), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/],
     ['is a text', async () => written('text.onnx', 'This is no model.'), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/],
     ['is a text under the name of a checkpoint', async () => written('text.pth', 'This is no checkpoint.'), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The checkpoint cannot be read: expected .*, found text/],

@@ -1,4 +1,4 @@
-import { quoted } from '../checkpoint-errors.ts';
+import { quoted } from '../../errors/quoted-text.ts';
 import type { StorageView, StoredTensor } from '../stored-tensor.ts';
 
 /** What a pickle can describe here. Integers are numbers where those are exact, else bigints. */

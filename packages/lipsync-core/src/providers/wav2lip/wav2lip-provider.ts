@@ -34,13 +34,17 @@ async function run(dependencies: Wav2LipProviderDependencies, request: TakeReque
   const warnings: Warning[] = [];
   let devices: readonly EngineDevice[] = engineDevices;
   for (;;) {
+    // A checkpoint may have to be imported first, and devices take their time to refuse.
+    context.onProgress({ stage: 'loading', fraction: 0 });
     const lease = await leaseEngine(dependencies, { signal: context.signal, devices });
     warnings.push(...lease.warnings);
     const made = await renderWith(lease, dependencies, request, context);
     if (!LipsyncError.isInstance(made)) return { path: request.takePath, warnings: [...warnings, ...made.warnings], costMicros: 0 };
     const { device } = lease.engine;
     devices = engineDevices.slice(engineDevices.indexOf(device) + 1);
-    if (devices.length === 0 || !isFaultOfDevice(made)) throw made;
+    if (!isFaultOfDevice(made) || context.signal.aborted) throw made;
+    lease.blame(made);
+    if (devices.length === 0) throw made;
     warnings.push({ code: 'engine_device_failed', message: `${device} gave up (${made.code}: ${made.message}); the next device was taken.` });
   }
 }
@@ -50,8 +54,8 @@ async function leaseEngine({ enginePool, modelPath: path, modelCacheFolder: cach
     return await enginePool.lease({ path, cacheFolder }, context);
   } catch (error) {
     // What reads models does not know which of them all it was given.
-    if (!LipsyncError.isInstance(error) || error.code !== 'model_invalid') throw error;
-    throw new LipsyncError('model_invalid', `The model that WAV2LIP_MODEL_PATH names cannot be used. ${error.message}`, { cause: error });
+    if (!LipsyncError.isInstance(error) || !['model_invalid', 'model_missing'].includes(error.code)) throw error;
+    throw new LipsyncError(error.code, `The model that WAV2LIP_MODEL_PATH names cannot be used. ${error.message}`, { cause: error });
   }
 }
 
@@ -76,7 +80,7 @@ async function renderWith(
   }
 }
 
-/** What another device may do better: it has other memory and other arithmetic. */
-function isFaultOfDevice({ code }: LipsyncError): boolean {
-  return code === 'resource_exhausted' || code === 'model_invalid';
+/** What another device may do better: it has other memory, other arithmetic and another driver. ffmpeg's failures are the same everywhere. */
+function isFaultOfDevice({ code, details }: LipsyncError): boolean {
+  return code === 'resource_exhausted' || code === 'model_invalid' || (code === 'media_failed' && details['engine'] === true);
 }

@@ -18,6 +18,7 @@ export async function previewTask(task: PreviewTask, context: RenderTaskContext)
   const { track, firstFrame, warnings, figures: tracking } = await followFace(task, context);
   try {
     const startedMs = performance.now();
+    context.onProgress({ stage: 'learning', fraction: 0 });
     const learningFrames = chooseLearningFrames(track, Math.min(track.frameCount, Math.max(usedFrames(task.timeline), fewestSearchedFrames)));
     const reference = await learnMouth(task, track, learningFrames, context);
     const learnedMs = performance.now();

@@ -15,5 +15,5 @@ export function faceLargerThanModel(faceHeightPx: number, cropSizePx: number): W
 /** `smallest` is how many faces at once the engine went down to; null where it did not have to. */
 export function reducedBatch(smallest: number | null): Warning[] {
   if (smallest === null) return [];
-  return [{ code: 'engine_batch_reduced', message: `The engine ran short of memory and went down to ${smallest} faces at once.` }];
+  return [{ code: 'engine_batch_reduced', message: `The model failed with more faces; the engine went down to ${smallest} at once.` }];
 }

@@ -111,6 +111,8 @@ function untilReady(child: ChildProcess, exit: ExitWatch, limitMs: number): Prom
   child.stderr?.on('data', (chunk: Buffer) => (stderrTail = (stderrTail + chunk.toString()).slice(-maxStderrCharacters)));
   return new Promise((resolve, reject) => {
     const died = (reason: string): void => {
+      // Else it would keep a program alive whose engine is gone.
+      clearTimeout(limit);
       reject(new LipsyncError('media_failed', `The engine ended before it was ready (${reason}).`, { cause: new Error(stderrTail.trim() || 'it printed nothing') }));
     };
     const limit = setTimeout(() => died(`it took more than ${limitMs / 1000} s`), limitMs);

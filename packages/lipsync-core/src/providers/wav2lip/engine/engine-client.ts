@@ -14,7 +14,7 @@ export interface EngineClient {
    * Has `count` faces drawn: count × size × size × 3 bytes, BGR. Several batches may be under way; their arrays must not
    * be changed until they are answered, which happens in order. Throws what the engine throws (`resource_exhausted`,
    * `model_invalid`), `media_failed` when the engine is lost or silent, the signal's error, and `internal` for a batch
-   * whose arrays do not have the sizes that its count asks for.
+   * whose arrays do not have the sizes that its count asks for. What is the engine's fault has `details.engine`.
    */
   generate(batch: FaceBatch): Promise<Uint8Array>;
   /** The largest batch that the engine could run after a larger one had failed; null where none has. */
@@ -31,6 +31,9 @@ export interface EngineClientOptions {
 
 const defaultSilenceLimitMs = 60_000;
 const failureSchema = z.object({ code: z.enum(errorCodes), message: z.string(), cause: z.string() });
+
+/** Tells what an engine is to blame for from what else has the same code. */
+const ofEngine = { engine: true };
 
 interface AwaitedBatch {
   readonly count: number;
@@ -149,12 +152,12 @@ function send(socket: Socket, { count, mel, faces, references }: FaceBatch, crop
 function failureOf(payload: Uint8Array): LipsyncError {
   try {
     const { code, message, cause } = failureSchema.parse(JSON.parse(Buffer.from(payload).toString('utf8')));
-    return new LipsyncError(code, message, { cause: new Error(cause) });
+    return new LipsyncError(code, message, { cause: new Error(cause), details: ofEngine });
   } catch (cause) {
     return lost('its failure cannot be read', cause);
   }
 }
 
 function lost(why: string, cause?: unknown): LipsyncError {
-  return new LipsyncError('media_failed', `The engine that draws the faces was lost: ${why}. Try again.`, { cause });
+  return new LipsyncError('media_failed', `The engine that draws the faces was lost: ${why}. Try again.`, { cause, details: ofEngine });
 }

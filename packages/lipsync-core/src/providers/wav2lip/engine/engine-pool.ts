@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortError, LipsyncError, toLipsyncError } from '../../../errors/index.ts';
 import type { OnnxDevice } from '../../../inference/onnx-session.ts';
+import { openRegularFile } from '../../../storage/regular-file.ts';
 import type { Warning } from '../../provider.ts';
 import { engineDevices, type EngineAddress, type EngineDevice, type ModelSource } from './engine-address.ts';
 import { startEngineChild, type EngineChild } from './engine-child.ts';
@@ -30,6 +30,8 @@ export interface EngineLease {
   readonly engine: EngineAddress;
   /** One that names the devices that could not be used and why, or none. */
   readonly warnings: readonly Warning[];
+  /** Says that the device failed at its work, so that it is left alone for a while as one that cannot be started. */
+  blame(error: LipsyncError): void;
   release(): void;
 }
 
@@ -70,6 +72,12 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
     const failure = failures.get(key);
     return failure && performance.now() - failure.atMs < retryDeviceMs ? failure : undefined;
   };
+  const remember = ({ device }: EngineSlot, key: string, error: LipsyncError): DeviceFailure => {
+    const failure = { device, error, atMs: performance.now() };
+    // The CPU is what remains: it is tried every time.
+    if (device.kind !== 'cpu') failures.set(key, failure);
+    return failure;
+  };
   const tryDevice = async (slot: EngineSlot, key: string, { signal }: LeaseContext): Promise<EngineAddress | DeviceFailure> => {
     const known = recentFailure(key);
     if (known) return known;
@@ -78,10 +86,7 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
     } catch (thrown) {
       const error = toLipsyncError(thrown);
       if (signal.aborted || !isFaultOfDevice(error)) throw error;
-      const failure = { device: slot.device, error, atMs: performance.now() };
-      // The CPU is what remains: it is tried every time.
-      if (slot.device.kind !== 'cpu') failures.set(key, failure);
-      return failure;
+      return remember(slot, key, error);
     }
   };
 
@@ -93,7 +98,7 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
       for (const equals of await findDevices(context.devices ?? engineDevices, gpuEnabled)) {
         for (const { key, slot } of slots.leastBusyFirst(model, stamp, equals)) {
           const outcome = await tryDevice(slot, key, context);
-          if (!('error' in outcome)) return toLease(outcome, slot, tried);
+          if (!('error' in outcome)) return toLease(outcome, slot, tried, (error) => void remember(slot, key, error));
           tried.push(outcome);
         }
       }
@@ -160,12 +165,10 @@ async function makeRoom(slots: Iterable<EngineSlot>, device: OnnxDevice): Promis
 
 /** Tells a model from another one that was put in its place. */
 async function modelStamp({ path, cacheFolder }: ModelSource): Promise<string> {
-  try {
-    const { size, mtimeMs } = await stat(path);
-    return `${size} ${mtimeMs} ${path} ${cacheFolder}`;
-  } catch (cause) {
-    throw new LipsyncError('model_missing', 'The Wav2Lip model is missing or cannot be read. Check WAV2LIP_MODEL_PATH.', { cause });
-  }
+  const refuse = (reason: string, cause: unknown): LipsyncError => new LipsyncError('model_missing', `The file ${reason}.`, { cause });
+  const { handle, stats: { size, mtimeMs } } = await openRegularFile(path, refuse);
+  await handle.close();
+  return `${size} ${mtimeMs} ${path} ${cacheFolder}`;
 }
 
 /** Whether another device may fare better: this one refused the model, or the process died over it. */
@@ -173,11 +176,12 @@ function isFaultOfDevice({ code }: LipsyncError): boolean {
   return code === 'not_supported' || code === 'media_failed';
 }
 
-function toLease(engine: EngineAddress, slot: EngineSlot, tried: readonly DeviceFailure[]): EngineLease {
+function toLease(engine: EngineAddress, slot: EngineSlot, tried: readonly DeviceFailure[], blame: EngineLease['blame']): EngineLease {
   let released = false;
   return {
     engine,
     warnings: tried.length === 0 ? [] : [unavailable(tried, slot.device)],
+    blame,
     release() {
       if (released) return;
       released = true;

@@ -103,9 +103,14 @@ async function tryRun(
     const { [facts.output]: output } = await session.run({ [facts.melInput]: mel, [facts.framesInput]: frames });
     if (output?.type === 'float32' && output.data.length >= count * faceBytes(facts.cropSizePx)) return output.data;
   } catch (cause) {
-    // The same model ran when it was loaded: what fails now is short of memory.
+    // The same model ran when it was loaded: fewer faces need less memory.
     if (count > 1 && facts.fixedBatch === null) return undefined;
-    throw new LipsyncError('resource_exhausted', 'The model cannot be run for a single face any more, most likely for lack of memory. Run fewer jobs at once, or add memory.', { cause });
+    throw failedAtAnySize(facts, cause);
   }
   throw new LipsyncError('model_invalid', 'The model gives pictures of another shape than it says. Fetch or import it again.');
+}
+
+function failedAtAnySize({ fixedBatch }: Wav2LipModelFacts, cause: unknown): LipsyncError {
+  const tried = fixedBatch === null ? 'fewer faces at once, down to a single one, did not help' : `it takes no smaller batches than ${fixedBatch}`;
+  return new LipsyncError('resource_exhausted', `A run of the model failed, and ${tried}. If memory is short, run fewer jobs at once or add some; the log holds what the runtime said.`, { cause });
 }

@@ -14,7 +14,7 @@ import { createFaceModel, type FaceModel } from './face-model.ts';
  * `loadSession` and `describeWav2LipModel`.
  */
 export async function prepareModel(source: ModelSource, device: OnnxDevice, signal: AbortSignal): Promise<FaceModel> {
-  const path = await resolveWav2LipModel({ ...source, signal });
+  const path = await resolveWav2LipModel({ ...source, plain: device.kind !== 'cpu', signal });
   const session = await loadSession(path, { threads: availableParallelism(), device, spinning: false });
   try {
     const model = createFaceModel(session, describeWav2LipModel(session));

@@ -1,4 +1,4 @@
-import { quoted } from '../../../checkpoints/checkpoint-errors.ts';
+import { quoted } from '../../../errors/quoted-text.ts';
 import { LipsyncError } from '../../../errors/index.ts';
 import { tensorShapes } from './layer-tensors.ts';
 import { layersOf, wav2lipNetwork, widthDivisors, type Wav2LipNetwork } from './network.ts';

@@ -1,4 +1,4 @@
-import { quoted } from '../../../checkpoints/checkpoint-errors.ts';
+import { quoted } from '../../../errors/quoted-text.ts';
 import { LipsyncError } from '../../../errors/index.ts';
 import type { TensorSource } from './layer-tensors.ts';
 

@@ -1,15 +1,13 @@
-import { rm } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { openCheckpoint, type Checkpoint } from '../../../checkpoints/index.ts';
 import { writeOnnxFile, type FileFacts } from '../../../inference/write-onnx-file.ts';
-import { partPathFor, syncFile } from '../../../storage/durable-files.ts';
+import { syncFile } from '../../../storage/durable-files.ts';
 import { checkTensors } from './check-tensors.ts';
 import { finiteTensors } from './finite-tensors.ts';
-import { hashModelFile } from './hash-file.ts';
-import { prepareOutput, publishOutput, writing } from './import-output.ts';
+import { openImportWorkspace, prepareOutput, publishOutput, writing, type FinishedImport } from './import-output.ts';
 import { newModelRecord, officialLicence, officialSource, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
 import { verifyImport, type Verification } from './verify-import.ts';
-import { wav2lipGraph, type ElementType } from './wav2lip-graph.ts';
+import { wav2lipGraph, type GraphKind } from './wav2lip-graph.ts';
 
 export interface ModelImport {
   /** As the authors released it, in PyTorch's legacy or zip format. */
@@ -18,6 +16,8 @@ export interface ModelImport {
   readonly outputPath: string;
   /** Half the size, and faster on GPUs. float32 when left out. */
   readonly float16?: boolean;
+  /** Whether layers are written as they are defined instead of as a CPU computes them soonest; half precision always is. */
+  readonly plain?: boolean;
   /** Whether a file at `outputPath` is replaced. */
   readonly overwrite?: boolean;
   readonly signal: AbortSignal;
@@ -41,51 +41,62 @@ const progressAt = { reading: 0.1, verifying: 0.6, done: 1 } as const;
  * is damaged or of another model, `output_exists` and `request_invalid` for the output's path.
  */
 export async function importWav2Lip(request: ModelImport): Promise<ImportReport> {
-  const { checkpointPath, outputPath, float16 = false, overwrite = false, signal, onProgress = () => undefined } = request;
+  const { checkpointPath, outputPath, overwrite = false, signal } = request;
   const output = { outputPath, checkpointPath, overwrite };
-  const elementType = float16 ? 'float16' : 'float32';
   await prepareOutput(output);
-  const checkpointFacts = await hashModelFile(checkpointPath, signal);
-  onProgress(progressAt.reading);
   const checkpoint = await openCheckpoint(checkpointPath, { signal });
-  const partPath = partPathFor(outputPath);
   try {
-    const { facts, verification } = await writeVerified(checkpoint, { partPath, outputPath, elementType, signal, onProgress });
-    const record = newModelRecord({
-      name: basename(checkpointPath, extname(checkpointPath)),
-      checkpoint: { ...checkpointFacts, format: checkpoint.format },
-      model: { ...facts, element_type: elementType },
-      verification: { layers: verification.layers, largest_error: verification.largestError },
-      imported_at: new Date().toISOString(),
-    });
-    await publishOutput(partPath, output);
-    await writing(outputPath, () => writeModelRecord(outputPath, record));
-    onProgress(progressAt.done);
-    return { modelPath: outputPath, recordPath: recordPathOf(outputPath), record };
+    const workspace = await openImportWorkspace(outputPath);
+    try {
+      const finished = { modelPath: workspace.file('model.onnx'), recordPath: workspace.file('record.json') };
+      const record = await writeImport(checkpoint, finished, request);
+      await publishOutput(finished, output);
+      request.onProgress?.(progressAt.done);
+      return { modelPath: outputPath, recordPath: recordPathOf(outputPath), record };
+    } finally {
+      await workspace.remove();
+    }
   } finally {
     await checkpoint.close();
-    await rm(partPath, { force: true });
   }
 }
 
+/** Writes and verifies the model, then writes its record. */
+async function writeImport(checkpoint: Checkpoint, finished: FinishedImport, request: ModelImport): Promise<ModelRecord> {
+  const { checkpointPath, outputPath, float16 = false, plain = false, signal, onProgress = () => undefined } = request;
+  const kind: GraphKind = float16 ? { elementType: 'float16', form: 'plain' } : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
+  const checkpointFacts = await checkpoint.hash();
+  onProgress(progressAt.reading);
+  const { facts, verification } = await writeVerified(checkpoint, { path: finished.modelPath, outputPath, kind, signal, onProgress });
+  const record = newModelRecord({
+    name: basename(checkpointPath, extname(checkpointPath)),
+    checkpoint: { ...checkpointFacts, format: checkpoint.format },
+    model: { ...facts, element_type: kind.elementType },
+    verification: { layers: verification.layers, largest_error: verification.largestError },
+    imported_at: new Date().toISOString(),
+  });
+  await writing(outputPath, () => writeModelRecord(finished.recordPath, record));
+  return record;
+}
+
 interface Writing {
-  readonly partPath: string;
+  readonly path: string;
   /** For messages. */
   readonly outputPath: string;
-  readonly elementType: ElementType;
+  readonly kind: GraphKind;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number) => void;
 }
 
 async function writeVerified(
-  checkpoint: Checkpoint, { partPath, outputPath, elementType, signal, onProgress }: Writing,
+  checkpoint: Checkpoint, { path, outputPath, kind, signal, onProgress }: Writing,
 ): Promise<{ readonly facts: FileFacts; readonly verification: Verification }> {
   const network = checkTensors(checkpoint.tensors);
   const source = finiteTensors(checkpoint);
-  const graph = await wav2lipGraph(network, source, { elementType, metadata: { source: officialSource, licence: officialLicence } });
-  const facts = await writing(outputPath, () => writeOnnxFile(partPath, graph, { signal }));
+  const graph = await wav2lipGraph(network, source, { ...kind, metadata: { source: officialSource, licence: officialLicence } });
+  const facts = await writing(outputPath, () => writeOnnxFile(path, graph, { signal }));
   onProgress(progressAt.verifying);
-  const verification = await verifyImport({ path: partPath, bytes: facts.bytes, network, elementType }, source, signal);
-  await syncFile(partPath);
+  const verification = await verifyImport({ path, bytes: facts.bytes, network, kind }, source, signal);
+  await syncFile(path);
   return { facts, verification };
 }

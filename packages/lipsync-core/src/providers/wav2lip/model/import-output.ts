@@ -3,12 +3,20 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
 import { errnoCode } from '../../../errors/system-error.ts';
+import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../../../jobs/workspace.ts';
 import { placeDurably, renameDurably } from '../../../storage/durable-files.ts';
+import { recordPathOf } from './model-record.ts';
 
 export interface ImportOutput {
   readonly outputPath: string;
   readonly checkpointPath: string;
   readonly overwrite: boolean;
+}
+
+/** Synced files in the workspace of an import. */
+export interface FinishedImport {
+  readonly modelPath: string;
+  readonly recordPath: string;
 }
 
 /**
@@ -25,11 +33,27 @@ export async function prepareOutput({ outputPath, checkpointPath, overwrite }: I
   if (!overwrite) throw outputExists();
 }
 
-/** Gives the finished file at `partPath` its name. Throws as `prepareOutput` does, for what changed meanwhile. */
-export async function publishOutput(partPath: string, { outputPath, overwrite }: ImportOutput): Promise<void> {
+/**
+ * Opens a folder beside the output for what is not finished, and removes those that imports left which were killed. The
+ * caller removes it. Throws as `prepareOutput` does.
+ */
+export async function openImportWorkspace(outputPath: string): Promise<Workspace> {
+  const folder = dirname(outputPath);
+  // What may not be removed is somebody else's; it is not in the way.
+  await sweepProcessWorkspaces(folder).catch(() => undefined);
+  return writing(outputPath, () => openProcessWorkspace(folder));
+}
+
+/**
+ * Gives the finished model and its record their names, the model last: a model that is there has a record. Throws as
+ * `prepareOutput` does, for what changed meanwhile.
+ */
+export async function publishOutput(finished: FinishedImport, { outputPath, overwrite }: ImportOutput): Promise<void> {
   await writing(outputPath, async () => {
+    if (!overwrite && (await statOf(outputPath))) throw outputExists();
+    await renameDurably(finished.recordPath, recordPathOf(outputPath));
     try {
-      await (overwrite ? renameDurably(partPath, outputPath) : placeDurably(partPath, outputPath));
+      await (overwrite ? renameDurably(finished.modelPath, outputPath) : placeDurably(finished.modelPath, outputPath));
     } catch (error) {
       throw errnoCode(error) === 'EEXIST' ? outputExists() : error;
     }

@@ -31,6 +31,24 @@ describe('the facts of a Wav2Lip model', () => {
       .toMatchObject({ cropSizePx: 96, melInput: 'audio_sequences', framesInput: 'face_sequences' });
   });
 
+  it.each([
+    ['crops of 1025', 1025, null], ['batches of 1025', 16, 1025], ['batches that hold too much together', 1024, 33],
+  ])('refuse %s before any memory is asked for', (_, side, batch) => {
+    const inputs = [port('mel', [batch, 1, 80, 16]), port('frames', [batch, 6, side, side])];
+    expect(() => describeWav2LipModel({ inputs, outputs: [port('out', [batch, 3, side, side])] })).toThrow(expect.objectContaining({
+      code: 'model_invalid', message: expect.stringContaining(`found crops of ${side} × ${side} in batches of ${batch ?? 1}`),
+    }));
+  });
+
+  it('allow what is just not too large', () => {
+    const inputs = [port('mel', [32, 1, 80, 16]), port('frames', [32, 6, 1024, 1024])];
+    expect(describeWav2LipModel({ inputs, outputs: [port('out', [32, 3, 1024, 1024])] })).toMatchObject({ cropSizePx: 1024, fixedBatch: 32 });
+  });
+
+  it('escape the names of ports in messages, which could steer a terminal', () => {
+    expect(() => describeWav2LipModel({ inputs: [port('\u001b[2J', [1])], outputs: [] })).toThrow(String.raw`found inputs "\u001b[2J" float32 (1)`);
+  });
+
   const others: Readonly<Record<string, ModelPorts>> = {
     'channels last': { inputs: [mel, port('video_frames', [null, 96, 96, 6])], outputs: [output] },
     'frames with a time axis': { inputs: [mel, port('video_frames', [null, 6, 5, 96, 96])], outputs: [output] },

@@ -1,9 +1,16 @@
 import { LipsyncError } from '../../../errors/index.ts';
+import { quoted } from '../../../errors/quoted-text.ts';
 import type { PortFacts } from '../../../inference/onnx-session.ts';
 import { melBandCount, melChunkColumns } from '../features/index.ts';
 
 /** Side of the official weights' crop, and of a model that leaves its size open. */
 export const officialCropSizePx = 96;
+
+/** Far above what is in circulation, whose crops go up to 512 and whose batches mostly are free. */
+const largestCropSizePx = 1024;
+const largestBatch = 1024;
+/** Crops of one batch together: 800 MB as the model is given them. */
+const mostPixels = 32 * 1024 ** 2;
 
 /** How a Wav2Lip-like model wants to be run. */
 export interface Wav2LipModelFacts {
@@ -41,13 +48,23 @@ export function describeWav2LipModel(ports: ModelPorts): Wav2LipModelFacts {
   const frames = choose(ports.inputs.filter((port) => port !== mel), framesShape, framesName);
   const output = choose(ports.outputs, pictureShape, framesName);
   if (ports.inputs.length !== 2 || !mel || !frames || !output) throw notWav2Lip(ports);
+  const cropSizePx = agreed(ports, [...frames.dims.slice(2), ...output.dims.slice(2)]) ?? officialCropSizePx;
+  const fixedBatch = agreed(ports, [mel, frames, output].map(({ dims }) => dims[0] ?? null));
+  checkSize(cropSizePx, fixedBatch ?? 1);
   return {
-    cropSizePx: agreed(ports, [...frames.dims.slice(2), ...output.dims.slice(2)]) ?? officialCropSizePx,
-    fixedBatch: agreed(ports, [mel, frames, output].map(({ dims }) => dims[0] ?? null)),
+    cropSizePx,
+    fixedBatch,
     melInput: mel.name,
     framesInput: frames.name,
     output: output.name,
   };
+}
+
+/** A file from elsewhere says these sizes, and memory is asked for by them. */
+function checkSize(cropSizePx: number, batch: number): void {
+  if (cropSizePx <= largestCropSizePx && batch <= largestBatch && batch * cropSizePx ** 2 <= mostPixels) return;
+  const expected = `crops of at most ${largestCropSizePx} × ${largestCropSizePx}, batches of at most ${largestBatch}, and at most ${mostPixels} pixels in a batch`;
+  throw new LipsyncError('model_invalid', `The model is too large to be run here. Expected ${expected}; found crops of ${cropSizePx} × ${cropSizePx} in batches of ${batch}. Export it with smaller ones.`);
 }
 
 /** The one port of the shape; among several, the one with the name. */
@@ -74,9 +91,10 @@ function notWav2Lip({ inputs, outputs }: ModelPorts): LipsyncError {
 }
 
 const longestList = 6;
+const longestName = 40;
 
 function list(ports: readonly PortFacts[]): string {
   const shown = ports.slice(0, longestList).map(({ name, elementType, dims }) =>
-    `${name.slice(0, 40)} ${elementType ?? 'no tensor'} (${dims.map((size) => size ?? '?').join(', ')})`);
+    `${quoted(name.slice(0, longestName))} ${elementType ?? 'no tensor'} (${dims.map((size) => size ?? '?').join(', ')})`);
   return [...shown, ...(ports.length > longestList ? ['…'] : [])].join(', ') || 'none';
 }

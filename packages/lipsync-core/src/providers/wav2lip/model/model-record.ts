@@ -1,13 +1,13 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { partPathFor, renameDurably, syncFile } from '../../../storage/durable-files.ts';
+import { syncFile } from '../../../storage/durable-files.ts';
 
 /** Where the released weights come from, and what their authors allow. */
 export const officialSource = 'https://github.com/Rudrabha/Wav2Lip';
 export const officialLicence = 'Weights trained on LRS2: for research, academic and personal use only, no commercial use.';
 
 /** Counts up when the same checkpoint becomes another file, so that models imported before are imported again. */
-const importerVersion = 1;
+const importerVersion = 2;
 
 const recordSchema = z.object({
   /** `wav2lip`, `wav2lip_gan`, or whatever the checkpoint's file was called. */
@@ -36,17 +36,10 @@ export function recordPathOf(modelPath: string): string {
   return `${modelPath}.json`;
 }
 
-/** Replaces the record of a model. */
-export async function writeModelRecord(modelPath: string, record: ModelRecord): Promise<void> {
-  const path = recordPathOf(modelPath);
-  const partPath = partPathFor(path);
-  try {
-    await writeFile(partPath, `${JSON.stringify(record, null, 2)}\n`);
-    await syncFile(partPath);
-    await renameDurably(partPath, path);
-  } finally {
-    await rm(partPath, { force: true });
-  }
+/** Writes a record to a file that nobody else reads yet. */
+export async function writeModelRecord(path: string, record: ModelRecord): Promise<void> {
+  await writeFile(path, `${JSON.stringify(record, null, 2)}\n`);
+  await syncFile(path);
 }
 
 /** The record of a model; null when there is none, or none that this version understands. */

@@ -1,10 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
-import { sweepAbandonedParts } from '../../../storage/sweep-abandoned-parts.ts';
 import { hashModelFile } from './hash-file.ts';
 import { importWav2Lip } from './import-model.ts';
-import { writing } from './import-output.ts';
 import { isCurrent, readModelRecord } from './model-record.ts';
 
 export interface ModelReference {
@@ -12,12 +10,10 @@ export interface ModelReference {
   readonly path: string;
   /** Where imported checkpoints are kept, by digest. */
   readonly cacheFolder: string;
-  readonly float16?: boolean;
+  /** As in `ModelImport`; an ONNX file stays as it is. */
+  readonly plain?: boolean;
   readonly signal: AbortSignal;
 }
-
-/** Longer than any import takes. */
-const abandonedAfterMs = 3_600_000;
 
 /**
  * The path of an ONNX file that can be loaded: the given one, or the one that a checkpoint is imported to, once. Takes
@@ -25,30 +21,29 @@ const abandonedAfterMs = 3_600_000;
  * writes a file of its own and gives it the same name. Throws as `importWav2Lip` does, and `model_missing` when the folder
  * cannot be written; `path` itself is not opened when it is an ONNX file.
  */
-export async function resolveWav2LipModel({ path, cacheFolder, float16 = false, signal }: ModelReference): Promise<string> {
+export async function resolveWav2LipModel({ path, cacheFolder, plain = false, signal }: ModelReference): Promise<string> {
   if (extname(path).toLowerCase() === '.onnx') return path;
   const { sha256 } = await hashModelFile(path, signal);
-  const outputPath = join(cacheFolder, `${sha256}${float16 ? '.float16' : ''}.onnx`);
-  if (await isReady(outputPath)) return outputPath;
+  const outputPath = join(cacheFolder, `${sha256}${plain ? '.plain' : ''}.onnx`);
+  if (await isReady(outputPath, sha256)) return outputPath;
   try {
-    // What imports left that were killed; they have no other owner.
-    const folders = { inputsDir: cacheFolder, outputsDir: cacheFolder };
-    await writing(outputPath, () => sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: Date.now() }));
-    await importWav2Lip({ checkpointPath: path, outputPath, float16, overwrite: true, signal });
+    const { record } = await importWav2Lip({ checkpointPath: path, outputPath, plain, overwrite: true, signal });
+    // It lies under another one's name, where its record keeps it from being taken.
+    if (record.checkpoint.sha256 !== sha256) throw new LipsyncError('model_invalid', 'The checkpoint changed while it was imported. Try again when it is complete.');
   } catch (error) {
-    throw LipsyncError.isInstance(error) && error.code === 'request_invalid' ? notKept(cacheFolder, error) : error;
+    throw LipsyncError.isInstance(error) && error.code === 'request_invalid' ? notKept(error) : error;
   }
   return outputPath;
 }
 
 /** The folder is the operator's choice, not the caller's. */
-function notKept(cacheFolder: string, cause: LipsyncError): LipsyncError {
-  return new LipsyncError('model_missing', `The checkpoint cannot be imported: nothing can be written to "${cacheFolder}". See to its permissions, or import the checkpoint with "lipsync models import".`, { cause });
+function notKept(cause: LipsyncError): LipsyncError {
+  return new LipsyncError('model_missing', 'The checkpoint cannot be imported: nothing can be written to the cache of models. See to the permissions of LIPSYNC_DATA_DIR, or import the checkpoint with "lipsync models import".', { cause });
 }
 
-/** Whether the model was imported by a version that would do the same again, and all of it is there. */
-async function isReady(modelPath: string): Promise<boolean> {
+/** Whether the model was imported from this checkpoint by a version that would do the same again, and all of it is there. */
+async function isReady(modelPath: string, checkpointSha256: string): Promise<boolean> {
   const record = await readModelRecord(modelPath);
   const file = await stat(modelPath).catch(() => undefined);
-  return record !== null && isCurrent(record) && file?.size === record.model.bytes;
+  return record !== null && isCurrent(record) && record.checkpoint.sha256 === checkpointSha256 && file?.size === record.model.bytes;
 }

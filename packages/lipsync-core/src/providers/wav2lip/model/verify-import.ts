@@ -3,18 +3,20 @@ import { abortError, LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxTensor } from '../../../inference/onnx-session.ts';
 import { encodeOnnxAddition } from '../../../inference/onnx-writer.ts';
 import { melBandCount, melChunkColumns } from '../features/index.ts';
+import type { CellGrid } from './cell-grid.ts';
 import { layerValueAt, outputSides, type Activations } from './direct-layer.ts';
 import { readLayerTensors, type LayerTensors, type TensorSource } from './layer-tensors.ts';
 import { describeWav2LipModel, officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
-import { cast, framesInputName, layerInputs, melInputName, outputName, type ElementType } from './wav2lip-graph.ts';
+import { cast, type ElementType } from './picture-layers.ts';
+import { framesInputName, layerGrids, layerInputs, melInputName, outputName, type GraphKind } from './wav2lip-graph.ts';
 
 export interface WrittenModel {
   /** A file that nobody else reads yet: it is longer while it is looked at. */
   readonly path: string;
   readonly bytes: number;
   readonly network: Wav2LipNetwork;
-  readonly elementType: ElementType;
+  readonly kind: GraphKind;
 }
 
 export interface Verification {
@@ -39,20 +41,23 @@ const tolerances: { readonly [Type in ElementType]: { readonly relative: number;
  */
 export async function verifyImport(model: WrittenModel, source: TensorSource, signal: AbortSignal): Promise<Verification> {
   const results = await runWithProbes(model);
-  const inputs = layerInputs(model.network, model.elementType);
+  const { network, kind } = model;
+  const inputs = layerInputs(network, kind.elementType);
+  const grids = layerGrids(network, kind.form);
+  const probed = (name: string): Activations => probedPicture(results, name, grids.get(name));
   const errors: number[] = [];
-  for (const layer of layersOf(model.network)) {
+  for (const layer of layersOf(network)) {
     if (signal.aborted) throw abortError(signal);
-    const input = probed(results, inputs.get(layer.name) ?? '');
-    errors.push(compareLayer(layer, await readLayerTensors(layer, source), input, probed(results, layer.name), model.elementType));
+    const input = probed(inputs.get(layer.name) ?? '');
+    errors.push(compareLayer(layer, await readLayerTensors(layer, source), input, probed(layer.name), kind.elementType));
   }
   if (!probedOutput(results).every(Number.isFinite)) throw differs('its pictures are not finite');
   return { layers: errors.length, largestError: Math.max(...errors) };
 }
 
 /** Loads the file with every layer's result as a further output, runs it once. */
-async function runWithProbes({ path, bytes, network, elementType }: WrittenModel): Promise<Readonly<Record<string, OnnxTensor>>> {
-  const names = [...new Set([...layerInputs(network, elementType).values(), ...layersOf(network).map(({ name }) => name)])];
+async function runWithProbes({ path, bytes, network, kind }: WrittenModel): Promise<Readonly<Record<string, OnnxTensor>>> {
+  const names = [...new Set([...layerInputs(network, kind.elementType).values(), ...layersOf(network).map(({ name }) => name)])];
   const nodes = names.map((name) => cast(name, probeName(name), 'float32'));
   try {
     await appendFile(path, encodeOnnxAddition(nodes, nodes.map(({ output }) => ({ name: output }))));
@@ -96,11 +101,22 @@ function compareLayer(layer: Layer, tensors: LayerTensors, input: Activations, o
   return largest;
 }
 
-function probed(results: Readonly<Record<string, OnnxTensor>>, name: string): Activations {
+function probedPicture(results: Readonly<Record<string, OnnxTensor>>, name: string, grid: CellGrid | undefined): Activations {
   const tensor = results[probeName(name)];
-  const [, channels = 0, rows = 0, columns = 0] = tensor?.dims ?? [];
   if (tensor?.type !== 'float32') throw differs(`${name} gives nothing`);
-  return { data: tensor.data, channels, rows, columns };
+  const [first = 0, second = 0, third = 0, fourth = 0] = tensor.dims;
+  if (!grid) return { data: tensor.data, channels: second, rows: third, columns: fourth };
+  if (first !== grid.cells) throw differs(`${name} gives ${first} cells`);
+  return pictureOfCells(tensor.data, third, grid);
+}
+
+/** The picture that cells (cells, 1, channels) hold. */
+function pictureOfCells(values: Float32Array, channels: number, { cellOf, sidePx }: CellGrid): Activations {
+  const data = new Float32Array(channels * cellOf.length);
+  for (const [pixel, cell] of cellOf.entries()) {
+    for (let channel = 0; channel < channels; channel += 1) data[channel * cellOf.length + pixel] = values[cell * channels + channel] ?? Number.NaN;
+  }
+  return { data, channels, rows: sidePx, columns: sidePx };
 }
 
 function probedOutput(results: Readonly<Record<string, OnnxTensor>>): readonly number[] {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededTensors } from '../../../testing/wav2lip-models.ts';
 import { layersOf, wav2lipNetwork } from './network.ts';
-import { layerInputs, wav2lipGraph } from './wav2lip-graph.ts';
+import { layerGrids, layerInputs, wav2lipGraph } from './wav2lip-graph.ts';
 
 const network = wav2lipNetwork(16);
 const seeded = seededTensors(network, 1);
@@ -13,21 +13,26 @@ describe('the graph', () => {
     // Between 1 and the next half lie 2^-10; the ties on both sides of it go to the even neighbour.
     const tie = Float32Array.of(1e9, -1e9, 1 + 2 ** -11);
     const source = { read: async (name: string) => (name === lastBias ? tie.slice() : seeded.read(name)) };
-    const { constants } = await wav2lipGraph(network, source, { elementType: 'float16' });
+    const { constants } = await wav2lipGraph(network, source, { elementType: 'float16', form: 'plain' });
     expect(constants.every(({ data }) => data instanceof Float16Array)).toBe(true);
     expect(constants.at(-1)).toEqual({ name: 'output_block.1/bias', dims: [3], data: Float16Array.of(65_504, -65_504, 1) });
   });
 
-  it('has every node after those that it reads, and every layer where its input is said to be', async () => {
-    const { inputs, constants, nodes } = await wav2lipGraph(network, seeded, { elementType: 'float32' });
+  it.each(['plain', 'rewritten'] as const)('has every node after those that it reads, and every layer\'s result and input under their names (%s)', async (form) => {
+    const { inputs, constants, nodes, outputs } = await wav2lipGraph(network, seeded, { elementType: 'float32', form });
     const known = new Set([...inputs, ...constants].map(({ name }) => name));
+    expect(known.size).toBe(inputs.length + constants.length);
     for (const node of nodes) {
-      expect([...known]).toEqual(expect.arrayContaining([...node.inputs]));
+      for (const input of node.inputs) expect(known).toContain(input);
+      expect(known).not.toContain(node.output);
       known.add(node.output);
     }
-    for (const layer of layersOf(network)) {
-      const convolution = nodes.find(({ inputs: [, weight] }) => weight === `${layer.name}/weight`);
-      expect(convolution?.inputs[0]).toBe(layerInputs(network, 'float32').get(layer.name));
-    }
+    const named = [...layersOf(network).map(({ name }) => name), ...layerInputs(network, 'float32').values(), ...layerGrids(network, form).keys(), ...outputs.map(({ name }) => name)];
+    for (const name of named) expect(known).toContain(name);
+  });
+
+  it('has no transposed convolution left where it is rewritten', async () => {
+    const { nodes } = await wav2lipGraph(network, seeded, { elementType: 'float32', form: 'rewritten' });
+    expect(nodes.filter(({ operator }) => operator === 'ConvTranspose')).toEqual([]);
   });
 });

@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import { LipsyncError } from '../../src/errors/index.ts';
+import { tryModelApart } from '../../src/providers/wav2lip/engine/try-model-apart.ts';
+import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
+import { descendantsOf } from '../../src/testing/process-table.ts';
+import { soon, temporaryFolder } from './engine-fixture.ts';
+
+const limitMs = 55_000;
+
+function tries(): number {
+  return descendantsOf(process.pid).filter(({ command }) => command.includes('try-model-process')).length;
+}
+
+async function modelPath(write: (path: string) => Promise<unknown>): Promise<string> {
+  const path = join(await temporaryFolder(), 'model.onnx');
+  await write(path);
+  return path;
+}
+
+describe('trying a model in a process of its own', () => {
+  it('tells the facts of one that draws, and why another one does not', async () => {
+    const sound = await modelPath((path) => writeIdentityModel(path, { cropSizePx: 32, fixedBatch: 2 }));
+    expect(await tryModelApart(sound, { signal: soon(), limitMs })).toMatchObject({ cropSizePx: 32, fixedBatch: 2 });
+    const faulty = await modelPath((path) => writeFaultModel(path, { cropSizePx: 16, nanAboveMean: -5 }));
+    await expect(tryModelApart(faulty, { signal: soon(), limitMs })).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining('not finite') });
+    await vi.waitFor(() => expect(tries()).toBe(0), { timeout: 5_000 });
+  });
+
+  it('ends one that takes too long, and one that nobody waits for any more', async () => {
+    const path = await modelPath((target) => writeIdentityModel(target, { cropSizePx: 32 }));
+    await expect(tryModelApart(path, { signal: soon(), limitMs: 1 })).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining('0.001 s') });
+    const controller = new AbortController();
+    const canceled = tryModelApart(path, { signal: controller.signal, limitMs });
+    controller.abort(new LipsyncError('canceled', 'Enough.'));
+    await expect(canceled).rejects.toMatchObject({ code: 'canceled', message: 'Enough.' });
+    await vi.waitFor(() => expect(tries()).toBe(0), { timeout: 5_000 });
+  });
+});
