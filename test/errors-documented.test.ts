@@ -27,10 +27,11 @@ function warningCodes(): string[] {
   const files = globSync('*/src/**/*.ts', { cwd: root, exclude: (path) => path.endsWith('.test.ts') });
   const codes = files.flatMap((file) => [...readFileSync(join(root, file), 'utf8').matchAll(/\{\s*code: '(\w+)',\s*message:/g)].map(([, code = '']) => code));
   const others: ReadonlySet<string> = new Set([...errorCodes, 'custom']);
-  return [...new Set(codes)].filter((code) => !others.has(code));
+  return codes.filter((code) => !others.has(code));
 }
 
 it('lists exactly the warnings that the sources give', () => {
   const listed = [...page.matchAll(/^\| `(\w+)` \| [^|]+ \|$/gm)].map(([, code]) => code);
-  expect(listed.toSorted()).toEqual(warningCodes().toSorted());
+  expect(listed).toHaveLength(new Set(listed).size);
+  expect(new Set(listed)).toEqual(new Set(warningCodes()));
 });
