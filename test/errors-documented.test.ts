@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCodes, errorPolicies } from '@lipsync/core';
 import { expect, it } from 'vitest';
@@ -19,4 +19,19 @@ it.each(errorCodes)('says of %s what the code does with it', (code) => {
     breaker: policy.breaker,
     retryable: policy.retryable,
   });
+});
+
+/** Codes beside a message in the sources that are no errors' codes; `custom` is zod's. */
+function warningCodes(): string[] {
+  const root = join(import.meta.dirname, '..', 'packages');
+  const files = globSync('*/src/**/*.ts', { cwd: root, exclude: (path) => path.endsWith('.test.ts') });
+  const codes = files.flatMap((file) => [...readFileSync(join(root, file), 'utf8').matchAll(/\{\s*code: '(\w+)',\s*message:/g)].map(([, code = '']) => code));
+  const others: ReadonlySet<string> = new Set([...errorCodes, 'custom']);
+  return codes.filter((code) => !others.has(code));
+}
+
+it('lists exactly the warnings that the sources give', () => {
+  const listed = [...page.matchAll(/^\| `(\w+)` \| [^|]+ \|$/gm)].map(([, code]) => code);
+  expect(listed).toHaveLength(new Set(listed).size);
+  expect(new Set(listed)).toEqual(new Set(warningCodes()));
 });
