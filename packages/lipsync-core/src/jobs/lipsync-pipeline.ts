@@ -3,6 +3,7 @@ import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits,
 import type { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Admission } from '../providers/admission.ts';
+import { once } from '../providers/once.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
 import type { Provider, ProgressReport, TakeRequest, Warning } from '../providers/provider.ts';
 import { resolveChain, type ProviderRegistry } from '../providers/provider-registry.ts';
@@ -129,11 +130,6 @@ async function giveUpPlaceUnless<Value>(work: Promise<Value>, giveUp: () => Prom
     await giveUp();
     throw error;
   }
-}
-
-function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
-  let made: Promise<Value> | undefined;
-  return () => (made ??= make());
 }
 
 async function prepare({ limits, renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext): Promise<Prepared> {

@@ -6,6 +6,7 @@ import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Admission, AttemptReference, Entry } from './admission.ts';
 import { createAttemptLog, type AttemptLog } from './attempt-log.ts';
 import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
+import { once } from './once.ts';
 import type { Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type Waiting } from './remote-attempt.ts';
 
@@ -169,11 +170,6 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal }).catch(() => {
     throw abortError(signal);
   });
-}
-
-function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
-  let made: Promise<Value> | undefined;
-  return () => (made ??= make());
 }
 
 /** Where to go on: at the provider of the last attempt, or after it where that attempt had settled the matter. */

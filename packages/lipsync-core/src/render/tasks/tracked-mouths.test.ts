@@ -1,18 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { landmarkCount, type FaceTrack } from '../../faces/face-types.ts';
-import { innerLipsLower, innerLipsUpper } from '../../faces/landmark-groups.ts';
+import type { FaceTrack } from '../../faces/face-types.ts';
+import { faceWith } from '../../testing/face-points.ts';
 import { findMostClosedMouth } from './tracked-mouths.ts';
-
-/** Eyes 100 pixels apart and inner lips `opening` of that apart. */
-function faceWith(opening: number): Float32Array {
-  const points = new Float32Array(landmarkCount * 3);
-  const put = (landmark: number, x: number, y: number): void => points.set([x, y, 0], landmark * 3);
-  for (const landmark of [33, 133]) put(landmark, 100, 100);
-  for (const landmark of [263, 362]) put(landmark, 200, 100);
-  innerLipsUpper.forEach((landmark, index) => put(landmark, 100 + index * 10, 200));
-  innerLipsLower.forEach((landmark, index) => put(landmark, 100 + index * 10, 200 + opening * 100));
-  return points;
-}
 
 /** A track of faces by how open they are; undefined where there is none. */
 function trackOf(frameCount: number, openingAt: (frame: number) => number | undefined): FaceTrack {
