@@ -138,6 +138,7 @@ async function prepare({ limits, renderPool }: PipelineDependencies, input: Pipe
   const inputs = await input.fetchInputs();
   const { clipPath, speechPath } = inputs;
   context.onProgress({ stage: 'probing', fraction: 0 });
+  renderPool.warm();
   const clip = await againOnce(signal, () => probeClip(clipPath, { limits, signal }));
   const speech = await againOnce(signal, () => probeSpeech(speechPath, { limits, signal }));
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: input.options.syncMode, window: windowOf(input.options) });

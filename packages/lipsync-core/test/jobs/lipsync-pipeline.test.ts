@@ -63,6 +63,7 @@ function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
       const failed = asked.filter((kind) => kind === task.kind).length <= times;
       return failed ? Promise.reject(new LipsyncError(code, 'scripted')) : pool.run(task, context);
     },
+    warm: () => pool.warm(),
     close: () => pool.close(),
   };
   const registry = createProviderRegistry([createPreviewProvider({ renderPool, trackCacheFolder: join(folder, 'tracks') })]);
