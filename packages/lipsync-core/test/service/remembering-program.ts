@@ -34,8 +34,9 @@ export function vendorLog(folder: string): readonly string[] {
 function vendorIn(folder: string): RemoteProvider {
   const log = (line: string): void => appendFileSync(join(folder, 'vendor.log'), `${line}\n`);
   return {
-    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: 1, timeoutMs: 600_000, quote: () => 100,
-    async start(_, { idempotencyKey }) {
+    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: 1, timeoutMs: 600_000, orderLifetimeMs: 600_000, quote: () => 100,
+    makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
+    async start({ idempotencyKey }) {
       if (!vendorLog(folder).includes(`start ${idempotencyKey}`)) log(`start ${idempotencyKey}`);
       return { id: idempotencyKey, state: {} };
     },
@@ -47,7 +48,11 @@ function vendorIn(folder: string): RemoteProvider {
       await writeFile(takePath, 'the take');
       return { path: takePath, warnings: [] };
     },
-    cancel: async ({ id }) => log(`cancel ${id}`),
+    find: async () => null,
+    async cancel({ id }) {
+      log(`cancel ${id}`);
+      return 0;
+    },
   };
 }
 
