@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { createLedger } from '../../src/ledger/ledger.ts';
@@ -67,6 +68,8 @@ export function openProgram(folder: string): Program {
   const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
   const pipeline: LipsyncPipeline = {
     async run({ jobId, workspace }, context) {
+      // As one that is still listening to its speech, and has begun no attempt.
+      while (existsSync(join(folder, 'hold'))) await sleep(10, undefined, { signal: context.signal });
       const request = { jobId, takePath: workspace.file('take.mp4') } as TakeRequest;
       const outcome = await runChain([vendor], async () => request, { ...context, ...books, jobId });
       if (outcome.kind !== 'made') return outcome;
