@@ -118,8 +118,8 @@ describe('a job that is spoilt', () => {
 
   it('is completed just before it is deleted, which is refused, or can be read all the same', async () => {
     const { control } = heygen.standin;
-    for (const [then, status] of [['refused', 409], ['lingering', 200]] as const) {
-      script({ match: { route: 'create' }, fault: { kind: 'stick' } }, { match: { route: 'delete' }, fault: { kind: 'finish', then } });
+    for (const [outcome, status] of [['refused', 409], ['lingering', 200]] as const) {
+      script({ match: { route: 'create' }, fault: { kind: 'stick' } }, { match: { route: 'delete' }, fault: { kind: 'finish', outcome } });
       const id = await heygen.create();
       expect(await heygen.read(id)).toMatchObject({ status: 'running' });
       expect((await heygen.call('DELETE', `/v3/lipsyncs/${id}`)).status).toBe(status);

@@ -67,7 +67,7 @@ async function remove({ request, faults }: Call, operations: Operations): Promis
   const id = pathPart(request, 'id');
   const tooLate = faults.find((fault) => fault.kind === 'finish');
   if (tooLate) await hurry(operations.require(id));
-  if (tooLate?.then === 'refused') throw new HeygenError(409, 'conflict', `Lipsync ${id} is complete`);
+  if (tooLate?.outcome === 'refused') throw new HeygenError(409, 'conflict', `Lipsync ${id} is complete`);
   return dataAnswer({ id: operations.delete(id, { lingers: tooLate !== undefined }).id });
 }
 

@@ -82,8 +82,8 @@ describe('an operation that is canceled', () => {
     expect(await heygen.provider().cancel({ id: 'unknown', state: { mode: 'speed', quotedMicros: 1, startedAtMs: 0 } }, calm)).toBe(0);
   });
 
-  it.each(['refused', 'lingering'] as const)('but was done between the last look and its deletion is billed: %s', async (then) => {
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } }, { match: { route: 'delete' }, fault: { kind: 'finish', then } });
+  it.each(['refused', 'lingering'] as const)('but was done between the last look and its deletion is billed: %s', async (outcome) => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } }, { match: { route: 'delete' }, fault: { kind: 'finish', outcome } });
     const provider = heygen.provider();
     const operation = await startOf(provider, await heygen.request());
     expect((await provider.check(operation, calm)).status).toBe('pending');
