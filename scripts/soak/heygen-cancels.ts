@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { toJobView } from '@lipsync/core';
 import type { JobView } from '@lipsync/core/contract';
 import { shortenSample } from '../lib/short-sample.ts';
 import { openLookout, requestPoints, writePoints, type KillPoint, type Lookout } from './heygen-kill-points.ts';
@@ -96,9 +97,12 @@ async function judgeBooks(stack: HeygenStack, signal: AbortSignal): Promise<bool
   let books = await stack.books();
   for (const endMs = performance.now() + booksLimitMs; performance.now() < endMs && (books.openBills > 0 || books.reservedMicros > 0); books = await stack.books()) await sleep(1_000, undefined, { signal });
   const leftovers = (await stack.leftovers()).length;
+  const costs = (await stack.store.list({ limit: 100 })).records.map((record) => toJobView(record, null).cost_usd);
+  const toldMicros = Math.round(costs.reduce<number>((sum, usd) => sum + (usd ?? 0), 0) * 1e6);
+  const unknown = costs.filter((usd) => usd === null).length;
   // One that came to be while its job was being canceled included.
   const { runningNow } = stack.standin.control.operations();
-  console.log('\n| wallet, µ$ | ledger, µ$ | reserved, µ$ | places held | open bills | operations that go on | leftovers |\n|---|---|---|---|---|---|---|');
-  console.log(`| ${[books.walletMicros, books.spentMicros, books.reservedMicros, books.placesHeld, books.openBills, runningNow, leftovers].join(' | ')} |`);
-  return runningNow === 0 && books.walletMicros === books.spentMicros && books.reservedMicros === 0 && books.placesHeld === 0 && books.openBills === 0 && leftovers === 0;
+  console.log('\n| wallet, µ$ | ledger, µ$ | told by jobs, µ$ | jobs that do not know | reserved, µ$ | places held | open bills | operations that go on | leftovers |\n|---|---|---|---|---|---|---|---|---|');
+  console.log(`| ${[books.walletMicros, books.spentMicros, toldMicros, unknown, books.reservedMicros, books.placesHeld, books.openBills, runningNow, leftovers].join(' | ')} |`);
+  return runningNow === 0 && unknown === 0 && toldMicros === books.walletMicros && books.walletMicros === books.spentMicros && books.reservedMicros === 0 && books.placesHeld === 0 && books.openBills === 0 && leftovers === 0;
 }

@@ -96,6 +96,15 @@ describe('the bill of an operation that outlived its job', () => {
     expect(vendor.checks).toHaveLength(9);
   });
 
+  it('is left to processes that can ask the vendor, and is given back after a day when there are none', async () => {
+    expect([await bills.reconcile({ all: [] }, never), await entryOf('job_1-0')]).toMatchObject([0, { state: 'reserved' }]);
+    expect(await reconcile()).toBe(1);
+    await open('job_2-0');
+    time.nowMs += 24 * 3_600_000;
+    expect(await bills.reconcile({ all: [] }, never)).toBe(1);
+    expect(await entryOf('job_2-0')).toMatchObject({ state: 'released' });
+  });
+
   it('is booked once when the process died between book and bill', async () => {
     await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: 70, atMs: startMs });
     expect(await reconcile()).toBe(1);

@@ -68,11 +68,16 @@ const longestPauseMs = 30 * 60_000;
 export function createOpenBills({ state, ledger, clock, onLateCost = async () => true }: OpenBillsDependencies): OpenBills {
   const write = (key: string, document: Json | null): Promise<void> => state.transact([key], () => ({ result: undefined, writes: new Map([[key, document]]) }));
 
-  /** The bill, if it is due and no other process looks at it: its next look is put off first. */
-  const claim = (key: string): Promise<StoredBill | undefined> => state.transact([key], (documents) => {
+  /**
+   * The bill, if it is due and no other process looks at it: its next look is put off first. A process that lacks the
+   * provider, as one that only renders may, leaves it to those that can ask.
+   */
+  const claim = (key: string, { all }: Pick<ProviderRegistry, 'all'>): Promise<StoredBill | undefined> => state.transact([key], (documents) => {
     const bill = toBill(documents.get(key));
     const nowMs = clock.nowMs();
     if (!bill || bill.dueAtMs > nowMs) return { result: undefined };
+    const canAsk = all.some(({ facts }) => facts.id === bill.provider);
+    if (!canAsk && nowMs - bill.sinceMs < longestMs) return { result: undefined };
     const claimed = { ...bill, dueAtMs: nowMs + pauseMs(nowMs - bill.sinceMs) };
     return { result: claimed, writes: new Map([[key, toJson(claimed)]]) };
   });
@@ -119,7 +124,7 @@ export function createOpenBills({ state, ledger, clock, onLateCost = async () =>
       let settled = 0;
       for await (const key of keysOf(state)) {
         if (signal.aborted) break;
-        const bill = await claim(key);
+        const bill = await claim(key, registry);
         const finding = bill && (await look(key, bill, registry, signal));
         if (!bill || !finding || !(await settle(bill, finding))) continue;
         await write(key, null);
