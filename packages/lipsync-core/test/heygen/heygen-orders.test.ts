@@ -129,7 +129,7 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
   async function cancelWhileOrdering(provider: RemoteProvider): Promise<void> {
     const controller = new AbortController();
     const running = errorOf(run(provider, controller.signal));
-    await expect.poll(() => routes().includes('create'), { interval: 5, timeout: 10_000 }).toBe(true);
+    await expect.poll(() => routes().includes('create'), { interval: 5, timeout: 30_000 }).toBe(true);
     controller.abort(canceled);
     expect((await running).code).toBe('canceled');
     expect(attempts).toMatchObject([{ outcome: 'canceled', operation: null, costMicros: null, order: { idempotencyKey: 'job_unwanted-0' } }]);
@@ -148,7 +148,7 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     await cancelWhileOrdering(provider);
     expect(await books()).toEqual([0, provider.quote(await heygen.request())]);
     expect(await reconcile(provider)).toBe(0);
-    await expect.poll(() => operations().length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => operations().length, { timeout: 30_000 }).toBe(1);
     aheadMs += 60_000;
     expect(await reconcile(provider)).toBe(1);
     expect(operations()).toMatchObject([{ deletedAt: expect.any(String) }]);
@@ -157,10 +157,10 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
 
   it('pays for its operation when that was done already', async () => {
     heygen.standin.control.changeSettings({ pace: { by: 'clock', pendingMs: 0, runningMs: 0 } });
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'delay', delayMs: 300 } });
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'delay', delayMs: 2_000 } });
     const provider = heygen.provider();
     await cancelWhileOrdering(provider);
-    await expect.poll(() => heygen.standin.control.wallet().charges.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => heygen.standin.control.wallet().charges.length, { timeout: 30_000 }).toBe(1);
     expect(await reconcile(provider)).toBe(1);
     expect(await books()).toEqual([heygen.standin.control.wallet().spentMicros, 0]);
   });
