@@ -73,9 +73,9 @@ async function tryFault({ folder, standin, state, host, inputs }: Bench, fault: 
   return isAsItMust && isBalanced;
 }
 
-/** The cost is not known yet: the operation was left running. */
+/** The cost is not known yet: the operation was left running, or its order went unanswered. */
 function isOpen({ attempts }: JobRecord): boolean {
-  return attempts.some(({ operation, costMicros }) => operation !== null && costMicros === null);
+  return attempts.some(({ costMicros }) => costMicros === null);
 }
 
 async function clear(state: StateStore, prefixes: readonly string[]): Promise<void> {

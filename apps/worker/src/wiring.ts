@@ -1,4 +1,4 @@
-import { artifactFolders, createInputFetcher, createJobRunner, createLipsyncCore, createLocalArtifactStore, parseAllowedHosts, systemClock, type JobRunner, type Logger } from '@lipsync/core';
+import { artifactFolders, createInputFetcher, createJobRunner, createLipsyncCore, createLocalArtifactStore, parseAllowedHosts, recordLateCost, systemClock, type JobRunner, type Logger } from '@lipsync/core';
 import { createClientConnection, createProducer, createRedisJobStore, createRedisStateStore, createWorkerConnection, type LipsyncProducer } from '@lipsync/queue';
 import type { WorkerConfig } from './config.ts';
 import { keepHouse } from './housekeeping.ts';
@@ -28,6 +28,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const state = createRedisStateStore({ connection });
   const core = createLipsyncCore(config.core, {
     state, lineMs,
+    onLateCost: (cost) => recordLateCost(store, cost),
     onPlaceFree: () => void producer.wakeNextInLine().catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
   });
   const runner = createJobRunner({

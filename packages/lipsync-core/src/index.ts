@@ -5,6 +5,7 @@ export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
 export { isTerminal, isUnderWay, type Attempt, type InputReference, type JobRecord, type JobResult } from './jobs/job-record.ts';
 export type { JobPage, JobPageQuery, JobStore } from './jobs/job-store.ts';
 export { toJobView, toUsd } from './jobs/job-view.ts';
+export { recordLateCost } from './jobs/late-cost.ts';
 export { newJobRecord, type NewJob } from './jobs/new-job-record.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export { createJobRunner, type JobRunner, type JobRunnerDependencies, type RunContext } from './jobs/run-job.ts';

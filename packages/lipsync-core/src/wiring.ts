@@ -7,7 +7,7 @@ import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
 import { chargeForTime } from './providers/charged-provider.ts';
 import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-provider.ts';
-import { createOpenBills } from './providers/open-bills.ts';
+import { createOpenBills, type LateCost } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
 import type { Provider, ProviderFacts } from './providers/provider.ts';
 import { createProviderRegistry, methodNotConfigured } from './providers/provider-registry.ts';
@@ -122,10 +122,12 @@ export interface CoreHost {
   readonly lineMs: number;
   /** Told when a job that stands in line for a provider may find a place. */
   onPlaceFree?(): void;
+  /** Told, maybe twice, what an attempt cost that had ended before that was known. False when it is to be told again later. */
+  onLateCost?(cost: LateCost): Promise<boolean>;
 }
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
-export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFree = () => undefined }: CoreHost): LipsyncCore {
+export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFree = () => undefined, onLateCost }: CoreHost): LipsyncCore {
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache') };
@@ -138,7 +140,7 @@ export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFr
   const ledger = createLedger({ state, clock, caps: config.budget });
   const breaker = createBreaker({ state, clock });
   const places = createPlaces({ state, clock });
-  const openBills = createOpenBills({ state, ledger, clock });
+  const openBills = createOpenBills({ state, ledger, clock, ...(onLateCost && { onLateCost }) });
   return {
     ledger, breaker,
     reconcile: (signal) => openBills.reconcile(registry, signal),

@@ -19,14 +19,16 @@ export type JobEvent =
   | RunEvent
   | { readonly type: 'run_started'; readonly atMs: number }
   | { readonly type: 'cancel_requested' }
+  /** What an attempt that had ended turned out to cost; heard after the job's end, too. */
+  | { readonly type: 'attempt_billed'; readonly index: number; readonly costMicros: number }
   | { readonly type: 'canceled'; readonly atMs: number };
 
 /**
- * The record after an event. Pure. A terminal record never changes again, a run that was superseded is not heard,
- * progress never goes back; an event that has nothing to say returns the same object.
+ * The record after an event. Pure. A terminal record changes no more, but for bills that come late; a run that was
+ * superseded is not heard, progress never goes back; an event that has nothing to say returns the same object.
  */
 export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
-  if (isTerminal(record.status)) return record;
+  if (isTerminal(record.status) && event.type !== 'attempt_billed') return record;
   if ('run' in event && event.run !== record.runs) return record;
   const changed = change(record, event);
   return changed === record ? record : { ...changed, revision: record.revision + 1 };
@@ -50,6 +52,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.', needs: event.needs };
     case 'cancel_requested':
       return record.cancelRequested ? record : { ...record, cancelRequested: true, message: 'Cancel requested.' };
+    case 'attempt_billed':
+      return applyBill(record, event);
     case 'completed':
       return {
         ...record, status: 'completed', stage: 'completed', progress: 100, message: 'Done.',
@@ -74,6 +78,17 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
     crashes: crashed ? record.crashes + 1 : record.crashes,
     parkedUntilMs: null,
     startedAtMs: record.startedAtMs ?? atMs,
+  };
+}
+
+function applyBill(record: JobRecord, { index, costMicros }: Extract<JobEvent, { type: 'attempt_billed' }>): JobRecord {
+  const { attempts, result } = record;
+  const billed = attempts[index];
+  if (!billed || billed.costMicros !== null) return record;
+  return {
+    ...record,
+    attempts: attempts.with(index, { ...billed, costMicros }),
+    result: result && { ...result, costMicros: result.costMicros + costMicros },
   };
 }
 

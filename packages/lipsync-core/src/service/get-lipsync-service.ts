@@ -7,7 +7,7 @@ import { LipsyncError } from '../errors/index.ts';
 import { createLipsyncCore, type LipsyncCore } from '../wiring.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { createLocalJobs, type LocalJobs } from './local-jobs.ts';
-import { createOutputFiles } from './output-file.ts';
+import { createOutputFiles, type OutputFiles } from './output-file.ts';
 import { createUnfinishedJobs, type UnfinishedJobs } from './unfinished-jobs.ts';
 
 /** Few programs share a data folder, and nobody wakes those that stand in line. */
@@ -20,16 +20,17 @@ const mendIntervalMs = 5 * 60_000;
 
 /**
  * In-process jobs on a core built from `config`. From the first of them on, what programs that were killed left is mended
- * in the background: places, unsettled costs. `close` ends what was started.
+ * in the background: places, unsettled costs, half-written outputs. `close` ends what was started.
  */
 export function createLocalHost(config: CoreConfig): { readonly localJobs: LocalJobs; close(): Promise<void> } {
   const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
   const core = createLipsyncCore(config, { state, lineMs });
   const unfinished = createUnfinishedJobs({ state, clock: systemClock, operationMs: config.heygen.timeoutMs + operationGraceMs });
+  const outputFiles = createOutputFiles();
   const localJobs = createLocalJobs({
     pipeline: core.pipeline,
     workFolder: core.workFolder,
-    outputFiles: createOutputFiles(),
+    outputFiles,
     unfinished,
     clock: systemClock,
     ids: createIdSource(systemClock),
@@ -39,7 +40,7 @@ export function createLocalHost(config: CoreConfig): { readonly localJobs: Local
   return {
     localJobs: {
       run(input, context) {
-        mending ??= keepMending(core, unfinished, closing.signal);
+        mending ??= keepMending({ core, unfinished, outputFiles }, closing.signal);
         return localJobs.run(input, context);
       },
     },
@@ -52,18 +53,27 @@ export function createLocalHost(config: CoreConfig): { readonly localJobs: Local
   };
 }
 
-async function keepMending(core: LipsyncCore, unfinished: UnfinishedJobs, closing: AbortSignal): Promise<void> {
+interface Mended {
+  readonly core: LipsyncCore;
+  readonly unfinished: UnfinishedJobs;
+  readonly outputFiles: OutputFiles;
+}
+
+async function keepMending(mended: Mended, closing: AbortSignal): Promise<void> {
   while (!closing.aborted) {
-    await mend(core, unfinished, AbortSignal.any([closing, AbortSignal.timeout(mendLimitMs)]));
+    await mend(mended, AbortSignal.any([closing, AbortSignal.timeout(mendLimitMs)]));
     await sleep(mendIntervalMs, undefined, { signal: closing, ref: false }).catch(() => undefined);
   }
 }
 
-async function mend(core: LipsyncCore, unfinished: UnfinishedJobs, signal: AbortSignal): Promise<void> {
+async function mend({ core, unfinished, outputFiles }: Mended, signal: AbortSignal): Promise<void> {
   const reason = new LipsyncError('worker_crashed', 'The program that asked for it was ended and did not come back.');
   try {
-    await unfinished.endForgotten(({ jobId, options, attempts }, remember) =>
-      core.pipeline.abandon({ jobId, owner: null, options }, reason, { signal, earlierAttempts: attempts, saveAttempts: remember }));
+    await unfinished.endForgotten(async (left, remember) => {
+      const { jobId, options, attempts } = left;
+      await outputFiles.sweep(left);
+      await core.pipeline.abandon({ jobId, owner: null, options }, reason, { signal, earlierAttempts: attempts, saveAttempts: remember });
+    });
     await core.sweepPlaces((jobId) => unfinished.isOver(jobId));
     await core.reconcile(signal);
   } catch {

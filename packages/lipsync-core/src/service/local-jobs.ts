@@ -106,13 +106,19 @@ function stopSignal(deadlineMs: number | null, caller: AbortSignal | undefined):
 
 /** Runs the job, gone on with where a process that was killed had begun the same, so that the next one could do so too. */
 async function runRemembered(dependencies: LocalJobsDependencies, input: LocalJobInput, job: RunningJob): Promise<void> {
-  const { unfinished, clock, workFolder } = dependencies;
+  const { unfinished, clock, workFolder, outputFiles } = dependencies;
   await sweepProcessWorkspaces(workFolder);
   const inputs = await readInputs(input, job.signal);
   const key = unfinishedJobKey(inputs, input.options);
-  const remembered = (): UnfinishedJob => ({ jobId: job.record.id, options: input.options, attempts: job.record.attempts });
-  const { jobId: id, attempts } = await unfinished.takeUp(key, remembered());
+  const outputPath = resolve(input.outputPath);
+  const remembered = (): UnfinishedJob => ({ jobId: job.record.id, options: input.options, outputPath, attempts: job.record.attempts });
+  const left = await unfinished.takeUp(key, remembered());
+  const { jobId: id, attempts } = left;
   job.record = { ...job.record, id, attempts };
+  if (left.outputPath !== outputPath) {
+    await outputFiles.sweep(left);
+    await unfinished.save(key, remembered());
+  }
   try {
     const made = await makeOutput(dependencies, input, inputs, { job, remember: () => unfinished.save(key, remembered()) });
     job.append({ type: 'completed', run: job.record.runs, atMs: clock.nowMs(), result: toJobResult(made, job.record.attempts, 'local'), warnings: made.warnings });

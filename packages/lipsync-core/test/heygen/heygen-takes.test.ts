@@ -71,12 +71,13 @@ describe('a take made by HeyGen', () => {
     expect((await provider.check(operation, calm)).status).toBe('done');
   });
 
-  it('is waited for when it is completed without a link', async () => {
+  it('is waited for when it is completed without a link, and is known to be billed', async () => {
     heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'no_video_url' }, times: 2 });
     const provider = heygen.provider();
     const operation = await heygen.placed();
-    expect((await provider.check(operation, calm)).status).toBe('pending');
-    expect((await provider.check(operation, calm)).status).toBe('pending');
+    const told = [await provider.check(operation, calm), await provider.check(operation, calm)];
+    const billed = { status: 'pending', checkAgainInMs: 100, billedMicros: heygen.standin.control.wallet().spentMicros };
+    expect(told).toEqual([billed, billed]);
     expect((await provider.check(operation, calm)).status).toBe('done');
   });
 
