@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createLedger, createLocalArtifactStore, listProviders, parseAllowedHosts, systemClock, type Logger } from '@lipsync/core';
+import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createLedger, createLocalArtifactStore, listProviders, parseAllowedHosts, planJob, systemClock, type Logger } from '@lipsync/core';
 import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher, createRedisStateStore } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
@@ -26,7 +26,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
   const { inputsDir, outputsDir } = artifactFolders(config.core);
   return {
     dependencies: {
-      jobs: createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock) }),
+      jobs: createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock), planJob: (options) => planJob(options, config.core) }),
       store,
       artifacts: createLocalArtifactStore({ inputsDir, outputsDir }),
       checkMethod: (method) => checkMethod(method, config.core),

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { CoreConfig } from './config.ts';
 import { providerIds, type HeygenMode, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
+import type { JobStart } from './jobs/new-job-record.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
@@ -10,7 +11,10 @@ import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-pro
 import { createOpenBills } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
 import type { Provider, ProviderFacts } from './providers/provider.ts';
-import { createProviderRegistry, methodNotConfigured } from './providers/provider-registry.ts';
+import { createForecast, type Load } from './providers/plan/forecast.ts';
+import { createPaces } from './providers/plan/pace.ts';
+import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions } from './providers/plan/provider-plan.ts';
+import { createProviderRegistry } from './providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createSharedAdmission } from './providers/shared-admission.ts';
@@ -41,6 +45,9 @@ export type ProviderConfig = Pick<CoreConfig, 'allowedPrivateHosts' | 'gpuMicros
 
 /** A provider as an installation sees it. */
 export interface ProviderStatus extends ProviderFacts {
+  readonly kind: Provider['kind'];
+  /** Operations at once, over all machines; null for what computes here. */
+  readonly maxConcurrent: number | null;
   /** The setting that it lacks; null when it is ready to be used. */
   readonly missingSetting: string | null;
   /** Prices per second of output by mode, in millionths of a dollar; null where the time that it takes is what costs. */
@@ -58,6 +65,8 @@ type Setup = { readonly missingSetting: string } | { readonly missingSetting: nu
 
 interface ProviderEntry {
   readonly facts: ProviderFacts;
+  /** Of a remote provider alone. */
+  maxConcurrent?(config: ProviderConfig): number;
   microsPerSecond?(config: ProviderConfig): Readonly<Record<HeygenMode, number>>;
   setUp(config: ProviderConfig): Setup;
 }
@@ -66,6 +75,7 @@ interface ProviderEntry {
 const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
   heygen: {
     facts: heygenFacts,
+    maxConcurrent: ({ heygen }) => heygen.maxConcurrent,
     microsPerSecond: ({ heygen }) => ({ speed: heygen.speedMicrosPerSecond, precision: heygen.precisionMicrosPerSecond }),
     setUp({ heygen: { apiKey, ...heygen }, allowedPrivateHosts }) {
       if (apiKey === null) return { missingSetting: 'HEYGEN_API_KEY' };
@@ -104,7 +114,12 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
 export function listProviders(config: ProviderConfig): readonly ProviderStatus[] {
   return providerIds.flatMap((id) => {
     const entry = catalogue[id];
-    return entry ? [{ ...entry.facts, missingSetting: entry.setUp(config).missingSetting, microsPerSecond: entry.microsPerSecond?.(config) ?? null }] : [];
+    if (!entry) return [];
+    const { facts, maxConcurrent, microsPerSecond } = entry;
+    return [{
+      ...facts, kind: maxConcurrent ? 'remote' : 'inline', missingSetting: entry.setUp(config).missingSetting,
+      maxConcurrent: maxConcurrent?.(config) ?? null, microsPerSecond: microsPerSecond?.(config) ?? null,
+    }];
   });
 }
 
@@ -115,17 +130,31 @@ export function checkMethod(method: Method, config: ProviderConfig): void {
   throw methodNotConfigured(method, ready);
 }
 
+/**
+ * What can be told of a job before it is recorded: its plan, unless that takes a look at the inputs, and where it begins.
+ * Throws `not_supported` for a method that this installation does not have.
+ */
+export function planJob(options: PlanOptions, config: ProviderConfig): JobStart {
+  const usable = listProviders(config).filter(({ missingSetting }) => missingSetting === null);
+  // The lane that waits for others has places for many jobs: what is only looked at does not stand behind renderings.
+  if (dependsOnOutlook(usable, options)) return { plan: null, needs: 'remote' };
+  const plan = planProviders(usable, options);
+  return { plan, needs: usable.find(({ id }) => id === plan[0])?.kind ?? null };
+}
+
 export interface CoreHost {
   /** What this host shares with others of the installation; the host closes it. */
   readonly state: StateStore;
   /** How soon a job that stands in line for a provider looks again when nobody wakes it. */
   readonly lineMs: number;
+  /** What waits to be done; without it, nothing but the places held. */
+  load?(): Promise<Load>;
   /** Told when a job that stands in line for a provider may find a place. */
   onPlaceFree?(): void;
 }
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
-export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFree = () => undefined }: CoreHost): LipsyncCore {
+export function createLipsyncCore(config: CoreConfig, { state, lineMs, load, onPlaceFree = () => undefined }: CoreHost): LipsyncCore {
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache') };
@@ -149,6 +178,7 @@ export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFr
     },
     pipeline: createLipsyncPipeline({
       registry, renderPool, clock, localMicrosPerHour: config.gpuMicrosPerHour,
+      forecast: createForecast({ providers: listProviders(config), paces: createPaces({ state }), places, breaker, ...(load ? { load } : {}) }),
       admission: createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs, onPlaceFree }),
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
     }),

@@ -1,4 +1,4 @@
-import { isUnderWay, LipsyncError, newJobRecord, type Clock, type IdSource, type InputReference, type JobRecord, type JobStore } from '@lipsync/core';
+import { isUnderWay, LipsyncError, newJobRecord, type Clock, type IdSource, type InputReference, type JobRecord, type JobStart, type JobStore } from '@lipsync/core';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { JobWatcher } from './job-watcher.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
@@ -15,7 +15,7 @@ export interface JobSubmission {
 
 /** Jobs as those see them who ask for them: hand in, take back, look on. */
 export interface QueuedJobs {
-  /** Records a job and queues it. Throws `resource_exhausted` when Redis cannot be reached. */
+  /** Records a job and queues it. Throws `resource_exhausted` when Redis cannot be reached, and as `planJob` does. */
   submit(submission: JobSubmission): Promise<JobRecord>;
   /**
    * Ends a waiting job at once, asks a worker to stop one that was begun, leaves a finished one alone. Returns the
@@ -32,6 +32,8 @@ export interface QueuedJobsDependencies {
   readonly watcher: JobWatcher;
   readonly clock: Clock;
   readonly ids: IdSource;
+  /** What is known of a job's plan before it is recorded. Throws `not_supported` for a method that nothing stands for. */
+  planJob(options: LipsyncOptions): JobStart;
   /** How often a watched job is looked at without news of a change. */
   readonly pollMs?: number;
 }
@@ -39,10 +41,10 @@ export interface QueuedJobsDependencies {
 const defaultPollMs = 3_000;
 
 export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJobs {
-  const { store, producer, watcher, clock, ids, pollMs = defaultPollMs } = dependencies;
+  const { store, producer, watcher, clock, ids, planJob, pollMs = defaultPollMs } = dependencies;
   return {
     async submit(submission) {
-      const record = newJobRecord({ id: ids.jobId(), nowMs: clock.nowMs(), ...submission });
+      const record = newJobRecord({ id: ids.jobId(), nowMs: clock.nowMs(), start: planJob(submission.options), ...submission });
       await producer.submit(record);
       return record;
     },

@@ -17,6 +17,7 @@ import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
 import type { Clock, IdSource } from '../ports/ports.ts';
+import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
 import type { OutputFiles } from './output-file.ts';
 import { unfinishedJobKey, type UnfinishedJob, type UnfinishedJobs } from './unfinished-jobs.ts';
 
@@ -110,9 +111,9 @@ async function runRemembered(dependencies: LocalJobsDependencies, input: LocalJo
   await sweepProcessWorkspaces(workFolder);
   const inputs = await readInputs(input, job.signal);
   const key = unfinishedJobKey(inputs, input.options);
-  const remembered = (): UnfinishedJob => ({ jobId: job.record.id, options: input.options, attempts: job.record.attempts });
-  const { jobId: id, attempts } = await unfinished.takeUp(key, remembered());
-  job.record = { ...job.record, id, attempts };
+  const remembered = (): UnfinishedJob => ({ jobId: job.record.id, options: input.options, plan: job.record.plan, attempts: job.record.attempts });
+  const { jobId: id, plan, attempts } = await unfinished.takeUp(key, remembered());
+  job.record = { ...job.record, id, plan, attempts };
   try {
     const made = await makeOutput(dependencies, input, inputs, { job, remember: () => unfinished.save(key, remembered()) });
     job.append({ type: 'completed', run: job.record.runs, atMs: clock.nowMs(), result: toJobResult(made, job.record.attempts, 'local'), warnings: made.warnings });
@@ -167,9 +168,13 @@ async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, re
     job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
     await remember().catch(failStore);
   };
+  const savePlan = async (plan: ProviderPlan): Promise<void> => {
+    job.append({ type: 'planned', run: job.record.runs, plan });
+    await remember().catch(failStore);
+  };
   for (;;) {
     const outcome = await pipeline.run(input, {
-      signal, saveAttempts, earlierAttempts: job.record.attempts, canRun: () => true,
+      signal, savePlan, saveAttempts, plan: job.record.plan, earlierAttempts: job.record.attempts, canRun: () => true,
       onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
     });
     if (outcome.kind === 'made') return outcome;

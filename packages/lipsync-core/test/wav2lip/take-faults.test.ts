@@ -17,6 +17,7 @@ import { createRenderPool, type RenderPool } from '../../src/render/render-pool.
 import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
 import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { idleForecast } from '../../src/testing/idle-forecast.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { voiceModelPath } from '../../src/speech/index.ts';
 import { writeFaultModel, writeIdentityModel, type FaultModel } from '../../src/testing/instructive-models.ts';
@@ -62,7 +63,7 @@ function jobsWith(modelPath: string, pool = enginePool): LocalJobs {
     createPreviewProvider({ renderPool, trackCacheFolder }),
   ]);
   return createLocalJobs({
-    pipeline: createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, clock: systemClock }),
+    pipeline: createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, forecast: idleForecast, clock: systemClock }),
     unfinished: createUnfinishedJobs({ state: createMemoryState().open(), clock: systemClock, operationMs: 60_000 }),
     outputFiles: createOutputFiles(), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
   });
