@@ -7,6 +7,7 @@ import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
 import { costRoutes } from './routes/costs.ts';
+import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
 import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
 import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
@@ -26,6 +27,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...lipsyncEventRoutes(dependencies),
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
+    ...estimateRoutes(dependencies),
   ];
 }
 

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { ArtifactStore, Breaker, Clock, JobStore, Ledger, Logger, ProviderStatus } from '@lipsync/core';
+import type { ArtifactStore, Breaker, Clock, Estimator, JobStore, Ledger, Logger, ProviderStatus } from '@lipsync/core';
 import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
@@ -21,6 +21,7 @@ export interface ApiDependencies {
   readonly providers: readonly ProviderStatus[];
   readonly breaker: Pick<Breaker, 'look'>;
   readonly ledger: Pick<Ledger, 'sum'>;
+  readonly estimator: Estimator;
   readonly clock: Clock;
   /** Throws `url_forbidden` or `request_invalid` for a URL that will not be fetched. */
   readonly checkUrl: (url: string) => void;
@@ -31,6 +32,8 @@ export interface ApiDependencies {
   /** Empty where the API is open to this machine. */
   readonly keys: readonly ApiKey[];
   readonly maxUploadBytes: number;
+  /** Of a clip and of a speech. */
+  readonly maxDurationMs: number;
   /** Put before the paths of answers; empty for relative ones. No slash at the end. */
   readonly publicBaseUrl: string;
   /** How long an event stream may be silent. */

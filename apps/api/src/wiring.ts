@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createLedger, createLocalArtifactStore, listProviders, parseAllowedHosts, planJob, systemClock, type Logger } from '@lipsync/core';
+import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createCostEstimator, createLedger, createLocalArtifactStore, listProviders, parseAllowedHosts, planJob, systemClock, type Logger } from '@lipsync/core';
 import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher, createRedisStateStore } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
@@ -33,6 +33,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       providers: listProviders(config.core),
       breaker: createBreaker({ state, clock: systemClock }),
       ledger: createLedger({ state, clock: systemClock, caps: config.core.budget }),
+      estimator: createCostEstimator(config.core, { state, load: () => producer.load() }),
       clock: systemClock,
       checkUrl: (url) => void checkUrl(url, allowedHosts),
       readiness: [
@@ -43,6 +44,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       logger,
       keys: config.keys,
       maxUploadBytes: config.core.maxUploadBytes,
+      maxDurationMs: config.core.maxDurationMs,
       publicBaseUrl: config.publicBaseUrl,
       heartbeatMs: 15_000,
       maxEventStreams: 1_000,

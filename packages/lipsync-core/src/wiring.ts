@@ -3,6 +3,7 @@ import type { CoreConfig } from './config.ts';
 import { providerIds, type HeygenMode, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
 import type { JobStart } from './jobs/new-job-record.ts';
+import { createBudgetOutlook } from './ledger/budget-outlook.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
@@ -11,7 +12,8 @@ import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-pro
 import { createOpenBills } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
 import type { Provider, ProviderFacts } from './providers/provider.ts';
-import { createForecast, type Load } from './providers/plan/forecast.ts';
+import { createEstimator, type Estimator } from './providers/plan/estimate.ts';
+import { createForecast, type Forecast, type Load } from './providers/plan/forecast.ts';
 import { createPaces } from './providers/plan/pace.ts';
 import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions } from './providers/plan/provider-plan.ts';
 import { createProviderRegistry } from './providers/provider-registry.ts';
@@ -123,9 +125,13 @@ export function listProviders(config: ProviderConfig): readonly ProviderStatus[]
   });
 }
 
+function listReady(config: ProviderConfig): readonly ProviderStatus[] {
+  return listProviders(config).filter(({ missingSetting }) => missingSetting === null);
+}
+
 /** For whoever takes orders without rendering. Throws `not_supported` for a method that this installation does not have. */
 export function checkMethod(method: Method, config: ProviderConfig): void {
-  const ready = listProviders(config).filter(({ missingSetting }) => missingSetting === null).map(({ id }) => id);
+  const ready = listReady(config).map(({ id }) => id);
   if (method === 'auto' || ready.includes(method)) return;
   throw methodNotConfigured(method, ready);
 }
@@ -135,7 +141,7 @@ export function checkMethod(method: Method, config: ProviderConfig): void {
  * Throws `not_supported` for a method that this installation does not have.
  */
 export function planJob(options: PlanOptions, config: ProviderConfig): JobStart {
-  const usable = listProviders(config).filter(({ missingSetting }) => missingSetting === null);
+  const usable = listReady(config);
   // The lane that waits for others has places for many jobs: what is only looked at does not stand behind renderings.
   if (dependsOnOutlook(usable, options)) return { plan: null, needs: 'remote' };
   const plan = planProviders(usable, options);
@@ -153,8 +159,24 @@ export interface CoreHost {
   onPlaceFree?(): void;
 }
 
+function forecastFor(config: ProviderConfig, { state, load }: Pick<CoreHost, 'state' | 'load'>): Forecast {
+  const clock = systemClock;
+  return createForecast({
+    providers: listReady(config), paces: createPaces({ state }), places: createPlaces({ state, clock }), breaker: createBreaker({ state, clock }), ...(load ? { load } : {}),
+  });
+}
+
+/** Tells what jobs would come to; for hosts that render nothing, too. */
+export function createCostEstimator(config: CoreConfig, host: Pick<CoreHost, 'state' | 'load'>): Estimator {
+  return createEstimator({
+    providers: listReady(config), forecast: forecastFor(config, host), clock: systemClock, localMicrosPerHour: config.gpuMicrosPerHour,
+    budget: createBudgetOutlook({ state: host.state, caps: config.budget }),
+  });
+}
+
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
-export function createLipsyncCore(config: CoreConfig, { state, lineMs, load, onPlaceFree = () => undefined }: CoreHost): LipsyncCore {
+export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
+  const { state, lineMs, onPlaceFree = () => undefined } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache') };
@@ -178,7 +200,7 @@ export function createLipsyncCore(config: CoreConfig, { state, lineMs, load, onP
     },
     pipeline: createLipsyncPipeline({
       registry, renderPool, clock, localMicrosPerHour: config.gpuMicrosPerHour,
-      forecast: createForecast({ providers: listProviders(config), paces: createPaces({ state }), places, breaker, ...(load ? { load } : {}) }),
+      forecast: forecastFor(config, host),
       admission: createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs, onPlaceFree }),
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
     }),

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, constants, realpath, stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
-import { abortError, InputNotFoundError, LipsyncError, toLipsyncError } from '../errors/index.ts';
+import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { deadlineSignal, type DeadlineSignal } from '../jobs/deadline-signal.ts';
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
 import type { Attempt, JobRecord } from '../jobs/job-record.ts';
@@ -19,6 +19,7 @@ import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '..
 import type { Clock, IdSource } from '../ports/ports.ts';
 import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
 import type { OutputFiles } from './output-file.ts';
+import { requireReadable } from './readable-input.ts';
 import { unfinishedJobKey, type UnfinishedJob, type UnfinishedJobs } from './unfinished-jobs.ts';
 
 export interface LocalJobInput {
@@ -194,17 +195,6 @@ const abandonLimitMs = 20_000;
 /** No provider is to blame for a memory that cannot be written. */
 function failStore(error: unknown): never {
   throw new StoreFailure(error);
-}
-
-async function requireReadable(path: string, what: string): Promise<string> {
-  const absolute = resolve(path);
-  try {
-    await access(absolute, constants.R_OK);
-    if ((await stat(absolute)).isFile()) return absolute;
-  } catch (cause) {
-    throw new InputNotFoundError(`The ${what} "${path}" does not exist or cannot be read.`, { cause });
-  }
-  throw new InputNotFoundError(`The ${what} "${path}" is not a file.`);
 }
 
 /** Nobody who replaces an output means to lose what it is made from, under whatever name it is reached. */
