@@ -9,6 +9,7 @@ import { securityHeaders } from './http/security-headers.ts';
 import { costRoutes } from './routes/costs.ts';
 import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
+import { heygenCallbackRoutes } from './routes/heygen-callback.ts';
 import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
 import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
 import { lipsyncOutputRoutes } from './routes/lipsync-output.ts';
@@ -28,6 +29,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),
+    ...heygenCallbackRoutes(dependencies),
   ];
 }
 

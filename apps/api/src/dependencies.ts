@@ -36,6 +36,8 @@ export interface ApiDependencies {
   readonly maxDurationMs: number;
   /** Put before the paths of answers; empty for relative ones. No slash at the end. */
   readonly publicBaseUrl: string;
+  /** What the tokens of HeyGen's callbacks are made with; null where it is not configured, and nobody calls. */
+  readonly heygenApiKey: string | null;
   /** How long an event stream may be silent. */
   readonly heartbeatMs: number;
   readonly maxEventStreams: number;

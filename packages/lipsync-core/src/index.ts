@@ -12,6 +12,7 @@ export type { CostRow } from './ledger/cost-sums.ts';
 export { createLedger, type Ledger } from './ledger/ledger.ts';
 export type { Clock, IdSource, Logger } from './ports/ports.ts';
 export { createIdSource, systemClock } from './ports/system-ports.ts';
+export { attemptOfCallback, heygenCallbackPath, heygenCallbackTokenParameter, heygenCallbackUrl, type CallbackAttempt } from './providers/heygen/heygen-callback.ts';
 export type { Estimate, Estimator, ProviderEstimate } from './providers/plan/estimate.ts';
 export { outputDurationMs } from './media/output-duration.ts';
 export type { Load } from './providers/plan/forecast.ts';

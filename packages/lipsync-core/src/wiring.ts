@@ -8,6 +8,7 @@ import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
 import { chargeForTime } from './providers/charged-provider.ts';
+import { heygenCallbackUrl } from './providers/heygen/heygen-callback.ts';
 import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-provider.ts';
 import { createOpenBills } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
@@ -60,6 +61,8 @@ interface ProviderParts {
   readonly renderPool: RenderPool;
   readonly enginePool: EnginePool;
   readonly cacheFolder: string;
+  /** As in `CoreHost`. */
+  readonly callbackBaseUrl: string;
 }
 
 /** How to build a provider here, or which setting it lacks. */
@@ -83,8 +86,9 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
       if (apiKey === null) return { missingSetting: 'HEYGEN_API_KEY' };
       return {
         missingSetting: null,
-        build: ({ renderPool }) => createHeygenProvider({
+        build: ({ renderPool, callbackBaseUrl }) => createHeygenProvider({
           ...heygen, apiKey, renderPool, clock: systemClock, allowedPrivateHosts: parseAllowedHosts(allowedPrivateHosts),
+          ...(callbackBaseUrl === '' ? {} : { callbackUrl: (attemptName) => heygenCallbackUrl(callbackBaseUrl, apiKey, attemptName) }),
         }),
       };
     },
@@ -153,6 +157,8 @@ export interface CoreHost {
   readonly state: StateStore;
   /** How soon a job that stands in line for a provider looks again when nobody wakes it. */
   readonly lineMs: number;
+  /** Under which vendors reach an API that shares the state; empty where there is none. */
+  readonly callbackBaseUrl?: string;
   /** What waits to be done; without it, nothing but the places held. */
   load?(): Promise<Load>;
   /** Told when a job that stands in line for a provider may find a place. */
@@ -176,10 +182,10 @@ export function createCostEstimator(config: CoreConfig, host: Pick<CoreHost, 'st
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
 export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
-  const { state, lineMs, onPlaceFree = () => undefined } = host;
+  const { state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
-  const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache') };
+  const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl };
   const providers = providerIds.flatMap((id) => {
     const setup = catalogue[id]?.setUp(config);
     return setup?.missingSetting === null ? [setup.build(parts)] : [];

@@ -1,4 +1,4 @@
-import { isUnderWay, LipsyncError, newJobRecord, type Clock, type IdSource, type InputReference, type JobRecord, type JobStart, type JobStore } from '@lipsync/core';
+import { isUnderWay, LipsyncError, newJobRecord, type CallbackAttempt, type Clock, type IdSource, type InputReference, type JobRecord, type JobStart, type JobStore } from '@lipsync/core';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { JobWatcher } from './job-watcher.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
@@ -22,6 +22,11 @@ export interface QueuedJobs {
    * record as it then stands. Throws `not_found`.
    */
   cancel(jobId: string): Promise<JobRecord>;
+  /**
+   * Has a job that waits for the operation of this attempt look at it now. Any other job is left alone, one that is not
+   * there, too.
+   */
+  hint(attempt: CallbackAttempt): Promise<void>;
   /** The record now and after each change, until `signal` aborts or the job is at its end. Throws `not_found`. */
   watch(jobId: string, signal: AbortSignal): AsyncIterable<JobRecord>;
 }
@@ -56,6 +61,10 @@ export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJo
       if (record.status !== 'queued' || isUnderWay(record)) return record;
       const removed = await producer.remove(jobId).catch(outOfReach);
       return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;
+    },
+    async hint({ jobId, index }) {
+      const record = await store.get(jobId);
+      if (record && record.parkedUntilMs !== null && isUnderWay(record) && record.attempts.length === index + 1) await producer.wake(jobId);
     },
     watch: (jobId, signal) => watchJob({ store, watcher, pollMs }, jobId, signal),
   };

@@ -48,8 +48,8 @@ export interface HeygenProviderOptions {
   readonly clock: Clock;
   /** Hosts that links to finished takes may lead to although they are private; the endpoint's own origin always may. */
   readonly allowedPrivateHosts?: AllowedPrivateHosts | undefined;
-  /** Where HeyGen is to say that the operation of a job has ended, which is no more than a hint to ask. */
-  readonly callbackUrl?: ((jobId: string) => string) | undefined;
+  /** Where HeyGen is to say that the operation with this idempotency key has ended, which is no more than a hint to ask. */
+  readonly callbackUrl?: ((idempotencyKey: string) => string) | undefined;
   readonly limits?: Partial<HeygenLimits>;
 }
 
@@ -131,7 +131,7 @@ async function start({ options, client, upload }: Parts, request: TakeRequest, c
   onProgress({ stage: 'uploading', fraction: 0.9 });
   const audioAssetId = await uploadFile({ path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${idempotencyKey}-speech` }, upload, signal);
   const { jobId, heygenMode: mode } = request;
-  const callbackUrl = options.callbackUrl?.(jobId) ?? null;
+  const callbackUrl = options.callbackUrl?.(idempotencyKey) ?? null;
   const id = await client.createLipsync({ videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, callbackUrl, idempotencyKey }, signal);
   return { id, state: { mode, quotedMicros: quote(request, options), startedAtMs: options.clock.nowMs() } };
 }
