@@ -13,6 +13,7 @@ import { heygenCallbackRoutes } from './routes/heygen-callback.ts';
 import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
 import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
 import { lipsyncOutputRoutes } from './routes/lipsync-output.ts';
+import { metricRoutes } from './routes/metrics.ts';
 import { providerRoutes } from './routes/providers.ts';
 import type { Route } from './routes/route.ts';
 
@@ -29,6 +30,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),
+    ...metricRoutes(dependencies),
     ...heygenCallbackRoutes(dependencies),
   ];
 }

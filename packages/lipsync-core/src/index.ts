@@ -17,7 +17,7 @@ export type { Estimate, Estimator, ProviderEstimate } from './providers/plan/est
 export { outputDurationMs } from './media/output-duration.ts';
 export type { Load } from './providers/plan/forecast.ts';
 export type { Warning } from './providers/provider.ts';
-export { createBreaker, type Breaker } from './resilience/breaker.ts';
+export { createBreaker, type Breaker, type BreakerChange, type BreakerView } from './resilience/breaker.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
 export { parseLipsyncOptions } from './service/parse-options.ts';
 export type { CostEstimate, EstimateCostInput } from './service/cost-estimates.ts';
@@ -26,4 +26,4 @@ export { contended, type ContentionLimits } from './state/contention.ts';
 export { createStateStore, type CheckedChange, type StateDriver } from './state/create-state-store.ts';
 export type { Change, Documents, Json, StatePage, StateStore, StoredDocument } from './state/state-store.ts';
 export { artifactFolders, createLocalArtifactStore, sweepAbandonedParts, type ArtifactStore, type LocalArtifactStoreOptions, type StoredArtifact } from './storage/index.ts';
-export { checkMethod, createCostEstimator, createLipsyncCore, listProviders, planJob, type LipsyncCore, type ProviderStatus } from './wiring.ts';
+export { checkMethod, createCostEstimator, createLipsyncCore, listProviders, planJob, settingWarnings, type LipsyncCore, type ProviderStatus } from './wiring.ts';

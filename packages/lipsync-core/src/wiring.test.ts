@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { configFromEnvironment } from './config.ts';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput } from './contract/index.ts';
-import { planJob } from './wiring.ts';
+import { planJob, settingWarnings } from './wiring.ts';
 
 const withKey = { HEYGEN_API_KEY: 'key' };
 const withModel = { WAV2LIP_MODEL_PATH: 'models/wav2lip.onnx' };
@@ -28,5 +28,20 @@ describe('a job that is about to be recorded', () => {
 
   it('is refused when nothing stands for its method', () => {
     expect(() => startOf(withModel, { method: 'heygen' })).toThrow(expect.objectContaining({ code: 'not_supported' }));
+  });
+});
+
+describe('what an operator is told of settings at start', () => {
+  const warningsOf = (environment: Record<string, string>) => settingWarnings(configFromEnvironment(environment));
+
+  it('is that a version in the endpoint of HeyGen was dropped, and that a key would travel unencrypted', () => {
+    expect(warningsOf({ ...withKey, HEYGEN_API_ENDPOINT: 'http://heygen.example/v1' })).toEqual([
+      expect.stringContaining('/v1, which was dropped'), expect.stringContaining('unencrypted'),
+    ]);
+  });
+
+  it('is nothing where all is well, or HeyGen is not used', () => {
+    expect(warningsOf(withKey)).toEqual([]);
+    expect(warningsOf({ HEYGEN_API_ENDPOINT: 'http://heygen.example/v1' })).toEqual([]);
   });
 });

@@ -9,6 +9,7 @@ import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
 import { chargeForTime } from './providers/charged-provider.ts';
 import { heygenCallbackUrl } from './providers/heygen/heygen-callback.ts';
+import { parseHeygenEndpoint } from './providers/heygen/heygen-endpoint.ts';
 import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-provider.ts';
 import { createOpenBills } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
@@ -22,7 +23,7 @@ import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/en
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createSharedAdmission } from './providers/shared-admission.ts';
 import { createRenderPool, type RenderPool } from './render/render-pool.ts';
-import { createBreaker, type Breaker } from './resilience/breaker.ts';
+import { createBreaker, type Breaker, type BreakerChange } from './resilience/breaker.ts';
 import { createPlaces } from './resilience/places.ts';
 import type { StateStore } from './state/state-store.ts';
 
@@ -133,6 +134,11 @@ function listReady(config: ProviderConfig): readonly ProviderStatus[] {
   return listProviders(config).filter(({ missingSetting }) => missingSetting === null);
 }
 
+/** What an operator should know of settings that can be used as they are; for the log at start. Throws `request_invalid` for others. */
+export function settingWarnings({ heygen }: ProviderConfig): readonly string[] {
+  return heygen.apiKey === null ? [] : parseHeygenEndpoint(heygen.endpoint).warnings;
+}
+
 /** For whoever takes orders without rendering. Throws `not_supported` for a method that this installation does not have. */
 export function checkMethod(method: Method, config: ProviderConfig): void {
   const ready = listReady(config).map(({ id }) => id);
@@ -161,6 +167,8 @@ export interface CoreHost {
   readonly callbackBaseUrl?: string;
   /** What waits to be done; without it, nothing but the places held. */
   load?(): Promise<Load>;
+  /** Told of each change of a breaker that this host's jobs made. */
+  onBreakerChange?(change: BreakerChange): void;
   /** Told when a job that stands in line for a provider may find a place. */
   onPlaceFree?(): void;
 }
@@ -182,7 +190,7 @@ export function createCostEstimator(config: CoreConfig, host: Pick<CoreHost, 'st
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
 export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
-  const { state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined } = host;
+  const { state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl };
@@ -193,7 +201,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const registry = createProviderRegistry(providers);
   const clock = systemClock;
   const ledger = createLedger({ state, clock, caps: config.budget });
-  const breaker = createBreaker({ state, clock });
+  const breaker = createBreaker({ state, clock, onChange: onBreakerChange });
   const places = createPlaces({ state, clock });
   const openBills = createOpenBills({ state, ledger, clock });
   return {
