@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { ArtifactStore, Breaker, Clock, Estimator, JobStore, Ledger, Logger, ProviderStatus } from '@lipsync/core';
+import type { ArtifactStore, Breaker, Clock, Estimator, JobStore, Ledger, Logger, ProviderInspector, ProviderStatus } from '@lipsync/core';
 import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
@@ -19,6 +19,7 @@ export interface ApiDependencies {
   readonly checkMethod: (method: Method) => void;
   /** Every provider, ready or not. */
   readonly providers: readonly ProviderStatus[];
+  readonly inspector: ProviderInspector;
   readonly breaker: Pick<Breaker, 'look'>;
   readonly ledger: Pick<Ledger, 'sum'>;
   readonly estimator: Estimator;

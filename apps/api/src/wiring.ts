@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createCostEstimator, createLedger, createLocalArtifactStore, listProviders, parseAllowedHosts, planJob, systemClock, type Logger } from '@lipsync/core';
+import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createCostEstimator, createLedger, createLocalArtifactStore, createProviderInspection, listProviders, parseAllowedHosts, planJob, systemClock, type Logger } from '@lipsync/core';
 import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher, createRedisStateStore } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
@@ -31,6 +31,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       artifacts: createLocalArtifactStore({ inputsDir, outputsDir }),
       checkMethod: (method) => checkMethod(method, config.core),
       providers: listProviders(config.core),
+      inspector: createProviderInspection(config.core, { state }),
       breaker: createBreaker({ state, clock: systemClock }),
       ledger: createLedger({ state, clock: systemClock, caps: config.core.budget }),
       estimator: createCostEstimator(config.core, { state, load: () => producer.load() }),

@@ -8,9 +8,11 @@ import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
 import { chargeForTime } from './providers/charged-provider.ts';
+import { createHeygenBalance } from './providers/heygen/heygen-balance.ts';
 import { heygenCallbackUrl } from './providers/heygen/heygen-callback.ts';
 import { parseHeygenEndpoint } from './providers/heygen/heygen-endpoint.ts';
 import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-provider.ts';
+import { createLastDevices, type LastDevices } from './providers/last-devices.ts';
 import { createOpenBills } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
 import type { Provider, ProviderFacts } from './providers/provider.ts';
@@ -18,8 +20,10 @@ import { createEstimator, type Estimator } from './providers/plan/estimate.ts';
 import { createForecast, type Forecast, type Load } from './providers/plan/forecast.ts';
 import { createPaces } from './providers/plan/pace.ts';
 import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions } from './providers/plan/provider-plan.ts';
+import { createProviderInspector, type ProviderInspector } from './providers/provider-findings.ts';
 import { createProviderRegistry } from './providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
+import { licenceOfModel } from './providers/wav2lip/model/model-record.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createSharedAdmission } from './providers/shared-admission.ts';
 import { createRenderPool, type RenderPool } from './render/render-pool.ts';
@@ -64,6 +68,7 @@ interface ProviderParts {
   readonly cacheFolder: string;
   /** As in `CoreHost`. */
   readonly callbackBaseUrl: string;
+  readonly lastDevices: LastDevices;
 }
 
 /** How to build a provider here, or which setting it lacks. */
@@ -100,8 +105,10 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
       if (modelPath === null) return { missingSetting: 'WAV2LIP_MODEL_PATH' };
       return {
         missingSetting: null,
-        build: ({ renderPool, enginePool, cacheFolder }) => chargeForTime(createWav2LipProvider({
+        build: ({ renderPool, enginePool, cacheFolder, lastDevices }) => chargeForTime(createWav2LipProvider({
           renderPool, enginePool, modelPath, windowStartMs, modelCacheFolder: join(cacheFolder, 'models'), trackCacheFolder: join(cacheFolder, 'tracks'),
+          // For those who ask; no take hangs on it.
+          onDevice: (device) => void lastDevices.note('wav2lip', device).catch(() => undefined),
         }), { microsPerHour, clock: systemClock }),
       };
     },
@@ -188,12 +195,21 @@ export function createCostEstimator(config: CoreConfig, host: Pick<CoreHost, 'st
   });
 }
 
+/** Finds out about providers what settings do not tell; for hosts that render nothing, too. */
+export function createProviderInspection({ heygen: { apiKey, endpoint }, wav2lip, gpuEnabled }: CoreConfig, { state }: Pick<CoreHost, 'state'>): ProviderInspector {
+  return createProviderInspector({
+    gpuEnabled, lastDevices: createLastDevices({ state }),
+    wav2lipLicence: () => licenceOfModel(wav2lip.modelPath),
+    heygenBalance: apiKey === null ? null : createHeygenBalance({ apiKey, endpoint, clock: systemClock }),
+  });
+}
+
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
 export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
   const { state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
-  const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl };
+  const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl, lastDevices: createLastDevices({ state }) };
   const providers = providerIds.flatMap((id) => {
     const setup = catalogue[id]?.setUp(config);
     return setup?.missingSetting === null ? [setup.build(parts)] : [];

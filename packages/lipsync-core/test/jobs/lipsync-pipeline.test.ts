@@ -156,7 +156,7 @@ describe('a place at a remote provider', () => {
 
 describe('the plan of a job', () => {
   const vendor = new ScriptedVendor();
-  const engine = { kind: 'inline', facts: { id: 'wav2lip', degraded: false, licence: null }, run: () => Promise.reject(new Error('Nothing is run.')) } as const;
+  const engine = { kind: 'inline', facts: { id: 'wav2lip', degraded: false }, run: () => Promise.reject(new Error('Nothing is run.')) } as const;
   const registry = createProviderRegistry([vendor, engine]);
   const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({ provider, waitMs, workMs, isMeasured: true });
 

@@ -34,7 +34,7 @@ export function vendorLog(folder: string): readonly string[] {
 function vendorIn(folder: string): RemoteProvider {
   const log = (line: string): void => appendFileSync(join(folder, 'vendor.log'), `${line}\n`);
   return {
-    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: 1, timeoutMs: 600_000, quote: () => 100,
+    kind: 'remote', facts: { id: 'heygen', degraded: false }, maxConcurrent: 1, timeoutMs: 600_000, quote: () => 100,
     async start(_, { idempotencyKey }) {
       if (!vendorLog(folder).includes(`start ${idempotencyKey}`)) log(`start ${idempotencyKey}`);
       return { id: idempotencyKey, state: {} };

@@ -17,7 +17,7 @@ import { billedMicros, quotedMicros } from './heygen-prices.ts';
 import { uploadFile, type UploadOptions } from './heygen-upload.ts';
 import type { LipsyncReading } from './heygen-wire.ts';
 
-export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false, licence: null };
+export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false };
 
 /** Bounds that an installation has no reason to change. */
 export interface HeygenLimits extends CallLimits {
