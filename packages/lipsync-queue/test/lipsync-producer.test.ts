@@ -35,6 +35,12 @@ describe('a submitted job', () => {
     expect(await bench.producer.load()).toEqual({ remoteJobs: 1, inlineJobs: 2, inlineSeats: 1 });
   });
 
+  it('waits for as many seats as there are workers', async () => {
+    const workers = await Promise.all([bench.work(async () => undefined), bench.work(async () => undefined)]);
+    await expect.poll(async () => (await bench.producer.load()).inlineSeats, { timeout: 20_000 }).toBe(2);
+    await Promise.all(workers.map((worker) => worker.close()));
+  });
+
   it('runs in the order of priority, then of arrival', async () => {
     await bench.producer.submit(testJobRecord('job_late', 1_000, { priority: 10 }));
     await bench.producer.submit(testJobRecord('job_usual_1', 1_000));
