@@ -1,15 +1,17 @@
 import type { ErrorCode } from '../errors/index.ts';
-import type { Warning } from '../providers/provider.ts';
+import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { Provider, Warning } from '../providers/provider.ts';
 import { isTerminal, type Attempt, type InputReference, type JobRecord, type JobResult } from './job-record.ts';
 
 /** What a run of the job reports; only the latest run is listened to. */
 type RunEvent = { readonly run: number } & (
   | { readonly type: 'progressed'; readonly stage: string; readonly progress: number; readonly message: string }
   | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
+  | { readonly type: 'planned'; readonly plan: ProviderPlan }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   | { readonly type: 'handed_back' }
   | { readonly type: 'parked'; readonly untilMs: number; readonly message: string }
-  | { readonly type: 'handed_on'; readonly needs: 'inline' | 'remote' }
+  | { readonly type: 'handed_on'; readonly needs: Provider['kind'] }
   | { readonly type: 'completed'; readonly atMs: number; readonly result: JobResult; readonly warnings: readonly Warning[] }
   | { readonly type: 'failed'; readonly atMs: number; readonly code: ErrorCode; readonly message: string; readonly warnings: readonly Warning[] }
 );
@@ -42,6 +44,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return applyProgress(record, event);
     case 'inputs_fetched':
       return { ...record, video: event.video, audio: event.audio };
+    case 'planned':
+      return record.plan === null ? { ...record, plan: event.plan } : record;
     case 'attempts_changed':
       return { ...record, attempts: event.attempts };
     case 'handed_back':

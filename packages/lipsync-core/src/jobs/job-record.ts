@@ -1,6 +1,7 @@
 import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { ErrorCode } from '../errors/index.ts';
-import type { Operation, Order, Warning } from '../providers/provider.ts';
+import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { Operation, Order, Provider, Warning } from '../providers/provider.ts';
 
 /** Where an input is: in the artifact store, or still at the URL that the caller named. */
 export type InputReference =
@@ -64,8 +65,10 @@ export interface JobRecord {
   readonly cancelRequested: boolean;
   /** When to look again at a job that only waits; null while it is worked on or waits for a worker. */
   readonly parkedUntilMs: number | null;
-  /** What kind of provider it goes on with, where that is another than its method says. */
-  readonly needs: 'inline' | 'remote' | null;
+  /** The providers to try, in order; null until that is known. Never changes once it is set. */
+  readonly plan: ProviderPlan | null;
+  /** What kind of provider it goes on with; null where any worker may take it. */
+  readonly needs: Provider['kind'] | null;
   readonly attempts: readonly Attempt[];
   readonly warnings: readonly Warning[];
   readonly result: JobResult | null;

@@ -12,6 +12,7 @@ export function toJobView(record: JobRecord, outputUrl: string | null): JobView 
     progress: record.progress,
     message: record.message,
     method: record.options.method,
+    plan: record.plan && [...record.plan],
     method_used: result?.methodUsed ?? null,
     degraded: result?.degraded ?? false,
     cached: result?.cached ?? false,

@@ -13,8 +13,6 @@ export interface ProviderFacts {
   readonly id: ProviderId;
   /** Takes of this provider are a stand-in for the real thing and are marked so. */
   readonly degraded: boolean;
-  /** Licence of the weights it runs, where it runs any. */
-  readonly licence: string | null;
 }
 
 /** Everything a provider needs to make a take. Paths are private to this run of the job. */

@@ -19,7 +19,7 @@ const request = { jobId: 'job_1' } as TakeRequest;
 const never = new AbortController().signal;
 
 const local: InlineProvider = {
-  kind: 'inline', facts: { id: 'wav2lip', degraded: false, licence: null },
+  kind: 'inline', facts: { id: 'wav2lip', degraded: false },
   run: async () => take,
 };
 

@@ -4,7 +4,8 @@ import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { createSqliteStateStore } from '../state/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../ports/system-ports.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { createLipsyncCore, type LipsyncCore } from '../wiring.ts';
+import { createCostEstimator, createLipsyncCore, type LipsyncCore } from '../wiring.ts';
+import { createCostEstimates, type CostEstimates } from './cost-estimates.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { createLocalJobs, type LocalJobs } from './local-jobs.ts';
 import { createOutputFiles, type OutputFiles } from './output-file.ts';
@@ -18,11 +19,17 @@ const operationGraceMs = 60_000;
 const mendLimitMs = 60_000;
 const mendIntervalMs = 5 * 60_000;
 
+export interface LocalHost {
+  readonly localJobs: LocalJobs;
+  readonly costEstimates: CostEstimates;
+  close(): Promise<void>;
+}
+
 /**
  * In-process jobs on a core built from `config`. From the first of them on, what programs that were killed left is mended
  * in the background: places, unsettled costs, half-written outputs. `close` ends what was started.
  */
-export function createLocalHost(config: CoreConfig): { readonly localJobs: LocalJobs; close(): Promise<void> } {
+export function createLocalHost(config: CoreConfig): LocalHost {
   const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
   const core = createLipsyncCore(config, { state, lineMs });
   const unfinished = createUnfinishedJobs({ state, clock: systemClock, operationMs: config.heygen.timeoutMs + operationGraceMs });
@@ -37,7 +44,9 @@ export function createLocalHost(config: CoreConfig): { readonly localJobs: Local
   });
   const closing = new AbortController();
   let mending: Promise<void> | undefined;
+  const { maxDurationMs, maxDimensionPx } = config;
   return {
+    costEstimates: createCostEstimates({ estimator: createCostEstimator(config, { state }), limits: { maxDurationMs, maxDimensionPx } }),
     localJobs: {
       run(input, context) {
         mending ??= keepMending({ core, unfinished, outputFiles }, closing.signal);
@@ -93,6 +102,7 @@ export function getLipsyncService(options: Partial<CoreConfig> = {}): LipsyncSer
   const host = createLocalHost({ ...configFromEnvironment(), ...options });
   const service = createLipsyncService({
     localJobs: host.localJobs,
+    costEstimates: host.costEstimates,
     async close() {
       if (shared === service) shared = undefined;
       await host.close();

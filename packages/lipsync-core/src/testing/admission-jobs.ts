@@ -46,7 +46,7 @@ function changeVendor(state: StateStore, change: (vendor: SharedVendor) => Share
 
 function vendorOver(state: StateStore): RemoteProvider {
   return {
-    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: vendorLimit, timeoutMs: 60_000, orderLifetimeMs: 60_000,
+    kind: 'remote', facts: { id: 'heygen', degraded: false }, maxConcurrent: vendorLimit, timeoutMs: 60_000, orderLifetimeMs: 60_000,
     quote: () => 2 * vendorPriceMicros,
     makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
     async start({ idempotencyKey: id }) {

@@ -7,7 +7,7 @@ type Step<Answer> = Answer | ErrorCode | LipsyncError;
 /** A remote provider that does what it is told: each list holds what comes next, and when it is empty all goes well. */
 export class ScriptedVendor implements RemoteProvider {
   readonly kind = 'remote';
-  readonly facts = { id: 'heygen', degraded: false, licence: null } as const;
+  readonly facts = { id: 'heygen', degraded: false } as const;
   readonly timeoutMs = 600_000;
   readonly orderLifetimeMs = 23 * 3_600_000;
   maxConcurrent = 5;

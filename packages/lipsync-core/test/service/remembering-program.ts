@@ -35,7 +35,7 @@ export function vendorLog(folder: string): readonly string[] {
 function vendorIn(folder: string): RemoteProvider {
   const log = (line: string): void => appendFileSync(join(folder, 'vendor.log'), `${line}\n`);
   return {
-    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: 1, timeoutMs: 600_000, orderLifetimeMs: 600_000, quote: () => 100,
+    kind: 'remote', facts: { id: 'heygen', degraded: false }, maxConcurrent: 1, timeoutMs: 600_000, orderLifetimeMs: 600_000, quote: () => 100,
     makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
     async start({ idempotencyKey }) {
       if (!vendorLog(folder).includes(`start ${idempotencyKey}`)) log(`start ${idempotencyKey}`);

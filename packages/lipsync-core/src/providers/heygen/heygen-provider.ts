@@ -18,7 +18,7 @@ import { findLipsync } from './heygen-search.ts';
 import { uploadFile, type UploadOptions } from './heygen-upload.ts';
 import type { LipsyncReading } from './heygen-wire.ts';
 
-export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false, licence: null };
+export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false };
 
 /** Bounds that an installation has no reason to change. */
 export interface HeygenLimits extends CallLimits {
@@ -49,8 +49,8 @@ export interface HeygenProviderOptions {
   readonly clock: Clock;
   /** Hosts that links to finished takes may lead to although they are private; the endpoint's own origin always may. */
   readonly allowedPrivateHosts?: AllowedPrivateHosts | undefined;
-  /** Where HeyGen is to say that the operation of a job has ended, which is no more than a hint to ask. */
-  readonly callbackUrl?: ((jobId: string) => string) | undefined;
+  /** Where HeyGen is to say that the operation with this idempotency key has ended, which is no more than a hint to ask. */
+  readonly callbackUrl?: ((idempotencyKey: string) => string) | undefined;
   readonly limits?: Partial<HeygenLimits>;
 }
 
@@ -149,7 +149,7 @@ async function makeOrder({ options, upload }: Parts, request: TakeRequest, conte
 
 async function start({ options, client }: Parts, order: Order, { signal }: TakeContext): Promise<Operation> {
   const { jobId, mode, quotedMicros, videoAssetId, audioAssetId } = contentsOf(order);
-  const callbackUrl = options.callbackUrl?.(jobId) ?? null;
+  const callbackUrl = options.callbackUrl?.(order.idempotencyKey) ?? null;
   try {
     const id = await client.createLipsync({
       videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, callbackUrl, idempotencyKey: order.idempotencyKey,
