@@ -56,8 +56,8 @@ describe('a provider that has not taken up anything yet', () => {
     }
     expect(vendor.started).toHaveLength(1);
     expect([...saved.values()].map((attempts) => attempts.at(-1))).toEqual(crowd.map(() => expect.objectContaining({ provider: 'wav2lip', outcome: 'succeeded' })));
-    const reasons = [...saved.values()].map(([first]) => first?.code);
-    expect(reasons.toSorted()).toEqual(['credentials_rejected', ...crowd.slice(1).map(() => 'provider_unavailable')]);
+    const count = (code: string): number => [...saved.values()].filter(([first]) => first?.code === code).length;
+    expect([count('credentials_rejected'), count('provider_unavailable')]).toEqual([1, crowd.length - 1]);
   });
 
   it('lets the others in as soon as it has taken up the first job, long before that is done', async () => {
