@@ -19,7 +19,7 @@ export interface BenchJob {
   readonly outputSeconds: number;
   readonly task: Omit<PreviewTask, 'kind'>;
   readonly pool: RenderPool;
-  /** Listens to the speech and runs `make`, and says how long that took together. */
+  /** Does what a job does once its inputs are there: probes them, listens to the speech, runs `make`. Says how long that took together. */
   time(make: () => Promise<TakeReport>): Promise<{ readonly seconds: number; readonly report: TakeReport }>;
 }
 
@@ -49,6 +49,9 @@ export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOpti
     },
     async time(make) {
       const startedMs = performance.now();
+      pool.warm();
+      await probeClip(clipPath, { limits, signal });
+      await probeSpeech(speechPath, { limits, signal });
       await pool.run({ kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, { signal });
       const report = await make();
       return { seconds: (performance.now() - startedMs) / 1000, report };

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { descendantsOf } from '../../packages/lipsync-core/src/testing/process-table.ts';
 
-const intervalMs = 250;
+const intervalMs = 1_000;
 
 /**
  * Watches the memory that all descendants of a process hold together (Linux), the process itself with them if wanted.

@@ -36,6 +36,7 @@ export const writePoints: readonly KillPoint[] = [
   { name: 'place taken', isAt: written(/places\/heygen/, /sinceMs/) },
   { name: 'attempt begun', isAt: written(isRunning, /"outcome":"running"/, /"operation":null/) },
   { name: 'money reserved', isAt: written(/ledger\/entry\//, /"state":"reserved"/) },
+  { name: 'order stored', isAt: written(isRunning, /"outcome":"running"/, /"operation":null/, /"unansweredSinceMs":\d/) },
   { name: 'operation stored', isAt: written(isRunning, /"outcome":"running"/, /"operation":\{/, /"costMicros":null/) },
   { name: 'parked', isAt: written(/"parkedUntilMs":\d/) },
   { name: 'cost stored', isAt: written(isRunning, /"outcome":"running"/, /"costMicros":\d/) },

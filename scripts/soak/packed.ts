@@ -96,12 +96,12 @@ async function compile(folder: string, start: Start): Promise<string> {
   return 'no error';
 }
 
-/** The first example of the README that imports the core. */
+/** The first example of the package's own README. */
 async function readmeProgram(): Promise<string> {
-  const readme = await readFile(join(projectDir, 'README.md'), 'utf8');
+  const readme = await readFile(join(projectDir, 'packages', 'lipsync-core', 'README.md'), 'utf8');
   const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].flatMap(([, code = '']) => code);
   const program = examples.find((code) => code.includes("'@lipsync/core'"));
-  if (program === undefined) throw new Error('The README holds no program that imports @lipsync/core.');
+  if (program === undefined) throw new Error('The README of the package holds no program that imports it.');
   return program;
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLipsyncClient, type LipsyncClient } from '../demo/lipsync-client.ts';
 import { appProcess } from '../stack/app-process.ts';
 import { startGuarded, type GuardedProcess } from '../stack/guarded-process.ts';
@@ -16,6 +17,8 @@ export const samplePaths = {
 
 /** How files are called while they are written: stored files, and face tracks in the cache. */
 const partialEndings = ['.part', '.partial'];
+/** How long a job may take to clear up. */
+const clearingUpMs = 10_000;
 
 export interface ScratchStack {
   readonly url: string;
@@ -30,7 +33,10 @@ export interface ScratchStack {
   startWorker(environment: Readonly<Record<string, string>>): Promise<GuardedProcess>;
   /** Outputs that can be downloaded, relative to the output folder. */
   outputs(): Promise<string[]>;
-  /** Files that a job should have removed: work in progress and partial files anywhere. */
+  /**
+   * Files that a job should have removed: work in progress and partial files anywhere. A job clears up right after its
+   * record says that it is over, so that it is given a moment.
+   */
   leftovers(): Promise<string[]>;
   stop(): Promise<void>;
 }
@@ -66,8 +72,13 @@ export async function startScratchStack(environment: Readonly<Record<string, str
     },
     outputs: () => filesBelow(outputDir),
     async leftovers() {
-      const partial = (await filesBelow(folder)).filter((name) => partialEndings.some((ending) => name.endsWith(ending)));
-      return [...partial, ...(await filesBelow(join(dataDir, 'work')))];
+      const untilMs = performance.now() + clearingUpMs;
+      for (;;) {
+        const partial = (await filesBelow(folder)).filter((name) => partialEndings.some((ending) => name.endsWith(ending)));
+        const left = [...partial, ...(await filesBelow(join(dataDir, 'work')))];
+        if (left.length === 0 || performance.now() > untilMs) return left;
+        await sleep(100, undefined, { signal });
+      }
     },
     async stop() {
       await stack.stop();

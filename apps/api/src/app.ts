@@ -7,10 +7,13 @@ import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
 import { costRoutes } from './routes/costs.ts';
+import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
+import { heygenCallbackRoutes } from './routes/heygen-callback.ts';
 import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
 import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
 import { lipsyncOutputRoutes } from './routes/lipsync-output.ts';
+import { metricRoutes } from './routes/metrics.ts';
 import { providerRoutes } from './routes/providers.ts';
 import type { Route } from './routes/route.ts';
 
@@ -26,6 +29,9 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...lipsyncEventRoutes(dependencies),
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
+    ...estimateRoutes(dependencies),
+    ...metricRoutes(dependencies),
+    ...heygenCallbackRoutes(dependencies),
   ];
 }
 

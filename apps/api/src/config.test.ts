@@ -5,7 +5,7 @@ const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
 
 describe('the settings of the API', () => {
   it('have defaults that only this machine can reach', () => {
-    expect(apiConfigFromEnvironment(redis)).toMatchObject({ port: 3000, host: '127.0.0.1', keys: [], publicBaseUrl: '' });
+    expect(apiConfigFromEnvironment(redis)).toMatchObject({ port: 3000, host: '127.0.0.1', keys: [], core: { publicBaseUrl: '' } });
   });
 
   it('refuse a host that others can reach while no keys are set', () => {
@@ -44,7 +44,7 @@ describe('the settings of the API', () => {
   });
 
   it('drop slashes at the end of the public address', () => {
-    expect(apiConfigFromEnvironment({ ...redis, PUBLIC_BASE_URL: 'https://example.org/lip/' }).publicBaseUrl).toBe('https://example.org/lip');
+    expect(apiConfigFromEnvironment({ ...redis, PUBLIC_BASE_URL: 'https://example.org/lip/' }).core.publicBaseUrl).toBe('https://example.org/lip');
   });
 
   it('are frozen', () => {

@@ -12,16 +12,10 @@ const apiKey = z.string().transform((value, context): ApiKey => {
   return z.NEVER;
 });
 
-const baseUrl = z
-  .string()
-  .transform((value) => value.replace(/\/+$/, ''))
-  .refine((value) => value === '' || (/^https?:\/\//.test(value) && URL.canParse(value)), 'must be an http(s) URL');
-
 /** The settings that the API understands beyond those of the core. */
 export const apiSettings = {
   PORT: wholeNumber(3000, { minimum: 0, maximum: 65_535 }),
   HOST: text('127.0.0.1'),
-  PUBLIC_BASE_URL: text('').pipe(baseUrl),
   LIPSYNC_API_KEYS: listOf(apiKey, []),
   REDIS_URL: redisUrl(),
 } satisfies Settings;
@@ -30,8 +24,6 @@ export interface ApiConfig {
   /** 0 takes any free port. */
   readonly port: number;
   readonly host: string;
-  /** Empty for relative addresses. */
-  readonly publicBaseUrl: string;
   readonly keys: readonly ApiKey[];
   readonly redisUrl: string;
   readonly core: CoreConfig;
@@ -51,7 +43,6 @@ export function apiConfigFromEnvironment(environment: Environment = readEnvironm
   return Object.freeze({
     port: values.PORT,
     host,
-    publicBaseUrl: values.PUBLIC_BASE_URL,
     keys,
     redisUrl: values.REDIS_URL,
     core: configFromEnvironment(environment),

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { ArtifactStore, Breaker, Clock, JobStore, Ledger, Logger, ProviderStatus } from '@lipsync/core';
+import type { ArtifactStore, Breaker, Clock, Estimator, JobStore, Ledger, Logger, ProviderInspector, ProviderStatus } from '@lipsync/core';
 import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
@@ -19,8 +19,10 @@ export interface ApiDependencies {
   readonly checkMethod: (method: Method) => void;
   /** Every provider, ready or not. */
   readonly providers: readonly ProviderStatus[];
+  readonly inspector: ProviderInspector;
   readonly breaker: Pick<Breaker, 'look'>;
   readonly ledger: Pick<Ledger, 'sum'>;
+  readonly estimator: Estimator;
   readonly clock: Clock;
   /** Throws `url_forbidden` or `request_invalid` for a URL that will not be fetched. */
   readonly checkUrl: (url: string) => void;
@@ -31,8 +33,12 @@ export interface ApiDependencies {
   /** Empty where the API is open to this machine. */
   readonly keys: readonly ApiKey[];
   readonly maxUploadBytes: number;
+  /** Of a clip and of a speech. */
+  readonly maxDurationMs: number;
   /** Put before the paths of answers; empty for relative ones. No slash at the end. */
   readonly publicBaseUrl: string;
+  /** What the tokens of HeyGen's callbacks are made with; null where it is not configured, and nobody calls. */
+  readonly heygenApiKey: string | null;
   /** How long an event stream may be silent. */
   readonly heartbeatMs: number;
   readonly maxEventStreams: number;

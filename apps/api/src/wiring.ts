@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createLedger, createLocalArtifactStore, listProviders, parseAllowedHosts, systemClock, type Logger } from '@lipsync/core';
+import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createCostEstimator, createLedger, createLocalArtifactStore, createProviderInspection, listProviders, parseAllowedHosts, planJob, systemClock, type Logger } from '@lipsync/core';
 import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher, createRedisStateStore } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
@@ -26,13 +26,15 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
   const { inputsDir, outputsDir } = artifactFolders(config.core);
   return {
     dependencies: {
-      jobs: createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock) }),
+      jobs: createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock), planJob: (options) => planJob(options, config.core) }),
       store,
       artifacts: createLocalArtifactStore({ inputsDir, outputsDir }),
       checkMethod: (method) => checkMethod(method, config.core),
       providers: listProviders(config.core),
+      inspector: createProviderInspection(config.core, { state }),
       breaker: createBreaker({ state, clock: systemClock }),
       ledger: createLedger({ state, clock: systemClock, caps: config.core.budget }),
+      estimator: createCostEstimator(config.core, { state, load: () => producer.load() }),
       clock: systemClock,
       checkUrl: (url) => void checkUrl(url, allowedHosts),
       readiness: [
@@ -43,7 +45,9 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       logger,
       keys: config.keys,
       maxUploadBytes: config.core.maxUploadBytes,
-      publicBaseUrl: config.publicBaseUrl,
+      maxDurationMs: config.core.maxDurationMs,
+      publicBaseUrl: config.core.publicBaseUrl,
+      heygenApiKey: config.core.heygen.apiKey,
       heartbeatMs: 15_000,
       maxEventStreams: 1_000,
     },

@@ -9,7 +9,7 @@ const documentation = await readFile(new URL('../../../docs/http-api.md', import
 it('docs/http-api.md lists exactly the routes that there are', async () => {
   const api = await startApi();
   await using _ = { [Symbol.asyncDispose]: () => api.close() };
-  const documented = [...documentation.matchAll(/^\| `(GET|POST) ([^`]+)` \|/gm)].map(([, method, path]) => `${method} ${path}`);
+  const documented = [...documentation.matchAll(/^\| `(GET|POST|OPTIONS) ([^`]+)` \|/gm)].map(([, method, path]) => `${method} ${path}`);
   const mounted = apiRoutes(api.dependencies).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect(documented.toSorted()).toEqual(mounted.toSorted());
   expect(documentation).toContain(`\`${queueBoardPath}\``);

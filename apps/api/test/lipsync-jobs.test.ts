@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { jobViewSchema } from '@lipsync/core/contract';
+import { planJob } from '@lipsync/core';
+import { configFromEnvironment } from '@lipsync/core/config';
+import { jobViewSchema, lipsyncOptionsSchema, type LipsyncOptionsInput } from '@lipsync/core/contract';
 import { form, json, startApi, type RunningApi } from './running-api.ts';
 
 let api: RunningApi;
@@ -21,6 +23,23 @@ async function refused(response: Response, status: number): Promise<{ code: stri
   expect(response.status).toBe(status);
   return { code: problem.code, detail: problem.detail, fields: problem.errors.map(({ field }: { field: string }) => field).sort() };
 }
+
+describe('the plan of an accepted job', () => {
+  it('is in its answer, and its first provider chooses the lane', async () => {
+    const config = configFromEnvironment({ HEYGEN_API_KEY: 'key', WAV2LIP_MODEL_PATH: 'models/wav2lip.onnx' });
+    const planned: string[][] = [];
+    const record = async (options: LipsyncOptionsInput) => {
+      const start = planJob(lipsyncOptionsSchema.parse(options), config);
+      const id = await api.recordJob({ start });
+      planned.push((await json(await api.fetch(`/lipsync/${id}`))).plan);
+    };
+    await record({});
+    await record({ optimize: 'cost' });
+    await record({ optimize: 'speed' });
+    expect(planned).toEqual([['heygen', 'wav2lip'], ['wav2lip', 'heygen'], null]);
+    expect(await accepted()).toMatchObject({ plan: ['preview'] });
+  });
+});
 
 describe('POST /lipsync with files', () => {
   it('answers 202 with the job and where it is', async () => {

@@ -1,33 +1,73 @@
-import { listProviders } from '@lipsync/core';
+import { createProviderInspection, listProviders, type StateStore } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
-import { expect, it } from 'vitest';
+import { createClientConnection, createRedisStateStore } from '@lipsync/queue';
+import { startTestRedis } from '@lipsync/queue/testing';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi } from './running-api.ts';
 
 const closed = { state: 'closed', reason: null, open_until: null };
+const unknown = { device: null, licence: null, balance_usd: null };
 
-it('GET /providers names the setting that a provider lacks, and the licence of its weights', async () => {
-  await using api = await startProviders(null);
-  expect(await json(await api.fetch('/providers'))).toEqual({
-    providers: [
+let folder: string;
+let state: StateStore;
+let close: () => Promise<void>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'providers-'));
+  const redis = await startTestRedis();
+  const connection = createClientConnection({ url: redis.url, onError: () => undefined });
+  state = createRedisStateStore({ connection });
+  close = async () => {
+    connection.disconnect();
+    await redis.stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+});
+afterAll(() => close());
+
+/** What an installation with these settings says of its providers. */
+async function providersOf(environment: Record<string, string> = {}): Promise<Record<string, unknown>[]> {
+  const config = configFromEnvironment(environment);
+  const api = await startApi({ providers: listProviders(config), inspector: createProviderInspection(config, { state }) });
+  await using _ = { [Symbol.asyncDispose]: () => api.close() };
+  return (await json(await api.fetch('/providers'))).providers;
+}
+
+describe('GET /providers', () => {
+  it('names the setting that a provider lacks, and claims nothing that is not known', async () => {
+    expect(await providersOf()).toEqual([
       {
-        id: 'heygen', configured: false, missing_setting: 'HEYGEN_API_KEY', degraded: false, licence: null,
+        id: 'heygen', configured: false, missing_setting: 'HEYGEN_API_KEY', degraded: false, ...unknown,
         usd_per_second: { speed: 0.0333, precision: 0.0667 }, breaker: closed,
       },
-      {
-        id: 'wav2lip', configured: false, missing_setting: 'WAV2LIP_MODEL_PATH', degraded: false, licence: expect.stringContaining('no commercial use'),
-        usd_per_second: null, breaker: closed,
-      },
-      { id: 'preview', configured: true, missing_setting: null, degraded: true, licence: null, usd_per_second: null, breaker: closed },
-    ],
+      { id: 'wav2lip', configured: false, missing_setting: 'WAV2LIP_MODEL_PATH', degraded: false, ...unknown, usd_per_second: null, breaker: closed },
+      { id: 'preview', configured: true, missing_setting: null, degraded: true, ...unknown, device: 'cpu', usd_per_second: null, breaker: closed },
+    ]);
+  });
+
+  it('gives the licence of the weights that are configured, and none to a model that nobody knows', async () => {
+    const foreign = join(folder, 'foreign.onnx');
+    await writeFile(foreign, 'a model of somebody');
+    expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({ configured: true, missing_setting: null, licence: null });
+    expect((await providersOf({ WAV2LIP_MODEL_PATH: join(folder, 'wav2lip.pth') }))[1]).toMatchObject({ licence: expect.stringContaining('no commercial use') });
+    await writeFile(`${foreign}.json`, JSON.stringify({
+      name: 'mine', role: 'mouths', source: 'here', licence: 'CC0', importer_version: 1, imported_at: '2026-11-21T00:00:00Z',
+      checkpoint: { sha256: 'a', bytes: 1, format: 'zip' }, model: { sha256: 'a', bytes: 1, element_type: 'float32' }, verification: { layers: 1, largest_error: 0 },
+    }));
+    expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({ licence: 'CC0' });
+  });
+
+  it('tells the device that is bound to be used, else the one last used, else none', async () => {
+    expect((await providersOf({ LIPSYNC_GPU_ENABLED: 'false' }))[1]).toMatchObject({ device: 'cpu' });
+    await state.transact(['device/wav2lip'], () => ({ result: undefined, writes: new Map([['device/wav2lip', { device: 'webgpu' }]]) }));
+    expect((await providersOf())[1]).toMatchObject({ device: 'webgpu' });
+  });
+
+  it('answers without the balance when the vendor does not', async () => {
+    const [heygen] = await providersOf({ HEYGEN_API_KEY: 'key', HEYGEN_API_ENDPOINT: 'http://127.0.0.1:9' });
+    expect(heygen).toMatchObject({ configured: true, balance_usd: null });
   });
 });
-
-it('GET /providers calls Wav2Lip configured once it has a model', async () => {
-  await using api = await startProviders('/models/wav2lip.onnx');
-  expect((await json(await api.fetch('/providers'))).providers[1]).toMatchObject({ id: 'wav2lip', configured: true, missing_setting: null });
-});
-
-async function startProviders(modelPath: string | null) {
-  const api = await startApi({ providers: listProviders({ ...configFromEnvironment({}), wav2lip: { modelPath, windowStartMs: 0 } }) });
-  return { ...api, [Symbol.asyncDispose]: () => api.close() };
-}

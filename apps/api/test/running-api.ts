@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createIdSource, newJobRecord, systemClock, type ArtifactStore, type InputReference, type JobStore, type Logger } from '@lipsync/core';
+import { createIdSource, newJobRecord, systemClock, type ArtifactStore, type InputReference, type JobStart, type JobStore, type Logger } from '@lipsync/core';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { createClientConnection, createProducer, createRedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
@@ -34,7 +34,7 @@ export interface RunningApi {
   /** What waits in the queue under this id. */
   queuedPayload(id: string): Promise<unknown>;
   /** Records a job without queuing it. */
-  recordJob(inputs?: { readonly video?: InputReference }): Promise<string>;
+  recordJob(change?: { readonly video?: InputReference; readonly start?: JobStart }): Promise<string>;
   /** Does what a worker does at the end of a job whose output is `content`. */
   complete(id: string, content: string): Promise<void>;
   close(): Promise<void>;
@@ -67,9 +67,9 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
     cutOffUpload: () => cutOffUpload(server.url, () => filesBelow(config.core.dataDir)),
     storedFiles: () => filesBelow(config.core.dataDir),
     queuedPayload: async (id) => (await (await producer.queue('render')).getJob(id))?.data,
-    async recordJob(inputs = {}) {
+    async recordJob(change = {}) {
       const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
-      const record = newJobRecord({ id: ids.jobId(), options: lipsyncOptionsSchema.parse({}), video: input, audio: input, owner: null, nowMs: Date.now(), ...inputs });
+      const record = newJobRecord({ id: ids.jobId(), options: lipsyncOptionsSchema.parse({}), video: input, audio: input, owner: null, nowMs: Date.now(), ...change });
       await store.create(record);
       return record.id;
     },

@@ -1,4 +1,4 @@
-import { artifactFolders, createInputFetcher, createJobRunner, createLipsyncCore, createLocalArtifactStore, parseAllowedHosts, systemClock, type JobRunner, type Logger } from '@lipsync/core';
+import { artifactFolders, createInputFetcher, createJobRunner, createLipsyncCore, createLocalArtifactStore, parseAllowedHosts, recordLateCost, settingWarnings, systemClock, type BreakerChange, type JobRunner, type Logger } from '@lipsync/core';
 import { createClientConnection, createProducer, createRedisJobStore, createRedisStateStore, createWorkerConnection, type LipsyncProducer } from '@lipsync/queue';
 import type { WorkerConfig } from './config.ts';
 import { keepHouse } from './housekeeping.ts';
@@ -19,6 +19,7 @@ export interface RunningWorker {
 
 /** Builds the worker and starts it; resolves when it takes jobs, which is not before Redis can be reached. */
 export async function startWorker(config: WorkerConfig, logger: Logger): Promise<RunningWorker> {
+  for (const warning of settingWarnings(config.core)) logger.warn({}, warning);
   const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
   const connection = createClientConnection({ url: config.redisUrl, onError });
   const store = createRedisJobStore({ connection });
@@ -27,7 +28,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const state = createRedisStateStore({ connection });
   const core = createLipsyncCore(config.core, {
-    state, lineMs,
+    state, lineMs, callbackBaseUrl: config.core.publicBaseUrl, load: () => producer.load(),
+    onLateCost: (cost) => recordLateCost(store, cost),
+    onBreakerChange: (change) => logBreakerChange(logger, change),
     onPlaceFree: () => void producer.wakeNextInLine().catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
   });
   const runner = createJobRunner({
@@ -48,6 +51,14 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       connection.disconnect();
     },
   };
+}
+
+/** One line for each change, by the worker whose job made it. A refused key or an empty wallet is for a person to mend. */
+function logBreakerChange(logger: Logger, { provider, event, reason, openUntilMs }: BreakerChange): void {
+  const fields = { provider, event, reason, openUntil: openUntilMs === null ? null : new Date(openUntilMs).toISOString() };
+  if (event !== 'opened') return logger.info(fields, event === 'closed' ? 'the provider is in order again' : 'one job tries whether the provider is in order again');
+  if (reason === 'refused') return logger.error(fields, 'the provider refused the key or has no money left for it; it is not asked for a while');
+  logger.warn(fields, 'the provider failed too often; it is not asked for a while');
 }
 
 /** Takes jobs of the configured lanes and gives them to the runner. */

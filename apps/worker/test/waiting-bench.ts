@@ -55,7 +55,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     },
     async submit(id, options = {}) {
       const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
-      const record = newJobRecord({ id, options: lipsyncOptionsSchema.parse(options), video: input, audio: input, owner: null, nowMs: Date.now() });
+      const record = newJobRecord({ id, options: lipsyncOptionsSchema.parse(options), video: input, audio: input, owner: null, nowMs: Date.now(), start: { plan: null, needs: options.method === 'heygen' ? 'remote' : null } });
       await producer.submit(record);
       return record;
     },

@@ -28,7 +28,7 @@ function inTurn(...steps: readonly Step[]): Step {
 
 async function cancel(id: string): Promise<void> {
   const { store, producer } = bench;
-  await createQueuedJobs({ store, producer, clock: systemClock, ids: createIdSource(systemClock), watcher: { subscribe: async () => async () => undefined } }).cancel(id);
+  await createQueuedJobs({ store, producer, clock: systemClock, ids: createIdSource(systemClock), watcher: { subscribe: async () => async () => undefined }, planJob: () => ({ plan: null, needs: null }) }).cancel(id);
 }
 
 describe('a job that waits', () => {

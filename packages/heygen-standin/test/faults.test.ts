@@ -116,6 +116,18 @@ describe('a job that is spoilt', () => {
     expect(await heygen.read(id)).toMatchObject({ status: 'completed' });
   });
 
+  it('is completed just before it is deleted, which is refused, or can be read all the same', async () => {
+    const { control } = heygen.standin;
+    for (const [outcome, status] of [['refused', 409], ['lingering', 200]] as const) {
+      script({ match: { route: 'create' }, fault: { kind: 'stick' } }, { match: { route: 'delete' }, fault: { kind: 'finish', outcome } });
+      const id = await heygen.create();
+      expect(await heygen.read(id)).toMatchObject({ status: 'running' });
+      expect((await heygen.call('DELETE', `/v3/lipsyncs/${id}`)).status).toBe(status);
+      expect(await heygen.read(id)).toMatchObject({ status: 'completed', duration: 1.7 });
+      expect(control.wallet().charges.filter(({ lipsyncId }) => lipsyncId === id)).toHaveLength(1);
+    }
+  });
+
   it('is told with an unknown word, without a link, without a length, with a foreign link, and then as it is', async () => {
     const { id } = await heygen.finished();
     const match = { route: 'get', lipsyncId: id } as const;

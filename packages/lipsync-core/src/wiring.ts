@@ -2,20 +2,32 @@ import { join } from 'node:path';
 import type { CoreConfig } from './config.ts';
 import { providerIds, type HeygenMode, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
+import type { JobStart } from './jobs/new-job-record.ts';
+import { createBudgetOutlook } from './ledger/budget-outlook.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
 import { chargeForTime } from './providers/charged-provider.ts';
+import { createHeygenBalance } from './providers/heygen/heygen-balance.ts';
+import { heygenCallbackUrl } from './providers/heygen/heygen-callback.ts';
+import { parseHeygenEndpoint } from './providers/heygen/heygen-endpoint.ts';
 import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-provider.ts';
-import { createOpenBills } from './providers/open-bills.ts';
+import { createLastDevices, type LastDevices } from './providers/last-devices.ts';
+import { createOpenBills, type LateCost } from './providers/open-bills.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
 import type { Provider, ProviderFacts } from './providers/provider.ts';
-import { createProviderRegistry, methodNotConfigured } from './providers/provider-registry.ts';
+import { createEstimator, type Estimator } from './providers/plan/estimate.ts';
+import { createForecast, type Forecast, type Load } from './providers/plan/forecast.ts';
+import { createPaces } from './providers/plan/pace.ts';
+import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions } from './providers/plan/provider-plan.ts';
+import { createProviderInspector, type ProviderInspector } from './providers/provider-findings.ts';
+import { createProviderRegistry } from './providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
+import { licenceOfModel } from './providers/wav2lip/model/model-record.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createSharedAdmission } from './providers/shared-admission.ts';
 import { createRenderPool, type RenderPool } from './render/render-pool.ts';
-import { createBreaker, type Breaker } from './resilience/breaker.ts';
+import { createBreaker, type Breaker, type BreakerChange } from './resilience/breaker.ts';
 import { createPlaces } from './resilience/places.ts';
 import type { StateStore } from './state/state-store.ts';
 
@@ -41,6 +53,9 @@ export type ProviderConfig = Pick<CoreConfig, 'allowedPrivateHosts' | 'gpuMicros
 
 /** A provider as an installation sees it. */
 export interface ProviderStatus extends ProviderFacts {
+  readonly kind: Provider['kind'];
+  /** Operations at once, over all machines; null for what computes here. */
+  readonly maxConcurrent: number | null;
   /** The setting that it lacks; null when it is ready to be used. */
   readonly missingSetting: string | null;
   /** Prices per second of output by mode, in millionths of a dollar; null where the time that it takes is what costs. */
@@ -51,6 +66,9 @@ interface ProviderParts {
   readonly renderPool: RenderPool;
   readonly enginePool: EnginePool;
   readonly cacheFolder: string;
+  /** As in `CoreHost`. */
+  readonly callbackBaseUrl: string;
+  readonly lastDevices: LastDevices;
 }
 
 /** How to build a provider here, or which setting it lacks. */
@@ -58,6 +76,8 @@ type Setup = { readonly missingSetting: string } | { readonly missingSetting: nu
 
 interface ProviderEntry {
   readonly facts: ProviderFacts;
+  /** Of a remote provider alone. */
+  maxConcurrent?(config: ProviderConfig): number;
   microsPerSecond?(config: ProviderConfig): Readonly<Record<HeygenMode, number>>;
   setUp(config: ProviderConfig): Setup;
 }
@@ -66,13 +86,15 @@ interface ProviderEntry {
 const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
   heygen: {
     facts: heygenFacts,
+    maxConcurrent: ({ heygen }) => heygen.maxConcurrent,
     microsPerSecond: ({ heygen }) => ({ speed: heygen.speedMicrosPerSecond, precision: heygen.precisionMicrosPerSecond }),
     setUp({ heygen: { apiKey, ...heygen }, allowedPrivateHosts }) {
       if (apiKey === null) return { missingSetting: 'HEYGEN_API_KEY' };
       return {
         missingSetting: null,
-        build: ({ renderPool }) => createHeygenProvider({
+        build: ({ renderPool, callbackBaseUrl }) => createHeygenProvider({
           ...heygen, apiKey, renderPool, clock: systemClock, allowedPrivateHosts: parseAllowedHosts(allowedPrivateHosts),
+          ...(callbackBaseUrl === '' ? {} : { callbackUrl: (attemptName) => heygenCallbackUrl(callbackBaseUrl, apiKey, attemptName) }),
         }),
       };
     },
@@ -83,8 +105,10 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
       if (modelPath === null) return { missingSetting: 'WAV2LIP_MODEL_PATH' };
       return {
         missingSetting: null,
-        build: ({ renderPool, enginePool, cacheFolder }) => chargeForTime(createWav2LipProvider({
+        build: ({ renderPool, enginePool, cacheFolder, lastDevices }) => chargeForTime(createWav2LipProvider({
           renderPool, enginePool, modelPath, windowStartMs, modelCacheFolder: join(cacheFolder, 'models'), trackCacheFolder: join(cacheFolder, 'tracks'),
+          // For those who ask; no take hangs on it.
+          onDevice: (device) => void lastDevices.note('wav2lip', device).catch(() => undefined),
         }), { microsPerHour, clock: systemClock }),
       };
     },
@@ -104,15 +128,41 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
 export function listProviders(config: ProviderConfig): readonly ProviderStatus[] {
   return providerIds.flatMap((id) => {
     const entry = catalogue[id];
-    return entry ? [{ ...entry.facts, missingSetting: entry.setUp(config).missingSetting, microsPerSecond: entry.microsPerSecond?.(config) ?? null }] : [];
+    if (!entry) return [];
+    const { facts, maxConcurrent, microsPerSecond } = entry;
+    return [{
+      ...facts, kind: maxConcurrent ? 'remote' : 'inline', missingSetting: entry.setUp(config).missingSetting,
+      maxConcurrent: maxConcurrent?.(config) ?? null, microsPerSecond: microsPerSecond?.(config) ?? null,
+    }];
   });
+}
+
+function listReady(config: ProviderConfig): readonly ProviderStatus[] {
+  return listProviders(config).filter(({ missingSetting }) => missingSetting === null);
+}
+
+/** What an operator should know of settings that can be used as they are; for the log at start. Throws `request_invalid` for others. */
+export function settingWarnings({ heygen }: ProviderConfig): readonly string[] {
+  return heygen.apiKey === null ? [] : parseHeygenEndpoint(heygen.endpoint).warnings;
 }
 
 /** For whoever takes orders without rendering. Throws `not_supported` for a method that this installation does not have. */
 export function checkMethod(method: Method, config: ProviderConfig): void {
-  const ready = listProviders(config).filter(({ missingSetting }) => missingSetting === null).map(({ id }) => id);
+  const ready = listReady(config).map(({ id }) => id);
   if (method === 'auto' || ready.includes(method)) return;
   throw methodNotConfigured(method, ready);
+}
+
+/**
+ * What can be told of a job before it is recorded: its plan, unless that takes a look at the inputs, and where it begins.
+ * Throws `not_supported` for a method that this installation does not have.
+ */
+export function planJob(options: PlanOptions, config: ProviderConfig): JobStart {
+  const usable = listReady(config);
+  // The lane that waits for others has places for many jobs: what is only looked at does not stand behind renderings.
+  if (dependsOnOutlook(usable, options)) return { plan: null, needs: 'remote' };
+  const plan = planProviders(usable, options);
+  return { plan, needs: usable.find(({ id }) => id === plan[0])?.kind ?? null };
 }
 
 export interface CoreHost {
@@ -120,15 +170,48 @@ export interface CoreHost {
   readonly state: StateStore;
   /** How soon a job that stands in line for a provider looks again when nobody wakes it. */
   readonly lineMs: number;
+  /** Under which vendors reach an API that shares the state; empty where there is none. */
+  readonly callbackBaseUrl?: string;
+  /** What waits to be done; without it, nothing but the places held. */
+  load?(): Promise<Load>;
+  /** Told of each change of a breaker that this host's jobs made. */
+  onBreakerChange?(change: BreakerChange): void;
   /** Told when a job that stands in line for a provider may find a place. */
   onPlaceFree?(): void;
+  /** Told, maybe twice, what an attempt cost that had ended before that was known. False when it is to be told again later. */
+  onLateCost?(cost: LateCost): Promise<boolean>;
+}
+
+function forecastFor(config: ProviderConfig, { state, load }: Pick<CoreHost, 'state' | 'load'>): Forecast {
+  const clock = systemClock;
+  return createForecast({
+    providers: listReady(config), paces: createPaces({ state }), places: createPlaces({ state, clock }), breaker: createBreaker({ state, clock }), ...(load ? { load } : {}),
+  });
+}
+
+/** Tells what jobs would come to; for hosts that render nothing, too. */
+export function createCostEstimator(config: CoreConfig, host: Pick<CoreHost, 'state' | 'load'>): Estimator {
+  return createEstimator({
+    providers: listReady(config), forecast: forecastFor(config, host), clock: systemClock, localMicrosPerHour: config.gpuMicrosPerHour,
+    budget: createBudgetOutlook({ state: host.state, caps: config.budget }),
+  });
+}
+
+/** Finds out about providers what settings do not tell; for hosts that render nothing, too. */
+export function createProviderInspection({ heygen: { apiKey, endpoint }, wav2lip, gpuEnabled }: CoreConfig, { state }: Pick<CoreHost, 'state'>): ProviderInspector {
+  return createProviderInspector({
+    gpuEnabled, lastDevices: createLastDevices({ state }),
+    wav2lipLicence: () => licenceOfModel(wav2lip.modelPath),
+    heygenBalance: apiKey === null ? null : createHeygenBalance({ apiKey, endpoint, clock: systemClock }),
+  });
 }
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
-export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFree = () => undefined }: CoreHost): LipsyncCore {
+export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
+  const { state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined, onLateCost } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
-  const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache') };
+  const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl, lastDevices: createLastDevices({ state }) };
   const providers = providerIds.flatMap((id) => {
     const setup = catalogue[id]?.setUp(config);
     return setup?.missingSetting === null ? [setup.build(parts)] : [];
@@ -136,9 +219,9 @@ export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFr
   const registry = createProviderRegistry(providers);
   const clock = systemClock;
   const ledger = createLedger({ state, clock, caps: config.budget });
-  const breaker = createBreaker({ state, clock });
+  const breaker = createBreaker({ state, clock, onChange: onBreakerChange });
   const places = createPlaces({ state, clock });
-  const openBills = createOpenBills({ state, ledger, clock });
+  const openBills = createOpenBills({ state, ledger, clock, ...(onLateCost && { onLateCost }) });
   return {
     ledger, breaker,
     reconcile: (signal) => openBills.reconcile(registry, signal),
@@ -149,6 +232,7 @@ export function createLipsyncCore(config: CoreConfig, { state, lineMs, onPlaceFr
     },
     pipeline: createLipsyncPipeline({
       registry, renderPool, clock, localMicrosPerHour: config.gpuMicrosPerHour,
+      forecast: forecastFor(config, host),
       admission: createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs, onPlaceFree }),
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
     }),

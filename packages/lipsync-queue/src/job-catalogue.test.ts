@@ -15,12 +15,11 @@ describe('the job catalogue', () => {
   });
 
   it.each([
-    ['heygen', 'cloud'],
-    ['auto', 'render'],
-    ['wav2lip', 'render'],
-    ['preview', 'render'],
-  ] as const)('sends method %s to lane %s', (method, lane) => {
-    expect(laneOf(testJobRecord('job_a', 0, { method }))).toBe(lane);
+    ['remote', 'cloud'],
+    ['inline', 'render'],
+    [null, 'render'],
+  ] as const)('sends what goes on with a provider of the kind %s to lane %s', (needs, lane) => {
+    expect(laneOf({ ...testJobRecord('job_a'), needs })).toBe(lane);
   });
 
   it('lets no priority jump the order by meaning "before all" to BullMQ', () => {

@@ -41,9 +41,9 @@ export function laneFor(needs: NonNullable<JobRecord['needs']>): Lane {
   return needs === 'remote' ? 'cloud' : 'render';
 }
 
-/** The lane that a job waits in: that of what it goes on with, else of what its method begins with. */
-export function laneOf({ needs, options }: JobRecord): Lane {
-  return laneFor(needs ?? (options.method === 'heygen' ? 'remote' : 'inline'));
+/** The lane that a job waits in. */
+export function laneOf({ needs }: JobRecord): Lane {
+  return laneFor(needs ?? 'inline');
 }
 
 /** BullMQ's priority of a request's 0–10. One is added because BullMQ's 0 means "before all priorities". */

@@ -1,4 +1,4 @@
-import { isUnderWay, type Clock, type JobRecord, type JobStore, type Logger } from '@lipsync/core';
+import { isUnderWay, type Clock, type JobRecord, type JobStore, type Load, type Logger } from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { toRedisError } from './connection.ts';
 import { laneOf, type Lane } from './job-catalogue.ts';
@@ -37,6 +37,8 @@ export interface LipsyncProducer {
   sweep(): Promise<Swept>;
   /** Takes a job out of the queues, so that none runs it; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
+  /** What the queues hold, for whoever wants to know how long a job would wait. */
+  load(): Promise<Load>;
   /** The queue of a lane, e.g. for a page about queues. Connects with its first command. */
   queue(lane: Lane): Promise<LipsyncQueueHandle>;
   close(): Promise<void>;
@@ -62,6 +64,7 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
     wakeNextInLine: () => guarded(() => wakeNextInLine(store, entries)),
     sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
     remove: (jobId) => guarded(() => entries.remove(jobId)),
+    load: () => guarded(() => entries.load()),
     queue: (lane) => guarded(() => entries.queue(lane)),
     close: () => entries.close(),
   };

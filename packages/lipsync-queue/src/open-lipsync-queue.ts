@@ -1,4 +1,4 @@
-import { artifactFolders, checkMethod, createLocalArtifactStore, parseAllowedHosts, type Logger } from '@lipsync/core';
+import { artifactFolders, createLocalArtifactStore, parseAllowedHosts, planJob, type Logger } from '@lipsync/core';
 import { configFromEnvironment, type CoreConfig } from '@lipsync/core/config';
 import { createLipsyncQueue, type LipsyncQueue } from './program.ts';
 
@@ -14,7 +14,7 @@ export function openLipsyncQueue(options: { readonly redisUrl: string; readonly 
   return createLipsyncQueue({
     redisUrl, logger,
     artifacts: createLocalArtifactStore(artifactFolders(config)),
-    checkMethod: (method) => checkMethod(method, config),
+    planJob: (wishes) => planJob(wishes, config),
     maxInputBytes: config.maxUploadBytes,
     allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
   });

@@ -3,9 +3,9 @@ import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
   abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError,
-  type AllowedPrivateHosts, type ArtifactStore, type InputReference, type JobRecord, type Logger,
+  type AllowedPrivateHosts, type ArtifactStore, type InputReference, type JobRecord, type JobStart, type Logger,
 } from '@lipsync/core';
-import type { LipsyncOptionsInput, Method } from '@lipsync/core/contract';
+import type { LipsyncOptions, LipsyncOptionsInput } from '@lipsync/core/contract';
 import { createClientConnection } from './connection.ts';
 import { createRedisJobWatcher } from './job-watcher.ts';
 import { createProducer } from './lipsync-producer.ts';
@@ -18,8 +18,8 @@ export interface LipsyncQueueOptions {
   readonly artifacts: ArtifactStore;
   readonly maxInputBytes: number;
   readonly allowedPrivateHosts: AllowedPrivateHosts;
-  /** Throws `not_supported` for a method that this installation does not have. */
-  readonly checkMethod: (method: Method) => void;
+  /** As in `QueuedJobsDependencies`. */
+  readonly planJob: (options: LipsyncOptions) => JobStart;
   readonly logger: Logger;
 }
 
@@ -55,7 +55,7 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
   const store = createRedisJobStore({ connection });
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const watcher = createRedisJobWatcher({ connection: listening });
-  const jobs = createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock) });
+  const jobs = createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock), planJob: options.planJob });
   return {
     enqueue: (input, context = {}) => enqueue(options, jobs, input, context.signal),
     waitFor: (id, context) => waitFor(jobs, id, context),
@@ -72,7 +72,8 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
 async function enqueue(options: LipsyncQueueOptions, jobs: QueuedJobs, input: EnqueueInput, signal?: AbortSignal): Promise<{ readonly id: string }> {
   const { videoPath, videoUrl, audioPath, audioUrl, ...rest } = spread(input);
   const parsed = parseLipsyncOptions(rest);
-  options.checkMethod(parsed.method);
+  // Before anything is stored.
+  options.planJob(parsed);
   const sources = [parseSource('video', videoPath, videoUrl), parseSource('audio', audioPath, audioUrl)] as const;
   for (const source of sources) await checkSource(source, options);
   const video = await toReference(sources[0], options, signal);

@@ -1,4 +1,4 @@
-import type { JobRecord, Logger } from '@lipsync/core';
+import type { JobRecord, Load, Logger } from '@lipsync/core';
 import { Queue, type Job, type JobType } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { jobCatalogue, lanes, queueNames, queuePriority, type JobPayload, type Lane } from './job-catalogue.ts';
@@ -19,6 +19,8 @@ export interface QueueEntries {
   /** Ids of all jobs that some queue is going to run or is running: one question per lane, however many there are. */
   live(): Promise<ReadonlySet<string>>;
   isLive(jobId: string): Promise<boolean>;
+  /** A few counts, however many there are. A worker counts as one that renders one job at a time. */
+  load(): Promise<Load>;
   queue(lane: Lane): Promise<LipsyncQueueHandle>;
   close(): Promise<void>;
 }
@@ -69,6 +71,12 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
     async isLive(jobId) {
       const states = await fromAll((queue) => queue.getJobState(jobId));
       return states.some((state) => !deadStates.has(state));
+    },
+    async load() {
+      const [cloud, render] = [await queues.get('cloud'), await queues.get('render')];
+      const { delayed = 0 } = await cloud.getJobCounts('delayed');
+      const { wait = 0, prioritized = 0, active = 0 } = await render.getJobCounts('wait', 'prioritized', 'active');
+      return { remoteJobs: delayed, inlineJobs: wait + prioritized + active, inlineSeats: Math.max(1, await render.getWorkersCount()) };
     },
     queue: (lane) => queues.get(lane),
     close: () => queues.close(),

@@ -1,4 +1,4 @@
-import { isUnderWay, LipsyncError, newJobRecord, type Clock, type IdSource, type InputReference, type JobRecord, type JobStore } from '@lipsync/core';
+import { isUnderWay, LipsyncError, newJobRecord, type CallbackAttempt, type Clock, type IdSource, type InputReference, type JobRecord, type JobStart, type JobStore } from '@lipsync/core';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { JobWatcher } from './job-watcher.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
@@ -15,13 +15,18 @@ export interface JobSubmission {
 
 /** Jobs as those see them who ask for them: hand in, take back, look on. */
 export interface QueuedJobs {
-  /** Records a job and queues it. Throws `resource_exhausted` when Redis cannot be reached. */
+  /** Records a job and queues it. Throws `resource_exhausted` when Redis cannot be reached, and as `planJob` does. */
   submit(submission: JobSubmission): Promise<JobRecord>;
   /**
    * Ends a waiting job at once, asks a worker to stop one that was begun, leaves a finished one alone. Returns the
    * record as it then stands. Throws `not_found`.
    */
   cancel(jobId: string): Promise<JobRecord>;
+  /**
+   * Has a job that waits for the operation of this attempt look at it now. Any other job is left alone, one that is not
+   * there, too.
+   */
+  hint(attempt: CallbackAttempt): Promise<void>;
   /** The record now and after each change, until `signal` aborts or the job is at its end. Throws `not_found`. */
   watch(jobId: string, signal: AbortSignal): AsyncIterable<JobRecord>;
 }
@@ -32,6 +37,8 @@ export interface QueuedJobsDependencies {
   readonly watcher: JobWatcher;
   readonly clock: Clock;
   readonly ids: IdSource;
+  /** What is known of a job's plan before it is recorded. Throws `not_supported` for a method that nothing stands for. */
+  planJob(options: LipsyncOptions): JobStart;
   /** How often a watched job is looked at without news of a change. */
   readonly pollMs?: number;
 }
@@ -39,10 +46,10 @@ export interface QueuedJobsDependencies {
 const defaultPollMs = 3_000;
 
 export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJobs {
-  const { store, producer, watcher, clock, ids, pollMs = defaultPollMs } = dependencies;
+  const { store, producer, watcher, clock, ids, planJob, pollMs = defaultPollMs } = dependencies;
   return {
     async submit(submission) {
-      const record = newJobRecord({ id: ids.jobId(), nowMs: clock.nowMs(), ...submission });
+      const record = newJobRecord({ id: ids.jobId(), nowMs: clock.nowMs(), start: planJob(submission.options), ...submission });
       await producer.submit(record);
       return record;
     },
@@ -54,6 +61,10 @@ export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJo
       if (record.status !== 'queued' || isUnderWay(record)) return record;
       const removed = await producer.remove(jobId).catch(outOfReach);
       return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;
+    },
+    async hint({ jobId, index }) {
+      const record = await store.get(jobId);
+      if (record && record.parkedUntilMs !== null && isUnderWay(record) && record.attempts.length === index + 1) await producer.wake(jobId);
     },
     watch: (jobId, signal) => watchJob({ store, watcher, pollMs }, jobId, signal),
   };

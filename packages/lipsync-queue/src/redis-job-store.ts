@@ -7,7 +7,7 @@ import { allJobsKey, fromCursor, idOfMember, indexMember, jobChannel, jobKey, jo
 import { createScript, listScript, replaceScript } from './job-scripts.ts';
 
 /** Increase when a stored record can no longer be read as a `JobRecord` of this version. */
-const recordFormat = '2';
+const recordFormat = '3';
 const maxConflicts = 500;
 const maxConflictDelayMs = 10;
 const maxPageSize = 100;

@@ -23,9 +23,22 @@ describe('a submitted job', () => {
   });
 
   it('waits in the cloud lane when only a cloud provider will do', async () => {
-    await bench.producer.submit(testJobRecord('job_a', 1_000, { method: 'heygen' }));
+    await bench.producer.submit({ ...testJobRecord('job_a'), needs: 'remote' });
     expect(await (await bench.producer.queue('cloud')).getJobState('job_a')).toBe('prioritized');
     expect(await stateOf('job_a')).toBe('unknown');
+  });
+
+  it('counts among what others have to wait for', async () => {
+    await bench.producer.submit(testJobRecord('job_a'));
+    await bench.producer.submit(testJobRecord('job_b', 1_000, { priority: 0 }));
+    await (await bench.producer.queue('cloud')).add('lipsync', { jobId: 'job_c' }, { jobId: 'job_c', delay: 60_000 });
+    expect(await bench.producer.load()).toEqual({ remoteJobs: 1, inlineJobs: 2, inlineSeats: 1 });
+  });
+
+  it('waits for as many seats as there are workers', async () => {
+    const workers = await Promise.all([bench.work(async () => undefined), bench.work(async () => undefined)]);
+    await expect.poll(async () => (await bench.producer.load()).inlineSeats, { timeout: 20_000 }).toBe(2);
+    await Promise.all(workers.map((worker) => worker.close()));
   });
 
   it('runs in the order of priority, then of arrival', async () => {

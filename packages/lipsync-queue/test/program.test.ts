@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { checkMethod, InputNotFoundError, parseAllowedHosts, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
+import { InputNotFoundError, parseAllowedHosts, planJob, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createLipsyncQueue, type EnqueueInput, type LipsyncQueue } from '../src/index.ts';
@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await bench.empty();
-  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), checkMethod: (method) => checkMethod(method, configFromEnvironment({})), logger: silentLogger });
+  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), planJob: (options) => planJob(options, configFromEnvironment({})), logger: silentLogger });
 });
 afterEach(() => queue.close());
 

@@ -12,13 +12,15 @@ export function providerRoutes(dependencies: Dependencies): readonly Route[] {
   }];
 }
 
-type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
+type Dependencies = Pick<ApiDependencies, 'providers' | 'inspector' | 'breaker'>;
 
-async function viewProvider({ id, missingSetting, degraded, licence, microsPerSecond }: ProviderStatus, { breaker }: Dependencies) {
+async function viewProvider({ id, missingSetting, degraded, microsPerSecond }: ProviderStatus, { breaker, inspector }: Dependencies) {
+  const { device, licence, balanceMicros } = await inspector.look(id);
   const { state, reason, openUntilMs } = await breaker.look(id);
   return {
-    id, configured: missingSetting === null, missing_setting: missingSetting, degraded, licence,
+    id, configured: missingSetting === null, missing_setting: missingSetting, degraded, device, licence,
     usd_per_second: microsPerSecond && Object.fromEntries(Object.entries(microsPerSecond).map(([mode, micros]) => [mode, toUsd(micros)])),
+    balance_usd: balanceMicros === null ? null : toUsd(balanceMicros),
     breaker: { state, reason, open_until: openUntilMs === null ? null : new Date(openUntilMs).toISOString() },
   };
 }

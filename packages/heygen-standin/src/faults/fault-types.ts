@@ -32,6 +32,8 @@ const faultSchema = z.discriminatedUnion('kind', [
   // What becomes of the job that is created.
   z.strictObject({ kind: z.literal('fail'), reason: z.enum(failureReasons).optional(), message: z.string().optional() }),
   z.strictObject({ kind: z.literal('stick'), status: z.enum(['pending', 'running']).default('running') }),
+  // A deletion that comes too late: the job is completed just before, and the deletion is refused, or the job can still be read.
+  z.strictObject({ kind: z.literal('finish'), outcome: z.enum(['refused', 'lingering']).default('refused') }),
   // What a reader of a job is told.
   z.strictObject({ kind: z.literal('status_word'), word: z.string() }),
   z.strictObject({ kind: z.literal('no_video_url') }),
@@ -62,6 +64,7 @@ const routesOf: Readonly<Record<FaultKind, readonly RouteName[]>> = {
   error_in_200: apiRoutes,
   fail: ['create'],
   stick: ['create'],
+  finish: ['delete'],
   status_word: ['get', 'list', 'statuses'],
   no_video_url: ['get', 'list'],
   no_duration: ['get', 'list'],

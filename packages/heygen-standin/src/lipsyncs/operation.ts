@@ -21,10 +21,14 @@ export interface Operation {
   phaseStartedAtMs: number;
   /** The phase that it does not leave before it is released. */
   stuckAt: 'pending' | 'running' | null;
+  /** Its phases take no time any more. */
+  isHurried: boolean;
   reads: number;
   failureMessage: string | null;
   output: { readonly path: string; readonly durationMs: number } | null;
   deletedAtMs: number | null;
+  /** Whether it can be read although it is deleted. */
+  lingers: boolean;
   readonly abort: AbortController;
   /** Makes the operation look again whether it may go on. */
   nudge: () => void;
@@ -39,7 +43,8 @@ export function isActive({ status, deletedAtMs }: Operation): boolean {
 
 /** How long an operation stays in its phase; Infinity where only a read or a release can end it. */
 export function remainingMs(operation: Operation, { pace, timescale }: StandinSettings, nowMs: number): number {
-  const { status, stuckAt, reads, phaseStartedAtMs } = operation;
+  const { status, stuckAt, reads, phaseStartedAtMs, isHurried } = operation;
+  if (isHurried) return 0;
   if (stuckAt === status) return Infinity;
   if (pace.by === 'reads') return reads > readsThrough(status, pace) ? 0 : Infinity;
   const lengthMs = status === 'pending' ? pace.pendingMs : pace.runningMs;
@@ -58,4 +63,11 @@ export async function countRead(operation: Operation, { pace }: StandinSettings)
   const { reads, stuckAt } = operation;
   if (reads > pace.pendingReads && stuckAt !== 'pending') await operation.started.promise;
   if (reads > pace.pendingReads + pace.runningReads && stuckAt === null) await operation.ended.promise;
+}
+
+/** Resolves when the operation has ended, which it now does without delay. */
+export async function hurry(operation: Operation): Promise<void> {
+  operation.isHurried = true;
+  operation.nudge();
+  await operation.ended.promise;
 }

@@ -21,8 +21,8 @@ export interface Operations {
   list(): readonly Operation[];
   /** Oldest first, with the deleted. */
   all(): readonly Operation[];
-  /** Ends what the operation does. Throws 404 for an id that is unknown or deleted. */
-  delete(id: string): Operation;
+  /** Ends what the operation does; one that `lingers` can still be read. Throws 404 for an id that is unknown or deleted. */
+  delete(id: string, options: { readonly lingers: boolean }): Operation;
   /** What the running ones will cost. */
   heldMicros(): number;
   mostAtOnce(): number;
@@ -38,7 +38,7 @@ export function createOperations(now: () => number): Operations {
   const active = (): readonly Operation[] => [...byId.values()].filter(isActive);
   const find = (id: string): Operation => {
     const operation = byId.get(id);
-    if (operation === undefined || operation.deletedAtMs !== null) throw new HeygenError(404, 'resource_not_found', `Lipsync ${id} not found`);
+    if (operation === undefined || (operation.deletedAtMs !== null && !operation.lingers)) throw new HeygenError(404, 'resource_not_found', `Lipsync ${id} not found`);
     return operation;
   };
   return {
@@ -59,8 +59,9 @@ export function createOperations(now: () => number): Operations {
     require: find,
     list: () => [...byId.values()].filter(({ deletedAtMs }) => deletedAtMs === null).toReversed(),
     all: () => [...byId.values()],
-    delete(id) {
+    delete(id, { lingers }) {
       const operation = find(id);
+      operation.lingers = lingers;
       operation.deletedAtMs = now();
       operation.abort.abort();
       return operation;
@@ -88,10 +89,12 @@ function newOperation({ request, outcome, heldMicros, stuckAt }: NewOperation, o
     status: 'pending',
     phaseStartedAtMs: nowMs,
     stuckAt,
+    isHurried: false,
     reads: 0,
     failureMessage: null,
     output: null,
     deletedAtMs: null,
+    lingers: false,
     abort: new AbortController(),
     nudge: () => undefined,
     started: Promise.withResolvers(),

@@ -2,13 +2,14 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import type { FaultSubject } from '../faults/fault-rules.ts';
 import { dataAnswer, listAnswer, type Answer } from '../http/answer.ts';
-import { invalidParameter } from '../http/heygen-error.ts';
+import { HeygenError, invalidParameter } from '../http/heygen-error.ts';
 import { pathPart, type AnswerRoute, type Call } from '../http/route.ts';
 import type { SignedLinks } from '../links/signed-links.ts';
 import { acceptLipsync, type AcceptDependencies } from '../lipsyncs/accept-lipsync.ts';
 import { parseBody, parseCreateBody } from '../lipsyncs/create-body.ts';
 import { toBulkStatus, toLipsyncView } from '../lipsyncs/lipsync-view.ts';
-import { countRead, type Operation } from '../lipsyncs/operation.ts';
+import { countRead, hurry, type Operation } from '../lipsyncs/operation.ts';
+import type { Operations } from '../lipsyncs/operations.ts';
 import { videoLink } from './download-route.ts';
 
 export interface LipsyncDependencies extends AcceptDependencies {
@@ -29,7 +30,7 @@ export function lipsyncRoutes(dependencies: LipsyncDependencies): readonly Answe
     { name: 'statuses', method: 'get', path: '/v3/lipsyncs/statuses', handle: (call) => statuses(call, dependencies) },
     { name: 'get', method: 'get', path, subject, handle: (call) => read(call, dependencies) },
     { name: 'rename', method: 'patch', path, subject, handle: (call) => rename(call, dependencies) },
-    { name: 'delete', method: 'delete', path, subject, handle: ({ request }) => dataAnswer({ id: operations.delete(pathPart(request, 'id')).id }) },
+    { name: 'delete', method: 'delete', path, subject, handle: (call) => remove(call, operations) },
   ];
 }
 
@@ -60,6 +61,14 @@ function rename({ request, faults }: Call, dependencies: LipsyncDependencies): A
   const operation = dependencies.operations.require(pathPart(request, 'id'));
   operation.title = parseBody(titleSchema, request.body).title;
   return dataAnswer(view(operation, faults, dependencies));
+}
+
+async function remove({ request, faults }: Call, operations: Operations): Promise<Answer> {
+  const id = pathPart(request, 'id');
+  const tooLate = faults.find((fault) => fault.kind === 'finish');
+  if (tooLate) await hurry(operations.require(id));
+  if (tooLate?.outcome === 'refused') throw new HeygenError(409, 'conflict', `Lipsync ${id} is complete`);
+  return dataAnswer({ id: operations.delete(id, { lingers: tooLate !== undefined }).id });
 }
 
 function list({ request, faults }: Call, dependencies: LipsyncDependencies): Answer {

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { toolVersions } from '../media/index.ts';
+import { parseHeygenEndpoint } from '../providers/heygen/heygen-endpoint.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
 interface Finding {
@@ -78,8 +79,21 @@ async function settingFindings(): Promise<readonly Finding[]> {
     { name: 'settings', state: 'ok', detail: 'those of the core are understood; npm start checks those of the service', advice: '' },
     await folderFinding('data folder', config.dataDir, 'LIPSYNC_DATA_DIR'),
     await folderFinding('output folder', config.outputDir, 'LIPSYNC_OUTPUT_DIR'),
+    heygenFinding(config),
     await wav2lipFinding(config),
   ];
+}
+
+function heygenFinding({ heygen: { apiKey, endpoint, maxConcurrent } }: CoreConfig): Finding {
+  const name = 'heygen';
+  if (apiKey === null) return { name, state: 'optional', detail: 'not configured', advice: 'Set HEYGEN_API_KEY to have HeyGen make videos.' };
+  try {
+    const { url, warnings } = parseHeygenEndpoint(endpoint);
+    return { name, state: 'ok', detail: `key set; ${url}, at most ${maxConcurrent} operations at once`, advice: warnings.join(' ') };
+  } catch (error) {
+    if (!LipsyncError.isInstance(error)) throw error;
+    return { name, state: 'missing', detail: error.message, advice: 'Correct HEYGEN_API_ENDPOINT, or leave it out.' };
+  }
 }
 
 async function wav2lipFinding({ wav2lip: { modelPath }, gpuEnabled }: CoreConfig): Promise<Finding> {

@@ -1,12 +1,13 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { byteCount, httpUrl, integer, listOf, microsFromUsd, millisecondsFromSeconds, text, wholeNumber, yesNo } from './setting-types.ts';
+import { baseUrl, byteCount, httpUrl, integer, listOf, microsFromUsd, millisecondsFromSeconds, text, wholeNumber, yesNo } from './setting-types.ts';
 import { parseSettings, readEnvironment, type Environment, type Settings } from './settings.ts';
 
 const gibibyte = 1024 ** 3;
 
 /** The settings that the core understands. */
 export const coreSettings = {
+  PUBLIC_BASE_URL: baseUrl(),
   LIPSYNC_DATA_DIR: text('./data'),
   LIPSYNC_OUTPUT_DIR: text('./outputs/lipsync'),
   LIPSYNC_MAX_UPLOAD_BYTES: byteCount(2 * gibibyte),
@@ -30,6 +31,8 @@ export const coreSettings = {
 } satisfies Settings;
 
 export interface CoreConfig {
+  /** Under which others reach the API; no slash at its end, empty where that is not said. */
+  readonly publicBaseUrl: string;
   /** Absolute; inputs, caches, work in progress. */
   readonly dataDir: string;
   /** Absolute; finished outputs. */
@@ -72,6 +75,7 @@ export interface CoreConfig {
 export function configFromEnvironment(environment: Environment = readEnvironment()): CoreConfig {
   const values = parseSettings(coreSettings, environment);
   return Object.freeze({
+    publicBaseUrl: values.PUBLIC_BASE_URL,
     dataDir: resolve(values.LIPSYNC_DATA_DIR),
     outputDir: resolve(values.LIPSYNC_OUTPUT_DIR),
     maxUploadBytes: values.LIPSYNC_MAX_UPLOAD_BYTES,

@@ -65,6 +65,15 @@ export function httpUrl(fallback: string): Setting<string> {
   return setting(fallback, z.string().refine((value) => /^https?:\/\//.test(value) && URL.canParse(value), 'must be an http or https URL'));
 }
 
+/** As `httpUrl`, for what paths are put behind: without slashes at its end, and empty where there is none. */
+export function baseUrl(): Setting<string> {
+  const item = z
+    .string()
+    .transform((value) => value.replace(/\/+$/, ''))
+    .refine((value) => value === '' || (/^https?:\/\//.test(value) && URL.canParse(value)), 'must be an http(s) URL');
+  return setting('', item);
+}
+
 /** Any text. */
 export function text(fallback: string): Setting<string> {
   return setting(fallback, z.string());

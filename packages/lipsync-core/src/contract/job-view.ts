@@ -44,6 +44,8 @@ export const jobViewSchema = z.strictObject({
   progress: z.int().min(0).max(100),
   message: z.string(),
   method: z.enum(methods),
+  /** The providers that are tried, in order; null until that is known. */
+  plan: z.array(z.enum(providerIds)).nullable(),
   method_used: z.enum(providerIds).nullable(),
   degraded: z.boolean(),
   cached: z.boolean(),

@@ -51,8 +51,10 @@ function toPictureBox(box: FaceBox, region: FaceRegion): FaceBox {
 async function findMesh(model: PictureModel, picture: RgbPicture, region: FaceRegion): Promise<FaceMesh | undefined> {
   const outputs = await run(model, picture, region, unsignedRange);
   const [score = 0] = values(outputs, 'Identity_1');
-  if (score < minimumMeshScore) return undefined;
-  return { points: toPicturePoints(values(outputs, 'Identity_2'), region), score };
+  const raw = values(outputs, 'Identity_2');
+  // Written so that a score or a place that is no number is no face either.
+  if (!(score >= minimumMeshScore) || !raw.every(Number.isFinite)) return undefined;
+  return { points: toPicturePoints(raw, region), score };
 }
 
 function toPicturePoints(raw: Float32Array, region: FaceRegion): Float32Array {

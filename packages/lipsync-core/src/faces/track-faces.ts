@@ -13,7 +13,7 @@ import { createTrackCache, type TrackKey } from './track-cache.ts';
 import { createTrackFile, type TrackDescription, type TrackWriter } from './track-file.ts';
 
 /** Raised whenever the same clip would give another track. */
-const trackerVersion = 2;
+const trackerVersion = 3;
 
 const longestGapSeconds = 0.4;
 const memorySeconds = 1.2;

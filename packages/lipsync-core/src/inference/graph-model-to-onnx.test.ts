@@ -6,14 +6,16 @@ import { loadSession } from './onnx-session.ts';
 const size = 5;
 const channels = 2;
 const filters = 3;
+const gentleSlopes = [0.1, 0.5, 1];
+const steepSlopes = [0.1, 0.5, 1.5];
 
 function encoded(text: string): string {
   return Buffer.from(text).toString('base64');
 }
 
 /** A picture of 5 × 5 × 2 through a 3 × 3 convolution of stride 2 with bias and slopes, then flattened. */
-function smallModel(operator = '_FusedConv2D'): { readonly topology: string; readonly bytes: Uint8Array } {
-  const weights = { kernel: kernel(), bias: [0.5, -1, 0.25], slope: [0.1, 0.5, 1.5] };
+function smallModel(slope: readonly number[] = gentleSlopes, operator = '_FusedConv2D'): { readonly topology: string; readonly bytes: Uint8Array } {
+  const weights = { kernel: kernel(), bias: [0.5, -1, 0.25], slope };
   const shape = Int32Array.from([1, 27]);
   const topology = {
     format: 'graph-model',
@@ -55,7 +57,7 @@ function picture(row: number, column: number, channel: number): number {
 }
 
 /** The same model by its definition: one pixel of padding on each side, every second place. */
-function expected(): number[] {
+function expected(slopes: readonly number[]): number[] {
   const weights = kernel();
   const outputs: number[] = [];
   for (let place = 0; place < 9; place += 1) {
@@ -67,28 +69,31 @@ function expected(): number[] {
         const column = (place % 3) * 2 + (cell % 3) - 1;
         sum += picture(row, column, channel) * (weights[tap * filters + filter] ?? 0);
       }
-      outputs.push(sum > 0 ? sum : sum * ([0.1, 0.5, 1.5][filter] ?? 0));
+      outputs.push(sum > 0 ? sum : sum * (slopes[filter] ?? 0));
     }
   }
   return outputs;
 }
 
 describe('turning a graph model into ONNX', () => {
-  it('computes the same numbers in the same order', async () => {
-    const { topology, bytes } = smallModel();
+  it.each([
+    ['up to 1', gentleSlopes],
+    ['above 1', steepSlopes],
+  ])('computes the same numbers in the same order, with slopes %s', async (_, slopes) => {
+    const { topology, bytes } = smallModel(slopes);
     const session = await loadSession(graphModelToOnnx(readGraphModel(topology, bytes)), { threads: 1 });
     const data = Float32Array.from({ length: channels * size * size }, (_, index) =>
       picture(Math.floor((index % 25) / size), index % size, Math.floor(index / 25)));
     const { out } = await session.run({ in: { type: 'float32', data, dims: [1, channels, size, size] } });
     await session.release();
     expect(out?.dims).toEqual([1, 27]);
-    for (const [index, value] of expected().entries()) expect(Number(out?.data[index])).toBeCloseTo(value, 5);
+    for (const [index, value] of expected(slopes).entries()) expect(Number(out?.data[index])).toBeCloseTo(value, 5);
   });
 
   it('refuses weights that do not fit and operators that it does not know', () => {
     const { topology, bytes } = smallModel();
     expect(() => readGraphModel(topology, bytes.subarray(4))).toThrow(expect.objectContaining({ code: 'model_invalid' }));
-    const unknown = smallModel('Conv9D');
+    const unknown = smallModel(gentleSlopes, 'Conv9D');
     expect(() => graphModelToOnnx(readGraphModel(unknown.topology, unknown.bytes))).toThrow(expect.objectContaining({ code: 'model_invalid' }));
   });
 

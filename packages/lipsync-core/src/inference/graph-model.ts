@@ -109,13 +109,12 @@ function readWeights(descriptions: readonly WeightDescription[], bytes: Uint8Arr
 }
 
 function readValues(view: DataView, offset: number, length: number, { dtype, quantization }: WeightDescription) {
-  if (quantization) {
-    const data = Float32Array.from({ length }, (_, index) => view.getFloat16(offset + index * 2, true));
-    return { data, byteLength: length * 2 };
+  const bytesEach = quantization ? 2 : 4;
+  const data = dtype === 'int32' && !quantization ? new Int32Array(length) : new Float32Array(length);
+  for (let index = 0; index < length; index += 1) {
+    const at = offset + index * bytesEach;
+    if (quantization) data[index] = view.getFloat16(at, true);
+    else data[index] = dtype === 'int32' ? view.getInt32(at, true) : view.getFloat32(at, true);
   }
-  const data =
-    dtype === 'int32'
-      ? Int32Array.from({ length }, (_, index) => view.getInt32(offset + index * 4, true))
-      : Float32Array.from({ length }, (_, index) => view.getFloat32(offset + index * 4, true));
-  return { data, byteLength: length * 4 };
+  return { data, byteLength: length * bytesEach };
 }

@@ -1,15 +1,17 @@
 import type { ErrorCode } from '../errors/index.ts';
-import type { Warning } from '../providers/provider.ts';
+import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { Provider, Warning } from '../providers/provider.ts';
 import { isTerminal, type Attempt, type InputReference, type JobRecord, type JobResult } from './job-record.ts';
 
 /** What a run of the job reports; only the latest run is listened to. */
 type RunEvent = { readonly run: number } & (
   | { readonly type: 'progressed'; readonly stage: string; readonly progress: number; readonly message: string }
   | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
+  | { readonly type: 'planned'; readonly plan: ProviderPlan }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   | { readonly type: 'handed_back' }
   | { readonly type: 'parked'; readonly untilMs: number; readonly message: string }
-  | { readonly type: 'handed_on'; readonly needs: 'inline' | 'remote' }
+  | { readonly type: 'handed_on'; readonly needs: Provider['kind'] }
   | { readonly type: 'completed'; readonly atMs: number; readonly result: JobResult; readonly warnings: readonly Warning[] }
   | { readonly type: 'failed'; readonly atMs: number; readonly code: ErrorCode; readonly message: string; readonly warnings: readonly Warning[] }
 );
@@ -19,14 +21,16 @@ export type JobEvent =
   | RunEvent
   | { readonly type: 'run_started'; readonly atMs: number }
   | { readonly type: 'cancel_requested' }
+  /** What an attempt that had ended turned out to cost; heard after the job's end, too. */
+  | { readonly type: 'attempt_billed'; readonly index: number; readonly costMicros: number }
   | { readonly type: 'canceled'; readonly atMs: number };
 
 /**
- * The record after an event. Pure. A terminal record never changes again, a run that was superseded is not heard,
- * progress never goes back; an event that has nothing to say returns the same object.
+ * The record after an event. Pure. A terminal record changes no more, but for bills that come late; a run that was
+ * superseded is not heard, progress never goes back; an event that has nothing to say returns the same object.
  */
 export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
-  if (isTerminal(record.status)) return record;
+  if (isTerminal(record.status) && event.type !== 'attempt_billed') return record;
   if ('run' in event && event.run !== record.runs) return record;
   const changed = change(record, event);
   return changed === record ? record : { ...changed, revision: record.revision + 1 };
@@ -40,6 +44,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return applyProgress(record, event);
     case 'inputs_fetched':
       return { ...record, video: event.video, audio: event.audio };
+    case 'planned':
+      return record.plan === null ? { ...record, plan: event.plan } : record;
     case 'attempts_changed':
       return { ...record, attempts: event.attempts };
     case 'handed_back':
@@ -50,6 +56,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.', needs: event.needs };
     case 'cancel_requested':
       return record.cancelRequested ? record : { ...record, cancelRequested: true, message: 'Cancel requested.' };
+    case 'attempt_billed':
+      return applyBill(record, event);
     case 'completed':
       return {
         ...record, status: 'completed', stage: 'completed', progress: 100, message: 'Done.',
@@ -74,6 +82,17 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
     crashes: crashed ? record.crashes + 1 : record.crashes,
     parkedUntilMs: null,
     startedAtMs: record.startedAtMs ?? atMs,
+  };
+}
+
+function applyBill(record: JobRecord, { index, costMicros }: Extract<JobEvent, { type: 'attempt_billed' }>): JobRecord {
+  const { attempts, result } = record;
+  const billed = attempts[index];
+  if (!billed || billed.costMicros !== null) return record;
+  return {
+    ...record,
+    attempts: attempts.with(index, { ...billed, costMicros }),
+    result: result && { ...result, costMicros: result.costMicros + costMicros },
   };
 }
 

@@ -1,11 +1,18 @@
 import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { ErrorCode } from '../errors/index.ts';
-import type { Operation, Warning } from '../providers/provider.ts';
+import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { Operation, Order, Provider, Warning } from '../providers/provider.ts';
 
 /** Where an input is: in the artifact store, or still at the URL that the caller named. */
 export type InputReference =
   | { readonly kind: 'artifact'; readonly key: string; readonly name: string }
   | { readonly kind: 'url'; readonly url: string };
+
+/** An order as its attempt keeps it. */
+export interface PlacedOrder extends Order {
+  /** Since when an operation may have been begun with it of which nobody here knows; null where that is settled. */
+  readonly unansweredSinceMs: number | null;
+}
 
 /** One try of one provider inside a job. */
 export interface Attempt {
@@ -16,6 +23,8 @@ export interface Attempt {
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;
   readonly costMicros: number | null;
+  /** What its operation is asked for with: absent until that was made ready, and where no operation is needed. */
+  readonly order?: PlacedOrder;
   /** Work running at a remote provider: stored before it is waited on, so that any worker can go on with it. */
   readonly operation: Operation | null;
   /** When that operation was known to have begun. */
@@ -56,8 +65,10 @@ export interface JobRecord {
   readonly cancelRequested: boolean;
   /** When to look again at a job that only waits; null while it is worked on or waits for a worker. */
   readonly parkedUntilMs: number | null;
-  /** What kind of provider it goes on with, where that is another than its method says. */
-  readonly needs: 'inline' | 'remote' | null;
+  /** The providers to try, in order; null until that is known. Never changes once it is set. */
+  readonly plan: ProviderPlan | null;
+  /** What kind of provider it goes on with; null where any worker may take it. */
+  readonly needs: Provider['kind'] | null;
   readonly attempts: readonly Attempt[];
   readonly warnings: readonly Warning[];
   readonly result: JobResult | null;

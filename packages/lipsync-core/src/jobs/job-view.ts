@@ -1,6 +1,6 @@
 import type { AttemptView, JobView } from '../contract/index.ts';
 import { errorPolicies } from '../errors/index.ts';
-import type { Attempt, JobRecord } from './job-record.ts';
+import { isTerminal, type Attempt, type JobRecord } from './job-record.ts';
 
 /** The job as callers see it. `outputUrl` is null until there is an output. */
 export function toJobView(record: JobRecord, outputUrl: string | null): JobView {
@@ -12,11 +12,12 @@ export function toJobView(record: JobRecord, outputUrl: string | null): JobView 
     progress: record.progress,
     message: record.message,
     method: record.options.method,
+    plan: record.plan && [...record.plan],
     method_used: result?.methodUsed ?? null,
     degraded: result?.degraded ?? false,
     cached: result?.cached ?? false,
     duration: result ? result.durationMs / 1000 : null,
-    cost_usd: result ? toUsd(result.costMicros) : null,
+    cost_usd: toUsdOrNull(costOf(record)),
     output_url: result ? outputUrl : null,
     quality: null,
     attempts: record.attempts.map(toAttemptView),
@@ -37,9 +38,20 @@ function toAttemptView(attempt: Attempt): AttemptView {
     message: attempt.message,
     started_at: toTimestamp(attempt.startedAtMs),
     ended_at: attempt.endedAtMs === null ? null : toTimestamp(attempt.endedAtMs),
-    cost_usd: attempt.costMicros === null ? null : toUsd(attempt.costMicros),
+    cost_usd: toUsdOrNull(attempt.costMicros),
     operation_id: attempt.operation?.id ?? null,
   };
+}
+
+/** What the job has cost; null before its end, and while what one of its attempts cost is not known. */
+function costOf({ status, result, attempts }: JobRecord): number | null {
+  if (result) return result.costMicros;
+  const costs = attempts.map(({ costMicros }) => costMicros).filter((costMicros) => costMicros !== null);
+  return isTerminal(status) && costs.length === attempts.length ? costs.reduce((sum, costMicros) => sum + costMicros, 0) : null;
+}
+
+function toUsdOrNull(micros: number | null): number | null {
+  return micros === null ? null : toUsd(micros);
 }
 
 /** Dollars from integer millionths. */

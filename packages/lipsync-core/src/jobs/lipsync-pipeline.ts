@@ -6,12 +6,15 @@ import type { Admission } from '../providers/admission.ts';
 import { once } from '../providers/once.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
 import type { Provider, ProgressReport, TakeRequest, Warning } from '../providers/provider.ts';
-import { resolveChain, type ProviderRegistry } from '../providers/provider-registry.ts';
+import { expectedMs, type Forecast } from '../providers/plan/forecast.ts';
+import { dependsOnOutlook, planProviders, type ProviderPlan } from '../providers/plan/provider-plan.ts';
+import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
 import type { RenderPool } from '../render/render-pool.ts';
 import type { SpeechReport } from '../speech/speech-types.ts';
 import { againOnce } from './again-once.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
 import type { Attempt } from './job-record.ts';
+import { StoreFailure } from './store-failure.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Speech that the voice detector finds empty and that stays below this level is silence and costs nothing. */
@@ -30,10 +33,14 @@ export interface PipelineInput {
 export interface PipelineContext {
   readonly signal: AbortSignal;
   readonly earlierAttempts: readonly Attempt[];
+  /** As it was saved; null where nobody has made one yet. */
+  readonly plan: ProviderPlan | null;
   /** Whether this host takes work of that kind. */
   canRun(kind: Provider['kind']): boolean;
   onProgress(progress: ProgressReport): void;
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
+  /** Called, and waited for, before anything is tried. */
+  savePlan(plan: ProviderPlan): Promise<void>;
 }
 
 export interface PipelineResult {
@@ -52,7 +59,7 @@ export type PipelineOutcome = PipelineResult | Exclude<ChainOutcome, { kind: 'ma
 /** Clip + speech to take: the part of a job that is the same for the queue, a program and the CLI. */
 export interface LipsyncPipeline {
   /**
-   * Takes the job as far as it goes without waiting; called again with the attempts as they were saved, it goes on.
+   * Takes the job as far as it goes without waiting; called again with plan and attempts as they were saved, it goes on.
    * Throws a `LipsyncError`; leaves nothing outside the workspace but caches.
    */
   run(input: PipelineInput, context: PipelineContext): Promise<PipelineOutcome>;
@@ -64,26 +71,33 @@ export interface PipelineDependencies {
   readonly registry: ProviderRegistry;
   readonly renderPool: RenderPool;
   readonly admission: Admission;
+  readonly forecast: Forecast;
   readonly limits: MediaLimits;
   readonly clock: Clock;
   /** What an hour of a provider's work on this machine costs, in millionths of a dollar; nothing where it is not said. */
   readonly localMicrosPerHour?: number;
 }
 
-interface Prepared {
+interface Probed {
   readonly inputs: FetchedInputs;
   readonly clip: ClipFacts;
   readonly speech: SpeechFacts;
   readonly timeline: Timeline;
+}
+
+interface Prepared extends Probed {
   readonly mouthCurvePath: string;
   readonly speechReport: SpeechReport;
 }
 
+type MadeOutcome = Extract<ChainOutcome, { kind: 'made' }>;
+
 export function createLipsyncPipeline(dependencies: PipelineDependencies): LipsyncPipeline {
   return {
     async run(input, context) {
-      const chain = resolveChain(dependencies.registry, input.options);
-      const prepared = once(() => prepare(dependencies, input, context));
+      const probed = once(() => probe(dependencies, input, context));
+      const prepared = once(async () => listen(dependencies, input, context, await probed()));
+      const chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input, context, probed)));
       const chained = chainContext(dependencies, input, context);
       if (context.earlierAttempts.length === 0) {
         const early = await lookFirst(chain, prepared, chained);
@@ -91,7 +105,9 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
         if (early) return early;
       }
       const outcome = await runChain(chain, async () => toTakeRequest(input, await prepared()), chained);
-      return outcome.kind === 'made' ? toResult(outcome, await prepared()) : outcome;
+      if (outcome.kind !== 'made') return outcome;
+      await learnPace(dependencies, input, outcome, await prepared());
+      return toResult(outcome, await prepared());
     },
     abandon(input, reason, context) {
       // All providers: what was begun may be no more than what a chain of today would hold.
@@ -100,9 +116,35 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
   };
 }
 
-function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: PipelineContext): ChainContext {
+function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Omit<PipelineContext, 'plan' | 'savePlan'>): ChainContext {
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
   return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, localMicrosPerHour, admission, clock };
+}
+
+/** Decides whom to try and in which order, once for the whole job; looks at the inputs and the others' jobs only where the order hangs on them. */
+async function makePlan({ registry, forecast }: PipelineDependencies, { options }: PipelineInput, context: PipelineContext, probed: () => Promise<Probed>): Promise<ProviderPlan> {
+  const usable = registry.all.map(({ kind, facts: { id, degraded } }) => ({ kind, id, degraded }));
+  const outlook = async () => {
+    const { durationMs } = (await probed()).timeline;
+    const expectations = await forecast.expect({ durationMs, heygenMode: options.heygenMode }).catch(failStore);
+    return { durationMs, expectedMs: new Map(expectations.map((expectation) => [expectation.provider, expectedMs(expectation)])) };
+  };
+  const plan = dependsOnOutlook(usable, options) ? planProviders(usable, options, await outlook()) : planProviders(usable, options);
+  await context.savePlan(plan);
+  return plan;
+}
+
+/** Nothing is wrong with a job whose chances could not be looked up. */
+function failStore(error: unknown): never {
+  throw new StoreFailure(error);
+}
+
+/** What was learned is a help for others; that it cannot be kept is no fault of this job. */
+async function learnPace({ forecast }: PipelineDependencies, { options }: PipelineInput, { provider, attempts }: MadeOutcome, { timeline }: Prepared): Promise<void> {
+  const { startedAtMs, endedAtMs } = attempts.at(-1) ?? { startedAtMs: 0, endedAtMs: null };
+  if (endedAtMs === null) return;
+  const work = { provider: provider.facts.id, heygenMode: options.heygenMode, durationMs: timeline.durationMs };
+  await forecast.learn(work, endedAtMs - startedAtMs).catch(() => undefined);
 }
 
 /**
@@ -132,22 +174,29 @@ async function giveUpPlaceUnless<Value>(work: Promise<Value>, giveUp: () => Prom
   }
 }
 
-async function prepare({ limits, renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext): Promise<Prepared> {
+async function probe({ limits, renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext): Promise<Probed> {
   const { signal } = context;
   context.onProgress({ stage: 'fetching', fraction: 0 });
   const inputs = await input.fetchInputs();
   const { clipPath, speechPath } = inputs;
   context.onProgress({ stage: 'probing', fraction: 0 });
+  renderPool.warm();
   const clip = await againOnce(signal, () => probeClip(clipPath, { limits, signal }));
   const speech = await againOnce(signal, () => probeSpeech(speechPath, { limits, signal }));
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: input.options.syncMode, window: windowOf(input.options) });
+  return { inputs, clip, speech, timeline };
+}
+
+async function listen({ renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext, probed: Probed): Promise<Prepared> {
+  const { signal } = context;
+  const { inputs: { speechPath }, speech, timeline } = probed;
   context.onProgress({ stage: 'listening', fraction: 0 });
   const mouthCurvePath = input.workspace.file('mouth-curve');
   const speechReport = await againOnce(signal, () => renderPool.run(
     { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
     { signal, onProgress: context.onProgress },
   ));
-  return { inputs, clip, speech, timeline, mouthCurvePath, speechReport };
+  return { ...probed, mouthCurvePath, speechReport };
 }
 
 function windowOf({ startMs, endMs }: LipsyncOptions): { startMs?: number; endMs?: number } {
@@ -175,7 +224,7 @@ function toTakeRequest({ jobId, options, workspace }: PipelineInput, { inputs, c
   return { jobId, ...inputs, clip, speech, timeline, mouthCurvePath, silenceMode: options.silenceMode, heygenMode: options.heygenMode, takePath: workspace.file('take.mp4') };
 }
 
-function toResult({ take, provider }: Extract<ChainOutcome, { kind: 'made' }>, prepared: Prepared): PipelineResult {
+function toResult({ take, provider }: MadeOutcome, prepared: Prepared): PipelineResult {
   return {
     kind: 'made',
     takePath: take.path,

@@ -9,10 +9,15 @@ export interface NewJob {
   /** Name of the API key that asks, or null where the API is open. */
   readonly owner: string | null;
   readonly nowMs: number;
+  /** What is known already of who is to make it. */
+  readonly start?: JobStart;
 }
 
+/** The plan of a job, where it needs no look at the inputs, and the kind of provider that it begins with. */
+export type JobStart = Pick<JobRecord, 'plan' | 'needs'>;
+
 /** The record of a job that was just accepted. Pure; the deadline counts from `nowMs`. */
-export function newJobRecord({ id, options, video, audio, owner, nowMs }: NewJob): JobRecord {
+export function newJobRecord({ id, options, video, audio, owner, nowMs, start }: NewJob): JobRecord {
   return {
     id,
     revision: 0,
@@ -28,7 +33,8 @@ export function newJobRecord({ id, options, video, audio, owner, nowMs }: NewJob
     crashes: 0,
     cancelRequested: false,
     parkedUntilMs: null,
-    needs: null,
+    plan: start?.plan ?? null,
+    needs: start?.needs ?? null,
     attempts: [],
     warnings: [],
     result: null,

@@ -93,14 +93,14 @@ async function endEarly({ store, clock, pipeline }: RunDependencies, record: Job
   const { id: jobId, owner, options, runs: run } = record;
   await pipeline.abandon({ jobId, owner, options }, reason, {
     signal, earlierAttempts: record.attempts,
-    saveAttempts: (attempts) => saveAttempts(store, { id: jobId, runs: run }, attempts),
+    saveAttempts: (attempts) => tell(store, record, { type: 'attempts_changed', run, attempts }),
   });
   return store.append(jobId, endWithoutOutput(reason, record, clock.nowMs()));
 }
 
 /** Throws `superseded` where another run took over: what this one wants to do next is not its to do. */
-async function saveAttempts(store: RunDependencies['store'], { id, runs: run }: Pick<JobRecord, 'id' | 'runs'>, attempts: readonly Attempt[]): Promise<void> {
-  const { runs } = await store.append(id, { type: 'attempts_changed', run, attempts });
+async function tell(store: RunDependencies['store'], { id, runs: run }: JobRecord, event: JobEvent): Promise<void> {
+  const { runs } = await store.append(id, event);
   if (runs !== run) throw superseded;
 }
 
@@ -157,11 +157,12 @@ async function advance(dependencies: RunDependencies, record: JobRecord, workspa
   let { attempts } = record;
   try {
     const outcome = await pipeline.run({ jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) }, {
-      signal, canRun, earlierAttempts: attempts,
+      signal, canRun, earlierAttempts: attempts, plan: record.plan,
       onProgress: (report) => progress.report(report),
+      savePlan: (plan) => tell(store, record, { type: 'planned', run, plan }),
       async saveAttempts(changed) {
         attempts = changed;
-        await saveAttempts(store, record, attempts);
+        await tell(store, record, { type: 'attempts_changed', run, attempts });
       },
     });
     if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts) };

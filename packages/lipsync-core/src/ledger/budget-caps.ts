@@ -15,9 +15,10 @@ export interface Totals {
   readonly userDay: Total | null;
 }
 
-type CapName = 'daily' | 'monthly' | 'user_daily';
+/** A cap on what may be spent. */
+export type BlockingCap = 'daily' | 'monthly' | 'user_daily';
 
-const settingOf: Readonly<Record<CapName, string>> = {
+const settingOf: Readonly<Record<BlockingCap, string>> = {
   daily: 'LIPSYNC_BUDGET_DAILY_USD',
   monthly: 'LIPSYNC_BUDGET_MONTHLY_USD',
   user_daily: 'LIPSYNC_BUDGET_USER_DAILY_USD',
@@ -25,19 +26,26 @@ const settingOf: Readonly<Record<CapName, string>> = {
 
 /** Throws `budget_exceeded`, naming the cap, when `micros` more would pass one. What is free passes every cap. Pure. */
 export function checkCaps(caps: BudgetCaps, totals: Totals, micros: number): void {
-  if (micros === 0) return;
-  const limits: readonly (readonly [CapName, number | null, Total | null])[] = [
+  const cap = firstCapPassed(caps, totals, micros);
+  if (cap !== null) throw exceeded(cap, micros);
+}
+
+/** The cap that `micros` more would pass; null for none, as for what is free. Pure. */
+export function firstCapPassed(caps: BudgetCaps, totals: Totals, micros: number): BlockingCap | null {
+  if (micros === 0) return null;
+  const limits: readonly (readonly [BlockingCap, number | null, Total | null])[] = [
     ['user_daily', caps.userDailyMicros, totals.userDay],
     ['daily', caps.dailyMicros, totals.day],
     ['monthly', caps.monthlyMicros, totals.month],
   ];
   for (const [cap, capMicros, total] of limits) {
     if (capMicros === null || total === null) continue;
-    if (total.spentMicros + total.reservedMicros + micros > capMicros) throw exceeded(cap, micros);
+    if (total.spentMicros + total.reservedMicros + micros > capMicros) return cap;
   }
+  return null;
 }
 
-function exceeded(cap: CapName, micros: number): LipsyncError {
+function exceeded(cap: BlockingCap, micros: number): LipsyncError {
   const until = cap === 'monthly' ? 'the month ends' : 'the day ends';
   return new LipsyncError(
     'budget_exceeded',

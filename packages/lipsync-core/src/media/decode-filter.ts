@@ -83,7 +83,7 @@ function conversion(facts: ClipFacts, { width, height, pixelFormat }: DecodeShap
 
 /** Frames to be looked at, not shown. Shrunk before they become RGB, which takes ffmpeg half the time of doing both at once. */
 function analysisSize(facts: ClipFacts, width: number, height: number): readonly string[] {
-  const size = `scale=w=${width}:h=${height}:flags=bilinear`;
+  const size = `scale=w=${width}:h=${height}:flags=area`;
   return isRgb(facts.pixelFormat) || hasAlpha(facts.pixelFormat) ? [size] : [size, 'format=yuv420p'];
 }
 

@@ -1,4 +1,5 @@
 import type { LipsyncError } from '../errors/index.ts';
+import type { PlacedOrder } from '../jobs/job-record.ts';
 import type { Operation, Provider } from './provider.ts';
 
 /** An attempt, for whoever keeps books on it. Never changes from its beginning to its end, whatever crashes between. */
@@ -22,9 +23,11 @@ export type Entry =
 export interface AttemptEnding {
   /** Null when it made a take. */
   readonly error: LipsyncError | null;
-  /** Null where nobody knows yet: `operation` is looked at again later. */
+  /** Null where nobody knows yet: `operation`, or the one that `order` may have begun, is looked at again later. */
   readonly costMicros: number | null;
   readonly operation: Operation | null;
+  /** Null where it is settled whether it began an operation. */
+  readonly order: PlacedOrder | null;
 }
 
 /**

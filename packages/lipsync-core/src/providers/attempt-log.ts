@@ -1,4 +1,4 @@
-import type { Attempt } from '../jobs/job-record.ts';
+import type { Attempt, PlacedOrder } from '../jobs/job-record.ts';
 import type { Clock } from '../ports/ports.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { Operation, Provider } from './provider.ts';
@@ -19,6 +19,7 @@ export interface AttemptLog {
   begin(provider: Provider): Promise<void>;
   /** Records an attempt that was not let in: begun and ended in one. */
   refuse(provider: Provider, error: LipsyncError): Promise<void>;
+  setOrder(order: PlacedOrder): Promise<void>;
   setOperation(operation: Operation): Promise<void>;
   /** What the attempt turned out to cost, whatever becomes of its take. */
   setCost(costMicros: number): Promise<void>;
@@ -50,7 +51,12 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
     await saveAttempts(attempts);
   };
   const replaceLast = (change: Partial<Attempt>): Promise<void> => save([...attempts.slice(0, -1), { ...current(), ...change }]);
-  const endAbandoned = (): Promise<void> => replaceLast({ ...abandoned, endedAtMs: clock.nowMs() });
+  const endAbandoned = (): Promise<void> => {
+    const { operation, order } = current();
+    // What computes here is booked when it ends, so that the books hold nothing of this; what runs elsewhere may be billed.
+    const costMicros = operation || order ? null : 0;
+    return replaceLast({ ...abandoned, endedAtMs: clock.nowMs(), costMicros });
+  };
   const unfinished = ({ facts, kind }: Provider): Attempt | undefined => {
     const last = attempts.at(-1);
     return last && kind === 'remote' && last.provider === facts.id && isUnfinished(last) ? last : undefined;
@@ -78,6 +84,7 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
       const nowMs = clock.nowMs();
       return save([...attempts, { ...newAttempt(provider, nowMs), outcome: 'failed', code, message, endedAtMs: nowMs, costMicros: 0 }]);
     },
+    setOrder: (order) => replaceLast({ order }),
     setOperation: (operation) => replaceLast({ operation, operationAtMs: clock.nowMs(), troubles: 0 }),
     async setCost(costMicros) {
       const { costMicros: known, troubles } = current();
@@ -90,6 +97,11 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
       if (attempts.at(-1)?.outcome === 'running') await endAbandoned();
     },
   };
+}
+
+/** The order of an attempt that may have begun an operation of which nobody knows; null where there is no such doubt. Pure. */
+export function orderInDoubt({ operation, order }: Attempt): PlacedOrder | null {
+  return operation === null && order && order.unansweredSinceMs !== null ? order : null;
 }
 
 function newAttempt({ facts }: Provider, nowMs: number): Attempt {

@@ -5,7 +5,7 @@ import type { InlineProvider, TakeRequest } from './provider.ts';
 it('charges a local take for the time that it took, to the millionth', async () => {
   let nowMs = 1_000;
   const provider: InlineProvider = {
-    kind: 'inline', facts: { id: 'wav2lip', degraded: false, licence: null },
+    kind: 'inline', facts: { id: 'wav2lip', degraded: false },
     async run() {
       nowMs += 90_000;
       return { path: 'take.mp4', warnings: [], costMicros: 0 };

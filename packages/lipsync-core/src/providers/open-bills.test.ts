@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createLedger, type Ledger } from '../ledger/ledger.ts';
+import type { PlacedOrder } from '../jobs/job-record.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
-import { createOpenBills, type OpenBills } from './open-bills.ts';
+import { createOpenBills, type LateCost, type OpenBills } from './open-bills.ts';
 
 const never = new AbortController().signal;
 const startMs = Date.UTC(2026, 10, 21);
@@ -14,19 +15,35 @@ let state: StateStore;
 let vendor: ScriptedVendor;
 let ledger: Ledger;
 let bills: OpenBills;
+/** What jobs were told. */
+let told: LateCost[];
+let isHeard: boolean;
 
 beforeEach(async () => {
   time.nowMs = startMs;
   state = createMemoryState().open();
   vendor = new ScriptedVendor();
   ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
-  bills = createOpenBills({ state, ledger, clock });
+  told = [];
+  isHeard = true;
+  bills = openBills();
   await open('job_1-0');
 });
 
-async function open(id: string): Promise<void> {
+function openBills(): OpenBills {
+  return createOpenBills({
+    state, ledger, clock,
+    async onLateCost(cost) {
+      told.push(cost);
+      return isHeard;
+    },
+  });
+}
+
+async function open(id: string, order: PlacedOrder | null = null): Promise<void> {
   await ledger.reserve({ id, jobId: id, provider: 'heygen', user: null, micros: 100, atMs: startMs });
-  await bills.add({ provider: 'heygen', operation: { id: `op-of-${id}`, state: {} }, entry: { id, atMs: startMs }, sinceMs: time.nowMs });
+  const operation = order ? null : { id: `op-of-${id}`, state: {} };
+  await bills.add({ provider: 'heygen', operation, order, entry: { id, atMs: startMs }, jobId: id, index: 0, sinceMs: time.nowMs });
 }
 
 const reconcile = (signal = never): Promise<number> => bills.reconcile({ all: [vendor] }, signal);
@@ -74,9 +91,18 @@ describe('the bill of an operation that outlived its job', () => {
 
   it('is asked for by one of several processes at a time', async () => {
     vendor.checks = Array.from({ length: 10 }, () => 'pending' as const);
-    const other = createOpenBills({ state, ledger, clock });
+    const other = openBills();
     await Promise.all([reconcile(), other.reconcile({ all: [vendor] }, never), reconcile()]);
     expect(vendor.checks).toHaveLength(9);
+  });
+
+  it('is left to processes that can ask the vendor, and is given back after a day when there are none', async () => {
+    expect([await bills.reconcile({ all: [] }, never), await entryOf('job_1-0')]).toMatchObject([0, { state: 'reserved' }]);
+    expect(await reconcile()).toBe(1);
+    await open('job_2-0');
+    time.nowMs += 24 * 3_600_000;
+    expect(await bills.reconcile({ all: [] }, never)).toBe(1);
+    expect(await entryOf('job_2-0')).toMatchObject({ state: 'released' });
   });
 
   it('is booked once when the process died between book and bill', async () => {
@@ -90,5 +116,114 @@ describe('the bill of an operation that outlived its job', () => {
     await reconcile(AbortSignal.abort());
     vendor.check = async (operation) => (operation.id === 'op-of-job_1-0' ? { status: 'done', operation, costMicros: 70 } : { status: 'pending', checkAgainInMs: 1 });
     expect(await reconcile()).toBe(1);
+  });
+});
+
+describe('the bill of a result that is not handed out', () => {
+  it('is booked although the operation never came to its end', async () => {
+    vendor.checks = ['billed'];
+    expect(await reconcile()).toBe(1);
+    expect(await entryOf('job_1-0')).toMatchObject({ state: 'settled', spentMicros: 70 });
+  });
+});
+
+describe('a job that ended before its bill was known', () => {
+  it('is told what it cost, also when that is nothing', async () => {
+    await open('job_2-0');
+    vendor.checks = ['done', 'failed'];
+    expect(await reconcile()).toBe(2);
+    expect(told).toEqual([{ jobId: 'job_1-0', index: 0, costMicros: 70 }, { jobId: 'job_2-0', index: 0, costMicros: 0 }]);
+  });
+
+  it('is told again when it could not hear, and paid for once', async () => {
+    isHeard = false;
+    expect(await reconcile()).toBe(0);
+    expect(await entryOf('job_1-0')).toMatchObject({ state: 'settled' });
+    isHeard = true;
+    time.nowMs += 30_000;
+    expect(await reconcile()).toBe(1);
+    expect(told).toHaveLength(2);
+    expect(await ledger.sum({ fromMs: 0, toMs: startMs + 1, groupBy: 'day' })).toMatchObject([{ spentMicros: 70 }]);
+  });
+
+  it('is told what was booked, not what was found out after somebody had booked it', async () => {
+    await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: 70, atMs: startMs });
+    vendor.checks = ['failed'];
+    await reconcile();
+    expect(told).toMatchObject([{ costMicros: 70 }]);
+  });
+});
+
+describe('the bill of an order that went unanswered', () => {
+  const order = { idempotencyKey: 'job_2-0', state: {}, unansweredSinceMs: startMs };
+
+  beforeEach(async () => {
+    await reconcile();
+    vendor = new ScriptedVendor();
+    await open('job_2-0', order);
+  });
+
+  it('is that of the operation that it began, which is stopped when it still runs', async () => {
+    vendor.finds = ['op'];
+    vendor.checks = ['pending'];
+    expect(await reconcile()).toBe(1);
+    expect(vendor.canceled).toEqual(['op-of-job_2-0']);
+    expect(await entryOf('job_2-0')).toMatchObject({ state: 'released', note: 'not billed' });
+  });
+
+  it('is booked when the operation was done before it was found', async () => {
+    vendor.finds = ['op'];
+    expect(await reconcile()).toBe(1);
+    expect(await entryOf('job_2-0')).toMatchObject({ state: 'settled', spentMicros: 70 });
+  });
+
+  it('is booked when the operation is done while it is stopped', async () => {
+    vendor.finds = ['op'];
+    vendor.checks = ['pending'];
+    vendor.cancels = [70];
+    expect(await reconcile()).toBe(1);
+    expect(await entryOf('job_2-0')).toMatchObject({ state: 'settled', spentMicros: 70 });
+  });
+
+  it('never orders anything: nothing is started to find out', async () => {
+    vendor.finds = ['none', 'provider_unavailable', 'op'];
+    for (const _ of vendor.finds.slice()) {
+      await reconcile();
+      time.nowMs += 60_000;
+    }
+    expect([vendor.ordered, vendor.started, vendor.canceled.length]).toEqual([[], [], 1]);
+  });
+
+  it('stays open while the operation may yet appear, and is given back when it did not for ten minutes', async () => {
+    while ((await reconcile()) === 0) {
+      expect(await entryOf('job_2-0')).toMatchObject({ state: 'reserved' });
+      time.nowMs += 30_000;
+    }
+    expect(time.nowMs - startMs).toBeGreaterThanOrEqual(10 * 60_000);
+    expect(time.nowMs - startMs).toBeLessThan(20 * 60_000);
+    expect(await entryOf('job_2-0')).toMatchObject({ state: 'released', note: 'its order began no operation' });
+  });
+
+  it('stays open for a day while the vendor cannot be asked', async () => {
+    vendor.finds = Array.from({ length: 200 }, () => 'provider_unavailable' as const);
+    while ((await reconcile()) === 0) time.nowMs += 5 * 60_000;
+    expect(time.nowMs - startMs).toBeGreaterThanOrEqual(24 * 3_600_000);
+  });
+
+  it('is not lost with the process that found the operation and could not stop it', async () => {
+    vendor.finds = ['op', 'none'];
+    vendor.checks = ['pending', 'pending'];
+    vendor.cancels = [null, 0];
+    expect(await reconcile()).toBe(0);
+    time.nowMs += 30_000;
+    expect(await openBills().reconcile({ all: [vendor] }, never)).toBe(1);
+    expect([vendor.canceled, vendor.finds]).toEqual([['op-of-job_2-0', 'op-of-job_2-0'], ['none']]);
+  });
+
+  it('is not taken for free because the operation was gone before anybody knew how it stood', async () => {
+    vendor.finds = ['op'];
+    vendor.checks = ['provider_unavailable'];
+    expect(await reconcile()).toBe(0);
+    expect(await entryOf('job_2-0')).toMatchObject({ state: 'reserved' });
   });
 });

@@ -12,7 +12,7 @@ const take: Take = { path: 'take.mp4', warnings: [], costMicros: 7 };
 const request = { jobId: 'job_1' } as TakeRequest;
 
 function facts(id: ProviderId) {
-  return { id, degraded: false, licence: null };
+  return { id, degraded: false };
 }
 
 function inline(id: ProviderId, results: readonly (Take | ErrorCode)[]): InlineProvider & { calls: number } {

@@ -4,11 +4,12 @@ import type { Clock } from '../ports/ports.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Admission, AttemptReference, Entry } from './admission.ts';
-import { createAttemptLog, type AttemptLog } from './attempt-log.ts';
+import { createAttemptLog, orderInDoubt, type AttemptLog } from './attempt-log.ts';
 import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
 import { once } from './once.ts';
 import type { Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type Waiting } from './remote-attempt.ts';
+import { stopOperation } from './stop-operation.ts';
 
 export interface ChainContext extends TakeContext {
   readonly jobId: string;
@@ -89,7 +90,7 @@ async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, 
   if (LipsyncError.isInstance(made)) return endAttempt(provider, made, context, log);
   if ('kind' in made) return made;
   const costMicros = made.costMicros + timeCost(provider, context, log);
-  await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros, operation: log.current.operation });
+  await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros, operation: log.current.operation, order: null });
   await log.end({ outcome: 'succeeded', code: null, message: null, costMicros });
   return { ...made, costMicros };
 }
@@ -108,10 +109,11 @@ async function enter(provider: Provider, { admission, jobId }: ChainContext, log
 
 /** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */
 async function endAttempt(provider: Provider, error: LipsyncError, context: ChainContext, log: AttemptLog): Promise<LipsyncError> {
-  if (provider.kind === 'remote' && error.code === 'canceled') await stopOperation(provider, log);
+  if (provider.kind === 'remote' && error.code === 'canceled') await stopUnwanted(provider, log);
   const { operation, costMicros: billedMicros } = log.current;
-  const costMicros = operation ? billedMicros : timeCost(provider, context, log);
-  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation });
+  const order = orderInDoubt(log.current);
+  const costMicros = operation || order ? billedMicros : timeCost(provider, context, log);
+  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation, order });
   await log.end({ outcome: error.code === 'canceled' ? 'canceled' : 'failed', code: error.code, message: error.message, costMicros });
   return error;
 }
@@ -120,17 +122,11 @@ const hourMs = 3_600_000;
 const cancelLimitMs = 10_000;
 
 /** Tells the vendor to stop, and learns what it billed until then. The job's signal is spent: this has a limit of its own. */
-async function stopOperation(provider: RemoteProvider, log: AttemptLog): Promise<void> {
+async function stopUnwanted(provider: RemoteProvider, log: AttemptLog): Promise<void> {
   const { operation, costMicros } = log.current;
   if (!operation) return;
-  const context = { signal: AbortSignal.timeout(cancelLimitMs), onProgress: () => undefined };
   // A vendor that does not hear leaves an open bill.
-  const status = costMicros === null ? await provider.check(operation, context).catch(() => undefined) : undefined;
-  const isStopped = await provider.cancel(operation, context).then(() => true, () => false);
-  if (!status) return;
-  if (status.status !== 'pending') await log.setCost(status.costMicros);
-  // What is stopped before it is done is not billed.
-  else if (isStopped) await log.setCost(0);
+  await stopOperation(provider, operation, { knownMicros: costMicros, signal: AbortSignal.timeout(cancelLimitMs), book: (micros) => log.setCost(micros) });
 }
 
 function referenceOf({ jobId, user }: ChainContext, log: AttemptLog): AttemptReference {

@@ -1,5 +1,6 @@
-import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
+import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
+import type { ProviderPlan } from './plan/provider-plan.ts';
 import type { Provider } from './provider.ts';
 
 /** The providers that this installation has, by id. */
@@ -15,27 +16,9 @@ export function createProviderRegistry(providers: readonly Provider[]): Provider
   return { all: Object.freeze([...providers]), get: (id) => byId.get(id) };
 }
 
-/**
- * The providers to try, in order, resolved before anything runs. Pure.
- * `auto` takes what is configured; `preview` joins it last when nothing else is configured or when it was allowed.
- * Throws `not_supported` when the method that was asked for is not configured here.
- */
-export function resolveChain(registry: ProviderRegistry, options: Pick<LipsyncOptions, 'method' | 'allowPreview'>): readonly Provider[] {
-  if (options.method !== 'auto') return [requireProvider(registry, options.method)];
-  const real = registry.all.filter((provider) => !provider.facts.degraded);
-  const standIns = registry.all.filter((provider) => provider.facts.degraded);
-  const chain = real.length === 0 || options.allowPreview ? [...real, ...standIns] : real;
-  if (chain.length === 0) throw new LipsyncError('not_supported', 'No provider is configured here.');
+/** The providers of a plan that this process has, in its order. Throws `not_supported` when it has none of them. */
+export function chainOf(registry: ProviderRegistry, plan: ProviderPlan): readonly Provider[] {
+  const chain = plan.flatMap((id) => registry.get(id) ?? []);
+  if (chain.length === 0) throw new LipsyncError('not_supported', `Nothing that the job was planned for is configured here: ${plan.join(', ')}.`);
   return chain;
-}
-
-function requireProvider(registry: ProviderRegistry, id: ProviderId): Provider {
-  const provider = registry.get(id);
-  if (provider) return provider;
-  throw methodNotConfigured(id, registry.all.map(({ facts }) => facts.id));
-}
-
-/** The refusal of a method that no provider of this installation stands for. */
-export function methodNotConfigured(id: ProviderId, available: readonly ProviderId[]): LipsyncError {
-  return new LipsyncError('not_supported', `The method "${id}" is not configured here; available: ${available.join(', ') || 'none'}.`);
 }

@@ -13,8 +13,6 @@ export interface ProviderFacts {
   readonly id: ProviderId;
   /** Takes of this provider are a stand-in for the real thing and are marked so. */
   readonly degraded: boolean;
-  /** Licence of the weights it runs, where it runs any. */
-  readonly licence: string | null;
 }
 
 /** Everything a provider needs to make a take. Paths are private to this run of the job. */
@@ -59,9 +57,22 @@ export interface Operation {
   readonly state: Readonly<Record<string, unknown>>;
 }
 
-/** `costMicros` is what the vendor bills for the operation, whatever becomes of its result. */
+/**
+ * What an operation is asked for with, as JSON; stored before it is asked for, so that asking again prepares nothing
+ * again, and so that an operation of which no answer told can be looked for.
+ */
+export interface Order {
+  /** Asked for again under the same key, it is the same operation. */
+  readonly idempotencyKey: string;
+  readonly state: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * `costMicros` is what the vendor bills for the operation, whatever becomes of its result; `billedMicros` the same where
+ * it bills for a result that it does not hand out yet.
+ */
 export type OperationStatus =
-  | { readonly status: 'pending'; readonly checkAgainInMs: number }
+  | { readonly status: 'pending'; readonly checkAgainInMs: number; readonly billedMicros?: number }
   | { readonly status: 'done'; readonly operation: Operation; readonly costMicros: number }
   | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string; readonly costMicros: number };
 
@@ -82,15 +93,26 @@ export interface RemoteProvider {
   readonly timeoutMs: number;
   /** The most that a take of this request can cost, in millionths of a dollar. Pure. */
   quote(request: TakeRequest): number;
+  /** How long the same order asks for the same operation, and not for another. */
+  readonly orderLifetimeMs: number;
+  /** Makes an order ready; costs nothing. `replaced` is one that names what the vendor does not have any more. */
+  makeOrder(request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string; readonly replaced: Order | null }): Promise<Order>;
   /**
-   * May be called again for one attempt, with the same idempotency key: then it is the same operation. Trouble that may
-   * pass is thrown, with `details.retryAfterMs` where the vendor said so: the attempt comes back.
+   * May be called again with the same order: then it is the same operation. Trouble that may pass is thrown, with
+   * `details.retryAfterMs` where the vendor said so: the attempt comes back. `details.isRefused` is true where the vendor
+   * surely began nothing, `details.isOrderGone` where another order must be made; else there may be an operation.
    */
-  start(request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string }): Promise<Operation>;
+  start(order: Order, context: TakeContext): Promise<Operation>;
   check(operation: Operation, context: TakeContext): Promise<OperationStatus>;
+  /**
+   * Looks for the operation of an order that went unanswered; orders nothing. Null when there is none so far. Throws when
+   * not all could be looked through.
+   */
+  find(order: Order, context: { readonly signal: AbortSignal }): Promise<Operation | null>;
   /** Fetches the take of an operation that is done. What it cost is known from `check`. */
   collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Omit<Take, 'costMicros'>>;
-  cancel(operation: Operation, context: { readonly signal: AbortSignal }): Promise<void>;
+  /** Stops an operation that is not wanted. Returns what it is billed all the same, null where that is not known. */
+  cancel(operation: Operation, context: { readonly signal: AbortSignal }): Promise<number | null>;
 }
 
 export type Provider = InlineProvider | RemoteProvider;

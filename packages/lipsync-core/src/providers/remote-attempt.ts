@@ -1,10 +1,10 @@
-import { errorPolicies, LipsyncError, TimeoutError, toLipsyncError } from '../errors/index.ts';
+import { abortError, errorPolicies, LipsyncError, TimeoutError, toLipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Admission, AttemptReference } from './admission.ts';
-import type { AttemptLog } from './attempt-log.ts';
+import { orderInDoubt, type AttemptLog } from './attempt-log.ts';
 import { decide, pauseBeforeTryMs } from './chain-decision.ts';
-import type { Operation, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
+import type { Operation, Order, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 
 /** Nothing is to be done here until then. */
 export interface Waiting {
@@ -26,9 +26,10 @@ export interface RemoteAttempt {
 }
 
 /**
- * Takes a remote attempt as far as it goes without waiting: starts its operation, asks for it, collects it. The
- * operation is saved before it is asked for, its cost before it is collected. Trouble that may pass is waited out within
- * the attempt, so that the same idempotency key settles whether a call that went unanswered was heard.
+ * Takes a remote attempt as far as it goes without waiting: starts its operation, asks for it, collects it. The order is
+ * saved before the operation is started, the operation before it is asked for, its cost before it is collected. Trouble
+ * that may pass is waited out within the attempt, so that the same order settles whether a call that went unanswered was
+ * heard.
  * Throws a `LipsyncError` when the attempt has failed.
  */
 export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Waiting> {
@@ -42,6 +43,7 @@ export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Wait
   if ('kind' in status) return status;
   switch (status.status) {
     case 'pending':
+      if (status.billedMicros !== undefined) await log.setCost(status.billedMicros);
       return waitFor(attempt, status.checkAgainInMs);
     case 'failed':
       await log.setCost(status.costMicros);
@@ -52,13 +54,46 @@ export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Wait
   }
 }
 
-async function start({ provider, reference, log, admission, context, maxCostMicros, prepare }: RemoteAttempt): Promise<Operation> {
+async function start(attempt: RemoteAttempt): Promise<Operation> {
+  const { order: kept } = attempt.log.current;
+  if (!kept) return place(attempt, await makeOrder(attempt, null));
+  try {
+    return await place(attempt, kept);
+  } catch (error) {
+    if (!saysOf(error, 'isOrderGone')) throw error;
+    return place(attempt, await makeOrder(attempt, kept));
+  }
+}
+
+async function makeOrder({ provider, reference, log, admission, context, maxCostMicros, prepare }: RemoteAttempt, replaced: Order | null): Promise<Order> {
   const request = await prepare();
   const spentMicros = log.attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0);
   await admission.reserve(provider, reference, provider.quote(request), maxCostMicros === null ? null : maxCostMicros - spentMicros);
-  const operation = await provider.start(request, { ...context, idempotencyKey: `${reference.jobId}-${reference.index}` });
-  await log.setOperation(operation);
-  return operation;
+  return provider.makeOrder(request, { ...context, replaced, idempotencyKey: `${reference.jobId}-${reference.index}` });
+}
+
+/** From before it is asked for until an answer settles it, the attempt says that there may be an operation. */
+async function place({ provider, log, clock, context }: RemoteAttempt, { idempotencyKey, state }: Order): Promise<Operation> {
+  const order = { idempotencyKey, state };
+  const doubtSinceMs = orderInDoubt(log.current)?.unansweredSinceMs ?? null;
+  if (doubtSinceMs !== null && clock.nowMs() - doubtSinceMs >= provider.orderLifetimeMs) {
+    throw new TimeoutError('provider_timeout', `An order went unanswered for so long that ${provider.facts.id} would take it for another one.`);
+  }
+  if (context.signal.aborted) throw abortError(context.signal);
+  await log.setOrder({ ...order, unansweredSinceMs: doubtSinceMs ?? clock.nowMs() });
+  try {
+    const operation = await provider.start(order, context);
+    await log.setOperation(operation);
+    return operation;
+  } catch (error) {
+    // A refusal says nothing about an earlier time at which the same was asked for in vain.
+    if (doubtSinceMs === null && saysOf(error, 'isRefused')) await log.setOrder({ ...order, unansweredSinceMs: null });
+    throw error;
+  }
+}
+
+function saysOf(error: unknown, detail: 'isOrderGone' | 'isRefused'): boolean {
+  return LipsyncError.isInstance(error) && error.details[detail] === true;
 }
 
 async function collect({ provider, context, prepare }: RemoteAttempt, operation: Operation, costMicros: number): Promise<Take> {

@@ -19,7 +19,7 @@ const request = { jobId: 'job_1' } as TakeRequest;
 const never = new AbortController().signal;
 
 const local: InlineProvider = {
-  kind: 'inline', facts: { id: 'wav2lip', degraded: false, licence: null },
+  kind: 'inline', facts: { id: 'wav2lip', degraded: false },
   run: async () => take,
 };
 
@@ -95,11 +95,12 @@ describe('a job at a remote provider', () => {
     expect([await spent(), await holders(), freed]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, [], 1]);
   });
 
-  it('has its attempt saved before it is started, its operation before it is asked for, its cost before it is collected', async () => {
+  it('has its attempt saved before its order is made, that before it is started, its operation before it is asked for, its cost before it is collected', async () => {
     const saved: unknown[] = [];
-    await run({ saveAttempts: async ([last]) => void saved.push([last?.outcome, last?.operation?.id, last?.costMicros]) });
+    await run({ saveAttempts: async ([last]) => void saved.push([last?.outcome, last?.order?.idempotencyKey, last?.operation?.id, last?.costMicros]) });
     expect(saved).toEqual([
-      ['running', undefined, null], ['running', 'op-of-job_1-0', null], ['running', 'op-of-job_1-0', 70], ['succeeded', 'op-of-job_1-0', 70],
+      ['running', undefined, undefined, null], ['running', 'job_1-0', undefined, null], ['running', 'job_1-0', 'op-of-job_1-0', null],
+      ['running', 'job_1-0', 'op-of-job_1-0', 70], ['succeeded', 'job_1-0', 'op-of-job_1-0', 70],
     ]);
   });
 
@@ -122,7 +123,7 @@ describe('a job at a remote provider', () => {
     expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
     expect(vendor.started).toEqual(['job_1-0', 'job_1-0', 'job_1-0']);
     expect(attempts.map(({ provider, code }) => [provider, code])).toEqual([['heygen', 'provider_unavailable'], ['wav2lip', null]]);
-    expect([await spent(), await holders(), (await breaker.look('heygen')).recentFaults]).toEqual([nothing, [], 1]);
+    expect([await holders(), (await breaker.look('heygen')).recentFaults]).toEqual([[], 1]);
   });
 
   it('is asked for as long as there is time when the vendor does not answer', async () => {
@@ -246,7 +247,7 @@ describe('a remote attempt after a crash', () => {
   });
 
   it('at any of its saves has paid once', async () => {
-    for (let survived = 0; survived < 4; survived += 1) {
+    for (let survived = 0; survived < 5; survived += 1) {
       attempts = [];
       vendor = new ScriptedVendor();
       const jobId = `job_${survived}`;
@@ -263,7 +264,7 @@ describe('a remote attempt after a crash', () => {
       expect(await run({ jobId })).toMatchObject({ kind: 'made' });
       expect(new Set(vendor.started).size).toBe(1);
     }
-    expect([await spent(), await holders()]).toEqual([{ spentMicros: 4 * 70, reservedMicros: 0 }, []]);
+    expect([await spent(), await holders()]).toEqual([{ spentMicros: 5 * 70, reservedMicros: 0 }, []]);
   });
 });
 

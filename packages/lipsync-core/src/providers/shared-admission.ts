@@ -95,9 +95,11 @@ function markStateFailures(admission: Admission): Admission {
   };
 }
 
-async function settle({ ledger, openBills, clock }: SharedAdmissionDependencies, { facts, kind }: Provider, attempt: AttemptReference, { costMicros, operation }: AttemptEnding): Promise<void> {
+async function settle({ ledger, openBills, clock }: SharedAdmissionDependencies, { facts, kind }: Provider, attempt: AttemptReference, { costMicros, operation, order }: AttemptEnding): Promise<void> {
   const entry = entryOf(attempt);
-  if (costMicros === null && operation) return openBills.add({ provider: facts.id, operation, entry, sinceMs: clock.nowMs() });
+  if (costMicros === null && (operation || order)) {
+    return openBills.add({ provider: facts.id, operation, order, entry, jobId: attempt.jobId, index: attempt.index, sinceMs: clock.nowMs() });
+  }
   const micros = costMicros ?? 0;
   if (micros === 0) return void (await ledger.release(entry));
   // What computes here costs what it took, which nobody knew before.

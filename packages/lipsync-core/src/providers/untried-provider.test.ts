@@ -15,7 +15,7 @@ const clock = { nowMs: () => Date.UTC(2026, 10, 21) };
 const crowd = Array.from({ length: 20 }, (_, index) => `job_${index}`);
 
 const local: InlineProvider = {
-  kind: 'inline', facts: { id: 'wav2lip', degraded: false, licence: null },
+  kind: 'inline', facts: { id: 'wav2lip', degraded: false },
   run: async () => ({ path: 'take.mp4', warnings: [], costMicros: 0 }),
 };
 

@@ -31,6 +31,8 @@ export interface RenderContext {
 export interface RenderPool {
   /** Resolves with the task's result; throws its `LipsyncError`, or `media_failed` when the process died. */
   run<Task extends RenderTask>(task: Task, context: RenderContext): Promise<RenderTaskResults[Task['kind']]>;
+  /** Has a process started for a task that is about to come, unless one stands ready or none is kept. */
+  warm(): void;
   /** Ends every process, running tasks included. */
   close(): Promise<void>;
 }
@@ -83,6 +85,12 @@ export function createRenderPool(options: RenderPoolOptions): RenderPool {
         giveBack(process);
       }
     },
+    warm() {
+      if (idle.length > 0 || options.keepWarm === 0) return;
+      const started = take();
+      started.letParentExit();
+      giveBack(started);
+    },
     async close() {
       await Promise.all([...all].map((process) => process.end()));
     },
@@ -96,6 +104,8 @@ interface RenderProcess {
   readonly leaving: boolean;
   run(task: RenderTask, context: RenderContext, limits: TaskLimits): Promise<unknown>;
   kill(): void;
+  /** From here on, until its next task, it keeps no program alive that has nothing else to do. */
+  letParentExit(): void;
   /** Calls `then` unless another task comes before `idleMs` are over. */
   onIdleFor(idleMs: number, then: () => void): void;
   end(): Promise<void>;
@@ -135,6 +145,7 @@ function startRenderProcess(onGone: () => void): RenderProcess {
       }
     },
     kill,
+    letParentExit: () => letParentExit(child),
     onIdleFor(idleMs, then) {
       idleTimer = setTimeout(then, idleMs);
       idleTimer.unref();

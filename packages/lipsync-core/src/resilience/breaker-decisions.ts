@@ -119,3 +119,14 @@ function reopen(before: Opened | null, reason: Opened['reason'], nowMs: number, 
   const untilMs = nowMs + Math.min(longestMs, firstMs * 2 ** (times - 1));
   return { ...closedBreaker, opened: { reason, untilMs, times, probes: [], probedUntilMs: null } };
 }
+
+/** What became of a breaker: it opened, also once more after a probe; let a probe through; or closed. */
+export type BreakerEvent = 'opened' | 'probed' | 'closed';
+
+/** What happened between two memories of a breaker; null where nothing did that anybody has to know. Pure. */
+export function eventBetween(before: BreakerMemory, after: BreakerMemory): BreakerEvent | null {
+  if (after.opened === null) return before.opened === null ? null : 'closed';
+  const { untilMs, times, reason, probedUntilMs } = after.opened;
+  if (before.opened?.untilMs !== untilMs || before.opened.times !== times || before.opened.reason !== reason) return 'opened';
+  return probedUntilMs === null || probedUntilMs === before.opened.probedUntilMs ? null : 'probed';
+}

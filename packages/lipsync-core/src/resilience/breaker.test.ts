@@ -232,3 +232,32 @@ describe('whatever happens', () => {
     }));
   });
 });
+
+describe('changes of a breaker', () => {
+  it('are told once each, by the one who made them, when they are stored', async () => {
+    const changes: string[] = [];
+    const state = createMemoryState().open();
+    const open = (name: string): Breaker => createBreaker({
+      state, clock: { nowMs: () => nowMs }, onChange: ({ event, reason, openUntilMs }) => changes.push(`${name} ${event} ${reason} ${openUntilMs !== null && openUntilMs > nowMs}`),
+    });
+    const [one, other] = [open('one'), open('other')];
+    for (let time = 0; time < 4; time += 1) await one.report('heygen', `job_${time}`, 'counts');
+    await one.admit('heygen', 'job_4');
+    expect(changes).toEqual([]);
+    await other.report('heygen', 'job_4', 'counts');
+    await one.report('heygen', 'job_5', 'counts');
+    expect(changes.splice(0)).toEqual(['other opened faults true']);
+    nowMs += 31 * second;
+    await one.admit('heygen', 'job_6');
+    await other.admit('heygen', 'job_7');
+    await other.look('heygen');
+    expect(changes.splice(0)).toEqual(['one probed faults false']);
+    await one.report('heygen', 'job_6', 'opens');
+    expect(changes.splice(0)).toEqual(['one opened refused true']);
+    nowMs += 6 * minute;
+    await other.admit('heygen', 'job_8');
+    await other.report('heygen', 'job_8', 'success');
+    await one.report('heygen', 'job_9', 'success');
+    expect(changes).toEqual(['other probed refused false', 'other closed null false']);
+  });
+});

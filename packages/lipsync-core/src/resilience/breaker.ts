@@ -1,6 +1,6 @@
 import type { Clock } from '../ports/ports.ts';
 import type { Json, StateStore } from '../state/state-store.ts';
-import { admit, afterAcceptance, afterReport, closedBreaker, isUntried, recentFaults, type Admission, type BreakerDecision, type BreakerMemory, type BreakerReport, type BreakerSettings } from './breaker-decisions.ts';
+import { admit, afterAcceptance, afterReport, closedBreaker, eventBetween, isUntried, recentFaults, type Admission, type BreakerDecision, type BreakerEvent, type BreakerMemory, type BreakerReport, type BreakerSettings } from './breaker-decisions.ts';
 
 export interface BreakerView {
   readonly state: 'closed' | 'open' | 'half_open';
@@ -27,10 +27,20 @@ export interface Breaker {
   look(provider: string): Promise<BreakerView>;
 }
 
+export interface BreakerChange {
+  readonly provider: string;
+  readonly event: BreakerEvent;
+  /** As in `BreakerView`, after it. */
+  readonly reason: BreakerView['reason'];
+  readonly openUntilMs: number | null;
+}
+
 export interface BreakerDependencies {
   readonly state: StateStore;
   readonly clock: Clock;
   readonly settings?: Partial<BreakerSettings>;
+  /** Told of each change by the process that made it, once it is stored. */
+  onChange?(change: BreakerChange): void;
 }
 
 const defaultSettings: BreakerSettings = Object.freeze({
@@ -44,24 +54,37 @@ const defaultSettings: BreakerSettings = Object.freeze({
 });
 
 /** Throws what the state store throws. */
-export function createBreaker({ state, clock, settings: overrides }: BreakerDependencies): Breaker {
+export function createBreaker({ state, clock, settings: overrides, onChange = () => undefined }: BreakerDependencies): Breaker {
   const settings: BreakerSettings = { ...defaultSettings, ...overrides };
+  const decide = async <Result>(provider: string, decision: (memory: BreakerMemory) => BreakerDecision<Result>): Promise<Result> => {
+    const { result, before, after } = await transact(state, provider, decision);
+    const event = eventBetween(before, after);
+    if (event) onChange({ provider, event, reason: after.opened?.reason ?? null, openUntilMs: after.opened?.untilMs ?? null });
+    return result;
+  };
   return {
-    admit: (provider, who) => decide(state, provider, (memory) => admit(memory, who, clock.nowMs(), settings)),
-    report: (provider, who, report) => decide(state, provider, (memory) => afterReport(memory, who, report, clock.nowMs(), settings)),
-    accept: (provider) => decide(state, provider, afterAcceptance),
-    isUntried: (provider) => decide(state, provider, (memory) => ({ result: isUntried(memory) })),
-    look: (provider) => decide(state, provider, (memory) => ({ result: view(memory, clock.nowMs(), settings) })),
+    admit: (provider, who) => decide(provider, (memory) => admit(memory, who, clock.nowMs(), settings)),
+    report: (provider, who, report) => decide(provider, (memory) => afterReport(memory, who, report, clock.nowMs(), settings)),
+    accept: (provider) => decide(provider, afterAcceptance),
+    isUntried: (provider) => decide(provider, (memory) => ({ result: isUntried(memory) })),
+    look: (provider) => decide(provider, (memory) => ({ result: view(memory, clock.nowMs(), settings) })),
   };
 }
 
-function decide<Result>(state: StateStore, provider: string, decision: (memory: BreakerMemory) => BreakerDecision<Result>): Promise<Result> {
+interface Decided<Result> {
+  readonly result: Result;
+  readonly before: BreakerMemory;
+  readonly after: BreakerMemory;
+}
+
+function transact<Result>(state: StateStore, provider: string, decision: (memory: BreakerMemory) => BreakerDecision<Result>): Promise<Decided<Result>> {
   const key = `breaker/${provider}`;
   return state.transact([key], (documents) => {
     // `as`: only this file writes these documents.
-    const stored = documents.get(key) as BreakerMemory | undefined;
-    const { result, memory } = decision(stored ?? closedBreaker);
-    return memory ? { result, writes: new Map<string, Json>([[key, memory]]) } : { result };
+    const before = (documents.get(key) as BreakerMemory | undefined) ?? closedBreaker;
+    const { result, memory } = decision(before);
+    const decided = { result, before, after: memory ?? before };
+    return memory ? { result: decided, writes: new Map<string, Json>([[key, memory]]) } : { result: decided };
   });
 }
 

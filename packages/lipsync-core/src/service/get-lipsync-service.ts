@@ -4,10 +4,11 @@ import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { createSqliteStateStore } from '../state/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../ports/system-ports.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { createLipsyncCore, type LipsyncCore } from '../wiring.ts';
+import { createCostEstimator, createLipsyncCore, type LipsyncCore } from '../wiring.ts';
+import { createCostEstimates, type CostEstimates } from './cost-estimates.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { createLocalJobs, type LocalJobs } from './local-jobs.ts';
-import { createOutputFiles } from './output-file.ts';
+import { createOutputFiles, type OutputFiles } from './output-file.ts';
 import { createUnfinishedJobs, type UnfinishedJobs } from './unfinished-jobs.ts';
 
 /** Few programs share a data folder, and nobody wakes those that stand in line. */
@@ -18,28 +19,37 @@ const operationGraceMs = 60_000;
 const mendLimitMs = 60_000;
 const mendIntervalMs = 5 * 60_000;
 
+export interface LocalHost {
+  readonly localJobs: LocalJobs;
+  readonly costEstimates: CostEstimates;
+  close(): Promise<void>;
+}
+
 /**
  * In-process jobs on a core built from `config`. From the first of them on, what programs that were killed left is mended
- * in the background: places, unsettled costs. `close` ends what was started.
+ * in the background: places, unsettled costs, half-written outputs. `close` ends what was started.
  */
-export function createLocalHost(config: CoreConfig): { readonly localJobs: LocalJobs; close(): Promise<void> } {
+export function createLocalHost(config: CoreConfig): LocalHost {
   const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
   const core = createLipsyncCore(config, { state, lineMs });
   const unfinished = createUnfinishedJobs({ state, clock: systemClock, operationMs: config.heygen.timeoutMs + operationGraceMs });
+  const outputFiles = createOutputFiles();
   const localJobs = createLocalJobs({
     pipeline: core.pipeline,
     workFolder: core.workFolder,
-    outputFiles: createOutputFiles(),
+    outputFiles,
     unfinished,
     clock: systemClock,
     ids: createIdSource(systemClock),
   });
   const closing = new AbortController();
   let mending: Promise<void> | undefined;
+  const { maxDurationMs, maxDimensionPx } = config;
   return {
+    costEstimates: createCostEstimates({ estimator: createCostEstimator(config, { state }), limits: { maxDurationMs, maxDimensionPx } }),
     localJobs: {
       run(input, context) {
-        mending ??= keepMending(core, unfinished, closing.signal);
+        mending ??= keepMending({ core, unfinished, outputFiles }, closing.signal);
         return localJobs.run(input, context);
       },
     },
@@ -52,18 +62,27 @@ export function createLocalHost(config: CoreConfig): { readonly localJobs: Local
   };
 }
 
-async function keepMending(core: LipsyncCore, unfinished: UnfinishedJobs, closing: AbortSignal): Promise<void> {
+interface Mended {
+  readonly core: LipsyncCore;
+  readonly unfinished: UnfinishedJobs;
+  readonly outputFiles: OutputFiles;
+}
+
+async function keepMending(mended: Mended, closing: AbortSignal): Promise<void> {
   while (!closing.aborted) {
-    await mend(core, unfinished, AbortSignal.any([closing, AbortSignal.timeout(mendLimitMs)]));
+    await mend(mended, AbortSignal.any([closing, AbortSignal.timeout(mendLimitMs)]));
     await sleep(mendIntervalMs, undefined, { signal: closing, ref: false }).catch(() => undefined);
   }
 }
 
-async function mend(core: LipsyncCore, unfinished: UnfinishedJobs, signal: AbortSignal): Promise<void> {
+async function mend({ core, unfinished, outputFiles }: Mended, signal: AbortSignal): Promise<void> {
   const reason = new LipsyncError('worker_crashed', 'The program that asked for it was ended and did not come back.');
   try {
-    await unfinished.endForgotten(({ jobId, options, attempts }, remember) =>
-      core.pipeline.abandon({ jobId, owner: null, options }, reason, { signal, earlierAttempts: attempts, saveAttempts: remember }));
+    await unfinished.endForgotten(async (left, remember) => {
+      const { jobId, options, attempts } = left;
+      await outputFiles.sweep(left);
+      await core.pipeline.abandon({ jobId, owner: null, options }, reason, { signal, earlierAttempts: attempts, saveAttempts: remember });
+    });
     await core.sweepPlaces((jobId) => unfinished.isOver(jobId));
     await core.reconcile(signal);
   } catch {
@@ -83,6 +102,7 @@ export function getLipsyncService(options: Partial<CoreConfig> = {}): LipsyncSer
   const host = createLocalHost({ ...configFromEnvironment(), ...options });
   const service = createLipsyncService({
     localJobs: host.localJobs,
+    costEstimates: host.costEstimates,
     async close() {
       if (shared === service) shared = undefined;
       await host.close();

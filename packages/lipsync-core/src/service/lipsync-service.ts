@@ -5,6 +5,7 @@ import type { Attempt } from '../jobs/job-record.ts';
 import { toUsd } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { Warning } from '../providers/provider.ts';
+import type { CostEstimate, CostEstimates, EstimateCostInput } from './cost-estimates.ts';
 import type { LocalJobs } from './local-jobs.ts';
 import { parseInput, parseLipsyncOptions } from './parse-options.ts';
 
@@ -43,6 +44,11 @@ export interface LipsyncService {
    * (`InputNotFoundError`, `TimeoutError`, `ProviderError` among them) and leaves no file otherwise.
    */
   generateLipsync(input: GenerateLipsyncInput, context?: GenerateLipsyncContext): Promise<GenerateLipsyncResult>;
+  /**
+   * Says what it would cost and how long it would take, provider by provider, without beginning or holding back anything.
+   * The files are looked at. Throws `InputNotFoundError`, and a `LipsyncError` for what could not be made either.
+   */
+  estimateCost(input: EstimateCostInput, context?: Pick<GenerateLipsyncContext, 'signal'>): Promise<CostEstimate>;
   /** Ends the processes that the service keeps warm, running jobs included. */
   close(): Promise<void>;
 }
@@ -54,7 +60,13 @@ const pathsSchema = z.object({
   overwrite: z.boolean().default(false),
 });
 
-export function createLipsyncService(dependencies: { readonly localJobs: LocalJobs; close(): Promise<void> }): LipsyncService {
+export interface LipsyncServiceDependencies {
+  readonly localJobs: LocalJobs;
+  readonly costEstimates: CostEstimates;
+  close(): Promise<void>;
+}
+
+export function createLipsyncService(dependencies: LipsyncServiceDependencies): LipsyncService {
   return {
     async generateLipsync(input, context = {}) {
       const { videoPath, audioPath, outputPath, overwrite, ...rest } = input;
@@ -75,6 +87,7 @@ export function createLipsyncService(dependencies: { readonly localJobs: LocalJo
         warnings: record.warnings,
       };
     },
+    estimateCost: (input, { signal } = {}) => dependencies.costEstimates.estimate(input, signal),
     close: () => dependencies.close(),
   };
 }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, constants, realpath, stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
-import { abortError, InputNotFoundError, LipsyncError, toLipsyncError } from '../errors/index.ts';
+import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { deadlineSignal, type DeadlineSignal } from '../jobs/deadline-signal.ts';
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
 import type { Attempt, JobRecord } from '../jobs/job-record.ts';
@@ -17,7 +17,9 @@ import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
 import type { Clock, IdSource } from '../ports/ports.ts';
+import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
 import type { OutputFiles } from './output-file.ts';
+import { requireReadable } from './readable-input.ts';
 import { unfinishedJobKey, type UnfinishedJob, type UnfinishedJobs } from './unfinished-jobs.ts';
 
 export interface LocalJobInput {
@@ -106,13 +108,19 @@ function stopSignal(deadlineMs: number | null, caller: AbortSignal | undefined):
 
 /** Runs the job, gone on with where a process that was killed had begun the same, so that the next one could do so too. */
 async function runRemembered(dependencies: LocalJobsDependencies, input: LocalJobInput, job: RunningJob): Promise<void> {
-  const { unfinished, clock, workFolder } = dependencies;
+  const { unfinished, clock, workFolder, outputFiles } = dependencies;
   await sweepProcessWorkspaces(workFolder);
   const inputs = await readInputs(input, job.signal);
   const key = unfinishedJobKey(inputs, input.options);
-  const remembered = (): UnfinishedJob => ({ jobId: job.record.id, options: input.options, attempts: job.record.attempts });
-  const { jobId: id, attempts } = await unfinished.takeUp(key, remembered());
-  job.record = { ...job.record, id, attempts };
+  const outputPath = resolve(input.outputPath);
+  const remembered = (): UnfinishedJob => ({ jobId: job.record.id, options: input.options, plan: job.record.plan, outputPath, attempts: job.record.attempts });
+  const left = await unfinished.takeUp(key, remembered());
+  const { jobId: id, plan, attempts } = left;
+  job.record = { ...job.record, id, plan, attempts };
+  if (left.outputPath !== outputPath) {
+    await outputFiles.sweep(left);
+    await unfinished.save(key, remembered());
+  }
   try {
     const made = await makeOutput(dependencies, input, inputs, { job, remember: () => unfinished.save(key, remembered()) });
     job.append({ type: 'completed', run: job.record.runs, atMs: clock.nowMs(), result: toJobResult(made, job.record.attempts, 'local'), warnings: made.warnings });
@@ -167,9 +175,13 @@ async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, re
     job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
     await remember().catch(failStore);
   };
+  const savePlan = async (plan: ProviderPlan): Promise<void> => {
+    job.append({ type: 'planned', run: job.record.runs, plan });
+    await remember().catch(failStore);
+  };
   for (;;) {
     const outcome = await pipeline.run(input, {
-      signal, saveAttempts, earlierAttempts: job.record.attempts, canRun: () => true,
+      signal, savePlan, saveAttempts, plan: job.record.plan, earlierAttempts: job.record.attempts, canRun: () => true,
       onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
     });
     if (outcome.kind === 'made') return outcome;
@@ -189,17 +201,6 @@ const abandonLimitMs = 20_000;
 /** No provider is to blame for a memory that cannot be written. */
 function failStore(error: unknown): never {
   throw new StoreFailure(error);
-}
-
-async function requireReadable(path: string, what: string): Promise<string> {
-  const absolute = resolve(path);
-  try {
-    await access(absolute, constants.R_OK);
-    if ((await stat(absolute)).isFile()) return absolute;
-  } catch (cause) {
-    throw new InputNotFoundError(`The ${what} "${path}" does not exist or cannot be read.`, { cause });
-  }
-  throw new InputNotFoundError(`The ${what} "${path}" is not a file.`);
 }
 
 /** Nobody who replaces an output means to lose what it is made from, under whatever name it is reached. */

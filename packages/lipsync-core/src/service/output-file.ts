@@ -23,6 +23,8 @@ export interface OutputFiles {
    * it, `request_invalid` when no file can be written there.
    */
   claim(path: string, options: { readonly overwrite: boolean; readonly jobId: string }): Promise<OutputFile>;
+  /** Removes the part file that a program left which was killed while it worked on the job. Nothing there is fine. */
+  sweep(left: { readonly outputPath: string; readonly jobId: string }): Promise<void>;
 }
 
 export function createOutputFiles(): OutputFiles {
@@ -31,13 +33,12 @@ export function createOutputFiles(): OutputFiles {
     async claim(path, { overwrite, jobId }) {
       if (claimed.has(path)) throw new LipsyncError('output_exists', 'Another job is writing this output; choose another path.');
       claimed.add(path);
-      // Named after the job alone: a name made of the output's could be longer than file systems allow.
-      const partPath = join(dirname(path), `.${jobId}${partSuffix}`);
+      const partPath = partPathOf(path, jobId);
       try {
+        // Left by a program that was killed while it worked on this very job, maybe after it had published it.
+        await rm(partPath, { force: true });
         await refuseWhatIsThere(path, overwrite);
         await mkdir(dirname(path), { recursive: true });
-        // Left by a program that was killed while it worked on this very job.
-        await rm(partPath, { force: true });
         await (await open(partPath, 'wx')).close();
       } catch (error) {
         claimed.delete(path);
@@ -59,7 +60,19 @@ export function createOutputFiles(): OutputFiles {
         },
       };
     },
+    async sweep({ outputPath, jobId }) {
+      try {
+        await rm(partPathOf(outputPath, jobId), { force: true });
+      } catch {
+        // Its folder is gone, or another's by now: nothing to mend.
+      }
+    },
   };
+}
+
+/** Named after the job alone: a name made of the output's could be longer than file systems allow. */
+function partPathOf(outputPath: string, jobId: string): string {
+  return join(dirname(outputPath), `.${jobId}${partSuffix}`);
 }
 
 async function refuseWhatIsThere(path: string, overwrite: boolean): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
+import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
 import { isGone, thisProcess, type ProcessOwner } from '../jobs/process-owner.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Json, StateStore } from '../state/state-store.ts';
@@ -9,6 +10,10 @@ import type { Json, StateStore } from '../state/state-store.ts';
 export interface UnfinishedJob {
   readonly jobId: string;
   readonly options: LipsyncOptions;
+  /** As in `JobRecord`. */
+  readonly plan: ProviderPlan | null;
+  /** Where its output was to be: something half-written may lie beside it. */
+  readonly outputPath: string;
   readonly attempts: readonly Attempt[];
 }
 
@@ -53,7 +58,7 @@ export function createUnfinishedJobs({ state, clock, operationMs }: UnfinishedJo
   const isOld = ({ savedAtMs }: Memory): boolean => clock.nowMs() - savedAtMs >= forgottenAfterMs;
   const write = (path: string, memory: Memory | null): Promise<void> => state.transact([path], () => ({ result: undefined, writes: new Map([[path, toJson(memory)]]) }));
   const remember = (key: string, job: UnfinishedJob, owner: ProcessOwner | null): Promise<void> =>
-    write(pathOf(key, job.jobId), { jobId: job.jobId, options: job.options, attempts: job.attempts, owner, savedAtMs: clock.nowMs() });
+    write(pathOf(key, job.jobId), { jobId: job.jobId, options: job.options, plan: job.plan, outputPath: job.outputPath, attempts: job.attempts, owner, savedAtMs: clock.nowMs() });
 
   /** Makes this process the owner, unless another took the job over since `seen`. */
   async function claim(path: string, seen: Memory): Promise<boolean> {

@@ -46,9 +46,10 @@ function changeVendor(state: StateStore, change: (vendor: SharedVendor) => Share
 
 function vendorOver(state: StateStore): RemoteProvider {
   return {
-    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: vendorLimit, timeoutMs: 60_000,
+    kind: 'remote', facts: { id: 'heygen', degraded: false }, maxConcurrent: vendorLimit, timeoutMs: 60_000, orderLifetimeMs: 60_000,
     quote: () => 2 * vendorPriceMicros,
-    async start(_, { idempotencyKey: id }) {
+    makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
+    async start({ idempotencyKey: id }) {
       await changeVendor(state, (vendor) => {
         if (vendor.started.includes(id)) return vendor;
         const running = [...vendor.running, id];
@@ -62,7 +63,8 @@ function vendorOver(state: StateStore): RemoteProvider {
       return { status: 'done', operation, costMicros: vendorPriceMicros };
     },
     collect: async () => ({ path: 'take.mp4', warnings: [] }),
-    cancel: async () => undefined,
+    find: async () => null,
+    cancel: async () => 0,
   };
 }
 

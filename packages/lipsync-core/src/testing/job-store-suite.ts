@@ -50,6 +50,15 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(await store.get('job_1')).toEqual(record);
       });
 
+      it('that is at its end hears what it cost, and stays among those at their end', async () => {
+        const attempt = { provider: 'heygen', outcome: 'canceled', code: 'canceled', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, operationAtMs: null, troubles: 0 } as const;
+        await store.create({ ...testJobRecord('job_1'), attempts: [attempt] });
+        await finish('job_1', { type: 'canceled', atMs: 3_000 });
+        await store.append('job_1', { type: 'attempt_billed', index: 0, costMicros: 70 });
+        expect(await store.get('job_1')).toMatchObject({ status: 'canceled', attempts: [{ costMicros: 70 }] });
+        expect([(await store.list({ status: 'canceled', limit: 10 })).records.length, await store.unfinished()]).toEqual([1, []]);
+      });
+
       it('is undefined when it was never stored', async () => {
         expect(await store.get('job_1')).toBeUndefined();
       });

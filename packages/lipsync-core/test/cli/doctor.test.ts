@@ -34,8 +34,8 @@ async function findings(): Promise<{ readonly exitCode: number; finding(name: st
 describe('doctor', () => {
   it('on a machine that has everything but a model finds all of it and leaves with 0', async () => {
     const { exitCode, finding, names } = await findings();
-    expect(names).toEqual(['node', 'ffmpeg', 'ffprobe', 'redis-server', 'settings', 'data folder', 'output folder', 'wav2lip', 'preview']);
-    expect(names.filter((name) => finding(name)?.state !== 'ok')).toEqual(['wav2lip']);
+    expect(names).toEqual(['node', 'ffmpeg', 'ffprobe', 'redis-server', 'settings', 'data folder', 'output folder', 'heygen', 'wav2lip', 'preview']);
+    expect(names.filter((name) => finding(name)?.state !== 'ok')).toEqual(['heygen', 'wav2lip']);
     expect(finding('node')?.detail).toBe(process.versions.node);
     expect(finding('data folder')?.detail).toBe(join(folder, 'data'));
     expect(exitCode).toBe(0);
@@ -43,7 +43,7 @@ describe('doctor', () => {
 
   it('prints a line for each finding', async () => {
     const { exitCode, stdout } = await runCli('doctor');
-    expect(stdout.trimEnd().split('\n')).toHaveLength(10);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(12);
     expect(stdout).toMatch(/^ok {8}ffmpeg +\d/m);
     expect(exitCode).toBe(0);
   });
@@ -53,6 +53,18 @@ describe('doctor', () => {
     const { exitCode, finding } = await findings();
     expect(finding('ffmpeg')).toMatchObject({ state: 'missing', advice: expect.stringContaining('apt-get install ffmpeg') });
     expect(finding('ffprobe')?.state).toBe('missing');
+    expect(exitCode).toBe(1);
+  });
+
+  it('says what would be done with the endpoint of HeyGen, and never the key', async () => {
+    vi.stubEnv('HEYGEN_API_KEY', 'hunter2');
+    expect((await findings()).finding('heygen')).toEqual({ name: 'heygen', state: 'ok', detail: 'key set; https://api.heygen.com, at most 5 operations at once', advice: '' });
+    vi.stubEnv('HEYGEN_API_ENDPOINT', 'https://api.heygen.com/v1');
+    expect((await findings()).finding('heygen')).toMatchObject({ state: 'ok', advice: expect.stringContaining('/v1, which was dropped') });
+    vi.stubEnv('HEYGEN_API_ENDPOINT', 'https://api.heygen.com/?key=hunter2');
+    const { exitCode, finding } = await findings();
+    expect(finding('heygen')).toMatchObject({ state: 'missing', detail: expect.stringContaining('without ? or #') });
+    expect(JSON.stringify(finding('heygen'))).not.toContain('hunter2');
     expect(exitCode).toBe(1);
   });
 

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { FaultRuleInput, RouteName } from '@lipsync/heygen-standin';
 import { describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
-import { calm, doneOf, errorOf, useHeygen } from './heygen-bench.ts';
+import { calm, doneOf, errorOf, startOf, useHeygen } from './heygen-bench.ts';
 
 const heygen = useHeygen();
 const canceled = new LipsyncError('canceled', 'Nobody wants it any more.');
@@ -28,7 +28,7 @@ describe('an abort', () => {
     const request = await heygen.request();
     const signal = abortAt(route);
     const aborted = new Promise<number>((resolve) => signal.addEventListener('abort', () => resolve(performance.now())));
-    const error = await errorOf(provider.start(request, { ...calm, signal, idempotencyKey: `${request.jobId}-0` }));
+    const error = await errorOf(startOf(provider, request, signal));
     expect(error).toBe(canceled);
     expect(performance.now() - (await aborted)).toBeLessThan(2_000);
     expect(await readdir(dirname(request.takePath))).toEqual([]);
@@ -41,7 +41,7 @@ describe('an abort', () => {
     const onProgress = ({ stage }: { readonly stage: string }): void => {
       if (stage === 'preparing') controller.abort(canceled);
     };
-    expect(await errorOf(provider.start(request, { signal: controller.signal, onProgress, idempotencyKey: 'k' }))).toBe(canceled);
+    expect(await errorOf(provider.makeOrder(request, { signal: controller.signal, onProgress, replaced: null, idempotencyKey: 'k' }))).toBe(canceled);
     expect(heygen.standin.control.log()).toEqual([]);
     expect(await readdir(dirname(request.takePath))).toEqual([]);
   });
@@ -54,7 +54,7 @@ describe('an abort', () => {
     expect(await errorOf(provider.check(operation, { ...calm, signal: abortAt('get') }))).toBe(canceled);
     expect(await errorOf(provider.cancel(operation, { signal: abortAt('delete') }))).toBe(canceled);
     const request = await heygen.request();
-    expect(await errorOf(provider.start(request, { ...calm, signal: abortAt('complete'), idempotencyKey: 'k' }))).toBe(canceled);
+    expect(await errorOf(startOf(provider, request, abortAt('complete')))).toBe(canceled);
   });
 
   it.each<[string, FaultRuleInput['fault']]>([
@@ -73,7 +73,7 @@ describe('an abort', () => {
     const provider = heygen.provider();
     const request = await heygen.request();
     const operation = { id: 'any', state: { mode: 'speed', quotedMicros: 1, startedAtMs: 0 } };
-    expect(await errorOf(provider.start(request, { ...calm, signal, idempotencyKey: 'k' }))).toBe(canceled);
+    expect(await errorOf(startOf(provider, request, signal))).toBe(canceled);
     expect(await errorOf(provider.check(operation, { ...calm, signal }))).toBe(canceled);
     expect(await errorOf(provider.collect(operation, request, { ...calm, signal }))).toBe(canceled);
     expect(await errorOf(provider.cancel(operation, { signal }))).toBe(canceled);

@@ -16,7 +16,7 @@ import { systemClock } from '../../src/ports/system-ports.ts';
 import { createHeygenClient, type CallLimits, type CreateOrder, type HeygenClient } from '../../src/providers/heygen/heygen-client.ts';
 import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
 import { createHeygenProvider, type HeygenProviderOptions } from '../../src/providers/heygen/heygen-provider.ts';
-import type { Operation, OperationStatus, RemoteProvider, TakeContext, TakeRequest } from '../../src/providers/provider.ts';
+import type { Operation, OperationStatus, Order, RemoteProvider, TakeContext, TakeRequest } from '../../src/providers/provider.ts';
 import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
 import { limits } from '../media/make-media.ts';
 
@@ -92,7 +92,7 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
   const clientOf = (callLimits: Partial<CallLimits> = {}): HeygenClient =>
     createHeygenClient(createHeygenHttp({ endpointUrl: standin.url, apiKey: standin.apiKey }), { readMs: 10_000, writeMs: 10_000, transferMs: 10_000, ...callLimits });
   /** Of files that fit as they are, uploaded already. */
-  const orderOf = async (mode: HeygenMode): Promise<CreateOrder> => {
+  const createOrderOf = async (mode: HeygenMode): Promise<CreateOrder> => {
     const upload = async (path: string): Promise<string> => {
       const form = new FormData();
       form.append('file', await openAsBlob(path), 'file');
@@ -104,10 +104,10 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
   let count = 0;
   return {
     client: clientOf,
-    order: orderOf,
+    order: createOrderOf,
     /** An operation as `start` leaves it, ordered without making anything fit. */
     async placed(mode: HeygenMode = 'speed'): Promise<Operation> {
-      return { id: await clientOf().createLipsync(await orderOf(mode), calm.signal), state: { mode, quotedMicros: 40_000, startedAtMs: 0 } };
+      return { id: await clientOf().createLipsync(await createOrderOf(mode), calm.signal), state: { mode, quotedMicros: 40_000, startedAtMs: 0 } };
     },
     get standin() {
       return standin;
@@ -135,8 +135,12 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
 
 export const calm: TakeContext = { signal: new AbortController().signal, onProgress: () => undefined };
 
-export function startOf(provider: RemoteProvider, request: TakeRequest, signal: AbortSignal = calm.signal): Promise<Operation> {
-  return provider.start(request, { ...calm, signal, idempotencyKey: `${request.jobId}-0` });
+export function orderOf(provider: RemoteProvider, request: TakeRequest, signal: AbortSignal = calm.signal): Promise<Order> {
+  return provider.makeOrder(request, { ...calm, signal, replaced: null, idempotencyKey: `${request.jobId}-0` });
+}
+
+export async function startOf(provider: RemoteProvider, request: TakeRequest, signal: AbortSignal = calm.signal): Promise<Operation> {
+  return provider.start(await orderOf(provider, request, signal), { ...calm, signal });
 }
 
 /** Asks until the operation has ended. */

@@ -69,6 +69,20 @@ describe('a refused call', () => {
     expect(error.details).toMatchObject({ httpStatus: status, vendorCode, retryAfterMs: 3_000, requestId: heygen.standin.control.log().at(-1)?.requestId });
   });
 
+  it('begins nothing for sure, unless HeyGen is at fault or still at work on it', async () => {
+    for (const [status, vendorCode] of refusals) {
+      heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status, code: vendorCode } });
+      const { details } = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
+      expect([vendorCode, details['isRefused'] === true]).toEqual([vendorCode, status < 500 && vendorCode !== 'request_in_progress']);
+    }
+  });
+
+  it.each(spoilt)('%s leaves open whether it was heard, unless it names a refusal', async (name, fault) => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault });
+    const { details } = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
+    expect(details['isRefused'] === true).toBe(name === 'a refusal in a 200');
+  });
+
   it.each(spoilt)('%s is told from what it looks like, on a create and on a read', async (_, fault, code) => {
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault }, { match: { route: 'get' }, fault });
     expect((await errorOf(heygen.client().createLipsync(someOrder, calm.signal))).code).toBe(code);

@@ -1,7 +1,10 @@
 import { readdir } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { dirname } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { probeTake } from '../../src/media/index.ts';
+import { attemptOfCallback, heygenCallbackUrl } from '../../src/providers/heygen/heygen-callback.ts';
 import { calm, doneOf, errorOf, startOf, useHeygen, type RequestWishes } from './heygen-bench.ts';
 
 const heygen = useHeygen();
@@ -34,14 +37,32 @@ describe('a take made by HeyGen', () => {
   });
 
   it('is ordered under the name of the job, with the key that was given, in the format of the clip', async () => {
-    const provider = heygen.provider({ callbackUrl: (jobId) => `http://127.0.0.1:9/ended/${jobId}` });
+    const provider = heygen.provider({ callbackUrl: (idempotencyKey) => `http://127.0.0.1:9/ended/${idempotencyKey}` });
     const request = await heygen.request({ jobId: 'job_named', heygenMode: 'precision' });
     const operation = await startOf(provider, request);
-    expect(orders()).toEqual([expect.objectContaining({ mode: 'precision', callback_id: 'job_named', callback_url: 'http://127.0.0.1:9/ended/job_named', keep_the_same_format: true, title: expect.stringContaining('job_named') })]);
+    expect(orders()).toEqual([expect.objectContaining({ mode: 'precision', callback_id: 'job_named', callback_url: 'http://127.0.0.1:9/ended/job_named-0', keep_the_same_format: true, title: expect.stringContaining('job_named') })]);
     const create = heygen.standin.control.log().find(({ route }) => route === 'create');
     expect(create?.headers['idempotency-key']).toBe('job_named-0');
     expect(JSON.parse(JSON.stringify(operation))).toEqual(operation);
     expect(JSON.stringify(operation)).not.toContain('http');
+  });
+
+  it('is announced where its attempt said, by a URL that nobody else could have made', async () => {
+    const called: string[] = [];
+    const server = createServer((incoming, response) => {
+      called.push(incoming.url ?? '');
+      response.end();
+    });
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    // `as`: a server that listens on a port has an address of this kind.
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { apiKey } = heygen.standin;
+    const provider = heygen.provider({ callbackUrl: (attemptName) => heygenCallbackUrl(base, apiKey, attemptName) });
+    await doneOf(provider, await startOf(provider, await heygen.request({ jobId: 'job_called' })));
+    await expect.poll(() => called.length, { timeout: 20_000 }).toBe(1);
+    const { pathname, searchParams } = new URL(called[0] ?? '', base);
+    expect(attemptOfCallback(apiKey, pathname.split('/').at(-1) ?? '', searchParams.get('token') ?? '')).toEqual({ jobId: 'job_called', index: 0 });
   });
 
   it('is one operation for one idempotency key, however often it is begun', async () => {
@@ -71,12 +92,13 @@ describe('a take made by HeyGen', () => {
     expect((await provider.check(operation, calm)).status).toBe('done');
   });
 
-  it('is waited for when it is completed without a link', async () => {
+  it('is waited for when it is completed without a link, and is known to be billed', async () => {
     heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'no_video_url' }, times: 2 });
     const provider = heygen.provider();
     const operation = await heygen.placed();
-    expect((await provider.check(operation, calm)).status).toBe('pending');
-    expect((await provider.check(operation, calm)).status).toBe('pending');
+    const told = [await provider.check(operation, calm), await provider.check(operation, calm)];
+    const billed = { status: 'pending', checkAgainInMs: 100, billedMicros: heygen.standin.control.wallet().spentMicros };
+    expect(told).toEqual([billed, billed]);
     expect((await provider.check(operation, calm)).status).toBe('done');
   });
 

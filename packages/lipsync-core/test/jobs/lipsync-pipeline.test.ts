@@ -2,7 +2,7 @@ import { writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
+import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId } from '../../src/contract/index.ts';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline, type PipelineInput, type PipelineResult } from '../../src/jobs/lipsync-pipeline.ts';
 import { createLedger } from '../../src/ledger/ledger.ts';
@@ -11,12 +11,15 @@ import { probeTake } from '../../src/media/index.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import type { Admission } from '../../src/providers/admission.ts';
 import { createOpenBills } from '../../src/providers/open-bills.ts';
+import type { Expectation } from '../../src/providers/plan/forecast.ts';
+import type { ProviderPlan } from '../../src/providers/plan/provider-plan.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
 import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
 import { createBreaker } from '../../src/resilience/breaker.ts';
 import { createPlaces } from '../../src/resilience/places.ts';
 import type { StateStore } from '../../src/state/state-store.ts';
+import { idleForecast } from '../../src/testing/idle-forecast.ts';
 import { openAdmission } from '../../src/testing/index.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { ScriptedVendor } from '../../src/testing/scripted-vendor.ts';
@@ -63,10 +66,11 @@ function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
       const failed = asked.filter((kind) => kind === task.kind).length <= times;
       return failed ? Promise.reject(new LipsyncError(code, 'scripted')) : pool.run(task, context);
     },
+    warm: () => pool.warm(),
     close: () => pool.close(),
   };
   const registry = createProviderRegistry([createPreviewProvider({ renderPool, trackCacheFolder: join(folder, 'tracks') })]);
-  return createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, clock: { nowMs: Date.now } });
+  return createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, forecast: idleForecast, clock: { nowMs: Date.now } });
 }
 
 async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
@@ -76,7 +80,7 @@ async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
       jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace,
       fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
     },
-    { signal: new AbortController().signal, earlierAttempts: [], canRun: () => true, onProgress: () => undefined, saveAttempts: async () => undefined },
+    { signal: new AbortController().signal, earlierAttempts: [], plan: null, savePlan: async () => undefined, canRun: () => true, onProgress: () => undefined, saveAttempts: async () => undefined },
   );
   if (outcome.kind !== 'made') throw new Error(`The job is not done but ${outcome.kind}.`);
   return outcome;
@@ -118,7 +122,7 @@ describe('a place at a remote provider', () => {
     const state = createMemoryState().open();
     const places = createPlaces({ state, clock });
     for (let place = 0; taken && place < vendor.maxConcurrent; place += 1) await places.enter('heygen', `other_${place}`, vendor.maxConcurrent);
-    const pipeline = createLipsyncPipeline({ registry: createProviderRegistry([vendor]), renderPool: pool, limits, admission: admissionOver(state), clock });
+    const pipeline = createLipsyncPipeline({ registry: createProviderRegistry([vendor]), renderPool: pool, limits, admission: admissionOver(state), forecast: idleForecast, clock });
     const workspace = await openJobWorkspace(folder, { id: 'job_1', runs: 1 });
     let fetched = 0;
     const outcome = await pipeline.run(
@@ -129,7 +133,7 @@ describe('a place at a remote provider', () => {
           return fetchInputs();
         },
       },
-      { signal: new AbortController().signal, earlierAttempts: [], canRun: () => canRun, onProgress: () => undefined, saveAttempts: async () => undefined },
+      { signal: new AbortController().signal, earlierAttempts: [], plan: null, savePlan: async () => undefined, canRun: () => canRun, onProgress: () => undefined, saveAttempts: async () => undefined },
     ).catch((error: unknown) => error);
     const holders = await places.holders('heygen');
     return { outcome, fetched, holdsPlace: holders.some(({ jobId }) => jobId === 'job_1') };
@@ -148,5 +152,52 @@ describe('a place at a remote provider', () => {
     const silent = await runAtVendor(async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }));
     expect(silent).toMatchObject({ outcome: { kind: 'made', methodUsed: null }, fetched: 1, holdsPlace: false });
     expect(vendor.started).toEqual([]);
+  });
+});
+
+describe('the plan of a job', () => {
+  const vendor = new ScriptedVendor();
+  const engine = { kind: 'inline', facts: { id: 'wav2lip', degraded: false }, run: () => Promise.reject(new Error('Nothing is run.')) } as const;
+  const registry = createProviderRegistry([vendor, engine]);
+  const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({ provider, waitMs, workMs, isMeasured: true });
+
+  /** Has a host that runs nothing look at the job, which is one second long; tells what it planned, and what it needs next. */
+  async function planOf(options: LipsyncOptionsInput, { plan = null, expected = [] }: { plan?: ProviderPlan | null; expected?: readonly Expectation[] } = {}) {
+    const saved: ProviderPlan[] = [];
+    const pipeline = createLipsyncPipeline({
+      registry, renderPool: pool, limits, admission: openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, expect: async () => expected },
+    });
+    let fetched = 0;
+    const outcome = await pipeline.run({
+      jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse(options), workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
+      async fetchInputs() {
+        fetched += 1;
+        return { clipPath, speechPath: silencePath, clipDigest: 'a' };
+      },
+    }, {
+      plan, signal: new AbortController().signal, earlierAttempts: [], canRun: () => false, onProgress: () => undefined,
+      saveAttempts: async () => undefined, savePlan: async (made) => void saved.push(made),
+    });
+    return { saved, fetched, needs: outcome.kind === 'elsewhere' ? outcome.needs : outcome.kind };
+  }
+
+  it('is made and kept before anything is fetched where the inputs do not matter', async () => {
+    expect(await planOf({})).toEqual({ saved: [['heygen', 'wav2lip']], fetched: 0, needs: 'remote' });
+    expect(await planOf({ optimize: 'cost' })).toEqual({ saved: [['wav2lip', 'heygen']], fetched: 0, needs: 'inline' });
+  });
+
+  it('looks at the length of the output where that decides', async () => {
+    expect(await planOf({ optimize: 'balanced' })).toEqual({ saved: [['heygen', 'wav2lip']], fetched: 1, needs: 'remote' });
+  });
+
+  it('goes local when that ends sooner than the line for the vendor, with the speed in mind', async () => {
+    const inLine = [expectation('heygen', 10_000, 60_000), expectation('wav2lip', 30_000)];
+    expect(await planOf({ optimize: 'speed' }, { expected: inLine })).toEqual({ saved: [['wav2lip', 'heygen']], fetched: 1, needs: 'inline' });
+    const noLine = [expectation('heygen', 10_000), expectation('wav2lip', 30_000)];
+    expect(await planOf({ optimize: 'speed' }, { expected: noLine })).toMatchObject({ needs: 'remote' });
+  });
+
+  it('is followed as it was kept, not made again', async () => {
+    expect(await planOf({}, { plan: ['wav2lip'] })).toEqual({ saved: [], fetched: 0, needs: 'inline' });
   });
 });

@@ -21,7 +21,7 @@ afterEach(() => bench.remove());
 const makeTakeByChain: Script = async (input, context) => {
   context.onProgress({ stage: 'fetching', fraction: 0 });
   const provider: InlineProvider = {
-    kind: 'inline', facts: { id: 'preview', degraded: true, licence: null },
+    kind: 'inline', facts: { id: 'preview', degraded: true },
     async run() {
       await makeTake(input, context);
       return { path: input.workspace.file('take.mp4'), warnings: [], costMicros: 0 };

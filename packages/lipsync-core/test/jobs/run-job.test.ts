@@ -123,6 +123,19 @@ describe('a job that was run before', () => {
     expect(record).toMatchObject({ status: 'completed', runs: 2, crashes: 1 });
   });
 
+  it('keeps to the plan that its first run made, whatever its provider would plan now', async () => {
+    await acceptJob();
+    const seen: (readonly string[] | null)[] = [];
+    const runner = runnerOf(async (_, context) => {
+      seen.push(context.plan);
+      await context.savePlan(seen.length === 1 ? ['wav2lip', 'heygen'] : ['heygen', 'wav2lip']);
+      return { kind: 'waiting', untilMs: bench.time.nowMs };
+    });
+    await runner.run('job_1', { signal: never(), canRun: () => true });
+    expect(await runner.run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ plan: ['wav2lip', 'heygen'] });
+    expect(seen).toEqual([null, ['wav2lip', 'heygen']]);
+  });
+
   it('is given up after five runs that ended without a word', async () => {
     await acceptJob();
     for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });

@@ -87,6 +87,19 @@ describe('the render pool', () => {
     await rm(task.takePath);
   });
 
+  it('has a process ready for a task that is about to come, and no second one', async () => {
+    await withPool({}, async (own) => {
+      const before = renderProcesses();
+      own.warm();
+      own.warm();
+      const started = renderProcesses().filter((pid) => !before.includes(pid));
+      expect(started).toHaveLength(1);
+      await own.run({ ...task, timeline: { ...task.timeline, frameCount: 5 } }, { signal: AbortSignal.timeout(60_000) });
+      expect(renderProcesses().filter((pid) => !before.includes(pid))).toEqual(started);
+    });
+    await rm(task.takePath);
+  });
+
   it('reports a killed process as a media fault, ends its ffmpegs, and works on with a new one', async () => {
     let running: Promise<unknown> | undefined;
     await untilRendering((onProgress) => {

@@ -2,8 +2,10 @@ import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configFromEnvironment } from '../../src/config.ts';
 import { InputNotFoundError, LipsyncError } from '../../src/errors/index.ts';
 import { getLipsyncService, type GenerateLipsyncInput, type LipsyncService } from '../../src/index.ts';
+import { makeShortSample } from './short-sample.ts';
 
 let folder: string;
 let service: LipsyncService;
@@ -20,6 +22,32 @@ afterEach(async () => {
 function inputWith(more: Partial<GenerateLipsyncInput>): GenerateLipsyncInput {
   return { videoPath: join(folder, 'clip.mp4'), audioPath: join(folder, 'speech.wav'), outputPath: join(folder, 'out.mp4'), ...more };
 }
+
+describe('the cost of a job, told ahead', () => {
+  it('is that of its plan, by how long the output would be, and nothing is made', async () => {
+    await service.close();
+    const { heygen } = configFromEnvironment({ HEYGEN_API_KEY: 'key' });
+    service = getLipsyncService({ dataDir: join(folder, 'data'), heygen, budget: { dailyMicros: 30_000, monthlyMicros: null, userDailyMicros: null } });
+    const files = await makeShortSample(folder);
+    const input = { videoPath: files.clipPath, audioPath: files.speechPath, allowPreview: true };
+    expect(await service.estimateCost(input)).toEqual({
+      durationSeconds: 1, plan: ['heygen', 'preview'], first: 'preview',
+      providers: [
+        { provider: 'heygen', costUsd: 0.0333, expectedSeconds: 61, measured: false, cap: 'daily' },
+        { provider: 'preview', costUsd: 0, expectedSeconds: 1.65, measured: false, cap: null },
+      ],
+    });
+    await expect(access(join(folder, 'data', 'work'))).rejects.toThrow();
+  });
+
+  it('is not told of what could not be made', async () => {
+    const files = { videoPath: join(folder, 'clip.mp4'), audioPath: join(folder, 'speech.wav') };
+    await expect(service.estimateCost(files)).rejects.toBeInstanceOf(InputNotFoundError);
+    await expect(service.estimateCost({ ...files, priority: 11 })).rejects.toMatchObject({ code: 'request_invalid' });
+    for (const path of Object.values(files)) await writeFile(path, 'no media');
+    await expect(service.estimateCost(files)).rejects.toMatchObject({ code: 'clip_unusable' });
+  });
+});
 
 describe('the service of a program', () => {
   it('is one and the same until it is closed', async () => {

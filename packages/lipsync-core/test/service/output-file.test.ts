@@ -39,6 +39,23 @@ describe('a part file that a killed program left', () => {
   });
 });
 
+describe('a part file that a killed program left behind', () => {
+  it('after it had published its output goes when the same job comes back and finds it there', async () => {
+    await writeFile(join(folder, 'out.mp4'), 'the take');
+    await writeFile(join(folder, '.job_1.part'), 'the take');
+    await expect(outputs.claim(join(folder, 'out.mp4'), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({ code: 'output_exists' });
+    expect(await namesIn(folder)).toEqual(['out.mp4', 'take']);
+  });
+
+  it('is swept by its job\'s name alone: nothing else in the folder is touched', async () => {
+    const others = ['.job_2.part', 'job_1.part', '.job_1.part.mp4'];
+    for (const name of ['.job_1.part', ...others]) await writeFile(join(folder, name), 'half a take');
+    await outputs.sweep({ outputPath: join(folder, 'out.mp4'), jobId: 'job_1' });
+    await outputs.sweep({ outputPath: join(folder, 'nowhere', 'out.mp4'), jobId: 'job_1' });
+    expect(await namesIn(folder)).toEqual([...others, 'take'].toSorted());
+  });
+});
+
 describe('an output is refused before any work', () => {
   it.each([false, true])('when it is a folder (overwrite %s)', async (overwrite) => {
     await mkdir(join(folder, 'out'));

@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { createLedger } from '../../src/ledger/ledger.ts';
@@ -34,8 +35,9 @@ export function vendorLog(folder: string): readonly string[] {
 function vendorIn(folder: string): RemoteProvider {
   const log = (line: string): void => appendFileSync(join(folder, 'vendor.log'), `${line}\n`);
   return {
-    kind: 'remote', facts: { id: 'heygen', degraded: false, licence: null }, maxConcurrent: 1, timeoutMs: 600_000, quote: () => 100,
-    async start(_, { idempotencyKey }) {
+    kind: 'remote', facts: { id: 'heygen', degraded: false }, maxConcurrent: 1, timeoutMs: 600_000, orderLifetimeMs: 600_000, quote: () => 100,
+    makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
+    async start({ idempotencyKey }) {
       if (!vendorLog(folder).includes(`start ${idempotencyKey}`)) log(`start ${idempotencyKey}`);
       return { id: idempotencyKey, state: {} };
     },
@@ -47,7 +49,11 @@ function vendorIn(folder: string): RemoteProvider {
       await writeFile(takePath, 'the take');
       return { path: takePath, warnings: [] };
     },
-    cancel: async ({ id }) => log(`cancel ${id}`),
+    find: async () => null,
+    async cancel({ id }) {
+      log(`cancel ${id}`);
+      return 0;
+    },
   };
 }
 
@@ -62,6 +68,8 @@ export function openProgram(folder: string): Program {
   const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
   const pipeline: LipsyncPipeline = {
     async run({ jobId, workspace }, context) {
+      // As one that is still listening to its speech, and has begun no attempt.
+      while (existsSync(join(folder, 'hold'))) await sleep(10, undefined, { signal: context.signal });
       const request = { jobId, takePath: workspace.file('take.mp4') } as TakeRequest;
       const outcome = await runChain([vendor], async () => request, { ...context, ...books, jobId });
       if (outcome.kind !== 'made') return outcome;

@@ -1,13 +1,16 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import { createLedger } from '../../src/ledger/ledger.ts';
+import { configFromEnvironment } from '../../src/config.ts';
 import { systemClock } from '../../src/ports/system-ports.ts';
 import { createPlaces } from '../../src/resilience/places.ts';
+import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
 import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
 import { openProgram, vendorLog, type Program } from './remembering-program.ts';
 
@@ -28,12 +31,26 @@ afterEach(async () => {
 });
 
 /** Has a program of its own begin the job, and kills it when its operation runs. */
-async function beginAndKill(): Promise<void> {
+function beginAndKill(): Promise<void> {
+  return beginAndKillOnce(async () => vendorLog(folder).length === 1);
+}
+
+async function beginAndKillOnce(isThere: () => Promise<boolean>): Promise<void> {
   child = fork(new URL('remembering-program.ts', import.meta.url), [folder], { stdio: 'inherit' });
   const gone = once(child, 'exit');
-  await expect.poll(() => vendorLog(folder).length, { timeout: 30_000 }).toBe(1);
+  await expect.poll(isThere, { timeout: 30_000 }).toBe(true);
   child.kill('SIGKILL');
   await gone;
+}
+
+const partFiles = async (): Promise<readonly string[]> => (await readdir(folder)).filter((name) => name.endsWith('.part'));
+
+/** A program that shares the data folder; what it is asked for cannot be done. */
+async function runAnotherProgram(): Promise<void> {
+  const host = createLocalHost({ ...configFromEnvironment(), dataDir: folder });
+  const nothing = join(folder, 'nothing');
+  await host.localJobs.run({ videoPath: nothing, audioPath: nothing, outputPath: nothing, overwrite: false, options: lipsyncOptionsSchema.parse({}) }, {});
+  await host.close();
 }
 
 const finishOperation = (): Promise<void> => writeFile(join(folder, 'done'), '');
@@ -88,6 +105,35 @@ describe('the job of a program that was killed', () => {
     await later.endForgotten(end);
     expect(ended).toHaveLength(1);
     expect(ended[0]).toMatch(/ 1$/);
+  });
+});
+
+describe('the part file of a program that was killed', () => {
+  it('before it had begun an attempt is swept by the next program that does anything', async () => {
+    await writeFile(join(folder, 'hold'), '');
+    await beginAndKillOnce(async () => (await partFiles()).length === 1);
+    expect(await partFiles()).toEqual([expect.stringMatching(/^\.job_.+\.part$/)]);
+    await writeFile(join(folder, '.job_somebody.part'), 'of a program with a data folder of its own');
+    await runAnotherProgram();
+    expect(await partFiles()).toEqual(['.job_somebody.part']);
+  });
+
+  it('is swept when its job is gone on with for another output', async () => {
+    await beginAndKill();
+    expect(await partFiles()).toHaveLength(1);
+    await finishOperation();
+    await mkdir(join(folder, 'elsewhere'));
+    expect((await program.run({ outputName: 'elsewhere/out.mp4' })).error).toBeUndefined();
+    expect([await partFiles(), starts()]).toEqual([[], 1]);
+  });
+
+  it('of a living program is left alone', async () => {
+    const running = program.run();
+    await expect.poll(starts).toBe(1);
+    await runAnotherProgram();
+    expect(await partFiles()).toHaveLength(1);
+    await finishOperation();
+    expect((await running).error).toBeUndefined();
   });
 });
 

@@ -17,6 +17,7 @@ import { createRenderPool, type RenderPool } from '../../src/render/render-pool.
 import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
 import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { idleForecast } from '../../src/testing/idle-forecast.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { voiceModelPath } from '../../src/speech/index.ts';
 import { writeFaultModel, writeIdentityModel, type FaultModel } from '../../src/testing/instructive-models.ts';
@@ -55,14 +56,14 @@ afterAll(async () => {
 });
 
 /** Jobs of an installation that is configured with the model at this path. */
-function jobsWith(modelPath: string, pool = enginePool): LocalJobs {
+function jobsWith(modelPath: string, pool = enginePool, onDevice: (device: string) => void = () => undefined): LocalJobs {
   const trackCacheFolder = join(folder, 'tracks');
   const registry = createProviderRegistry([
-    createWav2LipProvider({ renderPool, enginePool: pool, modelPath, modelCacheFolder: join(folder, 'models'), trackCacheFolder, windowStartMs: -40 }),
+    createWav2LipProvider({ renderPool, enginePool: pool, modelPath, modelCacheFolder: join(folder, 'models'), trackCacheFolder, windowStartMs: -40, onDevice }),
     createPreviewProvider({ renderPool, trackCacheFolder }),
   ]);
   return createLocalJobs({
-    pipeline: createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, clock: systemClock }),
+    pipeline: createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, forecast: idleForecast, clock: systemClock }),
     unfinished: createUnfinishedJobs({ state: createMemoryState().open(), clock: systemClock, operationMs: 60_000 }),
     outputFiles: createOutputFiles(), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
   });
@@ -115,7 +116,8 @@ function whenRendering(act: () => void): (update: ProgressUpdate) => void {
 
 describe('an engine', { timeout: longestMs }, () => {
   it('that is killed in the middle of its work costs an attempt, and the job completes with a new one', async () => {
-    const jobs = jobsWith(await soundModel());
+    const devices: string[] = [];
+    const jobs = jobsWith(await soundModel(), enginePool, (device) => devices.push(device));
     let killed: readonly number[] = [];
     const outcome = await run(jobs, longSpeechPath, { method: 'wav2lip' }, {
       onProgress: whenRendering(() => {
@@ -124,6 +126,7 @@ describe('an engine', { timeout: longestMs }, () => {
       }),
     });
     expect(killed).toHaveLength(1);
+    expect(devices).toEqual(['cpu', 'cpu']);
     expect(outcome.record).toMatchObject({ status: 'completed', result: { methodUsed: 'wav2lip', degraded: false } });
     expect(attemptsOf(outcome)).toEqual([expect.stringMatching(/^wav2lip failed: The engine that draws the faces was lost: .* Try again\.$/), 'wav2lip succeeded']);
     expect(outcome.record.attempts.map(({ code }) => code)).toEqual(['media_failed', null]);

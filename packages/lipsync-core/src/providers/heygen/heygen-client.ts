@@ -2,7 +2,8 @@ import { LipsyncError } from '../../errors/index.ts';
 import type { HeygenMode } from '../../contract/index.ts';
 import type { HeygenHttp } from './heygen-http.ts';
 import {
-  assetSchema, bulkStatusesSchema, createdSchema, directUploadSchema, lipsyncSchema, parseData, type DirectUpload, type LipsyncReading,
+  assetSchema, bulkStatusesSchema, createdSchema, directUploadSchema, lipsyncPageSchema, lipsyncSchema, parseData,
+  type DirectUpload, type LipsyncPage, type LipsyncReading,
 } from './heygen-wire.ts';
 
 export interface CallLimits {
@@ -34,7 +35,7 @@ export interface DirectUploadOrder {
   readonly idempotencyKey: string;
 }
 
-/** One function per call of the API that we use. All throw as `HeygenHttp.call` does. */
+/** One function per call of the API that we use. All throw as `HeygenHttp` does. */
 export interface HeygenClient {
   /** Returns the asset's id. */
   uploadAsset(order: { readonly form: FormData; readonly idempotencyKey: string }, signal: AbortSignal): Promise<string>;
@@ -43,6 +44,8 @@ export interface HeygenClient {
   completeDirectUpload(assetId: string, signal: AbortSignal): Promise<void>;
   /** Returns the operation's id; the same one for the same key. */
   createLipsync(order: CreateOrder, signal: AbortSignal): Promise<string>;
+  /** A page of all operations of the account; `token` is null for the first one. */
+  listLipsyncs(token: string | null, signal: AbortSignal): Promise<LipsyncPage>;
   /** Null when HeyGen knows no such operation. */
   readLipsync(id: string, signal: AbortSignal): Promise<LipsyncReading | null>;
   /** Whether the bulk route, a read model of its own, says that there is no such operation. */
@@ -51,7 +54,9 @@ export interface HeygenClient {
   deleteLipsync(id: string, signal: AbortSignal): Promise<void>;
 }
 
-export function createHeygenClient({ call }: HeygenHttp, limits: CallLimits): HeygenClient {
+const pageSize = 100;
+
+export function createHeygenClient({ call, callForPage }: HeygenHttp, limits: CallLimits): HeygenClient {
   return {
     async uploadAsset({ form, idempotencyKey }, signal) {
       const data = await call({ method: 'POST', path: '/v3/assets', body: form, idempotencyKey, limitMs: limits.transferMs, signal });
@@ -77,6 +82,10 @@ export function createHeygenClient({ call }: HeygenHttp, limits: CallLimits): He
         disable_music_track: true,
       };
       return parseData(createdSchema, await call({ method: 'POST', path: '/v3/lipsyncs', body, idempotencyKey, limitMs: limits.writeMs, signal }), 'a new lip-sync');
+    },
+    async listLipsyncs(token, signal) {
+      const query = { limit: String(pageSize), ...(token === null ? {} : { token }) };
+      return parseData(lipsyncPageSchema, await callForPage({ method: 'GET', path: '/v3/lipsyncs', query, limitMs: limits.readMs, signal }), 'a list of lip-syncs');
     },
     async readLipsync(id, signal) {
       const reading = call({ method: 'GET', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal });

@@ -63,7 +63,10 @@ const advice: Readonly<Partial<Record<ErrorCode, string>>> = {
   provider_failed: 'HeyGen could not work with the files.',
 };
 
-/** The error of a refused call. `details`: `httpStatus`, and `vendorCode`, `requestId`, `retryAfterMs` where known. */
+/**
+ * The error of a refused call. `details`: `httpStatus`, `isRefused` where nothing was begun for sure, and `vendorCode`,
+ * `requestId`, `retryAfterMs` where known.
+ */
 export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Refusal, asked: string): LipsyncError {
   const code = codeOf(httpStatus, reason?.code ?? null);
   const said = [reason?.message ?? '', reason?.code ? `(${reason.code})` : ''].filter((part) => part !== '').join(' ');
@@ -75,6 +78,7 @@ export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Re
   return new LipsyncError(code, message, {
     details: {
       httpStatus,
+      ...(isRefused(httpStatus, reason?.code ?? null, code) ? { isRefused: true } : {}),
       ...(reason?.code ? { vendorCode: reason.code } : {}),
       ...(requestId === null ? {} : { requestId }),
       ...(retryAfterMs === null ? {} : { retryAfterMs }),
@@ -87,6 +91,15 @@ function codeOf(httpStatus: number, reason: string | null): ErrorCode {
   if (known !== undefined) return known;
   if (httpStatus >= 500) return 'provider_unavailable';
   return codesOfStatuses.get(httpStatus) ?? 'provider_protocol';
+}
+
+/** A fault of the server, or a word that the same call is still being worked on, does not say that nothing was begun. */
+function isRefused(httpStatus: number, reason: string | null, code: ErrorCode): boolean {
+  if (reason?.toLowerCase() === 'request_in_progress') return false;
+  if (httpStatus === 408 || (httpStatus === 409 && reason === null)) return false;
+  // An error in an answer that claims to be none is believed where it names a refusal.
+  if (httpStatus < 300) return code !== 'provider_unavailable';
+  return httpStatus >= 400 && httpStatus < 500;
 }
 
 /** A call that went unanswered: whether HeyGen heard it is not known. */

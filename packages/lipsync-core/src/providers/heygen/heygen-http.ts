@@ -33,27 +33,31 @@ export interface HeygenHttp {
    * none), or what `signal` was aborted with.
    */
   call(call: ApiCall): Promise<unknown>;
+  /** As `call`, answered by the whole envelope: that of a list says where the next page begins. */
+  callForPage(call: ApiCall): Promise<unknown>;
 }
 
 export function createHeygenHttp({ endpointUrl, apiKey }: HeygenHttpOptions): HeygenHttp {
+  const request = async ({ method, path, query, body, idempotencyKey, limitMs, signal }: ApiCall): Promise<Envelope | null> => {
+    const asked = `${method} ${path}`;
+    const response = await answered(asked, signal, limitMs, (either) => axios.request<string>({
+      method,
+      url: `${endpointUrl}${path}`,
+      headers: { 'X-Api-Key': apiKey, Accept: 'application/json', 'User-Agent': userAgent, ...(idempotencyKey === undefined ? {} : { 'Idempotency-Key': idempotencyKey }) },
+      ...(query === undefined ? {} : { params: query }),
+      ...(body === undefined ? {} : { data: body }),
+      responseType: 'text',
+      // As it came: what is no JSON must not become a string that looks like an answer.
+      transformResponse: (text: unknown) => text,
+      maxContentLength: maxAnswerBytes,
+      ...commonOptions,
+      signal: either,
+    }));
+    return envelopeOf(response, asked, apiKey);
+  };
   return {
-    async call({ method, path, query, body, idempotencyKey, limitMs, signal }) {
-      const asked = `${method} ${path}`;
-      const response = await answered(asked, signal, limitMs, (either) => axios.request<string>({
-        method,
-        url: `${endpointUrl}${path}`,
-        headers: { 'X-Api-Key': apiKey, Accept: 'application/json', 'User-Agent': userAgent, ...(idempotencyKey === undefined ? {} : { 'Idempotency-Key': idempotencyKey }) },
-        ...(query === undefined ? {} : { params: query }),
-        ...(body === undefined ? {} : { data: body }),
-        responseType: 'text',
-        // As it came: what is no JSON must not become a string that looks like an answer.
-        transformResponse: (text: unknown) => text,
-        maxContentLength: maxAnswerBytes,
-        ...commonOptions,
-        signal: either,
-      }));
-      return dataOf(response, asked, apiKey);
-    },
+    call: async (call) => (await request(call))?.data ?? null,
+    callForPage: (call) => request(call),
   };
 }
 
@@ -76,11 +80,12 @@ export async function answered<Answer>(asked: string, signal: AbortSignal, limit
   }
 }
 
-function dataOf({ status, headers, data: body }: AxiosResponse<string>, asked: string, apiKey: string): unknown {
+/** Null for an answer that is empty and says that all went well. */
+function envelopeOf({ status, headers, data: body }: AxiosResponse<string>, asked: string, apiKey: string): Envelope | null {
   const isAnswer = status >= 200 && status < 300;
   if (isAnswer && body === '') return null;
   const envelope = parseEnvelope(body);
-  if (isAnswer && envelope?.reason === null) return envelope.data;
+  if (isAnswer && envelope?.reason === null) return envelope;
   if (isAnswer && envelope === null) {
     throw new LipsyncError('provider_protocol', `HeyGen answered ${asked} with something that is no answer of its API.`, { details: { httpStatus: status } });
   }

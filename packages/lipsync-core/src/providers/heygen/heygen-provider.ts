@@ -6,7 +6,7 @@ import type { AllowedPrivateHosts } from '../../fetch/index.ts';
 import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
 import type { Clock } from '../../ports/ports.ts';
 import type { RenderPool } from '../../render/render-pool.ts';
-import type { Operation, OperationStatus, ProviderFacts, RemoteProvider, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
+import type { Operation, OperationStatus, Order, ProviderFacts, RemoteProvider, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
 import { createHeygenClient, type CallLimits, type HeygenClient } from './heygen-client.ts';
 import { downloadTake, type DownloadOptions } from './heygen-download.ts';
 import { parseHeygenEndpoint } from './heygen-endpoint.ts';
@@ -14,10 +14,11 @@ import { cleanVendorText, failureCode } from './heygen-errors.ts';
 import { createHeygenHttp } from './heygen-http.ts';
 import { makeInputs } from './heygen-inputs.ts';
 import { billedMicros, quotedMicros } from './heygen-prices.ts';
+import { findLipsync } from './heygen-search.ts';
 import { uploadFile, type UploadOptions } from './heygen-upload.ts';
 import type { LipsyncReading } from './heygen-wire.ts';
 
-export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false, licence: null };
+export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false };
 
 /** Bounds that an installation has no reason to change. */
 export interface HeygenLimits extends CallLimits {
@@ -48,8 +49,8 @@ export interface HeygenProviderOptions {
   readonly clock: Clock;
   /** Hosts that links to finished takes may lead to although they are private; the endpoint's own origin always may. */
   readonly allowedPrivateHosts?: AllowedPrivateHosts | undefined;
-  /** Where HeyGen is to say that the operation of a job has ended, which is no more than a hint to ask. */
-  readonly callbackUrl?: ((jobId: string) => string) | undefined;
+  /** Where HeyGen is to say that the operation with this idempotency key has ended, which is no more than a hint to ask. */
+  readonly callbackUrl?: ((idempotencyKey: string) => string) | undefined;
   readonly limits?: Partial<HeygenLimits>;
 }
 
@@ -66,13 +67,20 @@ const defaultLimits: HeygenLimits = Object.freeze({
   freshMs: 60_000,
 });
 
-/** What we must know of an operation of ours; nothing in it expires. */
-const stateSchema = z.object({
+/** HeyGen knows an idempotency key for a day; an hour of it is for clocks that differ. */
+const orderLifetimeMs = 23 * 3_600_000;
+
+const billingShape = {
   mode: z.enum(heygenModes),
   /** The bill of last resort, where HeyGen does not say how long its output is. */
   quotedMicros: z.int().nonnegative(),
-  startedAtMs: z.number(),
-});
+};
+
+/** What we must know of an operation of ours; nothing in it expires. */
+const stateSchema = z.object({ ...billingShape, startedAtMs: z.number() });
+
+/** What an operation is created from, and found again by. */
+const orderSchema = z.object({ ...billingShape, jobId: z.string(), videoAssetId: z.string(), audioAssetId: z.string(), madeAtMs: z.number() });
 
 interface Parts {
   readonly options: HeygenProviderOptions;
@@ -94,11 +102,14 @@ export function createHeygenProvider(options: HeygenProviderOptions): RemoteProv
     facts: heygenFacts,
     maxConcurrent: options.maxConcurrent,
     timeoutMs: options.timeoutMs,
+    orderLifetimeMs,
     quote: (request) => quote(request, options),
-    start: (request, context) => start(parts, request, context),
+    makeOrder: (request, context) => makeOrder(parts, request, context),
+    start: (order, context) => start(parts, order, context),
+    find: (order, context) => find(parts, order, context),
     check: (operation, context) => check(parts, operation, context),
     collect: (operation, request, context) => collect(parts, operation, request, context),
-    cancel: (operation, { signal }) => parts.client.deleteLipsync(operation.id, signal),
+    cancel: (operation, context) => cancel(parts, operation, context),
   };
 }
 
@@ -123,33 +134,69 @@ function quote({ timeline, heygenMode }: TakeRequest, options: HeygenProviderOpt
   return quotedMicros(timeline.durationMs, rateOf(heygenMode, options));
 }
 
-async function start({ options, client, upload }: Parts, request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string }): Promise<Operation> {
-  const { signal, idempotencyKey, onProgress } = context;
+async function makeOrder({ options, upload }: Parts, request: TakeRequest, context: Parameters<RemoteProvider['makeOrder']>[1]): Promise<Order> {
+  const { signal, idempotencyKey, replaced, onProgress } = context;
+  // The keys of before stand for files that HeyGen has no more.
+  const uploadKey = replaced ? `${idempotencyKey}-again` : idempotencyKey;
   await using inputs = await makeInputs(request, context, options.renderPool);
   onProgress({ stage: 'uploading', fraction: 0 });
-  const videoAssetId = await uploadFile({ path: inputs.clipPath, name: 'clip.mp4', contentType: 'video/mp4', idempotencyKey: `${idempotencyKey}-clip` }, upload, signal);
+  const videoAssetId = await uploadFile({ path: inputs.clipPath, name: 'clip.mp4', contentType: 'video/mp4', idempotencyKey: `${uploadKey}-clip` }, upload, signal);
   onProgress({ stage: 'uploading', fraction: 0.9 });
-  const audioAssetId = await uploadFile({ path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${idempotencyKey}-speech` }, upload, signal);
+  const audioAssetId = await uploadFile({ path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${uploadKey}-speech` }, upload, signal);
   const { jobId, heygenMode: mode } = request;
-  const callbackUrl = options.callbackUrl?.(jobId) ?? null;
-  const id = await client.createLipsync({ videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, callbackUrl, idempotencyKey }, signal);
-  return { id, state: { mode, quotedMicros: quote(request, options), startedAtMs: options.clock.nowMs() } };
+  return { idempotencyKey, state: { mode, quotedMicros: quote(request, options), jobId, videoAssetId, audioAssetId, madeAtMs: options.clock.nowMs() } };
+}
+
+async function start({ options, client }: Parts, order: Order, { signal }: TakeContext): Promise<Operation> {
+  const { jobId, mode, quotedMicros, videoAssetId, audioAssetId } = contentsOf(order);
+  const callbackUrl = options.callbackUrl?.(order.idempotencyKey) ?? null;
+  try {
+    const id = await client.createLipsync({
+      videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, callbackUrl, idempotencyKey: order.idempotencyKey,
+    }, signal);
+    return { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
+  } catch (error) {
+    if (!LipsyncError.isInstance(error) || error.details['httpStatus'] !== 404) throw error;
+    throw new LipsyncError(error.code, error.message, { cause: error, details: { ...error.details, isOrderGone: true } });
+  }
+}
+
+async function find({ client, options }: Parts, order: Order, { signal }: { readonly signal: AbortSignal }): Promise<Operation | null> {
+  const { jobId, mode, quotedMicros, madeAtMs } = contentsOf(order);
+  const id = await findLipsync(client, { callbackId: jobId, notBeforeMs: madeAtMs }, signal);
+  return id === null ? null : { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
+}
+
+/** It may be done between the last look and now: what can still be read says what it is billed. */
+async function cancel({ client, options }: Parts, operation: Operation, { signal }: { readonly signal: AbortSignal }): Promise<number | null> {
+  const refusal = await client.deleteLipsync(operation.id, signal).then(() => null, (error: unknown) => ({ error }));
+  if (signal.aborted) throw abortError(signal);
+  const reading = await client.readLipsync(operation.id, signal);
+  if (reading?.phase === 'completed') return bill(reading, operation, options);
+  if (reading?.phase === 'failed') return 0;
+  if (refusal) throw refusal.error;
+  return reading ? null : 0;
 }
 
 async function check(parts: Parts, operation: Operation, { signal }: TakeContext): Promise<OperationStatus> {
   const reading = await read(parts, operation, signal);
-  const pending = { status: 'pending', checkAgainInMs: parts.options.pollIntervalMs } as const;
   switch (reading.phase) {
     case 'pending':
-      return pending;
+      return { status: 'pending', checkAgainInMs: parts.options.pollIntervalMs };
     case 'failed': {
       const message = cleanVendorText(reading.failureMessage ?? 'HeyGen gave no reason.', parts.options.apiKey);
       return { status: 'failed', code: failureCode(message), message, costMicros: 0 };
     }
     case 'completed':
-      // Seen where the storage lags behind: the link comes later.
-      return reading.videoUrl === null ? pending : { status: 'done', operation, costMicros: bill(reading, operation, parts.options) };
+      return completed(reading, operation, parts.options);
   }
+}
+
+function completed(reading: LipsyncReading, operation: Operation, options: HeygenProviderOptions): OperationStatus {
+  const billedMicros = bill(reading, operation, options);
+  // Seen where the storage lags behind: the link comes later, the bill has come.
+  if (reading.videoUrl === null) return { status: 'pending', checkAgainInMs: options.pollIntervalMs, billedMicros };
+  return { status: 'done', operation, costMicros: billedMicros };
 }
 
 /**
@@ -172,7 +219,15 @@ function bill({ durationS }: LipsyncReading, operation: Operation, options: Heyg
 }
 
 function stateOf({ state }: Operation): z.output<typeof stateSchema> {
-  const parsed = stateSchema.safeParse(state);
+  return parseStored(stateSchema, state);
+}
+
+function contentsOf({ state }: Order): z.output<typeof orderSchema> {
+  return parseStored(orderSchema, state);
+}
+
+function parseStored<Schema extends z.ZodType>(schema: Schema, state: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(state);
   if (parsed.success) return parsed.data;
   throw new LipsyncError('internal', 'A stored HeyGen operation is not of the form in which we store them. Report this.', { cause: parsed.error });
 }

@@ -13,6 +13,8 @@ const envelopeSchema = z.object({
   data: z.unknown().optional(),
   error: z.union([refusalSchema, z.string()]).nullish().catch(null),
   errors: z.array(refusalSchema).nullish().catch(null),
+  has_more: z.boolean().nullish().catch(null),
+  next_token: text,
 });
 
 /** What the vendor gave as its reason; null where it did not say. */
@@ -26,6 +28,8 @@ export interface Envelope {
   readonly data: unknown;
   /** Null when the answer names no error. */
   readonly reason: VendorReason | null;
+  /** Where the next page of a list begins; null where this is no list, or its end. */
+  readonly nextToken: string | null;
 }
 
 /** Opens the envelope of an answer. Null for what is none: a gateway's page, an empty body, half a JSON. */
@@ -39,7 +43,11 @@ export function parseEnvelope(body: string): Envelope | null {
   const { data: envelope } = envelopeSchema.safeParse(value);
   if (!envelope) return null;
   const first = envelope.error ?? envelope.errors?.[0] ?? null;
-  return { data: envelope.data ?? null, reason: typeof first === 'string' ? { code: null, message: first } : first };
+  return {
+    data: envelope.data ?? null,
+    reason: typeof first === 'string' ? { code: null, message: first } : first,
+    nextToken: envelope.has_more === false ? null : envelope.next_token,
+  };
 }
 
 /** The id of a new operation; documents name it in two ways. */
@@ -89,6 +97,29 @@ export const lipsyncSchema = z.object({
 }).transform(({ status, duration, video_url, failure_message }): LipsyncReading => ({
   phase: status, durationS: duration, videoUrl: video_url, failureMessage: failure_message,
 }));
+
+/** An operation among others. */
+export interface ListedLipsync {
+  readonly id: string;
+  readonly callbackId: string | null;
+  /** Null where HeyGen does not say. */
+  readonly createdAtMs: number | null;
+}
+
+const listedSchema = z.object({
+  id, callback_id: text, created_at: z.number().nullish().catch(null),
+}).transform(({ id: lipsyncId, callback_id, created_at }): ListedLipsync => ({
+  id: lipsyncId, callbackId: callback_id, createdAtMs: typeof created_at === 'number' ? created_at * 1000 : null,
+}));
+
+export interface LipsyncPage {
+  readonly lipsyncs: readonly ListedLipsync[];
+  readonly nextToken: string | null;
+}
+
+/** Reads an envelope, not its data alone. */
+export const lipsyncPageSchema = z.object({ data: z.array(listedSchema), nextToken: z.string().nullable() })
+  .transform(({ data, nextToken }): LipsyncPage => ({ lipsyncs: data, nextToken }));
 
 /** The bulk route's word for operations that it does not know; it names their ids otherwise than the rest. */
 export const bulkStatusesSchema = z.array(z.object({ status: z.string() }));

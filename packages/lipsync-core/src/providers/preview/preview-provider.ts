@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import type { RenderPool } from '../../render/render-pool.ts';
 import type { InlineProvider, ProviderFacts } from '../provider.ts';
 
-export const previewFacts: ProviderFacts = { id: 'preview', degraded: true, licence: null };
+export const previewFacts: ProviderFacts = { id: 'preview', degraded: true };
 
 export interface PreviewProviderDependencies {
   readonly renderPool: RenderPool;

@@ -5,13 +5,8 @@ import type { TakeReport } from '../../render/render-tasks.ts';
 import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
 import { engineDevices, type EngineDevice } from './engine/engine-address.ts';
 import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
-import { officialLicence } from './model/model-record.ts';
 
-export const wav2lipFacts: ProviderFacts = {
-  id: 'wav2lip',
-  degraded: false,
-  licence: officialLicence,
-};
+export const wav2lipFacts: ProviderFacts = { id: 'wav2lip', degraded: false };
 
 export interface Wav2LipProviderDependencies {
   readonly renderPool: RenderPool;
@@ -23,6 +18,8 @@ export interface Wav2LipProviderDependencies {
   readonly trackCacheFolder: string;
   /** As in `Wav2LipTask`. */
   readonly windowStartMs: number;
+  /** Told on what a take begins to be made. */
+  onDevice?(device: EngineDevice): void;
 }
 
 /** The Wav2Lip engine of this machine: on the first device that works, and on the next one when that gives up. */
@@ -38,6 +35,7 @@ async function run(dependencies: Wav2LipProviderDependencies, request: TakeReque
     context.onProgress({ stage: 'loading', fraction: 0 });
     const lease = await leaseEngine(dependencies, { signal: context.signal, devices });
     warnings.push(...lease.warnings);
+    dependencies.onDevice?.(lease.engine.device);
     const made = await renderWith(lease, dependencies, request, context);
     if (!LipsyncError.isInstance(made)) return { path: request.takePath, warnings: [...warnings, ...made.warnings], costMicros: 0 };
     const { device } = lease.engine;

@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { extname } from 'node:path';
 import { z } from 'zod';
 import { syncFile } from '../../../storage/durable-files.ts';
 
@@ -50,6 +51,22 @@ export async function readModelRecord(modelPath: string): Promise<ModelRecord | 
   } catch {
     return null;
   }
+}
+
+/**
+ * The licence of the model that a setting names: as the record beside it has it, or of the checkpoint that its authors
+ * released. Null where nothing is known of it, or there is none.
+ */
+export async function licenceOfModel(modelPath: string | null): Promise<string | null> {
+  if (modelPath === null) return null;
+  const record = await readModelRecord(modelPath);
+  if (record) return record.licence;
+  return isOnnx(modelPath) ? null : officialLicence;
+}
+
+/** An ONNX file by its ending; anything else is taken for an official checkpoint. */
+export function isOnnx(modelPath: string): boolean {
+  return extname(modelPath).toLowerCase() === '.onnx';
 }
 
 /** Whether this version would import the same checkpoint to the same file. */

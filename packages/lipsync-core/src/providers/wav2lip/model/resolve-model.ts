@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
 import { hashModelFile } from './hash-file.ts';
 import { importWav2Lip } from './import-model.ts';
-import { isCurrent, readModelRecord } from './model-record.ts';
+import { isCurrent, isOnnx, readModelRecord } from './model-record.ts';
 
 export interface ModelReference {
   /** An ONNX file by its ending `.onnx`; anything else is taken for an official checkpoint. */
@@ -22,7 +22,7 @@ export interface ModelReference {
  * cannot be written; `path` itself is not opened when it is an ONNX file.
  */
 export async function resolveWav2LipModel({ path, cacheFolder, plain = false, signal }: ModelReference): Promise<string> {
-  if (extname(path).toLowerCase() === '.onnx') return path;
+  if (isOnnx(path)) return path;
   const { sha256 } = await hashModelFile(path, signal);
   const outputPath = join(cacheFolder, `${sha256}${plain ? '.plain' : ''}.onnx`);
   if (await isReady(outputPath, sha256)) return outputPath;

@@ -1,0 +1,49 @@
+import type { Request, Response } from 'express';
+import { z } from 'zod';
+import { outputDurationMs, toUsd, type Estimate, type ProviderEstimate } from '@lipsync/core';
+import type { LipsyncOptions } from '@lipsync/core/contract';
+import type { ApiDependencies } from '../dependencies.ts';
+import { readJsonFields } from '../http/json-body.ts';
+import { parseOptions, toFieldProblems } from '../http/lipsync-options.ts';
+import { HttpError } from '../http/problem.ts';
+import type { Route } from './route.ts';
+
+type Dependencies = Pick<ApiDependencies, 'estimator' | 'maxDurationMs'>;
+
+/** What a job would come to: who would be tried, at what cost, how soon. Begins nothing and holds nothing back. */
+export function estimateRoutes(dependencies: Dependencies): readonly Route[] {
+  return [{ method: 'post', path: '/estimate', handle: (request, response) => showEstimate(dependencies, request, response) }];
+}
+
+async function showEstimate({ estimator, maxDurationMs }: Dependencies, request: Request, response: Response): Promise<void> {
+  if (!request.is('application/json')) throw new HttpError('request_invalid', 'Send application/json; how long the inputs are is all that is wanted of them.', { httpStatus: 415 });
+  const { lengths, options } = readBody(await readJsonFields(request, response), maxDurationMs);
+  const { syncMode, startMs, endMs } = options;
+  const durationMs = outputDurationMs({ clipMs: lengths.video_duration_ms, speechMs: lengths.audio_duration_ms }, { syncMode, window: { startMs, endMs } });
+  response.json(viewEstimate(await estimator.estimate({ options, durationMs, user: response.locals.caller ?? options.userId ?? null })));
+}
+
+function lengthsSchema(maxDurationMs: number) {
+  const length = z.int().min(1).max(maxDurationMs);
+  return z.object({ video_duration_ms: length.nullable().default(null), audio_duration_ms: length });
+}
+
+type Lengths = z.output<ReturnType<typeof lengthsSchema>>;
+
+/** Throws `request_invalid` with every problem at once. */
+function readBody(fields: Map<string, unknown>, maxDurationMs: number): { readonly lengths: Lengths; readonly options: LipsyncOptions } {
+  const schema = lengthsSchema(maxDurationMs);
+  const isLength = ([name]: readonly [string, unknown]): boolean => name in schema.shape;
+  const lengths = schema.safeParse(Object.fromEntries([...fields].filter(isLength)));
+  const { options, problems } = parseOptions(new Map([...fields].filter((field) => !isLength(field))));
+  if (lengths.success && options !== undefined) return { lengths: lengths.data, options };
+  throw new HttpError('request_invalid', 'The request cannot be used; "errors" names what is wrong.', { fields: [...toFieldProblems(lengths.error), ...problems] });
+}
+
+function viewEstimate({ durationMs, plan, first, providers }: Estimate) {
+  return { duration: durationMs / 1000, plan, first, providers: providers.map(viewProvider) };
+}
+
+function viewProvider({ provider, costMicros, expectedMs, isMeasured, cap }: ProviderEstimate) {
+  return { provider, cost_usd: toUsd(costMicros), expected_seconds: expectedMs === null ? null : expectedMs / 1000, measured: isMeasured, cap };
+}

@@ -1,0 +1,111 @@
+import { heygenCallbackUrl, systemClock, type Attempt } from '@lipsync/core';
+import { createClientConnection, createProducer, createRedisJobStore, type LipsyncProducer } from '@lipsync/queue';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { json, startApi, type RunningApi } from './running-api.ts';
+
+const heygenApiKey = 'the key';
+const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const running: Attempt = {
+  provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null,
+  operation: { id: 'op', state: {} }, operationAtMs: 1, troubles: 0,
+};
+
+let api: RunningApi;
+let producer: LipsyncProducer;
+let close: () => Promise<void>;
+let nowMs = 1_000_000;
+
+beforeAll(async () => {
+  api = await startApi({ heygenApiKey, keys: [{ name: 'alice', secret: 'one' }], clock: { nowMs: () => nowMs } });
+  const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
+  producer = createProducer({ connection, store: createRedisJobStore({ connection }), clock: systemClock, logger: quiet });
+  close = async () => {
+    await producer.close();
+    connection.disconnect();
+  };
+});
+afterAll(async () => {
+  await close();
+  await api.close();
+});
+
+/** A job that waits for its attempts' last operation, as a worker leaves it; asleep for an hour. */
+async function parkedJob(attempts: readonly Attempt[] = [running]): Promise<string> {
+  const id = await api.recordJob();
+  const { runs: run } = await api.store.append(id, { type: 'run_started', atMs: 1 });
+  await api.store.append(id, { type: 'attempts_changed', run, attempts });
+  await api.store.append(id, { type: 'parked', run, untilMs: Date.now() + 3_600_000, message: 'heygen is working on it.' });
+  await sleepAgain(id);
+  return id;
+}
+
+async function sleepAgain(id: string): Promise<void> {
+  const queue = await producer.queue('cloud');
+  await queue.remove(id);
+  await queue.add('lipsync', { jobId: id }, { jobId: id, delay: 3_600_000 });
+}
+
+const stateOf = async (id: string): Promise<string> => (await producer.queue('cloud')).getJobState(id);
+const pathOf = (id: string, index = 0, key = heygenApiKey): string => heygenCallbackUrl('', key, `${id}-${index}`);
+
+describe('a callback of HeyGen', () => {
+  it('has the job look at its operation now, without any key of ours', async () => {
+    const id = await parkedJob();
+    expect((await api.post(pathOf(id))).status).toBe(204);
+    expect(await stateOf(id)).toBe('waiting');
+  });
+
+  it('is believed nothing that it says', async () => {
+    const id = await parkedJob();
+    const before = await api.store.get(id);
+    const response = await api.post(pathOf(id), JSON.stringify({ event_type: 'video_translate.fail', event_data: { callback_id: 'job_other' } }), { 'Content-Type': 'application/json' });
+    expect(response.status).toBe(204);
+    expect(await api.store.get(id)).toEqual(before);
+    expect((await api.post(pathOf(await parkedJob()), '{ no json', { 'Content-Type': 'application/json' })).status).toBe(204);
+    expect((await api.post(pathOf(await parkedJob()), 'x'.repeat(1_000_000))).status).toBe(204);
+  });
+
+  it('with a wrong token is answered like an address that is not there, and wakes nobody', async () => {
+    const id = await parkedJob();
+    for (const path of [pathOf(id, 0, 'a guess'), pathOf(id).replace(/\?.*/, ''), pathOf(id).replace(id, `${id}x`), `${pathOf(id)}&token=2`, '/callbacks/heygen/x?token=y']) {
+      const response = await api.post(path);
+      expect(response.status).toBe(404);
+      expect(await json(response)).toMatchObject({ code: 'not_found' });
+    }
+    expect(await stateOf(id)).toBe('delayed');
+  });
+
+  it('about an attempt that is over, or a job that does not wait for one, wakes nobody', async () => {
+    const id = await parkedJob([{ ...running, outcome: 'failed', code: 'provider_failed' }, { ...running, provider: 'wav2lip' }]);
+    expect((await api.post(pathOf(id, 0))).status).toBe(204);
+    const inLine = await parkedJob([]);
+    expect((await api.post(pathOf(inLine, 0))).status).toBe(204);
+    expect([await stateOf(id), await stateOf(inLine)]).toEqual(['delayed', 'delayed']);
+    expect((await api.post(pathOf('job_gone'))).status).toBe(204);
+  });
+
+  it('that is repeated within a second changes nothing more', async () => {
+    const id = await parkedJob();
+    await api.post(pathOf(id));
+    await sleepAgain(id);
+    nowMs += 999;
+    expect((await api.post(pathOf(id))).status).toBe(204);
+    expect(await stateOf(id)).toBe('delayed');
+    nowMs += 1;
+    await api.post(pathOf(id));
+    expect(await stateOf(id)).toBe('waiting');
+  });
+
+  it('may be asked for beforehand', async () => {
+    const id = await parkedJob();
+    expect((await api.fetch(pathOf(id), { method: 'OPTIONS' })).status).toBe(204);
+    expect((await api.fetch(pathOf(id, 0, 'a guess'), { method: 'OPTIONS' })).status).toBe(404);
+    expect(await stateOf(id)).toBe('delayed');
+  });
+
+  it('is nothing to an installation without HeyGen', async () => {
+    const without = await startApi();
+    await using _ = { [Symbol.asyncDispose]: () => without.close() };
+    expect((await without.post(pathOf('job_a'))).status).toBe(404);
+  });
+});

@@ -1,0 +1,80 @@
+import { execFile } from 'node:child_process';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { artifactFolders, createLocalArtifactStore, newJobRecord, systemClock, type Logger } from '@lipsync/core';
+import { lipsyncOptionsSchema } from '@lipsync/core/contract';
+import { createClientConnection, createProducer, createRedisJobStore } from '@lipsync/queue';
+import { startTestRedis } from '@lipsync/queue/testing';
+import { expect, it, onTestFinished } from 'vitest';
+import { workerConfigFromEnvironment } from '../src/config.ts';
+import { startWorker } from '../src/wiring.ts';
+
+interface Line {
+  readonly level: string;
+  readonly fields: object;
+  readonly message: string;
+}
+
+/** Undone in the opposite order when the test has ended. */
+function cleanUp(undo: () => unknown): void {
+  onTestFinished(async () => void (await undo()));
+}
+
+/** An API that refuses every key. Tells its address. */
+async function startRefusingVendor(): Promise<string> {
+  const server = createServer((request, response) => {
+    request.resume();
+    response.writeHead(401, { 'Content-Type': 'application/json' }).end('{"error":{"code":"unauthorized","message":"Invalid API key"}}');
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  cleanUp(() => server.close());
+  // `as`: a server that listens on a port has an address of this kind.
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+it('a worker says at start what it dropped from the endpoint, and as an error, once, that the key is refused', { timeout: 120_000 }, async () => {
+  const redis = await startTestRedis();
+  cleanUp(() => redis.stop());
+  const folder = await mkdtemp(join(tmpdir(), 'worker-log-'));
+  cleanUp(() => rm(folder, { recursive: true, force: true }));
+  const config = workerConfigFromEnvironment({
+    REDIS_URL: redis.url, WORKER_LANES: 'cloud', LIPSYNC_DATA_DIR: join(folder, 'data'), LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
+    HEYGEN_API_KEY: 'hunter2', HEYGEN_API_ENDPOINT: `${await startRefusingVendor()}/v1`,
+  });
+  const lines: Line[] = [];
+  const writeAt = (level: string): Logger['info'] => (fields, message) => void lines.push({ level, fields, message });
+  const worker = await startWorker(config, { debug: writeAt('debug'), info: writeAt('info'), warn: writeAt('warn'), error: writeAt('error') });
+  cleanUp(() => worker.stop());
+  expect(lines).toContainEqual({ level: 'warn', fields: {}, message: expect.stringContaining('/v1, which was dropped') });
+
+  const connection = createClientConnection({ url: redis.url, onError: () => undefined });
+  cleanUp(() => connection.disconnect());
+  const store = createRedisJobStore({ connection });
+  const producer = createProducer({ connection, store, clock: systemClock, logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined } });
+  cleanUp(() => producer.close());
+  const artifacts = createLocalArtifactStore(artifactFolders(config.core));
+  const put = async (name: string, ...source: readonly string[]) => {
+    const path = join(folder, name);
+    await promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', ...source, path]);
+    const { key } = await artifacts.putInput(createReadStream(path), { maxBytes: 10_000_000 });
+    return { kind: 'artifact', key, name } as const;
+  };
+  const video = await put('clip.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=160x120:r=25:d=1', '-pix_fmt', 'yuv420p');
+  const audio = await put('speech.wav', '-f', 'lavfi', '-i', 'sine=frequency=300:duration=1');
+  for (const id of ['job_a', 'job_b']) {
+    await producer.submit(newJobRecord({
+      id, video, audio, options: lipsyncOptionsSchema.parse({ method: 'heygen' }), owner: null, nowMs: Date.now(), start: { plan: ['heygen'], needs: 'remote' },
+    }));
+    await expect.poll(async () => (await store.get(id))?.status, { timeout: 50_000 }).toBe('failed');
+  }
+  expect(lines.filter(({ level }) => level === 'error')).toEqual([
+    { level: 'error', fields: { provider: 'heygen', event: 'opened', reason: 'refused', openUntil: expect.stringMatching(/Z$/) }, message: expect.stringContaining('refused the key') },
+  ]);
+  expect((await store.get('job_b'))?.attempts).toMatchObject([{ provider: 'heygen', code: 'provider_unavailable' }]);
+  expect(JSON.stringify(lines)).not.toContain('hunter2');
+});

@@ -1,0 +1,71 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { testJobRecord } from '../testing/job-store-suite.ts';
+import { createMemoryJobStore } from '../testing/memory-job-store.ts';
+import type { Attempt, JobRecord } from './job-record.ts';
+import type { JobStore } from './job-store.ts';
+import { toJobView } from './job-view.ts';
+import { recordLateCost } from './late-cost.ts';
+
+const attempt = (change: Partial<Attempt>): Attempt => ({
+  provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, operationAtMs: null, troubles: 0, ...change,
+});
+
+let store: JobStore;
+
+beforeEach(() => {
+  store = createMemoryJobStore();
+});
+
+/** The cost of a job with these attempts, as callers see it. */
+async function costOf(change: Partial<JobRecord>): Promise<number | null> {
+  await store.create({ ...testJobRecord('job_1'), ...change });
+  return costNow();
+}
+
+async function costNow(): Promise<number | null> {
+  const record = await store.get('job_1');
+  return record ? toJobView(record, null).cost_usd : null;
+}
+
+const tell = (index: number, costMicros: number): Promise<boolean> => recordLateCost(store, { jobId: 'job_1', index, costMicros });
+
+describe('the cost of a job that made nothing', () => {
+  it.each(['failed', 'canceled'] as const)('is that of all its attempts: %s', async (status) => {
+    expect(await costOf({ status, attempts: [attempt({ costMicros: 70_000 }), attempt({ costMicros: 5 })] })).toBe(0.070005);
+  });
+
+  it.each(['failed', 'canceled'] as const)('is nothing when it tried nothing: %s', async (status) => {
+    expect(await costOf({ status })).toBe(0);
+  });
+
+  it('is not known while it goes on', async () => {
+    expect(await costOf({ status: 'processing', attempts: [attempt({ costMicros: 5 })] })).toBeNull();
+  });
+
+  it('is not known while a bill is open, and known from then on', async () => {
+    expect(await costOf({ status: 'canceled', attempts: [attempt({ costMicros: 5 }), attempt({})] })).toBeNull();
+    expect(await tell(1, 70_000)).toBe(true);
+    expect(await costNow()).toBe(0.070005);
+  });
+});
+
+describe('a bill that comes after the end', () => {
+  it('is added to the cost of a completed job, once however often it is told', async () => {
+    const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 5, outputKey: 'x' } as const;
+    expect(await costOf({ status: 'completed', result, attempts: [attempt({}), attempt({ costMicros: 5 })] })).toBe(0.000005);
+    await tell(0, 70_000);
+    await tell(0, 70_000);
+    expect(await costNow()).toBe(0.070005);
+    expect(await store.get('job_1')).toMatchObject({ status: 'completed', attempts: [{ costMicros: 70_000 }, { costMicros: 5 }] });
+  });
+
+  it('waits for an attempt that goes on', async () => {
+    await costOf({ status: 'processing', attempts: [attempt({ outcome: 'running' })] });
+    expect(await tell(0, 70_000)).toBe(false);
+    expect((await store.get('job_1'))?.attempts[0]?.costMicros).toBeNull();
+  });
+
+  it('of a job that is not kept any more is nobody\'s', async () => {
+    expect(await tell(0, 70_000)).toBe(true);
+  });
+});

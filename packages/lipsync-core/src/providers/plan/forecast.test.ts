@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { createBreaker } from '../../resilience/breaker.ts';
+import { createPlaces } from '../../resilience/places.ts';
+import { createMemoryState } from '../../testing/memory-state-store.ts';
+import { createForecast, expectedMs, expectedWaitMs, type Load } from './forecast.ts';
+import { createPaces } from './pace.ts';
+
+const clock = { nowMs: () => 1_000 };
+const output = { durationMs: 10_000, heygenMode: 'speed' } as const;
+
+function openForecast(load?: Load) {
+  const state = createMemoryState().open();
+  const places = createPlaces({ state, clock });
+  const breaker = createBreaker({ state, clock });
+  const paces = createPaces({ state });
+  const providers = [{ id: 'heygen', kind: 'remote', maxConcurrent: 2 }, { id: 'wav2lip', kind: 'inline', maxConcurrent: null }] as const;
+  return { places, breaker, forecast: createForecast({ providers, paces, places, breaker, ...(load ? { load: async () => load } : {}) }) };
+}
+
+describe('the wait for a seat', () => {
+  it.each([
+    [{ busy: 0, seats: 1, typicalMs: 100 }, 0],
+    [{ busy: 1, seats: 2, typicalMs: 100 }, 0],
+    [{ busy: 1, seats: 1, typicalMs: 100 }, 100],
+    [{ busy: 5, seats: 5, typicalMs: 100 }, 20],
+    [{ busy: 14, seats: 5, typicalMs: 100 }, 200],
+  ])('in %j is %i ms', (line, waitMs) => {
+    expect(expectedWaitMs(line)).toBe(waitMs);
+  });
+});
+
+describe('a forecast', () => {
+  it('assumes until it has seen takes, and says so', async () => {
+    expect(await openForecast().forecast.expect(output)).toEqual([
+      { provider: 'heygen', waitMs: 0, workMs: 70_000, isMeasured: false },
+      { provider: 'wav2lip', waitMs: 0, workMs: 26_000, isMeasured: false },
+    ]);
+  });
+
+  it('learns from each take, from later ones more', async () => {
+    const { forecast } = openForecast();
+    const work = { provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 } as const;
+    await forecast.learn(work, 13_000);
+    expect((await forecast.expect(output))[1]).toEqual({ provider: 'wav2lip', waitMs: 0, workMs: 13_000, isMeasured: true });
+    for (let take = 0; take < 30; take += 1) await forecast.learn(work, 52_000);
+    expect((await forecast.expect(output))[1]?.workMs).toBeCloseTo(52_000, -2);
+  });
+
+  it('keeps the paces of HeyGen\'s modes apart', async () => {
+    const { forecast } = openForecast();
+    await forecast.learn({ provider: 'heygen', heygenMode: 'precision', durationMs: 10_000 }, 300_000);
+    expect((await forecast.expect(output))[0]).toMatchObject({ workMs: 70_000, isMeasured: false });
+    expect((await forecast.expect({ ...output, heygenMode: 'precision' }))[0]).toMatchObject({ workMs: 300_000, isMeasured: true });
+  });
+
+  it('is not led astray by a take that a night lay in', async () => {
+    const { forecast } = openForecast();
+    await forecast.learn({ provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 }, 12 * 3_600_000);
+    expect((await forecast.expect(output))[1]?.workMs).toBe(20 * 26_000);
+  });
+
+  it('counts the places that are held, and those that stand in line', async () => {
+    const held = openForecast();
+    for (const jobId of ['job_1', 'job_2']) await held.places.enter('heygen', jobId, 2);
+    expect((await held.forecast.expect(output))[0]).toMatchObject({ waitMs: 35_000 });
+    const inLine = openForecast({ remoteJobs: 5, inlineJobs: 3, inlineSeats: 2 });
+    expect(await inLine.forecast.expect(output)).toMatchObject([{ waitMs: 4 * 35_000 }, { waitMs: 2 * 13_000 }]);
+  });
+
+  it('counts on no provider whose breaker is open', async () => {
+    const { breaker, forecast } = openForecast();
+    await breaker.report('heygen', 'job_1', 'opens');
+    const [heygen] = await forecast.expect(output);
+    expect(heygen).toMatchObject({ waitMs: null });
+    expect(heygen && expectedMs(heygen)).toBe(Infinity);
+  });
+});

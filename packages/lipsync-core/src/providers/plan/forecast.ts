@@ -1,0 +1,89 @@
+import type { HeygenMode, ProviderId } from '../../contract/index.ts';
+import type { Breaker } from '../../resilience/breaker.ts';
+import type { Places } from '../../resilience/places.ts';
+import type { Provider } from '../provider.ts';
+import type { Pace, PacedWork, Paces } from './pace.ts';
+
+/** A provider whose time can be told. */
+export interface ForeseenProvider {
+  readonly id: ProviderId;
+  readonly kind: Provider['kind'];
+  /** Operations at once, over all machines; null for what computes here. */
+  readonly maxConcurrent: number | null;
+}
+
+/** What waits to be done, over all machines. */
+export interface Load {
+  /** Jobs that stand in line for a remote provider or whose operation runs there. */
+  readonly remoteJobs: number;
+  /** Jobs that are computed or wait for that. */
+  readonly inlineJobs: number;
+  /** Jobs that can be computed at once. */
+  readonly inlineSeats: number;
+}
+
+export interface Expectation {
+  readonly provider: ProviderId;
+  /** Until it can be begun; null while the provider is not asked, because its breaker is not closed. */
+  readonly waitMs: number | null;
+  /** From then until the take is there. */
+  readonly workMs: number;
+  /** Whether `workMs` comes from takes of this installation. */
+  readonly isMeasured: boolean;
+}
+
+/** Tells how long providers would take now, from how long they took before. Throws what the state store and `load` throw. */
+export interface Forecast {
+  expect(output: { readonly durationMs: number; readonly heygenMode: HeygenMode }): Promise<readonly Expectation[]>;
+  /** Tells that work which was not disturbed made a take in `tookMs`. */
+  learn(work: PacedWork, tookMs: number): Promise<void>;
+}
+
+export interface ForecastDependencies {
+  readonly providers: readonly ForeseenProvider[];
+  readonly paces: Paces;
+  readonly places: Pick<Places, 'holders'>;
+  readonly breaker: Pick<Breaker, 'look'>;
+  /** Nothing but the places held where nobody keeps a queue. */
+  load?(): Promise<Load>;
+}
+
+const noLoad: Load = Object.freeze({ remoteJobs: 0, inlineJobs: 0, inlineSeats: 1 });
+
+export function createForecast({ providers, paces, places, breaker, load = async () => noLoad }: ForecastDependencies): Forecast {
+  const waitOf = async ({ id, maxConcurrent }: ForeseenProvider, { typicalMs }: Pace, { remoteJobs, inlineJobs, inlineSeats }: Load): Promise<number | null> => {
+    if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, seats: inlineSeats, typicalMs });
+    if ((await breaker.look(id)).state !== 'closed') return null;
+    const held = (await places.holders(id)).length;
+    return expectedWaitMs({ busy: Math.max(held, remoteJobs), seats: maxConcurrent, typicalMs });
+  };
+  return {
+    learn: (work, tookMs) => paces.learn(work, tookMs),
+    async expect({ durationMs, heygenMode }) {
+      const now = await load();
+      return Promise.all(providers.map(async (provider) => {
+        const pace = await paces.look({ provider: provider.id, heygenMode, durationMs });
+        return { provider: provider.id, waitMs: await waitOf(provider, pace, now), workMs: pace.workMs, isMeasured: pace.isMeasured };
+      }));
+    },
+  };
+}
+
+export interface Line {
+  /** Jobs that have a seat or wait for one. */
+  readonly busy: number;
+  readonly seats: number;
+  /** How long a job keeps its seat. */
+  readonly typicalMs: number;
+}
+
+/** How long the next one waits for a seat, when seats become free one after the other at equal distances. Pure. */
+export function expectedWaitMs({ busy, seats, typicalMs }: Line): number {
+  const ahead = Math.max(0, busy + 1 - seats);
+  return Math.round((ahead * typicalMs) / seats);
+}
+
+/** How long it takes all in all; endless for a provider that is not asked. Pure. */
+export function expectedMs({ waitMs, workMs }: Expectation): number {
+  return waitMs === null ? Infinity : waitMs + workMs;
+}

@@ -1,0 +1,88 @@
+import type { HeygenMode, ProviderId } from '../../contract/index.ts';
+import type { Json, StateStore } from '../../state/state-store.ts';
+
+/** Work of which a pace is kept: modes of one provider take different times. */
+export interface PacedWork {
+  readonly provider: ProviderId;
+  readonly heygenMode: HeygenMode;
+  /** Length of the output. */
+  readonly durationMs: number;
+}
+
+export interface Pace {
+  /** How long the work takes, once it is begun. */
+  readonly workMs: number;
+  /** How long any work of this provider took of late; that of this work where none was seen. */
+  readonly typicalMs: number;
+  /** False while nothing was seen here and `workMs` is an assumption. */
+  readonly isMeasured: boolean;
+}
+
+/** How fast providers turned out to be, over all processes. Throws what the state store throws. */
+export interface Paces {
+  look(work: PacedWork): Promise<Pace>;
+  /** Learns from work that made a take in `tookMs`. */
+  learn(work: PacedWork, tookMs: number): Promise<void>;
+}
+
+/** A type alias, because it is stored as JSON. */
+type PaceMemory = {
+  /** What the assumed time is multiplied with: a mean in which later work counts more. */
+  readonly factor: number;
+  readonly typicalMs: number;
+};
+
+/** What counts until something was measured, in milliseconds: a share that every output takes, and one for each of its seconds. */
+const assumptions: Readonly<Record<string, { readonly fixedMs: number; readonly perSecondMs: number }>> = {
+  'heygen-speed': { fixedMs: 60_000, perSecondMs: 1_000 },
+  'heygen-precision': { fixedMs: 120_000, perSecondMs: 3_000 },
+  wav2lip: { fixedMs: 2_000, perSecondMs: 2_400 },
+  preview: { fixedMs: 1_000, perSecondMs: 650 },
+};
+
+/** How much the latest work counts against all before it. */
+const newestShare = 0.2;
+
+/** One piece of work whose time says something else, such as a night that the machine was off, moves the mean no further. */
+const farthestFactor = 20;
+
+export function createPaces({ state }: { readonly state: StateStore }): Paces {
+  return {
+    look: (work) => state.transact([keyOf(work)], (documents) => ({ result: toPace(work, toMemory(documents.get(keyOf(work)))) })),
+    learn: (work, tookMs) => state.transact([keyOf(work)], (documents) => {
+      const memory = learn(toMemory(documents.get(keyOf(work))), work, tookMs);
+      return { result: undefined, writes: new Map<string, Json>([[keyOf(work), memory]]) };
+    }),
+  };
+}
+
+function toPace(work: PacedWork, memory: PaceMemory | undefined): Pace {
+  const workMs = Math.round(assumedMs(work) * (memory?.factor ?? 1));
+  return { workMs, typicalMs: memory?.typicalMs ?? workMs, isMeasured: memory !== undefined };
+}
+
+function learn(memory: PaceMemory | undefined, work: PacedWork, tookMs: number): PaceMemory {
+  const factor = Math.min(farthestFactor, Math.max(1 / farthestFactor, tookMs / assumedMs(work)));
+  const seenMs = Math.round(factor * assumedMs(work));
+  if (!memory) return { factor, typicalMs: seenMs };
+  const mean = (before: number, newest: number): number => before + newestShare * (newest - before);
+  return { factor: mean(memory.factor, factor), typicalMs: Math.round(mean(memory.typicalMs, seenMs)) };
+}
+
+function assumedMs(work: PacedWork): number {
+  const { fixedMs, perSecondMs } = assumptions[nameOf(work)] ?? { fixedMs: 0, perSecondMs: 1_000 };
+  return fixedMs + (work.durationMs * perSecondMs) / 1000;
+}
+
+function nameOf({ provider, heygenMode }: PacedWork): string {
+  return provider === 'heygen' ? `heygen-${heygenMode}` : provider;
+}
+
+function keyOf(work: PacedWork): string {
+  return `pace/${nameOf(work)}`;
+}
+
+function toMemory(document: Json | undefined): PaceMemory | undefined {
+  // `as`: only this file writes these documents.
+  return document as PaceMemory | undefined;
+}

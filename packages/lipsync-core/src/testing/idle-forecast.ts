@@ -1,0 +1,4 @@
+import type { Forecast } from '../providers/plan/forecast.ts';
+
+/** Expects nothing and learns nothing; for tests whose plans do not hang on it. */
+export const idleForecast: Forecast = Object.freeze({ expect: async () => [], learn: async () => undefined });
