@@ -9,5 +9,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
+    // A poll ends as soon as it holds; the machine may be busy with something else.
+    expect: { poll: { timeout: 30_000 } },
   },
 });

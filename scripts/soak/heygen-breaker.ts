@@ -10,6 +10,8 @@ const crowd = 20;
 const maxConcurrent = 5;
 const openLimitMs = 180_000;
 const lookMs = 200;
+const onlyHeygen = { method: 'heygen' } as const;
+const previewAllowed = { method: 'auto', allow_preview: 'true' } as const;
 
 type Sample = { readonly videoPath: string; readonly audioPath: string };
 
@@ -76,15 +78,16 @@ async function refusedKey(stack: HeygenStack, sample: Sample): Promise<boolean> 
   await tell(stack, `${crowd} more jobs: ${rest} calls, ${more.filter(({ error }) => error?.code === 'provider_unavailable').length} refused here`);
   await stack.state.transact(['breaker/heygen'], () => ({ result: undefined, writes: new Map([['breaker/heygen', null]]) }));
   const beforeCrowd = calls(stack);
-  await runJobs(stack, sample, crowd);
+  const local = await runJobs(stack, sample, crowd, previewAllowed);
   const ofCrowd = calls(stack) - beforeCrowd;
-  await tell(stack, `forgotten, then ${crowd} jobs at once: ${ofCrowd} calls with ${maxConcurrent} places`);
+  const madeHere = local.filter(({ status, method_used: method }) => status === 'completed' && method === 'preview').length;
+  await tell(stack, `forgotten, then ${crowd} jobs at once, with a local engine: ${ofCrowd} call with ${maxConcurrent} places, ${madeHere} completed here`);
   await Promise.all(workers.map((worker) => worker.stop()));
-  return one === 1 && state === 'open' && rest === 0 && ofCrowd <= maxConcurrent;
+  return one === 1 && state === 'open' && rest === 0 && ofCrowd === 1 && madeHere === crowd;
 }
 
-async function runJobs({ client }: HeygenStack, sample: Sample, count: number): Promise<readonly JobView[]> {
-  const accepted = await Promise.all(Array.from({ length: count }, () => client.submit(sample, { method: 'heygen' })));
+async function runJobs({ client }: HeygenStack, sample: Sample, count: number, fields: Readonly<Record<string, string>> = onlyHeygen): Promise<readonly JobView[]> {
+  const accepted = await Promise.all(Array.from({ length: count }, () => client.submit(sample, fields)));
   return Promise.all(accepted.map(({ id }) => client.follow(id, () => undefined)));
 }
 

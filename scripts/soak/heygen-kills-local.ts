@@ -16,6 +16,7 @@ import { paceByReads } from './heygen-stack.ts';
 const program = join(import.meta.dirname, 'heygen-kills-program.ts');
 const pointLimitMs = 20_000;
 const longestRandomMs = 4_000;
+const programLimitMs = 120_000;
 const answerDelayMs = 60;
 /** More starts than kills: the last ones are let alone. */
 const mostStarts = 5;
@@ -35,8 +36,9 @@ interface LocalRun {
   readonly said: string;
 }
 
-/** A program without queue and Redis, killed with SIGKILL and started again with the same inputs until its output is there. */
-export async function proveLocalKills(runs: number): Promise<boolean> {
+/** A program without queue and Redis, killed with SIGKILL and started again with the same inputs until its output is there. What ran before `end` is judged. */
+export async function proveLocalKills(runs: number, end: AbortSignal): Promise<boolean> {
+  if (runs === 0 || end.aborted) return true;
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-local-'));
   const standin = await startHeygenStandin({ settings: { pace: paceByReads } });
   for (const route of ['upload', 'create', 'get'] as const) standin.control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
@@ -45,13 +47,14 @@ export async function proveLocalKills(runs: number): Promise<boolean> {
     const inputs = await shortenSample(folder, 1);
     console.log('\nIn a program, without queue and Redis:\n\n| killed when | starts | output | operations | said |\n|---|---|---|---|---|');
     let holds = true;
-    for (let index = 0; index < runs; index += 1) {
+    let index = 0;
+    for (; index < runs && !end.aborted; index += 1) {
       const points = [...requestPoints, undefined, undefined];
       const run = await killAndGoOn({ folder, standin, lookout }, inputs, join(folder, `out-${index}.mp4`), points[index % points.length]);
       console.log(`| ${run.point?.name ?? 'at random'}${run.isSeen ? '' : ' (not seen)'} | ${run.starts} | ${run.isMade} | ${run.operations} | ${run.said} |`);
       holds &&= run.isMade && run.operations === 1;
     }
-    return (await judgeBooks({ folder, standin, lookout }, runs)) && holds;
+    return (await judgeBooks({ folder, standin, lookout }, index)) && holds;
   } finally {
     lookout.end();
     await standin.close();
@@ -62,7 +65,7 @@ export async function proveLocalKills(runs: number): Promise<boolean> {
 async function killAndGoOn({ folder, standin, lookout }: Bench, { videoPath, audioPath }: { readonly videoPath: string; readonly audioPath: string }, outputPath: string, point: KillPoint | undefined): Promise<LocalRun> {
   const before = standin.control.operations().operations.length;
   const start = (): ChildProcess => spawn(process.execPath, [program, videoPath, audioPath, outputPath], {
-    cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', LIPSYNC_DATA_DIR: join(folder, 'data') },
+    cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], timeout: programLimitMs, killSignal: 'SIGKILL', env: { ...process.env, ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', LIPSYNC_DATA_DIR: join(folder, 'data') },
   });
   const first = start();
   const firstGone = once(first, 'exit');

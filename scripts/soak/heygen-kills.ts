@@ -2,71 +2,82 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobView } from '@lipsync/core/contract';
 import { shortenSample } from '../lib/short-sample.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';
+import { openCrowd, type Crowd } from './heygen-kill-crowd.ts';
 import { openLookout, requestPoints, writePoints, type KillPoint, type Lookout } from './heygen-kill-points.ts';
 import { proveLocalKills } from './heygen-kills-local.ts';
 import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
-import { samplePaths } from './scratch-stack.ts';
 
 const wantedRuns = Number(process.env['HEYGEN_KILL_RUNS'] ?? 200);
 const wantedLocalRuns = Number(process.env['HEYGEN_KILL_LOCAL_RUNS'] ?? 20);
-const jobsPerRound = 8;
-const longestMs = 30 * 60_000;
-const pointLimitMs = 15_000;
+const jobsAtOnce = 12;
+/** Killing ends after so long, or when it is interrupted; the verdict is then on what ran. */
+const longestMs = 25 * 60_000;
+/** How long jobs may take that nobody disturbs any more, and what is started to come up. */
+const calmLimitMs = 5 * 60_000;
+/** Shorter ones are lost without a kill on a machine that is busy with something else, which counts as a crash, too. */
+const lockMs = 8_000;
+/** Whoever was cut off comes back when its lock has run out. */
+const pointLimitMs = 2 * lockMs;
 const longestRandomMs = 3_000;
 /** Time in which a kill finds the worker between being asked and answering. */
 const answerDelayMs = 60;
-
-/** A job is given up after five crashes; at most so many kills may find it at work. */
-const killsPerRound = 3;
+/** A job is given up after five crashes: one that was hit so often is let alone until it is done. */
+const mostCutsPerJob = 3;
+/** Every third kill comes at a random moment. */
+const killsPerRandomOne = 3;
+const interruptions = ['SIGINT', 'SIGTERM'] as const;
 
 type Row = { kills: number; missed: number; cut: number };
 
 /**
  * Kills the worker with SIGKILL at every step of HeyGen jobs and at random moments, until so many runs of jobs were cut
- * off. Every job must complete, be billed once, and the ledger must say what the stand-in was paid.
+ * off. Every job must complete, be billed once, and the ledger must say what the stand-in was paid. A first interruption
+ * ends the killing, and the verdict is on what ran; a second one ends the program.
  */
 export async function proveHeygenKills(): Promise<boolean> {
-  const signal = AbortSignal.timeout(longestMs);
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort();
+  for (const name of interruptions) process.once(name, interrupt);
+  const end = AbortSignal.any([interrupted.signal, AbortSignal.timeout(longestMs)]);
   const stack = await startHeygenStack({
-    standin: { settings: { pace: paceByReads, maxConcurrent: 100 } }, environment: { HEYGEN_MAX_CONCURRENT: String(2 * jobsPerRound) },
-  }, signal);
+    standin: { settings: { pace: paceByReads, maxConcurrent: 100 } },
+    environment: { HEYGEN_MAX_CONCURRENT: String(2 * jobsAtOnce), QUEUE_LOCK_MS: String(lockMs) },
+  }, AbortSignal.timeout(longestMs + calmLimitMs));
   try {
-    const holds = await killThroughQueue(stack, signal);
-    return (await proveLocalKills(wantedLocalRuns)) && holds;
+    const holds = await killThroughQueue(stack, end);
+    return (await proveLocalKills(wantedLocalRuns, end)) && holds;
   } finally {
+    for (const name of interruptions) process.off(name, interrupt);
     await stack.stop();
   }
 }
 
-async function killThroughQueue(stack: HeygenStack, signal: AbortSignal): Promise<boolean> {
+async function killThroughQueue(stack: HeygenStack, end: AbortSignal): Promise<boolean> {
   const { control } = stack.standin;
   for (const route of ['upload', 'create', 'get'] as const) control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
   const samples = await Promise.all([0.8, 1, 1.2].map((seconds) => shortenSample(stack.folder, seconds)));
   const lookout = await openLookout({ control, redisUrl: stack.redisUrl, outputDir: stack.outputDir });
+  const crowd = openCrowd({ client: stack.client, store: stack.store, samples, jobsAtOnce });
   const rows = new Map<string, Row>();
-  const jobs: JobView[] = [];
-  let cutRuns = 0;
-  let worker = await stack.startWorker();
+  const points = endlessly([...requestPoints, ...writePoints]);
   const startedMs = performance.now();
+  const seconds = (): number => (performance.now() - startedMs) / 1000;
+  let worker = await stack.startWorker();
   try {
-    for (const points = endlessly([...requestPoints, ...writePoints]); cutRuns < wantedRuns;) {
-      const accepted = await Promise.all(Array.from({ length: jobsPerRound }, (_, index) => stack.client.submit(samples[index % samples.length] ?? samplePaths, { method: 'heygen' })));
-      const ids = accepted.map(({ id }) => id);
-      for (let kill = 0; kill < killsPerRound; kill += 1) {
-        const point = kill === killsPerRound - 1 ? undefined : points.next().value;
-        worker = await killAt(stack, { worker, point, lookout, ids, rows, signal });
-      }
-      jobs.push(...(await Promise.all(ids.map((id) => stack.client.follow(id, () => undefined)))));
-      const crashes = await crashesOf(stack, ids);
-      cutRuns += crashes;
-      process.stderr.write(`${cutRuns} runs cut off, ${jobs.length} jobs, ${((performance.now() - startedMs) / 1000).toFixed(0)} s\n`);
+    for (let kill = 1; crowd.cuts < wantedRuns && !end.aborted; kill += 1) {
+      await crowd.fill();
+      await crowd.untilNoneIsHit(mostCutsPerJob, end);
+      const point = kill % killsPerRandomOne === 0 ? undefined : points.next().value;
+      worker = await killAt(stack, { worker, point, lookout, crowd, rows, end });
+      process.stderr.write(`${crowd.cuts} of ${wantedRuns} runs cut off by ${kill} kills, ${crowd.ended.length} jobs done, ${seconds().toFixed(0)} s\n`);
     }
+    await crowd.drain();
   } finally {
     lookout.end();
     await worker.stop();
   }
   printRows(rows);
-  return judge(stack, jobs, { cutRuns, seconds: (performance.now() - startedMs) / 1000 });
+  return judge(stack, crowd.ended, { cutRuns: crowd.cuts, lostLocks: (await crowd.crashes()) - crowd.cuts, seconds: seconds() });
 }
 
 interface Kill {
@@ -74,32 +85,25 @@ interface Kill {
   /** Absent: at a random moment. */
   readonly point: KillPoint | undefined;
   readonly lookout: Lookout;
-  readonly ids: readonly string[];
+  readonly crowd: Crowd;
   readonly rows: Map<string, Row>;
-  readonly signal: AbortSignal;
+  readonly end: AbortSignal;
 }
 
 /** Kills the worker at the point, or where that is not seen in time, then. Returns the one that takes over. */
-async function killAt(stack: HeygenStack, { worker, point, lookout, ids, rows, signal }: Kill): Promise<GuardedProcess> {
-  const before = await crashesOf(stack, ids);
+async function killAt(stack: HeygenStack, { worker, point, lookout, crowd, rows, end }: Kill): Promise<GuardedProcess> {
   const kill = (): void => void process.kill(worker.pid, 'SIGKILL');
   let isSeen = true;
   if (point) isSeen = await lookout.at(point, pointLimitMs, kill);
-  else await sleep(Math.random() * longestRandomMs, undefined, { signal });
+  // Whoever interrupts does not wait for the moment.
+  else await sleep(Math.random() * longestRandomMs, undefined, { signal: end }).catch(() => undefined);
   if (!point || !isSeen) kill();
   await worker.exited;
-  const next = await stack.startWorker();
-  const row = rows.get(point?.name ?? 'at random') ?? { kills: 0, missed: 0, cut: 0 };
-  // A run that was cut off is told by the one that takes over; the queue needs a moment to notice.
-  await sleep(3_000, undefined, { signal });
-  const cut = (await crashesOf(stack, ids)) - before;
-  rows.set(point?.name ?? 'at random', { kills: row.kills + 1, missed: row.missed + (isSeen ? 0 : 1), cut: row.cut + cut });
-  return next;
-}
-
-async function crashesOf({ store }: HeygenStack, ids: readonly string[]): Promise<number> {
-  const records = await Promise.all(ids.map((id) => store.get(id)));
-  return records.reduce((sum, record) => sum + (record?.crashes ?? 0), 0);
+  const cut = await crowd.countCuts();
+  const name = point?.name ?? 'at random';
+  const row = rows.get(name) ?? { kills: 0, missed: 0, cut: 0 };
+  rows.set(name, { kills: row.kills + 1, missed: row.missed + (isSeen ? 0 : 1), cut: row.cut + cut });
+  return stack.startWorker();
 }
 
 function* endlessly<Item>(items: readonly Item[]): Generator<Item, never> {
@@ -111,7 +115,7 @@ function printRows(rows: ReadonlyMap<string, Row>): void {
   for (const [name, { kills, missed, cut }] of rows) console.log(`| ${name} | ${kills} | ${missed} | ${cut} |`);
 }
 
-async function judge(stack: HeygenStack, jobs: readonly JobView[], { cutRuns, seconds }: { readonly cutRuns: number; readonly seconds: number }): Promise<boolean> {
+async function judge(stack: HeygenStack, jobs: readonly JobView[], { cutRuns, lostLocks, seconds }: { readonly cutRuns: number; readonly lostLocks: number; readonly seconds: number }): Promise<boolean> {
   const { operations } = stack.standin.control.operations();
   const operationsOf = new Map<string | null, number>();
   for (const { callbackId } of operations) operationsOf.set(callbackId, (operationsOf.get(callbackId) ?? 0) + 1);
@@ -121,8 +125,8 @@ async function judge(stack: HeygenStack, jobs: readonly JobView[], { cutRuns, se
   const books = await stack.books();
   const told = Math.round(jobs.reduce((sum, { cost_usd: usd }) => sum + (usd ?? 0), 0) * 1e6);
   const leftovers = await stack.leftovers();
-  const figures = [jobs.length, cutRuns, completed, once, books.charges, books.walletMicros, books.spentMicros, told, books.reservedMicros, books.placesHeld, books.openBills, leftovers.length, seconds.toFixed(0)];
-  console.log('\n| jobs | runs cut off | completed by HeyGen | with one operation | billed | wallet, µ$ | ledger, µ$ | jobs say, µ$ | reserved, µ$ | places held | open bills | leftovers | s |');
+  const figures = [jobs.length, `${cutRuns} of ${wantedRuns}`, lostLocks, completed, once, books.charges, books.walletMicros, books.spentMicros, told, books.reservedMicros, books.placesHeld, books.openBills, leftovers.length, seconds.toFixed(0)];
+  console.log('\n| jobs | runs cut off | locks lost | completed by HeyGen | with one operation | billed | wallet, µ$ | ledger, µ$ | jobs say, µ$ | reserved, µ$ | places held | open bills | leftovers | s |');
   console.log(`|${'---|'.repeat(figures.length)}\n| ${figures.join(' | ')} |`);
   if (leftovers.length > 0) console.log(leftovers.join('\n'));
   return completed === jobs.length && once === jobs.length && books.charges === jobs.length && books.walletMicros === books.spentMicros && told === books.walletMicros

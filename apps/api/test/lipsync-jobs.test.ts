@@ -148,7 +148,7 @@ describe('POST /lipsync with files', () => {
   it('keeps nothing of an upload that is cut off midway, and lives on', async () => {
     const before = await api.storedFiles();
     await api.cutOffUpload();
-    await expect.poll(() => api.storedFiles(), { timeout: 5_000 }).toEqual(before);
+    await expect.poll(() => api.storedFiles()).toEqual(before);
     await accepted();
   });
 

@@ -120,7 +120,7 @@ describe('a worker that loses the lock of a job', () => {
     await enqueue('job_g');
     const first = await nthRun(runner, 1);
     await connection.del(`bull:${queueNames.render}:job_g:lock`);
-    await expect.poll(() => first.signal.aborted, { timeout: 3_000 }).toBe(true);
+    await expect.poll(() => first.signal.aborted).toBe(true);
     (await nthRun(runner, 2)).complete();
     await expect.poll(() => stateOf('job_g')).toBe('completed');
   });
@@ -160,8 +160,8 @@ describe('a worker whose Redis goes away', () => {
     await redis.kill();
     await new Promise((resolve) => setTimeout(resolve, 300));
     await redis.restart();
-    await expect.poll(async () => enqueue('job_k').then(() => true, () => false), { timeout: 5_000 }).toBe(true);
+    await expect.poll(async () => enqueue('job_k').then(() => true, () => false)).toBe(true);
     (await nthRun(runner, 1)).complete();
-    await expect.poll(() => stateOf('job_k'), { timeout: 5_000 }).toBe('completed');
+    await expect.poll(() => stateOf('job_k')).toBe('completed');
   });
 });

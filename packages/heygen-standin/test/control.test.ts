@@ -94,7 +94,7 @@ describe('webhooks', () => {
     const id = await heygen.create({ callback_url: callbackUrl, callback_id: 'job-7' });
     await heygen.read(id);
     expect(received).toEqual([]);
-    await expect.poll(() => steering.webhooks().length, { timeout: 5_000 }).toBe(2);
+    await expect.poll(() => steering.webhooks().length).toBe(2);
     const [{ headers, body }, again] = received as [(typeof received)[number], (typeof received)[number]];
     expect(JSON.parse(body)).toEqual({ event_type: 'video_translate.success', event_data: { video_translate_id: id, callback_id: 'job-7', url: expect.any(String) } });
     expect(headers['heygen-signature']).toBe(createHmac('sha256', 'whsec_test').update(body).digest('hex'));
@@ -108,7 +108,7 @@ describe('webhooks', () => {
     steering.changeSettings({ webhookEventPrefix: 'lipsync' });
     const id = await heygen.create({ callback_url: callbackUrl }, heygen.media.silentClip);
     await heygen.read(id);
-    await expect.poll(() => steering.webhooks().length, { timeout: 5_000 }).toBe(1);
+    await expect.poll(() => steering.webhooks().length).toBe(1);
     expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({ event_type: 'lipsync.fail', event_data: { message: expect.stringMatching(/audio/) } });
     await control('POST', 'webhooks', { lipsync_id: id });
     expect(received).toHaveLength(2);

@@ -5,6 +5,7 @@ import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipe
 import type { JobStart } from './jobs/new-job-record.ts';
 import { createBudgetOutlook } from './ledger/budget-outlook.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
+import type { Clock } from './ports/ports.ts';
 import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
 import { chargeForTime } from './providers/charged-provider.ts';
@@ -166,6 +167,8 @@ export function planJob(options: PlanOptions, config: ProviderConfig): JobStart 
 }
 
 export interface CoreHost {
+  /** For books and lines; the system's where nothing is said. */
+  readonly clock?: Clock;
   /** What this host shares with others of the installation; the host closes it. */
   readonly state: StateStore;
   /** How soon a job that stands in line for a provider looks again when nobody wakes it. */
@@ -208,7 +211,7 @@ export function createProviderInspection({ heygen: { apiKey, endpoint }, wav2lip
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
 export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
-  const { state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined, onLateCost } = host;
+  const { clock = systemClock, state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined, onLateCost } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl, lastDevices: createLastDevices({ state }) };
@@ -217,7 +220,6 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     return setup?.missingSetting === null ? [setup.build(parts)] : [];
   });
   const registry = createProviderRegistry(providers);
-  const clock = systemClock;
   const ledger = createLedger({ state, clock, caps: config.budget });
   const breaker = createBreaker({ state, clock, onChange: onBreakerChange });
   const places = createPlaces({ state, clock });

@@ -10,16 +10,20 @@ export interface ProcessOwner {
   readonly host: string;
 }
 
+/** A zombie stays for as long as its parent does not ask for it; in a container without an init, for ever. */
+const endedStates = ['Z', 'X'];
+
 /** The process that runs this. */
 export async function thisProcess(): Promise<ProcessOwner> {
-  return { pid: process.pid, startTicks: await startTicksOf(process.pid), host: thisHost() };
+  return { pid: process.pid, startTicks: (await statOf(process.pid)).startTicks, host: thisHost() };
 }
 
 /** Whether the process is known to have ended. Of other hosts, containers included, nothing is known. */
 export async function isGone(owner: ProcessOwner): Promise<boolean> {
   if (owner.host !== thisHost()) return false;
-  if (!isRunning(owner.pid)) return true;
-  const startTicks = await startTicksOf(owner.pid);
+  if (!isKnown(owner.pid)) return true;
+  const { state, startTicks } = await statOf(owner.pid);
+  if (endedStates.includes(state)) return true;
   return startTicks !== null && owner.startTicks !== null && startTicks !== owner.startTicks;
 }
 
@@ -27,7 +31,8 @@ function thisHost(): string {
   return encodeURIComponent(hostname());
 }
 
-function isRunning(pid: number): boolean {
+/** Also true of one that has ended and whose parent has not asked how. */
+function isKnown(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
@@ -37,9 +42,10 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Field 22 of /proc/<pid>/stat (proc(5)). Counted from the end of field 2, a name that may hold spaces and brackets. */
-async function startTicksOf(pid: number): Promise<number | null> {
+/** Fields 3 and 22 of /proc/<pid>/stat (proc(5)). Counted from the end of field 2, a name that may hold spaces and brackets. */
+async function statOf(pid: number): Promise<{ readonly state: string; readonly startTicks: number | null }> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  const ticks = Number.parseInt(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '', 10);
-  return Number.isNaN(ticks) ? null : ticks;
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ticks = Number.parseInt(fields[19] ?? '', 10);
+  return { state: fields[0] ?? '', startTicks: Number.isNaN(ticks) ? null : ticks };
 }

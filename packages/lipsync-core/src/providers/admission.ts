@@ -42,6 +42,8 @@ export interface Admission {
   enterAgain(provider: Provider, jobId: string): Promise<Exclude<Entry, { kind: 'refused' }>>;
   /** Sets the money aside; `leftMicros` is what the request still allows, null for any. Throws `budget_exceeded`. */
   reserve(provider: Provider, attempt: AttemptReference, micros: number, leftMicros: number | null): Promise<void>;
+  /** Tells that the provider has taken up an attempt's work: others need not wait to see whether it does. */
+  accepted(provider: Provider): Promise<void>;
   /** Tells how an attempt ended; its place and what is left of its money are free again. */
   leave(provider: Provider, attempt: AttemptReference, ending: AttemptEnding): Promise<void>;
   /** Gives a place back in which no attempt was begun. */

@@ -36,6 +36,8 @@ export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Wait
   const { log } = attempt;
   const operation = log.current.operation ?? (await orWait(attempt, 'limited', () => start(attempt)));
   if (isWaiting(operation)) return operation;
+  // Also of an earlier run's, which may not have come to say so.
+  await attempt.admission.accepted(attempt.provider);
   // An answer that does not come says nothing about the operation: it is asked for as long as there is time.
   const status = await orWait(attempt, 'patient', () => attempt.provider.check(operation, attempt.context));
   if ('kind' in status) return status;

@@ -36,7 +36,7 @@ let freed: number;
 /** The attempts as the job's record has them. */
 let attempts: readonly Attempt[];
 
-beforeEach(() => {
+beforeEach(async () => {
   time.nowMs = Date.UTC(2026, 10, 21);
   vendor = new ScriptedVendor();
   attempts = [];
@@ -47,6 +47,7 @@ beforeEach(() => {
   places = createPlaces({ state, clock });
   openBills = createOpenBills({ state, ledger, clock });
   admission = createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => (freed += 1) });
+  await breaker.accept('heygen');
 });
 
 function contextOf(change: Partial<ChainContext> = {}): ChainContext {

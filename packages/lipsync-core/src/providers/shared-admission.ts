@@ -45,6 +45,10 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
       const { jobId, user } = attempt;
       await ledger.reserve({ ...entryOf(attempt), jobId, user, provider: facts.id, micros });
     },
+    async accepted(provider) {
+      if (provider.kind === 'inline' || !(await breaker.accept(provider.facts.id))) return;
+      for (let place = 1; place < provider.maxConcurrent; place += 1) dependencies.onPlaceFree(provider);
+    },
     async leave(provider, attempt, ending) {
       await settle(dependencies, provider, attempt, ending);
       if (provider.kind === 'inline') return;
@@ -63,8 +67,12 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
   });
 }
 
-async function takePlace({ places, clock, lineMs }: SharedAdmissionDependencies, provider: Provider, jobId: string): Promise<Exclude<Entry, { kind: 'refused' }>> {
-  if (provider.kind === 'inline' || (await places.enter(provider.facts.id, jobId, provider.maxConcurrent))) return { kind: 'entered' };
+async function takePlace({ breaker, places, clock, lineMs }: SharedAdmissionDependencies, provider: Provider, jobId: string): Promise<Exclude<Entry, { kind: 'refused' }>> {
+  if (provider.kind === 'inline') return { kind: 'entered' };
+  const { id } = provider.facts;
+  // Whether a key is good, one job finds out for all.
+  const limit = (await breaker.isUntried(id)) ? 1 : provider.maxConcurrent;
+  if (await places.enter(id, jobId, limit)) return { kind: 'entered' };
   return { kind: 'wait', untilMs: clock.nowMs() + Math.ceil(lineMs * (1 + Math.random() / 3)) };
 }
 
@@ -81,6 +89,7 @@ function markStateFailures(admission: Admission): Admission {
     enter: (provider, jobId) => marked(admission.enter(provider, jobId)),
     enterAgain: (provider, jobId) => marked(admission.enterAgain(provider, jobId)),
     reserve: (provider, attempt, micros, leftMicros) => marked(admission.reserve(provider, attempt, micros, leftMicros)),
+    accepted: (provider) => marked(admission.accepted(provider)),
     leave: (provider, attempt, ending) => marked(admission.leave(provider, attempt, ending)),
     giveUpPlace: (provider, jobId) => marked(admission.giveUpPlace(provider, jobId)),
   };

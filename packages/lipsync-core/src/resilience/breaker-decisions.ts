@@ -19,6 +19,8 @@ export interface BreakerSettings {
 export type BreakerMemory = {
   /** Times of the faults in the window, oldest first. */
   readonly faultsAtMs: readonly number[];
+  /** Whether the provider has accepted work since it was last opened; says nothing while it is open. */
+  readonly isTried: boolean;
   readonly opened: {
     readonly reason: 'faults' | 'refused';
     readonly untilMs: number;
@@ -46,7 +48,7 @@ export interface BreakerDecision<Result> {
 
 type Opened = NonNullable<BreakerMemory['opened']>;
 
-export const closedBreaker: BreakerMemory = Object.freeze({ faultsAtMs: [], opened: null });
+export const closedBreaker: BreakerMemory = Object.freeze({ faultsAtMs: [], isTried: false, opened: null });
 
 const admitted = Object.freeze({ admitted: true, probe: false });
 const admittedAsProbe = Object.freeze({ admitted: true, probe: true });
@@ -68,6 +70,16 @@ export function admit(memory: BreakerMemory, who: string, nowMs: number, setting
   };
 }
 
+/** Whether it is not known yet that the provider works: then one at a time is enough to find out. Pure. */
+export function isUntried({ opened, isTried }: BreakerMemory): boolean {
+  return !opened && !isTried;
+}
+
+/** The provider has taken up somebody's work; true when that is news. Pure. */
+export function afterAcceptance(memory: BreakerMemory): BreakerDecision<boolean> {
+  return isUntried(memory) ? { result: true, memory: { ...memory, isTried: true } } : { result: false };
+}
+
 /** What a report of `who` makes of the breaker. Pure. */
 export function afterReport(memory: BreakerMemory, who: string, report: BreakerReport, nowMs: number, settings: BreakerSettings): BreakerDecision<undefined> {
   const { opened } = memory;
@@ -75,7 +87,7 @@ export function afterReport(memory: BreakerMemory, who: string, report: BreakerR
   const isProbe = opened.probes.at(-1) === who && opened.probedUntilMs !== null;
   switch (report) {
     // One who was admitted before it opened proves nothing; a probe that was given up and comes late does.
-    case 'success': return opened.probes.includes(who) ? changed(closedBreaker) : unchanged;
+    case 'success': return opened.probes.includes(who) ? changed({ ...closedBreaker, isTried: true }) : unchanged;
     case 'opens': return isProbe || opened.reason !== 'refused' ? changed(reopen(opened, 'refused', nowMs, settings)) : unchanged;
     case 'counts': return isProbe ? changed(reopen(opened, 'faults', nowMs, settings)) : unchanged;
     case 'none': return isProbe ? changed({ ...memory, opened: { ...opened, probedUntilMs: null } }) : unchanged;
@@ -90,9 +102,10 @@ function changed(memory: BreakerMemory): BreakerDecision<undefined> {
 
 function afterReportWhenClosed(memory: BreakerMemory, report: BreakerReport, nowMs: number, settings: BreakerSettings): BreakerDecision<undefined> {
   if (report === 'opens') return changed(reopen(null, 'refused', nowMs, settings));
+  if (report === 'success' && isUntried(memory)) return changed({ ...memory, isTried: true });
   if (report !== 'counts') return unchanged;
   const faultsAtMs = [...recentFaults(memory, nowMs, settings), nowMs];
-  return changed(faultsAtMs.length < settings.maxFaults ? { faultsAtMs, opened: null } : reopen(null, 'faults', nowMs, settings));
+  return changed(faultsAtMs.length < settings.maxFaults ? { ...memory, faultsAtMs } : reopen(null, 'faults', nowMs, settings));
 }
 
 /** The faults that still count. Pure. */
@@ -104,7 +117,7 @@ function reopen(before: Opened | null, reason: Opened['reason'], nowMs: number, 
   const times = before?.reason === reason ? before.times + 1 : 1;
   const [firstMs, longestMs] = reason === 'refused' ? [settings.refusedCoolDownMs, settings.maxRefusedCoolDownMs] : [settings.coolDownMs, settings.maxCoolDownMs];
   const untilMs = nowMs + Math.min(longestMs, firstMs * 2 ** (times - 1));
-  return { faultsAtMs: [], opened: { reason, untilMs, times, probes: [], probedUntilMs: null } };
+  return { ...closedBreaker, opened: { reason, untilMs, times, probes: [], probedUntilMs: null } };
 }
 
 /** What became of a breaker: it opened, also once more after a probe; let a probe through; or closed. */

@@ -67,6 +67,26 @@ describe('a closed breaker', () => {
   });
 });
 
+describe('a provider that nobody has tried', () => {
+  it('is tried once it has taken up work, which is news once, or once an attempt has worked', async () => {
+    expect(await breaker.isUntried('heygen')).toBe(true);
+    expect([await breaker.accept('heygen'), await breaker.accept('heygen'), await breaker.isUntried('heygen')]).toEqual([true, false, false]);
+    await breaker.report('other', 'job_1', 'success');
+    expect(await breaker.isUntried('other')).toBe(false);
+  });
+
+  it('is still untried after a fault, but neither when it is known to be at fault nor when it is in order again', async () => {
+    await fail(4);
+    expect(await breaker.isUntried('heygen')).toBe(true);
+    await report('opens');
+    expect([await breaker.isUntried('heygen'), await breaker.accept('heygen')]).toEqual([false, false]);
+    await coolDown();
+    await admit();
+    await report('success');
+    expect(await breaker.isUntried('heygen')).toBe(false);
+  });
+});
+
 describe('an open breaker', () => {
   it('does not count what those report who were admitted before', async () => {
     await fail(5);

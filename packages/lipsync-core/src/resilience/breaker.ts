@@ -1,6 +1,6 @@
 import type { Clock } from '../ports/ports.ts';
 import type { Json, StateStore } from '../state/state-store.ts';
-import { admit, afterReport, closedBreaker, eventBetween, recentFaults, type Admission, type BreakerDecision, type BreakerEvent, type BreakerMemory, type BreakerReport, type BreakerSettings } from './breaker-decisions.ts';
+import { admit, afterAcceptance, afterReport, closedBreaker, eventBetween, isUntried, recentFaults, type Admission, type BreakerDecision, type BreakerEvent, type BreakerMemory, type BreakerReport, type BreakerSettings } from './breaker-decisions.ts';
 
 export interface BreakerView {
   readonly state: 'closed' | 'open' | 'half_open';
@@ -20,6 +20,10 @@ export interface Breaker {
   admit(provider: string, who: string): Promise<Admission>;
   /** Tells how an admitted attempt ended. Every admitted one reports once; a repetition counts as another fault. */
   report(provider: string, who: string, report: BreakerReport): Promise<void>;
+  /** Tells that the provider has taken up work, long before its attempt ends; true when it was untried until then. */
+  accept(provider: string): Promise<boolean>;
+  /** Whether the provider has taken up nothing yet since the beginning, and is not known to be at fault either. */
+  isUntried(provider: string): Promise<boolean>;
   look(provider: string): Promise<BreakerView>;
 }
 
@@ -61,6 +65,8 @@ export function createBreaker({ state, clock, settings: overrides, onChange = ()
   return {
     admit: (provider, who) => decide(provider, (memory) => admit(memory, who, clock.nowMs(), settings)),
     report: (provider, who, report) => decide(provider, (memory) => afterReport(memory, who, report, clock.nowMs(), settings)),
+    accept: (provider) => decide(provider, afterAcceptance),
+    isUntried: (provider) => decide(provider, (memory) => ({ result: isUntried(memory) })),
     look: (provider) => decide(provider, (memory) => ({ result: view(memory, clock.nowMs(), settings) })),
   };
 }

@@ -5,6 +5,7 @@ export const openAdmission: Admission = Object.freeze({
   enter: async () => ({ kind: 'entered' }) as const,
   enterAgain: async () => ({ kind: 'entered' }) as const,
   reserve: async () => undefined,
+  accepted: async () => undefined,
   leave: async () => undefined,
   giveUpPlace: async () => undefined,
 });

@@ -108,8 +108,7 @@ describe('the render pool', () => {
     });
     for (const pid of renderProcesses()) process.kill(pid, 'SIGKILL');
     await expect(running).rejects.toMatchObject({ code: 'media_failed' });
-    await sleep(100);
-    expect(ffmpegProcesses()).toEqual([]);
+    await expect.poll(ffmpegProcesses).toEqual([]);
     await pool.run({ ...task, timeline: { ...task.timeline, frameCount: 5 } }, { signal: AbortSignal.timeout(60_000) });
   });
 

@@ -89,7 +89,7 @@ describe('the job of a program that was killed', () => {
     const [key] = vendorLog(folder);
     const jobId = key?.replace('start ', '').replace(/-0$/, '') ?? '';
     expect([await holders(), await program.unfinished.isOver(jobId)]).toEqual([1, false]);
-    await expect.poll(() => program.unfinished.isOver(jobId), { timeout: 5_000 }).toBe(true);
+    await expect.poll(() => program.unfinished.isOver(jobId)).toBe(true);
     expect(await program.unfinished.isOver('job_unknown')).toBe(true);
   });
 

@@ -24,7 +24,7 @@ describe('trying a model in a process of its own', () => {
     expect(await tryModelApart(sound, { signal: soon(), limitMs })).toMatchObject({ cropSizePx: 32, fixedBatch: 2 });
     const faulty = await modelPath((path) => writeFaultModel(path, { cropSizePx: 16, nanAboveMean: -5 }));
     await expect(tryModelApart(faulty, { signal: soon(), limitMs })).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining('not finite') });
-    await vi.waitFor(() => expect(tries()).toBe(0), { timeout: 5_000 });
+    await vi.waitFor(() => expect(tries()).toBe(0), { timeout: 30_000 });
   });
 
   it('ends one that takes too long, and one that nobody waits for any more', async () => {
@@ -34,6 +34,6 @@ describe('trying a model in a process of its own', () => {
     const canceled = tryModelApart(path, { signal: controller.signal, limitMs });
     controller.abort(new LipsyncError('canceled', 'Enough.'));
     await expect(canceled).rejects.toMatchObject({ code: 'canceled', message: 'Enough.' });
-    await vi.waitFor(() => expect(tries()).toBe(0), { timeout: 5_000 });
+    await vi.waitFor(() => expect(tries()).toBe(0), { timeout: 30_000 });
   });
 });

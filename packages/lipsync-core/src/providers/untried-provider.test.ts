@@ -1,0 +1,79 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Attempt } from '../jobs/job-record.ts';
+import { createLedger } from '../ledger/ledger.ts';
+import { createBreaker, type Breaker } from '../resilience/breaker.ts';
+import { createPlaces } from '../resilience/places.ts';
+import { createMemoryState } from '../testing/memory-state-store.ts';
+import { ScriptedVendor } from '../testing/scripted-vendor.ts';
+import type { Admission } from './admission.ts';
+import { createOpenBills } from './open-bills.ts';
+import { runChain, type ChainOutcome } from './provider-chain.ts';
+import type { InlineProvider, TakeRequest } from './provider.ts';
+import { createSharedAdmission } from './shared-admission.ts';
+
+const clock = { nowMs: () => Date.UTC(2026, 10, 21) };
+const crowd = Array.from({ length: 20 }, (_, index) => `job_${index}`);
+
+const local: InlineProvider = {
+  kind: 'inline', facts: { id: 'wav2lip', degraded: false },
+  run: async () => ({ path: 'take.mp4', warnings: [], costMicros: 0 }),
+};
+
+let vendor: ScriptedVendor;
+let breaker: Breaker;
+let admission: Admission;
+/** How often it was told that a place is free. */
+let freed: number;
+let saved: Map<string, readonly Attempt[]>;
+
+beforeEach(() => {
+  const state = createMemoryState().open();
+  vendor = new ScriptedVendor();
+  breaker = createBreaker({ state, clock });
+  freed = 0;
+  saved = new Map();
+  const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  admission = createSharedAdmission({
+    breaker, ledger, places: createPlaces({ state, clock }), openBills: createOpenBills({ state, ledger, clock }), clock, lineMs: 1, onPlaceFree: () => (freed += 1),
+  });
+});
+
+function run(jobId: string): Promise<ChainOutcome> {
+  // `as`: the doubles look at the job's id only.
+  return runChain([vendor, local], async () => ({ jobId }) as TakeRequest, {
+    jobId, user: null, maxCostMicros: null, admission, clock, canRun: () => true, signal: new AbortController().signal,
+    earlierAttempts: saved.get(jobId) ?? [], onProgress: () => undefined,
+    saveAttempts: async (attempts) => void saved.set(jobId, attempts),
+  });
+}
+
+describe('a provider that has not taken up anything yet', () => {
+  it('is asked once, not once per job, when it refuses the key: whoever stood in line goes on elsewhere', async () => {
+    vendor.starts = crowd.map(() => 'credentials_rejected');
+    for (let waiting = crowd; waiting.length > 0;) {
+      const outcomes = await Promise.all(waiting.map(async (jobId) => ({ jobId, ...(await run(jobId)) })));
+      waiting = outcomes.filter(({ kind }) => kind === 'waiting').map(({ jobId }) => jobId);
+    }
+    expect(vendor.started).toHaveLength(1);
+    expect([...saved.values()].map((attempts) => attempts.at(-1))).toEqual(crowd.map(() => expect.objectContaining({ provider: 'wav2lip', outcome: 'succeeded' })));
+    const count = (code: string): number => [...saved.values()].filter(([first]) => first?.code === code).length;
+    expect([count('credentials_rejected'), count('provider_unavailable')]).toEqual([1, crowd.length - 1]);
+  });
+
+  it('lets the others in as soon as it has taken up the first job, long before that is done', async () => {
+    vendor.checks = crowd.map(() => 'pending');
+    const first = await Promise.all(crowd.map(run));
+    expect([first.filter(({ kind }) => kind === 'waiting').length, vendor.started.length, freed]).toEqual([crowd.length, 1, vendor.maxConcurrent - 1]);
+    await Promise.all(crowd.map(run));
+    expect(vendor.started).toHaveLength(vendor.maxConcurrent);
+  });
+
+  it('is tried by the next job alone when the first one ended without a word about it', async () => {
+    vendor.starts = ['not_supported'];
+    await run('job_0');
+    expect(await breaker.isUntried('heygen')).toBe(true);
+    vendor.checks = ['pending'];
+    await Promise.all(['job_1', 'job_2'].map(run));
+    expect(vendor.started).toEqual(['job_0-0', 'job_1-0']);
+  });
+});

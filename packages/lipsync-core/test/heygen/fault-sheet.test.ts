@@ -1,0 +1,111 @@
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startHeygenStandin, type HeygenStandin } from '@lipsync/heygen-standin';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
+import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
+import { createLedger } from '../../src/ledger/ledger.ts';
+import { planTimeline, probeClip, probeSpeech } from '../../src/media/index.ts';
+import { createIdSource, systemClock as clock } from '../../src/ports/system-ports.ts';
+import { createHeygenProvider } from '../../src/providers/heygen/heygen-provider.ts';
+import { createOpenBills } from '../../src/providers/open-bills.ts';
+import { previewFacts } from '../../src/providers/preview/preview-provider.ts';
+import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
+import { runChain } from '../../src/providers/provider-chain.ts';
+import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
+import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
+import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
+import { createBreaker } from '../../src/resilience/breaker.ts';
+import { createPlaces } from '../../src/resilience/places.ts';
+import { createLocalJobs } from '../../src/service/local-jobs.ts';
+import { createOutputFiles } from '../../src/service/output-file.ts';
+import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { createMemoryState } from '../../src/testing/memory-state-store.ts';
+import { limits } from '../media/make-media.ts';
+import { makeShortSample } from '../service/short-sample.ts';
+import { meetFault, requiredOutcome, type FaultBench } from './fault-outcome.ts';
+import { faultSheet, type FaultCase } from './fault-sheet.ts';
+
+/** Of an operation: more than a busy machine needs, and what a job waits for that is to wait in vain. */
+const timeoutMs = 60_000;
+const patientTimeoutMs = 2_500;
+const slowMs = 1_500;
+/** How long a job with a fault may take; most of it is for a machine that is busy with something else. */
+const longestJobMs = 90_000;
+const testTimeoutMs = 200_000;
+
+let folder: string;
+let request: Omit<TakeRequest, 'jobId' | 'takePath'>;
+let renderPool: RenderPool;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-faults-'));
+  const { clipPath, speechPath } = await makeShortSample(folder);
+  const [clip, speech] = await Promise.all([probeClip(clipPath, { limits }), probeSpeech(speechPath, { limits })]);
+  const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop', window: {} });
+  request = { clipPath, clipDigest: 'unused', clip, speechPath, speech, timeline, mouthCurvePath: 'unused', silenceMode: 'generate', heygenMode: 'speed' };
+  renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
+});
+afterAll(async () => {
+  await renderPool.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Stands for the engine on this machine: what is looked at is when it is asked. */
+const localEngine: InlineProvider = {
+  kind: 'inline', facts: previewFacts,
+  async run({ clipPath, takePath }) {
+    await copyFile(clipPath, takePath);
+    return { path: takePath, warnings: [], costMicros: 0 };
+  },
+};
+
+/** The jobs of a program, on books of their own. */
+async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }: FaultCase): Promise<FaultBench> {
+  const workFolder = await mkdtemp(join(folder, 'work-'));
+  const state = createMemoryState().open();
+  const heygen = createHeygenProvider({
+    apiKey, endpoint: url, renderPool, clock, maxConcurrent: 5, pollIntervalMs: 100, timeoutMs: isPatient ? patientTimeoutMs : timeoutMs,
+    speedMicrosPerSecond: 33_300, precisionMicrosPerSecond: 66_700, limits: { retryPauseMs: 50 },
+  });
+  const registry = createProviderRegistry([heygen, localEngine]);
+  const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const openBills = createOpenBills({ state, ledger, clock });
+  const admission = createSharedAdmission({
+    breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), ledger, openBills, clock, lineMs: 100, onPlaceFree: () => undefined,
+  });
+  // What is known of the files is the same for all jobs, and looked at once.
+  const pipeline: LipsyncPipeline = {
+    async run({ jobId, workspace }, context) {
+      const outcome = await runChain(registry.all, async () => ({ ...request, jobId, takePath: workspace.file('take.mp4') }), { ...context, jobId, user: null, maxCostMicros: null, admission, clock });
+      if (outcome.kind !== 'made') return outcome;
+      const { take, provider: { facts } } = outcome;
+      return { kind: 'made', takePath: take.path, methodUsed: facts.id, degraded: facts.degraded, durationMs: request.timeline.durationMs, warnings: take.warnings };
+    },
+    abandon: () => expect.unreachable('no job is canceled here'),
+  };
+  const jobs = createLocalJobs({
+    pipeline, unfinished: createUnfinishedJobs({ state, clock, operationMs: timeoutMs }), outputFiles: createOutputFiles(), ids: createIdSource(clock), clock, workFolder,
+  });
+  const options = lipsyncOptionsSchema.parse({ allowPreview: true });
+  const { clipPath: videoPath, speechPath: audioPath } = request;
+  return {
+    control, state, ledger, slowMs,
+    run: () => jobs.run({ videoPath, audioPath, outputPath: join(workFolder, 'out.mp4'), overwrite: false, options }, {}),
+    reconcile: (aheadMs) => createOpenBills({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } }).reconcile(registry, AbortSignal.timeout(timeoutMs)),
+  };
+}
+
+describe.concurrent.each([...faultSheet])('a job whose HeyGen has a fault: %s', (_title, cases) => {
+  it.each(cases)('$name: made by $made, HeyGen $code, paid $paid', { timeout: testTimeoutMs }, async (fault) => {
+    const standin = await startHeygenStandin({ settings: { pace: { by: 'reads', pendingReads: 0, runningReads: 0 } } });
+    try {
+      const { tookMs, ...outcome } = await meetFault(fault, await openBench(standin, fault));
+      expect(outcome).toMatchObject(requiredOutcome(fault, outcome));
+      expect(tookMs).toBeLessThan(longestJobMs);
+    } finally {
+      await standin.close();
+    }
+  });
+});
