@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { abortError, LipsyncError } from '../errors/index.ts';
 
@@ -7,6 +8,7 @@ const defaultIdleLimitMs = 60_000;
 /** Between the polite signal and the firm one. */
 const killDelayMs = 2_000;
 const stderrTailBytes = 8_192;
+const yieldingNiceness = 5;
 
 export interface MediaProcessOptions {
   readonly tool: 'ffmpeg' | 'ffprobe';
@@ -14,6 +16,8 @@ export interface MediaProcessOptions {
   readonly arguments: readonly string[];
   /** Whether we feed the process through its standard input. */
   readonly fed?: boolean;
+  /** Whether it gives way to other processes where the processor is scarce: for work that is done ahead of somebody slower. */
+  readonly yields?: boolean;
   readonly idleLimitMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -48,6 +52,7 @@ export function startMediaProcess(options: MediaProcessOptions): MediaProcess {
     stdio: [options.fed ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     windowsHide: true,
   });
+  if (options.yields) lowerPriority(child);
   const { stdout, stderr } = child;
   if (!stdout || !stderr) throw new LipsyncError('internal', `${tool} was started without pipes.`);
   const tail = keepTail(stderr);
@@ -124,6 +129,15 @@ function limitedWait(ended: Promise<void>, onLimit: (limitMs: number) => void): 
       waiting.delete(reject);
     }
   };
+}
+
+/** Threads that it starts from here on inherit it. */
+function lowerPriority({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) setPriority(pid, yieldingNiceness);
+  } catch {
+    // It has ended already, or the system knows no priorities: both change nothing but speed.
+  }
 }
 
 function sharedArguments(tool: 'ffmpeg' | 'ffprobe'): readonly string[] {

@@ -39,7 +39,7 @@ export class FrameDecoder {
     this.#statistics = options.statistics;
     this.#frameBytes = frameBytesOf(options.shape);
     this.#skippingMs = skippingMs(options.facts, options.shape.start);
-    this.#process = startMediaProcess({ tool: 'ffmpeg', arguments: decodeArguments(options), signal: options.signal });
+    this.#process = startMediaProcess({ tool: 'ffmpeg', arguments: decodeArguments(options), yields: true, signal: options.signal });
     this.#process.stdout.on('data', (chunk: Buffer) => this.#accept(chunk));
     this.#process.stdout.once('close', () => {
       this.#finished = true;
