@@ -95,8 +95,14 @@ type MadeOutcome = Extract<ChainOutcome, { kind: 'made' }>;
 export function createLipsyncPipeline(dependencies: PipelineDependencies): LipsyncPipeline {
   return {
     async run(input, context) {
-      const probed = once(() => probe(dependencies, input, context));
-      const prepared = once(async () => listen(dependencies, input, context, await probed()));
+      const fetched = once(() => fetchInputs(input, context));
+      const probed = once(async () => probe(dependencies, input, context, await fetched()));
+      const prepared = once(async () => {
+        await fetched();
+        // Starts while the inputs are probed. Not where they are probed for the plan alone: others may go on with the job.
+        dependencies.renderPool.warm();
+        return listen(dependencies, input, context, await probed());
+      });
       const chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input, context, probed)));
       const chained = chainContext(dependencies, input, context);
       if (context.earlierAttempts.length === 0) {
@@ -174,13 +180,15 @@ async function giveUpPlaceUnless<Value>(work: Promise<Value>, giveUp: () => Prom
   }
 }
 
-async function probe({ limits, renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext): Promise<Probed> {
-  const { signal } = context;
+function fetchInputs(input: PipelineInput, context: PipelineContext): Promise<FetchedInputs> {
   context.onProgress({ stage: 'fetching', fraction: 0 });
-  const inputs = await input.fetchInputs();
+  return input.fetchInputs();
+}
+
+async function probe({ limits }: PipelineDependencies, input: PipelineInput, context: PipelineContext, inputs: FetchedInputs): Promise<Probed> {
+  const { signal } = context;
   const { clipPath, speechPath } = inputs;
   context.onProgress({ stage: 'probing', fraction: 0 });
-  renderPool.warm();
   const clip = await againOnce(signal, () => probeClip(clipPath, { limits, signal }));
   const speech = await againOnce(signal, () => probeSpeech(speechPath, { limits, signal }));
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: input.options.syncMode, window: windowOf(input.options) });

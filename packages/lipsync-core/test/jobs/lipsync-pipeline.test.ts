@@ -1,7 +1,7 @@
 import { writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId } from '../../src/contract/index.ts';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline, type PipelineInput, type PipelineResult } from '../../src/jobs/lipsync-pipeline.ts';
@@ -87,6 +87,12 @@ async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
 }
 
 describe('a step of the pipeline outside of the providers', () => {
+  it('finds a render process started where the speech is going to be listened to', async () => {
+    using warm = vi.spyOn(pool, 'warm');
+    await run(pipelineThatFails('media_failed', 0));
+    expect(warm).toHaveBeenCalledOnce();
+  });
+
   it('is done again after a media fault', async () => {
     const { takePath, methodUsed } = await run(pipelineThatFails('media_failed', 1));
     expect(asked).toEqual(['analyse_speech', 'analyse_speech', 'pass_through', 'pass_through']);
@@ -162,10 +168,10 @@ describe('the plan of a job', () => {
   const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({ provider, waitMs, workMs, isMeasured: true });
 
   /** Has a host that runs nothing look at the job, which is one second long; tells what it planned, and what it needs next. */
-  async function planOf(options: LipsyncOptionsInput, { plan = null, expected = [] }: { plan?: ProviderPlan | null; expected?: readonly Expectation[] } = {}) {
+  async function planOf(options: LipsyncOptionsInput, { plan = null, expected = [], warm = () => undefined }: { plan?: ProviderPlan | null; expected?: readonly Expectation[]; warm?: () => void } = {}) {
     const saved: ProviderPlan[] = [];
     const pipeline = createLipsyncPipeline({
-      registry, renderPool: pool, limits, admission: openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, expect: async () => expected },
+      registry, renderPool: { ...pool, warm }, limits, admission: openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, expect: async () => expected },
     });
     let fetched = 0;
     const outcome = await pipeline.run({
@@ -188,6 +194,12 @@ describe('the plan of a job', () => {
 
   it('looks at the length of the output where that decides', async () => {
     expect(await planOf({ optimize: 'balanced' })).toEqual({ saved: [['heygen', 'wav2lip']], fetched: 1, needs: 'remote' });
+  });
+
+  it('starts no render process for it where another host goes on with the job', async () => {
+    const warm = vi.fn<RenderPool['warm']>();
+    expect(await planOf({ optimize: 'balanced' }, { warm })).toMatchObject({ fetched: 1 });
+    expect(warm).not.toHaveBeenCalled();
   });
 
   it('goes local when that ends sooner than the line for the vendor, with the speed in mind', async () => {
