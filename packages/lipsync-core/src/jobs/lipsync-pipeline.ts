@@ -33,6 +33,8 @@ export interface PipelineInput {
 export interface PipelineContext {
   readonly signal: AbortSignal;
   readonly earlierAttempts: readonly Attempt[];
+  /** Whether a run of this job ended without a word before: how long its attempts took says little about their providers. */
+  readonly wasInterrupted: boolean;
   /** As it was saved; null where nobody has made one yet. */
   readonly plan: ProviderPlan | null;
   /** Whether this host takes work of that kind. */
@@ -112,7 +114,7 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
       }
       const outcome = await runChain(chain, async () => toTakeRequest(input, await prepared()), chained);
       if (outcome.kind !== 'made') return outcome;
-      await learnPace(dependencies, input, outcome, await prepared());
+      if (isUndisturbed(context)) await learnPace(dependencies, input, outcome, await prepared());
       return toResult(outcome, await prepared());
     },
     abandon(input, reason, context) {
@@ -122,7 +124,7 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
   };
 }
 
-function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Omit<PipelineContext, 'plan' | 'savePlan'>): ChainContext {
+function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Omit<PipelineContext, 'plan' | 'savePlan' | 'wasInterrupted'>): ChainContext {
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
   return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, localMicrosPerHour, admission, clock };
 }
@@ -143,6 +145,11 @@ async function makePlan({ registry, forecast }: PipelineDependencies, { options 
 /** Nothing is wrong with a job whose chances could not be looked up. */
 function failStore(error: unknown): never {
   throw new StoreFailure(error);
+}
+
+/** Not so where the take had been made by an earlier run and was only collected again: its time was learned then. */
+function isUndisturbed({ wasInterrupted, earlierAttempts }: PipelineContext): boolean {
+  return !wasInterrupted && earlierAttempts.at(-1)?.outcome !== 'succeeded';
 }
 
 /** What was learned is a help for others; that it cannot be kept is no fault of this job. */

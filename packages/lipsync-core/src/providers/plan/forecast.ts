@@ -38,7 +38,10 @@ export interface Expectation {
 /** Tells how long providers would take now, from how long they took before. Throws what the state store and `load` throw. */
 export interface Forecast {
   expect(output: { readonly durationMs: number; readonly heygenMode: HeygenMode }): Promise<readonly Expectation[]>;
-  /** Tells that work which was not disturbed made a take in `tookMs`. */
+  /**
+   * Tells that an attempt made a take in `tookMs`, in a job no run of which ended without a word. Pauses that the vendor
+   * asked for are part of it: the next one may meet them, too.
+   */
   learn(work: PacedWork, tookMs: number): Promise<void>;
 }
 
