@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { callerFolder, commands, nodeArguments, programsNeeded } from './bootstrap/commands.mjs';
+import { compiledModulesFolder } from './bootstrap/compiled-modules.mjs';
 import { waitForLock } from './bootstrap/lock-file.mjs';
 import { arePackagesCurrent, forgetInstall, installCommand, recordInstall } from './bootstrap/node-packages.mjs';
 import { findNode, oldestNodeMajor } from './bootstrap/node-runtime.mjs';
@@ -34,8 +35,7 @@ async function main(name, callerArgs) {
   return runCommand(node, nodeArguments(projectDir, command, callerArgs), {
     projectDir,
     cwd: command.keepsFolder === true ? callerFolder(process.env) : projectDir,
-    // Hundreds of modules, and each thread reads its own again: compiled ones are kept between runs.
-    environment: { NODE_COMPILE_CACHE: join(projectDir, '.cache', 'compiled'), ...process.env },
+    environment: { NODE_COMPILE_CACHE: compiledModulesFolder(projectDir), ...process.env },
     followsParent: command.followsParent === true,
   });
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -65,6 +65,21 @@ it('runs the command line in the folder that npm was called from', async () => {
 it('runs it where it stands when it is not started by npm', async () => {
   markInstalled(true);
   expect((await bootstrap(['lipsync', 'doctor'], 'bin', { SAY_FOLDER: '1' })).stderr).toBe(process.cwd());
+});
+
+it('removes compiled modules once they have become too many, and no sooner', async () => {
+  markInstalled(true);
+  const folder = join(projectDir, '.cache', 'compiled', 'v24');
+  mkdirSync(folder, { recursive: true });
+  const add = (from: number, to: number): void => {
+    for (let module = from; module < to; module += 1) writeFileSync(join(folder, `${module}`), '');
+  };
+  add(0, 15_000);
+  await bootstrap(['lipsync', 'doctor'], 'bin');
+  expect(existsSync(join(folder, '0'))).toBe(true);
+  add(15_000, 20_001);
+  expect((await bootstrap(['lipsync', 'doctor'], 'bin')).status).toBe(7);
+  expect(existsSync(folder)).toBe(false);
 });
 
 it('without the right to install says what is missing and fails, with nothing on stdout', async () => {

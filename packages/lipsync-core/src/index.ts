@@ -6,7 +6,7 @@ export { isTerminal, isUnderWay, type Attempt, type InputReference, type JobReco
 export type { JobPage, JobPageQuery, JobStore } from './jobs/job-store.ts';
 export { toJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/late-cost.ts';
-export { newJobRecord, type JobStart, type NewJob } from './jobs/new-job-record.ts';
+export { newJobRecord, undecidedStart, type JobStart, type NewJob } from './jobs/new-job-record.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export { createJobRunner, type JobRunner, type JobRunnerDependencies, type RunContext } from './jobs/run-job.ts';
 export type { CostRow } from './ledger/cost-sums.ts';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { CoreConfig } from './config.ts';
 import { providerIds, type HeygenMode, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
-import type { JobStart } from './jobs/new-job-record.ts';
+import { undecidedStart, type JobStart } from './jobs/new-job-record.ts';
 import { createBudgetOutlook } from './ledger/budget-outlook.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
 import type { Clock } from './ports/ports.ts';
@@ -156,12 +156,12 @@ export function checkMethod(method: Method, config: ProviderConfig): void {
 
 /**
  * What can be told of a job before it is recorded: its plan, unless that takes a look at the inputs, and where it begins.
+ * For hosts with the settings of the workers alone: the plan is kept, whatever the workers have.
  * Throws `not_supported` for a method that this installation does not have.
  */
 export function planJob(options: PlanOptions, config: ProviderConfig): JobStart {
   const usable = listReady(config);
-  // The lane that waits for others has places for many jobs: what is only looked at does not stand behind renderings.
-  if (dependsOnOutlook(usable, options)) return { plan: null, needs: 'remote' };
+  if (dependsOnOutlook(usable, options)) return undecidedStart;
   const plan = planProviders(usable, options);
   return { plan, needs: usable.find(({ id }) => id === plan[0])?.kind ?? null };
 }

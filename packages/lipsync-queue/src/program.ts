@@ -2,10 +2,10 @@ import { createReadStream } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
-  abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError,
-  type AllowedPrivateHosts, type ArtifactStore, type InputReference, type JobRecord, type JobStart, type Logger,
+  abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError, undecidedStart,
+  type AllowedPrivateHosts, type ArtifactStore, type InputReference, type JobRecord, type Logger,
 } from '@lipsync/core';
-import type { LipsyncOptions, LipsyncOptionsInput } from '@lipsync/core/contract';
+import type { LipsyncOptionsInput } from '@lipsync/core/contract';
 import { createClientConnection } from './connection.ts';
 import { createRedisJobWatcher } from './job-watcher.ts';
 import { createProducer } from './lipsync-producer.ts';
@@ -18,8 +18,6 @@ export interface LipsyncQueueOptions {
   readonly artifacts: ArtifactStore;
   readonly maxInputBytes: number;
   readonly allowedPrivateHosts: AllowedPrivateHosts;
-  /** As in `QueuedJobsDependencies`. */
-  readonly planJob: (options: LipsyncOptions) => JobStart;
   readonly logger: Logger;
 }
 
@@ -31,8 +29,9 @@ export type EnqueueInput = LipsyncOptionsInput &
 /** Hands lip-sync work to the queue from a program. */
 export interface LipsyncQueue {
   /**
-   * Stores local files, records the job and queues it. Throws `request_invalid`, `url_forbidden`, `InputNotFoundError`,
-   * `payload_too_large`, `resource_exhausted`, and `not_supported` for a method that this installation does not have.
+   * Stores local files, records the job and queues it; a worker plans it, and ends it as `not_supported` where its method
+   * is not configured. Throws `request_invalid`, `url_forbidden`, `InputNotFoundError`, `payload_too_large` and
+   * `resource_exhausted`.
    */
   enqueue(input: EnqueueInput, context?: { readonly signal?: AbortSignal }): Promise<{ readonly id: string }>;
   /**
@@ -55,7 +54,7 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
   const store = createRedisJobStore({ connection });
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const watcher = createRedisJobWatcher({ connection: listening });
-  const jobs = createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock), planJob: options.planJob });
+  const jobs = createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock), planJob: () => undecidedStart });
   return {
     enqueue: (input, context = {}) => enqueue(options, jobs, input, context.signal),
     waitFor: (id, context) => waitFor(jobs, id, context),
@@ -72,8 +71,6 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
 async function enqueue(options: LipsyncQueueOptions, jobs: QueuedJobs, input: EnqueueInput, signal?: AbortSignal): Promise<{ readonly id: string }> {
   const { videoPath, videoUrl, audioPath, audioUrl, ...rest } = spread(input);
   const parsed = parseLipsyncOptions(rest);
-  // Before anything is stored.
-  options.planJob(parsed);
   const sources = [parseSource('video', videoPath, videoUrl), parseSource('audio', audioPath, audioUrl)] as const;
   for (const source of sources) await checkSource(source, options);
   const video = await toReference(sources[0], options, signal);

@@ -37,7 +37,10 @@ export interface QueuedJobsDependencies {
   readonly watcher: JobWatcher;
   readonly clock: Clock;
   readonly ids: IdSource;
-  /** What is known of a job's plan before it is recorded. Throws `not_supported` for a method that nothing stands for. */
+  /**
+   * What is known of a job's plan before it is recorded; `undecidedStart` from whoever does not have the workers' settings.
+   * Throws `not_supported` for a method that nothing stands for.
+   */
   planJob(options: LipsyncOptions): JobStart;
   /** How often a watched job is looked at without news of a change. */
   readonly pollMs?: number;

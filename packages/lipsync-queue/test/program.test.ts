@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { InputNotFoundError, parseAllowedHosts, planJob, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
-import { configFromEnvironment } from '@lipsync/core/config';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createLipsyncQueue, type EnqueueInput, type LipsyncQueue } from '../src/index.ts';
+import { InputNotFoundError, parseAllowedHosts, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { createLipsyncQueue, openLipsyncQueue, type EnqueueInput, type LipsyncQueue } from '../src/index.ts';
 import { openBench, silentLogger, type QueueBench } from './support.ts';
 
 let bench: QueueBench;
@@ -29,9 +28,12 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await bench.empty();
-  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), planJob: (options) => planJob(options, configFromEnvironment({})), logger: silentLogger });
+  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), logger: silentLogger });
 });
-afterEach(() => queue.close());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  return queue.close();
+});
 
 describe('enqueue', () => {
   it('stores the files, keeps their names, and records no path of this machine', async () => {
@@ -67,8 +69,13 @@ describe('enqueue', () => {
     await expect(queue.enqueue({ audioPath: files.audioPath, ...source })).rejects.toMatchObject({ code });
   });
 
-  it('refuses a method that is not there before anything is stored', async () => {
-    await expect(queue.enqueue({ ...files, videoPath: join(dir, 'missing.mp4'), method: 'heygen' })).rejects.toMatchObject({ code: 'not_supported' });
+  it.each([{}, { method: 'heygen' }] as const)('leaves the plan of %j to a worker, in the lane for undecided jobs: a program may have none of their keys and models', async (wishes) => {
+    vi.stubEnv('HEYGEN_API_KEY', undefined).stubEnv('WAV2LIP_MODEL_PATH', undefined);
+    const program = openLipsyncQueue({ redisUrl: bench.redis.url, dataDir: join(dir, 'data') });
+    onTestFinished(() => program.close());
+    const { id } = await program.enqueue({ ...files, ...wishes });
+    expect(await bench.store.get(id)).toMatchObject({ plan: null, needs: 'remote' });
+    expect(await (await bench.producer.queue('cloud')).getJobState(id)).not.toBe('unknown');
   });
 
   it('refuses unknown options, naming each', async () => {
@@ -138,7 +145,7 @@ describe('cancel', () => {
   it('ends a waiting job, which then never runs', async () => {
     const { id } = await queue.enqueue(files);
     expect(await queue.cancel(id)).toMatchObject({ status: 'canceled' });
-    expect(await (await bench.producer.queue('render')).getJobState(id)).toBe('unknown');
+    expect(await (await bench.producer.queue('cloud')).getJobState(id)).toBe('unknown');
   });
 
   it('leaves a running job to its worker', async () => {

@@ -33,6 +33,8 @@ export interface PipelineInput {
 export interface PipelineContext {
   readonly signal: AbortSignal;
   readonly earlierAttempts: readonly Attempt[];
+  /** Whether a run of this job ended without a word before: how long its attempts took says little about their providers. */
+  readonly wasInterrupted: boolean;
   /** As it was saved; null where nobody has made one yet. */
   readonly plan: ProviderPlan | null;
   /** Whether this host takes work of that kind. */
@@ -95,8 +97,14 @@ type MadeOutcome = Extract<ChainOutcome, { kind: 'made' }>;
 export function createLipsyncPipeline(dependencies: PipelineDependencies): LipsyncPipeline {
   return {
     async run(input, context) {
-      const probed = once(() => probe(dependencies, input, context));
-      const prepared = once(async () => listen(dependencies, input, context, await probed()));
+      const fetched = once(() => fetchInputs(input, context));
+      const probed = once(async () => probe(dependencies, input, context, await fetched()));
+      const prepared = once(async () => {
+        await fetched();
+        // Starts while the inputs are probed. Not where they are probed for the plan alone: others may go on with the job.
+        dependencies.renderPool.warm();
+        return listen(dependencies, input, context, await probed());
+      });
       const chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input, context, probed)));
       const chained = chainContext(dependencies, input, context);
       if (context.earlierAttempts.length === 0) {
@@ -106,7 +114,7 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
       }
       const outcome = await runChain(chain, async () => toTakeRequest(input, await prepared()), chained);
       if (outcome.kind !== 'made') return outcome;
-      await learnPace(dependencies, input, outcome, await prepared());
+      if (isUndisturbed(context)) await learnPace(dependencies, input, outcome, await prepared());
       return toResult(outcome, await prepared());
     },
     abandon(input, reason, context) {
@@ -116,7 +124,7 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
   };
 }
 
-function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Omit<PipelineContext, 'plan' | 'savePlan'>): ChainContext {
+function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Omit<PipelineContext, 'plan' | 'savePlan' | 'wasInterrupted'>): ChainContext {
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
   return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, localMicrosPerHour, admission, clock };
 }
@@ -137,6 +145,11 @@ async function makePlan({ registry, forecast }: PipelineDependencies, { options 
 /** Nothing is wrong with a job whose chances could not be looked up. */
 function failStore(error: unknown): never {
   throw new StoreFailure(error);
+}
+
+/** Not so where the take had been made by an earlier run and was only collected again: its time was learned then. */
+function isUndisturbed({ wasInterrupted, earlierAttempts }: PipelineContext): boolean {
+  return !wasInterrupted && earlierAttempts.at(-1)?.outcome !== 'succeeded';
 }
 
 /** What was learned is a help for others; that it cannot be kept is no fault of this job. */
@@ -174,13 +187,15 @@ async function giveUpPlaceUnless<Value>(work: Promise<Value>, giveUp: () => Prom
   }
 }
 
-async function probe({ limits, renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext): Promise<Probed> {
-  const { signal } = context;
+function fetchInputs(input: PipelineInput, context: PipelineContext): Promise<FetchedInputs> {
   context.onProgress({ stage: 'fetching', fraction: 0 });
-  const inputs = await input.fetchInputs();
+  return input.fetchInputs();
+}
+
+async function probe({ limits }: PipelineDependencies, input: PipelineInput, context: PipelineContext, inputs: FetchedInputs): Promise<Probed> {
+  const { signal } = context;
   const { clipPath, speechPath } = inputs;
   context.onProgress({ stage: 'probing', fraction: 0 });
-  renderPool.warm();
   const clip = await againOnce(signal, () => probeClip(clipPath, { limits, signal }));
   const speech = await againOnce(signal, () => probeSpeech(speechPath, { limits, signal }));
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: input.options.syncMode, window: windowOf(input.options) });

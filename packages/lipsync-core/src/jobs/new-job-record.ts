@@ -16,6 +16,12 @@ export interface NewJob {
 /** The plan of a job, where it needs no look at the inputs, and the kind of provider that it begins with. */
 export type JobStart = Pick<JobRecord, 'plan' | 'needs'>;
 
+/**
+ * Of a job that a worker plans. It begins in the lane that waits for others, which has places for many jobs: what is only
+ * looked at does not stand behind renderings.
+ */
+export const undecidedStart: JobStart = Object.freeze({ plan: null, needs: 'remote' });
+
 /** The record of a job that was just accepted. Pure; the deadline counts from `nowMs`. */
 export function newJobRecord({ id, options, video, audio, owner, nowMs, start }: NewJob): JobRecord {
   return {

@@ -157,7 +157,7 @@ async function advance(dependencies: RunDependencies, record: JobRecord, workspa
   let { attempts } = record;
   try {
     const outcome = await pipeline.run({ jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) }, {
-      signal, canRun, earlierAttempts: attempts, plan: record.plan,
+      signal, canRun, earlierAttempts: attempts, wasInterrupted: record.crashes > 0, plan: record.plan,
       onProgress: (report) => progress.report(report),
       savePlan: (plan) => tell(store, record, { type: 'planned', run, plan }),
       async saveAttempts(changed) {

@@ -171,6 +171,8 @@ async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobIn
 /** As often as the job has to wait: here nobody else would come back to it. */
 async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, remember }: RememberedJob, input: PipelineInput): Promise<PipelineResult> {
   const { signal } = job;
+  // Of another process, which had begun the same.
+  const wasInterrupted = job.record.attempts.length > 0;
   const saveAttempts = async (attempts: readonly Attempt[]): Promise<void> => {
     job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
     await remember().catch(failStore);
@@ -181,7 +183,7 @@ async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, re
   };
   for (;;) {
     const outcome = await pipeline.run(input, {
-      signal, savePlan, saveAttempts, plan: job.record.plan, earlierAttempts: job.record.attempts, canRun: () => true,
+      signal, savePlan, saveAttempts, wasInterrupted, plan: job.record.plan, earlierAttempts: job.record.attempts, canRun: () => true,
       onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
     });
     if (outcome.kind === 'made') return outcome;

@@ -1,17 +1,18 @@
 import { writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId } from '../../src/contract/index.ts';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline, type PipelineInput, type PipelineResult } from '../../src/jobs/lipsync-pipeline.ts';
+import type { Attempt } from '../../src/jobs/job-record.ts';
 import { createLedger } from '../../src/ledger/ledger.ts';
 import { openJobWorkspace } from '../../src/jobs/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import type { Admission } from '../../src/providers/admission.ts';
 import { createOpenBills } from '../../src/providers/open-bills.ts';
-import type { Expectation } from '../../src/providers/plan/forecast.ts';
+import type { Expectation, Forecast } from '../../src/providers/plan/forecast.ts';
 import type { ProviderPlan } from '../../src/providers/plan/provider-plan.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
@@ -80,13 +81,19 @@ async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
       jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace,
       fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
     },
-    { signal: new AbortController().signal, earlierAttempts: [], plan: null, savePlan: async () => undefined, canRun: () => true, onProgress: () => undefined, saveAttempts: async () => undefined },
+    { signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, plan: null, savePlan: async () => undefined, canRun: () => true, onProgress: () => undefined, saveAttempts: async () => undefined },
   );
   if (outcome.kind !== 'made') throw new Error(`The job is not done but ${outcome.kind}.`);
   return outcome;
 }
 
 describe('a step of the pipeline outside of the providers', () => {
+  it('finds a render process started where the speech is going to be listened to', async () => {
+    using warm = vi.spyOn(pool, 'warm');
+    await run(pipelineThatFails('media_failed', 0));
+    expect(warm).toHaveBeenCalledOnce();
+  });
+
   it('is done again after a media fault', async () => {
     const { takePath, methodUsed } = await run(pipelineThatFails('media_failed', 1));
     expect(asked).toEqual(['analyse_speech', 'analyse_speech', 'pass_through', 'pass_through']);
@@ -133,7 +140,7 @@ describe('a place at a remote provider', () => {
           return fetchInputs();
         },
       },
-      { signal: new AbortController().signal, earlierAttempts: [], plan: null, savePlan: async () => undefined, canRun: () => canRun, onProgress: () => undefined, saveAttempts: async () => undefined },
+      { signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, plan: null, savePlan: async () => undefined, canRun: () => canRun, onProgress: () => undefined, saveAttempts: async () => undefined },
     ).catch((error: unknown) => error);
     const holders = await places.holders('heygen');
     return { outcome, fetched, holdsPlace: holders.some(({ jobId }) => jobId === 'job_1') };
@@ -162,10 +169,10 @@ describe('the plan of a job', () => {
   const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({ provider, waitMs, workMs, isMeasured: true });
 
   /** Has a host that runs nothing look at the job, which is one second long; tells what it planned, and what it needs next. */
-  async function planOf(options: LipsyncOptionsInput, { plan = null, expected = [] }: { plan?: ProviderPlan | null; expected?: readonly Expectation[] } = {}) {
+  async function planOf(options: LipsyncOptionsInput, { plan = null, expected = [], warm = () => undefined }: { plan?: ProviderPlan | null; expected?: readonly Expectation[]; warm?: () => void } = {}) {
     const saved: ProviderPlan[] = [];
     const pipeline = createLipsyncPipeline({
-      registry, renderPool: pool, limits, admission: openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, expect: async () => expected },
+      registry, renderPool: { ...pool, warm }, limits, admission: openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, expect: async () => expected },
     });
     let fetched = 0;
     const outcome = await pipeline.run({
@@ -175,7 +182,7 @@ describe('the plan of a job', () => {
         return { clipPath, speechPath: silencePath, clipDigest: 'a' };
       },
     }, {
-      plan, signal: new AbortController().signal, earlierAttempts: [], canRun: () => false, onProgress: () => undefined,
+      plan, signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, canRun: () => false, onProgress: () => undefined,
       saveAttempts: async () => undefined, savePlan: async (made) => void saved.push(made),
     });
     return { saved, fetched, needs: outcome.kind === 'elsewhere' ? outcome.needs : outcome.kind };
@@ -190,6 +197,12 @@ describe('the plan of a job', () => {
     expect(await planOf({ optimize: 'balanced' })).toEqual({ saved: [['heygen', 'wav2lip']], fetched: 1, needs: 'remote' });
   });
 
+  it('starts no render process for it where another host goes on with the job', async () => {
+    const warm = vi.fn<RenderPool['warm']>();
+    expect(await planOf({ optimize: 'balanced' }, { warm })).toMatchObject({ fetched: 1 });
+    expect(warm).not.toHaveBeenCalled();
+  });
+
   it('goes local when that ends sooner than the line for the vendor, with the speed in mind', async () => {
     const inLine = [expectation('heygen', 10_000, 60_000), expectation('wav2lip', 30_000)];
     expect(await planOf({ optimize: 'speed' }, { expected: inLine })).toEqual({ saved: [['wav2lip', 'heygen']], fetched: 1, needs: 'inline' });
@@ -199,5 +212,43 @@ describe('the plan of a job', () => {
 
   it('is followed as it was kept, not made again', async () => {
     expect(await planOf({}, { plan: ['wav2lip'] })).toEqual({ saved: [], fetched: 0, needs: 'inline' });
+  });
+});
+
+describe('the pace of a provider', () => {
+  const startedAtMs = Date.now() - 5_000;
+  const operation = { id: 'op', state: {} };
+  const begun: Attempt = {
+    provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs, endedAtMs: null, costMicros: null, operation, operationAtMs: startedAtMs, troubles: 0,
+  };
+  const made: Attempt = { ...begun, outcome: 'succeeded', endedAtMs: startedAtMs + 1_000, costMicros: 70 };
+
+  /** Has the vendor's take collected by a run that finds `attempt`; tells of which providers something was learned. */
+  async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
+    const learn = vi.fn<Forecast['learn']>(async () => undefined);
+    const pipeline = createLipsyncPipeline({
+      registry: createProviderRegistry([new ScriptedVendor()]), renderPool: pool, limits, admission: openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, learn },
+    });
+    const outcome = await pipeline.run({
+      jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
+      fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
+    }, {
+      wasInterrupted, signal: new AbortController().signal, earlierAttempts: [attempt], plan: ['heygen'], canRun: () => true,
+      onProgress: () => undefined, saveAttempts: async () => undefined, savePlan: async () => undefined,
+    });
+    expect(outcome.kind).toBe('made');
+    return learn.mock.calls.map(([{ provider }]) => provider);
+  }
+
+  it('is learned from a take that was waited for', async () => {
+    expect(await learnedFrom(begun)).toEqual(['heygen']);
+  });
+
+  it('is not learned from the take of a job that outlived a crash, whose time tells of the crash', async () => {
+    expect(await learnedFrom(begun, { wasInterrupted: true })).toEqual([]);
+  });
+
+  it('is not learned again from a take that is collected again', async () => {
+    expect(await learnedFrom(made)).toEqual([]);
   });
 });

@@ -114,12 +114,12 @@ describe('a job that was run before', () => {
     await acceptJob();
     await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     await store.append('job_1', { type: 'attempts_changed', run: 1, attempts: [succeeded] });
-    let earlier: readonly Attempt[] = [];
+    const seen: unknown[] = [];
     const record = await runnerOf((input, context) => {
-      earlier = context.earlierAttempts;
+      seen.push(context.earlierAttempts, context.wasInterrupted);
       return makeTake(input, context);
     }).run('job_1', { signal: never(), canRun: () => true });
-    expect(earlier).toEqual([succeeded]);
+    expect(seen).toEqual([[succeeded], true]);
     expect(record).toMatchObject({ status: 'completed', runs: 2, crashes: 1 });
   });
 

@@ -22,6 +22,8 @@ import type { StateStore } from '../../src/state/state-store.ts';
 export interface Program {
   readonly unfinished: UnfinishedJobs;
   readonly state: StateStore;
+  /** What each run of its pipeline was told: whether one had ended without a word before. */
+  readonly interruptions: ReadonlySet<boolean>;
   run(context?: { readonly signal?: AbortSignal; readonly outputName?: string }): Promise<LocalJobOutcome>;
 }
 
@@ -66,8 +68,10 @@ export function openProgram(folder: string): Program {
   });
   const vendor = vendorIn(folder);
   const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
+  const interruptions = new Set<boolean>();
   const pipeline: LipsyncPipeline = {
     async run({ jobId, workspace }, context) {
+      interruptions.add(context.wasInterrupted);
       // As one that is still listening to its speech, and has begun no attempt.
       while (existsSync(join(folder, 'hold'))) await sleep(10, undefined, { signal: context.signal });
       const request = { jobId, takePath: workspace.file('take.mp4') } as TakeRequest;
@@ -82,7 +86,7 @@ export function openProgram(folder: string): Program {
     pipeline, unfinished, clock, ids: createIdSource(clock), outputFiles: createOutputFiles(), workFolder: join(folder, 'work'),
   });
   return {
-    unfinished, state,
+    unfinished, state, interruptions,
     run: ({ signal, outputName = 'out.mp4' } = {}) => jobs.run({
       videoPath: join(folder, 'clip'), audioPath: join(folder, 'speech'), outputPath: join(folder, outputName), overwrite: false, options: lipsyncOptionsSchema.parse({}),
     }, signal ? { signal } : {}),

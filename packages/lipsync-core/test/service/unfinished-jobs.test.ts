@@ -71,6 +71,7 @@ describe('the job of a program that was killed', () => {
     const { record, error } = await program.run();
     expect(error).toBeUndefined();
     expect(record).toMatchObject({ status: 'completed', attempts: [{ outcome: 'succeeded', costMicros: 70 }] });
+    expect([...program.interruptions]).toEqual([true]);
     expect(await readFile(join(folder, 'out.mp4'), 'utf8')).toBe('the take');
     expect([starts(), await spent(), await holders()]).toEqual([1, paidOnce, 0]);
   });
@@ -134,6 +135,7 @@ describe('the part file of a program that was killed', () => {
     expect(await partFiles()).toHaveLength(1);
     await finishOperation();
     expect((await running).error).toBeUndefined();
+    expect([...program.interruptions]).toEqual([false]);
   });
 });
 

@@ -5,16 +5,20 @@ import { createMemoryState } from '../../testing/memory-state-store.ts';
 import { createForecast, expectedMs, expectedWaitMs, type Load } from './forecast.ts';
 import { createPaces } from './pace.ts';
 
-const clock = { nowMs: () => 1_000 };
 const output = { durationMs: 10_000, heygenMode: 'speed' } as const;
 
 function openForecast(load?: Load) {
+  let nowMs = 1_000;
+  const clock = { nowMs: () => nowMs };
   const state = createMemoryState().open();
   const places = createPlaces({ state, clock });
   const breaker = createBreaker({ state, clock });
   const paces = createPaces({ state });
   const providers = [{ id: 'heygen', kind: 'remote', maxConcurrent: 2 }, { id: 'wav2lip', kind: 'inline', maxConcurrent: null }] as const;
-  return { places, breaker, forecast: createForecast({ providers, paces, places, breaker, ...(load ? { load: async () => load } : {}) }) };
+  const passTime = (untilMs: number): void => {
+    nowMs = untilMs;
+  };
+  return { places, breaker, passTime, forecast: createForecast({ providers, paces, places, breaker, ...(load ? { load: async () => load } : {}) }) };
 }
 
 describe('the wait for a seat', () => {
@@ -73,5 +77,13 @@ describe('a forecast', () => {
     const [heygen] = await forecast.expect(output);
     expect(heygen).toMatchObject({ waitMs: null });
     expect(heygen && expectedMs(heygen)).toBe(Infinity);
+  });
+
+  it('counts on a provider whose breaker waits for its probe, which would never come else', async () => {
+    const { breaker, forecast, passTime } = openForecast();
+    await breaker.report('heygen', 'job_1', 'opens');
+    passTime((await breaker.look('heygen')).openUntilMs ?? 0);
+    expect(await breaker.look('heygen')).toMatchObject({ state: 'half_open' });
+    expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 0 });
   });
 });

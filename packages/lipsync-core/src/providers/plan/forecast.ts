@@ -24,7 +24,10 @@ export interface Load {
 
 export interface Expectation {
   readonly provider: ProviderId;
-  /** Until it can be begun; null while the provider is not asked, because its breaker is not closed. */
+  /**
+   * Until it can be begun; null while the provider is not asked, because its breaker is open. A breaker that waits for its
+   * probe is asked: nothing else would ever close it.
+   */
   readonly waitMs: number | null;
   /** From then until the take is there. */
   readonly workMs: number;
@@ -35,7 +38,10 @@ export interface Expectation {
 /** Tells how long providers would take now, from how long they took before. Throws what the state store and `load` throw. */
 export interface Forecast {
   expect(output: { readonly durationMs: number; readonly heygenMode: HeygenMode }): Promise<readonly Expectation[]>;
-  /** Tells that work which was not disturbed made a take in `tookMs`. */
+  /**
+   * Tells that an attempt made a take in `tookMs`, in a job no run of which ended without a word. Pauses that the vendor
+   * asked for are part of it: the next one may meet them, too.
+   */
   learn(work: PacedWork, tookMs: number): Promise<void>;
 }
 
@@ -53,7 +59,7 @@ const noLoad: Load = Object.freeze({ remoteJobs: 0, inlineJobs: 0, inlineSeats: 
 export function createForecast({ providers, paces, places, breaker, load = async () => noLoad }: ForecastDependencies): Forecast {
   const waitOf = async ({ id, maxConcurrent }: ForeseenProvider, { typicalMs }: Pace, { remoteJobs, inlineJobs, inlineSeats }: Load): Promise<number | null> => {
     if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, seats: inlineSeats, typicalMs });
-    if ((await breaker.look(id)).state !== 'closed') return null;
+    if ((await breaker.look(id)).state === 'open') return null;
     const held = (await places.holders(id)).length;
     return expectedWaitMs({ busy: Math.max(held, remoteJobs), seats: maxConcurrent, typicalMs });
   };

@@ -21,7 +21,7 @@ export interface Pace {
 /** How fast providers turned out to be, over all processes. Throws what the state store throws. */
 export interface Paces {
   look(work: PacedWork): Promise<Pace>;
-  /** Learns from work that made a take in `tookMs`. */
+  /** As `Forecast.learn`. */
   learn(work: PacedWork, tookMs: number): Promise<void>;
 }
 
