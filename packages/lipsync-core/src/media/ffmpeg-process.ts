@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { abortError, LipsyncError } from '../errors/index.ts';
@@ -26,7 +27,6 @@ export interface MediaProcessOptions {
 export interface MediaProcess {
   /** Only there when the process is fed. */
   readonly stdin: Writable | undefined;
-  readonly stdout: Readable;
   /**
    * Resolves when the process ended well. Rejects with the abort's own error, or `media_failed` whose cause holds the
    * end of what the tool wrote to its standard error; `details.exitCode` is null when a signal ended it.
@@ -41,25 +41,47 @@ export interface MediaProcess {
   stop(): Promise<void>;
 }
 
+/** One whose output is read as a stream. */
+export interface StreamingMediaProcess extends MediaProcess {
+  readonly stdout: Readable;
+}
+
 /**
  * Starts ffmpeg or ffprobe with an argument array: no shell, no inherited standard input, errors only on its log.
  * Throws the signal's error when it is aborted already; a missing program surfaces through `ended`.
  */
-export function startMediaProcess(options: MediaProcessOptions): MediaProcess {
+export function startMediaProcess(options: MediaProcessOptions): StreamingMediaProcess {
+  const { child, ...process } = start(options, 'pipe');
+  const { stdout } = child;
+  if (!stdout) throw new LipsyncError('internal', `${options.tool} was started without pipes.`);
+  stdout.on('error', () => undefined);
+  return { ...process, stdout };
+}
+
+/** As `startMediaProcess`, with `output` for the process's standard output; it is closed here. */
+export function startMediaProcessInto(output: Socket, options: MediaProcessOptions): MediaProcess {
+  try {
+    const { stdin, ended, within, stop } = start(options, output);
+    return { stdin, ended, within, stop };
+  } finally {
+    output.destroy();
+  }
+}
+
+function start(options: MediaProcessOptions, output: 'pipe' | Socket): MediaProcess & { readonly child: ChildProcess } {
   const { tool, signal } = options;
   if (signal?.aborted) throw abortError(signal);
   const child = spawn(tool, [...sharedArguments(tool), ...options.arguments], {
-    stdio: [options.fed ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    stdio: [options.fed ? 'pipe' : 'ignore', output, 'pipe'],
     windowsHide: true,
   });
   if (options.yields) lowerPriority(child);
-  const { stdout, stderr } = child;
-  if (!stdout || !stderr) throw new LipsyncError('internal', `${tool} was started without pipes.`);
+  const { stderr } = child;
+  if (!stderr) throw new LipsyncError('internal', `${tool} was started without pipes.`);
   const tail = keepTail(stderr);
   let stalled: LipsyncError | undefined;
   // A broken pipe is no news of its own: the exit code and the tool's last words say why.
   child.stdin?.on('error', () => undefined);
-  stdout.on('error', () => undefined);
 
   const stop = stopper(child);
   const onAbort = (): void => void stop();
@@ -81,7 +103,7 @@ export function startMediaProcess(options: MediaProcessOptions): MediaProcess {
     void stop();
   });
   const within = <T>(work: Promise<T>, extraMs = 0): Promise<T> => limited(work, (options.idleLimitMs ?? defaultIdleLimitMs) + extraMs);
-  return { stdin: child.stdin ?? undefined, stdout, ended, within, stop };
+  return { child, stdin: child.stdin ?? undefined, ended, within, stop };
 }
 
 /**

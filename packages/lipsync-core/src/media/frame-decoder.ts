@@ -1,9 +1,10 @@
 import { LipsyncError } from '../errors/index.ts';
 import { decodeFilter, rawPixelFormat, skippingMs, type DecodeShape } from './decode-filter.ts';
-import { startMediaProcess, type MediaProcess } from './ffmpeg-process.ts';
+import { startMediaProcessInto, type MediaProcess } from './ffmpeg-process.ts';
 import type { FramePool, FrameStatistics } from './frame-pool.ts';
 import { clipDemuxer, inputArguments } from './media-input.ts';
 import type { ClipFacts } from './media-types.ts';
+import { openOutputPipe, type OutputPipe } from './output-pipe.ts';
 
 /** Frames read ahead, so that ffmpeg decodes while the caller draws. */
 const readAheadFrames = 3;
@@ -23,6 +24,7 @@ export interface DecoderOptions {
  */
 export class FrameDecoder {
   readonly #process: MediaProcess;
+  readonly #pipe: OutputPipe;
   readonly #pool: FramePool;
   readonly #statistics: FrameStatistics;
   readonly #frameBytes: number;
@@ -34,24 +36,36 @@ export class FrameDecoder {
   #skippingMs: number;
   #wake: () => void = () => undefined;
 
-  constructor(options: DecoderOptions) {
+  private constructor(options: DecoderOptions, pipe: OutputPipe) {
     this.#pool = options.pool;
     this.#statistics = options.statistics;
     this.#frameBytes = frameBytesOf(options.shape);
     this.#skippingMs = skippingMs(options.facts, options.shape.start);
-    this.#process = startMediaProcess({ tool: 'ffmpeg', arguments: decodeArguments(options), yields: true, signal: options.signal });
-    this.#process.stdout.on('data', (chunk: Buffer) => this.#accept(chunk));
-    this.#process.stdout.once('close', () => {
+    this.#pipe = pipe;
+    pipe.onBytes((bytes) => this.#accept(bytes));
+    pipe.onEnd(() => {
       this.#finished = true;
       this.#wake();
     });
+    this.#process = startMediaProcessInto(pipe.theirs, { tool: 'ffmpeg', arguments: decodeArguments(options), yields: true, signal: options.signal });
+  }
+
+  /** Starts decoding. Throws the abort's error, and what the system throws when it cannot open a pipe. */
+  static async open(options: DecoderOptions): Promise<FrameDecoder> {
+    const pipe = await openOutputPipe();
+    try {
+      return new FrameDecoder(options, pipe);
+    } catch (error) {
+      pipe.close();
+      throw error;
+    }
   }
 
   /** The next frame, which becomes the caller's; undefined after the last. Throws `media_failed` or the abort's error. */
   async next(): Promise<Uint8Array | undefined> {
     if (!(await this.hasNext())) return undefined;
     const frame = this.#ready.shift();
-    if (this.#ready.length < readAheadFrames) this.#process.stdout.resume();
+    if (this.#ready.length < readAheadFrames) this.#pipe.resume();
     return frame;
   }
 
@@ -70,6 +84,7 @@ export class FrameDecoder {
 
   async stop(): Promise<void> {
     await this.#process.stop();
+    this.#pipe.close();
   }
 
   #changed(): Promise<void> {
@@ -78,18 +93,19 @@ export class FrameDecoder {
     });
   }
 
-  #accept(chunk: Buffer): void {
+  /** False when enough was read ahead. */
+  #accept(bytes: Uint8Array): boolean {
     let offset = 0;
-    while (offset < chunk.length) {
+    while (offset < bytes.length) {
       this.#filling ??= this.#pool.acquire();
-      const part = chunk.subarray(offset, offset + this.#frameBytes - this.#filled);
+      const part = bytes.subarray(offset, offset + this.#frameBytes - this.#filled);
       this.#filling.set(part, this.#filled);
       this.#statistics.bytesCopied += part.length;
       this.#filled += part.length;
       offset += part.length;
       if (this.#filled === this.#frameBytes) this.#complete(this.#filling);
     }
-    if (this.#ready.length >= readAheadFrames) this.#process.stdout.pause();
+    return this.#ready.length < readAheadFrames;
   }
 
   #complete(frame: Uint8Array): void {

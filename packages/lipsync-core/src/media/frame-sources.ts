@@ -53,7 +53,7 @@ export class ForwardSource implements FrameSource {
     if (this.#decoder && clipFrame >= this.#position) return this.#decoder;
     await this.close();
     this.#position = this.#options.shape.start - 1;
-    this.#decoder = new FrameDecoder(this.#options);
+    this.#decoder = await FrameDecoder.open(this.#options);
     return this.#decoder;
   }
 }

@@ -37,7 +37,7 @@ describe('a clip passed through', () => {
     await expectPromises(takePath, Math.round((1.737 * numerator) / denominator), numerator / denominator);
   });
 
-  it('keeps the promises in every mode, with a speech longer and shorter than the clip', async () => {
+  it('keeps the promises in every mode, with a speech longer and shorter than the clip', { timeout: 240_000 }, async () => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=160x96:r=25:d=0.8', ...x264, join(folder, 'clip.mp4'));
     const cases = { loop: [33, 12], bounce: [33, 12], remap: [33, 12], cut_off: [20, 12], silence: [33, 20] } as const;
