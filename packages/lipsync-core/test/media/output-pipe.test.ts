@@ -13,7 +13,7 @@ afterEach(() => pipe?.close());
 /** A process that writes a count, 32 bits a number, until so many bytes are written. */
 function startCounting(output: OutputPipe): void {
   const program = `const numbers = Uint32Array.from({ length: ${bytes / 4} }, (_, index) => index); process.stdout.write(Buffer.from(numbers.buffer));`;
-  spawn(process.execPath, ['-e', program], { stdio: ['ignore', output.theirs, 'inherit'] });
+  spawn(process.execPath, ['-e', program], { stdio: ['ignore', output.theirs, 'ignore'] });
   output.theirs.destroy();
 }
 
