@@ -169,7 +169,7 @@ async function advance(dependencies: RunDependencies, record: JobRecord, workspa
     if (outcome.kind === 'elsewhere') return { type: 'handed_on', run, needs: outcome.needs };
     progress.report({ stage: 'publishing', fraction: 0 });
     const output = await dependencies.artifacts.publish(outcome.takePath, `outputs/${jobId}/output.mp4`);
-    return { type: 'completed', run, atMs: clock.nowMs(), result: toJobResult(outcome, attempts, output.key), warnings: outcome.warnings };
+    return { type: 'completed', run, atMs: clock.nowMs(), result: toJobResult(outcome, output.key), warnings: outcome.warnings };
   } finally {
     await progress.settle();
   }
