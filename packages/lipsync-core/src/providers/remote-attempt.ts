@@ -81,13 +81,17 @@ async function place({ provider, log, clock, context }: RemoteAttempt, { idempot
   }
   if (context.signal.aborted) throw abortError(context.signal);
   await log.setOrder({ ...order, unansweredSinceMs: doubtSinceMs ?? clock.nowMs() });
+  let isSent = false;
   try {
+    // Whoever saved it may have learned that the job is not wanted any more.
+    if (context.signal.aborted) throw abortError(context.signal);
+    isSent = true;
     const operation = await provider.start(order, context);
     await log.setOperation(operation);
     return operation;
   } catch (error) {
     // A refusal says nothing about an earlier time at which the same was asked for in vain.
-    if (doubtSinceMs === null && saysOf(error, 'isRefused')) await log.setOrder({ ...order, unansweredSinceMs: null });
+    if (doubtSinceMs === null && (!isSent || saysOf(error, 'isRefused'))) await log.setOrder({ ...order, unansweredSinceMs: null });
     throw error;
   }
 }
