@@ -56,6 +56,7 @@ export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Wait
 
 async function start(attempt: RemoteAttempt): Promise<Operation> {
   const { order: kept } = attempt.log.current;
+  await attempt.admission.reserveAgain(attempt.reference);
   if (!kept) return place(attempt, await makeOrder(attempt, null));
   try {
     return await place(attempt, kept);
