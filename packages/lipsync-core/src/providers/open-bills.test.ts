@@ -234,6 +234,17 @@ describe('the bill of an order that went unanswered', () => {
     expect(await entryOf('job_2-0')).toMatchObject({ state: 'released', note: 'not billed' });
   });
 
+  it('is that of an operation begun since the order first went unanswered, although the order was made anew later', async () => {
+    const asked: unknown[] = [];
+    vendor.find = async (_, { sinceMs }) => {
+      asked.push(sinceMs);
+      return null;
+    };
+    time.nowMs += 60_000;
+    await reconcile();
+    expect(asked).toEqual([startMs]);
+  });
+
   it('is booked when the operation was done before it was found', async () => {
     vendor.finds = ['op'];
     expect(await reconcile()).toBe(1);

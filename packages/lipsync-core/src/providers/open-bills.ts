@@ -67,7 +67,8 @@ export function createOpenBills({ state, ledger, clock, onLateCost = async () =>
   }
 
   async function ask(provider: RemoteProvider, key: string, bill: StoredBill, signal: AbortSignal): Promise<Finding | null> {
-    const operation = bill.operation ?? (bill.order && (await answerOf(provider.find(bill.order, { signal }))));
+    const { order, sinceMs } = bill;
+    const operation = bill.operation ?? (order && (await answerOf(provider.find(order, { signal, sinceMs: order.unansweredSinceMs ?? sinceMs }))));
     if (operation === undefined) return null;
     if (operation === null) return clock.nowMs() - bill.sinceMs < unseenMs ? null : { micros: 0, note: 'its order began no operation' };
     if (bill.stop === 'none') return askAbout(provider, operation, signal);
