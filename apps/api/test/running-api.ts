@@ -78,7 +78,7 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
       await writeFile(path, content);
       const { key } = await artifacts.publish(path, `outputs/${id}/output.mp4`);
       const { runs } = await store.append(id, { type: 'run_started', atMs: Date.now() });
-      const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 0, outputKey: key } as const;
+      const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, outputKey: key } as const;
       await store.append(id, { type: 'completed', run: runs, atMs: Date.now(), result, warnings: [] });
     },
     async close() {

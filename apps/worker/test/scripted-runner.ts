@@ -29,7 +29,7 @@ export function createScriptedRunner(): ScriptedRunner {
           jobId, signal, throw: reject,
           complete: () => end({
             type: 'completed', run: 0, atMs: 1, warnings: [],
-            result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1, costMicros: 0, outputKey: 'outputs/x/output.mp4' },
+            result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1, outputKey: 'outputs/x/output.mp4' },
           }),
           fail: (code, message) => end({ type: 'failed', run: 0, atMs: 1, code, message, warnings: [] }),
           cancel: () => end({ type: 'canceled', atMs: 1 }),

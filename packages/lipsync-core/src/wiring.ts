@@ -8,7 +8,6 @@ import { createLedger, type Ledger } from './ledger/ledger.ts';
 import type { Clock } from './ports/ports.ts';
 import { systemClock } from './ports/system-ports.ts';
 import { parseAllowedHosts } from './fetch/index.ts';
-import { chargeForTime } from './providers/charged-provider.ts';
 import { createHeygenBalance } from './providers/heygen/heygen-balance.ts';
 import { heygenCallbackUrl } from './providers/heygen/heygen-callback.ts';
 import { parseHeygenEndpoint } from './providers/heygen/heygen-endpoint.ts';
@@ -50,7 +49,7 @@ export interface LipsyncCore {
 }
 
 /** What decides which providers an installation has. */
-export type ProviderConfig = Pick<CoreConfig, 'allowedPrivateHosts' | 'gpuMicrosPerHour' | 'heygen' | 'wav2lip'>;
+export type ProviderConfig = Pick<CoreConfig, 'allowedPrivateHosts' | 'heygen' | 'wav2lip'>;
 
 /** A provider as an installation sees it. */
 export interface ProviderStatus extends ProviderFacts {
@@ -102,25 +101,23 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
   },
   wav2lip: {
     facts: wav2lipFacts,
-    setUp({ wav2lip: { modelPath, windowStartMs }, gpuMicrosPerHour: microsPerHour }) {
+    setUp({ wav2lip: { modelPath, windowStartMs } }) {
       if (modelPath === null) return { missingSetting: 'WAV2LIP_MODEL_PATH' };
       return {
         missingSetting: null,
-        build: ({ renderPool, enginePool, cacheFolder, lastDevices }) => chargeForTime(createWav2LipProvider({
+        build: ({ renderPool, enginePool, cacheFolder, lastDevices }) => createWav2LipProvider({
           renderPool, enginePool, modelPath, windowStartMs, modelCacheFolder: join(cacheFolder, 'models'), trackCacheFolder: join(cacheFolder, 'tracks'),
           // For those who ask; no take hangs on it.
           onDevice: (device) => void lastDevices.note('wav2lip', device).catch(() => undefined),
-        }), { microsPerHour, clock: systemClock }),
+        }),
       };
     },
   },
   preview: {
     facts: previewFacts,
-    setUp: ({ gpuMicrosPerHour: microsPerHour }) => ({
+    setUp: () => ({
       missingSetting: null,
-      build: ({ renderPool, cacheFolder }) => chargeForTime(
-        createPreviewProvider({ renderPool, trackCacheFolder: join(cacheFolder, 'tracks') }), { microsPerHour, clock: systemClock },
-      ),
+      build: ({ renderPool, cacheFolder }) => createPreviewProvider({ renderPool, trackCacheFolder: join(cacheFolder, 'tracks') }),
     }),
   },
 };

@@ -5,7 +5,7 @@ import { applyJobEvent, type JobEvent } from './job-events.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
 import { newJobRecord } from './new-job-record.ts';
 
-const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1000, costMicros: 0, outputKey: 'outputs/x/output.mp4' } as const;
+const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1000, outputKey: 'outputs/x/output.mp4' } as const;
 
 function newRecord(): JobRecord {
   const reference = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;

@@ -47,7 +47,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'planned':
       return record.plan === null ? { ...record, plan: event.plan } : record;
     case 'attempts_changed':
-      return { ...record, attempts: event.attempts };
+      return { ...record, attempts: withKnownCosts(event.attempts, record.attempts) };
     case 'handed_back':
       return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.' };
     case 'parked':
@@ -85,15 +85,15 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
   };
 }
 
+/** A bill that came while the run was busy elsewhere is not known to it, and stands. */
+function withKnownCosts(attempts: readonly Attempt[], known: readonly Attempt[]): readonly Attempt[] {
+  return attempts.map((attempt, index) => ({ ...attempt, costMicros: attempt.costMicros ?? known[index]?.costMicros ?? null }));
+}
+
 function applyBill(record: JobRecord, { index, costMicros }: Extract<JobEvent, { type: 'attempt_billed' }>): JobRecord {
-  const { attempts, result } = record;
-  const billed = attempts[index];
+  const billed = record.attempts[index];
   if (!billed || billed.costMicros !== null) return record;
-  return {
-    ...record,
-    attempts: attempts.with(index, { ...billed, costMicros }),
-    result: result && { ...result, costMicros: result.costMicros + costMicros },
-  };
+  return { ...record, attempts: record.attempts.with(index, { ...billed, costMicros }) };
 }
 
 function applyProgress(record: JobRecord, event: Extract<JobEvent, { type: 'progressed' }>): JobRecord {

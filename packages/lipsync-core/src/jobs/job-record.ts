@@ -39,7 +39,6 @@ export interface JobResult {
   readonly degraded: boolean;
   readonly cached: boolean;
   readonly durationMs: number;
-  readonly costMicros: number;
   readonly outputKey: string;
 }
 

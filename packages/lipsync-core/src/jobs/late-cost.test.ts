@@ -49,10 +49,20 @@ describe('the cost of a job that made nothing', () => {
   });
 });
 
+describe('a bill that comes while the next provider works', () => {
+  it('is not wiped out by what that run still saves', async () => {
+    const failed = attempt({});
+    await costOf({ status: 'processing', runs: 1, attempts: [failed, attempt({ outcome: 'running', endedAtMs: null })] });
+    expect(await tell(0, 70_000)).toBe(true);
+    const record = await store.append('job_1', { type: 'attempts_changed', run: 1, attempts: [failed, attempt({ outcome: 'succeeded', costMicros: 5 })] });
+    expect(record.attempts).toMatchObject([{ costMicros: 70_000 }, { outcome: 'succeeded', costMicros: 5 }]);
+  });
+});
+
 describe('a bill that comes after the end', () => {
-  it('is added to the cost of a completed job, once however often it is told', async () => {
-    const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 5, outputKey: 'x' } as const;
-    expect(await costOf({ status: 'completed', result, attempts: [attempt({}), attempt({ costMicros: 5 })] })).toBe(0.000005);
+  it('is what the cost of a completed job waits for, and is added once however often it is told', async () => {
+    const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, outputKey: 'x' } as const;
+    expect(await costOf({ status: 'completed', result, attempts: [attempt({}), attempt({ costMicros: 5 })] })).toBeNull();
     await tell(0, 70_000);
     await tell(0, 70_000);
     expect(await costNow()).toBe(0.070005);

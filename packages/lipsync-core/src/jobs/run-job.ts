@@ -5,13 +5,13 @@ import type { ArtifactStore } from '../storage/artifact-store.ts';
 import { deadlineExceeded } from './deadline-signal.ts';
 import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
-import { isTerminal, type Attempt, type JobRecord } from './job-record.ts';
+import { isTerminal, isUnderWay, type Attempt, type JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
 import { endWithoutOutput, toJobResult } from './run-end.ts';
 import { markStoreFailures, StoreFailure, superseded } from './store-failure.ts';
-import { watchForStop } from './watch-for-stop.ts';
+import { watchForStop, type StopWatch } from './watch-for-stop.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from './workspace.ts';
 
 /** Runs that may end without a word before the job is given up. */
@@ -86,22 +86,29 @@ async function run(dependencies: RunDependencies, jobId: string, context: RunCon
   return ended;
 }
 
-async function endEarly({ store, clock, pipeline }: RunDependencies, record: JobRecord, signal: AbortSignal): Promise<JobRecord | undefined> {
+async function endEarly(dependencies: RunDependencies, record: JobRecord, signal: AbortSignal): Promise<JobRecord | undefined> {
+  const { store, clock } = dependencies;
   if (isTerminal(record.status)) return record;
   const reason = reasonNotToRun(record, clock.nowMs());
   if (!reason) return undefined;
+  await abandon(dependencies, record, reason, signal);
+  return store.append(record.id, endWithoutOutput(reason, record, clock.nowMs()));
+}
+
+/** Lets go of what runs elsewhere for a job that is about to end, so that its bill is known or kept open. */
+function abandon({ store, pipeline }: RunDependencies, record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
   const { id: jobId, owner, options, runs: run } = record;
-  await pipeline.abandon({ jobId, owner, options }, reason, {
+  return pipeline.abandon({ jobId, owner, options }, reason, {
     signal, earlierAttempts: record.attempts,
-    saveAttempts: (attempts) => tell(store, record, { type: 'attempts_changed', run, attempts }),
+    saveAttempts: async (attempts) => void (await tell(store, record, { type: 'attempts_changed', run, attempts })),
   });
-  return store.append(jobId, endWithoutOutput(reason, record, clock.nowMs()));
 }
 
 /** Throws `superseded` where another run took over: what this one wants to do next is not its to do. */
-async function tell(store: RunDependencies['store'], { id, runs: run }: JobRecord, event: JobEvent): Promise<void> {
-  const { runs } = await store.append(id, event);
-  if (runs !== run) throw superseded;
+async function tell(store: RunDependencies['store'], { id, runs: run }: JobRecord, event: JobEvent): Promise<JobRecord> {
+  const left = await store.append(id, event);
+  if (left.runs !== run) throw superseded;
+  return left;
 }
 
 /** Why a job that is not at an end is ended instead of being worked on. */
@@ -118,7 +125,8 @@ async function runOnce(dependencies: RunDependencies, record: JobRecord, { signa
   let workspace: Workspace | undefined;
   try {
     workspace = await openJobWorkspace(dependencies.workFolder, record);
-    return await store.append(record.id, await advance(dependencies, record, workspace, { canRun, signal: AbortSignal.any([handBack, stop.signal]) }));
+    const ends = await advance(dependencies, record, workspace, { canRun, heed: stop.heed, signal: AbortSignal.any([handBack, stop.signal]) });
+    return await store.append(record.id, ends);
   } catch (thrown) {
     if (thrown instanceof StoreFailure) throw thrown;
     return await endRun(dependencies, record, thrown, { handBack, stop: stop.signal });
@@ -130,11 +138,12 @@ async function runOnce(dependencies: RunDependencies, record: JobRecord, { signa
 
 /** Records how a run ended that made no output; one that another run took over from has nothing to say. */
 async function endRun(
-  { store, clock, logger }: RunDependencies,
+  dependencies: RunDependencies,
   record: JobRecord,
   thrown: unknown,
   { handBack, stop }: { readonly handBack: AbortSignal; readonly stop: AbortSignal },
 ): Promise<JobRecord> {
+  const { store, clock, logger } = dependencies;
   if (stop.reason === superseded) throw superseded;
   if (handBack.aborted && !stop.aborted) {
     await store.append(record.id, { type: 'handed_back', run: record.runs });
@@ -142,11 +151,16 @@ async function endRun(
   }
   const error = stop.aborted ? abortError(stop) : toLipsyncError(thrown);
   logger.warn({ jobId: record.id, code: error.code, error }, 'job did not complete');
+  // A run that failed before or after its chain may leave an attempt as it found it.
+  const left = await store.get(record.id);
+  if (left?.runs === record.runs && isUnderWay(left)) await abandon(dependencies, left, error, handBack);
   return store.append(record.id, endWithoutOutput(error, record, clock.nowMs()));
 }
 
 /** Works on the job for as long as there is anything to do here; what comes of it is for the record. */
-async function advance(dependencies: RunDependencies, record: JobRecord, workspace: Workspace, { signal, canRun }: RunContext): Promise<JobEvent> {
+async function advance(
+  dependencies: RunDependencies, record: JobRecord, workspace: Workspace, { signal, canRun, heed }: RunContext & Pick<StopWatch, 'heed'>,
+): Promise<JobEvent> {
   const { store, clock, pipeline, progressIntervalMs, logger } = dependencies;
   const { runs: run, id: jobId, owner, options } = record;
   const progress = createProgressWriter({
@@ -159,17 +173,17 @@ async function advance(dependencies: RunDependencies, record: JobRecord, workspa
     const outcome = await pipeline.run({ jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) }, {
       signal, canRun, earlierAttempts: attempts, wasInterrupted: record.crashes > 0, plan: record.plan,
       onProgress: (report) => progress.report(report),
-      savePlan: (plan) => tell(store, record, { type: 'planned', run, plan }),
+      savePlan: async (plan) => heed(await tell(store, record, { type: 'planned', run, plan })),
       async saveAttempts(changed) {
         attempts = changed;
-        await tell(store, record, { type: 'attempts_changed', run, attempts });
+        heed(await tell(store, record, { type: 'attempts_changed', run, attempts }));
       },
     });
     if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts) };
     if (outcome.kind === 'elsewhere') return { type: 'handed_on', run, needs: outcome.needs };
     progress.report({ stage: 'publishing', fraction: 0 });
     const output = await dependencies.artifacts.publish(outcome.takePath, `outputs/${jobId}/output.mp4`);
-    return { type: 'completed', run, atMs: clock.nowMs(), result: toJobResult(outcome, attempts, output.key), warnings: outcome.warnings };
+    return { type: 'completed', run, atMs: clock.nowMs(), result: toJobResult(outcome, output.key), warnings: outcome.warnings };
   } finally {
     await progress.settle();
   }

@@ -1,6 +1,6 @@
 import { LipsyncError } from '../errors/index.ts';
 import type { Clock, Logger } from '../ports/ports.ts';
-import { deadlineSignal, type DeadlineSignal } from './deadline-signal.ts';
+import { deadlineSignal } from './deadline-signal.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import { superseded } from './store-failure.ts';
@@ -12,20 +12,29 @@ export interface StopWatcherDependencies {
   readonly cancelPollMs: number;
 }
 
-/**
- * A signal that fires when the job was canceled, was taken over or reached its deadline, with that error as its reason.
- * The caller ends it.
- */
-export function watchForStop({ store, clock, cancelPollMs, logger }: StopWatcherDependencies, record: JobRecord): DeadlineSignal {
+export interface StopWatch {
+  /** Fires when the job was canceled, was taken over or reached its deadline, with that error as its reason. */
+  readonly signal: AbortSignal;
+  /** Takes notice of the record as it now stands, whoever read it: `signal` fires before the next look. */
+  heed(now: JobRecord): void;
+  end(): void;
+}
+
+/** Looks after whether a job that is worked on is still wanted. The caller ends it. */
+export function watchForStop({ store, clock, cancelPollMs, logger }: StopWatcherDependencies, record: JobRecord): StopWatch {
   const controller = new AbortController();
   const poll = setInterval(() => void look(), cancelPollMs);
   const deadline = deadlineSignal(record.deadlineAtMs === null ? null : record.deadlineAtMs - clock.nowMs());
 
+  function heed({ cancelRequested, runs }: JobRecord): void {
+    if (cancelRequested) controller.abort(new LipsyncError('canceled', 'The job was canceled.'));
+    if (runs !== record.runs) controller.abort(superseded);
+  }
+
   async function look(): Promise<void> {
     try {
       const now = await store.get(record.id);
-      if (now?.cancelRequested) controller.abort(new LipsyncError('canceled', 'The job was canceled.'));
-      if (now && now.runs !== record.runs) controller.abort(superseded);
+      if (now) heed(now);
     } catch (error) {
       logger.warn({ jobId: record.id, error }, 'the job could not be looked up');
     }
@@ -33,6 +42,7 @@ export function watchForStop({ store, clock, cancelPollMs, logger }: StopWatcher
 
   return {
     signal: AbortSignal.any([controller.signal, deadline.signal]),
+    heed,
     end() {
       clearInterval(poll);
       deadline.end();

@@ -52,6 +52,20 @@ describe('an entry', () => {
     expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 900, reservedMicros: 0 }]);
   });
 
+  it('is held back again after it was released, as far as the caps allow, and not after it was spent', async () => {
+    ledger = open({ dailyMicros: 1_500 });
+    expect(await ledger.reserveAgain(reservation())).toBeUndefined();
+    await ledger.reserve(reservation());
+    await ledger.release(reservation());
+    expect(await ledger.reserveAgain(reservation())).toMatchObject({ state: 'reserved', reservedMicros: 1_000, endedAtMs: null });
+    expect(await rows('day')).toMatchObject([{ reservedMicros: 1_000 }]);
+    await ledger.release(reservation());
+    await ledger.reserve(reservation({ id: 'job_2.1' }));
+    await expect(ledger.reserveAgain(reservation())).rejects.toMatchObject({ code: 'budget_exceeded' });
+    await ledger.settle(reservation(), { micros: 400, atMs: noonMs });
+    expect(await ledger.reserveAgain(reservation())).toMatchObject({ state: 'settled', spentMicros: 400 });
+  });
+
   it('says what was spent even where that is more than was held back or than a cap', async () => {
     ledger = open({ dailyMicros: 1_000 });
     await ledger.reserve(reservation());
@@ -181,12 +195,13 @@ describe('whatever is called, in whatever order and however often', () => {
   /** The reservation of attempt `number`: always the same one, because ids derive from job and attempt. */
   const attempt = (number: number): Reservation =>
     reservation({ id: `job_${number >> 1}.${number & 1}`, jobId: `job_${number >> 1}`, user: users[number % 3] ?? null, micros: (number * 97) % 500, atMs: noonMs + (days[(number >> 1) % 3] ?? 0) * dayMs });
-  const call = fc.record({ what: fc.constantFrom('reserve', 'settle', 'release'), number: fc.nat(11), share: fc.double({ min: 0, max: 1, noNaN: true }), times: fc.integer({ min: 1, max: 3 }) });
+  const call = fc.record({ what: fc.constantFrom('reserve', 'reserveAgain', 'settle', 'release'), number: fc.nat(11), share: fc.double({ min: 0, max: 1, noNaN: true }), times: fc.integer({ min: 1, max: 3 }) });
   type Call = typeof call extends fc.Arbitrary<infer Value> ? Value : never;
 
   async function perform({ what, number, share }: Call): Promise<void> {
     const wanted = attempt(number);
     if (what === 'reserve') await ledger.reserve(wanted);
+    else if (what === 'reserveAgain') await ledger.reserveAgain(wanted);
     else if (what === 'settle') await ledger.settle(wanted, { micros: Math.round(wanted.micros * share), atMs: noonMs });
     else await ledger.release(wanted);
   }

@@ -1,7 +1,7 @@
 import { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Change, Documents, Json, StateStore } from '../state/state-store.ts';
-import { checkCaps, type BudgetCaps } from './budget-caps.ts';
+import { checkCaps, type BudgetCaps, type Totals } from './budget-caps.ts';
 import { shareOf, type LedgerEntry, type Total } from './ledger-entry.ts';
 import { entryKey, totalKeys, type TotalKeys } from './ledger-keys.ts';
 import { listEntries, sumEntries, type CostQuery, type CostRow, type TimeRange } from './cost-sums.ts';
@@ -32,7 +32,7 @@ export interface Settlement {
 /**
  * What attempts cost. Money is held back before an attempt and spent or given back after it, once each, however often
  * and in whatever order the calls come: the entry of an attempt goes from reserved to settled or released, and from
- * released to settled, never back. All processes that share the state store share the caps. An entry counts to the UTC
+ * released to settled; back only where an attempt that had been ended is gone on with. All processes that share the state store share the caps. An entry counts to the UTC
  * day on which its attempt began. Throws what the state store throws.
  */
 export interface Ledger {
@@ -41,6 +41,11 @@ export interface Ledger {
    * `budget_exceeded`, with `details.cap` naming the cap, and holds nothing back then.
    */
   reserve(reservation: Reservation): Promise<LedgerEntry>;
+  /**
+   * Holds back again what was given back, as much as before, for an attempt that is gone on with; leaves an entry alone
+   * that is not released. Returns undefined when nothing was ever reserved. Throws as `reserve`.
+   */
+  reserveAgain(reference: EntryReference): Promise<LedgerEntry | undefined>;
   /**
    * Books what was spent and gives the rest back; also when the entry was released before and the bill came late.
    * Throws `internal` when nothing was reserved under that reference.
@@ -63,6 +68,12 @@ export interface LedgerDependencies {
 export function createLedger({ state, clock, caps }: LedgerDependencies): Ledger {
   return {
     reserve: (reservation) => reserve(state, caps, reservation),
+    reserveAgain: (reference) =>
+      changeEntry(state, reference, (current, totals) => {
+        if (current.state !== 'released') return current;
+        checkCaps(caps, totals, current.reservedMicros);
+        return { ...current, state: 'reserved', endedAtMs: null, note: null };
+      }),
     async settle(reference, { micros, atMs, note }) {
       checkMicros(micros);
       const entry = await changeEntry(state, reference, (current) =>
@@ -85,16 +96,12 @@ async function reserve(state: StateStore, caps: BudgetCaps, reservation: Reserva
   return state.transact([key, ...keysOf(totals)], (documents) => {
     const existing = readEntry(documents, key);
     if (existing) return { result: existing };
-    checkCaps(caps, {
-      day: readTotal(documents, totals.day),
-      month: readTotal(documents, totals.month),
-      userDay: totals.userDay === null ? null : readTotal(documents, totals.userDay),
-    }, reservation.micros);
+    checkCaps(caps, readTotals(documents, totals), reservation.micros);
     return replaceEntry(documents, key, totals, newEntry(reservation));
   });
 }
 
-async function changeEntry(state: StateStore, reference: EntryReference, next: (entry: LedgerEntry) => LedgerEntry): Promise<LedgerEntry | undefined> {
+async function changeEntry(state: StateStore, reference: EntryReference, next: (entry: LedgerEntry, totals: Totals) => LedgerEntry): Promise<LedgerEntry | undefined> {
   const key = entryKey(reference);
   // Read first, because the user, who never changes, tells which totals belong to the entry.
   const found = await state.transact([key], (documents) => ({ result: readEntry(documents, key) }));
@@ -102,7 +109,7 @@ async function changeEntry(state: StateStore, reference: EntryReference, next: (
   const totals = totalKeys(found);
   return state.transact([key, ...keysOf(totals)], (documents): Change<LedgerEntry> => {
     const current = readEntry(documents, key) ?? found;
-    const changed = next(current);
+    const changed = next(current, readTotals(documents, totals));
     return changed === current ? { result: current } : replaceEntry(documents, key, totals, changed);
   });
 }
@@ -131,6 +138,10 @@ function newEntry({ id, jobId, provider, method, user, atMs, micros }: Reservati
 
 function keysOf({ day, month, userDay }: TotalKeys): string[] {
   return userDay === null ? [day, month] : [day, month, userDay];
+}
+
+function readTotals(documents: Documents, { day, month, userDay }: TotalKeys): Totals {
+  return { day: readTotal(documents, day), month: readTotal(documents, month), userDay: userDay === null ? null : readTotal(documents, userDay) };
 }
 
 function checkMicros(micros: number): void {

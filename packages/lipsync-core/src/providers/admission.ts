@@ -2,6 +2,15 @@ import type { LipsyncError } from '../errors/index.ts';
 import type { PlacedOrder } from '../jobs/job-record.ts';
 import type { Operation, Provider } from './provider.ts';
 
+/** Whose attempt it was; this process may not have that provider. */
+export type ProviderName = Pick<Provider, 'kind'> & { readonly facts: Pick<Provider['facts'], 'id'> };
+
+/**
+ * What is done about an operation whose bill stays open: nothing (`none`, its end is waited for), it is to be stopped
+ * because nobody wants it (`due`), or it was told to stop while it was seen to run (`sent`): gone later, it is not billed.
+ */
+export type OperationStop = 'none' | 'due' | 'sent';
+
 /** An attempt, for whoever keeps books on it. Never changes from its beginning to its end, whatever crashes between. */
 export interface AttemptReference {
   readonly jobId: string;
@@ -26,8 +35,10 @@ export interface AttemptEnding {
   /** Null where nobody knows yet: `operation`, or the one that `order` may have begun, is looked at again later. */
   readonly costMicros: number | null;
   readonly operation: Operation | null;
-  /** Null where it is settled whether it began an operation. */
+  /** Null where it is settled whether it began an operation. What it began is wanted by nobody. */
   readonly order: PlacedOrder | null;
+  /** Of `operation`. */
+  readonly stop: OperationStop;
 }
 
 /**
@@ -40,12 +51,19 @@ export interface Admission {
   enter(provider: Provider, jobId: string): Promise<Entry>;
   /** As `enter`, for an attempt that was let in before and begun: it is never refused, and keeps the place that it has. */
   enterAgain(provider: Provider, jobId: string): Promise<Exclude<Entry, { kind: 'refused' }>>;
+  /**
+   * Takes back the bill that an earlier run may have left open over the end of an attempt that is gone on with. False where
+   * it is being settled: the attempt is over then.
+   */
+  goOn(attempt: AttemptReference): Promise<boolean>;
   /** Sets the money aside; `leftMicros` is what the request still allows, null for any. Throws `budget_exceeded`. */
   reserve(provider: Provider, attempt: AttemptReference, micros: number, leftMicros: number | null): Promise<void>;
+  /** Sets aside again what an earlier run may have given back over the end of an attempt that is gone on with. Throws `budget_exceeded`. */
+  reserveAgain(attempt: AttemptReference): Promise<void>;
   /** Tells that the provider has taken up an attempt's work: others need not wait to see whether it does. */
   accepted(provider: Provider): Promise<void>;
   /** Tells how an attempt ended; its place and what is left of its money are free again. */
-  leave(provider: Provider, attempt: AttemptReference, ending: AttemptEnding): Promise<void>;
+  leave(provider: ProviderName, attempt: AttemptReference, ending: AttemptEnding): Promise<void>;
   /** Gives a place back in which no attempt was begun. */
   giveUpPlace(provider: Provider, jobId: string): Promise<void>;
 }

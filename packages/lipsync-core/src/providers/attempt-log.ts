@@ -15,7 +15,7 @@ export interface AttemptLog {
   readonly index: number;
   /** The remote attempt of `provider` that an earlier run left unfinished. */
   unfinished(provider: Provider): Attempt | undefined;
-  /** Opens an attempt; a remote one that an earlier run left unfinished is taken up instead, an inline one is ended. */
+  /** Opens an attempt; a remote one that an earlier run left unfinished is taken up instead. */
   begin(provider: Provider): Promise<void>;
   /** Records an attempt that was not let in: begun and ended in one. */
   refuse(provider: Provider, error: LipsyncError): Promise<void>;
@@ -26,8 +26,6 @@ export interface AttemptLog {
   /** Trouble that did not end the attempt. */
   noteTrouble(message: string): Promise<void>;
   end(end: AttemptEnd): Promise<void>;
-  /** Ends what an earlier run left running and nobody goes on with. */
-  endAbandoned(): Promise<void>;
 }
 
 export interface AttemptLogDependencies {
@@ -35,8 +33,6 @@ export interface AttemptLogDependencies {
   readonly earlierAttempts: readonly Attempt[];
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
 }
-
-const abandoned = { outcome: 'failed', code: 'worker_crashed', message: 'The worker went away during this attempt.' } as const;
 
 export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: AttemptLogDependencies): AttemptLog {
   let attempts = earlierAttempts;
@@ -51,12 +47,6 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
     await saveAttempts(attempts);
   };
   const replaceLast = (change: Partial<Attempt>): Promise<void> => save([...attempts.slice(0, -1), { ...current(), ...change }]);
-  const endAbandoned = (): Promise<void> => {
-    const { operation, order } = current();
-    // What computes here is booked when it ends, so that the books hold nothing of this; what runs elsewhere may be billed.
-    const costMicros = operation || order ? null : 0;
-    return replaceLast({ ...abandoned, endedAtMs: clock.nowMs(), costMicros });
-  };
   const unfinished = ({ facts, kind }: Provider): Attempt | undefined => {
     const last = attempts.at(-1);
     return last && kind === 'remote' && last.provider === facts.id && isUnfinished(last) ? last : undefined;
@@ -74,10 +64,8 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
     },
     unfinished,
     async begin(provider) {
-      const last = attempts.at(-1);
       const left = unfinished(provider);
       if (left) return left.outcome === 'running' ? undefined : replaceLast({ outcome: 'running', endedAtMs: null });
-      if (last?.outcome === 'running') await endAbandoned();
       await save([...attempts, newAttempt(provider, clock.nowMs())]);
     },
     refuse: (provider, { code, message }) => {
@@ -93,9 +81,6 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
     },
     noteTrouble: (message) => replaceLast({ message, troubles: current().troubles + 1 }),
     end: (end) => replaceLast({ ...end, endedAtMs: clock.nowMs() }),
-    async endAbandoned() {
-      if (attempts.at(-1)?.outcome === 'running') await endAbandoned();
-    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createLedger, type Ledger } from '../ledger/ledger.ts';
 import type { PlacedOrder } from '../jobs/job-record.ts';
+import type { OperationStop } from './admission.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
@@ -40,10 +41,10 @@ function openBills(): OpenBills {
   });
 }
 
-async function open(id: string, order: PlacedOrder | null = null): Promise<void> {
+async function open(id: string, order: PlacedOrder | null = null, stop: OperationStop = 'none'): Promise<void> {
   await ledger.reserve({ id, jobId: id, provider: 'heygen', user: null, micros: 100, atMs: startMs });
   const operation = order ? null : { id: `op-of-${id}`, state: {} };
-  await bills.add({ provider: 'heygen', operation, order, entry: { id, atMs: startMs }, jobId: id, index: 0, sinceMs: time.nowMs });
+  await bills.add({ provider: 'heygen', operation, order, stop: order ? 'due' : stop, entry: { id, atMs: startMs }, jobId: id, index: 0, sinceMs: time.nowMs });
 }
 
 const reconcile = (signal = never): Promise<number> => bills.reconcile({ all: [vendor] }, signal);
@@ -127,6 +128,68 @@ describe('the bill of a result that is not handed out', () => {
   });
 });
 
+describe('the bill of an operation that nobody wants', () => {
+  beforeEach(async () => {
+    await reconcile();
+    vendor = new ScriptedVendor();
+  });
+
+  it('has it told to stop again and again, until the vendor hears', async () => {
+    await open('job_2-0', null, 'due');
+    vendor.checks = ['pending', 'pending'];
+    vendor.cancels = [null, 0];
+    expect([await reconcile(), await entryOf('job_2-0')]).toMatchObject([0, { state: 'reserved' }]);
+    time.nowMs += 30_000;
+    expect([await reconcile(), await entryOf('job_2-0')]).toMatchObject([1, { state: 'released' }]);
+    expect(vendor.canceled).toEqual(['op-of-job_2-0', 'op-of-job_2-0']);
+  });
+
+  it.each(['sent', 'due'] as const)('is given back when the operation is gone after it was told to stop while it ran: %s', async (stop) => {
+    await open('job_2-0', null, stop);
+    if (stop === 'due') {
+      vendor.checks = ['pending'];
+      vendor.cancels = [null];
+      expect(await reconcile()).toBe(0);
+      time.nowMs += 30_000;
+    }
+    vendor.checks = ['provider_protocol'];
+    expect([await openBills().reconcile({ all: [vendor] }, never), await entryOf('job_2-0')]).toMatchObject([1, { state: 'released', note: 'not billed' }]);
+  });
+
+  it('is booked when the operation was done all the same', async () => {
+    await open('job_2-0', null, 'sent');
+    expect([await reconcile(), await entryOf('job_2-0')]).toMatchObject([1, { state: 'settled', spentMicros: 70 }]);
+  });
+});
+
+describe('a bill that is taken back, because its attempt is gone on with', () => {
+  const entry = { id: 'job_1-0', atMs: startMs };
+
+  it('is nobody\'s any more', async () => {
+    expect([await bills.withdraw(entry), await reconcile(), vendor.canceled]).toEqual([true, 0, []]);
+    expect(await entryOf('job_1-0')).toMatchObject({ state: 'reserved' });
+    expect(await bills.withdraw(entry)).toBe(true);
+  });
+
+  it('is nobody\'s either while the vendor is asked about it: nothing is stopped or booked', async () => {
+    vendor.check = async (operation) => {
+      await bills.withdraw(entry);
+      return { status: 'done', operation, costMicros: 70 };
+    };
+    expect([await reconcile(), told]).toEqual([0, []]);
+    expect(await entryOf('job_1-0')).toMatchObject({ state: 'reserved' });
+  });
+
+  it('cannot be taken back once its operation is being stopped', async () => {
+    await bills.withdraw(entry);
+    await open('job_2-0', null, 'due');
+    vendor.checks = ['pending'];
+    vendor.cancels = [null];
+    await reconcile();
+    expect(await bills.withdraw({ id: 'job_2-0', atMs: startMs })).toBe(false);
+  });
+});
+
 describe('a job that ended before its bill was known', () => {
   it('is told what it cost, also when that is nothing', async () => {
     await open('job_2-0');
@@ -169,6 +232,17 @@ describe('the bill of an order that went unanswered', () => {
     expect(await reconcile()).toBe(1);
     expect(vendor.canceled).toEqual(['op-of-job_2-0']);
     expect(await entryOf('job_2-0')).toMatchObject({ state: 'released', note: 'not billed' });
+  });
+
+  it('is that of an operation begun since the order first went unanswered, although the order was made anew later', async () => {
+    const asked: unknown[] = [];
+    vendor.find = async (_, { sinceMs }) => {
+      asked.push(sinceMs);
+      return null;
+    };
+    time.nowMs += 60_000;
+    await reconcile();
+    expect(asked).toEqual([startMs]);
   });
 
   it('is booked when the operation was done before it was found', async () => {

@@ -3,7 +3,7 @@ import { abortError, errorPolicies, LipsyncError, ProviderError, TimeoutError, t
 import type { Clock } from '../ports/ports.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
-import type { Admission, AttemptReference, Entry } from './admission.ts';
+import type { Admission, AttemptReference, Entry, OperationStop } from './admission.ts';
 import { createAttemptLog, orderInDoubt, type AttemptLog } from './attempt-log.ts';
 import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
 import { once } from './once.ts';
@@ -75,7 +75,7 @@ export async function abandonChain(providers: readonly Provider[], reason: Lipsy
     if (log.unfinished(provider)) await endAttempt(provider, reason, context, log);
     else await context.admission.giveUpPlace(provider, context.jobId);
   }
-  await log.endAbandoned();
+  if (log.attempts.at(-1)?.outcome === 'running') await endCrashed(providers, context, log, reason);
 }
 
 async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, context: ChainContext, log: AttemptLog): Promise<Take | Waiting | LipsyncError> {
@@ -85,12 +85,15 @@ async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, 
     await log.refuse(provider, entry.error);
     return entry.error;
   }
+  if (log.unfinished(provider)) {
+    if (!(await context.admission.goOn(referenceOf(context, log)))) return endCrashed([provider], context, log);
+  } else if (log.attempts.at(-1)?.outcome === 'running') await endCrashed([provider], context, log);
   await log.begin(provider);
   const made = await makeTake(provider, prepare, context, log).catch((thrown: unknown) => toAttemptError(thrown, provider, context.signal));
   if (LipsyncError.isInstance(made)) return endAttempt(provider, made, context, log);
   if ('kind' in made) return made;
   const costMicros = made.costMicros + timeCost(provider, context, log);
-  await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros, operation: log.current.operation, order: null });
+  await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros, operation: log.current.operation, order: null, stop: 'none' });
   await log.end({ outcome: 'succeeded', code: null, message: null, costMicros });
   return { ...made, costMicros };
 }
@@ -109,11 +112,11 @@ async function enter(provider: Provider, { admission, jobId }: ChainContext, log
 
 /** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */
 async function endAttempt(provider: Provider, error: LipsyncError, context: ChainContext, log: AttemptLog): Promise<LipsyncError> {
-  if (provider.kind === 'remote' && error.code === 'canceled') await stopUnwanted(provider, log);
+  const stop = provider.kind === 'remote' && error.code === 'canceled' ? await stopUnwanted(provider, log) : 'none';
   const { operation, costMicros: billedMicros } = log.current;
   const order = orderInDoubt(log.current);
   const costMicros = operation || order ? billedMicros : timeCost(provider, context, log);
-  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation, order });
+  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation, order, stop });
   await log.end({ outcome: error.code === 'canceled' ? 'canceled' : 'failed', code: error.code, message: error.message, costMicros });
   return error;
 }
@@ -122,11 +125,34 @@ const hourMs = 3_600_000;
 const cancelLimitMs = 10_000;
 
 /** Tells the vendor to stop, and learns what it billed until then. The job's signal is spent: this has a limit of its own. */
-async function stopUnwanted(provider: RemoteProvider, log: AttemptLog): Promise<void> {
+async function stopUnwanted(provider: RemoteProvider, log: AttemptLog): Promise<OperationStop> {
   const { operation, costMicros } = log.current;
-  if (!operation) return;
-  // A vendor that does not hear leaves an open bill.
-  await stopOperation(provider, operation, { knownMicros: costMicros, signal: AbortSignal.timeout(cancelLimitMs), book: (micros) => log.setCost(micros) });
+  if (!operation) return 'none';
+  let stop: OperationStop = 'due';
+  // A vendor that does not hear leaves an open bill, and is told again.
+  await stopOperation(provider, operation, {
+    knownMicros: costMicros, wasSent: false, signal: AbortSignal.timeout(cancelLimitMs),
+    onSend: async () => void (stop = 'sent'),
+    book: (micros) => log.setCost(micros),
+  });
+  return stop;
+}
+
+/**
+ * Ends the attempt that an earlier run left running and that is not gone on with: its worker computed it, its provider is
+ * none of `providers`, or its bill is being settled. What runs elsewhere leaves a bill for those that can ask.
+ */
+async function endCrashed(providers: readonly Provider[], context: ChainContext, log: AttemptLog, reason?: LipsyncError): Promise<LipsyncError> {
+  const { provider: id, operation, costMicros: billedMicros } = log.current;
+  const order = orderInDoubt(log.current);
+  const error = new LipsyncError('worker_crashed', 'The worker went away during this attempt, and no other went on with it.');
+  // What computes here is booked when it ends, so that the books hold nothing of this.
+  const costMicros = operation || order ? billedMicros : 0;
+  const kind = providers.find(({ facts }) => facts.id === id)?.kind ?? 'remote';
+  const stop = operation && reason?.code === 'canceled' ? 'due' : 'none';
+  await context.admission.leave({ kind, facts: { id } }, referenceOf(context, log), { error, costMicros, operation, order, stop });
+  await log.end({ outcome: 'failed', code: error.code, message: error.message, costMicros });
+  return error;
 }
 
 function referenceOf({ jobId, user }: ChainContext, log: AttemptLog): AttemptReference {

@@ -105,10 +105,10 @@ export interface RemoteProvider {
   start(order: Order, context: TakeContext): Promise<Operation>;
   check(operation: Operation, context: TakeContext): Promise<OperationStatus>;
   /**
-   * Looks for the operation of an order that went unanswered; orders nothing. Null when there is none so far. Throws when
-   * not all could be looked through.
+   * Looks for the operation of an order that went unanswered first at `sinceMs`, which may be before it was made anew;
+   * orders nothing. Null when there is none so far. Throws when not all could be looked through.
    */
-  find(order: Order, context: { readonly signal: AbortSignal }): Promise<Operation | null>;
+  find(order: Order, context: { readonly signal: AbortSignal; readonly sinceMs: number }): Promise<Operation | null>;
   /** Fetches the take of an operation that is done. What it cost is known from `check`. */
   collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Omit<Take, 'costMicros'>>;
   /** Stops an operation that is not wanted. Returns what it is billed all the same, null where that is not known. */

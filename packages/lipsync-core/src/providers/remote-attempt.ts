@@ -56,6 +56,7 @@ export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Wait
 
 async function start(attempt: RemoteAttempt): Promise<Operation> {
   const { order: kept } = attempt.log.current;
+  await attempt.admission.reserveAgain(attempt.reference);
   if (!kept) return place(attempt, await makeOrder(attempt, null));
   try {
     return await place(attempt, kept);
@@ -81,13 +82,17 @@ async function place({ provider, log, clock, context }: RemoteAttempt, { idempot
   }
   if (context.signal.aborted) throw abortError(context.signal);
   await log.setOrder({ ...order, unansweredSinceMs: doubtSinceMs ?? clock.nowMs() });
+  let isSent = false;
   try {
+    // Whoever saved it may have learned that the job is not wanted any more.
+    if (context.signal.aborted) throw abortError(context.signal);
+    isSent = true;
     const operation = await provider.start(order, context);
     await log.setOperation(operation);
     return operation;
   } catch (error) {
     // A refusal says nothing about an earlier time at which the same was asked for in vain.
-    if (doubtSinceMs === null && saysOf(error, 'isRefused')) await log.setOrder({ ...order, unansweredSinceMs: null });
+    if (doubtSinceMs === null && (!isSent || saysOf(error, 'isRefused'))) await log.setOrder({ ...order, unansweredSinceMs: null });
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Breaker } from '../resilience/breaker.ts';
 import type { Places } from '../resilience/places.ts';
-import type { Admission, AttemptEnding, AttemptReference, Entry } from './admission.ts';
+import type { Admission, AttemptEnding, AttemptReference, Entry, ProviderName } from './admission.ts';
 import type { OpenBills } from './open-bills.ts';
 import type { Provider } from './provider.ts';
 
@@ -17,14 +17,14 @@ export interface SharedAdmissionDependencies {
   /** How soon a job that found no place looks again, at most a third later, so that those in line do not all come at once. */
   readonly lineMs: number;
   /** Told when a place may have become free, so that one of those in line can be woken. */
-  onPlaceFree(provider: Provider): void;
+  onPlaceFree(provider: ProviderName): void;
 }
 
 /** Admission that all processes of an installation share: breaker, places and ledger in one store. */
 export function createSharedAdmission(dependencies: SharedAdmissionDependencies): Admission {
-  const { breaker, places, ledger } = dependencies;
+  const { breaker, places, ledger, openBills } = dependencies;
 
-  const leavePlace = async (provider: Provider, jobId: string): Promise<void> => {
+  const leavePlace = async (provider: ProviderName, jobId: string): Promise<void> => {
     await places.leave(provider.facts.id, jobId);
     dependencies.onPlaceFree(provider);
   };
@@ -45,6 +45,8 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
       const { jobId, user } = attempt;
       await ledger.reserve({ ...entryOf(attempt), jobId, user, provider: facts.id, micros });
     },
+    goOn: (attempt) => openBills.withdraw(entryOf(attempt)),
+    reserveAgain: async (attempt) => void (await ledger.reserveAgain(entryOf(attempt))),
     async accepted(provider) {
       if (provider.kind === 'inline' || !(await breaker.accept(provider.facts.id))) return;
       for (let place = 1; place < provider.maxConcurrent; place += 1) dependencies.onPlaceFree(provider);
@@ -89,16 +91,19 @@ function markStateFailures(admission: Admission): Admission {
     enter: (provider, jobId) => marked(admission.enter(provider, jobId)),
     enterAgain: (provider, jobId) => marked(admission.enterAgain(provider, jobId)),
     reserve: (provider, attempt, micros, leftMicros) => marked(admission.reserve(provider, attempt, micros, leftMicros)),
+    goOn: (attempt) => marked(admission.goOn(attempt)),
+    reserveAgain: (attempt) => marked(admission.reserveAgain(attempt)),
     accepted: (provider) => marked(admission.accepted(provider)),
     leave: (provider, attempt, ending) => marked(admission.leave(provider, attempt, ending)),
     giveUpPlace: (provider, jobId) => marked(admission.giveUpPlace(provider, jobId)),
   };
 }
 
-async function settle({ ledger, openBills, clock }: SharedAdmissionDependencies, { facts, kind }: Provider, attempt: AttemptReference, { costMicros, operation, order }: AttemptEnding): Promise<void> {
+async function settle({ ledger, openBills, clock }: SharedAdmissionDependencies, { facts, kind }: ProviderName, attempt: AttemptReference, { costMicros, operation, order, stop }: AttemptEnding): Promise<void> {
   const entry = entryOf(attempt);
   if (costMicros === null && (operation || order)) {
-    return openBills.add({ provider: facts.id, operation, order, entry, jobId: attempt.jobId, index: attempt.index, sinceMs: clock.nowMs() });
+    const { jobId, index } = attempt;
+    return openBills.add({ provider: facts.id, operation, order, stop: order ? 'due' : stop, entry, jobId, index, sinceMs: clock.nowMs() });
   }
   const micros = costMicros ?? 0;
   if (micros === 0) return void (await ledger.release(entry));

@@ -161,6 +161,20 @@ describe('an attempt whose order was refused', () => {
     expect([attempts.at(-1)?.costMicros, await books(), await reconcile()]).toEqual([0, free, 0]);
   });
 
+  it('costs nothing when the job is canceled while the order is saved, and is not sent', async () => {
+    const controller = new AbortController();
+    const save = context.saveAttempts;
+    context = {
+      ...context,
+      async saveAttempts(changed) {
+        await save(changed);
+        if (changed.at(-1)?.order) controller.abort(canceled);
+      },
+    };
+    expect(await codeOf(run(controller.signal))).toBe('canceled');
+    expect([vendor.started, attempts.at(-1)?.costMicros, await books(), await reconcile()]).toEqual([[], 0, free, 0]);
+  });
+
   it('is asked for again without being made ready again', async () => {
     vendor.starts = [refusal('rate_limited'), refusal('rate_limited'), refusal('rate_limited'), refusal('rate_limited')];
     vendor.checks = ['pending'];

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { LipsyncOptionsInput, ProviderId, QualityView } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
-import { toUsd } from '../jobs/job-view.ts';
+import { costOf, toUsdOrNull } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { Warning } from '../providers/provider.ts';
 import type { CostEstimate, CostEstimates, EstimateCostInput } from './cost-estimates.ts';
@@ -30,7 +30,8 @@ export interface GenerateLipsyncResult {
   readonly methodUsed: ProviderId | null;
   readonly degraded: boolean;
   readonly durationSeconds: number;
-  readonly costUsd: number;
+  /** Null while what one of the attempts cost is not known. */
+  readonly costUsd: number | null;
   /** Null: not measured. */
   readonly quality: QualityView | null;
   readonly attempts: readonly Attempt[];
@@ -81,7 +82,7 @@ export function createLipsyncService(dependencies: LipsyncServiceDependencies): 
         methodUsed: record.result.methodUsed,
         degraded: record.result.degraded,
         durationSeconds: record.result.durationMs / 1000,
-        costUsd: toUsd(record.result.costMicros),
+        costUsd: toUsdOrNull(costOf(record)),
         quality: null,
         attempts: record.attempts,
         warnings: record.warnings,

@@ -123,7 +123,7 @@ async function runRemembered(dependencies: LocalJobsDependencies, input: LocalJo
   }
   try {
     const made = await makeOutput(dependencies, input, inputs, { job, remember: () => unfinished.save(key, remembered()) });
-    job.append({ type: 'completed', run: job.record.runs, atMs: clock.nowMs(), result: toJobResult(made, job.record.attempts, 'local'), warnings: made.warnings });
+    job.append({ type: 'completed', run: job.record.runs, atMs: clock.nowMs(), result: toJobResult(made, 'local'), warnings: made.warnings });
   } finally {
     // What still runs elsewhere, or was made and could not be put in its place, is for whoever asks for the same again.
     const last = job.record.attempts.at(-1)?.outcome;

@@ -11,7 +11,7 @@ export interface JobStoreUnderTest {
 }
 
 const result: JobResult = {
-  methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 0, outputKey: 'outputs/job_1/output.mp4',
+  methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, outputKey: 'outputs/job_1/output.mp4',
 };
 
 /** A record of a waiting job, for tests. */

@@ -4,7 +4,9 @@ import type { Admission } from '../providers/admission.ts';
 export const openAdmission: Admission = Object.freeze({
   enter: async () => ({ kind: 'entered' }) as const,
   enterAgain: async () => ({ kind: 'entered' }) as const,
+  goOn: async () => true,
   reserve: async () => undefined,
+  reserveAgain: async () => undefined,
   accepted: async () => undefined,
   leave: async () => undefined,
   giveUpPlace: async () => undefined,

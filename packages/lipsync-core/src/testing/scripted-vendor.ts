@@ -39,7 +39,7 @@ export class ScriptedVendor implements RemoteProvider {
     return operationOf(idempotencyKey);
   }
 
-  async find({ idempotencyKey }: Order): Promise<Operation | null> {
+  async find({ idempotencyKey }: Order, _context: { readonly sinceMs: number }): Promise<Operation | null> {
     return resultOf(this.finds.shift() ?? 'none') === 'none' ? null : operationOf(idempotencyKey);
   }
 

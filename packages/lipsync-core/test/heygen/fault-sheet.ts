@@ -72,7 +72,7 @@ const refusals: readonly FaultCase[] = [
   refused(404, 'asset_not_found', goesOn('provider_protocol')),
   refused(409, 'request_in_progress', succeeds),
   refused(409, 'resource_not_ready', succeeds),
-  refused(409, 'conflict', goesOn('provider_protocol')),
+  refused(409, 'conflict', goesOnInDoubt('provider_protocol')),
   refused(409, 'asset_not_available', succeeds),
   refused(413, 'payload_too_large', goesOn('not_supported')),
   refused(429, 'rate_limit_exceeded', succeeds),

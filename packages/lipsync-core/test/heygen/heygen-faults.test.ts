@@ -2,8 +2,9 @@ import { inspect } from 'node:util';
 import type { Fault, FaultRuleInput } from '@lipsync/heygen-standin';
 import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../src/errors/index.ts';
-import { createHeygenClient } from '../../src/providers/heygen/heygen-client.ts';
+import { createHeygenClient, type HeygenClient } from '../../src/providers/heygen/heygen-client.ts';
 import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
+import { findLipsync } from '../../src/providers/heygen/heygen-search.ts';
 import { calm, errorOf, serve, startOf, useHeygen } from './heygen-bench.ts';
 
 const heygen = useHeygen();
@@ -60,6 +61,23 @@ const spoilt: readonly (readonly [string, FaultInput, ErrorCode])[] = [
 
 const someOrder = { videoAssetId: 'a', audioAssetId: 'b', mode: 'speed', title: 't', callbackId: 'c', callbackUrl: null, idempotencyKey: 'k' } as const;
 
+describe('an answer that says two things', () => {
+  async function clientOf(answer: object): Promise<HeygenClient> {
+    const { url } = await serve((response) => response.end(JSON.stringify(answer)));
+    return createHeygenClient(createHeygenHttp({ endpointUrl: url, apiKey: 'key' }), { readMs: 30_000, writeMs: 30_000, transferMs: 30_000 });
+  }
+
+  it('that an operation was begun, and an error: it was begun', async () => {
+    const client = await clientOf({ data: { lipsync_id: 'L1' }, error: { code: 'deprecated', message: 'enable_caption is ignored' } });
+    expect(await client.createLipsync(someOrder, calm.signal)).toBe('L1');
+  });
+
+  it('that a list goes on, and not where: nothing is known of what follows', async () => {
+    const searching = findLipsync(await clientOf({ data: [], has_more: true }), { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: 0 }, calm.signal);
+    expect(await errorOf(searching)).toMatchObject({ code: 'provider_unavailable' });
+  });
+});
+
 describe('a refused call', () => {
   it.each(refusals)('%i %s is %s when an operation is created', async (status, vendorCode, code) => {
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status, code: vendorCode, message: 'said so', retryAfterS: 3 } });
@@ -73,7 +91,7 @@ describe('a refused call', () => {
     for (const [status, vendorCode] of refusals) {
       heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status, code: vendorCode } });
       const { details } = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
-      expect([vendorCode, details['isRefused'] === true]).toEqual([vendorCode, status < 500 && vendorCode !== 'request_in_progress']);
+      expect([vendorCode, details['isRefused'] === true]).toEqual([vendorCode, status < 500 && !['request_in_progress', 'conflict'].includes(vendorCode)]);
     }
   });
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { Attempt } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
+import { costOf } from '../../src/jobs/job-view.ts';
 import { openAdmission } from '../../src/testing/index.ts';
 import { runChain } from '../../src/providers/provider-chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
@@ -110,18 +111,46 @@ describe('a work folder that cannot be written', () => {
   });
 });
 
-describe('the cost of a job', () => {
-  const attempt = (change: Partial<Attempt>): Attempt => ({
-    provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, operationAtMs: null, troubles: 0, ...change,
-  });
+const attempt = (change: Partial<Attempt>): Attempt => ({
+  provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, operationAtMs: null, troubles: 0, ...change,
+});
 
+describe('a run that fails before it comes to its operation', () => {
+  it('lets go of it, so that a bill is left, before the job ends', async () => {
+    const running = attempt({ outcome: 'running', code: null, endedAtMs: null, operation: { id: 'op', state: {} } });
+    await bench.accept({}, { status: 'processing', parkedUntilMs: 5, runs: 1, plan: ['heygen'], attempts: [running] });
+    await writeFile(bench.workFolder, '');
+    const told: unknown[] = [];
+    const record = await bench.runner(neverCalled, {}, async ({ jobId }, { code }, { earlierAttempts, saveAttempts }) => {
+      told.push(jobId, code, (await bench.store.get('job_1'))?.status, earlierAttempts);
+      await saveAttempts([{ ...running, outcome: 'failed', code, endedAtMs: 3 }]);
+    }).run('job_1', { signal: never, canRun: () => true });
+    expect(told).toEqual(['job_1', record.error?.code, 'processing', [running]]);
+    expect(record).toMatchObject({ status: 'failed', attempts: [{ outcome: 'failed', endedAtMs: 3 }] });
+  });
+});
+
+describe('a cancel that is answered while an order is saved', () => {
+  it('stops the run before the order is sent', async () => {
+    await bench.accept();
+    let isStopped = false;
+    const record = await bench.runner(async (_, { saveAttempts, signal }) => {
+      await bench.store.append('job_1', { type: 'cancel_requested' });
+      await saveAttempts([attempt({ outcome: 'running', order: { idempotencyKey: 'k', state: {}, unansweredSinceMs: 1 } })]);
+      isStopped = signal.aborted;
+      throw new Error('cut off');
+    }).run('job_1', { signal: never, canRun: () => true });
+    expect([isStopped, record.status]).toEqual([true, 'canceled']);
+  });
+});
+
+describe('the cost of a job', () => {
   it('is that of all attempts together, those of earlier runs and failed ones too', async () => {
-    const earlier = [attempt({ costMicros: 5 }), attempt({ costMicros: null })];
-    await bench.accept({}, { attempts: earlier });
+    await bench.accept({}, { attempts: [attempt({ costMicros: 5 }), attempt({ costMicros: 0 })] });
     const record = await bench.runner(async (input, context) => {
       await context.saveAttempts([...context.earlierAttempts, attempt({ provider: 'wav2lip', outcome: 'succeeded', code: null, costMicros: 7 })]);
       return makeTake(input, context);
     }).run('job_1', { signal: never, canRun: () => true });
-    expect(record.result?.costMicros).toBe(12);
+    expect(costOf(record)).toBe(12);
   });
 });

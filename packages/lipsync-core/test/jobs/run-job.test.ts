@@ -58,7 +58,7 @@ describe('a run', () => {
     const record = await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true });
     expect(record).toMatchObject({
       status: 'completed', progress: 100, runs: 1, crashes: 0, completedAtMs: bench.time.nowMs, warnings: [{ code: 'degraded' }],
-      result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, costMicros: 0 },
+      result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000 },
     });
     expect(await text(await bench.artifacts.read(record.result?.outputKey ?? ''))).toBe('the clip speaking the speech');
     expect(await store.get('job_1')).toEqual(record);

@@ -49,6 +49,20 @@ describe('the cost of a job, told ahead', () => {
   });
 });
 
+describe('the cost of a take that was made here', () => {
+  it('is that of the time that its attempt took, once', async () => {
+    await service.close();
+    // A millionth of a dollar for a millisecond.
+    service = getLipsyncService({ dataDir: join(folder, 'data'), gpuMicrosPerHour: 3_600_000 });
+    const files = await makeShortSample(folder);
+    const { costUsd, attempts } = await service.generateLipsync(inputWith({ videoPath: files.clipPath, audioPath: files.speechPath }));
+    const [{ startedAtMs = 0, endedAtMs = null, costMicros = null } = {}] = attempts;
+    expect([attempts.length, costUsd]).toEqual([1, (costMicros ?? 0) / 1e6]);
+    expect(costMicros).toBeGreaterThan(100);
+    expect(costMicros).toBeLessThanOrEqual((endedAtMs ?? 0) - startedAtMs);
+  });
+});
+
 describe('the service of a program', () => {
   it('is one and the same until it is closed', async () => {
     expect(getLipsyncService()).toBe(service);

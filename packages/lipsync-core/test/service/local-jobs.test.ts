@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { configFromEnvironment } from '../../src/config.ts';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
+import { costOf } from '../../src/jobs/job-view.ts';
 import { thisProcess } from '../../src/jobs/process-owner.ts';
 import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
 import { processFolderName } from '../../src/jobs/workspace.ts';
@@ -195,7 +196,7 @@ describe('the cost of a local job', () => {
       await context.saveAttempts([{ ...attempt, outcome: 'failed', costMicros: 5 }, { ...attempt, outcome: 'succeeded', costMicros: 7 }]);
       return makeTake(input, context);
     }).run(jobInput(), {});
-    expect(record.result?.costMicros).toBe(12);
+    expect(costOf(record)).toBe(12);
   });
 });
 

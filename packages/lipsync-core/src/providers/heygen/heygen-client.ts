@@ -81,7 +81,9 @@ export function createHeygenClient({ call, callForPage }: HeygenHttp, limits: Ca
         // The clip that we send carries the speech as its sound; any music in that must not be mixed in once more.
         disable_music_track: true,
       };
-      return parseData(createdSchema, await call({ method: 'POST', path: '/v3/lipsyncs', body, idempotencyKey, limitMs: limits.writeMs, signal }), 'a new lip-sync');
+      // An answer that names an operation has begun one.
+      const isAnswered = (data: unknown): boolean => createdSchema.safeParse(data).success;
+      return parseData(createdSchema, await call({ method: 'POST', path: '/v3/lipsyncs', body, idempotencyKey, isAnswered, limitMs: limits.writeMs, signal }), 'a new lip-sync');
     },
     async listLipsyncs(token, signal) {
       const query = { limit: String(pageSize), ...(token === null ? {} : { token }) };

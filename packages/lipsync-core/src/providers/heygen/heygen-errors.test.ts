@@ -22,6 +22,22 @@ describe('an answer that refuses', () => {
   });
 });
 
+describe('an answer after which something may have been begun', () => {
+  const isRefused = (httpStatus: number, code: string | null): boolean =>
+    refusalError({ httpStatus, reason: { code, message: 'x' }, requestId: null, retryAfterMs: null }, 'POST /v3/x').details['isRefused'] === true;
+
+  it.each<[number, string | null]>([
+    [200, null], [200, 'brand_new'], [200, 'conflict'], [200, 'Internal_Error'], [302, 'invalid_parameter'], [400, 'internal_error'], [409, null], [409, 'idempotency_conflict'],
+    [409, 'conflict'], [409, 'request_in_progress'], [408, null], [500, 'insufficient_credit'],
+  ])('is %i with the code %s', (httpStatus, code) => {
+    expect(isRefused(httpStatus, code)).toBe(false);
+  });
+
+  it.each<[number, string | null]>([[200, 'insufficient_credit'], [200, 'rate_limit_exceeded'], [400, null], [402, 'brand_new'], [409, 'resource_not_ready']])('is not %i with the code %s', (httpStatus, code) => {
+    expect(isRefused(httpStatus, code)).toBe(true);
+  });
+});
+
 describe('a hint when to come back', () => {
   const nowMs = Date.parse('2026-11-20T10:00:00Z');
   it.each([

@@ -42,6 +42,9 @@ const codesOfReasons: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode
   ['gateway_timeout', 'provider_unavailable'],
 ]);
 
+/** After these words an operation may have been begun all the same: by this call, or by an earlier one with its key. */
+const openWords: ReadonlySet<string> = new Set(['request_in_progress', 'conflict', 'internal_error', 'service_unavailable', 'gateway_timeout']);
+
 const codesOfStatuses: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [401, 'credentials_rejected'],
   [402, 'provider_balance_exhausted'],
@@ -78,7 +81,7 @@ export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Re
   return new LipsyncError(code, message, {
     details: {
       httpStatus,
-      ...(isRefused(httpStatus, reason?.code ?? null, code) ? { isRefused: true } : {}),
+      ...(isRefused(httpStatus, reason?.code?.toLowerCase() ?? null) ? { isRefused: true } : {}),
       ...(reason?.code ? { vendorCode: reason.code } : {}),
       ...(requestId === null ? {} : { requestId }),
       ...(retryAfterMs === null ? {} : { retryAfterMs }),
@@ -93,13 +96,13 @@ function codeOf(httpStatus: number, reason: string | null): ErrorCode {
   return codesOfStatuses.get(httpStatus) ?? 'provider_protocol';
 }
 
-/** A fault of the server, or a word that the same call is still being worked on, does not say that nothing was begun. */
-function isRefused(httpStatus: number, reason: string | null, code: ErrorCode): boolean {
-  if (reason?.toLowerCase() === 'request_in_progress') return false;
-  if (httpStatus === 408 || (httpStatus === 409 && reason === null)) return false;
-  // An error in an answer that claims to be none is believed where it names a refusal.
-  if (httpStatus < 300) return code !== 'provider_unavailable';
-  return httpStatus >= 400 && httpStatus < 500;
+/** Whether nothing was begun for sure. A fault of the server does not say so. */
+function isRefused(httpStatus: number, reason: string | null): boolean {
+  if (reason !== null && openWords.has(reason)) return false;
+  const isKnown = reason !== null && codesOfReasons.has(reason);
+  // What claims to be no error, or speaks of an earlier call, is believed where it names a fault of the caller's.
+  if (httpStatus < 300 || httpStatus === 409) return isKnown;
+  return httpStatus >= 400 && httpStatus < 500 && httpStatus !== 408;
 }
 
 /** A call that went unanswered: whether HeyGen heard it is not known. */

@@ -21,6 +21,8 @@ export interface ApiCall {
   /** A plain object goes as JSON, a form as multipart. */
   readonly body?: object;
   readonly idempotencyKey?: string;
+  /** Whether `data` is what was asked for, whatever remark stands beside it; without it any error counts. */
+  readonly isAnswered?: (data: unknown) => boolean;
   /** For everything, from connecting to the last byte of the answer. */
   readonly limitMs: number;
   readonly signal: AbortSignal;
@@ -38,7 +40,7 @@ export interface HeygenHttp {
 }
 
 export function createHeygenHttp({ endpointUrl, apiKey }: HeygenHttpOptions): HeygenHttp {
-  const request = async ({ method, path, query, body, idempotencyKey, limitMs, signal }: ApiCall): Promise<Envelope | null> => {
+  const request = async ({ method, path, query, body, idempotencyKey, isAnswered, limitMs, signal }: ApiCall): Promise<Envelope | null> => {
     const asked = `${method} ${path}`;
     const response = await answered(asked, signal, limitMs, (either) => axios.request<string>({
       method,
@@ -53,7 +55,7 @@ export function createHeygenHttp({ endpointUrl, apiKey }: HeygenHttpOptions): He
       ...commonOptions,
       signal: either,
     }));
-    return envelopeOf(response, asked, apiKey);
+    return envelopeOf(response, asked, { apiKey, isAnswered });
   };
   return {
     call: async (call) => (await request(call))?.data ?? null,
@@ -81,11 +83,14 @@ export async function answered<Answer>(asked: string, signal: AbortSignal, limit
 }
 
 /** Null for an answer that is empty and says that all went well. */
-function envelopeOf({ status, headers, data: body }: AxiosResponse<string>, asked: string, apiKey: string): Envelope | null {
+function envelopeOf(
+  { status, headers, data: body }: AxiosResponse<string>, asked: string,
+  { apiKey, isAnswered = () => false }: Pick<HeygenHttpOptions, 'apiKey'> & { readonly isAnswered: ApiCall['isAnswered'] },
+): Envelope | null {
   const isAnswer = status >= 200 && status < 300;
   if (isAnswer && body === '') return null;
   const envelope = parseEnvelope(body);
-  if (isAnswer && envelope?.reason === null) return envelope;
+  if (isAnswer && envelope && (envelope.reason === null || isAnswered(envelope.data))) return envelope;
   if (isAnswer && envelope === null) {
     throw new LipsyncError('provider_protocol', `HeyGen answered ${asked} with something that is no answer of its API.`, { details: { httpStatus: status } });
   }

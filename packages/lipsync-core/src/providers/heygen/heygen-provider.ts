@@ -152,7 +152,7 @@ async function start({ options, client }: Parts, order: Order, { signal }: TakeC
   const callbackUrl = options.callbackUrl?.(order.idempotencyKey) ?? null;
   try {
     const id = await client.createLipsync({
-      videoAssetId, audioAssetId, mode, title: `Lipsync ${jobId}`, callbackId: jobId, callbackUrl, idempotencyKey: order.idempotencyKey,
+      videoAssetId, audioAssetId, mode, title: titleOf(jobId), callbackId: jobId, callbackUrl, idempotencyKey: order.idempotencyKey,
     }, signal);
     return { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
   } catch (error) {
@@ -161,9 +161,13 @@ async function start({ options, client }: Parts, order: Order, { signal }: TakeC
   }
 }
 
-async function find({ client, options }: Parts, order: Order, { signal }: { readonly signal: AbortSignal }): Promise<Operation | null> {
+function titleOf(jobId: string): string {
+  return `Lipsync ${jobId}`;
+}
+
+async function find({ client, options }: Parts, order: Order, { signal, sinceMs }: Parameters<RemoteProvider['find']>[1]): Promise<Operation | null> {
   const { jobId, mode, quotedMicros, madeAtMs } = contentsOf(order);
-  const id = await findLipsync(client, { callbackId: jobId, notBeforeMs: madeAtMs }, signal);
+  const id = await findLipsync(client, { callbackId: jobId, title: titleOf(jobId), notBeforeMs: Math.min(madeAtMs, sinceMs) }, signal);
   return id === null ? null : { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
 }
 

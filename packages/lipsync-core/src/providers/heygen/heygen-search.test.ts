@@ -6,7 +6,7 @@ const orderedMs = Date.UTC(2026, 10, 21);
 const minuteMs = 60_000;
 const never = new AbortController().signal;
 
-const listed = (ageMinutes: number, callbackId = 'other'): ListedLipsync => ({ id: `id-of-${callbackId}`, callbackId, createdAtMs: orderedMs - ageMinutes * minuteMs });
+const listed = (ageMinutes: number, callbackId = 'other'): ListedLipsync => ({ id: `id-of-${callbackId}`, callbackId, title: null, createdAtMs: orderedMs - ageMinutes * minuteMs });
 
 /** A list in pages, and how many of them were asked for. */
 function accountOf(...pages: readonly (readonly ListedLipsync[])[]) {
@@ -16,12 +16,12 @@ function accountOf(...pages: readonly (readonly ListedLipsync[])[]) {
     async listLipsyncs(token: string | null): Promise<LipsyncPage> {
       asked.push(token);
       const page = Number(token ?? 0);
-      return { lipsyncs: pages[page] ?? [], nextToken: page + 1 < pages.length ? String(page + 1) : null };
+      return { lipsyncs: pages[page] ?? [], nextToken: page + 1 < pages.length ? String(page + 1) : null, hasMore: page + 1 < pages.length };
     },
   };
 }
 
-const find = (account: ReturnType<typeof accountOf>): Promise<string | null> => findLipsync(account, { callbackId: 'job_1', notBeforeMs: orderedMs }, never);
+const find = (account: ReturnType<typeof accountOf>): Promise<string | null> => findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: orderedMs }, never);
 
 describe('an operation of ours in the list of all', () => {
   it('is found on whatever page it is', async () => {
@@ -44,6 +44,20 @@ describe('an operation of ours in the list of all', () => {
   ])('is looked for to the end where the list %s', async (_, first) => {
     const account = accountOf(first, [listed(59), listed(-1, 'job_1')]);
     expect(await find(account)).toBe('id-of-job_1');
+  });
+
+  it('is not said to be none by a list that has more and does not say where', async () => {
+    const account = { listLipsyncs: async (): Promise<LipsyncPage> => ({ lipsyncs: [listed(-3)], nextToken: null, hasMore: true }) };
+    await expect(findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: orderedMs }, never)).rejects.toMatchObject({ code: 'provider_unavailable' });
+  });
+
+  it('is known by its title, and not said to be none, where callback ids are not told', async () => {
+    const nameless = { ...listed(-1), callbackId: null };
+    expect(await find(accountOf([listed(-3), { ...nameless, id: 'mine', title: 'Lipsync job_1' }]))).toBe('mine');
+    expect(await find(accountOf([{ ...nameless, title: 'Lipsync job_2' }, { ...nameless, createdAtMs: orderedMs - 60 * minuteMs }]))).toBeNull();
+    for (const createdAtMs of [orderedMs, null]) {
+      await expect(find(accountOf([{ ...nameless, createdAtMs }]))).rejects.toMatchObject({ code: 'provider_unavailable' });
+    }
   });
 
   it('is not said to be none when there are more than can be looked through', async () => {

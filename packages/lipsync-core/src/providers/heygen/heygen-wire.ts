@@ -28,8 +28,10 @@ export interface Envelope {
   readonly data: unknown;
   /** Null when the answer names no error. */
   readonly reason: VendorReason | null;
-  /** Where the next page of a list begins; null where this is no list, or its end. */
+  /** Where the next page of a list begins; null where this is no list, or its end, or where that is not said. */
   readonly nextToken: string | null;
+  /** Whether there is more of a list, as far as it says so. */
+  readonly hasMore: boolean;
 }
 
 /** Opens the envelope of an answer. Null for what is none: a gateway's page, an empty body, half a JSON. */
@@ -47,6 +49,7 @@ export function parseEnvelope(body: string): Envelope | null {
     data: envelope.data ?? null,
     reason: typeof first === 'string' ? { code: null, message: first } : first,
     nextToken: envelope.has_more === false ? null : envelope.next_token,
+    hasMore: envelope.has_more ?? false,
   };
 }
 
@@ -102,24 +105,26 @@ export const lipsyncSchema = z.object({
 export interface ListedLipsync {
   readonly id: string;
   readonly callbackId: string | null;
+  readonly title: string | null;
   /** Null where HeyGen does not say. */
   readonly createdAtMs: number | null;
 }
 
 const listedSchema = z.object({
-  id, callback_id: text, created_at: z.number().nullish().catch(null),
-}).transform(({ id: lipsyncId, callback_id, created_at }): ListedLipsync => ({
-  id: lipsyncId, callbackId: callback_id, createdAtMs: typeof created_at === 'number' ? created_at * 1000 : null,
+  id, callback_id: text, title: text, created_at: z.number().nullish().catch(null),
+}).transform(({ id: lipsyncId, callback_id, title, created_at }): ListedLipsync => ({
+  id: lipsyncId, callbackId: callback_id, title, createdAtMs: typeof created_at === 'number' ? created_at * 1000 : null,
 }));
 
 export interface LipsyncPage {
   readonly lipsyncs: readonly ListedLipsync[];
   readonly nextToken: string | null;
+  readonly hasMore: boolean;
 }
 
 /** Reads an envelope, not its data alone. */
-export const lipsyncPageSchema = z.object({ data: z.array(listedSchema), nextToken: z.string().nullable() })
-  .transform(({ data, nextToken }): LipsyncPage => ({ lipsyncs: data, nextToken }));
+export const lipsyncPageSchema = z.object({ data: z.array(listedSchema), nextToken: z.string().nullable(), hasMore: z.boolean() })
+  .transform(({ data, ...rest }): LipsyncPage => ({ lipsyncs: data, ...rest }));
 
 /** The bulk route's word for operations that it does not know; it names their ids otherwise than the rest. */
 export const bulkStatusesSchema = z.array(z.object({ status: z.string() }));

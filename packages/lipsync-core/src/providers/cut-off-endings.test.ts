@@ -1,0 +1,177 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LipsyncError } from '../errors/index.ts';
+import type { Attempt } from '../jobs/job-record.ts';
+import { createLedger, type Ledger } from '../ledger/ledger.ts';
+import { createBreaker } from '../resilience/breaker.ts';
+import { createPlaces, type Places } from '../resilience/places.ts';
+import { createMemoryState } from '../testing/memory-state-store.ts';
+import { ScriptedVendor } from '../testing/scripted-vendor.ts';
+import { createOpenBills, type OpenBills } from './open-bills.ts';
+import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import type { InlineProvider, Provider, TakeRequest } from './provider.ts';
+import { createSharedAdmission } from './shared-admission.ts';
+
+const canceled = new LipsyncError('canceled', 'enough');
+const hourMs = 3_600_000;
+const time = { nowMs: 0 };
+const clock = { nowMs: () => time.nowMs };
+const held = { spentMicros: 0, reservedMicros: 100 };
+const paid = { spentMicros: 70, reservedMicros: 0 };
+const free = { spentMicros: 0, reservedMicros: 0 };
+
+let vendor: ScriptedVendor;
+let ledger: Ledger;
+let places: Places;
+let openBills: OpenBills;
+let context: ChainContext;
+/** The attempts as the job's record has them. */
+let attempts: readonly Attempt[];
+/** Whether the worker is killed before it saves that an attempt has ended. */
+let isKilled: boolean;
+
+beforeEach(() => {
+  time.nowMs = Date.UTC(2026, 10, 21);
+  vendor = new ScriptedVendor();
+  [attempts, isKilled] = [[], false];
+  const state = createMemoryState().open();
+  ledger = createLedger({ state, clock, caps: { dailyMicros: 150, monthlyMicros: null, userDailyMicros: null } });
+  places = createPlaces({ state, clock });
+  openBills = createOpenBills({
+    state, ledger, clock,
+    // As a job's record does: an attempt that goes on says itself what it costs.
+    onLateCost: async ({ index }) => attempts[index]?.outcome !== 'running',
+  });
+  const admission = createSharedAdmission({ breaker: createBreaker({ state, clock }), places, ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => undefined });
+  context = {
+    jobId: 'job_1', user: null, maxCostMicros: null, admission, canRun: () => true, signal: new AbortController().signal, clock, onProgress: () => undefined, earlierAttempts: [],
+    async saveAttempts(changed) {
+      if (isKilled && changed.at(-1)?.outcome !== 'running') throw new Error('killed');
+      attempts = changed;
+    },
+  };
+});
+
+/** Works for an hour. */
+function local(fails = false): InlineProvider {
+  return {
+    kind: 'inline', facts: { id: 'wav2lip', degraded: false },
+    async run() {
+      time.nowMs += hourMs;
+      if (fails) throw new LipsyncError('model_missing', 'No model.');
+      return { path: 'take.mp4', warnings: [], costMicros: 0 };
+    },
+  };
+}
+
+// The doubles look at the job's id only.
+const request = { jobId: 'job_1' } as TakeRequest;
+const run = (chain: readonly Provider[] = [vendor], change: Partial<ChainContext> = {}): Promise<ChainOutcome> => runChain(chain, async () => request, { ...context, earlierAttempts: attempts, ...change });
+const abandon = (providers: readonly Provider[]): Promise<void> => abandonChain(providers, canceled, { ...context, earlierAttempts: attempts });
+const reconcile = (): Promise<number> => openBills.reconcile({ all: [vendor] }, context.signal);
+
+async function runAndBeKilledAtTheEnd(): Promise<void> {
+  isKilled = true;
+  await expect(run()).rejects.toThrow('killed');
+  isKilled = false;
+}
+
+async function books(): Promise<unknown> {
+  const rows = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
+  return { spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0), reservedMicros: rows.reduce((sum, row) => sum + row.reservedMicros, 0) };
+}
+
+describe('an attempt whose worker died over its end, after its bill was left', () => {
+  it('is gone on with, and its bill does not stop the operation that it pays for', async () => {
+    vendor.starts = ['provider_protocol'];
+    await runAndBeKilledAtTheEnd();
+    vendor.checks = ['pending'];
+    expect(await run()).toMatchObject({ kind: 'waiting' });
+    vendor.finds = ['op'];
+    expect([await reconcile(), vendor.canceled]).toEqual([0, []]);
+    expect(await run()).toMatchObject({ kind: 'made' });
+    expect([attempts, vendor.canceled, await books()]).toMatchObject([[{ outcome: 'succeeded', costMicros: 70 }], [], paid]);
+  });
+
+  it('is over when its operation is being stopped already, and orders nothing', async () => {
+    vendor.starts = ['provider_protocol'];
+    await runAndBeKilledAtTheEnd();
+    vendor.finds = ['op'];
+    vendor.checks = ['pending'];
+    expect([await reconcile(), vendor.canceled]).toEqual([0, ['op-of-job_1-0']]);
+    expect(await run([vendor, local()])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect([vendor.started, attempts]).toMatchObject([['job_1-0'], [{ outcome: 'failed', code: 'worker_crashed', costMicros: null }, { outcome: 'succeeded' }]]);
+    // Deleted, it is not there any more.
+    vendor.checks = ['provider_protocol'];
+    expect([await reconcile(), await books(), await places.holders('heygen')]).toEqual([1, free, []]);
+  });
+
+  it('has its money held again before it orders, and orders nothing where there is none left', async () => {
+    const refusal = (code: 'rate_limited' | 'provider_balance_exhausted') => new LipsyncError(code, 'No.', { details: { isRefused: true, retryAfterMs: 1_000 } });
+    vendor.starts = [refusal('rate_limited'), refusal('provider_balance_exhausted')];
+    await run();
+    await runAndBeKilledAtTheEnd();
+    expect(await books()).toEqual(free);
+    vendor.starts = [refusal('rate_limited')];
+    expect([await run(), await books()]).toMatchObject([{ kind: 'waiting' }, held]);
+    vendor.starts = [refusal('provider_balance_exhausted')];
+    await runAndBeKilledAtTheEnd();
+    await ledger.reserve({ id: 'job_2-0', jobId: 'job_2', provider: 'heygen', user: null, micros: 100, atMs: time.nowMs });
+    await expect(run()).rejects.toMatchObject({ code: 'budget_exceeded' });
+    expect([vendor.started.length, await books()]).toEqual([4, held]);
+  });
+});
+
+describe('an attempt that runs at a provider that this process does not have', () => {
+  beforeEach(async () => {
+    vendor.checks = ['pending'];
+    await run();
+  });
+
+  it('leaves its bill when another provider is begun instead', async () => {
+    expect(await run([local()])).toMatchObject({ kind: 'made' });
+    expect([attempts, await books(), await places.holders('heygen')]).toMatchObject([[{ code: 'worker_crashed', costMicros: null }, {}], held, []]);
+    expect([await reconcile(), await books(), vendor.canceled]).toEqual([1, paid, []]);
+  });
+
+  it('leaves its bill when the job is canceled, and has its operation stopped by a process that can', async () => {
+    await abandon([local()]);
+    expect([attempts, await books()]).toMatchObject([[{ outcome: 'failed', costMicros: null }], held]);
+    vendor.checks = ['pending'];
+    expect([await reconcile(), await books(), vendor.canceled]).toEqual([1, free, ['op-of-job_1-0']]);
+  });
+
+  it('keeps the cost that was known', async () => {
+    vendor.checks = ['billed'];
+    await run();
+    await run([local()]);
+    expect([attempts[0]?.costMicros, await books(), await reconcile()]).toEqual([70, paid, 0]);
+  });
+});
+
+describe('a canceled operation of which the vendor did not hear', () => {
+  beforeEach(async () => {
+    vendor.checks = ['pending', 'pending'];
+    vendor.cancels = [null];
+    await run();
+    await abandon([vendor]);
+  });
+
+  it('is told to stop again', async () => {
+    expect([attempts[0]?.outcome, vendor.canceled.length, await books()]).toEqual(['canceled', 1, held]);
+    vendor.checks = ['pending'];
+    expect([await reconcile(), vendor.canceled.length, await books()]).toEqual([1, 2, free]);
+  });
+
+  it('costs nothing when it turns out to be gone: it was heard', async () => {
+    vendor.checks = ['provider_protocol'];
+    expect([await reconcile(), await books()]).toEqual([1, free]);
+  });
+});
+
+describe('an hour of local work', () => {
+  it.each([['makes a take', false], ['fails', true]])('that %s costs once, the same in take, attempt and ledger', async (_, fails) => {
+    const outcome = await run([local(fails)], { localMicrosPerHour: 10 }).catch(() => null);
+    expect(outcome?.kind === 'made' ? outcome.take.costMicros : null).toBe(fails ? null : 10);
+    expect([attempts, await books()]).toMatchObject([[{ costMicros: 10 }], { spentMicros: 10, reservedMicros: 0 }]);
+  });
+});
