@@ -45,7 +45,7 @@ export async function openOutputPipe(): Promise<OutputPipe> {
 
 async function connectBoth(server: ReturnType<typeof createServer>, path: string, signal: AbortSignal): Promise<OutputPipe> {
   let take: (bytes: Uint8Array) => boolean = () => true;
-  const buffer = Buffer.allocUnsafeSlow(bufferBytes);
+  const buffer = new Uint8Array(bufferBytes);
   const ours = connect({ path, onread: { buffer, callback: (length) => take(buffer.subarray(0, length)) } });
   // Its end says enough: why nothing comes is for the process to say.
   ours.on('error', () => undefined);
