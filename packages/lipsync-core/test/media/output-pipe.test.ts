@@ -69,7 +69,7 @@ describe('the output of a process', () => {
     pipe.onEnd(ended.resolve);
     startCounting(pipe);
     pipe.close();
-    await ended.promise;
+    await expect(ended.promise).resolves.toBeUndefined();
   });
 
   it('leaves nothing in the folder for temporary files', longTest, async () => {
