@@ -55,7 +55,7 @@ async function connectBoth(server: ReturnType<typeof createServer>, path: string
     return {
       theirs,
       onBytes: (taker) => void (take = taker),
-      onEnd: (listener) => void ours.once('close', listener),
+      onEnd: (listener) => void ours.once('close', () => listener()),
       resume: () => void ours.resume(),
       close: () => void ours.destroy(),
     };
