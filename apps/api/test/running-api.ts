@@ -111,8 +111,7 @@ export function statusOf(url: string, headers: Record<string, string>): Promise<
   });
 }
 
-// Tests look into answers that are not trusted to have any shape; expectations check it.
-// oxlint-disable-next-line typescript/no-explicit-any
+// oxlint-disable-next-line typescript/no-explicit-any -- answers are not trusted to have any shape; expectations check it
 export async function json(response: Response): Promise<any> {
   return response.json();
 }

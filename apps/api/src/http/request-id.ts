@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { RequestHandler } from 'express';
 
 declare global {
-  // Express types what a request carries through this namespace only.
-  // oxlint-disable-next-line typescript/no-namespace
+  // oxlint-disable-next-line typescript/no-namespace -- Express types what a request carries through this namespace only
   namespace Express {
     interface Locals {
       requestId: string;

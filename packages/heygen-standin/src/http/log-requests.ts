@@ -3,8 +3,7 @@ import type { RequestHandler } from 'express';
 import { describeRequest, type LoggedRequest, type RequestLog } from './request-log.ts';
 
 declare global {
-  // Express types what a request carries through this namespace only.
-  // oxlint-disable-next-line typescript/no-namespace
+  // oxlint-disable-next-line typescript/no-namespace -- Express types what a request carries through this namespace only
   namespace Express {
     interface Locals {
       /** The entry of this request in the log. */
