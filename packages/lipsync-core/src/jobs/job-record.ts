@@ -29,6 +29,8 @@ export interface Attempt {
   readonly operation: Operation | null;
   /** When that operation was known to have begun. */
   readonly operationAtMs: number | null;
+  /** That its operation was told to stop while it was seen to run, or was about to be: gone later, it is not billed. */
+  readonly isStopSent?: true;
   /** How often something went wrong since its last success that did not end it. */
   readonly troubles: number;
 }

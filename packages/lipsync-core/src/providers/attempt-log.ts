@@ -23,6 +23,8 @@ export interface AttemptLog {
   setOperation(operation: Operation): Promise<void>;
   /** What the attempt turned out to cost, whatever becomes of its take. */
   setCost(costMicros: number): Promise<void>;
+  /** Its operation, which runs, is about to be told to stop. */
+  noteStopSent(): Promise<void>;
   /** Trouble that did not end the attempt. */
   noteTrouble(message: string): Promise<void>;
   end(end: AttemptEnd): Promise<void>;
@@ -79,6 +81,7 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
       // The first time, the vendor is done: what went wrong while it worked does not count against fetching the take.
       if (known !== costMicros) await replaceLast({ costMicros, troubles: known === null ? 0 : troubles });
     },
+    noteStopSent: () => replaceLast({ isStopSent: true }),
     noteTrouble: (message) => replaceLast({ message, troubles: current().troubles + 1 }),
     end: (end) => replaceLast({ ...end, endedAtMs: clock.nowMs() }),
   };

@@ -26,7 +26,7 @@ let openBills: OpenBills;
 let context: ChainContext;
 /** The attempts as the job's record has them. */
 let attempts: readonly Attempt[];
-/** Whether the worker is killed before it saves that an attempt has ended. */
+/** Whether the worker is killed before it saves what an attempt costs, or that it has ended. */
 let isKilled: boolean;
 
 beforeEach(() => {
@@ -45,7 +45,8 @@ beforeEach(() => {
   context = {
     jobId: 'job_1', user: null, maxCostMicros: null, admission, canRun: () => true, signal: new AbortController().signal, clock, onProgress: () => undefined, earlierAttempts: [],
     async saveAttempts(changed) {
-      if (isKilled && changed.at(-1)?.outcome !== 'running') throw new Error('killed');
+      const { outcome, costMicros } = changed.at(-1) ?? {};
+      if (isKilled && (outcome !== 'running' || costMicros !== null)) throw new Error('killed');
       attempts = changed;
     },
   };
@@ -165,6 +166,19 @@ describe('a canceled operation of which the vendor did not hear', () => {
   it('costs nothing when it turns out to be gone: it was heard', async () => {
     vendor.checks = ['provider_protocol'];
     expect([await reconcile(), await books()]).toEqual([1, free]);
+  });
+});
+
+describe('a canceled operation whose worker was killed after it had told the vendor to stop', () => {
+  it('costs nothing, and leaves no bill, when it turns out to be gone: it was heard', async () => {
+    vendor.checks = ['pending', 'pending'];
+    await run();
+    isKilled = true;
+    await expect(abandon([vendor])).rejects.toThrow('killed');
+    isKilled = false;
+    vendor.checks = ['provider_protocol'];
+    await abandon([vendor]);
+    expect([attempts, vendor.canceled.length, await books(), await reconcile()]).toMatchObject([[{ outcome: 'canceled', costMicros: 0 }], 2, free, 0]);
   });
 });
 

@@ -126,16 +126,20 @@ const cancelLimitMs = 10_000;
 
 /** Tells the vendor to stop, and learns what it billed until then. The job's signal is spent: this has a limit of its own. */
 async function stopUnwanted(provider: RemoteProvider, log: AttemptLog): Promise<OperationStop> {
-  const { operation, costMicros } = log.current;
+  const { operation, costMicros, isStopSent } = log.current;
   if (!operation) return 'none';
-  let stop: OperationStop = 'due';
   // A vendor that does not hear leaves an open bill, and is told again.
   await stopOperation(provider, operation, {
-    knownMicros: costMicros, wasSent: false, signal: AbortSignal.timeout(cancelLimitMs),
-    onSend: async () => void (stop = 'sent'),
+    knownMicros: costMicros, wasSent: isStopSent === true, signal: AbortSignal.timeout(cancelLimitMs),
+    onSend: () => log.noteStopSent(),
     book: (micros) => log.setCost(micros),
   });
-  return stop;
+  return stopOf(log.current);
+}
+
+/** What is left to be done about the operation of an attempt that is not wanted. */
+function stopOf({ isStopSent }: Attempt): OperationStop {
+  return isStopSent ? 'sent' : 'due';
 }
 
 /**
@@ -149,7 +153,7 @@ async function endCrashed(providers: readonly Provider[], context: ChainContext,
   // What computes here is booked when it ends, so that the books hold nothing of this.
   const costMicros = operation || order ? billedMicros : 0;
   const kind = providers.find(({ facts }) => facts.id === id)?.kind ?? 'remote';
-  const stop = operation && reason?.code === 'canceled' ? 'due' : 'none';
+  const stop = operation && reason?.code === 'canceled' ? stopOf(log.current) : 'none';
   await context.admission.leave({ kind, facts: { id } }, referenceOf(context, log), { error, costMicros, operation, order, stop });
   await log.end({ outcome: 'failed', code: error.code, message: error.message, costMicros });
   return error;

@@ -25,7 +25,15 @@ describe('a picture that is late', () => {
   it.each([0, 1])('by %i frames is told by its lag and its delay', (frames) => {
     const late = Float32Array.from(expected, (_, index) => expected[index - frames] ?? expected[0] ?? 0);
     expect(bestLag(expected, late, 5).lag).toBe(frames);
-    expect(Math.abs(meterDelayMs(late, levels, frameRate, 0) - frames * 40)).toBeLessThanOrEqual(2);
+    expect(Math.abs(meterDelayMs(late, levels, { frameRate, windowStartMs: 0 }) - frames * 40)).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('a picture that becomes late', () => {
+  it('is told by its delay at the end', () => {
+    const drifting = expected.map((grey, index) => (index < 50 ? grey : (expected[index - 1] ?? 0)));
+    expect(Math.abs(meterDelayMs(drifting, levels, { frameRate, windowStartMs: 0, firstFrame: 50 }) - 40)).toBeLessThanOrEqual(2);
+    expect(Math.abs(meterDelayMs(drifting.subarray(0, 50), levels, { frameRate, windowStartMs: 0 }))).toBeLessThanOrEqual(2);
   });
 });
 

@@ -13,6 +13,14 @@ const lookedAtShare = 0.08;
 /** The 200 ms that a frame is made from. */
 const windowMs = 200;
 
+/** How a meter's frames lie in time. */
+export interface MeterTiming {
+  readonly frameRate: FrameRate;
+  readonly windowStartMs: number;
+  /** The first frame that is looked at. */
+  readonly firstFrame?: number;
+}
+
 /** Grey that the meter model painted into each frame of a take, 0–1, from its first decoded picture to its last; NaN where there is no face. */
 export async function readMeter({ takePath, timeline }: Pick<MadeTake, 'takePath' | 'timeline'>, track: FaceTrack): Promise<Float32Array> {
   const facts = await probeClip(takePath, { limits });
@@ -67,11 +75,15 @@ export function expectedMeter(levels: Float32Array, frameRate: FrameRate, frameC
   });
 }
 
-/** Delay of the picture against the sound, in steps of a millisecond, at which it fits what was heard best. Positive: the picture is late. */
-export function meterDelayMs(greys: Float32Array, levels: Float32Array, frameRate: FrameRate, windowStartMs: number): number {
+/**
+ * Delay of the picture against the sound, in steps of a millisecond, at which the frames from `firstFrame` on fit what was
+ * heard best. Positive: the picture is late.
+ */
+export function meterDelayMs(greys: Float32Array, levels: Float32Array, { frameRate, windowStartMs, firstFrame = 0 }: MeterTiming): number {
+  const seen = greys.subarray(firstFrame);
   let best = { delayMs: 0, r: -Infinity };
   for (let delayMs = -60; delayMs <= 60; delayMs += 1) {
-    const r = correlation(expectedMeter(levels, frameRate, greys.length, windowStartMs - delayMs), greys);
+    const r = correlation(expectedMeter(levels, frameRate, greys.length, windowStartMs - delayMs).subarray(firstFrame), seen);
     if (r > best.r) best = { delayMs, r };
   }
   return best.delayMs;

@@ -59,5 +59,5 @@ it.each([['24000/1001', -40], ['60', 0]])('every frame at %s fps is drawn from t
   const errors = greys.map((grey, index) => Math.abs(grey - (expected[index] ?? NaN)));
   expect(bestLag(expected, greys, 5)).toMatchObject({ lag: 0, r: expect.closeTo(1, 1) });
   expect(Math.max(...errors)).toBeLessThan(closeGrey);
-  expect(Math.abs(meterDelayMs(greys, levels, frameRate, windowStartMs))).toBeLessThanOrEqual(columnMs);
+  expect(Math.abs(meterDelayMs(greys, levels, { frameRate, windowStartMs }))).toBeLessThanOrEqual(columnMs);
 });
