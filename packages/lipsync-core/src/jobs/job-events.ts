@@ -7,7 +7,7 @@ import { isTerminal, type Attempt, type InputReference, type JobRecord, type Job
 type RunEvent = { readonly run: number } & (
   | { readonly type: 'progressed'; readonly stage: string; readonly progress: number; readonly message: string }
   | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
-  | { readonly type: 'planned'; readonly plan: ProviderPlan }
+  | { readonly type: 'planned'; readonly plan: ProviderPlan; readonly outputMs: number | null }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   | { readonly type: 'handed_back' }
   | { readonly type: 'parked'; readonly untilMs: number; readonly message: string }
@@ -45,7 +45,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'inputs_fetched':
       return { ...record, video: event.video, audio: event.audio };
     case 'planned':
-      return record.plan === null ? { ...record, plan: event.plan } : record;
+      return record.attempts.length === 0 ? { ...record, plan: event.plan, outputMs: event.outputMs } : record;
     case 'attempts_changed':
       return { ...record, attempts: withKnownCosts(event.attempts, record.attempts) };
     case 'handed_back':

@@ -66,8 +66,10 @@ export interface JobRecord {
   readonly cancelRequested: boolean;
   /** When to look again at a job that only waits; null while it is worked on or waits for a worker. */
   readonly parkedUntilMs: number | null;
-  /** The providers to try, in order; null until that is known. Never changes once it is set. */
+  /** The providers to try, in order; null until that is known. Never changes once one of them was tried. */
   readonly plan: ProviderPlan | null;
+  /** How long the output is going to be; null where the plan was made without knowing. */
+  readonly outputMs: number | null;
   /** What kind of provider it goes on with; null where any worker may take it. */
   readonly needs: Provider['kind'] | null;
   readonly attempts: readonly Attempt[];

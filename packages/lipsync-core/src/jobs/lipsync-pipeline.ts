@@ -6,15 +6,15 @@ import type { Admission } from '../providers/admission.ts';
 import { once } from '../providers/once.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
 import type { Provider, ProgressReport, TakeRequest, Warning } from '../providers/provider.ts';
-import { expectedMs, type Forecast } from '../providers/plan/forecast.ts';
-import { dependsOnOutlook, planProviders, type ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { Forecast } from '../providers/plan/forecast.ts';
+import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
 import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
 import type { RenderPool } from '../render/render-pool.ts';
 import type { SpeechReport } from '../speech/speech-types.ts';
 import { againOnce } from './again-once.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
 import type { Attempt } from './job-record.ts';
-import { StoreFailure } from './store-failure.ts';
+import { findSooner, makePlan } from './plan-job.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Speech that the voice detector finds empty and that stays below this level is silence and costs nothing. */
@@ -37,12 +37,14 @@ export interface PipelineContext {
   readonly wasInterrupted: boolean;
   /** As it was saved; null where nobody has made one yet. */
   readonly plan: ProviderPlan | null;
+  /** How long the output is going to be, as it was saved with the plan. */
+  readonly outputMs: number | null;
   /** Whether this host takes work of that kind. */
   canRun(kind: Provider['kind']): boolean;
   onProgress(progress: ProgressReport): void;
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
-  /** Called, and waited for, before anything is tried. */
-  savePlan(plan: ProviderPlan): Promise<void>;
+  /** Called, and waited for, before anything is tried; again where a job that waits for its turn had better go elsewhere. */
+  savePlan(plan: ProviderPlan, outputMs: number | null): Promise<void>;
 }
 
 export interface PipelineResult {
@@ -105,10 +107,15 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
         dependencies.renderPool.warm();
         return listen(dependencies, input, context, await probed());
       });
-      const chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input, context, probed)));
+      let chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input.options, { savePlan: context.savePlan, measure: async () => (await probed()).timeline.durationMs })));
       const chained = chainContext(dependencies, input, context);
       if (context.earlierAttempts.length === 0) {
-        const early = await lookFirst(chain, prepared, chained);
+        let early = await lookFirst(chain, prepared, chained);
+        const sooner = isWaiting(early) ? await findSooner(dependencies, input.options, context) : undefined;
+        if (sooner) {
+          chain = chainOf(dependencies.registry, sooner);
+          early = await lookFirst(chain, prepared, chained);
+        }
         if (early === 'silent') return passThrough(dependencies, input, await prepared(), context);
         if (early) return early;
       }
@@ -124,27 +131,9 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
   };
 }
 
-function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Omit<PipelineContext, 'plan' | 'savePlan' | 'wasInterrupted'>): ChainContext {
+function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Omit<PipelineContext, 'plan' | 'outputMs' | 'savePlan' | 'wasInterrupted'>): ChainContext {
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
   return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, localMicrosPerHour, admission, clock };
-}
-
-/** Decides whom to try and in which order, once for the whole job; looks at the inputs and the others' jobs only where the order hangs on them. */
-async function makePlan({ registry, forecast }: PipelineDependencies, { options }: PipelineInput, context: PipelineContext, probed: () => Promise<Probed>): Promise<ProviderPlan> {
-  const usable = registry.all.map(({ kind, facts: { id, degraded } }) => ({ kind, id, degraded }));
-  const outlook = async () => {
-    const { durationMs } = (await probed()).timeline;
-    const expectations = await forecast.expect({ durationMs, heygenMode: options.heygenMode }).catch(failStore);
-    return { durationMs, expectedMs: new Map(expectations.map((expectation) => [expectation.provider, expectedMs(expectation)])) };
-  };
-  const plan = dependsOnOutlook(usable, options) ? planProviders(usable, options, await outlook()) : planProviders(usable, options);
-  await context.savePlan(plan);
-  return plan;
-}
-
-/** Nothing is wrong with a job whose chances could not be looked up. */
-function failStore(error: unknown): never {
-  throw new StoreFailure(error);
 }
 
 /** Not so where the take had been made by an earlier run and was only collected again: its time was learned then. */
@@ -176,6 +165,10 @@ async function lookFirst(
   if (!isSilent(speechReport)) return undefined;
   await admission.giveUpPlace(first, jobId);
   return 'silent';
+}
+
+function isWaiting(early: Awaited<ReturnType<typeof lookFirst>>): boolean {
+  return typeof early === 'object' && early.kind === 'waiting';
 }
 
 async function giveUpPlaceUnless<Value>(work: Promise<Value>, giveUp: () => Promise<void>): Promise<Value> {

@@ -40,6 +40,7 @@ export function newJobRecord({ id, options, video, audio, owner, nowMs, start }:
     cancelRequested: false,
     parkedUntilMs: null,
     plan: start?.plan ?? null,
+    outputMs: null,
     needs: start?.needs ?? null,
     attempts: [],
     warnings: [],

@@ -171,9 +171,9 @@ async function advance(
   let { attempts } = record;
   try {
     const outcome = await pipeline.run({ jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) }, {
-      signal, canRun, earlierAttempts: attempts, wasInterrupted: record.crashes > 0, plan: record.plan,
+      signal, canRun, earlierAttempts: attempts, wasInterrupted: record.crashes > 0, plan: record.plan, outputMs: record.outputMs,
       onProgress: (report) => progress.report(report),
-      savePlan: async (plan) => heed(await tell(store, record, { type: 'planned', run, plan })),
+      savePlan: async (plan, outputMs) => heed(await tell(store, record, { type: 'planned', run, plan, outputMs })),
       async saveAttempts(changed) {
         attempts = changed;
         heed(await tell(store, record, { type: 'attempts_changed', run, attempts }));

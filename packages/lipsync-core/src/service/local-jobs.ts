@@ -177,13 +177,13 @@ async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, re
     job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
     await remember().catch(failStore);
   };
-  const savePlan = async (plan: ProviderPlan): Promise<void> => {
-    job.append({ type: 'planned', run: job.record.runs, plan });
+  const savePlan = async (plan: ProviderPlan, outputMs: number | null): Promise<void> => {
+    job.append({ type: 'planned', run: job.record.runs, plan, outputMs });
     await remember().catch(failStore);
   };
   for (;;) {
     const outcome = await pipeline.run(input, {
-      signal, savePlan, saveAttempts, wasInterrupted, plan: job.record.plan, earlierAttempts: job.record.attempts, canRun: () => true,
+      signal, savePlan, saveAttempts, wasInterrupted, plan: job.record.plan, outputMs: job.record.outputMs, earlierAttempts: job.record.attempts, canRun: () => true,
       onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
     });
     if (outcome.kind === 'made') return outcome;

@@ -81,7 +81,7 @@ async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
       jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace,
       fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
     },
-    { signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, plan: null, savePlan: async () => undefined, canRun: () => true, onProgress: () => undefined, saveAttempts: async () => undefined },
+    { signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, plan: null, outputMs: null, savePlan: async () => undefined, canRun: () => true, onProgress: () => undefined, saveAttempts: async () => undefined },
   );
   if (outcome.kind !== 'made') throw new Error(`The job is not done but ${outcome.kind}.`);
   return outcome;
@@ -140,7 +140,7 @@ describe('a place at a remote provider', () => {
           return fetchInputs();
         },
       },
-      { signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, plan: null, savePlan: async () => undefined, canRun: () => canRun, onProgress: () => undefined, saveAttempts: async () => undefined },
+      { signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, plan: null, outputMs: null, savePlan: async () => undefined, canRun: () => canRun, onProgress: () => undefined, saveAttempts: async () => undefined },
     ).catch((error: unknown) => error);
     const holders = await places.holders('heygen');
     return { outcome, fetched, holdsPlace: holders.some(({ jobId }) => jobId === 'job_1') };
@@ -162,32 +162,35 @@ describe('a place at a remote provider', () => {
   });
 });
 
+const idleVendor = new ScriptedVendor();
+const engine = { kind: 'inline', facts: { id: 'wav2lip', degraded: false }, run: () => Promise.reject(new Error('Nothing is run.')) } as const;
+const registry = createProviderRegistry([idleVendor, engine]);
+const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({ provider, waitMs, workMs, isMeasured: true });
+
+/** Has a host that runs nothing look at the job, which is one second long; tells what it planned, and what it needs next. */
+async function planOf(
+  options: LipsyncOptionsInput,
+  { plan = null, outputMs = null, expected = [], warm = () => undefined, isInLine = false }: { plan?: ProviderPlan | null; outputMs?: number | null; expected?: readonly Expectation[]; warm?: () => void; isInLine?: boolean } = {},
+) {
+  const saved: ProviderPlan[] = [];
+  const pipeline = createLipsyncPipeline({
+    registry, renderPool: { ...pool, warm }, limits, admission: isInLine ? { ...openAdmission, enter: async () => ({ kind: 'wait', untilMs: 1 }) } : openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, expect: async () => expected },
+  });
+  let fetched = 0;
+  const outcome = await pipeline.run({
+    jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse(options), workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
+    async fetchInputs() {
+      fetched += 1;
+      return { clipPath, speechPath: silencePath, clipDigest: 'a' };
+    },
+  }, {
+    plan, outputMs, signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, canRun: (kind) => isInLine && kind === 'remote', onProgress: () => undefined,
+    saveAttempts: async () => undefined, savePlan: async (made) => void saved.push(made),
+  });
+  return { saved, fetched, needs: outcome.kind === 'elsewhere' ? outcome.needs : outcome.kind };
+}
+
 describe('the plan of a job', () => {
-  const vendor = new ScriptedVendor();
-  const engine = { kind: 'inline', facts: { id: 'wav2lip', degraded: false }, run: () => Promise.reject(new Error('Nothing is run.')) } as const;
-  const registry = createProviderRegistry([vendor, engine]);
-  const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({ provider, waitMs, workMs, isMeasured: true });
-
-  /** Has a host that runs nothing look at the job, which is one second long; tells what it planned, and what it needs next. */
-  async function planOf(options: LipsyncOptionsInput, { plan = null, expected = [], warm = () => undefined }: { plan?: ProviderPlan | null; expected?: readonly Expectation[]; warm?: () => void } = {}) {
-    const saved: ProviderPlan[] = [];
-    const pipeline = createLipsyncPipeline({
-      registry, renderPool: { ...pool, warm }, limits, admission: openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, expect: async () => expected },
-    });
-    let fetched = 0;
-    const outcome = await pipeline.run({
-      jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse(options), workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
-      async fetchInputs() {
-        fetched += 1;
-        return { clipPath, speechPath: silencePath, clipDigest: 'a' };
-      },
-    }, {
-      plan, signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, canRun: () => false, onProgress: () => undefined,
-      saveAttempts: async () => undefined, savePlan: async (made) => void saved.push(made),
-    });
-    return { saved, fetched, needs: outcome.kind === 'elsewhere' ? outcome.needs : outcome.kind };
-  }
-
   it('is made and kept before anything is fetched where the inputs do not matter', async () => {
     expect(await planOf({})).toEqual({ saved: [['heygen', 'wav2lip']], fetched: 0, needs: 'remote' });
     expect(await planOf({ optimize: 'cost' })).toEqual({ saved: [['wav2lip', 'heygen']], fetched: 0, needs: 'inline' });
@@ -215,6 +218,28 @@ describe('the plan of a job', () => {
   });
 });
 
+describe('a job with the speed in mind that stands in line for the vendor since an earlier run', () => {
+  const plan: ProviderPlan = ['heygen', 'wav2lip'];
+  const grown = [expectation('heygen', 10_000, 60_000), expectation('wav2lip', 30_000)];
+  const shrunk = [expectation('heygen', 10_000, 5_000), expectation('wav2lip', 30_000)];
+
+  it('goes local when the line has grown so long that this ends sooner, without another look at its inputs', async () => {
+    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, isInLine: true, expected: grown })).toEqual({ saved: [['wav2lip', 'heygen']], fetched: 0, needs: 'inline' });
+  });
+
+  it('stays where that does not end sooner', async () => {
+    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, isInLine: true, expected: shrunk })).toEqual({ saved: [], fetched: 0, needs: 'waiting' });
+  });
+
+  it('takes the place that has become free, however long the line is', async () => {
+    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, expected: grown })).toEqual({ saved: [], fetched: 0, needs: 'remote' });
+  });
+
+  it.each(['quality', 'balanced'] as const)('stays with %s in mind', async (optimize) => {
+    expect(await planOf({ optimize }, { plan, outputMs: 1_000, isInLine: true, expected: grown })).toMatchObject({ saved: [], needs: 'waiting' });
+  });
+});
+
 describe('the pace of a provider', () => {
   const startedAtMs = Date.now() - 5_000;
   const operation = { id: 'op', state: {} };
@@ -233,7 +258,7 @@ describe('the pace of a provider', () => {
       jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
       fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
     }, {
-      wasInterrupted, signal: new AbortController().signal, earlierAttempts: [attempt], plan: ['heygen'], canRun: () => true,
+      wasInterrupted, signal: new AbortController().signal, earlierAttempts: [attempt], plan: ['heygen'], outputMs: null, canRun: () => true,
       onProgress: () => undefined, saveAttempts: async () => undefined, savePlan: async () => undefined,
     });
     expect(outcome.kind).toBe('made');

@@ -123,17 +123,19 @@ describe('a job that was run before', () => {
     expect(record).toMatchObject({ status: 'completed', runs: 2, crashes: 1 });
   });
 
-  it('keeps to the plan that its first run made, whatever its provider would plan now', async () => {
+  it('keeps to its plan once it tried a provider, and may change it before', async () => {
     await acceptJob();
-    const seen: (readonly string[] | null)[] = [];
+    const seen: unknown[] = [];
+    const plans = [['heygen', 'wav2lip'], ['wav2lip', 'heygen'], ['heygen', 'wav2lip']] as const;
     const runner = runnerOf(async (_, context) => {
-      seen.push(context.plan);
-      await context.savePlan(seen.length === 1 ? ['wav2lip', 'heygen'] : ['heygen', 'wav2lip']);
+      seen.push([context.plan, context.outputMs]);
+      await context.savePlan(plans[seen.length - 1] ?? [], 1_000);
+      if (seen.length === 2) await context.saveAttempts([succeeded]);
       return { kind: 'waiting', untilMs: bench.time.nowMs };
     });
-    await runner.run('job_1', { signal: never(), canRun: () => true });
+    for (let run = 0; run < 2; run += 1) await runner.run('job_1', { signal: never(), canRun: () => true });
     expect(await runner.run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ plan: ['wav2lip', 'heygen'] });
-    expect(seen).toEqual([null, ['wav2lip', 'heygen']]);
+    expect(seen).toEqual([[null, null], [['heygen', 'wav2lip'], 1_000], [['wav2lip', 'heygen'], 1_000]]);
   });
 
   it('is given up after five runs that ended without a word', async () => {

@@ -1,0 +1,65 @@
+import type { LipsyncOptions } from '../contract/index.ts';
+import { expectedMs, type Forecast } from '../providers/plan/forecast.ts';
+import { dependsOnOutlook, planProviders, type PlannedProvider, type ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { ProviderRegistry } from '../providers/provider-registry.ts';
+import { StoreFailure } from './store-failure.ts';
+
+export interface PlanDependencies {
+  readonly registry: ProviderRegistry;
+  readonly forecast: Forecast;
+}
+
+/** Called, and waited for, before a plan is followed. `outputMs` is null where it did not matter. */
+type SavePlan = (plan: ProviderPlan, outputMs: number | null) => Promise<void>;
+
+export interface PlanContext {
+  readonly savePlan: SavePlan;
+  /** How long the output is going to be, from a look at the inputs. */
+  measure(): Promise<number>;
+}
+
+/** What an earlier run planned. */
+export interface EarlierPlan {
+  readonly plan: ProviderPlan | null;
+  readonly outputMs: number | null;
+  readonly savePlan: SavePlan;
+}
+
+/**
+ * Decides whom to try and in which order; looks at the inputs and the others' jobs only where the order hangs on them.
+ * Throws `not_supported` as `planProviders` does, a `StoreFailure` when lines could not be looked up, and what `context` throws.
+ */
+export async function makePlan(dependencies: PlanDependencies, options: LipsyncOptions, { measure, savePlan }: PlanContext): Promise<ProviderPlan> {
+  const usable = plannedProviders(dependencies);
+  const outputMs = dependsOnOutlook(usable, options) ? await measure() : null;
+  const plan = outputMs === null ? planProviders(usable, options) : await planByOutlook(dependencies, options, outputMs);
+  await savePlan(plan, outputMs);
+  return plan;
+}
+
+/**
+ * Asks anew for a job that stands in line since an earlier run and is to end soon: who would be done first as lines are now.
+ * Undefined where that is whom it waits for, and where the line has no say. Throws as `makePlan` does.
+ */
+export async function findSooner(dependencies: PlanDependencies, options: LipsyncOptions, { plan, outputMs, savePlan }: EarlierPlan): Promise<ProviderPlan | undefined> {
+  if (plan === null || outputMs === null || options.optimize !== 'speed') return undefined;
+  const sooner = await planByOutlook(dependencies, options, outputMs);
+  if (sooner[0] === plan[0]) return undefined;
+  await savePlan(sooner, outputMs);
+  return sooner;
+}
+
+async function planByOutlook(dependencies: PlanDependencies, options: LipsyncOptions, durationMs: number): Promise<ProviderPlan> {
+  const expectations = await dependencies.forecast.expect({ durationMs, heygenMode: options.heygenMode }).catch(failStore);
+  const expected = new Map(expectations.map((expectation) => [expectation.provider, expectedMs(expectation)]));
+  return planProviders(plannedProviders(dependencies), options, { durationMs, expectedMs: expected });
+}
+
+function plannedProviders({ registry }: PlanDependencies): readonly PlannedProvider[] {
+  return registry.all.map(({ kind, facts: { id, degraded } }) => ({ kind, id, degraded }));
+}
+
+/** Nothing is wrong with a job whose chances could not be looked up. */
+function failStore(error: unknown): never {
+  throw new StoreFailure(error);
+}
