@@ -2,7 +2,7 @@ import type { BreakerEffect } from '../errors/index.ts';
 
 /** When a breaker opens and for how long. */
 export interface BreakerSettings {
-  /** Vendor faults within the window that open it. */
+  /** Vendor faults in a row that open it: no attempt has worked between them, and the oldest is no older than the window. */
   readonly maxFaults: number;
   readonly windowMs: number;
   /** How long it stays open after vendor faults; doubles with each probe that fails, up to the maximum. */
@@ -17,7 +17,7 @@ export interface BreakerSettings {
 
 /** What a closed or open breaker remembers; a type alias, because it is stored as JSON. */
 export type BreakerMemory = {
-  /** Times of the faults in the window, oldest first. */
+  /** Times of the faults since an attempt last worked, oldest first. */
   readonly faultsAtMs: readonly number[];
   /** Whether the provider has accepted work since it was last opened; says nothing while it is open. */
   readonly isTried: boolean;
@@ -102,7 +102,7 @@ function changed(memory: BreakerMemory): BreakerDecision<undefined> {
 
 function afterReportWhenClosed(memory: BreakerMemory, report: BreakerReport, nowMs: number, settings: BreakerSettings): BreakerDecision<undefined> {
   if (report === 'opens') return changed(reopen(null, 'refused', nowMs, settings));
-  if (report === 'success' && isUntried(memory)) return changed({ ...memory, isTried: true });
+  if (report === 'success') return memory.isTried && memory.faultsAtMs.length === 0 ? unchanged : changed({ ...memory, isTried: true, faultsAtMs: [] });
   if (report !== 'counts') return unchanged;
   const faultsAtMs = [...recentFaults(memory, nowMs, settings), nowMs];
   return changed(faultsAtMs.length < settings.maxFaults ? { ...memory, faultsAtMs } : reopen(null, 'faults', nowMs, settings));

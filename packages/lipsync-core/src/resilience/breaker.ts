@@ -4,7 +4,7 @@ import { admit, afterAcceptance, afterReport, closedBreaker, eventBetween, isUnt
 
 export interface BreakerView {
   readonly state: 'closed' | 'open' | 'half_open';
-  /** Vendor faults that count towards the next opening. */
+  /** Vendor faults in a row that count towards the next opening. */
   readonly recentFaults: number;
   /** Why it is not closed: vendor faults, or a refused key or empty wallet. */
   readonly reason: 'faults' | 'refused' | null;
@@ -45,7 +45,8 @@ export interface BreakerDependencies {
 
 const defaultSettings: BreakerSettings = Object.freeze({
   maxFaults: 5,
-  windowMs: 60_000,
+  // A stuck vendor shows one fault per place and time limit: with one place, five of them take fifty minutes.
+  windowMs: 3_600_000,
   coolDownMs: 30_000,
   maxCoolDownMs: 600_000,
   refusedCoolDownMs: 300_000,
