@@ -30,6 +30,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const core = createLipsyncCore(config.core, {
     state, lineMs, callbackBaseUrl: config.core.publicBaseUrl, load: () => producer.load(),
     onLateCost: (cost) => recordLateCost(store, cost),
+    onUnansweredBill: ({ provider, jobId }, error) => logger.warn({ provider, jobId, error }, 'the provider did not say what an operation was billed; it is asked again'),
     onBreakerChange: (change) => logBreakerChange(logger, change),
     onPlaceFree: () => void producer.wakeNextInLine().catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
   });

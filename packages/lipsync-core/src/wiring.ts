@@ -180,6 +180,8 @@ export interface CoreHost {
   onPlaceFree?(): void;
   /** Told, maybe twice, what an attempt cost that had ended before that was known. False when it is to be told again later. */
   onLateCost?(cost: LateCost): Promise<boolean>;
+  /** Told when a vendor did not answer what an operation was billed that its job had given up. It is asked again. */
+  onUnansweredBill?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;
 }
 
 function forecastFor(config: ProviderConfig, { state, load }: Pick<CoreHost, 'state' | 'load'>): Forecast {
@@ -208,7 +210,7 @@ export function createProviderInspection({ heygen: { apiKey, endpoint }, wav2lip
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
 export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
-  const { clock = systemClock, state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined, onLateCost } = host;
+  const { clock = systemClock, state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined, onLateCost, onUnansweredBill } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl, lastDevices: createLastDevices({ state }) };
@@ -220,12 +222,18 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const ledger = createLedger({ state, clock, caps: config.budget });
   const breaker = createBreaker({ state, clock, onChange: onBreakerChange });
   const places = createPlaces({ state, clock });
-  const openBills = createOpenBills({ state, ledger, clock, ...(onLateCost && { onLateCost }) });
+  const openBills = createOpenBills({
+    state, ledger, clock, ...(onLateCost && { onLateCost }), ...(onUnansweredBill && { onUnanswered: onUnansweredBill }),
+    async onSettled({ provider, jobId }) {
+      await places.leave(provider, jobId);
+      onPlaceFree();
+    },
+  });
   return {
     ledger, breaker,
     reconcile: (signal) => openBills.reconcile(registry, signal),
     async sweepPlaces(isGone) {
-      const freed = await places.sweep(isGone);
+      const freed = await places.sweep(async (jobId) => (await isGone(jobId)) && !(await openBills.isAwaited(jobId)));
       for (let place = 0; place < freed; place += 1) onPlaceFree();
       return freed;
     },

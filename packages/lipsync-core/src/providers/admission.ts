@@ -62,7 +62,7 @@ export interface Admission {
   reserveAgain(attempt: AttemptReference): Promise<void>;
   /** Tells that the provider has taken up an attempt's work: others need not wait to see whether it does. */
   accepted(provider: Provider): Promise<void>;
-  /** Tells how an attempt ended; its place and what is left of its money are free again. */
+  /** Tells how an attempt ended; its place and what is left of its money are free again, or once it is known what its operation costs. */
   leave(provider: ProviderName, attempt: AttemptReference, ending: AttemptEnding): Promise<void>;
   /** Gives a place back in which no attempt was begun. */
   giveUpPlace(provider: Provider, jobId: string): Promise<void>;

@@ -2,13 +2,14 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { createLedger, type Ledger } from '../ledger/ledger.ts';
-import { createBreaker } from '../resilience/breaker.ts';
+import { createBreaker, type Breaker } from '../resilience/breaker.ts';
 import { createPlaces, type Places } from '../resilience/places.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
+import type { Admission } from './admission.ts';
 import { createOpenBills, type OpenBills } from './open-bills.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
-import type { InlineProvider, Provider, TakeRequest } from './provider.ts';
+import type { InlineProvider, OperationStatus, Provider, TakeRequest } from './provider.ts';
 import { createSharedAdmission } from './shared-admission.ts';
 
 const canceled = new LipsyncError('canceled', 'enough');
@@ -22,6 +23,8 @@ const free = { spentMicros: 0, reservedMicros: 0 };
 let vendor: ScriptedVendor;
 let ledger: Ledger;
 let places: Places;
+let breaker: Breaker;
+let admission: Admission;
 let openBills: OpenBills;
 let context: ChainContext;
 /** The attempts as the job's record has them. */
@@ -38,10 +41,12 @@ beforeEach(() => {
   places = createPlaces({ state, clock });
   openBills = createOpenBills({
     state, ledger, clock,
+    onSettled: ({ provider, jobId }) => places.leave(provider, jobId),
     // As a job's record does: an attempt that goes on says itself what it costs.
     onLateCost: async ({ index }) => attempts[index]?.outcome !== 'running',
   });
-  const admission = createSharedAdmission({ breaker: createBreaker({ state, clock }), places, ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => undefined });
+  breaker = createBreaker({ state, clock });
+  admission = createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => undefined });
   context = {
     jobId: 'job_1', user: null, maxCostMicros: null, admission, canRun: () => true, signal: new AbortController().signal, clock, onProgress: () => undefined, earlierAttempts: [],
     async saveAttempts(changed) {
@@ -67,8 +72,10 @@ function local(fails = false): InlineProvider {
 // The doubles look at the job's id only.
 const request = { jobId: 'job_1' } as TakeRequest;
 const run = (chain: readonly Provider[] = [vendor], change: Partial<ChainContext> = {}): Promise<ChainOutcome> => runChain(chain, async () => request, { ...context, earlierAttempts: attempts, ...change });
-const abandon = (providers: readonly Provider[]): Promise<void> => abandonChain(providers, canceled, { ...context, earlierAttempts: attempts });
+const abandon = (providers: readonly Provider[], reason = canceled): Promise<void> => abandonChain(providers, reason, { ...context, earlierAttempts: attempts });
 const reconcile = (): Promise<number> => openBills.reconcile({ all: [vendor] }, context.signal);
+
+const holders = async (): Promise<readonly string[]> => (await places.holders('heygen')).map(({ jobId }) => jobId);
 
 async function runAndBeKilledAtTheEnd(): Promise<void> {
   isKilled = true;
@@ -130,8 +137,8 @@ describe('an attempt that runs at a provider that this process does not have', (
 
   it('leaves its bill when another provider is begun instead', async () => {
     expect(await run([local()])).toMatchObject({ kind: 'made' });
-    expect([attempts, await books(), await places.holders('heygen')]).toMatchObject([[{ code: 'worker_crashed', costMicros: null }, {}], held, []]);
-    expect([await reconcile(), await books(), vendor.canceled]).toEqual([1, paid, []]);
+    expect([attempts, await books(), await places.holders('heygen')]).toMatchObject([[{ code: 'worker_crashed', costMicros: null }, {}], held, [{ jobId: 'job_1' }]]);
+    expect([await reconcile(), await books(), vendor.canceled, await places.holders('heygen')]).toEqual([1, paid, [], []]);
   });
 
   it('leaves its bill when the job is canceled, and has its operation stopped by a process that can', async () => {
@@ -146,6 +153,70 @@ describe('an attempt that runs at a provider that this process does not have', (
     await run();
     await run([local()]);
     expect([attempts[0]?.costMicros, await books(), await reconcile()]).toEqual([70, paid, 0]);
+  });
+});
+
+describe('a job that is not wanted any more', () => {
+  it('while it waits for an operation stops it, costs nothing and holds nothing', async () => {
+    vendor.checks = ['pending', 'pending'];
+    await run();
+    await abandon([vendor]);
+    expect(vendor.canceled).toEqual(['op-of-job_1-0']);
+    expect(attempts).toMatchObject([{ outcome: 'canceled', code: 'canceled', costMicros: 0 }]);
+    expect([await books(), await holders()]).toEqual([free, []]);
+  });
+
+  it('costs what the vendor billed when the operation was done already', async () => {
+    vendor.checks = ['pending', 'done'];
+    await run();
+    await abandon([vendor]);
+    expect([attempts[0]?.costMicros, await books()]).toEqual([70, paid]);
+  });
+
+  it('is not deleted unseen, which would take the proof of its bill along, but once it can be looked at', async () => {
+    vendor.checks = ['pending', 'provider_unavailable'];
+    await run();
+    await abandon([vendor]);
+    expect([vendor.canceled, attempts[0]?.costMicros, await books()]).toEqual([[], null, held]);
+    expect(await reconcile()).toBe(1);
+    expect([vendor.canceled.length, await books()]).toEqual([1, paid]);
+  });
+
+  it('at its deadline leaves the operation to be billed or not', async () => {
+    vendor.checks = ['pending'];
+    await run();
+    await abandon([vendor], new LipsyncError('deadline_exceeded', 'late'));
+    expect([vendor.canceled, attempts[0]?.code, await holders()]).toEqual([[], 'deadline_exceeded', ['job_1']]);
+    expect(await reconcile()).toBe(1);
+    expect([await books(), await holders()]).toEqual([paid, []]);
+  });
+
+  it('before its first attempt gives back its place, and the word as the probe of the breaker', async () => {
+    await breaker.report('heygen', 'other', 'opens');
+    time.nowMs += 300_000;
+    expect(await admission.enter(vendor, 'job_1')).toEqual({ kind: 'entered' });
+    await abandon([vendor]);
+    expect(await holders()).toEqual([]);
+    expect(await admission.enter(vendor, 'job_2')).toEqual({ kind: 'entered' });
+  });
+
+  it('is stopped by the run that works on it, and left alone by one that only hands it back', async () => {
+    for (const [reason, stopped] of [[canceled, 1], [new Error('shutting down'), 0]] as const) {
+      vendor = new ScriptedVendor();
+      attempts = [];
+      const controller = new AbortController();
+      const stuck = Promise.withResolvers<OperationStatus>();
+      const { check } = vendor;
+      vendor.check = () => {
+        vendor.check = check;
+        controller.abort(reason);
+        stuck.reject(new Error('cut off'));
+        return stuck.promise;
+      };
+      const running = run([vendor], { signal: controller.signal });
+      await expect(running).rejects.toThrow();
+      expect([vendor.canceled.length, attempts[0]?.outcome]).toEqual([stopped, stopped ? 'canceled' : 'running']);
+    }
   });
 });
 
@@ -179,6 +250,17 @@ describe('a canceled operation whose worker was killed after it had told the ven
     vendor.checks = ['provider_protocol'];
     await abandon([vendor]);
     expect([attempts, vendor.canceled.length, await books(), await reconcile()]).toMatchObject([[{ outcome: 'canceled', costMicros: 0 }], 2, free, 0]);
+  });
+
+  it('is not gone on with by a program that asks for the same again', async () => {
+    vendor.checks = ['pending', 'pending'];
+    await run();
+    isKilled = true;
+    await expect(abandon([vendor])).rejects.toThrow('killed');
+    isKilled = false;
+    expect(await run([vendor, local()])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    vendor.checks = ['provider_protocol'];
+    expect([attempts, await reconcile(), await books()]).toMatchObject([[{ outcome: 'failed', code: 'worker_crashed' }, { outcome: 'succeeded' }], 1, free]);
   });
 });
 

@@ -19,6 +19,8 @@ let bills: OpenBills;
 /** What jobs were told. */
 let told: LateCost[];
 let isHeard: boolean;
+/** Looks at which the vendor did not answer. */
+let unanswered: unknown[];
 
 beforeEach(async () => {
   time.nowMs = startMs;
@@ -26,6 +28,7 @@ beforeEach(async () => {
   vendor = new ScriptedVendor();
   ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
   told = [];
+  unanswered = [];
   isHeard = true;
   bills = openBills();
   await open('job_1-0');
@@ -34,6 +37,7 @@ beforeEach(async () => {
 function openBills(): OpenBills {
   return createOpenBills({
     state, ledger, clock,
+    onUnanswered: ({ jobId }, error) => void unanswered.push([jobId, error]),
     async onLateCost(cost) {
       told.push(cost);
       return isHeard;
@@ -88,6 +92,17 @@ describe('the bill of an operation that outlived its job', () => {
     expect(200 - vendor.checks.length).toBeLessThan(80);
     expect(looks).toBeGreaterThan(80);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'released', note: 'the vendor never said whether it was billed' });
+    // That nobody knows what it cost is not that it cost nothing.
+    expect([told, unanswered.length, unanswered[0]]).toMatchObject([[], 200 - vendor.checks.length, ['job_1-0', { code: 'provider_protocol' }]]);
+  });
+
+  it('is awaited while its operation is known and may still run, for ten minutes at most', async () => {
+    await open('job_2-0', { idempotencyKey: 'job_2-0', state: {}, unansweredSinceMs: startMs });
+    // In these tests a job is called as its attempt.
+    const isAwaited = async () => [await bills.isAwaited('job_1-0'), await bills.isAwaited('job_1'), await bills.isAwaited('job_2'), await bills.isAwaited('job')];
+    expect(await isAwaited()).toEqual([false, true, false, false]);
+    time.nowMs += 10 * 60_000;
+    expect(await isAwaited()).toEqual([false, false, false, false]);
   });
 
   it('is asked for by one of several processes at a time', async () => {
@@ -154,6 +169,14 @@ describe('the bill of an operation that nobody wants', () => {
     }
     vendor.checks = ['provider_protocol'];
     expect([await openBills().reconcile({ all: [vendor] }, never), await entryOf('job_2-0')]).toMatchObject([1, { state: 'released', note: 'not billed' }]);
+  });
+
+  it('is not given back, and nothing deleted, when the vendor does not answer, also where it was told to stop before: it may have been done', async () => {
+    await open('job_2-0', null, 'sent');
+    vendor.checks = ['provider_unavailable'];
+    expect([await reconcile(), vendor.canceled, await entryOf('job_2-0')]).toMatchObject([0, [], { state: 'reserved' }]);
+    time.nowMs += 30_000;
+    expect([await reconcile(), await entryOf('job_2-0')]).toMatchObject([1, { state: 'settled', spentMicros: 70 }]);
   });
 
   it('is booked when the operation was done all the same', async () => {

@@ -21,6 +21,8 @@ export interface OpenBills {
    * for ever, where that has begun. True when there is none.
    */
   withdraw(entry: EntryReference): Promise<boolean>;
+  /** Whether an operation that a job gave up is still waited for, so that its place is not free: not beyond `heldMs`. */
+  isAwaited(jobId: string): Promise<boolean>;
   /**
    * Asks about each that is due, whichever process does it: more and more seldom, for a day. Looks for the operations of
    * unanswered orders, stops what nobody wants. Books what was billed, gives back what was not. Returns how many are settled now.
@@ -33,13 +35,17 @@ export interface OpenBillsDependencies {
   readonly state: StateStore;
   readonly ledger: Ledger;
   readonly clock: Clock;
-  /** Told of each cost after it was booked, maybe twice. False when it is to be told again later. */
+  /** Told of each cost after it was booked, maybe twice; not of one that nobody knows. False when it is to be told again later. */
   onLateCost?(cost: LateCost): Promise<boolean>;
+  /** Told, maybe twice, of a bill that is open no more. */
+  onSettled?(bill: Pick<OpenBill, 'jobId' | 'provider'>): Promise<void>;
+  /** Told of each look at which the vendor did not answer. */
+  onUnanswered?(bill: Pick<OpenBill, 'jobId' | 'provider'>, error: unknown): void;
 }
 
-/** What was found out about a bill. */
+/** What was found out about a bill; null micros where that is no more than that nobody knows. */
 interface Finding {
-  readonly micros: number;
+  readonly micros: number | null;
   readonly note: string;
 }
 
@@ -47,31 +53,40 @@ interface Finding {
 const longestMs = 24 * 3_600_000;
 /** What an order began shows by then: five times as long as the slowest answer is waited for. */
 const unseenMs = 10 * 60_000;
+/** As long again as operations are waited for where nothing else is set. A vendor on which work is stuck for longer does not count it, or needs help. */
+const heldMs = 10 * 60_000;
 
-export function createOpenBills({ state, ledger, clock, onLateCost = async () => true }: OpenBillsDependencies): OpenBills {
+export function createOpenBills(dependencies: OpenBillsDependencies): OpenBills {
+  const { state, ledger, clock, onLateCost = async () => true, onSettled = async () => undefined, onUnanswered = () => undefined } = dependencies;
   const store = createOpenBillStore({ state, clock });
 
-  /** A process that lacks the provider, as one that only renders may, leaves the bill to those that can ask. */
-  const canAsk = ({ provider, sinceMs }: OpenBill, { all }: Pick<ProviderRegistry, 'all'>): boolean =>
-    all.some(({ facts }) => facts.id === provider) || clock.nowMs() - sinceMs >= longestMs;
-
   const book = ({ entry }: OpenBill, { micros, note }: Finding): Promise<LedgerEntry | undefined> =>
-    micros === 0 ? ledger.release(entry, note) : ledger.settle(entry, { micros, atMs: clock.nowMs(), note });
+    micros ? ledger.settle(entry, { micros, atMs: clock.nowMs(), note }) : ledger.release(entry, note);
+
+  /** Undefined where none came: a vendor that cannot be asked now is asked again, whatever stood in the way. */
+  async function answerOf<Answer>(bill: OpenBill, asking: Promise<Answer>): Promise<Answer | undefined> {
+    try {
+      return await asking;
+    } catch (error) {
+      onUnanswered(bill, error);
+      return undefined;
+    }
+  }
 
   /** What is known of the bill now; null for nothing yet. */
   async function look(key: string, bill: StoredBill, registry: Pick<ProviderRegistry, 'all'>, signal: AbortSignal): Promise<Finding | null> {
     const ageMs = clock.nowMs() - bill.sinceMs;
     const provider = registry.all.find(({ facts }) => facts.id === bill.provider);
     const finding = provider?.kind === 'remote' ? await ask(provider, key, bill, signal) : null;
-    return finding ?? (ageMs < longestMs ? null : { micros: 0, note: 'the vendor never said whether it was billed' });
+    return finding ?? (ageMs < longestMs ? null : { micros: null, note: 'the vendor never said whether it was billed' });
   }
 
   async function ask(provider: RemoteProvider, key: string, bill: StoredBill, signal: AbortSignal): Promise<Finding | null> {
     const { order, sinceMs } = bill;
-    const operation = bill.operation ?? (order && (await answerOf(provider.find(order, { signal, sinceMs: order.unansweredSinceMs ?? sinceMs }))));
+    const operation = bill.operation ?? (order && (await answerOf(bill, provider.find(order, { signal, sinceMs: order.unansweredSinceMs ?? sinceMs }))));
     if (operation === undefined) return null;
     if (operation === null) return clock.nowMs() - bill.sinceMs < unseenMs ? null : { micros: 0, note: 'its order began no operation' };
-    if (bill.stop === 'none') return askAbout(provider, operation, signal);
+    if (bill.stop === 'none') return askAbout(provider, operation, bill, signal);
     // Remembered before it is deleted, after which nobody finds it any more.
     if (!(await store.take(key, { operation }))) return null;
     let finding: Finding | null = null;
@@ -86,21 +101,31 @@ export function createOpenBills({ state, ledger, clock, onLateCost = async () =>
     return finding;
   }
 
+  async function askAbout(provider: RemoteProvider, operation: Operation, bill: OpenBill, signal: AbortSignal): Promise<Finding | null> {
+    const status = await answerOf(bill, provider.check(operation, { signal, onProgress: () => undefined }));
+    if (!status) return null;
+    if (status.status !== 'pending') return toFinding(status.costMicros);
+    return status.billedMicros === undefined ? null : toFinding(status.billedMicros);
+  }
+
   async function settle(bill: OpenBill, finding: Finding): Promise<boolean> {
     const { jobId, index } = bill;
     // What was booked before, by a process that died over it, stands.
     const costMicros = (await book(bill, finding))?.spentMicros ?? 0;
-    return onLateCost({ jobId, index, costMicros });
+    if (finding.micros !== null && !(await onLateCost({ jobId, index, costMicros }))) return false;
+    await onSettled(bill);
+    return true;
   }
 
   return {
     add: (bill) => store.add(bill),
     withdraw: (entry) => store.withdraw(entry),
+    isAwaited: async (jobId) => (await store.ofJob(jobId)).some(({ operation, sinceMs }) => operation !== null && clock.nowMs() - sinceMs < heldMs),
     async reconcile(registry, signal) {
       let settled = 0;
       for await (const key of store.keys()) {
         if (signal.aborted) break;
-        const bill = await store.claim(key, (open) => canAsk(open, registry));
+        const bill = await store.claim(key, (open) => canAsk(open, registry, clock.nowMs()));
         const finding = bill && (await look(key, bill, registry, signal));
         if (!bill || !finding || !(await store.take(key)) || !(await settle(bill, finding))) continue;
         await store.remove(key);
@@ -111,16 +136,9 @@ export function createOpenBills({ state, ledger, clock, onLateCost = async () =>
   };
 }
 
-async function askAbout(provider: RemoteProvider, operation: Operation, signal: AbortSignal): Promise<Finding | null> {
-  const status = await answerOf(provider.check(operation, { signal, onProgress: () => undefined }));
-  if (!status) return null;
-  if (status.status !== 'pending') return toFinding(status.costMicros);
-  return status.billedMicros === undefined ? null : toFinding(status.billedMicros);
-}
-
-/** Undefined where none came: a vendor that cannot be asked now is asked again, whatever stood in the way. */
-async function answerOf<Answer>(asking: Promise<Answer>): Promise<Answer | undefined> {
-  return asking.catch(() => undefined);
+/** A process that lacks the provider, as one that only renders may, leaves the bill to those that can ask. */
+function canAsk({ provider, sinceMs }: OpenBill, { all }: Pick<ProviderRegistry, 'all'>, nowMs: number): boolean {
+  return all.some(({ facts }) => facts.id === provider) || nowMs - sinceMs >= longestMs;
 }
 
 function toFinding(micros: number): Finding {

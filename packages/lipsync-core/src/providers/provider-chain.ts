@@ -86,7 +86,7 @@ async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, 
     return entry.error;
   }
   if (log.unfinished(provider)) {
-    if (!(await context.admission.goOn(referenceOf(context, log)))) return endCrashed([provider], context, log);
+    if (log.current.isStopSent === true || !(await context.admission.goOn(referenceOf(context, log)))) return endCrashed([provider], context, log);
   } else if (log.attempts.at(-1)?.outcome === 'running') await endCrashed([provider], context, log);
   await log.begin(provider);
   const made = await makeTake(provider, prepare, context, log).catch((thrown: unknown) => toAttemptError(thrown, provider, context.signal));
@@ -153,7 +153,7 @@ async function endCrashed(providers: readonly Provider[], context: ChainContext,
   // What computes here is booked when it ends, so that the books hold nothing of this.
   const costMicros = operation || order ? billedMicros : 0;
   const kind = providers.find(({ facts }) => facts.id === id)?.kind ?? 'remote';
-  const stop = operation && reason?.code === 'canceled' ? stopOf(log.current) : 'none';
+  const stop = operation && (log.current.isStopSent === true || reason?.code === 'canceled') ? stopOf(log.current) : 'none';
   await context.admission.leave({ kind, facts: { id } }, referenceOf(context, log), { error, costMicros, operation, order, stop });
   await log.end({ outcome: 'failed', code: error.code, message: error.message, costMicros });
   return error;

@@ -34,23 +34,23 @@ export interface RemoteAttempt {
  */
 export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Waiting> {
   const { log } = attempt;
-  const operation = log.current.operation ?? (await orWait(attempt, 'limited', () => start(attempt)));
+  const operation = log.current.operation ?? (await orWait(attempt, 'start', () => start(attempt)));
   if (isWaiting(operation)) return operation;
   // Also of an earlier run's, which may not have come to say so.
   await attempt.admission.accepted(attempt.provider);
   // An answer that does not come says nothing about the operation: it is asked for as long as there is time.
-  const status = await orWait(attempt, 'patient', () => attempt.provider.check(operation, attempt.context));
+  const status = await orWait(attempt, 'check', () => attempt.provider.check(operation, attempt.context));
   if ('kind' in status) return status;
   switch (status.status) {
     case 'pending':
       if (status.billedMicros !== undefined) await log.setCost(status.billedMicros);
-      return waitFor(attempt, status.checkAgainInMs);
+      return waitFor(attempt, { pauseMs: status.checkAgainInMs });
     case 'failed':
       await log.setCost(status.costMicros);
       throw new LipsyncError(status.code, status.message);
     case 'done':
       await log.setCost(status.costMicros);
-      return orWait(attempt, 'limited', () => collect(attempt, status.operation, status.costMicros));
+      return orWait(attempt, 'collect', () => collect(attempt, status.operation, status.costMicros));
   }
 }
 
@@ -105,38 +105,55 @@ async function collect({ provider, context, prepare }: RemoteAttempt, operation:
   return { ...(await provider.collect(operation, await prepare(), context)), costMicros };
 }
 
-/** The outcome of `step`, or a pause before it is taken again: as often as its fault is worth, or for as long as there is time. */
-async function orWait<Outcome>(attempt: RemoteAttempt, patience: 'limited' | 'patient', step: () => Promise<Outcome>): Promise<Outcome | Waiting> {
+type Step = 'start' | 'check' | 'collect';
+
+/** The outcome of `work`, or a pause before it is done again: as often as its fault is worth, or for as long as there is time. */
+async function orWait<Outcome>(attempt: RemoteAttempt, step: Step, work: () => Promise<Outcome>): Promise<Outcome | Waiting> {
   const { log, context } = attempt;
   try {
-    return await step();
+    return await work();
   } catch (thrown) {
     if (thrown instanceof StoreFailure || context.signal.aborted) throw thrown;
     const error = toLipsyncError(thrown);
-    const { decision } = errorPolicies[error.code];
-    if (decision === 'wait') return waitFor(attempt, hintOf(error) ?? pauseWithoutHintMs, error);
+    const hintMs = hintOf(error);
+    if (errorPolicies[error.code].decision === 'wait') return waitFor(attempt, { pauseMs: hintMs ?? pauseWithoutHintMs, trouble: error, step });
+    // A take that is paid for is not given up because there is no room for it just now.
+    if (step === 'collect' && error.code === 'resource_exhausted') return waitFor(attempt, { pauseMs: pauseForRoomMs, trouble: error, step });
     const tries = log.current.troubles + 1;
-    const isOver = decision !== 'again' || (patience === 'limited' && decide(error.code, tries) !== 'again');
+    const isOver = errorPolicies[error.code].decision !== 'again' || (step !== 'check' && decide(error.code, tries) !== 'again');
     if (isOver) throw error;
-    // A take that is paid for is not given up because its vendor was silent before.
-    if (patience === 'limited' || log.current.costMicros === null) await log.noteTrouble(error.message);
-    return waitFor(attempt, pauseBeforeTryMs(tries), error);
+    // Nor because its vendor was silent before.
+    if (step !== 'check' || log.current.costMicros === null) await log.noteTrouble(error.message);
+    return waitFor(attempt, { pauseMs: hintMs ?? pauseBeforeTryMs(tries), trouble: error, step });
   }
 }
 
 const pauseWithoutHintMs = 5_000;
+const shortestHintMs = 1_000;
+const pauseForRoomMs = 30_000;
 
-/** How long the vendor asked us to wait, where it did. */
+/** How long the vendor asked us to wait, where it did; "not at all" is no leave to ask without end. */
 function hintOf({ details }: LipsyncError): number | undefined {
-  const hint = details['retryAfterMs'];
-  return typeof hint === 'number' ? hint : undefined;
+  const hintMs = details['retryAfterMs'];
+  return typeof hintMs === 'number' ? Math.max(shortestHintMs, hintMs) : undefined;
+}
+
+interface Pause {
+  readonly pauseMs: number;
+  /** What stood in the way of which step; none where there is only nothing to do yet. */
+  readonly trouble?: LipsyncError;
+  readonly step?: Step;
 }
 
 /** Throws `provider_timeout`, or what stood in the way last, when the attempt's time is up by then. */
-function waitFor({ provider, reference, log, clock }: RemoteAttempt, pauseMs: number, trouble?: LipsyncError): Waiting {
+function waitFor({ provider, reference, log, clock }: RemoteAttempt, { pauseMs, trouble, step = 'check' }: Pause): Waiting {
+  const { operationAtMs, costMicros } = log.current;
   const nowMs = clock.nowMs();
-  const limitMs = (log.current.operationAtMs ?? reference.startedAtMs) + provider.timeoutMs;
-  if (nowMs < limitMs && (trouble === undefined || nowMs + pauseMs < limitMs)) return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
+  // What is paid for already is fetched for as long again.
+  const patienceMs = trouble && costMicros !== null ? 2 * provider.timeoutMs : provider.timeoutMs;
+  const limitMs = (operationAtMs ?? reference.startedAtMs) + patienceMs;
+  // What runs is looked at once more at its limit, however long the vendor wants not to be asked.
+  if (nowMs < limitMs && (step === 'check' || nowMs + pauseMs < limitMs)) return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
   throw trouble ?? new TimeoutError('provider_timeout', `${provider.facts.id} was not done after ${Math.round(provider.timeoutMs / 1000)} s.`);
 }
 

@@ -9,8 +9,8 @@ import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
 import { createOpenBills, type OpenBills } from './open-bills.ts';
-import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
-import type { InlineProvider, OperationStatus, RemoteProvider, Take, TakeRequest } from './provider.ts';
+import { runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import type { InlineProvider, RemoteProvider, Take, TakeRequest } from './provider.ts';
 import { createSharedAdmission } from './shared-admission.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 0 };
@@ -45,7 +45,7 @@ beforeEach(async () => {
   ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
   breaker = createBreaker({ state, clock });
   places = createPlaces({ state, clock });
-  openBills = createOpenBills({ state, ledger, clock });
+  openBills = createOpenBills({ state, ledger, clock, onSettled: ({ provider, jobId }) => places.leave(provider, jobId) });
   admission = createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => (freed += 1) });
   await breaker.accept('heygen');
 });
@@ -80,7 +80,6 @@ async function spent(): Promise<{ readonly spentMicros: number; readonly reserve
   return { spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0), reservedMicros: rows.reduce((sum, row) => sum + row.reservedMicros, 0) };
 }
 
-const nothing = { spentMicros: 0, reservedMicros: 0 };
 const holders = async (): Promise<readonly string[]> => (await places.holders('heygen')).map(({ jobId }) => jobId);
 
 describe('a job at a remote provider', () => {
@@ -118,6 +117,24 @@ describe('a job at a remote provider', () => {
     expect(vendor.started).toEqual(['job_1-0', 'job_1-0']);
   });
 
+  it.each([
+    ['a limited vendor', 'rate_limited'], ['one that is out of order', 'provider_unavailable'],
+  ] as const)('does not ask %s without end that says to ask again at once', async (_, code) => {
+    vendor.starts = [new LipsyncError(code, 'Now.', { details: { retryAfterMs: 0 } })];
+    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 1_000 });
+  });
+
+  it('waits as long as a vendor says that is out of order', async () => {
+    vendor.starts = [new LipsyncError('provider_unavailable', 'Later.', { details: { retryAfterMs: 60_000 } })];
+    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 60_000 });
+  });
+
+  it('looks once more at an operation when its time is up, however long its vendor wants not to be asked', async () => {
+    vendor.checks = [new LipsyncError('rate_limited', 'Slower.', { details: { retryAfterMs: 3_600_000 } }), 'done'];
+    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + vendor.timeoutMs });
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+  });
+
   it('is tried three times in one attempt and with one key when it cannot be started, then goes on to the next provider', async () => {
     vendor.starts = ['provider_unavailable', 'provider_unavailable', 'provider_unavailable'];
     expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
@@ -139,6 +156,21 @@ describe('a job at a remote provider', () => {
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
 
+  it('fetches a take that was paid for at the last moment beyond the limit of its operation', async () => {
+    vendor.checks = ['pending'];
+    await run();
+    time.nowMs += vendor.timeoutMs - 1;
+    vendor.collects = ['provider_unavailable'];
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+  });
+
+  it('waits for room for a take that was paid for', async () => {
+    vendor.collects = ['resource_exhausted', 'resource_exhausted', 'resource_exhausted', 'resource_exhausted'];
+    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 30_000 });
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
+  });
+
   it('has paid for a take that turned out to be unusable, and goes on to the next provider', async () => {
     vendor.collects = ['provider_protocol'];
     expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
@@ -146,16 +178,16 @@ describe('a job at a remote provider', () => {
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
 
-  it('goes on to the next provider when its time is up, and its bill stays open until the vendor says', async () => {
+  it('goes on to the next provider when its time is up, and its bill stays open and its place taken until the vendor says', async () => {
     vendor.checks = Array.from({ length: 1_000 }, () => 'pending' as const);
     const beganMs = time.nowMs;
     expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
     expect(time.nowMs - beganMs).toBe(vendor.timeoutMs);
     expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_timeout', costMicros: null }, { outcome: 'succeeded' }]);
-    expect([await spent(), await holders()]).toEqual([{ spentMicros: 0, reservedMicros: 100 }, []]);
+    expect([await spent(), await holders()]).toEqual([{ spentMicros: 0, reservedMicros: 100 }, ['job_1']]);
     vendor.checks = [];
     expect(await openBills.reconcile({ all: [vendor] }, never)).toBe(1);
-    expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
+    expect([await spent(), await holders()]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, []]);
   });
 
   it('has all of its time although no worker was there between its beginning and its operation', async () => {
@@ -265,71 +297,6 @@ describe('a remote attempt after a crash', () => {
       expect(new Set(vendor.started).size).toBe(1);
     }
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 5 * 70, reservedMicros: 0 }, []]);
-  });
-});
-
-describe('a job that is not wanted any more', () => {
-  const canceled = new LipsyncError('canceled', 'enough');
-
-  it('while it waits for an operation stops it, costs nothing and holds nothing', async () => {
-    vendor.checks = ['pending', 'pending'];
-    await run();
-    await abandonChain([vendor], canceled, contextOf());
-    expect(vendor.canceled).toEqual(['op-of-job_1-0']);
-    expect(attempts).toMatchObject([{ outcome: 'canceled', code: 'canceled', costMicros: 0 }]);
-    expect([await spent(), await holders(), freed]).toEqual([nothing, [], 1]);
-  });
-
-  it('costs what the vendor billed when the operation was done already', async () => {
-    vendor.checks = ['pending', 'done'];
-    await run();
-    await abandonChain([vendor], canceled, contextOf());
-    expect([attempts[0]?.costMicros, await spent()]).toEqual([70, { spentMicros: 70, reservedMicros: 0 }]);
-  });
-
-  it('is told to stop also by a vendor that does not say what it billed; that is asked later', async () => {
-    vendor.checks = ['pending', 'provider_unavailable'];
-    await run();
-    await abandonChain([vendor], canceled, contextOf());
-    expect([vendor.canceled.length, attempts[0]?.costMicros, await spent()]).toEqual([1, null, { spentMicros: 0, reservedMicros: 100 }]);
-    expect(await openBills.reconcile({ all: [vendor] }, never)).toBe(1);
-  });
-
-  it('at its deadline leaves the operation to be billed or not', async () => {
-    vendor.checks = ['pending'];
-    await run();
-    await abandonChain([vendor], new LipsyncError('deadline_exceeded', 'late'), contextOf());
-    expect([vendor.canceled, attempts[0]?.code, await holders()]).toEqual([[], 'deadline_exceeded', []]);
-    expect(await openBills.reconcile({ all: [vendor] }, never)).toBe(1);
-    expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
-  });
-
-  it('before its first attempt gives back its place, and the word as the probe of the breaker', async () => {
-    await breaker.report('heygen', 'other', 'opens');
-    time.nowMs += 300_000;
-    expect(await admission.enter(vendor, 'job_1')).toEqual({ kind: 'entered' });
-    await abandonChain([vendor], canceled, contextOf());
-    expect(await holders()).toEqual([]);
-    expect(await admission.enter(vendor, 'job_2')).toEqual({ kind: 'entered' });
-  });
-
-  it('is stopped by the run that works on it, and left alone by one that only hands it back', async () => {
-    for (const [reason, stopped] of [[canceled, 1], [new Error('shutting down'), 0]] as const) {
-      vendor = new ScriptedVendor();
-      attempts = [];
-      const controller = new AbortController();
-      const stuck = Promise.withResolvers<OperationStatus>();
-      const { check } = vendor;
-      vendor.check = () => {
-        vendor.check = check;
-        controller.abort(reason);
-        stuck.reject(new Error('cut off'));
-        return stuck.promise;
-      };
-      const running = run({ signal: controller.signal });
-      await expect(running).rejects.toThrow();
-      expect([vendor.canceled.length, attempts[0]?.outcome]).toEqual([stopped, stopped ? 'canceled' : 'running']);
-    }
   });
 });
 

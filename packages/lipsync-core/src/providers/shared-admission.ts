@@ -52,10 +52,11 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
       for (let place = 1; place < provider.maxConcurrent; place += 1) dependencies.onPlaceFree(provider);
     },
     async leave(provider, attempt, ending) {
-      await settle(dependencies, provider, attempt, ending);
+      const isKnown = await settle(dependencies, provider, attempt, ending);
       if (provider.kind === 'inline') return;
       await breaker.report(provider.facts.id, attempt.jobId, ending.error ? effectOf(ending.error) : 'success');
-      await leavePlace(provider, attempt.jobId);
+      // What may still run there keeps its place until its bill is settled.
+      if (isKnown || ending.operation === null) await leavePlace(provider, attempt.jobId);
     },
     async giveUpPlace(provider, jobId) {
       if (provider.kind === 'inline') return;
@@ -99,17 +100,19 @@ function markStateFailures(admission: Admission): Admission {
   };
 }
 
-async function settle({ ledger, openBills, clock }: SharedAdmissionDependencies, { facts, kind }: ProviderName, attempt: AttemptReference, { costMicros, operation, order, stop }: AttemptEnding): Promise<void> {
+/** Returns whether it is known now what the attempt costs: otherwise its bill is left open. */
+async function settle({ ledger, openBills, clock }: SharedAdmissionDependencies, { facts, kind }: ProviderName, attempt: AttemptReference, { costMicros, operation, order, stop }: AttemptEnding): Promise<boolean> {
   const entry = entryOf(attempt);
   if (costMicros === null && (operation || order)) {
     const { jobId, index } = attempt;
-    return openBills.add({ provider: facts.id, operation, order, stop: order ? 'due' : stop, entry, jobId, index, sinceMs: clock.nowMs() });
+    await openBills.add({ provider: facts.id, operation, order, stop: order ? 'due' : stop, entry, jobId, index, sinceMs: clock.nowMs() });
+    return false;
   }
   const micros = costMicros ?? 0;
-  if (micros === 0) return void (await ledger.release(entry));
   // What computes here costs what it took, which nobody knew before.
-  if (kind === 'inline') await ledger.reserve({ ...entry, jobId: attempt.jobId, user: attempt.user, provider: facts.id, micros: 0 });
-  await ledger.settle(entry, { micros, atMs: clock.nowMs() });
+  if (kind === 'inline' && micros > 0) await ledger.reserve({ ...entry, jobId: attempt.jobId, user: attempt.user, provider: facts.id, micros: 0 });
+  await (micros === 0 ? ledger.release(entry) : ledger.settle(entry, { micros, atMs: clock.nowMs() }));
+  return true;
 }
 
 function entryOf({ jobId, index, startedAtMs }: AttemptReference) {

@@ -1,3 +1,4 @@
+import { LipsyncError } from '../errors/index.ts';
 import type { Operation, OperationStatus, RemoteProvider } from './provider.ts';
 
 export interface Stopping {
@@ -13,25 +14,43 @@ export interface Stopping {
 }
 
 /**
- * Tells the vendor to stop an operation that nobody wants. Returns whether its bill is known and booked now: it is not
- * where the vendor did not answer, or has forgotten an operation that may have been done. Throws what `onSend` and `book` throw.
+ * Tells the vendor to stop an operation that nobody wants, once it was looked at: deleted unseen, one that is done would
+ * take the only proof of its bill along. Returns whether its bill is known and booked now: it is not where the vendor did
+ * not answer, or has forgotten an operation that may have been done. Throws what `onSend` and `book` throw.
  */
 export async function stopOperation(provider: RemoteProvider, operation: Operation, { knownMicros, wasSent, signal, onSend, book }: Stopping): Promise<boolean> {
-  const status = knownMicros === null ? await provider.check(operation, { signal, onProgress: () => undefined }).catch(() => null) : null;
-  const billedMicros = knownMicros ?? billOf(status);
+  if (knownMicros !== null) {
+    await tellToStop(provider, operation, signal);
+    return true;
+  }
+  const seen = await lookAt(provider, operation, signal);
+  if (seen === null || (seen === 'gone' && !wasSent)) return false;
+  const billedMicros = seen === 'gone' ? null : billOf(seen);
   // Before it is deleted, after which the vendor may say nothing any more.
-  if (knownMicros === null && billedMicros !== null) await book(billedMicros);
-  const isRunning = status?.status === 'pending' && billedMicros === null;
-  if (isRunning && !wasSent) await onSend();
-  const stoppedMicros = await provider.cancel(operation, { signal }).catch(() => null);
+  if (billedMicros !== null) await book(billedMicros);
+  else if (!wasSent) await onSend();
+  const stoppedMicros = await tellToStop(provider, operation, signal);
   if (billedMicros !== null) return true;
-  // Of one that was not known to run before, its absence proves nothing: it may have been done.
-  if (stoppedMicros === null || (stoppedMicros === 0 && !isRunning && !wasSent)) return false;
+  if (stoppedMicros === null) return false;
   await book(stoppedMicros);
   return true;
 }
 
-function billOf(status: OperationStatus | null): number | null {
-  if (status === null) return null;
+/** Null for no answer; `gone` for one that the vendor does not know, or not any more. */
+async function lookAt(provider: RemoteProvider, operation: Operation, signal: AbortSignal): Promise<OperationStatus | 'gone' | null> {
+  try {
+    return await provider.check(operation, { signal, onProgress: () => undefined });
+  } catch (error) {
+    return LipsyncError.isInstance(error) && error.code === 'provider_protocol' ? 'gone' : null;
+  }
+}
+
+/** What the vendor billed until then; null where it did not answer. */
+async function tellToStop(provider: RemoteProvider, operation: Operation, signal: AbortSignal): Promise<number | null> {
+  return provider.cancel(operation, { signal }).catch(() => null);
+}
+
+/** Null while it runs and is not billed. */
+function billOf(status: OperationStatus): number | null {
   return (status.status === 'pending' ? status.billedMicros : status.costMicros) ?? null;
 }
