@@ -70,6 +70,10 @@ describe('POST /estimate', () => {
     expect(await estimate({ ...halfMinute, method: 'heygen' })).toMatchObject({ plan: ['heygen'], first: null });
   });
 
+  it('names the cap that the local engine is over, too, where its time costs', async () => {
+    expect(await estimate({ ...halfMinute, max_cost_usd: 0.0073 })).toMatchObject({ first: null, providers: [{ cap: 'job' }, { cap: 'job' }] });
+  });
+
   it('holds nothing back and begins nothing', async () => {
     for (let time = 0; time < 10; time += 1) await estimate(halfMinute);
     expect(await state.list('ledger/', { limit: 10 })).toEqual([]);

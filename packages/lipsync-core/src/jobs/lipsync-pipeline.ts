@@ -1,8 +1,9 @@
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits, type SpeechFacts, type Timeline } from '../media/index.ts';
-import type { LipsyncError } from '../errors/index.ts';
+import { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Admission } from '../providers/admission.ts';
+import { localCostMicros } from '../providers/local-price.ts';
 import { once } from '../providers/once.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
 import type { Provider, ProgressReport, TakeRequest, Warning } from '../providers/provider.ts';
@@ -15,6 +16,7 @@ import { againOnce } from './again-once.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
 import type { Attempt } from './job-record.ts';
 import { findSooner, makePlan } from './plan-job.ts';
+import { failStore } from './store-failure.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Speech that the voice detector finds empty and that stays below this level is silence and costs nothing. */
@@ -108,7 +110,7 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
         return listen(dependencies, input, context, await probed());
       });
       let chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input.options, { savePlan: context.savePlan, measure: async () => (await probed()).timeline.durationMs })));
-      const chained = chainContext(dependencies, input, context);
+      const chained = chainContext(dependencies, input, { ...context, durationMs: async () => (await probed()).timeline.durationMs });
       if (context.earlierAttempts.length === 0) {
         let early = await lookFirst(chain, prepared, chained);
         const sooner = isWaiting(early) ? await findSooner(dependencies, input.options, context) : undefined;
@@ -126,14 +128,30 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
     },
     abandon(input, reason, context) {
       // All providers: what was begun may be no more than what a chain of today would hold.
-      return abandonChain(dependencies.registry.all, reason, chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined }));
+      return abandonChain(dependencies.registry.all, reason, chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined, durationMs: nothingRuns }));
     },
   };
 }
 
-function chainContext({ admission, clock, localMicrosPerHour = 0 }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Omit<PipelineContext, 'plan' | 'outputMs' | 'savePlan' | 'wasInterrupted'>): ChainContext {
+type ChainedContext = Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts' | 'canRun' | 'onProgress'> & {
+  /** How long the output is going to be. */
+  durationMs(): Promise<number>;
+};
+
+function chainContext(dependencies: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, { durationMs, ...context }: ChainedContext): ChainContext {
+  const { admission, clock, forecast, localMicrosPerHour = 0 } = dependencies;
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
-  return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, localMicrosPerHour, admission, clock };
+  const quote = async (provider: ProviderId): Promise<number> => {
+    const expectations = await forecast.expect({ durationMs: await durationMs(), heygenMode: options.heygenMode }).catch(failStore);
+    return localCostMicros(expectations.find((expectation) => expectation.provider === provider)?.workMs ?? 0, localMicrosPerHour);
+  };
+  const localPrice = localMicrosPerHour > 0 ? { localPrice: { microsPerHour: localMicrosPerHour, quote } } : {};
+  return { ...context, ...localPrice, jobId, user: owner ?? options.userId ?? null, maxCostMicros, admission, clock };
+}
+
+/** Nothing is begun for a job that is given up. */
+async function nothingRuns(): Promise<number> {
+  throw new LipsyncError('internal', 'A job that was given up was to be priced.');
 }
 
 /** Not so where the take had been made by an earlier run and was only collected again: its time was learned then. */

@@ -2,7 +2,7 @@ import type { LipsyncOptions } from '../contract/index.ts';
 import { expectedMs, type Forecast } from '../providers/plan/forecast.ts';
 import { dependsOnOutlook, planProviders, type PlannedProvider, type ProviderPlan } from '../providers/plan/provider-plan.ts';
 import type { ProviderRegistry } from '../providers/provider-registry.ts';
-import { StoreFailure } from './store-failure.ts';
+import { failStore } from './store-failure.ts';
 
 export interface PlanDependencies {
   readonly registry: ProviderRegistry;
@@ -57,9 +57,4 @@ async function planByOutlook(dependencies: PlanDependencies, options: LipsyncOpt
 
 function plannedProviders({ registry }: PlanDependencies): readonly PlannedProvider[] {
   return registry.all.map(({ kind, facts: { id, degraded } }) => ({ kind, id, degraded }));
-}
-
-/** Nothing is wrong with a job whose chances could not be looked up. */
-function failStore(error: unknown): never {
-  throw new StoreFailure(error);
 }

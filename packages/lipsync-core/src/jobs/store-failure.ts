@@ -9,6 +9,11 @@ export class StoreFailure extends Error {
   }
 }
 
+/** Marks what was thrown as a failure of the account: neither the job nor a provider is to blame. */
+export function failStore(error: unknown): never {
+  throw new StoreFailure(error);
+}
+
 /**
  * Why a run stops when a later run of the same job is under way: it must neither go on spending the machine nor touch
  * what the other goes on with.
@@ -17,11 +22,8 @@ export const superseded = new StoreFailure(new LipsyncError('canceled', 'Another
 
 /** The calls of a running job to `store`; whatever they throw comes as a `StoreFailure` with the original as cause. */
 export function markStoreFailures(store: JobStore): Pick<JobStore, 'get' | 'append'> {
-  const fail = (error: unknown): never => {
-    throw new StoreFailure(error);
-  };
   return {
-    get: (id) => store.get(id).catch(fail),
-    append: (id, event) => store.append(id, event).catch(fail),
+    get: (id) => store.get(id).catch(failStore),
+    append: (id, event) => store.append(id, event).catch(failStore),
   };
 }

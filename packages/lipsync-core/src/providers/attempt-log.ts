@@ -92,6 +92,11 @@ export function orderInDoubt({ operation, order }: Attempt): PlacedOrder | null 
   return operation === null && order && order.unansweredSinceMs !== null ? order : null;
 }
 
+/** What further attempts may cost, where all of them together may cost `maxCostMicros`; null for any. Pure. */
+export function leftMicros(attempts: readonly Attempt[], maxCostMicros: number | null): number | null {
+  return maxCostMicros === null ? null : maxCostMicros - attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0);
+}
+
 function newAttempt({ facts }: Provider, nowMs: number): Attempt {
   return {
     provider: facts.id, outcome: 'running', code: null, message: null, startedAtMs: nowMs, endedAtMs: null, costMicros: null, operation: null, operationAtMs: null, troubles: 0,

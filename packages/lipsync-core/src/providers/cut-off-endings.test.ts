@@ -9,6 +9,7 @@ import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
 import { createOpenBills, type OpenBills } from './open-bills.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import type { LocalPrice } from './local-price.ts';
 import type { InlineProvider, OperationStatus, Provider, TakeRequest } from './provider.ts';
 import { createSharedAdmission } from './shared-admission.ts';
 
@@ -264,10 +265,32 @@ describe('a canceled operation whose worker was killed after it had told the ven
   });
 });
 
+/** Work here at that price for an hour, which each job is expected to take. */
+const priced = (microsPerHour: number): LocalPrice => ({ microsPerHour, quote: async () => microsPerHour });
+
 describe('an hour of local work', () => {
   it.each([['makes a take', false], ['fails', true]])('that %s costs once, the same in take, attempt and ledger', async (_, fails) => {
-    const outcome = await run([local(fails)], { localMicrosPerHour: 10 }).catch(() => null);
+    const outcome = await run([local(fails)], { localPrice: priced(10) }).catch(() => null);
     expect(outcome?.kind === 'made' ? outcome.take.costMicros : null).toBe(fails ? null : 10);
     expect([attempts, await books()]).toMatchObject([[{ costMicros: 10 }], { spentMicros: 10, reservedMicros: 0 }]);
+  });
+
+  it('is held back for while it is done', async () => {
+    const seen: unknown[] = [];
+    const engine = local();
+    const outcome = await run([{ ...engine, run: async (...given) => (seen.push(await books()), engine.run(...given)) }], { localPrice: priced(140) });
+    expect([outcome, seen, await books()]).toMatchObject([{ kind: 'made' }, [{ spentMicros: 0, reservedMicros: 140 }], { spentMicros: 140, reservedMicros: 0 }]);
+  });
+
+  it.each([
+    ['a budget', { localPrice: priced(151) }], ['the job', { localPrice: priced(100), maxCostMicros: 99 }],
+  ] as const)('is not begun where that goes over the cap of %s', async (_, change) => {
+    await expect(run([local()], change)).rejects.toMatchObject({ code: 'budget_exceeded' });
+    expect([attempts, await books()]).toMatchObject([[{ outcome: 'failed', costMicros: 0 }], free]);
+  });
+
+  it('goes beyond what it was expected to take, and is booked as it was', async () => {
+    const outcome = await run([local()], { localPrice: { microsPerHour: 140, quote: async () => 70 } });
+    expect([outcome, await books()]).toMatchObject([{ kind: 'made', take: { costMicros: 140 } }, { spentMicros: 140, reservedMicros: 0 }]);
   });
 });

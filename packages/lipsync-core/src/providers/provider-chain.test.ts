@@ -129,7 +129,7 @@ describe('the provider chain', () => {
       };
     };
     const { context } = makeContext();
-    const outcome = await made([working('wav2lip', 'model_missing'), working('preview', take)], { ...context, clock: { nowMs: () => time.nowMs }, localMicrosPerHour: 2_000_000 });
+    const outcome = await made([working('wav2lip', 'model_missing'), working('preview', take)], { ...context, clock: { nowMs: () => time.nowMs }, localPrice: { microsPerHour: 2_000_000, quote: async () => 0 } });
     expect(outcome.attempts.map(({ costMicros }) => costMicros)).toEqual([20_000, 20_007]);
     expect(outcome.take.costMicros).toBe(20_007);
   });

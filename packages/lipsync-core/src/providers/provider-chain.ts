@@ -4,10 +4,11 @@ import type { Clock } from '../ports/ports.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Admission, AttemptReference, Entry, OperationStop } from './admission.ts';
-import { createAttemptLog, orderInDoubt, type AttemptLog } from './attempt-log.ts';
+import { createAttemptLog, leftMicros, orderInDoubt, type AttemptLog } from './attempt-log.ts';
 import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
+import { localCostMicros, type LocalPrice } from './local-price.ts';
 import { once } from './once.ts';
-import type { Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
+import type { InlineProvider, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type Waiting } from './remote-attempt.ts';
 import { stopOperation } from './stop-operation.ts';
 
@@ -17,8 +18,8 @@ export interface ChainContext extends TakeContext {
   readonly user: string | null;
   /** What all attempts together may cost, in millionths of a dollar; null for any. */
   readonly maxCostMicros: number | null;
-  /** What an hour of a provider's work on this machine costs, in millionths of a dollar; nothing where it is not said. */
-  readonly localMicrosPerHour?: number;
+  /** Work on this machine costs nothing where it is not said. */
+  readonly localPrice?: LocalPrice;
   readonly clock: Clock;
   readonly admission: Admission;
   /** Attempts of an earlier run of this job; a remote one that was still running is gone on with. */
@@ -99,8 +100,16 @@ async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, 
 }
 
 /** What computes here costs the time that it took, whatever came of it. */
-function timeCost({ kind }: Provider, { clock, localMicrosPerHour = 0 }: ChainContext, log: AttemptLog): number {
-  return kind === 'remote' ? 0 : Math.round(((clock.nowMs() - log.current.startedAtMs) * localMicrosPerHour) / hourMs);
+function timeCost({ kind }: Provider, { clock, localPrice }: ChainContext, log: AttemptLog): number {
+  return kind === 'remote' || !localPrice ? 0 : localCostMicros(clock.nowMs() - log.current.startedAtMs, localPrice.microsPerHour);
+}
+
+/** Sets aside what work on this machine is expected to cost, as the price of a vendor is. Throws `budget_exceeded`. */
+async function holdBack(provider: InlineProvider, context: ChainContext, log: AttemptLog): Promise<void> {
+  const { localPrice, maxCostMicros, admission } = context;
+  if (!localPrice) return;
+  const micros = await localPrice.quote(provider.facts.id);
+  await admission.reserve(provider, referenceOf(context, log), micros, leftMicros(log.attempts, maxCostMicros));
 }
 
 /** What runs elsewhere already, or is done there, is looked at whoever else holds the places. */
@@ -115,13 +124,14 @@ async function endAttempt(provider: Provider, error: LipsyncError, context: Chai
   const stop = provider.kind === 'remote' && error.code === 'canceled' ? await stopUnwanted(provider, log) : 'none';
   const { operation, costMicros: billedMicros } = log.current;
   const order = orderInDoubt(log.current);
-  const costMicros = operation || order ? billedMicros : timeCost(provider, context, log);
+  // What was not let in did not work.
+  const workMicros = error.code === 'budget_exceeded' ? 0 : timeCost(provider, context, log);
+  const costMicros = operation || order ? billedMicros : workMicros;
   await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation, order, stop });
   await log.end({ outcome: error.code === 'canceled' ? 'canceled' : 'failed', code: error.code, message: error.message, costMicros });
   return error;
 }
 
-const hourMs = 3_600_000;
 const cancelLimitMs = 10_000;
 
 /** Tells the vendor to stop, and learns what it billed until then. The job's signal is spent: this has a limit of its own. */
@@ -166,6 +176,7 @@ function referenceOf({ jobId, user }: ChainContext, log: AttemptLog): AttemptRef
 async function makeTake(provider: Provider, prepare: () => Promise<TakeRequest>, context: ChainContext, log: AttemptLog): Promise<Take | Waiting> {
   switch (provider.kind) {
     case 'inline':
+      await holdBack(provider, context, log);
       return provider.run(await prepare(), context);
     case 'remote':
       return advanceRemote({

@@ -2,7 +2,7 @@ import { abortError, errorPolicies, LipsyncError, TimeoutError, toLipsyncError }
 import type { Clock } from '../ports/ports.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Admission, AttemptReference } from './admission.ts';
-import { orderInDoubt, type AttemptLog } from './attempt-log.ts';
+import { leftMicros, orderInDoubt, type AttemptLog } from './attempt-log.ts';
 import { decide, pauseBeforeTryMs } from './chain-decision.ts';
 import type { Operation, Order, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 
@@ -68,8 +68,7 @@ async function start(attempt: RemoteAttempt): Promise<Operation> {
 
 async function makeOrder({ provider, reference, log, admission, context, maxCostMicros, prepare }: RemoteAttempt, replaced: Order | null): Promise<Order> {
   const request = await prepare();
-  const spentMicros = log.attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0);
-  await admission.reserve(provider, reference, provider.quote(request), maxCostMicros === null ? null : maxCostMicros - spentMicros);
+  await admission.reserve(provider, reference, provider.quote(request), leftMicros(log.attempts, maxCostMicros));
   return provider.makeOrder(request, { ...context, replaced, idempotencyKey: `${reference.jobId}-${reference.index}` });
 }
 

@@ -231,7 +231,7 @@ describe('a job at a remote provider', () => {
         return take;
       },
     };
-    expect(await run({ localMicrosPerHour: 500_000 }, [slow])).toMatchObject({ kind: 'made', take: { costMicros: 500 } });
+    expect(await run({ localPrice: { microsPerHour: 500_000, quote: async () => 0 } }, [slow])).toMatchObject({ kind: 'made', take: { costMicros: 500 } });
     expect(await spent()).toEqual({ spentMicros: 500, reservedMicros: 0 });
   });
 

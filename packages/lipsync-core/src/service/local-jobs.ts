@@ -14,7 +14,7 @@ import { newJobRecord } from '../jobs/new-job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { FetchedInputs } from '../jobs/input-fetcher.ts';
 import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
-import { StoreFailure } from '../jobs/store-failure.ts';
+import { failStore, StoreFailure } from '../jobs/store-failure.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
 import type { Clock, IdSource } from '../ports/ports.ts';
 import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
@@ -199,11 +199,6 @@ async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, re
 
 /** What runs elsewhere is told to stop within this time. */
 const abandonLimitMs = 20_000;
-
-/** No provider is to blame for a memory that cannot be written. */
-function failStore(error: unknown): never {
-  throw new StoreFailure(error);
-}
 
 /** Nobody who replaces an output means to lose what it is made from, under whatever name it is reached. */
 async function refuseInputAsOutput(inputPaths: readonly string[], outputPath: string): Promise<void> {

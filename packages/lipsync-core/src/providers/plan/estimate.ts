@@ -3,6 +3,7 @@ import type { BlockingCap } from '../../ledger/budget-caps.ts';
 import type { BudgetOutlook } from '../../ledger/budget-outlook.ts';
 import type { Clock } from '../../ports/ports.ts';
 import { quotedMicros } from '../heygen/heygen-prices.ts';
+import { localCostMicros } from '../local-price.ts';
 import { expectedMs, type Expectation, type Forecast } from './forecast.ts';
 import { planProviders, type PlannedProvider, type ProviderPlan } from './provider-plan.ts';
 
@@ -59,8 +60,6 @@ export interface EstimatorDependencies {
   readonly localMicrosPerHour: number;
 }
 
-const hourMs = 3_600_000;
-
 export function createEstimator(dependencies: EstimatorDependencies): Estimator {
   const { providers, forecast } = dependencies;
   return {
@@ -84,13 +83,12 @@ async function estimateProvider(dependencies: EstimatorDependencies, request: Es
   const { id, microsPerSecond } = provider;
   const costMicros = microsPerSecond
     ? quotedMicros(durationMs, microsPerSecond[options.heygenMode])
-    : Math.round((expectation.workMs * dependencies.localMicrosPerHour) / hourMs);
+    : localCostMicros(expectation.workMs, dependencies.localMicrosPerHour);
   return {
     provider: id, costMicros,
     expectedMs: expectation.waitMs === null ? null : expectedMs(expectation),
     isMeasured: expectation.isMeasured,
-    // Work on this machine is not held back for: it is booked when it is known, whatever the caps say.
-    cap: microsPerSecond ? await capFor(dependencies, request, costMicros) : null,
+    cap: costMicros > 0 ? await capFor(dependencies, request, costMicros) : null,
   };
 }
 
