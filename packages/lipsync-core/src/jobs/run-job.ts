@@ -10,7 +10,7 @@ import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
 import { endWithoutOutput, toJobResult } from './run-end.ts';
-import { markStoreFailures, StoreFailure, superseded } from './store-failure.ts';
+import { isOutOfReach, markStoreFailures, StoreFailure, superseded } from './store-failure.ts';
 import { watchForStop, type StopWatch } from './watch-for-stop.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from './workspace.ts';
 
@@ -46,7 +46,7 @@ export interface JobRunner {
    * May be called again for the same job at any time: a job that is finished, or needs what may not be done here, is
    * returned as it is; an interrupted one is gone on with. An abort of `signal` hands the job back unfinished and throws;
    * every other outcome of the work is in the record. Throws `not_found` when there is no such job, and what the store
-   * threw when it failed: nothing is recorded then, and whoever asked for the run asks again.
+   * threw when it failed: the job is handed back then, as far as the store takes that, and whoever asked for the run asks again.
    */
   run(jobId: string, context: RunContext): Promise<JobRecord>;
 }
@@ -71,19 +71,36 @@ export function createJobRunner(given: JobRunnerDependencies): JobRunner {
 }
 
 async function run(dependencies: RunDependencies, jobId: string, context: RunContext): Promise<JobRecord> {
-  const { store, clock, workFolder } = dependencies;
+  const { store, clock } = dependencies;
   const found = await store.get(jobId);
   if (!found) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
   if (found.needs !== null && !context.canRun(found.needs)) return found;
-  const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
+  // Known before it is begun: a store that is slow may begin it and say so too late.
+  let runs = found.runs + 1;
+  try {
+    const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
+    runs = record.runs;
+    return await goOn(dependencies, record, context);
+  } catch (error) {
+    if (isOutOfReach(error)) await handBackQuietly(dependencies, { id: jobId, runs });
+    throw error;
+  }
+}
+
+async function goOn(dependencies: RunDependencies, record: JobRecord, context: RunContext): Promise<JobRecord> {
   const ended = await endEarly(dependencies, record, context.signal);
   if (!ended) {
     const left = await runOnce(dependencies, record, context);
     // Whoever canceled it before it was parked did not know that it had to be woken.
-    return left.cancelRequested && left.parkedUntilMs !== null ? run(dependencies, jobId, context) : left;
+    return left.cancelRequested && left.parkedUntilMs !== null ? run(dependencies, record.id, context) : left;
   }
-  await removeJobWorkspaces(workFolder, jobId);
+  await removeJobWorkspaces(dependencies.workFolder, record.id);
   return ended;
+}
+
+/** A run that ends because of the store did not die over its job. Where the store does not take this either, it counts as one that did. */
+async function handBackQuietly({ store, logger }: RunDependencies, { id: jobId, runs: run }: Pick<JobRecord, 'id' | 'runs'>): Promise<void> {
+  await store.append(jobId, { type: 'handed_back', run }).catch((error: unknown) => logger.warn({ jobId, error }, 'the job could not be handed back'));
 }
 
 async function endEarly(dependencies: RunDependencies, record: JobRecord, signal: AbortSignal): Promise<JobRecord | undefined> {

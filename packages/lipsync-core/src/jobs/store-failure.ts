@@ -15,6 +15,11 @@ export class StoreFailure extends Error {
  */
 export const superseded = new StoreFailure(new LipsyncError('canceled', 'Another worker took the job over.'));
 
+/** Whether it is a store's failure that passes: the same will be possible again. What a store refuses for good is none. */
+export function isOutOfReach(error: unknown): boolean {
+  return error instanceof StoreFailure && LipsyncError.isInstance(error.cause) && error.cause.code === 'resource_exhausted';
+}
+
 /** The calls of a running job to `store`; whatever they throw comes as a `StoreFailure` with the original as cause. */
 export function markStoreFailures(store: JobStore): Pick<JobStore, 'get' | 'append'> {
   const fail = (error: unknown): never => {
