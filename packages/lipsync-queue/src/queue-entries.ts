@@ -10,10 +10,10 @@ export interface QueueEntries {
   add(record: JobRecord, lane: Lane): Promise<void>;
   /** As `add`, in place of an entry of the same job that has ended there. */
   addAfresh(record: JobRecord, lane: Lane): Promise<void>;
-  /** Moves a sleeping entry of the job to the others that wait to be taken. */
-  wake(jobId: string): Promise<void>;
-  /** Up to `count` jobs that sleep in a lane, those that wake soonest first, behind the first `skip`. */
-  sleeping(lane: Lane, skip: number, count: number): Promise<readonly string[]>;
+  /** Moves a sleeping entry of the job to the others that wait to be taken; false where none sleeps, or another woke it first. */
+  wake(jobId: string): Promise<boolean>;
+  /** Up to `count` jobs that sleep in a lane, those that wake soonest first. */
+  sleeping(lane: Lane, count: number): Promise<readonly string[]>;
   /** Takes a job out of all queues; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
   /** Ids of all jobs that some queue is going to run or is running: one question per lane, however many there are. */
@@ -52,12 +52,15 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
       await add(queue, record);
     },
     async wake(jobId) {
-      const jobs = await fromAll((queue) => queue.getJob(jobId));
-      for (const job of jobs) if (await job?.isDelayed()) await promote(job);
+      const woken = await fromAll(async (queue) => {
+        const job = await queue.getJob(jobId);
+        return job !== undefined && (await job.isDelayed()) && promote(job);
+      });
+      return woken.includes(true);
     },
-    async sleeping(lane, skip, count) {
+    async sleeping(lane, count) {
       const queue = await queues.get(lane);
-      return queue.getRanges(['delayed'], skip, skip + count - 1, true);
+      return queue.getRanges(['delayed'], 0, count - 1, true);
     },
     async remove(jobId) {
       // BullMQ answers 0 for a job that a worker holds, and 1 also for one that it does not know.
@@ -83,12 +86,14 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
   };
 }
 
-/** Somebody else may have woken it in the meantime. */
-async function promote(job: Job | undefined): Promise<void> {
+/** False where somebody else has woken it in the meantime. */
+async function promote(job: Job): Promise<boolean> {
   try {
-    await job?.promote();
+    await job.promote();
+    return true;
   } catch (error) {
-    if (await job?.isDelayed()) throw error;
+    if (await job.isDelayed()) throw error;
+    return false;
   }
 }
 
