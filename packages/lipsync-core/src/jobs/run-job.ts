@@ -2,6 +2,7 @@ import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import type { Clock, Logger } from '../ports/ports.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
+import { alertOfJob } from './alerts.ts';
 import { deadlineExceeded } from './deadline-signal.ts';
 import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
@@ -10,6 +11,7 @@ import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
 import { endWithoutOutput, toJobResult } from './run-end.ts';
+import { createAttemptSaver, tell } from './run-reports.ts';
 import { isOutOfReach, markStoreFailures, StoreFailure, superseded } from './store-failure.ts';
 import { watchForStop, type StopWatch } from './watch-for-stop.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from './workspace.ts';
@@ -113,19 +115,12 @@ async function endEarly(dependencies: RunDependencies, record: JobRecord, signal
 }
 
 /** Lets go of what runs elsewhere for a job that is about to end, so that its bill is known or kept open. */
-function abandon({ store, pipeline }: RunDependencies, record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
-  const { id: jobId, owner, options, runs: run } = record;
-  return pipeline.abandon({ jobId, owner, options }, reason, {
-    signal, earlierAttempts: record.attempts,
-    saveAttempts: async (attempts) => void (await tell(store, record, { type: 'attempts_changed', run, attempts })),
+function abandon(dependencies: RunDependencies, record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
+  const { id: jobId, owner, options } = record;
+  const { save } = createAttemptSaver(dependencies, record);
+  return dependencies.pipeline.abandon({ jobId, owner, options }, reason, {
+    signal, earlierAttempts: record.attempts, saveAttempts: async (attempts) => void (await save(attempts)),
   });
-}
-
-/** Throws `superseded` where another run took over: what this one wants to do next is not its to do. */
-async function tell(store: RunDependencies['store'], { id, runs: run }: JobRecord, event: JobEvent): Promise<JobRecord> {
-  const left = await store.append(id, event);
-  if (left.runs !== run) throw superseded;
-  return left;
 }
 
 /** Why a job that is not at an end is ended instead of being worked on. */
@@ -171,7 +166,9 @@ async function endRun(
   // A run that failed before or after its chain may leave an attempt as it found it.
   const left = await store.get(record.id);
   if (left?.runs === record.runs && isUnderWay(left)) await abandon(dependencies, left, error, handBack);
-  return store.append(record.id, endWithoutOutput(error, record, clock.nowMs()));
+  const ended = await store.append(record.id, endWithoutOutput(error, record, clock.nowMs()));
+  if (ended.runs === record.runs) alertOfJob(logger, ended, error);
+  return ended;
 }
 
 /** Works on the job for as long as there is anything to do here; what comes of it is for the record. */
@@ -185,18 +182,15 @@ async function advance(
     write: (update) => store.append(jobId, { type: 'progressed', run, ...update }),
     onError: (error) => logger.warn({ jobId, error }, 'progress was not stored'),
   });
-  let { attempts } = record;
+  const attempts = createAttemptSaver(dependencies, record);
   try {
     const outcome = await pipeline.run({ jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) }, {
-      signal, canRun, earlierAttempts: attempts, wasInterrupted: record.crashes > 0, plan: record.plan, outputMs: record.outputMs,
+      signal, canRun, earlierAttempts: record.attempts, wasInterrupted: record.crashes > 0, plan: record.plan, outputMs: record.outputMs,
       onProgress: (report) => progress.report(report),
       savePlan: async (plan, outputMs) => heed(await tell(store, record, { type: 'planned', run, plan, outputMs })),
-      async saveAttempts(changed) {
-        attempts = changed;
-        heed(await tell(store, record, { type: 'attempts_changed', run, attempts }));
-      },
+      saveAttempts: async (changed) => heed(await attempts.save(changed)),
     });
-    if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts) };
+    if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts.latest) };
     if (outcome.kind === 'elsewhere') return { type: 'handed_on', run, needs: outcome.needs };
     progress.report({ stage: 'publishing', fraction: 0 });
     const output = await dependencies.artifacts.publish(outcome.takePath, `outputs/${jobId}/output.mp4`);
@@ -215,5 +209,6 @@ function fetchInputs({ fetcher, store }: RunDependencies, record: JobRecord, wor
 
 function waitingMessage(attempts: readonly Attempt[]): string {
   const last = attempts.at(-1);
-  return last?.outcome === 'running' ? `${last.provider} is working on it.` : 'Waiting for a place at the provider.';
+  if (last?.outcome !== 'running') return 'Waiting for a place at the provider.';
+  return last.operation ? `${last.provider} is working on it.` : `Waiting until ${last.provider} takes it.`;
 }
