@@ -185,7 +185,7 @@ export interface CoreHost {
 function forecastFor(config: ProviderConfig, { state, load }: Pick<CoreHost, 'state' | 'load'>): Forecast {
   const clock = systemClock;
   return createForecast({
-    providers: listReady(config), paces: createPaces({ state }), places: createPlaces({ state, clock }), breaker: createBreaker({ state, clock }), ...(load ? { load } : {}),
+    providers: listReady(config), paces: createPaces({ state, clock }), places: createPlaces({ state, clock }), breaker: createBreaker({ state, clock }), ...(load ? { load } : {}),
   });
 }
 

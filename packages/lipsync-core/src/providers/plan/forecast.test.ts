@@ -13,7 +13,7 @@ function openForecast(load?: Load) {
   const state = createMemoryState().open();
   const places = createPlaces({ state, clock });
   const breaker = createBreaker({ state, clock });
-  const paces = createPaces({ state });
+  const paces = createPaces({ state, clock });
   const providers = [{ id: 'heygen', kind: 'remote', maxConcurrent: 2 }, { id: 'wav2lip', kind: 'inline', maxConcurrent: null }] as const;
   const passTime = (untilMs: number): void => {
     nowMs = untilMs;
@@ -61,6 +61,29 @@ describe('a forecast', () => {
     const { forecast } = openForecast();
     await forecast.learn({ provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 }, 12 * 3_600_000);
     expect((await forecast.expect(output))[1]?.workMs).toBe(20 * 26_000);
+  });
+
+  it('lets what it learned drift back to what it assumes, and forgets it after a day, so that whoever was slow once is tried again', async () => {
+    const hourMs = 3_600_000;
+    const { forecast, passTime } = openForecast();
+    await forecast.learn({ provider: 'heygen', heygenMode: 'speed', durationMs: 10_000 }, 16 * 70_000);
+    const expectedAfter = async (hours: number) => {
+      passTime(1_000 + hours * hourMs);
+      return (await forecast.expect(output))[0];
+    };
+    expect(await expectedAfter(0)).toMatchObject({ workMs: 16 * 70_000, isMeasured: true });
+    expect(await expectedAfter(6)).toMatchObject({ workMs: 4 * 70_000, isMeasured: true });
+    expect(await expectedAfter(12)).toMatchObject({ workMs: 2 * 70_000, isMeasured: true });
+    expect(await expectedAfter(24)).toMatchObject({ workMs: 70_000, isMeasured: false });
+  });
+
+  it('weighs what it sees anew against what is left of what it saw long ago', async () => {
+    const { forecast, passTime } = openForecast();
+    const work = { provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 } as const;
+    await forecast.learn(work, 4 * 26_000);
+    passTime(1_000 + 6 * 3_600_000);
+    await forecast.learn(work, 26_000);
+    expect((await forecast.expect(output))[1]).toMatchObject({ workMs: 1.8 * 26_000, isMeasured: true });
   });
 
   it('counts the places that are held, and those that stand in line', async () => {
