@@ -108,11 +108,14 @@ describe('a take made by HeyGen', () => {
     expect((await provider.check(operation, calm)).status).toBe('done');
   });
 
-  it('costs what was quoted when HeyGen does not say how long it is', async () => {
+  it('costs what was quoted when HeyGen does not say how long it is, and says that this is an estimate', async () => {
     heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'no_duration' } });
     const provider = heygen.provider();
-    const operation = await heygen.placed();
-    expect((await doneOf(provider, operation)).costMicros).toBe(operation.state['quotedMicros']);
+    const placed = await heygen.placed();
+    const { costMicros, operation } = await doneOf(provider, placed);
+    expect(costMicros).toBe(placed.state['quotedMicros']);
+    const { warnings } = await provider.collect(operation, await heygen.request(), calm);
+    expect(warnings).toEqual([{ code: 'cost_estimated', message: expect.any(String) }]);
   });
 });
 
