@@ -28,7 +28,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const state = createRedisStateStore({ connection });
   const core = createLipsyncCore(config.core, {
-    state, lineMs, callbackBaseUrl: config.core.publicBaseUrl, load: () => producer.load(),
+    state, lineMs, callbackBaseUrl: config.core.publicBaseUrl, load: (jobInLine) => producer.load(jobInLine),
     onLateCost: (cost) => recordLateCost(store, cost),
     onBreakerChange: (change) => logBreakerChange(logger, change),
     onPlaceFree: () => void producer.wakeNextInLine().catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),

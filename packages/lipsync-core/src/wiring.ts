@@ -173,7 +173,7 @@ export interface CoreHost {
   /** Under which vendors reach an API that shares the state; empty where there is none. */
   readonly callbackBaseUrl?: string;
   /** What waits to be done; without it, nothing but the places held. */
-  load?(): Promise<Load>;
+  load?(jobInLine?: string): Promise<Load>;
   /** Told of each change of a breaker that this host's jobs made. */
   onBreakerChange?(change: BreakerChange): void;
   /** Told when a job that stands in line for a provider may find a place. */

@@ -41,8 +41,8 @@ export interface LipsyncProducer {
   sweep(): Promise<Swept>;
   /** Takes a job out of the queues, so that none runs it; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
-  /** What the queues hold, for whoever wants to know how long a job would wait. */
-  load(): Promise<Load>;
+  /** What the queues hold, for whoever wants to know how long a job would wait; of one that stands in line, what is ahead of it. */
+  load(jobInLine?: string): Promise<Load>;
   /** The queue of a lane, e.g. for a page about queues. Connects with its first command. */
   queue(lane: Lane): Promise<LipsyncQueueHandle>;
   close(): Promise<void>;
@@ -68,7 +68,7 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
     wakeNextInLine: () => guarded(() => wakeNextInLine(store, entries)),
     sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
     remove: (jobId) => guarded(() => entries.remove(jobId)),
-    load: () => guarded(() => entries.load()),
+    load: (jobInLine) => guarded(() => entries.load(jobInLine)),
     queue: (lane) => guarded(() => entries.queue(lane)),
     close: () => entries.close(),
   };

@@ -1,8 +1,6 @@
 import { isUnderWay, type JobRecord, type JobStore } from '@lipsync/core';
 import type { QueueEntries } from './queue-entries.ts';
 
-/** Sleeping jobs that are seen at most: no more than this is read of a longer line. */
-const longestLine = 10_000;
 /** Records that are read at a time. Among so many of the oldest, the more urgent go first. */
 const pageSize = 100;
 /** Records that are read at most. Those whose operation runs are among the oldest, and are seen past. */
@@ -14,8 +12,7 @@ const mostRead = 2_000;
  * one of its own. False where nobody in line sleeps. Throws what Redis and the store throw.
  */
 export async function wakeNextInLine(store: Pick<JobStore, 'get'>, entries: Pick<QueueEntries, 'sleeping' | 'wake'>): Promise<boolean> {
-  // Ids sort by time.
-  const oldestFirst = (await entries.sleeping('cloud', longestLine)).toSorted().slice(0, mostRead);
+  const oldestFirst = (await entries.sleeping('cloud')).slice(0, mostRead);
   for (let start = 0; start < oldestFirst.length; start += pageSize) {
     const records = await Promise.all(oldestFirst.slice(start, start + pageSize).map((id) => store.get(id)));
     const inLine = records.flatMap((record) => (record && isInLine(record) ? [record] : []));

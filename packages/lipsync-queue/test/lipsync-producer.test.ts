@@ -235,6 +235,12 @@ describe('a line for a provider', () => {
     expect(await Promise.all(ids.map(cloudStateOf))).toEqual(['waiting', 'waiting', 'waiting', 'delayed']);
   });
 
+  it('is as long for one who stands in it as what is ahead, and for a newcomer as all of it', async () => {
+    for (const id of ['job_1', 'job_2', 'job_3', 'job_4']) await standInLine(id, 60_000);
+    const lengths = await Promise.all([bench.producer.load('job_1'), bench.producer.load('job_3'), bench.producer.load()]);
+    expect(lengths.map(({ remoteJobs }) => remoteJobs)).toEqual([0, 2, 4]);
+  });
+
   it('wakes nobody whose operation runs, and says when nobody is left', async () => {
     const running: Attempt = {
       provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null,

@@ -7,7 +7,7 @@ import { createPaces } from './pace.ts';
 
 const output = { durationMs: 10_000, heygenMode: 'speed' } as const;
 
-function openForecast(load?: Load) {
+function openForecast(load?: Load, ahead: ReadonlyMap<string | undefined, number> = new Map()) {
   let nowMs = 1_000;
   const clock = { nowMs: () => nowMs };
   const state = createMemoryState().open();
@@ -18,7 +18,7 @@ function openForecast(load?: Load) {
   const passTime = (untilMs: number): void => {
     nowMs = untilMs;
   };
-  return { places, breaker, passTime, forecast: createForecast({ providers, paces, places, breaker, ...(load ? { load: async () => load } : {}) }) };
+  return { places, breaker, passTime, forecast: createForecast({ providers, paces, places, breaker, ...(load ? { load: async (jobInLine?: string) => ({ ...load, remoteJobs: ahead.get(jobInLine) ?? load.remoteJobs }) } : {}) }) };
 }
 
 describe('the wait for a seat', () => {
@@ -92,6 +92,12 @@ describe('a forecast', () => {
     expect((await held.forecast.expect(output))[0]).toMatchObject({ waitMs: 35_000 });
     const inLine = openForecast({ remoteJobs: 5, inlineJobs: 3, inlineSeats: 2 });
     expect(await inLine.forecast.expect(output)).toMatchObject([{ waitMs: 4 * 35_000 }, { waitMs: 2 * 13_000 }]);
+  });
+
+  it('counts what is ahead of a job that stands in line, and all of the line for a newcomer', async () => {
+    const { forecast } = openForecast({ remoteJobs: 5, inlineJobs: 0, inlineSeats: 1 }, new Map([['job_2', 3]]));
+    expect((await forecast.expect({ ...output, jobInLine: 'job_2' }))[0]).toMatchObject({ waitMs: 2 * 35_000 });
+    expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 4 * 35_000 });
   });
 
   it('counts on no provider whose breaker is open', async () => {
