@@ -28,7 +28,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const state = createRedisStateStore({ connection });
   const core = createLipsyncCore(config.core, {
-    state, lineMs, callbackBaseUrl: config.core.publicBaseUrl, load: () => producer.load(),
+    state, lineMs, callbackBaseUrl: config.core.publicBaseUrl, load: (jobInLine) => producer.load(jobInLine),
     onLateCost: (cost) => recordLateCost(store, cost),
     onUnansweredBill: ({ provider, jobId }, error) => logger.warn({ provider, jobId, error }, 'the provider did not say what an operation was billed; it is asked again'),
     onBreakerChange: (change) => logBreakerChange(logger, change),

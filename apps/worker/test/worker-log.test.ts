@@ -37,7 +37,7 @@ async function startRefusingVendor(): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-it('a worker says at start what it dropped from the endpoint, and as an error, once, that the key is refused', { timeout: 120_000 }, async () => {
+it('a worker says at start what it dropped from the endpoint, and as errors, once each, that the key is refused and whose attempt that ended', { timeout: 120_000 }, async () => {
   const redis = await startTestRedis();
   cleanUp(() => redis.stop());
   const folder = await mkdtemp(join(tmpdir(), 'worker-log-'));
@@ -74,6 +74,7 @@ it('a worker says at start what it dropped from the endpoint, and as an error, o
   }
   expect(lines.filter(({ level }) => level === 'error')).toEqual([
     { level: 'error', fields: { provider: 'heygen', event: 'opened', reason: 'refused', openUntil: expect.stringMatching(/Z$/) }, message: expect.stringContaining('refused the key') },
+    { level: 'error', fields: { jobId: 'job_a', provider: 'heygen', code: 'credentials_rejected', reason: expect.stringContaining('HEYGEN_API_KEY'), alert: true }, message: expect.any(String) },
   ]);
   expect((await store.get('job_b'))?.attempts).toMatchObject([{ provider: 'heygen', code: 'provider_unavailable' }]);
   expect(JSON.stringify(lines)).not.toContain('hunter2');

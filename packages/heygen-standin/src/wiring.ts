@@ -45,7 +45,7 @@ export async function wireStandin(options: HeygenStandinOptions, { folder, signa
     webhooks,
     faults: createFaultRules(),
     idempotency: createIdempotencyStore(now),
-    assets: createAssetStore(),
+    assets: createAssetStore(now),
     media: await createMediaLibrary(folder, signal),
     wallet: createWallet(openingBalanceMicros),
     log: createRequestLog(),

@@ -42,6 +42,28 @@ describe('a simple upload', () => {
   });
 });
 
+describe('an asset', () => {
+  it('is read under its name and with a link, and is gone for reads and creates once it is deleted', async () => {
+    const id = await heygen.upload(heygen.media.speech);
+    const read = () => heygen.call('GET', `/v3/assets/${id}`);
+    const told = await heygen.data(read());
+    expect(told).toEqual({ id, name: expect.any(String), type: 'audio', owner: expect.any(String), space_id: null, uploaded_at: expect.any(Number), folder_id: null, url: expect.any(String) });
+    expect(Buffer.from(await (await fetch(String(told['url']))).arrayBuffer())).toEqual(heygen.media.speech);
+    expect(await heygen.data(heygen.call('DELETE', `/v3/assets/${id}`))).toEqual({ id });
+    const reference = { type: 'asset_id', asset_id: id };
+    const refused = [await read(), await heygen.call('DELETE', `/v3/assets/${id}`), await heygen.call('POST', '/v3/lipsyncs', { video: reference, audio: reference })];
+    for (const response of refused) expect([response.status, (await heygen.error(response))['code']]).toEqual([404, 'asset_not_found']);
+  });
+
+  it('whose upload waits is not ready to be read, and can be deleted', async () => {
+    const { asset_id: id } = await heygen.data(heygen.call('POST', '/v3/assets/direct-uploads', { filename: 'clip.mp4', content_type: 'video/mp4', size_bytes: 9 }));
+    const early = await heygen.call('GET', `/v3/assets/${String(id)}`);
+    expect([early.status, (await heygen.error(early))['code']]).toEqual([409, 'resource_not_ready']);
+    expect((await heygen.call('DELETE', `/v3/assets/${String(id)}`)).status).toBe(200);
+    expect((await heygen.call('POST', `/v3/assets/${String(id)}/complete`, {})).status).toBe(404);
+  });
+});
+
 describe('a direct upload', () => {
   const promise = (bytes: Buffer): object => ({ filename: 'clip.mp4', content_type: 'video/mp4', size_bytes: bytes.length, checksum_sha256: createHash('sha256').update(bytes).digest('hex') });
   const begin = async (bytes: Buffer) => {

@@ -173,7 +173,7 @@ export interface CoreHost {
   /** Under which vendors reach an API that shares the state; empty where there is none. */
   readonly callbackBaseUrl?: string;
   /** What waits to be done; without it, nothing but the places held. */
-  load?(): Promise<Load>;
+  load?(jobInLine?: string): Promise<Load>;
   /** Told of each change of a breaker that this host's jobs made. */
   onBreakerChange?(change: BreakerChange): void;
   /** Told when a job that stands in line for a provider may find a place. */
@@ -187,7 +187,7 @@ export interface CoreHost {
 function forecastFor(config: ProviderConfig, { state, load }: Pick<CoreHost, 'state' | 'load'>): Forecast {
   const clock = systemClock;
   return createForecast({
-    providers: listReady(config), paces: createPaces({ state }), places: createPlaces({ state, clock }), breaker: createBreaker({ state, clock }), ...(load ? { load } : {}),
+    providers: listReady(config), paces: createPaces({ state, clock }), places: createPlaces({ state, clock }), breaker: createBreaker({ state, clock }), ...(load ? { load } : {}),
   });
 }
 

@@ -1,9 +1,10 @@
-import { isUnderWay, type Clock, type JobRecord, type JobStore, type Load, type Logger } from '@lipsync/core';
+import type { Clock, JobRecord, JobStore, Load, Logger } from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { toRedisError } from './connection.ts';
 import { laneOf, type Lane } from './job-catalogue.ts';
 import { sweepJobs, type Swept } from './job-sweep.ts';
-import { createQueueEntries, type LipsyncQueueHandle, type QueueEntries } from './queue-entries.ts';
+import { createQueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
+import { wakeNextInLine } from './wake-next-in-line.ts';
 
 export interface LipsyncProducerDependencies {
   /** Made by `createClientConnection`; the caller keeps and ends it. */
@@ -27,8 +28,11 @@ export interface LipsyncProducer {
   wake(jobId: string): Promise<void>;
   /** As `wake`, for a job that fell asleep while it was being canceled; any other sleeps on. */
   wakeCanceled(jobId: string): Promise<void>;
-  /** As `wake`, for the one of those that stand in line for a provider that would look again soonest. */
-  wakeNextInLine(): Promise<void>;
+  /**
+   * As `wake`, for the one of those that stand in line for a provider whose turn it is; several at once wake one each.
+   * False where nobody in line sleeps.
+   */
+  wakeNextInLine(): Promise<boolean>;
   /**
    * Queues every unfinished job that no queue is going to run (never queued, or ended in the queue while its record is
    * not at an end), and fails every job that still waits at its deadline. Safe to run from several processes and beside
@@ -37,8 +41,8 @@ export interface LipsyncProducer {
   sweep(): Promise<Swept>;
   /** Takes a job out of the queues, so that none runs it; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
-  /** What the queues hold, for whoever wants to know how long a job would wait. */
-  load(): Promise<Load>;
+  /** What the queues hold, for whoever wants to know how long a job would wait; of one that stands in line, what is ahead of it. */
+  load(jobInLine?: string): Promise<Load>;
   /** The queue of a lane, e.g. for a page about queues. Connects with its first command. */
   queue(lane: Lane): Promise<LipsyncQueueHandle>;
   close(): Promise<void>;
@@ -57,32 +61,17 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
       });
     },
     handOn: (record) => guarded(() => entries.addAfresh(record, laneOf(record))),
-    wake: (jobId) => guarded(() => entries.wake(jobId)),
+    wake: (jobId) => guarded(async () => void (await entries.wake(jobId))),
     wakeCanceled: (jobId) => guarded(async () => {
       if ((await store.get(jobId))?.cancelRequested) await entries.wake(jobId);
     }),
     wakeNextInLine: () => guarded(() => wakeNextInLine(store, entries)),
     sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
     remove: (jobId) => guarded(() => entries.remove(jobId)),
-    load: () => guarded(() => entries.load()),
+    load: (jobInLine) => guarded(() => entries.load(jobInLine)),
     queue: (lane) => guarded(() => entries.queue(lane)),
     close: () => entries.close(),
   };
-}
-
-const linePageSize = 100;
-/** Those whose operation runs sleep in the same queue, and sooner: as many of them are seen past. */
-const lineLookAhead = 2_000;
-
-async function wakeNextInLine(store: JobStore, entries: QueueEntries): Promise<void> {
-  for (let skip = 0; skip < lineLookAhead; skip += linePageSize) {
-    const jobIds = await entries.sleeping('cloud', skip, linePageSize);
-    for (const jobId of jobIds) {
-      const record = await store.get(jobId);
-      if (record && record.parkedUntilMs !== null && !isUnderWay(record)) return entries.wake(jobId);
-    }
-    if (jobIds.length < linePageSize) return;
-  }
 }
 
 async function guarded<T>(work: () => Promise<T>): Promise<T> {

@@ -10,17 +10,20 @@ export interface QueueEntries {
   add(record: JobRecord, lane: Lane): Promise<void>;
   /** As `add`, in place of an entry of the same job that has ended there. */
   addAfresh(record: JobRecord, lane: Lane): Promise<void>;
-  /** Moves a sleeping entry of the job to the others that wait to be taken. */
-  wake(jobId: string): Promise<void>;
-  /** Up to `count` jobs that sleep in a lane, those that wake soonest first, behind the first `skip`. */
-  sleeping(lane: Lane, skip: number, count: number): Promise<readonly string[]>;
+  /** Moves a sleeping entry of the job to the others that wait to be taken; false where none sleeps, or another woke it first. */
+  wake(jobId: string): Promise<boolean>;
+  /** The jobs that sleep in a lane, oldest first; of very many, those that wake soonest. */
+  sleeping(lane: Lane): Promise<readonly string[]>;
   /** Takes a job out of all queues; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
   /** Ids of all jobs that some queue is going to run or is running: one question per lane, however many there are. */
   live(): Promise<ReadonlySet<string>>;
   isLive(jobId: string): Promise<boolean>;
-  /** A few counts, however many there are. A worker counts as one that renders one job at a time. */
-  load(): Promise<Load>;
+  /**
+   * A few counts, however many there are; with a job that sleeps in line itself, without those behind it. A worker counts
+   * as one that renders one job at a time.
+   */
+  load(jobInLine?: string): Promise<Load>;
   queue(lane: Lane): Promise<LipsyncQueueHandle>;
   close(): Promise<void>;
 }
@@ -52,13 +55,13 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
       await add(queue, record);
     },
     async wake(jobId) {
-      const jobs = await fromAll((queue) => queue.getJob(jobId));
-      for (const job of jobs) if (await job?.isDelayed()) await promote(job);
+      const woken = await fromAll(async (queue) => {
+        const job = await queue.getJob(jobId);
+        return job !== undefined && (await job.isDelayed()) && promote(job);
+      });
+      return woken.includes(true);
     },
-    async sleeping(lane, skip, count) {
-      const queue = await queues.get(lane);
-      return queue.getRanges(['delayed'], skip, skip + count - 1, true);
-    },
+    sleeping: async (lane) => oldestSleeping(await queues.get(lane)),
     async remove(jobId) {
       // BullMQ answers 0 for a job that a worker holds, and 1 also for one that it does not know.
       const answers = await fromAll((queue) => queue.remove(jobId));
@@ -72,23 +75,34 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
       const states = await fromAll((queue) => queue.getJobState(jobId));
       return states.some((state) => !deadStates.has(state));
     },
-    async load() {
+    async load(jobInLine) {
       const [cloud, render] = [await queues.get('cloud'), await queues.get('render')];
-      const { delayed = 0 } = await cloud.getJobCounts('delayed');
+      const remoteJobs = jobInLine === undefined ? await cloud.getDelayedCount() : (await oldestSleeping(cloud)).filter((id) => id < jobInLine).length;
       const { wait = 0, prioritized = 0, active = 0 } = await render.getJobCounts('wait', 'prioritized', 'active');
-      return { remoteJobs: delayed, inlineJobs: wait + prioritized + active, inlineSeats: Math.max(1, await render.getWorkersCount()) };
+      return { remoteJobs, inlineJobs: wait + prioritized + active, inlineSeats: Math.max(1, await render.getWorkersCount()) };
     },
     queue: (lane) => queues.get(lane),
     close: () => queues.close(),
   };
 }
 
-/** Somebody else may have woken it in the meantime. */
-async function promote(job: Job | undefined): Promise<void> {
+/** Sleeping jobs that are seen at most: no more than this is read of a longer line. */
+const longestLine = 10_000;
+
+async function oldestSleeping(queue: LipsyncQueueHandle): Promise<readonly string[]> {
+  const ids = await queue.getRanges(['delayed'], 0, longestLine - 1, true);
+  // Ids sort by time.
+  return ids.toSorted();
+}
+
+/** False where somebody else has woken it in the meantime. */
+async function promote(job: Job): Promise<boolean> {
   try {
-    await job?.promote();
+    await job.promote();
+    return true;
   } catch (error) {
-    if (await job?.isDelayed()) throw error;
+    if (await job.isDelayed()) throw error;
+    return false;
   }
 }
 

@@ -8,6 +8,8 @@ import { createScript, listScript, replaceScript } from './job-scripts.ts';
 
 /** Increase when a stored record can no longer be read as a `JobRecord` of this version. */
 const recordFormat = '3';
+/** What records of this format may lack, because it was added without a new one. */
+const addedSince = Object.freeze({ outputMs: null } satisfies Partial<JobRecord>);
 const maxConflicts = 500;
 const maxConflictDelayMs = 10;
 const maxPageSize = 100;
@@ -123,6 +125,6 @@ function parseRecord(format: string | null | undefined, text: string): JobRecord
   if (format !== recordFormat) {
     throw new LipsyncError('internal', 'The job was stored by another version of this service. Start the version that stored it.');
   }
-  // `as`: only this file writes records, in this format.
-  return JSON.parse(text) as JobRecord;
+  // `as`: only this file writes records, in this format; the first of them do not have what was added to it since.
+  return { ...addedSince, ...(JSON.parse(text) as JobRecord) };
 }

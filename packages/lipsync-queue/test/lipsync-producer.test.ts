@@ -1,3 +1,4 @@
+import type { Attempt } from '@lipsync/core';
 import { testJobRecord } from '@lipsync/core/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClientConnection, createProducer, createRedisJobStore } from '../src/index.ts';
@@ -197,6 +198,57 @@ describe('the sweep', () => {
     await worker.close();
     expect(ran.toSorted()).toEqual(ids.toSorted());
     expect(await counts()).toBe(0);
+  });
+});
+
+describe('a line for a provider', () => {
+  const cloudStateOf = async (id: string): Promise<string> => (await bench.producer.queue('cloud')).getJobState(id);
+  /** Has a job stand in line, to look by itself after `delayMs`. */
+  async function standInLine(id: string, delayMs: number, { priority = 5, attempts = [] }: { readonly priority?: number; readonly attempts?: readonly Attempt[] } = {}): Promise<void> {
+    await bench.store.create({ ...testJobRecord(id, 1_000, { priority }), needs: 'remote', attempts });
+    await bench.store.append(id, { type: 'run_started', atMs: 2_000 });
+    await bench.store.append(id, { type: 'parked', run: 1, untilMs: 2_000 + delayMs, message: 'Waiting.' });
+    await (await bench.producer.queue('cloud')).add('lipsync', { jobId: id }, { jobId: id, delay: delayMs });
+  }
+
+  it('wakes who stands there longest, however much sooner others would look by themselves', async () => {
+    await standInLine('job_1', 80_000);
+    await standInLine('job_2', 60_000);
+    await standInLine('job_3', 70_000);
+    expect(await bench.producer.wakeNextInLine()).toBe(true);
+    expect(await Promise.all(['job_1', 'job_2', 'job_3'].map(cloudStateOf))).toEqual(['waiting', 'delayed', 'delayed']);
+  });
+
+  it('wakes the more urgent first', async () => {
+    await standInLine('job_1', 60_000);
+    await standInLine('job_2', 70_000, { priority: 1 });
+    await standInLine('job_3', 80_000, { priority: 1 });
+    expect(await bench.producer.wakeNextInLine()).toBe(true);
+    expect(await Promise.all(['job_1', 'job_2', 'job_3'].map(cloudStateOf))).toEqual(['delayed', 'waiting', 'delayed']);
+  });
+
+  it('wakes as many as places become free in the same moment', async () => {
+    const ids = ['job_1', 'job_2', 'job_3', 'job_4'];
+    for (const id of ids) await standInLine(id, 60_000);
+    const producers = [bench.producer, bench.another().producer, bench.another().producer];
+    expect(await Promise.all(producers.map((producer) => producer.wakeNextInLine()))).toEqual([true, true, true]);
+    expect(await Promise.all(ids.map(cloudStateOf))).toEqual(['waiting', 'waiting', 'waiting', 'delayed']);
+  });
+
+  it('is as long for one who stands in it as what is ahead, and for a newcomer as all of it', async () => {
+    for (const id of ['job_1', 'job_2', 'job_3', 'job_4']) await standInLine(id, 60_000);
+    const lengths = await Promise.all([bench.producer.load('job_1'), bench.producer.load('job_3'), bench.producer.load()]);
+    expect(lengths.map(({ remoteJobs }) => remoteJobs)).toEqual([0, 2, 4]);
+  });
+
+  it('wakes nobody whose operation runs, and says when nobody is left', async () => {
+    const running: Attempt = {
+      provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null,
+      operation: { id: 'op', state: {} }, operationAtMs: 1, troubles: 0,
+    };
+    await standInLine('job_1', 60_000, { attempts: [running] });
+    expect(await bench.producer.wakeNextInLine()).toBe(false);
+    expect(await cloudStateOf('job_1')).toBe('delayed');
   });
 });
 

@@ -2,6 +2,7 @@ import { jobStoreSuite, testJobRecord } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClientConnection, createRedisJobStore } from '../src/index.ts';
+import { jobKey } from '../src/job-keys.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
 
 let redis: TestRedis;
@@ -55,6 +56,16 @@ describe('Redis', () => {
       redis.resume();
     }
     expect(await store.get('job_missing')).toBeUndefined();
+  });
+
+  it('reads a record from before the length of outputs was kept as one whose length is not known', async () => {
+    const store = createRedisJobStore({ connection });
+    const record = testJobRecord('job_older');
+    await store.create(record);
+    const { outputMs: _, ...older } = record;
+    await connection.hset(jobKey('job_older'), 'record', JSON.stringify(older));
+    expect(await store.get('job_older')).toEqual({ ...record, outputMs: null });
+    expect((await store.list({ limit: 1, status: 'queued' })).records[0]).toHaveProperty('outputMs', null);
   });
 
   it('refuses a record that another version stored', async () => {

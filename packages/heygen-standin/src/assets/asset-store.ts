@@ -15,6 +15,7 @@ interface StoredAsset {
   readonly name: string;
   readonly mimeType: string;
   readonly file: ReceivedFile;
+  readonly uploadedAtMs: number;
 }
 
 interface PendingAsset {
@@ -32,14 +33,17 @@ export interface AssetStore {
   pending(id: string): PendingAsset | undefined;
   /** Makes a direct upload usable; again and again gives the same. Throws 404, and 409 until the bytes are there. */
   complete(id: string): StoredAsset;
+  /** Forgets the asset, or the direct upload that waits; jobs that use it go on. Throws 404. */
+  delete(id: string): void;
   clear(): void;
 }
 
-export function createAssetStore(): AssetStore {
+export function createAssetStore(now: () => number): AssetStore {
   const stored = new Map<string, StoredAsset>();
   const pending = new Map<string, PendingAsset>();
   const newId = (): string => randomUUID().replaceAll('-', '');
-  const keep = (asset: StoredAsset): StoredAsset => {
+  const keep = (values: Omit<StoredAsset, 'uploadedAtMs'>): StoredAsset => {
+    const asset = { ...values, uploadedAtMs: now() };
     stored.set(asset.id, asset);
     return asset;
   };
@@ -69,6 +73,10 @@ export function createAssetStore(): AssetStore {
       }
       pending.delete(id);
       return keep({ id, name: waiting.promise.name, mimeType: waiting.promise.contentType, file: waiting.file });
+    },
+    delete(id) {
+      const known = [stored.delete(id), pending.delete(id)].includes(true);
+      if (!known) throw new HeygenError(404, 'asset_not_found', `Asset ${id} not found`);
     },
     clear() {
       stored.clear();

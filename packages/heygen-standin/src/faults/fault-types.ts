@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** The routes by the names that faults and the log use. */
-const routeNames = ['create', 'get', 'list', 'rename', 'delete', 'statuses', 'upload', 'direct_upload', 'put', 'complete', 'me', 'download'] as const;
+const routeNames = ['create', 'get', 'list', 'rename', 'delete', 'statuses', 'upload', 'direct_upload', 'put', 'complete', 'read_asset', 'delete_asset', 'me', 'download'] as const;
 export type RouteName = (typeof routeNames)[number];
 
 /** Texts of jobs that fail after they were accepted. The first two were seen; the wording of the others is ours. */

@@ -37,6 +37,8 @@ export function assetRoutes(dependencies: AssetDependencies): readonly AnswerRou
     { name: 'direct_upload', method: 'post', path: '/v3/assets/direct-uploads', idempotent: true, handle: (call) => expectUpload(call, dependencies) },
     { name: 'put', method: 'put', path: '/storage/uploads/:id', readsBody: true, signed: true, handle: (call) => put(call, dependencies) },
     { name: 'complete', method: 'post', path: '/v3/assets/:id/complete', handle: (call) => complete(call, dependencies) },
+    { name: 'read_asset', method: 'get', path: '/v3/assets/:id', handle: (call) => read(call, dependencies) },
+    { name: 'delete_asset', method: 'delete', path: '/v3/assets/:id', handle: (call) => remove(call, dependencies) },
   ];
 }
 
@@ -99,6 +101,24 @@ function complete({ request }: Call, dependencies: AssetDependencies): Answer {
   if (checksum !== undefined && arrived !== undefined && arrived.sha256 !== checksum.toLowerCase()) throw invalidParameter('checksum_sha256', 'Checksum does not match');
   const { mimeType, file } = assets.complete(id);
   return dataAnswer({ asset_id: id, url: assetLink(id, dependencies), mime_type: mimeType, size_bytes: file.sizeBytes, status: 'processing' });
+}
+
+function read({ request }: Call, dependencies: AssetDependencies): Answer {
+  const { id, name, mimeType, uploadedAtMs } = dependencies.assets.require(pathPart(request, 'id'));
+  return dataAnswer({
+    id, name,
+    type: mimeType.split('/')[0],
+    owner: 'standin', space_id: null,
+    uploaded_at: Math.floor(uploadedAtMs / 1000),
+    folder_id: null,
+    url: assetLink(id, dependencies),
+  });
+}
+
+function remove({ request }: Call, { assets }: AssetDependencies): Answer {
+  const id = pathPart(request, 'id');
+  assets.delete(id);
+  return dataAnswer({ id });
 }
 
 function assetLink(id: string, { links, settings, storageOrigin }: AssetDependencies): string {

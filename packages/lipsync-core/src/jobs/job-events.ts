@@ -49,7 +49,8 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'attempts_changed':
       return { ...record, attempts: withKnownCosts(event.attempts, record.attempts) };
     case 'handed_back':
-      return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.' };
+      // Also of a run that was parked and did not hear of it.
+      return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.', parkedUntilMs: null };
     case 'parked':
       return { ...record, parkedUntilMs: event.untilMs, stage: 'waiting', message: event.message };
     case 'handed_on':

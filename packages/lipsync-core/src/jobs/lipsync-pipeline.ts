@@ -113,7 +113,7 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
       const chained = chainContext(dependencies, input, { ...context, durationMs: async () => (await probed()).timeline.durationMs });
       if (context.earlierAttempts.length === 0) {
         let early = await lookFirst(chain, prepared, chained);
-        const sooner = isWaiting(early) ? await findSooner(dependencies, input.options, context) : undefined;
+        const sooner = isWaiting(early) ? await findSooner(dependencies, input.options, { ...context, jobId: input.jobId }) : undefined;
         if (sooner) {
           chain = chainOf(dependencies.registry, sooner);
           early = await lookFirst(chain, prepared, chained);

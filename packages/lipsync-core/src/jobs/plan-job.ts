@@ -1,5 +1,5 @@
 import type { LipsyncOptions } from '../contract/index.ts';
-import { expectedMs, type Forecast } from '../providers/plan/forecast.ts';
+import { expectedMs, type ExpectedOutput, type Forecast } from '../providers/plan/forecast.ts';
 import { dependsOnOutlook, planProviders, type PlannedProvider, type ProviderPlan } from '../providers/plan/provider-plan.ts';
 import type { ProviderRegistry } from '../providers/provider-registry.ts';
 import { failStore } from './store-failure.ts';
@@ -20,6 +20,7 @@ export interface PlanContext {
 
 /** What an earlier run planned. */
 export interface EarlierPlan {
+  readonly jobId: string;
   readonly plan: ProviderPlan | null;
   readonly outputMs: number | null;
   readonly savePlan: SavePlan;
@@ -32,7 +33,7 @@ export interface EarlierPlan {
 export async function makePlan(dependencies: PlanDependencies, options: LipsyncOptions, { measure, savePlan }: PlanContext): Promise<ProviderPlan> {
   const usable = plannedProviders(dependencies);
   const outputMs = dependsOnOutlook(usable, options) ? await measure() : null;
-  const plan = outputMs === null ? planProviders(usable, options) : await planByOutlook(dependencies, options, outputMs);
+  const plan = outputMs === null ? planProviders(usable, options) : await planByOutlook(dependencies, options, { durationMs: outputMs });
   await savePlan(plan, outputMs);
   return plan;
 }
@@ -41,18 +42,18 @@ export async function makePlan(dependencies: PlanDependencies, options: LipsyncO
  * Asks anew for a job that stands in line since an earlier run and is to end soon: who would be done first as lines are now.
  * Undefined where that is whom it waits for, and where the line has no say. Throws as `makePlan` does.
  */
-export async function findSooner(dependencies: PlanDependencies, options: LipsyncOptions, { plan, outputMs, savePlan }: EarlierPlan): Promise<ProviderPlan | undefined> {
+export async function findSooner(dependencies: PlanDependencies, options: LipsyncOptions, { jobId, plan, outputMs, savePlan }: EarlierPlan): Promise<ProviderPlan | undefined> {
   if (plan === null || outputMs === null || options.optimize !== 'speed') return undefined;
-  const sooner = await planByOutlook(dependencies, options, outputMs);
+  const sooner = await planByOutlook(dependencies, options, { durationMs: outputMs, jobInLine: jobId });
   if (sooner[0] === plan[0]) return undefined;
   await savePlan(sooner, outputMs);
   return sooner;
 }
 
-async function planByOutlook(dependencies: PlanDependencies, options: LipsyncOptions, durationMs: number): Promise<ProviderPlan> {
-  const expectations = await dependencies.forecast.expect({ durationMs, heygenMode: options.heygenMode }).catch(failStore);
+async function planByOutlook(dependencies: PlanDependencies, options: LipsyncOptions, output: Omit<ExpectedOutput, 'heygenMode'>): Promise<ProviderPlan> {
+  const expectations = await dependencies.forecast.expect({ ...output, heygenMode: options.heygenMode }).catch(failStore);
   const expected = new Map(expectations.map((expectation) => [expectation.provider, expectedMs(expectation)]));
-  return planProviders(plannedProviders(dependencies), options, { durationMs, expectedMs: expected });
+  return planProviders(plannedProviders(dependencies), options, { durationMs: output.durationMs, expectedMs: expected });
 }
 
 function plannedProviders({ registry }: PlanDependencies): readonly PlannedProvider[] {

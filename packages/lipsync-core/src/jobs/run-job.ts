@@ -2,6 +2,7 @@ import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import type { Clock, Logger } from '../ports/ports.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
+import { alertOfJob } from './alerts.ts';
 import { deadlineExceeded } from './deadline-signal.ts';
 import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
@@ -10,7 +11,8 @@ import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
 import { endWithoutOutput, toJobResult } from './run-end.ts';
-import { markStoreFailures, StoreFailure, superseded } from './store-failure.ts';
+import { createAttemptSaver, tell } from './run-reports.ts';
+import { isOutOfReach, markStoreFailures, StoreFailure, superseded } from './store-failure.ts';
 import { watchForStop, type StopWatch } from './watch-for-stop.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from './workspace.ts';
 
@@ -46,7 +48,7 @@ export interface JobRunner {
    * May be called again for the same job at any time: a job that is finished, or needs what may not be done here, is
    * returned as it is; an interrupted one is gone on with. An abort of `signal` hands the job back unfinished and throws;
    * every other outcome of the work is in the record. Throws `not_found` when there is no such job, and what the store
-   * threw when it failed: nothing is recorded then, and whoever asked for the run asks again.
+   * threw when it failed: the job is handed back then, as far as the store takes that, and whoever asked for the run asks again.
    */
   run(jobId: string, context: RunContext): Promise<JobRecord>;
 }
@@ -71,19 +73,36 @@ export function createJobRunner(given: JobRunnerDependencies): JobRunner {
 }
 
 async function run(dependencies: RunDependencies, jobId: string, context: RunContext): Promise<JobRecord> {
-  const { store, clock, workFolder } = dependencies;
+  const { store, clock } = dependencies;
   const found = await store.get(jobId);
   if (!found) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
   if (found.needs !== null && !context.canRun(found.needs)) return found;
-  const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
+  // Known before it is begun: a store that is slow may begin it and say so too late.
+  let runs = found.runs + 1;
+  try {
+    const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
+    runs = record.runs;
+    return await goOn(dependencies, record, context);
+  } catch (error) {
+    if (isOutOfReach(error)) await handBackQuietly(dependencies, { id: jobId, runs });
+    throw error;
+  }
+}
+
+async function goOn(dependencies: RunDependencies, record: JobRecord, context: RunContext): Promise<JobRecord> {
   const ended = await endEarly(dependencies, record, context.signal);
   if (!ended) {
     const left = await runOnce(dependencies, record, context);
     // Whoever canceled it before it was parked did not know that it had to be woken.
-    return left.cancelRequested && left.parkedUntilMs !== null ? run(dependencies, jobId, context) : left;
+    return left.cancelRequested && left.parkedUntilMs !== null ? run(dependencies, record.id, context) : left;
   }
-  await removeJobWorkspaces(workFolder, jobId);
+  await removeJobWorkspaces(dependencies.workFolder, record.id);
   return ended;
+}
+
+/** A run that ends because of the store did not die over its job. Where the store does not take this either, it counts as one that did. */
+async function handBackQuietly({ store, logger }: RunDependencies, { id: jobId, runs: run }: Pick<JobRecord, 'id' | 'runs'>): Promise<void> {
+  await store.append(jobId, { type: 'handed_back', run }).catch((error: unknown) => logger.warn({ jobId, error }, 'the job could not be handed back'));
 }
 
 async function endEarly(dependencies: RunDependencies, record: JobRecord, signal: AbortSignal): Promise<JobRecord | undefined> {
@@ -96,19 +115,12 @@ async function endEarly(dependencies: RunDependencies, record: JobRecord, signal
 }
 
 /** Lets go of what runs elsewhere for a job that is about to end, so that its bill is known or kept open. */
-function abandon({ store, pipeline }: RunDependencies, record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
-  const { id: jobId, owner, options, runs: run } = record;
-  return pipeline.abandon({ jobId, owner, options }, reason, {
-    signal, earlierAttempts: record.attempts,
-    saveAttempts: async (attempts) => void (await tell(store, record, { type: 'attempts_changed', run, attempts })),
+function abandon(dependencies: RunDependencies, record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
+  const { id: jobId, owner, options } = record;
+  const { save } = createAttemptSaver(dependencies, record);
+  return dependencies.pipeline.abandon({ jobId, owner, options }, reason, {
+    signal, earlierAttempts: record.attempts, saveAttempts: async (attempts) => void (await save(attempts)),
   });
-}
-
-/** Throws `superseded` where another run took over: what this one wants to do next is not its to do. */
-async function tell(store: RunDependencies['store'], { id, runs: run }: JobRecord, event: JobEvent): Promise<JobRecord> {
-  const left = await store.append(id, event);
-  if (left.runs !== run) throw superseded;
-  return left;
 }
 
 /** Why a job that is not at an end is ended instead of being worked on. */
@@ -154,7 +166,9 @@ async function endRun(
   // A run that failed before or after its chain may leave an attempt as it found it.
   const left = await store.get(record.id);
   if (left?.runs === record.runs && isUnderWay(left)) await abandon(dependencies, left, error, handBack);
-  return store.append(record.id, endWithoutOutput(error, record, clock.nowMs()));
+  const ended = await store.append(record.id, endWithoutOutput(error, record, clock.nowMs()));
+  if (ended.runs === record.runs) alertOfJob(logger, ended, error);
+  return ended;
 }
 
 /** Works on the job for as long as there is anything to do here; what comes of it is for the record. */
@@ -168,18 +182,15 @@ async function advance(
     write: (update) => store.append(jobId, { type: 'progressed', run, ...update }),
     onError: (error) => logger.warn({ jobId, error }, 'progress was not stored'),
   });
-  let { attempts } = record;
+  const attempts = createAttemptSaver(dependencies, record);
   try {
     const outcome = await pipeline.run({ jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) }, {
-      signal, canRun, earlierAttempts: attempts, wasInterrupted: record.crashes > 0, plan: record.plan, outputMs: record.outputMs,
+      signal, canRun, earlierAttempts: record.attempts, wasInterrupted: record.crashes > 0, plan: record.plan, outputMs: record.outputMs,
       onProgress: (report) => progress.report(report),
       savePlan: async (plan, outputMs) => heed(await tell(store, record, { type: 'planned', run, plan, outputMs })),
-      async saveAttempts(changed) {
-        attempts = changed;
-        heed(await tell(store, record, { type: 'attempts_changed', run, attempts }));
-      },
+      saveAttempts: async (changed) => heed(await attempts.save(changed)),
     });
-    if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts) };
+    if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts.latest) };
     if (outcome.kind === 'elsewhere') return { type: 'handed_on', run, needs: outcome.needs };
     progress.report({ stage: 'publishing', fraction: 0 });
     const output = await dependencies.artifacts.publish(outcome.takePath, `outputs/${jobId}/output.mp4`);
@@ -198,5 +209,6 @@ function fetchInputs({ fetcher, store }: RunDependencies, record: JobRecord, wor
 
 function waitingMessage(attempts: readonly Attempt[]): string {
   const last = attempts.at(-1);
-  return last?.outcome === 'running' ? `${last.provider} is working on it.` : 'Waiting for a place at the provider.';
+  if (last?.outcome !== 'running') return 'Waiting for a place at the provider.';
+  return last.operation ? `${last.provider} is working on it.` : `Waiting until ${last.provider} takes it.`;
 }

@@ -1,7 +1,7 @@
 import type { StateStore } from '../state/state-store.ts';
 import { firstCapPassed, type BlockingCap, type BudgetCaps } from './budget-caps.ts';
-import type { Total } from './ledger-entry.ts';
 import { totalKeys } from './ledger-keys.ts';
+import { keysOf, readTotals } from './stored-totals.ts';
 
 export interface Spending {
   /** Who pays; null for nobody in particular. */
@@ -20,12 +20,8 @@ export interface BudgetOutlook {
 export function createBudgetOutlook({ state, caps }: { readonly state: StateStore; readonly caps: BudgetCaps }): BudgetOutlook {
   return {
     capInTheWay({ user, atMs, micros }) {
-      const { day, month, userDay } = totalKeys({ atMs, user });
-      return state.transact([day, month, ...(userDay === null ? [] : [userDay])], (documents) => {
-        // `as`: only the ledger writes these documents.
-        const totalOf = (key: string): Total => (documents.get(key) as Total | undefined) ?? { reservedMicros: 0, spentMicros: 0 };
-        return { result: firstCapPassed(caps, { day: totalOf(day), month: totalOf(month), userDay: userDay === null ? null : totalOf(userDay) }, micros) };
-      });
+      const totals = totalKeys({ atMs, user });
+      return state.transact(keysOf(totals), (documents) => ({ result: firstCapPassed(caps, readTotals(documents, totals), micros) }));
     },
   };
 }

@@ -65,10 +65,10 @@ export async function sumEntries(entries: AsyncIterable<LedgerEntry>, groupBy: C
     .sort((one, other) => ((one.key ?? '') < (other.key ?? '') ? -1 : 1));
 }
 
-function groupKey({ atMs, method, user }: LedgerEntry, groupBy: CostGroup): string | null {
+function groupKey({ atMs, provider, user }: LedgerEntry, groupBy: CostGroup): string | null {
   switch (groupBy) {
     case 'day': return dayOf(atMs);
-    case 'method': return method;
+    case 'method': return provider;
     case 'user': return user;
   }
 }

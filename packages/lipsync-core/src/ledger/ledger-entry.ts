@@ -4,8 +4,6 @@ export type LedgerEntry = {
   readonly id: string;
   readonly jobId: string;
   readonly provider: string;
-  /** What costs are summed by; the provider where nothing finer was named. */
-  readonly method: string;
   /** Name of the key that the job came with, else its user id; null where there is neither. */
   readonly user: string | null;
   /** Recorded start of the attempt; its UTC day is the day that pays. */

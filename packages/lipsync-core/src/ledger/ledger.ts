@@ -2,9 +2,10 @@ import { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Change, Documents, Json, StateStore } from '../state/state-store.ts';
 import { checkCaps, type BudgetCaps, type Totals } from './budget-caps.ts';
-import { shareOf, type LedgerEntry, type Total } from './ledger-entry.ts';
+import { shareOf, type LedgerEntry } from './ledger-entry.ts';
 import { entryKey, totalKeys, type TotalKeys } from './ledger-keys.ts';
-import { listEntries, sumEntries, type CostQuery, type CostRow, type TimeRange } from './cost-sums.ts';
+import { listEntries, sumEntries, type CostQuery, type CostRow } from './cost-sums.ts';
+import { keysOf, readTotal, readTotals } from './stored-totals.ts';
 
 /** Names an entry: its id, and the recorded start of its attempt, which tells the day. */
 export interface EntryReference {
@@ -15,8 +16,6 @@ export interface EntryReference {
 export interface Reservation extends EntryReference {
   readonly jobId: string;
   readonly provider: string;
-  /** What costs are summed by; the provider where nothing is named. */
-  readonly method?: string;
   readonly user: string | null;
   /** The most that the attempt may cost, in whole millionths of a dollar. */
   readonly micros: number;
@@ -53,9 +52,7 @@ export interface Ledger {
   settle(reference: EntryReference, settlement: Settlement): Promise<LedgerEntry>;
   /** Gives back what is held, because nothing was spent. Returns undefined when nothing was ever reserved. */
   release(reference: EntryReference, note?: string): Promise<LedgerEntry | undefined>;
-  /** The entries of attempts that began in the range, a page at a time: by UTC day, within a day by id. */
-  entries(range: TimeRange): AsyncIterable<LedgerEntry>;
-  /** Costs by UTC day, method or user, ascending by key, no user first. */
+  /** Costs by UTC day, method (a provider) or user, ascending by key, no user first. */
   sum(query: CostQuery): Promise<readonly CostRow[]>;
 }
 
@@ -84,7 +81,6 @@ export function createLedger({ state, clock, caps }: LedgerDependencies): Ledger
     release: (reference, note) =>
       changeEntry(state, reference, (current) =>
         current.state === 'reserved' ? { ...current, state: 'released', endedAtMs: clock.nowMs(), note: note ?? current.note } : current),
-    entries: (range) => listEntries(state, range),
     sum: (query) => sumEntries(listEntries(state, query), query.groupBy),
   };
 }
@@ -129,19 +125,11 @@ function replaceEntry(documents: Documents, key: string, totals: TotalKeys, entr
   return { result: entry, writes };
 }
 
-function newEntry({ id, jobId, provider, method, user, atMs, micros }: Reservation): LedgerEntry {
+function newEntry({ id, jobId, provider, user, atMs, micros }: Reservation): LedgerEntry {
   return {
-    id, jobId, provider, method: method ?? provider, user, atMs,
+    id, jobId, provider, user, atMs,
     state: 'reserved', reservedMicros: micros, spentMicros: 0, endedAtMs: null, note: null,
   };
-}
-
-function keysOf({ day, month, userDay }: TotalKeys): string[] {
-  return userDay === null ? [day, month] : [day, month, userDay];
-}
-
-function readTotals(documents: Documents, { day, month, userDay }: TotalKeys): Totals {
-  return { day: readTotal(documents, day), month: readTotal(documents, month), userDay: userDay === null ? null : readTotal(documents, userDay) };
 }
 
 function checkMicros(micros: number): void {
@@ -149,11 +137,7 @@ function checkMicros(micros: number): void {
   throw new LipsyncError('internal', 'Money is a whole number of millionths of a dollar, and not negative.');
 }
 
-// `as` in both: only this file writes these documents.
 function readEntry(documents: Documents, key: string): LedgerEntry | undefined {
+  // `as`: only this file writes these documents.
   return documents.get(key) as LedgerEntry | undefined;
-}
-
-function readTotal(documents: Documents, key: string): Total {
-  return (documents.get(key) as Total | undefined) ?? { reservedMicros: 0, spentMicros: 0 };
 }

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { listEntries } from '../ledger/cost-sums.ts';
 import { createLedger, type Ledger } from '../ledger/ledger.ts';
 import type { PlacedOrder } from '../jobs/job-record.ts';
 import type { OperationStop } from './admission.ts';
@@ -54,7 +55,7 @@ async function open(id: string, order: PlacedOrder | null = null, stop: Operatio
 const reconcile = (signal = never): Promise<number> => bills.reconcile({ all: [vendor] }, signal);
 
 async function entryOf(id: string): Promise<unknown> {
-  for await (const entry of ledger.entries({ fromMs: startMs, toMs: startMs + 1 })) if (entry.id === id) return entry;
+  for await (const entry of listEntries(state, { fromMs: startMs, toMs: startMs + 1 })) if (entry.id === id) return entry;
   return undefined;
 }
 

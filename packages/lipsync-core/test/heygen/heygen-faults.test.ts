@@ -33,7 +33,7 @@ const refusals: readonly Row[] = [
   [409, 'request_in_progress', 'rate_limited'],
   [409, 'resource_not_ready', 'rate_limited'],
   [409, 'conflict', 'provider_protocol'],
-  [409, 'asset_not_available', 'provider_unavailable'],
+  [409, 'asset_not_available', 'rate_limited'],
   [413, 'payload_too_large', 'not_supported'],
   [429, 'rate_limit_exceeded', 'rate_limited'],
   [429, 'quota_exceeded', 'provider_balance_exhausted'],

@@ -2,16 +2,22 @@ import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname } from 'node:path';
+import type { FaultRuleInput } from '@lipsync/heygen-standin';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { probeTake } from '../../src/media/index.ts';
 import { attemptOfCallback, heygenCallbackUrl } from '../../src/providers/heygen/heygen-callback.ts';
-import { calm, doneOf, errorOf, startOf, useHeygen, type RequestWishes } from './heygen-bench.ts';
+import { calm, doneOf, errorOf, orderOf, startOf, useHeygen, type RequestWishes } from './heygen-bench.ts';
 
 const heygen = useHeygen();
 
 /** The bodies of creates, as the vendor saw them. */
 function orders(): readonly unknown[] {
   return heygen.standin.control.log().filter(({ route }) => route === 'create').map(({ body }) => body);
+}
+
+/** What was asked, and the HTTP status of its answer. */
+function answers(): readonly string[] {
+  return heygen.standin.control.log().map(({ route, status }) => `${route} ${status}`);
 }
 
 describe('a take made by HeyGen', () => {
@@ -102,11 +108,14 @@ describe('a take made by HeyGen', () => {
     expect((await provider.check(operation, calm)).status).toBe('done');
   });
 
-  it('costs what was quoted when HeyGen does not say how long it is', async () => {
+  it('costs what was quoted when HeyGen does not say how long it is, and says that this is an estimate', async () => {
     heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'no_duration' } });
     const provider = heygen.provider();
-    const operation = await heygen.placed();
-    expect((await doneOf(provider, operation)).costMicros).toBe(operation.state['quotedMicros']);
+    const placed = await heygen.placed();
+    const { costMicros, operation } = await doneOf(provider, placed);
+    expect(costMicros).toBe(placed.state['quotedMicros']);
+    const { warnings } = await provider.collect(operation, await heygen.request(), calm);
+    expect(warnings).toEqual([{ code: 'cost_estimated', message: expect.any(String) }]);
   });
 });
 
@@ -130,14 +139,52 @@ describe('what HeyGen is given', () => {
 describe('a large file', () => {
   it('goes to the vendor\'s storage directly, without the key, and is completed once the storage sees it', async () => {
     heygen.standin.control.changeSettings({ completeConflicts: 2 });
-    heygen.standin.control.addFaults({ match: { route: 'put' }, fault: { kind: 'drop' } }, { match: { route: 'put', nth: 2 }, fault: { kind: 'html', status: 503 } });
     const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } });
     const request = await heygen.request();
     const status = await doneOf(provider, await startOf(provider, request));
     await provider.collect(status.operation, request, calm);
-    const routes = heygen.standin.control.log().map(({ route, status: answer }) => `${route} ${answer}`);
-    expect(routes.slice(0, 9)).toEqual(['direct_upload 200', 'put null', 'put 503', 'put 200', 'complete 409', 'complete 409', 'complete 200', expect.any(String), expect.any(String)]);
+    expect(answers().slice(0, 5)).toEqual(['direct_upload 200', 'put 200', 'complete 409', 'complete 409', 'complete 200']);
     expect(heygen.standin.control.leaks()).toEqual([]);
+  });
+
+  it.each<[string, FaultRuleInput['fault']]>([['the line breaks', { kind: 'drop' }], ['its gateway answers', { kind: 'html', status: 503 }]])(
+    'is not sent again by the upload itself when %s: the next order of its attempt sends it', async (_, fault) => {
+      heygen.standin.control.addFaults({ match: { route: 'put' }, fault });
+      const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } });
+      const request = await heygen.request();
+      expect(await errorOf(orderOf(provider, request))).toMatchObject({ code: 'provider_unavailable' });
+      expect(answers().filter((answer) => answer.startsWith('put'))).toHaveLength(1);
+      expect((await orderOf(provider, request)).state['videoAssetId']).toEqual(expect.any(String));
+    });
+
+  it('that was brought before a later upload failed is not lost when its order is made again', async () => {
+    heygen.standin.control.changeSettings({ completeConflicts: 0 });
+    heygen.standin.control.addFaults({ match: { route: 'direct_upload', nth: 2 }, fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retryAfterS: 1 } });
+    const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 1_000 } });
+    const request = await heygen.request();
+    expect(await errorOf(orderOf(provider, request))).toMatchObject({ code: 'rate_limited' });
+    const order = await orderOf(provider, request);
+    expect(await doneOf(provider, await provider.start(order, calm))).toMatchObject({ status: 'done' });
+    expect(answers().slice(0, 7)).toEqual(['direct_upload 200', 'put 200', 'complete 200', 'direct_upload 429', 'direct_upload 200', 'put 403', 'complete 200']);
+  });
+
+  it('that the storage refuses fails with what the storage said', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'put' }, fault: { kind: 'html', status: 403 } });
+    const error = await errorOf(orderOf(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()));
+    expect(error).toMatchObject({ code: 'provider_protocol', details: { httpStatus: 403 } });
+  });
+
+  it('that the storage never sees is as good as not brought', async () => {
+    heygen.standin.control.changeSettings({ completeConflicts: 1_000 });
+    const error = await errorOf(orderOf(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()));
+    expect(error).toMatchObject({ code: 'provider_unavailable', cause: { details: { httpStatus: 409 } } });
+  });
+
+  it('whose completion is put off for being too much is not asked about again at once', async () => {
+    heygen.standin.control.addFaults({ match: { route: 'complete' }, fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retryAfterS: 7 }, times: 'always' });
+    const error = await errorOf(orderOf(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()));
+    expect(error).toMatchObject({ code: 'rate_limited', details: { retryAfterMs: 7_000 } });
+    expect(heygen.standin.control.log().filter(({ route }) => route === 'complete')).toHaveLength(1);
   });
 
   it('that is larger than the vendor takes is left to another engine', async () => {

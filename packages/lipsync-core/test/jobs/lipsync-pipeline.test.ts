@@ -174,7 +174,11 @@ async function planOf(
 ) {
   const saved: ProviderPlan[] = [];
   const pipeline = createLipsyncPipeline({
-    registry, renderPool: { ...pool, warm }, limits, admission: isInLine ? { ...openAdmission, enter: async () => ({ kind: 'wait', untilMs: 1 }) } : openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, expect: async () => expected },
+    registry, renderPool: { ...pool, warm }, limits, admission: isInLine ? { ...openAdmission, enter: async () => ({ kind: 'wait', untilMs: 1 }) } : openAdmission, clock: { nowMs: Date.now }, forecast: {
+      ...idleForecast,
+      // Nothing is known of how long a job waits that stands in line and does not say so.
+      expect: async ({ jobInLine }) => (jobInLine === (isInLine ? 'job_1' : undefined) ? expected : []),
+    },
   });
   let fetched = 0;
   const outcome = await pipeline.run({

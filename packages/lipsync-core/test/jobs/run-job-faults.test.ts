@@ -61,7 +61,7 @@ describe('two runs of one job', () => {
 
 describe('a store that fails', () => {
   /** The bench's store, but its append number `failing` throws. */
-  function failingAt(failing: number): { readonly store: JobStore; appends(): number } {
+  function failingAt(failing: number, fault = new LipsyncError('resource_exhausted', 'The store hangs.')): { readonly store: JobStore; appends(): number } {
     let appends = 0;
     return {
       appends: () => appends,
@@ -69,7 +69,7 @@ describe('a store that fails', () => {
         ...bench.store,
         async append(id, event) {
           appends += 1;
-          if (appends === failing) throw new LipsyncError('resource_exhausted', 'The store hangs.');
+          if (appends === failing) throw fault;
           return bench.store.append(id, event);
         },
       },
@@ -86,7 +86,7 @@ describe('a store that fails', () => {
     const record = await runner.run('job_1', { signal: never, canRun: () => true });
     expect(appends()).toBeGreaterThanOrEqual(appendsOfARun);
     for (const error of refused) expect(error).toMatchObject({ code: 'resource_exhausted' });
-    expect(record).toMatchObject({ status: 'completed', error: null });
+    expect(record).toMatchObject({ status: 'completed', error: null, crashes: 0 });
     expect(record.attempts.at(-1)).toMatchObject({ outcome: 'succeeded' });
     expect(record.attempts.filter(({ code }) => code !== null && code !== 'worker_crashed')).toEqual([]);
   });
@@ -96,7 +96,45 @@ describe('a store that fails', () => {
     const { store } = failingAt(2);
     const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store }).run('job_1', { signal: never, canRun: () => true });
     await expect(run).rejects.toMatchObject({ code: 'resource_exhausted' });
-    expect(await bench.store.get('job_1')).toMatchObject({ status: 'processing', error: null });
+    expect(await bench.store.get('job_1')).toMatchObject({ status: 'queued', error: null });
+  });
+
+  it('only for a while never ends a job as crashed, however many of its runs that cuts off', async () => {
+    await bench.accept();
+    let appends = 0;
+    // Each run is written down as begun, but the answer comes too late.
+    const slow: JobStore = {
+      ...bench.store,
+      async append(id, event) {
+        appends += 1;
+        const record = await bench.store.append(id, event);
+        if (event.type === 'run_started' && appends < 20) throw new LipsyncError('resource_exhausted', 'The store hangs.');
+        return record;
+      },
+    };
+    const runner = bench.runner(makeTakeByChain, { store: slow });
+    const run = () => runner.run('job_1', { signal: never, canRun: () => true });
+    while (appends < 19) await expect(run()).rejects.toMatchObject({ code: 'resource_exhausted' });
+    expect(await run()).toMatchObject({ status: 'completed', crashes: 0 });
+  });
+
+  it('that does not take the word either leaves the run counted, and what it threw first is told', async () => {
+    await bench.accept();
+    const away: JobStore = {
+      ...bench.store,
+      append: (id, event) => (event.type === 'run_started' ? bench.store.append(id, event) : Promise.reject(new LipsyncError('resource_exhausted', `No ${event.type}.`))),
+    };
+    const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store: away }).run('job_1', { signal: never, canRun: () => true });
+    await expect(run).rejects.toThrow('No failed.');
+    expect(await bench.store.append('job_1', { type: 'run_started', atMs: 2 })).toMatchObject({ crashes: 1 });
+  });
+
+  it('because it refuses what it is told, for good, counts as a crash: such a job ends', async () => {
+    await bench.accept();
+    const { store } = failingAt(2, new LipsyncError('internal', 'Refused.'));
+    const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store }).run('job_1', { signal: never, canRun: () => true });
+    await expect(run).rejects.toMatchObject({ code: 'internal' });
+    expect(await bench.store.append('job_1', { type: 'run_started', atMs: 2 })).toMatchObject({ crashes: 1 });
   });
 });
 

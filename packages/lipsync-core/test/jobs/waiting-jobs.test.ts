@@ -55,6 +55,18 @@ describe('a job that only waits', () => {
     expect(record).toMatchObject({ status: 'completed', runs: 21, crashes: 0, parkedUntilMs: null });
   });
 
+  it.each<[string, readonly Attempt[], string]>([
+    ['that stands in line', [], 'Waiting for a place at the provider.'],
+    ['whose order was put off', [{ ...running, operation: null, operationAtMs: null }], 'Waiting until heygen takes it.'],
+    ['whose operation runs', [running], 'heygen is working on it.'],
+  ])('says what it waits for: one %s', async (_, attempts, message) => {
+    await bench.accept();
+    expect(await run(async (__, { saveAttempts }) => {
+      await saveAttempts(attempts);
+      return { kind: 'waiting', untilMs: bench.time.nowMs + 5_000 };
+    })).toMatchObject({ stage: 'waiting', message });
+  });
+
   it('counts the crash of a run that looked at it and died', async () => {
     await bench.accept();
     await run(wait);

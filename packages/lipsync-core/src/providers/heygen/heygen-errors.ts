@@ -32,8 +32,9 @@ const codesOfReasons: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode
   // The same call, with the same key, is still being worked on: its answer will be ours.
   ['request_in_progress', 'rate_limited'],
   ['resource_not_ready', 'rate_limited'],
+  // A file that is not through yet; one that is gone ends with the attempt's time.
+  ['asset_not_available', 'rate_limited'],
   ['conflict', 'provider_protocol'],
-  ['asset_not_available', 'provider_unavailable'],
   ['payload_too_large', 'not_supported'],
   ['rate_limit_exceeded', 'rate_limited'],
   ['quota_exceeded', 'provider_balance_exhausted'],

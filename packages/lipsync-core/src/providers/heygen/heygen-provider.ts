@@ -77,7 +77,7 @@ const billingShape = {
 };
 
 /** What we must know of an operation of ours; nothing in it expires. */
-const stateSchema = z.object({ ...billingShape, startedAtMs: z.number() });
+const stateSchema = z.object({ ...billingShape, startedAtMs: z.number(), isCostEstimated: z.boolean().optional() });
 
 /** What an operation is created from, and found again by. */
 const orderSchema = z.object({ ...billingShape, jobId: z.string(), videoAssetId: z.string(), audioAssetId: z.string(), madeAtMs: z.number() });
@@ -200,7 +200,8 @@ function completed(reading: LipsyncReading, operation: Operation, options: Heyge
   const billedMicros = bill(reading, operation, options);
   // Seen where the storage lags behind: the link comes later, the bill has come.
   if (reading.videoUrl === null) return { status: 'pending', checkAgainInMs: options.pollIntervalMs, billedMicros };
-  return { status: 'done', operation, costMicros: billedMicros };
+  const done = reading.durationS === null ? { ...operation, state: { ...operation.state, isCostEstimated: true } } : operation;
+  return { status: 'done', operation: done, costMicros: billedMicros };
 }
 
 /**
@@ -247,6 +248,11 @@ function formatWarnings(take: TakeFacts, { width, height, frameRate }: ClipFacts
   return [{ code: 'format_changed', message: `HeyGen returned another format than the clip has: ${shape}.` }];
 }
 
+function costWarnings({ isCostEstimated }: z.output<typeof stateSchema>): Warning[] {
+  if (!isCostEstimated) return [];
+  return [{ code: 'cost_estimated', message: 'HeyGen does not say how long its video is, which is what it bills; the cost is what the job was expected to come to.' }];
+}
+
 /** A broken line or an expired link, with another link each time. */
 const downloadRetries = 2;
 
@@ -266,5 +272,6 @@ async function collect(parts: Parts, operation: Operation, request: TakeRequest,
   } catch (error) {
     throw signal.aborted ? abortError(signal) : error;
   }
-  return { path: takePath, warnings: formatWarnings(await probeTake(takePath, { signal }), request.clip) };
+  const take = await probeTake(takePath, { signal });
+  return { path: takePath, warnings: [...formatWarnings(take, request.clip), ...costWarnings(stateOf(operation))] };
 }

@@ -31,11 +31,12 @@ export interface UploadFile {
 
 /** The storage may need a moment to see what was put into it; the official client asks as often. */
 const completeRetries = 5;
-const putRetries = 2;
 
 /**
- * Brings a file to HeyGen and returns its asset's id. Throws `not_supported` for a file that is too large, what the
- * client throws, `provider_unavailable` or `provider_protocol` (the storage refuses), or what `signal` was aborted with.
+ * Brings a file to HeyGen and returns its asset's id; the same one for the same bytes and key, however far an earlier call
+ * came. What fails is not repeated here: whoever ordered it does that. Throws `not_supported` for a file that is too large,
+ * what the client throws, `provider_unavailable` or `provider_protocol` (the storage refuses), or what `signal` was aborted
+ * with.
  */
 export async function uploadFile(file: UploadFile, options: UploadOptions, signal: AbortSignal): Promise<string> {
   const { client, simpleUploadMaxBytes } = options;
@@ -52,8 +53,18 @@ export async function uploadFile(file: UploadFile, options: UploadOptions, signa
   if (target.max_bytes !== null && sizeBytes > target.max_bytes) {
     throw new LipsyncError('not_supported', `HeyGen takes files of at most ${target.max_bytes} bytes, and "${file.name}" has ${sizeBytes}. Use a shorter or smaller clip.`);
   }
-  await repeated(putRetries, ['provider_unavailable'], () => putFile(file.path, sizeBytes, target, options, signal), options, signal);
-  await repeated(completeRetries, ['rate_limited'], () => client.completeDirectUpload(target.asset_id, signal), options, signal);
+  const place = await findPlace(target, options);
+  try {
+    await putFile(file.path, sizeBytes, place, options, signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    // The place of a file that an earlier call had brought is closed: its completion is answered as it was then.
+    await client.completeDirectUpload(target.asset_id, signal).catch(() => {
+      throw signal.aborted ? abortError(signal) : error;
+    });
+    return target.asset_id;
+  }
+  await completeUpload(target, options, signal);
   return target.asset_id;
 }
 
@@ -65,16 +76,24 @@ async function hashFile(path: string, signal: AbortSignal): Promise<string> {
   return hash.digest('hex');
 }
 
-/** To the address that HeyGen named, with the headers that it named and no key: they are what the signature covers. */
-async function putFile(path: string, sizeBytes: number, target: DirectUpload, { transferMs, hosts }: UploadOptions, signal: AbortSignal): Promise<void> {
-  const { url, addresses } = await pinUrl(target.upload_url, hosts).catch((error: unknown) => {
+/** Where a file is put: at the address that HeyGen named, with the headers that it named and no key, which is what the signature covers. */
+interface UploadPlace extends Awaited<ReturnType<typeof pinUrl>> {
+  readonly headers: DirectUpload['upload_headers'];
+}
+
+async function findPlace({ upload_url: address, upload_headers: headers }: DirectUpload, { hosts }: UploadOptions): Promise<UploadPlace> {
+  const pinned = await pinUrl(address, hosts).catch((error: unknown) => {
     throw new LipsyncError('provider_protocol', 'HeyGen named a place for the upload that is not to be asked.', { cause: error });
   });
+  return { ...pinned, headers };
+}
+
+async function putFile(path: string, sizeBytes: number, { url, addresses, headers }: UploadPlace, { transferMs }: UploadOptions, signal: AbortSignal): Promise<void> {
   const bytes = createReadStream(path);
   const { status } = await answered('an upload to its storage', signal, transferMs, (either) => axios.request({
     method: 'PUT',
     url: url.href,
-    headers: { 'User-Agent': userAgent, ...target.upload_headers, 'Content-Length': sizeBytes },
+    headers: { 'User-Agent': userAgent, ...headers, 'Content-Length': sizeBytes },
     data: bytes,
     lookup: async () => addresses.map(({ address, family }) => ({ address, family })),
     responseType: 'text',
@@ -87,12 +106,18 @@ async function putFile(path: string, sizeBytes: number, target: DirectUpload, { 
   throw new LipsyncError(passing ? 'provider_unavailable' : 'provider_protocol', `HeyGen's storage answered an upload with HTTP status ${status}.`, { details: { httpStatus: status } });
 }
 
-async function repeated(retries: number, codes: readonly string[], step: () => Promise<void>, { retryPauseMs }: UploadOptions, signal: AbortSignal): Promise<void> {
+/** Repeats the question here as long as the storage lags behind itself: to begin anew would send the whole file again. */
+async function completeUpload({ asset_id: assetId }: DirectUpload, { client, retryPauseMs }: UploadOptions, signal: AbortSignal): Promise<void> {
   try {
-    await pRetry(step, {
-      retries, minTimeout: retryPauseMs, factor: 1.5, signal, shouldRetry: ({ error }) => LipsyncError.isInstance(error) && codes.includes(error.code),
+    await pRetry(() => client.completeDirectUpload(assetId, signal), {
+      retries: completeRetries, minTimeout: retryPauseMs, factor: 1.5, signal, shouldRetry: ({ error }) => isNotSeenYet(error),
     });
   } catch (error) {
-    throw signal.aborted ? abortError(signal) : error;
+    if (signal.aborted) throw abortError(signal);
+    throw isNotSeenYet(error) ? new LipsyncError('provider_unavailable', "HeyGen's storage does not see what was uploaded to it.", { cause: error }) : error;
   }
+}
+
+function isNotSeenYet(error: unknown): boolean {
+  return LipsyncError.isInstance(error) && error.code === 'rate_limited' && error.details['httpStatus'] === 409;
 }

@@ -82,10 +82,13 @@ function phaseOf(word: string): LipsyncPhase {
   return failedWords.has(known) ? 'failed' : 'pending';
 }
 
+/** Seconds. What is said to last longer is no output of ours: how long it is, is not known then. */
+const longestOutputS = 86_400;
+
 /** An operation as it is read. */
 export interface LipsyncReading {
   readonly phase: LipsyncPhase;
-  /** Seconds of output, which is what is billed; null where HeyGen does not say. */
+  /** Seconds of output, which is what is billed; null where HeyGen does not say, or says what cannot be. */
   readonly durationS: number | null;
   /** A link that expires. */
   readonly videoUrl: string | null;
@@ -94,7 +97,7 @@ export interface LipsyncReading {
 
 export const lipsyncSchema = z.object({
   status: z.string().transform(phaseOf),
-  duration: z.number().nonnegative().nullish().catch(null).transform((value) => value ?? null),
+  duration: z.number().nonnegative().max(longestOutputS).nullish().catch(null).transform((value) => value ?? null),
   video_url: text,
   failure_message: text,
 }).transform(({ status, duration, video_url, failure_message }): LipsyncReading => ({

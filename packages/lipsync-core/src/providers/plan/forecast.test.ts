@@ -7,18 +7,18 @@ import { createPaces } from './pace.ts';
 
 const output = { durationMs: 10_000, heygenMode: 'speed' } as const;
 
-function openForecast(load?: Load) {
+function openForecast(load?: Load, ahead: ReadonlyMap<string | undefined, number> = new Map()) {
   let nowMs = 1_000;
   const clock = { nowMs: () => nowMs };
   const state = createMemoryState().open();
   const places = createPlaces({ state, clock });
   const breaker = createBreaker({ state, clock });
-  const paces = createPaces({ state });
+  const paces = createPaces({ state, clock });
   const providers = [{ id: 'heygen', kind: 'remote', maxConcurrent: 2 }, { id: 'wav2lip', kind: 'inline', maxConcurrent: null }] as const;
   const passTime = (untilMs: number): void => {
     nowMs = untilMs;
   };
-  return { places, breaker, passTime, forecast: createForecast({ providers, paces, places, breaker, ...(load ? { load: async () => load } : {}) }) };
+  return { places, breaker, passTime, forecast: createForecast({ providers, paces, places, breaker, ...(load ? { load: async (jobInLine?: string) => ({ ...load, remoteJobs: ahead.get(jobInLine) ?? load.remoteJobs }) } : {}) }) };
 }
 
 describe('the wait for a seat', () => {
@@ -63,12 +63,41 @@ describe('a forecast', () => {
     expect((await forecast.expect(output))[1]?.workMs).toBe(20 * 26_000);
   });
 
+  it('lets what it learned drift back to what it assumes, and forgets it after a day, so that whoever was slow once is tried again', async () => {
+    const hourMs = 3_600_000;
+    const { forecast, passTime } = openForecast();
+    await forecast.learn({ provider: 'heygen', heygenMode: 'speed', durationMs: 10_000 }, 16 * 70_000);
+    const expectedAfter = async (hours: number) => {
+      passTime(1_000 + hours * hourMs);
+      return (await forecast.expect(output))[0];
+    };
+    expect(await expectedAfter(0)).toMatchObject({ workMs: 16 * 70_000, isMeasured: true });
+    expect(await expectedAfter(6)).toMatchObject({ workMs: 4 * 70_000, isMeasured: true });
+    expect(await expectedAfter(12)).toMatchObject({ workMs: 2 * 70_000, isMeasured: true });
+    expect(await expectedAfter(24)).toMatchObject({ workMs: 70_000, isMeasured: false });
+  });
+
+  it('weighs what it sees anew against what is left of what it saw long ago', async () => {
+    const { forecast, passTime } = openForecast();
+    const work = { provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 } as const;
+    await forecast.learn(work, 4 * 26_000);
+    passTime(1_000 + 6 * 3_600_000);
+    await forecast.learn(work, 26_000);
+    expect((await forecast.expect(output))[1]).toMatchObject({ workMs: 1.8 * 26_000, isMeasured: true });
+  });
+
   it('counts the places that are held, and those that stand in line', async () => {
     const held = openForecast();
     for (const jobId of ['job_1', 'job_2']) await held.places.enter('heygen', jobId, 2);
     expect((await held.forecast.expect(output))[0]).toMatchObject({ waitMs: 35_000 });
     const inLine = openForecast({ remoteJobs: 5, inlineJobs: 3, inlineSeats: 2 });
     expect(await inLine.forecast.expect(output)).toMatchObject([{ waitMs: 4 * 35_000 }, { waitMs: 2 * 13_000 }]);
+  });
+
+  it('counts what is ahead of a job that stands in line, and all of the line for a newcomer', async () => {
+    const { forecast } = openForecast({ remoteJobs: 5, inlineJobs: 0, inlineSeats: 1 }, new Map([['job_2', 3]]));
+    expect((await forecast.expect({ ...output, jobInLine: 'job_2' }))[0]).toMatchObject({ waitMs: 2 * 35_000 });
+    expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 4 * 35_000 });
   });
 
   it('counts on no provider whose breaker is open', async () => {

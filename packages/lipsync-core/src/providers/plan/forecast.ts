@@ -14,12 +14,20 @@ export interface ForeseenProvider {
 
 /** What waits to be done, over all machines. */
 export interface Load {
-  /** Jobs that stand in line for a remote provider or whose operation runs there. */
+  /** Jobs that stand in line for a remote provider or whose operation runs there; none behind the one that asks, where one does. */
   readonly remoteJobs: number;
   /** Jobs that are computed or wait for that. */
   readonly inlineJobs: number;
   /** Jobs that can be computed at once. */
   readonly inlineSeats: number;
+}
+
+/** What is to be made. */
+export interface ExpectedOutput {
+  readonly durationMs: number;
+  readonly heygenMode: HeygenMode;
+  /** The job, where it stands in line already: those behind it do not keep it waiting. */
+  readonly jobInLine?: string;
 }
 
 export interface Expectation {
@@ -37,7 +45,7 @@ export interface Expectation {
 
 /** Tells how long providers would take now, from how long they took before. Throws what the state store and `load` throw. */
 export interface Forecast {
-  expect(output: { readonly durationMs: number; readonly heygenMode: HeygenMode }): Promise<readonly Expectation[]>;
+  expect(output: ExpectedOutput): Promise<readonly Expectation[]>;
   /**
    * Tells that an attempt made a take in `tookMs`, in a job no run of which ended without a word. Pauses that the vendor
    * asked for are part of it: the next one may meet them, too.
@@ -51,7 +59,7 @@ export interface ForecastDependencies {
   readonly places: Pick<Places, 'holders'>;
   readonly breaker: Pick<Breaker, 'look'>;
   /** Nothing but the places held where nobody keeps a queue. */
-  load?(): Promise<Load>;
+  load?(jobInLine?: string): Promise<Load>;
 }
 
 const noLoad: Load = Object.freeze({ remoteJobs: 0, inlineJobs: 0, inlineSeats: 1 });
@@ -65,8 +73,8 @@ export function createForecast({ providers, paces, places, breaker, load = async
   };
   return {
     learn: (work, tookMs) => paces.learn(work, tookMs),
-    async expect({ durationMs, heygenMode }) {
-      const now = await load();
+    async expect({ durationMs, heygenMode, jobInLine }) {
+      const now = await load(jobInLine);
       return Promise.all(providers.map(async (provider) => {
         const pace = await paces.look({ provider: provider.id, heygenMode, durationMs });
         return { provider: provider.id, waitMs: await waitOf(provider, pace, now), workMs: pace.workMs, isMeasured: pace.isMeasured };

@@ -1,4 +1,5 @@
 import type { HeygenMode, ProviderId } from '../../contract/index.ts';
+import type { Clock } from '../../ports/ports.ts';
 import type { Json, StateStore } from '../../state/state-store.ts';
 
 /** Work of which a pace is kept: modes of one provider take different times. */
@@ -14,7 +15,7 @@ export interface Pace {
   readonly workMs: number;
   /** How long any work of this provider took of late; that of this work where none was seen. */
   readonly typicalMs: number;
-  /** False while nothing was seen here and `workMs` is an assumption. */
+  /** False while nothing was seen here for a day and `workMs` is an assumption. */
   readonly isMeasured: boolean;
 }
 
@@ -30,6 +31,8 @@ type PaceMemory = {
   /** What the assumed time is multiplied with: a mean in which later work counts more. */
   readonly factor: number;
   readonly typicalMs: number;
+  /** When the latest work was seen; absent in what was stored before that was kept, which is long ago. */
+  readonly learnedAtMs?: number;
 };
 
 /** What counts until something was measured, in milliseconds: a share that every output takes, and one for each of its seconds. */
@@ -46,11 +49,26 @@ const newestShare = 0.2;
 /** One piece of work whose time says something else, such as a night that the machine was off, moves the mean no further. */
 const farthestFactor = 20;
 
-export function createPaces({ state }: { readonly state: StateStore }): Paces {
+const hourMs = 3_600_000;
+
+/**
+ * What was learned drifts back to the assumption, half of the way in this time: a provider that was slow once is avoided
+ * and seen no more, so that nothing else would ever say that it is not.
+ */
+const halfLifeMs = 6 * hourMs;
+const forgottenAfterMs = 24 * hourMs;
+
+export interface PacesDependencies {
+  readonly state: StateStore;
+  readonly clock: Clock;
+}
+
+export function createPaces({ state, clock }: PacesDependencies): Paces {
+  const recall = (document: Json | undefined): PaceMemory | undefined => drifted(toMemory(document), clock.nowMs());
   return {
-    look: (work) => state.transact([keyOf(work)], (documents) => ({ result: toPace(work, toMemory(documents.get(keyOf(work)))) })),
+    look: (work) => state.transact([keyOf(work)], (documents) => ({ result: toPace(work, recall(documents.get(keyOf(work)))) })),
     learn: (work, tookMs) => state.transact([keyOf(work)], (documents) => {
-      const memory = learn(toMemory(documents.get(keyOf(work))), work, tookMs);
+      const memory = { ...learn(recall(documents.get(keyOf(work))), work, tookMs), learnedAtMs: clock.nowMs() };
       return { result: undefined, writes: new Map<string, Json>([[keyOf(work), memory]]) };
     }),
   };
@@ -59,6 +77,16 @@ export function createPaces({ state }: { readonly state: StateStore }): Paces {
 function toPace(work: PacedWork, memory: PaceMemory | undefined): Pace {
   const workMs = Math.round(assumedMs(work) * (memory?.factor ?? 1));
   return { workMs, typicalMs: memory?.typicalMs ?? workMs, isMeasured: memory !== undefined };
+}
+
+/** What is left of a memory by now; the times of others follow the factor. */
+function drifted(memory: PaceMemory | undefined, nowMs: number): PaceMemory | undefined {
+  if (!memory) return undefined;
+  const ageMs = Math.max(0, nowMs - (memory.learnedAtMs ?? 0));
+  if (ageMs >= forgottenAfterMs) return undefined;
+  // By its power: twice and half as long drift back equally far.
+  const factor = memory.factor ** (0.5 ** (ageMs / halfLifeMs));
+  return { factor, typicalMs: Math.round((memory.typicalMs * factor) / memory.factor) };
 }
 
 function learn(memory: PaceMemory | undefined, work: PacedWork, tookMs: number): PaceMemory {

@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { errorCodes, errorPolicies, LipsyncError } from '../../src/errors/index.ts';
+import type { Attempt } from '../../src/jobs/job-record.ts';
+import type { Logger } from '../../src/ports/ports.ts';
+import { makeTake, type Script } from './pipeline-scripts.ts';
+import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+
+const anywhere = { signal: new AbortController().signal, canRun: () => true };
+const running: Attempt = {
+  provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null, operation: null, operationAtMs: null, troubles: 0,
+};
+const failed = (code: Attempt['code']): Attempt => ({ ...running, outcome: 'failed', code, message: 'It said so.', endedAtMs: 2 });
+const local: Attempt = { ...running, provider: 'wav2lip' };
+
+let bench: RunnerBench;
+/** The fields of each error line. */
+let lines: object[];
+
+beforeEach(async () => {
+  bench = await openRunnerBench();
+  lines = [];
+  await bench.accept();
+});
+afterEach(() => bench.remove());
+
+function run(script: Script): Promise<unknown> {
+  const ignore = (): void => undefined;
+  const logger: Logger = { debug: ignore, info: ignore, warn: ignore, error: (fields) => void lines.push(fields) };
+  return bench.runner(script, { logger }).run('job_1', anywhere);
+}
+
+describe('an attempt that ends with what a person has to mend', () => {
+  it.each(['credentials_rejected', 'provider_balance_exhausted', 'provider_protocol', 'internal'] as const)('is told of once, also where another makes the take: %s', async (code) => {
+    await run(async (input, context) => {
+      await context.saveAttempts([running]);
+      await context.saveAttempts([failed(code)]);
+      await context.saveAttempts([failed(code), local]);
+      await context.saveAttempts([failed(code), { ...local, outcome: 'succeeded', endedAtMs: 3 }]);
+      return makeTake(input, context);
+    });
+    expect(lines).toEqual([{ jobId: 'job_1', provider: 'heygen', code, reason: 'It said so.', alert: true }]);
+  });
+
+  it('is not told of again by a later run of its job', async () => {
+    await run(async (_, { saveAttempts }) => {
+      await saveAttempts([failed('provider_protocol')]);
+      return { kind: 'waiting', untilMs: bench.time.nowMs };
+    });
+    await run((input, context) => context.saveAttempts([...context.earlierAttempts, local]).then(() => makeTake(input, context)));
+    expect(lines).toHaveLength(1);
+  });
+
+  it('is told of once when its job ends with the same', async () => {
+    await run(async (_, { saveAttempts }) => {
+      await saveAttempts([failed('provider_protocol')]);
+      throw new LipsyncError('provider_protocol', 'It said so.');
+    });
+    expect(lines).toHaveLength(1);
+  });
+});
+
+describe('a job that ends with what a person has to mend', () => {
+  it('is told of where no attempt did', async () => {
+    await run(() => Promise.reject(new Error('A fault of ours.')));
+    expect(lines).toEqual([expect.objectContaining({ jobId: 'job_1', provider: null, code: 'internal', alert: true })]);
+  });
+});
+
+it('every other end is told to nobody', async () => {
+  for (const code of errorCodes.filter((one) => !errorPolicies[one].alert)) {
+    await run(async (_, { saveAttempts, earlierAttempts }) => {
+      await saveAttempts([...earlierAttempts, failed(code)]);
+      return { kind: 'waiting', untilMs: bench.time.nowMs };
+    });
+  }
+  await run(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')));
+  expect(lines).toEqual([]);
+});
