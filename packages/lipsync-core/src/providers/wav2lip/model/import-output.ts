@@ -24,8 +24,7 @@ export interface FinishedImport {
  * that is there, or one in the record's place that is no record, `request_invalid` for folders, for the checkpoint
  * itself, and where nothing can be written.
  */
-export async function prepareOutput(output: ImportOutput): Promise<void> {
-  const { outputPath, checkpointPath, overwrite } = output;
+export async function prepareOutput({ outputPath, checkpointPath, overwrite }: ImportOutput): Promise<void> {
   // What is wrong with it is said when it is opened.
   const checkpoint = await stat(checkpointPath).catch(() => undefined);
   await writing(outputPath, async () => {
