@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { coreSettings } from '@lipsync/core/config';
 import { DockerfileParser } from 'dockerfile-ast';
@@ -18,6 +19,13 @@ interface Service {
   readonly read_only?: boolean;
   readonly stop_grace_period?: string;
   readonly profiles?: readonly string[];
+  readonly deploy?: { readonly resources: { readonly reservations: { readonly devices: readonly { readonly driver: string; readonly capabilities: readonly string[] }[] } } };
+}
+
+/** What the runtime's package says of the files that its install script fetches. */
+interface RuntimeScript {
+  readonly requirements: Readonly<Record<string, readonly string[]>>;
+  readonly manifests: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 const projectDir = join(import.meta.dirname, '..');
@@ -31,6 +39,9 @@ const stages = stageInstructions();
 const settingNames = [...Object.keys(coreSettings), ...Object.keys(apiSettings), ...Object.keys(workerSettings)];
 const own = Object.entries(compose.services).filter(([, service]) => service.build !== undefined);
 
+/** Read by NVIDIA's container toolkit, not by our code. */
+const toolkitVariables = ['NVIDIA_DRIVER_CAPABILITIES'];
+
 /** Where the containers find each other and their folders. */
 const fittedVariables = ['HOST', 'PORT', 'REDIS_URL', 'LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR'];
 
@@ -43,7 +54,7 @@ function stageInstructions(): Map<string, typeof instructions> {
   const found = new Map<string, typeof instructions>();
   let current: typeof instructions = [];
   for (const line of instructions) {
-    if (line.keyword === 'FROM') found.set(/ AS (\w+)$/.exec(line.text)?.[1] ?? '', (current = []));
+    if (line.keyword === 'FROM') found.set(/ AS ([\w-]+)$/.exec(line.text)?.[1] ?? '', (current = []));
     current.push(line);
   }
   return found;
@@ -73,6 +84,10 @@ describe('Dockerfile', () => {
     expect(existsSync(join(projectDir, 'apps', name, 'src', 'main.ts'))).toBe(true);
   });
 
+  it('keeps the worker without a GPU the image that is built where no target is named', () => {
+    expect([...stages.keys()].at(-1)).toBe('worker');
+  });
+
   it('builds packages that say what they offer once built', () => {
     const script = instructions.find(({ text }) => text.includes('use-built-exports'))?.text ?? '';
     const folders = /use-built-exports\.mjs ((?:packages\/[\w-]+ ?)+)/.exec(instructions.map(({ text }) => text).join('\n'))?.[1]?.trim().split(' ') ?? [];
@@ -82,7 +97,54 @@ describe('Dockerfile', () => {
 
   it('sets only variables that the code reads', () => {
     const names = instructions.filter(({ keyword }) => keyword === 'ENV').flatMap(({ text }) => [...text.matchAll(/([A-Z_]+)=/g)].map(([, name]) => name));
-    expect(names.filter((name) => name !== 'NODE_ENV' && !settingNames.includes(name ?? ''))).toEqual([]);
+    expect(names.filter((name) => name !== 'NODE_ENV' && !settingNames.includes(name ?? '') && !toolkitVariables.includes(name ?? ''))).toEqual([]);
+  });
+});
+
+describe('the image for GPUs', () => {
+  const lines = stages.get('gpu-worker') ?? [];
+  const textOf = (keyword: string): readonly string[] => lines.filter((line) => line.keyword === keyword).map(({ text }) => text);
+  const requireFromCore = createRequire(join(projectDir, 'packages', 'lipsync-core', 'package.json'));
+  const runtime: RuntimeScript = requireFromCore('onnxruntime-node/script/install-metadata');
+  const fetching = stages.get('cuda-build')?.find(({ keyword }) => keyword === 'RUN')?.text ?? '';
+  const wanted = /ONNXRUNTIME_NODE_INSTALL=(\w+) node script\/install/.exec(fetching)?.[1] ?? '';
+
+  it('has the CUDA libraries of the runtime that is installed, fetched by the script of its package', () => {
+    expect(requireFromCore.resolve('onnxruntime-node/script/install')).toMatch(/\/node_modules\/\.pnpm\/onnxruntime-node@[\d.]+\/node_modules\/onnxruntime-node\/script\/install\.js$/);
+    expect(fetching).toContain('cd /ship/worker/node_modules/.pnpm/onnxruntime-node@*/node_modules/onnxruntime-node');
+    expect(runtime.requirements['linux/x64']).toEqual([wanted]);
+    expect(Object.keys(runtime.manifests[`linux/x64:${wanted}`] ?? {})).toContain('./libonnxruntime_providers_cuda.so');
+    expect(fetching).toContain('test -f bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so');
+    expect(textOf('COPY')).toEqual(['--from=base /usr/local/bin/node /usr/local/bin/', '--from=cuda-build /ship/worker ./']);
+  });
+
+  it('stands on the CUDA that those libraries are for, and on cuDNN', () => {
+    const [image = ''] = textOf('FROM');
+    expect(image).toMatch(/^nvidia\/cuda:(\d+)\.[\d.]+-cudnn-runtime-ubuntu24\.04 AS gpu-worker$/);
+    expect(`cuda${/cuda:(\d+)/.exec(image)?.[1]}`).toBe(wanted);
+  });
+
+  it('holds ffmpeg, the loader of Vulkan and what the driver links with', () => {
+    const packages = /apt-get install -y --no-install-recommends ([^&]+) &&/.exec(textOf('RUN').join('\n'))?.[1]?.split(' ');
+    expect(packages).toEqual(['ffmpeg', 'libvulkan1', 'libxext6']);
+  });
+
+  it('is set up, started and kept without rights like the worker, under the ids of its user', () => {
+    const base = stages.get('base') ?? [];
+    for (const keyword of ['VOLUME', 'WORKDIR']) expect(textOf(keyword)).toEqual(base.filter((line) => line.keyword === keyword).map(({ text }) => text));
+    expect(textOf('ENV')).toContain(base.find(({ keyword }) => keyword === 'ENV')?.text);
+    expect(textOf('CMD')).toEqual(stages.get('worker')?.filter(({ keyword }) => keyword === 'CMD').map(({ text }) => text));
+    expect(textOf('ENTRYPOINT')).toEqual(['[]']);
+    expect(textOf('USER')).toEqual(['1000:1000']);
+    expect(textOf('RUN').join('\n')).toContain('chown 1000:1000 /data /outputs');
+  });
+
+  it('is what the GPU worker of docker-compose.yml runs, with a GPU and the parts of its driver that CUDA and Vulkan need', () => {
+    const { build, deploy } = compose.services['gpu-worker'] ?? {};
+    const needed = ['compute', 'utility', 'graphics', 'video'];
+    expect(build?.target).toBe('gpu-worker');
+    expect(textOf('ENV')).toContain(`NVIDIA_DRIVER_CAPABILITIES=${needed.join(',')}`);
+    expect(deploy?.resources.reservations.devices).toMatchObject([{ driver: 'nvidia', capabilities: ['gpu', ...needed] }]);
   });
 });
 

@@ -2,6 +2,7 @@ import { createProviderInspection, listProviders, type StateStore } from '@lipsy
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createClientConnection, createRedisStateStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi } from './running-api.ts';
 
 const closed = { state: 'closed', reason: null, open_until: null };
-const unknown = { device: null, licence: null, balance_usd: null };
+const unknown = { device: null, licence: null, model_suits_device: null, balance_usd: null };
 
 let folder: string;
 let state: StateStore;
@@ -36,6 +37,15 @@ async function providersOf(environment: Record<string, string> = {}): Promise<Re
   return (await json(await api.fetch('/providers'))).providers;
 }
 
+/** A record beside the model at `path`, as an import of `content` would have left it. */
+async function writeRecord(path: string, content: string, form: { readonly form?: string } = {}): Promise<void> {
+  const sha256 = createHash('sha256').update(content).digest('hex');
+  await writeFile(`${path}.json`, JSON.stringify({
+    name: 'mine', role: 'mouths', source: 'here', licence: 'CC0', importer_version: 1, imported_at: '2026-11-21T00:00:00Z',
+    checkpoint: { sha256: 'a', bytes: 1, format: 'zip' }, model: { sha256, bytes: content.length, element_type: 'float32', ...form }, verification: { layers: 1, largest_error: 0 },
+  }));
+}
+
 describe('GET /providers', () => {
   it('names the setting that a provider lacks, and claims nothing that is not known', async () => {
     expect(await providersOf()).toEqual([
@@ -53,11 +63,33 @@ describe('GET /providers', () => {
     await writeFile(foreign, 'a model of somebody');
     expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({ configured: true, missing_setting: null, licence: null });
     expect((await providersOf({ WAV2LIP_MODEL_PATH: join(folder, 'wav2lip.pth') }))[1]).toMatchObject({ licence: expect.stringContaining('no commercial use') });
-    await writeFile(`${foreign}.json`, JSON.stringify({
-      name: 'mine', role: 'mouths', source: 'here', licence: 'CC0', importer_version: 1, imported_at: '2026-11-21T00:00:00Z',
-      checkpoint: { sha256: 'a', bytes: 1, format: 'zip' }, model: { sha256: 'a', bytes: 1, element_type: 'float32' }, verification: { layers: 1, largest_error: 0 },
-    }));
+    await writeRecord(foreign, 'a model of somebody');
     expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({ licence: 'CC0' });
+  });
+
+  it('takes no licence from a record that was left beside another model', async () => {
+    const model = join(folder, 'replaced.onnx');
+    await writeFile(model, 'the model of before');
+    await writeRecord(model, 'the model of before');
+    const config = configFromEnvironment({ WAV2LIP_MODEL_PATH: model });
+    const inspector = createProviderInspection(config, { state });
+    expect(await inspector.look('wav2lip')).toMatchObject({ licence: 'CC0' });
+    for (const replacement of ['the model of behind', 'a larger model than that']) {
+      await writeFile(model, replacement);
+      expect(await inspector.look('wav2lip')).toMatchObject({ licence: null });
+    }
+  });
+
+  it('says whether the model is written for the device that draws', async () => {
+    const model = join(folder, 'imported.onnx');
+    await writeFile(model, 'an imported model');
+    await writeRecord(model, 'an imported model', { form: 'plain' });
+    const settings = { WAV2LIP_MODEL_PATH: model, LIPSYNC_GPU_ENABLED: 'false' };
+    expect((await providersOf(settings))[1]).toMatchObject({ device: 'cpu', model_suits_device: false });
+    await writeRecord(model, 'an imported model', { form: 'rewritten' });
+    expect((await providersOf(settings))[1]).toMatchObject({ device: 'cpu', model_suits_device: true });
+    await writeRecord(model, 'an imported model');
+    expect((await providersOf(settings))[1]).toMatchObject({ device: 'cpu', model_suits_device: null });
   });
 
   it('tells the device that is bound to be used, else the one last used, else none', async () => {

@@ -23,7 +23,7 @@ import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions 
 import { createProviderInspector, type ProviderInspector } from './providers/provider-findings.ts';
 import { createProviderRegistry } from './providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
-import { licenceOfModel } from './providers/wav2lip/model/model-record.ts';
+import { createConfiguredModel } from './providers/wav2lip/model/configured-model.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createSharedAdmission } from './providers/shared-admission.ts';
 import { createRenderPool, type RenderPool } from './render/render-pool.ts';
@@ -203,7 +203,7 @@ export function createCostEstimator(config: CoreConfig, host: Pick<CoreHost, 'st
 export function createProviderInspection({ heygen: { apiKey, endpoint }, wav2lip, gpuEnabled }: CoreConfig, { state }: Pick<CoreHost, 'state'>): ProviderInspector {
   return createProviderInspector({
     gpuEnabled, lastDevices: createLastDevices({ state }),
-    wav2lipLicence: () => licenceOfModel(wav2lip.modelPath),
+    wav2lipModel: createConfiguredModel(wav2lip.modelPath),
     heygenBalance: apiKey === null ? null : createHeygenBalance({ apiKey, endpoint, clock: systemClock }),
   });
 }

@@ -15,10 +15,10 @@ export function providerRoutes(dependencies: Dependencies): readonly Route[] {
 type Dependencies = Pick<ApiDependencies, 'providers' | 'inspector' | 'breaker'>;
 
 async function viewProvider({ id, missingSetting, degraded, microsPerSecond }: ProviderStatus, { breaker, inspector }: Dependencies) {
-  const { device, licence, balanceMicros } = await inspector.look(id);
+  const { device, licence, modelSuitsDevice, balanceMicros } = await inspector.look(id);
   const { state, reason, openUntilMs } = await breaker.look(id);
   return {
-    id, configured: missingSetting === null, missing_setting: missingSetting, degraded, device, licence,
+    id, configured: missingSetting === null, missing_setting: missingSetting, degraded, device, licence, model_suits_device: modelSuitsDevice,
     usd_per_second: microsPerSecond && Object.fromEntries(Object.entries(microsPerSecond).map(([mode, micros]) => [mode, toUsd(micros)])),
     balance_usd: balanceMicros === null ? null : toUsd(balanceMicros),
     breaker: { state, reason, open_until: openUntilMs === null ? null : new Date(openUntilMs).toISOString() },

@@ -4,8 +4,10 @@ import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { LipsyncError } from '../errors/index.ts';
+import { hasCudaLibrary, runtimeLibraryFolder } from '../inference/cuda-libraries.ts';
 import { toolVersions } from '../media/index.ts';
 import { parseHeygenEndpoint } from '../providers/heygen/heygen-endpoint.ts';
+import { createConfiguredModel, type ConfiguredModelFacts } from '../providers/wav2lip/model/configured-model.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
 interface Finding {
@@ -106,8 +108,21 @@ async function wav2lipFinding({ wav2lip: { modelPath }, gpuEnabled }: CoreConfig
   } catch {
     return { name, state: 'missing', detail: `${modelPath} cannot be read`, advice: 'Correct WAV2LIP_MODEL_PATH, or make the file readable.' };
   }
-  const devices = gpuEnabled ? 'CUDA, else WebGPU, else the CPU' : 'the CPU alone';
-  return { name, state: 'ok', detail: `${modelPath}, to run on ${devices}; npm run lipsync -- models verify tries it`, advice: '' };
+  const hasCuda = await hasCudaLibrary(runtimeLibraryFolder());
+  const detail = `${modelPath}, to run on ${devicesToTry(gpuEnabled, hasCuda)}; npm run lipsync -- models verify tries it`;
+  return { name, state: 'ok', detail, advice: formAdvice(await createConfiguredModel(modelPath).look(), { gpuEnabled, hasCuda }) };
+}
+
+function devicesToTry(gpuEnabled: boolean, hasCuda: boolean): string {
+  if (!gpuEnabled) return 'the CPU alone';
+  return hasCuda ? 'CUDA, else WebGPU, else the CPU' : 'WebGPU, else the CPU (CUDA is not installed; docs/operations.md says how)';
+}
+
+/** Which device will be taken is known when a job has run; here, only what was set up for one. */
+export function formAdvice({ form }: Pick<ConfiguredModelFacts, 'form'>, { gpuEnabled, hasCuda }: { readonly gpuEnabled: boolean; readonly hasCuda: boolean }): string {
+  if (form === 'plain' && !gpuEnabled) return 'The model is written for a GPU, and LIPSYNC_GPU_ENABLED is false. Import its checkpoint again with --for cpu.';
+  if (form === 'rewritten' && gpuEnabled && hasCuda) return 'The model is written for a CPU. Import its checkpoint again with --for gpu where a GPU draws.';
+  return '';
 }
 
 function readConfig(): CoreConfig | LipsyncError {

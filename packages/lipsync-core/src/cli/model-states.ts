@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
 import { hashModelFile } from '../providers/wav2lip/model/hash-file.ts';
-import { readModelRecord } from '../providers/wav2lip/model/model-record.ts';
+import { readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
 import { installedPath, readModelManifest, type BundledFile, type BundledModel } from './model-manifest.ts';
 
 /**
@@ -25,6 +25,9 @@ export interface ListedModel {
   readonly role: string | null;
   readonly licence: string | null;
   readonly source: string | null;
+  /** Precision and form of the layers, as in the record; null for what is not ours, and where the bytes are others now. */
+  readonly elementType: ModelRecord['model']['element_type'] | null;
+  readonly form: ModelRecord['model']['form'];
   readonly state: ModelState;
   /** Of what is in the folder of models or configured; null for what comes in packages or is not there. */
   readonly path: string | null;
@@ -38,6 +41,8 @@ export interface ModelPlaces {
   readonly configuredPath: string | null;
 }
 
+const unwritten = { elementType: null, form: null } as const;
+
 /**
  * The models that the project knows, those that lie in `folder`, and the one that is configured, each with its licence
  * and whether its bytes are those that were recorded. Throws `model_invalid` for a manifest that cannot be understood.
@@ -50,7 +55,7 @@ export async function listModels({ folder, configuredPath }: ModelPlaces, signal
   const present = await Promise.all([...inFolder, ...elsewhere].map((path) => listFile(path, configuredPath, signal)));
   const absent = importable
     .filter(({ name }) => !present.some((model) => model.name === name))
-    .map(({ name, role, licence, source }): ListedModel => ({ name, kind: 'imported', role, licence, source, state: 'missing', path: null, configured: false }));
+    .map(({ name, role, licence, source }): ListedModel => ({ ...unwritten, name, kind: 'imported', role, licence, source, state: 'missing', path: null, configured: false }));
   return [...bundled, ...present, ...absent];
 }
 
@@ -71,7 +76,7 @@ export async function checkRecorded(path: string, signal: AbortSignal): Promise<
 async function listBundled(model: BundledModel, signal: AbortSignal): Promise<ListedModel> {
   const states = (await checkBundled(model, signal)).map(({ state }) => state);
   const { name, role, licence } = model;
-  return { name, kind: 'bundled', role, licence, source: null, state: states.find((state) => state !== 'ok') ?? 'ok', path: null, configured: false };
+  return { ...unwritten, name, kind: 'bundled', role, licence, source: null, state: states.find((state) => state !== 'ok') ?? 'ok', path: null, configured: false };
 }
 
 async function checkBundledFile(file: BundledFile, signal: AbortSignal): Promise<DigestCheck> {
@@ -96,9 +101,12 @@ async function unlessMissing<Result>(missing: Result, check: () => Promise<Resul
 async function listFile(path: string, configuredPath: string | null, signal: AbortSignal): Promise<ListedModel> {
   const record = await readModelRecord(path);
   const state = await unlessMissing<ModelState>('missing', async () => (await checkRecorded(path, signal)).state);
+  const { name = basename(path, extname(path)), role = null, source = null } = record ?? {};
+  // Of other bytes than those that were recorded, a record tells neither licence nor form.
+  const { licence, model } = state === 'ok' && record ? record : { licence: null, model: null };
   return {
-    name: record?.name ?? basename(path, extname(path)), kind: 'imported', role: record?.role ?? null, licence: record?.licence ?? null,
-    source: record?.source ?? null, state, path, configured: resolve(path) === configuredPath,
+    name, kind: 'imported', role, licence, source, elementType: model?.element_type ?? null, form: model?.form ?? null,
+    state, path, configured: resolve(path) === configuredPath,
   };
 }
 

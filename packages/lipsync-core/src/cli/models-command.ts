@@ -1,19 +1,23 @@
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
-import { toLipsyncError } from '../errors/index.ts';
+import { LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { printable } from '../errors/quoted-text.ts';
 import { tryModelApart } from '../providers/wav2lip/engine/try-model-apart.ts';
 import { importWav2Lip, type ImportReport } from '../providers/wav2lip/model/import-model.ts';
-import { readModelRecord } from '../providers/wav2lip/model/model-record.ts';
+import { readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
 import { interruptSignal } from './interrupt-signal.ts';
 import { readModelManifest } from './model-manifest.ts';
 import { checkBundled, checkRecorded, listModels, type DigestCheck, type ListedModel } from './model-states.ts';
 import { createProgressDisplay } from './progress-display.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
+/** What a model is written for; a GPU wants plain layers. */
+const targets = ['cpu', 'gpu'] as const;
+
 interface ImportFlags {
   readonly output: string;
+  readonly for?: (typeof targets)[number];
   readonly float16?: boolean;
   readonly overwrite?: boolean;
   readonly json?: boolean;
@@ -47,7 +51,8 @@ export function addModelsCommand(program: Command, terminal: Terminal, setExitCo
     .description('turn an official Wav2Lip checkpoint into an ONNX model; nothing in the checkpoint is executed')
     .argument('<checkpoint>', 'the .pth file as its authors released it')
     .requiredOption('-o, --output <file>', 'where the .onnx file goes; its record goes beside it')
-    .option('--float16', 'store and compute in half precision, for GPUs')
+    .addOption(new Option('--for <device>', 'what draws: a CPU computes less with layers that are rewritten for it, a GPU wants them plain (default: cpu, with --float16 gpu)').choices(targets))
+    .option('--float16', 'store and compute in half precision, which is for GPUs alone')
     .option('--overwrite', 'replace an output that exists')
     .option('--json', 'print what was written as one line of JSON')
     .action((checkpoint: string, flags: ImportFlags) => report(flags.json, (signal) => importCheckpoint(checkpoint, flags, terminal, signal)));
@@ -87,11 +92,13 @@ async function print(json: boolean, find: (signal: AbortSignal) => Promise<Findi
   }
 }
 
-async function importCheckpoint(checkpointPath: string, { output, float16, overwrite }: ImportFlags, terminal: Terminal, signal: AbortSignal): Promise<Findings> {
+async function importCheckpoint(checkpointPath: string, flags: ImportFlags, terminal: Terminal, signal: AbortSignal): Promise<Findings> {
+  const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
+  if (float16 && target === 'cpu') throw new LipsyncError('request_invalid', '--float16 is for GPUs alone. Leave it out, or --for cpu.');
   const display = createProgressDisplay(terminal.stderr);
   try {
     const report = await importWav2Lip({
-      checkpointPath, outputPath: output, float16: float16 ?? false, overwrite: overwrite ?? false, signal,
+      checkpointPath, outputPath: output, plain: target === 'gpu', float16, overwrite, signal,
       onProgress: (done) => display.show({ stage: 'importing', progress: Math.floor(done * 99), message: '' }),
     });
     return describeImport(report);
@@ -107,7 +114,7 @@ function describeImport({ modelPath, recordPath, record }: ImportReport): Findin
     json: { status: 'imported', model_path: modelPath, record_path: recordPath, ...record },
     stderr: [
       `checkpoint  ${checkpoint.format} format, ${megabytes(checkpoint.bytes)}, sha256 ${checkpoint.sha256}`,
-      `model       ${model.element_type}, ${megabytes(model.bytes)}, sha256 ${model.sha256}`,
+      `model       ${kindOf(model)}, ${megabytes(model.bytes)}, sha256 ${model.sha256}`,
       `verified    ${verification.layers} layers against their definition`,
       `source      ${record.source}`,
       `licence     ${record.licence}`,
@@ -119,12 +126,14 @@ function describeImport({ modelPath, recordPath, record }: ImportReport): Findin
 async function list(folder: string, signal: AbortSignal): Promise<Findings> {
   const { modelPath: configuredPath } = configFromEnvironment().wav2lip;
   const models = await listModels({ folder, configuredPath }, signal);
-  return { exitCode: 0, json: { models }, stdout: models.flatMap((model) => toLines(model, folder)) };
+  const json = { models: models.map(({ elementType, ...model }) => ({ ...model, element_type: elementType })) };
+  return { exitCode: 0, json, stdout: models.flatMap((model) => toLines(model, folder)) };
 }
 
-function toLines({ name, kind, state, role, licence, source, path, configured }: ListedModel, folder: string): string[] {
+function toLines({ name, kind, state, role, licence, source, elementType, form, path, configured }: ListedModel, folder: string): string[] {
   const advice = state === 'missing' && source !== null ? `not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${join(folder, `${name}.onnx`)}` : '';
-  const details = [role ?? 'no record of what it is', path ?? '', configured ? 'WAV2LIP_MODEL_PATH' : '', advice].filter((detail) => detail.length > 0);
+  const written = elementType === null ? '' : kindOf({ element_type: elementType, form });
+  const details = [role ?? 'no record of what it is', written, path ?? '', configured ? 'WAV2LIP_MODEL_PATH' : '', advice].filter((detail) => detail.length > 0);
   return [
     `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
     `${' '.repeat(12)}licence: ${licence ?? 'not known'}`,
@@ -138,14 +147,17 @@ async function verify(model: string, folder: string, signal: AbortSignal): Promi
   const check = await checkRecorded(model, signal);
   if (check.state === 'changed') return describeChanged(check);
   const facts = await tryModelApart(model, { signal, limitMs: longestTryMs });
-  const licence = (await readModelRecord(model))?.licence ?? null;
+  const record = await readModelRecord(model);
+  const licence = record?.licence ?? null;
+  const { element_type = null, form = null } = record?.model ?? {};
   const inputs = { mel: facts.melInput, frames: facts.framesInput };
   return {
     exitCode: 0,
-    json: { ...toJson(check), crop_size_px: facts.cropSizePx, fixed_batch: facts.fixedBatch, inputs, output: facts.output, licence },
+    json: { ...toJson(check), crop_size_px: facts.cropSizePx, fixed_batch: facts.fixedBatch, inputs, output: facts.output, element_type, form, licence },
     stdout: [
       `${check.state.padEnd(10)}  sha256 ${check.foundSha256}${check.state === 'unrecorded' ? ' (no record to compare it with)' : ''}`,
       `runs        crops of ${facts.cropSizePx} × ${facts.cropSizePx}, ${facts.fixedBatch === null ? 'any batch' : `batches of ${facts.fixedBatch}`}; one pass is finite`,
+      ...(element_type === null ? [] : [`written     ${kindOf({ element_type, form })}`]),
       `licence     ${licence ?? 'not known; the official weights are for research and personal use only'}`,
     ],
   };
@@ -167,6 +179,18 @@ function describeBundled(name: string, licence: string, checks: readonly DigestC
 
 function toJson({ path, state, expectedSha256, foundSha256 }: DigestCheck): object {
   return { path, state, expected_sha256: expectedSha256, found_sha256: foundSha256 };
+}
+
+/** Precision and form, for people. */
+function kindOf({ element_type: elementType, form }: Pick<ModelRecord['model'], 'element_type' | 'form'>): string {
+  switch (form) {
+    case 'plain':
+      return `${elementType}, plain layers, for a GPU`;
+    case 'rewritten':
+      return `${elementType}, layers rewritten for a CPU`;
+    case null:
+      return elementType;
+  }
 }
 
 function megabytes(bytes: number): string {

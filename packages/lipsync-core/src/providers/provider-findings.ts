@@ -1,6 +1,7 @@
 import type { ProviderId } from '../contract/index.ts';
 import type { HeygenBalance } from './heygen/heygen-balance.ts';
 import type { LastDevices } from './last-devices.ts';
+import { suitsDevice, type ConfiguredModel } from './wav2lip/model/configured-model.ts';
 
 /** What is to be found out about a provider beyond its settings; null for what is not known, or does not apply. */
 export interface ProviderFindings {
@@ -8,6 +9,8 @@ export interface ProviderFindings {
   readonly device: string | null;
   /** Of the weights that are configured, as the record beside them has it. */
   readonly licence: string | null;
+  /** Whether the layers of the configured model are written for that device. */
+  readonly modelSuitsDevice: boolean | null;
   readonly balanceMicros: number | null;
 }
 
@@ -19,25 +22,29 @@ export interface ProviderInspector {
 export interface ProviderInspectorDependencies {
   readonly lastDevices: Pick<LastDevices, 'look'>;
   readonly gpuEnabled: boolean;
-  /** Of the configured model. */
-  wav2lipLicence(): Promise<string | null>;
+  readonly wav2lipModel: ConfiguredModel;
   /** Null where HeyGen is not configured. */
   readonly heygenBalance: HeygenBalance | null;
 }
 
-const nothing: ProviderFindings = Object.freeze({ device: null, licence: null, balanceMicros: null });
+const nothing: ProviderFindings = Object.freeze({ device: null, licence: null, modelSuitsDevice: null, balanceMicros: null });
 
-export function createProviderInspector({ lastDevices, gpuEnabled, wav2lipLicence, heygenBalance }: ProviderInspectorDependencies): ProviderInspector {
+export function createProviderInspector({ lastDevices, gpuEnabled, wav2lipModel, heygenBalance }: ProviderInspectorDependencies): ProviderInspector {
   return {
     async look(provider) {
       switch (provider) {
         case 'heygen':
           return { ...nothing, balanceMicros: (await heygenBalance?.look()) ?? null };
         case 'wav2lip':
-          return { ...nothing, device: gpuEnabled ? await lastDevices.look(provider) : 'cpu', licence: await wav2lipLicence() };
+          return { ...nothing, ...(await lookAtModel(wav2lipModel, gpuEnabled ? await lastDevices.look(provider) : 'cpu')) };
         case 'preview':
           return { ...nothing, device: 'cpu' };
       }
     },
   };
+}
+
+async function lookAtModel(model: ConfiguredModel, device: string | null): Promise<Pick<ProviderFindings, 'device' | 'licence' | 'modelSuitsDevice'>> {
+  const facts = await model.look();
+  return { device, licence: facts.licence, modelSuitsDevice: suitsDevice(facts, device) };
 }

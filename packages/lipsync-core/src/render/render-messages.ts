@@ -1,4 +1,4 @@
-import type { ErrorCode, LipsyncErrorOptions } from '../errors/index.ts';
+import type { CarriedFailure } from '../errors/carried-failure.ts';
 import type { ProgressReport } from '../providers/provider.ts';
 import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
 
@@ -12,12 +12,4 @@ export type FromRenderProcess =
   | { readonly type: 'alive' }
   | { readonly type: 'progress'; readonly progress: ProgressReport }
   | { readonly type: 'done'; readonly result: RenderTaskResults[RenderTask['kind']] }
-  | RenderFailure;
-
-/** What was thrown, without its type: errors do not cross processes. */
-export interface RenderFailure extends Required<Pick<LipsyncErrorOptions, 'details'>> {
-  readonly type: 'failed';
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly stack: string;
-}
+  | CarriedFailure;

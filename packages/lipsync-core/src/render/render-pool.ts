@@ -2,10 +2,11 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { toError } from '../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../errors/index.ts';
 import type { ProgressReport } from '../providers/provider.ts';
 import { watchExit, type ExitWatch } from './exit-watch.ts';
-import type { FromRenderProcess, RenderFailure, ToRenderProcess } from './render-messages.ts';
+import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
 import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
 
 export interface RenderPoolOptions {
@@ -208,7 +209,7 @@ function runTask(
       silenceTimer.refresh();
       if (message.type === 'progress') context.onProgress?.(message.progress);
       if (message.type === 'done') settle(() => resolve(message.result));
-      if (message.type === 'failed') settle(() => reject(failureOf(message, context.signal)));
+      if (message.type === 'failed') settle(() => reject(context.signal.aborted ? abortError(context.signal) : toError(message)));
     };
     const settle = (how: () => void): void => {
       clearTimeout(graceTimer);
@@ -223,13 +224,6 @@ function runTask(
     send({ type: 'run', task, heartbeatMs: Math.min(longestHeartbeatMs, limits.silenceLimitMs / heartbeatsPerSilence) });
     const stopWaiting = exit.onExit((reason) => settle(() => reject(deathOf(reason, stderrTail(), context.signal))));
   });
-}
-
-function failureOf(message: RenderFailure, signal: AbortSignal): LipsyncError {
-  if (signal.aborted) return abortError(signal);
-  const cause = new Error(message.message);
-  cause.stack = message.stack;
-  return new LipsyncError(message.code, message.message, { cause, details: message.details });
 }
 
 function deathOf(reason: string, stderrTail: string, signal: AbortSignal): LipsyncError {

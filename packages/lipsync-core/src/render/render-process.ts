@@ -2,7 +2,7 @@
  * Entry of a render process: takes one task at a time from its parent, reports progress, the result and meanwhile that
  * it is alive, and leaves when the parent is gone. Started by the render pool only.
  */
-import { toLipsyncError } from '../errors/index.ts';
+import { toFailure } from '../errors/carried-failure.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
 import { createRenderResources } from './render-resources.ts';
 import { runRenderTask } from './run-render-task.ts';
@@ -34,9 +34,7 @@ async function work(task: RenderTask, heartbeatMs: number): Promise<void> {
     });
     say({ type: 'done', result });
   } catch (thrown) {
-    const error = toLipsyncError(thrown);
-    const cause = error.cause instanceof Error ? error.cause : error;
-    say({ type: 'failed', code: error.code, message: error.message, details: error.details, stack: cause.stack ?? cause.message });
+    say(toFailure(thrown));
   } finally {
     clearInterval(heartbeat);
     current = undefined;

@@ -19,9 +19,9 @@ export interface AnalyseSpeechOptions extends ListenOptions {
 }
 
 /**
- * Turns speech into mouth shapes, one per output frame; frames beyond the end of the speech are closed. Memory grows
- * by about 100 MB per hour of speech. Throws what reading the chunks throws, the signal's error when it is aborted,
- * and `model_invalid` when the voice session is of another model.
+ * Turns speech into mouth shapes, one per output frame; beyond the end of the speech the mouth closes as in a pause.
+ * Memory grows by about 100 MB per hour of speech. Throws what reading the chunks throws, the signal's error when it is
+ * aborted, and `model_invalid` when the voice session is of another model.
  */
 export async function analyseSpeech(options: AnalyseSpeechOptions): Promise<SpeechAnalysis> {
   const { features, voiceProbabilities } = await listen(options);

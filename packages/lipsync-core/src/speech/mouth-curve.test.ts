@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { drawMouthCurve } from './mouth-curve.ts';
 import type { SpeechActivity } from './speech-activity.ts';
-import { bandCount, type SpeechFeatures } from './speech-features.ts';
+import { bandCount, quietestDb, type SpeechFeatures } from './speech-features.ts';
 import type { MouthEstimate } from './mouth-model.ts';
 import type { MouthCurve } from './speech-types.ts';
 
@@ -13,7 +13,7 @@ interface Heard {
 }
 
 /** Steps as they could come, however unlikely together; `draw` gives the value of a step. */
-function heard(stepCount: number, step: (index: number) => { level: number; active: 0 | 1; open: number; wide: number; closure: number }): Heard {
+function heard(stepCount: number, step: (index: number) => { readonly level: number; readonly active: 0 | 1; readonly open: number; readonly wide: number; readonly closure: number }): Heard {
   const steps = Array.from({ length: stepCount }, (_, index) => step(index));
   return {
     features: { stepCount, levelDb: Float32Array.from(steps, ({ level }) => level), bandsDb: new Float32Array(stepCount * bandCount) },
@@ -80,9 +80,24 @@ describe('drawMouthCurve', () => {
     expect(closed.length).toBeLessThanOrEqual(5);
   });
 
-  it('keeps the mouth closed beyond the end of the speech', () => {
-    const { open, voiced } = draw(heard(100, () => vowel), 60);
-    expect([...open.subarray(25), ...voiced.subarray(25)].every((value) => value === 0)).toBe(true);
+  it('closes the mouth beyond the end of the speech just as in a pause of no sound', () => {
+    const spoken = heard(100, () => vowel);
+    const followed = heard(240, (index) => (index < 100 ? vowel : { level: quietestDb, active: 0, open: 0, wide: 0, closure: 0 }));
+    const curve = draw(spoken, 60);
+    expect(curve).toEqual(draw(followed, 60));
+    expect([...curve.voiced.subarray(24, 27)]).toEqual([...curve.voiced.subarray(24, 27)].toSorted((one, other) => other - one));
+    expect(curve.voiced[25]).toBeGreaterThan(0);
+    expect([...curve.open.subarray(27), ...curve.voiced.subarray(27)].every((value) => value === 0)).toBe(true);
+  });
+
+  it('draws a frame the same whatever is shown behind it, as long as speech is heard then', () => {
+    const sound = heard(200, (index) => (index % 50 < 35 ? vowel : pause));
+    const whole = draw(sound, 50);
+    for (const frameCount of [1, 20, 49]) {
+      const { open, wide, closure, voiced } = draw(sound, frameCount);
+      const start = (values: Float32Array): Float32Array => values.subarray(0, frameCount);
+      expect({ open, wide, closure, voiced }).toEqual({ open: start(whole.open), wide: start(whole.wide), closure: start(whole.closure), voiced: start(whole.voiced) });
+    }
   });
 
   it('moves moderately and without shapes where no voice was found', () => {

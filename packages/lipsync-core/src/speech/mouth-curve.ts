@@ -2,7 +2,7 @@ import { frameTimeMs, type Timeline } from '../media/timeline.ts';
 import type { MouthEstimate } from './mouth-model.ts';
 import { clamp, largestNearby, limitSpeed, percentile, smooth } from './smoothing.ts';
 import type { SpeechActivity } from './speech-activity.ts';
-import { stepsPerSecond, type SpeechFeatures } from './speech-features.ts';
+import { quietestDb, stepsPerSecond, type SpeechFeatures } from './speech-features.ts';
 import type { MouthCurve } from './speech-types.ts';
 
 /** Loudness range over which the mouth opens: this far below the speech level it stays nearly closed. */
@@ -28,30 +28,58 @@ const widestOpening = 0.9;
 /** With no voice to follow, loudness alone moves the mouth, and this far at most. */
 const widestWithoutVoice = 0.5;
 
-/** Joins what the model hears with loudness and pauses, moves it as a jaw can, and reads it off at each output frame. */
+type FrameTimes = Pick<Timeline, 'frameRate' | 'frameCount'>;
+
+/** What the mouth follows, one value per analysis step. */
+interface Heard extends MouthEstimate {
+  readonly levelDb: Float32Array;
+  /** 1 while there is speech, else 0. */
+  readonly active: Float32Array;
+}
+
+/**
+ * Joins what the model hears with loudness and pauses, moves it as a jaw can, and reads it off at each output frame.
+ * Beyond the end of the speech the mouth closes as it does in a pause.
+ */
 export function drawMouthCurve(
   features: SpeechFeatures,
   activity: SpeechActivity,
   estimate: MouthEstimate,
-  timeline: Pick<Timeline, 'frameRate' | 'frameCount'>,
+  timeline: FrameTimes,
 ): MouthCurve {
-  const voiced = gate(activity.active);
+  const { levelDb, active, ...mouth } = untilLastFrame({ ...estimate, levelDb: features.levelDb, active: Float32Array.from(activity.active) }, timeline);
+  const voiced = gate(active);
   const gated = (value: number, step: number): number => value * (voiced[step] ?? 0);
-  const closure = activity.voiceFound ? closures(estimate.closure, features.levelDb).map(gated) : new Float32Array(features.stepCount);
-  const loudness = relativeLoudness(features.levelDb, activity);
-  const wanted = activity.voiceFound ? openings(estimate.open, loudness, activity.active) : loudness.map((value) => value * widestWithoutVoice);
+  const closure = activity.voiceFound ? closures(mouth.closure, levelDb).map(gated) : new Float32Array(levelDb.length);
+  const loudness = relativeLoudness(levelDb, activity);
+  const wanted = activity.voiceFound ? openings(mouth.open, loudness, active) : loudness.map((value) => value * widestWithoutVoice);
   const open = limitSpeed(
     wanted.map((value, step) => gated(value, step) * (1 - (closure[step] ?? 0))),
     openingPerStep,
     closingPerStep,
   );
-  const wide = activity.voiceFound ? smooth(estimate.wide, 1.5 * shapeSigmaSteps).map(gated) : new Float32Array(features.stepCount);
+  const wide = activity.voiceFound ? smooth(mouth.wide, 1.5 * shapeSigmaSteps).map(gated) : new Float32Array(levelDb.length);
   return readFrames({ open, wide, closure, voiced }, timeline);
 }
 
+/** The same where a frame is still shown while the last of it is heard; else followed by the silence that is heard then. */
+function untilLastFrame(heard: Heard, timeline: FrameTimes): Heard {
+  const last = stepsOf(timeline.frameCount - 1, timeline);
+  if (last.first < heard.active.length) return heard;
+  const followed = (values: Float32Array, silent = 0): Float32Array => {
+    const all = new Float32Array(last.end).fill(silent, values.length);
+    all.set(values);
+    return all;
+  };
+  return {
+    open: followed(heard.open), wide: followed(heard.wide), closure: followed(heard.closure),
+    levelDb: followed(heard.levelDb, quietestDb), active: followed(heard.active),
+  };
+}
+
 /** 1 in speech, 0 in pauses, with ramps that start before the sound does. */
-function gate(active: Uint8Array): Float32Array {
-  const opened = Float32Array.from(active);
+function gate(active: Float32Array): Float32Array {
+  const opened = active.slice();
   for (let step = 0; step < active.length; step++) {
     if (active[step] === 1) opened.fill(1, Math.max(0, step - anticipationSteps), step);
   }
@@ -98,7 +126,7 @@ function relativeLoudness(levelDb: Float32Array, { speechLevelDb, noiseLevelDb }
 }
 
 /** Opening of the vowels, weighed with loudness and scaled so that this speaker's widest is close to 1. */
-function openings(estimate: Float32Array, loudness: Float32Array, active: Uint8Array): Float32Array {
+function openings(estimate: Float32Array, loudness: Float32Array, active: Float32Array): Float32Array {
   const opening = smooth(estimate, shapeSigmaSteps).map((value, step) => {
     const loud = loudness[step] ?? 0;
     return (0.9 * value + 0.1 * loud) * (0.3 + 0.7 * loud);
@@ -112,10 +140,10 @@ function openings(estimate: Float32Array, loudness: Float32Array, active: Uint8A
 }
 
 /**
- * One value per output frame, of the steps that are heard while the frame is shown; closed beyond the end of the
- * speech. A closure shorter than a frame still closes it: there the frame takes the narrowest step, not the mean.
+ * One value per output frame, of the steps that are heard while the frame is shown. A closure shorter than a frame
+ * still closes it: there the frame takes the narrowest step, not the mean.
  */
-function readFrames(steps: MouthCurve, timeline: Pick<Timeline, 'frameRate' | 'frameCount'>): MouthCurve {
+function readFrames(steps: MouthCurve, timeline: FrameTimes): MouthCurve {
   const { frameCount } = timeline;
   const frames = {
     open: new Float32Array(frameCount),
@@ -123,11 +151,8 @@ function readFrames(steps: MouthCurve, timeline: Pick<Timeline, 'frameRate' | 'f
     closure: new Float32Array(frameCount),
     voiced: new Float32Array(frameCount),
   };
-  const stepAt = (frame: number): number => (frameTimeMs(timeline, frame) * stepsPerSecond) / 1000;
   for (let frame = 0; frame < frameCount; frame++) {
-    const first = Math.round(stepAt(frame));
-    if (first >= steps.open.length) break;
-    const end = Math.max(first + 1, Math.round(stepAt(frame + 1)));
+    const { first, end } = stepsOf(frame, timeline);
     const closure = largest(steps.closure.subarray(first, end));
     const opening = steps.open.subarray(first, end);
     frames.open[frame] = closure * smallest(opening) + (1 - closure) * mean(opening);
@@ -136,6 +161,13 @@ function readFrames(steps: MouthCurve, timeline: Pick<Timeline, 'frameRate' | 'f
     frames.voiced[frame] = mean(steps.voiced.subarray(first, end));
   }
   return frames;
+}
+
+/** The steps that are heard while a frame is shown, one at least; the end is exclusive. */
+function stepsOf(frame: number, timeline: FrameTimes): { readonly first: number; readonly end: number } {
+  const stepAt = (index: number): number => Math.round((frameTimeMs(timeline, index) * stepsPerSecond) / 1000);
+  const first = stepAt(frame);
+  return { first, end: Math.max(first + 1, stepAt(frame + 1)) };
 }
 
 function mean(values: Float32Array): number {

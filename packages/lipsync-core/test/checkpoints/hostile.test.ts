@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   countOf, legacyFile, legacyHead, sampleCheckpoint, sampleStorages, storageReference, tensor, zipArchive, zipFile, type SampleStorage,
@@ -217,8 +219,56 @@ describe('a damaged zip file', () => {
   });
 });
 
-it('memory stays bounded when storages overlap', async () => {
+/** A thousand tensors, each of them all of the storage. */
+function overlapping(storage: SampleStorage): Buffer {
+  return orderedDict(...Array.from({ length: 1000 }, (_, index) => [text(`t${index}`), tensor(storage, [countOf(storage)])] as const));
+}
+
+it('elements of storages that overlap count as often as they are used', async () => {
   const storage: SampleStorage = { key: '0', type: 'FloatStorage', bytes: Buffer.alloc(4096) };
-  const entries = Array.from({ length: 1000 }, (_, index) => [text(`t${index}`), tensor(storage, [countOf(storage)])] as const);
-  await expectRefusal(legacyFile(orderedDict(...entries), [storage]), /at most 1000000 elements in all tensors, found 1024000/, { elements: 1_000_000 });
+  await expectRefusal(legacyFile(overlapping(storage), [storage]), /at most 1000000 elements in all tensors, found 1024000/, { elements: 1_000_000 });
+});
+
+describe.skipIf(process.platform !== 'linux')('the memory of a process that opens a hostile file', () => {
+  interface Measured {
+    /** Why it was refused; null where it was not. */
+    readonly message: string | null;
+    readonly peakBytes: number;
+  }
+  /** What refusing any of them may take beyond what opening an innocent checkpoint takes. */
+  const allowedBytes = 64 * 1024 ** 2;
+  const state = (value: Buffer): Buffer => dict([text('state_dict'), dict([text('conv'), value])]);
+  const large: SampleStorage = { key: '0', type: 'FloatStorage', bytes: Buffer.alloc(4 * 1024 ** 2) };
+  const bomb = () => ({ bytes: Buffer.alloc(512 * 1024 ** 2), deflated: true });
+  const object = { name: 'archive/data.pkl', bytes: pickle(state(tensor(weight, [6]))) };
+
+  let folder = '';
+  let innocent: Measured;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'hostile-memory-'));
+    innocent = await measure(sampleCheckpoint({ format: 'zip' }));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  async function measure(bytes: Uint8Array): Promise<Measured> {
+    const path = join(folder, 'checkpoint.pth');
+    await writeFile(path, bytes);
+    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'open-and-measure.ts'), path]);
+    return JSON.parse(stdout);
+  }
+
+  it.each([
+    ['a legacy file with a billion elements in a storage of six', () => legacyFile(state(tensor(weight, [1000, 1000, 1000])), [weight]), /at least 1000000000 elements/],
+    ['a zip file with a billion elements that are all the same one', () => zipFile(state(tensor(weight, [1_000_000_000], { strides: [0] })), [weight]), /at most 400000000 elements/],
+    ['a thousand tensors over one storage, 4 GB together', () => legacyFile(overlapping(large), [large]), /at most 400000000 elements/],
+    ['a storage of 1.2 GB that the file does not hold', () => legacyFile(state(tensor(weight, [300_000_000], { count: 300_000_000 })), [weight]), /1200000\d+ bytes/],
+    ['a text of 4 GB that the file does not hold', () => legacyFile(Buffer.concat([Buffer.from('X'), uint32(0xffffffff)]), []), /texts of at most/],
+    ['a pickle that makes containers until it may not', () => zipFile(Buffer.alloc(1024 ** 2, emptyList), []), /at most 100000 values on the stack/],
+    ['a zip bomb of half a gigabyte in place of the pickle', () => zipArchive([{ ...object, ...bomb() }, { name: 'archive/data/100', bytes: weight.bytes }]), /found it compressed/],
+    ['a zip bomb of half a gigabyte in place of a storage', () => zipArchive([object, { name: 'archive/data/100', ...bomb(), claimedBytes: 24 }]), /stored as torch\.save writes it/],
+  ])('stays bounded for %s', async (_, write, refusal) => {
+    const { message, peakBytes } = await measure(write());
+    expect([innocent.message, message]).toEqual([null, expect.stringMatching(refusal)]);
+    expect(peakBytes - innocent.peakBytes).toBeLessThan(allowedBytes);
+  });
 });

@@ -2,6 +2,9 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { formAdvice } from '../../src/cli/doctor-command.ts';
+import { hasCudaLibrary, runtimeLibraryFolder } from '../../src/inference/cuda-libraries.ts';
+import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
 import { runCli } from './run-cli.ts';
 
 interface Finding {
@@ -75,6 +78,35 @@ describe('doctor', () => {
     expect(await findings()).toMatchObject({ exitCode: 1 });
     await writeFile(model, '');
     expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'ok', detail: expect.stringContaining(model) });
+  });
+
+  it('says which devices a model would be tried on, and that CUDA is not among them where it is not installed', async () => {
+    const model = join(folder, 'wav2lip.onnx');
+    await writeFile(model, '');
+    vi.stubEnv('WAV2LIP_MODEL_PATH', model);
+    const isInstalled = await hasCudaLibrary(runtimeLibraryFolder());
+    expect((await findings()).finding('wav2lip')?.detail).toContain(isInstalled ? 'CUDA, else WebGPU, else the CPU' : 'WebGPU, else the CPU (CUDA is not installed; docs/operations.md');
+    vi.stubEnv('LIPSYNC_GPU_ENABLED', 'false');
+    expect((await findings()).finding('wav2lip')?.detail).toContain('the CPU alone');
+  });
+
+  it('says when the model is written for another device than those that may draw', async () => {
+    const model = join(folder, 'wav2lip.onnx');
+    const checkpoint = join(folder, 'wav2lip.pth');
+    await writeFile(checkpoint, checkpointBytes(await seededState(16, 3), { format: 'zip' }));
+    vi.stubEnv('WAV2LIP_MODEL_PATH', model);
+    vi.stubEnv('LIPSYNC_GPU_ENABLED', 'false');
+    await runCli('models', 'import', checkpoint, '-o', model, '--for', 'gpu');
+    expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'ok', advice: expect.stringContaining('--for cpu') });
+    await runCli('models', 'import', checkpoint, '-o', model, '--for', 'cpu', '--overwrite');
+    expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'ok', advice: '' });
+  });
+
+  it.each([
+    ['rewritten', true, true, /--for gpu/], ['rewritten', true, false, /^$/], ['rewritten', false, true, /^$/],
+    ['plain', true, true, /^$/], ['plain', false, true, /--for cpu/], [null, true, true, /^$/],
+  ] as const)('advises on a model of %s layers, GPUs allowed: %s, CUDA installed: %s', (form, gpuEnabled, hasCuda, advice) => {
+    expect(formAdvice({ form }, { gpuEnabled, hasCuda })).toMatch(advice);
   });
 
   it('takes a missing Redis as no fault', async () => {

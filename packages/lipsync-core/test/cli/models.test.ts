@@ -47,6 +47,29 @@ describe('models import', () => {
     });
   });
 
+  it.each([
+    [[], 'float32', 'rewritten', 'float32, layers rewritten for a CPU'],
+    [['--for', 'cpu'], 'float32', 'rewritten', 'float32, layers rewritten for a CPU'],
+    [['--for', 'gpu'], 'float32', 'plain', 'float32, plain layers, for a GPU'],
+    [['--float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
+    [['--for', 'gpu', '--float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
+  ] as const)('with %j writes %s layers that are %s, and says so wherever the model is told of', async (flags, elementType, form, words) => {
+    const imported = await runCli('models', 'import', checkpoint, '-o', model, ...flags);
+    expect(imported.stderr).toContain(`model       ${words}, `);
+    expect(JSON.parse(await readFile(`${model}.json`, 'utf8')).model).toMatchObject({ element_type: elementType, form });
+    expect(await json('verify', model)).toMatchObject({ exitCode: 0, said: { state: 'ok', element_type: elementType, form } });
+    expect((await runCli('models', 'verify', model)).stdout).toContain(`written     ${words}\n`);
+    const folderFlags = ['--folder', join(folder, 'models')];
+    expect((await json('list', ...folderFlags)).said.models).toMatchObject([{ name: 'wav2lip_gan', element_type: elementType, form }]);
+    expect((await runCli('models', 'list', ...folderFlags)).stdout).toContain(` · ${words} · `);
+  });
+
+  it('refuses half precision for a CPU, and a device that is neither', async () => {
+    expect(await json('import', checkpoint, '-o', model, '--for', 'cpu', '--float16')).toMatchObject({ exitCode: 1, said: { error: { code: 'request_invalid', message: expect.stringContaining('--for cpu') } } });
+    expect((await runCli('models', 'import', checkpoint, '-o', model, '--for', 'tpu')).exitCode).toBe(2);
+    await expect(stat(model)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
   it('refuses to replace a file unless told to', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     expect(await json('import', checkpoint, '-o', model)).toMatchObject({ exitCode: 1, said: { status: 'failed', error: { code: 'output_exists' } } });
@@ -117,6 +140,13 @@ describe('models list', () => {
       ['wav2lip_gan', 'imported', 'ok', officialLicence],
       ['wav2lip', 'imported', 'missing', officialLicence],
     ]);
+  });
+
+  it('claims neither licence nor form for a file that is not the one that was recorded', async () => {
+    await runCli('models', 'import', checkpoint, '-o', model);
+    await writeFile(model, 'changed');
+    const { said } = await json('list', '--folder', join(folder, 'models'));
+    expect(said.models).toMatchObject([{ name: 'wav2lip_gan', state: 'changed', licence: null, element_type: null, form: null }]);
   });
 
   it('lists the configured model wherever it lies, and does not call it missing', async () => {

@@ -53,10 +53,13 @@ describe('frames read in another thread', () => {
     expect(await readdir(folder)).toEqual(before);
   });
 
-  it('carry a failure across with its code', async () => {
+  it('carry a failure across with its code and its details', async () => {
     const { folder, facts } = await prepare();
-    const missing = openFramesAhead({ path: join(folder, 'gone.mp4'), facts, range: { start: 0, end: frameCount } });
-    await expect(describeAll(missing)).rejects.toMatchObject({ code: expect.stringMatching(/^(clip_unusable|media_failed)$/) });
+    const missing = { path: join(folder, 'gone.mp4'), facts, range: { start: 0, end: frameCount } };
+    const [here, ahead] = await Promise.allSettled([describeAll(openFrames(missing)), describeAll(openFramesAhead(missing))]);
+    expect(here).toMatchObject({ status: 'rejected', reason: { code: 'media_failed', details: { exitCode: expect.any(Number) } } });
+    const { code, message, details } = here.status === 'rejected' ? here.reason : {};
+    expect(ahead).toMatchObject({ status: 'rejected', reason: { code, message, details } });
   });
 
   it('stop when canceled', async () => {

@@ -146,6 +146,23 @@ describe('pauses', () => {
   });
 });
 
+describe('speech that is trimmed so tightly that its last sound is a voice', () => {
+  // In the middle of vowels, at the border of a frame and within one.
+  it.each([1240, 1750, 1760, 4000])('fades out where the clip goes on, instead of snapping shut within a frame (%i ms)', async (endMs) => {
+    const trimmed = speech.subarray(0, (endMs * sampleRateHz) / 1000);
+    const { curve } = await analyse(trimmed, endMs / 1000 + 1);
+    const { curve: heard } = await analyse(joined(trimmed, silence(1)));
+    const lastVoiced = (await analyse(trimmed)).curve.voiced.at(-1);
+    expect(lastVoiced).toBeGreaterThan(0.9);
+    const drops = curve.voiced.map((value, frame) => (curve.voiced[frame - 1] ?? value) - value);
+    expect(Math.max(...drops)).toBeLessThan(0.7);
+    // As where the silence is in the file.
+    expect(largestDifference(curve.voiced, heard.voiced)).toBeLessThan(0.15);
+    const closedFrom = Math.ceil((endMs + 100) / 40);
+    expect([...curve.open.subarray(closedFrom), ...curve.voiced.subarray(closedFrom)].every((value) => value === 0)).toBe(true);
+  });
+});
+
 describe('the curve', () => {
   it('is the same on every run', async () => {
     expect(await analyse(speech)).toEqual(await analyse(speech));
@@ -177,7 +194,7 @@ describe('the curve', () => {
   it('covers a timeline that is longer than the speech with a closed mouth', async () => {
     const end = Math.ceil((speech.length / sampleRateHz) * 25);
     const { curve } = await analyse(speech, speech.length / sampleRateHz + 3);
-    expect(curve.open.subarray(end + 1).every((value) => value === 0)).toBe(true);
+    expect(curve.open.subarray(end + 2).every((value) => value === 0)).toBe(true);
   });
 
   it('stops when it is canceled', async () => {

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -177,6 +178,32 @@ describe('what is refused', () => {
     expect(await readFile(outputPath, 'utf8')).toBe('something else');
     await importState(state, { outputPath, overwrite: true });
     expect((await stat(outputPath)).size).toBeGreaterThan(100_000);
+  });
+
+  it('is a file in the place of the record that is no record of ours, unless it may be replaced', async () => {
+    const state = await seededState(widthDivisor, seed);
+    const [outputPath, recordPath] = [join(folder, 'model.onnx'), join(folder, 'model.onnx.json')];
+    await writeFile(recordPath, '{"notes":"of somebody"}');
+    await expect(importState(state, { outputPath })).rejects.toMatchObject({ code: 'output_exists', message: expect.stringContaining(recordPath) });
+    expect(await readFile(recordPath, 'utf8')).toBe('{"notes":"of somebody"}');
+    await expect(stat(outputPath)).rejects.toMatchObject({ code: 'ENOENT' });
+    const { record } = await importState(state, { outputPath, overwrite: true });
+    expect(await readModelRecord(outputPath)).toEqual(record);
+  });
+
+  it('is a file that takes the place of the record while the model is made', async () => {
+    const recordPath = join(folder, 'models', 'model.onnx.json');
+    const importing = importState(await seededState(widthDivisor, seed), { onProgress: () => writeFileSync(recordPath, 'mine') });
+    await expect(importing).rejects.toMatchObject({ code: 'output_exists' });
+    expect(await readdir(join(folder, 'models'))).toEqual(['model.onnx.json']);
+    expect(await readFile(recordPath, 'utf8')).toBe('mine');
+  });
+
+  it('is not a record that its model left behind', async () => {
+    const state = await seededState(widthDivisor, seed);
+    const { modelPath, record } = await importState(state);
+    await rm(modelPath);
+    expect((await importState(state)).record.model).toEqual(record.model);
   });
 
   it('is an output that no file can have, and the checkpoint itself', async () => {

@@ -113,6 +113,7 @@ describe('the faces of real files, cropped and pasted back unchanged', () => {
 describe('where the face is taken to be', () => {
   it.skipIf(clips.length === 0)('does not tremble with a head that keeps still', async () => {
     const placements = (await trackedPictures(join(clipsFolder ?? '', 'silent-704x1216-25fps.mp4'))).map(({ placement }) => placement);
+    expect(placements).toHaveLength(frameCount);
     for (let index = 2; index < placements.length; index += 1) {
       for (const measure of ['centreX', 'centreY', 'width', 'height'] as const) {
         const bend = (placements[index]?.[measure] ?? NaN) - 2 * (placements[index - 1]?.[measure] ?? NaN) + (placements[index - 2]?.[measure] ?? NaN);

@@ -1,7 +1,7 @@
 /** Entry of the thread that reads frames ahead of whoever works on them. Started by `openFramesAhead` only. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { toFailure } from '../../errors/carried-failure.ts';
 import { openFrames, type RangeOptions, type TimelineFrameOptions } from '../frame-reader.ts';
-import { toFailure } from './thread-link.ts';
 import type { FromFrameThread, ToFrameThread } from './thread-messages.ts';
 
 export interface FrameThreadData {

@@ -1,7 +1,7 @@
 /** Entry of the thread that feeds the encoder. Started by `openTakeAside` only. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { toFailure } from '../../errors/carried-failure.ts';
 import { openTake, type TakeOptions, type TakeWriter } from '../take-writer.ts';
-import { toFailure } from './thread-link.ts';
 import type { FromTakeThread, ToTakeThread } from './thread-messages.ts';
 
 // Only openTakeAside starts this file, with these options.

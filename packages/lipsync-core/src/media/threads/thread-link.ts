@@ -1,8 +1,8 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { abortError, LipsyncError, toLipsyncError } from '../../errors/index.ts';
-import type { ThreadFailure } from './thread-messages.ts';
+import { toError, toFailure, type CarriedFailure } from '../../errors/carried-failure.ts';
+import { abortError, LipsyncError } from '../../errors/index.ts';
 
 /** Messages from a thread, one after the other; nothing of a thread that failed or is gone is waited for. */
 export interface ThreadLink<Sent, Received> {
@@ -16,14 +16,14 @@ export interface ThreadLink<Sent, Received> {
 /** Starts `entry`, a module beside this one, in a thread of its own. */
 export function startThread<Sent, Received extends { readonly type: string }>(
   entry: string, workerData: unknown, signal: AbortSignal | undefined,
-): ThreadLink<Sent, Exclude<Received, ThreadFailure>> {
+): ThreadLink<Sent, Exclude<Received, CarriedFailure>> {
   if (signal?.aborted) throw abortError(signal);
   // The same file runs from source and from the build; only its extension differs.
   const thread = new Worker(new URL(`./${entry}${extname(fileURLToPath(import.meta.url))}`, import.meta.url), { workerData });
-  const arrived: (Received | ThreadFailure)[] = [];
+  const arrived: (Received | CarriedFailure)[] = [];
   let gone = false;
   let wake = (): void => undefined;
-  thread.on('message', (message: Received | ThreadFailure) => {
+  thread.on('message', (message: Received | CarriedFailure) => {
     arrived.push(message);
     wake();
   });
@@ -48,22 +48,11 @@ export function startThread<Sent, Received extends { readonly type: string }>(
       if (!message) throw new LipsyncError('media_failed', 'A media thread ended before its work was done. Try again.');
       if (isFailure(message)) throw signal?.aborted ? abortError(signal) : toError(message);
       // Only failures were taken out of the union.
-      return message as Exclude<Received, ThreadFailure>;
+      return message as Exclude<Received, CarriedFailure>;
     },
   };
 }
 
-/** What a thread says when something was thrown in it. */
-export function toFailure(thrown: unknown): ThreadFailure {
-  const error = toLipsyncError(thrown);
-  const cause = error.cause instanceof Error ? error.cause : error;
-  return { type: 'failed', code: error.code, message: error.message, cause: cause.stack ?? cause.message };
-}
-
-function isFailure(message: { readonly type: string }): message is ThreadFailure {
+function isFailure(message: { readonly type: string }): message is CarriedFailure {
   return message.type === 'failed';
-}
-
-function toError({ code, message, cause }: ThreadFailure): LipsyncError {
-  return new LipsyncError(code, message, { cause: new Error(cause) });
 }

@@ -1,14 +1,8 @@
-import { LipsyncError, toLipsyncError, type ErrorCode } from '../../../errors/index.ts';
+import { toError, toFailure, type CarriedFailure as EngineFailure } from '../../../errors/carried-failure.ts';
 import type { OnnxDevice } from '../../../inference/onnx-session.ts';
 import type { ModelSource } from './engine-address.ts';
 
-/** A failure on its way between processes and threads, which carry no error types. */
-export interface EngineFailure {
-  readonly type: 'failed';
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly cause: string;
-}
+export { toError, toFailure, type EngineFailure };
 
 /** What the pool says to an engine: once what it is to be, then, before each lease, a question to be answered at once. */
 export type ToEngine = EngineStart | { readonly type: 'ask' };
@@ -42,15 +36,3 @@ export type FromModelThread =
   | { readonly type: 'ready'; readonly cropSizePx: number; readonly fixedBatch: number | null }
   | { readonly type: 'drawn'; readonly faces: Uint8Array<ArrayBuffer>; readonly reducedTo: number | null }
   | EngineFailure;
-
-/** What is said when something was thrown. */
-export function toFailure(thrown: unknown): EngineFailure {
-  const error = toLipsyncError(thrown);
-  const cause = error.cause instanceof Error ? error.cause : error;
-  return { type: 'failed', code: error.code, message: error.message, cause: cause.stack ?? cause.message };
-}
-
-/** What was thrown, of what was said. */
-export function toError({ code, message, cause }: EngineFailure): LipsyncError {
-  return new LipsyncError(code, message, { cause: new Error(cause) });
-}

@@ -14,7 +14,7 @@ export interface ModelImport {
   readonly checkpointPath: string;
   /** Where the ONNX file goes; folders are made. Its record goes beside it, with `.json` added. */
   readonly outputPath: string;
-  /** Half the size, and faster on GPUs. float32 when left out. */
+  /** Half the size, for GPUs; not measured on one yet. float32 when left out. */
   readonly float16?: boolean;
   /** Whether layers are written as they are defined instead of as a CPU computes them soonest; half precision always is. */
   readonly plain?: boolean;
@@ -71,7 +71,7 @@ async function writeImport(checkpoint: Checkpoint, finished: FinishedImport, req
   const record = newModelRecord({
     name: basename(checkpointPath, extname(checkpointPath)),
     checkpoint: { ...checkpointFacts, format: checkpoint.format },
-    model: { ...facts, element_type: kind.elementType },
+    model: { ...facts, element_type: kind.elementType, form: kind.form },
     verification: { layers: verification.layers, largest_error: verification.largestError },
     imported_at: new Date().toISOString(),
   });

@@ -5,7 +5,7 @@ import { LipsyncError } from '../../../errors/index.ts';
 import { errnoCode } from '../../../errors/system-error.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../../../jobs/workspace.ts';
 import { placeDurably, renameDurably } from '../../../storage/durable-files.ts';
-import { recordPathOf } from './model-record.ts';
+import { readModelRecord, recordPathOf } from './model-record.ts';
 
 export interface ImportOutput {
   readonly outputPath: string;
@@ -21,16 +21,22 @@ export interface FinishedImport {
 
 /**
  * Makes the output's folders and refuses what may not be replaced, before any work. Throws `output_exists` for a file
- * that is there, `request_invalid` for a folder, for the checkpoint itself, and where nothing can be written.
+ * that is there, or one in the record's place that is no record, `request_invalid` for folders, for the checkpoint
+ * itself, and where nothing can be written.
  */
 export async function prepareOutput({ outputPath, checkpointPath, overwrite }: ImportOutput): Promise<void> {
-  await writing(outputPath, () => mkdir(dirname(outputPath), { recursive: true }));
-  const there = await writing(outputPath, () => statOf(outputPath));
-  if (!there) return;
-  if (!there.isFile()) throw refusal(outputPath, 'it is not a file');
-  const checkpoint = await statOf(checkpointPath);
-  if (checkpoint?.ino === there.ino && checkpoint.dev === there.dev) throw refusal(outputPath, 'it is the checkpoint itself');
-  if (!overwrite) throw outputExists();
+  // What is wrong with it is said when it is opened.
+  const checkpoint = await stat(checkpointPath).catch(() => undefined);
+  await writing(outputPath, async () => {
+    await mkdir(dirname(outputPath), { recursive: true });
+    for (const path of [outputPath, recordPathOf(outputPath)]) {
+      const there = await statOf(path);
+      if (!there) continue;
+      if (!there.isFile()) throw refusal(path, 'it is not a file');
+      if (checkpoint?.ino === there.ino && checkpoint.dev === there.dev) throw refusal(path, 'it is the checkpoint itself');
+    }
+    if (!overwrite) await refuseExisting(outputPath);
+  });
 }
 
 /**
@@ -50,7 +56,7 @@ export async function openImportWorkspace(outputPath: string): Promise<Workspace
  */
 export async function publishOutput(finished: FinishedImport, { outputPath, overwrite }: ImportOutput): Promise<void> {
   await writing(outputPath, async () => {
-    if (!overwrite && (await statOf(outputPath))) throw outputExists();
+    if (!overwrite) await refuseExisting(outputPath);
     await renameDurably(finished.recordPath, recordPathOf(outputPath));
     try {
       await (overwrite ? renameDurably(finished.modelPath, outputPath) : placeDurably(finished.modelPath, outputPath));
@@ -58,6 +64,12 @@ export async function publishOutput(finished: FinishedImport, { outputPath, over
       throw errnoCode(error) === 'EEXIST' ? outputExists() : error;
     }
   });
+}
+
+/** A record of ours may stay behind when its model is removed, or an import killed; everything else is somebody's. */
+async function refuseExisting(outputPath: string): Promise<void> {
+  if (await statOf(outputPath)) throw outputExists();
+  if ((await statOf(recordPathOf(outputPath))) && (await readModelRecord(outputPath)) === null) throw recordExists(recordPathOf(outputPath));
 }
 
 /** Undefined when nothing has the name. */
@@ -85,6 +97,10 @@ export async function writing<Result>(outputPath: string, step: () => Promise<Re
 
 function refusal(outputPath: string, reason: string, cause?: unknown): LipsyncError {
   return new LipsyncError('request_invalid', `The model cannot be written to "${outputPath}" (${reason}). Choose another path, or see to its permissions.`, { cause });
+}
+
+function recordExists(path: string): LipsyncError {
+  return new LipsyncError('output_exists', `"${path}", where the model's record goes, exists already and is no such record; choose another path, or allow it to be overwritten.`);
 }
 
 function outputExists(): LipsyncError {

@@ -32,6 +32,14 @@ describe('the facts of a Wav2Lip model', () => {
   });
 
   it.each([
+    ['mel', port('input.1', [null, 1, 80, 16]), port('input.2', [null, null, null, null]), { melInput: 'input.1', framesInput: 'input.2' }],
+    ['frames', port('input.1', [null, null, null, null]), port('input.2', [null, 6, 96, 96]), { melInput: 'input.1', framesInput: 'input.2' }],
+    ['mel, whatever the other is called', port('input.1', [null, 1, 80, 16]), port('audio', [null, null, null, null]), { melInput: 'input.1', framesInput: 'audio' }],
+  ])('follow by elimination where one input can only be %s and the other leaves its shape open', (_, one, other, expected) => {
+    for (const inputs of [[one, other], [other, one]]) expect(describeWav2LipModel({ inputs, outputs: [output] })).toMatchObject(expected);
+  });
+
+  it.each([
     ['crops of 1025', 1025, null], ['batches of 1025', 16, 1025], ['batches that hold too much together', 1024, 33],
   ])('refuse %s before any memory is asked for', (_, side, batch) => {
     const inputs = [port('mel', [batch, 1, 80, 16]), port('frames', [batch, 6, side, side])];
@@ -55,6 +63,7 @@ describe('the facts of a Wav2Lip model', () => {
     'half-precision inputs': { inputs: [port('mel', [null, 1, 80, 16], 'float16'), frames], outputs: [output] },
     'crops that are not square': { inputs: [mel, port('video_frames', [null, 6, 96, 192])], outputs: [output] },
     'batches that differ': { inputs: [port('mel', [1, 1, 80, 16]), port('frames', [2, 6, 96, 96])], outputs: [output] },
+    'inputs that neither shape nor name tells apart': { inputs: [port('input.1', [null, null, null, null]), port('input.2', [null, null, null, null])], outputs: [output] },
     'a third input': { inputs: [mel, frames, port('reference', [null, 3, 96, 96])], outputs: [output] },
     'nothing that goes in': { inputs: [], outputs: [output] },
     'nothing that comes out': { inputs: [mel, frames], outputs: [] },

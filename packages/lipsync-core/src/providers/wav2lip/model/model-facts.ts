@@ -40,11 +40,12 @@ const framesName = /frame|face|video|img|image/i;
 
 /**
  * Reads from a model's inputs and outputs how to run it: mel (batch, 1, 80, 16) and frames (batch, 6, S, S) go in,
- * pictures (batch, 3, S, S) come out, all float32. Inputs are told apart by shape, then by name. Throws `model_invalid`,
- * saying what was expected and what was found.
+ * pictures (batch, 3, S, S) come out, all float32. Inputs are told apart by shape, then by name: one that can only be
+ * mel leaves the other to be frames. Throws `model_invalid`, saying what was expected and what was found.
  */
 export function describeWav2LipModel(ports: ModelPorts): Wav2LipModelFacts {
-  const mel = choose(ports.inputs, melShape, melName);
+  const surelyMel = ports.inputs.filter((port) => holds(port, melShape) && !holds(port, framesShape));
+  const mel = only(surelyMel) ?? choose(ports.inputs, melShape, melName);
   const frames = choose(ports.inputs.filter((port) => port !== mel), framesShape, framesName);
   const output = choose(ports.outputs, pictureShape, framesName);
   if (ports.inputs.length !== 2 || !mel || !frames || !output) throw notWav2Lip(ports);
@@ -69,8 +70,16 @@ function checkSize(cropSizePx: number, batch: number): void {
 
 /** The one port of the shape; among several, the one with the name. */
 function choose(ports: readonly PortFacts[], shape: Shape, name: RegExp): PortFacts | undefined {
-  const fitting = ports.filter((port) => port.elementType === 'float32' && fits(port.dims, shape));
-  return fitting.length > 1 ? fitting.find((port) => name.test(port.name)) : fitting[0];
+  const fitting = ports.filter((port) => holds(port, shape));
+  return only(fitting) ?? fitting.find((port) => name.test(port.name));
+}
+
+function only(ports: readonly PortFacts[]): PortFacts | undefined {
+  return ports.length === 1 ? ports[0] : undefined;
+}
+
+function holds({ elementType, dims }: PortFacts, shape: Shape): boolean {
+  return elementType === 'float32' && fits(dims, shape);
 }
 
 function fits(dims: Shape, shape: Shape): boolean {

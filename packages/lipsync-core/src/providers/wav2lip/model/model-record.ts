@@ -17,7 +17,11 @@ const recordSchema = z.object({
   source: z.string(),
   licence: z.string(),
   checkpoint: z.object({ sha256: z.string(), bytes: z.int(), format: z.enum(['legacy', 'zip']) }),
-  model: z.object({ sha256: z.string(), bytes: z.int(), element_type: z.enum(['float32', 'float16']) }),
+  model: z.object({
+    sha256: z.string(), bytes: z.int(), element_type: z.enum(['float32', 'float16']),
+    /** As in `GraphForm`; null in records of versions that did not write it. */
+    form: z.enum(['plain', 'rewritten']).nullable().default(null),
+  }),
   /** Of the comparison with the definition: layers compared, and the largest error in units of what was added up. */
   verification: z.object({ layers: z.int(), largest_error: z.number() }),
   importer_version: z.int(),
@@ -51,17 +55,6 @@ export async function readModelRecord(modelPath: string): Promise<ModelRecord | 
   } catch {
     return null;
   }
-}
-
-/**
- * The licence of the model that a setting names: as the record beside it has it, or of the checkpoint that its authors
- * released. Null where nothing is known of it, or there is none.
- */
-export async function licenceOfModel(modelPath: string | null): Promise<string | null> {
-  if (modelPath === null) return null;
-  const record = await readModelRecord(modelPath);
-  if (record) return record.licence;
-  return isOnnx(modelPath) ? null : officialLicence;
 }
 
 /** An ONNX file by its ending; anything else is taken for an official checkpoint. */
