@@ -111,6 +111,16 @@ describe('when the model fails', () => {
     expect(other.smallestBatch).toBeNull();
   });
 
+  it('stays at the smallest batch that it went down to, whatever was under way with larger ones', async () => {
+    const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, largestBatch: 3 }));
+    const client = await connected(engine);
+    // Eight are halved twice, seven once, and both begin before either is known to fail.
+    await Promise.all([client.generate(batchOf(8)), client.generate(batchOf(7))]);
+    expect(client.smallestBatch).toBe(2);
+    await client.generate(batchOf(3));
+    expect(client.smallestBatch).toBe(2);
+  });
+
   it('gives up when a single face fails, and serves the next batch', async () => {
     const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, failAboveMean: 2 }));
     const client = await connected(engine);
