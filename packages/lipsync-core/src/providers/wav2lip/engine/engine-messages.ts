@@ -1,6 +1,6 @@
 import { LipsyncError, toLipsyncError, type ErrorCode } from '../../../errors/index.ts';
-import type { OnnxDevice } from '../../../inference/onnx-session.ts';
 import type { ModelSource } from './engine-address.ts';
+import type { MachineDevice } from './engine-devices.ts';
 
 /** A failure on its way between processes and threads, which carry no error types. */
 export interface EngineFailure {
@@ -16,7 +16,7 @@ export type ToEngine = EngineStart | { readonly type: 'ask' };
 export interface EngineStart {
   readonly type: 'start';
   readonly source: ModelSource;
-  readonly device: OnnxDevice;
+  readonly device: MachineDevice;
   /** In a folder of its own, which the engine removes when its pool is gone. */
   readonly socketPath: string;
   readonly heartbeatMs: number;
