@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { CoreConfig } from './config.ts';
+import { cudaVisibleDevices } from './config/runtime-environment.ts';
 import { providerIds, type HeygenMode, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
 import { undecidedStart, type JobStart } from './jobs/new-job-record.ts';
@@ -212,7 +213,7 @@ export function createProviderInspection({ heygen: { apiKey, endpoint }, wav2lip
 export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
   const { clock = systemClock, state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined, onLateCost, onUnansweredBill } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
-  const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled });
+  const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled, cudaVisibleDevices: cudaVisibleDevices() });
   const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl, lastDevices: createLastDevices({ state }) };
   const providers = providerIds.flatMap((id) => {
     const setup = catalogue[id]?.setUp(config);

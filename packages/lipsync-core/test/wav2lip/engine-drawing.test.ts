@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
 import { writeFaultModel, writeIdentityModel, writeMeterModel } from '../../src/testing/instructive-models.ts';
@@ -111,6 +113,16 @@ describe('when the model fails', () => {
     expect(other.smallestBatch).toBeNull();
   });
 
+  it('stays at the smallest batch that it went down to, whatever was under way with larger ones', async () => {
+    const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, largestBatch: 3 }));
+    const client = await connected(engine);
+    // Eight are halved twice, seven once, and both begin before either is known to fail.
+    await Promise.all([client.generate(batchOf(8)), client.generate(batchOf(7))]);
+    expect(client.smallestBatch).toBe(2);
+    await client.generate(batchOf(3));
+    expect(client.smallestBatch).toBe(2);
+  });
+
   it('gives up when a single face fails, and serves the next batch', async () => {
     const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, failAboveMean: 2 }));
     const client = await connected(engine);
@@ -158,6 +170,19 @@ describe('a connection to an engine', () => {
     client.close();
     await expect(answer).rejects.toMatchObject({ code: 'canceled' });
     await expect(client.generate(batchOf(3))).rejects.toMatchObject({ code: 'canceled' });
+  });
+
+  it('that cannot be opened for want of files is no fault of the engine', async () => {
+    const client = join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-client.ts');
+    const program = `
+      import { openSync } from 'node:fs';
+      import { connectEngine } from ${JSON.stringify(client)};
+      const { signal } = new AbortController();
+      try { for (;;) openSync('/dev/null'); } catch { /* None is left. */ }
+      await connectEngine(${JSON.stringify(engine)}, { signal }).catch(({ code, details }) => console.log(JSON.stringify({ code, details })));`;
+    const limited = ['-c', 'ulimit -n 200 && exec "$0" --input-type=module --eval "$1"', process.execPath, program];
+    const { stdout } = await promisify(execFile)('sh', limited, { timeout: 55_000 });
+    expect(JSON.parse(stdout)).toEqual({ code: 'resource_exhausted', details: { reason: 'EMFILE' } });
   });
 
   it('is a media fault where no engine listens', async () => {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { connectEngine, type EngineClient, type FaceBatch } from '../../src/providers/wav2lip/engine/engine-client.ts';
-import type { EngineAddress, ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
+import type { EngineAddress, EngineDevice, ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
+import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-devices.ts';
 import { createEnginePool, type EngineLease, type EnginePool, type EnginePoolOptions } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import { descendantsOf, processTable, type ProcessRow } from '../../src/testing/process-table.ts';
 
@@ -31,6 +32,18 @@ export function openPool(options: Partial<EnginePoolOptions> = {}): EnginePool {
   const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false, ...options });
   onTestFinished(() => pool.close());
   return pool;
+}
+
+export const cpu: MachineDevice = { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } };
+
+/** A GPU for the pool, the CPU for the runtime. */
+export function pretendGpu(name: string, kind: EngineDevice = 'cuda'): MachineDevice {
+  return { name, kind, onnxDevice: { kind: 'cpu' } };
+}
+
+/** A GPU that no machine has. */
+export function absentGpu(name: string): MachineDevice {
+  return { name, kind: 'cuda', onnxDevice: { kind: 'cuda', index: 99 } };
 }
 
 export function soon(): AbortSignal {

@@ -1,9 +1,9 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '../../src/contract/index.ts';
-import { LipsyncError } from '../../src/errors/index.ts';
+import { LipsyncError, toLipsyncError } from '../../src/errors/index.ts';
 import { createLipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
 import { probeTake } from '../../src/media/index.ts';
@@ -11,6 +11,7 @@ import { createIdSource, systemClock } from '../../src/ports/system-ports.ts';
 import { openAdmission } from '../../src/testing/open-admission.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
+import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-devices.ts';
 import { createEnginePool, type EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import { createWav2LipProvider } from '../../src/providers/wav2lip/wav2lip-provider.ts';
 import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
@@ -23,6 +24,7 @@ import { voiceModelPath } from '../../src/speech/index.ts';
 import { writeFaultModel, writeIdentityModel, type FaultModel } from '../../src/testing/instructive-models.ts';
 import { descendantsOf } from '../../src/testing/process-table.ts';
 import { limits, makeMedia, x264 } from '../media/make-media.ts';
+import { cpu, pretendGpu } from './engine-fixture.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 const cropSizePx = 32;
@@ -56,10 +58,10 @@ afterAll(async () => {
 });
 
 /** Jobs of an installation that is configured with the model at this path. */
-function jobsWith(modelPath: string, pool = enginePool, onDevice: (device: string) => void = () => undefined): LocalJobs {
+function jobsWith(modelPath: string, pool = enginePool, onDevice: (device: string) => void = () => undefined, takePool = renderPool): LocalJobs {
   const trackCacheFolder = join(folder, 'tracks');
   const registry = createProviderRegistry([
-    createWav2LipProvider({ renderPool, enginePool: pool, modelPath, modelCacheFolder: join(folder, 'models'), trackCacheFolder, windowStartMs: -40, onDevice }),
+    createWav2LipProvider({ renderPool: takePool, enginePool: pool, modelPath, modelCacheFolder: join(folder, 'models'), trackCacheFolder, windowStartMs: -40, onDevice }),
     createPreviewProvider({ renderPool, trackCacheFolder }),
   ]);
   return createLocalJobs({
@@ -168,43 +170,110 @@ describe('an engine', { timeout: longestMs }, () => {
   });
 });
 
-describe('a device', { timeout: longestMs }, () => {
-  /** A machine that calls its first engine a GPU's, which draws with another model than its CPU does. */
-  function poolWithGpu(gpuModelPath: string, blamed: LipsyncError[] = []): EnginePool {
-    return {
-      ...enginePool,
-      async lease(model, context) {
-        if (context.devices?.includes('webgpu') !== true) return enginePool.lease(model, context);
-        const lease = await enginePool.lease({ ...model, path: gpuModelPath }, context);
-        return { ...lease, engine: { ...lease.engine, device: 'webgpu' }, blame: (error) => void blamed.push(error) };
-      },
+describe('a GPU', { timeout: longestMs }, () => {
+  interface BlamedDevice {
+    readonly deviceName: string;
+    readonly error: LipsyncError;
+  }
+
+  interface GpuMachine {
+    readonly pool: EnginePool;
+    readonly blamed: readonly BlamedDevice[];
+    /** Kinds of devices in the order in which takes began on them. */
+    readonly used: string[];
+  }
+
+  /** A machine with GPUs for the pool, which are the CPU for the runtime. The first of them draws with the model at `firstModelPath` where there is one. */
+  function gpuMachine(gpus: readonly MachineDevice[], firstModelPath?: string): GpuMachine {
+    const blamed: BlamedDevice[] = [];
+    const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: true, devices: async () => [gpus, [cpu]] });
+    onTestFinished(() => pool.close());
+    const lease: EnginePool['lease'] = async (model, context) => {
+      const isFirst = firstModelPath !== undefined && (context.except ?? []).length === 0;
+      const leased = await pool.lease(isFirst ? { ...model, path: firstModelPath } : model, context);
+      return {
+        ...leased,
+        blame(error) {
+          blamed.push({ deviceName: leased.deviceName, error });
+          leased.blame(error);
+        },
+      };
+    };
+    return { pool: { ...pool, lease }, blamed, used: [] };
+  }
+
+  /** Kills the engines of so many takes in a row, each in the middle of its work. */
+  function killEngines(times: number): (update: ProgressUpdate) => void {
+    // Those of other tests, and then those that are dead.
+    const leftAlone = new Set(engines());
+    let killed = 0;
+    return ({ stage, progress }) => {
+      if (stage !== 'rendering' || progress < 50 || killed === times) return;
+      const pid = engines().find((engine) => !leftAlone.has(engine));
+      if (pid === undefined) return;
+      process.kill(pid, 'SIGKILL');
+      leftAlone.add(pid);
+      killed += 1;
     };
   }
 
-  it('that draws values that are no numbers is given up for the next one, within the same attempt', async () => {
-    const pool = poolWithGpu(await faultyModel({ nanAboveMean: loudMean }));
-    const outcome = await run(jobsWith(await soundModel(), pool), shortSpeechPath, { method: 'wav2lip' });
+  const jobsOn = async ({ pool, used }: GpuMachine): Promise<LocalJobs> => jobsWith(await soundModel(), pool, (device) => used.push(device));
+
+  it('that draws values that are no numbers is given up for the next one of its kind, within the same attempt', async () => {
+    const machine = gpuMachine([pretendGpu('cuda:0'), pretendGpu('cuda:1')], await faultyModel({ nanAboveMean: loudMean }));
+    const outcome = await run(await jobsOn(machine), shortSpeechPath, { method: 'wav2lip' });
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
+    expect(machine.used).toEqual(['cuda', 'cuda']);
+    expect(machine.blamed).toEqual([{ deviceName: 'cuda:0', error: expect.objectContaining({ code: 'model_invalid' }) }]);
     expect(outcome.record.warnings).toContainEqual({
-      code: 'engine_device_failed', message: expect.stringMatching(/^webgpu gave up \(model_invalid: .*\); the next device was taken\.$/),
+      code: 'engine_device_failed', message: expect.stringMatching(/^cuda:0 gave up \(model_invalid: .*\); the next device was taken\.$/),
     });
   });
 
-  it('whose engine is lost in the middle is given up for the next one, within the same attempt, and remembered', async () => {
-    const gpuModelPath = join(folder, 'gpu.onnx');
-    await writeIdentityModel(gpuModelPath, { cropSizePx });
-    const blamed: LipsyncError[] = [];
-    const pool = poolWithGpu(gpuModelPath, blamed);
-    const outcome = await run(jobsWith(await soundModel(), pool), longSpeechPath, { method: 'wav2lip' }, {
-      onProgress: whenRendering(() => {
-        for (const pid of engines()) process.kill(pid, 'SIGKILL');
-      }),
-    });
+  it('is tried once per attempt, like every other, before the CPU', async () => {
+    const machine = gpuMachine([pretendGpu('cuda:0'), pretendGpu('cuda:1')]);
+    const jobs = jobsWith(await faultyModel({ nanAboveMean: loudMean }), machine.pool, (device) => machine.used.push(device));
+    const outcome = await run(jobs, shortSpeechPath, { method: 'wav2lip' });
+    expect(outcome.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code: 'model_invalid' }]);
+    expect(machine.used).toEqual(['cuda', 'cuda', 'cpu']);
+    expect(machine.blamed.map(({ deviceName }) => deviceName)).toEqual(['cuda:0', 'cuda:1']);
+  });
+
+  it('whose engine is lost gets a new one within the same attempt, and is not blamed', async () => {
+    const machine = gpuMachine([pretendGpu('webgpu', 'webgpu')]);
+    const outcome = await run(await jobsOn(machine), longSpeechPath, { method: 'wav2lip' }, { onProgress: killEngines(1) });
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
-    expect(blamed).toEqual([expect.objectContaining({ code: 'media_failed', details: { engine: true } })]);
+    expect(machine.used).toEqual(['webgpu', 'webgpu']);
+    expect(machine.blamed).toEqual([]);
+    expect(outcome.record.warnings).toContainEqual({
+      code: 'engine_lost', message: expect.stringMatching(/^webgpu lost its engine \(media_failed: The engine .*\); a new one began again\.$/),
+    });
+    expect(outcome.record.warnings.map(({ code }) => code)).not.toContain('engine_device_failed');
+  });
+
+  it('whose engine is lost twice in a row is given up for the next device, within the same attempt, and remembered', async () => {
+    const machine = gpuMachine([pretendGpu('webgpu', 'webgpu')]);
+    const outcome = await run(await jobsOn(machine), longSpeechPath, { method: 'wav2lip' }, { onProgress: killEngines(2) });
+    expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
+    expect(machine.used).toEqual(['webgpu', 'webgpu', 'cpu']);
+    expect(machine.blamed).toEqual([{ deviceName: 'webgpu', error: expect.objectContaining({ code: 'media_failed', details: { engine: true } }) }]);
     expect(outcome.record.warnings).toContainEqual({
       code: 'engine_device_failed', message: expect.stringMatching(/^webgpu gave up \(media_failed: The engine .*\); the next device was taken\.$/),
     });
+  });
+
+  it('is not blamed for a disk that is full, and no other device is tried', async () => {
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    const machine = gpuMachine([pretendGpu('cuda:0')]);
+    const fullDisk: RenderPool = {
+      ...renderPool,
+      run: (task, context) => (task.kind === 'wav2lip' ? Promise.reject(toLipsyncError(full)) : renderPool.run(task, context)),
+    };
+    const jobs = jobsWith(await soundModel(), machine.pool, (device) => machine.used.push(device), fullDisk);
+    const outcome = await run(jobs, shortSpeechPath, { method: 'wav2lip' });
+    expect(outcome.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code: 'resource_exhausted', message: expect.stringContaining('The disk is full') }]);
+    expect(machine.used).toEqual(['cuda']);
+    expect(machine.blamed).toEqual([]);
   });
 });
 

@@ -1,9 +1,9 @@
 import { dirname } from 'node:path';
-import { LipsyncError } from '../../errors/index.ts';
+import { LipsyncError, type ErrorCode } from '../../errors/index.ts';
 import type { RenderPool } from '../../render/render-pool.ts';
 import type { TakeReport } from '../../render/render-tasks.ts';
 import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
-import { engineDevices, type EngineDevice } from './engine/engine-address.ts';
+import type { EngineDevice } from './engine/engine-address.ts';
 import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
 
 export const wav2lipFacts: ProviderFacts = { id: 'wav2lip', degraded: false };
@@ -22,28 +22,37 @@ export interface Wav2LipProviderDependencies {
   onDevice?(device: EngineDevice): void;
 }
 
-/** The Wav2Lip engine of this machine: on the first device that works, and on the next one when that gives up. */
+/**
+ * The Wav2Lip engine of this machine: on the first device that works, and on the next one when that gives up. A GPU whose
+ * engine is lost gets a new one before it is given up.
+ */
 export function createWav2LipProvider(dependencies: Wav2LipProviderDependencies): InlineProvider {
   return { kind: 'inline', facts: wav2lipFacts, run: (request, context) => run(dependencies, request, context) };
 }
 
 async function run(dependencies: Wav2LipProviderDependencies, request: TakeRequest, context: TakeContext): Promise<Take> {
   const warnings: Warning[] = [];
-  let devices: readonly EngineDevice[] = engineDevices;
+  const lostOn = new Set<string>();
+  const givenUp: string[] = [];
   for (;;) {
     // A checkpoint may have to be imported first, and devices take their time to refuse.
     context.onProgress({ stage: 'loading', fraction: 0 });
-    const lease = await leaseEngine(dependencies, { signal: context.signal, devices });
-    warnings.push(...lease.warnings);
+    const lease = await leaseEngine(dependencies, { signal: context.signal, except: givenUp });
     dependencies.onDevice?.(lease.engine.device);
     const made = await renderWith(lease, dependencies, request, context);
-    if (!LipsyncError.isInstance(made)) return { path: request.takePath, warnings: [...warnings, ...made.warnings], costMicros: 0 };
-    const { device } = lease.engine;
-    devices = engineDevices.slice(engineDevices.indexOf(device) + 1);
-    if (!isFaultOfDevice(made) || context.signal.aborted) throw made;
+    if (!LipsyncError.isInstance(made)) return { path: request.takePath, warnings: [...warnings, ...lease.warnings, ...made.warnings], costMicros: 0 };
+    // Nothing comes after the CPU; whether that is tried again is for the chain to say.
+    if (!isFaultOfDevice(made) || lease.engine.device === 'cpu' || context.signal.aborted) throw made;
+    const { deviceName } = lease;
+    const why = `(${made.code}: ${made.message})`;
+    if (made.code === 'media_failed' && !lostOn.has(deviceName)) {
+      lostOn.add(deviceName);
+      warnings.push({ code: 'engine_lost', message: `${deviceName} lost its engine ${why}; a new one began again.` });
+      continue;
+    }
     lease.blame(made);
-    if (devices.length === 0) throw made;
-    warnings.push({ code: 'engine_device_failed', message: `${device} gave up (${made.code}: ${made.message}); the next device was taken.` });
+    givenUp.push(deviceName);
+    warnings.push({ code: 'engine_device_failed', message: `${deviceName} gave up ${why}; the next device was taken.` });
   }
 }
 
@@ -78,7 +87,10 @@ async function renderWith(
   }
 }
 
-/** What another device may do better: it has other memory, other arithmetic and another driver. ffmpeg's failures are the same everywhere. */
+/** What another device may do better: it has other memory, other arithmetic and another driver. */
+const faultsOfDevices: readonly ErrorCode[] = ['resource_exhausted', 'model_invalid', 'media_failed'];
+
+/** Only what the engine itself came to: a full disk, a damaged face model or an ffmpeg that fails are the same with every device. */
 function isFaultOfDevice({ code, details }: LipsyncError): boolean {
-  return code === 'resource_exhausted' || code === 'model_invalid' || (code === 'media_failed' && details['engine'] === true);
+  return details['engine'] === true && faultsOfDevices.includes(code);
 }

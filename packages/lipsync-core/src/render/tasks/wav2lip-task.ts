@@ -7,14 +7,12 @@ import { heldFrames, redrawFrames, type RedrawFigures, type RedrawParts, type Sh
 import { readMouthCurve } from '../../speech/index.ts';
 import type { TakeReport, Wav2LipTask } from '../render-tasks.ts';
 import type { RenderTaskContext } from '../run-render-task.ts';
+import { batchFramesOf } from './batch-frames.ts';
 import { followFace, type FollowedFace } from './follow-face.ts';
 import { runTakeLoop } from './take-loop.ts';
 import { findMostClosedMouth, meanFaceHeightPx } from './tracked-mouths.ts';
 import { usedFrames } from './tracked-range.ts';
 import { faceLargerThanModel, reducedBatch } from './wav2lip-warnings.ts';
-
-/** What all frames that wait for the engine may take. */
-const heldFramesBytes = 256 * 1024 ** 2;
 
 /** Wav2Lip, start to end: follow the face, have the engine draw its mouth in every frame, paste it back, encode. */
 export async function wav2lipTask(task: Wav2LipTask, context: RenderTaskContext): Promise<TakeReport> {
@@ -75,12 +73,6 @@ async function redrawParts(
 function shownFace({ track, firstFrame }: FollowedFace, { clipFrame }: Frame): ShownFace {
   const index = clipFrame - firstFrame;
   return { face: track.frame(index), shot: track.shotStarts.findLastIndex((start) => start <= index) };
-}
-
-/** As many as the engine likes at once, fewer where pictures are so large that those on their way would fill the memory. */
-function batchFramesOf({ clip, engine }: Wav2LipTask): number {
-  const frameBytes = clip.width * clip.height * 1.5;
-  return Math.max(1, Math.min(engine.batchSize, Math.floor(heldFramesBytes / heldFrames(1) / frameBytes)));
 }
 
 /** The crop of the frame in which the lips are closest together, among the first faces that are shown. */

@@ -1,6 +1,5 @@
-/** Kinds of devices that a model is run on, fastest first. */
-export const engineDevices = ['cuda', 'webgpu', 'cpu'] as const;
-export type EngineDevice = (typeof engineDevices)[number];
+/** Kinds of devices that a model is run on. */
+export type EngineDevice = 'cuda' | 'webgpu' | 'cpu';
 
 /** Where a running engine is reached and what it takes. Plain data: it goes into a render task. */
 export interface EngineAddress {

@@ -16,7 +16,7 @@ export interface EngineChildOptions extends Omit<EngineStart, 'type'> {
 
 /** An engine process, seen from its pool. */
 export interface EngineChild {
-  /** Where it is reached, once it can draw; rejects with its failure, or `media_failed` when it died or took too long. */
+  /** Where it is reached, once it can draw; rejects with its failure, or `media_failed` when it died or took too long, the latter with `details.tooSlow`. */
   readonly ready: Promise<EngineAddress>;
   /** Whether it answers a question; it does not when it has died and nobody has noticed yet. */
   answers(): Promise<boolean>;
@@ -110,13 +110,13 @@ function untilReady(child: ChildProcess, exit: ExitWatch, limitMs: number): Prom
   let stderrTail = '';
   child.stderr?.on('data', (chunk: Buffer) => (stderrTail = (stderrTail + chunk.toString()).slice(-maxStderrCharacters)));
   return new Promise((resolve, reject) => {
-    const died = (reason: string): void => {
+    const fail = (reason: string, details = {}): void => {
       // Else it would keep a program alive whose engine is gone.
       clearTimeout(limit);
-      reject(new LipsyncError('media_failed', `The engine ended before it was ready (${reason}).`, { cause: new Error(stderrTail.trim() || 'it printed nothing') }));
+      reject(new LipsyncError('media_failed', `The engine ended before it was ready (${reason}).`, { cause: new Error(stderrTail.trim() || 'it printed nothing'), details }));
     };
-    const limit = setTimeout(() => died(`it took more than ${limitMs / 1000} s`), limitMs);
-    const stopWaiting = exit.onExit(died);
+    const limit = setTimeout(() => fail(`it took more than ${limitMs / 1000} s`, { tooSlow: true }), limitMs);
+    const stopWaiting = exit.onExit((reason) => fail(reason));
     child.on('message', (message: FromEngine) => {
       if (message.type !== 'ready' && message.type !== 'failed') return;
       clearTimeout(limit);

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { z } from 'zod';
-import { abortError, errorCodes, LipsyncError } from '../../../errors/index.ts';
+import { abortError, errorCodes, LipsyncError, toLipsyncError } from '../../../errors/index.ts';
+import { exhaustionAdvice } from '../../../errors/system-error.ts';
 import { melChunkLength } from '../features/index.ts';
 import type { EngineAddress } from './engine-address.ts';
 import { createMessageReader, encodeHeader, faceBytes, isPossibleCount, payloadBytesOf, type Message } from './engine-protocol.ts';
@@ -41,7 +42,7 @@ interface AwaitedBatch {
   reject(error: LipsyncError): void;
 }
 
-/** Connects to an engine. Throws `media_failed` when it cannot be reached and the signal's error. */
+/** Connects to an engine. Throws `media_failed` when it cannot be reached, `resource_exhausted` when no file can be opened here, and the signal's error. */
 export async function connectEngine(engine: EngineAddress, { signal, silenceLimitMs = defaultSilenceLimitMs }: EngineClientOptions): Promise<EngineClient> {
   if (signal.aborted) throw abortError(signal);
   const socket = connect(engine.socketPath);
@@ -112,7 +113,8 @@ function expectAnswers(socket: Socket, cropSizePx: number): Answers {
       end(lost('it says what is not understood', cause));
     }
   });
-  socket.on('error', (cause) => end(lost('the connection broke', cause)));
+  // What runs out on this side says nothing about the engine.
+  socket.on('error', (cause) => end(exhaustionAdvice(cause) === undefined ? lost('the connection broke', cause) : toLipsyncError(cause)));
   socket.on('close', () => end(lost('the connection was closed')));
 
   return {

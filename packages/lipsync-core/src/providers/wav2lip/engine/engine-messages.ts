@@ -1,6 +1,6 @@
 import { toError, toFailure, type CarriedFailure as EngineFailure } from '../../../errors/carried-failure.ts';
-import type { OnnxDevice } from '../../../inference/onnx-session.ts';
 import type { ModelSource } from './engine-address.ts';
+import type { MachineDevice } from './engine-devices.ts';
 
 export { toError, toFailure, type EngineFailure };
 
@@ -10,7 +10,7 @@ export type ToEngine = EngineStart | { readonly type: 'ask' };
 export interface EngineStart {
   readonly type: 'start';
   readonly source: ModelSource;
-  readonly device: OnnxDevice;
+  readonly device: MachineDevice;
   /** In a folder of its own, which the engine removes when its pool is gone. */
   readonly socketPath: string;
   readonly heartbeatMs: number;

@@ -14,10 +14,12 @@ import { openModelQueue } from './model-queue.ts';
 /** For clients to be told why the engine ends. */
 const farewellMs = 500;
 let folder: string | undefined;
+let isEnding = false;
 
 process.on('message', (message: ToEngine) => {
-  if (message.type === 'ask') say({ type: 'answer' });
-  else void run(message);
+  if (message.type === 'start') return void run(message);
+  // One that ends in a moment must not be lent any more; its pool sees its end instead.
+  if (!isEnding) say({ type: 'answer' });
 });
 process.on('disconnect', () => {
   // Nobody is left to report to, nor to clear up.
@@ -31,8 +33,11 @@ async function run(start: EngineStart): Promise<void> {
   setInterval(() => say({ type: 'alive' }), heartbeatMs);
   try {
     const queue = await openModelQueue({
-      source: start.source, device, batchLimitMs: start.batchLimitMs,
-      onStopped: () => void sleep(farewellMs).then(end),
+      source: start.source, device: device.onnxDevice, batchLimitMs: start.batchLimitMs,
+      onStopped() {
+        isEnding = true;
+        void sleep(farewellMs).then(end);
+      },
     });
     const batchSize = engineBatchSize(device.kind, queue.fixedBatch);
     await openEngineServer({ queue, socketPath, batchSize, heartbeatMs });

@@ -73,9 +73,14 @@ function isPossible(type: MessageHeader['type'], count: number, payloadBytes: nu
   return isPossibleCount(count, cropSizePx) && payloadBytes === payloadBytesOf(type, count, cropSizePx);
 }
 
+/** The most faces that may be sent in one batch. */
+export function mostFacesPerMessage(cropSizePx: number): number {
+  return Math.min(maxFaces, Math.floor(maxPayloadBytes / payloadBytesOf('batch_with_references', 1, cropSizePx)));
+}
+
 /** Whether a batch of so many faces may be sent. */
 export function isPossibleCount(count: number, cropSizePx: number): boolean {
-  return Number.isInteger(count) && count >= 1 && count <= maxFaces && payloadBytesOf('batch_with_references', count, cropSizePx) <= maxPayloadBytes;
+  return Number.isInteger(count) && count >= 1 && count <= mostFacesPerMessage(cropSizePx);
 }
 
 /**

@@ -49,8 +49,9 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
     try {
       const drawn = await queue.draw({ count, payload, largestBatch, isWanted: () => !socket.destroyed });
       if (drawn.reducedTo !== null) {
-        reducedTo = drawn.reducedTo;
-        largestBatch = reducedTo;
+        // A batch that was under way meanwhile began with the size of before.
+        largestBatch = Math.min(largestBatch, drawn.reducedTo);
+        reducedTo = largestBatch;
       }
       const payloadBytes = payloadBytesOf('faces', count, queue.cropSizePx);
       await write(socket, encodeHeader({ type: 'faces', count, note: reducedTo, payloadBytes }), drawn.faces);

@@ -1,10 +1,10 @@
 import { abortError } from '../../../errors/index.ts';
-import type { OnnxDevice } from '../../../inference/onnx-session.ts';
 import type { EngineAddress } from './engine-address.ts';
 import type { EngineChild } from './engine-child.ts';
+import type { MachineDevice } from './engine-devices.ts';
 
 export interface EngineSlotOptions {
-  readonly device: OnnxDevice;
+  readonly device: MachineDevice;
   readonly idleMs: number;
   /** Starts an engine for this slot; `onGone` is to be called when its process is gone. */
   start(onGone: () => void): Promise<EngineChild>;
@@ -12,7 +12,7 @@ export interface EngineSlotOptions {
 
 /** The place of one engine: one model on one device. Starts it when it is wanted, and lets it go when nobody wants it. */
 export interface EngineSlot {
-  readonly device: OnnxDevice;
+  readonly device: MachineDevice;
   readonly leases: number;
   readonly isWarm: boolean;
   /**
@@ -40,13 +40,14 @@ export function createEngineSlot({ device, idleMs, start }: EngineSlotOptions): 
     return started;
   };
   /** A warm engine may have died a moment ago; then another one is started. */
-  const liveEngine = async (): Promise<EngineAddress> => {
+  const liveEngine = async (signal: AbortSignal): Promise<EngineAddress> => {
     const warm = child;
     if (!warm) return (await engine()).ready;
     const { ready, answers } = await warm;
     const address = await ready;
     if (await answers()) return address;
     forget(warm);
+    if (signal.aborted) throw abortError(signal);
     return (await engine()).ready;
   };
   const forget = (gone: Promise<EngineChild>): void => {
@@ -76,10 +77,11 @@ export function createEngineSlot({ device, idleMs, start }: EngineSlotOptions): 
       return child !== undefined;
     },
     async lease(signal) {
+      if (signal.aborted) throw abortError(signal);
       leases += 1;
       clearTimeout(idleTimer);
       try {
-        return await unlessAborted(liveEngine(), signal);
+        return await unlessAborted(liveEngine(signal), signal);
       } catch (error) {
         giveBack();
         throw error;
@@ -94,7 +96,6 @@ export function createEngineSlot({ device, idleMs, start }: EngineSlotOptions): 
 function unlessAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(abortError(signal));
-    if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });

@@ -3,18 +3,30 @@ import { LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
 import { melChunkLength } from '../features/index.ts';
 import { describeWav2LipModel } from '../model/model-facts.ts';
-import { resolveWav2LipModel } from '../model/resolve-model.ts';
+import { repairWav2LipModel, resolveWav2LipModel } from '../model/resolve-model.ts';
 import type { ModelSource } from './engine-address.ts';
 import { faceBytes } from './engine-protocol.ts';
 import { createFaceModel, type FaceModel } from './face-model.ts';
+import { tryDevice } from './try-device.ts';
 
 /**
- * Loads a model on a device and has it draw one face, so that a device which cannot is known at once. The caller
- * releases the model. Throws `not_supported` where another device may do better, else as `resolveWav2LipModel`,
- * `loadSession` and `describeWav2LipModel`.
+ * Loads a model on a device and has it draw one face, so that a device which cannot is known at once. An imported model
+ * that was damaged since is imported once more. The caller releases the model. Throws `not_supported` where another
+ * device may do better, else as `resolveWav2LipModel`, `loadSession` and `describeWav2LipModel`.
  */
 export async function prepareModel(source: ModelSource, device: OnnxDevice, signal: AbortSignal): Promise<FaceModel> {
-  const path = await resolveWav2LipModel({ ...source, plain: device.kind !== 'cpu', signal });
+  if (device.kind !== 'cpu') await tryDevice(device);
+  const reference = { ...source, plain: device.kind !== 'cpu', signal };
+  const path = await resolveWav2LipModel(reference);
+  try {
+    return await loadModel(path, device);
+  } catch (error) {
+    if (!(await repairWav2LipModel(reference, path))) throw error;
+    return loadModel(path, device);
+  }
+}
+
+async function loadModel(path: string, device: OnnxDevice): Promise<FaceModel> {
   const session = await loadSession(path, { threads: availableParallelism(), device, spinning: false });
   try {
     const model = createFaceModel(session, describeWav2LipModel(session));

@@ -7,7 +7,7 @@ import { melBandCount, melChunkColumns } from '../features/index.ts';
 export const officialCropSizePx = 96;
 
 /** Far above what is in circulation, whose crops go up to 512 and whose batches mostly are free. */
-const largestCropSizePx = 1024;
+export const largestCropSizePx = 1024;
 const largestBatch = 1024;
 /** Crops of one batch together: 800 MB as the model is given them. */
 const mostPixels = 32 * 1024 ** 2;

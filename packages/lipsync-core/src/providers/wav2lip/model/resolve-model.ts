@@ -21,19 +21,38 @@ export interface ModelReference {
  * writes a file of its own and gives it the same name. Throws as `importWav2Lip` does, and `model_missing` when the folder
  * cannot be written; `path` itself is not opened when it is an ONNX file.
  */
-export async function resolveWav2LipModel({ path, cacheFolder, plain = false, signal }: ModelReference): Promise<string> {
+export async function resolveWav2LipModel(reference: ModelReference): Promise<string> {
+  const { path, cacheFolder, plain = false, signal } = reference;
   if (isOnnx(path)) return path;
   const { sha256 } = await hashModelFile(path, signal);
   const outputPath = join(cacheFolder, `${sha256}${plain ? '.plain' : ''}.onnx`);
-  if (await isReady(outputPath, sha256)) return outputPath;
+  if (!(await isReady(outputPath, sha256))) await importTo(outputPath, sha256, reference);
+  return outputPath;
+}
+
+/**
+ * Imports a checkpoint again when the model that it was resolved to has other bytes than were written. Returns whether it
+ * did: a model that is as it was, and one that was not imported here, are left alone. For models that do not load, since
+ * it reads all of the file. Throws as `resolveWav2LipModel`.
+ */
+export async function repairWav2LipModel(reference: ModelReference, modelPath: string): Promise<boolean> {
+  if (isOnnx(reference.path)) return false;
+  const record = await readModelRecord(modelPath);
+  if (record === null) return false;
+  const { sha256 } = await hashModelFile(modelPath, reference.signal);
+  if (sha256 === record.model.sha256) return false;
+  await importTo(modelPath, record.checkpoint.sha256, reference);
+  return true;
+}
+
+async function importTo(outputPath: string, checkpointSha256: string, { path: checkpointPath, plain = false, signal }: ModelReference): Promise<void> {
   try {
-    const { record } = await importWav2Lip({ checkpointPath: path, outputPath, plain, overwrite: true, signal });
+    const { record } = await importWav2Lip({ checkpointPath, outputPath, plain, overwrite: true, signal });
     // It lies under another one's name, where its record keeps it from being taken.
-    if (record.checkpoint.sha256 !== sha256) throw new LipsyncError('model_invalid', 'The checkpoint changed while it was imported. Try again when it is complete.');
+    if (record.checkpoint.sha256 !== checkpointSha256) throw new LipsyncError('model_invalid', 'The checkpoint changed while it was imported. Try again when it is complete.');
   } catch (error) {
     throw LipsyncError.isInstance(error) && error.code === 'request_invalid' ? notKept(error) : error;
   }
-  return outputPath;
 }
 
 /** The folder is the operator's choice, not the caller's. */

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
+import { LipsyncError } from '../../src/errors/index.ts';
+import type { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
+import { writeIdentityModel } from '../../src/testing/instructive-models.ts';
+import { absentGpu, cpu, enginesBelow, modelFrom, openPool, pretendGpu, size, soon } from './engine-fixture.ts';
+
+const limitMs = 30_000;
+const lost = new LipsyncError('media_failed', 'The engine was lost.');
+
+const identity = (path: string): Promise<unknown> => writeIdentityModel(path, { cropSizePx: size });
+
+function ownEngines(): number[] {
+  return enginesBelow(process.pid).map(({ pid }) => pid);
+}
+
+/** A pool of two GPUs that work and the CPU, and names of devices as it leases them. */
+async function twoGpus(options: Parameters<typeof openPool>[0] = {}): Promise<{ readonly pool: EnginePool; lease(): ReturnType<EnginePool['lease']> }> {
+  const pool = openPool({ devices: async () => [[pretendGpu('cuda:0'), pretendGpu('cuda:1')], [cpu]], ...options });
+  const model = await modelFrom(identity);
+  return { pool, lease: () => pool.lease(model, { signal: soon() }) };
+}
+
+describe('of several devices', () => {
+  it('the CPU is taken where no GPU works, which is said with every lease and not tried again', async () => {
+    let gpu = absentGpu('cuda:0');
+    const pool = openPool({ devices: async () => [[gpu], [cpu]] });
+    const model = await modelFrom(identity);
+    const first = await pool.lease(model, { signal: soon() });
+    // From here on it would work.
+    gpu = pretendGpu('cuda:0');
+    const second = await pool.lease(model, { signal: soon() });
+    for (const { deviceName, engine, warnings } of [first, second]) {
+      expect({ deviceName, device: engine.device }).toEqual({ deviceName: 'cpu', device: 'cpu' });
+      expect(warnings).toEqual([{ code: 'engine_device_unavailable', message: expect.stringMatching(/^The engine runs on cpu, .* cuda:0: cuda cannot be used here/) }]);
+    }
+    expect(ownEngines()).toHaveLength(1);
+  });
+
+  it('one that could not be used is tried again after a pause', async () => {
+    let gpu = absentGpu('cuda:0');
+    const pool = openPool({ devices: async () => [[gpu], [cpu]], retryDeviceMs: 1 });
+    const model = await modelFrom(identity);
+    await pool.lease(model, { signal: soon() });
+    gpu = pretendGpu('cuda:0');
+    await sleep(5);
+    await expect(pool.lease(model, { signal: soon() })).resolves.toMatchObject({ deviceName: 'cuda:0', warnings: [] });
+  });
+
+  it('the least busy of one kind is taken', async () => {
+    const { lease } = await twoGpus();
+    const [first, second, third] = [await lease(), await lease(), await lease()];
+    expect([first, second, third].map(({ deviceName }) => deviceName)).toEqual(['cuda:0', 'cuda:1', 'cuda:0']);
+    second.release();
+    expect((await lease()).deviceName).toBe('cuda:1');
+  });
+
+  it('a warm one is taken before one that is cold', async () => {
+    const { lease } = await twoGpus();
+    const first = await lease();
+    const [firstPid] = ownEngines();
+    const second = await lease();
+    for (const { release } of [first, second]) release();
+    process.kill(firstPid ?? NaN, 'SIGKILL');
+    await vi.waitFor(() => expect(ownEngines()).toHaveLength(1), { timeout: limitMs });
+    expect((await lease()).deviceName).toBe('cuda:1');
+  });
+
+  it('one that is busy with another model counts as busy', async () => {
+    const { pool, lease } = await twoGpus();
+    await lease();
+    await expect(pool.lease(await modelFrom(identity), { signal: soon() })).resolves.toMatchObject({ deviceName: 'cuda:1' });
+  });
+
+  it('one that is blamed is left alone, and the others of its kind come before the next kind', async () => {
+    const { lease } = await twoGpus();
+    const first = await lease();
+    first.release();
+    first.blame(lost);
+    const second = await lease();
+    expect(second).toMatchObject({ deviceName: 'cuda:1', warnings: [{ code: 'engine_device_unavailable', message: expect.stringMatching(/cuda:0: The engine was lost\.$/) }] });
+    second.blame(lost);
+    await expect(lease()).resolves.toMatchObject({ deviceName: 'cpu' });
+  });
+
+  it('the CPU is tried again however often it is blamed: nothing else remains', async () => {
+    const pool = openPool();
+    const model = await modelFrom(identity);
+    const first = await pool.lease(model, { signal: soon() });
+    first.release();
+    first.blame(lost);
+    await expect(pool.lease(model, { signal: soon() })).resolves.toMatchObject({ engine: { device: 'cpu' }, warnings: [] });
+  });
+
+  it('those that are not wanted are neither tried nor spoken of', async () => {
+    const pool = openPool({ devices: async () => [[absentGpu('cuda:0'), pretendGpu('cuda:1')], [cpu]] });
+    const model = await modelFrom(identity);
+    await expect(pool.lease(model, { signal: soon(), except: ['cuda:0', 'cuda:1'] })).resolves.toMatchObject({ deviceName: 'cpu', warnings: [] });
+    await expect(pool.lease(model, { signal: soon(), except: ['cuda:0', 'cuda:1', 'cpu'] })).rejects.toMatchObject({ code: 'not_supported' });
+  });
+
+  it('one has one engine, however many come while another one fails to start', async () => {
+    const pool = openPool({ devices: async () => [[absentGpu('cuda:0'), pretendGpu('cuda:1')], [cpu]] });
+    const model = await modelFrom(identity);
+    const leases = await Promise.all([1, 2, 3].map(() => pool.lease(model, { signal: soon() })));
+    expect(new Set(leases.map(({ engine }) => engine.socketPath)).size).toBe(1);
+    expect(ownEngines()).toHaveLength(1);
+    await pool.close();
+    expect(ownEngines()).toEqual([]);
+  });
+});
+
+describe('a GPU whose engine dies while it starts', () => {
+  /** Does so to the next engine that starts and was not met before. */
+  const meetNext = async (signal: 'SIGKILL' | 'SIGSTOP', met: number[] = []): Promise<void> => {
+    const next = await vi.waitFor(() => {
+      const [pid] = ownEngines().filter((own) => !met.includes(own));
+      if (pid === undefined) throw new Error('No engine starts.');
+      return pid;
+    }, { timeout: limitMs, interval: 5 });
+    met.push(next);
+    process.kill(next, signal);
+  };
+
+  it('gets another one at once', async () => {
+    const { lease } = await twoGpus();
+    const leased = lease();
+    await meetNext('SIGKILL');
+    await expect(leased).resolves.toMatchObject({ deviceName: 'cuda:0', warnings: [] });
+  });
+
+  it('is left alone when the other one dies as well', async () => {
+    const { lease } = await twoGpus();
+    const leased = lease();
+    const met: number[] = [];
+    await meetNext('SIGKILL', met);
+    await meetNext('SIGKILL', met);
+    await expect(leased).resolves.toMatchObject({
+      deviceName: 'cuda:1', warnings: [{ code: 'engine_device_unavailable', message: expect.stringContaining('cuda:0: The engine ended before it was ready') }],
+    });
+  });
+
+  it('gets no other one when it only stood still: that would take as long again', async () => {
+    const { lease } = await twoGpus({ startLimitMs: 5_000 });
+    const leased = lease();
+    await meetNext('SIGSTOP');
+    await expect(leased).resolves.toMatchObject({ deviceName: 'cuda:1', warnings: [{ message: expect.stringContaining('cuda:0: The engine ended before it was ready (it took more than 5 s)') }] });
+  });
+});

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
+import { prepareModel } from '../../src/providers/wav2lip/engine/prepare-model.ts';
+import { readModelRecord } from '../../src/providers/wav2lip/model/model-record.ts';
+import { resolveWav2LipModel } from '../../src/providers/wav2lip/model/resolve-model.ts';
+import { absentGpu, cpu, openPool, soon, temporaryFolder } from './engine-fixture.ts';
+import { checkpointBytes, seededState } from './seeded-checkpoint.ts';
+
+async function checkpoint(): Promise<ModelSource> {
+  const folder = await temporaryFolder();
+  const path = join(folder, 'wav2lip.pth');
+  await writeFile(path, checkpointBytes(await seededState(16, 7), { format: 'zip' }));
+  return { path, cacheFolder: join(folder, 'cache') };
+}
+
+/** Prepares the model on the CPU and lets it go again. */
+async function prepare(source: ModelSource): Promise<void> {
+  const model = await prepareModel(source, { kind: 'cpu' }, soon());
+  onTestFinished(() => model.release());
+  expect(model.facts.cropSizePx).toBe(96);
+}
+
+describe('preparing a model', () => {
+  it('imports nothing for a device that cannot be used', async () => {
+    const source = await checkpoint();
+    const pool = openPool({ devices: async () => [[absentGpu('cuda:0')]] });
+    await expect(pool.lease(source, { signal: soon() })).rejects.toMatchObject({ code: 'not_supported', message: expect.stringContaining('cuda cannot be used here') });
+    await expect(readdir(source.cacheFolder)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('imports a checkpoint once on a machine without a GPU, for the device that it is run on', async () => {
+    const source = await checkpoint();
+    const pool = openPool({ devices: async () => [[absentGpu('cuda:0'), absentGpu('cuda:1')], [cpu]] });
+    await expect(pool.lease(source, { signal: soon() })).resolves.toMatchObject({ deviceName: 'cpu' });
+    expect((await readdir(source.cacheFolder)).toSorted()).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.onnx$/), expect.stringMatching(/^[0-9a-f]{64}\.onnx\.json$/)]);
+  });
+
+  it('imports a checkpoint again whose model was damaged in the cache, though it has kept its size', async () => {
+    const source = await checkpoint();
+    const path = await resolveWav2LipModel({ ...source, signal: soon() });
+    const content = await readFile(path);
+    await writeFile(path, Buffer.concat([Buffer.alloc(1_000), content.subarray(1_000)]));
+    await prepare(source);
+    expect((await readFile(path)).equals(content)).toBe(true);
+  });
+
+  it('does not import a checkpoint again whose model is as it was written', async () => {
+    const source = await checkpoint();
+    const path = await resolveWav2LipModel({ ...source, signal: soon() });
+    const record = await readModelRecord(path);
+    // A model that never loads, and is just what the record says.
+    const text = 'not a model';
+    const sha256 = createHash('sha256').update(text).digest('hex');
+    await writeFile(path, text);
+    await writeFile(`${path}.json`, JSON.stringify({ ...record, model: { ...record?.model, sha256, bytes: text.length } }));
+    await expect(prepare(source)).rejects.toMatchObject({ code: 'model_invalid' });
+    expect(await readFile(path, 'utf8')).toBe(text);
+  });
+
+  it('leaves a damaged model alone that was not imported here', async () => {
+    const path = join(await temporaryFolder(), 'model.onnx');
+    await writeFile(path, 'not a model');
+    await expect(prepare({ path, cacheFolder: 'none' })).rejects.toMatchObject({ code: 'model_invalid' });
+    expect(await readFile(path, 'utf8')).toBe('not a model');
+  });
+});
