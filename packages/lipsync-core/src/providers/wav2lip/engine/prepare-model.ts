@@ -1,37 +1,47 @@
 import { availableParallelism } from 'node:os';
 import { LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
-import { melChunkLength } from '../features/index.ts';
 import { describeWav2LipModel } from '../model/model-facts.ts';
 import { repairWav2LipModel, resolveWav2LipModel } from '../model/resolve-model.ts';
+import { compareDrawings, trialBatch } from './compare-drawings.ts';
 import type { ModelSource } from './engine-address.ts';
-import { faceBytes } from './engine-protocol.ts';
 import { createFaceModel, type FaceModel } from './face-model.ts';
 import { tryDevice } from './try-device.ts';
 
 /**
- * Loads a model on a device and has it draw one face, so that a device which cannot is known at once. An imported model
- * that was damaged since is imported once more. The caller releases the model. Throws `not_supported` where another
- * device may do better, else as `resolveWav2LipModel`, `loadSession` and `describeWav2LipModel`.
+ * Loads a model on a device and has it draw one face, so that a device which cannot is known at once; one that is not the
+ * CPU has to draw the same face as the CPU. An imported model that was damaged since is imported once more. The caller
+ * releases the model. Throws `not_supported` where another device may do better, else as `resolveWav2LipModel`,
+ * `loadSession` and `describeWav2LipModel`.
  */
 export async function prepareModel(source: ModelSource, device: OnnxDevice, signal: AbortSignal): Promise<FaceModel> {
   if (device.kind !== 'cpu') await tryDevice(device);
   const reference = { ...source, plain: device.kind !== 'cpu', signal };
   const path = await resolveWav2LipModel(reference);
   try {
-    return await loadModel(path, device);
+    return await loadTried(path, device);
   } catch (error) {
     if (!(await repairWav2LipModel(reference, path))) throw error;
-    return loadModel(path, device);
+    return loadTried(path, device);
+  }
+}
+
+async function loadTried(path: string, device: OnnxDevice): Promise<FaceModel> {
+  const model = await loadModel(path, device);
+  try {
+    await drawOneFace(model, device);
+    if (device.kind !== 'cpu') await compareWithCpu(model, path);
+    return model;
+  } catch (error) {
+    await model.release();
+    throw error;
   }
 }
 
 async function loadModel(path: string, device: OnnxDevice): Promise<FaceModel> {
   const session = await loadSession(path, { threads: availableParallelism(), device, spinning: false });
   try {
-    const model = createFaceModel(session, describeWav2LipModel(session));
-    await drawOneFace(model, device);
-    return model;
+    return createFaceModel(session, describeWav2LipModel(session));
   } catch (error) {
     await session.release();
     throw error;
@@ -39,12 +49,20 @@ async function loadModel(path: string, device: OnnxDevice): Promise<FaceModel> {
 }
 
 async function drawOneFace(model: FaceModel, device: OnnxDevice): Promise<void> {
-  const faces = new Uint8Array(faceBytes(model.facts.cropSizePx)).fill(128);
   try {
-    await model.draw({ count: 1, mel: new Float32Array(melChunkLength), faces, references: faces }, 1);
+    await model.draw(trialBatch(model.facts.cropSizePx), 1);
   } catch (cause) {
     // On the CPU there is nobody but the model to blame.
     if (device.kind === 'cpu') throw new LipsyncError('model_invalid', 'The model loads but cannot draw a face. Fetch or import it again.', { cause });
     throw new LipsyncError('not_supported', `The model loads on ${device.kind} but cannot draw a face there.`, { cause });
+  }
+}
+
+async function compareWithCpu(model: FaceModel, path: string): Promise<void> {
+  const reference = await loadModel(path, { kind: 'cpu' });
+  try {
+    await compareDrawings(model, reference);
+  } finally {
+    await reference.release();
   }
 }

@@ -8,7 +8,7 @@ export const officialSource = 'https://github.com/Rudrabha/Wav2Lip';
 export const officialLicence = 'Weights trained on LRS2: for research, academic and personal use only, no commercial use.';
 
 /** Counts up when the same checkpoint becomes another file, so that models imported before are imported again. */
-const importerVersion = 2;
+const importerVersion = 3;
 
 const recordSchema = z.object({
   /** `wav2lip`, `wav2lip_gan`, or whatever the checkpoint's file was called. */

@@ -7,7 +7,7 @@ import { foldResidual } from './fold-residual.ts';
 import { readLayerTensors, type TensorSource } from './layer-tensors.ts';
 import { officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
-import { cast, pictureLayer, spreadingLayer, type ElementType } from './picture-layers.ts';
+import { cast, gpuPictureLayer, pictureLayer, spreadingLayer, type ElementType } from './picture-layers.ts';
 
 /**
  * How the layers are written: `plain`, each as its definition says, or `rewritten`, with fewer multiplications and
@@ -92,7 +92,7 @@ function networkParts(network: Wav2LipNetwork, folded: Folded, { elementType, fo
   const half = elementType === 'float16';
   const pictureParts = (layers: readonly Layer[]): GraphPart[] => layers.map((layer) => {
     const [values, input] = [foldedOf(layer, folded), inputs.get(layer.name) ?? ''];
-    if (form === 'plain') return pictureLayer(layer, values, input, elementType);
+    if (form === 'plain') return gpuPictureLayer(layer, values, input, elementType);
     if (layer.kind === 'transposed' && layer.padding === 0) return spreadingLayer(layer, values, input);
     return pictureLayer({ ...layer, residual: false }, foldResidual(layer, values), input, elementType);
   });
