@@ -1,24 +1,35 @@
-/** `npm run bench [-- preview|wav2lip]`: how fast the engines are, end to end and by stage, on a clip made from the sample. */
+/** `npm run bench [-- preview|wav2lip|gpu]`: how fast the engines are, end to end and by stage, on a clip made from the sample. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { BenchOptions } from './bench/bench-job.ts';
+import { benchGpu } from './bench/bench-gpu.ts';
 import { benchPreview } from './bench/bench-preview.ts';
-import { toMarkdown } from './bench/bench-report.ts';
+import { gpuToMarkdown, toMarkdown } from './bench/bench-report.ts';
 import { writeResults } from './bench/bench-results.ts';
 import { benchWav2Lip } from './bench/bench-wav2lip.ts';
 
 const clipSeconds = 60;
-const benches = { preview: benchPreview, wav2lip: benchWav2Lip } as const;
+const benches: Readonly<Record<string, (options: BenchOptions) => Promise<{ readonly result: object; readonly markdown: string }>>> = {
+  preview: async (options) => reportOf(await benchPreview(options), toMarkdown),
+  wav2lip: async (options) => reportOf(await benchWav2Lip(options), toMarkdown),
+  gpu: async (options) => reportOf(await benchGpu(options), gpuToMarkdown),
+};
 
 const [wanted] = process.argv.slice(2);
+if (wanted !== undefined && !Object.hasOwn(benches, wanted)) throw new Error(`There is no measurement called ${wanted}; there are ${Object.keys(benches).join(', ')}.`);
 for (const [name, bench] of Object.entries(benches)) {
   if (wanted !== undefined && wanted !== name) continue;
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-bench-'));
   try {
-    const result = await bench({ folder, clipSeconds, signal: AbortSignal.timeout(15 * 60_000) });
-    console.log(`${toMarkdown(result)}\n`);
+    const { result, markdown } = await bench({ folder, clipSeconds, signal: AbortSignal.timeout(15 * 60_000) });
+    console.log(`${markdown}\n`);
     await writeResults(name, result);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+function reportOf<Result extends object>(result: Result, toText: (result: Result) => string): { readonly result: Result; readonly markdown: string } {
+  return { result, markdown: toText(result) };
 }

@@ -1,12 +1,10 @@
+import type { StageFigures } from '../../packages/lipsync-core/src/render/render-tasks.ts';
+import type { GpuBenchResult } from './bench-gpu.ts';
 import type { BenchResult } from './bench-preview.ts';
 import type { Wav2LipBenchResult } from './bench-wav2lip.ts';
 
 /** The figures as Markdown tables, for the terminal and for the documents alike. */
 export function toMarkdown(result: BenchResult | Wav2LipBenchResult): string {
-  const stageRows = result.stages.map(({ stage, wallMs, frames }) => {
-    const perFrame = frames === 0 ? '–' : (wallMs / frames).toFixed(2);
-    return `| ${stage} | ${(wallMs / 1000).toFixed(1)} | ${frames} | ${perFrame} |`;
-  });
   return [
     `\`${result.engine}\`, ${result.clip}, ${result.machine.cores} cores (${result.machine.cpu}):`,
     '',
@@ -18,10 +16,29 @@ export function toMarkdown(result: BenchResult | Wav2LipBenchResult): string {
     `| bytes copied per frame, pipes not counted | ${Math.round(result.bytesCopiedPerFrame)} |`,
     `| peak memory of the processes that render | ${Math.round(result.peakMemoryMib)} MiB |`,
     '',
-    '| stage | wall, s | frames | ms per frame |',
-    '|---|---|---|---|',
-    ...stageRows,
+    ...stageRows(result.stages),
   ].join('\n');
+}
+
+/** As `toMarkdown`: what each GPU does with the model alone, then a take on the one that a job would get. */
+export function gpuToMarkdown({ clip, machine, models, take }: GpuBenchResult): string {
+  const rows = models.map(({ device, precision, notRun, largestDifference, meanDifference, facesPerSecond }) => {
+    if (notRun !== null) return `| ${device} | ${precision} | not run: ${notRun} |`;
+    const speeds = Object.entries(facesPerSecond).map(([batch, speed]) => `${batch}: ${speed?.toFixed(0) ?? 'failed'}`);
+    return `| ${device} | ${precision} | ${speeds.join(', ')} faces per second by batch; from the CPU by ${largestDifference?.toFixed(2)} levels of 255 at most, ${meanDifference?.toFixed(3)} in the mean |`;
+  });
+  const ofTake = take === null
+    ? ['No GPU could be used for a take.']
+    : [`${clip} on ${take.device}: real-time factor ${take.realTimeFactor.toFixed(2)}, ${take.realTimeFactorTracked.toFixed(2)} with the track cached.`, '', ...stageRows(take.stages)];
+  return [`\`wav2lip\` on GPUs, ${machine.cores} cores (${machine.cpu}):`, '', '| device | weights | the model alone |', '|---|---|---|', ...rows, '', ...ofTake].join('\n');
+}
+
+function stageRows(stages: readonly StageFigures[]): string[] {
+  const rows = stages.map(({ stage, wallMs, frames }) => {
+    const perFrame = frames === 0 ? '–' : (wallMs / frames).toFixed(2);
+    return `| ${stage} | ${(wallMs / 1000).toFixed(1)} | ${frames} | ${perFrame} |`;
+  });
+  return ['| stage | wall, s | frames | ms per frame |', '|---|---|---|---|', ...rows];
 }
 
 function tightLoopRows({ tightLoopMsPerFrame, batchSize, overheadRatio, overheadRatioTracked }: Wav2LipBenchResult): string[] {
