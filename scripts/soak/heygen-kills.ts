@@ -31,7 +31,7 @@ type Row = { kills: number; missed: number; cut: number };
 
 /**
  * Kills the worker with SIGKILL at every step of HeyGen jobs and at random moments, until so many runs of jobs were cut
- * off. Every job must complete, be billed once, and the ledger must say what the stand-in was paid. A first interruption
+ * off and no step is left at which it was not seen to be. Every job must complete, be billed once, and the ledger must say what the stand-in was paid. A first interruption
  * ends the killing, and the verdict is on what ran; a second one ends the program.
  */
 export async function proveHeygenKills(): Promise<boolean> {
@@ -59,15 +59,18 @@ async function killThroughQueue(stack: HeygenStack, end: AbortSignal): Promise<b
   const lookout = await openLookout({ control, redisUrl: stack.redisUrl, outputDir: stack.outputDir });
   const crowd = openCrowd({ client: stack.client, store: stack.store, samples, jobsAtOnce });
   const rows = new Map<string, Row>();
-  const points = endlessly([...requestPoints, ...writePoints]);
+  const allPoints = [...requestPoints, ...writePoints];
+  const points = endlessly(allPoints);
+  const unseen = (): readonly KillPoint[] => allPoints.filter(({ name }) => !isSeen(rows.get(name)));
   const startedMs = performance.now();
   const seconds = (): number => (performance.now() - startedMs) / 1000;
   let worker = await stack.startWorker();
   try {
-    for (let kill = 1; crowd.cuts < wantedRuns && !end.aborted; kill += 1) {
+    for (let kill = 1; (crowd.cuts < wantedRuns || unseen().length > 0) && !end.aborted; kill += 1) {
       await crowd.fill();
       await crowd.untilNoneIsHit(mostCutsPerJob, end);
-      const point = kill % killsPerRandomOne === 0 ? undefined : points.next().value;
+      const next = crowd.cuts < wantedRuns ? points.next().value : unseen()[0];
+      const point = kill % killsPerRandomOne === 0 ? undefined : next;
       worker = await killAt(stack, { worker, point, lookout, crowd, rows, end });
       process.stderr.write(`${crowd.cuts} of ${wantedRuns} runs cut off by ${kill} kills, ${crowd.ended.length} jobs done, ${seconds().toFixed(0)} s\n`);
     }
@@ -77,7 +80,9 @@ async function killThroughQueue(stack: HeygenStack, end: AbortSignal): Promise<b
     await worker.stop();
   }
   printRows(rows);
-  return judge(stack, crowd.ended, { cutRuns: crowd.cuts, lostLocks: (await crowd.crashes()) - crowd.cuts, seconds: seconds() });
+  const holds = await judge(stack, crowd.ended, { cutRuns: crowd.cuts, lostLocks: (await crowd.crashes()) - crowd.cuts, seconds: seconds() });
+  for (const { name } of unseen()) console.log(`No kill came when: ${name}`);
+  return holds && unseen().length === 0;
 }
 
 interface Kill {
@@ -93,17 +98,21 @@ interface Kill {
 /** Kills the worker at the point, or where that is not seen in time, then. Returns the one that takes over. */
 async function killAt(stack: HeygenStack, { worker, point, lookout, crowd, rows, end }: Kill): Promise<GuardedProcess> {
   const kill = (): void => void process.kill(worker.pid, 'SIGKILL');
-  let isSeen = true;
-  if (point) isSeen = await lookout.at(point, pointLimitMs, kill);
+  let isInTime = true;
+  if (point) isInTime = await lookout.at(point, pointLimitMs, kill);
   // Whoever interrupts does not wait for the moment.
   else await sleep(Math.random() * longestRandomMs, undefined, { signal: end }).catch(() => undefined);
-  if (!point || !isSeen) kill();
+  if (!point || !isInTime) kill();
   await worker.exited;
   const cut = await crowd.countCuts();
   const name = point?.name ?? 'at random';
   const row = rows.get(name) ?? { kills: 0, missed: 0, cut: 0 };
-  rows.set(name, { kills: row.kills + 1, missed: row.missed + (isSeen ? 0 : 1), cut: row.cut + cut });
+  rows.set(name, { kills: row.kills + 1, missed: row.missed + (isInTime ? 0 : 1), cut: row.cut + cut });
   return stack.startWorker();
+}
+
+function isSeen(row: Row | undefined): boolean {
+  return row !== undefined && row.kills > row.missed;
 }
 
 function* endlessly<Item>(items: readonly Item[]): Generator<Item, never> {
