@@ -9,6 +9,8 @@ import { descendantsRunning } from './processes.ts';
 const longestMs = 15 * 60_000;
 const pointLimitMs = 30_000;
 const answerDelayMs = 150;
+/** Longer than it takes a worker to look whether its job was canceled: without a call in between it is not told. */
+const downloadDelayMs = 1_500;
 /** Bills that stay open are asked for by the worker's housekeeping. */
 const booksLimitMs = 60_000;
 
@@ -30,6 +32,7 @@ export async function proveHeygenCancels(): Promise<boolean> {
     let holds = true;
     for (const point of [...requestPoints, ...writePoints].filter(({ name }) => name !== 'completed')) {
       for (const route of ['upload', 'create', 'get'] as const) control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
+      control.addFaults({ match: { route: 'download' }, fault: { kind: 'delay', delayMs: downloadDelayMs }, times: 'always' });
       holds = (await cancelAt(stack, lookout, sample, point)) && holds;
       control.clearFaults();
     }
