@@ -4,6 +4,7 @@ import { toLipsyncError } from '../../packages/lipsync-core/src/errors/index.ts'
 import { loadSession, type OnnxSession, type OnnxTensor } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
 import { findDevices, type MachineDevice } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-devices.ts';
 import { createEnginePool, type EngineLease } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
+import { trialMel, trialShade } from '../../packages/lipsync-core/src/providers/wav2lip/model/trial-input.ts';
 import type { StageFigures } from '../../packages/lipsync-core/src/render/render-tasks.ts';
 import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
 import { prepareBenchJob, type BenchOptions, type Machine } from './bench-job.ts';
@@ -95,8 +96,8 @@ async function facesInASecond(session: OnnxSession, batch: number): Promise<numb
 /** What the model draws of made-up sound and faces, the same every time. */
 async function draw(session: OnnxSession, faces: number): Promise<Float32Array> {
   const { predicted_frames: drawn } = await session.run({
-    mel_spectrogram: tensor([faces, 1, 80, 16], (index) => 4 * Math.sin(index * index * 0.37)),
-    video_frames: tensor([faces, 6, 96, 96], (index) => 0.5 + 0.5 * Math.sin(index * index * 0.11)),
+    mel_spectrogram: tensor([faces, 1, 80, 16], trialMel),
+    video_frames: tensor([faces, 6, 96, 96], trialShade),
   });
   if (drawn?.type !== 'float32') throw new Error('The model draws nothing.');
   return drawn.data;

@@ -38,7 +38,7 @@ async function mendJobs({ producer, core, store, folders, clock, logger }: House
   const freed = await core.sweepPlaces(async (jobId) => isTerminal((await store.get(jobId))?.status ?? 'failed'));
   const removed = await sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: clock.nowMs() });
   if (expired > 0) logger.info({ expired }, 'ended jobs that still waited at their deadline');
-  if (requeued + freed + removed > 0) logger.info({ requeued, freed, removed }, 'mended what a killed process left');
+  if (requeued + freed + removed > 0) logger.info({ requeued, freed, removed }, 'mended what killed processes left, and freed places that were kept for what nobody waits for');
 }
 
 async function settleBills({ core, logger }: HousekeepingDependencies, signal: AbortSignal): Promise<void> {

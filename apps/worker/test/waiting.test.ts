@@ -183,7 +183,7 @@ describe('a place that becomes free', () => {
     await expect.poll(() => runs.length).toBe(3);
     expect(runs[2]).toBe('job_line');
     await expect.poll(() => bench.queues.cloud.getDelayedCount()).toBe(2);
-    // Two places at the same moment, and nobody for the second.
+    // Two places at the same moment, one job in line: it looks once more, or twice.
     await Promise.all([bench.producer.wakeNextInLine(), bench.producer.wakeNextInLine()]);
     await expect.poll(() => runs.filter((id) => id === 'job_line').length).toBeGreaterThanOrEqual(3);
   });

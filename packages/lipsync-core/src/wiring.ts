@@ -185,8 +185,7 @@ export interface CoreHost {
   onUnansweredBill?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;
 }
 
-function forecastFor(config: ProviderConfig, { state, load }: Pick<CoreHost, 'state' | 'load'>): Forecast {
-  const clock = systemClock;
+function forecastFor(config: ProviderConfig, { state, load, clock = systemClock }: Pick<CoreHost, 'state' | 'load' | 'clock'>): Forecast {
   return createForecast({
     providers: listReady(config), paces: createPaces({ state, clock }), places: createPlaces({ state, clock }), breaker: createBreaker({ state, clock }), ...(load ? { load } : {}),
   });
@@ -234,7 +233,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     ledger, breaker,
     reconcile: (signal) => openBills.reconcile(registry, signal),
     async sweepPlaces(isGone) {
-      const freed = await places.sweep(async (jobId) => (await isGone(jobId)) && !(await openBills.isAwaited(jobId)));
+      const freed = await places.sweep(isGone);
       for (let place = 0; place < freed; place += 1) onPlaceFree();
       return freed;
     },

@@ -58,7 +58,7 @@ export function addModelsCommand(program: Command, terminal: Terminal, setExitCo
     .action((checkpoint: string, flags: ImportFlags) => report(flags.json, (signal) => importCheckpoint(checkpoint, flags, terminal, signal)));
   models
     .command('list')
-    .description('list bundled and imported models with licence and state')
+    .description('list bundled and imported models with licence, form and state')
     .option('--folder <folder>', 'the folder of models', defaultFolder)
     .option('--json', 'print the list as one line of JSON')
     .action((flags: FolderFlags) => report(flags.json, (signal) => list(flags.folder, signal)));

@@ -1,6 +1,6 @@
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits, type SpeechFacts, type Timeline } from '../media/index.ts';
-import { LipsyncError } from '../errors/index.ts';
+import type { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Admission } from '../providers/admission.ts';
 import { localCostMicros } from '../providers/local-price.ts';
@@ -109,8 +109,9 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
         dependencies.renderPool.warm();
         return listen(dependencies, input, context, await probed());
       });
-      let chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input.options, { savePlan: context.savePlan, measure: async () => (await probed()).timeline.durationMs })));
-      const chained = chainContext(dependencies, input, { ...context, durationMs: async () => (await probed()).timeline.durationMs });
+      const measure = async (): Promise<number> => (await probed()).timeline.durationMs;
+      let chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input.options, { savePlan: context.savePlan, measure })));
+      const chained = { ...chainContext(dependencies, input, context), ...localPrice(dependencies, input, measure) };
       if (context.earlierAttempts.length === 0) {
         let early = await lookFirst(chain, prepared, chained);
         const sooner = isWaiting(early) ? await findSooner(dependencies, input.options, { ...context, jobId: input.jobId }) : undefined;
@@ -128,30 +129,24 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
     },
     abandon(input, reason, context) {
       // All providers: what was begun may be no more than what a chain of today would hold.
-      return abandonChain(dependencies.registry.all, reason, chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined, durationMs: nothingRuns }));
+      return abandonChain(dependencies.registry.all, reason, chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined }));
     },
   };
 }
 
-type ChainedContext = Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts' | 'canRun' | 'onProgress'> & {
-  /** How long the output is going to be. */
-  durationMs(): Promise<number>;
-};
-
-function chainContext(dependencies: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, { durationMs, ...context }: ChainedContext): ChainContext {
-  const { admission, clock, forecast, localMicrosPerHour = 0 } = dependencies;
+function chainContext({ admission, clock }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts' | 'canRun' | 'onProgress'>): ChainContext {
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
-  const quote = async (provider: ProviderId): Promise<number> => {
-    const expectations = await forecast.expect({ durationMs: await durationMs(), heygenMode: options.heygenMode }).catch(failStore);
-    return localCostMicros(expectations.find((expectation) => expectation.provider === provider)?.workMs ?? 0, localMicrosPerHour);
-  };
-  const localPrice = localMicrosPerHour > 0 ? { localPrice: { microsPerHour: localMicrosPerHour, quote } } : {};
-  return { ...context, ...localPrice, jobId, user: owner ?? options.userId ?? null, maxCostMicros, admission, clock };
+  return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, admission, clock };
 }
 
-/** Nothing is begun for a job that is given up. */
-async function nothingRuns(): Promise<number> {
-  throw new LipsyncError('internal', 'A job that was given up was to be priced.');
+/** What work on this machine costs, where it costs anything. `measure` tells how long the output is going to be. */
+function localPrice({ forecast, localMicrosPerHour = 0 }: PipelineDependencies, { options }: PipelineInput, measure: () => Promise<number>): Pick<ChainContext, 'localPrice'> {
+  if (localMicrosPerHour === 0) return {};
+  const quote = async (provider: ProviderId): Promise<number> => {
+    const expectations = await forecast.expect({ durationMs: await measure(), heygenMode: options.heygenMode }).catch(failStore);
+    return localCostMicros(expectations.find((expectation) => expectation.provider === provider)?.workMs ?? 0, localMicrosPerHour);
+  };
+  return { localPrice: { microsPerHour: localMicrosPerHour, quote } };
 }
 
 /** Not so where the take had been made by an earlier run and was only collected again: its time was learned then. */

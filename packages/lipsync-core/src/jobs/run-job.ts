@@ -210,5 +210,6 @@ function fetchInputs({ fetcher, store }: RunDependencies, record: JobRecord, wor
 function waitingMessage(attempts: readonly Attempt[]): string {
   const last = attempts.at(-1);
   if (last?.outcome !== 'running') return 'Waiting for a place at the provider.';
+  if (last.costMicros !== null) return `${last.provider} is done; what it made is fetched.`;
   return last.operation ? `${last.provider} is working on it.` : `Waiting until ${last.provider} takes it.`;
 }

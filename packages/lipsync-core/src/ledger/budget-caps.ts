@@ -49,7 +49,7 @@ function exceeded(cap: BlockingCap, micros: number): LipsyncError {
   const until = cap === 'monthly' ? 'the month ends' : 'the day ends';
   return new LipsyncError(
     'budget_exceeded',
-    `The budget of ${settingOf[cap]} has less left than the $${(micros / 1e6).toFixed(6)} that this may cost. Raise it, wait until ${until} (UTC), or use a local method.`,
+    `The budget of ${settingOf[cap]} has less left than the $${(micros / 1e6).toFixed(6)} that this may cost. Raise it, or wait until ${until} (UTC).`,
     { details: { cap } },
   );
 }

@@ -138,7 +138,7 @@ describe('an attempt that runs at a provider that this process does not have', (
 
   it('leaves its bill when another provider is begun instead', async () => {
     expect(await run([local()])).toMatchObject({ kind: 'made' });
-    expect([attempts, await books(), await places.holders('heygen')]).toMatchObject([[{ code: 'worker_crashed', costMicros: null }, {}], held, [{ jobId: 'job_1' }]]);
+    expect([attempts, await books(), await places.holders('heygen')]).toMatchObject([[{ code: 'worker_crashed', costMicros: null }, {}], held, []]);
     expect([await reconcile(), await books(), vendor.canceled, await places.holders('heygen')]).toEqual([1, paid, [], []]);
   });
 
@@ -221,6 +221,20 @@ describe('a job that is not wanted any more', () => {
   });
 });
 
+describe('the place of an operation that its attempt gave up', () => {
+  it('is kept for ten minutes at most, whatever becomes of job and operation', async () => {
+    vendor.checks = ['pending', 'pending'];
+    await run();
+    time.nowMs += vendor.timeoutMs;
+    await expect(run()).rejects.toMatchObject({ code: 'provider_timeout' });
+    // The job ends; what may still run there does not.
+    await abandon([vendor]);
+    expect(await holders()).toEqual(['job_1']);
+    time.nowMs += 600_000;
+    expect([await holders(), await books()]).toEqual([[], held]);
+  });
+});
+
 describe('a canceled operation of which the vendor did not hear', () => {
   beforeEach(async () => {
     vendor.checks = ['pending', 'pending'];
@@ -251,6 +265,17 @@ describe('a canceled operation whose worker was killed after it had told the ven
     vendor.checks = ['provider_protocol'];
     await abandon([vendor]);
     expect([attempts, vendor.canceled.length, await books(), await reconcile()]).toMatchObject([[{ outcome: 'canceled', costMicros: 0 }], 2, free, 0]);
+  });
+
+  it('is known to have been told to stop however its job ends', async () => {
+    vendor.checks = ['pending', 'pending'];
+    await run();
+    isKilled = true;
+    await expect(abandon([vendor])).rejects.toThrow('killed');
+    isKilled = false;
+    await abandon([vendor], new LipsyncError('worker_crashed', 'Nobody came back.'));
+    vendor.checks = ['provider_protocol'];
+    expect([attempts, await reconcile(), await books()]).toMatchObject([[{ code: 'worker_crashed' }], 1, free]);
   });
 
   it('is not gone on with by a program that asks for the same again', async () => {

@@ -37,7 +37,6 @@ export interface OpenBillStore {
   /** The bill, if it is due and `canAsk` about it: no other process does so then before its next look is due. */
   claim(key: string, canAsk: (bill: OpenBill) => boolean): Promise<StoredBill | undefined>;
   remove(key: string): Promise<void>;
-  ofJob(jobId: string): Promise<readonly OpenBill[]>;
   keys(): AsyncGenerator<string>;
 }
 
@@ -65,11 +64,6 @@ export function createOpenBillStore({ state, clock }: { readonly state: StateSto
       return { result: claimed, bill: claimed };
     }),
     remove: (key) => change(key, () => ({ result: undefined, bill: null })),
-    async ofJob(jobId) {
-      const bills = await state.list(`${keyPrefix}${jobId}-`, { limit: pageSize });
-      // `as`: only this file writes these documents.
-      return bills.map(({ document }) => document as unknown as StoredBill);
-    },
     keys: () => keysOf(state),
   };
 }

@@ -97,15 +97,6 @@ describe('the bill of an operation that outlived its job', () => {
     expect([told, unanswered.length, unanswered[0]]).toMatchObject([[], 200 - vendor.checks.length, ['job_1-0', { code: 'provider_protocol' }]]);
   });
 
-  it('is awaited while its operation is known and may still run, for ten minutes at most', async () => {
-    await open('job_2-0', { idempotencyKey: 'job_2-0', state: {}, unansweredSinceMs: startMs });
-    // In these tests a job is called as its attempt.
-    const isAwaited = async () => [await bills.isAwaited('job_1-0'), await bills.isAwaited('job_1'), await bills.isAwaited('job_2'), await bills.isAwaited('job')];
-    expect(await isAwaited()).toEqual([false, true, false, false]);
-    time.nowMs += 10 * 60_000;
-    expect(await isAwaited()).toEqual([false, false, false, false]);
-  });
-
   it('is asked for by one of several processes at a time', async () => {
     vendor.checks = Array.from({ length: 10 }, () => 'pending' as const);
     const other = openBills();
@@ -176,6 +167,7 @@ describe('the bill of an operation that nobody wants', () => {
     await open('job_2-0', null, 'sent');
     vendor.checks = ['provider_unavailable'];
     expect([await reconcile(), vendor.canceled, await entryOf('job_2-0')]).toMatchObject([0, [], { state: 'reserved' }]);
+    expect(unanswered).toMatchObject([['job_2-0', { code: 'provider_unavailable' }]]);
     time.nowMs += 30_000;
     expect([await reconcile(), await entryOf('job_2-0')]).toMatchObject([1, { state: 'settled', spentMicros: 70 }]);
   });

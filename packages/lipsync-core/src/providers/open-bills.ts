@@ -21,8 +21,6 @@ export interface OpenBills {
    * for ever, where that has begun. True when there is none.
    */
   withdraw(entry: EntryReference): Promise<boolean>;
-  /** Whether an operation that a job gave up is still waited for, so that its place is not free: not beyond `heldMs`. */
-  isAwaited(jobId: string): Promise<boolean>;
   /**
    * Asks about each that is due, whichever process does it: more and more seldom, for a day. Looks for the operations of
    * unanswered orders, stops what nobody wants. Books what was billed, gives back what was not. Returns how many are settled now.
@@ -39,7 +37,7 @@ export interface OpenBillsDependencies {
   onLateCost?(cost: LateCost): Promise<boolean>;
   /** Told, maybe twice, of a bill that is open no more. */
   onSettled?(bill: Pick<OpenBill, 'jobId' | 'provider'>): Promise<void>;
-  /** Told of each look at which the vendor did not answer. */
+  /** Told of each call that a vendor did not answer when it was asked about an operation or told to stop it. */
   onUnanswered?(bill: Pick<OpenBill, 'jobId' | 'provider'>, error: unknown): void;
 }
 
@@ -53,8 +51,6 @@ interface Finding {
 const longestMs = 24 * 3_600_000;
 /** What an order began shows by then: five times as long as the slowest answer is waited for. */
 const unseenMs = 10 * 60_000;
-/** As long again as operations are waited for where nothing else is set. A vendor on which work is stuck for longer does not count it, or needs help. */
-const heldMs = 10 * 60_000;
 
 export function createOpenBills(dependencies: OpenBillsDependencies): OpenBills {
   const { state, ledger, clock, onLateCost = async () => true, onSettled = async () => undefined, onUnanswered = () => undefined } = dependencies;
@@ -92,6 +88,7 @@ export function createOpenBills(dependencies: OpenBillsDependencies): OpenBills 
     let finding: Finding | null = null;
     await stopOperation(provider, operation, {
       knownMicros: null, wasSent: bill.stop === 'sent', signal,
+      onUnanswered: (error) => onUnanswered(bill, error),
       onSend: async () => void (await store.take(key, { stop: 'sent' })),
       async book(micros) {
         finding = toFinding(micros);
@@ -120,7 +117,6 @@ export function createOpenBills(dependencies: OpenBillsDependencies): OpenBills 
   return {
     add: (bill) => store.add(bill),
     withdraw: (entry) => store.withdraw(entry),
-    isAwaited: async (jobId) => (await store.ofJob(jobId)).some(({ operation, sinceMs }) => operation !== null && clock.nowMs() - sinceMs < heldMs),
     async reconcile(registry, signal) {
       let settled = 0;
       for await (const key of store.keys()) {

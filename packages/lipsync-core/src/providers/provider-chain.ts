@@ -121,7 +121,8 @@ async function enter(provider: Provider, { admission, jobId }: ChainContext, log
 
 /** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */
 async function endAttempt(provider: Provider, error: LipsyncError, context: ChainContext, log: AttemptLog): Promise<LipsyncError> {
-  const stop = provider.kind === 'remote' && error.code === 'canceled' ? await stopUnwanted(provider, log) : 'none';
+  if (provider.kind === 'remote' && error.code === 'canceled') await stopUnwanted(provider, log);
+  const stop = stopLeft(log.current, error);
   const { operation, costMicros: billedMicros } = log.current;
   const order = orderInDoubt(log.current);
   // What was not let in did not work.
@@ -135,21 +136,22 @@ async function endAttempt(provider: Provider, error: LipsyncError, context: Chai
 const cancelLimitMs = 10_000;
 
 /** Tells the vendor to stop, and learns what it billed until then. The job's signal is spent: this has a limit of its own. */
-async function stopUnwanted(provider: RemoteProvider, log: AttemptLog): Promise<OperationStop> {
+async function stopUnwanted(provider: RemoteProvider, log: AttemptLog): Promise<void> {
   const { operation, costMicros, isStopSent } = log.current;
-  if (!operation) return 'none';
+  if (!operation) return;
   // A vendor that does not hear leaves an open bill, and is told again.
   await stopOperation(provider, operation, {
     knownMicros: costMicros, wasSent: isStopSent === true, signal: AbortSignal.timeout(cancelLimitMs),
     onSend: () => log.noteStopSent(),
     book: (micros) => log.setCost(micros),
   });
-  return stopOf(log.current);
 }
 
-/** What is left to be done about the operation of an attempt that is not wanted. */
-function stopOf({ isStopSent }: Attempt): OperationStop {
-  return isStopSent ? 'sent' : 'due';
+/** What is left to be done about the operation of an attempt that ends with `reason`. */
+function stopLeft({ operation, isStopSent }: Attempt, reason: LipsyncError | undefined): OperationStop {
+  if (!operation) return 'none';
+  if (isStopSent) return 'sent';
+  return reason?.code === 'canceled' ? 'due' : 'none';
 }
 
 /**
@@ -157,13 +159,14 @@ function stopOf({ isStopSent }: Attempt): OperationStop {
  * none of `providers`, or its bill is being settled. What runs elsewhere leaves a bill for those that can ask.
  */
 async function endCrashed(providers: readonly Provider[], context: ChainContext, log: AttemptLog, reason?: LipsyncError): Promise<LipsyncError> {
-  const { provider: id, operation, costMicros: billedMicros } = log.current;
+  const { provider: id, operation, costMicros: billedMicros, isStopSent } = log.current;
   const order = orderInDoubt(log.current);
-  const error = new LipsyncError('worker_crashed', 'The worker went away during this attempt, and no other went on with it.');
-  // What computes here is booked when it ends, so that the books hold nothing of this.
+  const what = isStopSent ? 'The job was canceled during this attempt, which is not gone on with.' : 'The worker went away during this attempt, and no other went on with it.';
+  const error = new LipsyncError('worker_crashed', what);
+  // What computes here is booked when it ends: nobody knows how long this one worked, and what was held back is given back.
   const costMicros = operation || order ? billedMicros : 0;
   const kind = providers.find(({ facts }) => facts.id === id)?.kind ?? 'remote';
-  const stop = operation && (log.current.isStopSent === true || reason?.code === 'canceled') ? stopOf(log.current) : 'none';
+  const stop = stopLeft(log.current, reason);
   await context.admission.leave({ kind, facts: { id } }, referenceOf(context, log), { error, costMicros, operation, order, stop });
   await log.end({ outcome: 'failed', code: error.code, message: error.message, costMicros });
   return error;

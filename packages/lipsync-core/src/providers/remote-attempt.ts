@@ -149,10 +149,10 @@ function waitFor({ provider, reference, log, clock }: RemoteAttempt, { pauseMs, 
   const { operationAtMs, costMicros } = log.current;
   const nowMs = clock.nowMs();
   // What is paid for already is fetched for as long again.
-  const patienceMs = trouble && costMicros !== null ? 2 * provider.timeoutMs : provider.timeoutMs;
+  const patienceMs = costMicros === null ? provider.timeoutMs : 2 * provider.timeoutMs;
   const limitMs = (operationAtMs ?? reference.startedAtMs) + patienceMs;
-  // What runs is looked at once more at its limit, however long the vendor wants not to be asked.
-  if (nowMs < limitMs && (step === 'check' || nowMs + pauseMs < limitMs)) return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
+  // What was ordered is looked at once more at its limit, however long the vendor wants not to be asked.
+  if (nowMs < limitMs && (step !== 'start' || nowMs + pauseMs < limitMs)) return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
   throw trouble ?? new TimeoutError('provider_timeout', `${provider.facts.id} was not done after ${Math.round(provider.timeoutMs / 1000)} s.`);
 }
 

@@ -164,6 +164,19 @@ describe('a job at a remote provider', () => {
     expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
   });
 
+  it('waits for the link of a take that was paid for beyond the limit of its operation', async () => {
+    vendor.checks = ['pending'];
+    await run();
+    time.nowMs += vendor.timeoutMs - 1;
+    vendor.checks = ['billed', 'billed', 'billed'];
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+  });
+
+  it('looks once more for a take that was paid for, however long its vendor wants not to be asked', async () => {
+    vendor.collects = [new LipsyncError('provider_unavailable', 'Later.', { details: { retryAfterMs: 3_600_000 } })];
+    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+  });
+
   it('waits for room for a take that was paid for', async () => {
     vendor.collects = ['resource_exhausted', 'resource_exhausted', 'resource_exhausted', 'resource_exhausted'];
     expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 30_000 });
@@ -214,6 +227,14 @@ describe('a job at a remote provider', () => {
     expect(await run({}, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
     expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_unavailable', costMicros: 0 }, { outcome: 'succeeded' }]);
     expect([vendor.started, await holders(), await breaker.look('heygen')]).toMatchObject([[], [], { openUntilMs, openings: 1 }]);
+  });
+
+  it('does not stand in line while the breaker is open, whoever keeps the places for what may still run', async () => {
+    vendor.maxConcurrent = 1;
+    await places.enter('heygen', 'other', 1);
+    await places.keep('heygen', 'other', time.nowMs + 600_000);
+    await breaker.report('heygen', 'other', 'opens');
+    expect(await run({}, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
   });
 
   it('goes on with its operation although the breaker opened meanwhile', async () => {

@@ -20,9 +20,15 @@ export interface SharedAdmissionDependencies {
   onPlaceFree(provider: ProviderName): void;
 }
 
+/**
+ * How long an operation that its attempt gave up keeps the place: as long again as operations are waited for where nothing
+ * else is set. A vendor on which work is stuck for longer does not count it any more, or needs help.
+ */
+const keptMs = 10 * 60_000;
+
 /** Admission that all processes of an installation share: breaker, places and ledger in one store. */
 export function createSharedAdmission(dependencies: SharedAdmissionDependencies): Admission {
-  const { breaker, places, ledger, openBills } = dependencies;
+  const { breaker, places, ledger, openBills, clock } = dependencies;
 
   const leavePlace = async (provider: ProviderName, jobId: string): Promise<void> => {
     await places.leave(provider.facts.id, jobId);
@@ -32,8 +38,13 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
   return markStateFailures({
     async enter(provider, jobId) {
       const entry = await takePlace(dependencies, provider, jobId);
-      if (provider.kind === 'inline' || entry.kind === 'wait') return entry;
+      if (provider.kind === 'inline') return entry;
       const { id } = provider.facts;
+      if (entry.kind === 'wait') {
+        // Nobody stands in line for a provider that is not asked: what failed there may keep its places for a while.
+        const { openUntilMs } = await breaker.look(id);
+        return openUntilMs === null ? entry : { kind: 'refused', error: breakerOpen(id, openUntilMs) };
+      }
       const verdict = await breaker.admit(id, jobId);
       if (verdict.admitted) return entry;
       await leavePlace(provider, jobId);
@@ -55,14 +66,15 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
       const isKnown = await settle(dependencies, provider, attempt, ending);
       if (provider.kind === 'inline') return;
       await breaker.report(provider.facts.id, attempt.jobId, ending.error ? effectOf(ending.error) : 'success');
-      // What may still run there keeps its place until its bill is settled.
+      // What may still run there keeps its place until its bill is settled, and says so.
       if (isKnown || ending.operation === null) await leavePlace(provider, attempt.jobId);
+      else await places.keep(provider.facts.id, attempt.jobId, clock.nowMs() + keptMs);
     },
     async giveUpPlace(provider, jobId) {
       if (provider.kind === 'inline') return;
       const { id } = provider.facts;
-      const holders = await places.holders(id);
-      if (!holders.some((holder) => holder.jobId === jobId)) return;
+      const own = (await places.holders(id)).find((holder) => holder.jobId === jobId);
+      if (!own || own.untilMs !== null) return;
       // Had it been let in to see whether the provider is in order again, another may.
       await breaker.report(id, jobId, 'none');
       await leavePlace(provider, jobId);
@@ -130,5 +142,5 @@ function breakerOpen(id: string, openUntilMs: number): LipsyncError {
 
 function overJobCap(micros: number, leftMicros: number): LipsyncError {
   const dollars = (value: number): string => `$${(value / 1_000_000).toFixed(6)}`;
-  return new LipsyncError('budget_exceeded', `This may cost ${dollars(micros)}, and max_cost_usd leaves ${dollars(leftMicros)}. Raise it, or use a local method.`, { details: { cap: 'job' } });
+  return new LipsyncError('budget_exceeded', `This may cost ${dollars(micros)}, and max_cost_usd leaves ${dollars(leftMicros)}. Raise it.`, { details: { cap: 'job' } });
 }

@@ -11,6 +11,8 @@ export interface Stopping {
   onSend(): Promise<void>;
   /** Keeps what it is billed; called as soon as that is known. */
   book(micros: number): Promise<void>;
+  /** Told of each call that the vendor did not answer. */
+  onUnanswered?(error: unknown): void;
 }
 
 /**
@@ -18,36 +20,45 @@ export interface Stopping {
  * take the only proof of its bill along. Returns whether its bill is known and booked now: it is not where the vendor did
  * not answer, or has forgotten an operation that may have been done. Throws what `onSend` and `book` throw.
  */
-export async function stopOperation(provider: RemoteProvider, operation: Operation, { knownMicros, wasSent, signal, onSend, book }: Stopping): Promise<boolean> {
+export async function stopOperation(provider: RemoteProvider, operation: Operation, { knownMicros, wasSent, signal, onSend, book, onUnanswered = () => undefined }: Stopping): Promise<boolean> {
   if (knownMicros !== null) {
-    await tellToStop(provider, operation, signal);
+    await tellToStop(provider, operation, { signal, onUnanswered });
     return true;
   }
-  const seen = await lookAt(provider, operation, signal);
+  const seen = await lookAt(provider, operation, { signal, onUnanswered });
   if (seen === null || (seen === 'gone' && !wasSent)) return false;
   const billedMicros = seen === 'gone' ? null : billOf(seen);
   // Before it is deleted, after which the vendor may say nothing any more.
   if (billedMicros !== null) await book(billedMicros);
   else if (!wasSent) await onSend();
-  const stoppedMicros = await tellToStop(provider, operation, signal);
+  const stoppedMicros = await tellToStop(provider, operation, { signal, onUnanswered });
   if (billedMicros !== null) return true;
   if (stoppedMicros === null) return false;
   await book(stoppedMicros);
   return true;
 }
 
+type Call = Required<Pick<Stopping, 'signal' | 'onUnanswered'>>;
+
 /** Null for no answer; `gone` for one that the vendor does not know, or not any more. */
-async function lookAt(provider: RemoteProvider, operation: Operation, signal: AbortSignal): Promise<OperationStatus | 'gone' | null> {
+async function lookAt(provider: RemoteProvider, operation: Operation, { signal, onUnanswered }: Call): Promise<OperationStatus | 'gone' | null> {
   try {
     return await provider.check(operation, { signal, onProgress: () => undefined });
   } catch (error) {
-    return LipsyncError.isInstance(error) && error.code === 'provider_protocol' ? 'gone' : null;
+    if (LipsyncError.isInstance(error) && error.code === 'provider_protocol') return 'gone';
+    onUnanswered(error);
+    return null;
   }
 }
 
 /** What the vendor billed until then; null where it did not answer. */
-async function tellToStop(provider: RemoteProvider, operation: Operation, signal: AbortSignal): Promise<number | null> {
-  return provider.cancel(operation, { signal }).catch(() => null);
+async function tellToStop(provider: RemoteProvider, operation: Operation, { signal, onUnanswered }: Call): Promise<number | null> {
+  try {
+    return await provider.cancel(operation, { signal });
+  } catch (error) {
+    onUnanswered(error);
+    return null;
+  }
 }
 
 /** Null while it runs and is not billed. */

@@ -42,18 +42,18 @@ describe('a closed breaker', () => {
     expect(await admit()).toEqual({ admitted: false, openUntilMs: startMs + 30 * second });
   });
 
-  it('opens over a vendor that is stuck, whose faults show one after the other as each place runs out of time', async () => {
+  it('opens over a vendor that is stuck, whose faults show one after the other as its only place runs out of time and is kept as long again', async () => {
     for (let time = 0; time < 5; time += 1) {
       expect(await look()).toMatchObject({ state: 'closed', recentFaults: time });
-      nowMs += 10 * minute;
+      nowMs += 20 * minute;
       await report('counts', `job_${time}`);
     }
     expect(await look()).toMatchObject({ state: 'open', reason: 'faults' });
   });
 
-  it('forgets faults that are an hour old', async () => {
+  it('forgets faults that are two hours old', async () => {
     await fail(4);
-    nowMs += 60 * minute;
+    nowMs += 120 * minute;
     expect(await look()).toMatchObject({ recentFaults: 0 });
     await fail(4);
     expect(await look()).toMatchObject({ state: 'closed', recentFaults: 4 });

@@ -45,8 +45,9 @@ export interface BreakerDependencies {
 
 const defaultSettings: BreakerSettings = Object.freeze({
   maxFaults: 5,
-  // A stuck vendor shows one fault per place and time limit: with one place, five of them take fifty minutes.
-  windowMs: 3_600_000,
+  // A stuck vendor shows one fault per place in the time limit of an operation and the time that its place is kept after that:
+  // with one place, there are eighty minutes between the first and the fifth.
+  windowMs: 2 * 3_600_000,
   coolDownMs: 30_000,
   maxCoolDownMs: 600_000,
   refusedCoolDownMs: 300_000,

@@ -27,7 +27,7 @@ describe('places at a provider', () => {
     await places.enter('heygen', 'job_1', 1);
     nowMs = 2_000;
     expect(await places.enter('heygen', 'job_1', 0)).toBe(true);
-    expect(await places.holders('heygen')).toEqual([{ jobId: 'job_1', sinceMs: 1_000 }]);
+    expect(await places.holders('heygen')).toEqual([{ jobId: 'job_1', sinceMs: 1_000, untilMs: null }]);
   });
 
   it('that a job does not have are given back without harm', async () => {
@@ -49,6 +49,25 @@ describe('places at a provider', () => {
     expect(await places.sweep(async (jobId) => jobId !== 'job_2')).toBe(3);
     expect([await names('heygen'), await names('other')]).toEqual([['job_2'], []]);
     expect(await places.sweep(async (jobId) => jobId !== 'job_2')).toBe(0);
+  });
+
+  it('that are kept for what may still run are free again when they are left, or by themselves', async () => {
+    for (const jobId of ['job_1', 'job_2', 'job_3']) await places.enter('heygen', jobId, 2);
+    await places.keep('heygen', 'job_1', 5_000);
+    await places.keep('heygen', 'job_2', 5_000);
+    expect([await places.enter('heygen', 'job_3', 2), await places.sweep(async () => true)]).toEqual([false, 0]);
+    await places.leave('heygen', 'job_1');
+    expect(await places.enter('heygen', 'job_3', 2)).toBe(true);
+    nowMs = 5_000;
+    expect([await names(), await places.sweep(async () => false), await places.enter('heygen', 'job_4', 2)]).toEqual([['job_3'], 1, true]);
+  });
+
+  it('that were kept belong to their job as before once it goes on', async () => {
+    await places.enter('heygen', 'job_1', 1);
+    await places.keep('heygen', 'job_1', 5_000);
+    expect(await places.enter('heygen', 'job_1', 1)).toBe(true);
+    nowMs = 5_000;
+    expect(await names()).toEqual(['job_1']);
   });
 
   it('leave nothing behind in the store when all are free', async () => {

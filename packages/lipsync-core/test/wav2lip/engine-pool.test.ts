@@ -114,7 +114,6 @@ describe('the engine pool', () => {
     expect([before.engine.cropSizePx, after.engine.cropSizePx]).toEqual([size, 2 * size]);
   });
 
-
   it('ends everything when it is closed, and lends nothing afterwards', async () => {
     const pool = openPool();
     const model = await modelFrom(identity);

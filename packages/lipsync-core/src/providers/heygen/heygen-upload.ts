@@ -34,7 +34,7 @@ const completeRetries = 5;
 
 /**
  * Brings a file to HeyGen and returns its asset's id; the same one for the same bytes and key, however far an earlier call
- * came. What fails is not repeated here: whoever ordered it does that. Throws `not_supported` for a file that is too large,
+ * came. Bytes that did not arrive are not sent again here: whoever ordered it does that. Throws `not_supported` for a file that is too large,
  * what the client throws, `provider_unavailable` or `provider_protocol` (the storage refuses), or what `signal` was aborted
  * with.
  */

@@ -2,10 +2,11 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { toError } from '../../../errors/carried-failure.ts';
 import { LipsyncError } from '../../../errors/index.ts';
 import { watchExit, type ExitWatch } from '../../../render/exit-watch.ts';
 import type { EngineAddress } from './engine-address.ts';
-import { toError, type EngineStart, type FromEngine, type ToEngine } from './engine-messages.ts';
+import type { EngineStart, FromEngine, ToEngine } from './engine-messages.ts';
 
 export interface EngineChildOptions extends Omit<EngineStart, 'type'> {
   /** How long loading may take; importing a checkpoint is part of it. */

@@ -1,8 +1,6 @@
-import { toError, toFailure, type CarriedFailure as EngineFailure } from '../../../errors/carried-failure.ts';
+import type { CarriedFailure } from '../../../errors/carried-failure.ts';
 import type { ModelSource } from './engine-address.ts';
 import type { MachineDevice } from './engine-devices.ts';
-
-export { toError, toFailure, type EngineFailure };
 
 /** What the pool says to an engine: once what it is to be, then, before each lease, a question to be answered at once. */
 export type ToEngine = EngineStart | { readonly type: 'ask' };
@@ -22,7 +20,7 @@ export interface EngineStart {
 export type FromEngine =
   | { readonly type: 'alive' | 'answer' }
   | { readonly type: 'ready'; readonly cropSizePx: number; readonly batchSize: number }
-  | EngineFailure;
+  | CarriedFailure;
 
 /** To the thread that owns the model. It answers one after the other, in order. */
 export interface ToModelThread {
@@ -35,4 +33,4 @@ export interface ToModelThread {
 export type FromModelThread =
   | { readonly type: 'ready'; readonly cropSizePx: number; readonly fixedBatch: number | null }
   | { readonly type: 'drawn'; readonly faces: Uint8Array<ArrayBuffer>; readonly reducedTo: number | null }
-  | EngineFailure;
+  | CarriedFailure;

@@ -6,8 +6,9 @@
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { toFailure } from '../../../errors/carried-failure.ts';
 import { engineBatchSize } from './engine-batch-size.ts';
-import { toFailure, type EngineStart, type FromEngine, type ToEngine } from './engine-messages.ts';
+import type { EngineStart, FromEngine, ToEngine } from './engine-messages.ts';
 import { openEngineServer } from './engine-server.ts';
 import { openModelQueue } from './model-queue.ts';
 

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { toFailure } from '../../../errors/carried-failure.ts';
 import { toLipsyncError } from '../../../errors/index.ts';
-import { toFailure } from './engine-messages.ts';
 import { createMessageReader, encodeHeader, payloadBytesOf, protocolFault, type Message } from './engine-protocol.ts';
 import type { ModelQueue } from './model-queue.ts';
 

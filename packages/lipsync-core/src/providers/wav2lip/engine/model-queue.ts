@@ -1,8 +1,9 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { toError, toFailure } from '../../../errors/carried-failure.ts';
 import { LipsyncError } from '../../../errors/index.ts';
-import { toError, toFailure, type FromModelThread, type ToModelThread } from './engine-messages.ts';
+import type { FromModelThread, ToModelThread } from './engine-messages.ts';
 import type { DrawnFaces } from './face-model.ts';
 import type { ModelThreadData } from './model-thread.ts';
 

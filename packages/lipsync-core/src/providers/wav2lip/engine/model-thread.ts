@@ -1,9 +1,10 @@
 /** Entry of the thread that owns an engine's model: a run of the model blocks it. Started by `startModelThread` only. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { toFailure } from '../../../errors/carried-failure.ts';
 import type { OnnxDevice } from '../../../inference/onnx-session.ts';
 import { melChunkLength } from '../features/index.ts';
 import type { ModelSource } from './engine-address.ts';
-import { toFailure, type FromModelThread, type ToModelThread } from './engine-messages.ts';
+import type { FromModelThread, ToModelThread } from './engine-messages.ts';
 import { faceBytes } from './engine-protocol.ts';
 import type { FaceBatch, FaceModel } from './face-model.ts';
 import { prepareModel } from './prepare-model.ts';

@@ -3,7 +3,7 @@ import { LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
 import { describeWav2LipModel } from '../model/model-facts.ts';
 import { repairWav2LipModel, resolveWav2LipModel } from '../model/resolve-model.ts';
-import { compareDrawings, trialBatch } from './compare-drawings.ts';
+import { checkDrawing, drawTrialFace } from './compare-drawings.ts';
 import type { ModelSource } from './engine-address.ts';
 import { createFaceModel, type FaceModel } from './face-model.ts';
 import { tryDevice } from './try-device.ts';
@@ -29,8 +29,8 @@ export async function prepareModel(source: ModelSource, device: OnnxDevice, sign
 async function loadTried(path: string, device: OnnxDevice): Promise<FaceModel> {
   const model = await loadModel(path, device);
   try {
-    await drawOneFace(model, device);
-    if (device.kind !== 'cpu') await compareWithCpu(model, path);
+    const drawn = await drawOneFace(model, device);
+    if (device.kind !== 'cpu') checkDrawing(drawn, await drawOnCpu(path, device));
     return model;
   } catch (error) {
     await model.release();
@@ -48,9 +48,9 @@ async function loadModel(path: string, device: OnnxDevice): Promise<FaceModel> {
   }
 }
 
-async function drawOneFace(model: FaceModel, device: OnnxDevice): Promise<void> {
+async function drawOneFace(model: FaceModel, device: OnnxDevice): Promise<Uint8Array> {
   try {
-    await model.draw(trialBatch(model.facts.cropSizePx), 1);
+    return await drawTrialFace(model);
   } catch (cause) {
     // On the CPU there is nobody but the model to blame.
     if (device.kind === 'cpu') throw new LipsyncError('model_invalid', 'The model loads but cannot draw a face. Fetch or import it again.', { cause });
@@ -58,11 +58,14 @@ async function drawOneFace(model: FaceModel, device: OnnxDevice): Promise<void> 
   }
 }
 
-async function compareWithCpu(model: FaceModel, path: string): Promise<void> {
-  const reference = await loadModel(path, { kind: 'cpu' });
+/** What `device` has to draw, too. */
+async function drawOnCpu(path: string, device: OnnxDevice): Promise<Uint8Array> {
   try {
-    await compareDrawings(model, reference);
-  } finally {
+    const reference = await loadModel(path, { kind: 'cpu' });
+    const drawn = await drawTrialFace(reference);
     await reference.release();
+    return drawn;
+  } catch (cause) {
+    throw new LipsyncError('not_supported', `The model draws on ${device.kind} but not on the CPU, with which it has to be compared.`, { cause });
   }
 }

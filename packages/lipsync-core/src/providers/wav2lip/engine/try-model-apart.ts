@@ -1,10 +1,10 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { toError } from '../../../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../../../errors/index.ts';
 import { watchExit } from '../../../render/exit-watch.ts';
 import type { Wav2LipModelFacts } from '../model/model-facts.ts';
-import { toError } from './engine-messages.ts';
 import type { TriedModel } from './try-model-messages.ts';
 
 export interface TryModelOptions {

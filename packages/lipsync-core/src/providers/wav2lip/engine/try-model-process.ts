@@ -1,6 +1,6 @@
 /** Entry of a process that tries a model and says what came of it. Started by `tryModelApart` only. */
 import { tryWav2LipModel } from '../model/try-model.ts';
-import { toFailure } from './engine-messages.ts';
+import { toFailure } from '../../../errors/carried-failure.ts';
 import type { TriedModel } from './try-model-messages.ts';
 
 const [path = ''] = process.argv.slice(2);

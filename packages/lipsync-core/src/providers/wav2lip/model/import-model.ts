@@ -16,7 +16,7 @@ export interface ModelImport {
   readonly outputPath: string;
   /** Half the size, for GPUs; not measured on one yet. float32 when left out. */
   readonly float16?: boolean;
-  /** Whether layers are written as they are defined instead of as a CPU computes them soonest; half precision always is. */
+  /** Whether layers are written as GPUs want them instead of as a CPU computes them soonest; half precision always is. */
   readonly plain?: boolean;
   /** Whether a file at `outputPath` is replaced. */
   readonly overwrite?: boolean;

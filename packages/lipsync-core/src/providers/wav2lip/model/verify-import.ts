@@ -9,6 +9,7 @@ import { readLayerTensors, type LayerTensors, type TensorSource } from './layer-
 import { describeWav2LipModel, officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 import { cast, type ElementType } from './picture-layers.ts';
+import { trialMel, trialShade } from './trial-input.ts';
 import { framesInputName, layerGrids, layerInputs, melInputName, outputName, type GraphKind } from './wav2lip-graph.ts';
 
 export interface WrittenModel {
@@ -75,8 +76,8 @@ async function runWithProbes({ path, bytes, network, kind }: WrittenModel): Prom
 
 /** Sound and face in their ranges, different in every place. */
 function testInputs(): Readonly<Record<string, OnnxTensor>> {
-  const mel = Float32Array.from({ length: melBandCount * melChunkColumns }, (_, index) => 4 * Math.sin(index * index * 0.37));
-  const frames = Float32Array.from({ length: 6 * officialCropSizePx ** 2 }, (_, index) => 0.5 + 0.5 * Math.sin(index * index * 0.11));
+  const mel = Float32Array.from({ length: melBandCount * melChunkColumns }, (_, index) => trialMel(index));
+  const frames = Float32Array.from({ length: 6 * officialCropSizePx ** 2 }, (_, index) => trialShade(index));
   return {
     [melInputName]: { type: 'float32', data: mel, dims: [1, 1, melBandCount, melChunkColumns] },
     [framesInputName]: { type: 'float32', data: frames, dims: [1, 6, officialCropSizePx, officialCropSizePx] },

@@ -10,8 +10,8 @@ import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 import { cast, gpuPictureLayer, pictureLayer, spreadingLayer, type ElementType } from './picture-layers.ts';
 
 /**
- * How the layers are written: `plain`, each as its definition says, or `rewritten`, with fewer multiplications and
- * fewer passes over memory on a CPU. Both compute the same up to rounding.
+ * How the layers are written: `plain`, each as its definition says but for channels of zeros, for GPUs; or
+ * `rewritten`, with fewer multiplications and fewer passes over memory, for a CPU. Both compute the same up to rounding.
  */
 export type GraphForm = 'plain' | 'rewritten';
 
