@@ -84,6 +84,15 @@ async function runAndBeKilledAtTheEnd(): Promise<void> {
   isKilled = false;
 }
 
+/** The vendor was told to stop, and nobody wrote down that it heard. */
+async function cancelAndBeKilled(): Promise<void> {
+  vendor.checks = ['pending', 'pending'];
+  await run();
+  isKilled = true;
+  await expect(abandon([vendor])).rejects.toThrow('killed');
+  isKilled = false;
+}
+
 async function books(): Promise<unknown> {
   const rows = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
   return { spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0), reservedMicros: rows.reduce((sum, row) => sum + row.reservedMicros, 0) };
@@ -257,33 +266,21 @@ describe('a canceled operation of which the vendor did not hear', () => {
 
 describe('a canceled operation whose worker was killed after it had told the vendor to stop', () => {
   it('costs nothing, and leaves no bill, when it turns out to be gone: it was heard', async () => {
-    vendor.checks = ['pending', 'pending'];
-    await run();
-    isKilled = true;
-    await expect(abandon([vendor])).rejects.toThrow('killed');
-    isKilled = false;
+    await cancelAndBeKilled();
     vendor.checks = ['provider_protocol'];
     await abandon([vendor]);
     expect([attempts, vendor.canceled.length, await books(), await reconcile()]).toMatchObject([[{ outcome: 'canceled', costMicros: 0 }], 2, free, 0]);
   });
 
   it('is known to have been told to stop however its job ends', async () => {
-    vendor.checks = ['pending', 'pending'];
-    await run();
-    isKilled = true;
-    await expect(abandon([vendor])).rejects.toThrow('killed');
-    isKilled = false;
+    await cancelAndBeKilled();
     await abandon([vendor], new LipsyncError('worker_crashed', 'Nobody came back.'));
     vendor.checks = ['provider_protocol'];
     expect([attempts, await reconcile(), await books()]).toMatchObject([[{ code: 'worker_crashed' }], 1, free]);
   });
 
   it('is not gone on with by a program that asks for the same again', async () => {
-    vendor.checks = ['pending', 'pending'];
-    await run();
-    isKilled = true;
-    await expect(abandon([vendor])).rejects.toThrow('killed');
-    isKilled = false;
+    await cancelAndBeKilled();
     expect(await run([vendor, local()])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
     vendor.checks = ['provider_protocol'];
     expect([attempts, await reconcile(), await books()]).toMatchObject([[{ outcome: 'failed', code: 'worker_crashed' }, { outcome: 'succeeded' }], 1, free]);
