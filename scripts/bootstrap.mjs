@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { callerFolder, commands, nodeArguments, programsNeeded } from './bootstrap/commands.mjs';
+import { callerFolder, commandEnvironment, commands, nodeArguments, programsNeeded } from './bootstrap/commands.mjs';
 import { compiledModulesFolder } from './bootstrap/compiled-modules.mjs';
 import { waitForLock } from './bootstrap/lock-file.mjs';
 import { arePackagesCurrent, forgetInstall, installCommand, recordInstall } from './bootstrap/node-packages.mjs';
@@ -35,7 +35,7 @@ async function main(name, callerArgs) {
   return runCommand(node, nodeArguments(projectDir, command, callerArgs), {
     projectDir,
     cwd: command.keepsFolder === true ? callerFolder(process.env) : projectDir,
-    environment: { NODE_COMPILE_CACHE: compiledModulesFolder(projectDir), ...process.env },
+    environment: { NODE_COMPILE_CACHE: compiledModulesFolder(projectDir), ...commandEnvironment(projectDir, command, process.env) },
     followsParent: command.followsParent === true,
   });
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -18,7 +18,7 @@ beforeAll(() => {
   projectDir = mkdtempSync(join(tmpdir(), 'lipsync bootstrap '));
   cpSync(join(sourceDir, 'scripts', 'bootstrap'), join(projectDir, 'scripts', 'bootstrap'), { recursive: true });
   for (const name of ['scripts/bootstrap.mjs', 'pnpm-lock.yaml', 'pnpm-workspace.yaml']) cpSync(join(sourceDir, name), join(projectDir, name));
-  writeProjectFile('packages/lipsync-core/src/cli/main.ts', 'process.stderr.write(process.env.SAY_FOLDER ? process.cwd() : "");\nprocess.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n');
+  writeProjectFile('packages/lipsync-core/src/cli/main.ts', 'process.stderr.write(process.env.SAY_FOLDER ? [process.cwd(), process.env.LIPSYNC_PROJECT_FOLDER].join("\\n") : "");\nprocess.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n');
   writeProjectFile('bin/ffmpeg', '#!/bin/sh\n', 0o755);
   writeProjectFile('bin/ffprobe', '#!/bin/sh\n', 0o755);
   mkdirSync(join(projectDir, 'empty'));
@@ -56,15 +56,22 @@ it('hands arguments over unchanged, keeps stdout clean and leaves with the statu
   expect(status).toBe(7);
 });
 
-it('runs the command line in the folder that npm was called from', async () => {
+it('runs the command line in the folder that npm was called from, and tells it where the project\'s settings and books are', async () => {
   markInstalled(true);
   const { stderr } = await bootstrap(['lipsync', 'doctor'], 'bin', { INIT_CWD: join(projectDir, 'empty'), SAY_FOLDER: '1' });
-  expect(stderr).toBe(join(projectDir, 'empty'));
+  expect(stderr.split('\n')).toEqual([join(projectDir, 'empty'), projectDir]);
 });
 
 it('runs it where it stands when it is not started by npm', async () => {
   markInstalled(true);
-  expect((await bootstrap(['lipsync', 'doctor'], 'bin', { SAY_FOLDER: '1' })).stderr).toBe(process.cwd());
+  expect((await bootstrap(['lipsync', 'doctor'], 'bin', { SAY_FOLDER: '1' })).stderr.split('\n')).toEqual([process.cwd(), projectDir]);
+});
+
+it('takes the place of npm\'s shell, so that a signal to npm reaches it', () => {
+  const { scripts } = JSON.parse(readFileSync(join(sourceDir, 'package.json'), 'utf8'));
+  const started = Object.values<string>(scripts).filter((script) => script.includes('bootstrap.mjs'));
+  expect(started.length).toBeGreaterThan(5);
+  for (const script of started) expect(script).toMatch(/^exec node /);
 });
 
 it('removes compiled modules once they have become too many, and no sooner', async () => {

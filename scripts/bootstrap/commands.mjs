@@ -46,6 +46,18 @@ export function callerFolder(environment) {
 }
 
 /**
+ * The environment of a command. One that keeps the caller's folder is told where the project's settings and data are, so
+ * that its books are the same ones wherever it is called.
+ * @param {string} projectDir
+ * @param {Command} command
+ * @param {NodeJS.ProcessEnv} environment
+ * @returns {NodeJS.ProcessEnv}
+ */
+export function commandEnvironment(projectDir, command, environment) {
+  return command.keepsFolder === true ? { ...environment, LIPSYNC_PROJECT_FOLDER: projectDir } : environment;
+}
+
+/**
  * @param {string} projectDir
  * @param {Command} command
  * @param {readonly string[]} callerArgs

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { baseUrl, byteCount, httpUrl, integer, listOf, microsFromUsd, millisecondsFromSeconds, text, wholeNumber, yesNo } from './setting-types.ts';
-import { parseSettings, readEnvironment, type Environment, type Settings } from './settings.ts';
+import { parseSettings, readEnvironment, type Environment, type Settings, settingsFolder } from './settings.ts';
 
 const gibibyte = 1024 ** 3;
 
@@ -69,15 +69,15 @@ export interface CoreConfig {
 }
 
 /**
- * The core's settings from the environment and the root `.env`. Relative folders count from the working directory.
+ * The core's settings from the environment and the root `.env`. Relative paths count from `settingsFolder()`.
  * Throws `request_invalid` with a reason for each setting that cannot be understood.
  */
 export function configFromEnvironment(environment: Environment = readEnvironment()): CoreConfig {
   const values = parseSettings(coreSettings, environment);
   return Object.freeze({
     publicBaseUrl: values.PUBLIC_BASE_URL,
-    dataDir: resolve(values.LIPSYNC_DATA_DIR),
-    outputDir: resolve(values.LIPSYNC_OUTPUT_DIR),
+    dataDir: resolve(settingsFolder(), values.LIPSYNC_DATA_DIR),
+    outputDir: resolve(settingsFolder(), values.LIPSYNC_OUTPUT_DIR),
     maxUploadBytes: values.LIPSYNC_MAX_UPLOAD_BYTES,
     maxDurationMs: values.LIPSYNC_MAX_DURATION_S,
     maxDimensionPx: values.LIPSYNC_MAX_DIMENSION_PX,
@@ -98,7 +98,7 @@ export function configFromEnvironment(environment: Environment = readEnvironment
       userDailyMicros: values.LIPSYNC_BUDGET_USER_DAILY_USD,
     }),
     wav2lip: Object.freeze({
-      modelPath: values.WAV2LIP_MODEL_PATH === '' ? null : resolve(values.WAV2LIP_MODEL_PATH),
+      modelPath: values.WAV2LIP_MODEL_PATH === '' ? null : resolve(settingsFolder(), values.WAV2LIP_MODEL_PATH),
       windowStartMs: values.WAV2LIP_WINDOW_START_MS,
     }),
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,

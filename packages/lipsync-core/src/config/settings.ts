@@ -9,8 +9,16 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Settings as a table: the variable's name and how its text becomes a value. Documentation is compared with these tables. */
 export type Settings = Readonly<Record<string, z.ZodType<unknown, string | undefined>>>;
 
+/**
+ * Where `.env` is looked for and relative paths in settings count from: the project, whose commands name it when they are
+ * called in another folder, else the working directory.
+ */
+export function settingsFolder(): string {
+  return process.env['LIPSYNC_PROJECT_FOLDER'] ?? process.cwd();
+}
+
 /** The process environment over the `.env` file in `folder`, where there is one; a variable that is set, and not to nothing, wins over the file. */
-export function readEnvironment(folder: string = process.cwd()): Environment {
+export function readEnvironment(folder: string = settingsFolder()): Environment {
   const path = join(folder, '.env');
   const fromFile = existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
   const fromProcess = Object.entries(process.env).filter(([, value]) => value?.trim() !== '');

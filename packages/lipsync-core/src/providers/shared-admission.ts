@@ -43,12 +43,12 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
       if (entry.kind === 'wait') {
         // Nobody stands in line for a provider that is not asked: what failed there may keep its places for a while.
         const { openUntilMs } = await breaker.look(id);
-        return openUntilMs === null ? entry : { kind: 'refused', error: breakerOpen(id, openUntilMs) };
+        return openUntilMs === null ? entry : { kind: 'refused', error: await breakerOpen(breaker, id, openUntilMs) };
       }
       const verdict = await breaker.admit(id, jobId);
       if (verdict.admitted) return entry;
       await leavePlace(provider, jobId);
-      return { kind: 'refused', error: breakerOpen(id, verdict.openUntilMs) };
+      return { kind: 'refused', error: await breakerOpen(breaker, id, verdict.openUntilMs) };
     },
     enterAgain: (provider, jobId) => takePlace(dependencies, provider, jobId),
     async reserve({ facts }, attempt, micros, leftMicros) {
@@ -136,8 +136,10 @@ function effectOf({ code }: LipsyncError): 'none' | 'counts' | 'opens' {
   return errorPolicies[code].breaker;
 }
 
-function breakerOpen(id: string, openUntilMs: number): LipsyncError {
-  return new LipsyncError('provider_unavailable', `${id} failed so often of late that it is not asked before ${new Date(openUntilMs).toISOString()}.`);
+async function breakerOpen(breaker: Breaker, id: string, openUntilMs: number): Promise<LipsyncError> {
+  const { reason } = await breaker.look(id);
+  const why = reason === 'refused' ? 'refused the key or has no money left for it' : 'failed so often of late';
+  return new LipsyncError('provider_unavailable', `${id} ${why}, so that it is not asked before ${new Date(openUntilMs).toISOString()}.`);
 }
 
 function overJobCap(micros: number, leftMicros: number): LipsyncError {

@@ -35,6 +35,14 @@ async function findings(): Promise<{ readonly exitCode: number; finding(name: st
 }
 
 describe('doctor', () => {
+  it('finds the settings of the project, and the folders that they name, wherever it is called', async () => {
+    vi.stubEnv('LIPSYNC_PROJECT_FOLDER', folder);
+    for (const name of ['LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR']) vi.stubEnv(name, undefined);
+    await writeFile(join(folder, '.env'), 'LIPSYNC_OUTPUT_DIR=videos\n');
+    const { finding } = await findings();
+    expect([finding('data folder')?.detail, finding('output folder')?.detail]).toEqual([join(folder, 'data'), join(folder, 'videos')]);
+  });
+
   it('on a machine that has everything but a model finds all of it and leaves with 0', async () => {
     const { exitCode, finding, names } = await findings();
     expect(names).toEqual(['node', 'ffmpeg', 'ffprobe', 'redis-server', 'settings', 'data folder', 'output folder', 'heygen', 'wav2lip', 'preview']);
