@@ -8,6 +8,7 @@ import { hasCudaLibrary, runtimeLibraryFolder } from '../inference/cuda-librarie
 import { toolVersions } from '../media/index.ts';
 import { parseHeygenEndpoint } from '../providers/heygen/heygen-endpoint.ts';
 import { createConfiguredModel, type ConfiguredModelFacts } from '../providers/wav2lip/model/configured-model.ts';
+import { isOnnx } from '../providers/wav2lip/model/model-record.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
 interface Finding {
@@ -109,7 +110,7 @@ async function wav2lipFinding({ wav2lip: { modelPath }, gpuEnabled }: CoreConfig
     return { name, state: 'missing', detail: `${modelPath} cannot be read`, advice: 'Correct WAV2LIP_MODEL_PATH, or make the file readable.' };
   }
   const hasCuda = await hasCudaLibrary(runtimeLibraryFolder());
-  const detail = `${modelPath}, to run on ${devicesToTry(gpuEnabled, hasCuda)}; npm run lipsync -- models verify tries it`;
+  const detail = `${modelPath}, to run on ${devicesToTry(gpuEnabled, hasCuda)}; ${isOnnx(modelPath) ? 'npm run lipsync -- models verify tries it' : 'the first job imports it, npm run lipsync -- models import does so now'}`;
   return { name, state: 'ok', detail, advice: formAdvice(await createConfiguredModel(modelPath).look(), { gpuEnabled, hasCuda }) };
 }
 

@@ -5,7 +5,7 @@ import { LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { printable } from '../errors/quoted-text.ts';
 import { tryModelApart } from '../providers/wav2lip/engine/try-model-apart.ts';
 import { importWav2Lip, type ImportReport } from '../providers/wav2lip/model/import-model.ts';
-import { readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
+import { isOnnx, readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
 import { interruptSignal } from './interrupt-signal.ts';
 import { readModelManifest } from './model-manifest.ts';
 import { checkBundled, checkRecorded, listModels, type DigestCheck, type ListedModel } from './model-states.ts';
@@ -95,6 +95,7 @@ async function print(json: boolean, find: (signal: AbortSignal) => Promise<Findi
 async function importCheckpoint(checkpointPath: string, flags: ImportFlags, terminal: Terminal, signal: AbortSignal): Promise<Findings> {
   const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
   if (float16 && target === 'cpu') throw new LipsyncError('request_invalid', '--float16 is for GPUs alone. Leave it out, or --for cpu.');
+  if (!isOnnx(output)) throw new LipsyncError('request_invalid', `The model's name has to end in .onnx, by which it is told from a checkpoint: -o ${output}.onnx.`);
   const display = createProgressDisplay(terminal.stderr);
   try {
     const report = await importWav2Lip({
@@ -144,6 +145,7 @@ async function verify(model: string, folder: string, signal: AbortSignal): Promi
   const { models } = await readModelManifest(folder);
   const bundled = models.find(({ name }) => name === model);
   if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, signal));
+  if (!isOnnx(model)) throw new LipsyncError('request_invalid', 'Only .onnx models are verified, and bundled ones by their names. A checkpoint is verified while it is imported: models import.');
   const check = await checkRecorded(model, signal);
   if (check.state === 'changed') return describeChanged(check);
   const facts = await tryModelApart(model, { signal, limitMs: longestTryMs });

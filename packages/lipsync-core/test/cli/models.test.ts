@@ -84,6 +84,11 @@ describe('models import', () => {
   });
 });
 
+it('models import refuses a name by which the model would be taken for a checkpoint', async () => {
+  const refused = await json('import', checkpoint, '-o', join(folder, 'model'));
+  expect(refused).toMatchObject({ exitCode: 1, said: { error: { code: 'request_invalid', message: expect.stringContaining('model.onnx') } } });
+});
+
 describe('models verify', () => {
   it('finds a model as it was imported, and runs it', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
@@ -110,8 +115,13 @@ describe('models verify', () => {
   it('refuses a model that draws what is not finite, and a file that is no model', async () => {
     await writeFaultModel(join(folder, 'fault.onnx'), { cropSizePx: 16, nanAboveMean: -5 });
     expect((await json('verify', join(folder, 'fault.onnx'))).said.error).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('not finite') });
-    expect((await json('verify', checkpoint)).said.error.code).toBe('model_invalid');
+    await writeFile(join(folder, 'text.onnx'), 'no model');
+    expect((await json('verify', join(folder, 'text.onnx'))).said.error.code).toBe('model_invalid');
     expect((await json('verify', join(folder, 'nowhere.onnx'))).said.error.code).toBe('model_missing');
+  });
+
+  it('says of a checkpoint that it is imported, not that it is damaged', async () => {
+    expect(await json('verify', checkpoint)).toMatchObject({ exitCode: 1, said: { error: { code: 'request_invalid', message: expect.stringContaining('models import') } } });
   });
 
   it('compares a bundled model with the manifest', async () => {
