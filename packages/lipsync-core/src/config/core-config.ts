@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { baseUrl, byteCount, httpUrl, integer, listOf, microsFromUsd, millisecondsFromSeconds, text, wholeNumber, yesNo } from './setting-types.ts';
-import { parseSettings, readEnvironment, type Environment, type Settings, settingsFolder } from './settings.ts';
+import { parseSettings, readEnvironment, settingsFolder, type Environment, type Settings } from './settings.ts';
 
 const gibibyte = 1024 ** 3;
 

@@ -2,7 +2,7 @@ import { errorPolicies, LipsyncError } from '../errors/index.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Clock } from '../ports/ports.ts';
-import type { Breaker } from '../resilience/breaker.ts';
+import type { Breaker, BreakerView } from '../resilience/breaker.ts';
 import type { Places } from '../resilience/places.ts';
 import type { Admission, AttemptEnding, AttemptReference, Entry, ProviderName } from './admission.ts';
 import type { OpenBills } from './open-bills.ts';
@@ -42,13 +42,14 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
       const { id } = provider.facts;
       if (entry.kind === 'wait') {
         // Nobody stands in line for a provider that is not asked: what failed there may keep its places for a while.
-        const { openUntilMs } = await breaker.look(id);
-        return openUntilMs === null ? entry : { kind: 'refused', error: await breakerOpen(breaker, id, openUntilMs) };
+        const { openUntilMs, reason } = await breaker.look(id);
+        return openUntilMs === null ? entry : { kind: 'refused', error: breakerOpen(id, { openUntilMs, reason }) };
       }
       const verdict = await breaker.admit(id, jobId);
       if (verdict.admitted) return entry;
       await leavePlace(provider, jobId);
-      return { kind: 'refused', error: await breakerOpen(breaker, id, verdict.openUntilMs) };
+      const { reason } = await breaker.look(id);
+      return { kind: 'refused', error: breakerOpen(id, { openUntilMs: verdict.openUntilMs, reason }) };
     },
     enterAgain: (provider, jobId) => takePlace(dependencies, provider, jobId),
     async reserve({ facts }, attempt, micros, leftMicros) {
@@ -136,8 +137,7 @@ function effectOf({ code }: LipsyncError): 'none' | 'counts' | 'opens' {
   return errorPolicies[code].breaker;
 }
 
-async function breakerOpen(breaker: Breaker, id: string, openUntilMs: number): Promise<LipsyncError> {
-  const { reason } = await breaker.look(id);
+function breakerOpen(id: string, { openUntilMs, reason }: { readonly openUntilMs: number; readonly reason: BreakerView['reason'] }): LipsyncError {
   const why = reason === 'refused' ? 'refused the key or has no money left for it' : 'failed so often of late';
   return new LipsyncError('provider_unavailable', `${id} ${why}, so that it is not asked before ${new Date(openUntilMs).toISOString()}.`);
 }
