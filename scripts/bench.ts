@@ -10,14 +10,17 @@ import { writeResults } from './bench/bench-results.ts';
 import { benchWav2Lip } from './bench/bench-wav2lip.ts';
 
 const clipSeconds = 60;
-const benches: Readonly<Record<string, (options: BenchOptions) => Promise<{ readonly result: object; readonly markdown: string }>>> = {
+const benches: Readonly<
+  Record<string, (options: BenchOptions) => Promise<{ readonly result: object; readonly markdown: string }>>
+> = {
   preview: async (options) => reportOf(await benchPreview(options), toMarkdown),
   wav2lip: async (options) => reportOf(await benchWav2Lip(options), toMarkdown),
   gpu: async (options) => reportOf(await benchGpu(options), gpuToMarkdown),
 };
 
 const [wanted] = process.argv.slice(2);
-if (wanted !== undefined && !Object.hasOwn(benches, wanted)) throw new Error(`There is no measurement called ${wanted}; there are ${Object.keys(benches).join(', ')}.`);
+if (wanted !== undefined && !Object.hasOwn(benches, wanted))
+  throw new Error(`There is no measurement called ${wanted}; there are ${Object.keys(benches).join(', ')}.`);
 for (const [name, bench] of Object.entries(benches)) {
   if (wanted === undefined ? name === 'gpu' : wanted !== name) continue;
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-bench-'));
@@ -30,6 +33,9 @@ for (const [name, bench] of Object.entries(benches)) {
   }
 }
 
-function reportOf<Result extends object>(result: Result, toText: (result: Result) => string): { readonly result: Result; readonly markdown: string } {
+function reportOf<Result extends object>(
+  result: Result,
+  toText: (result: Result) => string,
+): { readonly result: Result; readonly markdown: string } {
   return { result, markdown: toText(result) };
 }

@@ -27,7 +27,8 @@ const missingPrograms = (programs) => programs.filter((program) => !isOnPath(pro
  */
 async function main(name, callerArgs) {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) throw new BootstrapError(`There is no command "${name}". There are: ${Object.keys(commands).join(', ')}.`);
+  if (command === undefined)
+    throw new BootstrapError(`There is no command "${name}". There are: ${Object.keys(commands).join(', ')}.`);
   const programs = programsNeeded(command, hasRedisUrl());
   if (missingPrograms(programs).length > 0 || !arePackagesCurrent(projectDir)) await install(programs);
   const node = findNode(projectDir);
@@ -35,7 +36,10 @@ async function main(name, callerArgs) {
   return runCommand(node, nodeArguments(projectDir, command, callerArgs), {
     projectDir,
     cwd: command.keepsFolder === true ? callerFolder(process.env) : projectDir,
-    environment: { NODE_COMPILE_CACHE: compiledModulesFolder(projectDir), ...commandEnvironment(projectDir, command, process.env) },
+    environment: {
+      NODE_COMPILE_CACHE: compiledModulesFolder(projectDir),
+      ...commandEnvironment(projectDir, command, process.env),
+    },
     followsParent: command.followsParent === true,
   });
 }
@@ -55,7 +59,8 @@ function hasRedisUrl() {
  * @param {readonly string[]} programs
  */
 async function install(programs) {
-  if (process.env.LIPSYNC_NO_INSTALL === '1') throw new BootstrapError(refusal(programs, 'LIPSYNC_NO_INSTALL=1 is set'));
+  if (process.env.LIPSYNC_NO_INSTALL === '1')
+    throw new BootstrapError(refusal(programs, 'LIPSYNC_NO_INSTALL=1 is set'));
   const lock = await waitForLock(join(projectDir, '.cache', 'bootstrap.lock'), {
     timeoutMs: installTimeoutMs,
     onWait: (pid) => say(`waiting for process ${pid}, which is installing`),
@@ -73,23 +78,31 @@ async function installPrograms(programs) {
   const missing = missingPrograms(programs);
   if (missing.length === 0) return;
   const installer = installerFor(missing, process.env);
-  if (installer === undefined || !installer.allowed) throw new BootstrapError(refusal(programs, 'there is no right to install them here'));
+  if (installer === undefined || !installer.allowed)
+    throw new BootstrapError(refusal(programs, 'there is no right to install them here'));
   say(`${missing.join(', ')} not found; running: ${installer.line}`);
   // The last step decides: an update that failed for one source out of many may still have found the packages.
   let status = 0;
   for (const step of installer.steps) status = await runStep(step, { cwd: projectDir, environment: process.env });
   if (status !== 0 || missingPrograms(missing).length > 0) {
-    throw new BootstrapError(`Could not install ${missing.join(', ')}. Install them by hand, then try again: ${installer.line}`);
+    throw new BootstrapError(
+      `Could not install ${missing.join(', ')}. Install them by hand, then try again: ${installer.line}`,
+    );
   }
 }
 
 async function installPackages() {
   if (arePackagesCurrent(projectDir)) return;
-  say(`installing packages from the npm registry (a minute or two the first time); running: ${installCommand.join(' ')}`);
+  say(
+    `installing packages from the npm registry (a minute or two the first time); running: ${installCommand.join(' ')}`,
+  );
   forgetInstall(projectDir);
   // CI: pnpm asks no questions, also when it has to replace a node_modules made by something else.
   const status = await runStep(installCommand, { cwd: projectDir, environment: { ...process.env, CI: 'true' } });
-  if (status !== 0) throw new BootstrapError(`Could not install the packages (status ${status}). Is the npm registry reachable? Try again: ${installCommand.join(' ')}`);
+  if (status !== 0)
+    throw new BootstrapError(
+      `Could not install the packages (status ${status}). Is the npm registry reachable? Try again: ${installCommand.join(' ')}`,
+    );
   recordInstall(projectDir);
 }
 
@@ -99,8 +112,13 @@ async function installPackages() {
  */
 function refusal(programs, reason) {
   const missing = missingPrograms(programs);
-  const line = missing.length === 0 ? undefined : (installerFor(missing, process.env)?.line ?? `(with your package manager) install ${missing.join(' ')}`);
-  const lines = [line, arePackagesCurrent(projectDir) ? undefined : installCommand.join(' ')].filter((part) => part !== undefined);
+  const line =
+    missing.length === 0
+      ? undefined
+      : (installerFor(missing, process.env)?.line ?? `(with your package manager) install ${missing.join(' ')}`);
+  const lines = [line, arePackagesCurrent(projectDir) ? undefined : installCommand.join(' ')].filter(
+    (part) => part !== undefined,
+  );
   const what = [...missing, ...(arePackagesCurrent(projectDir) ? [] : ['the npm packages'])].join(', ');
   return `${what} missing, and ${reason}. Run this line, then try again:\n${lines.join(' && ')}`;
 }

@@ -1,4 +1,4 @@
-/** `npm run check`: types, lint, import rules, unused code. Runs all of them and fails if any did. */
+/** `npm run check`: types, lint, format, import rules, unused code. Runs all of them and fails if any did. */
 import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
 import { findCycles, findForbiddenImports, readImportGraph } from './check/import-graph.ts';
@@ -15,6 +15,7 @@ interface Check {
 const checks: readonly Check[] = [
   { name: 'types', passes: () => runs('tsc', ['-p', 'tsconfig.json', '--noEmit']) },
   { name: 'lint', passes: () => runs('oxlint', ['--type-aware', '--deny-warnings', '--format=unix']) },
+  { name: 'format', passes: () => runs('oxfmt', ['--check']) },
   { name: 'import rules', passes: areImportsAllowed },
   { name: 'unused code', passes: () => runs('knip', ['--no-progress']) },
 ];
@@ -28,7 +29,10 @@ function runs(program: string, args: readonly string[]): boolean {
 
 function areImportsAllowed(): boolean {
   const edges = readImportGraph(projectDir);
-  const problems = [...findForbiddenImports(edges, importRules), ...findCycles(edges).map((cycle) => `${cycle}: files import each other in a circle`)];
+  const problems = [
+    ...findForbiddenImports(edges, importRules),
+    ...findCycles(edges).map((cycle) => `${cycle}: files import each other in a circle`),
+  ];
   process.stdout.write(problems.map((problem) => `${problem}\n`).join(''));
   return problems.length === 0;
 }
@@ -39,7 +43,9 @@ for (const { name, passes } of checks) {
   const startedMs = performance.now();
   const hasPassed = passes();
   if (!hasPassed) failed.push(name);
-  process.stdout.write(`${name}: ${hasPassed ? 'ok' : 'FAILED'} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)\n`);
+  process.stdout.write(
+    `${name}: ${hasPassed ? 'ok' : 'FAILED'} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)\n`,
+  );
 }
 if (failed.length > 0) {
   process.stdout.write(`Failed: ${failed.join(', ')}\n`);

@@ -53,7 +53,10 @@ async function drawContactSheet(before: string, after: string, output: string): 
 }
 
 async function writeSheet(output: string, moments: readonly Moment[], sound: Float32Array): Promise<void> {
-  const canvas = createCanvas(2 * MARGIN + COLUMNS * CELL.width, 2 * MARGIN + BANDS * BAND_HEIGHT + (BANDS - 1) * 2 * GAP);
+  const canvas = createCanvas(
+    2 * MARGIN + COLUMNS * CELL.width,
+    2 * MARGIN + BANDS * BAND_HEIGHT + (BANDS - 1) * 2 * GAP,
+  );
   const context = canvas.getContext('2d');
   context.fillStyle = INK.paper;
   context.fillRect(0, 0, canvas.width, canvas.height);
@@ -65,12 +68,19 @@ async function writeSheet(output: string, moments: readonly Moment[], sound: Flo
     drawWave(context, sound.subarray((band / BANDS) * sound.length, ((band + 1) / BANDS) * sound.length));
     context.restore();
   }
-  await writeFile(`${output}.part`, await (output.endsWith('.png') ? canvas.encode('png') : canvas.encode('jpeg', JPEG_QUALITY)));
+  await writeFile(
+    `${output}.part`,
+    await (output.endsWith('.png') ? canvas.encode('png') : canvas.encode('jpeg', JPEG_QUALITY)),
+  );
   await rename(`${output}.part`, output);
 }
 
 async function readDuration(path: string): Promise<number> {
-  const { stdout } = await execute('ffprobe', ['-v', 'error', '-show_entries', 'format=duration', '-of', 'csv=p=0', path], LIMITS);
+  const { stdout } = await execute(
+    'ffprobe',
+    ['-v', 'error', '-show_entries', 'format=duration', '-of', 'csv=p=0', path],
+    LIMITS,
+  );
   const durationS = Number(stdout.trim());
   if (!(durationS > 0)) throw new Error(`${path} has no duration; give a video, not a still`);
   return durationS;
@@ -88,7 +98,8 @@ async function grabFrame(path: string, timeS: number): Promise<Image> {
 
 async function readSound(path: string): Promise<Float32Array> {
   const { stdout } = await execute(
-    'ffmpeg', ['-v', 'error', '-i', path, '-vn', '-ac', '1', '-ar', String(SOUND_RATE_HZ), '-f', 'f32le', 'pipe:1'],
+    'ffmpeg',
+    ['-v', 'error', '-i', path, '-vn', '-ac', '1', '-ar', String(SOUND_RATE_HZ), '-f', 'f32le', 'pipe:1'],
     { ...LIMITS, encoding: 'buffer' },
   );
   return new Float32Array(Uint8Array.from(stdout).buffer, 0, Math.floor(stdout.length / 4));
@@ -103,7 +114,10 @@ async function findMouthRegion(detector: FaceDetector, image: Image): Promise<Re
   const context = createCanvas(width, height).getContext('2d');
   context.drawImage(image, 0, 0);
   const rgba = context.getImageData(0, 0, width, height).data;
-  const rgb = Uint8Array.from({ length: width * height * 3 }, (_, index) => rgba[Math.floor(index / 3) * 4 + (index % 3)] ?? 0);
+  const rgb = Uint8Array.from(
+    { length: width * height * 3 },
+    (_, index) => rgba[Math.floor(index / 3) * 4 + (index % 3)] ?? 0,
+  );
   const [face] = (await detector.detect(rgb, width, height)).toSorted((one, other) => other.score - one.score);
   if (face === undefined) return { x: 0, y: 0, width, height };
   const shownWidth = 1.05 * face.width;
@@ -117,7 +131,15 @@ async function findMouthRegion(detector: FaceDetector, image: Image): Promise<Re
 }
 
 function drawPictures(context: SKRSContext2D, moments: readonly Moment[]): void {
-  for (const [column, { before, after, timeS, mouth: { x, y, width, height } }] of moments.entries()) {
+  for (const [
+    column,
+    {
+      before,
+      after,
+      timeS,
+      mouth: { x, y, width, height },
+    },
+  ] of moments.entries()) {
     for (const [row, image] of [before, after].entries()) {
       const left = column * CELL.width + 2;
       const top = row * CELL.height + 2;

@@ -9,7 +9,18 @@ import { judgeTake, type Judgement } from './judge/judge-take.ts';
 import { getLipsyncService } from '../packages/lipsync-core/src/index.ts';
 
 const clipTypes = new Set(['.mp4', '.avi', '.png']);
-const columns = ['clip', 'speech', 'frames', 'expected', 'sound − picture, ms', 'SSIM outside', 'lag', 'r', 'open in pauses', 'in the picture'];
+const columns = [
+  'clip',
+  'speech',
+  'frames',
+  'expected',
+  'sound − picture, ms',
+  'SSIM outside',
+  'lag',
+  'r',
+  'open in pauses',
+  'in the picture',
+];
 
 const folder = process.argv[2];
 if (folder === undefined) throw new Error('Name a folder with clips and speeches.');
@@ -24,7 +35,9 @@ const service = getLipsyncService({ dataDir: join(work, 'data') });
 
 console.log(`| ${columns.join(' | ')} |\n|${columns.map(() => '---|').join('')}`);
 try {
-  for (const clip of clips) for (const speech of speeches) console.log(row(clip, speech, await judge(join(folder, clip), join(folder, speech))));
+  for (const clip of clips)
+    for (const speech of speeches)
+      console.log(row(clip, speech, await judge(join(folder, clip), join(folder, speech))));
 } finally {
   await service.close();
   await rm(work, { recursive: true, force: true });
@@ -40,8 +53,21 @@ async function judge(videoPath: string, audioPath: string): Promise<Judgement> {
   }
 }
 
-function row(clip: string, speech: string, { frames, expectedFrames, soundMinusPictureMs, ssim, lag, r, openInPauses, openInPausesInPicture }: Judgement): string {
-  const figures = [frames, expectedFrames, soundMinusPictureMs.toFixed(0), ssim.toFixed(4), lag, r.toFixed(2), shareText(openInPauses), shareText(openInPausesInPicture)];
+function row(
+  clip: string,
+  speech: string,
+  { frames, expectedFrames, soundMinusPictureMs, ssim, lag, r, openInPauses, openInPausesInPicture }: Judgement,
+): string {
+  const figures = [
+    frames,
+    expectedFrames,
+    soundMinusPictureMs.toFixed(0),
+    ssim.toFixed(4),
+    lag,
+    r.toFixed(2),
+    shareText(openInPauses),
+    shareText(openInPausesInPicture),
+  ];
   return `| ${[basename(clip), basename(speech), ...figures].join(' | ')} |`;
 }
 

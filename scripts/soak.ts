@@ -33,7 +33,8 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(proofs);
 const unknown = names.filter((name) => !(name in proofs));
-if (unknown.length > 0) throw new Error(`There is no proof called ${unknown.join(', ')}; there are ${Object.keys(proofs).join(', ')}.`);
+if (unknown.length > 0)
+  throw new Error(`There is no proof called ${unknown.join(', ')}; there are ${Object.keys(proofs).join(', ')}.`);
 
 for (const name of names) {
   console.log(`\n## ${name}\n`);

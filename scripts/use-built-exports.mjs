@@ -9,8 +9,11 @@ for (const folder of process.argv.slice(2)) {
   const path = join(folder, 'package.json');
   const manifest = JSON.parse(readFileSync(path, 'utf8'));
   const exported = manifest.publishConfig?.exports;
-  if (exported === undefined) throw new Error(`${path} does not say in publishConfig.exports what it offers once built.`);
-  const missing = Object.values(exported).map((entry) => join(folder, entry.default)).filter((file) => !existsSync(file));
+  if (exported === undefined)
+    throw new Error(`${path} does not say in publishConfig.exports what it offers once built.`);
+  const missing = Object.values(exported)
+    .map((entry) => join(folder, entry.default))
+    .filter((file) => !existsSync(file));
   if (missing.length > 0) throw new Error(`Not built: ${missing.join(', ')}`);
   writeFileSync(path, JSON.stringify({ ...manifest, exports: exported }, null, 2));
 }

@@ -1,5 +1,15 @@
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -17,8 +27,12 @@ interface Outcome {
 beforeAll(() => {
   projectDir = mkdtempSync(join(tmpdir(), 'lipsync bootstrap '));
   cpSync(join(sourceDir, 'scripts', 'bootstrap'), join(projectDir, 'scripts', 'bootstrap'), { recursive: true });
-  for (const name of ['scripts/bootstrap.mjs', 'pnpm-lock.yaml', 'pnpm-workspace.yaml']) cpSync(join(sourceDir, name), join(projectDir, name));
-  writeProjectFile('packages/lipsync-core/src/cli/main.ts', 'process.stderr.write(process.env.SAY_FOLDER ? [process.cwd(), process.env.LIPSYNC_PROJECT_FOLDER].join("\\n") : "");\nprocess.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n');
+  for (const name of ['scripts/bootstrap.mjs', 'pnpm-lock.yaml', 'pnpm-workspace.yaml'])
+    cpSync(join(sourceDir, name), join(projectDir, name));
+  writeProjectFile(
+    'packages/lipsync-core/src/cli/main.ts',
+    'process.stderr.write(process.env.SAY_FOLDER ? [process.cwd(), process.env.LIPSYNC_PROJECT_FOLDER].join("\\n") : "");\nprocess.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n',
+  );
   writeProjectFile('bin/ffmpeg', '#!/bin/sh\n', 0o755);
   writeProjectFile('bin/ffprobe', '#!/bin/sh\n', 0o755);
   mkdirSync(join(projectDir, 'empty'));
@@ -38,12 +52,21 @@ function markInstalled(isCurrent: boolean): void {
   utimesSync(join(projectDir, 'node_modules/.modules.yaml'), modified, modified);
 }
 
-function bootstrap(args: readonly string[], folder: 'bin' | 'empty', more: Record<string, string> = {}): Promise<Outcome> {
+function bootstrap(
+  args: readonly string[],
+  folder: 'bin' | 'empty',
+  more: Record<string, string> = {},
+): Promise<Outcome> {
   const env = { PATH: join(projectDir, folder), LIPSYNC_NO_INSTALL: '1', ...more };
   return new Promise((resolve) => {
-    execFile(process.execPath, [join(projectDir, 'scripts', 'bootstrap.mjs'), ...args], { env, timeout: 20_000 }, (error, stdout, stderr) => {
-      resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
-    });
+    execFile(
+      process.execPath,
+      [join(projectDir, 'scripts', 'bootstrap.mjs'), ...args],
+      { env, timeout: 20_000 },
+      (error, stdout, stderr) => {
+        resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+      },
+    );
   });
 }
 
@@ -56,18 +79,24 @@ it('hands arguments over unchanged, keeps stdout clean and leaves with the statu
   expect(status).toBe(7);
 });
 
-it('runs the command line in the folder that npm was called from, and tells it where the project\'s settings and books are', async () => {
+it("runs the command line in the folder that npm was called from, and tells it where the project's settings and books are", async () => {
   markInstalled(true);
-  const { stderr } = await bootstrap(['lipsync', 'doctor'], 'bin', { INIT_CWD: join(projectDir, 'empty'), SAY_FOLDER: '1' });
+  const { stderr } = await bootstrap(['lipsync', 'doctor'], 'bin', {
+    INIT_CWD: join(projectDir, 'empty'),
+    SAY_FOLDER: '1',
+  });
   expect(stderr.split('\n')).toEqual([join(projectDir, 'empty'), projectDir]);
 });
 
 it('runs it where it stands when it is not started by npm', async () => {
   markInstalled(true);
-  expect((await bootstrap(['lipsync', 'doctor'], 'bin', { SAY_FOLDER: '1' })).stderr.split('\n')).toEqual([process.cwd(), projectDir]);
+  expect((await bootstrap(['lipsync', 'doctor'], 'bin', { SAY_FOLDER: '1' })).stderr.split('\n')).toEqual([
+    process.cwd(),
+    projectDir,
+  ]);
 });
 
-it('takes the place of npm\'s shell, so that a signal to npm reaches it', () => {
+it("takes the place of npm's shell, so that a signal to npm reaches it", () => {
   const { scripts } = JSON.parse(readFileSync(join(sourceDir, 'package.json'), 'utf8'));
   const started = Object.values<string>(scripts).filter((script) => script.includes('bootstrap.mjs'));
   expect(started.length).toBeGreaterThan(5);
@@ -107,5 +136,7 @@ it('notices packages that are older than the lockfile and prints the line that i
 it('names the commands that there are when it does not know one', async () => {
   const { status, stderr } = await bootstrap(['lpsync'], 'bin');
   expect(status).toBe(1);
-  expect(stderr).toContain('There are: demo, start, test, lipsync, bench, soak, judge, contact-sheet, heygen-standin, check.');
+  expect(stderr).toContain(
+    'There are: demo, start, test, lipsync, bench, soak, judge, contact-sheet, heygen-standin, check.',
+  );
 });

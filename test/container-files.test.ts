@@ -19,7 +19,13 @@ interface Service {
   readonly read_only?: boolean;
   readonly stop_grace_period?: string;
   readonly profiles?: readonly string[];
-  readonly deploy?: { readonly resources: { readonly reservations: { readonly devices: readonly { readonly driver: string; readonly capabilities: readonly string[] }[] } } };
+  readonly deploy?: {
+    readonly resources: {
+      readonly reservations: {
+        readonly devices: readonly { readonly driver: string; readonly capabilities: readonly string[] }[];
+      };
+    };
+  };
 }
 
 /** What the runtime's package says of the files that its install script fetches. */
@@ -32,9 +38,14 @@ const projectDir = join(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(projectDir, path), 'utf8');
 const composeText = read('docker-compose.yml');
 // The shape is what the assertions below are about.
-const compose = parse(composeText, { merge: true }) as { services: Record<string, Service>; volumes: Record<string, null> };
+const compose = parse(composeText, { merge: true }) as {
+  services: Record<string, Service>;
+  volumes: Record<string, null>;
+};
 const dockerfile = DockerfileParser.parse(read('Dockerfile'));
-const instructions = dockerfile.getInstructions().map((line) => ({ keyword: line.getKeyword(), text: line.toString().slice(line.getKeyword().length).trim() }));
+const instructions = dockerfile
+  .getInstructions()
+  .map((line) => ({ keyword: line.getKeyword(), text: line.toString().slice(line.getKeyword().length).trim() }));
 const stages = stageInstructions();
 const settingNames = [...Object.keys(coreSettings), ...Object.keys(apiSettings), ...Object.keys(workerSettings)];
 const own = Object.entries(compose.services).filter(([, service]) => service.build !== undefined);
@@ -65,10 +76,15 @@ describe('Dockerfile', () => {
     const sources = instructions
       .filter(({ keyword, text }) => keyword === 'COPY' && !text.startsWith('--from'))
       .flatMap(({ text }) => text.split(/\s+/).slice(0, -1));
-    const letThrough = read('.dockerignore').split('\n').filter((line) => line.startsWith('!')).map((line) => line.slice(1));
+    const letThrough = read('.dockerignore')
+      .split('\n')
+      .filter((line) => line.startsWith('!'))
+      .map((line) => line.slice(1));
     expect(sources.length).toBeGreaterThan(5);
     expect(sources.filter((path) => !existsSync(join(projectDir, path)))).toEqual([]);
-    expect(sources.filter((path) => !letThrough.some((open) => path === open || path.startsWith(`${open}/`)))).toEqual([]);
+    expect(sources.filter((path) => !letThrough.some((open) => path === open || path.startsWith(`${open}/`)))).toEqual(
+      [],
+    );
   });
 
   it('installs with the package manager that the start-up script pins', () => {
@@ -90,32 +106,50 @@ describe('Dockerfile', () => {
 
   it('builds packages that say what they offer once built', () => {
     const script = instructions.find(({ text }) => text.includes('use-built-exports'))?.text ?? '';
-    const folders = /use-built-exports\.mjs ((?:packages\/[\w-]+ ?)+)/.exec(instructions.map(({ text }) => text).join('\n'))?.[1]?.trim().split(' ') ?? [];
+    const folders =
+      /use-built-exports\.mjs ((?:packages\/[\w-]+ ?)+)/
+        .exec(instructions.map(({ text }) => text).join('\n'))?.[1]
+        ?.trim()
+        .split(' ') ?? [];
     expect(script).not.toBe('');
-    expect(folders.map((folder) => JSON.parse(read(`${folder}/package.json`)).publishConfig?.exports?.['.']?.default)).toEqual(folders.map(() => './dist/index.js'));
+    expect(
+      folders.map((folder) => JSON.parse(read(`${folder}/package.json`)).publishConfig?.exports?.['.']?.default),
+    ).toEqual(folders.map(() => './dist/index.js'));
   });
 
   it('sets only variables that the code reads', () => {
-    const names = instructions.filter(({ keyword }) => keyword === 'ENV').flatMap(({ text }) => [...text.matchAll(/([A-Z_]+)=/g)].map(([, name]) => name));
-    expect(names.filter((name) => name !== 'NODE_ENV' && !settingNames.includes(name ?? '') && !toolkitVariables.includes(name ?? ''))).toEqual([]);
+    const names = instructions
+      .filter(({ keyword }) => keyword === 'ENV')
+      .flatMap(({ text }) => [...text.matchAll(/([A-Z_]+)=/g)].map(([, name]) => name));
+    expect(
+      names.filter(
+        (name) => name !== 'NODE_ENV' && !settingNames.includes(name ?? '') && !toolkitVariables.includes(name ?? ''),
+      ),
+    ).toEqual([]);
   });
 });
 
 describe('the image for GPUs', () => {
   const lines = stages.get('gpu-worker') ?? [];
-  const textOf = (keyword: string): readonly string[] => lines.filter((line) => line.keyword === keyword).map(({ text }) => text);
+  const textOf = (keyword: string): readonly string[] =>
+    lines.filter((line) => line.keyword === keyword).map(({ text }) => text);
   const requireFromCore = createRequire(join(projectDir, 'packages', 'lipsync-core', 'package.json'));
   const runtime: RuntimeScript = requireFromCore('onnxruntime-node/script/install-metadata');
   const fetching = stages.get('cuda-build')?.find(({ keyword }) => keyword === 'RUN')?.text ?? '';
   const wanted = /ONNXRUNTIME_NODE_INSTALL=(\w+) node script\/install/.exec(fetching)?.[1] ?? '';
 
   it('has the CUDA libraries of the runtime that is installed, fetched by the script of its package', () => {
-    expect(requireFromCore.resolve('onnxruntime-node/script/install')).toMatch(/\/node_modules\/\.pnpm\/onnxruntime-node@[\d.]+\/node_modules\/onnxruntime-node\/script\/install\.js$/);
+    expect(requireFromCore.resolve('onnxruntime-node/script/install')).toMatch(
+      /\/node_modules\/\.pnpm\/onnxruntime-node@[\d.]+\/node_modules\/onnxruntime-node\/script\/install\.js$/,
+    );
     expect(fetching).toContain('cd /ship/worker/node_modules/.pnpm/onnxruntime-node@*/node_modules/onnxruntime-node');
     expect(runtime.requirements['linux/x64']).toEqual([wanted]);
     expect(Object.keys(runtime.manifests[`linux/x64:${wanted}`] ?? {})).toContain('./libonnxruntime_providers_cuda.so');
     expect(fetching).toContain('test -f bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so');
-    expect(textOf('COPY')).toEqual(['--from=base /usr/local/bin/node /usr/local/bin/', '--from=cuda-build /ship/worker ./']);
+    expect(textOf('COPY')).toEqual([
+      '--from=base /usr/local/bin/node /usr/local/bin/',
+      '--from=cuda-build /ship/worker ./',
+    ]);
   });
 
   it('stands on the CUDA that those libraries are for, and on cuDNN', () => {
@@ -125,15 +159,23 @@ describe('the image for GPUs', () => {
   });
 
   it('holds ffmpeg, the loader of Vulkan and what the driver links with', () => {
-    const packages = /apt-get install -y --no-install-recommends ([^&]+) &&/.exec(textOf('RUN').join('\n'))?.[1]?.split(' ');
+    const packages = /apt-get install -y --no-install-recommends ([^&]+) &&/
+      .exec(textOf('RUN').join('\n'))?.[1]
+      ?.split(' ');
     expect(packages).toEqual(['ffmpeg', 'libvulkan1', 'libxext6']);
   });
 
   it('is set up, started and kept without rights like the worker, under the ids of its user', () => {
     const base = stages.get('base') ?? [];
-    for (const keyword of ['VOLUME', 'WORKDIR']) expect(textOf(keyword)).toEqual(base.filter((line) => line.keyword === keyword).map(({ text }) => text));
+    for (const keyword of ['VOLUME', 'WORKDIR'])
+      expect(textOf(keyword)).toEqual(base.filter((line) => line.keyword === keyword).map(({ text }) => text));
     expect(textOf('ENV')).toContain(base.find(({ keyword }) => keyword === 'ENV')?.text);
-    expect(textOf('CMD')).toEqual(stages.get('worker')?.filter(({ keyword }) => keyword === 'CMD').map(({ text }) => text));
+    expect(textOf('CMD')).toEqual(
+      stages
+        .get('worker')
+        ?.filter(({ keyword }) => keyword === 'CMD')
+        .map(({ text }) => text),
+    );
     expect(textOf('ENTRYPOINT')).toEqual(['[]']);
     expect(textOf('USER')).toEqual(['1000:1000']);
     expect(textOf('RUN').join('\n')).toContain('chown 1000:1000 /data /outputs');
@@ -144,7 +186,9 @@ describe('the image for GPUs', () => {
     const needed = ['compute', 'utility', 'graphics', 'video'];
     expect(build?.target).toBe('gpu-worker');
     expect(textOf('ENV')).toContain(`NVIDIA_DRIVER_CAPABILITIES=${needed.join(',')}`);
-    expect(deploy?.resources.reservations.devices).toMatchObject([{ driver: 'nvidia', capabilities: ['gpu', ...needed] }]);
+    expect(deploy?.resources.reservations.devices).toMatchObject([
+      { driver: 'nvidia', capabilities: ['gpu', ...needed] },
+    ]);
   });
 });
 
@@ -154,16 +198,26 @@ describe('docker-compose.yml', () => {
     expect([...stages.keys()]).toContain(build?.target);
   });
 
-  it.each(own)('gives %s only variables that the code reads, and a read-only file system', (_name, { environment, read_only: isReadOnly }) => {
-    expect(Object.keys(environment ?? {}).filter((name) => !settingNames.includes(name))).toEqual([]);
-    expect(isReadOnly).toBe(true);
-  });
+  it.each(own)(
+    'gives %s only variables that the code reads, and a read-only file system',
+    (_name, { environment, read_only: isReadOnly }) => {
+      expect(Object.keys(environment ?? {}).filter((name) => !settingNames.includes(name))).toEqual([]);
+      expect(isReadOnly).toBe(true);
+    },
+  );
 
-  it.each(own)('lets every setting in .env reach %s, but for those that fit the containers together', (name, { environment, env_file: files }) => {
-    expect(files).toEqual([{ path: '.env', required: false }]);
-    // A variable given here would be stuck at its value, whatever the file says.
-    expect(Object.keys(environment ?? {}).filter((variable) => !fittedVariables.includes(variable) && !isPassedOn(variable, environment))).toEqual(name === 'gpu-worker' ? ['WORKER_LANES'] : []);
-  });
+  it.each(own)(
+    'lets every setting in .env reach %s, but for those that fit the containers together',
+    (name, { environment, env_file: files }) => {
+      expect(files).toEqual([{ path: '.env', required: false }]);
+      // A variable given here would be stuck at its value, whatever the file says.
+      expect(
+        Object.keys(environment ?? {}).filter(
+          (variable) => !fittedVariables.includes(variable) && !isPassedOn(variable, environment),
+        ),
+      ).toEqual(name === 'gpu-worker' ? ['WORKER_LANES'] : []);
+    },
+  );
 
   it('takes only variables from outside that the code reads, and insists on keys', () => {
     const names = [...composeText.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name ?? '');
@@ -177,16 +231,25 @@ describe('docker-compose.yml', () => {
     expect(stages.get('api')?.find(({ keyword }) => keyword === 'EXPOSE')?.text).toBe(port);
   });
 
-  it.each(own)('mounts for %s the folders that its variables name, in volumes that are declared', (_name, { environment, volumes }) => {
-    const mounts = mountsOf(volumes).filter(({ source }) => !source.startsWith('./'));
-    expect(mounts.map(({ target }) => target)).toEqual([environment?.['LIPSYNC_DATA_DIR'], environment?.['LIPSYNC_OUTPUT_DIR']]);
-    expect(mounts.filter(({ source }) => !(source in compose.volumes))).toEqual([]);
-  });
+  it.each(own)(
+    'mounts for %s the folders that its variables name, in volumes that are declared',
+    (_name, { environment, volumes }) => {
+      const mounts = mountsOf(volumes).filter(({ source }) => !source.startsWith('./'));
+      expect(mounts.map(({ target }) => target)).toEqual([
+        environment?.['LIPSYNC_DATA_DIR'],
+        environment?.['LIPSYNC_OUTPUT_DIR'],
+      ]);
+      expect(mounts.filter(({ source }) => !(source in compose.volumes))).toEqual([]);
+    },
+  );
 
-  it.each(own)('mounts for %s folders of the project only where they exist, and only to be read', (_name, { volumes }) => {
-    const folders = mountsOf(volumes).filter(({ source }) => source.startsWith('./'));
-    expect(folders.filter(({ source, mode }) => mode !== 'ro' || !existsSync(join(projectDir, source)))).toEqual([]);
-  });
+  it.each(own)(
+    'mounts for %s folders of the project only where they exist, and only to be read',
+    (_name, { volumes }) => {
+      const folders = mountsOf(volumes).filter(({ source }) => source.startsWith('./'));
+      expect(folders.filter(({ source, mode }) => mode !== 'ro' || !existsSync(join(projectDir, source)))).toEqual([]);
+    },
+  );
 
   it('runs a Redis that neither forgets nor evicts', () => {
     const command = compose.services['redis']?.command?.join(' ');
@@ -199,6 +262,8 @@ describe('docker-compose.yml', () => {
   });
 });
 
-function mountsOf(volumes: readonly string[] = []): { readonly source: string; readonly target: string | undefined; readonly mode: string | undefined }[] {
+function mountsOf(
+  volumes: readonly string[] = [],
+): { readonly source: string; readonly target: string | undefined; readonly mode: string | undefined }[] {
   return volumes.map((volume) => volume.split(':')).map(([source = '', target, mode]) => ({ source, target, mode }));
 }

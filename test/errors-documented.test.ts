@@ -25,7 +25,11 @@ it.each(errorCodes)('says of %s what the code does with it', (code) => {
 function warningCodes(): string[] {
   const root = join(import.meta.dirname, '..', 'packages');
   const files = globSync('*/src/**/*.ts', { cwd: root, exclude: (path) => path.endsWith('.test.ts') });
-  const codes = files.flatMap((file) => [...readFileSync(join(root, file), 'utf8').matchAll(/\{\s*code: '(\w+)',\s*message:/g)].map(([, code = '']) => code));
+  const codes = files.flatMap((file) =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(/\{\s*code: '(\w+)',\s*message:/g)].map(
+      ([, code = '']) => code,
+    ),
+  );
   const others: ReadonlySet<string> = new Set([...errorCodes, 'custom']);
   return codes.filter((code) => !others.has(code));
 }

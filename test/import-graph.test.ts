@@ -15,7 +15,10 @@ const badImports: Readonly<Record<string, readonly [from: string, to: string]>> 
   'the core knows neither HTTP server nor queue': [`${core}/a.ts`, 'bullmq'],
   'only inference/ imports the ONNX runtime': [`${core}/faces/a.ts`, 'onnxruntime-node'],
   'only media/ wraps ffmpeg': [`${core}/jobs/a.ts`, 'fluent-ffmpeg'],
-  'only media/ starts ffmpeg, only render/, the engine and the doctor start other programs': [`${core}/jobs/a.ts`, 'node:child_process'],
+  'only media/ starts ffmpeg, only render/, the engine and the doctor start other programs': [
+    `${core}/jobs/a.ts`,
+    'node:child_process',
+  ],
   'contract/ imports nothing from the rest of the core': [`${core}/contract/a.ts`, `${core}/errors/b.ts`],
   'errors/ imports nothing from the rest of the core': [`${core}/errors/a.ts`, `${core}/jobs/b.ts`],
   'the product knows no stand-in': [`${core}/jobs/a.ts`, 'packages/heygen-standin/src/index.ts'],
@@ -38,7 +41,9 @@ function graphOf(files: Readonly<Record<string, string>>): ReturnType<typeof rea
 
 it.each(importRules.map(({ name }) => name))('refuses what is against: %s', (name) => {
   const [from, to] = badImports[name] ?? ['', ''];
-  expect(findForbiddenImports([{ from, to, typeOnly: false }], importRules)).toContain(`${from} imports ${to}: ${name}`);
+  expect(findForbiddenImports([{ from, to, typeOnly: false }], importRules)).toContain(
+    `${from} imports ${to}: ${name}`,
+  );
 });
 
 it('reads static, type-only, re-exporting and dynamic imports', () => {
@@ -48,12 +53,19 @@ it('reads static, type-only, re-exporting and dynamic imports', () => {
     ...Object.fromEntries(['b', 'c', 'd', 'e'].map((name) => [`${core}/${name}.ts`, 'export {};\n'])),
   });
   expect(edges.map(({ to, typeOnly }) => [to, typeOnly])).toEqual([
-    [`${core}/b.ts`, false], [`${core}/c.ts`, true], ['node:child_process', false], ['@scope/name', false], [`${core}/d.ts`, false], [`${core}/e.ts`, false],
+    [`${core}/b.ts`, false],
+    [`${core}/c.ts`, true],
+    ['node:child_process', false],
+    ['@scope/name', false],
+    [`${core}/d.ts`, false],
+    [`${core}/e.ts`, false],
   ]);
 });
 
 it('refuses an import that leads nowhere', () => {
-  expect(() => graphOf({ [`${core}/a.ts`]: "import './gone.ts';\n" })).toThrow('a.ts imports ./gone.ts, which does not exist');
+  expect(() => graphOf({ [`${core}/a.ts`]: "import './gone.ts';\n" })).toThrow(
+    'a.ts imports ./gone.ts, which does not exist',
+  );
 });
 
 it('finds files that import each other, but not through types', () => {

@@ -20,7 +20,9 @@ interface Model {
 
 const projectDir = dirname(import.meta.dirname);
 const coreDir = join(projectDir, 'packages', 'lipsync-core');
-const { models }: { models: readonly Model[] } = JSON.parse(readFileSync(join(projectDir, 'models', 'manifest.json'), 'utf8'));
+const { models }: { models: readonly Model[] } = JSON.parse(
+  readFileSync(join(projectDir, 'models', 'manifest.json'), 'utf8'),
+);
 const files = models.flatMap((model) => model.files);
 
 function installedPath({ package: name, path }: ModelFile): string {
@@ -29,19 +31,27 @@ function installedPath({ package: name, path }: ModelFile): string {
 
 describe('the manifest of models', () => {
   it.each(files)('knows $package/$path as it is installed', (file) => {
-    expect(createHash('sha256').update(readFileSync(installedPath(file))).digest('hex')).toBe(file.sha256);
+    expect(
+      createHash('sha256')
+        .update(readFileSync(installedPath(file)))
+        .digest('hex'),
+    ).toBe(file.sha256);
   });
 
   it('names the voice model that is run, and every asset of the core', () => {
     const paths = files.map(installedPath);
     expect(paths.map((path) => realpathSync(path))).toContain(realpathSync(voiceModelPath()));
-    expect(paths).toEqual(expect.arrayContaining(readdirSync(join(coreDir, 'assets')).map((name) => join(coreDir, 'assets', name))));
+    expect(paths).toEqual(
+      expect.arrayContaining(readdirSync(join(coreDir, 'assets')).map((name) => join(coreDir, 'assets', name))),
+    );
   });
 
   it('says of each model what it is for, whose it is and under which licence, and the page lists the same', () => {
     const page = readFileSync(join(projectDir, 'models', 'README.md'), 'utf8');
     const rows = [...page.matchAll(/^\| `([\w-]+)` \| (.+?) \| `(.+?)` \| (.+?) \|$/gm)].map(([, ...cells]) => cells);
-    expect(rows).toEqual(models.map(({ name, role, licence, files: [first] }) => [name, role, first?.package, licence]));
+    expect(rows).toEqual(
+      models.map(({ name, role, licence, files: [first] }) => [name, role, first?.package, licence]),
+    );
     expect(models.every(({ origin }) => origin.length > 0)).toBe(true);
   });
 });

@@ -5,7 +5,10 @@ import { describe, expect, it } from 'vitest';
 interface Manifest {
   readonly files: readonly string[];
   readonly exports: Readonly<Record<string, string>>;
-  readonly publishConfig: { readonly bin: Readonly<Record<string, string>>; readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string }>> };
+  readonly publishConfig: {
+    readonly bin: Readonly<Record<string, string>>;
+    readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string }>>;
+  };
 }
 
 const coreDir = join(dirname(import.meta.dirname), 'packages', 'lipsync-core');

@@ -19,12 +19,14 @@ interface DocumentedSetting {
 }
 
 function documentedSettings(page: string): DocumentedSetting[] {
-  return [...page.matchAll(/^\| `([A-Z0-9_]+)` \| (.*?) \| (.*?) ?\| (.*) \|$/gm)].map(([, name = '', unit = '', fallback = '', meaning = '']) => ({
-    name,
-    unit,
-    fallback: fallback.replaceAll('`', ''),
-    meaning,
-  }));
+  return [...page.matchAll(/^\| `([A-Z0-9_]+)` \| (.*?) \| (.*?) ?\| (.*) \|$/gm)].map(
+    ([, name = '', unit = '', fallback = '', meaning = '']) => ({
+      name,
+      unit,
+      fallback: fallback.replaceAll('`', ''),
+      meaning,
+    }),
+  );
 }
 
 const sorted = (names: readonly string[]): string[] => names.toSorted();
@@ -45,8 +47,13 @@ it('says for every setting what it is measured in and what it means', () => {
   expect(documented.filter(({ unit, meaning }) => unit.trim() === '' || meaning.trim() === '')).toEqual([]);
 });
 
-it.each(Object.keys(settings).filter((name) => name !== 'REDIS_URL'))('documents the default of %s that the code uses', (name) => {
-  const setting = settings[name];
-  if (setting === undefined) throw new Error(`${name} is no setting.`);
-  expect(parseSettings({ [name]: setting }, { [name]: example[name] })).toEqual(parseSettings({ [name]: setting }, {}));
-});
+it.each(Object.keys(settings).filter((name) => name !== 'REDIS_URL'))(
+  'documents the default of %s that the code uses',
+  (name) => {
+    const setting = settings[name];
+    if (setting === undefined) throw new Error(`${name} is no setting.`);
+    expect(parseSettings({ [name]: setting }, { [name]: example[name] })).toEqual(
+      parseSettings({ [name]: setting }, {}),
+    );
+  },
+);

@@ -16,7 +16,8 @@ let stack: Stack | undefined;
 beforeAll(() => {
   projectDir = mkdtempSync(join(tmpdir(), 'lipsync-stack-'));
   dataDir = join(projectDir, 'data');
-  const app = "process.stdout.write(JSON.stringify({ ready: true, url: process.env.REDIS_URL }) + '\\n');\nsetInterval(() => undefined, 1000);\n";
+  const app =
+    "process.stdout.write(JSON.stringify({ ready: true, url: process.env.REDIS_URL }) + '\\n');\nsetInterval(() => undefined, 1000);\n";
   for (const name of ['api', 'worker']) {
     const path = join(projectDir, 'apps', name, 'src', 'main.ts');
     mkdirSync(dirname(path), { recursive: true });
@@ -32,7 +33,14 @@ afterEach(async () => {
 afterAll(() => rmSync(projectDir, { recursive: true, force: true }));
 
 function start(onEvent: (text: string) => void = () => undefined): Promise<Stack> {
-  return startStack({ projectDir, dataDir, workerGraceMs: 2000, onLine: () => undefined, onEvent, signal: AbortSignal.timeout(30_000) });
+  return startStack({
+    projectDir,
+    dataDir,
+    workerGraceMs: 2000,
+    onLine: () => undefined,
+    onEvent,
+    signal: AbortSignal.timeout(30_000),
+  });
 }
 
 function redisPid(): number {

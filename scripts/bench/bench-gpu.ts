@@ -1,9 +1,19 @@
 import { join } from 'node:path';
 import { cudaVisibleDevices } from '../../packages/lipsync-core/src/config/runtime-environment.ts';
 import { toLipsyncError } from '../../packages/lipsync-core/src/errors/index.ts';
-import { loadSession, type OnnxSession, type OnnxTensor } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
-import { findDevices, type MachineDevice } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-devices.ts';
-import { createEnginePool, type EngineLease } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
+import {
+  loadSession,
+  type OnnxSession,
+  type OnnxTensor,
+} from '../../packages/lipsync-core/src/inference/onnx-session.ts';
+import {
+  findDevices,
+  type MachineDevice,
+} from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-devices.ts';
+import {
+  createEnginePool,
+  type EngineLease,
+} from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
 import { trialMel, trialShade } from '../../packages/lipsync-core/src/providers/wav2lip/model/trial-input.ts';
 import type { StageFigures } from '../../packages/lipsync-core/src/render/render-tasks.ts';
 import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
@@ -47,8 +57,14 @@ export async function benchGpu(options: BenchOptions): Promise<GpuBenchResult> {
   const paths = { float32: join(folder, 'float32.onnx'), float16: join(folder, 'float16.onnx') };
   await writeSeededWav2Lip(paths.float32, { widthDivisor: 1, seed: 1, plain: true });
   await writeSeededWav2Lip(paths.float16, { widthDivisor: 1, seed: 1, float16: true });
-  const expected = await withSession(paths.float32, { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } }, (session) => draw(session, comparedFaces));
-  const gpus = (await findDevices({ gpuEnabled: true, cudaVisibleDevices: cudaVisibleDevices() })).flat().filter(({ kind }) => kind !== 'cpu');
+  const expected = await withSession(
+    paths.float32,
+    { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } },
+    (session) => draw(session, comparedFaces),
+  );
+  const gpus = (await findDevices({ gpuEnabled: true, cudaVisibleDevices: cudaVisibleDevices() }))
+    .flat()
+    .filter(({ kind }) => kind !== 'cpu');
   const models: GpuModelFigures[] = [];
   for (const device of gpus) {
     for (const precision of precisions) models.push(await measureModel(device, precision, paths[precision], expected));
@@ -57,11 +73,18 @@ export async function benchGpu(options: BenchOptions): Promise<GpuBenchResult> {
   return { machine, clip, models, take };
 }
 
-async function measureModel(device: MachineDevice, precision: (typeof precisions)[number], path: string, expected: Float32Array): Promise<GpuModelFigures> {
+async function measureModel(
+  device: MachineDevice,
+  precision: (typeof precisions)[number],
+  path: string,
+  expected: Float32Array,
+): Promise<GpuModelFigures> {
   const row = { device: device.name, precision };
   try {
     return await withSession(path, device, async (session) => {
-      const differences = (await draw(session, comparedFaces)).map((value, index) => 255 * Math.abs(value - (expected[index] ?? Number.NaN)));
+      const differences = (await draw(session, comparedFaces)).map(
+        (value, index) => 255 * Math.abs(value - (expected[index] ?? Number.NaN)),
+      );
       const facesPerSecond: Record<number, number | null> = {};
       for (const batch of batches) facesPerSecond[batch] = await facesInASecond(session, batch).catch(() => null);
       const largestDifference = differences.reduce((largest, difference) => Math.max(largest, difference), 0);
@@ -69,11 +92,21 @@ async function measureModel(device: MachineDevice, precision: (typeof precisions
       return { ...row, notRun: null, largestDifference, meanDifference, facesPerSecond };
     });
   } catch (error) {
-    return { ...row, notRun: toLipsyncError(error).message, largestDifference: null, meanDifference: null, facesPerSecond: {} };
+    return {
+      ...row,
+      notRun: toLipsyncError(error).message,
+      largestDifference: null,
+      meanDifference: null,
+      facesPerSecond: {},
+    };
   }
 }
 
-async function withSession<Result>(path: string, device: MachineDevice, work: (session: OnnxSession) => Promise<Result>): Promise<Result> {
+async function withSession<Result>(
+  path: string,
+  device: MachineDevice,
+  work: (session: OnnxSession) => Promise<Result>,
+): Promise<Result> {
   const session = await loadSession(path, { threads: 2, device: device.onnxDevice });
   try {
     return await work(session);
@@ -104,23 +137,42 @@ async function draw(session: OnnxSession, faces: number): Promise<Float32Array> 
 }
 
 function tensor(dims: readonly number[], valueAt: (index: number) => number): OnnxTensor {
-  return { type: 'float32', dims, data: Float32Array.from({ length: dims.reduce((product, size) => product * size, 1) }, (_, index) => valueAt(index)) };
+  return {
+    type: 'float32',
+    dims,
+    data: Float32Array.from({ length: dims.reduce((product, size) => product * size, 1) }, (_, index) =>
+      valueAt(index),
+    ),
+  };
 }
 
 /** A take as a job makes it, on the device that a job would get. */
-async function measureTake(options: BenchOptions, modelPath: string): Promise<Pick<GpuBenchResult, 'machine' | 'clip' | 'take'>> {
+async function measureTake(
+  options: BenchOptions,
+  modelPath: string,
+): Promise<Pick<GpuBenchResult, 'machine' | 'clip' | 'take'>> {
   const { folder, signal } = options;
   const { machine, clip, outputSeconds, task, pool, time } = await prepareBenchJob(options);
   const engines = createEnginePool({ idleMs: 60_000, gpuEnabled: true, cudaVisibleDevices: cudaVisibleDevices() });
   try {
     const lease: EngineLease = await engines.lease({ path: modelPath, cacheFolder: folder }, { signal });
     if (lease.deviceName === 'cpu') return { machine, clip, take: null };
-    const render = () => pool.run({ kind: 'wav2lip', ...task, engine: lease.engine, windowStartMs: -40, colourMatch: true, sharpen: true }, { signal });
+    const render = () =>
+      pool.run(
+        { kind: 'wav2lip', ...task, engine: lease.engine, windowStartMs: -40, colourMatch: true, sharpen: true },
+        { signal },
+      );
     const first = await time(render);
     const second = await time(render);
     return {
-      machine, clip,
-      take: { device: lease.deviceName, realTimeFactor: first.seconds / outputSeconds, realTimeFactorTracked: second.seconds / outputSeconds, stages: second.report.stages },
+      machine,
+      clip,
+      take: {
+        device: lease.deviceName,
+        realTimeFactor: first.seconds / outputSeconds,
+        realTimeFactorTracked: second.seconds / outputSeconds,
+        stages: second.report.stages,
+      },
     };
   } finally {
     await engines.close();

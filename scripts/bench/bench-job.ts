@@ -39,20 +39,37 @@ export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOpti
   const mouthCurvePath = join(folder, 'mouth-curve');
   const pool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 120_000 });
   return {
-    machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryGib: Math.round(totalmem() / 1024 ** 3), node: process.versions.node },
+    machine: {
+      cpu: cpus()[0]?.model ?? 'unknown',
+      cores: cpus().length,
+      memoryGib: Math.round(totalmem() / 1024 ** 3),
+      node: process.versions.node,
+    },
     clip: `${clip.width}×${clip.height}, ${clip.frameRate.numerator}/${clip.frameRate.denominator} fps, ${timeline.frameCount} frames`,
     outputSeconds: timeline.durationMs / 1000,
     pool,
     task: {
-      clipPath, clipDigest: 'bench', clip, speechPath, speech, timeline, mouthCurvePath, silenceMode: 'close',
-      trackCacheFolder: join(folder, 'tracks'), workFolder: folder, takePath: join(folder, 'take.mp4'),
+      clipPath,
+      clipDigest: 'bench',
+      clip,
+      speechPath,
+      speech,
+      timeline,
+      mouthCurvePath,
+      silenceMode: 'close',
+      trackCacheFolder: join(folder, 'tracks'),
+      workFolder: folder,
+      takePath: join(folder, 'take.mp4'),
     },
     async time(make) {
       const startedMs = performance.now();
       pool.warm();
       await probeClip(clipPath, { limits, signal });
       await probeSpeech(speechPath, { limits, signal });
-      await pool.run({ kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, { signal });
+      await pool.run(
+        { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+        { signal },
+      );
       const report = await make();
       return { seconds: (performance.now() - startedMs) / 1000, report };
     },

@@ -25,7 +25,10 @@ export async function benchPreview(options: BenchOptions): Promise<BenchResult> 
     const first = await time(() => pool.run({ kind: 'preview', ...task }, { signal }));
     const second = await time(() => pool.run({ kind: 'preview', ...task }, { signal }));
     return {
-      engine: 'preview', machine, clip, outputSeconds,
+      engine: 'preview',
+      machine,
+      clip,
+      outputSeconds,
       realTimeFactor: first.seconds / outputSeconds,
       realTimeFactorTracked: second.seconds / outputSeconds,
       stages: first.report.stages,

@@ -27,10 +27,23 @@ export function gpuToMarkdown({ clip, machine, models, take }: GpuBenchResult): 
     const speeds = Object.entries(facesPerSecond).map(([batch, speed]) => `${batch}: ${speed?.toFixed(0) ?? 'failed'}`);
     return `| ${device} | ${precision} | ${speeds.join(', ')} faces per second by batch; from the CPU by ${largestDifference?.toFixed(2)} levels of 255 at most, ${meanDifference?.toFixed(3)} in the mean |`;
   });
-  const ofTake = take === null
-    ? ['No GPU could be used for a take.']
-    : [`${clip} on ${take.device}: real-time factor ${take.realTimeFactor.toFixed(2)}, ${take.realTimeFactorTracked.toFixed(2)} with the track cached.`, '', ...stageRows(take.stages)];
-  return [`\`wav2lip\` on GPUs, ${machine.cores} cores (${machine.cpu}):`, '', '| device | weights | the model alone |', '|---|---|---|', ...rows, '', ...ofTake].join('\n');
+  const ofTake =
+    take === null
+      ? ['No GPU could be used for a take.']
+      : [
+          `${clip} on ${take.device}: real-time factor ${take.realTimeFactor.toFixed(2)}, ${take.realTimeFactorTracked.toFixed(2)} with the track cached.`,
+          '',
+          ...stageRows(take.stages),
+        ];
+  return [
+    `\`wav2lip\` on GPUs, ${machine.cores} cores (${machine.cpu}):`,
+    '',
+    '| device | weights | the model alone |',
+    '|---|---|---|',
+    ...rows,
+    '',
+    ...ofTake,
+  ].join('\n');
 }
 
 function stageRows(stages: readonly StageFigures[]): string[] {
@@ -41,7 +54,12 @@ function stageRows(stages: readonly StageFigures[]): string[] {
   return ['| stage | wall, s | frames | ms per frame |', '|---|---|---|---|', ...rows];
 }
 
-function tightLoopRows({ tightLoopMsPerFrame, batchSize, overheadRatio, overheadRatioTracked }: Wav2LipBenchResult): string[] {
+function tightLoopRows({
+  tightLoopMsPerFrame,
+  batchSize,
+  overheadRatio,
+  overheadRatioTracked,
+}: Wav2LipBenchResult): string[] {
   return [
     `| the model alone, batches of ${batchSize} | ${tightLoopMsPerFrame.toFixed(1)} ms per frame |`,
     `| everything else ÷ the model alone, first time | ${overheadRatio.toFixed(2)} |`,

@@ -26,7 +26,8 @@ export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchR
   const memory = watchMemory(process.pid);
   try {
     const { engine } = await engines.lease({ path: modelPath, cacheFolder: folder }, { signal });
-    const render = () => pool.run({ kind: 'wav2lip', ...task, engine, windowStartMs: -40, colourMatch: true, sharpen: true }, { signal });
+    const render = () =>
+      pool.run({ kind: 'wav2lip', ...task, engine, windowStartMs: -40, colourMatch: true, sharpen: true }, { signal });
     const first = await time(render);
     const second = await time(render);
     const peakMemoryMib = memory.peakMib();
@@ -34,7 +35,10 @@ export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchR
     const tightLoopMs = await timeTightLoop(modelPath, engine, task.timeline.frameCount);
     const ratio = (seconds: number): number => (seconds * 1000 - tightLoopMs) / tightLoopMs;
     return {
-      engine: 'wav2lip', machine, clip, outputSeconds,
+      engine: 'wav2lip',
+      machine,
+      clip,
+      outputSeconds,
       realTimeFactor: first.seconds / outputSeconds,
       realTimeFactorTracked: second.seconds / outputSeconds,
       stages: first.report.stages,
@@ -53,11 +57,19 @@ export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchR
 }
 
 /** Milliseconds that the model alone takes for `frameCount` faces in batches of the engine's size. */
-async function timeTightLoop(modelPath: string, { batchSize, cropSizePx }: { batchSize: number; cropSizePx: number }, frameCount: number): Promise<number> {
+async function timeTightLoop(
+  modelPath: string,
+  { batchSize, cropSizePx }: { batchSize: number; cropSizePx: number },
+  frameCount: number,
+): Promise<number> {
   const session = await loadSession(modelPath, { threads: availableParallelism() });
   const inputs = {
     mel_spectrogram: { type: 'float32', data: new Float32Array(batchSize * 80 * 16), dims: [batchSize, 1, 80, 16] },
-    video_frames: { type: 'float32', data: new Float32Array(batchSize * 6 * cropSizePx ** 2).fill(0.5), dims: [batchSize, 6, cropSizePx, cropSizePx] },
+    video_frames: {
+      type: 'float32',
+      data: new Float32Array(batchSize * 6 * cropSizePx ** 2).fill(0.5),
+      dims: [batchSize, 6, cropSizePx, cropSizePx],
+    },
   } as const;
   try {
     await session.run(inputs);

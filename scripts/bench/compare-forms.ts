@@ -35,7 +35,9 @@ try {
   }
   for (const { form, session, costs } of forms) {
     const sorted = costs.toSorted((left, right) => left - right);
-    console.log(`${form}: ${sorted[0]?.toFixed(1)} ms of processor time per face at best, ${sorted[sorted.length >> 1]?.toFixed(1)} in the middle`);
+    console.log(
+      `${form}: ${sorted[0]?.toFixed(1)} ms of processor time per face at best, ${sorted[sorted.length >> 1]?.toFixed(1)} in the middle`,
+    );
     await session.release();
   }
 } finally {

@@ -38,7 +38,8 @@ export async function waitForLock(path, { timeoutMs, onWait }) {
     const lock = tryLock(path);
     if ('release' in lock) return lock;
     if (isFirst) onWait(lock.heldBy);
-    if (Date.now() > deadlineMs) throw new Error(`Process ${lock.heldBy} has held ${path} for too long; stop it and try again.`);
+    if (Date.now() > deadlineMs)
+      throw new Error(`Process ${lock.heldBy} has held ${path} for too long; stop it and try again.`);
     await sleep(200);
   }
 }

@@ -20,7 +20,9 @@ const packageOf = /** @type {const} */ ({
  * @param {NodeJS.ProcessEnv} environment
  */
 export function isOnPath(program, environment) {
-  return (environment.PATH ?? '').split(delimiter).some((folder) => folder !== '' && isExecutable(join(folder, program)));
+  return (environment.PATH ?? '')
+    .split(delimiter)
+    .some((folder) => folder !== '' && isExecutable(join(folder, program)));
 }
 
 /** @param {string} path */
@@ -71,15 +73,33 @@ function brewInstaller(names) {
  */
 function aptInstaller(names, environment) {
   const isRoot = process.getuid?.() === 0;
-  const maySudo = !isRoot && isOnPath('sudo', environment) && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore', timeout: 5000 }).status === 0;
+  const maySudo =
+    !isRoot &&
+    isOnPath('sudo', environment) &&
+    spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore', timeout: 5000 }).status === 0;
   const prefix = isRoot ? [] : ['sudo', '-n'];
   const waitForOthers = ['-o', 'DPkg::Lock::Timeout=300'];
   const steps = [
     [...prefix, 'apt-get', 'update', '-q'],
-    [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...waitForOthers, 'install', '-y', '-q', '--no-install-recommends', ...names],
+    [
+      ...prefix,
+      'env',
+      'DEBIAN_FRONTEND=noninteractive',
+      'apt-get',
+      ...waitForOthers,
+      'install',
+      '-y',
+      '-q',
+      '--no-install-recommends',
+      ...names,
+    ],
   ];
   const sudo = isRoot ? '' : 'sudo ';
-  return { steps, line: `${sudo}apt-get update && ${sudo}apt-get install -y ${names.join(' ')}`, allowed: isRoot || maySudo };
+  return {
+    steps,
+    line: `${sudo}apt-get update && ${sudo}apt-get install -y ${names.join(' ')}`,
+    allowed: isRoot || maySudo,
+  };
 }
 
 /**

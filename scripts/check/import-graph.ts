@@ -41,7 +41,9 @@ function importsOf(path: string, source: string): Import[] {
     typeOnly: entries.length > 0 && entries.every(({ isType }) => isType),
   }));
   const reexported = module.staticExports.flatMap(({ entries }) =>
-    entries.flatMap(({ moduleRequest, isType }) => (moduleRequest ? [{ specifier: moduleRequest.value, typeOnly: isType }] : [])),
+    entries.flatMap(({ moduleRequest, isType }) =>
+      moduleRequest ? [{ specifier: moduleRequest.value, typeOnly: isType }] : [],
+    ),
   );
   const dynamic = module.dynamicImports.flatMap(({ moduleRequest: { start, end } }) => {
     const [, specifier] = /^['"]([^'"]+)['"]$/.exec(source.slice(start, end)) ?? [];
@@ -50,7 +52,12 @@ function importsOf(path: string, source: string): Import[] {
   return [...imported, ...reexported, ...dynamic];
 }
 
-function resolveImport(projectDir: string, workspace: ReadonlyMap<string, string>, from: string, specifier: string): string {
+function resolveImport(
+  projectDir: string,
+  workspace: ReadonlyMap<string, string>,
+  from: string,
+  specifier: string,
+): string {
   if (isBuiltin(specifier)) return specifier.startsWith('node:') ? specifier : `node:${specifier}`;
   const own = specifier.startsWith('.') ? normalize(join(dirname(from), specifier)) : workspace.get(specifier);
   if (own === undefined) return specifier.startsWith('@lipsync/') ? missing(from, specifier) : packageName(specifier);
@@ -70,7 +77,10 @@ function readWorkspaceExports(projectDir: string): Map<string, string> {
   const found = new Map<string, string>();
   for (const path of globSync('packages/*/package.json', { cwd: projectDir })) {
     // Our own manifests: `exports` maps subpaths to source files.
-    const manifest = JSON.parse(readFileSync(join(projectDir, path), 'utf8')) as { name: string; exports?: Record<string, string> };
+    const manifest = JSON.parse(readFileSync(join(projectDir, path), 'utf8')) as {
+      name: string;
+      exports?: Record<string, string>;
+    };
     for (const [subpath, file] of Object.entries(manifest.exports ?? {})) {
       found.set(join(manifest.name, subpath), join(dirname(path), file));
     }
@@ -89,7 +99,10 @@ export function findForbiddenImports(edges: readonly ImportEdge[], rules: readon
 
 /** Every circle of files that import each other at run time; each is told once, from where it was entered. */
 export function findCycles(edges: readonly ImportEdge[]): string[] {
-  const next = Map.groupBy(edges.filter(({ typeOnly }) => !typeOnly), ({ from }) => from);
+  const next = Map.groupBy(
+    edges.filter(({ typeOnly }) => !typeOnly),
+    ({ from }) => from,
+  );
   const done = new Set<string>();
   const cycles: string[] = [];
   const visit = (file: string, trail: readonly string[]): void => {

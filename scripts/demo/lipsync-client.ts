@@ -10,7 +10,10 @@ const pollIntervalMs = 200;
 
 export interface LipsyncClient {
   /** Sends the two files; they are streamed from disk. Returns the accepted job. */
-  submit(files: { readonly videoPath: string; readonly audioPath: string }, fields: Readonly<Record<string, string>>): Promise<JobView>;
+  submit(
+    files: { readonly videoPath: string; readonly audioPath: string },
+    fields: Readonly<Record<string, string>>,
+  ): Promise<JobView>;
   /** Asks until the job is at its end, telling every state on the way. */
   follow(id: string, onState: (job: JobView) => void): Promise<JobView>;
   /** Stores the output at `path`, which appears when it is complete. */
@@ -21,7 +24,8 @@ export interface LipsyncClient {
 export function createLipsyncClient(baseUrl: string, signal: AbortSignal): LipsyncClient {
   async function request(path: string, init: RequestInit = {}): Promise<Response> {
     const response = await fetch(new URL(path, baseUrl), { ...init, signal });
-    if (!response.ok) throw new Error(`${init.method ?? 'GET'} ${path} answered ${response.status}: ${await response.text()}`);
+    if (!response.ok)
+      throw new Error(`${init.method ?? 'GET'} ${path} answered ${response.status}: ${await response.text()}`);
     return response;
   }
   return {

@@ -33,7 +33,12 @@ export function resultTable({ job, take, sizeBytes, elapsedMs }: DemoResult): st
 export function walletTable({ balanceMicros, charges }: WalletState): string {
   return tableOf([
     ['wallet', `${usd(balanceMicros / 1e6)} left of the stand-in's`],
-    ['charges', charges.map(({ amountMicros, durationMs, mode }) => `${usd(amountMicros / 1e6)} for ${durationMs} ms, ${mode}`).join('\n') || 'none'],
+    [
+      'charges',
+      charges
+        .map(({ amountMicros, durationMs, mode }) => `${usd(amountMicros / 1e6)} for ${durationMs} ms, ${mode}`)
+        .join('\n') || 'none',
+    ],
   ]);
 }
 
@@ -45,7 +50,11 @@ function tableOf(rows: readonly (readonly [string, string])[]): string {
 
 function attemptLine({ provider, outcome, code, cost_usd: costUsd, operation_id: operationId }: AttemptView): string {
   const what = code === null ? outcome : `${outcome} (${code})`;
-  return [`${provider}: ${what}`, ...(costUsd === null ? [] : [usd(costUsd)]), ...(operationId === null ? [] : [`operation ${operationId}`])].join(', ');
+  return [
+    `${provider}: ${what}`,
+    ...(costUsd === null ? [] : [usd(costUsd)]),
+    ...(operationId === null ? [] : [`operation ${operationId}`]),
+  ].join(', ');
 }
 
 /** To the millionth, as it is booked. */

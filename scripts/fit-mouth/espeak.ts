@@ -30,7 +30,10 @@ export function prepareEspeak(folder: string): (utterance: Utterance) => Spoken 
   const phonemePath = join(folder, 'phonemes.tsv');
 
   return ({ voice, wordsPerMinute, pitch, text }) => {
-    execFileSync(helper, [voice, String(wordsPerMinute), String(pitch), soundPath, phonemePath], { input: text, timeout: timeLimitMs });
+    execFileSync(helper, [voice, String(wordsPerMinute), String(pitch), soundPath, phonemePath], {
+      input: text,
+      timeout: timeLimitMs,
+    });
     const bytes = readFileSync(soundPath);
     const [rateLine = '', ...lines] = readFileSync(phonemePath, 'utf8').split('\n');
     const samples = Float32Array.from({ length: bytes.length >> 1 }, (_, i) => bytes.readInt16LE(2 * i) / 32_768);

@@ -11,9 +11,15 @@ const marginSteps = 10;
 
 /** Prepares a recording exactly as the analysis of real speech does. */
 export async function makeExample({ samples, phonemes }: Spoken, voiceSession: OnnxSession): Promise<Example> {
-  const { features, voiceProbabilities } = await listen({ chunks: pieces(samples), voiceSession, signal: new AbortController().signal });
+  const { features, voiceProbabilities } = await listen({
+    chunks: pieces(samples),
+    voiceSession,
+    signal: new AbortController().signal,
+  });
   const { active, ...levels } = findSpeech(features, voiceProbabilities);
-  const steps = Array.from(active.keys()).filter((step) => active.subarray(Math.max(0, step - marginSteps), step + marginSteps).includes(1));
+  const steps = Array.from(active.keys()).filter((step) =>
+    active.subarray(Math.max(0, step - marginSteps), step + marginSteps).includes(1),
+  );
   return {
     rows: normaliseFeatures(features, { active, ...levels }),
     targets: mouthTargets(phonemes, features.stepCount),

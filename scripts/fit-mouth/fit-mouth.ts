@@ -43,7 +43,8 @@ async function fit(speak: (utterance: Utterance) => Spoken, voiceSession: OnnxSe
 }
 
 const [mode = 'fit'] = process.argv.slice(2);
-if (!['fit', 'judge', 'fixture'].includes(mode)) throw new Error(`There is no mode "${mode}"; the head of this script lists them.`);
+if (!['fit', 'judge', 'fixture'].includes(mode))
+  throw new Error(`There is no mode "${mode}"; the head of this script lists them.`);
 const folder = mkdtempSync(join(tmpdir(), 'fit-mouth-'));
 const voiceSession = await loadSession(voiceModelPath(), { threads: 1 });
 try {

@@ -7,8 +7,15 @@ const sampleRateHz = 16_000;
 /** Writes an utterance as 16-bit WAV, and the times of its phonemes beside it. */
 export function writeFixture({ samples, phonemes }: Spoken): void {
   writeFileSync(new URL('known-phonemes.wav', folder), toWav(samples));
-  const rounded = phonemes.map(({ name, startMs, endMs }) => ({ name, startMs: Math.round(startMs), endMs: Math.round(endMs) }));
-  writeFileSync(new URL('known-phonemes.json', folder), `[\n${rounded.map((phoneme) => `  ${JSON.stringify(phoneme)}`).join(',\n')}\n]\n`);
+  const rounded = phonemes.map(({ name, startMs, endMs }) => ({
+    name,
+    startMs: Math.round(startMs),
+    endMs: Math.round(endMs),
+  }));
+  writeFileSync(
+    new URL('known-phonemes.json', folder),
+    `[\n${rounded.map((phoneme) => `  ${JSON.stringify(phoneme)}`).join(',\n')}\n]\n`,
+  );
 }
 
 /** The canonical 44-byte header (format 1: linear PCM) and the samples. */

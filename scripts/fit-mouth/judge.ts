@@ -11,9 +11,16 @@ const framesPerSecond = 25;
 const plain = { head: [], border: [] };
 
 /** Prints what the present weights make of utterances with known phoneme times. */
-export async function printFigures(utterances: readonly Utterance[], speak: (utterance: Utterance) => Spoken, voiceSession: OnnxSession): Promise<void> {
+export async function printFigures(
+  utterances: readonly Utterance[],
+  speak: (utterance: Utterance) => Spoken,
+  voiceSession: OnnxSession,
+): Promise<void> {
   const mouthModel = await loadMouthModel();
-  const table = new Table({ head: ['voice', 'p b m closed', 'other consonants closed', 'r with energy (lag)'], style: plain });
+  const table = new Table({
+    head: ['voice', 'p b m closed', 'other consonants closed', 'r with energy (lag)'],
+    style: plain,
+  });
   const all = [];
   for (const utterance of utterances) {
     const { samples, phonemes } = speak(utterance);
@@ -21,11 +28,26 @@ export async function printFigures(utterances: readonly Utterance[], speak: (utt
       frameRate: { numerator: framesPerSecond, denominator: 1 },
       frameCount: Math.round((samples.length / analysisSampleRateHz) * framesPerSecond),
     };
-    const { curve } = await analyseSpeech({ chunks: pieces(samples), timeline, voiceSession, mouthModel, signal: new AbortController().signal });
+    const { curve } = await analyseSpeech({
+      chunks: pieces(samples),
+      timeline,
+      voiceSession,
+      mouthModel,
+      signal: new AbortController().signal,
+    });
     const figures = phonemeFigures(curve, phonemes, framesPerSecond);
-    const { lag, r } = bestLag(energyPerFrame(samples, analysisSampleRateHz, framesPerSecond, timeline.frameCount), curve.open, 3);
+    const { lag, r } = bestLag(
+      energyPerFrame(samples, analysisSampleRateHz, framesPerSecond, timeline.frameCount),
+      curve.open,
+      3,
+    );
     all.push(figures);
-    table.push([utterance.voice, share(figures.bilabialsClosed, figures.bilabials), share(figures.othersClosed, figures.others), `${r.toFixed(2)} (${lag})`]);
+    table.push([
+      utterance.voice,
+      share(figures.bilabialsClosed, figures.bilabials),
+      share(figures.othersClosed, figures.others),
+      `${r.toFixed(2)} (${lag})`,
+    ]);
   }
   const total = joinFigures(all);
   table.push(['all', share(total.bilabialsClosed, total.bilabials), share(total.othersClosed, total.others), '']);

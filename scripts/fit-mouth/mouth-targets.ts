@@ -90,7 +90,8 @@ export function mouthTargets(phonemes: readonly Phoneme[], stepCount: number): M
     const { startMs, endMs } = closureTimes(phoneme);
     closure.fill(1, Math.max(0, Math.round(startMs / 10)), Math.max(0, Math.round(endMs / 10)));
   }
-  const over = (values: Float64Array): Float32Array => Float32Array.from(values, (value, step) => value / Math.max(weight[step] ?? 0, 1e-6));
+  const over = (values: Float64Array): Float32Array =>
+    Float32Array.from(values, (value, step) => value / Math.max(weight[step] ?? 0, 1e-6));
   return { open: over(open), wide: over(wide), closure };
 }
 

@@ -1,5 +1,10 @@
 import { inputRowLength } from '../../packages/lipsync-core/src/speech/model-input.ts';
-import { gatherInput, hiddenLayer, sigmoid, type MouthModel } from '../../packages/lipsync-core/src/speech/mouth-model.ts';
+import {
+  gatherInput,
+  hiddenLayer,
+  sigmoid,
+  type MouthModel,
+} from '../../packages/lipsync-core/src/speech/mouth-model.ts';
 import type { MouthTargets } from './mouth-targets.ts';
 import type { Random } from './random.ts';
 
@@ -53,7 +58,8 @@ export function fitNetwork(examples: readonly Example[], random: Random, options
     }
     options.onEpoch(epoch, loss / samples.length);
   }
-  const rounded = ({ values }: Parameter): number[] => Array.from(values, (value) => Number(value.toPrecision(keptDigits)));
+  const rounded = ({ values }: Parameter): number[] =>
+    Array.from(values, (value) => Number(value.toPrecision(keptDigits)));
   return {
     offsets: [...offsets],
     hiddenCount,
@@ -83,13 +89,20 @@ function initial(length: number, deviation: number, random: Random): Parameter {
 }
 
 /** Returns a function that adds one sample's gradient to the parameters and answers its loss. */
-function createLearner(parameters: Parameters, offsets: readonly number[], hiddenCount: number): (example: Example, step: number) => number {
+function createLearner(
+  parameters: Parameters,
+  offsets: readonly number[],
+  hiddenCount: number,
+): (example: Example, step: number) => number {
   const { hiddenWeights, hiddenBiases, outputWeights, outputBiases } = parameters;
   const input = new Float64Array(offsets.length * inputRowLength);
   const hidden = new Float64Array(hiddenCount);
   const hiddenGradient = new Float64Array(hiddenCount);
   const output = (row: number): number =>
-    hidden.reduce((sum, value, h) => sum + value * (outputWeights.values[row * hiddenCount + h] ?? 0), outputBiases.values[row] ?? 0);
+    hidden.reduce(
+      (sum, value, h) => sum + value * (outputWeights.values[row * hiddenCount + h] ?? 0),
+      outputBiases.values[row] ?? 0,
+    );
 
   return ({ rows, targets }, step) => {
     gatherInput(input, rows, step, offsets);
@@ -114,7 +127,11 @@ function createLearner(parameters: Parameters, offsets: readonly number[], hidde
 }
 
 /** Squared error for open and wide, cross entropy for closure; gradients are with respect to the raw outputs. */
-function judgeOutputs(outputs: readonly [number, number, number], targets: MouthTargets, step: number): { readonly loss: number; readonly gradients: readonly number[] } {
+function judgeOutputs(
+  outputs: readonly [number, number, number],
+  targets: MouthTargets,
+  step: number,
+): { readonly loss: number; readonly gradients: readonly number[] } {
   const open = sigmoid(outputs[0]);
   const wide = Math.tanh(outputs[1]);
   const closure = sigmoid(outputs[2]);
@@ -124,7 +141,11 @@ function judgeOutputs(outputs: readonly [number, number, number], targets: Mouth
   const weight = closed ? closureWeight : 1;
   return {
     loss: 4 * openError ** 2 + wideError ** 2 - weight * Math.log(Math.max(closed ? closure : 1 - closure, 1e-9)),
-    gradients: [8 * openError * open * (1 - open), 2 * wideError * (1 - wide ** 2), weight * (closure - (closed ? 1 : 0))],
+    gradients: [
+      8 * openError * open * (1 - open),
+      2 * wideError * (1 - wide ** 2),
+      weight * (closure - (closed ? 1 : 0)),
+    ],
   };
 }
 

@@ -15,13 +15,38 @@ export interface PhonemeFigures {
 
 const closedOpening = 0.15;
 const vowelClasses: ReadonlyMap<string, string> = new Map([
-  ['ɑː', 'ah'], ['ɑ', 'ah'], ['a', 'ah'], ['aː', 'ah'], ['ɑːɹ', 'ah'], ['iː', 'ee'], ['i', 'ee'], ['uː', 'oo'], ['u', 'oo'],
-  ['æ', 'a (cat)'], ['ɛ', 'e (bed)'], ['ɪ', 'i (bit)'], ['ʊ', 'u (book)'], ['ʌ', 'u (cup)'], ['ɔː', 'aw'], ['ɒ', 'o (lot, British)'],
-  ['ə', 'schwa'], ['ɐ', 'schwa'], ['ɜː', 'er'], ['aɪ', 'eye'], ['aʊ', 'ow'], ['eɪ', 'ay'], ['oʊ', 'oh'], ['əʊ', 'oh'],
+  ['ɑː', 'ah'],
+  ['ɑ', 'ah'],
+  ['a', 'ah'],
+  ['aː', 'ah'],
+  ['ɑːɹ', 'ah'],
+  ['iː', 'ee'],
+  ['i', 'ee'],
+  ['uː', 'oo'],
+  ['u', 'oo'],
+  ['æ', 'a (cat)'],
+  ['ɛ', 'e (bed)'],
+  ['ɪ', 'i (bit)'],
+  ['ʊ', 'u (book)'],
+  ['ʌ', 'u (cup)'],
+  ['ɔː', 'aw'],
+  ['ɒ', 'o (lot, British)'],
+  ['ə', 'schwa'],
+  ['ɐ', 'schwa'],
+  ['ɜː', 'er'],
+  ['aɪ', 'eye'],
+  ['aʊ', 'ow'],
+  ['eɪ', 'ay'],
+  ['oʊ', 'oh'],
+  ['əʊ', 'oh'],
 ]);
 const otherConsonants = /^[tdnkɡŋszʃʒθðlɹrj]/u;
 
-export function phonemeFigures(curve: MouthCurve, phonemes: readonly Phoneme[], framesPerSecond: number): PhonemeFigures {
+export function phonemeFigures(
+  curve: MouthCurve,
+  phonemes: readonly Phoneme[],
+  framesPerSecond: number,
+): PhonemeFigures {
   const closedWithinOneFrame = (middleMs: number): boolean => {
     const frame = Math.floor((middleMs * framesPerSecond) / 1000);
     return curve.open.subarray(Math.max(0, frame - 1), frame + 2).some((open) => open <= closedOpening);
@@ -38,16 +63,26 @@ export function phonemeFigures(curve: MouthCurve, phonemes: readonly Phoneme[], 
   };
 }
 
-function vowelFigures(curve: MouthCurve, phonemes: readonly Phoneme[], framesPerSecond: number): PhonemeFigures['vowels'] {
+function vowelFigures(
+  curve: MouthCurve,
+  phonemes: readonly Phoneme[],
+  framesPerSecond: number,
+): PhonemeFigures['vowels'] {
   const sums = new Map<string, { count: number; open: number; wide: number }>();
   for (const { name, startMs, endMs } of phonemes) {
     const vowel = vowelClasses.get(name);
     if (vowel === undefined) continue;
     const frame = Math.floor((((startMs + endMs) / 2) * framesPerSecond) / 1000);
     const sum = sums.get(vowel) ?? { count: 0, open: 0, wide: 0 };
-    sums.set(vowel, { count: sum.count + 1, open: sum.open + (curve.open[frame] ?? 0), wide: sum.wide + (curve.wide[frame] ?? 0) });
+    sums.set(vowel, {
+      count: sum.count + 1,
+      open: sum.open + (curve.open[frame] ?? 0),
+      wide: sum.wide + (curve.wide[frame] ?? 0),
+    });
   }
-  return new Map([...sums].map(([vowel, { count, open, wide }]) => [vowel, { count, open: open / count, wide: wide / count }]));
+  return new Map(
+    [...sums].map(([vowel, { count, open, wide }]) => [vowel, { count, open: open / count, wide: wide / count }]),
+  );
 }
 
 /** Figures of several recordings as one, each sound counting the same. */

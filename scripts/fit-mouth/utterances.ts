@@ -11,37 +11,199 @@ export interface Utterance {
 
 type Words = readonly [string, ...string[]];
 
-const englishVoices: Words = ['en-us', 'en-us', 'en-us', 'en-gb-x-rp', 'en-gb-scotland', 'en-gb-x-rp', 'en-029', 'en-gb-x-gbcwmd'];
+const englishVoices: Words = [
+  'en-us',
+  'en-us',
+  'en-us',
+  'en-gb-x-rp',
+  'en-gb-scotland',
+  'en-gb-x-rp',
+  'en-029',
+  'en-gb-x-gbcwmd',
+];
 const otherVoices: Words = ['de', 'fr', 'es', 'it', 'nl', 'pt', 'pl', 'sv', 'fi', 'tr', 'id', 'el'];
-const variants: Words = ['', '+m1', '+m2', '+m3', '+m4', '+m5', '+m7', '+m8', '+f1', '+f2', '+f3', '+f4', '+Andy', '+Annie', '+Gene', '+Lee', '+anika', '+steph', '+Alicia', '+david'];
+const variants: Words = [
+  '',
+  '+m1',
+  '+m2',
+  '+m3',
+  '+m4',
+  '+m5',
+  '+m7',
+  '+m8',
+  '+f1',
+  '+f2',
+  '+f3',
+  '+f4',
+  '+Andy',
+  '+Annie',
+  '+Gene',
+  '+Lee',
+  '+anika',
+  '+steph',
+  '+Alicia',
+  '+david',
+];
 
 const things: Words = [
-  'baker', 'river', 'garden', 'paper boat', 'summer', 'camera', 'moon', 'brother', 'library', 'pilot', 'blue lamp', 'apple',
-  'father', 'village', 'market', 'ship', 'path', 'letter', 'bottle', 'picture', 'hammer', 'school', 'palm tree', 'number',
-  'football', 'memory', 'problem', 'kitchen', 'voice', 'beach', 'mountain', 'tomato', 'bedroom', 'people', 'pepper', 'computer',
-  'spoon', 'car', 'cheese', 'goose', 'calm pond', 'zebra', 'thumb', 'jacket', 'yellow vase', 'wheel', 'rabbit', 'music box',
+  'baker',
+  'river',
+  'garden',
+  'paper boat',
+  'summer',
+  'camera',
+  'moon',
+  'brother',
+  'library',
+  'pilot',
+  'blue lamp',
+  'apple',
+  'father',
+  'village',
+  'market',
+  'ship',
+  'path',
+  'letter',
+  'bottle',
+  'picture',
+  'hammer',
+  'school',
+  'palm tree',
+  'number',
+  'football',
+  'memory',
+  'problem',
+  'kitchen',
+  'voice',
+  'beach',
+  'mountain',
+  'tomato',
+  'bedroom',
+  'people',
+  'pepper',
+  'computer',
+  'spoon',
+  'car',
+  'cheese',
+  'goose',
+  'calm pond',
+  'zebra',
+  'thumb',
+  'jacket',
+  'yellow vase',
+  'wheel',
+  'rabbit',
+  'music box',
 ];
 const deeds: Words = [
-  'keeps', 'moved', 'brought', 'might become', 'has never seen', 'opened', 'always meets', 'stopped', 'could repair', 'painted',
-  'climbs over', 'believes in', 'was part of', 'shook', 'will choose', 'forgot', 'jumped past', 'measures', 'throws away', 'asked about',
+  'keeps',
+  'moved',
+  'brought',
+  'might become',
+  'has never seen',
+  'opened',
+  'always meets',
+  'stopped',
+  'could repair',
+  'painted',
+  'climbs over',
+  'believes in',
+  'was part of',
+  'shook',
+  'will choose',
+  'forgot',
+  'jumped past',
+  'measures',
+  'throws away',
+  'asked about',
 ];
 const manners: Words = [
-  'big', 'small', 'warm', 'happy', 'deep green', 'impossible', 'cheap', 'broad', 'simple', 'far too large', 'smooth', 'hard',
-  'amber', 'complete', 'beautiful', 'usual', 'shiny', 'thick', 'remarkable', 'proper', 'loud', 'good', 'empty', 'brown',
+  'big',
+  'small',
+  'warm',
+  'happy',
+  'deep green',
+  'impossible',
+  'cheap',
+  'broad',
+  'simple',
+  'far too large',
+  'smooth',
+  'hard',
+  'amber',
+  'complete',
+  'beautiful',
+  'usual',
+  'shiny',
+  'thick',
+  'remarkable',
+  'proper',
+  'loud',
+  'good',
+  'empty',
+  'brown',
 ];
-const openings: Words = ['', 'Maybe ', 'After all, ', 'Look, ', 'Before we part, ', 'In April, ', 'Yes, ', 'Probably ', 'From here on, ', 'You see, ', 'Oh, '];
+const openings: Words = [
+  '',
+  'Maybe ',
+  'After all, ',
+  'Look, ',
+  'Before we part, ',
+  'In April, ',
+  'Yes, ',
+  'Probably ',
+  'From here on, ',
+  'You see, ',
+  'Oh, ',
+];
 const endings: Words = [
-  '', ' at half past two', ' by the sea', ' in the park', ', of course', ' every morning', ' with you and me', ' on the moon', ', I suppose',
-  ' for a moment', ' without a map', ', but not too soon', ' this afternoon',
+  '',
+  ' at half past two',
+  ' by the sea',
+  ' in the park',
+  ', of course',
+  ' every morning',
+  ' with you and me',
+  ' on the moon',
+  ', I suppose',
+  ' for a moment',
+  ' without a map',
+  ', but not too soon',
+  ' this afternoon',
 ];
-const onsets: Words = ['p', 'b', 'm', 'p', 'b', 'm', 't', 'd', 'k', 'g', 's', 'f', 'v', 'l', 'r', 'n', 'w', 'j', 'ch', 'sh', 'h', ''];
+const onsets: Words = [
+  'p',
+  'b',
+  'm',
+  'p',
+  'b',
+  'm',
+  't',
+  'd',
+  'k',
+  'g',
+  's',
+  'f',
+  'v',
+  'l',
+  'r',
+  'n',
+  'w',
+  'j',
+  'ch',
+  'sh',
+  'h',
+  '',
+];
 const vowels: Words = ['a', 'a', 'e', 'i', 'o', 'u', 'oo', 'ee', 'ai', 'au'];
 const codas: Words = ['', '', '', '', 'n', 'm', 's', 'l', 'p', 't'];
 
 /** A made-up utterance of about eight seconds; the voices of `heldOutUtterances` are never among them. */
 export function randomUtterance(random: Random): Utterance {
   const english = random.chance(0.75);
-  const sentences = Array.from({ length: english ? 3 : 4 }, () => (english && random.chance(0.8) ? sentence(random) : madeUpWords(random)));
+  const sentences = Array.from({ length: english ? 3 : 4 }, () =>
+    english && random.chance(0.8) ? sentence(random) : madeUpWords(random),
+  );
   return {
     voice: random.pick(english ? englishVoices : otherVoices) + random.pick(variants),
     wordsPerMinute: Math.round(random.between(120, 215)),
@@ -61,7 +223,10 @@ function sentence(random: Random): string {
 /** Syllables in any order, for sounds next to each other that no sentence above has. */
 function madeUpWords(random: Random): string {
   const word = (): string =>
-    Array.from({ length: random.chance(0.5) ? 2 : 3 }, () => random.pick(onsets) + random.pick(vowels) + random.pick(codas)).join('');
+    Array.from(
+      { length: random.chance(0.5) ? 2 : 3 },
+      () => random.pick(onsets) + random.pick(vowels) + random.pick(codas),
+    ).join('');
   return `${Array.from({ length: 5 }, word).join(' ')}.`;
 }
 

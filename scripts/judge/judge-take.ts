@@ -1,5 +1,22 @@
-import { createFaceDetector, measureLips, outerLips, trackFaces, type FaceFrame, type FaceTrack } from '../../packages/lipsync-core/src/faces/index.ts';
-import { openFrames, planTimeline, probeClip, probeSpeech, probeTake, readSpeech, framesPerSecond, type ClipFacts, type Timeline } from '../../packages/lipsync-core/src/media/index.ts';
+import {
+  createFaceDetector,
+  measureLips,
+  outerLips,
+  trackFaces,
+  type FaceFrame,
+  type FaceTrack,
+} from '../../packages/lipsync-core/src/faces/index.ts';
+import {
+  openFrames,
+  planTimeline,
+  probeClip,
+  probeSpeech,
+  probeTake,
+  readSpeech,
+  framesPerSecond,
+  type ClipFacts,
+  type Timeline,
+} from '../../packages/lipsync-core/src/media/index.ts';
 import { bestLag, energyPerFrame } from '../../packages/lipsync-core/src/testing/lip-judge.ts';
 import { ssimOutside, type PixelArea } from '../../packages/lipsync-core/src/testing/picture-judge.ts';
 import { openingInPicture } from './opening-in-picture.ts';
@@ -52,7 +69,11 @@ export async function judgeTake(options: JudgeOptions): Promise<Judgement> {
       ssim: await ssimOfTake(options, clip, timeline, track),
       ...bestLag(energy, opening, maxLagFrames),
       openInPauses: openingInPauses(opening, energy, framesPerSecond(timeline.frameRate)),
-      openInPausesInPicture: openingInPauses(openings(track, openingInPicture), energy, framesPerSecond(timeline.frameRate)),
+      openInPausesInPicture: openingInPauses(
+        openings(track, openingInPicture),
+        energy,
+        framesPerSecond(timeline.frameRate),
+      ),
     };
   } finally {
     track.close();
@@ -64,8 +85,14 @@ async function trackOutput({ outputPath, work, signal }: JudgeOptions): Promise<
   const detector = await createFaceDetector();
   try {
     return await trackFaces({
-      clipPath: outputPath, clipDigest: `judged-${outputPath}`, clip: facts, range: { start: 0, end: facts.frameCount },
-      detector, cacheDir: `${work}/judge-tracks`, workDir: work, signal,
+      clipPath: outputPath,
+      clipDigest: `judged-${outputPath}`,
+      clip: facts,
+      range: { start: 0, end: facts.frameCount },
+      detector,
+      cacheDir: `${work}/judge-tracks`,
+      workDir: work,
+      signal,
     });
   } finally {
     await detector.close();
@@ -99,12 +126,24 @@ function openingInPauses(opening: Float32Array, energy: Float32Array, frameRate:
   return pauses.reduce((sum, index) => sum + (opening[index] ?? 0), 0) / pauses.length / wide;
 }
 
-async function ssimOfTake({ videoPath, outputPath, work, signal }: JudgeOptions, clip: ClipFacts, timeline: Timeline, track: FaceTrack): Promise<number> {
+async function ssimOfTake(
+  { videoPath, outputPath, work, signal }: JudgeOptions,
+  clip: ClipFacts,
+  timeline: Timeline,
+  track: FaceTrack,
+): Promise<number> {
   const outputFacts = await probeClip(outputPath, { limits, signal });
-  const source = openFrames({ path: videoPath, facts: clip, timeline, workFolder: work, signal })[Symbol.asyncIterator]();
+  const source = openFrames({ path: videoPath, facts: clip, timeline, workFolder: work, signal })[
+    Symbol.asyncIterator
+  ]();
   let sum = 0;
   let count = 0;
-  for await (const made of openFrames({ path: outputPath, facts: outputFacts, range: { start: 0, end: timeline.frameCount }, signal })) {
+  for await (const made of openFrames({
+    path: outputPath,
+    facts: outputFacts,
+    range: { start: 0, end: timeline.frameCount },
+    signal,
+  })) {
     const original = await source.next();
     if (original.done || made.index % ssimEveryFrames !== 0) continue;
     sum += ssimOutside(original.value.data, made.data, clip.width, clip.height, lowerFace(track.frame(made.index)));

@@ -5,12 +5,28 @@ import { promisify } from 'node:util';
 const samples = join(import.meta.dirname, '..', '..', 'samples');
 
 /** The sample clip and the sample speech, each repeated to `seconds`, as files in `folder`. */
-export async function lengthenSample(folder: string, seconds: number, signal: AbortSignal): Promise<{ clipPath: string; speechPath: string }> {
+export async function lengthenSample(
+  folder: string,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<{ clipPath: string; speechPath: string }> {
   const clipPath = join(folder, 'clip.mp4');
   const speechPath = join(folder, 'speech.wav');
-  const ffmpeg = (...args: string[]) => promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-stream_loop', '-1', ...args], { signal });
+  const ffmpeg = (...args: string[]) =>
+    promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-stream_loop', '-1', ...args], { signal });
   // Encoded anew rather than copied: a copied loop carries time stamps that no camera would write.
-  await ffmpeg('-i', join(samples, 'presenter.mp4'), '-t', String(seconds), '-an', '-preset', 'veryfast', '-crf', '18', clipPath);
+  await ffmpeg(
+    '-i',
+    join(samples, 'presenter.mp4'),
+    '-t',
+    String(seconds),
+    '-an',
+    '-preset',
+    'veryfast',
+    '-crf',
+    '18',
+    clipPath,
+  );
   await ffmpeg('-i', join(samples, 'speech.wav'), '-t', String(seconds), speechPath);
   return { clipPath, speechPath };
 }

@@ -7,9 +7,15 @@ const intervalMs = 1_000;
  * Watches the memory that all descendants of a process hold together (Linux), the process itself with them if wanted.
  * What several of them share, such as programs, libraries and frames, counts once.
  */
-export function watchMemory(ancestor: number, { withItself = false } = {}): { peakMib(): number; seriesMib(): readonly number[]; end(): void } {
+export function watchMemory(
+  ancestor: number,
+  { withItself = false } = {},
+): { peakMib(): number; seriesMib(): readonly number[]; end(): void } {
   const series: number[] = [];
-  const timer = setInterval(() => series.push(descendantsMib(ancestor) + (withItself ? heldMib(ancestor) : 0)), intervalMs);
+  const timer = setInterval(
+    () => series.push(descendantsMib(ancestor) + (withItself ? heldMib(ancestor) : 0)),
+    intervalMs,
+  );
   return { peakMib: () => Math.max(...series), seriesMib: () => series, end: () => clearInterval(timer) };
 }
 

@@ -47,7 +47,8 @@ function lightPoint(lit: Float32Array, offset: number, normal: Vector, open: num
     const wrap = WRAP[channel] ?? 0;
     const diffuse = Math.max(0, (key + wrap) / (1 + wrap));
     lit[offset + channel] =
-      open * ((KEY_COLOUR[channel] ?? 0) * diffuse * 1.12 + (FILL_COLOUR[channel] ?? 0) * fill + (AMBIENT[channel] ?? 0)) +
+      open *
+        ((KEY_COLOUR[channel] ?? 0) * diffuse * 1.12 + (FILL_COLOUR[channel] ?? 0) * fill + (AMBIENT[channel] ?? 0)) +
       (RIM_COLOUR[channel] ?? 0) * rim * 0.35;
   }
   const gloss = Math.max(0, dot(normal, HALF_KEY));
@@ -74,12 +75,16 @@ function boxBlur(map: Float32Array, width: number, height: number, radius: numbe
 }
 
 function blurLines(
-  map: Float32Array, lines: number, length: number, lineStride: number, stride: number, radius: number,
+  map: Float32Array,
+  lines: number,
+  length: number,
+  lineStride: number,
+  stride: number,
+  radius: number,
 ): Float32Array {
   const result = new Float32Array(map.length);
   for (let line = 0; line < lines; line++) {
-    const at = (position: number): number =>
-      map[line * lineStride + clamp(position, 0, length - 1) * stride] ?? 0;
+    const at = (position: number): number => map[line * lineStride + clamp(position, 0, length - 1) * stride] ?? 0;
     let sum = 0;
     for (let position = -radius; position <= radius; position++) sum += at(position);
     for (let position = 0; position < length; position++) {

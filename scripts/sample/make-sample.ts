@@ -53,7 +53,8 @@ async function film(soundPath: string): Promise<void> {
   const poses = performVoice(hearMouth(sound, frameCount, FRAMES_PER_SECOND), FRAMES_PER_SECOND);
   const draw = createPresenter();
   const still = poses[STILL_AT_FRAME];
-  if (still !== undefined) await writeFile(path.join(SAMPLES_FOLDER, 'presenter.png'), await cropPortrait(draw(still)).encode('png'));
+  if (still !== undefined)
+    await writeFile(path.join(SAMPLES_FOLDER, 'presenter.png'), await cropPortrait(draw(still)).encode('png'));
   await encodeFilm(
     { framesPerSecond: FRAMES_PER_SECOND, ...FRAME, soundPath, outputPath: path.join(SAMPLES_FOLDER, 'presenter.mp4') },
     drawAll(poses, draw),

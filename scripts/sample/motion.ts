@@ -9,11 +9,15 @@ const BREATH_PERIOD_S = 3.7;
 
 /** One pose per frame of the voice heard. */
 export function performVoice(heard: readonly HeardFrame[], framesPerSecond: number): Pose[] {
-  const emphasis = follow(heard.map((frame) => frame.loudness), 0.12);
-  const phrase = follow(heard.map((frame) => frame.loudness), 0.04);
-  return heard.map((frame, index) =>
-    poseAt(index / framesPerSecond, frame, emphasis[index] ?? 0, phrase[index] ?? 0),
+  const emphasis = follow(
+    heard.map((frame) => frame.loudness),
+    0.12,
   );
+  const phrase = follow(
+    heard.map((frame) => frame.loudness),
+    0.04,
+  );
+  return heard.map((frame, index) => poseAt(index / framesPerSecond, frame, emphasis[index] ?? 0, phrase[index] ?? 0));
 }
 
 function poseAt(timeS: number, heard: HeardFrame, emphasis: number, phrase: number): Pose {
@@ -45,7 +49,14 @@ function eyeOpeningAt(timeS: number): number {
 
 /** Eyes rest on one spot, then jump to the next. */
 function gazeShift(timeS: number): number {
-  const [, shift] = ([[6.6, 0.4], [4.7, -0.6], [2.9, 0.8], [0, -0.3]] as const).find(([fromS]) => timeS >= fromS) ?? [0, 0];
+  const [, shift] = (
+    [
+      [6.6, 0.4],
+      [4.7, -0.6],
+      [2.9, 0.8],
+      [0, -0.3],
+    ] as const
+  ).find(([fromS]) => timeS >= fromS) ?? [0, 0];
   return shift;
 }
 

@@ -116,7 +116,12 @@ function paintLashes(context: SKRSContext2D, upper: number, lower: number, upper
     const reach = mix(2, 5.6, t);
     context.beginPath();
     context.moveTo(x, y);
-    context.quadraticCurveTo(x + reach * 0.2, y - reach * mix(0.7, -0.5, closed), x + reach * 0.7, y - reach * mix(0.9, -0.6, closed));
+    context.quadraticCurveTo(
+      x + reach * 0.2,
+      y - reach * mix(0.7, -0.5, closed),
+      x + reach * 0.7,
+      y - reach * mix(0.9, -0.6, closed),
+    );
     context.stroke();
   }
   context.strokeStyle = 'rgba(110,56,48,0.55)';

@@ -7,20 +7,66 @@ import { TEXTURE_SCALE } from './face-space.ts';
 /** Each sweep runs from the hairline to the outline of the head. */
 const SWEEPS: readonly { readonly hairline: Bezier; readonly crown: Bezier; readonly strands: number }[] = [
   {
-    hairline: [[34, -136], [-28, -144], [-108, -116], [-120, 34]],
-    crown: [[38, -209], [-92, -230], [-166, -130], [-150, 118]],
+    hairline: [
+      [34, -136],
+      [-28, -144],
+      [-108, -116],
+      [-120, 34],
+    ],
+    crown: [
+      [38, -209],
+      [-92, -230],
+      [-166, -130],
+      [-150, 118],
+    ],
     strands: 2600,
   },
   {
-    hairline: [[32, -136], [72, -142], [109, -104], [120, 34]],
-    crown: [[26, -209], [104, -228], [164, -130], [150, 118]],
+    hairline: [
+      [32, -136],
+      [72, -142],
+      [109, -104],
+      [120, 34],
+    ],
+    crown: [
+      [26, -209],
+      [104, -228],
+      [164, -130],
+      [150, 118],
+    ],
     strands: 1700,
   },
 ];
 
 const FALLS: readonly { readonly inner: Bezier; readonly outer: Bezier }[] = [
-  { inner: [[-70, -110], [-136, -20], [-120, 120], [-72, 192]], outer: [[-96, -130], [-178, -60], [-182, 150], [-112, 208]] },
-  { inner: [[70, -110], [136, -20], [120, 120], [72, 192]], outer: [[96, -130], [178, -60], [182, 150], [112, 208]] },
+  {
+    inner: [
+      [-70, -110],
+      [-136, -20],
+      [-120, 120],
+      [-72, 192],
+    ],
+    outer: [
+      [-96, -130],
+      [-178, -60],
+      [-182, 150],
+      [-112, 208],
+    ],
+  },
+  {
+    inner: [
+      [70, -110],
+      [136, -20],
+      [120, 120],
+      [72, 192],
+    ],
+    outer: [
+      [96, -130],
+      [178, -60],
+      [182, 150],
+      [112, 208],
+    ],
+  },
 ];
 
 /** The cap of hair, at texture scale, transparent where skin shows. */
@@ -69,12 +115,26 @@ function paintStrand(context: SKRSContext2D, from: Bezier, to: Bezier, random: (
   ];
   const start = random() * 0.35;
   const tone = brightness * mix(0.55, 1.25, random());
-  strokeTapered(context, strand, start, Math.min(1, start + 0.55 + 0.45 * random()), tone, mix(0.7, 1.5, random()), across);
+  strokeTapered(
+    context,
+    strand,
+    start,
+    Math.min(1, start + 0.55 + 0.45 * random()),
+    tone,
+    mix(0.7, 1.5, random()),
+    across,
+  );
 }
 
 /** A strand in short pieces, each lit by how far along the curve of the head it lies. */
 function strokeTapered(
-  context: SKRSContext2D, strand: Bezier, start: number, end: number, tone: number, width: number, across: number,
+  context: SKRSContext2D,
+  strand: Bezier,
+  start: number,
+  end: number,
+  tone: number,
+  width: number,
+  across: number,
 ): void {
   const pieces = 9;
   context.lineCap = 'round';

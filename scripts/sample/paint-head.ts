@@ -4,8 +4,10 @@ import { createRandom } from './drawing-math.ts';
 import { FACE_SPACE, TEXTURE_SCALE } from './face-space.ts';
 
 /** Outline of the right half of the face from crown to chin; the left half mirrors it. */
-const FACE_RIGHT = 'M0 -196 C70 -196 121 -150 122 -70 C123 -30 122 0 119 28 C116 58 108 86 98 108 C88 130 70 152 50 168 C35 180 20 187 0 187 Z';
-const FACE_LEFT = 'M0 -196 C-70 -196 -121 -150 -122 -70 C-123 -30 -122 0 -120 29 C-117 60 -109 88 -99 110 C-89 132 -71 153 -51 169 C-36 180 -20 187 0 187 Z';
+const FACE_RIGHT =
+  'M0 -196 C70 -196 121 -150 122 -70 C123 -30 122 0 119 28 C116 58 108 86 98 108 C88 130 70 152 50 168 C35 180 20 187 0 187 Z';
+const FACE_LEFT =
+  'M0 -196 C-70 -196 -121 -150 -122 -70 C-123 -30 -122 0 -120 29 C-117 60 -109 88 -99 110 C-89 132 -71 153 -51 169 C-36 180 -20 187 0 187 Z';
 const EAR_RIGHT = 'M114 8 C124 -8 141 -4 141 20 C140 40 135 58 127 69 C121 75 114 72 110 62 Z';
 const EAR_LEFT = 'M-114 8 C-124 -8 -141 -4 -141 20 C-140 40 -135 58 -127 69 C-121 75 -114 72 -110 62 Z';
 
@@ -62,12 +64,19 @@ const TONES: readonly (readonly [number, number, number, number, string, number]
 ];
 
 function paintTones(context: SKRSContext2D): void {
-  for (const [x, y, across, along, colour, strength] of TONES) paintGlow(context, x, y, across, along, colour, strength);
+  for (const [x, y, across, along, colour, strength] of TONES)
+    paintGlow(context, x, y, across, along, colour, strength);
 }
 
 /** An elliptical patch of colour, strongest in the middle and gone at its edge. */
 export function paintGlow(
-  context: SKRSContext2D, x: number, y: number, across: number, along: number, colour: string, strength: number,
+  context: SKRSContext2D,
+  x: number,
+  y: number,
+  across: number,
+  along: number,
+  colour: string,
+  strength: number,
 ): void {
   context.save();
   context.translate(x, y);

@@ -149,12 +149,25 @@ function paintTeeth(context: SKRSContext2D, { innerTop, halfWidth, innerBottom }
   for (const [index, width] of [8.6, 7, 7.4, 6.4, 5.8].entries()) {
     const drop = index === 1 ? 0.9 : index * 0.4;
     for (const side of [-1, 1]) {
-      edge.roundRect(side > 0 ? x : -x - width, innerTop - 8, width - 0.2, bite - innerTop + 8 - drop, [0, 0, 2.2, 2.2]);
+      edge.roundRect(
+        side > 0 ? x : -x - width,
+        innerTop - 8,
+        width - 0.2,
+        bite - innerTop + 8 - drop,
+        [0, 0, 2.2, 2.2],
+      );
     }
     x += width;
   }
   const enamel = context.createLinearGradient(-halfWidth * 0.9, 0, halfWidth * 0.9, 0);
-  for (const [stop, tone] of [[0, '#5d4038'], [0.25, '#c9b7a6'], [0.45, '#f2e8dc'], [0.58, '#efe4d8'], [0.78, '#bba897'], [1, '#4a322d']] as const) {
+  for (const [stop, tone] of [
+    [0, '#5d4038'],
+    [0.25, '#c9b7a6'],
+    [0.45, '#f2e8dc'],
+    [0.58, '#efe4d8'],
+    [0.78, '#bba897'],
+    [1, '#4a322d'],
+  ] as const) {
     enamel.addColorStop(stop, tone);
   }
   context.fillStyle = enamel;

@@ -12,7 +12,12 @@ import { FRAME, HEAD_REST, paintBackdrop, paintClothes, paintJawShadow, paintNec
 /** Row of the frame at which the neck is rooted: above it everything leans with the head. */
 const NECK_ROOT_Y = 560;
 /** The relief reaches a little beyond the paint, so that no pixel is lit by the steps at its very edge. */
-const RIM_MARGIN = [[-3, 0], [3, 0], [0, -3], [0, 3]] as const;
+const RIM_MARGIN = [
+  [-3, 0],
+  [3, 0],
+  [0, -3],
+  [0, 3],
+] as const;
 
 /**
  * Prepares a function that draws one frame, 1280×720. The canvas it returns is reused by the next call.
@@ -83,7 +88,10 @@ function shareOf(texture: Canvas): Float32Array {
   const context = small.getContext('2d');
   context.drawImage(texture, 0, 0, FACE_SPACE.width, FACE_SPACE.height);
   const pixels = context.getImageData(0, 0, FACE_SPACE.width, FACE_SPACE.height).data;
-  return Float32Array.from({ length: FACE_SPACE.width * FACE_SPACE.height }, (_, index) => (pixels[index * 4 + 3] ?? 0) / 255);
+  return Float32Array.from(
+    { length: FACE_SPACE.width * FACE_SPACE.height },
+    (_, index) => (pixels[index * 4 + 3] ?? 0) / 255,
+  );
 }
 
 /** Draws a picture of face space where the head of this pose is. */

@@ -90,14 +90,20 @@ function lipHeight(x: number, y: number, outline: ReturnType<typeof outlineMouth
   const arch = (middle: number): number => middle + (outline.cornerY - middle) * across ** 2.4;
   const upper = 3.6 * bell(y - arch(upperMiddle), 4.6);
   const lower = 6 * bell(y - arch(lowerMiddle), 6);
-  const seam = 2.6 * bell(y - arch((outline.innerTop + outline.innerBottom) / 2), 1.8 + 0.3 * (outline.innerBottom - outline.innerTop));
+  const seam =
+    2.6 *
+    bell(y - arch((outline.innerTop + outline.innerBottom) / 2), 1.8 + 0.3 * (outline.innerBottom - outline.innerTop));
   return taper * (upper + lower - seam);
 }
 
 /** Fills the picture: for each pixel, the point of the painted face that the turned head shows there. */
 function gather(
-  target: Uint8ClampedArray, heights: Float32Array, lit: Float32Array,
-  still: Uint8ClampedArray, moving: Uint8ClampedArray, pose: Pose,
+  target: Uint8ClampedArray,
+  heights: Float32Array,
+  lit: Float32Array,
+  still: Uint8ClampedArray,
+  moving: Uint8ClampedArray,
+  pose: Pose,
 ): void {
   const { left, top, width, height } = FACE_SPACE;
   const turnX = Math.sin(pose.yaw);
@@ -126,7 +132,11 @@ function gather(
 }
 
 function writePixel(
-  target: Uint8ClampedArray, offset: number, skin: Float32Array, feature: Float32Array, light: Float32Array,
+  target: Uint8ClampedArray,
+  offset: number,
+  skin: Float32Array,
+  feature: Float32Array,
+  light: Float32Array,
 ): void {
   const over = (feature[3] ?? 0) / 255;
   const alpha = Math.max(skin[3] ?? 0, feature[3] ?? 0);

@@ -58,7 +58,11 @@ export function paintNeck(): Canvas {
   skin.addColorStop(0.85, '#8f5b47');
   skin.addColorStop(1, '#6d4337');
   context.fillStyle = skin;
-  context.fill(new Path2D('M566 380 C572 450 574 496 562 524 C550 548 520 562 478 574 L640 720 L802 574 C760 562 730 548 718 524 C706 496 708 450 714 380 Z'));
+  context.fill(
+    new Path2D(
+      'M566 380 C572 450 574 496 562 524 C550 548 520 562 478 574 L640 720 L802 574 C760 562 730 548 718 524 C706 496 708 450 714 380 Z',
+    ),
+  );
   context.globalCompositeOperation = 'source-atop';
   context.save();
   context.filter = 'blur(7px)';
@@ -98,7 +102,11 @@ function paintTop(context: SKRSContext2D): void {
   cloth.addColorStop(0.5, '#dfd3c3');
   cloth.addColorStop(1, '#a3968a');
   context.fillStyle = cloth;
-  context.fill(new Path2D('M500 580 C530 572 548 562 562 552 C584 604 612 624 640 624 C668 624 696 604 718 552 C732 562 750 572 780 580 L800 740 L480 740 Z'));
+  context.fill(
+    new Path2D(
+      'M500 580 C530 572 548 562 562 552 C584 604 612 624 640 624 C668 624 696 604 718 552 C732 562 750 572 780 580 L800 740 L480 740 Z',
+    ),
+  );
   context.save();
   context.filter = 'blur(1.2px)';
   context.strokeStyle = 'rgba(96,74,60,0.55)';
@@ -114,8 +122,10 @@ function paintTop(context: SKRSContext2D): void {
 
 const BLAZER_LEFT = 'M552 540 C530 556 490 566 420 584 C336 608 286 650 262 740 L618 740 C606 690 570 640 552 540 Z';
 const BLAZER_RIGHT = 'M728 540 C750 556 790 566 860 584 C944 608 994 650 1018 740 L654 740 C668 690 710 640 728 540 Z';
-const LAPEL_LEFT = 'M552 540 C534 562 520 590 512 618 L544 640 L522 658 C548 700 584 730 606 742 L618 740 C606 690 570 640 552 540 Z';
-const LAPEL_RIGHT = 'M728 540 C746 562 760 590 768 618 L736 640 L758 658 C732 700 690 730 666 742 L654 740 C668 690 710 640 728 540 Z';
+const LAPEL_LEFT =
+  'M552 540 C534 562 520 590 512 618 L544 640 L522 658 C548 700 584 730 606 742 L618 740 C606 690 570 640 552 540 Z';
+const LAPEL_RIGHT =
+  'M728 540 C746 562 760 590 768 618 L736 640 L758 658 C732 700 690 730 666 742 L654 740 C668 690 710 640 728 540 Z';
 
 function paintBlazer(context: SKRSContext2D): void {
   const cloth = context.createLinearGradient(300, 580, 990, 680);

@@ -24,10 +24,19 @@ export type Voice = {
  */
 export async function speak(voice: Voice, rawPath: string, wavPath: string): Promise<void> {
   const { name, wordsPerMinute, pitch, text } = voice;
-  await execute('espeak-ng', ['-v', name, '-s', String(wordsPerMinute), '-p', String(pitch), '-m', '-w', rawPath, text], LIMITS);
+  await execute(
+    'espeak-ng',
+    ['-v', name, '-s', String(wordsPerMinute), '-p', String(pitch), '-m', '-w', rawPath, text],
+    LIMITS,
+  );
   const filters = [
-    'highpass=f=85', 'equalizer=f=220:t=q:w=0.9:g=3', 'equalizer=f=3200:t=q:w=1.2:g=-3', 'lowpass=f=7200',
-    'aecho=0.9:0.5:17|29|41:0.10|0.07|0.05', 'loudnorm=I=-19:TP=-2:LRA=7', 'aresample=22050',
+    'highpass=f=85',
+    'equalizer=f=220:t=q:w=0.9:g=3',
+    'equalizer=f=3200:t=q:w=1.2:g=-3',
+    'lowpass=f=7200',
+    'aecho=0.9:0.5:17|29|41:0.10|0.07|0.05',
+    'loudnorm=I=-19:TP=-2:LRA=7',
+    'aresample=22050',
   ];
   const format = ['-ac', '1', '-ar', '22050', '-c:a', 'pcm_s16le', '-bitexact'];
   await execute('ffmpeg', ['-v', 'error', '-y', '-i', rawPath, '-af', filters.join(','), ...format, wavPath], LIMITS);
@@ -39,7 +48,12 @@ type Sound = { readonly samples: Float32Array; readonly sampleRateHz: number };
 export async function readWav(path: string): Promise<Sound> {
   const file = await readFile(path);
   const dataAt = file.indexOf('data', 12, 'latin1');
-  if (file.toString('latin1', 0, 4) !== 'RIFF' || dataAt < 0 || file.readUInt16LE(22) !== 1 || file.readUInt16LE(34) !== 16) {
+  if (
+    file.toString('latin1', 0, 4) !== 'RIFF' ||
+    dataAt < 0 ||
+    file.readUInt16LE(22) !== 1 ||
+    file.readUInt16LE(34) !== 16
+  ) {
     throw new Error(`${path} is not a mono 16-bit WAV file`);
   }
   const length = Math.floor(Math.min(file.readUInt32LE(dataAt + 4), file.length - dataAt - 8) / 2);
@@ -81,7 +95,12 @@ export function hearMouth({ samples, sampleRateHz }: Sound, frameCount: number, 
   }));
 }
 
-function weighted(frames: readonly HeardFrame[], centre: number, read: (frame: HeardFrame) => number, weights: readonly number[]): number {
+function weighted(
+  frames: readonly HeardFrame[],
+  centre: number,
+  read: (frame: HeardFrame) => number,
+  weights: readonly number[],
+): number {
   let sum = 0;
   for (const [index, weight] of weights.entries()) {
     const frame = frames[clamp(centre + index - 1, 0, frames.length - 1)];
@@ -91,7 +110,12 @@ function weighted(frames: readonly HeardFrame[], centre: number, read: (frame: H
 }
 
 /** Mean power of each frame's stretch of sound. */
-function framePower(samples: Float32Array, sampleRateHz: number, frameCount: number, framesPerSecond: number): number[] {
+function framePower(
+  samples: Float32Array,
+  sampleRateHz: number,
+  frameCount: number,
+  framesPerSecond: number,
+): number[] {
   const stretch = sampleRateHz / framesPerSecond;
   return Array.from({ length: frameCount }, (_, frame) => {
     const from = Math.round(frame * stretch);

@@ -31,16 +31,21 @@ export async function proveBadInputs(): Promise<boolean> {
   const report = (name: string, expected: string, { outcome, code, message }: Answer): void => {
     const good = (code || outcome) === expected;
     holds &&= good;
-    console.log(`| ${name} | ${outcome} | ${code} | ${message.replaceAll('\n', ' ').replaceAll('|', '\\|')} |${good ? '' : ` expected ${expected}`}`);
+    console.log(
+      `| ${name} | ${outcome} | ${code} | ${message.replaceAll('\n', ' ').replaceAll('|', '\\|')} |${good ? '' : ` expected ${expected}`}`,
+    );
   };
   console.log('| input | answer | code | message |\n|---|---|---|---|');
   try {
-    for (const input of await makeBadInputs(folder, maxUploadBytes)) report(input.name, input.expected, await send(stack, input, signal));
+    for (const input of await makeBadInputs(folder, maxUploadBytes))
+      report(input.name, input.expected, await send(stack, input, signal));
     report('an upload cut off midway', 'closed', await cutOff(stack, signal));
     report('two jobs, one output path (in-process)', 'output_exists', await sameOutput(folder));
     const leftovers = await stack.leftovers();
     const standing = parts() === partsBefore;
-    console.log(`\nleft behind: ${leftovers.length === 0 ? 'nothing' : leftovers.join(', ')}; processes: ${standing ? 'the same as before' : 'NOT the same as before'}`);
+    console.log(
+      `\nleft behind: ${leftovers.length === 0 ? 'nothing' : leftovers.join(', ')}; processes: ${standing ? 'the same as before' : 'NOT the same as before'}`,
+    );
     return holds && leftovers.length === 0 && standing;
   } finally {
     await stack.stop();
@@ -62,7 +67,11 @@ async function send(stack: ScratchStack, input: BadInput, signal: AbortSignal): 
   const job = await stack.client.follow(jobViewSchema.parse(body).id, () => undefined);
   const warnings = job.warnings.filter(({ code }) => code !== 'degraded');
   const code = job.error?.code ?? warnings.map((warning) => warning.code).join();
-  return { outcome: `202, ${job.status}`, code: code || job.status, message: job.error?.message ?? warnings.map(({ message }) => message).join(' ') };
+  return {
+    outcome: `202, ${job.status}`,
+    code: code || job.status,
+    message: job.error?.message ?? warnings.map(({ message }) => message).join(' '),
+  };
 }
 
 /** Half a body and a closed connection: nothing may remain of it. */
@@ -71,18 +80,27 @@ async function cutOff(stack: ScratchStack, signal: AbortSignal): Promise<Answer>
   const { hostname, port } = new URL(stack.url);
   const half = (await readFile(samplePaths.videoPath)).subarray(0, 100_000);
   const socket = connect(Number(port), hostname);
-  const head = '--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\nContent-Type: video/mp4\r\n\r\n';
-  socket.write(`POST /lipsync HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 999999\r\n\r\n${head}`);
+  const head =
+    '--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\nContent-Type: video/mp4\r\n\r\n';
+  socket.write(
+    `POST /lipsync HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 999999\r\n\r\n${head}`,
+  );
   socket.write(half);
   await sleep(500, undefined, { signal });
   socket.destroy();
   await sleep(1_000, undefined, { signal });
   const isClean = (await countJobs(stack, signal)) === jobsBefore && (await stack.leftovers()).length === 0;
-  return { outcome: isClean ? 'closed' : 'left something behind', code: '', message: isClean ? 'no job, nothing stored' : '' };
+  return {
+    outcome: isClean ? 'closed' : 'left something behind',
+    code: '',
+    message: isClean ? 'no job, nothing stored' : '',
+  };
 }
 
 async function countJobs({ url }: ScratchStack, signal: AbortSignal): Promise<number> {
-  const page = z.object({ jobs: z.array(z.unknown()) }).parse(await (await fetch(`${url}/lipsync?limit=100`, { signal })).json());
+  const page = z
+    .object({ jobs: z.array(z.unknown()) })
+    .parse(await (await fetch(`${url}/lipsync?limit=100`, { signal })).json());
   return page.jobs.length;
 }
 
@@ -91,7 +109,9 @@ async function sameOutput(folder: string): Promise<Answer> {
   const outputPath = join(folder, 'same.mp4');
   try {
     const results = await Promise.allSettled([1, 2].map(() => service.generateLipsync({ ...samplePaths, outputPath })));
-    const refused = results.flatMap((result) => (result.status === 'rejected' && LipsyncError.isInstance(result.reason) ? [result.reason] : []));
+    const refused = results.flatMap((result) =>
+      result.status === 'rejected' && LipsyncError.isInstance(result.reason) ? [result.reason] : [],
+    );
     const first = refused[0];
     return { outcome: `${2 - refused.length} completed`, code: first?.code ?? '', message: first?.message ?? '' };
   } finally {

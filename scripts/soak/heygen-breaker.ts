@@ -15,7 +15,11 @@ const previewAllowed = { method: 'auto', allow_preview: 'true' } as const;
 
 type Sample = { readonly videoPath: string; readonly audioPath: string };
 
-const providersSchema = z.object({ providers: z.array(z.object({ id: z.string(), breaker: z.object({ state: z.string(), reason: z.string().nullable() }) })) });
+const providersSchema = z.object({
+  providers: z.array(
+    z.object({ id: z.string(), breaker: z.object({ state: z.string(), reason: z.string().nullable() }) }),
+  ),
+});
 
 /**
  * The breaker over two worker processes: opened by faults that one saw, obeyed by the other, probed once by both
@@ -23,7 +27,10 @@ const providersSchema = z.object({ providers: z.array(z.object({ id: z.string(),
  */
 export async function proveHeygenBreaker(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
-  const stack = await startHeygenStack({ standin: { settings: { pace: paceByReads } }, environment: { HEYGEN_MAX_CONCURRENT: String(maxConcurrent) } }, signal);
+  const stack = await startHeygenStack(
+    { standin: { settings: { pace: paceByReads } }, environment: { HEYGEN_MAX_CONCURRENT: String(maxConcurrent) } },
+    signal,
+  );
   try {
     const sample = await shortenSample(stack.folder, 1);
     console.log('| step | seen | breaker |\n|---|---|---|');
@@ -37,14 +44,21 @@ export async function proveHeygenBreaker(): Promise<boolean> {
 async function faultsOpen(stack: HeygenStack, sample: Sample, signal: AbortSignal): Promise<boolean> {
   const { control } = stack.standin;
   const first = await stack.startWorker();
-  control.addFaults({ match: { route: 'create' }, fault: { kind: 'fail', reason: 'download_failed' }, times: 'always' });
+  control.addFaults({
+    match: { route: 'create' },
+    fault: { kind: 'fail', reason: 'download_failed' },
+    times: 'always',
+  });
   for (let count = 0; count < faultsToOpen; count += 1) await runJobs(stack, sample, 1);
   const opened = await tell(stack, `worker 1: ${faultsToOpen} operations failed`);
   await first.stop();
   const second = await stack.startWorker();
   const callsBefore = calls(stack);
   const [refused] = await runJobs(stack, sample, 1);
-  const heeded = await tell(stack, `worker 2, not told of it: job ${refused?.error?.code}, ${calls(stack) - callsBefore} calls`);
+  const heeded = await tell(
+    stack,
+    `worker 2, not told of it: job ${refused?.error?.code}, ${calls(stack) - callsBefore} calls`,
+  );
   const isHeeded = calls(stack) === callsBefore && refused?.error?.code === 'provider_unavailable';
   control.clearFaults();
   control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
@@ -53,7 +67,10 @@ async function faultsOpen(stack: HeygenStack, sample: Sample, signal: AbortSigna
   const before = control.operations().operations.length;
   const running = runJobs(stack, sample, crowd);
   // All but the probe are refused; the probe is held until they are.
-  await until(async () => control.operations().runningNow > 0 && (await countFailed(stack)) >= faultsToOpen + crowd, signal);
+  await until(
+    async () => control.operations().runningNow > 0 && (await countFailed(stack)) >= faultsToOpen + crowd,
+    signal,
+  );
   const probes = control.operations().operations.length - before;
   const probed = await tell(stack, `workers 2 and 3, ${crowd} jobs at once: ${probes} operation`);
   control.release();
@@ -61,10 +78,22 @@ async function faultsOpen(stack: HeygenStack, sample: Sample, signal: AbortSigna
   const completed = jobs.filter(({ status }) => status === 'completed').length;
   const closed = await tell(stack, `the probe is done: ${completed} completed, ${jobs.length - completed} refused`);
   const after = await runJobs(stack, sample, 4);
-  const again = await tell(stack, `4 more jobs: ${after.filter(({ status }) => status === 'completed').length} completed`);
+  const again = await tell(
+    stack,
+    `4 more jobs: ${after.filter(({ status }) => status === 'completed').length} completed`,
+  );
   await Promise.all([second.stop(), third.stop()]);
-  return opened === 'open' && isHeeded && heeded === 'open' && probes === 1 && probed !== 'closed' && completed === 1 && closed === 'closed' && again === 'closed'
-    && after.every(({ status }) => status === 'completed');
+  return (
+    opened === 'open' &&
+    isHeeded &&
+    heeded === 'open' &&
+    probes === 1 &&
+    probed !== 'closed' &&
+    completed === 1 &&
+    closed === 'closed' &&
+    again === 'closed' &&
+    after.every(({ status }) => status === 'completed')
+  );
 }
 
 async function refusedKey(stack: HeygenStack, sample: Sample): Promise<boolean> {
@@ -75,18 +104,34 @@ async function refusedKey(stack: HeygenStack, sample: Sample): Promise<boolean> 
   const state = await tell(stack, `a refused key, one job: ${one} call, job ${jobs[0]?.error?.code}`);
   const more = await runJobs(stack, sample, crowd);
   const rest = calls(stack) - start - one;
-  await tell(stack, `${crowd} more jobs: ${rest} calls, ${more.filter(({ error }) => error?.code === 'provider_unavailable').length} refused here`);
-  await stack.state.transact(['breaker/heygen'], () => ({ result: undefined, writes: new Map([['breaker/heygen', null]]) }));
+  await tell(
+    stack,
+    `${crowd} more jobs: ${rest} calls, ${more.filter(({ error }) => error?.code === 'provider_unavailable').length} refused here`,
+  );
+  await stack.state.transact(['breaker/heygen'], () => ({
+    result: undefined,
+    writes: new Map([['breaker/heygen', null]]),
+  }));
   const beforeCrowd = calls(stack);
   const local = await runJobs(stack, sample, crowd, previewAllowed);
   const ofCrowd = calls(stack) - beforeCrowd;
-  const madeHere = local.filter(({ status, method_used: method }) => status === 'completed' && method === 'preview').length;
-  await tell(stack, `forgotten, then ${crowd} jobs at once, with a local engine: ${ofCrowd} call with ${maxConcurrent} places, ${madeHere} completed here`);
+  const madeHere = local.filter(
+    ({ status, method_used: method }) => status === 'completed' && method === 'preview',
+  ).length;
+  await tell(
+    stack,
+    `forgotten, then ${crowd} jobs at once, with a local engine: ${ofCrowd} call with ${maxConcurrent} places, ${madeHere} completed here`,
+  );
   await Promise.all(workers.map((worker) => worker.stop()));
   return one === 1 && state === 'open' && rest === 0 && ofCrowd === 1 && madeHere === crowd;
 }
 
-async function runJobs({ client }: HeygenStack, sample: Sample, count: number, fields: Readonly<Record<string, string>> = onlyHeygen): Promise<readonly JobView[]> {
+async function runJobs(
+  { client }: HeygenStack,
+  sample: Sample,
+  count: number,
+  fields: Readonly<Record<string, string>> = onlyHeygen,
+): Promise<readonly JobView[]> {
   const accepted = await Promise.all(Array.from({ length: count }, () => client.submit(sample, fields)));
   return Promise.all(accepted.map(({ id }) => client.follow(id, () => undefined)));
 }
@@ -96,7 +141,9 @@ function calls({ standin }: HeygenStack): number {
 }
 
 async function countFailed({ url }: HeygenStack): Promise<number> {
-  const { jobs } = z.object({ jobs: z.array(z.unknown()) }).parse(await (await fetch(`${url}/lipsync?status=failed&limit=100`)).json());
+  const { jobs } = z
+    .object({ jobs: z.array(z.unknown()) })
+    .parse(await (await fetch(`${url}/lipsync?status=failed&limit=100`)).json());
   return jobs.length;
 }
 

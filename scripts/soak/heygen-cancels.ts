@@ -22,17 +22,27 @@ type Sample = { readonly videoPath: string; readonly audioPath: string };
 /** Cancels a job at every step on its way through HeyGen, in line and while HeyGen works: nothing may go on, and the books are right. */
 export async function proveHeygenCancels(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
-  const stack = await startHeygenStack({ standin: { settings: { pace: paceByReads } }, environment: { HEYGEN_MAX_CONCURRENT: '1' } }, signal);
+  const stack = await startHeygenStack(
+    { standin: { settings: { pace: paceByReads } }, environment: { HEYGEN_MAX_CONCURRENT: '1' } },
+    signal,
+  );
   const { control } = stack.standin;
   const lookout = await openLookout({ control, redisUrl: stack.redisUrl, outputDir: stack.outputDir });
   const worker = await stack.startWorker();
   try {
     const sample = await shortenSample(stack.folder, 1);
-    console.log('| canceled when | job | operation at HeyGen | processes of the job left | s until then |\n|---|---|---|---|---|');
+    console.log(
+      '| canceled when | job | operation at HeyGen | processes of the job left | s until then |\n|---|---|---|---|---|',
+    );
     let holds = true;
     for (const point of [...requestPoints, ...writePoints].filter(({ name }) => name !== 'completed')) {
-      for (const route of ['upload', 'create', 'get'] as const) control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
-      control.addFaults({ match: { route: 'download' }, fault: { kind: 'delay', delayMs: downloadDelayMs }, times: 'always' });
+      for (const route of ['upload', 'create', 'get'] as const)
+        control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
+      control.addFaults({
+        match: { route: 'download' },
+        fault: { kind: 'delay', delayMs: downloadDelayMs },
+        times: 'always',
+      });
       holds = (await cancelAt(stack, lookout, sample, point)) && holds;
       control.clearFaults();
     }
@@ -66,11 +76,15 @@ async function cancelWaiting(stack: HeygenStack, sample: Sample, signal: AbortSi
   const { control } = stack.standin;
   control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
   const stuck = await stack.client.submit(sample, { method: 'heygen' });
-  while (!control.operations().operations.some(({ callbackId }) => callbackId === stuck.id)) await sleep(100, undefined, { signal });
+  while (!control.operations().operations.some(({ callbackId }) => callbackId === stuck.id))
+    await sleep(100, undefined, { signal });
   const inLine = await stack.client.submit(sample, { method: 'heygen' });
   while (typeof (await stack.store.get(inLine.id))?.parkedUntilMs !== 'number') await sleep(100, undefined, { signal });
   let holds = true;
-  for (const [name, { id }] of [['it stands in line', inLine], ['HeyGen works on it', stuck]] as const) {
+  for (const [name, { id }] of [
+    ['it stands in line', inLine],
+    ['HeyGen works on it', stuck],
+  ] as const) {
     const sinceMs = performance.now();
     await cancel(stack, id);
     const job = await stack.client.follow(id, () => undefined);
@@ -85,27 +99,51 @@ async function cancel({ url }: HeygenStack, id: string): Promise<number> {
 
 async function report({ standin }: HeygenStack, name: string, job: JobView, elapsedMs: number): Promise<boolean> {
   const operationsOf = () => standin.control.operations().operations.filter(({ callbackId }) => callbackId === job.id);
-  const isOver = (): boolean => operationsOf().every(({ deletedAt, status }) => deletedAt !== null || status === 'completed' || status === 'failed');
+  const isOver = (): boolean =>
+    operationsOf().every(
+      ({ deletedAt, status }) => deletedAt !== null || status === 'completed' || status === 'failed',
+    );
   const left = descendantsRunning(job.id).length;
   // One that came to be after its job was canceled is found by the worker's housekeeping.
   for (const endMs = performance.now() + booksLimitMs; performance.now() < endMs && !isOver();) await sleep(500);
   const [operations, isGone] = [operationsOf(), isOver()];
-  const what = operations.map(({ status, deletedAt }) => (deletedAt === null ? status : 'deleted')).join(', ') || 'none';
+  const what =
+    operations.map(({ status, deletedAt }) => (deletedAt === null ? status : 'deleted')).join(', ') || 'none';
   const isEnded = job.status === 'canceled' || (job.status === 'completed' && late.has(name));
-  console.log(`| ${name} | ${job.status} | ${what} | ${left} | ${(elapsedMs / 1000).toFixed(1)} |${isEnded && isGone && left === 0 ? '' : ' NOT AS IT MUST BE'}`);
+  console.log(
+    `| ${name} | ${job.status} | ${what} | ${left} | ${(elapsedMs / 1000).toFixed(1)} |${isEnded && isGone && left === 0 ? '' : ' NOT AS IT MUST BE'}`,
+  );
   return isEnded && isGone && left === 0;
 }
 
 async function judgeBooks(stack: HeygenStack, signal: AbortSignal): Promise<boolean> {
   let books = await stack.books();
-  for (const endMs = performance.now() + booksLimitMs; performance.now() < endMs && (books.openBills > 0 || books.reservedMicros > 0); books = await stack.books()) await sleep(1_000, undefined, { signal });
+  for (
+    const endMs = performance.now() + booksLimitMs;
+    performance.now() < endMs && (books.openBills > 0 || books.reservedMicros > 0);
+    books = await stack.books()
+  )
+    await sleep(1_000, undefined, { signal });
   const leftovers = (await stack.leftovers()).length;
   const costs = (await stack.store.list({ limit: 100 })).records.map((record) => toJobView(record, null).cost_usd);
   const toldMicros = Math.round(costs.reduce<number>((sum, usd) => sum + (usd ?? 0), 0) * 1e6);
   const unknown = costs.filter((usd) => usd === null).length;
   // One that came to be while its job was being canceled included.
   const { runningNow } = stack.standin.control.operations();
-  console.log('\n| wallet, µ$ | ledger, µ$ | told by jobs, µ$ | jobs that do not know | reserved, µ$ | places held | open bills | operations that go on | leftovers |\n|---|---|---|---|---|---|---|---|---|');
-  console.log(`| ${[books.walletMicros, books.spentMicros, toldMicros, unknown, books.reservedMicros, books.placesHeld, books.openBills, runningNow, leftovers].join(' | ')} |`);
-  return runningNow === 0 && unknown === 0 && toldMicros === books.walletMicros && books.walletMicros === books.spentMicros && books.reservedMicros === 0 && books.placesHeld === 0 && books.openBills === 0 && leftovers === 0;
+  console.log(
+    '\n| wallet, µ$ | ledger, µ$ | told by jobs, µ$ | jobs that do not know | reserved, µ$ | places held | open bills | operations that go on | leftovers |\n|---|---|---|---|---|---|---|---|---|',
+  );
+  console.log(
+    `| ${[books.walletMicros, books.spentMicros, toldMicros, unknown, books.reservedMicros, books.placesHeld, books.openBills, runningNow, leftovers].join(' | ')} |`,
+  );
+  return (
+    runningNow === 0 &&
+    unknown === 0 &&
+    toldMicros === books.walletMicros &&
+    books.walletMicros === books.spentMicros &&
+    books.reservedMicros === 0 &&
+    books.placesHeld === 0 &&
+    books.openBills === 0 &&
+    leftovers === 0
+  );
 }

@@ -30,7 +30,9 @@ export async function proveHeygenFaults(): Promise<boolean> {
   try {
     let holds = true;
     for (const [title, cases] of faultSheet) {
-      console.log(`\n| ${title} | made by | attempts | the job says, µ$ | wallet, µ$ | ledger, µ$ | s |\n|---|---|---|---|---|---|---|`);
+      console.log(
+        `\n| ${title} | made by | attempts | the job says, µ$ | wallet, µ$ | ledger, µ$ | s |\n|---|---|---|---|---|---|---|`,
+      );
       for (const fault of cases.filter(({ name }) => wanted.test(name))) {
         await standin.control.reset();
         await forget(service.state, ['breaker/', 'ledger/', 'open-bills/']);
@@ -54,21 +56,40 @@ interface Service {
 /** The service of a program twice, over one state: one gives HeyGen time, one has little patience. */
 async function openService(folder: string, standin: HeygenStandin): Promise<Service> {
   const dataDir = join(folder, 'data');
-  const configWith = (limitMs: number): CoreConfig => configFromEnvironment({
-    ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', HEYGEN_TIMEOUT_MS: String(limitMs), LIPSYNC_DATA_DIR: dataDir,
-  });
+  const configWith = (limitMs: number): CoreConfig =>
+    configFromEnvironment({
+      ...standinEnvironment(standin),
+      HEYGEN_POLL_INTERVAL_MS: '100',
+      HEYGEN_TIMEOUT_MS: String(limitMs),
+      LIPSYNC_DATA_DIR: dataDir,
+    });
   const inputs = await shortenSample(folder, 1);
   const [host, patientHost] = [createLocalHost(configWith(timeoutMs)), createLocalHost(configWith(patientTimeoutMs))];
   const state = createSqliteStateStore({ path: join(dataDir, 'state.sqlite') });
   let aheadMs = 0;
-  const core = createLipsyncCore(configWith(timeoutMs), { state, lineMs: 1_000, clock: { nowMs: () => systemClock.nowMs() + aheadMs } });
-  const ledger = createLedger({ state, clock: systemClock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const core = createLipsyncCore(configWith(timeoutMs), {
+    state,
+    lineMs: 1_000,
+    clock: { nowMs: () => systemClock.nowMs() + aheadMs },
+  });
+  const ledger = createLedger({
+    state,
+    clock: systemClock,
+    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+  });
   const options = lipsyncOptionsSchema.parse({ method: 'auto', allowPreview: true });
   return {
     state,
     bench: ({ isPatient }) => ({
-      control: standin.control, state, ledger, slowMs,
-      run: () => (isPatient ? patientHost : host).localJobs.run({ ...inputs, outputPath: join(folder, 'out.mp4'), overwrite: true, options }, {}),
+      control: standin.control,
+      state,
+      ledger,
+      slowMs,
+      run: () =>
+        (isPatient ? patientHost : host).localJobs.run(
+          { ...inputs, outputPath: join(folder, 'out.mp4'), overwrite: true, options },
+          {},
+        ),
       reconcile(later) {
         aheadMs = later;
         standin.control.changeSettings({ pace: { by: 'reads', pendingReads: 0, runningReads: 0 } });
@@ -89,13 +110,17 @@ async function tell(fault: FaultCase, bench: FaultBench): Promise<boolean> {
   const holds = isDeepStrictEqual(outcome, required);
   const { made, attempts, costMicros, walletMicros, spentMicros } = outcome;
   const remark = holds ? '' : ` DOES NOT HOLD: ${JSON.stringify({ outcome, required })} ${said}`;
-  console.log(`| ${[fault.name, made ?? 'nobody', attempts.join(', '), costMicros ?? 'not known yet', walletMicros, spentMicros, (tookMs / 1000).toFixed(1)].join(' | ')} |${remark}`);
+  console.log(
+    `| ${[fault.name, made ?? 'nobody', attempts.join(', '), costMicros ?? 'not known yet', walletMicros, spentMicros, (tookMs / 1000).toFixed(1)].join(' | ')} |${remark}`,
+  );
   return holds;
 }
 
 async function forget(state: StateStore, prefixes: readonly string[]): Promise<void> {
   for (const prefix of prefixes) {
     const keys = (await state.list(prefix, { limit: 100 })).map(({ key }) => key);
-    await Promise.all(keys.map((key) => state.transact([key], () => ({ result: undefined, writes: new Map([[key, null]]) }))));
+    await Promise.all(
+      keys.map((key) => state.transact([key], () => ({ result: undefined, writes: new Map([[key, null]]) }))),
+    );
   }
 }

@@ -15,9 +15,13 @@ const longestMs = 10 * 60_000;
 export async function proveHeygenKey(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
   const foreign = await startForeignHost();
-  const stack = await startHeygenStack({
-    standin: { settings: { pace: paceByReads }, separateDownloadOrigin: true }, environment: { LIPSYNC_ALLOWED_PRIVATE_HOSTS: '127.0.0.1' },
-  }, signal);
+  const stack = await startHeygenStack(
+    {
+      standin: { settings: { pace: paceByReads }, separateDownloadOrigin: true },
+      environment: { LIPSYNC_ALLOWED_PRIVATE_HOSTS: '127.0.0.1' },
+    },
+    signal,
+  );
   const worker = await stack.startWorker();
   try {
     const answers = await provoke(stack, foreign.url);
@@ -25,11 +29,23 @@ export async function proveHeygenKey(): Promise<boolean> {
     await worker.stop();
     const { apiKey, control } = stack.standin;
     const places: readonly (readonly [string, number, number])[] = [
-      ['answers of the API, errors and events among them', answers.length, answers.filter((text) => text.includes(apiKey)).length],
+      [
+        'answers of the API, errors and events among them',
+        answers.length,
+        answers.filter((text) => text.includes(apiKey)).length,
+      ],
       ['lines of logs', stack.lines.length, stack.lines.filter((line) => line.includes(apiKey)).length],
       ...(await searchFiles(stack.rootDir, apiKey)),
-      ['requests at HeyGen’s storage', control.log().filter(({ route }) => route === 'download' || route === 'put').length, control.leaks().length],
-      ['requests at a foreign host', foreign.requests.length, foreign.requests.filter((text) => text.includes(apiKey)).length],
+      [
+        'requests at HeyGen’s storage',
+        control.log().filter(({ route }) => route === 'download' || route === 'put').length,
+        control.leaks().length,
+      ],
+      [
+        'requests at a foreign host',
+        foreign.requests.length,
+        foreign.requests.filter((text) => text.includes(apiKey)).length,
+      ],
     ];
     console.log('| looked through | how many | with the key |\n|---|---|---|');
     for (const [name, count, found] of places) console.log(`| ${name} | ${count} | ${found} |`);
@@ -48,21 +64,43 @@ async function provoke(stack: HeygenStack, foreignUrl: string): Promise<string[]
   const message = `Key ${apiKey} (X-Api-Key: ${apiKey}) at https://${apiKey}@example.org/?key=${apiKey}`;
   const provocations = [
     () => undefined,
-    () => control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status: 400, code: 'invalid_parameter', message } }),
-    () => control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status: 400, code: apiKey, message } }),
+    () =>
+      control.addFaults({
+        match: { route: 'create' },
+        fault: { kind: 'error', status: 400, code: 'invalid_parameter', message },
+      }),
+    () =>
+      control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status: 400, code: apiKey, message } }),
     () => control.addFaults({ match: { route: 'create' }, fault: { kind: 'fail', message } }),
     () => control.addFaults({ match: { route: 'upload' }, fault: { kind: 'drop' } }),
     () => control.addFaults({ match: { route: 'get' }, fault: { kind: 'status_word', word: apiKey } }),
-    () => control.addFaults({ match: { route: 'get' }, fault: { kind: 'video_url', url: `${foreignUrl}/video.mp4` }, times: 'always' }),
-    () => control.addFaults({ match: { route: 'download' }, fault: { kind: 'redirect', location: `${foreignUrl}/redirected.mp4` }, times: 'always' }),
-    () => control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status: 401, code: 'unauthorized', message } }),
+    () =>
+      control.addFaults({
+        match: { route: 'get' },
+        fault: { kind: 'video_url', url: `${foreignUrl}/video.mp4` },
+        times: 'always',
+      }),
+    () =>
+      control.addFaults({
+        match: { route: 'download' },
+        fault: { kind: 'redirect', location: `${foreignUrl}/redirected.mp4` },
+        times: 'always',
+      }),
+    () =>
+      control.addFaults({
+        match: { route: 'create' },
+        fault: { kind: 'error', status: 401, code: 'unauthorized', message },
+      }),
   ];
   const answers: string[] = [];
   for (const provoked of provocations) {
     control.clearFaults();
     provoked();
     // Faults of the jobs before must not keep this one from asking.
-    await stack.state.transact(['breaker/heygen'], () => ({ result: undefined, writes: new Map([['breaker/heygen', null]]) }));
+    await stack.state.transact(['breaker/heygen'], () => ({
+      result: undefined,
+      writes: new Map([['breaker/heygen', null]]),
+    }));
     const { id } = await stack.client.submit(sample, { method: 'heygen' });
     const job = await stack.client.follow(id, () => undefined);
     answers.push(JSON.stringify(job), await (await fetch(`${stack.url}/lipsync/${id}/events`)).text());
@@ -74,10 +112,23 @@ async function provoke(stack: HeygenStack, foreignUrl: string): Promise<string[]
 /** What the API and the page about queues have to show. */
 async function everythingShown({ url }: HeygenStack, signal: AbortSignal): Promise<string[]> {
   const queuesPath = '/admin/queues/api/queues';
-  const paths = ['/lipsync?limit=100', '/providers', '/costs', '/costs?group_by=method', '/ready', '/health', '/lipsync/none', '/admin/queues', queuesPath];
-  const queues = z.object({ queues: z.array(z.object({ name: z.string() })) }).parse(await (await fetch(`${url}${queuesPath}`, { signal })).json());
+  const paths = [
+    '/lipsync?limit=100',
+    '/providers',
+    '/costs',
+    '/costs?group_by=method',
+    '/ready',
+    '/health',
+    '/lipsync/none',
+    '/admin/queues',
+    queuesPath,
+  ];
+  const queues = z
+    .object({ queues: z.array(z.object({ name: z.string() })) })
+    .parse(await (await fetch(`${url}${queuesPath}`, { signal })).json());
   for (const { name } of queues.queues) {
-    for (const status of ['latest', 'completed', 'failed', 'delayed']) paths.push(`${queuesPath}?activeQueue=${encodeURIComponent(name)}&status=${status}&page=1&jobsPerPage=100`);
+    for (const status of ['latest', 'completed', 'failed', 'delayed'])
+      paths.push(`${queuesPath}?activeQueue=${encodeURIComponent(name)}&status=${status}&page=1&jobsPerPage=100`);
   }
   return Promise.all(paths.map(async (path) => (await fetch(`${url}${path}`, { signal })).text()));
 }
@@ -87,12 +138,22 @@ async function searchFiles(folder: string, key: string): Promise<readonly (reado
   const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
   const paths = entries.map(({ parentPath, name }) => join(parentPath, name));
   const withKey = await Promise.all(paths.map(async (path) => (await readFile(path)).includes(key)));
-  const count = (isWanted: (path: string) => boolean): readonly [number, number] => [paths.filter(isWanted).length, paths.filter((path, index) => isWanted(path) && withKey[index]).length];
+  const count = (isWanted: (path: string) => boolean): readonly [number, number] => [
+    paths.filter(isWanted).length,
+    paths.filter((path, index) => isWanted(path) && withKey[index]).length,
+  ];
   const isRedis = (path: string): boolean => path.includes('appendonly');
-  return [['files of Redis', ...count(isRedis)], ['other stored files', ...count((path) => !isRedis(path))]];
+  return [
+    ['files of Redis', ...count(isRedis)],
+    ['other stored files', ...count((path) => !isRedis(path))],
+  ];
 }
 
-async function startForeignHost(): Promise<{ readonly url: string; readonly requests: readonly string[]; close(): Promise<void> }> {
+async function startForeignHost(): Promise<{
+  readonly url: string;
+  readonly requests: readonly string[];
+  close(): Promise<void>;
+}> {
   const requests: string[] = [];
   const server = createServer((request: IncomingMessage, response) => {
     requests.push([request.method, request.url, ...request.rawHeaders].join(' '));
@@ -103,7 +164,8 @@ async function startForeignHost(): Promise<{ readonly url: string; readonly requ
   await promise;
   const { port } = server.address() as AddressInfo;
   return {
-    requests, url: `http://127.0.0.1:${port}`,
+    requests,
+    url: `http://127.0.0.1:${port}`,
     async close() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));

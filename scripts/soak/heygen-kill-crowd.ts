@@ -38,7 +38,8 @@ export function openCrowd({ client, store, samples, jobsAtOnce }: CrowdOptions):
   const lastCutOf = new Map<string, number>();
   let submitted = 0;
 
-  const recordsOf = async (ids: Iterable<string>): Promise<readonly JobRecord[]> => (await Promise.all([...ids].map((id) => store.get(id)))).filter((record) => record !== undefined);
+  const recordsOf = async (ids: Iterable<string>): Promise<readonly JobRecord[]> =>
+    (await Promise.all([...ids].map((id) => store.get(id)))).filter((record) => record !== undefined);
   const follow = async (id: string): Promise<void> => {
     ended.push(await client.follow(id, () => undefined));
     underWay.delete(id);
@@ -64,11 +65,16 @@ export function openCrowd({ client, store, samples, jobsAtOnce }: CrowdOptions):
     },
     async untilNoneIsHit(times, end) {
       // A lock that is lost without a kill counts as well.
-      const isHit = ({ id, crashes }: JobRecord): boolean => underWay.has(id) && Math.max(crashes, cutsOf.get(id) ?? 0) >= times;
-      while (!end.aborted && (await recordsOf(underWay.keys())).some(isHit)) await sleep(lookMs, undefined, { signal: end }).catch(() => undefined);
+      const isHit = ({ id, crashes }: JobRecord): boolean =>
+        underWay.has(id) && Math.max(crashes, cutsOf.get(id) ?? 0) >= times;
+      while (!end.aborted && (await recordsOf(underWay.keys())).some(isHit))
+        await sleep(lookMs, undefined, { signal: end }).catch(() => undefined);
     },
     async countCuts() {
-      const left = (await recordsOf(underWay.keys())).filter(({ id, status, parkedUntilMs, runs }) => status === 'processing' && parkedUntilMs === null && runs !== lastCutOf.get(id));
+      const left = (await recordsOf(underWay.keys())).filter(
+        ({ id, status, parkedUntilMs, runs }) =>
+          status === 'processing' && parkedUntilMs === null && runs !== lastCutOf.get(id),
+      );
       for (const { id, runs } of left) {
         cutsOf.set(id, (cutsOf.get(id) ?? 0) + 1);
         lastCutOf.set(id, runs);

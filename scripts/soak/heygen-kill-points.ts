@@ -15,9 +15,18 @@ export interface KillPoint {
   isAt(sight: Sight): boolean;
 }
 
-const asked = (route: LoggedRequest['route']) => (sight: Sight): boolean => sight.kind === 'request' && sight.route === route && !sight.isAnswered;
-const answered = (route: LoggedRequest['route']) => (sight: Sight): boolean => sight.kind === 'request' && sight.route === route && sight.isAnswered;
-const written = (...patterns: readonly RegExp[]) => (sight: Sight): boolean => sight.kind === 'write' && patterns.every((pattern) => pattern.test(sight.text));
+const asked =
+  (route: LoggedRequest['route']) =>
+  (sight: Sight): boolean =>
+    sight.kind === 'request' && sight.route === route && !sight.isAnswered;
+const answered =
+  (route: LoggedRequest['route']) =>
+  (sight: Sight): boolean =>
+    sight.kind === 'request' && sight.route === route && sight.isAnswered;
+const written =
+  (...patterns: readonly RegExp[]) =>
+  (sight: Sight): boolean =>
+    sight.kind === 'write' && patterns.every((pattern) => pattern.test(sight.text));
 const isRunning = /"status":"processing"/;
 
 /** In the order in which a job comes to them. What is written is seen when Redis has it and the worker has not yet heard so. */
@@ -36,7 +45,10 @@ export const writePoints: readonly KillPoint[] = [
   { name: 'place taken', isAt: written(/places\/heygen/, /sinceMs/) },
   { name: 'attempt begun', isAt: written(isRunning, /"outcome":"running"/, /"operation":null/) },
   { name: 'money reserved', isAt: written(/ledger\/entry\//, /"state":"reserved"/) },
-  { name: 'order stored', isAt: written(isRunning, /"outcome":"running"/, /"operation":null/, /"unansweredSinceMs":\d/) },
+  {
+    name: 'order stored',
+    isAt: written(isRunning, /"outcome":"running"/, /"operation":null/, /"unansweredSinceMs":\d/),
+  },
   { name: 'operation stored', isAt: written(isRunning, /"outcome":"running"/, /"operation":\{/, /"costMicros":null/) },
   { name: 'parked', isAt: written(/"parkedUntilMs":\d/) },
   { name: 'cost stored', isAt: written(isRunning, /"outcome":"running"/, /"costMicros":\d/) },
@@ -55,7 +67,15 @@ export interface Lookout {
 const lookMs = 1;
 
 /** Watches the stand-in's log and, where they are given, what Redis is told and the folder of outputs. */
-export async function openLookout({ control, redisUrl, outputDir }: { readonly control: StandinControl; readonly redisUrl?: string; readonly outputDir?: string }): Promise<Lookout> {
+export async function openLookout({
+  control,
+  redisUrl,
+  outputDir,
+}: {
+  readonly control: StandinControl;
+  readonly redisUrl?: string;
+  readonly outputDir?: string;
+}): Promise<Lookout> {
   let onSight: (sight: Sight) => void = () => undefined;
   const endings = [watchRequests(control, (sight) => onSight(sight))];
   if (redisUrl !== undefined) endings.push(await watchWrites(redisUrl, (sight) => onSight(sight)));

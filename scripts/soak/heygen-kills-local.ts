@@ -41,17 +41,27 @@ export async function proveLocalKills(runs: number, end: AbortSignal): Promise<b
   if (runs === 0 || end.aborted) return true;
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-local-'));
   const standin = await startHeygenStandin({ settings: { pace: paceByReads } });
-  for (const route of ['upload', 'create', 'get'] as const) standin.control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
+  for (const route of ['upload', 'create', 'get'] as const)
+    standin.control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
   const lookout = await openLookout({ control: standin.control });
   try {
     const inputs = await shortenSample(folder, 1);
-    console.log('\nIn a program, without queue and Redis:\n\n| killed when | starts | output | operations | said |\n|---|---|---|---|---|');
+    console.log(
+      '\nIn a program, without queue and Redis:\n\n| killed when | starts | output | operations | said |\n|---|---|---|---|---|',
+    );
     let holds = true;
     let index = 0;
     for (; index < runs && !end.aborted; index += 1) {
       const points = [...requestPoints, undefined, undefined];
-      const run = await killAndGoOn({ folder, standin, lookout }, inputs, join(folder, `out-${index}.mp4`), points[index % points.length]);
-      console.log(`| ${run.point?.name ?? 'at random'}${run.isSeen ? '' : ' (not seen)'} | ${run.starts} | ${run.isMade} | ${run.operations} | ${run.said} |`);
+      const run = await killAndGoOn(
+        { folder, standin, lookout },
+        inputs,
+        join(folder, `out-${index}.mp4`),
+        points[index % points.length],
+      );
+      console.log(
+        `| ${run.point?.name ?? 'at random'}${run.isSeen ? '' : ' (not seen)'} | ${run.starts} | ${run.isMade} | ${run.operations} | ${run.said} |`,
+      );
       holds &&= run.isMade && run.operations === 1;
     }
     return (await judgeBooks({ folder, standin, lookout }, index)) && holds;
@@ -62,11 +72,26 @@ export async function proveLocalKills(runs: number, end: AbortSignal): Promise<b
   }
 }
 
-async function killAndGoOn({ folder, standin, lookout }: Bench, { videoPath, audioPath }: { readonly videoPath: string; readonly audioPath: string }, outputPath: string, point: KillPoint | undefined): Promise<LocalRun> {
+async function killAndGoOn(
+  { folder, standin, lookout }: Bench,
+  { videoPath, audioPath }: { readonly videoPath: string; readonly audioPath: string },
+  outputPath: string,
+  point: KillPoint | undefined,
+): Promise<LocalRun> {
   const before = standin.control.operations().operations.length;
-  const start = (): ChildProcess => spawn(process.execPath, [program, videoPath, audioPath, outputPath], {
-    cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], timeout: programLimitMs, killSignal: 'SIGKILL', env: { ...process.env, ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', LIPSYNC_DATA_DIR: join(folder, 'data') },
-  });
+  const start = (): ChildProcess =>
+    spawn(process.execPath, [program, videoPath, audioPath, outputPath], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: programLimitMs,
+      killSignal: 'SIGKILL',
+      env: {
+        ...process.env,
+        ...standinEnvironment(standin),
+        HEYGEN_POLL_INTERVAL_MS: '100',
+        LIPSYNC_DATA_DIR: join(folder, 'data'),
+      },
+    });
   const first = start();
   const firstGone = once(first, 'exit');
   const kill = (): void => void first.kill('SIGKILL');
@@ -84,7 +109,14 @@ async function killAndGoOn({ folder, standin, lookout }: Bench, { videoPath, aud
     await once(next, 'exit');
     said = (await words).join(' ').trim();
   }
-  return { point, isSeen, starts, said, isMade: await isThere(outputPath), operations: standin.control.operations().operations.length - before };
+  return {
+    point,
+    isSeen,
+    starts,
+    said,
+    isMade: await isThere(outputPath),
+    operations: standin.control.operations().operations.length - before,
+  };
 }
 
 async function textOf(stream: NodeJS.ReadableStream | null): Promise<string> {
@@ -94,20 +126,32 @@ async function textOf(stream: NodeJS.ReadableStream | null): Promise<string> {
 }
 
 function isThere(path: string): Promise<boolean> {
-  return access(path).then(() => true, () => false);
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function judgeBooks({ folder, standin }: Bench, runs: number): Promise<boolean> {
   const state = createSqliteStateStore({ path: join(folder, 'data', 'state.sqlite') });
   try {
-    const ledger = createLedger({ state, clock: systemClock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+    const ledger = createLedger({
+      state,
+      clock: systemClock,
+      caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+    });
     const rows = await ledger.sum({ fromMs: 0, toMs: Date.now() + 86_400_000, groupBy: 'day' });
     const spent = rows.reduce((sum, { spentMicros }) => sum + spentMicros, 0);
     const reserved = rows.reduce((sum, { reservedMicros }) => sum + reservedMicros, 0);
     const held = (await createPlaces({ state, clock: systemClock }).holders('heygen')).length;
     const { spentMicros: wallet, charges } = standin.control.wallet();
-    const leftovers = [...(await readdir(join(folder, 'data', 'work'), { recursive: true })), ...(await readdir(folder)).filter((name) => /\.part|\.lock/.test(name))];
-    console.log(`\n| runs | billed | wallet, µ$ | ledger, µ$ | reserved, µ$ | places held | leftovers |\n|---|---|---|---|---|---|---|\n| ${[runs, charges.length, wallet, spent, reserved, held, leftovers.join(' ') || 0].join(' | ')} |`);
+    const leftovers = [
+      ...(await readdir(join(folder, 'data', 'work'), { recursive: true })),
+      ...(await readdir(folder)).filter((name) => /\.part|\.lock/.test(name)),
+    ];
+    console.log(
+      `\n| runs | billed | wallet, µ$ | ledger, µ$ | reserved, µ$ | places held | leftovers |\n|---|---|---|---|---|---|---|\n| ${[runs, charges.length, wallet, spent, reserved, held, leftovers.join(' ') || 0].join(' | ')} |`,
+    );
     return charges.length === runs && wallet === spent && reserved === 0 && held === 0 && leftovers.length === 0;
   } finally {
     await state.close();

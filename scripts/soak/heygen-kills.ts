@@ -39,10 +39,13 @@ export async function proveHeygenKills(): Promise<boolean> {
   const interrupt = (): void => interrupted.abort();
   for (const name of interruptions) process.once(name, interrupt);
   const end = AbortSignal.any([interrupted.signal, AbortSignal.timeout(longestMs)]);
-  const stack = await startHeygenStack({
-    standin: { settings: { pace: paceByReads, maxConcurrent: 100 } },
-    environment: { HEYGEN_MAX_CONCURRENT: String(2 * jobsAtOnce), QUEUE_LOCK_MS: String(lockMs) },
-  }, AbortSignal.timeout(longestMs + calmLimitMs));
+  const stack = await startHeygenStack(
+    {
+      standin: { settings: { pace: paceByReads, maxConcurrent: 100 } },
+      environment: { HEYGEN_MAX_CONCURRENT: String(2 * jobsAtOnce), QUEUE_LOCK_MS: String(lockMs) },
+    },
+    AbortSignal.timeout(longestMs + calmLimitMs),
+  );
   try {
     const holds = await killThroughQueue(stack, end);
     return (await proveLocalKills(wantedLocalRuns, end)) && holds;
@@ -54,7 +57,8 @@ export async function proveHeygenKills(): Promise<boolean> {
 
 async function killThroughQueue(stack: HeygenStack, end: AbortSignal): Promise<boolean> {
   const { control } = stack.standin;
-  for (const route of ['upload', 'create', 'get'] as const) control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
+  for (const route of ['upload', 'create', 'get'] as const)
+    control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
   const samples = await Promise.all([0.8, 1, 1.2].map((seconds) => shortenSample(stack.folder, seconds)));
   const lookout = await openLookout({ control, redisUrl: stack.redisUrl, outputDir: stack.outputDir });
   const crowd = openCrowd({ client: stack.client, store: stack.store, samples, jobsAtOnce });
@@ -72,7 +76,9 @@ async function killThroughQueue(stack: HeygenStack, end: AbortSignal): Promise<b
       const next = crowd.cuts < wantedRuns ? points.next().value : unseen()[0];
       const point = kill % killsPerRandomOne === 0 ? undefined : next;
       worker = await killAt(stack, { worker, point, lookout, crowd, rows, end });
-      process.stderr.write(`${crowd.cuts} of ${wantedRuns} runs cut off by ${kill} kills, ${crowd.ended.length} jobs done, ${seconds().toFixed(0)} s\n`);
+      process.stderr.write(
+        `${crowd.cuts} of ${wantedRuns} runs cut off by ${kill} kills, ${crowd.ended.length} jobs done, ${seconds().toFixed(0)} s\n`,
+      );
     }
     await crowd.drain();
   } finally {
@@ -80,7 +86,11 @@ async function killThroughQueue(stack: HeygenStack, end: AbortSignal): Promise<b
     await worker.stop();
   }
   printRows(rows);
-  const holds = await judge(stack, crowd.ended, { cutRuns: crowd.cuts, lostLocks: (await crowd.crashes()) - crowd.cuts, seconds: seconds() });
+  const holds = await judge(stack, crowd.ended, {
+    cutRuns: crowd.cuts,
+    lostLocks: (await crowd.crashes()) - crowd.cuts,
+    seconds: seconds(),
+  });
   for (const { name } of unseen()) console.log(`No kill came when: ${name}`);
   return holds && unseen().length === 0;
 }
@@ -124,20 +134,54 @@ function printRows(rows: ReadonlyMap<string, Row>): void {
   for (const [name, { kills, missed, cut }] of rows) console.log(`| ${name} | ${kills} | ${missed} | ${cut} |`);
 }
 
-async function judge(stack: HeygenStack, jobs: readonly JobView[], { cutRuns, lostLocks, seconds }: { readonly cutRuns: number; readonly lostLocks: number; readonly seconds: number }): Promise<boolean> {
+async function judge(
+  stack: HeygenStack,
+  jobs: readonly JobView[],
+  { cutRuns, lostLocks, seconds }: { readonly cutRuns: number; readonly lostLocks: number; readonly seconds: number },
+): Promise<boolean> {
   const { operations } = stack.standin.control.operations();
   const operationsOf = new Map<string | null, number>();
   for (const { callbackId } of operations) operationsOf.set(callbackId, (operationsOf.get(callbackId) ?? 0) + 1);
-  const completed = jobs.filter(({ status, method_used: method }) => status === 'completed' && method === 'heygen').length;
-  for (const { id, error } of jobs.filter(({ status }) => status !== 'completed')) console.log(`${id} did not complete: ${error?.code}: ${error?.message}`);
+  const completed = jobs.filter(
+    ({ status, method_used: method }) => status === 'completed' && method === 'heygen',
+  ).length;
+  for (const { id, error } of jobs.filter(({ status }) => status !== 'completed'))
+    console.log(`${id} did not complete: ${error?.code}: ${error?.message}`);
   const once = jobs.filter(({ id }) => operationsOf.get(id) === 1).length;
   const books = await stack.books();
   const told = Math.round(jobs.reduce((sum, { cost_usd: usd }) => sum + (usd ?? 0), 0) * 1e6);
   const leftovers = await stack.leftovers();
-  const figures = [jobs.length, `${cutRuns} of ${wantedRuns}`, lostLocks, completed, once, books.charges, books.walletMicros, books.spentMicros, told, books.reservedMicros, books.placesHeld, books.openBills, leftovers.length, seconds.toFixed(0)];
-  console.log('\n| jobs | runs cut off | locks lost | completed by HeyGen | with one operation | billed | wallet, µ$ | ledger, µ$ | jobs say, µ$ | reserved, µ$ | places held | open bills | leftovers | s |');
+  const figures = [
+    jobs.length,
+    `${cutRuns} of ${wantedRuns}`,
+    lostLocks,
+    completed,
+    once,
+    books.charges,
+    books.walletMicros,
+    books.spentMicros,
+    told,
+    books.reservedMicros,
+    books.placesHeld,
+    books.openBills,
+    leftovers.length,
+    seconds.toFixed(0),
+  ];
+  console.log(
+    '\n| jobs | runs cut off | locks lost | completed by HeyGen | with one operation | billed | wallet, µ$ | ledger, µ$ | jobs say, µ$ | reserved, µ$ | places held | open bills | leftovers | s |',
+  );
   console.log(`|${'---|'.repeat(figures.length)}\n| ${figures.join(' | ')} |`);
   if (leftovers.length > 0) console.log(leftovers.join('\n'));
-  return completed === jobs.length && once === jobs.length && books.charges === jobs.length && books.walletMicros === books.spentMicros && told === books.walletMicros
-    && books.reservedMicros === 0 && books.placesHeld === 0 && books.openBills === 0 && leftovers.length === 0 && stack.standin.control.leaks().length === 0;
+  return (
+    completed === jobs.length &&
+    once === jobs.length &&
+    books.charges === jobs.length &&
+    books.walletMicros === books.spentMicros &&
+    told === books.walletMicros &&
+    books.reservedMicros === 0 &&
+    books.placesHeld === 0 &&
+    books.openBills === 0 &&
+    leftovers.length === 0 &&
+    stack.standin.control.leaks().length === 0
+  );
 }

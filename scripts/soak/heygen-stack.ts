@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { systemClock, type JobStore, type StateStore } from '@lipsync/core';
 import { createClientConnection, createRedisJobStore, createRedisStateStore } from '@lipsync/queue';
-import { startHeygenStandin, type HeygenStandin, type HeygenStandinOptions } from '../../packages/heygen-standin/src/index.ts';
+import {
+  startHeygenStandin,
+  type HeygenStandin,
+  type HeygenStandinOptions,
+} from '../../packages/heygen-standin/src/index.ts';
 import { createPlaces } from '../../packages/lipsync-core/src/resilience/places.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';
@@ -44,14 +48,24 @@ export const paceByReads = { by: 'reads', pendingReads: 1, runningReads: 1 } as 
 
 const costsSchema = z.object({ total: z.object({ cost_usd: z.number(), reserved_usd: z.number() }) });
 
-export async function startHeygenStack({ standin: standinOptions = {}, environment = {} }: HeygenStackOptions, signal: AbortSignal): Promise<HeygenStack> {
+export async function startHeygenStack(
+  { standin: standinOptions = {}, environment = {} }: HeygenStackOptions,
+  signal: AbortSignal,
+): Promise<HeygenStack> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-'));
   const standin = await startHeygenStandin(standinOptions);
-  const stack = await startScratchStack({
-    ...standinEnvironment(standin), HEYGEN_POLL_INTERVAL_MS: '100', QUEUE_LOCK_MS: '4000', QUEUE_STALLED_INTERVAL_MS: '500',
-    // The stack's own worker, which is started again by itself, stays away from HeyGen.
-    WORKER_LANES: 'render', ...environment,
-  }, signal).catch(async (error: unknown) => {
+  const stack = await startScratchStack(
+    {
+      ...standinEnvironment(standin),
+      HEYGEN_POLL_INTERVAL_MS: '100',
+      QUEUE_LOCK_MS: '4000',
+      QUEUE_STALLED_INTERVAL_MS: '500',
+      // The stack's own worker, which is started again by itself, stays away from HeyGen.
+      WORKER_LANES: 'render',
+      ...environment,
+    },
+    signal,
+  ).catch(async (error: unknown) => {
     await standin.close();
     throw error;
   });
@@ -59,15 +73,22 @@ export async function startHeygenStack({ standin: standinOptions = {}, environme
   const state = createRedisStateStore({ connection });
   const places = createPlaces({ state, clock: systemClock });
   return {
-    ...stack, standin, folder, state,
+    ...stack,
+    standin,
+    folder,
+    state,
     store: createRedisJobStore({ connection }),
     startWorker: (more = {}) => stack.startWorker({ WORKER_LANES: 'cloud', ...more }),
     async books() {
       const { total } = costsSchema.parse(await (await fetch(`${stack.url}/costs`, { signal })).json());
       const { spentMicros: walletMicros, charges } = standin.control.wallet();
       return {
-        spentMicros: Math.round(total.cost_usd * 1e6), reservedMicros: Math.round(total.reserved_usd * 1e6), walletMicros, charges: charges.length,
-        placesHeld: (await places.holders('heygen')).length, openBills: (await state.list('open-bills/', { limit: 1_000 })).length,
+        spentMicros: Math.round(total.cost_usd * 1e6),
+        reservedMicros: Math.round(total.reserved_usd * 1e6),
+        walletMicros,
+        charges: charges.length,
+        placesHeld: (await places.holders('heygen')).length,
+        openBills: (await state.list('open-bills/', { limit: 1_000 })).length,
       };
     },
     async stop() {

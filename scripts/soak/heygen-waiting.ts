@@ -23,10 +23,21 @@ const lookMs = 1_000;
  */
 export async function proveHeygenWaiting(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
-  const stack = await startHeygenStack({
-    standin: { settings: { pace: { by: 'reads', pendingReads: 0, runningReads: 0 }, maxConcurrent: 10 * maxConcurrent } },
-    environment: { HEYGEN_MAX_CONCURRENT: String(maxConcurrent), HEYGEN_TIMEOUT_MS: '7200000', HEYGEN_POLL_INTERVAL_MS: '5000', QUEUE_LOCK_MS: '30000', QUEUE_STALLED_INTERVAL_MS: '5000' },
-  }, signal);
+  const stack = await startHeygenStack(
+    {
+      standin: {
+        settings: { pace: { by: 'reads', pendingReads: 0, runningReads: 0 }, maxConcurrent: 10 * maxConcurrent },
+      },
+      environment: {
+        HEYGEN_MAX_CONCURRENT: String(maxConcurrent),
+        HEYGEN_TIMEOUT_MS: '7200000',
+        HEYGEN_POLL_INTERVAL_MS: '5000',
+        QUEUE_LOCK_MS: '30000',
+        QUEUE_STALLED_INTERVAL_MS: '5000',
+      },
+    },
+    signal,
+  );
   let workers: readonly GuardedProcess[] = [];
   try {
     workers = await startWorkers(stack);
@@ -46,10 +57,21 @@ export async function proveHeygenWaiting(): Promise<boolean> {
     const completed = await countWithin(stack, ids, ({ status }) => status === 'completed', signal, sampleSize);
     const { mostAtOnce } = stack.standin.control.operations();
     console.log('| | MiB each, idle | MiB each, waiting | CPU of all four while waiting |\n|---|---|---|---|');
-    console.log(`| ${workerCount} workers | ${idleMib.map(round).join(' ')} | ${usage.mib.map(round).join(' ')} | ${(usage.processors * 100).toFixed(1)} % of one core |`);
-    console.log('\n| jobs | operations while stuck | most operations at once | allowed | looked at again after the restart | completed after the release |\n|---|---|---|---|---|---|');
-    console.log(`| ${ids.length} | ${atOnceStuck.runningNow} | ${mostAtOnce} | ${maxConcurrent} | ${resumed} | ${completed} |`);
-    return mostAtOnce === Math.min(maxConcurrent, jobCount) && atOnceStuck.operations.length === Math.min(maxConcurrent, jobCount) && resumed === ids.length && completed >= sampleSize;
+    console.log(
+      `| ${workerCount} workers | ${idleMib.map(round).join(' ')} | ${usage.mib.map(round).join(' ')} | ${(usage.processors * 100).toFixed(1)} % of one core |`,
+    );
+    console.log(
+      '\n| jobs | operations while stuck | most operations at once | allowed | looked at again after the restart | completed after the release |\n|---|---|---|---|---|---|',
+    );
+    console.log(
+      `| ${ids.length} | ${atOnceStuck.runningNow} | ${mostAtOnce} | ${maxConcurrent} | ${resumed} | ${completed} |`,
+    );
+    return (
+      mostAtOnce === Math.min(maxConcurrent, jobCount) &&
+      atOnceStuck.operations.length === Math.min(maxConcurrent, jobCount) &&
+      resumed === ids.length &&
+      completed >= sampleSize
+    );
   } finally {
     await Promise.all(workers.map((worker) => worker.stop()));
     await stack.stop();
@@ -88,27 +110,46 @@ async function recordsOf({ store }: HeygenStack, ids: readonly string[]): Promis
 }
 
 /** Resolves when all but those that are just being looked at are as wanted, and every job was so once. */
-async function untilAll(stack: HeygenStack, ids: readonly string[], wanted: (record: JobRecord) => boolean, what: string, signal: AbortSignal): Promise<void> {
+async function untilAll(
+  stack: HeygenStack,
+  ids: readonly string[],
+  wanted: (record: JobRecord) => boolean,
+  what: string,
+  signal: AbortSignal,
+): Promise<void> {
   const left = new Set(ids);
   while (left.size > 0) {
     for (const record of await recordsOf(stack, [...left])) if (wanted(record)) left.delete(record.id);
     process.stderr.write(`${ids.length - left.size} of ${ids.length} jobs ${what}\n`);
     await sleep(lookMs, undefined, { signal });
   }
-  while (stack.standin.control.operations().runningNow < Math.min(maxConcurrent, ids.length)) await sleep(lookMs, undefined, { signal });
+  while (stack.standin.control.operations().runningNow < Math.min(maxConcurrent, ids.length))
+    await sleep(lookMs, undefined, { signal });
 }
 
 /** How many jobs come to be as wanted within the time; stops at `enough`. */
-async function countWithin(stack: HeygenStack, ids: readonly string[], wanted: (record: JobRecord) => boolean, signal: AbortSignal, enough = ids.length): Promise<number> {
+async function countWithin(
+  stack: HeygenStack,
+  ids: readonly string[],
+  wanted: (record: JobRecord) => boolean,
+  signal: AbortSignal,
+  enough = ids.length,
+): Promise<number> {
   const left = new Set(ids);
-  for (const endMs = performance.now() + lookedAtWithinMs; performance.now() < endMs && ids.length - left.size < enough;) {
+  for (
+    const endMs = performance.now() + lookedAtWithinMs;
+    performance.now() < endMs && ids.length - left.size < enough;
+  ) {
     for (const record of await recordsOf(stack, [...left])) if (wanted(record)) left.delete(record.id);
     await sleep(lookMs, undefined, { signal });
   }
   return ids.length - left.size;
 }
 
-async function watchUsage(workers: readonly GuardedProcess[], signal: AbortSignal): Promise<{ readonly mib: readonly number[]; readonly processors: number }> {
+async function watchUsage(
+  workers: readonly GuardedProcess[],
+  signal: AbortSignal,
+): Promise<{ readonly mib: readonly number[]; readonly processors: number }> {
   const used = (): number => workers.reduce((sum, { pid }) => sum + processorSeconds(pid), 0);
   const [startedMs, before] = [performance.now(), used()];
   await sleep(watchedMs, undefined, { signal });

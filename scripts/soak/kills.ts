@@ -32,14 +32,18 @@ interface Outcome {
  * Where the stage was over before it was seen, or the part is not there in it, the row says that it was missed.
  */
 export async function proveKills(): Promise<boolean> {
-  console.log('| killed | while | status | attempts | outputs | records | leftovers | s |\n|---|---|---|---|---|---|---|---|');
+  console.log(
+    '| killed | while | status | attempts | outputs | records | leftovers | s |\n|---|---|---|---|---|---|---|---|',
+  );
   let holds = true;
   for (const victim of victims) {
     let hits = 0;
     for (const stage of stages) {
       const { hit, job, outputs, leftovers, records, seconds } = await killDuring(victim.text, stage);
       const attempts = job.attempts.map(({ outcome, code }) => code ?? outcome).join(', ');
-      console.log(`| ${victim.name} | ${stage}${hit ? '' : ' (missed)'} | ${job.status} | ${attempts} | ${outputs} | ${records} | ${leftovers} | ${seconds.toFixed(1)} |`);
+      console.log(
+        `| ${victim.name} | ${stage}${hit ? '' : ' (missed)'} | ${job.status} | ${attempts} | ${outputs} | ${records} | ${leftovers} | ${seconds.toFixed(1)} |`,
+      );
       holds &&= !hit || (job.status === 'completed' && outputs === 1 && records === 1 && leftovers === 0);
       hits += hit ? 1 : 0;
     }
@@ -61,7 +65,14 @@ async function killDuring(text: string, stage: string): Promise<Outcome> {
     const job = await until(stack, id, isAtEnd, signal);
     const seconds = (performance.now() - startedMs) / 1000;
     const { jobs } = (await (await fetch(`${stack.url}/lipsync`, { signal })).json()) as { jobs: unknown[] };
-    return { hit: pids.length > 0, job, seconds, records: jobs.length, outputs: (await stack.outputs()).length, leftovers: (await stack.leftovers()).length };
+    return {
+      hit: pids.length > 0,
+      job,
+      seconds,
+      records: jobs.length,
+      outputs: (await stack.outputs()).length,
+      leftovers: (await stack.leftovers()).length,
+    };
   } finally {
     await stack.stop();
   }
@@ -81,7 +92,12 @@ function kill(pid: number): void {
 }
 
 /** Asks until the job is as wanted; an API that is down or has no Redis is asked again. */
-async function until(stack: ScratchStack, id: string, wanted: (job: JobView) => boolean, signal: AbortSignal): Promise<JobView> {
+async function until(
+  stack: ScratchStack,
+  id: string,
+  wanted: (job: JobView) => boolean,
+  signal: AbortSignal,
+): Promise<JobView> {
   for (;;) {
     const job = await look(stack, id, signal).catch((error: unknown) => {
       if (signal.aborted) throw error;

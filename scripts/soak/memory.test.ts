@@ -19,10 +19,18 @@ describe('memory over the fifths of a stage', () => {
 });
 
 describe('the samples of a stage', () => {
-  const samplesAt = new Map([['listening', 1], ['tracking', 1], ['rendering', 3]]);
+  const samplesAt = new Map([
+    ['listening', 1],
+    ['tracking', 1],
+    ['rendering', 3],
+  ]);
 
   it('are those from its beginning to that of the next, also where it began with the one before', () => {
-    expect(['listening', 'tracking', 'rendering'].map((stage) => seriesOf(stage, [1, 2, 3, 4, 5], samplesAt))).toEqual([[], [2, 3], [4, 5]]);
+    expect(['listening', 'tracking', 'rendering'].map((stage) => seriesOf(stage, [1, 2, 3, 4, 5], samplesAt))).toEqual([
+      [],
+      [2, 3],
+      [4, 5],
+    ]);
   });
 
   it('are none where nobody saw it', () => {

@@ -31,7 +31,11 @@ export async function proveWav2LipMemory(): Promise<boolean> {
     const modelPath = join(folder, 'wav2lip.onnx');
     await writeSeededWav2Lip(modelPath, { widthDivisor: 1, seed: 1 });
     const modelMib = (await stat(modelPath)).size / 1024 ** 2;
-    return proveFlat(folder, { method: 'wav2lip', modelMib, environment: { WAV2LIP_MODEL_PATH: modelPath, LIPSYNC_GPU_ENABLED: 'false' } });
+    return proveFlat(folder, {
+      method: 'wav2lip',
+      modelMib,
+      environment: { WAV2LIP_MODEL_PATH: modelPath, LIPSYNC_GPU_ENABLED: 'false' },
+    });
   });
 }
 
@@ -71,8 +75,12 @@ async function proveFlat(folder: string, { method, modelMib, environment }: Memo
     busy.end();
     const aboveIdle = busy.peakMib() - idle.peakMib();
     const seconds = (performance.now() - startedMs) / 1000;
-    console.log('| method | clip, s | status | took, s | idle, MiB | peak above idle, MiB | of which the model, MiB |\n|---|---|---|---|---|---|---|');
-    console.log(`| ${method} | ${clipSeconds} | ${job.status} | ${seconds.toFixed(0)} | ${Math.round(idle.peakMib())} | ${Math.round(aboveIdle)} | ${Math.round(modelMib)} |\n`);
+    console.log(
+      '| method | clip, s | status | took, s | idle, MiB | peak above idle, MiB | of which the model, MiB |\n|---|---|---|---|---|---|---|',
+    );
+    console.log(
+      `| ${method} | ${clipSeconds} | ${job.status} | ${seconds.toFixed(0)} | ${Math.round(idle.peakMib())} | ${Math.round(aboveIdle)} | ${Math.round(modelMib)} |\n`,
+    );
     const flat = longStages.map((stage) => isStageFlat(stage, busy.seriesMib(), samplesAt));
     const together = await endTogether(await stack.outputs());
     return job.status === 'completed' && aboveIdle - modelMib <= allowedMib && flat.every(Boolean) && together;
@@ -89,7 +97,11 @@ function isStageFlat(stage: string, seriesMib: readonly number[], samplesAt: Rea
 }
 
 /** What was seen from a stage's first sample to that of the next; nothing of a stage that nobody saw. */
-export function seriesOf(stage: string, seriesMib: readonly number[], samplesAt: ReadonlyMap<string, number>): readonly number[] {
+export function seriesOf(
+  stage: string,
+  seriesMib: readonly number[],
+  samplesAt: ReadonlyMap<string, number>,
+): readonly number[] {
   const stages = [...samplesAt];
   const place = stages.findIndex(([name]) => name === stage);
   const [, start] = stages[place] ?? [stage, Infinity];
@@ -103,14 +115,21 @@ async function endTogether([path]: readonly string[]): Promise<boolean> {
   const { frameRate } = await probeClip(path, { limits: { maxDurationMs: longestMs, maxDimensionPx: 8192 } });
   const expected = Math.round(clipSeconds * framesPerSecond(frameRate));
   const apartMs = (audioDurationMs ?? NaN) - videoDurationMs;
-  console.log(`\n| frames | expected | sound − picture at the end, ms |\n|---|---|---|\n| ${frameCount} | ${expected} | ${apartMs.toFixed(1)} |`);
+  console.log(
+    `\n| frames | expected | sound − picture at the end, ms |\n|---|---|---|\n| ${frameCount} | ${expected} | ${apartMs.toFixed(1)} |`,
+  );
   return frameCount === expected && Math.abs(apartMs) <= 1000 / framesPerSecond(frameRate);
 }
 
 /** Whether the last fifth of a stage is about where the second was, when everything had begun. Not where one was not looked at. */
 export function isFlat(fifths: readonly number[]): boolean {
   const [, settled, , , last] = fifths;
-  return settled !== undefined && last !== undefined && fifths.every(Number.isFinite) && last <= settled * allowedGrowth.factor + allowedGrowth.mib;
+  return (
+    settled !== undefined &&
+    last !== undefined &&
+    fifths.every(Number.isFinite) &&
+    last <= settled * allowedGrowth.factor + allowedGrowth.mib
+  );
 }
 
 function fifthPeaks(series: readonly number[]): number[] {

@@ -13,8 +13,14 @@ const maxOutputBytes = 16 * 1024 ** 2;
 
 /** What a careful program is compiled with, the declarations of all packages included. */
 const compilerOptions = {
-  module: 'nodenext', target: 'es2024', outDir: 'built', types: ['node'],
-  strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, skipLibCheck: false,
+  module: 'nodenext',
+  target: 'es2024',
+  outDir: 'built',
+  types: ['node'],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  skipLibCheck: false,
 } as const;
 
 interface Step {
@@ -33,7 +39,10 @@ export async function provePacked(): Promise<boolean> {
   try {
     for (const { name, run } of stepsIn(folder, AbortSignal.timeout(longestMs))) {
       const startedMs = performance.now();
-      const { seen, holds } = await run().then((text) => ({ seen: text, holds: true }), (error: unknown) => ({ seen: reasonOf(error), holds: false }));
+      const { seen, holds } = await run().then(
+        (text) => ({ seen: text, holds: true }),
+        (error: unknown) => ({ seen: reasonOf(error), holds: false }),
+      );
       console.log(`| ${name} | ${seen} | ${((performance.now() - startedMs) / 1000).toFixed(1)} |`);
       if (!holds) return false;
     }
@@ -76,7 +85,16 @@ async function tarballIn(folder: string): Promise<string> {
 
 async function install(folder: string, start: Start): Promise<string> {
   await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'empty', private: true, type: 'module' }));
-  await start('npm', 'install', '--no-audit', '--no-fund', '--loglevel=error', `./${await tarballIn(folder)}`, 'typescript', '@types/node');
+  await start(
+    'npm',
+    'install',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    `./${await tarballIn(folder)}`,
+    'typescript',
+    '@types/node',
+  );
   const shipped = await readdir(join(folder, 'node_modules', '@lipsync', 'core'), { recursive: true });
   const sources = shipped.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'));
   if (sources.length > 0) throw new Error(`TypeScript sources were shipped: ${sources.join(', ')}`);
@@ -84,14 +102,20 @@ async function install(folder: string, start: Start): Promise<string> {
 }
 
 async function compile(folder: string, start: Start): Promise<string> {
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts', 'mistake.ts'] }));
+  await writeFile(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, files: ['program.ts', 'mistake.ts'] }),
+  );
   await writeFile(join(folder, 'program.ts'), await readmeProgram());
   // Declarations that were not found would make everything `any`, and this no mistake.
-  await writeFile(join(folder, 'mistake.ts'), [
-    "import type { GenerateLipsyncInput } from '@lipsync/core';",
-    '// @ts-expect-error there is no such mode',
-    "export const mode: GenerateLipsyncInput['syncMode'] = 'sideways';",
-  ].join('\n'));
+  await writeFile(
+    join(folder, 'mistake.ts'),
+    [
+      "import type { GenerateLipsyncInput } from '@lipsync/core';",
+      '// @ts-expect-error there is no such mode',
+      "export const mode: GenerateLipsyncInput['syncMode'] = 'sideways';",
+    ].join('\n'),
+  );
   await start('npx', 'tsc');
   return 'no error';
 }

@@ -2,5 +2,7 @@ import { descendantsOf } from '../../packages/lipsync-core/src/testing/process-t
 
 /** Ids of all processes below this one whose command line contains `text`. */
 export function descendantsRunning(text: string): number[] {
-  return descendantsOf(process.pid).filter(({ command }) => command.includes(text)).map(({ pid }) => pid);
+  return descendantsOf(process.pid)
+    .filter(({ command }) => command.includes(text))
+    .map(({ pid }) => pid);
 }

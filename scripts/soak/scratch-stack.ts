@@ -42,28 +42,50 @@ export interface ScratchStack {
 }
 
 /** The whole service on folders of its own, which are gone after `stop`. `environment` overrides its settings. */
-export async function startScratchStack(environment: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ScratchStack> {
+export async function startScratchStack(
+  environment: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<ScratchStack> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-soak-'));
   const dataDir = join(folder, 'data');
   const outputDir = join(folder, 'outputs');
   const lines: string[] = [];
   const settings = {
-    HOST: '127.0.0.1', PORT: String(await freeLoopbackPort()), PUBLIC_BASE_URL: '', LIPSYNC_API_KEYS: '', LIPSYNC_OUTPUT_DIR: outputDir,
+    HOST: '127.0.0.1',
+    PORT: String(await freeLoopbackPort()),
+    PUBLIC_BASE_URL: '',
+    LIPSYNC_API_KEYS: '',
+    LIPSYNC_OUTPUT_DIR: outputDir,
     // A proof spends no money.
     HEYGEN_API_KEY: '',
     ...environment,
   };
   const stack: Stack = await startStack({
-    projectDir, dataDir, settingsDir: folder, workerGraceMs: 15_000, signal, environment: settings,
-    onLine: (_part, line) => lines.push(line), onEvent: () => undefined,
+    projectDir,
+    dataDir,
+    settingsDir: folder,
+    workerGraceMs: 15_000,
+    signal,
+    environment: settings,
+    onLine: (_part, line) => lines.push(line),
+    onEvent: () => undefined,
   });
   const { url, redisUrl } = stack;
   return {
-    url, redisUrl, outputDir, lines, rootDir: folder,
+    url,
+    redisUrl,
+    outputDir,
+    lines,
+    rootDir: folder,
     client: createLipsyncClient(url, signal),
     async startWorker(more) {
       const worker = appProcess({
-        name: 'worker', projectDir, settingsDir: folder, stopGraceMs: 15_000, onLine: (line) => lines.push(line), onEvent: () => undefined,
+        name: 'worker',
+        projectDir,
+        settingsDir: folder,
+        stopGraceMs: 15_000,
+        onLine: (line) => lines.push(line),
+        onEvent: () => undefined,
         environment: { ...process.env, ...settings, REDIS_URL: redisUrl, LIPSYNC_DATA_DIR: dataDir, ...more },
       });
       const started = await startGuarded(worker.plan);
@@ -74,7 +96,9 @@ export async function startScratchStack(environment: Readonly<Record<string, str
     async leftovers() {
       const untilMs = performance.now() + clearingUpMs;
       for (;;) {
-        const partial = (await filesBelow(folder)).filter((name) => partialEndings.some((ending) => name.endsWith(ending)));
+        const partial = (await filesBelow(folder)).filter((name) =>
+          partialEndings.some((ending) => name.endsWith(ending)),
+        );
         const left = [...partial, ...(await filesBelow(join(dataDir, 'work')))];
         if (left.length === 0 || performance.now() > untilMs) return left;
         await sleep(100, undefined, { signal });

@@ -6,14 +6,22 @@ import { promisify } from 'node:util';
 import { probeTake, readSpeech } from '../../packages/lipsync-core/src/media/index.ts';
 import { writeMeterModel } from '../../packages/lipsync-core/src/testing/instructive-models.ts';
 import { bestLag } from '../../packages/lipsync-core/src/testing/lip-judge.ts';
-import { expectedMeter, melLevels, meterDelayMs, readMeter } from '../../packages/lipsync-core/src/testing/meter-judge.ts';
+import {
+  expectedMeter,
+  melLevels,
+  meterDelayMs,
+  readMeter,
+} from '../../packages/lipsync-core/src/testing/meter-judge.ts';
 import { openWav2LipStudio, type Wav2LipStudio } from '../../packages/lipsync-core/src/testing/wav2lip-studio.ts';
 import { samplePaths } from './scratch-stack.ts';
 
 const shortSeconds = 7;
 /** A rate that is no whole number, over the longest take: what drifts shows there. */
 const drifting = { rate: '30000/1001', seconds: 600 };
-const takes = [...['24000/1001', '25', '30000/1001', '30', '50', '60'].map((rate) => ({ rate, seconds: shortSeconds })), drifting];
+const takes = [
+  ...['24000/1001', '25', '30000/1001', '30', '50', '60'].map((rate) => ({ rate, seconds: shortSeconds })),
+  drifting,
+];
 const windowStartMs = -40;
 const maxLagFrames = 5;
 const longestMs = 20 * 60_000;
@@ -37,7 +45,9 @@ export async function proveWav2LipSync(): Promise<boolean> {
   try {
     const modelPath = join(folder, 'meter.onnx');
     await writeMeterModel(modelPath, { cropSizePx: 96 });
-    console.log('| frames per second | s | frames | expected | lag, frames | correlation | largest error | mean error | picture late by, ms | at the end, ms | sound − picture, ms | holds |');
+    console.log(
+      '| frames per second | s | frames | expected | lag, frames | correlation | largest error | mean error | picture late by, ms | at the end, ms | sound − picture, ms | holds |',
+    );
     console.log('|---|---|---|---|---|---|---|---|---|---|---|---|');
     let holds = true;
     for (const take of takes) {
@@ -52,7 +62,10 @@ export async function proveWav2LipSync(): Promise<boolean> {
   }
 }
 
-async function judgeTake(studio: Wav2LipStudio, { folder, modelPath, rate, seconds }: { folder: string; modelPath: string; rate: string; seconds: number }): Promise<Row> {
+async function judgeTake(
+  studio: Wav2LipStudio,
+  { folder, modelPath, rate, seconds }: { folder: string; modelPath: string; rate: string; seconds: number },
+): Promise<Row> {
   const name = `${rate.replace('/', '-')}-${seconds}`;
   const { clipPath, speechPath } = await inputsAt(rate, seconds, join(folder, name));
   const made = await studio.make({ name, clipPath, speechPath, modelPath, windowStartMs });
@@ -67,22 +80,51 @@ async function judgeTake(studio: Wav2LipStudio, { folder, modelPath, rate, secon
   const heard = melLevels(await soundOf(made.takePath));
   const judgedFrames = Math.round((shortSeconds * frameRate.numerator) / frameRate.denominator);
   const delayMs = meterDelayMs(greys.subarray(0, judgedFrames), heard, { frameRate, windowStartMs });
-  const endDelayMs = meterDelayMs(greys, heard, { frameRate, windowStartMs, firstFrame: Math.max(0, greys.length - judgedFrames) });
+  const endDelayMs = meterDelayMs(greys, heard, {
+    frameRate,
+    windowStartMs,
+    firstFrame: Math.max(0, greys.length - judgedFrames),
+  });
   const soundMinusPictureMs = (take.audioDurationMs ?? NaN) - take.videoDurationMs;
   const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
   return {
-    cells: [rate, seconds, greys.length, frameCount, lag, r.toFixed(4), largest.toFixed(3), mean.toFixed(4), delayMs, endDelayMs, soundMinusPictureMs.toFixed(1)],
-    holds: greys.length === frameCount && lag === 0 && largest < allowedError && Math.abs(delayMs) <= allowedDelayMs && Math.abs(endDelayMs) <= allowedDelayMs
-      && Math.abs(soundMinusPictureMs) <= (1000 * frameRate.denominator) / frameRate.numerator,
+    cells: [
+      rate,
+      seconds,
+      greys.length,
+      frameCount,
+      lag,
+      r.toFixed(4),
+      largest.toFixed(3),
+      mean.toFixed(4),
+      delayMs,
+      endDelayMs,
+      soundMinusPictureMs.toFixed(1),
+    ],
+    holds:
+      greys.length === frameCount &&
+      lag === 0 &&
+      largest < allowedError &&
+      Math.abs(delayMs) <= allowedDelayMs &&
+      Math.abs(endDelayMs) <= allowedDelayMs &&
+      Math.abs(soundMinusPictureMs) <= (1000 * frameRate.denominator) / frameRate.numerator,
   };
 }
 
 /** The sample at that rate and the sample speech, each repeated to that length. */
-async function inputsAt(rate: string, seconds: number, path: string): Promise<{ clipPath: string; speechPath: string }> {
+async function inputsAt(
+  rate: string,
+  seconds: number,
+  path: string,
+): Promise<{ clipPath: string; speechPath: string }> {
   const { videoPath, audioPath } = samplePaths;
   const made = { clipPath: `${path}.mp4`, speechPath: `${path}.wav` };
   const ffmpeg = (input: string, ...output: string[]) =>
-    promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-stream_loop', '-1', '-i', input, '-t', String(seconds), ...output], { timeout: longestMs });
+    promisify(execFile)(
+      'ffmpeg',
+      ['-nostdin', '-v', 'error', '-y', '-stream_loop', '-1', '-i', input, '-t', String(seconds), ...output],
+      { timeout: longestMs },
+    );
   await ffmpeg(videoPath, '-vf', 'scale=640:-2', '-r', rate, '-an', '-preset', 'veryfast', '-crf', '18', made.clipPath);
   await ffmpeg(audioPath, made.speechPath);
   return made;

@@ -25,7 +25,15 @@ export interface AppProcess {
 }
 
 /** An app of this workspace as a child process under the Node that runs this one. */
-export function appProcess({ name, projectDir, settingsDir, environment, stopGraceMs, onLine, onEvent }: AppOptions): AppProcess {
+export function appProcess({
+  name,
+  projectDir,
+  settingsDir,
+  environment,
+  stopGraceMs,
+  onLine,
+  onEvent,
+}: AppOptions): AppProcess {
   let waiting = Promise.withResolvers<ReadyMessage>();
   const plan: ProcessPlan = {
     name,

@@ -37,7 +37,8 @@ export async function keepRunning(options: KeepRunningOptions): Promise<KeptProc
     (failure) => {
       if (failure !== undefined) gaveUp.resolve(failure);
     },
-    (error: unknown) => gaveUp.resolve(new Error(`The launcher could not watch ${options.plan.name}.`, { cause: error })),
+    (error: unknown) =>
+      gaveUp.resolve(new Error(`The launcher could not watch ${options.plan.name}.`, { cause: error })),
   );
   return {
     gaveUp: gaveUp.promise,
@@ -64,7 +65,8 @@ async function watchAndRestart(
     if (current !== undefined) end = await current.exited;
     if (stopping.aborted) return undefined;
     failures = performance.now() - startedMs > stableAfterMs ? 1 : failures + 1;
-    if (failures > mostFailuresInARow) return new Error(`${options.plan.name} ended ${failures} times in a row (last: ${end}).`);
+    if (failures > mostFailuresInARow)
+      return new Error(`${options.plan.name} ended ${failures} times in a row (last: ${end}).`);
     options.plan.onEvent(`${options.plan.name} ended by itself (${end}); starting it again`);
     await pause(Math.min(longestBackoffMs, firstBackoffMs * 2 ** (failures - 1)), stopping);
     if (stopping.aborted) return undefined;
@@ -83,7 +85,9 @@ async function startUntilReady(
   const started = await startGuarded(plan);
   onStart?.(started);
   const endedEarly = new AbortController();
-  void started.exited.then((end) => endedEarly.abort(new Error(`${plan.name} ended before it served (${end}).${lastWords(started)}`)));
+  void started.exited.then((end) =>
+    endedEarly.abort(new Error(`${plan.name} ended before it served (${end}).${lastWords(started)}`)),
+  );
   const tooLate = AbortSignal.timeout(readyTimeoutMs);
   const given = AbortSignal.any([signal, stopping, endedEarly.signal, tooLate]);
   try {
@@ -92,7 +96,9 @@ async function startUntilReady(
     return started;
   } catch (error) {
     await started.stop();
-    throw tooLate.aborted ? new Error(`${plan.name} did not serve within ${readyTimeoutMs} ms.${lastWords(started)}`, { cause: error }) : error;
+    throw tooLate.aborted
+      ? new Error(`${plan.name} did not serve within ${readyTimeoutMs} ms.${lastWords(started)}`, { cause: error })
+      : error;
   }
 }
 

@@ -29,7 +29,10 @@ const staleStopMs = 15_000;
  * Prepares a Redis whose data lives in `folder`: same port and password as last time where possible, a leftover of a
  * killed launcher stopped first. The password is in a file that only this user can read, not in the argument list.
  */
-export async function preparePrivateRedis(folder: string, { onLine, onEvent }: Pick<ProcessPlan, 'onLine' | 'onEvent'>): Promise<PrivateRedis> {
+export async function preparePrivateRedis(
+  folder: string,
+  { onLine, onEvent }: Pick<ProcessPlan, 'onLine' | 'onEvent'>,
+): Promise<PrivateRedis> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const previous = await readInstance(folder);
   if (previous !== undefined) await stopLeftover(previous, onEvent);
@@ -154,8 +157,10 @@ function parseInstance(text: string): RedisInstance | undefined {
 
 function isInstance(value: unknown): value is RedisInstance {
   if (typeof value !== 'object' || value === null) return false;
-  const hasAddress = 'port' in value && Number.isInteger(value.port) && 'password' in value && typeof value.password === 'string';
-  const hasProcess = 'pid' in value && Number.isInteger(value.pid) && 'startTime' in value && typeof value.startTime === 'string';
+  const hasAddress =
+    'port' in value && Number.isInteger(value.port) && 'password' in value && typeof value.password === 'string';
+  const hasProcess =
+    'pid' in value && Number.isInteger(value.pid) && 'startTime' in value && typeof value.startTime === 'string';
   return hasAddress && /^[0-9a-f]{64}$/.test(String(value.password)) && (hasProcess || !('pid' in value));
 }
 

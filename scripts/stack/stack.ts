@@ -58,7 +58,9 @@ class StackError extends Error {
 export async function startStack(options: StackOptions): Promise<Stack> {
   const lock = tryLock(join(options.dataDir, 'stack.lock'));
   if ('heldBy' in lock) {
-    throw new StackError(`Process ${lock.heldBy} is serving from ${options.dataDir} already. Stop it first, or set LIPSYNC_DATA_DIR to another folder.`);
+    throw new StackError(
+      `Process ${lock.heldBy} is serving from ${options.dataDir} already. Stop it first, or set LIPSYNC_DATA_DIR to another folder.`,
+    );
   }
   const parts: Parts = { apps: [] };
   const stop = onceOnly(async () => {
@@ -69,7 +71,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     const redisUrl = options.redisUrl ?? (await startRedis(options, parts));
     const url = await startApps(redisUrl, options, parts);
-    return { url, redisUrl, gaveUp: Promise.race([...(parts.redis ? [parts.redis] : []), ...parts.apps].map((part) => part.gaveUp)), stop };
+    return {
+      url,
+      redisUrl,
+      gaveUp: Promise.race([...(parts.redis ? [parts.redis] : []), ...parts.apps].map((part) => part.gaveUp)),
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
@@ -78,7 +85,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
 /** Adds each part to `parts` as soon as it runs, so that the caller can stop what there is. */
 async function startApps(redisUrl: string, options: StackOptions, parts: Parts): Promise<string> {
-  const environment = { ...process.env, ...options.environment, REDIS_URL: redisUrl, LIPSYNC_DATA_DIR: options.dataDir };
+  const environment = {
+    ...process.env,
+    ...options.environment,
+    REDIS_URL: redisUrl,
+    LIPSYNC_DATA_DIR: options.dataDir,
+  };
   // Settled, not raced: a part that comes up while another one fails must still be stopped.
   const started = await Promise.allSettled([
     startApp('api', environment, apiGraceMs, options, parts),
@@ -96,7 +108,12 @@ async function startRedis(options: StackOptions, parts: Parts): Promise<string> 
     onLine: (line) => options.onLine('redis', line),
     onEvent: options.onEvent,
   });
-  parts.redis = await keepRunning({ plan: redis.plan, whenReady: redis.whenReady, readyTimeoutMs, signal: options.signal });
+  parts.redis = await keepRunning({
+    plan: redis.plan,
+    whenReady: redis.whenReady,
+    readyTimeoutMs,
+    signal: options.signal,
+  });
   return redis.url;
 }
 
@@ -107,7 +124,15 @@ async function startApp(
   { projectDir, settingsDir = projectDir, onLine, onEvent, signal }: StackOptions,
   parts: Parts,
 ): Promise<ReadyMessage> {
-  const app = appProcess({ name, projectDir, settingsDir, environment, stopGraceMs, onLine: (line) => onLine(name, line), onEvent });
+  const app = appProcess({
+    name,
+    projectDir,
+    settingsDir,
+    environment,
+    stopGraceMs,
+    onLine: (line) => onLine(name, line),
+    onEvent,
+  });
   let message: ReadyMessage = { ready: true };
   const kept = await keepRunning({
     plan: app.plan,

@@ -7,7 +7,8 @@ export function stopSignal(): AbortSignal {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => controller.abort(new Error(`Stopped by ${name}.`)));
   }
-  if (process.connected) process.once('disconnect', () => controller.abort(new Error('Stopped because the launcher is gone.')));
+  if (process.connected)
+    process.once('disconnect', () => controller.abort(new Error('Stopped because the launcher is gone.')));
   return controller.signal;
 }
 

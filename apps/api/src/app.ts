@@ -45,10 +45,16 @@ export function createApp(dependencies: ApiDependencies): Express {
 
   app.use(assignRequestId, logRequests(logger), securityHeaders());
   if (!hasKeys) app.use(requireLoopback);
-  mountRoutes(app, routes.filter((route) => route.open));
+  mountRoutes(
+    app,
+    routes.filter((route) => route.open),
+  );
   app.use(queueBoardPath, ...(hasKeys ? [requireKeyOrPassword(keys)] : []), queueBoard);
   if (hasKeys) app.use(requireKey(keys));
-  mountRoutes(app, routes.filter((route) => !route.open));
+  mountRoutes(
+    app,
+    routes.filter((route) => !route.open),
+  );
   app.use(() => {
     throw new HttpError('not_found', 'There is nothing at this address.');
   });

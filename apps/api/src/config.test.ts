@@ -5,7 +5,12 @@ const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
 
 describe('the settings of the API', () => {
   it('have defaults that only this machine can reach', () => {
-    expect(apiConfigFromEnvironment(redis)).toMatchObject({ port: 3000, host: '127.0.0.1', keys: [], core: { publicBaseUrl: '' } });
+    expect(apiConfigFromEnvironment(redis)).toMatchObject({
+      port: 3000,
+      host: '127.0.0.1',
+      keys: [],
+      core: { publicBaseUrl: '' },
+    });
   });
 
   it('refuse a host that others can reach while no keys are set', () => {
@@ -14,9 +19,16 @@ describe('the settings of the API', () => {
   });
 
   it('take any host together with keys', () => {
-    const { keys, host } = apiConfigFromEnvironment({ ...redis, HOST: '0.0.0.0', LIPSYNC_API_KEYS: 'alice:one, bob:two:three' });
+    const { keys, host } = apiConfigFromEnvironment({
+      ...redis,
+      HOST: '0.0.0.0',
+      LIPSYNC_API_KEYS: 'alice:one, bob:two:three',
+    });
     expect(host).toBe('0.0.0.0');
-    expect(keys).toEqual([{ name: 'alice', secret: 'one' }, { name: 'bob', secret: 'two:three' }]);
+    expect(keys).toEqual([
+      { name: 'alice', secret: 'one' },
+      { name: 'bob', secret: 'two:three' },
+    ]);
   });
 
   it.each([
@@ -44,7 +56,9 @@ describe('the settings of the API', () => {
   });
 
   it('drop slashes at the end of the public address', () => {
-    expect(apiConfigFromEnvironment({ ...redis, PUBLIC_BASE_URL: 'https://example.org/lip/' }).core.publicBaseUrl).toBe('https://example.org/lip');
+    expect(apiConfigFromEnvironment({ ...redis, PUBLIC_BASE_URL: 'https://example.org/lip/' }).core.publicBaseUrl).toBe(
+      'https://example.org/lip',
+    );
   });
 
   it('are frozen', () => {

@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import { LipsyncError } from '@lipsync/core';
-import { configFromEnvironment, listOf, parseSettings, readEnvironment, redisUrl, text, wholeNumber, type CoreConfig, type Environment, type Settings } from '@lipsync/core/config';
+import {
+  configFromEnvironment,
+  listOf,
+  parseSettings,
+  readEnvironment,
+  redisUrl,
+  text,
+  wholeNumber,
+  type CoreConfig,
+  type Environment,
+  type Settings,
+} from '@lipsync/core/config';
 import type { ApiKey } from './http/access.ts';
 import { isLoopbackHost } from './http/loopback.ts';
 
@@ -8,7 +19,10 @@ const apiKey = z.string().transform((value, context): ApiKey => {
   const [, name, secret] = /^([\w.-]{1,64}):(\S+)$/.exec(value) ?? [];
   if (name !== undefined && secret !== undefined) return { name, secret };
   // The value is not repeated: it may be a secret without its name.
-  context.addIssue({ code: 'custom', message: 'each key must be name:secret, the name of letters, digits, ".", "_" and "-"' });
+  context.addIssue({
+    code: 'custom',
+    message: 'each key must be name:secret, the name of letters, digits, ".", "_" and "-"',
+  });
   return z.NEVER;
 });
 
@@ -37,7 +51,10 @@ export function apiConfigFromEnvironment(environment: Environment = readEnvironm
   const values = parseSettings(apiSettings, environment);
   const { HOST: host, LIPSYNC_API_KEYS: keys } = values;
   if (keys.length === 0 && !isLoopbackHost(host)) {
-    throw new LipsyncError('request_invalid', `HOST: ${host} can be reached by others, so LIPSYNC_API_KEYS must be set (name:secret, comma-separated).`);
+    throw new LipsyncError(
+      'request_invalid',
+      `HOST: ${host} can be reached by others, so LIPSYNC_API_KEYS must be set (name:secret, comma-separated).`,
+    );
   }
   refuseTwins(keys);
   return Object.freeze({

@@ -1,5 +1,15 @@
 import type { RequestHandler } from 'express';
-import type { ArtifactStore, Breaker, Clock, Estimator, JobStore, Ledger, Logger, ProviderInspector, ProviderStatus } from '@lipsync/core';
+import type {
+  ArtifactStore,
+  Breaker,
+  Clock,
+  Estimator,
+  JobStore,
+  Ledger,
+  Logger,
+  ProviderInspector,
+  ProviderStatus,
+} from '@lipsync/core';
 import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';

@@ -22,13 +22,27 @@ export interface ListeningServer {
 }
 
 /** Serves the app on `host` and `port` (0: any free one). Throws `request_invalid` when that cannot be listened on. */
-export async function listen(app: Express, { host, port }: { readonly host: string; readonly port: number }): Promise<ListeningServer> {
-  const server = createServer({ headersTimeout: limits.headersTimeoutMs, requestTimeout: limits.requestTimeoutMs, keepAliveTimeout: limits.keepAliveTimeoutMs }, app);
+export async function listen(
+  app: Express,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<ListeningServer> {
+  const server = createServer(
+    {
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
+    },
+    app,
+  );
   server.setTimeout(limits.idleTimeoutMs);
   server.maxConnections = limits.maxConnections;
   server.listen(port, host);
   await once(server, 'listening').catch((cause: unknown) => {
-    throw new LipsyncError('request_invalid', `HOST, PORT: cannot listen on ${host} port ${port}. Is it taken by another process?`, { cause });
+    throw new LipsyncError(
+      'request_invalid',
+      `HOST, PORT: cannot listen on ${host} port ${port}. Is it taken by another process?`,
+      { cause },
+    );
   });
   return { url: urlOf(server), stop: (graceMs) => stop(server, graceMs) };
 }

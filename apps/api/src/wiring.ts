@@ -1,7 +1,29 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactFolders, checkMethod, checkUrl, createIdSource, createBreaker, createCostEstimator, createLedger, createLocalArtifactStore, createProviderInspection, listProviders, parseAllowedHosts, planJob, systemClock, type Logger } from '@lipsync/core';
-import { createClientConnection, createProducer, createQueuedJobs, createRedisJobStore, createRedisJobWatcher, createRedisStateStore } from '@lipsync/queue';
+import {
+  artifactFolders,
+  checkMethod,
+  checkUrl,
+  createIdSource,
+  createBreaker,
+  createCostEstimator,
+  createLedger,
+  createLocalArtifactStore,
+  createProviderInspection,
+  listProviders,
+  parseAllowedHosts,
+  planJob,
+  systemClock,
+  type Logger,
+} from '@lipsync/core';
+import {
+  createClientConnection,
+  createProducer,
+  createQueuedJobs,
+  createRedisJobStore,
+  createRedisJobWatcher,
+  createRedisStateStore,
+} from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiDependencies } from './dependencies.ts';
@@ -26,7 +48,14 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
   const { inputsDir, outputsDir } = artifactFolders(config.core);
   return {
     dependencies: {
-      jobs: createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock), planJob: (options) => planJob(options, config.core) }),
+      jobs: createQueuedJobs({
+        store,
+        producer,
+        watcher,
+        clock: systemClock,
+        ids: createIdSource(systemClock),
+        planJob: (options) => planJob(options, config.core),
+      }),
       store,
       artifacts: createLocalArtifactStore({ inputsDir, outputsDir }),
       checkMethod: (method) => checkMethod(method, config.core),

@@ -8,15 +8,21 @@ describe('without keys', () => {
   });
   afterAll(() => api.close());
 
-  it.each(['localhost', 'localhost:3000', '127.0.0.1', '[::1]:3000', 'a.localhost'])('a call to %s is answered', async (Host) => {
-    expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(200);
-  });
+  it.each(['localhost', 'localhost:3000', '127.0.0.1', '[::1]:3000', 'a.localhost'])(
+    'a call to %s is answered',
+    async (Host) => {
+      expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(200);
+    },
+  );
 
-  it.each(['example.org', 'localhost.example.org', '10.0.0.1', 'localhost@example.org'])('a call to %j is refused', async (Host) => {
-    expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(403);
-    expect(await statusOf(`${api.url}/health`, { Host })).toBe(403);
-    expect(await statusOf(`${api.url}/admin/queues`, { Host })).toBe(403);
-  });
+  it.each(['example.org', 'localhost.example.org', '10.0.0.1', 'localhost@example.org'])(
+    'a call to %j is refused',
+    async (Host) => {
+      expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(403);
+      expect(await statusOf(`${api.url}/health`, { Host })).toBe(403);
+      expect(await statusOf(`${api.url}/admin/queues`, { Host })).toBe(403);
+    },
+  );
 
   it('a page of another site is refused, one of this machine is not', async () => {
     expect((await api.fetch('/lipsync', { headers: { Origin: 'https://example.org' } })).status).toBe(403);
@@ -28,16 +34,32 @@ describe('without keys', () => {
 describe('with keys', () => {
   let api: RunningApi;
   beforeAll(async () => {
-    api = await startApi({ keys: [{ name: 'alice', secret: 'first-secret' }, { name: 'bob', secret: 'second-secret' }] });
+    api = await startApi({
+      keys: [
+        { name: 'alice', secret: 'first-secret' },
+        { name: 'bob', secret: 'second-secret' },
+      ],
+    });
   });
   afterAll(() => api.close());
 
   const bearer = (secret: string) => ({ headers: { Authorization: `Bearer ${secret}` } });
-  const basic = (user: string, password: string) => ({ headers: { Authorization: `Basic ${btoa(`${user}:${password}`)}` } });
+  const basic = (user: string, password: string) => ({
+    headers: { Authorization: `Basic ${btoa(`${user}:${password}`)}` },
+  });
 
   it('only health is answered without one', async () => {
     expect((await api.fetch('/health')).status).toBe(200);
-    for (const path of ['/lipsync', '/lipsync/x', '/lipsync/x/output', '/lipsync/x/events', '/ready', '/nowhere', '/admin/queues', '/admin/queues/api/queues']) {
+    for (const path of [
+      '/lipsync',
+      '/lipsync/x',
+      '/lipsync/x/output',
+      '/lipsync/x/events',
+      '/ready',
+      '/nowhere',
+      '/admin/queues',
+      '/admin/queues/api/queues',
+    ]) {
       const response = await api.fetch(path);
       expect(response.status, path).toBe(401);
       expect(response.headers.get('www-authenticate'), path).toMatch(/^(Bearer|Basic) realm="lipsync"/);
@@ -49,12 +71,17 @@ describe('with keys', () => {
     expect((await api.fetch('/lipsync', bearer(secret))).status).toBe(200);
   });
 
-  it.each(['', 'first', 'first-secret2', 'alice:first-secret', 'FIRST-SECRET'])('a wrong secret (%j) does not', async (secret) => {
-    expect((await api.fetch('/lipsync', bearer(secret))).status).toBe(401);
-  });
+  it.each(['', 'first', 'first-secret2', 'alice:first-secret', 'FIRST-SECRET'])(
+    'a wrong secret (%j) does not',
+    async (secret) => {
+      expect((await api.fetch('/lipsync', bearer(secret))).status).toBe(401);
+    },
+  );
 
   it('other names for this machine are answered', async () => {
-    expect(await statusOf(`${api.url}/lipsync`, { Host: 'lipsync.example.org', Authorization: 'Bearer first-secret' })).toBe(200);
+    expect(
+      await statusOf(`${api.url}/lipsync`, { Host: 'lipsync.example.org', Authorization: 'Bearer first-secret' }),
+    ).toBe(200);
   });
 
   it('a job belongs to the name of the key', async () => {

@@ -9,7 +9,9 @@ const documentation = await readFile(new URL('../../../docs/http-api.md', import
 it('docs/http-api.md lists exactly the routes that there are', async () => {
   const api = await startApi();
   await using _ = { [Symbol.asyncDispose]: () => api.close() };
-  const documented = [...documentation.matchAll(/^\| `(GET|POST|OPTIONS) ([^`]+)` \|/gm)].map(([, method, path]) => `${method} ${path}`);
+  const documented = [...documentation.matchAll(/^\| `(GET|POST|OPTIONS) ([^`]+)` \|/gm)].map(
+    ([, method, path]) => `${method} ${path}`,
+  );
   const mounted = apiRoutes(api.dependencies).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect(documented.toSorted()).toEqual(mounted.toSorted());
   expect(documentation).toContain(`\`${queueBoardPath}\``);
@@ -17,6 +19,8 @@ it('docs/http-api.md lists exactly the routes that there are', async () => {
 
 it('docs/http-api.md lists exactly the fields that a request may have', () => {
   const table = documentation.slice(documentation.indexOf('| field |'), documentation.indexOf('A file may hold'));
-  const documented = [...table.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, names = '']) => names.split(', ').map((name) => name.replaceAll('`', '')));
+  const documented = [...table.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, names = '']) =>
+    names.split(', ').map((name) => name.replaceAll('`', '')),
+  );
   expect(documented.toSorted()).toEqual(Object.keys(lipsyncOptionsSchema.shape).map(toSnakeCase).toSorted());
 });

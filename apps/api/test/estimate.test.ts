@@ -6,7 +6,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
 const config = configFromEnvironment({
-  HEYGEN_API_KEY: 'key', WAV2LIP_MODEL_PATH: 'models/wav2lip.onnx', LIPSYNC_GPU_USD_PER_HOUR: '0.36', LIPSYNC_BUDGET_DAILY_USD: '5',
+  HEYGEN_API_KEY: 'key',
+  WAV2LIP_MODEL_PATH: 'models/wav2lip.onnx',
+  LIPSYNC_GPU_USD_PER_HOUR: '0.36',
+  LIPSYNC_BUDGET_DAILY_USD: '5',
 });
 const halfMinute = { video_duration_ms: 12_000, audio_duration_ms: 30_000 };
 
@@ -37,7 +40,9 @@ async function estimate(body: object) {
 describe('POST /estimate', () => {
   it('tells plan, cost and time of each provider, and who would be asked first', async () => {
     expect(await estimate(halfMinute)).toEqual({
-      duration: 30, plan: ['heygen', 'wav2lip'], first: 'heygen',
+      duration: 30,
+      plan: ['heygen', 'wav2lip'],
+      first: 'heygen',
       providers: [
         { provider: 'heygen', cost_usd: 0.999, expected_seconds: 90, measured: false, cap: null },
         { provider: 'wav2lip', cost_usd: 0.0074, expected_seconds: 74, measured: false, cap: null },
@@ -58,20 +63,39 @@ describe('POST /estimate', () => {
   it('orders as the job would be ordered', async () => {
     expect((await estimate({ ...halfMinute, optimize: 'balanced' })).plan).toEqual(['wav2lip', 'heygen']);
     expect((await estimate({ ...halfMinute, optimize: 'speed' })).plan).toEqual(['wav2lip', 'heygen']);
-    expect((await estimate({ ...halfMinute, audio_duration_ms: 60_000, optimize: 'speed' })).plan).toEqual(['heygen', 'wav2lip']);
+    expect((await estimate({ ...halfMinute, audio_duration_ms: 60_000, optimize: 'speed' })).plan).toEqual([
+      'heygen',
+      'wav2lip',
+    ]);
   });
 
   it('names the cap that would steer the job to the local engine', async () => {
-    expect(await estimate({ ...halfMinute, max_cost_usd: 0.998999 })).toMatchObject({ first: 'wav2lip', providers: [{ cap: 'job' }, { cap: null }] });
+    expect(await estimate({ ...halfMinute, max_cost_usd: 0.998999 })).toMatchObject({
+      first: 'wav2lip',
+      providers: [{ cap: 'job' }, { cap: null }],
+    });
     expect(await estimate({ ...halfMinute, max_cost_usd: 0.999 })).toMatchObject({ first: 'heygen' });
     const ledger = createLedger({ state, clock: systemClock, caps: config.budget });
-    await ledger.reserve({ id: 'job_1-0', jobId: 'job_1', provider: 'heygen', user: null, atMs: Date.now(), micros: 4_100_000 });
-    expect(await estimate(halfMinute)).toMatchObject({ first: 'wav2lip', providers: [{ cap: 'daily' }, { cap: null }] });
+    await ledger.reserve({
+      id: 'job_1-0',
+      jobId: 'job_1',
+      provider: 'heygen',
+      user: null,
+      atMs: Date.now(),
+      micros: 4_100_000,
+    });
+    expect(await estimate(halfMinute)).toMatchObject({
+      first: 'wav2lip',
+      providers: [{ cap: 'daily' }, { cap: null }],
+    });
     expect(await estimate({ ...halfMinute, method: 'heygen' })).toMatchObject({ plan: ['heygen'], first: null });
   });
 
   it('names the cap that the local engine is over, too, where its time costs', async () => {
-    expect(await estimate({ ...halfMinute, max_cost_usd: 0.0073 })).toMatchObject({ first: null, providers: [{ cap: 'job' }, { cap: 'job' }] });
+    expect(await estimate({ ...halfMinute, max_cost_usd: 0.0073 })).toMatchObject({
+      first: null,
+      providers: [{ cap: 'job' }, { cap: 'job' }],
+    });
   });
 
   it('holds nothing back and begins nothing', async () => {
@@ -82,13 +106,20 @@ describe('POST /estimate', () => {
 
   it('counts on no provider whose breaker is open', async () => {
     await createBreaker({ state, clock: systemClock }).report('heygen', 'job_1', 'opens');
-    expect(await estimate(halfMinute)).toMatchObject({ plan: ['heygen', 'wav2lip'], first: 'wav2lip', providers: [{ expected_seconds: null }, {}] });
+    expect(await estimate(halfMinute)).toMatchObject({
+      plan: ['heygen', 'wav2lip'],
+      first: 'wav2lip',
+      providers: [{ expected_seconds: null }, {}],
+    });
   });
 
   it.each([
     [{}, ['audio_duration_ms']],
     [{ ...halfMinute, audio_duration_ms: 0 }, ['audio_duration_ms']],
-    [{ video_duration_ms: 1.5, audio_duration_ms: 'long', colour: 'red', method: 'magic' }, ['audio_duration_ms', 'colour', 'method', 'video_duration_ms']],
+    [
+      { video_duration_ms: 1.5, audio_duration_ms: 'long', colour: 'red', method: 'magic' },
+      ['audio_duration_ms', 'colour', 'method', 'video_duration_ms'],
+    ],
     [{ audio_duration_ms: 3_600_001 }, ['audio_duration_ms']],
     [{ video_url: 'https://example.org/clip.mp4', audio_duration_ms: 1_000 }, ['video_url']],
   ])('refuses %j, naming %j', async (body, fields) => {
@@ -99,10 +130,16 @@ describe('POST /estimate', () => {
   });
 
   it('refuses a window outside of the clip, a method that is not there, and what is no JSON', async () => {
-    expect(await json(await api.postJson('/estimate', { ...halfMinute, start_ms: 12_000 }))).toMatchObject({ status: 422, code: 'request_invalid' });
+    expect(await json(await api.postJson('/estimate', { ...halfMinute, start_ms: 12_000 }))).toMatchObject({
+      status: 422,
+      code: 'request_invalid',
+    });
     const without = await startApi();
     await using _ = { [Symbol.asyncDispose]: () => without.close() };
-    expect(await json(await without.postJson('/estimate', { ...halfMinute, method: 'heygen' }))).toMatchObject({ status: 422, code: 'not_supported' });
+    expect(await json(await without.postJson('/estimate', { ...halfMinute, method: 'heygen' }))).toMatchObject({
+      status: 422,
+      code: 'not_supported',
+    });
     expect((await api.post('/estimate', new FormData())).status).toBe(415);
     expect((await api.post('/estimate', '{', { 'Content-Type': 'application/json' })).status).toBe(400);
   });

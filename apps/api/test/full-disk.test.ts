@@ -23,7 +23,11 @@ it('answers 503 with advice when the disk is full only after every byte was read
   try {
     const response = await api.post('/lipsync', form());
     expect(response.status).toBe(503);
-    expect(await json(response)).toMatchObject({ code: 'resource_exhausted', retryable: true, detail: expect.stringContaining('Make room') });
+    expect(await json(response)).toMatchObject({
+      code: 'resource_exhausted',
+      retryable: true,
+      detail: expect.stringContaining('Make room'),
+    });
     await expect.poll(() => readdir(join(folder, 'in'))).not.toContainEqual(expect.stringContaining('.part'));
   } finally {
     await api.close();

@@ -6,8 +6,16 @@ import { json, startApi, type RunningApi } from './running-api.ts';
 const heygenApiKey = 'the key';
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const running: Attempt = {
-  provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null,
-  operation: { id: 'op', state: {} }, operationAtMs: 1, troubles: 0,
+  provider: 'heygen',
+  outcome: 'running',
+  code: null,
+  message: null,
+  startedAtMs: 1,
+  endedAtMs: null,
+  costMicros: null,
+  operation: { id: 'op', state: {} },
+  operationAtMs: 1,
+  troubles: 0,
 };
 
 let api: RunningApi;
@@ -18,7 +26,12 @@ let nowMs = 1_000_000;
 beforeAll(async () => {
   api = await startApi({ heygenApiKey, keys: [{ name: 'alice', secret: 'one' }], clock: { nowMs: () => nowMs } });
   const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
-  producer = createProducer({ connection, store: createRedisJobStore({ connection }), clock: systemClock, logger: quiet });
+  producer = createProducer({
+    connection,
+    store: createRedisJobStore({ connection }),
+    clock: systemClock,
+    logger: quiet,
+  });
   close = async () => {
     await producer.close();
     connection.disconnect();
@@ -34,7 +47,12 @@ async function parkedJob(attempts: readonly Attempt[] = [running]): Promise<stri
   const id = await api.recordJob();
   const { runs: run } = await api.store.append(id, { type: 'run_started', atMs: 1 });
   await api.store.append(id, { type: 'attempts_changed', run, attempts });
-  await api.store.append(id, { type: 'parked', run, untilMs: Date.now() + 3_600_000, message: 'heygen is working on it.' });
+  await api.store.append(id, {
+    type: 'parked',
+    run,
+    untilMs: Date.now() + 3_600_000,
+    message: 'heygen is working on it.',
+  });
   await sleepAgain(id);
   return id;
 }
@@ -58,16 +76,28 @@ describe('a callback of HeyGen', () => {
   it('is believed nothing that it says', async () => {
     const id = await parkedJob();
     const before = await api.store.get(id);
-    const response = await api.post(pathOf(id), JSON.stringify({ event_type: 'video_translate.fail', event_data: { callback_id: 'job_other' } }), { 'Content-Type': 'application/json' });
+    const response = await api.post(
+      pathOf(id),
+      JSON.stringify({ event_type: 'video_translate.fail', event_data: { callback_id: 'job_other' } }),
+      { 'Content-Type': 'application/json' },
+    );
     expect(response.status).toBe(204);
     expect(await api.store.get(id)).toEqual(before);
-    expect((await api.post(pathOf(await parkedJob()), '{ no json', { 'Content-Type': 'application/json' })).status).toBe(204);
+    expect(
+      (await api.post(pathOf(await parkedJob()), '{ no json', { 'Content-Type': 'application/json' })).status,
+    ).toBe(204);
     expect((await api.post(pathOf(await parkedJob()), 'x'.repeat(1_000_000))).status).toBe(204);
   });
 
   it('with a wrong token is answered like an address that is not there, and wakes nobody', async () => {
     const id = await parkedJob();
-    for (const path of [pathOf(id, 0, 'a guess'), pathOf(id).replace(/\?.*/, ''), pathOf(id).replace(id, `${id}x`), `${pathOf(id)}&token=2`, '/callbacks/heygen/x?token=y']) {
+    for (const path of [
+      pathOf(id, 0, 'a guess'),
+      pathOf(id).replace(/\?.*/, ''),
+      pathOf(id).replace(id, `${id}x`),
+      `${pathOf(id)}&token=2`,
+      '/callbacks/heygen/x?token=y',
+    ]) {
       const response = await api.post(path);
       expect(response.status).toBe(404);
       expect(await json(response)).toMatchObject({ code: 'not_found' });
@@ -76,7 +106,10 @@ describe('a callback of HeyGen', () => {
   });
 
   it('about an attempt that is over, or a job that does not wait for one, wakes nobody', async () => {
-    const id = await parkedJob([{ ...running, outcome: 'failed', code: 'provider_failed' }, { ...running, provider: 'wav2lip' }]);
+    const id = await parkedJob([
+      { ...running, outcome: 'failed', code: 'provider_failed' },
+      { ...running, provider: 'wav2lip' },
+    ]);
     expect((await api.post(pathOf(id, 0))).status).toBe(204);
     const inLine = await parkedJob([]);
     expect((await api.post(pathOf(inLine, 0))).status).toBe(204);

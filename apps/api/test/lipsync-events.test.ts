@@ -29,7 +29,10 @@ describe('the events of a job', () => {
     await api.store.append(id, { type: 'progressed', run: 1, stage: 'rendering', progress: 40, message: 'Rendering.' });
     await api.complete(id, 'video');
     const rest = await allOf(events);
-    expect(rest.at(-1)).toMatchObject({ event: 'completed', data: { status: 'completed', progress: 100, output_url: `/lipsync/${id}/output` } });
+    expect(rest.at(-1)).toMatchObject({
+      event: 'completed',
+      data: { status: 'completed', progress: 100, output_url: `/lipsync/${id}/output` },
+    });
     expect(rest.slice(0, -1).every(({ event }) => event === 'progress')).toBe(true);
     const ids = rest.map((event) => Number(event.id));
     expect(ids).toEqual(ids.toSorted((left, right) => left - right));
@@ -80,11 +83,13 @@ describe('the events of a job', () => {
     expect(refused.status).toBe(503);
     expect(await json(refused)).toMatchObject({ code: 'resource_exhausted', retryable: true });
     callers[0]?.abort();
-    await expect.poll(async () => {
-      const again = await open(id);
-      await again.body?.cancel();
-      return again.status;
-    }).toBe(200);
+    await expect
+      .poll(async () => {
+        const again = await open(id);
+        await again.body?.cancel();
+        return again.status;
+      })
+      .toBe(200);
     callers[1]?.abort();
   });
 });

@@ -16,12 +16,23 @@ async function accepted(body: FormData = form()): Promise<{ id: string }> {
   return jobViewSchema.parse(await response.json());
 }
 
-async function refused(response: Response, status: number): Promise<{ code: string; fields: string[]; detail: string }> {
+async function refused(
+  response: Response,
+  status: number,
+): Promise<{ code: string; fields: string[]; detail: string }> {
   expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/);
   const problem = await json(response);
-  expect(problem).toMatchObject({ status, request_id: response.headers.get('x-request-id'), retryable: expect.any(Boolean) });
+  expect(problem).toMatchObject({
+    status,
+    request_id: response.headers.get('x-request-id'),
+    retryable: expect.any(Boolean),
+  });
   expect(response.status).toBe(status);
-  return { code: problem.code, detail: problem.detail, fields: problem.errors.map(({ field }: { field: string }) => field).sort() };
+  return {
+    code: problem.code,
+    detail: problem.detail,
+    fields: problem.errors.map(({ field }: { field: string }) => field).sort(),
+  };
 }
 
 describe('the plan of an accepted job', () => {
@@ -46,14 +57,24 @@ describe('POST /lipsync with files', () => {
     const response = await api.post('/lipsync', form({ method: 'preview', metadata: '{"order":7}' }));
     expect(response.status).toBe(202);
     const job = jobViewSchema.parse(await response.json());
-    expect(job).toMatchObject({ status: 'queued', progress: 0, method: 'preview', metadata: { order: 7 }, output_url: null });
+    expect(job).toMatchObject({
+      status: 'queued',
+      progress: 0,
+      method: 'preview',
+      metadata: { order: 7 },
+      output_url: null,
+    });
     expect(response.headers.get('location')).toBe(`/lipsync/${job.id}`);
   });
 
   it('stores the files by their content and queues the id of the job only', async () => {
     const { id } = await accepted();
     const record = await api.store.get(id);
-    expect(record?.video).toMatchObject({ kind: 'artifact', key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/), name: 'clip.mp4' });
+    expect(record?.video).toMatchObject({
+      kind: 'artifact',
+      key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/),
+      name: 'clip.mp4',
+    });
     expect(await api.queuedPayload(id)).toEqual({ jobId: id });
   });
 
@@ -81,20 +102,31 @@ describe('POST /lipsync with files', () => {
   it('refuses empty files, files sent twice and files sent as text', async () => {
     const empty = form();
     empty.set('video', new Blob([]), 'clip.mp4');
-    expect(await refused(await api.post('/lipsync', empty), 422)).toMatchObject({ fields: ['video'], detail: expect.stringContaining('empty') });
+    expect(await refused(await api.post('/lipsync', empty), 422)).toMatchObject({
+      fields: ['video'],
+      detail: expect.stringContaining('empty'),
+    });
     const twice = form();
     twice.append('audio', new Blob(['more']), 'more.wav');
-    expect(await refused(await api.post('/lipsync', twice), 422)).toMatchObject({ fields: ['audio'], detail: expect.stringContaining('once') });
+    expect(await refused(await api.post('/lipsync', twice), 422)).toMatchObject({
+      fields: ['audio'],
+      detail: expect.stringContaining('once'),
+    });
     const asText = form();
     asText.set('video', 'clip.mp4');
-    expect(await refused(await api.post('/lipsync', asText), 422)).toMatchObject({ fields: ['video'], detail: expect.stringContaining('as a file') });
+    expect(await refused(await api.post('/lipsync', asText), 422)).toMatchObject({
+      fields: ['video'],
+      detail: expect.stringContaining('as a file'),
+    });
   });
 
   it('refuses a field sent twice, one that is too long, and too many of them', async () => {
     const twice = form({ method: 'preview' });
     twice.append('method', 'auto');
     expect((await refused(await api.post('/lipsync', twice), 422)).fields).toEqual(['method']);
-    expect((await refused(await api.post('/lipsync', form({ metadata: 'x'.repeat(40_000) })), 422)).fields).toEqual(['metadata']);
+    expect((await refused(await api.post('/lipsync', form({ metadata: 'x'.repeat(40_000) })), 422)).fields).toEqual([
+      'metadata',
+    ]);
     const many = form(Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`field_${index}`, 'x'])));
     expect((await refused(await api.post('/lipsync', many), 422)).detail).toContain('too many parts');
   });
@@ -102,26 +134,39 @@ describe('POST /lipsync with files', () => {
   it('refuses metadata that is nested too deep and keeps nothing of the form', async () => {
     const before = await api.storedFiles();
     const metadata = `{"a":${'['.repeat(15_000)}${']'.repeat(15_000)}}`;
-    expect(await refused(await api.post('/lipsync', form({ metadata })), 422)).toMatchObject({ fields: ['metadata'], detail: expect.stringContaining('nested') });
+    expect(await refused(await api.post('/lipsync', form({ metadata })), 422)).toMatchObject({
+      fields: ['metadata'],
+      detail: expect.stringContaining('nested'),
+    });
     expect(await api.storedFiles()).toEqual(before);
   });
 
-  it.each(['before', 'after'])('refuses a method that is not there, sent %s the files, and keeps nothing', async (place) => {
-    const before = await api.storedFiles();
-    const body = place === 'after' ? form({ method: 'heygen' }) : new FormData();
-    if (place === 'before') {
-      body.append('method', 'heygen');
-      body.append('video', new Blob([new Uint8Array(10_000_000)]), 'larger than the limit.mp4');
-    }
-    expect(await refused(await api.post('/lipsync', body), 422)).toMatchObject({ code: 'not_supported', fields: ['method'], detail: expect.stringContaining('available: preview') });
-    expect(await api.storedFiles()).toEqual(before);
-  });
+  it.each(['before', 'after'])(
+    'refuses a method that is not there, sent %s the files, and keeps nothing',
+    async (place) => {
+      const before = await api.storedFiles();
+      const body = place === 'after' ? form({ method: 'heygen' }) : new FormData();
+      if (place === 'before') {
+        body.append('method', 'heygen');
+        body.append('video', new Blob([new Uint8Array(10_000_000)]), 'larger than the limit.mp4');
+      }
+      expect(await refused(await api.post('/lipsync', body), 422)).toMatchObject({
+        code: 'not_supported',
+        fields: ['method'],
+        detail: expect.stringContaining('available: preview'),
+      });
+      expect(await api.storedFiles()).toEqual(before);
+    },
+  );
 
   it('stops reading a file that is not wanted', async () => {
     const before = await api.storedFiles();
     const body = form();
     body.append('subtitles', new Blob([new Uint8Array(30_000_000)]), 'a.srt');
-    expect(await refused(await api.post('/lipsync', body), 422)).toMatchObject({ fields: ['subtitles'], detail: expect.stringContaining('not wanted') });
+    expect(await refused(await api.post('/lipsync', body), 422)).toMatchObject({
+      fields: ['subtitles'],
+      detail: expect.stringContaining('not wanted'),
+    });
     expect(await api.storedFiles()).toEqual(before);
   });
 
@@ -154,44 +199,74 @@ describe('POST /lipsync with files', () => {
 
   it('refuses a form whose body ends early or that is none', async () => {
     const headers = { 'Content-Type': 'multipart/form-data; boundary=x' };
-    expect((await refused(await api.post('/lipsync', '--x\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\nhalf', headers), 400)).code).toBe('request_invalid');
+    expect(
+      (
+        await refused(
+          await api.post(
+            '/lipsync',
+            '--x\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\nhalf',
+            headers,
+          ),
+          400,
+        )
+      ).code,
+    ).toBe('request_invalid');
     expect((await refused(await api.post('/lipsync', 'nothing', headers), 400)).code).toBe('request_invalid');
-    expect((await refused(await api.post('/lipsync', 'nothing', { 'Content-Type': 'multipart/form-data' }), 400)).code).toBe('request_invalid');
+    expect(
+      (await refused(await api.post('/lipsync', 'nothing', { 'Content-Type': 'multipart/form-data' }), 400)).code,
+    ).toBe('request_invalid');
   });
 
-  it.each([`it's "quoted".mp4`, 'two\nlines.mp4', '../../../etc/passwd', '..\\..\\boot.ini', 'видео 日本 🎬.mp4', '$(touch x);`id`.mp4', '%00%2e%2e.mp4'])(
-    'shows the file name %j and uses it for nothing else', async (name) => {
-      const body = form();
-      body.set('video', new Blob(['clip']), name);
-      const { id } = await accepted(body);
-      const record = await api.store.get(id);
-      expect(record?.video).toMatchObject({ kind: 'artifact', key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/) });
-      expect((await api.storedFiles()).every((path) => /^inputs\/[0-9a-f]{64}$/.test(path))).toBe(true);
-    },
-  );
+  it.each([
+    `it's "quoted".mp4`,
+    'two\nlines.mp4',
+    '../../../etc/passwd',
+    '..\\..\\boot.ini',
+    'видео 日本 🎬.mp4',
+    '$(touch x);`id`.mp4',
+    '%00%2e%2e.mp4',
+  ])('shows the file name %j and uses it for nothing else', async (name) => {
+    const body = form();
+    body.set('video', new Blob(['clip']), name);
+    const { id } = await accepted(body);
+    const record = await api.store.get(id);
+    expect(record?.video).toMatchObject({ kind: 'artifact', key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/) });
+    expect((await api.storedFiles()).every((path) => /^inputs\/[0-9a-f]{64}$/.test(path))).toBe(true);
+  });
 });
 
 describe('POST /lipsync with URLs', () => {
   const urls = { video_url: 'https://example.org/clip.mp4', audio_url: 'https://example.org/speech.wav' };
 
   it('answers 202 and leaves the fetching to the worker', async () => {
-    const response = await api.postJson('/lipsync', { ...urls, method: 'preview', allow_preview: true, metadata: { a: 1 } });
+    const response = await api.postJson('/lipsync', {
+      ...urls,
+      method: 'preview',
+      allow_preview: true,
+      metadata: { a: 1 },
+    });
     expect(response.status).toBe(202);
     const { id } = jobViewSchema.parse(await response.json());
     expect((await api.store.get(id))?.video).toEqual({ kind: 'url', url: urls.video_url });
   });
 
-  it.each(['http://127.0.0.1/a', 'http://10.0.0.1/a', 'http://[::1]/a', 'http://169.254.169.254/latest', 'file:///etc/passwd', 'https://user:pass@example.org/a'])(
-    'refuses to reach %s', async (url) => {
-      const { code, fields } = await refused(await api.postJson('/lipsync', { ...urls, video_url: url }), 422);
-      expect({ code, fields }).toEqual({ code: 'url_forbidden', fields: ['video_url'] });
-    },
-  );
+  it.each([
+    'http://127.0.0.1/a',
+    'http://10.0.0.1/a',
+    'http://[::1]/a',
+    'http://169.254.169.254/latest',
+    'file:///etc/passwd',
+    'https://user:pass@example.org/a',
+  ])('refuses to reach %s', async (url) => {
+    const { code, fields } = await refused(await api.postJson('/lipsync', { ...urls, video_url: url }), 422);
+    expect({ code, fields }).toEqual({ code: 'url_forbidden', fields: ['video_url'] });
+  });
 
   it('reports every problem at once', async () => {
     const body = { video_url: 'http://127.0.0.1/', audio_url: 5, method: 'magic', start_ms: '5', colour: 'red' };
     expect(await refused(await api.postJson('/lipsync', body), 422)).toMatchObject({
-      code: 'request_invalid', fields: ['audio_url', 'colour', 'method', 'start_ms', 'video_url'],
+      code: 'request_invalid',
+      fields: ['audio_url', 'colour', 'method', 'start_ms', 'video_url'],
     });
   });
 
@@ -199,7 +274,12 @@ describe('POST /lipsync with URLs', () => {
     expect((await refused(await api.postJson('/lipsync', {}), 422)).fields).toEqual(['audio_url', 'video_url']);
   });
 
-  it.each([['{', 400], ['[]', 400], ['"text"', 400], ['', 422]])('refuses the body %j with %i', async (body, status) => {
+  it.each([
+    ['{', 400],
+    ['[]', 400],
+    ['"text"', 400],
+    ['', 422],
+  ])('refuses the body %j with %i', async (body, status) => {
     const response = await api.post('/lipsync', body, { 'Content-Type': 'application/json' });
     expect((await refused(response, status)).code).toBe('request_invalid');
   });
@@ -211,7 +291,10 @@ describe('POST /lipsync with URLs', () => {
   });
 
   it.each(['heygen', 'wav2lip'])('refuses the method %s, which is not there', async (method) => {
-    expect(await refused(await api.postJson('/lipsync', { ...urls, method }), 422)).toMatchObject({ code: 'not_supported', fields: ['method'] });
+    expect(await refused(await api.postJson('/lipsync', { ...urls, method }), 422)).toMatchObject({
+      code: 'not_supported',
+      fields: ['method'],
+    });
   });
 
   it('refuses a body over 64 KiB', async () => {
@@ -220,7 +303,9 @@ describe('POST /lipsync with URLs', () => {
   });
 
   it('refuses other kinds of body', async () => {
-    expect((await refused(await api.post('/lipsync', '<a/>', { 'Content-Type': 'text/xml' }), 415)).code).toBe('request_invalid');
+    expect((await refused(await api.post('/lipsync', '<a/>', { 'Content-Type': 'text/xml' }), 415)).code).toBe(
+      'request_invalid',
+    );
     expect((await refused(await api.fetch('/lipsync', { method: 'POST' }), 415)).code).toBe('request_invalid');
   });
 });
@@ -232,11 +317,18 @@ describe('looking at jobs', () => {
     expect(jobViewSchema.parse(await response.json())).toMatchObject({ id, status: 'queued' });
   });
 
-  it.each(['/lipsync/nope', '/lipsync/%2e%2e', '/lipsync/%ff', `/lipsync/${'a'.repeat(500)}`, '/lipsync/a%00b', '/lipsync/a:b', '/lipsync/nope/output', '/lipsync/nope/events'])(
-    'answers 404 to %s', async (path) => {
-      expect((await refused(await api.fetch(path), 404)).code).toBe('not_found');
-    },
-  );
+  it.each([
+    '/lipsync/nope',
+    '/lipsync/%2e%2e',
+    '/lipsync/%ff',
+    `/lipsync/${'a'.repeat(500)}`,
+    '/lipsync/a%00b',
+    '/lipsync/a:b',
+    '/lipsync/nope/output',
+    '/lipsync/nope/events',
+  ])('answers 404 to %s', async (path) => {
+    expect((await refused(await api.fetch(path), 404)).code).toBe('not_found');
+  });
 
   it('lists the newest first, page by page', async () => {
     const ids = [await accepted(), await accepted(), await accepted()].map(({ id }) => id).toReversed();
@@ -254,11 +346,16 @@ describe('looking at jobs', () => {
     expect(page.jobs.every((job: { status: string }) => job.status === 'canceled')).toBe(true);
   });
 
-  it.each([['limit=0', 'limit'], ['limit=101', 'limit'], ['limit=x', 'limit'], ['status=done', 'status'], ['colour=red', 'colour'], ['limit=1&limit=2', 'limit']])(
-    'refuses ?%s', async (query, field) => {
-      expect((await refused(await api.fetch(`/lipsync?${query}`), 422)).fields).toEqual([field]);
-    },
-  );
+  it.each([
+    ['limit=0', 'limit'],
+    ['limit=101', 'limit'],
+    ['limit=x', 'limit'],
+    ['status=done', 'status'],
+    ['colour=red', 'colour'],
+    ['limit=1&limit=2', 'limit'],
+  ])('refuses ?%s', async (query, field) => {
+    expect((await refused(await api.fetch(`/lipsync?${query}`), 422)).fields).toEqual([field]);
+  });
 });
 
 describe('canceling', () => {

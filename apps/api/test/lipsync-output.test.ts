@@ -29,7 +29,9 @@ describe('the output of a completed job', () => {
     expect(response.status).toBe(200);
     expect(await response.text()).toBe(video);
     expect(Object.fromEntries(response.headers)).toMatchObject({
-      'content-type': 'video/mp4', 'content-length': '20', 'accept-ranges': 'bytes',
+      'content-type': 'video/mp4',
+      'content-length': '20',
+      'accept-ranges': 'bytes',
       'content-disposition': 'inline; filename=clip-lipsync.mp4',
     });
   });
@@ -108,13 +110,23 @@ describe('a job without an output', () => {
     const response = await api.fetch(`/lipsync/${id}/output`);
     expect(response.status).toBe(404);
     expect(response.headers.get('retry-after')).toBe('1');
-    expect(await json(response)).toMatchObject({ code: 'not_found', detail: expect.stringContaining('not completed yet') });
+    expect(await json(response)).toMatchObject({
+      code: 'not_found',
+      detail: expect.stringContaining('not completed yet'),
+    });
   });
 
   it('answers 404 and why, when it failed or was canceled', async () => {
     const failed = await api.recordJob();
     await api.store.append(failed, { type: 'run_started', atMs: 1 });
-    await api.store.append(failed, { type: 'failed', run: 1, atMs: 2, code: 'clip_unusable', message: 'No face.', warnings: [] });
+    await api.store.append(failed, {
+      type: 'failed',
+      run: 1,
+      atMs: 2,
+      code: 'clip_unusable',
+      message: 'No face.',
+      warnings: [],
+    });
     expect((await json(await api.fetch(`/lipsync/${failed}/output`))).detail).toContain('No face.');
     const canceled = await api.recordJob();
     await api.store.append(canceled, { type: 'canceled', atMs: 2 });

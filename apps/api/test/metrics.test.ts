@@ -9,7 +9,10 @@ let api: RunningApi;
 let view: BreakerView = { state: 'closed', recentFaults: 0, reason: null, openUntilMs: null, openings: 0 };
 
 beforeAll(async () => {
-  api = await startApi({ providers: listProviders(configFromEnvironment({ HEYGEN_API_KEY: 'key' })), breaker: { look: async () => view } });
+  api = await startApi({
+    providers: listProviders(configFromEnvironment({ HEYGEN_API_KEY: 'key' })),
+    breaker: { look: async () => view },
+  });
 });
 afterAll(() => api.close());
 

@@ -32,7 +32,10 @@ afterAll(() => close());
 /** What an installation with these settings says of its providers. */
 async function providersOf(environment: Record<string, string> = {}): Promise<Record<string, unknown>[]> {
   const config = configFromEnvironment(environment);
-  const api = await startApi({ providers: listProviders(config), inspector: createProviderInspection(config, { state }) });
+  const api = await startApi({
+    providers: listProviders(config),
+    inspector: createProviderInspection(config, { state }),
+  });
   await using _ = { [Symbol.asyncDispose]: () => api.close() };
   return (await json(await api.fetch('/providers'))).providers;
 }
@@ -40,29 +43,67 @@ async function providersOf(environment: Record<string, string> = {}): Promise<Re
 /** A record beside the model at `path`, as an import of `content` would have left it. */
 async function writeRecord(path: string, content: string, form: { readonly form?: string } = {}): Promise<void> {
   const sha256 = createHash('sha256').update(content).digest('hex');
-  await writeFile(`${path}.json`, JSON.stringify({
-    name: 'mine', role: 'mouths', source: 'here', licence: 'CC0', importer_version: 1, imported_at: '2026-11-21T00:00:00Z',
-    checkpoint: { sha256: 'a', bytes: 1, format: 'zip' }, model: { sha256, bytes: content.length, element_type: 'float32', ...form }, verification: { layers: 1, largest_error: 0 },
-  }));
+  await writeFile(
+    `${path}.json`,
+    JSON.stringify({
+      name: 'mine',
+      role: 'mouths',
+      source: 'here',
+      licence: 'CC0',
+      importer_version: 1,
+      imported_at: '2026-11-21T00:00:00Z',
+      checkpoint: { sha256: 'a', bytes: 1, format: 'zip' },
+      model: { sha256, bytes: content.length, element_type: 'float32', ...form },
+      verification: { layers: 1, largest_error: 0 },
+    }),
+  );
 }
 
 describe('GET /providers', () => {
   it('names the setting that a provider lacks, and claims nothing that is not known', async () => {
     expect(await providersOf()).toEqual([
       {
-        id: 'heygen', configured: false, missing_setting: 'HEYGEN_API_KEY', degraded: false, ...unknown,
-        usd_per_second: { speed: 0.0333, precision: 0.0667 }, breaker: closed,
+        id: 'heygen',
+        configured: false,
+        missing_setting: 'HEYGEN_API_KEY',
+        degraded: false,
+        ...unknown,
+        usd_per_second: { speed: 0.0333, precision: 0.0667 },
+        breaker: closed,
       },
-      { id: 'wav2lip', configured: false, missing_setting: 'WAV2LIP_MODEL_PATH', degraded: false, ...unknown, usd_per_second: null, breaker: closed },
-      { id: 'preview', configured: true, missing_setting: null, degraded: true, ...unknown, device: 'cpu', usd_per_second: null, breaker: closed },
+      {
+        id: 'wav2lip',
+        configured: false,
+        missing_setting: 'WAV2LIP_MODEL_PATH',
+        degraded: false,
+        ...unknown,
+        usd_per_second: null,
+        breaker: closed,
+      },
+      {
+        id: 'preview',
+        configured: true,
+        missing_setting: null,
+        degraded: true,
+        ...unknown,
+        device: 'cpu',
+        usd_per_second: null,
+        breaker: closed,
+      },
     ]);
   });
 
   it('gives the licence of the weights that are configured, and none to a model that nobody knows', async () => {
     const foreign = join(folder, 'foreign.onnx');
     await writeFile(foreign, 'a model of somebody');
-    expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({ configured: true, missing_setting: null, licence: null });
-    expect((await providersOf({ WAV2LIP_MODEL_PATH: join(folder, 'wav2lip.pth') }))[1]).toMatchObject({ licence: expect.stringContaining('no commercial use') });
+    expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({
+      configured: true,
+      missing_setting: null,
+      licence: null,
+    });
+    expect((await providersOf({ WAV2LIP_MODEL_PATH: join(folder, 'wav2lip.pth') }))[1]).toMatchObject({
+      licence: expect.stringContaining('no commercial use'),
+    });
     await writeRecord(foreign, 'a model of somebody');
     expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({ licence: 'CC0' });
   });
@@ -94,7 +135,10 @@ describe('GET /providers', () => {
 
   it('tells the device that is bound to be used, else the one last used, else none', async () => {
     expect((await providersOf({ LIPSYNC_GPU_ENABLED: 'false' }))[1]).toMatchObject({ device: 'cpu' });
-    await state.transact(['device/wav2lip'], () => ({ result: undefined, writes: new Map([['device/wav2lip', { device: 'webgpu' }]]) }));
+    await state.transact(['device/wav2lip'], () => ({
+      result: undefined,
+      writes: new Map([['device/wav2lip', { device: 'webgpu' }]]),
+    }));
     expect((await providersOf())[1]).toMatchObject({ device: 'webgpu' });
   });
 

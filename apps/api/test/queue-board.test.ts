@@ -18,7 +18,9 @@ describe('the queue board', () => {
 
   it('serves its own scripts and styles', async () => {
     const page = await (await api.fetch('/admin/queues/')).text();
-    const assets = [...page.matchAll(/(?:src|href)="((?!https?:)[^"]+\.(?:js|css))"/g)].map((match) => new URL(match[1] ?? '', `${api.url}/admin/queues/`).pathname);
+    const assets = [...page.matchAll(/(?:src|href)="((?!https?:)[^"]+\.(?:js|css))"/g)].map(
+      (match) => new URL(match[1] ?? '', `${api.url}/admin/queues/`).pathname,
+    );
     expect(assets.length).toBeGreaterThan(0);
     for (const asset of assets) expect((await api.fetch(asset)).status, asset).toBe(200);
   });
@@ -34,7 +36,11 @@ describe('the queue board', () => {
 
   it('changes nothing', async () => {
     const { id } = await json(await api.post('/lipsync', form()));
-    for (const path of [`/admin/queues/api/queues/lipsync-render/${id}/clean`, '/admin/queues/api/queues/lipsync-render/pause', '/admin/queues/api/queues/lipsync-render/empty']) {
+    for (const path of [
+      `/admin/queues/api/queues/lipsync-render/${id}/clean`,
+      '/admin/queues/api/queues/lipsync-render/pause',
+      '/admin/queues/api/queues/lipsync-render/empty',
+    ]) {
       expect((await api.fetch(path, { method: 'PUT' })).status, path).toBe(405);
     }
     expect(await api.queuedPayload(id)).toEqual({ jobId: id });

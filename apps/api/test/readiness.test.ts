@@ -7,10 +7,17 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-async function timed(call: Promise<Response>): Promise<{ status: number; body: { code?: string; retryable?: boolean }; ms: number; retryAfter: string | null }> {
+async function timed(
+  call: Promise<Response>,
+): Promise<{ status: number; body: { code?: string; retryable?: boolean }; ms: number; retryAfter: string | null }> {
   const startedAt = performance.now();
   const response = await call;
-  return { status: response.status, body: await json(response), ms: performance.now() - startedAt, retryAfter: response.headers.get('retry-after') };
+  return {
+    status: response.status,
+    body: await json(response),
+    ms: performance.now() - startedAt,
+    retryAfter: response.headers.get('retry-after'),
+  };
 }
 
 describe('an API whose Redis works', () => {
@@ -33,18 +40,26 @@ describe('an API whose Redis is gone', () => {
     expect(ms).toBeLessThan(4_000);
   });
 
-  it.each(['POST form', 'POST JSON', 'GET one', 'GET list', 'events'])('answers %s with 503 within seconds', async (kind) => {
-    const call = {
-      'POST form': () => api.post('/lipsync', form()),
-      'POST JSON': () => api.postJson('/lipsync', { video_url: 'https://example.org/a', audio_url: 'https://example.org/b' }),
-      'GET one': () => api.fetch('/lipsync/job_1'),
-      'GET list': () => api.fetch('/lipsync'),
-      events: () => api.fetch('/lipsync/job_1/events'),
-    }[kind];
-    const answer = await timed(call?.() ?? Promise.reject(new Error(kind)));
-    expect(answer).toMatchObject({ status: 503, retryAfter: '5', body: { code: 'resource_exhausted', retryable: true } });
-    expect(answer.ms).toBeLessThan(6_000);
-  });
+  it.each(['POST form', 'POST JSON', 'GET one', 'GET list', 'events'])(
+    'answers %s with 503 within seconds',
+    async (kind) => {
+      const call = {
+        'POST form': () => api.post('/lipsync', form()),
+        'POST JSON': () =>
+          api.postJson('/lipsync', { video_url: 'https://example.org/a', audio_url: 'https://example.org/b' }),
+        'GET one': () => api.fetch('/lipsync/job_1'),
+        'GET list': () => api.fetch('/lipsync'),
+        events: () => api.fetch('/lipsync/job_1/events'),
+      }[kind];
+      const answer = await timed(call?.() ?? Promise.reject(new Error(kind)));
+      expect(answer).toMatchObject({
+        status: 503,
+        retryAfter: '5',
+        body: { code: 'resource_exhausted', retryable: true },
+      });
+      expect(answer.ms).toBeLessThan(6_000);
+    },
+  );
 
   it('works again as soon as Redis is back', async () => {
     await api.redis.restart();

@@ -4,7 +4,16 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createIdSource, newJobRecord, systemClock, type ArtifactStore, type InputReference, type JobStart, type JobStore, type Logger } from '@lipsync/core';
+import {
+  createIdSource,
+  newJobRecord,
+  systemClock,
+  type ArtifactStore,
+  type InputReference,
+  type JobStart,
+  type JobStore,
+  type Logger,
+} from '@lipsync/core';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { createClientConnection, createProducer, createRedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
@@ -46,7 +55,10 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
   const redis = await startTestRedis();
   const folder = await mkdtemp(join(tmpdir(), 'api-'));
   const config = apiConfigFromEnvironment({
-    REDIS_URL: redis.url, PORT: '0', LIPSYNC_DATA_DIR: join(folder, 'data'), LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
+    REDIS_URL: redis.url,
+    PORT: '0',
+    LIPSYNC_DATA_DIR: join(folder, 'data'),
+    LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
     LIPSYNC_MAX_UPLOAD_BYTES: String(maxUploadBytes),
   });
   const wired = wireApi(config, overrides.logger ?? quiet);
@@ -60,16 +72,31 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
   const call = (path: string, init: RequestInit = {}) => fetch(`${server.url}${path}`, init);
 
   return {
-    url: server.url, redis, store, artifacts, maxUploadBytes, dependencies,
+    url: server.url,
+    redis,
+    store,
+    artifacts,
+    maxUploadBytes,
+    dependencies,
     fetch: call,
-    post: (path, body, headers = {}) => call(path, { method: 'POST', headers, ...(body === undefined ? {} : { body }) }),
-    postJson: (path, body) => call(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
+    post: (path, body, headers = {}) =>
+      call(path, { method: 'POST', headers, ...(body === undefined ? {} : { body }) }),
+    postJson: (path, body) =>
+      call(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
     cutOffUpload: () => cutOffUpload(server.url, () => filesBelow(config.core.dataDir)),
     storedFiles: () => filesBelow(config.core.dataDir),
     queuedPayload: async (id) => (await (await producer.queue('render')).getJob(id))?.data,
     async recordJob(change = {}) {
       const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
-      const record = newJobRecord({ id: ids.jobId(), options: lipsyncOptionsSchema.parse({}), video: input, audio: input, owner: null, nowMs: Date.now(), ...change });
+      const record = newJobRecord({
+        id: ids.jobId(),
+        options: lipsyncOptionsSchema.parse({}),
+        video: input,
+        audio: input,
+        owner: null,
+        nowMs: Date.now(),
+        ...change,
+      });
       await store.create(record);
       return record.id;
     },
@@ -78,7 +105,13 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
       await writeFile(path, content);
       const { key } = await artifacts.publish(path, `outputs/${id}/output.mp4`);
       const { runs } = await store.append(id, { type: 'run_started', atMs: Date.now() });
-      const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, outputKey: key } as const;
+      const result = {
+        methodUsed: 'preview',
+        degraded: true,
+        cached: false,
+        durationMs: 1_000,
+        outputKey: key,
+      } as const;
       await store.append(id, { type: 'completed', run: runs, atMs: Date.now(), result, warnings: [] });
     },
     async close() {
@@ -107,7 +140,9 @@ export function statusOf(url: string, headers: Record<string, string>): Promise<
     request(url, { headers }, (response) => {
       response.resume();
       resolve(response.statusCode);
-    }).on('error', reject).end();
+    })
+      .on('error', reject)
+      .end();
   });
 }
 
@@ -135,7 +170,9 @@ export async function* eventsOf(response: Response): AsyncGenerator<ReceivedEven
 }
 
 function parseEvent(block: string): ReceivedEvent {
-  const lines = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
+  const lines = new Map(
+    block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+  );
   return { event: lines.get('event') ?? '', id: lines.get('id') ?? '', data: JSON.parse(lines.get('data') ?? 'null') };
 }
 
@@ -144,7 +181,9 @@ async function cutOffUpload(url: string, listFiles: () => Promise<string[]>): Pr
   const before = (await listFiles()).length;
   const socket = connect(Number(port), hostname);
   await once(socket, 'connect');
-  socket.write(`POST /lipsync HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 150000\r\n\r\n`);
+  socket.write(
+    `POST /lipsync HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 150000\r\n\r\n`,
+  );
   socket.write('--x\r\nContent-Disposition: form-data; name="video"; filename="clip.mp4"\r\n\r\n');
   socket.write(Buffer.alloc(100_000));
   const giveUpAt = Date.now() + 5_000;
@@ -157,5 +196,8 @@ async function cutOffUpload(url: string, listFiles: () => Promise<string[]>): Pr
 
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).sort();
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
 }

@@ -20,11 +20,20 @@ interface EndedApi {
 }
 
 /** Starts the real process; when it says that it is ready and `meanwhile` is done, it is told to stop. */
-async function startAndStop(settings: Record<string, string>, meanwhile: (url: string) => Promise<void> = async () => undefined): Promise<EndedApi> {
+async function startAndStop(
+  settings: Record<string, string>,
+  meanwhile: (url: string) => Promise<void> = async () => undefined,
+): Promise<EndedApi> {
   const folder = await mkdtemp(join(tmpdir(), 'api-start-'));
   const child = spawn(process.execPath, [main], {
     cwd: folder,
-    env: { PATH: process.env['PATH'], REDIS_URL: 'redis://127.0.0.1:1', PORT: '0', LIPSYNC_DATA_DIR: join(folder, 'data'), ...settings },
+    env: {
+      PATH: process.env['PATH'],
+      REDIS_URL: 'redis://127.0.0.1:1',
+      PORT: '0',
+      LIPSYNC_DATA_DIR: join(folder, 'data'),
+      ...settings,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';
@@ -51,23 +60,34 @@ it('starts without Redis, says once where it listens, and ends well when told to
   expect(status).toBe(0);
 }, 30_000);
 
-it.each(['kill', 'suspend'] as const)('ends well and soon when told to stop while its Redis is gone (%s)', async (how) => {
-  const redis = await startTestRedis();
-  let stoppedAtMs = 0;
-  const { status } = await startAndStop({ REDIS_URL: redis.url }, async (url) => {
-    const body = JSON.stringify({ video_url: 'https://example.org/clip.mp4', audio_url: 'https://example.org/speech.wav' });
-    const response = await fetch(`${url}/lipsync`, { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
-    expect(response.status).toBe(202);
-    await redis[how]();
-    // Until the loss is noticed; what is closed then has nobody to say good-bye to.
-    await delay(1_500);
-    stoppedAtMs = performance.now();
-  });
-  const tookMs = performance.now() - stoppedAtMs;
-  await redis.stop();
-  expect(status).toBe(0);
-  expect(tookMs).toBeLessThan(8_000);
-}, 30_000);
+it.each(['kill', 'suspend'] as const)(
+  'ends well and soon when told to stop while its Redis is gone (%s)',
+  async (how) => {
+    const redis = await startTestRedis();
+    let stoppedAtMs = 0;
+    const { status } = await startAndStop({ REDIS_URL: redis.url }, async (url) => {
+      const body = JSON.stringify({
+        video_url: 'https://example.org/clip.mp4',
+        audio_url: 'https://example.org/speech.wav',
+      });
+      const response = await fetch(`${url}/lipsync`, {
+        method: 'POST',
+        body,
+        headers: { 'Content-Type': 'application/json' },
+      });
+      expect(response.status).toBe(202);
+      await redis[how]();
+      // Until the loss is noticed; what is closed then has nobody to say good-bye to.
+      await delay(1_500);
+      stoppedAtMs = performance.now();
+    });
+    const tookMs = performance.now() - stoppedAtMs;
+    await redis.stop();
+    expect(status).toBe(0);
+    expect(tookMs).toBeLessThan(8_000);
+  },
+  30_000,
+);
 
 it('refuses to start where others can reach it without a key, and says why', async () => {
   const { stdout, stderr, status } = await startAndStop({ HOST: '0.0.0.0' });

@@ -6,7 +6,10 @@ const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
 describe('the settings of the worker', () => {
   it('serve both lanes by default, rendering one job at a time', () => {
     const { lanes } = workerConfigFromEnvironment(redis);
-    expect(lanes).toEqual([{ lane: 'cloud', concurrency: 16 }, { lane: 'render', concurrency: 1 }]);
+    expect(lanes).toEqual([
+      { lane: 'cloud', concurrency: 16 },
+      { lane: 'render', concurrency: 1 },
+    ]);
   });
 
   it('serve one lane only where asked to', () => {

@@ -1,13 +1,26 @@
 import { z } from 'zod';
 import { lanes, type Lane } from '@lipsync/queue';
-import { configFromEnvironment, listOf, parseSettings, readEnvironment, redisUrl, wholeNumber, type CoreConfig, type Environment, type Settings } from '@lipsync/core/config';
+import {
+  configFromEnvironment,
+  listOf,
+  parseSettings,
+  readEnvironment,
+  redisUrl,
+  wholeNumber,
+  type CoreConfig,
+  type Environment,
+  type Settings,
+} from '@lipsync/core/config';
 
 const lane = z.string().pipe(z.enum(lanes, `must be of ${lanes.join(', ')}`));
 
 /** The settings that the worker understands beyond those of the core. */
 export const workerSettings = {
   REDIS_URL: redisUrl(),
-  WORKER_LANES: listOf(lane, lanes).refine((items) => items.length > 0 && new Set(items).size === items.length, 'must name at least one lane, and each once'),
+  WORKER_LANES: listOf(lane, lanes).refine(
+    (items) => items.length > 0 && new Set(items).size === items.length,
+    'must name at least one lane, and each once',
+  ),
   WORKER_CLOUD_CONCURRENCY: wholeNumber(16, { minimum: 1, maximum: 1_000 }),
   WORKER_RENDER_CONCURRENCY: wholeNumber(1, { minimum: 1, maximum: 64 }),
   WORKER_SHUTDOWN_GRACE_MS: wholeNumber(10_000, { minimum: 0, maximum: 3_600_000 }),
@@ -29,7 +42,10 @@ export interface WorkerConfig {
 /** The worker's settings from the environment. Throws `request_invalid` with a reason for each that cannot be used. */
 export function workerConfigFromEnvironment(environment: Environment = readEnvironment()): WorkerConfig {
   const values = parseSettings(workerSettings, environment);
-  const concurrency: Readonly<Record<Lane, number>> = { cloud: values.WORKER_CLOUD_CONCURRENCY, render: values.WORKER_RENDER_CONCURRENCY };
+  const concurrency: Readonly<Record<Lane, number>> = {
+    cloud: values.WORKER_CLOUD_CONCURRENCY,
+    render: values.WORKER_RENDER_CONCURRENCY,
+  };
   return Object.freeze({
     redisUrl: values.REDIS_URL,
     lanes: values.WORKER_LANES.map((name) => ({ lane: name, concurrency: concurrency[name] })),

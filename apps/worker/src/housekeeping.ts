@@ -1,5 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isTerminal, sweepAbandonedParts, type Clock, type JobStore, type LipsyncCore, type LocalArtifactStoreOptions, type Logger } from '@lipsync/core';
+import {
+  isTerminal,
+  sweepAbandonedParts,
+  type Clock,
+  type JobStore,
+  type LipsyncCore,
+  type LocalArtifactStoreOptions,
+  type Logger,
+} from '@lipsync/core';
 import type { LipsyncProducer } from '@lipsync/queue';
 
 /** Longer than the slowest upload may take: a half-written file this old belongs to a process that is gone. */
@@ -27,7 +35,9 @@ export async function keepHouse(dependencies: HousekeepingDependencies, signal: 
   const { logger, intervalMs } = dependencies;
   while (!signal.aborted) {
     for (const chore of [mendJobs, settleBills]) {
-      await chore(dependencies, signal).catch((error: unknown) => logger.warn({ error }, 'housekeeping failed; it is tried again'));
+      await chore(dependencies, signal).catch((error: unknown) =>
+        logger.warn({ error }, 'housekeeping failed; it is tried again'),
+      );
     }
     await delay(intervalMs, undefined, { signal }).catch(() => undefined);
   }
@@ -38,7 +48,11 @@ async function mendJobs({ producer, core, store, folders, clock, logger }: House
   const freed = await core.sweepPlaces(async (jobId) => isTerminal((await store.get(jobId))?.status ?? 'failed'));
   const removed = await sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: clock.nowMs() });
   if (expired > 0) logger.info({ expired }, 'ended jobs that still waited at their deadline');
-  if (requeued + freed + removed > 0) logger.info({ requeued, freed, removed }, 'mended what killed processes left, and freed places that were kept for what nobody waits for');
+  if (requeued + freed + removed > 0)
+    logger.info(
+      { requeued, freed, removed },
+      'mended what killed processes left, and freed places that were kept for what nobody waits for',
+    );
 }
 
 async function settleBills({ core, logger }: HousekeepingDependencies, signal: AbortSignal): Promise<void> {

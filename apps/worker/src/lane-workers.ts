@@ -18,7 +18,10 @@ export function createLaneWorkers(options: LaneWorkerOptions): readonly Worker[]
   return options.lanes.map((lane) => createLaneWorker(options, lane));
 }
 
-function createLaneWorker(options: LaneWorkerOptions, { lane, concurrency }: LaneWorkerOptions['lanes'][number]): Worker {
+function createLaneWorker(
+  options: LaneWorkerOptions,
+  { lane, concurrency }: LaneWorkerOptions['lanes'][number],
+): Worker {
   const { connection, lockMs, stalledIntervalMs, logger } = options;
   const worker = new Worker(queueNames[lane], dispatch(options.processors), {
     connection,

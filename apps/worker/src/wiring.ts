@@ -1,5 +1,25 @@
-import { artifactFolders, createInputFetcher, createJobRunner, createLipsyncCore, createLocalArtifactStore, parseAllowedHosts, recordLateCost, settingWarnings, systemClock, type BreakerChange, type JobRunner, type Logger } from '@lipsync/core';
-import { createClientConnection, createProducer, createRedisJobStore, createRedisStateStore, createWorkerConnection, type LipsyncProducer } from '@lipsync/queue';
+import {
+  artifactFolders,
+  createInputFetcher,
+  createJobRunner,
+  createLipsyncCore,
+  createLocalArtifactStore,
+  parseAllowedHosts,
+  recordLateCost,
+  settingWarnings,
+  systemClock,
+  type BreakerChange,
+  type JobRunner,
+  type Logger,
+} from '@lipsync/core';
+import {
+  createClientConnection,
+  createProducer,
+  createRedisJobStore,
+  createRedisStateStore,
+  createWorkerConnection,
+  type LipsyncProducer,
+} from '@lipsync/queue';
 import type { WorkerConfig } from './config.ts';
 import { keepHouse } from './housekeeping.ts';
 import { createLaneWorkers } from './lane-workers.ts';
@@ -28,20 +48,43 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const state = createRedisStateStore({ connection });
   const core = createLipsyncCore(config.core, {
-    state, lineMs, callbackBaseUrl: config.core.publicBaseUrl, load: (jobInLine) => producer.load(jobInLine),
+    state,
+    lineMs,
+    callbackBaseUrl: config.core.publicBaseUrl,
+    load: (jobInLine) => producer.load(jobInLine),
     onLateCost: (cost) => recordLateCost(store, cost),
-    onUnansweredBill: ({ provider, jobId }, error) => logger.warn({ provider, jobId, error }, 'the provider did not say what an operation was billed; it is asked again'),
+    onUnansweredBill: ({ provider, jobId }, error) =>
+      logger.warn(
+        { provider, jobId, error },
+        'the provider did not say what an operation was billed; it is asked again',
+      ),
     onBreakerChange: (change) => logBreakerChange(logger, change),
-    onPlaceFree: () => void producer.wakeNextInLine().catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
+    onPlaceFree: () =>
+      void producer
+        .wakeNextInLine()
+        .catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
   });
   const runner = createJobRunner({
-    store, artifacts,
-    fetcher: createInputFetcher({ artifacts, maxBytes: config.core.maxUploadBytes, allowedPrivateHosts: parseAllowedHosts(config.core.allowedPrivateHosts) }),
-    pipeline: core.pipeline, workFolder: core.workFolder, clock: systemClock, logger, cancelPollMs, progressIntervalMs,
+    store,
+    artifacts,
+    fetcher: createInputFetcher({
+      artifacts,
+      maxBytes: config.core.maxUploadBytes,
+      allowedPrivateHosts: parseAllowedHosts(config.core.allowedPrivateHosts),
+    }),
+    pipeline: core.pipeline,
+    workFolder: core.workFolder,
+    clock: systemClock,
+    logger,
+    cancelPollMs,
+    progressIntervalMs,
   });
   const lanes = await serveLanes(config, { runner, producer }, logger);
   const stopped = new AbortController();
-  const housekeeping = keepHouse({ producer, core, store, folders, clock: systemClock, logger, intervalMs: housekeepingIntervalMs }, stopped.signal);
+  const housekeeping = keepHouse(
+    { producer, core, store, folders, clock: systemClock, logger, intervalMs: housekeepingIntervalMs },
+    stopped.signal,
+  );
   return {
     async stop() {
       stopped.abort();
@@ -56,21 +99,43 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
 
 /** One line for each change, by the worker whose job made it. A refused key or an empty wallet is for a person to mend. */
 function logBreakerChange(logger: Logger, { provider, event, reason, openUntilMs }: BreakerChange): void {
-  const fields = { provider, event, reason, openUntil: openUntilMs === null ? null : new Date(openUntilMs).toISOString() };
-  if (event !== 'opened') return logger.info(fields, event === 'closed' ? 'the provider is in order again' : 'one job tries whether the provider is in order again');
-  if (reason === 'refused') return logger.error(fields, 'the provider refused the key or has no money left for it; it is not asked for a while');
+  const fields = {
+    provider,
+    event,
+    reason,
+    openUntil: openUntilMs === null ? null : new Date(openUntilMs).toISOString(),
+  };
+  if (event !== 'opened')
+    return logger.info(
+      fields,
+      event === 'closed' ? 'the provider is in order again' : 'one job tries whether the provider is in order again',
+    );
+  if (reason === 'refused')
+    return logger.error(
+      fields,
+      'the provider refused the key or has no money left for it; it is not asked for a while',
+    );
   logger.warn(fields, 'the provider failed too often; it is not asked for a while');
 }
 
 /** Takes jobs of the configured lanes and gives them to the runner. */
 export async function serveLanes(
-  config: Omit<WorkerConfig, 'core'>, parts: { readonly runner: JobRunner; readonly producer: LipsyncProducer }, logger: Logger,
+  config: Omit<WorkerConfig, 'core'>,
+  parts: { readonly runner: JobRunner; readonly producer: LipsyncProducer },
+  logger: Logger,
 ): Promise<RunningWorker> {
-  const connection = createWorkerConnection({ url: config.redisUrl, onError: (error) => logger.warn({ error }, 'connection to Redis lost') });
+  const connection = createWorkerConnection({
+    url: config.redisUrl,
+    onError: (error) => logger.warn({ error }, 'connection to Redis lost'),
+  });
   const stopping = new AbortController();
   const workers = createLaneWorkers({
-    lanes: config.lanes, processors: createProcessorMap({ ...parts, stopping: stopping.signal }), connection,
-    lockMs: config.lockMs, stalledIntervalMs: config.stalledIntervalMs, logger,
+    lanes: config.lanes,
+    processors: createProcessorMap({ ...parts, stopping: stopping.signal }),
+    connection,
+    lockMs: config.lockMs,
+    stalledIntervalMs: config.stalledIntervalMs,
+    logger,
   });
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
   for (const worker of workers) {

@@ -5,22 +5,41 @@ import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { keepHouse, type HousekeepingDependencies } from '../src/housekeeping.ts';
 
 const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
-const waiting = newJobRecord({ id: 'job_waiting', options: lipsyncOptionsSchema.parse({}), video: input, audio: input, owner: null, nowMs: 1 });
-const records = new Map<string, JobRecord>([['job_waiting', waiting], ['job_done', { ...waiting, status: 'completed' }]]);
+const waiting = newJobRecord({
+  id: 'job_waiting',
+  options: lipsyncOptionsSchema.parse({}),
+  video: input,
+  audio: input,
+  owner: null,
+  nowMs: 1,
+});
+const records = new Map<string, JobRecord>([
+  ['job_waiting', waiting],
+  ['job_done', { ...waiting, status: 'completed' }],
+]);
 
 /** Keeps house for long enough to do it twice; tells what was logged as a warning. */
 async function keepHouseTwice(change: Partial<HousekeepingDependencies>): Promise<unknown[]> {
   const warnings: unknown[] = [];
   const stop = new AbortController();
-  const kept = keepHouse({
-    producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
-    core: { reconcile: async () => 0, sweepPlaces: async () => 0 },
-    store: { get: async (id) => records.get(id) },
-    folders: { inputsDir: '/nowhere/inputs', outputsDir: '/nowhere/outputs' },
-    clock: systemClock, intervalMs: 50,
-    logger: { debug: () => undefined, info: () => undefined, warn: (bindings) => void warnings.push(bindings), error: () => undefined },
-    ...change,
-  }, stop.signal);
+  const kept = keepHouse(
+    {
+      producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
+      core: { reconcile: async () => 0, sweepPlaces: async () => 0 },
+      store: { get: async (id) => records.get(id) },
+      folders: { inputsDir: '/nowhere/inputs', outputsDir: '/nowhere/outputs' },
+      clock: systemClock,
+      intervalMs: 50,
+      logger: {
+        debug: () => undefined,
+        info: () => undefined,
+        warn: (bindings) => void warnings.push(bindings),
+        error: () => undefined,
+      },
+      ...change,
+    },
+    stop.signal,
+  );
   await delay(90);
   stop.abort();
   await kept;
@@ -40,7 +59,11 @@ describe('housekeeping', () => {
         },
       },
     });
-    expect(gone).toEqual([['job_waiting', false], ['job_done', true], ['job_unknown', true]]);
+    expect(gone).toEqual([
+      ['job_waiting', false],
+      ['job_done', true],
+      ['job_unknown', true],
+    ]);
   });
 
   it('settles open bills although the queue cannot be mended, again and again', async () => {

@@ -2,7 +2,14 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock, type Logger } from '@lipsync/core';
-import { createClientConnection, createProducer, createRedisJobStore, jobCatalogue, queueNames, type LipsyncProducer } from '@lipsync/queue';
+import {
+  createClientConnection,
+  createProducer,
+  createRedisJobStore,
+  jobCatalogue,
+  queueNames,
+  type LipsyncProducer,
+} from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { serveLanes, type RunningWorker } from '../src/wiring.ts';
 import { createScriptedRunner, type ScriptedRun, type ScriptedRunner } from './scripted-runner.ts';
@@ -19,7 +26,12 @@ const running: RunningWorker[] = [];
 beforeAll(async () => {
   redis = await startTestRedis();
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
-  producer = createProducer({ connection, store: createRedisJobStore({ connection }), clock: systemClock, logger: quiet });
+  producer = createProducer({
+    connection,
+    store: createRedisJobStore({ connection }),
+    clock: systemClock,
+    logger: quiet,
+  });
   queue = new Queue(queueNames.render, { connection });
   queue.on('error', () => undefined);
   return async () => {
@@ -38,9 +50,17 @@ afterEach(async () => {
 });
 
 async function serve(scripted: ScriptedRunner = runner, shutdownGraceMs = 0): Promise<RunningWorker> {
-  const worker = await serveLanes({
-    redisUrl: redis.url, lanes: [{ lane: 'render', concurrency: 1 }], shutdownGraceMs, lockMs: 600, stalledIntervalMs: 200,
-  }, { runner: scripted, producer }, quiet);
+  const worker = await serveLanes(
+    {
+      redisUrl: redis.url,
+      lanes: [{ lane: 'render', concurrency: 1 }],
+      shutdownGraceMs,
+      lockMs: 600,
+      stalledIntervalMs: 200,
+    },
+    { runner: scripted, producer },
+    quiet,
+  );
   running.push(worker);
   return worker;
 }
@@ -160,7 +180,14 @@ describe('a worker whose Redis goes away', () => {
     await redis.kill();
     await new Promise((resolve) => setTimeout(resolve, 300));
     await redis.restart();
-    await expect.poll(async () => enqueue('job_k').then(() => true, () => false)).toBe(true);
+    await expect
+      .poll(async () =>
+        enqueue('job_k').then(
+          () => true,
+          () => false,
+        ),
+      )
+      .toBe(true);
     (await nthRun(runner, 1)).complete();
     await expect.poll(() => stateOf('job_k')).toBe('completed');
   });

@@ -1,4 +1,11 @@
-import { applyJobEvent, LipsyncError, newJobRecord, type JobEvent, type JobRecord, type JobRunner } from '@lipsync/core';
+import {
+  applyJobEvent,
+  LipsyncError,
+  newJobRecord,
+  type JobEvent,
+  type JobRecord,
+  type JobRunner,
+} from '@lipsync/core';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 
 /** One call of the runner, still under way until it is ended. */
@@ -26,11 +33,23 @@ export function createScriptedRunner(): ScriptedRunner {
         const end = (event: JobEvent): void => resolve(applyJobEvent(recordOf(jobId), event));
         signal.addEventListener('abort', () => reject(new LipsyncError('canceled', 'handed back')), { once: true });
         runs.push({
-          jobId, signal, throw: reject,
-          complete: () => end({
-            type: 'completed', run: 0, atMs: 1, warnings: [],
-            result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1, outputKey: 'outputs/x/output.mp4' },
-          }),
+          jobId,
+          signal,
+          throw: reject,
+          complete: () =>
+            end({
+              type: 'completed',
+              run: 0,
+              atMs: 1,
+              warnings: [],
+              result: {
+                methodUsed: 'preview',
+                degraded: true,
+                cached: false,
+                durationMs: 1,
+                outputKey: 'outputs/x/output.mp4',
+              },
+            }),
           fail: (code, message) => end({ type: 'failed', run: 0, atMs: 1, code, message, warnings: [] }),
           cancel: () => end({ type: 'canceled', atMs: 1 }),
         });
@@ -41,5 +60,12 @@ export function createScriptedRunner(): ScriptedRunner {
 
 function recordOf(id: string): JobRecord {
   const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
-  return newJobRecord({ id, options: lipsyncOptionsSchema.parse({}), video: input, audio: input, owner: null, nowMs: 1 });
+  return newJobRecord({
+    id,
+    options: lipsyncOptionsSchema.parse({}),
+    video: input,
+    audio: input,
+    owner: null,
+    nowMs: 1,
+  });
 }

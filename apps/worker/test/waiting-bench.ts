@@ -3,11 +3,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import {
-  createJobRunner, createLocalArtifactStore, newJobRecord, systemClock,
-  type JobRecord, type JobRunnerDependencies, type JobStore, type Logger,
+  createJobRunner,
+  createLocalArtifactStore,
+  newJobRecord,
+  systemClock,
+  type JobRecord,
+  type JobRunnerDependencies,
+  type JobStore,
+  type Logger,
 } from '@lipsync/core';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '@lipsync/core/contract';
-import { createClientConnection, createProducer, createRedisJobStore, queueNames, type Lane, type LipsyncProducer } from '@lipsync/queue';
+import {
+  createClientConnection,
+  createProducer,
+  createRedisJobStore,
+  queueNames,
+  type Lane,
+  type LipsyncProducer,
+} from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { serveLanes } from '../src/wiring.ts';
 
@@ -24,7 +37,11 @@ export interface WaitingBench {
   /** Ids of the jobs that were abandoned. */
   readonly abandoned: string[];
   /** Starts a worker whose runs of each job do `step`. `watchStore` may see, and take part in, what is stored. */
-  work(lanes: readonly { readonly lane: Lane; readonly concurrency: number }[], step: Step, watchStore?: (store: JobStore) => JobStore): Promise<void>;
+  work(
+    lanes: readonly { readonly lane: Lane; readonly concurrency: number }[],
+    step: Step,
+    watchStore?: (store: JobStore) => JobStore,
+  ): Promise<void>;
   submit(id: string, options?: LipsyncOptionsInput): Promise<JobRecord>;
   /** Empties Redis and stops the workers. */
   reset(): Promise<void>;
@@ -37,16 +54,31 @@ export async function openWaitingBench(): Promise<WaitingBench> {
   const connection = createClientConnection({ url: redis.url, onError: () => undefined });
   const store = createRedisJobStore({ connection });
   const producer = createProducer({ connection, store, clock: systemClock, logger: quiet, requeueAfterMs: 0 });
-  const queues = { cloud: new Queue(queueNames.cloud, { connection }), render: new Queue(queueNames.render, { connection }) };
-  const artifacts = createLocalArtifactStore({ inputsDir: join(folder, 'inputs'), outputsDir: join(folder, 'outputs') });
+  const queues = {
+    cloud: new Queue(queueNames.cloud, { connection }),
+    render: new Queue(queueNames.render, { connection }),
+  };
+  const artifacts = createLocalArtifactStore({
+    inputsDir: join(folder, 'inputs'),
+    outputsDir: join(folder, 'outputs'),
+  });
   const abandoned: string[] = [];
   const workers: { stop(): Promise<void> }[] = [];
   const stopWorkers = () => Promise.all(workers.splice(0).map((worker) => worker.stop()));
   return {
-    store, producer, queues, abandoned,
+    store,
+    producer,
+    queues,
+    abandoned,
     async work(lanes, step, watchStore = (given) => given) {
       const runner = createJobRunner({
-        store: watchStore(store), artifacts, clock: systemClock, logger: quiet, workFolder: join(folder, 'work'), cancelPollMs: 50, progressIntervalMs: 0,
+        store: watchStore(store),
+        artifacts,
+        clock: systemClock,
+        logger: quiet,
+        workFolder: join(folder, 'work'),
+        cancelPollMs: 50,
+        progressIntervalMs: 0,
         fetcher: { fetch: () => Promise.reject(new Error('nothing is fetched here')) },
         pipeline: { run: step, abandon: async ({ jobId }) => void abandoned.push(jobId) },
       });
@@ -55,7 +87,15 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     },
     async submit(id, options = {}) {
       const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
-      const record = newJobRecord({ id, options: lipsyncOptionsSchema.parse(options), video: input, audio: input, owner: null, nowMs: Date.now(), start: { plan: null, needs: options.method === 'heygen' ? 'remote' : null } });
+      const record = newJobRecord({
+        id,
+        options: lipsyncOptionsSchema.parse(options),
+        video: input,
+        audio: input,
+        owner: null,
+        nowMs: Date.now(),
+        start: { plan: null, needs: options.method === 'heygen' ? 'remote' : null },
+      });
       await producer.submit(record);
       return record;
     },

@@ -10,7 +10,10 @@ beforeAll(async () => {
 afterEach(() => bench.reset());
 afterAll(() => bench.close());
 
-const bothLanes = [{ lane: 'cloud', concurrency: 1 }, { lane: 'render', concurrency: 1 }] as const;
+const bothLanes = [
+  { lane: 'cloud', concurrency: 1 },
+  { lane: 'render', concurrency: 1 },
+] as const;
 const render = (concurrency: number) => [{ lane: 'render', concurrency }] as const;
 
 const statusOf = async (id: string) => (await bench.store.get(id))?.status;
@@ -28,7 +31,14 @@ function inTurn(...steps: readonly Step[]): Step {
 
 async function cancel(id: string): Promise<void> {
   const { store, producer } = bench;
-  await createQueuedJobs({ store, producer, clock: systemClock, ids: createIdSource(systemClock), watcher: { subscribe: async () => async () => undefined }, planJob: () => ({ plan: null, needs: null }) }).cancel(id);
+  await createQueuedJobs({
+    store,
+    producer,
+    clock: systemClock,
+    ids: createIdSource(systemClock),
+    watcher: { subscribe: async () => async () => undefined },
+    planJob: () => ({ plan: null, needs: null }),
+  }).cancel(id);
 }
 
 describe('a job that waits', () => {
@@ -56,13 +66,17 @@ describe('a job that waits', () => {
   });
 
   it('holds no slot: behind 200 that wait, others are done at once', async () => {
-    await bench.work(render(2), (input, context) => (input.jobId === 'job_last' ? make : waitFor(60_000))(input, context));
+    await bench.work(render(2), (input, context) =>
+      (input.jobId === 'job_last' ? make : waitFor(60_000))(input, context),
+    );
     await Promise.all(Array.from({ length: 200 }, (_, index) => bench.submit(`job_${index}`)));
     await expect.poll(() => bench.queues.render.getDelayedCount()).toBe(200);
     await bench.submit('job_last');
     await expect.poll(() => statusOf('job_last')).toBe('completed');
     // The record is ahead of the queue.
-    await expect.poll(() => bench.queues.render.getJobCounts('delayed', 'active', 'wait', 'prioritized')).toEqual({ delayed: 200, active: 0, wait: 0, prioritized: 0 });
+    await expect
+      .poll(() => bench.queues.render.getJobCounts('delayed', 'active', 'wait', 'prioritized'))
+      .toEqual({ delayed: 200, active: 0, wait: 0, prioritized: 0 });
   });
 
   it('keeps its priority when it wakes', async () => {
@@ -112,8 +126,16 @@ describe('a job that is canceled', () => {
 
   it('after it was handed back with something running elsewhere is ended by a worker', async () => {
     const running = {
-      provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null,
-      operation: { id: 'op', state: {} }, operationAtMs: 1, troubles: 0,
+      provider: 'heygen',
+      outcome: 'running',
+      code: null,
+      message: null,
+      startedAtMs: 1,
+      endedAtMs: null,
+      costMicros: null,
+      operation: { id: 'op', state: {} },
+      operationAtMs: 1,
+      troubles: 0,
     } as const;
     await bench.submit('job_a', { deadlineMs: 1_000 });
     await bench.store.append('job_a', { type: 'run_started', atMs: Date.now() });
@@ -132,20 +154,23 @@ describe('a job that is canceled', () => {
 describe('a job whose next provider is for the other lane', () => {
   it('is handed on and done there, and back again', async () => {
     const lanes: string[] = [];
-    await bench.work(bothLanes, inTurn(
-      async (_, { canRun }) => {
-        lanes.push(canRun('inline') ? 'render' : 'cloud');
-        return { kind: 'elsewhere', needs: 'remote' };
-      },
-      async (_, { canRun }) => {
-        lanes.push(canRun('remote') ? 'cloud' : 'render');
-        return { kind: 'elsewhere', needs: 'inline' };
-      },
-      (input, context) => {
-        lanes.push(context.canRun('inline') ? 'render' : 'cloud');
-        return make(input, context);
-      },
-    ));
+    await bench.work(
+      bothLanes,
+      inTurn(
+        async (_, { canRun }) => {
+          lanes.push(canRun('inline') ? 'render' : 'cloud');
+          return { kind: 'elsewhere', needs: 'remote' };
+        },
+        async (_, { canRun }) => {
+          lanes.push(canRun('remote') ? 'cloud' : 'render');
+          return { kind: 'elsewhere', needs: 'inline' };
+        },
+        (input, context) => {
+          lanes.push(context.canRun('inline') ? 'render' : 'cloud');
+          return make(input, context);
+        },
+      ),
+    );
     await bench.submit('job_a', { priority: 3 });
     await expect.poll(() => statusOf('job_a')).toBe('completed');
     expect(lanes).toEqual(['render', 'cloud', 'render']);
@@ -170,10 +195,20 @@ describe('a place that becomes free', () => {
     await bench.work([{ lane: 'cloud', concurrency: 2 }], async ({ jobId }, { saveAttempts }) => {
       runs.push(jobId);
       if (jobId === 'job_running') {
-        await saveAttempts([{
-          provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null,
-          operation: { id: 'op', state: {} }, operationAtMs: 1, troubles: 0,
-        }]);
+        await saveAttempts([
+          {
+            provider: 'heygen',
+            outcome: 'running',
+            code: null,
+            message: null,
+            startedAtMs: 1,
+            endedAtMs: null,
+            costMicros: null,
+            operation: { id: 'op', state: {} },
+            operationAtMs: 1,
+            troubles: 0,
+          },
+        ]);
       }
       return { kind: 'waiting', untilMs: Date.now() + (jobId === 'job_running' ? 30_000 : 60_000) };
     });

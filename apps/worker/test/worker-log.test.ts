@@ -29,7 +29,9 @@ function cleanUp(undo: () => unknown): void {
 async function startRefusingVendor(): Promise<string> {
   const server = createServer((request, response) => {
     request.resume();
-    response.writeHead(401, { 'Content-Type': 'application/json' }).end('{"error":{"code":"unauthorized","message":"Invalid API key"}}');
+    response
+      .writeHead(401, { 'Content-Type': 'application/json' })
+      .end('{"error":{"code":"unauthorized","message":"Invalid API key"}}');
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   cleanUp(() => server.close());
@@ -37,45 +39,92 @@ async function startRefusingVendor(): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-it('a worker says at start what it dropped from the endpoint, and as errors, once each, that the key is refused and whose attempt that ended', { timeout: 120_000 }, async () => {
-  const redis = await startTestRedis();
-  cleanUp(() => redis.stop());
-  const folder = await mkdtemp(join(tmpdir(), 'worker-log-'));
-  cleanUp(() => rm(folder, { recursive: true, force: true }));
-  const config = workerConfigFromEnvironment({
-    REDIS_URL: redis.url, WORKER_LANES: 'cloud', LIPSYNC_DATA_DIR: join(folder, 'data'), LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
-    HEYGEN_API_KEY: 'hunter2', HEYGEN_API_ENDPOINT: `${await startRefusingVendor()}/v1`,
-  });
-  const lines: Line[] = [];
-  const writeAt = (level: string): Logger['info'] => (fields, message) => void lines.push({ level, fields, message });
-  const worker = await startWorker(config, { debug: writeAt('debug'), info: writeAt('info'), warn: writeAt('warn'), error: writeAt('error') });
-  cleanUp(() => worker.stop());
-  expect(lines).toContainEqual({ level: 'warn', fields: {}, message: expect.stringContaining('/v1, which was dropped') });
+it(
+  'a worker says at start what it dropped from the endpoint, and as errors, once each, that the key is refused and whose attempt that ended',
+  { timeout: 120_000 },
+  async () => {
+    const redis = await startTestRedis();
+    cleanUp(() => redis.stop());
+    const folder = await mkdtemp(join(tmpdir(), 'worker-log-'));
+    cleanUp(() => rm(folder, { recursive: true, force: true }));
+    const config = workerConfigFromEnvironment({
+      REDIS_URL: redis.url,
+      WORKER_LANES: 'cloud',
+      LIPSYNC_DATA_DIR: join(folder, 'data'),
+      LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
+      HEYGEN_API_KEY: 'hunter2',
+      HEYGEN_API_ENDPOINT: `${await startRefusingVendor()}/v1`,
+    });
+    const lines: Line[] = [];
+    const writeAt =
+      (level: string): Logger['info'] =>
+      (fields, message) =>
+        void lines.push({ level, fields, message });
+    const worker = await startWorker(config, {
+      debug: writeAt('debug'),
+      info: writeAt('info'),
+      warn: writeAt('warn'),
+      error: writeAt('error'),
+    });
+    cleanUp(() => worker.stop());
+    expect(lines).toContainEqual({
+      level: 'warn',
+      fields: {},
+      message: expect.stringContaining('/v1, which was dropped'),
+    });
 
-  const connection = createClientConnection({ url: redis.url, onError: () => undefined });
-  cleanUp(() => connection.disconnect());
-  const store = createRedisJobStore({ connection });
-  const producer = createProducer({ connection, store, clock: systemClock, logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined } });
-  cleanUp(() => producer.close());
-  const artifacts = createLocalArtifactStore(artifactFolders(config.core));
-  const put = async (name: string, ...source: readonly string[]) => {
-    const path = join(folder, name);
-    await promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', ...source, path]);
-    const { key } = await artifacts.putInput(createReadStream(path), { maxBytes: 10_000_000 });
-    return { kind: 'artifact', key, name } as const;
-  };
-  const video = await put('clip.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=160x120:r=25:d=1', '-pix_fmt', 'yuv420p');
-  const audio = await put('speech.wav', '-f', 'lavfi', '-i', 'sine=frequency=300:duration=1');
-  for (const id of ['job_a', 'job_b']) {
-    await producer.submit(newJobRecord({
-      id, video, audio, options: lipsyncOptionsSchema.parse({ method: 'heygen' }), owner: null, nowMs: Date.now(), start: { plan: ['heygen'], needs: 'remote' },
-    }));
-    await expect.poll(async () => (await store.get(id))?.status, { timeout: 50_000 }).toBe('failed');
-  }
-  expect(lines.filter(({ level }) => level === 'error')).toEqual([
-    { level: 'error', fields: { provider: 'heygen', event: 'opened', reason: 'refused', openUntil: expect.stringMatching(/Z$/) }, message: expect.stringContaining('refused the key') },
-    { level: 'error', fields: { jobId: 'job_a', provider: 'heygen', code: 'credentials_rejected', reason: expect.stringContaining('HEYGEN_API_KEY'), alert: true }, message: expect.any(String) },
-  ]);
-  expect((await store.get('job_b'))?.attempts).toMatchObject([{ provider: 'heygen', code: 'provider_unavailable' }]);
-  expect(JSON.stringify(lines)).not.toContain('hunter2');
-});
+    const connection = createClientConnection({ url: redis.url, onError: () => undefined });
+    cleanUp(() => connection.disconnect());
+    const store = createRedisJobStore({ connection });
+    const producer = createProducer({
+      connection,
+      store,
+      clock: systemClock,
+      logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+    });
+    cleanUp(() => producer.close());
+    const artifacts = createLocalArtifactStore(artifactFolders(config.core));
+    const put = async (name: string, ...source: readonly string[]) => {
+      const path = join(folder, name);
+      await promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', ...source, path]);
+      const { key } = await artifacts.putInput(createReadStream(path), { maxBytes: 10_000_000 });
+      return { kind: 'artifact', key, name } as const;
+    };
+    const video = await put('clip.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=160x120:r=25:d=1', '-pix_fmt', 'yuv420p');
+    const audio = await put('speech.wav', '-f', 'lavfi', '-i', 'sine=frequency=300:duration=1');
+    for (const id of ['job_a', 'job_b']) {
+      await producer.submit(
+        newJobRecord({
+          id,
+          video,
+          audio,
+          options: lipsyncOptionsSchema.parse({ method: 'heygen' }),
+          owner: null,
+          nowMs: Date.now(),
+          start: { plan: ['heygen'], needs: 'remote' },
+        }),
+      );
+      await expect.poll(async () => (await store.get(id))?.status, { timeout: 50_000 }).toBe('failed');
+    }
+    expect(lines.filter(({ level }) => level === 'error')).toEqual([
+      {
+        level: 'error',
+        fields: { provider: 'heygen', event: 'opened', reason: 'refused', openUntil: expect.stringMatching(/Z$/) },
+        message: expect.stringContaining('refused the key'),
+      },
+      {
+        level: 'error',
+        fields: {
+          jobId: 'job_a',
+          provider: 'heygen',
+          code: 'credentials_rejected',
+          reason: expect.stringContaining('HEYGEN_API_KEY'),
+          alert: true,
+        },
+        message: expect.any(String),
+      },
+    ]);
+    expect((await store.get('job_b'))?.attempts).toMatchObject([{ provider: 'heygen', code: 'provider_unavailable' }]);
+    expect(JSON.stringify(lines)).not.toContain('hunter2');
+  },
+);

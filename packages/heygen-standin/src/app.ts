@@ -11,7 +11,8 @@ import { lipsyncRoutes, type LipsyncDependencies } from './routes/lipsync-routes
 import { userRoute } from './routes/user-route.ts';
 import type { WebhookSender } from './webhooks/webhook-sender.ts';
 
-export interface AppDependencies extends AnswerDependencies, AssetDependencies, LipsyncDependencies, DownloadDependencies {
+export interface AppDependencies
+  extends AnswerDependencies, AssetDependencies, LipsyncDependencies, DownloadDependencies {
   readonly log: RequestLog;
   readonly webhooks: WebhookSender;
   readonly webhookSecret: string;
@@ -24,7 +25,11 @@ export function createApp(dependencies: AppDependencies, control: StandinControl
   // Before the log, which is about what clients do.
   mountControl(app, control);
   app.use(logRequests(dependencies.log, dependencies.now));
-  mountAnswers(app, [...assetRoutes(dependencies), ...lipsyncRoutes(dependencies), userRoute(dependencies.wallet)], dependencies);
+  mountAnswers(
+    app,
+    [...assetRoutes(dependencies), ...lipsyncRoutes(dependencies), userRoute(dependencies.wallet)],
+    dependencies,
+  );
   mountDownloads(app, dependencies);
   return ended(app);
 }

@@ -59,7 +59,8 @@ export interface StandinControl {
 }
 
 export function createControl(dependencies: AppDependencies): StandinControl {
-  const { openingBalanceMicros, faults, log, wallet, operations, settings, assets, media, idempotency, webhooks } = dependencies;
+  const { openingBalanceMicros, faults, log, wallet, operations, settings, assets, media, idempotency, webhooks } =
+    dependencies;
   const openingSettings = settings.current;
   return {
     addFaults: (...rules) => faults.add(rules),

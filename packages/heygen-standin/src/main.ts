@@ -2,7 +2,8 @@
 import { parseArgs } from 'node:util';
 import { startHeygenStandin, type HeygenStandinOptions } from './index.ts';
 
-const usage = 'npm run heygen-standin -- [--port 4010] [--key sk_V2_mine] [--balance-usd 1000] [--timescale 1] [--max-concurrent 10]';
+const usage =
+  'npm run heygen-standin -- [--port 4010] [--key sk_V2_mine] [--balance-usd 1000] [--timescale 1] [--max-concurrent 10]';
 
 function readOptions(): HeygenStandinOptions {
   const { values } = parseArgs({

@@ -25,11 +25,16 @@ export interface Surroundings {
 }
 
 /** The parts of a stand-in, before it listens. Throws a ZodError for settings that cannot be. */
-export async function wireStandin(options: HeygenStandinOptions, { folder, signal, storageOrigin, downloadOrigin }: Surroundings): Promise<AppDependencies> {
+export async function wireStandin(
+  options: HeygenStandinOptions,
+  { folder, signal, storageOrigin, downloadOrigin }: Surroundings,
+): Promise<AppDependencies> {
   const { now, openingBalanceMicros, apiKey, webhookSecret } = withDefaults(options);
   const operations = createOperations(now);
   signal.addEventListener('abort', () => operations.clear(), { once: true });
-  const settings = createLiveSettings(options.settings ?? {}, () => operations.all().forEach((operation) => operation.nudge()));
+  const settings = createLiveSettings(options.settings ?? {}, () =>
+    operations.all().forEach((operation) => operation.nudge()),
+  );
   const links = createSignedLinks(now);
   const linkTo = ({ id }: Operation): string => videoLink(id, downloadOrigin(), links, settings.current);
   const webhooks = createWebhookSender({ settings, secret: webhookSecret, now, linkTo, signal });

@@ -9,29 +9,51 @@ import { startHeygenStandin } from '../src/index.ts';
 import { useStandin } from './standin-fixture.ts';
 
 const heygen = useStandin({ separateDownloadOrigin: true });
-const pageSchema = z.object({ data: z.array(z.object({ id: z.string() })), has_more: z.boolean(), next_token: z.string().nullable() });
-const unauthorized = { code: 'unauthorized', message: 'Unauthorized', doc_url: 'https://developers.heygen.com/docs/error-codes#unauthorized' };
+const pageSchema = z.object({
+  data: z.array(z.object({ id: z.string() })),
+  has_more: z.boolean(),
+  next_token: z.string().nullable(),
+});
+const unauthorized = {
+  code: 'unauthorized',
+  message: 'Unauthorized',
+  doc_url: 'https://developers.heygen.com/docs/error-codes#unauthorized',
+};
 const asset = { type: 'asset_id', asset_id: 'a' };
 
 afterEach(() => heygen.standin.control.clearFaults());
 
 describe('a call', () => {
-  it.each([{}, { 'X-Api-Key': 'sk_V2_wrong' }, { 'X-Api-Key': '' }])('is refused alike without the key and with a wrong one: %j', async (headers) => {
-    const response = await fetch(`${heygen.standin.url}/v3/users/me`, { headers: headers as Record<string, string> });
-    expect([response.status, await heygen.error(response)]).toEqual([401, unauthorized]);
-  });
+  it.each([{}, { 'X-Api-Key': 'sk_V2_wrong' }, { 'X-Api-Key': '' }])(
+    'is refused alike without the key and with a wrong one: %j',
+    async (headers) => {
+      const response = await fetch(`${heygen.standin.url}/v3/users/me`, { headers: headers as Record<string, string> });
+      expect([response.status, await heygen.error(response)]).toEqual([401, unauthorized]);
+    },
+  );
 
   it.each([
-    ['GET', '/v3/users/me'], ['GET', '/v3/lipsyncs/none'], ['POST', '/v3/lipsyncs'], ['GET', '/v1/lipsync'], ['GET', '/storage/videos/none.mp4'],
+    ['GET', '/v3/users/me'],
+    ['GET', '/v3/lipsyncs/none'],
+    ['POST', '/v3/lipsyncs'],
+    ['GET', '/v1/lipsync'],
+    ['GET', '/storage/videos/none.mp4'],
   ])('has its own X-Request-Id: %s %s', async (method, path) => {
-    const ids = [await heygen.call(method, path), await heygen.call(method, path)].map(({ headers }) => headers.get('X-Request-Id'));
+    const ids = [await heygen.call(method, path), await heygen.call(method, path)].map(({ headers }) =>
+      headers.get('X-Request-Id'),
+    );
     expect(ids[0]).toMatch(/./);
     expect(ids[0]).not.toBe(ids[1]);
   });
 
-  it.each([['GET', '/v3/lipsyncs/none'], ['DELETE', '/v3/lipsyncs/none'], ['POST', '/v3/assets/none/complete'], ['POST', '/v2/video_translate'], ['GET', '/v1/video_status.get']])(
-    'to what is not there is 404: %s %s',
-    async (method, path) => expect((await heygen.call(method, path)).status).toBe(404),
+  it.each([
+    ['GET', '/v3/lipsyncs/none'],
+    ['DELETE', '/v3/lipsyncs/none'],
+    ['POST', '/v3/assets/none/complete'],
+    ['POST', '/v2/video_translate'],
+    ['GET', '/v1/video_status.get'],
+  ])('to what is not there is 404: %s %s', async (method, path) =>
+    expect((await heygen.call(method, path)).status).toBe(404),
   );
 });
 
@@ -46,21 +68,33 @@ describe('a create', () => {
     ['surprise', { video: asset, audio: asset, surprise: 1 }],
   ])('names the field that is wrong: %s', async (param, body) => {
     const response = await heygen.call('POST', '/v3/lipsyncs', body);
-    expect([response.status, await heygen.error(response)]).toEqual([400, expect.objectContaining({ code: 'invalid_parameter', param })]);
+    expect([response.status, await heygen.error(response)]).toEqual([
+      400,
+      expect.objectContaining({ code: 'invalid_parameter', param }),
+    ]);
   });
 
   it('takes JSON only', async () => {
     const post = (type: string, body: string): Promise<Response> =>
-      fetch(`${heygen.standin.url}/v3/lipsyncs`, { method: 'POST', headers: { 'X-Api-Key': heygen.standin.apiKey, 'Content-Type': type }, body });
+      fetch(`${heygen.standin.url}/v3/lipsyncs`, {
+        method: 'POST',
+        headers: { 'X-Api-Key': heygen.standin.apiKey, 'Content-Type': type },
+        body,
+      });
     expect((await post('text/plain', '{}')).status).toBe(400);
     expect((await post('application/json', '{"video":')).status).toBe(400);
     expect((await post('application/json', JSON.stringify({ title: 'x'.repeat(1_100_000) }))).status).toBe(413);
   });
 
   it('answers with the id and nothing else, and does not know foreign assets', async () => {
-    expect(Object.keys(await heygen.data(heygen.call('POST', '/v3/lipsyncs', await heygen.body())))).toEqual(['lipsync_id']);
+    expect(Object.keys(await heygen.data(heygen.call('POST', '/v3/lipsyncs', await heygen.body())))).toEqual([
+      'lipsync_id',
+    ]);
     const response = await heygen.call('POST', '/v3/lipsyncs', { video: asset, audio: asset });
-    expect([response.status, await heygen.error(response)]).toEqual([404, expect.objectContaining({ code: 'asset_not_found' })]);
+    expect([response.status, await heygen.error(response)]).toEqual([
+      404,
+      expect.objectContaining({ code: 'asset_not_found' }),
+    ]);
   });
 
   it('fetches URLs of this machine and of no other', async () => {
@@ -72,11 +106,23 @@ describe('a create', () => {
     await once(files, 'listening');
     const address = files.address();
     const origin = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
-    const create = (url: string): Promise<Response> => heygen.call('POST', '/v3/lipsyncs', { video: { type: 'url', url }, audio: { type: 'url', url: `${origin}/speech` } });
+    const create = (url: string): Promise<Response> =>
+      heygen.call('POST', '/v3/lipsyncs', {
+        video: { type: 'url', url },
+        audio: { type: 'url', url: `${origin}/speech` },
+      });
     expect((await create(`${origin}/clip`)).status).toBe(200);
-    for (const url of [`${origin}/gone`, `${origin}/elsewhere`, 'http://10.0.0.1/clip.mp4', 'https://example.org/clip.mp4']) {
+    for (const url of [
+      `${origin}/gone`,
+      `${origin}/elsewhere`,
+      'http://10.0.0.1/clip.mp4',
+      'https://example.org/clip.mp4',
+    ]) {
       const response = await create(url);
-      expect([response.status, await heygen.error(response)]).toEqual([400, expect.objectContaining({ code: 'download_failed' })]);
+      expect([response.status, await heygen.error(response)]).toEqual([
+        400,
+        expect.objectContaining({ code: 'download_failed' }),
+      ]);
     }
     files.close();
   });
@@ -85,27 +131,52 @@ describe('a create', () => {
 describe('jobs together', () => {
   it('are listed newest first, page by page', async () => {
     const ids = [await heygen.create(), await heygen.create(), await heygen.create()].reverse();
-    const page = async (query: string) => pageSchema.parse(await (await heygen.call('GET', `/v3/lipsyncs?${query}`)).json());
+    const page = async (query: string) =>
+      pageSchema.parse(await (await heygen.call('GET', `/v3/lipsyncs?${query}`)).json());
     const first = await page('limit=2');
     expect(first.data.map(({ id }) => id)).toEqual(ids.slice(0, 2));
     expect(first.has_more).toBe(true);
     expect((await page(`limit=2&token=${first.next_token}`)).data[0]?.id).toBe(ids[2]);
     expect(await page('limit=100')).toMatchObject({ has_more: false, next_token: null });
-    for (const query of ['limit=0', 'limit=101', 'limit=x', 'token=none']) expect((await heygen.call('GET', `/v3/lipsyncs?${query}`)).status).toBe(400);
+    for (const query of ['limit=0', 'limit=101', 'limit=x', 'token=none'])
+      expect((await heygen.call('GET', `/v3/lipsyncs?${query}`)).status).toBe(400);
   });
 
   it('are told in other words by the bulk status route', async () => {
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick', status: 'pending' } }, { match: { route: 'create', nth: 2 }, fault: { kind: 'stick' } });
-    const ids = [await heygen.create(), await heygen.create(), await heygen.create(), await heygen.create({}, heygen.media.silentClip), 'none'];
+    heygen.standin.control.addFaults(
+      { match: { route: 'create' }, fault: { kind: 'stick', status: 'pending' } },
+      { match: { route: 'create', nth: 2 }, fault: { kind: 'stick' } },
+    );
+    const ids = [
+      await heygen.create(),
+      await heygen.create(),
+      await heygen.create(),
+      await heygen.create({}, heygen.media.silentClip),
+      'none',
+    ];
     const response = await heygen.call('GET', `/v3/lipsyncs/statuses?lipsync_ids=${ids.join(',')}`);
     const words = ['queued', 'processing', 'completed', 'failed', 'not_found'];
-    expect(await response.json()).toEqual({ data: ids.map((id, index) => ({ video_id: id, status: words[index] })), has_more: false, next_token: null });
-    expect((await heygen.call('GET', `/v3/lipsyncs/statuses?lipsync_ids=${Array.from({ length: 101 }, () => 'x').join(',')}`)).status).toBe(400);
+    expect(await response.json()).toEqual({
+      data: ids.map((id, index) => ({ video_id: id, status: words[index] })),
+      has_more: false,
+      next_token: null,
+    });
+    expect(
+      (
+        await heygen.call(
+          'GET',
+          `/v3/lipsyncs/statuses?lipsync_ids=${Array.from({ length: 101 }, () => 'x').join(',')}`,
+        )
+      ).status,
+    ).toBe(400);
   });
 
   it('can be renamed', async () => {
     const id = await heygen.create({ title: 'old' });
-    expect(await heygen.data(heygen.call('PATCH', `/v3/lipsyncs/${id}`, { title: 'new' }))).toMatchObject({ id, title: 'new' });
+    expect(await heygen.data(heygen.call('PATCH', `/v3/lipsyncs/${id}`, { title: 'new' }))).toMatchObject({
+      id,
+      title: 'new',
+    });
     expect(await heygen.error(heygen.call('PATCH', `/v3/lipsyncs/${id}`, {}))).toMatchObject({ param: 'title' });
   });
 });
@@ -122,7 +193,14 @@ describe('the stand-in', () => {
   it('logs what it was asked, without the key', async () => {
     await heygen.create({ title: 'logged' });
     const { control, apiKey } = heygen.standin;
-    expect(control.log().at(-1)).toMatchObject({ method: 'POST', path: '/v3/lipsyncs', route: 'create', hasApiKey: true, status: 200, body: { title: 'logged' } });
+    expect(control.log().at(-1)).toMatchObject({
+      method: 'POST',
+      path: '/v3/lipsyncs',
+      route: 'create',
+      hasApiKey: true,
+      status: 200,
+      body: { title: 'logged' },
+    });
     expect(JSON.stringify(control.log())).not.toContain(apiKey);
   });
 

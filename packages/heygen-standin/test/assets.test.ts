@@ -7,7 +7,12 @@ const heygen = useStandin();
 describe('a simple upload', () => {
   it('answers with what it took, typed by its bytes', async () => {
     const { clip, speech } = heygen.media;
-    expect(await heygen.data(heygen.postFile(clip, 'liar.txt'))).toEqual({ asset_id: expect.any(String), url: expect.any(String), mime_type: 'video/mp4', size_bytes: clip.length });
+    expect(await heygen.data(heygen.postFile(clip, 'liar.txt'))).toEqual({
+      asset_id: expect.any(String),
+      url: expect.any(String),
+      mime_type: 'video/mp4',
+      size_bytes: clip.length,
+    });
     expect(await heygen.data(heygen.postFile(speech, 'speech.wav'))).toMatchObject({ mime_type: 'audio/wav' });
   });
 
@@ -19,10 +24,17 @@ describe('a simple upload', () => {
   it('refuses types that HeyGen does not list', async () => {
     const response = await heygen.postFile(Buffer.from('OggS and more'), 'sound.ogg');
     expect(response.status).toBe(400);
-    expect(await heygen.error(response)).toMatchObject({ code: 'invalid_parameter', param: 'file', message: expect.stringMatching(/not supported/) });
+    expect(await heygen.error(response)).toMatchObject({
+      code: 'invalid_parameter',
+      param: 'file',
+      message: expect.stringMatching(/not supported/),
+    });
   });
 
-  it.each([[400, 'invalid_parameter'], [413, 'payload_too_large']] as const)('above the limit is answered %i, as is set', async (oversizeStatus, code) => {
+  it.each([
+    [400, 'invalid_parameter'],
+    [413, 'payload_too_large'],
+  ] as const)('above the limit is answered %i, as is set', async (oversizeStatus, code) => {
     const { control } = heygen.standin;
     const { length } = heygen.media.clip;
     control.changeSettings({ oversizeStatus, simpleUploadMaxBytes: length });
@@ -37,7 +49,11 @@ describe('a simple upload', () => {
   it('refuses a form without a file', async () => {
     const form = new FormData();
     form.append('other', 'text');
-    const response = await fetch(`${heygen.standin.url}/v3/assets`, { method: 'POST', headers: { 'X-Api-Key': heygen.standin.apiKey }, body: form });
+    const response = await fetch(`${heygen.standin.url}/v3/assets`, {
+      method: 'POST',
+      headers: { 'X-Api-Key': heygen.standin.apiKey },
+      body: form,
+    });
     expect(await heygen.error(response)).toMatchObject({ code: 'invalid_parameter', param: 'file' });
   });
 });
@@ -47,16 +63,36 @@ describe('an asset', () => {
     const id = await heygen.upload(heygen.media.speech);
     const read = () => heygen.call('GET', `/v3/assets/${id}`);
     const told = await heygen.data(read());
-    expect(told).toEqual({ id, name: expect.any(String), type: 'audio', owner: expect.any(String), space_id: null, uploaded_at: expect.any(Number), folder_id: null, url: expect.any(String) });
+    expect(told).toEqual({
+      id,
+      name: expect.any(String),
+      type: 'audio',
+      owner: expect.any(String),
+      space_id: null,
+      uploaded_at: expect.any(Number),
+      folder_id: null,
+      url: expect.any(String),
+    });
     expect(Buffer.from(await (await fetch(String(told['url']))).arrayBuffer())).toEqual(heygen.media.speech);
     expect(await heygen.data(heygen.call('DELETE', `/v3/assets/${id}`))).toEqual({ id });
     const reference = { type: 'asset_id', asset_id: id };
-    const refused = [await read(), await heygen.call('DELETE', `/v3/assets/${id}`), await heygen.call('POST', '/v3/lipsyncs', { video: reference, audio: reference })];
-    for (const response of refused) expect([response.status, (await heygen.error(response))['code']]).toEqual([404, 'asset_not_found']);
+    const refused = [
+      await read(),
+      await heygen.call('DELETE', `/v3/assets/${id}`),
+      await heygen.call('POST', '/v3/lipsyncs', { video: reference, audio: reference }),
+    ];
+    for (const response of refused)
+      expect([response.status, (await heygen.error(response))['code']]).toEqual([404, 'asset_not_found']);
   });
 
   it('whose upload waits is not ready to be read, and can be deleted', async () => {
-    const { asset_id: id } = await heygen.data(heygen.call('POST', '/v3/assets/direct-uploads', { filename: 'clip.mp4', content_type: 'video/mp4', size_bytes: 9 }));
+    const { asset_id: id } = await heygen.data(
+      heygen.call('POST', '/v3/assets/direct-uploads', {
+        filename: 'clip.mp4',
+        content_type: 'video/mp4',
+        size_bytes: 9,
+      }),
+    );
     const early = await heygen.call('GET', `/v3/assets/${String(id)}`);
     expect([early.status, (await heygen.error(early))['code']]).toEqual([409, 'resource_not_ready']);
     expect((await heygen.call('DELETE', `/v3/assets/${String(id)}`)).status).toBe(200);
@@ -65,24 +101,42 @@ describe('an asset', () => {
 });
 
 describe('a direct upload', () => {
-  const promise = (bytes: Buffer): object => ({ filename: 'clip.mp4', content_type: 'video/mp4', size_bytes: bytes.length, checksum_sha256: createHash('sha256').update(bytes).digest('hex') });
+  const promise = (bytes: Buffer): object => ({
+    filename: 'clip.mp4',
+    content_type: 'video/mp4',
+    size_bytes: bytes.length,
+    checksum_sha256: createHash('sha256').update(bytes).digest('hex'),
+  });
   const begin = async (bytes: Buffer) => {
     const answer = await heygen.data(heygen.call('POST', '/v3/assets/direct-uploads', promise(bytes)));
-    return { id: String(answer['asset_id']), url: String(answer['upload_url']), headers: answer['upload_headers'] as Record<string, string>, answer };
+    return {
+      id: String(answer['asset_id']),
+      url: String(answer['upload_url']),
+      headers: answer['upload_headers'] as Record<string, string>,
+      answer,
+    };
   };
-  const put = (url: string, headers: Record<string, string>, bytes: Buffer): Promise<Response> => fetch(url, { method: 'PUT', headers, body: new Uint8Array(bytes) });
+  const put = (url: string, headers: Record<string, string>, bytes: Buffer): Promise<Response> =>
+    fetch(url, { method: 'PUT', headers, body: new Uint8Array(bytes) });
 
   it('takes the bytes, is found after one conflict, and can then be used', async () => {
     const { clip, speech } = heygen.media;
     const { id, url, headers, answer } = await begin(clip);
-    expect(answer).toMatchObject({ status: 'pending_upload', expires_in_seconds: expect.any(Number), max_bytes: expect.any(Number) });
+    expect(answer).toMatchObject({
+      status: 'pending_upload',
+      expires_in_seconds: expect.any(Number),
+      max_bytes: expect.any(Number),
+    });
     expect((await put(url, headers, clip)).status).toBe(200);
     const first = await heygen.call('POST', `/v3/assets/${id}/complete`, {});
     expect([first.status, (await heygen.error(first))['code']]).toEqual([409, 'resource_not_ready']);
     const done = { asset_id: id, mime_type: 'video/mp4', size_bytes: clip.length, status: 'processing' };
     expect(await heygen.data(heygen.call('POST', `/v3/assets/${id}/complete`, {}))).toMatchObject(done);
     expect(await heygen.data(heygen.call('POST', `/v3/assets/${id}/complete`, {}))).toMatchObject(done);
-    const body = { video: { type: 'asset_id', asset_id: id }, audio: { type: 'asset_id', asset_id: await heygen.upload(speech) } };
+    const body = {
+      video: { type: 'asset_id', asset_id: id },
+      audio: { type: 'asset_id', asset_id: await heygen.upload(speech) },
+    };
     expect((await heygen.call('POST', '/v3/lipsyncs', body)).status).toBe(200);
   });
 

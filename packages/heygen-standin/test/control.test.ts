@@ -18,7 +18,11 @@ const told = async (path: string): Promise<unknown> => (await control('GET', pat
 
 describe('the control over HTTP', () => {
   it('takes faults in snake_case and tells how often they struck', async () => {
-    const rule = { match: { route: 'create', callback_id: 'job-7' }, fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retry_after_s: 1 }, times: 1 };
+    const rule = {
+      match: { route: 'create', callback_id: 'job-7' },
+      fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retry_after_s: 1 },
+      times: 1,
+    };
     expect((await control('POST', 'faults', [rule])).status).toBe(200);
     const response = await heygen.call('POST', '/v3/lipsyncs', await heygen.body({ callback_id: 'job-7' }));
     expect([response.status, response.headers.get('Retry-After')]).toEqual([429, '1']);
@@ -34,15 +38,31 @@ describe('the control over HTTP', () => {
     ['wallet', { balance_micros: '1' }],
   ])('refuses what it does not understand: %s %j', async (path, body) => {
     const response = await control('POST', path, body);
-    expect([response.status, await heygen.error(response)]).toEqual([400, expect.objectContaining({ code: 'invalid_parameter' })]);
+    expect([response.status, await heygen.error(response)]).toEqual([
+      400,
+      expect.objectContaining({ code: 'invalid_parameter' }),
+    ]);
   });
 
   it('tells wallet, operations, log and leaks', async () => {
     await control('POST', 'wallet', { balance_micros: 500_000 });
     const { id } = await heygen.finished();
-    expect(await told('wallet')).toMatchObject({ balance_micros: 443_390, spent_micros: 56_610, charges: [{ lipsync_id: id, amount_micros: 56_610 }] });
-    expect(await told('operations')).toMatchObject({ running_now: 0, most_at_once: 1, operations: [{ lipsync_id: id, status: 'completed', duration_ms: 1_700 }] });
-    expect(await told('log')).toMatchObject([{ route: 'upload' }, { route: 'upload' }, { route: 'create', has_api_key: true }, { route: 'get', status: 200 }]);
+    expect(await told('wallet')).toMatchObject({
+      balance_micros: 443_390,
+      spent_micros: 56_610,
+      charges: [{ lipsync_id: id, amount_micros: 56_610 }],
+    });
+    expect(await told('operations')).toMatchObject({
+      running_now: 0,
+      most_at_once: 1,
+      operations: [{ lipsync_id: id, status: 'completed', duration_ms: 1_700 }],
+    });
+    expect(await told('log')).toMatchObject([
+      { route: 'upload' },
+      { route: 'upload' },
+      { route: 'create', has_api_key: true },
+      { route: 'get', status: 200 },
+    ]);
     expect(await told('leaks')).toEqual([]);
   });
 
@@ -66,7 +86,9 @@ describe('the control over HTTP', () => {
   });
 
   it('does not answer pages of other sites', async () => {
-    expect((await fetch(`${heygen.standin.url}/standin/wallet`, { headers: { Origin: 'https://example.org' } })).status).toBe(403);
+    expect(
+      (await fetch(`${heygen.standin.url}/standin/wallet`, { headers: { Origin: 'https://example.org' } })).status,
+    ).toBe(403);
   });
 });
 
@@ -96,11 +118,17 @@ describe('webhooks', () => {
     expect(received).toEqual([]);
     await expect.poll(() => steering.webhooks().length).toBe(2);
     const [{ headers, body }, again] = received as [(typeof received)[number], (typeof received)[number]];
-    expect(JSON.parse(body)).toEqual({ event_type: 'video_translate.success', event_data: { video_translate_id: id, callback_id: 'job-7', url: expect.any(String) } });
+    expect(JSON.parse(body)).toEqual({
+      event_type: 'video_translate.success',
+      event_data: { video_translate_id: id, callback_id: 'job-7', url: expect.any(String) },
+    });
     expect(headers['heygen-signature']).toBe(createHmac('sha256', 'whsec_test').update(body).digest('hex'));
     expect(headers['heygen-timestamp']).toMatch(/^\d{10}$/);
     expect(again.headers['heygen-event-id']).toBe(headers['heygen-event-id']);
-    expect(steering.webhooks()).toMatchObject([{ lipsyncId: id, status: 204 }, { lipsyncId: id, status: 204 }]);
+    expect(steering.webhooks()).toMatchObject([
+      { lipsyncId: id, status: 204 },
+      { lipsyncId: id, status: 204 },
+    ]);
   });
 
   it('tell of failures, under the name that is set, and once more on demand', async () => {
@@ -109,7 +137,10 @@ describe('webhooks', () => {
     const id = await heygen.create({ callback_url: callbackUrl }, heygen.media.silentClip);
     await heygen.read(id);
     await expect.poll(() => steering.webhooks().length).toBe(1);
-    expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({ event_type: 'lipsync.fail', event_data: { message: expect.stringMatching(/audio/) } });
+    expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({
+      event_type: 'lipsync.fail',
+      event_data: { message: expect.stringMatching(/audio/) },
+    });
     await control('POST', 'webhooks', { lipsync_id: id });
     expect(received).toHaveLength(2);
   });

@@ -12,14 +12,32 @@ const me = (): Promise<Response> => heygen.call('GET', '/v3/users/me');
 
 /** The codes that HeyGen answers with, by status. */
 const errorCodes = [
-  [400, 'invalid_parameter'], [400, 'download_failed'], [400, 'content_policy_violation'], [400, 'resource_limit_reached'],
-  [401, 'unauthorized'], [401, 'authentication_failed'],
-  [402, 'insufficient_credit'], [402, 'trial_limit_exceeded'], [402, 'plan_upgrade_required'],
-  [403, 'forbidden'], [403, 'resource_access_denied'], [403, 'ai_vendor_access_restricted'],
-  [404, 'resource_not_found'], [404, 'not_found'], [404, 'asset_not_found'],
-  [409, 'request_in_progress'], [409, 'resource_not_ready'], [409, 'conflict'], [409, 'asset_not_available'],
-  [413, 'payload_too_large'], [429, 'rate_limit_exceeded'], [429, 'quota_exceeded'],
-  [500, 'internal_error'], [502, 'service_unavailable'], [503, 'service_unavailable'], [504, 'gateway_timeout'],
+  [400, 'invalid_parameter'],
+  [400, 'download_failed'],
+  [400, 'content_policy_violation'],
+  [400, 'resource_limit_reached'],
+  [401, 'unauthorized'],
+  [401, 'authentication_failed'],
+  [402, 'insufficient_credit'],
+  [402, 'trial_limit_exceeded'],
+  [402, 'plan_upgrade_required'],
+  [403, 'forbidden'],
+  [403, 'resource_access_denied'],
+  [403, 'ai_vendor_access_restricted'],
+  [404, 'resource_not_found'],
+  [404, 'not_found'],
+  [404, 'asset_not_found'],
+  [409, 'request_in_progress'],
+  [409, 'resource_not_ready'],
+  [409, 'conflict'],
+  [409, 'asset_not_available'],
+  [413, 'payload_too_large'],
+  [429, 'rate_limit_exceeded'],
+  [429, 'quota_exceeded'],
+  [500, 'internal_error'],
+  [502, 'service_unavailable'],
+  [503, 'service_unavailable'],
+  [504, 'gateway_timeout'],
 ] as const;
 
 describe('a scripted answer', () => {
@@ -36,14 +54,20 @@ describe('a scripted answer', () => {
   it.each([500, 502, 503, 504])('is %i as a page in HTML', async (status) => {
     script({ match: { route: 'me' }, fault: { kind: 'html', status } });
     const response = await me();
-    expect([response.status, response.headers.get('Content-Type')]).toEqual([status, expect.stringMatching(/^text\/html/)]);
+    expect([response.status, response.headers.get('Content-Type')]).toEqual([
+      status,
+      expect.stringMatching(/^text\/html/),
+    ]);
     expect(await response.text()).toContain('<html>');
   });
 
   it('is 200 with an error, JSON that breaks off, or nothing', async () => {
     script({ match: { route: 'me' }, fault: { kind: 'error_in_200' } });
     const lying = await me();
-    expect([lying.status, await heygen.error(lying)]).toEqual([200, expect.objectContaining({ code: 'internal_error' })]);
+    expect([lying.status, await heygen.error(lying)]).toEqual([
+      200,
+      expect.objectContaining({ code: 'internal_error' }),
+    ]);
     script({ match: { route: 'me' }, fault: { kind: 'not_json' } });
     await expect((await me()).json()).rejects.toThrow();
     script({ match: { route: 'me' }, fault: { kind: 'empty', status: 502 } });
@@ -59,8 +83,14 @@ describe('a scripted answer', () => {
 
   it('comes from the nth request on, as often as it is told, for one job among many', async () => {
     script({ match: { route: 'me', nth: 2 }, fault: { kind: 'empty', status: 500 }, times: 2 });
-    expect([(await me()).status, (await me()).status, (await me()).status, (await me()).status]).toEqual([200, 500, 500, 200]);
-    script({ match: { route: 'create', callbackId: 'unlucky' }, fault: { kind: 'empty', status: 500 }, times: 'always' });
+    expect([(await me()).status, (await me()).status, (await me()).status, (await me()).status]).toEqual([
+      200, 500, 500, 200,
+    ]);
+    script({
+      match: { route: 'create', callbackId: 'unlucky' },
+      fault: { kind: 'empty', status: 500 },
+      times: 'always',
+    });
     const lucky = await heygen.call('POST', '/v3/lipsyncs', await heygen.body({ callback_id: 'lucky' }));
     const unlucky = await heygen.call('POST', '/v3/lipsyncs', await heygen.body({ callback_id: 'unlucky' }));
     expect([lucky.status, unlucky.status]).toEqual([200, 500]);
@@ -68,13 +98,20 @@ describe('a scripted answer', () => {
 });
 
 describe('a create that is spoilt', () => {
-  const createWithKey = async (key: string): Promise<Response> => heygen.call('POST', '/v3/lipsyncs', await heygen.body(), { 'Idempotency-Key': key });
+  const createWithKey = async (key: string): Promise<Response> =>
+    heygen.call('POST', '/v3/lipsyncs', await heygen.body(), { 'Idempotency-Key': key });
   const jobs = (): number => heygen.standin.control.operations().operations.length;
 
-  it.each([{ kind: 'drop', accepted: true }, { kind: 'html', status: 502, accepted: true }] as const)('after it was accepted made one job, which the same key finds again: %j', async (fault) => {
+  it.each([
+    { kind: 'drop', accepted: true },
+    { kind: 'html', status: 502, accepted: true },
+  ] as const)('after it was accepted made one job, which the same key finds again: %j', async (fault) => {
     const before = jobs();
     script({ match: { route: 'create' }, fault });
-    const first = await createWithKey(`accepted-${fault.kind}`).then((response) => response.status, () => 'cut');
+    const first = await createWithKey(`accepted-${fault.kind}`).then(
+      (response) => response.status,
+      () => 'cut',
+    );
     expect(first).toBe(fault.kind === 'drop' ? 'cut' : 502);
     expect(jobs()).toBe(before + 1);
     const { lipsync_id: id } = await heygen.data(createWithKey(`accepted-${fault.kind}`));
@@ -101,9 +138,15 @@ describe('a create that is spoilt', () => {
 
 describe('a job that is spoilt', () => {
   it.each(Object.entries(failureMessages))('fails: %s', async (reason, message) => {
-    script({ match: { route: 'create' }, fault: { kind: 'fail', message } }, { match: { route: 'create', nth: 2 }, fault: { kind: 'fail', reason: reason as keyof typeof failureMessages } });
+    script(
+      { match: { route: 'create' }, fault: { kind: 'fail', message } },
+      { match: { route: 'create', nth: 2 }, fault: { kind: 'fail', reason: reason as keyof typeof failureMessages } },
+    );
     const told = [await heygen.read(await heygen.create()), await heygen.read(await heygen.create())];
-    expect(told.map(({ status, failure_message: text }) => [status, text])).toEqual([['failed', message], ['failed', message]]);
+    expect(told.map(({ status, failure_message: text }) => [status, text])).toEqual([
+      ['failed', message],
+      ['failed', message],
+    ]);
     expect(told[0]).not.toHaveProperty('video_url', expect.any(String));
   });
 
@@ -118,8 +161,14 @@ describe('a job that is spoilt', () => {
 
   it('is completed just before it is deleted, which is refused, or can be read all the same', async () => {
     const { control } = heygen.standin;
-    for (const [outcome, status] of [['refused', 409], ['lingering', 200]] as const) {
-      script({ match: { route: 'create' }, fault: { kind: 'stick' } }, { match: { route: 'delete' }, fault: { kind: 'finish', outcome } });
+    for (const [outcome, status] of [
+      ['refused', 409],
+      ['lingering', 200],
+    ] as const) {
+      script(
+        { match: { route: 'create' }, fault: { kind: 'stick' } },
+        { match: { route: 'delete' }, fault: { kind: 'finish', outcome } },
+      );
       const id = await heygen.create();
       expect(await heygen.read(id)).toMatchObject({ status: 'running' });
       expect((await heygen.call('DELETE', `/v3/lipsyncs/${id}`)).status).toBe(status);
@@ -137,17 +186,30 @@ describe('a job that is spoilt', () => {
       { match: { ...match, nth: 3 }, fault: { kind: 'no_duration' } },
       { match: { ...match, nth: 4 }, fault: { kind: 'video_url', url: 'http://10.0.0.1/x.mp4' } },
     );
-    const told = [await heygen.read(id), await heygen.read(id), await heygen.read(id), await heygen.read(id), await heygen.read(id)];
+    const told = [
+      await heygen.read(id),
+      await heygen.read(id),
+      await heygen.read(id),
+      await heygen.read(id),
+      await heygen.read(id),
+    ];
     expect(told[0]).toMatchObject({ status: 'processing' });
     expect([told[1]?.['status'], told[1]?.['video_url'] ?? null]).toEqual(['completed', null]);
     expect([told[2]?.['status'], told[2]?.['duration'] ?? null]).toEqual(['completed', null]);
     expect(told[3]).toMatchObject({ video_url: 'http://10.0.0.1/x.mp4' });
-    expect(told[4]).toMatchObject({ status: 'completed', duration: 1.7, video_url: expect.stringContaining(heygen.standin.url) });
+    expect(told[4]).toMatchObject({
+      status: 'completed',
+      duration: 1.7,
+      video_url: expect.stringContaining(heygen.standin.url),
+    });
   });
 
   it('is not known any more', async () => {
     const { id } = await heygen.finished();
-    script({ match: { route: 'get', lipsyncId: id }, fault: { kind: 'error', status: 404, code: 'resource_not_found' } });
+    script({
+      match: { route: 'get', lipsyncId: id },
+      fault: { kind: 'error', status: 404, code: 'resource_not_found' },
+    });
     expect((await heygen.call('GET', `/v3/lipsyncs/${id}`)).status).toBe(404);
   });
 });
@@ -196,7 +258,11 @@ describe('a download that is spoilt', () => {
 
 describe('a rule', () => {
   it('that could never fire is refused', () => {
-    expect(() => script({ match: { route: 'me' }, fault: { kind: 'truncate' } })).toThrow('cannot happen on this route');
-    expect(() => script({ match: { route: 'download' }, fault: { kind: 'stick' } })).toThrow('cannot happen on this route');
+    expect(() => script({ match: { route: 'me' }, fault: { kind: 'truncate' } })).toThrow(
+      'cannot happen on this route',
+    );
+    expect(() => script({ match: { route: 'download' }, fault: { kind: 'stick' } })).toThrow(
+      'cannot happen on this route',
+    );
   });
 });

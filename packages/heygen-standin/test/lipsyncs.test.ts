@@ -11,7 +11,14 @@ describe('a job', () => {
     const told = [await heygen.read(id), await heygen.read(id), await heygen.read(id)];
     heygen.standin.control.changeSettings({ pace: atOnce });
     expect(told.map(({ status }) => status)).toEqual(['pending', 'running', 'completed']);
-    expect(told[2]).toMatchObject({ id, title: 'a title', callback_id: 'job-7', duration: 1.7, created_at: expect.any(Number), video_url: expect.any(String) });
+    expect(told[2]).toMatchObject({
+      id,
+      title: 'a title',
+      callback_id: 'job-7',
+      duration: 1.7,
+      created_at: expect.any(Number),
+      video_url: expect.any(String),
+    });
   });
 
   it('goes on by the clock, and is billed although nobody reads it', async () => {
@@ -19,7 +26,9 @@ describe('a job', () => {
     control.changeSettings({ pace: { by: 'clock', pendingMs: 1_000, runningMs: 2_000 }, timescale: 20 });
     const id = await heygen.create();
     expect(await heygen.read(id)).toMatchObject({ status: 'pending' });
-    await expect.poll(() => control.wallet().charges.some(({ lipsyncId }) => lipsyncId === id), { timeout: 10_000 }).toBe(true);
+    await expect
+      .poll(() => control.wallet().charges.some(({ lipsyncId }) => lipsyncId === id), { timeout: 10_000 })
+      .toBe(true);
     expect(await heygen.read(id)).toMatchObject({ status: 'completed' });
     control.changeSettings({ pace: atOnce, timescale: 1 });
   });
@@ -48,7 +57,10 @@ describe('a job', () => {
 
   it('fails for lengths that differ by more than 15 %', async () => {
     const id = await heygen.create({}, heygen.media.clip, heygen.media.longSpeech);
-    expect(await heygen.read(id)).toMatchObject({ status: 'failed', failure_message: failureMessages.duration_mismatch });
+    expect(await heygen.read(id)).toMatchObject({
+      status: 'failed',
+      failure_message: failureMessages.duration_mismatch,
+    });
   });
 
   it('tells missing values as null in one job and not at all in the next', async () => {

@@ -8,15 +8,25 @@ beforeEach(async () => heygen.standin.control.reset());
 afterEach(() => heygen.standin.control.changeSettings({ pace: atOnce }));
 
 describe('the wallet', () => {
-  it.each([['speed', 56_610], ['precision', 113_390]] as const)('pays 1.7 s of %s with %i millionths of a dollar, once', async (mode, amountMicros) => {
+  it.each([
+    ['speed', 56_610],
+    ['precision', 113_390],
+  ] as const)('pays 1.7 s of %s with %i millionths of a dollar, once', async (mode, amountMicros) => {
     const id = await heygen.create({ mode });
     expect(heygen.standin.control.wallet()).toMatchObject({ charges: [], spentMicros: 0 });
     await heygen.read(id);
     await heygen.read(id);
     const { balanceMicros, charges } = heygen.standin.control.wallet();
-    expect(charges).toEqual([{ lipsyncId: id, mode, durationMs: 1_700, amountMicros, at: new Date(nowMs).toISOString() }]);
+    expect(charges).toEqual([
+      { lipsyncId: id, mode, durationMs: 1_700, amountMicros, at: new Date(nowMs).toISOString() },
+    ]);
     expect(balanceMicros).toBe(1_000_000_000 - amountMicros);
-    expect(await heygen.data(heygen.call('GET', '/v3/users/me'))).toMatchObject({ billing_type: 'wallet', wallet: { currency: 'usd', remaining_balance: balanceMicros / 1_000_000 }, subscription: null, usage_based: null });
+    expect(await heygen.data(heygen.call('GET', '/v3/users/me'))).toMatchObject({
+      billing_type: 'wallet',
+      wallet: { currency: 'usd', remaining_balance: balanceMicros / 1_000_000 },
+      subscription: null,
+      usage_based: null,
+    });
   });
 
   it('pays nothing for a job that fails', async () => {
@@ -32,7 +42,10 @@ describe('the wallet', () => {
     await heygen.create();
     const response = await heygen.call('POST', '/v3/lipsyncs', await heygen.body());
     expect(response.status).toBe(402);
-    expect(await heygen.error(response)).toMatchObject({ code: 'insufficient_credit', message: 'Insufficient credit: you have $0.0000, this job needs $0.0566' });
+    expect(await heygen.error(response)).toMatchObject({
+      code: 'insufficient_credit',
+      message: 'Insufficient credit: you have $0.0000, this job needs $0.0566',
+    });
   });
 });
 
@@ -43,7 +56,9 @@ describe('many jobs at once', () => {
     control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' }, times: 'always' });
     const body = await heygen.body();
     const responses = await Promise.all(Array.from({ length: 8 }, () => heygen.call('POST', '/v3/lipsyncs', body)));
-    expect(responses.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 200, 200, 429, 429, 429, 429, 429]);
+    expect(responses.map(({ status }) => status).sort((a, b) => a - b)).toEqual([
+      200, 200, 200, 429, 429, 429, 429, 429,
+    ]);
     expect(responses.find(({ status }) => status === 429)?.headers.get('Retry-After')).toBe('7');
     expect(control.operations()).toMatchObject({ runningNow: 3, mostAtOnce: 3 });
     await heygen.call('DELETE', `/v3/lipsyncs/${control.operations().operations[0]?.lipsyncId}`);
@@ -53,7 +68,8 @@ describe('many jobs at once', () => {
 });
 
 describe('an idempotency key', () => {
-  const createWith = async (key: string, fields = {}): Promise<Response> => heygen.call('POST', '/v3/lipsyncs', await heygen.body(fields), { 'Idempotency-Key': key });
+  const createWith = async (key: string, fields = {}): Promise<Response> =>
+    heygen.call('POST', '/v3/lipsyncs', await heygen.body(fields), { 'Idempotency-Key': key });
 
   it('repeats the first answer, even for another body, for 24 h', async () => {
     const first = await heygen.data(createWith('k'));
@@ -74,7 +90,10 @@ describe('an idempotency key', () => {
   });
 
   it('must have the right shape', async () => {
-    expect(await heygen.error(createWith('a key'))).toMatchObject({ code: 'invalid_parameter', param: 'Idempotency-Key' });
+    expect(await heygen.error(createWith('a key'))).toMatchObject({
+      code: 'invalid_parameter',
+      param: 'Idempotency-Key',
+    });
   });
 });
 

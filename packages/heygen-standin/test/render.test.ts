@@ -15,8 +15,28 @@ describe('a rendered video', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'standin-render-'));
     clipPath = join(folder, 'tall.mp4');
-    const inputs = ['-f', 'lavfi', '-i', 'testsrc2=size=151x1441:rate=25:duration=1', '-f', 'lavfi', '-i', 'sine=duration=1'];
-    await run('ffmpeg', ['-v', 'error', ...inputs, '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv444p', clipPath]);
+    const inputs = [
+      '-f',
+      'lavfi',
+      '-i',
+      'testsrc2=size=151x1441:rate=25:duration=1',
+      '-f',
+      'lavfi',
+      '-i',
+      'sine=duration=1',
+    ];
+    await run('ffmpeg', [
+      '-v',
+      'error',
+      ...inputs,
+      '-c:v',
+      'libx264',
+      '-preset',
+      'ultrafast',
+      '-pix_fmt',
+      'yuv444p',
+      clipPath,
+    ]);
   });
   afterAll(async () => rm(folder, { recursive: true }));
 

@@ -23,7 +23,10 @@ export interface TestMedia {
 export const byReads = { by: 'reads', pendingReads: 1, runningReads: 1 } as const;
 export const atOnce = { by: 'reads', pendingReads: 0, runningReads: 0 } as const;
 
-const answerSchema = z.object({ data: z.record(z.string(), z.unknown()).optional(), error: z.record(z.string(), z.unknown()).optional() });
+const answerSchema = z.object({
+  data: z.record(z.string(), z.unknown()).optional(),
+  error: z.record(z.string(), z.unknown()).optional(),
+});
 
 /** A stand-in for the tests of one file, and short ways to call it. */
 export function useStandin(options: HeygenStandinOptions = {}) {
@@ -35,7 +38,12 @@ export function useStandin(options: HeygenStandinOptions = {}) {
   });
   afterAll(async () => standin.close());
 
-  const call = (method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Response> => {
+  const call = (
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Response> => {
     const json = body === undefined ? {} : { 'Content-Type': 'application/json' };
     return fetch(`${standin.url}${path}`, {
       method,
@@ -48,13 +56,15 @@ export function useStandin(options: HeygenStandinOptions = {}) {
     if (value === undefined) throw new Error(`no data but ${JSON.stringify(error)}`);
     return value;
   };
-  const error = async (response: Response | Promise<Response>): Promise<Record<string, unknown>> => answerSchema.parse(await (await response).json()).error ?? {};
+  const error = async (response: Response | Promise<Response>): Promise<Record<string, unknown>> =>
+    answerSchema.parse(await (await response).json()).error ?? {};
   const postFile = (bytes: Buffer, name: string): Promise<Response> => {
     const form = new FormData();
     form.append('file', new Blob([new Uint8Array(bytes)]), name);
     return fetch(`${standin.url}/v3/assets`, { method: 'POST', headers: { 'X-Api-Key': standin.apiKey }, body: form });
   };
-  const upload = async (bytes: Buffer, name = 'file'): Promise<string> => String((await data(postFile(bytes, name)))['asset_id']);
+  const upload = async (bytes: Buffer, name = 'file'): Promise<string> =>
+    String((await data(postFile(bytes, name)))['asset_id']);
   const body = async (fields: object = {}, video = media.clip, audio = media.speech): Promise<object> => ({
     video: { type: 'asset_id', asset_id: await upload(video) },
     audio: { type: 'asset_id', asset_id: await upload(audio) },
@@ -88,12 +98,38 @@ export function useStandin(options: HeygenStandinOptions = {}) {
 
 async function makeMedia(): Promise<TestMedia> {
   const folder = await mkdtemp(join(tmpdir(), 'standin-media-'));
-  const input = ['-f', 'lavfi', '-i', 'testsrc2=size=160x120:rate=25:duration=1.6', '-f', 'lavfi', '-i', 'sine=frequency=300:duration=1.6'];
+  const input = [
+    '-f',
+    'lavfi',
+    '-i',
+    'testsrc2=size=160x120:rate=25:duration=1.6',
+    '-f',
+    'lavfi',
+    '-i',
+    'sine=frequency=300:duration=1.6',
+  ];
   const encode = ['-map', '0:v', '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
   const [clipPath, silentPath] = [join(folder, 'clip.mp4'), join(folder, 'silent.mp4')];
   try {
-    await run('ffmpeg', ['-v', 'error', ...input, ...encode, '-map', '1:a', '-c:a', 'aac', clipPath, ...encode, silentPath]);
-    return { clip: await readFile(clipPath), silentClip: await readFile(silentPath), speech: toneWav(1.7), longSpeech: toneWav(3) };
+    await run('ffmpeg', [
+      '-v',
+      'error',
+      ...input,
+      ...encode,
+      '-map',
+      '1:a',
+      '-c:a',
+      'aac',
+      clipPath,
+      ...encode,
+      silentPath,
+    ]);
+    return {
+      clip: await readFile(clipPath),
+      silentClip: await readFile(silentPath),
+      speech: toneWav(1.7),
+      longSpeech: toneWav(3),
+    };
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -102,7 +138,10 @@ async function makeMedia(): Promise<TestMedia> {
 /** A tone of 300 Hz as 16 bit mono WAV. */
 function toneWav(seconds: number): Buffer {
   const rate = 16_000;
-  const samples = Int16Array.from({ length: seconds * rate }, (_value, index) => 8_000 * Math.sin((2 * Math.PI * 300 * index) / rate));
+  const samples = Int16Array.from(
+    { length: seconds * rate },
+    (_value, index) => 8_000 * Math.sin((2 * Math.PI * 300 * index) / rate),
+  );
   const header = Buffer.alloc(44);
   header.write('RIFF');
   header.writeUInt32LE(36 + samples.byteLength, 4);
@@ -136,7 +175,25 @@ export async function probeBytes(bytes: ArrayBuffer): Promise<z.output<typeof pr
 /** The colour of the pixel at 10, 10 of the first frame. */
 export async function cornerColour(bytes: ArrayBuffer): Promise<readonly number[]> {
   return withFile(bytes, async (path) => {
-    const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', path, '-frames:v', '1', '-vf', 'crop=2:2:10:10,format=rgb24', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'], { encoding: 'buffer' });
+    const { stdout } = await run(
+      'ffmpeg',
+      [
+        '-v',
+        'error',
+        '-i',
+        path,
+        '-frames:v',
+        '1',
+        '-vf',
+        'crop=2:2:10:10,format=rgb24',
+        '-f',
+        'rawvideo',
+        '-pix_fmt',
+        'rgb24',
+        '-',
+      ],
+      { encoding: 'buffer' },
+    );
     return [...stdout];
   });
 }

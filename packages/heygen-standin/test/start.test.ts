@@ -36,7 +36,11 @@ describe('the command', () => {
     expect(await ended).toEqual([0, null]);
   });
 
-  it.each([['--port', 'many'], ['--timescale', '0'], ['--unknown', '1']])('refuses %s %s and says how it is used', async (...args) => {
+  it.each([
+    ['--port', 'many'],
+    ['--timescale', '0'],
+    ['--unknown', '1'],
+  ])('refuses %s %s and says how it is used', async (...args) => {
     const child = start(...args);
     let said = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));

@@ -16,15 +16,26 @@ describe('a job that is about to be recorded', () => {
     [withModel, {}, ['wav2lip'], 'inline'],
     [withKey, { optimize: 'speed' }, ['heygen'], 'remote'],
     [{ ...withKey, ...withModel }, {}, ['heygen', 'wav2lip'], 'remote'],
-    [{ ...withKey, ...withModel }, { optimize: 'cost', allowPreview: true }, ['wav2lip', 'heygen', 'preview'], 'inline'],
+    [
+      { ...withKey, ...withModel },
+      { optimize: 'cost', allowPreview: true },
+      ['wav2lip', 'heygen', 'preview'],
+      'inline',
+    ],
     [{ ...withKey, ...withModel }, { method: 'wav2lip', optimize: 'speed' }, ['wav2lip'], 'inline'],
-  ] as const)('with the settings %j and the wishes %j is planned for %j and begins with a provider that is %s', (environment, options, plan, needs) => {
-    expect(startOf(environment, options)).toEqual({ plan, needs });
-  });
+  ] as const)(
+    'with the settings %j and the wishes %j is planned for %j and begins with a provider that is %s',
+    (environment, options, plan, needs) => {
+      expect(startOf(environment, options)).toEqual({ plan, needs });
+    },
+  );
 
-  it.each(['balanced', 'speed'] as const)('is looked at where others are waited for, before it is planned for %s', (optimize) => {
-    expect(startOf({ ...withKey, ...withModel }, { optimize })).toEqual({ plan: null, needs: 'remote' });
-  });
+  it.each(['balanced', 'speed'] as const)(
+    'is looked at where others are waited for, before it is planned for %s',
+    (optimize) => {
+      expect(startOf({ ...withKey, ...withModel }, { optimize })).toEqual({ plan: null, needs: 'remote' });
+    },
+  );
 
   it('is refused when nothing stands for its method', () => {
     expect(() => startOf(withModel, { method: 'heygen' })).toThrow(expect.objectContaining({ code: 'not_supported' }));
@@ -36,7 +47,8 @@ describe('what an operator is told of settings at start', () => {
 
   it('is that a version in the endpoint of HeyGen was dropped, and that a key would travel unencrypted', () => {
     expect(warningsOf({ ...withKey, HEYGEN_API_ENDPOINT: 'http://heygen.example/v1' })).toEqual([
-      expect.stringContaining('/v1, which was dropped'), expect.stringContaining('unencrypted'),
+      expect.stringContaining('/v1, which was dropped'),
+      expect.stringContaining('unencrypted'),
     ]);
   });
 

@@ -20,7 +20,12 @@ import type { Provider, ProviderFacts } from './providers/provider.ts';
 import { createEstimator, type Estimator } from './providers/plan/estimate.ts';
 import { createForecast, type Forecast, type Load } from './providers/plan/forecast.ts';
 import { createPaces } from './providers/plan/pace.ts';
-import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions } from './providers/plan/provider-plan.ts';
+import {
+  dependsOnOutlook,
+  methodNotConfigured,
+  planProviders,
+  type PlanOptions,
+} from './providers/plan/provider-plan.ts';
 import { createProviderInspector, type ProviderInspector } from './providers/provider-findings.ts';
 import { createProviderRegistry } from './providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
@@ -73,7 +78,9 @@ interface ProviderParts {
 }
 
 /** How to build a provider here, or which setting it lacks. */
-type Setup = { readonly missingSetting: string } | { readonly missingSetting: null; build(parts: ProviderParts): Provider };
+type Setup =
+  | { readonly missingSetting: string }
+  | { readonly missingSetting: null; build(parts: ProviderParts): Provider };
 
 interface ProviderEntry {
   readonly facts: ProviderFacts;
@@ -88,15 +95,25 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
   heygen: {
     facts: heygenFacts,
     maxConcurrent: ({ heygen }) => heygen.maxConcurrent,
-    microsPerSecond: ({ heygen }) => ({ speed: heygen.speedMicrosPerSecond, precision: heygen.precisionMicrosPerSecond }),
+    microsPerSecond: ({ heygen }) => ({
+      speed: heygen.speedMicrosPerSecond,
+      precision: heygen.precisionMicrosPerSecond,
+    }),
     setUp({ heygen: { apiKey, ...heygen }, allowedPrivateHosts }) {
       if (apiKey === null) return { missingSetting: 'HEYGEN_API_KEY' };
       return {
         missingSetting: null,
-        build: ({ renderPool, callbackBaseUrl }) => createHeygenProvider({
-          ...heygen, apiKey, renderPool, clock: systemClock, allowedPrivateHosts: parseAllowedHosts(allowedPrivateHosts),
-          ...(callbackBaseUrl === '' ? {} : { callbackUrl: (attemptName) => heygenCallbackUrl(callbackBaseUrl, apiKey, attemptName) }),
-        }),
+        build: ({ renderPool, callbackBaseUrl }) =>
+          createHeygenProvider({
+            ...heygen,
+            apiKey,
+            renderPool,
+            clock: systemClock,
+            allowedPrivateHosts: parseAllowedHosts(allowedPrivateHosts),
+            ...(callbackBaseUrl === ''
+              ? {}
+              : { callbackUrl: (attemptName) => heygenCallbackUrl(callbackBaseUrl, apiKey, attemptName) }),
+          }),
       };
     },
   },
@@ -106,11 +123,17 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
       if (modelPath === null) return { missingSetting: 'WAV2LIP_MODEL_PATH' };
       return {
         missingSetting: null,
-        build: ({ renderPool, enginePool, cacheFolder, lastDevices }) => createWav2LipProvider({
-          renderPool, enginePool, modelPath, windowStartMs, modelCacheFolder: join(cacheFolder, 'models'), trackCacheFolder: join(cacheFolder, 'tracks'),
-          // For those who ask; no take hangs on it.
-          onDevice: (device) => void lastDevices.note('wav2lip', device).catch(() => undefined),
-        }),
+        build: ({ renderPool, enginePool, cacheFolder, lastDevices }) =>
+          createWav2LipProvider({
+            renderPool,
+            enginePool,
+            modelPath,
+            windowStartMs,
+            modelCacheFolder: join(cacheFolder, 'models'),
+            trackCacheFolder: join(cacheFolder, 'tracks'),
+            // For those who ask; no take hangs on it.
+            onDevice: (device) => void lastDevices.note('wav2lip', device).catch(() => undefined),
+          }),
       };
     },
   },
@@ -118,7 +141,8 @@ const catalogue: Readonly<Partial<Record<ProviderId, ProviderEntry>>> = {
     facts: previewFacts,
     setUp: () => ({
       missingSetting: null,
-      build: ({ renderPool, cacheFolder }) => createPreviewProvider({ renderPool, trackCacheFolder: join(cacheFolder, 'tracks') }),
+      build: ({ renderPool, cacheFolder }) =>
+        createPreviewProvider({ renderPool, trackCacheFolder: join(cacheFolder, 'tracks') }),
     }),
   },
 };
@@ -129,10 +153,15 @@ export function listProviders(config: ProviderConfig): readonly ProviderStatus[]
     const entry = catalogue[id];
     if (!entry) return [];
     const { facts, maxConcurrent, microsPerSecond } = entry;
-    return [{
-      ...facts, kind: maxConcurrent ? 'remote' : 'inline', missingSetting: entry.setUp(config).missingSetting,
-      maxConcurrent: maxConcurrent?.(config) ?? null, microsPerSecond: microsPerSecond?.(config) ?? null,
-    }];
+    return [
+      {
+        ...facts,
+        kind: maxConcurrent ? 'remote' : 'inline',
+        missingSetting: entry.setUp(config).missingSetting,
+        maxConcurrent: maxConcurrent?.(config) ?? null,
+        microsPerSecond: microsPerSecond?.(config) ?? null,
+      },
+    ];
   });
 }
 
@@ -185,24 +214,38 @@ export interface CoreHost {
   onUnansweredBill?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;
 }
 
-function forecastFor(config: ProviderConfig, { state, load, clock = systemClock }: Pick<CoreHost, 'state' | 'load' | 'clock'>): Forecast {
+function forecastFor(
+  config: ProviderConfig,
+  { state, load, clock = systemClock }: Pick<CoreHost, 'state' | 'load' | 'clock'>,
+): Forecast {
   return createForecast({
-    providers: listReady(config), paces: createPaces({ state, clock }), places: createPlaces({ state, clock }), breaker: createBreaker({ state, clock }), ...(load ? { load } : {}),
+    providers: listReady(config),
+    paces: createPaces({ state, clock }),
+    places: createPlaces({ state, clock }),
+    breaker: createBreaker({ state, clock }),
+    ...(load ? { load } : {}),
   });
 }
 
 /** Tells what jobs would come to; for hosts that render nothing, too. */
 export function createCostEstimator(config: CoreConfig, host: Pick<CoreHost, 'state' | 'load'>): Estimator {
   return createEstimator({
-    providers: listReady(config), forecast: forecastFor(config, host), clock: systemClock, localMicrosPerHour: config.gpuMicrosPerHour,
+    providers: listReady(config),
+    forecast: forecastFor(config, host),
+    clock: systemClock,
+    localMicrosPerHour: config.gpuMicrosPerHour,
     budget: createBudgetOutlook({ state: host.state, caps: config.budget }),
   });
 }
 
 /** Finds out about providers what settings do not tell; for hosts that render nothing, too. */
-export function createProviderInspection({ heygen: { apiKey, endpoint }, wav2lip, gpuEnabled }: CoreConfig, { state }: Pick<CoreHost, 'state'>): ProviderInspector {
+export function createProviderInspection(
+  { heygen: { apiKey, endpoint }, wav2lip, gpuEnabled }: CoreConfig,
+  { state }: Pick<CoreHost, 'state'>,
+): ProviderInspector {
   return createProviderInspector({
-    gpuEnabled, lastDevices: createLastDevices({ state }),
+    gpuEnabled,
+    lastDevices: createLastDevices({ state }),
     wav2lipModel: createConfiguredModel(wav2lip.modelPath),
     heygenBalance: apiKey === null ? null : createHeygenBalance({ apiKey, endpoint, clock: systemClock }),
   });
@@ -210,10 +253,29 @@ export function createProviderInspection({ heygen: { apiKey, endpoint }, wav2lip
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */
 export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
-  const { clock = systemClock, state, lineMs, callbackBaseUrl = '', onPlaceFree = () => undefined, onBreakerChange = () => undefined, onLateCost, onUnansweredBill } = host;
+  const {
+    clock = systemClock,
+    state,
+    lineMs,
+    callbackBaseUrl = '',
+    onPlaceFree = () => undefined,
+    onBreakerChange = () => undefined,
+    onLateCost,
+    onUnansweredBill,
+  } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
-  const enginePool = createEnginePool({ idleMs, gpuEnabled: config.gpuEnabled, cudaVisibleDevices: cudaVisibleDevices() });
-  const parts: ProviderParts = { renderPool, enginePool, cacheFolder: join(config.dataDir, 'cache'), callbackBaseUrl, lastDevices: createLastDevices({ state }) };
+  const enginePool = createEnginePool({
+    idleMs,
+    gpuEnabled: config.gpuEnabled,
+    cudaVisibleDevices: cudaVisibleDevices(),
+  });
+  const parts: ProviderParts = {
+    renderPool,
+    enginePool,
+    cacheFolder: join(config.dataDir, 'cache'),
+    callbackBaseUrl,
+    lastDevices: createLastDevices({ state }),
+  };
   const providers = providerIds.flatMap((id) => {
     const setup = catalogue[id]?.setUp(config);
     return setup?.missingSetting === null ? [setup.build(parts)] : [];
@@ -223,14 +285,19 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const breaker = createBreaker({ state, clock, onChange: onBreakerChange });
   const places = createPlaces({ state, clock });
   const openBills = createOpenBills({
-    state, ledger, clock, ...(onLateCost && { onLateCost }), ...(onUnansweredBill && { onUnanswered: onUnansweredBill }),
+    state,
+    ledger,
+    clock,
+    ...(onLateCost && { onLateCost }),
+    ...(onUnansweredBill && { onUnanswered: onUnansweredBill }),
     async onSettled({ provider, jobId }) {
       await places.leave(provider, jobId);
       onPlaceFree();
     },
   });
   return {
-    ledger, breaker,
+    ledger,
+    breaker,
     reconcile: (signal) => openBills.reconcile(registry, signal),
     async sweepPlaces(isGone) {
       const freed = await places.sweep(isGone);
@@ -238,7 +305,10 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       return freed;
     },
     pipeline: createLipsyncPipeline({
-      registry, renderPool, clock, localMicrosPerHour: config.gpuMicrosPerHour,
+      registry,
+      renderPool,
+      clock,
+      localMicrosPerHour: config.gpuMicrosPerHour,
       forecast: forecastFor(config, host),
       admission: createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs, onPlaceFree }),
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },

@@ -41,7 +41,15 @@ function connect({ url, onError }: ConnectionOptions, options: UsualOptions): Re
 }
 
 /** Words with which Redis says that it cannot serve now: full, loading, read-only, disk trouble, busy with a script. */
-const passingReplies: ReadonlySet<string> = new Set(['OOM', 'LOADING', 'READONLY', 'MISCONF', 'BUSY', 'MASTERDOWN', 'TRYAGAIN']);
+const passingReplies: ReadonlySet<string> = new Set([
+  'OOM',
+  'LOADING',
+  'READONLY',
+  'MISCONF',
+  'BUSY',
+  'MASTERDOWN',
+  'TRYAGAIN',
+]);
 
 /** What a failed Redis command means to a caller: `resource_exhausted` (try later) unless the command itself is wrong. */
 export function toRedisError(error: unknown): LipsyncError {
@@ -49,7 +57,9 @@ export function toRedisError(error: unknown): LipsyncError {
   if (error instanceof Error && error instanceof ReplyError && !passingReplies.has(replyCode(error))) {
     return new LipsyncError('internal', 'The job store refused a command. Report this.', { cause: error });
   }
-  return new LipsyncError('resource_exhausted', 'The job store cannot be reached at the moment. Try again shortly.', { cause: error });
+  return new LipsyncError('resource_exhausted', 'The job store cannot be reached at the moment. Try again shortly.', {
+    cause: error,
+  });
 }
 
 /** The first word of an error reply is its code, by Redis' protocol. */

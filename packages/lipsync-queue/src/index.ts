@@ -1,5 +1,14 @@
 export { createClientConnection, createWorkerConnection, type ConnectionOptions } from './connection.ts';
-export { jobCatalogue, laneFor, laneOf, lanes, queueNames, type JobName, type JobPayload, type Lane } from './job-catalogue.ts';
+export {
+  jobCatalogue,
+  laneFor,
+  laneOf,
+  lanes,
+  queueNames,
+  type JobName,
+  type JobPayload,
+  type Lane,
+} from './job-catalogue.ts';
 export { createRedisJobWatcher, type JobWatcher, type Unsubscribe } from './job-watcher.ts';
 export { createProducer, type LipsyncProducer, type LipsyncProducerDependencies } from './lipsync-producer.ts';
 export { createLipsyncQueue, type EnqueueInput, type LipsyncQueue, type LipsyncQueueOptions } from './program.ts';

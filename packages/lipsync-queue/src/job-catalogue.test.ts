@@ -3,9 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { jobCatalogue, laneOf, lanes, queueNames, queuePriority } from './job-catalogue.ts';
 
 describe('the job catalogue', () => {
-  it.each([{}, { jobId: '' }, { jobId: 7 }, { jobId: 'x'.repeat(101) }, { jobId: 'job_a', path: '/tmp/clip.mp4' }, null])(
-    'takes no payload but an id: %j',
-    (payload) => expect(jobCatalogue.lipsync.payload.safeParse(payload).success).toBe(false),
+  it.each([
+    {},
+    { jobId: '' },
+    { jobId: 7 },
+    { jobId: 'x'.repeat(101) },
+    { jobId: 'job_a', path: '/tmp/clip.mp4' },
+    null,
+  ])('takes no payload but an id: %j', (payload) =>
+    expect(jobCatalogue.lipsync.payload.safeParse(payload).success).toBe(false),
   );
 
   it('gives each lane a queue of its own, under a name that BullMQ takes', () => {

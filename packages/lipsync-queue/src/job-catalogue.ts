@@ -7,7 +7,10 @@ export const lanes = ['cloud', 'render'] as const;
 export type Lane = (typeof lanes)[number];
 
 /** The BullMQ queue of each lane. */
-export const queueNames: Readonly<Record<Lane, string>> = Object.freeze({ cloud: 'lipsync-cloud', render: 'lipsync-render' });
+export const queueNames: Readonly<Record<Lane, string>> = Object.freeze({
+  cloud: 'lipsync-cloud',
+  render: 'lipsync-render',
+});
 
 interface JobKind {
   readonly payload: z.ZodType;

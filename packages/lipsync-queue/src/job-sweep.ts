@@ -45,7 +45,14 @@ async function failOverdue({ store, entries, clock }: SweepDependencies): Promis
     if (deadlineAtMs === null || deadlineAtMs > atMs || isUnderWay(record)) continue;
     // Not heard when a run began meanwhile: that run keeps the deadline itself.
     const message = 'The job was still waiting at its deadline. Allow it more time, or try when there is less to do.';
-    const ended = await store.append(id, { type: 'failed', run: runs, atMs, code: 'deadline_exceeded', message, warnings: [] });
+    const ended = await store.append(id, {
+      type: 'failed',
+      run: runs,
+      atMs,
+      code: 'deadline_exceeded',
+      message,
+      warnings: [],
+    });
     if (ended.status !== 'failed') continue;
     expired += 1;
     await entries.remove(id);

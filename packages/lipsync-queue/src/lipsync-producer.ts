@@ -62,9 +62,10 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
     },
     handOn: (record) => guarded(() => entries.addAfresh(record, laneOf(record))),
     wake: (jobId) => guarded(async () => void (await entries.wake(jobId))),
-    wakeCanceled: (jobId) => guarded(async () => {
-      if ((await store.get(jobId))?.cancelRequested) await entries.wake(jobId);
-    }),
+    wakeCanceled: (jobId) =>
+      guarded(async () => {
+        if ((await store.get(jobId))?.cancelRequested) await entries.wake(jobId);
+      }),
     wakeNextInLine: () => guarded(() => wakeNextInLine(store, entries)),
     sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
     remove: (jobId) => guarded(() => entries.remove(jobId)),

@@ -2,8 +2,21 @@ import { createReadStream } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
-  abortError, checkUrl, createIdSource, InputNotFoundError, isTerminal, LipsyncError, parseLipsyncOptions, systemClock, TimeoutError, undecidedStart,
-  type AllowedPrivateHosts, type ArtifactStore, type InputReference, type JobRecord, type Logger,
+  abortError,
+  checkUrl,
+  createIdSource,
+  InputNotFoundError,
+  isTerminal,
+  LipsyncError,
+  parseLipsyncOptions,
+  systemClock,
+  TimeoutError,
+  undecidedStart,
+  type AllowedPrivateHosts,
+  type ArtifactStore,
+  type InputReference,
+  type JobRecord,
+  type Logger,
 } from '@lipsync/core';
 import type { LipsyncOptionsInput } from '@lipsync/core/contract';
 import { createClientConnection } from './connection.ts';
@@ -54,7 +67,14 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
   const store = createRedisJobStore({ connection });
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const watcher = createRedisJobWatcher({ connection: listening });
-  const jobs = createQueuedJobs({ store, producer, watcher, clock: systemClock, ids: createIdSource(systemClock), planJob: () => undecidedStart });
+  const jobs = createQueuedJobs({
+    store,
+    producer,
+    watcher,
+    clock: systemClock,
+    ids: createIdSource(systemClock),
+    planJob: () => undecidedStart,
+  });
   return {
     enqueue: (input, context = {}) => enqueue(options, jobs, input, context.signal),
     waitFor: (id, context) => waitFor(jobs, id, context),
@@ -68,7 +88,12 @@ export function createLipsyncQueue(options: LipsyncQueueOptions): LipsyncQueue {
   };
 }
 
-async function enqueue(options: LipsyncQueueOptions, jobs: QueuedJobs, input: EnqueueInput, signal?: AbortSignal): Promise<{ readonly id: string }> {
+async function enqueue(
+  options: LipsyncQueueOptions,
+  jobs: QueuedJobs,
+  input: EnqueueInput,
+  signal?: AbortSignal,
+): Promise<{ readonly id: string }> {
   const { videoPath, videoUrl, audioPath, audioUrl, ...rest } = spread(input);
   const parsed = parseLipsyncOptions(rest);
   const sources = [parseSource('video', videoPath, videoUrl), parseSource('audio', audioPath, audioUrl)] as const;
@@ -80,7 +105,9 @@ async function enqueue(options: LipsyncQueueOptions, jobs: QueuedJobs, input: En
 }
 
 /** The union's members side by side, so that what callers without types left out or doubled can be seen. */
-function spread(input: EnqueueInput): LipsyncOptionsInput & Partial<Record<'videoPath' | 'videoUrl' | 'audioPath' | 'audioUrl', string>> {
+function spread(
+  input: EnqueueInput,
+): LipsyncOptionsInput & Partial<Record<'videoPath' | 'videoUrl' | 'audioPath' | 'audioUrl', string>> {
   return input;
 }
 
@@ -109,18 +136,32 @@ async function checkSource(source: Source, { allowedPrivateHosts }: LipsyncQueue
   throw new InputNotFoundError(message);
 }
 
-async function toReference(source: Source, { artifacts, maxInputBytes }: LipsyncQueueOptions, signal?: AbortSignal): Promise<InputReference> {
+async function toReference(
+  source: Source,
+  { artifacts, maxInputBytes }: LipsyncQueueOptions,
+  signal?: AbortSignal,
+): Promise<InputReference> {
   if (source.kind === 'url') return source;
-  const { key } = await artifacts.putInput(createReadStream(source.path), { maxBytes: maxInputBytes, ...(signal ? { signal } : {}) });
+  const { key } = await artifacts.putInput(createReadStream(source.path), {
+    maxBytes: maxInputBytes,
+    ...(signal ? { signal } : {}),
+  });
   return { kind: 'artifact', key, name: basename(source.path) };
 }
 
-async function waitFor(jobs: QueuedJobs, id: string, context: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<JobRecord> {
+async function waitFor(
+  jobs: QueuedJobs,
+  id: string,
+  context: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+): Promise<JobRecord> {
   const { timeoutMs, signal } = context;
   const timeLimit = AbortSignal.timeout(timeoutMs);
   for await (const record of jobs.watch(id, signal ? AbortSignal.any([signal, timeLimit]) : timeLimit)) {
     if (isTerminal(record.status)) return record;
   }
   if (signal?.aborted) throw abortError(signal);
-  throw new TimeoutError('deadline_exceeded', `Job ${id} was not at its end after ${timeoutMs} ms. It goes on: wait again, or cancel it.`);
+  throw new TimeoutError(
+    'deadline_exceeded',
+    `Job ${id} was not at its end after ${timeoutMs} ms. It goes on: wait again, or cancel it.`,
+  );
 }

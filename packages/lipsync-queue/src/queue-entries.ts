@@ -77,9 +77,16 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
     },
     async load(jobInLine) {
       const [cloud, render] = [await queues.get('cloud'), await queues.get('render')];
-      const remoteJobs = jobInLine === undefined ? await cloud.getDelayedCount() : (await oldestSleeping(cloud)).filter((id) => id < jobInLine).length;
+      const remoteJobs =
+        jobInLine === undefined
+          ? await cloud.getDelayedCount()
+          : (await oldestSleeping(cloud)).filter((id) => id < jobInLine).length;
       const { wait = 0, prioritized = 0, active = 0 } = await render.getJobCounts('wait', 'prioritized', 'active');
-      return { remoteJobs, inlineJobs: wait + prioritized + active, inlineSeats: Math.max(1, await render.getWorkersCount()) };
+      return {
+        remoteJobs,
+        inlineJobs: wait + prioritized + active,
+        inlineSeats: Math.max(1, await render.getWorkersCount()),
+      };
     },
     queue: (lane) => queues.get(lane),
     close: () => queues.close(),

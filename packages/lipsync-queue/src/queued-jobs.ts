@@ -1,4 +1,15 @@
-import { isUnderWay, LipsyncError, newJobRecord, type CallbackAttempt, type Clock, type IdSource, type InputReference, type JobRecord, type JobStart, type JobStore } from '@lipsync/core';
+import {
+  isUnderWay,
+  LipsyncError,
+  newJobRecord,
+  type CallbackAttempt,
+  type Clock,
+  type IdSource,
+  type InputReference,
+  type JobRecord,
+  type JobStart,
+  type JobStore,
+} from '@lipsync/core';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { JobWatcher } from './job-watcher.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
@@ -52,7 +63,12 @@ export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJo
   const { store, producer, watcher, clock, ids, planJob, pollMs = defaultPollMs } = dependencies;
   return {
     async submit(submission) {
-      const record = newJobRecord({ id: ids.jobId(), nowMs: clock.nowMs(), start: planJob(submission.options), ...submission });
+      const record = newJobRecord({
+        id: ids.jobId(),
+        nowMs: clock.nowMs(),
+        start: planJob(submission.options),
+        ...submission,
+      });
       await producer.submit(record);
       return record;
     },
@@ -67,7 +83,8 @@ export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJo
     },
     async hint({ jobId, index }) {
       const record = await store.get(jobId);
-      if (record && record.parkedUntilMs !== null && isUnderWay(record) && record.attempts.length === index + 1) await producer.wake(jobId);
+      if (record && record.parkedUntilMs !== null && isUnderWay(record) && record.attempts.length === index + 1)
+        await producer.wake(jobId);
     },
     watch: (jobId, signal) => watchJob({ store, watcher, pollMs }, jobId, signal),
   };

@@ -1,9 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { applyJobEvent, isTerminal, LipsyncError, type JobEvent, type JobPage, type JobPageQuery, type JobRecord, type JobStore } from '@lipsync/core';
+import {
+  applyJobEvent,
+  isTerminal,
+  LipsyncError,
+  type JobEvent,
+  type JobPage,
+  type JobPageQuery,
+  type JobRecord,
+  type JobStore,
+} from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { toRedisError } from './connection.ts';
-import { allJobsKey, fromCursor, idOfMember, indexMember, jobChannel, jobKey, jobKeyPrefix, statusKey, toCursor, unfinishedJobsKey } from './job-keys.ts';
+import {
+  allJobsKey,
+  fromCursor,
+  idOfMember,
+  indexMember,
+  jobChannel,
+  jobKey,
+  jobKeyPrefix,
+  statusKey,
+  toCursor,
+  unfinishedJobsKey,
+} from './job-keys.ts';
 import { createScript, listScript, replaceScript } from './job-scripts.ts';
 
 /** Increase when a stored record can no longer be read as a `JobRecord` of this version. */
@@ -61,8 +81,17 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
 
 async function create(scripts: ScriptCommands, record: JobRecord): Promise<void> {
   const stored = await scripts.lipsyncCreateJob(
-    jobKey(record.id), allJobsKey, statusKey(record.status), unfinishedJobsKey,
-    randomUUID(), String(record.revision), record.status, recordFormat, JSON.stringify(record), memberOf(record), jobChannel(record.id),
+    jobKey(record.id),
+    allJobsKey,
+    statusKey(record.status),
+    unfinishedJobsKey,
+    randomUUID(),
+    String(record.revision),
+    record.status,
+    recordFormat,
+    JSON.stringify(record),
+    memberOf(record),
+    jobChannel(record.id),
   );
   if (stored !== 1) throw new LipsyncError('internal', `There is a job ${record.id} already.`);
 }
@@ -85,9 +114,19 @@ async function append(
 
 async function replace(scripts: ScriptCommands, current: JobRecord, next: JobRecord): Promise<boolean> {
   const stored = await scripts.lipsyncReplaceJob(
-    jobKey(next.id), statusKey(current.status), statusKey(next.status), unfinishedJobsKey,
-    randomUUID(), String(current.revision), String(next.revision), next.status, recordFormat, JSON.stringify(next),
-    memberOf(next), isTerminal(next.status) ? '1' : '0', jobChannel(next.id),
+    jobKey(next.id),
+    statusKey(current.status),
+    statusKey(next.status),
+    unfinishedJobsKey,
+    randomUUID(),
+    String(current.revision),
+    String(next.revision),
+    next.status,
+    recordFormat,
+    JSON.stringify(next),
+    memberOf(next),
+    isTerminal(next.status) ? '1' : '0',
+    jobChannel(next.id),
   );
   return stored === 1;
 }
@@ -103,7 +142,10 @@ async function list(scripts: ScriptCommands, { status, limit, cursor }: JobPageQ
   // One more than asked for tells whether there is a next page.
   const answer = await scripts.lipsyncListJobs(
     status === undefined ? allJobsKey : statusKey(status),
-    after === undefined ? '+' : `(${after}`, String(limit + 1), jobKeyPrefix, String(indexMember(0, '').length),
+    after === undefined ? '+' : `(${after}`,
+    String(limit + 1),
+    jobKeyPrefix,
+    String(indexMember(0, '').length),
   );
   return toPage(answer, limit);
 }
@@ -123,7 +165,10 @@ function memberOf(record: JobRecord): string {
 
 function parseRecord(format: string | null | undefined, text: string): JobRecord {
   if (format !== recordFormat) {
-    throw new LipsyncError('internal', 'The job was stored by another version of this service. Start the version that stored it.');
+    throw new LipsyncError(
+      'internal',
+      'The job was stored by another version of this service. Start the version that stored it.',
+    );
   }
   // `as`: only this file writes records, in this format; the first of them do not have what was added to it since.
   return { ...addedSince, ...(JSON.parse(text) as JobRecord) };

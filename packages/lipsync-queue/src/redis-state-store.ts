@@ -1,5 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { contended, createStateStore, LipsyncError, type CheckedChange, type ContentionLimits, type Documents, type Json, type StateStore, type StoredDocument } from '@lipsync/core';
+import {
+  contended,
+  createStateStore,
+  LipsyncError,
+  type CheckedChange,
+  type ContentionLimits,
+  type Documents,
+  type Json,
+  type StateStore,
+  type StoredDocument,
+} from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { toRedisError } from './connection.ts';
 import { listStateScript, readStateScript, writeStateScript } from './state-scripts.ts';
@@ -64,13 +74,23 @@ async function attempt<Result>(
   change: (documents: Documents) => CheckedChange<Result>,
 ): Promise<Result | typeof contended> {
   const read = await guarded(scripts.lipsyncReadState(keys.length, ...keys.map(documentKey)));
-  const { result, writes } = change(new Map(keys.map((key, index) => [key, parseDocument(read[3 * index + 1], read[3 * index + 2])])));
+  const { result, writes } = change(
+    new Map(keys.map((key, index) => [key, parseDocument(read[3 * index + 1], read[3 * index + 2])])),
+  );
   if (writes.size === 0) return result;
   const version = randomUUID();
-  const stored = await guarded(scripts.lipsyncWriteState(
-    keys.length + 2, `${markPrefix}${version}`, indexKey, ...keys.map(documentKey),
-    version, documentFormat, String(markLifeMs), ...keys.flatMap((key, index) => [read[3 * index] ?? '', ...actionOn(writes.get(key)), key]),
-  ));
+  const stored = await guarded(
+    scripts.lipsyncWriteState(
+      keys.length + 2,
+      `${markPrefix}${version}`,
+      indexKey,
+      ...keys.map(documentKey),
+      version,
+      documentFormat,
+      String(markLifeMs),
+      ...keys.flatMap((key, index) => [read[3 * index] ?? '', ...actionOn(writes.get(key)), key]),
+    ),
+  );
   return stored === 1 ? result : contended;
 }
 
@@ -79,9 +99,16 @@ function actionOn(document: Json | undefined): readonly [action: string, text: s
   return document === null ? ['delete', ''] : ['set', JSON.stringify(document)];
 }
 
-async function list(scripts: ScriptCommands, prefix: string, after: string, limit: number): Promise<readonly StoredDocument[]> {
+async function list(
+  scripts: ScriptCommands,
+  prefix: string,
+  after: string,
+  limit: number,
+): Promise<readonly StoredDocument[]> {
   const start = after < prefix ? `[${prefix}` : `(${after}`;
-  const answer = await guarded(scripts.lipsyncListState(indexKey, start, `(${prefix}${behindAllCharacters}`, String(limit), documentPrefix));
+  const answer = await guarded(
+    scripts.lipsyncListState(indexKey, start, `(${prefix}${behindAllCharacters}`, String(limit), documentPrefix),
+  );
   const documents: StoredDocument[] = [];
   for (let offset = 0; offset < answer.length; offset += 3) {
     const document = parseDocument(answer[offset + 1], answer[offset + 2]);
@@ -97,7 +124,10 @@ function documentKey(key: string): string {
 function parseDocument(format: Field, text: Field): Json | undefined {
   if (typeof text !== 'string') return undefined;
   if (format !== documentFormat) {
-    throw new LipsyncError('internal', 'A document was stored by another version of this service. Start the version that stored it.');
+    throw new LipsyncError(
+      'internal',
+      'A document was stored by another version of this service. Start the version that stored it.',
+    );
   }
   // `as`: only this file writes documents, as JSON.
   return JSON.parse(text) as Json;

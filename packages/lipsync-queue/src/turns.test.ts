@@ -11,7 +11,11 @@ describe('turns', () => {
       await delay(ms);
       log.push(`${name} ends`);
     };
-    await Promise.all([inTurn(['a', 'b'], work('one', 20)), inTurn(['b', 'c'], work('two', 10)), inTurn(['c', 'a'], work('three', 0))]);
+    await Promise.all([
+      inTurn(['a', 'b'], work('one', 20)),
+      inTurn(['b', 'c'], work('two', 10)),
+      inTurn(['c', 'a'], work('three', 0)),
+    ]);
     expect(log).toEqual(['one begins', 'one ends', 'two begins', 'two ends', 'three begins', 'three ends']);
   });
 

@@ -16,7 +16,8 @@ export function createTurns(maxWaitMs: number): Turns {
     const askedAtMs = performance.now();
     try {
       await Promise.all(before);
-      if (performance.now() - askedAtMs > maxWaitMs) throw new LipsyncError('resource_exhausted', 'The state store is too slow at the moment. Try again shortly.');
+      if (performance.now() - askedAtMs > maxWaitMs)
+        throw new LipsyncError('resource_exhausted', 'The state store is too slow at the moment. Try again shortly.');
       return await work();
     } finally {
       finish();

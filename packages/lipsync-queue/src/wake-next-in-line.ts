@@ -11,7 +11,10 @@ const mostRead = 2_000;
  * urgent ones the oldest. Another that is woken at the same moment is passed over for the next, so that each call wakes
  * one of its own. False where nobody in line sleeps. Throws what Redis and the store throw.
  */
-export async function wakeNextInLine(store: Pick<JobStore, 'get'>, entries: Pick<QueueEntries, 'sleeping' | 'wake'>): Promise<boolean> {
+export async function wakeNextInLine(
+  store: Pick<JobStore, 'get'>,
+  entries: Pick<QueueEntries, 'sleeping' | 'wake'>,
+): Promise<boolean> {
   const oldestFirst = (await entries.sleeping('cloud')).slice(0, mostRead);
   for (let start = 0; start < oldestFirst.length; start += pageSize) {
     const records = await Promise.all(oldestFirst.slice(start, start + pageSize).map((id) => store.get(id)));

@@ -14,7 +14,11 @@ export interface WatchJobDependencies {
  * quick succession may come as one. Goes on when Redis is away for a while after the first record.
  * Throws `not_found`, and `resource_exhausted` when Redis cannot be reached to begin with.
  */
-export async function* watchJob(dependencies: WatchJobDependencies, jobId: string, signal: AbortSignal): AsyncGenerator<JobRecord, void> {
+export async function* watchJob(
+  dependencies: WatchJobDependencies,
+  jobId: string,
+  signal: AbortSignal,
+): AsyncGenerator<JobRecord, void> {
   const { store, watcher, pollMs } = dependencies;
   if (!(await store.get(jobId))) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
   const bell = createBell();
@@ -56,7 +60,9 @@ function createBell(): Bell {
     ring: () => rung.resolve(),
     async wait(timeoutMs, signal) {
       const stop = new AbortController();
-      const timer = delay(timeoutMs, undefined, { signal: AbortSignal.any([signal, stop.signal]) }).catch(() => undefined);
+      const timer = delay(timeoutMs, undefined, { signal: AbortSignal.any([signal, stop.signal]) }).catch(
+        () => undefined,
+      );
       await Promise.race([rung.promise, timer]);
       stop.abort();
       rung = Promise.withResolvers<void>();

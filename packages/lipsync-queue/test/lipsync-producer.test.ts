@@ -49,12 +49,14 @@ describe('a submitted job', () => {
     await bench.producer.submit(testJobRecord('job_first', 1_000, { priority: 0 }));
     const order: string[] = [];
     const done = Promise.withResolvers<void>();
-    await bench.work(async (id) => {
-      if (order.push(id) === 4) done.resolve();
-    }).then(async (worker) => {
-      await done.promise;
-      await worker.close();
-    });
+    await bench
+      .work(async (id) => {
+        if (order.push(id) === 4) done.resolve();
+      })
+      .then(async (worker) => {
+        await done.promise;
+        await worker.close();
+      });
     expect(order).toEqual(['job_first', 'job_usual_1', 'job_usual_2', 'job_late']);
   });
 
@@ -85,7 +87,12 @@ describe('a submitted job', () => {
 
   it('counts as accepted when it is recorded but cannot be queued, and is queued later', async () => {
     const connection = createClientConnection({ url: 'redis://127.0.0.1:1', onError: () => undefined });
-    const halfCutOff = createProducer({ connection, store: bench.store, clock: { nowMs: Date.now }, logger: silentLogger });
+    const halfCutOff = createProducer({
+      connection,
+      store: bench.store,
+      clock: { nowMs: Date.now },
+      logger: silentLogger,
+    });
     await halfCutOff.submit(testJobRecord('job_a'));
     connection.disconnect();
     expect(await stateOf('job_a')).toBe('unknown');
@@ -106,7 +113,13 @@ describe('the sweep', () => {
   it('leaves alone what was recorded just now', async () => {
     const connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
     const store = createRedisJobStore({ connection });
-    const patient = createProducer({ connection, store, clock: { nowMs: () => 10_000 }, logger: silentLogger, requeueAfterMs: 5_000 });
+    const patient = createProducer({
+      connection,
+      store,
+      clock: { nowMs: () => 10_000 },
+      logger: silentLogger,
+      requeueAfterMs: 5_000,
+    });
     await store.create(testJobRecord('job_old', 5_000));
     await store.create(testJobRecord('job_new', 5_001));
     expect(await patient.sweep()).toEqual({ requeued: 1, expired: 0 });
@@ -142,7 +155,8 @@ describe('the sweep', () => {
   });
 
   it('fails what still waits at its deadline and takes it out of the queue', async () => {
-    for (const id of ['job_late', 'job_canceled']) await bench.producer.submit(testJobRecord(id, 1_000, { deadlineMs: 1_000 }));
+    for (const id of ['job_late', 'job_canceled'])
+      await bench.producer.submit(testJobRecord(id, 1_000, { deadlineMs: 1_000 }));
     await bench.producer.submit(testJobRecord('job_in_time', Date.now(), { deadlineMs: 60_000 }));
     await bench.producer.submit(testJobRecord('job_no_hurry', 1_000));
     await bench.store.append('job_canceled', { type: 'canceled', atMs: 2_000 });
@@ -173,7 +187,12 @@ describe('the sweep', () => {
     const ids = Array.from({ length: 250 }, (_, index) => `job_${index}`);
     await Promise.all(ids.map((id) => bench.producer.submit(testJobRecord(id))));
     const connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
-    const producer = createProducer({ connection, store: createRedisJobStore({ connection }), clock: { nowMs: Date.now }, logger: silentLogger });
+    const producer = createProducer({
+      connection,
+      store: createRedisJobStore({ connection }),
+      clock: { nowMs: Date.now },
+      logger: silentLogger,
+    });
     await Promise.all([producer.queue('render'), producer.queue('cloud')]);
     const asked = vi.spyOn(connection, 'sendCommand');
     expect(await producer.sweep()).toEqual({ requeued: 0, expired: 0 });
@@ -204,7 +223,11 @@ describe('the sweep', () => {
 describe('a line for a provider', () => {
   const cloudStateOf = async (id: string): Promise<string> => (await bench.producer.queue('cloud')).getJobState(id);
   /** Has a job stand in line, to look by itself after `delayMs`. */
-  async function standInLine(id: string, delayMs: number, { priority = 5, attempts = [] }: { readonly priority?: number; readonly attempts?: readonly Attempt[] } = {}): Promise<void> {
+  async function standInLine(
+    id: string,
+    delayMs: number,
+    { priority = 5, attempts = [] }: { readonly priority?: number; readonly attempts?: readonly Attempt[] } = {},
+  ): Promise<void> {
     await bench.store.create({ ...testJobRecord(id, 1_000, { priority }), needs: 'remote', attempts });
     await bench.store.append(id, { type: 'run_started', atMs: 2_000 });
     await bench.store.append(id, { type: 'parked', run: 1, untilMs: 2_000 + delayMs, message: 'Waiting.' });
@@ -237,14 +260,26 @@ describe('a line for a provider', () => {
 
   it('is as long for one who stands in it as what is ahead, and for a newcomer as all of it', async () => {
     for (const id of ['job_1', 'job_2', 'job_3', 'job_4']) await standInLine(id, 60_000);
-    const lengths = await Promise.all([bench.producer.load('job_1'), bench.producer.load('job_3'), bench.producer.load()]);
+    const lengths = await Promise.all([
+      bench.producer.load('job_1'),
+      bench.producer.load('job_3'),
+      bench.producer.load(),
+    ]);
     expect(lengths.map(({ remoteJobs }) => remoteJobs)).toEqual([0, 2, 4]);
   });
 
   it('wakes nobody whose operation runs, and says when nobody is left', async () => {
     const running: Attempt = {
-      provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null,
-      operation: { id: 'op', state: {} }, operationAtMs: 1, troubles: 0,
+      provider: 'heygen',
+      outcome: 'running',
+      code: null,
+      message: null,
+      startedAtMs: 1,
+      endedAtMs: null,
+      costMicros: null,
+      operation: { id: 'op', state: {} },
+      operationAtMs: 1,
+      troubles: 0,
     };
     await standInLine('job_1', 60_000, { attempts: [running] });
     expect(await bench.producer.wakeNextInLine()).toBe(false);

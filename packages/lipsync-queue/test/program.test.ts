@@ -28,7 +28,13 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await bench.empty();
-  queue = createLipsyncQueue({ redisUrl: bench.redis.url, artifacts, maxInputBytes: 100, allowedPrivateHosts: parseAllowedHosts([]), logger: silentLogger });
+  queue = createLipsyncQueue({
+    redisUrl: bench.redis.url,
+    artifacts,
+    maxInputBytes: 100,
+    allowedPrivateHosts: parseAllowedHosts([]),
+    logger: silentLogger,
+  });
 });
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -39,7 +45,11 @@ describe('enqueue', () => {
   it('stores the files, keeps their names, and records no path of this machine', async () => {
     const { id } = await queue.enqueue({ ...files, method: 'preview', metadata: { order: 7 } });
     const record = await queue.get(id);
-    expect(record).toMatchObject({ status: 'queued', options: { method: 'preview', metadata: { order: 7 } }, video: { kind: 'artifact', name: 'a "clip".mp4' } });
+    expect(record).toMatchObject({
+      status: 'queued',
+      options: { method: 'preview', metadata: { order: 7 } },
+      video: { kind: 'artifact', name: 'a "clip".mp4' },
+    });
     expect(JSON.stringify(record)).not.toContain(dir);
     expect(await contentOf(record?.video)).toBe('picture');
   });
@@ -69,22 +79,30 @@ describe('enqueue', () => {
     await expect(queue.enqueue({ audioPath: files.audioPath, ...source })).rejects.toMatchObject({ code });
   });
 
-  it.each([{}, { method: 'heygen' }] as const)('leaves the plan of %j to a worker, in the lane for undecided jobs: a program may have none of their keys and models', async (wishes) => {
-    vi.stubEnv('HEYGEN_API_KEY', undefined).stubEnv('WAV2LIP_MODEL_PATH', undefined);
-    const program = openLipsyncQueue({ redisUrl: bench.redis.url, dataDir: join(dir, 'data') });
-    onTestFinished(() => program.close());
-    const { id } = await program.enqueue({ ...files, ...wishes });
-    expect(await bench.store.get(id)).toMatchObject({ plan: null, needs: 'remote' });
-    expect(await (await bench.producer.queue('cloud')).getJobState(id)).not.toBe('unknown');
-  });
+  it.each([{}, { method: 'heygen' }] as const)(
+    'leaves the plan of %j to a worker, in the lane for undecided jobs: a program may have none of their keys and models',
+    async (wishes) => {
+      vi.stubEnv('HEYGEN_API_KEY', undefined).stubEnv('WAV2LIP_MODEL_PATH', undefined);
+      const program = openLipsyncQueue({ redisUrl: bench.redis.url, dataDir: join(dir, 'data') });
+      onTestFinished(() => program.close());
+      const { id } = await program.enqueue({ ...files, ...wishes });
+      expect(await bench.store.get(id)).toMatchObject({ plan: null, needs: 'remote' });
+      expect(await (await bench.producer.queue('cloud')).getJobState(id)).not.toBe('unknown');
+    },
+  );
 
   it('refuses unknown options, naming each', async () => {
     const input: EnqueueInput & Record<string, unknown> = { ...files, methd: 'preview', colour: 'red' };
-    await expect(queue.enqueue(input)).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringMatching(/methd.*colour/) });
+    await expect(queue.enqueue(input)).rejects.toMatchObject({
+      code: 'request_invalid',
+      message: expect.stringMatching(/methd.*colour/),
+    });
   });
 
   it('refuses two sources for one input', async () => {
-    await expect(queue.enqueue({ ...files, videoUrl: 'https://example.com/clip.mp4' })).rejects.toMatchObject({ code: 'request_invalid' });
+    await expect(queue.enqueue({ ...files, videoUrl: 'https://example.com/clip.mp4' })).rejects.toMatchObject({
+      code: 'request_invalid',
+    });
   });
 
   it('refuses a file that is too large', async () => {
@@ -101,7 +119,14 @@ describe('waitFor', () => {
     await delay(100);
     const endedAt = performance.now();
     await bench.store.append(id, { type: 'run_started', atMs: 1 });
-    await bench.store.append(id, { type: 'failed', run: 1, atMs: 2, code: 'clip_unusable', message: 'No face.', warnings: [] });
+    await bench.store.append(id, {
+      type: 'failed',
+      run: 1,
+      atMs: 2,
+      code: 'clip_unusable',
+      message: 'No face.',
+      warnings: [],
+    });
     expect(await waiting).toMatchObject({ status: 'failed', error: { code: 'clip_unusable' } });
     expect(performance.now() - endedAt).toBeLessThan(1_000);
   });
@@ -122,7 +147,9 @@ describe('waitFor', () => {
 
   it('stops when it is told to', async () => {
     const { id } = await queue.enqueue(files);
-    await expect(queue.waitFor(id, { timeoutMs: 5_000, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ code: 'canceled' });
+    await expect(queue.waitFor(id, { timeoutMs: 5_000, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+      code: 'canceled',
+    });
   });
 
   it('says that there is no such job', async () => {

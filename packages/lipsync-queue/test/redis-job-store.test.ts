@@ -76,9 +76,22 @@ describe('Redis', () => {
   it('counts a change once when the client sends its script twice', async () => {
     await connection.flushdb();
     const { createScript } = await import('../src/job-scripts.ts');
-    const send = (writer: string): Promise<unknown> => connection.eval(
-      createScript, 4, 'record', 'all', 'queued', 'unfinished', writer, '0', 'queued', '1', '{}', 'member', 'channel',
-    );
+    const send = (writer: string): Promise<unknown> =>
+      connection.eval(
+        createScript,
+        4,
+        'record',
+        'all',
+        'queued',
+        'unfinished',
+        writer,
+        '0',
+        'queued',
+        '1',
+        '{}',
+        'member',
+        'channel',
+      );
     expect([await send('one'), await send('one'), await send('two')]).toEqual([1, 1, 0]);
   });
 });

@@ -22,7 +22,11 @@ afterAll(async () => {
 
 async function makeStores() {
   await connection.flushdb();
-  return { store: createRedisStateStore({ connection }), other: createRedisStateStore({ connection: otherConnection }), dispose: async () => undefined };
+  return {
+    store: createRedisStateStore({ connection }),
+    other: createRedisStateStore({ connection: otherConnection }),
+    dispose: async () => undefined,
+  };
 }
 
 stateStoreSuite('Redis', makeStores);
@@ -36,22 +40,30 @@ stateProcessesSuite('Redis', async () => ({
 
 describe('Redis', () => {
   const put = (key: string, document: string): Promise<void> =>
-    createRedisStateStore({ connection }).transact([key], () => ({ result: undefined, writes: new Map([[key, document]]) }));
-  const get = (key: string): Promise<unknown> => createRedisStateStore({ connection }).transact([key], (documents) => ({ result: documents.get(key) }));
+    createRedisStateStore({ connection }).transact([key], () => ({
+      result: undefined,
+      writes: new Map([[key, document]]),
+    }));
+  const get = (key: string): Promise<unknown> =>
+    createRedisStateStore({ connection }).transact([key], (documents) => ({ result: documents.get(key) }));
 
   it('keeps documents over a kill of the server', async () => {
     await put('a', 'kept');
     await redis.kill();
     await redis.restart();
     expect(await get('a')).toBe('kept');
-    expect(await createRedisStateStore({ connection }).list('a', { limit: 1 })).toEqual([{ key: 'a', document: 'kept' }]);
+    expect(await createRedisStateStore({ connection }).list('a', { limit: 1 })).toEqual([
+      { key: 'a', document: 'kept' },
+    ]);
   });
 
   it('says within seconds that the server is away, and works again once it is back', async () => {
     await redis.kill();
     const startedAt = performance.now();
     await expect(put('a', 'lost')).rejects.toMatchObject({ code: 'resource_exhausted' });
-    await expect(createRedisStateStore({ connection }).list('', { limit: 1 })).rejects.toMatchObject({ code: 'resource_exhausted' });
+    await expect(createRedisStateStore({ connection }).list('', { limit: 1 })).rejects.toMatchObject({
+      code: 'resource_exhausted',
+    });
     expect(performance.now() - startedAt).toBeLessThan(5_000);
     await redis.restart();
     await put('a', 'stored');
@@ -60,7 +72,10 @@ describe('Redis', () => {
 
   it('refuses a document that another version stored', async () => {
     await connection.hset('lipsync:state:future', { version: 'x', format: '2', document: '{}' });
-    await expect(get('future')).rejects.toMatchObject({ code: 'internal', message: expect.stringContaining('another version') });
+    await expect(get('future')).rejects.toMatchObject({
+      code: 'internal',
+      message: expect.stringContaining('another version'),
+    });
   });
 
   it('gives up when somebody else is always quicker, having stored nothing', async () => {
@@ -82,15 +97,48 @@ describe('Redis', () => {
     const stale = await connection.hget('lipsync:state:same', 'version');
     await store.transact(['same'], () => ({ result: undefined, writes: new Map([['same', null]]) }));
     await put('same', 'content');
-    expect(await connection.eval(writeStateScript, 3, 'mark', 'index', 'lipsync:state:same', 'v', '1', '1000', stale ?? '', 'set', '"mine"', 'same')).toBe(0);
+    expect(
+      await connection.eval(
+        writeStateScript,
+        3,
+        'mark',
+        'index',
+        'lipsync:state:same',
+        'v',
+        '1',
+        '1000',
+        stale ?? '',
+        'set',
+        '"mine"',
+        'same',
+      ),
+    ).toBe(0);
     expect(await get('same')).toBe('content');
   });
 
   it('makes a change once when the client sends its script twice, also when others wrote in between', async () => {
     await connection.flushdb();
     const send = (version: string, expected: string, text: string): Promise<unknown> =>
-      connection.eval(writeStateScript, 3, `mark-${version}`, 'index', 'document', version, '1', '60000', expected, 'set', text, 'member');
-    expect([await send('one', '', '1'), await send('two', 'one', '2'), await send('one', '', '1'), await send('three', 'one', '3')]).toEqual([1, 1, 1, 0]);
+      connection.eval(
+        writeStateScript,
+        3,
+        `mark-${version}`,
+        'index',
+        'document',
+        version,
+        '1',
+        '60000',
+        expected,
+        'set',
+        text,
+        'member',
+      );
+    expect([
+      await send('one', '', '1'),
+      await send('two', 'one', '2'),
+      await send('one', '', '1'),
+      await send('three', 'one', '3'),
+    ]).toEqual([1, 1, 1, 0]);
     expect(await connection.hget('document', 'document')).toBe('2');
   });
 

@@ -3,10 +3,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLocalArtifactStore, systemClock, type ArtifactStore, type JobStore, type Logger } from '@lipsync/core';
 import { Worker } from 'bullmq';
-import { createClientConnection, createProducer, createRedisJobStore, createWorkerConnection, jobCatalogue, queueNames, type LipsyncProducer } from '../src/index.ts';
+import {
+  createClientConnection,
+  createProducer,
+  createRedisJobStore,
+  createWorkerConnection,
+  jobCatalogue,
+  queueNames,
+  type LipsyncProducer,
+} from '../src/index.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
 
-export const silentLogger: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+export const silentLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
 
 export interface QueueBench {
   readonly redis: TestRedis;
@@ -43,7 +56,9 @@ export async function openBench(): Promise<QueueBench> {
     another,
     async work(run) {
       const connection = createWorkerConnection({ url: redis.url, onError: () => undefined });
-      const worker = new Worker(queueNames.render, (job) => run(jobCatalogue.lipsync.payload.parse(job.data).jobId), { connection });
+      const worker = new Worker(queueNames.render, (job) => run(jobCatalogue.lipsync.payload.parse(job.data).jobId), {
+        connection,
+      });
       worker.on('error', () => undefined);
       closers.unshift(async () => {
         await worker.close(true);

@@ -34,19 +34,34 @@ const channels = async (): Promise<unknown> => {
 describe('a watched job', () => {
   it('shows its present state, then each change, and ends with the job', async () => {
     const seen = collect('job_a', { pollMs: 60_000 });
-    for (const [index, event] of ([{ type: 'run_started', atMs: 1 }, { type: 'progressed', run: 1, stage: 'render', progress: 40, message: '' }, { type: 'canceled', atMs: 2 }] as const).entries()) {
+    for (const [index, event] of (
+      [
+        { type: 'run_started', atMs: 1 },
+        { type: 'progressed', run: 1, stage: 'render', progress: 40, message: '' },
+        { type: 'canceled', atMs: 2 },
+      ] as const
+    ).entries()) {
       await seen.reached(index + 1);
       await bench.store.append('job_a', event);
     }
     await seen.done;
-    expect(seen.records.map(({ status, progress }) => [status, progress])).toEqual([['queued', 0], ['processing', 0], ['processing', 40], ['canceled', 40]]);
+    expect(seen.records.map(({ status, progress }) => [status, progress])).toEqual([
+      ['queued', 0],
+      ['processing', 0],
+      ['processing', 40],
+      ['canceled', 40],
+    ]);
     expect(await channels()).toEqual([]);
   });
 
   it('never goes back and misses no end when changes come fast', async () => {
     const watches = Array.from({ length: 5 }, () => collect('job_a', { pollMs: 60_000 }));
     await bench.store.append('job_a', { type: 'run_started', atMs: 1 });
-    await Promise.all(Array.from({ length: 40 }, (_, progress) => bench.store.append('job_a', { type: 'progressed', run: 1, stage: 'render', progress, message: `${progress}` })));
+    await Promise.all(
+      Array.from({ length: 40 }, (_, progress) =>
+        bench.store.append('job_a', { type: 'progressed', run: 1, stage: 'render', progress, message: `${progress}` }),
+      ),
+    );
     await bench.store.append('job_a', { type: 'canceled', atMs: 2 });
     for (const { done, records } of watches) {
       await done;
@@ -92,11 +107,15 @@ describe('a watched job', () => {
   });
 });
 
-function collect(id: string, options: { readonly pollMs: number; readonly watcher?: JobWatcher; readonly signal?: AbortSignal }) {
+function collect(
+  id: string,
+  options: { readonly pollMs: number; readonly watcher?: JobWatcher; readonly signal?: AbortSignal },
+) {
   const records: JobRecord[] = [];
   const run = async (): Promise<void> => {
     const dependencies = { store: bench.store, watcher: options.watcher ?? watcher, pollMs: options.pollMs };
-    for await (const record of watchJob(dependencies, id, options.signal ?? new AbortController().signal)) records.push(record);
+    for await (const record of watchJob(dependencies, id, options.signal ?? new AbortController().signal))
+      records.push(record);
   };
   return {
     records,

@@ -15,11 +15,17 @@ export interface ApiKey {
 export const requireLoopback: RequestHandler = (request, _response, next) => {
   const host = hostOf(request.headers.host ?? '');
   if (host === undefined || !isLoopbackHost(host)) {
-    throw new HttpError('forbidden', 'Without API keys this service answers to loopback names only. Call it as 127.0.0.1 or localhost, or set LIPSYNC_API_KEYS.');
+    throw new HttpError(
+      'forbidden',
+      'Without API keys this service answers to loopback names only. Call it as 127.0.0.1 or localhost, or set LIPSYNC_API_KEYS.',
+    );
   }
   const { origin } = request.headers;
   if (origin !== undefined && !isLoopbackHost(hostOfUrl(origin) ?? '')) {
-    throw new HttpError('forbidden', 'Without API keys this service does not answer to pages of other sites. Set LIPSYNC_API_KEYS.');
+    throw new HttpError(
+      'forbidden',
+      'Without API keys this service does not answer to pages of other sites. Set LIPSYNC_API_KEYS.',
+    );
   }
   next();
 };
@@ -29,7 +35,8 @@ export function requireKey(keys: readonly ApiKey[]): RequestHandler {
   const nameOf = createKeyLookup(keys);
   return (request, response, next) => {
     const name = nameOf(bearerSecret(request) ?? '');
-    if (name === undefined) throw unauthorized('Bearer realm="lipsync"', 'Send an API key as "Authorization: Bearer <secret>".');
+    if (name === undefined)
+      throw unauthorized('Bearer realm="lipsync"', 'Send an API key as "Authorization: Bearer <secret>".');
     response.locals.caller = name;
     next();
   };
@@ -40,7 +47,11 @@ export function requireKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
   const nameOf = createKeyLookup(keys);
   return (request, response, next) => {
     const name = nameOf(bearerSecret(request) ?? basicPassword(request) ?? '');
-    if (name === undefined) throw unauthorized('Basic realm="lipsync", charset="UTF-8"', 'Log in with an API key as the password; any user name will do.');
+    if (name === undefined)
+      throw unauthorized(
+        'Basic realm="lipsync", charset="UTF-8"',
+        'Log in with an API key as the password; any user name will do.',
+      );
     response.locals.caller = name;
     next();
   };

@@ -10,7 +10,11 @@ export interface ByteRange {
  * The part of a file that a request asks for; undefined for the whole. Several ranges, a malformed header, and an
  * `If-Range` that does not match all get the whole file, as RFC 9110 allows or demands.
  */
-export function chooseRange(request: Request, sizeBytes: number, etag: string): ByteRange | 'unsatisfiable' | undefined {
+export function chooseRange(
+  request: Request,
+  sizeBytes: number,
+  etag: string,
+): ByteRange | 'unsatisfiable' | undefined {
   const condition = request.get('If-Range');
   if (condition !== undefined && condition !== etag) return undefined;
   if (isLongSuffix(request.get('Range'), sizeBytes)) return { start: 0, end: sizeBytes - 1 };

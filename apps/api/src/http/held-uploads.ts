@@ -48,7 +48,10 @@ export function holdUploads(artifacts: ArtifactStore, maxFileBytes: number): Hel
       uploads.set(field, { name: toDisplayName(givenName, field), sizeBytes: size.promise, key });
     },
     async received() {
-      const sizes = await Promise.race([Promise.all([...uploads.values()].map(({ sizeBytes }) => sizeBytes)), failure.promise]);
+      const sizes = await Promise.race([
+        Promise.all([...uploads.values()].map(({ sizeBytes }) => sizeBytes)),
+        failure.promise,
+      ]);
       return [...uploads.keys()].filter((_, index) => sizes[index] === 0);
     },
     async keep() {
@@ -75,7 +78,11 @@ async function* holdBack(
   for await (const chunk of content) {
     sizeBytes += chunk.length;
     // The store has the same limit, but might notice only after the verdict, when the other file is kept already.
-    if (sizeBytes > maxBytes) throw new LipsyncError('payload_too_large', `A file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`);
+    if (sizeBytes > maxBytes)
+      throw new LipsyncError(
+        'payload_too_large',
+        `A file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`,
+      );
     yield chunk;
   }
   onRead(sizeBytes);

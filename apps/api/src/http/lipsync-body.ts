@@ -24,13 +24,24 @@ type BodyDependencies = Pick<ApiDependencies, 'artifacts' | 'checkMethod' | 'che
  * The inputs and options of a lip-sync request, sent as a form with files or as JSON with URLs. Throws with every
  * problem at once; then no file of the request remains.
  */
-export async function readLipsyncBody(request: Request, response: Response, dependencies: BodyDependencies): Promise<LipsyncBody> {
+export async function readLipsyncBody(
+  request: Request,
+  response: Response,
+  dependencies: BodyDependencies,
+): Promise<LipsyncBody> {
   if (request.is('multipart/form-data')) return readForm(request, dependencies);
   if (request.is('application/json')) return readJson(await readJsonFields(request, response), dependencies);
-  throw new HttpError('request_invalid', 'Send multipart/form-data with the files "video" and "audio", or application/json with "video_url" and "audio_url".', { httpStatus: 415 });
+  throw new HttpError(
+    'request_invalid',
+    'Send multipart/form-data with the files "video" and "audio", or application/json with "video_url" and "audio_url".',
+    { httpStatus: 415 },
+  );
 }
 
-async function readForm(request: Request, { artifacts, checkMethod, maxUploadBytes }: BodyDependencies): Promise<LipsyncBody> {
+async function readForm(
+  request: Request,
+  { artifacts, checkMethod, maxUploadBytes }: BodyDependencies,
+): Promise<LipsyncBody> {
   const { fields, problems, uploads } = await receiveForm(request, artifacts, {
     maxFileBytes: maxUploadBytes,
     checkField: (field, text) => {
@@ -60,7 +71,10 @@ function readJson(fields: Map<string, unknown>, { checkMethod, checkUrl }: BodyD
   const [video, audio] = urlFields.map((name) => readUrl(name, fields.get(name), checkUrl));
   const refusals = [video, audio].filter((outcome): outcome is UrlRefusal => outcome?.kind === 'refused');
   if (parsed.options === undefined || video?.kind !== 'url' || audio?.kind !== 'url') {
-    throw invalidRequest([...refusals.map(({ problem }) => problem), ...parsed.problems], onlyForbidden(refusals, parsed.problems));
+    throw invalidRequest(
+      [...refusals.map(({ problem }) => problem), ...parsed.problems],
+      onlyForbidden(refusals, parsed.problems),
+    );
   }
   refuseMissingMethod(parsed.options.method, checkMethod);
   return { inputs: { video, audio }, options: parsed.options };
@@ -72,7 +86,10 @@ function refuseMissingMethod(method: Method, checkMethod: (method: Method) => vo
     checkMethod(method);
   } catch (cause) {
     if (!LipsyncError.isInstance(cause)) throw cause;
-    throw new HttpError(cause.code, cause.message, { cause, fields: [{ field: 'method', message: 'is not configured here' }] });
+    throw new HttpError(cause.code, cause.message, {
+      cause,
+      fields: [{ field: 'method', message: 'is not configured here' }],
+    });
   }
 }
 
@@ -82,8 +99,16 @@ interface UrlRefusal {
   readonly problem: FieldProblem;
 }
 
-function readUrl(field: string, value: unknown, checkUrl: (url: string) => void): Extract<InputReference, { kind: 'url' }> | UrlRefusal {
-  const refuse = (message: string, forbidden = false): UrlRefusal => ({ kind: 'refused', forbidden, problem: { field, message } });
+function readUrl(
+  field: string,
+  value: unknown,
+  checkUrl: (url: string) => void,
+): Extract<InputReference, { kind: 'url' }> | UrlRefusal {
+  const refuse = (message: string, forbidden = false): UrlRefusal => ({
+    kind: 'refused',
+    forbidden,
+    problem: { field, message },
+  });
   if (value === undefined) return refuse('is missing');
   if (typeof value !== 'string') return refuse('must be a text');
   if (value.length > maxUrlLength) return refuse(`must be at most ${maxUrlLength} characters long`);
@@ -103,5 +128,7 @@ function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldPr
 function invalidRequest(fields: readonly FieldProblem[], forbidden = false): HttpError {
   const listed = fields.map(({ field, message }) => `${field} ${message}`).join('; ');
   const summary = listed.length > 1_000 ? `${listed.slice(0, 1_000)}…` : listed;
-  return new HttpError(forbidden ? 'url_forbidden' : 'request_invalid', `The request cannot be used: ${summary}`, { fields });
+  return new HttpError(forbidden ? 'url_forbidden' : 'request_invalid', `The request cannot be used: ${summary}`, {
+    fields,
+  });
 }

@@ -10,23 +10,53 @@ function parseForm(fields: Record<string, string>) {
 describe('form fields', () => {
   it('become options of the right types', () => {
     const { options } = parseForm({
-      method: 'preview', sync_mode: 'bounce', start_ms: '100', end_ms: '2500', allow_preview: 'true',
-      priority: '0', user_id: '42', metadata: '{"order":7,"tags":["a"]}',
+      method: 'preview',
+      sync_mode: 'bounce',
+      start_ms: '100',
+      end_ms: '2500',
+      allow_preview: 'true',
+      priority: '0',
+      user_id: '42',
+      metadata: '{"order":7,"tags":["a"]}',
     });
     expect(options).toMatchObject({
-      method: 'preview', syncMode: 'bounce', startMs: 100, endMs: 2500, allowPreview: true,
-      priority: 0, userId: '42', metadata: { order: 7, tags: ['a'] },
+      method: 'preview',
+      syncMode: 'bounce',
+      startMs: 100,
+      endMs: 2500,
+      allowPreview: true,
+      priority: 0,
+      userId: '42',
+      metadata: { order: 7, tags: ['a'] },
     });
   });
 
   it('have defaults', () => {
-    expect(parseForm({}).options).toMatchObject({ method: 'auto', syncMode: 'loop', silenceMode: 'close', allowPreview: false, priority: 5, metadata: {} });
+    expect(parseForm({}).options).toMatchObject({
+      method: 'auto',
+      syncMode: 'loop',
+      silenceMode: 'close',
+      allowPreview: false,
+      priority: 5,
+      metadata: {},
+    });
   });
 
   it.each([
-    ['start_ms', 'soon'], ['start_ms', ''], ['start_ms', '0x10'], ['start_ms', '1.5'], ['start_ms', '-1'],
-    ['allow_preview', 'yes'], ['allow_preview', '1'], ['metadata', '{"open":'], ['metadata', '[]'], ['metadata', 'null'],
-    ['method', 'magic'], ['priority', '11'], ['user_id', ''], ['deadline_ms', '1e9'],
+    ['start_ms', 'soon'],
+    ['start_ms', ''],
+    ['start_ms', '0x10'],
+    ['start_ms', '1.5'],
+    ['start_ms', '-1'],
+    ['allow_preview', 'yes'],
+    ['allow_preview', '1'],
+    ['metadata', '{"open":'],
+    ['metadata', '[]'],
+    ['metadata', 'null'],
+    ['method', 'magic'],
+    ['priority', '11'],
+    ['user_id', ''],
+    ['deadline_ms', '1e9'],
   ])('refuses %s = %j and names the field', (field, text) => {
     const { options, problems } = parseForm({ [field]: text });
     expect(options).toBeUndefined();
@@ -34,12 +64,29 @@ describe('form fields', () => {
   });
 
   it('are refused all at once, in the spelling of the request', () => {
-    const { problems } = parseForm({ method: 'magic', start_ms: 'x', colour: 'red', syncMode: 'loop', sync__mode: 'loop', ['__proto__']: '1' });
-    expect(problems.map(({ field }) => field).sort()).toEqual(['__proto__', 'colour', 'method', 'start_ms', 'syncMode', 'sync__mode']);
+    const { problems } = parseForm({
+      method: 'magic',
+      start_ms: 'x',
+      colour: 'red',
+      syncMode: 'loop',
+      sync__mode: 'loop',
+      ['__proto__']: '1',
+    });
+    expect(problems.map(({ field }) => field).sort()).toEqual([
+      '__proto__',
+      'colour',
+      'method',
+      'start_ms',
+      'syncMode',
+      'sync__mode',
+    ]);
   });
 
   it('whatever they hold, give options or problems and never throw', () => {
-    const name = fc.oneof(fc.constantFrom('method', 'start_ms', 'metadata', 'priority', '__proto__', 'constructor'), fc.string());
+    const name = fc.oneof(
+      fc.constantFrom('method', 'start_ms', 'metadata', 'priority', '__proto__', 'constructor'),
+      fc.string(),
+    );
     fc.assert(
       fc.property(fc.array(fc.tuple(name, fc.string())), (entries) => {
         const { options, problems } = parseOptions(readFormValues(new Map(entries)));

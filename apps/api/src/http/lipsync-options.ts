@@ -19,7 +19,8 @@ export function parseOptions(fields: ReadonlyMap<string, unknown>): ParsedOption
 /** What a schema found wrong with a flat object, in HTTP's spelling. */
 export function toFieldProblems(error: z.ZodError | undefined): FieldProblem[] {
   return (error?.issues ?? []).flatMap((issue) => {
-    if (issue.code === 'unrecognized_keys' && issue.path.length === 0) return issue.keys.map((key) => unknownField(toSnakeCase(key)));
+    if (issue.code === 'unrecognized_keys' && issue.path.length === 0)
+      return issue.keys.map((key) => unknownField(toSnakeCase(key)));
     const [first = '', ...rest] = issue.path.map(String);
     return [{ field: [toSnakeCase(first), ...rest].join('.'), message: issue.message }];
   });

@@ -2,11 +2,24 @@ import { describe, expect, it } from 'vitest';
 import { hostOf, isLoopbackHost } from './loopback.ts';
 
 describe('loopback names', () => {
-  it.each(['localhost', 'LOCALHOST', 'lipsync.localhost', '127.0.0.1', '127.8.9.10', '::1', '[::1]'])('%s is this machine', (host) => {
-    expect(isLoopbackHost(host)).toBe(true);
-  });
+  it.each(['localhost', 'LOCALHOST', 'lipsync.localhost', '127.0.0.1', '127.8.9.10', '::1', '[::1]'])(
+    '%s is this machine',
+    (host) => {
+      expect(isLoopbackHost(host)).toBe(true);
+    },
+  );
 
-  it.each(['', 'example.org', '127.0.0.1.example.org', 'localhost.example.org', 'notlocalhost', '0.0.0.0', '10.0.0.1', '::', '128.0.0.1'])('%j is not', (host) => {
+  it.each([
+    '',
+    'example.org',
+    '127.0.0.1.example.org',
+    'localhost.example.org',
+    'notlocalhost',
+    '0.0.0.0',
+    '10.0.0.1',
+    '::',
+    '128.0.0.1',
+  ])('%j is not', (host) => {
     expect(isLoopbackHost(host)).toBe(false);
   });
 

@@ -15,7 +15,8 @@ function refuseMethod(methods: readonly Route['method'][]): RequestHandler {
   const allowed = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
   return (request) => {
     throw new HttpError('request_invalid', `${request.method} is not possible here. Use ${allowed}.`, {
-      httpStatus: 405, headers: { Allow: allowed },
+      httpStatus: 405,
+      headers: { Allow: allowed },
     });
   };
 }

@@ -69,7 +69,15 @@ function collectParts(
   parser.on('file', (field, content, { filename }) => {
     if (isFileField(field) && !uploads.has(field)) return uploads.add(field, content, filename ?? '');
     problems.push({ field, message: isFileField(field) ? 'must be sent once' : 'is not a known file field' });
-    readPast(content, () => refuse(new HttpError('request_invalid', 'The form has a file that is not wanted. Send one "video", one "audio" and no other.', { fields: problems })));
+    readPast(content, () =>
+      refuse(
+        new HttpError(
+          'request_invalid',
+          'The form has a file that is not wanted. Send one "video", one "audio" and no other.',
+          { fields: problems },
+        ),
+      ),
+    );
   });
   return { fields, problems };
 }
@@ -77,10 +85,12 @@ function collectParts(
 /** Throws a file away as it comes, until that is too much. */
 function readPast(content: Readable, onTooMuch: () => void): void {
   let sizeBytes = 0;
-  content.on('error', () => undefined).on('data', (chunk: Buffer) => {
-    sizeBytes += chunk.length;
-    if (sizeBytes > maxRefusedFileBytes) onTooMuch();
-  });
+  content
+    .on('error', () => undefined)
+    .on('data', (chunk: Buffer) => {
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxRefusedFileBytes) onTooMuch();
+    });
 }
 
 function createParser(request: Request): busboy.Busboy {
@@ -94,7 +104,13 @@ function createParser(request: Request): busboy.Busboy {
 /** Feeds the body to the parser until both are through. */
 function readThrough(request: Request, parser: busboy.Busboy): Promise<void> {
   return new Promise((resolve, reject) => {
-    const tooMany = () => reject(new HttpError('request_invalid', 'The form has too many parts. Send one "video", one "audio" and each field once.'));
+    const tooMany = () =>
+      reject(
+        new HttpError(
+          'request_invalid',
+          'The form has too many parts. Send one "video", one "audio" and each field once.',
+        ),
+      );
     parser.once('fieldsLimit', tooMany).once('filesLimit', tooMany).once('partsLimit', tooMany);
     parser.once('close', resolve);
     // Stays for as long as the parser lives: destroying it halfway makes it report once more.
@@ -108,7 +124,10 @@ function readThrough(request: Request, parser: busboy.Busboy): Promise<void> {
 }
 
 function brokenForm(cause?: unknown): HttpError {
-  return new HttpError('request_invalid', 'The multipart form is broken or was cut off. Send it again, whole.', { cause, httpStatus: 400 });
+  return new HttpError('request_invalid', 'The multipart form is broken or was cut off. Send it again, whole.', {
+    cause,
+    httpStatus: 400,
+  });
 }
 
 function refuseField(field: string, fields: ReadonlyMap<string, string>, truncated: boolean): string | undefined {

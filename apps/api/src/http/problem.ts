@@ -61,7 +61,8 @@ function toProblem(error: HttpError, requestId: string): Problem {
 /** Turns whatever a handler threw into the refusal to answer with; what is not ours becomes `internal`. */
 function toHttpError(thrown: unknown): HttpError {
   if (thrown instanceof HttpError) return thrown;
-  if (thrown instanceof URIError) return new HttpError('not_found', 'There is nothing at this address.', { cause: thrown });
+  if (thrown instanceof URIError)
+    return new HttpError('not_found', 'There is nothing at this address.', { cause: thrown });
   const status = statusOfParserError(thrown);
   if (status !== undefined) return refusalOfParser(status, thrown);
   const error = toLipsyncError(thrown);
@@ -76,8 +77,15 @@ function statusOfParserError(thrown: unknown): number | undefined {
 }
 
 function refusalOfParser(status: number, cause: unknown): HttpError {
-  if (status === 413) return new HttpError('payload_too_large', 'The JSON body is larger than 64 KiB. Put large metadata elsewhere.', { cause });
-  if (status === 415) return new HttpError('request_invalid', 'The body is encoded in a way that is not understood. Send plain UTF-8.', { cause, httpStatus: 415 });
+  if (status === 413)
+    return new HttpError('payload_too_large', 'The JSON body is larger than 64 KiB. Put large metadata elsewhere.', {
+      cause,
+    });
+  if (status === 415)
+    return new HttpError('request_invalid', 'The body is encoded in a way that is not understood. Send plain UTF-8.', {
+      cause,
+      httpStatus: 415,
+    });
   return new HttpError('request_invalid', 'The body is not valid JSON.', { cause, httpStatus: 400 });
 }
 
@@ -85,7 +93,8 @@ function refusalOfParser(status: number, cause: unknown): HttpError {
 export function answerProblems(logger: Logger): ErrorRequestHandler {
   return (thrown: unknown, request: Request, response: Response, _next) => {
     const error = toHttpError(thrown);
-    if (error.httpStatus >= 500) logger.error({ requestId: response.locals.requestId, error: thrown }, 'request failed');
+    if (error.httpStatus >= 500)
+      logger.error({ requestId: response.locals.requestId, error: thrown }, 'request failed');
     if (response.headersSent) {
       // Half an answer cannot be taken back; cutting the connection is the only way to say that it is not whole.
       response.destroy();

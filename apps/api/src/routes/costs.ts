@@ -33,18 +33,33 @@ async function showCosts({ ledger, clock }: Dependencies, request: Request, resp
     response.type('text/csv').send(toCsv(groupBy, rows));
     return;
   }
-  response.json({ from: toDay(from), to: toDay(to), group_by: groupBy, rows: rows.map((row) => ({ [groupBy]: row.key, ...amounts(row) })), total: amounts(total(rows)) });
+  response.json({
+    from: toDay(from),
+    to: toDay(to),
+    group_by: groupBy,
+    rows: rows.map((row) => ({ [groupBy]: row.key, ...amounts(row) })),
+    total: amounts(total(rows)),
+  });
 }
 
 /** The days of the query, both included; the month so far where nothing is said. */
-function readQuery({ query }: Request, clock: Clock): { readonly from: number; readonly to: number; readonly group_by: 'day' | 'method' | 'user' } {
+function readQuery(
+  { query }: Request,
+  clock: Clock,
+): { readonly from: number; readonly to: number; readonly group_by: 'day' | 'method' | 'user' } {
   const parsed = costQuery.safeParse(query);
-  if (!parsed.success) throw new HttpError('request_invalid', 'The query cannot be used; "errors" names what is wrong.', { fields: toFieldProblems(parsed.error) });
+  if (!parsed.success)
+    throw new HttpError('request_invalid', 'The query cannot be used; "errors" names what is wrong.', {
+      fields: toFieldProblems(parsed.error),
+    });
   const today = Math.floor(clock.nowMs() / dayMs) * dayMs;
   const { to = today, group_by } = parsed.data;
   const { from = Date.parse(`${toDay(to).slice(0, 7)}-01T00:00:00Z`) } = parsed.data;
   if (from > to || to - from > mostDays * dayMs) {
-    throw new HttpError('request_invalid', `"from" must not be later than "to", nor more than ${mostDays} days before it.`);
+    throw new HttpError(
+      'request_invalid',
+      `"from" must not be later than "to", nor more than ${mostDays} days before it.`,
+    );
   }
   return { from, to, group_by };
 }
@@ -67,7 +82,9 @@ function total(rows: readonly CostRow[]): Amounts {
 
 /** RFC 4180, amounts with all six decimals. */
 function toCsv(groupBy: string, rows: readonly CostRow[]): string {
-  const lines = rows.map(({ key, jobs, spentMicros, reservedMicros }) => [quoted(key ?? ''), jobs, dollars(spentMicros), dollars(reservedMicros)].join(','));
+  const lines = rows.map(({ key, jobs, spentMicros, reservedMicros }) =>
+    [quoted(key ?? ''), jobs, dollars(spentMicros), dollars(reservedMicros)].join(','),
+  );
   return [`${groupBy},jobs,cost_usd,reserved_usd`, ...lines, ''].join('\r\n');
 }
 

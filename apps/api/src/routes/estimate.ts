@@ -12,15 +12,33 @@ type Dependencies = Pick<ApiDependencies, 'estimator' | 'maxDurationMs'>;
 
 /** What a job would come to: who would be tried, at what cost, how soon. Begins nothing and holds nothing back. */
 export function estimateRoutes(dependencies: Dependencies): readonly Route[] {
-  return [{ method: 'post', path: '/estimate', handle: (request, response) => showEstimate(dependencies, request, response) }];
+  return [
+    { method: 'post', path: '/estimate', handle: (request, response) => showEstimate(dependencies, request, response) },
+  ];
 }
 
-async function showEstimate({ estimator, maxDurationMs }: Dependencies, request: Request, response: Response): Promise<void> {
-  if (!request.is('application/json')) throw new HttpError('request_invalid', 'Send application/json; how long the inputs are is all that is wanted of them.', { httpStatus: 415 });
+async function showEstimate(
+  { estimator, maxDurationMs }: Dependencies,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  if (!request.is('application/json'))
+    throw new HttpError(
+      'request_invalid',
+      'Send application/json; how long the inputs are is all that is wanted of them.',
+      { httpStatus: 415 },
+    );
   const { lengths, options } = readBody(await readJsonFields(request, response), maxDurationMs);
   const { syncMode, startMs, endMs } = options;
-  const durationMs = outputDurationMs({ clipMs: lengths.video_duration_ms, speechMs: lengths.audio_duration_ms }, { syncMode, window: { startMs, endMs } });
-  response.json(viewEstimate(await estimator.estimate({ options, durationMs, user: response.locals.caller ?? options.userId ?? null })));
+  const durationMs = outputDurationMs(
+    { clipMs: lengths.video_duration_ms, speechMs: lengths.audio_duration_ms },
+    { syncMode, window: { startMs, endMs } },
+  );
+  response.json(
+    viewEstimate(
+      await estimator.estimate({ options, durationMs, user: response.locals.caller ?? options.userId ?? null }),
+    ),
+  );
 }
 
 function lengthsSchema(maxDurationMs: number) {
@@ -31,13 +49,18 @@ function lengthsSchema(maxDurationMs: number) {
 type Lengths = z.output<ReturnType<typeof lengthsSchema>>;
 
 /** Throws `request_invalid` with every problem at once. */
-function readBody(fields: Map<string, unknown>, maxDurationMs: number): { readonly lengths: Lengths; readonly options: LipsyncOptions } {
+function readBody(
+  fields: Map<string, unknown>,
+  maxDurationMs: number,
+): { readonly lengths: Lengths; readonly options: LipsyncOptions } {
   const schema = lengthsSchema(maxDurationMs);
   const isLength = ([name]: readonly [string, unknown]): boolean => name in schema.shape;
   const lengths = schema.safeParse(Object.fromEntries([...fields].filter(isLength)));
   const { options, problems } = parseOptions(new Map([...fields].filter((field) => !isLength(field))));
   if (lengths.success && options !== undefined) return { lengths: lengths.data, options };
-  throw new HttpError('request_invalid', 'The request cannot be used; "errors" names what is wrong.', { fields: [...toFieldProblems(lengths.error), ...problems] });
+  throw new HttpError('request_invalid', 'The request cannot be used; "errors" names what is wrong.', {
+    fields: [...toFieldProblems(lengths.error), ...problems],
+  });
 }
 
 function viewEstimate({ durationMs, plan, first, providers }: Estimate) {
@@ -45,5 +68,11 @@ function viewEstimate({ durationMs, plan, first, providers }: Estimate) {
 }
 
 function viewProvider({ provider, costMicros, expectedMs, isMeasured, cap }: ProviderEstimate) {
-  return { provider, cost_usd: toUsd(costMicros), expected_seconds: expectedMs === null ? null : expectedMs / 1000, measured: isMeasured, cap };
+  return {
+    provider,
+    cost_usd: toUsd(costMicros),
+    expected_seconds: expectedMs === null ? null : expectedMs / 1000,
+    measured: isMeasured,
+    cap,
+  };
 }

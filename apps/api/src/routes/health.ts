@@ -8,13 +8,20 @@ const checkTimeLimitMs = 2_000;
 /** Liveness (the process answers) and readiness (what it needs works). */
 export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
   return [
-    { method: 'get', path: '/health', open: true, handle: (_request, response) => void response.json({ status: 'ok' }) },
+    {
+      method: 'get',
+      path: '/health',
+      open: true,
+      handle: (_request, response) => void response.json({ status: 'ok' }),
+    },
     { method: 'get', path: '/ready', handle: (_request, response) => answerReadiness(dependencies, response) },
   ];
 }
 
 async function answerReadiness({ readiness, logger }: ApiDependencies, response: Response): Promise<void> {
-  const outcomes = await Promise.all(readiness.map(async (check) => ({ name: check.name, error: await failureOf(check) })));
+  const outcomes = await Promise.all(
+    readiness.map(async (check) => ({ name: check.name, error: await failureOf(check) })),
+  );
   const failed = outcomes.filter(({ error }) => error !== undefined);
   for (const { name, error } of failed) logger.warn({ check: name, error }, 'not ready');
   response.status(failed.length === 0 ? 200 : 503).json({
@@ -26,8 +33,13 @@ async function answerReadiness({ readiness, logger }: ApiDependencies, response:
 /** Each check has limits of its own; whoever asks wants an answer sooner than the slowest of them gives up. */
 async function failureOf({ check }: ReadinessCheck): Promise<unknown> {
   const answered = new AbortController();
-  const tooSlow = delay(checkTimeLimitMs, new Error('no answer in time'), { signal: answered.signal }).catch(() => undefined);
-  const outcome = check().then(() => undefined, (error: unknown) => error ?? new Error('failed'));
+  const tooSlow = delay(checkTimeLimitMs, new Error('no answer in time'), { signal: answered.signal }).catch(
+    () => undefined,
+  );
+  const outcome = check().then(
+    () => undefined,
+    (error: unknown) => error ?? new Error('failed'),
+  );
   const first = await Promise.race([outcome, tooSlow]);
   answered.abort();
   return first;

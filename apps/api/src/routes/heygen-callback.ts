@@ -1,5 +1,10 @@
 import type { Request, Response } from 'express';
-import { attemptOfCallback, heygenCallbackPath, heygenCallbackTokenParameter, type CallbackAttempt } from '@lipsync/core';
+import {
+  attemptOfCallback,
+  heygenCallbackPath,
+  heygenCallbackTokenParameter,
+  type CallbackAttempt,
+} from '@lipsync/core';
 import type { ApiDependencies } from '../dependencies.ts';
 import { HttpError } from '../http/problem.ts';
 import { drainRefusedBody } from '../http/refused-body.ts';
@@ -21,13 +26,23 @@ export function heygenCallbackRoutes(dependencies: Dependencies): readonly Route
   const path = `${heygenCallbackPath}/:attempt`;
   const isTooSoon = createGate(dependencies.clock);
   return [
-    { method: 'post', path, open: true, handle: (request, response) => takeHint(dependencies, isTooSoon, request, response) },
+    {
+      method: 'post',
+      path,
+      open: true,
+      handle: (request, response) => takeHint(dependencies, isTooSoon, request, response),
+    },
     // Asked before the first call by some senders, to see whether anybody is there.
     { method: 'options', path, open: true, handle: (request, response) => answer(dependencies, request, response) },
   ];
 }
 
-async function takeHint(dependencies: Dependencies, isTooSoon: (name: string) => boolean, request: Request, response: Response): Promise<void> {
+async function takeHint(
+  dependencies: Dependencies,
+  isTooSoon: (name: string) => boolean,
+  request: Request,
+  response: Response,
+): Promise<void> {
   const attempt = requireAttempt(dependencies, request);
   if (!isTooSoon(`${attempt.jobId}-${attempt.index}`)) await dependencies.jobs.hint(attempt);
   answer(dependencies, request, response);
@@ -43,7 +58,10 @@ function answer(dependencies: Dependencies, request: Request, response: Response
 function requireAttempt({ heygenApiKey }: Dependencies, { params, query }: Request): CallbackAttempt {
   const { [heygenCallbackTokenParameter]: token } = query;
   const name = params['attempt'];
-  const attempt = heygenApiKey !== null && typeof name === 'string' && typeof token === 'string' ? attemptOfCallback(heygenApiKey, name, token) : undefined;
+  const attempt =
+    heygenApiKey !== null && typeof name === 'string' && typeof token === 'string'
+      ? attemptOfCallback(heygenApiKey, name, token)
+      : undefined;
   if (!attempt) throw new HttpError('not_found', 'There is nothing at this address.');
   return attempt;
 }

@@ -8,14 +8,26 @@ import type { Route } from './route.ts';
 
 /** What happens to a job, as server-sent events whose ids are the record's revisions. */
 export function lipsyncEventRoutes(dependencies: ApiDependencies): readonly Route[] {
-  return [{ method: 'get', path: '/lipsync/:id/events', handle: limitStreams(dependencies.maxEventStreams, streamEvents(dependencies)) }];
+  return [
+    {
+      method: 'get',
+      path: '/lipsync/:id/events',
+      handle: limitStreams(dependencies.maxEventStreams, streamEvents(dependencies)),
+    },
+  ];
 }
 
 /** Each stream holds a connection and a subscription for as long as its job runs, so their number is bounded. */
-function limitStreams(maxStreams: number, handle: (request: Request, response: Response) => Promise<void>): RequestHandler {
+function limitStreams(
+  maxStreams: number,
+  handle: (request: Request, response: Response) => Promise<void>,
+): RequestHandler {
   let open = 0;
   return async (request, response) => {
-    if (open >= maxStreams) throw new HttpError('resource_exhausted', 'Too many event streams are open. Poll the job instead.', { headers: { 'Retry-After': '10' } });
+    if (open >= maxStreams)
+      throw new HttpError('resource_exhausted', 'Too many event streams are open. Poll the job instead.', {
+        headers: { 'Retry-After': '10' },
+      });
     open += 1;
     try {
       await handle(request, response);
@@ -25,7 +37,12 @@ function limitStreams(maxStreams: number, handle: (request: Request, response: R
   };
 }
 
-function streamEvents({ store, jobs, publicBaseUrl, heartbeatMs }: ApiDependencies): (request: Request, response: Response) => Promise<void> {
+function streamEvents({
+  store,
+  jobs,
+  publicBaseUrl,
+  heartbeatMs,
+}: ApiDependencies): (request: Request, response: Response) => Promise<void> {
   return async (request, response) => {
     const record = await requireJob(store, request.params['id']);
     const seenRevision = lastSeenRevision(request);

@@ -11,7 +11,12 @@ import type { Route } from './route.ts';
 
 const pageQuery = z.strictObject({
   status: z.enum(jobStatuses).optional(),
-  limit: z.string().regex(/^\d{1,3}$/, 'must be a whole number').transform(Number).pipe(z.int().min(1).max(100)).default(20),
+  limit: z
+    .string()
+    .regex(/^\d{1,3}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(1).max(100))
+    .default(20),
   cursor: z.string().min(1).max(500).optional(),
 });
 
@@ -21,20 +26,33 @@ export function lipsyncJobRoutes(dependencies: ApiDependencies): readonly Route[
     { method: 'post', path: '/lipsync', handle: (request, response) => createJob(dependencies, request, response) },
     { method: 'get', path: '/lipsync', handle: (request, response) => listJobs(dependencies, request, response) },
     { method: 'get', path: '/lipsync/:id', handle: (request, response) => showJob(dependencies, request, response) },
-    { method: 'post', path: '/lipsync/:id/cancel', handle: (request, response) => cancelJob(dependencies, request, response) },
+    {
+      method: 'post',
+      path: '/lipsync/:id/cancel',
+      handle: (request, response) => cancelJob(dependencies, request, response),
+    },
   ];
 }
 
 async function createJob(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {
   const { inputs, options } = await readLipsyncBody(request, response, dependencies);
   const record = await dependencies.jobs.submit({ ...inputs, options, owner: response.locals.caller });
-  response.status(202).location(jobUrl(dependencies.publicBaseUrl, record.id)).json(viewJob(dependencies.publicBaseUrl, record));
+  response
+    .status(202)
+    .location(jobUrl(dependencies.publicBaseUrl, record.id))
+    .json(viewJob(dependencies.publicBaseUrl, record));
 }
 
-async function listJobs({ store, publicBaseUrl }: ApiDependencies, request: Request, response: Response): Promise<void> {
+async function listJobs(
+  { store, publicBaseUrl }: ApiDependencies,
+  request: Request,
+  response: Response,
+): Promise<void> {
   const query = pageQuery.safeParse(request.query);
   if (!query.success) {
-    throw new HttpError('request_invalid', 'The query cannot be used; "errors" names what is wrong.', { fields: toFieldProblems(query.error) });
+    throw new HttpError('request_invalid', 'The query cannot be used; "errors" names what is wrong.', {
+      fields: toFieldProblems(query.error),
+    });
   }
   const { status, limit, cursor } = query.data;
   const page = await store.list({ limit, ...(status && { status }), ...(cursor && { cursor }) });
@@ -46,7 +64,11 @@ async function showJob({ store, publicBaseUrl }: ApiDependencies, request: Reque
   response.json(viewJob(publicBaseUrl, await requireJob(store, request.params['id'])));
 }
 
-async function cancelJob({ store, jobs, publicBaseUrl }: ApiDependencies, request: Request, response: Response): Promise<void> {
+async function cancelJob(
+  { store, jobs, publicBaseUrl }: ApiDependencies,
+  request: Request,
+  response: Response,
+): Promise<void> {
   const { id, status } = await requireJob(store, request.params['id']);
   if (isTerminal(status)) throw new HttpError('canceled', `The job is ${status} already; there is nothing to cancel.`);
   const record = await jobs.cancel(id);

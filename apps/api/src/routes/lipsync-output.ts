@@ -11,7 +11,13 @@ import type { Route } from './route.ts';
 
 /** The finished video of a job, whole or in part. */
 export function lipsyncOutputRoutes(dependencies: ApiDependencies): readonly Route[] {
-  return [{ method: 'get', path: '/lipsync/:id/output', handle: (request, response) => sendOutput(dependencies, request, response) }];
+  return [
+    {
+      method: 'get',
+      path: '/lipsync/:id/output',
+      handle: (request, response) => sendOutput(dependencies, request, response),
+    },
+  ];
 }
 
 async function sendOutput({ store, artifacts }: ApiDependencies, request: Request, response: Response): Promise<void> {
@@ -26,7 +32,8 @@ async function sendOutput({ store, artifacts }: ApiDependencies, request: Reques
   const range = chooseRange(request, artifact.sizeBytes, response.get('ETag') ?? '');
   if (range === 'unsatisfiable') {
     throw new HttpError('request_invalid', `The video has ${artifact.sizeBytes} bytes; the range lies outside.`, {
-      httpStatus: 416, headers: { 'Content-Range': `bytes */${artifact.sizeBytes}` },
+      httpStatus: 416,
+      headers: { 'Content-Range': `bytes */${artifact.sizeBytes}` },
     });
   }
   const { start, end } = range ?? { start: 0, end: artifact.sizeBytes - 1 };
@@ -57,7 +64,10 @@ async function stream(source: NodeJS.ReadableStream, response: Response): Promis
 }
 
 function noOutput({ status, error }: JobRecord): HttpError {
-  if (status === 'failed' && error) return new HttpError('not_found', `The job failed, so there is no video: ${error.message}`);
+  if (status === 'failed' && error)
+    return new HttpError('not_found', `The job failed, so there is no video: ${error.message}`);
   if (status === 'canceled') return new HttpError('not_found', 'The job was canceled, so there is no video.');
-  return new HttpError('not_found', 'The job is not completed yet. Wait for it, then fetch the video.', { headers: { 'Retry-After': '1' } });
+  return new HttpError('not_found', 'The job is not completed yet. Wait for it, then fetch the video.', {
+    headers: { 'Retry-After': '1' },
+  });
 }

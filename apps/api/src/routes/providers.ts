@@ -4,22 +4,38 @@ import type { Route } from './route.ts';
 
 /** What can make videos here, and under which licence. */
 export function providerRoutes(dependencies: Dependencies): readonly Route[] {
-  return [{
-    method: 'get', path: '/providers',
-    async handle(_request, response) {
-      response.json({ providers: await Promise.all(dependencies.providers.map((provider) => viewProvider(provider, dependencies))) });
+  return [
+    {
+      method: 'get',
+      path: '/providers',
+      async handle(_request, response) {
+        response.json({
+          providers: await Promise.all(dependencies.providers.map((provider) => viewProvider(provider, dependencies))),
+        });
+      },
     },
-  }];
+  ];
 }
 
 type Dependencies = Pick<ApiDependencies, 'providers' | 'inspector' | 'breaker'>;
 
-async function viewProvider({ id, missingSetting, degraded, microsPerSecond }: ProviderStatus, { breaker, inspector }: Dependencies) {
+async function viewProvider(
+  { id, missingSetting, degraded, microsPerSecond }: ProviderStatus,
+  { breaker, inspector }: Dependencies,
+) {
   const { device, licence, modelSuitsDevice, balanceMicros } = await inspector.look(id);
   const { state, reason, openUntilMs } = await breaker.look(id);
   return {
-    id, configured: missingSetting === null, missing_setting: missingSetting, degraded, device, licence, model_suits_device: modelSuitsDevice,
-    usd_per_second: microsPerSecond && Object.fromEntries(Object.entries(microsPerSecond).map(([mode, micros]) => [mode, toUsd(micros)])),
+    id,
+    configured: missingSetting === null,
+    missing_setting: missingSetting,
+    degraded,
+    device,
+    licence,
+    model_suits_device: modelSuitsDevice,
+    usd_per_second:
+      microsPerSecond &&
+      Object.fromEntries(Object.entries(microsPerSecond).map(([mode, micros]) => [mode, toUsd(micros)])),
     balance_usd: balanceMicros === null ? null : toUsd(balanceMicros),
     breaker: { state, reason, open_until: openUntilMs === null ? null : new Date(openUntilMs).toISOString() },
   };

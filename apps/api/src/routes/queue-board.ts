@@ -8,7 +8,13 @@ import { lanes, type LipsyncProducer } from '@lipsync/queue';
  * Bull Board over the queues of all lanes, to look at only. Built with the first request that finds Redis in reach, so
  * that the API also starts without it.
  */
-export function createQueueBoard({ producer, basePath }: { readonly producer: LipsyncProducer; readonly basePath: string }): RequestHandler {
+export function createQueueBoard({
+  producer,
+  basePath,
+}: {
+  readonly producer: LipsyncProducer;
+  readonly basePath: string;
+}): RequestHandler {
   let board: RequestHandler | undefined;
 
   async function build(): Promise<RequestHandler> {

@@ -44,7 +44,10 @@ function mirror({ status, error }: JobRecord): { readonly status: string } {
   throw new UnrecoverableError(error ? `${error.code}: ${error.message}` : status);
 }
 
-async function handOn(producer: LipsyncProcessorDependencies['producer'], record: JobRecord): Promise<{ readonly status: string }> {
+async function handOn(
+  producer: LipsyncProcessorDependencies['producer'],
+  record: JobRecord,
+): Promise<{ readonly status: string }> {
   await producer.handOn(record);
   return { status: 'handed on' };
 }

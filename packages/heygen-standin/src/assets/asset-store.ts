@@ -52,7 +52,8 @@ export function createAssetStore(now: () => number): AssetStore {
     require(id, param) {
       const asset = stored.get(id);
       if (asset !== undefined) return asset;
-      if (pending.has(id)) throw new HeygenError(409, 'resource_not_ready', `Asset ${id} is not completed yet`, { param });
+      if (pending.has(id))
+        throw new HeygenError(409, 'resource_not_ready', `Asset ${id} is not completed yet`, { param });
       throw new HeygenError(404, 'asset_not_found', `Asset ${id} not found`, { param });
     },
     expect(promise, conflicts) {

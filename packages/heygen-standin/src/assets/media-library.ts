@@ -56,7 +56,10 @@ export async function createMediaLibrary(folder: string, signal: AbortSignal): P
         const known = renders.get(key);
         if (known !== undefined) return known;
         const outputPath = join(rendersDir, nextName());
-        await renderMarked({ videoPath: video.path, audioPath: audio.path, outputPath, durationMs, keepSize }, renderSignal);
+        await renderMarked(
+          { videoPath: video.path, audioPath: audio.path, outputPath, durationMs, keepSize },
+          renderSignal,
+        );
         renders.set(key, outputPath);
         return outputPath;
       });

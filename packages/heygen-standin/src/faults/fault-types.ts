@@ -1,7 +1,22 @@
 import { z } from 'zod';
 
 /** The routes by the names that faults and the log use. */
-const routeNames = ['create', 'get', 'list', 'rename', 'delete', 'statuses', 'upload', 'direct_upload', 'put', 'complete', 'read_asset', 'delete_asset', 'me', 'download'] as const;
+const routeNames = [
+  'create',
+  'get',
+  'list',
+  'rename',
+  'delete',
+  'statuses',
+  'upload',
+  'direct_upload',
+  'put',
+  'complete',
+  'read_asset',
+  'delete_asset',
+  'me',
+  'download',
+] as const;
 export type RouteName = (typeof routeNames)[number];
 
 /** Texts of jobs that fail after they were accepted. The first two were seen; the wording of the others is ours. */
@@ -12,7 +27,12 @@ export const failureMessages = {
   no_face: 'No face was detected in the video, please try with another video',
 } as const;
 type FailureReason = keyof typeof failureMessages;
-const failureReasons = ['audio_missing', 'download_failed', 'duration_mismatch', 'no_face'] as const satisfies readonly FailureReason[];
+const failureReasons = [
+  'audio_missing',
+  'download_failed',
+  'duration_mismatch',
+  'no_face',
+] as const satisfies readonly FailureReason[];
 
 /** Whether the request is carried out before its answer is spoilt. */
 const accepted = z.boolean().default(false);
@@ -24,13 +44,30 @@ const faultSchema = z.discriminatedUnion('kind', [
   // Any request: the connection is cut instead of an answer.
   z.strictObject({ kind: z.literal('drop'), accepted }),
   // API calls: another answer than the true one.
-  z.strictObject({ kind: z.literal('error'), status, code: z.string(), message: z.string().default('Scripted error'), param: z.string().optional(), retryAfterS: z.number().nonnegative().optional(), accepted }),
+  z.strictObject({
+    kind: z.literal('error'),
+    status,
+    code: z.string(),
+    message: z.string().default('Scripted error'),
+    param: z.string().optional(),
+    retryAfterS: z.number().nonnegative().optional(),
+    accepted,
+  }),
   z.strictObject({ kind: z.literal('html'), status, accepted }),
   z.strictObject({ kind: z.literal('empty'), status, accepted }),
   z.strictObject({ kind: z.literal('not_json'), accepted }),
-  z.strictObject({ kind: z.literal('error_in_200'), code: z.string().default('internal_error'), message: z.string().default('Scripted error'), accepted }),
+  z.strictObject({
+    kind: z.literal('error_in_200'),
+    code: z.string().default('internal_error'),
+    message: z.string().default('Scripted error'),
+    accepted,
+  }),
   // What becomes of the job that is created.
-  z.strictObject({ kind: z.literal('fail'), reason: z.enum(failureReasons).optional(), message: z.string().optional() }),
+  z.strictObject({
+    kind: z.literal('fail'),
+    reason: z.enum(failureReasons).optional(),
+    message: z.string().optional(),
+  }),
   z.strictObject({ kind: z.literal('stick'), status: z.enum(['pending', 'running']).default('running') }),
   // A deletion that comes too late: the job is completed just before, and the deletion is refused, or the job can still be read.
   z.strictObject({ kind: z.literal('finish'), outcome: z.enum(['refused', 'lingering']).default('refused') }),
@@ -40,7 +77,11 @@ const faultSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('no_duration') }),
   z.strictObject({ kind: z.literal('video_url'), url: z.string() }),
   // What a download brings.
-  z.strictObject({ kind: z.literal('truncate'), keptFraction: z.number().min(0).max(1).default(0.5), announceWhole: z.boolean().default(true) }),
+  z.strictObject({
+    kind: z.literal('truncate'),
+    keptFraction: z.number().min(0).max(1).default(0.5),
+    announceWhole: z.boolean().default(true),
+  }),
   z.strictObject({ kind: z.literal('content_type'), value: z.string().default('text/html') }),
   z.strictObject({ kind: z.literal('redirect'), location: z.string() }),
   z.strictObject({ kind: z.literal('unplayable') }),

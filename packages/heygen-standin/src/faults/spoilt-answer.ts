@@ -24,13 +24,22 @@ function spoilOne(fault: Fault): SpoiltAnswer | undefined {
     case 'drop':
       return { answer: undefined, accepted: fault.accepted };
     case 'error':
-      return { answer: errorAnswer(new HeygenError(fault.status, fault.code, fault.message, fault)), accepted: fault.accepted };
+      return {
+        answer: errorAnswer(new HeygenError(fault.status, fault.code, fault.message, fault)),
+        accepted: fault.accepted,
+      };
     case 'html':
-      return { answer: { status: fault.status, headers: { 'Content-Type': 'text/html' }, body: gatewayPage(fault.status) }, accepted: fault.accepted };
+      return {
+        answer: { status: fault.status, headers: { 'Content-Type': 'text/html' }, body: gatewayPage(fault.status) },
+        accepted: fault.accepted,
+      };
     case 'empty':
       return { answer: { status: fault.status, headers: {}, body: '' }, accepted: fault.accepted };
     case 'not_json':
-      return { answer: { status: 200, headers: { 'Content-Type': 'application/json' }, body: '{"data":' }, accepted: fault.accepted };
+      return {
+        answer: { status: 200, headers: { 'Content-Type': 'application/json' }, body: '{"data":' },
+        accepted: fault.accepted,
+      };
     case 'error_in_200':
       return { answer: jsonAnswer(200, errorBody({ ...fault, param: undefined })), accepted: fault.accepted };
     default:

@@ -1,6 +1,7 @@
 /** The control API speaks snake_case, TypeScript camelCase; here is where one becomes the other. */
 
-const toCamelCase = (name: string): string => name.replaceAll(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
+const toCamelCase = (name: string): string =>
+  name.replaceAll(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
 const toSnakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** The same value with every key of every object inside it in camelCase; values are left alone. */

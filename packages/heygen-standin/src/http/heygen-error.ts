@@ -43,6 +43,7 @@ export function toHeygenError(thrown: unknown): HeygenError {
   if (thrown instanceof HeygenError) return thrown;
   const status = thrown instanceof Error && 'status' in thrown ? thrown.status : undefined;
   if (status === 413) return new HeygenError(413, 'payload_too_large', 'Request body is too large');
-  if (typeof status === 'number' && status >= 400 && status < 500) return new HeygenError(400, 'invalid_parameter', 'Request body is not valid JSON');
+  if (typeof status === 'number' && status >= 400 && status < 500)
+    return new HeygenError(400, 'invalid_parameter', 'Request body is not valid JSON');
   return new HeygenError(500, 'internal_error', thrown instanceof Error ? thrown.message : 'Internal error');
 }

@@ -19,7 +19,8 @@ export function createIdempotencyStore(now: () => number): IdempotencyStore {
   return {
     async run(scope, key, work) {
       if (key === undefined) return work();
-      if (!keyShape.test(key)) throw invalidParameter('Idempotency-Key', 'Idempotency-Key must be 1-255 characters of A-Z a-z 0-9 _ : . -');
+      if (!keyShape.test(key))
+        throw invalidParameter('Idempotency-Key', 'Idempotency-Key must be 1-255 characters of A-Z a-z 0-9 _ : . -');
       const entry = `${scope} ${key}`;
       const known = answers.get(entry);
       if (known !== undefined && known.answer === undefined) {

@@ -24,7 +24,12 @@ export function mountAnswers(router: IRouter, routes: readonly AnswerRoute[], de
   }
 }
 
-async function serve(route: AnswerRoute, request: Request, response: Response, dependencies: AnswerDependencies): Promise<void> {
+async function serve(
+  route: AnswerRoute,
+  request: Request,
+  response: Response,
+  dependencies: AnswerDependencies,
+): Promise<void> {
   const { logged } = response.locals;
   logged.route = route.name;
   const refusal = refuseKey(route, request, response, dependencies.apiKey);
@@ -45,7 +50,12 @@ async function serve(route: AnswerRoute, request: Request, response: Response, d
   return send(spoilt === undefined ? answer : spoilt.answer, request, response);
 }
 
-async function answerTruly(route: AnswerRoute, request: Request, faults: readonly Fault[], { idempotency }: AnswerDependencies): Promise<Answer> {
+async function answerTruly(
+  route: AnswerRoute,
+  request: Request,
+  faults: readonly Fault[],
+  { idempotency }: AnswerDependencies,
+): Promise<Answer> {
   // A slow answer is slow work: whoever repeats the request meanwhile is told that it is in progress.
   const work = async (): Promise<Answer> => {
     await delayed(faults);
@@ -60,7 +70,8 @@ async function answerTruly(route: AnswerRoute, request: Request, faults: readonl
 }
 
 function refuseKey(route: AnswerRoute, request: Request, response: Response, apiKey: string): Answer | undefined {
-  if (route.signed !== true) return hasKey(request, apiKey) ? undefined : errorAnswer(new HeygenError(401, 'unauthorized', 'Unauthorized'));
+  if (route.signed !== true)
+    return hasKey(request, apiKey) ? undefined : errorAnswer(new HeygenError(401, 'unauthorized', 'Unauthorized'));
   return refuseLeak(request, response);
 }
 

@@ -17,7 +17,10 @@ export async function receiveFormFile(request: Request, path: string, maxBytes: 
   let arriving: Promise<FormFile> | undefined;
   try {
     // The parser calls a file cut that is exactly as large as its limit.
-    const parser = busboy({ headers: request.headers, limits: { files: 1, fileSize: maxBytes + 1, fields: 8, parts: 10, fieldSize: 4_096, headerPairs: 50 } });
+    const parser = busboy({
+      headers: request.headers,
+      limits: { files: 1, fileSize: maxBytes + 1, fields: 8, parts: 10, fieldSize: 4_096, headerPairs: 50 },
+    });
     parser.on('file', (field, content, { filename }) => {
       if (field !== 'file' || !filename) return void content.resume();
       arriving = receiveContent(content, path).then((file) => ({ name: filename, file }));
@@ -25,14 +28,21 @@ export async function receiveFormFile(request: Request, path: string, maxBytes: 
     });
     await pipeline(request, parser);
   } catch (cause) {
-    if (arriving === undefined) throw invalidParameter('file', `The form cannot be read: ${cause instanceof Error ? cause.message : 'unknown reason'}`);
+    if (arriving === undefined)
+      throw invalidParameter(
+        'file',
+        `The form cannot be read: ${cause instanceof Error ? cause.message : 'unknown reason'}`,
+      );
   }
   if (arriving === undefined) throw invalidParameter('file', 'Field required');
   return arriving;
 }
 
 /** The parser itself cuts what is too large and reads on, so that the caller can read the refusal. */
-async function receiveContent(content: Readable & { truncated?: boolean }, path: string): Promise<ReceivedFile | undefined> {
+async function receiveContent(
+  content: Readable & { truncated?: boolean },
+  path: string,
+): Promise<ReceivedFile | undefined> {
   const file = await receiveFile(content, path, Infinity);
   if (content.truncated !== true) return file;
   await rm(path, { force: true });

@@ -15,7 +15,11 @@ export function createSignedLinks(now: () => number): SignedLinks {
     sign(origin, path, lifetimeMs) {
       const nonce = randomBytes(8).toString('hex');
       const expires = String(now() + lifetimeMs);
-      const query = new URLSearchParams({ nonce, expires, signature: signatureOf(path, nonce, expires).toString('hex') });
+      const query = new URLSearchParams({
+        nonce,
+        expires,
+        signature: signatureOf(path, nonce, expires).toString('hex'),
+      });
       return `${origin}${path}?${query.toString()}`;
     },
     check(path, query) {

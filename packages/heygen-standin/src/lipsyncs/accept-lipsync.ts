@@ -21,14 +21,21 @@ export interface AcceptDependencies extends RunDependencies {
  * Starts a job. Throws 429 when too many run, 404 and 409 for its assets, 400 `download_failed` for its URLs, and 402
  * when the wallet does not hold what this job and the running ones cost.
  */
-export async function acceptLipsync(request: CreateBody, faults: readonly Fault[], dependencies: AcceptDependencies): Promise<Operation> {
+export async function acceptLipsync(
+  request: CreateBody,
+  faults: readonly Fault[],
+  dependencies: AcceptDependencies,
+): Promise<Operation> {
   const { settings, operations, media } = dependencies;
   const { maxConcurrent, retryAfterS } = settings.current;
   const place = operations.takePlace(maxConcurrent, retryAfterS);
   let operation: Operation;
   let files: { readonly video: MediaFile; readonly audio: MediaFile };
   try {
-    files = { video: await findMedia('video', request.video, dependencies), audio: await findMedia('audio', request.audio, dependencies) };
+    files = {
+      video: await findMedia('video', request.video, dependencies),
+      audio: await findMedia('audio', request.audio, dependencies),
+    };
     const outcome = foreseeOutcome(await media.facts(files.video), await media.facts(files.audio), request, faults);
     const heldMicros = expectedPrice(outcome, request.mode, dependencies);
     requireFunds(heldMicros, dependencies);
@@ -41,7 +48,11 @@ export async function acceptLipsync(request: CreateBody, faults: readonly Fault[
   return operation;
 }
 
-async function findMedia(param: 'audio' | 'video', reference: MediaReference, { assets, media, settings, signal }: AcceptDependencies): Promise<MediaFile> {
+async function findMedia(
+  param: 'audio' | 'video',
+  reference: MediaReference,
+  { assets, media, settings, signal }: AcceptDependencies,
+): Promise<MediaFile> {
   if (reference.type === 'asset_id') return assets.require(reference.asset_id, `${param}.asset_id`).file;
   return fetchMedia(param, reference.url, media.newPath(), settings.current.directUploadMaxBytes, signal);
 }
@@ -57,5 +68,9 @@ function requireFunds(neededMicros: number, { wallet, operations }: AcceptDepend
   const freeMicros = balanceMicros - operations.heldMicros();
   if (balanceMicros > 0 && neededMicros <= freeMicros) return;
   const dollars = (micros: number): string => (Math.max(0, micros) / 1_000_000).toFixed(4);
-  throw new HeygenError(402, 'insufficient_credit', `Insufficient credit: you have $${dollars(freeMicros)}, this job needs $${dollars(neededMicros)}`);
+  throw new HeygenError(
+    402,
+    'insufficient_credit',
+    `Insufficient credit: you have $${dollars(freeMicros)}, this job needs $${dollars(neededMicros)}`,
+  );
 }

@@ -38,6 +38,7 @@ export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknow
   const parsed = schema.safeParse(body ?? {});
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  if (issue?.code === 'unrecognized_keys') throw invalidParameter([...issue.path, issue.keys[0]].join('.'), 'Extra inputs are not permitted');
+  if (issue?.code === 'unrecognized_keys')
+    throw invalidParameter([...issue.path, issue.keys[0]].join('.'), 'Extra inputs are not permitted');
   throw invalidParameter(issue?.path.join('.') ?? 'body', issue?.message ?? 'Invalid body');
 }

@@ -3,7 +3,12 @@ import type { StandinSettings } from '../settings.ts';
 import type { Operation, OperationStatus } from './operation.ts';
 
 /** A job as `GET` tells it. `videoUrl` is a link that was made for this answer, null while there is no video. */
-export function toLipsyncView(operation: Operation, videoUrl: string | null, settings: StandinSettings, faults: readonly Fault[] = []): object {
+export function toLipsyncView(
+  operation: Operation,
+  videoUrl: string | null,
+  settings: StandinSettings,
+  faults: readonly Fault[] = [],
+): object {
   const { id, title, request, createdAtMs, failureMessage, output, ordinal } = operation;
   const view = {
     id,
@@ -20,7 +25,12 @@ export function toLipsyncView(operation: Operation, videoUrl: string | null, set
 }
 
 /** The words of the bulk status route, which are others than those of a job. */
-const bulkWords: Readonly<Record<OperationStatus, string>> = { pending: 'queued', running: 'processing', completed: 'completed', failed: 'failed' };
+const bulkWords: Readonly<Record<OperationStatus, string>> = {
+  pending: 'queued',
+  running: 'processing',
+  completed: 'completed',
+  failed: 'failed',
+};
 
 /** A job as the bulk status route tells it; undefined stands for an id that is not known. */
 export function toBulkStatus(id: string, operation: Operation | undefined, faults: readonly Fault[]): object {

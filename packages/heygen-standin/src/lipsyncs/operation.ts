@@ -51,7 +51,10 @@ export function remainingMs(operation: Operation, { pace, timescale }: StandinSe
   return Math.max(0, phaseStartedAtMs + lengthMs / timescale - nowMs);
 }
 
-function readsThrough(status: OperationStatus, pace: { readonly pendingReads: number; readonly runningReads: number }): number {
+function readsThrough(
+  status: OperationStatus,
+  pace: { readonly pendingReads: number; readonly runningReads: number },
+): number {
   return status === 'pending' ? pace.pendingReads : pace.pendingReads + pace.runningReads;
 }
 

@@ -38,13 +38,16 @@ export function createOperations(now: () => number): Operations {
   const active = (): readonly Operation[] => [...byId.values()].filter(isActive);
   const find = (id: string): Operation => {
     const operation = byId.get(id);
-    if (operation === undefined || (operation.deletedAtMs !== null && !operation.lingers)) throw new HeygenError(404, 'resource_not_found', `Lipsync ${id} not found`);
+    if (operation === undefined || (operation.deletedAtMs !== null && !operation.lingers))
+      throw new HeygenError(404, 'resource_not_found', `Lipsync ${id} not found`);
     return operation;
   };
   return {
     takePlace(max, retryAfterS) {
       if (active().length + placesTaken >= max) {
-        throw new HeygenError(429, 'rate_limit_exceeded', `You have reached the limit of ${max} concurrent jobs`, { retryAfterS });
+        throw new HeygenError(429, 'rate_limit_exceeded', `You have reached the limit of ${max} concurrent jobs`, {
+          retryAfterS,
+        });
       }
       placesTaken += 1;
       return { [Symbol.dispose]: () => void (placesTaken -= 1) };
@@ -77,7 +80,11 @@ export function createOperations(now: () => number): Operations {
   };
 }
 
-function newOperation({ request, outcome, heldMicros, stuckAt }: NewOperation, ordinal: number, nowMs: number): Operation {
+function newOperation(
+  { request, outcome, heldMicros, stuckAt }: NewOperation,
+  ordinal: number,
+  nowMs: number,
+): Operation {
   return {
     id: randomUUID().replaceAll('-', ''),
     ordinal,

@@ -16,14 +16,24 @@ export interface RunDependencies {
 const longestSleepMs = 2 ** 31 - 1;
 
 /** Takes an operation through its phases; debits the wallet when it is completed. Never throws; ends when it is deleted. */
-export async function runOperation(operation: Operation, files: { readonly video: MediaFile; readonly audio: MediaFile }, dependencies: RunDependencies): Promise<void> {
-  const { abort: { signal }, outcome } = operation;
+export async function runOperation(
+  operation: Operation,
+  files: { readonly video: MediaFile; readonly audio: MediaFile },
+  dependencies: RunDependencies,
+): Promise<void> {
+  const {
+    abort: { signal },
+    outcome,
+  } = operation;
   try {
     await leavePhase(operation, dependencies);
     enter(operation, 'running', dependencies);
     operation.started.resolve();
     const render = (durationMs: number): Promise<string> =>
-      dependencies.media.render({ ...files, durationMs, keepSize: operation.request.keep_the_same_format === true }, signal);
+      dependencies.media.render(
+        { ...files, durationMs, keepSize: operation.request.keep_the_same_format === true },
+        signal,
+      );
     // One that is stuck has all the time in the world; thousands of them must not keep the machine busy.
     const early = 'durationMs' in outcome && operation.stuckAt === null ? render(outcome.durationMs) : undefined;
     early?.catch(() => undefined);

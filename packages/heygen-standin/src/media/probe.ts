@@ -17,7 +17,18 @@ const reportSchema = z.object({
 /** The streams of a file. A file that cannot be read has none. Throws only when `signal` aborts. */
 export async function probeMedia(path: string, signal: AbortSignal): Promise<MediaFacts> {
   try {
-    const args = ['-v', 'error', '-protocol_whitelist', 'file', '-of', 'json', '-show_entries', 'format=duration:stream=codec_type,duration', '-i', `file:${path}`];
+    const args = [
+      '-v',
+      'error',
+      '-protocol_whitelist',
+      'file',
+      '-of',
+      'json',
+      '-show_entries',
+      'format=duration:stream=codec_type,duration',
+      '-i',
+      `file:${path}`,
+    ];
     const report = reportSchema.parse(JSON.parse(await runProgram('ffprobe', args, signal)));
     return { videoMs: lengthOf(report, 'video'), audioMs: lengthOf(report, 'audio') };
   } catch {

@@ -25,13 +25,42 @@ export async function renderMarked(request: RenderRequest, signal: AbortSignal):
   const picture = `[0:v:0]scale=w='trunc(iw*(${height})/ih/2)*2':h='${height}',${mark},tpad=stop_mode=clone:stop_duration=${seconds},format=yuv420p[v]`;
   const input = (path: string): string[] => ['-protocol_whitelist', 'file', '-i', `file:${path}`];
   const partPath = `${outputPath}.part`;
-  await runProgram('ffmpeg', [
-    '-v', 'error', '-nostdin', '-y', '-threads', '1',
-    ...input(videoPath), ...input(audioPath),
-    '-filter_complex', `${picture};[1:a:0]apad=whole_dur=${seconds}[a]`,
-    '-map', '[v]', '-map', '[a]', '-t', seconds,
-    '-c:v', 'libx264', '-preset', 'ultrafast', '-threads', '1', '-c:a', 'aac', '-b:a', '128k',
-    '-movflags', '+faststart', '-f', 'mp4', `file:${partPath}`,
-  ], signal);
+  await runProgram(
+    'ffmpeg',
+    [
+      '-v',
+      'error',
+      '-nostdin',
+      '-y',
+      '-threads',
+      '1',
+      ...input(videoPath),
+      ...input(audioPath),
+      '-filter_complex',
+      `${picture};[1:a:0]apad=whole_dur=${seconds}[a]`,
+      '-map',
+      '[v]',
+      '-map',
+      '[a]',
+      '-t',
+      seconds,
+      '-c:v',
+      'libx264',
+      '-preset',
+      'ultrafast',
+      '-threads',
+      '1',
+      '-c:a',
+      'aac',
+      '-b:a',
+      '128k',
+      '-movflags',
+      '+faststart',
+      '-f',
+      'mp4',
+      `file:${partPath}`,
+    ],
+    signal,
+  );
   await rename(partPath, outputPath);
 }

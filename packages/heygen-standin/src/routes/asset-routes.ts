@@ -33,10 +33,35 @@ const completeSchema = z.strictObject({ checksum_sha256: sha256Schema.optional()
 
 export function assetRoutes(dependencies: AssetDependencies): readonly AnswerRoute[] {
   return [
-    { name: 'upload', method: 'post', path: '/v3/assets', readsBody: true, idempotent: true, handle: (call) => upload(call, dependencies) },
-    { name: 'direct_upload', method: 'post', path: '/v3/assets/direct-uploads', idempotent: true, handle: (call) => expectUpload(call, dependencies) },
-    { name: 'put', method: 'put', path: '/storage/uploads/:id', readsBody: true, signed: true, handle: (call) => put(call, dependencies) },
-    { name: 'complete', method: 'post', path: '/v3/assets/:id/complete', handle: (call) => complete(call, dependencies) },
+    {
+      name: 'upload',
+      method: 'post',
+      path: '/v3/assets',
+      readsBody: true,
+      idempotent: true,
+      handle: (call) => upload(call, dependencies),
+    },
+    {
+      name: 'direct_upload',
+      method: 'post',
+      path: '/v3/assets/direct-uploads',
+      idempotent: true,
+      handle: (call) => expectUpload(call, dependencies),
+    },
+    {
+      name: 'put',
+      method: 'put',
+      path: '/storage/uploads/:id',
+      readsBody: true,
+      signed: true,
+      handle: (call) => put(call, dependencies),
+    },
+    {
+      name: 'complete',
+      method: 'post',
+      path: '/v3/assets/:id/complete',
+      handle: (call) => complete(call, dependencies),
+    },
     { name: 'read_asset', method: 'get', path: '/v3/assets/:id', handle: (call) => read(call, dependencies) },
     { name: 'delete_asset', method: 'delete', path: '/v3/assets/:id', handle: (call) => remove(call, dependencies) },
   ];
@@ -45,7 +70,8 @@ export function assetRoutes(dependencies: AssetDependencies): readonly AnswerRou
 async function upload({ request }: Call, dependencies: AssetDependencies): Promise<Answer> {
   const { assets, media, settings } = dependencies;
   const { simpleUploadMaxBytes, oversizeStatus } = settings.current;
-  if (request.is('multipart/form-data') === false) throw invalidParameter('file', 'Content-Type must be multipart/form-data');
+  if (request.is('multipart/form-data') === false)
+    throw invalidParameter('file', 'Content-Type must be multipart/form-data');
   const { name, file } = await receiveFormFile(request, media.newPath(), simpleUploadMaxBytes);
   if (file === undefined) {
     const code = oversizeStatus === 413 ? 'payload_too_large' : 'invalid_parameter';
@@ -54,14 +80,25 @@ async function upload({ request }: Call, dependencies: AssetDependencies): Promi
   const mimeType = sniffType(file.head);
   if (mimeType === undefined) throw invalidParameter('file', 'Content type not supported application/octet-stream');
   const { id } = assets.add(name, mimeType, file);
-  return dataAnswer({ asset_id: id, url: assetLink(id, dependencies), mime_type: mimeType, size_bytes: file.sizeBytes });
+  return dataAnswer({
+    asset_id: id,
+    url: assetLink(id, dependencies),
+    mime_type: mimeType,
+    size_bytes: file.sizeBytes,
+  });
 }
 
 function expectUpload({ request }: Call, { assets, settings, links, storageOrigin }: AssetDependencies): Answer {
   const { directUploadMaxBytes, completeConflicts } = settings.current;
   const body = parseBody(directUploadSchema, request.body);
-  if (body.size_bytes > directUploadMaxBytes) throw new HeygenError(413, 'payload_too_large', `At most ${directUploadMaxBytes} bytes`, { param: 'size_bytes' });
-  const promise = { name: body.filename, contentType: body.content_type, sizeBytes: body.size_bytes, sha256: body.checksum_sha256?.toLowerCase() };
+  if (body.size_bytes > directUploadMaxBytes)
+    throw new HeygenError(413, 'payload_too_large', `At most ${directUploadMaxBytes} bytes`, { param: 'size_bytes' });
+  const promise = {
+    name: body.filename,
+    contentType: body.content_type,
+    sizeBytes: body.size_bytes,
+    sha256: body.checksum_sha256?.toLowerCase(),
+  };
   const id = assets.expect(promise, completeConflicts);
   return dataAnswer({
     asset_id: id,
@@ -81,11 +118,15 @@ function uploadHeaders(id: string, contentType: string): Readonly<Record<string,
 async function put({ request }: Call, { assets, media, links }: AssetDependencies): Promise<Answer> {
   const id = pathPart(request, 'id');
   const waiting = assets.pending(id);
-  if (waiting === undefined || !links.check(request.path, new URLSearchParams(request.url.split('?')[1]))) return xmlAnswer(403, 'AccessDenied');
+  if (waiting === undefined || !links.check(request.path, new URLSearchParams(request.url.split('?')[1])))
+    return xmlAnswer(403, 'AccessDenied');
   const { contentType, sizeBytes, sha256 } = waiting.promise;
   const signed = Object.entries(uploadHeaders(id, contentType));
-  const extra = Object.keys(request.headers).filter((name) => name.startsWith('x-amz-') && signed.every(([known]) => known.toLowerCase() !== name));
-  if (extra.length > 0 || signed.some(([name, value]) => request.get(name) !== value)) return xmlAnswer(403, 'SignatureDoesNotMatch');
+  const extra = Object.keys(request.headers).filter(
+    (name) => name.startsWith('x-amz-') && signed.every(([known]) => known.toLowerCase() !== name),
+  );
+  if (extra.length > 0 || signed.some(([name, value]) => request.get(name) !== value))
+    return xmlAnswer(403, 'SignatureDoesNotMatch');
   const file = await receiveFile(request, media.newPath(), sizeBytes);
   if (file === undefined || file.sizeBytes !== sizeBytes) return xmlAnswer(400, 'EntityTooLarge');
   if (sha256 !== undefined && file.sha256 !== sha256) return xmlAnswer(400, 'BadDigest');
@@ -98,17 +139,26 @@ function complete({ request }: Call, dependencies: AssetDependencies): Answer {
   const { checksum_sha256: checksum } = parseBody(completeSchema, request.body);
   const id = pathPart(request, 'id');
   const arrived = assets.pending(id)?.file;
-  if (checksum !== undefined && arrived !== undefined && arrived.sha256 !== checksum.toLowerCase()) throw invalidParameter('checksum_sha256', 'Checksum does not match');
+  if (checksum !== undefined && arrived !== undefined && arrived.sha256 !== checksum.toLowerCase())
+    throw invalidParameter('checksum_sha256', 'Checksum does not match');
   const { mimeType, file } = assets.complete(id);
-  return dataAnswer({ asset_id: id, url: assetLink(id, dependencies), mime_type: mimeType, size_bytes: file.sizeBytes, status: 'processing' });
+  return dataAnswer({
+    asset_id: id,
+    url: assetLink(id, dependencies),
+    mime_type: mimeType,
+    size_bytes: file.sizeBytes,
+    status: 'processing',
+  });
 }
 
 function read({ request }: Call, dependencies: AssetDependencies): Answer {
   const { id, name, mimeType, uploadedAtMs } = dependencies.assets.require(pathPart(request, 'id'));
   return dataAnswer({
-    id, name,
+    id,
+    name,
     type: mimeType.split('/')[0],
-    owner: 'standin', space_id: null,
+    owner: 'standin',
+    space_id: null,
     uploaded_at: Math.floor(uploadedAtMs / 1000),
     folder_id: null,
     url: assetLink(id, dependencies),

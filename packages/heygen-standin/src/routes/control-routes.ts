@@ -43,7 +43,10 @@ export function mountControl(router: IRouter, control: StandinControl): void {
     answer(response, control.operations());
   });
   inner.post('/webhooks', (request, response) =>
-    control.sendWebhook(orRefuse(() => sendSchema.parse(bodyOf(request))).lipsyncId).then(() => answer(response, control.webhooks())));
+    control
+      .sendWebhook(orRefuse(() => sendSchema.parse(bodyOf(request))).lipsyncId)
+      .then(() => answer(response, control.webhooks())),
+  );
   inner.post('/reset', (_request, response) => control.reset().then(() => answer(response, control.operations())));
   router.use('/standin', inner);
 }
@@ -51,7 +54,8 @@ export function mountControl(router: IRouter, control: StandinControl): void {
 /** Stops a foreign page whose name was pointed at this machine. */
 const requireLoopbackName: RequestHandler = (request, _response, next) => {
   const isLoopback = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(request.headers.host ?? '');
-  if (!isLoopback || request.headers.origin !== undefined) throw new HeygenError(403, 'forbidden', 'The control answers on this machine only');
+  if (!isLoopback || request.headers.origin !== undefined)
+    throw new HeygenError(403, 'forbidden', 'The control answers on this machine only');
   next();
 };
 

@@ -34,27 +34,43 @@ export function mountDownloads(router: IRouter, dependencies: DownloadDependenci
   router.get('/storage/videos/:id.mp4', (request, response) => download(request, response, dependencies));
 }
 
-async function downloadAsset(request: Request, response: Response, { assets, links }: DownloadDependencies): Promise<void> {
+async function downloadAsset(
+  request: Request,
+  response: Response,
+  { assets, links }: DownloadDependencies,
+): Promise<void> {
   const refusal = refuseLeak(request, response) ?? refuseLink(request, links);
   if (refusal !== undefined) return send(refusal, request, response);
   const { mimeType, file } = assets.require(pathPart(request, 'id'));
   await sendFile(file.path, mimeType, request, response);
 }
 
-async function download(request: Request, response: Response, { faults: rules, operations, links }: DownloadDependencies): Promise<void> {
+async function download(
+  request: Request,
+  response: Response,
+  { faults: rules, operations, links }: DownloadDependencies,
+): Promise<void> {
   const { logged } = response.locals;
   logged.route = 'download';
   const leak = refuseLeak(request, response);
   if (leak !== undefined) return send(leak, request, response);
-  const operation = operations.all().find(({ id, deletedAtMs }) => id === pathPart(request, 'id') && deletedAtMs === null);
-  const faults = rules.take({ route: 'download', lipsyncId: operation?.id, title: operation?.title, callbackId: operation?.request.callback_id });
+  const operation = operations
+    .all()
+    .find(({ id, deletedAtMs }) => id === pathPart(request, 'id') && deletedAtMs === null);
+  const faults = rules.take({
+    route: 'download',
+    lipsyncId: operation?.id,
+    title: operation?.title,
+    callbackId: operation?.request.callback_id,
+  });
   logged.faults = faults.map(({ kind }) => kind);
   await delayed(faults);
   const spoilt = spoiltAnswer(faults);
   if (spoilt !== undefined) return send(spoilt.answer, request, response);
   const refusal = faults.some(({ kind }) => kind === 'expired') ? expired : refuseLink(request, links);
   if (refusal !== undefined) return send(refusal, request, response);
-  if (operation?.output === undefined || operation.output === null) return send(xmlAnswer(404, 'NoSuchKey'), request, response);
+  if (operation?.output === undefined || operation.output === null)
+    return send(xmlAnswer(404, 'NoSuchKey'), request, response);
   await sendVideo(operation.output, faults, request, response);
 }
 
@@ -64,8 +80,15 @@ function refuseLink(request: Request, links: SignedLinks): Answer | undefined {
   return links.check(request.path, new URLSearchParams(request.url.split('?')[1])) ? undefined : expired;
 }
 
-async function sendVideo({ path }: NonNullable<Operation['output']>, faults: readonly Fault[], request: Request, response: Response): Promise<void> {
-  const spoiling = faults.find(({ kind }) => ['redirect', 'unplayable', 'truncate', 'stall', 'content_type'].includes(kind));
+async function sendVideo(
+  { path }: NonNullable<Operation['output']>,
+  faults: readonly Fault[],
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const spoiling = faults.find(({ kind }) =>
+    ['redirect', 'unplayable', 'truncate', 'stall', 'content_type'].includes(kind),
+  );
   switch (spoiling?.kind) {
     case 'redirect':
       return response.redirect(302, spoiling.location);
@@ -81,13 +104,20 @@ async function sendVideo({ path }: NonNullable<Operation['output']>, faults: rea
 }
 
 /** The first part of a file, then the end of the connection, of the answer, or nothing more. */
-async function sendPart(path: string, keptFraction: number, response: Response, then: 'cut' | 'end' | 'stall'): Promise<void> {
+async function sendPart(
+  path: string,
+  keptFraction: number,
+  response: Response,
+  then: 'cut' | 'end' | 'stall',
+): Promise<void> {
   const { size } = await stat(path);
   const keptBytes = Math.floor(size * keptFraction);
   response.type('video/mp4').set('Content-Length', String(then === 'end' ? keptBytes : size));
   response.flushHeaders();
   if (keptBytes > 0) {
-    await pipeline(createReadStream(path, { end: keptBytes - 1 }), response, { end: then === 'end' }).catch(() => undefined);
+    await pipeline(createReadStream(path, { end: keptBytes - 1 }), response, { end: then === 'end' }).catch(
+      () => undefined,
+    );
   } else if (then === 'end') response.end();
   // Cut only when the part is on its way, or less than it would arrive.
   if (then === 'cut') response.write('', () => response.destroy());
@@ -96,7 +126,9 @@ async function sendPart(path: string, keptFraction: number, response: Response, 
 async function sendFile(path: string, type: string, request: Request, response: Response): Promise<void> {
   await new Promise<void>((resolve) => {
     // A reader who leaves halfway is no fault of anybody.
-    response.sendFile(path, { headers: { 'Content-Type': type }, lastModified: false, cacheControl: false }, () => resolve());
+    response.sendFile(path, { headers: { 'Content-Type': type }, lastModified: false, cacheControl: false }, () =>
+      resolve(),
+    );
   });
   if (!response.headersSent) send(xmlAnswer(404, 'NoSuchKey'), request, response);
 }

@@ -23,9 +23,17 @@ const titleSchema = z.strictObject({ title: z.string() });
 export function lipsyncRoutes(dependencies: LipsyncDependencies): readonly AnswerRoute[] {
   const { operations } = dependencies;
   const path = '/v3/lipsyncs/:id';
-  const subject = (request: Request): Omit<FaultSubject, 'route'> => subjectOf(pathPart(request, 'id'), operations.all());
+  const subject = (request: Request): Omit<FaultSubject, 'route'> =>
+    subjectOf(pathPart(request, 'id'), operations.all());
   return [
-    { name: 'create', method: 'post', path: '/v3/lipsyncs', idempotent: true, subject: subjectOfBody, handle: (call) => create(call, dependencies) },
+    {
+      name: 'create',
+      method: 'post',
+      path: '/v3/lipsyncs',
+      idempotent: true,
+      subject: subjectOfBody,
+      handle: (call) => create(call, dependencies),
+    },
     { name: 'list', method: 'get', path: '/v3/lipsyncs', handle: (call) => list(call, dependencies) },
     { name: 'statuses', method: 'get', path: '/v3/lipsyncs/statuses', handle: (call) => statuses(call, dependencies) },
     { name: 'get', method: 'get', path, subject, handle: (call) => read(call, dependencies) },
@@ -78,12 +86,16 @@ function list({ request, faults }: Call, dependencies: LipsyncDependencies): Ans
   const start = token === undefined ? 0 : all.findIndex(({ id }) => id === token);
   if (start < 0) throw invalidParameter('token', 'Invalid token');
   const next = all[start + limit];
-  return listAnswer(all.slice(start, start + limit).map((operation) => view(operation, faults, dependencies)), next?.id ?? null);
+  return listAnswer(
+    all.slice(start, start + limit).map((operation) => view(operation, faults, dependencies)),
+    next?.id ?? null,
+  );
 }
 
 function limitOf(request: Request): number {
   const limit = Number(request.query['limit'] ?? 10);
-  if (!Number.isInteger(limit) || limit < 1 || limit > 100) throw invalidParameter('limit', 'Must be between 1 and 100');
+  if (!Number.isInteger(limit) || limit < 1 || limit > 100)
+    throw invalidParameter('limit', 'Must be between 1 and 100');
   return limit;
 }
 
@@ -93,11 +105,18 @@ async function statuses({ request, faults }: Call, { operations, settings }: Lip
   if (ids.length === 0) throw invalidParameter('lipsync_ids', 'Give lipsync_ids');
   if (ids.length > maxIds) throw invalidParameter('lipsync_ids', `At most ${maxIds} ids`);
   const found = new Map(operations.list().map((operation) => [operation.id, operation]));
-  await Promise.all(ids.flatMap((id) => found.get(id) ?? []).map((operation) => countRead(operation, settings.current)));
+  await Promise.all(
+    ids.flatMap((id) => found.get(id) ?? []).map((operation) => countRead(operation, settings.current)),
+  );
   return listAnswer(ids.map((id) => toBulkStatus(id, found.get(id), faults)));
 }
 
-function view(operation: Operation, faults: Call['faults'], { settings, links, downloadOrigin }: LipsyncDependencies): object {
-  const videoUrl = operation.status === 'completed' ? videoLink(operation.id, downloadOrigin(), links, settings.current) : null;
+function view(
+  operation: Operation,
+  faults: Call['faults'],
+  { settings, links, downloadOrigin }: LipsyncDependencies,
+): object {
+  const videoUrl =
+    operation.status === 'completed' ? videoLink(operation.id, downloadOrigin(), links, settings.current) : null;
   return toLipsyncView(operation, videoUrl, settings.current, faults);
 }

@@ -57,7 +57,13 @@ export function createWebhookSender(dependencies: WebhookDependencies): WebhookS
   };
 }
 
-async function post(url: string, eventType: string, eventId: string, operation: Operation, dependencies: WebhookDependencies): Promise<number | null> {
+async function post(
+  url: string,
+  eventType: string,
+  eventId: string,
+  operation: Operation,
+  dependencies: WebhookDependencies,
+): Promise<number | null> {
   const { secret, now, signal } = dependencies;
   const body = JSON.stringify({ event_type: eventType, event_data: eventData(operation, dependencies) });
   try {

@@ -20,12 +20,15 @@ const largestReadBytes = 4 * 1024 * 1024;
 /** Opens a regular file. The caller closes it. Throws `model_missing` when it cannot be read. */
 export async function openCheckpointFile(path: string, signal: AbortSignal): Promise<CheckpointFile> {
   if (signal.aborted) throw abortError(signal);
-  const { handle, stats: { size: sizeBytes } } = await openRegularFile(path, (reason, cause) => unreadable(`The checkpoint ${reason}`, cause));
+  const {
+    handle,
+    stats: { size: sizeBytes },
+  } = await openRegularFile(path, (reason, cause) => unreadable(`The checkpoint ${reason}`, cause));
   return {
     sizeBytes,
     async read(target, position) {
       requireWithin(sizeBytes, position, target.length);
-      for (let done = 0; done < target.length; ) {
+      for (let done = 0; done < target.length;) {
         if (signal.aborted) throw abortError(signal);
         const piece = target.subarray(done, done + largestReadBytes);
         const bytesRead = await readPiece(handle, piece, position + done);

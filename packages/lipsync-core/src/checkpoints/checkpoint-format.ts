@@ -21,5 +21,7 @@ function describeHead(head: Buffer): string {
   if (head.length === 0) return 'an empty file';
   const text = head.toString('latin1');
   // What a download leaves behind when a web page or a pointer to large storage was saved instead of the file.
-  return /^[\t\n\r\x20-\x7e]+$/.test(text) ? `text that begins with ${quoted(text)}` : `bytes that begin with ${head.subarray(0, 8).toString('hex')}`;
+  return /^[\t\n\r\x20-\x7e]+$/.test(text)
+    ? `text that begins with ${quoted(text)}`
+    : `bytes that begin with ${head.subarray(0, 8).toString('hex')}`;
 }

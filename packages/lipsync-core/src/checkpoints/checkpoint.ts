@@ -68,7 +68,8 @@ export async function readCheckpoint(file: CheckpointFile, limits: CheckpointLim
     async read(name) {
       const tensor = stored.get(name);
       const position = tensor && positions.get(tensor.storage.key);
-      if (tensor === undefined || position === undefined) throw invalidCheckpoint(`a tensor named ${quoted(name)}`, 'none of that name');
+      if (tensor === undefined || position === undefined)
+        throw invalidCheckpoint(`a tensor named ${quoted(name)}`, 'none of that name');
       return readTensorValues(file, tensor, position);
     },
     hash: async () => ({ bytes: file.sizeBytes, sha256: await hashCheckpointFile(file) }),

@@ -1,5 +1,15 @@
 /** What the elements of a tensor are, by the names that PyTorch gives them. */
-export type ElementType = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int16' | 'int8' | 'uint8' | 'bool';
+export type ElementType =
+  | 'float64'
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'int64'
+  | 'int32'
+  | 'int16'
+  | 'int8'
+  | 'uint8'
+  | 'bool';
 
 /** Bytes of one element in a file. */
 export const elementBytes: Readonly<Record<ElementType, number>> = Object.freeze({

@@ -17,7 +17,10 @@ const firstWindowBytes = 64 * 1024;
  * Reads the five pickles of a legacy checkpoint: magic number, protocol, facts about the writing system, the object, the
  * keys of its storages. The storages follow in the order of the keys, each a 64-bit count and its raw elements.
  */
-export async function readLegacyContainer(file: CheckpointFile, limits: CheckpointLimits): Promise<CheckpointContainer> {
+export async function readLegacyContainer(
+  file: CheckpointFile,
+  limits: CheckpointLimits,
+): Promise<CheckpointContainer> {
   const world = createTorchWorld();
   const pickles = new PickleSequence(file, limits);
   requireValue('the magic number of a PyTorch checkpoint', await pickles.next(world), magicNumber);
@@ -58,8 +61,13 @@ class PickleSequence {
         this.position += pickle.lengthBytes;
         return pickle.value;
       }
-      if (window.length === available) throw invalidCheckpoint('a whole pickle', `the end of the file within the one at byte ${this.position}`);
-      if (window.length === this.#limits.pickleBytes) throw invalidCheckpoint(`pickles of at most ${this.#limits.pickleBytes} bytes`, `a longer one at byte ${this.position}`);
+      if (window.length === available)
+        throw invalidCheckpoint('a whole pickle', `the end of the file within the one at byte ${this.position}`);
+      if (window.length === this.#limits.pickleBytes)
+        throw invalidCheckpoint(
+          `pickles of at most ${this.#limits.pickleBytes} bytes`,
+          `a longer one at byte ${this.position}`,
+        );
     }
   }
 }
@@ -71,7 +79,8 @@ function requireValue(expected: string, found: PickleValue, value: number | bigi
 function requireLittleEndian(system: PickleValue): void {
   if (!isDict(system)) throw invalidCheckpoint('facts about the writing system', describeValue(system));
   const littleEndian = system.entries.get('little_endian') ?? null;
-  if (littleEndian !== true) throw invalidCheckpoint('little-endian storages', `little_endian as ${describeValue(littleEndian)}`);
+  if (littleEndian !== true)
+    throw invalidCheckpoint('little-endian storages', `little_endian as ${describeValue(littleEndian)}`);
 }
 
 function storageKeys(value: PickleValue): readonly string[] {
@@ -83,26 +92,42 @@ function storageKeys(value: PickleValue): readonly string[] {
 }
 
 /** Where each storage's count lies. The sizes are those that the object names; nothing is read. */
-function layOut(file: CheckpointFile, keys: readonly string[], storages: ReadonlyMap<string, Storage>, start: number): ReadonlyMap<string, number> {
+function layOut(
+  file: CheckpointFile,
+  keys: readonly string[],
+  storages: ReadonlyMap<string, Storage>,
+  start: number,
+): ReadonlyMap<string, number> {
   const positions = new Map<string, number>();
   let position = start;
   for (const key of keys) {
     const storage = storages.get(key);
-    if (storage === undefined) throw invalidCheckpoint('storages that the object uses', `one with the key ${quoted(key)} that it does not`);
+    if (storage === undefined)
+      throw invalidCheckpoint('storages that the object uses', `one with the key ${quoted(key)} that it does not`);
     if (positions.has(key)) throw invalidCheckpoint('every storage once', `the key ${quoted(key)} twice`);
     positions.set(key, position);
     position += countBytes + storageBytes(storage);
   }
-  if (position > file.sizeBytes) throw invalidCheckpoint(`at least ${position} bytes for its storages`, `a file of ${file.sizeBytes} bytes, cut short`);
+  if (position > file.sizeBytes)
+    throw invalidCheckpoint(
+      `at least ${position} bytes for its storages`,
+      `a file of ${file.sizeBytes} bytes, cut short`,
+    );
   return positions;
 }
 
-async function locateStorage(file: CheckpointFile, storage: Storage, positions: ReadonlyMap<string, number>): Promise<number> {
+async function locateStorage(
+  file: CheckpointFile,
+  storage: Storage,
+  positions: ReadonlyMap<string, number>,
+): Promise<number> {
   const position = positions.get(storage.key);
-  if (position === undefined) throw invalidCheckpoint(`a storage with the key ${quoted(storage.key)}`, 'none in the list of storages');
+  if (position === undefined)
+    throw invalidCheckpoint(`a storage with the key ${quoted(storage.key)}`, 'none in the list of storages');
   const count = Buffer.alloc(countBytes);
   await file.read(count, position);
   const found = count.readBigInt64LE(0);
-  if (found !== BigInt(storage.elementCount)) throw invalidCheckpoint(`${storage.elementCount} elements in the storage at byte ${position}`, `${found}`);
+  if (found !== BigInt(storage.elementCount))
+    throw invalidCheckpoint(`${storage.elementCount} elements in the storage at byte ${position}`, `${found}`);
   return position + countBytes;
 }

@@ -23,7 +23,8 @@ export function listStateTensors(root: PickleValue, limits: CheckpointLimits): R
     elements += countElements(value.dims);
     tensors.set(name, value);
   }
-  if (elements > limits.elements) throw invalidCheckpoint(`at most ${limits.elements} elements in all tensors`, `${elements}`);
+  if (elements > limits.elements)
+    throw invalidCheckpoint(`at most ${limits.elements} elements in all tensors`, `${elements}`);
   return tensors;
 }
 
@@ -42,6 +43,8 @@ function tensorName(key: string | number | bigint): string {
 
 function listKeys(dict: PickleDict): string {
   const shown = 8;
-  const keys = Array.from(dict.entries.keys()).slice(0, shown).map((key) => quoted(String(key)));
+  const keys = Array.from(dict.entries.keys())
+    .slice(0, shown)
+    .map((key) => quoted(String(key)));
   return keys.length === 0 ? 'no entries' : `the entries ${keys.join(', ')}${dict.entries.size > shown ? ', …' : ''}`;
 }

@@ -6,7 +6,11 @@ import { readTensorValues } from './tensor-values.ts';
 async function widenEvery(elementType: 'float16' | 'bfloat16'): Promise<Float32Array> {
   const bytes = new Uint8Array(Uint16Array.from({ length: 65_536 }, (_, bits) => bits).buffer);
   const storage = { key: '0', elementType, elementCount: 65_536 };
-  return readTensorValues(memoryFile(bytes), { kind: 'tensor', storage, firstElement: 0, dims: [65_536], strides: [1] }, 0);
+  return readTensorValues(
+    memoryFile(bytes),
+    { kind: 'tensor', storage, firstElement: 0, dims: [65_536], strides: [1] },
+    0,
+  );
 }
 
 /** The definition of IEEE 754 for a sign, `exponentBits` of exponent and the rest of 16 bits as fraction. */
@@ -21,7 +25,10 @@ function valueOf(bits: number, exponentBits: number): number {
   return exponent === 0 ? sign * fraction * 2 ** (1 - bias) : sign * (1 + fraction) * 2 ** (exponent - bias);
 }
 
-it.each([['float16', 5], ['bfloat16', 8]] as const)('every %s is widened to the same number', async (elementType, exponentBits) => {
+it.each([
+  ['float16', 5],
+  ['bfloat16', 8],
+] as const)('every %s is widened to the same number', async (elementType, exponentBits) => {
   const values = await widenEvery(elementType);
   const wrong = Array.from(values.keys()).filter((bits) => !Object.is(values[bits], valueOf(bits, exponentBits)));
   expect(wrong).toEqual([]);

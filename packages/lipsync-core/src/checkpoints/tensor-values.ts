@@ -9,13 +9,19 @@ import { countElements, isContiguous, type StoredTensor } from './stored-tensor.
  * tensor's storage begins. Throws `model_invalid` for other element types and for tensors that are not contiguous.
  * Files are little-endian, and so is every processor that the ONNX runtime is made for.
  */
-export async function readTensorValues(file: CheckpointFile, tensor: StoredTensor, storagePosition: number): Promise<Float32Array> {
+export async function readTensorValues(
+  file: CheckpointFile,
+  tensor: StoredTensor,
+  storagePosition: number,
+): Promise<Float32Array> {
   const { elementType } = tensor.storage;
-  if (!isContiguous(tensor)) throw invalidCheckpoint('a contiguous tensor', `strides ${tensor.strides.join('×')} for ${tensor.dims.join('×')}`);
+  if (!isContiguous(tensor))
+    throw invalidCheckpoint('a contiguous tensor', `strides ${tensor.strides.join('×')} for ${tensor.dims.join('×')}`);
   const position = storagePosition + tensor.firstElement * elementBytes[elementType];
   const count = countElements(tensor.dims);
   if (elementType === 'float32') return readFloats(file, count, position);
-  if (elementType === 'float16') return Float32Array.from(new Float16Array((await readHalves(file, count, position)).buffer));
+  if (elementType === 'float16')
+    return Float32Array.from(new Float16Array((await readHalves(file, count, position)).buffer));
   if (elementType === 'bfloat16') return widenBfloat16(await readHalves(file, count, position));
   throw invalidCheckpoint('a tensor of float32, float16 or bfloat16', elementType);
 }

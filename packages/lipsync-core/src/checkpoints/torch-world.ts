@@ -2,7 +2,16 @@ import { quoted } from '../errors/quoted-text.ts';
 import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { ElementType } from './element-types.ts';
 import {
-  describeValue, isCount, isGlobal, isList, isStorageView, isTensor, isTuple, newDict, type PickleDict, type PickleValue,
+  describeValue,
+  isCount,
+  isGlobal,
+  isList,
+  isStorageView,
+  isTensor,
+  isTuple,
+  newDict,
+  type PickleDict,
+  type PickleValue,
 } from './pickle/pickle-values.ts';
 import type { PickleWorld } from './pickle/read-pickle.ts';
 import { countElements, type Storage, type StorageView, type StoredTensor } from './stored-tensor.ts';
@@ -64,36 +73,54 @@ export function createTorchWorld(): TorchWorld {
 function loadStorage(persistentId: PickleValue, storages: Map<string, Storage>): StorageView {
   const [tag, type, key, , elementCount, part] = isTuple(persistentId) ? persistentId.items : [];
   const elementType = isGlobal(type) ? storageTypes.get(type.name) : undefined;
-  if (tag !== 'storage' || elementType === undefined) throw invalidCheckpoint('a reference to a storage', `one to ${describeValue(tag)} of ${describeValue(type)}`);
+  if (tag !== 'storage' || elementType === undefined)
+    throw invalidCheckpoint('a reference to a storage', `one to ${describeValue(tag)} of ${describeValue(type)}`);
   if (typeof key !== 'string') throw invalidCheckpoint('the key of a storage', describeValue(key));
   if (!isCount(elementCount)) throw invalidCheckpoint('the size of a storage', describeValue(elementCount));
   const known = storages.get(key);
   const storage = known ?? { key, elementType, elementCount };
   if (storage.elementType !== elementType || storage.elementCount !== elementCount) {
-    throw invalidCheckpoint(`${storage.elementCount} × ${storage.elementType} under the key ${quoted(key)}`, `${elementCount} × ${elementType}`);
+    throw invalidCheckpoint(
+      `${storage.elementCount} × ${storage.elementType} under the key ${quoted(key)}`,
+      `${elementCount} × ${elementType}`,
+    );
   }
   storages.set(key, storage);
   return viewStorage(storage, part);
 }
 
 function viewStorage(storage: Storage, part: PickleValue | undefined): StorageView {
-  if (part === undefined || part === null) return { kind: 'storage', storage, firstElement: 0, elementCount: storage.elementCount };
+  if (part === undefined || part === null)
+    return { kind: 'storage', storage, firstElement: 0, elementCount: storage.elementCount };
   const [, firstElement, elementCount] = isTuple(part) ? part.items : [];
-  if (!isCount(firstElement) || !isCount(elementCount)) throw invalidCheckpoint('a part of a storage', describeValue(part));
+  if (!isCount(firstElement) || !isCount(elementCount))
+    throw invalidCheckpoint('a part of a storage', describeValue(part));
   if (firstElement + elementCount > storage.elementCount) {
-    throw invalidCheckpoint(`a part within ${storage.elementCount} elements`, `${elementCount} elements from ${firstElement} on`);
+    throw invalidCheckpoint(
+      `a part within ${storage.elementCount} elements`,
+      `${elementCount} elements from ${firstElement} on`,
+    );
   }
   return { kind: 'storage', storage, firstElement, elementCount };
 }
 
-function makeTensor(view: PickleValue | undefined, offset: PickleValue | undefined, sizes: PickleValue | undefined, steps: PickleValue | undefined): StoredTensor {
+function makeTensor(
+  view: PickleValue | undefined,
+  offset: PickleValue | undefined,
+  sizes: PickleValue | undefined,
+  steps: PickleValue | undefined,
+): StoredTensor {
   if (!isStorageView(view)) throw invalidCheckpoint('the storage of a tensor', describeValue(view));
   if (!isCount(offset)) throw invalidCheckpoint('the offset of a tensor', describeValue(offset));
   const dims = readCounts('sizes', sizes);
   const strides = readCounts('strides', steps);
   if (dims.length !== strides.length) throw invalidCheckpoint(`${dims.length} strides`, `${strides.length}`);
   const needed = offset + reachedElements(dims, strides);
-  if (needed > view.elementCount) throw invalidCheckpoint(`a storage of at least ${needed} elements for a tensor of ${dims.join('×')}`, `one of ${view.elementCount}`);
+  if (needed > view.elementCount)
+    throw invalidCheckpoint(
+      `a storage of at least ${needed} elements for a tensor of ${dims.join('×')}`,
+      `one of ${view.elementCount}`,
+    );
   return { kind: 'tensor', storage: view.storage, firstElement: view.firstElement + offset, dims, strides };
 }
 
@@ -105,7 +132,8 @@ function reachedElements(dims: readonly number[], strides: readonly number[]): n
 
 function readCounts(what: string, value: PickleValue | undefined): readonly number[] {
   if (!isTuple(value) && !isList(value)) throw invalidCheckpoint(`the ${what} of a tensor`, describeValue(value));
-  if (value.items.length > mostDimensions) throw invalidCheckpoint(`at most ${mostDimensions} ${what}`, `${value.items.length}`);
+  if (value.items.length > mostDimensions)
+    throw invalidCheckpoint(`at most ${mostDimensions} ${what}`, `${value.items.length}`);
   return value.items.map((item) => {
     if (!isCount(item)) throw invalidCheckpoint(`${what} from zero on`, describeValue(item));
     return item;
@@ -124,7 +152,8 @@ function makeDict(items: PickleValue | undefined): PickleDict {
   if (!isList(items)) throw invalidCheckpoint('the entries of a dict', describeValue(items));
   for (const pair of items.items) {
     const [key, value] = isTuple(pair) || isList(pair) ? pair.items : [];
-    if (typeof key !== 'string' || value === undefined) throw invalidCheckpoint('an entry of a dict', describeValue(pair));
+    if (typeof key !== 'string' || value === undefined)
+      throw invalidCheckpoint('an entry of a dict', describeValue(pair));
     if (dict.entries.has(key)) throw invalidCheckpoint('every key once', `${quoted(key)} again`);
     dict.entries.set(key, value);
   }

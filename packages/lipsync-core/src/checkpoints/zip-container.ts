@@ -32,13 +32,19 @@ export async function readZipContainer(file: CheckpointFile, limits: CheckpointL
 function findFolder(names: ReadonlySet<string>): string {
   const folders = Array.from(names).flatMap((name) => objectMember.exec(name)?.[1] ?? []);
   const [folder] = folders;
-  if (folder === undefined || folders.length > 1) throw invalidCheckpoint('one data.pkl in a folder of the archive', `${folders.length}`);
+  if (folder === undefined || folders.length > 1)
+    throw invalidCheckpoint('one data.pkl in a folder of the archive', `${folders.length}`);
   return folder;
 }
 
 function requireWeights(names: ReadonlySet<string>, folder: string): void {
-  const isProgram = names.has(`${folder}/constants.pkl`) || Array.from(names).some((name) => name.startsWith(`${folder}/code/`));
-  if (isProgram) throw invalidCheckpoint('weights that torch.save wrote', 'a TorchScript program; save its state_dict() with torch.save');
+  const isProgram =
+    names.has(`${folder}/constants.pkl`) || Array.from(names).some((name) => name.startsWith(`${folder}/code/`));
+  if (isProgram)
+    throw invalidCheckpoint(
+      'weights that torch.save wrote',
+      'a TorchScript program; save its state_dict() with torch.save',
+    );
 }
 
 async function requireLittleEndian(file: CheckpointFile, members: ZipMembers, folder: string): Promise<void> {
@@ -49,16 +55,27 @@ async function requireLittleEndian(file: CheckpointFile, members: ZipMembers, fo
   if (order !== 'little') throw invalidCheckpoint('little-endian storages', `the byte order ${quoted(order)}`);
 }
 
-async function readObject(file: CheckpointFile, members: ZipMembers, name: string, limits: CheckpointLimits): Promise<PickleValue> {
+async function readObject(
+  file: CheckpointFile,
+  members: ZipMembers,
+  name: string,
+  limits: CheckpointLimits,
+): Promise<PickleValue> {
   const bytes = await readMember(file, members, name, limits.pickleBytes);
   const pickle = readPickle(bytes, createTorchWorld(), limits);
   if (pickle === undefined) throw invalidCheckpoint('a whole pickle', `the end of ${quoted(name)} within it`);
   return pickle.value;
 }
 
-async function readMember(file: CheckpointFile, members: ZipMembers, name: string, mostBytes: number): Promise<Uint8Array> {
+async function readMember(
+  file: CheckpointFile,
+  members: ZipMembers,
+  name: string,
+  mostBytes: number,
+): Promise<Uint8Array> {
   const { position, lengthBytes } = await members.locate(name);
-  if (lengthBytes > mostBytes) throw invalidCheckpoint(`at most ${mostBytes} bytes in ${quoted(name)}`, `${lengthBytes}`);
+  if (lengthBytes > mostBytes)
+    throw invalidCheckpoint(`at most ${mostBytes} bytes in ${quoted(name)}`, `${lengthBytes}`);
   const bytes = new Uint8Array(lengthBytes);
   await file.read(bytes, position);
   return bytes;
@@ -67,6 +84,7 @@ async function readMember(file: CheckpointFile, members: ZipMembers, name: strin
 async function locateStorage(members: ZipMembers, folder: string, storage: Storage): Promise<number> {
   const name = `${folder}/data/${storage.key}`;
   const { position, lengthBytes } = await members.locate(name);
-  if (lengthBytes !== storageBytes(storage)) throw invalidCheckpoint(`${storageBytes(storage)} bytes in ${quoted(name)}`, `${lengthBytes}`);
+  if (lengthBytes !== storageBytes(storage))
+    throw invalidCheckpoint(`${storageBytes(storage)} bytes in ${quoted(name)}`, `${lengthBytes}`);
   return position;
 }

@@ -25,28 +25,36 @@ export interface ZipMembers {
  * names a member twice or goes over the limits.
  */
 export async function listZipMembers(file: CheckpointFile, limits: ZipLimits): Promise<ZipMembers> {
-  const archive = await orDamaged(fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, { lazyEntries: true, autoClose: false }));
+  const archive = await orDamaged(
+    fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, { lazyEntries: true, autoClose: false }),
+  );
   const entries = await orDamaged(listEntries(archive, limits));
   return {
     names: new Set(entries.keys()),
     async locate(name) {
       const entry = entries.get(name);
-      if (entry === undefined) throw invalidCheckpoint(`the member ${quoted(name)}`, 'none of that name in the archive');
-      if (entry.compressionMethod !== 0 || entry.isEncrypted()) throw invalidCheckpoint(`${quoted(name)} stored as torch.save writes it`, 'it compressed or encrypted');
+      if (entry === undefined)
+        throw invalidCheckpoint(`the member ${quoted(name)}`, 'none of that name in the archive');
+      if (entry.compressionMethod !== 0 || entry.isEncrypted())
+        throw invalidCheckpoint(`${quoted(name)} stored as torch.save writes it`, 'it compressed or encrypted');
       const { fileDataStart } = await orDamaged(archive.readLocalFileHeaderPromise(entry, { minimal: true }));
       return { position: fileDataStart, lengthBytes: entry.uncompressedSize };
     },
   };
 }
 
-async function listEntries(archive: ZipFile, { zipMembers, zipDirectoryBytes }: ZipLimits): Promise<ReadonlyMap<string, Entry>> {
+async function listEntries(
+  archive: ZipFile,
+  { zipMembers, zipDirectoryBytes }: ZipLimits,
+): Promise<ReadonlyMap<string, Entry>> {
   const entries = new Map<string, Entry>();
   let directoryBytes = 0;
   for await (const entry of archive.eachEntry()) {
     if (entries.has(entry.fileName)) throw invalidCheckpoint('every member once', `${quoted(entry.fileName)} twice`);
     if (entries.size >= zipMembers) throw invalidCheckpoint(`at most ${zipMembers} members`, 'more');
     directoryBytes += fixedEntryBytes + entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
-    if (directoryBytes > zipDirectoryBytes) throw invalidCheckpoint(`a directory of at most ${zipDirectoryBytes} bytes`, 'a longer one');
+    if (directoryBytes > zipDirectoryBytes)
+      throw invalidCheckpoint(`a directory of at most ${zipDirectoryBytes} bytes`, 'a longer one');
     entries.set(entry.fileName, entry);
   }
   return entries;
@@ -70,7 +78,13 @@ class PositionedReader extends RandomAccessReader {
     this.#read = callbackify((target: Buffer, position: number) => file.read(target, position));
   }
 
-  override read(buffer: Buffer, offset: number, length: number, position: number, callback: (error: Error | null) => void): void {
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ): void {
     this.#read(buffer.subarray(offset, offset + length), position, callback);
   }
 }

@@ -61,25 +61,45 @@ function nodeFinding(): Finding {
 
 function toolFinding(name: string, version: string | null): Finding {
   if (version !== null) return { name, state: 'ok', detail: version, advice: '' };
-  return { name, state: 'missing', detail: 'not found', advice: 'Install it: apt-get install ffmpeg (macOS: brew install ffmpeg).' };
+  return {
+    name,
+    state: 'missing',
+    detail: 'not found',
+    advice: 'Install it: apt-get install ffmpeg (macOS: brew install ffmpeg).',
+  };
 }
 
 /** Redis matters to the service only: programs and this command line work without. */
 async function redisFinding(): Promise<Finding> {
-  const found = await promisify(execFile)('redis-server', ['--version'], { timeout: probeTimeoutMs }).catch(() => undefined);
+  const found = await promisify(execFile)('redis-server', ['--version'], { timeout: probeTimeoutMs }).catch(
+    () => undefined,
+  );
   const version = found && /v=(\S+)/.exec(found.stdout)?.[1];
   if (version) return { name: 'redis-server', state: 'ok', detail: version, advice: '' };
-  const advice = 'Needed by npm start and npm run demo unless REDIS_URL is set: apt-get install redis-server (macOS: brew install redis).';
+  const advice =
+    'Needed by npm start and npm run demo unless REDIS_URL is set: apt-get install redis-server (macOS: brew install redis).';
   return { name: 'redis-server', state: 'optional', detail: 'not found', advice };
 }
 
 async function settingFindings(): Promise<readonly Finding[]> {
   const config = readConfig();
   if (config instanceof LipsyncError) {
-    return [{ name: 'settings', state: 'missing', detail: config.message, advice: 'Correct them in the environment or in .env; docs/configuration.md lists them all.' }];
+    return [
+      {
+        name: 'settings',
+        state: 'missing',
+        detail: config.message,
+        advice: 'Correct them in the environment or in .env; docs/configuration.md lists them all.',
+      },
+    ];
   }
   return [
-    { name: 'settings', state: 'ok', detail: 'those of the core are understood; npm start checks those of the service', advice: '' },
+    {
+      name: 'settings',
+      state: 'ok',
+      detail: 'those of the core are understood; npm start checks those of the service',
+      advice: '',
+    },
     await folderFinding('data folder', config.dataDir, 'LIPSYNC_DATA_DIR'),
     await folderFinding('output folder', config.outputDir, 'LIPSYNC_OUTPUT_DIR'),
     heygenFinding(config),
@@ -89,10 +109,21 @@ async function settingFindings(): Promise<readonly Finding[]> {
 
 function heygenFinding({ heygen: { apiKey, endpoint, maxConcurrent } }: CoreConfig): Finding {
   const name = 'heygen';
-  if (apiKey === null) return { name, state: 'optional', detail: 'not configured', advice: 'Set HEYGEN_API_KEY to have HeyGen make videos.' };
+  if (apiKey === null)
+    return {
+      name,
+      state: 'optional',
+      detail: 'not configured',
+      advice: 'Set HEYGEN_API_KEY to have HeyGen make videos.',
+    };
   try {
     const { url, warnings } = parseHeygenEndpoint(endpoint);
-    return { name, state: 'ok', detail: `key set; ${url}, at most ${maxConcurrent} operations at once`, advice: warnings.join(' ') };
+    return {
+      name,
+      state: 'ok',
+      detail: `key set; ${url}, at most ${maxConcurrent} operations at once`,
+      advice: warnings.join(' '),
+    };
   } catch (error) {
     if (!LipsyncError.isInstance(error)) throw error;
     return { name, state: 'missing', detail: error.message, advice: 'Correct HEYGEN_API_ENDPOINT, or leave it out.' };
@@ -102,27 +133,50 @@ function heygenFinding({ heygen: { apiKey, endpoint, maxConcurrent } }: CoreConf
 async function wav2lipFinding({ wav2lip: { modelPath }, gpuEnabled }: CoreConfig): Promise<Finding> {
   const name = 'wav2lip';
   if (modelPath === null) {
-    return { name, state: 'optional', detail: 'not configured', advice: 'Set WAV2LIP_MODEL_PATH to an .onnx model or an official .pth checkpoint; models/README.md says where they come from.' };
+    return {
+      name,
+      state: 'optional',
+      detail: 'not configured',
+      advice:
+        'Set WAV2LIP_MODEL_PATH to an .onnx model or an official .pth checkpoint; models/README.md says where they come from.',
+    };
   }
   try {
     await access(modelPath, constants.R_OK);
   } catch {
-    return { name, state: 'missing', detail: `${modelPath} cannot be read`, advice: 'Correct WAV2LIP_MODEL_PATH, or make the file readable.' };
+    return {
+      name,
+      state: 'missing',
+      detail: `${modelPath} cannot be read`,
+      advice: 'Correct WAV2LIP_MODEL_PATH, or make the file readable.',
+    };
   }
   const hasCuda = await hasCudaLibrary(runtimeLibraryFolder());
   const detail = `${modelPath}, to run on ${devicesToTry(gpuEnabled, hasCuda)}; ${isOnnx(modelPath) ? 'npm run lipsync -- models verify tries it' : 'the first job imports it, npm run lipsync -- models import does so now'}`;
-  return { name, state: 'ok', detail, advice: formAdvice(await createConfiguredModel(modelPath).look(), { gpuEnabled, hasCuda }) };
+  return {
+    name,
+    state: 'ok',
+    detail,
+    advice: formAdvice(await createConfiguredModel(modelPath).look(), { gpuEnabled, hasCuda }),
+  };
 }
 
 function devicesToTry(gpuEnabled: boolean, hasCuda: boolean): string {
   if (!gpuEnabled) return 'the CPU alone';
-  return hasCuda ? 'CUDA, else WebGPU, else the CPU' : 'WebGPU, else the CPU (CUDA is not installed; docs/operations.md says how)';
+  return hasCuda
+    ? 'CUDA, else WebGPU, else the CPU'
+    : 'WebGPU, else the CPU (CUDA is not installed; docs/operations.md says how)';
 }
 
 /** Which device will be taken is known when a job has run; here, only what was set up for one. */
-export function formAdvice({ form }: Pick<ConfiguredModelFacts, 'form'>, { gpuEnabled, hasCuda }: { readonly gpuEnabled: boolean; readonly hasCuda: boolean }): string {
-  if (form === 'plain' && !gpuEnabled) return 'The model is written for a GPU, and LIPSYNC_GPU_ENABLED is false. Import its checkpoint again with --for cpu.';
-  if (form === 'rewritten' && gpuEnabled && hasCuda) return 'The model is written for a CPU. Import its checkpoint again with --for gpu where a GPU draws.';
+export function formAdvice(
+  { form }: Pick<ConfiguredModelFacts, 'form'>,
+  { gpuEnabled, hasCuda }: { readonly gpuEnabled: boolean; readonly hasCuda: boolean },
+): string {
+  if (form === 'plain' && !gpuEnabled)
+    return 'The model is written for a GPU, and LIPSYNC_GPU_ENABLED is false. Import its checkpoint again with --for cpu.';
+  if (form === 'rewritten' && gpuEnabled && hasCuda)
+    return 'The model is written for a CPU. Import its checkpoint again with --for gpu where a GPU draws.';
   return '';
 }
 
@@ -141,6 +195,11 @@ async function folderFinding(name: string, path: string, setting: string): Promi
     await access(path, constants.W_OK);
     return { name, state: 'ok', detail: path, advice: '' };
   } catch {
-    return { name, state: 'missing', detail: `${path} cannot be written`, advice: `Make it writable or point ${setting} elsewhere.` };
+    return {
+      name,
+      state: 'missing',
+      detail: `${path} cannot be written`,
+      advice: `Make it writable or point ${setting} elsewhere.`,
+    };
   }
 }

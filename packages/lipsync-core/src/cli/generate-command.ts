@@ -40,7 +40,12 @@ export function addGenerateCommand(program: Command, terminal: Terminal, setExit
   });
 }
 
-async function generate(video: string, audio: string, given: GenerateFlags, terminal: Terminal): Promise<LocalJobOutcome> {
+async function generate(
+  video: string,
+  audio: string,
+  given: GenerateFlags,
+  terminal: Terminal,
+): Promise<LocalJobOutcome> {
   const options = parseOptions(given);
   const host = createLocalHost(configFromEnvironment());
   const interrupt = interruptSignal();
@@ -58,7 +63,9 @@ async function generate(video: string, audio: string, given: GenerateFlags, term
 }
 
 function parseOptions(given: GenerateFlags): LipsyncOptions {
-  return parseLipsyncOptions(Object.fromEntries(Object.entries(given).filter(([name]) => flaggedOptions.includes(name))));
+  return parseLipsyncOptions(
+    Object.fromEntries(Object.entries(given).filter(([name]) => flaggedOptions.includes(name))),
+  );
 }
 
 function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: Terminal): void {
@@ -68,12 +75,18 @@ function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: 
 
 /** What never became a job has no id and no stages; the line holds the fields that tell so. */
 function printRefusal({ code, message, policy }: LipsyncError, { stdout }: Terminal): void {
-  writeLine(stdout, JSON.stringify({ status: 'failed', error: { code, message, retryable: policy.retryable }, output_path: null }));
+  writeLine(
+    stdout,
+    JSON.stringify({ status: 'failed', error: { code, message, retryable: policy.retryable }, output_path: null }),
+  );
 }
 
 function printResult({ record, error }: LocalJobOutcome, outputPath: string, { stdout, stderr }: Terminal): void {
   for (const warning of record.warnings) writeLine(stderr, `warning ${warning.code}: ${warning.message}`);
   if (error) return writeLine(stderr, `${error.code}: ${error.message}`);
-  writeLine(stderr, `Made by ${record.result?.methodUsed ?? 'copying the clip'}${record.result?.degraded ? ' (degraded)' : ''}.`);
+  writeLine(
+    stderr,
+    `Made by ${record.result?.methodUsed ?? 'copying the clip'}${record.result?.degraded ? ' (degraded)' : ''}.`,
+  );
   writeLine(stdout, outputPath);
 }

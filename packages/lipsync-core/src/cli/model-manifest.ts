@@ -9,7 +9,9 @@ const modelSchema = z.object({ name: z.string(), role: z.string(), licence: z.st
 
 const manifestSchema = z.object({
   /** Models that come inside installed packages. */
-  models: z.array(modelSchema.extend({ files: z.array(z.object({ package: z.string(), path: z.string(), sha256: z.string() })) })),
+  models: z.array(
+    modelSchema.extend({ files: z.array(z.object({ package: z.string(), path: z.string(), sha256: z.string() })) }),
+  ),
   /** Models whose weights the user fetches and imports. */
   importable: z.array(modelSchema.extend({ source: z.string() })),
 });
@@ -30,7 +32,11 @@ export async function readModelManifest(folder: string): Promise<ModelManifest> 
     return manifestSchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (cause) {
     if (['ENOENT', 'ENOTDIR'].includes(errnoCode(cause) ?? '')) return emptyManifest;
-    throw new LipsyncError('model_invalid', `"${path}" is not a manifest of models. Take it from the repository again.`, { cause });
+    throw new LipsyncError(
+      'model_invalid',
+      `"${path}" is not a manifest of models. Take it from the repository again.`,
+      { cause },
+    );
   }
 }
 

@@ -47,15 +47,29 @@ const unwritten = { elementType: null, form: null } as const;
  * The models that the project knows, those that lie in `folder`, and the one that is configured, each with its licence
  * and whether its bytes are those that were recorded. Throws `model_invalid` for a manifest that cannot be understood.
  */
-export async function listModels({ folder, configuredPath }: ModelPlaces, signal: AbortSignal): Promise<readonly ListedModel[]> {
+export async function listModels(
+  { folder, configuredPath }: ModelPlaces,
+  signal: AbortSignal,
+): Promise<readonly ListedModel[]> {
   const { models, importable } = await readModelManifest(folder);
   const bundled = await Promise.all(models.map((model) => listBundled(model, signal)));
   const inFolder = await modelFiles(folder);
-  const elsewhere = configuredPath === null || inFolder.some((path) => resolve(path) === configuredPath) ? [] : [configuredPath];
+  const elsewhere =
+    configuredPath === null || inFolder.some((path) => resolve(path) === configuredPath) ? [] : [configuredPath];
   const present = await Promise.all([...inFolder, ...elsewhere].map((path) => listFile(path, configuredPath, signal)));
   const absent = importable
     .filter(({ name }) => !present.some((model) => model.name === name))
-    .map(({ name, role, licence, source }): ListedModel => ({ ...unwritten, name, kind: 'imported', role, licence, source, state: 'missing', path: null, configured: false }));
+    .map(({ name, role, licence, source }): ListedModel => ({
+      ...unwritten,
+      name,
+      kind: 'imported',
+      role,
+      licence,
+      source,
+      state: 'missing',
+      path: null,
+      configured: false,
+    }));
   return [...bundled, ...present, ...absent];
 }
 
@@ -76,12 +90,27 @@ export async function checkRecorded(path: string, signal: AbortSignal): Promise<
 async function listBundled(model: BundledModel, signal: AbortSignal): Promise<ListedModel> {
   const states = (await checkBundled(model, signal)).map(({ state }) => state);
   const { name, role, licence } = model;
-  return { ...unwritten, name, kind: 'bundled', role, licence, source: null, state: states.find((state) => state !== 'ok') ?? 'ok', path: null, configured: false };
+  return {
+    ...unwritten,
+    name,
+    kind: 'bundled',
+    role,
+    licence,
+    source: null,
+    state: states.find((state) => state !== 'ok') ?? 'ok',
+    path: null,
+    configured: false,
+  };
 }
 
 async function checkBundledFile(file: BundledFile, signal: AbortSignal): Promise<DigestCheck> {
   const path = installedPath(file);
-  const missing = { path: `${file.package}/${file.path}`, state: 'missing', expectedSha256: file.sha256, foundSha256: null } as const;
+  const missing = {
+    path: `${file.package}/${file.path}`,
+    state: 'missing',
+    expectedSha256: file.sha256,
+    foundSha256: null,
+  } as const;
   if (path === null) return missing;
   return unlessMissing<DigestCheck>(missing, async () => {
     const { sha256 } = await hashModelFile(path, signal);
@@ -105,12 +134,23 @@ async function listFile(path: string, configuredPath: string | null, signal: Abo
   // Of other bytes than those that were recorded, a record tells neither licence nor form.
   const { licence, model } = state === 'ok' && record ? record : { licence: null, model: null };
   return {
-    name, kind: 'imported', role, licence, source, elementType: model?.element_type ?? null, form: model?.form ?? null,
-    state, path, configured: resolve(path) === configuredPath,
+    name,
+    kind: 'imported',
+    role,
+    licence,
+    source,
+    elementType: model?.element_type ?? null,
+    form: model?.form ?? null,
+    state,
+    path,
+    configured: resolve(path) === configuredPath,
   };
 }
 
 async function modelFiles(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch(() => []);
-  return names.filter((name) => name.endsWith('.onnx')).toSorted().map((name) => join(folder, name));
+  return names
+    .filter((name) => name.endsWith('.onnx'))
+    .toSorted()
+    .map((name) => join(folder, name));
 }

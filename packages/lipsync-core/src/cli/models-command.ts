@@ -51,11 +51,18 @@ export function addModelsCommand(program: Command, terminal: Terminal, setExitCo
     .description('turn an official Wav2Lip checkpoint into an ONNX model; nothing in the checkpoint is executed')
     .argument('<checkpoint>', 'the .pth file as its authors released it')
     .requiredOption('-o, --output <file>', 'where the .onnx file goes; its record goes beside it')
-    .addOption(new Option('--for <device>', 'what draws: a CPU computes less with layers that are rewritten for it, a GPU wants them plain (default: cpu, with --float16 gpu)').choices(targets))
+    .addOption(
+      new Option(
+        '--for <device>',
+        'what draws: a CPU computes less with layers that are rewritten for it, a GPU wants them plain (default: cpu, with --float16 gpu)',
+      ).choices(targets),
+    )
     .option('--float16', 'store and compute in half precision, which is for GPUs alone')
     .option('--overwrite', 'replace an output that exists')
     .option('--json', 'print what was written as one line of JSON')
-    .action((checkpoint: string, flags: ImportFlags) => report(flags.json, (signal) => importCheckpoint(checkpoint, flags, terminal, signal)));
+    .action((checkpoint: string, flags: ImportFlags) =>
+      report(flags.json, (signal) => importCheckpoint(checkpoint, flags, terminal, signal)),
+    );
   models
     .command('list')
     .description('list bundled and imported models with licence, form and state')
@@ -72,7 +79,11 @@ export function addModelsCommand(program: Command, terminal: Terminal, setExitCo
 }
 
 /** Prints the findings, or the refusal as JSON where JSON was asked for, and returns the exit code. */
-async function print(json: boolean, find: (signal: AbortSignal) => Promise<Findings>, { stdout, stderr }: Terminal): Promise<number> {
+async function print(
+  json: boolean,
+  find: (signal: AbortSignal) => Promise<Findings>,
+  { stdout, stderr }: Terminal,
+): Promise<number> {
   const interrupt = interruptSignal();
   try {
     const findings = await find(interrupt.signal);
@@ -92,14 +103,29 @@ async function print(json: boolean, find: (signal: AbortSignal) => Promise<Findi
   }
 }
 
-async function importCheckpoint(checkpointPath: string, flags: ImportFlags, terminal: Terminal, signal: AbortSignal): Promise<Findings> {
+async function importCheckpoint(
+  checkpointPath: string,
+  flags: ImportFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<Findings> {
   const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
-  if (float16 && target === 'cpu') throw new LipsyncError('request_invalid', '--float16 is for GPUs alone. Leave it out, or --for cpu.');
-  if (!isOnnx(output)) throw new LipsyncError('request_invalid', `The model's name has to end in .onnx, by which it is told from a checkpoint: -o ${output}.onnx.`);
+  if (float16 && target === 'cpu')
+    throw new LipsyncError('request_invalid', '--float16 is for GPUs alone. Leave it out, or --for cpu.');
+  if (!isOnnx(output))
+    throw new LipsyncError(
+      'request_invalid',
+      `The model's name has to end in .onnx, by which it is told from a checkpoint: -o ${output}.onnx.`,
+    );
   const display = createProgressDisplay(terminal.stderr);
   try {
     const report = await importWav2Lip({
-      checkpointPath, outputPath: output, plain: target === 'gpu', float16, overwrite, signal,
+      checkpointPath,
+      outputPath: output,
+      plain: target === 'gpu',
+      float16,
+      overwrite,
+      signal,
       onProgress: (done) => display.show({ stage: 'importing', progress: Math.floor(done * 99), message: '' }),
     });
     return describeImport(report);
@@ -131,10 +157,22 @@ async function list(folder: string, signal: AbortSignal): Promise<Findings> {
   return { exitCode: 0, json, stdout: models.flatMap((model) => toLines(model, folder)) };
 }
 
-function toLines({ name, kind, state, role, licence, source, elementType, form, path, configured }: ListedModel, folder: string): string[] {
-  const advice = state === 'missing' && source !== null ? `not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${join(folder, `${name}.onnx`)}` : '';
+function toLines(
+  { name, kind, state, role, licence, source, elementType, form, path, configured }: ListedModel,
+  folder: string,
+): string[] {
+  const advice =
+    state === 'missing' && source !== null
+      ? `not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${join(folder, `${name}.onnx`)}`
+      : '';
   const written = elementType === null ? '' : kindOf({ element_type: elementType, form });
-  const details = [role ?? 'no record of what it is', written, path ?? '', configured ? 'WAV2LIP_MODEL_PATH' : '', advice].filter((detail) => detail.length > 0);
+  const details = [
+    role ?? 'no record of what it is',
+    written,
+    path ?? '',
+    configured ? 'WAV2LIP_MODEL_PATH' : '',
+    advice,
+  ].filter((detail) => detail.length > 0);
   return [
     `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
     `${' '.repeat(12)}licence: ${licence ?? 'not known'}`,
@@ -145,7 +183,11 @@ async function verify(model: string, folder: string, signal: AbortSignal): Promi
   const { models } = await readModelManifest(folder);
   const bundled = models.find(({ name }) => name === model);
   if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, signal));
-  if (!isOnnx(model)) throw new LipsyncError('request_invalid', 'Only .onnx models are verified, and bundled ones by their names. A checkpoint is verified while it is imported: models import.');
+  if (!isOnnx(model))
+    throw new LipsyncError(
+      'request_invalid',
+      'Only .onnx models are verified, and bundled ones by their names. A checkpoint is verified while it is imported: models import.',
+    );
   const check = await checkRecorded(model, signal);
   if (check.state === 'changed') return describeChanged(check);
   const facts = await tryModelApart(model, { signal, limitMs: longestTryMs });
@@ -155,7 +197,16 @@ async function verify(model: string, folder: string, signal: AbortSignal): Promi
   const inputs = { mel: facts.melInput, frames: facts.framesInput };
   return {
     exitCode: 0,
-    json: { ...toJson(check), crop_size_px: facts.cropSizePx, fixed_batch: facts.fixedBatch, inputs, output: facts.output, element_type, form, licence },
+    json: {
+      ...toJson(check),
+      crop_size_px: facts.cropSizePx,
+      fixed_batch: facts.fixedBatch,
+      inputs,
+      output: facts.output,
+      element_type,
+      form,
+      licence,
+    },
     stdout: [
       `${check.state.padEnd(10)}  sha256 ${check.foundSha256}${check.state === 'unrecorded' ? ' (no record to compare it with)' : ''}`,
       `runs        crops of ${facts.cropSizePx} × ${facts.cropSizePx}, ${facts.fixedBatch === null ? 'any batch' : `batches of ${facts.fixedBatch}`}; one pass is finite`,
@@ -167,15 +218,23 @@ async function verify(model: string, folder: string, signal: AbortSignal): Promi
 
 /** Not loaded: nobody knows what it is. */
 function describeChanged(check: DigestCheck): Findings {
-  return { exitCode: 1, json: toJson(check), stdout: [`changed     ${check.path}: expected sha256 ${check.expectedSha256}, found ${check.foundSha256}. Import it again.`] };
+  return {
+    exitCode: 1,
+    json: toJson(check),
+    stdout: [
+      `changed     ${check.path}: expected sha256 ${check.expectedSha256}, found ${check.foundSha256}. Import it again.`,
+    ],
+  };
 }
 
 function describeBundled(name: string, licence: string, checks: readonly DigestCheck[]): Findings {
   return {
     exitCode: checks.every(({ state }) => state === 'ok') ? 0 : 1,
     json: { name, licence, files: checks.map(toJson) },
-    stdout: checks.map(({ path, state, expectedSha256, foundSha256 }) =>
-      `${state.padEnd(10)}  ${path}${state === 'ok' ? '' : `: expected sha256 ${expectedSha256}, found ${foundSha256 ?? 'nothing'}. Install the packages again.`}`),
+    stdout: checks.map(
+      ({ path, state, expectedSha256, foundSha256 }) =>
+        `${state.padEnd(10)}  ${path}${state === 'ok' ? '' : `: expected sha256 ${expectedSha256}, found ${foundSha256 ?? 'nothing'}. Install the packages again.`}`,
+    ),
   };
 }
 

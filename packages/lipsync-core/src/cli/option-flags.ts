@@ -1,5 +1,13 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { heygenModes, methods, optimizations, silenceModes, syncModes, toKebabCase, type LipsyncOptionsInput } from '../contract/index.ts';
+import {
+  heygenModes,
+  methods,
+  optimizations,
+  silenceModes,
+  syncModes,
+  toKebabCase,
+  type LipsyncOptionsInput,
+} from '../contract/index.ts';
 
 type OptionName = keyof LipsyncOptionsInput;
 

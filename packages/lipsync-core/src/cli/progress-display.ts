@@ -16,8 +16,13 @@ export function createProgressDisplay(stream: Terminal['stderr']): ProgressDispl
 function createBar(stream: NodeJS.WritableStream): ProgressDisplay {
   const startedMs = performance.now();
   const bar = new SingleBar({
-    stream, hideCursor: true, clearOnComplete: false, barCompleteChar: '█', barIncompleteChar: '░',
-    format: '{bar} {percentage}% · {stage} · {left}', gracefulExit: false,
+    stream,
+    hideCursor: true,
+    clearOnComplete: false,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    format: '{bar} {percentage}% · {stage} · {left}',
+    gracefulExit: false,
   });
   let progress = 0;
   bar.start(100, 0, { stage: 'starting', left: '' });

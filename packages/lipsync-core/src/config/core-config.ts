@@ -1,6 +1,17 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { baseUrl, byteCount, httpUrl, integer, listOf, microsFromUsd, millisecondsFromSeconds, text, wholeNumber, yesNo } from './setting-types.ts';
+import {
+  baseUrl,
+  byteCount,
+  httpUrl,
+  integer,
+  listOf,
+  microsFromUsd,
+  millisecondsFromSeconds,
+  text,
+  wholeNumber,
+  yesNo,
+} from './setting-types.ts';
 import { parseSettings, readEnvironment, settingsFolder, type Environment, type Settings } from './settings.ts';
 
 const gibibyte = 1024 ** 3;
@@ -57,7 +68,11 @@ export interface CoreConfig {
   /** What local engines cost while they work. */
   readonly gpuMicrosPerHour: number;
   /** What may be spent, in millionths of a dollar; null for no limit. UTC days and months. */
-  readonly budget: { readonly dailyMicros: number | null; readonly monthlyMicros: number | null; readonly userDailyMicros: number | null };
+  readonly budget: {
+    readonly dailyMicros: number | null;
+    readonly monthlyMicros: number | null;
+    readonly userDailyMicros: number | null;
+  };
   readonly wav2lip: {
     /** Absolute; a model as .onnx, or an official checkpoint. Null where Wav2Lip is not configured. */
     readonly modelPath: string | null;

@@ -28,7 +28,11 @@ export function integer(fallback: number, range: { minimum: number; maximum: num
   return setting(fallback, numberIn(/^-?\d+$/, 'must be a whole number', range));
 }
 
-function numberIn(shape: RegExp, otherwise: string, { minimum, maximum }: { minimum: number; maximum: number }): z.ZodType<number, string> {
+function numberIn(
+  shape: RegExp,
+  otherwise: string,
+  { minimum, maximum }: { minimum: number; maximum: number },
+): z.ZodType<number, string> {
   return z
     .string()
     .regex(shape, otherwise)
@@ -62,7 +66,10 @@ export function microsFromUsd<Fallback extends number | null>(fallbackMicros: Fa
 
 /** An http or https URL. */
 export function httpUrl(fallback: string): Setting<string> {
-  return setting(fallback, z.string().refine((value) => /^https?:\/\//.test(value) && URL.canParse(value), 'must be an http or https URL'));
+  return setting(
+    fallback,
+    z.string().refine((value) => /^https?:\/\//.test(value) && URL.canParse(value), 'must be an http or https URL'),
+  );
 }
 
 /** As `httpUrl`, for what paths are put behind: without slashes at its end, and empty where there is none. */
@@ -81,19 +88,30 @@ export function text(fallback: string): Setting<string> {
 
 /** `true` or `false`. */
 export function yesNo(fallback: boolean): Setting<boolean> {
-  return setting(fallback, z.enum(['true', 'false'], 'must be true or false').transform((value) => value === 'true'));
+  return setting(
+    fallback,
+    z.enum(['true', 'false'], 'must be true or false').transform((value) => value === 'true'),
+  );
 }
 
 /** Items separated by commas; blanks around them and empty items are dropped. */
 export function listOf<Item>(item: z.ZodType<Item, string>, fallback: readonly Item[]): Setting<readonly Item[]> {
   const items = z
     .string()
-    .transform((value) => value.split(',').map((part) => part.trim()).filter((part) => part !== ''))
+    .transform((value) =>
+      value
+        .split(',')
+        .map((part) => part.trim())
+        .filter((part) => part !== ''),
+    )
     .pipe(z.array(item));
   return setting<readonly Item[]>(fallback, items);
 }
 
 /** A redis:// or rediss:// URL, which has no default. */
 export function redisUrl(): Setting<string> {
-  return text('').refine((value) => /^rediss?:\/\//.test(value) && URL.canParse(value), 'must be a redis:// URL; "npm start" brings a Redis of its own');
+  return text('').refine(
+    (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
+    'must be a redis:// URL; "npm start" brings a Redis of its own',
+  );
 }

@@ -13,6 +13,9 @@ export function toKebabCase(name: string): string {
 }
 
 /** Renames the keys of a flat object; values stay as they are. */
-export function renameKeys(value: Readonly<Record<string, unknown>>, rename: (name: string) => string): Record<string, unknown> {
+export function renameKeys(
+  value: Readonly<Record<string, unknown>>,
+  rename: (name: string) => string,
+): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [rename(name), inner]));
 }

@@ -7,7 +7,10 @@ function nested(depth: number): Record<string, unknown> {
 }
 
 function refusal(metadata: unknown): string | undefined {
-  return lipsyncOptionsSchema.safeParse({ metadata }).error?.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('; ');
+  return lipsyncOptionsSchema
+    .safeParse({ metadata })
+    .error?.issues.map(({ path, message }) => `${path.join('.')} ${message}`)
+    .join('; ');
 }
 
 describe('metadata', () => {

@@ -16,14 +16,20 @@ describe('a failure that crosses to another process or thread', () => {
 
   it('has the stack of what was behind it, else its own', () => {
     const origin = new TypeError('no such thing');
-    expect(carried(new LipsyncError('internal', 'It failed.', { cause: origin })).cause).toMatchObject({ stack: origin.stack });
+    expect(carried(new LipsyncError('internal', 'It failed.', { cause: origin })).cause).toMatchObject({
+      stack: origin.stack,
+    });
     const alone = new LipsyncError('canceled', 'Enough.');
     expect(carried(alone).cause).toMatchObject({ stack: alone.stack });
   });
 
   it('becomes one of ours where anything else was thrown', () => {
     const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' });
-    expect(carried(full)).toMatchObject({ code: 'resource_exhausted', details: { reason: 'ENOSPC' }, cause: { stack: full.stack } });
+    expect(carried(full)).toMatchObject({
+      code: 'resource_exhausted',
+      details: { reason: 'ENOSPC' },
+      cause: { stack: full.stack },
+    });
     expect(carried('text')).toMatchObject({ code: 'internal' });
   });
 });

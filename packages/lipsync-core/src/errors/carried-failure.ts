@@ -14,7 +14,7 @@ export interface CarriedFailure {
 /** What is said on one side when something was thrown there. */
 export function toFailure(thrown: unknown): CarriedFailure {
   const { code, message, details, cause, stack } = toLipsyncError(thrown);
-  const origin = cause instanceof Error ? cause.stack ?? cause.message : stack ?? message;
+  const origin = cause instanceof Error ? (cause.stack ?? cause.message) : (stack ?? message);
   return { type: 'failed', code, message, details, cause: origin };
 }
 

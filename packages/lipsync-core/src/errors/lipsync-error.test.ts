@@ -27,7 +27,8 @@ describe('what was thrown becomes one of our errors', () => {
   });
 
   it('is internal where nothing is known about it', () => {
-    for (const thrown of [systemError('EIO'), new TypeError('x is not a function'), 'text']) expect(toLipsyncError(thrown)).toMatchObject({ code: 'internal', cause: thrown });
+    for (const thrown of [systemError('EIO'), new TypeError('x is not a function'), 'text'])
+      expect(toLipsyncError(thrown)).toMatchObject({ code: 'internal', cause: thrown });
   });
 
   it('stays what it is when it is ours already', () => {

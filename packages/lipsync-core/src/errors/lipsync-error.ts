@@ -63,7 +63,8 @@ export class ProviderError extends LipsyncError {
 export function toLipsyncError(thrown: unknown): LipsyncError {
   if (LipsyncError.isInstance(thrown)) return thrown;
   const advice = exhaustionAdvice(thrown);
-  if (advice !== undefined) return new LipsyncError('resource_exhausted', advice, { cause: thrown, details: { reason: errnoCode(thrown) } });
+  if (advice !== undefined)
+    return new LipsyncError('resource_exhausted', advice, { cause: thrown, details: { reason: errnoCode(thrown) } });
   return new LipsyncError('internal', 'Something went wrong on our side. Try again; report it if it happens twice.', {
     cause: thrown,
   });

@@ -9,7 +9,11 @@ describe('text from files', () => {
   });
 
   it('keeps letters of any script where it is printed, and loses what could steer a terminal', () => {
-    expect(printable('models/modèle 模型.onnx · a\u001b]0;t\u0007\u009b2J\u202e\u2028\n')).toBe(String.raw`models/modèle 模型.onnx · a\u001b]0;t\u0007\u009b2J\u202e\u2028\u000a`);
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => !/[\p{Cc}\p{Cf}]/u.test(printable(text) + quoted(text))));
+    expect(printable('models/modèle 模型.onnx · a\u001b]0;t\u0007\u009b2J\u202e\u2028\n')).toBe(
+      String.raw`models/modèle 模型.onnx · a\u001b]0;t\u0007\u009b2J\u202e\u2028\u000a`,
+    );
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => !/[\p{Cc}\p{Cf}]/u.test(printable(text) + quoted(text))),
+    );
   });
 });

@@ -4,7 +4,8 @@ export function errnoCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-const noSpace = 'The disk is full, or the quota of its user is used up. Make room where inputs, work and outputs are kept, then try again.';
+const noSpace =
+  'The disk is full, or the quota of its user is used up. Make room where inputs, work and outputs are kept, then try again.';
 const noFiles = 'Too many files are open. Raise the limit of open files, or run fewer jobs at once, then try again.';
 
 const exhaustions: ReadonlyMap<string, string> = new Map([

@@ -25,6 +25,10 @@ async function readModelFiles(name: BundledModel): Promise<[Buffer, Buffer]> {
     const folder = join(dirname(entry), '..', 'models');
     return await Promise.all([readFile(join(folder, `${name}.json`)), readFile(join(folder, `${name}.bin`))]);
   } catch (cause) {
-    throw new LipsyncError('model_missing', 'The face models are missing from the installed packages. Install the dependencies again.', { cause });
+    throw new LipsyncError(
+      'model_missing',
+      'The face models are missing from the installed packages. Install the dependencies again.',
+      { cause },
+    );
   }
 }

@@ -38,7 +38,9 @@ function decodeGrid({ scores, values, stride, perCell }: RawFaceBoxes): FaceBox[
     const cell = Math.floor(anchor / perCell);
     const anchorX = ((cell % columns) + 0.5) * stride;
     const anchorY = (Math.floor(cell / columns) + 0.5) * stride;
-    boxes.push(decodeBox(values.subarray(anchor * valuesPerAnchor, (anchor + 1) * valuesPerAnchor), anchorX, anchorY, score));
+    boxes.push(
+      decodeBox(values.subarray(anchor * valuesPerAnchor, (anchor + 1) * valuesPerAnchor), anchorX, anchorY, score),
+    );
   }
   return boxes;
 }
@@ -59,7 +61,8 @@ function decodeBox(values: Float32Array, anchorX: number, anchorY: number, score
 /** The mean of boxes that agree on one face, weighted by score; steadier than the best alone. */
 function blend(boxes: readonly FaceBox[]): FaceBox {
   const total = boxes.reduce((sum, { score }) => sum + score, 0);
-  const mean = (value: (box: FaceBox) => number): number => boxes.reduce((sum, box) => sum + value(box) * box.score, 0) / total;
+  const mean = (value: (box: FaceBox) => number): number =>
+    boxes.reduce((sum, box) => sum + value(box) * box.score, 0) / total;
   return {
     x: mean((box) => box.x),
     y: mean((box) => box.y),

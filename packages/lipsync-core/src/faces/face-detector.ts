@@ -81,7 +81,12 @@ function withInputs(session: OnnxSession, size: number): PictureModel {
   return { session, size, freeInputs: [] };
 }
 
-async function run({ session, size, freeInputs }: PictureModel, picture: RgbPicture, region: FaceRegion, range: SampleRange) {
+async function run(
+  { session, size, freeInputs }: PictureModel,
+  picture: RgbPicture,
+  region: FaceRegion,
+  range: SampleRange,
+) {
   const data = freeInputs.pop() ?? new Float32Array(3 * size * size);
   sampleRegion(picture, { region, size, range }, data);
   const [input = ''] = session.inputNames;
@@ -94,6 +99,10 @@ async function run({ session, size, freeInputs }: PictureModel, picture: RgbPict
 
 function values(outputs: Readonly<Record<string, OnnxTensor>>, name: string): Float32Array {
   const tensor = outputs[name];
-  if (tensor?.type !== 'float32') throw new LipsyncError('model_invalid', 'A bundled face model has other outputs than expected. Install the package again.');
+  if (tensor?.type !== 'float32')
+    throw new LipsyncError(
+      'model_invalid',
+      'A bundled face model has other outputs than expected. Install the package again.',
+    );
   return tensor.data;
 }

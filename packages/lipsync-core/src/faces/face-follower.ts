@@ -148,7 +148,10 @@ function worthyBoxes(boxes: readonly FaceBox[], picture: RgbPicture): readonly F
 }
 
 /** Side of the face against the picture's shorter side, less towards the rim. */
-function prominenceOf({ x, y, width, height }: Pick<FaceBox, 'x' | 'y' | 'width' | 'height'>, picture: RgbPicture): number {
+function prominenceOf(
+  { x, y, width, height }: Pick<FaceBox, 'x' | 'y' | 'width' | 'height'>,
+  picture: RgbPicture,
+): number {
   const size = Math.max(width, height) / Math.min(picture.width, picture.height);
   const offset = Math.hypot(x + width / 2 - picture.width / 2, y + height / 2 - picture.height / 2);
   const fromCentre = offset / (Math.hypot(picture.width, picture.height) / 2);

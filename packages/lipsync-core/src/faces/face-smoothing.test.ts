@@ -18,7 +18,10 @@ function largestDifference(first: Float32Array, second: Float32Array): number {
 
 describe('a face taken apart', () => {
   it('is the same when put together again', () => {
-    const numbers = fc.array(fc.float({ min: -500, max: 500, noNaN: true }), { minLength: 478 * 3, maxLength: 478 * 3 });
+    const numbers = fc.array(fc.float({ min: -500, max: 500, noNaN: true }), {
+      minLength: 478 * 3,
+      maxLength: 478 * 3,
+    });
     fc.assert(
       fc.property(numbers, (values) => {
         const noise = values.map((value) => value / 50);
@@ -31,7 +34,11 @@ describe('a face taken apart', () => {
 });
 
 describe('smoothing over time', () => {
-  const smooth = (at: (frame: number) => Float32Array | undefined, frame: number, rate = 25): Float32Array | undefined =>
+  const smooth = (
+    at: (frame: number) => Float32Array | undefined,
+    frame: number,
+    rate = 25,
+  ): Float32Array | undefined =>
     smoothFace(frame, rate, (index): PosedFace | undefined => {
       const points = at(index);
       return points && takePose(points);

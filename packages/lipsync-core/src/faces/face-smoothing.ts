@@ -20,8 +20,12 @@ const speechSmoothing: Smoothing = { frames: 1, noise: 0.02 };
 const lipPoints = [...outerLips, ...innerLips];
 const speaking = new Set(speechPoints);
 /** Per value of a mesh, whether its point is one that speech moves. */
-const isSpeechValue = Uint8Array.from({ length: landmarkCount * 3 }, (_, index) => (speaking.has(Math.floor(index / 3)) ? 1 : 0));
-const stillPoints = Array.from({ length: 468 }, (_, index) => index).filter((index) => !speaking.has(index) && index % 3 === 0);
+const isSpeechValue = Uint8Array.from({ length: landmarkCount * 3 }, (_, index) =>
+  speaking.has(Math.floor(index / 3)) ? 1 : 0,
+);
+const stillPoints = Array.from({ length: 468 }, (_, index) => index).filter(
+  (index) => !speaking.has(index) && index % 3 === 0,
+);
 
 /** Frames before and after that the smoothing of one frame looks at. */
 export function smoothingRadius(framesPerSecond: number): number {
@@ -34,7 +38,11 @@ export function smoothingRadius(framesPerSecond: number): number {
  * A bilateral filter over time on pairs of neighbours: the middle between the face a little before and a little after counts
  * by closeness in time and by likeness to the face between, so that a head in even motion is smoothed as well as a still one.
  */
-export function smoothFace(frame: number, framesPerSecond: number, at: (frame: number) => PosedFace | undefined): Float32Array | undefined {
+export function smoothFace(
+  frame: number,
+  framesPerSecond: number,
+  at: (frame: number) => PosedFace | undefined,
+): Float32Array | undefined {
   const centre = at(frame);
   if (!centre) return undefined;
   const radius = smoothingRadius(framesPerSecond);
@@ -43,7 +51,12 @@ export function smoothFace(frame: number, framesPerSecond: number, at: (frame: n
     const before = at(frame - distance);
     const after = at(frame + distance);
     if (!before || !after) break;
-    neighbours.push({ pose: middlePose(before, after), before: before.shape, after: after.shape, time: (distance * referenceRate) / framesPerSecond });
+    neighbours.push({
+      pose: middlePose(before, after),
+      before: before.shape,
+      after: after.shape,
+      time: (distance * referenceRate) / framesPerSecond,
+    });
   }
   return applyPose(blendFaces(centre, neighbours));
 }

@@ -20,7 +20,13 @@ function placeIris(points: Float32Array, [outer, inner]: readonly [number, numbe
   const down = at(inner, 1) - at(outer, 1);
   // Along the line of the eye, to the right of the picture in an upright head, whichever corner lies there.
   const sign = (outer === leftEyeCorners[0] ? 1 : -1) * radiusPerEyeWidth;
-  const offsets = [[0, 0], [across, down], [down, -across], [-across, -down], [-down, across]] as const;
+  const offsets = [
+    [0, 0],
+    [across, down],
+    [down, -across],
+    [-across, -down],
+    [-down, across],
+  ] as const;
   for (const [index, [x, y]] of offsets.entries()) {
     const target = (first + index) * 3;
     points[target] = (at(outer, 0) + at(inner, 0)) / 2 + x * sign;

@@ -40,7 +40,13 @@ const chinAndLowerCheeks = [
 ] as const;
 
 /** Points that speech moves: lips, what surrounds them, and the chin. They are smoothed least. */
-export const speechPoints: readonly number[] = [...outerLips, ...innerLips, ...lipRings, ...aroundLips, ...chinAndLowerCheeks];
+export const speechPoints: readonly number[] = [
+  ...outerLips,
+  ...innerLips,
+  ...lipRings,
+  ...aroundLips,
+  ...chinAndLowerCheeks,
+];
 
 function closedContour(upper: readonly number[], lower: readonly number[]): readonly number[] {
   return [...upper, ...lower.slice(1, -1).reverse()];

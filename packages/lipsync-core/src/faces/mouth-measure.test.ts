@@ -9,11 +9,19 @@ function faceWith(gap: number, roll = 0): Float32Array {
     points[index * 3] = x * Math.cos(roll) - y * Math.sin(roll);
     points[index * 3 + 1] = x * Math.sin(roll) + y * Math.cos(roll);
   };
-  for (const [index, x] of [[33, -40], [133, -20], [362, 20], [263, 40]] as const) put(index, x, 0);
+  for (const [index, x] of [
+    [33, -40],
+    [133, -20],
+    [362, 20],
+    [263, 40],
+  ] as const)
+    put(index, x, 0);
   put(61, -25, 60);
   put(291, 25, 60);
-  for (const [place, index] of innerLipsUpper.entries()) put(index, place * 4 - 20, 60 - (place % 10 === 0 ? 0 : gap / 2));
-  for (const [place, index] of innerLipsLower.entries()) put(index, place * 4 - 20, 60 + (place % 10 === 0 ? 0 : gap / 2));
+  for (const [place, index] of innerLipsUpper.entries())
+    put(index, place * 4 - 20, 60 - (place % 10 === 0 ? 0 : gap / 2));
+  for (const [place, index] of innerLipsLower.entries())
+    put(index, place * 4 - 20, 60 + (place % 10 === 0 ? 0 : gap / 2));
   return points;
 }
 

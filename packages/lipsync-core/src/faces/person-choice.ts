@@ -19,7 +19,9 @@ export function choosePeople(people: readonly PersonSummary[], shotLength: numbe
   const needed = Math.min(fewestSightings, shotLength);
   const chosen: PersonSummary[] = [];
   for (const person of people.toSorted((first, second) => second.prominence - first.prominence)) {
-    const free = chosen.every(({ firstFrame, lastFrame }) => person.lastFrame < firstFrame || person.firstFrame > lastFrame);
+    const free = chosen.every(
+      ({ firstFrame, lastFrame }) => person.lastFrame < firstFrame || person.firstFrame > lastFrame,
+    );
     if (person.sightings >= needed && free) chosen.push(person);
   }
   return chosen.sort((first, second) => first.firstFrame - second.firstFrame);

@@ -60,7 +60,12 @@ const one = 1 << shareBits;
 const shareMask = one - 1;
 
 /** A row whose samples all have four neighbours. Written out flat and in integers: it is the hottest loop of tracking. */
-function sampleInnerRow({ rgb, width }: RgbPicture, walk: SampleRow, { size, range, start }: RowTarget, planes: Float32Array): void {
+function sampleInnerRow(
+  { rgb, width }: RgbPicture,
+  walk: SampleRow,
+  { size, range, start }: RowTarget,
+  planes: Float32Array,
+): void {
   const scale = range.scale / (one * one);
   const { offset } = range;
   const plane = size * size;
@@ -78,9 +83,30 @@ function sampleInnerRow({ rgb, width }: RgbPicture, walk: SampleRow, { size, ran
     const a = (one * one - (right << shareBits) - c) | 0;
     const i = Math.imul(Math.imul(y >> positionBits, width) + (x >> positionBits), 3);
     const k = (i + below) | 0;
-    planes[index] = ((Math.imul(a, rgb[i] ?? 0) + Math.imul(b, rgb[i + 3] ?? 0) + Math.imul(c, rgb[k] ?? 0) + Math.imul(d, rgb[k + 3] ?? 0)) | 0) * scale + offset;
-    planes[index + plane] = ((Math.imul(a, rgb[i + 1] ?? 0) + Math.imul(b, rgb[i + 4] ?? 0) + Math.imul(c, rgb[k + 1] ?? 0) + Math.imul(d, rgb[k + 4] ?? 0)) | 0) * scale + offset;
-    planes[index + 2 * plane] = ((Math.imul(a, rgb[i + 2] ?? 0) + Math.imul(b, rgb[i + 5] ?? 0) + Math.imul(c, rgb[k + 2] ?? 0) + Math.imul(d, rgb[k + 5] ?? 0)) | 0) * scale + offset;
+    planes[index] =
+      ((Math.imul(a, rgb[i] ?? 0) +
+        Math.imul(b, rgb[i + 3] ?? 0) +
+        Math.imul(c, rgb[k] ?? 0) +
+        Math.imul(d, rgb[k + 3] ?? 0)) |
+        0) *
+        scale +
+      offset;
+    planes[index + plane] =
+      ((Math.imul(a, rgb[i + 1] ?? 0) +
+        Math.imul(b, rgb[i + 4] ?? 0) +
+        Math.imul(c, rgb[k + 1] ?? 0) +
+        Math.imul(d, rgb[k + 4] ?? 0)) |
+        0) *
+        scale +
+      offset;
+    planes[index + 2 * plane] =
+      ((Math.imul(a, rgb[i + 2] ?? 0) +
+        Math.imul(b, rgb[i + 5] ?? 0) +
+        Math.imul(c, rgb[k + 2] ?? 0) +
+        Math.imul(d, rgb[k + 5] ?? 0)) |
+        0) *
+        scale +
+      offset;
     x = (x + stepX) | 0;
     y = (y + stepY) | 0;
   }
@@ -90,7 +116,12 @@ function toFixed(pixels: number): number {
   return Math.round(pixels * (1 << positionBits));
 }
 
-function sampleRimRow({ rgb, width, height }: RgbPicture, walk: SampleRow, { size, range, start }: RowTarget, planes: Float32Array): void {
+function sampleRimRow(
+  { rgb, width, height }: RgbPicture,
+  walk: SampleRow,
+  { size, range, start }: RowTarget,
+  planes: Float32Array,
+): void {
   const plane = size * size;
   for (let column = 0; column < size; column += 1) {
     const x = walk.x + column * walk.stepX;

@@ -9,13 +9,22 @@ function stripes(shift: number, first: readonly number[], second: readonly numbe
   const rgb = new Uint8Array(width * height * 3);
   for (let index = 0; index < width * height; index += 1) {
     const colour = Math.floor(((index % width) + shift) / 16) % 2 === 0 ? first : second;
-    rgb.set(colour.map((value) => value * light), index * 3);
+    rgb.set(
+      colour.map((value) => value * light),
+      index * 3,
+    );
   }
   return { rgb, width, height };
 }
 
-const warm = [[220, 140, 60], [120, 40, 30]] as const;
-const cold = [[20, 90, 200], [10, 200, 120]] as const;
+const warm = [
+  [220, 140, 60],
+  [120, 40, 30],
+] as const;
+const cold = [
+  [20, 90, 200],
+  [10, 200, 120],
+] as const;
 
 function cutsIn(pictures: readonly ReturnType<typeof stripes>[]): readonly number[] {
   const detector = createCutDetector();
@@ -24,7 +33,9 @@ function cutsIn(pictures: readonly ReturnType<typeof stripes>[]): readonly numbe
 
 describe('finding cuts', () => {
   it('finds the first frame of another scene', () => {
-    const pictures = Array.from({ length: 12 }, (_, index) => (index < 7 ? stripes(index, ...warm) : stripes(index * 3, ...cold)));
+    const pictures = Array.from({ length: 12 }, (_, index) =>
+      index < 7 ? stripes(index, ...warm) : stripes(index * 3, ...cold),
+    );
     expect(cutsIn(pictures)).toEqual([7]);
   });
 

@@ -39,7 +39,9 @@ export function createCutDetector(): CutDetector {
       if (!last) return false;
       const change = meanDifference(last.grid, now.grid);
       const usual = recent.reduce((sum, value) => sum + value, 0) / Math.max(1, recent.length);
-      const cut = isSudden(change, usual) && (change > strongChange || colourDistance(last.colours, now.colours) > changedColours);
+      const cut =
+        isSudden(change, usual) &&
+        (change > strongChange || colourDistance(last.colours, now.colours) > changedColours);
       if (cut) recent.length = 0;
       else recent.push(change);
       if (recent.length > memoryFrames) recent.shift();
@@ -69,7 +71,9 @@ function placeTaps({ width, height }: Pick<RgbPicture, 'width' | 'height'>): Tap
     const place = Math.floor(index / tapsPerPlace);
     const tap = index % tapsPerPlace;
     const x = Math.floor((((place % gridSize) + ((tap % tapsAcross) + 0.5) / tapsAcross) * width) / gridSize);
-    const y = Math.floor(((Math.floor(place / gridSize) + (Math.floor(tap / tapsAcross) + 0.5) / tapsAcross) * height) / gridSize);
+    const y = Math.floor(
+      ((Math.floor(place / gridSize) + (Math.floor(tap / tapsAcross) + 0.5) / tapsAcross) * height) / gridSize,
+    );
     offsets[index] = (y * width + x) * 3;
   }
   return { width, height, offsets };
@@ -89,7 +93,9 @@ function impressionOf(rgb: Uint8Array, taps: Int32Array): Impression {
       blue += rgb[offset + 2] ?? 0;
     }
     grid[place] = (0.299 * red + 0.587 * green + 0.114 * blue) / tapsPerPlace;
-    const bin = (classOf(red / tapsPerPlace) * binsPerChannel + classOf(green / tapsPerPlace)) * binsPerChannel + classOf(blue / tapsPerPlace);
+    const bin =
+      (classOf(red / tapsPerPlace) * binsPerChannel + classOf(green / tapsPerPlace)) * binsPerChannel +
+      classOf(blue / tapsPerPlace);
     colours[bin] = (colours[bin] ?? 0) + 1 / grid.length;
   }
   removeMean(grid);

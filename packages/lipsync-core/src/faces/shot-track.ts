@@ -47,7 +47,11 @@ function windowedFaces(options: ShotTrackOptions, found: ReadonlyMap<number, Sto
   };
 }
 
-function faceAt(frame: number, options: ShotTrackOptions, found: ReadonlyMap<number, StoredSighting>): PosedFace | undefined {
+function faceAt(
+  frame: number,
+  options: ShotTrackOptions,
+  found: ReadonlyMap<number, StoredSighting>,
+): PosedFace | undefined {
   const here = found.get(frame);
   if (here) return takePose(options.read(here));
   const before = nearest(frame, -1, options.longestGapFrames, found);
@@ -58,7 +62,12 @@ function faceAt(frame: number, options: ShotTrackOptions, found: ReadonlyMap<num
   return between(takePose(options.read(before)), takePose(options.read(after)), share);
 }
 
-function nearest(frame: number, step: 1 | -1, reach: number, found: ReadonlyMap<number, StoredSighting>): StoredSighting | undefined {
+function nearest(
+  frame: number,
+  step: 1 | -1,
+  reach: number,
+  found: ReadonlyMap<number, StoredSighting>,
+): StoredSighting | undefined {
   for (let distance = 1; distance <= reach; distance += 1) {
     const sighting = found.get(frame + step * distance);
     if (sighting) return sighting;

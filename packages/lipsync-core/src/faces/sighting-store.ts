@@ -40,7 +40,8 @@ export function openSightingStore(path: string): SightingStore {
       else index.set(person, [stored]);
       end += pointBytes;
     },
-    chosen: (shotLength) => choosePeople([...people.values()], shotLength).flatMap(({ person }) => index.get(person) ?? []),
+    chosen: (shotLength) =>
+      choosePeople([...people.values()], shotLength).flatMap(({ person }) => index.get(person) ?? []),
     read: ({ offset }) => {
       const points = new Float32Array(landmarkCount * 3);
       readSync(descriptor, points, 0, pointBytes, offset);

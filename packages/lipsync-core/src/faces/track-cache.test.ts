@@ -73,17 +73,20 @@ describe('the cache of tracks', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it.each(['missing', 'damaged'])('leaves a track alone that is published just after it was found to be %s', async (state) => {
-    await publish('a');
-    const [name = ''] = await readdir(folder);
-    await copyFile(join(folder, name), join(folder, 'of another process'));
-    if (state === 'missing') await rm(join(folder, name));
-    else await spoil();
-    const finding = isKnown('a');
-    renameSync(join(folder, 'of another process'), join(folder, name));
-    expect(await finding).toBe(false);
-    expect(await isKnown('a')).toBe(true);
-  });
+  it.each(['missing', 'damaged'])(
+    'leaves a track alone that is published just after it was found to be %s',
+    async (state) => {
+      await publish('a');
+      const [name = ''] = await readdir(folder);
+      await copyFile(join(folder, name), join(folder, 'of another process'));
+      if (state === 'missing') await rm(join(folder, name));
+      else await spoil();
+      const finding = isKnown('a');
+      renameSync(join(folder, 'of another process'), join(folder, name));
+      expect(await finding).toBe(false);
+      expect(await isKnown('a')).toBe(true);
+    },
+  );
 
   it('clears away what a crash left unfinished, once it is old', async () => {
     await writeFile(join(folder, 'old.partial'), 'x');

@@ -81,8 +81,12 @@ async function removeDamaged(path: string, inode: number): Promise<void> {
 async function makeRoom(folder: string, maxBytes: number, keep: string): Promise<void> {
   const entries = await Promise.all((await readdir(folder)).map((name) => describe(join(folder, name))));
   const files = entries.filter((entry) => entry !== undefined);
-  const stale = files.filter(({ path, usedAtMs }) => path.endsWith(partialExtension) && Date.now() - usedAtMs > oldestPartialMs);
-  const tracks = files.filter(({ path }) => path.endsWith(extension)).sort((first, second) => first.usedAtMs - second.usedAtMs);
+  const stale = files.filter(
+    ({ path, usedAtMs }) => path.endsWith(partialExtension) && Date.now() - usedAtMs > oldestPartialMs,
+  );
+  const tracks = files
+    .filter(({ path }) => path.endsWith(extension))
+    .sort((first, second) => first.usedAtMs - second.usedAtMs);
   let total = tracks.reduce((sum, { bytes }) => sum + bytes, 0);
   const surplus = tracks.filter(({ path, bytes }) => {
     if (path === keep || total <= maxBytes) return false;

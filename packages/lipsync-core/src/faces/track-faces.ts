@@ -62,7 +62,11 @@ export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack>
     requireFace(description);
     writer.finish(description);
     const track = await cache.publish(partialPath, key);
-    if (!track) throw new LipsyncError('internal', 'A face track was damaged while it was being written. Check the disk of the data folder.');
+    if (!track)
+      throw new LipsyncError(
+        'internal',
+        'A face track was damaged while it was being written. Check the disk of the data folder.',
+      );
     return track;
   } finally {
     store.dispose();
@@ -94,12 +98,24 @@ function requireFace({ frameCount, absentRanges }: TrackDescription): void {
   );
 }
 
-async function writeTrack(options: TrackFacesOptions, writer: TrackWriter, store: SightingStore): Promise<TrackDescription> {
+async function writeTrack(
+  options: TrackFacesOptions,
+  writer: TrackWriter,
+  store: SightingStore,
+): Promise<TrackDescription> {
   const size = await chooseAnalysisSize(options);
   const scribe = createScribe(options, size, writer, store);
   const group: NumberedPicture[] = [];
   const { clipPath: path, clip: facts, range, signal } = options;
-  const frames = openFramesAhead({ path, facts, range, ...size, pixelFormat: 'rgb24', keepFrames: framesSideBySide + 1, signal });
+  const frames = openFramesAhead({
+    path,
+    facts,
+    range,
+    ...size,
+    pixelFormat: 'rgb24',
+    keepFrames: framesSideBySide + 1,
+    signal,
+  });
   const cuts = createCutDetector();
   for await (const { index, data } of frames) {
     if (signal.aborted) throw abortError(signal);
@@ -123,7 +139,12 @@ interface Scribe {
   endShot(frame: number): TrackDescription;
 }
 
-function createScribe(options: TrackFacesOptions, size: AnalysisSize, writer: TrackWriter, store: SightingStore): Scribe {
+function createScribe(
+  options: TrackFacesOptions,
+  size: AnalysisSize,
+  writer: TrackWriter,
+  store: SightingStore,
+): Scribe {
   const { clip, range } = options;
   const rate = framesPerSecond(clip.frameRate);
   const scale = { x: clip.width / size.width, y: clip.height / size.height };
@@ -144,7 +165,14 @@ function createScribe(options: TrackFacesOptions, size: AnalysisSize, writer: Tr
     const longestGapFrames = Math.round(longestGapSeconds * rate);
     const sightings = store.chosen(end - start);
     let frame = start;
-    for (const { presence, points } of trackShot({ start, end, framesPerSecond: rate, longestGapFrames, sightings, read: store.read })) {
+    for (const { presence, points } of trackShot({
+      start,
+      end,
+      framesPerSecond: rate,
+      longestGapFrames,
+      sightings,
+      read: store.read,
+    })) {
       writer.add(presence, points);
       if (presence === 'absent') noteAbsent(absentRanges, frame);
       frame += 1;

@@ -21,7 +21,8 @@ function pointsOf(frame: number): Float32Array {
 function writeTrack(name: string): string {
   const path = join(folder, name);
   const writer = createTrackFile(path);
-  for (let frame = 0; frame < frameCount; frame += 1) writer.add(frame % 10 === 0 ? 'absent' : 'found', pointsOf(frame));
+  for (let frame = 0; frame < frameCount; frame += 1)
+    writer.add(frame % 10 === 0 ? 'absent' : 'found', pointsOf(frame));
   writer.finish({ frameCount, shotStarts: [0, 40], absentRanges: [{ start: 0, end: 1 }] });
   return path;
 }
@@ -30,8 +31,14 @@ describe('a track on disk', () => {
   it('gives back every frame in any order', () => {
     const opening = openTrackFile(writeTrack('whole'), false);
     const track = opening.state === 'whole' ? opening.track : undefined;
-    expect(track).toMatchObject({ frameCount, shotStarts: [0, 40], absentRanges: [{ start: 0, end: 1 }], cached: false });
-    for (const frame of [99, 3, 57, 4, 98, 33]) expect(track?.frame(frame)).toEqual({ presence: 'found', points: pointsOf(frame) });
+    expect(track).toMatchObject({
+      frameCount,
+      shotStarts: [0, 40],
+      absentRanges: [{ start: 0, end: 1 }],
+      cached: false,
+    });
+    for (const frame of [99, 3, 57, 4, 98, 33])
+      expect(track?.frame(frame)).toEqual({ presence: 'found', points: pointsOf(frame) });
     expect(track?.frame(50)).toEqual({ presence: 'absent', points: new Float32Array(0) });
     expect(() => track?.frame(frameCount)).toThrow(RangeError);
     track?.close();
@@ -46,7 +53,11 @@ describe('a track on disk', () => {
     await truncate(short, bytes.length - 100);
     const text = join(folder, 'text');
     await writeFile(text, 'This is a text that is longer than a trailer.');
-    expect([changed, short, text].map((path) => openTrackFile(path, false).state)).toEqual(['damaged', 'damaged', 'damaged']);
+    expect([changed, short, text].map((path) => openTrackFile(path, false).state)).toEqual([
+      'damaged',
+      'damaged',
+      'damaged',
+    ]);
     expect(openTrackFile(join(folder, 'missing'), false)).toEqual({ state: 'missing' });
   });
 });

@@ -67,7 +67,7 @@ export function createTrackFile(path: string): TrackWriter {
 }
 
 function writeAll(descriptor: number, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length; ) written += writeSync(descriptor, bytes, written);
+  for (let written = 0; written < bytes.length;) written += writeSync(descriptor, bytes, written);
 }
 
 function encodeRecord(presence: FacePresence, points: Float32Array): Uint8Array {
@@ -151,7 +151,7 @@ function parseJson(text: Buffer): unknown {
 function checksumOf(descriptor: number, end: number): number {
   const chunk = new Uint8Array(1024 * 1024);
   let checksum = 0;
-  for (let offset = 0; offset < end; ) {
+  for (let offset = 0; offset < end;) {
     const read = readSync(descriptor, chunk, 0, Math.min(chunk.length, end - offset), offset);
     if (read === 0) return -1;
     checksum = crc32(chunk.subarray(0, read), checksum);

@@ -54,7 +54,9 @@ function isPublic(address: IpAddress): boolean {
 }
 
 function privateAddress(): LipsyncError {
-  return forbidden('The URL leads to a private or reserved address, which is not fetched. Use a public one, or let the operator allow the host.');
+  return forbidden(
+    'The URL leads to a private or reserved address, which is not fetched. Use a public one, or let the operator allow the host.',
+  );
 }
 
 function forbidden(message: string): LipsyncError {

@@ -39,11 +39,19 @@ describe('a fetched file', () => {
     const origin = await serve((request, response) => response.end(JSON.stringify(request.headers)));
     const { stream } = await fetchFile(origin);
     const headers: unknown = JSON.parse((await buffer(stream)).toString());
-    expect(headers).toEqual({ host: new URL(origin).host, connection: expect.any(String), accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'lipsync' });
+    expect(headers).toEqual({
+      host: new URL(origin).host,
+      connection: expect.any(String),
+      accept: '*/*',
+      'accept-encoding': 'identity',
+      'user-agent': 'lipsync',
+    });
   });
 
   it('is refused when it comes compressed all the same', async () => {
-    const origin = await serve((_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end('x'));
+    const origin = await serve((_request, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end('x'),
+    );
     await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'encoding' } });
   });
 
@@ -56,11 +64,17 @@ describe('a fetched file', () => {
     [503, true],
   ])('is not what comes with status %i (worth another try: %s)', async (status, retryable) => {
     const origin = await serve((_request, response) => response.writeHead(status).end());
-    await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'status', status, retryable } });
+    await expect(fetchFile(origin)).rejects.toMatchObject({
+      code: 'request_invalid',
+      details: { reason: 'status', status, retryable },
+    });
   });
 
   it('cannot come from a port where nobody listens', async () => {
-    await expect(fetchFile('http://127.0.0.1:1/')).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'unreachable' } });
+    await expect(fetchFile('http://127.0.0.1:1/')).rejects.toMatchObject({
+      code: 'request_invalid',
+      details: { reason: 'unreachable' },
+    });
   });
 
   it('cannot come from a host that does not exist', async () => {
@@ -68,7 +82,9 @@ describe('a fetched file', () => {
       throw new Error('ENOTFOUND');
     };
     await expect(fetchFile('http://nowhere.example/', { resolveHost: unknown })).rejects.toMatchObject({
-      code: 'request_invalid', message: expect.stringContaining('nowhere.example'), details: { reason: 'unknown_host' },
+      code: 'request_invalid',
+      message: expect.stringContaining('nowhere.example'),
+      details: { reason: 'unknown_host' },
     });
   });
 });
@@ -80,17 +96,25 @@ describe('private addresses', () => {
       requests += 1;
       response.end();
     });
-    await expect(fetchFile(origin, { allowedPrivateHosts: parseAllowedHosts([]) })).rejects.toMatchObject({ code: 'url_forbidden' });
+    await expect(fetchFile(origin, { allowedPrivateHosts: parseAllowedHosts([]) })).rejects.toMatchObject({
+      code: 'url_forbidden',
+    });
     expect(requests).toBe(0);
   });
 
-  it.each([[['127.0.0.1']], [['93.184.216.34', '127.0.0.1']], [['10.0.0.1', '93.184.216.34']], [['::1']], [['::ffff:127.0.0.1']]])(
-    'are refused when a name leads to %j',
-    async (addresses) => {
-      const resolveHost = async () => addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 } as const));
-      await expect(fetchFile('http://rebound.example/', { resolveHost, allowedPrivateHosts: parseAllowedHosts([]) })).rejects.toMatchObject({ code: 'url_forbidden' });
-    },
-  );
+  it.each([
+    [['127.0.0.1']],
+    [['93.184.216.34', '127.0.0.1']],
+    [['10.0.0.1', '93.184.216.34']],
+    [['::1']],
+    [['::ffff:127.0.0.1']],
+  ])('are refused when a name leads to %j', async (addresses) => {
+    const resolveHost = async () =>
+      addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }) as const);
+    await expect(
+      fetchFile('http://rebound.example/', { resolveHost, allowedPrivateHosts: parseAllowedHosts([]) }),
+    ).rejects.toMatchObject({ code: 'url_forbidden' });
+  });
 
   it('are not reached by a name whose second answer differs from its first', async () => {
     const origin = await serve((_request, response) => response.end('the first answer'));
@@ -103,7 +127,10 @@ describe('private addresses', () => {
 
   it('are reached by a name that is allowed', async () => {
     const origin = await serve((_request, response) => response.end('inside'));
-    const options = { resolveHost: async () => [{ address: '127.0.0.1', family: 4 as const }], allowedPrivateHosts: parseAllowedHosts(['minio.internal']) };
+    const options = {
+      resolveHost: async () => [{ address: '127.0.0.1', family: 4 as const }],
+      allowedPrivateHosts: parseAllowedHosts(['minio.internal']),
+    };
     const { stream } = await fetchFile(origin.replace('127.0.0.1', 'minio.internal'), options);
     expect((await buffer(stream)).toString()).toBe('inside');
   });
@@ -119,26 +146,38 @@ describe('redirects', () => {
     const file = await fetchFile(`${origin}/5`);
     expect(file.finalUrl).toBe(`${origin}/0`);
     expect((await buffer(file.stream)).toString()).toBe('arrived');
-    await expect(fetchFile(`${origin}/6`)).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'redirects' } });
+    await expect(fetchFile(`${origin}/6`)).rejects.toMatchObject({
+      code: 'request_invalid',
+      details: { reason: 'redirects' },
+    });
   });
 
-  it.each(['http://10.0.0.1/', 'http://169.254.169.254/latest/meta-data', 'http://[::1]/', 'http://localhost/', 'file:///etc/passwd', 'http://user:word@127.0.0.1/'])(
-    'to %s are refused',
-    async (location) => {
-      const origin = await serve((_request, response) => response.writeHead(302, { location }).end());
-      await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'url_forbidden' });
-    },
-  );
+  it.each([
+    'http://10.0.0.1/',
+    'http://169.254.169.254/latest/meta-data',
+    'http://[::1]/',
+    'http://localhost/',
+    'file:///etc/passwd',
+    'http://user:word@127.0.0.1/',
+  ])('to %s are refused', async (location) => {
+    const origin = await serve((_request, response) => response.writeHead(302, { location }).end());
+    await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'url_forbidden' });
+  });
 
   it('to a name that leads to a private address are refused', async () => {
-    const origin = await serve((_request, response) => response.writeHead(307, { location: 'http://inside.example/' }).end());
+    const origin = await serve((_request, response) =>
+      response.writeHead(307, { location: 'http://inside.example/' }).end(),
+    );
     const resolveHost = async () => [{ address: '192.168.0.1', family: 4 as const }];
     await expect(fetchFile(origin, { resolveHost })).rejects.toMatchObject({ code: 'url_forbidden' });
   });
 
   it('to nowhere are refused', async () => {
     const origin = await serve((_request, response) => response.writeHead(302, { location: 'http://[' }).end());
-    await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'redirects' } });
+    await expect(fetchFile(origin)).rejects.toMatchObject({
+      code: 'request_invalid',
+      details: { reason: 'redirects' },
+    });
   });
 });
 
@@ -150,7 +189,9 @@ describe('limits', () => {
   });
 
   it('refuse a file that is announced as larger, without reading it', async () => {
-    const origin = await serve((_request, response) => response.writeHead(200, { 'content-length': '1001' }).write('x'));
+    const origin = await serve((_request, response) =>
+      response.writeHead(200, { 'content-length': '1001' }).write('x'),
+    );
     await expect(fetchFile(origin, { maxBytes: 1_000 })).rejects.toMatchObject({ code: 'payload_too_large' });
   });
 
@@ -170,7 +211,10 @@ describe('limits', () => {
 
   it('end a server that never answers', async () => {
     const origin = await serve(() => undefined);
-    await expect(fetchFile(origin, { idleTimeoutMs: 100 })).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'stalled', retryable: true } });
+    await expect(fetchFile(origin, { idleTimeoutMs: 100 })).rejects.toMatchObject({
+      code: 'request_invalid',
+      details: { reason: 'stalled', retryable: true },
+    });
   });
 
   it('end a body that stops', async () => {
@@ -185,12 +229,17 @@ describe('limits', () => {
       response.on('close', () => clearInterval(timer));
     });
     const { stream } = await fetchFile(origin, { timeoutMs: 300 });
-    await expect(buffer(stream)).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'time_limit', retryable: true } });
+    await expect(buffer(stream)).rejects.toMatchObject({
+      code: 'request_invalid',
+      details: { reason: 'time_limit', retryable: true },
+    });
   });
 
   it('end a name that is never resolved', async () => {
     const resolveHost = () => new Promise<never>(() => undefined);
-    await expect(fetchFile('http://slow.example/', { resolveHost, timeoutMs: 100 })).rejects.toMatchObject({ details: { reason: 'time_limit' } });
+    await expect(fetchFile('http://slow.example/', { resolveHost, timeoutMs: 100 })).rejects.toMatchObject({
+      details: { reason: 'time_limit' },
+    });
   });
 });
 
@@ -202,14 +251,19 @@ describe('a broken body', () => {
   });
 
   it('without its last chunk is a failure, not an end', async () => {
-    const origin = await serveRaw((socket) => socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n'));
+    const origin = await serveRaw((socket) =>
+      socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n'),
+    );
     const { stream } = await fetchFile(origin);
     await expect(buffer(stream)).rejects.toMatchObject({ code: 'request_invalid', details: { retryable: true } });
   });
 
   it('that is not HTTP is a failure', async () => {
     const origin = await serveRaw((socket) => socket.end('SSH-2.0-something\r\n'));
-    await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'unreachable' } });
+    await expect(fetchFile(origin)).rejects.toMatchObject({
+      code: 'request_invalid',
+      details: { reason: 'unreachable' },
+    });
   });
 });
 
@@ -253,7 +307,13 @@ describe('whoever asked', () => {
 });
 
 function fetchFile(url: string, options: Partial<GuardedFetchOptions> = {}): Promise<FetchedFile> {
-  return fetchGuarded(url, { maxBytes: 10_000, timeoutMs: 5_000, idleTimeoutMs: 2_000, allowedPrivateHosts: loopback, ...options });
+  return fetchGuarded(url, {
+    maxBytes: 10_000,
+    timeoutMs: 5_000,
+    idleTimeoutMs: 2_000,
+    allowedPrivateHosts: loopback,
+    ...options,
+  });
 }
 
 async function serve(listener: RequestListener): Promise<string> {
@@ -261,10 +321,12 @@ async function serve(listener: RequestListener): Promise<string> {
 }
 
 async function serveRaw(onRequest: (socket: Socket) => void): Promise<string> {
-  return listen(createTcpServer((socket) => {
-    socket.on('error', () => undefined);
-    socket.once('data', () => onRequest(socket));
-  }));
+  return listen(
+    createTcpServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => onRequest(socket));
+    }),
+  );
 }
 
 async function listen(server: Server | TcpServer): Promise<string> {

@@ -67,7 +67,8 @@ function makeSignals({ signal, timeoutMs }: GuardedFetchOptions): Signals {
 }
 
 async function followRedirects(text: string, options: GuardedFetchOptions, signals: Signals): Promise<FetchedFile> {
-  const hostsFor = (target: string): AllowedPrivateHosts => allowOrigin(options.allowedPrivateHosts ?? noPrivateHosts, target, options.trustedOrigin);
+  const hostsFor = (target: string): AllowedPrivateHosts =>
+    allowOrigin(options.allowedPrivateHosts ?? noPrivateHosts, target, options.trustedOrigin);
   let url = checkUrl(text, hostsFor(text));
   for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
     const hop = await requestPinned(url, hostsFor(url.href), options, signals.both);
@@ -79,7 +80,12 @@ async function followRedirects(text: string, options: GuardedFetchOptions, signa
   throw fetchFailed('redirects', `it redirects more than ${maxRedirects} times.`, { retryable: false });
 }
 
-async function requestPinned(url: URL, allowed: AllowedPrivateHosts, options: GuardedFetchOptions, signal: AbortSignal): Promise<Hop> {
+async function requestPinned(
+  url: URL,
+  allowed: AllowedPrivateHosts,
+  options: GuardedFetchOptions,
+  signal: AbortSignal,
+): Promise<Hop> {
   const resolving = resolveChecked(url.hostname, allowed, options.resolveHost ?? resolveWithSystem);
   const agent = pinnedAgent(await untilAborted(resolving, signal), options.idleTimeoutMs);
   try {
@@ -151,7 +157,11 @@ async function toFile(hop: Hop, url: URL, options: GuardedFetchOptions, signals:
   };
 }
 
-function refuse({ statusCode, headers }: Dispatcher.ResponseData, contentLength: number | null, maxBytes: number): LipsyncError | undefined {
+function refuse(
+  { statusCode, headers }: Dispatcher.ResponseData,
+  contentLength: number | null,
+  maxBytes: number,
+): LipsyncError | undefined {
   if (statusCode !== 200) {
     const retryable = statusCode >= 500 || statusCode === 429 || statusCode === 408;
     return fetchFailed('status', `its server answered with status ${statusCode}.`, { retryable, status: statusCode });
@@ -170,7 +180,12 @@ function guardBody(hop: Hop, contentLength: number | null, maxBytes: number, sig
   return stream;
 }
 
-async function* limitBytes(body: Readable, contentLength: number | null, maxBytes: number, signals: Signals): AsyncGenerator<Buffer> {
+async function* limitBytes(
+  body: Readable,
+  contentLength: number | null,
+  maxBytes: number,
+  signals: Signals,
+): AsyncGenerator<Buffer> {
   let received = 0;
   try {
     // `as`: undici types its body as a Readable of anything; without a decoder set it yields buffers.

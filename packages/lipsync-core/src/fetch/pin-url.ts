@@ -20,7 +20,10 @@ export interface PinnedUrl {
  * Checks a URL that somebody gave us as `fetchGuarded` does, for those who ask it in another way. Whoever does connects
  * to these addresses only and follows no redirects. Throws `url_forbidden` or `request_invalid`.
  */
-export async function pinUrl(text: string, { allowedPrivateHosts = noPrivateHosts, trustedOrigin, resolveHost = resolveWithSystem }: PinOptions): Promise<PinnedUrl> {
+export async function pinUrl(
+  text: string,
+  { allowedPrivateHosts = noPrivateHosts, trustedOrigin, resolveHost = resolveWithSystem }: PinOptions,
+): Promise<PinnedUrl> {
   const allowed = allowOrigin(allowedPrivateHosts, text, trustedOrigin);
   const url = checkUrl(text, allowed);
   return { url, addresses: await resolveChecked(url.hostname, allowed, resolveHost) };

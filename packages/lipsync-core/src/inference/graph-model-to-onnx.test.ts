@@ -14,7 +14,10 @@ function encoded(text: string): string {
 }
 
 /** A picture of 5 × 5 × 2 through a 3 × 3 convolution of stride 2 with bias and slopes, then flattened. */
-function smallModel(slope: readonly number[] = gentleSlopes, operator = '_FusedConv2D'): { readonly topology: string; readonly bytes: Uint8Array } {
+function smallModel(
+  slope: readonly number[] = gentleSlopes,
+  operator = '_FusedConv2D',
+): { readonly topology: string; readonly bytes: Uint8Array } {
   const weights = { kernel: kernel(), bias: [0.5, -1, 0.25], slope };
   const shape = Int32Array.from([1, 27]);
   const topology = {
@@ -23,24 +26,33 @@ function smallModel(slope: readonly number[] = gentleSlopes, operator = '_FusedC
       node: [
         { name: 'out', op: 'Identity', input: ['flat'] },
         { name: 'flat', op: 'Reshape', input: ['conv', 'shape'] },
-        { name: 'in', op: 'Placeholder', attr: { shape: { shape: { dim: [-1, size, size, channels].map((side) => ({ size: String(side) })) } } } },
         {
-          name: 'conv', op: operator, input: ['in', 'kernel', 'bias', 'slope'],
+          name: 'in',
+          op: 'Placeholder',
+          attr: { shape: { shape: { dim: [-1, size, size, channels].map((side) => ({ size: String(side) })) } } },
+        },
+        {
+          name: 'conv',
+          op: operator,
+          input: ['in', 'kernel', 'bias', 'slope'],
           attr: {
-            strides: { list: { i: ['1', '2', '2', '1'] } }, padding: { s: encoded('SAME') },
+            strides: { list: { i: ['1', '2', '2', '1'] } },
+            padding: { s: encoded('SAME') },
             fused_ops: { list: { s: [encoded('BiasAdd'), encoded('Prelu')] } },
           },
         },
       ],
     },
-    weightsManifest: [{
-      weights: [
-        { name: 'kernel', shape: [3, 3, channels, filters], dtype: 'float32' },
-        { name: 'bias', shape: [filters], dtype: 'float32' },
-        { name: 'slope', shape: [1, 1, filters], dtype: 'float32' },
-        { name: 'shape', shape: [2], dtype: 'int32' },
-      ],
-    }],
+    weightsManifest: [
+      {
+        weights: [
+          { name: 'kernel', shape: [3, 3, channels, filters], dtype: 'float32' },
+          { name: 'bias', shape: [filters], dtype: 'float32' },
+          { name: 'slope', shape: [1, 1, filters], dtype: 'float32' },
+          { name: 'shape', shape: [2], dtype: 'int32' },
+        ],
+      },
+    ],
   };
   const floats = Float32Array.from([...weights.kernel, ...weights.bias, ...weights.slope]);
   const bytes = Buffer.concat([Buffer.from(floats.buffer), Buffer.from(shape.buffer)]);
@@ -83,7 +95,8 @@ describe('turning a graph model into ONNX', () => {
     const { topology, bytes } = smallModel(slopes);
     const session = await loadSession(graphModelToOnnx(readGraphModel(topology, bytes)), { threads: 1 });
     const data = Float32Array.from({ length: channels * size * size }, (_, index) =>
-      picture(Math.floor((index % 25) / size), index % size, Math.floor(index / 25)));
+      picture(Math.floor((index % 25) / size), index % size, Math.floor(index / 25)),
+    );
     const { out } = await session.run({ in: { type: 'float32', data, dims: [1, channels, size, size] } });
     await session.release();
     expect(out?.dims).toEqual([1, 27]);
@@ -92,9 +105,13 @@ describe('turning a graph model into ONNX', () => {
 
   it('refuses weights that do not fit and operators that it does not know', () => {
     const { topology, bytes } = smallModel();
-    expect(() => readGraphModel(topology, bytes.subarray(4))).toThrow(expect.objectContaining({ code: 'model_invalid' }));
+    expect(() => readGraphModel(topology, bytes.subarray(4))).toThrow(
+      expect.objectContaining({ code: 'model_invalid' }),
+    );
     const unknown = smallModel(gentleSlopes, 'Conv9D');
-    expect(() => graphModelToOnnx(readGraphModel(unknown.topology, unknown.bytes))).toThrow(expect.objectContaining({ code: 'model_invalid' }));
+    expect(() => graphModelToOnnx(readGraphModel(unknown.topology, unknown.bytes))).toThrow(
+      expect.objectContaining({ code: 'model_invalid' }),
+    );
   });
 
   it('refuses bytes that are no model', async () => {

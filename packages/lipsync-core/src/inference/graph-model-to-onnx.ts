@@ -57,7 +57,11 @@ function translate(node: GraphModelNode, translation: Translation): void {
     case 'DepthwiseConv2dNative':
       return translateDepthwise(node, translation);
     case 'MaxPool': {
-      const attributes = { kernel_shape: spatial(node.window), strides: spatial(node.strides), auto_pad: autoPad(node) };
+      const attributes = {
+        kernel_shape: spatial(node.window),
+        strides: spatial(node.strides),
+        auto_pad: autoPad(node),
+      };
       translation.nodes.push({ operator: 'MaxPool', inputs: [source], output, attributes });
       return;
     }
@@ -90,7 +94,10 @@ function translateConvolution(node: GraphModelNode, { model, nodes, constants }:
   const [activation] = node.fused.slice(1);
   const sum = activation === undefined ? node.name : `${node.name}/sum`;
   const weights = weightOf(model, kernel);
-  constants.push(reordered(`${node.name}/kernel`, weights, [3, 2, 0, 1]), asConstant(`${node.name}/bias`, weightOf(model, bias)));
+  constants.push(
+    reordered(`${node.name}/kernel`, weights, [3, 2, 0, 1]),
+    asConstant(`${node.name}/bias`, weightOf(model, bias)),
+  );
   nodes.push({
     operator: 'Conv',
     inputs: [source, `${node.name}/kernel`, `${node.name}/bias`],
@@ -113,7 +120,12 @@ function translateDepthwise(node: GraphModelNode, { model, nodes, constants }: T
     operator: 'Conv',
     inputs: [source, `${node.name}/kernel`],
     output: node.name,
-    attributes: { kernel_shape: weights.dims.slice(0, 2), strides: spatial(node.strides), auto_pad: autoPad(node), group: channels },
+    attributes: {
+      kernel_shape: weights.dims.slice(0, 2),
+      strides: spatial(node.strides),
+      auto_pad: autoPad(node),
+      group: channels,
+    },
   });
 }
 
@@ -123,7 +135,12 @@ function translateReshape(node: GraphModelNode, { model, nodes, constants }: Tra
   const { data } = weightOf(model, shape);
   const target = `${node.name}/shape`;
   constants.push({ name: target, dims: [data.length], data: BigInt64Array.from(data, BigInt) });
-  nodes.push({ operator: 'Transpose', inputs: [source], output: `${node.name}/interleaved`, attributes: { perm: [0, 2, 3, 1] } });
+  nodes.push({
+    operator: 'Transpose',
+    inputs: [source],
+    output: `${node.name}/interleaved`,
+    attributes: { perm: [0, 2, 3, 1] },
+  });
   nodes.push({ operator: 'Reshape', inputs: [`${node.name}/interleaved`, target], output: node.name });
 }
 
@@ -142,7 +159,12 @@ function addPadding(node: GraphModelNode, { model, constants }: Translation): st
  * convolutions, because the runtime keeps those in its fast blocked layout and leaves it for its own PRelu operator
  * (the whole mesh model takes a quarter of the time).
  */
-function addParametricRelu(source: string, { name }: GraphModelNode, slopeName: string | undefined, translation: Translation): void {
+function addParametricRelu(
+  source: string,
+  { name }: GraphModelNode,
+  slopeName: string | undefined,
+  translation: Translation,
+): void {
   const { dims, data } = weightOf(translation.model, slopeName ?? '');
   if (dims.length !== 3 || dims[0] !== 1 || dims[1] !== 1) throw invalid('slopes that differ between pixels');
   const slopes = Float32Array.from(data);
@@ -153,14 +175,24 @@ function addParametricRelu(source: string, { name }: GraphModelNode, slopeName: 
   );
   const attributes = { kernel_shape: [1, 1], strides: [1, 1], group: slopes.length };
   translation.nodes.push(
-    ...raise(source, name, slopes.every((slope) => slope <= 1), attributes),
+    ...raise(
+      source,
+      name,
+      slopes.every((slope) => slope <= 1),
+      attributes,
+    ),
     { operator: 'Conv', inputs: [source, `${name}/slope`], output: `${name}/sloped`, attributes },
     { operator: 'Add', inputs: [`${name}/sloped`, `${name}/raised`], output: name },
   );
 }
 
 /** (1 − slope) · max(x, 0). The runtime takes a maximum into the convolution before it, where multiplying first keeps the sign. */
-function raise(source: string, name: string, keepsSign: boolean, attributes: GraphNode['attributes'] & object): readonly GraphNode[] {
+function raise(
+  source: string,
+  name: string,
+  keepsSign: boolean,
+  attributes: GraphNode['attributes'] & object,
+): readonly GraphNode[] {
   const [raised, rest] = [`${name}/raised`, `${name}/rest`];
   if (keepsSign) {
     return [
@@ -178,7 +210,9 @@ function raise(source: string, name: string, keepsSign: boolean, attributes: Gra
 function reordered(name: string, { dims, data }: GraphWeight, order: readonly number[]): GraphConstant {
   const steps = dims.map((_, axis) => dims.slice(axis + 1).reduce((product, size) => product * size, 1));
   // Axes of size 1 change nothing, and without them the loop inside has something to do.
-  const axes = order.filter((axis) => dims[axis] !== 1).map((axis) => ({ size: dims[axis] ?? 1, step: steps[axis] ?? 0 }));
+  const axes = order
+    .filter((axis) => dims[axis] !== 1)
+    .map((axis) => ({ size: dims[axis] ?? 1, step: steps[axis] ?? 0 }));
   const inner = axes.pop() ?? { size: 1, step: 0 };
   const values = new Float32Array(data.length);
   const position = axes.map(() => 0);
@@ -212,7 +246,11 @@ function autoPad({ padding }: GraphModelNode): string {
 }
 
 function invalid(what: string): LipsyncError {
-  return new LipsyncError('model_invalid', 'A bundled model is not of the kind that this version knows. Install the package again.', {
-    cause: new Error(`Unexpected in a graph model: ${what}.`),
-  });
+  return new LipsyncError(
+    'model_invalid',
+    'A bundled model is not of the kind that this version knows. Install the package again.',
+    {
+      cause: new Error(`Unexpected in a graph model: ${what}.`),
+    },
+  );
 }

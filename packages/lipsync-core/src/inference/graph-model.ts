@@ -40,7 +40,9 @@ const nodeSchema = z.object({
       ksize: integerList.optional(),
       padding: z.object({ s: z.base64() }).optional(),
       fused_ops: stringList.optional(),
-      shape: z.object({ shape: z.object({ dim: z.array(z.object({ size: z.coerce.number().int() })).optional() }) }).optional(),
+      shape: z
+        .object({ shape: z.object({ dim: z.array(z.object({ size: z.coerce.number().int() })).optional() }) })
+        .optional(),
     })
     .optional(),
 });

@@ -38,11 +38,17 @@ it('loads a model from its file', async () => {
 
 it('tells a file that is missing from one that is no model', async () => {
   const folder = await folderFor(relu.subarray(0, 20));
-  await expect(loadSession(join(folder, 'other.onnx'), { threads: 1 })).rejects.toMatchObject({ code: 'model_missing' });
-  await expect(loadSession(join(folder, 'model.onnx'), { threads: 1 })).rejects.toMatchObject({ code: 'model_invalid' });
+  await expect(loadSession(join(folder, 'other.onnx'), { threads: 1 })).rejects.toMatchObject({
+    code: 'model_missing',
+  });
+  await expect(loadSession(join(folder, 'model.onnx'), { threads: 1 })).rejects.toMatchObject({
+    code: 'model_invalid',
+  });
   await expect(loadSession(folder, { threads: 1 })).rejects.toMatchObject({ code: 'model_invalid' });
 });
 
 it('does not blame the model where a device refuses it', async () => {
-  await expect(loadSession(relu, { threads: 1, device: { kind: 'cuda', index: 99 } })).rejects.toMatchObject({ code: 'not_supported' });
+  await expect(loadSession(relu, { threads: 1, device: { kind: 'cuda', index: 99 } })).rejects.toMatchObject({
+    code: 'not_supported',
+  });
 });

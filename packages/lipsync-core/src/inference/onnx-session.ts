@@ -68,12 +68,18 @@ async function checkReadable(path: string): Promise<void> {
   try {
     await access(path, constants.R_OK);
   } catch (cause) {
-    throw new LipsyncError('model_missing', 'A model file is missing or cannot be read. Install the package again or check the configured model path.', { cause });
+    throw new LipsyncError(
+      'model_missing',
+      'A model file is missing or cannot be read. Install the package again or check the configured model path.',
+      { cause },
+    );
   }
 }
 
 async function createSession(
-  runtime: typeof OnnxRuntime, model: string | Uint8Array, { threads, device = { kind: 'cpu' }, spinning = true }: OnnxSessionOptions,
+  runtime: typeof OnnxRuntime,
+  model: string | Uint8Array,
+  { threads, device = { kind: 'cpu' }, spinning = true }: OnnxSessionOptions,
 ): Promise<OnnxRuntime.InferenceSession> {
   const options: OnnxRuntime.InferenceSession.SessionOptions = {
     executionProviders: [device.kind === 'cuda' ? { name: 'cuda', deviceId: device.index } : device.kind],
@@ -83,17 +89,32 @@ async function createSession(
     extra: { session: { 'intra_op.allow_spinning': spinning ? '1' : '0' } },
   };
   try {
-    return typeof model === 'string' ? await runtime.InferenceSession.create(model, options) : await runtime.InferenceSession.create(model, options);
+    return typeof model === 'string'
+      ? await runtime.InferenceSession.create(model, options)
+      : await runtime.InferenceSession.create(model, options);
   } catch (cause) {
-    if (device.kind !== 'cpu') throw new LipsyncError('not_supported', `${device.kind} cannot be used here: a GPU, its driver or its libraries are missing, or the model is not for it.`, { cause });
-    throw new LipsyncError('model_invalid', 'A model file is damaged or is not an ONNX model that this version can run. Fetch it again.', { cause });
+    if (device.kind !== 'cpu')
+      throw new LipsyncError(
+        'not_supported',
+        `${device.kind} cannot be used here: a GPU, its driver or its libraries are missing, or the model is not for it.`,
+        { cause },
+      );
+    throw new LipsyncError(
+      'model_invalid',
+      'A model file is damaged or is not an ONNX model that this version can run. Fetch it again.',
+      { cause },
+    );
   }
 }
 
 /** A free size has a name, or an empty one, where a fixed size has a number. */
 function toPortFacts(port: OnnxRuntime.InferenceSession.ValueMetadata): PortFacts {
   if (!port.isTensor) return { name: port.name, elementType: null, dims: [] };
-  return { name: port.name, elementType: port.type, dims: port.shape.map((size) => (typeof size === 'number' ? size : null)) };
+  return {
+    name: port.name,
+    elementType: port.type,
+    dims: port.shape.map((size) => (typeof size === 'number' ? size : null)),
+  };
 }
 
 async function runSession(
@@ -101,13 +122,17 @@ async function runSession(
   session: OnnxRuntime.InferenceSession,
   inputs: Readonly<Record<string, OnnxTensor>>,
 ): Promise<Readonly<Record<string, OnnxTensor>>> {
-  const feeds = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, toRuntimeTensor(runtime, tensor)]));
+  const feeds = Object.fromEntries(
+    Object.entries(inputs).map(([name, tensor]) => [name, toRuntimeTensor(runtime, tensor)]),
+  );
   try {
     const outputs = await session.run(feeds);
     return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, fromRuntimeTensor(name, tensor)]));
   } catch (cause) {
     if (LipsyncError.isInstance(cause)) throw cause;
-    throw new LipsyncError('internal', 'A model refused its input. This is a fault on our side; please report it.', { cause });
+    throw new LipsyncError('internal', 'A model refused its input. This is a fault on our side; please report it.', {
+      cause,
+    });
   }
 }
 

@@ -20,7 +20,9 @@ describe('writing an ONNX model', () => {
     const session = await loadSession(encodeOnnxModel(scaling), { threads: 1 });
     expect(session.inputs).toEqual([{ name: 'x', elementType: 'float32', dims: [null, 3] }]);
     for (const batch of [1, 4]) {
-      const { y } = await session.run({ x: { type: 'float32', data: new Float32Array(batch * 3).fill(3), dims: [batch, 3] } });
+      const { y } = await session.run({
+        x: { type: 'float32', data: new Float32Array(batch * 3).fill(3), dims: [batch, 3] },
+      });
       expect(y?.dims).toEqual([batch, 3]);
       // The half next to 1/3 is 1365/4096.
       expect([...(y?.data ?? [])].slice(-3)).toEqual([3, 1.5, Math.fround((3 * 1365) / 4096)]);
@@ -35,9 +37,14 @@ describe('writing an ONNX model', () => {
   });
 
   it('adds outputs to a file that is written already', async () => {
-    const addition = encodeOnnxAddition([{ operator: 'Neg', inputs: ['wide'], output: 'negative' }], [{ name: 'wide' }, { name: 'negative' }]);
+    const addition = encodeOnnxAddition(
+      [{ operator: 'Neg', inputs: ['wide'], output: 'negative' }],
+      [{ name: 'wide' }, { name: 'negative' }],
+    );
     const session = await loadSession(Buffer.concat([encodeOnnxModel(scaling), addition]), { threads: 1 });
-    const { y, wide, negative } = await session.run({ x: { type: 'float32', data: Float32Array.of(1, 1, 1), dims: [1, 3] } });
+    const { y, wide, negative } = await session.run({
+      x: { type: 'float32', data: Float32Array.of(1, 1, 1), dims: [1, 3] },
+    });
     await session.release();
     expect(wide?.data).toEqual(y?.data);
     expect(Number(negative?.data[1])).toBe(-0.5);

@@ -68,7 +68,10 @@ export function onnxModelParts(graph: OnnxGraph): readonly Uint8Array[] {
  * comes twice. So what a file computes on the way can be looked at without writing it differently.
  */
 export function encodeOnnxAddition(nodes: readonly GraphNode[], outputs: readonly GraphPort[]): Uint8Array {
-  const graph = message([...nodes.map((node) => field(1, encodeNode(node))), ...outputs.map((port) => field(12, encodePort(port)))]);
+  const graph = message([
+    ...nodes.map((node) => field(1, encodeNode(node))),
+    ...outputs.map((port) => field(12, encodePort(port))),
+  ]);
   return joined(field(7, graph));
 }
 
@@ -78,7 +81,9 @@ function encodeModel(graph: OnnxGraph): Message {
     stringField(2, 'lipsync'),
     field(7, encodeGraph(graph)),
     field(8, message([stringField(1, ''), integerField(2, operatorSetVersion)])),
-    ...Object.entries(graph.metadata ?? {}).map(([key, value]) => field(14, message([stringField(1, key), stringField(2, value)]))),
+    ...Object.entries(graph.metadata ?? {}).map(([key, value]) =>
+      field(14, message([stringField(1, key), stringField(2, value)])),
+    ),
   ]);
 }
 
@@ -159,7 +164,10 @@ function bytes(content: Uint8Array): Message {
 }
 
 function message(contents: readonly Message[]): Message {
-  return { length: contents.reduce((sum, { length }) => sum + length, 0), parts: contents.flatMap(({ parts }) => parts) };
+  return {
+    length: contents.reduce((sum, { length }) => sum + length, 0),
+    parts: contents.flatMap(({ parts }) => parts),
+  };
 }
 
 function joined({ length, parts }: Message): Uint8Array {

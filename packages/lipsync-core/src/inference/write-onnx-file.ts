@@ -17,7 +17,11 @@ export interface FileFacts {
  * is there when this throws. Nothing but the graph's own arrays is held in memory. Throws the system's errors, and what
  * the signal was aborted with.
  */
-export async function writeOnnxFile(path: string, graph: OnnxGraph, { signal }: { readonly signal?: AbortSignal } = {}): Promise<FileFacts> {
+export async function writeOnnxFile(
+  path: string,
+  graph: OnnxGraph,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<FileFacts> {
   const parts = onnxModelParts(graph);
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);

@@ -6,10 +6,18 @@ import type { Attempt, JobRecord } from './job-record.ts';
  * Writes an error line for each attempt that has ended since `before` with what a person has to mend, whatever becomes of
  * its job. To be called with what is recorded, once for each change of it.
  */
-export function alertOfAttempts(logger: Logger, jobId: string, before: readonly Attempt[], after: readonly Attempt[]): void {
+export function alertOfAttempts(
+  logger: Logger,
+  jobId: string,
+  before: readonly Attempt[],
+  after: readonly Attempt[],
+): void {
   after.forEach(({ provider, code, message }, index) => {
     if (code === null || before[index]?.code === code || !errorPolicies[code].alert) return;
-    logger.error({ jobId, provider, code, reason: message, alert: true }, 'an attempt ended with what a person has to mend');
+    logger.error(
+      { jobId, provider, code, reason: message, alert: true },
+      'an attempt ended with what a person has to mend',
+    );
   });
 }
 
@@ -17,5 +25,8 @@ export function alertOfAttempts(logger: Logger, jobId: string, before: readonly 
 export function alertOfJob(logger: Logger, { id: jobId, attempts }: JobRecord, error: LipsyncError): void {
   const { code } = error;
   if (!error.policy.alert || attempts.at(-1)?.code === code) return;
-  logger.error({ jobId, provider: null, code, reason: error.message, error, alert: true }, 'a job ended with what a person has to mend');
+  logger.error(
+    { jobId, provider: null, code, reason: error.message, error, alert: true },
+    'a job ended with what a person has to mend',
+  );
 }

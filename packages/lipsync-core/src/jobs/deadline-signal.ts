@@ -14,6 +14,7 @@ export function deadlineExceeded(): TimeoutError {
 /** A signal that fires with `deadlineExceeded` in `remainingMs`; null: never. */
 export function deadlineSignal(remainingMs: number | null): DeadlineSignal {
   const controller = new AbortController();
-  const timer = remainingMs === null ? undefined : setTimeout(() => controller.abort(deadlineExceeded()), Math.max(0, remainingMs));
+  const timer =
+    remainingMs === null ? undefined : setTimeout(() => controller.abort(deadlineExceeded()), Math.max(0, remainingMs));
   return { signal: controller.signal, end: () => clearTimeout(timer) };
 }

@@ -44,16 +44,29 @@ export function createInputFetcher(options: {
   const { artifacts, maxBytes, allowedPrivateHosts, retryPauseMs = fetchRetryPauseMs } = options;
 
   async function download(url: string, signal: AbortSignal): Promise<StoredInput> {
-    const limits = { maxBytes, timeoutMs: fetchTimeoutMs, idleTimeoutMs: fetchIdleTimeoutMs, allowedPrivateHosts, signal };
+    const limits = {
+      maxBytes,
+      timeoutMs: fetchTimeoutMs,
+      idleTimeoutMs: fetchIdleTimeoutMs,
+      allowedPrivateHosts,
+      signal,
+    };
     const { stream } = await fetchGuarded(url, limits);
     const { key } = await artifacts.putInput(stream, { maxBytes, signal });
     return { kind: 'artifact', key, name: key };
   }
 
-  async function store(input: InputReference, signal: AbortSignal, save: (stored: StoredInput) => Promise<void>): Promise<StoredInput> {
+  async function store(
+    input: InputReference,
+    signal: AbortSignal,
+    save: (stored: StoredInput) => Promise<void>,
+  ): Promise<StoredInput> {
     if (input.kind === 'artifact') return input;
     const stored = await pRetry(() => download(input.url, signal), {
-      retries: fetchRetries, minTimeout: retryPauseMs, signal, shouldRetry: ({ error }) => mayPass(error),
+      retries: fetchRetries,
+      minTimeout: retryPauseMs,
+      signal,
+      shouldRetry: ({ error }) => mayPass(error),
     });
     await save(stored);
     return stored;

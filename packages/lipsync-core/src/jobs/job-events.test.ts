@@ -5,37 +5,61 @@ import { applyJobEvent, type JobEvent } from './job-events.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
 import { newJobRecord } from './new-job-record.ts';
 
-const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1000, outputKey: 'outputs/x/output.mp4' } as const;
+const result = {
+  methodUsed: 'preview',
+  degraded: true,
+  cached: false,
+  durationMs: 1000,
+  outputKey: 'outputs/x/output.mp4',
+} as const;
 
 function newRecord(): JobRecord {
   const reference = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
-  return newJobRecord({ id: 'job_1', options: lipsyncOptionsSchema.parse({}), video: reference, audio: reference, owner: null, nowMs: 5 });
+  return newJobRecord({
+    id: 'job_1',
+    options: lipsyncOptionsSchema.parse({}),
+    video: reference,
+    audio: reference,
+    owner: null,
+    nowMs: 5,
+  });
 }
 
 const anyEvent: fc.Arbitrary<JobEvent> = fc.oneof(
   fc.constant<JobEvent>({ type: 'run_started', atMs: 10 }),
   fc.record({
-    type: fc.constant('progressed' as const), run: fc.integer({ min: 0, max: 3 }),
-    stage: fc.constantFrom('tracking', 'rendering'), progress: fc.double({ min: -10, max: 200, noNaN: true }), message: fc.constant('m'),
+    type: fc.constant('progressed' as const),
+    run: fc.integer({ min: 0, max: 3 }),
+    stage: fc.constantFrom('tracking', 'rendering'),
+    progress: fc.double({ min: -10, max: 200, noNaN: true }),
+    message: fc.constant('m'),
   }),
   fc.record({ type: fc.constant('handed_back' as const), run: fc.integer({ min: 0, max: 3 }) }),
   fc.constant<JobEvent>({ type: 'cancel_requested' }),
-  fc.record({ type: fc.constant('completed' as const), run: fc.integer({ min: 0, max: 3 }), atMs: fc.constant(20), result: fc.constant(result), warnings: fc.constant([]) }),
+  fc.record({
+    type: fc.constant('completed' as const),
+    run: fc.integer({ min: 0, max: 3 }),
+    atMs: fc.constant(20),
+    result: fc.constant(result),
+    warnings: fc.constant([]),
+  }),
   fc.constant<JobEvent>({ type: 'canceled', atMs: 30 }),
 );
 
 describe('a job record', () => {
   it('never loses progress, never leaves an end, and counts every change', () => {
-    fc.assert(fc.property(fc.array(anyEvent, { maxLength: 30 }), (events) => {
-      let record = newRecord();
-      for (const event of events) {
-        const next = applyJobEvent(record, event);
-        expect(next.progress).toBeGreaterThanOrEqual(record.progress);
-        expect(next.revision).toBe(next === record ? record.revision : record.revision + 1);
-        if (isTerminal(record.status)) expect(next).toBe(record);
-        record = next;
-      }
-    }));
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 30 }), (events) => {
+        let record = newRecord();
+        for (const event of events) {
+          const next = applyJobEvent(record, event);
+          expect(next.progress).toBeGreaterThanOrEqual(record.progress);
+          expect(next.revision).toBe(next === record ? record.revision : record.revision + 1);
+          if (isTerminal(record.status)) expect(next).toBe(record);
+          record = next;
+        }
+      }),
+    );
   });
 
   it('reaches 100 percent only by completing', () => {
@@ -47,7 +71,9 @@ describe('a job record', () => {
 
   it('does not listen to a run that was superseded', () => {
     const second = [1, 2].reduce((record) => applyJobEvent(record, { type: 'run_started', atMs: 1 }), newRecord());
-    expect(applyJobEvent(second, { type: 'failed', run: 1, atMs: 2, code: 'media_failed', message: 'late', warnings: [] })).toBe(second);
+    expect(
+      applyJobEvent(second, { type: 'failed', run: 1, atMs: 2, code: 'media_failed', message: 'late', warnings: [] }),
+    ).toBe(second);
   });
 
   it('counts a run that ended without a word as a crash, and one that was handed back as none', () => {

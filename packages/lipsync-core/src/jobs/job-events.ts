@@ -12,8 +12,19 @@ type RunEvent = { readonly run: number } & (
   | { readonly type: 'handed_back' }
   | { readonly type: 'parked'; readonly untilMs: number; readonly message: string }
   | { readonly type: 'handed_on'; readonly needs: Provider['kind'] }
-  | { readonly type: 'completed'; readonly atMs: number; readonly result: JobResult; readonly warnings: readonly Warning[] }
-  | { readonly type: 'failed'; readonly atMs: number; readonly code: ErrorCode; readonly message: string; readonly warnings: readonly Warning[] }
+  | {
+      readonly type: 'completed';
+      readonly atMs: number;
+      readonly result: JobResult;
+      readonly warnings: readonly Warning[];
+    }
+  | {
+      readonly type: 'failed';
+      readonly atMs: number;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly warnings: readonly Warning[];
+    }
 );
 
 /** Everything that can happen to a job. */
@@ -61,13 +72,24 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return applyBill(record, event);
     case 'completed':
       return {
-        ...record, status: 'completed', stage: 'completed', progress: 100, message: 'Done.',
-        result: event.result, warnings: event.warnings, completedAtMs: event.atMs,
+        ...record,
+        status: 'completed',
+        stage: 'completed',
+        progress: 100,
+        message: 'Done.',
+        result: event.result,
+        warnings: event.warnings,
+        completedAtMs: event.atMs,
       };
     case 'failed':
       return {
-        ...record, status: 'failed', stage: 'failed', message: event.message,
-        error: { code: event.code, message: event.message }, warnings: event.warnings, completedAtMs: event.atMs,
+        ...record,
+        status: 'failed',
+        stage: 'failed',
+        message: event.message,
+        error: { code: event.code, message: event.message },
+        warnings: event.warnings,
+        completedAtMs: event.atMs,
       };
     case 'canceled':
       return { ...record, status: 'canceled', stage: 'canceled', message: 'Canceled.', completedAtMs: event.atMs };
@@ -88,7 +110,10 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
 
 /** A bill that came while the run was busy elsewhere is not known to it, and stands. */
 function withKnownCosts(attempts: readonly Attempt[], known: readonly Attempt[]): readonly Attempt[] {
-  return attempts.map((attempt, index) => ({ ...attempt, costMicros: attempt.costMicros ?? known[index]?.costMicros ?? null }));
+  return attempts.map((attempt, index) => ({
+    ...attempt,
+    costMicros: attempt.costMicros ?? known[index]?.costMicros ?? null,
+  }));
 }
 
 function applyBill(record: JobRecord, { index, costMicros }: Extract<JobEvent, { type: 'attempt_billed' }>): JobRecord {

@@ -46,7 +46,9 @@ function toAttemptView(attempt: Attempt): AttemptView {
 /** What the job has cost; null before its end, and while what one of its attempts cost is not known. Pure. */
 export function costOf({ status, attempts }: Pick<JobRecord, 'status' | 'attempts'>): number | null {
   const costs = attempts.map(({ costMicros }) => costMicros).filter((costMicros) => costMicros !== null);
-  return isTerminal(status) && costs.length === attempts.length ? costs.reduce((sum, costMicros) => sum + costMicros, 0) : null;
+  return isTerminal(status) && costs.length === attempts.length
+    ? costs.reduce((sum, costMicros) => sum + costMicros, 0)
+    : null;
 }
 
 export function toUsdOrNull(micros: number | null): number | null {

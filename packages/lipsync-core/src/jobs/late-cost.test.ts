@@ -7,7 +7,17 @@ import { toJobView } from './job-view.ts';
 import { recordLateCost } from './late-cost.ts';
 
 const attempt = (change: Partial<Attempt>): Attempt => ({
-  provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, operationAtMs: null, troubles: 0, ...change,
+  provider: 'heygen',
+  outcome: 'failed',
+  code: 'provider_failed',
+  message: null,
+  startedAtMs: 1,
+  endedAtMs: 2,
+  costMicros: null,
+  operation: null,
+  operationAtMs: null,
+  troubles: 0,
+  ...change,
 });
 
 let store: JobStore;
@@ -27,11 +37,14 @@ async function costNow(): Promise<number | null> {
   return record ? toJobView(record, null).cost_usd : null;
 }
 
-const tell = (index: number, costMicros: number): Promise<boolean> => recordLateCost(store, { jobId: 'job_1', index, costMicros });
+const tell = (index: number, costMicros: number): Promise<boolean> =>
+  recordLateCost(store, { jobId: 'job_1', index, costMicros });
 
 describe('the cost of a job that made nothing', () => {
   it.each(['failed', 'canceled'] as const)('is that of all its attempts: %s', async (status) => {
-    expect(await costOf({ status, attempts: [attempt({ costMicros: 70_000 }), attempt({ costMicros: 5 })] })).toBe(0.070005);
+    expect(await costOf({ status, attempts: [attempt({ costMicros: 70_000 }), attempt({ costMicros: 5 })] })).toBe(
+      0.070005,
+    );
   });
 
   it.each(['failed', 'canceled'] as const)('is nothing when it tried nothing: %s', async (status) => {
@@ -52,9 +65,17 @@ describe('the cost of a job that made nothing', () => {
 describe('a bill that comes while the next provider works', () => {
   it('is not wiped out by what that run still saves', async () => {
     const failed = attempt({});
-    await costOf({ status: 'processing', runs: 1, attempts: [failed, attempt({ outcome: 'running', endedAtMs: null })] });
+    await costOf({
+      status: 'processing',
+      runs: 1,
+      attempts: [failed, attempt({ outcome: 'running', endedAtMs: null })],
+    });
     expect(await tell(0, 70_000)).toBe(true);
-    const record = await store.append('job_1', { type: 'attempts_changed', run: 1, attempts: [failed, attempt({ outcome: 'succeeded', costMicros: 5 })] });
+    const record = await store.append('job_1', {
+      type: 'attempts_changed',
+      run: 1,
+      attempts: [failed, attempt({ outcome: 'succeeded', costMicros: 5 })],
+    });
     expect(record.attempts).toMatchObject([{ costMicros: 70_000 }, { outcome: 'succeeded', costMicros: 5 }]);
   });
 });
@@ -62,11 +83,16 @@ describe('a bill that comes while the next provider works', () => {
 describe('a bill that comes after the end', () => {
   it('is what the cost of a completed job waits for, and is added once however often it is told', async () => {
     const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, outputKey: 'x' } as const;
-    expect(await costOf({ status: 'completed', result, attempts: [attempt({}), attempt({ costMicros: 5 })] })).toBeNull();
+    expect(
+      await costOf({ status: 'completed', result, attempts: [attempt({}), attempt({ costMicros: 5 })] }),
+    ).toBeNull();
     await tell(0, 70_000);
     await tell(0, 70_000);
     expect(await costNow()).toBe(0.070005);
-    expect(await store.get('job_1')).toMatchObject({ status: 'completed', attempts: [{ costMicros: 70_000 }, { costMicros: 5 }] });
+    expect(await store.get('job_1')).toMatchObject({
+      status: 'completed',
+      attempts: [{ costMicros: 70_000 }, { costMicros: 5 }],
+    });
   });
 
   it('waits for an attempt that goes on', async () => {
@@ -75,7 +101,7 @@ describe('a bill that comes after the end', () => {
     expect((await store.get('job_1'))?.attempts[0]?.costMicros).toBeNull();
   });
 
-  it('of a job that is not kept any more is nobody\'s', async () => {
+  it("of a job that is not kept any more is nobody's", async () => {
     expect(await tell(0, 70_000)).toBe(true);
   });
 });

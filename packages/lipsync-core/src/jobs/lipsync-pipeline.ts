@@ -1,5 +1,13 @@
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
-import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits, type SpeechFacts, type Timeline } from '../media/index.ts';
+import {
+  planTimeline,
+  probeClip,
+  probeSpeech,
+  type ClipFacts,
+  type MediaLimits,
+  type SpeechFacts,
+  type Timeline,
+} from '../media/index.ts';
 import type { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Admission } from '../providers/admission.ts';
@@ -70,7 +78,11 @@ export interface LipsyncPipeline {
    */
   run(input: PipelineInput, context: PipelineContext): Promise<PipelineOutcome>;
   /** Lets go of what runs elsewhere, and of what is held, for a job that is not wanted any more. */
-  abandon(input: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, reason: LipsyncError, context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts'>): Promise<void>;
+  abandon(
+    input: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>,
+    reason: LipsyncError,
+    context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts'>,
+  ): Promise<void>;
 }
 
 export interface PipelineDependencies {
@@ -110,11 +122,16 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
         return listen(dependencies, input, context, await probed());
       });
       const measure = async (): Promise<number> => (await probed()).timeline.durationMs;
-      let chain = chainOf(dependencies.registry, context.plan ?? (await makePlan(dependencies, input.options, { savePlan: context.savePlan, measure })));
+      let chain = chainOf(
+        dependencies.registry,
+        context.plan ?? (await makePlan(dependencies, input.options, { savePlan: context.savePlan, measure })),
+      );
       const chained = { ...chainContext(dependencies, input, context), ...localPrice(dependencies, input, measure) };
       if (context.earlierAttempts.length === 0) {
         let early = await lookFirst(chain, prepared, chained);
-        const sooner = isWaiting(early) ? await findSooner(dependencies, input.options, { ...context, jobId: input.jobId }) : undefined;
+        const sooner = isWaiting(early)
+          ? await findSooner(dependencies, input.options, { ...context, jobId: input.jobId })
+          : undefined;
         if (sooner) {
           chain = chainOf(dependencies.registry, sooner);
           early = await lookFirst(chain, prepared, chained);
@@ -129,22 +146,39 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
     },
     abandon(input, reason, context) {
       // All providers: what was begun may be no more than what a chain of today would hold.
-      return abandonChain(dependencies.registry.all, reason, chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined }));
+      return abandonChain(
+        dependencies.registry.all,
+        reason,
+        chainContext(dependencies, input, { ...context, canRun: () => true, onProgress: () => undefined }),
+      );
     },
   };
 }
 
-function chainContext({ admission, clock }: PipelineDependencies, { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>, context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts' | 'canRun' | 'onProgress'>): ChainContext {
+function chainContext(
+  { admission, clock }: PipelineDependencies,
+  { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>,
+  context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts' | 'canRun' | 'onProgress'>,
+): ChainContext {
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
   return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, admission, clock };
 }
 
 /** What work on this machine costs, where it costs anything. `measure` tells how long the output is going to be. */
-function localPrice({ forecast, localMicrosPerHour = 0 }: PipelineDependencies, { options }: PipelineInput, measure: () => Promise<number>): Pick<ChainContext, 'localPrice'> {
+function localPrice(
+  { forecast, localMicrosPerHour = 0 }: PipelineDependencies,
+  { options }: PipelineInput,
+  measure: () => Promise<number>,
+): Pick<ChainContext, 'localPrice'> {
   if (localMicrosPerHour === 0) return {};
   const quote = async (provider: ProviderId): Promise<number> => {
-    const expectations = await forecast.expect({ durationMs: await measure(), heygenMode: options.heygenMode }).catch(failStore);
-    return localCostMicros(expectations.find((expectation) => expectation.provider === provider)?.workMs ?? 0, localMicrosPerHour);
+    const expectations = await forecast
+      .expect({ durationMs: await measure(), heygenMode: options.heygenMode })
+      .catch(failStore);
+    return localCostMicros(
+      expectations.find((expectation) => expectation.provider === provider)?.workMs ?? 0,
+      localMicrosPerHour,
+    );
   };
   return { localPrice: { microsPerHour: localMicrosPerHour, quote } };
 }
@@ -155,7 +189,12 @@ function isUndisturbed({ wasInterrupted, earlierAttempts }: PipelineContext): bo
 }
 
 /** What was learned is a help for others; that it cannot be kept is no fault of this job. */
-async function learnPace({ forecast }: PipelineDependencies, { options }: PipelineInput, { provider, attempts }: MadeOutcome, { timeline }: Prepared): Promise<void> {
+async function learnPace(
+  { forecast }: PipelineDependencies,
+  { options }: PipelineInput,
+  { provider, attempts }: MadeOutcome,
+  { timeline }: Prepared,
+): Promise<void> {
   const { startedAtMs, endedAtMs } = attempts.at(-1) ?? { startedAtMs: 0, endedAtMs: null };
   if (endedAtMs === null) return;
   const work = { provider: provider.facts.id, heygenMode: options.heygenMode, durationMs: timeline.durationMs };
@@ -167,7 +206,9 @@ async function learnPace({ forecast }: PipelineDependencies, { options }: Pipeli
  * for it, and finds out whether there is anything to speak. Undefined when the chain may begin.
  */
 async function lookFirst(
-  chain: readonly Provider[], prepared: () => Promise<Prepared>, { admission, jobId, canRun }: ChainContext,
+  chain: readonly Provider[],
+  prepared: () => Promise<Prepared>,
+  { admission, jobId, canRun }: ChainContext,
 ): Promise<Exclude<ChainOutcome, { kind: 'made' }> | 'silent' | undefined> {
   const [first] = chain;
   if (!first) return undefined;
@@ -198,25 +239,44 @@ function fetchInputs(input: PipelineInput, context: PipelineContext): Promise<Fe
   return input.fetchInputs();
 }
 
-async function probe({ limits }: PipelineDependencies, input: PipelineInput, context: PipelineContext, inputs: FetchedInputs): Promise<Probed> {
+async function probe(
+  { limits }: PipelineDependencies,
+  input: PipelineInput,
+  context: PipelineContext,
+  inputs: FetchedInputs,
+): Promise<Probed> {
   const { signal } = context;
   const { clipPath, speechPath } = inputs;
   context.onProgress({ stage: 'probing', fraction: 0 });
   const clip = await againOnce(signal, () => probeClip(clipPath, { limits, signal }));
   const speech = await againOnce(signal, () => probeSpeech(speechPath, { limits, signal }));
-  const timeline = planTimeline(clip, speech.durationMs, { syncMode: input.options.syncMode, window: windowOf(input.options) });
+  const timeline = planTimeline(clip, speech.durationMs, {
+    syncMode: input.options.syncMode,
+    window: windowOf(input.options),
+  });
   return { inputs, clip, speech, timeline };
 }
 
-async function listen({ renderPool }: PipelineDependencies, input: PipelineInput, context: PipelineContext, probed: Probed): Promise<Prepared> {
+async function listen(
+  { renderPool }: PipelineDependencies,
+  input: PipelineInput,
+  context: PipelineContext,
+  probed: Probed,
+): Promise<Prepared> {
   const { signal } = context;
-  const { inputs: { speechPath }, speech, timeline } = probed;
+  const {
+    inputs: { speechPath },
+    speech,
+    timeline,
+  } = probed;
   context.onProgress({ stage: 'listening', fraction: 0 });
   const mouthCurvePath = input.workspace.file('mouth-curve');
-  const speechReport = await againOnce(signal, () => renderPool.run(
-    { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
-    { signal, onProgress: context.onProgress },
-  ));
+  const speechReport = await againOnce(signal, () =>
+    renderPool.run(
+      { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+      { signal, onProgress: context.onProgress },
+    ),
+  );
   return { ...probed, mouthCurvePath, speechReport };
 }
 
@@ -229,20 +289,55 @@ function isSilent(report: SpeechReport): boolean {
 }
 
 async function passThrough(
-  { renderPool }: PipelineDependencies, { workspace }: PipelineInput, prepared: Prepared, context: PipelineContext,
+  { renderPool }: PipelineDependencies,
+  { workspace }: PipelineInput,
+  prepared: Prepared,
+  context: PipelineContext,
 ): Promise<PipelineResult> {
   const takePath = workspace.file('take.mp4');
-  const { inputs: { clipPath, speechPath }, clip, speech, timeline } = prepared;
-  const report = await againOnce(context.signal, () => renderPool.run(
-    { kind: 'pass_through', clipPath, speechPath, clip, speech, timeline, takePath, workFolder: workspace.path },
-    context,
-  ));
-  const warnings = [{ code: 'speech_silent', message: 'The speech holds no sound to speak; the clip was returned with it, its mouth unchanged.' }];
-  return { kind: 'made', takePath, methodUsed: null, degraded: false, durationMs: timeline.durationMs, warnings: [...warnings, ...report.warnings] };
+  const {
+    inputs: { clipPath, speechPath },
+    clip,
+    speech,
+    timeline,
+  } = prepared;
+  const report = await againOnce(context.signal, () =>
+    renderPool.run(
+      { kind: 'pass_through', clipPath, speechPath, clip, speech, timeline, takePath, workFolder: workspace.path },
+      context,
+    ),
+  );
+  const warnings = [
+    {
+      code: 'speech_silent',
+      message: 'The speech holds no sound to speak; the clip was returned with it, its mouth unchanged.',
+    },
+  ];
+  return {
+    kind: 'made',
+    takePath,
+    methodUsed: null,
+    degraded: false,
+    durationMs: timeline.durationMs,
+    warnings: [...warnings, ...report.warnings],
+  };
 }
 
-function toTakeRequest({ jobId, options, workspace }: PipelineInput, { inputs, clip, speech, timeline, mouthCurvePath }: Prepared): TakeRequest {
-  return { jobId, ...inputs, clip, speech, timeline, mouthCurvePath, silenceMode: options.silenceMode, heygenMode: options.heygenMode, takePath: workspace.file('take.mp4') };
+function toTakeRequest(
+  { jobId, options, workspace }: PipelineInput,
+  { inputs, clip, speech, timeline, mouthCurvePath }: Prepared,
+): TakeRequest {
+  return {
+    jobId,
+    ...inputs,
+    clip,
+    speech,
+    timeline,
+    mouthCurvePath,
+    silenceMode: options.silenceMode,
+    heygenMode: options.heygenMode,
+    takePath: workspace.file('take.mp4'),
+  };
 }
 
 function toResult({ take, provider }: MadeOutcome, prepared: Prepared): PipelineResult {
@@ -259,10 +354,16 @@ function toResult({ take, provider }: MadeOutcome, prepared: Prepared): Pipeline
 function inputWarnings({ clip, speechReport }: Prepared): Warning[] {
   const warnings: Warning[] = [];
   if (clip.variableFrameRate) {
-    warnings.push({ code: 'variable_frame_rate', message: 'The clip has a variable frame rate; it was made constant at the nearest standard rate.' });
+    warnings.push({
+      code: 'variable_frame_rate',
+      message: 'The clip has a variable frame rate; it was made constant at the nearest standard rate.',
+    });
   }
   if (!speechReport.voiceFound) {
-    warnings.push({ code: 'no_voice_found', message: 'No voice was recognised in the speech; the mouth follows its loudness alone.' });
+    warnings.push({
+      code: 'no_voice_found',
+      message: 'No voice was recognised in the speech; the mouth follows its loudness alone.',
+    });
   }
   return warnings;
 }

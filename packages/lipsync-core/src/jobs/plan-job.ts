@@ -1,6 +1,11 @@
 import type { LipsyncOptions } from '../contract/index.ts';
 import { expectedMs, type ExpectedOutput, type Forecast } from '../providers/plan/forecast.ts';
-import { dependsOnOutlook, planProviders, type PlannedProvider, type ProviderPlan } from '../providers/plan/provider-plan.ts';
+import {
+  dependsOnOutlook,
+  planProviders,
+  type PlannedProvider,
+  type ProviderPlan,
+} from '../providers/plan/provider-plan.ts';
 import type { ProviderRegistry } from '../providers/provider-registry.ts';
 import { failStore } from './store-failure.ts';
 
@@ -30,10 +35,17 @@ export interface EarlierPlan {
  * Decides whom to try and in which order; looks at the inputs and the others' jobs only where the order hangs on them.
  * Throws `not_supported` as `planProviders` does, a `StoreFailure` when lines could not be looked up, and what `context` throws.
  */
-export async function makePlan(dependencies: PlanDependencies, options: LipsyncOptions, { measure, savePlan }: PlanContext): Promise<ProviderPlan> {
+export async function makePlan(
+  dependencies: PlanDependencies,
+  options: LipsyncOptions,
+  { measure, savePlan }: PlanContext,
+): Promise<ProviderPlan> {
   const usable = plannedProviders(dependencies);
   const outputMs = dependsOnOutlook(usable, options) ? await measure() : null;
-  const plan = outputMs === null ? planProviders(usable, options) : await planByOutlook(dependencies, options, { durationMs: outputMs });
+  const plan =
+    outputMs === null
+      ? planProviders(usable, options)
+      : await planByOutlook(dependencies, options, { durationMs: outputMs });
   await savePlan(plan, outputMs);
   return plan;
 }
@@ -42,7 +54,11 @@ export async function makePlan(dependencies: PlanDependencies, options: LipsyncO
  * Asks anew for a job that stands in line since an earlier run and is to end soon: who would be done first as lines are now.
  * Undefined where that is whom it waits for, and where the line has no say. Throws as `makePlan` does.
  */
-export async function findSooner(dependencies: PlanDependencies, options: LipsyncOptions, { jobId, plan, outputMs, savePlan }: EarlierPlan): Promise<ProviderPlan | undefined> {
+export async function findSooner(
+  dependencies: PlanDependencies,
+  options: LipsyncOptions,
+  { jobId, plan, outputMs, savePlan }: EarlierPlan,
+): Promise<ProviderPlan | undefined> {
   if (plan === null || outputMs === null || options.optimize !== 'speed') return undefined;
   const sooner = await planByOutlook(dependencies, options, { durationMs: outputMs, jobInLine: jobId });
   if (sooner[0] === plan[0]) return undefined;
@@ -50,10 +66,19 @@ export async function findSooner(dependencies: PlanDependencies, options: Lipsyn
   return sooner;
 }
 
-async function planByOutlook(dependencies: PlanDependencies, options: LipsyncOptions, output: Omit<ExpectedOutput, 'heygenMode'>): Promise<ProviderPlan> {
-  const expectations = await dependencies.forecast.expect({ ...output, heygenMode: options.heygenMode }).catch(failStore);
+async function planByOutlook(
+  dependencies: PlanDependencies,
+  options: LipsyncOptions,
+  output: Omit<ExpectedOutput, 'heygenMode'>,
+): Promise<ProviderPlan> {
+  const expectations = await dependencies.forecast
+    .expect({ ...output, heygenMode: options.heygenMode })
+    .catch(failStore);
   const expected = new Map(expectations.map((expectation) => [expectation.provider, expectedMs(expectation)]));
-  return planProviders(plannedProviders(dependencies), options, { durationMs: output.durationMs, expectedMs: expected });
+  return planProviders(plannedProviders(dependencies), options, {
+    durationMs: output.durationMs,
+    expectedMs: expected,
+  });
 }
 
 function plannedProviders({ registry }: PlanDependencies): readonly PlannedProvider[] {

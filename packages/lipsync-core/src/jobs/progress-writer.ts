@@ -2,20 +2,21 @@ import type { Clock } from '../ports/ports.ts';
 import type { ProgressReport } from '../providers/provider.ts';
 
 /** The stages of a job, those of a remote provider before those of an engine here, each with the share of the whole at which it begins and ends, in percent. */
-const stages: Readonly<Record<string, { readonly from: number; readonly to: number; readonly message: string }>> = Object.freeze({
-  fetching: { from: 0, to: 4, message: 'Fetching the inputs.' },
-  probing: { from: 4, to: 6, message: 'Looking at the inputs.' },
-  listening: { from: 6, to: 10, message: 'Listening to the speech.' },
-  waiting: { from: 10, to: 10, message: 'Waiting for the provider.' },
-  preparing: { from: 10, to: 20, message: 'Preparing what the provider is to get.' },
-  uploading: { from: 20, to: 30, message: 'Sending it to the provider.' },
-  downloading: { from: 90, to: 97, message: 'Fetching the take.' },
-  loading: { from: 10, to: 12, message: 'Loading the model.' },
-  tracking: { from: 12, to: 45, message: 'Following the face.' },
-  learning: { from: 45, to: 45, message: 'Learning the mouth.' },
-  rendering: { from: 45, to: 97, message: 'Rendering.' },
-  publishing: { from: 97, to: 99, message: 'Publishing the output.' },
-});
+const stages: Readonly<Record<string, { readonly from: number; readonly to: number; readonly message: string }>> =
+  Object.freeze({
+    fetching: { from: 0, to: 4, message: 'Fetching the inputs.' },
+    probing: { from: 4, to: 6, message: 'Looking at the inputs.' },
+    listening: { from: 6, to: 10, message: 'Listening to the speech.' },
+    waiting: { from: 10, to: 10, message: 'Waiting for the provider.' },
+    preparing: { from: 10, to: 20, message: 'Preparing what the provider is to get.' },
+    uploading: { from: 20, to: 30, message: 'Sending it to the provider.' },
+    downloading: { from: 90, to: 97, message: 'Fetching the take.' },
+    loading: { from: 10, to: 12, message: 'Loading the model.' },
+    tracking: { from: 12, to: 45, message: 'Following the face.' },
+    learning: { from: 45, to: 45, message: 'Learning the mouth.' },
+    rendering: { from: 45, to: 97, message: 'Rendering.' },
+    publishing: { from: 97, to: 99, message: 'Publishing the output.' },
+  });
 
 export interface ProgressUpdate {
   readonly stage: string;

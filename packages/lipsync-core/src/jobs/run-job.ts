@@ -80,7 +80,9 @@ async function run(dependencies: RunDependencies, jobId: string, context: RunCon
   // Known before it is begun: a store that is slow may begin it and say so too late.
   let runs = found.runs + 1;
   try {
-    const record = isTerminal(found.status) ? found : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
+    const record = isTerminal(found.status)
+      ? found
+      : await store.append(jobId, { type: 'run_started', atMs: clock.nowMs() });
     runs = record.runs;
     return await goOn(dependencies, record, context);
   } catch (error) {
@@ -101,11 +103,20 @@ async function goOn(dependencies: RunDependencies, record: JobRecord, context: R
 }
 
 /** A run that ends because of the store did not die over its job. Where the store does not take this either, it counts as one that did. */
-async function handBackQuietly({ store, logger }: RunDependencies, { id: jobId, runs: run }: Pick<JobRecord, 'id' | 'runs'>): Promise<void> {
-  await store.append(jobId, { type: 'handed_back', run }).catch((error: unknown) => logger.warn({ jobId, error }, 'the job could not be handed back'));
+async function handBackQuietly(
+  { store, logger }: RunDependencies,
+  { id: jobId, runs: run }: Pick<JobRecord, 'id' | 'runs'>,
+): Promise<void> {
+  await store
+    .append(jobId, { type: 'handed_back', run })
+    .catch((error: unknown) => logger.warn({ jobId, error }, 'the job could not be handed back'));
 }
 
-async function endEarly(dependencies: RunDependencies, record: JobRecord, signal: AbortSignal): Promise<JobRecord | undefined> {
+async function endEarly(
+  dependencies: RunDependencies,
+  record: JobRecord,
+  signal: AbortSignal,
+): Promise<JobRecord | undefined> {
   const { store, clock } = dependencies;
   if (isTerminal(record.status)) return record;
   const reason = reasonNotToRun(record, clock.nowMs());
@@ -115,29 +126,50 @@ async function endEarly(dependencies: RunDependencies, record: JobRecord, signal
 }
 
 /** Lets go of what runs elsewhere for a job that is about to end, so that its bill is known or kept open. */
-function abandon(dependencies: RunDependencies, record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
+function abandon(
+  dependencies: RunDependencies,
+  record: JobRecord,
+  reason: LipsyncError,
+  signal: AbortSignal,
+): Promise<void> {
   const { id: jobId, owner, options } = record;
   const { save } = createAttemptSaver(dependencies, record);
   return dependencies.pipeline.abandon({ jobId, owner, options }, reason, {
-    signal, earlierAttempts: record.attempts, saveAttempts: async (attempts) => void (await save(attempts)),
+    signal,
+    earlierAttempts: record.attempts,
+    saveAttempts: async (attempts) => void (await save(attempts)),
   });
 }
 
 /** Why a job that is not at an end is ended instead of being worked on. */
-function reasonNotToRun({ cancelRequested, crashes, deadlineAtMs }: JobRecord, nowMs: number): LipsyncError | undefined {
+function reasonNotToRun(
+  { cancelRequested, crashes, deadlineAtMs }: JobRecord,
+  nowMs: number,
+): LipsyncError | undefined {
   if (cancelRequested) return new LipsyncError('canceled', 'The job was canceled.');
   if (deadlineAtMs !== null && deadlineAtMs <= nowMs) return deadlineExceeded();
   if (crashes < maxCrashes) return undefined;
-  return new LipsyncError('worker_crashed', `The worker went away ${crashes} times while it worked on this job; it was given up.`);
+  return new LipsyncError(
+    'worker_crashed',
+    `The worker went away ${crashes} times while it worked on this job; it was given up.`,
+  );
 }
 
-async function runOnce(dependencies: RunDependencies, record: JobRecord, { signal: handBack, canRun }: RunContext): Promise<JobRecord> {
+async function runOnce(
+  dependencies: RunDependencies,
+  record: JobRecord,
+  { signal: handBack, canRun }: RunContext,
+): Promise<JobRecord> {
   const { store } = dependencies;
   const stop = watchForStop(dependencies, record);
   let workspace: Workspace | undefined;
   try {
     workspace = await openJobWorkspace(dependencies.workFolder, record);
-    const ends = await advance(dependencies, record, workspace, { canRun, heed: stop.heed, signal: AbortSignal.any([handBack, stop.signal]) });
+    const ends = await advance(dependencies, record, workspace, {
+      canRun,
+      heed: stop.heed,
+      signal: AbortSignal.any([handBack, stop.signal]),
+    });
     return await store.append(record.id, ends);
   } catch (thrown) {
     if (thrown instanceof StoreFailure) throw thrown;
@@ -173,37 +205,68 @@ async function endRun(
 
 /** Works on the job for as long as there is anything to do here; what comes of it is for the record. */
 async function advance(
-  dependencies: RunDependencies, record: JobRecord, workspace: Workspace, { signal, canRun, heed }: RunContext & Pick<StopWatch, 'heed'>,
+  dependencies: RunDependencies,
+  record: JobRecord,
+  workspace: Workspace,
+  { signal, canRun, heed }: RunContext & Pick<StopWatch, 'heed'>,
 ): Promise<JobEvent> {
   const { store, clock, pipeline, progressIntervalMs, logger } = dependencies;
   const { runs: run, id: jobId, owner, options } = record;
   const progress = createProgressWriter({
-    intervalMs: progressIntervalMs, clock,
+    intervalMs: progressIntervalMs,
+    clock,
     write: (update) => store.append(jobId, { type: 'progressed', run, ...update }),
     onError: (error) => logger.warn({ jobId, error }, 'progress was not stored'),
   });
   const attempts = createAttemptSaver(dependencies, record);
   try {
-    const outcome = await pipeline.run({ jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) }, {
-      signal, canRun, earlierAttempts: record.attempts, wasInterrupted: record.crashes > 0, plan: record.plan, outputMs: record.outputMs,
-      onProgress: (report) => progress.report(report),
-      savePlan: async (plan, outputMs) => heed(await tell(store, record, { type: 'planned', run, plan, outputMs })),
-      saveAttempts: async (changed) => heed(await attempts.save(changed)),
-    });
-    if (outcome.kind === 'waiting') return { type: 'parked', run, untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity), message: waitingMessage(attempts.latest) };
+    const outcome = await pipeline.run(
+      { jobId, owner, options, workspace, fetchInputs: () => fetchInputs(dependencies, record, workspace, signal) },
+      {
+        signal,
+        canRun,
+        earlierAttempts: record.attempts,
+        wasInterrupted: record.crashes > 0,
+        plan: record.plan,
+        outputMs: record.outputMs,
+        onProgress: (report) => progress.report(report),
+        savePlan: async (plan, outputMs) => heed(await tell(store, record, { type: 'planned', run, plan, outputMs })),
+        saveAttempts: async (changed) => heed(await attempts.save(changed)),
+      },
+    );
+    if (outcome.kind === 'waiting')
+      return {
+        type: 'parked',
+        run,
+        untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity),
+        message: waitingMessage(attempts.latest),
+      };
     if (outcome.kind === 'elsewhere') return { type: 'handed_on', run, needs: outcome.needs };
     progress.report({ stage: 'publishing', fraction: 0 });
     const output = await dependencies.artifacts.publish(outcome.takePath, `outputs/${jobId}/output.mp4`);
-    return { type: 'completed', run, atMs: clock.nowMs(), result: toJobResult(outcome, output.key), warnings: outcome.warnings };
+    return {
+      type: 'completed',
+      run,
+      atMs: clock.nowMs(),
+      result: toJobResult(outcome, output.key),
+      warnings: outcome.warnings,
+    };
   } finally {
     await progress.settle();
   }
 }
 
-function fetchInputs({ fetcher, store }: RunDependencies, record: JobRecord, workspace: Workspace, signal: AbortSignal): Promise<FetchedInputs> {
+function fetchInputs(
+  { fetcher, store }: RunDependencies,
+  record: JobRecord,
+  workspace: Workspace,
+  signal: AbortSignal,
+): Promise<FetchedInputs> {
   return fetcher.fetch(record, {
-    signal, workspace,
-    saveInputs: async (references) => void (await store.append(record.id, { type: 'inputs_fetched', run: record.runs, ...references })),
+    signal,
+    workspace,
+    saveInputs: async (references) =>
+      void (await store.append(record.id, { type: 'inputs_fetched', run: record.runs, ...references })),
   });
 }
 

@@ -12,7 +12,11 @@ export interface RunReportDependencies {
 }
 
 /** Throws `superseded` where another run took over: what this one wants to do next is not its to do. */
-export async function tell(store: RunReportDependencies['store'], { id, runs: run }: JobRecord, event: JobEvent): Promise<JobRecord> {
+export async function tell(
+  store: RunReportDependencies['store'],
+  { id, runs: run }: JobRecord,
+  event: JobEvent,
+): Promise<JobRecord> {
   const left = await store.append(id, event);
   if (left.runs !== run) throw superseded;
   return left;

@@ -22,7 +22,9 @@ export const superseded = new StoreFailure(new LipsyncError('canceled', 'Another
 
 /** Whether it is a store's failure that passes: the same will be possible again. What a store refuses for good is none. */
 export function isOutOfReach(error: unknown): boolean {
-  return error instanceof StoreFailure && LipsyncError.isInstance(error.cause) && error.cause.code === 'resource_exhausted';
+  return (
+    error instanceof StoreFailure && LipsyncError.isInstance(error.cause) && error.cause.code === 'resource_exhausted'
+  );
 }
 
 /** The calls of a running job to `store`; whatever they throw comes as a `StoreFailure` with the original as cause. */

@@ -21,7 +21,10 @@ export interface StopWatch {
 }
 
 /** Looks after whether a job that is worked on is still wanted. The caller ends it. */
-export function watchForStop({ store, clock, cancelPollMs, logger }: StopWatcherDependencies, record: JobRecord): StopWatch {
+export function watchForStop(
+  { store, clock, cancelPollMs, logger }: StopWatcherDependencies,
+  record: JobRecord,
+): StopWatch {
   const controller = new AbortController();
   const poll = setInterval(() => void look(), cancelPollMs);
   const deadline = deadlineSignal(record.deadlineAtMs === null ? null : record.deadlineAtMs - clock.nowMs());

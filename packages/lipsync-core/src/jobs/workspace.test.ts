@@ -14,7 +14,10 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 
 describe('the workspace of a run', () => {
   it('removes itself and nothing of another run', async () => {
-    const [first, second] = [await openJobWorkspace(root, { id: 'job_1', runs: 1 }), await openJobWorkspace(root, { id: 'job_1', runs: 1 })];
+    const [first, second] = [
+      await openJobWorkspace(root, { id: 'job_1', runs: 1 }),
+      await openJobWorkspace(root, { id: 'job_1', runs: 1 }),
+    ];
     await first.remove();
     expect(await readdir(second.path)).toEqual([]);
     await second.remove();

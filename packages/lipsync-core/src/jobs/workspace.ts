@@ -64,10 +64,12 @@ export async function openProcessWorkspace(root: string): Promise<Workspace> {
  */
 export async function sweepProcessWorkspaces(root: string): Promise<void> {
   const names = await readdir(root).catch(() => []);
-  await Promise.all(names.map(async (name) => {
-    const owner = ownerOf(name);
-    if (owner && (await isGone(owner))) await removeFolder(join(root, name));
-  }));
+  await Promise.all(
+    names.map(async (name) => {
+      const owner = ownerOf(name);
+      if (owner && (await isGone(owner))) await removeFolder(join(root, name));
+    }),
+  );
 }
 
 function ownerOf(folderName: string): ProcessOwner | undefined {

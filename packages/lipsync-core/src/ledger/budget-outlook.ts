@@ -17,11 +17,19 @@ export interface BudgetOutlook {
   capInTheWay(spending: Spending): Promise<BlockingCap | null>;
 }
 
-export function createBudgetOutlook({ state, caps }: { readonly state: StateStore; readonly caps: BudgetCaps }): BudgetOutlook {
+export function createBudgetOutlook({
+  state,
+  caps,
+}: {
+  readonly state: StateStore;
+  readonly caps: BudgetCaps;
+}): BudgetOutlook {
   return {
     capInTheWay({ user, atMs, micros }) {
       const totals = totalKeys({ atMs, user });
-      return state.transact(keysOf(totals), (documents) => ({ result: firstCapPassed(caps, readTotals(documents, totals), micros) }));
+      return state.transact(keysOf(totals), (documents) => ({
+        result: firstCapPassed(caps, readTotals(documents, totals), micros),
+      }));
     },
   };
 }

@@ -49,7 +49,10 @@ export async function* listEntries(state: StateStore, { fromMs, toMs }: TimeRang
 
 /** Adds entries up by day, method or user; ascending by key, no user first. */
 export async function sumEntries(entries: AsyncIterable<LedgerEntry>, groupBy: CostGroup): Promise<readonly CostRow[]> {
-  const groups = new Map<string | null, { readonly jobIds: Set<string>; spentMicros: number; reservedMicros: number }>();
+  const groups = new Map<
+    string | null,
+    { readonly jobIds: Set<string>; spentMicros: number; reservedMicros: number }
+  >();
   for await (const entry of entries) {
     if (entry.state === 'released') continue;
     const key = groupKey(entry, groupBy);
@@ -67,8 +70,11 @@ export async function sumEntries(entries: AsyncIterable<LedgerEntry>, groupBy: C
 
 function groupKey({ atMs, provider, user }: LedgerEntry, groupBy: CostGroup): string | null {
   switch (groupBy) {
-    case 'day': return dayOf(atMs);
-    case 'method': return provider;
-    case 'user': return user;
+    case 'day':
+      return dayOf(atMs);
+    case 'method':
+      return provider;
+    case 'user':
+      return user;
   }
 }

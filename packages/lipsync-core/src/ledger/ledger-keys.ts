@@ -9,7 +9,8 @@ const endOfDaysMs = Date.UTC(10_000, 0, 1);
 
 /** The UTC day of a time, as `2026-11-21`. Throws `request_invalid` for a time whose day would not sort as text. */
 export function dayOf(atMs: number): string {
-  if (!(atMs >= 0 && atMs < endOfDaysMs)) throw new LipsyncError('request_invalid', 'A time in the ledger lies between the years 1970 and 9999.');
+  if (!(atMs >= 0 && atMs < endOfDaysMs))
+    throw new LipsyncError('request_invalid', 'A time in the ledger lies between the years 1970 and 9999.');
   return new Date(atMs).toISOString().slice(0, 10);
 }
 

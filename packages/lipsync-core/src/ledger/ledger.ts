@@ -74,13 +74,20 @@ export function createLedger({ state, clock, caps }: LedgerDependencies): Ledger
     async settle(reference, { micros, atMs, note }) {
       checkMicros(micros);
       const entry = await changeEntry(state, reference, (current) =>
-        current.state === 'settled' ? current : { ...current, state: 'settled', spentMicros: micros, endedAtMs: atMs, note: note ?? current.note });
-      if (!entry) throw new LipsyncError('internal', 'A cost was to be booked that nothing was reserved for. Report this.');
+        current.state === 'settled'
+          ? current
+          : { ...current, state: 'settled', spentMicros: micros, endedAtMs: atMs, note: note ?? current.note },
+      );
+      if (!entry)
+        throw new LipsyncError('internal', 'A cost was to be booked that nothing was reserved for. Report this.');
       return entry;
     },
     release: (reference, note) =>
       changeEntry(state, reference, (current) =>
-        current.state === 'reserved' ? { ...current, state: 'released', endedAtMs: clock.nowMs(), note: note ?? current.note } : current),
+        current.state === 'reserved'
+          ? { ...current, state: 'released', endedAtMs: clock.nowMs(), note: note ?? current.note }
+          : current,
+      ),
     sum: (query) => sumEntries(listEntries(state, query), query.groupBy),
   };
 }
@@ -97,7 +104,11 @@ async function reserve(state: StateStore, caps: BudgetCaps, reservation: Reserva
   });
 }
 
-async function changeEntry(state: StateStore, reference: EntryReference, next: (entry: LedgerEntry, totals: Totals) => LedgerEntry): Promise<LedgerEntry | undefined> {
+async function changeEntry(
+  state: StateStore,
+  reference: EntryReference,
+  next: (entry: LedgerEntry, totals: Totals) => LedgerEntry,
+): Promise<LedgerEntry | undefined> {
   const key = entryKey(reference);
   // Read first, because the user, who never changes, tells which totals belong to the entry.
   const found = await state.transact([key], (documents) => ({ result: readEntry(documents, key) }));
@@ -127,8 +138,16 @@ function replaceEntry(documents: Documents, key: string, totals: TotalKeys, entr
 
 function newEntry({ id, jobId, provider, user, atMs, micros }: Reservation): LedgerEntry {
   return {
-    id, jobId, provider, user, atMs,
-    state: 'reserved', reservedMicros: micros, spentMicros: 0, endedAtMs: null, note: null,
+    id,
+    jobId,
+    provider,
+    user,
+    atMs,
+    state: 'reserved',
+    reservedMicros: micros,
+    spentMicros: 0,
+    endedAtMs: null,
+    note: null,
   };
 }
 

@@ -10,7 +10,11 @@ export function keysOf({ day, month, userDay }: TotalKeys): string[] {
 
 /** What the store holds under `keys`; nothing stored is nothing spent. */
 export function readTotals(documents: Documents, { day, month, userDay }: TotalKeys): Totals {
-  return { day: readTotal(documents, day), month: readTotal(documents, month), userDay: userDay === null ? null : readTotal(documents, userDay) };
+  return {
+    day: readTotal(documents, day),
+    month: readTotal(documents, month),
+    userDay: userDay === null ? null : readTotal(documents, userDay),
+  };
 }
 
 export function readTotal(documents: Documents, key: string): Total {

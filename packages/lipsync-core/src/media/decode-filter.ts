@@ -49,7 +49,11 @@ export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
 function timing(facts: ClipFacts, { start, end }: DecodeShape): readonly string[] {
   if (facts.kind === 'still') return [];
   const { numerator, denominator } = facts.frameRate;
-  return ['setpts=PTS-STARTPTS', `fps=${numerator}/${denominator}:round=near`, `trim=start_frame=${start}:end_frame=${end}`];
+  return [
+    'setpts=PTS-STARTPTS',
+    `fps=${numerator}/${denominator}:round=near`,
+    `trim=start_frame=${start}:end_frame=${end}`,
+  ];
 }
 
 /** ffmpeg turns videos by itself, but not photographs whose orientation stands in their EXIF data. */
@@ -69,15 +73,20 @@ function turning(degrees: ClipFacts['rotationDegrees']): readonly string[] {
 /** PQ or HLG to BT.709 through linear light; the curve keeps faces, which lie far below the highlights, close to linear. */
 function toneMapping(): readonly string[] {
   return [
-    'zscale=transfer=linear:npl=100', 'format=gbrpf32le', 'zscale=primaries=bt709',
-    'tonemap=tonemap=hable:desat=0', 'zscale=transfer=bt709:matrix=bt709:range=tv', 'format=yuv420p',
+    'zscale=transfer=linear:npl=100',
+    'format=gbrpf32le',
+    'zscale=primaries=bt709',
+    'tonemap=tonemap=hable:desat=0',
+    'zscale=transfer=bt709:matrix=bt709:range=tv',
+    'format=yuv420p',
   ];
 }
 
 function conversion(facts: ClipFacts, { width, height, pixelFormat }: DecodeShape): readonly string[] {
   const size = `scale=w=${width}:h=${height}:flags=bicubic`;
   if (pixelFormat === 'rgb24') return [...analysisSize(facts, width, height), 'format=rgb24'];
-  if (isRgb(facts.pixelFormat) || hasAlpha(facts.pixelFormat)) return [`${size}:out_color_matrix=bt709:out_range=tv`, 'format=yuv420p'];
+  if (isRgb(facts.pixelFormat) || hasAlpha(facts.pixelFormat))
+    return [`${size}:out_color_matrix=bt709:out_range=tv`, 'format=yuv420p'];
   return [size, `format=${rawPixelFormat(facts.colour)}`];
 }
 

@@ -14,10 +14,18 @@ const listLimitMs = 15_000;
  */
 export async function hasFilters(names: readonly string[], limitMs: number = listLimitMs): Promise<boolean> {
   const available = await new Promise<fluentFfmpeg.Filters>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters in time. Try again.')), limitMs);
+    const timer = setTimeout(
+      () => reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters in time. Try again.')),
+      limitMs,
+    );
     fluentFfmpeg.getAvailableFilters((error: Error | null, filters) => {
       clearTimeout(timer);
-      if (error) reject(new LipsyncError('media_failed', 'ffmpeg did not list its filters. Check its installation.', { cause: error }));
+      if (error)
+        reject(
+          new LipsyncError('media_failed', 'ffmpeg did not list its filters. Check its installation.', {
+            cause: error,
+          }),
+        );
       else resolve(filters);
     });
   });

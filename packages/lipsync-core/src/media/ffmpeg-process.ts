@@ -99,10 +99,14 @@ function start(options: MediaProcessOptions, output: 'pipe' | Socket): MediaProc
   ended.catch(() => undefined);
 
   const limited = limitedWait(ended, (limitMs) => {
-    stalled = new LipsyncError('media_failed', `${tool} made no progress for ${Math.round(limitMs / 1000)} s and was stopped. Try again.`);
+    stalled = new LipsyncError(
+      'media_failed',
+      `${tool} made no progress for ${Math.round(limitMs / 1000)} s and was stopped. Try again.`,
+    );
     void stop();
   });
-  const within = <T>(work: Promise<T>, extraMs = 0): Promise<T> => limited(work, (options.idleLimitMs ?? defaultIdleLimitMs) + extraMs);
+  const within = <T>(work: Promise<T>, extraMs = 0): Promise<T> =>
+    limited(work, (options.idleLimitMs ?? defaultIdleLimitMs) + extraMs);
   return { child, stdin: child.stdin ?? undefined, ended, within, stop };
 }
 
@@ -123,7 +127,9 @@ export async function runMediaTool(options: MediaProcessOptions & { readonly max
     await running.within(running.ended);
   } catch (error) {
     if (size <= options.maxBytes) throw error;
-    throw new LipsyncError('media_failed', `${options.tool} printed more than ${options.maxBytes} bytes.`, { cause: error });
+    throw new LipsyncError('media_failed', `${options.tool} printed more than ${options.maxBytes} bytes.`, {
+      cause: error,
+    });
   }
   return Buffer.concat(chunks).toString('utf8');
 }
@@ -132,7 +138,10 @@ export async function runMediaTool(options: MediaProcessOptions & { readonly max
  * Waiting that ends with the work, with the process when that ends badly, or after a limit. The waits are kept in a set
  * of their own: a reaction on `ended` for each would pile up for as long as the process lives.
  */
-function limitedWait(ended: Promise<void>, onLimit: (limitMs: number) => void): <T>(work: Promise<T>, limitMs: number) => Promise<T> {
+function limitedWait(
+  ended: Promise<void>,
+  onLimit: (limitMs: number) => void,
+): <T>(work: Promise<T>, limitMs: number) => Promise<T> {
   const waiting = new Set<(error: unknown) => void>();
   let failure: { readonly error: unknown } | undefined;
   ended.catch((error: unknown) => {
@@ -163,7 +172,9 @@ function lowerPriority({ pid }: ChildProcess): void {
 }
 
 function sharedArguments(tool: 'ffmpeg' | 'ffprobe'): readonly string[] {
-  return tool === 'ffmpeg' ? ['-nostdin', '-hide_banner', '-loglevel', 'error'] : ['-hide_banner', '-loglevel', 'error'];
+  return tool === 'ffmpeg'
+    ? ['-nostdin', '-hide_banner', '-loglevel', 'error']
+    : ['-hide_banner', '-loglevel', 'error'];
 }
 
 function keepTail(stream: Readable): () => string {
@@ -198,15 +209,26 @@ function startError(tool: string, cause: Error): LipsyncError {
   const missing = 'code' in cause && cause.code === 'ENOENT';
   return new LipsyncError(
     'media_failed',
-    missing ? `${tool} is not installed. Install it (for example: apt-get install ffmpeg) and try again.` : `${tool} could not be started.`,
+    missing
+      ? `${tool} is not installed. Install it (for example: apt-get install ffmpeg) and try again.`
+      : `${tool} could not be started.`,
     { cause, details: missing ? { missing: tool } : {} },
   );
 }
 
-function exitError(tool: string, exitCode: number | null, exitSignal: NodeJS.Signals | null, tail: string): LipsyncError {
+function exitError(
+  tool: string,
+  exitCode: number | null,
+  exitSignal: NodeJS.Signals | null,
+  tail: string,
+): LipsyncError {
   const how = exitSignal ? `was ended by ${exitSignal}` : `failed with exit code ${exitCode}`;
-  return new LipsyncError('media_failed', `${tool} ${how}. Try again; if it happens twice, convert the file to MP4 first.`, {
-    cause: new Error(tail === '' ? `${tool} said nothing` : tail),
-    details: { exitCode },
-  });
+  return new LipsyncError(
+    'media_failed',
+    `${tool} ${how}. Try again; if it happens twice, convert the file to MP4 first.`,
+    {
+      cause: new Error(tail === '' ? `${tool} said nothing` : tail),
+      details: { exitCode },
+    },
+  );
 }

@@ -55,7 +55,14 @@ export interface ProbeOptions {
 export async function runProbe(path: string, options: ProbeOptions = {}): Promise<ProbeReport> {
   const text = await runMediaTool({
     tool: 'ffprobe',
-    arguments: ['-show_streams', '-show_format', '-of', 'json', ...(options.arguments ?? []), ...inputArguments(path, options.demuxer)],
+    arguments: [
+      '-show_streams',
+      '-show_format',
+      '-of',
+      'json',
+      ...(options.arguments ?? []),
+      ...inputArguments(path, options.demuxer),
+    ],
     maxBytes: maxReportBytes,
     idleLimitMs: readThroughMs,
     signal: options.signal,
@@ -63,6 +70,8 @@ export async function runProbe(path: string, options: ProbeOptions = {}): Promis
   try {
     return reportSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new LipsyncError('media_failed', 'ffprobe answered in an unknown form. Install ffmpeg 5.1 or later.', { cause });
+    throw new LipsyncError('media_failed', 'ffprobe answered in an unknown form. Install ffmpeg 5.1 or later.', {
+      cause,
+    });
   }
 }

@@ -47,7 +47,12 @@ export class FrameDecoder {
       this.#finished = true;
       this.#wake();
     });
-    this.#process = startMediaProcessInto(pipe.theirs, { tool: 'ffmpeg', arguments: decodeArguments(options), yields: true, signal: options.signal });
+    this.#process = startMediaProcessInto(pipe.theirs, {
+      tool: 'ffmpeg',
+      arguments: decodeArguments(options),
+      yields: true,
+      signal: options.signal,
+    });
   }
 
   /** Starts decoding. Throws the abort's error, and what the system throws when it cannot open a pipe. */
@@ -118,7 +123,11 @@ export class FrameDecoder {
 }
 
 /** Bytes of one frame: planar 4:2:0 or packed RGB. */
-export function frameBytesOf({ width, height, pixelFormat }: Pick<DecodeShape, 'width' | 'height' | 'pixelFormat'>): number {
+export function frameBytesOf({
+  width,
+  height,
+  pixelFormat,
+}: Pick<DecodeShape, 'width' | 'height' | 'pixelFormat'>): number {
   if (width % 2 !== 0 || height % 2 !== 0) throw new LipsyncError('internal', 'Frames have even sizes.');
   return pixelFormat === 'rgb24' ? width * height * 3 : (width * height * 3) / 2;
 }
@@ -127,10 +136,21 @@ function decodeArguments({ path, facts, shape }: DecoderOptions): readonly strin
   return [
     ...(facts.kind === 'still' ? ['-noautorotate'] : []),
     ...inputArguments(path, clipDemuxer(facts)),
-    '-map', '0:V:0', '-an', '-sn', '-dn',
-    '-vf', decodeFilter(facts, shape),
-    '-frames:v', String(shape.end - shape.start), '-fps_mode', 'passthrough',
-    '-pix_fmt', shape.pixelFormat === 'rgb24' ? 'rgb24' : rawPixelFormat(facts.colour),
-    '-f', 'rawvideo', 'pipe:1',
+    '-map',
+    '0:V:0',
+    '-an',
+    '-sn',
+    '-dn',
+    '-vf',
+    decodeFilter(facts, shape),
+    '-frames:v',
+    String(shape.end - shape.start),
+    '-fps_mode',
+    'passthrough',
+    '-pix_fmt',
+    shape.pixelFormat === 'rgb24' ? 'rgb24' : rawPixelFormat(facts.colour),
+    '-f',
+    'rawvideo',
+    'pipe:1',
   ];
 }

@@ -9,11 +9,17 @@ function steadyTimes(rate: FrameRate, count: number, round = (time: number): num
 
 describe('settleFrameRate', () => {
   it('keeps any steady rate up to 240 frames per second exactly, even with times rounded to milliseconds', () => {
-    const rational = fc.record({ numerator: fc.integer({ min: 1000, max: 240_000 }), denominator: fc.constantFrom(1000, 1001) });
+    const rational = fc.record({
+      numerator: fc.integer({ min: 1000, max: 240_000 }),
+      denominator: fc.constantFrom(1000, 1001),
+    });
     fc.assert(
       fc.property(rational, fc.integer({ min: 2, max: 500 }), (rate, count) => {
         fc.pre(framesPerSecond(rate) <= 240);
-        const settled = settleFrameRate(steadyTimes(rate, count, (time) => Math.round(time * 1000) / 1000), [rate]);
+        const settled = settleFrameRate(
+          steadyTimes(rate, count, (time) => Math.round(time * 1000) / 1000),
+          [rate],
+        );
         expect(settled.variable).toBe(false);
         expect(framesPerSecond(settled.frameRate)).toBeCloseTo(framesPerSecond(rate), 2);
       }),
@@ -22,17 +28,26 @@ describe('settleFrameRate', () => {
 
   it('prefers the rate that the frames keep to: fields are stated at twice the rate of frames', () => {
     const frames = { numerator: 25, denominator: 1 };
-    expect(settleFrameRate(steadyTimes(frames, 50), [{ numerator: 50, denominator: 1 }, frames])).toEqual({ frameRate: frames, variable: false });
+    expect(settleFrameRate(steadyTimes(frames, 50), [{ numerator: 50, denominator: 1 }, frames])).toEqual({
+      frameRate: frames,
+      variable: false,
+    });
   });
 
   it('brings uneven times to the standard rate nearest their average', () => {
     const times = Float64Array.of(0, 0.03, 0.09, 0.1, 0.16, 0.2);
-    expect(settleFrameRate(times, [{ numerator: 25, denominator: 1 }])).toEqual({ frameRate: { numerator: 25, denominator: 1 }, variable: true });
+    expect(settleFrameRate(times, [{ numerator: 25, denominator: 1 }])).toEqual({
+      frameRate: { numerator: 25, denominator: 1 },
+      variable: true,
+    });
   });
 
   it('brings rates above 240 down to a standard one', () => {
     const rate = { numerator: 480, denominator: 1 };
-    expect(settleFrameRate(steadyTimes(rate, 100), [rate])).toEqual({ frameRate: { numerator: 60, denominator: 1 }, variable: true });
+    expect(settleFrameRate(steadyTimes(rate, 100), [rate])).toEqual({
+      frameRate: { numerator: 60, denominator: 1 },
+      variable: true,
+    });
   });
 });
 

@@ -70,7 +70,10 @@ interface Order {
   at(index: number): number;
 }
 
-async function* deliver(options: RangeOptions | TimelineFrameOptions, statistics: FrameStatistics): AsyncGenerator<Frame> {
+async function* deliver(
+  options: RangeOptions | TimelineFrameOptions,
+  statistics: FrameStatistics,
+): AsyncGenerator<Frame> {
   const { facts } = options;
   const { width = facts.width, height = facts.height, pixelFormat = 'yuv420p', keepFrames = 1 } = options;
   const order = orderOf(options);
@@ -100,7 +103,12 @@ function orderOf(options: RangeOptions | TimelineFrameOptions): Order {
   }
   const { timeline } = options;
   const { windowStart: start, windowLength } = timeline;
-  return { frameCount: timeline.frameCount, start, end: start + windowLength, at: (index) => clipFrameAt(timeline, index) };
+  return {
+    frameCount: timeline.frameCount,
+    start,
+    end: start + windowLength,
+    at: (index) => clipFrameAt(timeline, index),
+  };
 }
 
 function chooseSource(options: RangeOptions | TimelineFrameOptions, decoding: DecoderOptions): FrameSource {

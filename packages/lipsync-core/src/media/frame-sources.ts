@@ -34,7 +34,11 @@ export class ForwardSource implements FrameSource {
       this.#current = await decoder.next();
       this.#position += 1;
     }
-    if (!this.#current) throw new LipsyncError('clip_unusable', 'The clip cannot be decoded: it is damaged. Convert it to MP4 (H.264) first.');
+    if (!this.#current)
+      throw new LipsyncError(
+        'clip_unusable',
+        'The clip cannot be decoded: it is damaged. Convert it to MP4 (H.264) first.',
+      );
     // The last picture is kept: a clip that ends early holds it to the end.
     if (again || this.#position < clipFrame || !(await decoder.hasNext())) return pool.acquireCopy(this.#current);
     const frame = this.#current;
@@ -91,7 +95,12 @@ export class SpillSource implements FrameSource {
     const file = (this.#file ??= await open(this.#path, 'wx+', 0o600));
     if (clipFrame < this.#part.start || clipFrame >= this.#part.end) await this.#fill(file, clipFrame);
     const frame = this.#options.pool.acquire();
-    const { bytesRead } = await file.read(frame, 0, this.#frameBytes, (clipFrame - this.#part.start) * this.#frameBytes);
+    const { bytesRead } = await file.read(
+      frame,
+      0,
+      this.#frameBytes,
+      (clipFrame - this.#part.start) * this.#frameBytes,
+    );
     requireWhole(bytesRead, this.#frameBytes);
     this.#options.statistics.bytesCopied += this.#frameBytes;
     return frame;
@@ -125,5 +134,9 @@ export class SpillSource implements FrameSource {
 }
 
 function requireWhole(bytes: number, expected: number): void {
-  if (bytes !== expected) throw new LipsyncError('resource_exhausted', 'The disk is too full to hold frames of the clip. Free some space and try again.');
+  if (bytes !== expected)
+    throw new LipsyncError(
+      'resource_exhausted',
+      'The disk is too full to hold frames of the clip. Free some space and try again.',
+    );
 }

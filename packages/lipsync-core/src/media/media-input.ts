@@ -7,9 +7,41 @@ import type { ClipFacts } from './media-types.ts';
  * are left out because they name other files, which a stranger's upload must never make us read.
  */
 const selfContainedFormats = [
-  'mov,mp4,m4a,3gp,3g2,mj2', 'mov', 'mp4', 'matroska,webm', 'matroska', 'webm', 'avi', 'mpegts', 'mpeg', 'mpegvideo', 'm4v', 'h264', 'hevc',
-  'flv', 'gif', 'asf', 'mxf', 'nut', 'ivf', 'dv', 'ogg', 'wav', 'w64', 'mp3', 'flac', 'aac', 'ac3', 'eac3', 'aiff', 'caf', 'au', 'amr',
-  'png_pipe', 'jpeg_pipe', 'webp_pipe',
+  'mov,mp4,m4a,3gp,3g2,mj2',
+  'mov',
+  'mp4',
+  'matroska,webm',
+  'matroska',
+  'webm',
+  'avi',
+  'mpegts',
+  'mpeg',
+  'mpegvideo',
+  'm4v',
+  'h264',
+  'hevc',
+  'flv',
+  'gif',
+  'asf',
+  'mxf',
+  'nut',
+  'ivf',
+  'dv',
+  'ogg',
+  'wav',
+  'w64',
+  'mp3',
+  'flac',
+  'aac',
+  'ac3',
+  'eac3',
+  'aiff',
+  'caf',
+  'au',
+  'amr',
+  'png_pipe',
+  'jpeg_pipe',
+  'webp_pipe',
 ].join(',');
 
 /** Demuxer of each still picture we take, by the codec that ffprobe names. */
@@ -21,10 +53,13 @@ const stillDemuxers: Readonly<Record<string, string>> = { png: 'png_pipe', mjpeg
  */
 export function inputArguments(path: string, demuxer?: string): readonly string[] {
   return [
-    '-protocol_whitelist', 'file,pipe',
-    '-format_whitelist', selfContainedFormats,
+    '-protocol_whitelist',
+    'file,pipe',
+    '-format_whitelist',
+    selfContainedFormats,
     ...(demuxer === undefined ? [] : ['-f', demuxer]),
-    '-i', fileUrl(path),
+    '-i',
+    fileUrl(path),
   ];
 }
 

@@ -15,6 +15,11 @@ const millisecondRate = { numerator: 1000, denominator: 1 };
  */
 export function outputDurationMs({ clipMs, speechMs }: InputDurations, options: TimelineOptions): number {
   const durationMs = clipMs ?? 0;
-  const clip = { kind: clipMs === null ? 'still' : 'video', frameRate: millisecondRate, frameCount: Math.max(1, Math.round(durationMs)), durationMs } as const;
+  const clip = {
+    kind: clipMs === null ? 'still' : 'video',
+    frameRate: millisecondRate,
+    frameCount: Math.max(1, Math.round(durationMs)),
+    durationMs,
+  } as const;
   return planTimeline(clip, speechMs, options).durationMs;
 }

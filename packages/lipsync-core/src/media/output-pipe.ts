@@ -43,7 +43,11 @@ export async function openOutputPipe(): Promise<OutputPipe> {
   }
 }
 
-async function connectBoth(server: ReturnType<typeof createServer>, path: string, signal: AbortSignal): Promise<OutputPipe> {
+async function connectBoth(
+  server: ReturnType<typeof createServer>,
+  path: string,
+  signal: AbortSignal,
+): Promise<OutputPipe> {
   let take: (bytes: Uint8Array) => boolean = () => true;
   const buffer = new Uint8Array(bufferBytes);
   const ours = connect({ path, onread: { buffer, callback: (length) => take(buffer.subarray(0, length)) } });

@@ -2,7 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createTimesCollector } from './packet-times.ts';
 
-const frameTimes = fc.array(fc.integer({ min: -1_000, max: 100_000 }).map((tick) => tick / 90), { maxLength: 400 });
+const frameTimes = fc.array(
+  fc.integer({ min: -1_000, max: 100_000 }).map((tick) => tick / 90),
+  { maxLength: 400 },
+);
 
 describe('collecting the times of packets', () => {
   it('puts them in order, whatever order they come in, and knows how long the last one lasts', () => {

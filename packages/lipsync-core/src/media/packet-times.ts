@@ -30,12 +30,21 @@ export interface PacketTimesOptions {
  * `media_failed`, with `details.exitCode` when the file could not be read, `clip_unusable` when there are too many
  * packets, or the abort's error.
  */
-export async function readPacketTimes(path: string, streamIndex: number, { maxDurationMs, signal }: PacketTimesOptions): Promise<PacketTimes> {
+export async function readPacketTimes(
+  path: string,
+  streamIndex: number,
+  { maxDurationMs, signal }: PacketTimesOptions,
+): Promise<PacketTimes> {
   const running = startMediaProcess({
     tool: 'ffprobe',
     arguments: [
-      '-select_streams', String(streamIndex), '-show_entries', 'packet=pts_time,dts_time,duration_time,flags',
-      '-of', 'csv=p=0', ...inputArguments(path),
+      '-select_streams',
+      String(streamIndex),
+      '-show_entries',
+      'packet=pts_time,dts_time,duration_time,flags',
+      '-of',
+      'csv=p=0',
+      ...inputArguments(path),
     ],
     signal,
   });
@@ -51,7 +60,8 @@ export async function readPacketTimes(path: string, streamIndex: number, { maxDu
         // What was read proves it too long; the caller says so.
         if (collector.spanS * 1000 > maxDurationMs + 1_000) return;
       }
-      if (collector.packetCount > maxPackets) throw new LipsyncError('clip_unusable', 'The clip holds too many frames. Use a shorter clip.');
+      if (collector.packetCount > maxPackets)
+        throw new LipsyncError('clip_unusable', 'The clip holds too many frames. Use a shorter clip.');
     }
     addPacket(collector, rest);
     await running.ended;
@@ -121,7 +131,11 @@ export function createTimesCollector(): TimesCollector {
     },
     finish() {
       const shown = times.slice(0, length);
-      return { times: ordered ? shown : shown.sort(), lastDurationS: lastDurationS > 0 ? lastDurationS : undefined, packetCount };
+      return {
+        times: ordered ? shown : shown.sort(),
+        lastDurationS: lastDurationS > 0 ? lastDurationS : undefined,
+        packetCount,
+      };
     },
   };
 }

@@ -30,13 +30,16 @@ export async function findTakeFault(path: string, { durationMs, signal }: Receiv
   if (seen !== null) return seen;
   const playedMs = await decodedMs(path, signal).catch(nullWhenRefused);
   if (playedMs === null) return 'It cannot be decoded to its end.';
-  return playedMs >= durationMs * wholeShare - toleranceFloorMs ? null : `Only ${Math.round(playedMs)} of its ${Math.round(durationMs)} ms are there.`;
+  return playedMs >= durationMs * wholeShare - toleranceFloorMs
+    ? null
+    : `Only ${Math.round(playedMs)} of its ${Math.round(durationMs)} ms are there.`;
 }
 
 function findStreamFault({ streams, format }: ProbeReport, durationMs: number): string | null {
   const picture = streams.find(isPicture);
   if (!picture) return 'It has no picture.';
-  if (!format.format_name.split(',').includes('mp4') || picture.codec_name !== 'h264') return 'It is no H.264 video in MP4.';
+  if (!format.format_name.split(',').includes('mp4') || picture.codec_name !== 'h264')
+    return 'It is no H.264 video in MP4.';
   if (!streams.some(({ codec_type }) => codec_type === 'audio')) return 'It has no sound.';
   const toldMs = (picture.duration ?? format.duration ?? 0) * 1000;
   const toleranceMs = Math.max(toleranceFloorMs, durationMs * toleranceShare);
@@ -53,10 +56,22 @@ async function decodedMs(path: string, signal: AbortSignal): Promise<number> {
   const printed = await runMediaTool({
     tool: 'ffmpeg',
     arguments: [
-      '-xerror', '-nostats', '-progress', 'pipe:1', '-stats_period', '5',
-      ...inputArguments(path), '-map', '0:v:0', '-f', 'null', '-',
+      '-xerror',
+      '-nostats',
+      '-progress',
+      'pipe:1',
+      '-stats_period',
+      '5',
+      ...inputArguments(path),
+      '-map',
+      '0:v:0',
+      '-f',
+      'null',
+      '-',
     ],
-    maxBytes: maxReportBytes, idleLimitMs: decodeLimitMs, signal,
+    maxBytes: maxReportBytes,
+    idleLimitMs: decodeLimitMs,
+    signal,
   });
   const times = [...printed.matchAll(/^out_time_us=(\d+)$/gm)];
   return Number(times.at(-1)?.[1] ?? 0) / 1000;

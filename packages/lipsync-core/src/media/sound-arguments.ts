@@ -15,8 +15,13 @@ export function wavArguments(speech: SpeechFacts, durationS: number): readonly s
 /** Sample-exact: resampled first, then padded without end, then cut where the picture ends. */
 function lengthArguments({ codec, channels }: SpeechFacts, durationS: number): readonly string[] {
   const filter = [
-    ...(isFloatingPoint(codec) ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-1,1))':channel_layout=same`] : []),
-    `aresample=${soundRateHz}`, 'asetpts=N/SR/TB', 'apad', `atrim=end_sample=${Math.round(durationS * soundRateHz)}`,
+    ...(isFloatingPoint(codec)
+      ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-1,1))':channel_layout=same`]
+      : []),
+    `aresample=${soundRateHz}`,
+    'asetpts=N/SR/TB',
+    'apad',
+    `atrim=end_sample=${Math.round(durationS * soundRateHz)}`,
   ].join(',');
   return ['-af', filter, '-ar', String(soundRateHz), '-ac', String(Math.min(channels, 2))];
 }

@@ -44,7 +44,10 @@ export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): Sp
  * How long a speech really is, by decoding it without looking at a sample; stops soon after `maxDurationMs`.
  * Throws like `readSpeech`.
  */
-export async function measureSpeechMs(path: string, { signal, maxDurationMs }: SpeechReadOptions & { readonly maxDurationMs: number }): Promise<number> {
+export async function measureSpeechMs(
+  path: string,
+  { signal, maxDurationMs }: SpeechReadOptions & { readonly maxDurationMs: number },
+): Promise<number> {
   let bytes = 0;
   const most = ((maxDurationMs + 1_000) * sampleRateHz * bytesPerSample) / 1000;
   for await (const chunk of decode(path, signal)) {
@@ -72,8 +75,19 @@ async function* decode(path: string, signal: AbortSignal | undefined): AsyncGene
 
 function decodeArguments(path: string): readonly string[] {
   return [
-    ...inputArguments(path), '-map', '0:a:0', '-vn', '-sn', '-dn',
-    '-ac', '1', '-ar', String(sampleRateHz), '-f', 'f32le', 'pipe:1',
+    ...inputArguments(path),
+    '-map',
+    '0:a:0',
+    '-vn',
+    '-sn',
+    '-dn',
+    '-ac',
+    '1',
+    '-ar',
+    String(sampleRateHz),
+    '-f',
+    'f32le',
+    'pipe:1',
   ];
 }
 

@@ -23,9 +23,22 @@ export interface SpeechTrackOptions {
  * Writes the speech as a WAV file that lasts exactly as long as the timeline: padded with silence, or cut. Throws
  * `media_failed` or the abort's error; nothing is left behind then.
  */
-export async function writeSpeechTrack({ speechPath, speech, timeline, targetPath, signal }: SpeechTrackOptions): Promise<void> {
+export async function writeSpeechTrack({
+  speechPath,
+  speech,
+  timeline,
+  targetPath,
+  signal,
+}: SpeechTrackOptions): Promise<void> {
   await writeFileOrNothing(targetPath, signal, [
-    ...inputArguments(speechPath), '-map', '0:a:0', '-map_metadata', '-1', ...wavArguments(speech, secondsOf(timeline)), '-f', 'wav',
+    ...inputArguments(speechPath),
+    '-map',
+    '0:a:0',
+    '-map_metadata',
+    '-1',
+    ...wavArguments(speech, secondsOf(timeline)),
+    '-f',
+    'wav',
   ]);
 }
 
@@ -39,8 +52,18 @@ export interface SoundSwapOptions extends SpeechTrackOptions {
  * in order, already as our encoder would write them.
  */
 export function keepsPictures(clip: ClipFacts, timeline: Timeline): boolean {
-  const plain = clip.kind === 'video' && clip.codec === 'h264' && clip.pixelFormat === 'yuv420p' && clip.rotationDegrees === 0 && !clip.variableFrameRate;
-  return plain && timeline.windowStart === 0 && timeline.windowLength === clip.frameCount && timeline.frameCount === clip.frameCount;
+  const plain =
+    clip.kind === 'video' &&
+    clip.codec === 'h264' &&
+    clip.pixelFormat === 'yuv420p' &&
+    clip.rotationDegrees === 0 &&
+    !clip.variableFrameRate;
+  return (
+    plain &&
+    timeline.windowStart === 0 &&
+    timeline.windowLength === clip.frameCount &&
+    timeline.frameCount === clip.frameCount
+  );
 }
 
 /**
@@ -51,8 +74,23 @@ export async function swapSound(options: SoundSwapOptions): Promise<boolean> {
   const { clipPath, speechPath, speech, timeline, targetPath, signal } = options;
   try {
     await writeFileOrNothing(targetPath, signal, [
-      ...inputArguments(clipPath), ...inputArguments(speechPath), '-map', '0:v:0', '-map', '1:a:0', '-map_metadata', '-1', '-map_chapters', '-1',
-      '-c:v', 'copy', ...aacArguments(speech, secondsOf(timeline)), '-movflags', '+faststart', '-f', 'mp4',
+      ...inputArguments(clipPath),
+      ...inputArguments(speechPath),
+      '-map',
+      '0:v:0',
+      '-map',
+      '1:a:0',
+      '-map_metadata',
+      '-1',
+      '-map_chapters',
+      '-1',
+      '-c:v',
+      'copy',
+      ...aacArguments(speech, secondsOf(timeline)),
+      '-movflags',
+      '+faststart',
+      '-f',
+      'mp4',
     ]);
     if (await isAsPlanned(options)) return true;
   } catch (error) {
@@ -66,7 +104,9 @@ async function isAsPlanned({ clip, timeline, targetPath, signal }: SoundSwapOpti
   const facts = await probeTake(targetPath, { signal });
   const frameMs = 1000 / framesPerSecond(timeline.frameRate);
   const sameSize = facts.width === clip.width && facts.height === clip.height;
-  const longEnough = Math.abs(facts.videoDurationMs - timeline.durationMs) <= frameMs && Math.abs((facts.audioDurationMs ?? 0) - timeline.durationMs) <= frameMs;
+  const longEnough =
+    Math.abs(facts.videoDurationMs - timeline.durationMs) <= frameMs &&
+    Math.abs((facts.audioDurationMs ?? 0) - timeline.durationMs) <= frameMs;
   return facts.frameCount === timeline.frameCount && sameSize && longEnough;
 }
 
@@ -75,7 +115,12 @@ function secondsOf({ frameCount, frameRate }: Timeline): number {
 }
 
 async function writeFileOrNothing(path: string, signal: AbortSignal, commands: readonly string[]): Promise<void> {
-  const running = startMediaProcess({ tool: 'ffmpeg', arguments: [...commands, '-y', fileUrl(path)], idleLimitMs: timeLimitMs, signal });
+  const running = startMediaProcess({
+    tool: 'ffmpeg',
+    arguments: [...commands, '-y', fileUrl(path)],
+    idleLimitMs: timeLimitMs,
+    signal,
+  });
   try {
     await running.within(running.ended);
   } catch (error) {

@@ -48,7 +48,12 @@ export interface TakeWriter {
 export function openTake(options: TakeOptions): TakeWriter {
   const partPath = `${options.path}.${randomUUID()}.part`;
   const frameBytes = (options.width * options.height * 3) / 2;
-  const encoder = startMediaProcess({ tool: 'ffmpeg', arguments: encodeArguments(options, partPath), fed: true, signal: options.signal });
+  const encoder = startMediaProcess({
+    tool: 'ffmpeg',
+    arguments: encodeArguments(options, partPath),
+    fed: true,
+    signal: options.signal,
+  });
   let written = 0;
   let renamed = false;
 
@@ -58,14 +63,17 @@ export function openTake(options: TakeOptions): TakeWriter {
     await rm(partPath, { force: true });
   };
   const write = async (frame: Uint8Array): Promise<void> => {
-    if (frame.length !== frameBytes) throw new LipsyncError('internal', `A frame has ${frame.length} bytes instead of ${frameBytes}.`);
-    if (written >= options.frameCount) throw new LipsyncError('internal', `The take has only ${options.frameCount} frames.`);
+    if (frame.length !== frameBytes)
+      throw new LipsyncError('internal', `A frame has ${frame.length} bytes instead of ${frameBytes}.`);
+    if (written >= options.frameCount)
+      throw new LipsyncError('internal', `The take has only ${options.frameCount} frames.`);
     written += 1;
     await encoder.within(feed(encoder, frame));
   };
   const finish = async (): Promise<void> => {
     try {
-      if (written !== options.frameCount) throw new LipsyncError('internal', `The take has ${written} frames instead of ${options.frameCount}.`);
+      if (written !== options.frameCount)
+        throw new LipsyncError('internal', `The take has ${written} frames instead of ${options.frameCount}.`);
       encoder.stdin?.end();
       await encoder.within(encoder.ended, finishExtraMs);
       await requirePromises(partPath, options);
@@ -95,23 +103,57 @@ async function requirePromises(path: string, { frameCount, frameRate, speech, si
   const frameMs = 1000 / framesPerSecond(frameRate);
   const promised = { frameCount, hasSound: speech !== undefined };
   const apartMs = facts.audioDurationMs === null ? 0 : Math.abs(facts.audioDurationMs - facts.videoDurationMs);
-  if (facts.frameCount === frameCount && apartMs <= frameMs && (facts.audioDurationMs !== null) === promised.hasSound) return;
-  throw new LipsyncError('media_failed', 'The take that was written is not whole. Try again.', { details: { promised, ...facts } });
+  if (facts.frameCount === frameCount && apartMs <= frameMs && (facts.audioDurationMs !== null) === promised.hasSound)
+    return;
+  throw new LipsyncError('media_failed', 'The take that was written is not whole. Try again.', {
+    details: { promised, ...facts },
+  });
 }
 
 function encodeArguments(options: TakeOptions, partPath: string): readonly string[] {
   const { width, height, frameRate, frameCount, colour, speech } = options;
   return [
-    '-protocol_whitelist', 'pipe',
-    '-f', 'rawvideo', '-pix_fmt', rawPixelFormat(colour), '-video_size', `${width}x${height}`,
-    '-framerate', `${frameRate.numerator}/${frameRate.denominator}`, '-i', 'pipe:0',
+    '-protocol_whitelist',
+    'pipe',
+    '-f',
+    'rawvideo',
+    '-pix_fmt',
+    rawPixelFormat(colour),
+    '-video_size',
+    `${width}x${height}`,
+    '-framerate',
+    `${frameRate.numerator}/${frameRate.denominator}`,
+    '-i',
+    'pipe:0',
     ...(speech ? inputArguments(speech.path) : []),
-    '-map', '0:v:0', ...(speech ? ['-map', '1:a:0'] : []), '-map_metadata', '-1', '-map_chapters', '-1',
+    '-map',
+    '0:v:0',
+    ...(speech ? ['-map', '1:a:0'] : []),
+    '-map_metadata',
+    '-1',
+    '-map_chapters',
+    '-1',
     // Less than half the work of veryfast at 17 as it comes, for a larger file (about 1 Mbit/s at 720p) and a thousandth less similarity.
-    '-c:v', 'libx264', '-preset', 'veryfast', '-x264-params', 'bframes=0:subme=0:me=dia:partitions=i4x4:8x8dct=0:rc-lookahead=3', '-crf', '16', '-pix_fmt', rawPixelFormat(colour), '-fps_mode', 'passthrough',
+    '-c:v',
+    'libx264',
+    '-preset',
+    'veryfast',
+    '-x264-params',
+    'bframes=0:subme=0:me=dia:partitions=i4x4:8x8dct=0:rc-lookahead=3',
+    '-crf',
+    '16',
+    '-pix_fmt',
+    rawPixelFormat(colour),
+    '-fps_mode',
+    'passthrough',
     ...colourArguments(colour),
     ...(speech ? aacArguments(speech.facts, frameCount / framesPerSecond(frameRate)) : []),
-    '-movflags', '+faststart', '-f', 'mp4', '-y', fileUrl(partPath),
+    '-movflags',
+    '+faststart',
+    '-f',
+    'mp4',
+    '-y',
+    fileUrl(partPath),
   ];
 }
 

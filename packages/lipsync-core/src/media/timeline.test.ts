@@ -23,7 +23,9 @@ function shown(timeline: Timeline): number[] {
   return Array.from({ length: timeline.frameCount }, (_, index) => clipFrameAt(timeline, index));
 }
 
-const clips = fc.record({ frameRate: fc.constantFrom(...rates), frameCount: fc.integer({ min: 1, max: 400 }) }).map(({ frameRate, frameCount }) => videoOf(frameCount, frameRate));
+const clips = fc
+  .record({ frameRate: fc.constantFrom(...rates), frameCount: fc.integer({ min: 1, max: 400 }) })
+  .map(({ frameRate, frameCount }) => videoOf(frameCount, frameRate));
 const speechMs = fc.double({ min: 1, max: 20_000, noNaN: true });
 
 function forEveryPlan(mode: SyncMode, check: (timeline: Timeline, clip: TimedClip, durationMs: number) => void): void {
@@ -50,11 +52,15 @@ describe('planTimeline', () => {
   });
 
   it.each(['loop', 'bounce', 'remap'] as const)('%s lasts round(speech × rate) frames', (mode) => {
-    forEveryPlan(mode, (timeline, clip, durationMs) => expect(timeline.frameCount).toBe(roundedFrames(durationMs, clip.frameRate)));
+    forEveryPlan(mode, (timeline, clip, durationMs) =>
+      expect(timeline.frameCount).toBe(roundedFrames(durationMs, clip.frameRate)),
+    );
   });
 
   it('cut_off ends with whichever is shorter', () => {
-    forEveryPlan('cut_off', (timeline, clip, durationMs) => expect(timeline.frameCount).toBe(Math.min(clip.frameCount, roundedFrames(durationMs, clip.frameRate))));
+    forEveryPlan('cut_off', (timeline, clip, durationMs) =>
+      expect(timeline.frameCount).toBe(Math.min(clip.frameCount, roundedFrames(durationMs, clip.frameRate))),
+    );
   });
 
   it('silence ends with whichever is longer and holds the last frame', () => {
@@ -124,6 +130,8 @@ describe('the window of a clip', () => {
   });
 
   it('is refused for a still', () => {
-    expect(() => plan(0, 10, { ...videoOf(1), kind: 'still' })).toThrow(expect.objectContaining({ code: 'request_invalid' }));
+    expect(() => plan(0, 10, { ...videoOf(1), kind: 'still' })).toThrow(
+      expect.objectContaining({ code: 'request_invalid' }),
+    );
   });
 });

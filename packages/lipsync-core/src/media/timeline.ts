@@ -97,10 +97,13 @@ function windowFrames(clip: TimedClip, { startMs, endMs }: ClipWindow): { start:
   if (clip.kind === 'still') throw windowError('A still picture has no time: leave out start_ms and end_ms.');
   const frameMs = frameTimeMs(clip, 1);
   const lengthS = (clip.durationMs / 1000).toFixed(2);
-  if ((startMs ?? 0) >= clip.durationMs) throw windowError(`start_ms lies behind the end of the clip, which lasts ${lengthS} s.`);
+  if ((startMs ?? 0) >= clip.durationMs)
+    throw windowError(`start_ms lies behind the end of the clip, which lasts ${lengthS} s.`);
   // Players round durations up to a frame; a window may end where they say that the clip ends.
-  if ((endMs ?? 0) > clip.durationMs + frameMs) throw windowError(`end_ms lies behind the end of the clip, which lasts ${lengthS} s.`);
-  if (startMs !== undefined && endMs !== undefined && startMs >= endMs) throw windowError('end_ms must be later than start_ms.');
+  if ((endMs ?? 0) > clip.durationMs + frameMs)
+    throw windowError(`end_ms lies behind the end of the clip, which lasts ${lengthS} s.`);
+  if (startMs !== undefined && endMs !== undefined && startMs >= endMs)
+    throw windowError('end_ms must be later than start_ms.');
   const start = Math.min(framesWithin(startMs ?? 0, clip.frameRate), clip.frameCount - 1);
   const end = endMs === undefined ? clip.frameCount : Math.min(framesWithin(endMs, clip.frameRate), clip.frameCount);
   return { start, length: Math.max(1, end - start) };

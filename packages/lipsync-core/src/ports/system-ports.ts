@@ -10,6 +10,7 @@ const randomByteCount = 10;
 /** Ids that sort by time: `job_`, the time in base 36, then 80 random bits. */
 export function createIdSource(clock: Clock): IdSource {
   return {
-    jobId: () => `job_${clock.nowMs().toString(36).padStart(timeDigits, '0')}${randomBytes(randomByteCount).toString('hex')}`,
+    jobId: () =>
+      `job_${clock.nowMs().toString(36).padStart(timeDigits, '0')}${randomBytes(randomByteCount).toString('hex')}`,
   };
 }

@@ -48,7 +48,8 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
     attempts = changed;
     await saveAttempts(attempts);
   };
-  const replaceLast = (change: Partial<Attempt>): Promise<void> => save([...attempts.slice(0, -1), { ...current(), ...change }]);
+  const replaceLast = (change: Partial<Attempt>): Promise<void> =>
+    save([...attempts.slice(0, -1), { ...current(), ...change }]);
   const unfinished = ({ facts, kind }: Provider): Attempt | undefined => {
     const last = attempts.at(-1);
     return last && kind === 'remote' && last.provider === facts.id && isUnfinished(last) ? last : undefined;
@@ -72,7 +73,10 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
     },
     refuse: (provider, { code, message }) => {
       const nowMs = clock.nowMs();
-      return save([...attempts, { ...newAttempt(provider, nowMs), outcome: 'failed', code, message, endedAtMs: nowMs, costMicros: 0 }]);
+      return save([
+        ...attempts,
+        { ...newAttempt(provider, nowMs), outcome: 'failed', code, message, endedAtMs: nowMs, costMicros: 0 },
+      ]);
     },
     setOrder: (order) => replaceLast({ order }),
     setOperation: (operation) => replaceLast({ operation, operationAtMs: clock.nowMs(), troubles: 0 }),
@@ -94,12 +98,23 @@ export function orderInDoubt({ operation, order }: Attempt): PlacedOrder | null 
 
 /** What further attempts may cost, where all of them together may cost `maxCostMicros`; null for any. Pure. */
 export function leftMicros(attempts: readonly Attempt[], maxCostMicros: number | null): number | null {
-  return maxCostMicros === null ? null : maxCostMicros - attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0);
+  return maxCostMicros === null
+    ? null
+    : maxCostMicros - attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0);
 }
 
 function newAttempt({ facts }: Provider, nowMs: number): Attempt {
   return {
-    provider: facts.id, outcome: 'running', code: null, message: null, startedAtMs: nowMs, endedAtMs: null, costMicros: null, operation: null, operationAtMs: null, troubles: 0,
+    provider: facts.id,
+    outcome: 'running',
+    code: null,
+    message: null,
+    startedAtMs: nowMs,
+    endedAtMs: null,
+    costMicros: null,
+    operation: null,
+    operationAtMs: null,
+    troubles: 0,
   };
 }
 

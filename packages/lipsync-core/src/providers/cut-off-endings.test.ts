@@ -41,15 +41,33 @@ beforeEach(() => {
   ledger = createLedger({ state, clock, caps: { dailyMicros: 150, monthlyMicros: null, userDailyMicros: null } });
   places = createPlaces({ state, clock });
   openBills = createOpenBills({
-    state, ledger, clock,
+    state,
+    ledger,
+    clock,
     onSettled: ({ provider, jobId }) => places.leave(provider, jobId),
     // As a job's record does: an attempt that goes on says itself what it costs.
     onLateCost: async ({ index }) => attempts[index]?.outcome !== 'running',
   });
   breaker = createBreaker({ state, clock });
-  admission = createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => undefined });
+  admission = createSharedAdmission({
+    breaker,
+    places,
+    ledger,
+    openBills,
+    clock,
+    lineMs: 30_000,
+    onPlaceFree: () => undefined,
+  });
   context = {
-    jobId: 'job_1', user: null, maxCostMicros: null, admission, canRun: () => true, signal: new AbortController().signal, clock, onProgress: () => undefined, earlierAttempts: [],
+    jobId: 'job_1',
+    user: null,
+    maxCostMicros: null,
+    admission,
+    canRun: () => true,
+    signal: new AbortController().signal,
+    clock,
+    onProgress: () => undefined,
+    earlierAttempts: [],
     async saveAttempts(changed) {
       const { outcome, costMicros } = changed.at(-1) ?? {};
       if (isKilled && (outcome !== 'running' || costMicros !== null)) throw new Error('killed');
@@ -61,7 +79,8 @@ beforeEach(() => {
 /** Works for an hour. */
 function local(fails = false): InlineProvider {
   return {
-    kind: 'inline', facts: { id: 'wav2lip', degraded: false },
+    kind: 'inline',
+    facts: { id: 'wav2lip', degraded: false },
     async run() {
       time.nowMs += hourMs;
       if (fails) throw new LipsyncError('model_missing', 'No model.');
@@ -72,8 +91,10 @@ function local(fails = false): InlineProvider {
 
 // The doubles look at the job's id only.
 const request = { jobId: 'job_1' } as TakeRequest;
-const run = (chain: readonly Provider[] = [vendor], change: Partial<ChainContext> = {}): Promise<ChainOutcome> => runChain(chain, async () => request, { ...context, earlierAttempts: attempts, ...change });
-const abandon = (providers: readonly Provider[], reason = canceled): Promise<void> => abandonChain(providers, reason, { ...context, earlierAttempts: attempts });
+const run = (chain: readonly Provider[] = [vendor], change: Partial<ChainContext> = {}): Promise<ChainOutcome> =>
+  runChain(chain, async () => request, { ...context, earlierAttempts: attempts, ...change });
+const abandon = (providers: readonly Provider[], reason = canceled): Promise<void> =>
+  abandonChain(providers, reason, { ...context, earlierAttempts: attempts });
 const reconcile = (): Promise<number> => openBills.reconcile({ all: [vendor] }, context.signal);
 
 const holders = async (): Promise<readonly string[]> => (await places.holders('heygen')).map(({ jobId }) => jobId);
@@ -95,7 +116,10 @@ async function cancelAndBeKilled(): Promise<void> {
 
 async function books(): Promise<unknown> {
   const rows = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
-  return { spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0), reservedMicros: rows.reduce((sum, row) => sum + row.reservedMicros, 0) };
+  return {
+    spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0),
+    reservedMicros: rows.reduce((sum, row) => sum + row.reservedMicros, 0),
+  };
 }
 
 describe('an attempt whose worker died over its end, after its bill was left', () => {
@@ -107,7 +131,11 @@ describe('an attempt whose worker died over its end, after its bill was left', (
     vendor.finds = ['op'];
     expect([await reconcile(), vendor.canceled]).toEqual([0, []]);
     expect(await run()).toMatchObject({ kind: 'made' });
-    expect([attempts, vendor.canceled, await books()]).toMatchObject([[{ outcome: 'succeeded', costMicros: 70 }], [], paid]);
+    expect([attempts, vendor.canceled, await books()]).toMatchObject([
+      [{ outcome: 'succeeded', costMicros: 70 }],
+      [],
+      paid,
+    ]);
   });
 
   it('is over when its operation is being stopped already, and orders nothing', async () => {
@@ -117,14 +145,18 @@ describe('an attempt whose worker died over its end, after its bill was left', (
     vendor.checks = ['pending'];
     expect([await reconcile(), vendor.canceled]).toEqual([0, ['op-of-job_1-0']]);
     expect(await run([vendor, local()])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
-    expect([vendor.started, attempts]).toMatchObject([['job_1-0'], [{ outcome: 'failed', code: 'worker_crashed', costMicros: null }, { outcome: 'succeeded' }]]);
+    expect([vendor.started, attempts]).toMatchObject([
+      ['job_1-0'],
+      [{ outcome: 'failed', code: 'worker_crashed', costMicros: null }, { outcome: 'succeeded' }],
+    ]);
     // Deleted, it is not there any more.
     vendor.checks = ['provider_protocol'];
     expect([await reconcile(), await books(), await places.holders('heygen')]).toEqual([1, free, []]);
   });
 
   it('has its money held again before it orders, and orders nothing where there is none left', async () => {
-    const refusal = (code: 'rate_limited' | 'provider_balance_exhausted') => new LipsyncError(code, 'No.', { details: { isRefused: true, retryAfterMs: 1_000 } });
+    const refusal = (code: 'rate_limited' | 'provider_balance_exhausted') =>
+      new LipsyncError(code, 'No.', { details: { isRefused: true, retryAfterMs: 1_000 } });
     vendor.starts = [refusal('rate_limited'), refusal('provider_balance_exhausted')];
     await run();
     await runAndBeKilledAtTheEnd();
@@ -133,7 +165,14 @@ describe('an attempt whose worker died over its end, after its bill was left', (
     expect([await run(), await books()]).toMatchObject([{ kind: 'waiting' }, held]);
     vendor.starts = [refusal('provider_balance_exhausted')];
     await runAndBeKilledAtTheEnd();
-    await ledger.reserve({ id: 'job_2-0', jobId: 'job_2', provider: 'heygen', user: null, micros: 100, atMs: time.nowMs });
+    await ledger.reserve({
+      id: 'job_2-0',
+      jobId: 'job_2',
+      provider: 'heygen',
+      user: null,
+      micros: 100,
+      atMs: time.nowMs,
+    });
     await expect(run()).rejects.toMatchObject({ code: 'budget_exceeded' });
     expect([vendor.started.length, await books()]).toEqual([4, held]);
   });
@@ -147,8 +186,17 @@ describe('an attempt that runs at a provider that this process does not have', (
 
   it('leaves its bill when another provider is begun instead', async () => {
     expect(await run([local()])).toMatchObject({ kind: 'made' });
-    expect([attempts, await books(), await places.holders('heygen')]).toMatchObject([[{ code: 'worker_crashed', costMicros: null }, {}], held, []]);
-    expect([await reconcile(), await books(), vendor.canceled, await places.holders('heygen')]).toEqual([1, paid, [], []]);
+    expect([attempts, await books(), await places.holders('heygen')]).toMatchObject([
+      [{ code: 'worker_crashed', costMicros: null }, {}],
+      held,
+      [],
+    ]);
+    expect([await reconcile(), await books(), vendor.canceled, await places.holders('heygen')]).toEqual([
+      1,
+      paid,
+      [],
+      [],
+    ]);
   });
 
   it('leaves its bill when the job is canceled, and has its operation stopped by a process that can', async () => {
@@ -211,7 +259,10 @@ describe('a job that is not wanted any more', () => {
   });
 
   it('is stopped by the run that works on it, and left alone by one that only hands it back', async () => {
-    for (const [reason, stopped] of [[canceled, 1], [new Error('shutting down'), 0]] as const) {
+    for (const [reason, stopped] of [
+      [canceled, 1],
+      [new Error('shutting down'), 0],
+    ] as const) {
       vendor = new ScriptedVendor();
       attempts = [];
       const controller = new AbortController();
@@ -269,7 +320,12 @@ describe('a canceled operation whose worker was killed after it had told the ven
     await cancelAndBeKilled();
     vendor.checks = ['provider_protocol'];
     await abandon([vendor]);
-    expect([attempts, vendor.canceled.length, await books(), await reconcile()]).toMatchObject([[{ outcome: 'canceled', costMicros: 0 }], 2, free, 0]);
+    expect([attempts, vendor.canceled.length, await books(), await reconcile()]).toMatchObject([
+      [{ outcome: 'canceled', costMicros: 0 }],
+      2,
+      free,
+      0,
+    ]);
   });
 
   it('is known to have been told to stop however its job ends', async () => {
@@ -283,7 +339,11 @@ describe('a canceled operation whose worker was killed after it had told the ven
     await cancelAndBeKilled();
     expect(await run([vendor, local()])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
     vendor.checks = ['provider_protocol'];
-    expect([attempts, await reconcile(), await books()]).toMatchObject([[{ outcome: 'failed', code: 'worker_crashed' }, { outcome: 'succeeded' }], 1, free]);
+    expect([attempts, await reconcile(), await books()]).toMatchObject([
+      [{ outcome: 'failed', code: 'worker_crashed' }, { outcome: 'succeeded' }],
+      1,
+      free,
+    ]);
   });
 });
 
@@ -291,7 +351,10 @@ describe('a canceled operation whose worker was killed after it had told the ven
 const priced = (microsPerHour: number): LocalPrice => ({ microsPerHour, quote: async () => microsPerHour });
 
 describe('an hour of local work', () => {
-  it.each([['makes a take', false], ['fails', true]])('that %s costs once, the same in take, attempt and ledger', async (_, fails) => {
+  it.each([
+    ['makes a take', false],
+    ['fails', true],
+  ])('that %s costs once, the same in take, attempt and ledger', async (_, fails) => {
     const outcome = await run([local(fails)], { localPrice: priced(10) }).catch(() => null);
     expect(outcome?.kind === 'made' ? outcome.take.costMicros : null).toBe(fails ? null : 10);
     expect([attempts, await books()]).toMatchObject([[{ costMicros: 10 }], { spentMicros: 10, reservedMicros: 0 }]);
@@ -300,12 +363,20 @@ describe('an hour of local work', () => {
   it('is held back for while it is done', async () => {
     const seen: unknown[] = [];
     const engine = local();
-    const outcome = await run([{ ...engine, run: async (...given) => (seen.push(await books()), engine.run(...given)) }], { localPrice: priced(140) });
-    expect([outcome, seen, await books()]).toMatchObject([{ kind: 'made' }, [{ spentMicros: 0, reservedMicros: 140 }], { spentMicros: 140, reservedMicros: 0 }]);
+    const outcome = await run(
+      [{ ...engine, run: async (...given) => (seen.push(await books()), engine.run(...given)) }],
+      { localPrice: priced(140) },
+    );
+    expect([outcome, seen, await books()]).toMatchObject([
+      { kind: 'made' },
+      [{ spentMicros: 0, reservedMicros: 140 }],
+      { spentMicros: 140, reservedMicros: 0 },
+    ]);
   });
 
   it.each([
-    ['a budget', { localPrice: priced(151) }], ['the job', { localPrice: priced(100), maxCostMicros: 99 }],
+    ['a budget', { localPrice: priced(151) }],
+    ['the job', { localPrice: priced(100), maxCostMicros: 99 }],
   ] as const)('is not begun where that goes over the cap of %s', async (_, change) => {
     await expect(run([local()], change)).rejects.toMatchObject({ code: 'budget_exceeded' });
     expect([attempts, await books()]).toMatchObject([[{ outcome: 'failed', costMicros: 0 }], free]);
@@ -313,6 +384,9 @@ describe('an hour of local work', () => {
 
   it('goes beyond what it was expected to take, and is booked as it was', async () => {
     const outcome = await run([local()], { localPrice: { microsPerHour: 140, quote: async () => 70 } });
-    expect([outcome, await books()]).toMatchObject([{ kind: 'made', take: { costMicros: 140 } }, { spentMicros: 140, reservedMicros: 0 }]);
+    expect([outcome, await books()]).toMatchObject([
+      { kind: 'made', take: { costMicros: 140 } },
+      { spentMicros: 140, reservedMicros: 0 },
+    ]);
   });
 });

@@ -12,11 +12,16 @@ export interface LastDevices {
 export function createLastDevices({ state }: { readonly state: StateStore }): LastDevices {
   const keyOf = (provider: ProviderId): string => `device/${provider}`;
   return {
-    note: (provider, device) => state.transact([keyOf(provider)], () => ({ result: undefined, writes: new Map([[keyOf(provider), { device }]]) })),
-    look: (provider) => state.transact([keyOf(provider)], (documents) => {
-      // `as`: only this file writes these documents.
-      const document = documents.get(keyOf(provider)) as { readonly device: string } | undefined;
-      return { result: document?.device ?? null };
-    }),
+    note: (provider, device) =>
+      state.transact([keyOf(provider)], () => ({
+        result: undefined,
+        writes: new Map([[keyOf(provider), { device }]]),
+      })),
+    look: (provider) =>
+      state.transact([keyOf(provider)], (documents) => {
+        // `as`: only this file writes these documents.
+        const document = documents.get(keyOf(provider)) as { readonly device: string } | undefined;
+        return { result: document?.device ?? null };
+      }),
   };
 }

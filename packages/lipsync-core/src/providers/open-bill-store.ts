@@ -45,8 +45,17 @@ const pageSize = 100;
 const shortestPauseMs = 30_000;
 const longestPauseMs = 30 * 60_000;
 
-export function createOpenBillStore({ state, clock }: { readonly state: StateStore; readonly clock: Clock }): OpenBillStore {
-  const change = <Result>(key: string, decide: (bill: StoredBill | undefined) => { readonly result: Result; readonly bill?: StoredBill | null }): Promise<Result> =>
+export function createOpenBillStore({
+  state,
+  clock,
+}: {
+  readonly state: StateStore;
+  readonly clock: Clock;
+}): OpenBillStore {
+  const change = <Result>(
+    key: string,
+    decide: (bill: StoredBill | undefined) => { readonly result: Result; readonly bill?: StoredBill | null },
+  ): Promise<Result> =>
     state.transact<Result>([key], (documents) => {
       // `as`: only this file writes these documents.
       const { result, bill } = decide(documents.get(key) as unknown as StoredBill | undefined);
@@ -54,15 +63,26 @@ export function createOpenBillStore({ state, clock }: { readonly state: StateSto
     });
 
   return {
-    add: (bill) => change(keyOf(bill.entry), (known) => ({ result: undefined, bill: known ? merged(known, bill) : { ...bill, dueAtMs: clock.nowMs(), isTaken: false } })),
-    withdraw: (entry) => change<boolean>(keyOf(entry), (bill) => (bill && !bill.isTaken ? { result: true, bill: null } : { result: !bill })),
-    take: (key, learned = {}) => change<boolean>(key, (bill) => (bill ? { result: true, bill: { ...bill, ...learned, isTaken: true } } : { result: false })),
-    claim: (key, canAsk) => change<StoredBill | undefined>(key, (bill) => {
-      const nowMs = clock.nowMs();
-      if (!bill || bill.dueAtMs > nowMs || !canAsk(bill)) return { result: undefined };
-      const claimed = { ...bill, dueAtMs: nowMs + pauseMs(nowMs - bill.sinceMs) };
-      return { result: claimed, bill: claimed };
-    }),
+    add: (bill) =>
+      change(keyOf(bill.entry), (known) => ({
+        result: undefined,
+        bill: known ? merged(known, bill) : { ...bill, dueAtMs: clock.nowMs(), isTaken: false },
+      })),
+    withdraw: (entry) =>
+      change<boolean>(keyOf(entry), (bill) =>
+        bill && !bill.isTaken ? { result: true, bill: null } : { result: !bill },
+      ),
+    take: (key, learned = {}) =>
+      change<boolean>(key, (bill) =>
+        bill ? { result: true, bill: { ...bill, ...learned, isTaken: true } } : { result: false },
+      ),
+    claim: (key, canAsk) =>
+      change<StoredBill | undefined>(key, (bill) => {
+        const nowMs = clock.nowMs();
+        if (!bill || bill.dueAtMs > nowMs || !canAsk(bill)) return { result: undefined };
+        const claimed = { ...bill, dueAtMs: nowMs + pauseMs(nowMs - bill.sinceMs) };
+        return { result: claimed, bill: claimed };
+      }),
     remove: (key) => change(key, () => ({ result: undefined, bill: null })),
     keys: () => keysOf(state),
   };
@@ -70,7 +90,11 @@ export function createOpenBillStore({ state, clock }: { readonly state: StateSto
 
 /** What is known of a bill stays known. */
 function merged(known: StoredBill, bill: OpenBill): StoredBill {
-  return { ...known, operation: known.operation ?? bill.operation, stop: known.stop === 'none' ? bill.stop : known.stop };
+  return {
+    ...known,
+    operation: known.operation ?? bill.operation,
+    stop: known.stop === 'none' ? bill.stop : known.stop,
+  };
 }
 
 function keyOf({ id }: EntryReference): string {
@@ -93,5 +117,10 @@ function pauseMs(ageMs: number): number {
 
 function toJson({ operation, order, entry, ...bill }: StoredBill): Json {
   // `as`: operations and orders are JSON by their contract.
-  return { ...bill, operation: operation as unknown as Json, order: order as unknown as Json, entry: { id: entry.id, atMs: entry.atMs } };
+  return {
+    ...bill,
+    operation: operation as unknown as Json,
+    order: order as unknown as Json,
+    entry: { id: entry.id, atMs: entry.atMs },
+  };
 }

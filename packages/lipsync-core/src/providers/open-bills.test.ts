@@ -37,7 +37,9 @@ beforeEach(async () => {
 
 function openBills(): OpenBills {
   return createOpenBills({
-    state, ledger, clock,
+    state,
+    ledger,
+    clock,
     onUnanswered: ({ jobId }, error) => void unanswered.push([jobId, error]),
     async onLateCost(cost) {
       told.push(cost);
@@ -49,13 +51,23 @@ function openBills(): OpenBills {
 async function open(id: string, order: PlacedOrder | null = null, stop: OperationStop = 'none'): Promise<void> {
   await ledger.reserve({ id, jobId: id, provider: 'heygen', user: null, micros: 100, atMs: startMs });
   const operation = order ? null : { id: `op-of-${id}`, state: {} };
-  await bills.add({ provider: 'heygen', operation, order, stop: order ? 'due' : stop, entry: { id, atMs: startMs }, jobId: id, index: 0, sinceMs: time.nowMs });
+  await bills.add({
+    provider: 'heygen',
+    operation,
+    order,
+    stop: order ? 'due' : stop,
+    entry: { id, atMs: startMs },
+    jobId: id,
+    index: 0,
+    sinceMs: time.nowMs,
+  });
 }
 
 const reconcile = (signal = never): Promise<number> => bills.reconcile({ all: [vendor] }, signal);
 
 async function entryOf(id: string): Promise<unknown> {
-  for await (const entry of listEntries(state, { fromMs: startMs, toMs: startMs + 1 })) if (entry.id === id) return entry;
+  for await (const entry of listEntries(state, { fromMs: startMs, toMs: startMs + 1 }))
+    if (entry.id === id) return entry;
   return undefined;
 }
 
@@ -92,9 +104,16 @@ describe('the bill of an operation that outlived its job', () => {
     expect(time.nowMs - startMs).toBeGreaterThanOrEqual(24 * 3_600_000);
     expect(200 - vendor.checks.length).toBeLessThan(80);
     expect(looks).toBeGreaterThan(80);
-    expect(await entryOf('job_1-0')).toMatchObject({ state: 'released', note: 'the vendor never said whether it was billed' });
+    expect(await entryOf('job_1-0')).toMatchObject({
+      state: 'released',
+      note: 'the vendor never said whether it was billed',
+    });
     // That nobody knows what it cost is not that it cost nothing.
-    expect([told, unanswered.length, unanswered[0]]).toMatchObject([[], 200 - vendor.checks.length, ['job_1-0', { code: 'provider_protocol' }]]);
+    expect([told, unanswered.length, unanswered[0]]).toMatchObject([
+      [],
+      200 - vendor.checks.length,
+      ['job_1-0', { code: 'provider_protocol' }],
+    ]);
   });
 
   it('is asked for by one of several processes at a time', async () => {
@@ -105,7 +124,10 @@ describe('the bill of an operation that outlived its job', () => {
   });
 
   it('is left to processes that can ask the vendor, and is given back after a day when there are none', async () => {
-    expect([await bills.reconcile({ all: [] }, never), await entryOf('job_1-0')]).toMatchObject([0, { state: 'reserved' }]);
+    expect([await bills.reconcile({ all: [] }, never), await entryOf('job_1-0')]).toMatchObject([
+      0,
+      { state: 'reserved' },
+    ]);
     expect(await reconcile()).toBe(1);
     await open('job_2-0');
     time.nowMs += 24 * 3_600_000;
@@ -116,13 +138,18 @@ describe('the bill of an operation that outlived its job', () => {
   it('is booked once when the process died between book and bill', async () => {
     await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: 70, atMs: startMs });
     expect(await reconcile()).toBe(1);
-    expect(await ledger.sum({ fromMs: 0, toMs: startMs + 1, groupBy: 'day' })).toMatchObject([{ spentMicros: 70, reservedMicros: 0 }]);
+    expect(await ledger.sum({ fromMs: 0, toMs: startMs + 1, groupBy: 'day' })).toMatchObject([
+      { spentMicros: 70, reservedMicros: 0 },
+    ]);
   });
 
   it('is found behind many that are stuck', async () => {
     for (let index = 0; index < 120; index += 1) await open(`job_0-${index}`);
     await reconcile(AbortSignal.abort());
-    vendor.check = async (operation) => (operation.id === 'op-of-job_1-0' ? { status: 'done', operation, costMicros: 70 } : { status: 'pending', checkAgainInMs: 1 });
+    vendor.check = async (operation) =>
+      operation.id === 'op-of-job_1-0'
+        ? { status: 'done', operation, costMicros: 70 }
+        : { status: 'pending', checkAgainInMs: 1 };
     expect(await reconcile()).toBe(1);
   });
 });
@@ -151,22 +178,32 @@ describe('the bill of an operation that nobody wants', () => {
     expect(vendor.canceled).toEqual(['op-of-job_2-0', 'op-of-job_2-0']);
   });
 
-  it.each(['sent', 'due'] as const)('is given back when the operation is gone after it was told to stop while it ran: %s', async (stop) => {
-    await open('job_2-0', null, stop);
-    if (stop === 'due') {
-      vendor.checks = ['pending'];
-      vendor.cancels = [null];
-      expect(await reconcile()).toBe(0);
-      time.nowMs += 30_000;
-    }
-    vendor.checks = ['provider_protocol'];
-    expect([await openBills().reconcile({ all: [vendor] }, never), await entryOf('job_2-0')]).toMatchObject([1, { state: 'released', note: 'not billed' }]);
-  });
+  it.each(['sent', 'due'] as const)(
+    'is given back when the operation is gone after it was told to stop while it ran: %s',
+    async (stop) => {
+      await open('job_2-0', null, stop);
+      if (stop === 'due') {
+        vendor.checks = ['pending'];
+        vendor.cancels = [null];
+        expect(await reconcile()).toBe(0);
+        time.nowMs += 30_000;
+      }
+      vendor.checks = ['provider_protocol'];
+      expect([await openBills().reconcile({ all: [vendor] }, never), await entryOf('job_2-0')]).toMatchObject([
+        1,
+        { state: 'released', note: 'not billed' },
+      ]);
+    },
+  );
 
   it('is not given back, and nothing deleted, when the vendor does not answer, also where it was told to stop before: it may have been done', async () => {
     await open('job_2-0', null, 'sent');
     vendor.checks = ['provider_unavailable'];
-    expect([await reconcile(), vendor.canceled, await entryOf('job_2-0')]).toMatchObject([0, [], { state: 'reserved' }]);
+    expect([await reconcile(), vendor.canceled, await entryOf('job_2-0')]).toMatchObject([
+      0,
+      [],
+      { state: 'reserved' },
+    ]);
     expect(unanswered).toMatchObject([['job_2-0', { code: 'provider_unavailable' }]]);
     time.nowMs += 30_000;
     expect([await reconcile(), await entryOf('job_2-0')]).toMatchObject([1, { state: 'settled', spentMicros: 70 }]);
@@ -181,13 +218,13 @@ describe('the bill of an operation that nobody wants', () => {
 describe('a bill that is taken back, because its attempt is gone on with', () => {
   const entry = { id: 'job_1-0', atMs: startMs };
 
-  it('is nobody\'s any more', async () => {
+  it("is nobody's any more", async () => {
     expect([await bills.withdraw(entry), await reconcile(), vendor.canceled]).toEqual([true, 0, []]);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'reserved' });
     expect(await bills.withdraw(entry)).toBe(true);
   });
 
-  it('is nobody\'s either while the vendor is asked about it: nothing is stopped or booked', async () => {
+  it("is nobody's either while the vendor is asked about it: nothing is stopped or booked", async () => {
     vendor.check = async (operation) => {
       await bills.withdraw(entry);
       return { status: 'done', operation, costMicros: 70 };
@@ -211,7 +248,10 @@ describe('a job that ended before its bill was known', () => {
     await open('job_2-0');
     vendor.checks = ['done', 'failed'];
     expect(await reconcile()).toBe(2);
-    expect(told).toEqual([{ jobId: 'job_1-0', index: 0, costMicros: 70 }, { jobId: 'job_2-0', index: 0, costMicros: 0 }]);
+    expect(told).toEqual([
+      { jobId: 'job_1-0', index: 0, costMicros: 70 },
+      { jobId: 'job_2-0', index: 0, costMicros: 0 },
+    ]);
   });
 
   it('is told again when it could not hear, and paid for once', async () => {

@@ -53,7 +53,14 @@ const longestMs = 24 * 3_600_000;
 const unseenMs = 10 * 60_000;
 
 export function createOpenBills(dependencies: OpenBillsDependencies): OpenBills {
-  const { state, ledger, clock, onLateCost = async () => true, onSettled = async () => undefined, onUnanswered = () => undefined } = dependencies;
+  const {
+    state,
+    ledger,
+    clock,
+    onLateCost = async () => true,
+    onSettled = async () => undefined,
+    onUnanswered = () => undefined,
+  } = dependencies;
   const store = createOpenBillStore({ state, clock });
 
   const book = ({ entry }: OpenBill, { micros, note }: Finding): Promise<LedgerEntry | undefined> =>
@@ -70,24 +77,41 @@ export function createOpenBills(dependencies: OpenBillsDependencies): OpenBills 
   }
 
   /** What is known of the bill now; null for nothing yet. */
-  async function look(key: string, bill: StoredBill, registry: Pick<ProviderRegistry, 'all'>, signal: AbortSignal): Promise<Finding | null> {
+  async function look(
+    key: string,
+    bill: StoredBill,
+    registry: Pick<ProviderRegistry, 'all'>,
+    signal: AbortSignal,
+  ): Promise<Finding | null> {
     const ageMs = clock.nowMs() - bill.sinceMs;
     const provider = registry.all.find(({ facts }) => facts.id === bill.provider);
     const finding = provider?.kind === 'remote' ? await ask(provider, key, bill, signal) : null;
-    return finding ?? (ageMs < longestMs ? null : { micros: null, note: 'the vendor never said whether it was billed' });
+    return (
+      finding ?? (ageMs < longestMs ? null : { micros: null, note: 'the vendor never said whether it was billed' })
+    );
   }
 
-  async function ask(provider: RemoteProvider, key: string, bill: StoredBill, signal: AbortSignal): Promise<Finding | null> {
+  async function ask(
+    provider: RemoteProvider,
+    key: string,
+    bill: StoredBill,
+    signal: AbortSignal,
+  ): Promise<Finding | null> {
     const { order, sinceMs } = bill;
-    const operation = bill.operation ?? (order && (await answerOf(bill, provider.find(order, { signal, sinceMs: order.unansweredSinceMs ?? sinceMs }))));
+    const operation =
+      bill.operation ??
+      (order && (await answerOf(bill, provider.find(order, { signal, sinceMs: order.unansweredSinceMs ?? sinceMs }))));
     if (operation === undefined) return null;
-    if (operation === null) return clock.nowMs() - bill.sinceMs < unseenMs ? null : { micros: 0, note: 'its order began no operation' };
+    if (operation === null)
+      return clock.nowMs() - bill.sinceMs < unseenMs ? null : { micros: 0, note: 'its order began no operation' };
     if (bill.stop === 'none') return askAbout(provider, operation, bill, signal);
     // Remembered before it is deleted, after which nobody finds it any more.
     if (!(await store.take(key, { operation }))) return null;
     let finding: Finding | null = null;
     await stopOperation(provider, operation, {
-      knownMicros: null, wasSent: bill.stop === 'sent', signal,
+      knownMicros: null,
+      wasSent: bill.stop === 'sent',
+      signal,
       onUnanswered: (error) => onUnanswered(bill, error),
       onSend: async () => void (await store.take(key, { stop: 'sent' })),
       async book(micros) {
@@ -98,7 +122,12 @@ export function createOpenBills(dependencies: OpenBillsDependencies): OpenBills 
     return finding;
   }
 
-  async function askAbout(provider: RemoteProvider, operation: Operation, bill: OpenBill, signal: AbortSignal): Promise<Finding | null> {
+  async function askAbout(
+    provider: RemoteProvider,
+    operation: Operation,
+    bill: OpenBill,
+    signal: AbortSignal,
+  ): Promise<Finding | null> {
     const status = await answerOf(bill, provider.check(operation, { signal, onProgress: () => undefined }));
     if (!status) return null;
     if (status.status !== 'pending') return toFinding(status.costMicros);

@@ -17,7 +17,9 @@ function facts(id: ProviderId) {
 
 function inline(id: ProviderId, results: readonly (Take | ErrorCode)[]): InlineProvider & { calls: number } {
   const provider = {
-    kind: 'inline' as const, facts: facts(id), calls: 0,
+    kind: 'inline' as const,
+    facts: facts(id),
+    calls: 0,
     async run() {
       const result = results[Math.min(provider.calls, results.length - 1)];
       provider.calls += 1;
@@ -31,19 +33,41 @@ function inline(id: ProviderId, results: readonly (Take | ErrorCode)[]): InlineP
 function makeContext(earlierAttempts: readonly Attempt[] = [], signal = new AbortController().signal) {
   const saved: (readonly Attempt[])[] = [];
   const context: ChainContext = {
-    jobId: 'job_1', user: null, maxCostMicros: null, admission: openAdmission, canRun: () => true,
-    signal, earlierAttempts, clock: { nowMs: () => 1 }, onProgress: () => undefined,
+    jobId: 'job_1',
+    user: null,
+    maxCostMicros: null,
+    admission: openAdmission,
+    canRun: () => true,
+    signal,
+    earlierAttempts,
+    clock: { nowMs: () => 1 },
+    onProgress: () => undefined,
     saveAttempts: async (attempts) => void saved.push(attempts),
   };
   return { context, saved };
 }
 
 function attempt(provider: ProviderId, change: Partial<Attempt>): Attempt {
-  return { provider, outcome: 'running', code: null, message: null, startedAtMs: 0, endedAtMs: null, costMicros: null, operation: null, operationAtMs: null, troubles: 0, ...change };
+  return {
+    provider,
+    outcome: 'running',
+    code: null,
+    message: null,
+    startedAtMs: 0,
+    endedAtMs: null,
+    costMicros: null,
+    operation: null,
+    operationAtMs: null,
+    troubles: 0,
+    ...change,
+  };
 }
 
 /** Runs a chain that is to make a take. */
-async function made(chain: readonly Provider[], context: ChainContext): Promise<Extract<ChainOutcome, { kind: 'made' }>> {
+async function made(
+  chain: readonly Provider[],
+  context: ChainContext,
+): Promise<Extract<ChainOutcome, { kind: 'made' }>> {
   const outcome = await runChain(chain, async () => request, context);
   if (outcome.kind !== 'made') throw new Error(`The chain made nothing but is ${outcome.kind}.`);
   return outcome;
@@ -54,7 +78,9 @@ describe('the provider chain', () => {
     const { context } = makeContext();
     const outcome = await made([inline('wav2lip', ['model_missing']), inline('preview', [take])], context);
     expect(outcome.provider.facts.id).toBe('preview');
-    expect(outcome.attempts.map(({ provider, outcome, code, costMicros }) => ({ provider, outcome, code, costMicros }))).toEqual([
+    expect(
+      outcome.attempts.map(({ provider, outcome, code, costMicros }) => ({ provider, outcome, code, costMicros })),
+    ).toEqual([
       { provider: 'wav2lip', outcome: 'failed', code: 'model_missing', costMicros: 0 },
       { provider: 'preview', outcome: 'succeeded', code: null, costMicros: 7 },
     ]);
@@ -71,14 +97,23 @@ describe('the provider chain', () => {
 
   it('stops at once when the input is at fault', async () => {
     const next = inline('preview', [take]);
-    await expect(made([inline('wav2lip', ['clip_unusable']), next], makeContext().context)).rejects.toMatchObject({ code: 'clip_unusable' });
+    await expect(made([inline('wav2lip', ['clip_unusable']), next], makeContext().context)).rejects.toMatchObject({
+      code: 'clip_unusable',
+    });
     expect(next.calls).toBe(0);
   });
 
   it('does not count a crash of ours as a try of an inline provider', async () => {
     const crashed = Array.from({ length: 4 }, () => attempt('preview', { outcome: 'failed', code: 'worker_crashed' }));
     const outcome = await made([inline('preview', [take])], makeContext([...crashed, attempt('preview', {})]).context);
-    expect(outcome.attempts.map(({ outcome }) => outcome)).toEqual(['failed', 'failed', 'failed', 'failed', 'failed', 'succeeded']);
+    expect(outcome.attempts.map(({ outcome }) => outcome)).toEqual([
+      'failed',
+      'failed',
+      'failed',
+      'failed',
+      'failed',
+      'succeeded',
+    ]);
   });
 
   it('does not go back to a provider that an earlier run had given up', async () => {
@@ -105,12 +140,16 @@ describe('the provider chain', () => {
     expect(saved.at(-1)?.map(({ provider, code }) => [provider, code])).toEqual([['preview', 'provider_unavailable']]);
   });
 
-  it.each([['a take', take], ['a failure', 'model_missing' as const]])('blames no provider when %s cannot be saved', async (_, result) => {
+  it.each([
+    ['a take', take],
+    ['a failure', 'model_missing' as const],
+  ])('blames no provider when %s cannot be saved', async (_, result) => {
     const { context, saved } = makeContext();
     const failure = new StoreFailure(new Error('away'));
     const running = made([inline('wav2lip', [result]), inline('preview', [take])], {
       ...context,
-      saveAttempts: async (attempts) => (attempts[0]?.outcome === 'running' ? context.saveAttempts(attempts) : Promise.reject(failure)),
+      saveAttempts: async (attempts) =>
+        attempts[0]?.outcome === 'running' ? context.saveAttempts(attempts) : Promise.reject(failure),
     });
     await expect(running).rejects.toBe(failure);
     expect(saved).toHaveLength(1);
@@ -129,7 +168,11 @@ describe('the provider chain', () => {
       };
     };
     const { context } = makeContext();
-    const outcome = await made([working('wav2lip', 'model_missing'), working('preview', take)], { ...context, clock: { nowMs: () => time.nowMs }, localPrice: { microsPerHour: 2_000_000, quote: async () => 0 } });
+    const outcome = await made([working('wav2lip', 'model_missing'), working('preview', take)], {
+      ...context,
+      clock: { nowMs: () => time.nowMs },
+      localPrice: { microsPerHour: 2_000_000, quote: async () => 0 },
+    });
     expect(outcome.attempts.map(({ costMicros }) => costMicros)).toEqual([20_000, 20_007]);
     expect(outcome.take.costMicros).toBe(20_007);
   });
@@ -137,9 +180,15 @@ describe('the provider chain', () => {
   it('ends with what the last provider said when the run that heard it was cut off', async () => {
     const next = inline('preview', [take]);
     const refused = attempt('wav2lip', { outcome: 'failed', code: 'clip_unusable', message: 'No face.' });
-    await expect(made([inline('wav2lip', [take]), next], makeContext([refused]).context)).rejects.toMatchObject({ code: 'clip_unusable', message: 'No face.' });
+    await expect(made([inline('wav2lip', [take]), next], makeContext([refused]).context)).rejects.toMatchObject({
+      code: 'clip_unusable',
+      message: 'No face.',
+    });
     const missing = attempt('wav2lip', { outcome: 'failed', code: 'model_missing', message: 'No model.' });
-    await expect(made([inline('wav2lip', [take])], makeContext([missing]).context)).rejects.toMatchObject({ code: 'model_missing', message: 'No model.' });
+    await expect(made([inline('wav2lip', [take])], makeContext([missing]).context)).rejects.toMatchObject({
+      code: 'model_missing',
+      message: 'No model.',
+    });
     expect(next.calls).toBe(0);
   });
 
@@ -147,7 +196,10 @@ describe('the provider chain', () => {
     const { context, saved } = makeContext();
     const next = inline('preview', [take]);
     let taken = 0;
-    const outcome = await runChain([inline('wav2lip', ['model_missing']), next], async () => request, { ...context, canRun: () => (taken += 1) === 1 });
+    const outcome = await runChain([inline('wav2lip', ['model_missing']), next], async () => request, {
+      ...context,
+      canRun: () => (taken += 1) === 1,
+    });
     expect(outcome).toEqual({ kind: 'elsewhere', needs: 'inline' });
     expect([next.calls, saved.at(-1)?.map(({ outcome: ended }) => ended)]).toEqual([0, ['failed']]);
   });

@@ -1,5 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { abortError, errorPolicies, LipsyncError, ProviderError, TimeoutError, toLipsyncError } from '../errors/index.ts';
+import {
+  abortError,
+  errorPolicies,
+  LipsyncError,
+  ProviderError,
+  TimeoutError,
+  toLipsyncError,
+} from '../errors/index.ts';
 import type { Clock } from '../ports/ports.ts';
 import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../jobs/store-failure.ts';
@@ -44,10 +51,15 @@ export type ChainOutcome =
  * Throws the error of the last attempt when none succeeds; what it cost and why is in the saved attempts. Throws what
  * `saveAttempts` throws: no provider is blamed for it.
  */
-export async function runChain(chain: readonly Provider[], prepare: () => Promise<TakeRequest>, context: ChainContext): Promise<ChainOutcome> {
+export async function runChain(
+  chain: readonly Provider[],
+  prepare: () => Promise<TakeRequest>,
+  context: ChainContext,
+): Promise<ChainOutcome> {
   const log = createAttemptLog(context);
   const prepareOnce = once(prepare);
-  let lastError = errorOfLast(context.earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
+  let lastError =
+    errorOfLast(context.earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
   if (errorPolicies[lastError.code].decision === 'stop') throw lastError;
   for (const provider of chain.slice(resumeIndex(chain, context.earlierAttempts))) {
     for (let tries = countTries(log.attempts, provider) + 1; ; tries += 1) {
@@ -70,7 +82,11 @@ export async function runChain(chain: readonly Provider[], prepare: () => Promis
  * Ends what an earlier run left running or waiting when the job is not wanted any more: `reason` says why. `providers` are
  * all that there are. A vendor that does not hear it is asked about the operation later.
  */
-export async function abandonChain(providers: readonly Provider[], reason: LipsyncError, context: ChainContext): Promise<void> {
+export async function abandonChain(
+  providers: readonly Provider[],
+  reason: LipsyncError,
+  context: ChainContext,
+): Promise<void> {
   const log = createAttemptLog(context);
   for (const provider of providers) {
     if (log.unfinished(provider)) await endAttempt(provider, reason, context, log);
@@ -79,7 +95,12 @@ export async function abandonChain(providers: readonly Provider[], reason: Lipsy
   if (log.attempts.at(-1)?.outcome === 'running') await endCrashed(providers, context, log, reason);
 }
 
-async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, context: ChainContext, log: AttemptLog): Promise<Take | Waiting | LipsyncError> {
+async function attempt(
+  provider: Provider,
+  prepare: () => Promise<TakeRequest>,
+  context: ChainContext,
+  log: AttemptLog,
+): Promise<Take | Waiting | LipsyncError> {
   const entry = await enter(provider, context, log);
   if (entry.kind === 'wait') return { kind: 'waiting', untilMs: entry.untilMs };
   if (entry.kind === 'refused') {
@@ -87,21 +108,32 @@ async function attempt(provider: Provider, prepare: () => Promise<TakeRequest>, 
     return entry.error;
   }
   if (log.unfinished(provider)) {
-    if (log.current.isStopSent === true || !(await context.admission.goOn(referenceOf(context, log)))) return endCrashed([provider], context, log);
+    if (log.current.isStopSent === true || !(await context.admission.goOn(referenceOf(context, log))))
+      return endCrashed([provider], context, log);
   } else if (log.attempts.at(-1)?.outcome === 'running') await endCrashed([provider], context, log);
   await log.begin(provider);
-  const made = await makeTake(provider, prepare, context, log).catch((thrown: unknown) => toAttemptError(thrown, provider, context.signal));
+  const made = await makeTake(provider, prepare, context, log).catch((thrown: unknown) =>
+    toAttemptError(thrown, provider, context.signal),
+  );
   if (LipsyncError.isInstance(made)) return endAttempt(provider, made, context, log);
   if ('kind' in made) return made;
   const costMicros = made.costMicros + timeCost(provider, context, log);
-  await context.admission.leave(provider, referenceOf(context, log), { error: null, costMicros, operation: log.current.operation, order: null, stop: 'none' });
+  await context.admission.leave(provider, referenceOf(context, log), {
+    error: null,
+    costMicros,
+    operation: log.current.operation,
+    order: null,
+    stop: 'none',
+  });
   await log.end({ outcome: 'succeeded', code: null, message: null, costMicros });
   return { ...made, costMicros };
 }
 
 /** What computes here costs the time that it took, whatever came of it. */
 function timeCost({ kind }: Provider, { clock, localPrice }: ChainContext, log: AttemptLog): number {
-  return kind === 'remote' || !localPrice ? 0 : localCostMicros(clock.nowMs() - log.current.startedAtMs, localPrice.microsPerHour);
+  return kind === 'remote' || !localPrice
+    ? 0
+    : localCostMicros(clock.nowMs() - log.current.startedAtMs, localPrice.microsPerHour);
 }
 
 /** Sets aside what work on this machine is expected to cost, as the price of a vendor is. Throws `budget_exceeded`. */
@@ -120,7 +152,12 @@ async function enter(provider: Provider, { admission, jobId }: ChainContext, log
 }
 
 /** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */
-async function endAttempt(provider: Provider, error: LipsyncError, context: ChainContext, log: AttemptLog): Promise<LipsyncError> {
+async function endAttempt(
+  provider: Provider,
+  error: LipsyncError,
+  context: ChainContext,
+  log: AttemptLog,
+): Promise<LipsyncError> {
   if (provider.kind === 'remote' && error.code === 'canceled') await stopUnwanted(provider, log);
   const stop = stopLeft(log.current, error);
   const { operation, costMicros: billedMicros } = log.current;
@@ -129,7 +166,12 @@ async function endAttempt(provider: Provider, error: LipsyncError, context: Chai
   const workMicros = error.code === 'budget_exceeded' ? 0 : timeCost(provider, context, log);
   const costMicros = operation || order ? billedMicros : workMicros;
   await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation, order, stop });
-  await log.end({ outcome: error.code === 'canceled' ? 'canceled' : 'failed', code: error.code, message: error.message, costMicros });
+  await log.end({
+    outcome: error.code === 'canceled' ? 'canceled' : 'failed',
+    code: error.code,
+    message: error.message,
+    costMicros,
+  });
   return error;
 }
 
@@ -141,7 +183,9 @@ async function stopUnwanted(provider: RemoteProvider, log: AttemptLog): Promise<
   if (!operation) return;
   // A vendor that does not hear leaves an open bill, and is told again.
   await stopOperation(provider, operation, {
-    knownMicros: costMicros, wasSent: isStopSent === true, signal: AbortSignal.timeout(cancelLimitMs),
+    knownMicros: costMicros,
+    wasSent: isStopSent === true,
+    signal: AbortSignal.timeout(cancelLimitMs),
     onSend: () => log.noteStopSent(),
     book: (micros) => log.setCost(micros),
   });
@@ -158,16 +202,29 @@ function stopLeft({ operation, isStopSent }: Attempt, reason: LipsyncError | und
  * Ends the attempt that an earlier run left running and that is not gone on with: its worker computed it, its provider is
  * none of `providers`, or its bill is being settled. What runs elsewhere leaves a bill for those that can ask.
  */
-async function endCrashed(providers: readonly Provider[], context: ChainContext, log: AttemptLog, reason?: LipsyncError): Promise<LipsyncError> {
+async function endCrashed(
+  providers: readonly Provider[],
+  context: ChainContext,
+  log: AttemptLog,
+  reason?: LipsyncError,
+): Promise<LipsyncError> {
   const { provider: id, operation, costMicros: billedMicros, isStopSent } = log.current;
   const order = orderInDoubt(log.current);
-  const what = isStopSent ? 'The job was canceled during this attempt, which is not gone on with.' : 'The worker went away during this attempt, and no other went on with it.';
+  const what = isStopSent
+    ? 'The job was canceled during this attempt, which is not gone on with.'
+    : 'The worker went away during this attempt, and no other went on with it.';
   const error = new LipsyncError('worker_crashed', what);
   // What computes here is booked when it ends: nobody knows how long this one worked, and what was held back is given back.
   const costMicros = operation || order ? billedMicros : 0;
   const kind = providers.find(({ facts }) => facts.id === id)?.kind ?? 'remote';
   const stop = stopLeft(log.current, reason);
-  await context.admission.leave({ kind, facts: { id } }, referenceOf(context, log), { error, costMicros, operation, order, stop });
+  await context.admission.leave({ kind, facts: { id } }, referenceOf(context, log), {
+    error,
+    costMicros,
+    operation,
+    order,
+    stop,
+  });
   await log.end({ outcome: 'failed', code: error.code, message: error.message, costMicros });
   return error;
 }
@@ -176,14 +233,26 @@ function referenceOf({ jobId, user }: ChainContext, log: AttemptLog): AttemptRef
   return { jobId, index: log.index, startedAtMs: log.current.startedAtMs, user };
 }
 
-async function makeTake(provider: Provider, prepare: () => Promise<TakeRequest>, context: ChainContext, log: AttemptLog): Promise<Take | Waiting> {
+async function makeTake(
+  provider: Provider,
+  prepare: () => Promise<TakeRequest>,
+  context: ChainContext,
+  log: AttemptLog,
+): Promise<Take | Waiting> {
   switch (provider.kind) {
     case 'inline':
       await holdBack(provider, context, log);
       return provider.run(await prepare(), context);
     case 'remote':
       return advanceRemote({
-        provider, log, prepare, context, maxCostMicros: context.maxCostMicros, admission: context.admission, clock: context.clock, reference: referenceOf(context, log),
+        provider,
+        log,
+        prepare,
+        context,
+        maxCostMicros: context.maxCostMicros,
+        admission: context.admission,
+        clock: context.clock,
+        reference: referenceOf(context, log),
       });
   }
 }
@@ -218,7 +287,10 @@ function resumeIndex(chain: readonly Provider[], attempts: readonly Attempt[]): 
   const index = chain.findIndex(({ facts }) => facts.id === last?.provider);
   const provider = chain[index];
   if (!last || !provider) return 0;
-  const givenUp = last.outcome === 'failed' && last.code !== null && decideAfterAttempt(provider, last.code, countTries(attempts, provider)) !== 'again';
+  const givenUp =
+    last.outcome === 'failed' &&
+    last.code !== null &&
+    decideAfterAttempt(provider, last.code, countTries(attempts, provider)) !== 'again';
   return givenUp ? index + 1 : index;
 }
 
@@ -227,10 +299,14 @@ function errorOfLast(attempts: readonly Attempt[]): LipsyncError | undefined {
   const last = attempts.at(-1);
   if (last?.outcome !== 'failed' || last.code === null) return undefined;
   const message = last.message ?? 'The attempt failed.';
-  return errorPolicies[last.code].decision === 'stop' ? new LipsyncError(last.code, message) : new ProviderError(last.code, last.provider, message);
+  return errorPolicies[last.code].decision === 'stop'
+    ? new LipsyncError(last.code, message)
+    : new ProviderError(last.code, last.provider, message);
 }
 
 /** Tries that count: a worker that went away is no fault of the provider. */
 function countTries(attempts: readonly Attempt[], { facts }: Provider): number {
-  return attempts.filter(({ provider, outcome, code }) => provider === facts.id && outcome === 'failed' && code !== 'worker_crashed').length;
+  return attempts.filter(
+    ({ provider, outcome, code }) => provider === facts.id && outcome === 'failed' && code !== 'worker_crashed',
+  ).length;
 }

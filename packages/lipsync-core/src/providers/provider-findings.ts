@@ -27,16 +27,29 @@ export interface ProviderInspectorDependencies {
   readonly heygenBalance: HeygenBalance | null;
 }
 
-const nothing: ProviderFindings = Object.freeze({ device: null, licence: null, modelSuitsDevice: null, balanceMicros: null });
+const nothing: ProviderFindings = Object.freeze({
+  device: null,
+  licence: null,
+  modelSuitsDevice: null,
+  balanceMicros: null,
+});
 
-export function createProviderInspector({ lastDevices, gpuEnabled, wav2lipModel, heygenBalance }: ProviderInspectorDependencies): ProviderInspector {
+export function createProviderInspector({
+  lastDevices,
+  gpuEnabled,
+  wav2lipModel,
+  heygenBalance,
+}: ProviderInspectorDependencies): ProviderInspector {
   return {
     async look(provider) {
       switch (provider) {
         case 'heygen':
           return { ...nothing, balanceMicros: (await heygenBalance?.look()) ?? null };
         case 'wav2lip':
-          return { ...nothing, ...(await lookAtModel(wav2lipModel, gpuEnabled ? await lastDevices.look(provider) : 'cpu')) };
+          return {
+            ...nothing,
+            ...(await lookAtModel(wav2lipModel, gpuEnabled ? await lastDevices.look(provider) : 'cpu')),
+          };
         case 'preview':
           return { ...nothing, device: 'cpu' };
       }
@@ -44,7 +57,10 @@ export function createProviderInspector({ lastDevices, gpuEnabled, wav2lipModel,
   };
 }
 
-async function lookAtModel(model: ConfiguredModel, device: string | null): Promise<Pick<ProviderFindings, 'device' | 'licence' | 'modelSuitsDevice'>> {
+async function lookAtModel(
+  model: ConfiguredModel,
+  device: string | null,
+): Promise<Pick<ProviderFindings, 'device' | 'licence' | 'modelSuitsDevice'>> {
   const facts = await model.look();
   return { device, licence: facts.licence, modelSuitsDevice: suitsDevice(facts, device) };
 }

@@ -19,6 +19,10 @@ export function createProviderRegistry(providers: readonly Provider[]): Provider
 /** The providers of a plan that this process has, in its order. Throws `not_supported` when it has none of them. */
 export function chainOf(registry: ProviderRegistry, plan: ProviderPlan): readonly Provider[] {
   const chain = plan.flatMap((id) => registry.get(id) ?? []);
-  if (chain.length === 0) throw new LipsyncError('not_supported', `Nothing that the job was planned for is configured here: ${plan.join(', ')}.`);
+  if (chain.length === 0)
+    throw new LipsyncError(
+      'not_supported',
+      `Nothing that the job was planned for is configured here: ${plan.join(', ')}.`,
+    );
   return chain;
 }

@@ -96,7 +96,10 @@ export interface RemoteProvider {
   /** How long the same order asks for the same operation, and not for another. */
   readonly orderLifetimeMs: number;
   /** Makes an order ready; costs nothing. `replaced` is one that names what the vendor does not have any more. */
-  makeOrder(request: TakeRequest, context: TakeContext & { readonly idempotencyKey: string; readonly replaced: Order | null }): Promise<Order>;
+  makeOrder(
+    request: TakeRequest,
+    context: TakeContext & { readonly idempotencyKey: string; readonly replaced: Order | null },
+  ): Promise<Order>;
   /**
    * May be called again with the same order: then it is the same operation. Trouble that may pass is thrown, with
    * `details.retryAfterMs` where the vendor said so: the attempt comes back. `details.isRefused` is true where the vendor

@@ -66,18 +66,27 @@ async function start(attempt: RemoteAttempt): Promise<Operation> {
   }
 }
 
-async function makeOrder({ provider, reference, log, admission, context, maxCostMicros, prepare }: RemoteAttempt, replaced: Order | null): Promise<Order> {
+async function makeOrder(
+  { provider, reference, log, admission, context, maxCostMicros, prepare }: RemoteAttempt,
+  replaced: Order | null,
+): Promise<Order> {
   const request = await prepare();
   await admission.reserve(provider, reference, provider.quote(request), leftMicros(log.attempts, maxCostMicros));
   return provider.makeOrder(request, { ...context, replaced, idempotencyKey: `${reference.jobId}-${reference.index}` });
 }
 
 /** From before it is asked for until an answer settles it, the attempt says that there may be an operation. */
-async function place({ provider, log, clock, context }: RemoteAttempt, { idempotencyKey, state }: Order): Promise<Operation> {
+async function place(
+  { provider, log, clock, context }: RemoteAttempt,
+  { idempotencyKey, state }: Order,
+): Promise<Operation> {
   const order = { idempotencyKey, state };
   const doubtSinceMs = orderInDoubt(log.current)?.unansweredSinceMs ?? null;
   if (doubtSinceMs !== null && clock.nowMs() - doubtSinceMs >= provider.orderLifetimeMs) {
-    throw new TimeoutError('provider_timeout', `An order went unanswered for so long that ${provider.facts.id} would take it for another one.`);
+    throw new TimeoutError(
+      'provider_timeout',
+      `An order went unanswered for so long that ${provider.facts.id} would take it for another one.`,
+    );
   }
   if (context.signal.aborted) throw abortError(context.signal);
   await log.setOrder({ ...order, unansweredSinceMs: doubtSinceMs ?? clock.nowMs() });
@@ -91,7 +100,8 @@ async function place({ provider, log, clock, context }: RemoteAttempt, { idempot
     return operation;
   } catch (error) {
     // A refusal says nothing about an earlier time at which the same was asked for in vain.
-    if (doubtSinceMs === null && (!isSent || saysOf(error, 'isRefused'))) await log.setOrder({ ...order, unansweredSinceMs: null });
+    if (doubtSinceMs === null && (!isSent || saysOf(error, 'isRefused')))
+      await log.setOrder({ ...order, unansweredSinceMs: null });
     throw error;
   }
 }
@@ -100,14 +110,22 @@ function saysOf(error: unknown, detail: 'isOrderGone' | 'isRefused'): boolean {
   return LipsyncError.isInstance(error) && error.details[detail] === true;
 }
 
-async function collect({ provider, context, prepare }: RemoteAttempt, operation: Operation, costMicros: number): Promise<Take> {
+async function collect(
+  { provider, context, prepare }: RemoteAttempt,
+  operation: Operation,
+  costMicros: number,
+): Promise<Take> {
   return { ...(await provider.collect(operation, await prepare(), context)), costMicros };
 }
 
 type Step = 'start' | 'check' | 'collect';
 
 /** The outcome of `work`, or a pause before it is done again: as often as its fault is worth, or for as long as there is time. */
-async function orWait<Outcome>(attempt: RemoteAttempt, step: Step, work: () => Promise<Outcome>): Promise<Outcome | Waiting> {
+async function orWait<Outcome>(
+  attempt: RemoteAttempt,
+  step: Step,
+  work: () => Promise<Outcome>,
+): Promise<Outcome | Waiting> {
   const { log, context } = attempt;
   try {
     return await work();
@@ -115,11 +133,14 @@ async function orWait<Outcome>(attempt: RemoteAttempt, step: Step, work: () => P
     if (thrown instanceof StoreFailure || context.signal.aborted) throw thrown;
     const error = toLipsyncError(thrown);
     const hintMs = hintOf(error);
-    if (errorPolicies[error.code].decision === 'wait') return waitFor(attempt, { pauseMs: hintMs ?? pauseWithoutHintMs, trouble: error, step });
+    if (errorPolicies[error.code].decision === 'wait')
+      return waitFor(attempt, { pauseMs: hintMs ?? pauseWithoutHintMs, trouble: error, step });
     // A take that is paid for is not given up because there is no room for it just now.
-    if (step === 'collect' && error.code === 'resource_exhausted') return waitFor(attempt, { pauseMs: pauseForRoomMs, trouble: error, step });
+    if (step === 'collect' && error.code === 'resource_exhausted')
+      return waitFor(attempt, { pauseMs: pauseForRoomMs, trouble: error, step });
     const tries = log.current.troubles + 1;
-    const isOver = errorPolicies[error.code].decision !== 'again' || (step !== 'check' && decide(error.code, tries) !== 'again');
+    const isOver =
+      errorPolicies[error.code].decision !== 'again' || (step !== 'check' && decide(error.code, tries) !== 'again');
     if (isOver) throw error;
     // Nor because its vendor was silent before.
     if (step !== 'check' || log.current.costMicros === null) await log.noteTrouble(error.message);
@@ -145,15 +166,25 @@ interface Pause {
 }
 
 /** Throws `provider_timeout`, or what stood in the way last, when the attempt's time is up by then. */
-function waitFor({ provider, reference, log, clock }: RemoteAttempt, { pauseMs, trouble, step = 'check' }: Pause): Waiting {
+function waitFor(
+  { provider, reference, log, clock }: RemoteAttempt,
+  { pauseMs, trouble, step = 'check' }: Pause,
+): Waiting {
   const { operationAtMs, costMicros } = log.current;
   const nowMs = clock.nowMs();
   // What is paid for already is fetched for as long again.
   const patienceMs = costMicros === null ? provider.timeoutMs : 2 * provider.timeoutMs;
   const limitMs = (operationAtMs ?? reference.startedAtMs) + patienceMs;
   // What was ordered is looked at once more at its limit, however long the vendor wants not to be asked.
-  if (nowMs < limitMs && (step !== 'start' || nowMs + pauseMs < limitMs)) return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
-  throw trouble ?? new TimeoutError('provider_timeout', `${provider.facts.id} was not done after ${Math.round(provider.timeoutMs / 1000)} s.`);
+  if (nowMs < limitMs && (step !== 'start' || nowMs + pauseMs < limitMs))
+    return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
+  throw (
+    trouble ??
+    new TimeoutError(
+      'provider_timeout',
+      `${provider.facts.id} was not done after ${Math.round(provider.timeoutMs / 1000)} s.`,
+    )
+  );
 }
 
 function isWaiting(value: Operation | Waiting): value is Waiting {

@@ -19,7 +19,8 @@ const request = { jobId: 'job_1' } as TakeRequest;
 const never = new AbortController().signal;
 
 const local: InlineProvider = {
-  kind: 'inline', facts: { id: 'wav2lip', degraded: false },
+  kind: 'inline',
+  facts: { id: 'wav2lip', degraded: false },
   run: async () => take,
 };
 
@@ -45,14 +46,34 @@ beforeEach(async () => {
   ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
   breaker = createBreaker({ state, clock });
   places = createPlaces({ state, clock });
-  openBills = createOpenBills({ state, ledger, clock, onSettled: ({ provider, jobId }) => places.leave(provider, jobId) });
-  admission = createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => (freed += 1) });
+  openBills = createOpenBills({
+    state,
+    ledger,
+    clock,
+    onSettled: ({ provider, jobId }) => places.leave(provider, jobId),
+  });
+  admission = createSharedAdmission({
+    breaker,
+    places,
+    ledger,
+    openBills,
+    clock,
+    lineMs: 30_000,
+    onPlaceFree: () => (freed += 1),
+  });
   await breaker.accept('heygen');
 });
 
 function contextOf(change: Partial<ChainContext> = {}): ChainContext {
   return {
-    jobId: 'job_1', user: null, maxCostMicros: null, admission, canRun: () => true, signal: never, earlierAttempts: attempts, clock,
+    jobId: 'job_1',
+    user: null,
+    maxCostMicros: null,
+    admission,
+    canRun: () => true,
+    signal: never,
+    earlierAttempts: attempts,
+    clock,
     onProgress: () => undefined,
     async saveAttempts(changed) {
       attempts = changed;
@@ -62,7 +83,10 @@ function contextOf(change: Partial<ChainContext> = {}): ChainContext {
 }
 
 /** One run of the job, which goes on with what the ones before saved. */
-function run(change: Partial<ChainContext> = {}, chain: readonly (RemoteProvider | InlineProvider)[] = [vendor]): Promise<ChainOutcome> {
+function run(
+  change: Partial<ChainContext> = {},
+  chain: readonly (RemoteProvider | InlineProvider)[] = [vendor],
+): Promise<ChainOutcome> {
   return runChain(chain, async () => request, contextOf(change));
 }
 
@@ -77,7 +101,10 @@ async function runToItsEnd(chain?: readonly (RemoteProvider | InlineProvider)[])
 
 async function spent(): Promise<{ readonly spentMicros: number; readonly reservedMicros: number }> {
   const rows = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
-  return { spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0), reservedMicros: rows.reduce((sum, row) => sum + row.reservedMicros, 0) };
+  return {
+    spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0),
+    reservedMicros: rows.reduce((sum, row) => sum + row.reservedMicros, 0),
+  };
 }
 
 const holders = async (): Promise<readonly string[]> => (await places.holders('heygen')).map(({ jobId }) => jobId);
@@ -96,10 +123,16 @@ describe('a job at a remote provider', () => {
 
   it('has its attempt saved before its order is made, that before it is started, its operation before it is asked for, its cost before it is collected', async () => {
     const saved: unknown[] = [];
-    await run({ saveAttempts: async ([last]) => void saved.push([last?.outcome, last?.order?.idempotencyKey, last?.operation?.id, last?.costMicros]) });
+    await run({
+      saveAttempts: async ([last]) =>
+        void saved.push([last?.outcome, last?.order?.idempotencyKey, last?.operation?.id, last?.costMicros]),
+    });
     expect(saved).toEqual([
-      ['running', undefined, undefined, null], ['running', 'job_1-0', undefined, null], ['running', 'job_1-0', 'op-of-job_1-0', null],
-      ['running', 'job_1-0', 'op-of-job_1-0', 70], ['succeeded', 'job_1-0', 'op-of-job_1-0', 70],
+      ['running', undefined, undefined, null],
+      ['running', 'job_1-0', undefined, null],
+      ['running', 'job_1-0', 'op-of-job_1-0', null],
+      ['running', 'job_1-0', 'op-of-job_1-0', 70],
+      ['succeeded', 'job_1-0', 'op-of-job_1-0', 70],
     ]);
   });
 
@@ -118,7 +151,8 @@ describe('a job at a remote provider', () => {
   });
 
   it.each([
-    ['a limited vendor', 'rate_limited'], ['one that is out of order', 'provider_unavailable'],
+    ['a limited vendor', 'rate_limited'],
+    ['one that is out of order', 'provider_unavailable'],
   ] as const)('does not ask %s without end that says to ask again at once', async (_, code) => {
     vendor.starts = [new LipsyncError(code, 'Now.', { details: { retryAfterMs: 0 } })];
     expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 1_000 });
@@ -139,7 +173,10 @@ describe('a job at a remote provider', () => {
     vendor.starts = ['provider_unavailable', 'provider_unavailable', 'provider_unavailable'];
     expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
     expect(vendor.started).toEqual(['job_1-0', 'job_1-0', 'job_1-0']);
-    expect(attempts.map(({ provider, code }) => [provider, code])).toEqual([['heygen', 'provider_unavailable'], ['wav2lip', null]]);
+    expect(attempts.map(({ provider, code }) => [provider, code])).toEqual([
+      ['heygen', 'provider_unavailable'],
+      ['wav2lip', null],
+    ]);
     expect([await holders(), (await breaker.look('heygen')).recentFaults]).toEqual([[], 1]);
   });
 
@@ -187,7 +224,10 @@ describe('a job at a remote provider', () => {
   it('has paid for a take that turned out to be unusable, and goes on to the next provider', async () => {
     vendor.collects = ['provider_protocol'];
     expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
-    expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_protocol', costMicros: 70 }, { outcome: 'succeeded' }]);
+    expect(attempts).toMatchObject([
+      { outcome: 'failed', code: 'provider_protocol', costMicros: 70 },
+      { outcome: 'succeeded' },
+    ]);
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
 
@@ -196,7 +236,10 @@ describe('a job at a remote provider', () => {
     const beganMs = time.nowMs;
     expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
     expect(time.nowMs - beganMs).toBe(vendor.timeoutMs);
-    expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_timeout', costMicros: null }, { outcome: 'succeeded' }]);
+    expect(attempts).toMatchObject([
+      { outcome: 'failed', code: 'provider_timeout', costMicros: null },
+      { outcome: 'succeeded' },
+    ]);
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 0, reservedMicros: 100 }, ['job_1']]);
     vendor.checks = [];
     expect(await openBills.reconcile({ all: [vendor] }, never)).toBe(1);
@@ -212,10 +255,20 @@ describe('a job at a remote provider', () => {
   });
 
   it('goes on to the next provider without asking when the budget does not allow it', async () => {
-    expect(await run({ maxCostMicros: 99 }, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(await run({ maxCostMicros: 99 }, [vendor, local])).toMatchObject({
+      kind: 'made',
+      provider: { kind: 'inline' },
+    });
     expect(vendor.started).toEqual([]);
     expect(attempts).toMatchObject([{ outcome: 'failed', code: 'budget_exceeded' }, { outcome: 'succeeded' }]);
-    await ledger.reserve({ id: 'other', jobId: 'other', provider: 'heygen', user: null, micros: 950, atMs: time.nowMs });
+    await ledger.reserve({
+      id: 'other',
+      jobId: 'other',
+      provider: 'heygen',
+      user: null,
+      micros: 950,
+      atMs: time.nowMs,
+    });
     attempts = [];
     await run({ jobId: 'job_2' }, [vendor, local]);
     expect([vendor.started, attempts[0]?.code, await holders()]).toEqual([[], 'budget_exceeded', []]);
@@ -225,8 +278,20 @@ describe('a job at a remote provider', () => {
     await breaker.report('heygen', 'other', 'opens');
     const { openUntilMs } = await breaker.look('heygen');
     expect(await run({}, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
-    expect(attempts).toMatchObject([{ outcome: 'failed', code: 'provider_unavailable', message: expect.stringContaining('refused the key or has no money left'), costMicros: 0 }, { outcome: 'succeeded' }]);
-    expect([vendor.started, await holders(), await breaker.look('heygen')]).toMatchObject([[], [], { openUntilMs, openings: 1 }]);
+    expect(attempts).toMatchObject([
+      {
+        outcome: 'failed',
+        code: 'provider_unavailable',
+        message: expect.stringContaining('refused the key or has no money left'),
+        costMicros: 0,
+      },
+      { outcome: 'succeeded' },
+    ]);
+    expect([vendor.started, await holders(), await breaker.look('heygen')]).toMatchObject([
+      [],
+      [],
+      { openUntilMs, openings: 1 },
+    ]);
   });
 
   it('does not stand in line while the breaker is open, whoever keeps the places for what may still run', async () => {
@@ -252,7 +317,10 @@ describe('a job at a remote provider', () => {
         return take;
       },
     };
-    expect(await run({ localPrice: { microsPerHour: 500_000, quote: async () => 0 } }, [slow])).toMatchObject({ kind: 'made', take: { costMicros: 500 } });
+    expect(await run({ localPrice: { microsPerHour: 500_000, quote: async () => 0 } }, [slow])).toMatchObject({
+      kind: 'made',
+      take: { costMicros: 500 },
+    });
     expect(await spent()).toEqual({ spentMicros: 500, reservedMicros: 0 });
   });
 
@@ -261,7 +329,9 @@ describe('a job at a remote provider', () => {
     await places.enter('heygen', 'other', 1);
     const outcome = await run();
     expect(outcome).toMatchObject({ kind: 'waiting' });
-    expect(outcome.kind === 'waiting' ? outcome.untilMs - time.nowMs : 0).toSatisfy((waitMs: number) => waitMs >= 30_000 && waitMs <= 40_000);
+    expect(outcome.kind === 'waiting' ? outcome.untilMs - time.nowMs : 0).toSatisfy(
+      (waitMs: number) => waitMs >= 30_000 && waitMs <= 40_000,
+    );
     expect(attempts).toEqual([]);
     await places.leave('heygen', 'other');
     expect(await run()).toMatchObject({ kind: 'made' });
@@ -270,15 +340,33 @@ describe('a job at a remote provider', () => {
 
 describe('a remote attempt after a crash', () => {
   const crashed = (change: Partial<Attempt>): void => {
-    attempts = [{
-      provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: time.nowMs, endedAtMs: null, costMicros: null,
-      operation: null, operationAtMs: null, troubles: 0, ...change,
-    }];
+    attempts = [
+      {
+        provider: 'heygen',
+        outcome: 'running',
+        code: null,
+        message: null,
+        startedAtMs: time.nowMs,
+        endedAtMs: null,
+        costMicros: null,
+        operation: null,
+        operationAtMs: null,
+        troubles: 0,
+        ...change,
+      },
+    ];
   };
 
   it('goes on with its operation instead of starting another', async () => {
     crashed({ operation: { id: 'op-old', state: {} }, operationAtMs: time.nowMs });
-    await ledger.reserve({ id: 'job_1-0', jobId: 'job_1', provider: 'heygen', user: null, micros: 100, atMs: time.nowMs });
+    await ledger.reserve({
+      id: 'job_1-0',
+      jobId: 'job_1',
+      provider: 'heygen',
+      user: null,
+      micros: 100,
+      atMs: time.nowMs,
+    });
     expect(await run()).toMatchObject({ kind: 'made' });
     expect([vendor.started, attempts.length]).toEqual([[], 1]);
   });
@@ -296,7 +384,11 @@ describe('a remote attempt after a crash', () => {
   it('collects a take that was made but not published, and pays for it once', async () => {
     await runToItsEnd();
     expect(await run()).toMatchObject({ kind: 'made' });
-    expect([vendor.started.length, attempts.length, await spent()]).toEqual([1, 1, { spentMicros: 70, reservedMicros: 0 }]);
+    expect([vendor.started.length, attempts.length, await spent()]).toEqual([
+      1,
+      1,
+      { spentMicros: 70, reservedMicros: 0 },
+    ]);
   });
 
   it('at any of its saves has paid once', async () => {
@@ -324,14 +416,25 @@ describe('a remote attempt after a crash', () => {
 describe('a store that fails', () => {
   it('is blamed on no provider: neither when an operation cannot be saved nor when the account cannot be kept', async () => {
     const failure = new StoreFailure(new Error('away'));
-    const unsaved = run({ saveAttempts: async ([last]) => (last?.operation ? Promise.reject(failure) : void (attempts = last ? [last] : [])) });
+    const unsaved = run({
+      saveAttempts: async ([last]) =>
+        last?.operation ? Promise.reject(failure) : void (attempts = last ? [last] : []),
+    });
     await expect(unsaved).rejects.toBe(failure);
     expect(attempts).toMatchObject([{ outcome: 'running' }]);
     const away = new LipsyncError('resource_exhausted', 'The store is away.');
     const broken = createSharedAdmission({
-      breaker, places, openBills, clock, lineMs: 1, onPlaceFree: () => undefined, ledger: { ...ledger, reserve: () => Promise.reject(away) },
+      breaker,
+      places,
+      openBills,
+      clock,
+      lineMs: 1,
+      onPlaceFree: () => undefined,
+      ledger: { ...ledger, reserve: () => Promise.reject(away) },
     });
-    await expect(run({ jobId: 'job_2', admission: broken, earlierAttempts: [] })).rejects.toMatchObject({ cause: away });
+    await expect(run({ jobId: 'job_2', admission: broken, earlierAttempts: [] })).rejects.toMatchObject({
+      cause: away,
+    });
     expect(attempts).toMatchObject([{ outcome: 'running', code: null }]);
   });
 });

@@ -83,7 +83,11 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
   });
 }
 
-async function takePlace({ breaker, places, clock, lineMs }: SharedAdmissionDependencies, provider: Provider, jobId: string): Promise<Exclude<Entry, { kind: 'refused' }>> {
+async function takePlace(
+  { breaker, places, clock, lineMs }: SharedAdmissionDependencies,
+  provider: Provider,
+  jobId: string,
+): Promise<Exclude<Entry, { kind: 'refused' }>> {
   if (provider.kind === 'inline') return { kind: 'entered' };
   const { id } = provider.facts;
   // Whether a key is good, one job finds out for all.
@@ -104,7 +108,8 @@ function markStateFailures(admission: Admission): Admission {
   return {
     enter: (provider, jobId) => marked(admission.enter(provider, jobId)),
     enterAgain: (provider, jobId) => marked(admission.enterAgain(provider, jobId)),
-    reserve: (provider, attempt, micros, leftMicros) => marked(admission.reserve(provider, attempt, micros, leftMicros)),
+    reserve: (provider, attempt, micros, leftMicros) =>
+      marked(admission.reserve(provider, attempt, micros, leftMicros)),
     goOn: (attempt) => marked(admission.goOn(attempt)),
     reserveAgain: (attempt) => marked(admission.reserveAgain(attempt)),
     accepted: (provider) => marked(admission.accepted(provider)),
@@ -114,16 +119,31 @@ function markStateFailures(admission: Admission): Admission {
 }
 
 /** Returns whether it is known now what the attempt costs: otherwise its bill is left open. */
-async function settle({ ledger, openBills, clock }: SharedAdmissionDependencies, { facts, kind }: ProviderName, attempt: AttemptReference, { costMicros, operation, order, stop }: AttemptEnding): Promise<boolean> {
+async function settle(
+  { ledger, openBills, clock }: SharedAdmissionDependencies,
+  { facts, kind }: ProviderName,
+  attempt: AttemptReference,
+  { costMicros, operation, order, stop }: AttemptEnding,
+): Promise<boolean> {
   const entry = entryOf(attempt);
   if (costMicros === null && (operation || order)) {
     const { jobId, index } = attempt;
-    await openBills.add({ provider: facts.id, operation, order, stop: order ? 'due' : stop, entry, jobId, index, sinceMs: clock.nowMs() });
+    await openBills.add({
+      provider: facts.id,
+      operation,
+      order,
+      stop: order ? 'due' : stop,
+      entry,
+      jobId,
+      index,
+      sinceMs: clock.nowMs(),
+    });
     return false;
   }
   const micros = costMicros ?? 0;
   // What computes here costs what it took, which nobody knew before.
-  if (kind === 'inline' && micros > 0) await ledger.reserve({ ...entry, jobId: attempt.jobId, user: attempt.user, provider: facts.id, micros: 0 });
+  if (kind === 'inline' && micros > 0)
+    await ledger.reserve({ ...entry, jobId: attempt.jobId, user: attempt.user, provider: facts.id, micros: 0 });
   await (micros === 0 ? ledger.release(entry) : ledger.settle(entry, { micros, atMs: clock.nowMs() }));
   return true;
 }
@@ -137,12 +157,22 @@ function effectOf({ code }: LipsyncError): 'none' | 'counts' | 'opens' {
   return errorPolicies[code].breaker;
 }
 
-function breakerOpen(id: string, { openUntilMs, reason }: { readonly openUntilMs: number; readonly reason: BreakerView['reason'] }): LipsyncError {
+function breakerOpen(
+  id: string,
+  { openUntilMs, reason }: { readonly openUntilMs: number; readonly reason: BreakerView['reason'] },
+): LipsyncError {
   const why = reason === 'refused' ? 'refused the key or has no money left for it' : 'failed so often of late';
-  return new LipsyncError('provider_unavailable', `${id} ${why}, so that it is not asked before ${new Date(openUntilMs).toISOString()}.`);
+  return new LipsyncError(
+    'provider_unavailable',
+    `${id} ${why}, so that it is not asked before ${new Date(openUntilMs).toISOString()}.`,
+  );
 }
 
 function overJobCap(micros: number, leftMicros: number): LipsyncError {
   const dollars = (value: number): string => `$${(value / 1_000_000).toFixed(6)}`;
-  return new LipsyncError('budget_exceeded', `This may cost ${dollars(micros)}, and max_cost_usd leaves ${dollars(leftMicros)}. Raise it.`, { details: { cap: 'job' } });
+  return new LipsyncError(
+    'budget_exceeded',
+    `This may cost ${dollars(micros)}, and max_cost_usd leaves ${dollars(leftMicros)}. Raise it.`,
+    { details: { cap: 'job' } },
+  );
 }

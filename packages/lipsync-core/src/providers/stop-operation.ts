@@ -20,7 +20,11 @@ export interface Stopping {
  * take the only proof of its bill along. Returns whether its bill is known and booked now: it is not where the vendor did
  * not answer, or has forgotten an operation that may have been done. Throws what `onSend` and `book` throw.
  */
-export async function stopOperation(provider: RemoteProvider, operation: Operation, { knownMicros, wasSent, signal, onSend, book, onUnanswered = () => undefined }: Stopping): Promise<boolean> {
+export async function stopOperation(
+  provider: RemoteProvider,
+  operation: Operation,
+  { knownMicros, wasSent, signal, onSend, book, onUnanswered = () => undefined }: Stopping,
+): Promise<boolean> {
   if (knownMicros !== null) {
     await tellToStop(provider, operation, { signal, onUnanswered });
     return true;
@@ -41,7 +45,11 @@ export async function stopOperation(provider: RemoteProvider, operation: Operati
 type Call = Required<Pick<Stopping, 'signal' | 'onUnanswered'>>;
 
 /** Null for no answer; `gone` for one that the vendor does not know, or not any more. */
-async function lookAt(provider: RemoteProvider, operation: Operation, { signal, onUnanswered }: Call): Promise<OperationStatus | 'gone' | null> {
+async function lookAt(
+  provider: RemoteProvider,
+  operation: Operation,
+  { signal, onUnanswered }: Call,
+): Promise<OperationStatus | 'gone' | null> {
   try {
     return await provider.check(operation, { signal, onProgress: () => undefined });
   } catch (error) {
@@ -52,7 +60,11 @@ async function lookAt(provider: RemoteProvider, operation: Operation, { signal, 
 }
 
 /** What the vendor billed until then; null where it did not answer. */
-async function tellToStop(provider: RemoteProvider, operation: Operation, { signal, onUnanswered }: Call): Promise<number | null> {
+async function tellToStop(
+  provider: RemoteProvider,
+  operation: Operation,
+  { signal, onUnanswered }: Call,
+): Promise<number | null> {
   try {
     return await provider.cancel(operation, { signal });
   } catch (error) {

@@ -37,17 +37,32 @@ beforeEach(() => {
   const state = createMemoryState().open();
   ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
   openBills = createOpenBills({
-    state, ledger, clock,
+    state,
+    ledger,
+    clock,
     async onLateCost(cost) {
       told.push(cost);
       return true;
     },
   });
   const admission = createSharedAdmission({
-    breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), ledger, openBills, clock, lineMs: 30_000, onPlaceFree: () => undefined,
+    breaker: createBreaker({ state, clock }),
+    places: createPlaces({ state, clock }),
+    ledger,
+    openBills,
+    clock,
+    lineMs: 30_000,
+    onPlaceFree: () => undefined,
   });
   context = {
-    jobId: 'job_1', user: null, maxCostMicros: null, admission, canRun: () => true, signal: never, clock, onProgress: () => undefined,
+    jobId: 'job_1',
+    user: null,
+    maxCostMicros: null,
+    admission,
+    canRun: () => true,
+    signal: never,
+    clock,
+    onProgress: () => undefined,
     earlierAttempts: [],
     async saveAttempts(changed) {
       attempts = changed;
@@ -74,7 +89,8 @@ async function runToItsEnd(): Promise<ChainOutcome> {
   }
 }
 
-const abandon = (reason: LipsyncError): Promise<void> => abandonChain([vendor], reason, { ...context, earlierAttempts: attempts });
+const abandon = (reason: LipsyncError): Promise<void> =>
+  abandonChain([vendor], reason, { ...context, earlierAttempts: attempts });
 const reconcile = (): Promise<number> => openBills.reconcile({ all: [vendor] }, never);
 
 async function books(): Promise<unknown> {
@@ -82,7 +98,11 @@ async function books(): Promise<unknown> {
   return { spentMicros: row.spentMicros, reservedMicros: row.reservedMicros };
 }
 
-const codeOf = (work: Promise<unknown>): Promise<ErrorCode | null> => work.then(() => null, (error: unknown) => (LipsyncError.isInstance(error) ? error.code : 'internal'));
+const codeOf = (work: Promise<unknown>): Promise<ErrorCode | null> =>
+  work.then(
+    () => null,
+    (error: unknown) => (LipsyncError.isInstance(error) ? error.code : 'internal'),
+  );
 
 /** The vendor hears the order, but before it answers, the run is aborted. */
 function abortWhileOrdering(controller: AbortController, reason: Error): void {
@@ -95,35 +115,56 @@ function abortWhileOrdering(controller: AbortController, reason: Error): void {
 
 /** How the attempt of an order ends to which no answer came. */
 const endings: readonly (readonly [string, () => Promise<void>])[] = [
-  ['canceled at that moment', async () => {
-    const controller = new AbortController();
-    abortWhileOrdering(controller, canceled);
-    expect(await codeOf(run(controller.signal))).toBe('canceled');
-  }],
-  ['late at that moment', async () => {
-    const controller = new AbortController();
-    abortWhileOrdering(controller, new LipsyncError('deadline_exceeded', 'late'));
-    expect(await codeOf(run(controller.signal))).toBe('deadline_exceeded');
-  }],
-  ['out of tries', async () => {
-    vendor.starts = ['provider_unavailable', 'provider_unavailable', 'provider_unavailable'];
-    expect(await codeOf(runToItsEnd())).toBe('provider_unavailable');
-  }],
-  ['given an answer that is none', async () => {
-    vendor.starts = ['provider_protocol'];
-    expect(await codeOf(run())).toBe('provider_protocol');
-  }],
-  ['canceled after the worker crashed', async () => {
-    const controller = new AbortController();
-    abortWhileOrdering(controller, new Error('killed'));
-    await expect(run(controller.signal)).rejects.toThrow('killed');
-    expect(attempts).toMatchObject([{ outcome: 'running', operation: null }]);
-    await abandon(canceled);
-  }],
-  ['refused after an earlier try went unanswered', async () => {
-    vendor.starts = ['provider_unavailable', new LipsyncError('provider_balance_exhausted', 'Empty.', { details: { isRefused: true } })];
-    expect(await codeOf(runToItsEnd())).toBe('provider_balance_exhausted');
-  }],
+  [
+    'canceled at that moment',
+    async () => {
+      const controller = new AbortController();
+      abortWhileOrdering(controller, canceled);
+      expect(await codeOf(run(controller.signal))).toBe('canceled');
+    },
+  ],
+  [
+    'late at that moment',
+    async () => {
+      const controller = new AbortController();
+      abortWhileOrdering(controller, new LipsyncError('deadline_exceeded', 'late'));
+      expect(await codeOf(run(controller.signal))).toBe('deadline_exceeded');
+    },
+  ],
+  [
+    'out of tries',
+    async () => {
+      vendor.starts = ['provider_unavailable', 'provider_unavailable', 'provider_unavailable'];
+      expect(await codeOf(runToItsEnd())).toBe('provider_unavailable');
+    },
+  ],
+  [
+    'given an answer that is none',
+    async () => {
+      vendor.starts = ['provider_protocol'];
+      expect(await codeOf(run())).toBe('provider_protocol');
+    },
+  ],
+  [
+    'canceled after the worker crashed',
+    async () => {
+      const controller = new AbortController();
+      abortWhileOrdering(controller, new Error('killed'));
+      await expect(run(controller.signal)).rejects.toThrow('killed');
+      expect(attempts).toMatchObject([{ outcome: 'running', operation: null }]);
+      await abandon(canceled);
+    },
+  ],
+  [
+    'refused after an earlier try went unanswered',
+    async () => {
+      vendor.starts = [
+        'provider_unavailable',
+        new LipsyncError('provider_balance_exhausted', 'Empty.', { details: { isRefused: true } }),
+      ];
+      expect(await codeOf(runToItsEnd())).toBe('provider_balance_exhausted');
+    },
+  ],
 ];
 
 describe('an attempt whose order went unanswered leaves an open bill', () => {
@@ -146,7 +187,8 @@ describe('an attempt whose order went unanswered leaves an open bill', () => {
 });
 
 describe('an attempt whose order was refused', () => {
-  const refusal = (code: ErrorCode): LipsyncError => new LipsyncError(code, 'No.', { details: { isRefused: true, retryAfterMs: 1_000 } });
+  const refusal = (code: ErrorCode): LipsyncError =>
+    new LipsyncError(code, 'No.', { details: { isRefused: true, retryAfterMs: 1_000 } });
 
   it('costs nothing, at once', async () => {
     vendor.starts = [refusal('provider_balance_exhausted')];
@@ -176,7 +218,12 @@ describe('an attempt whose order was refused', () => {
   });
 
   it('is asked for again without being made ready again', async () => {
-    vendor.starts = [refusal('rate_limited'), refusal('rate_limited'), refusal('rate_limited'), refusal('rate_limited')];
+    vendor.starts = [
+      refusal('rate_limited'),
+      refusal('rate_limited'),
+      refusal('rate_limited'),
+      refusal('rate_limited'),
+    ];
     vendor.checks = ['pending'];
     for (let asked = 0; asked < 5; asked += 1) {
       expect(await run()).toMatchObject({ kind: 'waiting' });

@@ -15,7 +15,8 @@ const clock = { nowMs: () => Date.UTC(2026, 10, 21) };
 const crowd = Array.from({ length: 20 }, (_, index) => `job_${index}`);
 
 const local: InlineProvider = {
-  kind: 'inline', facts: { id: 'wav2lip', degraded: false },
+  kind: 'inline',
+  facts: { id: 'wav2lip', degraded: false },
   run: async () => ({ path: 'take.mp4', warnings: [], costMicros: 0 }),
 };
 
@@ -32,17 +33,34 @@ beforeEach(() => {
   breaker = createBreaker({ state, clock });
   freed = 0;
   saved = new Map();
-  const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const ledger = createLedger({
+    state,
+    clock,
+    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+  });
   admission = createSharedAdmission({
-    breaker, ledger, places: createPlaces({ state, clock }), openBills: createOpenBills({ state, ledger, clock }), clock, lineMs: 1, onPlaceFree: () => (freed += 1),
+    breaker,
+    ledger,
+    places: createPlaces({ state, clock }),
+    openBills: createOpenBills({ state, ledger, clock }),
+    clock,
+    lineMs: 1,
+    onPlaceFree: () => (freed += 1),
   });
 });
 
 function run(jobId: string): Promise<ChainOutcome> {
   // `as`: the doubles look at the job's id only.
   return runChain([vendor, local], async () => ({ jobId }) as TakeRequest, {
-    jobId, user: null, maxCostMicros: null, admission, clock, canRun: () => true, signal: new AbortController().signal,
-    earlierAttempts: saved.get(jobId) ?? [], onProgress: () => undefined,
+    jobId,
+    user: null,
+    maxCostMicros: null,
+    admission,
+    clock,
+    canRun: () => true,
+    signal: new AbortController().signal,
+    earlierAttempts: saved.get(jobId) ?? [],
+    onProgress: () => undefined,
     saveAttempts: async (attempts) => void saved.set(jobId, attempts),
   });
 }
@@ -55,7 +73,9 @@ describe('a provider that has not taken up anything yet', () => {
       waiting = outcomes.filter(({ kind }) => kind === 'waiting').map(({ jobId }) => jobId);
     }
     expect(vendor.started).toHaveLength(1);
-    expect([...saved.values()].map((attempts) => attempts.at(-1))).toEqual(crowd.map(() => expect.objectContaining({ provider: 'wav2lip', outcome: 'succeeded' })));
+    expect([...saved.values()].map((attempts) => attempts.at(-1))).toEqual(
+      crowd.map(() => expect.objectContaining({ provider: 'wav2lip', outcome: 'succeeded' })),
+    );
     const count = (code: string): number => [...saved.values()].filter(([first]) => first?.code === code).length;
     expect([count('credentials_rejected'), count('provider_unavailable')]).toEqual([1, crowd.length - 1]);
   });
@@ -63,7 +83,11 @@ describe('a provider that has not taken up anything yet', () => {
   it('lets the others in as soon as it has taken up the first job, long before that is done', async () => {
     vendor.checks = crowd.map(() => 'pending');
     const first = await Promise.all(crowd.map(run));
-    expect([first.filter(({ kind }) => kind === 'waiting').length, vendor.started.length, freed]).toEqual([crowd.length, 1, vendor.maxConcurrent - 1]);
+    expect([first.filter(({ kind }) => kind === 'waiting').length, vendor.started.length, freed]).toEqual([
+      crowd.length,
+      1,
+      vendor.maxConcurrent - 1,
+    ]);
     await Promise.all(crowd.map(run));
     expect(vendor.started).toHaveLength(vendor.maxConcurrent);
   });

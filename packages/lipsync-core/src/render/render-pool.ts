@@ -181,7 +181,12 @@ function killGroup({ pid }: ChildProcess): void {
 function forkRenderProcess(): ChildProcess {
   const here = fileURLToPath(import.meta.url);
   const entry = fileURLToPath(new URL(`./render-process${extname(here)}`, import.meta.url));
-  return fork(entry, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced', execArgv: [], detached: true });
+  return fork(entry, [], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    serialization: 'advanced',
+    execArgv: [],
+    detached: true,
+  });
 }
 
 interface RunningProcess {
@@ -192,7 +197,10 @@ interface RunningProcess {
 }
 
 function runTask(
-  { child, exit, kill, stderrTail }: RunningProcess, task: RenderTask, context: RenderContext, limits: TaskLimits,
+  { child, exit, kill, stderrTail }: RunningProcess,
+  task: RenderTask,
+  context: RenderContext,
+  limits: TaskLimits,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
     let graceTimer: NodeJS.Timeout | undefined;
@@ -209,7 +217,8 @@ function runTask(
       silenceTimer.refresh();
       if (message.type === 'progress') context.onProgress?.(message.progress);
       if (message.type === 'done') settle(() => resolve(message.result));
-      if (message.type === 'failed') settle(() => reject(context.signal.aborted ? abortError(context.signal) : toError(message)));
+      if (message.type === 'failed')
+        settle(() => reject(context.signal.aborted ? abortError(context.signal) : toError(message)));
     };
     const settle = (how: () => void): void => {
       clearTimeout(graceTimer);
@@ -221,7 +230,11 @@ function runTask(
     };
     context.signal.addEventListener('abort', onAbort, { once: true });
     child.on('message', onMessage);
-    send({ type: 'run', task, heartbeatMs: Math.min(longestHeartbeatMs, limits.silenceLimitMs / heartbeatsPerSilence) });
+    send({
+      type: 'run',
+      task,
+      heartbeatMs: Math.min(longestHeartbeatMs, limits.silenceLimitMs / heartbeatsPerSilence),
+    });
     const stopWaiting = exit.onExit((reason) => settle(() => reject(deathOf(reason, stderrTail(), context.signal))));
   });
 }

@@ -13,7 +13,10 @@ export interface RenderTaskContext {
 }
 
 /** Runs one task in this process. Throws a `LipsyncError`, and leaves no file of an unfinished take. */
-export function runRenderTask(task: RenderTask, context: RenderTaskContext): Promise<RenderTaskResults[RenderTask['kind']]> {
+export function runRenderTask(
+  task: RenderTask,
+  context: RenderTaskContext,
+): Promise<RenderTaskResults[RenderTask['kind']]> {
   switch (task.kind) {
     case 'analyse_speech':
       return analyseSpeechTask(task, context);

@@ -57,16 +57,25 @@ const admittedAsProbe = Object.freeze({ admitted: true, probe: true });
 const maxProbes = 20;
 
 /** Whether `who` may ask the provider now. Exactly one may while it is half open. Pure. */
-export function admit(memory: BreakerMemory, who: string, nowMs: number, settings: BreakerSettings): BreakerDecision<Admission> {
+export function admit(
+  memory: BreakerMemory,
+  who: string,
+  nowMs: number,
+  settings: BreakerSettings,
+): BreakerDecision<Admission> {
   const { opened } = memory;
   if (!opened) return { result: admitted };
   if (nowMs < opened.untilMs) return { result: { admitted: false, openUntilMs: opened.untilMs } };
   const { probes, probedUntilMs } = opened;
-  if (probedUntilMs !== null && nowMs < probedUntilMs && probes.at(-1) !== who) return { result: { admitted: false, openUntilMs: probedUntilMs } };
+  if (probedUntilMs !== null && nowMs < probedUntilMs && probes.at(-1) !== who)
+    return { result: { admitted: false, openUntilMs: probedUntilMs } };
   const others = probes.filter((probe) => probe !== who).slice(1 - maxProbes);
   return {
     result: admittedAsProbe,
-    memory: { ...memory, opened: { ...opened, probes: [...others, who], probedUntilMs: nowMs + settings.probeLimitMs } },
+    memory: {
+      ...memory,
+      opened: { ...opened, probes: [...others, who], probedUntilMs: nowMs + settings.probeLimitMs },
+    },
   };
 }
 
@@ -81,16 +90,26 @@ export function afterAcceptance(memory: BreakerMemory): BreakerDecision<boolean>
 }
 
 /** What a report of `who` makes of the breaker. Pure. */
-export function afterReport(memory: BreakerMemory, who: string, report: BreakerReport, nowMs: number, settings: BreakerSettings): BreakerDecision<undefined> {
+export function afterReport(
+  memory: BreakerMemory,
+  who: string,
+  report: BreakerReport,
+  nowMs: number,
+  settings: BreakerSettings,
+): BreakerDecision<undefined> {
   const { opened } = memory;
   if (!opened) return afterReportWhenClosed(memory, report, nowMs, settings);
   const isProbe = opened.probes.at(-1) === who && opened.probedUntilMs !== null;
   switch (report) {
     // One who was admitted before it opened proves nothing; a probe that was given up and comes late does.
-    case 'success': return opened.probes.includes(who) ? changed({ ...closedBreaker, isTried: true }) : unchanged;
-    case 'opens': return isProbe || opened.reason !== 'refused' ? changed(reopen(opened, 'refused', nowMs, settings)) : unchanged;
-    case 'counts': return isProbe ? changed(reopen(opened, 'faults', nowMs, settings)) : unchanged;
-    case 'none': return isProbe ? changed({ ...memory, opened: { ...opened, probedUntilMs: null } }) : unchanged;
+    case 'success':
+      return opened.probes.includes(who) ? changed({ ...closedBreaker, isTried: true }) : unchanged;
+    case 'opens':
+      return isProbe || opened.reason !== 'refused' ? changed(reopen(opened, 'refused', nowMs, settings)) : unchanged;
+    case 'counts':
+      return isProbe ? changed(reopen(opened, 'faults', nowMs, settings)) : unchanged;
+    case 'none':
+      return isProbe ? changed({ ...memory, opened: { ...opened, probedUntilMs: null } }) : unchanged;
   }
 }
 
@@ -100,22 +119,44 @@ function changed(memory: BreakerMemory): BreakerDecision<undefined> {
   return { result: undefined, memory };
 }
 
-function afterReportWhenClosed(memory: BreakerMemory, report: BreakerReport, nowMs: number, settings: BreakerSettings): BreakerDecision<undefined> {
+function afterReportWhenClosed(
+  memory: BreakerMemory,
+  report: BreakerReport,
+  nowMs: number,
+  settings: BreakerSettings,
+): BreakerDecision<undefined> {
   if (report === 'opens') return changed(reopen(null, 'refused', nowMs, settings));
-  if (report === 'success') return memory.isTried && memory.faultsAtMs.length === 0 ? unchanged : changed({ ...memory, isTried: true, faultsAtMs: [] });
+  if (report === 'success')
+    return memory.isTried && memory.faultsAtMs.length === 0
+      ? unchanged
+      : changed({ ...memory, isTried: true, faultsAtMs: [] });
   if (report !== 'counts') return unchanged;
   const faultsAtMs = [...recentFaults(memory, nowMs, settings), nowMs];
-  return changed(faultsAtMs.length < settings.maxFaults ? { ...memory, faultsAtMs } : reopen(null, 'faults', nowMs, settings));
+  return changed(
+    faultsAtMs.length < settings.maxFaults ? { ...memory, faultsAtMs } : reopen(null, 'faults', nowMs, settings),
+  );
 }
 
 /** The faults that still count. Pure. */
-export function recentFaults({ faultsAtMs }: BreakerMemory, nowMs: number, { windowMs }: BreakerSettings): readonly number[] {
+export function recentFaults(
+  { faultsAtMs }: BreakerMemory,
+  nowMs: number,
+  { windowMs }: BreakerSettings,
+): readonly number[] {
   return faultsAtMs.filter((atMs) => atMs > nowMs - windowMs);
 }
 
-function reopen(before: Opened | null, reason: Opened['reason'], nowMs: number, settings: BreakerSettings): BreakerMemory {
+function reopen(
+  before: Opened | null,
+  reason: Opened['reason'],
+  nowMs: number,
+  settings: BreakerSettings,
+): BreakerMemory {
   const times = before?.reason === reason ? before.times + 1 : 1;
-  const [firstMs, longestMs] = reason === 'refused' ? [settings.refusedCoolDownMs, settings.maxRefusedCoolDownMs] : [settings.coolDownMs, settings.maxCoolDownMs];
+  const [firstMs, longestMs] =
+    reason === 'refused'
+      ? [settings.refusedCoolDownMs, settings.maxRefusedCoolDownMs]
+      : [settings.coolDownMs, settings.maxCoolDownMs];
   const untilMs = nowMs + Math.min(longestMs, firstMs * 2 ** (times - 1));
   return { ...closedBreaker, opened: { reason, untilMs, times, probes: [], probedUntilMs: null } };
 }
@@ -127,6 +168,7 @@ export type BreakerEvent = 'opened' | 'probed' | 'closed';
 export function eventBetween(before: BreakerMemory, after: BreakerMemory): BreakerEvent | null {
   if (after.opened === null) return before.opened === null ? null : 'closed';
   const { untilMs, times, reason, probedUntilMs } = after.opened;
-  if (before.opened?.untilMs !== untilMs || before.opened.times !== times || before.opened.reason !== reason) return 'opened';
+  if (before.opened?.untilMs !== untilMs || before.opened.times !== times || before.opened.reason !== reason)
+    return 'opened';
   return probedUntilMs === null || probedUntilMs === before.opened.probedUntilMs ? null : 'probed';
 }

@@ -30,7 +30,10 @@ beforeEach(() => {
 
 describe('a closed breaker', () => {
   it('lets everybody through', async () => {
-    expect([await admit('job_1'), await admit('job_2')]).toEqual([{ admitted: true, probe: false }, { admitted: true, probe: false }]);
+    expect([await admit('job_1'), await admit('job_2')]).toEqual([
+      { admitted: true, probe: false },
+      { admitted: true, probe: false },
+    ]);
     expect(await look()).toEqual({ state: 'closed', recentFaults: 0, reason: null, openUntilMs: null, openings: 0 });
   });
 
@@ -38,7 +41,13 @@ describe('a closed breaker', () => {
     await fail(4);
     expect(await look()).toMatchObject({ state: 'closed', recentFaults: 4 });
     await fail(1);
-    expect(await look()).toEqual({ state: 'open', recentFaults: 0, reason: 'faults', openUntilMs: startMs + 30 * second, openings: 1 });
+    expect(await look()).toEqual({
+      state: 'open',
+      recentFaults: 0,
+      reason: 'faults',
+      openUntilMs: startMs + 30 * second,
+      openings: 1,
+    });
     expect(await admit()).toEqual({ admitted: false, openUntilMs: startMs + 30 * second });
   });
 
@@ -87,7 +96,9 @@ describe('a closed breaker', () => {
 describe('a provider that nobody has tried', () => {
   it('is tried once it has taken up work, which is news once, or once an attempt has worked', async () => {
     expect(await breaker.isUntried('heygen')).toBe(true);
-    expect([await breaker.accept('heygen'), await breaker.accept('heygen'), await breaker.isUntried('heygen')]).toEqual([true, false, false]);
+    expect([await breaker.accept('heygen'), await breaker.accept('heygen'), await breaker.isUntried('heygen')]).toEqual(
+      [true, false, false],
+    );
     await breaker.report('other', 'job_1', 'success');
     expect(await breaker.isUntried('other')).toBe(false);
   });
@@ -219,34 +230,42 @@ describe('a half-open breaker', () => {
 describe('whatever happens', () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('admit' as const), who: fc.constantFrom('a', 'b', 'c') }),
-    fc.record({ kind: fc.constant('report' as const), who: fc.constantFrom('a', 'b', 'c'), reported: fc.constantFrom('success', 'counts', 'counts', 'opens', 'none') }),
+    fc.record({
+      kind: fc.constant('report' as const),
+      who: fc.constantFrom('a', 'b', 'c'),
+      reported: fc.constantFrom('success', 'counts', 'counts', 'opens', 'none'),
+    }),
     fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 5 * minute }) }),
   );
 
   it('never two probe at once, the refused are told a later time, and one success at the right time closes it', async () => {
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
-      nowMs = startMs;
-      breaker = createBreaker({ state: createMemoryState().open(), clock: { nowMs: () => nowMs } });
-      let probing: { readonly who: string; readonly sinceMs: number } | undefined;
-      for (const one of steps) {
-        if (one.kind === 'wait') nowMs += one.ms;
-        else if (one.kind === 'report') {
-          await report(one.reported, one.who);
-          if (one.who === probing?.who || (await look()).state !== 'half_open') probing = undefined;
-        } else {
-          const admission = await admit(one.who);
-          if (!admission.admitted) expect(admission.openUntilMs).toBeGreaterThan(nowMs);
-          else if (admission.probe) {
-            expect(probing === undefined || probing.who === one.who || nowMs - probing.sinceMs >= 2 * minute).toBe(true);
-            probing = { who: one.who, sinceMs: nowMs };
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
+        nowMs = startMs;
+        breaker = createBreaker({ state: createMemoryState().open(), clock: { nowMs: () => nowMs } });
+        let probing: { readonly who: string; readonly sinceMs: number } | undefined;
+        for (const one of steps) {
+          if (one.kind === 'wait') nowMs += one.ms;
+          else if (one.kind === 'report') {
+            await report(one.reported, one.who);
+            if (one.who === probing?.who || (await look()).state !== 'half_open') probing = undefined;
+          } else {
+            const admission = await admit(one.who);
+            if (!admission.admitted) expect(admission.openUntilMs).toBeGreaterThan(nowMs);
+            else if (admission.probe) {
+              expect(probing === undefined || probing.who === one.who || nowMs - probing.sinceMs >= 2 * minute).toBe(
+                true,
+              );
+              probing = { who: one.who, sinceMs: nowMs };
+            }
           }
         }
-      }
-      nowMs += 2 * 60 * minute;
-      await admit('last');
-      await report('success', 'last');
-      expect((await look()).state).toBe('closed');
-    }));
+        nowMs += 2 * 60 * minute;
+        await admit('last');
+        await report('success', 'last');
+        expect((await look()).state).toBe('closed');
+      }),
+    );
   });
 });
 
@@ -254,9 +273,13 @@ describe('changes of a breaker', () => {
   it('are told once each, by the one who made them, when they are stored', async () => {
     const changes: string[] = [];
     const state = createMemoryState().open();
-    const open = (name: string): Breaker => createBreaker({
-      state, clock: { nowMs: () => nowMs }, onChange: ({ event, reason, openUntilMs }) => changes.push(`${name} ${event} ${reason} ${openUntilMs !== null && openUntilMs > nowMs}`),
-    });
+    const open = (name: string): Breaker =>
+      createBreaker({
+        state,
+        clock: { nowMs: () => nowMs },
+        onChange: ({ event, reason, openUntilMs }) =>
+          changes.push(`${name} ${event} ${reason} ${openUntilMs !== null && openUntilMs > nowMs}`),
+      });
     const [one, other] = [open('one'), open('other')];
     for (let time = 0; time < 4; time += 1) await one.report('heygen', `job_${time}`, 'counts');
     await one.admit('heygen', 'job_4');

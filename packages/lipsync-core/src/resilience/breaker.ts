@@ -1,6 +1,20 @@
 import type { Clock } from '../ports/ports.ts';
 import type { Json, StateStore } from '../state/state-store.ts';
-import { admit, afterAcceptance, afterReport, closedBreaker, eventBetween, isUntried, recentFaults, type Admission, type BreakerDecision, type BreakerEvent, type BreakerMemory, type BreakerReport, type BreakerSettings } from './breaker-decisions.ts';
+import {
+  admit,
+  afterAcceptance,
+  afterReport,
+  closedBreaker,
+  eventBetween,
+  isUntried,
+  recentFaults,
+  type Admission,
+  type BreakerDecision,
+  type BreakerEvent,
+  type BreakerMemory,
+  type BreakerReport,
+  type BreakerSettings,
+} from './breaker-decisions.ts';
 
 export interface BreakerView {
   readonly state: 'closed' | 'open' | 'half_open';
@@ -56,17 +70,27 @@ const defaultSettings: BreakerSettings = Object.freeze({
 });
 
 /** Throws what the state store throws. */
-export function createBreaker({ state, clock, settings: overrides, onChange = () => undefined }: BreakerDependencies): Breaker {
+export function createBreaker({
+  state,
+  clock,
+  settings: overrides,
+  onChange = () => undefined,
+}: BreakerDependencies): Breaker {
   const settings: BreakerSettings = { ...defaultSettings, ...overrides };
-  const decide = async <Result>(provider: string, decision: (memory: BreakerMemory) => BreakerDecision<Result>): Promise<Result> => {
+  const decide = async <Result>(
+    provider: string,
+    decision: (memory: BreakerMemory) => BreakerDecision<Result>,
+  ): Promise<Result> => {
     const { result, before, after } = await transact(state, provider, decision);
     const event = eventBetween(before, after);
-    if (event) onChange({ provider, event, reason: after.opened?.reason ?? null, openUntilMs: after.opened?.untilMs ?? null });
+    if (event)
+      onChange({ provider, event, reason: after.opened?.reason ?? null, openUntilMs: after.opened?.untilMs ?? null });
     return result;
   };
   return {
     admit: (provider, who) => decide(provider, (memory) => admit(memory, who, clock.nowMs(), settings)),
-    report: (provider, who, report) => decide(provider, (memory) => afterReport(memory, who, report, clock.nowMs(), settings)),
+    report: (provider, who, report) =>
+      decide(provider, (memory) => afterReport(memory, who, report, clock.nowMs(), settings)),
     accept: (provider) => decide(provider, afterAcceptance),
     isUntried: (provider) => decide(provider, (memory) => ({ result: isUntried(memory) })),
     look: (provider) => decide(provider, (memory) => ({ result: view(memory, clock.nowMs(), settings) })),
@@ -79,7 +103,11 @@ interface Decided<Result> {
   readonly after: BreakerMemory;
 }
 
-function transact<Result>(state: StateStore, provider: string, decision: (memory: BreakerMemory) => BreakerDecision<Result>): Promise<Decided<Result>> {
+function transact<Result>(
+  state: StateStore,
+  provider: string,
+  decision: (memory: BreakerMemory) => BreakerDecision<Result>,
+): Promise<Decided<Result>> {
   const key = `breaker/${provider}`;
   return state.transact([key], (documents) => {
     // `as`: only this file writes these documents.
@@ -94,5 +122,11 @@ function view(memory: BreakerMemory, nowMs: number, settings: BreakerSettings): 
   const { opened } = memory;
   const recent = recentFaults(memory, nowMs, settings).length;
   if (!opened) return { state: 'closed', recentFaults: recent, reason: null, openUntilMs: null, openings: 0 };
-  return { state: nowMs < opened.untilMs ? 'open' : 'half_open', recentFaults: recent, reason: opened.reason, openUntilMs: opened.untilMs, openings: opened.times };
+  return {
+    state: nowMs < opened.untilMs ? 'open' : 'half_open',
+    recentFaults: recent,
+    reason: opened.reason,
+    openUntilMs: opened.untilMs,
+    openings: opened.times,
+  };
 }

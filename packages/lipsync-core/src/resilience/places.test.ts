@@ -7,7 +7,8 @@ import { createPlaces, type Places } from './places.ts';
 let nowMs: number;
 let state: StateStore;
 let places: Places;
-const names = async (provider = 'heygen'): Promise<string[]> => (await places.holders(provider)).map(({ jobId }) => jobId);
+const names = async (provider = 'heygen'): Promise<string[]> =>
+  (await places.holders(provider)).map(({ jobId }) => jobId);
 
 beforeEach(() => {
   nowMs = 1_000;
@@ -17,7 +18,11 @@ beforeEach(() => {
 
 describe('places at a provider', () => {
   it('are taken until there is none left, and again once one was given back', async () => {
-    expect([await places.enter('heygen', 'job_1', 2), await places.enter('heygen', 'job_2', 2), await places.enter('heygen', 'job_3', 2)]).toEqual([true, true, false]);
+    expect([
+      await places.enter('heygen', 'job_1', 2),
+      await places.enter('heygen', 'job_2', 2),
+      await places.enter('heygen', 'job_3', 2),
+    ]).toEqual([true, true, false]);
     await places.leave('heygen', 'job_1');
     expect(await places.enter('heygen', 'job_3', 2)).toBe(true);
     expect(await names()).toEqual(['job_2', 'job_3']);
@@ -59,7 +64,11 @@ describe('places at a provider', () => {
     await places.leave('heygen', 'job_1');
     expect(await places.enter('heygen', 'job_3', 2)).toBe(true);
     nowMs = 5_000;
-    expect([await names(), await places.sweep(async () => false), await places.enter('heygen', 'job_4', 2)]).toEqual([['job_3'], 1, true]);
+    expect([await names(), await places.sweep(async () => false), await places.enter('heygen', 'job_4', 2)]).toEqual([
+      ['job_3'],
+      1,
+      true,
+    ]);
   });
 
   it('that were kept belong to their job as before once it goes on', async () => {
@@ -78,20 +87,22 @@ describe('places at a provider', () => {
 
   it('are never more than there are, and never two for one job, whoever comes and goes', async () => {
     const step = fc.record({ jobId: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'), enters: fc.boolean() });
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 0, max: 4 }), async (steps, limit) => {
-      state = createMemoryState().open();
-      places = createPlaces({ state, clock: { nowMs: () => nowMs } });
-      const inside = new Set<string>();
-      for (const { jobId, enters } of steps) {
-        if (!enters) {
-          await places.leave('heygen', jobId);
-          inside.delete(jobId);
-        } else {
-          expect(await places.enter('heygen', jobId, limit)).toBe(inside.has(jobId) || inside.size < limit);
-          if (inside.has(jobId) || inside.size < limit) inside.add(jobId);
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 0, max: 4 }), async (steps, limit) => {
+        state = createMemoryState().open();
+        places = createPlaces({ state, clock: { nowMs: () => nowMs } });
+        const inside = new Set<string>();
+        for (const { jobId, enters } of steps) {
+          if (!enters) {
+            await places.leave('heygen', jobId);
+            inside.delete(jobId);
+          } else {
+            expect(await places.enter('heygen', jobId, limit)).toBe(inside.has(jobId) || inside.size < limit);
+            if (inside.has(jobId) || inside.size < limit) inside.add(jobId);
+          }
+          expect(await names()).toEqual([...inside]);
         }
-        expect(await names()).toEqual([...inside]);
-      }
-    }));
+      }),
+    );
   });
 });

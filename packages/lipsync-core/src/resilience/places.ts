@@ -46,13 +46,17 @@ export function createPlaces({ state, clock }: { readonly state: StateStore; rea
       transactHolders(state, provider, (all) => {
         const holders = all.filter(isHeld);
         const own = holders.find((holder) => holder.jobId === jobId);
-        if (own) return own.untilMs === null ? { result: true } : { result: true, holders: holders.with(holders.indexOf(own), { ...own, untilMs: null }) };
+        if (own)
+          return own.untilMs === null
+            ? { result: true }
+            : { result: true, holders: holders.with(holders.indexOf(own), { ...own, untilMs: null }) };
         if (holders.length >= limit) return { result: false };
         return { result: true, holders: [...holders, { jobId, sinceMs: clock.nowMs(), untilMs: null }] };
       }),
     keep: (provider, jobId, untilMs) =>
       transactHolders(state, provider, (holders) => ({
-        result: undefined, holders: holders.map((holder) => (holder.jobId === jobId ? { ...holder, untilMs } : holder)),
+        result: undefined,
+        holders: holders.map((holder) => (holder.jobId === jobId ? { ...holder, untilMs } : holder)),
       })),
     holders: (provider) => transactHolders(state, provider, (holders) => ({ result: holders.filter(isHeld) })),
     async sweep(isGone) {
@@ -80,7 +84,15 @@ function transactHolders<Result>(
   return state.transact([key], (documents) => {
     const { result, holders } = decide(toHolders(documents.get(key)));
     if (!holders) return { result };
-    return { result, writes: new Map([[key, holders.length === 0 ? null : holders.map(({ jobId, sinceMs, untilMs }) => ({ jobId, sinceMs, untilMs }))]]) };
+    return {
+      result,
+      writes: new Map([
+        [
+          key,
+          holders.length === 0 ? null : holders.map(({ jobId, sinceMs, untilMs }) => ({ jobId, sinceMs, untilMs })),
+        ],
+      ]),
+    };
   });
 }
 

@@ -36,7 +36,13 @@ export interface CostEstimates {
 
 const pathsSchema = z.object({ videoPath: z.string().min(1), audioPath: z.string().min(1) });
 
-export function createCostEstimates({ estimator, limits }: { readonly estimator: Estimator; readonly limits: MediaLimits }): CostEstimates {
+export function createCostEstimates({
+  estimator,
+  limits,
+}: {
+  readonly estimator: Estimator;
+  readonly limits: MediaLimits;
+}): CostEstimates {
   return {
     async estimate({ videoPath, audioPath, ...rest }, signal) {
       const paths = parseInput(pathsSchema, { videoPath, audioPath });
@@ -46,11 +52,21 @@ export function createCostEstimates({ estimator, limits }: { readonly estimator:
       const speech = await probeSpeech(await requireReadable(paths.audioPath, 'speech'), probing);
       const { syncMode, startMs, endMs } = options;
       const { durationMs } = planTimeline(clip, speech.durationMs, { syncMode, window: { startMs, endMs } });
-      const { plan, first, providers } = await estimator.estimate({ options, durationMs, user: options.userId ?? null });
+      const { plan, first, providers } = await estimator.estimate({
+        options,
+        durationMs,
+        user: options.userId ?? null,
+      });
       return {
-        durationSeconds: durationMs / 1000, plan, first,
+        durationSeconds: durationMs / 1000,
+        plan,
+        first,
         providers: providers.map(({ provider, costMicros, expectedMs, isMeasured, cap }) => ({
-          provider, costUsd: toUsd(costMicros), expectedSeconds: expectedMs === null ? null : expectedMs / 1000, measured: isMeasured, cap,
+          provider,
+          costUsd: toUsd(costMicros),
+          expectedSeconds: expectedMs === null ? null : expectedMs / 1000,
+          measured: isMeasured,
+          cap,
         })),
       };
     },

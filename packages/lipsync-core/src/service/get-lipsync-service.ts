@@ -32,7 +32,11 @@ export interface LocalHost {
 export function createLocalHost(config: CoreConfig): LocalHost {
   const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
   const core = createLipsyncCore(config, { state, lineMs });
-  const unfinished = createUnfinishedJobs({ state, clock: systemClock, operationMs: config.heygen.timeoutMs + operationGraceMs });
+  const unfinished = createUnfinishedJobs({
+    state,
+    clock: systemClock,
+    operationMs: config.heygen.timeoutMs + operationGraceMs,
+  });
   const outputFiles = createOutputFiles();
   const localJobs = createLocalJobs({
     pipeline: core.pipeline,
@@ -46,7 +50,10 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   let mending: Promise<void> | undefined;
   const { maxDurationMs, maxDimensionPx } = config;
   return {
-    costEstimates: createCostEstimates({ estimator: createCostEstimator(config, { state }), limits: { maxDurationMs, maxDimensionPx } }),
+    costEstimates: createCostEstimates({
+      estimator: createCostEstimator(config, { state }),
+      limits: { maxDurationMs, maxDimensionPx },
+    }),
     localJobs: {
       run(input, context) {
         mending ??= keepMending({ core, unfinished, outputFiles }, closing.signal);
@@ -81,7 +88,11 @@ async function mend({ core, unfinished, outputFiles }: Mended, signal: AbortSign
     await unfinished.endForgotten(async (left, remember) => {
       const { jobId, options, attempts } = left;
       await outputFiles.sweep(left);
-      await core.pipeline.abandon({ jobId, owner: null, options }, reason, { signal, earlierAttempts: attempts, saveAttempts: remember });
+      await core.pipeline.abandon({ jobId, owner: null, options }, reason, {
+        signal,
+        earlierAttempts: attempts,
+        saveAttempts: remember,
+      });
     });
     await core.sweepPlaces((jobId) => unfinished.isOver(jobId));
     await core.reconcile(signal);

@@ -65,20 +65,27 @@ export function createLocalJobs(dependencies: LocalJobsDependencies): LocalJobs 
       const stop = stopSignal(input.options.deadlineMs ?? null, context.signal);
       const job: RunningJob = {
         record: newJobRecord({
-          id: ids.jobId(), options: input.options, owner: null, nowMs: clock.nowMs(),
-          video: reference(input.videoPath), audio: reference(input.audioPath),
+          id: ids.jobId(),
+          options: input.options,
+          owner: null,
+          nowMs: clock.nowMs(),
+          video: reference(input.videoPath),
+          audio: reference(input.audioPath),
         }),
         append(event) {
           job.record = applyJobEvent(job.record, event);
         },
-        signal: stop.signal, onProgress: context.onProgress,
+        signal: stop.signal,
+        onProgress: context.onProgress,
       };
       job.append({ type: 'run_started', atMs: clock.nowMs() });
       try {
         await runRemembered(dependencies, input, job);
         return { record: job.record, error: undefined };
       } catch (thrown) {
-        const error = stop.signal.aborted ? abortError(stop.signal) : toLipsyncError(thrown instanceof StoreFailure ? thrown.cause : thrown);
+        const error = stop.signal.aborted
+          ? abortError(stop.signal)
+          : toLipsyncError(thrown instanceof StoreFailure ? thrown.cause : thrown);
         job.append(endWithoutOutput(error, job.record, clock.nowMs()));
         return { record: job.record, error };
       } finally {
@@ -107,13 +114,23 @@ function stopSignal(deadlineMs: number | null, caller: AbortSignal | undefined):
 }
 
 /** Runs the job, gone on with where a process that was killed had begun the same, so that the next one could do so too. */
-async function runRemembered(dependencies: LocalJobsDependencies, input: LocalJobInput, job: RunningJob): Promise<void> {
+async function runRemembered(
+  dependencies: LocalJobsDependencies,
+  input: LocalJobInput,
+  job: RunningJob,
+): Promise<void> {
   const { unfinished, clock, workFolder, outputFiles } = dependencies;
   await sweepProcessWorkspaces(workFolder);
   const inputs = await readInputs(input, job.signal);
   const key = unfinishedJobKey(inputs, input.options);
   const outputPath = resolve(input.outputPath);
-  const remembered = (): UnfinishedJob => ({ jobId: job.record.id, options: input.options, plan: job.record.plan, outputPath, attempts: job.record.attempts });
+  const remembered = (): UnfinishedJob => ({
+    jobId: job.record.id,
+    options: input.options,
+    plan: job.record.plan,
+    outputPath,
+    attempts: job.record.attempts,
+  });
   const left = await unfinished.takeUp(key, remembered());
   const { jobId: id, plan, attempts } = left;
   job.record = { ...job.record, id, plan, attempts };
@@ -122,8 +139,17 @@ async function runRemembered(dependencies: LocalJobsDependencies, input: LocalJo
     await unfinished.save(key, remembered());
   }
   try {
-    const made = await makeOutput(dependencies, input, inputs, { job, remember: () => unfinished.save(key, remembered()) });
-    job.append({ type: 'completed', run: job.record.runs, atMs: clock.nowMs(), result: toJobResult(made, 'local'), warnings: made.warnings });
+    const made = await makeOutput(dependencies, input, inputs, {
+      job,
+      remember: () => unfinished.save(key, remembered()),
+    });
+    job.append({
+      type: 'completed',
+      run: job.record.runs,
+      atMs: clock.nowMs(),
+      result: toJobResult(made, 'local'),
+      warnings: made.warnings,
+    });
   } finally {
     // What still runs elsewhere, or was made and could not be put in its place, is for whoever asks for the same again.
     const last = job.record.attempts.at(-1)?.outcome;
@@ -143,21 +169,41 @@ interface LocalInputs extends FetchedInputs {
   readonly speechDigest: string;
 }
 
-async function readInputs({ videoPath, audioPath, outputPath }: LocalJobInput, signal: AbortSignal): Promise<LocalInputs> {
+async function readInputs(
+  { videoPath, audioPath, outputPath }: LocalJobInput,
+  signal: AbortSignal,
+): Promise<LocalInputs> {
   const clipPath = await requireReadable(videoPath, 'clip');
   const speechPath = await requireReadable(audioPath, 'speech');
   await refuseInputAsOutput([clipPath, speechPath], resolve(outputPath));
-  return { clipPath, speechPath, clipDigest: await digestFile(clipPath, signal), speechDigest: await digestFile(speechPath, signal) };
+  return {
+    clipPath,
+    speechPath,
+    clipDigest: await digestFile(clipPath, signal),
+    speechDigest: await digestFile(speechPath, signal),
+  };
 }
 
-async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobInput, inputs: LocalInputs, remembered: RememberedJob): Promise<PipelineResult> {
+async function makeOutput(
+  dependencies: LocalJobsDependencies,
+  input: LocalJobInput,
+  inputs: LocalInputs,
+  remembered: RememberedJob,
+): Promise<PipelineResult> {
   const { job } = remembered;
-  const output = await dependencies.outputFiles.claim(resolve(input.outputPath), { overwrite: input.overwrite, jobId: job.record.id });
+  const output = await dependencies.outputFiles.claim(resolve(input.outputPath), {
+    overwrite: input.overwrite,
+    jobId: job.record.id,
+  });
   let workspace: Workspace | undefined;
   try {
     workspace = await openProcessWorkspace(dependencies.workFolder);
     const made = await runToItsEnd(dependencies, remembered, {
-      jobId: job.record.id, owner: null, workspace, options: input.options, fetchInputs: async () => inputs,
+      jobId: job.record.id,
+      owner: null,
+      workspace,
+      options: input.options,
+      fetchInputs: async () => inputs,
     });
     job.onProgress?.(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
     await output.publish(made.takePath);
@@ -169,7 +215,11 @@ async function makeOutput(dependencies: LocalJobsDependencies, input: LocalJobIn
 }
 
 /** As often as the job has to wait: here nobody else would come back to it. */
-async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, remember }: RememberedJob, input: PipelineInput): Promise<PipelineResult> {
+async function runToItsEnd(
+  { pipeline, clock }: LocalJobsDependencies,
+  { job, remember }: RememberedJob,
+  input: PipelineInput,
+): Promise<PipelineResult> {
   const { signal } = job;
   // Of another process, which had begun the same.
   const wasInterrupted = job.record.attempts.length > 0;
@@ -183,16 +233,28 @@ async function runToItsEnd({ pipeline, clock }: LocalJobsDependencies, { job, re
   };
   for (;;) {
     const outcome = await pipeline.run(input, {
-      signal, savePlan, saveAttempts, wasInterrupted, plan: job.record.plan, outputMs: job.record.outputMs, earlierAttempts: job.record.attempts, canRun: () => true,
+      signal,
+      savePlan,
+      saveAttempts,
+      wasInterrupted,
+      plan: job.record.plan,
+      outputMs: job.record.outputMs,
+      earlierAttempts: job.record.attempts,
+      canRun: () => true,
       onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
     });
     if (outcome.kind === 'made') return outcome;
-    if (outcome.kind === 'elsewhere') throw new LipsyncError('internal', 'A job was handed on although every provider runs here.');
+    if (outcome.kind === 'elsewhere')
+      throw new LipsyncError('internal', 'A job was handed on although every provider runs here.');
     job.onProgress?.(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
     await sleep(Math.max(0, outcome.untilMs - clock.nowMs()), undefined, { signal }).catch(() => undefined);
     if (!signal.aborted) continue;
     const reason = abortError(signal);
-    await pipeline.abandon(input, reason, { signal: AbortSignal.timeout(abandonLimitMs), saveAttempts, earlierAttempts: job.record.attempts });
+    await pipeline.abandon(input, reason, {
+      signal: AbortSignal.timeout(abandonLimitMs),
+      saveAttempts,
+      earlierAttempts: job.record.attempts,
+    });
     throw reason;
   }
 }
@@ -204,7 +266,8 @@ const abandonLimitMs = 20_000;
 async function refuseInputAsOutput(inputPaths: readonly string[], outputPath: string): Promise<void> {
   const output = await realpath(outputPath).catch(() => outputPath);
   const inputs = await Promise.all(inputPaths.map((path) => realpath(path)));
-  if (inputs.includes(output)) throw new LipsyncError('request_invalid', 'The output would replace one of its own inputs; choose another path.');
+  if (inputs.includes(output))
+    throw new LipsyncError('request_invalid', 'The output would replace one of its own inputs; choose another path.');
 }
 
 async function digestFile(path: string, signal: AbortSignal): Promise<string> {

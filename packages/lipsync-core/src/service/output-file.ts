@@ -31,7 +31,8 @@ export function createOutputFiles(): OutputFiles {
   const claimed = new Set<string>();
   return {
     async claim(path, { overwrite, jobId }) {
-      if (claimed.has(path)) throw new LipsyncError('output_exists', 'Another job is writing this output; choose another path.');
+      if (claimed.has(path))
+        throw new LipsyncError('output_exists', 'Another job is writing this output; choose another path.');
       claimed.add(path);
       const partPath = partPathOf(path, jobId);
       try {
@@ -84,11 +85,16 @@ async function refuseWhatIsThere(path: string, overwrite: boolean): Promise<void
   if (there.isDirectory()) throw new LipsyncError('request_invalid', isFolder(path));
   if (!overwrite) throw outputExists();
   // A link is replaced itself, not what it leads to; a device or pipe is nobody's earlier output.
-  if (!there.isFile() && !there.isSymbolicLink()) throw new LipsyncError('request_invalid', `The output "${path}" is not a file that can be replaced. Choose another path.`);
+  if (!there.isFile() && !there.isSymbolicLink())
+    throw new LipsyncError(
+      'request_invalid',
+      `The output "${path}" is not a file that can be replaced. Choose another path.`,
+    );
 }
 
 const isFolder = (path: string): string => `The output "${path}" is a folder. Name a file in it.`;
-const isForbidden = (path: string): string => `The output "${path}" may not be written there. Choose another path, or see to its permissions.`;
+const isForbidden = (path: string): string =>
+  `The output "${path}" may not be written there. Choose another path, or see to its permissions.`;
 
 /** What the caller did wrong, by the system's error code. */
 const refusals: ReadonlyMap<string, (path: string) => string> = new Map([
@@ -98,9 +104,15 @@ const refusals: ReadonlyMap<string, (path: string) => string> = new Map([
   ['EPERM', isForbidden],
   ['EROFS', isForbidden],
   ['ENOENT', (path) => `The folder of the output "${path}" is not there, or not any more. Choose another path.`],
-  ['ENAMETOOLONG', (path) => `The name of the output is too long for the file system: "${path}". Choose a shorter one.`],
+  [
+    'ENAMETOOLONG',
+    (path) => `The name of the output is too long for the file system: "${path}". Choose a shorter one.`,
+  ],
   ['ELOOP', (path) => `The output "${path}" leads through links that go round in a circle. Choose another path.`],
-  ['ERR_INVALID_ARG_VALUE', () => 'The path of the output holds a character that no path can have. Choose another path.'],
+  [
+    'ERR_INVALID_ARG_VALUE',
+    () => 'The path of the output holds a character that no path can have. Choose another path.',
+  ],
 ]);
 
 function toOutputError(error: unknown, path: string): unknown {
@@ -110,5 +122,8 @@ function toOutputError(error: unknown, path: string): unknown {
 }
 
 function outputExists(): LipsyncError {
-  return new LipsyncError('output_exists', 'The output exists already; choose another path, or allow it to be overwritten.');
+  return new LipsyncError(
+    'output_exists',
+    'The output exists already; choose another path, or allow it to be overwritten.',
+  );
 }

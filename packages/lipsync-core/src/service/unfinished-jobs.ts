@@ -30,7 +30,9 @@ export interface UnfinishedJobs {
   release(key: string, job: UnfinishedJob): Promise<void>;
   forget(key: string, jobId: string): Promise<void>;
   /** Hands each job that nobody will go on with any more to `end`, then forgets it. */
-  endForgotten(end: (job: UnfinishedJob, remember: (attempts: readonly Attempt[]) => Promise<void>) => Promise<void>): Promise<void>;
+  endForgotten(
+    end: (job: UnfinishedJob, remember: (attempts: readonly Attempt[]) => Promise<void>) => Promise<void>,
+  ): Promise<void>;
   /** Whether the job's operation cannot be running any more: its process is gone, and it is long ago that it was heard of. */
   isOver(jobId: string): Promise<boolean>;
 }
@@ -56,9 +58,18 @@ export interface UnfinishedJobsDependencies {
 
 export function createUnfinishedJobs({ state, clock, operationMs }: UnfinishedJobsDependencies): UnfinishedJobs {
   const isOld = ({ savedAtMs }: Memory): boolean => clock.nowMs() - savedAtMs >= forgottenAfterMs;
-  const write = (path: string, memory: Memory | null): Promise<void> => state.transact([path], () => ({ result: undefined, writes: new Map([[path, toJson(memory)]]) }));
+  const write = (path: string, memory: Memory | null): Promise<void> =>
+    state.transact([path], () => ({ result: undefined, writes: new Map([[path, toJson(memory)]]) }));
   const remember = (key: string, job: UnfinishedJob, owner: ProcessOwner | null): Promise<void> =>
-    write(pathOf(key, job.jobId), { jobId: job.jobId, options: job.options, plan: job.plan, outputPath: job.outputPath, attempts: job.attempts, owner, savedAtMs: clock.nowMs() });
+    write(pathOf(key, job.jobId), {
+      jobId: job.jobId,
+      options: job.options,
+      plan: job.plan,
+      outputPath: job.outputPath,
+      attempts: job.attempts,
+      owner,
+      savedAtMs: clock.nowMs(),
+    });
 
   /** Makes this process the owner, unless another took the job over since `seen`. */
   async function claim(path: string, seen: Memory): Promise<boolean> {
@@ -73,7 +84,8 @@ export function createUnfinishedJobs({ state, clock, operationMs }: UnfinishedJo
   return {
     async takeUp(key, fresh) {
       for await (const { path, memory } of memories(state, `${keyPrefix}${key}/`)) {
-        if (isOld(memory) || !isWorthGoingOn(memory) || !(await isLeft(memory)) || !(await claim(path, memory))) continue;
+        if (isOld(memory) || !isWorthGoingOn(memory) || !(await isLeft(memory)) || !(await claim(path, memory)))
+          continue;
         return memory;
       }
       await remember(key, fresh, await thisProcess());
@@ -111,7 +123,10 @@ async function isLeft({ owner }: Memory): Promise<boolean> {
   return owner === null || isGone(owner);
 }
 
-async function* memories(state: StateStore, prefix: string): AsyncGenerator<{ readonly path: string; readonly memory: Memory }> {
+async function* memories(
+  state: StateStore,
+  prefix: string,
+): AsyncGenerator<{ readonly path: string; readonly memory: Memory }> {
   let after: string | undefined;
   do {
     const page = await state.list(prefix, { limit: pageSize, ...(after === undefined ? {} : { after }) });
@@ -137,7 +152,10 @@ function toMemory(document: Json | undefined): Memory | undefined {
 }
 
 /** What a job's memory is kept under: the same inputs and the same wishes. */
-export function unfinishedJobKey(inputs: { readonly clipDigest: string; readonly speechDigest: string }, options: LipsyncOptions): string {
+export function unfinishedJobKey(
+  inputs: { readonly clipDigest: string; readonly speechDigest: string },
+  options: LipsyncOptions,
+): string {
   const wishes = JSON.stringify(Object.entries(options).toSorted(([one], [other]) => (one < other ? -1 : 1)));
   return createHash('sha256').update(`${inputs.clipDigest} ${inputs.speechDigest} ${wishes}`).digest('hex');
 }

@@ -29,7 +29,12 @@ export function normaliseFeatures(features: SpeechFeatures, activity: SpeechActi
   return rows;
 }
 
-function bandMeans({ stepCount, bandsDb }: SpeechFeatures, active: Uint8Array, wanted: 0 | 1, lowestDb: number): Float64Array {
+function bandMeans(
+  { stepCount, bandsDb }: SpeechFeatures,
+  active: Uint8Array,
+  wanted: 0 | 1,
+  lowestDb: number,
+): Float64Array {
   const sums = new Float64Array(bandCount);
   let count = 0;
   for (let step = 0; step < stepCount; step++) {

@@ -13,11 +13,29 @@ interface Heard {
 }
 
 /** Steps as they could come, however unlikely together; `draw` gives the value of a step. */
-function heard(stepCount: number, step: (index: number) => { readonly level: number; readonly active: 0 | 1; readonly open: number; readonly wide: number; readonly closure: number }): Heard {
+function heard(
+  stepCount: number,
+  step: (index: number) => {
+    readonly level: number;
+    readonly active: 0 | 1;
+    readonly open: number;
+    readonly wide: number;
+    readonly closure: number;
+  },
+): Heard {
   const steps = Array.from({ length: stepCount }, (_, index) => step(index));
   return {
-    features: { stepCount, levelDb: Float32Array.from(steps, ({ level }) => level), bandsDb: new Float32Array(stepCount * bandCount) },
-    activity: { voiceFound: true, active: Uint8Array.from(steps, ({ active }) => active), speechLevelDb: -10, noiseLevelDb: -70 },
+    features: {
+      stepCount,
+      levelDb: Float32Array.from(steps, ({ level }) => level),
+      bandsDb: new Float32Array(stepCount * bandCount),
+    },
+    activity: {
+      voiceFound: true,
+      active: Uint8Array.from(steps, ({ active }) => active),
+      speechLevelDb: -10,
+      noiseLevelDb: -70,
+    },
     estimate: {
       open: Float32Array.from(steps, ({ open }) => open),
       wide: Float32Array.from(steps, ({ wide }) => wide),
@@ -26,7 +44,11 @@ function heard(stepCount: number, step: (index: number) => { readonly level: num
   };
 }
 
-function draw({ features, activity, estimate }: Heard, frameCount: number, frameRate = { numerator: 25, denominator: 1 }): MouthCurve {
+function draw(
+  { features, activity, estimate }: Heard,
+  frameCount: number,
+  frameRate = { numerator: 25, denominator: 1 },
+): MouthCurve {
   return drawMouthCurve(features, activity, estimate, { frameRate, frameCount });
 }
 
@@ -43,7 +65,10 @@ describe('drawMouthCurve', () => {
       wide: fc.double({ min: -1, max: 1, noNaN: true }),
       closure: share,
     });
-    const rates = fc.record({ numerator: fc.constantFrom(24_000, 25_000, 30_000, 60_000, 240_000), denominator: fc.constantFrom(1000, 1001) });
+    const rates = fc.record({
+      numerator: fc.constantFrom(24_000, 25_000, 30_000, 60_000, 240_000),
+      denominator: fc.constantFrom(1000, 1001),
+    });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), rates, (steps, frameRate) => {
         const sound = heard(steps.length, (index) => steps[index] ?? pause);
@@ -82,10 +107,14 @@ describe('drawMouthCurve', () => {
 
   it('closes the mouth beyond the end of the speech just as in a pause of no sound', () => {
     const spoken = heard(100, () => vowel);
-    const followed = heard(240, (index) => (index < 100 ? vowel : { level: quietestDb, active: 0, open: 0, wide: 0, closure: 0 }));
+    const followed = heard(240, (index) =>
+      index < 100 ? vowel : { level: quietestDb, active: 0, open: 0, wide: 0, closure: 0 },
+    );
     const curve = draw(spoken, 60);
     expect(curve).toEqual(draw(followed, 60));
-    expect([...curve.voiced.subarray(24, 27)]).toEqual([...curve.voiced.subarray(24, 27)].toSorted((one, other) => other - one));
+    expect([...curve.voiced.subarray(24, 27)]).toEqual(
+      [...curve.voiced.subarray(24, 27)].toSorted((one, other) => other - one),
+    );
     expect(curve.voiced[25]).toBeGreaterThan(0);
     expect([...curve.open.subarray(27), ...curve.voiced.subarray(27)].every((value) => value === 0)).toBe(true);
   });
@@ -96,7 +125,12 @@ describe('drawMouthCurve', () => {
     for (const frameCount of [1, 20, 49]) {
       const { open, wide, closure, voiced } = draw(sound, frameCount);
       const start = (values: Float32Array): Float32Array => values.subarray(0, frameCount);
-      expect({ open, wide, closure, voiced }).toEqual({ open: start(whole.open), wide: start(whole.wide), closure: start(whole.closure), voiced: start(whole.voiced) });
+      expect({ open, wide, closure, voiced }).toEqual({
+        open: start(whole.open),
+        wide: start(whole.wide),
+        closure: start(whole.closure),
+        voiced: start(whole.voiced),
+      });
     }
   });
 

@@ -47,18 +47,25 @@ export function drawMouthCurve(
   estimate: MouthEstimate,
   timeline: FrameTimes,
 ): MouthCurve {
-  const { levelDb, active, ...mouth } = untilLastFrame({ ...estimate, levelDb: features.levelDb, active: Float32Array.from(activity.active) }, timeline);
+  const { levelDb, active, ...mouth } = untilLastFrame(
+    { ...estimate, levelDb: features.levelDb, active: Float32Array.from(activity.active) },
+    timeline,
+  );
   const voiced = gate(active);
   const gated = (value: number, step: number): number => value * (voiced[step] ?? 0);
   const closure = activity.voiceFound ? closures(mouth.closure, levelDb).map(gated) : new Float32Array(levelDb.length);
   const loudness = relativeLoudness(levelDb, activity);
-  const wanted = activity.voiceFound ? openings(mouth.open, loudness, active) : loudness.map((value) => value * widestWithoutVoice);
+  const wanted = activity.voiceFound
+    ? openings(mouth.open, loudness, active)
+    : loudness.map((value) => value * widestWithoutVoice);
   const open = limitSpeed(
     wanted.map((value, step) => gated(value, step) * (1 - (closure[step] ?? 0))),
     openingPerStep,
     closingPerStep,
   );
-  const wide = activity.voiceFound ? smooth(mouth.wide, 1.5 * shapeSigmaSteps).map(gated) : new Float32Array(levelDb.length);
+  const wide = activity.voiceFound
+    ? smooth(mouth.wide, 1.5 * shapeSigmaSteps).map(gated)
+    : new Float32Array(levelDb.length);
   return readFrames({ open, wide, closure, voiced }, timeline);
 }
 
@@ -72,8 +79,11 @@ function untilLastFrame(heard: Heard, timeline: FrameTimes): Heard {
     return all;
   };
   return {
-    open: followed(heard.open), wide: followed(heard.wide), closure: followed(heard.closure),
-    levelDb: followed(heard.levelDb, quietestDb), active: followed(heard.active),
+    open: followed(heard.open),
+    wide: followed(heard.wide),
+    closure: followed(heard.closure),
+    levelDb: followed(heard.levelDb, quietestDb),
+    active: followed(heard.active),
   };
 }
 
@@ -108,7 +118,8 @@ function shortened(probability: Float32Array): Float32Array {
     if ((probability[start] ?? 0) < closureRange[0]) continue;
     let end = start;
     let peak = start;
-    for (; (probability[end] ?? 0) >= closureRange[0]; end++) if ((probability[end] ?? 0) > (probability[peak] ?? 0)) peak = end;
+    for (; (probability[end] ?? 0) >= closureRange[0]; end++)
+      if ((probability[end] ?? 0) > (probability[peak] ?? 0)) peak = end;
     const first = clamp(peak - longestClosureSteps / 2, start, Math.max(start, end - longestClosureSteps));
     const last = Math.min(end, first + longestClosureSteps);
     kept.set(probability.subarray(first, last), first);

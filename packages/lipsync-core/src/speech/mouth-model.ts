@@ -62,7 +62,11 @@ async function readWeights(path: string | URL): Promise<string> {
 /** Runs the model over the rows of `normaliseFeatures`; rows beyond the edges repeat the first and the last. */
 export function estimateMouth(model: MouthModel, rows: Float32Array): MouthEstimate {
   const stepCount = rows.length / inputRowLength;
-  const estimate = { open: new Float32Array(stepCount), wide: new Float32Array(stepCount), closure: new Float32Array(stepCount) };
+  const estimate = {
+    open: new Float32Array(stepCount),
+    wide: new Float32Array(stepCount),
+    closure: new Float32Array(stepCount),
+  };
   const layers = {
     hiddenWeights: Float64Array.from(model.hiddenWeights),
     hidden: new Float64Array(model.hiddenCount),
@@ -70,7 +74,8 @@ export function estimateMouth(model: MouthModel, rows: Float32Array): MouthEstim
   };
   const output = (row: number): number => {
     let sum = model.outputBiases[row] ?? 0;
-    for (let h = 0; h < model.hiddenCount; h++) sum += (model.outputWeights[row * model.hiddenCount + h] ?? 0) * (layers.hidden[h] ?? 0);
+    for (let h = 0; h < model.hiddenCount; h++)
+      sum += (model.outputWeights[row * model.hiddenCount + h] ?? 0) * (layers.hidden[h] ?? 0);
     return sum;
   };
   for (let step = 0; step < stepCount; step++) {
@@ -93,7 +98,12 @@ export function gatherInput(input: Float64Array, rows: Float32Array, step: numbe
 }
 
 /** Writes tanh(weights × input + biases) into `hidden`. */
-export function hiddenLayer(hidden: Float64Array, input: Float64Array, layerWeights: Float64Array, biases: ArrayLike<number>): void {
+export function hiddenLayer(
+  hidden: Float64Array,
+  input: Float64Array,
+  layerWeights: Float64Array,
+  biases: ArrayLike<number>,
+): void {
   for (let h = 0; h < hidden.length; h++) {
     let sum = biases[h] ?? 0;
     const start = h * input.length;

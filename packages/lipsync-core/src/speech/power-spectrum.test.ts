@@ -14,7 +14,9 @@ function slowPowerSpectrum(samples: Float64Array): number[] {
 
 describe('createPowerSpectrum', () => {
   it('agrees with the definition of the Fourier transform', () => {
-    const signals = fc.constantFrom(2, 8, 64).chain((size) => fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: size, maxLength: size }));
+    const signals = fc
+      .constantFrom(2, 8, 64)
+      .chain((size) => fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: size, maxLength: size }));
     fc.assert(
       fc.property(signals, (signal) => {
         const samples = Float64Array.from(signal);

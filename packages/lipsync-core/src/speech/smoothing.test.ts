@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { largestNearby, limitSpeed, percentile, smooth } from './smoothing.ts';
 
-const curves = fc.array(fc.float({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 80 }).map((values) => Float32Array.from(values));
+const curves = fc
+  .array(fc.float({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 80 })
+  .map((values) => Float32Array.from(values));
 
 describe('smooth', () => {
   it('stays within the values it is given', () => {

@@ -1,7 +1,9 @@
 /** Smooths with a Gaussian of `sigmaSteps` (in steps) that looks both ways, so that nothing is delayed. Edges repeat. */
 export function smooth(values: Float32Array, sigmaSteps: number): Float32Array {
   const reach = Math.ceil(3 * sigmaSteps);
-  const kernel = Float64Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-0.5 * ((i - reach) / sigmaSteps) ** 2));
+  const kernel = Float64Array.from({ length: 2 * reach + 1 }, (_, i) =>
+    Math.exp(-0.5 * ((i - reach) / sigmaSteps) ** 2),
+  );
   const sum = kernel.reduce((total, weight) => total + weight, 0);
   const last = values.length - 1;
   return values.map((_, step) => {

@@ -7,7 +7,10 @@ function listenTo(sound: string, voice: (step: number) => number): SpeechActivit
   const levels = Array.from(sound, (character) => ({ '#': -15, '-': -45 })[character] ?? -90);
   const stepCount = levels.length;
   const features = { stepCount, levelDb: Float32Array.from(levels), bandsDb: new Float32Array(stepCount * bandCount) };
-  return findSpeech(features, Float32Array.from({ length: Math.ceil(stepCount / 3.2) }, (_, window) => voice(window * 3.2)));
+  return findSpeech(
+    features,
+    Float32Array.from({ length: Math.ceil(stepCount / 3.2) }, (_, window) => voice(window * 3.2)),
+  );
 }
 
 const talk = (steps: number): string => '#'.repeat(steps);
@@ -34,7 +37,9 @@ describe('findSpeech', () => {
   });
 
   it('measures the level of speech and of what is between it', () => {
-    const { speechLevelDb, noiseLevelDb } = listenTo(background(100) + talk(100) + background(100), (step) => (step >= 100 && step < 200 ? 0.9 : 0));
+    const { speechLevelDb, noiseLevelDb } = listenTo(background(100) + talk(100) + background(100), (step) =>
+      step >= 100 && step < 200 ? 0.9 : 0,
+    );
     expect(speechLevelDb).toBe(-15);
     expect(noiseLevelDb).toBe(-45);
   });

@@ -36,7 +36,9 @@ export function findSpeech(features: SpeechFeatures, voiceProbabilities: Float32
     ? largestNearby(probability, voiceReachSteps).map((value) => (value >= possiblyVoice ? 1 : 0))
     : new Float32Array(features.stepCount).fill(1);
   const levels = voiceFound ? voiceLevels(features.levelDb, probability) : soundLevels(features.levelDb);
-  const thresholdDb = voiceFound ? voiceThreshold(levels) : Math.max(levels.noiseLevelDb + clearChangeDb, quietestSoundDb);
+  const thresholdDb = voiceFound
+    ? voiceThreshold(levels)
+    : Math.max(levels.noiseLevelDb + clearChangeDb, quietestSoundDb);
   const level = smooth(features.levelDb, 1);
   const active = Uint8Array.from(level, (value, step) => (value > thresholdDb && possible[step] === 1 ? 1 : 0));
   fillRuns(active, 0, longestBridgedGapSteps);

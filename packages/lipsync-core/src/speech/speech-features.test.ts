@@ -4,12 +4,16 @@ import { bandCount, createFeatureExtractor, quietestDb, type SpeechFeatures } fr
 
 function featuresOf(samples: Float32Array, chunkLength = samples.length): SpeechFeatures {
   const extractor = createFeatureExtractor();
-  for (let start = 0; start < samples.length; start += chunkLength) extractor.push(samples.subarray(start, start + chunkLength));
+  for (let start = 0; start < samples.length; start += chunkLength)
+    extractor.push(samples.subarray(start, start + chunkLength));
   return extractor.finish();
 }
 
 function tone(frequencyHz: number, seconds: number, amplitude = 1): Float32Array {
-  return Float32Array.from({ length: seconds * 16_000 }, (_, i) => amplitude * Math.sin((2 * Math.PI * frequencyHz * i) / 16_000));
+  return Float32Array.from(
+    { length: seconds * 16_000 },
+    (_, i) => amplitude * Math.sin((2 * Math.PI * frequencyHz * i) / 16_000),
+  );
 }
 
 function loudestBand({ bandsDb }: SpeechFeatures, step: number): number {
@@ -48,7 +52,9 @@ describe('createFeatureExtractor', () => {
   });
 
   it('puts higher tones into higher bands', () => {
-    const bands = [200, 500, 1000, 2000, 4000, 7000].map((frequencyHz) => loudestBand(featuresOf(tone(frequencyHz, 0.5)), 25));
+    const bands = [200, 500, 1000, 2000, 4000, 7000].map((frequencyHz) =>
+      loudestBand(featuresOf(tone(frequencyHz, 0.5)), 25),
+    );
     expect(bands).toEqual([...new Set(bands)].toSorted((a, b) => a - b));
   });
 

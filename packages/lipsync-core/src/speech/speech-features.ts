@@ -80,7 +80,10 @@ function createOffsetFilter(): (sample: number) => number {
 }
 
 function createStepMeasure(levels: BlockList, bands: BlockList): (window: Float64Array) => void {
-  const hann = Float64Array.from({ length: windowSamples }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * (i + 0.5)) / windowSamples));
+  const hann = Float64Array.from(
+    { length: windowSamples },
+    (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * (i + 0.5)) / windowSamples),
+  );
   const weightSum = hann.reduce((sum, weight) => sum + weight * weight, 0);
   const filters = melFilters();
   const powerSpectrum = createPowerSpectrum(transformSize);

@@ -34,7 +34,10 @@ export function createVoiceDetector(session: OnnxSession): VoiceDetector {
     });
     const { output, stateN } = outputs;
     if (output?.type !== 'float32' || stateN?.type !== 'float32') {
-      throw new LipsyncError('model_invalid', 'The voice activity model is not Silero version 5. Install the package again.');
+      throw new LipsyncError(
+        'model_invalid',
+        'The voice activity model is not Silero version 5. Install the package again.',
+      );
     }
     probabilities.append(output.data);
     state = stateN;

@@ -4,7 +4,9 @@ import { contended, untilUncontended } from './contention.ts';
 describe('contention', () => {
   it('is tried through, and the first result counts', async () => {
     let tries = 0;
-    expect(await untilUncontended({ maxTries: 5, maxPauseMs: 1 }, async () => ((tries += 1) < 5 ? contended : tries))).toBe(5);
+    expect(
+      await untilUncontended({ maxTries: 5, maxPauseMs: 1 }, async () => ((tries += 1) < 5 ? contended : tries)),
+    ).toBe(5);
   });
 
   it('is given up after the last try', async () => {
@@ -19,6 +21,8 @@ describe('contention', () => {
 
   it('does not hide an error', async () => {
     const error = new Error('broken');
-    await expect(untilUncontended({ maxTries: 5, maxPauseMs: 1 }, async () => Promise.reject(error))).rejects.toBe(error);
+    await expect(untilUncontended({ maxTries: 5, maxPauseMs: 1 }, async () => Promise.reject(error))).rejects.toBe(
+      error,
+    );
   });
 });

@@ -18,7 +18,10 @@ export const defaultContentionLimits: ContentionLimits = Object.freeze({ maxTrie
  * Repeats `attempt` until it is not `contended`. Pauses are random, so that those who met once do not meet again.
  * Throws `resource_exhausted` after the last try, and what `attempt` throws.
  */
-export async function untilUncontended<Result>(limits: ContentionLimits, attempt: () => Promise<Result | typeof contended>): Promise<Result> {
+export async function untilUncontended<Result>(
+  limits: ContentionLimits,
+  attempt: () => Promise<Result | typeof contended>,
+): Promise<Result> {
   for (let tries = 1; tries <= limits.maxTries; tries += 1) {
     const result = await attempt();
     if (result !== contended) return result;

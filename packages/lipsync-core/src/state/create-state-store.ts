@@ -11,7 +11,10 @@ export interface StateDriver {
    * Tries a transaction once. `contended`, with nothing stored, when others got in the way. Whatever `change` throws is
    * thrown, and nothing is stored.
    */
-  attempt<Result>(keys: readonly string[], change: (documents: Documents) => CheckedChange<Result>): Promise<Result | typeof contended>;
+  attempt<Result>(
+    keys: readonly string[],
+    change: (documents: Documents) => CheckedChange<Result>,
+  ): Promise<Result | typeof contended>;
   /** Up to `limit` documents whose keys begin with `prefix` and come behind `after`, ascending by key. */
   list(prefix: string, after: string, limit: number): Promise<readonly StoredDocument[] | typeof contended>;
   close(): Promise<void>;
@@ -50,16 +53,22 @@ export function createStateStore(driver: StateDriver, limits: ContentionLimits =
 
 function checkKeys(keys: readonly string[]): void {
   if (keys.length === 0 || keys.length > maxKeys) throw misuse(`A transaction reads 1 to ${maxKeys} documents.`);
-  if (!keys.every((key) => keyPattern.test(key))) throw misuse('A key of the state store is 1 to 300 printable ASCII characters without spaces.');
+  if (!keys.every((key) => keyPattern.test(key)))
+    throw misuse('A key of the state store is 1 to 300 printable ASCII characters without spaces.');
 }
 
 function checkPage(prefix: string, { after = '', limit }: StatePage): void {
-  if (!prefixPattern.test(prefix) || !prefixPattern.test(after)) throw misuse('A prefix of the state store is printable ASCII without spaces.');
-  if (!Number.isInteger(limit) || limit < 1 || limit > maxPageSize) throw misuse(`A page holds 1 to ${maxPageSize} documents.`);
+  if (!prefixPattern.test(prefix) || !prefixPattern.test(after))
+    throw misuse('A prefix of the state store is printable ASCII without spaces.');
+  if (!Number.isInteger(limit) || limit < 1 || limit > maxPageSize)
+    throw misuse(`A page holds 1 to ${maxPageSize} documents.`);
 }
 
 /** A document that was not read must not be overwritten unseen. */
-function checked<Result>(keys: readonly string[], { result, writes = new Map() }: Change<Result>): CheckedChange<Result> {
+function checked<Result>(
+  keys: readonly string[],
+  { result, writes = new Map() }: Change<Result>,
+): CheckedChange<Result> {
   if ([...writes.keys()].every((key) => keys.includes(key))) return { result, writes };
   throw misuse('A transaction writes only documents that it read.');
 }

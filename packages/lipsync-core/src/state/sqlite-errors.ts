@@ -9,13 +9,24 @@ const corrupt = 11;
 const full = 13;
 const notADatabase = 26;
 
-const damaged = 'The state file in the data folder is damaged. Stop everything that uses the folder, move the file aside, and start again.';
-const advice: ReadonlyMap<number, { readonly code: 'resource_exhausted' | 'internal'; readonly message: string }> = new Map([
-  [full, { code: 'resource_exhausted', message: 'The disk of the data folder is full. Make room there, then try again.' }],
-  [ioError, { code: 'resource_exhausted', message: 'The state file in the data folder could not be read or written. Check the disk, then try again.' }],
-  [corrupt, { code: 'internal', message: damaged }],
-  [notADatabase, { code: 'internal', message: damaged }],
-]);
+const damaged =
+  'The state file in the data folder is damaged. Stop everything that uses the folder, move the file aside, and start again.';
+const advice: ReadonlyMap<number, { readonly code: 'resource_exhausted' | 'internal'; readonly message: string }> =
+  new Map([
+    [
+      full,
+      { code: 'resource_exhausted', message: 'The disk of the data folder is full. Make room there, then try again.' },
+    ],
+    [
+      ioError,
+      {
+        code: 'resource_exhausted',
+        message: 'The state file in the data folder could not be read or written. Check the disk, then try again.',
+      },
+    ],
+    [corrupt, { code: 'internal', message: damaged }],
+    [notADatabase, { code: 'internal', message: damaged }],
+  ]);
 
 /** Whether another process holds the lock that the step needed. */
 export function isBusy(error: unknown): boolean {
@@ -31,7 +42,11 @@ export function isSqliteError(error: unknown): boolean {
 export function toSqliteError(error: unknown): LipsyncError {
   const known = advice.get(resultCode(error) ?? 0);
   if (known) return new LipsyncError(known.code, known.message, { cause: error });
-  return new LipsyncError('internal', 'The state file in the data folder cannot be used. Check that it may be read and written.', { cause: error });
+  return new LipsyncError(
+    'internal',
+    'The state file in the data folder cannot be used. Check that it may be read and written.',
+    { cause: error },
+  );
 }
 
 function resultCode(error: unknown): number | undefined {

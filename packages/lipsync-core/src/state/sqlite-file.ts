@@ -30,7 +30,10 @@ function prepareTables(database: DatabaseSync): void {
   const format = formatOf(database);
   if (format === fileFormat) return;
   if (format !== 0) {
-    throw new LipsyncError('internal', 'The state file in the data folder was written by another version of this service. Start the version that wrote it.');
+    throw new LipsyncError(
+      'internal',
+      'The state file in the data folder was written by another version of this service. Start the version that wrote it.',
+    );
   }
   database.exec(`
     BEGIN IMMEDIATE;

@@ -65,7 +65,11 @@ async function open(path: string): Promise<DatabaseSync> {
   return openStateFile(path);
 }
 
-function transact<Result>(database: DatabaseSync, keys: readonly string[], change: (documents: Documents) => CheckedChange<Result>): Result {
+function transact<Result>(
+  database: DatabaseSync,
+  keys: readonly string[],
+  change: (documents: Documents) => CheckedChange<Result>,
+): Result {
   database.exec('BEGIN IMMEDIATE');
   try {
     const { result, writes } = change(readDocuments(database, keys));
@@ -79,10 +83,12 @@ function transact<Result>(database: DatabaseSync, keys: readonly string[], chang
 
 function readDocuments(database: DatabaseSync, keys: readonly string[]): Documents {
   const read = database.prepare('SELECT document FROM documents WHERE key = ?');
-  return new Map(keys.map((key) => {
-    const text = read.get(key)?.['document'];
-    return [key, typeof text === 'string' ? parseDocument(text) : undefined];
-  }));
+  return new Map(
+    keys.map((key) => {
+      const text = read.get(key)?.['document'];
+      return [key, typeof text === 'string' ? parseDocument(text) : undefined];
+    }),
+  );
 }
 
 function writeDocument(database: DatabaseSync, key: string, document: Json | null): void {
@@ -91,7 +97,9 @@ function writeDocument(database: DatabaseSync, key: string, document: Json | nul
     return;
   }
   database
-    .prepare('INSERT INTO documents (key, document) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET document = excluded.document')
+    .prepare(
+      'INSERT INTO documents (key, document) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET document = excluded.document',
+    )
     .run(key, JSON.stringify(document));
 }
 

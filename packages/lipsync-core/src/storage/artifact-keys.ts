@@ -25,7 +25,13 @@ export function parseArtifactKey(key: string): ArtifactLocation {
   if (rest.length === 0 && root === 'inputs' && name === undefined && digestPattern.test(folder)) {
     return { kind: 'input', digest: folder };
   }
-  if (rest.length === 0 && root === 'outputs' && name !== undefined && jobIdPattern.test(folder) && namePattern.test(name)) {
+  if (
+    rest.length === 0 &&
+    root === 'outputs' &&
+    name !== undefined &&
+    jobIdPattern.test(folder) &&
+    namePattern.test(name)
+  ) {
     return { kind: 'output', jobId: folder, name };
   }
   throw new LipsyncError('internal', 'A file was asked for under a name that cannot exist. Report this.', {

@@ -13,7 +13,10 @@ export interface ArtifactStore {
    * gives the same key. Nothing remains when the stream fails, the signal aborts or the size passes `maxBytes`
    * (`payload_too_large`).
    */
-  putInput(content: Readable, options: { readonly maxBytes: number; readonly signal?: AbortSignal }): Promise<StoredArtifact>;
+  putInput(
+    content: Readable,
+    options: { readonly maxBytes: number; readonly signal?: AbortSignal },
+  ): Promise<StoredArtifact>;
   /** Moves a finished local file to `key` atomically: readers see all of it or nothing. Replaces what was there. */
   publish(localPath: string, key: string): Promise<StoredArtifact>;
   /** Facts of an object, or undefined when there is none. */

@@ -15,7 +15,10 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-describe.each([['with hard links', placeDurably], ['without hard links', reserveAndRename]])('a name is taken %s', (_how, place) => {
+describe.each([
+  ['with hard links', placeDurably],
+  ['without hard links', reserveAndRename],
+])('a name is taken %s', (_how, place) => {
   it('where it is free', async () => {
     await place(partPath, finalPath);
     expect(await readFile(finalPath, 'utf8')).toBe('the take');

@@ -61,7 +61,15 @@ export async function copySynced(sourcePath: string, targetPath: string): Promis
 }
 
 /** File systems without hard links, other devices, too many links, and kernels that forbid linking to others' files. */
-const linkRefusals: ReadonlySet<string> = new Set(['EXDEV', 'EPERM', 'EACCES', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+const linkRefusals: ReadonlySet<string> = new Set([
+  'EXDEV',
+  'EPERM',
+  'EACCES',
+  'EMLINK',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+]);
 
 /** Puts the file at `targetPath` by a hard link where that works, else by a copy. Replaces what was there. */
 export async function linkOrCopy(sourcePath: string, targetPath: string): Promise<void> {

@@ -84,9 +84,13 @@ async function writeHashed(
 }
 
 function tooLarge(maxBytes: number): LipsyncError {
-  return new LipsyncError('payload_too_large', `The file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`, {
-    details: { maxBytes },
-  });
+  return new LipsyncError(
+    'payload_too_large',
+    `The file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`,
+    {
+      details: { maxBytes },
+    },
+  );
 }
 
 async function publish(sourcePath: string, key: string, finalPath: string): Promise<StoredArtifact> {
@@ -120,7 +124,9 @@ async function readArtifact(path: string, range?: { readonly start: number; read
   const { size } = await handle.stat();
   if (range && !isInside(range, size)) {
     await handle.close();
-    throw new LipsyncError('request_invalid', `The range lies outside the ${size} bytes of the file.`, { details: { sizeBytes: size } });
+    throw new LipsyncError('request_invalid', `The range lies outside the ${size} bytes of the file.`, {
+      details: { sizeBytes: size },
+    });
   }
   return handle.createReadStream(range ? { start: range.start, end: range.end } : {});
 }

@@ -12,7 +12,10 @@ export interface OpenedFile {
  * Opens a regular file for reading. Pipes, devices and folders are refused without waiting for them and without reading
  * from them. The caller closes the handle. Throws what `refuse` makes of the reason, which continues "the file …".
  */
-export async function openRegularFile(path: string, refuse: (reason: string, cause: unknown) => Error): Promise<OpenedFile> {
+export async function openRegularFile(
+  path: string,
+  refuse: (reason: string, cause: unknown) => Error,
+): Promise<OpenedFile> {
   // Opening a named pipe would otherwise wait for a writer.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw refuse(reasonOf(cause), cause);

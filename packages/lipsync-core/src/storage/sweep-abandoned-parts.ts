@@ -13,7 +13,9 @@ export async function sweepAbandonedParts(
   { inputsDir, outputsDir }: LocalArtifactStoreOptions,
   { olderThanMs, nowMs }: { readonly olderThanMs: number; readonly nowMs: number },
 ): Promise<number> {
-  const jobDirs = (await list(outputsDir)).filter((entry) => entry.isDirectory()).map((entry) => join(outputsDir, entry.name));
+  const jobDirs = (await list(outputsDir))
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(outputsDir, entry.name));
   let removed = 0;
   for (const dir of [inputsDir, ...jobDirs]) {
     const parts = (await list(dir)).filter((entry) => entry.isFile() && entry.name.endsWith(partSuffix));

@@ -40,13 +40,19 @@ function changeVendor(state: StateStore, change: (vendor: SharedVendor) => Share
     // `as`: only this function writes the document.
     const before = (documents.get(vendorKey) as SharedVendor | undefined) ?? { running: [], most: 0, started: [] };
     const after = change(before);
-    return after === before ? { result: before } : { result: after, writes: new Map<string, Json>([[vendorKey, after]]) };
+    return after === before
+      ? { result: before }
+      : { result: after, writes: new Map<string, Json>([[vendorKey, after]]) };
   });
 }
 
 function vendorOver(state: StateStore): RemoteProvider {
   return {
-    kind: 'remote', facts: { id: 'heygen', degraded: false }, maxConcurrent: vendorLimit, timeoutMs: 60_000, orderLifetimeMs: 60_000,
+    kind: 'remote',
+    facts: { id: 'heygen', degraded: false },
+    maxConcurrent: vendorLimit,
+    timeoutMs: 60_000,
+    orderLifetimeMs: 60_000,
     quote: () => 2 * vendorPriceMicros,
     makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
     async start({ idempotencyKey: id }) {
@@ -59,7 +65,10 @@ function vendorOver(state: StateStore): RemoteProvider {
     },
     async check(operation) {
       if (Date.now() < Number(operation.state['doneAtMs'])) return { status: 'pending', checkAgainInMs: 15 };
-      await changeVendor(state, (vendor) => ({ ...vendor, running: vendor.running.filter((id) => id !== operation.id) }));
+      await changeVendor(state, (vendor) => ({
+        ...vendor,
+        running: vendor.running.filter((id) => id !== operation.id),
+      }));
       return { status: 'done', operation, costMicros: vendorPriceMicros };
     },
     collect: async () => ({ path: 'take.mp4', warnings: [] }),
@@ -70,10 +79,19 @@ function vendorOver(state: StateStore): RemoteProvider {
 
 /** In a process of its own: takes the jobs of a child to their end, from wherever an earlier process left them. */
 export async function serveAdmissionJobs(state: StateStore, child: number): Promise<void> {
-  const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const ledger = createLedger({
+    state,
+    clock,
+    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+  });
   const admission = createSharedAdmission({
-    breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), openBills: createOpenBills({ state, ledger, clock }),
-    ledger, clock, lineMs: 30, onPlaceFree: () => undefined,
+    breaker: createBreaker({ state, clock }),
+    places: createPlaces({ state, clock }),
+    openBills: createOpenBills({ state, ledger, clock }),
+    ledger,
+    clock,
+    lineMs: 30,
+    onPlaceFree: () => undefined,
   });
   await Promise.all(jobsOfChild(child).map((jobId) => takeToItsEnd(state, admission, jobId)));
 }
@@ -82,13 +100,23 @@ async function takeToItsEnd(state: StateStore, admission: Admission, jobId: stri
   const key = `job/${jobId}`;
   for (;;) {
     // `as` in both: only this function writes these documents.
-    const earlierAttempts = await state.transact([key], (documents) => ({ result: (documents.get(key) ?? []) as unknown as readonly Attempt[] }));
+    const earlierAttempts = await state.transact([key], (documents) => ({
+      result: (documents.get(key) ?? []) as unknown as readonly Attempt[],
+    }));
     if (earlierAttempts.at(-1)?.outcome === 'succeeded') return;
     try {
       const outcome = await runChain([vendorOver(state)], async () => ({ jobId }) as TakeRequest, {
-        jobId, user: null, maxCostMicros: null, clock, admission, earlierAttempts, canRun: () => true,
-        signal: new AbortController().signal, onProgress: () => undefined,
-        saveAttempts: (attempts) => state.transact([key], () => ({ result: undefined, writes: new Map([[key, attempts as unknown as Json]]) })),
+        jobId,
+        user: null,
+        maxCostMicros: null,
+        clock,
+        admission,
+        earlierAttempts,
+        canRun: () => true,
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+        saveAttempts: (attempts) =>
+          state.transact([key], () => ({ result: undefined, writes: new Map([[key, attempts as unknown as Json]]) })),
       });
       if (outcome.kind === 'waiting') await delay(Math.max(0, outcome.untilMs - Date.now()));
     } catch (error) {

@@ -31,7 +31,9 @@ export function admissionSuite(name: string, open: () => Promise<AdmissionUnderT
     });
 
     const start = (child: number): Promise<readonly unknown[]> => {
-      const process = fork(subject.program, [...subject.programArguments, String(child)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      const process = fork(subject.program, [...subject.programArguments, String(child)], {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      });
       children.push(process);
       return once(process, 'exit');
     };
@@ -40,7 +42,9 @@ export function admissionSuite(name: string, open: () => Promise<AdmissionUnderT
       const steady = start(0);
       for (let kill = 0; kill < 2; kill += 1) {
         const killed = start(1);
-        await expect.poll(async () => (await readVendor(subject.store)).started.length, { timeout: 30_000, interval: 10 }).toBeGreaterThan(kill);
+        await expect
+          .poll(async () => (await readVendor(subject.store)).started.length, { timeout: 30_000, interval: 10 })
+          .toBeGreaterThan(kill);
         await delay(Math.random() * 100);
         children.at(-1)?.kill('SIGKILL');
         await killed;
@@ -52,7 +56,11 @@ export function admissionSuite(name: string, open: () => Promise<AdmissionUnderT
       expect(vendor.most).toBeLessThanOrEqual(vendorLimit);
       expect(vendor.running).toEqual([]);
       expect(vendor.started.toSorted()).toEqual(jobs.map((jobId) => `${jobId}-0`).toSorted());
-      const ledger = createLedger({ state: subject.store, clock: systemClock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+      const ledger = createLedger({
+        state: subject.store,
+        clock: systemClock,
+        caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+      });
       expect(await ledger.sum({ fromMs: 0, toMs: Date.now() + 1, groupBy: 'method' })).toEqual([
         { key: 'heygen', jobs: jobs.length, spentMicros: jobs.length * vendorPriceMicros, reservedMicros: 0 },
       ]);

@@ -171,7 +171,9 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
       it('has no facts, and cannot be read or materialised', async () => {
         expect(await subject.store.stat(missing)).toBeUndefined();
         await expect(subject.store.read(missing)).rejects.toMatchObject({ code: 'not_found' });
-        await expect(subject.store.materialise(missing, join(dir, 'target'))).rejects.toMatchObject({ code: 'not_found' });
+        await expect(subject.store.materialise(missing, join(dir, 'target'))).rejects.toMatchObject({
+          code: 'not_found',
+        });
       });
 
       it('can be deleted, once and again', async () => {
@@ -215,7 +217,11 @@ const hostileKeys = [
   'elsewhere/job_1/x',
 ];
 
-function readAll(store: ArtifactStore, key: string, range?: { readonly start: number; readonly end: number }): Promise<Buffer> {
+function readAll(
+  store: ArtifactStore,
+  key: string,
+  range?: { readonly start: number; readonly end: number },
+): Promise<Buffer> {
   return store.read(key, range).then((stream) => buffer(stream));
 }
 

@@ -21,7 +21,11 @@ async function openModel(write: (path: string) => Promise<void>) {
     async run(...means: readonly number[]): Promise<readonly Float32Array[]> {
       const batch = means.length;
       const answer = await session.run({
-        mel_spectrogram: { type: 'float32', data: Float32Array.from({ length: batch * 1280 }, (_, index) => means[Math.floor(index / 1280)] ?? 0), dims: [batch, 1, 80, 16] },
+        mel_spectrogram: {
+          type: 'float32',
+          data: Float32Array.from({ length: batch * 1280 }, (_, index) => means[Math.floor(index / 1280)] ?? 0),
+          dims: [batch, 1, 80, 16],
+        },
         video_frames: { type: 'float32', data: frames(batch), dims: [batch, 6, size, size] },
       });
       const data = Float32Array.from(answer.predicted_frames?.data ?? [], Number);

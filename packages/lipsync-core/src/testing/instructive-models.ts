@@ -71,11 +71,18 @@ export async function writeFaultModel(path: string, model: FaultModel): Promise<
   ]);
 }
 
-async function writeModel(path: string, { cropSizePx: side, fixedBatch }: InstructiveModel, steps: readonly Steps[]): Promise<void> {
+async function writeModel(
+  path: string,
+  { cropSizePx: side, fixedBatch }: InstructiveModel,
+  steps: readonly Steps[],
+): Promise<void> {
   const batch = fixedBatch ?? 'batch';
   await writeOnnxFile(path, {
     name: 'instructive',
-    inputs: [{ name: melInputName, dims: [batch, 1, melBandCount, melChunkColumns] }, { name: framesInputName, dims: [batch, 6, side, side] }],
+    inputs: [
+      { name: melInputName, dims: [batch, 1, melBandCount, melChunkColumns] },
+      { name: framesInputName, dims: [batch, 6, side, side] },
+    ],
     outputs: [{ name: outputName, dims: [batch, 3, side, side] }],
     nodes: steps.flatMap(({ nodes }) => nodes),
     constants: steps.flatMap(({ constants = [] }) => constants),
@@ -91,7 +98,9 @@ function referenceCrop(output: string): Steps {
 
 /** One number per crop, (batch, 1, 1, 1). */
 function chunkMeans(output: string): Steps {
-  return { nodes: [{ operator: 'ReduceMean', inputs: [melInputName], output, attributes: { axes: [1, 2, 3], keepdims: 1 } }] };
+  return {
+    nodes: [{ operator: 'ReduceMean', inputs: [melInputName], output, attributes: { axes: [1, 2, 3], keepdims: 1 } }],
+  };
 }
 
 function batchAbove(limit: number, output: string): Steps {
@@ -119,7 +128,12 @@ function anyMeanAbove(limit: number, output: string): Steps {
 function failingWhen(condition: string, input: string, output: string): Steps {
   return {
     nodes: [
-      { operator: 'Cast', inputs: [condition], output: `${condition}/index`, attributes: { to: onnxElementType.int64 } },
+      {
+        operator: 'Cast',
+        inputs: [condition],
+        output: `${condition}/index`,
+        attributes: { to: onnxElementType.int64 },
+      },
       { operator: 'Gather', inputs: [`${condition}/numbers`, `${condition}/index`], output: `${condition}/number` },
       { operator: 'Add', inputs: [input, `${condition}/number`], output },
     ],

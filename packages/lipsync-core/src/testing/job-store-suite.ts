@@ -11,7 +11,11 @@ export interface JobStoreUnderTest {
 }
 
 const result: JobResult = {
-  methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, outputKey: 'outputs/job_1/output.mp4',
+  methodUsed: 'preview',
+  degraded: true,
+  cached: false,
+  durationMs: 1_000,
+  outputKey: 'outputs/job_1/output.mp4',
 };
 
 /** A record of a waiting job, for tests. */
@@ -31,7 +35,8 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
   describe(`job store: ${name}`, () => {
     let subject: JobStoreUnderTest;
     let store: JobStore;
-    const createAll = (...records: readonly JobRecord[]): Promise<void[]> => Promise.all(records.map((record) => store.create(record)));
+    const createAll = (...records: readonly JobRecord[]): Promise<void[]> =>
+      Promise.all(records.map((record) => store.create(record)));
     const finish = async (id: string, event: JobEvent): Promise<JobRecord> => {
       await store.append(id, { type: 'run_started', atMs: 2_000 });
       return store.append(id, event);
@@ -45,18 +50,35 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
 
     describe('a record', () => {
       it('comes back as it was stored', async () => {
-        const record = testJobRecord('job_1', 1_000, { deadlineMs: 5_000, metadata: { title: 'Grüße, 世界 😀', deep: [1, { a: null }], empty: {} } });
+        const record = testJobRecord('job_1', 1_000, {
+          deadlineMs: 5_000,
+          metadata: { title: 'Grüße, 世界 😀', deep: [1, { a: null }], empty: {} },
+        });
         await store.create(record);
         expect(await store.get('job_1')).toEqual(record);
       });
 
       it('that is at its end hears what it cost, and stays among those at their end', async () => {
-        const attempt = { provider: 'heygen', outcome: 'canceled', code: 'canceled', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, operationAtMs: null, troubles: 0 } as const;
+        const attempt = {
+          provider: 'heygen',
+          outcome: 'canceled',
+          code: 'canceled',
+          message: null,
+          startedAtMs: 1,
+          endedAtMs: 2,
+          costMicros: null,
+          operation: null,
+          operationAtMs: null,
+          troubles: 0,
+        } as const;
         await store.create({ ...testJobRecord('job_1'), attempts: [attempt] });
         await finish('job_1', { type: 'canceled', atMs: 3_000 });
         await store.append('job_1', { type: 'attempt_billed', index: 0, costMicros: 70 });
         expect(await store.get('job_1')).toMatchObject({ status: 'canceled', attempts: [{ costMicros: 70 }] });
-        expect([(await store.list({ status: 'canceled', limit: 10 })).records.length, await store.unfinished()]).toEqual([1, []]);
+        expect([
+          (await store.list({ status: 'canceled', limit: 10 })).records.length,
+          await store.unfinished(),
+        ]).toEqual([1, []]);
       });
 
       it('is undefined when it was never stored', async () => {
@@ -83,7 +105,10 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
       it('that change nothing leave the revision alone', async () => {
         await store.create(testJobRecord('job_1'));
         await store.append('job_1', { type: 'cancel_requested' });
-        expect(await store.append('job_1', { type: 'cancel_requested' })).toMatchObject({ revision: 1, cancelRequested: true });
+        expect(await store.append('job_1', { type: 'cancel_requested' })).toMatchObject({
+          revision: 1,
+          cancelRequested: true,
+        });
       });
 
       it('for a job that does not exist are refused', async () => {
@@ -93,7 +118,10 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
 
       it('lose nothing when fifty come at once', async () => {
         await store.create(testJobRecord('job_1'));
-        const events = Array.from({ length: 50 }, (_, index): JobEvent => ({ type: 'run_started', atMs: 2_000 + index }));
+        const events = Array.from({ length: 50 }, (_, index): JobEvent => ({
+          type: 'run_started',
+          atMs: 2_000 + index,
+        }));
         const returned = await Promise.all(events.map((event) => store.append('job_1', event)));
         expect(await store.get('job_1')).toMatchObject({ runs: 50, crashes: 49, revision: 50 });
         expect(new Set(returned.map(({ runs }) => runs)).size).toBe(50);
@@ -104,9 +132,13 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         await store.append('job_1', { type: 'run_started', atMs: 2_000 });
         const values = Array.from({ length: 20 }, (_, index) => (index * 37) % 97);
         const returned = await Promise.all(
-          values.map((progress) => store.append('job_1', { type: 'progressed', run: 1, stage: 'render', progress, message: `at ${progress}` })),
+          values.map((progress) =>
+            store.append('job_1', { type: 'progressed', run: 1, stage: 'render', progress, message: `at ${progress}` }),
+          ),
         );
-        const byRevision = returned.toSorted((one, other) => one.revision - other.revision).map(({ progress }) => progress);
+        const byRevision = returned
+          .toSorted((one, other) => one.revision - other.revision)
+          .map(({ progress }) => progress);
         expect(byRevision).toEqual(byRevision.toSorted((one, other) => one - other));
         expect((await store.get('job_1'))?.progress).toBe(Math.max(...values));
       });
@@ -144,7 +176,11 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
       });
 
       it('give every job exactly once over pages, also when many were made in the same millisecond', async () => {
-        await createAll(...Array.from({ length: 25 }, (_, index) => testJobRecord(`job_${String(index).padStart(2, '0')}`, 1_000 + Math.floor(index / 10))));
+        await createAll(
+          ...Array.from({ length: 25 }, (_, index) =>
+            testJobRecord(`job_${String(index).padStart(2, '0')}`, 1_000 + Math.floor(index / 10)),
+          ),
+        );
         const pages = await allPages(store, 4);
         expect(pages.map((page) => page.length)).toEqual([4, 4, 4, 4, 4, 4, 1]);
         expect(pages.flat()).toEqual(ids((await store.list({ limit: 100 })).records));
@@ -160,7 +196,10 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 2_000));
         const first = await store.list({ limit: 1 });
         await store.create(testJobRecord('job_c', 3_000));
-        const second = await store.list({ limit: 1, ...(first.nextCursor === null ? {} : { cursor: first.nextCursor }) });
+        const second = await store.list({
+          limit: 1,
+          ...(first.nextCursor === null ? {} : { cursor: first.nextCursor }),
+        });
         expect([...ids(first.records), ...ids(second.records)]).toEqual(['job_b', 'job_a']);
       });
 
@@ -168,7 +207,11 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 2_000), testJobRecord('job_c', 3_000));
         const { nextCursor } = await store.list({ status: 'queued', limit: 2 });
         await store.append('job_b', { type: 'canceled', atMs: 4_000 });
-        const rest = await store.list({ status: 'queued', limit: 2, ...(nextCursor === null ? {} : { cursor: nextCursor }) });
+        const rest = await store.list({
+          status: 'queued',
+          limit: 2,
+          ...(nextCursor === null ? {} : { cursor: nextCursor }),
+        });
         expect(ids(rest.records)).toEqual(['job_a']);
       });
 
@@ -176,9 +219,18 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         await createAll(...['job_1', 'job_2', 'job_3', 'job_4', 'job_5'].map((id) => testJobRecord(id)));
         await store.append('job_2', { type: 'run_started', atMs: 2_000 });
         await finish('job_3', { type: 'completed', run: 1, atMs: 3_000, result, warnings: [] });
-        await finish('job_4', { type: 'failed', run: 1, atMs: 3_000, code: 'internal', message: 'Broke.', warnings: [] });
+        await finish('job_4', {
+          type: 'failed',
+          run: 1,
+          atMs: 3_000,
+          code: 'internal',
+          message: 'Broke.',
+          warnings: [],
+        });
         await store.append('job_5', { type: 'canceled', atMs: 3_000 });
-        const listed = await Promise.all(jobStatuses.map(async (status) => ids((await store.list({ status, limit: 10 })).records)));
+        const listed = await Promise.all(
+          jobStatuses.map(async (status) => ids((await store.list({ status, limit: 10 })).records)),
+        );
         expect(listed).toEqual([['job_1'], ['job_2'], ['job_3'], ['job_4'], ['job_5']]);
       });
 
@@ -186,13 +238,21 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         await expect(store.list({ limit })).rejects.toMatchObject({ code: 'request_invalid' });
       });
 
-      it.each(['', 'nonsense', '(+', Buffer.from('+').toString('base64url')])('from the made-up cursor %j are refused', async (cursor) => {
-        await expect(store.list({ limit: 10, cursor })).rejects.toMatchObject({ code: 'request_invalid' });
-      });
+      it.each(['', 'nonsense', '(+', Buffer.from('+').toString('base64url')])(
+        'from the made-up cursor %j are refused',
+        async (cursor) => {
+          await expect(store.list({ limit: 10, cursor })).rejects.toMatchObject({ code: 'request_invalid' });
+        },
+      );
     });
 
     it('names the jobs that are not at an end, oldest first', async () => {
-      await createAll(testJobRecord('job_d', 4_000), testJobRecord('job_a', 1_000), testJobRecord('job_c', 3_000), testJobRecord('job_b', 2_000));
+      await createAll(
+        testJobRecord('job_d', 4_000),
+        testJobRecord('job_a', 1_000),
+        testJobRecord('job_c', 3_000),
+        testJobRecord('job_b', 2_000),
+      );
       await store.append('job_b', { type: 'run_started', atMs: 5_000 });
       await store.append('job_c', { type: 'canceled', atMs: 5_000 });
       expect(await store.unfinished()).toEqual(['job_a', 'job_b', 'job_d']);

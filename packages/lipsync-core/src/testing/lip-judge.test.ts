@@ -12,8 +12,18 @@ describe('energyPerFrame', () => {
 describe('correlation', () => {
   it('is 1 for the same up to gain and offset, −1 for the opposite, 0 for what does not vary', () => {
     const a = Float32Array.of(0, 1, 0, 2, 5);
-    expect(correlation(a, a.map((value) => 3 * value - 1))).toBeCloseTo(1, 6);
-    expect(correlation(a, a.map((value) => -value))).toBeCloseTo(-1, 6);
+    expect(
+      correlation(
+        a,
+        a.map((value) => 3 * value - 1),
+      ),
+    ).toBeCloseTo(1, 6);
+    expect(
+      correlation(
+        a,
+        a.map((value) => -value),
+      ),
+    ).toBeCloseTo(-1, 6);
     expect(correlation(a, new Float32Array(5).fill(0.3))).toBe(0);
   });
 

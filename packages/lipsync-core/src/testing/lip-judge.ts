@@ -2,7 +2,12 @@
  * Loudness of what is heard while each output frame is shown: root mean square of the samples in
  * [i / frameRate, (i + 1) / frameRate), 0 beyond their end. `frameRate` in frames per second.
  */
-export function energyPerFrame(samples: Float32Array, sampleRateHz: number, frameRate: number, frameCount: number): Float32Array {
+export function energyPerFrame(
+  samples: Float32Array,
+  sampleRateHz: number,
+  frameRate: number,
+  frameCount: number,
+): Float32Array {
   return Float32Array.from({ length: frameCount }, (_, frame) => {
     const start = Math.round((frame * sampleRateHz) / frameRate);
     const end = Math.round(((frame + 1) * sampleRateHz) / frameRate);
@@ -34,7 +39,11 @@ export function correlation(a: Float32Array, b: Float32Array): number {
  * The shift of `b` against `a`, within ±`maxLag` steps, at which they correlate best. A positive lag means that `b`
  * comes later than `a`: b[i + lag] goes with a[i].
  */
-export function bestLag(a: Float32Array, b: Float32Array, maxLag: number): { readonly lag: number; readonly r: number } {
+export function bestLag(
+  a: Float32Array,
+  b: Float32Array,
+  maxLag: number,
+): { readonly lag: number; readonly r: number } {
   let best = { lag: 0, r: Number.NEGATIVE_INFINITY };
   for (let lag = -maxLag; lag <= maxLag; lag++) {
     const start = Math.max(0, -lag);

@@ -8,7 +8,8 @@ const maxPageSize = 100;
 /** A job store that lasts as long as the test that made it. */
 export function createMemoryJobStore(): JobStore {
   const records = new Map<string, JobRecord>();
-  const newestFirst = (): JobRecord[] => [...records.values()].toSorted((one, other) => (placeOf(one) < placeOf(other) ? 1 : -1));
+  const newestFirst = (): JobRecord[] =>
+    [...records.values()].toSorted((one, other) => (placeOf(one) < placeOf(other) ? 1 : -1));
 
   return {
     async create(record) {
@@ -26,15 +27,22 @@ export function createMemoryJobStore(): JobStore {
       return changed;
     },
     async list({ status, limit, cursor }) {
-      if (!Number.isInteger(limit) || limit < 1 || limit > maxPageSize) throw new LipsyncError('request_invalid', `A page holds 1 to ${maxPageSize} jobs.`);
+      if (!Number.isInteger(limit) || limit < 1 || limit > maxPageSize)
+        throw new LipsyncError('request_invalid', `A page holds 1 to ${maxPageSize} jobs.`);
       const before = cursor === undefined ? undefined : decodeCursor(cursor);
-      const matching = newestFirst().filter((record) => (status === undefined || record.status === status) && (before === undefined || placeOf(record) < before));
+      const matching = newestFirst().filter(
+        (record) =>
+          (status === undefined || record.status === status) && (before === undefined || placeOf(record) < before),
+      );
       const page = matching.slice(0, limit);
       const last = page.at(-1);
       return { records: page, nextCursor: last && matching.length > limit ? encodeCursor(placeOf(last)) : null };
     },
     async unfinished() {
-      return newestFirst().reverse().filter(({ status }) => !isTerminal(status)).map(({ id }) => id);
+      return newestFirst()
+        .reverse()
+        .filter(({ status }) => !isTerminal(status))
+        .map(({ id }) => id);
     },
   };
 }

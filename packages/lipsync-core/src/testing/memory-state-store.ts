@@ -16,7 +16,9 @@ function openStore(texts: Map<string, string>): StateStore {
   return createStateStore({
     async attempt(keys, change) {
       const { result, writes } = change(new Map(keys.map((key) => [key, parse(texts.get(key))])));
-      const written = [...writes].map(([key, document]) => [key, document === null ? undefined : JSON.stringify(document)] as const);
+      const written = [...writes].map(
+        ([key, document]) => [key, document === null ? undefined : JSON.stringify(document)] as const,
+      );
       for (const [key, text] of written) {
         if (text === undefined) texts.delete(key);
         else texts.set(key, text);

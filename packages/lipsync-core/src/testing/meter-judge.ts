@@ -22,10 +22,17 @@ export interface MeterTiming {
 }
 
 /** Grey that the meter model painted into each frame of a take, 0–1, from its first decoded picture to its last; NaN where there is no face. */
-export async function readMeter({ takePath, timeline }: Pick<MadeTake, 'takePath' | 'timeline'>, track: FaceTrack): Promise<Float32Array> {
+export async function readMeter(
+  { takePath, timeline }: Pick<MadeTake, 'takePath' | 'timeline'>,
+  track: FaceTrack,
+): Promise<Float32Array> {
   const facts = await probeClip(takePath, { limits });
   const greys = new Float32Array(facts.frameCount).fill(NaN);
-  for await (const { index, data, width } of openFrames({ path: takePath, facts, range: { start: 0, end: facts.frameCount } })) {
+  for await (const { index, data, width } of openFrames({
+    path: takePath,
+    facts,
+    range: { start: 0, end: facts.frameCount },
+  })) {
     if (index >= timeline.frameCount) continue;
     const { presence, points } = track.frame(clipFrameAt(timeline, index) - timeline.windowStart);
     if (presence !== 'absent') greys[index] = (lumaAtMouth(data, width, points) - 16) / 219;
@@ -52,7 +59,9 @@ function lumaAtMouth(luma: Uint8Array, width: number, points: Float32Array): num
 /** Mean of each mel column of a sound at 16 kHz, −4…4: one every 12.5 ms. */
 export function melLevels(samples: Float32Array): Float32Array {
   const levels: number[] = [];
-  const spectrogram = createMelSpectrogram((column) => levels.push(column.reduce((sum, value) => sum + value, 0) / column.length));
+  const spectrogram = createMelSpectrogram((column) =>
+    levels.push(column.reduce((sum, value) => sum + value, 0) / column.length),
+  );
   spectrogram.push(samples);
   spectrogram.finish();
   return Float32Array.from(levels);
@@ -62,7 +71,12 @@ export function melLevels(samples: Float32Array): Float32Array {
  * Grey that the meter model owes to each frame when the sound that it hears begins at the frame's time and
  * `windowStartMs`, computed from times alone: the mean level over exactly 200 ms, each column lasting 12.5 ms.
  */
-export function expectedMeter(levels: Float32Array, frameRate: FrameRate, frameCount: number, windowStartMs: number): Float32Array {
+export function expectedMeter(
+  levels: Float32Array,
+  frameRate: FrameRate,
+  frameCount: number,
+  windowStartMs: number,
+): Float32Array {
   return Float32Array.from({ length: frameCount }, (_, frame) => {
     const start = ((frame / framesPerSecond(frameRate)) * 1000 + windowStartMs) * (melColumnsPerSecond / 1000);
     const columns = windowMs * (melColumnsPerSecond / 1000);
@@ -79,11 +93,18 @@ export function expectedMeter(levels: Float32Array, frameRate: FrameRate, frameC
  * Delay of the picture against the sound, in steps of a millisecond, at which the frames from `firstFrame` on fit what was
  * heard best. Positive: the picture is late.
  */
-export function meterDelayMs(greys: Float32Array, levels: Float32Array, { frameRate, windowStartMs, firstFrame = 0 }: MeterTiming): number {
+export function meterDelayMs(
+  greys: Float32Array,
+  levels: Float32Array,
+  { frameRate, windowStartMs, firstFrame = 0 }: MeterTiming,
+): number {
   const seen = greys.subarray(firstFrame);
   let best = { delayMs: 0, r: -Infinity };
   for (let delayMs = -60; delayMs <= 60; delayMs += 1) {
-    const r = correlation(expectedMeter(levels, frameRate, greys.length, windowStartMs - delayMs).subarray(firstFrame), seen);
+    const r = correlation(
+      expectedMeter(levels, frameRate, greys.length, windowStartMs - delayMs).subarray(firstFrame),
+      seen,
+    );
     if (r > best.r) best = { delayMs, r };
   }
   return best.delayMs;

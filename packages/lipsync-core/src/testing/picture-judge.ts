@@ -15,7 +15,13 @@ const c2 = (0.03 * 255) ** 2;
  * Mean structural similarity of two luma planes over all 8×8 blocks that do not touch `excluded`, 1 where they are the
  * same. NaN when nothing is left to compare.
  */
-export function ssimOutside(a: Uint8Array, b: Uint8Array, width: number, height: number, excluded: PixelArea | undefined): number {
+export function ssimOutside(
+  a: Uint8Array,
+  b: Uint8Array,
+  width: number,
+  height: number,
+  excluded: PixelArea | undefined,
+): number {
   let sum = 0;
   let blocks = 0;
   for (let top = 0; top + blockPx <= height; top += blockPx) {
@@ -55,5 +61,8 @@ function blockSsim(a: Uint8Array, b: Uint8Array, width: number, left: number, to
   const varianceA = squaresA / count - meanA * meanA;
   const varianceB = squaresB / count - meanB * meanB;
   const covariance = products / count - meanA * meanB;
-  return ((2 * meanA * meanB + c1) * (2 * covariance + c2)) / ((meanA * meanA + meanB * meanB + c1) * (varianceA + varianceB + c2));
+  return (
+    ((2 * meanA * meanB + c1) * (2 * covariance + c2)) /
+    ((meanA * meanA + meanB * meanB + c1) * (varianceA + varianceB + c2))
+  );
 }

@@ -43,13 +43,20 @@ export class ScriptedVendor implements RemoteProvider {
     return resultOf(this.finds.shift() ?? 'none') === 'none' ? null : operationOf(idempotencyKey);
   }
 
-  async check(operation: { readonly id: string; readonly state: Readonly<Record<string, unknown>> }): Promise<OperationStatus> {
+  async check(operation: {
+    readonly id: string;
+    readonly state: Readonly<Record<string, unknown>>;
+  }): Promise<OperationStatus> {
     const status = resultOf(this.checks.shift() ?? 'done');
     switch (status) {
-      case 'pending': return { status, checkAgainInMs: 5_000 };
-      case 'billed': return { status: 'pending', checkAgainInMs: 5_000, billedMicros: 70 };
-      case 'failed': return { status, code: 'provider_failed', message: 'It broke.', costMicros: 0 };
-      default: return { status: 'done', operation, costMicros: 70 };
+      case 'pending':
+        return { status, checkAgainInMs: 5_000 };
+      case 'billed':
+        return { status: 'pending', checkAgainInMs: 5_000, billedMicros: 70 };
+      case 'failed':
+        return { status, code: 'provider_failed', message: 'It broke.', costMicros: 0 };
+      default:
+        return { status: 'done', operation, costMicros: 70 };
     }
   }
 

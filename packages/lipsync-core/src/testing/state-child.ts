@@ -12,7 +12,13 @@ export type StateTask =
   | { readonly task: 'count'; readonly key: string; readonly times: number }
   /** Dies inside a transaction, after it read and before it wrote. */
   | { readonly task: 'die'; readonly key: string }
-  | { readonly task: 'reserve'; readonly jobIds: readonly string[]; readonly micros: number; readonly dailyMicros: number; readonly atMs: number }
+  | {
+      readonly task: 'reserve';
+      readonly jobIds: readonly string[];
+      readonly micros: number;
+      readonly dailyMicros: number;
+      readonly atMs: number;
+    }
   /** Goes through `limit` places with each job; answers with the most holders that it saw at once. */
   | { readonly task: 'visit'; readonly provider: string; readonly jobIds: readonly string[]; readonly limit: number }
   | { readonly task: 'probe'; readonly provider: string; readonly who: string };
@@ -56,10 +62,14 @@ export function serveStateTasks(state: StateStore): void {
 
 async function perform(state: StateStore, task: StateTask): Promise<number> {
   switch (task.task) {
-    case 'count': return count(state, task.key, task.times);
-    case 'die': return die(state, task.key);
-    case 'reserve': return reserve(state, task);
-    case 'visit': return visit(state, task);
+    case 'count':
+      return count(state, task.key, task.times);
+    case 'die':
+      return die(state, task.key);
+    case 'reserve':
+      return reserve(state, task);
+    case 'visit':
+      return visit(state, task);
     case 'probe': {
       const admission = await createBreaker({ state, clock: systemClock }).admit(task.provider, task.who);
       return admission.admitted ? 1 : 0;
@@ -69,7 +79,10 @@ async function perform(state: StateStore, task: StateTask): Promise<number> {
 
 async function count(state: StateStore, key: string, times: number): Promise<number> {
   for (let time = 0; time < times; time += 1) {
-    await state.transact([key], (documents) => ({ result: undefined, writes: new Map([[key, Number(documents.get(key) ?? 0) + 1]]) }));
+    await state.transact([key], (documents) => ({
+      result: undefined,
+      writes: new Map([[key, Number(documents.get(key) ?? 0) + 1]]),
+    }));
   }
   return times;
 }
@@ -81,20 +94,34 @@ function die(state: StateStore, key: string): Promise<number> {
   });
 }
 
-async function reserve(state: StateStore, { jobIds, micros, dailyMicros, atMs }: Extract<StateTask, { task: 'reserve' }>): Promise<number> {
-  const ledger = createLedger({ state, clock: systemClock, caps: { dailyMicros, monthlyMicros: null, userDailyMicros: null } });
-  const results = await Promise.allSettled(jobIds.map((jobId) => ledger.reserve({ id: `${jobId}.1`, jobId, provider: 'heygen', user: null, micros, atMs })));
+async function reserve(
+  state: StateStore,
+  { jobIds, micros, dailyMicros, atMs }: Extract<StateTask, { task: 'reserve' }>,
+): Promise<number> {
+  const ledger = createLedger({
+    state,
+    clock: systemClock,
+    caps: { dailyMicros, monthlyMicros: null, userDailyMicros: null },
+  });
+  const results = await Promise.allSettled(
+    jobIds.map((jobId) => ledger.reserve({ id: `${jobId}.1`, jobId, provider: 'heygen', user: null, micros, atMs })),
+  );
   return results.filter(({ status }) => status === 'fulfilled').length;
 }
 
-async function visit(state: StateStore, { provider, jobIds, limit }: Extract<StateTask, { task: 'visit' }>): Promise<number> {
+async function visit(
+  state: StateStore,
+  { provider, jobIds, limit }: Extract<StateTask, { task: 'visit' }>,
+): Promise<number> {
   const places = createPlaces({ state, clock: systemClock });
-  const mostSeen = await Promise.all(jobIds.map(async (jobId) => {
-    while (!(await places.enter(provider, jobId, limit))) await delay(5 + Math.random() * 20);
-    const holders = await places.holders(provider);
-    await delay(Math.random() * 10);
-    await places.leave(provider, jobId);
-    return holders.some((holder) => holder.jobId === jobId) ? holders.length : Number.POSITIVE_INFINITY;
-  }));
+  const mostSeen = await Promise.all(
+    jobIds.map(async (jobId) => {
+      while (!(await places.enter(provider, jobId, limit))) await delay(5 + Math.random() * 20);
+      const holders = await places.holders(provider);
+      await delay(Math.random() * 10);
+      await places.leave(provider, jobId);
+      return holders.some((holder) => holder.jobId === jobId) ? holders.length : Number.POSITIVE_INFINITY;
+    }),
+  );
   return Math.max(...mostSeen);
 }

@@ -9,7 +9,12 @@ export interface StateStoreUnderTest {
   dispose(): Promise<void>;
 }
 
-const deepDocument = { title: 'Grüße, 世界 😀', deep: [1, -0.5, { a: null, b: false }], empty: {}, text: '"\\\n\u0000\u2028' };
+const deepDocument = {
+  title: 'Grüße, 世界 😀',
+  deep: [1, -0.5, { a: null, b: false }],
+  empty: {},
+  text: '"\\\n\u0000\u2028',
+};
 
 /** What every state store promises. `makeStores` is called once per test and gives two over the same empty state. */
 export function stateStoreSuite(name: string, makeStores: () => Promise<StateStoreUnderTest>): void {
@@ -19,7 +24,8 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
     let other: StateStore;
     const put = (entries: Readonly<Record<string, Json | null>>): Promise<void> =>
       store.transact(Object.keys(entries), () => ({ result: undefined, writes: new Map(Object.entries(entries)) }));
-    const get = (key: string, from = store): Promise<Json | undefined> => from.transact([key], (documents) => ({ result: documents.get(key) }));
+    const get = (key: string, from = store): Promise<Json | undefined> =>
+      from.transact([key], (documents) => ({ result: documents.get(key) }));
 
     beforeEach(async () => {
       subject = await makeStores();
@@ -32,7 +38,13 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect(await get('a')).toBeUndefined();
       });
 
-      it.each([['an object', deepDocument], ['a list', [1, [2]]], ['a text', ''], ['a number', 0], ['a truth value', false]])('that is %s comes back as it was written, in every store', async (_kind, document) => {
+      it.each([
+        ['an object', deepDocument],
+        ['a list', [1, [2]]],
+        ['a text', ''],
+        ['a number', 0],
+        ['a truth value', false],
+      ])('that is %s comes back as it was written, in every store', async (_kind, document) => {
         await put({ a: document });
         expect([await get('a'), await get('a', other)]).toEqual([document, document]);
       });
@@ -64,7 +76,11 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
       it('returns what the change returns, having seen every document that it asked for', async () => {
         await put({ a: 1, b: 2 });
         const seen = await store.transact(['a', 'b', 'c'], (documents) => ({ result: [...documents] }));
-        expect(seen).toEqual([['a', 1], ['b', 2], ['c', undefined]]);
+        expect(seen).toEqual([
+          ['a', 1],
+          ['b', 2],
+          ['c', undefined],
+        ]);
       });
 
       it('that writes nothing changes nothing', async () => {
@@ -79,9 +95,16 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect([await get('a'), await get('b')]).toEqual([1, 3]);
       });
 
-      it.each([['one of our errors', new LipsyncError('budget_exceeded', 'Enough.')], ['any other error', new TypeError('broken')]])('whose change throws %s throws it and stores nothing', async (_kind, error) => {
+      it.each([
+        ['one of our errors', new LipsyncError('budget_exceeded', 'Enough.')],
+        ['any other error', new TypeError('broken')],
+      ])('whose change throws %s throws it and stores nothing', async (_kind, error) => {
         await put({ a: 1 });
-        await expect(store.transact(['a', 'b'], () => { throw error; })).rejects.toBe(error);
+        await expect(
+          store.transact(['a', 'b'], () => {
+            throw error;
+          }),
+        ).rejects.toBe(error);
         expect([await get('a'), await get('b')]).toEqual([1, undefined]);
         await put({ a: 2 });
         expect(await get('a', other)).toBe(2);
@@ -97,13 +120,24 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
       });
 
       it('may not write what it did not read', async () => {
-        await expect(store.transact(['a'], () => ({ result: undefined, writes: new Map([['a', 1], ['b', 1]]) }))).rejects.toMatchObject({ code: 'internal' });
+        await expect(
+          store.transact(['a'], () => ({
+            result: undefined,
+            writes: new Map([
+              ['a', 1],
+              ['b', 1],
+            ]),
+          })),
+        ).rejects.toMatchObject({ code: 'internal' });
         expect(await store.list('', { limit: 10 })).toEqual([]);
       });
 
-      it.each([[[]], [['']], [['two words']], [['ä']], [['a'.repeat(301)]]])('on the keys %j is refused', async (keys) => {
-        await expect(store.transact(keys, () => ({ result: 1 }))).rejects.toMatchObject({ code: 'internal' });
-      });
+      it.each([[[]], [['']], [['two words']], [['ä']], [['a'.repeat(301)]]])(
+        'on the keys %j is refused',
+        async (keys) => {
+          await expect(store.transact(keys, () => ({ result: 1 }))).rejects.toMatchObject({ code: 'internal' });
+        },
+      );
     });
 
     describe('transactions at once', () => {
@@ -113,7 +147,9 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
       };
 
       it('lose nothing, and each sees the one before', async () => {
-        const counts = await Promise.all(Array.from({ length: 60 }, (_, index) => (index % 2 === 0 ? store : other).transact(['a'], countUp('a'))));
+        const counts = await Promise.all(
+          Array.from({ length: 60 }, (_, index) => (index % 2 === 0 ? store : other).transact(['a'], countUp('a'))),
+        );
         expect(await get('a')).toBe(60);
         expect(counts.toSorted((one, two) => one - two)).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
       });
@@ -123,11 +159,25 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         const move = (from: StateStore, amount: number): Promise<number> =>
           from.transact(['a', 'b'], (documents) => {
             const [a, b] = [Number(documents.get('a')), Number(documents.get('b'))];
-            return { result: a + b, writes: new Map([['a', a - amount], ['b', b + amount]]) };
+            return {
+              result: a + b,
+              writes: new Map([
+                ['a', a - amount],
+                ['b', b + amount],
+              ]),
+            };
           });
         const read = (from: StateStore): Promise<number> =>
-          from.transact(['b', 'a'], (documents) => ({ result: Number(documents.get('a')) + Number(documents.get('b')) }));
-        const sums = await Promise.all(Array.from({ length: 20 }, (_, index) => [move(store, 1), move(other, -2), read(index % 2 === 0 ? store : other)]).flat());
+          from.transact(['b', 'a'], (documents) => ({
+            result: Number(documents.get('a')) + Number(documents.get('b')),
+          }));
+        const sums = await Promise.all(
+          Array.from({ length: 20 }, (_, index) => [
+            move(store, 1),
+            move(other, -2),
+            read(index % 2 === 0 ? store : other),
+          ]).flat(),
+        );
         expect(new Set(sums)).toEqual(new Set([200]));
         expect([await get('a'), await get('b')]).toEqual([120, 80]);
       });
@@ -135,9 +185,21 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
 
     describe('pages', () => {
       it('hold the documents of a prefix, ascending by key', async () => {
-        await put({ 'b/2': 2, 'a/9': 9, 'b/10': 10, 'b/1': 1, 'b0': 0, b: -1, 'c/1': 3 });
-        expect(await store.list('b/', { limit: 10 })).toEqual([{ key: 'b/1', document: 1 }, { key: 'b/10', document: 10 }, { key: 'b/2', document: 2 }]);
-        expect((await other.list('', { limit: 10 })).map(({ key }) => key)).toEqual(['a/9', 'b', 'b/1', 'b/10', 'b/2', 'b0', 'c/1']);
+        await put({ 'b/2': 2, 'a/9': 9, 'b/10': 10, 'b/1': 1, b0: 0, b: -1, 'c/1': 3 });
+        expect(await store.list('b/', { limit: 10 })).toEqual([
+          { key: 'b/1', document: 1 },
+          { key: 'b/10', document: 10 },
+          { key: 'b/2', document: 2 },
+        ]);
+        expect((await other.list('', { limit: 10 })).map(({ key }) => key)).toEqual([
+          'a/9',
+          'b',
+          'b/1',
+          'b/10',
+          'b/2',
+          'b0',
+          'c/1',
+        ]);
         expect(await store.list('d', { limit: 10 })).toEqual([]);
       });
 

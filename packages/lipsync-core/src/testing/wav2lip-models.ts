@@ -1,6 +1,12 @@
 import { writeOnnxFile, type FileFacts } from '../inference/write-onnx-file.ts';
 import { tensorShapes, type TensorSource } from '../providers/wav2lip/model/layer-tensors.ts';
-import { layersOf, wav2lipNetwork, type Layer, type Wav2LipNetwork, type WidthDivisor } from '../providers/wav2lip/model/network.ts';
+import {
+  layersOf,
+  wav2lipNetwork,
+  type Layer,
+  type Wav2LipNetwork,
+  type WidthDivisor,
+} from '../providers/wav2lip/model/network.ts';
 import { wav2lipGraph, type GraphKind } from '../providers/wav2lip/model/wav2lip-graph.ts';
 
 export interface SeededWav2Lip {
@@ -16,16 +22,26 @@ export interface SeededWav2Lip {
  * Writes a Wav2Lip model whose weights come from a seed, by the code that imports checkpoints: the same file for the
  * same seed everywhere. Its pictures are noise that depends on sound and face.
  */
-export async function writeSeededWav2Lip(path: string, { widthDivisor, seed, float16 = false, plain = false }: SeededWav2Lip): Promise<FileFacts> {
+export async function writeSeededWav2Lip(
+  path: string,
+  { widthDivisor, seed, float16 = false, plain = false }: SeededWav2Lip,
+): Promise<FileFacts> {
   const network = wav2lipNetwork(widthDivisor);
-  const kind: GraphKind = float16 ? { elementType: 'float16', form: 'plain' } : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
+  const kind: GraphKind = float16
+    ? { elementType: 'float16', form: 'plain' }
+    : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
   const graph = await wav2lipGraph(network, seededTensors(network, seed), kind);
   return writeOnnxFile(path, graph);
 }
 
 /** Weights of a network by their names in a checkpoint. Each depends on seed and name only. */
-export function seededTensors(network: Wav2LipNetwork, seed: number): TensorSource & { readonly shapes: ReadonlyMap<string, readonly number[]> } {
-  const layers = layersOf(network).flatMap((layer) => tensorShapes(layer).map(({ name, dims }) => ({ name, dims, layer })));
+export function seededTensors(
+  network: Wav2LipNetwork,
+  seed: number,
+): TensorSource & { readonly shapes: ReadonlyMap<string, readonly number[]> } {
+  const layers = layersOf(network).flatMap((layer) =>
+    tensorShapes(layer).map(({ name, dims }) => ({ name, dims, layer })),
+  );
   const byName = new Map(layers.map((entry) => [entry.name, entry]));
   return {
     shapes: new Map(layers.map(({ name, dims }) => [name, dims])),
@@ -33,7 +49,12 @@ export function seededTensors(network: Wav2LipNetwork, seed: number): TensorSour
       const entry = byName.get(name);
       if (!entry) throw new RangeError(`The network has no tensor called ${name}.`);
       const { low, high } = valueRange(entry.layer, name.slice(entry.layer.name.length));
-      return uniform(entry.dims.reduce((product, size) => product * size, 1), low, high, seed ^ hashOf(name));
+      return uniform(
+        entry.dims.reduce((product, size) => product * size, 1),
+        low,
+        high,
+        seed ^ hashOf(name),
+      );
     },
   };
 }

@@ -1,7 +1,14 @@
 import { join } from 'node:path';
 import type { SilenceMode, SyncMode } from '../contract/index.ts';
 import type { FaceTrack } from '../faces/index.ts';
-import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits, type Timeline } from '../media/index.ts';
+import {
+  planTimeline,
+  probeClip,
+  probeSpeech,
+  type ClipFacts,
+  type MediaLimits,
+  type Timeline,
+} from '../media/index.ts';
 import { createEnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
 import { createRenderResources } from '../render/render-resources.ts';
 import type { PassThroughTask, TakeReport, Wav2LipTask } from '../render/render-tasks.ts';
@@ -48,10 +55,19 @@ const longestMs = 10 * 60_000;
 export function openWav2LipStudio(folder: string): Wav2LipStudio {
   const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
   const resources = createRenderResources();
-  const context = (): RenderTaskContext => ({ signal: AbortSignal.timeout(longestMs), resources, onProgress: () => undefined });
+  const context = (): RenderTaskContext => ({
+    signal: AbortSignal.timeout(longestMs),
+    resources,
+    onProgress: () => undefined,
+  });
   const trackCacheFolder = join(folder, 'tracks');
 
-  const prepare = async ({ name, clipPath, speechPath, syncMode = 'cut_off' }: Pick<StudioTake, 'name' | 'clipPath' | 'speechPath' | 'syncMode'>) => {
+  const prepare = async ({
+    name,
+    clipPath,
+    speechPath,
+    syncMode = 'cut_off',
+  }: Pick<StudioTake, 'name' | 'clipPath' | 'speechPath' | 'syncMode'>) => {
     const clip = await probeClip(clipPath, { limits });
     const speech = await probeSpeech(speechPath, { limits });
     const timeline = planTimeline(clip, speech.durationMs, { syncMode });
@@ -63,14 +79,31 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
       const prepared = await prepare(take);
       const { clip, timeline, speechPath, speech, takePath } = prepared;
       const mouthCurvePath = join(folder, `${take.name}.curve`);
-      await runRenderTask({ kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, context());
+      await runRenderTask(
+        { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+        context(),
+      );
       const { signal } = context();
       const lease = await pool.lease({ path: take.modelPath, cacheFolder: join(folder, 'models') }, { signal });
       try {
-        const { windowStartMs = 0, silenceMode = 'generate', colourMatch = false, sharpen = false, batchSize = lease.engine.batchSize } = take;
+        const {
+          windowStartMs = 0,
+          silenceMode = 'generate',
+          colourMatch = false,
+          sharpen = false,
+          batchSize = lease.engine.batchSize,
+        } = take;
         const task: Wav2LipTask = {
-          ...prepared, kind: 'wav2lip', clipDigest: digestOf(prepared), trackCacheFolder, mouthCurvePath, silenceMode,
-          engine: { ...lease.engine, batchSize }, windowStartMs, colourMatch, sharpen,
+          ...prepared,
+          kind: 'wav2lip',
+          clipDigest: digestOf(prepared),
+          trackCacheFolder,
+          mouthCurvePath,
+          silenceMode,
+          engine: { ...lease.engine, batchSize },
+          windowStartMs,
+          colourMatch,
+          sharpen,
         };
         const report = await runRenderTask(task, context());
         if (!('bytesCopiedPerFrame' in report)) throw new Error('A Wav2Lip task reports a take.');
@@ -85,7 +118,14 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
       return task.takePath;
     },
     async trackOf({ clipPath, clip, timeline }) {
-      const options = { clipPath, clipDigest: digestOf({ clipPath }), clip, timeline, trackCacheFolder, workFolder: folder };
+      const options = {
+        clipPath,
+        clipDigest: digestOf({ clipPath }),
+        clip,
+        timeline,
+        trackCacheFolder,
+        workFolder: folder,
+      };
       return (await followFace(options, context())).track;
     },
     async close() {

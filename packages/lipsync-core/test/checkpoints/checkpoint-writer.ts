@@ -1,11 +1,34 @@
 import { crc32, deflateRawSync } from 'node:zlib';
-import { dict, emptyTuple, global, int64, integer, list, no, none, orderedDict, persistent, pickle, call, text, tuple, uint32, yes } from './pickle-writer.ts';
+import {
+  dict,
+  emptyTuple,
+  global,
+  int64,
+  integer,
+  list,
+  no,
+  none,
+  orderedDict,
+  persistent,
+  pickle,
+  call,
+  text,
+  tuple,
+  uint32,
+  yes,
+} from './pickle-writer.ts';
 
 /** Writes small checkpoints in both formats, byte by byte, so that a test can spoil any of them. */
 
 export type StorageType = 'FloatStorage' | 'HalfStorage' | 'BFloat16Storage' | 'LongStorage' | 'DoubleStorage';
 
-const elementBytes: Readonly<Record<StorageType, number>> = { FloatStorage: 4, HalfStorage: 2, BFloat16Storage: 2, LongStorage: 8, DoubleStorage: 8 };
+const elementBytes: Readonly<Record<StorageType, number>> = {
+  FloatStorage: 4,
+  HalfStorage: 2,
+  BFloat16Storage: 2,
+  LongStorage: 8,
+  DoubleStorage: 8,
+};
 
 export interface SampleStorage {
   readonly key: string;
@@ -30,7 +53,16 @@ export interface StorageOptions {
 
 export function storageReference(storage: SampleStorage, options: StorageOptions = {}): Buffer {
   const count = integer(options.count ?? countOf(storage));
-  return persistent(tuple(text('storage'), global('torch', storage.type), text(storage.key), text('cuda:0'), count, ...(options.part === undefined ? [] : [options.part])));
+  return persistent(
+    tuple(
+      text('storage'),
+      global('torch', storage.type),
+      text(storage.key),
+      text('cuda:0'),
+      count,
+      ...(options.part === undefined ? [] : [options.part]),
+    ),
+  );
 }
 
 export interface TensorOptions extends StorageOptions {
@@ -46,7 +78,15 @@ export function tensor(storage: SampleStorage, dims: readonly number[], options:
   const sizes = tuple(...dims.map((size) => integer(size)));
   const strides = tuple(...(options.strides ?? rowMajor(dims)).map((stride) => integer(stride)));
   const hooks = call(global('collections', 'OrderedDict'));
-  return call(global('torch._utils', '_rebuild_tensor_v2'), storageReference(storage, options), integer(options.offset ?? 0), sizes, strides, no, hooks);
+  return call(
+    global('torch._utils', '_rebuild_tensor_v2'),
+    storageReference(storage, options),
+    integer(options.offset ?? 0),
+    sizes,
+    strides,
+    no,
+    hooks,
+  );
 }
 
 export const magicNumber = 0x1950a86a20f9469cfc6cn;
@@ -64,13 +104,28 @@ export interface LegacyOptions {
 /** Everything before the storages. */
 export function legacyHead(root: Buffer, storages: readonly SampleStorage[], options: LegacyOptions = {}): Buffer {
   const sizes = dict([text('short'), integer(2)], [text('int'), integer(4)], [text('long'), integer(4)]);
-  const system = dict([text('protocol_version'), integer(1001)], [text('little_endian'), options.littleEndian === false ? no : yes], [text('type_sizes'), sizes]);
+  const system = dict(
+    [text('protocol_version'), integer(1001)],
+    [text('little_endian'), options.littleEndian === false ? no : yes],
+    [text('type_sizes'), sizes],
+  );
   const keys = options.keys ?? storages.map(({ key }) => key);
-  return Buffer.concat([integer(options.magic ?? magicNumber), integer(options.protocol ?? 1001), system, root, list(...keys.map(text))].map((value) => pickle(value)));
+  return Buffer.concat(
+    [
+      integer(options.magic ?? magicNumber),
+      integer(options.protocol ?? 1001),
+      system,
+      root,
+      list(...keys.map(text)),
+    ].map((value) => pickle(value)),
+  );
 }
 
 export function legacyFile(root: Buffer, storages: readonly SampleStorage[], options: LegacyOptions = {}): Buffer {
-  const contents = storages.flatMap((storage, index) => [int64(options.counts?.[index] ?? countOf(storage)), storage.bytes]);
+  const contents = storages.flatMap((storage, index) => [
+    int64(options.counts?.[index] ?? countOf(storage)),
+    storage.bytes,
+  ]);
   return Buffer.concat([legacyHead(root, storages, options), ...contents]);
 }
 
@@ -82,7 +137,12 @@ export interface ZipMember {
   readonly claimedBytes?: number;
 }
 
-export function zipFile(root: Buffer, storages: readonly SampleStorage[], extra: readonly ZipMember[] = [], folder = 'archive'): Buffer {
+export function zipFile(
+  root: Buffer,
+  storages: readonly SampleStorage[],
+  extra: readonly ZipMember[] = [],
+  folder = 'archive',
+): Buffer {
   return zipArchive([
     { name: `${folder}/data.pkl`, bytes: pickle(root) },
     ...storages.map(({ key, bytes }) => ({ name: `${folder}/data/${key}`, bytes })),
@@ -99,9 +159,24 @@ export function zipArchive(members: readonly ZipMember[], zip64 = false): Buffer
   for (const member of members) {
     const stored = member.deflated === true ? deflateRawSync(member.bytes) : member.bytes;
     const local = Buffer.concat([uint32(0x04034b50), memberFacts(member, stored, 0, zip64), Buffer.from(member.name)]);
-    const extra = zip64 ? Buffer.concat([uint16(1), uint16(24), int64(member.claimedBytes ?? member.bytes.length), int64(stored.length), int64(position)]) : Buffer.alloc(0);
+    const extra = zip64
+      ? Buffer.concat([
+          uint16(1),
+          uint16(24),
+          int64(member.claimedBytes ?? member.bytes.length),
+          int64(stored.length),
+          int64(position),
+        ])
+      : Buffer.alloc(0);
     const placed = Buffer.concat([Buffer.alloc(10), zip64 ? uint32(0xffffffff) : uint32(position)]);
-    directory.push(uint32(0x02014b50), uint16(20), memberFacts(member, stored, extra.length, zip64), placed, Buffer.from(member.name), extra);
+    directory.push(
+      uint32(0x02014b50),
+      uint16(20),
+      memberFacts(member, stored, extra.length, zip64),
+      placed,
+      Buffer.from(member.name),
+      extra,
+    );
     parts.push(local, stored);
     position += local.length + stored.length;
   }
@@ -123,9 +198,22 @@ function memberFacts(member: ZipMember, stored: Buffer, extraBytes: number, zip6
 }
 
 function endOfDirectory(count: number, directoryBytes: number, position: number, zip64: boolean): Buffer {
-  const record = Buffer.concat([uint32(0x06054b50), ...[0, 0, zip64 ? 0xffff : count, zip64 ? 0xffff : count].map(uint16), ...(zip64 ? [0xffffffff, 0xffffffff] : [directoryBytes, position]).map(uint32), uint16(0)]);
+  const record = Buffer.concat([
+    uint32(0x06054b50),
+    ...[0, 0, zip64 ? 0xffff : count, zip64 ? 0xffff : count].map(uint16),
+    ...(zip64 ? [0xffffffff, 0xffffffff] : [directoryBytes, position]).map(uint32),
+    uint16(0),
+  ]);
   if (!zip64) return record;
-  const large = [uint32(0x06064b50), int64(44), uint16(45), uint16(45), uint32(0), uint32(0), ...[count, count, directoryBytes, position].map(int64)];
+  const large = [
+    uint32(0x06064b50),
+    int64(44),
+    uint16(45),
+    uint16(45),
+    uint32(0),
+    uint32(0),
+    ...[count, count, directoryBytes, position].map(int64),
+  ];
   const locator = [uint32(0x07064b50), uint32(0), int64(position + directoryBytes), uint32(1)];
   return Buffer.concat([...large, ...locator, record]);
 }
@@ -171,8 +259,23 @@ export function sampleCheckpoint({ format, prefix = '', wrapped = false }: Sampl
   const write = format === 'legacy' ? legacyFile : zipFile;
   if (!wrapped) return write(state, [weight, half, bfloat, counter]);
   const moments = dict([text('step'), integer(396_000)], [text('exp_avg'), tensor(moment, [2, 3], part)]);
-  const groups = list(dict([text('betas'), tuple(integer(0), integer(1))], [text('amsgrad'), no], [text('params'), list(integer(140_234_567_890_123))], [text('foreach'), none], [text('empty'), emptyTuple]));
-  const optimizer = dict([text('state'), dict([integer(140_234_567_890_123), moments])], [text('param_groups'), groups]);
-  const root = dict([text('state_dict'), state], [text('optimizer'), optimizer], [text('global_step'), integer(396_000)]);
+  const groups = list(
+    dict(
+      [text('betas'), tuple(integer(0), integer(1))],
+      [text('amsgrad'), no],
+      [text('params'), list(integer(140_234_567_890_123))],
+      [text('foreach'), none],
+      [text('empty'), emptyTuple],
+    ),
+  );
+  const optimizer = dict(
+    [text('state'), dict([integer(140_234_567_890_123), moments])],
+    [text('param_groups'), groups],
+  );
+  const root = dict(
+    [text('state_dict'), state],
+    [text('optimizer'), optimizer],
+    [text('global_step'), integer(396_000)],
+  );
   return write(root, [weight, moment, half, bfloat, counter]);
 }

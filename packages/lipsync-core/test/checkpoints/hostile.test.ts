@@ -6,17 +6,52 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
-  countOf, legacyFile, legacyHead, sampleCheckpoint, sampleStorages, storageReference, tensor, zipArchive, zipFile, type SampleStorage,
+  countOf,
+  legacyFile,
+  legacyHead,
+  sampleCheckpoint,
+  sampleStorages,
+  storageReference,
+  tensor,
+  zipArchive,
+  zipFile,
+  type SampleStorage,
 } from './checkpoint-writer.ts';
 import { openBytes } from './open-bytes.ts';
-import { append, build, call, dict, emptyDict, emptyList, float, get, global, int64, integer, no, none, orderedDict, persistent, pickle, put, setItems, stackGlobal, text, tuple, uint32 } from './pickle-writer.ts';
+import {
+  append,
+  build,
+  call,
+  dict,
+  emptyDict,
+  emptyList,
+  float,
+  get,
+  global,
+  int64,
+  integer,
+  no,
+  none,
+  orderedDict,
+  persistent,
+  pickle,
+  put,
+  setItems,
+  stackGlobal,
+  text,
+  tuple,
+  uint32,
+} from './pickle-writer.ts';
 
 const { weight, half, moment } = sampleStorages;
 const writers = { legacy: legacyFile, zip: zipFile } as const;
 const formats = ['legacy', 'zip'] as const;
 
 async function expectRefusal(bytes: Uint8Array, message: RegExp, limits = {}): Promise<void> {
-  await expect(openBytes(bytes, limits).then((checkpoint) => checkpoint.close())).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringMatching(message) });
+  await expect(openBytes(bytes, limits).then((checkpoint) => checkpoint.close())).rejects.toMatchObject({
+    code: 'model_invalid',
+    message: expect.stringMatching(message),
+  });
 }
 
 describe.each(formats)('a hostile object in the %s format', (format) => {
@@ -28,10 +63,22 @@ describe.each(formats)('a hostile object in the %s format', (format) => {
   afterAll(() => rm(folder, { recursive: true }));
 
   it.each([
-    ['os.system', (command: Buffer) => call(global('os', 'system'), command), /found the global "os\.system" \(byte \d+ of a pickle\)/],
-    ['os.system in the way of protocol 4', (command: Buffer) => call(stackGlobal('posix', 'system'), command), /found the global "posix\.system" \(byte \d+ of a pickle\)/],
+    [
+      'os.system',
+      (command: Buffer) => call(global('os', 'system'), command),
+      /found the global "os\.system" \(byte \d+ of a pickle\)/,
+    ],
+    [
+      'os.system in the way of protocol 4',
+      (command: Buffer) => call(stackGlobal('posix', 'system'), command),
+      /found the global "posix\.system" \(byte \d+ of a pickle\)/,
+    ],
     ['eval', (command: Buffer) => call(global('builtins', 'eval'), command), /"builtins\.eval"/],
-    ['os.system by an id', (command: Buffer) => persistent(tuple(text('module'), global('os', 'system'), command)), /"os\.system"/],
+    [
+      'os.system by an id',
+      (command: Buffer) => persistent(tuple(text('module'), global('os', 'system'), command)),
+      /"os\.system"/,
+    ],
     ['a global that steers the terminal', () => global('\u001b[2J', 'x'), /"\\u001b\[2J\.x"/],
   ])('names %s: refused by name, not executed', async (_, hostile, message) => {
     const trace = join(folder, 'executed');
@@ -40,9 +87,21 @@ describe.each(formats)('a hostile object in the %s format', (format) => {
   });
 
   it.each([
-    ['POP', 0x30], ['DUP', 0x32], ['NEWOBJ', 0x81], ['NEWOBJ_EX', 0x92], ['INST', 0x69], ['OBJ', 0x6f], ['EXT1', 0x82], ['PERSID', 0x50], ['NEXT_BUFFER', 0x97], ['BINBYTES', 0x42],
+    ['POP', 0x30],
+    ['DUP', 0x32],
+    ['NEWOBJ', 0x81],
+    ['NEWOBJ_EX', 0x92],
+    ['INST', 0x69],
+    ['OBJ', 0x6f],
+    ['EXT1', 0x82],
+    ['PERSID', 0x50],
+    ['NEXT_BUFFER', 0x97],
+    ['BINBYTES', 0x42],
   ])('uses the opcode %s: refused by name', async (name, opcode) => {
-    await expectRefusal(write(Buffer.concat([emptyDict, Buffer.from([opcode])]), []), new RegExp(`found the opcode ${name} \\(byte 3 of a pickle\\)`));
+    await expectRefusal(
+      write(Buffer.concat([emptyDict, Buffer.from([opcode])]), []),
+      new RegExp(`found the opcode ${name} \\(byte 3 of a pickle\\)`),
+    );
   });
 
   it('uses an opcode that nobody knows: refused by number', async () => {
@@ -50,35 +109,76 @@ describe.each(formats)('a hostile object in the %s format', (format) => {
   });
 
   it.each([
-    ['a billion elements in a storage of six', tensor(weight, [1000, 1000, 1000]), /at least 1000000000 elements for a tensor of 1000×1000×1000, found one of 6/],
-    ['a billion elements that are all the same one', tensor(weight, [1_000_000_000], { strides: [0] }), /at most 400000000 elements in all tensors, found 1000000000/],
+    [
+      'a billion elements in a storage of six',
+      tensor(weight, [1000, 1000, 1000]),
+      /at least 1000000000 elements for a tensor of 1000×1000×1000, found one of 6/,
+    ],
+    [
+      'a billion elements that are all the same one',
+      tensor(weight, [1_000_000_000], { strides: [0] }),
+      /at most 400000000 elements in all tensors, found 1000000000/,
+    ],
     ['an offset beyond the storage', tensor(weight, [3], { offset: 4 }), /at least 7 elements/],
     ['strides beyond the storage', tensor(weight, [2, 2], { strides: [5, 1] }), /at least 7 elements/],
     ['a negative size', tensor(weight, [-1]), /sizes from zero on, found -1/],
     ['a negative stride', tensor(weight, [2], { strides: [-1] }), /strides from zero on, found -1/],
     ['a negative offset', tensor(weight, [2], { offset: -1 }), /the offset of a tensor, found -1/],
-    ['a size that is no integer', call(global('torch._utils', '_rebuild_tensor'), storageReference(weight), integer(0), tuple(float(1.5)), tuple(integer(1))), /sizes from zero on, found 1\.5/],
-    ['a size of 64 bits', call(global('torch._utils', '_rebuild_tensor'), storageReference(weight), integer(0), tuple(integer(2n ** 63n)), tuple(integer(1))), /found 9223372036854775808/],
+    [
+      'a size that is no integer',
+      call(
+        global('torch._utils', '_rebuild_tensor'),
+        storageReference(weight),
+        integer(0),
+        tuple(float(1.5)),
+        tuple(integer(1)),
+      ),
+      /sizes from zero on, found 1\.5/,
+    ],
+    [
+      'a size of 64 bits',
+      call(
+        global('torch._utils', '_rebuild_tensor'),
+        storageReference(weight),
+        integer(0),
+        tuple(integer(2n ** 63n)),
+        tuple(integer(1)),
+      ),
+      /found 9223372036854775808/,
+    ],
     ['more sizes than strides', tensor(weight, [2, 3], { strides: [1] }), /2 strides, found 1/],
     ['nine dimensions', tensor(weight, [1, 1, 1, 1, 1, 1, 1, 1, 1]), /at most 8 sizes, found 9/],
     ['a storage of negative size', tensor(weight, [1], { count: -5 }), /the size of a storage, found -5/],
-    ['no storage', call(global('torch._utils', '_rebuild_tensor_v2'), none, integer(0), tuple(), tuple(), no, emptyDict), /the storage of a tensor, found None/],
+    [
+      'no storage',
+      call(global('torch._utils', '_rebuild_tensor_v2'), none, integer(0), tuple(), tuple(), no, emptyDict),
+      /the storage of a tensor, found None/,
+    ],
     ['no tensor', text('weights'), /a tensor as "conv", found the text "weights"/],
   ])('has a tensor with %s: refused before anything is allocated', async (_, value, message) => {
     await expectRefusal(write(dict([text('state_dict'), dict([text('conv'), value])]), [weight]), message);
   });
 
   it('claims a storage of 300 million elements that the file does not hold', async () => {
-    await expectRefusal(write(dict([text('conv'), tensor(weight, [300_000_000], { count: 300_000_000 })]), [weight]), /1200000\d+ bytes/);
+    await expectRefusal(
+      write(dict([text('conv'), tensor(weight, [300_000_000], { count: 300_000_000 })]), [weight]),
+      /1200000\d+ bytes/,
+    );
   });
 
   it('gives one key to storages of two kinds', async () => {
     const other = { ...half, key: weight.key };
-    await expectRefusal(write(dict([text('a'), tensor(weight, [6])], [text('b'), tensor(other, [3])]), [weight]), /6 × float32 under the key "100", found 3 × float16/);
+    await expectRefusal(
+      write(dict([text('a'), tensor(weight, [6])], [text('b'), tensor(other, [3])]), [weight]),
+      /6 × float32 under the key "100", found 3 × float16/,
+    );
   });
 
   it('does not hold the storage of a tensor', async () => {
-    await expectRefusal(write(dict([text('a'), tensor(weight, [6])], [text('b'), tensor(half, [3])]), [weight]), /"(200|archive\/data\/200)"/);
+    await expectRefusal(
+      write(dict([text('a'), tensor(weight, [6])], [text('b'), tensor(half, [3])]), [weight]),
+      /"(200|archive\/data\/200)"/,
+    );
   });
 
   it.each([
@@ -98,22 +198,38 @@ describe.each(formats)('a hostile object in the %s format', (format) => {
   });
 
   it.each([
-    ['names one tensor twice once module. is gone', dict([text('module.a'), tensor(weight, [6])], [text('a'), tensor(weight, [6])]), /every tensor once, found two named "a"/],
-    ['gives a dict one key twice', dict([text('a'), none], [text('a'), none]), /every key once, found the text "a" again/],
+    [
+      'names one tensor twice once module. is gone',
+      dict([text('module.a'), tensor(weight, [6])], [text('a'), tensor(weight, [6])]),
+      /every tensor once, found two named "a"/,
+    ],
+    [
+      'gives a dict one key twice',
+      dict([text('a'), none], [text('a'), none]),
+      /every key once, found the text "a" again/,
+    ],
     ['writes over its memo', put(0, put(0, emptyDict)), /every memo entry once, found entry 0 again/],
     ['recalls what it never kept', get(7), /memo entry 7, found none/],
     ['takes from an empty stack', Buffer.from('a'), /a value on the stack, found none/],
     ['takes from below a mark', Buffer.concat([emptyDict, Buffer.from('(a')]), /a value on the stack, found none/],
     ['closes a mark that it never set', Buffer.from('u'), /a mark on the stack, found none/],
     ['leaves values behind', Buffer.concat([none, none]), /one value at the end, found 2 values/],
-    ['has a key without value', Buffer.concat([emptyDict, Buffer.from('('), text('a'), Buffer.from('u')]), /a value for every key/],
+    [
+      'has a key without value',
+      Buffer.concat([emptyDict, Buffer.from('('), text('a'), Buffer.from('u')]),
+      /a value for every key/,
+    ],
     ['has a list as key', dict([emptyList, none]), /text or integers as keys, found a list/],
     ['calls what is no name', call(emptyList), /a name to call/],
     ['calls a type of storage', call(global('torch', 'FloatStorage'), integer(1)), /a call of torch\.FloatStorage/],
     ['has text that is not UTF-8', Buffer.concat([Buffer.from('X'), uint32(1), Buffer.from([0xff])]), /text in UTF-8/],
     ['is of another protocol', Buffer.from([0x80, 9]), /protocol 9/],
     ['is no dict', integer(7), /a state dict, found 7/],
-    ['is a dict without tensors', dict([text('epoch'), integer(3)]), /a state dict, found a dict with the entries "epoch"/],
+    [
+      'is a dict without tensors',
+      dict([text('epoch'), integer(3)]),
+      /a state dict, found a dict with the entries "epoch"/,
+    ],
     ['has numbers as names', dict([integer(0), tensor(weight, [6])]), /names of tensors as keys, found the number 0/],
   ])('%s', async (_, value, message) => {
     await expectRefusal(write(value, [weight]), message);
@@ -121,15 +237,35 @@ describe.each(formats)('a hostile object in the %s format', (format) => {
 
   it.each([
     ['text', text('x'.repeat(100)), { textBytes: 99 }, /texts of at most 99 bytes, found one of 100/],
-    ['text of four gigabytes that is not there', Buffer.concat([Buffer.from('X'), uint32(0xffffffff)]), {}, /texts of at most 65536 bytes, found one of 4294967295/],
-    ['an integer of 255 bytes', Buffer.concat([Buffer.from([0x8a, 255]), Buffer.alloc(255, 1)]), {}, /integers of at most 16 bytes, found one of 255/],
+    [
+      'text of four gigabytes that is not there',
+      Buffer.concat([Buffer.from('X'), uint32(0xffffffff)]),
+      {},
+      /texts of at most 65536 bytes, found one of 4294967295/,
+    ],
+    [
+      'an integer of 255 bytes',
+      Buffer.concat([Buffer.from([0x8a, 255]), Buffer.alloc(255, 1)]),
+      {},
+      /integers of at most 16 bytes, found one of 255/,
+    ],
     ['a name', global('x'.repeat(300), 'y'), {}, /names of at most 256 bytes/],
     ['a name without end', Buffer.concat([Buffer.from('c'), Buffer.alloc(300, 'x')]), {}, /names of at most 256 bytes/],
     ['objects', Buffer.alloc(20, emptyList), { objects: 10 }, /at most 10 objects/],
     ['values on the stack', Buffer.alloc(20, none), { stackValues: 10 }, /at most 10 values on the stack/],
     ['marks', Buffer.alloc(20, '('), { stackValues: 10 }, /at most 10 values on the stack/],
-    ['memo entries', Buffer.concat([emptyList, Buffer.alloc(20, 0x94)]), { memoEntries: 10 }, /at most 10 memo entries/],
-    ['tensors', dict([text('a'), tensor(weight, [6])], [text('b'), tensor(weight, [6])]), { tensors: 1 }, /at most 1 tensors, found 2/],
+    [
+      'memo entries',
+      Buffer.concat([emptyList, Buffer.alloc(20, 0x94)]),
+      { memoEntries: 10 },
+      /at most 10 memo entries/,
+    ],
+    [
+      'tensors',
+      dict([text('a'), tensor(weight, [6])], [text('b'), tensor(weight, [6])]),
+      { tensors: 1 },
+      /at most 1 tensors, found 2/,
+    ],
   ])('exceeds the limit of %s', async (_, value, limits, message) => {
     await expectRefusal(write(value, [weight]), message, limits);
   });
@@ -139,24 +275,51 @@ describe('a damaged legacy file', () => {
   const whole = sampleCheckpoint({ format: 'legacy', wrapped: true });
   const state = orderedDict([text('conv'), tensor(weight, [6])]);
 
-  it.each(Array.from({ length: 10 }, (_, index) => Math.floor((whole.length * index) / 10)).concat(whole.length - 1))('is refused when cut after %i bytes', async (length) => {
-    await expectRefusal(whole.subarray(0, length), /an empty file|the end of the file within|cut short/);
-  });
+  it.each(Array.from({ length: 10 }, (_, index) => Math.floor((whole.length * index) / 10)).concat(whole.length - 1))(
+    'is refused when cut after %i bytes',
+    async (length) => {
+      await expectRefusal(whole.subarray(0, length), /an empty file|the end of the file within|cut short/);
+    },
+  );
 
   it.each([
-    ['another magic number', legacyFile(state, [weight], { magic: 42n }), /magic number of a PyTorch checkpoint, found 42/],
+    [
+      'another magic number',
+      legacyFile(state, [weight], { magic: 42n }),
+      /magic number of a PyTorch checkpoint, found 42/,
+    ],
     ['another protocol', legacyFile(state, [weight], { protocol: 1002 }), /protocol 1001, found 1002/],
-    ['big-endian storages', legacyFile(state, [weight], { littleEndian: false }), /little-endian storages, found little_endian as false/],
-    ['a storage listed twice', legacyFile(state, [weight], { keys: [weight.key, weight.key] }), /every storage once, found the key "100" twice/],
+    [
+      'big-endian storages',
+      legacyFile(state, [weight], { littleEndian: false }),
+      /little-endian storages, found little_endian as false/,
+    ],
+    [
+      'a storage listed twice',
+      legacyFile(state, [weight], { keys: [weight.key, weight.key] }),
+      /every storage once, found the key "100" twice/,
+    ],
     ['a storage that nothing uses', legacyFile(state, [weight, moment]), /the key "150" that it does not/],
-    ['a negative count before a storage', legacyFile(state, [weight], { counts: [-6] }), /6 elements in the storage at byte \d+, found -6/],
-    ['a count that differs', legacyFile(state, [weight], { counts: [5] }), /6 elements in the storage at byte \d+, found 5/],
+    [
+      'a negative count before a storage',
+      legacyFile(state, [weight], { counts: [-6] }),
+      /6 elements in the storage at byte \d+, found -6/,
+    ],
+    [
+      'a count that differs',
+      legacyFile(state, [weight], { counts: [5] }),
+      /6 elements in the storage at byte \d+, found 5/,
+    ],
   ])('is refused for %s', async (_, bytes, message) => {
     await expectRefusal(bytes, message);
   });
 
   it('is refused when a pickle never ends', async () => {
-    const endless = Buffer.concat([legacyHead(state, [weight]).subarray(0, 21), Buffer.from([0x80, 2]), Buffer.alloc(300_000, Buffer.concat([Buffer.from([0x95]), int64(0)]))]);
+    const endless = Buffer.concat([
+      legacyHead(state, [weight]).subarray(0, 21),
+      Buffer.from([0x80, 2]),
+      Buffer.alloc(300_000, Buffer.concat([Buffer.from([0x95]), int64(0)])),
+    ]);
     await expectRefusal(endless, /pickles of at most 200000 bytes/, { pickleBytes: 200_000 });
   });
 
@@ -174,22 +337,60 @@ describe('a damaged zip file', () => {
   const object = { name: 'archive/data.pkl', bytes: pickle(state) };
   const data = { name: `archive/data/${weight.key}`, bytes: weight.bytes };
 
-  it.each(Array.from({ length: 10 }, (_, index) => Math.floor((whole.length * (index + 0.5)) / 10)).concat(whole.length - 1))('is refused when cut after %i bytes', async (length) => {
+  it.each(
+    Array.from({ length: 10 }, (_, index) => Math.floor((whole.length * (index + 0.5)) / 10)).concat(whole.length - 1),
+  )('is refused when cut after %i bytes', async (length) => {
     await expectRefusal(whole.subarray(0, length), /a whole zip archive, found a damaged one/);
   });
 
   it.each([
-    ['a pickle bomb', zipArchive([{ ...object, bytes: Buffer.alloc(64 * 1024 * 1024), deflated: true }, data]), /"archive\/data\.pkl" stored as torch\.save writes it, found it compressed/],
-    ['a storage bomb', zipArchive([object, { ...data, bytes: Buffer.alloc(64 * 1024 * 1024), deflated: true, claimedBytes: 24 }]), /"archive\/data\/100" stored as torch\.save writes it/],
-    ['a pickle that is too long', zipArchive([{ ...object, bytes: Buffer.alloc(9 * 1024 * 1024) }, data]), /at most 4194304 bytes in "archive\/data\.pkl", found 9437184/],
-    ['a storage that is too short', zipArchive([object, { ...data, bytes: weight.bytes.subarray(4) }]), /24 bytes in "archive\/data\/100", found 20/],
-    ['a pickle that stops early', zipArchive([{ ...object, bytes: object.bytes.subarray(0, -1) }, data]), /the end of "archive\/data\.pkl" within it/],
-    ['a member that is there twice', zipArchive([object, data, data]), /every member once, found "archive\/data\/100" twice/],
-    ['two objects', zipArchive([object, { ...object, name: 'other/data.pkl' }, data]), /one data\.pkl in a folder of the archive, found 2/],
+    [
+      'a pickle bomb',
+      zipArchive([{ ...object, bytes: Buffer.alloc(64 * 1024 * 1024), deflated: true }, data]),
+      /"archive\/data\.pkl" stored as torch\.save writes it, found it compressed/,
+    ],
+    [
+      'a storage bomb',
+      zipArchive([object, { ...data, bytes: Buffer.alloc(64 * 1024 * 1024), deflated: true, claimedBytes: 24 }]),
+      /"archive\/data\/100" stored as torch\.save writes it/,
+    ],
+    [
+      'a pickle that is too long',
+      zipArchive([{ ...object, bytes: Buffer.alloc(9 * 1024 * 1024) }, data]),
+      /at most 4194304 bytes in "archive\/data\.pkl", found 9437184/,
+    ],
+    [
+      'a storage that is too short',
+      zipArchive([object, { ...data, bytes: weight.bytes.subarray(4) }]),
+      /24 bytes in "archive\/data\/100", found 20/,
+    ],
+    [
+      'a pickle that stops early',
+      zipArchive([{ ...object, bytes: object.bytes.subarray(0, -1) }, data]),
+      /the end of "archive\/data\.pkl" within it/,
+    ],
+    [
+      'a member that is there twice',
+      zipArchive([object, data, data]),
+      /every member once, found "archive\/data\/100" twice/,
+    ],
+    [
+      'two objects',
+      zipArchive([object, { ...object, name: 'other/data.pkl' }, data]),
+      /one data\.pkl in a folder of the archive, found 2/,
+    ],
     ['no object', zipArchive([data]), /one data\.pkl in a folder of the archive, found 0/],
     ['no members', zipArchive([]), /bytes that begin with 504b0506/],
-    ['a TorchScript program', zipArchive([object, data, { name: 'archive/code/__torch__.py', bytes: Buffer.alloc(1) }]), /a TorchScript program/],
-    ['a member that points out of the archive', zipArchive([object, data, { name: '../outside', bytes: Buffer.alloc(1) }]), /a damaged one/],
+    [
+      'a TorchScript program',
+      zipArchive([object, data, { name: 'archive/code/__torch__.py', bytes: Buffer.alloc(1) }]),
+      /a TorchScript program/,
+    ],
+    [
+      'a member that points out of the archive',
+      zipArchive([object, data, { name: '../outside', bytes: Buffer.alloc(1) }]),
+      /a damaged one/,
+    ],
   ])('is refused for %s', async (_, bytes, message) => {
     await expectRefusal(bytes, message);
   });
@@ -200,7 +401,10 @@ describe('a damaged zip file', () => {
   });
 
   it('is refused for a directory that says more about its members than the limit', async () => {
-    const many = Array.from({ length: 200 }, (_, index) => ({ name: `archive/data/${index}`.padEnd(60_000, 'x'), bytes: Buffer.alloc(0) }));
+    const many = Array.from({ length: 200 }, (_, index) => ({
+      name: `archive/data/${index}`.padEnd(60_000, 'x'),
+      bytes: Buffer.alloc(0),
+    }));
     await expectRefusal(zipArchive([object, data, ...many]), /a directory of at most 8388608 bytes/);
   });
 
@@ -221,12 +425,18 @@ describe('a damaged zip file', () => {
 
 /** A thousand tensors, each of them all of the storage. */
 function overlapping(storage: SampleStorage): Buffer {
-  return orderedDict(...Array.from({ length: 1000 }, (_, index) => [text(`t${index}`), tensor(storage, [countOf(storage)])] as const));
+  return orderedDict(
+    ...Array.from({ length: 1000 }, (_, index) => [text(`t${index}`), tensor(storage, [countOf(storage)])] as const),
+  );
 }
 
 it('elements of storages that overlap count as often as they are used', async () => {
   const storage: SampleStorage = { key: '0', type: 'FloatStorage', bytes: Buffer.alloc(4096) };
-  await expectRefusal(legacyFile(overlapping(storage), [storage]), /at most 1000000 elements in all tensors, found 1024000/, { elements: 1_000_000 });
+  await expectRefusal(
+    legacyFile(overlapping(storage), [storage]),
+    /at most 1000000 elements in all tensors, found 1024000/,
+    { elements: 1_000_000 },
+  );
 });
 
 describe.skipIf(process.platform !== 'linux')('the memory of a process that opens a hostile file', () => {
@@ -253,19 +463,58 @@ describe.skipIf(process.platform !== 'linux')('the memory of a process that open
   async function measure(bytes: Uint8Array): Promise<Measured> {
     const path = join(folder, 'checkpoint.pth');
     await writeFile(path, bytes);
-    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'open-and-measure.ts'), path]);
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      join(import.meta.dirname, 'open-and-measure.ts'),
+      path,
+    ]);
     return JSON.parse(stdout);
   }
 
   it.each([
-    ['a legacy file with a billion elements in a storage of six', () => legacyFile(state(tensor(weight, [1000, 1000, 1000])), [weight]), /at least 1000000000 elements/],
-    ['a zip file with a billion elements that are all the same one', () => zipFile(state(tensor(weight, [1_000_000_000], { strides: [0] })), [weight]), /at most 400000000 elements/],
-    ['a thousand tensors over one storage, 4 GB together', () => legacyFile(overlapping(large), [large]), /at most 400000000 elements/],
-    ['a storage of 1.2 GB that the file does not hold', () => legacyFile(state(tensor(weight, [300_000_000], { count: 300_000_000 })), [weight]), /1200000\d+ bytes/],
-    ['a text of 4 GB that the file does not hold', () => legacyFile(Buffer.concat([Buffer.from('X'), uint32(0xffffffff)]), []), /texts of at most/],
-    ['a pickle that makes containers until it may not', () => zipFile(Buffer.alloc(1024 ** 2, emptyList), []), /at most 100000 values on the stack/],
-    ['a zip bomb of half a gigabyte in place of the pickle', () => zipArchive([{ ...object, ...bomb() }, { name: 'archive/data/100', bytes: weight.bytes }]), /found it compressed/],
-    ['a zip bomb of half a gigabyte in place of a storage', () => zipArchive([object, { name: 'archive/data/100', ...bomb(), claimedBytes: 24 }]), /stored as torch\.save writes it/],
+    [
+      'a legacy file with a billion elements in a storage of six',
+      () => legacyFile(state(tensor(weight, [1000, 1000, 1000])), [weight]),
+      /at least 1000000000 elements/,
+    ],
+    [
+      'a zip file with a billion elements that are all the same one',
+      () => zipFile(state(tensor(weight, [1_000_000_000], { strides: [0] })), [weight]),
+      /at most 400000000 elements/,
+    ],
+    [
+      'a thousand tensors over one storage, 4 GB together',
+      () => legacyFile(overlapping(large), [large]),
+      /at most 400000000 elements/,
+    ],
+    [
+      'a storage of 1.2 GB that the file does not hold',
+      () => legacyFile(state(tensor(weight, [300_000_000], { count: 300_000_000 })), [weight]),
+      /1200000\d+ bytes/,
+    ],
+    [
+      'a text of 4 GB that the file does not hold',
+      () => legacyFile(Buffer.concat([Buffer.from('X'), uint32(0xffffffff)]), []),
+      /texts of at most/,
+    ],
+    [
+      'a pickle that makes containers until it may not',
+      () => zipFile(Buffer.alloc(1024 ** 2, emptyList), []),
+      /at most 100000 values on the stack/,
+    ],
+    [
+      'a zip bomb of half a gigabyte in place of the pickle',
+      () =>
+        zipArchive([
+          { ...object, ...bomb() },
+          { name: 'archive/data/100', bytes: weight.bytes },
+        ]),
+      /found it compressed/,
+    ],
+    [
+      'a zip bomb of half a gigabyte in place of a storage',
+      () => zipArchive([object, { name: 'archive/data/100', ...bomb(), claimedBytes: 24 }]),
+      /stored as torch\.save writes it/,
+    ],
   ])('stays bounded for %s', async (_, write, refusal) => {
     const { message, peakBytes } = await measure(write());
     expect([innocent.message, message]).toEqual([null, expect.stringMatching(refusal)]);

@@ -7,7 +7,8 @@ export function memoryFile(bytes: Uint8Array): CheckpointFile & { bytesRead(): n
   return {
     sizeBytes: bytes.length,
     async read(target, position) {
-      if (!(position >= 0 && position + target.length <= bytes.length)) throw invalidCheckpoint(`${target.length} bytes at byte ${position}`, `${bytes.length}`);
+      if (!(position >= 0 && position + target.length <= bytes.length))
+        throw invalidCheckpoint(`${target.length} bytes at byte ${position}`, `${bytes.length}`);
       total += target.length;
       target.set(bytes.subarray(position, position + target.length));
     },

@@ -41,7 +41,10 @@ export function integer(value: number | bigint): Buffer {
   const magnitude = BigInt(value);
   const length = Math.ceil((magnitude.toString(2).length + 1) / 8);
   const bits = BigInt.asUintN(length * 8, magnitude);
-  return Buffer.concat([bytes(0x8a, length), Buffer.from(Array.from({ length }, (_, index) => Number((bits >> BigInt(8 * index)) & 0xffn)))]);
+  return Buffer.concat([
+    bytes(0x8a, length),
+    Buffer.from(Array.from({ length }, (_, index) => Number((bits >> BigInt(8 * index)) & 0xffn))),
+  ]);
 }
 
 export function float(value: number): Buffer {

@@ -10,7 +10,10 @@ async function openVector(...path: string[]): Promise<Checkpoint> {
 }
 
 function countElements(checkpoint: Checkpoint): number {
-  return Array.from(checkpoint.tensors.values()).reduce((sum, { dims }) => sum + dims.reduce((product, size) => product * size, 1), 0);
+  return Array.from(checkpoint.tensors.values()).reduce(
+    (sum, { dims }) => sum + dims.reduce((product, size) => product * size, 1),
+    0,
+  );
 }
 
 describe.skipIf(vectors === undefined)('checkpoints that PyTorch wrote (needs LIPSYNC_TEST_VECTORS_DIR)', () => {
@@ -20,7 +23,11 @@ describe.skipIf(vectors === undefined)('checkpoints that PyTorch wrote (needs LI
     expect(checkpoint).toMatchObject({ format: 'legacy' });
     expect(checkpoint.tensors.size).toBe(352);
     expect(countElements(checkpoint)).toBe(36_320_837);
-    expect(checkpoint.tensors.get('audio_encoder.0.conv_block.0.weight')).toEqual({ name: 'audio_encoder.0.conv_block.0.weight', dims: [32, 1, 3, 3], elementType: 'float32' });
+    expect(checkpoint.tensors.get('audio_encoder.0.conv_block.0.weight')).toEqual({
+      name: 'audio_encoder.0.conv_block.0.weight',
+      dims: [32, 1, 3, 3],
+      elementType: 'float32',
+    });
     let floats = 0;
     for (const { name, elementType } of checkpoint.tensors.values()) {
       if (elementType !== 'float32') continue;
@@ -36,7 +43,11 @@ describe.skipIf(vectors === undefined)('checkpoints that PyTorch wrote (needs LI
   it('lists the sync network, saved without wrapper in the newer format', async () => {
     const checkpoint = await openVector('syncnet', 'syncnet_v2.model');
     expect(checkpoint.format).toBe('zip');
-    expect(checkpoint.tensors.get('netcnnaud.0.weight')).toEqual({ name: 'netcnnaud.0.weight', dims: [64, 1, 3, 3], elementType: 'float32' });
+    expect(checkpoint.tensors.get('netcnnaud.0.weight')).toEqual({
+      name: 'netcnnaud.0.weight',
+      dims: [64, 1, 3, 3],
+      elementType: 'float32',
+    });
     expect(await firstMember()).toEqual(await checkpoint.read('netcnnaud.0.weight'));
     await checkpoint.close();
   });

@@ -26,7 +26,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function findings(): Promise<{ readonly exitCode: number; finding(name: string): Finding | undefined; readonly names: readonly string[] }> {
+async function findings(): Promise<{
+  readonly exitCode: number;
+  finding(name: string): Finding | undefined;
+  readonly names: readonly string[];
+}> {
   const { exitCode, stdout, stderr } = await runCli('doctor', '--json');
   expect(stdout).toMatch(/^[^\n]+\n$/);
   expect(stderr).toBe('');
@@ -40,12 +44,26 @@ describe('doctor', () => {
     for (const name of ['LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR']) vi.stubEnv(name, undefined);
     await writeFile(join(folder, '.env'), 'LIPSYNC_OUTPUT_DIR=videos\n');
     const { finding } = await findings();
-    expect([finding('data folder')?.detail, finding('output folder')?.detail]).toEqual([join(folder, 'data'), join(folder, 'videos')]);
+    expect([finding('data folder')?.detail, finding('output folder')?.detail]).toEqual([
+      join(folder, 'data'),
+      join(folder, 'videos'),
+    ]);
   });
 
   it('on a machine that has everything but a model finds all of it and leaves with 0', async () => {
     const { exitCode, finding, names } = await findings();
-    expect(names).toEqual(['node', 'ffmpeg', 'ffprobe', 'redis-server', 'settings', 'data folder', 'output folder', 'heygen', 'wav2lip', 'preview']);
+    expect(names).toEqual([
+      'node',
+      'ffmpeg',
+      'ffprobe',
+      'redis-server',
+      'settings',
+      'data folder',
+      'output folder',
+      'heygen',
+      'wav2lip',
+      'preview',
+    ]);
     expect(names.filter((name) => finding(name)?.state !== 'ok')).toEqual(['heygen', 'wav2lip']);
     expect(finding('node')?.detail).toBe(process.versions.node);
     expect(finding('data folder')?.detail).toBe(join(folder, 'data'));
@@ -62,16 +80,27 @@ describe('doctor', () => {
   it('says what is missing, what to do about it, and leaves with 1', async () => {
     vi.stubEnv('PATH', folder);
     const { exitCode, finding } = await findings();
-    expect(finding('ffmpeg')).toMatchObject({ state: 'missing', advice: expect.stringContaining('apt-get install ffmpeg') });
+    expect(finding('ffmpeg')).toMatchObject({
+      state: 'missing',
+      advice: expect.stringContaining('apt-get install ffmpeg'),
+    });
     expect(finding('ffprobe')?.state).toBe('missing');
     expect(exitCode).toBe(1);
   });
 
   it('says what would be done with the endpoint of HeyGen, and never the key', async () => {
     vi.stubEnv('HEYGEN_API_KEY', 'hunter2');
-    expect((await findings()).finding('heygen')).toEqual({ name: 'heygen', state: 'ok', detail: 'key set; https://api.heygen.com, at most 5 operations at once', advice: '' });
+    expect((await findings()).finding('heygen')).toEqual({
+      name: 'heygen',
+      state: 'ok',
+      detail: 'key set; https://api.heygen.com, at most 5 operations at once',
+      advice: '',
+    });
     vi.stubEnv('HEYGEN_API_ENDPOINT', 'https://api.heygen.com/v1');
-    expect((await findings()).finding('heygen')).toMatchObject({ state: 'ok', advice: expect.stringContaining('/v1, which was dropped') });
+    expect((await findings()).finding('heygen')).toMatchObject({
+      state: 'ok',
+      advice: expect.stringContaining('/v1, which was dropped'),
+    });
     vi.stubEnv('HEYGEN_API_ENDPOINT', 'https://api.heygen.com/?key=hunter2');
     const { exitCode, finding } = await findings();
     expect(finding('heygen')).toMatchObject({ state: 'missing', detail: expect.stringContaining('without ? or #') });
@@ -80,12 +109,18 @@ describe('doctor', () => {
   });
 
   it('says whether the Wav2Lip model is there', async () => {
-    expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'optional', advice: expect.stringContaining('WAV2LIP_MODEL_PATH') });
+    expect((await findings()).finding('wav2lip')).toMatchObject({
+      state: 'optional',
+      advice: expect.stringContaining('WAV2LIP_MODEL_PATH'),
+    });
     const model = join(folder, 'wav2lip.onnx');
     vi.stubEnv('WAV2LIP_MODEL_PATH', model);
     expect(await findings()).toMatchObject({ exitCode: 1 });
     await writeFile(model, '');
-    expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'ok', detail: expect.stringContaining(model) });
+    expect((await findings()).finding('wav2lip')).toMatchObject({
+      state: 'ok',
+      detail: expect.stringContaining(model),
+    });
   });
 
   it('says which devices a model would be tried on, and that CUDA is not among them where it is not installed', async () => {
@@ -93,7 +128,11 @@ describe('doctor', () => {
     await writeFile(model, '');
     vi.stubEnv('WAV2LIP_MODEL_PATH', model);
     const isInstalled = await hasCudaLibrary(runtimeLibraryFolder());
-    expect((await findings()).finding('wav2lip')?.detail).toContain(isInstalled ? 'CUDA, else WebGPU, else the CPU' : 'WebGPU, else the CPU (CUDA is not installed; docs/operations.md');
+    expect((await findings()).finding('wav2lip')?.detail).toContain(
+      isInstalled
+        ? 'CUDA, else WebGPU, else the CPU'
+        : 'WebGPU, else the CPU (CUDA is not installed; docs/operations.md',
+    );
     vi.stubEnv('LIPSYNC_GPU_ENABLED', 'false');
     expect((await findings()).finding('wav2lip')?.detail).toContain('the CPU alone');
   });
@@ -105,17 +144,27 @@ describe('doctor', () => {
     vi.stubEnv('WAV2LIP_MODEL_PATH', model);
     vi.stubEnv('LIPSYNC_GPU_ENABLED', 'false');
     await runCli('models', 'import', checkpoint, '-o', model, '--for', 'gpu');
-    expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'ok', advice: expect.stringContaining('--for cpu') });
+    expect((await findings()).finding('wav2lip')).toMatchObject({
+      state: 'ok',
+      advice: expect.stringContaining('--for cpu'),
+    });
     await runCli('models', 'import', checkpoint, '-o', model, '--for', 'cpu', '--overwrite');
     expect((await findings()).finding('wav2lip')).toMatchObject({ state: 'ok', advice: '' });
   });
 
   it.each([
-    ['rewritten', true, true, /--for gpu/], ['rewritten', true, false, /^$/], ['rewritten', false, true, /^$/],
-    ['plain', true, true, /^$/], ['plain', false, true, /--for cpu/], [null, true, true, /^$/],
-  ] as const)('advises on a model of %s layers, GPUs allowed: %s, CUDA installed: %s', (form, gpuEnabled, hasCuda, advice) => {
-    expect(formAdvice({ form }, { gpuEnabled, hasCuda })).toMatch(advice);
-  });
+    ['rewritten', true, true, /--for gpu/],
+    ['rewritten', true, false, /^$/],
+    ['rewritten', false, true, /^$/],
+    ['plain', true, true, /^$/],
+    ['plain', false, true, /--for cpu/],
+    [null, true, true, /^$/],
+  ] as const)(
+    'advises on a model of %s layers, GPUs allowed: %s, CUDA installed: %s',
+    (form, gpuEnabled, hasCuda, advice) => {
+      expect(formAdvice({ form }, { gpuEnabled, hasCuda })).toMatch(advice);
+    },
+  );
 
   it('takes a missing Redis as no fault', async () => {
     for (const name of ['ffmpeg', 'ffprobe']) {
@@ -125,14 +174,20 @@ describe('doctor', () => {
     await symlink('/bin/sh', join(folder, 'sh'));
     vi.stubEnv('PATH', folder);
     const { exitCode, finding } = await findings();
-    expect(finding('redis-server')).toMatchObject({ state: 'optional', advice: expect.stringContaining('redis-server') });
+    expect(finding('redis-server')).toMatchObject({
+      state: 'optional',
+      advice: expect.stringContaining('redis-server'),
+    });
     expect(exitCode).toBe(0);
   });
 
   it('says which setting cannot be understood', async () => {
     vi.stubEnv('LIPSYNC_MAX_DURATION_S', 'long');
     const { exitCode, finding } = await findings();
-    expect(finding('settings')).toMatchObject({ state: 'missing', detail: expect.stringContaining('LIPSYNC_MAX_DURATION_S') });
+    expect(finding('settings')).toMatchObject({
+      state: 'missing',
+      detail: expect.stringContaining('LIPSYNC_MAX_DURATION_S'),
+    });
     expect(exitCode).toBe(1);
   });
 
@@ -141,7 +196,10 @@ describe('doctor', () => {
     vi.stubEnv('LIPSYNC_OUTPUT_DIR', join(folder, 'file', 'outputs'));
     await mkdir(join(folder, 'data'));
     const { exitCode, finding } = await findings();
-    expect(finding('output folder')).toMatchObject({ state: 'missing', advice: expect.stringContaining('LIPSYNC_OUTPUT_DIR') });
+    expect(finding('output folder')).toMatchObject({
+      state: 'missing',
+      advice: expect.stringContaining('LIPSYNC_OUTPUT_DIR'),
+    });
     expect(finding('data folder')?.state).toBe('ok');
     expect(exitCode).toBe(1);
   });

@@ -33,7 +33,10 @@ function onlyLine({ stdout }: CliOutcome): Record<string, unknown> {
 }
 
 /** Runs the command line as a process; `interruptAt` sends it what control-C does once that stage is shown. */
-function runMain(args: readonly string[], { interruptAt }: { readonly interruptAt?: string } = {}): Promise<CliOutcome> {
+function runMain(
+  args: readonly string[],
+  { interruptAt }: { readonly interruptAt?: string } = {},
+): Promise<CliOutcome> {
   return new Promise((resolve) => {
     const child = execFile(process.execPath, [mainPath, ...args], { timeout: 60_000 }, (error, stdout, stderr) => {
       resolve({ exitCode: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
@@ -46,9 +49,26 @@ function runMain(args: readonly string[], { interruptAt }: { readonly interruptA
 
 describe('generate --json', () => {
   it('as a process prints the job and where its video is, on one line of stdout, and leaves with 0', async () => {
-    const outcome = await runMain(['generate', clip, speech, '-o', output, '--json', '--metadata', '{"take":1}', '--sync-mode', 'cut_off']);
+    const outcome = await runMain([
+      'generate',
+      clip,
+      speech,
+      '-o',
+      output,
+      '--json',
+      '--metadata',
+      '{"take":1}',
+      '--sync-mode',
+      'cut_off',
+    ]);
     const { output_path: outputPath, ...job } = onlyLine(outcome);
-    expect(jobViewSchema.parse(job)).toMatchObject({ status: 'completed', method_used: 'preview', degraded: true, duration: 1, metadata: { take: 1 } });
+    expect(jobViewSchema.parse(job)).toMatchObject({
+      status: 'completed',
+      method_used: 'preview',
+      degraded: true,
+      duration: 1,
+      metadata: { take: 1 },
+    });
     expect(outputPath).toBe(output);
     await access(output);
     expect(outcome.exitCode).toBe(0);
@@ -76,8 +96,23 @@ describe('generate --json', () => {
   });
 
   it('for options that contradict each other prints why on one line and leaves with 1', async () => {
-    const outcome = await runCli('generate', clip, speech, '-o', output, '--json', '--start-ms', '500', '--end-ms', '100');
-    expect(onlyLine(outcome)).toMatchObject({ status: 'failed', error: { code: 'request_invalid', retryable: false }, output_path: null });
+    const outcome = await runCli(
+      'generate',
+      clip,
+      speech,
+      '-o',
+      output,
+      '--json',
+      '--start-ms',
+      '500',
+      '--end-ms',
+      '100',
+    );
+    expect(onlyLine(outcome)).toMatchObject({
+      status: 'failed',
+      error: { code: 'request_invalid', retryable: false },
+      output_path: null,
+    });
     expect(outcome.exitCode).toBe(1);
   });
 });
@@ -98,7 +133,14 @@ describe('generate', () => {
     expect((await readFile(output)).subarray(4, 8).toString()).toBe('ftyp');
     const stages = [...outcome.stderr.matchAll(/^\d+% (\w+)$/gm)].map(([, stage]) => stage);
     // Without tracking: the same clip was followed before.
-    expect(stages.filter((stage) => stage !== 'tracking')).toEqual(['fetching', 'probing', 'listening', 'learning', 'rendering', 'publishing']);
+    expect(stages.filter((stage) => stage !== 'tracking')).toEqual([
+      'fetching',
+      'probing',
+      'listening',
+      'learning',
+      'rendering',
+      'publishing',
+    ]);
     expect(outcome.stderr).toMatch(/^warning degraded: /m);
   });
 
@@ -123,13 +165,20 @@ describe('a command line that cannot be understood', () => {
     }
   });
 
-  it.each([[['generate', 'clip.mp4']], [['generate', 'clip.mp4', 'speech.wav']], [['sing']], [[]]])('%j leaves with 2', async (args) => {
-    const outcome = await runCli(...args);
-    expect(outcome).toMatchObject({ exitCode: 2, stdout: '' });
-    expect(outcome.stderr).not.toBe('');
-  });
+  it.each([[['generate', 'clip.mp4']], [['generate', 'clip.mp4', 'speech.wav']], [['sing']], [[]]])(
+    '%j leaves with 2',
+    async (args) => {
+      const outcome = await runCli(...args);
+      expect(outcome).toMatchObject({ exitCode: 2, stdout: '' });
+      expect(outcome.stderr).not.toBe('');
+    },
+  );
 
   it('is not one that asks for help', async () => {
-    expect(await runCli('generate', '--help')).toMatchObject({ exitCode: 0, stderr: '', stdout: expect.stringContaining('--silence-mode') });
+    expect(await runCli('generate', '--help')).toMatchObject({
+      exitCode: 0,
+      stderr: '',
+      stdout: expect.stringContaining('--silence-mode'),
+    });
   });
 });

@@ -11,7 +11,9 @@ it('a first interruption lets the program clean up, a second one of any kind end
     interruptSignal().signal.addEventListener('abort', () => console.log('cleaning up'));
     setInterval(() => undefined, 1_000);
     console.log('ready');`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   onTestFinished(() => void child.kill('SIGKILL'));
   const lines = child.stdout.setEncoding('utf8')[Symbol.asyncIterator]();
   expect((await lines.next()).value).toBe('ready\n');

@@ -42,8 +42,13 @@ describe('models import', () => {
     const { exitCode, said } = await json('import', checkpoint, '-o', model, '--float16');
     expect(exitCode).toBe(0);
     expect(said).toMatchObject({
-      status: 'imported', model_path: model, record_path: `${model}.json`, name: 'wav2lip_gan', licence: officialLicence,
-      checkpoint: { format: 'legacy', bytes: (await stat(checkpoint)).size }, model: { element_type: 'float16', bytes: (await stat(model)).size },
+      status: 'imported',
+      model_path: model,
+      record_path: `${model}.json`,
+      name: 'wav2lip_gan',
+      licence: officialLicence,
+      checkpoint: { format: 'legacy', bytes: (await stat(checkpoint)).size },
+      model: { element_type: 'float16', bytes: (await stat(model)).size },
     });
   });
 
@@ -53,26 +58,43 @@ describe('models import', () => {
     [['--for', 'gpu'], 'float32', 'plain', 'float32, plain layers, for a GPU'],
     [['--float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
     [['--for', 'gpu', '--float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
-  ] as const)('with %j writes %s layers that are %s, and says so wherever the model is told of', async (flags, elementType, form, words) => {
-    const imported = await runCli('models', 'import', checkpoint, '-o', model, ...flags);
-    expect(imported.stderr).toContain(`model       ${words}, `);
-    expect(JSON.parse(await readFile(`${model}.json`, 'utf8')).model).toMatchObject({ element_type: elementType, form });
-    expect(await json('verify', model)).toMatchObject({ exitCode: 0, said: { state: 'ok', element_type: elementType, form } });
-    expect((await runCli('models', 'verify', model)).stdout).toContain(`written     ${words}\n`);
-    const folderFlags = ['--folder', join(folder, 'models')];
-    expect((await json('list', ...folderFlags)).said.models).toMatchObject([{ name: 'wav2lip_gan', element_type: elementType, form }]);
-    expect((await runCli('models', 'list', ...folderFlags)).stdout).toContain(` · ${words} · `);
-  });
+  ] as const)(
+    'with %j writes %s layers that are %s, and says so wherever the model is told of',
+    async (flags, elementType, form, words) => {
+      const imported = await runCli('models', 'import', checkpoint, '-o', model, ...flags);
+      expect(imported.stderr).toContain(`model       ${words}, `);
+      expect(JSON.parse(await readFile(`${model}.json`, 'utf8')).model).toMatchObject({
+        element_type: elementType,
+        form,
+      });
+      expect(await json('verify', model)).toMatchObject({
+        exitCode: 0,
+        said: { state: 'ok', element_type: elementType, form },
+      });
+      expect((await runCli('models', 'verify', model)).stdout).toContain(`written     ${words}\n`);
+      const folderFlags = ['--folder', join(folder, 'models')];
+      expect((await json('list', ...folderFlags)).said.models).toMatchObject([
+        { name: 'wav2lip_gan', element_type: elementType, form },
+      ]);
+      expect((await runCli('models', 'list', ...folderFlags)).stdout).toContain(` · ${words} · `);
+    },
+  );
 
   it('refuses half precision for a CPU, and a device that is neither', async () => {
-    expect(await json('import', checkpoint, '-o', model, '--for', 'cpu', '--float16')).toMatchObject({ exitCode: 1, said: { error: { code: 'request_invalid', message: expect.stringContaining('--for cpu') } } });
+    expect(await json('import', checkpoint, '-o', model, '--for', 'cpu', '--float16')).toMatchObject({
+      exitCode: 1,
+      said: { error: { code: 'request_invalid', message: expect.stringContaining('--for cpu') } },
+    });
     expect((await runCli('models', 'import', checkpoint, '-o', model, '--for', 'tpu')).exitCode).toBe(2);
     await expect(stat(model)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('refuses to replace a file unless told to', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
-    expect(await json('import', checkpoint, '-o', model)).toMatchObject({ exitCode: 1, said: { status: 'failed', error: { code: 'output_exists' } } });
+    expect(await json('import', checkpoint, '-o', model)).toMatchObject({
+      exitCode: 1,
+      said: { status: 'failed', error: { code: 'output_exists' } },
+    });
     expect((await runCli('models', 'import', checkpoint, '-o', model, '--overwrite')).exitCode).toBe(0);
   });
 
@@ -86,7 +108,10 @@ describe('models import', () => {
 
 it('models import refuses a name by which the model would be taken for a checkpoint', async () => {
   const refused = await json('import', checkpoint, '-o', join(folder, 'model'));
-  expect(refused).toMatchObject({ exitCode: 1, said: { error: { code: 'request_invalid', message: expect.stringContaining('model.onnx') } } });
+  expect(refused).toMatchObject({
+    exitCode: 1,
+    said: { error: { code: 'request_invalid', message: expect.stringContaining('model.onnx') } },
+  });
 });
 
 describe('models verify', () => {
@@ -94,7 +119,13 @@ describe('models verify', () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     const { exitCode, said } = await json('verify', model);
     expect(exitCode).toBe(0);
-    expect(said).toMatchObject({ state: 'ok', crop_size_px: 96, fixed_batch: null, output: 'predicted_frames', licence: officialLicence });
+    expect(said).toMatchObject({
+      state: 'ok',
+      crop_size_px: 96,
+      fixed_batch: null,
+      output: 'predicted_frames',
+      licence: officialLicence,
+    });
     expect(said.found_sha256).toBe(said.expected_sha256);
   });
 
@@ -109,28 +140,43 @@ describe('models verify', () => {
   it('tries an export from elsewhere at its own crop and batch, and says that nothing is recorded of it', async () => {
     const path = join(folder, 'export.onnx');
     await writeIdentityModel(path, { cropSizePx: 256, fixedBatch: 4 });
-    expect(await json('verify', path)).toMatchObject({ exitCode: 0, said: { state: 'unrecorded', crop_size_px: 256, fixed_batch: 4, licence: null } });
+    expect(await json('verify', path)).toMatchObject({
+      exitCode: 0,
+      said: { state: 'unrecorded', crop_size_px: 256, fixed_batch: 4, licence: null },
+    });
   });
 
   it('refuses a model that draws what is not finite, and a file that is no model', async () => {
     await writeFaultModel(join(folder, 'fault.onnx'), { cropSizePx: 16, nanAboveMean: -5 });
-    expect((await json('verify', join(folder, 'fault.onnx'))).said.error).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('not finite') });
+    expect((await json('verify', join(folder, 'fault.onnx'))).said.error).toMatchObject({
+      code: 'model_invalid',
+      message: expect.stringContaining('not finite'),
+    });
     await writeFile(join(folder, 'text.onnx'), 'no model');
     expect((await json('verify', join(folder, 'text.onnx'))).said.error.code).toBe('model_invalid');
     expect((await json('verify', join(folder, 'nowhere.onnx'))).said.error.code).toBe('model_missing');
   });
 
   it('says of a checkpoint that it is imported, not that it is damaged', async () => {
-    expect(await json('verify', checkpoint)).toMatchObject({ exitCode: 1, said: { error: { code: 'request_invalid', message: expect.stringContaining('models import') } } });
+    expect(await json('verify', checkpoint)).toMatchObject({
+      exitCode: 1,
+      said: { error: { code: 'request_invalid', message: expect.stringContaining('models import') } },
+    });
   });
 
   it('compares a bundled model with the manifest', async () => {
     await mkdir(join(folder, 'models'));
     const manifest = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
-    expect(await json('verify', 'facemesh', '--folder', projectModels)).toMatchObject({ exitCode: 0, said: { name: 'facemesh', files: [{ state: 'ok' }, { state: 'ok' }] } });
+    expect(await json('verify', 'facemesh', '--folder', projectModels)).toMatchObject({
+      exitCode: 0,
+      said: { name: 'facemesh', files: [{ state: 'ok' }, { state: 'ok' }] },
+    });
     for (const { files } of manifest.models) files[0].sha256 = '0'.repeat(64);
     await writeFile(join(folder, 'models', 'manifest.json'), JSON.stringify(manifest));
-    expect(await json('verify', 'facemesh', '--folder', join(folder, 'models'))).toMatchObject({ exitCode: 1, said: { files: [{ state: 'changed' }, { state: 'ok' }] } });
+    expect(await json('verify', 'facemesh', '--folder', join(folder, 'models'))).toMatchObject({
+      exitCode: 1,
+      said: { files: [{ state: 'changed' }, { state: 'ok' }] },
+    });
   });
 });
 
@@ -140,7 +186,12 @@ describe('models list', () => {
     await writeIdentityModel(join(folder, 'models', 'export.onnx'), { cropSizePx: 16 });
     await writeFile(join(folder, 'models', 'manifest.json'), await readFile(join(projectModels, 'manifest.json')));
     const { said } = await json('list', '--folder', join(folder, 'models'));
-    const states = said.models.map(({ name, kind, state, licence }: Record<string, string>) => [name, kind, state, licence]);
+    const states = said.models.map(({ name, kind, state, licence }: Record<string, string>) => [
+      name,
+      kind,
+      state,
+      licence,
+    ]);
     expect(states).toEqual([
       ['blazeface', 'bundled', 'ok', 'Apache-2.0'],
       ['facemesh', 'bundled', 'ok', 'Apache-2.0'],
@@ -156,7 +207,9 @@ describe('models list', () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     await writeFile(model, 'changed');
     const { said } = await json('list', '--folder', join(folder, 'models'));
-    expect(said.models).toMatchObject([{ name: 'wav2lip_gan', state: 'changed', licence: null, element_type: null, form: null }]);
+    expect(said.models).toMatchObject([
+      { name: 'wav2lip_gan', state: 'changed', licence: null, element_type: null, form: null },
+    ]);
   });
 
   it('lists the configured model wherever it lies, and does not call it missing', async () => {
@@ -177,7 +230,10 @@ describe('models list', () => {
   it('says how to get what is missing, in the words of the manifest', async () => {
     const { stdout } = await runCli('models', 'list', '--folder', projectModels);
     const { importable } = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
-    expect(importable.map(({ source, licence }: Record<string, string>) => [source, licence])).toEqual([[officialSource, officialLicence], [officialSource, officialLicence]]);
+    expect(importable.map(({ source, licence }: Record<string, string>) => [source, licence])).toEqual([
+      [officialSource, officialLicence],
+      [officialSource, officialLicence],
+    ]);
     expect(stdout).toContain(officialLicence);
   });
 

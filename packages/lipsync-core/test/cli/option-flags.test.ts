@@ -6,13 +6,47 @@ import { parseLipsyncOptions } from '../../src/service/parse-options.ts';
 
 /** Every field of a request, none of them at its default. */
 const everyOption: Required<LipsyncOptionsInput> = {
-  method: 'preview', optimize: 'speed', heygenMode: 'precision', maxCostUsd: 0.5, syncMode: 'cut_off', silenceMode: 'keep', startMs: 100, endMs: 2_000, allowPreview: true,
-  deadlineMs: 60_000, priority: 0, userId: 'someone', metadata: { title: 'Grüße', deep: [1, null] },
+  method: 'preview',
+  optimize: 'speed',
+  heygenMode: 'precision',
+  maxCostUsd: 0.5,
+  syncMode: 'cut_off',
+  silenceMode: 'keep',
+  startMs: 100,
+  endMs: 2_000,
+  allowPreview: true,
+  deadlineMs: 60_000,
+  priority: 0,
+  userId: 'someone',
+  metadata: { title: 'Grüße', deep: [1, null] },
 };
 
 const commandLine = [
-  '--method', 'preview', '--optimize', 'speed', '--heygen-mode', 'precision', '--max-cost-usd', '0.5', '--sync-mode', 'cut_off', '--silence-mode', 'keep', '--start-ms', '100', '--end-ms', '2000', '--allow-preview',
-  '--deadline-ms', '60000', '--priority', '0', '--user-id', 'someone', '--metadata', '{"title":"Grüße","deep":[1,null]}',
+  '--method',
+  'preview',
+  '--optimize',
+  'speed',
+  '--heygen-mode',
+  'precision',
+  '--max-cost-usd',
+  '0.5',
+  '--sync-mode',
+  'cut_off',
+  '--silence-mode',
+  'keep',
+  '--start-ms',
+  '100',
+  '--end-ms',
+  '2000',
+  '--allow-preview',
+  '--deadline-ms',
+  '60000',
+  '--priority',
+  '0',
+  '--user-id',
+  'someone',
+  '--metadata',
+  '{"title":"Grüße","deep":[1,null]}',
 ];
 
 describe('the flags', () => {

@@ -6,7 +6,13 @@ import { createProgressDisplay } from '../../src/cli/progress-display.ts';
 it('without a terminal prints one line per stage, however often it is told', async () => {
   const stream = new PassThrough();
   const display = createProgressDisplay(stream);
-  for (const [stage, progress] of [['tracking', 10], ['tracking', 20], ['tracking', 40], ['rendering', 45], ['rendering', 96]] as const) {
+  for (const [stage, progress] of [
+    ['tracking', 10],
+    ['tracking', 20],
+    ['tracking', 40],
+    ['rendering', 45],
+    ['rendering', 96],
+  ] as const) {
     display.show({ stage, progress, message: '' });
   }
   display.end();

@@ -3,7 +3,13 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createFaceDetector, measureLips, trackFaces, type FaceDetector, type FaceTrack } from '../../src/faces/index.ts';
+import {
+  createFaceDetector,
+  measureLips,
+  trackFaces,
+  type FaceDetector,
+  type FaceTrack,
+} from '../../src/faces/index.ts';
 import { openFrames, probeClip } from '../../src/media/index.ts';
 import { limits, makeMedia, temporaryFolder, x264 } from '../media/make-media.ts';
 
@@ -34,12 +40,25 @@ interface Run {
   readonly onProgress?: () => void;
 }
 
-async function track({ path, digest = randomUUID(), range, watched = detector, signal = AbortSignal.timeout(60_000), onProgress = () => undefined }: Run): Promise<FaceTrack> {
+async function track({
+  path,
+  digest = randomUUID(),
+  range,
+  watched = detector,
+  signal = AbortSignal.timeout(60_000),
+  onProgress = () => undefined,
+}: Run): Promise<FaceTrack> {
   const clip = await probed(path);
   return trackFaces({
-    clipPath: path, clipDigest: digest, clip, detector: watched, signal, onProgress,
+    clipPath: path,
+    clipDigest: digest,
+    clip,
+    detector: watched,
+    signal,
+    onProgress,
     range: range ?? { start: 0, end: clip.frameCount },
-    cacheDir: join(folder, 'cache'), workDir: folder,
+    cacheDir: join(folder, 'cache'),
+    workDir: folder,
   });
 }
 
@@ -100,7 +119,12 @@ describe('following the presenter', () => {
     for await (const { index, data } of openFrames({ path: presenter, facts: clip, range, pixelFormat: 'rgb24' })) {
       const [box] = await detector.detect(data, clip.width, clip.height);
       if (!box) throw new Error('The presenter has no face.');
-      const region = { centreX: box.x + box.width / 2, centreY: box.y + box.height / 2, side: box.width * 1.5, roll: box.roll };
+      const region = {
+        centreX: box.x + box.width / 2,
+        centreY: box.y + box.height / 2,
+        side: box.width * 1.5,
+        roll: box.roll,
+      };
       const alone = await detector.mesh(data, clip.width, clip.height, region);
       if (!alone) throw new Error('The presenter has no mesh.');
       differences.push(Math.abs(measureLips(alone.points).opening - measureLips(faces.frame(index).points).opening));
@@ -143,7 +167,9 @@ describe('following the presenter', () => {
     const controller = new AbortController();
     const run = track({ path: presenter, signal: controller.signal, onProgress: () => controller.abort() });
     await expect(run).rejects.toMatchObject({ code: 'canceled' });
-    const unfinished = (await readdir(folder, { recursive: true })).filter((name) => /(track|sightings)-|cache\//.test(name));
+    const unfinished = (await readdir(folder, { recursive: true })).filter((name) =>
+      /(track|sightings)-|cache\//.test(name),
+    );
     expect(unfinished).toEqual([]);
   });
 });
@@ -152,18 +178,29 @@ describe('clips made from the presenter', () => {
   const fromPresenter = (seconds: number): string[] => ['-t', String(seconds), '-i', presenter];
 
   it.each([-55, 55])('follows a head tilted by %i degrees', async (degrees) => {
-    const path = await derive(`tilt${degrees}.mp4`, fromPresenter(0.4), '-vf', `rotate=${degrees}*PI/180:fillcolor=gray`);
+    const path = await derive(
+      `tilt${degrees}.mp4`,
+      fromPresenter(0.4),
+      '-vf',
+      `rotate=${degrees}*PI/180:fillcolor=gray`,
+    );
     const faces = await track({ path });
     expect(new Set(presences(faces))).toEqual(new Set(['found']));
     const { points } = faces.frame(5);
-    const roll = Math.atan2((points[263 * 3 + 1] ?? 0) - (points[33 * 3 + 1] ?? 0), (points[263 * 3] ?? 0) - (points[33 * 3] ?? 0));
+    const roll = Math.atan2(
+      (points[263 * 3 + 1] ?? 0) - (points[33 * 3 + 1] ?? 0),
+      (points[263 * 3] ?? 0) - (points[33 * 3] ?? 0),
+    );
     expect(Math.abs((roll * 180) / Math.PI - degrees)).toBeLessThan(8);
     faces.close();
   });
 
   it('refuses a clip without any face and says what to do', async () => {
     const path = await derive('empty.mp4', ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=0.8']);
-    await expect(track({ path })).rejects.toMatchObject({ code: 'clip_unusable', message: expect.stringContaining('No face was found') });
+    await expect(track({ path })).rejects.toMatchObject({
+      code: 'clip_unusable',
+      message: expect.stringContaining('No face was found'),
+    });
   });
 
   it('reports where the face is away, to the frame, when it is there a third of the time', async () => {
@@ -177,7 +214,8 @@ describe('clips made from the presenter', () => {
   });
 
   it('bridges a moment without the face, but not a long one', async () => {
-    const hide = (from: number, to: number): string => `drawbox=x=400:y=60:w=480:h=560:t=fill:c=gray:enable='between(n,${from},${to})'`;
+    const hide = (from: number, to: number): string =>
+      `drawbox=x=400:y=60:w=480:h=560:t=fill:c=gray:enable='between(n,${from},${to})'`;
     const path = await derive('gaps.mp4', fromPresenter(1.6), '-vf', `${hide(6, 9)},${hide(18, 32)}`);
     const faces = await track({ path });
     const seen = presences(faces);
@@ -188,7 +226,12 @@ describe('clips made from the presenter', () => {
   });
 
   it('does not smear over a cut', async () => {
-    const path = await derive('cut.mp4', fromPresenter(0.8), '-filter_complex', '[0]split[a][b];[b]hflip,negate,crop=900:506:300:0,scale=1280:720,negate,eq=brightness=-0.3[c];[a][c]concat');
+    const path = await derive(
+      'cut.mp4',
+      fromPresenter(0.8),
+      '-filter_complex',
+      '[0]split[a][b];[b]hflip,negate,crop=900:506:300:0,scale=1280:720,negate,eq=brightness=-0.3[c];[a][c]concat',
+    );
     const faces = await track({ path });
     expect(faces.shotStarts).toEqual([0, 20]);
     const first = await track({ path, range: { start: 0, end: 20 } });
@@ -197,7 +240,12 @@ describe('clips made from the presenter', () => {
   });
 
   it('holds a still head still', async () => {
-    const path = await derive('still.mp4', ['-loop', '1', '-t', '0.8', '-r', '25', '-i', presenter.replace('.mp4', '.png')], '-vf', 'scale=1280:-2,noise=alls=6:allf=t');
+    const path = await derive(
+      'still.mp4',
+      ['-loop', '1', '-t', '0.8', '-r', '25', '-i', presenter.replace('.mp4', '.png')],
+      '-vf',
+      'scale=1280:-2,noise=alls=6:allf=t',
+    );
     const faces = await track({ path });
     const xs = Array.from({ length: 20 }, (_, index) => centreOf(faces.frame(index).points)[0]);
     faces.close();
@@ -213,11 +261,14 @@ describe('clips made from the presenter', () => {
 });
 
 describe('real clips', () => {
-  it.skipIf(!clipsFolder).each(['talk-700x700-30fps.mp4', 'talk-844x844-25fps.mp4'])('finds a face in every frame of %s', async (name) => {
-    const faces = await track({ path: join(clipsFolder ?? '', name) });
-    expect(new Set(presences(faces))).toEqual(new Set(['found']));
-    faces.close();
-  });
+  it.skipIf(!clipsFolder).each(['talk-700x700-30fps.mp4', 'talk-844x844-25fps.mp4'])(
+    'finds a face in every frame of %s',
+    async (name) => {
+      const faces = await track({ path: join(clipsFolder ?? '', name) });
+      expect(new Set(presences(faces))).toEqual(new Set(['found']));
+      faces.close();
+    },
+  );
 
   it.skipIf(!clipsFolder)('chooses one of several people in a still, and the same one again', async () => {
     const path = join(clipsFolder ?? '', 'still-people.png');

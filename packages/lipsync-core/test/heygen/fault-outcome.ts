@@ -40,11 +40,17 @@ const looks = 6;
 const betweenLooksMs = 3 * 60_000;
 
 /** Has a job meet the fault, then HeyGen recover and whatever was left running be asked for. */
-export async function meetFault(fault: FaultCase, bench: FaultBench): Promise<FaultOutcome & { readonly tookMs: number; readonly said: string }> {
+export async function meetFault(
+  fault: FaultCase,
+  bench: FaultBench,
+): Promise<FaultOutcome & { readonly tookMs: number; readonly said: string }> {
   const { control, slowMs } = bench;
   fault.script(control, { slowMs });
   const startedMs = performance.now();
-  const { record: { attempts, result }, error } = await bench.run();
+  const {
+    record: { attempts, result },
+    error,
+  } = await bench.run();
   const tookMs = performance.now() - startedMs;
   control.clearFaults();
   control.release();
@@ -55,12 +61,17 @@ export async function meetFault(fault: FaultCase, bench: FaultBench): Promise<Fa
   return {
     made: result?.methodUsed ?? null,
     attempts: attempts.map(({ provider, outcome, code }) => `${provider}: ${code ?? outcome}`),
-    costMicros: attempts.some(({ costMicros }) => costMicros === null) ? null : attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0),
-    walletMicros, charges: charges.length,
-    spentMicros: ofHeygen?.spentMicros ?? 0, reservedMicros: ofHeygen?.reservedMicros ?? 0,
+    costMicros: attempts.some(({ costMicros }) => costMicros === null)
+      ? null
+      : attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0),
+    walletMicros,
+    charges: charges.length,
+    spentMicros: ofHeygen?.spentMicros ?? 0,
+    reservedMicros: ofHeygen?.reservedMicros ?? 0,
     duplicates: Math.max(0, control.operations().operations.length - 1),
     leaks: control.leaks().length,
-    tookMs, said: error?.message ?? attempts[0]?.message ?? '',
+    tookMs,
+    said: error?.message ?? attempts[0]?.message ?? '',
   };
 }
 
@@ -72,14 +83,21 @@ async function settleAll({ state, reconcile }: FaultBench): Promise<void> {
 }
 
 /** What must come of it: `fault` says who makes the take and whether HeyGen is paid, the wallet how much that is. */
-export function requiredOutcome({ made, code, paid }: FaultCase, { walletMicros }: Pick<FaultOutcome, 'walletMicros'>): FaultOutcome {
+export function requiredOutcome(
+  { made, code, paid }: FaultCase,
+  { walletMicros }: Pick<FaultOutcome, 'walletMicros'>,
+): FaultOutcome {
   const isPaid = paid === 'in the job' || paid === 'later';
   const billedMicros = isPaid ? walletMicros : 0;
   return {
     made,
     attempts: [`heygen: ${code ?? 'succeeded'}`, ...(made === 'preview' ? ['preview: succeeded'] : [])],
     costMicros: paid === 'later' || paid === 'in doubt' ? null : billedMicros,
-    walletMicros: billedMicros, charges: isPaid ? 1 : 0,
-    spentMicros: billedMicros, reservedMicros: 0, duplicates: 0, leaks: 0,
+    walletMicros: billedMicros,
+    charges: isPaid ? 1 : 0,
+    spentMicros: billedMicros,
+    reservedMicros: 0,
+    duplicates: 0,
+    leaks: 0,
   };
 }

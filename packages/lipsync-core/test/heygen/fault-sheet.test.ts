@@ -44,7 +44,17 @@ beforeAll(async () => {
   const { clipPath, speechPath } = await makeShortSample(folder);
   const [clip, speech] = await Promise.all([probeClip(clipPath, { limits }), probeSpeech(speechPath, { limits })]);
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop', window: {} });
-  request = { clipPath, clipDigest: 'unused', clip, speechPath, speech, timeline, mouthCurvePath: 'unused', silenceMode: 'generate', heygenMode: 'speed' };
+  request = {
+    clipPath,
+    clipDigest: 'unused',
+    clip,
+    speechPath,
+    speech,
+    timeline,
+    mouthCurvePath: 'unused',
+    silenceMode: 'generate',
+    heygenMode: 'speed',
+  };
   renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
 });
 afterAll(async () => {
@@ -54,7 +64,8 @@ afterAll(async () => {
 
 /** Stands for the engine on this machine: what is looked at is when it is asked. */
 const localEngine: InlineProvider = {
-  kind: 'inline', facts: previewFacts,
+  kind: 'inline',
+  facts: previewFacts,
   async run({ clipPath, takePath }) {
     await copyFile(clipPath, takePath);
     return { path: takePath, warnings: [], costMicros: 0 };
@@ -66,34 +77,79 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
   const workFolder = await mkdtemp(join(folder, 'work-'));
   const state = createMemoryState().open();
   const heygen = createHeygenProvider({
-    apiKey, endpoint: url, renderPool, clock, maxConcurrent: 5, pollIntervalMs: 100, timeoutMs: isPatient ? patientTimeoutMs : timeoutMs,
-    speedMicrosPerSecond: 33_300, precisionMicrosPerSecond: 66_700, limits: { retryPauseMs: 50 },
+    apiKey,
+    endpoint: url,
+    renderPool,
+    clock,
+    maxConcurrent: 5,
+    pollIntervalMs: 100,
+    timeoutMs: isPatient ? patientTimeoutMs : timeoutMs,
+    speedMicrosPerSecond: 33_300,
+    precisionMicrosPerSecond: 66_700,
+    limits: { retryPauseMs: 50 },
   });
   const registry = createProviderRegistry([heygen, localEngine]);
-  const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const ledger = createLedger({
+    state,
+    clock,
+    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+  });
   const openBills = createOpenBills({ state, ledger, clock });
   const admission = createSharedAdmission({
-    breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), ledger, openBills, clock, lineMs: 100, onPlaceFree: () => undefined,
+    breaker: createBreaker({ state, clock }),
+    places: createPlaces({ state, clock }),
+    ledger,
+    openBills,
+    clock,
+    lineMs: 100,
+    onPlaceFree: () => undefined,
   });
   // What is known of the files is the same for all jobs, and looked at once.
   const pipeline: LipsyncPipeline = {
     async run({ jobId, workspace }, context) {
-      const outcome = await runChain(registry.all, async () => ({ ...request, jobId, takePath: workspace.file('take.mp4') }), { ...context, jobId, user: null, maxCostMicros: null, admission, clock });
+      const outcome = await runChain(
+        registry.all,
+        async () => ({ ...request, jobId, takePath: workspace.file('take.mp4') }),
+        { ...context, jobId, user: null, maxCostMicros: null, admission, clock },
+      );
       if (outcome.kind !== 'made') return outcome;
-      const { take, provider: { facts } } = outcome;
-      return { kind: 'made', takePath: take.path, methodUsed: facts.id, degraded: facts.degraded, durationMs: request.timeline.durationMs, warnings: take.warnings };
+      const {
+        take,
+        provider: { facts },
+      } = outcome;
+      return {
+        kind: 'made',
+        takePath: take.path,
+        methodUsed: facts.id,
+        degraded: facts.degraded,
+        durationMs: request.timeline.durationMs,
+        warnings: take.warnings,
+      };
     },
     abandon: () => expect.unreachable('no job is canceled here'),
   };
   const jobs = createLocalJobs({
-    pipeline, unfinished: createUnfinishedJobs({ state, clock, operationMs: timeoutMs }), outputFiles: createOutputFiles(), ids: createIdSource(clock), clock, workFolder,
+    pipeline,
+    unfinished: createUnfinishedJobs({ state, clock, operationMs: timeoutMs }),
+    outputFiles: createOutputFiles(),
+    ids: createIdSource(clock),
+    clock,
+    workFolder,
   });
   const options = lipsyncOptionsSchema.parse({ allowPreview: true });
   const { clipPath: videoPath, speechPath: audioPath } = request;
   return {
-    control, state, ledger, slowMs,
-    run: () => jobs.run({ videoPath, audioPath, outputPath: join(workFolder, 'out.mp4'), overwrite: false, options }, {}),
-    reconcile: (aheadMs) => createOpenBills({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } }).reconcile(registry, AbortSignal.timeout(timeoutMs)),
+    control,
+    state,
+    ledger,
+    slowMs,
+    run: () =>
+      jobs.run({ videoPath, audioPath, outputPath: join(workFolder, 'out.mp4'), overwrite: false, options }, {}),
+    reconcile: (aheadMs) =>
+      createOpenBills({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } }).reconcile(
+        registry,
+        AbortSignal.timeout(timeoutMs),
+      ),
   };
 }
 

@@ -22,12 +22,20 @@ function abortAt(route: RouteName): AbortSignal {
 const slow = (route: RouteName): FaultRuleInput => ({ match: { route }, fault: { kind: 'delay', delayMs: 5_000 } });
 
 describe('an abort', () => {
-  it.each<[RouteName, number]>([['upload', 32_000_000], ['create', 32_000_000], ['direct_upload', 1_000], ['put', 1_000], ['complete', 1_000]])('ends a start at once, with its reason, and leaves no file: at %s', async (route, simpleUploadMaxBytes) => {
+  it.each<[RouteName, number]>([
+    ['upload', 32_000_000],
+    ['create', 32_000_000],
+    ['direct_upload', 1_000],
+    ['put', 1_000],
+    ['complete', 1_000],
+  ])('ends a start at once, with its reason, and leaves no file: at %s', async (route, simpleUploadMaxBytes) => {
     heygen.standin.control.addFaults(slow(route));
     const provider = heygen.provider({ limits: { simpleUploadMaxBytes } });
     const request = await heygen.request();
     const signal = abortAt(route);
-    const aborted = new Promise<number>((resolve) => signal.addEventListener('abort', () => resolve(performance.now())));
+    const aborted = new Promise<number>((resolve) =>
+      signal.addEventListener('abort', () => resolve(performance.now())),
+    );
     const error = await errorOf(startOf(provider, request, signal));
     expect(error).toBe(canceled);
     expect(performance.now() - (await aborted)).toBeLessThan(2_000);
@@ -41,7 +49,11 @@ describe('an abort', () => {
     const onProgress = ({ stage }: { readonly stage: string }): void => {
       if (stage === 'preparing') controller.abort(canceled);
     };
-    expect(await errorOf(provider.makeOrder(request, { signal: controller.signal, onProgress, replaced: null, idempotencyKey: 'k' }))).toBe(canceled);
+    expect(
+      await errorOf(
+        provider.makeOrder(request, { signal: controller.signal, onProgress, replaced: null, idempotencyKey: 'k' }),
+      ),
+    ).toBe(canceled);
     expect(heygen.standin.control.log()).toEqual([]);
     expect(await readdir(dirname(request.takePath))).toEqual([]);
   });
@@ -58,13 +70,16 @@ describe('an abort', () => {
   });
 
   it.each<[string, FaultRuleInput['fault']]>([
-    ['the server is silent', { kind: 'delay', delayMs: 5_000 }], ['the video arrives', { kind: 'stall' }],
+    ['the server is silent', { kind: 'delay', delayMs: 5_000 }],
+    ['the video arrives', { kind: 'stall' }],
   ])('ends a download while %s, and leaves no file', async (_, fault) => {
     const provider = heygen.provider();
     const { operation } = await doneOf(provider, await heygen.placed());
     heygen.standin.control.addFaults({ match: { route: 'download' }, fault, times: 'always' });
     const request = await heygen.request();
-    expect(await errorOf(provider.collect(operation, request, { ...calm, signal: abortAt('download') }))).toBe(canceled);
+    expect(await errorOf(provider.collect(operation, request, { ...calm, signal: abortAt('download') }))).toBe(
+      canceled,
+    );
     expect(await readdir(dirname(request.takePath))).toEqual([]);
   });
 

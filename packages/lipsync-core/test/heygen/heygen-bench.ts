@@ -13,10 +13,22 @@ import type { HeygenMode, SyncMode } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipWindow } from '../../src/media/index.ts';
 import { systemClock } from '../../src/ports/system-ports.ts';
-import { createHeygenClient, type CallLimits, type CreateOrder, type HeygenClient } from '../../src/providers/heygen/heygen-client.ts';
+import {
+  createHeygenClient,
+  type CallLimits,
+  type CreateOrder,
+  type HeygenClient,
+} from '../../src/providers/heygen/heygen-client.ts';
 import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
 import { createHeygenProvider, type HeygenProviderOptions } from '../../src/providers/heygen/heygen-provider.ts';
-import type { Operation, OperationStatus, Order, RemoteProvider, TakeContext, TakeRequest } from '../../src/providers/provider.ts';
+import type {
+  Operation,
+  OperationStatus,
+  Order,
+  RemoteProvider,
+  TakeContext,
+  TakeRequest,
+} from '../../src/providers/provider.ts';
 import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
 import { limits } from '../media/make-media.ts';
 
@@ -38,10 +50,17 @@ export interface RequestWishes {
 const atOnce = { by: 'reads', pendingReads: 0, runningReads: 0 } as const;
 const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=160x120:r=25:d=1.2'];
 const h264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
-const tone = (seconds: number): readonly string[] => ['-f', 'lavfi', '-i', `sine=frequency=300:duration=${seconds}:sample_rate=22050`];
+const tone = (seconds: number): readonly string[] => [
+  '-f',
+  'lavfi',
+  '-i',
+  `sine=frequency=300:duration=${seconds}:sample_rate=22050`,
+];
 
 /** How each input is made. */
-const recipes: Readonly<Record<ClipName | SpeechName, { readonly name: string; readonly commands: readonly string[] }>> = {
+const recipes: Readonly<
+  Record<ClipName | SpeechName, { readonly name: string; readonly commands: readonly string[] }>
+> = {
   spoken: { name: 'spoken.mp4', commands: [...picture, ...tone(1.2), ...h264, '-c:a', 'aac'] },
   silent: { name: 'silent.mp4', commands: [...picture, ...h264] },
   foreign: { name: 'foreign.mkv', commands: [...picture, '-c:v', 'mpeg4'] },
@@ -87,10 +106,21 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
     await execute('ffmpeg', ['-nostdin', '-loglevel', 'error', ...recipes[name].commands, path]);
     return path;
   });
-  const clipOf = onceEach(async (name: ClipName) => ({ clipPath: await fileOf(name), clip: await probeClip(await fileOf(name), { limits }) }));
-  const speechOf = onceEach(async (name: SpeechName) => ({ speechPath: await fileOf(name), speech: await probeSpeech(await fileOf(name), { limits }) }));
+  const clipOf = onceEach(async (name: ClipName) => ({
+    clipPath: await fileOf(name),
+    clip: await probeClip(await fileOf(name), { limits }),
+  }));
+  const speechOf = onceEach(async (name: SpeechName) => ({
+    speechPath: await fileOf(name),
+    speech: await probeSpeech(await fileOf(name), { limits }),
+  }));
   const clientOf = (callLimits: Partial<CallLimits> = {}): HeygenClient =>
-    createHeygenClient(createHeygenHttp({ endpointUrl: standin.url, apiKey: standin.apiKey }), { readMs: 10_000, writeMs: 10_000, transferMs: 10_000, ...callLimits });
+    createHeygenClient(createHeygenHttp({ endpointUrl: standin.url, apiKey: standin.apiKey }), {
+      readMs: 10_000,
+      writeMs: 10_000,
+      transferMs: 10_000,
+      ...callLimits,
+    });
   /** Of files that fit as they are, uploaded already. */
   const createOrderOf = async (mode: HeygenMode): Promise<CreateOrder> => {
     const upload = async (path: string): Promise<string> => {
@@ -98,8 +128,19 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
       form.append('file', await openAsBlob(path), 'file');
       return clientOf().uploadAsset({ form, idempotencyKey: randomUUID() }, calm.signal);
     };
-    const [videoAssetId, audioAssetId] = await Promise.all([upload(await fileOf('spoken')), upload(await fileOf('equal'))]);
-    return { videoAssetId, audioAssetId, mode, title: 'placed', callbackId: 'placed', callbackUrl: null, idempotencyKey: randomUUID() };
+    const [videoAssetId, audioAssetId] = await Promise.all([
+      upload(await fileOf('spoken')),
+      upload(await fileOf('equal')),
+    ]);
+    return {
+      videoAssetId,
+      audioAssetId,
+      mode,
+      title: 'placed',
+      callbackId: 'placed',
+      callbackUrl: null,
+      idempotencyKey: randomUUID(),
+    };
   };
   let count = 0;
   return {
@@ -107,17 +148,36 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
     order: createOrderOf,
     /** An operation as `start` leaves it, ordered without making anything fit. */
     async placed(mode: HeygenMode = 'speed'): Promise<Operation> {
-      return { id: await clientOf().createLipsync(await createOrderOf(mode), calm.signal), state: { mode, quotedMicros: 40_000, startedAtMs: 0 } };
+      return {
+        id: await clientOf().createLipsync(await createOrderOf(mode), calm.signal),
+        state: { mode, quotedMicros: 40_000, startedAtMs: 0 },
+      };
     },
     get standin() {
       return standin;
     },
-    provider: (options: Partial<HeygenProviderOptions> = {}): RemoteProvider => createHeygenProvider({
-      apiKey: standin.apiKey, endpoint: standin.url, maxConcurrent: 5, timeoutMs: 60_000, pollIntervalMs: 100,
-      speedMicrosPerSecond: 33_300, precisionMicrosPerSecond: 66_700, renderPool, clock: systemClock, ...options,
-      limits: { retryPauseMs: 5, freshMs: 0, ...options.limits },
-    }),
-    async request({ clip = 'silent', speech = 'equal', syncMode = 'loop', window = {}, heygenMode = 'speed', jobId }: RequestWishes = {}): Promise<TakeRequest> {
+    provider: (options: Partial<HeygenProviderOptions> = {}): RemoteProvider =>
+      createHeygenProvider({
+        apiKey: standin.apiKey,
+        endpoint: standin.url,
+        maxConcurrent: 5,
+        timeoutMs: 60_000,
+        pollIntervalMs: 100,
+        speedMicrosPerSecond: 33_300,
+        precisionMicrosPerSecond: 66_700,
+        renderPool,
+        clock: systemClock,
+        ...options,
+        limits: { retryPauseMs: 5, freshMs: 0, ...options.limits },
+      }),
+    async request({
+      clip = 'silent',
+      speech = 'equal',
+      syncMode = 'loop',
+      window = {},
+      heygenMode = 'speed',
+      jobId,
+    }: RequestWishes = {}): Promise<TakeRequest> {
       const inputs = { ...(await clipOf(clip)), ...(await speechOf(speech)) };
       const attemptFolder = await mkdtemp(join(folder, 'attempt-'));
       count += 1;
@@ -126,7 +186,9 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
         jobId: jobId ?? `job_${count}`,
         clipDigest: 'unused',
         timeline: planTimeline(inputs.clip, inputs.speech.durationMs, { syncMode, window }),
-        mouthCurvePath: 'unused', silenceMode: 'generate', heygenMode,
+        mouthCurvePath: 'unused',
+        silenceMode: 'generate',
+        heygenMode,
         takePath: join(attemptFolder, 'take.mp4'),
       };
     },
@@ -135,16 +197,27 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
 
 export const calm: TakeContext = { signal: new AbortController().signal, onProgress: () => undefined };
 
-export function orderOf(provider: RemoteProvider, request: TakeRequest, signal: AbortSignal = calm.signal): Promise<Order> {
+export function orderOf(
+  provider: RemoteProvider,
+  request: TakeRequest,
+  signal: AbortSignal = calm.signal,
+): Promise<Order> {
   return provider.makeOrder(request, { ...calm, signal, replaced: null, idempotencyKey: `${request.jobId}-0` });
 }
 
-export async function startOf(provider: RemoteProvider, request: TakeRequest, signal: AbortSignal = calm.signal): Promise<Operation> {
+export async function startOf(
+  provider: RemoteProvider,
+  request: TakeRequest,
+  signal: AbortSignal = calm.signal,
+): Promise<Operation> {
   return provider.start(await orderOf(provider, request, signal), { ...calm, signal });
 }
 
 /** Asks until the operation has ended. */
-export async function endOf(provider: RemoteProvider, operation: Operation): Promise<Exclude<OperationStatus, { status: 'pending' }>> {
+export async function endOf(
+  provider: RemoteProvider,
+  operation: Operation,
+): Promise<Exclude<OperationStatus, { status: 'pending' }>> {
   for (let asked = 0; asked < 100; asked += 1) {
     const status = await provider.check(operation, calm);
     if (status.status !== 'pending') return status;
@@ -160,14 +233,19 @@ export async function errorOf(work: Promise<unknown>): Promise<LipsyncError> {
 }
 
 /** As `endOf`, for an operation that is to succeed. */
-export async function doneOf(provider: RemoteProvider, operation: Operation): Promise<Extract<OperationStatus, { status: 'done' }>> {
+export async function doneOf(
+  provider: RemoteProvider,
+  operation: Operation,
+): Promise<Extract<OperationStatus, { status: 'done' }>> {
   const status = await endOf(provider, operation);
   if (status.status === 'done') return status;
   throw new Error(`The operation failed: ${status.message}`);
 }
 
 /** A server of somebody else, and the headers that it was asked with. */
-export async function serve(answer: (response: ServerResponse) => void): Promise<{ readonly url: string; readonly seen: readonly string[] }> {
+export async function serve(
+  answer: (response: ServerResponse) => void,
+): Promise<{ readonly url: string; readonly seen: readonly string[] }> {
   const seen: string[] = [];
   const server = createServer((request, response) => {
     seen.push(inspect(request.rawHeaders));

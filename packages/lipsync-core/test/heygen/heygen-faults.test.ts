@@ -46,10 +46,10 @@ const refusals: readonly Row[] = [
 /** Answers that are none. */
 const spoilt: readonly (readonly [string, FaultInput, ErrorCode])[] = [
   ['a dropped connection', { kind: 'drop' }, 'provider_unavailable'],
-  ['a gateway\'s page, 500', { kind: 'html', status: 500 }, 'provider_unavailable'],
-  ['a gateway\'s page, 502', { kind: 'html', status: 502 }, 'provider_unavailable'],
-  ['a gateway\'s page, 503', { kind: 'html', status: 503 }, 'provider_unavailable'],
-  ['a gateway\'s page, 504', { kind: 'html', status: 504 }, 'provider_unavailable'],
+  ["a gateway's page, 500", { kind: 'html', status: 500 }, 'provider_unavailable'],
+  ["a gateway's page, 502", { kind: 'html', status: 502 }, 'provider_unavailable'],
+  ["a gateway's page, 503", { kind: 'html', status: 503 }, 'provider_unavailable'],
+  ["a gateway's page, 504", { kind: 'html', status: 504 }, 'provider_unavailable'],
   ['a page that says 200', { kind: 'html', status: 200 }, 'provider_protocol'],
   ['nothing, 502', { kind: 'empty', status: 502 }, 'provider_unavailable'],
   ['nothing, 200', { kind: 'empty', status: 200 }, 'provider_protocol'],
@@ -59,39 +59,72 @@ const spoilt: readonly (readonly [string, FaultInput, ErrorCode])[] = [
   ['a redirect', { kind: 'empty', status: 302 }, 'provider_protocol'],
 ];
 
-const someOrder = { videoAssetId: 'a', audioAssetId: 'b', mode: 'speed', title: 't', callbackId: 'c', callbackUrl: null, idempotencyKey: 'k' } as const;
+const someOrder = {
+  videoAssetId: 'a',
+  audioAssetId: 'b',
+  mode: 'speed',
+  title: 't',
+  callbackId: 'c',
+  callbackUrl: null,
+  idempotencyKey: 'k',
+} as const;
 
 describe('an answer that says two things', () => {
   async function clientOf(answer: object): Promise<HeygenClient> {
     const { url } = await serve((response) => response.end(JSON.stringify(answer)));
-    return createHeygenClient(createHeygenHttp({ endpointUrl: url, apiKey: 'key' }), { readMs: 30_000, writeMs: 30_000, transferMs: 30_000 });
+    return createHeygenClient(createHeygenHttp({ endpointUrl: url, apiKey: 'key' }), {
+      readMs: 30_000,
+      writeMs: 30_000,
+      transferMs: 30_000,
+    });
   }
 
   it('that an operation was begun, and an error: it was begun', async () => {
-    const client = await clientOf({ data: { lipsync_id: 'L1' }, error: { code: 'deprecated', message: 'enable_caption is ignored' } });
+    const client = await clientOf({
+      data: { lipsync_id: 'L1' },
+      error: { code: 'deprecated', message: 'enable_caption is ignored' },
+    });
     expect(await client.createLipsync(someOrder, calm.signal)).toBe('L1');
   });
 
   it('that a list goes on, and not where: nothing is known of what follows', async () => {
-    const searching = findLipsync(await clientOf({ data: [], has_more: true }), { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: 0 }, calm.signal);
+    const searching = findLipsync(
+      await clientOf({ data: [], has_more: true }),
+      { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: 0 },
+      calm.signal,
+    );
     expect(await errorOf(searching)).toMatchObject({ code: 'provider_unavailable' });
   });
 });
 
 describe('a refused call', () => {
   it.each(refusals)('%i %s is %s when an operation is created', async (status, vendorCode, code) => {
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status, code: vendorCode, message: 'said so', retryAfterS: 3 } });
+    heygen.standin.control.addFaults({
+      match: { route: 'create' },
+      fault: { kind: 'error', status, code: vendorCode, message: 'said so', retryAfterS: 3 },
+    });
     const error = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
     expect(error.code).toBe(code);
     expect(error.message).toContain('said so');
-    expect(error.details).toMatchObject({ httpStatus: status, vendorCode, retryAfterMs: 3_000, requestId: heygen.standin.control.log().at(-1)?.requestId });
+    expect(error.details).toMatchObject({
+      httpStatus: status,
+      vendorCode,
+      retryAfterMs: 3_000,
+      requestId: heygen.standin.control.log().at(-1)?.requestId,
+    });
   });
 
   it('begins nothing for sure, unless HeyGen is at fault or still at work on it', async () => {
     for (const [status, vendorCode] of refusals) {
-      heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status, code: vendorCode } });
+      heygen.standin.control.addFaults({
+        match: { route: 'create' },
+        fault: { kind: 'error', status, code: vendorCode },
+      });
       const { details } = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
-      expect([vendorCode, details['isRefused'] === true]).toEqual([vendorCode, status < 500 && !['request_in_progress', 'conflict'].includes(vendorCode)]);
+      expect([vendorCode, details['isRefused'] === true]).toEqual([
+        vendorCode,
+        status < 500 && !['request_in_progress', 'conflict'].includes(vendorCode),
+      ]);
     }
   });
 
@@ -116,12 +149,19 @@ describe('a refused call', () => {
 
   it('tells when the wallet is empty', async () => {
     heygen.standin.control.setBalance(10);
-    expect(await errorOf(startOf(heygen.provider(), await heygen.request()))).toMatchObject({ code: 'provider_balance_exhausted', message: expect.stringContaining('you have $0.0000') });
+    expect(await errorOf(startOf(heygen.provider(), await heygen.request()))).toMatchObject({
+      code: 'provider_balance_exhausted',
+      message: expect.stringContaining('you have $0.0000'),
+    });
     expect(heygen.standin.control.wallet().spentMicros).toBe(0);
   });
 
   it('hands on for how long to wait when all places are taken', async () => {
-    heygen.standin.control.changeSettings({ maxConcurrent: 1, retryAfterS: 7, pace: { by: 'clock', pendingMs: 60_000, runningMs: 0 } });
+    heygen.standin.control.changeSettings({
+      maxConcurrent: 1,
+      retryAfterS: 7,
+      pace: { by: 'clock', pendingMs: 60_000, runningMs: 0 },
+    });
     await heygen.placed();
     expect(await errorOf(heygen.placed())).toMatchObject({ code: 'rate_limited', details: { retryAfterMs: 7_000 } });
   });
@@ -161,21 +201,27 @@ describe('an operation', () => {
     [{ kind: 'fail', reason: 'no_face' }, 'not_supported', 'No face'],
     [{ kind: 'fail', message: 'Removed by content moderation' }, 'content_refused', 'Removed by content moderation'],
     [{ kind: 'fail', message: 'Something nobody has seen yet' }, 'provider_failed', 'Something nobody has seen yet'],
-  ])('that failed says so in HeyGen\'s words, and costs nothing: %j', async (fault, code, words) => {
+  ])("that failed says so in HeyGen's words, and costs nothing: %j", async (fault, code, words) => {
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault });
     const status = await heygen.provider().check(await heygen.placed(), calm);
     expect(status).toEqual({ status: 'failed', code, message: expect.stringContaining(words), costMicros: 0 });
   });
 
   it('that cannot be read just now, but that the bulk route knows, is asked for again', async () => {
-    heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'error', status: 404, code: 'not_found' } });
+    heygen.standin.control.addFaults({
+      match: { route: 'get' },
+      fault: { kind: 'error', status: 404, code: 'not_found' },
+    });
     const operation = await heygen.placed();
     expect((await errorOf(heygen.provider().check(operation, calm))).code).toBe('provider_unavailable');
     expect((await heygen.provider().check(operation, calm)).status).toBe('done');
   });
 
   it('that is young and not found is asked for again; one that is old is gone', async () => {
-    const operation = (startedAtMs: number) => ({ id: 'unheard-of', state: { mode: 'speed', quotedMicros: 1, startedAtMs } });
+    const operation = (startedAtMs: number) => ({
+      id: 'unheard-of',
+      state: { mode: 'speed', quotedMicros: 1, startedAtMs },
+    });
     const provider = heygen.provider({ limits: { freshMs: 60_000 } });
     expect((await errorOf(provider.check(operation(Date.now()), calm))).code).toBe('provider_unavailable');
     expect((await errorOf(provider.check(operation(Date.now() - 61_000), calm))).code).toBe('provider_protocol');
@@ -191,35 +237,56 @@ describe('an operation', () => {
     const operation = await heygen.placed();
     await provider.cancel(operation, calm);
     await provider.cancel(operation, calm);
-    expect(heygen.standin.control.operations().operations.map(({ deletedAt }) => deletedAt)).toEqual([expect.any(String)]);
-    expect(heygen.standin.control.log().filter(({ route }) => route === 'delete').map(({ status }) => status)).toEqual([200, 404]);
+    expect(heygen.standin.control.operations().operations.map(({ deletedAt }) => deletedAt)).toEqual([
+      expect.any(String),
+    ]);
+    expect(
+      heygen.standin.control
+        .log()
+        .filter(({ route }) => route === 'delete')
+        .map(({ status }) => status),
+    ).toEqual([200, 404]);
   });
 });
 
 describe('the key', () => {
   it('does not follow a call to where its answer redirects', async () => {
     const stranger = await serve((response) => response.end('{"data":{"status":"completed"}}'));
-    const { url } = await serve((response) => response.writeHead(307, { location: `${stranger.url}/v3/lipsyncs/any` }).end());
-    const client = createHeygenClient(createHeygenHttp({ endpointUrl: url, apiKey: 'sk_secret' }), { readMs: 5_000, writeMs: 5_000, transferMs: 5_000 });
+    const { url } = await serve((response) =>
+      response.writeHead(307, { location: `${stranger.url}/v3/lipsyncs/any` }).end(),
+    );
+    const client = createHeygenClient(createHeygenHttp({ endpointUrl: url, apiKey: 'sk_secret' }), {
+      readMs: 5_000,
+      writeMs: 5_000,
+      transferMs: 5_000,
+    });
     expect((await errorOf(client.readLipsync('any', calm.signal))).code).toBe('provider_protocol');
     expect((await errorOf(client.createLipsync(someOrder, calm.signal))).code).toBe('provider_protocol');
     expect(stranger.seen).toEqual([]);
   });
 
-  it.each<Fault['kind']>(['drop', 'error', 'html', 'not_json', 'error_in_200'])('is in no error, however deep one looks: %s', async (kind) => {
-    const { apiKey, control } = heygen.standin;
-    const message = `the key ${apiKey} is bad`;
-    const faults: Partial<Record<Fault['kind'], FaultInput>> = {
-      drop: { kind: 'drop' }, error: { kind: 'error', status: 403, code: `about ${apiKey}`, message }, html: { kind: 'html', status: 500 },
-      not_json: { kind: 'not_json' }, error_in_200: { kind: 'error_in_200', message },
-    };
-    const fault = faults[kind];
-    if (fault) control.addFaults({ match: { route: 'create' }, fault });
-    const error = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
-    expect(inspect(error, { depth: Infinity, showHidden: true })).not.toContain(apiKey);
-  });
+  it.each<Fault['kind']>(['drop', 'error', 'html', 'not_json', 'error_in_200'])(
+    'is in no error, however deep one looks: %s',
+    async (kind) => {
+      const { apiKey, control } = heygen.standin;
+      const message = `the key ${apiKey} is bad`;
+      const faults: Partial<Record<Fault['kind'], FaultInput>> = {
+        drop: { kind: 'drop' },
+        error: { kind: 'error', status: 403, code: `about ${apiKey}`, message },
+        html: { kind: 'html', status: 500 },
+        not_json: { kind: 'not_json' },
+        error_in_200: { kind: 'error_in_200', message },
+      };
+      const fault = faults[kind];
+      if (fault) control.addFaults({ match: { route: 'create' }, fault });
+      const error = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
+      expect(inspect(error, { depth: Infinity, showHidden: true })).not.toContain(apiKey);
+    },
+  );
 
   it.each(['', 'two words', 'new\nline', 'schlüssel'])('is refused when it cannot be one: %j', (apiKey) => {
-    expect(() => heygen.provider({ apiKey })).toThrow(expect.objectContaining({ code: 'request_invalid', message: expect.stringContaining('HEYGEN_API_KEY') }));
+    expect(() => heygen.provider({ apiKey })).toThrow(
+      expect.objectContaining({ code: 'request_invalid', message: expect.stringContaining('HEYGEN_API_KEY') }),
+    );
   });
 });

@@ -23,7 +23,8 @@ const operations = () => heygen.standin.control.operations().operations;
 
 describe('an order that went unanswered', () => {
   it.each<[string, FaultRuleInput['fault']]>([
-    ['its connection was cut', { kind: 'drop', accepted: true }], ['a gateway answered', { kind: 'html', status: 504, accepted: true }],
+    ['its connection was cut', { kind: 'drop', accepted: true }],
+    ['a gateway answered', { kind: 'html', status: 504, accepted: true }],
     ['its answer was none', { kind: 'not_json', accepted: true }],
   ])('is found again by the job that it was for, without ordering anew: %s', async (_, fault) => {
     const provider = heygen.provider();
@@ -49,26 +50,42 @@ describe('an order that went unanswered', () => {
   it('is not said to be unheard by a vendor that cannot be asked', async () => {
     heygen.standin.control.addFaults({ match: { route: 'list' }, fault: { kind: 'html', status: 502 } });
     const provider = heygen.provider();
-    expect(await errorOf(provider.find(await orderOf(provider, await heygen.request()), justNow()))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await errorOf(provider.find(await orderOf(provider, await heygen.request()), justNow()))).toMatchObject({
+      code: 'provider_unavailable',
+    });
   });
 });
 
 describe('an order that is asked for again', () => {
   it('uploads nothing again', async () => {
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retryAfterS: 1 }, times: 2 });
+    heygen.standin.control.addFaults({
+      match: { route: 'create' },
+      fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retryAfterS: 1 },
+      times: 2,
+    });
     const provider = heygen.provider();
     const order = await orderOf(provider, await heygen.request());
-    for (const _ of [1, 2]) expect(await errorOf(provider.start(order, calm))).toMatchObject({ code: 'rate_limited', details: { isRefused: true } });
+    for (const _ of [1, 2])
+      expect(await errorOf(provider.start(order, calm))).toMatchObject({
+        code: 'rate_limited',
+        details: { isRefused: true },
+      });
     await provider.start(order, calm);
     expect(routes()).toEqual(['upload', 'upload', 'create', 'create', 'create']);
   });
 
   it('says when HeyGen has no more what it names, and the next one is of other files', async () => {
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status: 404, code: 'asset_not_found' } });
+    heygen.standin.control.addFaults({
+      match: { route: 'create' },
+      fault: { kind: 'error', status: 404, code: 'asset_not_found' },
+    });
     const provider = heygen.provider();
     const request = await heygen.request();
     const order = await orderOf(provider, request);
-    expect(await errorOf(provider.start(order, calm))).toMatchObject({ code: 'provider_protocol', details: { isOrderGone: true, isRefused: true } });
+    expect(await errorOf(provider.start(order, calm))).toMatchObject({
+      code: 'provider_protocol',
+      details: { isOrderGone: true, isRefused: true },
+    });
     const next = await provider.makeOrder(request, { ...calm, replaced: order, idempotencyKey: order.idempotencyKey });
     expect(next.state['videoAssetId']).not.toBe(order.state['videoAssetId']);
     expect(next.state['audioAssetId']).not.toBe(order.state['audioAssetId']);
@@ -80,20 +97,33 @@ describe('an operation that is canceled', () => {
   it('is free when it was stopped before it was done', async () => {
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
     expect(await heygen.provider().cancel(await heygen.placed(), calm)).toBe(0);
-    expect(await heygen.provider().cancel({ id: 'unknown', state: { mode: 'speed', quotedMicros: 1, startedAtMs: 0 } }, calm)).toBe(0);
+    expect(
+      await heygen
+        .provider()
+        .cancel({ id: 'unknown', state: { mode: 'speed', quotedMicros: 1, startedAtMs: 0 } }, calm),
+    ).toBe(0);
   });
 
-  it.each(['refused', 'lingering'] as const)('but was done between the last look and its deletion is billed: %s', async (outcome) => {
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } }, { match: { route: 'delete' }, fault: { kind: 'finish', outcome } });
-    const provider = heygen.provider();
-    const operation = await startOf(provider, await heygen.request());
-    expect((await provider.check(operation, calm)).status).toBe('pending');
-    expect(await provider.cancel(operation, calm)).toBe(heygen.standin.control.wallet().spentMicros);
-    expect(heygen.standin.control.wallet().charges).toHaveLength(1);
-  });
+  it.each(['refused', 'lingering'] as const)(
+    'but was done between the last look and its deletion is billed: %s',
+    async (outcome) => {
+      heygen.standin.control.addFaults(
+        { match: { route: 'create' }, fault: { kind: 'stick' } },
+        { match: { route: 'delete' }, fault: { kind: 'finish', outcome } },
+      );
+      const provider = heygen.provider();
+      const operation = await startOf(provider, await heygen.request());
+      expect((await provider.check(operation, calm)).status).toBe('pending');
+      expect(await provider.cancel(operation, calm)).toBe(heygen.standin.control.wallet().spentMicros);
+      expect(heygen.standin.control.wallet().charges).toHaveLength(1);
+    },
+  );
 
   it('is not said to be stopped when its deletion was not heard', async () => {
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } }, { match: { route: 'delete' }, fault: { kind: 'drop' } });
+    heygen.standin.control.addFaults(
+      { match: { route: 'create' }, fault: { kind: 'stick' } },
+      { match: { route: 'delete' }, fault: { kind: 'drop' } },
+    );
     const provider = heygen.provider();
     expect(await errorOf(provider.cancel(await heygen.placed(), calm))).toMatchObject({ code: 'provider_unavailable' });
   });
@@ -113,13 +143,27 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     openBills = createOpenBills({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } });
     [attempts, aheadMs] = [[], 0];
     admission = createSharedAdmission({
-      breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), ledger, openBills, clock, lineMs: 1_000, onPlaceFree: () => undefined,
+      breaker: createBreaker({ state, clock }),
+      places: createPlaces({ state, clock }),
+      ledger,
+      openBills,
+      clock,
+      lineMs: 1_000,
+      onPlaceFree: () => undefined,
     });
   });
   async function run(provider: RemoteProvider, signal: AbortSignal): Promise<ChainOutcome> {
     const request = await heygen.request({ jobId: 'job_unwanted' });
     return runChain([provider], async () => request, {
-      jobId: request.jobId, user: null, maxCostMicros: null, admission, clock, signal, earlierAttempts: attempts, canRun: () => true, onProgress: () => undefined,
+      jobId: request.jobId,
+      user: null,
+      maxCostMicros: null,
+      admission,
+      clock,
+      signal,
+      earlierAttempts: attempts,
+      canRun: () => true,
+      onProgress: () => undefined,
       async saveAttempts(changed) {
         attempts = changed;
       },
@@ -133,7 +177,9 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     await expect.poll(() => routes().includes('create'), { interval: 5, timeout: 30_000 }).toBe(true);
     controller.abort(canceled);
     expect((await running).code).toBe('canceled');
-    expect(attempts).toMatchObject([{ outcome: 'canceled', operation: null, costMicros: null, order: { idempotencyKey: 'job_unwanted-0' } }]);
+    expect(attempts).toMatchObject([
+      { outcome: 'canceled', operation: null, costMicros: null, order: { idempotencyKey: 'job_unwanted-0' } },
+    ]);
   }
 
   async function books(): Promise<readonly number[]> {
@@ -141,10 +187,14 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     return [row?.spentMicros ?? 0, row?.reservedMicros ?? 0];
   }
 
-  const reconcile = (provider: RemoteProvider): Promise<number> => openBills.reconcile({ all: [provider] }, calm.signal);
+  const reconcile = (provider: RemoteProvider): Promise<number> =>
+    openBills.reconcile({ all: [provider] }, calm.signal);
 
   it('has its operation stopped once it appears, and pays nothing', async () => {
-    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'delay', delayMs: 2_000 } }, { match: { route: 'create' }, fault: { kind: 'stick' } });
+    heygen.standin.control.addFaults(
+      { match: { route: 'create' }, fault: { kind: 'delay', delayMs: 2_000 } },
+      { match: { route: 'create' }, fault: { kind: 'stick' } },
+    );
     const provider = heygen.provider();
     await cancelWhileOrdering(provider);
     expect(await books()).toEqual([0, provider.quote(await heygen.request())]);
@@ -153,7 +203,11 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     aheadMs += 60_000;
     expect(await reconcile(provider)).toBe(1);
     expect(operations()).toMatchObject([{ deletedAt: expect.any(String) }]);
-    expect([await books(), heygen.standin.control.wallet().spentMicros, routes().filter((route) => route === 'create').length]).toEqual([[0, 0], 0, 1]);
+    expect([
+      await books(),
+      heygen.standin.control.wallet().spentMicros,
+      routes().filter((route) => route === 'create').length,
+    ]).toEqual([[0, 0], 0, 1]);
   });
 
   it('pays for its operation when that was done already', async () => {

@@ -17,7 +17,9 @@ it('runs models without the runtime keeping a device id or notes for its maker',
     console.log(session.inputNames.join());
     await session.release();`;
   const environment = { ...process.env, HOME: home, TMPDIR: home };
-  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { env: environment });
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
+    env: environment,
+  });
   expect(stdout.trim()).toBe('input,state,sr');
   expect(await readdir(home)).toEqual([]);
 });

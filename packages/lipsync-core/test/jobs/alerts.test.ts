@@ -7,9 +7,24 @@ import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 
 const anywhere = { signal: new AbortController().signal, canRun: () => true };
 const running: Attempt = {
-  provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null, operation: null, operationAtMs: null, troubles: 0,
+  provider: 'heygen',
+  outcome: 'running',
+  code: null,
+  message: null,
+  startedAtMs: 1,
+  endedAtMs: null,
+  costMicros: null,
+  operation: null,
+  operationAtMs: null,
+  troubles: 0,
 };
-const failed = (code: Attempt['code']): Attempt => ({ ...running, outcome: 'failed', code, message: 'It said so.', endedAtMs: 2 });
+const failed = (code: Attempt['code']): Attempt => ({
+  ...running,
+  outcome: 'failed',
+  code,
+  message: 'It said so.',
+  endedAtMs: 2,
+});
 const local: Attempt = { ...running, provider: 'wav2lip' };
 
 let bench: RunnerBench;
@@ -30,23 +45,28 @@ function run(script: Script): Promise<unknown> {
 }
 
 describe('an attempt that ends with what a person has to mend', () => {
-  it.each(['credentials_rejected', 'provider_balance_exhausted', 'provider_protocol', 'internal'] as const)('is told of once, also where another makes the take: %s', async (code) => {
-    await run(async (input, context) => {
-      await context.saveAttempts([running]);
-      await context.saveAttempts([failed(code)]);
-      await context.saveAttempts([failed(code), local]);
-      await context.saveAttempts([failed(code), { ...local, outcome: 'succeeded', endedAtMs: 3 }]);
-      return makeTake(input, context);
-    });
-    expect(lines).toEqual([{ jobId: 'job_1', provider: 'heygen', code, reason: 'It said so.', alert: true }]);
-  });
+  it.each(['credentials_rejected', 'provider_balance_exhausted', 'provider_protocol', 'internal'] as const)(
+    'is told of once, also where another makes the take: %s',
+    async (code) => {
+      await run(async (input, context) => {
+        await context.saveAttempts([running]);
+        await context.saveAttempts([failed(code)]);
+        await context.saveAttempts([failed(code), local]);
+        await context.saveAttempts([failed(code), { ...local, outcome: 'succeeded', endedAtMs: 3 }]);
+        return makeTake(input, context);
+      });
+      expect(lines).toEqual([{ jobId: 'job_1', provider: 'heygen', code, reason: 'It said so.', alert: true }]);
+    },
+  );
 
   it('is not told of again by a later run of its job', async () => {
     await run(async (_, { saveAttempts }) => {
       await saveAttempts([failed('provider_protocol')]);
       return { kind: 'waiting', untilMs: bench.time.nowMs };
     });
-    await run((input, context) => context.saveAttempts([...context.earlierAttempts, local]).then(() => makeTake(input, context)));
+    await run((input, context) =>
+      context.saveAttempts([...context.earlierAttempts, local]).then(() => makeTake(input, context)),
+    );
     expect(lines).toHaveLength(1);
   });
 

@@ -23,7 +23,10 @@ afterEach(async () => {
 
 /** Accepts a job whose two inputs are to be fetched from a server that answers as told; counts from 1. */
 async function acceptJobOf(answer: (request: number, ...args: Parameters<RequestListener>) => void): Promise<void> {
-  server = createServer((request, response) => answer(requests.push(request.url ?? ''), request, response)).listen(0, '127.0.0.1');
+  server = createServer((request, response) => answer(requests.push(request.url ?? ''), request, response)).listen(
+    0,
+    '127.0.0.1',
+  );
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port was given');
@@ -35,10 +38,17 @@ describe('an input at a URL', () => {
   it.each<[string, (...args: Parameters<RequestListener>) => void]>([
     ['answers 503', (_, response) => void response.writeHead(503).end()],
     ['resets the connection', (request) => request.socket.resetAndDestroy()],
-    ['stops in the middle', (_, response) => void response.writeHead(200, { 'content-length': '9' }).write('half', () => response.destroy())],
+    [
+      'stops in the middle',
+      (_, response) => void response.writeHead(200, { 'content-length': '9' }).write('half', () => response.destroy()),
+    ],
   ])('is fetched again when its server %s', async (_, fail) => {
-    await acceptJobOf((count, request, response) => (count <= 2 ? fail(request, response) : void response.end('content')));
-    expect(await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true })).toMatchObject({ status: 'completed' });
+    await acceptJobOf((count, request, response) =>
+      count <= 2 ? fail(request, response) : void response.end('content'),
+    );
+    expect(await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true })).toMatchObject({
+      status: 'completed',
+    });
     expect(requests).toEqual(['/clip', '/clip', '/clip', '/speech']);
   });
 
@@ -61,8 +71,12 @@ describe('an input at a URL', () => {
       if (count === 2) handBack.abort();
       else response.end('content');
     });
-    await expect(bench.runner(fetchInVain).run('job_1', { signal: handBack.signal, canRun: () => true })).rejects.toMatchObject({ code: 'canceled' });
-    expect(await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true })).toMatchObject({ status: 'completed' });
+    await expect(
+      bench.runner(fetchInVain).run('job_1', { signal: handBack.signal, canRun: () => true }),
+    ).rejects.toMatchObject({ code: 'canceled' });
+    expect(await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true })).toMatchObject({
+      status: 'completed',
+    });
     expect(requests).toEqual(['/clip', '/speech', '/speech']);
   });
 });

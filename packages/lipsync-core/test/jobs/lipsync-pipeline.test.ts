@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId } from '../../src/contract/index.ts';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
-import { createLipsyncPipeline, type LipsyncPipeline, type PipelineInput, type PipelineResult } from '../../src/jobs/lipsync-pipeline.ts';
+import {
+  createLipsyncPipeline,
+  type LipsyncPipeline,
+  type PipelineInput,
+  type PipelineResult,
+} from '../../src/jobs/lipsync-pipeline.ts';
 import type { Attempt } from '../../src/jobs/job-record.ts';
 import { createLedger } from '../../src/ledger/ledger.ts';
 import { openJobWorkspace } from '../../src/jobs/workspace.ts';
@@ -52,8 +57,20 @@ function silentWav(): Buffer {
   wav.write('RIFF', 0);
   wav.writeUInt32LE(wav.length - 8, 4);
   wav.write('WAVEfmt ', 8);
-  for (const [value, offset] of [[16, 16], [16_000, 24], [32_000, 28], [32_000, 40]] as const) wav.writeUInt32LE(value, offset);
-  for (const [value, offset] of [[1, 20], [1, 22], [2, 32], [16, 34]] as const) wav.writeUInt16LE(value, offset);
+  for (const [value, offset] of [
+    [16, 16],
+    [16_000, 24],
+    [32_000, 28],
+    [32_000, 40],
+  ] as const)
+    wav.writeUInt32LE(value, offset);
+  for (const [value, offset] of [
+    [1, 20],
+    [1, 22],
+    [2, 32],
+    [16, 34],
+  ] as const)
+    wav.writeUInt16LE(value, offset);
   wav.write('data', 36);
   return wav;
 }
@@ -70,18 +87,40 @@ function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
     warm: () => pool.warm(),
     close: () => pool.close(),
   };
-  const registry = createProviderRegistry([createPreviewProvider({ renderPool, trackCacheFolder: join(folder, 'tracks') })]);
-  return createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, forecast: idleForecast, clock: { nowMs: Date.now } });
+  const registry = createProviderRegistry([
+    createPreviewProvider({ renderPool, trackCacheFolder: join(folder, 'tracks') }),
+  ]);
+  return createLipsyncPipeline({
+    registry,
+    renderPool,
+    limits,
+    admission: openAdmission,
+    forecast: idleForecast,
+    clock: { nowMs: Date.now },
+  });
 }
 
 async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
   const workspace = await openJobWorkspace(folder, { id: 'job_1', runs: 1 });
   const outcome = await pipeline.run(
     {
-      jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace,
+      jobId: 'job_1',
+      owner: null,
+      options: lipsyncOptionsSchema.parse({}),
+      workspace,
       fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
     },
-    { signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, plan: null, outputMs: null, savePlan: async () => undefined, canRun: () => true, onProgress: () => undefined, saveAttempts: async () => undefined },
+    {
+      signal: new AbortController().signal,
+      earlierAttempts: [],
+      wasInterrupted: false,
+      plan: null,
+      outputMs: null,
+      savePlan: async () => undefined,
+      canRun: () => true,
+      onProgress: () => undefined,
+      saveAttempts: async () => undefined,
+    },
   );
   if (outcome.kind !== 'made') throw new Error(`The job is not done but ${outcome.kind}.`);
   return outcome;
@@ -117,10 +156,19 @@ describe('a place at a remote provider', () => {
   const neverFetched = (): Promise<never> => Promise.reject(new Error('The inputs were fetched.'));
   const clock = { nowMs: Date.now };
   const admissionOver = (state: StateStore): Admission => {
-    const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+    const ledger = createLedger({
+      state,
+      clock,
+      caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+    });
     return createSharedAdmission({
-      breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), openBills: createOpenBills({ state, ledger, clock }),
-      ledger, clock, lineMs: 1_000, onPlaceFree: () => undefined,
+      breaker: createBreaker({ state, clock }),
+      places: createPlaces({ state, clock }),
+      openBills: createOpenBills({ state, ledger, clock }),
+      ledger,
+      clock,
+      lineMs: 1_000,
+      onPlaceFree: () => undefined,
     });
   };
 
@@ -128,34 +176,69 @@ describe('a place at a remote provider', () => {
   async function runAtVendor(fetchInputs: PipelineInput['fetchInputs'], { taken = false, canRun = true } = {}) {
     const state = createMemoryState().open();
     const places = createPlaces({ state, clock });
-    for (let place = 0; taken && place < vendor.maxConcurrent; place += 1) await places.enter('heygen', `other_${place}`, vendor.maxConcurrent);
-    const pipeline = createLipsyncPipeline({ registry: createProviderRegistry([vendor]), renderPool: pool, limits, admission: admissionOver(state), forecast: idleForecast, clock });
+    for (let place = 0; taken && place < vendor.maxConcurrent; place += 1)
+      await places.enter('heygen', `other_${place}`, vendor.maxConcurrent);
+    const pipeline = createLipsyncPipeline({
+      registry: createProviderRegistry([vendor]),
+      renderPool: pool,
+      limits,
+      admission: admissionOver(state),
+      forecast: idleForecast,
+      clock,
+    });
     const workspace = await openJobWorkspace(folder, { id: 'job_1', runs: 1 });
     let fetched = 0;
-    const outcome = await pipeline.run(
-      {
-        jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace,
-        fetchInputs: () => {
-          fetched += 1;
-          return fetchInputs();
+    const outcome = await pipeline
+      .run(
+        {
+          jobId: 'job_1',
+          owner: null,
+          options: lipsyncOptionsSchema.parse({}),
+          workspace,
+          fetchInputs: () => {
+            fetched += 1;
+            return fetchInputs();
+          },
         },
-      },
-      { signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, plan: null, outputMs: null, savePlan: async () => undefined, canRun: () => canRun, onProgress: () => undefined, saveAttempts: async () => undefined },
-    ).catch((error: unknown) => error);
+        {
+          signal: new AbortController().signal,
+          earlierAttempts: [],
+          wasInterrupted: false,
+          plan: null,
+          outputMs: null,
+          savePlan: async () => undefined,
+          canRun: () => canRun,
+          onProgress: () => undefined,
+          saveAttempts: async () => undefined,
+        },
+      )
+      .catch((error: unknown) => error);
     const holders = await places.holders('heygen');
     return { outcome, fetched, holdsPlace: holders.some(({ jobId }) => jobId === 'job_1') };
   }
 
   it('is waited for before anything is fetched', async () => {
-    expect(await runAtVendor(neverFetched, { taken: true })).toMatchObject({ outcome: { kind: 'waiting' }, fetched: 0, holdsPlace: false });
+    expect(await runAtVendor(neverFetched, { taken: true })).toMatchObject({
+      outcome: { kind: 'waiting' },
+      fetched: 0,
+      holdsPlace: false,
+    });
   });
 
   it('is not taken by a host that leaves such work to others', async () => {
-    expect(await runAtVendor(neverFetched, { canRun: false })).toEqual({ outcome: { kind: 'elsewhere', needs: 'remote' }, fetched: 0, holdsPlace: false });
+    expect(await runAtVendor(neverFetched, { canRun: false })).toEqual({
+      outcome: { kind: 'elsewhere', needs: 'remote' },
+      fetched: 0,
+      holdsPlace: false,
+    });
   });
 
   it('is given back when the inputs cannot be used, and when there is nothing to speak', async () => {
-    expect(await runAtVendor(() => Promise.reject(new LipsyncError('not_found', 'gone')))).toMatchObject({ outcome: { code: 'not_found' }, fetched: 1, holdsPlace: false });
+    expect(await runAtVendor(() => Promise.reject(new LipsyncError('not_found', 'gone')))).toMatchObject({
+      outcome: { code: 'not_found' },
+      fetched: 1,
+      holdsPlace: false,
+    });
     const silent = await runAtVendor(async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }));
     expect(silent).toMatchObject({ outcome: { kind: 'made', methodUsed: null }, fetched: 1, holdsPlace: false });
     expect(vendor.started).toEqual([]);
@@ -163,34 +246,73 @@ describe('a place at a remote provider', () => {
 });
 
 const idleVendor = new ScriptedVendor();
-const engine = { kind: 'inline', facts: { id: 'wav2lip', degraded: false }, run: () => Promise.reject(new Error('Nothing is run.')) } as const;
+const engine = {
+  kind: 'inline',
+  facts: { id: 'wav2lip', degraded: false },
+  run: () => Promise.reject(new Error('Nothing is run.')),
+} as const;
 const registry = createProviderRegistry([idleVendor, engine]);
-const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({ provider, waitMs, workMs, isMeasured: true });
+const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({
+  provider,
+  waitMs,
+  workMs,
+  isMeasured: true,
+});
 
 /** Has a host that runs nothing look at the job, which is one second long; tells what it planned, and what it needs next. */
 async function planOf(
   options: LipsyncOptionsInput,
-  { plan = null, outputMs = null, expected = [], warm = () => undefined, isInLine = false }: { plan?: ProviderPlan | null; outputMs?: number | null; expected?: readonly Expectation[]; warm?: () => void; isInLine?: boolean } = {},
+  {
+    plan = null,
+    outputMs = null,
+    expected = [],
+    warm = () => undefined,
+    isInLine = false,
+  }: {
+    plan?: ProviderPlan | null;
+    outputMs?: number | null;
+    expected?: readonly Expectation[];
+    warm?: () => void;
+    isInLine?: boolean;
+  } = {},
 ) {
   const saved: ProviderPlan[] = [];
   const pipeline = createLipsyncPipeline({
-    registry, renderPool: { ...pool, warm }, limits, admission: isInLine ? { ...openAdmission, enter: async () => ({ kind: 'wait', untilMs: 1 }) } : openAdmission, clock: { nowMs: Date.now }, forecast: {
+    registry,
+    renderPool: { ...pool, warm },
+    limits,
+    admission: isInLine ? { ...openAdmission, enter: async () => ({ kind: 'wait', untilMs: 1 }) } : openAdmission,
+    clock: { nowMs: Date.now },
+    forecast: {
       ...idleForecast,
       // Nothing is known of how long a job waits that stands in line and does not say so.
       expect: async ({ jobInLine }) => (jobInLine === (isInLine ? 'job_1' : undefined) ? expected : []),
     },
   });
   let fetched = 0;
-  const outcome = await pipeline.run({
-    jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse(options), workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
-    async fetchInputs() {
-      fetched += 1;
-      return { clipPath, speechPath: silencePath, clipDigest: 'a' };
+  const outcome = await pipeline.run(
+    {
+      jobId: 'job_1',
+      owner: null,
+      options: lipsyncOptionsSchema.parse(options),
+      workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
+      async fetchInputs() {
+        fetched += 1;
+        return { clipPath, speechPath: silencePath, clipDigest: 'a' };
+      },
     },
-  }, {
-    plan, outputMs, signal: new AbortController().signal, earlierAttempts: [], wasInterrupted: false, canRun: (kind) => isInLine && kind === 'remote', onProgress: () => undefined,
-    saveAttempts: async () => undefined, savePlan: async (made) => void saved.push(made),
-  });
+    {
+      plan,
+      outputMs,
+      signal: new AbortController().signal,
+      earlierAttempts: [],
+      wasInterrupted: false,
+      canRun: (kind) => isInLine && kind === 'remote',
+      onProgress: () => undefined,
+      saveAttempts: async () => undefined,
+      savePlan: async (made) => void saved.push(made),
+    },
+  );
   return { saved, fetched, needs: outcome.kind === 'elsewhere' ? outcome.needs : outcome.kind };
 }
 
@@ -201,7 +323,11 @@ describe('the plan of a job', () => {
   });
 
   it('looks at the length of the output where that decides', async () => {
-    expect(await planOf({ optimize: 'balanced' })).toEqual({ saved: [['heygen', 'wav2lip']], fetched: 1, needs: 'remote' });
+    expect(await planOf({ optimize: 'balanced' })).toEqual({
+      saved: [['heygen', 'wav2lip']],
+      fetched: 1,
+      needs: 'remote',
+    });
   });
 
   it('starts no render process for it where another host goes on with the job', async () => {
@@ -212,7 +338,11 @@ describe('the plan of a job', () => {
 
   it('goes local when that ends sooner than the line for the vendor, with the speed in mind', async () => {
     const inLine = [expectation('heygen', 10_000, 60_000), expectation('wav2lip', 30_000)];
-    expect(await planOf({ optimize: 'speed' }, { expected: inLine })).toEqual({ saved: [['wav2lip', 'heygen']], fetched: 1, needs: 'inline' });
+    expect(await planOf({ optimize: 'speed' }, { expected: inLine })).toEqual({
+      saved: [['wav2lip', 'heygen']],
+      fetched: 1,
+      needs: 'inline',
+    });
     const noLine = [expectation('heygen', 10_000), expectation('wav2lip', 30_000)];
     expect(await planOf({ optimize: 'speed' }, { expected: noLine })).toMatchObject({ needs: 'remote' });
   });
@@ -228,19 +358,34 @@ describe('a job with the speed in mind that stands in line for the vendor since 
   const shrunk = [expectation('heygen', 10_000, 5_000), expectation('wav2lip', 30_000)];
 
   it('goes local when the line has grown so long that this ends sooner, without another look at its inputs', async () => {
-    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, isInLine: true, expected: grown })).toEqual({ saved: [['wav2lip', 'heygen']], fetched: 0, needs: 'inline' });
+    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, isInLine: true, expected: grown })).toEqual({
+      saved: [['wav2lip', 'heygen']],
+      fetched: 0,
+      needs: 'inline',
+    });
   });
 
   it('stays where that does not end sooner', async () => {
-    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, isInLine: true, expected: shrunk })).toEqual({ saved: [], fetched: 0, needs: 'waiting' });
+    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, isInLine: true, expected: shrunk })).toEqual({
+      saved: [],
+      fetched: 0,
+      needs: 'waiting',
+    });
   });
 
   it('takes the place that has become free, however long the line is', async () => {
-    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, expected: grown })).toEqual({ saved: [], fetched: 0, needs: 'remote' });
+    expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, expected: grown })).toEqual({
+      saved: [],
+      fetched: 0,
+      needs: 'remote',
+    });
   });
 
   it.each(['quality', 'balanced'] as const)('stays with %s in mind', async (optimize) => {
-    expect(await planOf({ optimize }, { plan, outputMs: 1_000, isInLine: true, expected: grown })).toMatchObject({ saved: [], needs: 'waiting' });
+    expect(await planOf({ optimize }, { plan, outputMs: 1_000, isInLine: true, expected: grown })).toMatchObject({
+      saved: [],
+      needs: 'waiting',
+    });
   });
 });
 
@@ -248,7 +393,16 @@ describe('the pace of a provider', () => {
   const startedAtMs = Date.now() - 5_000;
   const operation = { id: 'op', state: {} };
   const begun: Attempt = {
-    provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs, endedAtMs: null, costMicros: null, operation, operationAtMs: startedAtMs, troubles: 0,
+    provider: 'heygen',
+    outcome: 'running',
+    code: null,
+    message: null,
+    startedAtMs,
+    endedAtMs: null,
+    costMicros: null,
+    operation,
+    operationAtMs: startedAtMs,
+    troubles: 0,
   };
   const made: Attempt = { ...begun, outcome: 'succeeded', endedAtMs: startedAtMs + 1_000, costMicros: 70 };
 
@@ -256,15 +410,33 @@ describe('the pace of a provider', () => {
   async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
     const learn = vi.fn<Forecast['learn']>(async () => undefined);
     const pipeline = createLipsyncPipeline({
-      registry: createProviderRegistry([new ScriptedVendor()]), renderPool: pool, limits, admission: openAdmission, clock: { nowMs: Date.now }, forecast: { ...idleForecast, learn },
+      registry: createProviderRegistry([new ScriptedVendor()]),
+      renderPool: pool,
+      limits,
+      admission: openAdmission,
+      clock: { nowMs: Date.now },
+      forecast: { ...idleForecast, learn },
     });
-    const outcome = await pipeline.run({
-      jobId: 'job_1', owner: null, options: lipsyncOptionsSchema.parse({}), workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
-      fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
-    }, {
-      wasInterrupted, signal: new AbortController().signal, earlierAttempts: [attempt], plan: ['heygen'], outputMs: null, canRun: () => true,
-      onProgress: () => undefined, saveAttempts: async () => undefined, savePlan: async () => undefined,
-    });
+    const outcome = await pipeline.run(
+      {
+        jobId: 'job_1',
+        owner: null,
+        options: lipsyncOptionsSchema.parse({}),
+        workspace: await openJobWorkspace(folder, { id: 'job_1', runs: 1 }),
+        fetchInputs: async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }),
+      },
+      {
+        wasInterrupted,
+        signal: new AbortController().signal,
+        earlierAttempts: [attempt],
+        plan: ['heygen'],
+        outputMs: null,
+        canRun: () => true,
+        onProgress: () => undefined,
+        saveAttempts: async () => undefined,
+        savePlan: async () => undefined,
+      },
+    );
     expect(outcome.kind).toBe('made');
     return learn.mock.calls.map(([{ provider }]) => provider);
   }

@@ -9,7 +9,14 @@ export const makeTake: Script = async ({ workspace, fetchInputs }) => {
   const { clipPath, speechPath } = await fetchInputs();
   const takePath = workspace.file('take.mp4');
   await writeFile(takePath, `${await readFile(clipPath, 'utf8')} speaking ${await readFile(speechPath, 'utf8')}`);
-  return { kind: 'made', takePath, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [{ code: 'degraded', message: 'A stand-in.' }] };
+  return {
+    kind: 'made',
+    takePath,
+    methodUsed: 'preview',
+    degraded: true,
+    durationMs: 1_000,
+    warnings: [{ code: 'degraded', message: 'A stand-in.' }],
+  };
 };
 
 /** Works until it is stopped, then throws as work does that was cut off: with something that is no error of ours. */

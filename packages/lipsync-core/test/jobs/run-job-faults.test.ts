@@ -22,7 +22,8 @@ afterEach(() => bench.remove());
 const makeTakeByChain: Script = async (input, context) => {
   context.onProgress({ stage: 'fetching', fraction: 0 });
   const provider: InlineProvider = {
-    kind: 'inline', facts: { id: 'preview', degraded: true },
+    kind: 'inline',
+    facts: { id: 'preview', degraded: true },
     async run() {
       await makeTake(input, context);
       return { path: input.workspace.file('take.mp4'), warnings: [], costMicros: 0 };
@@ -30,29 +31,50 @@ const makeTakeByChain: Script = async (input, context) => {
   };
   // The provider above looks at nothing.
   const outcome = await runChain([provider], async () => ({}) as TakeRequest, {
-    ...context, jobId: input.jobId, user: null, maxCostMicros: null, admission: openAdmission, clock: { nowMs: () => 1 },
+    ...context,
+    jobId: input.jobId,
+    user: null,
+    maxCostMicros: null,
+    admission: openAdmission,
+    clock: { nowMs: () => 1 },
   });
   if (outcome.kind !== 'made') return outcome;
-  return { kind: 'made', takePath: outcome.take.path, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [] };
+  return {
+    kind: 'made',
+    takePath: outcome.take.path,
+    methodUsed: 'preview',
+    degraded: true,
+    durationMs: 1_000,
+    warnings: [],
+  };
 };
 
 describe('two runs of one job', () => {
-  it('do not touch each other\'s files: the newer one completes', async () => {
+  it("do not touch each other's files: the newer one completes", async () => {
     await bench.accept();
-    const [firstBegan, secondBegan, firstEnded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const first = bench.runner(async () => {
-      firstBegan.resolve();
-      await secondBegan.promise;
-      throw new LipsyncError('media_failed', 'Cut off.');
-    }).run('job_1', { signal: never, canRun: () => true }).finally(() => firstEnded.resolve());
+    const [firstBegan, secondBegan, firstEnded] = [
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<void>(),
+    ];
+    const first = bench
+      .runner(async () => {
+        firstBegan.resolve();
+        await secondBegan.promise;
+        throw new LipsyncError('media_failed', 'Cut off.');
+      })
+      .run('job_1', { signal: never, canRun: () => true })
+      .finally(() => firstEnded.resolve());
     await firstBegan.promise;
-    const second = bench.runner(async (input, context) => {
-      await writeFile(input.workspace.file('half-made'), 'half made');
-      secondBegan.resolve();
-      await firstEnded.promise;
-      expect(await readdir(input.workspace.path)).toContain('half-made');
-      return makeTake(input, context);
-    }).run('job_1', { signal: never, canRun: () => true });
+    const second = bench
+      .runner(async (input, context) => {
+        await writeFile(input.workspace.file('half-made'), 'half made');
+        secondBegan.resolve();
+        await firstEnded.promise;
+        expect(await readdir(input.workspace.path)).toContain('half-made');
+        return makeTake(input, context);
+      })
+      .run('job_1', { signal: never, canRun: () => true });
     expect(await second).toMatchObject({ status: 'completed', runs: 2 });
     expect((await first).error).toBeNull();
     expect(await readdir(bench.workFolder)).toEqual([]);
@@ -61,7 +83,10 @@ describe('two runs of one job', () => {
 
 describe('a store that fails', () => {
   /** The bench's store, but its append number `failing` throws. */
-  function failingAt(failing: number, fault = new LipsyncError('resource_exhausted', 'The store hangs.')): { readonly store: JobStore; appends(): number } {
+  function failingAt(
+    failing: number,
+    fault = new LipsyncError('resource_exhausted', 'The store hangs.'),
+  ): { readonly store: JobStore; appends(): number } {
     let appends = 0;
     return {
       appends: () => appends,
@@ -77,24 +102,29 @@ describe('a store that fails', () => {
   }
 
   const appendsOfARun = 6;
-  it.each(Array.from({ length: appendsOfARun }, (_, index) => index + 1))('at append %i is no failure of the job nor of a provider: the next run completes it', async (failing) => {
-    await bench.accept();
-    const { store, appends } = failingAt(failing);
-    const runner = bench.runner(makeTakeByChain, { store });
-    const refused: unknown[] = [];
-    await runner.run('job_1', { signal: never, canRun: () => true }).catch((error: unknown) => refused.push(error));
-    const record = await runner.run('job_1', { signal: never, canRun: () => true });
-    expect(appends()).toBeGreaterThanOrEqual(appendsOfARun);
-    for (const error of refused) expect(error).toMatchObject({ code: 'resource_exhausted' });
-    expect(record).toMatchObject({ status: 'completed', error: null, crashes: 0 });
-    expect(record.attempts.at(-1)).toMatchObject({ outcome: 'succeeded' });
-    expect(record.attempts.filter(({ code }) => code !== null && code !== 'worker_crashed')).toEqual([]);
-  });
+  it.each(Array.from({ length: appendsOfARun }, (_, index) => index + 1))(
+    'at append %i is no failure of the job nor of a provider: the next run completes it',
+    async (failing) => {
+      await bench.accept();
+      const { store, appends } = failingAt(failing);
+      const runner = bench.runner(makeTakeByChain, { store });
+      const refused: unknown[] = [];
+      await runner.run('job_1', { signal: never, canRun: () => true }).catch((error: unknown) => refused.push(error));
+      const record = await runner.run('job_1', { signal: never, canRun: () => true });
+      expect(appends()).toBeGreaterThanOrEqual(appendsOfARun);
+      for (const error of refused) expect(error).toMatchObject({ code: 'resource_exhausted' });
+      expect(record).toMatchObject({ status: 'completed', error: null, crashes: 0 });
+      expect(record.attempts.at(-1)).toMatchObject({ outcome: 'succeeded' });
+      expect(record.attempts.filter(({ code }) => code !== null && code !== 'worker_crashed')).toEqual([]);
+    },
+  );
 
   it('when a job that failed is to be recorded is told to whoever runs it', async () => {
     await bench.accept();
     const { store } = failingAt(2);
-    const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store }).run('job_1', { signal: never, canRun: () => true });
+    const run = bench
+      .runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store })
+      .run('job_1', { signal: never, canRun: () => true });
     await expect(run).rejects.toMatchObject({ code: 'resource_exhausted' });
     expect(await bench.store.get('job_1')).toMatchObject({ status: 'queued', error: null });
   });
@@ -108,7 +138,8 @@ describe('a store that fails', () => {
       async append(id, event) {
         appends += 1;
         const record = await bench.store.append(id, event);
-        if (event.type === 'run_started' && appends < 20) throw new LipsyncError('resource_exhausted', 'The store hangs.');
+        if (event.type === 'run_started' && appends < 20)
+          throw new LipsyncError('resource_exhausted', 'The store hangs.');
         return record;
       },
     };
@@ -122,9 +153,14 @@ describe('a store that fails', () => {
     await bench.accept();
     const away: JobStore = {
       ...bench.store,
-      append: (id, event) => (event.type === 'run_started' ? bench.store.append(id, event) : Promise.reject(new LipsyncError('resource_exhausted', `No ${event.type}.`))),
+      append: (id, event) =>
+        event.type === 'run_started'
+          ? bench.store.append(id, event)
+          : Promise.reject(new LipsyncError('resource_exhausted', `No ${event.type}.`)),
     };
-    const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store: away }).run('job_1', { signal: never, canRun: () => true });
+    const run = bench
+      .runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store: away })
+      .run('job_1', { signal: never, canRun: () => true });
     await expect(run).rejects.toThrow('No failed.');
     expect(await bench.store.append('job_1', { type: 'run_started', atMs: 2 })).toMatchObject({ crashes: 1 });
   });
@@ -132,7 +168,9 @@ describe('a store that fails', () => {
   it('because it refuses what it is told, for good, counts as a crash: such a job ends', async () => {
     await bench.accept();
     const { store } = failingAt(2, new LipsyncError('internal', 'Refused.'));
-    const run = bench.runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store }).run('job_1', { signal: never, canRun: () => true });
+    const run = bench
+      .runner(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')), { store })
+      .run('job_1', { signal: never, canRun: () => true });
     await expect(run).rejects.toMatchObject({ code: 'internal' });
     expect(await bench.store.append('job_1', { type: 'run_started', atMs: 2 })).toMatchObject({ crashes: 1 });
   });
@@ -150,7 +188,17 @@ describe('a work folder that cannot be written', () => {
 });
 
 const attempt = (change: Partial<Attempt>): Attempt => ({
-  provider: 'heygen', outcome: 'failed', code: 'provider_failed', message: null, startedAtMs: 1, endedAtMs: 2, costMicros: null, operation: null, operationAtMs: null, troubles: 0, ...change,
+  provider: 'heygen',
+  outcome: 'failed',
+  code: 'provider_failed',
+  message: null,
+  startedAtMs: 1,
+  endedAtMs: 2,
+  costMicros: null,
+  operation: null,
+  operationAtMs: null,
+  troubles: 0,
+  ...change,
 });
 
 describe('a run that fails before it comes to its operation', () => {
@@ -159,10 +207,12 @@ describe('a run that fails before it comes to its operation', () => {
     await bench.accept({}, { status: 'processing', parkedUntilMs: 5, runs: 1, plan: ['heygen'], attempts: [running] });
     await writeFile(bench.workFolder, '');
     const told: unknown[] = [];
-    const record = await bench.runner(neverCalled, {}, async ({ jobId }, { code }, { earlierAttempts, saveAttempts }) => {
-      told.push(jobId, code, (await bench.store.get('job_1'))?.status, earlierAttempts);
-      await saveAttempts([{ ...running, outcome: 'failed', code, endedAtMs: 3 }]);
-    }).run('job_1', { signal: never, canRun: () => true });
+    const record = await bench
+      .runner(neverCalled, {}, async ({ jobId }, { code }, { earlierAttempts, saveAttempts }) => {
+        told.push(jobId, code, (await bench.store.get('job_1'))?.status, earlierAttempts);
+        await saveAttempts([{ ...running, outcome: 'failed', code, endedAtMs: 3 }]);
+      })
+      .run('job_1', { signal: never, canRun: () => true });
     expect(told).toEqual(['job_1', record.error?.code, 'processing', [running]]);
     expect(record).toMatchObject({ status: 'failed', attempts: [{ outcome: 'failed', endedAtMs: 3 }] });
   });
@@ -172,12 +222,16 @@ describe('a cancel that is answered while an order is saved', () => {
   it('stops the run before the order is sent', async () => {
     await bench.accept();
     let isStopped = false;
-    const record = await bench.runner(async (_, { saveAttempts, signal }) => {
-      await bench.store.append('job_1', { type: 'cancel_requested' });
-      await saveAttempts([attempt({ outcome: 'running', order: { idempotencyKey: 'k', state: {}, unansweredSinceMs: 1 } })]);
-      isStopped = signal.aborted;
-      throw new Error('cut off');
-    }).run('job_1', { signal: never, canRun: () => true });
+    const record = await bench
+      .runner(async (_, { saveAttempts, signal }) => {
+        await bench.store.append('job_1', { type: 'cancel_requested' });
+        await saveAttempts([
+          attempt({ outcome: 'running', order: { idempotencyKey: 'k', state: {}, unansweredSinceMs: 1 } }),
+        ]);
+        isStopped = signal.aborted;
+        throw new Error('cut off');
+      })
+      .run('job_1', { signal: never, canRun: () => true });
     expect([isStopped, record.status]).toEqual([true, 'canceled']);
   });
 });
@@ -185,10 +239,15 @@ describe('a cancel that is answered while an order is saved', () => {
 describe('the cost of a job', () => {
   it('is that of all attempts together, those of earlier runs and failed ones too', async () => {
     await bench.accept({}, { attempts: [attempt({ costMicros: 5 }), attempt({ costMicros: 0 })] });
-    const record = await bench.runner(async (input, context) => {
-      await context.saveAttempts([...context.earlierAttempts, attempt({ provider: 'wav2lip', outcome: 'succeeded', code: null, costMicros: 7 })]);
-      return makeTake(input, context);
-    }).run('job_1', { signal: never, canRun: () => true });
+    const record = await bench
+      .runner(async (input, context) => {
+        await context.saveAttempts([
+          ...context.earlierAttempts,
+          attempt({ provider: 'wav2lip', outcome: 'succeeded', code: null, costMicros: 7 }),
+        ]);
+        return makeTake(input, context);
+      })
+      .run('job_1', { signal: never, canRun: () => true });
     expect(costOf(record)).toBe(12);
   });
 });

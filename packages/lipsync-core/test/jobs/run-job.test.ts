@@ -13,7 +13,16 @@ import { fetchInVain, makeTake, neverCalled, workUntilStopped, type Script } fro
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 
 const succeeded: Attempt = {
-  provider: 'preview', outcome: 'succeeded', code: null, message: null, startedAtMs: 1, endedAtMs: 2, costMicros: 0, operation: null, operationAtMs: null, troubles: 0,
+  provider: 'preview',
+  outcome: 'succeeded',
+  code: null,
+  message: null,
+  startedAtMs: 1,
+  endedAtMs: 2,
+  costMicros: 0,
+  operation: null,
+  operationAtMs: null,
+  troubles: 0,
 };
 
 let bench: RunnerBench;
@@ -57,7 +66,12 @@ describe('a run', () => {
     await acceptJob();
     const record = await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true });
     expect(record).toMatchObject({
-      status: 'completed', progress: 100, runs: 1, crashes: 0, completedAtMs: bench.time.nowMs, warnings: [{ code: 'degraded' }],
+      status: 'completed',
+      progress: 100,
+      runs: 1,
+      crashes: 0,
+      completedAtMs: bench.time.nowMs,
+      warnings: [{ code: 'degraded' }],
       result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000 },
     });
     expect(await text(await bench.artifacts.read(record.result?.outputKey ?? ''))).toBe('the clip speaking the speech');
@@ -68,13 +82,18 @@ describe('a run', () => {
     await acceptJob();
     const fail: Script = () => Promise.reject(new LipsyncError('clip_unusable', 'There is no face.'));
     expect(await runnerOf(fail).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
-      status: 'failed', result: null, error: { code: 'clip_unusable', message: 'There is no face.' },
+      status: 'failed',
+      result: null,
+      error: { code: 'clip_unusable', message: 'There is no face.' },
     });
   });
 
   it('keeps the words of any other error to itself', async () => {
     await acceptJob();
-    const record = await runnerOf(() => Promise.reject(new Error('secret at /some/path'))).run('job_1', { signal: never(), canRun: () => true });
+    const record = await runnerOf(() => Promise.reject(new Error('secret at /some/path'))).run('job_1', {
+      signal: never(),
+      canRun: () => true,
+    });
     expect(record).toMatchObject({ status: 'failed', error: { code: 'internal' } });
     expect(JSON.stringify(record)).not.toContain('secret');
   });
@@ -82,11 +101,16 @@ describe('a run', () => {
   it('whose input is gone fails with that', async () => {
     const { video } = await acceptJob();
     if (video.kind === 'artifact') await bench.artifacts.delete(video.key);
-    expect(await runnerOf(fetchInVain).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'failed', error: { code: 'not_found' } });
+    expect(await runnerOf(fetchInVain).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      status: 'failed',
+      error: { code: 'not_found' },
+    });
   });
 
   it('of a job that does not exist is refused', async () => {
-    await expect(runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).rejects.toMatchObject({ code: 'not_found' });
+    await expect(runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).rejects.toMatchObject({
+      code: 'not_found',
+    });
   });
 
   it('stores the attempts as the pipeline saves them', async () => {
@@ -126,7 +150,11 @@ describe('a job that was run before', () => {
   it('keeps to its plan once it tried a provider, and may change it before', async () => {
     await acceptJob();
     const seen: unknown[] = [];
-    const plans = [['heygen', 'wav2lip'], ['wav2lip', 'heygen'], ['heygen', 'wav2lip']] as const;
+    const plans = [
+      ['heygen', 'wav2lip'],
+      ['wav2lip', 'heygen'],
+      ['heygen', 'wav2lip'],
+    ] as const;
     const runner = runnerOf(async (_, context) => {
       seen.push([context.plan, context.outputMs]);
       await context.savePlan(plans[seen.length - 1] ?? [], 1_000);
@@ -134,8 +162,14 @@ describe('a job that was run before', () => {
       return { kind: 'waiting', untilMs: bench.time.nowMs };
     });
     for (let run = 0; run < 2; run += 1) await runner.run('job_1', { signal: never(), canRun: () => true });
-    expect(await runner.run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ plan: ['wav2lip', 'heygen'] });
-    expect(seen).toEqual([[null, null], [['heygen', 'wav2lip'], 1_000], [['wav2lip', 'heygen'], 1_000]]);
+    expect(await runner.run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      plan: ['wav2lip', 'heygen'],
+    });
+    expect(seen).toEqual([
+      [null, null],
+      [['heygen', 'wav2lip'], 1_000],
+      [['wav2lip', 'heygen'], 1_000],
+    ]);
   });
 
   it('is given up after five runs that ended without a word', async () => {
@@ -144,14 +178,19 @@ describe('a job that was run before', () => {
     const fifth = await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     expect(fifth).toMatchObject({ runs: 5, crashes: 4 });
     expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
-      status: 'failed', crashes: 5, error: { code: 'worker_crashed' },
+      status: 'failed',
+      crashes: 5,
+      error: { code: 'worker_crashed' },
     });
   });
 
   it('still has a fifth run after four crashes', async () => {
     await acceptJob();
     for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
-    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'completed', crashes: 4 });
+    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      status: 'completed',
+      crashes: 4,
+    });
   });
 });
 
@@ -159,10 +198,12 @@ describe('a job that is canceled', () => {
   it('while it runs stops the pipeline and ends as canceled', async () => {
     await acceptJob();
     let reason: unknown;
-    const run = runnerOf(workUntilStopped(({ signal }) => {
-      signal.addEventListener('abort', () => (reason = signal.reason));
-      return store.append('job_1', { type: 'cancel_requested' });
-    })).run('job_1', { signal: never(), canRun: () => true });
+    const run = runnerOf(
+      workUntilStopped(({ signal }) => {
+        signal.addEventListener('abort', () => (reason = signal.reason));
+        return store.append('job_1', { type: 'cancel_requested' });
+      }),
+    ).run('job_1', { signal: never(), canRun: () => true });
     expect(await run).toMatchObject({ status: 'canceled', result: null, error: null });
     expect(reason).toMatchObject({ code: 'canceled' });
   });
@@ -170,7 +211,9 @@ describe('a job that is canceled', () => {
   it('before it runs is not run', async () => {
     await acceptJob();
     await store.append('job_1', { type: 'cancel_requested' });
-    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'canceled' });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      status: 'canceled',
+    });
   });
 });
 
@@ -179,20 +222,25 @@ describe('a deadline', () => {
     await acceptJob({ deadlineMs: 1_000 });
     bench.time.nowMs += 990;
     expect(await runnerOf(workUntilStopped()).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
-      status: 'failed', error: { code: 'deadline_exceeded' },
+      status: 'failed',
+      error: { code: 'deadline_exceeded' },
     });
   });
 
   it('that passed while the job waited fails it before anything is fetched', async () => {
     await acceptJob({ deadlineMs: 1_000 });
     bench.time.nowMs += 60_000;
-    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ error: { code: 'deadline_exceeded' } });
+    expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      error: { code: 'deadline_exceeded' },
+    });
     expect(progressEvents()).toEqual([]);
   });
 
   it('that is far away leaves the job alone', async () => {
     await acceptJob({ deadlineMs: 60_000 });
-    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'completed' });
+    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      status: 'completed',
+    });
   });
 });
 
@@ -200,11 +248,18 @@ describe('a worker that shuts down', () => {
   it('hands the job back unfinished and throws; the next run is no crash', async () => {
     await acceptJob();
     const shutdown = new AbortController();
-    const run = runnerOf(workUntilStopped(() => shutdown.abort())).run('job_1', { signal: shutdown.signal, canRun: () => true });
+    const run = runnerOf(workUntilStopped(() => shutdown.abort())).run('job_1', {
+      signal: shutdown.signal,
+      canRun: () => true,
+    });
     await expect(run).rejects.toMatchObject({ code: 'canceled' });
     expect(await store.get('job_1')).toMatchObject({ status: 'queued', runs: 1, crashes: 0, error: null });
     expect(workspaces()).toEqual([]);
-    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'completed', runs: 2, crashes: 0 });
+    expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      status: 'completed',
+      runs: 2,
+      crashes: 0,
+    });
   });
 });
 
@@ -224,7 +279,11 @@ describe('a run that another one took over from', () => {
       await takeOver();
       return makeTake(input, context);
     };
-    expect(await runnerOf(late).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'processing', runs: 2, result: null });
+    expect(await runnerOf(late).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      status: 'processing',
+      runs: 2,
+      result: null,
+    });
   });
 
   it('cannot fail it either', async () => {
@@ -233,7 +292,11 @@ describe('a run that another one took over from', () => {
       await takeOver();
       throw new LipsyncError('media_failed', 'Too late.');
     };
-    expect(await runnerOf(late).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({ status: 'processing', runs: 2, error: null });
+    expect(await runnerOf(late).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+      status: 'processing',
+      runs: 2,
+      error: null,
+    });
   });
 });
 
@@ -242,7 +305,13 @@ describe('progress', () => {
     await acceptJob();
     const seen: number[] = [];
     await runnerOf(async (input, context) => {
-      for (const [stage, fraction] of [['tracking', 0.5], ['rendering', 0.9], ['rendering', 0.1], ['tracking', 0], ['rendering', 0.95]] as const) {
+      for (const [stage, fraction] of [
+        ['tracking', 0.5],
+        ['rendering', 0.9],
+        ['rendering', 0.1],
+        ['tracking', 0],
+        ['rendering', 0.95],
+      ] as const) {
         context.onProgress({ stage, fraction });
         await new Promise(setImmediate);
         seen.push((await store.get('job_1'))?.progress ?? NaN);
@@ -255,16 +324,23 @@ describe('progress', () => {
 
   it('is written once per interval, and each new stage at once', async () => {
     await acceptJob();
-    await runnerOf(async (input, context) => {
-      context.onProgress({ stage: 'fetching', fraction: 0 });
-      for (let frame = 0; frame <= 1_000; frame++) {
-        bench.time.nowMs += 1;
-        context.onProgress({ stage: 'rendering', fraction: frame / 1_000 });
-        await Promise.resolve();
-      }
-      return makeTake(input, context);
-    }, { progressIntervalMs: 250 }).run('job_1', { signal: never(), canRun: () => true });
-    expect(progressEvents().map(({ stage }) => stage)).toEqual(['fetching', ...Array.from({ length: 5 }, () => 'rendering'), 'publishing']);
+    await runnerOf(
+      async (input, context) => {
+        context.onProgress({ stage: 'fetching', fraction: 0 });
+        for (let frame = 0; frame <= 1_000; frame++) {
+          bench.time.nowMs += 1;
+          context.onProgress({ stage: 'rendering', fraction: frame / 1_000 });
+          await Promise.resolve();
+        }
+        return makeTake(input, context);
+      },
+      { progressIntervalMs: 250 },
+    ).run('job_1', { signal: never(), canRun: () => true });
+    expect(progressEvents().map(({ stage }) => stage)).toEqual([
+      'fetching',
+      ...Array.from({ length: 5 }, () => 'rendering'),
+      'publishing',
+    ]);
   });
 });
 

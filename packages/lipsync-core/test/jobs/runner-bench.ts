@@ -30,7 +30,10 @@ export interface RunnerBench {
 export async function openRunnerBench(): Promise<RunnerBench> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-runner-'));
   const workFolder = join(folder, 'work');
-  const artifacts = createLocalArtifactStore({ inputsDir: join(folder, 'inputs'), outputsDir: join(folder, 'outputs') });
+  const artifacts = createLocalArtifactStore({
+    inputsDir: join(folder, 'inputs'),
+    outputsDir: join(folder, 'outputs'),
+  });
   const store = createMemoryJobStore();
   const time = { nowMs: 10_000 };
   const ignore = (): void => undefined;
@@ -44,20 +47,34 @@ export async function openRunnerBench(): Promise<RunnerBench> {
     workFolder,
     time,
     async accept(options = {}, change = {}) {
-      const record = { ...testJobRecord('job_1', time.nowMs, options), video: await put('the clip'), audio: await put('the speech'), ...change };
+      const record = {
+        ...testJobRecord('job_1', time.nowMs, options),
+        video: await put('the clip'),
+        audio: await put('the speech'),
+        ...change,
+      };
       await store.create(record);
       return record;
     },
-    runner: (run, change = {}, abandon = async () => undefined) => createJobRunner({
-      store, artifacts, pipeline: { run, abandon }, workFolder,
-      fetcher: createInputFetcher({ artifacts, maxBytes: 100, allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']), retryPauseMs: 1 }),
-      clock: { nowMs: () => time.nowMs },
-      logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-      // Long: what a run learns by looking, it does not learn here.
-      cancelPollMs: 60_000,
-      progressIntervalMs: 0,
-      ...change,
-    }),
+    runner: (run, change = {}, abandon = async () => undefined) =>
+      createJobRunner({
+        store,
+        artifacts,
+        pipeline: { run, abandon },
+        workFolder,
+        fetcher: createInputFetcher({
+          artifacts,
+          maxBytes: 100,
+          allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']),
+          retryPauseMs: 1,
+        }),
+        clock: { nowMs: () => time.nowMs },
+        logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+        // Long: what a run learns by looking, it does not learn here.
+        cancelPollMs: 60_000,
+        progressIntervalMs: 0,
+        ...change,
+      }),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
 }

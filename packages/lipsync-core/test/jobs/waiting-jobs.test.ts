@@ -9,8 +9,16 @@ const never = new AbortController().signal;
 const anywhere = { signal: never, canRun: () => true };
 
 const running: Attempt = {
-  provider: 'heygen', outcome: 'running', code: null, message: null, startedAtMs: 1, endedAtMs: null, costMicros: null,
-  operation: { id: 'op-1', state: {} }, operationAtMs: 1, troubles: 0,
+  provider: 'heygen',
+  outcome: 'running',
+  code: null,
+  message: null,
+  startedAtMs: 1,
+  endedAtMs: null,
+  costMicros: null,
+  operation: { id: 'op-1', state: {} },
+  operationAtMs: 1,
+  troubles: 0,
 };
 
 let bench: RunnerBench;
@@ -41,7 +49,12 @@ function run(script: Script): Promise<JobRecord> {
 describe('a job that only waits', () => {
   it('is parked until it is worth another look, and holds no folder', async () => {
     await bench.accept();
-    expect(await run(wait)).toMatchObject({ status: 'processing', stage: 'waiting', parkedUntilMs: bench.time.nowMs + 5_000, attempts: [running] });
+    expect(await run(wait)).toMatchObject({
+      status: 'processing',
+      stage: 'waiting',
+      parkedUntilMs: bench.time.nowMs + 5_000,
+      attempts: [running],
+    });
     expect(await readdir(bench.workFolder)).toEqual([]);
   });
 
@@ -57,27 +70,35 @@ describe('a job that only waits', () => {
 
   it.each<[string, readonly Attempt[], string]>([
     ['that stands in line', [], 'Waiting for a place at the provider.'],
-    ['whose order was put off', [{ ...running, operation: null, operationAtMs: null }], 'Waiting until heygen takes it.'],
+    [
+      'whose order was put off',
+      [{ ...running, operation: null, operationAtMs: null }],
+      'Waiting until heygen takes it.',
+    ],
     ['whose operation runs', [running], 'heygen is working on it.'],
   ])('says what it waits for: one %s', async (_, attempts, message) => {
     await bench.accept();
-    expect(await run(async (__, { saveAttempts }) => {
-      await saveAttempts(attempts);
-      return { kind: 'waiting', untilMs: bench.time.nowMs + 5_000 };
-    })).toMatchObject({ stage: 'waiting', message });
+    expect(
+      await run(async (__, { saveAttempts }) => {
+        await saveAttempts(attempts);
+        return { kind: 'waiting', untilMs: bench.time.nowMs + 5_000 };
+      }),
+    ).toMatchObject({ stage: 'waiting', message });
   });
 
   it('counts the crash of a run that looked at it and died', async () => {
     await bench.accept();
     await run(wait);
-    for (let crash = 0; crash < 2; crash += 1) await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
+    for (let crash = 0; crash < 2; crash += 1)
+      await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     expect(await run(wait)).toMatchObject({ crashes: 2 });
   });
 
   it('is let go of, with its operation, after five crashes', async () => {
     await bench.accept();
     await run(wait);
-    for (let crash = 0; crash < 5; crash += 1) await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
+    for (let crash = 0; crash < 5; crash += 1)
+      await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     expect(await run(neverCalled)).toMatchObject({ status: 'failed', error: { code: 'worker_crashed' } });
     expect(abandoned).toEqual([{ code: 'worker_crashed', attempts: [running] }]);
   });
@@ -145,10 +166,16 @@ describe('a run that another one took over from', () => {
   it('stops for a reason that is no cancel, so that it leaves alone what the other goes on with', async () => {
     await bench.accept();
     let reason: unknown;
-    await bench.runner(workUntilStopped(({ signal }) => {
-      signal.addEventListener('abort', () => (reason = signal.reason));
-      return takeOver();
-    }), { cancelPollMs: 5 }, abandon).run('job_1', anywhere);
+    await bench
+      .runner(
+        workUntilStopped(({ signal }) => {
+          signal.addEventListener('abort', () => (reason = signal.reason));
+          return takeOver();
+        }),
+        { cancelPollMs: 5 },
+        abandon,
+      )
+      .run('job_1', anywhere);
     expect(reason).toBeInstanceOf(Error);
     expect(reason).not.toHaveProperty('code');
     expect(abandoned).toEqual([]);

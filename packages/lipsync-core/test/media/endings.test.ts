@@ -4,7 +4,16 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
-import { openFrames, openTake, planTimeline, probeClip, probeSpeech, type Frame, type FrameStream, type TakeWriter } from '../../src/media/index.ts';
+import {
+  openFrames,
+  openTake,
+  planTimeline,
+  probeClip,
+  probeSpeech,
+  type Frame,
+  type FrameStream,
+  type TakeWriter,
+} from '../../src/media/index.ts';
 import { startMediaProcess } from '../../src/media/ffmpeg-process.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
@@ -29,7 +38,16 @@ async function startWork(signal?: AbortSignal): Promise<Work> {
     folder,
     takePath,
     frames: openFrames({ path, facts, timeline, workFolder: folder, signal }),
-    take: openTake({ path: takePath, width, height, frameRate, colour, frameCount: timeline.frameCount, speech, signal }),
+    take: openTake({
+      path: takePath,
+      width,
+      height,
+      frameRate,
+      colour,
+      frameCount: timeline.frameCount,
+      speech,
+      signal,
+    }),
   };
 }
 
@@ -72,7 +90,9 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
   it('starts nothing when it is aborted already', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'clip.mp4'), 'anything');
-    await expect(probeClip(join(folder, 'clip.mp4'), { limits, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'canceled' });
+    await expect(probeClip(join(folder, 'clip.mp4'), { limits, signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'canceled',
+    });
   });
 
   it('is a media failure when ffmpeg is killed, and leaves no file', async () => {
@@ -105,15 +125,27 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
   });
 
   it('stops ffmpeg when it makes no progress', async () => {
-    const running = startMediaProcess({ tool: 'ffmpeg', arguments: ['-f', 'u8', '-i', 'pipe:0', '-f', 'null', '-'], fed: true, idleLimitMs: 300 });
-    await expect(running.within(running.ended)).rejects.toMatchObject({ code: 'media_failed', message: expect.stringContaining('no progress') });
+    const running = startMediaProcess({
+      tool: 'ffmpeg',
+      arguments: ['-f', 'u8', '-i', 'pipe:0', '-f', 'null', '-'],
+      fed: true,
+      idleLimitMs: 300,
+    });
+    await expect(running.within(running.ended)).rejects.toMatchObject({
+      code: 'media_failed',
+      message: expect.stringContaining('no progress'),
+    });
   });
 
   it('says which program is missing', async () => {
     const script = `
       import { probeClip } from ${JSON.stringify(new URL('../../src/media/index.ts', import.meta.url).href)};
       await probeClip(process.argv[1], { limits: { maxDurationMs: 1000, maxDimensionPx: 1000 } }).catch(({ code, message }) => console.log(code, message));`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, import.meta.filename], { env: { PATH: '/nowhere' } });
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--input-type=module', '-e', script, import.meta.filename],
+      { env: { PATH: '/nowhere' } },
+    );
     expect(stdout).toMatch(/^media_failed ffprobe is not installed\. Install it/);
   });
 });

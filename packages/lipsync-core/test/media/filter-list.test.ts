@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { hasFilters } from '../../src/media/ffmpeg-capabilities.ts';
 import { temporaryFolder } from './make-media.ts';
 
-describe('the list of ffmpeg\'s filters', () => {
+describe("the list of ffmpeg's filters", () => {
   it('is waited for no longer than the limit', async () => {
     const slow = join(await temporaryFolder(), 'ffmpeg');
     await writeFile(slow, '#!/bin/sh\nexec sleep 2\n', { mode: 0o755 });

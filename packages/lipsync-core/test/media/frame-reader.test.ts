@@ -2,7 +2,13 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { SyncMode } from '../../src/contract/index.ts';
-import { openFrames, planTimeline, probeClip, type ClipFacts, type TimelineFrameOptions } from '../../src/media/index.ts';
+import {
+  openFrames,
+  planTimeline,
+  probeClip,
+  type ClipFacts,
+  type TimelineFrameOptions,
+} from '../../src/media/index.ts';
 import { limits, makeMedia, makeNumberedClip, numberOf, temporaryFolder, x264 } from './make-media.ts';
 
 interface NumberedClip {
@@ -17,7 +23,12 @@ async function numberedClip(frameCount: number): Promise<NumberedClip> {
   return { folder, path, facts: await probeClip(path, { limits }) };
 }
 
-async function numbersAlong({ folder, path, facts }: NumberedClip, syncMode: SyncMode, speechMs: number, more: Partial<TimelineFrameOptions> = {}): Promise<number[]> {
+async function numbersAlong(
+  { folder, path, facts }: NumberedClip,
+  syncMode: SyncMode,
+  speechMs: number,
+  more: Partial<TimelineFrameOptions> = {},
+): Promise<number[]> {
   const timeline = planTimeline(facts, speechMs, { syncMode });
   const numbers: number[] = [];
   for await (const frame of openFrames({ path, facts, timeline, workFolder: folder, ...more })) {
@@ -54,7 +65,8 @@ describe('openFrames along a timeline, the caller drawing over every frame', () 
     const { folder, path, facts } = await numberedClip(8);
     const timeline = planTimeline(facts, 280, { syncMode: 'loop', window: { startMs: 80, endMs: 200 } });
     const numbers: number[] = [];
-    for await (const { data } of openFrames({ path, facts, timeline, workFolder: folder })) numbers.push(numberOf(data));
+    for await (const { data } of openFrames({ path, facts, timeline, workFolder: folder }))
+      numbers.push(numberOf(data));
     expect(numbers).toEqual([2, 3, 4, 2, 3, 4, 2]);
   });
 });
@@ -63,7 +75,14 @@ describe('openFrames over a range', () => {
   it('agrees with the timeline about which picture a frame index means, also at another size and in RGB', async () => {
     const { path, facts } = await numberedClip(12);
     const numbers: number[] = [];
-    for await (const { data } of openFrames({ path, facts, range: { start: 3, end: 9 }, width: 48, height: 32, pixelFormat: 'rgb24' })) {
+    for await (const { data } of openFrames({
+      path,
+      facts,
+      range: { start: 3, end: 9 },
+      width: 48,
+      height: 32,
+      pixelFormat: 'rgb24',
+    })) {
       expect(data).toHaveLength(48 * 32 * 3);
       numbers.push(Math.round(((data[0] ?? 0) * 219) / 255 / 4));
     }

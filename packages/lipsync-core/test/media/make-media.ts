@@ -4,7 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
-import { openFrames, openTake, planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits, type Timeline } from '../../src/media/index.ts';
+import {
+  openFrames,
+  openTake,
+  planTimeline,
+  probeClip,
+  probeSpeech,
+  type ClipFacts,
+  type MediaLimits,
+  type Timeline,
+} from '../../src/media/index.ts';
 import type { SyncMode } from '../../src/contract/index.ts';
 
 const execute = promisify(execFile);
@@ -49,7 +58,12 @@ export interface PassedThrough {
 }
 
 /** The whole way of a clip without any drawing: probe, decode in the timeline's order, encode with the speech. */
-export async function passThrough(folder: string, clipPath: string, speechPath: string, syncMode: SyncMode = 'loop'): Promise<PassedThrough> {
+export async function passThrough(
+  folder: string,
+  clipPath: string,
+  speechPath: string,
+  syncMode: SyncMode = 'loop',
+): Promise<PassedThrough> {
   const clip = await probeClip(clipPath, { limits });
   const speech = { path: speechPath, facts: await probeSpeech(speechPath, { limits }) };
   const timeline = planTimeline(clip, speech.facts.durationMs, { syncMode });
@@ -57,7 +71,8 @@ export async function passThrough(folder: string, clipPath: string, speechPath: 
   const { width, height, frameRate, colour } = clip;
   const take = openTake({ path: takePath, width, height, frameRate, colour, frameCount: timeline.frameCount, speech });
   try {
-    for await (const frame of openFrames({ path: clipPath, facts: clip, timeline, workFolder: folder })) await take.write(frame.data);
+    for await (const frame of openFrames({ path: clipPath, facts: clip, timeline, workFolder: folder }))
+      await take.write(frame.data);
     await take.finish();
   } catch (error) {
     await take.abort();

@@ -73,7 +73,8 @@ describe('the output of a process', () => {
   });
 
   it('leaves nothing in the folder for temporary files', longTest, async () => {
-    const left = async (): Promise<string[]> => (await readdir(tmpdir())).filter((name) => name.startsWith('lipsync-pipe-'));
+    const left = async (): Promise<string[]> =>
+      (await readdir(tmpdir())).filter((name) => name.startsWith('lipsync-pipe-'));
     const before = await left();
     const pipes = await Promise.all(Array.from({ length: 10 }, () => openOutputPipe()));
     for (const { theirs, close } of pipes) {

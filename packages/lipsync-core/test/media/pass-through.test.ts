@@ -18,61 +18,144 @@ async function expectPromises(takePath: string, frameCount: number, rate: number
 /** Structural similarity of luma between two videos of the same size, as ffmpeg measures it. */
 async function similarity(onePath: string, otherPath: string): Promise<number> {
   const { stderr } = await promisify(execFile)('ffmpeg', [
-    '-hide_banner', '-i', onePath, '-i', otherPath, '-lavfi', '[0:v][1:v]ssim=shortest=1', '-f', 'null', '-',
+    '-hide_banner',
+    '-i',
+    onePath,
+    '-i',
+    otherPath,
+    '-lavfi',
+    '[0:v][1:v]ssim=shortest=1',
+    '-f',
+    'null',
+    '-',
   ]);
   return Number(/Y:([\d.]+)/.exec(stderr)?.[1]);
 }
 
 describe('a clip passed through', () => {
-  it.each([
-    ['24000/1001'], ['25'], ['30000/1001'], ['30'], ['50'], ['60'],
-  ])('at %s frames per second has round(duration × rate) frames and sound to the same end', async (rateText) => {
-    const folder = await temporaryFolder();
-    const clipPath = await makeMedia('-f', 'lavfi', '-i', `testsrc2=s=160x96:r=${rateText}:d=1`, ...x264, join(folder, 'clip.mp4'));
-    const speechPath = await makeSpeech(join(folder, 'speech.wav'), 1.737);
-    const { takePath, clip } = await passThrough(folder, clipPath, speechPath);
-    const [numerator = 0, denominator = 1] = rateText.split('/').map(Number);
-    expect(clip.frameRate).toEqual({ numerator, denominator });
-    expect(clip.variableFrameRate).toBe(false);
-    await expectPromises(takePath, Math.round((1.737 * numerator) / denominator), numerator / denominator);
-  });
+  it.each([['24000/1001'], ['25'], ['30000/1001'], ['30'], ['50'], ['60']])(
+    'at %s frames per second has round(duration × rate) frames and sound to the same end',
+    async (rateText) => {
+      const folder = await temporaryFolder();
+      const clipPath = await makeMedia(
+        '-f',
+        'lavfi',
+        '-i',
+        `testsrc2=s=160x96:r=${rateText}:d=1`,
+        ...x264,
+        join(folder, 'clip.mp4'),
+      );
+      const speechPath = await makeSpeech(join(folder, 'speech.wav'), 1.737);
+      const { takePath, clip } = await passThrough(folder, clipPath, speechPath);
+      const [numerator = 0, denominator = 1] = rateText.split('/').map(Number);
+      expect(clip.frameRate).toEqual({ numerator, denominator });
+      expect(clip.variableFrameRate).toBe(false);
+      await expectPromises(takePath, Math.round((1.737 * numerator) / denominator), numerator / denominator);
+    },
+  );
 
-  it('keeps the promises in every mode, with a speech longer and shorter than the clip', { timeout: 240_000 }, async () => {
-    const folder = await temporaryFolder();
-    const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=160x96:r=25:d=0.8', ...x264, join(folder, 'clip.mp4'));
-    const cases = { loop: [33, 12], bounce: [33, 12], remap: [33, 12], cut_off: [20, 12], silence: [33, 20] } as const;
-    for (const [index, speechS] of [1.33, 0.47].entries()) {
-      const speechPath = await makeSpeech(join(folder, 'speech.wav'), speechS);
-      for (const mode of syncModes) {
-        const { takePath } = await passThrough(folder, clipPath, speechPath, mode);
-        await expectPromises(takePath, cases[mode][index] ?? 0, 25);
+  it(
+    'keeps the promises in every mode, with a speech longer and shorter than the clip',
+    { timeout: 240_000 },
+    async () => {
+      const folder = await temporaryFolder();
+      const clipPath = await makeMedia(
+        '-f',
+        'lavfi',
+        '-i',
+        'testsrc2=s=160x96:r=25:d=0.8',
+        ...x264,
+        join(folder, 'clip.mp4'),
+      );
+      const cases = {
+        loop: [33, 12],
+        bounce: [33, 12],
+        remap: [33, 12],
+        cut_off: [20, 12],
+        silence: [33, 20],
+      } as const;
+      for (const [index, speechS] of [1.33, 0.47].entries()) {
+        const speechPath = await makeSpeech(join(folder, 'speech.wav'), speechS);
+        for (const mode of syncModes) {
+          const { takePath } = await passThrough(folder, clipPath, speechPath, mode);
+          await expectPromises(takePath, cases[mode][index] ?? 0, 25);
+        }
       }
-    }
-    expect((await readdir(folder)).toSorted()).toEqual(['clip.mp4', 'speech.wav', 'take.mp4']);
-  });
+      expect((await readdir(folder)).toSorted()).toEqual(['clip.mp4', 'speech.wav', 'take.mp4']);
+    },
+  );
 
   it('looks like its source', async () => {
     const folder = await temporaryFolder();
-    const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=1', ...x264, '-crf', '12', join(folder, 'clip.mp4'));
+    const clipPath = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      'testsrc2=s=640x360:r=25:d=1',
+      ...x264,
+      '-crf',
+      '12',
+      join(folder, 'clip.mp4'),
+    );
     const { takePath } = await passThrough(folder, clipPath, await makeSpeech(join(folder, 'speech.wav'), 1));
     expect(await similarity(clipPath, takePath)).toBeGreaterThanOrEqual(0.98);
   });
 
   it.each([
-    ['limited range BT.709', ['-color_primaries', 'bt709', '-color_trc', 'bt709', '-colorspace', 'bt709', '-color_range', 'tv'], { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' }],
-    ['full range BT.601', ['-pix_fmt', 'yuvj420p', '-color_primaries', 'smpte170m', '-color_trc', 'smpte170m', '-colorspace', 'smpte170m', '-color_range', 'pc'], { primaries: 'smpte170m', transfer: 'smpte170m', space: 'smpte170m', range: 'pc' }],
+    [
+      'limited range BT.709',
+      ['-color_primaries', 'bt709', '-color_trc', 'bt709', '-colorspace', 'bt709', '-color_range', 'tv'],
+      { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' },
+    ],
+    [
+      'full range BT.601',
+      [
+        '-pix_fmt',
+        'yuvj420p',
+        '-color_primaries',
+        'smpte170m',
+        '-color_trc',
+        'smpte170m',
+        '-colorspace',
+        'smpte170m',
+        '-color_range',
+        'pc',
+      ],
+      { primaries: 'smpte170m', transfer: 'smpte170m', space: 'smpte170m', range: 'pc' },
+    ],
   ])('keeps its colour tags and its colours: %s', async (_, tagArguments, colour) => {
     const folder = await temporaryFolder();
-    const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=160x96:r=25:d=0.4', ...x264, '-crf', '8', ...tagArguments, join(folder, 'clip.mp4'));
+    const clipPath = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      'testsrc2=s=160x96:r=25:d=0.4',
+      ...x264,
+      '-crf',
+      '8',
+      ...tagArguments,
+      join(folder, 'clip.mp4'),
+    );
     const { takePath } = await passThrough(folder, clipPath, await makeSpeech(join(folder, 'speech.wav'), 0.4));
     expect((await probeClip(takePath, { limits })).colour).toEqual(colour);
     expect(await similarity(clipPath, takePath)).toBeGreaterThanOrEqual(0.98);
   });
 
   it('takes the whole mono, stereo or surround speech at any sample rate', async () => {
-    for (const [channels, rate, name] of [[1, 8_000, 'a.wav'], [2, 44_100, 'b.mp3'], [6, 48_000, 'c.flac']] as const) {
+    for (const [channels, rate, name] of [
+      [1, 8_000, 'a.wav'],
+      [2, 44_100, 'b.mp3'],
+      [6, 48_000, 'c.flac'],
+    ] as const) {
       const folder = await temporaryFolder();
-      const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=160x96:r=60:d=0.5', ...x264, join(folder, 'clip.mp4'));
+      const clipPath = await makeMedia(
+        '-f',
+        'lavfi',
+        '-i',
+        'testsrc2=s=160x96:r=60:d=0.5',
+        ...x264,
+        join(folder, 'clip.mp4'),
+      );
       const speechPath = await makeSpeech(join(folder, name), 0.9, '-ac', String(channels), '-ar', String(rate));
       const { takePath, timeline } = await passThrough(folder, clipPath, speechPath);
       await expectPromises(takePath, timeline.frameCount, 60);

@@ -14,10 +14,16 @@ describe('real clips', () => {
   it.skipIf(pairs.length === 0)('keep the promises of a take', { timeout: 600_000 }, async () => {
     for (const { clip, speech } of pairs) {
       const folder = await temporaryFolder();
-      const { takePath, timeline } = await passThrough(folder, join(clipsFolder ?? '', clip), join(clipsFolder ?? '', speech));
+      const { takePath, timeline } = await passThrough(
+        folder,
+        join(clipsFolder ?? '', clip),
+        join(clipsFolder ?? '', speech),
+      );
       const take = await probeTake(takePath);
       expect([clip, take.frameCount]).toEqual([clip, timeline.frameCount]);
-      expect(Math.abs((take.audioDurationMs ?? 0) - take.videoDurationMs)).toBeLessThanOrEqual(1000 / framesPerSecond(timeline.frameRate));
+      expect(Math.abs((take.audioDurationMs ?? 0) - take.videoDurationMs)).toBeLessThanOrEqual(
+        1000 / framesPerSecond(timeline.frameRate),
+      );
     }
   });
 });

@@ -11,8 +11,16 @@ const fastStart = ['-movflags', '+faststart'];
 
 describe('a take that came from elsewhere', () => {
   it('has no fault when it is whole and about as long as it should be', async () => {
-    const path = await makeMedia(...picture, ...sound, ...x264, '-c:a', 'aac', join(await temporaryFolder(), 'take.mp4'));
-    for (const durationMs of [1_700, 2_000, 2_300]) expect(await findTakeFault(path, { durationMs, signal })).toBeNull();
+    const path = await makeMedia(
+      ...picture,
+      ...sound,
+      ...x264,
+      '-c:a',
+      'aac',
+      join(await temporaryFolder(), 'take.mp4'),
+    );
+    for (const durationMs of [1_700, 2_000, 2_300])
+      expect(await findTakeFault(path, { durationMs, signal })).toBeNull();
   });
 
   it.each([
@@ -27,14 +35,30 @@ describe('a take that came from elsewhere', () => {
   });
 
   it('is refused when its end is missing although its beginning promises all of it', async () => {
-    const path = await makeMedia(...picture, ...sound, ...x264, '-c:a', 'aac', ...fastStart, join(await temporaryFolder(), 'take.mp4'));
+    const path = await makeMedia(
+      ...picture,
+      ...sound,
+      ...x264,
+      '-c:a',
+      'aac',
+      ...fastStart,
+      join(await temporaryFolder(), 'take.mp4'),
+    );
     const bytes = await readFile(path);
     await writeFile(path, bytes.subarray(0, Math.floor(bytes.length * 0.7)));
     expect(await findTakeFault(path, { durationMs: 2_000, signal })).toMatch(/cannot be decoded|are there/);
   });
 
   it('is refused when its picture is noise', async () => {
-    const path = await makeMedia(...picture, ...sound, ...x264, '-c:a', 'aac', ...fastStart, join(await temporaryFolder(), 'take.mp4'));
+    const path = await makeMedia(
+      ...picture,
+      ...sound,
+      ...x264,
+      '-c:a',
+      'aac',
+      ...fastStart,
+      join(await temporaryFolder(), 'take.mp4'),
+    );
     const { size } = await stat(path);
     const file = await open(path, 'r+');
     await file.write(Buffer.alloc(Math.floor(size / 2), 0x5a), 0, undefined, Math.floor(size / 3));
@@ -42,7 +66,9 @@ describe('a take that came from elsewhere', () => {
     expect(await findTakeFault(path, { durationMs: 2_000, signal })).toContain('cannot be decoded');
   });
 
-  it('that cannot be looked at for another reason is nobody\'s fault', async () => {
-    await expect(findTakeFault('/nowhere/take.mp4', { durationMs: 1, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'canceled' });
+  it("that cannot be looked at for another reason is nobody's fault", async () => {
+    await expect(
+      findTakeFault('/nowhere/take.mp4', { durationMs: 1, signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ code: 'canceled' });
   });
 });

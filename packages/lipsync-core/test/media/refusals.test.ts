@@ -6,18 +6,31 @@ import { probeClip, probeSpeech, type MediaLimits } from '../../src/media/index.
 import { readPacketTimes } from '../../src/media/packet-times.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
-const source = (size: string, seconds = 0.4): readonly string[] => ['-f', 'lavfi', '-i', `testsrc2=s=${size}:r=25:d=${seconds}`];
+const source = (size: string, seconds = 0.4): readonly string[] => [
+  '-f',
+  'lavfi',
+  '-i',
+  `testsrc2=s=${size}:r=25:d=${seconds}`,
+];
 
 async function refusal(probing: Promise<unknown>): Promise<{ code: ErrorCode; message: string }> {
-  const error: unknown = await probing.then(() => undefined, (thrown: unknown) => thrown);
+  const error: unknown = await probing.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
   if (!LipsyncError.isInstance(error)) throw new Error('was not refused', { cause: error });
   return { code: error.code, message: error.message };
 }
 
-const clipRefusal = (path: string, within: MediaLimits = limits): Promise<{ code: ErrorCode; message: string }> => refusal(probeClip(path, { limits: within }));
-const speechRefusal = (path: string, within: MediaLimits = limits): Promise<{ code: ErrorCode; message: string }> => refusal(probeSpeech(path, { limits: within }));
+const clipRefusal = (path: string, within: MediaLimits = limits): Promise<{ code: ErrorCode; message: string }> =>
+  refusal(probeClip(path, { limits: within }));
+const speechRefusal = (path: string, within: MediaLimits = limits): Promise<{ code: ErrorCode; message: string }> =>
+  refusal(probeSpeech(path, { limits: within }));
 const clipUnusable = (message: RegExp): object => ({ code: 'clip_unusable', message: expect.stringMatching(message) });
-const speechUnusable = (message: RegExp): object => ({ code: 'speech_unusable', message: expect.stringMatching(message) });
+const speechUnusable = (message: RegExp): object => ({
+  code: 'speech_unusable',
+  message: expect.stringMatching(message),
+});
 
 async function cutOff(path: string, share: number): Promise<void> {
   const file = await open(path, 'r+');
@@ -67,15 +80,47 @@ describe('a clip is refused when it', () => {
     const folder = await temporaryFolder();
     const cover = await makeMedia(...source('128x96'), '-frames:v', '1', '-update', '1', join(folder, 'cover.png'));
     const plain = await makeSpeech(join(folder, 'plain.m4a'), 0.5);
-    const covered = await makeMedia('-i', plain, '-i', cover, '-map', '0', '-map', '1', '-c:a', 'libmp3lame', '-c:v', 'copy', '-disposition:v:0', 'attached_pic', join(folder, 'covered.mp3'));
+    const covered = await makeMedia(
+      '-i',
+      plain,
+      '-i',
+      cover,
+      '-map',
+      '0',
+      '-map',
+      '1',
+      '-c:a',
+      'libmp3lame',
+      '-c:v',
+      'copy',
+      '-disposition:v:0',
+      'attached_pic',
+      join(folder, 'covered.mp3'),
+    );
     expect(await clipRefusal(plain)).toMatchObject(clipUnusable(/no video stream/));
     expect(await clipRefusal(covered)).toMatchObject(clipUnusable(/no video stream/));
   });
 
   it('is one pixel, or wider than the limit', async () => {
     const folder = await temporaryFolder();
-    const tiny = await makeMedia('-f', 'lavfi', '-i', 'color=s=2x2:r=25:d=0.2,format=rgb24,crop=1:1', '-c:v', 'png', join(folder, 'tiny.mov'));
-    const wide = await makeMedia('-f', 'lavfi', '-i', 'color=s=16384x64:r=25:d=0.04', '-c:v', 'png', join(folder, 'wide.mov'));
+    const tiny = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      'color=s=2x2:r=25:d=0.2,format=rgb24,crop=1:1',
+      '-c:v',
+      'png',
+      join(folder, 'tiny.mov'),
+    );
+    const wide = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      'color=s=16384x64:r=25:d=0.04',
+      '-c:v',
+      'png',
+      join(folder, 'wide.mov'),
+    );
     expect(await clipRefusal(tiny)).toMatchObject(clipUnusable(/too small/));
     expect(await clipRefusal(wide)).toMatchObject(clipUnusable(/too large/));
   });
@@ -84,12 +129,26 @@ describe('a clip is refused when it', () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(...source('128x96', 2), ...x264, join(folder, 'long.mp4'));
     expect(await clipRefusal(path, { ...limits, maxDurationMs: 1_999 })).toMatchObject(clipUnusable(/lasts longer/));
-    await expect(probeClip(path, { limits: { ...limits, maxDurationMs: 2_000 } })).resolves.toMatchObject({ durationMs: 2_000 });
+    await expect(probeClip(path, { limits: { ...limits, maxDurationMs: 2_000 } })).resolves.toMatchObject({
+      durationMs: 2_000,
+    });
   });
 
   it('lasts longer than the limit and its container does not say how long; the rest is not looked at', async () => {
     const folder = await temporaryFolder();
-    const path = await makeMedia(...source('64x64', 40), '-vf', 'setpts=10*PTS', '-fps_mode', 'vfr', ...x264, '-f', 'matroska', '-live', '1', join(folder, 'endless.mkv'));
+    const path = await makeMedia(
+      ...source('64x64', 40),
+      '-vf',
+      'setpts=10*PTS',
+      '-fps_mode',
+      'vfr',
+      ...x264,
+      '-f',
+      'matroska',
+      '-live',
+      '1',
+      join(folder, 'endless.mkv'),
+    );
     expect(await clipRefusal(path, { ...limits, maxDurationMs: 10_000 })).toMatchObject(clipUnusable(/lasts longer/));
     const { packetCount } = await readPacketTimes(path, 0, { maxDurationMs: 10_000 });
     expect(packetCount).toBeLessThan(100);
@@ -98,7 +157,10 @@ describe('a clip is refused when it', () => {
   it('is a list that names other files', async () => {
     const folder = await temporaryFolder();
     await makeMedia(...source('128x96'), ...x264, join(folder, 'secret.ts'));
-    await writeFile(join(folder, 'list.m3u8'), '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n');
+    await writeFile(
+      join(folder, 'list.m3u8'),
+      '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n',
+    );
     await writeFile(join(folder, 'list.mp4'), 'ffconcat version 1.0\nfile secret.ts\n');
     expect(await clipRefusal(join(folder, 'list.m3u8'))).toMatchObject(clipUnusable(/cannot be read/));
     expect(await clipRefusal(join(folder, 'list.mp4'))).toMatchObject(clipUnusable(/cannot be read/));
@@ -131,14 +193,34 @@ describe('a speech is refused when it', () => {
   it('lasts longer than the limit', async () => {
     const folder = await temporaryFolder();
     const path = await makeSpeech(join(folder, 'speech.wav'), 2);
-    expect(await speechRefusal(path, { ...limits, maxDurationMs: 1_500 })).toMatchObject(speechUnusable(/lasts longer/));
+    expect(await speechRefusal(path, { ...limits, maxDurationMs: 1_500 })).toMatchObject(
+      speechUnusable(/lasts longer/),
+    );
   });
 });
 
 describe('a file name is only a name', () => {
-  it.each(['it\'s "quoted" $(touch x) `y`.mp4', 'two\nlines.mp4', 'Ünïcødé 日本語 😀.mp4', '-y.mp4', '%03d.mp4', 'concat:a|b.mp4', 'a:b,c;[d]=\\e.mp4'])('%j', async (name) => {
+  it.each([
+    'it\'s "quoted" $(touch x) `y`.mp4',
+    'two\nlines.mp4',
+    'Ünïcødé 日本語 😀.mp4',
+    '-y.mp4',
+    '%03d.mp4',
+    'concat:a|b.mp4',
+    'a:b,c;[d]=\\e.mp4',
+  ])('%j', async (name) => {
     const folder = await temporaryFolder();
-    const path = await makeMedia(...source('128x96', 0.2), '-f', 'lavfi', '-i', 'sine=d=0.2', ...x264, '-f', 'mp4', join(folder, name));
+    const path = await makeMedia(
+      ...source('128x96', 0.2),
+      '-f',
+      'lavfi',
+      '-i',
+      'sine=d=0.2',
+      ...x264,
+      '-f',
+      'mp4',
+      join(folder, name),
+    );
     await expect(probeClip(path, { limits })).resolves.toMatchObject({ frameCount: 5, hasSound: true });
     await expect(probeSpeech(path, { limits })).resolves.toMatchObject({ codec: 'aac' });
   });

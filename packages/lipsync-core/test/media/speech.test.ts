@@ -21,11 +21,16 @@ async function collect(path: string): Promise<{ samples: Float32Array; nanSample
 
 /** The sound of a take as samples, at its own rate. */
 async function soundOf(path: string): Promise<Float32Array> {
-  const { stdout } = await promisify(execFile)('ffmpeg', ['-loglevel', 'error', '-i', path, '-f', 'f32le', '-ac', '1', '-'], { encoding: 'buffer', maxBuffer: 2 ** 26 });
+  const { stdout } = await promisify(execFile)(
+    'ffmpeg',
+    ['-loglevel', 'error', '-i', path, '-f', 'f32le', '-ac', '1', '-'],
+    { encoding: 'buffer', maxBuffer: 2 ** 26 },
+  );
   return new Float32Array(new Uint8Array(stdout).buffer);
 }
 
-const loudest = (samples: Float32Array): number => samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+const loudest = (samples: Float32Array): number =>
+  samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
 
 describe('readSpeech', () => {
   it('delivers mono at 16 kHz in small chunks, whatever the source is', async () => {
@@ -61,10 +66,19 @@ describe('readSpeech', () => {
 describe('the sound of a take', () => {
   it('survives samples that are no numbers', async () => {
     const folder = await temporaryFolder();
-    const source = Float32Array.from({ length: 22_050 }, (_, index) => (index % 100 === 50 ? Number.NaN : 0.3 * Math.sin(index / 10)));
+    const source = Float32Array.from({ length: 22_050 }, (_, index) =>
+      index % 100 === 50 ? Number.NaN : 0.3 * Math.sin(index / 10),
+    );
     source[7] = Number.POSITIVE_INFINITY;
     await writeFloatWav(join(folder, 'broken.wav'), source, 22_050);
-    const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=0.4', ...x264, join(folder, 'clip.mp4'));
+    const clipPath = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      'testsrc2=s=128x96:r=25:d=0.4',
+      ...x264,
+      join(folder, 'clip.mp4'),
+    );
     const { takePath } = await passThrough(folder, clipPath, join(folder, 'broken.wav'));
     const sound = await soundOf(takePath);
     expect(sound.every(Number.isFinite)).toBe(true);
@@ -74,8 +88,20 @@ describe('the sound of a take', () => {
 
   it('begins with the speech, and is silent where the speech has ended before the picture', async () => {
     const folder = await temporaryFolder();
-    const clipPath = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=2', ...x264, join(folder, 'clip.mp4'));
-    const { takePath } = await passThrough(folder, clipPath, await makeSpeech(join(folder, 'speech.wav'), 1), 'silence');
+    const clipPath = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      'testsrc2=s=128x96:r=25:d=2',
+      ...x264,
+      join(folder, 'clip.mp4'),
+    );
+    const { takePath } = await passThrough(
+      folder,
+      clipPath,
+      await makeSpeech(join(folder, 'speech.wav'), 1),
+      'silence',
+    );
     const sound = await soundOf(takePath);
     const { audioDurationMs } = await probeTake(takePath);
     expect(audioDurationMs).toBeCloseTo(2_000, -1);

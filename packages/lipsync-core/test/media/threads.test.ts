@@ -1,7 +1,17 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openFrames, openFramesAhead, openTakeAside, planTimeline, probeClip, probeSpeech, probeTake, type Frame, type FrameStream } from '../../src/media/index.ts';
+import {
+  openFrames,
+  openFramesAhead,
+  openTakeAside,
+  planTimeline,
+  probeClip,
+  probeSpeech,
+  probeTake,
+  type Frame,
+  type FrameStream,
+} from '../../src/media/index.ts';
 import { limits, makeNumberedClip, makeSpeech, numberOf, temporaryFolder } from './make-media.ts';
 
 const frameCount = 20;
@@ -49,15 +59,22 @@ describe('frames read in another thread', () => {
   it('end with the thread and its files when the reader loses interest', async () => {
     const { folder, path, facts, timeline } = await prepare();
     const before = await readdir(folder);
-    for await (const { index } of openFramesAhead({ path, facts, timeline, workFolder: folder })) if (index === 3) break;
+    for await (const { index } of openFramesAhead({ path, facts, timeline, workFolder: folder }))
+      if (index === 3) break;
     expect(await readdir(folder)).toEqual(before);
   });
 
   it('carry a failure across with its code and its details', async () => {
     const { folder, facts } = await prepare();
     const missing = { path: join(folder, 'gone.mp4'), facts, range: { start: 0, end: frameCount } };
-    const [here, ahead] = await Promise.allSettled([describeAll(openFrames(missing)), describeAll(openFramesAhead(missing))]);
-    expect(here).toMatchObject({ status: 'rejected', reason: { code: 'media_failed', details: { exitCode: expect.any(Number) } } });
+    const [here, ahead] = await Promise.allSettled([
+      describeAll(openFrames(missing)),
+      describeAll(openFramesAhead(missing)),
+    ]);
+    expect(here).toMatchObject({
+      status: 'rejected',
+      reason: { code: 'media_failed', details: { exitCode: expect.any(Number) } },
+    });
     const { code, message, details } = here.status === 'rejected' ? here.reason : {};
     expect(ahead).toMatchObject({ status: 'rejected', reason: { code, message, details } });
   });
@@ -66,7 +83,12 @@ describe('frames read in another thread', () => {
     const { path, facts } = await prepare();
     const controller = new AbortController();
     const reading = (async () => {
-      for await (const { index } of openFramesAhead({ path, facts, range: { start: 0, end: frameCount }, signal: controller.signal })) {
+      for await (const { index } of openFramesAhead({
+        path,
+        facts,
+        range: { start: 0, end: frameCount },
+        signal: controller.signal,
+      })) {
         if (index === 2) controller.abort();
       }
     })();
@@ -79,7 +101,15 @@ describe('a take fed from another thread', () => {
     const { folder, path, facts, timeline, speech } = await prepare();
     const { width, height, frameRate, colour } = facts;
     const takePath = join(folder, 'take.mp4');
-    const take = openTakeAside({ path: takePath, width, height, frameRate, colour, frameCount: timeline.frameCount, speech });
+    const take = openTakeAside({
+      path: takePath,
+      width,
+      height,
+      frameRate,
+      colour,
+      frameCount: timeline.frameCount,
+      speech,
+    });
     const writes: Promise<void>[] = [];
     for await (const frame of openFramesAhead({ path, facts, timeline, workFolder: folder, keepFrames: 3 })) {
       writes.push(take.write(frame.data));
@@ -90,7 +120,9 @@ describe('a take fed from another thread', () => {
     await take.abort();
     expect((await probeTake(takePath)).frameCount).toBe(timeline.frameCount);
     const made = await probeClip(takePath, { limits });
-    const numbers = (await describeAll(openFrames({ path: takePath, facts: made, range: { start: 0, end: 5 } }))).map((text) => text.split(' ').at(-1));
+    const numbers = (await describeAll(openFrames({ path: takePath, facts: made, range: { start: 0, end: 5 } }))).map(
+      (text) => text.split(' ').at(-1),
+    );
     expect(numbers).toEqual(['0', '1', '2', '3', '4']);
   });
 
@@ -98,7 +130,15 @@ describe('a take fed from another thread', () => {
     const { folder, facts, speech } = await prepare();
     const { width, height, frameRate, colour } = facts;
     const before = await readdir(folder);
-    const take = openTakeAside({ path: join(folder, 'take.mp4'), width, height, frameRate, colour, frameCount: 5, speech });
+    const take = openTakeAside({
+      path: join(folder, 'take.mp4'),
+      width,
+      height,
+      frameRate,
+      colour,
+      frameCount: 5,
+      speech,
+    });
     await expect(take.write(new Uint8Array(3))).rejects.toMatchObject({ code: 'internal' });
     await take.abort();
     expect(await readdir(folder)).toEqual(before);

@@ -12,7 +12,8 @@ interface Decoded {
 async function decode(path: string): Promise<Decoded> {
   const facts = await probeClip(path, { limits });
   const frames: Uint8Array[] = [];
-  for await (const { data } of openFrames({ path, facts, range: { start: 0, end: facts.frameCount } })) frames.push(data.slice());
+  for await (const { data } of openFrames({ path, facts, range: { start: 0, end: facts.frameCount } }))
+    frames.push(data.slice());
   return { facts, frames };
 }
 
@@ -55,7 +56,17 @@ describe('a clip that is out of the ordinary', () => {
 
   it('loses an odd row and column', async () => {
     const folder = await temporaryFolder();
-    const path = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=129x97:r=25:d=0.2', '-c:v', 'libx264', '-pix_fmt', 'yuv444p', join(folder, 'odd.mp4'));
+    const path = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      'testsrc2=s=129x97:r=25:d=0.2',
+      '-c:v',
+      'libx264',
+      '-pix_fmt',
+      'yuv444p',
+      join(folder, 'odd.mp4'),
+    );
     const { facts, frames } = await decode(path);
     expect(facts).toMatchObject({ width: 128, height: 96, frameCount: 5 });
     expect(frames).toHaveLength(5);
@@ -69,7 +80,21 @@ describe('a clip that is out of the ordinary', () => {
 
   it('in HEVC with 10 bits becomes 8 bits', async () => {
     const folder = await temporaryFolder();
-    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=none', '-pix_fmt', 'yuv420p10le', join(folder, 'ten.mp4'));
+    const path = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      halves,
+      '-c:v',
+      'libx265',
+      '-preset',
+      'ultrafast',
+      '-x265-params',
+      'log-level=none',
+      '-pix_fmt',
+      'yuv420p10le',
+      join(folder, 'ten.mp4'),
+    );
     const decoded = await decode(path);
     expect(decoded.facts).toMatchObject({ codec: 'hevc', pixelFormat: 'yuv420p10le', hdr: false, frameCount: 5 });
     expect(lumaAt(decoded, 0.25, 0.5)).toBeCloseTo(235, -1);
@@ -78,18 +103,58 @@ describe('a clip that is out of the ordinary', () => {
 
   it('in HDR is brought to standard range and tagged so', async () => {
     const folder = await temporaryFolder();
-    const hdr = ['-color_primaries', 'bt2020', '-color_trc', 'smpte2084', '-colorspace', 'bt2020nc', '-color_range', 'tv'];
-    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=none', '-pix_fmt', 'yuv420p10le', ...hdr, join(folder, 'hdr.mp4'));
+    const hdr = [
+      '-color_primaries',
+      'bt2020',
+      '-color_trc',
+      'smpte2084',
+      '-colorspace',
+      'bt2020nc',
+      '-color_range',
+      'tv',
+    ];
+    const path = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      halves,
+      '-c:v',
+      'libx265',
+      '-preset',
+      'ultrafast',
+      '-x265-params',
+      'log-level=none',
+      '-pix_fmt',
+      'yuv420p10le',
+      ...hdr,
+      join(folder, 'hdr.mp4'),
+    );
     const decoded = await decode(path);
-    expect(decoded.facts).toMatchObject({ hdr: true, colour: { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' } });
+    expect(decoded.facts).toMatchObject({
+      hdr: true,
+      colour: { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' },
+    });
     expect(lumaAt(decoded, 0.25, 0.5)).toBeGreaterThan(150);
     expect(lumaAt(decoded, 0.75, 0.5)).toBeLessThan(25);
   });
 
-  it.each([['qtrle', 'argb'], ['png', 'rgba']])('with transparency (%s) stands on black', async (codec, pixelFormat) => {
+  it.each([
+    ['qtrle', 'argb'],
+    ['png', 'rgba'],
+  ])('with transparency (%s) stands on black', async (codec, pixelFormat) => {
     const folder = await temporaryFolder();
     const clear = 'color=white:s=128x96:r=25:d=0.2,format=rgba,colorchannelmixer=aa=0';
-    const path = await makeMedia('-f', 'lavfi', '-i', clear, '-c:v', codec, '-pix_fmt', pixelFormat, join(folder, 'clear.mov'));
+    const path = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      clear,
+      '-c:v',
+      codec,
+      '-pix_fmt',
+      pixelFormat,
+      join(folder, 'clear.mov'),
+    );
     expect(lumaAt(await decode(path), 0.5, 0.5)).toBe(16);
   });
 
@@ -104,17 +169,43 @@ describe('a clip that is out of the ordinary', () => {
     expect(frames).toHaveLength(facts.frameCount);
   });
 
-  it.each([[120, 24], [240, 48]])('keeps %d frames per second', async (rate, frameCount) => {
+  it.each([
+    [120, 24],
+    [240, 48],
+  ])('keeps %d frames per second', async (rate, frameCount) => {
     const folder = await temporaryFolder();
-    const path = await makeMedia('-f', 'lavfi', '-i', `testsrc2=s=128x96:r=${rate}:d=0.2`, ...x264, join(folder, 'fast.mp4'));
-    expect((await decode(path)).facts).toMatchObject({ variableFrameRate: false, frameRate: { numerator: rate, denominator: 1 }, frameCount });
+    const path = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      `testsrc2=s=128x96:r=${rate}:d=0.2`,
+      ...x264,
+      join(folder, 'fast.mp4'),
+    );
+    expect((await decode(path)).facts).toMatchObject({
+      variableFrameRate: false,
+      frameRate: { numerator: rate, denominator: 1 },
+      frameCount,
+    });
   });
 
   it('may be AVI, WebM, MPEG-TS or an animated GIF', async () => {
     const folder = await temporaryFolder();
-    const kinds = [['a.avi', '-c:v', 'mpeg4'], ['b.webm', '-c:v', 'libvpx', '-deadline', 'realtime'], ['c.ts', ...x264], ['d.gif']] as const;
+    const kinds = [
+      ['a.avi', '-c:v', 'mpeg4'],
+      ['b.webm', '-c:v', 'libvpx', '-deadline', 'realtime'],
+      ['c.ts', ...x264],
+      ['d.gif'],
+    ] as const;
     for (const [name, ...encoding] of kinds) {
-      const path = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=0.4', ...encoding, join(folder, name));
+      const path = await makeMedia(
+        '-f',
+        'lavfi',
+        '-i',
+        'testsrc2=s=128x96:r=25:d=0.4',
+        ...encoding,
+        join(folder, name),
+      );
       const { facts, frames } = await decode(path);
       expect([name, facts.kind, facts.frameCount, frames.length]).toEqual([name, 'video', 10, 10]);
     }
@@ -122,18 +213,51 @@ describe('a clip that is out of the ordinary', () => {
 });
 
 describe('a still', () => {
-  it.each([['still.png', 'png'], ['still.jpg', 'mjpeg'], ['still.webp', 'webp'], ['%03d "still".png', 'png']])('%s is one frame at 25 per second', async (name, codec) => {
+  it.each([
+    ['still.png', 'png'],
+    ['still.jpg', 'mjpeg'],
+    ['still.webp', 'webp'],
+    ['%03d "still".png', 'png'],
+  ])('%s is one frame at 25 per second', async (name, codec) => {
     const folder = await temporaryFolder();
-    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-frames:v', '1', '-update', '1', '-f', name.endsWith('webp') ? 'webp' : 'image2', join(folder, name));
+    const path = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      halves,
+      '-frames:v',
+      '1',
+      '-update',
+      '1',
+      '-f',
+      name.endsWith('webp') ? 'webp' : 'image2',
+      join(folder, name),
+    );
     const decoded = await decode(path);
-    expect(decoded.facts).toMatchObject({ kind: 'still', codec, frameCount: 1, frameRate: { numerator: 25, denominator: 1 }, hasSound: false });
+    expect(decoded.facts).toMatchObject({
+      kind: 'still',
+      codec,
+      frameCount: 1,
+      frameRate: { numerator: 25, denominator: 1 },
+      hasSound: false,
+    });
     expect(lumaAt(decoded, 0.25, 0.5)).toBeGreaterThan(200);
     expect(lumaAt(decoded, 0.75, 0.5)).toBeLessThan(40);
   });
 
   it('is turned upright by its EXIF orientation', async () => {
     const folder = await temporaryFolder();
-    const path = await makeMedia('-f', 'lavfi', '-i', halves, '-frames:v', '1', '-update', '1', join(folder, 'photo.jpg'));
+    const path = await makeMedia(
+      '-f',
+      'lavfi',
+      '-i',
+      halves,
+      '-frames:v',
+      '1',
+      '-update',
+      '1',
+      join(folder, 'photo.jpg'),
+    );
     await orient(path, 6);
     const decoded = await decode(path);
     expect(decoded.facts).toMatchObject({ width: 96, height: 128, rotationDegrees: 90 });

@@ -1,7 +1,13 @@
 import { landmarkCount, type FaceFrame } from '../../src/faces/face-types.ts';
 import type { Picture } from '../../src/media/media-types.ts';
 import {
-  innerLowerLip, innerUpperLip, jawLine, lipPoints, outerLowerLip, outerUpperLip, skinPoints,
+  innerLowerLip,
+  innerUpperLip,
+  jawLine,
+  lipPoints,
+  outerLowerLip,
+  outerUpperLip,
+  skinPoints,
 } from '../../src/providers/preview/rendering/mouth-landmarks.ts';
 
 /** A face made of formulas: landmarks and a picture that agree with each other, without any person or model. */
@@ -20,16 +26,49 @@ export interface DrawnFace {
   readonly opening: number;
 }
 
-export const plainFace: DrawnFace = { width: 480, height: 480, x: 240, y: 240, scale: 150, roll: 0, yaw: 0, opening: 0 };
+export const plainFace: DrawnFace = {
+  width: 480,
+  height: 480,
+  x: 240,
+  y: 240,
+  scale: 150,
+  roll: 0,
+  yaw: 0,
+  opening: 0,
+};
 
 /** In eye distances. */
 const mouth = { down: 0.33, width: 0.55, upperThickness: 0.07, lowerThickness: 0.09 } as const;
 
 const skullPoints: readonly (readonly [number, number, number])[] = [
-  [33, -0.5, -0.62], [263, 0.5, -0.62], [133, -0.18, -0.6], [362, 0.18, -0.6], [9, 0, -0.78], [8, 0, -0.68], [168, 0, -0.6],
-  [6, 0, -0.5], [197, 0, -0.4], [195, 0, -0.3], [5, 0, -0.2], [4, 0, -0.14], [1, 0, -0.1], [98, -0.17, -0.04], [327, 0.17, -0.04],
-  [97, -0.07, -0.01], [326, 0.07, -0.01], [2, 0, 0], [127, -0.75, -0.6], [356, 0.75, -0.6], [234, -0.78, -0.35], [454, 0.78, -0.35],
-  [21, -0.65, -0.95], [251, 0.65, -0.95], [116, -0.6, -0.4], [345, 0.6, -0.4], [10, 0, -1.25], [151, 0, -1.1],
+  [33, -0.5, -0.62],
+  [263, 0.5, -0.62],
+  [133, -0.18, -0.6],
+  [362, 0.18, -0.6],
+  [9, 0, -0.78],
+  [8, 0, -0.68],
+  [168, 0, -0.6],
+  [6, 0, -0.5],
+  [197, 0, -0.4],
+  [195, 0, -0.3],
+  [5, 0, -0.2],
+  [4, 0, -0.14],
+  [1, 0, -0.1],
+  [98, -0.17, -0.04],
+  [327, 0.17, -0.04],
+  [97, -0.07, -0.01],
+  [326, 0.07, -0.01],
+  [2, 0, 0],
+  [127, -0.75, -0.6],
+  [356, 0.75, -0.6],
+  [234, -0.78, -0.35],
+  [454, 0.78, -0.35],
+  [21, -0.65, -0.95],
+  [251, 0.65, -0.95],
+  [116, -0.6, -0.4],
+  [345, 0.6, -0.4],
+  [10, 0, -1.25],
+  [151, 0, -1.1],
 ];
 
 function depthOf(u: number, v: number): number {
@@ -73,9 +112,18 @@ export function landmarksOf(face: DrawnFace): FaceFrame {
   for (const [index, landmark] of skinPoints.entries()) place(landmark, index % 2 === 0 ? -0.4 : 0.4, 0.02 * index);
   for (const [index, landmark] of jawLine.entries()) {
     const angle = Math.PI * (index / (jawLine.length - 1));
-    place(landmark, -0.65 * Math.cos(angle), 0.2 + 0.65 * Math.sin(angle) + 0.5 * face.opening * mouth.width * Math.sin(angle));
+    place(
+      landmark,
+      -0.65 * Math.cos(angle),
+      0.2 + 0.65 * Math.sin(angle) + 0.5 * face.opening * mouth.width * Math.sin(angle),
+    );
   }
-  const edges = [['outerUpper', outerUpperLip], ['outerLower', outerLowerLip], ['innerUpper', innerUpperLip], ['innerLower', innerLowerLip]] as const;
+  const edges = [
+    ['outerUpper', outerUpperLip],
+    ['outerLower', outerLowerLip],
+    ['innerUpper', innerUpperLip],
+    ['innerLower', innerLowerLip],
+  ] as const;
   for (const [edge, landmarks] of edges) {
     for (const [index, landmark] of landmarks.entries()) {
       const across = -1 + (2 * index) / (landmarks.length - 1);
@@ -84,7 +132,11 @@ export function landmarksOf(face: DrawnFace): FaceFrame {
   }
   for (const [index, landmark] of lipPoints.entries()) {
     const levels = lipLevels(0.1, face.opening);
-    place(landmark, 0.02 * index, index < 3 ? (levels.outerUpper + levels.innerUpper) / 2 : (levels.outerLower + levels.innerLower) / 2);
+    place(
+      landmark,
+      0.02 * index,
+      index < 3 ? (levels.outerUpper + levels.innerUpper) / 2 : (levels.outerLower + levels.innerLower) / 2,
+    );
   }
   return { presence: 'found', points };
 }

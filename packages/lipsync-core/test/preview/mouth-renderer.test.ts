@@ -3,7 +3,12 @@ import { describe, expect, it } from 'vitest';
 import type { SilenceMode } from '../../src/contract/index.ts';
 import { landmarkCount, type FaceFrame } from '../../src/faces/face-types.ts';
 import type { Picture } from '../../src/media/media-types.ts';
-import { createMouthRenderer, MouthReferenceBuilder, type MouthAim, type MouthReference } from '../../src/providers/preview/rendering/index.ts';
+import {
+  createMouthRenderer,
+  MouthReferenceBuilder,
+  type MouthAim,
+  type MouthReference,
+} from '../../src/providers/preview/rendering/index.ts';
 import { copyOf, drawFace, insidePixels, landmarksOf, plainFace, type DrawnFace } from './drawn-face.ts';
 
 const closed: MouthAim = { open: 0, wide: 0, closure: 0, voiced: 1 };
@@ -19,7 +24,11 @@ function referenceOf(...faces: readonly DrawnFace[]): MouthReference {
 
 const reference = referenceOf(plainFace, { ...plainFace, opening: 0.3 });
 
-function render(face: DrawnFace, aim: MouthAim, silenceMode: SilenceMode = 'generate'): { before: Picture; after: Picture; written: number } {
+function render(
+  face: DrawnFace,
+  aim: MouthAim,
+  silenceMode: SilenceMode = 'generate',
+): { before: Picture; after: Picture; written: number } {
   const before = drawFace(face);
   const after = copyOf(before);
   const written = createMouthRenderer({ reference, silenceMode }).render(after, landmarksOf(face), aim);
@@ -42,7 +51,8 @@ describe('what the renderer leaves alone', () => {
     for (let row = 0; row < height; row += 1) {
       for (let column = 0; column < width; column += 1) {
         const outside = row < y || Math.abs(column - x) > scale * 0.75 || row > y + scale * 1.45;
-        if (outside && before.data[row * width + column] !== after.data[row * width + column]) strayed.push(`${column}, ${row}`);
+        if (outside && before.data[row * width + column] !== after.data[row * width + column])
+          strayed.push(`${column}, ${row}`);
       }
     }
     expect(strayed).toEqual([]);
@@ -58,7 +68,10 @@ describe('what the renderer leaves alone', () => {
     const picture = drawFace(plainFace);
     const untouched = copyOf(picture);
     const renderer = createMouthRenderer({ reference, silenceMode: 'generate' });
-    const broken: FaceFrame = { presence: 'found', points: landmarksOf(plainFace).points.map((value, index) => (index % 7 === 0 ? Number.NaN : value)) };
+    const broken: FaceFrame = {
+      presence: 'found',
+      points: landmarksOf(plainFace).points.map((value, index) => (index % 7 === 0 ? Number.NaN : value)),
+    };
     expect(renderer.render(picture, { presence: 'absent', points: new Float32Array(0) }, wideOpen)).toBe(0);
     expect(renderer.render(picture, broken, wideOpen)).toBe(0);
     expect(renderer.render(picture, landmarksOf(plainFace), { ...wideOpen, open: Number.NaN })).toBe(0);
@@ -69,7 +82,11 @@ describe('what the renderer leaves alone', () => {
     const turnedBy = (yaw: number): number => {
       const picture = drawFace(plainFace);
       const before = copyOf(picture);
-      createMouthRenderer({ reference, silenceMode: 'generate' }).render(picture, landmarksOf({ ...plainFace, yaw }), wideOpen);
+      createMouthRenderer({ reference, silenceMode: 'generate' }).render(
+        picture,
+        landmarksOf({ ...plainFace, yaw }),
+        wideOpen,
+      );
       return differingBytes(before, picture);
     };
     expect(turnedBy(1.3)).toBe(0);
@@ -79,7 +96,9 @@ describe('what the renderer leaves alone', () => {
 
 describe('the mouth that is drawn', () => {
   it('opens a closed mouth wider the more the curve asks for', () => {
-    const inside = [0, 0.25, 0.5, 0.75, 1].map((open) => insidePixels(render(plainFace, { ...closed, open }).after, plainFace));
+    const inside = [0, 0.25, 0.5, 0.75, 1].map((open) =>
+      insidePixels(render(plainFace, { ...closed, open }).after, plainFace),
+    );
     expect(inside[0]).toBeLessThanOrEqual(1);
     expect(inside).toEqual(inside.toSorted((left, right) => left - right));
     expect(inside[4]).toBeGreaterThan(0.25 * 0.55 * plainFace.scale);
@@ -93,7 +112,9 @@ describe('the mouth that is drawn', () => {
   });
 
   it('closes an open mouth on p, b and m', () => {
-    expect(insidePixels(render(plainFace, { open: 0.4, wide: 0, closure: 1, voiced: 1 }).after, plainFace)).toBeLessThanOrEqual(1);
+    expect(
+      insidePixels(render(plainFace, { open: 0.4, wide: 0, closure: 1, voiced: 1 }).after, plainFace),
+    ).toBeLessThanOrEqual(1);
   });
 
   it('follows a tilted head', () => {
@@ -119,11 +140,15 @@ describe('the mouth that is drawn', () => {
 
   it('changes little when the aim changes little', () => {
     fc.assert(
-      fc.property(fc.double({ min: 0, max: 0.98, noNaN: true }), fc.double({ min: -1, max: 0.98, noNaN: true }), (open, wide) => {
-        const here = render(plainFace, { open, wide, closure: 0, voiced: 1 }).after;
-        const near = render(plainFace, { open: open + 0.02, wide: wide + 0.02, closure: 0, voiced: 1 }).after;
-        expect(meanDifference(here, near)).toBeLessThan(0.35);
-      }),
+      fc.property(
+        fc.double({ min: 0, max: 0.98, noNaN: true }),
+        fc.double({ min: -1, max: 0.98, noNaN: true }),
+        (open, wide) => {
+          const here = render(plainFace, { open, wide, closure: 0, voiced: 1 }).after;
+          const near = render(plainFace, { open: open + 0.02, wide: wide + 0.02, closure: 0, voiced: 1 }).after;
+          expect(meanDifference(here, near)).toBeLessThan(0.35);
+        },
+      ),
       { numRuns: 8 },
     );
   });
@@ -143,15 +168,25 @@ describe('the mouth that is drawn', () => {
     const size = { width: 128, height: 96 };
     const renderer = createMouthRenderer({ reference, silenceMode: 'generate' });
     const place = fc.record({
-      x: fc.integer({ min: -100, max: 230 }), y: fc.integer({ min: -100, max: 200 }), scale: fc.integer({ min: 4, max: 80 }),
-      roll: fc.double({ min: -Math.PI, max: Math.PI, noNaN: true }), yaw: fc.double({ min: -1, max: 1, noNaN: true }),
-      opening: fc.double({ min: 0, max: 0.6, noNaN: true }), noise: fc.double({ min: 0, max: 0.1, noNaN: true }),
+      x: fc.integer({ min: -100, max: 230 }),
+      y: fc.integer({ min: -100, max: 200 }),
+      scale: fc.integer({ min: 4, max: 80 }),
+      roll: fc.double({ min: -Math.PI, max: Math.PI, noNaN: true }),
+      yaw: fc.double({ min: -1, max: 1, noNaN: true }),
+      opening: fc.double({ min: 0, max: 0.6, noNaN: true }),
+      noise: fc.double({ min: 0, max: 0.1, noNaN: true }),
     });
     fc.assert(
       fc.property(place, fc.double({ min: -3, max: 3, noNaN: true }), ({ noise, ...face }, open) => {
-        const points = landmarksOf({ ...size, ...face }).points.map((value, index) => value + noise * face.scale * Math.sin(index * 12.9898));
+        const points = landmarksOf({ ...size, ...face }).points.map(
+          (value, index) => value + noise * face.scale * Math.sin(index * 12.9898),
+        );
         const picture = { ...size, data: new Uint8Array(size.width * size.height * 1.5).fill(77) };
-        const written = renderer.render(picture, { presence: 'interpolated', points }, { open, wide: open, closure: 0, voiced: 1 });
+        const written = renderer.render(
+          picture,
+          { presence: 'interpolated', points },
+          { open, wide: open, closure: 0, voiced: 1 },
+        );
         expect(Number.isFinite(written)).toBe(true);
         for (let index = 0; index < size.width * size.height; index += 1) {
           if (picture.data[index] === 77) continue;
@@ -194,7 +229,8 @@ describe('pauses of the speech', () => {
 describe('a clip whose lips are parted throughout', () => {
   const parted = { ...plainFace, opening: 0.07 };
   const pause: MouthAim = { open: 0, wide: 0, closure: 0, voiced: 0 };
-  const of = (faces: readonly DrawnFace[]) => createMouthRenderer({ reference: referenceOf(...faces), silenceMode: 'generate' });
+  const of = (faces: readonly DrawnFace[]) =>
+    createMouthRenderer({ reference: referenceOf(...faces), silenceMode: 'generate' });
 
   it('shows them closed in a pause, without teeth or dark between them', () => {
     const renderer = of([parted, { ...parted, opening: 0.075 }, { ...parted, opening: 0.065 }]);

@@ -28,12 +28,29 @@ async function previewOfLateFace(speechSeconds: number): Promise<TakeReport> {
   const speechPath = await makeSpeech(join(folder, 'speech.wav'), speechSeconds);
   const [clip, speech] = [await probeClip(clipPath, { limits }), await probeSpeech(speechPath, { limits })];
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'cut_off' });
-  const context: RenderTaskContext = { signal: AbortSignal.timeout(60_000), resources: createRenderResources(), onProgress: () => undefined };
+  const context: RenderTaskContext = {
+    signal: AbortSignal.timeout(60_000),
+    resources: createRenderResources(),
+    onProgress: () => undefined,
+  };
   const mouthCurvePath = join(folder, 'mouth-curve');
-  await runRenderTask({ kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, context);
+  await runRenderTask(
+    { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+    context,
+  );
   const task: PreviewTask = {
-    kind: 'preview', clipPath, clipDigest: 'late face', clip, speechPath, speech, timeline, mouthCurvePath, silenceMode: 'close',
-    trackCacheFolder: join(folder, 'tracks'), workFolder: folder, takePath: join(folder, 'take.mp4'),
+    kind: 'preview',
+    clipPath,
+    clipDigest: 'late face',
+    clip,
+    speechPath,
+    speech,
+    timeline,
+    mouthCurvePath,
+    silenceMode: 'close',
+    trackCacheFolder: join(folder, 'tracks'),
+    workFolder: folder,
+    takePath: join(folder, 'take.mp4'),
   };
   const report = await runRenderTask(task, context);
   if (!('warnings' in report)) throw new Error('A preview reports a take.');

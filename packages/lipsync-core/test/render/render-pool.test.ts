@@ -22,13 +22,32 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-render-'));
   const clipPath = join(folder, 'clip.mp4');
   const speechPath = join(folder, 'speech.wav');
-  await promisify(execFile)('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=40', '-preset', 'ultrafast', clipPath]);
+  await promisify(execFile)('ffmpeg', [
+    '-v',
+    'error',
+    '-f',
+    'lavfi',
+    '-i',
+    'testsrc2=size=640x360:rate=25:duration=40',
+    '-preset',
+    'ultrafast',
+    clipPath,
+  ]);
   await promisify(execFile)('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'sine=duration=40', speechPath]);
   const signal = AbortSignal.timeout(60_000);
   const clip = await probeClip(clipPath, { limits, signal });
   const speech = await probeSpeech(speechPath, { limits, signal });
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop' });
-  task = { kind: 'pass_through', clipPath, clip, speechPath, speech, timeline, workFolder: folder, takePath: join(folder, 'take.mp4') };
+  task = {
+    kind: 'pass_through',
+    clipPath,
+    clip,
+    speechPath,
+    speech,
+    timeline,
+    workFolder: folder,
+    takePath: join(folder, 'take.mp4'),
+  };
   pool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 1_000, silenceLimitMs: 30_000 });
 });
 
@@ -39,7 +58,9 @@ afterAll(async () => {
 
 /** Process ids of render processes below this one. */
 function renderProcesses(): number[] {
-  return descendantsOf(process.pid).filter(({ command }) => command.includes('render-process')).map(({ pid }) => pid);
+  return descendantsOf(process.pid)
+    .filter(({ command }) => command.includes('render-process'))
+    .map(({ pid }) => pid);
 }
 
 /** Command lines of ffmpegs that work in our folder. */
@@ -59,7 +80,13 @@ function ourFfmpegs(): ProcessRow[] {
 
 /** A pool of its own settings, closed after the work. */
 async function withPool(settings: Partial<RenderPoolOptions>, work: (own: RenderPool) => Promise<void>): Promise<void> {
-  const own = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 1_000, silenceLimitMs: 30_000, ...settings });
+  const own = createRenderPool({
+    keepWarm: 1,
+    idleMs: 60_000,
+    cancelGraceMs: 1_000,
+    silenceLimitMs: 30_000,
+    ...settings,
+  });
   try {
     await work(own);
   } finally {
@@ -94,7 +121,10 @@ describe('the render pool', () => {
       own.warm();
       const started = renderProcesses().filter((pid) => !before.includes(pid));
       expect(started).toHaveLength(1);
-      await own.run({ ...task, timeline: { ...task.timeline, frameCount: 5 } }, { signal: AbortSignal.timeout(60_000) });
+      await own.run(
+        { ...task, timeline: { ...task.timeline, frameCount: 5 } },
+        { signal: AbortSignal.timeout(60_000) },
+      );
       expect(renderProcesses().filter((pid) => !before.includes(pid))).toEqual(started);
     });
     await rm(task.takePath);
@@ -137,7 +167,9 @@ describe('the render pool', () => {
       await own.run(fewFrames, { signal: AbortSignal.timeout(60_000) });
       // Comes right behind the pool's own timer, before the killed process can be gone.
       await sleep(idleMs);
-      await expect(own.run(fewFrames, { signal: AbortSignal.timeout(60_000) })).resolves.toMatchObject({ warnings: [] });
+      await expect(own.run(fewFrames, { signal: AbortSignal.timeout(60_000) })).resolves.toMatchObject({
+        warnings: [],
+      });
     });
   });
 
@@ -163,7 +195,10 @@ describe('the render pool', () => {
     await withPool({ silenceLimitMs: 4_000 }, async (own) => {
       let running: Promise<unknown> | undefined;
       await untilRendering((onProgress) => {
-        running = own.run({ ...task, timeline: { ...task.timeline, frameCount: 200 } }, { signal: AbortSignal.timeout(60_000), onProgress });
+        running = own.run(
+          { ...task, timeline: { ...task.timeline, frameCount: 200 } },
+          { signal: AbortSignal.timeout(60_000), onProgress },
+        );
         running.catch(() => undefined);
       });
       const paused = ffmpegPids();
@@ -190,7 +225,13 @@ describe('the render pool', () => {
   it('says how much of the speech was heard', async () => {
     const { timeline, speechPath, speech } = task;
     const heard: ProgressReport[] = [];
-    const analysis = { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath: join(folder, 'mouth-curve') } as const;
+    const analysis = {
+      kind: 'analyse_speech',
+      speechPath,
+      speechDurationMs: speech.durationMs,
+      timeline,
+      mouthCurvePath: join(folder, 'mouth-curve'),
+    } as const;
     await pool.run(analysis, { signal: AbortSignal.timeout(60_000), onProgress: (report) => heard.push(report) });
     const fractions = heard.map(({ fraction }) => fraction);
     expect(new Set(heard.map(({ stage }) => stage))).toEqual(new Set(['listening']));

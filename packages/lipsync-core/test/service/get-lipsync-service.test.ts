@@ -20,18 +20,29 @@ afterEach(async () => {
 });
 
 function inputWith(more: Partial<GenerateLipsyncInput>): GenerateLipsyncInput {
-  return { videoPath: join(folder, 'clip.mp4'), audioPath: join(folder, 'speech.wav'), outputPath: join(folder, 'out.mp4'), ...more };
+  return {
+    videoPath: join(folder, 'clip.mp4'),
+    audioPath: join(folder, 'speech.wav'),
+    outputPath: join(folder, 'out.mp4'),
+    ...more,
+  };
 }
 
 describe('the cost of a job, told ahead', () => {
   it('is that of its plan, by how long the output would be, and nothing is made', async () => {
     await service.close();
     const { heygen } = configFromEnvironment({ HEYGEN_API_KEY: 'key' });
-    service = getLipsyncService({ dataDir: join(folder, 'data'), heygen, budget: { dailyMicros: 30_000, monthlyMicros: null, userDailyMicros: null } });
+    service = getLipsyncService({
+      dataDir: join(folder, 'data'),
+      heygen,
+      budget: { dailyMicros: 30_000, monthlyMicros: null, userDailyMicros: null },
+    });
     const files = await makeShortSample(folder);
     const input = { videoPath: files.clipPath, audioPath: files.speechPath, allowPreview: true };
     expect(await service.estimateCost(input)).toEqual({
-      durationSeconds: 1, plan: ['heygen', 'preview'], first: 'preview',
+      durationSeconds: 1,
+      plan: ['heygen', 'preview'],
+      first: 'preview',
       providers: [
         { provider: 'heygen', costUsd: 0.0333, expectedSeconds: 61, measured: false, cap: 'daily' },
         { provider: 'preview', costUsd: 0, expectedSeconds: 1.65, measured: false, cap: null },
@@ -55,7 +66,9 @@ describe('the cost of a take that was made here', () => {
     // A millionth of a dollar for a millisecond.
     service = getLipsyncService({ dataDir: join(folder, 'data'), gpuMicrosPerHour: 3_600_000 });
     const files = await makeShortSample(folder);
-    const { costUsd, attempts } = await service.generateLipsync(inputWith({ videoPath: files.clipPath, audioPath: files.speechPath }));
+    const { costUsd, attempts } = await service.generateLipsync(
+      inputWith({ videoPath: files.clipPath, audioPath: files.speechPath }),
+    );
     const [{ startedAtMs = 0, endedAtMs = null, costMicros = null } = {}] = attempts;
     expect([attempts.length, costUsd]).toEqual([1, (costMicros ?? 0) / 1e6]);
     expect(costMicros).toBeGreaterThan(100);
@@ -81,7 +94,9 @@ describe('the service of a program', () => {
   });
 
   it('names every option that it cannot use', async () => {
-    const failure = await service.generateLipsync(inputWith({ startMs: -1, priority: 11 })).catch((error: unknown) => error);
+    const failure = await service
+      .generateLipsync(inputWith({ startMs: -1, priority: 11 }))
+      .catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'request_invalid', message: expect.stringMatching(/startMs.*priority/s) });
   });
 
@@ -95,6 +110,9 @@ describe('the service of a program', () => {
   it('stops before it begins when its signal has fired, with the reason that was given', async () => {
     for (const name of ['clip.mp4', 'speech.wav']) await writeFile(join(folder, name), 'x');
     const signal = AbortSignal.abort(new LipsyncError('canceled', 'Never mind.'));
-    await expect(service.generateLipsync(inputWith({}), { signal })).rejects.toMatchObject({ code: 'canceled', message: 'Never mind.' });
+    await expect(service.generateLipsync(inputWith({}), { signal })).rejects.toMatchObject({
+      code: 'canceled',
+      message: 'Never mind.',
+    });
   });
 });

@@ -36,15 +36,23 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 /** Jobs whose take is what a script makes of the two inputs. */
 function jobsOf(run: Script): LocalJobs {
   return createLocalJobs({
-    pipeline: { run, abandon: async () => undefined }, outputFiles: createOutputFiles(), workFolder, clock: systemClock, ids: createIdSource(systemClock),
+    pipeline: { run, abandon: async () => undefined },
+    outputFiles: createOutputFiles(),
+    workFolder,
+    clock: systemClock,
+    ids: createIdSource(systemClock),
     unfinished: createUnfinishedJobs({ state: createMemoryState().open(), clock: systemClock, operationMs: 60_000 }),
   });
 }
 
 function jobInput(more: Partial<LocalJobInput> = {}): LocalJobInput {
   return {
-    videoPath: join(folder, 'clip'), audioPath: join(folder, 'speech'), outputPath: join(outputFolder, 'take.mp4'),
-    overwrite: false, options: lipsyncOptionsSchema.parse({}), ...more,
+    videoPath: join(folder, 'clip'),
+    audioPath: join(folder, 'speech'),
+    outputPath: join(outputFolder, 'take.mp4'),
+    overwrite: false,
+    options: lipsyncOptionsSchema.parse({}),
+    ...more,
   };
 }
 
@@ -75,11 +83,23 @@ describe('a local job on the real core', () => {
     const input = jobInput({ ...sample, outputPath: join(outputFolder, 'new', 'take.mp4') });
     const { record, error } = await host.localJobs.run(input, { onProgress: (update) => updates.push(update) });
     expect(error).toBeUndefined();
-    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'preview', degraded: true, durationMs: 1_000 }, attempts: [{ outcome: 'succeeded' }] });
+    expect(record).toMatchObject({
+      status: 'completed',
+      result: { methodUsed: 'preview', degraded: true, durationMs: 1_000 },
+      attempts: [{ outcome: 'succeeded' }],
+    });
     expect((await probeTake(input.outputPath)).frameCount).toBe(25);
     expect(await contents(outputFolder)).toEqual(['new', join('new', 'take.mp4')]);
     expect(await workInProgress()).toEqual([]);
-    expect([...new Set(updates.map(({ stage }) => stage))]).toEqual(['fetching', 'probing', 'listening', 'tracking', 'learning', 'rendering', 'publishing']);
+    expect([...new Set(updates.map(({ stage }) => stage))]).toEqual([
+      'fetching',
+      'probing',
+      'listening',
+      'tracking',
+      'learning',
+      'rendering',
+      'publishing',
+    ]);
   });
 
   it('that is canceled while it works leaves no file', async () => {
@@ -105,15 +125,18 @@ describe('a local job on the real core', () => {
 });
 
 describe('an input', () => {
-  it.each(['videoPath', 'audioPath'] as const)('%s that is not there, or is a folder, is said to be not found before any work', async (name) => {
-    for (const path of [join(folder, 'missing'), folder]) {
-      const { record, error } = await jobsOf(neverCalled).run(jobInput({ [name]: path }), {});
-      expect(error).toMatchObject({ code: 'not_found', name: 'InputNotFoundError' });
-      expect(error?.message).toContain(path);
-      expect(record.status).toBe('failed');
-    }
-    expect(await contents(outputFolder)).toEqual([]);
-  });
+  it.each(['videoPath', 'audioPath'] as const)(
+    '%s that is not there, or is a folder, is said to be not found before any work',
+    async (name) => {
+      for (const path of [join(folder, 'missing'), folder]) {
+        const { record, error } = await jobsOf(neverCalled).run(jobInput({ [name]: path }), {});
+        expect(error).toMatchObject({ code: 'not_found', name: 'InputNotFoundError' });
+        expect(error?.message).toContain(path);
+        expect(record.status).toBe('failed');
+      }
+      expect(await contents(outputFolder)).toEqual([]);
+    },
+  );
 });
 
 describe('an output', () => {
@@ -164,14 +187,17 @@ describe('an output', () => {
     expect(await contents(outputFolder)).toEqual(['take.mp4']);
   });
 
-  it.each(['clip', 'speech'])('that is its own %s is refused even when it may be replaced, also under another name', async (name) => {
-    await symlink(join(folder, name), join(folder, 'link'));
-    for (const outputPath of [join(folder, name), join(folder, 'link')]) {
-      const { error } = await jobsOf(neverCalled).run(jobInput({ outputPath, overwrite: true }), {});
-      expect(error?.code).toBe('request_invalid');
-    }
-    expect(await readFile(join(folder, name), 'utf8')).toBe(`the ${name}`);
-  });
+  it.each(['clip', 'speech'])(
+    'that is its own %s is refused even when it may be replaced, also under another name',
+    async (name) => {
+      await symlink(join(folder, name), join(folder, 'link'));
+      for (const outputPath of [join(folder, name), join(folder, 'link')]) {
+        const { error } = await jobsOf(neverCalled).run(jobInput({ outputPath, overwrite: true }), {});
+        expect(error?.code).toBe('request_invalid');
+      }
+      expect(await readFile(join(folder, name), 'utf8')).toBe(`the ${name}`);
+    },
+  );
 
   it('that two jobs want goes to one of them', async () => {
     const jobs = jobsOf(makeTake);
@@ -191,9 +217,21 @@ describe('an output', () => {
 
 describe('the cost of a local job', () => {
   it('is that of its attempts together', async () => {
-    const attempt = { provider: 'preview', code: null, message: null, startedAtMs: 1, endedAtMs: 2, operation: null, operationAtMs: null, troubles: 0 } as const;
+    const attempt = {
+      provider: 'preview',
+      code: null,
+      message: null,
+      startedAtMs: 1,
+      endedAtMs: 2,
+      operation: null,
+      operationAtMs: null,
+      troubles: 0,
+    } as const;
     const { record } = await jobsOf(async (input, context) => {
-      await context.saveAttempts([{ ...attempt, outcome: 'failed', costMicros: 5 }, { ...attempt, outcome: 'succeeded', costMicros: 7 }]);
+      await context.saveAttempts([
+        { ...attempt, outcome: 'failed', costMicros: 5 },
+        { ...attempt, outcome: 'succeeded', costMicros: 7 },
+      ]);
       return makeTake(input, context);
     }).run(jobInput(), {});
     expect(costOf(record)).toBe(12);

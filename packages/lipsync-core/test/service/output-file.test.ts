@@ -43,11 +43,13 @@ describe('a part file that a killed program left behind', () => {
   it('after it had published its output goes when the same job comes back and finds it there', async () => {
     await writeFile(join(folder, 'out.mp4'), 'the take');
     await writeFile(join(folder, '.job_1.part'), 'the take');
-    await expect(outputs.claim(join(folder, 'out.mp4'), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({ code: 'output_exists' });
+    await expect(outputs.claim(join(folder, 'out.mp4'), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({
+      code: 'output_exists',
+    });
     expect(await namesIn(folder)).toEqual(['out.mp4', 'take']);
   });
 
-  it('is swept by its job\'s name alone: nothing else in the folder is touched', async () => {
+  it("is swept by its job's name alone: nothing else in the folder is touched", async () => {
     const others = ['.job_2.part', 'job_1.part', '.job_1.part.mp4'];
     for (const name of ['.job_1.part', ...others]) await writeFile(join(folder, name), 'half a take');
     await outputs.sweep({ outputPath: join(folder, 'out.mp4'), jobId: 'job_1' });
@@ -59,15 +61,23 @@ describe('a part file that a killed program left behind', () => {
 describe('an output is refused before any work', () => {
   it.each([false, true])('when it is a folder (overwrite %s)', async (overwrite) => {
     await mkdir(join(folder, 'out'));
-    await expect(outputs.claim(join(folder, 'out'), { overwrite, jobId: 'job_1' })).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('is a folder') });
+    await expect(outputs.claim(join(folder, 'out'), { overwrite, jobId: 'job_1' })).rejects.toMatchObject({
+      code: 'request_invalid',
+      message: expect.stringContaining('is a folder'),
+    });
   });
 
   it.each(['take/x.mp4', 'take/deeper/x.mp4'])('when it lies below a file: %s', async (path) => {
-    await expect(outputs.claim(join(folder, path), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('is a file, not a folder') });
+    await expect(outputs.claim(join(folder, path), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({
+      code: 'request_invalid',
+      message: expect.stringContaining('is a file, not a folder'),
+    });
   });
 
   it('when its name is longer than the file system allows', async () => {
-    await expect(outputs.claim(join(folder, `${'x'.repeat(300)}.mp4`), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('too long') });
+    await expect(
+      outputs.claim(join(folder, `${'x'.repeat(300)}.mp4`), { overwrite: false, jobId: 'job_1' }),
+    ).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('too long') });
   });
 
   it('when it may not be written there', async () => {
@@ -76,7 +86,10 @@ describe('an output is refused before any work', () => {
     await chmod(locked, 0o555);
     await chmod(folder, 0o755);
     await asOrdinaryUser(async () => {
-      await expect(outputs.claim(join(locked, 'x.mp4'), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('permissions') });
+      await expect(outputs.claim(join(locked, 'x.mp4'), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({
+        code: 'request_invalid',
+        message: expect.stringContaining('permissions'),
+      });
     });
   });
 
@@ -84,22 +97,31 @@ describe('an output is refused before any work', () => {
     await symlink(join(folder, 'nowhere', 'deeper'), join(folder, 'dangling'));
     await symlink(join(folder, 'circle'), join(folder, 'circle'));
     for (const name of ['dangling', 'circle']) {
-      await expect(outputs.claim(join(folder, name, 'x.mp4'), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({ code: 'request_invalid' });
+      await expect(
+        outputs.claim(join(folder, name, 'x.mp4'), { overwrite: false, jobId: 'job_1' }),
+      ).rejects.toMatchObject({ code: 'request_invalid' });
     }
   });
 
   it('when its path holds a character that no path can have', async () => {
-    await expect(outputs.claim(`${folder}/a\0b`, { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({ code: 'request_invalid' });
+    await expect(outputs.claim(`${folder}/a\0b`, { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({
+      code: 'request_invalid',
+    });
   });
 
   it('when it may be replaced but is a device', async () => {
-    await expect(outputs.claim('/dev/null', { overwrite: true, jobId: 'job_1' })).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('not a file') });
+    await expect(outputs.claim('/dev/null', { overwrite: true, jobId: 'job_1' })).rejects.toMatchObject({
+      code: 'request_invalid',
+      message: expect.stringContaining('not a file'),
+    });
   });
 
   it('when another job is writing it, overwriting or not', async () => {
     const path = join(folder, 'x.mp4');
     const first = await outputs.claim(path, { overwrite: false, jobId: 'job_1' });
-    await expect(outputs.claim(path, { overwrite: true, jobId: 'job_2' })).rejects.toMatchObject({ code: 'output_exists' });
+    await expect(outputs.claim(path, { overwrite: true, jobId: 'job_2' })).rejects.toMatchObject({
+      code: 'output_exists',
+    });
     await first.release();
     await (await outputs.claim(path, { overwrite: true, jobId: 'job_2' })).release();
     expect(await namesIn(folder)).toEqual(['take']);
@@ -142,7 +164,10 @@ describe('an output that cannot be written after all', () => {
     const path = join(folder, 'x.mp4');
     const output = await outputs.claim(path, { overwrite: true, jobId: 'job_1' });
     await mkdir(path);
-    await expect(output.publish(take)).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('is a folder') });
+    await expect(output.publish(take)).rejects.toMatchObject({
+      code: 'request_invalid',
+      message: expect.stringContaining('is a folder'),
+    });
     await output.release();
     expect(await namesIn(folder)).toEqual(['take', 'x.mp4']);
   });
@@ -150,7 +175,10 @@ describe('an output that cannot be written after all', () => {
   it('is said to have lost its folder when that was removed', async () => {
     const output = await outputs.claim(join(folder, 'out', 'x.mp4'), { overwrite: false, jobId: 'job_1' });
     await rm(join(folder, 'out'), { recursive: true });
-    await expect(output.publish(take)).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('not there') });
+    await expect(output.publish(take)).rejects.toMatchObject({
+      code: 'request_invalid',
+      message: expect.stringContaining('not there'),
+    });
     await output.release();
   });
 });

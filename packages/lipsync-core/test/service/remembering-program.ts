@@ -37,7 +37,12 @@ export function vendorLog(folder: string): readonly string[] {
 function vendorIn(folder: string): RemoteProvider {
   const log = (line: string): void => appendFileSync(join(folder, 'vendor.log'), `${line}\n`);
   return {
-    kind: 'remote', facts: { id: 'heygen', degraded: false }, maxConcurrent: 1, timeoutMs: 600_000, orderLifetimeMs: 600_000, quote: () => 100,
+    kind: 'remote',
+    facts: { id: 'heygen', degraded: false },
+    maxConcurrent: 1,
+    timeoutMs: 600_000,
+    orderLifetimeMs: 600_000,
+    quote: () => 100,
     makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
     async start({ idempotencyKey }) {
       if (!vendorLog(folder).includes(`start ${idempotencyKey}`)) log(`start ${idempotencyKey}`);
@@ -61,10 +66,19 @@ function vendorIn(folder: string): RemoteProvider {
 
 export function openProgram(folder: string): Program {
   const state = createSqliteStateStore({ path: join(folder, 'state.sqlite') });
-  const ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  const ledger = createLedger({
+    state,
+    clock,
+    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+  });
   const admission = createSharedAdmission({
-    breaker: createBreaker({ state, clock }), places: createPlaces({ state, clock }), openBills: createOpenBills({ state, ledger, clock }),
-    ledger, clock, lineMs: 50, onPlaceFree: () => undefined,
+    breaker: createBreaker({ state, clock }),
+    places: createPlaces({ state, clock }),
+    openBills: createOpenBills({ state, ledger, clock }),
+    ledger,
+    clock,
+    lineMs: 50,
+    onPlaceFree: () => undefined,
   });
   const vendor = vendorIn(folder);
   const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
@@ -77,19 +91,42 @@ export function openProgram(folder: string): Program {
       const request = { jobId, takePath: workspace.file('take.mp4') } as TakeRequest;
       const outcome = await runChain([vendor], async () => request, { ...context, ...books, jobId });
       if (outcome.kind !== 'made') return outcome;
-      return { kind: 'made', takePath: outcome.take.path, methodUsed: 'heygen', degraded: false, durationMs: 1_000, warnings: [] };
+      return {
+        kind: 'made',
+        takePath: outcome.take.path,
+        methodUsed: 'heygen',
+        degraded: false,
+        durationMs: 1_000,
+        warnings: [],
+      };
     },
-    abandon: ({ jobId }, reason, context) => abandonChain([vendor], reason, { ...context, ...books, jobId, canRun: () => true, onProgress: () => undefined }),
+    abandon: ({ jobId }, reason, context) =>
+      abandonChain([vendor], reason, { ...context, ...books, jobId, canRun: () => true, onProgress: () => undefined }),
   };
   const unfinished = createUnfinishedJobs({ state, clock, operationMs: 1_000 });
   const jobs = createLocalJobs({
-    pipeline, unfinished, clock, ids: createIdSource(clock), outputFiles: createOutputFiles(), workFolder: join(folder, 'work'),
+    pipeline,
+    unfinished,
+    clock,
+    ids: createIdSource(clock),
+    outputFiles: createOutputFiles(),
+    workFolder: join(folder, 'work'),
   });
   return {
-    unfinished, state, interruptions,
-    run: ({ signal, outputName = 'out.mp4' } = {}) => jobs.run({
-      videoPath: join(folder, 'clip'), audioPath: join(folder, 'speech'), outputPath: join(folder, outputName), overwrite: false, options: lipsyncOptionsSchema.parse({}),
-    }, signal ? { signal } : {}),
+    unfinished,
+    state,
+    interruptions,
+    run: ({ signal, outputName = 'out.mp4' } = {}) =>
+      jobs.run(
+        {
+          videoPath: join(folder, 'clip'),
+          audioPath: join(folder, 'speech'),
+          outputPath: join(folder, outputName),
+          overwrite: false,
+          options: lipsyncOptionsSchema.parse({}),
+        },
+        signal ? { signal } : {},
+      ),
   };
 }
 

@@ -43,23 +43,40 @@ async function beginAndKillOnce(isThere: () => Promise<boolean>): Promise<void> 
   await gone;
 }
 
-const partFiles = async (): Promise<readonly string[]> => (await readdir(folder)).filter((name) => name.endsWith('.part'));
+const partFiles = async (): Promise<readonly string[]> =>
+  (await readdir(folder)).filter((name) => name.endsWith('.part'));
 
 /** A program that shares the data folder; what it is asked for cannot be done. */
 async function runAnotherProgram(): Promise<void> {
   const host = createLocalHost({ ...configFromEnvironment(), dataDir: folder });
   const nothing = join(folder, 'nothing');
-  await host.localJobs.run({ videoPath: nothing, audioPath: nothing, outputPath: nothing, overwrite: false, options: lipsyncOptionsSchema.parse({}) }, {});
+  await host.localJobs.run(
+    {
+      videoPath: nothing,
+      audioPath: nothing,
+      outputPath: nothing,
+      overwrite: false,
+      options: lipsyncOptionsSchema.parse({}),
+    },
+    {},
+  );
   await host.close();
 }
 
 const finishOperation = (): Promise<void> => writeFile(join(folder, 'done'), '');
 const starts = (): number => vendorLog(folder).filter((line) => line.startsWith('start')).length;
-const holders = async (): Promise<number> => (await createPlaces({ state: program.state, clock: systemClock }).holders('heygen')).length;
+const holders = async (): Promise<number> =>
+  (await createPlaces({ state: program.state, clock: systemClock }).holders('heygen')).length;
 
 async function spent(): Promise<unknown> {
-  const ledger = createLedger({ state: program.state, clock: systemClock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
-  return (await ledger.sum({ fromMs: 0, toMs: Date.now() + 1, groupBy: 'day' })).map(({ spentMicros, reservedMicros }) => ({ spentMicros, reservedMicros }));
+  const ledger = createLedger({
+    state: program.state,
+    clock: systemClock,
+    caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
+  });
+  return (await ledger.sum({ fromMs: 0, toMs: Date.now() + 1, groupBy: 'day' })).map(
+    ({ spentMicros, reservedMicros }) => ({ spentMicros, reservedMicros }),
+  );
 }
 
 const paidOnce = [{ spentMicros: 70, reservedMicros: 0 }];
@@ -99,7 +116,13 @@ describe('the job of a program that was killed', () => {
     const ended: string[] = [];
     const dayLater = { nowMs: () => Date.now() + 24 * 3_600_000 };
     const later = createUnfinishedJobs({ state: program.state, clock: dayLater, operationMs: 1_000 });
-    const end = async ({ jobId, attempts }: { readonly jobId: string; readonly attempts: readonly unknown[] }): Promise<void> => void ended.push(`${jobId} ${attempts.length}`);
+    const end = async ({
+      jobId,
+      attempts,
+    }: {
+      readonly jobId: string;
+      readonly attempts: readonly unknown[];
+    }): Promise<void> => void ended.push(`${jobId} ${attempts.length}`);
     await program.unfinished.endForgotten(end);
     expect(ended).toEqual([]);
     await Promise.all([later.endForgotten(end), later.endForgotten(end)]);
@@ -155,7 +178,10 @@ describe('the job of a living program', () => {
     const running = program.run({ signal: controller.signal });
     await expect.poll(starts).toBe(1);
     controller.abort();
-    expect(await running).toMatchObject({ record: { status: 'canceled', attempts: [{ outcome: 'canceled', costMicros: 0 }] }, error: { code: 'canceled' } });
+    expect(await running).toMatchObject({
+      record: { status: 'canceled', attempts: [{ outcome: 'canceled', costMicros: 0 }] },
+      error: { code: 'canceled' },
+    });
     expect([vendorLog(folder).length, await spent(), await holders()]).toEqual([2, [], 0]);
     await finishOperation();
     await program.run();

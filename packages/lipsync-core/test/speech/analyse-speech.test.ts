@@ -5,7 +5,13 @@ import { z } from 'zod';
 import { phonemeFigures, type PhonemeFigures } from '../../../../scripts/fit-mouth/phoneme-figures.ts';
 import { loadSession, type OnnxSession } from '../../src/inference/onnx-session.ts';
 import { readSpeech } from '../../src/media/speech-reader.ts';
-import { analyseSpeech, loadMouthModel, voiceModelPath, type MouthModel, type SpeechAnalysis } from '../../src/speech/index.ts';
+import {
+  analyseSpeech,
+  loadMouthModel,
+  voiceModelPath,
+  type MouthModel,
+  type SpeechAnalysis,
+} from '../../src/speech/index.ts';
 import { bestLag, energyPerFrame } from '../../src/testing/lip-judge.ts';
 
 const fixtures = join(import.meta.dirname, 'fixtures');
@@ -44,9 +50,19 @@ async function* inPieces(samples: Float32Array, length = 4000): AsyncGenerator<F
   for (let start = 0; start < samples.length; start += length) yield samples.subarray(start, start + length);
 }
 
-function analyse(samples: Float32Array, seconds = samples.length / sampleRateHz, frameRate = { numerator: 25, denominator: 1 }): Promise<SpeechAnalysis> {
+function analyse(
+  samples: Float32Array,
+  seconds = samples.length / sampleRateHz,
+  frameRate = { numerator: 25, denominator: 1 },
+): Promise<SpeechAnalysis> {
   const frameCount = Math.round((seconds * frameRate.numerator) / frameRate.denominator);
-  return analyseSpeech({ chunks: inPieces(samples), timeline: { frameRate, frameCount }, voiceSession, mouthModel, signal: new AbortController().signal });
+  return analyseSpeech({
+    chunks: inPieces(samples),
+    timeline: { frameRate, frameCount },
+    voiceSession,
+    mouthModel,
+    signal: new AbortController().signal,
+  });
 }
 
 /** Noise that is the same on every run. */
@@ -59,11 +75,13 @@ function noise(seconds: number, amplitude: number): Float32Array {
 }
 
 const silence = (seconds: number): Float32Array => new Float32Array(seconds * sampleRateHz);
-const largestDifference = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
+const largestDifference = (a: Float32Array, b: Float32Array): number =>
+  Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
 
 describe('speech with known phonemes, in a voice and words that the weights were not fitted on', () => {
   let figures: PhonemeFigures;
-  const mean = (vowel: string): { open: number; wide: number } => figures.vowels.get(vowel) ?? { open: Number.NaN, wide: Number.NaN };
+  const mean = (vowel: string): { open: number; wide: number } =>
+    figures.vowels.get(vowel) ?? { open: Number.NaN, wide: Number.NaN };
 
   beforeAll(async () => {
     const schema = z.array(z.object({ name: z.string(), startMs: z.number(), endMs: z.number() }));
@@ -86,7 +104,9 @@ describe('speech with known phonemes, in a voice and words that the weights were
 
   it('opens widest for "ah"', () => {
     // The vowels of "eye" and "ow" begin with an "ah" of their own.
-    const others = [...figures.vowels].filter(([vowel]) => !['ah', 'eye', 'ow'].includes(vowel)).map(([, { open }]) => open);
+    const others = [...figures.vowels]
+      .filter(([vowel]) => !['ah', 'eye', 'ow'].includes(vowel))
+      .map(([, { open }]) => open);
     expect(others.length).toBeGreaterThan(4);
     expect(mean('ah').open).toBeGreaterThan(Math.max(...others));
   });
@@ -104,7 +124,9 @@ describe('what is heard', () => {
     for (const samples of [silence(2), new Float32Array(0)]) {
       const { curve, report } = await analyse(samples, 2);
       expect(report).toEqual({ voiceFound: false, peakLevelDb: Number.NEGATIVE_INFINITY });
-      expect([...curve.open, ...curve.wide, ...curve.closure, ...curve.voiced].every((value) => value === 0)).toBe(true);
+      expect([...curve.open, ...curve.wide, ...curve.closure, ...curve.voiced].every((value) => value === 0)).toBe(
+        true,
+      );
       expect(curve.open).toHaveLength(50);
     }
   });
@@ -117,7 +139,9 @@ describe('what is heard', () => {
   });
 
   it('moves moderately to a sound that comes and goes without a voice', async () => {
-    const beats = noise(4, 0.3).map((sample, i) => sample * (Math.sin((2 * Math.PI * i) / sampleRateHz) > 0 ? 1 : 0.001));
+    const beats = noise(4, 0.3).map(
+      (sample, i) => sample * (Math.sin((2 * Math.PI * i) / sampleRateHz) > 0 ? 1 : 0.001),
+    );
     const { curve, report } = await analyse(beats);
     expect(report.voiceFound).toBe(false);
     expect(Math.max(...curve.open)).toBeGreaterThan(0.3);
@@ -126,7 +150,9 @@ describe('what is heard', () => {
 
   it('survives samples that are no numbers', async () => {
     const { curve } = await analyse(speech.map((sample, i) => (i % 1000 === 0 ? Number.NaN : sample)));
-    expect([...curve.open, ...curve.wide, ...curve.closure, ...curve.voiced].every((value) => Number.isFinite(value))).toBe(true);
+    expect(
+      [...curve.open, ...curve.wide, ...curve.closure, ...curve.voiced].every((value) => Number.isFinite(value)),
+    ).toBe(true);
   });
 });
 
@@ -148,19 +174,24 @@ describe('pauses', () => {
 
 describe('speech that is trimmed so tightly that its last sound is a voice', () => {
   // In the middle of vowels, at the border of a frame and within one.
-  it.each([1240, 1750, 1760, 4000])('fades out where the clip goes on, instead of snapping shut within a frame (%i ms)', async (endMs) => {
-    const trimmed = speech.subarray(0, (endMs * sampleRateHz) / 1000);
-    const { curve } = await analyse(trimmed, endMs / 1000 + 1);
-    const { curve: heard } = await analyse(joined(trimmed, silence(1)));
-    const lastVoiced = (await analyse(trimmed)).curve.voiced.at(-1);
-    expect(lastVoiced).toBeGreaterThan(0.9);
-    const drops = curve.voiced.map((value, frame) => (curve.voiced[frame - 1] ?? value) - value);
-    expect(Math.max(...drops)).toBeLessThan(0.7);
-    // As where the silence is in the file.
-    expect(largestDifference(curve.voiced, heard.voiced)).toBeLessThan(0.15);
-    const closedFrom = Math.ceil((endMs + 100) / 40);
-    expect([...curve.open.subarray(closedFrom), ...curve.voiced.subarray(closedFrom)].every((value) => value === 0)).toBe(true);
-  });
+  it.each([1240, 1750, 1760, 4000])(
+    'fades out where the clip goes on, instead of snapping shut within a frame (%i ms)',
+    async (endMs) => {
+      const trimmed = speech.subarray(0, (endMs * sampleRateHz) / 1000);
+      const { curve } = await analyse(trimmed, endMs / 1000 + 1);
+      const { curve: heard } = await analyse(joined(trimmed, silence(1)));
+      const lastVoiced = (await analyse(trimmed)).curve.voiced.at(-1);
+      expect(lastVoiced).toBeGreaterThan(0.9);
+      const drops = curve.voiced.map((value, frame) => (curve.voiced[frame - 1] ?? value) - value);
+      expect(Math.max(...drops)).toBeLessThan(0.7);
+      // As where the silence is in the file.
+      expect(largestDifference(curve.voiced, heard.voiced)).toBeLessThan(0.15);
+      const closedFrom = Math.ceil((endMs + 100) / 40);
+      expect(
+        [...curve.open.subarray(closedFrom), ...curve.voiced.subarray(closedFrom)].every((value) => value === 0),
+      ).toBe(true);
+    },
+  );
 });
 
 describe('the curve', () => {
@@ -205,7 +236,13 @@ describe('the curve', () => {
       yield speech.subarray(16_000);
     }
     const timeline = { frameRate: { numerator: 25, denominator: 1 }, frameCount: 100 };
-    const analysis = analyseSpeech({ chunks: canceledMidway(), timeline, voiceSession, mouthModel, signal: controller.signal });
+    const analysis = analyseSpeech({
+      chunks: canceledMidway(),
+      timeline,
+      voiceSession,
+      mouthModel,
+      signal: controller.signal,
+    });
     await expect(analysis).rejects.toMatchObject({ code: 'canceled' });
   });
 });

@@ -22,12 +22,13 @@ describe('loadMouthModel', () => {
     await expect(loadMouthModel(join(folder, 'none.json'))).rejects.toMatchObject({ code: 'model_missing' });
   });
 
-  it.each(['', '{"offsets": [0]}', '{"offsets":[0],"hiddenCount":1,"hiddenWeights":[1],"hiddenBiases":[0],"outputWeights":[1,1,1],"outputBiases":[0,0,0]}'])(
-    'refuses a damaged model: %s',
-    async (text) => {
-      const path = join(folder, 'model.json');
-      await writeFile(path, text);
-      await expect(loadMouthModel(path)).rejects.toMatchObject({ code: 'model_invalid' });
-    },
-  );
+  it.each([
+    '',
+    '{"offsets": [0]}',
+    '{"offsets":[0],"hiddenCount":1,"hiddenWeights":[1],"hiddenBiases":[0],"outputWeights":[1,1,1],"outputBiases":[0,0,0]}',
+  ])('refuses a damaged model: %s', async (text) => {
+    const path = join(folder, 'model.json');
+    await writeFile(path, text);
+    await expect(loadMouthModel(path)).rejects.toMatchObject({ code: 'model_invalid' });
+  });
 });

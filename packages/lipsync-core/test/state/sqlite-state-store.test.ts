@@ -41,14 +41,18 @@ describe('SQLite', () => {
   it('syncs every transaction and logs ahead', async () => {
     await createAndClose();
     const database = await openStateFile(path);
-    expect([database.prepare('PRAGMA synchronous').get()?.['synchronous'], database.prepare('PRAGMA journal_mode').get()?.['journal_mode']]).toEqual([2, 'wal']);
+    expect([
+      database.prepare('PRAGMA synchronous').get()?.['synchronous'],
+      database.prepare('PRAGMA journal_mode').get()?.['journal_mode'],
+    ]).toEqual([2, 'wal']);
     database.close();
   });
 
   it('gives up on a lock that nobody lets go of, and goes on once it is free', async () => {
     const holder = await lockedFile();
     const store = createSqliteStateStore({ path, contention: { maxTries: 3, maxPauseMs: 5 } });
-    const write = (): Promise<void> => store.transact(['a'], () => ({ result: undefined, writes: new Map([['a', 1]]) }));
+    const write = (): Promise<void> =>
+      store.transact(['a'], () => ({ result: undefined, writes: new Map([['a', 1]]) }));
     await expect(write()).rejects.toMatchObject({ code: 'resource_exhausted' });
     expect(await store.list('', { limit: 1 })).toEqual([]);
     holder.exec('ROLLBACK');
@@ -76,13 +80,19 @@ describe('SQLite', () => {
     const database = await openStateFile(path);
     database.exec('PRAGMA user_version = 2');
     database.close();
-    await expect(createSqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({ code: 'internal', message: expect.stringContaining('another version') });
+    await expect(createSqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({
+      code: 'internal',
+      message: expect.stringContaining('another version'),
+    });
   });
 
   it('says that a file is damaged, and leaves it as it is', async () => {
     await createAndClose();
     await writeFile(path, 'no database, but a text that is longer than the header of one'.repeat(20));
-    await expect(createSqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({ code: 'internal', message: expect.stringContaining('damaged') });
+    await expect(createSqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({
+      code: 'internal',
+      message: expect.stringContaining('damaged'),
+    });
     expect((await stat(path)).size).toBeGreaterThan(1_000);
   });
 

@@ -24,10 +24,15 @@ it('a device that draws what the CPU draws, up to rounding in half precision, is
 });
 
 it('a device that draws something else is refused, so that the next one is tried', async () => {
-  const [one, other] = await Promise.all([1, 2].map((seed) => drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed }))));
+  const [one, other] = await Promise.all(
+    [1, 2].map((seed) => drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed }))),
+  );
   const identity = await drawnBy((path) => writeIdentityModel(path, { cropSizePx: 96 }));
   const meter = await drawnBy((path) => writeMeterModel(path, { cropSizePx: 96 }));
-  for (const [drawn, expected] of [[one, other], [identity, meter]] as const) {
+  for (const [drawn, expected] of [
+    [one, other],
+    [identity, meter],
+  ] as const) {
     expect(() => checkDrawing(drawn ?? identity, expected ?? identity)).toThrow(/draws other faces than the CPU/);
   }
 });

@@ -16,7 +16,9 @@ function ownEngines(): number[] {
 }
 
 /** A pool of two GPUs that work and the CPU, and names of devices as it leases them. */
-async function twoGpus(options: Parameters<typeof openPool>[0] = {}): Promise<{ readonly pool: EnginePool; lease(): ReturnType<EnginePool['lease']> }> {
+async function twoGpus(
+  options: Parameters<typeof openPool>[0] = {},
+): Promise<{ readonly pool: EnginePool; lease(): ReturnType<EnginePool['lease']> }> {
   const pool = openPool({ devices: async () => [[pretendGpu('cuda:0'), pretendGpu('cuda:1')], [cpu]], ...options });
   const model = await modelFrom(identity);
   return { pool, lease: () => pool.lease(model, { signal: soon() }) };
@@ -33,7 +35,12 @@ describe('of several devices', () => {
     const second = await pool.lease(model, { signal: soon() });
     for (const { deviceName, engine, warnings } of [first, second]) {
       expect({ deviceName, device: engine.device }).toEqual({ deviceName: 'cpu', device: 'cpu' });
-      expect(warnings).toEqual([{ code: 'engine_device_unavailable', message: expect.stringMatching(/^The engine runs on cpu, .* cuda:0: cuda cannot be used here/) }]);
+      expect(warnings).toEqual([
+        {
+          code: 'engine_device_unavailable',
+          message: expect.stringMatching(/^The engine runs on cpu, .* cuda:0: cuda cannot be used here/),
+        },
+      ]);
     }
     expect(ownEngines()).toHaveLength(1);
   });
@@ -71,7 +78,9 @@ describe('of several devices', () => {
   it('one that is busy with another model counts as busy', async () => {
     const { pool, lease } = await twoGpus();
     await lease();
-    await expect(pool.lease(await modelFrom(identity), { signal: soon() })).resolves.toMatchObject({ deviceName: 'cuda:1' });
+    await expect(pool.lease(await modelFrom(identity), { signal: soon() })).resolves.toMatchObject({
+      deviceName: 'cuda:1',
+    });
   });
 
   it('one that is blamed is left alone, and the others of its kind come before the next kind', async () => {
@@ -80,7 +89,12 @@ describe('of several devices', () => {
     first.release();
     first.blame(lost);
     const second = await lease();
-    expect(second).toMatchObject({ deviceName: 'cuda:1', warnings: [{ code: 'engine_device_unavailable', message: expect.stringMatching(/cuda:0: The engine was lost\.$/) }] });
+    expect(second).toMatchObject({
+      deviceName: 'cuda:1',
+      warnings: [
+        { code: 'engine_device_unavailable', message: expect.stringMatching(/cuda:0: The engine was lost\.$/) },
+      ],
+    });
     second.blame(lost);
     await expect(lease()).resolves.toMatchObject({ deviceName: 'cpu' });
   });
@@ -91,14 +105,22 @@ describe('of several devices', () => {
     const first = await pool.lease(model, { signal: soon() });
     first.release();
     first.blame(lost);
-    await expect(pool.lease(model, { signal: soon() })).resolves.toMatchObject({ engine: { device: 'cpu' }, warnings: [] });
+    await expect(pool.lease(model, { signal: soon() })).resolves.toMatchObject({
+      engine: { device: 'cpu' },
+      warnings: [],
+    });
   });
 
   it('those that are not wanted are neither tried nor spoken of', async () => {
     const pool = openPool({ devices: async () => [[absentGpu('cuda:0'), pretendGpu('cuda:1')], [cpu]] });
     const model = await modelFrom(identity);
-    await expect(pool.lease(model, { signal: soon(), except: ['cuda:0', 'cuda:1'] })).resolves.toMatchObject({ deviceName: 'cpu', warnings: [] });
-    await expect(pool.lease(model, { signal: soon(), except: ['cuda:0', 'cuda:1', 'cpu'] })).rejects.toMatchObject({ code: 'not_supported' });
+    await expect(pool.lease(model, { signal: soon(), except: ['cuda:0', 'cuda:1'] })).resolves.toMatchObject({
+      deviceName: 'cpu',
+      warnings: [],
+    });
+    await expect(pool.lease(model, { signal: soon(), except: ['cuda:0', 'cuda:1', 'cpu'] })).rejects.toMatchObject({
+      code: 'not_supported',
+    });
   });
 
   it('one has one engine, however many come while another one fails to start', async () => {
@@ -115,11 +137,14 @@ describe('of several devices', () => {
 describe('a GPU whose engine dies while it starts', () => {
   /** Does so to the next engine that starts and was not met before. */
   const meetNext = async (signal: 'SIGKILL' | 'SIGSTOP', met: number[] = []): Promise<void> => {
-    const next = await vi.waitFor(() => {
-      const [pid] = ownEngines().filter((own) => !met.includes(own));
-      if (pid === undefined) throw new Error('No engine starts.');
-      return pid;
-    }, { timeout: limitMs, interval: 5 });
+    const next = await vi.waitFor(
+      () => {
+        const [pid] = ownEngines().filter((own) => !met.includes(own));
+        if (pid === undefined) throw new Error('No engine starts.');
+        return pid;
+      },
+      { timeout: limitMs, interval: 5 },
+    );
     met.push(next);
     process.kill(next, signal);
   };
@@ -138,7 +163,13 @@ describe('a GPU whose engine dies while it starts', () => {
     await meetNext('SIGKILL', met);
     await meetNext('SIGKILL', met);
     await expect(leased).resolves.toMatchObject({
-      deviceName: 'cuda:1', warnings: [{ code: 'engine_device_unavailable', message: expect.stringContaining('cuda:0: The engine ended before it was ready') }],
+      deviceName: 'cuda:1',
+      warnings: [
+        {
+          code: 'engine_device_unavailable',
+          message: expect.stringContaining('cuda:0: The engine ended before it was ready'),
+        },
+      ],
     });
   });
 
@@ -146,6 +177,11 @@ describe('a GPU whose engine dies while it starts', () => {
     const { lease } = await twoGpus({ startLimitMs: 5_000 });
     const leased = lease();
     await meetNext('SIGSTOP');
-    await expect(leased).resolves.toMatchObject({ deviceName: 'cuda:1', warnings: [{ message: expect.stringContaining('cuda:0: The engine ended before it was ready (it took more than 5 s)') }] });
+    await expect(leased).resolves.toMatchObject({
+      deviceName: 'cuda:1',
+      warnings: [
+        { message: expect.stringContaining('cuda:0: The engine ended before it was ready (it took more than 5 s)') },
+      ],
+    });
   });
 });

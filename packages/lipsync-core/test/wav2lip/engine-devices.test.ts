@@ -15,12 +15,20 @@ async function found(gpus: number, cudaVisibleDevices: string | null, gpuEnabled
 describe('the devices of a machine', () => {
   it('are every GPU that the driver lists, then WebGPU, then the CPU', async () => {
     expect(await found(2, null)).toEqual([['cuda:0', 'cuda:1'], ['webgpu'], ['cpu']]);
-    const [[, second] = []] = await findDevices({ gpuEnabled: true, cudaVisibleDevices: '0,1', nvidiaFolder: join(await temporaryFolder(), 'none') });
+    const [[, second] = []] = await findDevices({
+      gpuEnabled: true,
+      cudaVisibleDevices: '0,1',
+      nvidiaFolder: join(await temporaryFolder(), 'none'),
+    });
     expect(second).toEqual({ name: 'cuda:1', kind: 'cuda', onnxDevice: { kind: 'cuda', index: 1 } });
   });
 
   it('are one GPU all the same where the system tells of none', async () => {
-    const devices = await findDevices({ gpuEnabled: true, cudaVisibleDevices: null, nvidiaFolder: join(await temporaryFolder(), 'none') });
+    const devices = await findDevices({
+      gpuEnabled: true,
+      cudaVisibleDevices: null,
+      nvidiaFolder: join(await temporaryFolder(), 'none'),
+    });
     expect(devices.map((equals) => equals.map(({ name }) => name))).toEqual([['cuda:0'], ['webgpu'], ['cpu']]);
   });
 

@@ -11,7 +11,17 @@ import { writeFaultModel, writeIdentityModel, writeMeterModel } from '../../src/
 import { writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
 import type { EngineAddress } from '../../src/providers/wav2lip/engine/engine-address.ts';
 import { createEnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
-import { batchOf, connected, crop, enginesBelow, leaseFrom, modelFrom, openPool, size, soon } from './engine-fixture.ts';
+import {
+  batchOf,
+  connected,
+  crop,
+  enginesBelow,
+  leaseFrom,
+  modelFrom,
+  openPool,
+  size,
+  soon,
+} from './engine-fixture.ts';
 
 /** Gives back what it is shown; used by all tests that do not harm it. */
 let engine: EngineAddress;
@@ -46,7 +56,10 @@ describe('an engine draws faces', () => {
   it('with the sound that belongs to each', async () => {
     const { engine } = await leaseFrom((path) => writeMeterModel(path, { cropSizePx: size }));
     const loudnesses = [-4, -2, 0, 2, 4, 9, -9];
-    const batch = { ...batchOf(7), mel: Float32Array.from({ length: 7 * 1280 }, (_, index) => loudnesses[Math.floor(index / 1280)] ?? 0) };
+    const batch = {
+      ...batchOf(7),
+      mel: Float32Array.from({ length: 7 * 1280 }, (_, index) => loudnesses[Math.floor(index / 1280)] ?? 0),
+    };
     const drawn = await (await connected(engine)).generate(batch);
     // The last two are beyond what a picture can hold.
     expect(loudnesses.map((_, face) => drawn[face * crop])).toEqual([0, 64, 128, 191, 255, 255, 0]);
@@ -55,7 +68,10 @@ describe('an engine draws faces', () => {
   it('as the model does when it is run without an engine', async () => {
     const model = await modelFrom((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 3 }));
     const { engine } = await openPool().lease(model, { signal: soon() });
-    const batch = { ...batchOf(2, { side: 96 }), mel: Float32Array.from({ length: 2 * 1280 }, (_, index) => Math.sin(index)) };
+    const batch = {
+      ...batchOf(2, { side: 96 }),
+      mel: Float32Array.from({ length: 2 * 1280 }, (_, index) => Math.sin(index)),
+    };
     const drawn = await (await connected(engine)).generate(batch);
 
     const session = await loadSession(model.path, { threads: 1 });
@@ -63,7 +79,9 @@ describe('an engine draws faces', () => {
     const plane = 96 * 96;
     const frames = Float32Array.from({ length: 2 * 6 * plane }, (_, index) => {
       const [face, channel, pixel] = [Math.floor(index / 6 / plane), Math.floor(index / plane) % 6, index % plane];
-      return channel < 3 && pixel >= plane / 2 ? 0 : (batch.faces[(face * plane + pixel) * 3 + (channel % 3)] ?? 0) / 255;
+      return channel < 3 && pixel >= plane / 2
+        ? 0
+        : (batch.faces[(face * plane + pixel) * 3 + (channel % 3)] ?? 0) / 255;
     });
     const { predicted_frames: answer } = await session.run({
       mel_spectrogram: { type: 'float32', dims: [2, 1, 80, 16], data: batch.mel },
@@ -81,12 +99,19 @@ describe('an engine draws faces', () => {
   it('one client after the other, each in the order of its own batches', async () => {
     const clients = await Promise.all([connected(engine), connected(engine), connected(engine)]);
     const answered: string[] = [];
-    await Promise.all(clients.flatMap((client, index) => Array.from({ length: 12 }, async (_, turn) => {
-      const batch = batchOf(1 + (turn % 5), { seed: index * 100 + turn });
-      expect(await client.generate(batch)).toEqual(batch.faces);
-      answered.push(`${index}:${turn}`);
-    })));
-    for (const index of [0, 1, 2]) expect(answered.filter((name) => name.startsWith(`${index}:`))).toEqual(Array.from({ length: 12 }, (_, turn) => `${index}:${turn}`));
+    await Promise.all(
+      clients.flatMap((client, index) =>
+        Array.from({ length: 12 }, async (_, turn) => {
+          const batch = batchOf(1 + (turn % 5), { seed: index * 100 + turn });
+          expect(await client.generate(batch)).toEqual(batch.faces);
+          answered.push(`${index}:${turn}`);
+        }),
+      ),
+    );
+    for (const index of [0, 1, 2])
+      expect(answered.filter((name) => name.startsWith(`${index}:`))).toEqual(
+        Array.from({ length: 12 }, (_, turn) => `${index}:${turn}`),
+      );
   });
 
   it('with a model that takes one batch size only, whatever the batch', async () => {
@@ -143,7 +168,14 @@ describe('when the model fails', () => {
 describe('a connection to an engine', () => {
   it('refuses a batch whose arrays do not fit its count', async () => {
     const client = await connected(engine);
-    for (const wrong of [{ count: 0 }, { count: 4 }, { count: 1.5 }, { count: 1e6 }, { mel: new Float32Array(1) }, { faces: new Uint8Array(crop) }]) {
+    for (const wrong of [
+      { count: 0 },
+      { count: 4 },
+      { count: 1.5 },
+      { count: 1e6 },
+      { mel: new Float32Array(1) },
+      { faces: new Uint8Array(crop) },
+    ]) {
       await expect(client.generate({ ...batchOf(3), ...wrong })).rejects.toMatchObject({ code: 'internal' });
     }
     await expect(client.generate(batchOf(3))).resolves.toHaveLength(3 * crop);
@@ -186,7 +218,9 @@ describe('a connection to an engine', () => {
   });
 
   it('is a media fault where no engine listens', async () => {
-    await expect(connected({ ...engine, socketPath: `${engine.socketPath}.not` })).rejects.toMatchObject({ code: 'media_failed' });
+    await expect(connected({ ...engine, socketPath: `${engine.socketPath}.not` })).rejects.toMatchObject({
+      code: 'media_failed',
+    });
   });
 
   it.each([

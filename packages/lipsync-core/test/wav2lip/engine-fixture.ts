@@ -6,7 +6,12 @@ import { onTestFinished } from 'vitest';
 import { connectEngine, type EngineClient, type FaceBatch } from '../../src/providers/wav2lip/engine/engine-client.ts';
 import type { EngineAddress, EngineDevice, ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
 import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-devices.ts';
-import { createEnginePool, type EngineLease, type EnginePool, type EnginePoolOptions } from '../../src/providers/wav2lip/engine/engine-pool.ts';
+import {
+  createEnginePool,
+  type EngineLease,
+  type EnginePool,
+  type EnginePoolOptions,
+} from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import { descendantsOf, processTable, type ProcessRow } from '../../src/testing/process-table.ts';
 
 /** Side of the crops of test models. */
@@ -51,7 +56,10 @@ export function soon(): AbortSignal {
 }
 
 /** A lease of a pool of its own, which is closed after the test. */
-export async function leaseFrom(write: (path: string) => Promise<unknown>, options: Partial<EnginePoolOptions> = {}): Promise<EngineLease> {
+export async function leaseFrom(
+  write: (path: string) => Promise<unknown>,
+  options: Partial<EnginePoolOptions> = {},
+): Promise<EngineLease> {
   return openPool(options).lease(await modelFrom(write), { signal: soon() });
 }
 
@@ -62,8 +70,14 @@ export async function connected(engine: EngineAddress, signal: AbortSignal = soo
 }
 
 /** Faces that all differ, by `seed` too; every value of their sound is `loudness`. */
-export function batchOf(count: number, { seed = 0, loudness = 0, side = size }: { seed?: number; loudness?: number; side?: number } = {}): FaceBatch {
-  const faces = Uint8Array.from({ length: count * side * side * 3 }, (_, index) => (index * 7 + seed * 31 + Math.floor(index / 255)) % 256);
+export function batchOf(
+  count: number,
+  { seed = 0, loudness = 0, side = size }: { seed?: number; loudness?: number; side?: number } = {},
+): FaceBatch {
+  const faces = Uint8Array.from(
+    { length: count * side * side * 3 },
+    (_, index) => (index * 7 + seed * 31 + Math.floor(index / 255)) % 256,
+  );
   return { count, mel: new Float32Array(count * 80 * 16).fill(loudness), faces, references: faces };
 }
 
@@ -82,7 +96,9 @@ function isEngine({ command }: ProcessRow): boolean {
 }
 
 /** A process that leases an engine of `model`, says its address, and waits to be killed. */
-export async function startHolder(model: ModelSource): Promise<{ readonly holder: ChildProcess; readonly engine: EngineAddress }> {
+export async function startHolder(
+  model: ModelSource,
+): Promise<{ readonly holder: ChildProcess; readonly engine: EngineAddress }> {
   const holder = fork(join(import.meta.dirname, 'engine-holder.ts'), [model.path, model.cacheFolder], { execArgv: [] });
   onTestFinished(() => void holder.kill('SIGKILL'));
   const engine = await new Promise<EngineAddress>((resolve, reject) => {

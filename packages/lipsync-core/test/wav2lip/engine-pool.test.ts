@@ -7,7 +7,18 @@ import { promisify } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
 import { encodeOnnxModel } from '../../src/inference/onnx-writer.ts';
 import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
-import { batchOf, connected, engineRuns, enginesBelow, modelFrom, openPool, size, soon, startHolder, temporaryFolder } from './engine-fixture.ts';
+import {
+  batchOf,
+  connected,
+  engineRuns,
+  enginesBelow,
+  modelFrom,
+  openPool,
+  size,
+  soon,
+  startHolder,
+  temporaryFolder,
+} from './engine-fixture.ts';
 
 /** For what comes at once, on a machine that is busy with something else. */
 const limitMs = 30_000;
@@ -26,7 +37,10 @@ function onlyEngine(ancestor = process.pid): number {
 }
 
 async function exists(path: string): Promise<boolean> {
-  return stat(path).then(() => true, () => false);
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 describe('the engine pool', () => {
@@ -34,7 +48,10 @@ describe('the engine pool', () => {
     const pool = openPool();
     const model = await modelFrom(identity);
     const first = await pool.lease(model, { signal: soon() });
-    const [second, third] = await Promise.all([pool.lease(model, { signal: soon() }), pool.lease(model, { signal: soon() })]);
+    const [second, third] = await Promise.all([
+      pool.lease(model, { signal: soon() }),
+      pool.lease(model, { signal: soon() }),
+    ]);
     for (const lease of [first, second, third]) lease.release();
     const fourth = await pool.lease(model, { signal: soon() });
     expect([second, third, fourth].map(({ engine }) => engine)).toEqual([first.engine, first.engine, first.engine]);
@@ -75,7 +92,9 @@ describe('the engine pool', () => {
         lease.release();
         console.log(turn);
       }`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 55_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
+      timeout: 55_000,
+    });
     expect(stdout).toBe('1\n2\n');
   });
 
@@ -89,7 +108,9 @@ describe('the engine pool', () => {
       const reason = await starting.catch((error) => error.code);
       const endedMs = performance.now();
       process.on('exit', () => console.log(reason, performance.now() - endedMs < 20_000 ? 'at once' : 'late'));`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { timeout: 55_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
+      timeout: 55_000,
+    });
     expect(stdout).toMatch(/^(media_failed|canceled) at once\n$/);
   });
 
@@ -154,18 +175,26 @@ describe('the engine pool', () => {
 describe('a model that cannot be run', () => {
   it('is named when its file is missing', async () => {
     const cacheFolder = await temporaryFolder();
-    const missing = openPool({ gpuEnabled: true }).lease({ path: join(cacheFolder, 'missing.onnx'), cacheFolder }, { signal: soon() });
+    const missing = openPool({ gpuEnabled: true }).lease(
+      { path: join(cacheFolder, 'missing.onnx'), cacheFolder },
+      { signal: soon() },
+    );
     await expect(missing).rejects.toMatchObject({ code: 'model_missing' });
   });
 
   it.each([
     ['no model at all', (path: string) => writeFile(path, 'not a model')],
     ['a model of something else', (path: string) => writeFile(path, encodeOther())],
-    ['a model that fails at a single face', (path: string) => writeFaultModel(path, { cropSizePx: size, failAboveMean: -5 })],
+    [
+      'a model that fails at a single face',
+      (path: string) => writeFaultModel(path, { cropSizePx: size, failAboveMean: -5 }),
+    ],
     ['a model that draws no numbers', (path: string) => writeFaultModel(path, { cropSizePx: size, nanAboveMean: -5 })],
   ])('is refused when it is %s', async (_what, write) => {
     const pool = openPool();
-    await expect(pool.lease(await modelFrom(write), { signal: soon() })).rejects.toMatchObject({ code: 'model_invalid' });
+    await expect(pool.lease(await modelFrom(write), { signal: soon() })).rejects.toMatchObject({
+      code: 'model_invalid',
+    });
     await vi.waitFor(() => expect(ownEngines()).toEqual([]), { timeout: limitMs });
   });
 });
@@ -182,7 +211,11 @@ describe('an engine that dies', () => {
     answer.catch(() => undefined);
     await sleep(50);
     process.kill(pid, 'SIGKILL');
-    await expect(answer).rejects.toMatchObject({ code: 'media_failed', details: { engine: true }, message: expect.stringContaining('engine') });
+    await expect(answer).rejects.toMatchObject({
+      code: 'media_failed',
+      details: { engine: true },
+      message: expect.stringContaining('engine'),
+    });
     await expect(client.generate(batchOf(3))).rejects.toMatchObject({ code: 'media_failed' });
     release();
     await vi.waitFor(() => expect(ownEngines()).toEqual([]), { timeout: limitMs });
@@ -206,7 +239,10 @@ describe('an engine that dies', () => {
     const model = await modelFrom((path) => writeIdentityModel(path, { cropSizePx: 256 }));
     const { engine } = await pool.lease(model, { signal: soon() });
     const pid = onlyEngine();
-    await expect((await connected(engine)).generate(batchOf(8, { side: 256 }))).rejects.toMatchObject({ code: 'media_failed', message: expect.stringContaining('0.001 s') });
+    await expect((await connected(engine)).generate(batchOf(8, { side: 256 }))).rejects.toMatchObject({
+      code: 'media_failed',
+      message: expect.stringContaining('0.001 s'),
+    });
     // It says why before it ends, but it is not lent to anybody meanwhile.
     expect((await pool.lease(model, { signal: soon() })).engine.socketPath).not.toBe(engine.socketPath);
     await vi.waitFor(() => expect(engineRuns(pid)).toBe(false), { timeout: limitMs });
@@ -214,7 +250,9 @@ describe('an engine that dies', () => {
 
   it('because it was not ready in time is not waited for', async () => {
     const pool = openPool({ startLimitMs: 20 });
-    await expect(pool.lease(await modelFrom(identity), { signal: soon() })).rejects.toMatchObject({ code: 'media_failed' });
+    await expect(pool.lease(await modelFrom(identity), { signal: soon() })).rejects.toMatchObject({
+      code: 'media_failed',
+    });
     await vi.waitFor(() => expect(ownEngines()).toEqual([]), { timeout: limitMs });
   });
 });
@@ -249,5 +287,11 @@ describe('when the process of a pool is killed', () => {
 
 /** A model that takes one list of numbers. */
 function encodeOther(): Uint8Array {
-  return encodeOnnxModel({ name: 'other', inputs: [{ name: 'x', dims: [3] }], outputs: [{ name: 'y' }], constants: [], nodes: [{ operator: 'Relu', inputs: ['x'], output: 'y' }] });
+  return encodeOnnxModel({
+    name: 'other',
+    inputs: [{ name: 'x', dims: [3] }],
+    outputs: [{ name: 'y' }],
+    constants: [],
+    nodes: [{ operator: 'Relu', inputs: ['x'], output: 'y' }],
+  });
 }

@@ -37,7 +37,10 @@ function columnsOf(samples: Float32Array): Float32Array[] {
 function largestDifference(columns: readonly Float32Array[], expected: Float32Array): number {
   return columns.reduce(
     (largest, column, time) =>
-      column.reduce((most, value, band) => Math.max(most, Math.abs(value - (expected[band * columns.length + time] ?? Number.NaN))), largest),
+      column.reduce(
+        (most, value, band) => Math.max(most, Math.abs(value - (expected[band * columns.length + time] ?? Number.NaN))),
+        largest,
+      ),
     0,
   );
 }
@@ -51,7 +54,9 @@ describe.skipIf(vectors === undefined)('features against the reference (needs LI
   it.each(speeches)('has the mel spectrogram of %s within 1e-4', async (name) => {
     const columns = columnsOf(await speechOf(name));
     expect(columns).toHaveLength(481);
-    expect(largestDifference(columns, new Float32Array(await bytesOf(`${name}_mel_reflect.f32`)))).toBeLessThanOrEqual(1e-4);
+    expect(largestDifference(columns, new Float32Array(await bytesOf(`${name}_mel_reflect.f32`)))).toBeLessThanOrEqual(
+      1e-4,
+    );
   });
 
   it.each(speeches)('mirrors the ends of %s instead of padding them with zeros', async (name) => {
@@ -63,11 +68,15 @@ describe.skipIf(vectors === undefined)('features against the reference (needs LI
     const expected = new Float32Array(await bytesOf('melbank_80x401.f32'));
     const dense = new Float32Array(80 * 401);
     createMelBank(20).forEach(({ firstBin, weights }, band) => dense.set(weights, band * 401 + firstBin));
-    expect(Math.max(...dense.map((weight, place) => Math.abs(weight - (expected[place] ?? Number.NaN))))).toBeLessThan(1e-8);
+    expect(Math.max(...dense.map((weight, place) => Math.abs(weight - (expected[place] ?? Number.NaN))))).toBeLessThan(
+      1e-8,
+    );
   });
 
   it('starts chunks where the reference does, and goes on where it ends early', async () => {
-    const { chunk_table: table } = tableSchema.parse(JSON.parse(await readFile(join(vectors ?? '', 'audio', 'features.json'), 'utf8')));
+    const { chunk_table: table } = tableSchema.parse(
+      JSON.parse(await readFile(join(vectors ?? '', 'audio', 'features.json'), 'utf8')),
+    );
     expect(Object.keys(table).length).toBeGreaterThan(30);
     for (const [key, { mel_frames: columnCount, chunks, first, last }] of Object.entries(table)) {
       const [rate = '', seconds = ''] = key.split('|');
@@ -89,10 +98,19 @@ describe.skipIf(vectors === undefined)('features against the reference (needs LI
       for (let from = 0; from < samples.length; from += 1_111) yield samples.subarray(from, from + 1_111);
     }
     let frame = 0;
-    for await (const chunk of openMelChunks({ samples: pieces(), frameRate: { numerator: 25, denominator: 1 }, frameCount: 146, windowStartMs: 0 })) {
+    for await (const chunk of openMelChunks({
+      samples: pieces(),
+      frameRate: { numerator: 25, denominator: 1 },
+      frameCount: 146,
+      windowStartMs: 0,
+    })) {
       const start = Math.floor((frame * 16) / 5);
-      const sliced = chunk.map((_, place) => expected[Math.floor(place / 16) * 481 + start + (place % 16)] ?? Number.NaN);
-      expect(Math.max(...chunk.map((value, place) => Math.abs(value - (sliced[place] ?? Number.NaN))))).toBeLessThanOrEqual(1e-4);
+      const sliced = chunk.map(
+        (_, place) => expected[Math.floor(place / 16) * 481 + start + (place % 16)] ?? Number.NaN,
+      );
+      expect(
+        Math.max(...chunk.map((value, place) => Math.abs(value - (sliced[place] ?? Number.NaN)))),
+      ).toBeLessThanOrEqual(1e-4);
       frame += 1;
     }
     expect(frame).toBe(146);

@@ -4,4 +4,6 @@ import { importWav2Lip } from '../../src/providers/wav2lip/model/import-model.ts
 const [checkpointPath = '', outputPath = ''] = process.argv.slice(2);
 await importWav2Lip({ checkpointPath, outputPath, signal: new AbortController().signal });
 const { user, system } = process.cpuUsage();
-process.stdout.write(JSON.stringify({ processorMs: (user + system) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 }));
+process.stdout.write(
+  JSON.stringify({ processorMs: (user + system) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 }),
+);

@@ -39,7 +39,8 @@ async function importState(state: State, options: Partial<ModelImport> = {}): Pr
 /** What the model draws for two chunks and faces. */
 async function draw(path: string): Promise<Float32Array> {
   const session = await loadSession(path, { threads: 1 });
-  const wave = (length: number, low: number, high: number): Float32Array => Float32Array.from({ length }, (_, index) => low + (high - low) * (0.5 + 0.5 * Math.sin(index * 0.71)));
+  const wave = (length: number, low: number, high: number): Float32Array =>
+    Float32Array.from({ length }, (_, index) => low + (high - low) * (0.5 + 0.5 * Math.sin(index * 0.71)));
   const { predicted_frames: frames } = await session.run({
     mel_spectrogram: { type: 'float32', data: wave(2 * 1280, -4, 4), dims: [2, 1, 80, 16] },
     video_frames: { type: 'float32', data: wave(2 * 6 * 96 * 96, 0, 1), dims: [2, 6, 96, 96] },
@@ -57,10 +58,24 @@ describe('importing a checkpoint', () => {
   it('gives the same bytes for the same weights, whatever the format and the prefix of names', async () => {
     const state = await seededState(widthDivisor, seed);
     const digests: string[] = [];
-    for (const [format, prefix] of [['legacy', 'module.'], ['zip', ''], ['legacy', '']] as const) {
+    for (const [format, prefix] of [
+      ['legacy', 'module.'],
+      ['zip', ''],
+      ['legacy', ''],
+    ] as const) {
       const checkpointPath = await writeCheckpoint('wav2lip_gan.pth', checkpointBytes(state, { format, prefix }));
-      const { record } = await importWav2Lip({ checkpointPath, outputPath: join(folder, 'model.onnx'), overwrite: true, signal });
-      expect(record).toMatchObject({ name: 'wav2lip_gan', checkpoint: { format }, model: { element_type: 'float32' }, verification: { layers: 51 } });
+      const { record } = await importWav2Lip({
+        checkpointPath,
+        outputPath: join(folder, 'model.onnx'),
+        overwrite: true,
+        signal,
+      });
+      expect(record).toMatchObject({
+        name: 'wav2lip_gan',
+        checkpoint: { format },
+        model: { element_type: 'float32' },
+        verification: { layers: 51 },
+      });
       digests.push(record.model.sha256);
     }
     expect(new Set(digests).size).toBe(1);
@@ -72,7 +87,9 @@ describe('importing a checkpoint', () => {
     const drawn = await draw(modelPath);
     expect(largestDifference(drawn, await draw(join(folder, 'seeded.onnx')))).toBe(0);
     expect(drawn.every((value) => value > 0 && value < 1)).toBe(true);
-    expect(largestDifference(drawn.subarray(0, drawn.length / 2), drawn.subarray(drawn.length / 2))).toBeGreaterThan(0.01);
+    expect(largestDifference(drawn.subarray(0, drawn.length / 2), drawn.subarray(drawn.length / 2))).toBeGreaterThan(
+      0.01,
+    );
   });
 
   it('leaves a record beside the model: licence, source and digests of both files', async () => {
@@ -112,7 +129,9 @@ describe('importing a checkpoint', () => {
       await writeFile(join(folder, 'models', name, 'model.onnx'), 'half a model');
     }
     await importState(await seededState(widthDivisor, seed));
-    expect((await readdir(join(folder, 'models'))).toSorted()).toEqual(['model.onnx', 'model.onnx.json', alive].toSorted());
+    expect((await readdir(join(folder, 'models'))).toSorted()).toEqual(
+      ['model.onnx', 'model.onnx.json', alive].toSorted(),
+    );
   });
 
   it('leaves no model where its record cannot be left beside it', async () => {
@@ -131,14 +150,38 @@ describe('importing a checkpoint', () => {
 
 describe('what is refused', () => {
   const changes: Readonly<Record<string, { readonly change: (state: State) => void; readonly says: RegExp }>> = {
-    'a tensor that is missing': { change: (state) => state.delete('output_block.1.bias'), says: /"output_block\.1\.bias" is missing/ },
-    'a tensor that is not part of it': { change: (state) => state.set('extra.weight', { dims: [1], values: Float32Array.of(1) }), says: /"extra\.weight" is not part of it/ },
-    'a tensor of another shape': { change: (state) => state.set('output_block.1.weight', { dims: [4, 2, 1, 1], values: new Float32Array(8) }), says: /"output_block\.1\.weight" is 4 × 2 × 1 × 1 instead of 3 × 2 × 1 × 1/ },
-    'a weight that is no number': { change: (state) => state.get('face_encoder_blocks.3.1.conv_block.0.weight')?.values.fill(Number.NaN, 3, 4), says: /"face_encoder_blocks\.3\.1\.conv_block\.0\.weight" holds NaN/ },
-    'a variance below zero': { change: (state) => state.get('audio_encoder.2.conv_block.1.running_var')?.values.fill(-1, 0, 1), says: /running_var" holds -1/ },
-    'the lip-sync expert': { change: (state) => state.set('face_encoder.0.conv_block.0.weight', { dims: [1], values: Float32Array.of(1) }), says: /lipsync_expert\.pth/ },
-    'the quality discriminator': { change: (state) => state.set('binary_pred.0.weight', { dims: [1], values: Float32Array.of(1) }), says: /visual_quality_disc\.pth/ },
-    'SyncNet': { change: (state) => state.set('netcnnlip.0.weight', { dims: [1], values: Float32Array.of(1) }), says: /syncnet_v2\.model/ },
+    'a tensor that is missing': {
+      change: (state) => state.delete('output_block.1.bias'),
+      says: /"output_block\.1\.bias" is missing/,
+    },
+    'a tensor that is not part of it': {
+      change: (state) => state.set('extra.weight', { dims: [1], values: Float32Array.of(1) }),
+      says: /"extra\.weight" is not part of it/,
+    },
+    'a tensor of another shape': {
+      change: (state) => state.set('output_block.1.weight', { dims: [4, 2, 1, 1], values: new Float32Array(8) }),
+      says: /"output_block\.1\.weight" is 4 × 2 × 1 × 1 instead of 3 × 2 × 1 × 1/,
+    },
+    'a weight that is no number': {
+      change: (state) => state.get('face_encoder_blocks.3.1.conv_block.0.weight')?.values.fill(Number.NaN, 3, 4),
+      says: /"face_encoder_blocks\.3\.1\.conv_block\.0\.weight" holds NaN/,
+    },
+    'a variance below zero': {
+      change: (state) => state.get('audio_encoder.2.conv_block.1.running_var')?.values.fill(-1, 0, 1),
+      says: /running_var" holds -1/,
+    },
+    'the lip-sync expert': {
+      change: (state) => state.set('face_encoder.0.conv_block.0.weight', { dims: [1], values: Float32Array.of(1) }),
+      says: /lipsync_expert\.pth/,
+    },
+    'the quality discriminator': {
+      change: (state) => state.set('binary_pred.0.weight', { dims: [1], values: Float32Array.of(1) }),
+      says: /visual_quality_disc\.pth/,
+    },
+    SyncNet: {
+      change: (state) => state.set('netcnnlip.0.weight', { dims: [1], values: Float32Array.of(1) }),
+      says: /syncnet_v2\.model/,
+    },
     'a checkpoint of something else': {
       change: (state) => {
         state.clear();
@@ -151,22 +194,36 @@ describe('what is refused', () => {
   it.each(Object.entries(changes))('is %s, by name, and nothing is left', async (_, { change, says }) => {
     const state = await seededState(widthDivisor, seed);
     change(state);
-    await expect(importState(state)).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringMatching(says) });
+    await expect(importState(state)).rejects.toMatchObject({
+      code: 'model_invalid',
+      message: expect.stringMatching(says),
+    });
     expect(await readdir(join(folder, 'models'))).toEqual([]);
   });
 
   it('is a checkpoint that is missing', async () => {
     const request = { checkpointPath: join(folder, 'nowhere.pth'), outputPath: join(folder, 'model.onnx'), signal };
-    await expect(importWav2Lip(request)).rejects.toMatchObject({ code: 'model_missing', message: expect.stringContaining('The checkpoint is missing.') });
+    await expect(importWav2Lip(request)).rejects.toMatchObject({
+      code: 'model_missing',
+      message: expect.stringContaining('The checkpoint is missing.'),
+    });
   });
 
   it('is a pipe, a device and a folder, at once instead of when their bytes end', async () => {
     const pipe = join(folder, 'pipe.pth');
     await promisify(execFile)('mkfifo', [pipe]);
-    for (const [path, says] of [[pipe, 'is not a regular file'], ['/dev/zero', 'is not a regular file'], [folder, 'is a folder']] as const) {
+    for (const [path, says] of [
+      [pipe, 'is not a regular file'],
+      ['/dev/zero', 'is not a regular file'],
+      [folder, 'is a folder'],
+    ] as const) {
       const refusal = { code: 'model_missing', message: expect.stringContaining(says) };
-      await expect(importWav2Lip({ checkpointPath: path, outputPath: join(folder, 'models', 'model.onnx'), signal })).rejects.toMatchObject(refusal);
-      await expect(resolveWav2LipModel({ path, cacheFolder: join(folder, 'cache'), signal })).rejects.toMatchObject(refusal);
+      await expect(
+        importWav2Lip({ checkpointPath: path, outputPath: join(folder, 'models', 'model.onnx'), signal }),
+      ).rejects.toMatchObject(refusal);
+      await expect(resolveWav2LipModel({ path, cacheFolder: join(folder, 'cache'), signal })).rejects.toMatchObject(
+        refusal,
+      );
     }
   });
 
@@ -184,7 +241,10 @@ describe('what is refused', () => {
     const state = await seededState(widthDivisor, seed);
     const [outputPath, recordPath] = [join(folder, 'model.onnx'), join(folder, 'model.onnx.json')];
     await writeFile(recordPath, '{"notes":"of somebody"}');
-    await expect(importState(state, { outputPath })).rejects.toMatchObject({ code: 'output_exists', message: expect.stringContaining(recordPath) });
+    await expect(importState(state, { outputPath })).rejects.toMatchObject({
+      code: 'output_exists',
+      message: expect.stringContaining(recordPath),
+    });
     expect(await readFile(recordPath, 'utf8')).toBe('{"notes":"of somebody"}');
     await expect(stat(outputPath)).rejects.toMatchObject({ code: 'ENOENT' });
     const { record } = await importState(state, { outputPath, overwrite: true });
@@ -193,7 +253,9 @@ describe('what is refused', () => {
 
   it('is a file that takes the place of the record while the model is made', async () => {
     const recordPath = join(folder, 'models', 'model.onnx.json');
-    const importing = importState(await seededState(widthDivisor, seed), { onProgress: () => writeFileSync(recordPath, 'mine') });
+    const importing = importState(await seededState(widthDivisor, seed), {
+      onProgress: () => writeFileSync(recordPath, 'mine'),
+    });
     await expect(importing).rejects.toMatchObject({ code: 'output_exists' });
     expect(await readdir(join(folder, 'models'))).toEqual(['model.onnx.json']);
     expect(await readFile(recordPath, 'utf8')).toBe('mine');
@@ -210,44 +272,67 @@ describe('what is refused', () => {
     const state = await seededState(widthDivisor, seed);
     await mkdir(join(folder, 'folder'));
     for (const name of ['folder', 'wav2lip.pth', 'wav2lip.pth/model.onnx', 'nul\0.onnx']) {
-      await expect(importState(state, { outputPath: join(folder, name), overwrite: true })).rejects.toMatchObject({ code: 'request_invalid' });
+      await expect(importState(state, { outputPath: join(folder, name), overwrite: true })).rejects.toMatchObject({
+        code: 'request_invalid',
+      });
     }
   });
 
   it('is nothing when the caller gives up: it ends with the reason and leaves no file', async () => {
     const controller = new AbortController();
     const onProgress = (): void => controller.abort();
-    await expect(importState(await seededState(widthDivisor, seed), { signal: controller.signal, onProgress })).rejects.toMatchObject({ code: 'canceled' });
+    await expect(
+      importState(await seededState(widthDivisor, seed), { signal: controller.signal, onProgress }),
+    ).rejects.toMatchObject({ code: 'canceled' });
     expect(await readdir(join(folder, 'models'))).toEqual([]);
   });
 });
 
 describe('comparing a written model with its checkpoint', () => {
   const changes = [
-    'audio_encoder.3.conv_block.0.weight', 'face_encoder_blocks.2.3.conv_block.1.running_mean', 'face_decoder_blocks.1.0.conv_block.0.weight',
-    'face_decoder_blocks.2.2.conv_block.0.weight', 'face_decoder_blocks.4.0.conv_block.0.weight', 'face_decoder_blocks.5.1.conv_block.1.bias',
-    'face_decoder_blocks.6.0.conv_block.1.weight', 'output_block.1.bias',
+    'audio_encoder.3.conv_block.0.weight',
+    'face_encoder_blocks.2.3.conv_block.1.running_mean',
+    'face_decoder_blocks.1.0.conv_block.0.weight',
+    'face_decoder_blocks.2.2.conv_block.0.weight',
+    'face_decoder_blocks.4.0.conv_block.0.weight',
+    'face_decoder_blocks.5.1.conv_block.1.bias',
+    'face_decoder_blocks.6.0.conv_block.1.weight',
+    'output_block.1.bias',
   ];
-  it.each(changes.flatMap((changed) => (['plain', 'rewritten'] as const).map((form) => ({ changed, form }))))('finds it out when $changed is another ($form)', async ({ changed, form }) => {
-    const network = wav2lipNetwork(widthDivisor);
-    const path = join(folder, 'model.onnx');
-    const { bytes } = await writeSeededWav2Lip(path, { widthDivisor, seed, plain: form === 'plain' });
-    const content = await readFile(path);
-    const source = seededTensors(network, seed);
-    const other = { read: async (name: string) => (await source.read(name)).map((value) => (name === changed ? value * 1.01 + 0.001 : value)) };
-    const model = { path, bytes, network, kind: { elementType: 'float32', form } } as const;
-    const layer = changed.replace(/\.(conv_block|bias).*/, '');
-    await expect(verifyImport(model, other, signal)).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining(`${layer} gives`) });
-    expect(await verifyImport(model, source, signal)).toMatchObject({ layers: 51 });
-    expect((await readFile(path)).equals(content)).toBe(true);
-  });
+  it.each(changes.flatMap((changed) => (['plain', 'rewritten'] as const).map((form) => ({ changed, form }))))(
+    'finds it out when $changed is another ($form)',
+    async ({ changed, form }) => {
+      const network = wav2lipNetwork(widthDivisor);
+      const path = join(folder, 'model.onnx');
+      const { bytes } = await writeSeededWav2Lip(path, { widthDivisor, seed, plain: form === 'plain' });
+      const content = await readFile(path);
+      const source = seededTensors(network, seed);
+      const other = {
+        read: async (name: string) =>
+          (await source.read(name)).map((value) => (name === changed ? value * 1.01 + 0.001 : value)),
+      };
+      const model = { path, bytes, network, kind: { elementType: 'float32', form } } as const;
+      const layer = changed.replace(/\.(conv_block|bias).*/, '');
+      await expect(verifyImport(model, other, signal)).rejects.toMatchObject({
+        code: 'model_invalid',
+        message: expect.stringContaining(`${layer} gives`),
+      });
+      expect(await verifyImport(model, source, signal)).toMatchObject({ layers: 51 });
+      expect((await readFile(path)).equals(content)).toBe(true);
+    },
+  );
 });
 
 describe('resolving a model', () => {
   it('takes an ONNX file as it is and imports a checkpoint once', async () => {
     const cacheFolder = join(folder, 'cache');
-    const checkpointPath = await writeCheckpoint('wav2lip.pt', checkpointBytes(await seededState(widthDivisor, seed), { format: 'legacy' }));
-    const [first, second] = await Promise.all([1, 2].map(() => resolveWav2LipModel({ path: checkpointPath, cacheFolder, signal })));
+    const checkpointPath = await writeCheckpoint(
+      'wav2lip.pt',
+      checkpointBytes(await seededState(widthDivisor, seed), { format: 'legacy' }),
+    );
+    const [first, second] = await Promise.all(
+      [1, 2].map(() => resolveWav2LipModel({ path: checkpointPath, cacheFolder, signal })),
+    );
     expect(first).toBe(second);
     const { mtimeMs } = await stat(first ?? '');
     expect(await resolveWav2LipModel({ path: checkpointPath, cacheFolder, signal })).toBe(first);
@@ -259,7 +344,10 @@ describe('resolving a model', () => {
 
   it('imports again what was cut off, and what another version imported', async () => {
     const cacheFolder = join(folder, 'cache');
-    const path = await writeCheckpoint('wav2lip.pth', checkpointBytes(await seededState(widthDivisor, seed), { format: 'zip' }));
+    const path = await writeCheckpoint(
+      'wav2lip.pth',
+      checkpointBytes(await seededState(widthDivisor, seed), { format: 'zip' }),
+    );
     const model = await resolveWav2LipModel({ path, cacheFolder, signal });
     const content = await readFile(model);
     await truncate(model, 1000);
@@ -270,14 +358,23 @@ describe('resolving a model', () => {
   });
 
   it('says so when there is no place to keep the import', async () => {
-    const path = await writeCheckpoint('wav2lip.pth', checkpointBytes(await seededState(widthDivisor, seed), { format: 'zip' }));
+    const path = await writeCheckpoint(
+      'wav2lip.pth',
+      checkpointBytes(await seededState(widthDivisor, seed), { format: 'zip' }),
+    );
     const refused = resolveWav2LipModel({ path, cacheFolder: join(path, 'cache'), signal });
-    await expect(refused).rejects.toMatchObject({ code: 'model_missing', message: expect.stringContaining('LIPSYNC_DATA_DIR') });
+    await expect(refused).rejects.toMatchObject({
+      code: 'model_missing',
+      message: expect.stringContaining('LIPSYNC_DATA_DIR'),
+    });
     await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining(folder) });
   });
 
   it('refuses a file that is neither, saying what it found', async () => {
     const path = await writeCheckpoint('wav2lip.pth', Buffer.from('version https://git-lfs.github.com/spec/v1\n'));
-    await expect(resolveWav2LipModel({ path, cacheFolder: folder, signal })).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining('git-lfs') });
+    await expect(resolveWav2LipModel({ path, cacheFolder: folder, signal })).rejects.toMatchObject({
+      code: 'model_invalid',
+      message: expect.stringContaining('git-lfs'),
+    });
   });
 });

@@ -34,7 +34,10 @@ async function draw(modelPath: string): Promise<Float32Array> {
 async function largestError(modelPath: string): Promise<number> {
   const [drawn, expected] = [await draw(modelPath), await readVector('out.f32')];
   expect(drawn).toHaveLength(expected.length);
-  return drawn.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (expected[index] ?? Number.NaN))), 0);
+  return drawn.reduce(
+    (largest, value, index) => Math.max(largest, Math.abs(value - (expected[index] ?? Number.NaN))),
+    0,
+  );
 }
 
 /** The vector's tensors, saved as newer versions of PyTorch save them and without prefix. */
@@ -48,37 +51,53 @@ async function asZip(): Promise<Buffer> {
   return checkpointBytes(state, { format: 'zip' });
 }
 
-describe.skipIf(vectorsDir === '')('a checkpoint of full size that PyTorch wrote (needs LIPSYNC_TEST_VECTORS_DIR)', () => {
-  let folder: string;
-  let modelPath: string;
-  let measured: { readonly processorMs: number; readonly peakBytes: number };
+describe.skipIf(vectorsDir === '')(
+  'a checkpoint of full size that PyTorch wrote (needs LIPSYNC_TEST_VECTORS_DIR)',
+  () => {
+    let folder: string;
+    let modelPath: string;
+    let measured: { readonly processorMs: number; readonly peakBytes: number };
 
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'lipsync-vectors-'));
-    modelPath = join(folder, 'wav2lip.onnx');
-    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'import-and-measure.ts'), vectorPath('wav2lip.pth'), modelPath]);
-    measured = JSON.parse(stdout);
-  }, 120_000);
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'lipsync-vectors-'));
+      modelPath = join(folder, 'wav2lip.onnx');
+      const { stdout } = await promisify(execFile)(process.execPath, [
+        join(import.meta.dirname, 'import-and-measure.ts'),
+        vectorPath('wav2lip.pth'),
+        modelPath,
+      ]);
+      measured = JSON.parse(stdout);
+    }, 120_000);
+    afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it('is imported within 30 s of one processor (a free one, whatever else runs here) and 1 GiB', () => {
-    expect(measured.processorMs).toBeLessThan(30_000);
-    expect(measured.peakBytes).toBeLessThan(2 ** 30);
-  });
+    it('is imported within 30 s of one processor (a free one, whatever else runs here) and 1 GiB', () => {
+      expect(measured.processorMs).toBeLessThan(30_000);
+      expect(measured.peakBytes).toBeLessThan(2 ** 30);
+    });
 
-  it('draws what PyTorch draws with it, to 1e-4', async () => {
-    expect(await largestError(modelPath)).toBeLessThan(1e-4);
-  });
+    it('draws what PyTorch draws with it, to 1e-4', async () => {
+      expect(await largestError(modelPath)).toBeLessThan(1e-4);
+    });
 
-  it('draws it to 0.02 in half precision', async () => {
-    const { modelPath: half } = await importWav2Lip({ checkpointPath: vectorPath('wav2lip.pth'), outputPath: join(folder, 'half.onnx'), float16: true, signal });
-    expect(await largestError(half)).toBeLessThan(0.02);
-  }, 120_000);
+    it('draws it to 0.02 in half precision', async () => {
+      const { modelPath: half } = await importWav2Lip({
+        checkpointPath: vectorPath('wav2lip.pth'),
+        outputPath: join(folder, 'half.onnx'),
+        float16: true,
+        signal,
+      });
+      expect(await largestError(half)).toBeLessThan(0.02);
+    }, 120_000);
 
-  it('is imported to the same bytes from the zip format', async () => {
-    const checkpointPath = join(folder, 'wav2lip.pt');
-    await writeFile(checkpointPath, await asZip());
-    const { modelPath: other } = await importWav2Lip({ checkpointPath, outputPath: join(folder, 'other.onnx'), signal });
-    expect((await readFile(other)).equals(await readFile(modelPath))).toBe(true);
-  }, 120_000);
-});
+    it('is imported to the same bytes from the zip format', async () => {
+      const checkpointPath = join(folder, 'wav2lip.pt');
+      await writeFile(checkpointPath, await asZip());
+      const { modelPath: other } = await importWav2Lip({
+        checkpointPath,
+        outputPath: join(folder, 'other.onnx'),
+        signal,
+      });
+      expect((await readFile(other)).equals(await readFile(modelPath))).toBe(true);
+    }, 120_000);
+  },
+);

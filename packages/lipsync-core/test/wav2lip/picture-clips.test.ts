@@ -8,7 +8,12 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFaceDetector, trackFaces, type FaceDetector } from '../../src/faces/index.ts';
 import { openFrames, probeClip, type ColourTags, type Picture } from '../../src/media/index.ts';
-import { createFaceCropper, createFacePaster, placeFace, type FacePlacement } from '../../src/providers/wav2lip/picture/index.ts';
+import {
+  createFaceCropper,
+  createFacePaster,
+  placeFace,
+  type FacePlacement,
+} from '../../src/providers/wav2lip/picture/index.ts';
 import { ssimOutside } from '../../src/testing/picture-judge.ts';
 import { limits, makeMedia, temporaryFolder } from '../media/make-media.ts';
 import { copyOf, lumaSquare, mouthSquare } from './picture-face.ts';
@@ -43,12 +48,26 @@ async function trackedPictures(path: string): Promise<readonly TrackedPicture[]>
   const range = { start: 0, end: Math.min(frameCount, clip.frameCount) };
   const signal = AbortSignal.timeout(60_000);
   const track = await trackFaces({
-    clipPath: path, clipDigest: randomUUID(), clip, range, detector, cacheDir: join(folder, 'cache'), workDir: folder, signal, onProgress: () => undefined,
+    clipPath: path,
+    clipDigest: randomUUID(),
+    clip,
+    range,
+    detector,
+    cacheDir: join(folder, 'cache'),
+    workDir: folder,
+    signal,
+    onProgress: () => undefined,
   });
   const pictures: TrackedPicture[] = [];
   for await (const { index, width, height, data } of openFrames({ path, facts: clip, range, signal })) {
     const { points, presence } = track.frame(index);
-    if (presence !== 'absent') pictures.push({ picture: { width, height, data: data.slice() }, points, placement: placeFace(points), colour: clip.colour });
+    if (presence !== 'absent')
+      pictures.push({
+        picture: { width, height, data: data.slice() },
+        points,
+        placement: placeFace(points),
+        colour: clip.colour,
+      });
   }
   track.close();
   return pictures;
@@ -59,7 +78,14 @@ function likenessAt(cropSizePx: number, { picture, points, placement, colour }: 
   const after = copyOf(picture);
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
   createFaceCropper({ cropSizePx, colour }).crop(picture, placement, crop);
-  createFacePaster({ cropSizePx, colour, colourMatch: false, sharpen: false }).paste({ picture: after, points, placement, source: crop, generated: crop, strength: 1 });
+  createFacePaster({ cropSizePx, colour, colourMatch: false, sharpen: false }).paste({
+    picture: after,
+    points,
+    placement,
+    source: crop,
+    generated: crop,
+    strength: 1,
+  });
   expect(after.data).not.toEqual(picture.data);
   const square = mouthSquare(picture, placement);
   return ssimOutside(lumaSquare(picture, square), lumaSquare(after, square), square.size, square.size, undefined);
@@ -77,10 +103,25 @@ async function likenessOfResampling({ picture, placement }: TrackedPicture, fold
   await writeFile(input, picture.data.subarray(0, width * height));
   const filter = `crop=${boxWidth}:${boxHeight}:${left}:${top}:exact=1,scale=96:96:flags=area,scale=${boxWidth}:${boxHeight}:flags=bicubic`;
   const raw = ['-f', 'rawvideo', '-pix_fmt', 'gray'];
-  await execute('ffmpeg', ['-nostdin', '-loglevel', 'error', '-y', ...raw, '-s', `${width}x${height}`, '-i', input, '-vf', filter, ...raw, output]);
+  await execute('ffmpeg', [
+    '-nostdin',
+    '-loglevel',
+    'error',
+    '-y',
+    ...raw,
+    '-s',
+    `${width}x${height}`,
+    '-i',
+    input,
+    '-vf',
+    filter,
+    ...raw,
+    output,
+  ]);
   const resampled = await readFile(output);
   const after = copyOf(picture);
-  for (let row = 0; row < boxHeight; row += 1) after.data.set(resampled.subarray(row * boxWidth, (row + 1) * boxWidth), (top + row) * width + left);
+  for (let row = 0; row < boxHeight; row += 1)
+    after.data.set(resampled.subarray(row * boxWidth, (row + 1) * boxWidth), (top + row) * width + left);
   const square = mouthSquare(picture, placement);
   return ssimOutside(lumaSquare(picture, square), lumaSquare(after, square), square.size, square.size, undefined);
 }
@@ -98,25 +139,59 @@ describe('the faces of real files, cropped and pasted back unchanged', () => {
   it('the presenter comes back', () => expectFaithful(presenter));
 
   it.each([
-    ['HEVC of 10 bits', ['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=error', '-pix_fmt', 'yuv420p10le']],
-    ['full range', ['-vf', 'scale=out_range=full', '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuvj420p', '-color_range', 'pc']],
+    [
+      'HEVC of 10 bits',
+      ['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=error', '-pix_fmt', 'yuv420p10le'],
+    ],
+    [
+      'full range',
+      [
+        '-vf',
+        'scale=out_range=full',
+        '-c:v',
+        'libx264',
+        '-preset',
+        'ultrafast',
+        '-pix_fmt',
+        'yuvj420p',
+        '-color_range',
+        'pc',
+      ],
+    ],
   ])('the presenter comes back from %s', async (_, encoding) => {
-    const path = await makeMedia('-i', presenter, '-frames:v', String(frameCount), '-an', ...encoding, join(await temporaryFolder(), 'presenter.mp4'));
+    const path = await makeMedia(
+      '-i',
+      presenter,
+      '-frames:v',
+      String(frameCount),
+      '-an',
+      ...encoding,
+      join(await temporaryFolder(), 'presenter.mp4'),
+    );
     await expectFaithful(path);
   });
 
-  it.skipIf(clips.length === 0)('every clip of the folder that the environment names comes back', { timeout: 120_000 }, async () => {
-    for (const name of clips) await expectFaithful(join(clipsFolder ?? '', name));
-  });
+  it.skipIf(clips.length === 0)(
+    'every clip of the folder that the environment names comes back',
+    { timeout: 120_000 },
+    async () => {
+      for (const name of clips) await expectFaithful(join(clipsFolder ?? '', name));
+    },
+  );
 });
 
 describe('where the face is taken to be', () => {
   it.skipIf(clips.length === 0)('does not tremble with a head that keeps still', async () => {
-    const placements = (await trackedPictures(join(clipsFolder ?? '', 'silent-704x1216-25fps.mp4'))).map(({ placement }) => placement);
+    const placements = (await trackedPictures(join(clipsFolder ?? '', 'silent-704x1216-25fps.mp4'))).map(
+      ({ placement }) => placement,
+    );
     expect(placements).toHaveLength(frameCount);
     for (let index = 2; index < placements.length; index += 1) {
       for (const measure of ['centreX', 'centreY', 'width', 'height'] as const) {
-        const bend = (placements[index]?.[measure] ?? NaN) - 2 * (placements[index - 1]?.[measure] ?? NaN) + (placements[index - 2]?.[measure] ?? NaN);
+        const bend =
+          (placements[index]?.[measure] ?? NaN) -
+          2 * (placements[index - 1]?.[measure] ?? NaN) +
+          (placements[index - 2]?.[measure] ?? NaN);
         expect(Math.abs(bend)).toBeLessThan(0.7);
       }
     }

@@ -12,14 +12,25 @@ export interface InventedFace {
 
 /** From the hairline clockwise. */
 const outline = [
-  10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172,
-  58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+  10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
+  172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 ] as const;
 /** Other landmarks, in heights of the face from its middle. */
 const inside: ReadonlyMap<number, readonly [across: number, down: number]> = new Map([
-  [9, [0, -0.22]], [33, [-0.26, -0.12]], [133, [-0.1, -0.12]], [362, [0.1, -0.12]], [263, [0.26, -0.12]],
-  [98, [-0.07, 0.12]], [2, [0, 0.13]], [327, [0.07, 0.12]], [205, [-0.2, 0.08]], [425, [0.2, 0.08]],
-  [61, [-0.14, 0.25]], [291, [0.14, 0.25]], [0, [0, 0.2]], [17, [0, 0.31]],
+  [9, [0, -0.22]],
+  [33, [-0.26, -0.12]],
+  [133, [-0.1, -0.12]],
+  [362, [0.1, -0.12]],
+  [263, [0.26, -0.12]],
+  [98, [-0.07, 0.12]],
+  [2, [0, 0.13]],
+  [327, [0.07, 0.12]],
+  [205, [-0.2, 0.08]],
+  [425, [0.2, 0.08]],
+  [61, [-0.14, 0.25]],
+  [291, [0.14, 0.25]],
+  [0, [0, 0.2]],
+  [17, [0, 0.31]],
 ]);
 
 /** The landmarks of an oval face that looks into the camera. */
@@ -44,13 +55,16 @@ export function texturedPicture(width: number, height: number, texture = 24): Pi
   const wave = (2 * Math.PI) / texture;
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
-      data[y * width + x] = Math.round(130 + 30 * Math.sin(x * wave) * Math.sin(y * wave) + 20 * Math.sin((x + 2 * y) * wave * 0.31));
+      data[y * width + x] = Math.round(
+        130 + 30 * Math.sin(x * wave) * Math.sin(y * wave) + 20 * Math.sin((x + 2 * y) * wave * 0.31),
+      );
     }
   }
   for (const [plane, level] of [110, 150].entries()) {
     const start = width * height + (plane * width * height) / 4;
     for (let y = 0; y < height / 2; y += 1) {
-      for (let x = 0; x < width / 2; x += 1) data[start + (y * width) / 2 + x] = Math.round(level + 8 * Math.sin((x - y) * wave));
+      for (let x = 0; x < width / 2; x += 1)
+        data[start + (y * width) / 2 + x] = Math.round(level + 8 * Math.sin((x - y) * wave));
     }
   }
   return { width, height, data };
@@ -61,7 +75,10 @@ export function copyOf(picture: Picture): Picture {
 }
 
 /** A square of luma around mouth and chin, all of which is replaced: shares of the box from its upper left corner. */
-export function mouthSquare(picture: Picture, { centreX, centreY, height, roll }: FacePlacement): { readonly left: number; readonly top: number; readonly size: number } {
+export function mouthSquare(
+  picture: Picture,
+  { centreX, centreY, height, roll }: FacePlacement,
+): { readonly left: number; readonly top: number; readonly size: number } {
   const down = height * 0.24;
   const size = Math.floor((height * 0.32) / 8) * 8;
   return {
@@ -72,9 +89,13 @@ export function mouthSquare(picture: Picture, { centreX, centreY, height, roll }
 }
 
 /** Copies a square of a picture's luma. */
-export function lumaSquare({ width, data }: Picture, { left, top, size }: { readonly left: number; readonly top: number; readonly size: number }): Uint8Array {
+export function lumaSquare(
+  { width, data }: Picture,
+  { left, top, size }: { readonly left: number; readonly top: number; readonly size: number },
+): Uint8Array {
   const square = new Uint8Array(size * size);
-  for (let row = 0; row < size; row += 1) square.set(data.subarray((top + row) * width + left, (top + row) * width + left + size), row * size);
+  for (let row = 0; row < size; row += 1)
+    square.set(data.subarray((top + row) * width + left, (top + row) * width + left + size), row * size);
   return square;
 }
 

@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ColourTags, Picture } from '../../src/media/media-types.ts';
-import { createFaceCropper, createFacePaster, placeFace, type FacePaster } from '../../src/providers/wav2lip/picture/index.ts';
+import {
+  createFaceCropper,
+  createFacePaster,
+  placeFace,
+  type FacePaster,
+} from '../../src/providers/wav2lip/picture/index.ts';
 import { ssimOutside } from '../../src/testing/picture-judge.ts';
 import { copyOf, landmarksOf, lumaSquare, mouthSquare, texturedPicture, type InventedFace } from './picture-face.ts';
 
@@ -9,7 +14,10 @@ const colour: ColourTags = { space: 'bt709', range: 'tv' };
 const plain = { colourMatch: false, sharpen: false, colour } as const;
 const face: InventedFace = { x: 160, y: 120, height: 180, roll: 0 };
 
-function crop(picture: Picture, { points, size, tags = colour }: { points: Float32Array; size: number; tags?: ColourTags }): Uint8Array {
+function crop(
+  picture: Picture,
+  { points, size, tags = colour }: { points: Float32Array; size: number; tags?: ColourTags },
+): Uint8Array {
   const output = new Uint8Array(size * size * 3);
   createFaceCropper({ cropSizePx: size, colour: tags }).crop(picture, placeFace(points), output);
   return output;
@@ -26,7 +34,10 @@ interface Redrawing {
 }
 
 /** Crops a face, redraws it and pastes it into a copy. */
-function redrawn(before: Picture, { face: place = face, size = 96, tags = colour, strength = 1, redraw = (bgr) => bgr, paster }: Redrawing): Picture {
+function redrawn(
+  before: Picture,
+  { face: place = face, size = 96, tags = colour, strength = 1, redraw = (bgr) => bgr, paster }: Redrawing,
+): Picture {
   const after = copyOf(before);
   const points = landmarksOf(place);
   const source = crop(before, { points, size, tags });
@@ -48,7 +59,12 @@ function likeness(before: Picture, after: Picture, place: InventedFace): number 
 const planeEnds = { luma: [0, 1], blue: [1, 1.25], red: [1.25, 1.5] } as const;
 
 /** Mean change of those bytes of a plane that a redrawn face would replace. */
-function meanChange(before: Picture, after: Picture, plane: 'luma' | 'blue' | 'red', place: InventedFace = face): number {
+function meanChange(
+  before: Picture,
+  after: Picture,
+  plane: 'luma' | 'blue' | 'red',
+  place: InventedFace = face,
+): number {
   const replaced = redrawn(before, { face: place, redraw: inverted });
   const [start = 0, end = 0] = planeEnds[plane].map((share) => share * before.width * before.height);
   let sum = 0;
@@ -66,7 +82,8 @@ function roughness(picture: Picture, place: InventedFace): number {
   const square = mouthSquare(picture, placeFace(landmarksOf(place)));
   const luma = lumaSquare(picture, square);
   let sum = 0;
-  for (let index = 1; index < luma.length; index += 1) if (index % square.size !== 0) sum += Math.abs((luma[index] ?? 0) - (luma[index - 1] ?? 0));
+  for (let index = 1; index < luma.length; index += 1)
+    if (index % square.size !== 0) sum += Math.abs((luma[index] ?? 0) - (luma[index - 1] ?? 0));
   return sum / luma.length;
 }
 
@@ -79,11 +96,14 @@ describe('a face that the model gives back unchanged', () => {
   });
 
   it.each([
-    ['limited range', { space: 'bt709', range: 'tv' }], ['full range', { space: 'bt470bg', range: 'pc' }], ['no tags at all', {}],
+    ['limited range', { space: 'bt709', range: 'tv' }],
+    ['full range', { space: 'bt470bg', range: 'pc' }],
+    ['no tags at all', {}],
   ])('shifts no colour: %s', (_, tags) => {
     const before = texturedPicture(320, 240);
     const after = redrawn(before, { tags, size: 192 });
-    for (const plane of ['luma', 'blue', 'red'] as const) expect(Math.abs(meanChange(before, after, plane))).toBeLessThan(0.2);
+    for (const plane of ['luma', 'blue', 'red'] as const)
+      expect(Math.abs(meanChange(before, after, plane))).toBeLessThan(0.2);
   });
 
   it('changes nothing more when shade and sharpness are matched', () => {
@@ -97,7 +117,9 @@ describe('what is not to change', () => {
   it('stays the same to the last bit above the nose, beside the face and below the box, wherever the face is', () => {
     const paster = createFacePaster({ ...plain, cropSizePx: 32 });
     const anyFace = fc.record({
-      x: fc.integer({ min: -60, max: 190 }), y: fc.integer({ min: -60, max: 160 }), height: fc.integer({ min: 8, max: 400 }),
+      x: fc.integer({ min: -60, max: 190 }),
+      y: fc.integer({ min: -60, max: 160 }),
+      height: fc.integer({ min: 8, max: 400 }),
       roll: fc.double({ min: -Math.PI, max: Math.PI, noNaN: true }),
     });
     const before = texturedPicture(128, 96);
@@ -113,7 +135,8 @@ describe('what is not to change', () => {
           const [x, y] = placeOfByte(index, 128, 96);
           const across = ((x - centreX) * Math.cos(roll) + (y - centreY) * Math.sin(roll)) / width;
           const down = ((y - centreY) * Math.cos(roll) - (x - centreX) * Math.sin(roll)) / height;
-          if (Math.abs(across) > 0.5 + slack || down > 0.5 + slack || down < -0.06 - slack) strayed.push(`${across}, ${down}`);
+          if (Math.abs(across) > 0.5 + slack || down > 0.5 + slack || down < -0.06 - slack)
+            strayed.push(`${across}, ${down}`);
         }
         expect(strayed).toEqual([]);
       }),
@@ -123,8 +146,12 @@ describe('what is not to change', () => {
 
   it('is the whole picture at strength 0, and for a face that lies outside of it', () => {
     const before = texturedPicture(128, 96);
-    expect(redrawn(before, { face: { ...face, x: 60, y: 50, height: 60 }, strength: 0, redraw: inverted }).data).toEqual(before.data);
-    expect(redrawn(before, { face: { ...face, x: 900, y: 50, height: 60 }, redraw: inverted }).data).toEqual(before.data);
+    expect(
+      redrawn(before, { face: { ...face, x: 60, y: 50, height: 60 }, strength: 0, redraw: inverted }).data,
+    ).toEqual(before.data);
+    expect(redrawn(before, { face: { ...face, x: 900, y: 50, height: 60 }, redraw: inverted }).data).toEqual(
+      before.data,
+    );
   });
 });
 
@@ -139,7 +166,10 @@ describe('a redrawn face', () => {
   it('replaces lips and chin wholly, in brightness and colour', () => {
     const before = texturedPicture(320, 240);
     const after = redrawn(before, { redraw: (bgr) => bgr.map((_, index) => [200, 60, 60][index % 3] ?? 0) });
-    const expected = { luma: 16 + (219 / 255) * (200 * 0.0722 + 60 * 0.7152 + 60 * 0.2126), blue: 128 + ((200 - 70.1) / 1.8556) * (224 / 255) };
+    const expected = {
+      luma: 16 + (219 / 255) * (200 * 0.0722 + 60 * 0.7152 + 60 * 0.2126),
+      blue: 128 + ((200 - 70.1) / 1.8556) * (224 / 255),
+    };
     for (const down of [0.2, 0.31, 0.42, 0.48]) {
       const x = face.x;
       const y = Math.round(face.y + face.height * down);
@@ -153,7 +183,10 @@ describe('a redrawn face', () => {
     const after = redrawn(before, { face: { ...face, height: 220 }, redraw: (bgr) => bgr.map((level) => level + 60) });
     const steps: number[] = [];
     for (let index = 320; index < 320 * 240; index += 1) {
-      steps.push(Math.abs((after.data[index] ?? 0) - (after.data[index - 1] ?? 0)), Math.abs((after.data[index] ?? 0) - (after.data[index - 320] ?? 0)));
+      steps.push(
+        Math.abs((after.data[index] ?? 0) - (after.data[index - 1] ?? 0)),
+        Math.abs((after.data[index] ?? 0) - (after.data[index - 320] ?? 0)),
+      );
     }
     expect(Math.max(...after.data.subarray(0, 320 * 240))).toBeGreaterThan(175);
     expect(steps.reduce((most, step) => Math.max(most, step), 0)).toBeLessThan(20);
@@ -169,7 +202,10 @@ describe('a redrawn face', () => {
     }
   });
 
-  it.each([[40, 20, 24], [90, 700, 130]])('is put back into a picture of %i lines when it is %i pixels high', (height, faceHeight, texture) => {
+  it.each([
+    [40, 20, 24],
+    [90, 700, 130],
+  ])('is put back into a picture of %i lines when it is %i pixels high', (height, faceHeight, texture) => {
     const place = { x: 64, y: height / 2 - faceHeight * 0.2, height: faceHeight, roll: 0.1 };
     const before = texturedPicture(128, height, texture);
     const after = redrawn(before, { face: place, redraw: inverted });
@@ -179,7 +215,8 @@ describe('a redrawn face', () => {
 });
 
 describe('matching the shade', () => {
-  const darker = (bgr: Uint8Array): Uint8Array => bgr.map((level, index) => (level - 128) * 0.9 + 128 - ([6, 12, 18][index % 3] ?? 0));
+  const darker = (bgr: Uint8Array): Uint8Array =>
+    bgr.map((level, index) => (level - 128) * 0.9 + 128 - ([6, 12, 18][index % 3] ?? 0));
 
   it('takes most of a difference of brightness, contrast and tint away', () => {
     const before = texturedPicture(320, 240);

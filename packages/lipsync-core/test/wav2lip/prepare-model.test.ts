@@ -27,7 +27,10 @@ describe('preparing a model', () => {
   it('imports nothing for a device that cannot be used', async () => {
     const source = await checkpoint();
     const pool = openPool({ devices: async () => [[absentGpu('cuda:0')]] });
-    await expect(pool.lease(source, { signal: soon() })).rejects.toMatchObject({ code: 'not_supported', message: expect.stringContaining('cuda cannot be used here') });
+    await expect(pool.lease(source, { signal: soon() })).rejects.toMatchObject({
+      code: 'not_supported',
+      message: expect.stringContaining('cuda cannot be used here'),
+    });
     await expect(readdir(source.cacheFolder)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
@@ -35,7 +38,10 @@ describe('preparing a model', () => {
     const source = await checkpoint();
     const pool = openPool({ devices: async () => [[absentGpu('cuda:0'), absentGpu('cuda:1')], [cpu]] });
     await expect(pool.lease(source, { signal: soon() })).resolves.toMatchObject({ deviceName: 'cpu' });
-    expect((await readdir(source.cacheFolder)).toSorted()).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.onnx$/), expect.stringMatching(/^[0-9a-f]{64}\.onnx\.json$/)]);
+    expect((await readdir(source.cacheFolder)).toSorted()).toEqual([
+      expect.stringMatching(/^[0-9a-f]{64}\.onnx$/),
+      expect.stringMatching(/^[0-9a-f]{64}\.onnx\.json$/),
+    ]);
   });
 
   it('imports a checkpoint again whose model was damaged in the cache, though it has kept its size', async () => {
@@ -55,7 +61,10 @@ describe('preparing a model', () => {
     const text = 'not a model';
     const sha256 = createHash('sha256').update(text).digest('hex');
     await writeFile(path, text);
-    await writeFile(`${path}.json`, JSON.stringify({ ...record, model: { ...record?.model, sha256, bytes: text.length } }));
+    await writeFile(
+      `${path}.json`,
+      JSON.stringify({ ...record, model: { ...record?.model, sha256, bytes: text.length } }),
+    );
     await expect(prepare(source)).rejects.toMatchObject({ code: 'model_invalid' });
     expect(await readFile(path, 'utf8')).toBe(text);
   });

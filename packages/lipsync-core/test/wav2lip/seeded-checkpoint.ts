@@ -29,15 +29,26 @@ export function checkpointBytes(state: State, { format, prefix = '' }: Checkpoin
   const part = format === 'legacy' ? { part: none } : {};
   const storages: SampleStorage[] = [];
   const entries = [...state].flatMap(([name, { dims, values }]) => {
-    const storage = addStorage(storages, 'FloatStorage', Buffer.from(values.buffer, values.byteOffset, values.byteLength));
+    const storage = addStorage(
+      storages,
+      'FloatStorage',
+      Buffer.from(values.buffer, values.byteOffset, values.byteLength),
+    );
     const entry: [Buffer, Buffer] = [text(`${prefix}${name}`), tensor(storage, dims, part)];
     if (!name.endsWith('.running_var')) return [entry];
-    const counter: [Buffer, Buffer] = [text(`${prefix}${name.replace('running_var', 'num_batches_tracked')}`), tensor(addStorage(storages, 'LongStorage', int64(396_000)), [], part)];
+    const counter: [Buffer, Buffer] = [
+      text(`${prefix}${name.replace('running_var', 'num_batches_tracked')}`),
+      tensor(addStorage(storages, 'LongStorage', int64(396_000)), [], part),
+    ];
     return [entry, counter];
   });
   const moment = tensor(addStorage(storages, 'FloatStorage', Buffer.alloc(400)), [100], part);
   const optimizer = dict([text('state'), dict([integer(1), dict([text('exp_avg'), moment])])]);
-  const root = dict([text('state_dict'), orderedDict(...entries)], [text('optimizer'), optimizer], [text('global_step'), integer(396_000)]);
+  const root = dict(
+    [text('state_dict'), orderedDict(...entries)],
+    [text('optimizer'), optimizer],
+    [text('global_step'), integer(396_000)],
+  );
   return (format === 'legacy' ? legacyFile : zipFile)(root, storages);
 }
 

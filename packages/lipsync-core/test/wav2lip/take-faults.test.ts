@@ -45,10 +45,32 @@ let files = 0;
 /** One render process and one cache of tracks for all jobs. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-faults-'));
-  clipPath = await makeMedia('-t', '2', '-i', join(samples, 'presenter.mp4'), '-vf', 'scale=360:-2', ...x264, '-an', join(folder, 'clip.mp4'));
+  clipPath = await makeMedia(
+    '-t',
+    '2',
+    '-i',
+    join(samples, 'presenter.mp4'),
+    '-vf',
+    'scale=360:-2',
+    ...x264,
+    '-an',
+    join(folder, 'clip.mp4'),
+  );
   longSpeechPath = await makeMedia('-t', '4', '-i', join(samples, 'speech.wav'), join(folder, 'long.wav'));
   const noise = 'anoisesrc=duration=0.5:amplitude=0.9:seed=1:sample_rate=44100';
-  shortSpeechPath = await makeMedia('-t', '1', '-i', longSpeechPath, '-f', 'lavfi', '-i', noise, '-filter_complex', '[0][1]concat=v=0:a=1', join(folder, 'short.wav'));
+  shortSpeechPath = await makeMedia(
+    '-t',
+    '1',
+    '-i',
+    longSpeechPath,
+    '-f',
+    'lavfi',
+    '-i',
+    noise,
+    '-filter_complex',
+    '[0][1]concat=v=0:a=1',
+    join(folder, 'short.wav'),
+  );
   renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
   enginePool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
 });
@@ -58,21 +80,44 @@ afterAll(async () => {
 });
 
 /** Jobs of an installation that is configured with the model at this path. */
-function jobsWith(modelPath: string, pool = enginePool, onDevice: (device: string) => void = () => undefined, takePool = renderPool): LocalJobs {
+function jobsWith(
+  modelPath: string,
+  pool = enginePool,
+  onDevice: (device: string) => void = () => undefined,
+  takePool = renderPool,
+): LocalJobs {
   const trackCacheFolder = join(folder, 'tracks');
   const registry = createProviderRegistry([
-    createWav2LipProvider({ renderPool: takePool, enginePool: pool, modelPath, modelCacheFolder: join(folder, 'models'), trackCacheFolder, windowStartMs: -40, onDevice }),
+    createWav2LipProvider({
+      renderPool: takePool,
+      enginePool: pool,
+      modelPath,
+      modelCacheFolder: join(folder, 'models'),
+      trackCacheFolder,
+      windowStartMs: -40,
+      onDevice,
+    }),
     createPreviewProvider({ renderPool, trackCacheFolder }),
   ]);
   return createLocalJobs({
-    pipeline: createLipsyncPipeline({ registry, renderPool, limits, admission: openAdmission, forecast: idleForecast, clock: systemClock }),
+    pipeline: createLipsyncPipeline({
+      registry,
+      renderPool,
+      limits,
+      admission: openAdmission,
+      forecast: idleForecast,
+      clock: systemClock,
+    }),
     unfinished: createUnfinishedJobs({ state: createMemoryState().open(), clock: systemClock, operationMs: 60_000 }),
-    outputFiles: createOutputFiles(), workFolder: join(folder, 'work'), clock: systemClock, ids: createIdSource(systemClock),
+    outputFiles: createOutputFiles(),
+    workFolder: join(folder, 'work'),
+    clock: systemClock,
+    ids: createIdSource(systemClock),
   });
 }
 
 async function faultyModel(model: Omit<FaultModel, 'cropSizePx'>): Promise<string> {
-  const path = join(folder, `model-${files += 1}.onnx`);
+  const path = join(folder, `model-${(files += 1)}.onnx`);
   await writeFaultModel(path, { cropSizePx, ...model });
   return path;
 }
@@ -88,19 +133,31 @@ interface RunContext {
   onProgress?(update: ProgressUpdate): void;
 }
 
-async function run(jobs: LocalJobs, audioPath: string, options: LipsyncOptionsInput, context: RunContext = {}): Promise<LocalJobOutcome & { readonly outputPath: string }> {
-  const outputPath = join(folder, `take-${files += 1}.mp4`);
+async function run(
+  jobs: LocalJobs,
+  audioPath: string,
+  options: LipsyncOptionsInput,
+  context: RunContext = {},
+): Promise<LocalJobOutcome & { readonly outputPath: string }> {
+  const outputPath = join(folder, `take-${(files += 1)}.mp4`);
   const parsed = lipsyncOptionsSchema.parse({ silenceMode: 'generate', ...options });
-  return { outputPath, ...(await jobs.run({ videoPath: clipPath, audioPath, outputPath, overwrite: false, options: parsed }, context)) };
+  return {
+    outputPath,
+    ...(await jobs.run({ videoPath: clipPath, audioPath, outputPath, overwrite: false, options: parsed }, context)),
+  };
 }
 
 /** What each attempt came to, as provider, code and message. */
 function attemptsOf({ record }: LocalJobOutcome): string[] {
-  return record.attempts.map(({ provider, outcome, message }) => `${provider} ${outcome}${message === null ? '' : `: ${message}`}`);
+  return record.attempts.map(
+    ({ provider, outcome, message }) => `${provider} ${outcome}${message === null ? '' : `: ${message}`}`,
+  );
 }
 
 function engines(): number[] {
-  return descendantsOf(process.pid).filter(({ command }) => command.includes('engine-process')).map(({ pid }) => pid);
+  return descendantsOf(process.pid)
+    .filter(({ command }) => command.includes('engine-process'))
+    .map(({ pid }) => pid);
 }
 
 /** Acts once, when the first frames have been made and most of them are still to come. */
@@ -121,16 +178,24 @@ describe('an engine', { timeout: longestMs }, () => {
     const devices: string[] = [];
     const jobs = jobsWith(await soundModel(), enginePool, (device) => devices.push(device));
     let killed: readonly number[] = [];
-    const outcome = await run(jobs, longSpeechPath, { method: 'wav2lip' }, {
-      onProgress: whenRendering(() => {
-        killed = engines();
-        for (const pid of killed) process.kill(pid, 'SIGKILL');
-      }),
-    });
+    const outcome = await run(
+      jobs,
+      longSpeechPath,
+      { method: 'wav2lip' },
+      {
+        onProgress: whenRendering(() => {
+          killed = engines();
+          for (const pid of killed) process.kill(pid, 'SIGKILL');
+        }),
+      },
+    );
     expect(killed).toHaveLength(1);
     expect(devices).toEqual(['cpu', 'cpu']);
     expect(outcome.record).toMatchObject({ status: 'completed', result: { methodUsed: 'wav2lip', degraded: false } });
-    expect(attemptsOf(outcome)).toEqual([expect.stringMatching(/^wav2lip failed: The engine that draws the faces was lost: .* Try again\.$/), 'wav2lip succeeded']);
+    expect(attemptsOf(outcome)).toEqual([
+      expect.stringMatching(/^wav2lip failed: The engine that draws the faces was lost: .* Try again\.$/),
+      'wav2lip succeeded',
+    ]);
     expect(outcome.record.attempts.map(({ code }) => code)).toEqual(['media_failed', null]);
     expect((await probeTake(outcome.outputPath)).frameCount).toBe(frameCount);
   });
@@ -139,13 +204,18 @@ describe('an engine', { timeout: longestMs }, () => {
     const jobs = jobsWith(await soundModel());
     const controller = new AbortController();
     let canceledMs = NaN;
-    const outcome = await run(jobs, longSpeechPath, { method: 'wav2lip' }, {
-      signal: controller.signal,
-      onProgress: whenRendering(() => {
-        canceledMs = performance.now();
-        controller.abort(new LipsyncError('canceled', 'Enough.'));
-      }),
-    });
+    const outcome = await run(
+      jobs,
+      longSpeechPath,
+      { method: 'wav2lip' },
+      {
+        signal: controller.signal,
+        onProgress: whenRendering(() => {
+          canceledMs = performance.now();
+          controller.abort(new LipsyncError('canceled', 'Enough.'));
+        }),
+      },
+    );
     expect(performance.now() - canceledMs).toBeLessThan(5_000);
     expect(outcome.record).toMatchObject({ status: 'canceled', attempts: [{ outcome: 'canceled' }] });
     expect(await readdir(folder)).not.toContain(outcome.outputPath);
@@ -158,15 +228,30 @@ describe('an engine', { timeout: longestMs }, () => {
 
   it('that is short of memory for many faces goes down to as many as it can, and says so', async () => {
     const updates: ProgressUpdate[] = [];
-    const outcome = await run(jobsWith(await faultyModel({ largestBatch: 3 })), shortSpeechPath, { method: 'wav2lip' }, { onProgress: (update) => updates.push(update) });
+    const outcome = await run(
+      jobsWith(await faultyModel({ largestBatch: 3 })),
+      shortSpeechPath,
+      { method: 'wav2lip' },
+      { onProgress: (update) => updates.push(update) },
+    );
     expect(outcome.record.status).toBe('completed');
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
     expect(outcome.record.warnings).toContainEqual({
-      code: 'engine_batch_reduced', message: 'The model failed with more faces; the engine went down to 2 at once.',
+      code: 'engine_batch_reduced',
+      message: 'The model failed with more faces; the engine went down to 2 at once.',
     });
     // Every take says when it waits for its model, before it follows the face.
-    expect([...new Set(updates.map(({ stage }) => stage))].filter((stage) => stage !== 'tracking')).toEqual(['fetching', 'probing', 'listening', 'loading', 'rendering', 'publishing']);
-    expect(updates.map(({ progress }) => progress)).toEqual(updates.map(({ progress }) => progress).toSorted((left, right) => left - right));
+    expect([...new Set(updates.map(({ stage }) => stage))].filter((stage) => stage !== 'tracking')).toEqual([
+      'fetching',
+      'probing',
+      'listening',
+      'loading',
+      'rendering',
+      'publishing',
+    ]);
+    expect(updates.map(({ progress }) => progress)).toEqual(
+      updates.map(({ progress }) => progress).toSorted((left, right) => left - right),
+    );
   });
 });
 
@@ -217,22 +302,31 @@ describe('a GPU', { timeout: longestMs }, () => {
     };
   }
 
-  const jobsOn = async ({ pool, used }: GpuMachine): Promise<LocalJobs> => jobsWith(await soundModel(), pool, (device) => used.push(device));
+  const jobsOn = async ({ pool, used }: GpuMachine): Promise<LocalJobs> =>
+    jobsWith(await soundModel(), pool, (device) => used.push(device));
 
   it('that draws values that are no numbers is given up for the next one of its kind, within the same attempt', async () => {
-    const machine = gpuMachine([pretendGpu('cuda:0'), pretendGpu('cuda:1')], await faultyModel({ nanAboveMean: loudMean }));
+    const machine = gpuMachine(
+      [pretendGpu('cuda:0'), pretendGpu('cuda:1')],
+      await faultyModel({ nanAboveMean: loudMean }),
+    );
     const outcome = await run(await jobsOn(machine), shortSpeechPath, { method: 'wav2lip' });
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
     expect(machine.used).toEqual(['cuda', 'cuda']);
-    expect(machine.blamed).toEqual([{ deviceName: 'cuda:0', error: expect.objectContaining({ code: 'model_invalid' }) }]);
+    expect(machine.blamed).toEqual([
+      { deviceName: 'cuda:0', error: expect.objectContaining({ code: 'model_invalid' }) },
+    ]);
     expect(outcome.record.warnings).toContainEqual({
-      code: 'engine_device_failed', message: expect.stringMatching(/^cuda:0 gave up \(model_invalid: .*\); the next device was taken\.$/),
+      code: 'engine_device_failed',
+      message: expect.stringMatching(/^cuda:0 gave up \(model_invalid: .*\); the next device was taken\.$/),
     });
   });
 
   it('is tried once per attempt, like every other, before the CPU', async () => {
     const machine = gpuMachine([pretendGpu('cuda:0'), pretendGpu('cuda:1')]);
-    const jobs = jobsWith(await faultyModel({ nanAboveMean: loudMean }), machine.pool, (device) => machine.used.push(device));
+    const jobs = jobsWith(await faultyModel({ nanAboveMean: loudMean }), machine.pool, (device) =>
+      machine.used.push(device),
+    );
     const outcome = await run(jobs, shortSpeechPath, { method: 'wav2lip' });
     expect(outcome.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code: 'model_invalid' }]);
     expect(machine.used).toEqual(['cuda', 'cuda', 'cpu']);
@@ -241,24 +335,40 @@ describe('a GPU', { timeout: longestMs }, () => {
 
   it('whose engine is lost gets a new one within the same attempt, and is not blamed', async () => {
     const machine = gpuMachine([pretendGpu('webgpu', 'webgpu')]);
-    const outcome = await run(await jobsOn(machine), longSpeechPath, { method: 'wav2lip' }, { onProgress: killEngines(1) });
+    const outcome = await run(
+      await jobsOn(machine),
+      longSpeechPath,
+      { method: 'wav2lip' },
+      { onProgress: killEngines(1) },
+    );
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
     expect(machine.used).toEqual(['webgpu', 'webgpu']);
     expect(machine.blamed).toEqual([]);
     expect(outcome.record.warnings).toContainEqual({
-      code: 'engine_lost', message: expect.stringMatching(/^webgpu lost its engine \(media_failed: The engine .*\); a new one began again\.$/),
+      code: 'engine_lost',
+      message: expect.stringMatching(
+        /^webgpu lost its engine \(media_failed: The engine .*\); a new one began again\.$/,
+      ),
     });
     expect(outcome.record.warnings.map(({ code }) => code)).not.toContain('engine_device_failed');
   });
 
   it('whose engine is lost twice in a row is given up for the next device, within the same attempt, and remembered', async () => {
     const machine = gpuMachine([pretendGpu('webgpu', 'webgpu')]);
-    const outcome = await run(await jobsOn(machine), longSpeechPath, { method: 'wav2lip' }, { onProgress: killEngines(2) });
+    const outcome = await run(
+      await jobsOn(machine),
+      longSpeechPath,
+      { method: 'wav2lip' },
+      { onProgress: killEngines(2) },
+    );
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
     expect(machine.used).toEqual(['webgpu', 'webgpu', 'cpu']);
-    expect(machine.blamed).toEqual([{ deviceName: 'webgpu', error: expect.objectContaining({ code: 'media_failed', details: { engine: true } }) }]);
+    expect(machine.blamed).toEqual([
+      { deviceName: 'webgpu', error: expect.objectContaining({ code: 'media_failed', details: { engine: true } }) },
+    ]);
     expect(outcome.record.warnings).toContainEqual({
-      code: 'engine_device_failed', message: expect.stringMatching(/^webgpu gave up \(media_failed: The engine .*\); the next device was taken\.$/),
+      code: 'engine_device_failed',
+      message: expect.stringMatching(/^webgpu gave up \(media_failed: The engine .*\); the next device was taken\.$/),
     });
   });
 
@@ -267,11 +377,19 @@ describe('a GPU', { timeout: longestMs }, () => {
     const machine = gpuMachine([pretendGpu('cuda:0')]);
     const fullDisk: RenderPool = {
       ...renderPool,
-      run: (task, context) => (task.kind === 'wav2lip' ? Promise.reject(toLipsyncError(full)) : renderPool.run(task, context)),
+      run: (task, context) =>
+        task.kind === 'wav2lip' ? Promise.reject(toLipsyncError(full)) : renderPool.run(task, context),
     };
     const jobs = jobsWith(await soundModel(), machine.pool, (device) => machine.used.push(device), fullDisk);
     const outcome = await run(jobs, shortSpeechPath, { method: 'wav2lip' });
-    expect(outcome.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code: 'resource_exhausted', message: expect.stringContaining('The disk is full') }]);
+    expect(outcome.record.attempts).toMatchObject([
+      {
+        provider: 'wav2lip',
+        outcome: 'failed',
+        code: 'resource_exhausted',
+        message: expect.stringContaining('The disk is full'),
+      },
+    ]);
     expect(machine.used).toEqual(['cuda']);
     expect(machine.blamed).toEqual([]);
   });
@@ -279,25 +397,73 @@ describe('a GPU', { timeout: longestMs }, () => {
 
 describe('a model', { timeout: longestMs }, () => {
   it.each([
-    ['draws values that are no numbers', { nanAboveMean: loudMean }, 'model_invalid', /draws values that are not numbers\. Fetch or import it again/],
-    ['fails at every batch size', { failAboveMean: loudMean }, 'resource_exhausted', /A run of the model failed, and fewer faces at once, down to a single one, did not help/],
-  ])('that %s fails its only attempt, and a preview takes over where that is allowed', async (_, faults, code, message) => {
-    const jobs = jobsWith(await faultyModel(faults));
-    const outcome = await run(jobs, shortSpeechPath, { allowPreview: true });
-    expect(outcome.record).toMatchObject({ status: 'completed', result: { methodUsed: 'preview', degraded: true } });
-    const [first, second] = outcome.record.attempts;
-    expect(first).toMatchObject({ provider: 'wav2lip', outcome: 'failed', code, message: expect.stringMatching(message) });
-    expect(second).toMatchObject({ provider: 'preview', outcome: 'succeeded' });
-    expect(outcome.record.warnings.map((warning) => warning.code)).toContain('degraded');
-  });
+    [
+      'draws values that are no numbers',
+      { nanAboveMean: loudMean },
+      'model_invalid',
+      /draws values that are not numbers\. Fetch or import it again/,
+    ],
+    [
+      'fails at every batch size',
+      { failAboveMean: loudMean },
+      'resource_exhausted',
+      /A run of the model failed, and fewer faces at once, down to a single one, did not help/,
+    ],
+  ])(
+    'that %s fails its only attempt, and a preview takes over where that is allowed',
+    async (_, faults, code, message) => {
+      const jobs = jobsWith(await faultyModel(faults));
+      const outcome = await run(jobs, shortSpeechPath, { allowPreview: true });
+      expect(outcome.record).toMatchObject({ status: 'completed', result: { methodUsed: 'preview', degraded: true } });
+      const [first, second] = outcome.record.attempts;
+      expect(first).toMatchObject({
+        provider: 'wav2lip',
+        outcome: 'failed',
+        code,
+        message: expect.stringMatching(message),
+      });
+      expect(second).toMatchObject({ provider: 'preview', outcome: 'succeeded' });
+      expect(outcome.record.warnings.map((warning) => warning.code)).toContain('degraded');
+    },
+  );
 
   it.each([
-    ['is not there', async () => join(folder, 'nowhere.onnx'), 'model_missing', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is missing\.$/],
-    ['is a folder', async () => folder, 'model_missing', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is a folder\.$/],
-    ['is empty', async () => written('empty.onnx', ''), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/],
-    ['is a text', async () => written('text.onnx', 'This is no model.'), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/],
-    ['is a text under the name of a checkpoint', async () => written('text.pth', 'This is no checkpoint.'), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The checkpoint cannot be read: expected .*, found text/],
-    ['does something else', async () => voiceModelPath(), 'model_invalid', /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not a Wav2Lip generator.* Expected .* found inputs/],
+    [
+      'is not there',
+      async () => join(folder, 'nowhere.onnx'),
+      'model_missing',
+      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is missing\.$/,
+    ],
+    [
+      'is a folder',
+      async () => folder,
+      'model_missing',
+      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is a folder\.$/,
+    ],
+    [
+      'is empty',
+      async () => written('empty.onnx', ''),
+      'model_invalid',
+      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/,
+    ],
+    [
+      'is a text',
+      async () => written('text.onnx', 'This is no model.'),
+      'model_invalid',
+      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/,
+    ],
+    [
+      'is a text under the name of a checkpoint',
+      async () => written('text.pth', 'This is no checkpoint.'),
+      'model_invalid',
+      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The checkpoint cannot be read: expected .*, found text/,
+    ],
+    [
+      'does something else',
+      async () => voiceModelPath(),
+      'model_invalid',
+      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not a Wav2Lip generator.* Expected .* found inputs/,
+    ],
   ])('that %s fails its only attempt and says what to look at', async (_, write, code, message) => {
     const outcome = await run(jobsWith(await write()), shortSpeechPath, { method: 'wav2lip' });
     expect(outcome.error).toMatchObject({ code, message: expect.stringMatching(message) });

@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { FaceTrack } from '../../src/faces/index.ts';
-import { clipFrameAt, openFrames, probeClip, type ClipFacts, type Frame, type Timeline } from '../../src/media/index.ts';
+import {
+  clipFrameAt,
+  openFrames,
+  probeClip,
+  type ClipFacts,
+  type Frame,
+  type Timeline,
+} from '../../src/media/index.ts';
 import { placeFace } from '../../src/providers/wav2lip/picture/index.ts';
 import { writeIdentityModel } from '../../src/testing/instructive-models.ts';
 import { ssimOutside } from '../../src/testing/picture-judge.ts';
@@ -14,7 +21,12 @@ import { lumaSquare, mouthSquare } from './picture-face.ts';
 
 const presenter = join(import.meta.dirname, '..', '..', '..', '..', 'samples', 'presenter.mp4');
 const clipsFolder = process.env['LIPSYNC_TEST_CLIPS_DIR'];
-const clips = clipsFolder === undefined ? [] : readdirSync(clipsFolder).filter((name) => /\.(mp4|avi|png)$/.test(name)).map((name) => join(clipsFolder, name));
+const clips =
+  clipsFolder === undefined
+    ? []
+    : readdirSync(clipsFolder)
+        .filter((name) => /\.(mp4|avi|png)$/.test(name))
+        .map((name) => join(clipsFolder, name));
 const speechSeconds = 0.6;
 const longestMs = 180_000;
 
@@ -26,7 +38,13 @@ let modelPath: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-identity-'));
   studio = openWav2LipStudio(folder);
-  speechPath = await makeMedia('-t', String(speechSeconds), '-i', join(presenter, '..', 'speech.wav'), join(folder, 'speech.wav'));
+  speechPath = await makeMedia(
+    '-t',
+    String(speechSeconds),
+    '-i',
+    join(presenter, '..', 'speech.wav'),
+    join(folder, 'speech.wav'),
+  );
   modelPath = join(folder, 'identity.onnx');
   await writeIdentityModel(modelPath, { cropSizePx: 384 });
 });
@@ -41,16 +59,27 @@ async function* framesOf(path: string, facts: ClipFacts, timeline: Timeline): As
 }
 
 /** Mean likeness of a take's mouths to the clip's, frame by frame. */
-async function likeness(takePath: string, clipPath: string, { clip, timeline, track }: { clip: ClipFacts; timeline: Timeline; track: FaceTrack }): Promise<number> {
+async function likeness(
+  takePath: string,
+  clipPath: string,
+  { clip, timeline, track }: { clip: ClipFacts; timeline: Timeline; track: FaceTrack },
+): Promise<number> {
   const take = await probeClip(takePath, { limits });
   const source = framesOf(clipPath, clip, timeline);
   const likenesses: number[] = [];
-  for await (const made of framesOf(takePath, take, { ...timeline, windowStart: 0, windowLength: timeline.frameCount, syncMode: 'cut_off' })) {
+  for await (const made of framesOf(takePath, take, {
+    ...timeline,
+    windowStart: 0,
+    windowLength: timeline.frameCount,
+    syncMode: 'cut_off',
+  })) {
     const original = await source.next();
     const { presence, points } = track.frame(clipFrameAt(timeline, made.index) - timeline.windowStart);
     if (original.done || presence === 'absent') continue;
     const square = mouthSquare(made, placeFace(points));
-    likenesses.push(ssimOutside(lumaSquare(original.value, square), lumaSquare(made, square), square.size, square.size, undefined));
+    likenesses.push(
+      ssimOutside(lumaSquare(original.value, square), lumaSquare(made, square), square.size, square.size, undefined),
+    );
   }
   await source.return(undefined);
   return likenesses.reduce((sum, value) => sum + value, 0) / likenesses.length;
@@ -61,14 +90,21 @@ async function compare(clipPath: string): Promise<{ readonly drawn: number; read
   const untouched = await studio.makeUntouched({ name: 'untouched', clipPath, speechPath });
   const track = await studio.trackOf({ ...made, clipPath });
   try {
-    return { drawn: await likeness(made.takePath, clipPath, { ...made, track }), encodedOnly: await likeness(untouched, clipPath, { ...made, track }) };
+    return {
+      drawn: await likeness(made.takePath, clipPath, { ...made, track }),
+      encodedOnly: await likeness(untouched, clipPath, { ...made, track }),
+    };
   } finally {
     track.close();
   }
 }
 
-it.skipIf(clips.length === 0).each(clips.length === 0 ? [presenter] : clips)('a model that changes nothing costs a take of %s less than 0.01 of likeness at the mouth beside what encoding costs', { timeout: longestMs }, async (clipPath) => {
-  const { drawn, encodedOnly } = await compare(clipPath);
-  expect(encodedOnly).toBeGreaterThan(0.9);
-  expect(drawn).toBeGreaterThan(encodedOnly - 0.01);
-});
+it.skipIf(clips.length === 0).each(clips.length === 0 ? [presenter] : clips)(
+  'a model that changes nothing costs a take of %s less than 0.01 of likeness at the mouth beside what encoding costs',
+  { timeout: longestMs },
+  async (clipPath) => {
+    const { drawn, encodedOnly } = await compare(clipPath);
+    expect(encodedOnly).toBeGreaterThan(0.9);
+    expect(drawn).toBeGreaterThan(encodedOnly - 0.01);
+  },
+);

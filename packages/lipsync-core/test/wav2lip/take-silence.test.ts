@@ -31,9 +31,33 @@ let untouched: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-silence-'));
   studio = openWav2LipStudio(folder);
-  clipPath = await makeMedia('-t', '3', '-i', join(samples, 'presenter.mp4'), '-vf', 'scale=480:-2', ...x264, '-an', join(folder, 'clip.mp4'));
+  clipPath = await makeMedia(
+    '-t',
+    '3',
+    '-i',
+    join(samples, 'presenter.mp4'),
+    '-vf',
+    'scale=480:-2',
+    ...x264,
+    '-an',
+    join(folder, 'clip.mp4'),
+  );
   const [speech, words] = [join(samples, 'speech.wav'), join(folder, 'speech.wav')];
-  speechPath = await makeMedia('-t', '1', '-i', speech, '-ss', '2', '-t', '0.7', '-i', speech, '-filter_complex', '[0]apad=pad_dur=1[a];[a][1]concat=v=0:a=1', words);
+  speechPath = await makeMedia(
+    '-t',
+    '1',
+    '-i',
+    speech,
+    '-ss',
+    '2',
+    '-t',
+    '0.7',
+    '-i',
+    speech,
+    '-filter_complex',
+    '[0]apad=pad_dur=1[a];[a][1]concat=v=0:a=1',
+    words,
+  );
   untouched = await studio.makeUntouched({ name: 'untouched', clipPath, speechPath });
 });
 
@@ -48,7 +72,10 @@ interface Scene {
   readonly voiced: Float32Array;
 }
 
-async function sceneOf(silenceMode: SilenceMode, write: (path: string, model: InstructiveModel) => Promise<void>): Promise<Scene> {
+async function sceneOf(
+  silenceMode: SilenceMode,
+  write: (path: string, model: InstructiveModel) => Promise<void>,
+): Promise<Scene> {
   const modelPath = join(folder, `${silenceMode}.onnx`);
   await write(modelPath, { cropSizePx });
   const made = await studio.make({ name: silenceMode, clipPath, speechPath, modelPath, silenceMode });
@@ -69,7 +96,9 @@ async function mouthsOf(path: string, track: FaceTrack, { frameCount }: Timeline
 }
 
 function mouthOf(crop: Uint8Array): Uint8Array {
-  const rows = Array.from({ length: 20 }, (_, row) => crop.subarray(((row + 60) * cropSizePx + 34) * 3, ((row + 60) * cropSizePx + 62) * 3));
+  const rows = Array.from({ length: 20 }, (_, row) =>
+    crop.subarray(((row + 60) * cropSizePx + 34) * 3, ((row + 60) * cropSizePx + 62) * 3),
+  );
   return Uint8Array.from(rows.flatMap((row) => [...row]));
 }
 
@@ -101,28 +130,52 @@ describe('a pause in the speech', { timeout: longestMs }, () => {
     const { frameRate, frameCount } = made.timeline;
     const painted = expectedMeter(melLevels(Float32Array.from(samplesOfSpeech)), frameRate, frameCount, 0);
     const indexes = [...voiced.keys()];
-    const owed = indexes.map((index) => (voiced[index] ?? 0) * (painted[index] ?? 0) + (1 - (voiced[index] ?? 0)) * (source[index] ?? 0));
+    const owed = indexes.map(
+      (index) => (voiced[index] ?? 0) * (painted[index] ?? 0) + (1 - (voiced[index] ?? 0)) * (source[index] ?? 0),
+    );
     const errorWhere = (isMeant: (share: number) => boolean): number =>
-      largest(indexes.filter((index) => isMeant(voiced[index] ?? NaN)).map((index) => Math.abs((drawn[index] ?? NaN) - (owed[index] ?? NaN))));
+      largest(
+        indexes
+          .filter((index) => isMeant(voiced[index] ?? NaN))
+          .map((index) => Math.abs((drawn[index] ?? NaN) - (owed[index] ?? NaN))),
+      );
     expectEveryKind(voiced);
     expect(errorWhere((share) => share === 0)).toBeLessThan(encoderGrey);
     expect(errorWhere((share) => share === 1)).toBeLessThan(2 * encoderGrey);
     expect(errorWhere((share) => share > 0 && share < 1)).toBeLessThan(2 * encoderGrey);
-    expect(largest(indexes.slice(1).map((index) => Math.abs((voiced[index] ?? 0) - (voiced[index - 1] ?? 0))))).toBeLessThan(0.7);
+    expect(
+      largest(indexes.slice(1).map((index) => Math.abs((voiced[index] ?? 0) - (voiced[index - 1] ?? 0)))),
+    ).toBeLessThan(0.7);
   });
 
   it('whose mouth is closed shows the most closed mouth of the clip, and the speech the others', async () => {
     const { made, track, voiced } = await sceneOf('close', writeIdentityModel);
-    const [drawn, source, clip] = [await mouthsOf(made.takePath, track, made.timeline), await mouthsOf(untouched, track, made.timeline), await mouthsOf(clipPath, track, made.timeline)];
+    const [drawn, source, clip] = [
+      await mouthsOf(made.takePath, track, made.timeline),
+      await mouthsOf(untouched, track, made.timeline),
+      await mouthsOf(clipPath, track, made.timeline),
+    ];
     const closed = clip[findMostClosedMouth(track, made.timeline.frameCount) ?? NaN];
     track.close();
     if (!closed) throw new Error('No frame of the sample shows a face.');
-    const distances = (isMeant: (share: number) => boolean, from: readonly Uint8Array[], to: (index: number) => Uint8Array | undefined): number[] =>
+    const distances = (
+      isMeant: (share: number) => boolean,
+      from: readonly Uint8Array[],
+      to: (index: number) => Uint8Array | undefined,
+    ): number[] =>
       from.flatMap((mouth, index) => (isMeant(voiced[index] ?? NaN) ? [difference(mouth, to(index) ?? mouth)] : []));
     expectEveryKind(voiced);
     const inPause = (share: number): boolean => share === 0;
     expect(largest(distances(inPause, drawn, () => closed))).toBeLessThan(encoderLevels);
     expect(largest(distances(inPause, source, () => closed))).toBeGreaterThan(2 * encoderLevels);
-    expect(largest(distances((share) => share === 1, drawn, (index) => source[index]))).toBeLessThan(encoderLevels);
+    expect(
+      largest(
+        distances(
+          (share) => share === 1,
+          drawn,
+          (index) => source[index],
+        ),
+      ),
+    ).toBeLessThan(encoderLevels);
   });
 });

@@ -25,7 +25,17 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-stretches-'));
   studio = openWav2LipStudio(folder);
   const shots = `scale=480:-2,fps=25,split[a][b];[a]trim=end_frame=${firstShot},tpad=stop=${nobody}:color=gray[front];[b]trim=end_frame=${lastShot},hflip[back];[front][back]concat`;
-  clipPath = await makeMedia('-t', '2', '-i', join(samples, 'presenter.mp4'), '-filter_complex', shots, ...x264, '-an', join(folder, 'clip.mp4'));
+  clipPath = await makeMedia(
+    '-t',
+    '2',
+    '-i',
+    join(samples, 'presenter.mp4'),
+    '-filter_complex',
+    shots,
+    ...x264,
+    '-an',
+    join(folder, 'clip.mp4'),
+  );
   speechPath = await makeMedia('-t', '3.2', '-i', join(samples, 'speech.wav'), join(folder, 'speech.wav'));
   modelPath = join(folder, 'meter.onnx');
   await writeMeterModel(modelPath, { cropSizePx: 96 });
@@ -39,19 +49,25 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-it.each(['loop', 'bounce'] as const)('a clip of two shots and a stretch without a face, in %s, has every face drawn from its own sound and says where there was none', { timeout: longestMs }, async (syncMode) => {
-  const made = await studio.make({ name: syncMode, clipPath, speechPath, modelPath, syncMode, batchSize: 7 });
-  const track = await studio.trackOf({ ...made, clipPath });
-  const greys = await readMeter(made, track).finally(() => track.close());
-  const { frameRate, frameCount } = made.timeline;
-  const expected = expectedMeter(levels, frameRate, frameCount, 0);
-  expect(made.clip.frameCount).toBe(firstShot + nobody + lastShot);
-  expect(greys).toHaveLength(80);
-  for (const [index, grey] of greys.entries()) {
-    const clipFrame = clipFrameAt(made.timeline, index);
-    const isEmpty = clipFrame >= firstShot && clipFrame < firstShot + nobody;
-    if (isEmpty) expect(grey).toBeNaN();
-    else expect(Math.abs(grey - (expected[index] ?? NaN))).toBeLessThan(closeGrey);
-  }
-  expect(made.report.warnings.map(({ code, message }) => `${code}: ${message}`)).toEqual([expect.stringMatching(/^frames_without_face: 12 frames .* 0\.80–1\.28 s of the clip\.$/)]);
-});
+it.each(['loop', 'bounce'] as const)(
+  'a clip of two shots and a stretch without a face, in %s, has every face drawn from its own sound and says where there was none',
+  { timeout: longestMs },
+  async (syncMode) => {
+    const made = await studio.make({ name: syncMode, clipPath, speechPath, modelPath, syncMode, batchSize: 7 });
+    const track = await studio.trackOf({ ...made, clipPath });
+    const greys = await readMeter(made, track).finally(() => track.close());
+    const { frameRate, frameCount } = made.timeline;
+    const expected = expectedMeter(levels, frameRate, frameCount, 0);
+    expect(made.clip.frameCount).toBe(firstShot + nobody + lastShot);
+    expect(greys).toHaveLength(80);
+    for (const [index, grey] of greys.entries()) {
+      const clipFrame = clipFrameAt(made.timeline, index);
+      const isEmpty = clipFrame >= firstShot && clipFrame < firstShot + nobody;
+      if (isEmpty) expect(grey).toBeNaN();
+      else expect(Math.abs(grey - (expected[index] ?? NaN))).toBeLessThan(closeGrey);
+    }
+    expect(made.report.warnings.map(({ code, message }) => `${code}: ${message}`)).toEqual([
+      expect.stringMatching(/^frames_without_face: 12 frames .* 0\.80–1\.28 s of the clip\.$/),
+    ]);
+  },
+);

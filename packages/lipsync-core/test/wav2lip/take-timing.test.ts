@@ -26,7 +26,15 @@ let levels: Float32Array;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-timing-'));
   studio = openWav2LipStudio(folder);
-  speechPath = await makeMedia('-ss', '0.4', '-t', String(speechSeconds), '-i', join(samples, 'speech.wav'), join(folder, 'speech.wav'));
+  speechPath = await makeMedia(
+    '-ss',
+    '0.4',
+    '-t',
+    String(speechSeconds),
+    '-i',
+    join(samples, 'speech.wav'),
+    join(folder, 'speech.wav'),
+  );
   modelPath = join(folder, 'meter.onnx');
   await writeMeterModel(modelPath, { cropSizePx: 96 });
   levels = melLevels(await soundOf(speechPath));
@@ -38,26 +46,49 @@ afterAll(async () => {
 });
 
 async function soundOf(path: string): Promise<Float32Array> {
-  const { stdout } = await promisify(execFile)('ffmpeg', ['-v', 'error', '-i', path, '-ac', '1', '-ar', '16000', '-f', 'f32le', '-'], { encoding: 'buffer', maxBuffer: 1e9 });
+  const { stdout } = await promisify(execFile)(
+    'ffmpeg',
+    ['-v', 'error', '-i', path, '-ac', '1', '-ar', '16000', '-f', 'f32le', '-'],
+    { encoding: 'buffer', maxBuffer: 1e9 },
+  );
   return new Float32Array(new Uint8Array(stdout).buffer);
 }
 
 async function clipAt(rate: string): Promise<string> {
   const name = `clip-${rate.replace('/', '-')}.mp4`;
-  return makeMedia('-t', '3', '-i', join(samples, 'presenter.mp4'), '-vf', 'scale=480:-2', '-r', rate, ...x264, '-an', join(folder, name));
+  return makeMedia(
+    '-t',
+    '3',
+    '-i',
+    join(samples, 'presenter.mp4'),
+    '-vf',
+    'scale=480:-2',
+    '-r',
+    rate,
+    ...x264,
+    '-an',
+    join(folder, name),
+  );
 }
 
-it.each([['24000/1001', -40], ['60', 0]])('every frame at %s fps is drawn from the sound of its own time, first to last (window from %i ms)', { timeout: longestMs }, async (rate, windowStartMs) => {
-  const clipPath = await clipAt(rate);
-  const made = await studio.make({ name: `meter-${windowStartMs}`, clipPath, speechPath, modelPath, windowStartMs });
-  const track = await studio.trackOf({ ...made, clipPath });
-  const greys = await readMeter(made, track).finally(() => track.close());
-  const { frameRate, frameCount } = made.timeline;
-  const expected = expectedMeter(levels, frameRate, frameCount, windowStartMs);
-  expect(greys).toHaveLength(frameCount);
-  expect(frameCount).toBe(Math.round((speechSeconds * frameRate.numerator) / frameRate.denominator));
-  const errors = greys.map((grey, index) => Math.abs(grey - (expected[index] ?? NaN)));
-  expect(bestLag(expected, greys, 5)).toMatchObject({ lag: 0, r: expect.closeTo(1, 1) });
-  expect(Math.max(...errors)).toBeLessThan(closeGrey);
-  expect(Math.abs(meterDelayMs(greys, levels, { frameRate, windowStartMs }))).toBeLessThanOrEqual(columnMs);
-});
+it.each([
+  ['24000/1001', -40],
+  ['60', 0],
+])(
+  'every frame at %s fps is drawn from the sound of its own time, first to last (window from %i ms)',
+  { timeout: longestMs },
+  async (rate, windowStartMs) => {
+    const clipPath = await clipAt(rate);
+    const made = await studio.make({ name: `meter-${windowStartMs}`, clipPath, speechPath, modelPath, windowStartMs });
+    const track = await studio.trackOf({ ...made, clipPath });
+    const greys = await readMeter(made, track).finally(() => track.close());
+    const { frameRate, frameCount } = made.timeline;
+    const expected = expectedMeter(levels, frameRate, frameCount, windowStartMs);
+    expect(greys).toHaveLength(frameCount);
+    expect(frameCount).toBe(Math.round((speechSeconds * frameRate.numerator) / frameRate.denominator));
+    const errors = greys.map((grey, index) => Math.abs(grey - (expected[index] ?? NaN)));
+    expect(bestLag(expected, greys, 5)).toMatchObject({ lag: 0, r: expect.closeTo(1, 1) });
+    expect(Math.max(...errors)).toBeLessThan(closeGrey);
+    expect(Math.abs(meterDelayMs(greys, levels, { frameRate, windowStartMs }))).toBeLessThanOrEqual(columnMs);
+  },
+);

@@ -23,13 +23,19 @@ describe('trying a model in a process of its own', () => {
     const sound = await modelPath((path) => writeIdentityModel(path, { cropSizePx: 32, fixedBatch: 2 }));
     expect(await tryModelApart(sound, { signal: soon(), limitMs })).toMatchObject({ cropSizePx: 32, fixedBatch: 2 });
     const faulty = await modelPath((path) => writeFaultModel(path, { cropSizePx: 16, nanAboveMean: -5 }));
-    await expect(tryModelApart(faulty, { signal: soon(), limitMs })).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining('not finite') });
+    await expect(tryModelApart(faulty, { signal: soon(), limitMs })).rejects.toMatchObject({
+      code: 'model_invalid',
+      message: expect.stringContaining('not finite'),
+    });
     await vi.waitFor(() => expect(tries()).toBe(0), { timeout: 30_000 });
   });
 
   it('ends one that takes too long, and one that nobody waits for any more', async () => {
     const path = await modelPath((target) => writeIdentityModel(target, { cropSizePx: 32 }));
-    await expect(tryModelApart(path, { signal: soon(), limitMs: 1 })).rejects.toMatchObject({ code: 'model_invalid', message: expect.stringContaining('0.001 s') });
+    await expect(tryModelApart(path, { signal: soon(), limitMs: 1 })).rejects.toMatchObject({
+      code: 'model_invalid',
+      message: expect.stringContaining('0.001 s'),
+    });
     const controller = new AbortController();
     const canceled = tryModelApart(path, { signal: controller.signal, limitMs });
     controller.abort(new LipsyncError('canceled', 'Enough.'));

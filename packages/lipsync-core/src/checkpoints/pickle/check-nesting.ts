@@ -1,5 +1,13 @@
 import { invalidCheckpoint } from '../checkpoint-errors.ts';
-import { isDict, isList, isTuple, type PickleDict, type PickleList, type PickleTuple, type PickleValue } from './pickle-values.ts';
+import {
+  isDict,
+  isList,
+  isTuple,
+  type PickleDict,
+  type PickleList,
+  type PickleTuple,
+  type PickleValue,
+} from './pickle-values.ts';
 
 interface Visit {
   readonly container: object;

@@ -1,5 +1,15 @@
 import type { PickleMachine } from './pickle-machine.ts';
-import { describeValue, isDict, isGlobal, isList, isTuple, newDict, type PickleDict, type PickleKey, type PickleValue } from './pickle-values.ts';
+import {
+  describeValue,
+  isDict,
+  isGlobal,
+  isList,
+  isTuple,
+  newDict,
+  type PickleDict,
+  type PickleKey,
+  type PickleValue,
+} from './pickle-values.ts';
 
 /**
  * The opcodes that are carried out: those with which Python's pickler writes numbers, text, tuples, lists, dicts and
@@ -65,10 +75,35 @@ export const operations: ReadonlyMap<number, Operation> = new Map<number, Operat
 ]);
 
 const refusedOpcodes: ReadonlyMap<number, string> = new Map([
-  [0x30, 'POP'], [0x31, 'POP_MARK'], [0x32, 'DUP'], [0x42, 'BINBYTES'], [0x43, 'SHORT_BINBYTES'], [0x46, 'FLOAT'], [0x49, 'INT'], [0x4c, 'LONG'], [0x50, 'PERSID'], [0x53, 'STRING'],
-  [0x56, 'UNICODE'], [0x64, 'DICT'], [0x67, 'GET'], [0x69, 'INST'], [0x6c, 'LIST'], [0x6f, 'OBJ'], [0x70, 'PUT'], [0x81, 'NEWOBJ'], [0x82, 'EXT1'],
-  [0x83, 'EXT2'], [0x84, 'EXT4'], [0x8e, 'BINBYTES8'], [0x8f, 'EMPTY_SET'], [0x90, 'ADDITEMS'], [0x91, 'FROZENSET'], [0x92, 'NEWOBJ_EX'],
-  [0x96, 'BYTEARRAY8'], [0x97, 'NEXT_BUFFER'], [0x98, 'READONLY_BUFFER'],
+  [0x30, 'POP'],
+  [0x31, 'POP_MARK'],
+  [0x32, 'DUP'],
+  [0x42, 'BINBYTES'],
+  [0x43, 'SHORT_BINBYTES'],
+  [0x46, 'FLOAT'],
+  [0x49, 'INT'],
+  [0x4c, 'LONG'],
+  [0x50, 'PERSID'],
+  [0x53, 'STRING'],
+  [0x56, 'UNICODE'],
+  [0x64, 'DICT'],
+  [0x67, 'GET'],
+  [0x69, 'INST'],
+  [0x6c, 'LIST'],
+  [0x6f, 'OBJ'],
+  [0x70, 'PUT'],
+  [0x81, 'NEWOBJ'],
+  [0x82, 'EXT1'],
+  [0x83, 'EXT2'],
+  [0x84, 'EXT4'],
+  [0x8e, 'BINBYTES8'],
+  [0x8f, 'EMPTY_SET'],
+  [0x90, 'ADDITEMS'],
+  [0x91, 'FROZENSET'],
+  [0x92, 'NEWOBJ_EX'],
+  [0x96, 'BYTEARRAY8'],
+  [0x97, 'NEXT_BUFFER'],
+  [0x98, 'READONLY_BUFFER'],
 ]);
 
 /** An opcode that is not carried out, as a message names it. */
@@ -79,12 +114,14 @@ export function nameOpcode(opcode: number): string {
 
 function checkProtocol(machine: PickleMachine): void {
   const protocol = machine.cursor.uint8();
-  if (protocol < 2 || protocol > newestProtocol) throw machine.refuse(`pickle protocol 2 to ${newestProtocol}`, `protocol ${protocol}`);
+  if (protocol < 2 || protocol > newestProtocol)
+    throw machine.refuse(`pickle protocol 2 to ${newestProtocol}`, `protocol ${protocol}`);
 }
 
 /** Little-endian two's complement of any length. */
 function pushInteger(machine: PickleMachine, lengthBytes: number): void {
-  if (lengthBytes > machine.limits.integerBytes) throw machine.refuse(`integers of at most ${machine.limits.integerBytes} bytes`, `one of ${lengthBytes}`);
+  if (lengthBytes > machine.limits.integerBytes)
+    throw machine.refuse(`integers of at most ${machine.limits.integerBytes} bytes`, `one of ${lengthBytes}`);
   const bytes = machine.cursor.bytes(lengthBytes);
   const magnitude = bytes.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
   const value = BigInt.asIntN(lengthBytes * 8, magnitude);
@@ -93,7 +130,8 @@ function pushInteger(machine: PickleMachine, lengthBytes: number): void {
 }
 
 function readText(machine: PickleMachine, lengthBytes: number): string {
-  if (lengthBytes > machine.limits.textBytes) throw machine.refuse(`texts of at most ${machine.limits.textBytes} bytes`, `one of ${lengthBytes}`);
+  if (lengthBytes > machine.limits.textBytes)
+    throw machine.refuse(`texts of at most ${machine.limits.textBytes} bytes`, `one of ${lengthBytes}`);
   return decodeText(machine, machine.cursor.bytes(lengthBytes));
 }
 
@@ -120,10 +158,16 @@ function setItems(machine: PickleMachine, keysAndValues: readonly PickleValue[])
   const dict = machine.top();
   if (!isDict(dict)) throw machine.refuse('a dict to add to', describeValue(dict));
   if (keysAndValues.length % 2 !== 0) throw machine.refuse('a value for every key', 'a key without one');
-  for (let index = 0; index < keysAndValues.length; index += 2) setItem(machine, dict, keysAndValues[index], keysAndValues[index + 1]);
+  for (let index = 0; index < keysAndValues.length; index += 2)
+    setItem(machine, dict, keysAndValues[index], keysAndValues[index + 1]);
 }
 
-function setItem(machine: PickleMachine, dict: PickleDict, key: PickleValue | undefined, value: PickleValue | undefined): void {
+function setItem(
+  machine: PickleMachine,
+  dict: PickleDict,
+  key: PickleValue | undefined,
+  value: PickleValue | undefined,
+): void {
   if (!isKey(key) || value === undefined) throw machine.refuse('text or integers as keys', describeValue(key));
   if (dict.entries.has(key)) throw machine.refuse('every key once', `${describeValue(key)} again`);
   dict.entries.set(key, value);
@@ -142,7 +186,8 @@ function readName(machine: PickleMachine): string {
 function pushGlobalFromStack(machine: PickleMachine): void {
   const attribute = machine.pop();
   const module = machine.pop();
-  if (typeof module !== 'string' || typeof attribute !== 'string') throw machine.refuse('a name as text', describeValue(module));
+  if (typeof module !== 'string' || typeof attribute !== 'string')
+    throw machine.refuse('a name as text', describeValue(module));
   pushGlobal(machine, module, attribute);
 }
 
@@ -155,7 +200,8 @@ function pushGlobal(machine: PickleMachine, module: string, attribute: string): 
 function construct(machine: PickleMachine): void {
   const args = machine.pop();
   const callee = machine.pop();
-  if (!isGlobal(callee) || !isTuple(args)) throw machine.refuse('a name to call and its arguments', `${describeValue(callee)} and ${describeValue(args)}`);
+  if (!isGlobal(callee) || !isTuple(args))
+    throw machine.refuse('a name to call and its arguments', `${describeValue(callee)} and ${describeValue(args)}`);
   machine.pushNew(machine.world.construct(callee.name, args.items));
 }
 
@@ -163,6 +209,7 @@ function construct(machine: PickleMachine): void {
 function build(machine: PickleMachine): void {
   const state = machine.pop();
   const dict = machine.top();
-  if (!isDict(dict) || dict.state !== undefined) throw machine.refuse('attributes of a dict, once', `attributes of ${describeValue(dict)}`);
+  if (!isDict(dict) || dict.state !== undefined)
+    throw machine.refuse('attributes of a dict, once', `attributes of ${describeValue(dict)}`);
   dict.state = state;
 }

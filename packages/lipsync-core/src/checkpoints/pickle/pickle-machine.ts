@@ -34,7 +34,8 @@ export class PickleMachine {
   }
 
   push(value: PickleValue): void {
-    if (this.#stack.length + this.#marks.length >= this.limits.stackValues) throw this.refuse(`at most ${this.limits.stackValues} values on the stack`, 'more');
+    if (this.#stack.length + this.#marks.length >= this.limits.stackValues)
+      throw this.refuse(`at most ${this.limits.stackValues} values on the stack`, 'more');
     this.#stack.push(value);
   }
 
@@ -53,12 +54,14 @@ export class PickleMachine {
 
   top(): PickleValue {
     const value = this.#stack.at(-1);
-    if (value === undefined || this.#stack.length <= (this.#marks.at(-1) ?? 0)) throw this.refuse('a value on the stack', 'none');
+    if (value === undefined || this.#stack.length <= (this.#marks.at(-1) ?? 0))
+      throw this.refuse('a value on the stack', 'none');
     return value;
   }
 
   mark(): void {
-    if (this.#stack.length + this.#marks.length >= this.limits.stackValues) throw this.refuse(`at most ${this.limits.stackValues} values on the stack`, 'more');
+    if (this.#stack.length + this.#marks.length >= this.limits.stackValues)
+      throw this.refuse(`at most ${this.limits.stackValues} values on the stack`, 'more');
     this.#marks.push(this.#stack.length);
   }
 
@@ -71,7 +74,8 @@ export class PickleMachine {
 
   /** Keeps the value on top of the stack under an index, or under the next free one. */
   remember(index: number = this.#memo.size): void {
-    if (this.#memo.size >= this.limits.memoEntries) throw this.refuse(`at most ${this.limits.memoEntries} memo entries`, 'more');
+    if (this.#memo.size >= this.limits.memoEntries)
+      throw this.refuse(`at most ${this.limits.memoEntries} memo entries`, 'more');
     if (this.#memo.has(index)) throw this.refuse('every memo entry once', `entry ${index} again`);
     this.#memo.set(index, this.top());
   }
@@ -85,7 +89,8 @@ export class PickleMachine {
   /** The value that is left when the pickle stops. */
   result(): PickleValue {
     const value = this.pop();
-    if (this.#stack.length > 0 || this.#marks.length > 0) throw this.refuse('one value at the end', `${this.#stack.length + 1} values and ${this.#marks.length} marks`);
+    if (this.#stack.length > 0 || this.#marks.length > 0)
+      throw this.refuse('one value at the end', `${this.#stack.length + 1} values and ${this.#marks.length} marks`);
     return value;
   }
 

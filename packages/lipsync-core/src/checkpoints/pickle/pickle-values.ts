@@ -2,7 +2,18 @@ import { quoted } from '../../errors/quoted-text.ts';
 import type { StorageView, StoredTensor } from '../stored-tensor.ts';
 
 /** What a pickle can describe here. Integers are numbers where those are exact, else bigints. */
-export type PickleValue = null | boolean | number | bigint | string | PickleTuple | PickleList | PickleDict | PickleGlobal | StorageView | StoredTensor;
+export type PickleValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | PickleTuple
+  | PickleList
+  | PickleDict
+  | PickleGlobal
+  | StorageView
+  | StoredTensor;
 
 export type PickleKey = string | number | bigint;
 

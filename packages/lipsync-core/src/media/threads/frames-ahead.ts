@@ -16,7 +16,10 @@ export function openFramesAhead(options: RangeOptions | TimelineFrameOptions): F
   return { statistics, [Symbol.asyncIterator]: () => deliver(options, statistics) };
 }
 
-async function* deliver({ signal, ...options }: RangeOptions | TimelineFrameOptions, statistics: FrameStatistics): AsyncGenerator<Frame> {
+async function* deliver(
+  { signal, ...options }: RangeOptions | TimelineFrameOptions,
+  statistics: FrameStatistics,
+): AsyncGenerator<Frame> {
   const data: FrameThreadData = { options, readAhead };
   const thread = startThread<ToFrameThread, FromFrameThread>('frame-thread', data, signal);
   const stop = (): void => thread.send({ type: 'stop' });

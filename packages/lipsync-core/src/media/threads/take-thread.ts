@@ -10,7 +10,13 @@ let last: Promise<void> = Promise.resolve();
 
 parentPort?.on('message', (message: ToTakeThread) => {
   if (message.type === 'abort') void take.abort().finally(() => parentPort?.close());
-  else last = last.then(() => work(take, message)).then(() => say({ type: 'done' }), (error: unknown) => say(toFailure(error)));
+  else
+    last = last
+      .then(() => work(take, message))
+      .then(
+        () => say({ type: 'done' }),
+        (error: unknown) => say(toFailure(error)),
+      );
 });
 
 function work({ write, finish }: TakeWriter, message: Exclude<ToTakeThread, { type: 'abort' }>): Promise<void> {

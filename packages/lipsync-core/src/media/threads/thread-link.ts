@@ -15,11 +15,15 @@ export interface ThreadLink<Sent, Received> {
 
 /** Starts `entry`, a module beside this one, in a thread of its own. */
 export function startThread<Sent, Received extends { readonly type: string }>(
-  entry: string, workerData: unknown, signal: AbortSignal | undefined,
+  entry: string,
+  workerData: unknown,
+  signal: AbortSignal | undefined,
 ): ThreadLink<Sent, Exclude<Received, CarriedFailure>> {
   if (signal?.aborted) throw abortError(signal);
   // The same file runs from source and from the build; only its extension differs.
-  const thread = new Worker(new URL(`./${entry}${extname(fileURLToPath(import.meta.url))}`, import.meta.url), { workerData });
+  const thread = new Worker(new URL(`./${entry}${extname(fileURLToPath(import.meta.url))}`, import.meta.url), {
+    workerData,
+  });
   const arrived: (Received | CarriedFailure)[] = [];
   let gone = false;
   let wake = (): void => undefined;

@@ -12,6 +12,9 @@ export type FromFrameThread =
   | CarriedFailure;
 
 /** To the writing thread, which answers `frame` and `finish` once each, in order. */
-export type ToTakeThread = { readonly type: 'frame'; readonly data: Uint8Array } | { readonly type: 'finish' } | { readonly type: 'abort' };
+export type ToTakeThread =
+  | { readonly type: 'frame'; readonly data: Uint8Array }
+  | { readonly type: 'finish' }
+  | { readonly type: 'abort' };
 
 export type FromTakeThread = { readonly type: 'done' } | CarriedFailure;

@@ -2,8 +2,16 @@ import { LipsyncError } from '../../errors/index.ts';
 import type { HeygenMode } from '../../contract/index.ts';
 import type { HeygenHttp } from './heygen-http.ts';
 import {
-  assetSchema, bulkStatusesSchema, createdSchema, directUploadSchema, lipsyncPageSchema, lipsyncSchema, parseData,
-  type DirectUpload, type LipsyncPage, type LipsyncReading,
+  assetSchema,
+  bulkStatusesSchema,
+  createdSchema,
+  directUploadSchema,
+  lipsyncPageSchema,
+  lipsyncSchema,
+  parseData,
+  type DirectUpload,
+  type LipsyncPage,
+  type LipsyncReading,
 } from './heygen-wire.ts';
 
 export interface CallLimits {
@@ -38,7 +46,10 @@ export interface DirectUploadOrder {
 /** One function per call of the API that we use. All throw as `HeygenHttp` does. */
 export interface HeygenClient {
   /** Returns the asset's id. */
-  uploadAsset(order: { readonly form: FormData; readonly idempotencyKey: string }, signal: AbortSignal): Promise<string>;
+  uploadAsset(
+    order: { readonly form: FormData; readonly idempotencyKey: string },
+    signal: AbortSignal,
+  ): Promise<string>;
   orderDirectUpload(order: DirectUploadOrder, signal: AbortSignal): Promise<DirectUpload>;
   /** Throws `rate_limited` while the bytes are not seen yet. */
   completeDirectUpload(assetId: string, signal: AbortSignal): Promise<void>;
@@ -59,12 +70,26 @@ const pageSize = 100;
 export function createHeygenClient({ call, callForPage }: HeygenHttp, limits: CallLimits): HeygenClient {
   return {
     async uploadAsset({ form, idempotencyKey }, signal) {
-      const data = await call({ method: 'POST', path: '/v3/assets', body: form, idempotencyKey, limitMs: limits.transferMs, signal });
+      const data = await call({
+        method: 'POST',
+        path: '/v3/assets',
+        body: form,
+        idempotencyKey,
+        limitMs: limits.transferMs,
+        signal,
+      });
       return parseData(assetSchema, data, 'an upload');
     },
     async orderDirectUpload({ filename, contentType, sizeBytes, sha256, idempotencyKey }, signal) {
       const body = { filename, content_type: contentType, size_bytes: sizeBytes, checksum_sha256: sha256 };
-      const data = await call({ method: 'POST', path: '/v3/assets/direct-uploads', body, idempotencyKey, limitMs: limits.writeMs, signal });
+      const data = await call({
+        method: 'POST',
+        path: '/v3/assets/direct-uploads',
+        body,
+        idempotencyKey,
+        limitMs: limits.writeMs,
+        signal,
+      });
       return parseData(directUploadSchema, data, 'the order of an upload');
     },
     async completeDirectUpload(assetId, signal) {
@@ -74,7 +99,8 @@ export function createHeygenClient({ call, callForPage }: HeygenHttp, limits: Ca
       const body = {
         video: { type: 'asset_id', asset_id: videoAssetId },
         audio: { type: 'asset_id', asset_id: audioAssetId },
-        mode, title,
+        mode,
+        title,
         callback_id: callbackId,
         ...(callbackUrl === null ? {} : { callback_url: callbackUrl }),
         keep_the_same_format: true,
@@ -83,19 +109,43 @@ export function createHeygenClient({ call, callForPage }: HeygenHttp, limits: Ca
       };
       // An answer that names an operation has begun one.
       const isAnswered = (data: unknown): boolean => createdSchema.safeParse(data).success;
-      return parseData(createdSchema, await call({ method: 'POST', path: '/v3/lipsyncs', body, idempotencyKey, isAnswered, limitMs: limits.writeMs, signal }), 'a new lip-sync');
+      return parseData(
+        createdSchema,
+        await call({
+          method: 'POST',
+          path: '/v3/lipsyncs',
+          body,
+          idempotencyKey,
+          isAnswered,
+          limitMs: limits.writeMs,
+          signal,
+        }),
+        'a new lip-sync',
+      );
     },
     async listLipsyncs(token, signal) {
       const query = { limit: String(pageSize), ...(token === null ? {} : { token }) };
-      return parseData(lipsyncPageSchema, await callForPage({ method: 'GET', path: '/v3/lipsyncs', query, limitMs: limits.readMs, signal }), 'a list of lip-syncs');
+      return parseData(
+        lipsyncPageSchema,
+        await callForPage({ method: 'GET', path: '/v3/lipsyncs', query, limitMs: limits.readMs, signal }),
+        'a list of lip-syncs',
+      );
     },
     async readLipsync(id, signal) {
       const reading = call({ method: 'GET', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal });
       return orNull(reading.then((data) => parseData(lipsyncSchema, data, 'a question about a lip-sync')));
     },
     async isUnknownInBulk(id, signal) {
-      const data = await call({ method: 'GET', path: '/v3/lipsyncs/statuses', query: { lipsync_ids: id }, limitMs: limits.readMs, signal });
-      return parseData(bulkStatusesSchema, data, 'a question about lip-syncs').every(({ status }) => status === 'not_found');
+      const data = await call({
+        method: 'GET',
+        path: '/v3/lipsyncs/statuses',
+        query: { lipsync_ids: id },
+        limitMs: limits.readMs,
+        signal,
+      });
+      return parseData(bulkStatusesSchema, data, 'a question about lip-syncs').every(
+        ({ status }) => status === 'not_found',
+      );
     },
     async deleteLipsync(id, signal) {
       await orNull(call({ method: 'DELETE', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal }));

@@ -29,7 +29,11 @@ const videoTypes = /^(video\/[\w.+-]+|application\/(mp4|octet-stream)|binary\/oc
  * that URL brings no usable take (`details.retryable`: another link to it may), `resource_exhausted`, `media_failed`, or
  * what `signal` was aborted with. Leaves nothing but the take.
  */
-export async function downloadTake({ url, takePath, durationMs }: DownloadTarget, options: DownloadOptions, signal: AbortSignal): Promise<void> {
+export async function downloadTake(
+  { url, takePath, durationMs }: DownloadTarget,
+  options: DownloadOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const partPath = `${takePath}.part`;
   try {
     await fetchFile(url, partPath, options, signal);
@@ -41,10 +45,19 @@ export async function downloadTake({ url, takePath, durationMs }: DownloadTarget
   }
 }
 
-async function fetchFile(url: string, path: string, { hosts: { allowedPrivateHosts, ...hosts }, maxBytes, timeoutMs, idleTimeoutMs }: DownloadOptions, signal: AbortSignal): Promise<void> {
+async function fetchFile(
+  url: string,
+  path: string,
+  { hosts: { allowedPrivateHosts, ...hosts }, maxBytes, timeoutMs, idleTimeoutMs }: DownloadOptions,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     const limits = { maxBytes, timeoutMs, idleTimeoutMs, signal };
-    const { stream, contentType } = await fetchGuarded(url, { ...limits, ...(allowedPrivateHosts ? { allowedPrivateHosts } : {}), trustedOrigin: hosts.trustedOrigin });
+    const { stream, contentType } = await fetchGuarded(url, {
+      ...limits,
+      ...(allowedPrivateHosts ? { allowedPrivateHosts } : {}),
+      trustedOrigin: hosts.trustedOrigin,
+    });
     if (!isVideoType(contentType)) {
       stream.destroy();
       throw refused('It is not served as a video.');
@@ -61,12 +74,17 @@ function isVideoType(contentType: string | null): boolean {
 }
 
 function refused(fault: string, cause?: LipsyncError): LipsyncError {
-  return new LipsyncError('provider_protocol', `What HeyGen made cannot be used. ${fault}`, { cause, details: { retryable: cause !== undefined && mayPass(cause) } });
+  return new LipsyncError('provider_protocol', `What HeyGen made cannot be used. ${fault}`, {
+    cause,
+    details: { retryable: cause !== undefined && mayPass(cause) },
+  });
 }
 
 /** The codes of `fetchGuarded`: final for a URL that a user gave, but this one the vendor gave. */
 function isFetchFailure(error: unknown): error is LipsyncError {
-  return LipsyncError.isInstance(error) && ['url_forbidden', 'payload_too_large', 'request_invalid'].includes(error.code);
+  return (
+    LipsyncError.isInstance(error) && ['url_forbidden', 'payload_too_large', 'request_invalid'].includes(error.code)
+  );
 }
 
 /** The line broke, or the link has expired: the operation has another one. */

@@ -26,7 +26,16 @@ describe('the address of the API', () => {
     expect(parseHeygenEndpoint('http://gateway.example').warnings).toEqual([expect.stringContaining('unencrypted')]);
   });
 
-  it.each(['', 'api.heygen.com', 'ftp://api.heygen.com', 'https://user:secret@api.heygen.com', 'https://api.heygen.com/?a=b', 'https://api.heygen.com/#x'])('is refused: %j', (text) => {
-    expect(() => parseHeygenEndpoint(text)).toThrow(expect.objectContaining({ code: 'request_invalid', message: expect.stringContaining('HEYGEN_API_ENDPOINT') }));
+  it.each([
+    '',
+    'api.heygen.com',
+    'ftp://api.heygen.com',
+    'https://user:secret@api.heygen.com',
+    'https://api.heygen.com/?a=b',
+    'https://api.heygen.com/#x',
+  ])('is refused: %j', (text) => {
+    expect(() => parseHeygenEndpoint(text)).toThrow(
+      expect.objectContaining({ code: 'request_invalid', message: expect.stringContaining('HEYGEN_API_ENDPOINT') }),
+    );
   });
 });

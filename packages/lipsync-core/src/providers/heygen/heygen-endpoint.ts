@@ -13,8 +13,10 @@ export interface HeygenEndpoint {
  */
 export function parseHeygenEndpoint(text: string): HeygenEndpoint {
   const parsed = URL.parse(text.trim());
-  if (!parsed || !/^https?:$/.test(parsed.protocol) || parsed.hostname === '') throw invalid('must be an http or https URL, for example https://api.heygen.com');
-  if (parsed.username !== '' || parsed.password !== '') throw invalid('must not hold a user name or password; the key belongs in HEYGEN_API_KEY');
+  if (!parsed || !/^https?:$/.test(parsed.protocol) || parsed.hostname === '')
+    throw invalid('must be an http or https URL, for example https://api.heygen.com');
+  if (parsed.username !== '' || parsed.password !== '')
+    throw invalid('must not hold a user name or password; the key belongs in HEYGEN_API_KEY');
   if (parsed.search !== '' || parsed.hash !== '') throw invalid('must end with its host or path, without ? or #');
   const path = parsed.pathname.replace(/\/+$/, '');
   const version = /\/v\d+$/.exec(path)?.[0] ?? '';
@@ -22,8 +24,12 @@ export function parseHeygenEndpoint(text: string): HeygenEndpoint {
   return {
     url,
     warnings: [
-      ...(version === '' ? [] : [`HEYGEN_API_ENDPOINT ends with ${version}, which was dropped: lip-sync lives under ${url}/v3.`]),
-      ...(parsed.protocol === 'http:' && !isLoopback(parsed.hostname) ? ['HEYGEN_API_ENDPOINT begins with http: the key travels unencrypted.'] : []),
+      ...(version === ''
+        ? []
+        : [`HEYGEN_API_ENDPOINT ends with ${version}, which was dropped: lip-sync lives under ${url}/v3.`]),
+      ...(parsed.protocol === 'http:' && !isLoopback(parsed.hostname)
+        ? ['HEYGEN_API_ENDPOINT begins with http: the key travels unencrypted.']
+        : []),
     ],
   };
 }

@@ -4,36 +4,84 @@ import { retryAfterMs } from './heygen-http.ts';
 
 describe('an answer that refuses', () => {
   it('is judged by its code before its status', () => {
-    const refusal = { httpStatus: 500, reason: { code: 'insufficient_credit', message: 'You have $0' }, requestId: 'r-1', retryAfterMs: 2_000 };
+    const refusal = {
+      httpStatus: 500,
+      reason: { code: 'insufficient_credit', message: 'You have $0' },
+      requestId: 'r-1',
+      retryAfterMs: 2_000,
+    };
     const error = refusalError(refusal, 'POST /v3/lipsyncs');
     expect(error.code).toBe('provider_balance_exhausted');
-    expect(error.details).toEqual({ httpStatus: 500, vendorCode: 'insufficient_credit', requestId: 'r-1', retryAfterMs: 2_000 });
+    expect(error.details).toEqual({
+      httpStatus: 500,
+      vendorCode: 'insufficient_credit',
+      requestId: 'r-1',
+      retryAfterMs: 2_000,
+    });
     expect(error.message).toContain('You have $0 (insufficient_credit)');
     expect(error.message).toContain('r-1');
   });
 
   it.each([
-    [301, 'provider_protocol'], [400, 'provider_protocol'], [401, 'credentials_rejected'], [402, 'provider_balance_exhausted'], [403, 'credentials_rejected'],
-    [404, 'provider_protocol'], [405, 'provider_protocol'], [408, 'provider_unavailable'], [409, 'rate_limited'], [413, 'not_supported'], [422, 'provider_protocol'],
-    [429, 'rate_limited'], [500, 'provider_unavailable'], [502, 'provider_unavailable'], [503, 'provider_unavailable'], [504, 'provider_unavailable'], [530, 'provider_unavailable'],
+    [301, 'provider_protocol'],
+    [400, 'provider_protocol'],
+    [401, 'credentials_rejected'],
+    [402, 'provider_balance_exhausted'],
+    [403, 'credentials_rejected'],
+    [404, 'provider_protocol'],
+    [405, 'provider_protocol'],
+    [408, 'provider_unavailable'],
+    [409, 'rate_limited'],
+    [413, 'not_supported'],
+    [422, 'provider_protocol'],
+    [429, 'rate_limited'],
+    [500, 'provider_unavailable'],
+    [502, 'provider_unavailable'],
+    [503, 'provider_unavailable'],
+    [504, 'provider_unavailable'],
+    [530, 'provider_unavailable'],
   ])('without a code, with status %i, is %s', (httpStatus, code) => {
-    expect(refusalError({ httpStatus, reason: null, requestId: null, retryAfterMs: null }, 'GET /v3/x').code).toBe(code);
-    expect(refusalError({ httpStatus, reason: { code: 'never_heard_of', message: null }, requestId: null, retryAfterMs: null }, 'GET /v3/x').code).toBe(code);
+    expect(refusalError({ httpStatus, reason: null, requestId: null, retryAfterMs: null }, 'GET /v3/x').code).toBe(
+      code,
+    );
+    expect(
+      refusalError(
+        { httpStatus, reason: { code: 'never_heard_of', message: null }, requestId: null, retryAfterMs: null },
+        'GET /v3/x',
+      ).code,
+    ).toBe(code);
   });
 });
 
 describe('an answer after which something may have been begun', () => {
   const isRefused = (httpStatus: number, code: string | null): boolean =>
-    refusalError({ httpStatus, reason: { code, message: 'x' }, requestId: null, retryAfterMs: null }, 'POST /v3/x').details['isRefused'] === true;
+    refusalError({ httpStatus, reason: { code, message: 'x' }, requestId: null, retryAfterMs: null }, 'POST /v3/x')
+      .details['isRefused'] === true;
 
   it.each<[number, string | null]>([
-    [200, null], [200, 'brand_new'], [200, 'conflict'], [200, 'Internal_Error'], [302, 'invalid_parameter'], [400, 'internal_error'], [409, null], [409, 'idempotency_conflict'],
-    [409, 'conflict'], [409, 'request_in_progress'], [408, null], [500, 'insufficient_credit'],
+    [200, null],
+    [200, 'brand_new'],
+    [200, 'conflict'],
+    [200, 'Internal_Error'],
+    [302, 'invalid_parameter'],
+    [400, 'internal_error'],
+    [409, null],
+    [409, 'idempotency_conflict'],
+    [409, 'conflict'],
+    [409, 'request_in_progress'],
+    [408, null],
+    [500, 'insufficient_credit'],
   ])('is %i with the code %s', (httpStatus, code) => {
     expect(isRefused(httpStatus, code)).toBe(false);
   });
 
-  it.each<[number, string | null]>([[200, 'insufficient_credit'], [200, 'rate_limit_exceeded'], [400, null], [402, 'brand_new'], [409, 'resource_not_ready']])('is not %i with the code %s', (httpStatus, code) => {
+  it.each<[number, string | null]>([
+    [200, 'insufficient_credit'],
+    [200, 'rate_limit_exceeded'],
+    [400, null],
+    [402, 'brand_new'],
+    [409, 'resource_not_ready'],
+  ])('is not %i with the code %s', (httpStatus, code) => {
     expect(isRefused(httpStatus, code)).toBe(true);
   });
 });
@@ -41,8 +89,16 @@ describe('an answer after which something may have been begun', () => {
 describe('a hint when to come back', () => {
   const nowMs = Date.parse('2026-11-20T10:00:00Z');
   it.each([
-    ['2', 2_000], [' 0.5 ', 500], ['Fri, 20 Nov 2026 10:00:07 GMT', 7_000], ['Fri, 20 Nov 2026 09:00:00 GMT', 0], ['86400', 3_600_000],
-    ['soon', null], ['-3', null], ['GMT', null], [undefined, null], ['', null],
+    ['2', 2_000],
+    [' 0.5 ', 500],
+    ['Fri, 20 Nov 2026 10:00:07 GMT', 7_000],
+    ['Fri, 20 Nov 2026 09:00:00 GMT', 0],
+    ['86400', 3_600_000],
+    ['soon', null],
+    ['-3', null],
+    ['GMT', null],
+    [undefined, null],
+    ['', null],
   ])('%j is %j ms', (header, waitMs) => {
     expect(retryAfterMs(header, nowMs)).toBe(waitMs);
   });

@@ -44,7 +44,13 @@ const codesOfReasons: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode
 ]);
 
 /** After these words an operation may have been begun all the same: by this call, or by an earlier one with its key. */
-const openWords: ReadonlySet<string> = new Set(['request_in_progress', 'conflict', 'internal_error', 'service_unavailable', 'gateway_timeout']);
+const openWords: ReadonlySet<string> = new Set([
+  'request_in_progress',
+  'conflict',
+  'internal_error',
+  'service_unavailable',
+  'gateway_timeout',
+]);
 
 const codesOfStatuses: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [401, 'credentials_rejected'],
@@ -58,8 +64,10 @@ const codesOfStatuses: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCod
 ]);
 
 const advice: Readonly<Partial<Record<ErrorCode, string>>> = {
-  credentials_rejected: 'HeyGen does not accept the API key. Check HEYGEN_API_KEY and what its account is allowed to do.',
-  provider_balance_exhausted: 'The HeyGen account has nothing left for this job. Top up its API wallet, or raise its plan.',
+  credentials_rejected:
+    'HeyGen does not accept the API key. Check HEYGEN_API_KEY and what its account is allowed to do.',
+  provider_balance_exhausted:
+    'The HeyGen account has nothing left for this job. Top up its API wallet, or raise its plan.',
   rate_limited: 'HeyGen takes no more work just now.',
   provider_unavailable: 'HeyGen does not answer as it should just now.',
   content_refused: 'HeyGen refuses the content of the clip or the speech.',
@@ -76,7 +84,9 @@ export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Re
   const said = [reason?.message ?? '', reason?.code ? `(${reason.code})` : ''].filter((part) => part !== '').join(' ');
   const message = [
     advice[code] ?? `HeyGen does not do what was asked of it (${asked}).`,
-    said === '' ? `It answered ${asked} with HTTP status ${httpStatus}.` : `It answered ${asked} with HTTP status ${httpStatus}: ${said}.`,
+    said === ''
+      ? `It answered ${asked} with HTTP status ${httpStatus}.`
+      : `It answered ${asked} with HTTP status ${httpStatus}: ${said}.`,
     ...(requestId === null ? [] : [`Its request id is ${requestId}.`]),
   ].join(' ');
   return new LipsyncError(code, message, {
@@ -108,7 +118,9 @@ function isRefused(httpStatus: number, reason: string | null): boolean {
 
 /** A call that went unanswered: whether HeyGen heard it is not known. */
 export function unansweredError(asked: string, cause: Error): LipsyncError {
-  return new LipsyncError('provider_unavailable', `HeyGen could not be reached, or did not answer ${asked} in time.`, { cause });
+  return new LipsyncError('provider_unavailable', `HeyGen could not be reached, or did not answer ${asked} in time.`, {
+    cause,
+  });
 }
 
 /** The causes of failed operations that we know by their words; there is no code for them. All others are `provider_failed`. */
@@ -132,6 +144,10 @@ const longestText = 500;
  * signatures of links in it.
  */
 export function cleanVendorText(text: string, apiKey: string): string {
-  const line = text.replaceAll(apiKey, '[key]').replace(/(https?:\/\/[^\s?#"'<>]*)[?#][^\s"'<>]*/g, '$1').replace(/\p{Cc}+/gu, ' ').trim();
+  const line = text
+    .replaceAll(apiKey, '[key]')
+    .replace(/(https?:\/\/[^\s?#"'<>]*)[?#][^\s"'<>]*/g, '$1')
+    .replace(/\p{Cc}+/gu, ' ')
+    .trim();
   return line.length > longestText ? `${line.slice(0, longestText)}…` : line;
 }

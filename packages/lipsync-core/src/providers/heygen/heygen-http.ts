@@ -40,21 +40,37 @@ export interface HeygenHttp {
 }
 
 export function createHeygenHttp({ endpointUrl, apiKey }: HeygenHttpOptions): HeygenHttp {
-  const request = async ({ method, path, query, body, idempotencyKey, isAnswered, limitMs, signal }: ApiCall): Promise<Envelope | null> => {
+  const request = async ({
+    method,
+    path,
+    query,
+    body,
+    idempotencyKey,
+    isAnswered,
+    limitMs,
+    signal,
+  }: ApiCall): Promise<Envelope | null> => {
     const asked = `${method} ${path}`;
-    const response = await answered(asked, signal, limitMs, (either) => axios.request<string>({
-      method,
-      url: `${endpointUrl}${path}`,
-      headers: { 'X-Api-Key': apiKey, Accept: 'application/json', 'User-Agent': userAgent, ...(idempotencyKey === undefined ? {} : { 'Idempotency-Key': idempotencyKey }) },
-      ...(query === undefined ? {} : { params: query }),
-      ...(body === undefined ? {} : { data: body }),
-      responseType: 'text',
-      // As it came: what is no JSON must not become a string that looks like an answer.
-      transformResponse: (text: unknown) => text,
-      maxContentLength: maxAnswerBytes,
-      ...commonOptions,
-      signal: either,
-    }));
+    const response = await answered(asked, signal, limitMs, (either) =>
+      axios.request<string>({
+        method,
+        url: `${endpointUrl}${path}`,
+        headers: {
+          'X-Api-Key': apiKey,
+          Accept: 'application/json',
+          'User-Agent': userAgent,
+          ...(idempotencyKey === undefined ? {} : { 'Idempotency-Key': idempotencyKey }),
+        },
+        ...(query === undefined ? {} : { params: query }),
+        ...(body === undefined ? {} : { data: body }),
+        responseType: 'text',
+        // As it came: what is no JSON must not become a string that looks like an answer.
+        transformResponse: (text: unknown) => text,
+        maxContentLength: maxAnswerBytes,
+        ...commonOptions,
+        signal: either,
+      }),
+    );
     return envelopeOf(response, asked, { apiKey, isAnswered });
   };
   return {
@@ -67,10 +83,20 @@ export function createHeygenHttp({ endpointUrl, apiKey }: HeygenHttpOptions): He
 export const userAgent = 'lipsync';
 
 /** No redirects, which would carry headers elsewhere; no proxy from the environment; every status is an answer. */
-export const commonOptions = Object.freeze({ maxRedirects: 0, maxBodyLength: Infinity, proxy: false, validateStatus: () => true } as const);
+export const commonOptions = Object.freeze({
+  maxRedirects: 0,
+  maxBodyLength: Infinity,
+  proxy: false,
+  validateStatus: () => true,
+} as const);
 
 /** Waits for an answer within a limit. Throws `provider_unavailable`, or what `signal` was aborted with. */
-export async function answered<Answer>(asked: string, signal: AbortSignal, limitMs: number, ask: (either: AbortSignal) => Promise<Answer>): Promise<Answer> {
+export async function answered<Answer>(
+  asked: string,
+  signal: AbortSignal,
+  limitMs: number,
+  ask: (either: AbortSignal) => Promise<Answer>,
+): Promise<Answer> {
   if (signal.aborted) throw abortError(signal);
   try {
     return await ask(AbortSignal.any([signal, AbortSignal.timeout(limitMs)]));
@@ -84,22 +110,33 @@ export async function answered<Answer>(asked: string, signal: AbortSignal, limit
 
 /** Null for an answer that is empty and says that all went well. */
 function envelopeOf(
-  { status, headers, data: body }: AxiosResponse<string>, asked: string,
-  { apiKey, isAnswered = () => false }: Pick<HeygenHttpOptions, 'apiKey'> & { readonly isAnswered: ApiCall['isAnswered'] },
+  { status, headers, data: body }: AxiosResponse<string>,
+  asked: string,
+  {
+    apiKey,
+    isAnswered = () => false,
+  }: Pick<HeygenHttpOptions, 'apiKey'> & { readonly isAnswered: ApiCall['isAnswered'] },
 ): Envelope | null {
   const isAnswer = status >= 200 && status < 300;
   if (isAnswer && body === '') return null;
   const envelope = parseEnvelope(body);
   if (isAnswer && envelope && (envelope.reason === null || isAnswered(envelope.data))) return envelope;
   if (isAnswer && envelope === null) {
-    throw new LipsyncError('provider_protocol', `HeyGen answered ${asked} with something that is no answer of its API.`, { details: { httpStatus: status } });
+    throw new LipsyncError(
+      'provider_protocol',
+      `HeyGen answered ${asked} with something that is no answer of its API.`,
+      { details: { httpStatus: status } },
+    );
   }
-  throw refusalError({
-    httpStatus: status,
-    reason: cleanReason(envelope, apiKey),
-    requestId: requestIdOf(headers['x-request-id']),
-    retryAfterMs: retryAfterMs(headers['retry-after'], Date.now()),
-  }, asked);
+  throw refusalError(
+    {
+      httpStatus: status,
+      reason: cleanReason(envelope, apiKey),
+      requestId: requestIdOf(headers['x-request-id']),
+      retryAfterMs: retryAfterMs(headers['retry-after'], Date.now()),
+    },
+    asked,
+  );
 }
 
 function cleanReason(envelope: Envelope | null, apiKey: string): Envelope['reason'] {

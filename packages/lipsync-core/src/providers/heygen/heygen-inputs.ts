@@ -17,7 +17,11 @@ export interface HeygenInputs extends AsyncDisposable {
  * differ, and knows no `sync_mode`. Frames are copied where they are fit as they are, and rendered in a process of their
  * own otherwise. Throws as the render pool and `media/` do.
  */
-export async function makeInputs(request: TakeRequest, { signal, onProgress }: TakeContext, renderPool: RenderPool): Promise<HeygenInputs> {
+export async function makeInputs(
+  request: TakeRequest,
+  { signal, onProgress }: TakeContext,
+  renderPool: RenderPool,
+): Promise<HeygenInputs> {
   const workFolder = dirname(request.takePath);
   const inputs = { clipPath: join(workFolder, 'heygen-clip.mp4'), speechPath: join(workFolder, 'heygen-speech.wav') };
   const remove = async (): Promise<void> => {
@@ -26,11 +30,24 @@ export async function makeInputs(request: TakeRequest, { signal, onProgress }: T
   try {
     const { clipPath, clip, speechPath, speech, timeline } = request;
     await writeSpeechTrack({ speechPath, speech, timeline, targetPath: inputs.speechPath, signal });
-    const copied = keepsPictures(clip, timeline)
-      && (await swapSound({ clipPath, clip, speechPath, speech, timeline, targetPath: inputs.clipPath, signal }));
+    const copied =
+      keepsPictures(clip, timeline) &&
+      (await swapSound({ clipPath, clip, speechPath, speech, timeline, targetPath: inputs.clipPath, signal }));
     if (!copied) {
-      const task = { kind: 'pass_through', clipPath, clip, speechPath, speech, timeline, workFolder, takePath: inputs.clipPath } as const;
-      await renderPool.run(task, { signal, onProgress: ({ fraction }) => onProgress({ stage: 'preparing', fraction }) });
+      const task = {
+        kind: 'pass_through',
+        clipPath,
+        clip,
+        speechPath,
+        speech,
+        timeline,
+        workFolder,
+        takePath: inputs.clipPath,
+      } as const;
+      await renderPool.run(task, {
+        signal,
+        onProgress: ({ fraction }) => onProgress({ stage: 'preparing', fraction }),
+      });
     }
   } catch (error) {
     await remove();

@@ -6,7 +6,17 @@ import type { AllowedPrivateHosts } from '../../fetch/index.ts';
 import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
 import type { Clock } from '../../ports/ports.ts';
 import type { RenderPool } from '../../render/render-pool.ts';
-import type { Operation, OperationStatus, Order, ProviderFacts, RemoteProvider, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
+import type {
+  Operation,
+  OperationStatus,
+  Order,
+  ProviderFacts,
+  RemoteProvider,
+  Take,
+  TakeContext,
+  TakeRequest,
+  Warning,
+} from '../provider.ts';
 import { createHeygenClient, type CallLimits, type HeygenClient } from './heygen-client.ts';
 import { downloadTake, type DownloadOptions } from './heygen-download.ts';
 import { parseHeygenEndpoint } from './heygen-endpoint.ts';
@@ -80,7 +90,13 @@ const billingShape = {
 const stateSchema = z.object({ ...billingShape, startedAtMs: z.number(), isCostEstimated: z.boolean().optional() });
 
 /** What an operation is created from, and found again by. */
-const orderSchema = z.object({ ...billingShape, jobId: z.string(), videoAssetId: z.string(), audioAssetId: z.string(), madeAtMs: z.number() });
+const orderSchema = z.object({
+  ...billingShape,
+  jobId: z.string(),
+  videoAssetId: z.string(),
+  audioAssetId: z.string(),
+  madeAtMs: z.number(),
+});
 
 interface Parts {
   readonly options: HeygenProviderOptions;
@@ -116,12 +132,24 @@ export function createHeygenProvider(options: HeygenProviderOptions): RemoteProv
 function assemble(options: HeygenProviderOptions): Parts {
   const limits = { ...defaultLimits, ...options.limits };
   const { url: endpointUrl } = parseHeygenEndpoint(options.endpoint);
-  if (!/^[\x21-\x7e]+$/.test(options.apiKey)) throw new LipsyncError('request_invalid', 'HEYGEN_API_KEY must be plain letters, digits and signs, without blanks.');
+  if (!/^[\x21-\x7e]+$/.test(options.apiKey))
+    throw new LipsyncError(
+      'request_invalid',
+      'HEYGEN_API_KEY must be plain letters, digits and signs, without blanks.',
+    );
   const hosts = { allowedPrivateHosts: options.allowedPrivateHosts, trustedOrigin: new URL(endpointUrl).origin };
   const client = createHeygenClient(createHeygenHttp({ endpointUrl, apiKey: options.apiKey }), limits);
   return {
-    options, limits, client,
-    upload: { client, hosts, simpleUploadMaxBytes: limits.simpleUploadMaxBytes, transferMs: limits.transferMs, retryPauseMs: limits.retryPauseMs },
+    options,
+    limits,
+    client,
+    upload: {
+      client,
+      hosts,
+      simpleUploadMaxBytes: limits.simpleUploadMaxBytes,
+      transferMs: limits.transferMs,
+      retryPauseMs: limits.retryPauseMs,
+    },
     download: { hosts, maxBytes: limits.maxDownloadBytes, timeoutMs: limits.transferMs, idleTimeoutMs: limits.idleMs },
   };
 }
@@ -134,30 +162,64 @@ function quote({ timeline, heygenMode }: TakeRequest, options: HeygenProviderOpt
   return quotedMicros(timeline.durationMs, rateOf(heygenMode, options));
 }
 
-async function makeOrder({ options, upload }: Parts, request: TakeRequest, context: Parameters<RemoteProvider['makeOrder']>[1]): Promise<Order> {
+async function makeOrder(
+  { options, upload }: Parts,
+  request: TakeRequest,
+  context: Parameters<RemoteProvider['makeOrder']>[1],
+): Promise<Order> {
   const { signal, idempotencyKey, replaced, onProgress } = context;
   // The keys of before stand for files that HeyGen has no more.
   const uploadKey = replaced ? `${idempotencyKey}-again` : idempotencyKey;
   await using inputs = await makeInputs(request, context, options.renderPool);
   onProgress({ stage: 'uploading', fraction: 0 });
-  const videoAssetId = await uploadFile({ path: inputs.clipPath, name: 'clip.mp4', contentType: 'video/mp4', idempotencyKey: `${uploadKey}-clip` }, upload, signal);
+  const videoAssetId = await uploadFile(
+    { path: inputs.clipPath, name: 'clip.mp4', contentType: 'video/mp4', idempotencyKey: `${uploadKey}-clip` },
+    upload,
+    signal,
+  );
   onProgress({ stage: 'uploading', fraction: 0.9 });
-  const audioAssetId = await uploadFile({ path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${uploadKey}-speech` }, upload, signal);
+  const audioAssetId = await uploadFile(
+    { path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${uploadKey}-speech` },
+    upload,
+    signal,
+  );
   const { jobId, heygenMode: mode } = request;
-  return { idempotencyKey, state: { mode, quotedMicros: quote(request, options), jobId, videoAssetId, audioAssetId, madeAtMs: options.clock.nowMs() } };
+  return {
+    idempotencyKey,
+    state: {
+      mode,
+      quotedMicros: quote(request, options),
+      jobId,
+      videoAssetId,
+      audioAssetId,
+      madeAtMs: options.clock.nowMs(),
+    },
+  };
 }
 
 async function start({ options, client }: Parts, order: Order, { signal }: TakeContext): Promise<Operation> {
   const { jobId, mode, quotedMicros, videoAssetId, audioAssetId } = contentsOf(order);
   const callbackUrl = options.callbackUrl?.(order.idempotencyKey) ?? null;
   try {
-    const id = await client.createLipsync({
-      videoAssetId, audioAssetId, mode, title: titleOf(jobId), callbackId: jobId, callbackUrl, idempotencyKey: order.idempotencyKey,
-    }, signal);
+    const id = await client.createLipsync(
+      {
+        videoAssetId,
+        audioAssetId,
+        mode,
+        title: titleOf(jobId),
+        callbackId: jobId,
+        callbackUrl,
+        idempotencyKey: order.idempotencyKey,
+      },
+      signal,
+    );
     return { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
   } catch (error) {
     if (!LipsyncError.isInstance(error) || error.details['httpStatus'] !== 404) throw error;
-    throw new LipsyncError(error.code, error.message, { cause: error, details: { ...error.details, isOrderGone: true } });
+    throw new LipsyncError(error.code, error.message, {
+      cause: error,
+      details: { ...error.details, isOrderGone: true },
+    });
   }
 }
 
@@ -165,15 +227,30 @@ function titleOf(jobId: string): string {
   return `Lipsync ${jobId}`;
 }
 
-async function find({ client, options }: Parts, order: Order, { signal, sinceMs }: Parameters<RemoteProvider['find']>[1]): Promise<Operation | null> {
+async function find(
+  { client, options }: Parts,
+  order: Order,
+  { signal, sinceMs }: Parameters<RemoteProvider['find']>[1],
+): Promise<Operation | null> {
   const { jobId, mode, quotedMicros, madeAtMs } = contentsOf(order);
-  const id = await findLipsync(client, { callbackId: jobId, title: titleOf(jobId), notBeforeMs: Math.min(madeAtMs, sinceMs) }, signal);
+  const id = await findLipsync(
+    client,
+    { callbackId: jobId, title: titleOf(jobId), notBeforeMs: Math.min(madeAtMs, sinceMs) },
+    signal,
+  );
   return id === null ? null : { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
 }
 
 /** It may be done between the last look and now: what can still be read says what it is billed. */
-async function cancel({ client, options }: Parts, operation: Operation, { signal }: { readonly signal: AbortSignal }): Promise<number | null> {
-  const refusal = await client.deleteLipsync(operation.id, signal).then(() => null, (error: unknown) => ({ error }));
+async function cancel(
+  { client, options }: Parts,
+  operation: Operation,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<number | null> {
+  const refusal = await client.deleteLipsync(operation.id, signal).then(
+    () => null,
+    (error: unknown) => ({ error }),
+  );
   if (signal.aborted) throw abortError(signal);
   const reading = await client.readLipsync(operation.id, signal);
   if (reading?.phase === 'completed') return bill(reading, operation, options);
@@ -200,7 +277,8 @@ function completed(reading: LipsyncReading, operation: Operation, options: Heyge
   const billedMicros = bill(reading, operation, options);
   // Seen where the storage lags behind: the link comes later, the bill has come.
   if (reading.videoUrl === null) return { status: 'pending', checkAgainInMs: options.pollIntervalMs, billedMicros };
-  const done = reading.durationS === null ? { ...operation, state: { ...operation.state, isCostEstimated: true } } : operation;
+  const done =
+    reading.durationS === null ? { ...operation, state: { ...operation.state, isCostEstimated: true } } : operation;
   return { status: 'done', operation: done, costMicros: billedMicros };
 }
 
@@ -208,14 +286,21 @@ function completed(reading: LipsyncReading, operation: Operation, options: Heyge
  * Throws `provider_protocol` for an operation that HeyGen has forgotten. One that is young, or that its other read model
  * still knows, only cannot be read just now: that is `provider_unavailable`.
  */
-async function read({ client, options, limits }: Parts, operation: Operation, signal: AbortSignal): Promise<LipsyncReading> {
+async function read(
+  { client, options, limits }: Parts,
+  operation: Operation,
+  signal: AbortSignal,
+): Promise<LipsyncReading> {
   const reading = await client.readLipsync(operation.id, signal);
   if (reading) return reading;
   const ageMs = options.clock.nowMs() - stateOf(operation).startedAtMs;
   if (ageMs < limits.freshMs || !(await client.isUnknownInBulk(operation.id, signal))) {
     throw new LipsyncError('provider_unavailable', 'HeyGen does not find the operation just now.');
   }
-  throw new LipsyncError('provider_protocol', 'HeyGen has forgotten the operation: somebody deleted it there, or the API key is of another account than it was.');
+  throw new LipsyncError(
+    'provider_protocol',
+    'HeyGen has forgotten the operation: somebody deleted it there, or the API key is of another account than it was.',
+  );
 }
 
 function bill({ durationS }: LipsyncReading, operation: Operation, options: HeygenProviderOptions): number {
@@ -234,7 +319,11 @@ function contentsOf({ state }: Order): z.output<typeof orderSchema> {
 function parseStored<Schema extends z.ZodType>(schema: Schema, state: unknown): z.output<Schema> {
   const parsed = schema.safeParse(state);
   if (parsed.success) return parsed.data;
-  throw new LipsyncError('internal', 'A stored HeyGen operation is not of the form in which we store them. Report this.', { cause: parsed.error });
+  throw new LipsyncError(
+    'internal',
+    'A stored HeyGen operation is not of the form in which we store them. Report this.',
+    { cause: parsed.error },
+  );
 }
 
 /** Rates that differ by less are the same rate, written in another way. */
@@ -250,23 +339,42 @@ function formatWarnings(take: TakeFacts, { width, height, frameRate }: ClipFacts
 
 function costWarnings({ isCostEstimated }: z.output<typeof stateSchema>): Warning[] {
   if (!isCostEstimated) return [];
-  return [{ code: 'cost_estimated', message: 'HeyGen does not say how long its video is, which is what it bills; the cost is what the job was expected to come to.' }];
+  return [
+    {
+      code: 'cost_estimated',
+      message:
+        'HeyGen does not say how long its video is, which is what it bills; the cost is what the job was expected to come to.',
+    },
+  ];
 }
 
 /** A broken line or an expired link, with another link each time. */
 const downloadRetries = 2;
 
-async function collect(parts: Parts, operation: Operation, request: TakeRequest, { signal, onProgress }: TakeContext): Promise<Omit<Take, 'costMicros'>> {
-  const { takePath, timeline: { durationMs } } = request;
+async function collect(
+  parts: Parts,
+  operation: Operation,
+  request: TakeRequest,
+  { signal, onProgress }: TakeContext,
+): Promise<Omit<Take, 'costMicros'>> {
+  const {
+    takePath,
+    timeline: { durationMs },
+  } = request;
   onProgress({ stage: 'downloading', fraction: 0 });
   const fetchOnce = async (): Promise<void> => {
     const { videoUrl } = await read(parts, operation, signal);
-    if (videoUrl === null) throw new LipsyncError('rate_limited', 'HeyGen has no link to the finished video yet.', { details: { retryAfterMs: parts.options.pollIntervalMs } });
+    if (videoUrl === null)
+      throw new LipsyncError('rate_limited', 'HeyGen has no link to the finished video yet.', {
+        details: { retryAfterMs: parts.options.pollIntervalMs },
+      });
     await downloadTake({ url: videoUrl, takePath, durationMs }, parts.download, signal);
   };
   try {
     await pRetry(fetchOnce, {
-      retries: downloadRetries, minTimeout: parts.limits.retryPauseMs, signal,
+      retries: downloadRetries,
+      minTimeout: parts.limits.retryPauseMs,
+      signal,
       shouldRetry: ({ error }) => LipsyncError.isInstance(error) && error.details['retryable'] === true,
     });
   } catch (error) {

@@ -6,7 +6,12 @@ const orderedMs = Date.UTC(2026, 10, 21);
 const minuteMs = 60_000;
 const never = new AbortController().signal;
 
-const listed = (ageMinutes: number, callbackId = 'other'): ListedLipsync => ({ id: `id-of-${callbackId}`, callbackId, title: null, createdAtMs: orderedMs - ageMinutes * minuteMs });
+const listed = (ageMinutes: number, callbackId = 'other'): ListedLipsync => ({
+  id: `id-of-${callbackId}`,
+  callbackId,
+  title: null,
+  createdAtMs: orderedMs - ageMinutes * minuteMs,
+});
 
 /** A list in pages, and how many of them were asked for. */
 function accountOf(...pages: readonly (readonly ListedLipsync[])[]) {
@@ -16,12 +21,17 @@ function accountOf(...pages: readonly (readonly ListedLipsync[])[]) {
     async listLipsyncs(token: string | null): Promise<LipsyncPage> {
       asked.push(token);
       const page = Number(token ?? 0);
-      return { lipsyncs: pages[page] ?? [], nextToken: page + 1 < pages.length ? String(page + 1) : null, hasMore: page + 1 < pages.length };
+      return {
+        lipsyncs: pages[page] ?? [],
+        nextToken: page + 1 < pages.length ? String(page + 1) : null,
+        hasMore: page + 1 < pages.length,
+      };
     },
   };
 }
 
-const find = (account: ReturnType<typeof accountOf>): Promise<string | null> => findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: orderedMs }, never);
+const find = (account: ReturnType<typeof accountOf>): Promise<string | null> =>
+  findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: orderedMs }, never);
 
 describe('an operation of ours in the list of all', () => {
   it('is found on whatever page it is', async () => {
@@ -40,23 +50,38 @@ describe('an operation of ours in the list of all', () => {
   });
 
   it.each<[string, readonly ListedLipsync[]]>([
-    ['goes from old to new', [listed(62), listed(61)]], ['has no order', [listed(-3), listed(60), listed(-2), listed(59)]], ['does not say when', [{ ...listed(0), createdAtMs: null }]],
+    ['goes from old to new', [listed(62), listed(61)]],
+    ['has no order', [listed(-3), listed(60), listed(-2), listed(59)]],
+    ['does not say when', [{ ...listed(0), createdAtMs: null }]],
   ])('is looked for to the end where the list %s', async (_, first) => {
     const account = accountOf(first, [listed(59), listed(-1, 'job_1')]);
     expect(await find(account)).toBe('id-of-job_1');
   });
 
   it('is not said to be none by a list that has more and does not say where', async () => {
-    const account = { listLipsyncs: async (): Promise<LipsyncPage> => ({ lipsyncs: [listed(-3)], nextToken: null, hasMore: true }) };
-    await expect(findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: orderedMs }, never)).rejects.toMatchObject({ code: 'provider_unavailable' });
+    const account = {
+      listLipsyncs: async (): Promise<LipsyncPage> => ({ lipsyncs: [listed(-3)], nextToken: null, hasMore: true }),
+    };
+    await expect(
+      findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: orderedMs }, never),
+    ).rejects.toMatchObject({ code: 'provider_unavailable' });
   });
 
   it('is known by its title, and not said to be none, where callback ids are not told', async () => {
     const nameless = { ...listed(-1), callbackId: null };
     expect(await find(accountOf([listed(-3), { ...nameless, id: 'mine', title: 'Lipsync job_1' }]))).toBe('mine');
-    expect(await find(accountOf([{ ...nameless, title: 'Lipsync job_2' }, { ...nameless, createdAtMs: orderedMs - 60 * minuteMs }]))).toBeNull();
+    expect(
+      await find(
+        accountOf([
+          { ...nameless, title: 'Lipsync job_2' },
+          { ...nameless, createdAtMs: orderedMs - 60 * minuteMs },
+        ]),
+      ),
+    ).toBeNull();
     for (const createdAtMs of [orderedMs, null]) {
-      await expect(find(accountOf([{ ...nameless, createdAtMs }]))).rejects.toMatchObject({ code: 'provider_unavailable' });
+      await expect(find(accountOf([{ ...nameless, createdAtMs }]))).rejects.toMatchObject({
+        code: 'provider_unavailable',
+      });
     }
   });
 

@@ -19,7 +19,11 @@ const clockSlackMs = 10 * 60_000;
  * Looks through the account's operations for one of ours and returns its id; null when there is none for sure. Throws
  * what the client throws, and `provider_unavailable` when there are more than can be looked through, or some that may be it.
  */
-export async function findLipsync(client: Pick<HeygenClient, 'listLipsyncs'>, searched: SearchedLipsync, signal: AbortSignal): Promise<string | null> {
+export async function findLipsync(
+  client: Pick<HeygenClient, 'listLipsyncs'>,
+  searched: SearchedLipsync,
+  signal: AbortSignal,
+): Promise<string | null> {
   let token: string | null = null;
   let before: readonly ListedLipsync[] = [];
   for (let page = 0; page < mostPages; page += 1) {
@@ -30,7 +34,8 @@ export async function findLipsync(client: Pick<HeygenClient, 'listLipsyncs'>, se
     const beforeMs = searched.notBeforeMs - clockSlackMs;
     const isWhole = isPast(before, beforeMs) || (nextToken === null && !hasMore);
     if (isWhole && !before.some((lipsync) => isNameless(lipsync, beforeMs))) return null;
-    if (isWhole || nextToken === null) throw new LipsyncError('provider_unavailable', 'HeyGen does not say of all operations whose they are.');
+    if (isWhole || nextToken === null)
+      throw new LipsyncError('provider_unavailable', 'HeyGen does not say of all operations whose they are.');
     token = nextToken;
   }
   throw new LipsyncError('provider_unavailable', 'The HeyGen account has more operations than can be looked through.');

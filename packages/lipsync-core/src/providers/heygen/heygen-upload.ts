@@ -49,9 +49,15 @@ export async function uploadFile(file: UploadFile, options: UploadOptions, signa
     form.append('file', await openAsBlob(file.path, { type: file.contentType }), file.name);
     return client.uploadAsset({ form, idempotencyKey }, signal);
   }
-  const target = await client.orderDirectUpload({ filename: file.name, contentType: file.contentType, sizeBytes, sha256, idempotencyKey }, signal);
+  const target = await client.orderDirectUpload(
+    { filename: file.name, contentType: file.contentType, sizeBytes, sha256, idempotencyKey },
+    signal,
+  );
   if (target.max_bytes !== null && sizeBytes > target.max_bytes) {
-    throw new LipsyncError('not_supported', `HeyGen takes files of at most ${target.max_bytes} bytes, and "${file.name}" has ${sizeBytes}. Use a shorter or smaller clip.`);
+    throw new LipsyncError(
+      'not_supported',
+      `HeyGen takes files of at most ${target.max_bytes} bytes, and "${file.name}" has ${sizeBytes}. Use a shorter or smaller clip.`,
+    );
   }
   const place = await findPlace(target, options);
   try {
@@ -81,40 +87,69 @@ interface UploadPlace extends Awaited<ReturnType<typeof pinUrl>> {
   readonly headers: DirectUpload['upload_headers'];
 }
 
-async function findPlace({ upload_url: address, upload_headers: headers }: DirectUpload, { hosts }: UploadOptions): Promise<UploadPlace> {
+async function findPlace(
+  { upload_url: address, upload_headers: headers }: DirectUpload,
+  { hosts }: UploadOptions,
+): Promise<UploadPlace> {
   const pinned = await pinUrl(address, hosts).catch((error: unknown) => {
-    throw new LipsyncError('provider_protocol', 'HeyGen named a place for the upload that is not to be asked.', { cause: error });
+    throw new LipsyncError('provider_protocol', 'HeyGen named a place for the upload that is not to be asked.', {
+      cause: error,
+    });
   });
   return { ...pinned, headers };
 }
 
-async function putFile(path: string, sizeBytes: number, { url, addresses, headers }: UploadPlace, { transferMs }: UploadOptions, signal: AbortSignal): Promise<void> {
+async function putFile(
+  path: string,
+  sizeBytes: number,
+  { url, addresses, headers }: UploadPlace,
+  { transferMs }: UploadOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const bytes = createReadStream(path);
-  const { status } = await answered('an upload to its storage', signal, transferMs, (either) => axios.request({
-    method: 'PUT',
-    url: url.href,
-    headers: { 'User-Agent': userAgent, ...headers, 'Content-Length': sizeBytes },
-    data: bytes,
-    lookup: async () => addresses.map(({ address, family }) => ({ address, family })),
-    responseType: 'text',
-    maxContentLength: 1024 ** 2,
-    ...commonOptions,
-    signal: either,
-  })).finally(() => bytes.destroy());
+  const { status } = await answered('an upload to its storage', signal, transferMs, (either) =>
+    axios.request({
+      method: 'PUT',
+      url: url.href,
+      headers: { 'User-Agent': userAgent, ...headers, 'Content-Length': sizeBytes },
+      data: bytes,
+      lookup: async () => addresses.map(({ address, family }) => ({ address, family })),
+      responseType: 'text',
+      maxContentLength: 1024 ** 2,
+      ...commonOptions,
+      signal: either,
+    }),
+  ).finally(() => bytes.destroy());
   if (status >= 200 && status < 300) return;
   const passing = status >= 500 || status === 408 || status === 429;
-  throw new LipsyncError(passing ? 'provider_unavailable' : 'provider_protocol', `HeyGen's storage answered an upload with HTTP status ${status}.`, { details: { httpStatus: status } });
+  throw new LipsyncError(
+    passing ? 'provider_unavailable' : 'provider_protocol',
+    `HeyGen's storage answered an upload with HTTP status ${status}.`,
+    { details: { httpStatus: status } },
+  );
 }
 
 /** Repeats the question here as long as the storage lags behind itself: to begin anew would send the whole file again. */
-async function completeUpload({ asset_id: assetId }: DirectUpload, { client, retryPauseMs }: UploadOptions, signal: AbortSignal): Promise<void> {
+async function completeUpload(
+  { asset_id: assetId }: DirectUpload,
+  { client, retryPauseMs }: UploadOptions,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await pRetry(() => client.completeDirectUpload(assetId, signal), {
-      retries: completeRetries, minTimeout: retryPauseMs, factor: 1.5, signal, shouldRetry: ({ error }) => isNotSeenYet(error),
+      retries: completeRetries,
+      minTimeout: retryPauseMs,
+      factor: 1.5,
+      signal,
+      shouldRetry: ({ error }) => isNotSeenYet(error),
     });
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
-    throw isNotSeenYet(error) ? new LipsyncError('provider_unavailable', "HeyGen's storage does not see what was uploaded to it.", { cause: error }) : error;
+    throw isNotSeenYet(error)
+      ? new LipsyncError('provider_unavailable', "HeyGen's storage does not see what was uploaded to it.", {
+          cause: error,
+        })
+      : error;
   }
 }
 

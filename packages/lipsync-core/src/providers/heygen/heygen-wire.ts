@@ -2,11 +2,23 @@ import { z } from 'zod';
 import { LipsyncError } from '../../errors/index.ts';
 
 /** Text that may be null or absent; what is no text counts as absent. */
-const text = z.string().nullish().catch(null).transform((value) => value ?? null);
-const id = z.string().min(1).max(256).regex(/^\w[\w:.-]*$/);
+const text = z
+  .string()
+  .nullish()
+  .catch(null)
+  .transform((value) => value ?? null);
+const id = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^\w[\w:.-]*$/);
 
 const refusalSchema = z.object({
-  code: z.union([z.string(), z.number().transform(String)]).nullish().catch(null).transform((code) => code ?? null),
+  code: z
+    .union([z.string(), z.number().transform(String)])
+    .nullish()
+    .catch(null)
+    .transform((code) => code ?? null),
   message: text,
 });
 const envelopeSchema = z.object({
@@ -54,10 +66,16 @@ export function parseEnvelope(body: string): Envelope | null {
 }
 
 /** The id of a new operation; documents name it in two ways. */
-export const createdSchema = z.union([z.object({ lipsync_id: id }).transform((data) => data.lipsync_id), z.object({ id }).transform((data) => data.id)]);
+export const createdSchema = z.union([
+  z.object({ lipsync_id: id }).transform((data) => data.lipsync_id),
+  z.object({ id }).transform((data) => data.id),
+]);
 
 /** The id of an uploaded file. */
-export const assetSchema = z.union([z.object({ asset_id: id }).transform((data) => data.asset_id), z.object({ id }).transform((data) => data.id)]);
+export const assetSchema = z.union([
+  z.object({ asset_id: id }).transform((data) => data.asset_id),
+  z.object({ id }).transform((data) => data.id),
+]);
 
 const headerName = z.string().regex(/^[\w!#$%&'*+.^`|~-]{1,100}$/);
 
@@ -65,14 +83,35 @@ const headerName = z.string().regex(/^[\w!#$%&'*+.^`|~-]{1,100}$/);
 export const directUploadSchema = z.object({
   asset_id: id,
   upload_url: z.string(),
-  upload_headers: z.record(headerName, z.string().max(4_096).regex(/^[^\r\n\0]*$/)).nullish().transform((headers) => headers ?? {}),
-  max_bytes: z.number().positive().nullish().catch(null).transform((value) => value ?? null),
+  upload_headers: z
+    .record(
+      headerName,
+      z
+        .string()
+        .max(4_096)
+        .regex(/^[^\r\n\0]*$/),
+    )
+    .nullish()
+    .transform((headers) => headers ?? {}),
+  max_bytes: z
+    .number()
+    .positive()
+    .nullish()
+    .catch(null)
+    .transform((value) => value ?? null),
 });
 export type DirectUpload = z.output<typeof directUploadSchema>;
 
 export type LipsyncPhase = 'pending' | 'completed' | 'failed';
 
-const finishedWords: ReadonlySet<string> = new Set(['completed', 'complete', 'succeeded', 'success', 'done', 'finished']);
+const finishedWords: ReadonlySet<string> = new Set([
+  'completed',
+  'complete',
+  'succeeded',
+  'success',
+  'done',
+  'finished',
+]);
 const failedWords: ReadonlySet<string> = new Set(['failed', 'failure', 'error', 'canceled', 'cancelled', 'rejected']);
 
 /** A word that nobody knows means that the operation goes on: whoever waits has a time limit. */
@@ -95,14 +134,25 @@ export interface LipsyncReading {
   readonly failureMessage: string | null;
 }
 
-export const lipsyncSchema = z.object({
-  status: z.string().transform(phaseOf),
-  duration: z.number().nonnegative().max(longestOutputS).nullish().catch(null).transform((value) => value ?? null),
-  video_url: text,
-  failure_message: text,
-}).transform(({ status, duration, video_url, failure_message }): LipsyncReading => ({
-  phase: status, durationS: duration, videoUrl: video_url, failureMessage: failure_message,
-}));
+export const lipsyncSchema = z
+  .object({
+    status: z.string().transform(phaseOf),
+    duration: z
+      .number()
+      .nonnegative()
+      .max(longestOutputS)
+      .nullish()
+      .catch(null)
+      .transform((value) => value ?? null),
+    video_url: text,
+    failure_message: text,
+  })
+  .transform(({ status, duration, video_url, failure_message }): LipsyncReading => ({
+    phase: status,
+    durationS: duration,
+    videoUrl: video_url,
+    failureMessage: failure_message,
+  }));
 
 /** An operation among others. */
 export interface ListedLipsync {
@@ -113,11 +163,19 @@ export interface ListedLipsync {
   readonly createdAtMs: number | null;
 }
 
-const listedSchema = z.object({
-  id, callback_id: text, title: text, created_at: z.number().nullish().catch(null),
-}).transform(({ id: lipsyncId, callback_id, title, created_at }): ListedLipsync => ({
-  id: lipsyncId, callbackId: callback_id, title, createdAtMs: typeof created_at === 'number' ? created_at * 1000 : null,
-}));
+const listedSchema = z
+  .object({
+    id,
+    callback_id: text,
+    title: text,
+    created_at: z.number().nullish().catch(null),
+  })
+  .transform(({ id: lipsyncId, callback_id, title, created_at }): ListedLipsync => ({
+    id: lipsyncId,
+    callbackId: callback_id,
+    title,
+    createdAtMs: typeof created_at === 'number' ? created_at * 1000 : null,
+  }));
 
 export interface LipsyncPage {
   readonly lipsyncs: readonly ListedLipsync[];
@@ -126,7 +184,8 @@ export interface LipsyncPage {
 }
 
 /** Reads an envelope, not its data alone. */
-export const lipsyncPageSchema = z.object({ data: z.array(listedSchema), nextToken: z.string().nullable(), hasMore: z.boolean() })
+export const lipsyncPageSchema = z
+  .object({ data: z.array(listedSchema), nextToken: z.string().nullable(), hasMore: z.boolean() })
   .transform(({ data, ...rest }): LipsyncPage => ({ lipsyncs: data, ...rest }));
 
 /** The bulk route's word for operations that it does not know; it names their ids otherwise than the rest. */
@@ -136,5 +195,7 @@ export const bulkStatusesSchema = z.array(z.object({ status: z.string() }));
 export function parseData<Schema extends z.ZodType>(schema: Schema, data: unknown, asked: string): z.output<Schema> {
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data;
-  throw new LipsyncError('provider_protocol', `HeyGen's answer to ${asked} is not of the form that its API promises.`, { cause: new Error(z.prettifyError(parsed.error)) });
+  throw new LipsyncError('provider_protocol', `HeyGen's answer to ${asked} is not of the form that its API promises.`, {
+    cause: new Error(z.prettifyError(parsed.error)),
+  });
 }

@@ -66,33 +66,48 @@ export function createEstimator(dependencies: EstimatorDependencies): Estimator 
     async estimate(request) {
       const { options, durationMs } = request;
       const expectations = await forecast.expect({ durationMs, heygenMode: options.heygenMode });
-      const plan = planProviders(providers, options, { durationMs, expectedMs: new Map(expectations.map((one) => [one.provider, expectedMs(one)])) });
-      const estimates = await Promise.all(plan.flatMap((id) => {
-        const provider = providers.find((candidate) => candidate.id === id);
-        const expectation = expectations.find((candidate) => candidate.provider === id);
-        return provider && expectation ? [estimateProvider(dependencies, request, provider, expectation)] : [];
-      }));
+      const plan = planProviders(providers, options, {
+        durationMs,
+        expectedMs: new Map(expectations.map((one) => [one.provider, expectedMs(one)])),
+      });
+      const estimates = await Promise.all(
+        plan.flatMap((id) => {
+          const provider = providers.find((candidate) => candidate.id === id);
+          const expectation = expectations.find((candidate) => candidate.provider === id);
+          return provider && expectation ? [estimateProvider(dependencies, request, provider, expectation)] : [];
+        }),
+      );
       const first = estimates.find(({ cap, expectedMs: ms }) => cap === null && ms !== null)?.provider ?? null;
       return { durationMs, plan, first, providers: estimates };
     },
   };
 }
 
-async function estimateProvider(dependencies: EstimatorDependencies, request: EstimateRequest, provider: PricedProvider, expectation: Expectation): Promise<ProviderEstimate> {
+async function estimateProvider(
+  dependencies: EstimatorDependencies,
+  request: EstimateRequest,
+  provider: PricedProvider,
+  expectation: Expectation,
+): Promise<ProviderEstimate> {
   const { options, durationMs } = request;
   const { id, microsPerSecond } = provider;
   const costMicros = microsPerSecond
     ? quotedMicros(durationMs, microsPerSecond[options.heygenMode])
     : localCostMicros(expectation.workMs, dependencies.localMicrosPerHour);
   return {
-    provider: id, costMicros,
+    provider: id,
+    costMicros,
     expectedMs: expectation.waitMs === null ? null : expectedMs(expectation),
     isMeasured: expectation.isMeasured,
     cap: costMicros > 0 ? await capFor(dependencies, request, costMicros) : null,
   };
 }
 
-async function capFor({ budget, clock }: EstimatorDependencies, { options, user }: EstimateRequest, micros: number): Promise<ProviderEstimate['cap']> {
+async function capFor(
+  { budget, clock }: EstimatorDependencies,
+  { options, user }: EstimateRequest,
+  micros: number,
+): Promise<ProviderEstimate['cap']> {
   if (options.maxCostUsd !== undefined && micros > Math.round(options.maxCostUsd * 1_000_000)) return 'job';
   return budget.capInTheWay({ user, atMs: clock.nowMs(), micros });
 }

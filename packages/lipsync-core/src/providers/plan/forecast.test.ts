@@ -14,11 +14,27 @@ function openForecast(load?: Load, ahead: ReadonlyMap<string | undefined, number
   const places = createPlaces({ state, clock });
   const breaker = createBreaker({ state, clock });
   const paces = createPaces({ state, clock });
-  const providers = [{ id: 'heygen', kind: 'remote', maxConcurrent: 2 }, { id: 'wav2lip', kind: 'inline', maxConcurrent: null }] as const;
+  const providers = [
+    { id: 'heygen', kind: 'remote', maxConcurrent: 2 },
+    { id: 'wav2lip', kind: 'inline', maxConcurrent: null },
+  ] as const;
   const passTime = (untilMs: number): void => {
     nowMs = untilMs;
   };
-  return { places, breaker, passTime, forecast: createForecast({ providers, paces, places, breaker, ...(load ? { load: async (jobInLine?: string) => ({ ...load, remoteJobs: ahead.get(jobInLine) ?? load.remoteJobs }) } : {}) }) };
+  return {
+    places,
+    breaker,
+    passTime,
+    forecast: createForecast({
+      providers,
+      paces,
+      places,
+      breaker,
+      ...(load
+        ? { load: async (jobInLine?: string) => ({ ...load, remoteJobs: ahead.get(jobInLine) ?? load.remoteJobs }) }
+        : {}),
+    }),
+  };
 }
 
 describe('the wait for a seat', () => {
@@ -45,16 +61,24 @@ describe('a forecast', () => {
     const { forecast } = openForecast();
     const work = { provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 } as const;
     await forecast.learn(work, 13_000);
-    expect((await forecast.expect(output))[1]).toEqual({ provider: 'wav2lip', waitMs: 0, workMs: 13_000, isMeasured: true });
+    expect((await forecast.expect(output))[1]).toEqual({
+      provider: 'wav2lip',
+      waitMs: 0,
+      workMs: 13_000,
+      isMeasured: true,
+    });
     for (let take = 0; take < 30; take += 1) await forecast.learn(work, 52_000);
     expect((await forecast.expect(output))[1]?.workMs).toBeCloseTo(52_000, -2);
   });
 
-  it('keeps the paces of HeyGen\'s modes apart', async () => {
+  it("keeps the paces of HeyGen's modes apart", async () => {
     const { forecast } = openForecast();
     await forecast.learn({ provider: 'heygen', heygenMode: 'precision', durationMs: 10_000 }, 300_000);
     expect((await forecast.expect(output))[0]).toMatchObject({ workMs: 70_000, isMeasured: false });
-    expect((await forecast.expect({ ...output, heygenMode: 'precision' }))[0]).toMatchObject({ workMs: 300_000, isMeasured: true });
+    expect((await forecast.expect({ ...output, heygenMode: 'precision' }))[0]).toMatchObject({
+      workMs: 300_000,
+      isMeasured: true,
+    });
   });
 
   it('is not led astray by a take that a night lay in', async () => {

@@ -64,8 +64,18 @@ export interface ForecastDependencies {
 
 const noLoad: Load = Object.freeze({ remoteJobs: 0, inlineJobs: 0, inlineSeats: 1 });
 
-export function createForecast({ providers, paces, places, breaker, load = async () => noLoad }: ForecastDependencies): Forecast {
-  const waitOf = async ({ id, maxConcurrent }: ForeseenProvider, { typicalMs }: Pace, { remoteJobs, inlineJobs, inlineSeats }: Load): Promise<number | null> => {
+export function createForecast({
+  providers,
+  paces,
+  places,
+  breaker,
+  load = async () => noLoad,
+}: ForecastDependencies): Forecast {
+  const waitOf = async (
+    { id, maxConcurrent }: ForeseenProvider,
+    { typicalMs }: Pace,
+    { remoteJobs, inlineJobs, inlineSeats }: Load,
+  ): Promise<number | null> => {
     if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, seats: inlineSeats, typicalMs });
     if ((await breaker.look(id)).state === 'open') return null;
     const held = (await places.holders(id)).length;
@@ -75,10 +85,17 @@ export function createForecast({ providers, paces, places, breaker, load = async
     learn: (work, tookMs) => paces.learn(work, tookMs),
     async expect({ durationMs, heygenMode, jobInLine }) {
       const now = await load(jobInLine);
-      return Promise.all(providers.map(async (provider) => {
-        const pace = await paces.look({ provider: provider.id, heygenMode, durationMs });
-        return { provider: provider.id, waitMs: await waitOf(provider, pace, now), workMs: pace.workMs, isMeasured: pace.isMeasured };
-      }));
+      return Promise.all(
+        providers.map(async (provider) => {
+          const pace = await paces.look({ provider: provider.id, heygenMode, durationMs });
+          return {
+            provider: provider.id,
+            waitMs: await waitOf(provider, pace, now),
+            workMs: pace.workMs,
+            isMeasured: pace.isMeasured,
+          };
+        }),
+      );
     },
   };
 }

@@ -66,11 +66,13 @@ export interface PacesDependencies {
 export function createPaces({ state, clock }: PacesDependencies): Paces {
   const recall = (document: Json | undefined): PaceMemory | undefined => drifted(toMemory(document), clock.nowMs());
   return {
-    look: (work) => state.transact([keyOf(work)], (documents) => ({ result: toPace(work, recall(documents.get(keyOf(work)))) })),
-    learn: (work, tookMs) => state.transact([keyOf(work)], (documents) => {
-      const memory = { ...learn(recall(documents.get(keyOf(work))), work, tookMs), learnedAtMs: clock.nowMs() };
-      return { result: undefined, writes: new Map<string, Json>([[keyOf(work), memory]]) };
-    }),
+    look: (work) =>
+      state.transact([keyOf(work)], (documents) => ({ result: toPace(work, recall(documents.get(keyOf(work)))) })),
+    learn: (work, tookMs) =>
+      state.transact([keyOf(work)], (documents) => {
+        const memory = { ...learn(recall(documents.get(keyOf(work))), work, tookMs), learnedAtMs: clock.nowMs() };
+        return { result: undefined, writes: new Map<string, Json>([[keyOf(work), memory]]) };
+      }),
   };
 }
 

@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { methods, optimizations, providerIds, type ProviderId } from '../../contract/index.ts';
 import { LipsyncError } from '../../errors/index.ts';
-import { dependsOnOutlook, planProviders, type PlannedProvider, type PlanOptions, type PlanOutlook } from './provider-plan.ts';
+import {
+  dependsOnOutlook,
+  planProviders,
+  type PlannedProvider,
+  type PlanOptions,
+  type PlanOutlook,
+} from './provider-plan.ts';
 
 const known: Readonly<Record<ProviderId, PlannedProvider>> = {
   heygen: { id: 'heygen', kind: 'remote', degraded: false },
@@ -14,7 +20,12 @@ const both = [known.heygen, known.wav2lip];
 const auto: PlanOptions = { method: 'auto', optimize: 'quality', allowPreview: false };
 
 function outlook(durationMs: number, expectedMs: Partial<Record<ProviderId, number>> = {}): PlanOutlook {
-  return { durationMs, expectedMs: new Map(providerIds.flatMap((id) => (expectedMs[id] === undefined ? [] : [[id, expectedMs[id]] as const]))) };
+  return {
+    durationMs,
+    expectedMs: new Map(
+      providerIds.flatMap((id) => (expectedMs[id] === undefined ? [] : [[id, expectedMs[id]] as const])),
+    ),
+  };
 }
 
 describe('a plan', () => {
@@ -34,38 +45,52 @@ describe('a plan', () => {
     expect(planProviders(both, { ...auto, optimize }, given)).toEqual(plan);
   });
 
-  it.each(optimizations)('for %s takes the stand-in last, only when it was allowed or nothing else is there', (optimize) => {
-    const fastStandIn = outlook(90_000, { heygen: 50, wav2lip: 40, preview: 1 });
-    expect(planProviders(all, { ...auto, optimize }, fastStandIn)).not.toContain('preview');
-    expect(planProviders(all, { ...auto, optimize, allowPreview: true }, fastStandIn).at(-1)).toBe('preview');
-    expect(planProviders([known.preview], { ...auto, optimize }, fastStandIn)).toEqual(['preview']);
-  });
+  it.each(optimizations)(
+    'for %s takes the stand-in last, only when it was allowed or nothing else is there',
+    (optimize) => {
+      const fastStandIn = outlook(90_000, { heygen: 50, wav2lip: 40, preview: 1 });
+      expect(planProviders(all, { ...auto, optimize }, fastStandIn)).not.toContain('preview');
+      expect(planProviders(all, { ...auto, optimize, allowPreview: true }, fastStandIn).at(-1)).toBe('preview');
+      expect(planProviders([known.preview], { ...auto, optimize }, fastStandIn)).toEqual(['preview']);
+    },
+  );
 
   it.each(optimizations)('for a method that was asked for is that method, whatever %s would prefer', (optimize) => {
-    expect(planProviders(all, { ...auto, method: 'heygen', optimize }, outlook(90_000, { wav2lip: 1, heygen: 2 }))).toEqual(['heygen']);
+    expect(
+      planProviders(all, { ...auto, method: 'heygen', optimize }, outlook(90_000, { wav2lip: 1, heygen: 2 })),
+    ).toEqual(['heygen']);
   });
 
   it('refuses a method that is not configured, naming those that are', () => {
-    expect(() => planProviders([known.preview], { ...auto, method: 'heygen' })).toThrow(/"heygen" is not configured here; available: preview/);
+    expect(() => planProviders([known.preview], { ...auto, method: 'heygen' })).toThrow(
+      /"heygen" is not configured here; available: preview/,
+    );
     expect(() => planProviders([], auto)).toThrow('No provider is configured here.');
   });
 
   it('holds each provider at most once and only usable ones, and depends on the outlook only where it says so', () => {
     const expected = fc.oneof(fc.constant(Infinity), fc.nat(1_000_000));
-    const outlooks = fc.record({ durationMs: fc.nat(3_600_000), heygen: expected, wav2lip: expected, preview: expected })
+    const outlooks = fc
+      .record({ durationMs: fc.nat(3_600_000), heygen: expected, wav2lip: expected, preview: expected })
       .map(({ durationMs, ...expectedMs }) => outlook(durationMs, expectedMs));
-    const options = fc.record({ method: fc.constantFrom(...methods), optimize: fc.constantFrom(...optimizations), allowPreview: fc.boolean() });
-    fc.assert(fc.property(fc.subarray(all), options, outlooks, outlooks, (usable, wishes, one, other) => {
-      const plan = planned(usable, wishes, one);
-      if (plan === 'not_supported') {
-        expect(wishes.method === 'auto' ? usable.length === 0 : !usable.includes(known[wishes.method])).toBe(true);
-        return;
-      }
-      expect(plan.length).toBeGreaterThan(0);
-      expect(new Set(plan).size).toBe(plan.length);
-      expect(usable.map(({ id }) => id)).toEqual(expect.arrayContaining([...plan]));
-      if (!dependsOnOutlook(usable, wishes)) expect(planned(usable, wishes, other)).toEqual(plan);
-    }));
+    const options = fc.record({
+      method: fc.constantFrom(...methods),
+      optimize: fc.constantFrom(...optimizations),
+      allowPreview: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.subarray(all), options, outlooks, outlooks, (usable, wishes, one, other) => {
+        const plan = planned(usable, wishes, one);
+        if (plan === 'not_supported') {
+          expect(wishes.method === 'auto' ? usable.length === 0 : !usable.includes(known[wishes.method])).toBe(true);
+          return;
+        }
+        expect(plan.length).toBeGreaterThan(0);
+        expect(new Set(plan).size).toBe(plan.length);
+        expect(usable.map(({ id }) => id)).toEqual(expect.arrayContaining([...plan]));
+        if (!dependsOnOutlook(usable, wishes)) expect(planned(usable, wishes, other)).toEqual(plan);
+      }),
+    );
   });
 });
 

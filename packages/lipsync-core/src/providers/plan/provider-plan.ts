@@ -35,7 +35,11 @@ export function dependsOnOutlook(usable: readonly PlannedProvider[], { method, o
  * `auto`. Stand-ins come last whatever is optimised, and only where nothing else is configured or they were allowed.
  * Throws `not_supported` when what was asked for is not configured.
  */
-export function planProviders(usable: readonly PlannedProvider[], options: PlanOptions, outlook: PlanOutlook = noOutlook): ProviderPlan {
+export function planProviders(
+  usable: readonly PlannedProvider[],
+  options: PlanOptions,
+  outlook: PlanOutlook = noOutlook,
+): ProviderPlan {
   const { method, optimize, allowPreview } = options;
   const ids = usable.map(({ id }) => id);
   if (method !== 'auto') {
@@ -51,10 +55,17 @@ export function planProviders(usable: readonly PlannedProvider[], options: PlanO
 
 /** The refusal of a method that no provider of this installation stands for. */
 export function methodNotConfigured(id: ProviderId, available: readonly ProviderId[]): LipsyncError {
-  return new LipsyncError('not_supported', `The method "${id}" is not configured here; available: ${available.join(', ') || 'none'}.`);
+  return new LipsyncError(
+    'not_supported',
+    `The method "${id}" is not configured here; available: ${available.join(', ') || 'none'}.`,
+  );
 }
 
-function inOrder(real: readonly PlannedProvider[], optimize: LipsyncOptions['optimize'], { durationMs, expectedMs }: PlanOutlook): readonly PlannedProvider[] {
+function inOrder(
+  real: readonly PlannedProvider[],
+  optimize: LipsyncOptions['optimize'],
+  { durationMs, expectedMs }: PlanOutlook,
+): readonly PlannedProvider[] {
   switch (optimize) {
     case 'quality':
       return ofKindFirst(real, 'remote');
@@ -63,7 +74,9 @@ function inOrder(real: readonly PlannedProvider[], optimize: LipsyncOptions['opt
     case 'balanced':
       return ofKindFirst(real, durationMs < balancedLimitMs ? 'remote' : 'inline');
     case 'speed':
-      return real.toSorted((one, other) => compare(expectedMs.get(one.id) ?? Infinity, expectedMs.get(other.id) ?? Infinity));
+      return real.toSorted((one, other) =>
+        compare(expectedMs.get(one.id) ?? Infinity, expectedMs.get(other.id) ?? Infinity),
+      );
   }
 }
 

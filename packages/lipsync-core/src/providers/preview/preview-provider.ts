@@ -16,11 +16,22 @@ export function createPreviewProvider({ renderPool, trackCacheFolder }: PreviewP
     kind: 'inline',
     facts: previewFacts,
     async run(request, context) {
-      const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
+      const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } =
+        request;
       const report = await renderPool.run(
         {
-          kind: 'preview', clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath,
-          trackCacheFolder, workFolder: dirname(takePath),
+          kind: 'preview',
+          clipPath,
+          clipDigest,
+          clip,
+          speechPath,
+          speech,
+          timeline,
+          mouthCurvePath,
+          silenceMode,
+          takePath,
+          trackCacheFolder,
+          workFolder: dirname(takePath),
         },
         context,
       );

@@ -30,7 +30,11 @@ export function createWav2LipProvider(dependencies: Wav2LipProviderDependencies)
   return { kind: 'inline', facts: wav2lipFacts, run: (request, context) => run(dependencies, request, context) };
 }
 
-async function run(dependencies: Wav2LipProviderDependencies, request: TakeRequest, context: TakeContext): Promise<Take> {
+async function run(
+  dependencies: Wav2LipProviderDependencies,
+  request: TakeRequest,
+  context: TakeContext,
+): Promise<Take> {
   const warnings: Warning[] = [];
   const lostOn = new Set<string>();
   const givenUp: string[] = [];
@@ -40,7 +44,8 @@ async function run(dependencies: Wav2LipProviderDependencies, request: TakeReque
     const lease = await leaseEngine(dependencies, { signal: context.signal, except: givenUp });
     dependencies.onDevice?.(lease.engine.device);
     const made = await renderWith(lease, dependencies, request, context);
-    if (!LipsyncError.isInstance(made)) return { path: request.takePath, warnings: [...warnings, ...lease.warnings, ...made.warnings], costMicros: 0 };
+    if (!LipsyncError.isInstance(made))
+      return { path: request.takePath, warnings: [...warnings, ...lease.warnings, ...made.warnings], costMicros: 0 };
     // Nothing comes after the CPU; whether that is tried again is for the chain to say.
     if (!isFaultOfDevice(made) || lease.engine.device === 'cpu' || context.signal.aborted) throw made;
     const { deviceName } = lease;
@@ -52,30 +57,55 @@ async function run(dependencies: Wav2LipProviderDependencies, request: TakeReque
     }
     lease.blame(made);
     givenUp.push(deviceName);
-    warnings.push({ code: 'engine_device_failed', message: `${deviceName} gave up ${why}; the next device was taken.` });
+    warnings.push({
+      code: 'engine_device_failed',
+      message: `${deviceName} gave up ${why}; the next device was taken.`,
+    });
   }
 }
 
-async function leaseEngine({ enginePool, modelPath: path, modelCacheFolder: cacheFolder }: Wav2LipProviderDependencies, context: LeaseContext): Promise<EngineLease> {
+async function leaseEngine(
+  { enginePool, modelPath: path, modelCacheFolder: cacheFolder }: Wav2LipProviderDependencies,
+  context: LeaseContext,
+): Promise<EngineLease> {
   try {
     return await enginePool.lease({ path, cacheFolder }, context);
   } catch (error) {
     // What reads models does not know which of them all it was given.
     if (!LipsyncError.isInstance(error) || !['model_invalid', 'model_missing'].includes(error.code)) throw error;
-    throw new LipsyncError(error.code, `The model that WAV2LIP_MODEL_PATH names cannot be used. ${error.message}`, { cause: error });
+    throw new LipsyncError(error.code, `The model that WAV2LIP_MODEL_PATH names cannot be used. ${error.message}`, {
+      cause: error,
+    });
   }
 }
 
 /** The take's report, or why there is none. The engine is given back either way. */
 async function renderWith(
-  lease: EngineLease, { renderPool, trackCacheFolder, windowStartMs }: Wav2LipProviderDependencies, request: TakeRequest, context: TakeContext,
+  lease: EngineLease,
+  { renderPool, trackCacheFolder, windowStartMs }: Wav2LipProviderDependencies,
+  request: TakeRequest,
+  context: TakeContext,
 ): Promise<TakeReport | LipsyncError> {
   const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
   try {
     return await renderPool.run(
       {
-        kind: 'wav2lip', clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath,
-        trackCacheFolder, workFolder: dirname(takePath), engine: lease.engine, windowStartMs, colourMatch: true, sharpen: true,
+        kind: 'wav2lip',
+        clipPath,
+        clipDigest,
+        clip,
+        speechPath,
+        speech,
+        timeline,
+        mouthCurvePath,
+        silenceMode,
+        takePath,
+        trackCacheFolder,
+        workFolder: dirname(takePath),
+        engine: lease.engine,
+        windowStartMs,
+        colourMatch: true,
+        sharpen: true,
       },
       context,
     );

@@ -6,17 +6,26 @@ import type { RenderTaskContext } from '../run-render-task.ts';
 /** Part of the speech after which progress is reported again. */
 const reportedStep = 0.02;
 
-export async function analyseSpeechTask(task: AnalyseSpeechTask, { signal, resources, onProgress }: RenderTaskContext): Promise<SpeechReport> {
+export async function analyseSpeechTask(
+  task: AnalyseSpeechTask,
+  { signal, resources, onProgress }: RenderTaskContext,
+): Promise<SpeechReport> {
   const [voiceSession, mouthModel] = await Promise.all([resources.voiceSession(), resources.mouthModel()]);
   const speechSamples = (task.speechDurationMs * analysisSampleRateHz) / 1000;
-  const chunks = counted(readSpeech(task.speechPath, { signal }), speechSamples, (fraction) => onProgress({ stage: 'listening', fraction }));
+  const chunks = counted(readSpeech(task.speechPath, { signal }), speechSamples, (fraction) =>
+    onProgress({ stage: 'listening', fraction }),
+  );
   const { curve, report } = await analyseSpeech({ chunks, timeline: task.timeline, voiceSession, mouthModel, signal });
   await writeMouthCurve(task.mouthCurvePath, curve);
   return report;
 }
 
 /** The same chunks, telling the share of the samples that was worked on, 0–1. */
-async function* counted(chunks: AsyncIterable<Float32Array>, allSamples: number, onHeard: (fraction: number) => void): AsyncGenerator<Float32Array> {
+async function* counted(
+  chunks: AsyncIterable<Float32Array>,
+  allSamples: number,
+  onHeard: (fraction: number) => void,
+): AsyncGenerator<Float32Array> {
   let samples = 0;
   let reported = 0;
   for await (const chunk of chunks) {

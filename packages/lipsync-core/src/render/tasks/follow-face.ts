@@ -35,18 +35,27 @@ export async function followFace(options: FollowFaceOptions, context: RenderTask
   const startedMs = performance.now();
   const range = trackedRange(timeline);
   const track = await trackFaces({
-    clipPath: options.clipPath, clipDigest: options.clipDigest, clip, range,
+    clipPath: options.clipPath,
+    clipDigest: options.clipDigest,
+    clip,
+    range,
     detector: await context.resources.faceDetector(),
-    cacheDir: options.trackCacheFolder, workDir: options.workFolder, signal: context.signal,
+    cacheDir: options.trackCacheFolder,
+    workDir: options.workFolder,
+    signal: context.signal,
     onProgress: (fraction) => context.onProgress({ stage: 'tracking', fraction }),
   });
   const absence = shownAbsence(track.absentRanges, timeline);
   if (!absence.faceShown) {
     track.close();
-    throw new LipsyncError('clip_unusable', 'No face is visible in the part of the clip that is used. Choose another part with start_ms and end_ms, or a clip that shows a face.');
+    throw new LipsyncError(
+      'clip_unusable',
+      'No face is visible in the part of the clip that is used. Choose another part with start_ms and end_ms, or a clip that shows a face.',
+    );
   }
   return {
-    track, firstFrame: range.start,
+    track,
+    firstFrame: range.start,
     warnings: absentFramesWarning(absence.stretches, timeline.windowStart, clip.frameRate),
     figures: { stage: 'tracking', wallMs: performance.now() - startedMs, frames: track.cached ? 0 : track.frameCount },
   };

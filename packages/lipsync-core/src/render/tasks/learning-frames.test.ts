@@ -8,14 +8,20 @@ const closed = faceWith(0);
 const open = faceWith(0.2);
 
 /** A track in which `openingAt` says how the mouth stands; undefined where there is no face. Counts how often it is read. */
-function trackOf(frameCount: number, openingAt: (frame: number) => Float32Array | undefined): { readonly track: FaceTrack; furthest: () => number } {
+function trackOf(
+  frameCount: number,
+  openingAt: (frame: number) => Float32Array | undefined,
+): { readonly track: FaceTrack; furthest: () => number } {
   let furthest = -1;
   const frame: FaceTrack['frame'] = (index) => {
     furthest = Math.max(furthest, index);
     const points = openingAt(index);
     return points ? { presence: 'found', points } : { presence: 'absent', points: new Float32Array(0) };
   };
-  return { track: { frameCount, shotStarts: [0], absentRanges: [], cached: false, frame, close: () => undefined }, furthest: () => furthest };
+  return {
+    track: { frameCount, shotStarts: [0], absentRanges: [], cached: false, frame, close: () => undefined },
+    furthest: () => furthest,
+  };
 }
 
 const talking = (frame: number): Float32Array => (frame % 10 < 5 ? closed : open);

@@ -3,7 +3,11 @@ import type { RenderTaskContext } from '../run-render-task.ts';
 import { drawEach, runTakeLoop } from './take-loop.ts';
 
 export async function passThroughTask(task: PassThroughTask, context: RenderTaskContext): Promise<TakeReport> {
-  const figures = await runTakeLoop(task, drawEach(() => undefined), context);
+  const figures = await runTakeLoop(
+    task,
+    drawEach(() => undefined),
+    context,
+  );
   return {
     warnings: [],
     stages: [{ stage: 'rendering', wallMs: figures.wallMs, frames: task.timeline.frameCount }],

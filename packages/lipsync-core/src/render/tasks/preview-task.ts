@@ -1,6 +1,10 @@
 import type { FaceTrack } from '../../faces/face-types.ts';
 import { openFramesAhead } from '../../media/index.ts';
-import { createMouthRenderer, MouthReferenceBuilder, type MouthReference } from '../../providers/preview/rendering/index.ts';
+import {
+  createMouthRenderer,
+  MouthReferenceBuilder,
+  type MouthReference,
+} from '../../providers/preview/rendering/index.ts';
 import type { Warning } from '../../providers/provider.ts';
 import { readMouthCurve } from '../../speech/index.ts';
 import type { PreviewTask, TakeReport } from '../render-tasks.ts';
@@ -19,7 +23,10 @@ export async function previewTask(task: PreviewTask, context: RenderTaskContext)
   try {
     const startedMs = performance.now();
     context.onProgress({ stage: 'learning', fraction: 0 });
-    const learningFrames = chooseLearningFrames(track, Math.min(track.frameCount, Math.max(usedFrames(task.timeline), fewestSearchedFrames)));
+    const learningFrames = chooseLearningFrames(
+      track,
+      Math.min(track.frameCount, Math.max(usedFrames(task.timeline), fewestSearchedFrames)),
+    );
     const reference = await learnMouth(task, track, learningFrames, context);
     const learnedMs = performance.now();
     const { figures, drawMs, bytesDrawn } = await drawTake(task, track, firstFrame, reference, context);
@@ -42,7 +49,12 @@ export async function previewTask(task: PreviewTask, context: RenderTaskContext)
  * A look at the chosen frames, ascending and counted from the track's first: the mouth at rest and the colours around
  * it. Undefined when none of them shows it well enough.
  */
-async function learnMouth(task: PreviewTask, track: FaceTrack, chosen: readonly number[], { signal }: RenderTaskContext): Promise<MouthReference | undefined> {
+async function learnMouth(
+  task: PreviewTask,
+  track: FaceTrack,
+  chosen: readonly number[],
+  { signal }: RenderTaskContext,
+): Promise<MouthReference | undefined> {
   const builder = new MouthReferenceBuilder();
   const [first = 0] = chosen;
   const wanted = new Set(chosen);
@@ -56,24 +68,43 @@ async function learnMouth(task: PreviewTask, track: FaceTrack, chosen: readonly 
 }
 
 async function drawTake(
-  task: PreviewTask, track: FaceTrack, firstFrame: number, reference: MouthReference | undefined, context: RenderTaskContext,
+  task: PreviewTask,
+  track: FaceTrack,
+  firstFrame: number,
+  reference: MouthReference | undefined,
+  context: RenderTaskContext,
 ) {
   const curve = await readMouthCurve(task.mouthCurvePath, task.timeline.frameCount);
   const renderer = reference && createMouthRenderer({ reference, silenceMode: task.silenceMode });
   let bytesDrawn = 0;
   let drawMs = 0;
-  const figures = await runTakeLoop(task, drawEach((frame) => {
-    const startedMs = performance.now();
-    const { open = 0, wide = 0, closure = 0, voiced = 0 } = {
-      open: curve.open[frame.index], wide: curve.wide[frame.index], closure: curve.closure[frame.index], voiced: curve.voiced[frame.index],
-    };
-    bytesDrawn += renderer?.render(frame, track.frame(frame.clipFrame - firstFrame), { open, wide, closure, voiced }) ?? 0;
-    drawMs += performance.now() - startedMs;
-  }), context);
+  const figures = await runTakeLoop(
+    task,
+    drawEach((frame) => {
+      const startedMs = performance.now();
+      const {
+        open = 0,
+        wide = 0,
+        closure = 0,
+        voiced = 0,
+      } = {
+        open: curve.open[frame.index],
+        wide: curve.wide[frame.index],
+        closure: curve.closure[frame.index],
+        voiced: curve.voiced[frame.index],
+      };
+      bytesDrawn +=
+        renderer?.render(frame, track.frame(frame.clipFrame - firstFrame), { open, wide, closure, voiced }) ?? 0;
+      drawMs += performance.now() - startedMs;
+    }),
+    context,
+  );
   return { figures, drawMs, bytesDrawn };
 }
 
 function notLearned(reference: MouthReference | undefined): Warning[] {
   if (reference) return [];
-  return [{ code: 'mouth_not_learned', message: 'No frame showed the mouth well enough; the picture was left as it is.' }];
+  return [
+    { code: 'mouth_not_learned', message: 'No frame showed the mouth well enough; the picture was left as it is.' },
+  ];
 }

@@ -1,4 +1,11 @@
-import { openFramesAhead, openTakeAside, type ClipFacts, type Frame, type SpeechFacts, type Timeline } from '../../media/index.ts';
+import {
+  openFramesAhead,
+  openTakeAside,
+  type ClipFacts,
+  type Frame,
+  type SpeechFacts,
+  type Timeline,
+} from '../../media/index.ts';
 import type { RenderTaskContext } from '../run-render-task.ts';
 
 export interface TakeLoopOptions {
@@ -34,16 +41,31 @@ const framesOnTheWay = 3;
  * are read ahead and written behind in threads of their own while this one draws. The take is complete and measured when this resolves;
  * otherwise nothing of it is left.
  */
-export async function runTakeLoop(options: TakeLoopOptions, stage: FrameStage, context: RenderTaskContext): Promise<TakeLoopFigures> {
+export async function runTakeLoop(
+  options: TakeLoopOptions,
+  stage: FrameStage,
+  context: RenderTaskContext,
+): Promise<TakeLoopFigures> {
   const { clip, timeline } = options;
   const { signal } = context;
   const startedMs = performance.now();
   const frames = openFramesAhead({
-    path: options.clipPath, facts: clip, timeline, workFolder: options.workFolder, keepFrames: framesOnTheWay + stage.heldFrames, signal,
+    path: options.clipPath,
+    facts: clip,
+    timeline,
+    workFolder: options.workFolder,
+    keepFrames: framesOnTheWay + stage.heldFrames,
+    signal,
   });
   const take = openTakeAside({
-    path: options.takePath, width: clip.width, height: clip.height, frameRate: timeline.frameRate, frameCount: timeline.frameCount,
-    colour: clip.colour, speech: { path: options.speechPath, facts: options.speech }, signal,
+    path: options.takePath,
+    width: clip.width,
+    height: clip.height,
+    frameRate: timeline.frameRate,
+    frameCount: timeline.frameCount,
+    colour: clip.colour,
+    speech: { path: options.speechPath, facts: options.speech },
+    signal,
   });
   const onTheWay: Promise<void>[] = [];
   try {
@@ -53,7 +75,8 @@ export async function runTakeLoop(options: TakeLoopOptions, stage: FrameStage, c
       write.catch(() => undefined);
       onTheWay.push(write);
       if (onTheWay.length > framesOnTheWay) await onTheWay.shift();
-      if (frame.index % progressEveryFrames === 0) context.onProgress({ stage: 'rendering', fraction: frame.index / timeline.frameCount });
+      if (frame.index % progressEveryFrames === 0)
+        context.onProgress({ stage: 'rendering', fraction: frame.index / timeline.frameCount });
     }
     await Promise.all(onTheWay);
     await take.finish();

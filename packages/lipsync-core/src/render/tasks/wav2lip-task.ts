@@ -3,7 +3,13 @@ import { connectEngine, type EngineClient } from '../../providers/wav2lip/engine
 import { openMelChunks } from '../../providers/wav2lip/features/index.ts';
 import { createFaceCropper, createFacePaster, placeFace } from '../../providers/wav2lip/picture/index.ts';
 import { planFrame } from '../../providers/wav2lip/redraw/frame-plan.ts';
-import { heldFrames, redrawFrames, type RedrawFigures, type RedrawParts, type ShownFace } from '../../providers/wav2lip/redraw/redraw-frames.ts';
+import {
+  heldFrames,
+  redrawFrames,
+  type RedrawFigures,
+  type RedrawParts,
+  type ShownFace,
+} from '../../providers/wav2lip/redraw/redraw-frames.ts';
 import { readMouthCurve } from '../../speech/index.ts';
 import type { TakeReport, Wav2LipTask } from '../render-tasks.ts';
 import type { RenderTaskContext } from '../run-render-task.ts';
@@ -29,20 +35,36 @@ export async function wav2lipTask(task: Wav2LipTask, context: RenderTaskContext)
   }
 }
 
-async function redrawTake(task: Wav2LipTask, followed: FollowedFace, engine: EngineClient, context: RenderTaskContext): Promise<TakeReport> {
-  const { timeline, engine: { cropSizePx } } = task;
+async function redrawTake(
+  task: Wav2LipTask,
+  followed: FollowedFace,
+  engine: EngineClient,
+  context: RenderTaskContext,
+): Promise<TakeReport> {
+  const {
+    timeline,
+    engine: { cropSizePx },
+  } = task;
   const figures: RedrawFigures = { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 };
   const batchFrames = batchFramesOf(task);
   context.onProgress({ stage: 'rendering', fraction: 0 });
   const parts = await redrawParts(task, followed, { engine, batchFrames }, context.signal);
-  const taken = await runTakeLoop(task, {
-    heldFrames: heldFrames(batchFrames),
-    apply: (frames) => redrawFrames(frames, parts, figures),
-  }, context);
+  const taken = await runTakeLoop(
+    task,
+    {
+      heldFrames: heldFrames(batchFrames),
+      apply: (frames) => redrawFrames(frames, parts, figures),
+    },
+    context,
+  );
   const frames = timeline.frameCount;
   const faceHeightPx = meanFaceHeightPx(followed.track, usedFrames(timeline));
   return {
-    warnings: [...followed.warnings, ...faceLargerThanModel(faceHeightPx, cropSizePx), ...reducedBatch(engine.smallestBatch)],
+    warnings: [
+      ...followed.warnings,
+      ...faceLargerThanModel(faceHeightPx, cropSizePx),
+      ...reducedBatch(engine.smallestBatch),
+    ],
     stages: [
       followed.figures,
       { stage: 'cropping (inside the last row)', wallMs: figures.cropMs, frames },
@@ -55,15 +77,33 @@ async function redrawTake(task: Wav2LipTask, followed: FollowedFace, engine: Eng
 }
 
 async function redrawParts(
-  task: Wav2LipTask, followed: FollowedFace, { engine, batchFrames }: Pick<RedrawParts, 'engine' | 'batchFrames'>, signal: AbortSignal,
+  task: Wav2LipTask,
+  followed: FollowedFace,
+  { engine, batchFrames }: Pick<RedrawParts, 'engine' | 'batchFrames'>,
+  signal: AbortSignal,
 ): Promise<RedrawParts> {
-  const { timeline: { frameCount, frameRate }, clip: { colour }, engine: { cropSizePx }, colourMatch, sharpen, windowStartMs, silenceMode } = task;
+  const {
+    timeline: { frameCount, frameRate },
+    clip: { colour },
+    engine: { cropSizePx },
+    colourMatch,
+    sharpen,
+    windowStartMs,
+    silenceMode,
+  } = task;
   const { voiced } = await readMouthCurve(task.mouthCurvePath, frameCount);
   return {
-    engine, cropSizePx, batchFrames,
+    engine,
+    cropSizePx,
+    batchFrames,
     cropper: createFaceCropper({ cropSizePx, colour }),
     paster: createFacePaster({ colourMatch, sharpen, cropSizePx, colour }),
-    melChunks: openMelChunks({ samples: readSpeech(task.speechPath, { signal }), frameRate, frameCount, windowStartMs }),
+    melChunks: openMelChunks({
+      samples: readSpeech(task.speechPath, { signal }),
+      frameRate,
+      frameCount,
+      windowStartMs,
+    }),
     closedMouth: silenceMode === 'close' ? await cropClosedMouth(task, followed, signal) : undefined,
     faceOf: (frame) => shownFace(followed, frame),
     planOf: (frame) => planFrame(silenceMode, voiced[frame.index] ?? 0),
@@ -76,8 +116,16 @@ function shownFace({ track, firstFrame }: FollowedFace, { clipFrame }: Frame): S
 }
 
 /** The crop of the frame in which the lips are closest together, among the first faces that are shown. */
-async function cropClosedMouth(task: Wav2LipTask, { track, firstFrame }: FollowedFace, signal: AbortSignal): Promise<Uint8Array | undefined> {
-  const { clip, clipPath: path, engine: { cropSizePx } } = task;
+async function cropClosedMouth(
+  task: Wav2LipTask,
+  { track, firstFrame }: FollowedFace,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  const {
+    clip,
+    clipPath: path,
+    engine: { cropSizePx },
+  } = task;
   const index = findMostClosedMouth(track, usedFrames(task.timeline));
   if (index === undefined) return undefined;
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);

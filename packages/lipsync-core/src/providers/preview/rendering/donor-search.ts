@@ -55,7 +55,13 @@ export class DonorSearch {
 }
 
 /** Copies a square around the mouth. Undefined where it leaves the picture. */
-function cutOut(picture: Picture, points: Float32Array, pose: HeadPose, mouthWidth: number, skin: number): DonorFrame | undefined {
+function cutOut(
+  picture: Picture,
+  points: Float32Array,
+  pose: HeadPose,
+  mouthWidth: number,
+  skin: number,
+): DonorFrame | undefined {
   const half = Math.ceil(mouthWidth * pose.scale * 0.8);
   const centreX = (at(points, 61 * 3) + at(points, 291 * 3)) / 2;
   const centreY = (at(points, 61 * 3 + 1) + at(points, 291 * 3 + 1)) / 2;
@@ -73,7 +79,11 @@ function cutOut(picture: Picture, points: Float32Array, pose: HeadPose, mouthWid
 }
 
 /** Brightest and, below it, darkest level between the lips, averaged over the front teeth. */
-function teethContrast(frame: DonorFrame, pose: HeadPose, curves: ReturnType<typeof createLipCurves>): { readonly bright: number; readonly dark: number } {
+function teethContrast(
+  frame: DonorFrame,
+  pose: HeadPose,
+  curves: ReturnType<typeof createLipCurves>,
+): { readonly bright: number; readonly dark: number } {
   const first = Math.round(frontTeeth.from * curveSamples);
   const last = Math.round(frontTeeth.to * curveSamples);
   const profile = Array.from({ length: profileSteps }, (_, step) => {

@@ -59,7 +59,8 @@ function acrossAt(layer: InteriorLayer, column: number): number {
 /** The donor's inner lip edges at a place across, in the picture plane. */
 function lipsAt(view: DonorView, across: number): { readonly upper: number; readonly lower: number } {
   const { curves } = view;
-  const position = clamp((view.centre + across - curves.left) / (curves.right - curves.left), 0, 1) * (curveSamples - 1);
+  const position =
+    clamp((view.centre + across - curves.left) / (curves.right - curves.left), 0, 1) * (curveSamples - 1);
   const k = Math.min(curveSamples - 2, Math.floor(position));
   return {
     upper: mix(at(curves.innerUpper, k), at(curves.innerUpper, k + 1), position - k),
@@ -69,7 +70,10 @@ function lipsAt(view: DonorView, across: number): { readonly upper: number; read
 
 function patchPlace({ pose, frame, centre }: DonorView, across: number, v: number): readonly [number, number] {
   const u = centre + across;
-  return [pose.originX + u * pose.acrossX + v * pose.downX - frame.left, pose.originY + u * pose.acrossY + v * pose.downY - frame.top];
+  return [
+    pose.originX + u * pose.acrossX + v * pose.downX - frame.left,
+    pose.originY + u * pose.acrossY + v * pose.downY - frame.top,
+  ];
 }
 
 function lumaAt(view: DonorView, across: number, v: number): number {
@@ -97,13 +101,15 @@ function toothEdges(view: DonorView, layer: InteriorLayer): number[] {
     }
     return edge;
   });
-  return raw.map((_, column) => {
-    const near = raw.slice(Math.max(0, column - smoothingRadius * 2), column + smoothingRadius * 2 + 1);
-    return medianInPlace(near);
-  }).map((_, column, medians) => {
-    const near = medians.slice(Math.max(0, column - smoothingRadius), column + smoothingRadius + 1);
-    return near.reduce((sum, value) => sum + value, 0) / near.length;
-  });
+  return raw
+    .map((_, column) => {
+      const near = raw.slice(Math.max(0, column - smoothingRadius * 2), column + smoothingRadius * 2 + 1);
+      return medianInPlace(near);
+    })
+    .map((_, column, medians) => {
+      const near = medians.slice(Math.max(0, column - smoothingRadius), column + smoothingRadius + 1);
+      return near.reduce((sum, value) => sum + value, 0) / near.length;
+    });
 }
 
 function liftColumn(view: DonorView, layer: InteriorLayer, column: number, edge: number): void {

@@ -24,7 +24,13 @@ function meanLuma(picture: Picture, points: Float32Array, landmarks: readonly nu
   for (const landmark of landmarks) {
     const centreX = Math.round(at(points, landmark * 3));
     const centreY = Math.round(at(points, landmark * 3 + 1));
-    if (centreX < patchRadiusPx || centreY < patchRadiusPx || centreX >= width - patchRadiusPx || centreY >= height - patchRadiusPx) continue;
+    if (
+      centreX < patchRadiusPx ||
+      centreY < patchRadiusPx ||
+      centreX >= width - patchRadiusPx ||
+      centreY >= height - patchRadiusPx
+    )
+      continue;
     for (let y = centreY - patchRadiusPx; y <= centreY + patchRadiusPx; y += 1) {
       for (let x = centreX - patchRadiusPx; x <= centreX + patchRadiusPx; x += 1) sum += at(data, y * width + x);
     }

@@ -23,8 +23,17 @@ export interface HeadPose {
 
 export function createHeadPose(): HeadPose {
   return {
-    originX: 0, originY: 0, acrossX: 0, acrossY: 0, downX: 0, downY: 0, depthX: 0, depthY: 0,
-    scale: 0, rotation: new Float64Array(9), originZ: 0,
+    originX: 0,
+    originY: 0,
+    acrossX: 0,
+    acrossY: 0,
+    downX: 0,
+    downY: 0,
+    depthX: 0,
+    depthY: 0,
+    scale: 0,
+    rotation: new Float64Array(9),
+    originZ: 0,
   };
 }
 

@@ -81,7 +81,13 @@ function sampleContour(count: number, output: Float32Array): void {
  * Samples one lip edge of the landmarks in head space: its distance down (axis 1) or its depth (axis 2).
  * Folds of the contour, as in a head turned far to the side, are straightened.
  */
-export function sampleEdge(pose: HeadPose, points: Float32Array, edge: LipEdge, axis: 1 | 2, output: Float32Array): void {
+export function sampleEdge(
+  pose: HeadPose,
+  points: Float32Array,
+  edge: LipEdge,
+  axis: 1 | 2,
+  output: Float32Array,
+): void {
   const landmarks = landmarksOfEdge[edge];
   let previous = Number.NEGATIVE_INFINITY;
   for (let k = 0; k < landmarks.length; k += 1) {
@@ -102,7 +108,9 @@ export function inPicturePlane(pose: HeadPose, points: Float32Array, landmark: n
   const x = at(points, landmark * 3) - pose.originX;
   const y = at(points, landmark * 3 + 1) - pose.originY;
   const determinant = pose.acrossX * pose.downY - pose.acrossY * pose.downX;
-  return axis === 0 ? (x * pose.downY - y * pose.downX) / determinant : (y * pose.acrossX - x * pose.acrossY) / determinant;
+  return axis === 0
+    ? (x * pose.downY - y * pose.downX) / determinant
+    : (y * pose.acrossX - x * pose.acrossY) / determinant;
 }
 
 /** Reads the mouth of the landmarks as it lies in the picture plane. */
@@ -124,6 +132,7 @@ export function readLipCurves(pose: HeadPose, points: Float32Array, curves: LipC
 /** Largest distance between the inner lips, as a share of the mouth's width. */
 export function openingOf(curves: LipCurves): number {
   let largest = 0;
-  for (let k = 0; k < curveSamples; k += 1) largest = Math.max(largest, at(curves.innerLower, k) - at(curves.innerUpper, k));
+  for (let k = 0; k < curveSamples; k += 1)
+    largest = Math.max(largest, at(curves.innerLower, k) - at(curves.innerUpper, k));
   return largest / Math.max(smallestStep, curves.right - curves.left);
 }

@@ -48,7 +48,8 @@ function bandAt(picture: Picture, pose: HeadPose, curves: Readonly<LipCurves>, k
   for (let step = 1; step < steps; step += 1) {
     const share = step / steps;
     const { luma, redness } = placeAt(picture, pose, across, mix(top, bottom, share));
-    if (luma < dark || luma > bright || redness < paleShare * mix(upperLip.redness, lowerLip.redness, share)) unlike += 1;
+    if (luma < dark || luma > bright || redness < paleShare * mix(upperLip.redness, lowerLip.redness, share))
+      unlike += 1;
   }
   return ((bottom - top) * unlike) / steps;
 }

@@ -29,11 +29,24 @@ export interface MouthInterior {
   readonly skinLuma: number;
 }
 
-export function createLayer(columns: number, rows: number, halfWidth: number, top: number, bottom: number): InteriorLayer {
+export function createLayer(
+  columns: number,
+  rows: number,
+  halfWidth: number,
+  top: number,
+  bottom: number,
+): InteriorLayer {
   const size = columns * rows;
   return {
-    columns, rows, halfWidth, top, bottom,
-    luma: new Float32Array(size), blue: new Float32Array(size), red: new Float32Array(size), cover: new Float32Array(size),
+    columns,
+    rows,
+    halfWidth,
+    top,
+    bottom,
+    luma: new Float32Array(size),
+    blue: new Float32Array(size),
+    red: new Float32Array(size),
+    cover: new Float32Array(size),
   };
 }
 

@@ -14,7 +14,8 @@ export const jawLine = [58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 37
 
 /** Points that move with the skull only: eye corners, forehead, nose, temples. */
 export const rigidPoints = [
-  33, 133, 362, 263, 9, 8, 168, 6, 197, 195, 5, 4, 1, 98, 327, 97, 326, 2, 127, 356, 234, 454, 21, 251, 116, 345, 10, 151,
+  33, 133, 362, 263, 9, 8, 168, 6, 197, 195, 5, 4, 1, 98, 327, 97, 326, 2, 127, 356, 234, 454, 21, 251, 116, 345, 10,
+  151,
 ] as const;
 
 /** Those of `rigidPoints` next to the mouth; they fix where the head is, so that an error of rotation moves the mouth little. */

@@ -3,8 +3,26 @@ import type { Picture } from '../../../media/media-types.ts';
 import { DonorSearch, type DonorFrame } from './donor-search.ts';
 import { createHeadPose, fitHeadPose, inHeadSpace, turnOf, type HeadPose, type HeadTemplate } from './head-pose.ts';
 import { measureParting } from './lip-parting.ts';
-import { createLipCurves, curveSamples, lipEdges, openingOf, readLipCurves, sampleEdge, type LipCurves, type LipEdge } from './lip-curves.ts';
-import { chinTip, eyeOuterLeft, eyeOuterRight, mouthCornerLeft, mouthCornerRight, noseBase, nosePoints, rigidPoints } from './mouth-landmarks.ts';
+import {
+  createLipCurves,
+  curveSamples,
+  lipEdges,
+  openingOf,
+  readLipCurves,
+  sampleEdge,
+  type LipCurves,
+  type LipEdge,
+} from './lip-curves.ts';
+import {
+  chinTip,
+  eyeOuterLeft,
+  eyeOuterRight,
+  mouthCornerLeft,
+  mouthCornerRight,
+  noseBase,
+  nosePoints,
+  rigidPoints,
+} from './mouth-landmarks.ts';
 import { at, clamp, medianInPlace, smoothStep } from './numbers.ts';
 import { measureTones, type FaceTones } from './face-tones.ts';
 
@@ -58,7 +76,8 @@ export class MouthReferenceBuilder {
 
   /** Looks at one frame; frames without a usable face are passed over. Nothing of `picture` is kept by reference. */
   add(picture: Picture, face: FaceFrame): void {
-    if (face.presence !== 'found' || face.points.length < landmarkCount * 3 || !face.points.every(Number.isFinite)) return;
+    if (face.presence !== 'found' || face.points.length < landmarkCount * 3 || !face.points.every(Number.isFinite))
+      return;
     const template = ownTemplate(face.points);
     const pose = createHeadPose();
     if (template === undefined || !fitHeadPose(template, face.points, pose)) return;
@@ -82,8 +101,16 @@ export class MouthReferenceBuilder {
 function medianTones(tones: readonly FaceTones[]): FaceTones {
   const median = (read: (tone: FaceTones) => number): number => medianInPlace(tones.map(read));
   return {
-    skin: { luma: median((tone) => tone.skin.luma), blue: median((tone) => tone.skin.blue), red: median((tone) => tone.skin.red) },
-    lip: { luma: median((tone) => tone.lip.luma), blue: median((tone) => tone.lip.blue), red: median((tone) => tone.lip.red) },
+    skin: {
+      luma: median((tone) => tone.skin.luma),
+      blue: median((tone) => tone.skin.blue),
+      red: median((tone) => tone.skin.red),
+    },
+    lip: {
+      luma: median((tone) => tone.lip.luma),
+      blue: median((tone) => tone.lip.blue),
+      red: median((tone) => tone.lip.red),
+    },
   };
 }
 
@@ -131,7 +158,8 @@ function commonTemplate(frames: readonly Float32Array[]): HeadTemplate | undefin
   const templates = frames.flatMap((points) => ownTemplate(points) ?? []);
   if (templates.length === 0) return undefined;
   const model = new Float64Array(rigidPoints.length * 3);
-  for (let k = 0; k < model.length; k += 1) model[k] = medianInPlace(templates.map((template) => at(template.points, k)));
+  for (let k = 0; k < model.length; k += 1)
+    model[k] = medianInPlace(templates.map((template) => at(template.points, k)));
   return { landmarks: rigidPoints, points: model, anchors: nosePoints };
 }
 
@@ -151,14 +179,22 @@ function posedMouth(template: HeadTemplate, points: Float32Array): PosedMouth | 
   const { outerUpper, innerUpper, innerLower, outerLower } = createLipCurves();
   const depth = { outerUpper, innerUpper, innerLower, outerLower };
   for (const edge of lipEdges) sampleEdge(pose, points, edge, 2, depth[edge]);
-  const cornerDepths = [inHeadSpace(pose, points, mouthCornerLeft, 2), inHeadSpace(pose, points, mouthCornerRight, 2)] as const;
+  const cornerDepths = [
+    inHeadSpace(pose, points, mouthCornerLeft, 2),
+    inHeadSpace(pose, points, mouthCornerRight, 2),
+  ] as const;
   unturn(curves, depth, cornerDepths, pose);
   const turn = turnOf(pose);
   return { curves, depth, cornerDepths, opening: openingOf(curves), turn: Math.hypot(turn.yaw, turn.pitch) };
 }
 
 /** Takes out of picture-plane curves what depth added to them, leaving head space. */
-function unturn(curves: LipCurves, depth: Record<LipEdge, Float32Array>, corners: readonly [number, number], pose: HeadPose): void {
+function unturn(
+  curves: LipCurves,
+  depth: Record<LipEdge, Float32Array>,
+  corners: readonly [number, number],
+  pose: HeadPose,
+): void {
   const lean = depthLean(pose);
   curves.left -= corners[0] * lean.across;
   curves.right -= corners[1] * lean.across;
@@ -200,8 +236,19 @@ function neutralMouth(template: HeadTemplate, samples: readonly Sample[]): Neutr
   const cornerDepthLeft = median((mouth) => mouth.cornerDepths[0]);
   const cornerDepthRight = median((mouth) => mouth.cornerDepths[1]);
   const openings = usable.map((mouth) => mouth.opening);
-  const neverClosed = isTalking(openings) ? 0 : smoothStep(partedBand.from, partedBand.to, medianInPlace(samples.map(({ parting }) => parting)));
-  return { template, curves, depth, cornerDepthLeft, cornerDepthRight, width, closedOpening: closedLevel(openings), neverClosed };
+  const neverClosed = isTalking(openings)
+    ? 0
+    : smoothStep(partedBand.from, partedBand.to, medianInPlace(samples.map(({ parting }) => parting)));
+  return {
+    template,
+    curves,
+    depth,
+    cornerDepthLeft,
+    cornerDepthRight,
+    width,
+    closedOpening: closedLevel(openings),
+    neverClosed,
+  };
 }
 
 /** Least opening, and the one that a tenth of the ascending `openings` exceed. */

@@ -4,7 +4,14 @@ import type { Picture } from '../../../media/media-types.ts';
 import { skinLuma } from './face-tones.ts';
 import { liftTeeth } from './donor-teeth.ts';
 import { createHeadPose, fitHeadPose, turnOf, type HeadPose } from './head-pose.ts';
-import { copyLipCurves, createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves } from './lip-curves.ts';
+import {
+  copyLipCurves,
+  createLipCurves,
+  curveSamples,
+  openingOf,
+  readLipCurves,
+  type LipCurves,
+} from './lip-curves.ts';
 import { paintInterior, type MouthInterior } from './mouth-interior.ts';
 import type { MouthReference, NeutralMouth } from './mouth-reference.ts';
 import { aimMouth, createMouthTarget, type MouthAim } from './mouth-target.ts';
@@ -72,7 +79,17 @@ export function createMouthRenderer({ reference, silenceMode }: MouthRendererOpt
       line.foldStrength = strongestFold * share * parted * smoothStep(0.06, 0, openingOf(target.curves));
       boundLipLine(line, pose);
       const gain = clamp(skinLuma(picture, face.points) / interior.skinLuma, gainLimits.low, gainLimits.high);
-      return writer.write({ picture, field, pose, line, interior, anchor: target.anchor, share, gain, mouthWidth: neutral.width });
+      return writer.write({
+        picture,
+        field,
+        pose,
+        line,
+        interior,
+        anchor: target.anchor,
+        share,
+        gain,
+        mouthWidth: neutral.width,
+      });
     },
   };
 }
@@ -83,7 +100,8 @@ function furnishInterior({ neutral, tones, donor }: MouthReference): MouthInteri
   const teeth = donor === undefined ? undefined : liftTeeth(donor, neutral);
   if (teeth === undefined) return painted;
   const gain = tones.skin.luma / teeth.skinLuma;
-  for (let index = 0; index < teeth.layer.luma.length; index += 1) teeth.layer.luma[index] = at(teeth.layer.luma, index) * gain;
+  for (let index = 0; index < teeth.layer.luma.length; index += 1)
+    teeth.layer.luma[index] = at(teeth.layer.luma, index) * gain;
   const cavity = { ...painted.cavity, luma: Math.min(painted.cavity.luma, teeth.cavityLuma * gain) };
   return { ...painted, upper: teeth.layer, cavity };
 }
@@ -100,12 +118,16 @@ function shutInPauses(aim: MouthAim): MouthAim {
 /** 1 for a face towards the camera, falling to 0 as it turns away. */
 function facing(pose: HeadPose): number {
   const turn = turnOf(pose);
-  return smoothStep(yawLimits.to, yawLimits.from, Math.abs(turn.yaw)) * smoothStep(pitchLimits.to, pitchLimits.from, Math.abs(turn.pitch));
+  return (
+    smoothStep(yawLimits.to, yawLimits.from, Math.abs(turn.yaw)) *
+    smoothStep(pitchLimits.to, pitchLimits.from, Math.abs(turn.pitch))
+  );
 }
 
 function isUsable(curves: LipCurves): boolean {
   let sum = curves.left + curves.right;
-  for (let k = 0; k < curveSamples; k += 1) sum += at(curves.outerUpper, k) + at(curves.innerUpper, k) + at(curves.innerLower, k) + at(curves.outerLower, k);
+  for (let k = 0; k < curveSamples; k += 1)
+    sum += at(curves.outerUpper, k) + at(curves.innerUpper, k) + at(curves.innerLower, k) + at(curves.outerLower, k);
   return Number.isFinite(sum) && curves.right > curves.left;
 }
 

@@ -59,7 +59,10 @@ const shape = {
 const restTolerance = { from: 0.025, to: 0.09 } as const;
 
 /** Weight of the middle of the mouth against its corners at each sample, for the lips' outer edges. */
-const outerBell = Float32Array.from({ length: curveSamples }, (_, k) => Math.sin((Math.PI * k) / (curveSamples - 1)) ** 0.9);
+const outerBell = Float32Array.from(
+  { length: curveSamples },
+  (_, k) => Math.sin((Math.PI * k) / (curveSamples - 1)) ** 0.9,
+);
 
 const posedNeutral = createLipCurves();
 const resting = createLipCurves();
@@ -108,11 +111,19 @@ function deform(curves: LipCurves, width: number, aim: MouthAim): number {
   const closure = clamp(aim.closure, 0, 1);
   const spread = clamp(aim.wide, 0, 1);
   const round = clamp(-aim.wide, 0, 1);
-  const gap = Math.max(width, shape.narrowestForGap) * shape.largestGap * clamp(aim.open, 0, 1) * (1 - closure) * mix(1, shape.gapSpread, spread) * mix(1, shape.gapRound, round);
+  const gap =
+    Math.max(width, shape.narrowestForGap) *
+    shape.largestGap *
+    clamp(aim.open, 0, 1) *
+    (1 - closure) *
+    mix(1, shape.gapSpread, spread) *
+    mix(1, shape.gapRound, round);
   const upperShare = shape.upperShare + shape.upperShareSpread * spread;
   const raise = gap * upperShare;
   const drop = gap - raise;
-  const corner = width * (shape.cornerSpread * spread - shape.cornerRound * round) - shape.cornerOpen * width * clamp(aim.open, 0, 1);
+  const corner =
+    width * (shape.cornerSpread * spread - shape.cornerRound * round) -
+    shape.cornerOpen * width * clamp(aim.open, 0, 1);
   const shutEnd = shape.shutEnd + shape.shutEndRound * round;
   const thicken = width * shape.roundThickness * round;
   const thin = shape.spreadThinning * spread + shape.pressThinning * closure;
@@ -125,8 +136,14 @@ function deform(curves: LipCurves, width: number, aim: MouthAim): number {
     const lowerThickness = (at(curves.outerLower, k) - seam) * (1 - thin) + thicken * bell;
     curves.innerUpper[k] = seam - raise * profile + cornerDrop;
     curves.innerLower[k] = seam + drop * profile + cornerDrop;
-    curves.outerUpper[k] = Math.min(seam - raise * mix(profile, bell, 0.5) * 0.85 + cornerDrop - upperThickness, at(curves.innerUpper, k));
-    curves.outerLower[k] = Math.max(seam + drop * mix(profile, bell, 0.5) * 0.96 + cornerDrop + lowerThickness, at(curves.innerLower, k));
+    curves.outerUpper[k] = Math.min(
+      seam - raise * mix(profile, bell, 0.5) * 0.85 + cornerDrop - upperThickness,
+      at(curves.innerUpper, k),
+    );
+    curves.outerLower[k] = Math.max(
+      seam + drop * mix(profile, bell, 0.5) * 0.96 + cornerDrop + lowerThickness,
+      at(curves.innerLower, k),
+    );
   }
   curves.left -= corner;
   curves.right += corner;
@@ -160,7 +177,12 @@ function restLips({ shown, source }: ClipLips, open: number): void {
  * there is such a difference, too.
  */
 export function aimMouth(
-  neutral: NeutralMouth, pose: HeadPose, lips: ClipLips, aim: MouthAim, share: number, target: MouthTarget,
+  neutral: NeutralMouth,
+  pose: HeadPose,
+  lips: ClipLips,
+  aim: MouthAim,
+  share: number,
+  target: MouthTarget,
 ): void {
   const { shown, source } = lips;
   restLips(lips, clamp(aim.open, 0, 1));

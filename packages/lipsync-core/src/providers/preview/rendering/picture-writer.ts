@@ -3,7 +3,14 @@ import type { HeadPose } from './head-pose.ts';
 import { curveSamples } from './lip-curves.ts';
 import { sampleLayer, type LayerSample, type MouthInterior } from './mouth-interior.ts';
 import { at, clamp, mix, smoothStep } from './numbers.ts';
-import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear, type PlanePatch } from './resample.ts';
+import {
+  copyPatch,
+  createPlanePatch,
+  resampleChroma,
+  resampleSharp,
+  sampleLinear,
+  type PlanePatch,
+} from './resample.ts';
 import { createRowTrace, sizeRowTrace, traceRow, type LipLine, type RowTrace } from './row-trace.ts';
 import type { WarpField } from './warp-field.ts';
 
@@ -56,7 +63,8 @@ export function createPictureWriter(): PictureWriter {
       sizeRowTrace(scratch.trace, region.right - region.left, columns);
       let written = 0;
       for (let row = 0; row < region.bottom - region.top; row += 1) written += writeLumaRow(scratch, drawing, row);
-      for (let row = 0; row < (region.bottom - region.top) >> 1; row += 1) written += writeChromaRow(scratch, drawing, row);
+      for (let row = 0; row < (region.bottom - region.top) >> 1; row += 1)
+        written += writeChromaRow(scratch, drawing, row);
       return written;
     },
   };
@@ -69,7 +77,16 @@ function copyRegion({ luma, blue, red }: Scratch, { picture, field }: FrameDrawi
   const chromaSize = (width >> 1) * (height >> 1);
   copyPatch(luma, data, 0, width, left, top, right - left, bottom - top);
   copyPatch(blue, data, chromaStart, width >> 1, left >> 1, top >> 1, (right - left) >> 1, (bottom - top) >> 1);
-  copyPatch(red, data, chromaStart + chromaSize, width >> 1, left >> 1, top >> 1, (right - left) >> 1, (bottom - top) >> 1);
+  copyPatch(
+    red,
+    data,
+    chromaStart + chromaSize,
+    width >> 1,
+    left >> 1,
+    top >> 1,
+    (right - left) >> 1,
+    (bottom - top) >> 1,
+  );
 }
 
 function writeLumaRow(scratch: Scratch, drawing: FrameDrawing, row: number): number {
@@ -87,16 +104,24 @@ function writeLumaRow(scratch: Scratch, drawing: FrameDrawing, row: number): num
 }
 
 /** Adds fold and inside of the mouth to the level `moved` of a pixel that the lips' movement has brought there. */
-function lumaBetweenLips({ luma, trace, colour }: Scratch, drawing: FrameDrawing, row: number, pixel: number, moved: number): number {
+function lumaBetweenLips(
+  { luma, trace, colour }: Scratch,
+  drawing: FrameDrawing,
+  row: number,
+  pixel: number,
+  moved: number,
+): number {
   const { left, top } = drawing.field.region;
   const cover = at(trace.cover, pixel);
   const otherShare = at(trace.otherShare, pixel);
   let value = moved;
-  if (otherShare > 0) value = mix(value, sampleLinear(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
+  if (otherShare > 0)
+    value = mix(value, sampleLinear(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
   value *= at(trace.light, pixel);
   if (cover > 0) {
     insideColour(drawing, left + pixel, top + row, colour);
-    const own = drawing.share < 1 ? sampleLinear(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
+    const own =
+      drawing.share < 1 ? sampleLinear(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
     value = mix(value, mix(own, colour.luma, drawing.share), cover);
   }
   return Math.round(value);
@@ -123,7 +148,9 @@ function writeChromaRow({ blue, red, trace, colour }: Scratch, drawing: FrameDra
     const ownRed = sampleLinear(red, ownX, ownY);
     const index = start + pixel;
     picture.data[index] = Math.round(mix(at(picture.data, index), mix(ownBlue, colour.blue, drawing.share), cover));
-    picture.data[index + planeBytes] = Math.round(mix(at(picture.data, index + planeBytes), mix(ownRed, colour.red, drawing.share), cover));
+    picture.data[index + planeBytes] = Math.round(
+      mix(at(picture.data, index + planeBytes), mix(ownRed, colour.red, drawing.share), cover),
+    );
   }
   return Math.max(0, end - first) * 2;
 }
@@ -131,7 +158,12 @@ function writeChromaRow({ blue, red, trace, colour }: Scratch, drawing: FrameDra
 const layerColour: LayerSample = { luma: 0, blue: 0, red: 0, cover: 0 };
 
 /** Colour of the inside of the mouth at a pixel: the dark, what moves with the jaw before it, the upper teeth before that, all in the lips' shade. */
-function insideColour({ pose, line, interior, anchor, gain, mouthWidth }: FrameDrawing, x: number, y: number, colour: LayerSample): void {
+function insideColour(
+  { pose, line, interior, anchor, gain, mouthWidth }: FrameDrawing,
+  x: number,
+  y: number,
+  colour: LayerSample,
+): void {
   const determinant = pose.acrossX * pose.downY - pose.acrossY * pose.downX;
   const u = ((x - pose.originX) * pose.downY - (y - pose.originY) * pose.downX) / determinant;
   const v = ((y - pose.originY) * pose.acrossX - (x - pose.originX) * pose.acrossY) / determinant;
@@ -148,7 +180,9 @@ function insideColour({ pose, line, interior, anchor, gain, mouthWidth }: FrameD
   sampleLayer(interior.upper, u - anchor.across, v - anchor.down, layerColour);
   cover(colour, layerColour);
   const sideways = Math.abs((2 * position) / (curveSamples - 1) - 1);
-  const light = mix(lipShadow.light, 1, smoothStep(0, lipShadow.reach * mouthWidth, v - upper)) * mix(1, cornerLight, sideways ** 3);
+  const light =
+    mix(lipShadow.light, 1, smoothStep(0, lipShadow.reach * mouthWidth, v - upper)) *
+    mix(1, cornerLight, sideways ** 3);
   colour.luma = blackLuma + (colour.luma * gain - blackLuma) * light;
 }
 

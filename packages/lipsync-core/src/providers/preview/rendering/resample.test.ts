@@ -1,9 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { copyPatch, createPlanePatch, resampleChroma, resampleSharp, sampleLinear, type PlanePatch } from './resample.ts';
+import {
+  copyPatch,
+  createPlanePatch,
+  resampleChroma,
+  resampleSharp,
+  sampleLinear,
+  type PlanePatch,
+} from './resample.ts';
 
 function patchOf(width: number, height: number, level: (x: number, y: number) => number): PlanePatch {
   const patch = createPlanePatch();
-  const plane = Uint8Array.from({ length: width * height }, (_, index) => level(index % width, Math.floor(index / width)));
+  const plane = Uint8Array.from({ length: width * height }, (_, index) =>
+    level(index % width, Math.floor(index / width)),
+  );
   copyPatch(patch, plane, 0, width, 0, 0, width, height);
   return patch;
 }
@@ -37,7 +46,9 @@ describe('resampling', () => {
 
   it('keeps more of fine texture than straight lines do', () => {
     const stripes = patchOf(16, 12, (x) => (x % 4 < 2 ? 60 : 180));
-    expect(Math.abs(sampleSharp(stripes, 6.25, 5) - 120)).toBeGreaterThan(Math.abs(sampleLinear(stripes, 6.25, 5) - 120));
+    expect(Math.abs(sampleSharp(stripes, 6.25, 5) - 120)).toBeGreaterThan(
+      Math.abs(sampleLinear(stripes, 6.25, 5) - 120),
+    );
   });
 
   it('fills only the asked part of a row', () => {
@@ -51,7 +62,14 @@ describe('resampling', () => {
   it('moves both chroma planes by half the luma shift', () => {
     const output = new Uint8Array(64);
     const shift = new Float32Array(16).fill(2);
-    resampleChroma(ramp, noise, { row: 3, first: 4, end: 9, shiftX: shift, shiftY: new Float32Array(16) }, output, 0, 32);
+    resampleChroma(
+      ramp,
+      noise,
+      { row: 3, first: 4, end: 9, shiftX: shift, shiftY: new Float32Array(16) },
+      output,
+      0,
+      32,
+    );
     expect([...output.subarray(4, 9)]).toEqual([...ramp.data.subarray(53, 58)]);
     expect([...output.subarray(36, 41)]).toEqual([...noise.data.subarray(53, 58)]);
   });

@@ -13,7 +13,14 @@ export function createPlanePatch(): PlanePatch {
 
 /** Copies the rectangle at (`left`, `top`) of a plane that begins at `start` and has `stride` bytes a row. Grows the patch's memory where needed. */
 export function copyPatch(
-  patch: PlanePatch, source: Uint8Array, start: number, stride: number, left: number, top: number, width: number, height: number,
+  patch: PlanePatch,
+  source: Uint8Array,
+  start: number,
+  stride: number,
+  left: number,
+  top: number,
+  width: number,
+  height: number,
 ): void {
   if (patch.data.length < width * height) patch.data = new Uint8Array(width * height);
   patch.width = width;
@@ -67,7 +74,12 @@ const half = 1 << (weightBits * 2 - 1);
  * Fills part of a row of luma from the patch, keeping texture sharp (Catmull-Rom; positions cut to 1/64 pixel);
  * pixel `first` lands at `output[start + first]`. Written out in full because a third of the time of drawing is spent here.
  */
-export function resampleSharp(patch: PlanePatch, { row, first, end, shiftX, shiftY }: ShiftedRow, output: Uint8Array, start: number): void {
+export function resampleSharp(
+  patch: PlanePatch,
+  { row, first, end, shiftX, shiftY }: ShiftedRow,
+  output: Uint8Array,
+  start: number,
+): void {
   const { data, width, height } = patch;
   const weights = cubicWeights;
   for (let pixel = first; pixel < end; pixel += 1) {
@@ -90,10 +102,30 @@ export function resampleSharp(patch: PlanePatch, { row, first, end, shiftX, shif
     const k = j + width;
     const l = k + width;
     // Wholly in 32-bit integers, which the engine adds and multiplies without looking for overflow.
-    const top = (Math.imul(w0, data[i] ?? 0) + Math.imul(w1, data[i + 1] ?? 0) + Math.imul(w2, data[i + 2] ?? 0) + Math.imul(w3, data[i + 3] ?? 0)) | 0;
-    const upper = (Math.imul(w0, data[j] ?? 0) + Math.imul(w1, data[j + 1] ?? 0) + Math.imul(w2, data[j + 2] ?? 0) + Math.imul(w3, data[j + 3] ?? 0)) | 0;
-    const lower = (Math.imul(w0, data[k] ?? 0) + Math.imul(w1, data[k + 1] ?? 0) + Math.imul(w2, data[k + 2] ?? 0) + Math.imul(w3, data[k + 3] ?? 0)) | 0;
-    const bottom = (Math.imul(w0, data[l] ?? 0) + Math.imul(w1, data[l + 1] ?? 0) + Math.imul(w2, data[l + 2] ?? 0) + Math.imul(w3, data[l + 3] ?? 0)) | 0;
+    const top =
+      (Math.imul(w0, data[i] ?? 0) +
+        Math.imul(w1, data[i + 1] ?? 0) +
+        Math.imul(w2, data[i + 2] ?? 0) +
+        Math.imul(w3, data[i + 3] ?? 0)) |
+      0;
+    const upper =
+      (Math.imul(w0, data[j] ?? 0) +
+        Math.imul(w1, data[j + 1] ?? 0) +
+        Math.imul(w2, data[j + 2] ?? 0) +
+        Math.imul(w3, data[j + 3] ?? 0)) |
+      0;
+    const lower =
+      (Math.imul(w0, data[k] ?? 0) +
+        Math.imul(w1, data[k + 1] ?? 0) +
+        Math.imul(w2, data[k + 2] ?? 0) +
+        Math.imul(w3, data[k + 3] ?? 0)) |
+      0;
+    const bottom =
+      (Math.imul(w0, data[l] ?? 0) +
+        Math.imul(w1, data[l + 1] ?? 0) +
+        Math.imul(w2, data[l + 2] ?? 0) +
+        Math.imul(w3, data[l + 3] ?? 0)) |
+      0;
     const above = Math.imul(weights[down] ?? 0, top) + Math.imul(weights[down + 1] ?? 0, upper);
     const below = Math.imul(weights[down + 2] ?? 0, lower) + Math.imul(weights[down + 3] ?? 0, bottom);
     const level = (above + below + half) >> (weightBits * 2);
@@ -107,7 +139,12 @@ const linearHalf = 1 << (linearBits * 2 - 1);
 
 /** Fills part of a row of both chroma planes, which lie `planeBytes` apart in `output`; shifts are in luma pixels. */
 export function resampleChroma(
-  blue: PlanePatch, red: PlanePatch, { row, first, end, shiftX, shiftY }: ShiftedRow, output: Uint8Array, start: number, planeBytes: number,
+  blue: PlanePatch,
+  red: PlanePatch,
+  { row, first, end, shiftX, shiftY }: ShiftedRow,
+  output: Uint8Array,
+  start: number,
+  planeBytes: number,
 ): void {
   const { width, height } = blue;
   const blueData = blue.data;
@@ -127,11 +164,19 @@ export function resampleChroma(
     const w10 = Math.imul(linearOne - fx, fy);
     const w11 = Math.imul(fx, fy);
     output[start + pixel] =
-      (Math.imul(w00, blueData[index] ?? 0) + Math.imul(w01, blueData[index + right] ?? 0) +
-        Math.imul(w10, blueData[index + below] ?? 0) + Math.imul(w11, blueData[index + below + right] ?? 0) + linearHalf) >> (linearBits * 2);
+      (Math.imul(w00, blueData[index] ?? 0) +
+        Math.imul(w01, blueData[index + right] ?? 0) +
+        Math.imul(w10, blueData[index + below] ?? 0) +
+        Math.imul(w11, blueData[index + below + right] ?? 0) +
+        linearHalf) >>
+      (linearBits * 2);
     output[start + planeBytes + pixel] =
-      (Math.imul(w00, redData[index] ?? 0) + Math.imul(w01, redData[index + right] ?? 0) +
-        Math.imul(w10, redData[index + below] ?? 0) + Math.imul(w11, redData[index + below + right] ?? 0) + linearHalf) >> (linearBits * 2);
+      (Math.imul(w00, redData[index] ?? 0) +
+        Math.imul(w01, redData[index + right] ?? 0) +
+        Math.imul(w10, redData[index + below] ?? 0) +
+        Math.imul(w11, redData[index + below + right] ?? 0) +
+        linearHalf) >>
+      (linearBits * 2);
   }
 }
 

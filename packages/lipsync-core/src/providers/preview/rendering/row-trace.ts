@@ -31,7 +31,22 @@ export interface RowTrace {
 
 export function createRowTrace(): RowTrace {
   const none = new Float32Array(0);
-  return { first: 0, end: 0, lipFirst: 0, lipEnd: 0, shiftX: none, shiftY: none, insideX: none, insideY: none, otherX: none, otherY: none, otherShare: none, cover: none, light: none, grid: none };
+  return {
+    first: 0,
+    end: 0,
+    lipFirst: 0,
+    lipEnd: 0,
+    shiftX: none,
+    shiftY: none,
+    insideX: none,
+    insideY: none,
+    otherX: none,
+    otherY: none,
+    otherShare: none,
+    cover: none,
+    light: none,
+    grid: none,
+  };
 }
 
 /** Makes room for rows of `width` pixels over `columns` grid nodes. */
@@ -95,7 +110,14 @@ function interpolateGridRow(field: WarpField, y: number, side: Side, grid: Float
 }
 
 /** Mixes the grid row that begins at `start` with the one after it, into `grid` from `target` on. */
-function mixRows(nodes: Float32Array, start: number, columns: number, share: number, grid: Float32Array, target: number): void {
+function mixRows(
+  nodes: Float32Array,
+  start: number,
+  columns: number,
+  share: number,
+  grid: Float32Array,
+  target: number,
+): void {
   for (let column = 0; column < columns; column += 1) {
     const above = nodes[start + column] ?? 0;
     grid[target + column] = above + ((nodes[start + columns + column] ?? 0) - above) * share;
@@ -124,7 +146,14 @@ function findMovingPart(trace: RowTrace, side: number, columns: number, pixelsPe
  * back to where they come from.
  */
 export function traceRow(
-  trace: RowTrace, field: WarpField, pose: HeadPose, line: LipLine, x: number, y: number, pixelStep: number, count: number,
+  trace: RowTrace,
+  field: WarpField,
+  pose: HeadPose,
+  line: LipLine,
+  x: number,
+  y: number,
+  pixelStep: number,
+  count: number,
 ): void {
   const determinant = pose.acrossX * pose.downY - pose.acrossY * pose.downX;
   const downStep = (-pose.acrossY / determinant) * pixelStep;
@@ -164,8 +193,18 @@ function traceSide(trace: RowTrace, side: number, columns: number, start: number
 
 /** Traces a row that crosses the opening's height: between the corners pixel by pixel, beside them on the corner's side of the seam. */
 function traceNearLips(
-  trace: RowTrace, field: WarpField, pose: HeadPose, line: LipLine, x: number, y: number, pixelStep: number,
-  start: number, nodeStep: number, down: number, downStep: number, count: number,
+  trace: RowTrace,
+  field: WarpField,
+  pose: HeadPose,
+  line: LipLine,
+  x: number,
+  y: number,
+  pixelStep: number,
+  start: number,
+  nodeStep: number,
+  down: number,
+  downStep: number,
+  count: number,
 ): void {
   const { grid } = trace;
   const { columns } = field;
@@ -198,7 +237,15 @@ function traceNearLips(
 
 /** Decides for a pixel near the opening on which side of the seam it lies and how much of the inside it shows. */
 function traceLips(
-  trace: RowTrace, pixel: number, pose: HeadPose, line: LipLine, u: number, v: number, column: number, share: number, columns: number,
+  trace: RowTrace,
+  pixel: number,
+  pose: HeadPose,
+  line: LipLine,
+  u: number,
+  v: number,
+  column: number,
+  share: number,
+  columns: number,
 ): void {
   const { curves } = line;
   trace.cover[pixel] = 0;
@@ -229,7 +276,7 @@ function traceLips(
   const depth = Math.min(below, above);
   if (line.foldStrength > 0) {
     const fromFold = Math.max(0, -depth) / line.foldWidthPx;
-    const ends = Math.min(1, 8 * Math.min(position, curveSamples - 1 - position) / (curveSamples - 1));
+    const ends = Math.min(1, (8 * Math.min(position, curveSamples - 1 - position)) / (curveSamples - 1));
     trace.light[pixel] = 1 - line.foldStrength * ends * Math.exp(-fromFold * fromFold);
   }
   if (gapPx <= 0) return;

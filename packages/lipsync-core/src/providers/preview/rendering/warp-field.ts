@@ -30,8 +30,14 @@ export interface WarpField {
 
 export function createWarpField(): WarpField {
   return {
-    region: { left: 0, top: 0, right: 0, bottom: 0 }, step: 1, columns: 0, rows: 0,
-    upperX: new Float32Array(0), upperY: new Float32Array(0), lowerX: new Float32Array(0), lowerY: new Float32Array(0),
+    region: { left: 0, top: 0, right: 0, bottom: 0 },
+    step: 1,
+    columns: 0,
+    rows: 0,
+    upperX: new Float32Array(0),
+    upperY: new Float32Array(0),
+    lowerX: new Float32Array(0),
+    lowerY: new Float32Array(0),
   };
 }
 
@@ -55,7 +61,12 @@ const topShareOfLip = 0.9;
 const nodesAcrossMouth = 26;
 const marginPx = 2;
 
-function measureReach(pose: HeadPose, points: Float32Array, source: Readonly<LipCurves>, target: Readonly<LipCurves>): void {
+function measureReach(
+  pose: HeadPose,
+  points: Float32Array,
+  source: Readonly<LipCurves>,
+  target: Readonly<LipCurves>,
+): void {
   const middle = (curveSamples - 1) / 2;
   const lip = Math.min(at(source.outerUpper, middle), at(target.outerUpper, middle));
   const nose = inPicturePlane(pose, points, noseBase, 1);
@@ -125,7 +136,12 @@ function moveAt(u: number, source: Readonly<LipCurves>, target: MouthTarget): vo
   edge.innerUpper = mix(at(curves.innerUpper, k), at(curves.innerUpper, k + 1), t);
   edge.innerLower = mix(at(curves.innerLower, k), at(curves.innerLower, k + 1), t);
   edge.outerLower = mix(at(curves.outerLower, k), at(curves.outerLower, k + 1), t);
-  const beyond = u < curves.left ? smoothStep(reach.left, curves.left, u) : u > curves.right ? smoothStep(reach.right, curves.right, u) : 1;
+  const beyond =
+    u < curves.left
+      ? smoothStep(reach.left, curves.left, u)
+      : u > curves.right
+        ? smoothStep(reach.right, curves.right, u)
+        : 1;
   move.outerUpper = (edge.outerUpper - mix(at(source.outerUpper, k), at(source.outerUpper, k + 1), t)) * beyond;
   move.innerUpper = (edge.innerUpper - mix(at(source.innerUpper, k), at(source.innerUpper, k + 1), t)) * beyond;
   move.innerLower = (edge.innerLower - mix(at(source.innerLower, k), at(source.innerLower, k + 1), t)) * beyond;
@@ -140,14 +156,16 @@ function moveAt(u: number, source: Readonly<LipCurves>, target: MouthTarget): vo
 /** Downward movement above the seam. */
 function upperMove(v: number): number {
   if (v >= edge.innerUpper) return move.innerUpper;
-  if (v >= edge.outerUpper) return mix(move.outerUpper, move.innerUpper, (v - edge.outerUpper) / (edge.innerUpper - edge.outerUpper));
+  if (v >= edge.outerUpper)
+    return mix(move.outerUpper, move.innerUpper, (v - edge.outerUpper) / (edge.innerUpper - edge.outerUpper));
   return move.outerUpper * smoothStep(reach.top, edge.outerUpper, v);
 }
 
 /** Downward movement below the seam. */
 function lowerMove(v: number): number {
   if (v <= edge.innerLower) return move.innerLower;
-  if (v < edge.outerLower) return mix(move.innerLower, move.outerLower, (v - edge.innerLower) / (edge.outerLower - edge.innerLower));
+  if (v < edge.outerLower)
+    return mix(move.innerLower, move.outerLower, (v - edge.innerLower) / (edge.outerLower - edge.innerLower));
   if (v < reach.chin) return mix(move.outerLower, move.jaw, smoothStep(edge.outerLower, reach.chin, v));
   return move.jaw * smoothStep(reach.bottom, reach.chin, v);
 }
@@ -164,7 +182,11 @@ function acrossShare(v: number): number {
  * picture. The field keeps its memory between calls; it grows only with the face.
  */
 export function layWarpField(
-  field: WarpField, pose: HeadPose, points: Float32Array, source: Readonly<LipCurves>, target: MouthTarget,
+  field: WarpField,
+  pose: HeadPose,
+  points: Float32Array,
+  source: Readonly<LipCurves>,
+  target: MouthTarget,
   picture: { readonly width: number; readonly height: number },
 ): boolean {
   measureReach(pose, points, source, target.curves);

@@ -16,7 +16,11 @@ export async function drawTrialFace(model: FaceModel): Promise<Uint8Array> {
 
 /** Throws `not_supported` when what a device drew differs from what the CPU did by more than rounding explains. */
 export function checkDrawing(drawn: Uint8Array, expected: Uint8Array): void {
-  const difference = expected.reduce((sum, value, index) => sum + Math.abs(value - (drawn[index] ?? Number.NaN)), 0) / expected.length;
+  const difference =
+    expected.reduce((sum, value, index) => sum + Math.abs(value - (drawn[index] ?? Number.NaN)), 0) / expected.length;
   if (difference <= allowedMeanDifference) return;
-  throw new LipsyncError('not_supported', `It draws other faces than the CPU does, by ${difference.toFixed(1)} levels of 255 in the mean: its driver or its kernels compute wrongly, or the model is not written for it (models import --for gpu).`);
+  throw new LipsyncError(
+    'not_supported',
+    `It draws other faces than the CPU does, by ${difference.toFixed(1)} levels of 255 in the mean: its driver or its kernels compute wrongly, or the model is not written for it (models import --for gpu).`,
+  );
 }

@@ -89,7 +89,12 @@ function forkEngine(): ChildProcess {
   const extension = extname(fileURLToPath(import.meta.url));
   const entry = fileURLToPath(new URL(`./engine-process${extension}`, import.meta.url));
   // In a group of its own, so that the terminal's Ctrl-C reaches the parent alone, which ends it in good order.
-  return fork(entry, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced', execArgv: [], detached: true });
+  return fork(entry, [], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    serialization: 'advanced',
+    execArgv: [],
+    detached: true,
+  });
 }
 
 /**
@@ -107,14 +112,26 @@ function watchHeartbeats(child: ChildProcess, heartbeatMs: number, onSilence: ()
   return () => clearInterval(timer);
 }
 
-function untilReady(child: ChildProcess, exit: ExitWatch, limitMs: number): Promise<Extract<FromEngine, { type: 'ready' }>> {
+function untilReady(
+  child: ChildProcess,
+  exit: ExitWatch,
+  limitMs: number,
+): Promise<Extract<FromEngine, { type: 'ready' }>> {
   let stderrTail = '';
-  child.stderr?.on('data', (chunk: Buffer) => (stderrTail = (stderrTail + chunk.toString()).slice(-maxStderrCharacters)));
+  child.stderr?.on(
+    'data',
+    (chunk: Buffer) => (stderrTail = (stderrTail + chunk.toString()).slice(-maxStderrCharacters)),
+  );
   return new Promise((resolve, reject) => {
     const fail = (reason: string, details = {}): void => {
       // Else it would keep a program alive whose engine is gone.
       clearTimeout(limit);
-      reject(new LipsyncError('media_failed', `The engine ended before it was ready (${reason}).`, { cause: new Error(stderrTail.trim() || 'it printed nothing'), details }));
+      reject(
+        new LipsyncError('media_failed', `The engine ended before it was ready (${reason}).`, {
+          cause: new Error(stderrTail.trim() || 'it printed nothing'),
+          details,
+        }),
+      );
     };
     const limit = setTimeout(() => fail(`it took more than ${limitMs / 1000} s`, { tooSlow: true }), limitMs);
     const stopWaiting = exit.onExit((reason) => fail(reason));

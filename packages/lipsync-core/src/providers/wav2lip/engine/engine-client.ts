@@ -4,7 +4,14 @@ import { abortError, errorCodes, LipsyncError, toLipsyncError } from '../../../e
 import { exhaustionAdvice } from '../../../errors/system-error.ts';
 import { melChunkLength } from '../features/index.ts';
 import type { EngineAddress } from './engine-address.ts';
-import { createMessageReader, encodeHeader, faceBytes, isPossibleCount, payloadBytesOf, type Message } from './engine-protocol.ts';
+import {
+  createMessageReader,
+  encodeHeader,
+  faceBytes,
+  isPossibleCount,
+  payloadBytesOf,
+  type Message,
+} from './engine-protocol.ts';
 import type { FaceBatch } from './face-model.ts';
 
 export type { FaceBatch } from './face-model.ts';
@@ -43,7 +50,10 @@ interface AwaitedBatch {
 }
 
 /** Connects to an engine. Throws `media_failed` when it cannot be reached, `resource_exhausted` when no file can be opened here, and the signal's error. */
-export async function connectEngine(engine: EngineAddress, { signal, silenceLimitMs = defaultSilenceLimitMs }: EngineClientOptions): Promise<EngineClient> {
+export async function connectEngine(
+  engine: EngineAddress,
+  { signal, silenceLimitMs = defaultSilenceLimitMs }: EngineClientOptions,
+): Promise<EngineClient> {
   if (signal.aborted) throw abortError(signal);
   const socket = connect(engine.socketPath);
   const answers = expectAnswers(socket, engine.cropSizePx);
@@ -101,7 +111,8 @@ function expectAnswers(socket: Socket, cropSizePx: number): Answers {
       // A failure that answers nothing is about the connection.
       return awaited.length > 0 ? awaited.shift()?.reject(failure) : end(failure);
     }
-    if (header.type !== 'faces' || header.count !== awaited[0]?.count) return end(lost('its answer does not fit the question'));
+    if (header.type !== 'faces' || header.count !== awaited[0]?.count)
+      return end(lost('its answer does not fit the question'));
     if (header.note > 0) smallestBatch = header.note;
     awaited.shift()?.resolve(payload);
   };
@@ -114,7 +125,9 @@ function expectAnswers(socket: Socket, cropSizePx: number): Answers {
     }
   });
   // What runs out on this side says nothing about the engine.
-  socket.on('error', (cause) => end(exhaustionAdvice(cause) === undefined ? lost('the connection broke', cause) : toLipsyncError(cause)));
+  socket.on('error', (cause) =>
+    end(exhaustionAdvice(cause) === undefined ? lost('the connection broke', cause) : toLipsyncError(cause)),
+  );
   socket.on('close', () => end(lost('the connection was closed')));
 
   return {
@@ -127,16 +140,21 @@ function expectAnswers(socket: Socket, cropSizePx: number): Answers {
     get ended() {
       return ended;
     },
-    next: (count) => (ended ? Promise.reject(ended) : new Promise((resolve, reject) => void awaited.push({ count, resolve, reject }))),
+    next: (count) =>
+      ended ? Promise.reject(ended) : new Promise((resolve, reject) => void awaited.push({ count, resolve, reject })),
     end,
   };
 }
 
 function checkSizes({ count, mel, faces, references }: FaceBatch, cropSizePx: number): void {
   const bytes = count * faceBytes(cropSizePx);
-  if (!isPossibleCount(count, cropSizePx)) throw new LipsyncError('internal', `A batch of ${count} faces cannot be sent to the engine. Please report this.`);
+  if (!isPossibleCount(count, cropSizePx))
+    throw new LipsyncError('internal', `A batch of ${count} faces cannot be sent to the engine. Please report this.`);
   if (mel.length === count * melChunkLength && faces.length === bytes && references.length === bytes) return;
-  throw new LipsyncError('internal', 'A batch for the engine does not have the size that its number of faces asks for. Please report this.');
+  throw new LipsyncError(
+    'internal',
+    'A batch for the engine does not have the size that its number of faces asks for. Please report this.',
+  );
 }
 
 /** Nothing is copied here, and references that are the very frames are not sent again. */
@@ -161,5 +179,8 @@ function failureOf(payload: Uint8Array): LipsyncError {
 }
 
 function lost(why: string, cause?: unknown): LipsyncError {
-  return new LipsyncError('media_failed', `The engine that draws the faces was lost: ${why}. Try again.`, { cause, details: ofEngine });
+  return new LipsyncError('media_failed', `The engine that draws the faces was lost: ${why}. Try again.`, {
+    cause,
+    details: ofEngine,
+  });
 }

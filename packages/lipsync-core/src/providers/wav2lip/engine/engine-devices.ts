@@ -26,7 +26,11 @@ export interface DeviceSearch {
 const driversFolder = '/proc/driver/nvidia/gpus';
 
 /** The devices of this machine that may be tried, every CUDA GPU that CUDA shows among them. */
-export async function findDevices({ gpuEnabled, cudaVisibleDevices, nvidiaFolder = driversFolder }: DeviceSearch): Promise<DevicesByKind> {
+export async function findDevices({
+  gpuEnabled,
+  cudaVisibleDevices,
+  nvidiaFolder = driversFolder,
+}: DeviceSearch): Promise<DevicesByKind> {
   const cpu: MachineDevice = { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } };
   if (!gpuEnabled) return [[cpu]];
   const present = await readdir(nvidiaFolder).catch(() => []);

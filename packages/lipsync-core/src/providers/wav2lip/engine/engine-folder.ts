@@ -20,11 +20,14 @@ export async function openEngineFolder(): Promise<string> {
 
 async function sweep(root: string, self: ProcessOwner): Promise<void> {
   const names = await readdir(root).catch(() => []);
-  await Promise.all(names.map(async (name) => {
-    const owner = ownerOf(name, self);
-    // Folders of other users stay; they may not be removed.
-    if (owner && (await isGone(owner))) await rm(join(root, name), { recursive: true, force: true }).catch(() => undefined);
-  }));
+  await Promise.all(
+    names.map(async (name) => {
+      const owner = ownerOf(name, self);
+      // Folders of other users stay; they may not be removed.
+      if (owner && (await isGone(owner)))
+        await rm(join(root, name), { recursive: true, force: true }).catch(() => undefined);
+    }),
+  );
 }
 
 /** Whose folder it is; undefined for what is no such folder or belongs to another host. */

@@ -70,7 +70,15 @@ interface LeasedSlot {
 
 /** Makes a pool without engines; the first lease starts one. */
 export function createEnginePool(options: EnginePoolOptions): EnginePool {
-  const { idleMs, gpuEnabled, cudaVisibleDevices = null, retryDeviceMs, startLimitMs, batchLimitMs, heartbeatMs } = { ...defaults, ...options };
+  const {
+    idleMs,
+    gpuEnabled,
+    cudaVisibleDevices = null,
+    retryDeviceMs,
+    startLimitMs,
+    batchLimitMs,
+    heartbeatMs,
+  } = { ...defaults, ...options };
   const { devices = () => findDevices({ gpuEnabled, cudaVisibleDevices }) } = options;
   const slots = createEngineSlots({ idleMs, startLimitMs, batchLimitMs, heartbeatMs });
   const failures = new Map<string, DeviceFailure>();
@@ -110,7 +118,9 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
       const stamp = await modelStamp(source);
       const tried: DeviceFailure[] = [];
       for (const equals of await devices()) {
-        const places = equals.filter(({ name }) => !except.includes(name)).map((device) => ({ key: `${device.name} ${stamp}`, source, device }));
+        const places = equals
+          .filter(({ name }) => !except.includes(name))
+          .map((device) => ({ key: `${device.name} ${stamp}`, source, device }));
         for (const place of slots.leastBusyFirst(places)) {
           const outcome = await tryPlace(place, signal);
           if ('slot' in outcome) return toLease(outcome, place.device, tried, (error) => void remember(place, error));
@@ -125,8 +135,12 @@ export function createEnginePool(options: EnginePoolOptions): EnginePool {
 
 /** Tells a model from another one that was put in its place. */
 async function modelStamp({ path, cacheFolder }: ModelSource): Promise<string> {
-  const refuse = (reason: string, cause: unknown): LipsyncError => new LipsyncError('model_missing', `The file ${reason}.`, { cause });
-  const { handle, stats: { size, mtimeMs } } = await openRegularFile(path, refuse);
+  const refuse = (reason: string, cause: unknown): LipsyncError =>
+    new LipsyncError('model_missing', `The file ${reason}.`, { cause });
+  const {
+    handle,
+    stats: { size, mtimeMs },
+  } = await openRegularFile(path, refuse);
   await handle.close();
   return `${size} ${mtimeMs} ${path} ${cacheFolder}`;
 }
@@ -138,10 +152,20 @@ function isFaultOfDevice({ code }: LipsyncError): boolean {
 
 /** A process that died may have done so over something else than its GPU; one that took too long would take as long again. */
 function isBadLuck(outcome: LeasedSlot | LipsyncError, { device }: EnginePlace): boolean {
-  return LipsyncError.isInstance(outcome) && outcome.code === 'media_failed' && outcome.details['tooSlow'] !== true && device.kind !== 'cpu';
+  return (
+    LipsyncError.isInstance(outcome) &&
+    outcome.code === 'media_failed' &&
+    outcome.details['tooSlow'] !== true &&
+    device.kind !== 'cpu'
+  );
 }
 
-function toLease({ engine, slot }: LeasedSlot, device: MachineDevice, tried: readonly DeviceFailure[], blame: EngineLease['blame']): EngineLease {
+function toLease(
+  { engine, slot }: LeasedSlot,
+  device: MachineDevice,
+  tried: readonly DeviceFailure[],
+  blame: EngineLease['blame'],
+): EngineLease {
   let released = false;
   return {
     engine,
@@ -158,5 +182,8 @@ function toLease({ engine, slot }: LeasedSlot, device: MachineDevice, tried: rea
 
 function unavailable(tried: readonly DeviceFailure[], used: MachineDevice): Warning {
   const reasons = tried.map(({ device, error }) => `${device.name}: ${error.message}`).join(' ');
-  return { code: 'engine_device_unavailable', message: `The engine runs on ${used.name}, because other devices could not be used. ${reasons}` };
+  return {
+    code: 'engine_device_unavailable',
+    message: `The engine runs on ${used.name}, because other devices could not be used. ${reasons}`,
+  };
 }

@@ -34,7 +34,9 @@ async function run(start: EngineStart): Promise<void> {
   setInterval(() => say({ type: 'alive' }), heartbeatMs);
   try {
     const queue = await openModelQueue({
-      source: start.source, device: device.onnxDevice, batchLimitMs: start.batchLimitMs,
+      source: start.source,
+      device: device.onnxDevice,
+      batchLimitMs: start.batchLimitMs,
       onStopped() {
         isEnding = true;
         void sleep(farewellMs).then(end);

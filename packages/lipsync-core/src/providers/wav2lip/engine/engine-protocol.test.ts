@@ -8,33 +8,46 @@ const soundBytes = melChunkLength * 4;
 
 function batch(count: number, fill: number): Uint8Array {
   const payloadBytes = payloadBytesOf('batch', count, size);
-  return Buffer.concat([encodeHeader({ type: 'batch', count, note: 0, payloadBytes }), Buffer.alloc(payloadBytes, fill)]);
+  return Buffer.concat([
+    encodeHeader({ type: 'batch', count, note: 0, payloadBytes }),
+    Buffer.alloc(payloadBytes, fill),
+  ]);
 }
 
 describe('messages of an engine', () => {
   it('are put together however they are cut into pieces', () => {
-    fc.assert(fc.property(fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 }), fc.array(fc.integer({ min: 1, max: 9_000 }), { minLength: 1 }), (counts, cuts) => {
-      const alive = encodeHeader({ type: 'alive', count: 0, note: 0, payloadBytes: 0 });
-      const bytes = Buffer.concat(counts.flatMap((count, index) => [batch(count, index + 1), alive]));
-      const heard: Message[] = [];
-      const read = createMessageReader(size, (message) => heard.push(message));
-      for (let from = 0, turn = 0; from < bytes.length; turn += 1) {
-        const length = cuts[turn % cuts.length] ?? 1;
-        read(bytes.subarray(from, from + length));
-        from += length;
-      }
-      expect(heard.filter(({ header }) => header.type === 'alive')).toHaveLength(counts.length);
-      const batches = heard.filter(({ header }) => header.type === 'batch');
-      expect(batches.map(({ header }) => header.count)).toEqual(counts);
-      for (const [index, { payload }] of batches.entries()) expect(payload.every((value) => value === index + 1)).toBe(true);
-    }), { numRuns: 50 });
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 }),
+        fc.array(fc.integer({ min: 1, max: 9_000 }), { minLength: 1 }),
+        (counts, cuts) => {
+          const alive = encodeHeader({ type: 'alive', count: 0, note: 0, payloadBytes: 0 });
+          const bytes = Buffer.concat(counts.flatMap((count, index) => [batch(count, index + 1), alive]));
+          const heard: Message[] = [];
+          const read = createMessageReader(size, (message) => heard.push(message));
+          for (let from = 0, turn = 0; from < bytes.length; turn += 1) {
+            const length = cuts[turn % cuts.length] ?? 1;
+            read(bytes.subarray(from, from + length));
+            from += length;
+          }
+          expect(heard.filter(({ header }) => header.type === 'alive')).toHaveLength(counts.length);
+          const batches = heard.filter(({ header }) => header.type === 'batch');
+          expect(batches.map(({ header }) => header.count)).toEqual(counts);
+          for (const [index, { payload }] of batches.entries())
+            expect(payload.every((value) => value === index + 1)).toBe(true);
+        },
+      ),
+      { numRuns: 50 },
+    );
   });
 
   it('are refused, before any memory is taken, when they are none', () => {
-    fc.assert(fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (header) => {
-      const read = createMessageReader(size, () => undefined);
-      expect(() => read(header)).toThrow(expect.objectContaining({ code: 'media_failed' }));
-    }));
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (header) => {
+        const read = createMessageReader(size, () => undefined);
+        expect(() => read(header)).toThrow(expect.objectContaining({ code: 'media_failed' }));
+      }),
+    );
   });
 
   it.each([
@@ -49,7 +62,14 @@ describe('messages of an engine', () => {
   });
 
   it('hold as many faces as fit a quarter of a gibibyte, and no more than a thousand', () => {
-    expect([0, 1, 1024, 1025, 1.5, Number.NaN].map((count) => isPossibleCount(count, size))).toEqual([false, true, true, false, false, false]);
+    expect([0, 1, 1024, 1025, 1.5, Number.NaN].map((count) => isPossibleCount(count, size))).toEqual([
+      false,
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
     expect([86, 87].map((count) => isPossibleCount(count, 720))).toEqual([true, false]);
   });
 });

@@ -55,12 +55,17 @@ function decodeHeader(bytes: Uint8Array, cropSizePx: number): MessageHeader {
   const count = view.getUint16(6, true);
   const payloadBytes = view.getUint32(12, true);
   if (view.getUint32(0, true) !== magic || type === undefined) throw protocolFault('not a message of an engine');
-  if (!isPossible(type, count, payloadBytes, cropSizePx)) throw protocolFault(`${payloadBytes} bytes for ${count} faces in a message of type ${type}`);
+  if (!isPossible(type, count, payloadBytes, cropSizePx))
+    throw protocolFault(`${payloadBytes} bytes for ${count} faces in a message of type ${type}`);
   return { type, count, note: view.getUint32(8, true), payloadBytes };
 }
 
 /** Bytes of the payload of a message that carries `count` faces. */
-export function payloadBytesOf(type: 'batch' | 'batch_with_references' | 'faces', count: number, cropSizePx: number): number {
+export function payloadBytesOf(
+  type: 'batch' | 'batch_with_references' | 'faces',
+  count: number,
+  cropSizePx: number,
+): number {
   const pictures = count * faceBytes(cropSizePx);
   if (type === 'faces') return pictures;
   const sound = count * melChunkLength * Float32Array.BYTES_PER_ELEMENT;
@@ -88,7 +93,10 @@ export function isPossibleCount(count: number, cropSizePx: number): boolean {
  * each message that is whole. Throws `media_failed` for what is no possible message; nothing
  * may be fed to it afterwards.
  */
-export function createMessageReader(cropSizePx: number, onMessage: (message: Message) => void): (piece: Uint8Array) => void {
+export function createMessageReader(
+  cropSizePx: number,
+  onMessage: (message: Message) => void,
+): (piece: Uint8Array) => void {
   const headerRead = new Uint8Array(headerBytes);
   let header: MessageHeader | undefined;
   let target: Uint8Array<ArrayBuffer> = headerRead;
@@ -111,7 +119,7 @@ export function createMessageReader(cropSizePx: number, onMessage: (message: Mes
   };
 
   return (piece) => {
-    for (let from = 0; from < piece.length; ) {
+    for (let from = 0; from < piece.length;) {
       const taken = piece.subarray(from, from + target.length - filled);
       target.set(taken, filled);
       filled += taken.length;
@@ -123,5 +131,7 @@ export function createMessageReader(cropSizePx: number, onMessage: (message: Mes
 
 /** Why a connection cannot go on. */
 export function protocolFault(what: string): LipsyncError {
-  return new LipsyncError('media_failed', 'The engine and its client do not understand each other. Try again.', { cause: new Error(what) });
+  return new LipsyncError('media_failed', 'The engine and its client do not understand each other. Try again.', {
+    cause: new Error(what),
+  });
 }

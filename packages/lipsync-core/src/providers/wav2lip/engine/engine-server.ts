@@ -40,7 +40,8 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
   let reducedTo = 0;
   const heartbeat = setInterval(() => {
     // A client that does not read does not need to be told either.
-    if (waiting > 0 && socket.writableLength === 0) socket.write(encodeHeader({ type: 'alive', count: 0, note: 0, payloadBytes: 0 }));
+    if (waiting > 0 && socket.writableLength === 0)
+      socket.write(encodeHeader({ type: 'alive', count: 0, note: 0, payloadBytes: 0 }));
   }, heartbeatMs);
 
   const draw = async ({ header: { count }, payload }: Message): Promise<void> => {
@@ -63,7 +64,8 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
     }
   };
   const read = createMessageReader(queue.cropSizePx, (message) => {
-    if (message.header.type !== 'batch' && message.header.type !== 'batch_with_references') throw protocolFault(`${message.header.type} is not for an engine`);
+    if (message.header.type !== 'batch' && message.header.type !== 'batch_with_references')
+      throw protocolFault(`${message.header.type} is not for an engine`);
     void draw(message);
   });
   socket.on('data', (piece) => {
@@ -81,7 +83,11 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
 
 async function writeFailure(socket: Socket, thrown: unknown): Promise<void> {
   const { code, message, cause } = toFailure(thrown);
-  const text = JSON.stringify({ code, message: message.slice(0, maxMessageCharacters), cause: cause.slice(0, maxMessageCharacters) });
+  const text = JSON.stringify({
+    code,
+    message: message.slice(0, maxMessageCharacters),
+    cause: cause.slice(0, maxMessageCharacters),
+  });
   const payload = Buffer.from(text);
   await write(socket, encodeHeader({ type: 'failed', count: 0, note: 0, payloadBytes: payload.length }), payload);
 }

@@ -7,9 +7,23 @@ const address: EngineAddress = { socketPath: 'engine.sock', device: 'cpu', cropS
 const never = new AbortController().signal;
 
 /** A slot of engines that answer as `answers` says. */
-function slotOf(answers: EngineChild['answers']): { readonly slot: EngineSlot; readonly start: Mock<() => Promise<EngineChild>> } {
-  const start = vi.fn<() => Promise<EngineChild>>(async () => ({ ready: Promise.resolve(address), answers, end: () => Promise.resolve() }));
-  return { slot: createEngineSlot({ device: { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } }, idleMs: 60_000, start }), start };
+function slotOf(answers: EngineChild['answers']): {
+  readonly slot: EngineSlot;
+  readonly start: Mock<() => Promise<EngineChild>>;
+} {
+  const start = vi.fn<() => Promise<EngineChild>>(async () => ({
+    ready: Promise.resolve(address),
+    answers,
+    end: () => Promise.resolve(),
+  }));
+  return {
+    slot: createEngineSlot({
+      device: { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } },
+      idleMs: 60_000,
+      start,
+    }),
+    start,
+  };
 }
 
 describe('a slot', () => {

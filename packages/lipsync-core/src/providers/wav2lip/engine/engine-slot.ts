@@ -59,7 +59,10 @@ export function createEngineSlot({ device, idleMs, start }: EngineSlotOptions): 
     // From here on nobody is given this process; it may take a moment longer to be gone.
     forget(ending);
     clearTimeout(idleTimer);
-    await ending.then((process) => process.end(), () => undefined);
+    await ending.then(
+      (process) => process.end(),
+      () => undefined,
+    );
   };
   const giveBack = (): void => {
     leases -= 1;

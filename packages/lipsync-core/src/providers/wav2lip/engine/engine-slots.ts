@@ -46,7 +46,10 @@ export function createEngineSlots({ idleMs, ...limits }: EngineSlotsOptions): En
       throw new LipsyncError('canceled', 'The engines are being shut down.');
     }
     return startEngineChild({
-      ...limits, source, device, socketPath: join(folder, 'engine.sock'),
+      ...limits,
+      source,
+      device,
+      socketPath: join(folder, 'engine.sock'),
       onGone: () => {
         removeFolder();
         onGone();
@@ -59,10 +62,14 @@ export function createEngineSlots({ idleMs, ...limits }: EngineSlotsOptions): En
 
   return {
     leastBusyFirst: (places) =>
-      places.toSorted((one, other) => leasesOn(one.device) - leasesOn(other.device) || Number(isWarm(other)) - Number(isWarm(one))),
+      places.toSorted(
+        (one, other) => leasesOn(one.device) - leasesOn(other.device) || Number(isWarm(other)) - Number(isWarm(one)),
+      ),
     at(place) {
       for (const [key, slot] of slots) if (!slot.isWarm && slot.leases === 0) slots.delete(key);
-      const slot = slots.get(place.key) ?? createEngineSlot({ device: place.device, idleMs, start: (onGone) => start(place, onGone) });
+      const slot =
+        slots.get(place.key) ??
+        createEngineSlot({ device: place.device, idleMs, start: (onGone) => start(place, onGone) });
       slots.set(place.key, slot);
       return slot;
     },

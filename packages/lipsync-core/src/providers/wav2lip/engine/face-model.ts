@@ -44,7 +44,7 @@ export function createFaceModel(session: OnnxSession, facts: Wav2LipModelFacts):
       const faces = new Uint8Array(batch.count * faceBytes(facts.cropSizePx));
       let atOnce = facts.fixedBatch ?? largestBatch;
       let reducedTo: number | null = null;
-      for (let done = 0; done < batch.count; ) {
+      for (let done = 0; done < batch.count;) {
         const part = partOf(batch, done, Math.min(batch.count, done + atOnce), facts.cropSizePx);
         const values = await tryRun(session, facts, inputs(part), part.count);
         if (values !== undefined) {
@@ -77,8 +77,16 @@ function createInputs({ cropSizePx, fixedBatch }: Wav2LipModelFacts): ModelInput
     mel.set(part.mel);
     writeFrames(part, cropSizePx, frames);
     return {
-      mel: { type: 'float32', dims: [count, 1, melBandCount, melChunkColumns], data: mel.subarray(0, count * melChunkLength) },
-      frames: { type: 'float32', dims: [count, 6, cropSizePx, cropSizePx], data: frames.subarray(0, count * frameValues) },
+      mel: {
+        type: 'float32',
+        dims: [count, 1, melBandCount, melChunkColumns],
+        data: mel.subarray(0, count * melChunkLength),
+      },
+      frames: {
+        type: 'float32',
+        dims: [count, 6, cropSizePx, cropSizePx],
+        data: frames.subarray(0, count * frameValues),
+      },
     };
   };
 }
@@ -97,7 +105,10 @@ function partOf({ mel, faces, references }: FaceBatch, start: number, end: numbe
 
 /** The model's answer; undefined where it failed and may succeed with fewer faces. */
 async function tryRun(
-  session: OnnxSession, facts: Wav2LipModelFacts, { mel, frames }: ReturnType<ModelInputs>, count: number,
+  session: OnnxSession,
+  facts: Wav2LipModelFacts,
+  { mel, frames }: ReturnType<ModelInputs>,
+  count: number,
 ): Promise<Float32Array | undefined> {
   try {
     const { [facts.output]: output } = await session.run({ [facts.melInput]: mel, [facts.framesInput]: frames });
@@ -107,10 +118,20 @@ async function tryRun(
     if (count > 1 && facts.fixedBatch === null) return undefined;
     throw failedAtAnySize(facts, cause);
   }
-  throw new LipsyncError('model_invalid', 'The model gives pictures of another shape than it says. Fetch or import it again.');
+  throw new LipsyncError(
+    'model_invalid',
+    'The model gives pictures of another shape than it says. Fetch or import it again.',
+  );
 }
 
 function failedAtAnySize({ fixedBatch }: Wav2LipModelFacts, cause: unknown): LipsyncError {
-  const tried = fixedBatch === null ? 'fewer faces at once, down to a single one, did not help' : `it takes no smaller batches than ${fixedBatch}`;
-  return new LipsyncError('resource_exhausted', `A run of the model failed, and ${tried}. If memory is short, run fewer jobs at once or add some; the log holds what the runtime said.`, { cause });
+  const tried =
+    fixedBatch === null
+      ? 'fewer faces at once, down to a single one, did not help'
+      : `it takes no smaller batches than ${fixedBatch}`;
+  return new LipsyncError(
+    'resource_exhausted',
+    `A run of the model failed, and ${tried}. If memory is short, run fewer jobs at once or add some; the log holds what the runtime said.`,
+    { cause },
+  );
 }

@@ -12,13 +12,21 @@ export function writeFrames({ count, faces, references }: FaceBatch, cropSizePx:
     const from = face * plane * 3;
     const to = face * plane * 6;
     writePlanes(faces, from, shown, frames, to, plane);
-    for (let channel = 0; channel < 3; channel += 1) frames.fill(0, to + channel * plane + shown, to + (channel + 1) * plane);
+    for (let channel = 0; channel < 3; channel += 1)
+      frames.fill(0, to + channel * plane + shown, to + (channel + 1) * plane);
     writePlanes(references, from, plane, frames, to + 3 * plane, plane);
   }
 }
 
 /** Splits the first `pixels` pixels of a face into three planes. */
-function writePlanes(pixels: Uint8Array, from: number, count: number, planes: Float32Array, to: number, plane: number): void {
+function writePlanes(
+  pixels: Uint8Array,
+  from: number,
+  count: number,
+  planes: Float32Array,
+  to: number,
+  plane: number,
+): void {
   for (let pixel = 0; pixel < count; pixel += 1) {
     const source = from + pixel * 3;
     planes[to + pixel] = (pixels[source] ?? 0) / 255;
@@ -48,7 +56,11 @@ export function readDrawnFaces(values: Float32Array, count: number, cropSizePx: 
 }
 
 function notFinite(value: number): LipsyncError {
-  return new LipsyncError('model_invalid', 'The model draws values that are not numbers. Fetch or import it again, or run it on another device.', {
-    cause: new Error(`${value} among the values of a face`),
-  });
+  return new LipsyncError(
+    'model_invalid',
+    'The model draws values that are not numbers. Fetch or import it again, or run it on another device.',
+    {
+      cause: new Error(`${value} among the values of a face`),
+    },
+  );
 }

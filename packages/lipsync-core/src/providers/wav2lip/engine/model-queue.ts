@@ -116,7 +116,10 @@ function untilReady(thread: Worker): Promise<Extract<FromModelThread, { type: 'r
 }
 
 function tooSlow(limitMs: number): LipsyncError {
-  return new LipsyncError('media_failed', `The engine worked on one batch for more than ${limitMs / 1000} s and was ended.`);
+  return new LipsyncError(
+    'media_failed',
+    `The engine worked on one batch for more than ${limitMs / 1000} s and was ended.`,
+  );
 }
 
 function threadLost(cause: Error): LipsyncError {

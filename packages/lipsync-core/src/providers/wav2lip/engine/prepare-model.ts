@@ -53,8 +53,13 @@ async function drawOneFace(model: FaceModel, device: OnnxDevice): Promise<Uint8A
     return await drawTrialFace(model);
   } catch (cause) {
     // On the CPU there is nobody but the model to blame.
-    if (device.kind === 'cpu') throw new LipsyncError('model_invalid', 'The model loads but cannot draw a face. Fetch or import it again.', { cause });
-    throw new LipsyncError('not_supported', `The model loads on ${device.kind} but cannot draw a face there.`, { cause });
+    if (device.kind === 'cpu')
+      throw new LipsyncError('model_invalid', 'The model loads but cannot draw a face. Fetch or import it again.', {
+        cause,
+      });
+    throw new LipsyncError('not_supported', `The model loads on ${device.kind} but cannot draw a face there.`, {
+      cause,
+    });
   }
 }
 
@@ -66,6 +71,10 @@ async function drawOnCpu(path: string, device: OnnxDevice): Promise<Uint8Array> 
     await reference.release();
     return drawn;
   } catch (cause) {
-    throw new LipsyncError('not_supported', `The model draws on ${device.kind} but not on the CPU, with which it has to be compared.`, { cause });
+    throw new LipsyncError(
+      'not_supported',
+      `The model draws on ${device.kind} but not on the CPU, with which it has to be compared.`,
+      { cause },
+    );
   }
 }

@@ -20,7 +20,11 @@ export async function tryDevice(device: OnnxDevice): Promise<void> {
   try {
     await session.run({ picture: { type: 'float32', dims: [1, 1, 3, 3], data: new Float32Array(9).fill(1) } });
   } catch (cause) {
-    throw new LipsyncError('not_supported', `${device.kind} cannot be used here: it takes a graph but does not run it.`, { cause });
+    throw new LipsyncError(
+      'not_supported',
+      `${device.kind} cannot be used here: it takes a graph but does not run it.`,
+      { cause },
+    );
   } finally {
     await session.release();
   }

@@ -36,7 +36,9 @@ export async function tryModelApart(path: string, { signal, limitMs }: TryModelO
 
 /** The same file runs from source and from the build; only its extension differs. */
 function forkTry(path: string): ChildProcess {
-  const entry = fileURLToPath(new URL(`./try-model-process${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
+  const entry = fileURLToPath(
+    new URL(`./try-model-process${extname(fileURLToPath(import.meta.url))}`, import.meta.url),
+  );
   // In a group of its own, so that the terminal's Ctrl-C reaches the parent alone, which ends it.
   return fork(entry, [path], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], execArgv: [], detached: true });
 }

@@ -42,7 +42,7 @@ function planPasses(size: number): readonly Pass[] {
     roots.imaginary[k] = -Math.sin((2 * Math.PI * k) / size);
   }
   const passes: Pass[] = [];
-  for (let stride = 1; stride < size; ) {
+  for (let stride = 1; stride < size;) {
     const left = size / stride;
     const radix = left % 4 === 0 ? 4 : 5;
     if (left % radix !== 0) throw new RangeError(`The transform needs a product of fours and fives, not ${size}.`);
@@ -100,7 +100,14 @@ function passOfFive(roots: ComplexArray, stride: number): Pass {
       const farGapReal = sine144 * outerGapReal - sine72 * innerGapReal;
       const farGapImaginary = sine144 * outerGapImaginary - sine72 * innerGapImaginary;
       const place = 4 * turn + i;
-      putTurned(to, place, firstReal + outerReal + innerReal, firstImaginary + outerImaginary + innerImaginary, roots, 0);
+      putTurned(
+        to,
+        place,
+        firstReal + outerReal + innerReal,
+        firstImaginary + outerImaginary + innerImaginary,
+        roots,
+        0,
+      );
       putTurned(to, place + stride, nearReal + nearGapImaginary, nearImaginary - nearGapReal, roots, turn);
       putTurned(to, place + 2 * stride, farReal + farGapImaginary, farImaginary - farGapReal, roots, 2 * turn);
       putTurned(to, place + 3 * stride, farReal - farGapImaginary, farImaginary + farGapReal, roots, 3 * turn);
@@ -114,7 +121,14 @@ function at(values: Float64Array, index: number): number {
 }
 
 /** Writes a number multiplied by root `turn`. */
-function putTurned(to: ComplexArray, place: number, real: number, imaginary: number, roots: ComplexArray, turn: number): void {
+function putTurned(
+  to: ComplexArray,
+  place: number,
+  real: number,
+  imaginary: number,
+  roots: ComplexArray,
+  turn: number,
+): void {
   const cosine = at(roots.real, turn);
   const sine = at(roots.imaginary, turn);
   to.real[place] = real * cosine - imaginary * sine;

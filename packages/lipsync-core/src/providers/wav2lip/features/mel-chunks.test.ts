@@ -16,7 +16,9 @@ async function* inPieces(samples: Float32Array, pieceLength = 1_000): AsyncGener
   for (let from = 0; from < samples.length; from += pieceLength) yield samples.subarray(from, from + pieceLength);
 }
 
-async function chunksOf(options: Partial<MelChunksOptions> & Pick<MelChunksOptions, 'samples' | 'frameCount'>): Promise<Float32Array[]> {
+async function chunksOf(
+  options: Partial<MelChunksOptions> & Pick<MelChunksOptions, 'samples' | 'frameCount'>,
+): Promise<Float32Array[]> {
   const chunks: Float32Array[] = [];
   for await (const chunk of openMelChunks({ frameRate: rate25, windowStartMs: 0, ...options })) chunks.push(chunk);
   return chunks;
@@ -36,7 +38,8 @@ describe('openMelChunks', () => {
     const samples = sound(16_000);
     const chunks = await chunksOf({ samples: inPieces(samples), frameCount: 25 });
     expect(chunks).toHaveLength(25);
-    for (const frame of [0, 1, 7, 19]) expect(chunks[frame]).toEqual(chunkAt(samples, chunkStartColumn(frame, rate25, 0)));
+    for (const frame of [0, 1, 7, 19])
+      expect(chunks[frame]).toEqual(chunkAt(samples, chunkStartColumn(frame, rate25, 0)));
   });
 
   it('goes on into silence behind the speech, and begins in it where the window starts before the speech', async () => {
@@ -50,7 +53,11 @@ describe('openMelChunks', () => {
   });
 
   it('is silent throughout for a speech without a sample', async () => {
-    expect(await chunksOf({ samples: inPieces(new Float32Array()), frameCount: 3 })).toEqual([silence, silence, silence]);
+    expect(await chunksOf({ samples: inPieces(new Float32Array()), frameCount: 3 })).toEqual([
+      silence,
+      silence,
+      silence,
+    ]);
   });
 
   it('pads a speech of fewer than 16 columns, and one shorter than half a window', async () => {
@@ -63,13 +70,29 @@ describe('openMelChunks', () => {
   });
 
   it('has exactly one finite chunk per frame, at any rate, window and length', async () => {
-    const frameRate = fc.record({ numerator: fc.integer({ min: 1, max: 240_000 }), denominator: fc.constantFrom(1, 1000, 1001) });
+    const frameRate = fc.record({
+      numerator: fc.integer({ min: 1, max: 240_000 }),
+      denominator: fc.constantFrom(1, 1000, 1001),
+    });
     await fc.assert(
-      fc.asyncProperty(fc.nat(6_000), fc.nat(120), frameRate, fc.integer({ min: -500, max: 500 }), async (length, frameCount, rate, windowStartMs) => {
-        const chunks = await chunksOf({ samples: inPieces(sound(length)), frameCount, frameRate: rate, windowStartMs });
-        expect(chunks).toHaveLength(frameCount);
-        expect(chunks.every((chunk) => chunk.length === 1280 && chunk.every((value) => value >= -4 && value <= 4))).toBe(true);
-      }),
+      fc.asyncProperty(
+        fc.nat(6_000),
+        fc.nat(120),
+        frameRate,
+        fc.integer({ min: -500, max: 500 }),
+        async (length, frameCount, rate, windowStartMs) => {
+          const chunks = await chunksOf({
+            samples: inPieces(sound(length)),
+            frameCount,
+            frameRate: rate,
+            windowStartMs,
+          });
+          expect(chunks).toHaveLength(frameCount);
+          expect(
+            chunks.every((chunk) => chunk.length === 1280 && chunk.every((value) => value >= -4 && value <= 4)),
+          ).toBe(true);
+        },
+      ),
       { numRuns: 60 },
     );
   });

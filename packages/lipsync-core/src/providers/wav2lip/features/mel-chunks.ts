@@ -35,7 +35,12 @@ export interface MelChunksOptions {
  * no more of the speech than the frames need, ends its reading then or when the loop is left early, and throws what
  * that reading throws. Memory does not depend on lengths.
  */
-export async function* openMelChunks({ samples, frameRate, frameCount, windowStartMs }: MelChunksOptions): AsyncGenerator<Float32Array> {
+export async function* openMelChunks({
+  samples,
+  frameRate,
+  frameCount,
+  windowStartMs,
+}: MelChunksOptions): AsyncGenerator<Float32Array> {
   const ring = createColumnRing();
   const spectrogram = createMelSpectrogram(ring.add);
   let frame = 0;
@@ -79,7 +84,8 @@ function createColumnRing(): ColumnRing {
       const chunk = new Float32Array(melChunkLength).fill(silentMel);
       for (let time = Math.max(0, -start); time < melChunkColumns && start + time < count; time++) {
         const place = ((start + time) % ringColumns) * melBandCount;
-        for (let band = 0; band < melBandCount; band++) chunk[band * melChunkColumns + time] = columns[place + band] ?? silentMel;
+        for (let band = 0; band < melBandCount; band++)
+          chunk[band * melChunkColumns + time] = columns[place + band] ?? silentMel;
       }
       return chunk;
     },

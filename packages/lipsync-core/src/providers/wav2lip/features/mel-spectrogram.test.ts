@@ -30,7 +30,8 @@ function definedColumn(samples: Float32Array, column: number): number[] {
   const emphasised = Array.from(samples, (sample, i) => sample - 0.97 * (samples[i - 1] ?? 0));
   const window = cosines.map((cosine, n) => reflected(emphasised, column * 200 - 400 + n) * (0.5 - 0.5 * cosine));
   const magnitudes = Array.from({ length: 401 }, (_, bin) => {
-    const part = (wave: Float64Array): number => window.reduce((sum, value, n) => sum + value * (wave[(n * bin) % 800] ?? 0), 0);
+    const part = (wave: Float64Array): number =>
+      window.reduce((sum, value, n) => sum + value * (wave[(n * bin) % 800] ?? 0), 0);
     return Math.hypot(part(cosines), part(sines));
   });
   return createMelBank(20).map(({ firstBin, weights }) => {
@@ -49,15 +50,20 @@ function reflected(values: readonly number[], index: number): number {
 }
 
 describe('createMelSpectrogram', () => {
-  it.each([1, 2, 150, 200, 399, 400, 401, 402, 800, 1234, 1400])('is what the definition says for %i samples, mirrored ends included', (length) => {
-    const samples = noise(length);
-    const columns = columnsOf(samples);
-    expect(columns).toHaveLength(1 + Math.floor(length / 200));
-    columns.forEach((column, index) => {
-      const expected = definedColumn(samples, index);
-      expect(Math.max(...expected.map((value, band) => Math.abs(value - (column[band] ?? Number.NaN))))).toBeLessThan(1e-6);
-    });
-  });
+  it.each([1, 2, 150, 200, 399, 400, 401, 402, 800, 1234, 1400])(
+    'is what the definition says for %i samples, mirrored ends included',
+    (length) => {
+      const samples = noise(length);
+      const columns = columnsOf(samples);
+      expect(columns).toHaveLength(1 + Math.floor(length / 200));
+      columns.forEach((column, index) => {
+        const expected = definedColumn(samples, index);
+        expect(Math.max(...expected.map((value, band) => Math.abs(value - (column[band] ?? Number.NaN))))).toBeLessThan(
+          1e-6,
+        );
+      });
+    },
+  );
 
   it('is exactly −4 everywhere for digital silence', () => {
     const columns = columnsOf(new Float32Array(16_000));
@@ -81,7 +87,11 @@ describe('createMelSpectrogram', () => {
 
   it('stays between −4 and 4 however loud the sound', () => {
     const loud = tone(700, 4_000, 3e38);
-    expect(columnsOf(loud).flatMap((column) => [...column]).every((value) => value >= -4 && value <= 4)).toBe(true);
+    expect(
+      columnsOf(loud)
+        .flatMap((column) => [...column])
+        .every((value) => value >= -4 && value <= 4),
+    ).toBe(true);
   });
 
   it('shows a higher tone in a higher band', () => {

@@ -79,7 +79,10 @@ function mirrored(index: number, length: number): number {
 }
 
 function createColumnMeasure(): (window: Float64Array) => Float32Array {
-  const hann = Float64Array.from({ length: windowSamples }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / windowSamples));
+  const hann = Float64Array.from(
+    { length: windowSamples },
+    (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / windowSamples),
+  );
   const magnitudeSpectrum = createMagnitudeSpectrum(windowSamples);
   const bank = createMelBank(analysisSampleRateHz / windowSamples);
   const shaped = new Float64Array(windowSamples);

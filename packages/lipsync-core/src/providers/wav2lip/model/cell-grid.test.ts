@@ -27,5 +27,7 @@ it('takes what lies outside of the picture from the zero cell', () => {
   expect(shiftedCells(grid, 0, 0)).toEqual([0, 1, 2, 3]);
   expect(shiftedCells(grid, 1, 0)).toEqual([2, 3, 4, 4]);
   expect(shiftedCells(grid, 1, 1)).toEqual([3, 4, 4, 4]);
-  expect(haloCells(grid, 2).filter((_, index) => index % 2 === 0)).toEqual([4, 4, 4, 4, 4, 0, 1, 4, 4, 2, 3, 4, 4, 4, 4, 4]);
+  expect(haloCells(grid, 2).filter((_, index) => index % 2 === 0)).toEqual([
+    4, 4, 4, 4, 4, 0, 1, 4, 4, 2, 3, 4, 4, 4, 4, 4,
+  ]);
 });

@@ -24,7 +24,11 @@ export function phaseGrid(sidePx: number): CellGrid {
   return {
     sidePx,
     cells: sidePx * sidePx + 1,
-    cellOf: pixelsOf(sidePx, (row, column) => ((row % 2) * 2 + (column % 2)) * half * half + Math.floor(row / 2) * half + Math.floor(column / 2)),
+    cellOf: pixelsOf(
+      sidePx,
+      (row, column) =>
+        ((row % 2) * 2 + (column % 2)) * half * half + Math.floor(row / 2) * half + Math.floor(column / 2),
+    ),
     zeroCell: sidePx * sidePx,
   };
 }
@@ -59,7 +63,9 @@ export function haloCells(grid: CellGrid, tileSidePx: TileSidePx): readonly numb
   const across = grid.sidePx / tileSidePx;
   const inputSidePx = tileSidePx + 2;
   return pixelsOf(inputSidePx, (placeRow, placeColumn) => [
-    ...pixelsOf(across, (row, column) => cellAt(grid, row * tileSidePx + placeRow - 1, column * tileSidePx + placeColumn - 1)),
+    ...pixelsOf(across, (row, column) =>
+      cellAt(grid, row * tileSidePx + placeRow - 1, column * tileSidePx + placeColumn - 1),
+    ),
     grid.zeroCell,
   ]).flat();
 }

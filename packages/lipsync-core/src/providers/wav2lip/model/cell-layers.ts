@@ -1,5 +1,14 @@
 import type { GraphConstant, GraphNode } from '../../../inference/onnx-writer.ts';
-import { haloCells, phaseGrid, rowGrid, sameCells, shiftedCells, tileGrid, tileSideFor, type CellGrid } from './cell-grid.ts';
+import {
+  haloCells,
+  phaseGrid,
+  rowGrid,
+  sameCells,
+  shiftedCells,
+  tileGrid,
+  tileSideFor,
+  type CellGrid,
+} from './cell-grid.ts';
 import type { FoldedLayer } from './fold-batch-norm.ts';
 import type { Layer } from './network.ts';
 import { winogradTransform } from './winograd.ts';
@@ -37,7 +46,12 @@ export function batchSizes(input: string): GraphPart {
     nodes: [
       { operator: 'Shape', inputs: [input], output: 'batch/shape' },
       { operator: 'Slice', inputs: ['batch/shape', 'batch/zero', 'batch/one'], output: batchAlone },
-      { operator: 'Concat', inputs: ['batch/one', batchAlone, 'batch/one'], output: batchInTheMiddle, attributes: { axis: 0 } },
+      {
+        operator: 'Concat',
+        inputs: ['batch/one', batchAlone, 'batch/one'],
+        output: batchInTheMiddle,
+        attributes: { axis: 0 },
+      },
       { operator: 'Concat', inputs: [batchAlone, 'batch/one'], output: batchFirst, attributes: { axis: 0 } },
     ],
     constants: [integers('batch/zero', [0]), integers('batch/one', [1])],
@@ -59,7 +73,10 @@ export function enterCells({ name, channels, sidePx }: Picture): CellPart {
       { operator: 'Pad', inputs: [`${output}/pixels`, `${output}/pads`], output: `${output}/padded` },
       { operator: 'Transpose', inputs: [`${output}/padded`], output, attributes: { perm: [1, 0, 2] } },
     ],
-    constants: [integers(`${output}/sides`, [-1, sidePx * sidePx, channels]), integers(`${output}/pads`, [0, 0, 0, 0, 1, 0])],
+    constants: [
+      integers(`${output}/sides`, [-1, sidePx * sidePx, channels]),
+      integers(`${output}/pads`, [0, 0, 0, 0, 1, 0]),
+    ],
   };
 }
 
@@ -69,7 +86,12 @@ export function joinCells(first: CellTensor, second: CellTensor, output: string)
   return {
     output: { name: output, channels: first.channels + second.channels, grid: first.grid },
     nodes: [
-      { operator: 'Gather', inputs: [second.name, `${output}/order`], output: `${output}/second`, attributes: { axis: 0 } },
+      {
+        operator: 'Gather',
+        inputs: [second.name, `${output}/order`],
+        output: `${output}/second`,
+        attributes: { axis: 0 },
+      },
       { operator: 'Concat', inputs: [first.name, `${output}/second`], output, attributes: { axis: 2 } },
     ],
     constants: [integers(`${output}/order`, order)],
@@ -96,11 +118,19 @@ export function winogradLayer({ name, outputChannels }: Layer, folded: FoldedLay
       // The runtime computes what depends on constants alone once, when it loads the model.
       { operator: 'MatMul', inputs: [inner('kernel'), inner('weight')], output: inner('flat') },
       { operator: 'Reshape', inputs: [inner('flat'), inner('points×channels×channels')], output: inner('spread') },
-      { operator: 'MatMul', inputs: [inner('transformed/points×tiles×channels'), inner('spread')], output: inner('products') },
+      {
+        operator: 'MatMul',
+        inputs: [inner('transformed/points×tiles×channels'), inner('spread')],
+        output: inner('products'),
+      },
       reshape(inner('products'), inner('points×rest')),
       { operator: 'Expand', inputs: [inner('bias'), batchInTheMiddle], output: inner('biases') },
       reshape(inner('biases'), inner('one×rest')),
-      { operator: 'Gemm', inputs: [inner('output'), inner('products/points×rest'), inner('biases/one×rest')], output: inner('sum') },
+      {
+        operator: 'Gemm',
+        inputs: [inner('output'), inner('products/points×rest'), inner('biases/one×rest')],
+        output: inner('sum'),
+      },
       { operator: 'Relu', inputs: [inner('sum')], output: inner('places') },
       { operator: 'Reshape', inputs: [inner('places'), inner('cells')], output: name },
     ],
@@ -114,7 +144,11 @@ export function winogradLayer({ name, outputChannels }: Layer, folded: FoldedLay
       { name: inner('input'), dims: [points, points], data: transform.input.data },
       { name: inner('kernel'), dims: [points, 9], data: transform.kernel.data },
       { name: inner('output'), dims: [places, points], data: transform.output.data },
-      { name: inner('weight'), dims: [9, input.channels * outputChannels], data: tapsFirst(folded.weight, outputChannels, input.channels) },
+      {
+        name: inner('weight'),
+        dims: [9, input.channels * outputChannels],
+        data: tapsFirst(folded.weight, outputChannels, input.channels),
+      },
       { name: inner('bias'), dims: [tiles, 1, outputChannels], data: repeatedBias(folded.bias, tiles) },
     ],
   };
@@ -133,7 +167,12 @@ export function doublingLayer(layer: Layer, folded: FoldedLayer, input: CellTens
     nodes: [
       ...nodes,
       { operator: 'Expand', inputs: [`${name}/zeros`, batchFirst], output: `${name}/outside` },
-      { operator: 'Concat', inputs: [...phases.map((phase) => `${name}/phase${phase}`), `${name}/outside`], output: `${name}/sum`, attributes: { axis: 0 } },
+      {
+        operator: 'Concat',
+        inputs: [...phases.map((phase) => `${name}/phase${phase}`), `${name}/outside`],
+        output: `${name}/sum`,
+        attributes: { axis: 0 },
+      },
       { operator: 'Relu', inputs: [`${name}/sum`], output: `${name}/raised` },
       { operator: 'Reshape', inputs: [`${name}/raised`, `${name}/sides`], output: name },
     ],
@@ -153,10 +192,20 @@ export function doublingLayerToPicture(layer: Layer, folded: FoldedLayer, input:
   return {
     nodes: [
       ...nodes,
-      { operator: 'Concat', inputs: phases.map((phase) => `${name}/phase${phase}`), output: `${name}/sum`, attributes: { axis: 0 } },
+      {
+        operator: 'Concat',
+        inputs: phases.map((phase) => `${name}/phase${phase}`),
+        output: `${name}/sum`,
+        attributes: { axis: 0 },
+      },
       { operator: 'Relu', inputs: [`${name}/sum`], output: `${name}/raised` },
       { operator: 'Reshape', inputs: [`${name}/raised`, `${name}/sides`], output: `${name}/phases` },
-      { operator: 'Transpose', inputs: [`${name}/phases`], output: `${name}/woven`, attributes: { perm: [4, 2, 0, 3, 1, 5] } },
+      {
+        operator: 'Transpose',
+        inputs: [`${name}/phases`],
+        output: `${name}/woven`,
+        attributes: { perm: [4, 2, 0, 3, 1, 5] },
+      },
       { operator: 'Reshape', inputs: [`${name}/woven`, `${name}/last`], output: `${name}/square` },
       { operator: 'Transpose', inputs: [`${name}/square`], output: name, attributes: { perm: [0, 3, 1, 2] } },
     ],
@@ -172,9 +221,16 @@ const phases = ['00', '01', '10', '11'];
 
 /** The four phases of a doubled picture, each (pixels × batch, channels) and called `phase…`, before the ReLU. */
 function phaseParts({ name, outputChannels }: Layer, { weight, bias }: FoldedLayer, input: CellTensor): GraphPart {
-  const shifts = [0, 1].flatMap((down) => [0, 1].map((right) => ({ shift: `${down}${right}`, cells: shiftedCells(input.grid, down, right) })));
+  const shifts = [0, 1].flatMap((down) =>
+    [0, 1].map((right) => ({ shift: `${down}${right}`, cells: shiftedCells(input.grid, down, right) })),
+  );
   const shifted = shifts.flatMap(({ shift }): GraphNode[] => [
-    { operator: 'Gather', inputs: [input.name, `${name}/order${shift}`], output: `${name}/cells${shift}`, attributes: { axis: 0 } },
+    {
+      operator: 'Gather',
+      inputs: [input.name, `${name}/order${shift}`],
+      output: `${name}/cells${shift}`,
+      attributes: { axis: 0 },
+    },
     { operator: 'Reshape', inputs: [`${name}/cells${shift}`, `${name}/rest×in`], output: `${name}/rows${shift}` },
   ]);
   return {
@@ -182,21 +238,37 @@ function phaseParts({ name, outputChannels }: Layer, { weight, bias }: FoldedLay
     constants: [
       ...shifts.map(({ shift, cells }) => integers(`${name}/order${shift}`, cells)),
       integers(`${name}/rest×in`, [-1, input.channels]),
-      ...tapMatrices(weight, input.channels, outputChannels).map((data, tap) => ({ name: `${name}/weight${tap}`, dims: [input.channels, outputChannels], data })),
+      ...tapMatrices(weight, input.channels, outputChannels).map((data, tap) => ({
+        name: `${name}/weight${tap}`,
+        dims: [input.channels, outputChannels],
+        data,
+      })),
       { name: `${name}/bias`, dims: [outputChannels], data: bias },
     ],
   };
 }
 
 /** Taps of a kernel's row or column that reach an even or odd output, with the distance of the input that they read. */
-const tapsOfPhase = [[{ tap: 1, shift: 0 }], [{ tap: 2, shift: 0 }, { tap: 0, shift: 1 }]] as const;
+const tapsOfPhase = [
+  [{ tap: 1, shift: 0 }],
+  [
+    { tap: 2, shift: 0 },
+    { tap: 0, shift: 1 },
+  ],
+] as const;
 
 function phaseNodes(name: string, phase: string): GraphNode[] {
   const taps = (axis: number): (typeof tapsOfPhase)[number] => (phase[axis] === '0' ? tapsOfPhase[0] : tapsOfPhase[1]);
-  const pairs = taps(0).flatMap((down) => taps(1).map((right) => ({ tap: down.tap * 3 + right.tap, shift: `${down.shift}${right.shift}` })));
+  const pairs = taps(0).flatMap((down) =>
+    taps(1).map((right) => ({ tap: down.tap * 3 + right.tap, shift: `${down.shift}${right.shift}` })),
+  );
   return pairs.map(({ tap, shift }, index) => ({
     operator: 'Gemm',
-    inputs: [`${name}/rows${shift}`, `${name}/weight${tap}`, index === 0 ? `${name}/bias` : `${name}/phase${phase}/${index}`],
+    inputs: [
+      `${name}/rows${shift}`,
+      `${name}/weight${tap}`,
+      index === 0 ? `${name}/bias` : `${name}/phase${phase}/${index}`,
+    ],
     output: index === pairs.length - 1 ? `${name}/phase${phase}` : `${name}/phase${phase}/${index + 1}`,
   }));
 }
@@ -224,7 +296,9 @@ function tapsFirst(weight: Float32Array, outputChannels: number, inputChannels: 
 /** (in, out, 3, 3) as nine matrices (in, out). */
 function tapMatrices(weight: Float32Array, inputChannels: number, outputChannels: number): Float32Array[] {
   const pairs = inputChannels * outputChannels;
-  return Array.from({ length: 9 }, (_, tap) => Float32Array.from({ length: pairs }, (_pair, pair) => weight[pair * 9 + tap] ?? 0));
+  return Array.from({ length: 9 }, (_, tap) =>
+    Float32Array.from({ length: pairs }, (_pair, pair) => weight[pair * 9 + tap] ?? 0),
+  );
 }
 
 /** The bias for every tile, and zeros for the cell that is none. */

@@ -28,7 +28,9 @@ export function checkTensors(tensors: TensorDims): Wav2LipNetwork {
     if (tensors.has(tensor)) throw notWav2Lip(`it holds ${model}`);
   }
   const network = networkOfWidth(tensors);
-  const expected = new Map(layersOf(network).flatMap((layer) => tensorShapes(layer).map(({ name, dims }) => [name, dims])));
+  const expected = new Map(
+    layersOf(network).flatMap((layer) => tensorShapes(layer).map(({ name, dims }) => [name, dims])),
+  );
   const problems = [
     ...describeMissing([...expected.keys()].filter((name) => !tensors.has(name))),
     ...describeUnexpected([...tensors.keys()].filter((name) => !expected.has(name) && !name.endsWith(counterSuffix))),
@@ -41,7 +43,11 @@ export function checkTensors(tensors: TensorDims): Wav2LipNetwork {
 /** The network whose first layer is as wide as the checkpoint's; the released one when none is. */
 function networkOfWidth(tensors: TensorDims): Wav2LipNetwork {
   const width = tensors.get(firstWeight)?.dims[0];
-  return widthDivisors.map((divisor) => wav2lipNetwork(divisor)).find(({ audioEncoder: [first] }) => first?.outputChannels === width) ?? wav2lipNetwork();
+  return (
+    widthDivisors
+      .map((divisor) => wav2lipNetwork(divisor))
+      .find(({ audioEncoder: [first] }) => first?.outputChannels === width) ?? wav2lipNetwork()
+  );
 }
 
 function describeMissing(names: readonly string[]): string[] {
@@ -55,9 +61,14 @@ function describeUnexpected(names: readonly string[]): string[] {
 function describeShapes(expected: ReadonlyMap<string, readonly number[]>, tensors: TensorDims): string[] {
   const wrong = [...expected].flatMap(([name, dims]) => {
     const found = tensors.get(name)?.dims;
-    return found === undefined || sameDims(found, dims) ? [] : [`${quoted(name)} is ${found.join(' × ') || 'a single number'} instead of ${dims.join(' × ')}`];
+    return found === undefined || sameDims(found, dims)
+      ? []
+      : [`${quoted(name)} is ${found.join(' × ') || 'a single number'} instead of ${dims.join(' × ')}`];
   });
-  return [...wrong.slice(0, shownTensors), ...(wrong.length > shownTensors ? [`${wrong.length - shownTensors} more have other shapes`] : [])];
+  return [
+    ...wrong.slice(0, shownTensors),
+    ...(wrong.length > shownTensors ? [`${wrong.length - shownTensors} more have other shapes`] : []),
+  ];
 }
 
 function sameDims(left: readonly number[], right: readonly number[]): boolean {
@@ -70,5 +81,8 @@ function listed(names: readonly string[]): string {
 }
 
 function notWav2Lip(finding: string): LipsyncError {
-  return new LipsyncError('model_invalid', `The checkpoint is not a Wav2Lip generator: ${finding}. Take wav2lip.pth or wav2lip_gan.pth as their authors released them.`);
+  return new LipsyncError(
+    'model_invalid',
+    `The checkpoint is not a Wav2Lip generator: ${finding}. Take wav2lip.pth or wav2lip_gan.pth as their authors released them.`,
+  );
 }

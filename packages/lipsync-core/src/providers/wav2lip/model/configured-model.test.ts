@@ -19,8 +19,16 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 function recordOf(content: string, form: ModelRecord['model']['form'] = 'rewritten'): ModelRecord {
   return newModelRecord({
-    name: 'wav2lip', checkpoint: { sha256: 'a', bytes: 1, format: 'zip' }, verification: { layers: 51, largest_error: 0 }, imported_at: '2026-11-21T00:00:00Z',
-    model: { sha256: createHash('sha256').update(content).digest('hex'), bytes: content.length, element_type: 'float32', form },
+    name: 'wav2lip',
+    checkpoint: { sha256: 'a', bytes: 1, format: 'zip' },
+    verification: { layers: 51, largest_error: 0 },
+    imported_at: '2026-11-21T00:00:00Z',
+    model: {
+      sha256: createHash('sha256').update(content).digest('hex'),
+      bytes: content.length,
+      element_type: 'float32',
+      form,
+    },
   });
 }
 
@@ -37,7 +45,11 @@ function bytesReadSoFar(): number {
 describe('what is known of the configured model', () => {
   it('is what the record beside it says, while it is the file that was recorded', async () => {
     await place('a model');
-    expect(await createConfiguredModel(path).look()).toEqual({ licence: officialLicence, elementType: 'float32', form: 'rewritten' });
+    expect(await createConfiguredModel(path).look()).toEqual({
+      licence: officialLicence,
+      elementType: 'float32',
+      form: 'rewritten',
+    });
   });
 
   it('is nothing once another file has taken its place, of another size or of the same', async () => {
@@ -64,29 +76,40 @@ describe('what is known of the configured model', () => {
   });
 
   it('is the licence of the released checkpoints for whatever is no ONNX file', async () => {
-    expect(await createConfiguredModel(join(folder, 'wav2lip.pth')).look()).toEqual({ ...nothingKnown, licence: officialLicence });
+    expect(await createConfiguredModel(join(folder, 'wav2lip.pth')).look()).toEqual({
+      ...nothingKnown,
+      licence: officialLicence,
+    });
   });
 
-  it.skipIf(process.platform !== 'linux')('is found without reading the file again while its size and times stay the same', async () => {
-    const content = 'm'.repeat(16 * 1024 * 1024);
-    await place(content);
-    const model = createConfiguredModel(path);
-    const isWhollyRead = async (): Promise<boolean> => {
-      const before = bytesReadSoFar();
-      expect(await model.look()).toMatchObject({ licence: officialLicence });
-      return bytesReadSoFar() - before >= content.length;
-    };
-    expect([await isWhollyRead(), await isWhollyRead()]).toEqual([true, false]);
-    await utimes(path, 1, 1);
-    expect(await isWhollyRead()).toBe(true);
-  });
+  it.skipIf(process.platform !== 'linux')(
+    'is found without reading the file again while its size and times stay the same',
+    async () => {
+      const content = 'm'.repeat(16 * 1024 * 1024);
+      await place(content);
+      const model = createConfiguredModel(path);
+      const isWhollyRead = async (): Promise<boolean> => {
+        const before = bytesReadSoFar();
+        expect(await model.look()).toMatchObject({ licence: officialLicence });
+        return bytesReadSoFar() - before >= content.length;
+      };
+      expect([await isWhollyRead(), await isWhollyRead()]).toEqual([true, false]);
+      await utimes(path, 1, 1);
+      expect(await isWhollyRead()).toBe(true);
+    },
+  );
 });
 
-describe('a model\'s form', () => {
+describe("a model's form", () => {
   it.each([
-    ['rewritten', 'cpu', true], ['rewritten', 'cuda', false], ['rewritten', 'webgpu', false],
-    ['plain', 'cpu', false], ['plain', 'cuda', true], ['plain', 'webgpu', true],
-    [null, 'cpu', null], ['plain', null, null],
+    ['rewritten', 'cpu', true],
+    ['rewritten', 'cuda', false],
+    ['rewritten', 'webgpu', false],
+    ['plain', 'cpu', false],
+    ['plain', 'cuda', true],
+    ['plain', 'webgpu', true],
+    [null, 'cpu', null],
+    ['plain', null, null],
   ] as const)('%s on %s: suits it? %s', (form, device, suits) => {
     expect(suitsDevice({ form }, device)).toBe(suits);
   });

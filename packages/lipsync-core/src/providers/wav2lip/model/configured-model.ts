@@ -27,7 +27,9 @@ const nothingKnown: ConfiguredModelFacts = Object.freeze({ licence: null, elemen
 /** `modelPath` as it is configured; null where it is not. */
 export function createConfiguredModel(modelPath: string | null): ConfiguredModel {
   if (modelPath === null) return { look: async () => nothingKnown };
-  const unrecorded: ConfiguredModelFacts = isOnnx(modelPath) ? nothingKnown : { ...nothingKnown, licence: officialLicence };
+  const unrecorded: ConfiguredModelFacts = isOnnx(modelPath)
+    ? nothingKnown
+    : { ...nothingKnown, licence: officialLicence };
   const digestOf = createDigests(modelPath);
   return {
     async look() {
@@ -47,11 +49,14 @@ function createDigests(path: string): (bytes: number) => Promise<string | null> 
     if (stats?.size !== bytes) return null;
     const stamp = [stats.dev, stats.ino, stats.size, stats.mtimeMs, stats.ctimeMs].join(' ');
     if (known?.stamp === stamp) return known.sha256;
-    const sha256 = hashModelFile(path, AbortSignal.timeout(hashLimitMs)).then((facts) => facts.sha256, () => {
-      // Whoever looks next tries again.
-      known = undefined;
-      return null;
-    });
+    const sha256 = hashModelFile(path, AbortSignal.timeout(hashLimitMs)).then(
+      (facts) => facts.sha256,
+      () => {
+        // Whoever looks next tries again.
+        known = undefined;
+        return null;
+      },
+    );
     known = { stamp, sha256 };
     return sha256;
   };

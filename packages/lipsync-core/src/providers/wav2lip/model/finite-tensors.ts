@@ -12,7 +12,10 @@ export function finiteTensors(source: TensorSource): TensorSource {
       const lowest = name.endsWith(varianceSuffix) ? 0 : -Infinity;
       for (const value of values) {
         if (!Number.isFinite(value) || value < lowest) {
-          throw new LipsyncError('model_invalid', `The checkpoint's tensor ${quoted(name)} holds ${value}, which no trained weight can be. Fetch the checkpoint again.`);
+          throw new LipsyncError(
+            'model_invalid',
+            `The checkpoint's tensor ${quoted(name)} holds ${value}, which no trained weight can be. Fetch the checkpoint again.`,
+          );
         }
       }
       return values;

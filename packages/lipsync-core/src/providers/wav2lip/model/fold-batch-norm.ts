@@ -24,7 +24,12 @@ export function foldBatchNorm(layer: Layer, { weight, bias, norm }: LayerTensors
     const factor = factors[(start / block) % outputChannels] ?? 0;
     for (let index = start; index < start + block; index += 1) weight[index] = (weight[index] ?? 0) * factor;
   }
-  return { weight, bias: bias.map((value, channel) => (value - (norm.mean[channel] ?? 0)) * (factors[channel] ?? 0) + (norm.shift[channel] ?? 0)) };
+  return {
+    weight,
+    bias: bias.map(
+      (value, channel) => (value - (norm.mean[channel] ?? 0)) * (factors[channel] ?? 0) + (norm.shift[channel] ?? 0),
+    ),
+  };
 }
 
 /** γ / √(σ² + ε) of every channel: what batch-norm multiplies by. */

@@ -29,5 +29,7 @@ export async function hashModelFile(path: string, signal: AbortSignal): Promise<
 }
 
 function unreadable(reason: string, cause: unknown): LipsyncError {
-  return new LipsyncError('model_missing', `The file of the model ${reason}. Check its path and permissions.`, { cause });
+  return new LipsyncError('model_missing', `The file of the model ${reason}. Check its path and permissions.`, {
+    cause,
+  });
 }

@@ -5,7 +5,14 @@ import { syncFile } from '../../../storage/durable-files.ts';
 import { checkTensors } from './check-tensors.ts';
 import { finiteTensors } from './finite-tensors.ts';
 import { openImportWorkspace, prepareOutput, publishOutput, writing, type FinishedImport } from './import-output.ts';
-import { newModelRecord, officialLicence, officialSource, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
+import {
+  newModelRecord,
+  officialLicence,
+  officialSource,
+  recordPathOf,
+  writeModelRecord,
+  type ModelRecord,
+} from './model-record.ts';
 import { verifyImport, type Verification } from './verify-import.ts';
 import { wav2lipGraph, type GraphKind } from './wav2lip-graph.ts';
 
@@ -62,12 +69,24 @@ export async function importWav2Lip(request: ModelImport): Promise<ImportReport>
 }
 
 /** Writes and verifies the model, then writes its record. */
-async function writeImport(checkpoint: Checkpoint, finished: FinishedImport, request: ModelImport): Promise<ModelRecord> {
+async function writeImport(
+  checkpoint: Checkpoint,
+  finished: FinishedImport,
+  request: ModelImport,
+): Promise<ModelRecord> {
   const { checkpointPath, outputPath, float16 = false, plain = false, signal, onProgress = () => undefined } = request;
-  const kind: GraphKind = float16 ? { elementType: 'float16', form: 'plain' } : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
+  const kind: GraphKind = float16
+    ? { elementType: 'float16', form: 'plain' }
+    : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
   const checkpointFacts = await checkpoint.hash();
   onProgress(progressAt.reading);
-  const { facts, verification } = await writeVerified(checkpoint, { path: finished.modelPath, outputPath, kind, signal, onProgress });
+  const { facts, verification } = await writeVerified(checkpoint, {
+    path: finished.modelPath,
+    outputPath,
+    kind,
+    signal,
+    onProgress,
+  });
   const record = newModelRecord({
     name: basename(checkpointPath, extname(checkpointPath)),
     checkpoint: { ...checkpointFacts, format: checkpoint.format },
@@ -89,11 +108,15 @@ interface Writing {
 }
 
 async function writeVerified(
-  checkpoint: Checkpoint, { path, outputPath, kind, signal, onProgress }: Writing,
+  checkpoint: Checkpoint,
+  { path, outputPath, kind, signal, onProgress }: Writing,
 ): Promise<{ readonly facts: FileFacts; readonly verification: Verification }> {
   const network = checkTensors(checkpoint.tensors);
   const source = finiteTensors(checkpoint);
-  const graph = await wav2lipGraph(network, source, { ...kind, metadata: { source: officialSource, licence: officialLicence } });
+  const graph = await wav2lipGraph(network, source, {
+    ...kind,
+    metadata: { source: officialSource, licence: officialLicence },
+  });
   const facts = await writing(outputPath, () => writeOnnxFile(path, graph, { signal }));
   onProgress(progressAt.verifying);
   const verification = await verifyImport({ path, bytes: facts.bytes, network, kind }, source, signal);

@@ -33,7 +33,8 @@ export async function prepareOutput({ outputPath, checkpointPath, overwrite }: I
       const there = await statOf(path);
       if (!there) continue;
       if (!there.isFile()) throw refusal(path, 'it is not a file');
-      if (checkpoint?.ino === there.ino && checkpoint.dev === there.dev) throw refusal(path, 'it is the checkpoint itself');
+      if (checkpoint?.ino === there.ino && checkpoint.dev === there.dev)
+        throw refusal(path, 'it is the checkpoint itself');
     }
     if (!overwrite) await refuseExisting(outputPath);
   });
@@ -69,7 +70,8 @@ export async function publishOutput(finished: FinishedImport, { outputPath, over
 /** A record of ours may stay behind when its model is removed, or an import killed; everything else is somebody's. */
 async function refuseExisting(outputPath: string): Promise<void> {
   if (await statOf(outputPath)) throw outputExists();
-  if ((await statOf(recordPathOf(outputPath))) && (await readModelRecord(outputPath)) === null) throw recordExists(recordPathOf(outputPath));
+  if ((await statOf(recordPathOf(outputPath))) && (await readModelRecord(outputPath)) === null)
+    throw recordExists(recordPathOf(outputPath));
 }
 
 /** Undefined when nothing has the name. */
@@ -82,7 +84,16 @@ async function statOf(path: string): Promise<Stats | undefined> {
 
 /** System errors that say that the path cannot be written; others, a full disk among them, stay what they are. */
 const pathErrors: ReadonlySet<string> = new Set([
-  'EACCES', 'EEXIST', 'EISDIR', 'ELOOP', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EPERM', 'EROFS', 'ERR_INVALID_ARG_VALUE',
+  'EACCES',
+  'EEXIST',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+  'EPERM',
+  'EROFS',
+  'ERR_INVALID_ARG_VALUE',
 ]);
 
 /** Does the step and throws `request_invalid` when the output's path is at fault. */
@@ -96,13 +107,23 @@ export async function writing<Result>(outputPath: string, step: () => Promise<Re
 }
 
 function refusal(outputPath: string, reason: string, cause?: unknown): LipsyncError {
-  return new LipsyncError('request_invalid', `The model cannot be written to "${outputPath}" (${reason}). Choose another path, or see to its permissions.`, { cause });
+  return new LipsyncError(
+    'request_invalid',
+    `The model cannot be written to "${outputPath}" (${reason}). Choose another path, or see to its permissions.`,
+    { cause },
+  );
 }
 
 function recordExists(path: string): LipsyncError {
-  return new LipsyncError('output_exists', `"${path}", where the model's record goes, exists already and is no such record; choose another path, or allow it to be overwritten.`);
+  return new LipsyncError(
+    'output_exists',
+    `"${path}", where the model's record goes, exists already and is no such record; choose another path, or allow it to be overwritten.`,
+  );
 }
 
 function outputExists(): LipsyncError {
-  return new LipsyncError('output_exists', 'The output exists already; choose another path, or allow it to be overwritten.');
+  return new LipsyncError(
+    'output_exists',
+    'The output exists already; choose another path, or allow it to be overwritten.',
+  );
 }

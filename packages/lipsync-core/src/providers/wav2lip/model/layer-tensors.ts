@@ -34,13 +34,18 @@ const normTensors = ['weight', 'bias', 'running_mean', 'running_var'] as const;
 export function tensorShapes(layer: Layer): readonly TensorShape[] {
   const prefix = convolutionPrefix(layer);
   const channels = [layer.outputChannels];
-  const norm = layer.kind === 'plain' ? [] : normTensors.map((name) => ({ name: `${layer.name}.${normKey}.${name}`, dims: channels }));
+  const norm =
+    layer.kind === 'plain'
+      ? []
+      : normTensors.map((name) => ({ name: `${layer.name}.${normKey}.${name}`, dims: channels }));
   return [{ name: `${prefix}.weight`, dims: weightDims(layer) }, { name: `${prefix}.bias`, dims: channels }, ...norm];
 }
 
 /** Rows of a transposed convolution's weight are inputs, of any other's outputs. */
 export function weightDims({ kind, inputChannels, outputChannels, kernel }: Layer): readonly number[] {
-  return kind === 'transposed' ? [inputChannels, outputChannels, kernel, kernel] : [outputChannels, inputChannels, kernel, kernel];
+  return kind === 'transposed'
+    ? [inputChannels, outputChannels, kernel, kernel]
+    : [outputChannels, inputChannels, kernel, kernel];
 }
 
 /** Reads the layer's tensors. Throws what the source throws. */
@@ -52,8 +57,14 @@ export async function readLayerTensors(layer: Layer, source: TensorSource): Prom
 }
 
 async function readNorm(layer: Layer, source: TensorSource): Promise<BatchNorm> {
-  const read = (name: (typeof normTensors)[number]): Promise<Float32Array> => source.read(`${layer.name}.${normKey}.${name}`);
-  return { scale: await read('weight'), shift: await read('bias'), mean: await read('running_mean'), variance: await read('running_var') };
+  const read = (name: (typeof normTensors)[number]): Promise<Float32Array> =>
+    source.read(`${layer.name}.${normKey}.${name}`);
+  return {
+    scale: await read('weight'),
+    shift: await read('bias'),
+    mean: await read('running_mean'),
+    variance: await read('running_var'),
+  };
 }
 
 function convolutionPrefix({ kind, name }: Layer): string {

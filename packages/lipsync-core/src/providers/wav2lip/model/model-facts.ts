@@ -46,11 +46,18 @@ const framesName = /frame|face|video|img|image/i;
 export function describeWav2LipModel(ports: ModelPorts): Wav2LipModelFacts {
   const surelyMel = ports.inputs.filter((port) => holds(port, melShape) && !holds(port, framesShape));
   const mel = only(surelyMel) ?? choose(ports.inputs, melShape, melName);
-  const frames = choose(ports.inputs.filter((port) => port !== mel), framesShape, framesName);
+  const frames = choose(
+    ports.inputs.filter((port) => port !== mel),
+    framesShape,
+    framesName,
+  );
   const output = choose(ports.outputs, pictureShape, framesName);
   if (ports.inputs.length !== 2 || !mel || !frames || !output) throw notWav2Lip(ports);
   const cropSizePx = agreed(ports, [...frames.dims.slice(2), ...output.dims.slice(2)]) ?? officialCropSizePx;
-  const fixedBatch = agreed(ports, [mel, frames, output].map(({ dims }) => dims[0] ?? null));
+  const fixedBatch = agreed(
+    ports,
+    [mel, frames, output].map(({ dims }) => dims[0] ?? null),
+  );
   checkSize(cropSizePx, fixedBatch ?? 1);
   return {
     cropSizePx,
@@ -65,7 +72,10 @@ export function describeWav2LipModel(ports: ModelPorts): Wav2LipModelFacts {
 function checkSize(cropSizePx: number, batch: number): void {
   if (cropSizePx <= largestCropSizePx && batch <= largestBatch && batch * cropSizePx ** 2 <= mostPixels) return;
   const expected = `crops of at most ${largestCropSizePx} × ${largestCropSizePx}, batches of at most ${largestBatch}, and at most ${mostPixels} pixels in a batch`;
-  throw new LipsyncError('model_invalid', `The model is too large to be run here. Expected ${expected}; found crops of ${cropSizePx} × ${cropSizePx} in batches of ${batch}. Export it with smaller ones.`);
+  throw new LipsyncError(
+    'model_invalid',
+    `The model is too large to be run here. Expected ${expected}; found crops of ${cropSizePx} × ${cropSizePx} in batches of ${batch}. Export it with smaller ones.`,
+  );
 }
 
 /** The one port of the shape; among several, the one with the name. */
@@ -83,7 +93,10 @@ function holds({ elementType, dims }: PortFacts, shape: Shape): boolean {
 }
 
 function fits(dims: Shape, shape: Shape): boolean {
-  return dims.length === shape.length && dims.every((size, axis) => size === null || shape[axis] === null || size === shape[axis]);
+  return (
+    dims.length === shape.length &&
+    dims.every((size, axis) => size === null || shape[axis] === null || size === shape[axis])
+  );
 }
 
 /** The size that all say that say one; null when all leave it open. */
@@ -103,7 +116,11 @@ const longestList = 6;
 const longestName = 40;
 
 function list(ports: readonly PortFacts[]): string {
-  const shown = ports.slice(0, longestList).map(({ name, elementType, dims }) =>
-    `${quoted(name.slice(0, longestName))} ${elementType ?? 'no tensor'} (${dims.map((size) => size ?? '?').join(', ')})`);
+  const shown = ports
+    .slice(0, longestList)
+    .map(
+      ({ name, elementType, dims }) =>
+        `${quoted(name.slice(0, longestName))} ${elementType ?? 'no tensor'} (${dims.map((size) => size ?? '?').join(', ')})`,
+    );
   return [...shown, ...(ports.length > longestList ? ['…'] : [])].join(', ') || 'none';
 }

@@ -5,7 +5,8 @@ import { syncFile } from '../../../storage/durable-files.ts';
 
 /** Where the released weights come from, and what their authors allow. */
 export const officialSource = 'https://github.com/Rudrabha/Wav2Lip';
-export const officialLicence = 'Weights trained on LRS2: for research, academic and personal use only, no commercial use.';
+export const officialLicence =
+  'Weights trained on LRS2: for research, academic and personal use only, no commercial use.';
 
 /** Counts up when the same checkpoint becomes another file, so that models imported before are imported again. */
 const importerVersion = 3;
@@ -18,7 +19,9 @@ const recordSchema = z.object({
   licence: z.string(),
   checkpoint: z.object({ sha256: z.string(), bytes: z.int(), format: z.enum(['legacy', 'zip']) }),
   model: z.object({
-    sha256: z.string(), bytes: z.int(), element_type: z.enum(['float32', 'float16']),
+    sha256: z.string(),
+    bytes: z.int(),
+    element_type: z.enum(['float32', 'float16']),
     /** As in `GraphForm`; null in records of versions that did not write it. */
     form: z.enum(['plain', 'rewritten']).nullable().default(null),
   }),
@@ -31,9 +34,18 @@ const recordSchema = z.object({
 /** What is written beside an imported model, as it stands in the file. */
 export type ModelRecord = Readonly<z.infer<typeof recordSchema>>;
 
-export function newModelRecord(facts: Omit<ModelRecord, 'role' | 'source' | 'licence' | 'importer_version'>): ModelRecord {
+export function newModelRecord(
+  facts: Omit<ModelRecord, 'role' | 'source' | 'licence' | 'importer_version'>,
+): ModelRecord {
   const { name, ...rest } = facts;
-  return { name, role: 'redraws a mouth to a sound', source: officialSource, licence: officialLicence, ...rest, importer_version: importerVersion };
+  return {
+    name,
+    role: 'redraws a mouth to a sound',
+    source: officialSource,
+    licence: officialLicence,
+    ...rest,
+    importer_version: importerVersion,
+  };
 }
 
 /** Where the record of the model at `modelPath` is. */

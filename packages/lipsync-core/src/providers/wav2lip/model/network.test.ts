@@ -8,12 +8,23 @@ function product(sizes: readonly number[]): number {
 }
 
 /** Multiplications of a run of layers, and the sides of what comes out. */
-function costOf(layers: readonly Layer[], sides: readonly [number, number]): { readonly multiplications: number; readonly sides: readonly [number, number] } {
-  return layers.reduce<{ readonly multiplications: number; readonly sides: readonly [number, number] }>((before, layer) => {
-    const after = outputSides(layer, before.sides);
-    const places = product(layer.kind === 'transposed' ? before.sides : after);
-    return { multiplications: before.multiplications + places * product([layer.inputChannels, layer.outputChannels, layer.kernel, layer.kernel]), sides: after };
-  }, { multiplications: 0, sides });
+function costOf(
+  layers: readonly Layer[],
+  sides: readonly [number, number],
+): { readonly multiplications: number; readonly sides: readonly [number, number] } {
+  return layers.reduce<{ readonly multiplications: number; readonly sides: readonly [number, number] }>(
+    (before, layer) => {
+      const after = outputSides(layer, before.sides);
+      const places = product(layer.kind === 'transposed' ? before.sides : after);
+      return {
+        multiplications:
+          before.multiplications +
+          places * product([layer.inputChannels, layer.outputChannels, layer.kernel, layer.kernel]),
+        sides: after,
+      };
+    },
+    { multiplications: 0, sides },
+  );
 }
 
 describe('the table of layers', () => {
@@ -21,7 +32,10 @@ describe('the table of layers', () => {
 
   it('has the tensors of the released files: 36 298 035 parameters and 22 752 running values', () => {
     const shapes = layersOf(network).flatMap(tensorShapes);
-    const count = (running: boolean): number => shapes.filter(({ name }) => name.includes('running_') === running).reduce((sum, { dims }) => sum + product(dims), 0);
+    const count = (running: boolean): number =>
+      shapes
+        .filter(({ name }) => name.includes('running_') === running)
+        .reduce((sum, { dims }) => sum + product(dims), 0);
     expect(shapes).toHaveLength(352 - 50);
     expect(count(false)).toBe(36_298_035);
     expect(count(true)).toBe(22_752);
@@ -32,8 +46,15 @@ describe('the table of layers', () => {
     const encoder = costOf(network.faceEncoder.flat(), [96, 96]);
     const decoder = costOf(network.faceDecoder.flat(), [1, 1]);
     const output = costOf(network.outputBlock, [96, 96]);
-    expect([audio, encoder, decoder, output].map(({ sides }) => sides)).toEqual([[1, 1], [1, 1], [96, 96], [96, 96]]);
-    expect([audio, encoder, decoder, output].map(({ multiplications }) => Math.round(multiplications / 1e6))).toEqual([93, 311, 3349, 213]);
+    expect([audio, encoder, decoder, output].map(({ sides }) => sides)).toEqual([
+      [1, 1],
+      [1, 1],
+      [96, 96],
+      [96, 96],
+    ]);
+    expect([audio, encoder, decoder, output].map(({ multiplications }) => Math.round(multiplications / 1e6))).toEqual([
+      93, 311, 3349, 213,
+    ]);
   });
 
   it.each([1, 2, 4, 8, 16] as const)('fits together when its widths are divided by %d', (divisor) => {
@@ -46,6 +67,7 @@ describe('the table of layers', () => {
     }
     expect(channels).toBe(3);
     const chains = [audioEncoder, faceEncoder.flat(), ...faceDecoder, outputBlock];
-    for (const chain of chains) chain.slice(1).forEach((layer, index) => expect(layer.inputChannels).toBe(chain[index]?.outputChannels));
+    for (const chain of chains)
+      chain.slice(1).forEach((layer, index) => expect(layer.inputChannels).toBe(chain[index]?.outputChannels));
   });
 });

@@ -37,7 +37,17 @@ const narrowest = 16;
 type Shape = Omit<Layer, 'name'>;
 
 function convolution(inputChannels: number, outputChannels: number, rest: Partial<Shape> = {}): Shape {
-  return { kind: 'convolution', inputChannels, outputChannels, kernel: 3, strides: [1, 1], padding: 1, outputPadding: 0, residual: false, ...rest };
+  return {
+    kind: 'convolution',
+    inputChannels,
+    outputChannels,
+    kernel: 3,
+    strides: [1, 1],
+    padding: 1,
+    outputPadding: 0,
+    residual: false,
+    ...rest,
+  };
 }
 
 function residual(channels: number): Shape {
@@ -57,11 +67,19 @@ function pointwise(inputChannels: number, outputChannels: number): Shape {
 }
 
 const audioEncoder: readonly Shape[] = [
-  convolution(1, 32), residual(32), residual(32),
-  convolution(32, 64, { strides: [3, 1] }), residual(64), residual(64),
-  convolution(64, 128, { strides: [3, 3] }), residual(128), residual(128),
-  convolution(128, 256, { strides: [3, 2] }), residual(256),
-  convolution(256, 512, { padding: 0 }), pointwise(512, 512),
+  convolution(1, 32),
+  residual(32),
+  residual(32),
+  convolution(32, 64, { strides: [3, 1] }),
+  residual(64),
+  residual(64),
+  convolution(64, 128, { strides: [3, 3] }),
+  residual(128),
+  residual(128),
+  convolution(128, 256, { strides: [3, 2] }),
+  residual(256),
+  convolution(256, 512, { padding: 0 }),
+  pointwise(512, 512),
 ];
 
 const faceEncoder: readonly (readonly Shape[])[] = [
@@ -109,6 +127,11 @@ function divided(channels: number, widthDivisor: WidthDivisor): number {
 }
 
 /** All layers, in the order in which they are computed. */
-export function layersOf({ audioEncoder: audio, faceEncoder: encoder, faceDecoder: decoder, outputBlock: output }: Wav2LipNetwork): readonly Layer[] {
+export function layersOf({
+  audioEncoder: audio,
+  faceEncoder: encoder,
+  faceDecoder: decoder,
+  outputBlock: output,
+}: Wav2LipNetwork): readonly Layer[] {
   return [...audio, ...encoder.flat(), ...decoder.flat(), ...output];
 }

@@ -15,11 +15,18 @@ export function pictureLayer(layer: Layer, folded: FoldedLayer, input: string, e
   const { name, kind, strides, padding, outputPadding, kernel, residual } = layer;
   const transposed = kind === 'transposed';
   const attributes = {
-    kernel_shape: [kernel, kernel], strides, pads: [padding, padding, padding, padding],
+    kernel_shape: [kernel, kernel],
+    strides,
+    pads: [padding, padding, padding, padding],
     ...(transposed ? { output_padding: [outputPadding, outputPadding] } : {}),
   };
   const sum = kind === 'plain' ? name : `${name}/sum`;
-  const convolution = { operator: transposed ? 'ConvTranspose' : 'Conv', inputs: [input, `${name}/weight`, `${name}/bias`], output: sum, attributes };
+  const convolution = {
+    operator: transposed ? 'ConvTranspose' : 'Conv',
+    inputs: [input, `${name}/weight`, `${name}/bias`],
+    output: sum,
+    attributes,
+  };
   const raised = residual ? [{ operator: 'Add', inputs: [sum, input], output: `${name}/raised` }] : [];
   const end = { operator: 'Relu', inputs: [residual ? `${name}/raised` : sum], output: name };
   return {
@@ -42,28 +49,48 @@ const channelsAtOnce = 4;
 export function gpuPictureLayer(layer: Layer, folded: FoldedLayer, input: string, elementType: ElementType): GraphPart {
   const { name, kind, inputChannels, residual } = layer;
   const missing = (channelsAtOnce - (inputChannels % channelsAtOnce)) % channelsAtOnce;
-  if (kind === 'transposed' || residual || inputChannels % 3 !== 0 || missing === 0) return pictureLayer(layer, folded, input, elementType);
+  if (kind === 'transposed' || residual || inputChannels % 3 !== 0 || missing === 0)
+    return pictureLayer(layer, folded, input, elementType);
   const [widened, edges] = [`${name}/widened`, `${name}/edges`];
   const wide = { ...layer, inputChannels: inputChannels + missing };
-  const part = pictureLayer(wide, { ...folded, weight: widenedWeight(layer, folded.weight, wide.inputChannels) }, widened, elementType);
+  const part = pictureLayer(
+    wide,
+    { ...folded, weight: widenedWeight(layer, folded.weight, wide.inputChannels) },
+    widened,
+    elementType,
+  );
   return {
     nodes: [{ operator: 'Pad', inputs: [input, edges], output: widened }, ...part.nodes],
-    constants: [{ name: edges, dims: [8], data: BigInt64Array.from([0, 0, 0, 0, 0, missing, 0, 0], BigInt) }, ...part.constants],
+    constants: [
+      { name: edges, dims: [8], data: BigInt64Array.from([0, 0, 0, 0, 0, missing, 0, 0], BigInt) },
+      ...part.constants,
+    ],
   };
 }
 
 /** The weights of a convolution that reads further channels and makes nothing of them. */
-function widenedWeight({ inputChannels, outputChannels, kernel }: Layer, weight: Float32Array, channels: number): Float32Array {
+function widenedWeight(
+  { inputChannels, outputChannels, kernel }: Layer,
+  weight: Float32Array,
+  channels: number,
+): Float32Array {
   const area = kernel * kernel;
   const widened = new Float32Array(outputChannels * channels * area);
   for (let output = 0; output < outputChannels; output += 1) {
-    widened.set(weight.subarray(output * inputChannels * area, (output + 1) * inputChannels * area), output * channels * area);
+    widened.set(
+      weight.subarray(output * inputChannels * area, (output + 1) * inputChannels * area),
+      output * channels * area,
+    );
   }
   return widened;
 }
 
 /** A transposed convolution without padding of pictures of one pixel: each output is a sum over channels. */
-export function spreadingLayer({ name, kernel, inputChannels, outputChannels }: Layer, { weight, bias }: FoldedLayer, input: string): GraphPart {
+export function spreadingLayer(
+  { name, kernel, inputChannels, outputChannels }: Layer,
+  { weight, bias }: FoldedLayer,
+  input: string,
+): GraphPart {
   const area = kernel * kernel;
   const outputs = outputChannels * area;
   const shapes: GraphConstant[] = [
@@ -80,7 +107,11 @@ export function spreadingLayer({ name, kernel, inputChannels, outputChannels }: 
     constants: [
       ...shapes,
       { name: `${name}/weight`, dims: [inputChannels, outputs], data: weight },
-      { name: `${name}/bias`, dims: [outputs], data: Float32Array.from({ length: outputs }, (_, index) => bias[Math.floor(index / area)] ?? 0) },
+      {
+        name: `${name}/bias`,
+        dims: [outputs],
+        data: Float32Array.from({ length: outputs }, (_, index) => bias[Math.floor(index / area)] ?? 0),
+      },
     ],
   };
 }
@@ -93,6 +124,7 @@ export function cast(input: string, output: string, to: ElementType): GraphNode 
 /** Halves are the nearest ones (ties to even); what is too large for a half becomes the largest one. */
 function inPrecision(values: Float32Array, elementType: ElementType): Float32Array | Float16Array {
   if (elementType === 'float32') return values;
-  for (let index = 0; index < values.length; index += 1) values[index] = Math.max(-halfLargest, Math.min(halfLargest, values[index] ?? 0));
+  for (let index = 0; index < values.length; index += 1)
+    values[index] = Math.max(-halfLargest, Math.min(halfLargest, values[index] ?? 0));
   return new Float16Array(values);
 }

@@ -45,11 +45,19 @@ export async function repairWav2LipModel(reference: ModelReference, modelPath: s
   return true;
 }
 
-async function importTo(outputPath: string, checkpointSha256: string, { path: checkpointPath, plain = false, signal }: ModelReference): Promise<void> {
+async function importTo(
+  outputPath: string,
+  checkpointSha256: string,
+  { path: checkpointPath, plain = false, signal }: ModelReference,
+): Promise<void> {
   try {
     const { record } = await importWav2Lip({ checkpointPath, outputPath, plain, overwrite: true, signal });
     // It lies under another one's name, where its record keeps it from being taken.
-    if (record.checkpoint.sha256 !== checkpointSha256) throw new LipsyncError('model_invalid', 'The checkpoint changed while it was imported. Try again when it is complete.');
+    if (record.checkpoint.sha256 !== checkpointSha256)
+      throw new LipsyncError(
+        'model_invalid',
+        'The checkpoint changed while it was imported. Try again when it is complete.',
+      );
   } catch (error) {
     throw LipsyncError.isInstance(error) && error.code === 'request_invalid' ? notKept(error) : error;
   }
@@ -57,12 +65,21 @@ async function importTo(outputPath: string, checkpointSha256: string, { path: ch
 
 /** The folder is the operator's choice, not the caller's. */
 function notKept(cause: LipsyncError): LipsyncError {
-  return new LipsyncError('model_missing', 'The checkpoint cannot be imported: nothing can be written to the cache of models. See to the permissions of LIPSYNC_DATA_DIR, or import the checkpoint with "lipsync models import".', { cause });
+  return new LipsyncError(
+    'model_missing',
+    'The checkpoint cannot be imported: nothing can be written to the cache of models. See to the permissions of LIPSYNC_DATA_DIR, or import the checkpoint with "lipsync models import".',
+    { cause },
+  );
 }
 
 /** Whether the model was imported from this checkpoint by a version that would do the same again, and all of it is there. */
 async function isReady(modelPath: string, checkpointSha256: string): Promise<boolean> {
   const record = await readModelRecord(modelPath);
   const file = await stat(modelPath).catch(() => undefined);
-  return record !== null && isCurrent(record) && record.checkpoint.sha256 === checkpointSha256 && file?.size === record.model.bytes;
+  return (
+    record !== null &&
+    isCurrent(record) &&
+    record.checkpoint.sha256 === checkpointSha256 &&
+    file?.size === record.model.bytes
+  );
 }

@@ -24,11 +24,20 @@ export async function tryWav2LipModel(path: string): Promise<Wav2LipModelFacts> 
 async function drawOnce(session: OnnxSession, facts: Wav2LipModelFacts): Promise<readonly number[]> {
   const { fixedBatch, cropSizePx, melInput, framesInput, output } = facts;
   const batch = fixedBatch ?? 1;
-  const wave = (length: number, middle: number, swing: number): Float32Array => Float32Array.from({ length }, (_, index) => middle + swing * Math.sin(index * 0.37));
+  const wave = (length: number, middle: number, swing: number): Float32Array =>
+    Float32Array.from({ length }, (_, index) => middle + swing * Math.sin(index * 0.37));
   try {
     const answer = await session.run({
-      [melInput]: { type: 'float32', data: wave(batch * melChunkLength, 0, 4), dims: [batch, 1, melBandCount, melChunkColumns] },
-      [framesInput]: { type: 'float32', data: wave(batch * 6 * cropSizePx ** 2, 0.5, 0.5), dims: [batch, 6, cropSizePx, cropSizePx] },
+      [melInput]: {
+        type: 'float32',
+        data: wave(batch * melChunkLength, 0, 4),
+        dims: [batch, 1, melBandCount, melChunkColumns],
+      },
+      [framesInput]: {
+        type: 'float32',
+        data: wave(batch * 6 * cropSizePx ** 2, 0.5, 0.5),
+        dims: [batch, 6, cropSizePx, cropSizePx],
+      },
     });
     return Array.from(answer[output]?.data ?? [], Number);
   } catch (cause) {
@@ -37,5 +46,9 @@ async function drawOnce(session: OnnxSession, facts: Wav2LipModelFacts): Promise
 }
 
 function invalid(finding: string, cause?: unknown): LipsyncError {
-  return new LipsyncError('model_invalid', `The model loads but does not draw a face. ${finding} Fetch or import it again.`, { cause });
+  return new LipsyncError(
+    'model_invalid',
+    `The model loads but does not draw a face. ${finding} Fetch or import it again.`,
+    { cause },
+  );
 }

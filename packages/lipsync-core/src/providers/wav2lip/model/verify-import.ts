@@ -40,7 +40,11 @@ const tolerances: { readonly [Type in ElementType]: { readonly relative: number;
  * layer is compared with its definition, from the checkpoint's own numbers, in places spread over its output. Throws
  * `model_invalid` when a layer differs or something is not finite. The file is as it was afterwards.
  */
-export async function verifyImport(model: WrittenModel, source: TensorSource, signal: AbortSignal): Promise<Verification> {
+export async function verifyImport(
+  model: WrittenModel,
+  source: TensorSource,
+  signal: AbortSignal,
+): Promise<Verification> {
   const results = await runWithProbes(model);
   const { network, kind } = model;
   const inputs = layerInputs(network, kind.elementType);
@@ -50,18 +54,33 @@ export async function verifyImport(model: WrittenModel, source: TensorSource, si
   for (const layer of layersOf(network)) {
     if (signal.aborted) throw abortError(signal);
     const input = probed(inputs.get(layer.name) ?? '');
-    errors.push(compareLayer(layer, await readLayerTensors(layer, source), input, probed(layer.name), kind.elementType));
+    errors.push(
+      compareLayer(layer, await readLayerTensors(layer, source), input, probed(layer.name), kind.elementType),
+    );
   }
   if (!probedOutput(results).every(Number.isFinite)) throw differs('its pictures are not finite');
   return { layers: errors.length, largestError: Math.max(...errors) };
 }
 
 /** Loads the file with every layer's result as a further output, runs it once. */
-async function runWithProbes({ path, bytes, network, kind }: WrittenModel): Promise<Readonly<Record<string, OnnxTensor>>> {
-  const names = [...new Set([...layerInputs(network, kind.elementType).values(), ...layersOf(network).map(({ name }) => name)])];
+async function runWithProbes({
+  path,
+  bytes,
+  network,
+  kind,
+}: WrittenModel): Promise<Readonly<Record<string, OnnxTensor>>> {
+  const names = [
+    ...new Set([...layerInputs(network, kind.elementType).values(), ...layersOf(network).map(({ name }) => name)]),
+  ];
   const nodes = names.map((name) => cast(name, probeName(name), 'float32'));
   try {
-    await appendFile(path, encodeOnnxAddition(nodes, nodes.map(({ output }) => ({ name: output }))));
+    await appendFile(
+      path,
+      encodeOnnxAddition(
+        nodes,
+        nodes.map(({ output }) => ({ name: output })),
+      ),
+    );
     const session = await loadSession(path, { threads: 1 });
     try {
       describeWav2LipModel({ inputs: session.inputs, outputs: session.outputs.slice(0, 1) });
@@ -85,24 +104,40 @@ function testInputs(): Readonly<Record<string, OnnxTensor>> {
 }
 
 /** The largest error found, in units of the magnitude. */
-function compareLayer(layer: Layer, tensors: LayerTensors, input: Activations, output: Activations, elementType: ElementType): number {
+function compareLayer(
+  layer: Layer,
+  tensors: LayerTensors,
+  input: Activations,
+  output: Activations,
+  elementType: ElementType,
+): number {
   const [rows, columns] = outputSides(layer, [input.rows, input.columns]);
-  if (output.channels !== layer.outputChannels || output.rows !== rows || output.columns !== columns) throw differs(`${layer.name} gives ${output.channels} × ${output.rows} × ${output.columns}`);
+  if (output.channels !== layer.outputChannels || output.rows !== rows || output.columns !== columns)
+    throw differs(`${layer.name} gives ${output.channels} × ${output.rows} × ${output.columns}`);
   const { relative, absolute } = tolerances[elementType];
   let largest = 0;
   for (let sample = 0; sample < placesPerLayer; sample += 1) {
     // The golden ratio's multiples lie evenly in every layer, whatever its size.
     const index = Math.floor((((sample + 0.5) * 0.6180339887498949) % 1) * output.data.length);
-    const place = { channel: Math.floor(index / (rows * columns)), row: Math.floor(index / columns) % rows, column: index % columns };
+    const place = {
+      channel: Math.floor(index / (rows * columns)),
+      row: Math.floor(index / columns) % rows,
+      column: index % columns,
+    };
     const { value, magnitude } = layerValueAt(layer, tensors, input, place);
     const error = Math.abs((output.data[index] ?? Number.NaN) - value);
-    if (!(error <= relative * magnitude + absolute)) throw differs(`${layer.name} gives ${output.data[index]} where ${value} was expected`);
+    if (!(error <= relative * magnitude + absolute))
+      throw differs(`${layer.name} gives ${output.data[index]} where ${value} was expected`);
     largest = Math.max(largest, magnitude === 0 ? 0 : error / magnitude);
   }
   return largest;
 }
 
-function probedPicture(results: Readonly<Record<string, OnnxTensor>>, name: string, grid: CellGrid | undefined): Activations {
+function probedPicture(
+  results: Readonly<Record<string, OnnxTensor>>,
+  name: string,
+  grid: CellGrid | undefined,
+): Activations {
   const tensor = results[probeName(name)];
   if (tensor?.type !== 'float32') throw differs(`${name} gives nothing`);
   const [first = 0, second = 0, third = 0, fourth = 0] = tensor.dims;
@@ -115,7 +150,8 @@ function probedPicture(results: Readonly<Record<string, OnnxTensor>>, name: stri
 function pictureOfCells(values: Float32Array, channels: number, { cellOf, sidePx }: CellGrid): Activations {
   const data = new Float32Array(channels * cellOf.length);
   for (const [pixel, cell] of cellOf.entries()) {
-    for (let channel = 0; channel < channels; channel += 1) data[channel * cellOf.length + pixel] = values[cell * channels + channel] ?? Number.NaN;
+    for (let channel = 0; channel < channels; channel += 1)
+      data[channel * cellOf.length + pixel] = values[cell * channels + channel] ?? Number.NaN;
   }
   return { data, channels, rows: sidePx, columns: sidePx };
 }
@@ -129,5 +165,8 @@ function probeName(name: string): string {
 }
 
 function differs(finding: string): LipsyncError {
-  return new LipsyncError('model_invalid', `The imported model does not compute what its checkpoint says: ${finding}. The checkpoint's weights may be damaged; fetch it again.`);
+  return new LipsyncError(
+    'model_invalid',
+    `The imported model does not compute what its checkpoint says: ${finding}. The checkpoint's weights may be damaged; fetch it again.`,
+  );
 }

@@ -15,27 +15,45 @@ describe('the graph', () => {
     const source = { read: async (name: string) => (name === lastBias ? tie.slice() : seeded.read(name)) };
     const { constants } = await wav2lipGraph(network, source, { elementType: 'float16', form: 'plain' });
     expect(constants.every(({ data }) => data instanceof Float16Array || data instanceof BigInt64Array)).toBe(true);
-    expect(constants.at(-1)).toEqual({ name: 'output_block.1/bias', dims: [3], data: Float16Array.of(65_504, -65_504, 1) });
+    expect(constants.at(-1)).toEqual({
+      name: 'output_block.1/bias',
+      dims: [3],
+      data: Float16Array.of(65_504, -65_504, 1),
+    });
   });
 
-  it.each(['plain', 'rewritten'] as const)('has every node after those that it reads, and every layer\'s result and input under their names (%s)', async (form) => {
-    const { inputs, constants, nodes, outputs } = await wav2lipGraph(network, seeded, { elementType: 'float32', form });
-    const known = new Set([...inputs, ...constants].map(({ name }) => name));
-    expect(known.size).toBe(inputs.length + constants.length);
-    for (const node of nodes) {
-      for (const input of node.inputs) expect(known).toContain(input);
-      expect(known).not.toContain(node.output);
-      known.add(node.output);
-    }
-    const named = [...layersOf(network).map(({ name }) => name), ...layerInputs(network, 'float32').values(), ...layerGrids(network, form).keys(), ...outputs.map(({ name }) => name)];
-    for (const name of named) expect(known).toContain(name);
-  });
+  it.each(['plain', 'rewritten'] as const)(
+    "has every node after those that it reads, and every layer's result and input under their names (%s)",
+    async (form) => {
+      const { inputs, constants, nodes, outputs } = await wav2lipGraph(network, seeded, {
+        elementType: 'float32',
+        form,
+      });
+      const known = new Set([...inputs, ...constants].map(({ name }) => name));
+      expect(known.size).toBe(inputs.length + constants.length);
+      for (const node of nodes) {
+        for (const input of node.inputs) expect(known).toContain(input);
+        expect(known).not.toContain(node.output);
+        known.add(node.output);
+      }
+      const named = [
+        ...layersOf(network).map(({ name }) => name),
+        ...layerInputs(network, 'float32').values(),
+        ...layerGrids(network, form).keys(),
+        ...outputs.map(({ name }) => name),
+      ];
+      for (const name of named) expect(known).toContain(name);
+    },
+  );
 
   it('fills up the six channels of a face for GPUs, which read four at once, and changes nothing by it', async () => {
     const { nodes, constants } = await wav2lipGraph(network, seeded, { elementType: 'float32', form: 'plain' });
     const first = nodes.find(({ output }) => output === 'face_encoder_blocks.0.0/sum');
     expect(first?.inputs[0]).toBe('face_encoder_blocks.0.0/widened');
-    expect(nodes.find(({ output }) => output === first?.inputs[0])).toMatchObject({ operator: 'Pad', inputs: ['video_frames', expect.any(String)] });
+    expect(nodes.find(({ output }) => output === first?.inputs[0])).toMatchObject({
+      operator: 'Pad',
+      inputs: ['video_frames', expect.any(String)],
+    });
     const weight = constants.find(({ name }) => name === first?.inputs[1]);
     expect(weight?.dims).toEqual([1, 8, 7, 7]);
     expect([...(weight?.data ?? [])].slice(6 * 49)).toEqual(Array.from({ length: 2 * 49 }, () => 0));

@@ -1,7 +1,17 @@
 import type { GraphNode, OnnxGraph } from '../../../inference/onnx-writer.ts';
 import { melBandCount, melChunkColumns } from '../features/index.ts';
 import { phaseGrid, tileGrid, tileSideFor, type CellGrid } from './cell-grid.ts';
-import { batchSizes, doublingLayer, doublingLayerToPicture, enterCells, joinCells, winogradLayer, type CellPart, type CellTensor, type GraphPart } from './cell-layers.ts';
+import {
+  batchSizes,
+  doublingLayer,
+  doublingLayerToPicture,
+  enterCells,
+  joinCells,
+  winogradLayer,
+  type CellPart,
+  type CellTensor,
+  type GraphPart,
+} from './cell-layers.ts';
 import { foldBatchNorm, type FoldedLayer } from './fold-batch-norm.ts';
 import { foldResidual } from './fold-residual.ts';
 import { readLayerTensors, type TensorSource } from './layer-tensors.ts';
@@ -34,9 +44,14 @@ const largestCellSidePx = 48;
  * result has the layer's name; its input is found with `layerInputs`, and with `layerGrids` which of them are not
  * pictures but cells. Throws what the source throws.
  */
-export async function wav2lipGraph(network: Wav2LipNetwork, source: TensorSource, { metadata = {}, ...kind }: GraphOptions): Promise<OnnxGraph> {
+export async function wav2lipGraph(
+  network: Wav2LipNetwork,
+  source: TensorSource,
+  { metadata = {}, ...kind }: GraphOptions,
+): Promise<OnnxGraph> {
   const folded = new Map<string, FoldedLayer>();
-  for (const layer of layersOf(network)) folded.set(layer.name, foldBatchNorm(layer, await readLayerTensors(layer, source)));
+  for (const layer of layersOf(network))
+    folded.set(layer.name, foldBatchNorm(layer, await readLayerTensors(layer, source)));
   const side = officialCropSizePx;
   return {
     name: 'wav2lip',
@@ -90,22 +105,34 @@ type Folded = ReadonlyMap<string, FoldedLayer>;
 function networkParts(network: Wav2LipNetwork, folded: Folded, { elementType, form }: GraphKind): GraphPart[] {
   const inputs = layerInputs(network, elementType);
   const half = elementType === 'float16';
-  const pictureParts = (layers: readonly Layer[]): GraphPart[] => layers.map((layer) => {
-    const [values, input] = [foldedOf(layer, folded), inputs.get(layer.name) ?? ''];
-    if (form === 'plain') return gpuPictureLayer(layer, values, input, elementType);
-    if (layer.kind === 'transposed' && layer.padding === 0) return spreadingLayer(layer, values, input);
-    return pictureLayer({ ...layer, residual: false }, foldResidual(layer, values), input, elementType);
-  });
+  const pictureParts = (layers: readonly Layer[]): GraphPart[] =>
+    layers.map((layer) => {
+      const [values, input] = [foldedOf(layer, folded), inputs.get(layer.name) ?? ''];
+      if (form === 'plain') return gpuPictureLayer(layer, values, input, elementType);
+      if (layer.kind === 'transposed' && layer.padding === 0) return spreadingLayer(layer, values, input);
+      return pictureLayer({ ...layer, residual: false }, foldResidual(layer, values), input, elementType);
+    });
   const last = network.outputBlock.at(-1)?.name ?? '';
   return [
-    ...(half ? [alone(...[melInputName, framesInputName].map((name) => cast(name, networkInput(name, elementType), 'float16')))] : []),
+    ...(half
+      ? [
+          alone(
+            ...[melInputName, framesInputName].map((name) => cast(name, networkInput(name, elementType), 'float16')),
+          ),
+        ]
+      : []),
     ...pictureParts([...network.audioEncoder, ...network.faceEncoder.flat()]),
     ...(form === 'rewritten' ? [batchSizes(melInputName)] : []),
     ...network.faceDecoder.flatMap((group, index) => {
       if (inCells(network, index, form)) return cellGroup(network, index, folded);
       const [first, ...rest] = group;
       const fromCells = first && inCells(network, index - 1, form);
-      const parts = fromCells ? [doublingLayerToPicture(first, foldedOf(first, folded), joinedCells(network, index - 1)), ...pictureParts(rest)] : pictureParts(group);
+      const parts = fromCells
+        ? [
+            doublingLayerToPicture(first, foldedOf(first, folded), joinedCells(network, index - 1)),
+            ...pictureParts(rest),
+          ]
+        : pictureParts(group);
       return [...parts, pictureJoin(network, index)];
     }),
     ...pictureParts(network.outputBlock),
@@ -124,11 +151,15 @@ function cellGroup(network: Wav2LipNetwork, index: number, folded: Folded): Grap
     return part.output;
   };
   const before = joinedCells(network, index - 1);
-  const entered = inCells(network, index - 1, 'rewritten') ? before : then(enterCells({ ...before, sidePx: before.grid.sidePx }));
+  const entered = inCells(network, index - 1, 'rewritten')
+    ? before
+    : then(enterCells({ ...before, sidePx: before.grid.sidePx }));
   let last = then(doublingLayer(doubling, foldedOf(doubling, folded), entered));
   for (const layer of residuals) last = then(winogradLayer(layer, foldResidual(layer, foldedOf(layer, folded)), last));
   const { name, outputChannels } = keptLayer(network, index);
-  then(joinCells(last, then(enterCells({ name, channels: outputChannels, sidePx: last.grid.sidePx })), joinedName(index)));
+  then(
+    joinCells(last, then(enterCells({ name, channels: outputChannels, sidePx: last.grid.sidePx })), joinedName(index)),
+  );
   return parts;
 }
 
@@ -141,7 +172,12 @@ function joinedCells(network: Wav2LipNetwork, index: number): CellTensor {
 
 function pictureJoin(network: Wav2LipNetwork, index: number): GraphPart {
   const decoded = network.faceDecoder[index]?.at(-1)?.name ?? '';
-  return alone({ operator: 'Concat', inputs: [decoded, keptLayer(network, index).name], output: joinedName(index), attributes: { axis: 1 } });
+  return alone({
+    operator: 'Concat',
+    inputs: [decoded, keptLayer(network, index).name],
+    output: joinedName(index),
+    attributes: { axis: 1 },
+  });
 }
 
 /** The encoder's layer whose result is joined behind a group of the decoder: deepest first. */
@@ -159,7 +195,12 @@ function foldedOf({ name }: Layer, folded: Folded): FoldedLayer {
 
 function inCells(network: Wav2LipNetwork, index: number, form: GraphForm): boolean {
   const first = network.faceDecoder[index]?.[0];
-  return form === 'rewritten' && first?.kind === 'transposed' && first.strides[0] === 2 && decodedSidePx(network, index) <= largestCellSidePx;
+  return (
+    form === 'rewritten' &&
+    first?.kind === 'transposed' &&
+    first.strides[0] === 2 &&
+    decodedSidePx(network, index) <= largestCellSidePx
+  );
 }
 
 /** Side of what a group of the decoder gives: each of the last ones doubles it. */

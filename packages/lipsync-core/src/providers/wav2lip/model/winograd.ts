@@ -34,14 +34,46 @@ interface OneDimensional {
 /** The points are 0, 1, −1, (2, −2,) and infinity. */
 const oneDimensional: { readonly [Side in TileSidePx]: OneDimensional } = {
   2: {
-    input: [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]],
-    kernel: [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-    output: [[1, 1, 1, 0], [0, 1, -1, 1]],
+    input: [
+      [1, 0, -1, 0],
+      [0, 1, 1, 0],
+      [0, -1, 1, 0],
+      [0, -1, 0, 1],
+    ],
+    kernel: [
+      [1, 0, 0],
+      [1 / 2, 1 / 2, 1 / 2],
+      [1 / 2, -1 / 2, 1 / 2],
+      [0, 0, 1],
+    ],
+    output: [
+      [1, 1, 1, 0],
+      [0, 1, -1, 1],
+    ],
   },
   4: {
-    input: [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]],
-    kernel: [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]],
-    output: [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+    input: [
+      [4, 0, -5, 0, 1, 0],
+      [0, -4, -4, 1, 1, 0],
+      [0, 4, -4, -1, 1, 0],
+      [0, -2, -1, 2, 1, 0],
+      [0, 2, -1, -2, 1, 0],
+      [0, 4, 0, -5, 0, 1],
+    ],
+    kernel: [
+      [1 / 4, 0, 0],
+      [-1 / 6, -1 / 6, -1 / 6],
+      [-1 / 6, 1 / 6, -1 / 6],
+      [1 / 24, 1 / 12, 1 / 6],
+      [1 / 24, -1 / 12, 1 / 6],
+      [0, 0, 1],
+    ],
+    output: [
+      [1, 1, 1, 1, 1, 0],
+      [0, 1, -1, 2, -2, 0],
+      [0, 1, 1, 4, 4, 0],
+      [0, 1, -1, 8, -8, 1],
+    ],
   },
 };
 
@@ -53,6 +85,8 @@ export function winogradTransform(tileSidePx: TileSidePx): WinogradTransform {
 
 /** Kronecker's product of a matrix with itself. */
 function squared(matrix: readonly (readonly number[])[]): Matrix {
-  const data = matrix.flatMap((upper) => matrix.flatMap((lower) => upper.flatMap((left) => lower.map((right) => left * right))));
+  const data = matrix.flatMap((upper) =>
+    matrix.flatMap((lower) => upper.flatMap((left) => lower.map((right) => left * right))),
+  );
   return { rows: matrix.length ** 2, columns: (matrix[0]?.length ?? 0) ** 2, data: Float32Array.from(data) };
 }

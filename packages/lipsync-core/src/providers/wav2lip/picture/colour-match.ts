@@ -69,7 +69,14 @@ export function createColourMatcher(cropSizePx: number): ColourMatcher {
 }
 
 /** Over the skin where the cover is partial: there both faces are seen at once. */
-function sumBorder(sums: Sums, { cover, skin, area }: MouthMask, source: Uint8Array, generated: Uint8Array, cropSizePx: number, channel: number): void {
+function sumBorder(
+  sums: Sums,
+  { cover, skin, area }: MouthMask,
+  source: Uint8Array,
+  generated: Uint8Array,
+  cropSizePx: number,
+  channel: number,
+): void {
   sums.count = sums.source = sums.generated = sums.sourceSquares = sums.generatedSquares = 0;
   for (let row = area.top; row < area.bottom; row += 1) {
     const cropRow = Math.floor(((row + 0.5) / maskCells) * cropSizePx);
@@ -89,7 +96,11 @@ function sumBorder(sums: Sums, { cover, skin, area }: MouthMask, source: Uint8Ar
   }
 }
 
-function follow(change: ChannelChange, { count, source, generated, sourceSquares, generatedSquares }: Sums, way: number): void {
+function follow(
+  change: ChannelChange,
+  { count, source, generated, sourceSquares, generatedSquares }: Sums,
+  way: number,
+): void {
   const sourceMean = source / count;
   const generatedMean = generated / count;
   const sourceVariance = Math.max(0, sourceSquares / count - sourceMean * sourceMean);

@@ -32,13 +32,17 @@ describe('colour as it is stored', () => {
 
   it('comes back the same to the last step', () => {
     const level = fc.integer({ min: 0, max: 255 });
-    const tags = fc.record({ space: fc.constantFrom('bt709', 'smpte170m', 'bt2020nc', 'smpte240m', 'fcc'), range: fc.constantFrom('tv', 'pc') });
+    const tags = fc.record({
+      space: fc.constantFrom('bt709', 'smpte170m', 'bt2020nc', 'smpte240m', 'fcc'),
+      range: fc.constantFrom('tv', 'pc'),
+    });
     fc.assert(
       fc.property(fc.tuple(level, level, level), tags, (bgr, colour) => {
         const matrix = colourMatrixOf(colour, 720);
         const output = { luma: new Float32Array(1), blue: new Float32Array(1), red: new Float32Array(1) };
         fromBgr(matrix, unchangedLevels(), Uint8Array.from(bgr), 0, 1, output);
-        const inSixtyFourths = (values: Float32Array): Int16Array => Int16Array.from(values, (value) => Math.round(value * 64));
+        const inSixtyFourths = (values: Float32Array): Int16Array =>
+          Int16Array.from(values, (value) => Math.round(value * 64));
         const back = new Uint8Array(3);
         toBgr(matrix, inSixtyFourths(output.luma), inSixtyFourths(output.blue), inSixtyFourths(output.red), 1, back);
         expect([...back]).toEqual(bgr);

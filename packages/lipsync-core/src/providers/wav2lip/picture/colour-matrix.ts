@@ -51,7 +51,14 @@ export function colourMatrixOf({ space, range }: ColourTags, height: number): Co
 const levelUnit = 1 / (1 << levelBits);
 
 /** Turns `count` pixels of luma and colour differences, in 64ths of a level, into BGR bytes, rounded and cut to 0–255. */
-export function toBgr(matrix: ColourMatrix, luma: Int16Array, blueDifference: Int16Array, redDifference: Int16Array, count: number, bgr: Uint8Array): void {
+export function toBgr(
+  matrix: ColourMatrix,
+  luma: Int16Array,
+  blueDifference: Int16Array,
+  redDifference: Int16Array,
+  count: number,
+  bgr: Uint8Array,
+): void {
   const { blackLuma, redWeight, greenWeight, blueWeight } = matrix;
   const levelPerLuma = levelUnit / matrix.lumaScale;
   const bluePer = levelUnit / matrix.blueDifferenceScale;
@@ -80,7 +87,11 @@ export interface LevelTables {
 
 /** Turns BGR pixels from `first` to `end`, their levels looked up, into luma and colour differences, neither rounded nor cut. */
 export function fromBgr(
-  matrix: ColourMatrix, levels: LevelTables, bgr: Uint8Array, first: number, end: number,
+  matrix: ColourMatrix,
+  levels: LevelTables,
+  bgr: Uint8Array,
+  first: number,
+  end: number,
   output: { readonly luma: Float32Array; readonly blue: Float32Array; readonly red: Float32Array },
 ): void {
   const { blackLuma, lumaScale, redWeight, greenWeight, blueWeight, blueDifferenceScale, redDifferenceScale } = matrix;

@@ -42,6 +42,12 @@ export function createFaceCropper({ cropSizePx, colour }: FaceCropperOptions): F
 }
 
 /** Takes one face out of one picture, as a cropper does; for many of them make a cropper. */
-export function cropFace(picture: Picture, colour: ColourTags, placement: FacePlacement, cropSizePx: number, output: Uint8Array): void {
+export function cropFace(
+  picture: Picture,
+  colour: ColourTags,
+  placement: FacePlacement,
+  cropSizePx: number,
+  output: Uint8Array,
+): void {
   createFaceCropper({ cropSizePx, colour }).crop(picture, placement, output);
 }

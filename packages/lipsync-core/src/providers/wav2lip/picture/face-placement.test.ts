@@ -5,7 +5,15 @@ import { cropMapOf, pictureMapOf, placeFace } from './face-placement.ts';
 
 /** A face one unit high from hairline to chin, whose other landmarks lie in its middle. */
 const unitFace: ReadonlyMap<number, readonly [across: number, down: number]> = new Map([
-  [10, [0, -0.5]], [9, [0, -0.2]], [152, [0, 0.5]], [234, [-0.4, 0]], [454, [0.4, 0]], [33, [-0.25, -0.1]], [133, [-0.1, -0.1]], [362, [0.1, -0.1]], [263, [0.25, -0.1]],
+  [10, [0, -0.5]],
+  [9, [0, -0.2]],
+  [152, [0, 0.5]],
+  [234, [-0.4, 0]],
+  [454, [0.4, 0]],
+  [33, [-0.25, -0.1]],
+  [133, [-0.1, -0.1]],
+  [362, [0.1, -0.1]],
+  [263, [0.25, -0.1]],
 ]);
 
 function faceAt(x: number, y: number, size: number, roll: number): Float32Array {
@@ -33,8 +41,10 @@ describe('the box of a face', () => {
     const upright = placeFace(faceAt(0, 0, 1, 0));
     fc.assert(
       fc.property(
-        fc.double({ min: -500, max: 5000, noNaN: true }), fc.double({ min: -500, max: 5000, noNaN: true }),
-        fc.double({ min: 20, max: 3000, noNaN: true }), fc.double({ min: -3.1, max: 3.1, noNaN: true }),
+        fc.double({ min: -500, max: 5000, noNaN: true }),
+        fc.double({ min: -500, max: 5000, noNaN: true }),
+        fc.double({ min: 20, max: 3000, noNaN: true }),
+        fc.double({ min: -3.1, max: 3.1, noNaN: true }),
         (x, y, size, roll) => {
           const placement = placeFace(faceAt(x, y, size, roll));
           expect(placement.width / size).toBeCloseTo(upright.width, 3);
@@ -57,9 +67,11 @@ describe('the box of a face', () => {
     expect(back.y + back.acrossY * x + back.downY * y).toBeCloseTo(70, 6);
   });
 
-  it.each([['no landmarks', new Float32Array()], ['all in one place', new Float32Array(landmarkCount * 3)], ['not numbers', new Float32Array(landmarkCount * 3).fill(NaN)]])(
-    'does not exist for landmarks that are %s', (_, points) => {
-      expect(() => placeFace(points)).toThrow(RangeError);
-    },
-  );
+  it.each([
+    ['no landmarks', new Float32Array()],
+    ['all in one place', new Float32Array(landmarkCount * 3)],
+    ['not numbers', new Float32Array(landmarkCount * 3).fill(NaN)],
+  ])('does not exist for landmarks that are %s', (_, points) => {
+    expect(() => placeFace(points)).toThrow(RangeError);
+  });
 });

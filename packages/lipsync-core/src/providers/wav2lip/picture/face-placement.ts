@@ -19,8 +19,8 @@ export interface FacePlacement {
 const hairline = 10;
 const browRoot = 9;
 const outline = [
-  10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172,
-  58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+  10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
+  172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 ] as const;
 const bottomPadShare = 0.05;
 /** The outline runs before the ears, the detector's boxes end a little nearer, at the cheeks. */
@@ -35,8 +35,10 @@ export function placeFace(points: Float32Array): FacePlacement {
   const roll = rollOf(points);
   const cosine = Math.cos(roll);
   const sine = Math.sin(roll);
-  const across = (landmark: number): number => (points[landmark * 3] ?? NaN) * cosine + (points[landmark * 3 + 1] ?? NaN) * sine;
-  const down = (landmark: number): number => (points[landmark * 3 + 1] ?? NaN) * cosine - (points[landmark * 3] ?? NaN) * sine;
+  const across = (landmark: number): number =>
+    (points[landmark * 3] ?? NaN) * cosine + (points[landmark * 3 + 1] ?? NaN) * sine;
+  const down = (landmark: number): number =>
+    (points[landmark * 3 + 1] ?? NaN) * cosine - (points[landmark * 3] ?? NaN) * sine;
   let left = Infinity;
   let right = -Infinity;
   let chin = -Infinity;
@@ -52,11 +54,21 @@ export function placeFace(points: Float32Array): FacePlacement {
   if (!(width > 0 && height > 0 && width + height < Infinity)) throw new RangeError('The landmarks describe no face.');
   const middleAcross = (left + right) / 2;
   const middleDown = (top + bottom) / 2;
-  return { centreX: middleAcross * cosine - middleDown * sine, centreY: middleAcross * sine + middleDown * cosine, width, height, roll };
+  return {
+    centreX: middleAcross * cosine - middleDown * sine,
+    centreY: middleAcross * sine + middleDown * cosine,
+    width,
+    height,
+    roll,
+  };
 }
 
 /** Where the places of a crop of `columns × rows` that covers the whole box lie in the picture. */
-export function pictureMapOf({ centreX, centreY, width, height, roll }: FacePlacement, columns: number, rows: number): PlaneMap {
+export function pictureMapOf(
+  { centreX, centreY, width, height, roll }: FacePlacement,
+  columns: number,
+  rows: number,
+): PlaneMap {
   const acrossX = (Math.cos(roll) * width) / columns;
   const acrossY = (Math.sin(roll) * width) / columns;
   const downX = (-Math.sin(roll) * height) / rows;
@@ -71,7 +83,11 @@ export function cropMapOf(placement: FacePlacement, columns: number, rows: numbe
   const { x, y, acrossX, acrossY, downX, downY } = pictureMapOf(placement, columns, rows);
   const determinant = acrossX * downY - downX * acrossY;
   return {
-    x: (downX * y - downY * x) / determinant, y: (acrossY * x - acrossX * y) / determinant,
-    acrossX: downY / determinant, acrossY: -acrossY / determinant, downX: -downX / determinant, downY: acrossX / determinant,
+    x: (downX * y - downY * x) / determinant,
+    y: (acrossY * x - acrossX * y) / determinant,
+    acrossX: downY / determinant,
+    acrossY: -acrossY / determinant,
+    downX: -downX / determinant,
+    downY: acrossX / determinant,
   };
 }

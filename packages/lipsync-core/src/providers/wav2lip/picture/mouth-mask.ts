@@ -77,7 +77,11 @@ export function createMouthMaskLayer(): MouthMaskLayer {
     outline.outer[index] = outer;
   }
   const cells = maskCells * maskCells;
-  const mask: MouthMask = { cover: new Uint8Array(cells), skin: new Uint8Array(cells), area: { left: 0, top: 0, right: 0, bottom: 0 } };
+  const mask: MouthMask = {
+    cover: new Uint8Array(cells),
+    skin: new Uint8Array(cells),
+    area: { left: 0, top: 0, right: 0, bottom: 0 },
+  };
   const mouth: Ellipse = { x: 0, y: 0, radiusX: 0, radiusY: 0 };
   const reached: CellArea = { left: 0, top: 0, right: 0, bottom: 0 };
   return {
@@ -93,11 +97,19 @@ export function createMouthMaskLayer(): MouthMaskLayer {
 
 /** A landmark's place in the turned box: from the box's middle, in units of its height. */
 function acrossBox({ centreX, centreY, height, roll }: FacePlacement, points: Float32Array, landmark: number): number {
-  return (((points[landmark * 3] ?? NaN) - centreX) * Math.cos(roll) + ((points[landmark * 3 + 1] ?? NaN) - centreY) * Math.sin(roll)) / height;
+  return (
+    (((points[landmark * 3] ?? NaN) - centreX) * Math.cos(roll) +
+      ((points[landmark * 3 + 1] ?? NaN) - centreY) * Math.sin(roll)) /
+    height
+  );
 }
 
 function downBox({ centreX, centreY, height, roll }: FacePlacement, points: Float32Array, landmark: number): number {
-  return (((points[landmark * 3 + 1] ?? NaN) - centreY) * Math.cos(roll) - ((points[landmark * 3] ?? NaN) - centreX) * Math.sin(roll)) / height;
+  return (
+    (((points[landmark * 3 + 1] ?? NaN) - centreY) * Math.cos(roll) -
+      ((points[landmark * 3] ?? NaN) - centreX) * Math.sin(roll)) /
+    height
+  );
 }
 
 function placeOutline(outline: SoftOutline, placement: FacePlacement, points: Float32Array): void {
@@ -155,7 +167,13 @@ function clampCell(cell: number): number {
   return cell > 0 ? Math.min(cell, maskCells) : 0;
 }
 
-function fillMask({ cover, skin, area }: MouthMask, outline: SoftOutline, mouth: Ellipse, reached: CellArea, aspect: number): void {
+function fillMask(
+  { cover, skin, area }: MouthMask,
+  outline: SoftOutline,
+  mouth: Ellipse,
+  reached: CellArea,
+  aspect: number,
+): void {
   const sample: OutlineSample = { cover: 0, inside: false };
   cover.fill(0);
   skin.fill(0);

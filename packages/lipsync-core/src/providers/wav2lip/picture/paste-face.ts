@@ -71,7 +71,12 @@ export function createFacePaster(options: FacePasterOptions): FacePaster {
 }
 
 /** The part of the picture that the mask can touch. */
-function coverArea({ area: cells }: MouthMask, placement: FacePlacement, { width, height }: Picture, area: PixelArea): void {
+function coverArea(
+  { area: cells }: MouthMask,
+  placement: FacePlacement,
+  { width, height }: Picture,
+  area: PixelArea,
+): void {
   const { x, y, acrossX, acrossY, downX, downY } = pictureMapOf(placement, maskCells, maskCells);
   let left = Infinity;
   let top = Infinity;
@@ -100,7 +105,11 @@ function startingAt(map: PlaneMap, left: number, top: number): PlaneMap {
 /** The same map for a source of `size × size` instead of 1 × 1, of which only the rows from `firstRow` on are there. */
 function enlarged({ x, y, acrossX, acrossY, downX, downY }: PlaneMap, size: number, firstRow: number): PlaneMap {
   return {
-    x: x * size, y: y * size - firstRow,
-    acrossX: acrossX * size, acrossY: acrossY * size, downX: downX * size, downY: downY * size,
+    x: x * size,
+    y: y * size - firstRow,
+    acrossX: acrossX * size,
+    acrossY: acrossY * size,
+    downX: downX * size,
+    downY: downY * size,
   };
 }

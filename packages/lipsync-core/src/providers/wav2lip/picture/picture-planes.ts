@@ -2,7 +2,11 @@ import type { Picture } from '../../../media/media-types.ts';
 import type { Plane, PlaneMap } from './resample-plane.ts';
 
 /** The three planes of a picture, to read from and to write into. */
-export function planesOf({ width, height, data }: Picture): { readonly luma: Plane; readonly blue: Plane; readonly red: Plane } {
+export function planesOf({ width, height, data }: Picture): {
+  readonly luma: Plane;
+  readonly blue: Plane;
+  readonly red: Plane;
+} {
   const halfWidth = width >> 1;
   const halfHeight = height >> 1;
   const blueStart = width * height;
@@ -22,7 +26,12 @@ const colourShiftPx = 0.25;
 /** A map into the luma plane, for the colour planes. */
 export function toColourPlane(map: PlaneMap): PlaneMap {
   return {
-    x: map.x / 2 + colourShiftPx, y: map.y / 2, acrossX: map.acrossX / 2, acrossY: map.acrossY / 2, downX: map.downX / 2, downY: map.downY / 2,
+    x: map.x / 2 + colourShiftPx,
+    y: map.y / 2,
+    acrossX: map.acrossX / 2,
+    acrossY: map.acrossY / 2,
+    downX: map.downX / 2,
+    downY: map.downY / 2,
   };
 }
 
@@ -31,6 +40,11 @@ export function asColourTarget(map: PlaneMap): PlaneMap {
   const acrossX = map.acrossX * 2;
   const acrossY = map.acrossY * 2;
   return {
-    x: map.x - acrossX * colourShiftPx, y: map.y - acrossY * colourShiftPx, acrossX, acrossY, downX: map.downX * 2, downY: map.downY * 2,
+    x: map.x - acrossX * colourShiftPx,
+    y: map.y - acrossY * colourShiftPx,
+    acrossX,
+    acrossY,
+    downX: map.downX * 2,
+    downY: map.downY * 2,
   };
 }

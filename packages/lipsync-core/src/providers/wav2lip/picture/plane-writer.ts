@@ -63,14 +63,29 @@ export function createPlaneWriter(): PlaneWriter {
       }
     },
     write(plane, content, map, density) {
-      const target: PlaneTarget = { values, columns: columns * density, rows: rows * density, spans: density === 1 ? spans : fineSpans };
+      const target: PlaneTarget = {
+        values,
+        columns: columns * density,
+        rows: rows * density,
+        spans: density === 1 ? spans : fineSpans,
+      };
       resampler.resample(content, map, target, 'cubic');
       let written = 0;
       for (let row = 0; row < rows * density; row += 1) {
         const first = spans[(row >> (density - 1)) * 2] ?? 0;
         const end = spans[(row >> (density - 1)) * 2 + 1] ?? 0;
         const start = plane.start + (top * density + row) * plane.width + left * density;
-        mixRow(plane.data, start, values, row * target.columns, shares, (row >> (density - 1)) * columns, first, end, density);
+        mixRow(
+          plane.data,
+          start,
+          values,
+          row * target.columns,
+          shares,
+          (row >> (density - 1)) * columns,
+          first,
+          end,
+          density,
+        );
         written += (end - first) * density;
       }
       return written;
@@ -79,7 +94,12 @@ export function createPlaneWriter(): PlaneWriter {
 }
 
 /** Turns a row of covers into shares, and finds where it has any. */
-function scaleRow(shares: Int16Array, start: number, columns: number, scale: number): { readonly first: number; readonly end: number } {
+function scaleRow(
+  shares: Int16Array,
+  start: number,
+  columns: number,
+  scale: number,
+): { readonly first: number; readonly end: number } {
   let first = columns;
   let end = 0;
   for (let column = 0; column < columns; column += 1) {
@@ -94,14 +114,24 @@ function scaleRow(shares: Int16Array, start: number, columns: number, scale: num
 
 /** Mixes a row of content into a plane, square by square. */
 function mixRow(
-  data: Uint8Array, start: number, values: Int16Array, valueStart: number, shares: Int16Array, shareStart: number,
-  first: number, end: number, density: 1 | 2,
+  data: Uint8Array,
+  start: number,
+  values: Int16Array,
+  valueStart: number,
+  shares: Int16Array,
+  shareStart: number,
+  first: number,
+  end: number,
+  density: 1 | 2,
 ): void {
   for (let square = first; square < end; square += 1) {
     const share = shares[shareStart + square] ?? 0;
     for (let pixel = square * density; pixel < (square + 1) * density; pixel += 1) {
       const before = data[start + pixel] ?? 0;
-      const level = before + ((Math.imul((values[valueStart + pixel] ?? 0) - (before << levelBits), share) + half) >> (levelBits + shareBits));
+      const level =
+        before +
+        ((Math.imul((values[valueStart + pixel] ?? 0) - (before << levelBits), share) + half) >>
+          (levelBits + shareBits));
       data[start + pixel] = level < 0 ? 0 : level > 255 ? 255 : level;
     }
   }

@@ -23,7 +23,15 @@ export interface RedrawnPlaneMaker {
 /** Rows that resampling looks at beyond those it shows. */
 const marginRows = 3;
 
-export function createRedrawnPlaneMaker({ cropSizePx, colourMatch, sharpen }: { cropSizePx: number; colourMatch: boolean; sharpen: boolean }): RedrawnPlaneMaker {
+export function createRedrawnPlaneMaker({
+  cropSizePx,
+  colourMatch,
+  sharpen,
+}: {
+  cropSizePx: number;
+  colourMatch: boolean;
+  sharpen: boolean;
+}): RedrawnPlaneMaker {
   const pixels = cropSizePx * cropSizePx;
   const colours = createColourMatcher(cropSizePx);
   const sharpness = createSharpnessMatcher(cropSizePx);

@@ -34,7 +34,12 @@ export function setResampleKernel(kernel: ResampleKernel, stepPx: number, smooth
   else fill(kernel, Math.max(4, Math.ceil((Math.ceil(window) + 1) / 2) * 2), -window / 2, areaWeight);
 }
 
-function fill(kernel: ResampleKernel, taps: number, offset: number, weigh: (fraction: number, tap: number, window: number) => number): void {
+function fill(
+  kernel: ResampleKernel,
+  taps: number,
+  offset: number,
+  weigh: (fraction: number, tap: number, window: number) => number,
+): void {
   kernel.taps = taps;
   kernel.offset = offset;
   if (kernel.weights.length < taps * phases) kernel.weights = new Int32Array(taps * phases);

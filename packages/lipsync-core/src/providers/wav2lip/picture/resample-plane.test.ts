@@ -4,7 +4,8 @@ import { createPlaneResampler, type Plane, type PlaneMap, type PlaneTarget } fro
 
 function planeOf(width: number, height: number, levelAt: (x: number, y: number) => number): Plane {
   const data = new Uint8Array(width * height);
-  for (let y = 0; y < height; y += 1) for (let x = 0; x < width; x += 1) data[y * width + x] = Math.round(levelAt(x, y));
+  for (let y = 0; y < height; y += 1)
+    for (let x = 0; x < width; x += 1) data[y * width + x] = Math.round(levelAt(x, y));
   return { data, start: 0, width, height };
 }
 
@@ -40,24 +41,46 @@ describe('a plane that is shrunk', () => {
 
 describe('a plane of any size and turn', () => {
   const slope = fc.double({ min: -1, max: 1, noNaN: true });
-  const turn = fc.record({ angle: fc.double({ min: -Math.PI, max: Math.PI, noNaN: true }), stepX: fc.double({ min: 0.2, max: 3, noNaN: true }), stepY: fc.double({ min: 0.2, max: 3, noNaN: true }) });
+  const turn = fc.record({
+    angle: fc.double({ min: -Math.PI, max: Math.PI, noNaN: true }),
+    stepX: fc.double({ min: 0.2, max: 3, noNaN: true }),
+    stepY: fc.double({ min: 0.2, max: 3, noNaN: true }),
+  });
 
   it('shows a slope as the same slope, where it lies', () => {
     fc.assert(
-      fc.property(slope, slope, turn, fc.constantFrom('linear' as const, 'cubic' as const), (right, down, { angle, stepX, stepY }, smoothness) => {
-        const source = planeOf(80, 80, (x, y) => 128 + right * (x - 40) + down * (y - 40));
-        const [acrossX, acrossY, downX, downY] = [Math.cos(angle) * stepX, Math.sin(angle) * stepX, -Math.sin(angle) * stepY, Math.cos(angle) * stepY];
-        const map = { x: 40 - acrossX * 4 - downX * 5, y: 40 - acrossY * 4 - downY * 5, acrossX, acrossY, downX, downY };
-        const target = targetOf(8, 10);
-        createPlaneResampler().resample(source, map, target, smoothness);
-        for (const [index, level] of levels(target).entries()) {
-          const u = (index % 8) + 0.5;
-          const v = Math.floor(index / 8) + 0.5;
-          const x = map.x + acrossX * u + downX * v - 0.5;
-          const y = map.y + acrossY * u + downY * v - 0.5;
-          expect(Math.abs(level - (128 + right * (x - 40) + down * (y - 40)))).toBeLessThan(1);
-        }
-      }),
+      fc.property(
+        slope,
+        slope,
+        turn,
+        fc.constantFrom('linear' as const, 'cubic' as const),
+        (right, down, { angle, stepX, stepY }, smoothness) => {
+          const source = planeOf(80, 80, (x, y) => 128 + right * (x - 40) + down * (y - 40));
+          const [acrossX, acrossY, downX, downY] = [
+            Math.cos(angle) * stepX,
+            Math.sin(angle) * stepX,
+            -Math.sin(angle) * stepY,
+            Math.cos(angle) * stepY,
+          ];
+          const map = {
+            x: 40 - acrossX * 4 - downX * 5,
+            y: 40 - acrossY * 4 - downY * 5,
+            acrossX,
+            acrossY,
+            downX,
+            downY,
+          };
+          const target = targetOf(8, 10);
+          createPlaneResampler().resample(source, map, target, smoothness);
+          for (const [index, level] of levels(target).entries()) {
+            const u = (index % 8) + 0.5;
+            const v = Math.floor(index / 8) + 0.5;
+            const x = map.x + acrossX * u + downX * v - 0.5;
+            const y = map.y + acrossY * u + downY * v - 0.5;
+            expect(Math.abs(level - (128 + right * (x - 40) + down * (y - 40)))).toBeLessThan(1);
+          }
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -73,8 +96,15 @@ describe('a plane of any size and turn', () => {
   it('is turned by a quarter without loss', () => {
     const source = planeOf(7, 5, (x, y) => 31 * x + 7 * y);
     const target = targetOf(5, 7);
-    createPlaneResampler().resample(source, { x: 7, y: 0, acrossX: 0, acrossY: 1, downX: -1, downY: 0 }, target, 'cubic');
-    expect(levels(target)).toEqual(Array.from({ length: 35 }, (_, index) => 31 * (6 - Math.floor(index / 5)) + 7 * (index % 5)));
+    createPlaneResampler().resample(
+      source,
+      { x: 7, y: 0, acrossX: 0, acrossY: 1, downX: -1, downY: 0 },
+      target,
+      'cubic',
+    );
+    expect(levels(target)).toEqual(
+      Array.from({ length: 35 }, (_, index) => 31 * (6 - Math.floor(index / 5)) + 7 * (index % 5)),
+    );
   });
 
   it('fills only the spans that are wanted', () => {

@@ -1,4 +1,11 @@
-import { createResampleKernel, phaseBits, setResampleKernel, weightBits, type ResampleKernel, type Smoothness } from './resample-kernel.ts';
+import {
+  createResampleKernel,
+  phaseBits,
+  setResampleKernel,
+  weightBits,
+  type ResampleKernel,
+  type Smoothness,
+} from './resample-kernel.ts';
 
 /** One plane of 8-bit values inside a larger array. */
 export interface Plane {
@@ -72,8 +79,10 @@ export function createPlaneResampler(): PlaneResampler {
       setResampleKernel(alongKernel, passes.alongPerColumn, smoothness);
       setResampleKernel(acrossKernel, passes.acrossPerRow, smoothness);
       const { columns, rows } = target;
-      const lowest = passes.across + Math.min(0, passes.acrossPerColumn * columns) + Math.min(0, passes.acrossPerRow * rows);
-      const highest = passes.across + Math.max(0, passes.acrossPerColumn * columns) + Math.max(0, passes.acrossPerRow * rows);
+      const lowest =
+        passes.across + Math.min(0, passes.acrossPerColumn * columns) + Math.min(0, passes.acrossPerRow * rows);
+      const highest =
+        passes.across + Math.max(0, passes.acrossPerColumn * columns) + Math.max(0, passes.acrossPerRow * rows);
       const firstLine = Math.floor(lowest + acrossKernel.offset) - 1;
       const endLine = Math.ceil(highest + acrossKernel.offset) + acrossKernel.taps + 1;
       const needed = (endLine - firstLine) * columns;
@@ -95,15 +104,26 @@ function planPasses({ width, height }: Plane, map: PlaneMap): Passes {
   const alongPerColumn = acrossX - slope * acrossY;
   return {
     // Pixels are looked at in their middles, half a pixel and half a line further.
-    along: x + slope * (0.5 - y) + 0.5 * alongPerColumn, alongPerColumn, alongPerLine: slope,
-    across: y, acrossPerColumn: acrossY, acrossPerRow: downY,
-    pixelStep: turned ? width : 1, lineStep: turned ? 1 : width,
-    length: turned ? height : width, lines: turned ? width : height,
+    along: x + slope * (0.5 - y) + 0.5 * alongPerColumn,
+    alongPerColumn,
+    alongPerLine: slope,
+    across: y,
+    acrossPerColumn: acrossY,
+    acrossPerRow: downY,
+    pixelStep: turned ? width : 1,
+    lineStep: turned ? 1 : width,
+    length: turned ? height : width,
+    lines: turned ? width : height,
   };
 }
 
 /** The target's columns that need this line; a tilted target needs each line in some of its columns only. */
-function columnsOn({ across, acrossPerColumn, acrossPerRow }: Passes, line: number, taps: number, { columns, rows }: PlaneTarget): { readonly first: number; readonly end: number } {
+function columnsOn(
+  { across, acrossPerColumn, acrossPerRow }: Passes,
+  line: number,
+  taps: number,
+  { columns, rows }: PlaneTarget,
+): { readonly first: number; readonly end: number } {
   if (Math.abs(acrossPerColumn) * columns < 1) return { first: 0, end: columns };
   const low = (line - taps - across - Math.max(0, acrossPerRow * rows)) / acrossPerColumn;
   const high = (line + taps - across - Math.min(0, acrossPerRow * rows)) / acrossPerColumn;
@@ -124,8 +144,14 @@ const secondPassHalf = 1 << (weightBits - 1);
 
 /** Written out in full, like the next one, because most of a frame's time is spent in the two. */
 function resampleLine(
-  { data, start }: Plane, passes: Passes, { offset, taps, weights }: ResampleKernel, line: number,
-  output: Int16Array, outputStart: number, firstColumn: number, endColumn: number,
+  { data, start }: Plane,
+  passes: Passes,
+  { offset, taps, weights }: ResampleKernel,
+  line: number,
+  output: Int16Array,
+  outputStart: number,
+  firstColumn: number,
+  endColumn: number,
 ): void {
   const { pixelStep, length } = passes;
   const lineStart = start + Math.min(Math.max(line, 0), passes.lines - 1) * passes.lineStep;
@@ -133,18 +159,28 @@ function resampleLine(
   const last = length - taps;
   const two = pixelStep * 2;
   const three = pixelStep * 3;
-  let position = (Math.round((passes.along + passes.alongPerLine * line + passes.alongPerColumn * firstColumn + offset) * positionOne) + halfPhase) | 0;
+  let position =
+    (Math.round(
+      (passes.along + passes.alongPerLine * line + passes.alongPerColumn * firstColumn + offset) * positionOne,
+    ) +
+      halfPhase) |
+    0;
   for (let column = firstColumn; column < endColumn; column += 1) {
     const pixel = position >> positionBits;
     const weight = Math.imul((position >> phaseShift) & phaseMask, taps);
     let sum = firstPassHalf;
     if (pixel >= 0 && pixel <= last) {
       let index = lineStart + Math.imul(pixel, pixelStep);
-      sum += (weights[weight] ?? 0) * (data[index] ?? 0) + (weights[weight + 1] ?? 0) * (data[index + pixelStep] ?? 0) +
-        (weights[weight + 2] ?? 0) * (data[index + two] ?? 0) + (weights[weight + 3] ?? 0) * (data[index + three] ?? 0);
+      sum +=
+        (weights[weight] ?? 0) * (data[index] ?? 0) +
+        (weights[weight + 1] ?? 0) * (data[index + pixelStep] ?? 0) +
+        (weights[weight + 2] ?? 0) * (data[index + two] ?? 0) +
+        (weights[weight + 3] ?? 0) * (data[index + three] ?? 0);
       for (let tap = 4; tap < taps; tap += 2) {
         index += two;
-        sum += (weights[weight + tap] ?? 0) * (data[index + two] ?? 0) + (weights[weight + tap + 1] ?? 0) * (data[index + three] ?? 0);
+        sum +=
+          (weights[weight + tap] ?? 0) * (data[index + two] ?? 0) +
+          (weights[weight + tap + 1] ?? 0) * (data[index + three] ?? 0);
       }
     } else {
       for (let tap = 0; tap < taps; tap += 1) {
@@ -157,24 +193,43 @@ function resampleLine(
   }
 }
 
-function resampleRow(passes: Passes, { offset, taps, weights }: ResampleKernel, row: number, between: Int16Array, firstLine: number, target: PlaneTarget): void {
+function resampleRow(
+  passes: Passes,
+  { offset, taps, weights }: ResampleKernel,
+  row: number,
+  between: Int16Array,
+  firstLine: number,
+  target: PlaneTarget,
+): void {
   const { values, columns } = target;
   const { acrossPerColumn } = passes;
   const step = Math.round(acrossPerColumn * positionOne) | 0;
   const start = row * columns;
   const firstColumn = target.spans?.[row * 2] ?? 0;
   const endColumn = target.spans?.[row * 2 + 1] ?? columns;
-  let position = (Math.round((passes.across + passes.acrossPerRow * (row + 0.5) + acrossPerColumn * (firstColumn + 0.5) + offset - firstLine) * positionOne) + halfPhase) | 0;
+  let position =
+    (Math.round(
+      (passes.across + passes.acrossPerRow * (row + 0.5) + acrossPerColumn * (firstColumn + 0.5) + offset - firstLine) *
+        positionOne,
+    ) +
+      halfPhase) |
+    0;
   const two = columns * 2;
   const three = columns * 3;
   for (let column = firstColumn; column < endColumn; column += 1) {
     const weight = Math.imul((position >> phaseShift) & phaseMask, taps);
     let index = Math.imul(position >> positionBits, columns) + column;
-    let sum = secondPassHalf + (weights[weight] ?? 0) * (between[index] ?? 0) + (weights[weight + 1] ?? 0) * (between[index + columns] ?? 0) +
-      (weights[weight + 2] ?? 0) * (between[index + two] ?? 0) + (weights[weight + 3] ?? 0) * (between[index + three] ?? 0);
+    let sum =
+      secondPassHalf +
+      (weights[weight] ?? 0) * (between[index] ?? 0) +
+      (weights[weight + 1] ?? 0) * (between[index + columns] ?? 0) +
+      (weights[weight + 2] ?? 0) * (between[index + two] ?? 0) +
+      (weights[weight + 3] ?? 0) * (between[index + three] ?? 0);
     for (let tap = 4; tap < taps; tap += 2) {
       index += two;
-      sum += (weights[weight + tap] ?? 0) * (between[index + two] ?? 0) + (weights[weight + tap + 1] ?? 0) * (between[index + three] ?? 0);
+      sum +=
+        (weights[weight + tap] ?? 0) * (between[index + two] ?? 0) +
+        (weights[weight + tap + 1] ?? 0) * (between[index + three] ?? 0);
     }
     values[start + column] = sum >> weightBits;
     position = (position + step) | 0;

@@ -24,7 +24,9 @@ export function createSharpnessMatcher(cropSizePx: number): SharpnessMatcher {
   let isFresh = true;
   return {
     observe(mask, source, generated) {
-      const ratio = (detailEnergy(mask, source, cropSizePx, cropPlaces) + noiseEnergy) / (detailEnergy(mask, generated, cropSizePx, cropPlaces) + noiseEnergy);
+      const ratio =
+        (detailEnergy(mask, source, cropSizePx, cropPlaces) + noiseEnergy) /
+        (detailEnergy(mask, generated, cropSizePx, cropPlaces) + noiseEnergy);
       const wanted = Math.min(strongestAmount, Math.max(0, (Math.sqrt(ratio) - 1) / gainPerAmount));
       amount += (wanted - amount) * (isFresh ? 1 : share);
       isFresh = false;
@@ -46,7 +48,12 @@ function detailEnergy({ skin, area }: MouthMask, crop: Uint8Array, cropSizePx: n
     for (let column = area.left; column < area.right; column += 1) {
       if (skin[row * maskCells + column] === 0) continue;
       const index = rowStart + (cropPlaces[column] ?? 0) * 3;
-      const detail = 4 * (crop[index] ?? 0) - (crop[index - 3] ?? 0) - (crop[index + 3] ?? 0) - (crop[index - rowBytes] ?? 0) - (crop[index + rowBytes] ?? 0);
+      const detail =
+        4 * (crop[index] ?? 0) -
+        (crop[index - 3] ?? 0) -
+        (crop[index + 3] ?? 0) -
+        (crop[index - rowBytes] ?? 0) -
+        (crop[index + rowBytes] ?? 0);
       sum += detail * detail;
       count += 1;
     }
@@ -60,7 +67,14 @@ function insideCrop(cell: number, cropSizePx: number): number {
 }
 
 /** Unsharp mask over rows `first` to `end` of a square plane: adds `amount` of what a 3 × 3 binomial blur takes away. Border pixels are only rounded. */
-export function sharpenRows(plane: Float32Array, sizePx: number, first: number, end: number, amount: number, output: Uint8Array): void {
+export function sharpenRows(
+  plane: Float32Array,
+  sizePx: number,
+  first: number,
+  end: number,
+  amount: number,
+  output: Uint8Array,
+): void {
   for (let row = first; row < end; row += 1) {
     const atEdge = row === 0 || row === sizePx - 1;
     for (let column = 0; column < sizePx; column += 1) {
@@ -73,10 +87,17 @@ export function sharpenRows(plane: Float32Array, sizePx: number, first: number, 
       const above = index - sizePx;
       const below = index + sizePx;
       const blurred =
-        ((plane[above - 1] ?? 0) + (plane[above + 1] ?? 0) + (plane[below - 1] ?? 0) + (plane[below + 1] ?? 0) +
-          2 * ((plane[above] ?? 0) + (plane[below] ?? 0) + (plane[index - 1] ?? 0) + (plane[index + 1] ?? 0)) + 4 * value) / 16;
+        ((plane[above - 1] ?? 0) +
+          (plane[above + 1] ?? 0) +
+          (plane[below - 1] ?? 0) +
+          (plane[below + 1] ?? 0) +
+          2 * ((plane[above] ?? 0) + (plane[below] ?? 0) + (plane[index - 1] ?? 0) + (plane[index + 1] ?? 0)) +
+          4 * value) /
+        16;
       const change = (value - blurred) * amount;
-      output[index] = toByte(value + (change > largestChange ? largestChange : change < -largestChange ? -largestChange : change));
+      output[index] = toByte(
+        value + (change > largestChange ? largestChange : change < -largestChange ? -largestChange : change),
+      );
     }
   }
 }

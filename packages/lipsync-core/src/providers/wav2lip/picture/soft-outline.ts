@@ -17,7 +17,10 @@ export interface OutlineSample {
 
 export function createSoftOutline(corners: number): SoftOutline {
   return {
-    cornerX: new Float64Array(corners), cornerY: new Float64Array(corners), inner: new Float64Array(corners), outer: new Float64Array(corners),
+    cornerX: new Float64Array(corners),
+    cornerY: new Float64Array(corners),
+    inner: new Float64Array(corners),
+    outer: new Float64Array(corners),
     edges: new Float64Array(corners * edgeValues),
   };
 }

@@ -80,7 +80,8 @@ export class FaceBatch {
     const bytes = this.#count * this.#faceBytes;
     const faces = this.#faces.subarray(0, bytes);
     return {
-      count: this.#count, faces,
+      count: this.#count,
+      faces,
       references: this.#showsOthers ? this.#references.subarray(0, bytes) : faces,
       mel: this.#mel.subarray(0, this.#count * melChunkLength),
     };

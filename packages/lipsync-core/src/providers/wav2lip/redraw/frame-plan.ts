@@ -28,7 +28,10 @@ export function planFrame(silenceMode: SilenceMode, voiced: number): FramePlan {
   if (silenceMode === 'keep') return voiced <= 0 ? untouched : { ...speaking, strength: voiced };
   if (voiced <= 0) return closed;
   return {
-    drawings: [{ sound: 'speech', reference: 'own', share: voiced }, { sound: 'silence', reference: 'closed', share: 1 - voiced }],
+    drawings: [
+      { sound: 'speech', reference: 'own', share: voiced },
+      { sound: 'silence', reference: 'closed', share: 1 - voiced },
+    ],
     strength: 1,
   };
 }

@@ -19,13 +19,22 @@ points.set([10, 12, 0], 9 * 3);
 points.set([10, 30, 0], 152 * 3);
 points.set([0, 20, 0], 234 * 3);
 points.set([20, 20, 0], 454 * 3);
-for (const [landmark, x] of [[33, 4], [133, 8], [362, 12], [263, 16]] as const) points.set([x, 15, 0], landmark * 3);
+for (const [landmark, x] of [
+  [33, 4],
+  [133, 8],
+  [362, 12],
+  [263, 16],
+] as const)
+  points.set([x, 15, 0], landmark * 3);
 
 function frameOf(index: number, clipFrame = index): Frame {
   return { index, clipFrame, width: 2, height: 2, data: Uint8Array.of(index % 256, 0, 0, 0, 0, 0) };
 }
 
-async function* framesOf(count: number, clipFrameAt: (index: number) => number = (index) => index): AsyncGenerator<Frame> {
+async function* framesOf(
+  count: number,
+  clipFrameAt: (index: number) => number = (index) => index,
+): AsyncGenerator<Frame> {
   for (let index = 0; index < count; index += 1) yield frameOf(index, clipFrameAt(index));
 }
 
@@ -48,12 +57,22 @@ function sceneOf(more: Partial<RedrawParts> & { readonly frameCount: number }): 
   const pastes: FacePaste[] = [];
   const shotStarts: number[] = [];
   return {
-    figures: { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 }, batches, pastes, shotStarts,
+    figures: { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 },
+    batches,
+    pastes,
+    shotStarts,
     parts: {
-      cropSizePx, batchFrames: 4, closedMouth,
+      cropSizePx,
+      batchFrames: 4,
+      closedMouth,
       engine: {
         async generate(batch) {
-          batches.push({ ...batch, mel: batch.mel.slice(), faces: batch.faces.slice(), references: batch.references.slice() });
+          batches.push({
+            ...batch,
+            mel: batch.mel.slice(),
+            faces: batch.faces.slice(),
+            references: batch.references.slice(),
+          });
           return batch.references.slice();
         },
       },
@@ -83,39 +102,50 @@ const counted = (count: number): number[] => Array.from({ length: count }, (_, i
 
 describe('redrawing frames', () => {
   it('passes every frame on in order, each with its own crop, sound and drawing, whatever the batch', async () => {
-    await fc.assert(fc.asyncProperty(fc.nat(40), fc.integer({ min: 1, max: 9 }), async (frameCount, batchFrames) => {
-      const { parts, figures, batches, pastes } = sceneOf({ frameCount, batchFrames });
-      expect(await indexesOf(redrawFrames(framesOf(frameCount), parts, figures))).toEqual(counted(frameCount));
-      expect(pastes.map(({ generated, source }) => [generated[0], source[0]])).toEqual(counted(frameCount).map((index) => [index, index]));
-      expect(batches.flatMap(({ count, mel }) => counted(count).map((drawing) => mel[drawing * melChunkLength]))).toEqual(counted(frameCount));
-      expect(batches.every(({ count }) => count > 0 && count <= batchFrames)).toBe(true);
-      expect(figures.bytesDrawn).toBe(frameCount * 7);
-    }));
+    await fc.assert(
+      fc.asyncProperty(fc.nat(40), fc.integer({ min: 1, max: 9 }), async (frameCount, batchFrames) => {
+        const { parts, figures, batches, pastes } = sceneOf({ frameCount, batchFrames });
+        expect(await indexesOf(redrawFrames(framesOf(frameCount), parts, figures))).toEqual(counted(frameCount));
+        expect(pastes.map(({ generated, source }) => [generated[0], source[0]])).toEqual(
+          counted(frameCount).map((index) => [index, index]),
+        );
+        expect(
+          batches.flatMap(({ count, mel }) => counted(count).map((drawing) => mel[drawing * melChunkLength])),
+        ).toEqual(counted(frameCount));
+        expect(batches.every(({ count }) => count > 0 && count <= batchFrames)).toBe(true);
+        expect(figures.bytesDrawn).toBe(frameCount * 7);
+      }),
+    );
   });
 
   it('holds as many frames at once as it says, never more and not fewer', async () => {
-    await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 9 }), async (batchFrames) => {
-      const frameCount = batchFrames * 5 + 1;
-      const { parts, figures } = sceneOf({ frameCount, batchFrames });
-      let asked = 0;
-      let passedOn = 0;
-      let most = 0;
-      async function* countedFrames(): AsyncGenerator<Frame> {
-        for await (const frame of framesOf(frameCount)) {
-          asked += 1;
-          most = Math.max(most, asked - passedOn);
-          yield frame;
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 9 }), async (batchFrames) => {
+        const frameCount = batchFrames * 5 + 1;
+        const { parts, figures } = sceneOf({ frameCount, batchFrames });
+        let asked = 0;
+        let passedOn = 0;
+        let most = 0;
+        async function* countedFrames(): AsyncGenerator<Frame> {
+          for await (const frame of framesOf(frameCount)) {
+            asked += 1;
+            most = Math.max(most, asked - passedOn);
+            yield frame;
+          }
         }
-      }
-      for await (const { index } of redrawFrames(countedFrames(), parts, figures)) passedOn = index + 1;
-      expect(most).toBe(heldFrames(batchFrames));
-    }));
+        for await (const { index } of redrawFrames(countedFrames(), parts, figures)) passedOn = index + 1;
+        expect(most).toBe(heldFrames(batchFrames));
+      }),
+    );
   });
 
   it('asks for nothing where there is no face, and for nothing in a batch without any', async () => {
     const { parts, figures, batches, pastes } = sceneOf({
       frameCount: 20,
-      faceOf: ({ index }) => ({ face: index < 10 ? { presence: 'absent', points: new Float32Array(0) } : { presence: 'found', points }, shot: 0 }),
+      faceOf: ({ index }) => ({
+        face: index < 10 ? { presence: 'absent', points: new Float32Array(0) } : { presence: 'found', points },
+        shot: 0,
+      }),
     });
     expect(await indexesOf(redrawFrames(framesOf(20), parts, figures))).toEqual(counted(20));
     expect(batches.map(({ count }) => count)).toEqual([2, 4, 4]);
@@ -123,7 +153,10 @@ describe('redrawing frames', () => {
   });
 
   it('mixes the spoken and the closed mouth where a closed pause begins', async () => {
-    const { parts, figures, batches, pastes } = sceneOf({ frameCount: 3, planOf: ({ index }) => planFrame('close', 1 - index / 2) });
+    const { parts, figures, batches, pastes } = sceneOf({
+      frameCount: 3,
+      planOf: ({ index }) => planFrame('close', 1 - index / 2),
+    });
     await indexesOf(redrawFrames(framesOf(3), parts, figures));
     expect(batches.map(({ count }) => count)).toEqual([4]);
     expect(pastes.map(({ generated }) => generated[0])).toEqual([0, Math.round(1 * 0.5 + 99 * 0.5), 99]);
@@ -137,14 +170,29 @@ describe('redrawing frames', () => {
   });
 
   it('finds the shade anew at a cut and where the clip starts again, not where it turns round', async () => {
-    const cut = sceneOf({ frameCount: 8, faceOf: ({ clipFrame }) => ({ face: { presence: 'found', points }, shot: clipFrame < 5 ? 0 : 1 }) });
+    const cut = sceneOf({
+      frameCount: 8,
+      faceOf: ({ clipFrame }) => ({ face: { presence: 'found', points }, shot: clipFrame < 5 ? 0 : 1 }),
+    });
     await indexesOf(redrawFrames(framesOf(8), cut.parts, cut.figures));
     expect(cut.shotStarts).toEqual([0, 5]);
     const loop = sceneOf({ frameCount: 9 });
-    await indexesOf(redrawFrames(framesOf(9, (index) => index % 4), loop.parts, loop.figures));
+    await indexesOf(
+      redrawFrames(
+        framesOf(9, (index) => index % 4),
+        loop.parts,
+        loop.figures,
+      ),
+    );
     expect(loop.shotStarts).toEqual([0, 4, 8]);
     const bounce = sceneOf({ frameCount: 9 });
-    await indexesOf(redrawFrames(framesOf(9, (index) => Math.abs(4 - index)), bounce.parts, bounce.figures));
+    await indexesOf(
+      redrawFrames(
+        framesOf(9, (index) => Math.abs(4 - index)),
+        bounce.parts,
+        bounce.figures,
+      ),
+    );
     expect(bounce.shotStarts).toEqual([0]);
   });
 });
@@ -190,9 +238,17 @@ describe('redrawing that is ended', () => {
       frameCount: 40,
       melChunks: closing(chunksOf(40), () => closed.push('sound')),
       // The second batch fails after everybody has gone.
-      engine: { generate: ({ faces }) => (faces[0] === 0 ? Promise.resolve(faces.slice()) : Promise.reject(new Error('nobody listens'))) },
+      engine: {
+        generate: ({ faces }) =>
+          faces[0] === 0 ? Promise.resolve(faces.slice()) : Promise.reject(new Error('nobody listens')),
+      },
     });
-    for await (const { index } of redrawFrames(closing(framesOf(40), () => closed.push('frames')), parts, figures)) if (index === 1) break;
+    for await (const { index } of redrawFrames(
+      closing(framesOf(40), () => closed.push('frames')),
+      parts,
+      figures,
+    ))
+      if (index === 1) break;
     expect(closed.toSorted()).toEqual(['frames', 'sound']);
   });
 });

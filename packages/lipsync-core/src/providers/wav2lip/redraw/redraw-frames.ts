@@ -48,7 +48,11 @@ export function heldFrames(batchFrames: number): number {
  * engine works on one batch the one before is pasted and the one after filled. Adds to `figures`. Throws what the frames,
  * the sound and the engine throw; whoever leaves the loop early ends the reading of both, and closes the engine.
  */
-export async function* redrawFrames(frames: AsyncIterable<Frame>, parts: RedrawParts, figures: RedrawFigures): AsyncGenerator<Frame> {
+export async function* redrawFrames(
+  frames: AsyncIterable<Frame>,
+  parts: RedrawParts,
+  figures: RedrawFigures,
+): AsyncGenerator<Frame> {
   const underWay: SentBatch[] = [];
   const spare: FaceBatch[] = [];
   const add = createAdder(parts, figures);
@@ -90,9 +94,15 @@ function createAdder(parts: RedrawParts, figures: RedrawFigures): Adder {
     for (const { sound, reference } of plan.drawings) {
       if (batch.count === firstDrawing) parts.cropper.crop(frame, placement, batch.faceAt(firstDrawing));
       else batch.faceAt(batch.count).set(batch.faceAt(firstDrawing));
-      batch.addDrawing(sound === 'speech' ? chunk : silentMelChunk, reference === 'closed' ? parts.closedMouth : undefined);
+      batch.addDrawing(
+        sound === 'speech' ? chunk : silentMelChunk,
+        reference === 'closed' ? parts.closedMouth : undefined,
+      );
     }
-    batch.held.push({ frame, face: { points: face.points, placement, plan, firstDrawing, beginsShot: shot !== lastShot } });
+    batch.held.push({
+      frame,
+      face: { points: face.points, placement, plan, firstDrawing, beginsShot: shot !== lastShot },
+    });
     lastShot = shot;
     figures.cropMs += performance.now() - startedMs;
   };
@@ -110,7 +120,12 @@ function send(batch: FaceBatch, engine: RedrawParts['engine']): SentBatch {
   return { batch, answer };
 }
 
-async function* finishFirst(underWay: SentBatch[], spare: FaceBatch[], { paster }: RedrawParts, figures: RedrawFigures): AsyncGenerator<Frame> {
+async function* finishFirst(
+  underWay: SentBatch[],
+  spare: FaceBatch[],
+  { paster }: RedrawParts,
+  figures: RedrawFigures,
+): AsyncGenerator<Frame> {
   const sent = underWay.shift();
   if (!sent) return;
   const { batch, answer } = sent;
@@ -131,7 +146,14 @@ function paste(picture: Frame, face: HeldFace, batch: FaceBatch, made: Uint8Arra
   const { points, placement, plan, firstDrawing, beginsShot } = face;
   if (beginsShot) paster.startShot();
   const generated = mix(plan, (drawing) => batch.madeAt(made, firstDrawing + drawing));
-  return paster.paste({ picture, points, placement, generated, source: batch.faceAt(firstDrawing), strength: plan.strength });
+  return paster.paste({
+    picture,
+    points,
+    placement,
+    generated,
+    source: batch.faceAt(firstDrawing),
+    strength: plan.strength,
+  });
 }
 
 /** A frame's drawings laid over each other by their shares. */
