@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { rename, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { createCanvas, loadImage, type Image, type SKRSContext2D } from '@napi-rs/canvas';
-import { createFaceDetector, type FaceDetector } from '../packages/lipsync-core/src/faces/index.ts';
+import { createFaceDetector, type FaceDetector } from '../packages/lipsync-core/src/face/index.ts';
 
 const execute = promisify(execFile);
 const COLUMNS = 8;

@@ -73,7 +73,7 @@ it('leaves no Redis behind when it stops', async () => {
   expect(processStartTime(pid)).toBeUndefined();
 });
 
-it('recognises the line that says an app serves among its log', () => {
+it('recognizes the line that says an app serves among its log', () => {
   expect(readyMessage('{"ready":true,"url":"http://127.0.0.1:1"}')).toEqual({ ready: true, url: 'http://127.0.0.1:1' });
   expect(readyMessage('{"level":30,"msg":"ready"}')).toBeUndefined();
   expect(readyMessage('{"ready":')).toBeUndefined();

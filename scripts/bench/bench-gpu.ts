@@ -15,7 +15,7 @@ import {
   type EngineLease,
 } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
 import { trialMel, trialShade } from '../../packages/lipsync-core/src/providers/wav2lip/model/trial-input.ts';
-import type { StageFigures } from '../../packages/lipsync-core/src/render/render-tasks.ts';
+import type { StageFigures } from '../../packages/lipsync-core/src/processes/render-tasks.ts';
 import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
 import { prepareBenchJob, type BenchOptions, type Machine } from './bench-job.ts';
 
@@ -159,7 +159,7 @@ async function measureTake(
     if (lease.deviceName === 'cpu') return { machine, clip, take: null };
     const render = () =>
       pool.run(
-        { kind: 'wav2lip', ...task, engine: lease.engine, windowStartMs: -40, colourMatch: true, sharpen: true },
+        { kind: 'wav2lip', ...task, engine: lease.engine, windowStartMs: -40, colorMatch: true, sharpen: true },
         { signal },
       );
     const first = await time(render);

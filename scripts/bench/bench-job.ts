@@ -1,8 +1,8 @@
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { planTimeline, probeClip, probeSpeech } from '../../packages/lipsync-core/src/media/index.ts';
-import { createRenderPool, type RenderPool } from '../../packages/lipsync-core/src/render/render-pool.ts';
-import type { PreviewTask, TakeReport } from '../../packages/lipsync-core/src/render/render-tasks.ts';
+import { createRenderPool, type RenderPool } from '../../packages/lipsync-core/src/processes/render-pool.ts';
+import type { PreviewTask, TakeReport } from '../../packages/lipsync-core/src/processes/render-tasks.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
 
 export interface Machine {
@@ -67,7 +67,7 @@ export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOpti
       await probeClip(clipPath, { limits, signal });
       await probeSpeech(speechPath, { limits, signal });
       await pool.run(
-        { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+        { kind: 'analyze_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
         { signal },
       );
       const report = await make();

@@ -1,4 +1,4 @@
-import type { StageFigures } from '../../packages/lipsync-core/src/render/render-tasks.ts';
+import type { StageFigures } from '../../packages/lipsync-core/src/processes/render-tasks.ts';
 import { watchMemory } from '../lib/watch-memory.ts';
 import { prepareBenchJob, type BenchOptions, type Machine } from './bench-job.ts';
 

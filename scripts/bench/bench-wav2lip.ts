@@ -27,7 +27,7 @@ export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchR
   try {
     const { engine } = await engines.lease({ path: modelPath, cacheFolder: folder }, { signal });
     const render = () =>
-      pool.run({ kind: 'wav2lip', ...task, engine, windowStartMs: -40, colourMatch: true, sharpen: true }, { signal });
+      pool.run({ kind: 'wav2lip', ...task, engine, windowStartMs: -40, colorMatch: true, sharpen: true }, { signal });
     const first = await time(render);
     const second = await time(render);
     const peakMemoryMib = memory.peakMib();

@@ -33,11 +33,11 @@ export const importRules: readonly ImportRule[] = [
     to: /^fluent-ffmpeg$/,
   },
   {
-    // render/ and the engine fork our own code, the doctor asks programs for their version; a test may start what it likes.
-    name: 'only media/ starts ffmpeg, only render/, the engine and the doctor start other programs',
+    // processes/ and the engine fork our own code, the doctor asks programs for their version; a test may start what it likes.
+    name: 'only media/ starts ffmpeg, only processes/, the engine and the doctor start other programs',
     from: /^(apps|packages)\/[^/]+\/src\//,
     except:
-      /^packages\/(heygen-standin\/src\/media\/|lipsync-core\/src\/(media\/|render\/|providers\/wav2lip\/engine\/(engine-child|try-model-apart)\.ts$|cli\/doctor-command\.ts$))|\.test\.ts$|\/testing\//,
+      /^packages\/(heygen-standin\/src\/media\/|lipsync-core\/src\/(media\/|processes\/|providers\/wav2lip\/engine\/(engine-child|try-model-apart)\.ts$|cli\/doctor-command\.ts$))|\.test\.ts$|\/testing\//,
     to: /^node:child_process$/,
   },
   {

@@ -53,9 +53,9 @@ function lowPass(samples: Float32Array, cutoffHz: number): Float32Array {
 
 /** White to brown noise, `ratioDb` below the mean power of the speech. */
 function addNoise(samples: Float32Array, ratioDb: number, random: Random): Float32Array {
-  const colour = random.between(0, 0.97);
+  const color = random.between(0, 0.97);
   let state = 0;
-  const noise = samples.map(() => (state = colour * state + random.normal()));
+  const noise = samples.map(() => (state = color * state + random.normal()));
   const power = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0) / values.length;
   const gain = Math.sqrt(power(samples) / power(noise) / 10 ** (ratioDb / 10));
   return samples.map((sample, i) => sample + gain * (noise[i] ?? 0));

@@ -1,7 +1,7 @@
 import type { OnnxSession } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
-import { listen } from '../../packages/lipsync-core/src/speech/listen.ts';
-import { normaliseFeatures } from '../../packages/lipsync-core/src/speech/model-input.ts';
-import { findSpeech } from '../../packages/lipsync-core/src/speech/speech-activity.ts';
+import { listen } from '../../packages/lipsync-core/src/audio/listen.ts';
+import { normalizeFeatures } from '../../packages/lipsync-core/src/audio/model-input.ts';
+import { findSpeech } from '../../packages/lipsync-core/src/audio/speech-activity.ts';
 import type { Spoken } from './espeak.ts';
 import { mouthTargets } from './mouth-targets.ts';
 import type { Example } from './network.ts';
@@ -21,7 +21,7 @@ export async function makeExample({ samples, phonemes }: Spoken, voiceSession: O
     active.subarray(Math.max(0, step - marginSteps), step + marginSteps).includes(1),
   );
   return {
-    rows: normaliseFeatures(features, { active, ...levels }),
+    rows: normalizeFeatures(features, { active, ...levels }),
     targets: mouthTargets(phonemes, features.stepCount),
     steps,
   };

@@ -12,7 +12,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadSession, type OnnxSession } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
-import { voiceModelPath } from '../../packages/lipsync-core/src/speech/index.ts';
+import { voiceModelPath } from '../../packages/lipsync-core/src/audio/index.ts';
 import { augment } from './augment.ts';
 import { prepareEspeak, type Spoken } from './espeak.ts';
 import { makeExample } from './example.ts';

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Spoken } from './espeak.ts';
 
-const folder = new URL('../../packages/lipsync-core/test/speech/fixtures/', import.meta.url);
+const folder = new URL('../../packages/lipsync-core/test/audio/fixtures/', import.meta.url);
 const sampleRateHz = 16_000;
 
 /** Writes an utterance as 16-bit WAV, and the times of its phonemes beside it. */

@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 import type { OnnxSession } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
-import { analyseSpeech, analysisSampleRateHz, loadMouthModel } from '../../packages/lipsync-core/src/speech/index.ts';
+import { analyzeSpeech, analysisSampleRateHz, loadMouthModel } from '../../packages/lipsync-core/src/audio/index.ts';
 import { bestLag, energyPerFrame } from '../../packages/lipsync-core/src/testing/lip-judge.ts';
 import type { Spoken } from './espeak.ts';
 import { pieces } from './example.ts';
@@ -28,7 +28,7 @@ export async function printFigures(
       frameRate: { numerator: framesPerSecond, denominator: 1 },
       frameCount: Math.round((samples.length / analysisSampleRateHz) * framesPerSecond),
     };
-    const { curve } = await analyseSpeech({
+    const { curve } = await analyzeSpeech({
       chunks: pieces(samples),
       timeline,
       voiceSession,

@@ -10,7 +10,7 @@ export interface MouthTargets {
 interface Shape {
   readonly open: number;
   readonly wide: number;
-  /** How much the sound insists on its shape against its neighbours'. */
+  /** How much the sound insists on its shape against its neighbors'. */
   readonly weight: number;
 }
 
@@ -67,7 +67,7 @@ export function closureTimes({ name, startMs, endMs }: Phoneme): { readonly star
 }
 
 /**
- * Shapes per step: each sound's own, weighed against its neighbours' by overlapping dominance (after Cohen and
+ * Shapes per step: each sound's own, weighed against its neighbors' by overlapping dominance (after Cohen and
  * Massaro, 1993), and the closures of p, b and m apart from that, since these never give way.
  */
 export function mouthTargets(phonemes: readonly Phoneme[], stepCount: number): MouthTargets {

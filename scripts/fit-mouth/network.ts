@@ -1,16 +1,16 @@
-import { inputRowLength } from '../../packages/lipsync-core/src/speech/model-input.ts';
+import { inputRowLength } from '../../packages/lipsync-core/src/audio/model-input.ts';
 import {
   gatherInput,
   hiddenLayer,
   sigmoid,
   type MouthModel,
-} from '../../packages/lipsync-core/src/speech/mouth-model.ts';
+} from '../../packages/lipsync-core/src/audio/mouth-model.ts';
 import type { MouthTargets } from './mouth-targets.ts';
 import type { Random } from './random.ts';
 
 /** One recording to fit on. */
 export interface Example {
-  /** From `normaliseFeatures`. */
+  /** From `normalizeFeatures`. */
   readonly rows: Float32Array;
   readonly targets: MouthTargets;
   /** Steps to learn from. */

@@ -1,4 +1,4 @@
-import type { MouthCurve } from '../../packages/lipsync-core/src/speech/index.ts';
+import type { MouthCurve } from '../../packages/lipsync-core/src/audio/index.ts';
 import { closureTimes, isBilabial } from './mouth-targets.ts';
 import type { Phoneme } from './espeak.ts';
 

@@ -254,7 +254,7 @@ export const heldOutUtterances: readonly [Utterance, ...Utterance[]] = [
     voice: 'en-gb-x-rp+linda',
     wordsPerMinute: 145,
     pitch: 60,
-    text: 'Please remember the blueberry jam. A plumber in a grey jumper could not stop the pump, so Grandma phoned the police.',
+    text: 'Please remember the blueberry jam. A plumber in a gray jumper could not stop the pump, so Grandma phoned the police.',
   },
   {
     voice: 'en-us+m6',

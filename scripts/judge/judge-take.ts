@@ -5,7 +5,7 @@ import {
   trackFaces,
   type FaceFrame,
   type FaceTrack,
-} from '../../packages/lipsync-core/src/faces/index.ts';
+} from '../../packages/lipsync-core/src/face/index.ts';
 import {
   openFrames,
   planTimeline,

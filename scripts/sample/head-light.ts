@@ -5,9 +5,9 @@ import type { Relief } from './sculpt.ts';
 
 type Vector = readonly [number, number, number];
 
-const KEY = normalise([-0.55, -0.52, 0.72]);
-const FILL = normalise([0.8, -0.05, 0.5]);
-const HALF_KEY = normalise([KEY[0], KEY[1], KEY[2] + 1]);
+const KEY = normalize([-0.55, -0.52, 0.72]);
+const FILL = normalize([0.8, -0.05, 0.5]);
+const HALF_KEY = normalize([KEY[0], KEY[1], KEY[2] + 1]);
 const KEY_COLOUR: Vector = [1.06, 0.96, 0.86];
 const FILL_COLOUR: Vector = [0.13, 0.155, 0.2];
 const AMBIENT: Vector = [0.19, 0.17, 0.175];
@@ -31,7 +31,7 @@ export function createHeadLight(
         const index = row * width + column;
         const slopeX = ((heights[index + 1] ?? 0) - (heights[index - 1] ?? 0)) / 2;
         const slopeY = ((heights[index + width] ?? 0) - (heights[index - width] ?? 0)) / 2;
-        const normal = normalise([-slopeX + pose.yaw, -slopeY + pose.pitch, 1]);
+        const normal = normalize([-slopeX + pose.yaw, -slopeY + pose.pitch, 1]);
         lightPoint(lit, index * 4, normal, openness[index] ?? 1, hairShare[index] ?? 0);
       }
     }
@@ -99,7 +99,7 @@ function dot(a: Vector, b: Vector): number {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-function normalise([x, y, z]: Vector): Vector {
+function normalize([x, y, z]: Vector): Vector {
   const length = Math.hypot(x, y, z);
   return [x / length, y / length, z / length];
 }

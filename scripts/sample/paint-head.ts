@@ -46,7 +46,7 @@ export function paintSkin(): Canvas {
   return canvas;
 }
 
-/** Soft colour: x, y, spread across, spread along, colour, strength. */
+/** Soft color: x, y, spread across, spread along, color, strength. */
 const TONES: readonly (readonly [number, number, number, number, string, number])[] = [
   [0, -110, 110, 70, '235,190,150', 0.5],
   [-72, 62, 52, 44, '205,104,88', 0.3],
@@ -64,27 +64,26 @@ const TONES: readonly (readonly [number, number, number, number, string, number]
 ];
 
 function paintTones(context: SKRSContext2D): void {
-  for (const [x, y, across, along, colour, strength] of TONES)
-    paintGlow(context, x, y, across, along, colour, strength);
+  for (const [x, y, across, along, color, strength] of TONES) paintGlow(context, x, y, across, along, color, strength);
 }
 
-/** An elliptical patch of colour, strongest in the middle and gone at its edge. */
+/** An elliptical patch of color, strongest in the middle and gone at its edge. */
 export function paintGlow(
   context: SKRSContext2D,
   x: number,
   y: number,
   across: number,
   along: number,
-  colour: string,
+  color: string,
   strength: number,
 ): void {
   context.save();
   context.translate(x, y);
   context.scale(across, along);
   const gradient = context.createRadialGradient(0, 0, 0, 0, 0, 1);
-  gradient.addColorStop(0, `rgba(${colour},${strength})`);
-  gradient.addColorStop(0.5, `rgba(${colour},${strength * 0.55})`);
-  gradient.addColorStop(1, `rgba(${colour},0)`);
+  gradient.addColorStop(0, `rgba(${color},${strength})`);
+  gradient.addColorStop(0.5, `rgba(${color},${strength * 0.55})`);
+  gradient.addColorStop(1, `rgba(${color},0)`);
   context.fillStyle = gradient;
   context.fillRect(-1, -1, 2, 2);
   context.restore();

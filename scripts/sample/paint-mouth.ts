@@ -75,16 +75,16 @@ function innerPath(outline: MouthOutline): string {
 function paintLips(context: SKRSContext2D, outline: MouthOutline): void {
   const { outerTop, outerBottom, innerTop, innerBottom, halfWidth, cornerY } = outline;
   const outer = new Path2D(outerPath(outline));
-  const colour = context.createLinearGradient(0, outerTop - 2, 0, outerBottom);
+  const color = context.createLinearGradient(0, outerTop - 2, 0, outerBottom);
   const length = outerBottom - outerTop + 2;
-  colour.addColorStop(0, '#b0564f');
-  colour.addColorStop(Math.min(0.98, (innerTop - outerTop + 1) / length), '#8c3a3a');
-  colour.addColorStop(Math.min(0.985, (innerBottom - outerTop + 2) / length), '#a94d4b');
-  colour.addColorStop(0.99, '#c4706a');
-  colour.addColorStop(1, '#b9665f');
+  color.addColorStop(0, '#b0564f');
+  color.addColorStop(Math.min(0.98, (innerTop - outerTop + 1) / length), '#8c3a3a');
+  color.addColorStop(Math.min(0.985, (innerBottom - outerTop + 2) / length), '#a94d4b');
+  color.addColorStop(0.99, '#c4706a');
+  color.addColorStop(1, '#b9665f');
   context.save();
   context.filter = 'blur(1.1px)';
-  context.fillStyle = colour;
+  context.fillStyle = color;
   context.fill(outer);
   context.restore();
   context.save();

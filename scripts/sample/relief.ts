@@ -184,8 +184,8 @@ function sampleLight(lit: Float32Array, x: number, y: number, light: Float32Arra
   }
 }
 
-/** Bilinear colour (0–255, alpha not multiplied in) of a texture at a cell of face space. */
-function sampleTexture(texture: Uint8ClampedArray, x: number, y: number, colour: Float32Array): void {
+/** Bilinear color (0–255, alpha not multiplied in) of a texture at a cell of face space. */
+function sampleTexture(texture: Uint8ClampedArray, x: number, y: number, color: Float32Array): void {
   const width = FACE_SPACE.width * TEXTURE_SCALE;
   const height = FACE_SPACE.height * TEXTURE_SCALE;
   const u = x * TEXTURE_SCALE;
@@ -194,7 +194,7 @@ function sampleTexture(texture: Uint8ClampedArray, x: number, y: number, colour:
   const row = Math.min(height - 2, Math.max(0, Math.floor(v)));
   const right = Math.min(1, Math.max(0, u - column));
   const down = Math.min(1, Math.max(0, v - row));
-  colour.fill(0);
+  color.fill(0);
   let weightSum = 0;
   for (let corner = 0; corner < 4; corner++) {
     const share = (corner & 1 ? right : 1 - right) * (corner & 2 ? down : 1 - down);
@@ -202,12 +202,12 @@ function sampleTexture(texture: Uint8ClampedArray, x: number, y: number, colour:
     const weight = share * (texture[offset + 3] ?? 0);
     weightSum += weight;
     for (let channel = 0; channel < 3; channel++) {
-      colour[channel] = (colour[channel] ?? 0) + weight * (texture[offset + channel] ?? 0);
+      color[channel] = (color[channel] ?? 0) + weight * (texture[offset + channel] ?? 0);
     }
   }
   if (weightSum <= 0) return;
-  for (let channel = 0; channel < 3; channel++) colour[channel] = (colour[channel] ?? 0) / weightSum;
-  colour[3] = weightSum;
+  for (let channel = 0; channel < 3; channel++) color[channel] = (color[channel] ?? 0) / weightSum;
+  color[3] = weightSum;
 }
 
 function pixelsOf(canvas: Canvas): Uint8ClampedArray {

@@ -71,8 +71,8 @@ export type HeardFrame = MouthShape & {
  * raise the second, so energy near 2.2 kHz against 900 Hz spreads or purses it. Closed nasals and stops have neither.
  */
 export function hearMouth({ samples, sampleRateHz }: Sound, frameCount: number, framesPerSecond: number): HeardFrame[] {
-  const powerOf = (centreHz: number, width: number): number[] =>
-    framePower(bandPass(samples, sampleRateHz, centreHz, width), sampleRateHz, frameCount, framesPerSecond);
+  const powerOf = (centerHz: number, width: number): number[] =>
+    framePower(bandPass(samples, sampleRateHz, centerHz, width), sampleRateHz, frameCount, framesPerSecond);
   const open = powerOf(720, 1.1);
   const back = powerOf(900, 1.4);
   const front = powerOf(2250, 1.6);
@@ -97,13 +97,13 @@ export function hearMouth({ samples, sampleRateHz }: Sound, frameCount: number, 
 
 function weighted(
   frames: readonly HeardFrame[],
-  centre: number,
+  center: number,
   read: (frame: HeardFrame) => number,
   weights: readonly number[],
 ): number {
   let sum = 0;
   for (const [index, weight] of weights.entries()) {
-    const frame = frames[clamp(centre + index - 1, 0, frames.length - 1)];
+    const frame = frames[clamp(center + index - 1, 0, frames.length - 1)];
     sum += weight * (frame === undefined ? 0 : read(frame));
   }
   return sum;
@@ -125,9 +125,9 @@ function framePower(
   });
 }
 
-/** Second-order band-pass with unity gain at its centre (Bristow-Johnson's audio EQ cookbook). */
-function bandPass(samples: Float32Array, sampleRateHz: number, centreHz: number, widthOctaves: number): Float32Array {
-  const omega = (2 * Math.PI * centreHz) / sampleRateHz;
+/** Second-order band-pass with unity gain at its center (Bristow-Johnson's audio EQ cookbook). */
+function bandPass(samples: Float32Array, sampleRateHz: number, centerHz: number, widthOctaves: number): Float32Array {
+  const omega = (2 * Math.PI * centerHz) / sampleRateHz;
   const alpha = Math.sin(omega) * Math.sinh((Math.LN2 / 2) * widthOctaves * (omega / Math.sin(omega)));
   const scale = 1 / (1 + alpha);
   const result = new Float32Array(samples.length);

@@ -106,7 +106,7 @@ export async function makeBadInputs(folder: string, maxUploadBytes: number): Pro
     { name: 'speech with NaN samples', audio: await writeNanSpeech(at('nan.wav')), expected: 'no_voice_found' },
     { name: 'a hostile file name', fileName: `it's "a" ;$(touch x) | ../../é\u4e2d %00.mp4`, expected: 'completed' },
     { name: 'an upload over the size limit', video: huge, expected: 'payload_too_large' },
-    { name: 'an unknown field', fields: { colour: 'blue' }, expected: 'request_invalid' },
+    { name: 'an unknown field', fields: { color: 'blue' }, expected: 'request_invalid' },
     {
       name: 'three bad fields at once',
       fields: { sync_mode: 'sideways', start_ms: '-1', priority: '99' },

@@ -11,7 +11,7 @@ const pointLimitMs = 30_000;
 const answerDelayMs = 150;
 /** Longer than it takes a worker to look whether its job was canceled: without a call in between it is not told. */
 const downloadDelayMs = 1_500;
-/** Bills that stay open are asked for by the worker's housekeeping. */
+/** Bills that stay open are asked for by the worker's maintenance. */
 const booksLimitMs = 60_000;
 
 /** After these a cancel may come too late; then the job completes and costs what it costs. */
@@ -104,7 +104,7 @@ async function report({ standin }: HeygenStack, name: string, job: JobView, elap
       ({ deletedAt, status }) => deletedAt !== null || status === 'completed' || status === 'failed',
     );
   const left = descendantsRunning(job.id).length;
-  // One that came to be after its job was canceled is found by the worker's housekeeping.
+  // One that came to be after its job was canceled is found by the worker's maintenance.
   for (const endMs = performance.now() + booksLimitMs; performance.now() < endMs && !isOver();) await sleep(500);
   const [operations, isGone] = [operationsOf(), isOver()];
   const what =
@@ -120,7 +120,7 @@ async function judgeBooks(stack: HeygenStack, signal: AbortSignal): Promise<bool
   let books = await stack.books();
   for (
     const endMs = performance.now() + booksLimitMs;
-    performance.now() < endMs && (books.openBills > 0 || books.reservedMicros > 0);
+    performance.now() < endMs && (books.pendingSettlements > 0 || books.reservedMicros > 0);
     books = await stack.books()
   )
     await sleep(1_000, undefined, { signal });
@@ -134,7 +134,7 @@ async function judgeBooks(stack: HeygenStack, signal: AbortSignal): Promise<bool
     '\n| wallet, µ$ | ledger, µ$ | told by jobs, µ$ | jobs that do not know | reserved, µ$ | places held | open bills | operations that go on | leftovers |\n|---|---|---|---|---|---|---|---|---|',
   );
   console.log(
-    `| ${[books.walletMicros, books.spentMicros, toldMicros, unknown, books.reservedMicros, books.placesHeld, books.openBills, runningNow, leftovers].join(' | ')} |`,
+    `| ${[books.walletMicros, books.spentMicros, toldMicros, unknown, books.reservedMicros, books.placesHeld, books.pendingSettlements, runningNow, leftovers].join(' | ')} |`,
   );
   return (
     runningNow === 0 &&
@@ -143,7 +143,7 @@ async function judgeBooks(stack: HeygenStack, signal: AbortSignal): Promise<bool
     books.walletMicros === books.spentMicros &&
     books.reservedMicros === 0 &&
     books.placesHeld === 0 &&
-    books.openBills === 0 &&
+    books.pendingSettlements === 0 &&
     leftovers === 0
   );
 }

@@ -7,7 +7,7 @@ import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { createLedger, createLipsyncCore, systemClock, type StateStore } from '@lipsync/core';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { createLocalHost } from '../../packages/lipsync-core/src/service/get-lipsync-service.ts';
-import { createSqliteStateStore } from '../../packages/lipsync-core/src/state/sqlite-state-store.ts';
+import { createSqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
 import { meetFault, requiredOutcome, type FaultBench } from '../../packages/lipsync-core/test/heygen/fault-outcome.ts';
 import { faultSheet, type FaultCase } from '../../packages/lipsync-core/test/heygen/fault-sheet.ts';
 import { shortenSample } from '../lib/short-sample.ts';
@@ -69,7 +69,7 @@ async function openService(folder: string, standin: HeygenStandin): Promise<Serv
   let aheadMs = 0;
   const core = createLipsyncCore(configWith(timeoutMs), {
     state,
-    lineMs: 1_000,
+    slotPollIntervalMs: 1_000,
     clock: { nowMs: () => systemClock.nowMs() + aheadMs },
   });
   const ledger = createLedger({

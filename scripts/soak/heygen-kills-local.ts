@@ -4,8 +4,8 @@ import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createSqliteStateStore } from '../../packages/lipsync-core/src/state/sqlite-state-store.ts';
-import { createPlaces } from '../../packages/lipsync-core/src/resilience/places.ts';
+import { createSqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
+import { createConcurrencySlots } from '../../packages/lipsync-core/src/scheduling/concurrency-slots.ts';
 import { createLedger, systemClock } from '@lipsync/core';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { shortenSample } from '../lib/short-sample.ts';
@@ -143,7 +143,7 @@ async function judgeBooks({ folder, standin }: Bench, runs: number): Promise<boo
     const rows = await ledger.sum({ fromMs: 0, toMs: Date.now() + 86_400_000, groupBy: 'day' });
     const spent = rows.reduce((sum, { spentMicros }) => sum + spentMicros, 0);
     const reserved = rows.reduce((sum, { reservedMicros }) => sum + reservedMicros, 0);
-    const held = (await createPlaces({ state, clock: systemClock }).holders('heygen')).length;
+    const held = (await createConcurrencySlots({ state, clock: systemClock }).holders('heygen')).length;
     const { spentMicros: wallet, charges } = standin.control.wallet();
     const leftovers = [
       ...(await readdir(join(folder, 'data', 'work'), { recursive: true })),

@@ -163,7 +163,7 @@ async function judge(
     told,
     books.reservedMicros,
     books.placesHeld,
-    books.openBills,
+    books.pendingSettlements,
     leftovers.length,
     seconds.toFixed(0),
   ];
@@ -180,7 +180,7 @@ async function judge(
     told === books.walletMicros &&
     books.reservedMicros === 0 &&
     books.placesHeld === 0 &&
-    books.openBills === 0 &&
+    books.pendingSettlements === 0 &&
     leftovers.length === 0 &&
     stack.standin.control.leaks().length === 0
   );

@@ -9,7 +9,7 @@ import {
   type HeygenStandin,
   type HeygenStandinOptions,
 } from '../../packages/heygen-standin/src/index.ts';
-import { createPlaces } from '../../packages/lipsync-core/src/resilience/places.ts';
+import { createConcurrencySlots } from '../../packages/lipsync-core/src/scheduling/concurrency-slots.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';
 import { startScratchStack, type ScratchStack } from './scratch-stack.ts';
@@ -35,7 +35,7 @@ export interface Books {
   /** Jobs that hold a place at HeyGen. */
   readonly placesHeld: number;
   /** Operations whose cost is still to be asked for. */
-  readonly openBills: number;
+  readonly pendingSettlements: number;
 }
 
 export interface HeygenStackOptions {
@@ -71,7 +71,7 @@ export async function startHeygenStack(
   });
   const connection = createClientConnection({ url: stack.redisUrl, onError: () => undefined });
   const state = createRedisStateStore({ connection });
-  const places = createPlaces({ state, clock: systemClock });
+  const places = createConcurrencySlots({ state, clock: systemClock });
   return {
     ...stack,
     standin,
@@ -88,7 +88,7 @@ export async function startHeygenStack(
         walletMicros,
         charges: charges.length,
         placesHeld: (await places.holders('heygen')).length,
-        openBills: (await state.list('open-bills/', { limit: 1_000 })).length,
+        pendingSettlements: (await state.list('open-bills/', { limit: 1_000 })).length,
       };
     },
     async stop() {

@@ -3,7 +3,7 @@ import { jobViewSchema, type JobView } from '@lipsync/core/contract';
 import { descendantsRunning } from './processes.ts';
 import { samplePaths, startScratchStack, type ScratchStack } from './scratch-stack.ts';
 
-/** Who is killed, and how its command line is recognised. */
+/** Who is killed, and how its command line is recognized. */
 const victims = [
   { name: 'worker', text: 'apps/worker/src/main.ts' },
   { name: 'redis', text: 'redis-server' },

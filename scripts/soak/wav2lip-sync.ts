@@ -25,7 +25,7 @@ const takes = [
 const windowStartMs = -40;
 const maxLagFrames = 5;
 const longestMs = 20 * 60_000;
-/** Grey by which a frame may differ from what it owes: a column of sound more or less, and the encoder. */
+/** Gray by which a frame may differ from what it owes: a column of sound more or less, and the encoder. */
 const allowedError = 0.04;
 /** Chunks begin on whole columns of 12.5 ms. */
 const allowedDelayMs = 12.5;
@@ -70,20 +70,20 @@ async function judgeTake(
   const { clipPath, speechPath } = await inputsAt(rate, seconds, join(folder, name));
   const made = await studio.make({ name, clipPath, speechPath, modelPath, windowStartMs });
   const track = await studio.trackOf({ ...made, clipPath });
-  const greys = await readMeter(made, track).finally(() => track.close());
+  const grays = await readMeter(made, track).finally(() => track.close());
   const take = await probeTake(made.takePath);
   const { frameRate, frameCount } = made.timeline;
   const expected = expectedMeter(melLevels(await soundOf(speechPath)), frameRate, frameCount, windowStartMs);
-  const errors = expected.map((grey, index) => Math.abs(grey - (greys[index] ?? NaN)));
+  const errors = expected.map((gray, index) => Math.abs(gray - (grays[index] ?? NaN)));
   const largest = errors.reduce((highest, error) => Math.max(highest, error), 0);
-  const { lag, r } = greys.length === frameCount ? bestLag(expected, greys, maxLagFrames) : { lag: NaN, r: NaN };
+  const { lag, r } = grays.length === frameCount ? bestLag(expected, grays, maxLagFrames) : { lag: NaN, r: NaN };
   const heard = melLevels(await soundOf(made.takePath));
   const judgedFrames = Math.round((shortSeconds * frameRate.numerator) / frameRate.denominator);
-  const delayMs = meterDelayMs(greys.subarray(0, judgedFrames), heard, { frameRate, windowStartMs });
-  const endDelayMs = meterDelayMs(greys, heard, {
+  const delayMs = meterDelayMs(grays.subarray(0, judgedFrames), heard, { frameRate, windowStartMs });
+  const endDelayMs = meterDelayMs(grays, heard, {
     frameRate,
     windowStartMs,
-    firstFrame: Math.max(0, greys.length - judgedFrames),
+    firstFrame: Math.max(0, grays.length - judgedFrames),
   });
   const soundMinusPictureMs = (take.audioDurationMs ?? NaN) - take.videoDurationMs;
   const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
@@ -91,7 +91,7 @@ async function judgeTake(
     cells: [
       rate,
       seconds,
-      greys.length,
+      grays.length,
       frameCount,
       lag,
       r.toFixed(4),
@@ -102,7 +102,7 @@ async function judgeTake(
       soundMinusPictureMs.toFixed(1),
     ],
     holds:
-      greys.length === frameCount &&
+      grays.length === frameCount &&
       lag === 0 &&
       largest < allowedError &&
       Math.abs(delayMs) <= allowedDelayMs &&

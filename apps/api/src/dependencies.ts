@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express';
 import type {
   ArtifactStore,
-  Breaker,
+  CircuitBreaker,
   Clock,
   Estimator,
   JobStore,
@@ -30,7 +30,7 @@ export interface ApiDependencies {
   /** Every provider, ready or not. */
   readonly providers: readonly ProviderStatus[];
   readonly inspector: ProviderInspector;
-  readonly breaker: Pick<Breaker, 'look'>;
+  readonly breaker: Pick<CircuitBreaker, 'look'>;
   readonly ledger: Pick<Ledger, 'sum'>;
   readonly estimator: Estimator;
   readonly clock: Clock;

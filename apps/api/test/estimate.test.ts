@@ -1,4 +1,4 @@
-import { createBreaker, createCostEstimator, createLedger, systemClock, type StateStore } from '@lipsync/core';
+import { createCircuitBreaker, createCostEstimator, createLedger, systemClock, type StateStore } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createClientConnection, createRedisStateStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
@@ -105,7 +105,7 @@ describe('POST /estimate', () => {
   });
 
   it('counts on no provider whose breaker is open', async () => {
-    await createBreaker({ state, clock: systemClock }).report('heygen', 'job_1', 'opens');
+    await createCircuitBreaker({ state, clock: systemClock }).report('heygen', 'job_1', 'opens');
     expect(await estimate(halfMinute)).toMatchObject({
       plan: ['heygen', 'wav2lip'],
       first: 'wav2lip',
@@ -117,8 +117,8 @@ describe('POST /estimate', () => {
     [{}, ['audio_duration_ms']],
     [{ ...halfMinute, audio_duration_ms: 0 }, ['audio_duration_ms']],
     [
-      { video_duration_ms: 1.5, audio_duration_ms: 'long', colour: 'red', method: 'magic' },
-      ['audio_duration_ms', 'colour', 'method', 'video_duration_ms'],
+      { video_duration_ms: 1.5, audio_duration_ms: 'long', color: 'red', method: 'magic' },
+      ['audio_duration_ms', 'color', 'method', 'video_duration_ms'],
     ],
     [{ audio_duration_ms: 3_600_001 }, ['audio_duration_ms']],
     [{ video_url: 'https://example.org/clip.mp4', audio_duration_ms: 1_000 }, ['video_url']],

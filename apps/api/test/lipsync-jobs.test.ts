@@ -90,12 +90,12 @@ describe('POST /lipsync with files', () => {
 
   it('reports every problem of a form at once and keeps nothing of it', async () => {
     const before = await api.storedFiles();
-    const body = form({ method: 'magic', start_ms: 'soon', colour: 'red' });
+    const body = form({ method: 'magic', start_ms: 'soon', color: 'red' });
     body.delete('audio');
     body.append('subtitles', new Blob(['1']), 'a.srt');
     const { code, fields } = await refused(await api.post('/lipsync', body), 422);
     expect(code).toBe('request_invalid');
-    expect(fields).toEqual(['audio', 'colour', 'method', 'start_ms', 'subtitles']);
+    expect(fields).toEqual(['audio', 'color', 'method', 'start_ms', 'subtitles']);
     expect(await api.storedFiles()).toEqual(before);
   });
 
@@ -263,10 +263,10 @@ describe('POST /lipsync with URLs', () => {
   });
 
   it('reports every problem at once', async () => {
-    const body = { video_url: 'http://127.0.0.1/', audio_url: 5, method: 'magic', start_ms: '5', colour: 'red' };
+    const body = { video_url: 'http://127.0.0.1/', audio_url: 5, method: 'magic', start_ms: '5', color: 'red' };
     expect(await refused(await api.postJson('/lipsync', body), 422)).toMatchObject({
       code: 'request_invalid',
-      fields: ['audio_url', 'colour', 'method', 'start_ms', 'video_url'],
+      fields: ['audio_url', 'color', 'method', 'start_ms', 'video_url'],
     });
   });
 
@@ -351,7 +351,7 @@ describe('looking at jobs', () => {
     ['limit=101', 'limit'],
     ['limit=x', 'limit'],
     ['status=done', 'status'],
-    ['colour=red', 'colour'],
+    ['color=red', 'color'],
     ['limit=1&limit=2', 'limit'],
   ])('refuses ?%s', async (query, field) => {
     expect((await refused(await api.fetch(`/lipsync?${query}`), 422)).fields).toEqual([field]);

@@ -21,16 +21,16 @@ import {
   type LipsyncProducer,
 } from '@lipsync/queue';
 import type { WorkerConfig } from './config.ts';
-import { keepHouse } from './housekeeping.ts';
+import { runMaintenance } from './maintenance.ts';
 import { createLaneWorkers } from './lane-workers.ts';
 import { stopWorkers } from './lifecycle.ts';
 import { createProcessorMap } from './processor-map.ts';
 
-const housekeepingIntervalMs = 15_000;
+const maintenanceIntervalMs = 15_000;
 const cancelPollMs = 500;
 const progressIntervalMs = 250;
 /** Those in line are woken when a place is free; this is for when the one who should have woken them died. */
-const lineMs = 60_000;
+const slotPollIntervalMs = 60_000;
 
 export interface RunningWorker {
   /** Stops taking jobs, finishes or hands back those that run, and lets go of everything. */
@@ -49,19 +49,19 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const state = createRedisStateStore({ connection });
   const core = createLipsyncCore(config.core, {
     state,
-    lineMs,
+    slotPollIntervalMs,
     callbackBaseUrl: config.core.publicBaseUrl,
-    load: (jobInLine) => producer.load(jobInLine),
+    load: (waitingJobId) => producer.load(waitingJobId),
     onLateCost: (cost) => recordLateCost(store, cost),
-    onUnansweredBill: ({ provider, jobId }, error) =>
+    onUnansweredSettlement: ({ provider, jobId }, error) =>
       logger.warn(
         { provider, jobId, error },
         'the provider did not say what an operation was billed; it is asked again',
       ),
     onBreakerChange: (change) => logBreakerChange(logger, change),
-    onPlaceFree: () =>
+    onSlotReleased: () =>
       void producer
-        .wakeNextInLine()
+        .wakeNextWaitingJob()
         .catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
   });
   const runner = createJobRunner({
@@ -81,8 +81,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   const lanes = await serveLanes(config, { runner, producer }, logger);
   const stopped = new AbortController();
-  const housekeeping = keepHouse(
-    { producer, core, store, folders, clock: systemClock, logger, intervalMs: housekeepingIntervalMs },
+  const maintenance = runMaintenance(
+    { producer, core, store, folders, clock: systemClock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
   return {
@@ -90,7 +90,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       stopped.abort();
       await lanes.stop();
       await core.close();
-      await housekeeping;
+      await maintenance;
       await producer.close();
       connection.disconnect();
     },

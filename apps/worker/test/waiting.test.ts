@@ -214,12 +214,12 @@ describe('a place that becomes free', () => {
     });
     for (const id of ['job_running', 'job_line']) await bench.submit(id, { method: 'heygen' });
     await expect.poll(() => bench.queues.cloud.getDelayedCount()).toBe(2);
-    await bench.producer.wakeNextInLine();
+    await bench.producer.wakeNextWaitingJob();
     await expect.poll(() => runs.length).toBe(3);
     expect(runs[2]).toBe('job_line');
     await expect.poll(() => bench.queues.cloud.getDelayedCount()).toBe(2);
     // Two places at the same moment, one job in line: it looks once more, or twice.
-    await Promise.all([bench.producer.wakeNextInLine(), bench.producer.wakeNextInLine()]);
+    await Promise.all([bench.producer.wakeNextWaitingJob(), bench.producer.wakeNextWaitingJob()]);
     await expect.poll(() => runs.filter((id) => id === 'job_line').length).toBeGreaterThanOrEqual(3);
   });
 });

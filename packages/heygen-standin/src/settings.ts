@@ -5,7 +5,7 @@ const paceSchema = z.discriminatedUnion('by', [
   /** `pending` for so many reads, then `running` for so many; the next read waits for the video and says `completed`. */
   z.strictObject({ by: z.literal('reads'), pendingReads: z.int().nonnegative(), runningReads: z.int().nonnegative() }),
 ]);
-export type Pace = z.output<typeof paceSchema>;
+export type ThroughputEstimate = z.output<typeof paceSchema>;
 
 /** What can be changed while the stand-in runs. */
 const settingsSchema = z.strictObject({

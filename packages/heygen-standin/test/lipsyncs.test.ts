@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { failureMessages } from '../src/index.ts';
-import { atOnce, byReads, cornerColour, probeBytes, useStandin } from './standin-fixture.ts';
+import { atOnce, byReads, cornerColor, probeBytes, useStandin } from './standin-fixture.ts';
 
 const heygen = useStandin();
 
@@ -42,7 +42,7 @@ describe('a job', () => {
     expect(streams.map(({ codec_name }) => codec_name)).toEqual(['h264', 'aac']);
     expect(streams[0]).toMatchObject({ width: 160, height: 120 });
     expect(format.duration).toBeCloseTo(1.7, 1);
-    const [red = 0, green = 0, blue = 0] = await cornerColour(bytes);
+    const [red = 0, green = 0, blue = 0] = await cornerColor(bytes);
     expect(Math.min(red, blue) - green).toBeGreaterThan(100);
   });
 

@@ -172,8 +172,8 @@ export async function probeBytes(bytes: ArrayBuffer): Promise<z.output<typeof pr
   });
 }
 
-/** The colour of the pixel at 10, 10 of the first frame. */
-export async function cornerColour(bytes: ArrayBuffer): Promise<readonly number[]> {
+/** The color of the pixel at 10, 10 of the first frame. */
+export async function cornerColor(bytes: ArrayBuffer): Promise<readonly number[]> {
   return withFile(bytes, async (path) => {
     const { stdout } = await run(
       'ffmpeg',

@@ -1,5 +1,5 @@
 export * from './errors/index.ts';
-export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './fetch/index.ts';
+export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
 export { createInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
 export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
 export {
@@ -16,10 +16,10 @@ export { recordLateCost } from './jobs/late-cost.ts';
 export { newJobRecord, undecidedStart, type JobStart, type NewJob } from './jobs/new-job-record.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export { createJobRunner, type JobRunner, type JobRunnerDependencies, type RunContext } from './jobs/run-job.ts';
-export type { CostRow } from './ledger/cost-sums.ts';
-export { createLedger, type Ledger } from './ledger/ledger.ts';
-export type { Clock, IdSource, Logger } from './ports/ports.ts';
-export { createIdSource, systemClock } from './ports/system-ports.ts';
+export type { CostRow } from './billing/cost-sums.ts';
+export { createLedger, type Ledger } from './billing/ledger.ts';
+export type { Clock, IdSource, Logger } from './contract/ports.ts';
+export { createIdSource, systemClock } from './contract/system-ports.ts';
 export {
   attemptOfCallback,
   heygenCallbackPath,
@@ -27,12 +27,17 @@ export {
   heygenCallbackUrl,
   type CallbackAttempt,
 } from './providers/heygen/heygen-callback.ts';
-export type { Estimate, Estimator, ProviderEstimate } from './providers/plan/estimate.ts';
+export type { Estimate, Estimator, ProviderEstimate } from './jobs/cost-estimator.ts';
 export { outputDurationMs } from './media/output-duration.ts';
 export type { ProviderFindings, ProviderInspector } from './providers/provider-findings.ts';
-export type { Load } from './providers/plan/forecast.ts';
+export type { Load } from './scheduling/completion-forecast.ts';
 export type { Warning } from './providers/provider.ts';
-export { createBreaker, type Breaker, type BreakerChange, type BreakerView } from './resilience/breaker.ts';
+export {
+  createCircuitBreaker,
+  type CircuitBreaker,
+  type BreakerChange,
+  type BreakerView,
+} from './scheduling/circuit-breaker.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
 export { parseLipsyncOptions } from './service/parse-options.ts';
 export type { CostEstimate, EstimateCostInput } from './service/cost-estimates.ts';
@@ -42,9 +47,9 @@ export type {
   GenerateLipsyncResult,
   LipsyncService,
 } from './service/lipsync-service.ts';
-export { contended, type ContentionLimits } from './state/contention.ts';
-export { createStateStore, type CheckedChange, type StateDriver } from './state/create-state-store.ts';
-export type { Change, Documents, Json, StatePage, StateStore, StoredDocument } from './state/state-store.ts';
+export { contended, type ContentionLimits } from './storage/contention.ts';
+export { createStateStore, type CheckedChange, type StateDriver } from './storage/create-state-store.ts';
+export type { Change, Documents, Json, StatePage, StateStore, StoredDocument } from './storage/state-store.ts';
 export {
   artifactFolders,
   createLocalArtifactStore,

@@ -4,38 +4,33 @@ import { cudaVisibleDevices } from './config/runtime-environment.ts';
 import { providerIds, type HeygenMode, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
 import { undecidedStart, type JobStart } from './jobs/new-job-record.ts';
-import { createBudgetOutlook } from './ledger/budget-outlook.ts';
-import { createLedger, type Ledger } from './ledger/ledger.ts';
-import type { Clock } from './ports/ports.ts';
-import { systemClock } from './ports/system-ports.ts';
-import { parseAllowedHosts } from './fetch/index.ts';
+import { createBudgetOutlook } from './billing/budget-outlook.ts';
+import { createLedger, type Ledger } from './billing/ledger.ts';
+import type { Clock } from './contract/ports.ts';
+import { systemClock } from './contract/system-ports.ts';
+import { parseAllowedHosts } from './net/index.ts';
 import { createHeygenBalance } from './providers/heygen/heygen-balance.ts';
 import { heygenCallbackUrl } from './providers/heygen/heygen-callback.ts';
 import { parseHeygenEndpoint } from './providers/heygen/heygen-endpoint.ts';
 import { createHeygenProvider, heygenFacts } from './providers/heygen/heygen-provider.ts';
 import { createLastDevices, type LastDevices } from './providers/last-devices.ts';
-import { createOpenBills, type LateCost } from './providers/open-bills.ts';
+import { createPendingSettlements, type LateCost } from './providers/pending-settlements.ts';
 import { createPreviewProvider, previewFacts } from './providers/preview/preview-provider.ts';
 import type { Provider, ProviderFacts } from './providers/provider.ts';
-import { createEstimator, type Estimator } from './providers/plan/estimate.ts';
-import { createForecast, type Forecast, type Load } from './providers/plan/forecast.ts';
-import { createPaces } from './providers/plan/pace.ts';
-import {
-  dependsOnOutlook,
-  methodNotConfigured,
-  planProviders,
-  type PlanOptions,
-} from './providers/plan/provider-plan.ts';
+import { createEstimator, type Estimator } from './jobs/cost-estimator.ts';
+import { createForecast, type Forecast, type Load } from './scheduling/completion-forecast.ts';
+import { createThroughputEstimates } from './scheduling/throughput-estimates.ts';
+import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions } from './scheduling/execution-plan.ts';
 import { createProviderInspector, type ProviderInspector } from './providers/provider-findings.ts';
 import { createProviderRegistry } from './providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
 import { createConfiguredModel } from './providers/wav2lip/model/configured-model.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
-import { createSharedAdmission } from './providers/shared-admission.ts';
-import { createRenderPool, type RenderPool } from './render/render-pool.ts';
-import { createBreaker, type Breaker, type BreakerChange } from './resilience/breaker.ts';
-import { createPlaces } from './resilience/places.ts';
-import type { StateStore } from './state/state-store.ts';
+import { createSharedAdmission } from './jobs/shared-admission.ts';
+import { createRenderPool, type RenderPool } from './processes/render-pool.ts';
+import { createCircuitBreaker, type CircuitBreaker, type BreakerChange } from './scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from './scheduling/concurrency-slots.ts';
+import type { StateStore } from './storage/state-store.ts';
 
 const idleMs = 5 * 60_000;
 
@@ -43,11 +38,11 @@ const idleMs = 5 * 60_000;
 export interface LipsyncCore {
   readonly pipeline: LipsyncPipeline;
   readonly ledger: Ledger;
-  readonly breaker: Breaker;
+  readonly breaker: CircuitBreaker;
   /** Settles what can be settled of operations that outlived their jobs. Returns how many. */
   reconcile(signal: AbortSignal): Promise<number>;
   /** Frees the places at providers of jobs that `isGone` tells to have ended. */
-  sweepPlaces(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
+  sweepSlots(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
   /** Folder for work in progress. */
   readonly workFolder: string;
   /** Ends the render and engine processes, running tasks included. */
@@ -199,19 +194,19 @@ export interface CoreHost {
   /** What this host shares with others of the installation; the host closes it. */
   readonly state: StateStore;
   /** How soon a job that stands in line for a provider looks again when nobody wakes it. */
-  readonly lineMs: number;
+  readonly slotPollIntervalMs: number;
   /** Under which vendors reach an API that shares the state; empty where there is none. */
   readonly callbackBaseUrl?: string;
   /** What waits to be done; without it, nothing but the places held. */
-  load?(jobInLine?: string): Promise<Load>;
+  load?(waitingJobId?: string): Promise<Load>;
   /** Told of each change of a breaker that this host's jobs made. */
   onBreakerChange?(change: BreakerChange): void;
   /** Told when a job that stands in line for a provider may find a place. */
-  onPlaceFree?(): void;
+  onSlotReleased?(): void;
   /** Told, maybe twice, what an attempt cost that had ended before that was known. False when it is to be told again later. */
   onLateCost?(cost: LateCost): Promise<boolean>;
   /** Told when a vendor did not answer what an operation was billed that its job had given up. It is asked again. */
-  onUnansweredBill?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;
+  onUnansweredSettlement?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;
 }
 
 function forecastFor(
@@ -220,9 +215,9 @@ function forecastFor(
 ): Forecast {
   return createForecast({
     providers: listReady(config),
-    paces: createPaces({ state, clock }),
-    places: createPlaces({ state, clock }),
-    breaker: createBreaker({ state, clock }),
+    paces: createThroughputEstimates({ state, clock }),
+    places: createConcurrencySlots({ state, clock }),
+    breaker: createCircuitBreaker({ state, clock }),
     ...(load ? { load } : {}),
   });
 }
@@ -256,12 +251,12 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const {
     clock = systemClock,
     state,
-    lineMs,
+    slotPollIntervalMs,
     callbackBaseUrl = '',
-    onPlaceFree = () => undefined,
+    onSlotReleased = () => undefined,
     onBreakerChange = () => undefined,
     onLateCost,
-    onUnansweredBill,
+    onUnansweredSettlement,
   } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
   const enginePool = createEnginePool({
@@ -282,26 +277,26 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   });
   const registry = createProviderRegistry(providers);
   const ledger = createLedger({ state, clock, caps: config.budget });
-  const breaker = createBreaker({ state, clock, onChange: onBreakerChange });
-  const places = createPlaces({ state, clock });
-  const openBills = createOpenBills({
+  const breaker = createCircuitBreaker({ state, clock, onChange: onBreakerChange });
+  const places = createConcurrencySlots({ state, clock });
+  const pendingSettlements = createPendingSettlements({
     state,
     ledger,
     clock,
     ...(onLateCost && { onLateCost }),
-    ...(onUnansweredBill && { onUnanswered: onUnansweredBill }),
+    ...(onUnansweredSettlement && { onUnanswered: onUnansweredSettlement }),
     async onSettled({ provider, jobId }) {
       await places.leave(provider, jobId);
-      onPlaceFree();
+      onSlotReleased();
     },
   });
   return {
     ledger,
     breaker,
-    reconcile: (signal) => openBills.reconcile(registry, signal),
-    async sweepPlaces(isGone) {
+    reconcile: (signal) => pendingSettlements.reconcile(registry, signal),
+    async sweepSlots(isGone) {
       const freed = await places.sweep(isGone);
-      for (let place = 0; place < freed; place += 1) onPlaceFree();
+      for (let place = 0; place < freed; place += 1) onSlotReleased();
       return freed;
     },
     pipeline: createLipsyncPipeline({
@@ -310,7 +305,15 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       clock,
       localMicrosPerHour: config.gpuMicrosPerHour,
       forecast: forecastFor(config, host),
-      admission: createSharedAdmission({ breaker, places, ledger, openBills, clock, lineMs, onPlaceFree }),
+      admission: createSharedAdmission({
+        breaker,
+        places,
+        ledger,
+        pendingSettlements,
+        clock,
+        slotPollIntervalMs,
+        onSlotReleased,
+      }),
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
     }),
     workFolder: join(config.dataDir, 'work'),

@@ -1,7 +1,7 @@
 /**
  * The Lua scripts of the job store; each is one atomic step. A record is a hash: `revision`, `status` and `writer` for
  * the scripts, `format` and `record` (JSON) for us. `writer` names the call that made the last change: when a
- * connection breaks after Redis did its work, the client sends the script again, and the second run recognises its
+ * connection breaks after Redis did its work, the client sends the script again, and the second run recognizes its
  * own work instead of reporting a conflict.
  */
 

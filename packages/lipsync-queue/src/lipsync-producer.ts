@@ -4,7 +4,7 @@ import { toRedisError } from './connection.ts';
 import { laneOf, type Lane } from './job-catalogue.ts';
 import { sweepJobs, type Swept } from './job-sweep.ts';
 import { createQueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
-import { wakeNextInLine } from './wake-next-in-line.ts';
+import { wakeNextWaitingJob } from './wake-next-waiting-job.ts';
 
 export interface LipsyncProducerDependencies {
   /** Made by `createClientConnection`; the caller keeps and ends it. */
@@ -32,7 +32,7 @@ export interface LipsyncProducer {
    * As `wake`, for the one of those that stand in line for a provider whose turn it is; several at once wake one each.
    * False where nobody in line sleeps.
    */
-  wakeNextInLine(): Promise<boolean>;
+  wakeNextWaitingJob(): Promise<boolean>;
   /**
    * Queues every unfinished job that no queue is going to run (never queued, or ended in the queue while its record is
    * not at an end), and fails every job that still waits at its deadline. Safe to run from several processes and beside
@@ -42,7 +42,7 @@ export interface LipsyncProducer {
   /** Takes a job out of the queues, so that none runs it; false, and nothing taken, when a worker holds it. */
   remove(jobId: string): Promise<boolean>;
   /** What the queues hold, for whoever wants to know how long a job would wait; of one that stands in line, what is ahead of it. */
-  load(jobInLine?: string): Promise<Load>;
+  load(waitingJobId?: string): Promise<Load>;
   /** The queue of a lane, e.g. for a page about queues. Connects with its first command. */
   queue(lane: Lane): Promise<LipsyncQueueHandle>;
   close(): Promise<void>;
@@ -66,10 +66,10 @@ export function createProducer(dependencies: LipsyncProducerDependencies): Lipsy
       guarded(async () => {
         if ((await store.get(jobId))?.cancelRequested) await entries.wake(jobId);
       }),
-    wakeNextInLine: () => guarded(() => wakeNextInLine(store, entries)),
+    wakeNextWaitingJob: () => guarded(() => wakeNextWaitingJob(store, entries)),
     sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
     remove: (jobId) => guarded(() => entries.remove(jobId)),
-    load: (jobInLine) => guarded(() => entries.load(jobInLine)),
+    load: (waitingJobId) => guarded(() => entries.load(waitingJobId)),
     queue: (lane) => guarded(() => entries.queue(lane)),
     close: () => entries.close(),
   };

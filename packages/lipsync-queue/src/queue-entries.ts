@@ -23,7 +23,7 @@ export interface QueueEntries {
    * A few counts, however many there are; with a job that sleeps in line itself, without those behind it. A worker counts
    * as one that renders one job at a time.
    */
-  load(jobInLine?: string): Promise<Load>;
+  load(waitingJobId?: string): Promise<Load>;
   queue(lane: Lane): Promise<LipsyncQueueHandle>;
   close(): Promise<void>;
 }
@@ -75,12 +75,12 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
       const states = await fromAll((queue) => queue.getJobState(jobId));
       return states.some((state) => !deadStates.has(state));
     },
-    async load(jobInLine) {
+    async load(waitingJobId) {
       const [cloud, render] = [await queues.get('cloud'), await queues.get('render')];
       const remoteJobs =
-        jobInLine === undefined
+        waitingJobId === undefined
           ? await cloud.getDelayedCount()
-          : (await oldestSleeping(cloud)).filter((id) => id < jobInLine).length;
+          : (await oldestSleeping(cloud)).filter((id) => id < waitingJobId).length;
       const { wait = 0, prioritized = 0, active = 0 } = await render.getJobCounts('wait', 'prioritized', 'active');
       return {
         remoteJobs,

@@ -13,7 +13,7 @@ import {
 import type { Redis } from 'ioredis';
 import { toRedisError } from './connection.ts';
 import { listStateScript, readStateScript, writeStateScript } from './state-scripts.ts';
-import { createTurns } from './turns.ts';
+import { createKeyedMutex } from './keyed-mutex.ts';
 
 /** Increase when a stored document can no longer be read by this version. */
 const documentFormat = '1';
@@ -49,7 +49,7 @@ export interface RedisStateStoreOptions {
  */
 export function createRedisStateStore({ connection, contention }: RedisStateStoreOptions): StateStore {
   const scripts = defineScripts(connection);
-  const inTurn = createTurns(maxTurnWaitMs);
+  const inTurn = createKeyedMutex(maxTurnWaitMs);
   return createStateStore(
     {
       attempt: (keys, change) => inTurn(keys, () => attempt(scripts, keys, change)),

@@ -1,7 +1,7 @@
 /**
  * The Lua scripts of the state store; each is one atomic step. A document is a hash: `version`, drawn anew with every
  * write, for the scripts; `format` and `document` (JSON) for us. A mark tells for a while that a write was made: when a
- * connection breaks after Redis did its work, the client sends the script again, and the second run recognises its own
+ * connection breaks after Redis did its work, the client sends the script again, and the second run recognizes its own
  * work, even where somebody has written the same documents since.
  */
 

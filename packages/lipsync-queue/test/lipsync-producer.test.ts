@@ -238,7 +238,7 @@ describe('a line for a provider', () => {
     await standInLine('job_1', 80_000);
     await standInLine('job_2', 60_000);
     await standInLine('job_3', 70_000);
-    expect(await bench.producer.wakeNextInLine()).toBe(true);
+    expect(await bench.producer.wakeNextWaitingJob()).toBe(true);
     expect(await Promise.all(['job_1', 'job_2', 'job_3'].map(cloudStateOf))).toEqual(['waiting', 'delayed', 'delayed']);
   });
 
@@ -246,7 +246,7 @@ describe('a line for a provider', () => {
     await standInLine('job_1', 60_000);
     await standInLine('job_2', 70_000, { priority: 1 });
     await standInLine('job_3', 80_000, { priority: 1 });
-    expect(await bench.producer.wakeNextInLine()).toBe(true);
+    expect(await bench.producer.wakeNextWaitingJob()).toBe(true);
     expect(await Promise.all(['job_1', 'job_2', 'job_3'].map(cloudStateOf))).toEqual(['delayed', 'waiting', 'delayed']);
   });
 
@@ -254,7 +254,7 @@ describe('a line for a provider', () => {
     const ids = ['job_1', 'job_2', 'job_3', 'job_4'];
     for (const id of ids) await standInLine(id, 60_000);
     const producers = [bench.producer, bench.another().producer, bench.another().producer];
-    expect(await Promise.all(producers.map((producer) => producer.wakeNextInLine()))).toEqual([true, true, true]);
+    expect(await Promise.all(producers.map((producer) => producer.wakeNextWaitingJob()))).toEqual([true, true, true]);
     expect(await Promise.all(ids.map(cloudStateOf))).toEqual(['waiting', 'waiting', 'waiting', 'delayed']);
   });
 
@@ -282,7 +282,7 @@ describe('a line for a provider', () => {
       troubles: 0,
     };
     await standInLine('job_1', 60_000, { attempts: [running] });
-    expect(await bench.producer.wakeNextInLine()).toBe(false);
+    expect(await bench.producer.wakeNextWaitingJob()).toBe(false);
     expect(await cloudStateOf('job_1')).toBe('delayed');
   });
 });

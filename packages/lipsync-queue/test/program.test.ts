@@ -92,10 +92,10 @@ describe('enqueue', () => {
   );
 
   it('refuses unknown options, naming each', async () => {
-    const input: EnqueueInput & Record<string, unknown> = { ...files, methd: 'preview', colour: 'red' };
+    const input: EnqueueInput & Record<string, unknown> = { ...files, methd: 'preview', color: 'red' };
     await expect(queue.enqueue(input)).rejects.toMatchObject({
       code: 'request_invalid',
-      message: expect.stringMatching(/methd.*colour/),
+      message: expect.stringMatching(/methd.*color/),
     });
   });
 

@@ -14,7 +14,7 @@ admissionSuite('Redis', async () => {
   await connection.flushdb();
   return {
     store: createRedisStateStore({ connection }),
-    program: new URL('redis-admission-child.ts', import.meta.url),
+    program: new URL('./redis-admission-child.ts', import.meta.url),
     programArguments: [redis.url],
     dispose: async () => connection.disconnect(),
   };

@@ -33,7 +33,7 @@ stateStoreSuite('Redis', makeStores);
 stateRacesSuite('Redis', makeStores);
 stateProcessesSuite('Redis', async () => ({
   store: (await makeStores()).store,
-  program: new URL('redis-state-child.ts', import.meta.url),
+  program: new URL('./redis-state-child.ts', import.meta.url),
   programArguments: [redis.url],
   dispose: async () => undefined,
 }));

@@ -67,14 +67,14 @@ describe('form fields', () => {
     const { problems } = parseForm({
       method: 'magic',
       start_ms: 'x',
-      colour: 'red',
+      color: 'red',
       syncMode: 'loop',
       sync__mode: 'loop',
       ['__proto__']: '1',
     });
     expect(problems.map(({ field }) => field).sort()).toEqual([
       '__proto__',
-      'colour',
+      'color',
       'method',
       'start_ms',
       'syncMode',

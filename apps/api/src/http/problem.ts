@@ -58,7 +58,7 @@ function toProblem(error: HttpError, requestId: string): Problem {
   };
 }
 
-/** Turns whatever a handler threw into the refusal to answer with; what is not ours becomes `internal`. */
+/** KeyedMutex whatever a handler threw into the refusal to answer with; what is not ours becomes `internal`. */
 function toHttpError(thrown: unknown): HttpError {
   if (thrown instanceof HttpError) return thrown;
   if (thrown instanceof URIError)

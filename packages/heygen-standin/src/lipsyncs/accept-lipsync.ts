@@ -28,7 +28,7 @@ export async function acceptLipsync(
 ): Promise<Operation> {
   const { settings, operations, media } = dependencies;
   const { maxConcurrent, retryAfterS } = settings.current;
-  const place = operations.takePlace(maxConcurrent, retryAfterS);
+  const place = operations.acquireSlot(maxConcurrent, retryAfterS);
   let operation: Operation;
   let files: { readonly video: MediaFile; readonly audio: MediaFile };
   try {

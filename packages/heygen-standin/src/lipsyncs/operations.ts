@@ -12,8 +12,8 @@ export interface NewOperation {
 
 export interface Operations {
   /** Takes one of `max` places for a job to come. Throws 429 when there is none; the caller gives it back. */
-  takePlace(max: number, retryAfterS: number): Disposable;
-  /** Turns the place that was taken into an operation. */
+  acquireSlot(max: number, retryAfterS: number): Disposable;
+  /** KeyedMutex the place that was taken into an operation. */
   add(operation: NewOperation): Operation;
   /** Throws 404 for an id that is unknown or deleted. */
   require(id: string): Operation;
@@ -43,7 +43,7 @@ export function createOperations(now: () => number): Operations {
     return operation;
   };
   return {
-    takePlace(max, retryAfterS) {
+    acquireSlot(max, retryAfterS) {
       if (active().length + placesTaken >= max) {
         throw new HeygenError(429, 'rate_limit_exceeded', `You have reached the limit of ${max} concurrent jobs`, {
           retryAfterS,

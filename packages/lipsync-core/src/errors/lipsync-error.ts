@@ -57,7 +57,7 @@ export class ProviderError extends LipsyncError {
 }
 
 /**
- * Turns whatever was thrown into a `LipsyncError`: a full disk and the like become `resource_exhausted`, what is not
+ * KeyedMutex whatever was thrown into a `LipsyncError`: a full disk and the like become `resource_exhausted`, what is not
  * known becomes `internal`, both with the original as cause.
  */
 export function toLipsyncError(thrown: unknown): LipsyncError {

@@ -9,7 +9,7 @@ interface Translation {
 }
 
 /**
- * Turns a TensorFlow.js graph model into an ONNX model of the same numbers, so that the one native runtime runs it.
+ * KeyedMutex a TensorFlow.js graph model into an ONNX model of the same numbers, so that the one native runtime runs it.
  * The picture goes in as planes (batch, channel, row, column) instead of interleaved channels; outputs keep their names and
  * the element order of the original. Throws `model_invalid` for an operator that our models do not use.
  */

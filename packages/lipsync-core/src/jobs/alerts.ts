@@ -1,5 +1,5 @@
 import { errorPolicies, type LipsyncError } from '../errors/index.ts';
-import type { Logger } from '../ports/ports.ts';
+import type { Logger } from '../contract/ports.ts';
 import type { Attempt, JobRecord } from './job-record.ts';
 
 /**

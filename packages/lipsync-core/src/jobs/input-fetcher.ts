@@ -1,6 +1,6 @@
 import pRetry from 'p-retry';
 import { LipsyncError } from '../errors/index.ts';
-import { fetchGuarded, type AllowedPrivateHosts } from '../fetch/index.ts';
+import { fetchGuarded, type AllowedPrivateHosts } from '../net/index.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
 import type { InputReference, JobRecord } from './job-record.ts';
 import type { Workspace } from './workspace.ts';
@@ -78,8 +78,8 @@ export function createInputFetcher(options: {
       const audio = await store(record.audio, signal, (stored) => saveInputs({ video, audio: stored }));
       const clipPath = workspace.file('clip');
       const speechPath = workspace.file('speech');
-      await artifacts.materialise(video.key, clipPath);
-      await artifacts.materialise(audio.key, speechPath);
+      await artifacts.materialize(video.key, clipPath);
+      await artifacts.materialize(audio.key, speechPath);
       return { clipPath, speechPath, clipDigest: digestOf(video.key) };
     },
   };

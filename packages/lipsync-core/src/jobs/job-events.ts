@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors/index.ts';
-import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import type { Provider, Warning } from '../providers/provider.ts';
 import { isTerminal, type Attempt, type InputReference, type JobRecord, type JobResult } from './job-record.ts';
 

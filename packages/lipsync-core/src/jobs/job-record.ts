@@ -1,6 +1,6 @@
 import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { ErrorCode } from '../errors/index.ts';
-import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import type { Operation, Order, Provider, Warning } from '../providers/provider.ts';
 
 /** Where an input is: in the artifact store, or still at the URL that the caller named. */

@@ -1,4 +1,4 @@
-import type { LateCost } from '../providers/open-bills.ts';
+import type { LateCost } from '../providers/pending-settlements.ts';
 import type { JobStore } from './job-store.ts';
 
 /** Tells a job's record what one of its attempts turned out to cost. False while the attempt goes on, whose end is to say so. */

@@ -9,22 +9,22 @@ import {
   type Timeline,
 } from '../media/index.ts';
 import type { LipsyncError } from '../errors/index.ts';
-import type { Clock } from '../ports/ports.ts';
+import type { Clock } from '../contract/ports.ts';
 import type { Admission } from '../providers/admission.ts';
-import { localCostMicros } from '../providers/local-price.ts';
-import { once } from '../providers/once.ts';
+import { localCostMicros } from '../billing/local-price.ts';
+import { once } from '../processes/memoize-async.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
 import type { Provider, ProgressReport, TakeRequest, Warning } from '../providers/provider.ts';
-import type { Forecast } from '../providers/plan/forecast.ts';
-import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
+import type { Forecast } from '../scheduling/completion-forecast.ts';
+import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
-import type { RenderPool } from '../render/render-pool.ts';
-import type { SpeechReport } from '../speech/speech-types.ts';
+import type { RenderPool } from '../processes/render-pool.ts';
+import type { SpeechReport } from '../audio/speech-types.ts';
 import { againOnce } from './again-once.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
 import type { Attempt } from './job-record.ts';
 import { findSooner, makePlan } from './plan-job.ts';
-import { failStore } from './store-failure.ts';
+import { failStore } from '../storage/store-failure.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Speech that the voice detector finds empty and that stays below this level is silence and costs nothing. */
@@ -215,9 +215,9 @@ async function lookFirst(
   if (!canRun(first.kind)) return { kind: 'elsewhere', needs: first.kind };
   const entry = await admission.enter(first, jobId);
   if (entry.kind === 'wait') return { kind: 'waiting', untilMs: entry.untilMs };
-  const { speechReport } = await giveUpPlaceUnless(prepared(), () => admission.giveUpPlace(first, jobId));
+  const { speechReport } = await giveUpPlaceUnless(prepared(), () => admission.releaseUnusedSlot(first, jobId));
   if (!isSilent(speechReport)) return undefined;
-  await admission.giveUpPlace(first, jobId);
+  await admission.releaseUnusedSlot(first, jobId);
   return 'silent';
 }
 
@@ -273,7 +273,7 @@ async function listen(
   const mouthCurvePath = input.workspace.file('mouth-curve');
   const speechReport = await againOnce(signal, () =>
     renderPool.run(
-      { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+      { kind: 'analyze_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
       { signal, onProgress: context.onProgress },
     ),
   );
@@ -362,7 +362,7 @@ function inputWarnings({ clip, speechReport }: Prepared): Warning[] {
   if (!speechReport.voiceFound) {
     warnings.push({
       code: 'no_voice_found',
-      message: 'No voice was recognised in the speech; the mouth follows its loudness alone.',
+      message: 'No voice was recognized in the speech; the mouth follows its loudness alone.',
     });
   }
   return warnings;

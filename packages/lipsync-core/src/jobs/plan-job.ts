@@ -1,13 +1,13 @@
 import type { LipsyncOptions } from '../contract/index.ts';
-import { expectedMs, type ExpectedOutput, type Forecast } from '../providers/plan/forecast.ts';
+import { expectedMs, type ExpectedOutput, type Forecast } from '../scheduling/completion-forecast.ts';
 import {
   dependsOnOutlook,
   planProviders,
   type PlannedProvider,
   type ProviderPlan,
-} from '../providers/plan/provider-plan.ts';
+} from '../scheduling/execution-plan.ts';
 import type { ProviderRegistry } from '../providers/provider-registry.ts';
-import { failStore } from './store-failure.ts';
+import { failStore } from '../storage/store-failure.ts';
 
 export interface PlanDependencies {
   readonly registry: ProviderRegistry;
@@ -60,7 +60,7 @@ export async function findSooner(
   { jobId, plan, outputMs, savePlan }: EarlierPlan,
 ): Promise<ProviderPlan | undefined> {
   if (plan === null || outputMs === null || options.optimize !== 'speed') return undefined;
-  const sooner = await planByOutlook(dependencies, options, { durationMs: outputMs, jobInLine: jobId });
+  const sooner = await planByOutlook(dependencies, options, { durationMs: outputMs, waitingJobId: jobId });
   if (sooner[0] === plan[0]) return undefined;
   await savePlan(sooner, outputMs);
   return sooner;

@@ -1,4 +1,4 @@
-import type { Clock } from '../ports/ports.ts';
+import type { Clock } from '../contract/ports.ts';
 import type { ProgressReport } from '../providers/provider.ts';
 
 /** The stages of a job, those of a remote provider before those of an engine here, each with the share of the whole at which it begins and ends, in percent. */

@@ -1,5 +1,5 @@
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
-import type { Clock, Logger } from '../ports/ports.ts';
+import type { Clock, Logger } from '../contract/ports.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
 import { alertOfJob } from './alerts.ts';
@@ -12,8 +12,8 @@ import type { LipsyncPipeline } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
 import { endWithoutOutput, toJobResult } from './run-end.ts';
 import { createAttemptSaver, tell } from './run-reports.ts';
-import { isOutOfReach, markStoreFailures, StoreFailure, superseded } from './store-failure.ts';
-import { watchForStop, type StopWatch } from './watch-for-stop.ts';
+import { isOutOfReach, markStoreFailures, StoreFailure, superseded } from '../storage/store-failure.ts';
+import { watchForStop, type StopWatch } from './stop-watch.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from './workspace.ts';
 
 /** Runs that may end without a word before the job is given up. */

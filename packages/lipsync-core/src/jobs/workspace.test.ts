@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { thisProcess, type ProcessOwner } from './process-owner.ts';
+import { thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
 import { openJobWorkspace, openProcessWorkspace, processFolderName, sweepProcessWorkspaces } from './workspace.ts';
 
 let root: string;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobRecord } from './job-record.ts';
-import { isGone, thisProcess, type ProcessOwner } from './process-owner.ts';
+import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
 
 /** A private folder for one run of one job. Whoever opened it calls `remove` in the end, whatever happened. */
 export interface Workspace {

@@ -14,8 +14,8 @@ export interface DecodeShape {
 /** Filters without which HDR clips cannot be brought to standard range. */
 export const toneMapFilters = ['zscale', 'tonemap'] as const;
 
-/** Colour of everything that we convert ourselves: RGB sources and tone-mapped HDR. */
-export const convertedColour = { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' } as const;
+/** Color of everything that we convert ourselves: RGB sources and tone-mapped HDR. */
+export const convertedColor = { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' } as const;
 
 /** Whether a pixel format stores red, green and blue (or a palette of them). */
 export function isRgb(pixelFormat: string): boolean {
@@ -87,7 +87,7 @@ function conversion(facts: ClipFacts, { width, height, pixelFormat }: DecodeShap
   if (pixelFormat === 'rgb24') return [...analysisSize(facts, width, height), 'format=rgb24'];
   if (isRgb(facts.pixelFormat) || hasAlpha(facts.pixelFormat))
     return [`${size}:out_color_matrix=bt709:out_range=tv`, 'format=yuv420p'];
-  return [size, `format=${rawPixelFormat(facts.colour)}`];
+  return [size, `format=${rawPixelFormat(facts.color)}`];
 }
 
 /** Frames to be looked at, not shown. Shrunk before they become RGB, which takes ffmpeg half the time of doing both at once. */
@@ -97,8 +97,8 @@ function analysisSize(facts: ClipFacts, width: number, height: number): readonly
 }
 
 /** ffmpeg's name of our planar frames: full-range pictures keep their range, and there the name says so. */
-export function rawPixelFormat(colour: ClipFacts['colour']): 'yuv420p' | 'yuvj420p' {
-  return colour.range === 'pc' ? 'yuvj420p' : 'yuv420p';
+export function rawPixelFormat(color: ClipFacts['color']): 'yuv420p' | 'yuvj420p' {
+  return color.range === 'pc' ? 'yuvj420p' : 'yuv420p';
 }
 
 /** Time to allow before the first frame: frames before the range are decoded and dropped, at 25 per second or faster. */

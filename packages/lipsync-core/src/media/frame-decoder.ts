@@ -148,7 +148,7 @@ function decodeArguments({ path, facts, shape }: DecoderOptions): readonly strin
     '-fps_mode',
     'passthrough',
     '-pix_fmt',
-    shape.pixelFormat === 'rgb24' ? 'rgb24' : rawPixelFormat(facts.colour),
+    shape.pixelFormat === 'rgb24' ? 'rgb24' : rawPixelFormat(facts.color),
     '-f',
     'rawvideo',
     'pipe:1',

@@ -11,7 +11,7 @@ export {
 export {
   framesPerSecond,
   type ClipFacts,
-  type ColourTags,
+  type ColorTags,
   type FrameRate,
   type MediaLimits,
   type Picture,

@@ -4,8 +4,8 @@ export interface FrameRate {
   readonly denominator: number;
 }
 
-/** Colour tags as ffmpeg names them; absent where the clip does not say. */
-export interface ColourTags {
+/** Color tags as ffmpeg names them; absent where the clip does not say. */
+export interface ColorTags {
   readonly primaries?: string;
   readonly transfer?: string;
   readonly space?: string;
@@ -28,7 +28,7 @@ export interface ClipFacts {
   readonly variableFrameRate: boolean;
   readonly codec: string;
   readonly pixelFormat: string;
-  readonly colour: ColourTags;
+  readonly color: ColorTags;
   readonly hdr: boolean;
 }
 

@@ -1,5 +1,5 @@
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import { convertedColour, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
+import { convertedColor, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
 import { hasFilters } from './ffmpeg-capabilities.ts';
 import { runMediaTool } from './ffmpeg-process.ts';
 import { runProbe, type ProbedStream, type ProbeOptions, type ProbeReport } from './ffprobe.ts';
@@ -8,7 +8,7 @@ import { inputArguments, requireFile, sniffStillDemuxer } from './media-input.ts
 import {
   framesPerSecond,
   type ClipFacts,
-  type ColourTags,
+  type ColorTags,
   type FrameRate,
   type MediaLimits,
   type SpeechFacts,
@@ -43,11 +43,11 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
   const shape = pictureShape(stream, report);
   requireSize(shape, context.limits);
   requireDuration(report.format.duration ?? 0, context.limits, 'clip', 'clip_unusable');
-  const colour = await readColour(stream);
+  const color = await readColor(stream);
   await requireDecodable(path, stream, demuxer, signal);
   const common = {
     ...shape,
-    ...colour,
+    ...color,
     hasSound: report.streams.some(({ codec_type }) => codec_type === 'audio'),
     codec: stream.codec_name ?? 'unknown',
     pixelFormat: stream.pix_fmt ?? 'unknown',
@@ -211,7 +211,7 @@ function requireDuration(durationS: number, { maxDurationMs }: MediaLimits, what
   );
 }
 
-async function readColour(stream: ProbedStream): Promise<{ colour: ColourTags; hdr: boolean }> {
+async function readColor(stream: ProbedStream): Promise<{ color: ColorTags; hdr: boolean }> {
   const hdr = stream.color_transfer === 'smpte2084' || stream.color_transfer === 'arib-std-b67';
   if (hdr && !(await hasFilters(toneMapFilters))) {
     throw new LipsyncError(
@@ -220,13 +220,13 @@ async function readColour(stream: ProbedStream): Promise<{ colour: ColourTags; h
     );
   }
   const pixelFormat = stream.pix_fmt ?? '';
-  if (hdr || isRgb(pixelFormat) || hasAlpha(pixelFormat)) return { colour: convertedColour, hdr };
+  if (hdr || isRgb(pixelFormat) || hasAlpha(pixelFormat)) return { color: convertedColor, hdr };
   const range = pixelFormat.startsWith('yuvj') ? 'pc' : stream.color_range;
   const tags = { primaries: stream.color_primaries, transfer: stream.color_transfer, space: stream.color_space, range };
   const known = Object.entries(tags).filter(
     ([, value]) => value !== undefined && value !== 'unknown' && value !== 'reserved',
   );
-  return { colour: Object.fromEntries(known), hdr };
+  return { color: Object.fromEntries(known), hdr };
 }
 
 async function requireDecodable(

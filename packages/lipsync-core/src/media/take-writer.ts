@@ -4,7 +4,7 @@ import { LipsyncError } from '../errors/index.ts';
 import { rawPixelFormat } from './decode-filter.ts';
 import { startMediaProcess, type MediaProcess } from './ffmpeg-process.ts';
 import { fileUrl, inputArguments } from './media-input.ts';
-import { framesPerSecond, type ColourTags, type FrameRate, type SpeechFacts } from './media-types.ts';
+import { framesPerSecond, type ColorTags, type FrameRate, type SpeechFacts } from './media-types.ts';
 import { probeTake } from './probe.ts';
 import { aacArguments } from './sound-arguments.ts';
 
@@ -19,7 +19,7 @@ export interface TakeOptions {
   readonly height: number;
   readonly frameRate: FrameRate;
   readonly frameCount: number;
-  readonly colour: ColourTags;
+  readonly color: ColorTags;
   /** Laid under the picture from time 0, padded with silence or cut to the picture's end. Without it the take is silent. */
   readonly speech?: { readonly path: string; readonly facts: SpeechFacts };
   readonly signal?: AbortSignal | undefined;
@@ -42,7 +42,7 @@ export interface TakeWriter {
 }
 
 /**
- * Starts the one encode of a take: H.264 yuv420p with fast start and the clip's colour tags, muxed with the speech as
+ * Starts the one encode of a take: H.264 yuv420p with fast start and the clip's color tags, muxed with the speech as
  * AAC in the same run. Frames come in at any pace; the encoder pushes back.
  */
 export function openTake(options: TakeOptions): TakeWriter {
@@ -111,14 +111,14 @@ async function requirePromises(path: string, { frameCount, frameRate, speech, si
 }
 
 function encodeArguments(options: TakeOptions, partPath: string): readonly string[] {
-  const { width, height, frameRate, frameCount, colour, speech } = options;
+  const { width, height, frameRate, frameCount, color, speech } = options;
   return [
     '-protocol_whitelist',
     'pipe',
     '-f',
     'rawvideo',
     '-pix_fmt',
-    rawPixelFormat(colour),
+    rawPixelFormat(color),
     '-video_size',
     `${width}x${height}`,
     '-framerate',
@@ -143,10 +143,10 @@ function encodeArguments(options: TakeOptions, partPath: string): readonly strin
     '-crf',
     '16',
     '-pix_fmt',
-    rawPixelFormat(colour),
+    rawPixelFormat(color),
     '-fps_mode',
     'passthrough',
-    ...colourArguments(colour),
+    ...colorArguments(color),
     ...(speech ? aacArguments(speech.facts, frameCount / framesPerSecond(frameRate)) : []),
     '-movflags',
     '+faststart',
@@ -157,7 +157,7 @@ function encodeArguments(options: TakeOptions, partPath: string): readonly strin
   ];
 }
 
-function colourArguments({ primaries, transfer, space, range }: ColourTags): readonly string[] {
+function colorArguments({ primaries, transfer, space, range }: ColorTags): readonly string[] {
   return [
     ...(primaries ? ['-color_primaries', primaries] : []),
     ...(transfer ? ['-color_trc', transfer] : []),

@@ -65,5 +65,5 @@ export interface Admission {
   /** Tells how an attempt ended; its place and what is left of its money are free again, or once it is known what its operation costs. */
   leave(provider: ProviderName, attempt: AttemptReference, ending: AttemptEnding): Promise<void>;
   /** Gives a place back in which no attempt was begun. */
-  giveUpPlace(provider: Provider, jobId: string): Promise<void>;
+  releaseUnusedSlot(provider: Provider, jobId: string): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import type { Attempt, PlacedOrder } from '../jobs/job-record.ts';
-import type { Clock } from '../ports/ports.ts';
+import type { Clock } from '../contract/ports.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { Operation, Provider } from './provider.ts';
 

@@ -1,17 +1,17 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
-import { createLedger, type Ledger } from '../ledger/ledger.ts';
-import { createBreaker, type Breaker } from '../resilience/breaker.ts';
-import { createPlaces, type Places } from '../resilience/places.ts';
+import { createLedger, type Ledger } from '../billing/ledger.ts';
+import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
-import { createOpenBills, type OpenBills } from './open-bills.ts';
+import { createPendingSettlements, type PendingSettlements } from './pending-settlements.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
-import type { LocalPrice } from './local-price.ts';
+import type { LocalPrice } from '../billing/local-price.ts';
 import type { InlineProvider, OperationStatus, Provider, TakeRequest } from './provider.ts';
-import { createSharedAdmission } from './shared-admission.ts';
+import { createSharedAdmission } from '../jobs/shared-admission.ts';
 
 const canceled = new LipsyncError('canceled', 'enough');
 const hourMs = 3_600_000;
@@ -23,10 +23,10 @@ const free = { spentMicros: 0, reservedMicros: 0 };
 
 let vendor: ScriptedVendor;
 let ledger: Ledger;
-let places: Places;
-let breaker: Breaker;
+let places: ConcurrencySlots;
+let breaker: CircuitBreaker;
 let admission: Admission;
-let openBills: OpenBills;
+let pendingSettlements: PendingSettlements;
 let context: ChainContext;
 /** The attempts as the job's record has them. */
 let attempts: readonly Attempt[];
@@ -39,8 +39,8 @@ beforeEach(() => {
   [attempts, isKilled] = [[], false];
   const state = createMemoryState().open();
   ledger = createLedger({ state, clock, caps: { dailyMicros: 150, monthlyMicros: null, userDailyMicros: null } });
-  places = createPlaces({ state, clock });
-  openBills = createOpenBills({
+  places = createConcurrencySlots({ state, clock });
+  pendingSettlements = createPendingSettlements({
     state,
     ledger,
     clock,
@@ -48,15 +48,15 @@ beforeEach(() => {
     // As a job's record does: an attempt that goes on says itself what it costs.
     onLateCost: async ({ index }) => attempts[index]?.outcome !== 'running',
   });
-  breaker = createBreaker({ state, clock });
+  breaker = createCircuitBreaker({ state, clock });
   admission = createSharedAdmission({
     breaker,
     places,
     ledger,
-    openBills,
+    pendingSettlements,
     clock,
-    lineMs: 30_000,
-    onPlaceFree: () => undefined,
+    slotPollIntervalMs: 30_000,
+    onSlotReleased: () => undefined,
   });
   context = {
     jobId: 'job_1',
@@ -95,7 +95,7 @@ const run = (chain: readonly Provider[] = [vendor], change: Partial<ChainContext
   runChain(chain, async () => request, { ...context, earlierAttempts: attempts, ...change });
 const abandon = (providers: readonly Provider[], reason = canceled): Promise<void> =>
   abandonChain(providers, reason, { ...context, earlierAttempts: attempts });
-const reconcile = (): Promise<number> => openBills.reconcile({ all: [vendor] }, context.signal);
+const reconcile = (): Promise<number> => pendingSettlements.reconcile({ all: [vendor] }, context.signal);
 
 const holders = async (): Promise<readonly string[]> => (await places.holders('heygen')).map(({ jobId }) => jobId);
 

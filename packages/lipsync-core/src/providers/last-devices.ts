@@ -1,5 +1,5 @@
 import type { ProviderId } from '../contract/index.ts';
-import type { StateStore } from '../state/state-store.ts';
+import type { StateStore } from '../storage/state-store.ts';
 
 /** On which device the engines of an installation last worked, on whichever of its machines. */
 export interface LastDevices {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
-import { StoreFailure } from '../jobs/store-failure.ts';
+import { StoreFailure } from '../storage/store-failure.ts';
 import { openAdmission } from '../testing/open-admission.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
 import type { InlineProvider, Provider, Take, TakeRequest } from './provider.ts';

@@ -7,14 +7,14 @@ import {
   TimeoutError,
   toLipsyncError,
 } from '../errors/index.ts';
-import type { Clock } from '../ports/ports.ts';
+import type { Clock } from '../contract/ports.ts';
 import type { Attempt } from '../jobs/job-record.ts';
-import { StoreFailure } from '../jobs/store-failure.ts';
+import { StoreFailure } from '../storage/store-failure.ts';
 import type { Admission, AttemptReference, Entry, OperationStop } from './admission.ts';
 import { createAttemptLog, leftMicros, orderInDoubt, type AttemptLog } from './attempt-log.ts';
 import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
-import { localCostMicros, type LocalPrice } from './local-price.ts';
-import { once } from './once.ts';
+import { localCostMicros, type LocalPrice } from '../billing/local-price.ts';
+import { once } from '../processes/memoize-async.ts';
 import type { InlineProvider, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type Waiting } from './remote-attempt.ts';
 import { stopOperation } from './stop-operation.ts';
@@ -90,7 +90,7 @@ export async function abandonChain(
   const log = createAttemptLog(context);
   for (const provider of providers) {
     if (log.unfinished(provider)) await endAttempt(provider, reason, context, log);
-    else await context.admission.giveUpPlace(provider, context.jobId);
+    else await context.admission.releaseUnusedSlot(provider, context.jobId);
   }
   if (log.attempts.at(-1)?.outcome === 'running') await endCrashed(providers, context, log, reason);
 }

@@ -1,6 +1,6 @@
 import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { ProviderPlan } from './plan/provider-plan.ts';
+import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import type { Provider } from './provider.ts';
 
 /** The providers that this installation has, by id. */

@@ -1,6 +1,6 @@
 import { abortError, errorPolicies, LipsyncError, TimeoutError, toLipsyncError } from '../errors/index.ts';
-import type { Clock } from '../ports/ports.ts';
-import { StoreFailure } from '../jobs/store-failure.ts';
+import type { Clock } from '../contract/ports.ts';
+import { StoreFailure } from '../storage/store-failure.ts';
 import type { Admission, AttemptReference } from './admission.ts';
 import { leftMicros, orderInDoubt, type AttemptLog } from './attempt-log.ts';
 import { decide, pauseBeforeTryMs } from './chain-decision.ts';

@@ -1,17 +1,17 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
-import { StoreFailure } from '../jobs/store-failure.ts';
-import { createLedger, type Ledger } from '../ledger/ledger.ts';
-import { createBreaker, type Breaker } from '../resilience/breaker.ts';
-import { createPlaces, type Places } from '../resilience/places.ts';
+import { StoreFailure } from '../storage/store-failure.ts';
+import { createLedger, type Ledger } from '../billing/ledger.ts';
+import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
-import { createOpenBills, type OpenBills } from './open-bills.ts';
+import { createPendingSettlements, type PendingSettlements } from './pending-settlements.ts';
 import { runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
 import type { InlineProvider, RemoteProvider, Take, TakeRequest } from './provider.ts';
-import { createSharedAdmission } from './shared-admission.ts';
+import { createSharedAdmission } from '../jobs/shared-admission.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 0 };
 // The doubles below look at the job's id only.
@@ -28,9 +28,9 @@ const time = { nowMs: 0 };
 const clock = { nowMs: () => time.nowMs };
 let vendor: ScriptedVendor;
 let ledger: Ledger;
-let breaker: Breaker;
-let places: Places;
-let openBills: OpenBills;
+let breaker: CircuitBreaker;
+let places: ConcurrencySlots;
+let pendingSettlements: PendingSettlements;
 let admission: Admission;
 /** How often it was told that a place is free. */
 let freed: number;
@@ -44,9 +44,9 @@ beforeEach(async () => {
   freed = 0;
   const state = createMemoryState().open();
   ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
-  breaker = createBreaker({ state, clock });
-  places = createPlaces({ state, clock });
-  openBills = createOpenBills({
+  breaker = createCircuitBreaker({ state, clock });
+  places = createConcurrencySlots({ state, clock });
+  pendingSettlements = createPendingSettlements({
     state,
     ledger,
     clock,
@@ -56,10 +56,10 @@ beforeEach(async () => {
     breaker,
     places,
     ledger,
-    openBills,
+    pendingSettlements,
     clock,
-    lineMs: 30_000,
-    onPlaceFree: () => (freed += 1),
+    slotPollIntervalMs: 30_000,
+    onSlotReleased: () => (freed += 1),
   });
   await breaker.accept('heygen');
 });
@@ -242,7 +242,7 @@ describe('a job at a remote provider', () => {
     ]);
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 0, reservedMicros: 100 }, ['job_1']]);
     vendor.checks = [];
-    expect(await openBills.reconcile({ all: [vendor] }, never)).toBe(1);
+    expect(await pendingSettlements.reconcile({ all: [vendor] }, never)).toBe(1);
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, []]);
   });
 
@@ -426,10 +426,10 @@ describe('a store that fails', () => {
     const broken = createSharedAdmission({
       breaker,
       places,
-      openBills,
+      pendingSettlements,
       clock,
-      lineMs: 1,
-      onPlaceFree: () => undefined,
+      slotPollIntervalMs: 1,
+      onSlotReleased: () => undefined,
       ledger: { ...ledger, reserve: () => Promise.reject(away) },
     });
     await expect(run({ jobId: 'job_2', admission: broken, earlierAttempts: [] })).rejects.toMatchObject({

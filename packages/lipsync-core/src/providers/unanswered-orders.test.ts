@@ -1,15 +1,15 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
-import { createLedger, type Ledger } from '../ledger/ledger.ts';
-import { createBreaker } from '../resilience/breaker.ts';
-import { createPlaces } from '../resilience/places.ts';
+import { createLedger, type Ledger } from '../billing/ledger.ts';
+import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
-import { createOpenBills, type LateCost, type OpenBills } from './open-bills.ts';
+import { createPendingSettlements, type LateCost, type PendingSettlements } from './pending-settlements.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
 import type { Operation, TakeRequest } from './provider.ts';
-import { createSharedAdmission } from './shared-admission.ts';
+import { createSharedAdmission } from '../jobs/shared-admission.ts';
 
 const never = new AbortController().signal;
 const canceled = new LipsyncError('canceled', 'enough');
@@ -21,7 +21,7 @@ const free = { spentMicros: 0, reservedMicros: 0 };
 
 let vendor: ScriptedVendor;
 let ledger: Ledger;
-let openBills: OpenBills;
+let pendingSettlements: PendingSettlements;
 let context: ChainContext;
 /** The attempts as the job's record has them. */
 let attempts: readonly Attempt[];
@@ -36,7 +36,7 @@ beforeEach(() => {
   [attempts, told, prepared] = [[], [], 0];
   const state = createMemoryState().open();
   ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
-  openBills = createOpenBills({
+  pendingSettlements = createPendingSettlements({
     state,
     ledger,
     clock,
@@ -46,13 +46,13 @@ beforeEach(() => {
     },
   });
   const admission = createSharedAdmission({
-    breaker: createBreaker({ state, clock }),
-    places: createPlaces({ state, clock }),
+    breaker: createCircuitBreaker({ state, clock }),
+    places: createConcurrencySlots({ state, clock }),
     ledger,
-    openBills,
+    pendingSettlements,
     clock,
-    lineMs: 30_000,
-    onPlaceFree: () => undefined,
+    slotPollIntervalMs: 30_000,
+    onSlotReleased: () => undefined,
   });
   context = {
     jobId: 'job_1',
@@ -91,7 +91,7 @@ async function runToItsEnd(): Promise<ChainOutcome> {
 
 const abandon = (reason: LipsyncError): Promise<void> =>
   abandonChain([vendor], reason, { ...context, earlierAttempts: attempts });
-const reconcile = (): Promise<number> => openBills.reconcile({ all: [vendor] }, never);
+const reconcile = (): Promise<number> => pendingSettlements.reconcile({ all: [vendor] }, never);
 
 async function books(): Promise<unknown> {
   const [row = free] = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });

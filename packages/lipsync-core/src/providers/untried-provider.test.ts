@@ -1,15 +1,15 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Attempt } from '../jobs/job-record.ts';
-import { createLedger } from '../ledger/ledger.ts';
-import { createBreaker, type Breaker } from '../resilience/breaker.ts';
-import { createPlaces } from '../resilience/places.ts';
+import { createLedger } from '../billing/ledger.ts';
+import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
-import { createOpenBills } from './open-bills.ts';
+import { createPendingSettlements } from './pending-settlements.ts';
 import { runChain, type ChainOutcome } from './provider-chain.ts';
 import type { InlineProvider, TakeRequest } from './provider.ts';
-import { createSharedAdmission } from './shared-admission.ts';
+import { createSharedAdmission } from '../jobs/shared-admission.ts';
 
 const clock = { nowMs: () => Date.UTC(2026, 10, 21) };
 const crowd = Array.from({ length: 20 }, (_, index) => `job_${index}`);
@@ -21,7 +21,7 @@ const local: InlineProvider = {
 };
 
 let vendor: ScriptedVendor;
-let breaker: Breaker;
+let breaker: CircuitBreaker;
 let admission: Admission;
 /** How often it was told that a place is free. */
 let freed: number;
@@ -30,7 +30,7 @@ let saved: Map<string, readonly Attempt[]>;
 beforeEach(() => {
   const state = createMemoryState().open();
   vendor = new ScriptedVendor();
-  breaker = createBreaker({ state, clock });
+  breaker = createCircuitBreaker({ state, clock });
   freed = 0;
   saved = new Map();
   const ledger = createLedger({
@@ -41,11 +41,11 @@ beforeEach(() => {
   admission = createSharedAdmission({
     breaker,
     ledger,
-    places: createPlaces({ state, clock }),
-    openBills: createOpenBills({ state, ledger, clock }),
+    places: createConcurrencySlots({ state, clock }),
+    pendingSettlements: createPendingSettlements({ state, ledger, clock }),
     clock,
-    lineMs: 1,
-    onPlaceFree: () => (freed += 1),
+    slotPollIntervalMs: 1,
+    onSlotReleased: () => (freed += 1),
   });
 });
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { LipsyncOptionsInput, ProviderId } from '../contract/index.ts';
 import { toUsd } from '../jobs/job-view.ts';
 import { planTimeline, probeClip, probeSpeech, type MediaLimits } from '../media/index.ts';
-import type { Estimator, ProviderEstimate } from '../providers/plan/estimate.ts';
+import type { Estimator, ProviderEstimate } from '../jobs/cost-estimator.ts';
 import { parseInput, parseLipsyncOptions } from './parse-options.ts';
 import { requireReadable } from './readable-input.ts';
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
-import { createSqliteStateStore } from '../state/sqlite-state-store.ts';
-import { createIdSource, systemClock } from '../ports/system-ports.ts';
+import { createSqliteStateStore } from '../storage/sqlite-state-store.ts';
+import { createIdSource, systemClock } from '../contract/system-ports.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { createCostEstimator, createLipsyncCore, type LipsyncCore } from '../wiring.ts';
 import { createCostEstimates, type CostEstimates } from './cost-estimates.ts';
@@ -12,7 +12,7 @@ import { createOutputFiles, type OutputFiles } from './output-file.ts';
 import { createUnfinishedJobs, type UnfinishedJobs } from './unfinished-jobs.ts';
 
 /** Few programs share a data folder, and nobody wakes those that stand in line. */
-const lineMs = 2_000;
+const slotPollIntervalMs = 2_000;
 /** What a vendor may need on top of the time that it is given, until it is over. */
 const operationGraceMs = 60_000;
 /** Mending what other programs left takes at most so long, and is done again after so long. */
@@ -31,7 +31,7 @@ export interface LocalHost {
  */
 export function createLocalHost(config: CoreConfig): LocalHost {
   const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
-  const core = createLipsyncCore(config, { state, lineMs });
+  const core = createLipsyncCore(config, { state, slotPollIntervalMs });
   const unfinished = createUnfinishedJobs({
     state,
     clock: systemClock,
@@ -94,7 +94,7 @@ async function mend({ core, unfinished, outputFiles }: Mended, signal: AbortSign
         saveAttempts: remember,
       });
     });
-    await core.sweepPlaces((jobId) => unfinished.isOver(jobId));
+    await core.sweepSlots((jobId) => unfinished.isOver(jobId));
     await core.reconcile(signal);
   } catch {
     // Nobody asked for it: what could not be mended is mended the next time.

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { Attempt } from '../jobs/job-record.ts';
-import type { ProviderPlan } from '../providers/plan/provider-plan.ts';
-import { isGone, thisProcess, type ProcessOwner } from '../jobs/process-owner.ts';
-import type { Clock } from '../ports/ports.ts';
-import type { Json, StateStore } from '../state/state-store.ts';
+import type { ProviderPlan } from '../scheduling/execution-plan.ts';
+import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
+import type { Clock } from '../contract/ports.ts';
+import type { Json, StateStore } from '../storage/state-store.ts';
 
 /** A job as a program that was killed left it. */
 export interface UnfinishedJob {

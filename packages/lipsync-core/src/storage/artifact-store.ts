@@ -24,6 +24,6 @@ export interface ArtifactStore {
   /** Reads an object, or bytes `start`…`end` of it (both inclusive). Throws `not_found`. */
   read(key: string, range?: { readonly start: number; readonly end: number }): Promise<Readable>;
   /** Makes the object available as a local file at `localPath` (a link where the driver can, else a copy). Throws `not_found`. */
-  materialise(key: string, localPath: string): Promise<void>;
+  materialize(key: string, localPath: string): Promise<void>;
   delete(key: string): Promise<void>;
 }

@@ -27,10 +27,10 @@ describe('local disk', () => {
   });
   afterEach(() => rm(root, { recursive: true, force: true }));
 
-  it('materialises by hard link, without copying', async () => {
+  it('materializes by hard link, without copying', async () => {
     const store = createLocalArtifactStore(dirs);
     const { key } = await store.putInput(Readable.from([Buffer.from('clip')]), { maxBytes: 10 });
-    await store.materialise(key, join(root, 'clip'));
+    await store.materialize(key, join(root, 'clip'));
     expect((await stat(join(root, 'clip'))).nlink).toBe(2);
   });
 
@@ -48,13 +48,13 @@ describe('local disk', () => {
     }
   });
 
-  it('materialises on another file system by a copy', async ({ skip }) => {
+  it('materializes on another file system by a copy', async ({ skip }) => {
     const elsewhere = await otherFileSystem(root);
     if (elsewhere === undefined) return skip('this machine has no second writable file system');
     try {
       const store = createLocalArtifactStore(dirs);
       const { key } = await store.putInput(Readable.from([Buffer.from('clip')]), { maxBytes: 10 });
-      await store.materialise(key, join(elsewhere, 'clip'));
+      await store.materialize(key, join(elsewhere, 'clip'));
       expect(await readdir(elsewhere)).toEqual(['clip']);
       expect(await readFile(join(elsewhere, 'clip'), 'utf8')).toBe('clip');
     } finally {

@@ -17,7 +17,7 @@ export interface LocalArtifactStoreOptions {
   readonly outputsDir: string;
 }
 
-/** Content is read-only on disk because hard links hand the very same file to whoever materialises it. */
+/** Content is read-only on disk because hard links hand the very same file to whoever materializes it. */
 const storedFileMode = 0o444;
 
 /**
@@ -32,7 +32,7 @@ export function createLocalArtifactStore(options: LocalArtifactStoreOptions): Ar
     publish: (sourcePath, key) => publish(sourcePath, key, pathOf(key)),
     stat: (key) => statArtifact(key, pathOf(key)),
     read: (key, range) => readArtifact(pathOf(key), range),
-    materialise: (key, targetPath) => materialise(pathOf(key), targetPath),
+    materialize: (key, targetPath) => materialize(pathOf(key), targetPath),
     delete: (key) => deleteArtifact(key, pathOf(key)),
   };
 }
@@ -135,7 +135,7 @@ function isInside({ start, end }: { readonly start: number; readonly end: number
   return Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end < sizeBytes;
 }
 
-async function materialise(path: string, targetPath: string): Promise<void> {
+async function materialize(path: string, targetPath: string): Promise<void> {
   // Asked first: a missing target folder must not read as a missing artifact.
   await stat(path).catch((error: unknown) => {
     throw toReadError(error);

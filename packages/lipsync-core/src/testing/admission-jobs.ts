@@ -1,16 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Attempt } from '../jobs/job-record.ts';
-import { StoreFailure } from '../jobs/store-failure.ts';
-import { createLedger } from '../ledger/ledger.ts';
-import { systemClock as clock } from '../ports/system-ports.ts';
+import { StoreFailure } from '../storage/store-failure.ts';
+import { createLedger } from '../billing/ledger.ts';
+import { systemClock as clock } from '../contract/system-ports.ts';
 import type { Admission } from '../providers/admission.ts';
-import { createOpenBills } from '../providers/open-bills.ts';
+import { createPendingSettlements } from '../providers/pending-settlements.ts';
 import { runChain } from '../providers/provider-chain.ts';
 import type { RemoteProvider, TakeRequest } from '../providers/provider.ts';
-import { createSharedAdmission } from '../providers/shared-admission.ts';
-import { createBreaker } from '../resilience/breaker.ts';
-import { createPlaces } from '../resilience/places.ts';
-import type { Json, StateStore } from '../state/state-store.ts';
+import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
+import type { Json, StateStore } from '../storage/state-store.ts';
 
 export const vendorLimit = 3;
 export const vendorPriceMicros = 70;
@@ -85,13 +85,13 @@ export async function serveAdmissionJobs(state: StateStore, child: number): Prom
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });
   const admission = createSharedAdmission({
-    breaker: createBreaker({ state, clock }),
-    places: createPlaces({ state, clock }),
-    openBills: createOpenBills({ state, ledger, clock }),
+    breaker: createCircuitBreaker({ state, clock }),
+    places: createConcurrencySlots({ state, clock }),
+    pendingSettlements: createPendingSettlements({ state, ledger, clock }),
     ledger,
     clock,
-    lineMs: 30,
-    onPlaceFree: () => undefined,
+    slotPollIntervalMs: 30,
+    onSlotReleased: () => undefined,
   });
   await Promise.all(jobsOfChild(child).map((jobId) => takeToItsEnd(state, admission, jobId)));
 }

@@ -2,10 +2,10 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createLedger } from '../ledger/ledger.ts';
-import { systemClock } from '../ports/system-ports.ts';
-import { createPlaces } from '../resilience/places.ts';
-import type { StateStore } from '../state/state-store.ts';
+import { createLedger } from '../billing/ledger.ts';
+import { systemClock } from '../contract/system-ports.ts';
+import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
+import type { StateStore } from '../storage/state-store.ts';
 import { jobsOfChild, readVendor, vendorLimit, vendorPriceMicros } from './admission-jobs.ts';
 
 export interface AdmissionUnderTest {
@@ -64,7 +64,7 @@ export function admissionSuite(name: string, open: () => Promise<AdmissionUnderT
       expect(await ledger.sum({ fromMs: 0, toMs: Date.now() + 1, groupBy: 'method' })).toEqual([
         { key: 'heygen', jobs: jobs.length, spentMicros: jobs.length * vendorPriceMicros, reservedMicros: 0 },
       ]);
-      expect(await createPlaces({ state: subject.store, clock: systemClock }).holders('heygen')).toEqual([]);
+      expect(await createConcurrencySlots({ state: subject.store, clock: systemClock }).holders('heygen')).toEqual([]);
     });
   });
 }

@@ -144,20 +144,20 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
       });
     });
 
-    describe('materialised artifacts', () => {
+    describe('materialized artifacts', () => {
       it('are local files with the same content, and replace what was there', async () => {
         const key = await putText(subject.store, 'content');
         const path = await file('something older', 'clip');
-        await subject.store.materialise(key, path);
-        await subject.store.materialise(key, path);
+        await subject.store.materialize(key, path);
+        await subject.store.materialize(key, path);
         expect(await readFile(path, 'utf8')).toBe('content');
       });
 
       it('outlive the deletion of the artifact, and the artifact outlives theirs', async () => {
         const key = await putText(subject.store, 'content');
         const [kept, removed] = [join(dir, 'kept'), join(dir, 'removed')];
-        await subject.store.materialise(key, kept);
-        await subject.store.materialise(key, removed);
+        await subject.store.materialize(key, kept);
+        await subject.store.materialize(key, removed);
         await rm(removed);
         expect((await readAll(subject.store, key)).toString()).toBe('content');
         await subject.store.delete(key);
@@ -168,10 +168,10 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
     describe('what is not there', () => {
       const missing = `inputs/${'0'.repeat(64)}`;
 
-      it('has no facts, and cannot be read or materialised', async () => {
+      it('has no facts, and cannot be read or materialized', async () => {
         expect(await subject.store.stat(missing)).toBeUndefined();
         await expect(subject.store.read(missing)).rejects.toMatchObject({ code: 'not_found' });
-        await expect(subject.store.materialise(missing, join(dir, 'target'))).rejects.toMatchObject({
+        await expect(subject.store.materialize(missing, join(dir, 'target'))).rejects.toMatchObject({
           code: 'not_found',
         });
       });
@@ -189,7 +189,7 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
       const calls = [
         async () => subject.store.stat(key),
         async () => subject.store.read(key),
-        async () => subject.store.materialise(key, join(dir, 'target')),
+        async () => subject.store.materialize(key, join(dir, 'target')),
         async () => subject.store.delete(key),
         async () => subject.store.publish(await file('a take'), key),
       ];

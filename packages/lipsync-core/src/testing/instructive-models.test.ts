@@ -61,7 +61,7 @@ describe('the meter model', () => {
   it('paints each picture in the mean of its own chunk', async () => {
     const { run } = await openModel((path) => writeMeterModel(path, { cropSizePx: size }));
     const pictures = await run(-4, 0, 4);
-    expect(pictures).toEqual([0, 0.5, 1].map((grey) => new Float32Array(crop).fill(grey)));
+    expect(pictures).toEqual([0, 0.5, 1].map((gray) => new Float32Array(crop).fill(gray)));
   });
 });
 

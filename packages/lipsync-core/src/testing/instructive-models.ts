@@ -33,7 +33,7 @@ export async function writeIdentityModel(path: string, model: InstructiveModel):
   await writeModel(path, model, [referenceCrop(outputName)]);
 }
 
-/** Writes a model that paints every picture in one grey: the mean of its mel chunk, −4 black and 4 white. */
+/** Writes a model that paints every picture in one gray: the mean of its mel chunk, −4 black and 4 white. */
 export async function writeMeterModel(path: string, model: InstructiveModel): Promise<void> {
   await writeModel(path, model, [
     referenceCrop('crop'),
@@ -42,8 +42,8 @@ export async function writeMeterModel(path: string, model: InstructiveModel): Pr
       nodes: [
         { operator: 'Mul', inputs: ['crop', 'nothing'], output: 'black' },
         { operator: 'Mul', inputs: ['means', 'eighth'], output: 'scaled' },
-        { operator: 'Add', inputs: ['scaled', 'half'], output: 'grey' },
-        { operator: 'Add', inputs: ['black', 'grey'], output: outputName },
+        { operator: 'Add', inputs: ['scaled', 'half'], output: 'gray' },
+        { operator: 'Add', inputs: ['black', 'gray'], output: outputName },
       ],
       constants: [float('nothing', 0), float('eighth', 1 / 8), float('half', 1 / 2)],
     },

@@ -1,5 +1,5 @@
-import { createStateStore } from '../state/create-state-store.ts';
-import type { Json, StateStore } from '../state/state-store.ts';
+import { createStateStore } from '../storage/create-state-store.ts';
+import type { Json, StateStore } from '../storage/state-store.ts';
 
 /** Documents that last as long as the test that made them. */
 export interface MemoryState {

@@ -31,7 +31,7 @@ describe('a picture that is late', () => {
 
 describe('a picture that becomes late', () => {
   it('is told by its delay at the end', () => {
-    const drifting = expected.map((grey, index) => (index < 50 ? grey : (expected[index - 1] ?? 0)));
+    const drifting = expected.map((gray, index) => (index < 50 ? gray : (expected[index - 1] ?? 0)));
     expect(
       Math.abs(meterDelayMs(drifting, levels, { frameRate, windowStartMs: 0, firstFrame: 50 }) - 40),
     ).toBeLessThanOrEqual(2);

@@ -1,6 +1,6 @@
-import type { FaceTrack } from '../faces/index.ts';
+import type { FaceTrack } from '../face/index.ts';
 import { clipFrameAt, framesPerSecond, openFrames, probeClip, type FrameRate } from '../media/index.ts';
-import { createMelSpectrogram, melColumnsPerSecond } from '../providers/wav2lip/features/mel-spectrogram.ts';
+import { createMelSpectrogram, melColumnsPerSecond } from '../audio/mel-spectrogram.ts';
 import { correlation } from './lip-judge.ts';
 import type { MadeTake } from './wav2lip-studio.ts';
 
@@ -21,13 +21,13 @@ export interface MeterTiming {
   readonly firstFrame?: number;
 }
 
-/** Grey that the meter model painted into each frame of a take, 0–1, from its first decoded picture to its last; NaN where there is no face. */
+/** Gray that the meter model painted into each frame of a take, 0–1, from its first decoded picture to its last; NaN where there is no face. */
 export async function readMeter(
   { takePath, timeline }: Pick<MadeTake, 'takePath' | 'timeline'>,
   track: FaceTrack,
 ): Promise<Float32Array> {
   const facts = await probeClip(takePath, { limits });
-  const greys = new Float32Array(facts.frameCount).fill(NaN);
+  const grays = new Float32Array(facts.frameCount).fill(NaN);
   for await (const { index, data, width } of openFrames({
     path: takePath,
     facts,
@@ -35,20 +35,20 @@ export async function readMeter(
   })) {
     if (index >= timeline.frameCount) continue;
     const { presence, points } = track.frame(clipFrameAt(timeline, index) - timeline.windowStart);
-    if (presence !== 'absent') greys[index] = (lumaAtMouth(data, width, points) - 16) / 219;
+    if (presence !== 'absent') grays[index] = (lumaAtMouth(data, width, points) - 16) / 219;
   }
-  return greys;
+  return grays;
 }
 
 function lumaAtMouth(luma: Uint8Array, width: number, points: Float32Array): number {
   const at = (landmark: number, axis: number): number => points[landmark * 3 + axis] ?? NaN;
-  const centreX = Math.round((at(innerLipUpper, 0) + at(innerLipLower, 0)) / 2);
-  const centreY = Math.round((at(innerLipUpper, 1) + at(innerLipLower, 1)) / 2);
+  const centerX = Math.round((at(innerLipUpper, 0) + at(innerLipLower, 0)) / 2);
+  const centerY = Math.round((at(innerLipUpper, 1) + at(innerLipLower, 1)) / 2);
   const reach = Math.round(Math.abs(at(eyeCorners.right, 0) - at(eyeCorners.left, 0)) * lookedAtShare);
   let sum = 0;
   let count = 0;
-  for (let y = centreY - reach; y <= centreY + reach; y += 1) {
-    for (let x = centreX - reach; x <= centreX + reach; x += 1) {
+  for (let y = centerY - reach; y <= centerY + reach; y += 1) {
+    for (let x = centerX - reach; x <= centerX + reach; x += 1) {
       sum += luma[y * width + x] ?? NaN;
       count += 1;
     }
@@ -68,7 +68,7 @@ export function melLevels(samples: Float32Array): Float32Array {
 }
 
 /**
- * Grey that the meter model owes to each frame when the sound that it hears begins at the frame's time and
+ * Gray that the meter model owes to each frame when the sound that it hears begins at the frame's time and
  * `windowStartMs`, computed from times alone: the mean level over exactly 200 ms, each column lasting 12.5 ms.
  */
 export function expectedMeter(
@@ -94,15 +94,15 @@ export function expectedMeter(
  * heard best. Positive: the picture is late.
  */
 export function meterDelayMs(
-  greys: Float32Array,
+  grays: Float32Array,
   levels: Float32Array,
   { frameRate, windowStartMs, firstFrame = 0 }: MeterTiming,
 ): number {
-  const seen = greys.subarray(firstFrame);
+  const seen = grays.subarray(firstFrame);
   let best = { delayMs: 0, r: -Infinity };
   for (let delayMs = -60; delayMs <= 60; delayMs += 1) {
     const r = correlation(
-      expectedMeter(levels, frameRate, greys.length, windowStartMs - delayMs).subarray(firstFrame),
+      expectedMeter(levels, frameRate, grays.length, windowStartMs - delayMs).subarray(firstFrame),
       seen,
     );
     if (r > best.r) best = { delayMs, r };

@@ -9,5 +9,5 @@ export const openAdmission: Admission = Object.freeze({
   reserveAgain: async () => undefined,
   accepted: async () => undefined,
   leave: async () => undefined,
-  giveUpPlace: async () => undefined,
+  releaseUnusedSlot: async () => undefined,
 });

@@ -1,11 +1,11 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createLedger } from '../ledger/ledger.ts';
-import { systemClock } from '../ports/system-ports.ts';
-import { createBreaker } from '../resilience/breaker.ts';
-import { createPlaces } from '../resilience/places.ts';
-import type { StateStore } from '../state/state-store.ts';
+import { createLedger } from '../billing/ledger.ts';
+import { systemClock } from '../contract/system-ports.ts';
+import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
+import type { StateStore } from '../storage/state-store.ts';
 
 /** What a process of its own is told to do with a state store. */
 export type StateTask =
@@ -71,7 +71,7 @@ async function perform(state: StateStore, task: StateTask): Promise<number> {
     case 'visit':
       return visit(state, task);
     case 'probe': {
-      const admission = await createBreaker({ state, clock: systemClock }).admit(task.provider, task.who);
+      const admission = await createCircuitBreaker({ state, clock: systemClock }).admit(task.provider, task.who);
       return admission.admitted ? 1 : 0;
     }
   }
@@ -113,7 +113,7 @@ async function visit(
   state: StateStore,
   { provider, jobIds, limit }: Extract<StateTask, { task: 'visit' }>,
 ): Promise<number> {
-  const places = createPlaces({ state, clock: systemClock });
+  const places = createConcurrencySlots({ state, clock: systemClock });
   const mostSeen = await Promise.all(
     jobIds.map(async (jobId) => {
       while (!(await places.enter(provider, jobId, limit))) await delay(5 + Math.random() * 20);

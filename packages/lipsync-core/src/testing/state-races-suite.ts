@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createLedger } from '../ledger/ledger.ts';
-import { systemClock } from '../ports/system-ports.ts';
-import { createBreaker } from '../resilience/breaker.ts';
-import { createPlaces } from '../resilience/places.ts';
-import type { StateStore } from '../state/state-store.ts';
+import { createLedger } from '../billing/ledger.ts';
+import { systemClock } from '../contract/system-ports.ts';
+import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
+import type { StateStore } from '../storage/state-store.ts';
 import { startStateChild, type StateChild } from './state-child.ts';
 import type { StateStoreUnderTest } from './state-store-suite.ts';
 
@@ -93,16 +93,16 @@ export function stateRacesSuite(name: string, makeStores: () => Promise<StateSto
     it('fifty jobs at once get three places, and the rest none', async () => {
       const entered = await Promise.all(
         Array.from({ length: 50 }, (_, index) =>
-          createPlaces({ state: oneOf(index), clock: systemClock }).enter('heygen', `job_${index}`, 3),
+          createConcurrencySlots({ state: oneOf(index), clock: systemClock }).enter('heygen', `job_${index}`, 3),
         ),
       );
       expect(entered.filter(Boolean)).toHaveLength(3);
-      expect(await createPlaces({ state: oneOf(0), clock: systemClock }).holders('heygen')).toHaveLength(3);
+      expect(await createConcurrencySlots({ state: oneOf(0), clock: systemClock }).holders('heygen')).toHaveLength(3);
     });
 
     it('of fifty at a half-open breaker exactly one probes', async () => {
       const breakers = stores.map((state) =>
-        createBreaker({ state, clock: systemClock, settings: { maxFaults: 1, coolDownMs: 1 } }),
+        createCircuitBreaker({ state, clock: systemClock, settings: { maxFaults: 1, coolDownMs: 1 } }),
       );
       await breakers[0]?.report('heygen', 'job_0', 'counts');
       await expect.poll(async () => (await breakers[1]?.look('heygen'))?.state).toBe('half_open');
@@ -195,11 +195,11 @@ export function stateProcessesSuite(name: string, open: () => Promise<StateProce
         ),
       );
       expect(Math.max(...mostSeen)).toBeLessThanOrEqual(3);
-      expect(await createPlaces({ state: store, clock: systemClock }).holders('heygen')).toEqual([]);
+      expect(await createConcurrencySlots({ state: store, clock: systemClock }).holders('heygen')).toEqual([]);
     });
 
     it('send one probe through a half-open breaker, open it again for all and close it for all', async () => {
-      const breaker = createBreaker({
+      const breaker = createCircuitBreaker({
         state: store,
         clock: systemClock,
         settings: { refusedCoolDownMs: 1, maxRefusedCoolDownMs: 1 },

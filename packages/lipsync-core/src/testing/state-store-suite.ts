@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../errors/index.ts';
-import type { Documents, Json, StateStore } from '../state/state-store.ts';
+import type { Documents, Json, StateStore } from '../storage/state-store.ts';
 
 export interface StateStoreUnderTest {
   readonly store: StateStore;

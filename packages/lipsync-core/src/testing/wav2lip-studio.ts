@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { SilenceMode, SyncMode } from '../contract/index.ts';
-import type { FaceTrack } from '../faces/index.ts';
+import type { FaceTrack } from '../face/index.ts';
 import {
   planTimeline,
   probeClip,
@@ -10,10 +10,10 @@ import {
   type Timeline,
 } from '../media/index.ts';
 import { createEnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
-import { createRenderResources } from '../render/render-resources.ts';
-import type { PassThroughTask, TakeReport, Wav2LipTask } from '../render/render-tasks.ts';
-import { runRenderTask, type RenderTaskContext } from '../render/run-render-task.ts';
-import { followFace } from '../render/tasks/follow-face.ts';
+import { createRenderResources } from '../processes/render-resources.ts';
+import type { PassThroughTask, TakeReport, Wav2LipTask } from '../processes/render-tasks.ts';
+import { runRenderTask, type RenderTaskContext } from '../processes/run-render-task.ts';
+import { followFace } from '../providers/local/follow-face.ts';
 
 export interface StudioTake {
   /** Names its files in the studio's folder. */
@@ -24,7 +24,7 @@ export interface StudioTake {
   readonly syncMode?: SyncMode;
   readonly silenceMode?: SilenceMode;
   readonly windowStartMs?: number;
-  readonly colourMatch?: boolean;
+  readonly colorMatch?: boolean;
   readonly sharpen?: boolean;
   /** Faces per batch, instead of what suits the device. */
   readonly batchSize?: number;
@@ -80,7 +80,7 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
       const { clip, timeline, speechPath, speech, takePath } = prepared;
       const mouthCurvePath = join(folder, `${take.name}.curve`);
       await runRenderTask(
-        { kind: 'analyse_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+        { kind: 'analyze_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
         context(),
       );
       const { signal } = context();
@@ -89,7 +89,7 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
         const {
           windowStartMs = 0,
           silenceMode = 'generate',
-          colourMatch = false,
+          colorMatch = false,
           sharpen = false,
           batchSize = lease.engine.batchSize,
         } = take;
@@ -102,7 +102,7 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
           silenceMode,
           engine: { ...lease.engine, batchSize },
           windowStartMs,
-          colourMatch,
+          colorMatch,
           sharpen,
         };
         const report = await runRenderTask(task, context());

@@ -152,7 +152,7 @@ describe('generate', () => {
 
 describe('a command line that cannot be understood', () => {
   it.each([
-    ['an unknown flag', ['--colour', 'blue'], '--colour'],
+    ['an unknown flag', ['--color', 'blue'], '--color'],
     ['a choice that is none', ['--sync-mode', 'sideways'], 'sideways'],
     ['a number that is none', ['--start-ms', '1.5'], 'whole number'],
     ['metadata that is no JSON', ['--metadata', '{'], 'JSON'],

@@ -1,8 +1,8 @@
 import type { StandinControl } from '@lipsync/heygen-standin';
 import type { ProviderId } from '../../src/contract/index.ts';
-import type { Ledger } from '../../src/ledger/ledger.ts';
+import type { Ledger } from '../../src/billing/ledger.ts';
 import type { LocalJobOutcome } from '../../src/service/local-jobs.ts';
-import type { StateStore } from '../../src/state/state-store.ts';
+import type { StateStore } from '../../src/storage/state-store.ts';
 import type { FaultCase } from './fault-sheet.ts';
 
 /** Where a job meets a fault: nothing has happened there yet. */

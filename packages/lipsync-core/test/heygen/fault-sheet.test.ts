@@ -5,19 +5,19 @@ import { startHeygenStandin, type HeygenStandin } from '@lipsync/heygen-standin'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import { createLedger } from '../../src/ledger/ledger.ts';
+import { createLedger } from '../../src/billing/ledger.ts';
 import { planTimeline, probeClip, probeSpeech } from '../../src/media/index.ts';
-import { createIdSource, systemClock as clock } from '../../src/ports/system-ports.ts';
+import { createIdSource, systemClock as clock } from '../../src/contract/system-ports.ts';
 import { createHeygenProvider } from '../../src/providers/heygen/heygen-provider.ts';
-import { createOpenBills } from '../../src/providers/open-bills.ts';
+import { createPendingSettlements } from '../../src/providers/pending-settlements.ts';
 import { previewFacts } from '../../src/providers/preview/preview-provider.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { runChain } from '../../src/providers/provider-chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
-import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
-import { createBreaker } from '../../src/resilience/breaker.ts';
-import { createPlaces } from '../../src/resilience/places.ts';
+import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
+import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
+import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createLocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
 import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
@@ -94,15 +94,15 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
     clock,
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });
-  const openBills = createOpenBills({ state, ledger, clock });
+  const pendingSettlements = createPendingSettlements({ state, ledger, clock });
   const admission = createSharedAdmission({
-    breaker: createBreaker({ state, clock }),
-    places: createPlaces({ state, clock }),
+    breaker: createCircuitBreaker({ state, clock }),
+    places: createConcurrencySlots({ state, clock }),
     ledger,
-    openBills,
+    pendingSettlements,
     clock,
-    lineMs: 100,
-    onPlaceFree: () => undefined,
+    slotPollIntervalMs: 100,
+    onSlotReleased: () => undefined,
   });
   // What is known of the files is the same for all jobs, and looked at once.
   const pipeline: LipsyncPipeline = {
@@ -146,7 +146,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
     run: () =>
       jobs.run({ videoPath, audioPath, outputPath: join(workFolder, 'out.mp4'), overwrite: false, options }, {}),
     reconcile: (aheadMs) =>
-      createOpenBills({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } }).reconcile(
+      createPendingSettlements({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } }).reconcile(
         registry,
         AbortSignal.timeout(timeoutMs),
       ),

@@ -12,7 +12,7 @@ import { afterAll, afterEach, beforeAll, onTestFinished } from 'vitest';
 import type { HeygenMode, SyncMode } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipWindow } from '../../src/media/index.ts';
-import { systemClock } from '../../src/ports/system-ports.ts';
+import { systemClock } from '../../src/contract/system-ports.ts';
 import {
   createHeygenClient,
   type CallLimits,
@@ -29,7 +29,7 @@ import type {
   TakeContext,
   TakeRequest,
 } from '../../src/providers/provider.ts';
-import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
+import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { limits } from '../media/make-media.ts';
 
 const execute = promisify(execFile);

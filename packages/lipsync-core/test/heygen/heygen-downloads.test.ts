@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { FaultRuleInput } from '@lipsync/heygen-standin';
 import { describe, expect, it } from 'vitest';
-import { parseAllowedHosts } from '../../src/fetch/index.ts';
+import { parseAllowedHosts } from '../../src/net/index.ts';
 import { calm, doneOf, errorOf, serve, useHeygen } from './heygen-bench.ts';
 
 const heygen = useHeygen({ keepsOperations: true });

@@ -2,15 +2,15 @@ import type { FaultRuleInput } from '@lipsync/heygen-standin';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { Attempt } from '../../src/jobs/job-record.ts';
-import { createLedger, type Ledger } from '../../src/ledger/ledger.ts';
-import { systemClock as clock } from '../../src/ports/system-ports.ts';
+import { createLedger, type Ledger } from '../../src/billing/ledger.ts';
+import { systemClock as clock } from '../../src/contract/system-ports.ts';
 import type { Admission } from '../../src/providers/admission.ts';
-import { createOpenBills, type OpenBills } from '../../src/providers/open-bills.ts';
+import { createPendingSettlements, type PendingSettlements } from '../../src/providers/pending-settlements.ts';
 import { runChain, type ChainOutcome } from '../../src/providers/provider-chain.ts';
 import type { RemoteProvider } from '../../src/providers/provider.ts';
-import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
-import { createBreaker } from '../../src/resilience/breaker.ts';
-import { createPlaces } from '../../src/resilience/places.ts';
+import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
+import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { calm, errorOf, orderOf, startOf, useHeygen } from './heygen-bench.ts';
 
@@ -131,7 +131,7 @@ describe('an operation that is canceled', () => {
 
 describe('a job that is canceled while HeyGen has not answered its order', () => {
   let ledger: Ledger;
-  let openBills: OpenBills;
+  let pendingSettlements: PendingSettlements;
   let admission: Admission;
   let attempts: readonly Attempt[];
   /** How far the time of the bills is ahead, so that nobody waits until they are due. */
@@ -140,16 +140,16 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
   beforeEach(() => {
     const state = createMemoryState().open();
     ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
-    openBills = createOpenBills({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } });
+    pendingSettlements = createPendingSettlements({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } });
     [attempts, aheadMs] = [[], 0];
     admission = createSharedAdmission({
-      breaker: createBreaker({ state, clock }),
-      places: createPlaces({ state, clock }),
+      breaker: createCircuitBreaker({ state, clock }),
+      places: createConcurrencySlots({ state, clock }),
       ledger,
-      openBills,
+      pendingSettlements,
       clock,
-      lineMs: 1_000,
-      onPlaceFree: () => undefined,
+      slotPollIntervalMs: 1_000,
+      onSlotReleased: () => undefined,
     });
   });
   async function run(provider: RemoteProvider, signal: AbortSignal): Promise<ChainOutcome> {
@@ -188,7 +188,7 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
   }
 
   const reconcile = (provider: RemoteProvider): Promise<number> =>
-    openBills.reconcile({ all: [provider] }, calm.signal);
+    pendingSettlements.reconcile({ all: [provider] }, calm.signal);
 
   it('has its operation stopped once it appears, and pays nothing', async () => {
     heygen.standin.control.addFaults(

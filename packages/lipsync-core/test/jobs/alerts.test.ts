@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { errorCodes, errorPolicies, LipsyncError } from '../../src/errors/index.ts';
 import type { Attempt } from '../../src/jobs/job-record.ts';
-import type { Logger } from '../../src/ports/ports.ts';
+import type { Logger } from '../../src/contract/ports.ts';
 import { makeTake, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 

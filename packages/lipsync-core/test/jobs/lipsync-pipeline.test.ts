@@ -11,20 +11,20 @@ import {
   type PipelineResult,
 } from '../../src/jobs/lipsync-pipeline.ts';
 import type { Attempt } from '../../src/jobs/job-record.ts';
-import { createLedger } from '../../src/ledger/ledger.ts';
+import { createLedger } from '../../src/billing/ledger.ts';
 import { openJobWorkspace } from '../../src/jobs/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import type { Admission } from '../../src/providers/admission.ts';
-import { createOpenBills } from '../../src/providers/open-bills.ts';
-import type { Expectation, Forecast } from '../../src/providers/plan/forecast.ts';
-import type { ProviderPlan } from '../../src/providers/plan/provider-plan.ts';
+import { createPendingSettlements } from '../../src/providers/pending-settlements.ts';
+import type { Expectation, Forecast } from '../../src/scheduling/completion-forecast.ts';
+import type { ProviderPlan } from '../../src/scheduling/execution-plan.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
-import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
-import { createRenderPool, type RenderPool } from '../../src/render/render-pool.ts';
-import { createBreaker } from '../../src/resilience/breaker.ts';
-import { createPlaces } from '../../src/resilience/places.ts';
-import type { StateStore } from '../../src/state/state-store.ts';
+import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
+import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
+import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
+import type { StateStore } from '../../src/storage/state-store.ts';
 import { idleForecast } from '../../src/testing/idle-forecast.ts';
 import { openAdmission } from '../../src/testing/index.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
@@ -135,19 +135,19 @@ describe('a step of the pipeline outside of the providers', () => {
 
   it('is done again after a media fault', async () => {
     const { takePath, methodUsed } = await run(pipelineThatFails('media_failed', 1));
-    expect(asked).toEqual(['analyse_speech', 'analyse_speech', 'pass_through', 'pass_through']);
+    expect(asked).toEqual(['analyze_speech', 'analyze_speech', 'pass_through', 'pass_through']);
     expect(methodUsed).toBeNull();
     expect((await probeTake(takePath)).frameCount).toBe(25);
   });
 
   it('is done twice at most', async () => {
     await expect(run(pipelineThatFails('media_failed', 2))).rejects.toMatchObject({ code: 'media_failed' });
-    expect(asked).toEqual(['analyse_speech', 'analyse_speech']);
+    expect(asked).toEqual(['analyze_speech', 'analyze_speech']);
   });
 
   it('is not done again after any other fault', async () => {
     await expect(run(pipelineThatFails('speech_unusable', 1))).rejects.toMatchObject({ code: 'speech_unusable' });
-    expect(asked).toEqual(['analyse_speech']);
+    expect(asked).toEqual(['analyze_speech']);
   });
 });
 
@@ -162,20 +162,20 @@ describe('a place at a remote provider', () => {
       caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
     });
     return createSharedAdmission({
-      breaker: createBreaker({ state, clock }),
-      places: createPlaces({ state, clock }),
-      openBills: createOpenBills({ state, ledger, clock }),
+      breaker: createCircuitBreaker({ state, clock }),
+      places: createConcurrencySlots({ state, clock }),
+      pendingSettlements: createPendingSettlements({ state, ledger, clock }),
       ledger,
       clock,
-      lineMs: 1_000,
-      onPlaceFree: () => undefined,
+      slotPollIntervalMs: 1_000,
+      onSlotReleased: () => undefined,
     });
   };
 
   /** Runs a job that wants the vendor; tells the outcome, how often its inputs were fetched, and who has a place then. */
   async function runAtVendor(fetchInputs: PipelineInput['fetchInputs'], { taken = false, canRun = true } = {}) {
     const state = createMemoryState().open();
-    const places = createPlaces({ state, clock });
+    const places = createConcurrencySlots({ state, clock });
     for (let place = 0; taken && place < vendor.maxConcurrent; place += 1)
       await places.enter('heygen', `other_${place}`, vendor.maxConcurrent);
     const pipeline = createLipsyncPipeline({
@@ -286,7 +286,7 @@ async function planOf(
     forecast: {
       ...idleForecast,
       // Nothing is known of how long a job waits that stands in line and does not say so.
-      expect: async ({ jobInLine }) => (jobInLine === (isInLine ? 'job_1' : undefined) ? expected : []),
+      expect: async ({ waitingJobId }) => (waitingJobId === (isInLine ? 'job_1' : undefined) ? expected : []),
     },
   });
   let fetched = 0;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { LipsyncOptionsInput } from '../../src/contract/index.ts';
-import { parseAllowedHosts } from '../../src/fetch/index.ts';
+import { parseAllowedHosts } from '../../src/net/index.ts';
 import { createInputFetcher } from '../../src/jobs/input-fetcher.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';

@@ -33,7 +33,7 @@ async function startWork(signal?: AbortSignal): Promise<Work> {
   const speech = { path: speechPath, facts: await probeSpeech(speechPath, { limits }) };
   const timeline = planTimeline(facts, speech.facts.durationMs, { syncMode: 'bounce' });
   const takePath = join(folder, 'take.mp4');
-  const { width, height, frameRate, colour } = facts;
+  const { width, height, frameRate, color } = facts;
   return {
     folder,
     takePath,
@@ -43,7 +43,7 @@ async function startWork(signal?: AbortSignal): Promise<Work> {
       width,
       height,
       frameRate,
-      colour,
+      color,
       frameCount: timeline.frameCount,
       speech,
       signal,

@@ -36,7 +36,7 @@ export async function makeMedia(...argumentsOfRun: readonly string[]): Promise<s
 
 export const x264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'] as const;
 
-/** A small clip in which every frame has its own number, written as brightness: frame n is flat grey of 16 + 4 × n. */
+/** A small clip in which every frame has its own number, written as brightness: frame n is flat gray of 16 + 4 × n. */
 export async function makeNumberedClip(path: string, frameCount: number, rate = '25', size = '96x64'): Promise<string> {
   const source = `nullsrc=s=${size}:r=${rate},geq=lum='16+4*N':cb=128:cr=128,format=yuv420p`;
   return makeMedia('-f', 'lavfi', '-i', source, '-frames:v', String(frameCount), ...x264, '-qp', '1', path);
@@ -68,8 +68,8 @@ export async function passThrough(
   const speech = { path: speechPath, facts: await probeSpeech(speechPath, { limits }) };
   const timeline = planTimeline(clip, speech.facts.durationMs, { syncMode });
   const takePath = join(folder, 'take.mp4');
-  const { width, height, frameRate, colour } = clip;
-  const take = openTake({ path: takePath, width, height, frameRate, colour, frameCount: timeline.frameCount, speech });
+  const { width, height, frameRate, color } = clip;
+  const take = openTake({ path: takePath, width, height, frameRate, color, frameCount: timeline.frameCount, speech });
   try {
     for await (const frame of openFrames({ path: clipPath, facts: clip, timeline, workFolder: folder }))
       await take.write(frame.data);

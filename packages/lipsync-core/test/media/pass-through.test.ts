@@ -123,7 +123,7 @@ describe('a clip passed through', () => {
       ],
       { primaries: 'smpte170m', transfer: 'smpte170m', space: 'smpte170m', range: 'pc' },
     ],
-  ])('keeps its colour tags and its colours: %s', async (_, tagArguments, colour) => {
+  ])('keeps its color tags and its colors: %s', async (_, tagArguments, color) => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia(
       '-f',
@@ -137,7 +137,7 @@ describe('a clip passed through', () => {
       join(folder, 'clip.mp4'),
     );
     const { takePath } = await passThrough(folder, clipPath, await makeSpeech(join(folder, 'speech.wav'), 0.4));
-    expect((await probeClip(takePath, { limits })).colour).toEqual(colour);
+    expect((await probeClip(takePath, { limits })).color).toEqual(color);
     expect(await similarity(clipPath, takePath)).toBeGreaterThanOrEqual(0.98);
   });
 

@@ -109,7 +109,7 @@ describe('the sound of a clip', () => {
 
   it.each([
     ['another codec', ['-c:v', 'mpeg4'], 'clip.mp4'],
-    ['more colour than we write', ['-c:v', 'libx264', '-pix_fmt', 'yuv444p'], 'clip.mp4'],
+    ['more color than we write', ['-c:v', 'libx264', '-pix_fmt', 'yuv444p'], 'clip.mp4'],
   ] as const)('is not swapped in a clip with %s', async (_, commands, name) => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia(

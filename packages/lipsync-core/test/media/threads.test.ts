@@ -99,14 +99,14 @@ describe('frames read in another thread', () => {
 describe('a take fed from another thread', () => {
   it('holds what was written, several frames under way at once', async () => {
     const { folder, path, facts, timeline, speech } = await prepare();
-    const { width, height, frameRate, colour } = facts;
+    const { width, height, frameRate, color } = facts;
     const takePath = join(folder, 'take.mp4');
     const take = openTakeAside({
       path: takePath,
       width,
       height,
       frameRate,
-      colour,
+      color,
       frameCount: timeline.frameCount,
       speech,
     });
@@ -128,14 +128,14 @@ describe('a take fed from another thread', () => {
 
   it('leaves nothing behind when it is given up, and says so when a frame is of the wrong size', async () => {
     const { folder, facts, speech } = await prepare();
-    const { width, height, frameRate, colour } = facts;
+    const { width, height, frameRate, color } = facts;
     const before = await readdir(folder);
     const take = openTakeAside({
       path: join(folder, 'take.mp4'),
       width,
       height,
       frameRate,
-      colour,
+      color,
       frameCount: 5,
       speech,
     });

@@ -132,7 +132,7 @@ describe('a clip that is out of the ordinary', () => {
     const decoded = await decode(path);
     expect(decoded.facts).toMatchObject({
       hdr: true,
-      colour: { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' },
+      color: { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' },
     });
     expect(lumaAt(decoded, 0.25, 0.5)).toBeGreaterThan(150);
     expect(lumaAt(decoded, 0.75, 0.5)).toBeLessThan(25);

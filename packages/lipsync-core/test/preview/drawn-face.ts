@@ -1,4 +1,4 @@
-import { landmarkCount, type FaceFrame } from '../../src/faces/face-types.ts';
+import { landmarkCount, type FaceFrame } from '../../src/face/face-types.ts';
 import type { Picture } from '../../src/media/media-types.ts';
 import {
   innerLowerLip,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { SilenceMode } from '../../src/contract/index.ts';
-import { landmarkCount, type FaceFrame } from '../../src/faces/face-types.ts';
+import { landmarkCount, type FaceFrame } from '../../src/face/face-types.ts';
 import type { Picture } from '../../src/media/media-types.ts';
 import {
   createMouthRenderer,

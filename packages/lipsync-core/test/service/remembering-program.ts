@@ -4,19 +4,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import { createLedger } from '../../src/ledger/ledger.ts';
-import { createIdSource, systemClock as clock } from '../../src/ports/system-ports.ts';
-import { createOpenBills } from '../../src/providers/open-bills.ts';
+import { createLedger } from '../../src/billing/ledger.ts';
+import { createIdSource, systemClock as clock } from '../../src/contract/system-ports.ts';
+import { createPendingSettlements } from '../../src/providers/pending-settlements.ts';
 import { abandonChain, runChain, type ChainContext } from '../../src/providers/provider-chain.ts';
 import type { RemoteProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { createSharedAdmission } from '../../src/providers/shared-admission.ts';
-import { createBreaker } from '../../src/resilience/breaker.ts';
-import { createPlaces } from '../../src/resilience/places.ts';
+import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
+import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createLocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
 import { createUnfinishedJobs, type UnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
-import { createSqliteStateStore } from '../../src/state/sqlite-state-store.ts';
-import type { StateStore } from '../../src/state/state-store.ts';
+import { createSqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import type { StateStore } from '../../src/storage/state-store.ts';
 
 /** A program that has one job done by a vendor, who keeps its own log beside the program's files. */
 export interface Program {
@@ -72,13 +72,13 @@ export function openProgram(folder: string): Program {
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });
   const admission = createSharedAdmission({
-    breaker: createBreaker({ state, clock }),
-    places: createPlaces({ state, clock }),
-    openBills: createOpenBills({ state, ledger, clock }),
+    breaker: createCircuitBreaker({ state, clock }),
+    places: createConcurrencySlots({ state, clock }),
+    pendingSettlements: createPendingSettlements({ state, ledger, clock }),
     ledger,
     clock,
-    lineMs: 50,
-    onPlaceFree: () => undefined,
+    slotPollIntervalMs: 50,
+    onSlotReleased: () => undefined,
   });
   const vendor = vendorIn(folder);
   const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
-import { createLedger } from '../../src/ledger/ledger.ts';
+import { createLedger } from '../../src/billing/ledger.ts';
 import { configFromEnvironment } from '../../src/config.ts';
-import { systemClock } from '../../src/ports/system-ports.ts';
-import { createPlaces } from '../../src/resilience/places.ts';
+import { systemClock } from '../../src/contract/system-ports.ts';
+import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
 import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
 import { openProgram, vendorLog, type Program } from './remembering-program.ts';
@@ -36,7 +36,7 @@ function beginAndKill(): Promise<void> {
 }
 
 async function beginAndKillOnce(isThere: () => Promise<boolean>): Promise<void> {
-  child = fork(new URL('remembering-program.ts', import.meta.url), [folder], { stdio: 'inherit' });
+  child = fork(new URL('./remembering-program.ts', import.meta.url), [folder], { stdio: 'inherit' });
   const gone = once(child, 'exit');
   await expect.poll(isThere, { timeout: 30_000 }).toBe(true);
   child.kill('SIGKILL');
@@ -66,7 +66,7 @@ async function runAnotherProgram(): Promise<void> {
 const finishOperation = (): Promise<void> => writeFile(join(folder, 'done'), '');
 const starts = (): number => vendorLog(folder).filter((line) => line.startsWith('start')).length;
 const holders = async (): Promise<number> =>
-  (await createPlaces({ state: program.state, clock: systemClock }).holders('heygen')).length;
+  (await createConcurrencySlots({ state: program.state, clock: systemClock }).holders('heygen')).length;
 
 async function spent(): Promise<unknown> {
   const ledger = createLedger({
@@ -97,7 +97,7 @@ describe('the job of a program that was killed', () => {
     await beginAndKill();
     await finishOperation();
     await writeFile(join(folder, 'speech'), 'another speech');
-    await createPlaces({ state: program.state, clock: systemClock }).sweep(async () => true);
+    await createConcurrencySlots({ state: program.state, clock: systemClock }).sweep(async () => true);
     await program.run();
     expect(starts()).toBe(2);
   });

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { chunkStartColumn } from '../../src/providers/wav2lip/features/chunk-start.ts';
 import { openMelChunks } from '../../src/providers/wav2lip/features/index.ts';
-import { createMelBank } from '../../src/providers/wav2lip/features/mel-bank.ts';
-import { createMelSpectrogram } from '../../src/providers/wav2lip/features/mel-spectrogram.ts';
+import { createMelBank } from '../../src/audio/mel-bank.ts';
+import { createMelSpectrogram } from '../../src/audio/mel-spectrogram.ts';
 
 const vectors = process.env['LIPSYNC_TEST_VECTORS_DIR'];
 const speeches = ['demo1', 'original_audio'] as const;

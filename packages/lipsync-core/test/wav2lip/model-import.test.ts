@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
-import { thisProcess } from '../../src/jobs/process-owner.ts';
+import { thisProcess } from '../../src/processes/process-owner.ts';
 import { processFolderName } from '../../src/jobs/workspace.ts';
 import { importWav2Lip, type ImportReport, type ModelImport } from '../../src/providers/wav2lip/model/import-model.ts';
 import { readModelRecord } from '../../src/providers/wav2lip/model/model-record.ts';

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createFaceDetector, trackFaces, type FaceDetector } from '../../src/faces/index.ts';
-import { openFrames, probeClip, type ColourTags, type Picture } from '../../src/media/index.ts';
+import { createFaceDetector, trackFaces, type FaceDetector } from '../../src/face/index.ts';
+import { openFrames, probeClip, type ColorTags, type Picture } from '../../src/media/index.ts';
 import {
   createFaceCropper,
   createFacePaster,
@@ -38,7 +38,7 @@ interface TrackedPicture {
   readonly picture: Picture;
   readonly points: Float32Array;
   readonly placement: FacePlacement;
-  readonly colour: ColourTags;
+  readonly color: ColorTags;
 }
 
 /** The first frames of a clip with their faces. */
@@ -66,7 +66,7 @@ async function trackedPictures(path: string): Promise<readonly TrackedPicture[]>
         picture: { width, height, data: data.slice() },
         points,
         placement: placeFace(points),
-        colour: clip.colour,
+        color: clip.color,
       });
   }
   track.close();
@@ -74,11 +74,11 @@ async function trackedPictures(path: string): Promise<readonly TrackedPicture[]>
 }
 
 /** Likeness of the mouth's surroundings after a face was cropped and pasted back as it was. */
-function likenessAt(cropSizePx: number, { picture, points, placement, colour }: TrackedPicture): number {
+function likenessAt(cropSizePx: number, { picture, points, placement, color }: TrackedPicture): number {
   const after = copyOf(picture);
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
-  createFaceCropper({ cropSizePx, colour }).crop(picture, placement, crop);
-  createFacePaster({ cropSizePx, colour, colourMatch: false, sharpen: false }).paste({
+  createFaceCropper({ cropSizePx, color }).crop(picture, placement, crop);
+  createFacePaster({ cropSizePx, color, colorMatch: false, sharpen: false }).paste({
     picture: after,
     points,
     placement,
@@ -96,8 +96,8 @@ async function likenessOfResampling({ picture, placement }: TrackedPicture, fold
   const { width, height } = picture;
   const boxWidth = Math.min(width, Math.round(placement.width));
   const boxHeight = Math.min(height, Math.round(placement.height));
-  const left = Math.max(0, Math.min(width - boxWidth, Math.round(placement.centreX - boxWidth / 2)));
-  const top = Math.max(0, Math.min(height - boxHeight, Math.round(placement.centreY - boxHeight / 2)));
+  const left = Math.max(0, Math.min(width - boxWidth, Math.round(placement.centerX - boxWidth / 2)));
+  const top = Math.max(0, Math.min(height - boxHeight, Math.round(placement.centerY - boxHeight / 2)));
   const input = join(folder, 'luma.raw');
   const output = join(folder, 'resampled.raw');
   await writeFile(input, picture.data.subarray(0, width * height));
@@ -187,7 +187,7 @@ describe('where the face is taken to be', () => {
     );
     expect(placements).toHaveLength(frameCount);
     for (let index = 2; index < placements.length; index += 1) {
-      for (const measure of ['centreX', 'centreY', 'width', 'height'] as const) {
+      for (const measure of ['centerX', 'centerY', 'width', 'height'] as const) {
         const bend =
           (placements[index]?.[measure] ?? NaN) -
           2 * (placements[index - 1]?.[measure] ?? NaN) +

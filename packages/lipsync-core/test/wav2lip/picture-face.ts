@@ -1,4 +1,4 @@
-import { landmarkCount } from '../../src/faces/face-types.ts';
+import { landmarkCount } from '../../src/face/face-types.ts';
 import type { Picture } from '../../src/media/media-types.ts';
 import type { FacePlacement } from '../../src/providers/wav2lip/picture/index.ts';
 
@@ -49,7 +49,7 @@ export function landmarksOf({ x, y, height, roll }: InventedFace): Float32Array 
   return points;
 }
 
-/** A picture with texture of a skin's size and contrast, in brightness and colour. `texture` is the length of its waves in pixels. */
+/** A picture with texture of a skin's size and contrast, in brightness and color. `texture` is the length of its waves in pixels. */
 export function texturedPicture(width: number, height: number, texture = 24): Picture {
   const data = new Uint8Array((width * height * 3) / 2);
   const wave = (2 * Math.PI) / texture;
@@ -77,13 +77,13 @@ export function copyOf(picture: Picture): Picture {
 /** A square of luma around mouth and chin, all of which is replaced: shares of the box from its upper left corner. */
 export function mouthSquare(
   picture: Picture,
-  { centreX, centreY, height, roll }: FacePlacement,
+  { centerX, centerY, height, roll }: FacePlacement,
 ): { readonly left: number; readonly top: number; readonly size: number } {
   const down = height * 0.24;
   const size = Math.floor((height * 0.32) / 8) * 8;
   return {
-    left: clamp(Math.round(centreX - Math.sin(roll) * down - size / 2), picture.width - size),
-    top: clamp(Math.round(centreY + Math.cos(roll) * down - size / 2), picture.height - size),
+    left: clamp(Math.round(centerX - Math.sin(roll) * down - size / 2), picture.width - size),
+    top: clamp(Math.round(centerY + Math.cos(roll) * down - size / 2), picture.height - size),
     size,
   };
 }

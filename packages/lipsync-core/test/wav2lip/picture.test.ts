@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ColourTags, Picture } from '../../src/media/media-types.ts';
+import type { ColorTags, Picture } from '../../src/media/media-types.ts';
 import {
   createFaceCropper,
   createFacePaster,
@@ -10,16 +10,16 @@ import {
 import { ssimOutside } from '../../src/testing/picture-judge.ts';
 import { copyOf, landmarksOf, lumaSquare, mouthSquare, texturedPicture, type InventedFace } from './picture-face.ts';
 
-const colour: ColourTags = { space: 'bt709', range: 'tv' };
-const plain = { colourMatch: false, sharpen: false, colour } as const;
+const color: ColorTags = { space: 'bt709', range: 'tv' };
+const plain = { colorMatch: false, sharpen: false, color } as const;
 const face: InventedFace = { x: 160, y: 120, height: 180, roll: 0 };
 
 function crop(
   picture: Picture,
-  { points, size, tags = colour }: { points: Float32Array; size: number; tags?: ColourTags },
+  { points, size, tags = color }: { points: Float32Array; size: number; tags?: ColorTags },
 ): Uint8Array {
   const output = new Uint8Array(size * size * 3);
-  createFaceCropper({ cropSizePx: size, colour: tags }).crop(picture, placeFace(points), output);
+  createFaceCropper({ cropSizePx: size, color: tags }).crop(picture, placeFace(points), output);
   return output;
 }
 
@@ -28,7 +28,7 @@ interface Redrawing {
   readonly size?: number;
   readonly paster?: FacePaster;
   readonly strength?: number;
-  readonly tags?: ColourTags;
+  readonly tags?: ColorTags;
   /** What the model does; nothing by default. */
   readonly redraw?: (bgr: Uint8Array) => Uint8Array;
 }
@@ -36,12 +36,12 @@ interface Redrawing {
 /** Crops a face, redraws it and pastes it into a copy. */
 function redrawn(
   before: Picture,
-  { face: place = face, size = 96, tags = colour, strength = 1, redraw = (bgr) => bgr, paster }: Redrawing,
+  { face: place = face, size = 96, tags = color, strength = 1, redraw = (bgr) => bgr, paster }: Redrawing,
 ): Picture {
   const after = copyOf(before);
   const points = landmarksOf(place);
   const source = crop(before, { points, size, tags });
-  const used = paster ?? createFacePaster({ ...plain, cropSizePx: size, colour: tags });
+  const used = paster ?? createFacePaster({ ...plain, cropSizePx: size, color: tags });
   used.paste({ picture: after, placement: placeFace(points), points, source, generated: redraw(source), strength });
   return after;
 }
@@ -77,7 +77,7 @@ function meanChange(
   return sum / count;
 }
 
-/** Mean step between neighbours in the square that is replaced. */
+/** Mean step between neighbors in the square that is replaced. */
 function roughness(picture: Picture, place: InventedFace): number {
   const square = mouthSquare(picture, placeFace(landmarksOf(place)));
   const luma = lumaSquare(picture, square);
@@ -99,7 +99,7 @@ describe('a face that the model gives back unchanged', () => {
     ['limited range', { space: 'bt709', range: 'tv' }],
     ['full range', { space: 'bt470bg', range: 'pc' }],
     ['no tags at all', {}],
-  ])('shifts no colour: %s', (_, tags) => {
+  ])('shifts no color: %s', (_, tags) => {
     const before = texturedPicture(320, 240);
     const after = redrawn(before, { tags, size: 192 });
     for (const plane of ['luma', 'blue', 'red'] as const)
@@ -108,7 +108,7 @@ describe('a face that the model gives back unchanged', () => {
 
   it('changes nothing more when shade and sharpness are matched', () => {
     const before = texturedPicture(320, 240);
-    const matched = createFacePaster({ colourMatch: true, sharpen: true, colour, cropSizePx: 96 });
+    const matched = createFacePaster({ colorMatch: true, sharpen: true, color, cropSizePx: 96 });
     expect(redrawn(before, { paster: matched }).data).toEqual(redrawn(before, {}).data);
   });
 });
@@ -126,15 +126,15 @@ describe('what is not to change', () => {
     fc.assert(
       fc.property(anyFace, (place) => {
         const after = redrawn(before, { face: place, size: 32, paster, redraw: inverted });
-        const { centreX, centreY, width, height, roll } = placeFace(landmarksOf(place));
+        const { centerX, centerY, width, height, roll } = placeFace(landmarksOf(place));
         // Two pixels share one place of the mask.
         const slack = 2.5 / Math.min(width, height);
         const strayed: string[] = [];
         for (let index = 0; index < before.data.length; index += 1) {
           if (before.data[index] === after.data[index]) continue;
           const [x, y] = placeOfByte(index, 128, 96);
-          const across = ((x - centreX) * Math.cos(roll) + (y - centreY) * Math.sin(roll)) / width;
-          const down = ((y - centreY) * Math.cos(roll) - (x - centreX) * Math.sin(roll)) / height;
+          const across = ((x - centerX) * Math.cos(roll) + (y - centerY) * Math.sin(roll)) / width;
+          const down = ((y - centerY) * Math.cos(roll) - (x - centerX) * Math.sin(roll)) / height;
           if (Math.abs(across) > 0.5 + slack || down > 0.5 + slack || down < -0.06 - slack)
             strayed.push(`${across}, ${down}`);
         }
@@ -163,7 +163,7 @@ function placeOfByte(index: number, width: number, height: number): readonly [x:
 }
 
 describe('a redrawn face', () => {
-  it('replaces lips and chin wholly, in brightness and colour', () => {
+  it('replaces lips and chin wholly, in brightness and color', () => {
     const before = texturedPicture(320, 240);
     const after = redrawn(before, { redraw: (bgr) => bgr.map((_, index) => [200, 60, 60][index % 3] ?? 0) });
     const expected = {
@@ -220,14 +220,14 @@ describe('matching the shade', () => {
 
   it('takes most of a difference of brightness, contrast and tint away', () => {
     const before = texturedPicture(320, 240);
-    const paster = createFacePaster({ ...plain, colourMatch: true, cropSizePx: 96 });
+    const paster = createFacePaster({ ...plain, colorMatch: true, cropSizePx: 96 });
     expect(Math.abs(meanChange(before, redrawn(before, { redraw: darker }), 'luma'))).toBeGreaterThan(5);
     expect(Math.abs(meanChange(before, redrawn(before, { redraw: darker, paster }), 'luma'))).toBeLessThan(1);
   });
 
   it('does not flicker: one odd frame hardly changes what was found, a new shot is looked at afresh', () => {
     const before = texturedPicture(320, 240);
-    const paster = createFacePaster({ ...plain, colourMatch: true, cropSizePx: 96 });
+    const paster = createFacePaster({ ...plain, colorMatch: true, cropSizePx: 96 });
     redrawn(before, { paster });
     const odd = redrawn(before, { redraw: darker, paster });
     expect(Math.abs(meanChange(before, odd, 'luma'))).toBeGreaterThan(4);
@@ -237,7 +237,7 @@ describe('matching the shade', () => {
 
   it('does not turn a dark face into a bright one', () => {
     const before = texturedPicture(320, 240);
-    const paster = createFacePaster({ ...plain, colourMatch: true, cropSizePx: 96 });
+    const paster = createFacePaster({ ...plain, colorMatch: true, cropSizePx: 96 });
     const after = redrawn(before, { redraw: (bgr) => bgr.fill(0), paster });
     expect(meanChange(before, after, 'luma')).toBeLessThan(-60);
   });
@@ -256,7 +256,7 @@ describe('matching the sharpness', () => {
   });
 });
 
-/** Mean of each pixel and its eight neighbours. */
+/** Mean of each pixel and its eight neighbors. */
 function blurred(bgr: Uint8Array, size: number): Uint8Array {
   return bgr.map((level, index) => {
     const row = Math.floor(index / (size * 3));

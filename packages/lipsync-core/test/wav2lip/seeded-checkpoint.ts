@@ -1,7 +1,7 @@
 import { seededTensors } from '../../src/testing/wav2lip-models.ts';
 import { wav2lipNetwork, type WidthDivisor } from '../../src/providers/wav2lip/model/network.ts';
-import { legacyFile, tensor, zipFile, type SampleStorage } from '../checkpoints/checkpoint-writer.ts';
-import { dict, int64, integer, none, orderedDict, text } from '../checkpoints/pickle-writer.ts';
+import { legacyFile, tensor, zipFile, type SampleStorage } from '../inference/checkpoints/checkpoint-writer.ts';
+import { dict, int64, integer, none, orderedDict, text } from '../inference/checkpoints/pickle-writer.ts';
 
 export interface StateTensor {
   readonly dims: readonly number[];

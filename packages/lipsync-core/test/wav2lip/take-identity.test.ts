@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { FaceTrack } from '../../src/faces/index.ts';
+import type { FaceTrack } from '../../src/face/index.ts';
 import {
   clipFrameAt,
   openFrames,

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SilenceMode } from '../../src/contract/index.ts';
-import type { FaceTrack } from '../../src/faces/index.ts';
+import type { FaceTrack } from '../../src/face/index.ts';
 import { openFrames, probeClip, readSpeech, type Timeline } from '../../src/media/index.ts';
 import { cropFace, placeFace } from '../../src/providers/wav2lip/picture/index.ts';
-import { findMostClosedMouth } from '../../src/render/tasks/tracked-mouths.ts';
-import { readMouthCurve } from '../../src/speech/index.ts';
+import { findMostClosedMouth } from '../../src/providers/local/tracked-mouths.ts';
+import { readMouthCurve } from '../../src/audio/index.ts';
 import { writeIdentityModel, writeMeterModel, type InstructiveModel } from '../../src/testing/instructive-models.ts';
 import { expectedMeter, melLevels, readMeter } from '../../src/testing/meter-judge.ts';
 import { openWav2LipStudio, type MadeTake, type Wav2LipStudio } from '../../src/testing/wav2lip-studio.ts';
@@ -16,8 +16,8 @@ import { limits, makeMedia, x264 } from '../media/make-media.ts';
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 const cropSizePx = 96;
 const longestMs = 180_000;
-/** What the encoder may do to a mouth's grey, 0–1, and to a crop's levels, 0–255. */
-const encoderGrey = 0.03;
+/** What the encoder may do to a mouth's gray, 0–1, and to a crop's levels, 0–255. */
+const encoderGray = 0.03;
 const encoderLevels = 6;
 
 let folder: string;
@@ -89,7 +89,7 @@ async function mouthsOf(path: string, track: FaceTrack, { frameCount }: Timeline
   const mouths: Uint8Array[] = [];
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
   for await (const frame of openFrames({ path, facts, range: { start: 0, end: frameCount } })) {
-    cropFace(frame, facts.colour, placeFace(track.frame(frame.index).points), cropSizePx, crop);
+    cropFace(frame, facts.color, placeFace(track.frame(frame.index).points), cropSizePx, crop);
     mouths.push(mouthOf(crop));
   }
   return mouths;
@@ -140,9 +140,9 @@ describe('a pause in the speech', { timeout: longestMs }, () => {
           .map((index) => Math.abs((drawn[index] ?? NaN) - (owed[index] ?? NaN))),
       );
     expectEveryKind(voiced);
-    expect(errorWhere((share) => share === 0)).toBeLessThan(encoderGrey);
-    expect(errorWhere((share) => share === 1)).toBeLessThan(2 * encoderGrey);
-    expect(errorWhere((share) => share > 0 && share < 1)).toBeLessThan(2 * encoderGrey);
+    expect(errorWhere((share) => share === 0)).toBeLessThan(encoderGray);
+    expect(errorWhere((share) => share === 1)).toBeLessThan(2 * encoderGray);
+    expect(errorWhere((share) => share > 0 && share < 1)).toBeLessThan(2 * encoderGray);
     expect(
       largest(indexes.slice(1).map((index) => Math.abs((voiced[index] ?? 0) - (voiced[index - 1] ?? 0)))),
     ).toBeLessThan(0.7);

@@ -12,7 +12,7 @@ const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 /** Frames of the clip: a shot of the presenter, nobody, the presenter mirrored. */
 const [firstShot, nobody, lastShot] = [20, 12, 15];
 const longestMs = 120_000;
-const closeGrey = 0.04;
+const closeGray = 0.04;
 
 let folder: string;
 let studio: Wav2LipStudio;
@@ -55,16 +55,16 @@ it.each(['loop', 'bounce'] as const)(
   async (syncMode) => {
     const made = await studio.make({ name: syncMode, clipPath, speechPath, modelPath, syncMode, batchSize: 7 });
     const track = await studio.trackOf({ ...made, clipPath });
-    const greys = await readMeter(made, track).finally(() => track.close());
+    const grays = await readMeter(made, track).finally(() => track.close());
     const { frameRate, frameCount } = made.timeline;
     const expected = expectedMeter(levels, frameRate, frameCount, 0);
     expect(made.clip.frameCount).toBe(firstShot + nobody + lastShot);
-    expect(greys).toHaveLength(80);
-    for (const [index, grey] of greys.entries()) {
+    expect(grays).toHaveLength(80);
+    for (const [index, gray] of grays.entries()) {
       const clipFrame = clipFrameAt(made.timeline, index);
       const isEmpty = clipFrame >= firstShot && clipFrame < firstShot + nobody;
-      if (isEmpty) expect(grey).toBeNaN();
-      else expect(Math.abs(grey - (expected[index] ?? NaN))).toBeLessThan(closeGrey);
+      if (isEmpty) expect(gray).toBeNaN();
+      else expect(Math.abs(gray - (expected[index] ?? NaN))).toBeLessThan(closeGray);
     }
     expect(made.report.warnings.map(({ code, message }) => `${code}: ${message}`)).toEqual([
       expect.stringMatching(/^frames_without_face: 12 frames .* 0\.80–1\.28 s of the clip\.$/),

@@ -13,7 +13,7 @@ import { makeMedia, x264 } from '../media/make-media.ts';
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 const speechSeconds = 2.5;
 /** How far a frame may be from what it owes: a column of sound more or less, and the encoder. */
-const closeGrey = 0.04;
+const closeGray = 0.04;
 const columnMs = 12.5;
 const longestMs = 120_000;
 
@@ -81,14 +81,14 @@ it.each([
     const clipPath = await clipAt(rate);
     const made = await studio.make({ name: `meter-${windowStartMs}`, clipPath, speechPath, modelPath, windowStartMs });
     const track = await studio.trackOf({ ...made, clipPath });
-    const greys = await readMeter(made, track).finally(() => track.close());
+    const grays = await readMeter(made, track).finally(() => track.close());
     const { frameRate, frameCount } = made.timeline;
     const expected = expectedMeter(levels, frameRate, frameCount, windowStartMs);
-    expect(greys).toHaveLength(frameCount);
+    expect(grays).toHaveLength(frameCount);
     expect(frameCount).toBe(Math.round((speechSeconds * frameRate.numerator) / frameRate.denominator));
-    const errors = greys.map((grey, index) => Math.abs(grey - (expected[index] ?? NaN)));
-    expect(bestLag(expected, greys, 5)).toMatchObject({ lag: 0, r: expect.closeTo(1, 1) });
-    expect(Math.max(...errors)).toBeLessThan(closeGrey);
-    expect(Math.abs(meterDelayMs(greys, levels, { frameRate, windowStartMs }))).toBeLessThanOrEqual(columnMs);
+    const errors = grays.map((gray, index) => Math.abs(gray - (expected[index] ?? NaN)));
+    expect(bestLag(expected, grays, 5)).toMatchObject({ lag: 0, r: expect.closeTo(1, 1) });
+    expect(Math.max(...errors)).toBeLessThan(closeGray);
+    expect(Math.abs(meterDelayMs(grays, levels, { frameRate, windowStartMs }))).toBeLessThanOrEqual(columnMs);
   },
 );

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Clock } from '../../ports/ports.ts';
+import type { Clock } from '../../contract/ports.ts';
 import { parseHeygenEndpoint } from './heygen-endpoint.ts';
 import { createHeygenHttp } from './heygen-http.ts';
 import { parseData } from './heygen-wire.ts';

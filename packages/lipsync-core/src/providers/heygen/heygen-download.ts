@@ -2,7 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { abortError, LipsyncError } from '../../errors/index.ts';
-import { fetchGuarded, type PinOptions } from '../../fetch/index.ts';
+import { fetchGuarded, type PinOptions } from '../../net/index.ts';
 import { findTakeFault } from '../../media/index.ts';
 
 export interface DownloadOptions {

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { keepsPictures, swapSound, writeSpeechTrack } from '../../media/index.ts';
-import type { RenderPool } from '../../render/render-pool.ts';
+import type { RenderPool } from '../../processes/render-pool.ts';
 import type { TakeContext, TakeRequest } from '../provider.ts';
 
 /** Files as HeyGen takes them, for the time of one start; whoever made them disposes of them. */

@@ -2,10 +2,10 @@ import { z } from 'zod';
 import pRetry from 'p-retry';
 import { heygenModes, type HeygenMode } from '../../contract/index.ts';
 import { abortError, LipsyncError } from '../../errors/index.ts';
-import type { AllowedPrivateHosts } from '../../fetch/index.ts';
+import type { AllowedPrivateHosts } from '../../net/index.ts';
 import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
-import type { Clock } from '../../ports/ports.ts';
-import type { RenderPool } from '../../render/render-pool.ts';
+import type { Clock } from '../../contract/ports.ts';
+import type { RenderPool } from '../../processes/render-pool.ts';
 import type {
   Operation,
   OperationStatus,

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import axios from 'axios';
 import pRetry from 'p-retry';
 import { abortError, LipsyncError } from '../../errors/index.ts';
-import { pinUrl, type PinOptions } from '../../fetch/index.ts';
+import { pinUrl, type PinOptions } from '../../net/index.ts';
 import type { HeygenClient } from './heygen-client.ts';
 import { answered, commonOptions, userAgent } from './heygen-http.ts';
 import type { DirectUpload } from './heygen-wire.ts';

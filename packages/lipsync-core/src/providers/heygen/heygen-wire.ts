@@ -112,7 +112,7 @@ const finishedWords: ReadonlySet<string> = new Set([
   'done',
   'finished',
 ]);
-const failedWords: ReadonlySet<string> = new Set(['failed', 'failure', 'error', 'canceled', 'cancelled', 'rejected']);
+const failedWords: ReadonlySet<string> = new Set(['failed', 'failure', 'error', 'canceled', 'canceled', 'rejected']);
 
 /** A word that nobody knows means that the operation goes on: whoever waits has a time limit. */
 function phaseOf(word: string): LipsyncPhase {

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { RenderPool } from '../../render/render-pool.ts';
+import type { RenderPool } from '../../processes/render-pool.ts';
 import type { InlineProvider, ProviderFacts } from '../provider.ts';
 
 export const previewFacts: ProviderFacts = { id: 'preview', degraded: true };

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { LipsyncError, type ErrorCode } from '../../errors/index.ts';
-import type { RenderPool } from '../../render/render-pool.ts';
-import type { TakeReport } from '../../render/render-tasks.ts';
+import type { RenderPool } from '../../processes/render-pool.ts';
+import type { TakeReport } from '../../processes/render-tasks.ts';
 import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
 import type { EngineDevice } from './engine/engine-address.ts';
 import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
@@ -104,7 +104,7 @@ async function renderWith(
         workFolder: dirname(takePath),
         engine: lease.engine,
         windowStartMs,
-        colourMatch: true,
+        colorMatch: true,
         sharpen: true,
       },
       context,

@@ -63,10 +63,10 @@ function cutOut(
   skin: number,
 ): DonorFrame | undefined {
   const half = Math.ceil(mouthWidth * pose.scale * 0.8);
-  const centreX = (at(points, 61 * 3) + at(points, 291 * 3)) / 2;
-  const centreY = (at(points, 61 * 3 + 1) + at(points, 291 * 3 + 1)) / 2;
-  const left = Math.floor(centreX - half) & ~1;
-  const top = Math.floor(centreY - half) & ~1;
+  const centerX = (at(points, 61 * 3) + at(points, 291 * 3)) / 2;
+  const centerY = (at(points, 61 * 3 + 1) + at(points, 291 * 3 + 1)) / 2;
+  const left = Math.floor(centerX - half) & ~1;
+  const top = Math.floor(centerY - half) & ~1;
   const size = (half * 2 + 3) & ~1;
   const { width, height, data } = picture;
   if (left < 0 || top < 0 || left + size > width || top + size > height) return undefined;

@@ -31,7 +31,7 @@ interface DonorView {
   readonly frame: DonorFrame;
   readonly pose: HeadPose;
   readonly curves: LipCurves;
-  readonly centre: number;
+  readonly center: number;
   readonly seam: number;
   readonly width: number;
 }
@@ -45,7 +45,7 @@ export function liftTeeth(frame: DonorFrame, neutral: NeutralMouth): DonorTeeth 
   const rest = createLipCurves();
   poseNeutral(neutral, pose, rest);
   const seam = at(rest.innerUpper, (curveSamples - 1) / 2);
-  const view = { frame, pose, curves, centre: (rest.left + rest.right) / 2, seam, width: neutral.width };
+  const view = { frame, pose, curves, center: (rest.left + rest.right) / 2, seam, width: neutral.width };
   const layer = createLayer(columns, rows, neutral.width * 0.5, neutral.width * -0.2, neutral.width * 0.2);
   const edges = toothEdges(view, layer);
   for (let column = 0; column < columns; column += 1) liftColumn(view, layer, column, edges[column] ?? 0);
@@ -60,7 +60,7 @@ function acrossAt(layer: InteriorLayer, column: number): number {
 function lipsAt(view: DonorView, across: number): { readonly upper: number; readonly lower: number } {
   const { curves } = view;
   const position =
-    clamp((view.centre + across - curves.left) / (curves.right - curves.left), 0, 1) * (curveSamples - 1);
+    clamp((view.center + across - curves.left) / (curves.right - curves.left), 0, 1) * (curveSamples - 1);
   const k = Math.min(curveSamples - 2, Math.floor(position));
   return {
     upper: mix(at(curves.innerUpper, k), at(curves.innerUpper, k + 1), position - k),
@@ -68,8 +68,8 @@ function lipsAt(view: DonorView, across: number): { readonly upper: number; read
   };
 }
 
-function patchPlace({ pose, frame, centre }: DonorView, across: number, v: number): readonly [number, number] {
-  const u = centre + across;
+function patchPlace({ pose, frame, center }: DonorView, across: number, v: number): readonly [number, number] {
+  const u = center + across;
   return [
     pose.originX + u * pose.acrossX + v * pose.downX - frame.left,
     pose.originY + u * pose.acrossY + v * pose.downY - frame.top,

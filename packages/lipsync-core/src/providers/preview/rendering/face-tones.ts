@@ -2,7 +2,7 @@ import type { Picture } from '../../../media/media-types.ts';
 import { lipPoints, skinPoints } from './mouth-landmarks.ts';
 import { at, clamp } from './numbers.ts';
 
-/** A colour as it is stored: luma and the blue and red differences, each 0–255. */
+/** A color as it is stored: luma and the blue and red differences, each 0–255. */
 interface Tone {
   readonly luma: number;
   readonly blue: number;
@@ -22,17 +22,17 @@ function meanLuma(picture: Picture, points: Float32Array, landmarks: readonly nu
   let sum = 0;
   let count = 0;
   for (const landmark of landmarks) {
-    const centreX = Math.round(at(points, landmark * 3));
-    const centreY = Math.round(at(points, landmark * 3 + 1));
+    const centerX = Math.round(at(points, landmark * 3));
+    const centerY = Math.round(at(points, landmark * 3 + 1));
     if (
-      centreX < patchRadiusPx ||
-      centreY < patchRadiusPx ||
-      centreX >= width - patchRadiusPx ||
-      centreY >= height - patchRadiusPx
+      centerX < patchRadiusPx ||
+      centerY < patchRadiusPx ||
+      centerX >= width - patchRadiusPx ||
+      centerY >= height - patchRadiusPx
     )
       continue;
-    for (let y = centreY - patchRadiusPx; y <= centreY + patchRadiusPx; y += 1) {
-      for (let x = centreX - patchRadiusPx; x <= centreX + patchRadiusPx; x += 1) sum += at(data, y * width + x);
+    for (let y = centerY - patchRadiusPx; y <= centerY + patchRadiusPx; y += 1) {
+      for (let x = centerX - patchRadiusPx; x <= centerX + patchRadiusPx; x += 1) sum += at(data, y * width + x);
     }
     count += (2 * patchRadiusPx + 1) ** 2;
   }
@@ -60,7 +60,7 @@ export function skinLuma(picture: Picture, points: Float32Array): number {
   return meanLuma(picture, points, skinPoints);
 }
 
-/** Colour of the skin around the mouth and of the lips. */
+/** Color of the skin around the mouth and of the lips. */
 export function measureTones(picture: Picture, points: Float32Array): FaceTones {
   return { skin: toneAt(picture, points, skinPoints), lip: toneAt(picture, points, lipPoints) };
 }

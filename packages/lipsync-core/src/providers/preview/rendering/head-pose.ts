@@ -114,7 +114,7 @@ export function fitHeadPose(template: HeadTemplate, points: Float32Array, pose: 
     accumulateRow(rotation, 6, at(points, landmark + 2) - pointZ, mx, my, mz);
   }
   if (!(modelSpread > 0)) return false;
-  const covariance = normalised(rotation);
+  const covariance = normalized(rotation);
   if (covariance === undefined || !nearestRotation(rotation)) return false;
   let trace = 0;
   for (let k = 0; k < 9; k += 1) trace += at(rotation, k) * at(covariance, k);
@@ -130,7 +130,7 @@ function accumulateRow(matrix: Float64Array, row: number, value: number, mx: num
 }
 
 /** Scales `matrix` to unit size for the iteration and returns what it was. Undefined where it is zero or not finite. */
-function normalised(matrix: Float64Array): Float64Array | undefined {
+function normalized(matrix: Float64Array): Float64Array | undefined {
   const original = matrix.slice();
   let squares = 0;
   for (const value of original) squares += value * value;

@@ -50,7 +50,7 @@ const contourAcross = new Float64Array(longestContour);
 const contourValue = new Float64Array(longestContour);
 const smallestStep = 1e-3;
 
-/** Slope at knot `index`: that of the line through its neighbours. */
+/** Slope at knot `index`: that of the line through its neighbors. */
 function slopeAt(index: number, count: number): number {
   const before = Math.max(0, index - 1);
   const after = Math.min(count - 1, index + 1);

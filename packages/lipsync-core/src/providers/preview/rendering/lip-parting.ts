@@ -16,7 +16,7 @@ const neutralChroma = 128;
 
 interface Place {
   readonly luma: number;
-  /** Red above grey, as a share of the brightness, so that shade does not change it. */
+  /** Red above gray, as a share of the brightness, so that shade does not change it. */
   readonly redness: number;
 }
 

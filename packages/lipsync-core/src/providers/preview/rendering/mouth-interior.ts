@@ -2,7 +2,7 @@ import type { FaceTones } from './face-tones.ts';
 import { at, clamp, mix, smoothStep } from './numbers.ts';
 
 /**
- * One layer of what is seen between the lips: colour and cover (0–1) on an even grid. Coordinates are head units,
+ * One layer of what is seen between the lips: color and cover (0–1) on an even grid. Coordinates are head units,
  * from `-halfWidth` to `halfWidth` across and from `top` to `bottom`.
  */
 export interface InteriorLayer {
@@ -25,7 +25,7 @@ export interface MouthInterior {
   readonly upper: InteriorLayer;
   readonly lower: InteriorLayer;
   readonly cavity: { readonly luma: number; readonly blue: number; readonly red: number };
-  /** Skin brightness of the pictures that the colours belong to. */
+  /** Skin brightness of the pictures that the colors belong to. */
   readonly skinLuma: number;
 }
 
@@ -86,7 +86,7 @@ interface Palette {
 
 const neutralChroma = 128;
 
-/** Colours that go with the face's own light: teeth a little brighter than skin and nearly grey, tongue like the lips in shade. */
+/** Colors that go with the face's own light: teeth a little brighter than skin and nearly gray, tongue like the lips in shade. */
 function paletteOf(tones: FaceTones): Palette {
   return {
     teeth: clamp(tones.skin.luma, 60, 200),
@@ -128,7 +128,7 @@ function paintLower(layer: InteriorLayer, index: number, across: number, height:
   layer.cover[index] = Math.max(isTeeth, smoothStep(tongueTop + 0.04, tongueTop - 0.06, height));
 }
 
-/** Paints teeth, tongue and the dark behind them in colours taken from the face. `mouthWidth` in head units. */
+/** Paints teeth, tongue and the dark behind them in colors taken from the face. `mouthWidth` in head units. */
 export function paintInterior(tones: FaceTones, mouthWidth: number): MouthInterior {
   const upper = createLayer(columns, rows, mouthWidth * 0.5, mouthWidth * -0.2, mouthWidth * 0.1);
   const lower = createLayer(columns, rows, mouthWidth * 0.5, mouthWidth * -0.02, mouthWidth * 0.25);
@@ -149,7 +149,7 @@ export function paintInterior(tones: FaceTones, mouthWidth: number): MouthInteri
   return { upper, lower, cavity, skinLuma: tones.skin.luma };
 }
 
-/** A colour with cover, written by `sampleLayer`. */
+/** A color with cover, written by `sampleLayer`. */
 export interface LayerSample {
   luma: number;
   blue: number;

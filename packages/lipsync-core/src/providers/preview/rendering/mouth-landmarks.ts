@@ -21,7 +21,7 @@ export const rigidPoints = [
 /** Those of `rigidPoints` next to the mouth; they fix where the head is, so that an error of rotation moves the mouth little. */
 export const nosePoints = [98, 97, 2, 326, 327] as const;
 
-/** Skin around the mouth from which brightness and colour are taken. */
+/** Skin around the mouth from which brightness and color are taken. */
 export const skinPoints = [205, 425, 50, 280, 207, 427, 36, 266, 203, 423] as const;
 
 /** The middle of the upper and lower lip's red. */

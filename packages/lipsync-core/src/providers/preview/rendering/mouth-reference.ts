@@ -1,4 +1,4 @@
-import { landmarkCount, type FaceFrame } from '../../../faces/face-types.ts';
+import { landmarkCount, type FaceFrame } from '../../../face/face-types.ts';
 import type { Picture } from '../../../media/media-types.ts';
 import { DonorSearch, type DonorFrame } from './donor-search.ts';
 import { createHeadPose, fitHeadPose, inHeadSpace, turnOf, type HeadPose, type HeadTemplate } from './head-pose.ts';

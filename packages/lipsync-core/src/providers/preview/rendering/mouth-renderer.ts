@@ -1,5 +1,5 @@
 import type { SilenceMode } from '../../../contract/index.ts';
-import { landmarkCount, type FaceFrame } from '../../../faces/face-types.ts';
+import { landmarkCount, type FaceFrame } from '../../../face/face-types.ts';
 import type { Picture } from '../../../media/media-types.ts';
 import { skinLuma } from './face-tones.ts';
 import { liftTeeth } from './donor-teeth.ts';

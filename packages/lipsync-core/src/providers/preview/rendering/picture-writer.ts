@@ -25,7 +25,7 @@ interface FrameDrawing {
   readonly anchor: { readonly across: number; readonly down: number };
   /** Share of the drawn inside of the mouth against the clip's own. */
   readonly share: number;
-  /** Brightness of this frame against the one that the inside's colours come from. */
+  /** Brightness of this frame against the one that the inside's colors come from. */
   readonly gain: number;
   readonly mouthWidth: number;
 }
@@ -45,7 +45,7 @@ interface Scratch {
   readonly blue: PlanePatch;
   readonly red: PlanePatch;
   readonly trace: RowTrace;
-  readonly colour: LayerSample;
+  readonly color: LayerSample;
 }
 
 export function createPictureWriter(): PictureWriter {
@@ -54,7 +54,7 @@ export function createPictureWriter(): PictureWriter {
     blue: createPlanePatch(),
     red: createPlanePatch(),
     trace: createRowTrace(),
-    colour: { luma: 0, blue: 0, red: 0, cover: 0 },
+    color: { luma: 0, blue: 0, red: 0, cover: 0 },
   };
   return {
     write(drawing) {
@@ -105,7 +105,7 @@ function writeLumaRow(scratch: Scratch, drawing: FrameDrawing, row: number): num
 
 /** Adds fold and inside of the mouth to the level `moved` of a pixel that the lips' movement has brought there. */
 function lumaBetweenLips(
-  { luma, trace, colour }: Scratch,
+  { luma, trace, color }: Scratch,
   drawing: FrameDrawing,
   row: number,
   pixel: number,
@@ -119,15 +119,15 @@ function lumaBetweenLips(
     value = mix(value, sampleLinear(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
   value *= at(trace.light, pixel);
   if (cover > 0) {
-    insideColour(drawing, left + pixel, top + row, colour);
+    insideColor(drawing, left + pixel, top + row, color);
     const own =
       drawing.share < 1 ? sampleLinear(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
-    value = mix(value, mix(own, colour.luma, drawing.share), cover);
+    value = mix(value, mix(own, color.luma, drawing.share), cover);
   }
   return Math.round(value);
 }
 
-function writeChromaRow({ blue, red, trace, colour }: Scratch, drawing: FrameDrawing, row: number): number {
+function writeChromaRow({ blue, red, trace, color }: Scratch, drawing: FrameDrawing, row: number): number {
   const { picture, field } = drawing;
   const { left, top, right } = field.region;
   const stride = picture.width >> 1;
@@ -141,28 +141,28 @@ function writeChromaRow({ blue, red, trace, colour }: Scratch, drawing: FrameDra
   for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
     const cover = at(trace.cover, pixel);
     if (cover === 0) continue;
-    insideColour(drawing, x + pixel * 2, y, colour);
+    insideColor(drawing, x + pixel * 2, y, color);
     const ownX = pixel + at(trace.insideX, pixel) / 2;
     const ownY = row + at(trace.insideY, pixel) / 2;
     const ownBlue = sampleLinear(blue, ownX, ownY);
     const ownRed = sampleLinear(red, ownX, ownY);
     const index = start + pixel;
-    picture.data[index] = Math.round(mix(at(picture.data, index), mix(ownBlue, colour.blue, drawing.share), cover));
+    picture.data[index] = Math.round(mix(at(picture.data, index), mix(ownBlue, color.blue, drawing.share), cover));
     picture.data[index + planeBytes] = Math.round(
-      mix(at(picture.data, index + planeBytes), mix(ownRed, colour.red, drawing.share), cover),
+      mix(at(picture.data, index + planeBytes), mix(ownRed, color.red, drawing.share), cover),
     );
   }
   return Math.max(0, end - first) * 2;
 }
 
-const layerColour: LayerSample = { luma: 0, blue: 0, red: 0, cover: 0 };
+const layerColor: LayerSample = { luma: 0, blue: 0, red: 0, cover: 0 };
 
-/** Colour of the inside of the mouth at a pixel: the dark, what moves with the jaw before it, the upper teeth before that, all in the lips' shade. */
-function insideColour(
+/** Color of the inside of the mouth at a pixel: the dark, what moves with the jaw before it, the upper teeth before that, all in the lips' shade. */
+function insideColor(
   { pose, line, interior, anchor, gain, mouthWidth }: FrameDrawing,
   x: number,
   y: number,
-  colour: LayerSample,
+  color: LayerSample,
 ): void {
   const determinant = pose.acrossX * pose.downY - pose.acrossY * pose.downX;
   const u = ((x - pose.originX) * pose.downY - (y - pose.originY) * pose.downX) / determinant;
@@ -172,24 +172,24 @@ function insideColour(
   const k = Math.min(curveSamples - 2, Math.floor(position));
   const upper = mix(at(curves.innerUpper, k), at(curves.innerUpper, k + 1), position - k);
   const lower = mix(at(curves.innerLower, k), at(curves.innerLower, k + 1), position - k);
-  colour.luma = interior.cavity.luma;
-  colour.blue = interior.cavity.blue;
-  colour.red = interior.cavity.red;
-  sampleLayer(interior.lower, u - anchor.across, lower - v, layerColour);
-  cover(colour, layerColour);
-  sampleLayer(interior.upper, u - anchor.across, v - anchor.down, layerColour);
-  cover(colour, layerColour);
+  color.luma = interior.cavity.luma;
+  color.blue = interior.cavity.blue;
+  color.red = interior.cavity.red;
+  sampleLayer(interior.lower, u - anchor.across, lower - v, layerColor);
+  cover(color, layerColor);
+  sampleLayer(interior.upper, u - anchor.across, v - anchor.down, layerColor);
+  cover(color, layerColor);
   const sideways = Math.abs((2 * position) / (curveSamples - 1) - 1);
   const light =
     mix(lipShadow.light, 1, smoothStep(0, lipShadow.reach * mouthWidth, v - upper)) *
     mix(1, cornerLight, sideways ** 3);
-  colour.luma = blackLuma + (colour.luma * gain - blackLuma) * light;
+  color.luma = blackLuma + (color.luma * gain - blackLuma) * light;
 }
 
 const blackLuma = 16;
 
-function cover(colour: LayerSample, layer: Readonly<LayerSample>): void {
-  colour.luma = mix(colour.luma, layer.luma, layer.cover);
-  colour.blue = mix(colour.blue, layer.blue, layer.cover);
-  colour.red = mix(colour.red, layer.red, layer.cover);
+function cover(color: LayerSample, layer: Readonly<LayerSample>): void {
+  color.luma = mix(color.luma, layer.luma, layer.cover);
+  color.blue = mix(color.blue, layer.blue, layer.cover);
+  color.red = mix(color.red, layer.red, layer.cover);
 }

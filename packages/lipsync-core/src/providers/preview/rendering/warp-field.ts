@@ -50,10 +50,10 @@ interface Reach {
   bottom: number;
   left: number;
   right: number;
-  centre: number;
+  center: number;
 }
 
-const reach: Reach = { top: 0, chin: 0, bottom: 0, left: 0, right: 0, centre: 0 };
+const reach: Reach = { top: 0, chin: 0, bottom: 0, left: 0, right: 0, center: 0 };
 
 /** How far below the chin its movement dies out, as a share of the distance between mouth and chin. */
 const neckShare = 0.75;
@@ -70,13 +70,13 @@ function measureReach(
   const middle = (curveSamples - 1) / 2;
   const lip = Math.min(at(source.outerUpper, middle), at(target.outerUpper, middle));
   const nose = inPicturePlane(pose, points, noseBase, 1);
-  reach.centre = (source.left + source.right) / 2;
+  reach.center = (source.left + source.right) / 2;
   reach.top = lip + (nose - lip) * topShareOfLip;
   const lowest = Math.max(at(source.outerLower, middle), at(target.outerLower, middle));
   reach.chin = Math.max(inPicturePlane(pose, points, chinTip, 1), lowest + (source.right - source.left) * 0.15);
   reach.bottom = reach.chin + (reach.chin - lip) * neckShare;
-  reach.left = reach.centre;
-  reach.right = reach.centre;
+  reach.left = reach.center;
+  reach.right = reach.center;
   for (const landmark of jawLine) {
     const across = inPicturePlane(pose, points, landmark, 0);
     reach.left = Math.min(reach.left, across);
@@ -149,8 +149,8 @@ function moveAt(u: number, source: Readonly<LipCurves>, target: MouthTarget): vo
   const inSource = mix(source.left, source.right, position / (curveSamples - 1));
   const inTarget = mix(curves.left, curves.right, position / (curveSamples - 1));
   move.across = (inTarget - inSource) * beyond;
-  const halfWidth = u < reach.centre ? reach.centre - reach.left : reach.right - reach.centre;
-  move.jaw = target.chinDrop * (1 - smoothStep(0.3, 1, Math.abs(u - reach.centre) / halfWidth));
+  const halfWidth = u < reach.center ? reach.center - reach.left : reach.right - reach.center;
+  move.jaw = target.chinDrop * (1 - smoothStep(0.3, 1, Math.abs(u - reach.center) / halfWidth));
 }
 
 /** Downward movement above the seam. */

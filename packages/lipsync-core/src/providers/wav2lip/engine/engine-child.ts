@@ -4,7 +4,7 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { toError } from '../../../errors/carried-failure.ts';
 import { LipsyncError } from '../../../errors/index.ts';
-import { watchExit, type ExitWatch } from '../../../render/exit-watch.ts';
+import { watchExit, type ExitWatch } from '../../../processes/exit-watch.ts';
 import type { EngineAddress } from './engine-address.ts';
 import type { EngineStart, FromEngine, ToEngine } from './engine-messages.ts';
 

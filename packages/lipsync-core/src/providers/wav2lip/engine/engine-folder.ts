@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isGone, thisProcess, type ProcessOwner } from '../../../jobs/process-owner.ts';
+import { isGone, thisProcess, type ProcessOwner } from '../../../processes/process-owner.ts';
 
 /** Process, start and host of the pool that made it. A host's own name could make the path of a socket too long for the system. */
 const folderPattern = /^lipsync-(\d{1,10})-(\d{1,15}|unknown)-([0-9a-f]{8})-\w{6}$/;

@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { toError } from '../../../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../../../errors/index.ts';
-import { watchExit } from '../../../render/exit-watch.ts';
+import { watchExit } from '../../../processes/exit-watch.ts';
 import type { Wav2LipModelFacts } from '../model/model-facts.ts';
 import type { TriedModel } from './try-model-messages.ts';
 

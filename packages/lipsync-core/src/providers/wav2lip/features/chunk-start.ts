@@ -1,5 +1,5 @@
 import type { FrameRate } from '../../../media/media-types.ts';
-import { melColumnsPerSecond } from './mel-spectrogram.ts';
+import { melColumnsPerSecond } from '../../../audio/mel-spectrogram.ts';
 
 const perSecond = BigInt(melColumnsPerSecond);
 const msPerSecond = 1000n;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chunkStartColumn } from './chunk-start.ts';
 import { melChunkLength, openMelChunks, type MelChunksOptions } from './mel-chunks.ts';
-import { createMelSpectrogram } from './mel-spectrogram.ts';
+import { createMelSpectrogram } from '../../../audio/mel-spectrogram.ts';
 
 const rate25 = { numerator: 25, denominator: 1 } as const;
 const silence = new Float32Array(melChunkLength).fill(-4);

@@ -1,7 +1,7 @@
 import type { FrameRate } from '../../../media/media-types.ts';
 import { chunkStartColumn } from './chunk-start.ts';
-import { melBandCount } from './mel-bank.ts';
-import { createMelSpectrogram, silentMel } from './mel-spectrogram.ts';
+import { melBandCount } from '../../../audio/mel-bank.ts';
+import { createMelSpectrogram, silentMel } from '../../../audio/mel-spectrogram.ts';
 
 /** Columns of a chunk: 200 ms. */
 export const melChunkColumns = 16;

@@ -31,7 +31,7 @@ const epsilon = 1e-5;
 export function layerValueAt(layer: Layer, tensors: LayerTensors, input: Activations, place: Place): DirectValue {
   const sum =
     layer.kind === 'transposed' ? scattered(layer, tensors, input, place) : gathered(layer, tensors, input, place);
-  const normed = tensors.norm === null ? sum : normalised(sum, tensors.norm, place.channel);
+  const normed = tensors.norm === null ? sum : normalized(sum, tensors.norm, place.channel);
   if (layer.kind === 'plain') return normed;
   const added = layer.residual ? valueAt(input, place) : 0;
   return { value: Math.max(0, normed.value + added), magnitude: normed.magnitude + Math.abs(added) };
@@ -103,7 +103,7 @@ function sumOver(
   return { value, magnitude };
 }
 
-function normalised({ value, magnitude }: DirectValue, norm: BatchNorm, channel: number): DirectValue {
+function normalized({ value, magnitude }: DirectValue, norm: BatchNorm, channel: number): DirectValue {
   const [scale = 0, shift = 0, mean = 0, variance = 0] = [
     norm.scale[channel],
     norm.shift[channel],

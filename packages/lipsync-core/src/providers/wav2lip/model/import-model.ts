@@ -1,5 +1,5 @@
 import { basename, extname } from 'node:path';
-import { openCheckpoint, type Checkpoint } from '../../../checkpoints/index.ts';
+import { openCheckpoint, type Checkpoint } from '../../../inference/checkpoints/index.ts';
 import { writeOnnxFile, type FileFacts } from '../../../inference/write-onnx-file.ts';
 import { syncFile } from '../../../storage/durable-files.ts';
 import { checkTensors } from './check-tensors.ts';
@@ -42,7 +42,7 @@ export interface ImportReport {
 const progressAt = { reading: 0.1, verifying: 0.6, done: 1 } as const;
 
 /**
- * Turns an official Wav2Lip checkpoint into an ONNX model: the same weights give the same bytes, whatever the
+ * KeyedMutex an official Wav2Lip checkpoint into an ONNX model: the same weights give the same bytes, whatever the
  * checkpoint's format. Nothing in the checkpoint is executed; what was written is compared with the checkpoint, layer
  * by layer, before it gets its name. Throws `model_missing` when the checkpoint cannot be read, `model_invalid` when it
  * is damaged or of another model, `output_exists` and `request_invalid` for the output's path.

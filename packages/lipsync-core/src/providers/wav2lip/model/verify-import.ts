@@ -26,7 +26,7 @@ export interface Verification {
   readonly largestError: number;
 }
 
-/** Places of every layer that are computed by the definition as well. */
+/** ConcurrencySlots of every layer that are computed by the definition as well. */
 const placesPerLayer = 48;
 
 /** What rounding may do, in units of the sum of magnitudes: a few steps of 2⁻²⁴, or of 2⁻¹¹. */

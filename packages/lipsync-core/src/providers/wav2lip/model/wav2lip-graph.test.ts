@@ -10,7 +10,7 @@ const lastBias = 'output_block.1.bias';
 
 describe('the graph', () => {
   it('rounds weights to the nearest half, ties to even, and keeps them finite', async () => {
-    // Between 1 and the next half lie 2^-10; the ties on both sides of it go to the even neighbour.
+    // Between 1 and the next half lie 2^-10; the ties on both sides of it go to the even neighbor.
     const tie = Float32Array.of(1e9, -1e9, 1 + 2 ** -11);
     const source = { read: async (name: string) => (name === lastBias ? tie.slice() : seeded.read(name)) };
     const { constants } = await wav2lipGraph(network, source, { elementType: 'float16', form: 'plain' });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { landmarkCount } from '../../../faces/face-types.ts';
+import { landmarkCount } from '../../../face/face-types.ts';
 import { cropMapOf, pictureMapOf, placeFace } from './face-placement.ts';
 
 /** A face one unit high from hairline to chin, whose other landmarks lie in its middle. */
@@ -28,10 +28,10 @@ function faceAt(x: number, y: number, size: number, roll: number): Float32Array 
 
 describe('the box of a face', () => {
   it('goes from the middle of the forehead to a little below the chin, and from cheek to cheek', () => {
-    const { centreX, centreY, width, height, roll } = placeFace(faceAt(200, 100, 100, 0));
-    expect(centreY - height / 2).toBeCloseTo(65, 3);
-    expect(centreY + height / 2).toBeCloseTo(150 + 85 * 0.05, 3);
-    expect(centreX).toBeCloseTo(200, 3);
+    const { centerX, centerY, width, height, roll } = placeFace(faceAt(200, 100, 100, 0));
+    expect(centerY - height / 2).toBeCloseTo(65, 3);
+    expect(centerY + height / 2).toBeCloseTo(150 + 85 * 0.05, 3);
+    expect(centerX).toBeCloseTo(200, 3);
     expect(width).toBeGreaterThan(70);
     expect(width).toBeLessThan(80);
     expect(roll).toBeCloseTo(0, 6);
@@ -50,15 +50,15 @@ describe('the box of a face', () => {
           expect(placement.width / size).toBeCloseTo(upright.width, 3);
           expect(placement.height / size).toBeCloseTo(upright.height, 3);
           expect(placement.roll).toBeCloseTo(roll, 3);
-          expect((placement.centreX - x) / size).toBeCloseTo(-upright.centreY * Math.sin(roll), 3);
-          expect((placement.centreY - y) / size).toBeCloseTo(upright.centreY * Math.cos(roll), 3);
+          expect((placement.centerX - x) / size).toBeCloseTo(-upright.centerY * Math.sin(roll), 3);
+          expect((placement.centerY - y) / size).toBeCloseTo(upright.centerY * Math.cos(roll), 3);
         },
       ),
     );
   });
 
   it('maps there and back to the same place', () => {
-    const placement = { centreX: 310, centreY: 220, width: 90, height: 130, roll: 0.7 };
+    const placement = { centerX: 310, centerY: 220, width: 90, height: 130, roll: 0.7 };
     const there = pictureMapOf(placement, 96, 96);
     const back = cropMapOf(placement, 96, 96);
     const x = there.x + there.acrossX * 20 + there.downX * 70;

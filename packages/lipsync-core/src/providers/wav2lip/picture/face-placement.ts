@@ -1,10 +1,10 @@
-import { rollOf } from '../../../faces/face-pose.ts';
-import type { PlaneMap } from './resample-plane.ts';
+import { rollOf } from '../../../face/face-pose.ts';
+import type { PlaneMap } from '../../../image/resample-plane.ts';
 
 /** The box of a face in upright clip pixels, turned with the head. */
 export interface FacePlacement {
-  readonly centreX: number;
-  readonly centreY: number;
+  readonly centerX: number;
+  readonly centerY: number;
   readonly width: number;
   readonly height: number;
   /** Clockwise on the screen, radians. */
@@ -55,8 +55,8 @@ export function placeFace(points: Float32Array): FacePlacement {
   const middleAcross = (left + right) / 2;
   const middleDown = (top + bottom) / 2;
   return {
-    centreX: middleAcross * cosine - middleDown * sine,
-    centreY: middleAcross * sine + middleDown * cosine,
+    centerX: middleAcross * cosine - middleDown * sine,
+    centerY: middleAcross * sine + middleDown * cosine,
     width,
     height,
     roll,
@@ -65,7 +65,7 @@ export function placeFace(points: Float32Array): FacePlacement {
 
 /** Where the places of a crop of `columns × rows` that covers the whole box lie in the picture. */
 export function pictureMapOf(
-  { centreX, centreY, width, height, roll }: FacePlacement,
+  { centerX, centerY, width, height, roll }: FacePlacement,
   columns: number,
   rows: number,
 ): PlaneMap {
@@ -73,8 +73,8 @@ export function pictureMapOf(
   const acrossY = (Math.sin(roll) * width) / columns;
   const downX = (-Math.sin(roll) * height) / rows;
   const downY = (Math.cos(roll) * height) / rows;
-  const x = centreX - (acrossX * columns + downX * rows) / 2;
-  const y = centreY - (acrossY * columns + downY * rows) / 2;
+  const x = centerX - (acrossX * columns + downX * rows) / 2;
+  const y = centerY - (acrossY * columns + downY * rows) / 2;
   return { x, y, acrossX, acrossY, downX, downY };
 }
 

@@ -1,5 +1,11 @@
 import type { FacePlacement } from './face-placement.ts';
-import { createSoftOutline, layEdges, sampleOutline, type OutlineSample, type SoftOutline } from './soft-outline.ts';
+import {
+  createSoftOutline,
+  layEdges,
+  sampleOutline,
+  type OutlineSample,
+  type SoftOutline,
+} from '../../../image/soft-outline.ts';
 
 /** Cells of the mask along each side of the face's box. It is soft, so that few are enough at any size of the crop. */
 export const maskCells = 48;
@@ -96,18 +102,18 @@ export function createMouthMaskLayer(): MouthMaskLayer {
 }
 
 /** A landmark's place in the turned box: from the box's middle, in units of its height. */
-function acrossBox({ centreX, centreY, height, roll }: FacePlacement, points: Float32Array, landmark: number): number {
+function acrossBox({ centerX, centerY, height, roll }: FacePlacement, points: Float32Array, landmark: number): number {
   return (
-    (((points[landmark * 3] ?? NaN) - centreX) * Math.cos(roll) +
-      ((points[landmark * 3 + 1] ?? NaN) - centreY) * Math.sin(roll)) /
+    (((points[landmark * 3] ?? NaN) - centerX) * Math.cos(roll) +
+      ((points[landmark * 3 + 1] ?? NaN) - centerY) * Math.sin(roll)) /
     height
   );
 }
 
-function downBox({ centreX, centreY, height, roll }: FacePlacement, points: Float32Array, landmark: number): number {
+function downBox({ centerX, centerY, height, roll }: FacePlacement, points: Float32Array, landmark: number): number {
   return (
-    (((points[landmark * 3 + 1] ?? NaN) - centreY) * Math.cos(roll) -
-      ((points[landmark * 3] ?? NaN) - centreX) * Math.sin(roll)) /
+    (((points[landmark * 3 + 1] ?? NaN) - centerY) * Math.cos(roll) -
+      ((points[landmark * 3] ?? NaN) - centerX) * Math.sin(roll)) /
     height
   );
 }

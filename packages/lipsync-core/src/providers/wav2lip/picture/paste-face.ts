@@ -1,20 +1,20 @@
-import type { ColourTags, Picture } from '../../../media/media-types.ts';
-import { colourMatrixOf, type ColourMatrix } from './colour-matrix.ts';
+import type { ColorTags, Picture } from '../../../media/media-types.ts';
+import { colorMatrixOf, type ColorMatrix } from '../../../image/color-matrix.ts';
 import { cropMapOf, pictureMapOf, type FacePlacement } from './face-placement.ts';
 import { createMouthMaskLayer, maskCells, type MouthMask } from './mouth-mask.ts';
-import { asColourTarget, planesOf } from './picture-planes.ts';
-import { createPlaneWriter, type PixelArea } from './plane-writer.ts';
+import { asColorTarget, planesOf } from '../../../image/picture-planes.ts';
+import { createPlaneWriter, type PixelArea } from '../../../image/plane-writer.ts';
 import { createRedrawnPlaneMaker } from './redrawn-planes.ts';
-import type { PlaneMap } from './resample-plane.ts';
+import type { PlaneMap } from '../../../image/resample-plane.ts';
 
 export interface FacePasterOptions {
   /** Whether the redrawn face takes on the shade that the clip has around it. */
-  readonly colourMatch: boolean;
-  /** Whether the redrawn face is made as sharp as the clip's own, as far as that goes without artefacts. */
+  readonly colorMatch: boolean;
+  /** Whether the redrawn face is made as sharp as the clip's own, as far as that goes without artifacts. */
   readonly sharpen: boolean;
   /** Side of the crops. */
   readonly cropSizePx: number;
-  readonly colour: ColourTags;
+  readonly color: ColorTags;
 }
 
 export interface FacePaste {
@@ -44,26 +44,26 @@ export function createFacePaster(options: FacePasterOptions): FacePaster {
   const maker = createRedrawnPlaneMaker(options);
   const writer = createPlaneWriter();
   const area: PixelArea = { left: 0, top: 0, right: 0, bottom: 0 };
-  let matrix: ColourMatrix | undefined;
+  let matrix: ColorMatrix | undefined;
   return {
     paste({ picture, placement, points, generated, source, strength }) {
       if (!(strength > 0)) return 0;
       const mask = masks.lay(placement, points);
       coverArea(mask, placement, picture, area);
       if (area.left >= area.right || area.top >= area.bottom) return 0;
-      matrix ??= colourMatrixOf(options.colour, picture.height);
+      matrix ??= colorMatrixOf(options.color, picture.height);
       const redrawn = maker.make(matrix, mask, source, generated);
       const planes = planesOf(picture);
       // A map into the whole box as 1 × 1, to be scaled to the mask's cells and the crop's pixels.
       const toBox = startingAt(cropMapOf(placement, 1, 1), area.left, area.top);
-      const colourToBox = asColourTarget(toBox);
+      const colorToBox = asColorTarget(toBox);
       const toCrop = enlarged(toBox, cropSizePx, redrawn.firstRow);
-      const colourToCrop = enlarged(colourToBox, cropSizePx, redrawn.firstRow);
-      writer.setCover(mask, enlarged(colourToBox, maskCells, 0), area, strength);
+      const colorToCrop = enlarged(colorToBox, cropSizePx, redrawn.firstRow);
+      writer.setCover(mask, enlarged(colorToBox, maskCells, 0), area, strength);
       return (
         writer.write(planes.luma, redrawn.luma, toCrop, 2) +
-        writer.write(planes.blue, redrawn.blue, colourToCrop, 1) +
-        writer.write(planes.red, redrawn.red, colourToCrop, 1)
+        writer.write(planes.blue, redrawn.blue, colorToCrop, 1) +
+        writer.write(planes.red, redrawn.red, colorToCrop, 1)
       );
     },
     startShot: () => maker.reset(),

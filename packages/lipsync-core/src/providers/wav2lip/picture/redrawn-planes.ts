@@ -1,7 +1,7 @@
-import { createColourMatcher, unchangedLevels } from './colour-match.ts';
-import { fromBgr, toByte, type ColourMatrix } from './colour-matrix.ts';
+import { createColorMatcher, unchangedLevels } from './color-match.ts';
+import { fromBgr, toByte, type ColorMatrix } from '../../../image/color-matrix.ts';
 import { maskCells, type MouthMask } from './mouth-mask.ts';
-import type { Plane } from './resample-plane.ts';
+import type { Plane } from '../../../image/resample-plane.ts';
 import { createSharpnessMatcher, sharpenRows } from './sharpness-match.ts';
 
 /** The redrawn face as planes of the picture's kind: those rows of the crop that the mask covers. */
@@ -14,8 +14,8 @@ export interface RedrawnPlanes {
 }
 
 export interface RedrawnPlaneMaker {
-  /** Turns the redrawn crop into planes in the shade and sharpness it is to have. They are valid until the next call. */
-  make(matrix: ColourMatrix, mask: MouthMask, source: Uint8Array, generated: Uint8Array): RedrawnPlanes;
+  /** KeyedMutex the redrawn crop into planes in the shade and sharpness it is to have. They are valid until the next call. */
+  make(matrix: ColorMatrix, mask: MouthMask, source: Uint8Array, generated: Uint8Array): RedrawnPlanes;
   /** Finds shade and sharpness anew with the next frame. */
   reset(): void;
 }
@@ -25,15 +25,15 @@ const marginRows = 3;
 
 export function createRedrawnPlaneMaker({
   cropSizePx,
-  colourMatch,
+  colorMatch,
   sharpen,
 }: {
   cropSizePx: number;
-  colourMatch: boolean;
+  colorMatch: boolean;
   sharpen: boolean;
 }): RedrawnPlaneMaker {
   const pixels = cropSizePx * cropSizePx;
-  const colours = createColourMatcher(cropSizePx);
+  const colors = createColorMatcher(cropSizePx);
   const sharpness = createSharpnessMatcher(cropSizePx);
   const plainLevels = unchangedLevels();
   const luma = new Float32Array(pixels);
@@ -44,13 +44,13 @@ export function createRedrawnPlaneMaker({
   const redBytes = new Uint8Array(pixels);
   return {
     make(matrix, mask, source, generated) {
-      if (colourMatch) colours.observe(mask, source, generated);
+      if (colorMatch) colors.observe(mask, source, generated);
       const amount = sharpen ? sharpness.observe(mask, source, generated) : 0;
       const firstRow = Math.max(0, Math.floor((mask.area.top / maskCells) * cropSizePx) - marginRows);
       const endRow = Math.min(cropSizePx, Math.ceil((mask.area.bottom / maskCells) * cropSizePx) + marginRows);
       const first = firstRow * cropSizePx;
       const end = endRow * cropSizePx;
-      fromBgr(matrix, colourMatch ? colours.levels : plainLevels, generated, first, end, { luma, blue, red });
+      fromBgr(matrix, colorMatch ? colors.levels : plainLevels, generated, first, end, { luma, blue, red });
       if (amount === 0) toBytes(luma, first, end, lumaBytes);
       else sharpenRows(luma, cropSizePx, firstRow, endRow, amount, lumaBytes);
       toBytes(blue, first, end, blueBytes);
@@ -59,7 +59,7 @@ export function createRedrawnPlaneMaker({
       return { luma: plane(lumaBytes), blue: plane(blueBytes), red: plane(redBytes), firstRow };
     },
     reset() {
-      colours.reset();
+      colors.reset();
       sharpness.reset();
     },
   };

@@ -1,4 +1,4 @@
-import { toByte } from './colour-matrix.ts';
+import { toByte } from '../../../image/color-matrix.ts';
 import { maskCells, type MouthMask } from './mouth-mask.ts';
 
 /** Finds how much the redrawn face has to be sharpened to look like the clip around it. */
@@ -61,7 +61,7 @@ function detailEnergy({ skin, area }: MouthMask, crop: Uint8Array, cropSizePx: n
   return count === 0 ? 0 : sum / count;
 }
 
-/** The crop's row or column in the middle of a cell, with a neighbour on both sides. */
+/** The crop's row or column in the middle of a cell, with a neighbor on both sides. */
 function insideCrop(cell: number, cropSizePx: number): number {
   return Math.min(cropSizePx - 2, Math.max(1, Math.floor(((cell + 0.5) / maskCells) * cropSizePx)));
 }

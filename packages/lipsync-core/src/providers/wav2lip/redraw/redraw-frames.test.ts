@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { landmarkCount } from '../../../faces/face-types.ts';
+import { landmarkCount } from '../../../face/face-types.ts';
 import type { Frame } from '../../../media/index.ts';
 import type { FaceBatch as SentBatch } from '../engine/engine-client.ts';
 import { melChunkLength } from '../features/index.ts';

@@ -1,4 +1,4 @@
-import type { FaceFrame } from '../../../faces/face-types.ts';
+import type { FaceFrame } from '../../../face/face-types.ts';
 import type { Frame } from '../../../media/index.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
 import { silentMelChunk } from '../features/index.ts';

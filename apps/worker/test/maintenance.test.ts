@@ -1,0 +1,78 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { newJobRecord, systemClock, type JobRecord } from '@lipsync/core';
+import { lipsyncOptionsSchema } from '@lipsync/core/contract';
+import { runMaintenance, type MaintenanceDependencies } from '../src/maintenance.ts';
+
+const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
+const waiting = newJobRecord({
+  id: 'job_waiting',
+  options: lipsyncOptionsSchema.parse({}),
+  video: input,
+  audio: input,
+  owner: null,
+  nowMs: 1,
+});
+const records = new Map<string, JobRecord>([
+  ['job_waiting', waiting],
+  ['job_done', { ...waiting, status: 'completed' }],
+]);
+
+/** Keeps house for long enough to do it twice; tells what was logged as a warning. */
+async function keepHouseTwice(change: Partial<MaintenanceDependencies>): Promise<unknown[]> {
+  const warnings: unknown[] = [];
+  const stop = new AbortController();
+  const kept = runMaintenance(
+    {
+      producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
+      core: { reconcile: async () => 0, sweepSlots: async () => 0 },
+      store: { get: async (id) => records.get(id) },
+      folders: { inputsDir: '/nowhere/inputs', outputsDir: '/nowhere/outputs' },
+      clock: systemClock,
+      intervalMs: 50,
+      logger: {
+        debug: () => undefined,
+        info: () => undefined,
+        warn: (bindings) => void warnings.push(bindings),
+        error: () => undefined,
+      },
+      ...change,
+    },
+    stop.signal,
+  );
+  await delay(90);
+  stop.abort();
+  await kept;
+  return warnings;
+}
+
+describe('maintenance', () => {
+  it('frees the places of jobs that are at their end or unknown, and of no others', async () => {
+    const gone: [string, boolean][] = [];
+    await keepHouseTwice({
+      core: {
+        reconcile: async () => 0,
+        async sweepSlots(isGone) {
+          gone.length = 0;
+          for (const id of ['job_waiting', 'job_done', 'job_unknown']) gone.push([id, await isGone(id)]);
+          return 0;
+        },
+      },
+    });
+    expect(gone).toEqual([
+      ['job_waiting', false],
+      ['job_done', true],
+      ['job_unknown', true],
+    ]);
+  });
+
+  it('settles open bills although the queue cannot be mended, again and again', async () => {
+    let settled = 0;
+    const warnings = await keepHouseTwice({
+      producer: { sweep: () => Promise.reject(new Error('away')) },
+      core: { reconcile: async () => (settled += 1), sweepSlots: async () => 0 },
+    });
+    expect(settled).toBeGreaterThanOrEqual(2);
+    expect(warnings.length).toBeGreaterThanOrEqual(2);
+  });
+});

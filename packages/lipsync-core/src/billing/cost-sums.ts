@@ -1,0 +1,80 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { StateStore } from '../storage/state-store.ts';
+import { shareOf, type LedgerEntry } from './ledger-entry.ts';
+import { dayOf, entryDayPrefix, entryPrefix } from './ledger-keys.ts';
+
+/** From `fromMs` up to, not including, `toMs`: times at which attempts began. */
+export interface TimeRange {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export type CostGroup = 'day' | 'method' | 'user';
+
+export interface CostQuery extends TimeRange {
+  readonly groupBy: CostGroup;
+}
+
+export interface CostRow {
+  /** UTC day, method or user; null for entries without a user. */
+  readonly key: string | null;
+  /** Jobs that spent or hold something back, or that worked for nothing; a job whose attempts were all released is none. */
+  readonly jobs: number;
+  readonly spentMicros: number;
+  readonly reservedMicros: number;
+}
+
+const pageSize = 500;
+
+/** The entries of a range, by day and id. */
+export async function* listEntries(state: StateStore, { fromMs, toMs }: TimeRange): AsyncGenerator<LedgerEntry> {
+  if (fromMs >= toMs) return;
+  const lastDay = entryDayPrefix(dayOf(toMs - 1));
+  let after = entryDayPrefix(dayOf(fromMs));
+  for (;;) {
+    const page = await state.list(entryPrefix, { after, limit: pageSize });
+    for (const { key, document } of page) {
+      if (key > lastDay && !key.startsWith(lastDay)) return;
+      // `as`: only the ledger writes documents under this prefix.
+      const entry = document as LedgerEntry;
+      if (entry.atMs >= fromMs && entry.atMs < toMs) yield entry;
+    }
+    const last = page.at(-1);
+    if (!last || page.length < pageSize) return;
+    after = last.key;
+    // A driver may answer without ever leaving the event loop's present turn.
+    await nextTurn();
+  }
+}
+
+/** Adds entries up by day, method or user; ascending by key, no user first. */
+export async function sumEntries(entries: AsyncIterable<LedgerEntry>, groupBy: CostGroup): Promise<readonly CostRow[]> {
+  const groups = new Map<
+    string | null,
+    { readonly jobIds: Set<string>; spentMicros: number; reservedMicros: number }
+  >();
+  for await (const entry of entries) {
+    if (entry.state === 'released') continue;
+    const key = groupKey(entry, groupBy);
+    const group = groups.get(key) ?? { jobIds: new Set<string>(), spentMicros: 0, reservedMicros: 0 };
+    const { spentMicros, reservedMicros } = shareOf(entry);
+    group.jobIds.add(entry.jobId);
+    group.spentMicros += spentMicros;
+    group.reservedMicros += reservedMicros;
+    groups.set(key, group);
+  }
+  return [...groups]
+    .map(([key, { jobIds, spentMicros, reservedMicros }]) => ({ key, jobs: jobIds.size, spentMicros, reservedMicros }))
+    .sort((one, other) => ((one.key ?? '') < (other.key ?? '') ? -1 : 1));
+}
+
+function groupKey({ atMs, provider, user }: LedgerEntry, groupBy: CostGroup): string | null {
+  switch (groupBy) {
+    case 'day':
+      return dayOf(atMs);
+    case 'method':
+      return provider;
+    case 'user':
+      return user;
+  }
+}

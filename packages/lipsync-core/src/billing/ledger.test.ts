@@ -1,0 +1,345 @@
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { StateStore } from '../storage/state-store.ts';
+import { createMemoryState } from '../testing/memory-state-store.ts';
+import type { BudgetCaps } from './budget-caps.ts';
+import { listEntries, type CostGroup } from './cost-sums.ts';
+import { createLedger, type Ledger, type Reservation } from './ledger.ts';
+import type { LedgerEntry, Total } from './ledger-entry.ts';
+import { totalKeys } from './ledger-keys.ts';
+
+const noCaps: BudgetCaps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: null };
+const dayMs = 86_400_000;
+const noonMs = Date.UTC(2026, 10, 21, 12);
+const allTime = { fromMs: Date.UTC(2026, 0, 1), toMs: Date.UTC(2027, 0, 1) };
+const clock = { nowMs: () => noonMs + 60_000 };
+
+let state: StateStore;
+let ledger: Ledger;
+const open = (caps: Partial<BudgetCaps> = {}): Ledger => createLedger({ state, clock, caps: { ...noCaps, ...caps } });
+const reservation = (values: Partial<Reservation> = {}): Reservation => ({
+  id: 'job_1.1',
+  jobId: 'job_1',
+  provider: 'heygen',
+  user: null,
+  micros: 1_000,
+  atMs: noonMs,
+  ...values,
+});
+const rows = (groupBy: CostGroup, range = allTime) => ledger.sum({ ...range, groupBy });
+const entriesOf = async (range = allTime): Promise<LedgerEntry[]> => {
+  const entries: LedgerEntry[] = [];
+  for await (const entry of listEntries(state, range)) entries.push(entry);
+  return entries;
+};
+
+beforeEach(() => {
+  state = createMemoryState().open();
+  ledger = open();
+});
+
+describe('an entry', () => {
+  it('is held back, then spent, and the rest is given back', async () => {
+    expect(await ledger.reserve(reservation())).toMatchObject({
+      state: 'reserved',
+      reservedMicros: 1_000,
+      spentMicros: 0,
+    });
+    expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 0, reservedMicros: 1_000 }]);
+    expect(await ledger.settle(reservation(), { micros: 700, atMs: noonMs + 5, note: 'as billed' })).toMatchObject({
+      state: 'settled',
+      spentMicros: 700,
+      endedAtMs: noonMs + 5,
+      note: 'as billed',
+    });
+    expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 700, reservedMicros: 0 }]);
+  });
+
+  it('is held back, then released, and costs nothing', async () => {
+    await ledger.reserve(reservation());
+    expect(await ledger.release(reservation(), 'refused before the start')).toMatchObject({
+      state: 'released',
+      spentMicros: 0,
+      endedAtMs: noonMs + 60_000,
+      note: 'refused before the start',
+    });
+    expect(await rows('day')).toEqual([]);
+  });
+
+  it('is billed late after it was released', async () => {
+    await ledger.reserve(reservation());
+    await ledger.release(reservation());
+    await ledger.settle(reservation(), { micros: 900, atMs: noonMs, note: 'billed late' });
+    expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 900, reservedMicros: 0 }]);
+  });
+
+  it('is held back again after it was released, as far as the caps allow, and not after it was spent', async () => {
+    ledger = open({ dailyMicros: 1_500 });
+    expect(await ledger.reserveAgain(reservation())).toBeUndefined();
+    await ledger.reserve(reservation());
+    await ledger.release(reservation());
+    expect(await ledger.reserveAgain(reservation())).toMatchObject({
+      state: 'reserved',
+      reservedMicros: 1_000,
+      endedAtMs: null,
+    });
+    expect(await rows('day')).toMatchObject([{ reservedMicros: 1_000 }]);
+    await ledger.release(reservation());
+    await ledger.reserve(reservation({ id: 'job_2.1' }));
+    await expect(ledger.reserveAgain(reservation())).rejects.toMatchObject({ code: 'budget_exceeded' });
+    await ledger.settle(reservation(), { micros: 400, atMs: noonMs });
+    expect(await ledger.reserveAgain(reservation())).toMatchObject({ state: 'settled', spentMicros: 400 });
+  });
+
+  it('says what was spent even where that is more than was held back or than a cap', async () => {
+    ledger = open({ dailyMicros: 1_000 });
+    await ledger.reserve(reservation());
+    await ledger.settle(reservation(), { micros: 5_000, atMs: noonMs });
+    expect(await rows('day')).toMatchObject([{ spentMicros: 5_000 }]);
+    await expect(ledger.reserve(reservation({ id: 'job_2.1', micros: 1 }))).rejects.toMatchObject({
+      code: 'budget_exceeded',
+    });
+  });
+
+  it('once settled is neither settled, released nor reserved again', async () => {
+    await ledger.reserve(reservation());
+    const settled = await ledger.settle(reservation(), { micros: 700, atMs: noonMs });
+    expect(await ledger.settle(reservation(), { micros: 999, atMs: noonMs + 1 })).toEqual(settled);
+    expect(await ledger.release(reservation())).toEqual(settled);
+    expect(await ledger.reserve(reservation({ micros: 5 }))).toEqual(settled);
+    expect(await entriesOf()).toEqual([settled]);
+  });
+
+  it('cannot be settled when nothing was reserved, and releasing it does nothing', async () => {
+    await expect(ledger.settle(reservation(), { micros: 1, atMs: noonMs })).rejects.toMatchObject({ code: 'internal' });
+    expect(await ledger.release(reservation())).toBeUndefined();
+    expect(await state.list('', { limit: 10 })).toEqual([]);
+  });
+
+  it.each([-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53])('never holds %d micros', async (micros) => {
+    await expect(ledger.reserve(reservation({ micros }))).rejects.toMatchObject({ code: 'internal' });
+    await ledger.reserve(reservation());
+    await expect(ledger.settle(reservation(), { micros, atMs: noonMs })).rejects.toMatchObject({ code: 'internal' });
+  });
+});
+
+describe('caps', () => {
+  it.each([
+    ['daily', { dailyMicros: 1_000 }, { atMs: noonMs + dayMs }],
+    ['monthly', { monthlyMicros: 1_000 }, { atMs: noonMs + 30 * dayMs }],
+    ['user_daily', { userDailyMicros: 1_000 }, { user: 'bob' }],
+  ] as const)('%s: to the last micro and no further, and none of it for the others', async (cap, caps, elsewhere) => {
+    ledger = open(caps);
+    await ledger.reserve(reservation({ user: 'ann', micros: 400 }));
+    const next = (values: Partial<Reservation>): Promise<LedgerEntry> =>
+      ledger.reserve(reservation({ id: 'job_2.1', user: 'ann', ...values }));
+    await expect(next({ micros: 601 })).rejects.toMatchObject({ code: 'budget_exceeded', details: { cap } });
+    await ledger.settle(reservation(), { micros: 300, atMs: noonMs });
+    await expect(next({ micros: 701 })).rejects.toMatchObject({ code: 'budget_exceeded', details: { cap } });
+    expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 300, reservedMicros: 0 }]);
+    await next({ micros: 700 });
+    await ledger.reserve(reservation({ id: 'job_3.1', user: 'ann', micros: 1_000, ...elsewhere }));
+  });
+
+  it('let what is free pass when nothing is left', async () => {
+    ledger = open({ dailyMicros: 0, monthlyMicros: 0, userDailyMicros: 0 });
+    expect(await ledger.reserve(reservation({ micros: 0, user: 'ann' }))).toMatchObject({ state: 'reserved' });
+    await expect(ledger.reserve(reservation({ id: 'job_2.1', micros: 1 }))).rejects.toMatchObject({
+      code: 'budget_exceeded',
+    });
+  });
+
+  it('of a user do not bind those who have no name', async () => {
+    ledger = open({ userDailyMicros: 0 });
+    expect(await ledger.reserve(reservation())).toMatchObject({ state: 'reserved' });
+  });
+
+  it('count an attempt to the UTC day on which it began, whenever it ends', async () => {
+    ledger = open({ dailyMicros: 1_000 });
+    const beforeMidnight = reservation({ atMs: Date.UTC(2026, 10, 30, 23, 59, 59, 999) });
+    await ledger.reserve(beforeMidnight);
+    await ledger.reserve(reservation({ id: 'job_2.1', jobId: 'job_2', atMs: Date.UTC(2026, 11, 1) }));
+    await ledger.settle(beforeMidnight, { micros: 10, atMs: Date.UTC(2026, 11, 1, 0, 5) });
+    expect(await rows('day')).toEqual([
+      { key: '2026-11-30', jobs: 1, spentMicros: 10, reservedMicros: 0 },
+      { key: '2026-12-01', jobs: 1, spentMicros: 0, reservedMicros: 1_000 },
+    ]);
+  });
+});
+
+describe('sums', () => {
+  beforeEach(async () => {
+    const spend = async (values: Partial<Reservation>, micros: number): Promise<void> => {
+      await ledger.reserve(reservation(values));
+      await ledger.settle(reservation(values), { micros, atMs: noonMs });
+    };
+    await spend({ id: 'job_1.1', jobId: 'job_1', user: 'bob' }, 10);
+    await spend({ id: 'job_1.2', jobId: 'job_1', user: 'bob', provider: 'wav2lip', atMs: noonMs + 1 }, 0);
+    await spend({ id: 'job_2.1', jobId: 'job_2', user: 'ann', provider: 'preview', atMs: noonMs + dayMs }, 30);
+    await ledger.reserve(reservation({ id: 'job_3.1', jobId: 'job_3', atMs: noonMs + 2 * dayMs, micros: 40 }));
+    await ledger.reserve(reservation({ id: 'job_4.1', jobId: 'job_4', atMs: noonMs + 2 * dayMs, micros: 50 }));
+    await ledger.release({ id: 'job_4.1', atMs: noonMs + 2 * dayMs });
+  });
+
+  it('go by day, and count a job once that tried twice', async () => {
+    expect(await rows('day')).toEqual([
+      { key: '2026-11-21', jobs: 1, spentMicros: 10, reservedMicros: 0 },
+      { key: '2026-11-22', jobs: 1, spentMicros: 30, reservedMicros: 0 },
+      { key: '2026-11-23', jobs: 1, spentMicros: 0, reservedMicros: 40 },
+    ]);
+  });
+
+  it('go by method', async () => {
+    expect((await rows('method')).map(({ key, jobs, spentMicros }) => [key, jobs, spentMicros])).toEqual([
+      ['heygen', 2, 10],
+      ['preview', 1, 30],
+      ['wav2lip', 1, 0],
+    ]);
+  });
+
+  it('go by user, those without a name first', async () => {
+    expect(
+      (await rows('user')).map(({ key, spentMicros, reservedMicros }) => [key, spentMicros, reservedMicros]),
+    ).toEqual([
+      [null, 0, 40],
+      ['ann', 30, 0],
+      ['bob', 10, 0],
+    ]);
+  });
+
+  it('hold the attempts that began from one time up to another, to the millisecond', async () => {
+    const jobsIn = async (fromMs: number, toMs: number): Promise<string[]> =>
+      (await entriesOf({ fromMs, toMs })).map(({ id }) => id);
+    expect(await jobsIn(noonMs, noonMs + 1)).toEqual(['job_1.1']);
+    expect(await jobsIn(noonMs + 1, noonMs + dayMs)).toEqual(['job_1.2']);
+    expect(await jobsIn(noonMs + 1, noonMs + dayMs + 1)).toEqual(['job_1.2', 'job_2.1']);
+    expect(await jobsIn(noonMs, noonMs)).toEqual([]);
+    expect(await jobsIn(noonMs - 9 * dayMs, noonMs)).toEqual([]);
+  });
+
+  it.each([-1, Date.UTC(10_000, 0, 2), Number.NaN])('refuse the time %d', async (fromMs) => {
+    await expect(entriesOf({ fromMs, toMs: Date.UTC(10_000, 0, 3) })).rejects.toMatchObject({
+      code: 'request_invalid',
+    });
+  });
+
+  it('go over more entries than a page holds', async () => {
+    const atMs = noonMs + 3 * dayMs;
+    await Promise.all(
+      Array.from({ length: 1_201 }, (_, index) =>
+        ledger.reserve(reservation({ id: `many_${index}.1`, jobId: `many_${index}`, atMs, micros: 3 })),
+      ),
+    );
+    expect(await rows('day', { fromMs: atMs, toMs: atMs + 1 })).toEqual([
+      { key: '2026-11-24', jobs: 1_201, spentMicros: 0, reservedMicros: 3_603 },
+    ]);
+  });
+});
+
+describe('whatever is called, in whatever order and however often', () => {
+  // Less than the attempts of a day, a month and a user come to, so that each of them binds.
+  const caps = { dailyMicros: 700, monthlyMicros: 900, userDailyMicros: 500 };
+  const users = [null, 'ann', 'bob'] as const;
+  const days = [0, 1, 20] as const;
+  /** The reservation of attempt `number`: always the same one, because ids derive from job and attempt. */
+  const attempt = (number: number): Reservation =>
+    reservation({
+      id: `job_${number >> 1}.${number & 1}`,
+      jobId: `job_${number >> 1}`,
+      user: users[number % 3] ?? null,
+      micros: (number * 97) % 500,
+      atMs: noonMs + (days[(number >> 1) % 3] ?? 0) * dayMs,
+    });
+  const call = fc.record({
+    what: fc.constantFrom('reserve', 'reserveAgain', 'settle', 'release'),
+    number: fc.nat(11),
+    share: fc.double({ min: 0, max: 1, noNaN: true }),
+    times: fc.integer({ min: 1, max: 3 }),
+  });
+  type Call = typeof call extends fc.Arbitrary<infer Value> ? Value : never;
+
+  async function perform({ what, number, share }: Call): Promise<void> {
+    const wanted = attempt(number);
+    if (what === 'reserve') await ledger.reserve(wanted);
+    else if (what === 'reserveAgain') await ledger.reserveAgain(wanted);
+    else if (what === 'settle')
+      await ledger.settle(wanted, { micros: Math.round(wanted.micros * share), atMs: noonMs });
+    else await ledger.release(wanted);
+  }
+
+  /** Performs calls; those that the ledger refuses change nothing. */
+  const performAll = (calls: readonly Call[]): Promise<unknown> =>
+    Promise.allSettled(calls.flatMap((one) => Array.from({ length: one.times }, () => perform(one))));
+
+  const expectedTotals = (entries: readonly LedgerEntry[]): Map<string, Total> => {
+    const sums = new Map<string, Total>();
+    for (const entry of entries) {
+      const { day, month, userDay } = totalKeys(entry);
+      for (const key of userDay === null ? [day, month] : [day, month, userDay]) {
+        const sum = sums.get(key) ?? { reservedMicros: 0, spentMicros: 0 };
+        sums.set(key, {
+          reservedMicros: sum.reservedMicros + (entry.state === 'reserved' ? entry.reservedMicros : 0),
+          spentMicros: sum.spentMicros + (entry.state === 'settled' ? entry.spentMicros : 0),
+        });
+      }
+    }
+    return sums;
+  };
+
+  it('every entry is counted once, in every total that it belongs to', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(call, { maxLength: 60 }), async (calls) => {
+        state = createMemoryState().open();
+        ledger = open(caps);
+        await performAll(calls);
+        const totals = new Map(
+          (await state.list('ledger/', { limit: 1_000 }))
+            .filter(({ key }) => !key.startsWith('ledger/entry/'))
+            .map(({ key, document }) => [key, document]),
+        );
+        expect(totals).toEqual(expectedTotals(await entriesOf()));
+      }),
+    );
+  });
+
+  it('spent and held back stay within the caps, but for what was billed late', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(call, { maxLength: 60 }), async (calls) => {
+        state = createMemoryState().open();
+        ledger = open(caps);
+        let lateMicros = 0;
+        for (const one of calls) {
+          const before = (await entriesOf()).find(({ id }) => id === attempt(one.number).id);
+          await performAll([one]);
+          const after = (await entriesOf()).find(({ id }) => id === attempt(one.number).id);
+          if (before?.state === 'released') lateMicros += after?.spentMicros ?? 0;
+          for (const [key, { reservedMicros, spentMicros }] of expectedTotals(await entriesOf())) {
+            const capMicros = key.includes('/user/')
+              ? caps.userDailyMicros
+              : key.includes('/day/')
+                ? caps.dailyMicros
+                : caps.monthlyMicros;
+            expect(reservedMicros + spentMicros).toBeLessThanOrEqual(capMicros + lateMicros);
+          }
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('repetitions change nothing', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(call, { maxLength: 40 }), async (calls) => {
+        const outcome = async (performed: readonly Call[]): Promise<LedgerEntry[]> => {
+          state = createMemoryState().open();
+          ledger = open();
+          await performAll(performed);
+          return entriesOf();
+        };
+        const once = await outcome(calls.map((one) => ({ ...one, times: 1 })));
+        expect(await outcome(calls)).toEqual(once);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

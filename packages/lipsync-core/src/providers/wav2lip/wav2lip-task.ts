@@ -1,0 +1,137 @@
+import { openFrames, readSpeech, type Frame } from '../../media/index.ts';
+import { connectEngine, type EngineClient } from './engine/engine-client.ts';
+import { openMelChunks } from './features/index.ts';
+import { createFaceCropper, createFacePaster, placeFace } from './picture/index.ts';
+import { planFrame } from './redraw/frame-plan.ts';
+import {
+  heldFrames,
+  redrawFrames,
+  type RedrawFigures,
+  type RedrawParts,
+  type ShownFace,
+} from './redraw/redraw-frames.ts';
+import { readMouthCurve } from '../../audio/index.ts';
+import type { TakeReport, Wav2LipTask } from '../../processes/render-tasks.ts';
+import type { RenderTaskContext } from '../../processes/run-render-task.ts';
+import { batchFramesOf } from '../local/batch-frames.ts';
+import { followFace, type FollowedFace } from '../local/follow-face.ts';
+import { runTakeLoop } from '../local/take-loop.ts';
+import { findMostClosedMouth, meanFaceHeightPx } from '../local/tracked-mouths.ts';
+import { usedFrames } from '../local/tracked-range.ts';
+import { faceLargerThanModel, reducedBatch } from './wav2lip-warnings.ts';
+
+/** Wav2Lip, start to end: follow the face, have the engine draw its mouth in every frame, paste it back, encode. */
+export async function wav2lipTask(task: Wav2LipTask, context: RenderTaskContext): Promise<TakeReport> {
+  const followed = await followFace(task, context);
+  try {
+    const engine = await connectEngine(task.engine, { signal: context.signal });
+    try {
+      return await redrawTake(task, followed, engine, context);
+    } finally {
+      engine.close();
+    }
+  } finally {
+    followed.track.close();
+  }
+}
+
+async function redrawTake(
+  task: Wav2LipTask,
+  followed: FollowedFace,
+  engine: EngineClient,
+  context: RenderTaskContext,
+): Promise<TakeReport> {
+  const {
+    timeline,
+    engine: { cropSizePx },
+  } = task;
+  const figures: RedrawFigures = { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 };
+  const batchFrames = batchFramesOf(task);
+  context.onProgress({ stage: 'rendering', fraction: 0 });
+  const parts = await redrawParts(task, followed, { engine, batchFrames }, context.signal);
+  const taken = await runTakeLoop(
+    task,
+    {
+      heldFrames: heldFrames(batchFrames),
+      apply: (frames) => redrawFrames(frames, parts, figures),
+    },
+    context,
+  );
+  const frames = timeline.frameCount;
+  const faceHeightPx = meanFaceHeightPx(followed.track, usedFrames(timeline));
+  return {
+    warnings: [
+      ...followed.warnings,
+      ...faceLargerThanModel(faceHeightPx, cropSizePx),
+      ...reducedBatch(engine.smallestBatch),
+    ],
+    stages: [
+      followed.figures,
+      { stage: 'cropping (inside the last row)', wallMs: figures.cropMs, frames },
+      { stage: 'waiting for the engine (inside the last row)', wallMs: figures.waitMs, frames },
+      { stage: 'pasting (inside the last row)', wallMs: figures.pasteMs, frames },
+      { stage: 'decoding, redrawing and encoding', wallMs: taken.wallMs, frames },
+    ],
+    bytesCopiedPerFrame: taken.bytesCopiedPerFrame + figures.bytesDrawn / frames,
+  };
+}
+
+async function redrawParts(
+  task: Wav2LipTask,
+  followed: FollowedFace,
+  { engine, batchFrames }: Pick<RedrawParts, 'engine' | 'batchFrames'>,
+  signal: AbortSignal,
+): Promise<RedrawParts> {
+  const {
+    timeline: { frameCount, frameRate },
+    clip: { color },
+    engine: { cropSizePx },
+    colorMatch,
+    sharpen,
+    windowStartMs,
+    silenceMode,
+  } = task;
+  const { voiced } = await readMouthCurve(task.mouthCurvePath, frameCount);
+  return {
+    engine,
+    cropSizePx,
+    batchFrames,
+    cropper: createFaceCropper({ cropSizePx, color }),
+    paster: createFacePaster({ colorMatch, sharpen, cropSizePx, color }),
+    melChunks: openMelChunks({
+      samples: readSpeech(task.speechPath, { signal }),
+      frameRate,
+      frameCount,
+      windowStartMs,
+    }),
+    closedMouth: silenceMode === 'close' ? await cropClosedMouth(task, followed, signal) : undefined,
+    faceOf: (frame) => shownFace(followed, frame),
+    planOf: (frame) => planFrame(silenceMode, voiced[frame.index] ?? 0),
+  };
+}
+
+function shownFace({ track, firstFrame }: FollowedFace, { clipFrame }: Frame): ShownFace {
+  const index = clipFrame - firstFrame;
+  return { face: track.frame(index), shot: track.shotStarts.findLastIndex((start) => start <= index) };
+}
+
+/** The crop of the frame in which the lips are closest together, among the first faces that are shown. */
+async function cropClosedMouth(
+  task: Wav2LipTask,
+  { track, firstFrame }: FollowedFace,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  const {
+    clip,
+    clipPath: path,
+    engine: { cropSizePx },
+  } = task;
+  const index = findMostClosedMouth(track, usedFrames(task.timeline));
+  if (index === undefined) return undefined;
+  const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
+  const range = { start: firstFrame + index, end: firstFrame + index + 1 };
+  for await (const frame of openFrames({ path, facts: clip, range, signal })) {
+    createFaceCropper({ cropSizePx, color: clip.color }).crop(frame, placeFace(track.frame(index).points), crop);
+  }
+  return crop;
+}

@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import { createCircuitBreaker } from './circuit-breaker.ts';
+import { createConcurrencySlots } from './concurrency-slots.ts';
+import { createMemoryState } from '../testing/memory-state-store.ts';
+import { createForecast, expectedMs, expectedWaitMs, type Load } from './completion-forecast.ts';
+import { createThroughputEstimates } from './throughput-estimates.ts';
+
+const output = { durationMs: 10_000, heygenMode: 'speed' } as const;
+
+function openForecast(load?: Load, ahead: ReadonlyMap<string | undefined, number> = new Map()) {
+  let nowMs = 1_000;
+  const clock = { nowMs: () => nowMs };
+  const state = createMemoryState().open();
+  const places = createConcurrencySlots({ state, clock });
+  const breaker = createCircuitBreaker({ state, clock });
+  const paces = createThroughputEstimates({ state, clock });
+  const providers = [
+    { id: 'heygen', kind: 'remote', maxConcurrent: 2 },
+    { id: 'wav2lip', kind: 'inline', maxConcurrent: null },
+  ] as const;
+  const passTime = (untilMs: number): void => {
+    nowMs = untilMs;
+  };
+  return {
+    places,
+    breaker,
+    passTime,
+    forecast: createForecast({
+      providers,
+      paces,
+      places,
+      breaker,
+      ...(load
+        ? {
+            load: async (waitingJobId?: string) => ({
+              ...load,
+              remoteJobs: ahead.get(waitingJobId) ?? load.remoteJobs,
+            }),
+          }
+        : {}),
+    }),
+  };
+}
+
+describe('the wait for a seat', () => {
+  it.each([
+    [{ busy: 0, seats: 1, typicalMs: 100 }, 0],
+    [{ busy: 1, seats: 2, typicalMs: 100 }, 0],
+    [{ busy: 1, seats: 1, typicalMs: 100 }, 100],
+    [{ busy: 5, seats: 5, typicalMs: 100 }, 20],
+    [{ busy: 14, seats: 5, typicalMs: 100 }, 200],
+  ])('in %j is %i ms', (line, waitMs) => {
+    expect(expectedWaitMs(line)).toBe(waitMs);
+  });
+});
+
+describe('a forecast', () => {
+  it('assumes until it has seen takes, and says so', async () => {
+    expect(await openForecast().forecast.expect(output)).toEqual([
+      { provider: 'heygen', waitMs: 0, workMs: 70_000, isMeasured: false },
+      { provider: 'wav2lip', waitMs: 0, workMs: 26_000, isMeasured: false },
+    ]);
+  });
+
+  it('learns from each take, from later ones more', async () => {
+    const { forecast } = openForecast();
+    const work = { provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 } as const;
+    await forecast.learn(work, 13_000);
+    expect((await forecast.expect(output))[1]).toEqual({
+      provider: 'wav2lip',
+      waitMs: 0,
+      workMs: 13_000,
+      isMeasured: true,
+    });
+    for (let take = 0; take < 30; take += 1) await forecast.learn(work, 52_000);
+    expect((await forecast.expect(output))[1]?.workMs).toBeCloseTo(52_000, -2);
+  });
+
+  it("keeps the paces of HeyGen's modes apart", async () => {
+    const { forecast } = openForecast();
+    await forecast.learn({ provider: 'heygen', heygenMode: 'precision', durationMs: 10_000 }, 300_000);
+    expect((await forecast.expect(output))[0]).toMatchObject({ workMs: 70_000, isMeasured: false });
+    expect((await forecast.expect({ ...output, heygenMode: 'precision' }))[0]).toMatchObject({
+      workMs: 300_000,
+      isMeasured: true,
+    });
+  });
+
+  it('is not led astray by a take that a night lay in', async () => {
+    const { forecast } = openForecast();
+    await forecast.learn({ provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 }, 12 * 3_600_000);
+    expect((await forecast.expect(output))[1]?.workMs).toBe(20 * 26_000);
+  });
+
+  it('lets what it learned drift back to what it assumes, and forgets it after a day, so that whoever was slow once is tried again', async () => {
+    const hourMs = 3_600_000;
+    const { forecast, passTime } = openForecast();
+    await forecast.learn({ provider: 'heygen', heygenMode: 'speed', durationMs: 10_000 }, 16 * 70_000);
+    const expectedAfter = async (hours: number) => {
+      passTime(1_000 + hours * hourMs);
+      return (await forecast.expect(output))[0];
+    };
+    expect(await expectedAfter(0)).toMatchObject({ workMs: 16 * 70_000, isMeasured: true });
+    expect(await expectedAfter(6)).toMatchObject({ workMs: 4 * 70_000, isMeasured: true });
+    expect(await expectedAfter(12)).toMatchObject({ workMs: 2 * 70_000, isMeasured: true });
+    expect(await expectedAfter(24)).toMatchObject({ workMs: 70_000, isMeasured: false });
+  });
+
+  it('weighs what it sees anew against what is left of what it saw long ago', async () => {
+    const { forecast, passTime } = openForecast();
+    const work = { provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 } as const;
+    await forecast.learn(work, 4 * 26_000);
+    passTime(1_000 + 6 * 3_600_000);
+    await forecast.learn(work, 26_000);
+    expect((await forecast.expect(output))[1]).toMatchObject({ workMs: 1.8 * 26_000, isMeasured: true });
+  });
+
+  it('counts the places that are held, and those that stand in line', async () => {
+    const held = openForecast();
+    for (const jobId of ['job_1', 'job_2']) await held.places.enter('heygen', jobId, 2);
+    expect((await held.forecast.expect(output))[0]).toMatchObject({ waitMs: 35_000 });
+    const inLine = openForecast({ remoteJobs: 5, inlineJobs: 3, inlineSeats: 2 });
+    expect(await inLine.forecast.expect(output)).toMatchObject([{ waitMs: 4 * 35_000 }, { waitMs: 2 * 13_000 }]);
+  });
+
+  it('counts what is ahead of a job that stands in line, and all of the line for a newcomer', async () => {
+    const { forecast } = openForecast({ remoteJobs: 5, inlineJobs: 0, inlineSeats: 1 }, new Map([['job_2', 3]]));
+    expect((await forecast.expect({ ...output, waitingJobId: 'job_2' }))[0]).toMatchObject({ waitMs: 2 * 35_000 });
+    expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 4 * 35_000 });
+  });
+
+  it('counts on no provider whose breaker is open', async () => {
+    const { breaker, forecast } = openForecast();
+    await breaker.report('heygen', 'job_1', 'opens');
+    const [heygen] = await forecast.expect(output);
+    expect(heygen).toMatchObject({ waitMs: null });
+    expect(heygen && expectedMs(heygen)).toBe(Infinity);
+  });
+
+  it('counts on a provider whose breaker waits for its probe, which would never come else', async () => {
+    const { breaker, forecast, passTime } = openForecast();
+    await breaker.report('heygen', 'job_1', 'opens');
+    passTime((await breaker.look('heygen')).openUntilMs ?? 0);
+    expect(await breaker.look('heygen')).toMatchObject({ state: 'half_open' });
+    expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 0 });
+  });
+});

@@ -1,0 +1,120 @@
+import type { HeygenMode, ProviderId } from '../contract/index.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
+import type { ConcurrencySlots } from './concurrency-slots.ts';
+import type { Provider } from '../providers/provider.ts';
+import type { ThroughputEstimate, MeasuredWork, ThroughputEstimates } from './throughput-estimates.ts';
+
+/** A provider whose time can be told. */
+export interface ForeseenProvider {
+  readonly id: ProviderId;
+  readonly kind: Provider['kind'];
+  /** Operations at once, over all machines; null for what computes here. */
+  readonly maxConcurrent: number | null;
+}
+
+/** What waits to be done, over all machines. */
+export interface Load {
+  /** Jobs that stand in line for a remote provider or whose operation runs there; none behind the one that asks, where one does. */
+  readonly remoteJobs: number;
+  /** Jobs that are computed or wait for that. */
+  readonly inlineJobs: number;
+  /** Jobs that can be computed at once. */
+  readonly inlineSeats: number;
+}
+
+/** What is to be made. */
+export interface ExpectedOutput {
+  readonly durationMs: number;
+  readonly heygenMode: HeygenMode;
+  /** The job, where it stands in line already: those behind it do not keep it waiting. */
+  readonly waitingJobId?: string;
+}
+
+export interface Expectation {
+  readonly provider: ProviderId;
+  /**
+   * Until it can be begun; null while the provider is not asked, because its breaker is open. A breaker that waits for its
+   * probe is asked: nothing else would ever close it.
+   */
+  readonly waitMs: number | null;
+  /** From then until the take is there. */
+  readonly workMs: number;
+  /** Whether `workMs` comes from takes of this installation. */
+  readonly isMeasured: boolean;
+}
+
+/** Tells how long providers would take now, from how long they took before. Throws what the state store and `load` throw. */
+export interface Forecast {
+  expect(output: ExpectedOutput): Promise<readonly Expectation[]>;
+  /**
+   * Tells that an attempt made a take in `tookMs`, in a job no run of which ended without a word. Pauses that the vendor
+   * asked for are part of it: the next one may meet them, too.
+   */
+  learn(work: MeasuredWork, tookMs: number): Promise<void>;
+}
+
+export interface ForecastDependencies {
+  readonly providers: readonly ForeseenProvider[];
+  readonly paces: ThroughputEstimates;
+  readonly places: Pick<ConcurrencySlots, 'holders'>;
+  readonly breaker: Pick<CircuitBreaker, 'look'>;
+  /** Nothing but the places held where nobody keeps a queue. */
+  load?(waitingJobId?: string): Promise<Load>;
+}
+
+const noLoad: Load = Object.freeze({ remoteJobs: 0, inlineJobs: 0, inlineSeats: 1 });
+
+export function createForecast({
+  providers,
+  paces,
+  places,
+  breaker,
+  load = async () => noLoad,
+}: ForecastDependencies): Forecast {
+  const waitOf = async (
+    { id, maxConcurrent }: ForeseenProvider,
+    { typicalMs }: ThroughputEstimate,
+    { remoteJobs, inlineJobs, inlineSeats }: Load,
+  ): Promise<number | null> => {
+    if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, seats: inlineSeats, typicalMs });
+    if ((await breaker.look(id)).state === 'open') return null;
+    const held = (await places.holders(id)).length;
+    return expectedWaitMs({ busy: Math.max(held, remoteJobs), seats: maxConcurrent, typicalMs });
+  };
+  return {
+    learn: (work, tookMs) => paces.learn(work, tookMs),
+    async expect({ durationMs, heygenMode, waitingJobId }) {
+      const now = await load(waitingJobId);
+      return Promise.all(
+        providers.map(async (provider) => {
+          const pace = await paces.look({ provider: provider.id, heygenMode, durationMs });
+          return {
+            provider: provider.id,
+            waitMs: await waitOf(provider, pace, now),
+            workMs: pace.workMs,
+            isMeasured: pace.isMeasured,
+          };
+        }),
+      );
+    },
+  };
+}
+
+export interface Line {
+  /** Jobs that have a seat or wait for one. */
+  readonly busy: number;
+  readonly seats: number;
+  /** How long a job keeps its seat. */
+  readonly typicalMs: number;
+}
+
+/** How long the next one waits for a seat, when seats become free one after the other at equal distances. Pure. */
+export function expectedWaitMs({ busy, seats, typicalMs }: Line): number {
+  const ahead = Math.max(0, busy + 1 - seats);
+  return Math.round((ahead * typicalMs) / seats);
+}
+
+/** How long it takes all in all; endless for a provider that is not asked. Pure. */
+export function expectedMs({ waitMs, workMs }: Expectation): number {
+  return waitMs === null ? Infinity : waitMs + workMs;
+}

@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { methods, optimizations, providerIds, type ProviderId } from '../contract/index.ts';
+import { LipsyncError } from '../errors/index.ts';
+import {
+  dependsOnOutlook,
+  planProviders,
+  type PlannedProvider,
+  type PlanOptions,
+  type PlanOutlook,
+} from './execution-plan.ts';
+
+const known: Readonly<Record<ProviderId, PlannedProvider>> = {
+  heygen: { id: 'heygen', kind: 'remote', degraded: false },
+  wav2lip: { id: 'wav2lip', kind: 'inline', degraded: false },
+  preview: { id: 'preview', kind: 'inline', degraded: true },
+};
+const all = providerIds.map((id) => known[id]);
+const both = [known.heygen, known.wav2lip];
+const auto: PlanOptions = { method: 'auto', optimize: 'quality', allowPreview: false };
+
+function outlook(durationMs: number, expectedMs: Partial<Record<ProviderId, number>> = {}): PlanOutlook {
+  return {
+    durationMs,
+    expectedMs: new Map(
+      providerIds.flatMap((id) => (expectedMs[id] === undefined ? [] : [[id, expectedMs[id]] as const])),
+    ),
+  };
+}
+
+describe('a plan', () => {
+  it.each([
+    ['quality', outlook(10_000), ['heygen', 'wav2lip']],
+    ['quality', outlook(90_000, { heygen: 9, wav2lip: 1 }), ['heygen', 'wav2lip']],
+    ['cost', outlook(10_000), ['wav2lip', 'heygen']],
+    ['balanced', outlook(29_999), ['heygen', 'wav2lip']],
+    ['balanced', outlook(30_000), ['wav2lip', 'heygen']],
+    ['speed', outlook(10_000, { heygen: 60_000, wav2lip: 24_000 }), ['wav2lip', 'heygen']],
+    ['speed', outlook(60_000, { heygen: 60_000, wav2lip: 144_000 }), ['heygen', 'wav2lip']],
+    ['speed', outlook(10_000, { heygen: 5_000, wav2lip: 5_000 }), ['heygen', 'wav2lip']],
+    ['speed', outlook(10_000, { heygen: Infinity, wav2lip: 24_000 }), ['wav2lip', 'heygen']],
+    ['speed', outlook(10_000, { heygen: Infinity, wav2lip: Infinity }), ['heygen', 'wav2lip']],
+    ['speed', outlook(10_000), ['heygen', 'wav2lip']],
+  ] as const)('for %s with %j is %j', (optimize, given, plan) => {
+    expect(planProviders(both, { ...auto, optimize }, given)).toEqual(plan);
+  });
+
+  it.each(optimizations)(
+    'for %s takes the stand-in last, only when it was allowed or nothing else is there',
+    (optimize) => {
+      const fastStandIn = outlook(90_000, { heygen: 50, wav2lip: 40, preview: 1 });
+      expect(planProviders(all, { ...auto, optimize }, fastStandIn)).not.toContain('preview');
+      expect(planProviders(all, { ...auto, optimize, allowPreview: true }, fastStandIn).at(-1)).toBe('preview');
+      expect(planProviders([known.preview], { ...auto, optimize }, fastStandIn)).toEqual(['preview']);
+    },
+  );
+
+  it.each(optimizations)('for a method that was asked for is that method, whatever %s would prefer', (optimize) => {
+    expect(
+      planProviders(all, { ...auto, method: 'heygen', optimize }, outlook(90_000, { wav2lip: 1, heygen: 2 })),
+    ).toEqual(['heygen']);
+  });
+
+  it('refuses a method that is not configured, naming those that are', () => {
+    expect(() => planProviders([known.preview], { ...auto, method: 'heygen' })).toThrow(
+      /"heygen" is not configured here; available: preview/,
+    );
+    expect(() => planProviders([], auto)).toThrow('No provider is configured here.');
+  });
+
+  it('holds each provider at most once and only usable ones, and depends on the outlook only where it says so', () => {
+    const expected = fc.oneof(fc.constant(Infinity), fc.nat(1_000_000));
+    const outlooks = fc
+      .record({ durationMs: fc.nat(3_600_000), heygen: expected, wav2lip: expected, preview: expected })
+      .map(({ durationMs, ...expectedMs }) => outlook(durationMs, expectedMs));
+    const options = fc.record({
+      method: fc.constantFrom(...methods),
+      optimize: fc.constantFrom(...optimizations),
+      allowPreview: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.subarray(all), options, outlooks, outlooks, (usable, wishes, one, other) => {
+        const plan = planned(usable, wishes, one);
+        if (plan === 'not_supported') {
+          expect(wishes.method === 'auto' ? usable.length === 0 : !usable.includes(known[wishes.method])).toBe(true);
+          return;
+        }
+        expect(plan.length).toBeGreaterThan(0);
+        expect(new Set(plan).size).toBe(plan.length);
+        expect(usable.map(({ id }) => id)).toEqual(expect.arrayContaining([...plan]));
+        if (!dependsOnOutlook(usable, wishes)) expect(planned(usable, wishes, other)).toEqual(plan);
+      }),
+    );
+  });
+});
+
+function planned(usable: readonly PlannedProvider[], options: PlanOptions, given: PlanOutlook) {
+  try {
+    return planProviders(usable, options, given);
+  } catch (error) {
+    if (LipsyncError.isInstance(error) && error.code === 'not_supported') return error.code;
+    throw error;
+  }
+}

@@ -1,8 +1,0 @@
-import { createSqliteStateStore } from '../../src/state/sqlite-state-store.ts';
-import { serveAdmissionJobs } from '../../src/testing/admission-jobs.ts';
-
-const [path, child] = process.argv.slice(2);
-const state = createSqliteStateStore({ path: path ?? '' });
-await serveAdmissionJobs(state, Number(child));
-await state.close();
-process.disconnect();

@@ -1,4 +1,0 @@
-import { createSqliteStateStore } from '../../src/state/sqlite-state-store.ts';
-import { serveStateTasks } from '../../src/testing/state-child.ts';
-
-serveStateTasks(createSqliteStateStore({ path: process.argv[2] ?? '' }));

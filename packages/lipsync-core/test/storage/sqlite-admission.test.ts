@@ -1,0 +1,20 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createSqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import { admissionSuite } from '../../src/testing/admission-suite.ts';
+
+admissionSuite('SQLite', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'state-admission-'));
+  const path = join(folder, 'state.sqlite');
+  const store = createSqliteStateStore({ path });
+  return {
+    store,
+    program: new URL('./admission-child.ts', import.meta.url),
+    programArguments: [path],
+    async dispose() {
+      await store.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+});
