@@ -12,7 +12,7 @@ it('runs models without the runtime keeping a device id or notes for its maker',
   onTestFinished(() => rm(home, { recursive: true, force: true }));
   const program = `
     import { loadSession } from ${JSON.stringify(join(source, 'inference', 'onnx-session.ts'))};
-    import { voiceModelPath } from ${JSON.stringify(join(source, 'speech', 'index.ts'))};
+    import { voiceModelPath } from ${JSON.stringify(join(source, 'audio', 'index.ts'))};
     const session = await loadSession(voiceModelPath(), { threads: 1 });
     console.log(session.inputNames.join());
     await session.release();`;
