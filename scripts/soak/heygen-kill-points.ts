@@ -47,7 +47,7 @@ export const writePoints: readonly KillPoint[] = [
   { name: 'money reserved', isAt: written(/ledger\/entry\//, /"state":"reserved"/) },
   {
     name: 'order stored',
-    isAt: written(isRunning, /"outcome":"running"/, /"operation":null/, /"unansweredSinceMs":\d/),
+    isAt: written(isRunning, /"outcome":"running"/, /"operation":null/, /"unacknowledgedSinceMs":\d/),
   },
   { name: 'operation stored', isAt: written(isRunning, /"outcome":"running"/, /"operation":\{/, /"costMicros":null/) },
   { name: 'parked', isAt: written(/"parkedUntilMs":\d/) },

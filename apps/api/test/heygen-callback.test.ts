@@ -15,7 +15,7 @@ const running: Attempt = {
   costMicros: null,
   operation: { id: 'op', state: {} },
   operationAtMs: 1,
-  troubles: 0,
+  transientFailures: 0,
 };
 
 let api: RunningApi;

@@ -135,7 +135,7 @@ describe('a job that is canceled', () => {
       costMicros: null,
       operation: { id: 'op', state: {} },
       operationAtMs: 1,
-      troubles: 0,
+      transientFailures: 0,
     } as const;
     await bench.submit('job_a', { deadlineMs: 1_000 });
     await bench.store.append('job_a', { type: 'run_started', atMs: Date.now() });
@@ -206,7 +206,7 @@ describe('a place that becomes free', () => {
             costMicros: null,
             operation: { id: 'op', state: {} },
             operationAtMs: 1,
-            troubles: 0,
+            transientFailures: 0,
           },
         ]);
       }

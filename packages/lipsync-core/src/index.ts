@@ -2,14 +2,7 @@ export * from './errors/index.ts';
 export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
 export { createInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
 export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
-export {
-  isTerminal,
-  isUnderWay,
-  type Attempt,
-  type InputReference,
-  type JobRecord,
-  type JobResult,
-} from './jobs/job-record.ts';
+export { isTerminal, isUnderWay, type InputReference, type JobRecord, type JobResult } from './jobs/job-record.ts';
 export type { JobPage, JobPageQuery, JobStore } from './jobs/job-store.ts';
 export { toJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/late-cost.ts';
@@ -31,7 +24,6 @@ export type { Estimate, Estimator, ProviderEstimate } from './jobs/cost-estimato
 export { outputDurationMs } from './media/output-duration.ts';
 export type { ProviderFindings, ProviderInspector } from './providers/provider-findings.ts';
 export type { Load } from './scheduling/completion-forecast.ts';
-export type { Warning } from './providers/provider.ts';
 export {
   createCircuitBreaker,
   type CircuitBreaker,
@@ -69,3 +61,5 @@ export {
   type LipsyncCore,
   type ProviderStatus,
 } from './wiring.ts';
+export { migrateAttempt, type Attempt } from './providers/attempt.ts';
+export type { Warning } from './contract/provider-types.ts';

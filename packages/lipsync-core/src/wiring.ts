@@ -284,7 +284,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     ledger,
     clock,
     ...(onLateCost && { onLateCost }),
-    ...(onUnansweredSettlement && { onUnanswered: onUnansweredSettlement }),
+    ...(onUnansweredSettlement && { onVendorError: onUnansweredSettlement }),
     async onSettled({ provider, jobId }) {
       await places.leave(provider, jobId);
       onSlotReleased();

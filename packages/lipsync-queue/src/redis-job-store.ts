@@ -4,6 +4,7 @@ import {
   applyJobEvent,
   isTerminal,
   LipsyncError,
+  migrateAttempt,
   type JobEvent,
   type JobPage,
   type JobPageQuery,
@@ -171,5 +172,6 @@ function parseRecord(format: string | null | undefined, text: string): JobRecord
     );
   }
   // `as`: only this file writes records, in this format; the first of them do not have what was added to it since.
-  return { ...addedSince, ...(JSON.parse(text) as JobRecord) };
+  const record = JSON.parse(text) as JobRecord;
+  return { ...addedSince, ...record, attempts: record.attempts.map(migrateAttempt) };
 }

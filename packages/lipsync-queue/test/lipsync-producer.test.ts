@@ -279,7 +279,7 @@ describe('a line for a provider', () => {
       costMicros: null,
       operation: { id: 'op', state: {} },
       operationAtMs: 1,
-      troubles: 0,
+      transientFailures: 0,
     };
     await standInLine('job_1', 60_000, { attempts: [running] });
     expect(await bench.producer.wakeNextWaitingJob()).toBe(false);

@@ -1,9 +1,7 @@
-import type { PlacedOrder } from '../jobs/job-record.ts';
 import type { EntryReference } from './ledger.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
-import type { OperationStop } from '../providers/admission.ts';
-import type { Operation } from '../providers/provider.ts';
+import { migrateRequest, type Operation, type OperationStop, type StoredRequest } from '../contract/provider-types.ts';
 
 /** What a job gave up before it was known what it costs: an operation, or an order that may have begun one. */
 export interface PendingSettlement {
@@ -11,7 +9,7 @@ export interface PendingSettlement {
   /** Null where nobody knows of one yet. */
   readonly operation: Operation | null;
   /** The order that went unanswered. Null where the vendor had answered it. */
-  readonly order: PlacedOrder | null;
+  readonly request: StoredRequest | null;
   readonly stop: OperationStop;
   readonly entry: EntryReference;
   readonly jobId: string;
@@ -21,11 +19,11 @@ export interface PendingSettlement {
 }
 
 /** A bill as it is kept. */
-export interface StoredBill extends PendingSettlement {
+export interface StoredSettlement extends PendingSettlement {
   /** When it is worth another look. */
   readonly dueAtMs: number;
   /** Its operation is being stopped, or its cost being booked: it is not to be withdrawn any more. */
-  readonly isTaken: boolean;
+  readonly isCommitted: boolean;
 }
 
 /** Where open bills are kept, for all processes together. Every call throws what the state store throws. */
@@ -33,9 +31,9 @@ export interface PendingSettlementStore {
   add(bill: PendingSettlement): Promise<void>;
   withdraw(entry: EntryReference): Promise<boolean>;
   /** To be called before anything that cannot be undone; false when the bill was withdrawn meanwhile. */
-  take(key: string, learned?: Partial<Pick<PendingSettlement, 'operation' | 'stop'>>): Promise<boolean>;
+  commit(key: string, learned?: Partial<Pick<PendingSettlement, 'operation' | 'stop'>>): Promise<boolean>;
   /** The bill, if it is due and `canAsk` about it: no other process does so then before its next look is due. */
-  claim(key: string, canAsk: (bill: PendingSettlement) => boolean): Promise<StoredBill | undefined>;
+  claim(key: string, canAsk: (bill: PendingSettlement) => boolean): Promise<StoredSettlement | undefined>;
   remove(key: string): Promise<void>;
   keys(): AsyncGenerator<string>;
 }
@@ -54,11 +52,15 @@ export function createPendingSettlementStore({
 }): PendingSettlementStore {
   const change = <Result>(
     key: string,
-    decide: (bill: StoredBill | undefined) => { readonly result: Result; readonly bill?: StoredBill | null },
+    decide: (bill: StoredSettlement | undefined) => {
+      readonly result: Result;
+      readonly bill?: StoredSettlement | null;
+    },
   ): Promise<Result> =>
     state.transact<Result>([key], (documents) => {
       // `as`: only this file writes these documents.
-      const { result, bill } = decide(documents.get(key) as unknown as StoredBill | undefined);
+      const stored = documents.get(key) as unknown as StoredSettlement | LegacySettlement | undefined;
+      const { result, bill } = decide(stored && migrateSettlement(stored));
       return bill === undefined ? { result } : { result, writes: new Map([[key, bill && toJson(bill)]]) };
     });
 
@@ -66,18 +68,18 @@ export function createPendingSettlementStore({
     add: (bill) =>
       change(keyOf(bill.entry), (known) => ({
         result: undefined,
-        bill: known ? merged(known, bill) : { ...bill, dueAtMs: clock.nowMs(), isTaken: false },
+        bill: known ? merged(known, bill) : { ...bill, dueAtMs: clock.nowMs(), isCommitted: false },
       })),
     withdraw: (entry) =>
       change<boolean>(keyOf(entry), (bill) =>
-        bill && !bill.isTaken ? { result: true, bill: null } : { result: !bill },
+        bill && !bill.isCommitted ? { result: true, bill: null } : { result: !bill },
       ),
-    take: (key, learned = {}) =>
+    commit: (key, learned = {}) =>
       change<boolean>(key, (bill) =>
-        bill ? { result: true, bill: { ...bill, ...learned, isTaken: true } } : { result: false },
+        bill ? { result: true, bill: { ...bill, ...learned, isCommitted: true } } : { result: false },
       ),
     claim: (key, canAsk) =>
-      change<StoredBill | undefined>(key, (bill) => {
+      change<StoredSettlement | undefined>(key, (bill) => {
         const nowMs = clock.nowMs();
         if (!bill || bill.dueAtMs > nowMs || !canAsk(bill)) return { result: undefined };
         const claimed = { ...bill, dueAtMs: nowMs + pauseMs(nowMs - bill.sinceMs) };
@@ -88,8 +90,20 @@ export function createPendingSettlementStore({
   };
 }
 
+/** A settlement as earlier formats stored it. */
+type LegacySettlement = Omit<StoredSettlement, 'request' | 'isCommitted'> & {
+  readonly order: Parameters<typeof migrateRequest>[0] | null;
+  readonly isTaken: boolean;
+};
+
+function migrateSettlement(stored: StoredSettlement | LegacySettlement): StoredSettlement {
+  if ('request' in stored) return stored;
+  const { order, isTaken, ...settlement } = stored;
+  return { ...settlement, request: order && migrateRequest(order), isCommitted: isTaken };
+}
+
 /** What is known of a bill stays known. */
-function merged(known: StoredBill, bill: PendingSettlement): StoredBill {
+function merged(known: StoredSettlement, bill: PendingSettlement): StoredSettlement {
   return {
     ...known,
     operation: known.operation ?? bill.operation,
@@ -115,12 +129,12 @@ function pauseMs(ageMs: number): number {
   return Math.min(longestPauseMs, Math.max(shortestPauseMs, Math.floor(ageMs / 2)));
 }
 
-function toJson({ operation, order, entry, ...bill }: StoredBill): Json {
+function toJson({ operation, request, entry, ...bill }: StoredSettlement): Json {
   // `as`: operations and orders are JSON by their contract.
   return {
     ...bill,
     operation: operation as unknown as Json,
-    order: order as unknown as Json,
+    request: request as unknown as Json,
     entry: { id: entry.id, atMs: entry.atMs },
   };
 }

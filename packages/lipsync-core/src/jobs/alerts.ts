@@ -1,6 +1,7 @@
 import { errorPolicies, type LipsyncError } from '../errors/index.ts';
 import type { Logger } from '../contract/ports.ts';
-import type { Attempt, JobRecord } from './job-record.ts';
+import type { JobRecord } from './job-record.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 /**
  * Writes an error line for each attempt that has ended since `before` with what a person has to mend, whatever becomes of

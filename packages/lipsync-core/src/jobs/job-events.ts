@@ -1,7 +1,9 @@
 import type { ErrorCode } from '../errors/index.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
-import type { Provider, Warning } from '../providers/provider.ts';
-import { isTerminal, type Attempt, type InputReference, type JobRecord, type JobResult } from './job-record.ts';
+import type { Provider } from '../providers/provider.ts';
+import { isTerminal, type InputReference, type JobRecord, type JobResult } from './job-record.ts';
+import type { Warning } from '../contract/provider-types.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 /** What a run of the job reports; only the latest run is listened to. */
 type RunEvent = { readonly run: number } & (

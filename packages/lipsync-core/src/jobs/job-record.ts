@@ -1,39 +1,14 @@
 import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
-import type { Operation, Order, Provider, Warning } from '../providers/provider.ts';
+import type { Attempt } from '../providers/attempt.ts';
+import type { Provider } from '../providers/provider.ts';
+import type { Warning } from '../contract/provider-types.ts';
 
 /** Where an input is: in the artifact store, or still at the URL that the caller named. */
 export type InputReference =
   | { readonly kind: 'artifact'; readonly key: string; readonly name: string }
   | { readonly kind: 'url'; readonly url: string };
-
-/** An order as its attempt keeps it. */
-export interface PlacedOrder extends Order {
-  /** Since when an operation may have been begun with it of which nobody here knows; null where that is settled. */
-  readonly unansweredSinceMs: number | null;
-}
-
-/** One try of one provider inside a job. */
-export interface Attempt {
-  readonly provider: ProviderId;
-  readonly outcome: 'running' | 'succeeded' | 'failed' | 'canceled';
-  readonly code: ErrorCode | null;
-  readonly message: string | null;
-  readonly startedAtMs: number;
-  readonly endedAtMs: number | null;
-  readonly costMicros: number | null;
-  /** What its operation is asked for with: absent until that was made ready, and where no operation is needed. */
-  readonly order?: PlacedOrder;
-  /** Work running at a remote provider: stored before it is waited on, so that any worker can go on with it. */
-  readonly operation: Operation | null;
-  /** When that operation was known to have begun. */
-  readonly operationAtMs: number | null;
-  /** That its operation was told to stop while it was seen to run, or was about to be: gone later, it is not billed. */
-  readonly isStopSent?: true;
-  /** How often something went wrong since its last success that did not end it. */
-  readonly troubles: number;
-}
 
 /** What came out, once a job is completed. */
 export interface JobResult {

@@ -1,6 +1,7 @@
 import type { AttemptView, JobView } from '../contract/index.ts';
 import { errorPolicies } from '../errors/index.ts';
-import { isTerminal, type Attempt, type JobRecord } from './job-record.ts';
+import { isTerminal, type JobRecord } from './job-record.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 /** The job as callers see it. `outputUrl` is null until there is an output. */
 export function toJobView(record: JobRecord, outputUrl: string | null): JobView {

@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { testJobRecord } from '../testing/job-store-suite.ts';
 import { createMemoryJobStore } from '../testing/memory-job-store.ts';
-import type { Attempt, JobRecord } from './job-record.ts';
+import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import { toJobView } from './job-view.ts';
 import { recordLateCost } from './late-cost.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 const attempt = (change: Partial<Attempt>): Attempt => ({
   provider: 'heygen',
@@ -16,7 +17,7 @@ const attempt = (change: Partial<Attempt>): Attempt => ({
   costMicros: null,
   operation: null,
   operationAtMs: null,
-  troubles: 0,
+  transientFailures: 0,
   ...change,
 });
 

@@ -14,7 +14,7 @@ import type { Admission } from '../providers/admission.ts';
 import { localCostMicros } from '../billing/local-price.ts';
 import { once } from '../processes/memoize-async.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
-import type { Provider, ProgressReport, TakeRequest, Warning } from '../providers/provider.ts';
+import type { Provider, TakeRequest } from '../providers/provider.ts';
 import type { Forecast } from '../scheduling/completion-forecast.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
@@ -22,10 +22,11 @@ import type { RenderPool } from '../processes/render-pool.ts';
 import type { SpeechReport } from '../audio/speech-types.ts';
 import { againOnce } from './again-once.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
-import type { Attempt } from './job-record.ts';
 import { findSooner, makePlan } from './plan-job.ts';
 import { failStore } from '../storage/store-failure.ts';
 import type { Workspace } from './workspace.ts';
+import type { ProgressReport, Warning } from '../contract/provider-types.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 /** Speech that the voice detector finds empty and that stays below this level is silence and costs nothing. */
 const silenceLevelDb = -50;

@@ -1,5 +1,5 @@
 import type { Clock } from '../contract/ports.ts';
-import type { ProgressReport } from '../providers/provider.ts';
+import type { ProgressReport } from '../contract/provider-types.ts';
 
 /** The stages of a job, those of a remote provider before those of an engine here, each with the share of the whole at which it begins and ends, in percent. */
 const stages: Readonly<Record<string, { readonly from: number; readonly to: number; readonly message: string }>> =

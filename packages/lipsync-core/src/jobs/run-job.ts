@@ -6,7 +6,7 @@ import { alertOfJob } from './alerts.ts';
 import { deadlineExceeded } from './deadline-signal.ts';
 import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
-import { isTerminal, isUnderWay, type Attempt, type JobRecord } from './job-record.ts';
+import { isTerminal, isUnderWay, type JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline } from './lipsync-pipeline.ts';
 import { createProgressWriter } from './progress-writer.ts';
@@ -15,6 +15,7 @@ import { createAttemptSaver, tell } from './run-reports.ts';
 import { isOutOfReach, markStoreFailures, StoreFailure, superseded } from '../storage/store-failure.ts';
 import { watchForStop, type StopWatch } from './stop-watch.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from './workspace.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 /** Runs that may end without a word before the job is given up. */
 const maxCrashes = 5;

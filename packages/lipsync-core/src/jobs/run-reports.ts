@@ -1,9 +1,10 @@
 import type { Logger } from '../contract/ports.ts';
 import { alertOfAttempts } from './alerts.ts';
 import type { JobEvent } from './job-events.ts';
-import type { Attempt, JobRecord } from './job-record.ts';
+import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import { superseded } from '../storage/store-failure.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 export interface RunReportDependencies {
   /** As `markStoreFailures` returns it. */

@@ -123,16 +123,16 @@ async function settle(
   { ledger, pendingSettlements, clock }: SharedAdmissionDependencies,
   { facts, kind }: ProviderName,
   attempt: AttemptReference,
-  { costMicros, operation, order, stop }: AttemptEnding,
+  { costMicros, operation, request, stop }: AttemptEnding,
 ): Promise<boolean> {
   const entry = entryOf(attempt);
-  if (costMicros === null && (operation || order)) {
+  if (costMicros === null && (operation || request)) {
     const { jobId, index } = attempt;
     await pendingSettlements.add({
       provider: facts.id,
       operation,
-      order,
-      stop: order ? 'due' : stop,
+      request,
+      stop: request ? 'due' : stop,
       entry,
       jobId,
       index,

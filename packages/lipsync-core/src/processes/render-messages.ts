@@ -1,6 +1,6 @@
 import type { CarriedFailure } from '../errors/carried-failure.ts';
-import type { ProgressReport } from '../providers/provider.ts';
 import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
+import type { ProgressReport } from '../contract/provider-types.ts';
 
 /** What the parent says to a render process. One task at a time; while it has one it says that it is alive, every `heartbeatMs`. */
 export type ToRenderProcess =

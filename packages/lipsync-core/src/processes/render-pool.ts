@@ -4,10 +4,10 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { toError } from '../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../errors/index.ts';
-import type { ProgressReport } from '../providers/provider.ts';
 import { watchExit, type ExitWatch } from './exit-watch.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
 import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
+import type { ProgressReport } from '../contract/provider-types.ts';
 
 export interface RenderPoolOptions {
   /** Processes that stay warm, waiting for the next task, at most. */

@@ -1,9 +1,9 @@
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
 import type { Timeline } from '../media/timeline.ts';
 import type { SilenceMode } from '../contract/index.ts';
-import type { Warning } from '../providers/provider.ts';
 import type { EngineAddress } from '../providers/wav2lip/engine/engine-address.ts';
 import type { SpeechReport } from '../audio/speech-types.ts';
+import type { Warning } from '../contract/provider-types.ts';
 
 /** Everything that a render process can be asked to do. Plain data: it crosses a process boundary. */
 export type RenderTask = AnalyzeSpeechTask | PassThroughTask | PreviewTask | Wav2LipTask;

@@ -1,10 +1,10 @@
-import type { ProgressReport } from '../providers/provider.ts';
 import type { RenderResources } from './render-resources.ts';
 import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
 import { analyzeSpeechTask } from '../audio/analyze-speech-task.ts';
 import { passThroughTask } from '../media/pass-through-task.ts';
 import { previewTask } from '../providers/preview/preview-task.ts';
 import { wav2lipTask } from '../providers/wav2lip/wav2lip-task.ts';
+import type { ProgressReport } from '../contract/provider-types.ts';
 
 export interface RenderTaskContext {
   readonly signal: AbortSignal;

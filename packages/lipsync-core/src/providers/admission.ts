@@ -1,15 +1,9 @@
 import type { LipsyncError } from '../errors/index.ts';
-import type { PlacedOrder } from '../jobs/job-record.ts';
-import type { Operation, Provider } from './provider.ts';
+import type { Provider } from './provider.ts';
+import type { Operation, OperationStop, StoredRequest } from '../contract/provider-types.ts';
 
 /** Whose attempt it was; this process may not have that provider. */
 export type ProviderName = Pick<Provider, 'kind'> & { readonly facts: Pick<Provider['facts'], 'id'> };
-
-/**
- * What is done about an operation whose bill stays open: nothing (`none`, its end is waited for), it is to be stopped
- * because nobody wants it (`due`), or it was told to stop while it was seen to run (`sent`): gone later, it is not billed.
- */
-export type OperationStop = 'none' | 'due' | 'sent';
 
 /** An attempt, for whoever keeps books on it. Never changes from its beginning to its end, whatever crashes between. */
 export interface AttemptReference {
@@ -36,7 +30,7 @@ export interface AttemptEnding {
   readonly costMicros: number | null;
   readonly operation: Operation | null;
   /** Null where it is settled whether it began an operation. What it began is wanted by nobody. */
-  readonly order: PlacedOrder | null;
+  readonly request: StoredRequest | null;
   /** Of `operation`. */
   readonly stop: OperationStop;
 }

@@ -1,7 +1,8 @@
-import type { Attempt, PlacedOrder } from '../jobs/job-record.ts';
 import type { Clock } from '../contract/ports.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { Operation, Provider } from './provider.ts';
+import type { Provider } from './provider.ts';
+import type { Attempt } from './attempt.ts';
+import type { StoredRequest, Operation } from '../contract/provider-types.ts';
 
 /** How an attempt ends. */
 export type AttemptEnd = Pick<Attempt, 'outcome'> & Partial<Pick<Attempt, 'code' | 'message' | 'costMicros'>>;
@@ -19,14 +20,14 @@ export interface AttemptLog {
   begin(provider: Provider): Promise<void>;
   /** Records an attempt that was not let in: begun and ended in one. */
   refuse(provider: Provider, error: LipsyncError): Promise<void>;
-  setOrder(order: PlacedOrder): Promise<void>;
+  setRequest(request: StoredRequest): Promise<void>;
   setOperation(operation: Operation): Promise<void>;
   /** What the attempt turned out to cost, whatever becomes of its take. */
   setCost(costMicros: number): Promise<void>;
   /** Its operation, which runs, is about to be told to stop. */
   noteStopSent(): Promise<void>;
   /** Trouble that did not end the attempt. */
-  noteTrouble(message: string): Promise<void>;
+  recordTransientFailure(message: string): Promise<void>;
   end(end: AttemptEnd): Promise<void>;
 }
 
@@ -78,22 +79,23 @@ export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: Attem
         { ...newAttempt(provider, nowMs), outcome: 'failed', code, message, endedAtMs: nowMs, costMicros: 0 },
       ]);
     },
-    setOrder: (order) => replaceLast({ order }),
-    setOperation: (operation) => replaceLast({ operation, operationAtMs: clock.nowMs(), troubles: 0 }),
+    setRequest: (request) => replaceLast({ request }),
+    setOperation: (operation) => replaceLast({ operation, operationAtMs: clock.nowMs(), transientFailures: 0 }),
     async setCost(costMicros) {
-      const { costMicros: known, troubles } = current();
+      const { costMicros: known, transientFailures } = current();
       // The first time, the vendor is done: what went wrong while it worked does not count against fetching the take.
-      if (known !== costMicros) await replaceLast({ costMicros, troubles: known === null ? 0 : troubles });
+      if (known !== costMicros)
+        await replaceLast({ costMicros, transientFailures: known === null ? 0 : transientFailures });
     },
     noteStopSent: () => replaceLast({ isStopSent: true }),
-    noteTrouble: (message) => replaceLast({ message, troubles: current().troubles + 1 }),
+    recordTransientFailure: (message) => replaceLast({ message, transientFailures: current().transientFailures + 1 }),
     end: (end) => replaceLast({ ...end, endedAtMs: clock.nowMs() }),
   };
 }
 
 /** The order of an attempt that may have begun an operation of which nobody knows; null where there is no such doubt. Pure. */
-export function orderInDoubt({ operation, order }: Attempt): PlacedOrder | null {
-  return operation === null && order && order.unansweredSinceMs !== null ? order : null;
+export function unacknowledgedRequest({ operation, request }: Attempt): StoredRequest | null {
+  return operation === null && request && request.unacknowledgedSinceMs !== null ? request : null;
 }
 
 /** What further attempts may cost, where all of them together may cost `maxCostMicros`; null for any. Pure. */
@@ -114,7 +116,7 @@ function newAttempt({ facts }: Provider, nowMs: number): Attempt {
     costMicros: null,
     operation: null,
     operationAtMs: null,
-    troubles: 0,
+    transientFailures: 0,
   };
 }
 

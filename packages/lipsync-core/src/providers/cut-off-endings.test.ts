@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../errors/index.ts';
-import type { Attempt } from '../jobs/job-record.ts';
 import { createLedger, type Ledger } from '../billing/ledger.ts';
 import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
@@ -12,6 +11,7 @@ import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './
 import type { LocalPrice } from '../billing/local-price.ts';
 import type { InlineProvider, OperationStatus, Provider, TakeRequest } from './provider.ts';
 import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import type { Attempt } from './attempt.ts';
 
 const canceled = new LipsyncError('canceled', 'enough');
 const hourMs = 3_600_000;

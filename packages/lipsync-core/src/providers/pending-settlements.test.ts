@@ -1,12 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { listEntries } from '../billing/cost-sums.ts';
 import { createLedger, type Ledger } from '../billing/ledger.ts';
-import type { PlacedOrder } from '../jobs/job-record.ts';
-import type { OperationStop } from './admission.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import { createPendingSettlements, type LateCost, type PendingSettlements } from './pending-settlements.ts';
+import type { StoredRequest, OperationStop } from '../contract/provider-types.ts';
 
 const never = new AbortController().signal;
 const startMs = Date.UTC(2026, 10, 21);
@@ -40,7 +39,7 @@ function pendingSettlements(): PendingSettlements {
     state,
     ledger,
     clock,
-    onUnanswered: ({ jobId }, error) => void unanswered.push([jobId, error]),
+    onVendorError: ({ jobId }, error) => void unanswered.push([jobId, error]),
     async onLateCost(cost) {
       told.push(cost);
       return isHeard;
@@ -48,14 +47,14 @@ function pendingSettlements(): PendingSettlements {
   });
 }
 
-async function open(id: string, order: PlacedOrder | null = null, stop: OperationStop = 'none'): Promise<void> {
+async function open(id: string, request: StoredRequest | null = null, stop: OperationStop = 'none'): Promise<void> {
   await ledger.reserve({ id, jobId: id, provider: 'heygen', user: null, micros: 100, atMs: startMs });
-  const operation = order ? null : { id: `op-of-${id}`, state: {} };
+  const operation = request ? null : { id: `op-of-${id}`, state: {} };
   await bills.add({
     provider: 'heygen',
     operation,
-    order,
-    stop: order ? 'due' : stop,
+    request,
+    stop: request ? 'due' : stop,
     entry: { id, atMs: startMs },
     jobId: id,
     index: 0,
@@ -274,7 +273,7 @@ describe('a job that ended before its bill was known', () => {
 });
 
 describe('the bill of an order that went unanswered', () => {
-  const order = { idempotencyKey: 'job_2-0', state: {}, unansweredSinceMs: startMs };
+  const order = { idempotencyKey: 'job_2-0', state: {}, unacknowledgedSinceMs: startMs };
 
   beforeEach(async () => {
     await reconcile();

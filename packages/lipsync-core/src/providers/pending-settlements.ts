@@ -2,14 +2,15 @@ import type { EntryReference, Ledger } from '../billing/ledger.ts';
 import type { LedgerEntry } from '../billing/ledger-entry.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { StateStore } from '../storage/state-store.ts';
-import type { Operation, RemoteProvider } from './provider.ts';
+import type { RemoteProvider } from './provider.ts';
 import type { ProviderRegistry } from './provider-registry.ts';
 import {
   createPendingSettlementStore,
   type PendingSettlement,
-  type StoredBill,
+  type StoredSettlement,
 } from '../billing/pending-settlement-store.ts';
 import { stopOperation } from './stop-operation.ts';
+import type { Operation } from '../contract/provider-types.ts';
 
 /** What an attempt turned out to cost after it had ended. */
 export interface LateCost extends Pick<PendingSettlement, 'jobId' | 'index'> {
@@ -42,7 +43,7 @@ export interface PendingSettlementsDependencies {
   /** Told, maybe twice, of a bill that is open no more. */
   onSettled?(bill: Pick<PendingSettlement, 'jobId' | 'provider'>): Promise<void>;
   /** Told of each call that a vendor did not answer when it was asked about an operation or told to stop it. */
-  onUnanswered?(bill: Pick<PendingSettlement, 'jobId' | 'provider'>, error: unknown): void;
+  onVendorError?(bill: Pick<PendingSettlement, 'jobId' | 'provider'>, error: unknown): void;
 }
 
 /** What was found out about a bill; null micros where that is no more than that nobody knows. */
@@ -63,7 +64,7 @@ export function createPendingSettlements(dependencies: PendingSettlementsDepende
     clock,
     onLateCost = async () => true,
     onSettled = async () => undefined,
-    onUnanswered = () => undefined,
+    onVendorError = () => undefined,
   } = dependencies;
   const store = createPendingSettlementStore({ state, clock });
 
@@ -75,7 +76,7 @@ export function createPendingSettlements(dependencies: PendingSettlementsDepende
     try {
       return await asking;
     } catch (error) {
-      onUnanswered(bill, error);
+      onVendorError(bill, error);
       return undefined;
     }
   }
@@ -83,7 +84,7 @@ export function createPendingSettlements(dependencies: PendingSettlementsDepende
   /** What is known of the bill now; null for nothing yet. */
   async function look(
     key: string,
-    bill: StoredBill,
+    bill: StoredSettlement,
     registry: Pick<ProviderRegistry, 'all'>,
     signal: AbortSignal,
   ): Promise<Finding | null> {
@@ -98,26 +99,27 @@ export function createPendingSettlements(dependencies: PendingSettlementsDepende
   async function ask(
     provider: RemoteProvider,
     key: string,
-    bill: StoredBill,
+    bill: StoredSettlement,
     signal: AbortSignal,
   ): Promise<Finding | null> {
-    const { order, sinceMs } = bill;
+    const { request, sinceMs } = bill;
     const operation =
       bill.operation ??
-      (order && (await answerOf(bill, provider.find(order, { signal, sinceMs: order.unansweredSinceMs ?? sinceMs }))));
+      (request &&
+        (await answerOf(bill, provider.find(request, { signal, sinceMs: request.unacknowledgedSinceMs ?? sinceMs }))));
     if (operation === undefined) return null;
     if (operation === null)
       return clock.nowMs() - bill.sinceMs < unseenMs ? null : { micros: 0, note: 'its order began no operation' };
     if (bill.stop === 'none') return askAbout(provider, operation, bill, signal);
     // Remembered before it is deleted, after which nobody finds it any more.
-    if (!(await store.take(key, { operation }))) return null;
+    if (!(await store.commit(key, { operation }))) return null;
     let finding: Finding | null = null;
     await stopOperation(provider, operation, {
       knownMicros: null,
       wasSent: bill.stop === 'sent',
       signal,
-      onUnanswered: (error) => onUnanswered(bill, error),
-      onSend: async () => void (await store.take(key, { stop: 'sent' })),
+      onVendorError: (error) => onVendorError(bill, error),
+      onSend: async () => void (await store.commit(key, { stop: 'sent' })),
       async book(micros) {
         finding = toFinding(micros);
         await book(bill, finding);
@@ -156,7 +158,7 @@ export function createPendingSettlements(dependencies: PendingSettlementsDepende
         if (signal.aborted) break;
         const bill = await store.claim(key, (open) => canAsk(open, registry, clock.nowMs()));
         const finding = bill && (await look(key, bill, registry, signal));
-        if (!bill || !finding || !(await store.take(key)) || !(await settle(bill, finding))) continue;
+        if (!bill || !finding || !(await store.commit(key)) || !(await settle(bill, finding))) continue;
         await store.remove(key);
         settled += 1;
       }

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
-import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import { openAdmission } from '../testing/open-admission.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
 import type { InlineProvider, Provider, Take, TakeRequest } from './provider.ts';
+import type { Attempt } from './attempt.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 7 };
 // The doubles below look at the job's id only.
@@ -58,7 +58,7 @@ function attempt(provider: ProviderId, change: Partial<Attempt>): Attempt {
     costMicros: null,
     operation: null,
     operationAtMs: null,
-    troubles: 0,
+    transientFailures: 0,
     ...change,
   };
 }

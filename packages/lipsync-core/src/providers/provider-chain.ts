@@ -8,16 +8,17 @@ import {
   toLipsyncError,
 } from '../errors/index.ts';
 import type { Clock } from '../contract/ports.ts';
-import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
-import type { Admission, AttemptReference, Entry, OperationStop } from './admission.ts';
-import { createAttemptLog, leftMicros, orderInDoubt, type AttemptLog } from './attempt-log.ts';
+import type { Admission, AttemptReference, Entry } from './admission.ts';
+import { createAttemptLog, leftMicros, unacknowledgedRequest, type AttemptLog } from './attempt-log.ts';
 import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
 import { localCostMicros, type LocalPrice } from '../billing/local-price.ts';
 import { once } from '../processes/memoize-async.ts';
 import type { InlineProvider, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type Waiting } from './remote-attempt.ts';
 import { stopOperation } from './stop-operation.ts';
+import type { Attempt } from './attempt.ts';
+import type { OperationStop } from '../contract/provider-types.ts';
 
 export interface ChainContext extends TakeContext {
   readonly jobId: string;
@@ -122,7 +123,7 @@ async function attempt(
     error: null,
     costMicros,
     operation: log.current.operation,
-    order: null,
+    request: null,
     stop: 'none',
   });
   await log.end({ outcome: 'succeeded', code: null, message: null, costMicros });
@@ -161,11 +162,11 @@ async function endAttempt(
   if (provider.kind === 'remote' && error.code === 'canceled') await stopUnwanted(provider, log);
   const stop = stopLeft(log.current, error);
   const { operation, costMicros: billedMicros } = log.current;
-  const order = orderInDoubt(log.current);
+  const request = unacknowledgedRequest(log.current);
   // What was not let in did not work.
   const workMicros = error.code === 'budget_exceeded' ? 0 : timeCost(provider, context, log);
-  const costMicros = operation || order ? billedMicros : workMicros;
-  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation, order, stop });
+  const costMicros = operation || request ? billedMicros : workMicros;
+  await context.admission.leave(provider, referenceOf(context, log), { error, costMicros, operation, request, stop });
   await log.end({
     outcome: error.code === 'canceled' ? 'canceled' : 'failed',
     code: error.code,
@@ -209,20 +210,20 @@ async function endCrashed(
   reason?: LipsyncError,
 ): Promise<LipsyncError> {
   const { provider: id, operation, costMicros: billedMicros, isStopSent } = log.current;
-  const order = orderInDoubt(log.current);
+  const request = unacknowledgedRequest(log.current);
   const what = isStopSent
     ? 'The job was canceled during this attempt, which is not gone on with.'
     : 'The worker went away during this attempt, and no other went on with it.';
   const error = new LipsyncError('worker_crashed', what);
   // What computes here is booked when it ends: nobody knows how long this one worked, and what was held back is given back.
-  const costMicros = operation || order ? billedMicros : 0;
+  const costMicros = operation || request ? billedMicros : 0;
   const kind = providers.find(({ facts }) => facts.id === id)?.kind ?? 'remote';
   const stop = stopLeft(log.current, reason);
   await context.admission.leave({ kind, facts: { id } }, referenceOf(context, log), {
     error,
     costMicros,
     operation,
-    order,
+    request,
     stop,
   });
   await log.end({ outcome: 'failed', code: error.code, message: error.message, costMicros });

@@ -1,12 +1,8 @@
 import type { HeygenMode, ProviderId, SilenceMode } from '../contract/index.ts';
+import type { Operation, OperationRequest, ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
 import type { Timeline } from '../media/timeline.ts';
-
-export interface Warning {
-  readonly code: string;
-  readonly message: string;
-}
 
 /** What a provider is, as data. */
 export interface ProviderFacts {
@@ -33,12 +29,6 @@ export interface TakeRequest {
   readonly takePath: string;
 }
 
-export interface ProgressReport {
-  readonly stage: string;
-  /** Share of the take that is done, 0–1. */
-  readonly fraction: number;
-}
-
 export interface TakeContext {
   readonly signal: AbortSignal;
   onProgress(progress: ProgressReport): void;
@@ -49,22 +39,6 @@ export interface Take {
   readonly path: string;
   readonly warnings: readonly Warning[];
   readonly costMicros: number;
-}
-
-/** Work running at a remote provider, as JSON; stored before the first poll so that any process can go on with it. */
-export interface Operation {
-  readonly id: string;
-  readonly state: Readonly<Record<string, unknown>>;
-}
-
-/**
- * What an operation is asked for with, as JSON; stored before it is asked for, so that asking again prepares nothing
- * again, and so that an operation of which no answer told can be looked for.
- */
-export interface Order {
-  /** Asked for again under the same key, it is the same operation. */
-  readonly idempotencyKey: string;
-  readonly state: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -94,24 +68,27 @@ export interface RemoteProvider {
   /** The most that a take of this request can cost, in millionths of a dollar. Pure. */
   quote(request: TakeRequest): number;
   /** How long the same order asks for the same operation, and not for another. */
-  readonly orderLifetimeMs: number;
+  readonly requestLifetimeMs: number;
   /** Makes an order ready; costs nothing. `replaced` is one that names what the vendor does not have any more. */
-  makeOrder(
+  prepareRequest(
     request: TakeRequest,
-    context: TakeContext & { readonly idempotencyKey: string; readonly replaced: Order | null },
-  ): Promise<Order>;
+    context: TakeContext & { readonly idempotencyKey: string; readonly replaced: OperationRequest | null },
+  ): Promise<OperationRequest>;
   /**
    * May be called again with the same order: then it is the same operation. Trouble that may pass is thrown, with
    * `details.retryAfterMs` where the vendor said so: the attempt comes back. `details.isRefused` is true where the vendor
    * surely began nothing, `details.isOrderGone` where another order must be made; else there may be an operation.
    */
-  start(order: Order, context: TakeContext): Promise<Operation>;
+  start(order: OperationRequest, context: TakeContext): Promise<Operation>;
   check(operation: Operation, context: TakeContext): Promise<OperationStatus>;
   /**
    * Looks for the operation of an order that went unanswered first at `sinceMs`, which may be before it was made anew;
    * orders nothing. Null when there is none so far. Throws when not all could be looked through.
    */
-  find(order: Order, context: { readonly signal: AbortSignal; readonly sinceMs: number }): Promise<Operation | null>;
+  find(
+    order: OperationRequest,
+    context: { readonly signal: AbortSignal; readonly sinceMs: number },
+  ): Promise<Operation | null>;
   /** Fetches the take of an operation that is done. What it cost is known from `check`. */
   collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Omit<Take, 'costMicros'>>;
   /** Stops an operation that is not wanted. Returns what it is billed all the same, null where that is not known. */

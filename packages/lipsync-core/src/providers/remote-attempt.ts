@@ -2,9 +2,10 @@ import { abortError, errorPolicies, LipsyncError, TimeoutError, toLipsyncError }
 import type { Clock } from '../contract/ports.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import type { Admission, AttemptReference } from './admission.ts';
-import { leftMicros, orderInDoubt, type AttemptLog } from './attempt-log.ts';
+import { leftMicros, unacknowledgedRequest, type AttemptLog } from './attempt-log.ts';
 import { decide, pauseBeforeTryMs } from './chain-decision.ts';
-import type { Operation, Order, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
+import type { RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
+import type { Operation, OperationRequest } from '../contract/provider-types.ts';
 
 /** Nothing is to be done here until then. */
 export interface Waiting {
@@ -55,7 +56,7 @@ export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Wait
 }
 
 async function start(attempt: RemoteAttempt): Promise<Operation> {
-  const { order: kept } = attempt.log.current;
+  const { request: kept } = attempt.log.current;
   await attempt.admission.reserveAgain(attempt.reference);
   if (!kept) return place(attempt, await makeOrder(attempt, null));
   try {
@@ -68,28 +69,32 @@ async function start(attempt: RemoteAttempt): Promise<Operation> {
 
 async function makeOrder(
   { provider, reference, log, admission, context, maxCostMicros, prepare }: RemoteAttempt,
-  replaced: Order | null,
-): Promise<Order> {
+  replaced: OperationRequest | null,
+): Promise<OperationRequest> {
   const request = await prepare();
   await admission.reserve(provider, reference, provider.quote(request), leftMicros(log.attempts, maxCostMicros));
-  return provider.makeOrder(request, { ...context, replaced, idempotencyKey: `${reference.jobId}-${reference.index}` });
+  return provider.prepareRequest(request, {
+    ...context,
+    replaced,
+    idempotencyKey: `${reference.jobId}-${reference.index}`,
+  });
 }
 
 /** From before it is asked for until an answer settles it, the attempt says that there may be an operation. */
 async function place(
   { provider, log, clock, context }: RemoteAttempt,
-  { idempotencyKey, state }: Order,
+  { idempotencyKey, state }: OperationRequest,
 ): Promise<Operation> {
   const order = { idempotencyKey, state };
-  const doubtSinceMs = orderInDoubt(log.current)?.unansweredSinceMs ?? null;
-  if (doubtSinceMs !== null && clock.nowMs() - doubtSinceMs >= provider.orderLifetimeMs) {
+  const doubtSinceMs = unacknowledgedRequest(log.current)?.unacknowledgedSinceMs ?? null;
+  if (doubtSinceMs !== null && clock.nowMs() - doubtSinceMs >= provider.requestLifetimeMs) {
     throw new TimeoutError(
       'provider_timeout',
       `An order went unanswered for so long that ${provider.facts.id} would take it for another one.`,
     );
   }
   if (context.signal.aborted) throw abortError(context.signal);
-  await log.setOrder({ ...order, unansweredSinceMs: doubtSinceMs ?? clock.nowMs() });
+  await log.setRequest({ ...order, unacknowledgedSinceMs: doubtSinceMs ?? clock.nowMs() });
   let isSent = false;
   try {
     // Whoever saved it may have learned that the job is not wanted any more.
@@ -101,7 +106,7 @@ async function place(
   } catch (error) {
     // A refusal says nothing about an earlier time at which the same was asked for in vain.
     if (doubtSinceMs === null && (!isSent || saysOf(error, 'isRefused')))
-      await log.setOrder({ ...order, unansweredSinceMs: null });
+      await log.setRequest({ ...order, unacknowledgedSinceMs: null });
     throw error;
   }
 }
@@ -138,12 +143,12 @@ async function orWait<Outcome>(
     // A take that is paid for is not given up because there is no room for it just now.
     if (step === 'collect' && error.code === 'resource_exhausted')
       return waitFor(attempt, { pauseMs: pauseForRoomMs, trouble: error, step });
-    const tries = log.current.troubles + 1;
+    const tries = log.current.transientFailures + 1;
     const isOver =
       errorPolicies[error.code].decision !== 'again' || (step !== 'check' && decide(error.code, tries) !== 'again');
     if (isOver) throw error;
     // Nor because its vendor was silent before.
-    if (step !== 'check' || log.current.costMicros === null) await log.noteTrouble(error.message);
+    if (step !== 'check' || log.current.costMicros === null) await log.recordTransientFailure(error.message);
     return waitFor(attempt, { pauseMs: hintMs ?? pauseBeforeTryMs(tries), trouble: error, step });
   }
 }

@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../errors/index.ts';
-import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import { createLedger, type Ledger } from '../billing/ledger.ts';
 import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
@@ -12,6 +11,7 @@ import { createPendingSettlements, type PendingSettlements } from './pending-set
 import { runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
 import type { InlineProvider, RemoteProvider, Take, TakeRequest } from './provider.ts';
 import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import type { Attempt } from './attempt.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 0 };
 // The doubles below look at the job's id only.
@@ -125,7 +125,7 @@ describe('a job at a remote provider', () => {
     const saved: unknown[] = [];
     await run({
       saveAttempts: async ([last]) =>
-        void saved.push([last?.outcome, last?.order?.idempotencyKey, last?.operation?.id, last?.costMicros]),
+        void saved.push([last?.outcome, last?.request?.idempotencyKey, last?.operation?.id, last?.costMicros]),
     });
     expect(saved).toEqual([
       ['running', undefined, undefined, null],
@@ -351,7 +351,7 @@ describe('a remote attempt after a crash', () => {
         costMicros: null,
         operation: null,
         operationAtMs: null,
-        troubles: 0,
+        transientFailures: 0,
         ...change,
       },
     ];

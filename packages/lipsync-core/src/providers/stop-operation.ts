@@ -1,5 +1,6 @@
 import { LipsyncError } from '../errors/index.ts';
-import type { Operation, OperationStatus, RemoteProvider } from './provider.ts';
+import type { OperationStatus, RemoteProvider } from './provider.ts';
+import type { Operation } from '../contract/provider-types.ts';
 
 export interface Stopping {
   /** What the operation is known to be billed; null for nothing known. */
@@ -12,7 +13,7 @@ export interface Stopping {
   /** Keeps what it is billed; called as soon as that is known. */
   book(micros: number): Promise<void>;
   /** Told of each call that the vendor did not answer. */
-  onUnanswered?(error: unknown): void;
+  onVendorError?(error: unknown): void;
 }
 
 /**
@@ -23,38 +24,38 @@ export interface Stopping {
 export async function stopOperation(
   provider: RemoteProvider,
   operation: Operation,
-  { knownMicros, wasSent, signal, onSend, book, onUnanswered = () => undefined }: Stopping,
+  { knownMicros, wasSent, signal, onSend, book, onVendorError = () => undefined }: Stopping,
 ): Promise<boolean> {
   if (knownMicros !== null) {
-    await tellToStop(provider, operation, { signal, onUnanswered });
+    await tellToStop(provider, operation, { signal, onVendorError });
     return true;
   }
-  const seen = await lookAt(provider, operation, { signal, onUnanswered });
+  const seen = await lookAt(provider, operation, { signal, onVendorError });
   if (seen === null || (seen === 'gone' && !wasSent)) return false;
   const billedMicros = seen === 'gone' ? null : billOf(seen);
   // Before it is deleted, after which the vendor may say nothing any more.
   if (billedMicros !== null) await book(billedMicros);
   else if (!wasSent) await onSend();
-  const stoppedMicros = await tellToStop(provider, operation, { signal, onUnanswered });
+  const stoppedMicros = await tellToStop(provider, operation, { signal, onVendorError });
   if (billedMicros !== null) return true;
   if (stoppedMicros === null) return false;
   await book(stoppedMicros);
   return true;
 }
 
-type Call = Required<Pick<Stopping, 'signal' | 'onUnanswered'>>;
+type Call = Required<Pick<Stopping, 'signal' | 'onVendorError'>>;
 
 /** Null for no answer; `gone` for one that the vendor does not know, or not any more. */
 async function lookAt(
   provider: RemoteProvider,
   operation: Operation,
-  { signal, onUnanswered }: Call,
+  { signal, onVendorError }: Call,
 ): Promise<OperationStatus | 'gone' | null> {
   try {
     return await provider.check(operation, { signal, onProgress: () => undefined });
   } catch (error) {
     if (LipsyncError.isInstance(error) && error.code === 'provider_protocol') return 'gone';
-    onUnanswered(error);
+    onVendorError(error);
     return null;
   }
 }
@@ -63,12 +64,12 @@ async function lookAt(
 async function tellToStop(
   provider: RemoteProvider,
   operation: Operation,
-  { signal, onUnanswered }: Call,
+  { signal, onVendorError }: Call,
 ): Promise<number | null> {
   try {
     return await provider.cancel(operation, { signal });
   } catch (error) {
-    onUnanswered(error);
+    onVendorError(error);
     return null;
   }
 }

@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import type { Attempt } from '../jobs/job-record.ts';
 import { createLedger, type Ledger } from '../billing/ledger.ts';
 import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
@@ -8,8 +7,10 @@ import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import { createPendingSettlements, type LateCost, type PendingSettlements } from './pending-settlements.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
-import type { Operation, TakeRequest } from './provider.ts';
+import type { TakeRequest } from './provider.ts';
 import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import type { Attempt } from './attempt.ts';
+import type { Operation } from '../contract/provider-types.ts';
 
 const never = new AbortController().signal;
 const canceled = new LipsyncError('canceled', 'enough');
@@ -210,7 +211,7 @@ describe('an attempt whose order was refused', () => {
       ...context,
       async saveAttempts(changed) {
         await save(changed);
-        if (changed.at(-1)?.order) controller.abort(canceled);
+        if (changed.at(-1)?.request) controller.abort(canceled);
       },
     };
     expect(await codeOf(run(controller.signal))).toBe('canceled');
@@ -251,7 +252,7 @@ describe('an order that went unanswered for longer than its key is known', () =>
   it('is not asked for again, which would begin another operation', async () => {
     vendor.starts = ['provider_unavailable'];
     expect(await run()).toMatchObject({ kind: 'waiting' });
-    time.nowMs += vendor.orderLifetimeMs;
+    time.nowMs += vendor.requestLifetimeMs;
     expect(await codeOf(run())).toBe('provider_timeout');
     expect([vendor.started.length, await books()]).toEqual([1, held]);
   });

@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Attempt } from '../jobs/job-record.ts';
 import { createLedger } from '../billing/ledger.ts';
 import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
@@ -10,6 +9,7 @@ import { createPendingSettlements } from './pending-settlements.ts';
 import { runChain, type ChainOutcome } from './provider-chain.ts';
 import type { InlineProvider, TakeRequest } from './provider.ts';
 import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import type { Attempt } from './attempt.ts';
 
 const clock = { nowMs: () => Date.UTC(2026, 10, 21) };
 const crowd = Array.from({ length: 20 }, (_, index) => `job_${index}`);

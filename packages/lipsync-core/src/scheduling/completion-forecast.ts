@@ -1,13 +1,13 @@
 import type { HeygenMode, ProviderId } from '../contract/index.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { ConcurrencySlots } from './concurrency-slots.ts';
-import type { Provider } from '../providers/provider.ts';
+import type { ProviderKind } from '../contract/provider-types.ts';
 import type { ThroughputEstimate, MeasuredWork, ThroughputEstimates } from './throughput-estimates.ts';
 
 /** A provider whose time can be told. */
 export interface ForeseenProvider {
   readonly id: ProviderId;
-  readonly kind: Provider['kind'];
+  readonly kind: ProviderKind;
   /** Operations at once, over all machines; null for what computes here. */
   readonly maxConcurrent: number | null;
 }

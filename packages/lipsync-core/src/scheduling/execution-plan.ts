@@ -1,12 +1,16 @@
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { Provider, ProviderFacts } from '../providers/provider.ts';
+import type { ProviderKind } from '../contract/provider-types.ts';
 
 /** The providers of a job in the order in which they are tried, each at most once. */
 export type ProviderPlan = readonly ProviderId[];
 
 /** A provider of this installation, as a plan sees it. */
-export type PlannedProvider = Pick<ProviderFacts, 'id' | 'degraded'> & Pick<Provider, 'kind'>;
+export interface PlannedProvider {
+  readonly id: ProviderId;
+  readonly kind: ProviderKind;
+  readonly degraded: boolean;
+}
 
 export type PlanOptions = Pick<LipsyncOptions, 'method' | 'optimize' | 'allowPreview'>;
 
@@ -80,7 +84,7 @@ function inOrder(
   }
 }
 
-function ofKindFirst(providers: readonly PlannedProvider[], first: Provider['kind']): readonly PlannedProvider[] {
+function ofKindFirst(providers: readonly PlannedProvider[], first: ProviderKind): readonly PlannedProvider[] {
   return [...providers.filter(({ kind }) => kind === first), ...providers.filter(({ kind }) => kind !== first)];
 }
 

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import type { LipsyncOptionsInput, ProviderId, QualityView } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { Attempt } from '../jobs/job-record.ts';
 import { costOf, toUsdOrNull } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
-import type { Warning } from '../providers/provider.ts';
 import type { CostEstimate, CostEstimates, EstimateCostInput } from './cost-estimates.ts';
 import type { LocalJobs } from './local-jobs.ts';
 import { parseInput, parseLipsyncOptions } from './parse-options.ts';
+import type { Attempt } from '../providers/attempt.ts';
+import type { Warning } from '../contract/provider-types.ts';
 
 /** What to make: two files in, one file out, and any of the options that the HTTP interface takes. */
 export type GenerateLipsyncInput = LipsyncOptionsInput & {

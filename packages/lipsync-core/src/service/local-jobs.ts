@@ -8,7 +8,7 @@ import type { LipsyncOptions } from '../contract/index.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { deadlineSignal, type DeadlineSignal } from '../jobs/deadline-signal.ts';
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
-import type { Attempt, JobRecord } from '../jobs/job-record.ts';
+import type { JobRecord } from '../jobs/job-record.ts';
 import type { LipsyncPipeline, PipelineInput, PipelineResult } from '../jobs/lipsync-pipeline.ts';
 import { newJobRecord } from '../jobs/new-job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
@@ -21,6 +21,7 @@ import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import type { OutputFiles } from './output-file.ts';
 import { requireReadable } from './readable-input.ts';
 import { unfinishedJobKey, type UnfinishedJob, type UnfinishedJobs } from './unfinished-jobs.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 export interface LocalJobInput {
   readonly videoPath: string;

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { LipsyncOptions } from '../contract/index.ts';
-import type { Attempt } from '../jobs/job-record.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
+import { migrateAttempt, type Attempt } from '../providers/attempt.ts';
 
 /** A job as a program that was killed left it. */
 export interface UnfinishedJob {
@@ -148,7 +148,8 @@ function toJson(memory: Memory | null): Json {
 }
 
 function toMemory(document: Json | undefined): Memory | undefined {
-  return document as unknown as Memory | undefined;
+  const memory = document as unknown as Memory | undefined;
+  return memory && { ...memory, attempts: memory.attempts.map(migrateAttempt) };
 }
 
 /** What a job's memory is kept under: the same inputs and the same wishes. */

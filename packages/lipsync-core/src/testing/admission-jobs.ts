@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Attempt } from '../jobs/job-record.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import { createLedger } from '../billing/ledger.ts';
 import { systemClock as clock } from '../contract/system-ports.ts';
@@ -11,6 +10,7 @@ import { createSharedAdmission } from '../jobs/shared-admission.ts';
 import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
+import type { Attempt } from '../providers/attempt.ts';
 
 export const vendorLimit = 3;
 export const vendorPriceMicros = 70;
@@ -52,9 +52,9 @@ function vendorOver(state: StateStore): RemoteProvider {
     facts: { id: 'heygen', degraded: false },
     maxConcurrent: vendorLimit,
     timeoutMs: 60_000,
-    orderLifetimeMs: 60_000,
+    requestLifetimeMs: 60_000,
     quote: () => 2 * vendorPriceMicros,
-    makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
+    prepareRequest: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
     async start({ idempotencyKey: id }) {
       await changeVendor(state, (vendor) => {
         if (vendor.started.includes(id)) return vendor;

@@ -69,7 +69,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
           costMicros: null,
           operation: null,
           operationAtMs: null,
-          troubles: 0,
+          transientFailures: 0,
         } as const;
         await store.create({ ...testJobRecord('job_1'), attempts: [attempt] });
         await finish('job_1', { type: 'canceled', atMs: 3_000 });

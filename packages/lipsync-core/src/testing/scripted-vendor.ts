@@ -1,5 +1,6 @@
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import type { Operation, OperationStatus, Order, RemoteProvider, TakeRequest } from '../providers/provider.ts';
+import type { OperationStatus, RemoteProvider, TakeRequest } from '../providers/provider.ts';
+import type { Operation, OperationRequest } from '../contract/provider-types.ts';
 
 /** What a step of the vendor does: its answer, or an error with that code. */
 type Step<Answer> = Answer | ErrorCode | LipsyncError;
@@ -9,7 +10,7 @@ export class ScriptedVendor implements RemoteProvider {
   readonly kind = 'remote';
   readonly facts = { id: 'heygen', degraded: false } as const;
   readonly timeoutMs = 600_000;
-  readonly orderLifetimeMs = 23 * 3_600_000;
+  readonly requestLifetimeMs = 23 * 3_600_000;
   maxConcurrent = 5;
   /** Idempotency keys of the orders that were made, in their order. */
   readonly ordered: string[] = [];
@@ -28,18 +29,21 @@ export class ScriptedVendor implements RemoteProvider {
     return 100;
   }
 
-  async makeOrder(_request: TakeRequest, { idempotencyKey }: { readonly idempotencyKey: string }): Promise<Order> {
+  async prepareRequest(
+    _request: TakeRequest,
+    { idempotencyKey }: { readonly idempotencyKey: string },
+  ): Promise<OperationRequest> {
     this.ordered.push(idempotencyKey);
     return { idempotencyKey, state: {} };
   }
 
-  async start({ idempotencyKey }: Order): Promise<Operation> {
+  async start({ idempotencyKey }: OperationRequest): Promise<Operation> {
     this.started.push(idempotencyKey);
     resultOf(this.starts.shift() ?? 'op');
     return operationOf(idempotencyKey);
   }
 
-  async find({ idempotencyKey }: Order, _context: { readonly sinceMs: number }): Promise<Operation | null> {
+  async find({ idempotencyKey }: OperationRequest, _context: { readonly sinceMs: number }): Promise<Operation | null> {
     return resultOf(this.finds.shift() ?? 'none') === 'none' ? null : operationOf(idempotencyKey);
   }
 

@@ -51,7 +51,12 @@ describe('an abort', () => {
     };
     expect(
       await errorOf(
-        provider.makeOrder(request, { signal: controller.signal, onProgress, replaced: null, idempotencyKey: 'k' }),
+        provider.prepareRequest(request, {
+          signal: controller.signal,
+          onProgress,
+          replaced: null,
+          idempotencyKey: 'k',
+        }),
       ),
     ).toBe(canceled);
     expect(heygen.standin.control.log()).toEqual([]);

@@ -21,16 +21,10 @@ import {
 } from '../../src/providers/heygen/heygen-client.ts';
 import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
 import { createHeygenProvider, type HeygenProviderOptions } from '../../src/providers/heygen/heygen-provider.ts';
-import type {
-  Operation,
-  OperationStatus,
-  Order,
-  RemoteProvider,
-  TakeContext,
-  TakeRequest,
-} from '../../src/providers/provider.ts';
+import type { OperationStatus, RemoteProvider, TakeContext, TakeRequest } from '../../src/providers/provider.ts';
 import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { limits } from '../media/make-media.ts';
+import type { Operation, OperationRequest } from '../../src/contract/provider-types.ts';
 
 const execute = promisify(execFile);
 
@@ -201,8 +195,8 @@ export function orderOf(
   provider: RemoteProvider,
   request: TakeRequest,
   signal: AbortSignal = calm.signal,
-): Promise<Order> {
-  return provider.makeOrder(request, { ...calm, signal, replaced: null, idempotencyKey: `${request.jobId}-0` });
+): Promise<OperationRequest> {
+  return provider.prepareRequest(request, { ...calm, signal, replaced: null, idempotencyKey: `${request.jobId}-0` });
 }
 
 export async function startOf(

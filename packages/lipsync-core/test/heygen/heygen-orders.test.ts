@@ -1,7 +1,6 @@
 import type { FaultRuleInput } from '@lipsync/heygen-standin';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
-import type { Attempt } from '../../src/jobs/job-record.ts';
 import { createLedger, type Ledger } from '../../src/billing/ledger.ts';
 import { systemClock as clock } from '../../src/contract/system-ports.ts';
 import type { Admission } from '../../src/providers/admission.ts';
@@ -13,6 +12,7 @@ import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { calm, errorOf, orderOf, startOf, useHeygen } from './heygen-bench.ts';
+import type { Attempt } from '../../src/providers/attempt.ts';
 
 const heygen = useHeygen();
 const canceled = new LipsyncError('canceled', 'Nobody wants it any more.');
@@ -86,7 +86,11 @@ describe('an order that is asked for again', () => {
       code: 'provider_protocol',
       details: { isOrderGone: true, isRefused: true },
     });
-    const next = await provider.makeOrder(request, { ...calm, replaced: order, idempotencyKey: order.idempotencyKey });
+    const next = await provider.prepareRequest(request, {
+      ...calm,
+      replaced: order,
+      idempotencyKey: order.idempotencyKey,
+    });
     expect(next.state['videoAssetId']).not.toBe(order.state['videoAssetId']);
     expect(next.state['audioAssetId']).not.toBe(order.state['audioAssetId']);
     expect((await provider.start(next, calm)).id).toBe(operations()[0]?.lipsyncId);

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { errorCodes, errorPolicies, LipsyncError } from '../../src/errors/index.ts';
-import type { Attempt } from '../../src/jobs/job-record.ts';
 import type { Logger } from '../../src/contract/ports.ts';
 import { makeTake, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+import type { Attempt } from '../../src/providers/attempt.ts';
 
 const anywhere = { signal: new AbortController().signal, canRun: () => true };
 const running: Attempt = {
@@ -16,7 +16,7 @@ const running: Attempt = {
   costMicros: null,
   operation: null,
   operationAtMs: null,
-  troubles: 0,
+  transientFailures: 0,
 };
 const failed = (code: Attempt['code']): Attempt => ({
   ...running,

@@ -10,7 +10,6 @@ import {
   type PipelineInput,
   type PipelineResult,
 } from '../../src/jobs/lipsync-pipeline.ts';
-import type { Attempt } from '../../src/jobs/job-record.ts';
 import { createLedger } from '../../src/billing/ledger.ts';
 import { openJobWorkspace } from '../../src/jobs/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
@@ -31,6 +30,7 @@ import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { ScriptedVendor } from '../../src/testing/scripted-vendor.ts';
 import { limits } from '../media/make-media.ts';
 import { makeShortSample } from '../service/short-sample.ts';
+import type { Attempt } from '../../src/providers/attempt.ts';
 
 let folder: string;
 let clipPath: string;
@@ -402,7 +402,7 @@ describe('the pace of a provider', () => {
     costMicros: null,
     operation,
     operationAtMs: startedAtMs,
-    troubles: 0,
+    transientFailures: 0,
   };
   const made: Attempt = { ...begun, outcome: 'succeeded', endedAtMs: startedAtMs + 1_000, costMicros: 70 };
 

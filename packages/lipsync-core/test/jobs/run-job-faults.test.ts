@@ -1,7 +1,6 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
-import type { Attempt } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import { costOf } from '../../src/jobs/job-view.ts';
 import { openAdmission } from '../../src/testing/index.ts';
@@ -9,6 +8,7 @@ import { runChain } from '../../src/providers/provider-chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
 import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+import type { Attempt } from '../../src/providers/attempt.ts';
 
 const never = new AbortController().signal;
 
@@ -197,7 +197,7 @@ const attempt = (change: Partial<Attempt>): Attempt => ({
   costMicros: null,
   operation: null,
   operationAtMs: null,
-  troubles: 0,
+  transientFailures: 0,
   ...change,
 });
 
@@ -226,7 +226,7 @@ describe('a cancel that is answered while an order is saved', () => {
       .runner(async (_, { saveAttempts, signal }) => {
         await bench.store.append('job_1', { type: 'cancel_requested' });
         await saveAttempts([
-          attempt({ outcome: 'running', order: { idempotencyKey: 'k', state: {}, unansweredSinceMs: 1 } }),
+          attempt({ outcome: 'running', request: { idempotencyKey: 'k', state: {}, unacknowledgedSinceMs: 1 } }),
         ]);
         isStopped = signal.aborted;
         throw new Error('cut off');

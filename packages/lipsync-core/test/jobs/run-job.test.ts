@@ -6,11 +6,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { LipsyncOptionsInput } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { JobEvent } from '../../src/jobs/job-events.ts';
-import type { Attempt, JobRecord } from '../../src/jobs/job-record.ts';
+import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { JobRunner } from '../../src/jobs/run-job.ts';
 import { fetchInVain, makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+import type { Attempt } from '../../src/providers/attempt.ts';
 
 const succeeded: Attempt = {
   provider: 'preview',
@@ -22,7 +23,7 @@ const succeeded: Attempt = {
   costMicros: 0,
   operation: null,
   operationAtMs: null,
-  troubles: 0,
+  transientFailures: 0,
 };
 
 let bench: RunnerBench;

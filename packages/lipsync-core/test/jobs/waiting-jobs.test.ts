@@ -1,9 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Attempt, JobRecord } from '../../src/jobs/job-record.ts';
+import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+import type { Attempt } from '../../src/providers/attempt.ts';
 
 const never = new AbortController().signal;
 const anywhere = { signal: never, canRun: () => true };
@@ -18,7 +19,7 @@ const running: Attempt = {
   costMicros: null,
   operation: { id: 'op-1', state: {} },
   operationAtMs: 1,
-  troubles: 0,
+  transientFailures: 0,
 };
 
 let bench: RunnerBench;

@@ -9,9 +9,9 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { planTimeline, probeClip, probeSpeech, probeTake } from '../../src/media/index.ts';
 import { createRenderPool, type RenderPool, type RenderPoolOptions } from '../../src/processes/render-pool.ts';
-import type { ProgressReport } from '../../src/providers/provider.ts';
 import type { PassThroughTask } from '../../src/processes/render-tasks.ts';
 import { descendantsOf, processTable, type ProcessRow } from '../../src/testing/process-table.ts';
+import type { ProgressReport } from '../../src/contract/provider-types.ts';
 
 const limits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
 let folder: string;

@@ -225,7 +225,7 @@ describe('the cost of a local job', () => {
       endedAtMs: 2,
       operation: null,
       operationAtMs: null,
-      troubles: 0,
+      transientFailures: 0,
     } as const;
     const { record } = await jobsOf(async (input, context) => {
       await context.saveAttempts([

@@ -41,9 +41,9 @@ function vendorIn(folder: string): RemoteProvider {
     facts: { id: 'heygen', degraded: false },
     maxConcurrent: 1,
     timeoutMs: 600_000,
-    orderLifetimeMs: 600_000,
+    requestLifetimeMs: 600_000,
     quote: () => 100,
-    makeOrder: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
+    prepareRequest: async (_, { idempotencyKey }) => ({ idempotencyKey, state: {} }),
     async start({ idempotencyKey }) {
       if (!vendorLog(folder).includes(`start ${idempotencyKey}`)) log(`start ${idempotencyKey}`);
       return { id: idempotencyKey, state: {} };

@@ -6,17 +6,7 @@ import type { AllowedPrivateHosts } from '../../net/index.ts';
 import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
 import type { Clock } from '../../contract/ports.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
-import type {
-  Operation,
-  OperationStatus,
-  Order,
-  ProviderFacts,
-  RemoteProvider,
-  Take,
-  TakeContext,
-  TakeRequest,
-  Warning,
-} from '../provider.ts';
+import type { OperationStatus, ProviderFacts, RemoteProvider, Take, TakeContext, TakeRequest } from '../provider.ts';
 import { createHeygenClient, type CallLimits, type HeygenClient } from './heygen-client.ts';
 import { downloadTake, type DownloadOptions } from './heygen-download.ts';
 import { parseHeygenEndpoint } from './heygen-endpoint.ts';
@@ -27,6 +17,7 @@ import { billedMicros, quotedMicros } from './heygen-prices.ts';
 import { findLipsync } from './heygen-search.ts';
 import { uploadFile, type UploadOptions } from './heygen-upload.ts';
 import type { LipsyncReading } from './heygen-wire.ts';
+import type { Operation, OperationRequest, Warning } from '../../contract/provider-types.ts';
 
 export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false };
 
@@ -78,7 +69,7 @@ const defaultLimits: HeygenLimits = Object.freeze({
 });
 
 /** HeyGen knows an idempotency key for a day; an hour of it is for clocks that differ. */
-const orderLifetimeMs = 23 * 3_600_000;
+const requestLifetimeMs = 23 * 3_600_000;
 
 const billingShape = {
   mode: z.enum(heygenModes),
@@ -118,9 +109,9 @@ export function createHeygenProvider(options: HeygenProviderOptions): RemoteProv
     facts: heygenFacts,
     maxConcurrent: options.maxConcurrent,
     timeoutMs: options.timeoutMs,
-    orderLifetimeMs,
+    requestLifetimeMs,
     quote: (request) => quote(request, options),
-    makeOrder: (request, context) => makeOrder(parts, request, context),
+    prepareRequest: (request, context) => makeOrder(parts, request, context),
     start: (order, context) => start(parts, order, context),
     find: (order, context) => find(parts, order, context),
     check: (operation, context) => check(parts, operation, context),
@@ -165,8 +156,8 @@ function quote({ timeline, heygenMode }: TakeRequest, options: HeygenProviderOpt
 async function makeOrder(
   { options, upload }: Parts,
   request: TakeRequest,
-  context: Parameters<RemoteProvider['makeOrder']>[1],
-): Promise<Order> {
+  context: Parameters<RemoteProvider['prepareRequest']>[1],
+): Promise<OperationRequest> {
   const { signal, idempotencyKey, replaced, onProgress } = context;
   // The keys of before stand for files that HeyGen has no more.
   const uploadKey = replaced ? `${idempotencyKey}-again` : idempotencyKey;
@@ -197,7 +188,7 @@ async function makeOrder(
   };
 }
 
-async function start({ options, client }: Parts, order: Order, { signal }: TakeContext): Promise<Operation> {
+async function start({ options, client }: Parts, order: OperationRequest, { signal }: TakeContext): Promise<Operation> {
   const { jobId, mode, quotedMicros, videoAssetId, audioAssetId } = contentsOf(order);
   const callbackUrl = options.callbackUrl?.(order.idempotencyKey) ?? null;
   try {
@@ -229,7 +220,7 @@ function titleOf(jobId: string): string {
 
 async function find(
   { client, options }: Parts,
-  order: Order,
+  order: OperationRequest,
   { signal, sinceMs }: Parameters<RemoteProvider['find']>[1],
 ): Promise<Operation | null> {
   const { jobId, mode, quotedMicros, madeAtMs } = contentsOf(order);
@@ -312,7 +303,7 @@ function stateOf({ state }: Operation): z.output<typeof stateSchema> {
   return parseStored(stateSchema, state);
 }
 
-function contentsOf({ state }: Order): z.output<typeof orderSchema> {
+function contentsOf({ state }: OperationRequest): z.output<typeof orderSchema> {
   return parseStored(orderSchema, state);
 }
 

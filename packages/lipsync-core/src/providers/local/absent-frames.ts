@@ -1,6 +1,6 @@
 import { framesPerSecond, type FrameRate } from '../../media/index.ts';
-import type { Warning } from '../provider.ts';
 import type { AbsentStretch } from './shown-absence.ts';
+import type { Warning } from '../../contract/provider-types.ts';
 
 const maxRangesNamed = 20;
 

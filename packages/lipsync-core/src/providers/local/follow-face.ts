@@ -1,12 +1,12 @@
 import { LipsyncError } from '../../errors/index.ts';
 import { trackFaces, type FaceTrack } from '../../face/index.ts';
 import type { ClipFacts, Timeline } from '../../media/index.ts';
-import type { Warning } from '../provider.ts';
 import type { StageFigures } from '../../processes/render-tasks.ts';
 import type { RenderTaskContext } from '../../processes/run-render-task.ts';
 import { absentFramesWarning } from './absent-frames.ts';
 import { shownAbsence } from './shown-absence.ts';
 import { trackedRange } from './tracked-range.ts';
+import type { Warning } from '../../contract/provider-types.ts';
 
 export interface FollowedFace {
   /** Its frames count from the clip frame `firstFrame`. */

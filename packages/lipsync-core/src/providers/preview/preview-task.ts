@@ -1,7 +1,6 @@
 import type { FaceTrack } from '../../face/face-types.ts';
 import { openFramesAhead } from '../../media/index.ts';
 import { createMouthRenderer, MouthReferenceBuilder, type MouthReference } from './rendering/index.ts';
-import type { Warning } from '../provider.ts';
 import { readMouthCurve } from '../../audio/index.ts';
 import type { PreviewTask, TakeReport } from '../../processes/render-tasks.ts';
 import type { RenderTaskContext } from '../../processes/run-render-task.ts';
@@ -9,6 +8,7 @@ import { followFace } from '../local/follow-face.ts';
 import { chooseLearningFrames } from '../local/learning-frames.ts';
 import { drawEach, runTakeLoop } from '../local/take-loop.ts';
 import { usedFrames } from '../local/tracked-range.ts';
+import type { Warning } from '../../contract/provider-types.ts';
 
 /** The speaker is learned from what is shown, or from this many frames of the clip when less is shown. */
 const fewestSearchedFrames = 240;

@@ -2,9 +2,10 @@ import { dirname } from 'node:path';
 import { LipsyncError, type ErrorCode } from '../../errors/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import type { TakeReport } from '../../processes/render-tasks.ts';
-import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest, Warning } from '../provider.ts';
+import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest } from '../provider.ts';
 import type { EngineDevice } from './engine/engine-address.ts';
 import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
+import type { Warning } from '../../contract/provider-types.ts';
 
 export const wav2lipFacts: ProviderFacts = { id: 'wav2lip', degraded: false };
 

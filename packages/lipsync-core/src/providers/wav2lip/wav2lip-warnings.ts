@@ -1,4 +1,4 @@
-import type { Warning } from '../provider.ts';
+import type { Warning } from '../../contract/provider-types.ts';
 
 /** Faces this much larger than the model's crop look soft. */
 const softFaceRatio = 2;

@@ -1,10 +1,10 @@
 import { abortError, LipsyncError, toLipsyncError } from '../../../errors/index.ts';
 import { openRegularFile } from '../../../storage/regular-file.ts';
-import type { Warning } from '../../provider.ts';
 import type { EngineAddress, ModelSource } from './engine-address.ts';
 import { findDevices, type DevicesByKind, type MachineDevice } from './engine-devices.ts';
 import type { EngineSlot } from './engine-slot.ts';
 import { createEngineSlots, type EnginePlace } from './engine-slots.ts';
+import type { Warning } from '../../../contract/provider-types.ts';
 
 export interface EnginePoolOptions {
   /** How long an engine without leases is kept. */
