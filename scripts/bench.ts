@@ -1,4 +1,7 @@
-/** `npm run bench [-- preview|wav2lip|gpu]`: how fast the engines are, end to end and by stage, on a clip made from the sample. GPUs are measured when they are named. */
+/**
+ * `npm run bench [-- preview|wav2lip|gpu]`: measures the engines end to end and by stage on a clip made from the sample;
+ * GPUs only when named. `npm run bench -- compare REV` compares with another revision.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +10,7 @@ import { benchGpu } from './bench/bench-gpu.ts';
 import { benchPreview } from './bench/bench-preview.ts';
 import { gpuToMarkdown, toMarkdown } from './bench/bench-report.ts';
 import { writeResults } from './bench/bench-results.ts';
+import { compareRevisions } from './bench/compare.ts';
 import { benchWav2Lip } from './bench/bench-wav2lip.ts';
 
 const clipSeconds = 60;
@@ -18,18 +22,25 @@ const benches: Readonly<
   gpu: async (options) => reportOf(await benchGpu(options), gpuToMarkdown),
 };
 
-const [wanted] = process.argv.slice(2);
-if (wanted !== undefined && !Object.hasOwn(benches, wanted))
-  throw new Error(`There is no measurement called ${wanted}; there are ${Object.keys(benches).join(', ')}.`);
-for (const [name, bench] of Object.entries(benches)) {
-  if (wanted === undefined ? name === 'gpu' : wanted !== name) continue;
-  const folder = await mkdtemp(join(tmpdir(), 'lipsync-bench-'));
-  try {
-    const { result, markdown } = await bench({ folder, clipSeconds, signal: AbortSignal.timeout(15 * 60_000) });
-    console.log(`${markdown}\n`);
-    await writeResults(name, result);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+const [wanted, ...rest] = process.argv.slice(2);
+if (wanted === 'compare') await compareRevisions(rest);
+else await measure(wanted);
+
+async function measure(wanted: string | undefined): Promise<void> {
+  if (wanted !== undefined && !Object.hasOwn(benches, wanted))
+    throw new Error(
+      `Unknown measurement "${wanted}"; available: ${[...Object.keys(benches), 'compare REV'].join(', ')}.`,
+    );
+  for (const [name, bench] of Object.entries(benches)) {
+    if (wanted === undefined ? name === 'gpu' : wanted !== name) continue;
+    const folder = await mkdtemp(join(tmpdir(), 'lipsync-bench-'));
+    try {
+      const { result, markdown } = await bench({ folder, clipSeconds, signal: AbortSignal.timeout(15 * 60_000) });
+      console.log(`${markdown}\n`);
+      await writeResults(name, result);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   }
 }
 

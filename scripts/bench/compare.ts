@@ -1,0 +1,157 @@
+/**
+ * `npm run bench -- compare REV [--pairs 7] [--seconds 30] [--engine preview|wav2lip]`: runs the command line of two
+ * revisions in turn on the same inputs and compares wall time, processor time and peak memory of their process trees.
+ */
+import { spawn } from 'node:child_process';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
+import { lengthenSample } from '../lib/lengthen-sample.ts';
+import { shortenSample } from '../lib/short-sample.ts';
+import { watchMemory } from '../lib/watch-memory.ts';
+import { compareFigures, comparisonToMarkdown, type Comparison, type RunFigures } from './comparison.ts';
+
+const projectDir = join(import.meta.dirname, '..', '..');
+const runLimitMs = 10 * 60_000;
+const engines = ['preview', 'wav2lip'] as const;
+type Engine = (typeof engines)[number];
+
+interface Side {
+  readonly revision: string;
+  readonly folder: string;
+}
+
+interface Inputs {
+  readonly videoPath: string;
+  readonly audioPath: string;
+}
+
+/** Compares the working tree with a revision. Prints one table per engine. Deletes its checkout and outputs. */
+export async function compareRevisions(args: readonly string[]): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      pairs: { type: 'string', default: '7' },
+      seconds: { type: 'string', default: '30' },
+      engine: { type: 'string' },
+    },
+  });
+  const [revision] = positionals;
+  if (revision === undefined) throw new Error('Name the revision to compare with: npm run bench -- compare REV');
+  const folder = await mkdtemp(join(tmpdir(), 'lipsync-compare-'));
+  try {
+    const before: Side = { revision, folder: await checkOut(revision, join(folder, 'checkout')) };
+    const after: Side = { revision: 'working tree', folder: projectDir };
+    const { clipPath, speechPath } = await lengthenSample(
+      folder,
+      Number(values.seconds),
+      AbortSignal.timeout(runLimitMs),
+    );
+    await writeSeededWav2Lip(join(folder, 'wav2lip.onnx'), { widthDivisor: 1, seed: 1 });
+    for (const engine of engines.filter((name) => values.engine === undefined || values.engine === name)) {
+      const bench = new RevisionBench(engine, folder, { videoPath: clipPath, audioPath: speechPath });
+      const comparison = await bench.compare(before, after, Number(values.pairs));
+      console.log(`${comparisonToMarkdown(comparison)}\n`);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Unpacks a revision without touching the repository's own list of work trees. */
+async function checkOut(revision: string, folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const unpack = 'set -o pipefail; git archive "$1" | tar -x -C "$2"';
+  const child = spawn('bash', ['-c', unpack, 'bash', revision, folder], {
+    cwd: projectDir,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  await exitOf(child, 'git archive');
+  return folder;
+}
+
+/** Runs one engine of two revisions in turn. */
+class RevisionBench {
+  readonly #engine: Engine;
+  readonly #folder: string;
+  readonly #inputs: Inputs;
+
+  constructor(engine: Engine, folder: string, inputs: Inputs) {
+    this.#engine = engine;
+    this.#folder = folder;
+    this.#inputs = inputs;
+  }
+
+  async compare(before: Side, after: Side, pairs: number): Promise<Comparison> {
+    const warm = await shortenSample(this.#folder, 2);
+    // Installs packages, compiles modules and prepares the model, none of which is measured.
+    for (const side of [before, after]) await this.#generate(side, warm, this.#warmDataFolder(side));
+    const figures: { before: RunFigures; after: RunFigures }[] = [];
+    for (let pair = 0; pair < pairs; pair += 1) {
+      // The order changes with every pair, so that a machine that becomes slower does not favor one side.
+      const order = pair % 2 === 0 ? [before, after] : [after, before];
+      const measured = new Map<Side, RunFigures>();
+      for (const side of order) measured.set(side, await this.#measure(side));
+      const [ofBefore, ofAfter] = [measured.get(before), measured.get(after)];
+      if (ofBefore && ofAfter) figures.push({ before: ofBefore, after: ofAfter });
+    }
+    return compareFigures({ engine: this.#engine, revision: before.revision, figures });
+  }
+
+  /** One run with a prepared model and an empty face track cache. */
+  async #measure(side: Side): Promise<RunFigures> {
+    const dataFolder = join(this.#folder, 'data');
+    await rm(dataFolder, { recursive: true, force: true });
+    await cp(this.#warmDataFolder(side), dataFolder, { recursive: true });
+    return this.#generate(side, this.#inputs, dataFolder);
+  }
+
+  #warmDataFolder(side: Side): string {
+    return join(this.#folder, `${this.#engine}-${side.folder === projectDir ? 'after' : 'before'}-data`);
+  }
+
+  async #generate(side: Side, { videoPath, audioPath }: Inputs, dataFolder: string): Promise<RunFigures> {
+    const outputPath = join(this.#folder, 'output.mp4');
+    const command = ['npm', 'run', '--silent', 'lipsync', '--', 'generate', videoPath, audioPath];
+    const options = ['-o', outputPath, '--overwrite', '--json', '--method', this.#engine];
+    // bash reports the processor time of all processes that it and its children waited for.
+    const child = spawn(
+      'bash',
+      ['-c', 'TIMEFORMAT="%R %U %S"; { time "$@" >/dev/null 2>&3; } 3>/dev/null', 'bash', ...command, ...options],
+      {
+        cwd: side.folder,
+        stdio: ['ignore', 'ignore', 'pipe'],
+        timeout: runLimitMs,
+        env: {
+          ...process.env,
+          LIPSYNC_DATA_DIR: dataFolder,
+          LIPSYNC_GPU_ENABLED: 'false',
+          HEYGEN_API_KEY: '',
+          WAV2LIP_MODEL_PATH: this.#engine === 'wav2lip' ? join(this.#folder, 'wav2lip.onnx') : '',
+        },
+      },
+    );
+    const memory = watchMemory(child.pid ?? 0);
+    let report = '';
+    child.stderr.on('data', (chunk: Buffer) => (report += chunk.toString()));
+    try {
+      await exitOf(child, `${this.#engine} at ${side.revision}`);
+    } finally {
+      memory.end();
+    }
+    const [wall = NaN, user = NaN, system = NaN] = report.trim().split(' ').map(Number);
+    return { wallSeconds: wall, processorSeconds: user + system, peakMemoryMib: memory.peakMib() };
+  }
+}
+
+function exitOf(child: ReturnType<typeof spawn>, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) =>
+      code === 0 ? resolve() : reject(new Error(`${name} ended with ${signal ?? `exit code ${code}`}`)),
+    );
+  });
+}
