@@ -15,7 +15,8 @@ import {
   type EngineLease,
 } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
 import { trialMel, trialShade } from '../../packages/lipsync-core/src/providers/wav2lip/model/trial-input.ts';
-import type { StageFigures } from '../../packages/lipsync-core/src/processes/render-tasks.ts';
+import type { StageFigures } from '../../packages/lipsync-core/src/media/index.ts';
+import { wav2lipRenderTask } from '../../packages/lipsync-core/src/providers/wav2lip/wav2lip-provider.ts';
 import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
 import { prepareBenchJob, type BenchOptions, type Machine } from './bench-job.ts';
 
@@ -152,14 +153,15 @@ async function measureTake(
   modelPath: string,
 ): Promise<Pick<GpuBenchResult, 'machine' | 'clip' | 'take'>> {
   const { folder, signal } = options;
-  const { machine, clip, outputSeconds, task, pool, time } = await prepareBenchJob(options);
+  const { machine, clip, outputSeconds, input, pool, time } = await prepareBenchJob(options);
   const engines = createEnginePool({ idleMs: 60_000, gpuEnabled: true, cudaVisibleDevices: cudaVisibleDevices() });
   try {
     const lease: EngineLease = await engines.lease({ path: modelPath, cacheFolder: folder }, { signal });
     if (lease.deviceName === 'cpu') return { machine, clip, take: null };
     const render = () =>
       pool.run(
-        { kind: 'wav2lip', ...task, engine: lease.engine, windowStartMs: -40, colorMatch: true, sharpen: true },
+        wav2lipRenderTask,
+        { ...input, engine: lease.engine, windowStartMs: -40, colorMatch: true, sharpen: true },
         { signal },
       );
     const first = await time(render);

@@ -1,8 +1,9 @@
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { planTimeline, probeClip, probeSpeech } from '../../packages/lipsync-core/src/media/index.ts';
+import { analyzeSpeechRenderTask } from '../../packages/lipsync-core/src/audio/index.ts';
+import { planTimeline, probeClip, probeSpeech, type TakeReport } from '../../packages/lipsync-core/src/media/index.ts';
 import { createRenderPool, type RenderPool } from '../../packages/lipsync-core/src/processes/render-pool.ts';
-import type { PreviewTask, TakeReport } from '../../packages/lipsync-core/src/processes/render-tasks.ts';
+import type { LocalTakeInput } from '../../packages/lipsync-core/src/providers/local/take-input.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
 
 export interface Machine {
@@ -12,12 +13,12 @@ export interface Machine {
   readonly node: string;
 }
 
-/** The sample, lengthened, as something to render: what every engine's task has in common. */
+/** The sample, lengthened, as something to render: the input of every local provider's task. */
 export interface BenchJob {
   readonly machine: Machine;
   readonly clip: string;
   readonly outputSeconds: number;
-  readonly task: Omit<PreviewTask, 'kind'>;
+  readonly input: LocalTakeInput;
   readonly pool: RenderPool;
   /** Does what a job does once its inputs are there: probes them, listens to the speech, runs `make`. Says how long that took together. */
   time(make: () => Promise<TakeReport>): Promise<{ readonly seconds: number; readonly report: TakeReport }>;
@@ -48,7 +49,7 @@ export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOpti
     clip: `${clip.width}×${clip.height}, ${clip.frameRate.numerator}/${clip.frameRate.denominator} fps, ${timeline.frameCount} frames`,
     outputSeconds: timeline.durationMs / 1000,
     pool,
-    task: {
+    input: {
       clipPath,
       clipDigest: 'bench',
       clip,
@@ -67,7 +68,8 @@ export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOpti
       await probeClip(clipPath, { limits, signal });
       await probeSpeech(speechPath, { limits, signal });
       await pool.run(
-        { kind: 'analyze_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+        analyzeSpeechRenderTask,
+        { speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
         { signal },
       );
       const report = await make();

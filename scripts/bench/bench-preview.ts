@@ -1,4 +1,5 @@
-import type { StageFigures } from '../../packages/lipsync-core/src/processes/render-tasks.ts';
+import type { StageFigures } from '../../packages/lipsync-core/src/media/index.ts';
+import { previewRenderTask } from '../../packages/lipsync-core/src/providers/preview/preview-provider.ts';
 import { watchMemory } from '../lib/watch-memory.ts';
 import { prepareBenchJob, type BenchOptions, type Machine } from './bench-job.ts';
 
@@ -19,11 +20,11 @@ export interface BenchResult {
 /** Runs the preview task twice on the lengthened sample: cold cache, then with the track cached. */
 export async function benchPreview(options: BenchOptions): Promise<BenchResult> {
   const { signal } = options;
-  const { machine, clip, outputSeconds, task, pool, time } = await prepareBenchJob(options);
+  const { machine, clip, outputSeconds, input, pool, time } = await prepareBenchJob(options);
   const memory = watchMemory(process.pid);
   try {
-    const first = await time(() => pool.run({ kind: 'preview', ...task }, { signal }));
-    const second = await time(() => pool.run({ kind: 'preview', ...task }, { signal }));
+    const first = await time(() => pool.run(previewRenderTask, input, { signal }));
+    const second = await time(() => pool.run(previewRenderTask, input, { signal }));
     return {
       engine: 'preview',
       machine,

@@ -1,4 +1,4 @@
-import type { StageFigures } from '../../packages/lipsync-core/src/processes/render-tasks.ts';
+import type { StageFigures } from '../../packages/lipsync-core/src/media/index.ts';
 import type { GpuBenchResult } from './bench-gpu.ts';
 import type { BenchResult } from './bench-preview.ts';
 import type { Wav2LipBenchResult } from './bench-wav2lip.ts';

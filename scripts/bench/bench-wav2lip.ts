@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { loadSession } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
+import { wav2lipRenderTask } from '../../packages/lipsync-core/src/providers/wav2lip/wav2lip-provider.ts';
 import { createEnginePool } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
 import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
 import { watchMemory } from '../lib/watch-memory.ts';
@@ -21,18 +22,22 @@ export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchR
   const { folder, signal } = options;
   const modelPath = join(folder, 'wav2lip.onnx');
   await writeSeededWav2Lip(modelPath, { widthDivisor: 1, seed: 1 });
-  const { machine, clip, outputSeconds, task, pool, time } = await prepareBenchJob(options);
+  const { machine, clip, outputSeconds, input, pool, time } = await prepareBenchJob(options);
   const engines = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
   const memory = watchMemory(process.pid);
   try {
     const { engine } = await engines.lease({ path: modelPath, cacheFolder: folder }, { signal });
     const render = () =>
-      pool.run({ kind: 'wav2lip', ...task, engine, windowStartMs: -40, colorMatch: true, sharpen: true }, { signal });
+      pool.run(
+        wav2lipRenderTask,
+        { ...input, engine, windowStartMs: -40, colorMatch: true, sharpen: true },
+        { signal },
+      );
     const first = await time(render);
     const second = await time(render);
     const peakMemoryMib = memory.peakMib();
     await engines.close();
-    const tightLoopMs = await timeTightLoop(modelPath, engine, task.timeline.frameCount);
+    const tightLoopMs = await timeTightLoop(modelPath, engine, input.timeline.frameCount);
     const ratio = (seconds: number): number => (seconds * 1000 - tightLoopMs) / tightLoopMs;
     return {
       engine: 'wav2lip',
@@ -45,7 +50,7 @@ export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchR
       bytesCopiedPerFrame: first.report.bytesCopiedPerFrame,
       peakMemoryMib,
       batchSize: engine.batchSize,
-      tightLoopMsPerFrame: tightLoopMs / task.timeline.frameCount,
+      tightLoopMsPerFrame: tightLoopMs / input.timeline.frameCount,
       overheadRatio: ratio(first.seconds),
       overheadRatioTracked: ratio(second.seconds),
     };

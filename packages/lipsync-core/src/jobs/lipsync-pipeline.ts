@@ -1,5 +1,6 @@
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import {
+  passThroughRenderTask,
   planTimeline,
   probeClip,
   probeSpeech,
@@ -15,17 +16,18 @@ import { localCostMicros } from '../billing/local-price.ts';
 import { once } from '../processes/memoize-async.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
 import type { Provider, TakeRequest } from '../providers/provider.ts';
+import type { ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { Forecast } from '../scheduling/completion-forecast.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
+import { analyzeSpeechRenderTask } from '../audio/speech-task.ts';
 import type { SpeechReport } from '../audio/speech-types.ts';
 import { againOnce } from './again-once.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
 import { findSooner, makePlan } from './plan-job.ts';
 import { failStore } from '../storage/store-failure.ts';
 import type { Workspace } from './workspace.ts';
-import type { ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
 /** Speech that the voice detector finds empty and that stays below this level is silence and costs nothing. */
@@ -274,7 +276,8 @@ async function listen(
   const mouthCurvePath = input.workspace.file('mouth-curve');
   const speechReport = await againOnce(signal, () =>
     renderPool.run(
-      { kind: 'analyze_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
+      analyzeSpeechRenderTask,
+      { speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
       { signal, onProgress: context.onProgress },
     ),
   );
@@ -304,7 +307,8 @@ async function passThrough(
   } = prepared;
   const report = await againOnce(context.signal, () =>
     renderPool.run(
-      { kind: 'pass_through', clipPath, speechPath, clip, speech, timeline, takePath, workFolder: workspace.path },
+      passThroughRenderTask,
+      { clipPath, speechPath, clip, speech, timeline, takePath, workFolder: workspace.path },
       context,
     ),
   );

@@ -38,3 +38,12 @@ export {
   type SoundSwapOptions,
   type SpeechTrackOptions,
 } from './speech-track.ts';
+export { passThroughRenderTask, passThroughTask } from './pass-through-task.ts';
+export {
+  drawEach,
+  runTakeLoop,
+  type FrameStage,
+  type StageFigures,
+  type TakeLoopOptions,
+  type TakeReport,
+} from './take-loop.ts';

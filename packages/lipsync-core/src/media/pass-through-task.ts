@@ -1,16 +1,22 @@
-import type { PassThroughTask, TakeReport } from '../processes/render-tasks.ts';
-import type { RenderTaskContext } from '../processes/run-render-task.ts';
-import { drawEach, runTakeLoop } from '../providers/local/take-loop.ts';
+import { defineRenderTask, type RenderTaskContext } from '../processes/render-task.ts';
+import { drawEach, runTakeLoop, type TakeLoopOptions, type TakeReport } from './take-loop.ts';
 
-export async function passThroughTask(task: PassThroughTask, context: RenderTaskContext): Promise<TakeReport> {
+/** Lays the clip along the timeline unchanged and gives it the new sound. */
+export const passThroughRenderTask = defineRenderTask<typeof passThroughTask>(
+  './pass-through-task',
+  'passThroughTask',
+  import.meta.url,
+);
+
+export async function passThroughTask(input: TakeLoopOptions, context: RenderTaskContext): Promise<TakeReport> {
   const figures = await runTakeLoop(
-    task,
+    input,
     drawEach(() => undefined),
     context,
   );
   return {
     warnings: [],
-    stages: [{ stage: 'rendering', wallMs: figures.wallMs, frames: task.timeline.frameCount }],
+    stages: [{ stage: 'rendering', wallMs: figures.wallMs, frames: input.timeline.frameCount }],
     bytesCopiedPerFrame: figures.bytesCopiedPerFrame,
   };
 }

@@ -1,15 +1,16 @@
-import type { CarriedFailure } from '../errors/carried-failure.ts';
-import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
+import type { CarriedFailure } from '../errors/carried-failure.ts';
+import type { RenderTaskAddress } from './render-task.ts';
 
-/** What the parent says to a render process. One task at a time; while it has one it says that it is alive, every `heartbeatMs`. */
+/** Messages to a render process. It runs one task at a time and meanwhile sends a sign of life every `heartbeatMs`. */
 export type ToRenderProcess =
-  | { readonly type: 'run'; readonly task: RenderTask; readonly heartbeatMs: number }
+  | { readonly type: 'preload'; readonly moduleUrls: readonly string[] }
+  | { readonly type: 'run'; readonly task: RenderTaskAddress; readonly input: unknown; readonly heartbeatMs: number }
   | { readonly type: 'cancel' };
 
-/** What a render process says to its parent. */
+/** Messages from a render process to its parent. */
 export type FromRenderProcess =
   | { readonly type: 'alive' }
   | { readonly type: 'progress'; readonly progress: ProgressReport }
-  | { readonly type: 'done'; readonly result: RenderTaskResults[RenderTask['kind']] }
+  | { readonly type: 'done'; readonly result: unknown }
   | CarriedFailure;

@@ -1,13 +1,13 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
-import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ProgressReport } from '../contract/provider-types.ts';
 import { toError } from '../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../errors/index.ts';
+import { resolveEntry } from './entry.ts';
 import { watchExit, type ExitWatch } from './exit-watch.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
-import type { RenderTask, RenderTaskResults } from './render-tasks.ts';
-import type { ProgressReport } from '../contract/provider-types.ts';
+import { listTaskModules, type RenderTask, type RenderTaskAddress } from './render-task.ts';
 
 export interface RenderPoolOptions {
   /** Processes that stay warm, waiting for the next task, at most. */
@@ -31,8 +31,8 @@ export interface RenderContext {
 /** Runs render tasks in processes of their own, so that pictures are never worked on where a queue's lock is kept. */
 export interface RenderPool {
   /** Resolves with the task's result; throws its `LipsyncError`, or `media_failed` when the process died. */
-  run<Task extends RenderTask>(task: Task, context: RenderContext): Promise<RenderTaskResults[Task['kind']]>;
-  /** Has a process started for a task that is about to come, unless one stands ready or none is kept. */
+  run<Input, Result>(task: RenderTask<Input, Result>, input: Input, context: RenderContext): Promise<Result>;
+  /** Starts a process for an expected task and imports the tasks' modules there, unless one is idle or none is kept. */
   warm(): void;
   /** Ends every process, running tasks included. */
   close(): Promise<void>;
@@ -75,13 +75,13 @@ export function createRenderPool(options: RenderPoolOptions): RenderPool {
   }
 
   return {
-    async run<Task extends RenderTask>(task: Task, context: RenderContext) {
+    async run<Input, Result>(task: RenderTask<Input, Result>, input: Input, context: RenderContext) {
       if (context.signal.aborted) throw abortError(context.signal);
       const process = take();
       try {
-        const result = await process.run(task, context, options);
-        // The process answers a task with the result type that RenderTaskResults lists for its kind.
-        return result as RenderTaskResults[Task['kind']];
+        const result = await process.run({ task, input }, context, options);
+        // `as`: the process answers with what the body of the task returned.
+        return result as Result;
       } finally {
         giveBack(process);
       }
@@ -89,6 +89,7 @@ export function createRenderPool(options: RenderPoolOptions): RenderPool {
     warm() {
       if (idle.length > 0 || options.keepWarm === 0) return;
       const started = take();
+      started.preload(listTaskModules());
       started.letParentExit();
       giveBack(started);
     },
@@ -98,12 +99,18 @@ export function createRenderPool(options: RenderPoolOptions): RenderPool {
   };
 }
 
+interface TaskRequest {
+  readonly task: RenderTaskAddress;
+  readonly input: unknown;
+}
+
 type TaskLimits = Pick<RenderPoolOptions, 'cancelGraceMs' | 'silenceLimitMs'>;
 
 interface RenderProcess {
   /** Whether it was told to end. */
   readonly leaving: boolean;
-  run(task: RenderTask, context: RenderContext, limits: TaskLimits): Promise<unknown>;
+  run(request: TaskRequest, context: RenderContext, limits: TaskLimits): Promise<unknown>;
+  preload(moduleUrls: readonly string[]): void;
   kill(): void;
   /** From here on, until its next task, it keeps no program alive that has nothing else to do. */
   letParentExit(): void;
@@ -134,16 +141,20 @@ function startRenderProcess(onGone: () => void): RenderProcess {
     get leaving() {
       return leaving;
     },
-    async run(task, context, limits) {
+    async run(request, context, limits) {
       clearTimeout(idleTimer);
       child.ref();
       child.channel?.ref();
       stderrTail = '';
       try {
-        return await runTask({ child, exit, kill, stderrTail: () => stderrTail }, task, context, limits);
+        return await runTask({ child, exit, kill, stderrTail: () => stderrTail }, request, context, limits);
       } finally {
         letParentExit(child);
       }
+    },
+    preload(moduleUrls) {
+      const message: ToRenderProcess = { type: 'preload', moduleUrls };
+      child.send(message, () => undefined);
     },
     kill,
     letParentExit: () => letParentExit(child),
@@ -177,11 +188,9 @@ function killGroup({ pid }: ChildProcess): void {
   }
 }
 
-/** Starts the process as the leader of a group of its own. The same file runs from source and from the build; only its extension differs. */
+/** Starts the process as the leader of a group of its own. */
 function forkRenderProcess(): ChildProcess {
-  const here = fileURLToPath(import.meta.url);
-  const entry = fileURLToPath(new URL(`./render-process${extname(here)}`, import.meta.url));
-  return fork(entry, [], {
+  return fork(fileURLToPath(resolveEntry('./render-process', import.meta.url)), [], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     serialization: 'advanced',
     execArgv: [],
@@ -198,7 +207,7 @@ interface RunningProcess {
 
 function runTask(
   { child, exit, kill, stderrTail }: RunningProcess,
-  task: RenderTask,
+  request: TaskRequest,
   context: RenderContext,
   limits: TaskLimits,
 ): Promise<unknown> {
@@ -232,7 +241,7 @@ function runTask(
     child.on('message', onMessage);
     send({
       type: 'run',
-      task,
+      ...request,
       heartbeatMs: Math.min(longestHeartbeatMs, limits.silenceLimitMs / heartbeatsPerSilence),
     });
     const stopWaiting = exit.onExit((reason) => settle(() => reject(deathOf(reason, stderrTail(), context.signal))));

@@ -1,47 +1,55 @@
 /**
- * Entry of a render process: takes one task at a time from its parent, reports progress, the result and meanwhile that
- * it is alive, and leaves when the parent is gone. Started by the render pool only.
+ * Entry of a render process: runs one task at a time for its parent, reports progress, signs of life and the result, and
+ * exits when the parent is gone. Started by the render pool only.
  */
 import { toFailure } from '../errors/carried-failure.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
-import { createRenderResources } from './render-resources.ts';
-import { runRenderTask } from './run-render-task.ts';
-import type { RenderTask } from './render-tasks.ts';
+import { loadRenderTask, RenderResources } from './render-task.ts';
 
-const resources = createRenderResources();
+type RunMessage = Extract<ToRenderProcess, { type: 'run' }>;
+
+const resources = new RenderResources();
 let current: AbortController | undefined;
 
 process.on('message', (message: ToRenderProcess) => {
+  if (message.type === 'preload') preload(message.moduleUrls);
   if (message.type === 'cancel') current?.abort();
-  else void work(message.task, message.heartbeatMs);
+  if (message.type === 'run') void run(message);
 });
 
 process.on('disconnect', () => {
-  // Nobody is left to report to: this process leads its group, so that its ffmpegs end with it.
+  // This process leads its group, so that its ffmpegs end with it.
   process.kill(-process.pid, 'SIGKILL');
 });
 
-async function work(task: RenderTask, heartbeatMs: number): Promise<void> {
+/** Imports modules before a task needs them. A failure shows when the task imports its module again. */
+function preload(moduleUrls: readonly string[]): void {
+  for (const moduleUrl of moduleUrls) void import(moduleUrl).catch(() => undefined);
+}
+
+async function run({ task, input, heartbeatMs }: RunMessage): Promise<void> {
   const controller = new AbortController();
   current = controller;
-  // On the event loop, so that a loop which stands still is noticed; what tasks wait for outside has limits of its own.
-  const heartbeat = setInterval(() => say({ type: 'alive' }), heartbeatMs);
+  // A timer on the event loop: it stops exactly when the loop is blocked.
+  const heartbeat = setInterval(() => send({ type: 'alive' }), heartbeatMs);
   try {
-    const result = await runRenderTask(task, {
+    const body = await loadRenderTask(task);
+    // `as`: `RenderPool.run` accepts only the input that the task's body declares.
+    const result = await body(input as never, {
       signal: controller.signal,
       resources,
-      onProgress: (progress) => say({ type: 'progress', progress }),
+      onProgress: (progress) => send({ type: 'progress', progress }),
     });
-    say({ type: 'done', result });
+    send({ type: 'done', result });
   } catch (thrown) {
-    say(toFailure(thrown));
+    send(toFailure(thrown));
   } finally {
     clearInterval(heartbeat);
     current = undefined;
   }
 }
 
-function say(message: FromRenderProcess): void {
-  // A parent that is gone is noticed through 'disconnect'.
+function send(message: FromRenderProcess): void {
+  // The callback swallows send errors: a parent that is gone is noticed through 'disconnect'.
   process.send?.(message, undefined, undefined, () => undefined);
 }

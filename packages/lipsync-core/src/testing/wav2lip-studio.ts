@@ -1,18 +1,20 @@
 import { join } from 'node:path';
 import type { SilenceMode, SyncMode } from '../contract/index.ts';
-import type { FaceTrack } from '../face/index.ts';
+import { createFaceDetector, type FaceTrack } from '../face/index.ts';
 import {
+  passThroughTask,
   planTimeline,
   probeClip,
   probeSpeech,
   type ClipFacts,
   type MediaLimits,
+  type TakeReport,
   type Timeline,
 } from '../media/index.ts';
 import { createEnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
-import { createRenderResources } from '../processes/render-resources.ts';
-import type { PassThroughTask, TakeReport, Wav2LipTask } from '../processes/render-tasks.ts';
-import { runRenderTask, type RenderTaskContext } from '../processes/run-render-task.ts';
+import { analyzeSpeechTask, loadVoiceSession } from '../audio/analyze-speech-task.ts';
+import { RenderResources, type RenderTaskContext } from '../processes/render-task.ts';
+import { wav2lipTask } from '../providers/wav2lip/wav2lip-task.ts';
 import { followFace } from '../providers/local/follow-face.ts';
 
 export interface StudioTake {
@@ -54,7 +56,7 @@ const longestMs = 10 * 60_000;
 /** Files go to `folder`, which is the caller's. Engines run on the CPU. */
 export function openWav2LipStudio(folder: string): Wav2LipStudio {
   const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
-  const resources = createRenderResources();
+  const resources = new RenderResources();
   const context = (): RenderTaskContext => ({
     signal: AbortSignal.timeout(longestMs),
     resources,
@@ -79,10 +81,7 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
       const prepared = await prepare(take);
       const { clip, timeline, speechPath, speech, takePath } = prepared;
       const mouthCurvePath = join(folder, `${take.name}.curve`);
-      await runRenderTask(
-        { kind: 'analyze_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
-        context(),
-      );
+      await analyzeSpeechTask({ speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, context());
       const { signal } = context();
       const lease = await pool.lease({ path: take.modelPath, cacheFolder: join(folder, 'models') }, { signal });
       try {
@@ -93,9 +92,8 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
           sharpen = false,
           batchSize = lease.engine.batchSize,
         } = take;
-        const task: Wav2LipTask = {
+        const input = {
           ...prepared,
-          kind: 'wav2lip',
           clipDigest: digestOf(prepared),
           trackCacheFolder,
           mouthCurvePath,
@@ -105,17 +103,16 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
           colorMatch,
           sharpen,
         };
-        const report = await runRenderTask(task, context());
-        if (!('bytesCopiedPerFrame' in report)) throw new Error('A Wav2Lip task reports a take.');
+        const report = await wav2lipTask(input, context());
         return { takePath, clip, timeline, report, mouthCurvePath };
       } finally {
         lease.release();
       }
     },
     async makeUntouched(take) {
-      const task: PassThroughTask = { ...(await prepare(take)), kind: 'pass_through' };
-      await runRenderTask(task, context());
-      return task.takePath;
+      const input = await prepare(take);
+      await passThroughTask(input, context());
+      return input.takePath;
     },
     async trackOf({ clipPath, clip, timeline }) {
       const options = {
@@ -130,8 +127,8 @@ export function openWav2LipStudio(folder: string): Wav2LipStudio {
     },
     async close() {
       await pool.close();
-      await (await resources.faceDetector()).close();
-      await (await resources.voiceSession()).release();
+      await (await resources.get(createFaceDetector)).close();
+      await (await resources.get(loadVoiceSession)).release();
     },
   };
 }

@@ -36,7 +36,7 @@ let folder: string;
 let clipPath: string;
 let silencePath: string;
 let pool: RenderPool;
-/** Kinds of the tasks that the pipeline asked for, in order. */
+/** Names of the render tasks that the pipeline started, in order. */
 let asked: string[];
 
 beforeAll(async () => {
@@ -79,10 +79,10 @@ function silentWav(): Buffer {
 function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
   asked = [];
   const renderPool: RenderPool = {
-    run(task, context) {
-      asked.push(task.kind);
-      const failed = asked.filter((kind) => kind === task.kind).length <= times;
-      return failed ? Promise.reject(new LipsyncError(code, 'scripted')) : pool.run(task, context);
+    run(task, input, context) {
+      asked.push(task.exportName);
+      const failed = asked.filter((name) => name === task.exportName).length <= times;
+      return failed ? Promise.reject(new LipsyncError(code, 'scripted')) : pool.run(task, input, context);
     },
     warm: () => pool.warm(),
     close: () => pool.close(),
@@ -135,19 +135,19 @@ describe('a step of the pipeline outside of the providers', () => {
 
   it('is done again after a media fault', async () => {
     const { takePath, methodUsed } = await run(pipelineThatFails('media_failed', 1));
-    expect(asked).toEqual(['analyze_speech', 'analyze_speech', 'pass_through', 'pass_through']);
+    expect(asked).toEqual(['analyzeSpeechTask', 'analyzeSpeechTask', 'passThroughTask', 'passThroughTask']);
     expect(methodUsed).toBeNull();
     expect((await probeTake(takePath)).frameCount).toBe(25);
   });
 
   it('is done twice at most', async () => {
     await expect(run(pipelineThatFails('media_failed', 2))).rejects.toMatchObject({ code: 'media_failed' });
-    expect(asked).toEqual(['analyze_speech', 'analyze_speech']);
+    expect(asked).toEqual(['analyzeSpeechTask', 'analyzeSpeechTask']);
   });
 
   it('is not done again after any other fault', async () => {
     await expect(run(pipelineThatFails('speech_unusable', 1))).rejects.toMatchObject({ code: 'speech_unusable' });
-    expect(asked).toEqual(['analyze_speech']);
+    expect(asked).toEqual(['analyzeSpeechTask']);
   });
 });
 

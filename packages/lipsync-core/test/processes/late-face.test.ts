@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { planTimeline, probeClip, probeSpeech } from '../../src/media/index.ts';
-import { createRenderResources } from '../../src/processes/render-resources.ts';
-import type { PreviewTask, TakeReport } from '../../src/processes/render-tasks.ts';
-import { runRenderTask, type RenderTaskContext } from '../../src/processes/run-render-task.ts';
+import { planTimeline, probeClip, probeSpeech, type TakeReport } from '../../src/media/index.ts';
+import { analyzeSpeechTask } from '../../src/audio/analyze-speech-task.ts';
+import { RenderResources, type RenderTaskContext } from '../../src/processes/render-task.ts';
+import { previewTask } from '../../src/providers/preview/preview-task.ts';
 import { limits, makeMedia, makeSpeech, x264 } from '../media/make-media.ts';
 
 const presenter = fileURLToPath(new URL('../../../../samples/presenter.mp4', import.meta.url));
@@ -30,16 +30,12 @@ async function previewOfLateFace(speechSeconds: number): Promise<TakeReport> {
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'cut_off' });
   const context: RenderTaskContext = {
     signal: AbortSignal.timeout(60_000),
-    resources: createRenderResources(),
+    resources: new RenderResources(),
     onProgress: () => undefined,
   };
   const mouthCurvePath = join(folder, 'mouth-curve');
-  await runRenderTask(
-    { kind: 'analyze_speech', speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
-    context,
-  );
-  const task: PreviewTask = {
-    kind: 'preview',
+  await analyzeSpeechTask({ speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath }, context);
+  const input = {
     clipPath,
     clipDigest: 'late face',
     clip,
@@ -47,14 +43,12 @@ async function previewOfLateFace(speechSeconds: number): Promise<TakeReport> {
     speech,
     timeline,
     mouthCurvePath,
-    silenceMode: 'close',
+    silenceMode: 'close' as const,
     trackCacheFolder: join(folder, 'tracks'),
     workFolder: folder,
     takePath: join(folder, 'take.mp4'),
   };
-  const report = await runRenderTask(task, context);
-  if (!('warnings' in report)) throw new Error('A preview reports a take.');
-  return report;
+  return previewTask(input, context);
 }
 
 describe('a clip whose face appears after ten seconds', () => {

@@ -7,16 +7,23 @@ import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { planTimeline, probeClip, probeSpeech, probeTake } from '../../src/media/index.ts';
+import { analyzeSpeechRenderTask } from '../../src/audio/index.ts';
+import {
+  passThroughRenderTask,
+  planTimeline,
+  probeClip,
+  probeSpeech,
+  probeTake,
+  type TakeLoopOptions,
+} from '../../src/media/index.ts';
 import { createRenderPool, type RenderPool, type RenderPoolOptions } from '../../src/processes/render-pool.ts';
-import type { PassThroughTask } from '../../src/processes/render-tasks.ts';
 import { descendantsOf, processTable, type ProcessRow } from '../../src/testing/process-table.ts';
 import type { ProgressReport } from '../../src/contract/provider-types.ts';
 
 const limits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
 let folder: string;
 let pool: RenderPool;
-let task: PassThroughTask;
+let input: TakeLoopOptions;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-render-'));
@@ -38,8 +45,7 @@ beforeAll(async () => {
   const clip = await probeClip(clipPath, { limits, signal });
   const speech = await probeSpeech(speechPath, { limits, signal });
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop' });
-  task = {
-    kind: 'pass_through',
+  input = {
     clipPath,
     clip,
     speechPath,
@@ -104,14 +110,14 @@ async function files(): Promise<string[]> {
 
 describe('the render pool', () => {
   it('makes a take in a process of its own and keeps that process for the next task', async () => {
-    const shortTask = { ...task, timeline: { ...task.timeline, frameCount: 50, durationMs: 2000 } };
-    await pool.run(shortTask, { signal: AbortSignal.timeout(60_000) });
+    const shortInput = { ...input, timeline: { ...input.timeline, frameCount: 50, durationMs: 2000 } };
+    await pool.run(passThroughRenderTask, shortInput, { signal: AbortSignal.timeout(60_000) });
     const [first] = renderProcesses();
-    await pool.run(shortTask, { signal: AbortSignal.timeout(60_000) });
+    await pool.run(passThroughRenderTask, shortInput, { signal: AbortSignal.timeout(60_000) });
     expect(renderProcesses()).toEqual([first]);
-    const made = await probeTake(task.takePath, { signal: AbortSignal.timeout(10_000) });
+    const made = await probeTake(input.takePath, { signal: AbortSignal.timeout(10_000) });
     expect(made.frameCount).toBe(50);
-    await rm(task.takePath);
+    await rm(input.takePath);
   });
 
   it('has a process ready for a task that is about to come, and no second one', async () => {
@@ -122,33 +128,38 @@ describe('the render pool', () => {
       const started = renderProcesses().filter((pid) => !before.includes(pid));
       expect(started).toHaveLength(1);
       await own.run(
-        { ...task, timeline: { ...task.timeline, frameCount: 5 } },
+        passThroughRenderTask,
+        { ...input, timeline: { ...input.timeline, frameCount: 5 } },
         { signal: AbortSignal.timeout(60_000) },
       );
       expect(renderProcesses().filter((pid) => !before.includes(pid))).toEqual(started);
     });
-    await rm(task.takePath);
+    await rm(input.takePath);
   });
 
   it('reports a killed process as a media fault, ends its ffmpegs, and works on with a new one', async () => {
     let running: Promise<unknown> | undefined;
     await untilRendering((onProgress) => {
-      running = pool.run(task, { signal: AbortSignal.timeout(60_000), onProgress });
+      running = pool.run(passThroughRenderTask, input, { signal: AbortSignal.timeout(60_000), onProgress });
       running.catch(() => undefined);
     });
     for (const pid of renderProcesses()) process.kill(pid, 'SIGKILL');
     await expect(running).rejects.toMatchObject({ code: 'media_failed' });
     await expect.poll(ffmpegProcesses).toEqual([]);
-    await pool.run({ ...task, timeline: { ...task.timeline, frameCount: 5 } }, { signal: AbortSignal.timeout(60_000) });
+    await pool.run(
+      passThroughRenderTask,
+      { ...input, timeline: { ...input.timeline, frameCount: 5 } },
+      { signal: AbortSignal.timeout(60_000) },
+    );
   });
 
   it('stops ffmpeg and leaves no file when a task is canceled, and keeps the process', async () => {
-    await rm(task.takePath, { force: true });
+    await rm(input.takePath, { force: true });
     const before = await files();
     const controller = new AbortController();
     let running: Promise<unknown> | undefined;
     await untilRendering((onProgress) => {
-      running = pool.run(task, { signal: controller.signal, onProgress });
+      running = pool.run(passThroughRenderTask, input, { signal: controller.signal, onProgress });
       running.catch(() => undefined);
     });
     const [warm] = renderProcesses();
@@ -162,12 +173,14 @@ describe('the render pool', () => {
 
   it('does not hand out a process that it has just let go', async () => {
     const idleMs = 40;
-    const fewFrames = { ...task, timeline: { ...task.timeline, frameCount: 5 } };
+    const fewFrames = { ...input, timeline: { ...input.timeline, frameCount: 5 } };
     await withPool({ idleMs }, async (own) => {
-      await own.run(fewFrames, { signal: AbortSignal.timeout(60_000) });
+      await own.run(passThroughRenderTask, fewFrames, { signal: AbortSignal.timeout(60_000) });
       // Comes right behind the pool's own timer, before the killed process can be gone.
       await sleep(idleMs);
-      await expect(own.run(fewFrames, { signal: AbortSignal.timeout(60_000) })).resolves.toMatchObject({
+      await expect(
+        own.run(passThroughRenderTask, fewFrames, { signal: AbortSignal.timeout(60_000) }),
+      ).resolves.toMatchObject({
         warnings: [],
       });
     });
@@ -177,11 +190,11 @@ describe('the render pool', () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage: unknown = runInNewContext('gc');
     if (typeof collectGarbage !== 'function') throw new Error('Garbage cannot be collected on demand.');
-    const fewFrames = { ...task, timeline: { ...task.timeline, frameCount: 5 } };
+    const fewFrames = { ...input, timeline: { ...input.timeline, frameCount: 5 } };
     await withPool({}, async (own) => {
       const runOnce = async (): Promise<WeakRef<object>> => {
         const context = { signal: AbortSignal.timeout(60_000), onProgress: () => undefined };
-        await own.run(fewFrames, context);
+        await own.run(passThroughRenderTask, fewFrames, context);
         return new WeakRef(context);
       };
       const contexts = [await runOnce(), await runOnce(), await runOnce()];
@@ -196,7 +209,8 @@ describe('the render pool', () => {
       let running: Promise<unknown> | undefined;
       await untilRendering((onProgress) => {
         running = own.run(
-          { ...task, timeline: { ...task.timeline, frameCount: 200 } },
+          passThroughRenderTask,
+          { ...input, timeline: { ...input.timeline, frameCount: 200 } },
           { signal: AbortSignal.timeout(60_000), onProgress },
         );
         running.catch(() => undefined);
@@ -214,7 +228,7 @@ describe('the render pool', () => {
       const others = renderProcesses();
       let running: Promise<unknown> | undefined;
       await untilRendering((onProgress) => {
-        running = own.run(task, { signal: AbortSignal.timeout(60_000), onProgress });
+        running = own.run(passThroughRenderTask, input, { signal: AbortSignal.timeout(60_000), onProgress });
         running.catch(() => undefined);
       });
       for (const pid of renderProcesses()) if (!others.includes(pid)) process.kill(pid, 'SIGSTOP');
@@ -223,16 +237,18 @@ describe('the render pool', () => {
   });
 
   it('says how much of the speech was heard', async () => {
-    const { timeline, speechPath, speech } = task;
+    const { timeline, speechPath, speech } = input;
     const heard: ProgressReport[] = [];
     const analysis = {
-      kind: 'analyze_speech',
       speechPath,
       speechDurationMs: speech.durationMs,
       timeline,
       mouthCurvePath: join(folder, 'mouth-curve'),
-    } as const;
-    await pool.run(analysis, { signal: AbortSignal.timeout(60_000), onProgress: (report) => heard.push(report) });
+    };
+    await pool.run(analyzeSpeechRenderTask, analysis, {
+      signal: AbortSignal.timeout(60_000),
+      onProgress: (report) => heard.push(report),
+    });
     const fractions = heard.map(({ fraction }) => fraction);
     expect(new Set(heard.map(({ stage }) => stage))).toEqual(new Set(['listening']));
     expect(fractions.length).toBeGreaterThan(10);
@@ -241,6 +257,8 @@ describe('the render pool', () => {
   });
 
   it('refuses to begin when it is canceled already', async () => {
-    await expect(pool.run(task, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'canceled' });
+    await expect(pool.run(passThroughRenderTask, input, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'canceled',
+    });
   });
 });

@@ -13,7 +13,7 @@ import { createPreviewProvider } from '../../src/providers/preview/preview-provi
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
 import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-devices.ts';
 import { createEnginePool, type EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
-import { createWav2LipProvider } from '../../src/providers/wav2lip/wav2lip-provider.ts';
+import { createWav2LipProvider, wav2lipRenderTask } from '../../src/providers/wav2lip/wav2lip-provider.ts';
 import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
@@ -377,8 +377,10 @@ describe('a GPU', { timeout: longestMs }, () => {
     const machine = gpuMachine([pretendGpu('cuda:0')]);
     const fullDisk: RenderPool = {
       ...renderPool,
-      run: (task, context) =>
-        task.kind === 'wav2lip' ? Promise.reject(toLipsyncError(full)) : renderPool.run(task, context),
+      run: (task, input, context) =>
+        task.exportName === wav2lipRenderTask.exportName
+          ? Promise.reject(toLipsyncError(full))
+          : renderPool.run(task, input, context),
     };
     const jobs = jobsWith(await soundModel(), machine.pool, (device) => machine.used.push(device), fullDisk);
     const outcome = await run(jobs, shortSpeechPath, { method: 'wav2lip' });

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { keepsPictures, swapSound, writeSpeechTrack } from '../../media/index.ts';
+import { keepsPictures, passThroughRenderTask, swapSound, writeSpeechTrack } from '../../media/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import type { TakeContext, TakeRequest } from '../provider.ts';
 
@@ -34,17 +34,8 @@ export async function makeInputs(
       keepsPictures(clip, timeline) &&
       (await swapSound({ clipPath, clip, speechPath, speech, timeline, targetPath: inputs.clipPath, signal }));
     if (!copied) {
-      const task = {
-        kind: 'pass_through',
-        clipPath,
-        clip,
-        speechPath,
-        speech,
-        timeline,
-        workFolder,
-        takePath: inputs.clipPath,
-      } as const;
-      await renderPool.run(task, {
+      const input = { clipPath, clip, speechPath, speech, timeline, workFolder, takePath: inputs.clipPath };
+      await renderPool.run(passThroughRenderTask, input, {
         signal,
         onProgress: ({ fraction }) => onProgress({ stage: 'preparing', fraction }),
       });

@@ -1,12 +1,11 @@
 import { LipsyncError } from '../../errors/index.ts';
-import { trackFaces, type FaceTrack } from '../../face/index.ts';
-import type { ClipFacts, Timeline } from '../../media/index.ts';
-import type { StageFigures } from '../../processes/render-tasks.ts';
-import type { RenderTaskContext } from '../../processes/run-render-task.ts';
+import { createFaceDetector, trackFaces, type FaceTrack } from '../../face/index.ts';
+import type { ClipFacts, StageFigures, Timeline } from '../../media/index.ts';
+import type { Warning } from '../../contract/provider-types.ts';
+import type { RenderTaskContext } from '../../processes/render-task.ts';
 import { absentFramesWarning } from './absent-frames.ts';
 import { shownAbsence } from './shown-absence.ts';
 import { trackedRange } from './tracked-range.ts';
-import type { Warning } from '../../contract/provider-types.ts';
 
 export interface FollowedFace {
   /** Its frames count from the clip frame `firstFrame`. */
@@ -39,7 +38,7 @@ export async function followFace(options: FollowFaceOptions, context: RenderTask
     clipDigest: options.clipDigest,
     clip,
     range,
-    detector: await context.resources.faceDetector(),
+    detector: await context.resources.get(createFaceDetector),
     cacheDir: options.trackCacheFolder,
     workDir: options.workFolder,
     signal: context.signal,

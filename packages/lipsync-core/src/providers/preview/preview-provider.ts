@@ -1,8 +1,13 @@
-import { dirname } from 'node:path';
 import type { RenderPool } from '../../processes/render-pool.ts';
+import { defineRenderTask } from '../../processes/render-task.ts';
+import { toLocalTakeInput } from '../local/take-input.ts';
+import type { previewTask } from './preview-task.ts';
 import type { InlineProvider, ProviderFacts } from '../provider.ts';
 
 export const previewFacts: ProviderFacts = { id: 'preview', degraded: true };
+
+/** Tracks the face, moves the mouth along the mouth curve, and encodes. */
+export const previewRenderTask = defineRenderTask<typeof previewTask>('./preview-task', 'previewTask', import.meta.url);
 
 export interface PreviewProviderDependencies {
   readonly renderPool: RenderPool;
@@ -16,26 +21,8 @@ export function createPreviewProvider({ renderPool, trackCacheFolder }: PreviewP
     kind: 'inline',
     facts: previewFacts,
     async run(request, context) {
-      const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } =
-        request;
-      const report = await renderPool.run(
-        {
-          kind: 'preview',
-          clipPath,
-          clipDigest,
-          clip,
-          speechPath,
-          speech,
-          timeline,
-          mouthCurvePath,
-          silenceMode,
-          takePath,
-          trackCacheFolder,
-          workFolder: dirname(takePath),
-        },
-        context,
-      );
-      return { path: takePath, warnings: report.warnings, costMicros: 0 };
+      const report = await renderPool.run(previewRenderTask, toLocalTakeInput(request, trackCacheFolder), context);
+      return { path: request.takePath, warnings: report.warnings, costMicros: 0 };
     },
   };
 }

@@ -1,20 +1,19 @@
 import type { FaceTrack } from '../../face/face-types.ts';
-import { openFramesAhead } from '../../media/index.ts';
+import { drawEach, openFramesAhead, runTakeLoop, type TakeReport } from '../../media/index.ts';
 import { createMouthRenderer, MouthReferenceBuilder, type MouthReference } from './rendering/index.ts';
+import type { Warning } from '../../contract/provider-types.ts';
 import { readMouthCurve } from '../../audio/index.ts';
-import type { PreviewTask, TakeReport } from '../../processes/render-tasks.ts';
-import type { RenderTaskContext } from '../../processes/run-render-task.ts';
+import type { RenderTaskContext } from '../../processes/render-task.ts';
 import { followFace } from '../local/follow-face.ts';
 import { chooseLearningFrames } from '../local/learning-frames.ts';
-import { drawEach, runTakeLoop } from '../local/take-loop.ts';
+import type { LocalTakeInput } from '../local/take-input.ts';
 import { usedFrames } from '../local/tracked-range.ts';
-import type { Warning } from '../../contract/provider-types.ts';
 
 /** The speaker is learned from what is shown, or from this many frames of the clip when less is shown. */
 const fewestSearchedFrames = 240;
 
 /** Preview, start to end: follow the face, learn the speaker's mouth, draw it anew in every frame, encode. */
-export async function previewTask(task: PreviewTask, context: RenderTaskContext): Promise<TakeReport> {
+export async function previewTask(task: LocalTakeInput, context: RenderTaskContext): Promise<TakeReport> {
   const { track, firstFrame, warnings, figures: tracking } = await followFace(task, context);
   try {
     const startedMs = performance.now();
@@ -46,7 +45,7 @@ export async function previewTask(task: PreviewTask, context: RenderTaskContext)
  * it. Undefined when none of them shows it well enough.
  */
 async function learnMouth(
-  task: PreviewTask,
+  task: LocalTakeInput,
   track: FaceTrack,
   chosen: readonly number[],
   { signal }: RenderTaskContext,
@@ -64,7 +63,7 @@ async function learnMouth(
 }
 
 async function drawTake(
-  task: PreviewTask,
+  task: LocalTakeInput,
   track: FaceTrack,
   firstFrame: number,
   reference: MouthReference | undefined,

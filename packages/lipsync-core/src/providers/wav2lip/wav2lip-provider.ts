@@ -1,13 +1,18 @@
-import { dirname } from 'node:path';
 import { LipsyncError, type ErrorCode } from '../../errors/index.ts';
+import type { TakeReport } from '../../media/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
-import type { TakeReport } from '../../processes/render-tasks.ts';
+import { defineRenderTask } from '../../processes/render-task.ts';
 import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest } from '../provider.ts';
-import type { EngineDevice } from './engine/engine-address.ts';
-import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
 import type { Warning } from '../../contract/provider-types.ts';
+import { toLocalTakeInput } from '../local/take-input.ts';
+import type { EngineDevice } from './engine/engine-address.ts';
+import type { wav2lipTask } from './wav2lip-task.ts';
+import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
 
 export const wav2lipFacts: ProviderFacts = { id: 'wav2lip', degraded: false };
+
+/** Tracks the face, has an engine draw its mouth, pastes it back, and encodes. */
+export const wav2lipRenderTask = defineRenderTask<typeof wav2lipTask>('./wav2lip-task', 'wav2lipTask', import.meta.url);
 
 export interface Wav2LipProviderDependencies {
   readonly renderPool: RenderPool;
@@ -17,7 +22,7 @@ export interface Wav2LipProviderDependencies {
   /** Where imported models are kept. */
   readonly modelCacheFolder: string;
   readonly trackCacheFolder: string;
-  /** As in `Wav2LipTask`. */
+  /** As in `Wav2LipTakeInput`. */
   readonly windowStartMs: number;
   /** Told on what a take begins to be made. */
   onDevice?(device: EngineDevice): void;
@@ -87,29 +92,15 @@ async function renderWith(
   request: TakeRequest,
   context: TakeContext,
 ): Promise<TakeReport | LipsyncError> {
-  const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
+  const input = {
+    ...toLocalTakeInput(request, trackCacheFolder),
+    engine: lease.engine,
+    windowStartMs,
+    colorMatch: true,
+    sharpen: true,
+  };
   try {
-    return await renderPool.run(
-      {
-        kind: 'wav2lip',
-        clipPath,
-        clipDigest,
-        clip,
-        speechPath,
-        speech,
-        timeline,
-        mouthCurvePath,
-        silenceMode,
-        takePath,
-        trackCacheFolder,
-        workFolder: dirname(takePath),
-        engine: lease.engine,
-        windowStartMs,
-        colorMatch: true,
-        sharpen: true,
-      },
-      context,
-    );
+    return await renderPool.run(wav2lipRenderTask, input, context);
   } catch (error) {
     if (LipsyncError.isInstance(error)) return error;
     throw error;

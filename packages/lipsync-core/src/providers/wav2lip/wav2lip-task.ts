@@ -1,4 +1,5 @@
-import { openFrames, readSpeech, type Frame } from '../../media/index.ts';
+import { openFrames, readSpeech, runTakeLoop, type Frame, type TakeReport } from '../../media/index.ts';
+import type { EngineAddress } from './engine/engine-address.ts';
 import { connectEngine, type EngineClient } from './engine/engine-client.ts';
 import { openMelChunks } from './features/index.ts';
 import { createFaceCropper, createFacePaster, placeFace } from './picture/index.ts';
@@ -11,17 +12,24 @@ import {
   type ShownFace,
 } from './redraw/redraw-frames.ts';
 import { readMouthCurve } from '../../audio/index.ts';
-import type { TakeReport, Wav2LipTask } from '../../processes/render-tasks.ts';
-import type { RenderTaskContext } from '../../processes/run-render-task.ts';
+import type { RenderTaskContext } from '../../processes/render-task.ts';
 import { batchFramesOf } from '../local/batch-frames.ts';
 import { followFace, type FollowedFace } from '../local/follow-face.ts';
-import { runTakeLoop } from '../local/take-loop.ts';
+import type { LocalTakeInput } from '../local/take-input.ts';
 import { findMostClosedMouth, meanFaceHeightPx } from '../local/tracked-mouths.ts';
 import { usedFrames } from '../local/tracked-range.ts';
 import { faceLargerThanModel, reducedBatch } from './wav2lip-warnings.ts';
 
+export interface Wav2LipTakeInput extends LocalTakeInput {
+  readonly engine: EngineAddress;
+  /** Start of the sound that the model gets for a frame, relative to the frame; whole milliseconds. */
+  readonly windowStartMs: number;
+  readonly colorMatch: boolean;
+  readonly sharpen: boolean;
+}
+
 /** Wav2Lip, start to end: follow the face, have the engine draw its mouth in every frame, paste it back, encode. */
-export async function wav2lipTask(task: Wav2LipTask, context: RenderTaskContext): Promise<TakeReport> {
+export async function wav2lipTask(task: Wav2LipTakeInput, context: RenderTaskContext): Promise<TakeReport> {
   const followed = await followFace(task, context);
   try {
     const engine = await connectEngine(task.engine, { signal: context.signal });
@@ -36,7 +44,7 @@ export async function wav2lipTask(task: Wav2LipTask, context: RenderTaskContext)
 }
 
 async function redrawTake(
-  task: Wav2LipTask,
+  task: Wav2LipTakeInput,
   followed: FollowedFace,
   engine: EngineClient,
   context: RenderTaskContext,
@@ -77,7 +85,7 @@ async function redrawTake(
 }
 
 async function redrawParts(
-  task: Wav2LipTask,
+  task: Wav2LipTakeInput,
   followed: FollowedFace,
   { engine, batchFrames }: Pick<RedrawParts, 'engine' | 'batchFrames'>,
   signal: AbortSignal,
@@ -117,7 +125,7 @@ function shownFace({ track, firstFrame }: FollowedFace, { clipFrame }: Frame): S
 
 /** The crop of the frame in which the lips are closest together, among the first faces that are shown. */
 async function cropClosedMouth(
-  task: Wav2LipTask,
+  task: Wav2LipTakeInput,
   { track, firstFrame }: FollowedFace,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {

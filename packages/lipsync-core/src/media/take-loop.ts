@@ -1,12 +1,10 @@
-import {
-  openFramesAhead,
-  openTakeAside,
-  type ClipFacts,
-  type Frame,
-  type SpeechFacts,
-  type Timeline,
-} from '../../media/index.ts';
-import type { RenderTaskContext } from '../../processes/run-render-task.ts';
+import type { Warning } from '../contract/provider-types.ts';
+import type { RenderTaskContext } from '../processes/render-task.ts';
+import type { Frame } from './frame-reader.ts';
+import type { ClipFacts, SpeechFacts } from './media-types.ts';
+import { openFramesAhead } from './threads/frames-ahead.ts';
+import { openTakeAside } from './threads/take-aside.ts';
+import type { Timeline } from './timeline.ts';
 
 export interface TakeLoopOptions {
   readonly clipPath: string;
@@ -16,6 +14,21 @@ export interface TakeLoopOptions {
   readonly timeline: Timeline;
   readonly workFolder: string;
   readonly takePath: string;
+}
+
+/** Wall time and volume of one stage of a render task. */
+export interface StageFigures {
+  readonly stage: string;
+  readonly wallMs: number;
+  readonly frames: number;
+}
+
+/** Result of a render task that makes a take. */
+export interface TakeReport {
+  readonly warnings: readonly Warning[];
+  readonly stages: readonly StageFigures[];
+  /** Bytes copied between buffers of this process per output frame; reading and writing pipes does not count. */
+  readonly bytesCopiedPerFrame: number;
 }
 
 export interface TakeLoopFigures {
@@ -44,7 +57,7 @@ const framesOnTheWay = 3;
 export async function runTakeLoop(
   options: TakeLoopOptions,
   stage: FrameStage,
-  context: RenderTaskContext,
+  context: Pick<RenderTaskContext, 'signal' | 'onProgress'>,
 ): Promise<TakeLoopFigures> {
   const { clip, timeline } = options;
   const { signal } = context;

@@ -1,0 +1,37 @@
+import { dirname } from 'node:path';
+import type { SilenceMode } from '../../contract/index.ts';
+import type { ClipFacts, SpeechFacts, Timeline } from '../../media/index.ts';
+import type { TakeRequest } from '../provider.ts';
+
+/** What the render task of every local provider gets. Plain data: it crosses a process boundary. */
+export interface LocalTakeInput {
+  readonly clipPath: string;
+  readonly clipDigest: string;
+  readonly clip: ClipFacts;
+  readonly speechPath: string;
+  readonly speech: SpeechFacts;
+  readonly timeline: Timeline;
+  readonly mouthCurvePath: string;
+  readonly silenceMode: SilenceMode;
+  readonly trackCacheFolder: string;
+  readonly workFolder: string;
+  readonly takePath: string;
+}
+
+/** Selects from a request what the render process needs. Pure. */
+export function toLocalTakeInput(request: TakeRequest, trackCacheFolder: string): LocalTakeInput {
+  const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
+  return {
+    clipPath,
+    clipDigest,
+    clip,
+    speechPath,
+    speech,
+    timeline,
+    mouthCurvePath,
+    silenceMode,
+    takePath,
+    trackCacheFolder,
+    workFolder: dirname(takePath),
+  };
+}
