@@ -1,50 +1,59 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { unchangedLevels } from '../providers/wav2lip/picture/color-match.ts';
-import { colorMatrixOf, fromBgr, toBgr } from './color-matrix.ts';
-import type { ColorTags } from '../media/media-types.ts';
+import { colorMatrixOf, fromBgr, toBgr, type ColorMatrix, type LevelTables, type YcbcrPlanes } from './color-matrix.ts';
+import type { ColorTags } from './planes.ts';
 
-function storedAs(tags: ColorTags, bgr: readonly [number, number, number], height = 720): readonly number[] {
-  const output = { luma: new Float32Array(1), blue: new Float32Array(1), red: new Float32Array(1) };
-  fromBgr(colorMatrixOf(tags, height), unchangedLevels(), Uint8Array.from(bgr), 0, 1, output);
-  return [output.luma, output.blue, output.red].map(([value = NaN]) => Math.round(value));
+function identityTables(): LevelTables {
+  const table = Float32Array.from({ length: 256 }, (_, level) => level);
+  return { blue: table, green: table, red: table };
+}
+
+type Bgr = readonly [blue: number, green: number, red: number];
+
+function convert(matrix: ColorMatrix, bgr: Bgr): YcbcrPlanes<Float32Array> {
+  const output = { luma: new Float32Array(1), cb: new Float32Array(1), cr: new Float32Array(1) };
+  fromBgr(matrix, { bgr: Uint8Array.from(bgr), levels: identityTables(), first: 0, end: 1 }, output);
+  return output;
+}
+
+function ycbcrOf(tags: ColorTags, bgr: Bgr, height = 720): readonly number[] {
+  const { luma, cb, cr } = convert(colorMatrixOf(tags, height), bgr);
+  return [luma, cb, cr].map(([value = NaN]) => Math.round(value));
 }
 
 const pureRed = [0, 0, 255] as const;
 const white = [255, 255, 255] as const;
 
-describe('color as it is stored', () => {
+describe('colorMatrixOf', () => {
   it.each([
-    ['BT.601, limited range', { space: 'smpte170m', range: 'tv' }, [81, 90, 240], [235, 128, 128]],
-    ['BT.709, limited range', { space: 'bt709', range: 'tv' }, [63, 102, 240], [235, 128, 128]],
-    ['BT.601, full range', { space: 'bt470bg', range: 'pc' }, [76, 85, 256], [255, 128, 128]],
-    ['BT.2020, limited range', { space: 'bt2020nc' }, [74, 97, 240], [235, 128, 128]],
-  ])('%s', (_, tags, red, neutral) => {
-    expect(storedAs(tags, pureRed)).toEqual(red);
-    expect(storedAs(tags, white)).toEqual(neutral);
+    ['BT.601 limited-range', { space: 'smpte170m', range: 'tv' }, [81, 90, 240], [235, 128, 128]],
+    ['BT.709 limited-range', { space: 'bt709', range: 'tv' }, [63, 102, 240], [235, 128, 128]],
+    ['BT.601 full-range', { space: 'bt470bg', range: 'pc' }, [76, 85, 256], [255, 128, 128]],
+    ['BT.2020 limited-range', { space: 'bt2020nc' }, [74, 97, 240], [235, 128, 128]],
+  ])('Red and white convert to the standard %s values.', (_, tags, red, neutral) => {
+    expect(ycbcrOf(tags, pureRed)).toEqual(red);
+    expect(ycbcrOf(tags, white)).toEqual(neutral);
   });
 
-  it('is taken for BT.601 up to 576 lines where no tag tells, for BT.709 above, and so for tags that nobody knows', () => {
-    expect(storedAs({}, pureRed, 576)).toEqual(storedAs({ space: 'smpte170m' }, pureRed));
-    expect(storedAs({}, pureRed, 720)).toEqual(storedAs({ space: 'bt709' }, pureRed));
-    expect(storedAs({ space: 'constructor' }, pureRed, 720)).toEqual(storedAs({ space: 'bt709' }, pureRed));
+  it('Missing and unknown tags select BT.601 up to 576 lines and BT.709 above.', () => {
+    expect(ycbcrOf({}, pureRed, 576)).toEqual(ycbcrOf({ space: 'smpte170m' }, pureRed));
+    expect(ycbcrOf({}, pureRed, 720)).toEqual(ycbcrOf({ space: 'bt709' }, pureRed));
+    expect(ycbcrOf({ space: 'constructor' }, pureRed, 720)).toEqual(ycbcrOf({ space: 'bt709' }, pureRed));
   });
 
-  it('comes back the same to the last step', () => {
+  it("A conversion from BGR to Y'CbCr and back returns the same bytes.", () => {
     const level = fc.integer({ min: 0, max: 255 });
     const tags = fc.record({
       space: fc.constantFrom('bt709', 'smpte170m', 'bt2020nc', 'smpte240m', 'fcc'),
       range: fc.constantFrom('tv', 'pc'),
     });
+    const fixedPoint = (values: Float32Array): Int16Array => Int16Array.from(values, (value) => Math.round(value * 64));
     fc.assert(
       fc.property(fc.tuple(level, level, level), tags, (bgr, color) => {
         const matrix = colorMatrixOf(color, 720);
-        const output = { luma: new Float32Array(1), blue: new Float32Array(1), red: new Float32Array(1) };
-        fromBgr(matrix, unchangedLevels(), Uint8Array.from(bgr), 0, 1, output);
-        const inSixtyFourths = (values: Float32Array): Int16Array =>
-          Int16Array.from(values, (value) => Math.round(value * 64));
+        const { luma, cb, cr } = convert(matrix, bgr);
         const back = new Uint8Array(3);
-        toBgr(matrix, inSixtyFourths(output.luma), inSixtyFourths(output.blue), inSixtyFourths(output.red), 1, back);
+        toBgr(matrix, { luma: fixedPoint(luma), cb: fixedPoint(cb), cr: fixedPoint(cr) }, 1, back);
         expect([...back]).toEqual(bgr);
       }),
     );

@@ -1,21 +1,22 @@
-import type { ColorTags } from '../media/media-types.ts';
-import { levelBits } from './resample-plane.ts';
+import { valueFractionBits } from './affine-resampler.ts';
+import { toByte } from './math.ts';
+import type { ColorTags } from './planes.ts';
 
-/** Numbers that turn a picture's luma and color differences into red, green and blue (0–255 each) and back. */
+/** Coefficients for the conversion between Y'CbCr and R'G'B' (0–255 each). */
 export interface ColorMatrix {
-  /** Luma of black, and what a step of red, green and blue together is in steps of luma. */
+  /** Luma of black, and luma steps per step of gray. */
   readonly blackLuma: number;
   readonly lumaScale: number;
   readonly redWeight: number;
   readonly greenWeight: number;
   readonly blueWeight: number;
-  /** What a step of red (of blue) above luma is in steps of their difference. */
-  readonly redDifferenceScale: number;
-  readonly blueDifferenceScale: number;
+  /** Steps of Cr per step of (red − luma), and of Cb per step of (blue − luma). */
+  readonly crScale: number;
+  readonly cbScale: number;
 }
 
-/** Shares of red and blue in luma: ITU-R BT.601, BT.709, BT.2020, SMPTE 240M and the FCC's of 1953. */
-const lumaShares: ReadonlyMap<string, readonly [red: number, blue: number]> = new Map([
+/** Luma coefficients Kr and Kb of ITU-R BT.601, BT.709, BT.2020, SMPTE 240M and FCC 1953, by ffmpeg's color space names. */
+const lumaCoefficients: ReadonlyMap<string, readonly [red: number, blue: number]> = new Map([
   ['bt709', [0.2126, 0.0722]],
   ['smpte170m', [0.299, 0.114]],
   ['bt470bg', [0.299, 0.114]],
@@ -24,77 +25,82 @@ const lumaShares: ReadonlyMap<string, readonly [red: number, blue: number]> = ne
   ['bt2020nc', [0.2627, 0.0593]],
   ['bt2020c', [0.2627, 0.0593]],
 ]);
-const highDefinition = [0.2126, 0.0722] as const;
-const standardDefinition = [0.299, 0.114] as const;
+const bt709 = [0.2126, 0.0722] as const;
+const bt601 = [0.299, 0.114] as const;
 
-/** Players take untagged pictures for BT.709 above the height of standard definition. */
+/** Players assume BT.601 for untagged pictures up to this height, BT.709 above. */
 const standardDefinitionLines = 576;
 
-/** The matrix that a clip's tags name; for clips without a tag the one that players use for pictures of this height. */
+/** The matrix for a clip's color tags. Missing and unknown tags select the matrix that players assume for this height. */
 export function colorMatrixOf({ space, range }: ColorTags, height: number): ColorMatrix {
-  const assumed = height > standardDefinitionLines ? highDefinition : standardDefinition;
-  const [red, blue] = lumaShares.get(space ?? '') ?? assumed;
-  const full = range === 'pc';
-  const lumaScale = full ? 1 : 219 / 255;
-  const differenceScale = full ? 1 : 224 / 255;
+  const assumed = height > standardDefinitionLines ? bt709 : bt601;
+  const [red, blue] = lumaCoefficients.get(space ?? '') ?? assumed;
+  const isFullRange = range === 'pc';
+  const chromaScale = isFullRange ? 1 : 224 / 255;
   return {
-    blackLuma: full ? 0 : 16,
-    lumaScale,
+    blackLuma: isFullRange ? 0 : 16,
+    lumaScale: isFullRange ? 1 : 219 / 255,
     redWeight: red,
     greenWeight: 1 - red - blue,
     blueWeight: blue,
-    redDifferenceScale: differenceScale / (2 * (1 - red)),
-    blueDifferenceScale: differenceScale / (2 * (1 - blue)),
+    crScale: chromaScale / (2 * (1 - red)),
+    cbScale: chromaScale / (2 * (1 - blue)),
   };
 }
 
-const levelUnit = 1 / (1 << levelBits);
+const valueUnit = 1 / (1 << valueFractionBits);
 
-/** KeyedMutex `count` pixels of luma and color differences, in 64ths of a level, into BGR bytes, rounded and cut to 0–255. */
-export function toBgr(
-  matrix: ColorMatrix,
-  luma: Int16Array,
-  blueDifference: Int16Array,
-  redDifference: Int16Array,
-  count: number,
-  bgr: Uint8Array,
-): void {
+/** Three planes of the same size. */
+export interface YcbcrPlanes<Values> {
+  readonly luma: Values;
+  readonly cb: Values;
+  readonly cr: Values;
+}
+
+/** Converts `count` pixels with `valueFractionBits` fraction bits to BGR bytes, rounded and clamped. */
+export function toBgr(matrix: ColorMatrix, planes: YcbcrPlanes<Int16Array>, count: number, bgr: Uint8Array): void {
   const { blackLuma, redWeight, greenWeight, blueWeight } = matrix;
-  const levelPerLuma = levelUnit / matrix.lumaScale;
-  const bluePer = levelUnit / matrix.blueDifferenceScale;
-  const redPer = levelUnit / matrix.redDifferenceScale;
-  const black = blackLuma / levelUnit;
-  const neutral = 128 / levelUnit;
-  const greenPerBlue = (-blueWeight / greenWeight) * bluePer;
-  const greenPerRed = (-redWeight / greenWeight) * redPer;
+  const { luma, cb, cr } = planes;
+  const levelPerLuma = valueUnit / matrix.lumaScale;
+  const bluePerCb = valueUnit / matrix.cbScale;
+  const redPerCr = valueUnit / matrix.crScale;
+  const black = blackLuma / valueUnit;
+  const neutral = 128 / valueUnit;
+  const greenPerCb = (-blueWeight / greenWeight) * bluePerCb;
+  const greenPerCr = (-redWeight / greenWeight) * redPerCr;
   for (let pixel = 0; pixel < count; pixel += 1) {
     const level = ((luma[pixel] ?? 0) - black) * levelPerLuma;
-    const blue = (blueDifference[pixel] ?? 0) - neutral;
-    const red = (redDifference[pixel] ?? 0) - neutral;
+    const blue = (cb[pixel] ?? 0) - neutral;
+    const red = (cr[pixel] ?? 0) - neutral;
     const index = pixel * 3;
-    bgr[index] = toByte(level + blue * bluePer);
-    bgr[index + 1] = toByte(level + blue * greenPerBlue + red * greenPerRed);
-    bgr[index + 2] = toByte(level + red * redPer);
+    bgr[index] = toByte(level + blue * bluePerCb);
+    bgr[index + 1] = toByte(level + blue * greenPerCb + red * greenPerCr);
+    bgr[index + 2] = toByte(level + red * redPerCr);
   }
 }
 
-/** What each level of blue, green and red is taken for; 256 values each. */
+/** Lookup tables of 256 output levels per color channel. */
 export interface LevelTables {
   readonly blue: Float32Array;
   readonly green: Float32Array;
   readonly red: Float32Array;
 }
 
-/** KeyedMutex BGR pixels from `first` to `end`, their levels looked up, into luma and color differences, neither rounded nor cut. */
+/** BGR pixels from `first` to `end` (exclusive), and the lookup tables that are applied to them. */
+export interface BgrPixels {
+  readonly bgr: Uint8Array;
+  readonly levels: LevelTables;
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Applies the lookup tables to BGR pixels and converts them to Y'CbCr, neither rounded nor clamped. */
 export function fromBgr(
   matrix: ColorMatrix,
-  levels: LevelTables,
-  bgr: Uint8Array,
-  first: number,
-  end: number,
-  output: { readonly luma: Float32Array; readonly blue: Float32Array; readonly red: Float32Array },
+  { bgr, levels, first, end }: BgrPixels,
+  output: YcbcrPlanes<Float32Array>,
 ): void {
-  const { blackLuma, lumaScale, redWeight, greenWeight, blueWeight, blueDifferenceScale, redDifferenceScale } = matrix;
+  const { blackLuma, lumaScale, redWeight, greenWeight, blueWeight, cbScale, crScale } = matrix;
   for (let pixel = first; pixel < end; pixel += 1) {
     const index = pixel * 3;
     const blue = levels.blue[bgr[index] ?? 0] ?? 0;
@@ -102,12 +108,7 @@ export function fromBgr(
     const red = levels.red[bgr[index + 2] ?? 0] ?? 0;
     const level = blue * blueWeight + green * greenWeight + red * redWeight;
     output.luma[pixel] = blackLuma + level * lumaScale;
-    output.blue[pixel] = 128 + (blue - level) * blueDifferenceScale;
-    output.red[pixel] = 128 + (red - level) * redDifferenceScale;
+    output.cb[pixel] = 128 + (blue - level) * cbScale;
+    output.cr[pixel] = 128 + (red - level) * crScale;
   }
-}
-
-/** The nearest byte. */
-export function toByte(value: number): number {
-  return value <= 0 ? 0 : value >= 255 ? 255 : (value + 0.5) | 0;
 }

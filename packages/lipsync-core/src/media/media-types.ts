@@ -1,15 +1,11 @@
+import type { ColorTags } from '../image/planes.ts';
+
+export type { ColorTags, Picture } from '../image/planes.ts';
+
 /** A frame rate as the exact ratio that the container states, e.g. 30000/1001. */
 export interface FrameRate {
   readonly numerator: number;
   readonly denominator: number;
-}
-
-/** Color tags as ffmpeg names them; absent where the clip does not say. */
-export interface ColorTags {
-  readonly primaries?: string;
-  readonly transfer?: string;
-  readonly space?: string;
-  readonly range?: string;
 }
 
 /** What we know of a clip after probing it: upright, constant frame rate, even dimensions as we will decode it. */
@@ -37,13 +33,6 @@ export interface SpeechFacts {
   readonly sampleRateHz: number;
   readonly channels: number;
   readonly durationMs: number;
-}
-
-/** One upright picture in planar YUV 4:2:0, 8 bit: `width*height` luma bytes, then the two quarter-size chroma planes. */
-export interface Picture {
-  readonly width: number;
-  readonly height: number;
-  readonly data: Uint8Array;
 }
 
 export interface MediaLimits {

@@ -2,8 +2,9 @@ import type { Picture } from '../../../media/media-types.ts';
 import type { FaceTones } from './face-tones.ts';
 import { turnOf, type HeadPose } from './head-pose.ts';
 import { createLipCurves, curveSamples, openingOf, readLipCurves } from './lip-curves.ts';
-import { at } from './numbers.ts';
-import { copyPatch, createPlanePatch, sampleLinear, type PlanePatch } from './resample.ts';
+import { at } from '../../../image/math.ts';
+import { halved, planesOf } from '../../../image/planes.ts';
+import { PlanePatch, sampleBilinear } from '../../../image/warp-sampling.ts';
 
 /** A frame of the clip in which the speaker shows the upper teeth: the picture around the mouth, and its landmarks. */
 export interface DonorFrame {
@@ -68,13 +69,14 @@ function cutOut(
   const left = Math.floor(centerX - half) & ~1;
   const top = Math.floor(centerY - half) & ~1;
   const size = (half * 2 + 3) & ~1;
-  const { width, height, data } = picture;
+  const { width, height } = picture;
   if (left < 0 || top < 0 || left + size > width || top + size > height) return undefined;
-  const [luma, blue, red] = [createPlanePatch(), createPlanePatch(), createPlanePatch()];
-  const chroma = width * height;
-  copyPatch(luma, data, 0, width, left, top, size, size);
-  copyPatch(blue, data, chroma, width >> 1, left >> 1, top >> 1, size >> 1, size >> 1);
-  copyPatch(red, data, chroma + (width >> 1) * (height >> 1), width >> 1, left >> 1, top >> 1, size >> 1, size >> 1);
+  const [luma, blue, red] = [new PlanePatch(), new PlanePatch(), new PlanePatch()];
+  const area = { left, top, right: left + size, bottom: top + size };
+  const planes = planesOf(picture);
+  luma.copyFrom(planes.luma, area);
+  blue.copyFrom(planes.cb, halved(area));
+  red.copyFrom(planes.cr, halved(area));
   return { points: points.slice(), luma, blue, red, left, top, skinLuma: skin };
 }
 
@@ -94,7 +96,7 @@ function teethContrast(
       const v = upper + ((at(curves.innerLower, k) - upper) * (step + 0.5)) / profileSteps;
       const x = pose.originX + u * pose.acrossX + v * pose.downX;
       const y = pose.originY + u * pose.acrossY + v * pose.downY;
-      sum += sampleLinear(frame.luma, x - frame.left, y - frame.top);
+      sum += sampleBilinear(frame.luma, x - frame.left, y - frame.top);
     }
     return sum / (last - first + 1);
   });

@@ -4,8 +4,8 @@ import { createLipCurves, curveSamples, readLipCurves, type LipCurves } from './
 import { createLayer, type InteriorLayer } from './mouth-interior.ts';
 import type { NeutralMouth } from './mouth-reference.ts';
 import { poseNeutral } from './mouth-target.ts';
-import { at, clamp, medianInPlace, mix, smoothStep } from './numbers.ts';
-import { sampleLinear } from './resample.ts';
+import { at, clamp, medianInPlace, mix, smoothStep } from '../../../image/math.ts';
+import { sampleBilinear } from '../../../image/warp-sampling.ts';
 
 const columns = 129;
 const rows = 65;
@@ -77,7 +77,7 @@ function patchPlace({ pose, frame, center }: DonorView, across: number, v: numbe
 }
 
 function lumaAt(view: DonorView, across: number, v: number): number {
-  return sampleLinear(view.frame.luma, ...patchPlace(view, across, v));
+  return sampleBilinear(view.frame.luma, ...patchPlace(view, across, v));
 }
 
 /** Lower edge of the teeth at each column: where brightness falls most steeply going down; smoothed sideways. */
@@ -122,9 +122,9 @@ function liftColumn(view: DonorView, layer: InteriorLayer, column: number, edge:
     const v = view.seam + mix(layer.top, layer.bottom, row / (rows - 1));
     const [x, y] = patchPlace(view, across, clamp(v, highest, edge));
     const index = row * columns + column;
-    layer.luma[index] = sampleLinear(frame.luma, x, y);
-    layer.blue[index] = sampleLinear(frame.blue, x / 2 - 0.25, y / 2 - 0.25);
-    layer.red[index] = sampleLinear(frame.red, x / 2 - 0.25, y / 2 - 0.25);
+    layer.luma[index] = sampleBilinear(frame.luma, x, y);
+    layer.blue[index] = sampleBilinear(frame.blue, x / 2 - 0.25, y / 2 - 0.25);
+    layer.red[index] = sampleBilinear(frame.red, x / 2 - 0.25, y / 2 - 0.25);
     layer.cover[index] = sideCover * smoothStep(edge + edgeSoftness * width, edge - edgeSoftness * width, v);
   }
 }

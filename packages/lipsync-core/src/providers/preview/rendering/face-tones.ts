@@ -1,6 +1,6 @@
 import type { Picture } from '../../../media/media-types.ts';
 import { lipPoints, skinPoints } from './mouth-landmarks.ts';
-import { at, clamp } from './numbers.ts';
+import { at, clamp } from '../../../image/math.ts';
 
 /** A color as it is stored: luma and the blue and red differences, each 0–255. */
 interface Tone {

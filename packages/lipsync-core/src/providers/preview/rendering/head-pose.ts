@@ -1,4 +1,4 @@
-import { at } from './numbers.ts';
+import { at } from '../../../image/math.ts';
 
 /**
  * Where a head is in a picture: `pixel = origin + u·across + v·down + w·depth` for a point (u, v, w) of the

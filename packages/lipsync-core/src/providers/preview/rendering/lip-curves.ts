@@ -1,6 +1,6 @@
 import { innerLowerLip, innerUpperLip, outerLowerLip, outerUpperLip } from './mouth-landmarks.ts';
 import { inHeadSpace, type HeadPose } from './head-pose.ts';
-import { at } from './numbers.ts';
+import { at } from '../../../image/math.ts';
 
 /** Samples of each curve, evenly spaced from mouth corner to mouth corner. */
 export const curveSamples = 49;

@@ -1,7 +1,7 @@
 import type { Picture } from '../../../media/media-types.ts';
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples, type LipCurves } from './lip-curves.ts';
-import { at, clamp, mix } from './numbers.ts';
+import { at, clamp, mix } from '../../../image/math.ts';
 
 /** Part of the mouth, around its middle, that is looked at, and steps from the middle of one lip to that of the other. */
 const columns = { from: 0.2, to: 0.8, stride: 2 } as const;

@@ -1,5 +1,5 @@
 import type { FaceTones } from './face-tones.ts';
-import { at, clamp, mix, smoothStep } from './numbers.ts';
+import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
 
 /**
  * One layer of what is seen between the lips: color and cover (0–1) on an even grid. Coordinates are head units,

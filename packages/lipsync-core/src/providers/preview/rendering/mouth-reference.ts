@@ -23,7 +23,7 @@ import {
   nosePoints,
   rigidPoints,
 } from './mouth-landmarks.ts';
-import { at, clamp, medianInPlace, smoothStep } from './numbers.ts';
+import { at, clamp, medianInPlace, smoothStep } from '../../../image/math.ts';
 import { measureTones, type FaceTones } from './face-tones.ts';
 
 /** The speaker's mouth at rest, closed, in head space. */

@@ -15,7 +15,7 @@ import {
 import { paintInterior, type MouthInterior } from './mouth-interior.ts';
 import type { MouthReference, NeutralMouth } from './mouth-reference.ts';
 import { aimMouth, createMouthTarget, type MouthAim } from './mouth-target.ts';
-import { at, clamp, mix, smoothStep } from './numbers.ts';
+import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
 import { createPictureWriter } from './picture-writer.ts';
 import { boundLipLine, type LipLine } from './row-trace.ts';
 import { createWarpField, layWarpField } from './warp-field.ts';

@@ -1,7 +1,7 @@
 import type { HeadPose } from './head-pose.ts';
 import { createLipCurves, curveSamples, lipEdges, openingOf, type LipCurves } from './lip-curves.ts';
 import { closeLips, depthLean, type NeutralMouth } from './mouth-reference.ts';
-import { at, clamp, mix, smoothStep } from './numbers.ts';
+import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
 
 /** What the mouth is to do in one output frame; the values of a `MouthCurve` at that frame. */
 export interface MouthAim {

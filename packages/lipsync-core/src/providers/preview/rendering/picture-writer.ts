@@ -2,15 +2,9 @@ import type { Picture } from '../../../media/media-types.ts';
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples } from './lip-curves.ts';
 import { sampleLayer, type LayerSample, type MouthInterior } from './mouth-interior.ts';
-import { at, clamp, mix, smoothStep } from './numbers.ts';
-import {
-  copyPatch,
-  createPlanePatch,
-  resampleChroma,
-  resampleSharp,
-  sampleLinear,
-  type PlanePatch,
-} from './resample.ts';
+import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
+import { halved, planesOf } from '../../../image/planes.ts';
+import { PlanePatch, sampleBilinear, warpChromaRow, warpLumaRow } from '../../../image/warp-sampling.ts';
 import { createRowTrace, sizeRowTrace, traceRow, type LipLine, type RowTrace } from './row-trace.ts';
 import type { WarpField } from './warp-field.ts';
 
@@ -50,9 +44,9 @@ interface Scratch {
 
 export function createPictureWriter(): PictureWriter {
   const scratch: Scratch = {
-    luma: createPlanePatch(),
-    blue: createPlanePatch(),
-    red: createPlanePatch(),
+    luma: new PlanePatch(),
+    blue: new PlanePatch(),
+    red: new PlanePatch(),
     trace: createRowTrace(),
     color: { luma: 0, blue: 0, red: 0, cover: 0 },
   };
@@ -71,22 +65,11 @@ export function createPictureWriter(): PictureWriter {
 }
 
 function copyRegion({ luma, blue, red }: Scratch, { picture, field }: FrameDrawing): void {
-  const { width, height, data } = picture;
-  const { left, top, right, bottom } = field.region;
-  const chromaStart = width * height;
-  const chromaSize = (width >> 1) * (height >> 1);
-  copyPatch(luma, data, 0, width, left, top, right - left, bottom - top);
-  copyPatch(blue, data, chromaStart, width >> 1, left >> 1, top >> 1, (right - left) >> 1, (bottom - top) >> 1);
-  copyPatch(
-    red,
-    data,
-    chromaStart + chromaSize,
-    width >> 1,
-    left >> 1,
-    top >> 1,
-    (right - left) >> 1,
-    (bottom - top) >> 1,
-  );
+  const planes = planesOf(picture);
+  const chromaArea = halved(field.region);
+  luma.copyFrom(planes.luma, field.region);
+  blue.copyFrom(planes.cb, chromaArea);
+  red.copyFrom(planes.cr, chromaArea);
 }
 
 function writeLumaRow(scratch: Scratch, drawing: FrameDrawing, row: number): number {
@@ -96,7 +79,7 @@ function writeLumaRow(scratch: Scratch, drawing: FrameDrawing, row: number): num
   const start = (top + row) * picture.width + left;
   traceRow(trace, field, drawing.pose, drawing.line, left, top + row, 1, right - left);
   const { first, end, shiftX, shiftY } = trace;
-  resampleSharp(luma, { row, first, end, shiftX, shiftY }, picture.data, start);
+  warpLumaRow(luma, { row, first, end, shiftX, shiftY }, picture.data, start);
   for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
     picture.data[start + pixel] = lumaBetweenLips(scratch, drawing, row, pixel, at(picture.data, start + pixel));
   }
@@ -116,12 +99,16 @@ function lumaBetweenLips(
   const otherShare = at(trace.otherShare, pixel);
   let value = moved;
   if (otherShare > 0)
-    value = mix(value, sampleLinear(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)), otherShare);
+    value = mix(
+      value,
+      sampleBilinear(luma, pixel + at(trace.otherX, pixel), row + at(trace.otherY, pixel)),
+      otherShare,
+    );
   value *= at(trace.light, pixel);
   if (cover > 0) {
     insideColor(drawing, left + pixel, top + row, color);
     const own =
-      drawing.share < 1 ? sampleLinear(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
+      drawing.share < 1 ? sampleBilinear(luma, pixel + at(trace.insideX, pixel), row + at(trace.insideY, pixel)) : 0;
     value = mix(value, mix(own, color.luma, drawing.share), cover);
   }
   return Math.round(value);
@@ -137,15 +124,15 @@ function writeChromaRow({ blue, red, trace, color }: Scratch, drawing: FrameDraw
   const y = top + row * 2 + 0.5;
   traceRow(trace, field, drawing.pose, drawing.line, x, y, 2, (right - left) >> 1);
   const { first, end, shiftX, shiftY } = trace;
-  resampleChroma(blue, red, { row, first, end, shiftX, shiftY }, picture.data, start, planeBytes);
+  warpChromaRow(blue, red, { row, first, end, shiftX, shiftY }, { data: picture.data, start, planeBytes });
   for (let pixel = trace.lipFirst; pixel < trace.lipEnd; pixel += 1) {
     const cover = at(trace.cover, pixel);
     if (cover === 0) continue;
     insideColor(drawing, x + pixel * 2, y, color);
     const ownX = pixel + at(trace.insideX, pixel) / 2;
     const ownY = row + at(trace.insideY, pixel) / 2;
-    const ownBlue = sampleLinear(blue, ownX, ownY);
-    const ownRed = sampleLinear(red, ownX, ownY);
+    const ownBlue = sampleBilinear(blue, ownX, ownY);
+    const ownRed = sampleBilinear(red, ownX, ownY);
     const index = start + pixel;
     picture.data[index] = Math.round(mix(at(picture.data, index), mix(ownBlue, color.blue, drawing.share), cover));
     picture.data[index + planeBytes] = Math.round(

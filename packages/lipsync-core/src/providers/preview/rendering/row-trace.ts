@@ -1,6 +1,6 @@
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples, type LipCurves } from './lip-curves.ts';
-import { at, clamp, mix } from './numbers.ts';
+import { at, clamp, mix } from '../../../image/math.ts';
 import type { WarpField } from './warp-field.ts';
 
 /** What is to be known of each pixel of one row of the region. */

@@ -2,7 +2,7 @@ import { chinTip, jawLine, noseBase } from './mouth-landmarks.ts';
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples, inPicturePlane, type LipCurves } from './lip-curves.ts';
 import type { MouthTarget } from './mouth-target.ts';
-import { at, clamp, mix, smoothStep } from './numbers.ts';
+import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
 
 /** A rectangle of whole pixels with even corners; right and bottom are exclusive. */
 interface PixelRegion {

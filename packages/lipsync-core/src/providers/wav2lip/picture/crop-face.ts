@@ -1,8 +1,8 @@
 import type { ColorTags, Picture } from '../../../media/media-types.ts';
 import { colorMatrixOf, toBgr, type ColorMatrix } from '../../../image/color-matrix.ts';
 import { pictureMapOf, type FacePlacement } from './face-placement.ts';
-import { planesOf, toColorPlane } from '../../../image/picture-planes.ts';
-import { createPlaneResampler, type PlaneTarget } from '../../../image/resample-plane.ts';
+import { planesOf, toChromaSource } from '../../../image/planes.ts';
+import { AffineResampler, type ResampleTarget } from '../../../image/affine-resampler.ts';
 
 export interface FaceCropperOptions {
   /** Side of the crop. */
@@ -20,23 +20,24 @@ export interface FaceCropper {
 }
 
 export function createFaceCropper({ cropSizePx, color }: FaceCropperOptions): FaceCropper {
-  const resampler = createPlaneResampler();
+  const resampler = new AffineResampler();
   const pixels = cropSizePx * cropSizePx;
-  const square = (): PlaneTarget => ({ values: new Int16Array(pixels), columns: cropSizePx, rows: cropSizePx });
+  const square = (): ResampleTarget => ({ values: new Int16Array(pixels), columns: cropSizePx, rows: cropSizePx });
   const lumaTarget = square();
-  const blueTarget = square();
-  const redTarget = square();
+  const cbTarget = square();
+  const crTarget = square();
+  const targetValues = { luma: lumaTarget.values, cb: cbTarget.values, cr: crTarget.values };
   let matrix: ColorMatrix | undefined;
   return {
     crop(picture, placement, output) {
       matrix ??= colorMatrixOf(color, picture.height);
-      const { luma, blue, red } = planesOf(picture);
+      const { luma, cb, cr } = planesOf(picture);
       const map = pictureMapOf(placement, cropSizePx, cropSizePx);
-      const colorMap = toColorPlane(map);
+      const colorMap = toChromaSource(map);
       resampler.resample(luma, map, lumaTarget, 'linear');
-      resampler.resample(blue, colorMap, blueTarget, 'linear');
-      resampler.resample(red, colorMap, redTarget, 'linear');
-      toBgr(matrix, lumaTarget.values, blueTarget.values, redTarget.values, pixels, output);
+      resampler.resample(cb, colorMap, cbTarget, 'linear');
+      resampler.resample(cr, colorMap, crTarget, 'linear');
+      toBgr(matrix, targetValues, pixels, output);
     },
   };
 }

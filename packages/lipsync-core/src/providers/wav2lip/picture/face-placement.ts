@@ -1,5 +1,5 @@
 import { rollOf } from '../../../face/face-pose.ts';
-import type { PlaneMap } from '../../../image/resample-plane.ts';
+import type { AffineTransform } from '../../../image/planes.ts';
 
 /** The box of a face in upright clip pixels, turned with the head. */
 export interface FacePlacement {
@@ -68,7 +68,7 @@ export function pictureMapOf(
   { centerX, centerY, width, height, roll }: FacePlacement,
   columns: number,
   rows: number,
-): PlaneMap {
+): AffineTransform {
   const acrossX = (Math.cos(roll) * width) / columns;
   const acrossY = (Math.sin(roll) * width) / columns;
   const downX = (-Math.sin(roll) * height) / rows;
@@ -79,7 +79,7 @@ export function pictureMapOf(
 }
 
 /** The same map the other way round: where the picture's places lie in the crop. */
-export function cropMapOf(placement: FacePlacement, columns: number, rows: number): PlaneMap {
+export function cropMapOf(placement: FacePlacement, columns: number, rows: number): AffineTransform {
   const { x, y, acrossX, acrossY, downX, downY } = pictureMapOf(placement, columns, rows);
   const determinant = acrossX * downY - downX * acrossY;
   return {

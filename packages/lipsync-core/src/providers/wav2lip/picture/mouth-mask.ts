@@ -1,11 +1,5 @@
 import type { FacePlacement } from './face-placement.ts';
-import {
-  createSoftOutline,
-  layEdges,
-  sampleOutline,
-  type OutlineSample,
-  type SoftOutline,
-} from '../../../image/soft-outline.ts';
+import { FeatheredPolygon, type CoverageSample } from '../../../image/feathered-polygon.ts';
 
 /** Cells of the mask along each side of the face's box. It is soft, so that few are enough at any size of the crop. */
 export const maskCells = 48;
@@ -77,10 +71,10 @@ export interface MouthMaskLayer {
 }
 
 export function createMouthMaskLayer(): MouthMaskLayer {
-  const outline = createSoftOutline(corners.length);
+  const outline = new FeatheredPolygon(corners.length);
   for (const [index, { inner, outer }] of corners.entries()) {
-    outline.inner[index] = inner;
-    outline.outer[index] = outer;
+    outline.innerFeather[index] = inner;
+    outline.outerFeather[index] = outer;
   }
   const cells = maskCells * maskCells;
   const mask: MouthMask = {
@@ -118,26 +112,26 @@ function downBox({ centerX, centerY, height, roll }: FacePlacement, points: Floa
   );
 }
 
-function placeOutline(outline: SoftOutline, placement: FacePlacement, points: Float32Array): void {
-  const { cornerX, cornerY } = outline;
+function placeOutline(outline: FeatheredPolygon, placement: FacePlacement, points: Float32Array): void {
+  const { vertexX, vertexY } = outline;
   let middleX = 0;
   let middleY = 0;
   for (const [index, { landmark }] of corners.entries()) {
     const x = acrossBox(placement, points, landmark);
     const y = downBox(placement, points, landmark);
-    cornerX[index] = x;
-    cornerY[index] = y;
+    vertexX[index] = x;
+    vertexY[index] = y;
     middleX += x / corners.length;
     middleY += y / corners.length;
   }
   for (const [index, { outwards }] of corners.entries()) {
-    const fromMiddleX = (cornerX[index] ?? 0) - middleX;
-    const fromMiddleY = (cornerY[index] ?? 0) - middleY;
+    const fromMiddleX = (vertexX[index] ?? 0) - middleX;
+    const fromMiddleY = (vertexY[index] ?? 0) - middleY;
     const share = outwards / (Math.hypot(fromMiddleX, fromMiddleY) + Number.MIN_VALUE);
-    cornerX[index] = (cornerX[index] ?? 0) + fromMiddleX * share;
-    cornerY[index] = (cornerY[index] ?? 0) + fromMiddleY * share;
+    vertexX[index] = (vertexX[index] ?? 0) + fromMiddleX * share;
+    vertexY[index] = (vertexY[index] ?? 0) + fromMiddleY * share;
   }
-  layEdges(outline);
+  outline.updateEdges();
 }
 
 function placeMouth(mouth: Ellipse, placement: FacePlacement, points: Float32Array): void {
@@ -152,16 +146,16 @@ function placeMouth(mouth: Ellipse, placement: FacePlacement, points: Float32Arr
 }
 
 /** The cells that the outline and its soft border can touch. */
-function reachOf({ cornerX, cornerY }: SoftOutline, aspect: number, reached: CellArea): void {
+function reachOf({ vertexX, vertexY }: FeatheredPolygon, aspect: number, reached: CellArea): void {
   let left = Infinity;
   let top = Infinity;
   let right = -Infinity;
   let bottom = -Infinity;
   for (const [index, { outer }] of corners.entries()) {
-    left = Math.min(left, (cornerX[index] ?? 0) - outer);
-    right = Math.max(right, (cornerX[index] ?? 0) + outer);
-    top = Math.min(top, (cornerY[index] ?? 0) - outer);
-    bottom = Math.max(bottom, (cornerY[index] ?? 0) + outer);
+    left = Math.min(left, (vertexX[index] ?? 0) - outer);
+    right = Math.max(right, (vertexX[index] ?? 0) + outer);
+    top = Math.min(top, (vertexY[index] ?? 0) - outer);
+    bottom = Math.max(bottom, (vertexY[index] ?? 0) + outer);
   }
   reached.left = clampCell(Math.floor((left / aspect + 0.5) * maskCells));
   reached.right = clampCell(Math.ceil((right / aspect + 0.5) * maskCells));
@@ -175,12 +169,12 @@ function clampCell(cell: number): number {
 
 function fillMask(
   { cover, skin, area }: MouthMask,
-  outline: SoftOutline,
+  outline: FeatheredPolygon,
   mouth: Ellipse,
   reached: CellArea,
   aspect: number,
 ): void {
-  const sample: OutlineSample = { cover: 0, inside: false };
+  const sample: CoverageSample = { coverage: 0, inside: false };
   cover.fill(0);
   skin.fill(0);
   area.left = area.top = maskCells;
@@ -189,8 +183,8 @@ function fillMask(
     const y = (row + 0.5) / maskCells - 0.5;
     for (let column = reached.left; column < reached.right; column += 1) {
       const x = ((column + 0.5) / maskCells - 0.5) * aspect;
-      sampleOutline(outline, x, y, sample);
-      const level = Math.round(sample.cover * fadeAtBorder(column, row) * 255);
+      outline.sample(x, y, sample);
+      const level = Math.round(sample.coverage * fadeAtBorder(column, row) * 255);
       if (!(level > 0)) continue;
       cover[row * maskCells + column] = level;
       skin[row * maskCells + column] = sample.inside && !isInEllipse(mouth, x, y) ? 1 : 0;

@@ -2,10 +2,9 @@ import type { ColorTags, Picture } from '../../../media/media-types.ts';
 import { colorMatrixOf, type ColorMatrix } from '../../../image/color-matrix.ts';
 import { cropMapOf, pictureMapOf, type FacePlacement } from './face-placement.ts';
 import { createMouthMaskLayer, maskCells, type MouthMask } from './mouth-mask.ts';
-import { asColorTarget, planesOf } from '../../../image/picture-planes.ts';
-import { createPlaneWriter, type PixelArea } from '../../../image/plane-writer.ts';
+import { planesOf, toChromaTarget, type AffineTransform, type PixelArea, type Plane } from '../../../image/planes.ts';
+import { PlaneBlender } from '../../../image/plane-blender.ts';
 import { createRedrawnPlaneMaker } from './redrawn-planes.ts';
-import type { PlaneMap } from '../../../image/resample-plane.ts';
 
 export interface FacePasterOptions {
   /** Whether the redrawn face takes on the shade that the clip has around it. */
@@ -42,7 +41,7 @@ export function createFacePaster(options: FacePasterOptions): FacePaster {
   const { cropSizePx } = options;
   const masks = createMouthMaskLayer();
   const maker = createRedrawnPlaneMaker(options);
-  const writer = createPlaneWriter();
+  const blender = new PlaneBlender();
   const area: PixelArea = { left: 0, top: 0, right: 0, bottom: 0 };
   let matrix: ColorMatrix | undefined;
   return {
@@ -56,14 +55,15 @@ export function createFacePaster(options: FacePasterOptions): FacePaster {
       const planes = planesOf(picture);
       // A map into the whole box as 1 × 1, to be scaled to the mask's cells and the crop's pixels.
       const toBox = startingAt(cropMapOf(placement, 1, 1), area.left, area.top);
-      const colorToBox = asColorTarget(toBox);
+      const colorToBox = toChromaTarget(toBox);
       const toCrop = enlarged(toBox, cropSizePx, redrawn.firstRow);
       const colorToCrop = enlarged(colorToBox, cropSizePx, redrawn.firstRow);
-      writer.setCover(mask, enlarged(colorToBox, maskCells, 0), area, strength);
+      const alphaMask: Plane = { data: mask.cover, start: 0, width: maskCells, height: maskCells };
+      blender.setAlpha(alphaMask, enlarged(colorToBox, maskCells, 0), area, strength);
       return (
-        writer.write(planes.luma, redrawn.luma, toCrop, 2) +
-        writer.write(planes.blue, redrawn.blue, colorToCrop, 1) +
-        writer.write(planes.red, redrawn.red, colorToCrop, 1)
+        blender.blend(planes.luma, redrawn.luma, toCrop, 2) +
+        blender.blend(planes.cb, redrawn.blue, colorToCrop, 1) +
+        blender.blend(planes.cr, redrawn.red, colorToCrop, 1)
       );
     },
     startShot: () => maker.reset(),
@@ -98,12 +98,16 @@ function coverArea(
 }
 
 /** The same map for a target that begins at (`left`, `top`). */
-function startingAt(map: PlaneMap, left: number, top: number): PlaneMap {
+function startingAt(map: AffineTransform, left: number, top: number): AffineTransform {
   return { ...map, x: map.x + map.acrossX * left + map.downX * top, y: map.y + map.acrossY * left + map.downY * top };
 }
 
 /** The same map for a source of `size × size` instead of 1 × 1, of which only the rows from `firstRow` on are there. */
-function enlarged({ x, y, acrossX, acrossY, downX, downY }: PlaneMap, size: number, firstRow: number): PlaneMap {
+function enlarged(
+  { x, y, acrossX, acrossY, downX, downY }: AffineTransform,
+  size: number,
+  firstRow: number,
+): AffineTransform {
   return {
     x: x * size,
     y: y * size - firstRow,

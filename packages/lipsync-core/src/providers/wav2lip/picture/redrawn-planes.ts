@@ -1,7 +1,8 @@
 import { createColorMatcher, unchangedLevels } from './color-match.ts';
-import { fromBgr, toByte, type ColorMatrix } from '../../../image/color-matrix.ts';
+import { fromBgr, type ColorMatrix } from '../../../image/color-matrix.ts';
+import { toByte } from '../../../image/math.ts';
 import { maskCells, type MouthMask } from './mouth-mask.ts';
-import type { Plane } from '../../../image/resample-plane.ts';
+import type { Plane } from '../../../image/planes.ts';
 import { createSharpnessMatcher, sharpenRows } from './sharpness-match.ts';
 
 /** The redrawn face as planes of the picture's kind: those rows of the crop that the mask covers. */
@@ -50,7 +51,11 @@ export function createRedrawnPlaneMaker({
       const endRow = Math.min(cropSizePx, Math.ceil((mask.area.bottom / maskCells) * cropSizePx) + marginRows);
       const first = firstRow * cropSizePx;
       const end = endRow * cropSizePx;
-      fromBgr(matrix, colorMatch ? colors.levels : plainLevels, generated, first, end, { luma, blue, red });
+      fromBgr(
+        matrix,
+        { bgr: generated, levels: colorMatch ? colors.levels : plainLevels, first, end },
+        { luma, cb: blue, cr: red },
+      );
       if (amount === 0) toBytes(luma, first, end, lumaBytes);
       else sharpenRows(luma, cropSizePx, firstRow, endRow, amount, lumaBytes);
       toBytes(blue, first, end, blueBytes);

@@ -1,4 +1,4 @@
-import { toByte } from '../../../image/color-matrix.ts';
+import { toByte } from '../../../image/math.ts';
 import { maskCells, type MouthMask } from './mouth-mask.ts';
 
 /** Finds how much the redrawn face has to be sharpened to look like the clip around it. */
