@@ -7,7 +7,7 @@ import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { createLedger, createLipsyncCore, systemClock, type StateStore } from '@lipsync/core';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { createLocalHost } from '../../packages/lipsync-core/src/service/get-lipsync-service.ts';
-import { createSqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
+import { SqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
 import { meetFault, requiredOutcome, type FaultBench } from '../../packages/lipsync-core/test/heygen/fault-outcome.ts';
 import { faultSheet, type FaultCase } from '../../packages/lipsync-core/test/heygen/fault-sheet.ts';
 import { shortenSample } from '../lib/short-sample.ts';
@@ -65,7 +65,7 @@ async function openService(folder: string, standin: HeygenStandin): Promise<Serv
     });
   const inputs = await shortenSample(folder, 1);
   const [host, patientHost] = [createLocalHost(configWith(timeoutMs)), createLocalHost(configWith(patientTimeoutMs))];
-  const state = createSqliteStateStore({ path: join(dataDir, 'state.sqlite') });
+  const state = new SqliteStateStore({ path: join(dataDir, 'state.sqlite') });
   let aheadMs = 0;
   const core = createLipsyncCore(configWith(timeoutMs), {
     state,

@@ -4,7 +4,7 @@ import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createSqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
+import { SqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
 import { createConcurrencySlots } from '../../packages/lipsync-core/src/scheduling/concurrency-slots.ts';
 import { createLedger, systemClock } from '@lipsync/core';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
@@ -133,7 +133,7 @@ function isThere(path: string): Promise<boolean> {
 }
 
 async function judgeBooks({ folder, standin }: Bench, runs: number): Promise<boolean> {
-  const state = createSqliteStateStore({ path: join(folder, 'data', 'state.sqlite') });
+  const state = new SqliteStateStore({ path: join(folder, 'data', 'state.sqlite') });
   try {
     const ledger = createLedger({
       state,

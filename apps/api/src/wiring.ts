@@ -1,14 +1,11 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
-  artifactFolders,
   checkMethod,
   checkUrl,
   createIdSource,
   createCircuitBreaker,
   createCostEstimator,
   createLedger,
-  createLocalArtifactStore,
+  createArtifactStore,
   createProviderInspection,
   listProviders,
   parseAllowedHosts,
@@ -45,7 +42,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
   const watcher = createRedisJobWatcher({ connection: listening });
   const state = createRedisStateStore({ connection });
   const allowedHosts = parseAllowedHosts(config.core.allowedPrivateHosts);
-  const { inputsDir, outputsDir } = artifactFolders(config.core);
+  const artifacts = createArtifactStore(config.core);
   return {
     dependencies: {
       jobs: createQueuedJobs({
@@ -57,7 +54,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
         planJob: (options) => planJob(options, config.core),
       }),
       store,
-      artifacts: createLocalArtifactStore({ inputsDir, outputsDir }),
+      artifacts,
       checkMethod: (method) => checkMethod(method, config.core),
       providers: listProviders(config.core),
       inspector: createProviderInspection(config.core, { state }),
@@ -68,7 +65,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       checkUrl: (url) => void checkUrl(url, allowedHosts),
       readiness: [
         { name: 'redis', check: async () => void (await connection.ping()) },
-        { name: 'disk', check: () => writeProbe(inputsDir) },
+        { name: 'disk', check: async () => void (await artifacts.health()) },
       ],
       queueBoard: createQueueBoard({ producer, basePath: queueBoardPath }),
       logger,
@@ -86,12 +83,4 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       listening.disconnect();
     },
   };
-}
-
-/** Fails when a file cannot be made here, which is more than permissions tell: the disk may be full or read-only. */
-async function writeProbe(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const path = join(folder, `.ready-${process.pid}.part`);
-  await writeFile(path, 'ready');
-  await rm(path, { force: true });
 }

@@ -1,24 +1,23 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLocalArtifactStore } from '@lipsync/core';
+import { LocalArtifactStore, type StoredArtifact } from '@lipsync/core';
 import { expect, it } from 'vitest';
 import { form, json, startApi } from './running-api.ts';
 
 it('answers 503 with advice when the disk is full only after every byte was read, and keeps nothing half-written', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'api-disk-'));
-  const disk = createLocalArtifactStore({ inputsDir: join(folder, 'in'), outputsDir: join(folder, 'out') });
   let stored = 0;
+  class FillingStore extends LocalArtifactStore {
+    override async putInput(...[content, limits]: Parameters<LocalArtifactStore['putInput']>): Promise<StoredArtifact> {
+      stored += 1;
+      if (stored === 1) return super.putInput(content, limits);
+      await content.toArray();
+      throw Object.assign(new Error('ENOSPC: no space left on device, fsync'), { code: 'ENOSPC' });
+    }
+  }
   const api = await startApi({
-    artifacts: {
-      ...disk,
-      async putInput(content, limits) {
-        stored += 1;
-        if (stored === 1) return disk.putInput(content, limits);
-        await content.toArray();
-        throw Object.assign(new Error('ENOSPC: no space left on device, fsync'), { code: 'ENOSPC' });
-      },
-    },
+    artifacts: new FillingStore({ inputsDir: join(folder, 'in'), outputsDir: join(folder, 'out') }),
   });
   try {
     const response = await api.post('/lipsync', form());

@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   isTerminal,
-  sweepAbandonedParts,
+  type ArtifactStore,
   type Clock,
   type JobStore,
   type LipsyncCore,
-  type LocalArtifactStoreOptions,
   type Logger,
 } from '@lipsync/core';
 import type { LipsyncProducer } from '@lipsync/queue';
@@ -17,7 +16,7 @@ export interface MaintenanceDependencies {
   readonly producer: Pick<LipsyncProducer, 'sweep'>;
   readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepSlots'>;
   readonly store: Pick<JobStore, 'get'>;
-  readonly folders: LocalArtifactStoreOptions;
+  readonly artifacts: Pick<ArtifactStore, 'sweep'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly intervalMs: number;
@@ -43,10 +42,10 @@ export async function runMaintenance(dependencies: MaintenanceDependencies, sign
   }
 }
 
-async function mendJobs({ producer, core, store, folders, clock, logger }: MaintenanceDependencies): Promise<void> {
+async function mendJobs({ producer, core, store, artifacts, clock, logger }: MaintenanceDependencies): Promise<void> {
   const { requeued, expired } = await producer.sweep();
   const freed = await core.sweepSlots(async (jobId) => isTerminal((await store.get(jobId))?.status ?? 'failed'));
-  const removed = await sweepAbandonedParts(folders, { olderThanMs: abandonedAfterMs, nowMs: clock.nowMs() });
+  const removed = await artifacts.sweep({ olderThanMs: abandonedAfterMs, nowMs: clock.nowMs() });
   if (expired > 0) logger.info({ expired }, 'ended jobs that still waited at their deadline');
   if (requeued + freed + removed > 0)
     logger.info(

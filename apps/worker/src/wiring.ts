@@ -1,9 +1,8 @@
 import {
-  artifactFolders,
   createInputFetcher,
   createJobRunner,
   createLipsyncCore,
-  createLocalArtifactStore,
+  createArtifactStore,
   parseAllowedHosts,
   recordLateCost,
   settingWarnings,
@@ -43,8 +42,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
   const connection = createClientConnection({ url: config.redisUrl, onError });
   const store = createRedisJobStore({ connection });
-  const folders = artifactFolders(config.core);
-  const artifacts = createLocalArtifactStore(folders);
+  const artifacts = createArtifactStore(config.core);
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const state = createRedisStateStore({ connection });
   const core = createLipsyncCore(config.core, {
@@ -82,7 +80,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const lanes = await serveLanes(config, { runner, producer }, logger);
   const stopped = new AbortController();
   const maintenance = runMaintenance(
-    { producer, core, store, folders, clock: systemClock, logger, intervalMs: maintenanceIntervalMs },
+    { producer, core, store, artifacts, clock: systemClock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
   return {

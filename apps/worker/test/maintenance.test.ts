@@ -27,7 +27,7 @@ async function keepHouseTwice(change: Partial<MaintenanceDependencies>): Promise
       producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
       core: { reconcile: async () => 0, sweepSlots: async () => 0 },
       store: { get: async (id) => records.get(id) },
-      folders: { inputsDir: '/nowhere/inputs', outputsDir: '/nowhere/outputs' },
+      artifacts: { sweep: async () => 0 },
       clock: systemClock,
       intervalMs: 50,
       logger: {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import {
   createJobRunner,
-  createLocalArtifactStore,
+  LocalArtifactStore,
   newJobRecord,
   systemClock,
   type JobRecord,
@@ -58,7 +58,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     cloud: new Queue(queueNames.cloud, { connection }),
     render: new Queue(queueNames.render, { connection }),
   };
-  const artifacts = createLocalArtifactStore({
+  const artifacts = new LocalArtifactStore({
     inputsDir: join(folder, 'inputs'),
     outputsDir: join(folder, 'outputs'),
   });

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { artifactFolders, createLocalArtifactStore, newJobRecord, systemClock, type Logger } from '@lipsync/core';
+import { createArtifactStore, newJobRecord, systemClock, type Logger } from '@lipsync/core';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { createClientConnection, createProducer, createRedisJobStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
@@ -83,7 +83,7 @@ it(
       logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
     });
     cleanUp(() => producer.close());
-    const artifacts = createLocalArtifactStore(artifactFolders(config.core));
+    const artifacts = createArtifactStore(config.core);
     const put = async (name: string, ...source: readonly string[]) => {
       const path = join(folder, name);
       await promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', ...source, path]);

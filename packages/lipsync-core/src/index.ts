@@ -39,16 +39,23 @@ export type {
   GenerateLipsyncResult,
   LipsyncService,
 } from './service/lipsync-service.ts';
-export { contended, type ContentionLimits } from './storage/contention.ts';
-export { createStateStore, type CheckedChange, type StateDriver } from './storage/create-state-store.ts';
-export type { Change, Documents, Json, StatePage, StateStore, StoredDocument } from './storage/state-store.ts';
 export {
-  artifactFolders,
-  createLocalArtifactStore,
-  sweepAbandonedParts,
+  BaseStateStore,
+  contended,
+  createArtifactStore,
+  LocalArtifactStore,
   type ArtifactStore,
+  type ArtifactStoreHealth,
+  type Change,
+  type CheckedChange,
+  type ContentionLimits,
+  type Documents,
+  type Json,
   type LocalArtifactStoreOptions,
+  type StatePage,
+  type StateStore,
   type StoredArtifact,
+  type StoredDocument,
 } from './storage/index.ts';
 export {
   checkMethod,

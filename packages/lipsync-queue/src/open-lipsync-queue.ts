@@ -1,4 +1,4 @@
-import { artifactFolders, createLocalArtifactStore, parseAllowedHosts, type Logger } from '@lipsync/core';
+import { createArtifactStore, parseAllowedHosts, type Logger } from '@lipsync/core';
 import { configFromEnvironment, type CoreConfig } from '@lipsync/core/config';
 import { createLipsyncQueue, type LipsyncQueue } from './program.ts';
 
@@ -25,7 +25,7 @@ export function openLipsyncQueue(
   return createLipsyncQueue({
     redisUrl,
     logger,
-    artifacts: createLocalArtifactStore(artifactFolders(config)),
+    artifacts: createArtifactStore(config),
     maxInputBytes: config.maxUploadBytes,
     allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
   });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
+  BaseStateStore,
   contended,
-  createStateStore,
   LipsyncError,
   type CheckedChange,
   type ContentionLimits,
@@ -47,17 +47,31 @@ export interface RedisStateStoreOptions {
  * else wrote meanwhile. Transactions of this process on the same document take turns, so that only processes contend.
  * The caller keeps and ends the connection, also after `close`.
  */
-export function createRedisStateStore({ connection, contention }: RedisStateStoreOptions): StateStore {
-  const scripts = defineScripts(connection);
-  const inTurn = createKeyedMutex(maxTurnWaitMs);
-  return createStateStore(
-    {
-      attempt: (keys, change) => inTurn(keys, () => attempt(scripts, keys, change)),
-      list: (prefix, after, limit) => list(scripts, prefix, after, limit),
-      close: async () => undefined,
-    },
-    contention,
-  );
+export function createRedisStateStore(options: RedisStateStoreOptions): StateStore {
+  return new RedisStateStore(options);
+}
+
+class RedisStateStore extends BaseStateStore {
+  readonly #scripts: ScriptCommands;
+  readonly #inTurn = createKeyedMutex(maxTurnWaitMs);
+
+  constructor({ connection, contention }: RedisStateStoreOptions) {
+    super(contention);
+    this.#scripts = defineScripts(connection);
+  }
+
+  protected override tryTransact<Result>(
+    keys: readonly string[],
+    change: (documents: Documents) => CheckedChange<Result>,
+  ): Promise<Result | typeof contended> {
+    return this.#inTurn(keys, () => attempt(this.#scripts, keys, change));
+  }
+
+  protected override tryList(prefix: string, after: string, limit: number): Promise<readonly StoredDocument[]> {
+    return list(this.#scripts, prefix, after, limit);
+  }
+
+  protected override async closeDriver(): Promise<void> {}
 }
 
 function defineScripts(connection: Redis): ScriptCommands {

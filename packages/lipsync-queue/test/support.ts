@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLocalArtifactStore, systemClock, type ArtifactStore, type JobStore, type Logger } from '@lipsync/core';
+import { LocalArtifactStore, systemClock, type ArtifactStore, type JobStore, type Logger } from '@lipsync/core';
 import { Worker } from 'bullmq';
 import {
   createClientConnection,
@@ -70,7 +70,7 @@ export async function openBench(): Promise<QueueBench> {
     async artifacts() {
       const root = await mkdtemp(join(tmpdir(), 'queue-test-'));
       closers.push(() => rm(root, { recursive: true, force: true }));
-      return createLocalArtifactStore({ inputsDir: join(root, 'in'), outputsDir: join(root, 'out') });
+      return new LocalArtifactStore({ inputsDir: join(root, 'in'), outputsDir: join(root, 'out') });
     },
     empty: async () => void (await admin.flushdb()),
     async close() {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
-import { createSqliteStateStore } from '../storage/sqlite-state-store.ts';
+import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { createCostEstimator, createLipsyncCore, type LipsyncCore } from '../wiring.ts';
@@ -30,7 +30,7 @@ export interface LocalHost {
  * in the background: places, unsettled costs, half-written outputs. `close` ends what was started.
  */
 export function createLocalHost(config: CoreConfig): LocalHost {
-  const state = createSqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
+  const state = new SqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
   const core = createLipsyncCore(config, { state, slotPollIntervalMs });
   const unfinished = createUnfinishedJobs({
     state,

@@ -1,8 +1,5 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { pipeline as pipe } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
@@ -14,6 +11,7 @@ import { newJobRecord } from '../jobs/new-job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { FetchedInputs } from '../jobs/input-fetcher.ts';
 import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
+import { hashFile } from '../storage/file-hash.ts';
 import { failStore, StoreFailure } from '../storage/store-failure.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
 import type { Clock, IdSource } from '../contract/ports.ts';
@@ -180,8 +178,8 @@ async function readInputs(
   return {
     clipPath,
     speechPath,
-    clipDigest: await digestFile(clipPath, signal),
-    speechDigest: await digestFile(speechPath, signal),
+    clipDigest: (await hashFile(clipPath, signal)).sha256,
+    speechDigest: (await hashFile(speechPath, signal)).sha256,
   };
 }
 
@@ -269,10 +267,4 @@ async function refuseInputAsOutput(inputPaths: readonly string[], outputPath: st
   const inputs = await Promise.all(inputPaths.map((path) => realpath(path)));
   if (inputs.includes(output))
     throw new LipsyncError('request_invalid', 'The output would replace one of its own inputs; choose another path.');
-}
-
-async function digestFile(path: string, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  await pipe(createReadStream(path), hash, { signal });
-  return hash.digest('hex');
 }

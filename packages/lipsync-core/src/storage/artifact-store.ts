@@ -1,29 +1,71 @@
 import type { Readable } from 'node:stream';
+import { LipsyncError } from '../errors/index.ts';
 
-/** A stored object. Keys are relative, never a path of one machine. */
+/** Facts about a stored object. */
 export interface StoredArtifact {
+  /** A relative name, the same on every machine: `inputs/<sha256>` or `outputs/<job>/<name>`. */
   readonly key: string;
   readonly sizeBytes: number;
+  /** SHA-256 of the content in lower-case hex; null for an output, which is stored without being read. */
+  readonly sha256: string | null;
 }
 
-/** Bytes by key. A port: local disk today, an object store tomorrow; every driver passes the same suite. */
+/** First and last byte of a part of an object, both inclusive. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Inputs and outputs of jobs, stored by key. Every driver passes `artifactStoreSuite`. */
 export interface ArtifactStore {
   /**
-   * Stores an input under the SHA-256 of its content and returns its key `inputs/<hex>`; storing the same bytes twice
-   * gives the same key. Nothing remains when the stream fails, the signal aborts or the size passes `maxBytes`
-   * (`payload_too_large`).
+   * Stores an input under the SHA-256 of its content; the same bytes always get the same key. Stores nothing when the
+   * stream fails, the signal aborts or the content exceeds `maxBytes` (`payload_too_large`).
    */
   putInput(
     content: Readable,
     options: { readonly maxBytes: number; readonly signal?: AbortSignal },
   ): Promise<StoredArtifact>;
-  /** Moves a finished local file to `key` atomically: readers see all of it or nothing. Replaces what was there. */
+  /** Moves a complete local file to an output key, atomically for readers. Replaces an earlier object. */
   publish(localPath: string, key: string): Promise<StoredArtifact>;
-  /** Facts of an object, or undefined when there is none. */
+  /** Returns undefined when there is no such object. */
   stat(key: string): Promise<StoredArtifact | undefined>;
-  /** Reads an object, or bytes `start`…`end` of it (both inclusive). Throws `not_found`. */
-  read(key: string, range?: { readonly start: number; readonly end: number }): Promise<Readable>;
-  /** Makes the object available as a local file at `localPath` (a link where the driver can, else a copy). Throws `not_found`. */
+  /** Reads an object or a range of it. Throws `not_found`, or `request_invalid` for a range outside the object. */
+  read(key: string, range?: ByteRange): Promise<Readable>;
+  /** Makes an object available at `localPath` (a hard link if the driver supports it). Throws `not_found`. */
   materialize(key: string, localPath: string): Promise<void>;
+  /** Deletes an object. Succeeds when it does not exist. */
   delete(key: string): Promise<void>;
+  /**
+   * Deletes partial files of writers that crashed and returns their number. `olderThanMs` must exceed the longest
+   * pause of a running writer.
+   */
+  sweep(options: { readonly olderThanMs: number; readonly nowMs: number }): Promise<number>;
+  /** Checks with a test write that inputs can be stored. Throws the error of the write. */
+  health(): Promise<ArtifactStoreHealth>;
+}
+
+export interface ArtifactStoreHealth {
+  /** Free space for inputs; null when the driver has no limit or does not report one. */
+  readonly freeBytes: number | null;
+}
+
+/** The parts of a key. */
+export type ArtifactLocation =
+  | { readonly kind: 'input'; readonly sha256: string }
+  | { readonly kind: 'output'; readonly jobId: string; readonly name: string };
+
+const inputPattern = /^inputs\/(?<sha256>[0-9a-f]{64})$/;
+// Job id and name never start with a dot: that excludes `..` and the names of partial files.
+const outputPattern = /^outputs\/(?<jobId>[A-Za-z0-9][A-Za-z0-9_-]{0,99})\/(?<name>[A-Za-z0-9][A-Za-z0-9._-]{0,99})$/;
+
+/** Parses a key. Throws `internal` for any other text, because only the service itself creates keys. */
+export function parseArtifactKey(key: string): ArtifactLocation {
+  const { sha256 } = inputPattern.exec(key)?.groups ?? {};
+  if (sha256 !== undefined) return { kind: 'input', sha256 };
+  const { jobId, name } = outputPattern.exec(key)?.groups ?? {};
+  if (jobId !== undefined && name !== undefined) return { kind: 'output', jobId, name };
+  throw new LipsyncError('internal', 'A stored file has an invalid name. Report this error.', {
+    cause: new Error(`not an artifact key: ${JSON.stringify(key)}`),
+  });
 }

@@ -16,21 +16,21 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe.each([
-  ['with hard links', placeDurably],
-  ['without hard links', reserveAndRename],
-])('a name is taken %s', (_how, place) => {
-  it('where it is free', async () => {
+  ['placeDurably', placeDurably],
+  ['reserveAndRename', reserveAndRename],
+])('%s', (_name, place) => {
+  it('A file gets a free name.', async () => {
     await place(partPath, finalPath);
     expect(await readFile(finalPath, 'utf8')).toBe('the take');
   });
 
-  it('never where something is there', async () => {
-    await writeFile(finalPath, 'mine');
+  it('A file never replaces an existing file.', async () => {
+    await writeFile(finalPath, 'existing');
     await expect(place(partPath, finalPath)).rejects.toMatchObject({ code: 'EEXIST' });
-    expect(await readFile(finalPath, 'utf8')).toBe('mine');
+    expect(await readFile(finalPath, 'utf8')).toBe('existing');
   });
 
-  it('and left free where the part is gone', async () => {
+  it('The name stays free when the partial file is missing.', async () => {
     await rm(partPath);
     await expect(place(partPath, finalPath)).rejects.toMatchObject({ code: 'ENOENT' });
     expect(await readdir(folder)).toEqual([]);

@@ -4,15 +4,15 @@ import { copyFile, link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errnoCode } from '../errors/system-error.ts';
 
-/** Ends the name of every file that is still being written. */
+/** Suffix of every partial file. */
 export const partSuffix = '.part';
 
-/** A name beside `finalPath` that no other writer uses. */
+/** Returns a unique path for a partial file in the folder of `finalPath`. */
 export function partPathFor(finalPath: string): string {
   return join(dirname(finalPath), `.${basename(finalPath)}.${randomUUID()}${partSuffix}`);
 }
 
-/** Returns once content and size of the file are on the disk. */
+/** Resolves when the file's content and size are on disk. */
 export async function syncFile(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
@@ -22,15 +22,15 @@ export async function syncFile(path: string): Promise<void> {
   }
 }
 
-/** Gives a complete, synced file its final name so that the name outlives a power cut. Replaces what was there. */
+/** Renames a complete, synced file so that the new name survives a power loss. Replaces an existing file. */
 export async function renameDurably(partPath: string, finalPath: string): Promise<void> {
   await rename(partPath, finalPath);
   await syncFile(dirname(finalPath));
 }
 
 /**
- * Moves a file, atomically at the destination, also from another file system (then by a copy beside the destination).
- * The source is gone afterwards; when this throws, nothing new lies at the destination.
+ * Moves a file atomically for readers of the destination; from another file system by a copy and a rename. Leaves the
+ * destination unchanged when it throws.
  */
 export async function moveDurably(sourcePath: string, finalPath: string): Promise<void> {
   await syncFile(sourcePath);
@@ -43,7 +43,7 @@ export async function moveDurably(sourcePath: string, finalPath: string): Promis
   }
 }
 
-/** Copies a file to a name at which readers see all of it or nothing. */
+/** Copies a file atomically for readers of the destination. */
 async function copyDurably(sourcePath: string, finalPath: string): Promise<void> {
   const partPath = partPathFor(finalPath);
   try {
@@ -54,13 +54,13 @@ async function copyDurably(sourcePath: string, finalPath: string): Promise<void>
   }
 }
 
-/** Copies a file over `targetPath`; returns once the copy is on the disk. */
+/** Copies a file over `targetPath`, not atomically; resolves when the copy is on disk. */
 export async function copySynced(sourcePath: string, targetPath: string): Promise<void> {
   await copyFile(sourcePath, targetPath, constants.COPYFILE_FICLONE);
   await syncFile(targetPath);
 }
 
-/** File systems without hard links, other devices, too many links, and kernels that forbid linking to others' files. */
+/** Errors of file systems without hard links, of other devices, and of kernels that protect files of other users. */
 const linkRefusals: ReadonlySet<string> = new Set([
   'EXDEV',
   'EPERM',
@@ -71,7 +71,7 @@ const linkRefusals: ReadonlySet<string> = new Set([
   'ENOSYS',
 ]);
 
-/** Puts the file at `targetPath` by a hard link where that works, else by a copy. Replaces what was there. */
+/** Creates `targetPath` as a hard link, or as a copy if links are not supported. Replaces an existing file. */
 export async function linkOrCopy(sourcePath: string, targetPath: string): Promise<void> {
   await rm(targetPath, { force: true });
   await link(sourcePath, targetPath).catch((error: unknown) => {
@@ -81,8 +81,8 @@ export async function linkOrCopy(sourcePath: string, targetPath: string): Promis
 }
 
 /**
- * Gives a complete, synced file its final name unless something has that name already (`EEXIST`). The part may keep
- * its own name, too; the caller removes it.
+ * Gives a complete, synced file its final name. Throws `EEXIST` when that name is taken. The partial file may remain as
+ * a second link; the caller deletes it.
  */
 export async function placeDurably(partPath: string, finalPath: string): Promise<void> {
   await link(partPath, finalPath).catch((error: unknown) => {
@@ -93,8 +93,8 @@ export async function placeDurably(partPath: string, finalPath: string): Promise
 }
 
 /**
- * As `placeDurably`, for file systems without hard links: takes the name with an empty file first, because a rename
- * alone would replace what others put there meanwhile.
+ * `placeDurably` for file systems without hard links. Reserves the name with an empty file first, because a rename alone
+ * would replace a file that another process has created in the meantime.
  */
 export async function reserveAndRename(partPath: string, finalPath: string): Promise<void> {
   await (await open(finalPath, 'wx')).close();

@@ -1,4 +1,4 @@
-export { artifactFolders } from './artifact-folders.ts';
-export type { ArtifactStore, StoredArtifact } from './artifact-store.ts';
-export { createLocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
-export { sweepAbandonedParts } from './sweep-abandoned-parts.ts';
+export type { ArtifactStore, ArtifactStoreHealth, StoredArtifact } from './artifact-store.ts';
+export { BaseStateStore, contended, type CheckedChange, type ContentionLimits } from './base-state-store.ts';
+export { createArtifactStore, LocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
+export type { Change, Documents, Json, StatePage, StateStore, StoredDocument } from './state-store.ts';

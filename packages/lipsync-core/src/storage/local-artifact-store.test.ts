@@ -1,18 +1,23 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { artifactStoreSuite } from '../testing/artifact-store-suite.ts';
-import { createLocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
-import { sweepAbandonedParts } from './sweep-abandoned-parts.ts';
+import { LocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
 
 artifactStoreSuite('local disk', async () => {
   const root = await mkdtemp(join(tmpdir(), 'artifacts-'));
-  const store = createLocalArtifactStore({ inputsDir: join(root, 'in'), outputsDir: join(root, 'out') });
+  const [inputsDir, outputsDir] = [join(root, 'in'), join(root, 'out')];
   return {
-    store,
-    leftovers: async () => (await Promise.all(['in', 'out'].map((name) => listOrNothing(join(root, name))))).flat(),
+    store: new LocalArtifactStore({ inputsDir, outputsDir }),
+    listStored: async () => (await Promise.all([inputsDir, outputsDir].map(listFiles))).flat().sort(),
+    async leavePartials() {
+      for (const path of [join(inputsDir, '.input.1.part'), join(outputsDir, 'job_1', '.output.mp4.2.part')]) {
+        await mkdir(dirname(path), { recursive: true });
+        await writeFile(path, 'half');
+      }
+    },
     dispose: () => rm(root, { recursive: true, force: true }),
   };
 });
@@ -27,20 +32,20 @@ describe('local disk', () => {
   });
   afterEach(() => rm(root, { recursive: true, force: true }));
 
-  it('materializes by hard link, without copying', async () => {
-    const store = createLocalArtifactStore(dirs);
+  it('A local artifact is materialized as a hard link.', async () => {
+    const store = new LocalArtifactStore(dirs);
     const { key } = await store.putInput(Readable.from([Buffer.from('clip')]), { maxBytes: 10 });
     await store.materialize(key, join(root, 'clip'));
     expect((await stat(join(root, 'clip'))).nlink).toBe(2);
   });
 
-  it('publishes from another file system', async ({ skip }) => {
+  it('An output is published from another file system.', async ({ skip }) => {
     const elsewhere = await otherFileSystem(root);
-    if (elsewhere === undefined) return skip('this machine has no second writable file system');
+    if (elsewhere === undefined) return skip('This machine has no second writable file system.');
     const source = join(elsewhere, 'take.mp4');
     await writeFile(source, 'a take');
     try {
-      await createLocalArtifactStore(dirs).publish(source, 'outputs/job_1/output.mp4');
+      await new LocalArtifactStore(dirs).publish(source, 'outputs/job_1/output.mp4');
       expect(await readdir(join(dirs.outputsDir, 'job_1'))).toEqual(['output.mp4']);
       expect(await readdir(elsewhere)).toEqual([]);
     } finally {
@@ -48,11 +53,11 @@ describe('local disk', () => {
     }
   });
 
-  it('materializes on another file system by a copy', async ({ skip }) => {
+  it('An artifact is materialized on another file system as a copy.', async ({ skip }) => {
     const elsewhere = await otherFileSystem(root);
-    if (elsewhere === undefined) return skip('this machine has no second writable file system');
+    if (elsewhere === undefined) return skip('This machine has no second writable file system.');
     try {
-      const store = createLocalArtifactStore(dirs);
+      const store = new LocalArtifactStore(dirs);
       const { key } = await store.putInput(Readable.from([Buffer.from('clip')]), { maxBytes: 10 });
       await store.materialize(key, join(elsewhere, 'clip'));
       expect(await readdir(elsewhere)).toEqual(['clip']);
@@ -62,29 +67,16 @@ describe('local disk', () => {
     }
   });
 
-  it('sweeps files left half-written, but not fresh ones and not finished ones', async () => {
-    const store = createLocalArtifactStore(dirs);
-    await store.putInput(Readable.from([Buffer.from('clip')]), { maxBytes: 10 });
-    await mkdir(join(dirs.outputsDir, 'job_1'), { recursive: true });
-    const abandoned = [join(dirs.inputsDir, '.input.1.part'), join(dirs.outputsDir, 'job_1', '.output.mp4.2.part')];
-    const fresh = join(dirs.inputsDir, '.input.3.part');
-    for (const path of [...abandoned, fresh]) await writeFile(path, 'half');
-    for (const path of abandoned) await utimes(path, 1_000, 1_000);
-
-    const removed = await sweepAbandonedParts(dirs, { olderThanMs: 3_600_000, nowMs: Date.now() });
-
-    expect(removed).toBe(2);
-    expect(await readdir(dirs.inputsDir)).toHaveLength(2);
-    expect(await readdir(join(dirs.outputsDir, 'job_1'))).toEqual([]);
-  });
-
-  it('has nothing to sweep before its folders exist', async () => {
-    expect(await sweepAbandonedParts(dirs, { olderThanMs: 0, nowMs: Date.now() })).toBe(0);
+  it('The health check of a store that cannot be written fails.', async () => {
+    await writeFile(join(root, 'file'), '');
+    const store = new LocalArtifactStore({ ...dirs, inputsDir: join(root, 'file', 'in') });
+    await expect(store.health()).rejects.toMatchObject({ code: 'ENOTDIR' });
   });
 });
 
-async function listOrNothing(dir: string): Promise<string[]> {
-  return readdir(dir).catch(() => []);
+async function listFiles(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
 async function otherFileSystem(path: string): Promise<string | undefined> {
@@ -93,7 +85,7 @@ async function otherFileSystem(path: string): Promise<string | undefined> {
     if ((await stat(dir)).dev !== (await stat(path)).dev) return dir;
     await rm(dir, { recursive: true });
   } catch {
-    // No such folder, or no right to write: the caller skips.
+    // The folder is missing or not writable: the caller skips the test.
   }
   return undefined;
 }

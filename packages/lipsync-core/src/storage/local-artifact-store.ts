@@ -1,159 +1,217 @@
-import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { chmod, mkdir, open, rm, rmdir, stat } from 'node:fs/promises';
+import { createWriteStream, type Dirent } from 'node:fs';
+import { chmod, mkdir, open, readdir, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { errnoCode, exhaustionAdvice } from '../errors/system-error.ts';
-import { inputKey, parseArtifactKey } from './artifact-keys.ts';
-import type { ArtifactStore, StoredArtifact } from './artifact-store.ts';
-import { linkOrCopy, moveDurably, partPathFor, renameDurably, syncFile } from './durable-files.ts';
+import {
+  parseArtifactKey,
+  type ArtifactStore,
+  type ArtifactStoreHealth,
+  type ByteRange,
+  type StoredArtifact,
+} from './artifact-store.ts';
+import { linkOrCopy, moveDurably, partPathFor, partSuffix, renameDurably, syncFile } from './durable-files.ts';
+import { ContentHash, type FileHash } from './file-hash.ts';
 
 export interface LocalArtifactStoreOptions {
-  /** Folder of `inputs/…`; made when missing. */
+  /** Folder of `inputs/…`; created when missing. */
   readonly inputsDir: string;
-  /** Folder of `outputs/…`; made when missing. */
+  /** Folder of `outputs/…`; created when missing. */
   readonly outputsDir: string;
 }
 
-/** Content is read-only on disk because hard links hand the very same file to whoever materializes it. */
+/** Read-only, because `materialize` gives out hard links to the stored file itself. */
 const storedFileMode = 0o444;
 
+/** Opens the artifact store that all processes of an installation share. */
+export function createArtifactStore(folders: { readonly dataDir: string; readonly outputDir: string }): ArtifactStore {
+  return new LocalArtifactStore({ inputsDir: join(folders.dataDir, 'inputs'), outputsDir: folders.outputDir });
+}
+
 /**
- * Keeps artifacts as files of this machine: `inputs/<sha256>` in one folder, `outputs/<job>/<name>` in the other.
- * Several processes may use the same folders. Files still being written end in `.part`; `sweepAbandonedParts` removes
- * those of killed processes.
+ * Stores artifacts as local files: `inputs/<sha256>` in one folder, `outputs/<job>/<name>` in the other. Several
+ * processes may share the folders. The names of partial files end in `.part`.
  */
-export function createLocalArtifactStore(options: LocalArtifactStoreOptions): ArtifactStore {
-  const pathOf = (key: string): string => localPath(options, key);
-  return {
-    putInput: (content, limits) => putInput(options.inputsDir, content, limits),
-    publish: (sourcePath, key) => publish(sourcePath, key, pathOf(key)),
-    stat: (key) => statArtifact(key, pathOf(key)),
-    read: (key, range) => readArtifact(pathOf(key), range),
-    materialize: (key, targetPath) => materialize(pathOf(key), targetPath),
-    delete: (key) => deleteArtifact(key, pathOf(key)),
-  };
-}
+export class LocalArtifactStore implements ArtifactStore {
+  readonly #inputsDir: string;
+  readonly #outputsDir: string;
 
-function localPath({ inputsDir, outputsDir }: LocalArtifactStoreOptions, key: string): string {
-  const location = parseArtifactKey(key);
-  return location.kind === 'input' ? join(inputsDir, location.digest) : join(outputsDir, location.jobId, location.name);
-}
+  constructor({ inputsDir, outputsDir }: LocalArtifactStoreOptions) {
+    this.#inputsDir = inputsDir;
+    this.#outputsDir = outputsDir;
+  }
 
-async function putInput(
-  inputsDir: string,
-  content: Readable,
-  { maxBytes, signal }: { readonly maxBytes: number; readonly signal?: AbortSignal },
-): Promise<StoredArtifact> {
-  await mkdir(inputsDir, { recursive: true });
-  const partPath = partPathFor(join(inputsDir, 'input'));
-  try {
-    const { digest, sizeBytes } = await writeHashed(content, partPath, maxBytes, signal);
-    await syncFile(partPath);
-    await chmod(partPath, storedFileMode);
-    const key = inputKey(digest);
-    await renameDurably(partPath, join(inputsDir, digest));
-    return { key, sizeBytes };
-  } catch (error) {
-    throw signal?.aborted ? abortError(signal) : toStorageError(error);
-  } finally {
-    await rm(partPath, { force: true });
+  async putInput(
+    content: Readable,
+    { maxBytes, signal }: { readonly maxBytes: number; readonly signal?: AbortSignal },
+  ): Promise<StoredArtifact> {
+    await mkdir(this.#inputsDir, { recursive: true });
+    const partPath = partPathFor(join(this.#inputsDir, 'input'));
+    try {
+      const { sha256, sizeBytes } = await writeHashed(content, partPath, { maxBytes, signal });
+      await syncFile(partPath);
+      await chmod(partPath, storedFileMode);
+      await renameDurably(partPath, join(this.#inputsDir, sha256));
+      return { key: `inputs/${sha256}`, sizeBytes, sha256 };
+    } catch (error) {
+      throw signal?.aborted ? abortError(signal) : toStorageError(error);
+    } finally {
+      await rm(partPath, { force: true });
+    }
+  }
+
+  async publish(sourcePath: string, key: string): Promise<StoredArtifact> {
+    const finalPath = this.#pathOf(key);
+    if (parseArtifactKey(key).kind !== 'output') {
+      throw new LipsyncError('internal', 'An input cannot be published under an output name. Report this error.');
+    }
+    try {
+      await mkdir(dirname(finalPath), { recursive: true });
+      const { size } = await stat(sourcePath);
+      await moveDurably(sourcePath, finalPath);
+      return { key, sizeBytes: size, sha256: null };
+    } catch (error) {
+      throw toStorageError(error);
+    }
+  }
+
+  async stat(key: string): Promise<StoredArtifact | undefined> {
+    const location = parseArtifactKey(key);
+    try {
+      const { size } = await stat(this.#pathOf(key));
+      return { key, sizeBytes: size, sha256: location.kind === 'input' ? location.sha256 : null };
+    } catch (error) {
+      if (errnoCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  async read(key: string, range?: ByteRange): Promise<Readable> {
+    const handle = await open(this.#pathOf(key), 'r').catch((error: unknown) => {
+      throw toReadError(error);
+    });
+    const { size } = await handle.stat();
+    if (range && !isInside(range, size)) {
+      await handle.close();
+      throw new LipsyncError('request_invalid', `The range is not within the ${size} bytes of the file.`, {
+        details: { sizeBytes: size },
+      });
+    }
+    return handle.createReadStream(range ? { start: range.start, end: range.end } : {});
+  }
+
+  async materialize(key: string, targetPath: string): Promise<void> {
+    const path = this.#pathOf(key);
+    // Checked first, so that a missing target folder is not reported as a missing artifact.
+    await stat(path).catch((error: unknown) => {
+      throw toReadError(error);
+    });
+    try {
+      await linkOrCopy(path, targetPath);
+    } catch (error) {
+      throw toStorageError(error);
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    const path = this.#pathOf(key);
+    await rm(path, { force: true });
+    if (parseArtifactKey(key).kind === 'input') return;
+    await rmdir(dirname(path)).catch((error: unknown) => {
+      // The folder still holds other outputs, or another process has deleted it.
+      if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoCode(error) ?? '')) throw error;
+    });
+  }
+
+  async sweep({ olderThanMs, nowMs }: { readonly olderThanMs: number; readonly nowMs: number }): Promise<number> {
+    const jobDirs = (await listEntries(this.#outputsDir))
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(this.#outputsDir, entry.name));
+    let deleted = 0;
+    for (const dir of [this.#inputsDir, ...jobDirs]) {
+      const parts = (await listEntries(dir)).filter((entry) => entry.isFile() && entry.name.endsWith(partSuffix));
+      for (const part of parts) {
+        if (await deleteIfOlder(join(dir, part.name), nowMs - olderThanMs)) deleted += 1;
+      }
+    }
+    return deleted;
+  }
+
+  async health(): Promise<ArtifactStoreHealth> {
+    try {
+      await mkdir(this.#inputsDir, { recursive: true });
+      // Permissions alone do not show a full or read-only disk.
+      const path = partPathFor(join(this.#inputsDir, 'health'));
+      try {
+        await writeFile(path, 'health');
+      } finally {
+        await rm(path, { force: true });
+      }
+      const { bavail, bsize } = await statfs(this.#inputsDir);
+      return { freeBytes: bavail * bsize };
+    } catch (error) {
+      throw toStorageError(error);
+    }
+  }
+
+  #pathOf(key: string): string {
+    const location = parseArtifactKey(key);
+    return location.kind === 'input'
+      ? join(this.#inputsDir, location.sha256)
+      : join(this.#outputsDir, location.jobId, location.name);
   }
 }
 
 async function writeHashed(
   content: Readable,
   path: string,
-  maxBytes: number,
-  signal: AbortSignal | undefined,
-): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
+  { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal | undefined },
+): Promise<FileHash> {
+  const hash = new ContentHash();
   const meter = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      sizeBytes += chunk.byteLength;
-      if (sizeBytes > maxBytes) return done(tooLarge(maxBytes));
       hash.update(chunk);
-      done(null, chunk);
+      if (hash.sizeBytes > maxBytes) done(tooLarge(maxBytes));
+      else done(null, chunk);
     },
   });
   await pipeline(content, meter, createWriteStream(path, { flags: 'wx' }), signal ? { signal } : {});
-  return { digest: hash.digest('hex'), sizeBytes };
+  return hash.finish();
 }
 
 function tooLarge(maxBytes: number): LipsyncError {
   return new LipsyncError(
     'payload_too_large',
-    `The file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`,
-    {
-      details: { maxBytes },
-    },
+    `The file exceeds the limit of ${maxBytes} bytes. Send a smaller file.`,
+    { details: { maxBytes } },
   );
 }
 
-async function publish(sourcePath: string, key: string, finalPath: string): Promise<StoredArtifact> {
-  if (parseArtifactKey(key).kind !== 'output') {
-    throw new LipsyncError('internal', 'Inputs are stored by their content, not published under a name. Report this.');
-  }
-  try {
-    await mkdir(dirname(finalPath), { recursive: true });
-    const { size } = await stat(sourcePath);
-    await moveDurably(sourcePath, finalPath);
-    return { key, sizeBytes: size };
-  } catch (error) {
-    throw toStorageError(error);
-  }
+function isInside({ start, end }: ByteRange, sizeBytes: number): boolean {
+  return Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end < sizeBytes;
 }
 
-async function statArtifact(key: string, path: string): Promise<StoredArtifact | undefined> {
+async function listEntries(dir: string): Promise<readonly Dirent[]> {
   try {
-    const { size } = await stat(path);
-    return { key, sizeBytes: size };
+    return await readdir(dir, { withFileTypes: true });
   } catch (error) {
-    if (errnoCode(error) === 'ENOENT') return undefined;
+    if (errnoCode(error) === 'ENOENT') return [];
     throw error;
   }
 }
 
-async function readArtifact(path: string, range?: { readonly start: number; readonly end: number }): Promise<Readable> {
-  const handle = await open(path, 'r').catch((error: unknown) => {
-    throw toReadError(error);
-  });
-  const { size } = await handle.stat();
-  if (range && !isInside(range, size)) {
-    await handle.close();
-    throw new LipsyncError('request_invalid', `The range lies outside the ${size} bytes of the file.`, {
-      details: { sizeBytes: size },
-    });
-  }
-  return handle.createReadStream(range ? { start: range.start, end: range.end } : {});
-}
-
-function isInside({ start, end }: { readonly start: number; readonly end: number }, sizeBytes: number): boolean {
-  return Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end < sizeBytes;
-}
-
-async function materialize(path: string, targetPath: string): Promise<void> {
-  // Asked first: a missing target folder must not read as a missing artifact.
-  await stat(path).catch((error: unknown) => {
-    throw toReadError(error);
-  });
+async function deleteIfOlder(path: string, changedBeforeMs: number): Promise<boolean> {
   try {
-    await linkOrCopy(path, targetPath);
+    if ((await stat(path)).mtimeMs > changedBeforeMs) return false;
+    await rm(path);
+    return true;
   } catch (error) {
-    throw toStorageError(error);
+    // The writer has renamed the file, or another sweep has deleted it.
+    if (errnoCode(error) === 'ENOENT') return false;
+    throw error;
   }
-}
-
-async function deleteArtifact(key: string, path: string): Promise<void> {
-  await rm(path, { force: true });
-  if (parseArtifactKey(key).kind === 'input') return;
-  await rmdir(dirname(path)).catch((error: unknown) => {
-    // The folder goes with its last file; others in it, or another process removing it first, are both fine.
-    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoCode(error) ?? '')) throw error;
-  });
 }
 
 function toReadError(error: unknown): unknown {
@@ -161,7 +219,7 @@ function toReadError(error: unknown): unknown {
   return new LipsyncError('not_found', 'The file is no longer stored. Run the job again.', { cause: error });
 }
 
-/** Errors of the content's source stay what they are. */
+/** Converts exhausted disk space, file handles or memory to `resource_exhausted`; keeps every other error. */
 function toStorageError(error: unknown): unknown {
   return exhaustionAdvice(error) === undefined ? error : toLipsyncError(error);
 }

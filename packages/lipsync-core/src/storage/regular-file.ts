@@ -4,19 +4,19 @@ import { errnoCode } from '../errors/system-error.ts';
 
 export interface OpenedFile {
   readonly handle: FileHandle;
-  /** Of the very file that was opened. */
+  /** Taken from the open handle, so that they describe the file that is read. */
   readonly stats: Stats;
 }
 
 /**
- * Opens a regular file for reading. Pipes, devices and folders are refused without waiting for them and without reading
- * from them. The caller closes the handle. Throws what `refuse` makes of the reason, which continues "the file …".
+ * Opens a regular file for reading. Refuses pipes, devices and folders without blocking on them. Throws the error that
+ * `refuse` creates; its reason completes a sentence that starts with "the file". The caller closes the handle.
  */
 export async function openRegularFile(
   path: string,
   refuse: (reason: string, cause: unknown) => Error,
 ): Promise<OpenedFile> {
-  // Opening a named pipe would otherwise wait for a writer.
+  // Without O_NONBLOCK, opening a named pipe blocks until it has a writer.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw refuse(reasonOf(cause), cause);
   });

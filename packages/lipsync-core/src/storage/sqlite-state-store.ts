@@ -2,61 +2,74 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { toLipsyncError } from '../errors/index.ts';
-import { contended, type ContentionLimits } from './contention.ts';
-import { createStateStore, type CheckedChange } from './create-state-store.ts';
-import { isBusy, isSqliteError, toSqliteError } from './sqlite-errors.ts';
-import { openStateFile } from './sqlite-file.ts';
-import type { Documents, Json, StateStore, StoredDocument } from './state-store.ts';
+import { BaseStateStore, contended, type CheckedChange, type ContentionLimits } from './base-state-store.ts';
+import { isBusy, isSqliteError, openStateFile, toSqliteError } from './sqlite-file.ts';
+import type { Documents, Json, StoredDocument } from './state-store.ts';
 
 export interface SqliteStateStoreOptions {
-  /** The file; it and its folder are made with the first call. On a local disk: its locks do not work over a network. */
+  /** Created with its folder by the first call. Must be on a local disk: SQLite locks are unreliable over a network. */
   readonly path: string;
   readonly contention?: ContentionLimits;
 }
 
-/** Behind every printable ASCII character: what begins with a prefix comes before the prefix and this. */
-const behindAllCharacters = '\u007F';
+/** Sorts after every printable ASCII character: an exclusive upper bound for the keys with a prefix. */
+const upperBound = '\u007F';
 
 /**
- * Documents in a file that several processes share. A transaction is one synchronous step under the file's write lock,
- * on the disk when it resolves. The caller closes the store.
+ * Documents in a SQLite file that several processes may share. A transaction is one synchronous step under the write
+ * lock and is on disk when it resolves.
  */
-export function createSqliteStateStore({ path, contention }: SqliteStateStoreOptions): StateStore {
-  let opening: Promise<DatabaseSync> | undefined;
+export class SqliteStateStore extends BaseStateStore {
+  readonly #path: string;
+  #opening: Promise<DatabaseSync> | undefined;
 
-  async function database(): Promise<DatabaseSync> {
-    opening ??= open(path);
-    try {
-      return await opening;
-    } catch (error) {
-      opening = undefined;
-      throw error;
-    }
+  constructor({ path, contention }: SqliteStateStoreOptions) {
+    super(contention);
+    this.#path = path;
   }
 
-  async function withDatabase<Result>(step: (database: DatabaseSync) => Result): Promise<Result | typeof contended> {
+  protected override tryTransact<Result>(
+    keys: readonly string[],
+    change: (documents: Documents) => CheckedChange<Result>,
+  ): Promise<Result | typeof contended> {
+    return this.#withDatabase((database) => transact(database, keys, change));
+  }
+
+  protected override tryList(
+    prefix: string,
+    after: string,
+    limit: number,
+  ): Promise<readonly StoredDocument[] | typeof contended> {
+    return this.#withDatabase((database) => listDocuments(database, prefix, after, limit));
+  }
+
+  protected override async closeDriver(): Promise<void> {
+    const database = await this.#opening?.catch(() => undefined);
+    database?.close();
+  }
+
+  async #withDatabase<Result>(step: (database: DatabaseSync) => Result): Promise<Result | typeof contended> {
     try {
-      return step(await database());
+      return step(await this.#open());
     } catch (error) {
       if (isBusy(error)) return contended;
       throw isSqliteError(error) ? toSqliteError(error) : error;
     }
   }
 
-  return createStateStore(
-    {
-      attempt: (keys, change) => withDatabase((database) => transact(database, keys, change)),
-      list: (prefix, after, limit) => withDatabase((database) => list(database, prefix, after, limit)),
-      async close() {
-        const opened = await opening?.catch(() => undefined);
-        opened?.close();
-      },
-    },
-    contention,
-  );
+  /** Opens the file once; after a failure, the next call tries again. */
+  async #open(): Promise<DatabaseSync> {
+    this.#opening ??= openWithFolder(this.#path);
+    try {
+      return await this.#opening;
+    } catch (error) {
+      this.#opening = undefined;
+      throw error;
+    }
+  }
 }
 
-async function open(path: string): Promise<DatabaseSync> {
+async function openWithFolder(path: string): Promise<DatabaseSync> {
   try {
     await mkdir(dirname(path), { recursive: true });
   } catch (error) {
@@ -82,10 +95,10 @@ function transact<Result>(
 }
 
 function readDocuments(database: DatabaseSync, keys: readonly string[]): Documents {
-  const read = database.prepare('SELECT document FROM documents WHERE key = ?');
+  const select = database.prepare('SELECT document FROM documents WHERE key = ?');
   return new Map(
     keys.map((key) => {
-      const text = read.get(key)?.['document'];
+      const text = select.get(key)?.['document'];
       return [key, typeof text === 'string' ? parseDocument(text) : undefined];
     }),
   );
@@ -103,14 +116,14 @@ function writeDocument(database: DatabaseSync, key: string, document: Json | nul
     .run(key, JSON.stringify(document));
 }
 
-function list(database: DatabaseSync, prefix: string, after: string, limit: number): StoredDocument[] {
+function listDocuments(database: DatabaseSync, prefix: string, after: string, limit: number): StoredDocument[] {
   return database
     .prepare('SELECT key, document FROM documents WHERE key >= ? AND key < ? AND key > ? ORDER BY key LIMIT ?')
-    .all(prefix, `${prefix}${behindAllCharacters}`, after, limit)
+    .all(prefix, `${prefix}${upperBound}`, after, limit)
     .map(({ key, document }) => ({ key: String(key), document: parseDocument(String(document)) }));
 }
 
 function parseDocument(text: string): Json {
-  // `as`: only this file writes documents, as JSON.
+  // `as`: only `writeDocument` writes this column, always as JSON.
   return JSON.parse(text) as Json;
 }

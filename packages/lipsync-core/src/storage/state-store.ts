@@ -1,12 +1,12 @@
-/** What JSON can hold. */
+/** A JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 
-/** The documents of the keys that were asked for; undefined where there is none. */
+/** Documents by key; undefined for a key without a document. */
 export type Documents = ReadonlyMap<string, Json | undefined>;
 
 export interface Change<Result> {
   readonly result: Result;
-  /** New documents by key, null to delete one; only keys that were read. Nothing is stored where there are none. */
+  /** New documents by key, null to delete one; only keys that the transaction read. */
   readonly writes?: ReadonlyMap<string, Json | null>;
 }
 
@@ -16,28 +16,28 @@ export interface StoredDocument {
 }
 
 export interface StatePage {
-  /** Begin behind this key, whether there is such a document or not. */
+  /** Lists only keys after this one; it need not exist. */
   readonly after?: string;
   /** 1 to 1000. */
   readonly limit: number;
 }
 
 /**
- * What several processes decide together: small documents by key, changed in transactions. A port; every driver passes
- * the same suite. Keys are 1 to 300 printable ASCII characters without spaces.
+ * Small documents that several processes share and change in transactions. Every driver passes `stateStoreSuite`. Keys
+ * are 1 to 300 printable ASCII characters without spaces.
  *
- * Every call throws `resource_exhausted` when the store cannot be reached, is full, or was contended for too long: then
- * the change may or may not have been stored, so that a change must bear being made again.
+ * Every call throws `resource_exhausted` when the store is unreachable, full or contended for too long. The change may
+ * have been stored then, so a caller that retries must tolerate a second application.
  */
 export interface StateStore {
   /**
-   * Reads `keys` at one moment, gives their documents to `change` and stores what it returns: all of it or nothing, and
-   * only if nobody wrote any of them meanwhile; otherwise once more from the start. `change` is therefore pure; what it
-   * throws is thrown, and nothing is stored.
+   * Reads a consistent snapshot of `keys`, passes it to `change` and stores the writes atomically. Runs `change` again
+   * when another writer changed one of the documents in between, so `change` must be pure. Stores nothing when `change`
+   * throws, and rethrows its error.
    */
   transact<Result>(keys: readonly string[], change: (documents: Documents) => Change<Result>): Promise<Result>;
-  /** Documents whose keys begin with `prefix`, ascending by key. */
+  /** Lists the documents whose keys start with `prefix`, ascending by key. */
   list(prefix: string, page: StatePage): Promise<readonly StoredDocument[]>;
-  /** Lets go of what the store holds open; a call after it throws `internal`. */
+  /** Releases the store's resources; later calls throw `internal`. */
   close(): Promise<void>;
 }

@@ -9,12 +9,17 @@ import type { ArtifactStore } from '../storage/artifact-store.ts';
 
 export interface ArtifactStoreUnderTest {
   readonly store: ArtifactStore;
-  /** Names of everything the driver keeps, finished or not; the suite looks for leftovers in it. */
-  leftovers(): Promise<readonly string[]>;
+  /** Names of all objects in the driver, partial ones included. */
+  listStored(): Promise<readonly string[]>;
+  /** Leaves one partial input and one partial output, as writers that crashed just now do. */
+  leavePartials(): Promise<void>;
   dispose(): Promise<void>;
 }
 
-/** What every artifact store promises. `makeStore` is called once per test and gives an empty one. */
+const outputKey = 'outputs/job_1/output.mp4';
+const hourMs = 3_600_000;
+
+/** Conformance suite of the artifact store port. `makeStore` creates an empty store for each test. */
 export function artifactStoreSuite(name: string, makeStore: () => Promise<ArtifactStoreUnderTest>): void {
   describe(`artifact store: ${name}`, () => {
     let subject: ArtifactStoreUnderTest;
@@ -35,49 +40,51 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
     });
 
     describe('inputs', () => {
-      it('are stored under the SHA-256 of their content', async () => {
+      it('An input is stored under the SHA-256 of its content.', async () => {
         const content = Buffer.from('a clip');
         const stored = await subject.store.putInput(Readable.from([content]), { maxBytes: 100 });
-        expect(stored).toEqual({ key: `inputs/${createHash('sha256').update(content).digest('hex')}`, sizeBytes: 6 });
+        const sha256 = createHash('sha256').update(content).digest('hex');
+        expect(stored).toEqual({ key: `inputs/${sha256}`, sizeBytes: 6, sha256 });
+        expect(await subject.store.stat(stored.key)).toEqual(stored);
         expect(await readAll(subject.store, stored.key)).toEqual(content);
       });
 
-      it('have one key however often and however chopped they are stored', async () => {
+      it('The same bytes get one key, regardless of how many times and in which chunks they arrive.', async () => {
         const keys = await Promise.all(
           [['ab', 'cd'], ['abcd'], ['a', 'b', 'c', 'd']].map((chunks) => putText(subject.store, ...chunks)),
         );
         expect(new Set(keys).size).toBe(1);
-        expect(await subject.leftovers()).toHaveLength(1);
+        expect(await subject.listStored()).toHaveLength(1);
       });
 
-      it('may be exactly as large as allowed', async () => {
+      it('An input of exactly the maximum size is stored.', async () => {
         const stored = await subject.store.putInput(Readable.from([Buffer.alloc(10)]), { maxBytes: 10 });
         expect(stored.sizeBytes).toBe(10);
       });
 
-      it('leave nothing behind when one byte too large', async () => {
+      it('An input that is one byte too large is refused and leaves nothing behind.', async () => {
         const put = subject.store.putInput(Readable.from([Buffer.alloc(6), Buffer.alloc(5)]), { maxBytes: 10 });
         await expect(put).rejects.toMatchObject({ code: 'payload_too_large' });
-        expect(await subject.leftovers()).toEqual([]);
+        expect(await subject.listStored()).toEqual([]);
       });
 
-      it('leave nothing behind when their source fails', async () => {
-        const failure = new Error('line went dead');
+      it('An input whose source fails leaves nothing behind.', async () => {
+        const failure = new Error('connection lost');
         const source = Readable.from(failAfter('half', failure));
         await expect(subject.store.putInput(source, { maxBytes: 100 })).rejects.toBe(failure);
-        expect(await subject.leftovers()).toEqual([]);
+        expect(await subject.listStored()).toEqual([]);
       });
 
-      it('leave nothing behind when their source is cut off', async () => {
+      it('An input whose source is cut off leaves nothing behind.', async () => {
         const source = new Readable({ read: () => undefined });
         source.push('half');
         const put = subject.store.putInput(source, { maxBytes: 100 });
         setImmediate(() => source.destroy());
         await expect(put).rejects.toThrow();
-        expect(await subject.leftovers()).toEqual([]);
+        expect(await subject.listStored()).toEqual([]);
       });
 
-      it('leave nothing behind when the caller stops', async () => {
+      it('An input that is canceled leaves nothing behind, and its source is destroyed.', async () => {
         const source = new Readable({ read: () => undefined });
         source.push('half');
         const controller = new AbortController();
@@ -85,35 +92,33 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
         setImmediate(() => controller.abort());
         await expect(put).rejects.toMatchObject({ code: 'canceled' });
         expect(source.destroyed).toBe(true);
-        expect(await subject.leftovers()).toEqual([]);
+        expect(await subject.listStored()).toEqual([]);
       });
     });
 
-    describe('published outputs', () => {
-      it('can be read back under their key', async () => {
-        const stored = await subject.store.publish(await file('a take'), 'outputs/job_1/output.mp4');
-        expect(stored).toEqual({ key: 'outputs/job_1/output.mp4', sizeBytes: 6 });
+    describe('outputs', () => {
+      it('A published output can be read under its key.', async () => {
+        const stored = await subject.store.publish(await file('a take'), outputKey);
+        expect(stored).toEqual({ key: outputKey, sizeBytes: 6, sha256: null });
         expect(await subject.store.stat(stored.key)).toEqual(stored);
         expect((await readAll(subject.store, stored.key)).toString()).toBe('a take');
       });
 
-      it('replace what was there without disturbing who is reading it', async () => {
-        const key = 'outputs/job_1/output.mp4';
-        await subject.store.publish(await file('first'), key);
-        const reading = await subject.store.read(key);
-        await subject.store.publish(await file('second'), key);
+      it('An output replaces an earlier one without affecting its readers.', async () => {
+        await subject.store.publish(await file('first'), outputKey);
+        const reading = await subject.store.read(outputKey);
+        await subject.store.publish(await file('second'), outputKey);
         expect((await buffer(reading)).toString()).toBe('first');
-        expect((await readAll(subject.store, key)).toString()).toBe('second');
+        expect((await readAll(subject.store, outputKey)).toString()).toBe('second');
       });
 
-      it('are whole for every reader while several writers publish the same key', async () => {
-        const key = 'outputs/job_1/output.mp4';
+      it('Readers see only complete outputs while several writers publish the same key.', async () => {
         const contents = Array.from({ length: 8 }, (_, index) => Buffer.alloc(200_000, index + 1));
         const paths = await Promise.all(contents.map((content, index) => file(content, `take-${index}`)));
-        await subject.store.publish(await file(Buffer.alloc(200_000), 'take-first'), key);
+        await subject.store.publish(await file(Buffer.alloc(200_000), 'take-first'), outputKey);
         const [reads] = await Promise.all([
-          Promise.all(Array.from({ length: 8 }, () => readAll(subject.store, key))),
-          Promise.all(paths.map((path) => subject.store.publish(path, key))),
+          Promise.all(Array.from({ length: 8 }, () => readAll(subject.store, outputKey))),
+          Promise.all(paths.map((path) => subject.store.publish(path, outputKey))),
         ]);
         for (const read of reads) {
           expect(read.byteLength).toBe(200_000);
@@ -128,7 +133,7 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
         [2, 4, 'cde'],
         [9, 9, 'j'],
         [0, 9, 'abcdefghij'],
-      ])('from %i to %i include both ends', async (start, end, expected) => {
+      ])('A range from %i to %i includes both ends.', async (start, end, expected) => {
         const key = await putText(subject.store, 'abcdefghij');
         expect((await readAll(subject.store, key, { start, end })).toString()).toBe(expected);
       });
@@ -138,22 +143,22 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
         [4, 3],
         [0, 10],
         [0.5, 3],
-      ])('from %d to %d of ten bytes are refused', async (start, end) => {
+      ])('A range from %d to %d of ten bytes is refused.', async (start, end) => {
         const key = await putText(subject.store, 'abcdefghij');
         await expect(subject.store.read(key, { start, end })).rejects.toMatchObject({ code: 'request_invalid' });
       });
     });
 
-    describe('materialized artifacts', () => {
-      it('are local files with the same content, and replace what was there', async () => {
+    describe('materialize', () => {
+      it('A materialized artifact is a local file with the same content that replaces an earlier file.', async () => {
         const key = await putText(subject.store, 'content');
-        const path = await file('something older', 'clip');
+        const path = await file('an older file', 'clip');
         await subject.store.materialize(key, path);
         await subject.store.materialize(key, path);
         expect(await readFile(path, 'utf8')).toBe('content');
       });
 
-      it('outlive the deletion of the artifact, and the artifact outlives theirs', async () => {
+      it("A materialized file and its artifact are independent of each other's deletion.", async () => {
         const key = await putText(subject.store, 'content');
         const [kept, removed] = [join(dir, 'kept'), join(dir, 'removed')];
         await subject.store.materialize(key, kept);
@@ -165,10 +170,10 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
       });
     });
 
-    describe('what is not there', () => {
+    describe('missing objects', () => {
       const missing = `inputs/${'0'.repeat(64)}`;
 
-      it('has no facts, and cannot be read or materialized', async () => {
+      it('A missing object has no facts and cannot be read or materialized.', async () => {
         expect(await subject.store.stat(missing)).toBeUndefined();
         await expect(subject.store.read(missing)).rejects.toMatchObject({ code: 'not_found' });
         await expect(subject.store.materialize(missing, join(dir, 'target'))).rejects.toMatchObject({
@@ -176,16 +181,41 @@ export function artifactStoreSuite(name: string, makeStore: () => Promise<Artifa
         });
       });
 
-      it('can be deleted, once and again', async () => {
-        await subject.store.publish(await file('a take'), 'outputs/job_1/output.mp4');
-        await subject.store.delete('outputs/job_1/output.mp4');
-        await subject.store.delete('outputs/job_1/output.mp4');
-        expect(await subject.store.stat('outputs/job_1/output.mp4')).toBeUndefined();
-        expect(await subject.leftovers()).toEqual([]);
+      it('An object can be deleted twice.', async () => {
+        await subject.store.publish(await file('a take'), outputKey);
+        await subject.store.delete(outputKey);
+        await subject.store.delete(outputKey);
+        expect(await subject.store.stat(outputKey)).toBeUndefined();
+        expect(await subject.listStored()).toEqual([]);
       });
     });
 
-    it.each(hostileKeys)('refuses the key %j', async (key) => {
+    describe('maintenance', () => {
+      it('A sweep deletes old partial files and keeps recent ones and complete objects.', async () => {
+        const key = await putText(subject.store, 'content');
+        await subject.store.publish(await file('a take'), outputKey);
+        const complete = await subject.listStored();
+        await subject.leavePartials();
+        const nowMs = Date.now();
+        expect(await subject.store.sweep({ olderThanMs: hourMs, nowMs })).toBe(0);
+        expect(await subject.store.sweep({ olderThanMs: hourMs, nowMs: nowMs + 2 * hourMs })).toBe(2);
+        expect(await subject.listStored()).toEqual(complete);
+        expect((await readAll(subject.store, key)).toString()).toBe('content');
+        expect((await readAll(subject.store, outputKey)).toString()).toBe('a take');
+      });
+
+      it('A sweep of an empty store deletes nothing.', async () => {
+        expect(await subject.store.sweep({ olderThanMs: 0, nowMs: Date.now() })).toBe(0);
+      });
+
+      it('The health check of a writable store succeeds and leaves nothing behind.', async () => {
+        const { freeBytes } = await subject.store.health();
+        if (freeBytes !== null) expect(freeBytes).toBeGreaterThan(0);
+        expect(await subject.listStored()).toEqual([]);
+      });
+    });
+
+    it.each(hostileKeys)('The invalid key %j is refused.', async (key) => {
       const calls = [
         async () => subject.store.stat(key),
         async () => subject.store.read(key),
@@ -214,7 +244,7 @@ const hostileKeys = [
   'outputs/job_1/a\u0000b',
   'outputs/job_1/a\nb',
   'outputs/./x',
-  'elsewhere/job_1/x',
+  'other/job_1/x',
 ];
 
 function readAll(

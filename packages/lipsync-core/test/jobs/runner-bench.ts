@@ -9,7 +9,7 @@ import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { createJobRunner, type JobRunner, type JobRunnerDependencies } from '../../src/jobs/run-job.ts';
-import { createLocalArtifactStore, type ArtifactStore } from '../../src/storage/index.ts';
+import { LocalArtifactStore, type ArtifactStore } from '../../src/storage/index.ts';
 import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
 import { testJobRecord } from '../../src/testing/index.ts';
 import type { Script } from './pipeline-scripts.ts';
@@ -30,7 +30,7 @@ export interface RunnerBench {
 export async function openRunnerBench(): Promise<RunnerBench> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-runner-'));
   const workFolder = join(folder, 'work');
-  const artifacts = createLocalArtifactStore({
+  const artifacts = new LocalArtifactStore({
     inputsDir: join(folder, 'inputs'),
     outputsDir: join(folder, 'outputs'),
   });

@@ -15,7 +15,7 @@ import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.t
 import { createLocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
 import { createUnfinishedJobs, type UnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
-import { createSqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
 
 /** A program that has one job done by a vendor, who keeps its own log beside the program's files. */
@@ -65,7 +65,7 @@ function vendorIn(folder: string): RemoteProvider {
 }
 
 export function openProgram(folder: string): Program {
-  const state = createSqliteStateStore({ path: join(folder, 'state.sqlite') });
+  const state = new SqliteStateStore({ path: join(folder, 'state.sqlite') });
   const ledger = createLedger({
     state,
     clock,

@@ -1,13 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createSqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import { admissionSuite } from '../../src/testing/admission-suite.ts';
 
 admissionSuite('SQLite', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'state-admission-'));
   const path = join(folder, 'state.sqlite');
-  const store = createSqliteStateStore({ path });
+  const store = new SqliteStateStore({ path });
   return {
     store,
     program: new URL('./admission-child.ts', import.meta.url),

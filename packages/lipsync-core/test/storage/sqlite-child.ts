@@ -1,4 +1,4 @@
-import { createSqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import { serveStateTasks } from '../../src/testing/state-child.ts';
 
-serveStateTasks(createSqliteStateStore({ path: process.argv[2] ?? '' }));
+serveStateTasks(new SqliteStateStore({ path: process.argv[2] ?? '' }));

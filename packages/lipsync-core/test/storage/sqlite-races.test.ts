@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createSqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import { stateProcessesSuite, stateRacesSuite } from '../../src/testing/state-races-suite.ts';
 
 stateRacesSuite('SQLite', async () => {
   const { folder, path } = await newPath();
-  const [store, other] = [createSqliteStateStore({ path }), createSqliteStateStore({ path })];
+  const [store, other] = [new SqliteStateStore({ path }), new SqliteStateStore({ path })];
   return {
     store,
     other,
@@ -19,7 +19,7 @@ stateRacesSuite('SQLite', async () => {
 
 stateProcessesSuite('SQLite', async () => {
   const { folder, path } = await newPath();
-  const store = createSqliteStateStore({ path });
+  const store = new SqliteStateStore({ path });
   return {
     store,
     program: new URL('./sqlite-child.ts', import.meta.url),

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openStateFile } from '../../src/storage/sqlite-file.ts';
-import { createSqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
+import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import { stateStoreSuite } from '../../src/testing/state-store-suite.ts';
 
 let folder: string;
@@ -11,34 +11,34 @@ let path: string;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'state-test-'));
-  path = join(folder, 'made', 'with', 'it', 'state.sqlite');
+  path = join(folder, 'new', 'nested', 'state.sqlite');
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 stateStoreSuite('SQLite', async () => {
-  const [store, other] = [createSqliteStateStore({ path }), createSqliteStateStore({ path })];
+  const [store, other] = [new SqliteStateStore({ path }), new SqliteStateStore({ path })];
   return { store, other, dispose: async () => void (await Promise.all([store.close(), other.close()])) };
 });
 
 describe('SQLite', () => {
-  it('makes the file with the first call, not before', async () => {
-    const store = createSqliteStateStore({ path });
+  it('The state file is created by the first call.', async () => {
+    const store = new SqliteStateStore({ path });
     await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
     expect(await store.list('', { limit: 1 })).toEqual([]);
     expect((await stat(path)).isFile()).toBe(true);
     await store.close();
   });
 
-  it('keeps documents over a restart', async () => {
-    const before = createSqliteStateStore({ path });
+  it('Documents survive a restart.', async () => {
+    const before = new SqliteStateStore({ path });
     await before.transact(['a'], () => ({ result: undefined, writes: new Map([['a', { kept: true }]]) }));
     await before.close();
-    const after = createSqliteStateStore({ path });
+    const after = new SqliteStateStore({ path });
     expect(await after.list('', { limit: 1 })).toEqual([{ key: 'a', document: { kept: true } }]);
     await after.close();
   });
 
-  it('syncs every transaction and logs ahead', async () => {
+  it('The state file uses a write-ahead log and syncs every transaction.', async () => {
     await createAndClose();
     const database = await openStateFile(path);
     expect([
@@ -48,9 +48,9 @@ describe('SQLite', () => {
     database.close();
   });
 
-  it('gives up on a lock that nobody lets go of, and goes on once it is free', async () => {
+  it('A write fails while another connection holds the lock, and succeeds when it is released.', async () => {
     const holder = await lockedFile();
-    const store = createSqliteStateStore({ path, contention: { maxTries: 3, maxPauseMs: 5 } });
+    const store = new SqliteStateStore({ path, contention: { maxTries: 3, maxPauseMs: 5 } });
     const write = (): Promise<void> =>
       store.transact(['a'], () => ({ result: undefined, writes: new Map([['a', 1]]) }));
     await expect(write()).rejects.toMatchObject({ code: 'resource_exhausted' });
@@ -62,9 +62,9 @@ describe('SQLite', () => {
     await store.close();
   });
 
-  it('waits for a lock without holding up the process', async () => {
+  it('Waiting for a lock does not block the event loop.', async () => {
     const holder = await lockedFile();
-    const store = createSqliteStateStore({ path });
+    const store = new SqliteStateStore({ path });
     let ticks = 0;
     const ticking = setInterval(() => (ticks += 1), 5);
     setTimeout(() => holder.exec('ROLLBACK'), 300);
@@ -75,46 +75,46 @@ describe('SQLite', () => {
     await store.close();
   });
 
-  it('refuses a file that another version wrote', async () => {
+  it('A state file of another version is refused.', async () => {
     await createAndClose();
     const database = await openStateFile(path);
     database.exec('PRAGMA user_version = 2');
     database.close();
-    await expect(createSqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({
+    await expect(new SqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({
       code: 'internal',
       message: expect.stringContaining('another version'),
     });
   });
 
-  it('says that a file is damaged, and leaves it as it is', async () => {
+  it('A damaged state file is reported and left unchanged.', async () => {
     await createAndClose();
-    await writeFile(path, 'no database, but a text that is longer than the header of one'.repeat(20));
-    await expect(createSqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({
+    await writeFile(path, 'not a database, but longer than the header of one'.repeat(20));
+    await expect(new SqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({
       code: 'internal',
       message: expect.stringContaining('damaged'),
     });
     expect((await stat(path)).size).toBeGreaterThan(1_000);
   });
 
-  it('says that the folder cannot be made, and works once it can', async () => {
-    await writeFile(join(folder, 'made'), 'in the way');
-    const store = createSqliteStateStore({ path });
+  it('A folder that cannot be created is reported, and the next call tries again.', async () => {
+    await writeFile(join(folder, 'new'), 'not a folder');
+    const store = new SqliteStateStore({ path });
     await expect(store.list('', { limit: 1 })).rejects.toMatchObject({ code: 'internal' });
-    await rm(join(folder, 'made'));
+    await rm(join(folder, 'new'));
     expect(await store.list('', { limit: 1 })).toEqual([]);
     await store.close();
   });
 
-  it('takes an empty file for a new one', async () => {
+  it('An empty file is treated as a new state file.', async () => {
     await createAndClose();
     await truncate(path);
-    const store = createSqliteStateStore({ path });
+    const store = new SqliteStateStore({ path });
     expect(await store.list('', { limit: 1 })).toEqual([]);
     await store.close();
   });
 
   async function createAndClose(): Promise<void> {
-    const store = createSqliteStateStore({ path });
+    const store = new SqliteStateStore({ path });
     await store.list('', { limit: 1 });
     await store.close();
   }

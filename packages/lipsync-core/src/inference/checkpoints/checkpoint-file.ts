@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { abortError, LipsyncError } from '../../errors/lipsync-error.ts';
+import { hashStream } from '../../storage/file-hash.ts';
 import { openRegularFile } from '../../storage/regular-file.ts';
 import { invalidCheckpoint } from './checkpoint-errors.ts';
 
@@ -42,14 +42,17 @@ export async function openCheckpointFile(path: string, signal: AbortSignal): Pro
 
 /** The digest of all its bytes, in hexadecimal digits. Throws as `read`. */
 export async function hashCheckpointFile(file: CheckpointFile): Promise<string> {
-  const hash = createHash('sha256');
+  return (await hashStream(readPieces(file))).sha256;
+}
+
+/** Each piece is valid until the next one is read. */
+async function* readPieces(file: CheckpointFile): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(Math.min(largestReadBytes, file.sizeBytes));
   for (let position = 0; position < file.sizeBytes; position += buffer.length) {
     const piece = buffer.subarray(0, file.sizeBytes - position);
     await file.read(piece, position);
-    hash.update(piece);
+    yield piece;
   }
-  return hash.digest('hex');
 }
 
 async function readPiece(handle: FileHandle, piece: Uint8Array, position: number): Promise<number> {
