@@ -6,7 +6,7 @@ import { startApi } from './running-api.ts';
 
 const documentation = await readFile(new URL('../../../docs/http-api.md', import.meta.url), 'utf8');
 
-it('docs/http-api.md lists exactly the routes that there are', async () => {
+it('docs/http-api.md lists exactly the routes of the API.', async () => {
   const api = await startApi();
   await using _ = { [Symbol.asyncDispose]: () => api.close() };
   const documented = [...documentation.matchAll(/^\| `(GET|POST|OPTIONS) ([^`]+)` \|/gm)].map(
@@ -17,8 +17,9 @@ it('docs/http-api.md lists exactly the routes that there are', async () => {
   expect(documentation).toContain(`\`${queueBoardPath}\``);
 });
 
-it('docs/http-api.md lists exactly the fields that a request may have', () => {
-  const table = documentation.slice(documentation.indexOf('| field |'), documentation.indexOf('A file may hold'));
+it('docs/http-api.md lists exactly the fields of a request.', () => {
+  const fromTable = documentation.slice(documentation.indexOf('| field |'));
+  const table = fromTable.slice(0, fromTable.indexOf('\n\n'));
   const documented = [...table.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, names = '']) =>
     names.split(', ').map((name) => name.replaceAll('`', '')),
   );
