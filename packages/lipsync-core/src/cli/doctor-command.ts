@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { hasCudaLibrary, runtimeLibraryFolder } from '../inference/cuda-libraries.ts';
+import { hasCudaLibrary, runtimeLibraryFolder } from '../inference/onnx-session.ts';
 import { toolVersions } from '../media/index.ts';
 import { parseHeygenEndpoint } from '../providers/heygen/heygen-endpoint.ts';
 import { createConfiguredModel, type ConfiguredModelFacts } from '../providers/wav2lip/model/configured-model.ts';

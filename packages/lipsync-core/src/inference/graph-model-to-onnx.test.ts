@@ -6,16 +6,16 @@ import { loadSession } from './onnx-session.ts';
 const size = 5;
 const channels = 2;
 const filters = 3;
-const gentleSlopes = [0.1, 0.5, 1];
-const steepSlopes = [0.1, 0.5, 1.5];
+const smallSlopes = [0.1, 0.5, 1];
+const largeSlopes = [0.1, 0.5, 1.5];
 
 function encoded(text: string): string {
   return Buffer.from(text).toString('base64');
 }
 
-/** A picture of 5 × 5 × 2 through a 3 × 3 convolution of stride 2 with bias and slopes, then flattened. */
+/** A 3 × 3 convolution of stride 2 with bias and PReLU on a 5 × 5 × 2 image, then flattened. */
 function smallModel(
-  slope: readonly number[] = gentleSlopes,
+  slope: readonly number[] = smallSlopes,
   operator = '_FusedConv2D',
 ): { readonly topology: string; readonly bytes: Uint8Array } {
   const weights = { kernel: kernel(), bias: [0.5, -1, 0.25], slope };
@@ -63,12 +63,12 @@ function kernel(): number[] {
   return Array.from({ length: 9 * channels * filters }, (_, index) => Math.sin(index * 1.7));
 }
 
-function picture(row: number, column: number, channel: number): number {
+function pixel(row: number, column: number, channel: number): number {
   const inside = row >= 0 && row < size && column >= 0 && column < size;
   return inside ? Math.cos(row * 3.1 + column * 1.3 + channel) : 0;
 }
 
-/** The same model by its definition: one pixel of padding on each side, every second place. */
+/** Reference implementation: one pixel of padding on each side, stride 2. */
 function expected(slopes: readonly number[]): number[] {
   const weights = kernel();
   const outputs: number[] = [];
@@ -79,7 +79,7 @@ function expected(slopes: readonly number[]): number[] {
         const [cell, channel] = [Math.floor(tap / channels), tap % channels];
         const row = Math.floor(place / 3) * 2 + Math.floor(cell / 3) - 1;
         const column = (place % 3) * 2 + (cell % 3) - 1;
-        sum += picture(row, column, channel) * (weights[tap * filters + filter] ?? 0);
+        sum += pixel(row, column, channel) * (weights[tap * filters + filter] ?? 0);
       }
       outputs.push(sum > 0 ? sum : sum * (slopes[filter] ?? 0));
     }
@@ -87,15 +87,15 @@ function expected(slopes: readonly number[]): number[] {
   return outputs;
 }
 
-describe('turning a graph model into ONNX', () => {
+describe('Graph model conversion', () => {
   it.each([
-    ['up to 1', gentleSlopes],
-    ['above 1', steepSlopes],
-  ])('computes the same numbers in the same order, with slopes %s', async (_, slopes) => {
+    ['up to 1', smallSlopes],
+    ['above 1', largeSlopes],
+  ])('The ONNX model computes the same values in the same order (slopes %s).', async (_, slopes) => {
     const { topology, bytes } = smallModel(slopes);
     const session = await loadSession(graphModelToOnnx(readGraphModel(topology, bytes)), { threads: 1 });
     const data = Float32Array.from({ length: channels * size * size }, (_, index) =>
-      picture(Math.floor((index % 25) / size), index % size, Math.floor(index / 25)),
+      pixel(Math.floor((index % 25) / size), index % size, Math.floor(index / 25)),
     );
     const { out } = await session.run({ in: { type: 'float32', data, dims: [1, channels, size, size] } });
     await session.release();
@@ -103,18 +103,18 @@ describe('turning a graph model into ONNX', () => {
     for (const [index, value] of expected(slopes).entries()) expect(Number(out?.data[index])).toBeCloseTo(value, 5);
   });
 
-  it('refuses weights that do not fit and operators that it does not know', () => {
+  it('Weights of the wrong size and unknown operators throw model_invalid.', () => {
     const { topology, bytes } = smallModel();
     expect(() => readGraphModel(topology, bytes.subarray(4))).toThrow(
       expect.objectContaining({ code: 'model_invalid' }),
     );
-    const unknown = smallModel(gentleSlopes, 'Conv9D');
+    const unknown = smallModel(smallSlopes, 'Conv9D');
     expect(() => graphModelToOnnx(readGraphModel(unknown.topology, unknown.bytes))).toThrow(
       expect.objectContaining({ code: 'model_invalid' }),
     );
   });
 
-  it('refuses bytes that are no model', async () => {
+  it('Loading invalid bytes throws model_invalid, and a missing file model_missing.', async () => {
     await expect(loadSession(new Uint8Array(64), { threads: 1 })).rejects.toMatchObject({ code: 'model_invalid' });
     await expect(loadSession('/nowhere/model.onnx', { threads: 1 })).rejects.toMatchObject({ code: 'model_missing' });
   });

@@ -9,9 +9,9 @@ interface Translation {
 }
 
 /**
- * KeyedMutex a TensorFlow.js graph model into an ONNX model of the same numbers, so that the one native runtime runs it.
- * The picture goes in as planes (batch, channel, row, column) instead of interleaved channels; outputs keep their names and
- * the element order of the original. Throws `model_invalid` for an operator that our models do not use.
+ * Converts a TensorFlow.js graph model to ONNX, so that the native runtime can run it. Input images are NCHW instead of
+ * NHWC; outputs keep their names and element order. Throws `model_invalid` for operators that the bundled models do not
+ * use.
  */
 export function graphModelToOnnx(model: GraphModel): Uint8Array {
   const translation: Translation = { model, nodes: [], constants: [] };
@@ -22,7 +22,7 @@ export function graphModelToOnnx(model: GraphModel): Uint8Array {
     constants: translation.constants,
     nodes: translation.nodes,
   };
-  for (const node of inReadingOrder(model.nodes)) translate(node, translation);
+  for (const node of inTopologicalOrder(model.nodes)) translate(node, translation);
   return encodeOnnxModel(graph);
 }
 
@@ -30,8 +30,8 @@ function toInput({ name, shape: [batch = -1, rows = -1, columns = -1, channels =
   return { name, dims: [Math.max(1, batch), channels, rows, columns] };
 }
 
-/** The same nodes, every node after those that it reads. */
-function inReadingOrder(nodes: readonly GraphModelNode[]): readonly GraphModelNode[] {
+/** Sorts the nodes so that each one follows its inputs. */
+function inTopologicalOrder(nodes: readonly GraphModelNode[]): readonly GraphModelNode[] {
   const byName = new Map(nodes.map((node) => [node.name, node]));
   const ordered = new Set<GraphModelNode>();
   const visit = (node: GraphModelNode): void => {
@@ -73,7 +73,7 @@ function translate(node: GraphModelNode, translation: Translation): void {
     case 'Reshape':
       return translateReshape(node, translation);
     case 'ConcatV2':
-      // Our models join channels, which come second in planes.
+      // The bundled models concatenate channels, which are axis 1 in NCHW.
       translation.nodes.push({ operator: 'Concat', inputs: node.inputs.slice(0, -1), output, attributes: { axis: 1 } });
       return;
     case 'AddV2':
@@ -95,7 +95,7 @@ function translateConvolution(node: GraphModelNode, { model, nodes, constants }:
   const sum = activation === undefined ? node.name : `${node.name}/sum`;
   const weights = weightOf(model, kernel);
   constants.push(
-    reordered(`${node.name}/kernel`, weights, [3, 2, 0, 1]),
+    transposed(`${node.name}/kernel`, weights, [3, 2, 0, 1]),
     asConstant(`${node.name}/bias`, weightOf(model, bias)),
   );
   nodes.push({
@@ -109,13 +109,13 @@ function translateConvolution(node: GraphModelNode, { model, nodes, constants }:
   else if (activation !== undefined) throw invalid(`activation ${activation}`);
 }
 
-/** A depthwise kernel is rows × columns × channels × multiplier; our models multiply by 1. */
+/** A depthwise kernel is rows × columns × channels × multiplier; only multiplier 1 is supported. */
 function translateDepthwise(node: GraphModelNode, { model, nodes, constants }: Translation): void {
   const [source = '', kernel = ''] = node.inputs;
   const weights = weightOf(model, kernel);
   const [, , channels = 0, multiplier] = weights.dims;
   if (multiplier !== 1) throw invalid('a depth multiplier other than 1');
-  constants.push(reordered(`${node.name}/kernel`, weights, [2, 3, 0, 1]));
+  constants.push(transposed(`${node.name}/kernel`, weights, [2, 3, 0, 1]));
   nodes.push({
     operator: 'Conv',
     inputs: [source, `${node.name}/kernel`],
@@ -129,7 +129,7 @@ function translateDepthwise(node: GraphModelNode, { model, nodes, constants }: T
   });
 }
 
-/** Reshape reads elements in the original's order, so the planes become interleaved channels again first. */
+/** Reshape depends on NHWC element order, so the tensor is transposed back first. */
 function translateReshape(node: GraphModelNode, { model, nodes, constants }: Translation): void {
   const [source = '', shape = ''] = node.inputs;
   const { data } = weightOf(model, shape);
@@ -144,7 +144,7 @@ function translateReshape(node: GraphModelNode, { model, nodes, constants }: Tra
   nodes.push({ operator: 'Reshape', inputs: [`${node.name}/interleaved`, target], output: node.name });
 }
 
-/** Pairs of (before, after) per axis become all befores, then all afters, with the channel axis second. */
+/** Converts NHWC pairs (before, after) to the ONNX order: all befores, then all afters, in NCHW. */
 function addPadding(node: GraphModelNode, { model, constants }: Translation): string {
   const { data } = weightOf(model, node.inputs[1] ?? '');
   const name = `${node.name}/padding`;
@@ -155,9 +155,8 @@ function addPadding(node: GraphModelNode, { model, constants }: Translation): st
 }
 
 /**
- * x below zero is multiplied by its channel's slope: written as slope · x + (1 − slope) · max(x, 0) with channelwise
- * convolutions, because the runtime keeps those in its fast blocked layout and leaves it for its own PRelu operator
- * (the whole mesh model takes a quarter of the time).
+ * PReLU written as slope · x + (1 − slope) · max(x, 0) with depthwise 1 × 1 convolutions: the runtime keeps them in its
+ * blocked layout (NCHWc), which its PRelu operator leaves. The face mesh model needs a quarter of the time.
  */
 function addParametricRelu(
   source: string,
@@ -166,7 +165,7 @@ function addParametricRelu(
   translation: Translation,
 ): void {
   const { dims, data } = weightOf(translation.model, slopeName ?? '');
-  if (dims.length !== 3 || dims[0] !== 1 || dims[1] !== 1) throw invalid('slopes that differ between pixels');
+  if (dims.length !== 3 || dims[0] !== 1 || dims[1] !== 1) throw invalid('PReLU slopes that differ between pixels');
   const slopes = Float32Array.from(data);
   const kernelDims = [slopes.length, 1, 1, 1];
   translation.constants.push(
@@ -174,25 +173,24 @@ function addParametricRelu(
     { name: `${name}/rest`, dims: kernelDims, data: slopes.map((slope) => 1 - slope) },
   );
   const attributes = { kernel_shape: [1, 1], strides: [1, 1], group: slopes.length };
+  const keepsSign = slopes.every((slope) => slope <= 1);
   translation.nodes.push(
-    ...raise(
-      source,
-      name,
-      slopes.every((slope) => slope <= 1),
-      attributes,
-    ),
+    ...scaledRelu({ source, name, keepsSign, attributes }),
     { operator: 'Conv', inputs: [source, `${name}/slope`], output: `${name}/sloped`, attributes },
     { operator: 'Add', inputs: [`${name}/sloped`, `${name}/raised`], output: name },
   );
 }
 
-/** (1 − slope) · max(x, 0). The runtime takes a maximum into the convolution before it, where multiplying first keeps the sign. */
-function raise(
-  source: string,
-  name: string,
-  keepsSign: boolean,
-  attributes: GraphNode['attributes'] & object,
-): readonly GraphNode[] {
+interface ScaledRelu {
+  readonly source: string;
+  readonly name: string;
+  /** Whether no factor 1 − slope is negative. */
+  readonly keepsSign: boolean;
+  readonly attributes: GraphNode['attributes'] & object;
+}
+
+/** (1 − slope) · max(x, 0). Scaling first lets the runtime fuse the ReLU, which is valid when 1 − slope ≥ 0. */
+function scaledRelu({ source, name, keepsSign, attributes }: ScaledRelu): readonly GraphNode[] {
   const [raised, rest] = [`${name}/raised`, `${name}/rest`];
   if (keepsSign) {
     return [
@@ -206,10 +204,10 @@ function raise(
   ];
 }
 
-/** The weight with its axes in another order: axis `order[n]` of the original becomes axis n. */
-function reordered(name: string, { dims, data }: GraphWeight, order: readonly number[]): GraphConstant {
+/** Transposes a weight: axis `order[n]` of the original becomes axis n. */
+function transposed(name: string, { dims, data }: GraphWeight, order: readonly number[]): GraphConstant {
   const steps = dims.map((_, axis) => dims.slice(axis + 1).reduce((product, size) => product * size, 1));
-  // Axes of size 1 change nothing, and without them the loop inside has something to do.
+  // Axes of size 1 are dropped so that the inner loop is long.
   const axes = order
     .filter((axis) => dims[axis] !== 1)
     .map((axis) => ({ size: dims[axis] ?? 1, step: steps[axis] ?? 0 }));
@@ -233,7 +231,7 @@ function asConstant(name: string, { dims, data }: GraphWeight): GraphConstant {
 
 function weightOf(model: GraphModel, name: string): GraphWeight {
   const weight = model.weights.get(name);
-  if (!weight) throw invalid(`no weight called ${name}`);
+  if (!weight) throw invalid(`missing weight ${name}`);
   return weight;
 }
 
@@ -246,11 +244,7 @@ function autoPad({ padding }: GraphModelNode): string {
 }
 
 function invalid(what: string): LipsyncError {
-  return new LipsyncError(
-    'model_invalid',
-    'A bundled model is not of the kind that this version knows. Install the package again.',
-    {
-      cause: new Error(`Unexpected in a graph model: ${what}.`),
-    },
-  );
+  return new LipsyncError('model_invalid', 'A bundled model is not supported by this version. Reinstall the package.', {
+    cause: new Error(`Unexpected in a graph model: ${what}.`),
+  });
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { LipsyncError } from '../errors/index.ts';
 
-/** A value that a graph model carries: a weight, or the shape or padding that an operator wants. */
+/** A constant of a graph model: a weight, or the shape or padding argument of an operator. */
 export interface GraphWeight {
   readonly dims: readonly number[];
   readonly data: Float32Array | Int32Array;
@@ -16,12 +16,12 @@ export interface GraphModelNode {
   readonly strides: readonly number[];
   readonly window: readonly number[];
   readonly padding: string;
-  /** Operators that were folded into this one, in order, e.g. BiasAdd and Relu. */
+  /** Fused operators in order, e.g. BiasAdd and Relu. */
   readonly fused: readonly string[];
   readonly shape: readonly number[];
 }
 
-/** A TensorFlow.js graph model (the `format: graph-model` pair of .json and .bin files) as plain data. */
+/** A TensorFlow.js graph model (`format: graph-model`, a .json and a .bin file). */
 export interface GraphModel {
   readonly nodes: readonly GraphModelNode[];
   readonly weights: ReadonlyMap<string, GraphWeight>;
@@ -64,8 +64,8 @@ type NodeDescription = z.infer<typeof nodeSchema>;
 type WeightDescription = z.infer<typeof weightSchema>;
 
 /**
- * Reads a TensorFlow.js graph model from the text of its .json file and the bytes of its .bin file.
- * Throws `model_invalid` when the two do not describe a model whose weights are float32, float16 or int32.
+ * Parses a TensorFlow.js graph model from the text of its .json file and the bytes of its .bin file. Weights may be
+ * float32, float16 (widened) or int32. Throws `model_invalid` for anything else.
  */
 export function readGraphModel(topology: string, weights: Uint8Array): GraphModel {
   try {
@@ -75,7 +75,7 @@ export function readGraphModel(topology: string, weights: Uint8Array): GraphMode
       weights: readWeights(parsed.weightsManifest[0].weights, weights),
     };
   } catch (cause) {
-    throw new LipsyncError('model_invalid', 'A bundled model cannot be read. Install the package again.', { cause });
+    throw new LipsyncError('model_invalid', 'A bundled model cannot be read. Reinstall the package.', { cause });
   }
 }
 
@@ -106,7 +106,8 @@ function readWeights(descriptions: readonly WeightDescription[], bytes: Uint8Arr
     weights.set(description.name, { dims: description.shape, data });
     offset += byteLength;
   }
-  if (offset !== bytes.byteLength) throw new RangeError(`Weights end at byte ${offset} of ${bytes.byteLength}.`);
+  if (offset !== bytes.byteLength)
+    throw new RangeError(`The weights need ${offset} bytes; the file has ${bytes.byteLength}.`);
   return weights;
 }
 

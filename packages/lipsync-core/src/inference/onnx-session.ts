@@ -1,54 +1,57 @@
 import { access, constants } from 'node:fs/promises';
+import { findPackageJSON } from 'node:module';
+import { dirname, join } from 'node:path';
+import type * as OnnxRuntime from 'onnxruntime-node';
+import { turnOffRuntimeTelemetry } from '../config/runtime-environment.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { loadRuntime, type OnnxRuntime } from './onnx-runtime.ts';
 
-/** A dense tensor as plain data; `data.length` is the product of `dims`. int64 values are bigints. */
+/** A dense row-major tensor; `data.length` is the product of `dims`. */
 export type OnnxTensor =
   | { readonly type: 'float32'; readonly data: Float32Array; readonly dims: readonly number[] }
   | { readonly type: 'int64'; readonly data: BigInt64Array; readonly dims: readonly number[] };
 
-/** What a model says about one of its inputs or outputs. */
-export interface PortFacts {
+/** Metadata of a model input or output. */
+export interface PortInfo {
   readonly name: string;
-  /** `float32`, `int64`, …; null for what is no tensor. */
+  /** `float32`, `int64`, …; null when the port is not a tensor. */
   readonly elementType: string | null;
-  /** Sizes; null for one that is free. */
+  /** Sizes; null for a dynamic axis. */
   readonly dims: readonly (number | null)[];
 }
 
-/** Where a model is run. */
+/** The execution provider of a session. */
 export type OnnxDevice =
-  | { readonly kind: 'cuda'; /** Number of the GPU, from 0. */ readonly index: number }
+  | { readonly kind: 'cuda'; /** Zero-based GPU number. */ readonly index: number }
   | { readonly kind: 'webgpu' }
   | { readonly kind: 'cpu' };
 
 export interface OnnxSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  readonly inputs: readonly PortFacts[];
-  readonly outputs: readonly PortFacts[];
+  readonly inputs: readonly PortInfo[];
+  readonly outputs: readonly PortInfo[];
   /**
-   * Runs the model once. Throws `internal` when an input is missing or of another shape, or when an output is of an
-   * element type that `OnnxTensor` does not know. The arrays of the answer belong to the caller.
+   * Runs the model once. The caller owns the returned arrays. Throws `internal` for a missing input, a wrong shape, and
+   * an output whose element type is not in `OnnxTensor`.
    */
   run(inputs: Readonly<Record<string, OnnxTensor>>): Promise<Readonly<Record<string, OnnxTensor>>>;
-  /** Frees the model's memory. The session cannot be used afterwards. */
+  /** Frees the memory of the model; the session cannot be used afterwards. */
   release(): Promise<void>;
 }
 
 export interface OnnxSessionOptions {
-  /** Threads for one operator, at least 1. Threads of a GPU session work only on what the GPU cannot do. */
+  /** Intra-op threads, at least 1. In a GPU session they run only operators without a GPU kernel. */
   readonly threads: number;
-  /** The CPU where nothing is said. */
+  /** Defaults to the CPU. */
   readonly device?: OnnxDevice;
-  /** Whether threads without work keep a core busy for a moment instead of sleeping at once; they do where nothing is said. */
+  /** Whether idle threads spin briefly before they sleep. Defaults to true. */
   readonly spinning?: boolean;
 }
 
 /**
- * Loads an ONNX model from a path or from its bytes. The caller releases the session.
- * Throws `model_missing` when the path cannot be read, `model_invalid` when the model does not run on the CPU, and
- * `not_supported` when it does not run on another device: whether the device or the model is to blame is not known then.
+ * Loads an ONNX model from a path or from bytes; the caller releases the session. Throws `model_missing` when the path
+ * cannot be read, `model_invalid` when the model does not load on the CPU, and `not_supported` when it does not load on
+ * another device, where device and model are both possible causes.
  */
 export async function loadSession(model: string | Uint8Array, options: OnnxSessionOptions): Promise<OnnxSession> {
   if (typeof model === 'string') await checkReadable(model);
@@ -57,8 +60,8 @@ export async function loadSession(model: string | Uint8Array, options: OnnxSessi
   return {
     inputNames: session.inputNames,
     outputNames: session.outputNames,
-    inputs: session.inputMetadata.map(toPortFacts),
-    outputs: session.outputMetadata.map(toPortFacts),
+    inputs: session.inputMetadata.map(toPortInfo),
+    outputs: session.outputMetadata.map(toPortInfo),
     run: (inputs) => runSession(runtime, session, inputs),
     release: () => session.release(),
   };
@@ -70,7 +73,7 @@ async function checkReadable(path: string): Promise<void> {
   } catch (cause) {
     throw new LipsyncError(
       'model_missing',
-      'A model file is missing or cannot be read. Install the package again or check the configured model path.',
+      'A model file is missing or cannot be read. Reinstall the package or check the configured model path.',
       { cause },
     );
   }
@@ -96,19 +99,19 @@ async function createSession(
     if (device.kind !== 'cpu')
       throw new LipsyncError(
         'not_supported',
-        `${device.kind} cannot be used here: a GPU, its driver or its libraries are missing, or the model is not for it.`,
+        `${device.kind} is not available: the GPU, its driver or its libraries are missing, or the model does not support it.`,
         { cause },
       );
     throw new LipsyncError(
       'model_invalid',
-      'A model file is damaged or is not an ONNX model that this version can run. Fetch it again.',
+      'The model file is damaged or is not a supported ONNX model. Download it again.',
       { cause },
     );
   }
 }
 
-/** A free size has a name, or an empty one, where a fixed size has a number. */
-function toPortFacts(port: OnnxRuntime.InferenceSession.ValueMetadata): PortFacts {
+/** The runtime reports a dynamic axis as a string, which may be empty. */
+function toPortInfo(port: OnnxRuntime.InferenceSession.ValueMetadata): PortInfo {
   if (!port.isTensor) return { name: port.name, elementType: null, dims: [] };
   return {
     name: port.name,
@@ -130,9 +133,13 @@ async function runSession(
     return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, fromRuntimeTensor(name, tensor)]));
   } catch (cause) {
     if (LipsyncError.isInstance(cause)) throw cause;
-    throw new LipsyncError('internal', 'A model refused its input. This is a fault on our side; please report it.', {
-      cause,
-    });
+    throw new LipsyncError(
+      'internal',
+      'The model rejected its input. This is a bug in this service; please report it.',
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -146,5 +153,31 @@ function fromRuntimeTensor(name: string, tensor: OnnxRuntime.OnnxValue): OnnxTen
   const { data, dims } = tensor;
   if (data instanceof Float32Array) return { type: 'float32', data, dims };
   if (data instanceof BigInt64Array) return { type: 'int64', data, dims };
-  throw new LipsyncError('internal', `The model output "${name}" has an element type that is not supported.`);
+  throw new LipsyncError('internal', `The model output "${name}" has an unsupported element type.`);
+}
+
+/** Loads the ONNX runtime. The only import of it, because telemetry must be disabled before the library is loaded. */
+async function loadRuntime(): Promise<typeof OnnxRuntime> {
+  turnOffRuntimeTelemetry();
+  return import('onnxruntime-node');
+}
+
+/** Folder of the native libraries of the installed ONNX runtime; null when the runtime is not installed. */
+export function runtimeLibraryFolder(): string | null {
+  const packageJson = findPackageJSON('onnxruntime-node', import.meta.url);
+  return packageJson === undefined
+    ? null
+    : join(dirname(packageJson), 'bin', 'napi-v6', process.platform, process.arch);
+}
+
+/**
+ * Whether `folder` contains the CUDA execution provider, which the npm package does not include. Only creating a session
+ * shows whether GPU, driver and NVIDIA libraries are usable.
+ */
+export async function hasCudaLibrary(folder: string | null): Promise<boolean> {
+  if (folder === null) return false;
+  return access(join(folder, 'libonnxruntime_providers_cuda.so')).then(
+    () => true,
+    () => false,
+  );
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadSession } from './onnx-session.ts';
 import { encodeOnnxAddition, encodeOnnxModel, onnxElementType, onnxModelParts, type OnnxGraph } from './onnx-writer.ts';
 
-/** y = x · slope, with a batch that each run chooses and a slope in half precision. */
+/** y = x · slope with a dynamic batch axis and a float16 slope. */
 const scaling: OnnxGraph = {
   name: 'scaling',
   inputs: [{ name: 'x', dims: ['batch', 3] }],
@@ -12,11 +12,11 @@ const scaling: OnnxGraph = {
     { operator: 'Cast', inputs: ['slope'], output: 'wide', attributes: { to: onnxElementType.float32 } },
     { operator: 'Mul', inputs: ['x', 'wide'], output: 'y' },
   ],
-  metadata: { licence: 'none' },
+  metadata: { license: 'none' },
 };
 
-describe('writing an ONNX model', () => {
-  it('makes one whose batch is free and whose constants have the precision that they came in', async () => {
+describe('ONNX writer', () => {
+  it('A written model has a dynamic batch axis and keeps the precision of its constants.', async () => {
     const session = await loadSession(encodeOnnxModel(scaling), { threads: 1 });
     expect(session.inputs).toEqual([{ name: 'x', elementType: 'float32', dims: [null, 3] }]);
     for (const batch of [1, 4]) {
@@ -24,19 +24,19 @@ describe('writing an ONNX model', () => {
         x: { type: 'float32', data: new Float32Array(batch * 3).fill(3), dims: [batch, 3] },
       });
       expect(y?.dims).toEqual([batch, 3]);
-      // The half next to 1/3 is 1365/4096.
+      // The float16 nearest to 1/3 is 1365/4096.
       expect([...(y?.data ?? [])].slice(-3)).toEqual([3, 1.5, Math.fround((3 * 1365) / 4096)]);
     }
     await session.release();
   });
 
-  it('hands out the same bytes in parts without copying constants', () => {
+  it('The parts of a model are its bytes and share memory with the constants.', () => {
     const parts = onnxModelParts(scaling);
     expect(Buffer.concat(parts)).toEqual(Buffer.from(encodeOnnxModel(scaling)));
     expect(parts.some(({ buffer }) => buffer === scaling.constants[0]?.data.buffer)).toBe(true);
   });
 
-  it('adds outputs to a file that is written already', async () => {
+  it('Appended bytes add nodes and outputs to a written model.', async () => {
     const addition = encodeOnnxAddition(
       [{ operator: 'Neg', inputs: ['wide'], output: 'negative' }],
       [{ name: 'wide' }, { name: 'negative' }],

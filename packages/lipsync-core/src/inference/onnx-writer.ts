@@ -1,8 +1,13 @@
 /// <reference lib="es2025.float16" />
 /**
- * Writes ONNX models: the few messages of the public onnx.proto that a plain feed-forward graph needs, in protobuf's
- * wire format. Field numbers are those of onnx.proto (IR version 8).
+ * Encodes ONNX models: the messages of onnx.proto (IR version 8) that a feed-forward graph needs, in protobuf wire
+ * format. Field numbers are those of onnx.proto.
  */
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { abortError } from '../errors/index.ts';
 
 export interface GraphNode {
   readonly operator: string;
@@ -14,14 +19,14 @@ export interface GraphNode {
 export interface GraphConstant {
   readonly name: string;
   readonly dims: readonly number[];
-  /** In row-major order; the kind of array is the element type of the tensor. */
+  /** Row-major values; the array type determines the element type. */
   readonly data: Float32Array | Float16Array | BigInt64Array;
 }
 
 /** A float32 input or output of the graph. */
 export interface GraphPort {
   readonly name: string;
-  /** Fixed sizes, or names of sizes that each run chooses; leave out for an output, whose shape the runtime infers. */
+  /** Sizes, or names of dynamic axes. May be omitted for an output, whose shape the runtime infers. */
   readonly dims?: readonly (number | string)[];
 }
 
@@ -30,13 +35,20 @@ export interface OnnxGraph {
   readonly inputs: readonly GraphPort[];
   readonly outputs: readonly GraphPort[];
   readonly constants: readonly GraphConstant[];
-  /** In an order in which every node comes after those that it reads. */
+  /** In topological order. */
   readonly nodes: readonly GraphNode[];
-  /** What the file says about itself to those who open it, e.g. its licence. */
+  /** Metadata properties of the file, e.g. its license. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** Bytes in order, with their whole length; large constants stay views of the arrays that they came in. */
+/** Size and digest of a file. */
+export interface FileFacts {
+  readonly bytes: number;
+  /** In hexadecimal. */
+  readonly sha256: string;
+}
+
+/** An encoded message as byte ranges; large constants are views, not copies. */
 interface Message {
   readonly length: number;
   readonly parts: readonly Uint8Array[];
@@ -45,34 +57,54 @@ interface Message {
 const irVersion = 8;
 const operatorSetVersion = 13;
 
-/** Numbers of onnx.proto's TensorProto.DataType, as `to` of a Cast wants them as well. */
+/** TensorProto.DataType; also the values of Cast's `to` attribute. */
 export const onnxElementType = { float32: 1, int64: 7, float16: 10 } as const;
 
 const attributeType = { int: 2, string: 3, ints: 7 } as const;
 
-/** The bytes of an ONNX model file that holds `graph`, for operator set 13. Integer and text attributes only. */
+/** Encodes an ONNX model file of operator set 13. */
 export function encodeOnnxModel(graph: OnnxGraph): Uint8Array {
-  return joined(encodeModel(graph));
+  return concatenate(encodeModel(graph));
 }
 
 /**
- * As `encodeOnnxModel`, as parts to be written one after the other: constants are not copied but are the graph's own
- * memory, which must not change until the parts have been written.
+ * Same as `encodeOnnxModel`, as consecutive byte ranges. Constants are views of the graph's arrays, which must not change
+ * until the parts have been written.
  */
 export function onnxModelParts(graph: OnnxGraph): readonly Uint8Array[] {
   return encodeModel(graph).parts;
 }
 
 /**
- * Bytes that, put after those of a model file, make a model with more nodes and outputs: readers of protobuf join what
- * comes twice. So what a file computes on the way can be looked at without writing it differently.
+ * Encodes nodes and outputs that extend a model when appended to its file: protobuf merges repeated occurrences of a
+ * message field. Used to expose intermediate results without rewriting the file.
  */
 export function encodeOnnxAddition(nodes: readonly GraphNode[], outputs: readonly GraphPort[]): Uint8Array {
   const graph = message([
     ...nodes.map((node) => field(1, encodeNode(node))),
     ...outputs.map((port) => field(12, encodePort(port))),
   ]);
-  return joined(field(7, graph));
+  return concatenate(field(7, graph));
+}
+
+/**
+ * Writes an ONNX model to `path`, overwriting an existing file, without copying the graph's arrays. The caller removes a
+ * partial file after an error. Throws system errors and the abort error of the signal.
+ */
+export async function writeOnnxFile(
+  path: string,
+  graph: OnnxGraph,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<FileFacts> {
+  const parts = onnxModelParts(graph);
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  try {
+    await pipeline(Readable.from(parts), createWriteStream(path), signal ? { signal } : {});
+  } catch (error) {
+    throw signal?.aborted ? abortError(signal) : error;
+  }
+  return { bytes: parts.reduce((sum, { length }) => sum + length, 0), sha256: hash.digest('hex') };
 }
 
 function encodeModel(graph: OnnxGraph): Message {
@@ -147,7 +179,7 @@ function field(number: number, content: Message): Message {
   return message([varint((number << 3) | 2), varint(content.length), content]);
 }
 
-/** Seven bits a byte, lowest first; the top bit says that more follow. */
+/** Base-128 varint: seven bits per byte, least significant first; the top bit marks continuation. */
 function varint(value: number): Message {
   const digits: number[] = [];
   let rest = value;
@@ -170,7 +202,7 @@ function message(contents: readonly Message[]): Message {
   };
 }
 
-function joined({ length, parts }: Message): Uint8Array {
+function concatenate({ length, parts }: Message): Uint8Array {
   const whole = new Uint8Array(length);
   let offset = 0;
   for (const part of parts) {

@@ -1,6 +1,6 @@
 import type { GraphConstant, GraphNode } from '../inference/onnx-writer.ts';
 import { onnxElementType } from '../inference/onnx-writer.ts';
-import { writeOnnxFile } from '../inference/write-onnx-file.ts';
+import { writeOnnxFile } from '../inference/onnx-writer.ts';
 import { melBandCount, melChunkColumns } from '../providers/wav2lip/features/index.ts';
 import { framesInputName, melInputName, outputName } from '../providers/wav2lip/model/wav2lip-graph.ts';
 

@@ -1,4 +1,4 @@
-import { writeOnnxFile, type FileFacts } from '../inference/write-onnx-file.ts';
+import { writeOnnxFile, type FileFacts } from '../inference/onnx-writer.ts';
 import { tensorShapes, type TensorSource } from '../providers/wav2lip/model/layer-tensors.ts';
 import {
   layersOf,

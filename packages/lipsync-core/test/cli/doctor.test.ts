@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { formAdvice } from '../../src/cli/doctor-command.ts';
-import { hasCudaLibrary, runtimeLibraryFolder } from '../../src/inference/cuda-libraries.ts';
+import { hasCudaLibrary, runtimeLibraryFolder } from '../../src/inference/onnx-session.ts';
 import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
 import { runCli } from './run-cli.ts';
 

@@ -7,7 +7,7 @@ import { expect, it, onTestFinished } from 'vitest';
 
 const source = join(import.meta.dirname, '..', '..', 'src');
 
-it('runs models without the runtime keeping a device id or notes for its maker', async () => {
+it('The ONNX runtime writes no telemetry files to the home folder.', async () => {
   const home = await mkdtemp(join(tmpdir(), 'lipsync-home-'));
   onTestFinished(() => rm(home, { recursive: true, force: true }));
   const program = `

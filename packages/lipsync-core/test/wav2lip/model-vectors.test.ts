@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../../src/inference/checkpoints/index.ts';
+import { openCheckpoint } from '../../src/inference/checkpoints/checkpoint.ts';
 import { loadSession } from '../../src/inference/onnx-session.ts';
 import { importWav2Lip } from '../../src/providers/wav2lip/model/import-model.ts';
 import { checkpointBytes, type State } from './seeded-checkpoint.ts';

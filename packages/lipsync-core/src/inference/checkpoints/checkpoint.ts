@@ -1,50 +1,52 @@
-import { hashCheckpointFile, openCheckpointFile, type CheckpointFile } from './checkpoint-file.ts';
 import { quoted } from '../../errors/quoted-text.ts';
-import { invalidCheckpoint } from './checkpoint-errors.ts';
-import { defaultCheckpointLimits, type CheckpointLimits } from './checkpoint-limits.ts';
-import { detectFormat, type CheckpointFormat } from './checkpoint-format.ts';
-import type { ElementType } from './element-types.ts';
+import {
+  detectFormat,
+  hashCheckpointFile,
+  openCheckpointFile,
+  type CheckpointFile,
+  type CheckpointFormat,
+} from './checkpoint-file.ts';
 import { readLegacyContainer } from './legacy-container.ts';
-import { listStateTensors } from './state-dict.ts';
-import type { StoredTensor } from './stored-tensor.ts';
-import { readTensorValues } from './tensor-values.ts';
+import { defaultCheckpointLimits, invalidCheckpoint, type CheckpointLimits } from './limits.ts';
+import { describeValue, isDict, isTensor, type PickleDict, type PickleValue } from './pickle-values.ts';
+import { countElements, readTensorValues, type ElementType, type StoredTensor } from './tensors.ts';
 import { readZipContainer } from './zip-container.ts';
 
+/** Name, shape and dtype of a tensor in a state dict. */
 export interface TensorEntry {
-  /** Key of the state dict without `module.`, wherever that stood. */
+  /** Key of the state dict without any `module.`. */
   readonly name: string;
-  /** Empty for a single number. */
+  /** Empty for a scalar. */
   readonly dims: readonly number[];
   readonly elementType: ElementType;
 }
 
-/** The weights in a PyTorch checkpoint. Only what is asked for is read. */
+/** The weights in an open PyTorch checkpoint. Tensors are read on demand. */
 export interface Checkpoint {
   readonly format: CheckpointFormat;
-  /** The tensors of the state dict by name, in its order. */
+  /** The tensors of the state dict by name, in file order. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /**
-   * The elements of a tensor in the order of its dimensions, as float32 (float16 and bfloat16 widened). Throws
-   * `model_invalid` for a name that is not among `tensors`, other element types, tensors that are not contiguous.
+   * Reads a tensor as float32 in row-major order; float16 and bfloat16 are widened. Throws `model_invalid` for unknown
+   * names, other element types and non-contiguous tensors.
    */
   read(name: string): Promise<Float32Array>;
-  /** Size and sha256 of the whole file, of the very bytes that tensors are read from. Throws as `openCheckpoint`. */
+  /** Size and SHA-256 of the open file, the same bytes that `read` uses. Throws the errors of `openCheckpoint`. */
   hash(): Promise<{ readonly bytes: number; readonly sha256: string }>;
   close(): Promise<void>;
 }
 
 export interface OpenCheckpointOptions {
-  /** Stops opening and every later read. */
+  /** Aborts opening and every later read. */
   readonly signal: AbortSignal;
-  /** Replaces single limits. */
+  /** Overrides for single limits. */
   readonly limits?: Partial<CheckpointLimits>;
 }
 
 /**
- * Opens a PyTorch checkpoint in the legacy or the zip format and lists the tensors of its `state_dict` entry, or of the
- * checkpoint itself when that is a state dict. Nothing in the file is executed: its pickles may construct what weights
- * need and nothing else. Optimizer state is skipped. The caller closes what is returned. Throws `model_missing` when
- * the path cannot be read, `model_invalid` when the content is not such a checkpoint or exceeds the limits.
+ * Opens a PyTorch checkpoint in legacy or zip format and lists the tensors of its `state_dict` entry, or of the root when
+ * that is a state dict itself. Nothing in the file is executed, and optimizer state is skipped. The caller closes the
+ * checkpoint. Throws `model_missing` when the path cannot be read, `model_invalid` for other content or exceeded limits.
  */
 export async function openCheckpoint(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {
   const file = await openCheckpointFile(path, options.signal);
@@ -56,7 +58,7 @@ export async function openCheckpoint(path: string, options: OpenCheckpointOption
   }
 }
 
-/** As `openCheckpoint`, from an open file, which the returned checkpoint closes. */
+/** Same as `openCheckpoint` for an open file; closing the checkpoint closes the file. */
 export async function readCheckpoint(file: CheckpointFile, limits: CheckpointLimits): Promise<Checkpoint> {
   const format = await detectFormat(file);
   const container = await (format === 'zip' ? readZipContainer : readLegacyContainer)(file, limits);
@@ -64,12 +66,12 @@ export async function readCheckpoint(file: CheckpointFile, limits: CheckpointLim
   const positions = await container.locate(new Set(Array.from(stored.values(), (tensor) => tensor.storage)));
   return {
     format,
-    tensors: new Map(Array.from(stored, ([name, tensor]) => [name, describe(name, tensor)])),
+    tensors: new Map(Array.from(stored, ([name, tensor]) => [name, toEntry(name, tensor)])),
     async read(name) {
       const tensor = stored.get(name);
       const position = tensor && positions.get(tensor.storage.key);
       if (tensor === undefined || position === undefined)
-        throw invalidCheckpoint(`a tensor named ${quoted(name)}`, 'none of that name');
+        throw invalidCheckpoint(`a tensor named ${quoted(name)}`, 'no such tensor');
       return readTensorValues(file, tensor, position);
     },
     hash: async () => ({ bytes: file.sizeBytes, sha256: await hashCheckpointFile(file) }),
@@ -77,6 +79,48 @@ export async function readCheckpoint(file: CheckpointFile, limits: CheckpointLim
   };
 }
 
-function describe(name: string, tensor: StoredTensor): TensorEntry {
+function toEntry(name: string, tensor: StoredTensor): TensorEntry {
   return { name, dims: tensor.dims, elementType: tensor.storage.elementType };
+}
+
+/**
+ * Returns the tensors of the state dict by name. Every `module.` is removed from names, as the reference implementation
+ * does. Throws `model_invalid` for a missing state dict, entries other than tensors, duplicate names and exceeded limits.
+ */
+function listStateTensors(root: PickleValue, limits: CheckpointLimits): ReadonlyMap<string, StoredTensor> {
+  const entries = findStateDict(root).entries;
+  if (entries.size > limits.tensors) throw invalidCheckpoint(`at most ${limits.tensors} tensors`, `${entries.size}`);
+  const tensors = new Map<string, StoredTensor>();
+  let elements = 0;
+  for (const [key, value] of entries) {
+    const name = tensorName(key);
+    if (!isTensor(value)) throw invalidCheckpoint(`a tensor as ${quoted(name)}`, describeValue(value));
+    if (tensors.has(name)) throw invalidCheckpoint('unique tensor names', `two tensors named ${quoted(name)}`);
+    elements += countElements(value.dims);
+    tensors.set(name, value);
+  }
+  if (elements > limits.elements)
+    throw invalidCheckpoint(`at most ${limits.elements} elements in all tensors`, `${elements}`);
+  return tensors;
+}
+
+function findStateDict(root: PickleValue): PickleDict {
+  if (!isDict(root)) throw invalidCheckpoint('a state dict', describeValue(root));
+  const wrapped = root.entries.get('state_dict');
+  if (isDict(wrapped)) return wrapped;
+  if (Array.from(root.entries.values()).some(isTensor)) return root;
+  throw invalidCheckpoint('a state dict', `a dict with ${listKeys(root)}`);
+}
+
+function tensorName(key: string | number | bigint): string {
+  if (typeof key !== 'string') throw invalidCheckpoint('tensor names as keys', `the number ${key}`);
+  return key.replaceAll('module.', '');
+}
+
+function listKeys(dict: PickleDict): string {
+  const shown = 8;
+  const keys = Array.from(dict.entries.keys())
+    .slice(0, shown)
+    .map((key) => quoted(String(key)));
+  return keys.length === 0 ? 'no entries' : `the entries ${keys.join(', ')}${dict.entries.size > shown ? ', …' : ''}`;
 }

@@ -1,12 +1,20 @@
-import type { CheckpointContainer } from './checkpoint-container.ts';
 import { quoted } from '../../errors/quoted-text.ts';
-import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
-import type { CheckpointLimits } from './checkpoint-limits.ts';
-import { describeValue, isDict, isList, type PickleValue } from './pickle/pickle-values.ts';
-import { readPickle, type PickleWorld } from './pickle/read-pickle.ts';
-import { storageBytes, type Storage } from './stored-tensor.ts';
-import { createTorchWorld } from './torch-world.ts';
+import { invalidCheckpoint, type CheckpointLimits } from './limits.ts';
+import { readPickle } from './pickle-reader.ts';
+import { describeValue, isDict, isList, type PickleValue } from './pickle-values.ts';
+import { storageBytes, type Storage } from './tensors.ts';
+import { TorchGlobals } from './torch-globals.ts';
+
+/** The content of a checkpoint file, independent of its format. */
+export interface CheckpointContainer {
+  /** The object that was passed to `torch.save`. */
+  readonly root: PickleValue;
+  /**
+   * Returns the byte offset of each storage by key. Throws `model_invalid` unless all of them lie completely in the file.
+   */
+  locate(storages: ReadonlySet<Storage>): Promise<ReadonlyMap<string, number>>;
+}
 
 const magicNumber = 0x1950a86a20f9469cfc6cn;
 const protocolVersion = 1001;
@@ -14,24 +22,24 @@ const countBytes = 8;
 const firstWindowBytes = 64 * 1024;
 
 /**
- * Reads the five pickles of a legacy checkpoint: magic number, protocol, facts about the writing system, the object, the
- * keys of its storages. The storages follow in the order of the keys, each a 64-bit count and its raw elements.
+ * Reads a legacy checkpoint: five pickles (magic number, protocol, system info, object, storage keys), followed by the
+ * storages in the order of their keys, each a 64-bit element count and the raw elements.
  */
 export async function readLegacyContainer(
   file: CheckpointFile,
   limits: CheckpointLimits,
 ): Promise<CheckpointContainer> {
-  const world = createTorchWorld();
+  const globals = new TorchGlobals();
   const pickles = new PickleSequence(file, limits);
-  requireValue('the magic number of a PyTorch checkpoint', await pickles.next(world), magicNumber);
-  requireValue(`protocol ${protocolVersion}`, await pickles.next(world), protocolVersion);
-  requireLittleEndian(await pickles.next(world));
-  const root = await pickles.next(world);
-  const keys = storageKeys(await pickles.next(world));
+  requireValue('the magic number of a PyTorch checkpoint', await pickles.next(globals), magicNumber);
+  requireValue(`protocol ${protocolVersion}`, await pickles.next(globals), protocolVersion);
+  requireLittleEndian(await pickles.next(globals));
+  const root = await pickles.next(globals);
+  const keys = storageKeys(await pickles.next(globals));
   return {
     root,
     async locate(storages) {
-      const positions = layOut(file, keys, world.storages, pickles.position);
+      const positions = listCountPositions(file, keys, globals.storages, pickles.position);
       const located = new Map<string, number>();
       for (const storage of storages) located.set(storage.key, await locateStorage(file, storage, positions));
       return located;
@@ -39,7 +47,7 @@ export async function readLegacyContainer(
   };
 }
 
-/** Pickles that follow one another in a file, each as long as it turns out to be. */
+/** Consecutive pickles in a file. */
 class PickleSequence {
   position = 0;
   readonly #file: CheckpointFile;
@@ -50,23 +58,23 @@ class PickleSequence {
     this.#limits = limits;
   }
 
-  /** Reads ahead in growing windows and starts over where one ends too early: the length is known only at the end. */
-  async next(world: PickleWorld): Promise<PickleValue> {
+  /** Reads a window and retries with a larger one when the pickle does not end in it: pickles carry no length. */
+  async next(globals: TorchGlobals): Promise<PickleValue> {
     const available = this.#file.sizeBytes - this.position;
     for (let windowBytes = firstWindowBytes; ; windowBytes *= 4) {
       const window = new Uint8Array(Math.min(windowBytes, available, this.#limits.pickleBytes));
       await this.#file.read(window, this.position);
-      const pickle = readPickle(window, world, this.#limits);
+      const pickle = readPickle(window, { globals, limits: this.#limits });
       if (pickle !== undefined) {
         this.position += pickle.lengthBytes;
         return pickle.value;
       }
       if (window.length === available)
-        throw invalidCheckpoint('a whole pickle', `the end of the file within the one at byte ${this.position}`);
+        throw invalidCheckpoint('a complete pickle', `the end of the file within the pickle at byte ${this.position}`);
       if (window.length === this.#limits.pickleBytes)
         throw invalidCheckpoint(
           `pickles of at most ${this.#limits.pickleBytes} bytes`,
-          `a longer one at byte ${this.position}`,
+          `a longer pickle at byte ${this.position}`,
         );
     }
   }
@@ -77,7 +85,7 @@ function requireValue(expected: string, found: PickleValue, value: number | bigi
 }
 
 function requireLittleEndian(system: PickleValue): void {
-  if (!isDict(system)) throw invalidCheckpoint('facts about the writing system', describeValue(system));
+  if (!isDict(system)) throw invalidCheckpoint('system info of the writer', describeValue(system));
   const littleEndian = system.entries.get('little_endian') ?? null;
   if (littleEndian !== true)
     throw invalidCheckpoint('little-endian storages', `little_endian as ${describeValue(littleEndian)}`);
@@ -86,13 +94,13 @@ function requireLittleEndian(system: PickleValue): void {
 function storageKeys(value: PickleValue): readonly string[] {
   if (!isList(value)) throw invalidCheckpoint('a list of storage keys', describeValue(value));
   return value.items.map((key) => {
-    if (typeof key !== 'string') throw invalidCheckpoint('storage keys as text', describeValue(key));
+    if (typeof key !== 'string') throw invalidCheckpoint('strings as storage keys', describeValue(key));
     return key;
   });
 }
 
-/** Where each storage's count lies. The sizes are those that the object names; nothing is read. */
-function layOut(
+/** Byte offsets of the element counts by storage key, computed from the sizes in the object; reads nothing. */
+function listCountPositions(
   file: CheckpointFile,
   keys: readonly string[],
   storages: ReadonlyMap<string, Storage>,
@@ -103,15 +111,15 @@ function layOut(
   for (const key of keys) {
     const storage = storages.get(key);
     if (storage === undefined)
-      throw invalidCheckpoint('storages that the object uses', `one with the key ${quoted(key)} that it does not`);
-    if (positions.has(key)) throw invalidCheckpoint('every storage once', `the key ${quoted(key)} twice`);
+      throw invalidCheckpoint('only storages that the object references', `the unreferenced key ${quoted(key)}`);
+    if (positions.has(key)) throw invalidCheckpoint('unique storage keys', `the key ${quoted(key)} twice`);
     positions.set(key, position);
     position += countBytes + storageBytes(storage);
   }
   if (position > file.sizeBytes)
     throw invalidCheckpoint(
       `at least ${position} bytes for its storages`,
-      `a file of ${file.sizeBytes} bytes, cut short`,
+      `a truncated file of ${file.sizeBytes} bytes`,
     );
   return positions;
 }
@@ -123,7 +131,7 @@ async function locateStorage(
 ): Promise<number> {
   const position = positions.get(storage.key);
   if (position === undefined)
-    throw invalidCheckpoint(`a storage with the key ${quoted(storage.key)}`, 'none in the list of storages');
+    throw invalidCheckpoint(`a storage with the key ${quoted(storage.key)}`, 'no such key in the list of storages');
   const count = Buffer.alloc(countBytes);
   await file.read(count, position);
   const found = count.readBigInt64LE(0);

@@ -1,22 +1,25 @@
-import type { CheckpointContainer } from './checkpoint-container.ts';
+import { callbackify } from 'node:util';
+import { fromRandomAccessReaderPromise, RandomAccessReader, type Entry, type ZipFile } from 'yauzl';
+import { LipsyncError } from '../../errors/lipsync-error.ts';
 import { quoted } from '../../errors/quoted-text.ts';
-import { invalidCheckpoint } from './checkpoint-errors.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
-import type { CheckpointLimits } from './checkpoint-limits.ts';
-import type { PickleValue } from './pickle/pickle-values.ts';
-import { readPickle } from './pickle/read-pickle.ts';
-import { storageBytes, type Storage } from './stored-tensor.ts';
-import { createTorchWorld } from './torch-world.ts';
-import { listZipMembers, type ZipMembers } from './zip-members.ts';
+import type { CheckpointContainer } from './legacy-container.ts';
+import { invalidCheckpoint, type CheckpointLimits } from './limits.ts';
+import { readPickle } from './pickle-reader.ts';
+import type { PickleValue } from './pickle-values.ts';
+import { storageBytes, type Storage } from './tensors.ts';
+import { TorchGlobals } from './torch-globals.ts';
 
 const objectMember = /^([^/]+)\/data\.pkl$/;
-const longestByteOrderBytes = 16;
+const maxByteOrderBytes = 16;
+/** Size of the fixed fields of a central directory entry. */
+const fixedEntryBytes = 46;
 
-/** Reads the object of a zip checkpoint: `FOLDER/data.pkl`, with the storage of key K in `FOLDER/data/K`. */
+/** Reads a zip checkpoint: the object is `FOLDER/data.pkl`, the storage with key K is `FOLDER/data/K`. */
 export async function readZipContainer(file: CheckpointFile, limits: CheckpointLimits): Promise<CheckpointContainer> {
   const members = await listZipMembers(file, limits);
   const folder = findFolder(members.names);
-  requireWeights(members.names, folder);
+  rejectTorchScript(members.names, folder);
   await requireLittleEndian(file, members, folder);
   const root = await readObject(file, members, `${folder}/data.pkl`, limits);
   return {
@@ -37,21 +40,21 @@ function findFolder(names: ReadonlySet<string>): string {
   return folder;
 }
 
-function requireWeights(names: ReadonlySet<string>, folder: string): void {
+function rejectTorchScript(names: ReadonlySet<string>, folder: string): void {
   const isProgram =
     names.has(`${folder}/constants.pkl`) || Array.from(names).some((name) => name.startsWith(`${folder}/code/`));
   if (isProgram)
     throw invalidCheckpoint(
-      'weights that torch.save wrote',
-      'a TorchScript program; save its state_dict() with torch.save',
+      'weights written by torch.save',
+      'a TorchScript program (save its state_dict() with torch.save)',
     );
 }
 
 async function requireLittleEndian(file: CheckpointFile, members: ZipMembers, folder: string): Promise<void> {
   const name = `${folder}/byteorder`;
-  // Archives from before PyTorch 2.1 do not say, and are little-endian.
+  // PyTorch before 2.1 does not write this member and is little-endian.
   if (!members.names.has(name)) return;
-  const order = Buffer.from(await readMember(file, members, name, longestByteOrderBytes)).toString('latin1');
+  const order = Buffer.from(await readMember(file, members, name, maxByteOrderBytes)).toString('latin1');
   if (order !== 'little') throw invalidCheckpoint('little-endian storages', `the byte order ${quoted(order)}`);
 }
 
@@ -62,8 +65,9 @@ async function readObject(
   limits: CheckpointLimits,
 ): Promise<PickleValue> {
   const bytes = await readMember(file, members, name, limits.pickleBytes);
-  const pickle = readPickle(bytes, createTorchWorld(), limits);
-  if (pickle === undefined) throw invalidCheckpoint('a whole pickle', `the end of ${quoted(name)} within it`);
+  const pickle = readPickle(bytes, { globals: new TorchGlobals(), limits });
+  if (pickle === undefined)
+    throw invalidCheckpoint('a complete pickle', `the end of ${quoted(name)} within the pickle`);
   return pickle.value;
 }
 
@@ -71,11 +75,10 @@ async function readMember(
   file: CheckpointFile,
   members: ZipMembers,
   name: string,
-  mostBytes: number,
+  maxBytes: number,
 ): Promise<Uint8Array> {
   const { position, lengthBytes } = await members.locate(name);
-  if (lengthBytes > mostBytes)
-    throw invalidCheckpoint(`at most ${mostBytes} bytes in ${quoted(name)}`, `${lengthBytes}`);
+  if (lengthBytes > maxBytes) throw invalidCheckpoint(`at most ${maxBytes} bytes in ${quoted(name)}`, `${lengthBytes}`);
   const bytes = new Uint8Array(lengthBytes);
   await file.read(bytes, position);
   return bytes;
@@ -87,4 +90,80 @@ async function locateStorage(members: ZipMembers, folder: string, storage: Stora
   if (lengthBytes !== storageBytes(storage))
     throw invalidCheckpoint(`${storageBytes(storage)} bytes in ${quoted(name)}`, `${lengthBytes}`);
   return position;
+}
+
+/** The members of a zip archive. They are read in place, so only uncompressed members are supported. */
+interface ZipMembers {
+  readonly names: ReadonlySet<string>;
+  /** Throws `model_invalid` when the member is missing, compressed, encrypted or truncated. */
+  locate(name: string): Promise<{ position: number; lengthBytes: number }>;
+}
+
+/**
+ * Lists an archive (zip or zip64) with yauzl, which streams the central directory and resolves data offsets. Nothing is
+ * inflated: `torch.save` stores members uncompressed. CRCs are not verified because tensors are read individually and
+ * newer PyTorch versions may omit them. Throws `model_invalid` for damaged archives, duplicate names and exceeded limits.
+ */
+async function listZipMembers(file: CheckpointFile, limits: CheckpointLimits): Promise<ZipMembers> {
+  const archive = await rethrowAsInvalid(
+    fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, { lazyEntries: true, autoClose: false }),
+  );
+  const entries = await rethrowAsInvalid(listEntries(archive, limits));
+  return {
+    names: new Set(entries.keys()),
+    async locate(name) {
+      const entry = entries.get(name);
+      if (entry === undefined) throw invalidCheckpoint(`the member ${quoted(name)}`, 'no such member in the archive');
+      if (entry.compressionMethod !== 0 || entry.isEncrypted())
+        throw invalidCheckpoint(`the uncompressed member ${quoted(name)}`, 'a compressed or encrypted one');
+      const { fileDataStart } = await rethrowAsInvalid(archive.readLocalFileHeaderPromise(entry, { minimal: true }));
+      return { position: fileDataStart, lengthBytes: entry.uncompressedSize };
+    },
+  };
+}
+
+async function listEntries(
+  archive: ZipFile,
+  { zipMembers, zipDirectoryBytes }: CheckpointLimits,
+): Promise<ReadonlyMap<string, Entry>> {
+  const entries = new Map<string, Entry>();
+  let directoryBytes = 0;
+  for await (const entry of archive.eachEntry()) {
+    if (entries.has(entry.fileName)) throw invalidCheckpoint('unique member names', `${quoted(entry.fileName)} twice`);
+    if (entries.size >= zipMembers) throw invalidCheckpoint(`at most ${zipMembers} members`, 'more');
+    directoryBytes += fixedEntryBytes + entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
+    if (directoryBytes > zipDirectoryBytes)
+      throw invalidCheckpoint(`a central directory of at most ${zipDirectoryBytes} bytes`, 'a larger one');
+    entries.set(entry.fileName, entry);
+  }
+  return entries;
+}
+
+async function rethrowAsInvalid<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (LipsyncError.isInstance(cause)) throw cause;
+    throw invalidCheckpoint('a complete zip archive', 'a damaged one', cause);
+  }
+}
+
+/** Adapts `CheckpointFile` for yauzl. Its range check is essential: yauzl passes on unchecked 64-bit offsets. */
+class PositionedReader extends RandomAccessReader {
+  readonly #read;
+
+  constructor(file: CheckpointFile) {
+    super();
+    this.#read = callbackify((target: Buffer, position: number) => file.read(target, position));
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ): void {
+    this.#read(buffer.subarray(offset, offset + length), position, callback);
+  }
 }

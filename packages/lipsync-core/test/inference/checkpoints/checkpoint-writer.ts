@@ -18,7 +18,7 @@ import {
   yes,
 } from './pickle-writer.ts';
 
-/** Writes small checkpoints in both formats, byte by byte, so that a test can spoil any of them. */
+/** Writes small checkpoints in both formats byte by byte, so tests can corrupt any field. */
 
 export type StorageType = 'FloatStorage' | 'HalfStorage' | 'BFloat16Storage' | 'LongStorage' | 'DoubleStorage';
 
@@ -45,9 +45,9 @@ export function countOf(storage: SampleStorage): number {
 }
 
 export interface StorageOptions {
-  /** Elements that the pickle claims; by default those that there are. */
+  /** Declared element count; defaults to the real one. */
   readonly count?: number;
-  /** Legacy files add a part of the storage, or None; zip files nothing. */
+  /** Last item of the persistent id in legacy files: a view of the storage, or None. */
   readonly part?: Buffer;
 }
 
@@ -95,13 +95,13 @@ export interface LegacyOptions {
   readonly magic?: bigint;
   readonly protocol?: number;
   readonly littleEndian?: boolean;
-  /** By default the keys of the storages. */
+  /** Defaults to the keys of the storages. */
   readonly keys?: readonly string[];
-  /** Written before each storage; by default its count. */
+  /** Element counts before the storages; default to the real ones. */
   readonly counts?: readonly number[];
 }
 
-/** Everything before the storages. */
+/** The five pickles before the storages. */
 export function legacyHead(root: Buffer, storages: readonly SampleStorage[], options: LegacyOptions = {}): Buffer {
   const sizes = dict([text('short'), integer(2)], [text('int'), integer(4)], [text('long'), integer(4)]);
   const system = dict(
@@ -133,7 +133,7 @@ export interface ZipMember {
   readonly name: string;
   readonly bytes: Buffer;
   readonly deflated?: boolean;
-  /** What the directory says of the size after inflating; by default the truth. */
+  /** Declared uncompressed size; defaults to the real one. */
   readonly claimedBytes?: number;
 }
 
@@ -151,14 +151,14 @@ export function zipFile(
   ]);
 }
 
-/** An archive; with `zip64` every size and position is given as 64 bits, as above 4 GiB. */
+/** A zip archive; with `zip64`, all sizes and positions use 64 bits, as in archives above 4 GiB. */
 export function zipArchive(members: readonly ZipMember[], zip64 = false): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let position = 0;
   for (const member of members) {
     const stored = member.deflated === true ? deflateRawSync(member.bytes) : member.bytes;
-    const local = Buffer.concat([uint32(0x04034b50), memberFacts(member, stored, 0, zip64), Buffer.from(member.name)]);
+    const local = Buffer.concat([uint32(0x04034b50), commonFields(member, stored, 0, zip64), Buffer.from(member.name)]);
     const extra = zip64
       ? Buffer.concat([
           uint16(1),
@@ -172,7 +172,7 @@ export function zipArchive(members: readonly ZipMember[], zip64 = false): Buffer
     directory.push(
       uint32(0x02014b50),
       uint16(20),
-      memberFacts(member, stored, extra.length, zip64),
+      commonFields(member, stored, extra.length, zip64),
       placed,
       Buffer.from(member.name),
       extra,
@@ -184,8 +184,8 @@ export function zipArchive(members: readonly ZipMember[], zip64 = false): Buffer
   return Buffer.concat([...parts, listed, endOfDirectory(members.length, listed.length, position, zip64)]);
 }
 
-/** From "version needed" to "length of the extra field", the same in both kinds of header. */
-function memberFacts(member: ZipMember, stored: Buffer, extraBytes: number, zip64: boolean): Buffer {
+/** The fields that local header and directory entry share: "version needed" to "extra field length". */
+function commonFields(member: ZipMember, stored: Buffer, extraBytes: number, zip64: boolean): Buffer {
   const method = member.deflated === true ? 8 : 0;
   const sizes = zip64 ? [0xffffffff, 0xffffffff] : [stored.length, member.claimedBytes ?? member.bytes.length];
   return Buffer.concat([
@@ -227,7 +227,7 @@ function uint16(value: number): Buffer {
 export interface SampleOptions {
   readonly format: 'legacy' | 'zip';
   readonly prefix?: string;
-  /** Whether the state dict lies in a `state_dict` entry, among counters and the state of an optimizer. */
+  /** Whether the state dict is a `state_dict` entry next to counters and optimizer state. */
   readonly wrapped?: boolean;
 }
 
@@ -239,14 +239,14 @@ export const sampleStorages = {
   moment: { key: '150', type: 'FloatStorage', bytes: floats(7, 7, 7, 7, 7, 7) },
 } as const satisfies Record<string, SampleStorage>;
 
-/** What a reader should find in a sample. */
+/** Expected values of the sample's float tensors. */
 export const sampleValues = {
   'conv.weight': [1.5, -2, 3, 4, 5, -6.25],
   'conv.bias': [1, -2, 0.333251953125],
   'norm.running_mean': [1, -3],
 } as const;
 
-/** A checkpoint of four tensors, with the structure of those that are released. */
+/** A checkpoint of four tensors with the structure of released checkpoints. */
 export function sampleCheckpoint({ format, prefix = '', wrapped = false }: SampleOptions): Buffer {
   const { weight, half, bfloat, counter, moment } = sampleStorages;
   const part = format === 'legacy' ? { part: none } : {};

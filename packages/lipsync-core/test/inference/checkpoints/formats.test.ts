@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { openCheckpointFile } from '../../../src/inference/checkpoints/checkpoint-file.ts';
-import { readCheckpoint } from '../../../src/inference/checkpoints/checkpoint.ts';
-import { defaultCheckpointLimits } from '../../../src/inference/checkpoints/checkpoint-limits.ts';
-import type { Checkpoint } from '../../../src/inference/checkpoints/index.ts';
+import { readCheckpoint, type Checkpoint } from '../../../src/inference/checkpoints/checkpoint.ts';
+import { defaultCheckpointLimits } from '../../../src/inference/checkpoints/limits.ts';
 import {
   floats,
   legacyFile,
@@ -16,8 +15,7 @@ import {
   zipFile,
   type SampleStorage,
 } from './checkpoint-writer.ts';
-import { memoryFile } from './memory-file.ts';
-import { openBytes } from './open-bytes.ts';
+import { memoryFile, openBytes } from './checkpoint-files.ts';
 import {
   build,
   call,
@@ -48,13 +46,13 @@ async function readAll(checkpoint: Checkpoint): Promise<Record<string, number[]>
   return values;
 }
 
-describe.each(formats)('a checkpoint in the %s format', (format) => {
+describe.each(formats)('Checkpoint in %s format', (format) => {
   it.each([
     { prefix: '', wrapped: false },
     { prefix: 'module.', wrapped: false },
     { prefix: '', wrapped: true },
     { prefix: 'module.', wrapped: true },
-  ])('lists and reads its tensors with prefix "$prefix", wrapped: $wrapped', async (options) => {
+  ])('All tensors are listed and read (prefix "$prefix", wrapped: $wrapped).', async (options) => {
     const checkpoint = await openBytes(sampleCheckpoint({ format, ...options }));
     try {
       expect(checkpoint.format).toBe(format);
@@ -70,13 +68,13 @@ describe.each(formats)('a checkpoint in the %s format', (format) => {
     }
   });
 
-  it('removes module. wherever it stands in a name', async () => {
+  it('Every module. is removed from tensor names.', async () => {
     const checkpoint = await openOne(format, [[text('net.module.conv.module.weight'), tensor(weight, [6])]]);
     expect([...checkpoint.tensors.keys()]).toEqual(['net.conv.weight']);
     await checkpoint.close();
   });
 
-  it('finds tensors that share a storage at their offsets, strides of single rows included', async () => {
+  it('Tensors that share a storage are read at their offsets; the stride of an axis of size 1 is ignored.', async () => {
     const checkpoint = await openOne(format, [
       [text('all'), tensor(weight, [2, 3])],
       [text('last'), tensor(weight, [3], { offset: 3 })],
@@ -94,7 +92,7 @@ describe.each(formats)('a checkpoint in the %s format', (format) => {
     await checkpoint.close();
   });
 
-  it('knows the older and the parameter form of a tensor, and skips what a dict carries along', async () => {
+  it('Old tensors, torch.Size and parameters are supported, and attributes of a dict are ignored.', async () => {
     const old = call(
       global('torch._utils', '_rebuild_tensor'),
       storageReference(weight),
@@ -127,13 +125,13 @@ describe.each(formats)('a checkpoint in the %s format', (format) => {
     await checkpoint.close();
   });
 
-  it('refuses to read what is not float, not contiguous or not there, and says which', async () => {
+  it('Reading a float64, non-contiguous or missing tensor throws model_invalid with the reason.', async () => {
     const double: SampleStorage = { key: '9', type: 'DoubleStorage', bytes: Buffer.alloc(16) };
     const checkpoint = await openOne(
       format,
       [
         [text('double'), tensor(double, [2])],
-        [text('turned'), tensor(weight, [3, 2], { strides: [1, 3] })],
+        [text('transposed'), tensor(weight, [3, 2], { strides: [1, 3] })],
       ],
       [weight, double],
     );
@@ -141,7 +139,7 @@ describe.each(formats)('a checkpoint in the %s format', (format) => {
       code: 'model_invalid',
       message: expect.stringMatching(/float32, float16 or bfloat16, found float64/),
     });
-    await expect(checkpoint.read('turned')).rejects.toMatchObject({
+    await expect(checkpoint.read('transposed')).rejects.toMatchObject({
       code: 'model_invalid',
       message: expect.stringMatching(/contiguous tensor, found strides 1×3 for 3×2/),
     });
@@ -152,7 +150,7 @@ describe.each(formats)('a checkpoint in the %s format', (format) => {
     await checkpoint.close();
   });
 
-  it('reads no storage before it is asked for, and none of the optimizer ever', async () => {
+  it('Storages are read on demand, and optimizer storages never.', async () => {
     const large: SampleStorage = { key: '1', type: 'FloatStorage', bytes: Buffer.alloc(4 * 1024 * 1024, 1) };
     const larger: SampleStorage = { key: '2', type: 'FloatStorage', bytes: Buffer.alloc(8 * 1024 * 1024, 2) };
     const optimizer = dict([text('state'), dict([integer(0), tensor(larger, [8, 262_144])])]);
@@ -168,7 +166,7 @@ describe.each(formats)('a checkpoint in the %s format', (format) => {
     expect(file.bytesRead() - whileOpening).toBe(large.bytes.length);
   });
 
-  it('stops at the signal, while opening and while reading', async () => {
+  it('Opening and reading stop when the signal is aborted.', async () => {
     const bytes = sampleCheckpoint({ format });
     await expect(openBytes(bytes, {}, AbortSignal.abort())).rejects.toMatchObject({ code: 'canceled' });
     const stop = new AbortController();
@@ -187,8 +185,8 @@ function openOne(
   return openBytes((format === 'legacy' ? legacyFile : zipFile)(orderedDict(...entries), storages));
 }
 
-describe('the legacy format', () => {
-  it('finds a part of a storage, as old versions shared them', async () => {
+describe('Legacy checkpoint', () => {
+  it('Views of a storage in legacy persistent ids are resolved.', async () => {
     const part = (from: number, count: number): Buffer => tuple(text('part'), integer(from), integer(count));
     const state = orderedDict(
       [text('a'), tensor(weight, [2], { part: part(1, 2) })],
@@ -200,18 +198,18 @@ describe('the legacy format', () => {
     const beyond = legacyFile(orderedDict([text('a'), tensor(weight, [2], { part: part(5, 2) })]), [weight]);
     await expect(openBytes(beyond)).rejects.toMatchObject({
       code: 'model_invalid',
-      message: expect.stringMatching(/a part within 6 elements, found 2 elements from 5 on/),
+      message: expect.stringMatching(/a view within 6 elements, found 2 elements at offset 5/),
     });
   });
 
-  it('reads what Python 2 wrote: byte text, and entries handed to the dict', async () => {
+  it('Python 2 pickles with byte strings and dict entries as arguments are read.', async () => {
     const pair = list(shortText('weight', 0x55), tensor(weight, [6]));
     const checkpoint = await openBytes(legacyFile(call(global('collections', 'OrderedDict'), list(pair)), [weight]));
     expect(await readAll(checkpoint)).toEqual({ weight: [1.5, -2, 3, 4, 5, -6.25] });
     await checkpoint.close();
   });
 
-  it('reads pickles that are longer than one window', async () => {
+  it('Pickles that exceed the first read window are read.', async () => {
     const names = Array.from({ length: 3000 }, (_, index) => `layer.${index}.${'x'.repeat(200)}`);
     const state = orderedDict(...names.map((name) => [text(name), tensor(weight, [2, 3], { part: none })] as const));
     const checkpoint = await openBytes(legacyFile(state, [weight]));
@@ -220,10 +218,10 @@ describe('the legacy format', () => {
   });
 });
 
-describe('the zip format', () => {
+describe('Zip checkpoint', () => {
   const { half, bfloat, counter } = sampleStorages;
 
-  it('gives the same bytes as the legacy format does for the same tensors', async () => {
+  it('Both formats yield the same bytes for the same tensors.', async () => {
     const legacy = await openBytes(sampleCheckpoint({ format: 'legacy', prefix: 'module.', wrapped: true }));
     const storages: SampleStorage[] = [];
     const entries: (readonly [Buffer, Buffer])[] = [];
@@ -246,7 +244,7 @@ describe('the zip format', () => {
     await zip.close();
   });
 
-  it('may have 64-bit sizes and positions', async () => {
+  it('Zip64 sizes and positions are supported.', async () => {
     const members = [weight, half, bfloat, counter].map(({ key, bytes }) => ({ name: `big/data/${key}`, bytes }));
     const state = orderedDict([text('weight'), tensor(weight, [6])]);
     const checkpoint = await openBytes(zipArchive([{ name: 'big/data.pkl', bytes: pickle(state) }, ...members], true));
@@ -254,7 +252,7 @@ describe('the zip format', () => {
     await checkpoint.close();
   });
 
-  it('may be pickled in protocol 4', async () => {
+  it('Pickle protocol 4 is supported.', async () => {
     const callee = stackGlobal('torch._utils', '_rebuild_tensor_v2');
     const weightTensor = call(
       callee,
@@ -265,7 +263,7 @@ describe('the zip format', () => {
       no,
       emptyDict,
     );
-    // FRAME, and a memo entry without a number of its own (MEMOIZE).
+    // FRAME, and MEMOIZE, which has no index operand.
     const framed = Buffer.concat([
       Buffer.from([0x95]),
       int64(0),
@@ -281,7 +279,7 @@ describe('the zip format', () => {
     await checkpoint.close();
   });
 
-  it('may name its byte order, which has to be little', async () => {
+  it('The byteorder member is accepted only when it is little.', async () => {
     const state = orderedDict([text('weight'), tensor(weight, [6])]);
     const ordered = (order: string): Buffer =>
       zipFile(state, [weight], [{ name: 'archive/byteorder', bytes: Buffer.from(order) }]);
@@ -295,15 +293,15 @@ describe('the zip format', () => {
   });
 });
 
-describe('a file that is read by position', () => {
-  it('is model_missing when it is not there or not a regular file', async () => {
+describe('Checkpoint file', () => {
+  it('Opening a missing file, a device or a folder throws model_missing.', async () => {
     const { signal } = new AbortController();
     await expect(openCheckpointFile('/nowhere/wav2lip.pth', signal)).rejects.toMatchObject({ code: 'model_missing' });
     await expect(openCheckpointFile('/dev/zero', signal)).rejects.toMatchObject({ code: 'model_missing' });
     await expect(openCheckpointFile('/', signal)).rejects.toMatchObject({ code: 'model_missing' });
   });
 
-  it('keeps every float as it is, bit by bit', async () => {
+  it('Float values keep their exact bits, NaN and denormals included.', async () => {
     const values = floats(NaN, Infinity, -0, 1e-45, 3.4e38);
     const storage: SampleStorage = { key: '0', type: 'FloatStorage', bytes: values };
     const checkpoint = await openOne('legacy', [[text('odd'), tensor(storage, [5])]], [storage]);

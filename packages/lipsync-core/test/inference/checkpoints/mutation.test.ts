@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readCheckpoint } from '../../../src/inference/checkpoints/checkpoint.ts';
-import { defaultCheckpointLimits } from '../../../src/inference/checkpoints/checkpoint-limits.ts';
+import { defaultCheckpointLimits } from '../../../src/inference/checkpoints/limits.ts';
 import { LipsyncError } from '../../../src/errors/index.ts';
 import { sampleCheckpoint } from './checkpoint-writer.ts';
-import { memoryFile } from './memory-file.ts';
+import { memoryFile } from './checkpoint-files.ts';
 
-/** Opens and reads everything; returns what was thrown. */
+/** Opens the checkpoint and reads all tensors; returns the errors. */
 async function readEverything(bytes: Buffer): Promise<unknown[]> {
   const thrown: unknown[] = [];
   try {
@@ -24,8 +24,8 @@ const change = fc.tuple(
   fc.integer({ min: 0, max: 255 }),
 );
 
-describe.each(['legacy', 'zip'] as const)('a %s checkpoint of which any bytes were changed', (format) => {
-  it('is read or refused, within a second of computing, and nothing else is ever thrown', async () => {
+describe.each(['legacy', 'zip'] as const)('Mutated %s checkpoint', (format) => {
+  it('A checkpoint with random byte changes is read or rejected with model_invalid within one second of processor time.', async () => {
     const valid = sampleCheckpoint({ format, prefix: 'module.', wrapped: true });
     await fc.assert(
       fc.asyncProperty(

@@ -1,4 +1,4 @@
-/** Assembles pickles from parts. Every function returns the bytes that push one value. */
+/** Builds pickles for tests. Every function returns the bytes that push one value. */
 
 const bytes = (...values: readonly number[]): Buffer => Buffer.from(values);
 
@@ -21,7 +21,7 @@ export const emptyDict = bytes(0x7d);
 export const emptyList = bytes(0x5d);
 export const emptyTuple = bytes(0x29);
 
-/** A whole pickle that holds `value`. */
+/** A complete pickle of `value`. */
 export function pickle(value: Buffer, protocol = 2): Buffer {
   return Buffer.concat([bytes(0x80, protocol), value, bytes(0x2e)]);
 }
@@ -31,12 +31,12 @@ export function text(value: string): Buffer {
   return Buffer.concat([bytes(0x58), uint32(encoded.length), encoded]);
 }
 
-/** Text as Python 2 and protocol 4 write it (SHORT_BINSTRING, SHORT_BINUNICODE). */
+/** A string as SHORT_BINSTRING (Python 2) or SHORT_BINUNICODE (protocol 4). */
 export function shortText(value: string, opcode: 0x55 | 0x8c): Buffer {
   return Buffer.concat([bytes(opcode, Buffer.byteLength(value)), Buffer.from(value)]);
 }
 
-/** Any integer, as LONG1 (two's complement). */
+/** An integer as LONG1 (two's complement). */
 export function integer(value: number | bigint): Buffer {
   const magnitude = BigInt(value);
   const length = Math.ceil((magnitude.toString(2).length + 1) / 8);
@@ -65,7 +65,7 @@ export function dict(...entries: readonly (readonly [key: Buffer, value: Buffer]
   return setItems(emptyDict, ...entries);
 }
 
-/** The dict that `target` pushes, with entries added. */
+/** Adds entries to the dict that `target` pushes. */
 export function setItems(target: Buffer, ...entries: readonly (readonly [key: Buffer, value: Buffer])[]): Buffer {
   return Buffer.concat([target, bytes(0x28), ...entries.flat(), bytes(0x75)]);
 }
@@ -74,7 +74,7 @@ export function global(module: string, attribute: string): Buffer {
   return Buffer.from(`c${module}\n${attribute}\n`);
 }
 
-/** The same as `global`, as protocol 4 writes it. */
+/** A global as STACK_GLOBAL (protocol 4). */
 export function stackGlobal(module: string, attribute: string): Buffer {
   return Buffer.concat([shortText(module, 0x8c), shortText(attribute, 0x8c), bytes(0x93)]);
 }
@@ -95,7 +95,7 @@ export function persistent(id: Buffer): Buffer {
   return Buffer.concat([id, bytes(0x51)]);
 }
 
-/** Pushes `value` and keeps it in the memo. */
+/** Pushes `value` and stores it in the memo. */
 export function put(index: number, value: Buffer): Buffer {
   return Buffer.concat([value, bytes(0x71, index)]);
 }

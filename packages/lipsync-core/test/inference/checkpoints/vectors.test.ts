@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openCheckpoint, type Checkpoint } from '../../../src/inference/checkpoints/index.ts';
+import { openCheckpoint, type Checkpoint } from '../../../src/inference/checkpoints/checkpoint.ts';
 
 const vectors = process.env['LIPSYNC_TEST_VECTORS_DIR'];
 
@@ -16,8 +16,8 @@ function countElements(checkpoint: Checkpoint): number {
   );
 }
 
-describe.skipIf(vectors === undefined)('checkpoints that PyTorch wrote (needs LIPSYNC_TEST_VECTORS_DIR)', () => {
-  it('lists and reads the generator as it is released, within seconds', async () => {
+describe.skipIf(vectors === undefined)('Checkpoints written by PyTorch (needs LIPSYNC_TEST_VECTORS_DIR)', () => {
+  it('The released Wav2Lip generator is listed and read within 30 seconds.', async () => {
     const start = performance.now();
     const checkpoint = await openVector('wav2lip', 'wav2lip.pth');
     expect(checkpoint).toMatchObject({ format: 'legacy' });
@@ -40,7 +40,7 @@ describe.skipIf(vectors === undefined)('checkpoints that PyTorch wrote (needs LI
     expect(performance.now() - start).toBeLessThan(30_000);
   });
 
-  it('lists the sync network, saved without wrapper in the newer format', async () => {
+  it('SyncNet, a zip checkpoint without a state_dict entry, is listed and read.', async () => {
     const checkpoint = await openVector('syncnet', 'syncnet_v2.model');
     expect(checkpoint.format).toBe('zip');
     expect(checkpoint.tensors.get('netcnnaud.0.weight')).toEqual({
@@ -53,7 +53,7 @@ describe.skipIf(vectors === undefined)('checkpoints that PyTorch wrote (needs LI
   });
 });
 
-/** The elements of the archive's member `data/0`, found by its name in the archive's first local headers. */
+/** Elements of the member `data/0`, located by its name in the local file headers. */
 async function firstMember(): Promise<Float32Array> {
   const file = await open(join(vectors ?? '', 'syncnet', 'syncnet_v2.model'), 'r');
   try {

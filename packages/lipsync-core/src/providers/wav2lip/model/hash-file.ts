@@ -1,5 +1,5 @@
 import { abortError, LipsyncError } from '../../../errors/index.ts';
-import type { FileFacts } from '../../../inference/write-onnx-file.ts';
+import type { FileFacts } from '../../../inference/onnx-writer.ts';
 import { hashChunkBytes, hashStream } from '../../../storage/file-hash.ts';
 import { openRegularFile } from '../../../storage/regular-file.ts';
 

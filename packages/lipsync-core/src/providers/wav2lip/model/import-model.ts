@@ -1,6 +1,6 @@
 import { basename, extname } from 'node:path';
-import { openCheckpoint, type Checkpoint } from '../../../inference/checkpoints/index.ts';
-import { writeOnnxFile, type FileFacts } from '../../../inference/write-onnx-file.ts';
+import { openCheckpoint, type Checkpoint } from '../../../inference/checkpoints/checkpoint.ts';
+import { writeOnnxFile, type FileFacts } from '../../../inference/onnx-writer.ts';
 import { syncFile } from '../../../storage/durable-files.ts';
 import { checkTensors } from './check-tensors.ts';
 import { finiteTensors } from './finite-tensors.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { PortFacts } from '../../../inference/onnx-session.ts';
+import type { PortInfo } from '../../../inference/onnx-session.ts';
 import { describeWav2LipModel, type ModelPorts } from './model-facts.ts';
 
-function port(name: string, dims: readonly (number | null)[], elementType = 'float32'): PortFacts {
+function port(name: string, dims: readonly (number | null)[], elementType = 'float32'): PortInfo {
   return { name, elementType, dims };
 }
 

@@ -1,6 +1,6 @@
 import { LipsyncError } from '../../../errors/index.ts';
 import { quoted } from '../../../errors/quoted-text.ts';
-import type { PortFacts } from '../../../inference/onnx-session.ts';
+import type { PortInfo } from '../../../inference/onnx-session.ts';
 import { melBandCount, melChunkColumns } from '../features/index.ts';
 
 /** Side of the official weights' crop, and of a model that leaves its size open. */
@@ -24,8 +24,8 @@ export interface Wav2LipModelFacts {
 }
 
 export interface ModelPorts {
-  readonly inputs: readonly PortFacts[];
-  readonly outputs: readonly PortFacts[];
+  readonly inputs: readonly PortInfo[];
+  readonly outputs: readonly PortInfo[];
 }
 
 type Shape = readonly (number | null)[];
@@ -79,16 +79,16 @@ function checkSize(cropSizePx: number, batch: number): void {
 }
 
 /** The one port of the shape; among several, the one with the name. */
-function choose(ports: readonly PortFacts[], shape: Shape, name: RegExp): PortFacts | undefined {
+function choose(ports: readonly PortInfo[], shape: Shape, name: RegExp): PortInfo | undefined {
   const fitting = ports.filter((port) => holds(port, shape));
   return only(fitting) ?? fitting.find((port) => name.test(port.name));
 }
 
-function only(ports: readonly PortFacts[]): PortFacts | undefined {
+function only(ports: readonly PortInfo[]): PortInfo | undefined {
   return ports.length === 1 ? ports[0] : undefined;
 }
 
-function holds({ elementType, dims }: PortFacts, shape: Shape): boolean {
+function holds({ elementType, dims }: PortInfo, shape: Shape): boolean {
   return elementType === 'float32' && fits(dims, shape);
 }
 
@@ -115,7 +115,7 @@ function notWav2Lip({ inputs, outputs }: ModelPorts): LipsyncError {
 const longestList = 6;
 const longestName = 40;
 
-function list(ports: readonly PortFacts[]): string {
+function list(ports: readonly PortInfo[]): string {
   const shown = ports
     .slice(0, longestList)
     .map(

@@ -1,6 +1,5 @@
 import { quoted } from '../../errors/quoted-text.ts';
-import { invalidCheckpoint } from './checkpoint-errors.ts';
-import type { ElementType } from './element-types.ts';
+import { invalidCheckpoint } from './limits.ts';
 import {
   describeValue,
   isCount,
@@ -12,14 +11,8 @@ import {
   newDict,
   type PickleDict,
   type PickleValue,
-} from './pickle/pickle-values.ts';
-import type { PickleWorld } from './pickle/read-pickle.ts';
-import { countElements, type Storage, type StorageView, type StoredTensor } from './stored-tensor.ts';
-
-export interface TorchWorld extends PickleWorld {
-  /** The storages that were named so far, by key. */
-  readonly storages: ReadonlyMap<string, Storage>;
-}
+} from './pickle-values.ts';
+import { countElements, type ElementType, type Storage, type StorageView, type StoredTensor } from './tensors.ts';
 
 type Constructor = (args: readonly PickleValue[]) => PickleValue;
 
@@ -38,47 +31,61 @@ const storageTypes: ReadonlyMap<string, ElementType> = new Map([
 
 const constructors: ReadonlyMap<string, Constructor> = new Map<string, Constructor>([
   ['torch._utils._rebuild_tensor', ([storage, offset, dims, strides]) => makeTensor(storage, offset, dims, strides)],
-  // What follows the strides: whether gradients are wanted, hooks, and in newer files metadata.
+  // Ignored after the strides: requires_grad, backward hooks and, in newer files, metadata.
   ['torch._utils._rebuild_tensor_v2', ([storage, offset, dims, strides]) => makeTensor(storage, offset, dims, strides)],
   ['torch._utils._rebuild_parameter', ([tensor]) => requireTensor(tensor)],
   ['torch.Size', ([sizes]) => ({ kind: 'tuple', items: readCounts('sizes', sizes) })],
   ['collections.OrderedDict', ([items]) => makeDict(items)],
-  // The factory for missing keys is never called.
+  // The default factory is never called.
   ['collections.defaultdict', () => newDict()],
   ['builtins.dict', () => newDict()],
   ['__builtin__.dict', () => newDict()],
 ]);
 
-const mostDimensions = 8;
+const maxDimensions = 8;
 
 /**
- * What the pickles of a checkpoint may name: storages, tensors made from them, sizes and dicts. Makes descriptions only;
- * no element is read. One world serves one file.
+ * The allow-list of globals in a checkpoint's pickles: storages, tensors, sizes and dicts. Creates descriptions only; no
+ * element is read. One instance serves one file.
  */
-export function createTorchWorld(): TorchWorld {
-  const storages = new Map<string, Storage>();
-  return {
-    storages,
-    knows: (global) => storageTypes.has(global) || constructors.has(global),
-    construct(global, args) {
-      const make = constructors.get(global);
-      if (make === undefined) throw invalidCheckpoint('a call that weights need', `a call of ${global}`);
-      return make(args);
-    },
-    load: (persistentId) => loadStorage(persistentId, storages),
-  };
+export class TorchGlobals {
+  readonly #storages = new Map<string, Storage>();
+
+  /** The storages referenced so far, by key. */
+  get storages(): ReadonlyMap<string, Storage> {
+    return this.#storages;
+  }
+
+  /** Whether a pickle may reference this global (`module.attribute`). */
+  isAllowed(global: string): boolean {
+    return storageTypes.has(global) || constructors.has(global);
+  }
+
+  /** Emulates REDUCE. Throws `model_invalid` for globals that cannot be called and for unexpected arguments. */
+  call(global: string, args: readonly PickleValue[]): PickleValue {
+    const construct = constructors.get(global);
+    if (construct === undefined) throw invalidCheckpoint('a call that weights need', `a call of ${global}`);
+    return construct(args);
+  }
+
+  /** Emulates BINPERSID: the storage with this persistent id. Throws `model_invalid` for any other id. */
+  loadPersistent(persistentId: PickleValue): StorageView {
+    return loadStorage(persistentId, this.#storages);
+  }
 }
 
-/** `('storage', type, key, location, count)`, in legacy files with `(key, offset, count)` of a part, or None, at the end. */
+/** The id is `('storage', type, key, location, count)`; legacy files append a view `(key, offset, count)` or None. */
 function loadStorage(persistentId: PickleValue, storages: Map<string, Storage>): StorageView {
   const [tag, type, key, , elementCount, part] = isTuple(persistentId) ? persistentId.items : [];
   const elementType = isGlobal(type) ? storageTypes.get(type.name) : undefined;
   if (tag !== 'storage' || elementType === undefined)
-    throw invalidCheckpoint('a reference to a storage', `one to ${describeValue(tag)} of ${describeValue(type)}`);
+    throw invalidCheckpoint(
+      'a reference to a storage',
+      `a reference to ${describeValue(tag)} of ${describeValue(type)}`,
+    );
   if (typeof key !== 'string') throw invalidCheckpoint('the key of a storage', describeValue(key));
   if (!isCount(elementCount)) throw invalidCheckpoint('the size of a storage', describeValue(elementCount));
-  const known = storages.get(key);
-  const storage = known ?? { key, elementType, elementCount };
+  const storage = storages.get(key) ?? { key, elementType, elementCount };
   if (storage.elementType !== elementType || storage.elementCount !== elementCount) {
     throw invalidCheckpoint(
       `${storage.elementCount} × ${storage.elementType} under the key ${quoted(key)}`,
@@ -94,11 +101,11 @@ function viewStorage(storage: Storage, part: PickleValue | undefined): StorageVi
     return { kind: 'storage', storage, firstElement: 0, elementCount: storage.elementCount };
   const [, firstElement, elementCount] = isTuple(part) ? part.items : [];
   if (!isCount(firstElement) || !isCount(elementCount))
-    throw invalidCheckpoint('a part of a storage', describeValue(part));
+    throw invalidCheckpoint('a view of a storage', describeValue(part));
   if (firstElement + elementCount > storage.elementCount) {
     throw invalidCheckpoint(
-      `a part within ${storage.elementCount} elements`,
-      `${elementCount} elements from ${firstElement} on`,
+      `a view within ${storage.elementCount} elements`,
+      `${elementCount} elements at offset ${firstElement}`,
     );
   }
   return { kind: 'storage', storage, firstElement, elementCount };
@@ -115,27 +122,27 @@ function makeTensor(
   const dims = readCounts('sizes', sizes);
   const strides = readCounts('strides', steps);
   if (dims.length !== strides.length) throw invalidCheckpoint(`${dims.length} strides`, `${strides.length}`);
-  const needed = offset + reachedElements(dims, strides);
+  const needed = offset + spannedElements(dims, strides);
   if (needed > view.elementCount)
     throw invalidCheckpoint(
       `a storage of at least ${needed} elements for a tensor of ${dims.join('×')}`,
-      `one of ${view.elementCount}`,
+      `${view.elementCount} elements`,
     );
   return { kind: 'tensor', storage: view.storage, firstElement: view.firstElement + offset, dims, strides };
 }
 
-/** Elements of the storage from the first one that the tensor uses to the last. */
-function reachedElements(dims: readonly number[], strides: readonly number[]): number {
+/** Length of the storage range from the tensor's first element to its last. */
+function spannedElements(dims: readonly number[], strides: readonly number[]): number {
   if (countElements(dims) === 0) return 0;
-  return dims.reduce((reached, size, axis) => reached + (size - 1) * (strides[axis] ?? 0), 1);
+  return dims.reduce((span, size, axis) => span + (size - 1) * (strides[axis] ?? 0), 1);
 }
 
 function readCounts(what: string, value: PickleValue | undefined): readonly number[] {
   if (!isTuple(value) && !isList(value)) throw invalidCheckpoint(`the ${what} of a tensor`, describeValue(value));
-  if (value.items.length > mostDimensions)
-    throw invalidCheckpoint(`at most ${mostDimensions} ${what}`, `${value.items.length}`);
+  if (value.items.length > maxDimensions)
+    throw invalidCheckpoint(`at most ${maxDimensions} ${what}`, `${value.items.length}`);
   return value.items.map((item) => {
-    if (!isCount(item)) throw invalidCheckpoint(`${what} from zero on`, describeValue(item));
+    if (!isCount(item)) throw invalidCheckpoint(`non-negative ${what}`, describeValue(item));
     return item;
   });
 }
@@ -145,7 +152,7 @@ function requireTensor(value: PickleValue | undefined): StoredTensor {
   return value;
 }
 
-/** Python 2 wrote an ordered dict as a list of pairs, Python 3 adds the entries afterwards. */
+/** Python 2 passes the entries as a list of pairs; Python 3 adds them with SETITEMS. */
 function makeDict(items: PickleValue | undefined): PickleDict {
   const dict = newDict();
   if (items === undefined) return dict;
@@ -154,7 +161,7 @@ function makeDict(items: PickleValue | undefined): PickleDict {
     const [key, value] = isTuple(pair) || isList(pair) ? pair.items : [];
     if (typeof key !== 'string' || value === undefined)
       throw invalidCheckpoint('an entry of a dict', describeValue(pair));
-    if (dict.entries.has(key)) throw invalidCheckpoint('every key once', `${quoted(key)} again`);
+    if (dict.entries.has(key)) throw invalidCheckpoint('unique keys', `${quoted(key)} twice`);
     dict.entries.set(key, value);
   }
   return dict;

@@ -1,5 +1,7 @@
-import type { PickleMachine } from './pickle-machine.ts';
+import type { CheckpointLimits } from './limits.ts';
+import { EndOfPickle, PickleCursor, PickleMachine } from './pickle-machine.ts';
 import {
+  checkNesting,
   describeValue,
   isDict,
   isGlobal,
@@ -10,23 +12,62 @@ import {
   type PickleKey,
   type PickleValue,
 } from './pickle-values.ts';
+import type { TorchGlobals } from './torch-globals.ts';
+
+export interface Pickle {
+  readonly value: PickleValue;
+  readonly lengthBytes: number;
+}
+
+export interface PickleReadOptions {
+  /** Resolves globals and persistent ids. */
+  readonly globals: TorchGlobals;
+  readonly limits: CheckpointLimits;
+}
 
 /**
- * The opcodes that are carried out: those with which Python's pickler writes numbers, text, tuples, lists, dicts and
- * calls in protocols 2 to 5 (pickletools in Python's library documents them). Those of protocols 0 and 1 that it no
- * longer writes, extensions, byte strings, sets, instances and out-of-band buffers are refused.
+ * Reads the pickle at the start of `bytes`; trailing bytes are ignored. Returns undefined when the bytes end before the
+ * pickle does. Executes a closed set of opcodes, which create plain data; nothing in the file is run. Throws
+ * `model_invalid` for other opcodes, globals outside the allow-list, exceeded limits and objects that contain themselves.
  */
-export type Operation = (machine: PickleMachine) => void;
+export function readPickle(bytes: Uint8Array, { globals, limits }: PickleReadOptions): Pickle | undefined {
+  const cursor = new PickleCursor(bytes);
+  try {
+    const value = execute(new PickleMachine({ cursor, globals, limits }));
+    checkNesting(value, limits.nesting);
+    return { value, lengthBytes: cursor.position };
+  } catch (error) {
+    if (error instanceof EndOfPickle) return undefined;
+    throw error;
+  }
+}
 
-export const stopOpcode = 0x2e;
+function execute(machine: PickleMachine): PickleValue {
+  for (;;) {
+    machine.opcodePosition = machine.cursor.position;
+    const opcode = machine.cursor.uint8();
+    if (opcode === stopOpcode) return machine.result();
+    const operation = operations.get(opcode);
+    if (operation === undefined) throw machine.refuse('opcodes that weights need', describeOpcode(opcode));
+    operation(machine);
+  }
+}
 
+type Operation = (machine: PickleMachine) => void;
+
+const stopOpcode = 0x2e;
 const newestProtocol = 5;
-const longestNameBytes = 256;
+const maxNameBytes = 256;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-export const operations: ReadonlyMap<number, Operation> = new Map<number, Operation>([
+/**
+ * The supported opcodes: those that Python's pickler emits for numbers, strings, tuples, lists, dicts and calls in
+ * protocols 2 to 5 (see `pickletools` in the Python standard library). Opcodes only of protocols 0 and 1, extensions,
+ * byte strings, sets, instances and out-of-band buffers are rejected.
+ */
+const operations: ReadonlyMap<number, Operation> = new Map<number, Operation>([
   // PROTO, FRAME
-  [0x80, checkProtocol],
+  [0x80, readProtocol],
   [0x95, (machine) => void machine.cursor.uint64()],
   // NONE, NEWTRUE, NEWFALSE
   [0x4e, (machine) => machine.push(null)],
@@ -39,7 +80,7 @@ export const operations: ReadonlyMap<number, Operation> = new Map<number, Operat
   [0x8a, (machine) => pushInteger(machine, machine.cursor.uint8())],
   [0x8b, (machine) => pushInteger(machine, machine.cursor.uint32())],
   [0x47, (machine) => machine.push(machine.cursor.float64())],
-  // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, and the text of Python 2: BINSTRING, SHORT_BINSTRING
+  // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, and Python 2 strings: BINSTRING, SHORT_BINSTRING
   [0x58, (machine) => machine.pushNew(readText(machine, machine.cursor.uint32()))],
   [0x8c, (machine) => machine.pushNew(readText(machine, machine.cursor.uint8()))],
   [0x8d, (machine) => machine.pushNew(readText(machine, Number(machine.cursor.uint64())))],
@@ -61,20 +102,21 @@ export const operations: ReadonlyMap<number, Operation> = new Map<number, Operat
   [0x73, (machine) => setItems(machine, [machine.pop(), machine.pop()].reverse())],
   [0x75, (machine) => setItems(machine, machine.popToMark())],
   // BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET
-  [0x71, (machine) => machine.remember(machine.cursor.uint8())],
-  [0x72, (machine) => machine.remember(machine.cursor.uint32())],
-  [0x94, (machine) => machine.remember()],
+  [0x71, (machine) => machine.memoize(machine.cursor.uint8())],
+  [0x72, (machine) => machine.memoize(machine.cursor.uint32())],
+  [0x94, (machine) => machine.memoize()],
   [0x68, (machine) => machine.recall(machine.cursor.uint8())],
   [0x6a, (machine) => machine.recall(machine.cursor.uint32())],
   // GLOBAL, STACK_GLOBAL, REDUCE, BUILD, BINPERSID
   [0x63, (machine) => pushGlobal(machine, readName(machine), readName(machine))],
   [0x93, pushGlobalFromStack],
-  [0x52, construct],
+  [0x52, reduce],
   [0x62, build],
-  [0x51, (machine) => machine.pushNew(machine.world.load(machine.pop()))],
+  [0x51, (machine) => machine.pushNew(machine.globals.loadPersistent(machine.pop()))],
 ]);
 
-const refusedOpcodes: ReadonlyMap<number, string> = new Map([
+/** Known opcodes that are rejected, for error messages. */
+const rejectedOpcodes: ReadonlyMap<number, string> = new Map([
   [0x30, 'POP'],
   [0x31, 'POP_MARK'],
   [0x32, 'DUP'],
@@ -106,19 +148,18 @@ const refusedOpcodes: ReadonlyMap<number, string> = new Map([
   [0x98, 'READONLY_BUFFER'],
 ]);
 
-/** An opcode that is not carried out, as a message names it. */
-export function nameOpcode(opcode: number): string {
-  const name = refusedOpcodes.get(opcode);
+function describeOpcode(opcode: number): string {
+  const name = rejectedOpcodes.get(opcode);
   return name === undefined ? `the unknown opcode 0x${opcode.toString(16).padStart(2, '0')}` : `the opcode ${name}`;
 }
 
-function checkProtocol(machine: PickleMachine): void {
+function readProtocol(machine: PickleMachine): void {
   const protocol = machine.cursor.uint8();
   if (protocol < 2 || protocol > newestProtocol)
     throw machine.refuse(`pickle protocol 2 to ${newestProtocol}`, `protocol ${protocol}`);
 }
 
-/** Little-endian two's complement of any length. */
+/** LONG1 and LONG4: little-endian two's complement of any length. */
 function pushInteger(machine: PickleMachine, lengthBytes: number): void {
   if (lengthBytes > machine.limits.integerBytes)
     throw machine.refuse(`integers of at most ${machine.limits.integerBytes} bytes`, `one of ${lengthBytes}`);
@@ -131,7 +172,7 @@ function pushInteger(machine: PickleMachine, lengthBytes: number): void {
 
 function readText(machine: PickleMachine, lengthBytes: number): string {
   if (lengthBytes > machine.limits.textBytes)
-    throw machine.refuse(`texts of at most ${machine.limits.textBytes} bytes`, `one of ${lengthBytes}`);
+    throw machine.refuse(`strings of at most ${machine.limits.textBytes} bytes`, `one of ${lengthBytes}`);
   return decodeText(machine, machine.cursor.bytes(lengthBytes));
 }
 
@@ -139,7 +180,7 @@ function decodeText(machine: PickleMachine, bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
   } catch {
-    throw machine.refuse('text in UTF-8', 'other bytes');
+    throw machine.refuse('UTF-8 text', 'other bytes');
   }
 }
 
@@ -157,7 +198,7 @@ function append(machine: PickleMachine, items: readonly PickleValue[]): void {
 function setItems(machine: PickleMachine, keysAndValues: readonly PickleValue[]): void {
   const dict = machine.top();
   if (!isDict(dict)) throw machine.refuse('a dict to add to', describeValue(dict));
-  if (keysAndValues.length % 2 !== 0) throw machine.refuse('a value for every key', 'a key without one');
+  if (keysAndValues.length % 2 !== 0) throw machine.refuse('a value for every key', 'a key without a value');
   for (let index = 0; index < keysAndValues.length; index += 2)
     setItem(machine, dict, keysAndValues[index], keysAndValues[index + 1]);
 }
@@ -168,8 +209,8 @@ function setItem(
   key: PickleValue | undefined,
   value: PickleValue | undefined,
 ): void {
-  if (!isKey(key) || value === undefined) throw machine.refuse('text or integers as keys', describeValue(key));
-  if (dict.entries.has(key)) throw machine.refuse('every key once', `${describeValue(key)} again`);
+  if (!isKey(key) || value === undefined) throw machine.refuse('strings or integers as keys', describeValue(key));
+  if (dict.entries.has(key)) throw machine.refuse('unique keys', `${describeValue(key)} twice`);
   dict.entries.set(key, value);
 }
 
@@ -178,8 +219,8 @@ function isKey(value: PickleValue | undefined): value is PickleKey {
 }
 
 function readName(machine: PickleMachine): string {
-  const line = machine.cursor.line(longestNameBytes);
-  if (line === undefined) throw machine.refuse(`names of at most ${longestNameBytes} bytes`, 'a longer one');
+  const line = machine.cursor.line(maxNameBytes);
+  if (line === undefined) throw machine.refuse(`names of at most ${maxNameBytes} bytes`, 'a longer name');
   return decodeText(machine, line);
 }
 
@@ -187,25 +228,25 @@ function pushGlobalFromStack(machine: PickleMachine): void {
   const attribute = machine.pop();
   const module = machine.pop();
   if (typeof module !== 'string' || typeof attribute !== 'string')
-    throw machine.refuse('a name as text', describeValue(module));
+    throw machine.refuse('a name as a string', describeValue(module));
   pushGlobal(machine, module, attribute);
 }
 
 function pushGlobal(machine: PickleMachine, module: string, attribute: string): void {
   const global = { kind: 'global', name: `${module}.${attribute}` } as const;
-  if (!machine.world.knows(global.name)) throw machine.refuse('only what weights are made of', describeValue(global));
+  if (!machine.globals.isAllowed(global.name)) throw machine.refuse('globals that weights need', describeValue(global));
   machine.pushNew(global);
 }
 
-function construct(machine: PickleMachine): void {
+function reduce(machine: PickleMachine): void {
   const args = machine.pop();
   const callee = machine.pop();
   if (!isGlobal(callee) || !isTuple(args))
-    throw machine.refuse('a name to call and its arguments', `${describeValue(callee)} and ${describeValue(args)}`);
-  machine.pushNew(machine.world.construct(callee.name, args.items));
+    throw machine.refuse('a global and its arguments', `${describeValue(callee)} and ${describeValue(args)}`);
+  machine.pushNew(machine.globals.call(callee.name, args.items));
 }
 
-/** Attributes of a dict (the versions that a state dict carries) are kept out of the way, those of anything else refused. */
+/** BUILD is accepted once per dict, for the `_metadata` attribute of a state dict; attributes of other objects are rejected. */
 function build(machine: PickleMachine): void {
   const state = machine.pop();
   const dict = machine.top();
