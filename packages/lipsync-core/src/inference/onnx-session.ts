@@ -2,7 +2,6 @@ import { access, constants } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
 import type * as OnnxRuntime from 'onnxruntime-node';
-import { turnOffRuntimeTelemetry } from '../config/runtime-environment.ts';
 import { LipsyncError } from '../errors/index.ts';
 
 /** A dense row-major tensor; `data.length` is the product of `dims`. */
@@ -156,9 +155,13 @@ function fromRuntimeTensor(name: string, tensor: OnnxRuntime.OnnxValue): OnnxTen
   throw new LipsyncError('internal', `The model output "${name}" has an unsupported element type.`);
 }
 
-/** Loads the ONNX runtime. The only import of it, because telemetry must be disabled before the library is loaded. */
+/**
+ * Loads the ONNX runtime with telemetry disabled; otherwise it stores a device id in the home folder and reports sessions
+ * to Microsoft. The library reads the variable only while it is loaded, so nothing else may import it.
+ */
 async function loadRuntime(): Promise<typeof OnnxRuntime> {
-  turnOffRuntimeTelemetry();
+  // oxlint-disable-next-line node/no-process-env -- not a setting: the library's only switch
+  process.env['ORT_DISABLE_TELEMETRY'] = '1';
   return import('onnxruntime-node');
 }
 

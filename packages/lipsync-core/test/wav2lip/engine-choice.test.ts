@@ -38,7 +38,7 @@ describe('of several devices', () => {
       expect(warnings).toEqual([
         {
           code: 'engine_device_unavailable',
-          message: expect.stringMatching(/^The engine runs on cpu, .* cuda:0: cuda cannot be used here/),
+          message: expect.stringMatching(/^The engine runs on cpu, .* cuda:0: cuda is not available/),
         },
       ]);
     }

@@ -3,7 +3,7 @@ import type { CheckpointFile } from './checkpoint-file.ts';
 import { invalidCheckpoint } from './limits.ts';
 
 /** Size in bytes of one stored element, by PyTorch's dtype name. */
-export const elementBytes = Object.freeze({
+const elementBytes = Object.freeze({
   float64: 8,
   float32: 4,
   float16: 2,
