@@ -1,6 +1,7 @@
 /** `npm run check`: types, lint, format, import rules, unused code. Runs all of them and fails if any did. */
 import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
+import { findBannedWords, readVocabulary } from './check/vocabulary.ts';
 
 const projectDir = dirname(import.meta.dirname);
 const longestMs = 5 * 60_000;
@@ -18,6 +19,7 @@ const checks: readonly Check[] = [
     name: 'import rules',
     passes: () => runs('depcruise', ['--config', '.dependency-cruiser.mjs', 'apps', 'packages', 'scripts', 'test']),
   },
+  { name: 'vocabulary', passes: isVocabularyKept },
   { name: 'unused code', passes: () => runs('knip', ['--no-progress']) },
 ];
 
@@ -26,6 +28,13 @@ function runs(program: string, args: readonly string[]): boolean {
   const { status, error } = spawnSync(program, args, { cwd: projectDir, stdio: 'inherit', timeout: longestMs });
   if (error !== undefined) process.stderr.write(`${program}: ${error.message}\n`);
   return status === 0;
+}
+
+/** Reports the old vocabulary that is left. */
+function isVocabularyKept(): boolean {
+  const problems = findBannedWords(projectDir, readVocabulary());
+  process.stdout.write(`${problems.length} banned expressions\n`);
+  return true;
 }
 
 const failed: string[] = [];
