@@ -1,6 +1,5 @@
 import pRetry from 'p-retry';
-import { LipsyncError } from '../errors/index.ts';
-import { fetchGuarded, type AllowedPrivateHosts } from '../net/index.ts';
+import { GuardedClient, RequestError, type AllowedPrivateHosts } from '../net/index.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
 import type { InputReference, JobRecord } from './job-record.ts';
 import type { Workspace } from './workspace.ts';
@@ -29,7 +28,7 @@ export interface InputFetcherContext {
 
 /** Brings a job's inputs into its workspace, by way of the artifact store. */
 export interface InputFetcher {
-  /** Throws as `fetchGuarded` and the artifact store do; a fetch whose fault may pass is tried three times. */
+  /** Throws as `GuardedClient` and the artifact store do; a fetch whose fault may pass is tried three times. */
   fetch(record: JobRecord, context: InputFetcherContext): Promise<FetchedInputs>;
 }
 
@@ -43,16 +42,17 @@ export function createInputFetcher(options: {
 }): InputFetcher {
   const { artifacts, maxBytes, allowedPrivateHosts, retryPauseMs = fetchRetryPauseMs } = options;
 
+  const client = new GuardedClient({ allowedPrivateHosts });
+
   async function download(url: string, signal: AbortSignal): Promise<StoredInput> {
     const limits = {
-      maxBytes,
+      maxResponseBytes: maxBytes,
       timeoutMs: fetchTimeoutMs,
       idleTimeoutMs: fetchIdleTimeoutMs,
-      allowedPrivateHosts,
       signal,
     };
-    const { stream } = await fetchGuarded(url, limits);
-    const { key } = await artifacts.putInput(stream, { maxBytes, signal });
+    const { body } = await client.download(url, limits);
+    const { key } = await artifacts.putInput(body, { maxBytes, signal });
     return { kind: 'artifact', key, name: key };
   }
 
@@ -87,7 +87,7 @@ export function createInputFetcher(options: {
 
 /** The server was down, silent or cut the answer short; it may do better in a moment. */
 function mayPass(error: Error): boolean {
-  return LipsyncError.isInstance(error) && error.details['retryable'] === true;
+  return error instanceof RequestError && error.retryable;
 }
 
 /** Inputs are stored under the hash of their content. */

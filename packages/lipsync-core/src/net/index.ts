@@ -1,4 +1,9 @@
-export { parseAllowedHosts, type AllowedPrivateHosts } from './allowed-hosts.ts';
-export { checkUrl } from './check-url.ts';
-export { fetchGuarded, type FetchedFile, type GuardedFetchOptions } from './guarded-fetch.ts';
-export { pinUrl, type PinnedUrl, type PinOptions } from './pin-url.ts';
+export {
+  GuardedClient,
+  type GuardedClientOptions,
+  type GuardedRequest,
+  type GuardedResponse,
+  type RequestLimits,
+} from './guarded-client.ts';
+export { RequestError, type RequestFailure } from './request-errors.ts';
+export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './url-policy.ts';

@@ -1,28 +1,27 @@
 import { lookup } from 'node:dns/promises';
-import { LipsyncError } from '../errors/index.ts';
-import { allowsName, type AllowedPrivateHosts } from './allowed-hosts.ts';
-import { checkAddress } from './check-url.ts';
-import { parseIpAddress } from './ip-address.ts';
+import { RequestError } from './request-errors.ts';
+import { allowsHostName, checkAddress, parseIpAddress, type AllowedPrivateHosts } from './url-policy.ts';
 
 export interface HostAddress {
   readonly address: string;
   readonly family: 4 | 6;
 }
 
-/** KeyedMutex a host name into all of its addresses. */
+/** Resolves a host name to all of its addresses. */
 export type ResolveHost = (hostname: string) => Promise<readonly HostAddress[]>;
 
-/** Asks the system, as any program would. */
+/** Resolves with the operating system. */
 export const resolveWithSystem: ResolveHost = async (hostname) => {
   const found = await lookup(hostname, { all: true });
   return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }));
 };
 
 /**
- * The addresses of a URL's host, every one of them checked. The caller connects to these and asks nobody again:
- * a second answer could be another one. Throws `url_forbidden` or `request_invalid` (no such host).
+ * Resolves the host of a URL and checks every address. The caller connects to these addresses and does not resolve the
+ * name again, because a second answer can differ (DNS rebinding). Throws `url_forbidden`, or a `RequestError` when the
+ * host does not exist.
  */
-export async function resolveChecked(
+export async function resolveHostAddresses(
   hostname: string,
   allowed: AllowedPrivateHosts,
   resolveHost: ResolveHost,
@@ -33,15 +32,12 @@ export async function resolveChecked(
     throw unknownHost(hostname, error);
   });
   if (addresses.length === 0) throw unknownHost(hostname);
-  if (!allowsName(allowed, hostname)) {
+  if (!allowsHostName(allowed, hostname)) {
     for (const { address } of addresses) checkAddress(address, allowed);
   }
   return addresses;
 }
 
-function unknownHost(hostname: string, cause?: unknown): LipsyncError {
-  return new LipsyncError('request_invalid', `The file could not be fetched: there is no host called ${hostname}.`, {
-    cause,
-    details: { reason: 'unknown_host', retryable: false },
-  });
+function unknownHost(hostname: string, cause?: unknown): RequestError {
+  return new RequestError('unknown_host', `the host ${hostname} does not exist`, { retryable: false, cause });
 }

@@ -2,12 +2,11 @@ import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { abortError, LipsyncError } from '../../errors/index.ts';
-import { fetchGuarded, type PinOptions } from '../../net/index.ts';
+import { RequestError, type GuardedClient } from '../../net/index.ts';
 import { findTakeFault } from '../../media/index.ts';
 
 export interface DownloadOptions {
-  /** What may be asked besides public addresses. */
-  readonly hosts: PinOptions;
+  readonly guardedClient: GuardedClient;
   readonly maxBytes: number;
   readonly timeoutMs: number;
   readonly idleTimeoutMs: number;
@@ -48,21 +47,17 @@ export async function downloadTake(
 async function fetchFile(
   url: string,
   path: string,
-  { hosts: { allowedPrivateHosts, ...hosts }, maxBytes, timeoutMs, idleTimeoutMs }: DownloadOptions,
+  { guardedClient, maxBytes, timeoutMs, idleTimeoutMs }: DownloadOptions,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    const limits = { maxBytes, timeoutMs, idleTimeoutMs, signal };
-    const { stream, contentType } = await fetchGuarded(url, {
-      ...limits,
-      ...(allowedPrivateHosts ? { allowedPrivateHosts } : {}),
-      trustedOrigin: hosts.trustedOrigin,
-    });
+    const limits = { maxResponseBytes: maxBytes, timeoutMs, idleTimeoutMs, signal };
+    const { body, contentType } = await guardedClient.download(url, limits);
     if (!isVideoType(contentType)) {
-      stream.destroy();
+      body.destroy();
       throw refused('It is not served as a video.');
     }
-    await pipeline(stream, createWriteStream(path), { signal });
+    await pipeline(body, createWriteStream(path), { signal });
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
     throw isFetchFailure(error) ? refused(error.message, error) : error;
@@ -80,7 +75,7 @@ function refused(fault: string, cause?: LipsyncError): LipsyncError {
   });
 }
 
-/** The codes of `fetchGuarded`: final for a URL that a user gave, but this one the vendor gave. */
+/** The codes of `GuardedClient`: final for a URL that a user gave, but this one the vendor gave. */
 function isFetchFailure(error: unknown): error is LipsyncError {
   return (
     LipsyncError.isInstance(error) && ['url_forbidden', 'payload_too_large', 'request_invalid'].includes(error.code)
@@ -88,7 +83,7 @@ function isFetchFailure(error: unknown): error is LipsyncError {
 }
 
 /** The line broke, or the link has expired: the operation has another one. */
-function mayPass({ details }: LipsyncError): boolean {
-  const { status } = details;
-  return details['retryable'] === true || status === 403 || status === 404 || status === 410;
+function mayPass(error: LipsyncError): boolean {
+  if (!(error instanceof RequestError)) return false;
+  return error.retryable || error.status === 403 || error.status === 404 || error.status === 410;
 }

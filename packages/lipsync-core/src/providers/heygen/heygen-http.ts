@@ -80,10 +80,10 @@ export function createHeygenHttp({ endpointUrl, apiKey }: HeygenHttpOptions): He
 }
 
 /** Odd names were seen to be turned away by the vendor's gateway. */
-export const userAgent = 'lipsync';
+const userAgent = 'lipsync';
 
 /** No redirects, which would carry headers elsewhere; no proxy from the environment; every status is an answer. */
-export const commonOptions = Object.freeze({
+const commonOptions = Object.freeze({
   maxRedirects: 0,
   maxBodyLength: Infinity,
   proxy: false,
@@ -91,7 +91,7 @@ export const commonOptions = Object.freeze({
 } as const);
 
 /** Waits for an answer within a limit. Throws `provider_unavailable`, or what `signal` was aborted with. */
-export async function answered<Answer>(
+async function answered<Answer>(
   asked: string,
   signal: AbortSignal,
   limitMs: number,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import pRetry from 'p-retry';
 import { heygenModes, type HeygenMode } from '../../contract/index.ts';
 import { abortError, LipsyncError } from '../../errors/index.ts';
-import type { AllowedPrivateHosts } from '../../net/index.ts';
+import { GuardedClient, type AllowedPrivateHosts } from '../../net/index.ts';
 import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
 import type { Clock } from '../../contract/ports.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
@@ -128,7 +128,8 @@ function assemble(options: HeygenProviderOptions): Parts {
       'request_invalid',
       'HEYGEN_API_KEY must be plain letters, digits and signs, without blanks.',
     );
-  const hosts = { allowedPrivateHosts: options.allowedPrivateHosts, trustedOrigin: new URL(endpointUrl).origin };
+  const { allowedPrivateHosts } = options;
+  const guardedClient = new GuardedClient({ allowedPrivateHosts, trustedOrigin: new URL(endpointUrl).origin });
   const client = createHeygenClient(createHeygenHttp({ endpointUrl, apiKey: options.apiKey }), limits);
   return {
     options,
@@ -136,12 +137,17 @@ function assemble(options: HeygenProviderOptions): Parts {
     client,
     upload: {
       client,
-      hosts,
+      guardedClient,
       simpleUploadMaxBytes: limits.simpleUploadMaxBytes,
       transferMs: limits.transferMs,
       retryPauseMs: limits.retryPauseMs,
     },
-    download: { hosts, maxBytes: limits.maxDownloadBytes, timeoutMs: limits.transferMs, idleTimeoutMs: limits.idleMs },
+    download: {
+      guardedClient,
+      maxBytes: limits.maxDownloadBytes,
+      timeoutMs: limits.transferMs,
+      idleTimeoutMs: limits.idleMs,
+    },
   };
 }
 

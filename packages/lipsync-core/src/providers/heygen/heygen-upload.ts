@@ -1,13 +1,11 @@
-import { createHash } from 'node:crypto';
 import { createReadStream, openAsBlob } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
-import axios from 'axios';
 import pRetry from 'p-retry';
 import { abortError, LipsyncError } from '../../errors/index.ts';
-import { pinUrl, type PinOptions } from '../../net/index.ts';
+import { RequestError, type GuardedClient } from '../../net/index.ts';
+import { hashFile } from '../../storage/file-hash.ts';
 import type { HeygenClient } from './heygen-client.ts';
-import { answered, commonOptions, userAgent } from './heygen-http.ts';
+import { unansweredError } from './heygen-errors.ts';
 import type { DirectUpload } from './heygen-wire.ts';
 
 export interface UploadOptions {
@@ -17,8 +15,7 @@ export interface UploadOptions {
   readonly transferMs: number;
   /** Before the first repetition. */
   readonly retryPauseMs: number;
-  /** What may be asked besides public addresses. */
-  readonly hosts: PinOptions;
+  readonly guardedClient: GuardedClient;
 }
 
 export interface UploadFile {
@@ -41,7 +38,7 @@ const completeRetries = 5;
 export async function uploadFile(file: UploadFile, options: UploadOptions, signal: AbortSignal): Promise<string> {
   const { client, simpleUploadMaxBytes } = options;
   const { size: sizeBytes } = await stat(file.path);
-  const sha256 = await hashFile(file.path, signal);
+  const { sha256 } = await hashFile(file.path, signal);
   // Bytes may differ from machine to machine: then it must not be taken for the upload that was begun elsewhere.
   const idempotencyKey = `${file.idempotencyKey}-${sha256.slice(0, 16)}`;
   if (sizeBytes <= simpleUploadMaxBytes) {
@@ -59,11 +56,10 @@ export async function uploadFile(file: UploadFile, options: UploadOptions, signa
       `HeyGen takes files of at most ${target.max_bytes} bytes, and "${file.name}" has ${sizeBytes}. Use a shorter or smaller clip.`,
     );
   }
-  const place = await findPlace(target, options);
   try {
-    await putFile(file.path, sizeBytes, place, options, signal);
+    await putFile(file.path, sizeBytes, target, options, signal);
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted || error instanceof UploadUrlError) throw error;
     // The place of a file that an earlier call had brought is closed: its completion is answered as it was then.
     await client.completeDirectUpload(target.asset_id, signal).catch(() => {
       throw signal.aborted ? abortError(signal) : error;
@@ -74,52 +70,45 @@ export async function uploadFile(file: UploadFile, options: UploadOptions, signa
   return target.asset_id;
 }
 
-async function hashFile(path: string, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash, { signal }).catch((error: unknown) => {
-    throw signal.aborted ? abortError(signal) : error;
-  });
-  return hash.digest('hex');
-}
-
-/** Where a file is put: at the address that HeyGen named, with the headers that it named and no key, which is what the signature covers. */
-interface UploadPlace extends Awaited<ReturnType<typeof pinUrl>> {
-  readonly headers: DirectUpload['upload_headers'];
-}
-
-async function findPlace(
-  { upload_url: address, upload_headers: headers }: DirectUpload,
-  { hosts }: UploadOptions,
-): Promise<UploadPlace> {
-  const pinned = await pinUrl(address, hosts).catch((error: unknown) => {
-    throw new LipsyncError('provider_protocol', 'HeyGen named a place for the upload that is not to be asked.', {
-      cause: error,
-    });
-  });
-  return { ...pinned, headers };
+/** HeyGen returned an upload URL that must not be requested. */
+class UploadUrlError extends LipsyncError {
+  constructor(cause: unknown) {
+    super('provider_protocol', 'HeyGen returned an upload URL that cannot be used. Report this error.', { cause });
+    this.name = 'UploadUrlError';
+  }
 }
 
 async function putFile(
   path: string,
   sizeBytes: number,
-  { url, addresses, headers }: UploadPlace,
-  { transferMs }: UploadOptions,
+  { upload_url: url, upload_headers: headers }: DirectUpload,
+  { guardedClient, transferMs }: UploadOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const bytes = createReadStream(path);
-  const { status } = await answered('an upload to its storage', signal, transferMs, (either) =>
-    axios.request({
+  const status = await guardedClient
+    .request(url, {
       method: 'PUT',
-      url: url.href,
-      headers: { 'User-Agent': userAgent, ...headers, 'Content-Length': sizeBytes },
-      data: bytes,
-      lookup: async () => addresses.map(({ address, family }) => ({ address, family })),
-      responseType: 'text',
-      maxContentLength: 1024 ** 2,
-      ...commonOptions,
-      signal: either,
-    }),
-  ).finally(() => bytes.destroy());
+      headers: { ...headers, 'content-length': String(sizeBytes) },
+      body: bytes,
+      maxResponseBytes: 1024 ** 2,
+      timeoutMs: transferMs,
+      idleTimeoutMs: transferMs,
+      signal,
+    })
+    .then(
+      (response) => {
+        response.body.destroy();
+        return response.status;
+      },
+      (error: unknown) => {
+        if (signal.aborted) throw error;
+        if (error instanceof RequestError && error.reason !== 'unknown_host')
+          throw unansweredError('an upload to its storage', error);
+        throw new UploadUrlError(error);
+      },
+    )
+    .finally(() => bytes.destroy());
   if (status >= 200 && status < 300) return;
   const passing = status >= 500 || status === 408 || status === 429;
   throw new LipsyncError(

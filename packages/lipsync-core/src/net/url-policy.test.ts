@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { noPrivateHosts } from './allowed-hosts.ts';
-import { checkAddress, checkUrl } from './check-url.ts';
+import { checkAddress, checkUrl, noPrivateHosts, parseAllowedHosts } from './url-policy.ts';
 
 const codeOf = (url: string): unknown => {
   try {
@@ -12,14 +11,14 @@ const codeOf = (url: string): unknown => {
   }
 };
 
-describe('a URL', () => {
+describe('checkUrl', () => {
   it.each([
     'https://example.com/clip.mp4',
     'http://example.com:8080/a?b=c#d',
     'http://8.8.8.8/',
     'http://[2606:4700::1111]/',
     'HTTPS://EXAMPLE.COM',
-  ])('to a public host passes: %s', (url) => expect(codeOf(url)).toBe('passes'));
+  ])('The URL of a public host passes: %s', (url) => expect(codeOf(url)).toBe('passes'));
 
   it.each([
     '',
@@ -30,7 +29,7 @@ describe('a URL', () => {
     'http://a b/',
     'http://[fe80::1%25eth0]/',
     `https://example.com/${'x'.repeat(9_000)}`,
-  ])('that is none is invalid: %s', (url) => expect(codeOf(url)).toBe('request_invalid'));
+  ])('Text that is not a URL is invalid: %s', (url) => expect(codeOf(url)).toBe('request_invalid'));
 
   it.each([
     'file:///etc/passwd',
@@ -39,10 +38,12 @@ describe('a URL', () => {
     'javascript:1',
     'concat:a|b',
     'gopher://example.com/',
-  ])('that is neither http nor https is refused: %s', (url) => expect(codeOf(url)).toBe('url_forbidden'));
+  ])('A URL with a scheme other than http and https is refused: %s', (url) =>
+    expect(codeOf(url)).toBe('url_forbidden'),
+  );
 
-  it.each(['http://user@example.com/', 'http://user:word@example.com/', 'http://:word@example.com/'])(
-    'with credentials is refused: %s',
+  it.each(['http://user@example.com/', 'http://user:secret@example.com/', 'http://:secret@example.com/'])(
+    'A URL with credentials is refused: %s',
     (url) => expect(codeOf(url)).toBe('url_forbidden'),
   );
 
@@ -86,13 +87,13 @@ describe('a URL', () => {
     'http://[fd00:ec2::254]/',
     'http://[ff02::1]/',
     'http://[100::1]/',
-  ])('to a private or reserved address is refused, however it is spelled: %s', (url) =>
+  ])('A private or reserved address is refused in every spelling: %s', (url) =>
     expect(codeOf(url)).toBe('url_forbidden'),
   );
 });
 
-describe('an address', () => {
-  it('of a private IPv4 network is refused inside IPv6 as well', () => {
+describe('checkAddress', () => {
+  it('A private IPv4 address is also refused when it is embedded in IPv6.', () => {
     const last = fc.nat(255);
     fc.assert(
       fc.property(fc.constantFrom('10', '127', '0'), last, last, last, (first, second, third, fourth) => {
@@ -104,7 +105,7 @@ describe('an address', () => {
     );
   });
 
-  it('outside the global unicast block of IPv6 is refused', () => {
+  it('An IPv6 address outside the global unicast block is refused.', () => {
     const group = fc.nat(0xffff).map((value) => value.toString(16));
     fc.assert(
       fc.property(
@@ -117,7 +118,53 @@ describe('an address', () => {
     );
   });
 
-  it.each(['', 'example.com', '1.2.3', 'fe80::1%eth0'])('that cannot be understood is refused: %j', (text) => {
+  it.each(['', 'example.com', '1.2.3', 'fe80::1%eth0'])('Text that is not an address is refused: %j', (text) => {
     expect(() => checkAddress(text, noPrivateHosts)).toThrow(expect.objectContaining({ code: 'url_forbidden' }));
+  });
+});
+
+describe('parseAllowedHosts', () => {
+  it.each([
+    ['127.0.0.1', 'http://127.0.0.1:8080/x'],
+    ['127.0.0.1', 'http://[::ffff:127.0.0.1]/x'],
+    ['10.0.0.0/8', 'http://10.255.0.1/x'],
+    ['::1', 'http://[::1]/x'],
+    ['[::1]', 'http://[::1]/x'],
+    ['fd00::/8', 'http://[fd12::1]/x'],
+    ['localhost', 'http://LOCALHOST./x'],
+    ['MinIO.internal', 'http://minio.internal/x'],
+  ])('The entry %s allows %s.', (entry, url) => {
+    expect(checkUrl(url, parseAllowedHosts([entry])).href).toContain('http://');
+  });
+
+  it.each([
+    ['127.0.0.1', 'http://127.0.0.2/x'],
+    ['10.0.0.0/24', 'http://10.0.1.1/x'],
+    ['localhost', 'http://127.0.0.1/x'],
+    ['minio.internal', 'http://localhost/x'],
+    ['localhost', 'http://evil.localhost/x'],
+  ])('The entry %s does not allow %s.', (entry, url) => {
+    expect(() => checkUrl(url, parseAllowedHosts([entry]))).toThrow(expect.objectContaining({ code: 'url_forbidden' }));
+  });
+
+  it.each([
+    '',
+    ' ',
+    'http://minio',
+    'minio:9000',
+    '*.internal',
+    '10.0.0.0/33',
+    '10.0.0',
+    '10.0.0/24',
+    '0177.0.0.1',
+    '999.1.1.1',
+    'a b',
+    '-a.b',
+    'a..b',
+    '[::1',
+  ])('The invalid entry %j is refused and named in the error.', (entry) => {
+    expect(() => parseAllowedHosts(['fine.example', entry])).toThrow(
+      expect.objectContaining({ code: 'request_invalid', message: expect.stringContaining(`"${entry}"`) }),
+    );
   });
 });

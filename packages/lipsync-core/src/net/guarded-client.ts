@@ -1,0 +1,268 @@
+import { Readable } from 'node:stream';
+import { Agent, type Dispatcher } from 'undici';
+import type { LipsyncError } from '../errors/index.ts';
+import { RequestError, responseTooLarge, toRequestError } from './request-errors.ts';
+import { resolveHostAddresses, resolveWithSystem, type HostAddress, type ResolveHost } from './resolve-host.ts';
+import { allowTrustedOrigin, checkUrl, noPrivateHosts, type AllowedPrivateHosts } from './url-policy.ts';
+
+export interface GuardedClientOptions {
+  /** Private hosts that may be reached; none by default. */
+  readonly allowedPrivateHosts?: AllowedPrivateHosts | undefined;
+  /** An origin (scheme, host and port) that may be reached although it is private, e.g. `http://127.0.0.1:4010`. */
+  readonly trustedOrigin?: string | undefined;
+  /** Resolves host names; the operating system by default. */
+  readonly resolveHost?: ResolveHost | undefined;
+}
+
+export interface RequestLimits {
+  readonly maxResponseBytes: number;
+  /** Covers the whole request: resolution, connection, redirects, and both bodies. */
+  readonly timeoutMs: number;
+  /** Longest silence of the server: before its answer, and between two chunks of it. */
+  readonly idleTimeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface GuardedRequest extends RequestLimits {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A stream is sent once and needs a `content-length` header unless the server accepts chunked requests. */
+  readonly body?: string | Uint8Array | Readable;
+}
+
+export interface GuardedResponse {
+  readonly status: number;
+  readonly contentLength: number | null;
+  readonly contentType: string | null;
+  /** The URL that answered, after redirects. */
+  readonly finalUrl: string;
+  /** Holds the connection until it ends or is destroyed. Fails with a `LipsyncError`. */
+  readonly body: Readable;
+}
+
+interface Signals {
+  readonly caller: AbortSignal | undefined;
+  readonly timeLimit: AbortSignal;
+  readonly any: AbortSignal;
+}
+
+interface Exchange {
+  readonly agent: Agent;
+  readonly response: Dispatcher.ResponseData;
+}
+
+const maxRedirects = 5;
+const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+/**
+ * HTTP client for URLs from untrusted sources. Requests only http and https URLs with public (or allowed) addresses,
+ * resolves each host once, and connects to the addresses that it has checked. Only GET follows redirects, and every hop
+ * is checked anew; for other methods, a redirect is the response, so that a body never reaches a second server.
+ *
+ * All methods throw `url_forbidden`, `payload_too_large`, a `RequestError`, or the reason of the aborted signal.
+ */
+export class GuardedClient {
+  readonly #allowedPrivateHosts: AllowedPrivateHosts;
+  readonly #trustedOrigin: string | undefined;
+  readonly #resolveHost: ResolveHost;
+
+  constructor(options: GuardedClientOptions = {}) {
+    this.#allowedPrivateHosts = options.allowedPrivateHosts ?? noPrivateHosts;
+    this.#trustedOrigin = options.trustedOrigin;
+    this.#resolveHost = options.resolveHost ?? resolveWithSystem;
+  }
+
+  /** Sends one request and returns the response with any status. */
+  async request(url: string, request: GuardedRequest): Promise<GuardedResponse> {
+    return this.#run(request, async (signals) => {
+      const { exchange, finalUrl } = await this.#send(url, request, signals);
+      return openResponse(exchange, finalUrl, request.maxResponseBytes, signals);
+    });
+  }
+
+  /** Downloads a file: the response must have status 200. A body shorter than announced fails. */
+  async download(url: string, limits: RequestLimits): Promise<GuardedResponse> {
+    const request: GuardedRequest = { ...limits, method: 'GET' };
+    return this.#run(limits, async (signals) => {
+      const { exchange, finalUrl } = await this.#send(url, request, signals);
+      const { statusCode } = exchange.response;
+      if (statusCode !== 200) {
+        await close(exchange);
+        throw statusError(statusCode);
+      }
+      return openResponse(exchange, finalUrl, limits.maxResponseBytes, signals);
+    });
+  }
+
+  async #run(
+    { timeoutMs, signal }: RequestLimits,
+    work: (signals: Signals) => Promise<GuardedResponse>,
+  ): Promise<GuardedResponse> {
+    const timeLimit = AbortSignal.timeout(timeoutMs);
+    const signals = { caller: signal, timeLimit, any: signal ? AbortSignal.any([signal, timeLimit]) : timeLimit };
+    try {
+      signals.any.throwIfAborted();
+      return await work(signals);
+    } catch (error) {
+      throw toRequestError(error, signals);
+    }
+  }
+
+  async #send(
+    text: string,
+    request: GuardedRequest,
+    signals: Signals,
+  ): Promise<{ readonly exchange: Exchange; readonly finalUrl: URL }> {
+    let url = checkUrl(text, this.#allowedFor(text));
+    for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
+      const exchange = await this.#exchange(url, request, signals.any);
+      const location = request.method === 'GET' ? redirectTarget(exchange.response, url) : undefined;
+      if (location === undefined) return { exchange, finalUrl: url };
+      await close(exchange);
+      url = checkUrl(location, this.#allowedFor(location));
+    }
+    throw new RequestError('redirects', `it redirects more than ${maxRedirects} times`, { retryable: false });
+  }
+
+  async #exchange(url: URL, request: GuardedRequest, signal: AbortSignal): Promise<Exchange> {
+    const resolving = resolveHostAddresses(url.hostname, this.#allowedFor(url.href), this.#resolveHost);
+    const agent = createPinnedAgent(await untilAborted(resolving, signal), request.idleTimeoutMs);
+    try {
+      const response = await agent.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method: request.method,
+        // Uncompressed, because a few kilobytes could decompress to more than the size limit.
+        headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'lipsync', ...request.headers },
+        body: request.body ?? null,
+        signal,
+      });
+      return { agent, response };
+    } catch (error) {
+      await agent.destroy();
+      throw error;
+    }
+  }
+
+  #allowedFor(url: string): AllowedPrivateHosts {
+    return allowTrustedOrigin(this.#allowedPrivateHosts, url, this.#trustedOrigin);
+  }
+}
+
+/** Creates an agent that connects to the given addresses for every host name. TLS still verifies the name. */
+function createPinnedAgent(addresses: readonly HostAddress[], idleTimeoutMs: number): Agent {
+  return new Agent({
+    headersTimeout: idleTimeoutMs,
+    bodyTimeout: idleTimeoutMs,
+    connect: {
+      timeout: idleTimeoutMs,
+      lookup: (_hostname, { all }, callback) => {
+        const [first] = addresses;
+        if (all || !first) callback(null, [...addresses]);
+        else callback(null, first.address, first.family);
+      },
+    },
+  });
+}
+
+/** Stops waiting when the signal aborts; the system's resolver itself cannot be stopped. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    signal.throwIfAborted();
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function redirectTarget({ statusCode, headers }: Dispatcher.ResponseData, base: URL): string | undefined {
+  const location = firstValue(headers.location);
+  if (!redirectStatuses.has(statusCode) || location === null) return undefined;
+  const target = URL.parse(location, base.href);
+  if (!target) throw new RequestError('redirects', 'it redirects to an invalid URL', { retryable: false });
+  return target.href;
+}
+
+async function openResponse(
+  exchange: Exchange,
+  finalUrl: URL,
+  maxBytes: number,
+  signals: Signals,
+): Promise<GuardedResponse> {
+  const { statusCode, headers } = exchange.response;
+  const contentLength = parseLength(firstValue(headers['content-length']));
+  const refusal = checkHeaders(contentLength, firstValue(headers['content-encoding']), maxBytes);
+  if (refusal) {
+    await close(exchange);
+    throw refusal;
+  }
+  const body = Readable.from(limitBody(exchange.response.body, { contentLength, maxBytes, signals }), {
+    objectMode: false,
+  });
+  // On the stream, because a generator that was never started does not run its `finally`.
+  body.once('close', () => void close(exchange));
+  return {
+    status: statusCode,
+    contentLength,
+    contentType: firstValue(headers['content-type']),
+    finalUrl: finalUrl.href,
+    body,
+  };
+}
+
+function checkHeaders(
+  contentLength: number | null,
+  contentEncoding: string | null,
+  maxBytes: number,
+): LipsyncError | undefined {
+  if (contentLength !== null && contentLength > maxBytes) return responseTooLarge(maxBytes);
+  if ((contentEncoding ?? 'identity') === 'identity') return undefined;
+  return new RequestError('encoding', 'the server sent a compressed response, which was not requested', {
+    retryable: false,
+  });
+}
+
+function statusError(status: number): RequestError {
+  const retryable = status >= 500 || status === 429 || status === 408;
+  return new RequestError('status', `the server responded with status ${status}`, { retryable, status });
+}
+
+async function* limitBody(
+  body: Readable,
+  limits: { readonly contentLength: number | null; readonly maxBytes: number; readonly signals: Signals },
+): AsyncGenerator<Buffer> {
+  const { contentLength, maxBytes, signals } = limits;
+  let receivedBytes = 0;
+  try {
+    // `as`: undici types the body as a stream of any values; without an encoding it yields buffers.
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      receivedBytes += chunk.byteLength;
+      if (receivedBytes > maxBytes) throw responseTooLarge(maxBytes);
+      yield chunk;
+    }
+  } catch (error) {
+    throw toRequestError(error, signals);
+  }
+  if (contentLength !== null && receivedBytes !== contentLength) {
+    throw new RequestError('cut_off', `only ${receivedBytes} of ${contentLength} bytes arrived`, { retryable: true });
+  }
+}
+
+async function close({ agent, response }: Exchange): Promise<void> {
+  // Destroying an unread body emits an error that no one handles.
+  response.body.on('error', () => undefined);
+  response.body.destroy();
+  await agent.destroy();
+}
+
+function parseLength(text: string | null): number | null {
+  if (text === null || !/^\d{1,15}$/.test(text)) return null;
+  return Number(text);
+}
+
+function firstValue(header: string | string[] | undefined): string | null {
+  return (Array.isArray(header) ? header[0] : header) ?? null;
+}
