@@ -37,7 +37,10 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
   const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
   const connection = createClientConnection({ url: config.redisUrl, onError });
   const listening = createClientConnection({ url: config.redisUrl, onError });
-  const store = createRedisJobStore({ connection });
+  const store = createRedisJobStore({
+    connection,
+    onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'a stored job cannot be read'),
+  });
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const watcher = createRedisJobWatcher({ connection: listening });
   const state = createRedisStateStore({ connection });

@@ -70,7 +70,7 @@ describe('POST /lipsync with files', () => {
   it('stores the files by their content and queues the id of the job only', async () => {
     const { id } = await accepted();
     const record = await api.store.get(id);
-    expect(record?.video).toMatchObject({
+    expect(record?.spec.video).toMatchObject({
       kind: 'artifact',
       key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/),
       name: 'clip.mp4',
@@ -85,7 +85,7 @@ describe('POST /lipsync with files', () => {
     body.append('sync_mode', 'bounce');
     body.append('video', new Blob(['clip']), 'clip.mp4');
     const { id } = await accepted(body);
-    expect((await api.store.get(id))?.options).toMatchObject({ method: 'preview', syncMode: 'bounce' });
+    expect((await api.store.get(id))?.spec.options).toMatchObject({ method: 'preview', syncMode: 'bounce' });
   });
 
   it('reports every problem of a form at once and keeps nothing of it', async () => {
@@ -230,7 +230,10 @@ describe('POST /lipsync with files', () => {
     body.set('video', new Blob(['clip']), name);
     const { id } = await accepted(body);
     const record = await api.store.get(id);
-    expect(record?.video).toMatchObject({ kind: 'artifact', key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/) });
+    expect(record?.spec.video).toMatchObject({
+      kind: 'artifact',
+      key: expect.stringMatching(/^inputs\/[0-9a-f]{64}$/),
+    });
     expect((await api.storedFiles()).every((path) => /^inputs\/[0-9a-f]{64}$/.test(path))).toBe(true);
   });
 });
@@ -247,7 +250,7 @@ describe('POST /lipsync with URLs', () => {
     });
     expect(response.status).toBe(202);
     const { id } = jobViewSchema.parse(await response.json());
-    expect((await api.store.get(id))?.video).toEqual({ kind: 'url', url: urls.video_url });
+    expect((await api.store.get(id))?.spec.video).toEqual({ kind: 'url', url: urls.video_url });
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import {
-  createInputFetcher,
+  ArtifactInputFetcher,
   createJobRunner,
   createLipsyncCore,
   createArtifactStore,
@@ -41,7 +41,10 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   for (const warning of settingWarnings(config.core)) logger.warn({}, warning);
   const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
   const connection = createClientConnection({ url: config.redisUrl, onError });
-  const store = createRedisJobStore({ connection });
+  const store = createRedisJobStore({
+    connection,
+    onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'a stored job cannot be read'),
+  });
   const artifacts = createArtifactStore(config.core);
   const producer = createProducer({ connection, store, clock: systemClock, logger });
   const state = createRedisStateStore({ connection });
@@ -65,7 +68,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const runner = createJobRunner({
     store,
     artifacts,
-    fetcher: createInputFetcher({
+    fetcher: new ArtifactInputFetcher({
       artifacts,
       maxBytes: config.core.maxUploadBytes,
       allowedPrivateHosts: parseAllowedHosts(config.core.allowedPrivateHosts),

@@ -140,7 +140,7 @@ describe('a job that is canceled', () => {
     await bench.submit('job_a', { deadlineMs: 1_000 });
     await bench.store.append('job_a', { type: 'run_started', atMs: Date.now() });
     await bench.store.append('job_a', { type: 'attempts_changed', run: 1, attempts: [running] });
-    await bench.store.append('job_a', { type: 'handed_back', run: 1 });
+    await bench.store.append('job_a', { type: 'released', run: 1 });
     await cancel('job_a');
     expect(await statusOf('job_a')).toBe('queued');
     await new Promise((resolve) => setTimeout(resolve, 1_100));
@@ -181,7 +181,7 @@ describe('a job whose next provider is for the other lane', () => {
   it('is not run by a lane that it was handed on from, when its entry comes back there', async () => {
     const record = await bench.submit('job_a');
     await bench.store.append('job_a', { type: 'run_started', atMs: Date.now() });
-    const handedOn = await bench.store.append('job_a', { type: 'handed_on', run: 1, needs: 'remote' });
+    const handedOn = await bench.store.append('job_a', { type: 'transferred', run: 1, needs: 'remote' });
     await bench.work(render(1), () => Promise.reject(new Error(`${record.id} was run in the wrong lane`)));
     await expect.poll(() => stateOf('job_a')).toBe('completed');
     expect(await bench.queues.cloud.getJobState('job_a')).toBe('prioritized');

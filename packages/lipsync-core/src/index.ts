@@ -1,12 +1,33 @@
 export * from './errors/index.ts';
 export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
-export { createInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
+export { ArtifactInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
 export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
-export { isTerminal, isUnderWay, type InputReference, type JobRecord, type JobResult } from './jobs/job-record.ts';
-export type { JobPage, JobPageQuery, JobStore } from './jobs/job-store.ts';
+export {
+  isTerminal,
+  isUnderWay,
+  type InputReference,
+  newJobRecord,
+  undecidedStart,
+  type JobKind,
+  type JobRecord,
+  type JobStart,
+  type LipsyncResult,
+  type NewJob,
+} from './jobs/job-record.ts';
+export {
+  checkPageSize,
+  invalidCursor,
+  outboxEventFor,
+  type JobPage,
+  type JobPageQuery,
+  type JobStore,
+  type OutboxEntry,
+  type OutboxEvent,
+  type UnreadableRecordListener,
+} from './jobs/job-store.ts';
+export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export { toJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/late-cost.ts';
-export { newJobRecord, undecidedStart, type JobStart, type NewJob } from './jobs/new-job-record.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export { createJobRunner, type JobRunner, type JobRunnerDependencies, type RunContext } from './jobs/run-job.ts';
 export type { CostRow } from './billing/cost-sums.ts';

@@ -3,7 +3,7 @@ import type { CoreConfig } from './config.ts';
 import { cudaVisibleDevices } from './config/runtime-environment.ts';
 import { providerIds, type HeygenMode, type Method, type ProviderId } from './contract/index.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from './jobs/lipsync-pipeline.ts';
-import { undecidedStart, type JobStart } from './jobs/new-job-record.ts';
+import { undecidedStart, type JobStart } from './jobs/job-record.ts';
 import { createBudgetOutlook } from './billing/budget-outlook.ts';
 import { createLedger, type Ledger } from './billing/ledger.ts';
 import type { Clock } from './contract/ports.ts';

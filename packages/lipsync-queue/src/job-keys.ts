@@ -4,6 +4,8 @@ import type { JobStatus } from '@lipsync/core/contract';
 export const jobKeyPrefix = 'lipsync:jobs:';
 export const allJobsKey = 'lipsync:jobs-by-time';
 export const unfinishedJobsKey = 'lipsync:jobs-unfinished';
+/** Stream of the ends of jobs, written in the same script as the end itself. */
+export const outboxKey = 'lipsync:outbox';
 /** Held by the process that mends what is amiss between records and queues. */
 export const sweepLockKey = 'lipsync:sweep-lock';
 

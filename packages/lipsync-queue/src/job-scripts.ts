@@ -22,8 +22,9 @@ return 1
 `;
 
 /**
- * KEYS record, old status, new status, unfinished.
- * ARGV writer, expected revision, revision, status, format, record, member, terminal (1 or 0), channel.
+ * KEYS record, old status, new status, unfinished, outbox.
+ * ARGV writer, expected revision, revision, status, format, record, member, terminal (1 or 0), channel, outbox event (JSON,
+ * or empty for none), maximum length of the outbox.
  * 1: stored, 0: somebody else changed it first.
  */
 export const replaceScript = `
@@ -36,6 +37,7 @@ if KEYS[2] ~= KEYS[3] then
   redis.call('ZADD', KEYS[3], 0, ARGV[7])
 end
 if ARGV[8] == '1' then redis.call('ZREM', KEYS[4], ARGV[7]) end
+if ARGV[10] ~= '' then redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[11], '*', 'event', ARGV[10]) end
 redis.call('PUBLISH', ARGV[9], ARGV[3])
 return 1
 `;

@@ -1,4 +1,4 @@
-import { isTerminal, isUnderWay, type Clock, type JobRecord, type JobStore } from '@lipsync/core';
+import { isTerminal, isUnderWay, LipsyncError, type Clock, type JobRecord, type JobStore } from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { laneOf } from './job-catalogue.ts';
 import { sweepLockKey } from './job-keys.ts';
@@ -77,10 +77,22 @@ async function requeueMissing(dependencies: SweepDependencies): Promise<number> 
   const missing = unfinished.filter((id) => !live.has(id));
   let requeued = 0;
   for (let start = 0; start < missing.length; start += batchSize) {
-    const added = await Promise.all(missing.slice(start, start + batchSize).map((id) => requeue(dependencies, id)));
+    const added = await Promise.all(
+      missing.slice(start, start + batchSize).map((id) => requeueIfReadable(dependencies, id)),
+    );
     requeued += added.filter(Boolean).length;
   }
   return requeued;
+}
+
+/** One record that cannot be read does not keep the others from being requeued. */
+async function requeueIfReadable(dependencies: SweepDependencies, id: string): Promise<boolean> {
+  try {
+    return await requeue(dependencies, id);
+  } catch (error) {
+    if (LipsyncError.isInstance(error) && error.code === 'internal') return false;
+    throw error;
+  }
 }
 
 /** Looks at one job alone and again, since it may have been queued, taken up or finished in the meantime. */

@@ -40,8 +40,8 @@ export function createQueueEntries(dependencies: QueueEntriesDependencies): Queu
   const queues = createQueues(dependencies);
   const fromAll = <Answer>(ask: (queue: LipsyncQueueHandle) => Promise<Answer>): Promise<Answer[]> =>
     Promise.all(lanes.map(async (lane) => ask(await queues.get(lane))));
-  const add = async (queue: LipsyncQueueHandle, { id: jobId, options }: JobRecord): Promise<void> => {
-    const priority = queuePriority(options.priority);
+  const add = async (queue: LipsyncQueueHandle, { id: jobId, spec }: JobRecord): Promise<void> => {
+    const priority = queuePriority(spec.options.priority);
     await queue.add('lipsync', { jobId }, { ...jobCatalogue.lipsync.options, jobId, priority });
   };
   return {

@@ -2,14 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   applyJobEvent,
+  checkPageSize,
+  decodeJobRecord,
+  encodeJobRecord,
+  invalidCursor,
   isTerminal,
   LipsyncError,
-  migrateAttempt,
+  outboxEventFor,
   type JobEvent,
   type JobPage,
   type JobPageQuery,
   type JobRecord,
   type JobStore,
+  type OutboxEntry,
+  type OutboxEvent,
+  type UnreadableRecordListener,
 } from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { toRedisError } from './connection.ts';
@@ -21,19 +28,17 @@ import {
   jobChannel,
   jobKey,
   jobKeyPrefix,
+  outboxKey,
   statusKey,
   toCursor,
   unfinishedJobsKey,
 } from './job-keys.ts';
 import { createScript, listScript, replaceScript } from './job-scripts.ts';
 
-/** Increase when a stored record can no longer be read as a `JobRecord` of this version. */
-const recordFormat = '3';
-/** What records of this format may lack, because it was added without a new one. */
-const addedSince = Object.freeze({ outputMs: null } satisfies Partial<JobRecord>);
 const maxConflicts = 500;
 const maxConflictDelayMs = 10;
-const maxPageSize = 100;
+/** About how many entries the outbox keeps if nothing reads it; Redis then drops the oldest. */
+const maxOutboxLength = 10_000;
 
 /** The scripts as `defineCommand` adds them to the connection. */
 interface ScriptCommands {
@@ -42,31 +47,40 @@ interface ScriptCommands {
   lipsyncListJobs(...keysAndArguments: readonly string[]): Promise<string[]>;
 }
 
+export interface RedisJobStoreOptions {
+  /** Created by `createClientConnection`; the caller closes it. */
+  readonly connection: Redis;
+  readonly onUnreadable?: UnreadableRecordListener;
+}
+
 /**
- * Job records in Redis. Every change is one script that also moves the indexes and announces the new revision on the
- * job's channel. Records are kept until somebody deletes them. While Redis cannot be reached every call throws
- * `resource_exhausted`. The caller keeps and ends the connection.
+ * Job records in Redis. Every change is one script that also updates the indexes and the outbox and announces the new
+ * revision on the job's channel. Records are kept until they are deleted. While Redis cannot be reached every call throws
+ * `resource_exhausted`.
  */
-export function createRedisJobStore({ connection }: { readonly connection: Redis }): JobStore {
+export function createRedisJobStore({ connection, onUnreadable }: RedisJobStoreOptions): JobStore {
   const scripts = defineScripts(connection);
 
   async function get(id: string): Promise<JobRecord | undefined> {
     const [format, text] = await connection.hmget(jobKey(id), 'format', 'record');
-    return typeof text === 'string' ? parseRecord(format, text) : undefined;
+    return typeof text === 'string' ? decodeJobRecord({ format: format ?? '', text }) : undefined;
   }
 
   return {
     create: (record) => guarded(() => create(scripts, record)),
     get: (id) => guarded(() => get(id)),
     append: (id, event) => guarded(() => append(scripts, get, id, event)),
-    list: (query) => guarded(() => list(scripts, query)),
+    list: (query) => guarded(() => list(scripts, query, onUnreadable)),
     unfinished: () => guarded(async () => (await connection.zrange(unfinishedJobsKey, 0, '-1')).map(idOfMember)),
+    readOutbox: (limit) =>
+      guarded(async () => (await connection.xrange(outboxKey, '-', '+', 'COUNT', limit)).map(toOutboxEntry)),
+    ackOutbox: (ids) => guarded(async () => void (ids.length > 0 && (await connection.xdel(outboxKey, ...ids)))),
   };
 }
 
 function defineScripts(connection: Redis): ScriptCommands {
   connection.defineCommand('lipsyncCreateJob', { numberOfKeys: 4, lua: createScript });
-  connection.defineCommand('lipsyncReplaceJob', { numberOfKeys: 4, lua: replaceScript });
+  connection.defineCommand('lipsyncReplaceJob', { numberOfKeys: 5, lua: replaceScript });
   connection.defineCommand('lipsyncListJobs', { numberOfKeys: 1, lua: listScript, readOnly: true });
   // `as`: defineCommand has just added these methods, which ioredis' types cannot know.
   return connection as unknown as ScriptCommands;
@@ -81,6 +95,7 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
 }
 
 async function create(scripts: ScriptCommands, record: JobRecord): Promise<void> {
+  const { format, text } = encodeJobRecord(record);
   const stored = await scripts.lipsyncCreateJob(
     jobKey(record.id),
     allJobsKey,
@@ -89,12 +104,12 @@ async function create(scripts: ScriptCommands, record: JobRecord): Promise<void>
     randomUUID(),
     String(record.revision),
     record.status,
-    recordFormat,
-    JSON.stringify(record),
+    format,
+    text,
     memberOf(record),
     jobChannel(record.id),
   );
-  if (stored !== 1) throw new LipsyncError('internal', `There is a job ${record.id} already.`);
+  if (stored !== 1) throw new LipsyncError('internal', `A job with the id ${record.id} exists already.`);
 }
 
 async function append(
@@ -114,33 +129,38 @@ async function append(
 }
 
 async function replace(scripts: ScriptCommands, current: JobRecord, next: JobRecord): Promise<boolean> {
+  const { format, text } = encodeJobRecord(next);
+  const outboxEvent = outboxEventFor(current, next);
   const stored = await scripts.lipsyncReplaceJob(
     jobKey(next.id),
     statusKey(current.status),
     statusKey(next.status),
     unfinishedJobsKey,
+    outboxKey,
     randomUUID(),
     String(current.revision),
     String(next.revision),
     next.status,
-    recordFormat,
-    JSON.stringify(next),
+    format,
+    text,
     memberOf(next),
     isTerminal(next.status) ? '1' : '0',
     jobChannel(next.id),
+    outboxEvent ? JSON.stringify(outboxEvent) : '',
+    String(maxOutboxLength),
   );
   return stored === 1;
 }
 
-async function list(scripts: ScriptCommands, { status, limit, cursor }: JobPageQuery): Promise<JobPage> {
-  if (!Number.isInteger(limit) || limit < 1 || limit > maxPageSize) {
-    throw new LipsyncError('request_invalid', `limit: must be a whole number from 1 to ${maxPageSize}`);
-  }
+async function list(
+  scripts: ScriptCommands,
+  { status, limit, cursor }: JobPageQuery,
+  onUnreadable: UnreadableRecordListener = () => undefined,
+): Promise<JobPage> {
+  checkPageSize(limit);
   const after = cursor === undefined ? undefined : fromCursor(cursor);
-  if (cursor !== undefined && after === undefined) {
-    throw new LipsyncError('request_invalid', 'cursor: is not one that this service gave out; start again without it');
-  }
-  // One more than asked for tells whether there is a next page.
+  if (cursor !== undefined && after === undefined) throw invalidCursor();
+  // One entry more than the limit shows whether there is a next page.
   const answer = await scripts.lipsyncListJobs(
     status === undefined ? allJobsKey : statusKey(status),
     after === undefined ? '+' : `(${after}`,
@@ -148,30 +168,35 @@ async function list(scripts: ScriptCommands, { status, limit, cursor }: JobPageQ
     jobKeyPrefix,
     String(indexMember(0, '').length),
   );
-  return toPage(answer, limit);
+  return toPage(answer, limit, onUnreadable);
 }
 
-function toPage(answer: readonly string[], limit: number): JobPage {
+/** `answer` is a flat list of member, format and record text. */
+function toPage(answer: readonly string[], limit: number, onUnreadable: UnreadableRecordListener): JobPage {
   const records: JobRecord[] = [];
-  for (let offset = 0; offset < answer.length && records.length < limit; offset += 3) {
-    records.push(parseRecord(answer[offset + 1], answer[offset + 2] ?? ''));
+  const size = Math.min(limit, answer.length / 3);
+  for (let index = 0; index < size; index += 1) {
+    const [member = '', format = '', text = ''] = answer.slice(3 * index, 3 * index + 3);
+    try {
+      records.push(decodeJobRecord({ format, text }));
+    } catch (error) {
+      if (!LipsyncError.isInstance(error)) throw error;
+      onUnreadable(idOfMember(member), error);
+    }
   }
-  const last = records.at(-1);
-  return { records, nextCursor: last && answer.length > 3 * limit ? toCursor(memberOf(last)) : null };
+  const last = answer[3 * (size - 1)];
+  return {
+    records,
+    unreadable: size - records.length,
+    nextCursor: last !== undefined && answer.length > 3 * limit ? toCursor(last) : null,
+  };
 }
 
 function memberOf(record: JobRecord): string {
   return indexMember(record.createdAtMs, record.id);
 }
 
-function parseRecord(format: string | null | undefined, text: string): JobRecord {
-  if (format !== recordFormat) {
-    throw new LipsyncError(
-      'internal',
-      'The job was stored by another version of this service. Start the version that stored it.',
-    );
-  }
-  // `as`: only this file writes records, in this format; the first of them do not have what was added to it since.
-  const record = JSON.parse(text) as JobRecord;
-  return { ...addedSince, ...record, attempts: record.attempts.map(migrateAttempt) };
+function toOutboxEntry([id, fields]: readonly [string, readonly string[]]): OutboxEntry {
+  // `as`: only the replace script writes entries, with one field.
+  return { ...(JSON.parse(fields[1] ?? '') as OutboxEvent), id };
 }

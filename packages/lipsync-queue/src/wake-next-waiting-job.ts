@@ -19,11 +19,15 @@ export async function wakeNextWaitingJob(
   for (let start = 0; start < oldestFirst.length; start += pageSize) {
     const records = await Promise.all(oldestFirst.slice(start, start + pageSize).map((id) => store.get(id)));
     const inLine = records.flatMap((record) => (record && isInLine(record) ? [record] : []));
-    for (const { id } of inLine.toSorted((one, other) => one.options.priority - other.options.priority)) {
+    for (const { id } of inLine.toSorted((one, other) => priorityOf(one) - priorityOf(other))) {
       if (await entries.wake(id)) return true;
     }
   }
   return false;
+}
+
+function priorityOf({ spec }: JobRecord): number {
+  return spec.options.priority;
 }
 
 function isInLine(record: JobRecord): boolean {

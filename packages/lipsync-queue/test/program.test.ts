@@ -47,16 +47,18 @@ describe('enqueue', () => {
     const record = await queue.get(id);
     expect(record).toMatchObject({
       status: 'queued',
-      options: { method: 'preview', metadata: { order: 7 } },
-      video: { kind: 'artifact', name: 'a "clip".mp4' },
+      spec: {
+        options: { method: 'preview', metadata: { order: 7 } },
+        video: { kind: 'artifact', name: 'a "clip".mp4' },
+      },
     });
     expect(JSON.stringify(record)).not.toContain(dir);
-    expect(await contentOf(record?.video)).toBe('picture');
+    expect(await contentOf(record?.spec.video)).toBe('picture');
   });
 
   it('leaves URLs to the worker', async () => {
     const { id } = await queue.enqueue({ videoUrl: 'https://example.com/clip.mp4', audioPath: files.audioPath });
-    expect((await queue.get(id))?.video).toEqual({ kind: 'url', url: 'https://example.com/clip.mp4' });
+    expect((await queue.get(id))?.spec.video).toEqual({ kind: 'url', url: 'https://example.com/clip.mp4' });
   });
 
   it('gives ids that sort by time and that BullMQ takes', async () => {
@@ -192,7 +194,7 @@ describe('cancel', () => {
   });
 });
 
-async function contentOf(input: JobRecord['video'] | undefined): Promise<string> {
+async function contentOf(input: JobRecord['spec']['video'] | undefined): Promise<string> {
   if (input?.kind !== 'artifact') throw new Error('the input is not stored');
   return (await buffer(await artifacts.read(input.key))).toString();
 }

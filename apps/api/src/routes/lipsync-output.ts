@@ -45,7 +45,8 @@ async function sendOutput({ store, artifacts }: ApiDependencies, request: Reques
 
 /** An output never changes once it is there, so the job's id is a strong validator. */
 function setFileHeaders(response: Response, record: JobRecord, sizeBytes: number): void {
-  const clipName = record.video.kind === 'artifact' ? record.video.name : 'video';
+  const { video } = record.spec;
+  const clipName = video.kind === 'artifact' ? video.name : 'video';
   response.type('video/mp4').set({
     'Accept-Ranges': 'bytes',
     'Cache-Control': 'private, no-cache',

@@ -1,17 +1,19 @@
 import pRetry from 'p-retry';
+import { LipsyncError } from '../errors/index.ts';
 import { GuardedClient, RequestError, type AllowedPrivateHosts } from '../net/index.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
-import type { InputReference, JobRecord } from './job-record.ts';
+import type { InputReference, JobRecord, LipsyncSpec } from './job-record.ts';
 import type { Workspace } from './workspace.ts';
 
-/** The longest a download may take, and the longest it may stand still. */
+/** Limits of one download: in all, and without any data. */
 const fetchTimeoutMs = 15 * 60_000;
 const fetchIdleTimeoutMs = 30_000;
 
-/** After the first try; each further pause is twice as long. */
 const fetchRetries = 2;
+/** Pause before the first retry; each further pause is twice as long. */
 const fetchRetryPauseMs = 1_000;
 
+/** Inputs of a job as files of this machine. The runner never writes or deletes them outside its workspace. */
 export interface FetchedInputs {
   readonly clipPath: string;
   readonly speechPath: string;
@@ -22,71 +24,78 @@ export interface FetchedInputs {
 export interface InputFetcherContext {
   readonly signal: AbortSignal;
   readonly workspace: Workspace;
-  /** Called, and waited for, each time an input came from its URL, so that no later run fetches it again. */
-  saveInputs(inputs: Pick<JobRecord, 'video' | 'audio'>): Promise<void>;
+  /** Stores where the inputs are now. Called after each download, so that a later run does not repeat it. */
+  saveInputs(inputs: Pick<LipsyncSpec, 'video' | 'audio'>): Promise<void>;
 }
 
-/** Brings a job's inputs into its workspace, by way of the artifact store. */
+/** Provides the inputs of a job as files. Two implementations: the artifact store, and files that are read in place. */
 export interface InputFetcher {
-  /** Throws as `GuardedClient` and the artifact store do; a fetch whose fault may pass is tried three times. */
+  /** Throws what `GuardedClient` and the artifact store throw. */
   fetch(record: JobRecord, context: InputFetcherContext): Promise<FetchedInputs>;
 }
 
-type StoredInput = Extract<InputReference, { kind: 'artifact' }>;
-
-export function createInputFetcher(options: {
+export interface ArtifactInputFetcherOptions {
   readonly artifacts: ArtifactStore;
   readonly maxBytes: number;
   readonly allowedPrivateHosts: AllowedPrivateHosts;
   readonly retryPauseMs?: number;
-}): InputFetcher {
-  const { artifacts, maxBytes, allowedPrivateHosts, retryPauseMs = fetchRetryPauseMs } = options;
+}
 
-  const client = new GuardedClient({ allowedPrivateHosts });
+type StoredInput = Extract<InputReference, { kind: 'artifact' }>;
 
-  async function download(url: string, signal: AbortSignal): Promise<StoredInput> {
-    const limits = {
+/** Downloads inputs into the artifact store, with three tries if the failure is transient, and copies them to the workspace. */
+export class ArtifactInputFetcher implements InputFetcher {
+  readonly #options: ArtifactInputFetcherOptions;
+  readonly #client: GuardedClient;
+
+  constructor(options: ArtifactInputFetcherOptions) {
+    this.#options = options;
+    this.#client = new GuardedClient({ allowedPrivateHosts: options.allowedPrivateHosts });
+  }
+
+  async fetch({ spec }: JobRecord, { signal, workspace, saveInputs }: InputFetcherContext): Promise<FetchedInputs> {
+    const { artifacts } = this.#options;
+    const video = await this.#store(spec.video, signal);
+    if (video !== spec.video) await saveInputs({ video, audio: spec.audio });
+    const audio = await this.#store(spec.audio, signal);
+    if (audio !== spec.audio) await saveInputs({ video, audio });
+    const clipPath = workspace.file('clip');
+    const speechPath = workspace.file('speech');
+    await artifacts.materialize(video.key, clipPath);
+    await artifacts.materialize(audio.key, speechPath);
+    return { clipPath, speechPath, clipDigest: digestOf(video.key) };
+  }
+
+  async #store(input: InputReference, signal: AbortSignal): Promise<StoredInput> {
+    switch (input.kind) {
+      case 'artifact':
+        return input;
+      case 'file':
+        throw new LipsyncError('internal', 'The job reads files of the machine that created it and cannot run here.');
+      case 'url':
+        return pRetry(() => this.#download(input.url, signal), {
+          retries: fetchRetries,
+          minTimeout: this.#options.retryPauseMs ?? fetchRetryPauseMs,
+          signal,
+          shouldRetry: ({ error }) => isTransient(error),
+        });
+    }
+  }
+
+  async #download(url: string, signal: AbortSignal): Promise<StoredInput> {
+    const { artifacts, maxBytes } = this.#options;
+    const { body } = await this.#client.download(url, {
       maxResponseBytes: maxBytes,
       timeoutMs: fetchTimeoutMs,
       idleTimeoutMs: fetchIdleTimeoutMs,
       signal,
-    };
-    const { body } = await client.download(url, limits);
+    });
     const { key } = await artifacts.putInput(body, { maxBytes, signal });
     return { kind: 'artifact', key, name: key };
   }
-
-  async function store(
-    input: InputReference,
-    signal: AbortSignal,
-    save: (stored: StoredInput) => Promise<void>,
-  ): Promise<StoredInput> {
-    if (input.kind === 'artifact') return input;
-    const stored = await pRetry(() => download(input.url, signal), {
-      retries: fetchRetries,
-      minTimeout: retryPauseMs,
-      signal,
-      shouldRetry: ({ error }) => mayPass(error),
-    });
-    await save(stored);
-    return stored;
-  }
-
-  return {
-    async fetch(record, { signal, workspace, saveInputs }) {
-      const video = await store(record.video, signal, (stored) => saveInputs({ video: stored, audio: record.audio }));
-      const audio = await store(record.audio, signal, (stored) => saveInputs({ video, audio: stored }));
-      const clipPath = workspace.file('clip');
-      const speechPath = workspace.file('speech');
-      await artifacts.materialize(video.key, clipPath);
-      await artifacts.materialize(audio.key, speechPath);
-      return { clipPath, speechPath, clipDigest: digestOf(video.key) };
-    },
-  };
 }
 
-/** The server was down, silent or cut the answer short; it may do better in a moment. */
-function mayPass(error: Error): boolean {
+function isTransient(error: Error): boolean {
   return error instanceof RequestError && error.retryable;
 }
 

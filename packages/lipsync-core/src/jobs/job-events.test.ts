@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../contract/index.ts';
 import { applyJobEvent, type JobEvent } from './job-events.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
-import { newJobRecord } from './new-job-record.ts';
+import { newJobRecord } from './job-record.ts';
 
 const result = {
   methodUsed: 'preview',
@@ -34,7 +34,7 @@ const anyEvent: fc.Arbitrary<JobEvent> = fc.oneof(
     progress: fc.double({ min: -10, max: 200, noNaN: true }),
     message: fc.constant('m'),
   }),
-  fc.record({ type: fc.constant('handed_back' as const), run: fc.integer({ min: 0, max: 3 }) }),
+  fc.record({ type: fc.constant('released' as const), run: fc.integer({ min: 0, max: 3 }) }),
   fc.constant<JobEvent>({ type: 'cancel_requested' }),
   fc.record({
     type: fc.constant('completed' as const),
@@ -79,7 +79,7 @@ describe('a job record', () => {
   it('counts a run that ended without a word as a crash, and one that was handed back as none', () => {
     const first = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
     expect(applyJobEvent(first, { type: 'run_started', atMs: 2 }).crashes).toBe(1);
-    const handedBack = applyJobEvent(first, { type: 'handed_back', run: 1 });
+    const handedBack = applyJobEvent(first, { type: 'released', run: 1 });
     expect(handedBack.status).toBe('queued');
     expect(applyJobEvent(handedBack, { type: 'run_started', atMs: 2 }).crashes).toBe(0);
   });

@@ -1,23 +1,25 @@
 import type { ErrorCode } from '../errors/index.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import type { Provider } from '../providers/provider.ts';
-import { isTerminal, type InputReference, type JobRecord, type JobResult } from './job-record.ts';
+import { isTerminal, queuedMessage, type InputReference, type JobRecord, type LipsyncResult } from './job-record.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
-/** What a run of the job reports; only the latest run is listened to. */
+/** An event that a run reports. It is ignored unless `run` is the latest run of the job. */
 type RunEvent = { readonly run: number } & (
   | { readonly type: 'progressed'; readonly stage: string; readonly progress: number; readonly message: string }
   | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
   | { readonly type: 'planned'; readonly plan: ProviderPlan; readonly outputMs: number | null }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
-  | { readonly type: 'handed_back' }
+  /** The run stops early, for example because its worker shuts down; any worker may run the job. */
+  | { readonly type: 'released' }
   | { readonly type: 'parked'; readonly untilMs: number; readonly message: string }
-  | { readonly type: 'handed_on'; readonly needs: Provider['kind'] }
+  /** The job continues on a worker that runs providers of this kind. */
+  | { readonly type: 'transferred'; readonly needs: Provider['kind'] }
   | {
       readonly type: 'completed';
       readonly atMs: number;
-      readonly result: JobResult;
+      readonly result: LipsyncResult;
       readonly warnings: readonly Warning[];
     }
   | {
@@ -34,16 +36,21 @@ export type JobEvent =
   | RunEvent
   | { readonly type: 'run_started'; readonly atMs: number }
   | { readonly type: 'cancel_requested' }
-  /** What an attempt that had ended turned out to cost; heard after the job's end, too. */
-  | { readonly type: 'attempt_billed'; readonly index: number; readonly costMicros: number }
-  | { readonly type: 'canceled'; readonly atMs: number };
+  /** The cost of an ended attempt became known. Accepted after the end of the job, too. */
+  | { readonly type: 'attempt_settled'; readonly index: number; readonly costMicros: number }
+  | { readonly type: 'canceled'; readonly atMs: number }
+  /** A caller requests the same work again: the job is queued as new, but keeps its plan and attempts. */
+  | { readonly type: 'resumed'; readonly deadlineAtMs: number | null };
+
+/** Events that change a job which has ended. */
+const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resumed'];
 
 /**
- * The record after an event. Pure. A terminal record changes no more, but for bills that come late; a run that was
- * superseded is not heard, progress never goes back; an event that has nothing to say returns the same object.
+ * Returns the record after an event. Pure. Ended jobs change only by late costs and by being resumed, events of an
+ * earlier run are ignored, progress never decreases, and an event without effect returns the same object.
  */
 export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
-  if (isTerminal(record.status) && event.type !== 'attempt_billed') return record;
+  if (isTerminal(record.status) && !acceptedAfterEnd.includes(event.type)) return record;
   if ('run' in event && event.run !== record.runs) return record;
   const changed = change(record, event);
   return changed === record ? record : { ...changed, revision: record.revision + 1 };
@@ -56,45 +63,28 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'progressed':
       return applyProgress(record, event);
     case 'inputs_fetched':
-      return { ...record, video: event.video, audio: event.audio };
+      return { ...record, spec: { ...record.spec, video: event.video, audio: event.audio } };
     case 'planned':
       return record.attempts.length === 0 ? { ...record, plan: event.plan, outputMs: event.outputMs } : record;
     case 'attempts_changed':
       return { ...record, attempts: withKnownCosts(event.attempts, record.attempts) };
-    case 'handed_back':
-      // Also of a run that was parked and did not hear of it.
-      return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.', parkedUntilMs: null };
+    case 'released':
+      // Clears a parking time as well: the run may not have seen the answer to its `parked` event.
+      return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, parkedUntilMs: null };
     case 'parked':
       return { ...record, parkedUntilMs: event.untilMs, stage: 'waiting', message: event.message };
-    case 'handed_on':
-      return { ...record, status: 'queued', stage: 'queued', message: 'Waiting for a worker.', needs: event.needs };
+    case 'transferred':
+      return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, needs: event.needs };
     case 'cancel_requested':
       return record.cancelRequested ? record : { ...record, cancelRequested: true, message: 'Cancel requested.' };
-    case 'attempt_billed':
-      return applyBill(record, event);
+    case 'attempt_settled':
+      return applyCost(record, event);
     case 'completed':
-      return {
-        ...record,
-        status: 'completed',
-        stage: 'completed',
-        progress: 100,
-        message: 'Done.',
-        result: event.result,
-        warnings: event.warnings,
-        completedAtMs: event.atMs,
-      };
     case 'failed':
-      return {
-        ...record,
-        status: 'failed',
-        stage: 'failed',
-        message: event.message,
-        error: { code: event.code, message: event.message },
-        warnings: event.warnings,
-        completedAtMs: event.atMs,
-      };
     case 'canceled':
-      return { ...record, status: 'canceled', stage: 'canceled', message: 'Canceled.', completedAtMs: event.atMs };
+      return { ...record, ...end(event), completedAtMs: event.atMs };
+    case 'resumed':
+      return record.status === 'completed' ? record : resume(record, event.deadlineAtMs);
   }
 }
 
@@ -110,7 +100,38 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
   };
 }
 
-/** A bill that came while the run was busy elsewhere is not known to it, and stands. */
+function end(event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled' }>): Partial<JobRecord> {
+  switch (event.type) {
+    case 'completed': {
+      const { result, warnings } = event;
+      return { status: 'completed', stage: 'completed', progress: 100, message: 'Done.', result, warnings };
+    }
+    case 'failed': {
+      const { code, message, warnings } = event;
+      return { status: 'failed', stage: 'failed', message, error: { code, message }, warnings };
+    }
+    case 'canceled':
+      return { status: 'canceled', stage: 'canceled', message: 'Canceled.' };
+  }
+}
+
+/** Crashes start again at one, if an attempt exists: it was interrupted, so that its duration says nothing. */
+function resume(record: JobRecord, deadlineAtMs: number | null): JobRecord {
+  return {
+    ...record,
+    status: 'queued',
+    stage: 'queued',
+    message: queuedMessage,
+    crashes: record.attempts.length > 0 ? 1 : 0,
+    cancelRequested: false,
+    parkedUntilMs: null,
+    error: null,
+    completedAtMs: null,
+    deadlineAtMs,
+  };
+}
+
+/** Keeps costs that were settled while the run worked: the run does not have them. */
 function withKnownCosts(attempts: readonly Attempt[], known: readonly Attempt[]): readonly Attempt[] {
   return attempts.map((attempt, index) => ({
     ...attempt,
@@ -118,10 +139,13 @@ function withKnownCosts(attempts: readonly Attempt[], known: readonly Attempt[])
   }));
 }
 
-function applyBill(record: JobRecord, { index, costMicros }: Extract<JobEvent, { type: 'attempt_billed' }>): JobRecord {
-  const billed = record.attempts[index];
-  if (!billed || billed.costMicros !== null) return record;
-  return { ...record, attempts: record.attempts.with(index, { ...billed, costMicros }) };
+function applyCost(
+  record: JobRecord,
+  { index, costMicros }: Extract<JobEvent, { type: 'attempt_settled' }>,
+): JobRecord {
+  const attempt = record.attempts[index];
+  if (!attempt || attempt.costMicros !== null) return record;
+  return { ...record, attempts: record.attempts.with(index, { ...attempt, costMicros }) };
 }
 
 function applyProgress(record: JobRecord, event: Extract<JobEvent, { type: 'progressed' }>): JobRecord {

@@ -5,59 +5,161 @@ import type { Attempt } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Warning } from '../contract/provider-types.ts';
 
-/** Where an input is: in the artifact store, or still at the URL that the caller named. */
+/**
+ * Location of an input: in the artifact store, at a URL that the caller named, or a file of this machine that an
+ * in-process job reads in place and never deletes.
+ */
 export type InputReference =
   | { readonly kind: 'artifact'; readonly key: string; readonly name: string }
-  | { readonly kind: 'url'; readonly url: string };
+  | { readonly kind: 'url'; readonly url: string }
+  | { readonly kind: 'file'; readonly path: string };
 
-/** What came out, once a job is completed. */
-export interface JobResult {
+/** The parts of a record that depend on the kind of job. Add a kind here, then teach the runner to run it. */
+export interface JobKinds {
+  readonly lipsync: {
+    readonly spec: LipsyncSpec;
+    readonly state: LipsyncState;
+    readonly result: LipsyncResult;
+  };
+}
+
+export type JobKind = keyof JobKinds;
+
+export const jobKinds = Object.freeze(['lipsync'] as const satisfies readonly JobKind[]);
+
+/** What a lip-sync job has to do. Only `video` and `audio` change: an input fetched from a URL becomes an artifact. */
+export interface LipsyncSpec {
+  readonly options: LipsyncOptions;
+  readonly video: InputReference;
+  readonly audio: InputReference;
+}
+
+/** Working state of a lip-sync job, stored at the top level of its record. */
+export interface LipsyncState {
+  /** Providers in the order in which they are tried; null until planned. Fixed once the first attempt exists. */
+  readonly plan: ProviderPlan | null;
+  /** Planned length of the output in milliseconds; null if the plan did not depend on it. */
+  readonly outputMs: number | null;
+  /** Kind of provider that the next run needs; null if any worker may run the job. */
+  readonly needs: Provider['kind'] | null;
+  readonly attempts: readonly Attempt[];
+  readonly warnings: readonly Warning[];
+}
+
+/** Output of a completed lip-sync job. */
+export interface LipsyncResult {
   readonly methodUsed: ProviderId | null;
   readonly degraded: boolean;
   readonly cached: boolean;
   readonly durationMs: number;
+  /** Artifact key, or the path of the output file for an in-process job. */
   readonly outputKey: string;
 }
 
-/** The truth about a job. Holds no path of any machine. Changed only through `applyJobEvent`. */
-export interface JobRecord {
+/** The part of a record that all kinds of job share. */
+export interface JobEnvelope {
   readonly id: string;
-  /** Increases with every change; stores use it to refuse lost updates. */
+  /** Increases with every change; stores use it for compare-and-set. */
   readonly revision: number;
   readonly status: JobStatus;
   readonly stage: string;
-  /** 0–100, never decreasing. */
+  /** Percent, 0 to 100; never decreases. */
   readonly progress: number;
   readonly message: string;
-  readonly options: LipsyncOptions;
-  readonly video: InputReference;
-  readonly audio: InputReference;
-  /** Name of the API key that created the job, or null where the API is open. */
+  /** Name of the API key that created the job; null if the API is open. */
   readonly owner: string | null;
-  /** How often a worker began to work on it; reports of any but the latest run are ignored. */
+  /** Number of runs started so far. Events of any run but the latest are ignored. */
   readonly runs: number;
-  /** How many of those runs ended without a word: the worker was killed or lost its lock. */
+  /** Number of runs that ended without recording an outcome, for example because the worker was killed. */
   readonly crashes: number;
   readonly cancelRequested: boolean;
-  /** When to look again at a job that only waits; null while it is worked on or waits for a worker. */
+  /** When to run a waiting job again; null while it runs or is queued. */
   readonly parkedUntilMs: number | null;
-  /** The providers to try, in order; null until that is known. Never changes once one of them was tried. */
-  readonly plan: ProviderPlan | null;
-  /** How long the output is going to be; null where the plan was made without knowing. */
-  readonly outputMs: number | null;
-  /** What kind of provider it goes on with; null where any worker may take it. */
-  readonly needs: Provider['kind'] | null;
-  readonly attempts: readonly Attempt[];
-  readonly warnings: readonly Warning[];
-  readonly result: JobResult | null;
   readonly error: { readonly code: ErrorCode; readonly message: string } | null;
+  /** W3C Trace Context header of the request that created the job; null if it had none. */
+  readonly traceparent: string | null;
+  /** Id of the request that created the job, as in its log lines and problem documents; null outside the API. */
+  readonly requestId: string | null;
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;
   readonly completedAtMs: number | null;
   readonly deadlineAtMs: number | null;
 }
 
-/** Whether something may be running elsewhere for the job, so that ending it takes more than saying so. */
+/**
+ * The stored truth about a job: envelope, kind, what to do, working state, result. Changed only by `applyJobEvent`.
+ * A change of its shape needs a new step in `record-migrations.ts`.
+ */
+export type JobRecord<Kind extends JobKind = 'lipsync'> = JobEnvelope &
+  JobKinds[Kind]['state'] & {
+    readonly kind: Kind;
+    readonly spec: JobKinds[Kind]['spec'];
+    readonly result: JobKinds[Kind]['result'] | null;
+  };
+
+/** Values of a new lip-sync job. */
+export interface NewJob {
+  readonly id: string;
+  readonly options: LipsyncOptions;
+  readonly video: InputReference;
+  readonly audio: InputReference;
+  readonly owner: string | null;
+  readonly nowMs: number;
+  /** Plan and lane, if they are known before a worker sees the job. */
+  readonly start?: JobStart;
+  readonly traceparent?: string | null;
+  readonly requestId?: string | null;
+}
+
+/** The plan of a new job, if it does not depend on the inputs, and the kind of provider that the first run needs. */
+export type JobStart = Pick<JobRecord, 'plan' | 'needs'>;
+
+/**
+ * Start of a job that a worker plans. It begins in the cloud lane, which has room for many jobs, so that a short look at
+ * the inputs does not wait behind renderings.
+ */
+export const undecidedStart: JobStart = Object.freeze({ plan: null, needs: 'remote' });
+
+/** Returns the record of a job that was just accepted. Pure; the deadline counts from `nowMs`. */
+export function newJobRecord({ id, options, video, audio, owner, nowMs, ...rest }: NewJob): JobRecord {
+  return {
+    id,
+    kind: 'lipsync',
+    revision: 0,
+    status: 'queued',
+    stage: 'queued',
+    progress: 0,
+    message: queuedMessage,
+    spec: { options, video, audio },
+    owner,
+    runs: 0,
+    crashes: 0,
+    cancelRequested: false,
+    parkedUntilMs: null,
+    plan: rest.start?.plan ?? null,
+    outputMs: null,
+    needs: rest.start?.needs ?? null,
+    attempts: [],
+    warnings: [],
+    result: null,
+    error: null,
+    traceparent: rest.traceparent ?? null,
+    requestId: rest.requestId ?? null,
+    createdAtMs: nowMs,
+    startedAtMs: null,
+    completedAtMs: null,
+    deadlineAtMs: deadlineOf(options, nowMs),
+  };
+}
+
+export const queuedMessage = 'Waiting for a worker.';
+
+/** Returns when a job that is accepted at `nowMs` has to end; null for no deadline. Pure. */
+function deadlineOf({ deadlineMs }: Pick<LipsyncOptions, 'deadlineMs'>, nowMs: number): number | null {
+  return deadlineMs === undefined ? null : nowMs + deadlineMs;
+}
+
+/** Returns whether the last attempt is open, so that a remote operation may be running for the job. */
 export function isUnderWay({ attempts }: Pick<JobRecord, 'attempts'>): boolean {
   return attempts.at(-1)?.outcome === 'running';
 }

@@ -1,32 +1,79 @@
 import type { JobStatus } from '../contract/index.ts';
+import { LipsyncError } from '../errors/index.ts';
 import type { JobEvent } from './job-events.ts';
-import type { JobRecord } from './job-record.ts';
+import { isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 
 export interface JobPageQuery {
   readonly status?: JobStatus;
-  /** 1–100. */
+  /** 1 to `maxPageSize`. */
   readonly limit: number;
-  /** As returned by the page before; opaque. */
+  /** `nextCursor` of the page before; opaque. */
   readonly cursor?: string;
 }
 
 export interface JobPage {
   /** Newest first. */
   readonly records: readonly JobRecord[];
+  /** Number of stored records of this page that could not be read and are left out. */
+  readonly unreadable: number;
   readonly nextCursor: string | null;
 }
 
-/** Keeps job records. A port; every driver passes the same suite. */
+/** The end of a job, for consumers that act on it after the fact. */
+export interface OutboxEvent {
+  readonly jobId: string;
+  readonly kind: JobKind;
+  readonly status: JobStatus;
+  readonly atMs: number;
+}
+
+export interface OutboxEntry extends OutboxEvent {
+  /** Assigned by the store; opaque. */
+  readonly id: string;
+}
+
+/** Called with each record that a list had to leave out. */
+export type UnreadableRecordListener = (id: string, error: LipsyncError) => void;
+
+/**
+ * Stores job records. A port: every driver passes `jobStoreSuite`. A record of an older format is migrated when it is
+ * read and stored in the current format with its next change. `get` and `append` throw `internal` for a record that
+ * cannot be read.
+ */
 export interface JobStore {
-  /** Stores a new record. Throws `internal` when the id is taken. */
+  /** Stores a new record. Throws `internal` if the id is taken. */
   create(record: JobRecord): Promise<void>;
   get(id: string): Promise<JobRecord | undefined>;
   /**
-   * Applies an event to the stored record without losing a concurrent one, and returns the record as it now stands.
-   * Throws `not_found` when there is no such job.
+   * Applies an event with compare-and-set and returns the record as it is then. The outbox event of the change, if any,
+   * is stored in the same atomic step. Throws `not_found` if there is no such job.
    */
   append(id: string, event: JobEvent): Promise<JobRecord>;
   list(query: JobPageQuery): Promise<JobPage>;
-  /** Ids of all jobs that are not at an end, oldest first. */
+  /** Returns the ids of all jobs that have not ended, oldest first. */
   unfinished(): Promise<readonly string[]>;
+  /** Returns up to `limit` entries of the outbox, oldest first. */
+  readOutbox(limit: number): Promise<readonly OutboxEntry[]>;
+  /** Removes entries from the outbox; unknown ids are ignored. */
+  ackOutbox(ids: readonly string[]): Promise<void>;
+}
+
+const maxPageSize = 100;
+
+/** Throws `request_invalid` unless `limit` is a valid page size. */
+export function checkPageSize(limit: number): void {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= maxPageSize) return;
+  throw new LipsyncError('request_invalid', `limit: must be a whole number from 1 to ${maxPageSize}`);
+}
+
+/** Returns the error for a cursor that no store returned. */
+export function invalidCursor(): LipsyncError {
+  return new LipsyncError('request_invalid', 'cursor: was not returned by this service; start again without it');
+}
+
+/** Returns the outbox event of a change: one when the job ends, else null. Pure. */
+export function outboxEventFor(before: JobRecord, after: JobRecord): OutboxEvent | null {
+  if (isTerminal(before.status) || !isTerminal(after.status)) return null;
+  const { id: jobId, kind, status, completedAtMs } = after;
+  return { jobId, kind, status, atMs: completedAtMs ?? after.createdAtMs };
 }

@@ -9,6 +9,6 @@ export async function recordLateCost(
   const record = await store.get(jobId);
   if (!record) return true;
   if (record.attempts[index]?.outcome === 'running') return false;
-  await store.append(jobId, { type: 'attempt_billed', index, costMicros });
+  await store.append(jobId, { type: 'attempt_settled', index, costMicros });
   return true;
 }

@@ -1,10 +1,10 @@
 import type { LipsyncError } from '../errors/index.ts';
 import type { JobEvent } from './job-events.ts';
-import type { JobRecord, JobResult } from './job-record.ts';
+import type { JobRecord, LipsyncResult } from './job-record.ts';
 import type { PipelineResult } from './lipsync-pipeline.ts';
 
 /** The result of a job whose take was published as `outputKey`. What it cost is for its attempts to say. */
-export function toJobResult({ methodUsed, degraded, durationMs }: PipelineResult, outputKey: string): JobResult {
+export function toJobResult({ methodUsed, degraded, durationMs }: PipelineResult, outputKey: string): LipsyncResult {
   return { methodUsed, degraded, cached: false, durationMs, outputKey };
 }
 

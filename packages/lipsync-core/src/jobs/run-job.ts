@@ -109,7 +109,7 @@ async function handBackQuietly(
   { id: jobId, runs: run }: Pick<JobRecord, 'id' | 'runs'>,
 ): Promise<void> {
   await store
-    .append(jobId, { type: 'handed_back', run })
+    .append(jobId, { type: 'released', run })
     .catch((error: unknown) => logger.warn({ jobId, error }, 'the job could not be handed back'));
 }
 
@@ -133,7 +133,8 @@ function abandon(
   reason: LipsyncError,
   signal: AbortSignal,
 ): Promise<void> {
-  const { id: jobId, owner, options } = record;
+  const { id: jobId, owner, spec } = record;
+  const { options } = spec;
   const { save } = createAttemptSaver(dependencies, record);
   return dependencies.pipeline.abandon({ jobId, owner, options }, reason, {
     signal,
@@ -191,7 +192,7 @@ async function endRun(
   const { store, clock, logger } = dependencies;
   if (stop.reason === superseded) throw superseded;
   if (handBack.aborted && !stop.aborted) {
-    await store.append(record.id, { type: 'handed_back', run: record.runs });
+    await store.append(record.id, { type: 'released', run: record.runs });
     throw abortError(handBack);
   }
   const error = stop.aborted ? abortError(stop) : toLipsyncError(thrown);
@@ -212,7 +213,8 @@ async function advance(
   { signal, canRun, heed }: RunContext & Pick<StopWatch, 'heed'>,
 ): Promise<JobEvent> {
   const { store, clock, pipeline, progressIntervalMs, logger } = dependencies;
-  const { runs: run, id: jobId, owner, options } = record;
+  const { runs: run, id: jobId, owner, spec } = record;
+  const { options } = spec;
   const progress = createProgressWriter({
     intervalMs: progressIntervalMs,
     clock,
@@ -242,7 +244,7 @@ async function advance(
         untilMs: Math.min(outcome.untilMs, record.deadlineAtMs ?? Infinity),
         message: waitingMessage(attempts.latest),
       };
-    if (outcome.kind === 'elsewhere') return { type: 'handed_on', run, needs: outcome.needs };
+    if (outcome.kind === 'elsewhere') return { type: 'transferred', run, needs: outcome.needs };
     progress.report({ stage: 'publishing', fraction: 0 });
     const output = await dependencies.artifacts.publish(outcome.takePath, `outputs/${jobId}/output.mp4`);
     return {

@@ -7,7 +7,7 @@ import { deadlineSignal, type DeadlineSignal } from '../jobs/deadline-signal.ts'
 import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
 import type { JobRecord } from '../jobs/job-record.ts';
 import type { LipsyncPipeline, PipelineInput, PipelineResult } from '../jobs/lipsync-pipeline.ts';
-import { newJobRecord } from '../jobs/new-job-record.ts';
+import { newJobRecord } from '../jobs/job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { FetchedInputs } from '../jobs/input-fetcher.ts';
 import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';

@@ -1,16 +1,20 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { jobStatuses, lipsyncOptionsSchema, type LipsyncOptionsInput } from '../contract/index.ts';
 import type { JobEvent } from '../jobs/job-events.ts';
-import type { JobRecord, JobResult } from '../jobs/job-record.ts';
+import { newJobRecord, type JobRecord, type LipsyncResult } from '../jobs/job-record.ts';
 import type { JobStore } from '../jobs/job-store.ts';
-import { newJobRecord } from '../jobs/new-job-record.ts';
+import type { EncodedJobRecord } from '../jobs/record-codec.ts';
 
 export interface JobStoreUnderTest {
   readonly store: JobStore;
+  /** Ids that were passed to `onUnreadable`, in order. */
+  readonly reported: readonly string[];
+  /** Replaces the stored form of a record, as another version of the service may have written it. */
+  overwrite(id: string, stored: EncodedJobRecord): Promise<void>;
   dispose(): Promise<void>;
 }
 
-const result: JobResult = {
+const result: LipsyncResult = {
   methodUsed: 'preview',
   degraded: true,
   cached: false,
@@ -18,7 +22,7 @@ const result: JobResult = {
   outputKey: 'outputs/job_1/output.mp4',
 };
 
-/** A record of a waiting job, for tests. */
+/** Returns the record of a queued job. */
 export function testJobRecord(id: string, createdAtMs = 1_000, options: LipsyncOptionsInput = {}): JobRecord {
   return newJobRecord({
     id,
@@ -30,9 +34,9 @@ export function testJobRecord(id: string, createdAtMs = 1_000, options: LipsyncO
   });
 }
 
-/** What every job store promises. `makeStore` is called once per test and gives an empty one. */
+/** Tests the contract of `JobStore`. `makeStore` returns an empty store and is called once per test. */
 export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnderTest>): void {
-  describe(`job store: ${name}`, () => {
+  describe(`Job store on ${name}`, () => {
     let subject: JobStoreUnderTest;
     let store: JobStore;
     const createAll = (...records: readonly JobRecord[]): Promise<void[]> =>
@@ -48,8 +52,8 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
     });
     afterEach(() => subject.dispose());
 
-    describe('a record', () => {
-      it('comes back as it was stored', async () => {
+    describe('records', () => {
+      it('A stored record is returned unchanged.', async () => {
         const record = testJobRecord('job_1', 1_000, {
           deadlineMs: 5_000,
           metadata: { title: 'Grüße, 世界 😀', deep: [1, { a: null }], empty: {} },
@@ -58,7 +62,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(await store.get('job_1')).toEqual(record);
       });
 
-      it('that is at its end hears what it cost, and stays among those at their end', async () => {
+      it('An ended job accepts the late cost of an attempt and keeps its place in the indexes.', async () => {
         const attempt = {
           provider: 'heygen',
           outcome: 'canceled',
@@ -73,7 +77,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         } as const;
         await store.create({ ...testJobRecord('job_1'), attempts: [attempt] });
         await finish('job_1', { type: 'canceled', atMs: 3_000 });
-        await store.append('job_1', { type: 'attempt_billed', index: 0, costMicros: 70 });
+        await store.append('job_1', { type: 'attempt_settled', index: 0, costMicros: 70 });
         expect(await store.get('job_1')).toMatchObject({ status: 'canceled', attempts: [{ costMicros: 70 }] });
         expect([
           (await store.list({ status: 'canceled', limit: 10 })).records.length,
@@ -81,11 +85,11 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         ]).toEqual([1, []]);
       });
 
-      it('is undefined when it was never stored', async () => {
+      it('An unknown id returns undefined.', async () => {
         expect(await store.get('job_1')).toBeUndefined();
       });
 
-      it('is not replaced by another one with its id', async () => {
+      it('A second record with the same id is refused and changes nothing.', async () => {
         const first = testJobRecord('job_1', 1_000);
         await store.create(first);
         await expect(store.create(testJobRecord('job_1', 2_000))).rejects.toMatchObject({ code: 'internal' });
@@ -95,14 +99,14 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
     });
 
     describe('events', () => {
-      it('change the stored record and return it', async () => {
+      it('An event changes the stored record and returns it.', async () => {
         await store.create(testJobRecord('job_1'));
         const returned = await store.append('job_1', { type: 'run_started', atMs: 2_000 });
         expect(returned).toMatchObject({ status: 'processing', runs: 1, revision: 1, startedAtMs: 2_000 });
         expect(await store.get('job_1')).toEqual(returned);
       });
 
-      it('that change nothing leave the revision alone', async () => {
+      it('An event without effect does not increase the revision.', async () => {
         await store.create(testJobRecord('job_1'));
         await store.append('job_1', { type: 'cancel_requested' });
         expect(await store.append('job_1', { type: 'cancel_requested' })).toMatchObject({
@@ -111,12 +115,12 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         });
       });
 
-      it('for a job that does not exist are refused', async () => {
+      it('An event for an unknown job throws not_found.', async () => {
         await expect(store.append('job_1', { type: 'cancel_requested' })).rejects.toMatchObject({ code: 'not_found' });
         expect(await store.get('job_1')).toBeUndefined();
       });
 
-      it('lose nothing when fifty come at once', async () => {
+      it('Fifty concurrent events are all applied.', async () => {
         await store.create(testJobRecord('job_1'));
         const events = Array.from({ length: 50 }, (_, index): JobEvent => ({
           type: 'run_started',
@@ -127,7 +131,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(new Set(returned.map(({ runs }) => runs)).size).toBe(50);
       });
 
-      it('never take progress back, whatever order they arrive in', async () => {
+      it('Progress never decreases when reports arrive in random order.', async () => {
         await store.create(testJobRecord('job_1'));
         await store.append('job_1', { type: 'run_started', atMs: 2_000 });
         const values = Array.from({ length: 20 }, (_, index) => (index * 37) % 97);
@@ -147,7 +151,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         ['completed', { type: 'completed', run: 1, atMs: 3_000, result, warnings: [] }],
         ['failed', { type: 'failed', run: 1, atMs: 3_000, code: 'clip_unusable', message: 'No face.', warnings: [] }],
         ['canceled', { type: 'canceled', atMs: 3_000 }],
-      ] as const)('after a job is %s change nothing any more', async (status, event) => {
+      ] as const)('A job that is %s ignores all later events.', async (status, event) => {
         await store.create(testJobRecord('job_1'));
         const ended = await finish('job_1', event);
         expect(ended.status).toBe(status);
@@ -157,7 +161,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(await store.get('job_1')).toEqual(ended);
       });
 
-      it('that end a job in two ways at once end it in one', async () => {
+      it('Two concurrent events that end a job produce one end.', async () => {
         await store.create(testJobRecord('job_1'));
         await store.append('job_1', { type: 'run_started', atMs: 2_000 });
         const [completed, canceled] = await Promise.all([
@@ -170,12 +174,12 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
     });
 
     describe('lists', () => {
-      it('begin with the newest', async () => {
+      it('A list starts with the newest job.', async () => {
         await createAll(testJobRecord('job_b', 2_000), testJobRecord('job_c', 3_000), testJobRecord('job_a', 1_000));
         expect(ids((await store.list({ limit: 10 })).records)).toEqual(['job_c', 'job_b', 'job_a']);
       });
 
-      it('give every job exactly once over pages, also when many were made in the same millisecond', async () => {
+      it('Pages contain every job exactly once, even if many have the same creation time.', async () => {
         await createAll(
           ...Array.from({ length: 25 }, (_, index) =>
             testJobRecord(`job_${String(index).padStart(2, '0')}`, 1_000 + Math.floor(index / 10)),
@@ -187,12 +191,12 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(new Set(pages.flat()).size).toBe(25);
       });
 
-      it('have no next page when the last one is just full', async () => {
+      it('A full last page has no next cursor.', async () => {
         await createAll(testJobRecord('job_a'), testJobRecord('job_b'));
         expect((await store.list({ limit: 2 })).nextCursor).toBeNull();
       });
 
-      it('go on where they were when newer jobs arrive in between', async () => {
+      it('A cursor stays valid when newer jobs arrive.', async () => {
         await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 2_000));
         const first = await store.list({ limit: 1 });
         await store.create(testJobRecord('job_c', 3_000));
@@ -203,7 +207,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect([...ids(first.records), ...ids(second.records)]).toEqual(['job_b', 'job_a']);
       });
 
-      it('go on where they were when the job they stopped at has left the list', async () => {
+      it('A cursor stays valid when its job leaves the list.', async () => {
         await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 2_000), testJobRecord('job_c', 3_000));
         const { nextCursor } = await store.list({ status: 'queued', limit: 2 });
         await store.append('job_b', { type: 'canceled', atMs: 4_000 });
@@ -215,7 +219,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(ids(rest.records)).toEqual(['job_a']);
       });
 
-      it('by status hold each job under its present status only', async () => {
+      it('A list by status contains each job under its current status only.', async () => {
         await createAll(...['job_1', 'job_2', 'job_3', 'job_4', 'job_5'].map((id) => testJobRecord(id)));
         await store.append('job_2', { type: 'run_started', atMs: 2_000 });
         await finish('job_3', { type: 'completed', run: 1, atMs: 3_000, result, warnings: [] });
@@ -234,19 +238,19 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(listed).toEqual([['job_1'], ['job_2'], ['job_3'], ['job_4'], ['job_5']]);
       });
 
-      it.each([0, 101, 1.5, -1, Number.NaN])('of %d jobs are refused', async (limit) => {
+      it.each([0, 101, 1.5, -1, Number.NaN])('A page size of %d is refused.', async (limit) => {
         await expect(store.list({ limit })).rejects.toMatchObject({ code: 'request_invalid' });
       });
 
       it.each(['', 'nonsense', '(+', Buffer.from('+').toString('base64url')])(
-        'from the made-up cursor %j are refused',
+        'The invalid cursor %j is refused.',
         async (cursor) => {
           await expect(store.list({ limit: 10, cursor })).rejects.toMatchObject({ code: 'request_invalid' });
         },
       );
     });
 
-    it('names the jobs that are not at an end, oldest first', async () => {
+    it('Unfinished jobs are returned oldest first.', async () => {
       await createAll(
         testJobRecord('job_d', 4_000),
         testJobRecord('job_a', 1_000),
@@ -257,7 +261,79 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
       await store.append('job_c', { type: 'canceled', atMs: 5_000 });
       expect(await store.unfinished()).toEqual(['job_a', 'job_b', 'job_d']);
     });
+
+    describe('stored formats', () => {
+      const newer = { format: '999', text: '{}' };
+
+      it('A record in format 3 is read, listed and changed, and is stored in the current format with its next change.', async () => {
+        const record = testJobRecord('job_1');
+        await store.create(record);
+        await subject.overwrite('job_1', toFormat3(record));
+        expect(await store.get('job_1')).toEqual(record);
+        expect((await store.list({ limit: 10 })).records).toEqual([record]);
+        const changed = await store.append('job_1', { type: 'run_started', atMs: 2_000 });
+        expect(changed).toMatchObject({ runs: 1, kind: 'lipsync', spec: record.spec });
+        expect(await store.get('job_1')).toEqual(changed);
+        expect(subject.reported).toEqual([]);
+      });
+
+      it('A list skips, counts and reports a record that it cannot read, and its cursor stays valid.', async () => {
+        await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 2_000), testJobRecord('job_c', 3_000));
+        await subject.overwrite('job_b', newer);
+        const first = await store.list({ limit: 2 });
+        expect(first).toMatchObject({ records: [{ id: 'job_c' }], unreadable: 1 });
+        const rest = await store.list({
+          limit: 2,
+          ...(first.nextCursor === null ? {} : { cursor: first.nextCursor }),
+        });
+        expect(rest).toMatchObject({ records: [{ id: 'job_a' }], unreadable: 0, nextCursor: null });
+        expect(subject.reported).toEqual(['job_b']);
+      });
+
+      it.each([newer, { format: '4', text: 'no JSON' }, { format: '4', text: '{"id":"job_1"}' }])(
+        'A record stored as %j throws internal, is not changed, and stays unfinished.',
+        async (stored) => {
+          await store.create(testJobRecord('job_1'));
+          await subject.overwrite('job_1', stored);
+          await expect(store.get('job_1')).rejects.toMatchObject({ code: 'internal' });
+          await expect(store.append('job_1', { type: 'canceled', atMs: 1 })).rejects.toMatchObject({
+            code: 'internal',
+          });
+          expect(await store.unfinished()).toEqual(['job_1']);
+        },
+      );
+    });
+
+    describe('the outbox', () => {
+      it('The end of a job adds one entry, and entries are returned oldest first.', async () => {
+        await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 1_000), testJobRecord('job_c', 1_000));
+        await store.append('job_b', { type: 'canceled', atMs: 3_000 });
+        await finish('job_a', { type: 'completed', run: 1, atMs: 4_000, result, warnings: [] });
+        await store.append('job_a', { type: 'canceled', atMs: 5_000 });
+        expect(await store.readOutbox(10)).toMatchObject([
+          { jobId: 'job_b', kind: 'lipsync', status: 'canceled', atMs: 3_000 },
+          { jobId: 'job_a', kind: 'lipsync', status: 'completed', atMs: 4_000 },
+        ]);
+        expect(await store.readOutbox(1)).toHaveLength(1);
+      });
+
+      it('Acknowledged entries are removed, and unknown ids are ignored.', async () => {
+        await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 1_000));
+        await store.append('job_a', { type: 'canceled', atMs: 3_000 });
+        await store.append('job_b', { type: 'canceled', atMs: 4_000 });
+        const [first] = await store.readOutbox(10);
+        await store.ackOutbox([first?.id ?? '', '1-1']);
+        await store.ackOutbox([]);
+        expect(await store.readOutbox(10)).toMatchObject([{ jobId: 'job_b' }]);
+      });
+    });
   });
+}
+
+/** Returns a record as it was stored before records had a kind. */
+function toFormat3(record: JobRecord): EncodedJobRecord {
+  const { kind: _, spec, traceparent: _traceparent, requestId: _requestId, ...rest } = record;
+  return { format: '3', text: JSON.stringify({ ...rest, ...spec }) };
 }
 
 function ids(records: readonly JobRecord[]): string[] {

@@ -31,7 +31,7 @@ async function acceptJobOf(answer: (request: number, ...args: Parameters<Request
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port was given');
   const url = (name: string) => ({ kind: 'url', url: `http://127.0.0.1:${address.port}/${name}` }) as const;
-  await bench.accept({}, { video: url('clip'), audio: url('speech') });
+  await bench.accept({}, {}, { video: url('clip'), audio: url('speech') });
 }
 
 describe('an input at a URL', () => {

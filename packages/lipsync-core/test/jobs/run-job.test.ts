@@ -100,7 +100,7 @@ describe('a run', () => {
   });
 
   it('whose input is gone fails with that', async () => {
-    const { video } = await acceptJob();
+    const { video } = (await acceptJob()).spec;
     if (video.kind === 'artifact') await bench.artifacts.delete(video.key);
     expect(await runnerOf(fetchInVain).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
       status: 'failed',

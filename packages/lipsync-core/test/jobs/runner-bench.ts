@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { LipsyncOptionsInput } from '../../src/contract/index.ts';
 import { parseAllowedHosts } from '../../src/net/index.ts';
-import { createInputFetcher } from '../../src/jobs/input-fetcher.ts';
-import type { JobRecord } from '../../src/jobs/job-record.ts';
+import { ArtifactInputFetcher } from '../../src/jobs/input-fetcher.ts';
+import type { JobRecord, LipsyncSpec } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { createJobRunner, type JobRunner, type JobRunnerDependencies } from '../../src/jobs/run-job.ts';
@@ -21,8 +21,12 @@ export interface RunnerBench {
   readonly workFolder: string;
   /** What the runners take for the time. */
   readonly time: { nowMs: number };
-  /** Stores the waiting job `job_1`, its inputs in the artifact store unless `change` says otherwise. */
-  accept(options?: LipsyncOptionsInput, change?: Partial<JobRecord>): Promise<JobRecord>;
+  /** Stores the queued job `job_1`. Its inputs are in the artifact store unless `inputs` is given. */
+  accept(
+    options?: LipsyncOptionsInput,
+    change?: Partial<JobRecord>,
+    inputs?: Pick<LipsyncSpec, 'video' | 'audio'>,
+  ): Promise<JobRecord>;
   runner(run: Script, change?: Partial<JobRunnerDependencies>, abandon?: LipsyncPipeline['abandon']): JobRunner;
   remove(): Promise<void>;
 }
@@ -46,13 +50,10 @@ export async function openRunnerBench(): Promise<RunnerBench> {
     artifacts,
     workFolder,
     time,
-    async accept(options = {}, change = {}) {
-      const record = {
-        ...testJobRecord('job_1', time.nowMs, options),
-        video: await put('the clip'),
-        audio: await put('the speech'),
-        ...change,
-      };
+    async accept(options = {}, change = {}, inputs) {
+      const queued = testJobRecord('job_1', time.nowMs, options);
+      const stored = inputs ?? { video: await put('the clip'), audio: await put('the speech') };
+      const record = { ...queued, spec: { ...queued.spec, ...stored }, ...change };
       await store.create(record);
       return record;
     },
@@ -62,7 +63,7 @@ export async function openRunnerBench(): Promise<RunnerBench> {
         artifacts,
         pipeline: { run, abandon },
         workFolder,
-        fetcher: createInputFetcher({
+        fetcher: new ArtifactInputFetcher({
           artifacts,
           maxBytes: 100,
           allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']),

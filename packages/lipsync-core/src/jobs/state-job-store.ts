@@ -1,0 +1,184 @@
+import type { JobStatus } from '../contract/index.ts';
+import { LipsyncError } from '../errors/index.ts';
+import type { Json, StateStore } from '../storage/state-store.ts';
+import { applyJobEvent, type JobEvent } from './job-events.ts';
+import { isTerminal, type JobRecord } from './job-record.ts';
+import {
+  checkPageSize,
+  invalidCursor,
+  outboxEventFor,
+  type JobPage,
+  type JobPageQuery,
+  type JobStore,
+  type OutboxEntry,
+  type UnreadableRecordListener,
+} from './job-store.ts';
+import { decodeJobRecord, encodeJobRecord, type EncodedJobRecord } from './record-codec.ts';
+
+/** A record with the fields that lists need even if the record cannot be read. */
+interface JobDocument extends EncodedJobRecord {
+  readonly id: string;
+  readonly status: JobStatus;
+  readonly createdAtMs: number;
+}
+
+export interface StateJobStoreOptions {
+  /** Closed by the caller. */
+  readonly state: StateStore;
+  readonly onUnreadable?: UnreadableRecordListener;
+}
+
+const jobPrefix = 'jobs/';
+const outboxPrefix = 'job-outbox/';
+const scanSize = 1_000;
+const timeDigits = 16;
+
+/**
+ * Job records in a state store: SQLite for in-process jobs, memory in tests. Lists read every record, so it is meant for
+ * the few jobs that one machine keeps; the queue has a store with indexes. Throws what the state store throws.
+ */
+export class StateJobStore implements JobStore {
+  readonly #state: StateStore;
+  readonly #onUnreadable: UnreadableRecordListener;
+
+  constructor({ state, onUnreadable = () => undefined }: StateJobStoreOptions) {
+    this.#state = state;
+    this.#onUnreadable = onUnreadable;
+  }
+
+  create(record: JobRecord): Promise<void> {
+    const key = jobKey(record.id);
+    return this.#state.transact([key], (documents) => {
+      if (documents.get(key)) throw new LipsyncError('internal', `A job with the id ${record.id} exists already.`);
+      return { result: undefined, writes: new Map([[key, toJson(toDocument(record))]]) };
+    });
+  }
+
+  async get(id: string): Promise<JobRecord | undefined> {
+    const key = jobKey(id);
+    const document = await this.#state.transact([key], (documents) => ({ result: toJobDocument(documents.get(key)) }));
+    return document && decodeJobRecord(document);
+  }
+
+  append(id: string, event: JobEvent): Promise<JobRecord> {
+    const key = jobKey(id);
+    const outboxKey = outboxKeyOf(id, event);
+    return this.#state.transact(outboxKey === null ? [key] : [key, outboxKey], (documents) => {
+      const document = toJobDocument(documents.get(key));
+      if (!document) throw new LipsyncError('not_found', `There is no job ${id}.`);
+      const before = decodeJobRecord(document);
+      const after = applyJobEvent(before, event);
+      if (after === before) return { result: before };
+      const writes = new Map([[key, toJson(toDocument(after))]]);
+      const outboxEvent = outboxEventFor(before, after);
+      if (outboxKey !== null && outboxEvent !== null) writes.set(outboxKey, toJson(outboxEvent));
+      return { result: after, writes };
+    });
+  }
+
+  async list({ status, limit, cursor }: JobPageQuery): Promise<JobPage> {
+    checkPageSize(limit);
+    const before = cursor === undefined ? undefined : fromCursor(cursor);
+    const matching = (await this.#newestFirst()).filter(
+      (document) =>
+        (status === undefined || document.status === status) && (before === undefined || placeOf(document) < before),
+    );
+    const page = matching.slice(0, limit);
+    const last = page.at(-1);
+    const records = page.flatMap((document) => this.#decodeOrReport(document));
+    return {
+      records,
+      unreadable: page.length - records.length,
+      nextCursor: last && matching.length > limit ? toCursor(placeOf(last)) : null,
+    };
+  }
+
+  async unfinished(): Promise<readonly string[]> {
+    const open = (await this.#newestFirst()).filter(({ status }) => !isTerminal(status));
+    return open.reverse().map(({ id }) => id);
+  }
+
+  async readOutbox(limit: number): Promise<readonly OutboxEntry[]> {
+    const found = await this.#state.list(outboxPrefix, { limit });
+    // `as`: only `append` writes these documents.
+    return found.map(({ key, document }) => ({ ...(document as unknown as Omit<OutboxEntry, 'id'>), id: key }));
+  }
+
+  async ackOutbox(ids: readonly string[]): Promise<void> {
+    await this.#delete(ids.filter((id) => id.startsWith(outboxPrefix)));
+  }
+
+  /** Deletes a record. An unknown id is ignored. */
+  async delete(id: string): Promise<void> {
+    await this.#delete([jobKey(id)]);
+  }
+
+  async #delete(keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return;
+    await this.#state.transact(keys, () => ({ result: undefined, writes: new Map(keys.map((key) => [key, null])) }));
+  }
+
+  #decodeOrReport(document: JobDocument): readonly JobRecord[] {
+    try {
+      return [decodeJobRecord(document)];
+    } catch (error) {
+      if (!LipsyncError.isInstance(error)) throw error;
+      this.#onUnreadable(document.id, error);
+      return [];
+    }
+  }
+
+  async #newestFirst(): Promise<JobDocument[]> {
+    const found: JobDocument[] = [];
+    for (let after: string | undefined, done = false; !done;) {
+      const page = await this.#state.list(jobPrefix, { limit: scanSize, ...(after === undefined ? {} : { after }) });
+      found.push(...page.flatMap(({ document }) => toJobDocument(document) ?? []));
+      after = page.at(-1)?.key;
+      done = page.length < scanSize;
+    }
+    return found.sort((one, other) => (placeOf(one) < placeOf(other) ? 1 : -1));
+  }
+}
+
+function jobKey(id: string): string {
+  return `${jobPrefix}${id}`;
+}
+
+/** Keys order the outbox by time. Null for an event that cannot end a job. */
+function outboxKeyOf(id: string, event: JobEvent): string | null {
+  if (event.type !== 'completed' && event.type !== 'failed' && event.type !== 'canceled') return null;
+  return `${outboxPrefix}${paddedTime(event.atMs)}/${id}`;
+}
+
+function toDocument(record: JobRecord): JobDocument {
+  const { id, status, createdAtMs } = record;
+  return { id, status, createdAtMs, ...encodeJobRecord(record) };
+}
+
+// `as` in both: only this file writes these documents, and they are JSON throughout.
+function toJson(value: object): Json {
+  return value as Json;
+}
+
+function toJobDocument(document: Json | undefined): JobDocument | undefined {
+  return document as unknown as JobDocument | undefined;
+}
+
+function paddedTime(ms: number): string {
+  return String(ms).padStart(timeDigits, '0');
+}
+
+/** Orders records by time, then id. */
+function placeOf({ createdAtMs, id }: Pick<JobDocument, 'createdAtMs' | 'id'>): string {
+  return `${paddedTime(createdAtMs)} ${id}`;
+}
+
+function toCursor(place: string): string {
+  return Buffer.from(place).toString('base64url');
+}
+
+function fromCursor(cursor: string): string {
+  const place = Buffer.from(cursor, 'base64url').toString();
+  if (!/^\d{16} ./.test(place)) throw invalidCursor();
+  return place;
+}
