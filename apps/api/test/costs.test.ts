@@ -32,7 +32,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-it('GET /costs sums the ledger by UTC day, both days included', async () => {
+it('GET /costs sums the ledger by UTC day, both days inclusive.', async () => {
   expect(await json(await api.fetch('/costs?from=2026-11-01&to=2026-11-02'))).toEqual({
     from: '2026-11-01',
     to: '2026-11-02',
@@ -45,7 +45,7 @@ it('GET /costs sums the ledger by UTC day, both days included', async () => {
   });
 });
 
-it('GET /costs gives CSV to those who ask for it, to the millionth, and no formula to a spreadsheet', async () => {
+it('GET /costs returns CSV with six decimals and escapes formulas in user names.', async () => {
   const response = await api.fetch('/costs?from=2026-11-01&to=2026-11-02&group_by=user', {
     headers: { Accept: 'text/csv' },
   });

@@ -22,7 +22,7 @@ async function samples(): Promise<string[]> {
   return (await response.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-it('GET /metrics tells in which state the breaker of a vendor is', async () => {
+it('GET /metrics reports the state of each circuit breaker.', async () => {
   expect(await samples()).toEqual([
     'lipsync_breaker_state{provider="heygen",state="closed"} 1',
     'lipsync_breaker_state{provider="heygen",state="open"} 0',
@@ -38,9 +38,9 @@ it('GET /metrics tells in which state the breaker of a vendor is', async () => {
   ]);
 });
 
-it('docs/operations.md lists exactly the metrics that there are', async () => {
+it('docs/operations.md lists exactly the metrics of GET /metrics.', async () => {
   const page = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
   const documented = [...page.matchAll(/^\| `(lipsync_[a-z_]+)/gm)].map(([, name]) => name);
-  const told = new Set((await samples()).map((line) => line.slice(0, line.indexOf('{'))));
-  expect(documented).toEqual([...told]);
+  const reported = new Set((await samples()).map((line) => line.slice(0, line.indexOf('{'))));
+  expect(documented).toEqual([...reported]);
 });

@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express';
+import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { toUsd, type Clock, type CostRow } from '@lipsync/core';
 import type { ApiDependencies } from '../dependencies.ts';
@@ -9,7 +10,7 @@ import type { Route } from './route.ts';
 const dayMs = 24 * 3_600_000;
 const mostDays = 366;
 
-/** A UTC day as text; becomes the time at which it begins. */
+/** A UTC day as text; parsed to the time of its start. */
 const day = z.iso.date('must be a day like 2026-11-21').transform((text) => Date.parse(`${text}T00:00:00Z`));
 
 const costQuery = z.strictObject({
@@ -20,7 +21,7 @@ const costQuery = z.strictObject({
 
 type Dependencies = Pick<ApiDependencies, 'ledger' | 'clock'>;
 
-/** What was spent and what is held back, by UTC day, method or user; as JSON or CSV. */
+/** Spent and reserved money by UTC day, method or user; as JSON or CSV. */
 export function costRoutes(dependencies: Dependencies): readonly Route[] {
   return [{ method: 'get', path: '/costs', handle: (request, response) => showCosts(dependencies, request, response) }];
 }
@@ -42,14 +43,14 @@ async function showCosts({ ledger, clock }: Dependencies, request: Request, resp
   });
 }
 
-/** The days of the query, both included; the month so far where nothing is said. */
+/** The days of the query, both inclusive; by default the current month to date. */
 function readQuery(
   { query }: Request,
   clock: Clock,
 ): { readonly from: number; readonly to: number; readonly group_by: 'day' | 'method' | 'user' } {
   const parsed = costQuery.safeParse(query);
   if (!parsed.success)
-    throw new HttpError('request_invalid', 'The query cannot be used; "errors" names what is wrong.', {
+    throw new HttpError('request_invalid', 'The query is invalid; "errors" lists the problems.', {
       fields: toFieldProblems(parsed.error),
     });
   const today = Math.floor(clock.nowMs() / dayMs) * dayMs;
@@ -74,26 +75,28 @@ function amounts({ jobs, spentMicros, reservedMicros }: Amounts) {
   return { jobs, cost_usd: toUsd(spentMicros), reserved_usd: toUsd(reservedMicros) };
 }
 
-/** Jobs are those of the rows: one that used two methods counts in both. */
+/** Jobs are summed over the rows: a job that used two methods counts twice. */
 function total(rows: readonly CostRow[]): Amounts {
   const sumOf = (name: keyof Amounts): number => rows.reduce((sum, row) => sum + row[name], 0);
   return { jobs: sumOf('jobs'), spentMicros: sumOf('spentMicros'), reservedMicros: sumOf('reservedMicros') };
 }
 
-/** RFC 4180, amounts with all six decimals. */
+/** RFC 4180, amounts with six decimals. User names are untrusted: spreadsheets must not evaluate them as formulas. */
 function toCsv(groupBy: string, rows: readonly CostRow[]): string {
-  const lines = rows.map(({ key, jobs, spentMicros, reservedMicros }) =>
-    [quoted(key ?? ''), jobs, dollars(spentMicros), dollars(reservedMicros)].join(','),
-  );
-  return [`${groupBy},jobs,cost_usd,reserved_usd`, ...lines, ''].join('\r\n');
+  const records = rows.map(({ key, jobs, spentMicros, reservedMicros }) => [
+    key ?? '',
+    jobs,
+    dollars(spentMicros),
+    dollars(reservedMicros),
+  ]);
+  return stringify(records, {
+    header: true,
+    columns: [groupBy, 'jobs', 'cost_usd', 'reserved_usd'],
+    record_delimiter: 'windows',
+    escape_formulas: true,
+  });
 }
 
 function dollars(micros: number): string {
   return (micros / 1_000_000).toFixed(6);
-}
-
-/** A user's name is anybody's text: quoted, and kept from being taken for a formula by what opens the file. */
-function quoted(text: string): string {
-  const harmless = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }

@@ -1,3 +1,4 @@
+import { Gauge, Registry } from 'prom-client';
 import type { BreakerView } from '@lipsync/core';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
@@ -6,31 +7,44 @@ type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
 
 const states: readonly BreakerView['state'][] = ['closed', 'open', 'half_open'];
 
-/** Figures for Prometheus, in its text format. Read from the shared state when asked, so that every API tells the same. */
+/** Metrics in Prometheus text format, read from the shared state at each request, so that every API reports the same. */
 export function metricRoutes(dependencies: Dependencies): readonly Route[] {
+  const registry = createRegistry(dependencies);
   return [
     {
       method: 'get',
       path: '/metrics',
       async handle(_request, response) {
-        response.type('text/plain; version=0.0.4; charset=utf-8').send(await breakerMetrics(dependencies));
+        response.set('Content-Type', registry.contentType).send(await registry.metrics());
       },
     },
   ];
 }
 
-async function breakerMetrics({ providers, breaker }: Dependencies): Promise<string> {
+/** Each metric collects its own values: prom-client reads all metrics at the same time. */
+function createRegistry({ providers, breaker }: Dependencies): Registry {
+  const registry = new Registry();
   const remote = providers.filter(({ kind, missingSetting }) => kind === 'remote' && missingSetting === null);
-  const views = await Promise.all(remote.map(async ({ id }) => ({ id, ...(await breaker.look(id)) })));
-  const lines = [
-    '# HELP lipsync_breaker_state 1 for the state that the breaker of a provider is in, 0 for the others.',
-    '# TYPE lipsync_breaker_state gauge',
-    ...views.flatMap(({ id, state }) =>
-      states.map((name) => `lipsync_breaker_state{provider="${id}",state="${name}"} ${name === state ? 1 : 0}`),
-    ),
-    '# HELP lipsync_breaker_openings How often the breaker of a provider has opened since it was last closed.',
-    '# TYPE lipsync_breaker_openings gauge',
-    ...views.map(({ id, openings }) => `lipsync_breaker_openings{provider="${id}"} ${openings}`),
-  ];
-  return `${lines.join('\n')}\n`;
+  const readViews = () => Promise.all(remote.map(async ({ id }) => ({ provider: id, view: await breaker.look(id) })));
+  const state = new Gauge({
+    name: 'lipsync_breaker_state',
+    help: '1 for the current state of the circuit breaker of a provider, 0 for the other states.',
+    labelNames: ['provider', 'state'],
+    registers: [registry],
+    async collect() {
+      for (const { provider, view } of await readViews()) {
+        for (const name of states) state.set({ provider, state: name }, name === view.state ? 1 : 0);
+      }
+    },
+  });
+  const openings = new Gauge({
+    name: 'lipsync_breaker_openings',
+    help: 'Openings of the circuit breaker of a provider since it was last closed.',
+    labelNames: ['provider'],
+    registers: [registry],
+    async collect() {
+      for (const { provider, view } of await readViews()) openings.set({ provider }, view.openings);
+    },
+  });
+  return registry;
 }
