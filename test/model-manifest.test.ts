@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { voiceModelPath } from '../packages/lipsync-core/src/audio/voice-model.ts';
+import { voiceModelPath } from '../packages/lipsync-core/src/audio/voice-activity-detector.ts';
 
 interface ModelFile {
   readonly package: string;

@@ -1,5 +1,5 @@
-import { inputRowLength } from '../../packages/lipsync-core/src/audio/model-input.ts';
 import {
+  inputRowLength,
   gatherInput,
   hiddenLayer,
   sigmoid,

@@ -1,25 +1,25 @@
-import { readSpeech } from '../media/index.ts';
 import { loadSession, type OnnxSession } from '../inference/onnx-session.ts';
-import type { Timeline } from '../media/index.ts';
+import { readSpeech, type Timeline } from '../media/index.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
-import { analyzeSpeech } from './analyze-speech.ts';
+import { analyzeSpeech, type SpeechReport } from './analyze-speech.ts';
 import { writeMouthCurve } from './mouth-curve-file.ts';
 import { loadMouthModel } from './mouth-model.ts';
-import { analysisSampleRateHz, type SpeechReport } from './speech-types.ts';
-import { voiceModelPath } from './voice-model.ts';
+import { analysisSampleRateHz } from './speech-features.ts';
+import { voiceModelPath } from './voice-activity-detector.ts';
 
 export interface AnalyzeSpeechInput {
   readonly speechPath: string;
-  /** Length of the speech, for the progress. */
+  /** Length of the speech, from which progress is computed. */
   readonly speechDurationMs: number;
   readonly timeline: Timeline;
-  /** Where the mouth curve for the timeline is written. */
+  /** Output file for the mouth curve of the timeline. */
   readonly mouthCurvePath: string;
 }
 
-/** Part of the speech after which progress is reported again. */
-const reportedStep = 0.02;
+/** Progress is reported each time this fraction of the speech has been analyzed. */
+const progressStep = 0.02;
 
+/** Analyzes the speech and writes the mouth curve of the timeline to `mouthCurvePath`. */
 export async function analyzeSpeechTask(
   input: AnalyzeSpeechInput,
   { signal, resources, onProgress }: RenderTaskContext,
@@ -28,8 +28,8 @@ export async function analyzeSpeechTask(
     resources.get(loadVoiceSession),
     resources.get(loadMouthModel),
   ]);
-  const speechSamples = (input.speechDurationMs * analysisSampleRateHz) / 1000;
-  const chunks = counted(readSpeech(input.speechPath, { signal }), speechSamples, (fraction) =>
+  const sampleCount = (input.speechDurationMs * analysisSampleRateHz) / 1000;
+  const chunks = withProgress(readSpeech(input.speechPath, { signal }), sampleCount, (fraction) =>
     onProgress({ stage: 'listening', fraction }),
   );
   const { curve, report } = await analyzeSpeech({ chunks, timeline: input.timeline, voiceSession, mouthModel, signal });
@@ -37,25 +37,25 @@ export async function analyzeSpeechTask(
   return report;
 }
 
-/** Loads the voice activity model; one thread, since jobs run beside each other. */
+/** Loads the voice activity model with a single thread, because several jobs run at the same time. */
 export function loadVoiceSession(): Promise<OnnxSession> {
   return loadSession(voiceModelPath(), { threads: 1 });
 }
 
-/** The same chunks, telling the share of the samples that was worked on, 0–1. */
-async function* counted(
+/** Passes the chunks through and reports the fraction (0–1) of `sampleCount` that has been consumed. */
+async function* withProgress(
   chunks: AsyncIterable<Float32Array>,
-  allSamples: number,
-  onHeard: (fraction: number) => void,
+  sampleCount: number,
+  onProgress: (fraction: number) => void,
 ): AsyncGenerator<Float32Array> {
-  let samples = 0;
+  let consumed = 0;
   let reported = 0;
   for await (const chunk of chunks) {
     yield chunk;
-    samples += chunk.length;
-    const fraction = Math.min(1, samples / allSamples);
-    if (fraction - reported < reportedStep) continue;
+    consumed += chunk.length;
+    const fraction = Math.min(1, consumed / sampleCount);
+    if (fraction - reported < progressStep) continue;
     reported = fraction;
-    onHeard(fraction);
+    onProgress(fraction);
   }
 }

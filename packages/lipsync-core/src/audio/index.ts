@@ -1,6 +1,11 @@
-export { analyzeSpeech, type AnalyzeSpeechOptions, type SpeechAnalysis } from './analyze-speech.ts';
-export { readMouthCurve } from './mouth-curve-file.ts';
+export {
+  analyzeSpeech,
+  analyzeSpeechRenderTask,
+  type AnalyzeSpeechOptions,
+  type SpeechAnalysis,
+  type SpeechReport,
+} from './analyze-speech.ts';
+export { readMouthCurve, type MouthCurve } from './mouth-curve-file.ts';
 export { loadMouthModel, type MouthModel } from './mouth-model.ts';
-export { analysisSampleRateHz, type MouthCurve, type SpeechReport } from './speech-types.ts';
-export { voiceModelPath } from './voice-model.ts';
-export { analyzeSpeechRenderTask } from './speech-task.ts';
+export { analysisSampleRateHz } from './speech-features.ts';
+export { voiceModelPath } from './voice-activity-detector.ts';

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createMelBank } from './mel-bank.ts';
-import { createMelSpectrogram } from './mel-spectrogram.ts';
+import { createMelFilterbank } from './mel-filterbank.ts';
+import { melFilterbank, MelSpectrogram } from './mel-spectrogram.ts';
 
-function columnsOf(...pieces: readonly Float32Array[]): Float32Array[] {
+function columnsOf(...chunks: readonly Float32Array[]): Float32Array[] {
   const columns: Float32Array[] = [];
-  const spectrogram = createMelSpectrogram((column) => columns.push(column.slice()));
-  pieces.forEach((piece) => spectrogram.push(piece));
+  const spectrogram = new MelSpectrogram((column) => columns.push(column.slice()));
+  chunks.forEach((chunk) => spectrogram.push(chunk));
   spectrogram.finish();
   return columns;
 }
@@ -23,35 +23,35 @@ function tone(hz: number, length: number, amplitude = 0.5): Float32Array {
   return Float32Array.from({ length }, (_, i) => amplitude * Math.sin((2 * Math.PI * hz * i) / 16_000));
 }
 
-/** A column straight from its definition, one sum per bin. */
+/** A column by the definition of the discrete Fourier transform, one sum per bin. */
 function definedColumn(samples: Float32Array, column: number): number[] {
   const cosines = Float64Array.from({ length: 800 }, (_, i) => Math.cos((2 * Math.PI * i) / 800));
   const sines = Float64Array.from({ length: 800 }, (_, i) => Math.sin((2 * Math.PI * i) / 800));
-  const emphasised = Array.from(samples, (sample, i) => sample - 0.97 * (samples[i - 1] ?? 0));
-  const window = cosines.map((cosine, n) => reflected(emphasised, column * 200 - 400 + n) * (0.5 - 0.5 * cosine));
+  const emphasized = Array.from(samples, (sample, i) => sample - 0.97 * (samples[i - 1] ?? 0));
+  const window = cosines.map((cosine, n) => reflected(emphasized, column * 200 - 400 + n) * (0.5 - 0.5 * cosine));
   const magnitudes = Array.from({ length: 401 }, (_, bin) => {
     const part = (wave: Float64Array): number =>
       window.reduce((sum, value, n) => sum + value * (wave[(n * bin) % 800] ?? 0), 0);
     return Math.hypot(part(cosines), part(sines));
   });
-  return createMelBank(20).map(({ firstBin, weights }) => {
+  return createMelFilterbank(melFilterbank, 20).map(({ firstBin, weights }) => {
     const magnitude = weights.reduce((total, weight, i) => total + weight * (magnitudes[firstBin + i] ?? 0), 0);
     const levelDb = 20 * Math.log10(Math.max(1e-5, magnitude)) - 20;
     return Math.min(4, Math.max(-4, (8 * (levelDb + 100)) / 100 - 4));
   });
 }
 
-/** Walks along the sequence and turns round at its ends, without repeating them. */
+/** A value of the sequence reflected at its ends, which are not repeated. */
 function reflected(values: readonly number[], index: number): number {
   const last = values.length - 1;
-  let place = index;
-  while (last > 0 && (place < 0 || place > last)) place = place < 0 ? -place : 2 * last - place;
-  return values[last === 0 ? 0 : place] ?? Number.NaN;
+  let position = index;
+  while (last > 0 && (position < 0 || position > last)) position = position < 0 ? -position : 2 * last - position;
+  return values[last === 0 ? 0 : position] ?? Number.NaN;
 }
 
-describe('createMelSpectrogram', () => {
+describe('MelSpectrogram', () => {
   it.each([1, 2, 150, 200, 399, 400, 401, 402, 800, 1234, 1400])(
-    'is what the definition says for %i samples, mirrored ends included',
+    'The columns of %i samples agree with the definition, including the reflected ends.',
     (length) => {
       const samples = noise(length);
       const columns = columnsOf(samples);
@@ -65,27 +65,27 @@ describe('createMelSpectrogram', () => {
     },
   );
 
-  it('is exactly −4 everywhere for digital silence', () => {
+  it('Digital silence is exactly −4 in every band.', () => {
     const columns = columnsOf(new Float32Array(16_000));
     expect(columns).toHaveLength(81);
     expect(columns.every((column) => column.every((value) => value === -4))).toBe(true);
   });
 
-  it('has no columns when there is no sound', () => {
+  it('A signal without samples has no columns.', () => {
     expect(columnsOf()).toEqual([]);
   });
 
-  it('takes samples that are no numbers for silence', () => {
+  it('Samples that are NaN or infinite count as silence.', () => {
     const broken = noise(3_000);
-    const mended = noise(3_000);
-    [0, 5, 399, 400, 401, 2_000, 2_999].forEach((place, i) => {
-      broken[place] = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY][i % 3] ?? 0;
-      mended[place] = 0;
+    const expected = noise(3_000);
+    [0, 5, 399, 400, 401, 2_000, 2_999].forEach((index, i) => {
+      broken[index] = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY][i % 3] ?? 0;
+      expected[index] = 0;
     });
-    expect(columnsOf(broken)).toEqual(columnsOf(mended));
+    expect(columnsOf(broken)).toEqual(columnsOf(expected));
   });
 
-  it('stays between −4 and 4 however loud the sound', () => {
+  it('Values stay between −4 and 4 for signals of any level.', () => {
     const loud = tone(700, 4_000, 3e38);
     expect(
       columnsOf(loud)
@@ -94,7 +94,7 @@ describe('createMelSpectrogram', () => {
     ).toBe(true);
   });
 
-  it('shows a higher tone in a higher band', () => {
+  it('A tone of higher frequency peaks in a higher band.', () => {
     const loudest = [100, 300, 900, 2_000, 4_000, 7_000].map((hz) => {
       const middle = columnsOf(tone(hz, 4_000))[10] ?? new Float32Array();
       return middle.indexOf(Math.max(...middle));
@@ -103,7 +103,7 @@ describe('createMelSpectrogram', () => {
     expect(new Set(loudest).size).toBe(loudest.length);
   });
 
-  it('does not depend on how the sound is cut into pieces', () => {
+  it('The columns do not depend on how the signal is split into chunks.', () => {
     const samples = noise(5_000);
     const whole = columnsOf(samples);
     fc.assert(

@@ -1,10 +1,12 @@
-import { analysisSampleRateHz } from './speech-types.ts';
-import { createMagnitudeSpectrum } from './magnitude-spectrum.ts';
-import { createMelBank, melBandCount, type MelBand } from './mel-bank.ts';
+import { RealFft } from './fft.ts';
+import { applyMelFilter, createMelFilterbank, type MelFilterbankOptions } from './mel-filterbank.ts';
+import { analysisSampleRateHz } from './speech-features.ts';
 
-/** Columns per second: one every 12.5 ms. */
+/** Mel bands, i.e. values per column. */
+export const melBandCount = 80;
+/** Columns per second: a hop of 12.5 ms. */
 export const melColumnsPerSecond = 80;
-/** What every cell is where there is no sound. */
+/** Value of every band of digital silence. */
 export const silentMel = -4;
 
 const hopSamples = analysisSampleRateHz / melColumnsPerSecond;
@@ -16,66 +18,80 @@ const referenceDb = 20;
 const rangeDb = 100;
 const loudestMel = 4;
 
-export interface MelSpectrogram {
-  /** Takes the next samples: mono, 16 kHz, −1…1. Samples that are not finite count as silence. */
-  push(samples: Float32Array): void;
-  /** Completes the columns of everything that was pushed; nothing may be pushed any more. */
-  finish(): void;
-}
+export const melFilterbank: MelFilterbankOptions = {
+  scale: 'slaney',
+  bandCount: melBandCount,
+  lowestHz: 55,
+  highestHz: 7600,
+  normalization: 'area',
+};
 
 /**
- * Makes the spectrogram that Wav2Lip was trained on, column by column: column `c` is centerd on sample 200·c, and N > 0
- * samples give 1 + floor(N / 200) columns of 80 values in −4…4, the lowest band first. No sound at all gives none.
- * `take` is called once per column, in order, with an array that is used again for the next one. Keeps one window of
- * sound. Beyond its ends the sound is mirrored, again and again where it is shorter than half a window.
+ * Mel spectrogram of a stream with the parameters that talking-face models such as Wav2Lip and SyncNet are trained on:
+ * pre-emphasis, Hann window of 50 ms, hop of 12.5 ms, 80 bands in decibels mapped to −4…4. Column `c` is centered on sample
+ * 200·c; N > 0 samples give 1 + floor(N / 200) columns, no samples give none. The signal is reflected at both ends,
+ * repeatedly where it is shorter than half a window. Keeps one window of samples.
  */
-export function createMelSpectrogram(take: (column: Float32Array) => void): MelSpectrogram {
-  const measure = createColumnMeasure();
-  const window = new Float64Array(windowSamples);
-  const head = new Float64Array(paddingSamples + 1);
-  let headFilled = 0;
-  let filled = 0;
-  let before = 0;
+export class MelSpectrogram {
+  readonly #onColumn: (column: Float32Array) => void;
+  readonly #measure = createColumnMeasure();
+  readonly #window = new Float64Array(windowSamples);
+  #filled = 0;
+  /** The first samples, which are reflected to the left of the signal. */
+  readonly #head = new Float64Array(paddingSamples + 1);
+  #headFilled = 0;
+  #previousSample = 0;
 
-  const add = (value: number): void => {
-    window[filled++] = value;
-    if (filled < windowSamples) return;
-    take(measure(window));
-    window.copyWithin(0, hopSamples);
-    filled -= hopSamples;
-  };
-  const addHead = (): void => {
-    for (let i = -paddingSamples; i < headFilled; i++) add(head[mirrored(i, headFilled)] ?? 0);
-  };
-  const addSample = (value: number): void => {
-    if (headFilled === head.length) return add(value);
-    head[headFilled++] = value;
-    if (headFilled === head.length) addHead();
-  };
-  return {
-    push(samples) {
-      for (let i = 0; i < samples.length; i++) {
-        const value = samples[i] ?? 0;
-        const sample = Number.isFinite(value) ? value : 0;
-        addSample(sample - preEmphasis * before);
-        before = sample;
-      }
-    },
-    finish() {
-      if (headFilled === 0) return;
-      if (headFilled < head.length) addHead();
-      const tail = window.slice(filled - paddingSamples - 1, filled - 1);
-      for (const value of tail.reverse()) add(value);
-    },
-  };
+  /** `onColumn` is called once per column, in order, with an array that the next column overwrites. */
+  constructor(onColumn: (column: Float32Array) => void) {
+    this.#onColumn = onColumn;
+  }
+
+  /** Adds samples: mono, 16 kHz, −1…1. Samples that are not finite count as silence. */
+  push(samples: Float32Array): void {
+    for (let i = 0; i < samples.length; i += 1) {
+      const value = samples[i] ?? 0;
+      const sample = Number.isFinite(value) ? value : 0;
+      this.#addSample(sample - preEmphasis * this.#previousSample);
+      this.#previousSample = sample;
+    }
+  }
+
+  /** Emits the remaining columns. `push` must not be called afterwards. */
+  finish(): void {
+    if (this.#headFilled === 0) return;
+    if (this.#headFilled < this.#head.length) this.#addHead();
+    const tail = this.#window.slice(this.#filled - paddingSamples - 1, this.#filled - 1);
+    for (const value of tail.reverse()) this.#add(value);
+  }
+
+  #addSample(value: number): void {
+    if (this.#headFilled === this.#head.length) return this.#add(value);
+    this.#head[this.#headFilled++] = value;
+    if (this.#headFilled === this.#head.length) this.#addHead();
+  }
+
+  #addHead(): void {
+    for (let i = -paddingSamples; i < this.#headFilled; i += 1) {
+      this.#add(this.#head[reflectIndex(i, this.#headFilled)] ?? 0);
+    }
+  }
+
+  #add(value: number): void {
+    this.#window[this.#filled++] = value;
+    if (this.#filled < windowSamples) return;
+    this.#onColumn(this.#measure(this.#window));
+    this.#window.copyWithin(0, hopSamples);
+    this.#filled -= hopSamples;
+  }
 }
 
-/** The place of `index` in a sequence of `length` that goes on beyond its ends by turning round at them. */
-function mirrored(index: number, length: number): number {
+/** Index into a sequence of `length` values that is reflected at its ends without repeating the end values. */
+function reflectIndex(index: number, length: number): number {
   if (length === 1) return 0;
   const period = 2 * (length - 1);
-  const place = Math.abs(index) % period;
-  return place < length ? place : period - place;
+  const position = Math.abs(index) % period;
+  return position < length ? position : period - position;
 }
 
 function createColumnMeasure(): (window: Float64Array) => Float32Array {
@@ -83,27 +99,21 @@ function createColumnMeasure(): (window: Float64Array) => Float32Array {
     { length: windowSamples },
     (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / windowSamples),
   );
-  const magnitudeSpectrum = createMagnitudeSpectrum(windowSamples);
-  const bank = createMelBank(analysisSampleRateHz / windowSamples);
-  const shaped = new Float64Array(windowSamples);
+  const fft = new RealFft(windowSamples);
+  const filters = createMelFilterbank(melFilterbank, analysisSampleRateHz / windowSamples);
+  const windowed = new Float64Array(windowSamples);
   const magnitudes = new Float64Array(windowSamples / 2 + 1);
   const column = new Float32Array(melBandCount);
 
   return (window) => {
-    for (let i = 0; i < windowSamples; i++) shaped[i] = (window[i] ?? 0) * (hann[i] ?? 0);
-    magnitudeSpectrum(shaped, magnitudes);
-    bank.forEach((band, index) => (column[index] = toMelValue(magnitudeOf(band, magnitudes))));
+    for (let i = 0; i < windowSamples; i += 1) windowed[i] = (window[i] ?? 0) * (hann[i] ?? 0);
+    fft.magnitudeSpectrum(windowed, magnitudes);
+    filters.forEach((filter, band) => (column[band] = toMelValue(applyMelFilter(filter, magnitudes))));
     return column;
   };
 }
 
-function magnitudeOf({ firstBin, weights }: MelBand, magnitudes: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < weights.length; i++) sum += (weights[i] ?? 0) * (magnitudes[firstBin + i] ?? 0);
-  return sum;
-}
-
-/** Decibels below the reference level, laid from −4 (100 dB below) to 4 and clipped there. */
+/** Maps decibels relative to the reference level to −4 (100 dB below) … 4, clamped. */
 function toMelValue(magnitude: number): number {
   const levelDb = 20 * Math.log10(Math.max(quietestMagnitude, magnitude)) - referenceDb;
   const value = ((loudestMel - silentMel) * (levelDb + rangeDb)) / rangeDb + silentMel;

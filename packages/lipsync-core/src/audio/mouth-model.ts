@@ -1,21 +1,70 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { LipsyncError } from '../errors/index.ts';
-import { inputRowLength } from './model-input.ts';
+import type { SpeechActivity } from './speech-activity.ts';
+import { bandCount, type SpeechFeatures } from './speech-features.ts';
 
-const ownModel = new URL('../../assets/mouth-model.json', import.meta.url);
+const bundledModel = new URL('../../assets/mouth-model.json', import.meta.url);
+
+/** Values per input row: the bands, then the level. */
+export const inputRowLength = bandCount + 1;
+
+/** Band levels further below the speech level carry no information about the mouth. */
+const bandRangeDb = 65;
+const decibelsPerUnit = 10;
+
+/**
+ * Makes features comparable between recordings: levels relative to the speech level, and per band the mean of the active
+ * steps subtracted (cepstral mean normalization in the log domain), which removes gain, microphone and room. Returns one
+ * row of `inputRowLength` values per step.
+ */
+export function normalizeFeatures(features: SpeechFeatures, activity: SpeechActivity): Float32Array {
+  const { stepCount, bandsDb, levelDb } = features;
+  const lowestDb = activity.speechLevelDb - bandRangeDb;
+  const pauseMeans = bandMeans(features, activity.active, 0, lowestDb);
+  const speechMeans = bandMeans(features, activity.active, 1, lowestDb);
+  const rows = new Float32Array(stepCount * inputRowLength);
+  for (let step = 0; step < stepCount; step += 1) {
+    for (let band = 0; band < bandCount; band += 1) {
+      const value = Math.max(bandsDb[step * bandCount + band] ?? lowestDb, pauseMeans[band] ?? lowestDb, lowestDb);
+      rows[step * inputRowLength + band] = (value - (speechMeans[band] ?? 0)) / decibelsPerUnit;
+    }
+    const level = Math.max(levelDb[step] ?? lowestDb, activity.noiseLevelDb, lowestDb);
+    rows[step * inputRowLength + bandCount] = (level - activity.speechLevelDb) / decibelsPerUnit;
+  }
+  return rows;
+}
+
+/** Mean level of each band over the steps whose activity equals `selected`, at least `lowestDb`. */
+function bandMeans(
+  { stepCount, bandsDb }: SpeechFeatures,
+  active: Uint8Array,
+  selected: 0 | 1,
+  lowestDb: number,
+): Float64Array {
+  const sums = new Float64Array(bandCount);
+  let count = 0;
+  for (let step = 0; step < stepCount; step += 1) {
+    if (active[step] !== selected) continue;
+    count += 1;
+    for (let band = 0; band < bandCount; band += 1) {
+      sums[band] = (sums[band] ?? 0) + Math.max(bandsDb[step * bandCount + band] ?? lowestDb, lowestDb);
+    }
+  }
+  return sums.map((sum) => (count === 0 ? lowestDb : sum / count));
+}
 
 const weights = z.array(z.number());
 
 const mouthModelSchema = z
   .object({
-    /** Steps around the present one whose rows the model sees. */
+    /** Relative steps whose rows are the input for one step. */
     offsets: z.array(z.int()).min(1),
     hiddenCount: z.int().positive(),
-    /** `hiddenCount` rows of `offsets.length × inputRowLength` weights, then their biases. */
+    /** `hiddenCount` rows of `offsets.length × inputRowLength` weights. */
     hiddenWeights: weights,
     hiddenBiases: weights,
-    /** Three rows (open, wide, closure) of `hiddenCount` weights, then their biases. */
+    /** Three rows (open, wide, closure) of `hiddenCount` weights. */
     outputWeights: weights,
     outputBiases: weights,
   })
@@ -25,13 +74,13 @@ const mouthModelSchema = z
       model.hiddenBiases.length === model.hiddenCount &&
       model.outputWeights.length === model.hiddenCount * 3 &&
       model.outputBiases.length === 3,
-    'the numbers of weights do not fit each other',
+    'The array lengths of the mouth model do not match.',
   );
 
-/** A network with one hidden layer, fitted by scripts/fit-mouth: features around a step in, mouth shape out. */
+/** A perceptron with one hidden layer, trained by scripts/fit-mouth: normalized features in, mouth shape out. */
 export type MouthModel = Readonly<z.infer<typeof mouthModelSchema>>;
 
-/** Mouth shape as the sound alone suggests it, one value per analysis step. */
+/** Mouth shape estimated from the sound alone, one value per analysis step. */
 export interface MouthEstimate {
   /** 0–1. */
   readonly open: Float32Array;
@@ -41,25 +90,25 @@ export interface MouthEstimate {
   readonly closure: Float32Array;
 }
 
-/** Reads fitted weights, by default those of this package. Throws `model_missing` when the file cannot be read, `model_invalid` when it is not such a model. */
-export async function loadMouthModel(path: string | URL = ownModel): Promise<MouthModel> {
+/** Reads model weights, by default the bundled ones. Throws `model_missing` when the file cannot be read and `model_invalid` when it is not a mouth model. */
+export async function loadMouthModel(path: string | URL = bundledModel): Promise<MouthModel> {
   try {
-    return mouthModelSchema.parse(JSON.parse(await readWeights(path)));
+    return mouthModelSchema.parse(JSON.parse(await readModelFile(path)));
   } catch (cause) {
     if (LipsyncError.isInstance(cause)) throw cause;
-    throw new LipsyncError('model_invalid', 'The mouth model is damaged. Install the package again.', { cause });
+    throw new LipsyncError('model_invalid', 'The mouth model file is damaged. Reinstall the package.', { cause });
   }
 }
 
-async function readWeights(path: string | URL): Promise<string> {
+async function readModelFile(path: string | URL): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw new LipsyncError('model_missing', 'The mouth model cannot be read. Install the package again.', { cause });
+    throw new LipsyncError('model_missing', 'The mouth model file cannot be read. Reinstall the package.', { cause });
   }
 }
 
-/** Runs the model over the rows of `normalizeFeatures`; rows beyond the edges repeat the first and the last. */
+/** Runs the model over the rows of `normalizeFeatures`. The first and last rows are repeated beyond the ends. */
 export function estimateMouth(model: MouthModel, rows: Float32Array): MouthEstimate {
   const stepCount = rows.length / inputRowLength;
   const estimate = {
@@ -67,20 +116,19 @@ export function estimateMouth(model: MouthModel, rows: Float32Array): MouthEstim
     wide: new Float32Array(stepCount),
     closure: new Float32Array(stepCount),
   };
-  const layers = {
-    hiddenWeights: Float64Array.from(model.hiddenWeights),
-    hidden: new Float64Array(model.hiddenCount),
-    input: new Float64Array(model.offsets.length * inputRowLength),
-  };
+  const hiddenWeights = Float64Array.from(model.hiddenWeights);
+  const hidden = new Float64Array(model.hiddenCount);
+  const input = new Float64Array(model.offsets.length * inputRowLength);
   const output = (row: number): number => {
     let sum = model.outputBiases[row] ?? 0;
-    for (let h = 0; h < model.hiddenCount; h++)
-      sum += (model.outputWeights[row * model.hiddenCount + h] ?? 0) * (layers.hidden[h] ?? 0);
+    for (let h = 0; h < model.hiddenCount; h += 1) {
+      sum += (model.outputWeights[row * model.hiddenCount + h] ?? 0) * (hidden[h] ?? 0);
+    }
     return sum;
   };
-  for (let step = 0; step < stepCount; step++) {
-    gatherInput(layers.input, rows, step, model.offsets);
-    hiddenLayer(layers.hidden, layers.input, layers.hiddenWeights, model.hiddenBiases);
+  for (let step = 0; step < stepCount; step += 1) {
+    gatherInput(input, rows, step, model.offsets);
+    hiddenLayer(hidden, input, hiddenWeights, model.hiddenBiases);
     estimate.open[step] = sigmoid(output(0));
     estimate.wide[step] = Math.tanh(output(1));
     estimate.closure[step] = sigmoid(output(2));
@@ -88,12 +136,14 @@ export function estimateMouth(model: MouthModel, rows: Float32Array): MouthEstim
   return estimate;
 }
 
-/** Lays the rows at `offsets` around `step` one after the other into `input`. */
+/** Concatenates the rows at `offsets` around `step` into `input`. */
 export function gatherInput(input: Float64Array, rows: Float32Array, step: number, offsets: readonly number[]): void {
   const last = rows.length / inputRowLength - 1;
-  offsets.forEach((offset, place) => {
+  offsets.forEach((offset, index) => {
     const row = Math.max(0, Math.min(last, step + offset));
-    for (let i = 0; i < inputRowLength; i++) input[place * inputRowLength + i] = rows[row * inputRowLength + i] ?? 0;
+    for (let i = 0; i < inputRowLength; i += 1) {
+      input[index * inputRowLength + i] = rows[row * inputRowLength + i] ?? 0;
+    }
   });
 }
 
@@ -104,10 +154,10 @@ export function hiddenLayer(
   layerWeights: Float64Array,
   biases: ArrayLike<number>,
 ): void {
-  for (let h = 0; h < hidden.length; h++) {
+  for (let h = 0; h < hidden.length; h += 1) {
     let sum = biases[h] ?? 0;
     const start = h * input.length;
-    for (let i = 0; i < input.length; i++) sum += (layerWeights[start + i] ?? 0) * (input[i] ?? 0);
+    for (let i = 0; i < input.length; i += 1) sum += (layerWeights[start + i] ?? 0) * (input[i] ?? 0);
     hidden[h] = Math.tanh(sum);
   }
 }

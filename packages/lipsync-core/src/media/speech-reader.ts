@@ -1,7 +1,7 @@
 import { startMediaProcess } from './ffmpeg-process.ts';
 import { inputArguments } from './media-input.ts';
 
-/** The rate at which speech is analyzed; speech-types.ts states it for its readers. */
+/** The rate at which speech is analyzed; audio/speech-features.ts states it for its readers. */
 const sampleRateHz = 16_000;
 const bytesPerSample = 4;
 

@@ -1,6 +1,6 @@
 import type { FaceTrack } from '../face/index.ts';
 import { clipFrameAt, framesPerSecond, openFrames, probeClip, type FrameRate } from '../media/index.ts';
-import { createMelSpectrogram, melColumnsPerSecond } from '../audio/mel-spectrogram.ts';
+import { MelSpectrogram, melColumnsPerSecond } from '../audio/mel-spectrogram.ts';
 import { correlation } from './lip-judge.ts';
 import type { MadeTake } from './wav2lip-studio.ts';
 
@@ -59,7 +59,7 @@ function lumaAtMouth(luma: Uint8Array, width: number, points: Float32Array): num
 /** Mean of each mel column of a sound at 16 kHz, −4…4: one every 12.5 ms. */
 export function melLevels(samples: Float32Array): Float32Array {
   const levels: number[] = [];
-  const spectrogram = createMelSpectrogram((column) =>
+  const spectrogram = new MelSpectrogram((column) =>
     levels.push(column.reduce((sum, value) => sum + value, 0) / column.length),
   );
   spectrogram.push(samples);

@@ -46,7 +46,7 @@ function joined(...parts: readonly Float32Array[]): Float32Array {
   return all;
 }
 
-async function* inPieces(samples: Float32Array, length = 4000): AsyncGenerator<Float32Array> {
+async function* inChunks(samples: Float32Array, length = 4000): AsyncGenerator<Float32Array> {
   for (let start = 0; start < samples.length; start += length) yield samples.subarray(start, start + length);
 }
 
@@ -57,7 +57,7 @@ function analyze(
 ): Promise<SpeechAnalysis> {
   const frameCount = Math.round((seconds * frameRate.numerator) / frameRate.denominator);
   return analyzeSpeech({
-    chunks: inPieces(samples),
+    chunks: inChunks(samples),
     timeline: { frameRate, frameCount },
     voiceSession,
     mouthModel,
@@ -65,7 +65,7 @@ function analyze(
   });
 }
 
-/** Noise that is the same on every run. */
+/** Deterministic noise. */
 function noise(seconds: number, amplitude: number): Float32Array {
   let state = 1;
   return Float32Array.from({ length: seconds * sampleRateHz }, () => {
@@ -78,7 +78,7 @@ const silence = (seconds: number): Float32Array => new Float32Array(seconds * sa
 const largestDifference = (a: Float32Array, b: Float32Array): number =>
   Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
 
-describe('speech with known phonemes, in a voice and words that the weights were not fitted on', () => {
+describe('analyzeSpeech on known phonemes, in a voice and words that the weights were not trained on', () => {
   let figures: PhonemeFigures;
   const mean = (vowel: string): { open: number; wide: number } =>
     figures.vowels.get(vowel) ?? { open: Number.NaN, wide: Number.NaN };
@@ -89,21 +89,21 @@ describe('speech with known phonemes, in a voice and words that the weights were
     figures = phonemeFigures((await analyze(speech)).curve, phonemes, 25);
   });
 
-  it('closes at least 80 % of p, b and m within one frame', () => {
+  it('At least 80 % of p, b and m close the mouth within one frame.', () => {
     expect(figures.bilabials).toBeGreaterThanOrEqual(10);
     expect(figures.bilabialsClosed / figures.bilabials).toBeGreaterThanOrEqual(0.8);
   });
 
-  it('does not close on most other consonants', () => {
+  it('Fewer than 60 % of the other consonants close the mouth.', () => {
     expect(figures.othersClosed / figures.others).toBeLessThan(0.6);
   });
 
-  it('is wider for "ee" than for "oo"', () => {
+  it('The mouth is wider for "ee" than for "oo".', () => {
     expect(mean('ee').wide).toBeGreaterThan(mean('oo').wide + 0.3);
   });
 
-  it('opens widest for "ah"', () => {
-    // The vowels of "eye" and "ow" begin with an "ah" of their own.
+  it('The mouth opens widest for "ah".', () => {
+    // The diphthongs of "eye" and "ow" begin with an "ah".
     const others = [...figures.vowels]
       .filter(([vowel]) => !['ah', 'eye', 'ow'].includes(vowel))
       .map(([, { open }]) => open);
@@ -112,15 +112,15 @@ describe('speech with known phonemes, in a voice and words that the weights were
   });
 });
 
-describe('what is heard', () => {
-  it('finds the voice and its level', async () => {
+describe('analyzeSpeech on voices, silence and noise', () => {
+  it('A voice is found and its level is measured.', async () => {
     const { report } = await analyze(speech);
     expect(report.voiceFound).toBe(true);
     expect(report.peakLevelDb).toBeGreaterThan(-25);
     expect(report.peakLevelDb).toBeLessThan(0);
   });
 
-  it('takes digital silence, and no speech at all, for silence', async () => {
+  it('Digital silence and an empty stream give a closed mouth and no level.', async () => {
     for (const samples of [silence(2), new Float32Array(0)]) {
       const { curve, report } = await analyze(samples, 2);
       expect(report).toEqual({ voiceFound: false, peakLevelDb: Number.NEGATIVE_INFINITY });
@@ -131,14 +131,14 @@ describe('what is heard', () => {
     }
   });
 
-  it('does not move the mouth to steady noise', async () => {
+  it('Steady noise does not move the mouth.', async () => {
     const { curve, report } = await analyze(noise(4, 0.02));
     expect(report.voiceFound).toBe(false);
     expect(report.peakLevelDb).toBeGreaterThan(-50);
     expect(Math.max(...curve.open)).toBeLessThan(0.1);
   });
 
-  it('moves moderately to a sound that comes and goes without a voice', async () => {
+  it('Intermittent sound without a voice moves the mouth moderately.', async () => {
     const beats = noise(4, 0.3).map(
       (sample, i) => sample * (Math.sin((2 * Math.PI * i) / sampleRateHz) > 0 ? 1 : 0.001),
     );
@@ -148,7 +148,7 @@ describe('what is heard', () => {
     expect(Math.max(...curve.open)).toBeLessThanOrEqual(0.5);
   });
 
-  it('survives samples that are no numbers', async () => {
+  it('NaN samples give a finite curve.', async () => {
     const { curve } = await analyze(speech.map((sample, i) => (i % 1000 === 0 ? Number.NaN : sample)));
     expect(
       [...curve.open, ...curve.wide, ...curve.closure, ...curve.voiced].every((value) => Number.isFinite(value)),
@@ -156,11 +156,11 @@ describe('what is heard', () => {
   });
 });
 
-describe('pauses', () => {
+describe('analyzeSpeech on pauses', () => {
   it.each([
     ['in silence', 0],
     ['over background noise', 0.004],
-  ])('closes the mouth in a pause of 0.4 s %s', async (_, amplitude) => {
+  ])('The mouth closes in a pause of 0.4 s %s.', async (_, amplitude) => {
     const before = speech.subarray(0, 2.1 * sampleRateHz);
     const pause = silence(0.4);
     const spoken = joined(before, pause, before);
@@ -172,10 +172,10 @@ describe('pauses', () => {
   });
 });
 
-describe('speech that is trimmed so tightly that its last sound is a voice', () => {
-  // In the middle of vowels, at the border of a frame and within one.
+describe('analyzeSpeech on speech that ends within a voiced sound', () => {
+  // Within vowels: at a frame boundary and between boundaries.
   it.each([1240, 1750, 1760, 4000])(
-    'fades out where the clip goes on, instead of snapping shut within a frame (%i ms)',
+    'The mouth closes gradually when the clip continues after %i ms of speech.',
     async (endMs) => {
       const trimmed = speech.subarray(0, (endMs * sampleRateHz) / 1000);
       const { curve } = await analyze(trimmed, endMs / 1000 + 1);
@@ -184,7 +184,7 @@ describe('speech that is trimmed so tightly that its last sound is a voice', () 
       expect(lastVoiced).toBeGreaterThan(0.9);
       const drops = curve.voiced.map((value, frame) => (curve.voiced[frame - 1] ?? value) - value);
       expect(Math.max(...drops)).toBeLessThan(0.7);
-      // As where the silence is in the file.
+      // The result matches a file that contains the silence.
       expect(largestDifference(curve.voiced, heard.voiced)).toBeLessThan(0.15);
       const closedFrom = Math.ceil((endMs + 100) / 40);
       expect(
@@ -194,26 +194,26 @@ describe('speech that is trimmed so tightly that its last sound is a voice', () 
   );
 });
 
-describe('the curve', () => {
-  it('is the same on every run', async () => {
+describe('The mouth curve', () => {
+  it('The curve is the same on every run.', async () => {
     expect(await analyze(speech)).toEqual(await analyze(speech));
   });
 
-  it('is the same for the same speech 20 dB quieter', async () => {
+  it('The curve does not depend on the level of the recording.', async () => {
     const [loud, quiet] = [await analyze(speech), await analyze(speech.map((sample) => sample / 10))];
     expect(largestDifference(loud.curve.open, quiet.curve.open)).toBeLessThan(0.1);
     expect(largestDifference(loud.curve.wide, quiet.curve.wide)).toBeLessThan(0.1);
   });
 
-  it('comes later by as much as the speech does', async () => {
-    // 0.32 s is a whole number of frames, steps and voice windows.
+  it('Delayed speech gives the same curve, delayed.', async () => {
+    // 0.32 s is a multiple of frames, steps and voice windows.
     const shiftFrames = 8;
     const plain = await analyze(joined(silence(0.32), speech));
     const shifted = await analyze(joined(silence(0.64), speech));
     expect(largestDifference(plain.curve.open, shifted.curve.open.subarray(shiftFrames))).toBeLessThan(0.05);
   });
 
-  it('shows the same mouth at the same time at another frame rate', async () => {
+  it('The curve at another frame rate shows the same mouth at the same time.', async () => {
     const seconds = speech.length / sampleRateHz;
     const slow = (await analyze(speech)).curve.open;
     const fast = (await analyze(speech, seconds, { numerator: 50, denominator: 1 })).curve.open;
@@ -222,13 +222,13 @@ describe('the curve', () => {
     expect(bestLag(slow, halved, 2).r).toBeGreaterThan(0.95);
   });
 
-  it('covers a timeline that is longer than the speech with a closed mouth', async () => {
+  it('The mouth is closed where the timeline is longer than the speech.', async () => {
     const end = Math.ceil((speech.length / sampleRateHz) * 25);
     const { curve } = await analyze(speech, speech.length / sampleRateHz + 3);
     expect(curve.open.subarray(end + 2).every((value) => value === 0)).toBe(true);
   });
 
-  it('stops when it is canceled', async () => {
+  it('An aborted signal stops the analysis with the code canceled.', async () => {
     const controller = new AbortController();
     async function* canceledMidway(): AsyncGenerator<Float32Array> {
       yield speech.subarray(0, 16_000);
@@ -247,9 +247,9 @@ describe('the curve', () => {
   });
 });
 
-describe.skipIf(clips === undefined)('real voices (needs LIPSYNC_TEST_CLIPS_DIR)', () => {
+describe.skipIf(clips === undefined)('analyzeSpeech on real voices (needs LIPSYNC_TEST_CLIPS_DIR)', () => {
   it.each(['speech-10s.wav', 'speech-long.wav', 'talk-844x844-25fps.mp4', 'talk-700x700-30fps.mp4'])(
-    'opens with the energy of %s',
+    'The opening correlates with the sound energy of %s.',
     async (name) => {
       const samples = await readAll(join(clips ?? '', name));
       const { curve } = await analyze(samples);

@@ -13,12 +13,12 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 describe('loadMouthModel', () => {
-  it('reads the weights that come with the package', async () => {
+  it('The bundled weights are loaded by default.', async () => {
     const model = await loadMouthModel();
     expect(model.hiddenBiases).toHaveLength(model.hiddenCount);
   });
 
-  it('says that a model is missing', async () => {
+  it('A missing file throws model_missing.', async () => {
     await expect(loadMouthModel(join(folder, 'none.json'))).rejects.toMatchObject({ code: 'model_missing' });
   });
 
@@ -26,7 +26,7 @@ describe('loadMouthModel', () => {
     '',
     '{"offsets": [0]}',
     '{"offsets":[0],"hiddenCount":1,"hiddenWeights":[1],"hiddenBiases":[0],"outputWeights":[1,1,1],"outputBiases":[0,0,0]}',
-  ])('refuses a damaged model: %s', async (text) => {
+  ])('A damaged model throws model_invalid: %s', async (text) => {
     const path = join(folder, 'model.json');
     await writeFile(path, text);
     await expect(loadMouthModel(path)).rejects.toMatchObject({ code: 'model_invalid' });

@@ -1,2 +1,2 @@
-export { melBandCount } from '../../../audio/mel-bank.ts';
+export { melBandCount } from '../../../audio/mel-spectrogram.ts';
 export { melChunkColumns, melChunkLength, openMelChunks, silentMelChunk, type MelChunksOptions } from './mel-chunks.ts';

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chunkStartColumn } from './chunk-start.ts';
 import { melChunkLength, openMelChunks, type MelChunksOptions } from './mel-chunks.ts';
-import { createMelSpectrogram } from '../../../audio/mel-spectrogram.ts';
+import { MelSpectrogram } from '../../../audio/mel-spectrogram.ts';
 
 const rate25 = { numerator: 25, denominator: 1 } as const;
 const silence = new Float32Array(melChunkLength).fill(-4);
@@ -27,7 +27,7 @@ async function chunksOf(
 /** All the columns kept, and a chunk cut out of them: what the stream has to agree with. */
 function chunkAt(samples: Float32Array, start: number): Float32Array {
   const columns: Float32Array[] = [];
-  const spectrogram = createMelSpectrogram((column) => columns.push(column.slice()));
+  const spectrogram = new MelSpectrogram((column) => columns.push(column.slice()));
   spectrogram.push(samples);
   spectrogram.finish();
   return Float32Array.from({ length: melChunkLength }, (_, i) => columns[start + (i % 16)]?.[Math.floor(i / 16)] ?? -4);

@@ -1,7 +1,6 @@
 import type { FrameRate } from '../../../media/media-types.ts';
 import { chunkStartColumn } from './chunk-start.ts';
-import { melBandCount } from '../../../audio/mel-bank.ts';
-import { createMelSpectrogram, silentMel } from '../../../audio/mel-spectrogram.ts';
+import { melBandCount, MelSpectrogram, silentMel } from '../../../audio/mel-spectrogram.ts';
 
 /** Columns of a chunk: 200 ms. */
 export const melChunkColumns = 16;
@@ -42,7 +41,7 @@ export async function* openMelChunks({
   windowStartMs,
 }: MelChunksOptions): AsyncGenerator<Float32Array> {
   const ring = createColumnRing();
-  const spectrogram = createMelSpectrogram(ring.add);
+  const spectrogram = new MelSpectrogram(ring.add);
   let frame = 0;
   let start = chunkStartColumn(0, frameRate, windowStartMs);
   const next = (): Float32Array => {
