@@ -14,7 +14,7 @@ import {
   createEnginePool,
   type EngineLease,
 } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
-import { trialMel, trialShade } from '../../packages/lipsync-core/src/providers/wav2lip/model/trial-input.ts';
+import { testMelValue, testPixelValue } from '../../packages/lipsync-core/src/providers/wav2lip/model/try-model.ts';
 import type { StageFigures } from '../../packages/lipsync-core/src/media/index.ts';
 import { wav2lipRenderTask } from '../../packages/lipsync-core/src/providers/wav2lip/wav2lip-provider.ts';
 import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
@@ -130,8 +130,8 @@ async function facesInASecond(session: OnnxSession, batch: number): Promise<numb
 /** What the model draws of made-up sound and faces, the same every time. */
 async function draw(session: OnnxSession, faces: number): Promise<Float32Array> {
   const { predicted_frames: drawn } = await session.run({
-    mel_spectrogram: tensor([faces, 1, 80, 16], trialMel),
-    video_frames: tensor([faces, 6, 96, 96], trialShade),
+    mel_spectrogram: tensor([faces, 1, 80, 16], testMelValue),
+    video_frames: tensor([faces, 6, 96, 96], testPixelValue),
   });
   if (drawn?.type !== 'float32') throw new Error('The model draws nothing.');
   return drawn.data;

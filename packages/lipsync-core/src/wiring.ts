@@ -24,7 +24,7 @@ import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions 
 import { createProviderInspector, type ProviderInspector } from './providers/provider-findings.ts';
 import { createProviderRegistry } from './providers/provider-registry.ts';
 import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
-import { createConfiguredModel } from './providers/wav2lip/model/configured-model.ts';
+import { ConfiguredModel } from './providers/wav2lip/model/configured-model.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createSharedAdmission } from './jobs/shared-admission.ts';
 import { createRenderPool, type RenderPool } from './processes/render-pool.ts';
@@ -241,7 +241,7 @@ export function createProviderInspection(
   return createProviderInspector({
     gpuEnabled,
     lastDevices: createLastDevices({ state }),
-    wav2lipModel: createConfiguredModel(wav2lip.modelPath),
+    wav2lipModel: new ConfiguredModel(wav2lip.modelPath),
     heygenBalance: apiKey === null ? null : createHeygenBalance({ apiKey, endpoint, clock: systemClock }),
   });
 }

@@ -7,7 +7,7 @@ import { LipsyncError } from '../errors/index.ts';
 import { hasCudaLibrary, runtimeLibraryFolder } from '../inference/onnx-session.ts';
 import { toolVersions } from '../media/index.ts';
 import { parseHeygenEndpoint } from '../providers/heygen/heygen-endpoint.ts';
-import { createConfiguredModel, type ConfiguredModelFacts } from '../providers/wav2lip/model/configured-model.ts';
+import { ConfiguredModel, type ConfiguredModelFacts } from '../providers/wav2lip/model/configured-model.ts';
 import { isOnnx } from '../providers/wav2lip/model/model-record.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
@@ -157,7 +157,7 @@ async function wav2lipFinding({ wav2lip: { modelPath }, gpuEnabled }: CoreConfig
     name,
     state: 'ok',
     detail,
-    advice: formAdvice(await createConfiguredModel(modelPath).look(), { gpuEnabled, hasCuda }),
+    advice: formAdvice(await new ConfiguredModel(modelPath).inspect(), { gpuEnabled, hasCuda }),
   };
 }
 

@@ -1,8 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
-import { hashModelFile } from '../providers/wav2lip/model/hash-file.ts';
-import { readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
+import { hashModelFile, readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
 import { installedPath, readModelManifest, type BundledFile, type BundledModel } from './model-manifest.ts';
 
 /**

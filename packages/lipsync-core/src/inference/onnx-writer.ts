@@ -3,11 +3,11 @@
  * Encodes ONNX models: the messages of onnx.proto (IR version 8) that a feed-forward graph needs, in protobuf wire
  * format. Field numbers are those of onnx.proto.
  */
-import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { abortError } from '../errors/index.ts';
+import { ContentHash, type FileHash } from '../storage/file-hash.ts';
 
 export interface GraphNode {
   readonly operator: string;
@@ -39,13 +39,6 @@ export interface OnnxGraph {
   readonly nodes: readonly GraphNode[];
   /** Metadata properties of the file, e.g. its license. */
   readonly metadata?: Readonly<Record<string, string>>;
-}
-
-/** Size and digest of a file. */
-export interface FileFacts {
-  readonly bytes: number;
-  /** In hexadecimal. */
-  readonly sha256: string;
 }
 
 /** An encoded message as byte ranges; large constants are views, not copies. */
@@ -95,16 +88,16 @@ export async function writeOnnxFile(
   path: string,
   graph: OnnxGraph,
   { signal }: { readonly signal?: AbortSignal } = {},
-): Promise<FileFacts> {
+): Promise<FileHash> {
   const parts = onnxModelParts(graph);
-  const hash = createHash('sha256');
+  const hash = new ContentHash();
   for (const part of parts) hash.update(part);
   try {
     await pipeline(Readable.from(parts), createWriteStream(path), signal ? { signal } : {});
   } catch (error) {
     throw signal?.aborted ? abortError(signal) : error;
   }
-  return { bytes: parts.reduce((sum, { length }) => sum + length, 0), sha256: hash.digest('hex') };
+  return hash.finish();
 }
 
 function encodeModel(graph: OnnxGraph): Message {

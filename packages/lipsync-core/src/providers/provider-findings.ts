@@ -61,6 +61,6 @@ async function lookAtModel(
   model: ConfiguredModel,
   device: string | null,
 ): Promise<Pick<ProviderFindings, 'device' | 'licence' | 'modelSuitsDevice'>> {
-  const facts = await model.look();
-  return { device, licence: facts.licence, modelSuitsDevice: suitsDevice(facts, device) };
+  const facts = await model.inspect();
+  return { device, licence: facts.license, modelSuitsDevice: suitsDevice(facts, device) };
 }

@@ -1,5 +1,5 @@
-import { writeOnnxFile, type FileFacts } from '../inference/onnx-writer.ts';
-import { tensorShapes, type TensorSource } from '../providers/wav2lip/model/layer-tensors.ts';
+import { writeOnnxFile } from '../inference/onnx-writer.ts';
+import { tensorShapes, type TensorSource } from '../providers/wav2lip/model/layer-weights.ts';
 import {
   layersOf,
   wav2lipNetwork,
@@ -8,24 +8,25 @@ import {
   type WidthDivisor,
 } from '../providers/wav2lip/model/network.ts';
 import { wav2lipGraph, type GraphKind } from '../providers/wav2lip/model/wav2lip-graph.ts';
+import type { FileHash } from '../storage/file-hash.ts';
 
 export interface SeededWav2Lip {
-  /** 1 is the released network's size, 145 MB; 16 has a few hundred kilobytes and answers in milliseconds. */
+  /** 1 is the released size (145 MB); 16 is a few hundred kilobytes and runs in milliseconds. */
   readonly widthDivisor: WidthDivisor;
   readonly seed: number;
   readonly float16?: boolean;
-  /** Layers as they are defined; see `GraphForm`. */
+  /** Writes plain layers; see `GraphForm`. */
   readonly plain?: boolean;
 }
 
 /**
- * Writes a Wav2Lip model whose weights come from a seed, by the code that imports checkpoints: the same file for the
- * same seed everywhere. Its pictures are noise that depends on sound and face.
+ * Writes a Wav2Lip model with seeded weights through the graph code of the importer. The file is deterministic; the output
+ * is noise that depends on speech and face.
  */
 export async function writeSeededWav2Lip(
   path: string,
   { widthDivisor, seed, float16 = false, plain = false }: SeededWav2Lip,
-): Promise<FileFacts> {
+): Promise<FileHash> {
   const network = wav2lipNetwork(widthDivisor);
   const kind: GraphKind = float16
     ? { elementType: 'float16', form: 'plain' }
@@ -34,7 +35,7 @@ export async function writeSeededWav2Lip(
   return writeOnnxFile(path, graph);
 }
 
-/** Weights of a network by their names in a checkpoint. Each depends on seed and name only. */
+/** Seeded weights of a network by checkpoint name. Each tensor depends only on seed and name. */
 export function seededTensors(
   network: Wav2LipNetwork,
   seed: number,
@@ -47,19 +48,19 @@ export function seededTensors(
     shapes: new Map(layers.map(({ name, dims }) => [name, dims])),
     async read(name) {
       const entry = byName.get(name);
-      if (!entry) throw new RangeError(`The network has no tensor called ${name}.`);
+      if (!entry) throw new RangeError(`The network has no tensor ${name}.`);
       const { low, high } = valueRange(entry.layer, name.slice(entry.layer.name.length));
       return uniform(
         entry.dims.reduce((product, size) => product * size, 1),
         low,
         high,
-        seed ^ hashOf(name),
+        seed ^ fnv1a(name),
       );
     },
   };
 }
 
-/** Ranges under which activations neither die nor grow from layer to layer. */
+/** Ranges that keep the magnitude of activations stable across layers. */
 function valueRange(layer: Layer, name: string): { readonly low: number; readonly high: number } {
   if (name.endsWith('conv_block.1.weight')) return { low: 0.8, high: 1.2 };
   if (name.endsWith('running_var')) return { low: 0.7, high: 1.3 };
@@ -69,14 +70,14 @@ function valueRange(layer: Layer, name: string): { readonly low: number; readonl
   return { low: -limit, high: limit };
 }
 
-/** He's rule for layers before a ReLU; less where the input is added, because sums grow, and where a sigmoid follows. */
+/** He initialization; smaller before a residual connection, because sums grow, and before the sigmoid. */
 function weightVariance({ kind, inputChannels, kernel, strides, residual }: Layer): number {
   const fanIn = (inputChannels * kernel * kernel) / (kind === 'transposed' ? strides[0] * strides[1] : 1);
   const gain = residual ? 0.2 : 2;
   return (kind === 'plain' ? 0.05 : gain) / fanIn;
 }
 
-/** The mulberry32 generator, spread evenly over the range. */
+/** Uniform values of the mulberry32 generator. */
 function uniform(length: number, low: number, high: number, seed: number): Float32Array {
   const values = new Float32Array(length);
   const scale = (high - low) / 2 ** 32;
@@ -90,8 +91,8 @@ function uniform(length: number, low: number, high: number, seed: number): Float
   return values;
 }
 
-/** FNV-1a. */
-function hashOf(text: string): number {
+/** 32-bit FNV-1a hash. */
+function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
-import { officialLicence, officialSource } from '../../src/providers/wav2lip/model/model-record.ts';
+import { officialLicense, officialSource } from '../../src/providers/wav2lip/model/model-record.ts';
 import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
 import { runCli } from './run-cli.ts';
 
@@ -46,7 +46,7 @@ describe('models import', () => {
       model_path: model,
       record_path: `${model}.json`,
       name: 'wav2lip_gan',
-      licence: officialLicence,
+      licence: officialLicense,
       checkpoint: { format: 'legacy', bytes: (await stat(checkpoint)).size },
       model: { element_type: 'float16', bytes: (await stat(model)).size },
     });
@@ -124,7 +124,7 @@ describe('models verify', () => {
       crop_size_px: 96,
       fixed_batch: null,
       output: 'predicted_frames',
-      licence: officialLicence,
+      licence: officialLicense,
     });
     expect(said.found_sha256).toBe(said.expected_sha256);
   });
@@ -198,8 +198,8 @@ describe('models list', () => {
       ['silero-vad-v5', 'bundled', 'ok', 'MIT'],
       ['mouth-model', 'bundled', 'ok', 'that of this project'],
       ['export', 'imported', 'unrecorded', null],
-      ['wav2lip_gan', 'imported', 'ok', officialLicence],
-      ['wav2lip', 'imported', 'missing', officialLicence],
+      ['wav2lip_gan', 'imported', 'ok', officialLicense],
+      ['wav2lip', 'imported', 'missing', officialLicense],
     ]);
   });
 
@@ -231,10 +231,10 @@ describe('models list', () => {
     const { stdout } = await runCli('models', 'list', '--folder', projectModels);
     const { importable } = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
     expect(importable.map(({ source, licence }: Record<string, string>) => [source, licence])).toEqual([
-      [officialSource, officialLicence],
-      [officialSource, officialLicence],
+      [officialSource, officialLicense],
+      [officialSource, officialLicense],
     ]);
-    expect(stdout).toContain(officialLicence);
+    expect(stdout).toContain(officialLicense);
   });
 
   it('shows what a record says without letting it steer the terminal', async () => {

@@ -8,7 +8,7 @@ import { writeIdentityModel, writeMeterModel } from '../../src/testing/instructi
 import { writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
 import { temporaryFolder } from './engine-fixture.ts';
 
-/** What a model draws of the face that devices are tried with. */
+/** The model's output for the face of the device check. */
 async function drawnBy(write: (path: string) => Promise<unknown>): Promise<Uint8Array> {
   const path = join(await temporaryFolder(), 'model.onnx');
   await write(path);
@@ -17,13 +17,13 @@ async function drawnBy(write: (path: string) => Promise<unknown>): Promise<Uint8
   return drawTrialFace(createFaceModel(session, describeWav2LipModel(session)));
 }
 
-it('a device that draws what the CPU draws, up to rounding in half precision, is not refused', async () => {
+it('A device whose output equals that of the CPU up to float16 rounding is accepted.', async () => {
   const single = await drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 1 }));
   const half = await drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 1, float16: true }));
   expect(() => checkDrawing(half, single)).not.toThrow();
 });
 
-it('a device that draws something else is refused, so that the next one is tried', async () => {
+it('A device whose output differs from that of the CPU is rejected.', async () => {
   const [one, other] = await Promise.all(
     [1, 2].map((seed) => drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed }))),
   );

@@ -36,8 +36,8 @@ async function importState(state: State, options: Partial<ModelImport> = {}): Pr
   return importWav2Lip({ checkpointPath, outputPath: join(folder, 'models', 'model.onnx'), signal, ...options });
 }
 
-/** What the model draws for two chunks and faces. */
-async function draw(path: string): Promise<Float32Array> {
+/** Runs the model on two mel chunks and face crops. */
+async function runModel(path: string): Promise<Float32Array> {
   const session = await loadSession(path, { threads: 1 });
   const wave = (length: number, low: number, high: number): Float32Array =>
     Float32Array.from({ length }, (_, index) => low + (high - low) * (0.5 + 0.5 * Math.sin(index * 0.71)));
@@ -54,8 +54,8 @@ function largestDifference(left: Float32Array, right: Float32Array): number {
   return left.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (right[index] ?? Number.NaN))), 0);
 }
 
-describe('importing a checkpoint', () => {
-  it('gives the same bytes for the same weights, whatever the format and the prefix of names', async () => {
+describe('Import of a checkpoint', () => {
+  it('The same weights yield the same model bytes for any checkpoint format and name prefix.', async () => {
     const state = await seededState(widthDivisor, seed);
     const digests: string[] = [];
     for (const [format, prefix] of [
@@ -81,18 +81,18 @@ describe('importing a checkpoint', () => {
     expect(new Set(digests).size).toBe(1);
   });
 
-  it('draws what the weights say, with sound and face in it', async () => {
+  it('The imported model computes the same as the graph of the weights, and depends on its inputs.', async () => {
     const { modelPath } = await importState(await seededState(widthDivisor, seed));
     await writeSeededWav2Lip(join(folder, 'seeded.onnx'), { widthDivisor, seed });
-    const drawn = await draw(modelPath);
-    expect(largestDifference(drawn, await draw(join(folder, 'seeded.onnx')))).toBe(0);
-    expect(drawn.every((value) => value > 0 && value < 1)).toBe(true);
-    expect(largestDifference(drawn.subarray(0, drawn.length / 2), drawn.subarray(drawn.length / 2))).toBeGreaterThan(
-      0.01,
-    );
+    const output = await runModel(modelPath);
+    expect(largestDifference(output, await runModel(join(folder, 'seeded.onnx')))).toBe(0);
+    expect(output.every((value) => value > 0 && value < 1)).toBe(true);
+    expect(
+      largestDifference(output.subarray(0, output.length / 2), output.subarray(output.length / 2)),
+    ).toBeGreaterThan(0.01);
   });
 
-  it('leaves a record beside the model: licence, source and digests of both files', async () => {
+  it('The record next to the model contains license, source and digests.', async () => {
     const { modelPath, recordPath, record } = await importState(await seededState(widthDivisor, seed));
     expect(await readModelRecord(modelPath)).toEqual(record);
     expect(JSON.parse(await readFile(recordPath, 'utf8'))).toEqual(record);
@@ -102,26 +102,26 @@ describe('importing a checkpoint', () => {
     expect((await readFile(modelPath)).includes(record.licence)).toBe(true);
   });
 
-  it('makes a half-precision variant with float32 inputs and outputs that draws nearly the same', async () => {
+  it('The float16 variant has float32 inputs and outputs and a nearly equal result.', async () => {
     const state = await seededState(widthDivisor, seed);
     const { modelPath, record } = await importState(state);
     const half = await importState(state, { float16: true, outputPath: join(folder, 'half.onnx') });
     expect(half.record.model.element_type).toBe('float16');
     expect(half.record.model.bytes).toBeLessThan(0.55 * record.model.bytes);
-    const difference = largestDifference(await draw(modelPath), await draw(half.modelPath));
+    const difference = largestDifference(await runModel(modelPath), await runModel(half.modelPath));
     expect(difference).toBeGreaterThan(0);
     expect(difference).toBeLessThan(0.01);
   });
 
-  it('makes a variant of plain layers that draws the same up to rounding', async () => {
+  it('The plain variant computes the same up to rounding.', async () => {
     const state = await seededState(widthDivisor, seed);
     const { modelPath, record } = await importState(state);
     const plain = await importState(state, { plain: true, outputPath: join(folder, 'plain.onnx') });
     expect(plain.record.model.sha256).not.toBe(record.model.sha256);
-    expect(largestDifference(await draw(modelPath), await draw(plain.modelPath))).toBeLessThan(1e-5);
+    expect(largestDifference(await runModel(modelPath), await runModel(plain.modelPath))).toBeLessThan(1e-5);
   });
 
-  it('removes what imports left beside the output that were killed, and nothing of those that run', async () => {
+  it('Temporary folders of killed imports are removed, those of running imports are kept.', async () => {
     const self = await thisProcess();
     const [dead, alive] = [processFolderName({ ...self, pid: 2 ** 22 + 1 }), processFolderName(self)];
     for (const name of [dead, alive]) {
@@ -134,13 +134,13 @@ describe('importing a checkpoint', () => {
     );
   });
 
-  it('leaves no model where its record cannot be left beside it', async () => {
+  it('No model is published when its record cannot be written.', async () => {
     await mkdir(join(folder, 'models', 'model.onnx.json'), { recursive: true });
     await expect(importState(await seededState(widthDivisor, seed))).rejects.toMatchObject({ code: 'request_invalid' });
     expect(await readdir(join(folder, 'models'))).toEqual(['model.onnx.json']);
   });
 
-  it('tells how far it is', async () => {
+  it('Progress is monotonic and ends at 1.', async () => {
     const progress: number[] = [];
     await importState(await seededState(widthDivisor, seed), { onProgress: (done) => progress.push(done) });
     expect(progress).toEqual(progress.toSorted((left, right) => left - right));
@@ -148,60 +148,63 @@ describe('importing a checkpoint', () => {
   });
 });
 
-describe('what is refused', () => {
-  const changes: Readonly<Record<string, { readonly change: (state: State) => void; readonly says: RegExp }>> = {
-    'a tensor that is missing': {
+describe('Rejected import', () => {
+  const changes: Readonly<Record<string, { readonly change: (state: State) => void; readonly message: RegExp }>> = {
+    'a missing tensor': {
       change: (state) => state.delete('output_block.1.bias'),
-      says: /"output_block\.1\.bias" is missing/,
+      message: /"output_block\.1\.bias" is missing/,
     },
-    'a tensor that is not part of it': {
+    'an unexpected tensor': {
       change: (state) => state.set('extra.weight', { dims: [1], values: Float32Array.of(1) }),
-      says: /"extra\.weight" is not part of it/,
+      message: /"extra\.weight" is unexpected/,
     },
-    'a tensor of another shape': {
+    'a misshapen tensor': {
       change: (state) => state.set('output_block.1.weight', { dims: [4, 2, 1, 1], values: new Float32Array(8) }),
-      says: /"output_block\.1\.weight" is 4 × 2 × 1 × 1 instead of 3 × 2 × 1 × 1/,
+      message: /"output_block\.1\.weight" is 4 × 2 × 1 × 1 instead of 3 × 2 × 1 × 1/,
     },
-    'a weight that is no number': {
+    'a NaN weight': {
       change: (state) => state.get('face_encoder_blocks.3.1.conv_block.0.weight')?.values.fill(Number.NaN, 3, 4),
-      says: /"face_encoder_blocks\.3\.1\.conv_block\.0\.weight" holds NaN/,
+      message: /"face_encoder_blocks\.3\.1\.conv_block\.0\.weight" of the checkpoint contains the invalid value NaN/,
     },
-    'a variance below zero': {
+    'a negative variance': {
       change: (state) => state.get('audio_encoder.2.conv_block.1.running_var')?.values.fill(-1, 0, 1),
-      says: /running_var" holds -1/,
+      message: /running_var" of the checkpoint contains the invalid value -1/,
     },
-    'the lip-sync expert': {
+    'the weights of the lip-sync expert': {
       change: (state) => state.set('face_encoder.0.conv_block.0.weight', { dims: [1], values: Float32Array.of(1) }),
-      says: /lipsync_expert\.pth/,
+      message: /lipsync_expert\.pth/,
     },
-    'the quality discriminator': {
+    'the weights of the quality discriminator': {
       change: (state) => state.set('binary_pred.0.weight', { dims: [1], values: Float32Array.of(1) }),
-      says: /visual_quality_disc\.pth/,
+      message: /visual_quality_disc\.pth/,
     },
-    SyncNet: {
+    'the weights of SyncNet': {
       change: (state) => state.set('netcnnlip.0.weight', { dims: [1], values: Float32Array.of(1) }),
-      says: /syncnet_v2\.model/,
+      message: /syncnet_v2\.model/,
     },
-    'a checkpoint of something else': {
+    'only tensors of an unknown model': {
       change: (state) => {
         state.clear();
         state.set('fc.weight', { dims: [1], values: Float32Array.of(1) });
       },
-      says: /"audio_encoder\.0\.conv_block\.0\.weight", .* and 299 more are missing; "fc\.weight" is not part of it/,
+      message: /"audio_encoder\.0\.conv_block\.0\.weight", .* and 299 more are missing; "fc\.weight" is unexpected/,
     },
   };
 
-  it.each(Object.entries(changes))('is %s, by name, and nothing is left', async (_, { change, says }) => {
-    const state = await seededState(widthDivisor, seed);
-    change(state);
-    await expect(importState(state)).rejects.toMatchObject({
-      code: 'model_invalid',
-      message: expect.stringMatching(says),
-    });
-    expect(await readdir(join(folder, 'models'))).toEqual([]);
-  });
+  it.each(Object.entries(changes))(
+    'A checkpoint with %s is rejected by name and no file remains.',
+    async (_, { change, message }) => {
+      const state = await seededState(widthDivisor, seed);
+      change(state);
+      await expect(importState(state)).rejects.toMatchObject({
+        code: 'model_invalid',
+        message: expect.stringMatching(message),
+      });
+      expect(await readdir(join(folder, 'models'))).toEqual([]);
+    },
+  );
 
-  it('is a checkpoint that is missing', async () => {
+  it('A missing checkpoint throws model_missing.', async () => {
     const request = { checkpointPath: join(folder, 'nowhere.pth'), outputPath: join(folder, 'model.onnx'), signal };
     await expect(importWav2Lip(request)).rejects.toMatchObject({
       code: 'model_missing',
@@ -209,15 +212,15 @@ describe('what is refused', () => {
     });
   });
 
-  it('is a pipe, a device and a folder, at once instead of when their bytes end', async () => {
+  it('A pipe, a device or a folder is rejected immediately, without reading it.', async () => {
     const pipe = join(folder, 'pipe.pth');
     await promisify(execFile)('mkfifo', [pipe]);
-    for (const [path, says] of [
+    for (const [path, reason] of [
       [pipe, 'is not a regular file'],
       ['/dev/zero', 'is not a regular file'],
       [folder, 'is a folder'],
     ] as const) {
-      const refusal = { code: 'model_missing', message: expect.stringContaining(says) };
+      const refusal = { code: 'model_missing', message: expect.stringContaining(reason) };
       await expect(
         importWav2Lip({ checkpointPath: path, outputPath: join(folder, 'models', 'model.onnx'), signal }),
       ).rejects.toMatchObject(refusal);
@@ -227,7 +230,7 @@ describe('what is refused', () => {
     }
   });
 
-  it('is an output that exists, unless it may be replaced', async () => {
+  it('An existing output is kept unless overwriting is allowed.', async () => {
     const state = await seededState(widthDivisor, seed);
     const outputPath = join(folder, 'model.onnx');
     await writeFile(outputPath, 'something else');
@@ -237,21 +240,21 @@ describe('what is refused', () => {
     expect((await stat(outputPath)).size).toBeGreaterThan(100_000);
   });
 
-  it('is a file in the place of the record that is no record of ours, unless it may be replaced', async () => {
+  it('A foreign file at the path of the record is kept unless overwriting is allowed.', async () => {
     const state = await seededState(widthDivisor, seed);
     const [outputPath, recordPath] = [join(folder, 'model.onnx'), join(folder, 'model.onnx.json')];
-    await writeFile(recordPath, '{"notes":"of somebody"}');
+    await writeFile(recordPath, '{"notes":"unrelated"}');
     await expect(importState(state, { outputPath })).rejects.toMatchObject({
       code: 'output_exists',
       message: expect.stringContaining(recordPath),
     });
-    expect(await readFile(recordPath, 'utf8')).toBe('{"notes":"of somebody"}');
+    expect(await readFile(recordPath, 'utf8')).toBe('{"notes":"unrelated"}');
     await expect(stat(outputPath)).rejects.toMatchObject({ code: 'ENOENT' });
     const { record } = await importState(state, { outputPath, overwrite: true });
     expect(await readModelRecord(outputPath)).toEqual(record);
   });
 
-  it('is a file that takes the place of the record while the model is made', async () => {
+  it('A foreign file that appears at the path of the record during the import is kept.', async () => {
     const recordPath = join(folder, 'models', 'model.onnx.json');
     const importing = importState(await seededState(widthDivisor, seed), {
       onProgress: () => writeFileSync(recordPath, 'mine'),
@@ -261,14 +264,14 @@ describe('what is refused', () => {
     expect(await readFile(recordPath, 'utf8')).toBe('mine');
   });
 
-  it('is not a record that its model left behind', async () => {
+  it('A leftover record without a model is replaced.', async () => {
     const state = await seededState(widthDivisor, seed);
     const { modelPath, record } = await importState(state);
     await rm(modelPath);
     expect((await importState(state)).record.model).toEqual(record.model);
   });
 
-  it('is an output that no file can have, and the checkpoint itself', async () => {
+  it('An invalid output path and the checkpoint itself throw request_invalid.', async () => {
     const state = await seededState(widthDivisor, seed);
     await mkdir(join(folder, 'folder'));
     for (const name of ['folder', 'wav2lip.pth', 'wav2lip.pth/model.onnx', 'nul\0.onnx']) {
@@ -278,7 +281,7 @@ describe('what is refused', () => {
     }
   });
 
-  it('is nothing when the caller gives up: it ends with the reason and leaves no file', async () => {
+  it('An aborted import throws the abort error and no file remains.', async () => {
     const controller = new AbortController();
     const onProgress = (): void => controller.abort();
     await expect(
@@ -288,7 +291,7 @@ describe('what is refused', () => {
   });
 });
 
-describe('comparing a written model with its checkpoint', () => {
+describe('Verification of a written model', () => {
   const changes = [
     'audio_encoder.3.conv_block.0.weight',
     'face_encoder_blocks.2.3.conv_block.1.running_mean',
@@ -300,22 +303,22 @@ describe('comparing a written model with its checkpoint', () => {
     'output_block.1.bias',
   ];
   it.each(changes.flatMap((changed) => (['plain', 'rewritten'] as const).map((form) => ({ changed, form }))))(
-    'finds it out when $changed is another ($form)',
+    'A deviation of $changed is detected ($form).',
     async ({ changed, form }) => {
       const network = wav2lipNetwork(widthDivisor);
       const path = join(folder, 'model.onnx');
-      const { bytes } = await writeSeededWav2Lip(path, { widthDivisor, seed, plain: form === 'plain' });
+      const { sizeBytes } = await writeSeededWav2Lip(path, { widthDivisor, seed, plain: form === 'plain' });
       const content = await readFile(path);
       const source = seededTensors(network, seed);
       const other = {
         read: async (name: string) =>
           (await source.read(name)).map((value) => (name === changed ? value * 1.01 + 0.001 : value)),
       };
-      const model = { path, bytes, network, kind: { elementType: 'float32', form } } as const;
+      const model = { path, sizeBytes, network, kind: { elementType: 'float32', form } } as const;
       const layer = changed.replace(/\.(conv_block|bias).*/, '');
       await expect(verifyImport(model, other, signal)).rejects.toMatchObject({
         code: 'model_invalid',
-        message: expect.stringContaining(`${layer} gives`),
+        message: expect.stringContaining(`${layer} outputs`),
       });
       expect(await verifyImport(model, source, signal)).toMatchObject({ layers: 51 });
       expect((await readFile(path)).equals(content)).toBe(true);
@@ -323,8 +326,8 @@ describe('comparing a written model with its checkpoint', () => {
   );
 });
 
-describe('resolving a model', () => {
-  it('takes an ONNX file as it is and imports a checkpoint once', async () => {
+describe('Model resolution', () => {
+  it('An ONNX file is used directly, and a checkpoint is imported once.', async () => {
     const cacheFolder = join(folder, 'cache');
     const checkpointPath = await writeCheckpoint(
       'wav2lip.pt',
@@ -342,7 +345,7 @@ describe('resolving a model', () => {
     expect(await readdir(cacheFolder)).toHaveLength(4);
   });
 
-  it('imports again what was cut off, and what another version imported', async () => {
+  it('A truncated model and a model of another importer version are imported again.', async () => {
     const cacheFolder = join(folder, 'cache');
     const path = await writeCheckpoint(
       'wav2lip.pth',
@@ -357,7 +360,7 @@ describe('resolving a model', () => {
     expect((await readModelRecord(model))?.importer_version).toBeGreaterThan(0);
   });
 
-  it('says so when there is no place to keep the import', async () => {
+  it('An unwritable model cache throws model_missing without the path.', async () => {
     const path = await writeCheckpoint(
       'wav2lip.pth',
       checkpointBytes(await seededState(widthDivisor, seed), { format: 'zip' }),
@@ -370,7 +373,7 @@ describe('resolving a model', () => {
     await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining(folder) });
   });
 
-  it('refuses a file that is neither, saying what it found', async () => {
+  it('A file that is neither model nor checkpoint is rejected with its first bytes.', async () => {
     const path = await writeCheckpoint('wav2lip.pth', Buffer.from('version https://git-lfs.github.com/spec/v1\n'));
     await expect(resolveWav2LipModel({ path, cacheFolder: folder, signal })).rejects.toMatchObject({
       code: 'model_invalid',

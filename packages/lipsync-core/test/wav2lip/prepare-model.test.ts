@@ -16,15 +16,15 @@ async function checkpoint(): Promise<ModelSource> {
   return { path, cacheFolder: join(folder, 'cache') };
 }
 
-/** Prepares the model on the CPU and lets it go again. */
+/** Prepares the model on the CPU; released at the end of the test. */
 async function prepare(source: ModelSource): Promise<void> {
   const model = await prepareModel(source, { kind: 'cpu' }, soon());
   onTestFinished(() => model.release());
   expect(model.facts.cropSizePx).toBe(96);
 }
 
-describe('preparing a model', () => {
-  it('imports nothing for a device that cannot be used', async () => {
+describe('Model preparation', () => {
+  it('No checkpoint is imported for an unavailable device.', async () => {
     const source = await checkpoint();
     const pool = openPool({ devices: async () => [[absentGpu('cuda:0')]] });
     await expect(pool.lease(source, { signal: soon() })).rejects.toMatchObject({
@@ -34,7 +34,7 @@ describe('preparing a model', () => {
     await expect(readdir(source.cacheFolder)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('imports a checkpoint once on a machine without a GPU, for the device that it is run on', async () => {
+  it('On a machine without a GPU, a checkpoint is imported once, for the CPU.', async () => {
     const source = await checkpoint();
     const pool = openPool({ devices: async () => [[absentGpu('cuda:0'), absentGpu('cuda:1')], [cpu]] });
     await expect(pool.lease(source, { signal: soon() })).resolves.toMatchObject({ deviceName: 'cpu' });
@@ -44,7 +44,7 @@ describe('preparing a model', () => {
     ]);
   });
 
-  it('imports a checkpoint again whose model was damaged in the cache, though it has kept its size', async () => {
+  it('A cached model that was damaged without a size change is imported again.', async () => {
     const source = await checkpoint();
     const path = await resolveWav2LipModel({ ...source, signal: soon() });
     const content = await readFile(path);
@@ -53,11 +53,11 @@ describe('preparing a model', () => {
     expect((await readFile(path)).equals(content)).toBe(true);
   });
 
-  it('does not import a checkpoint again whose model is as it was written', async () => {
+  it('A cached model that matches its record is not imported again when it fails to load.', async () => {
     const source = await checkpoint();
     const path = await resolveWav2LipModel({ ...source, signal: soon() });
     const record = await readModelRecord(path);
-    // A model that never loads, and is just what the record says.
+    // A model that matches its record but never loads.
     const text = 'not a model';
     const sha256 = createHash('sha256').update(text).digest('hex');
     await writeFile(path, text);
@@ -69,7 +69,7 @@ describe('preparing a model', () => {
     expect(await readFile(path, 'utf8')).toBe(text);
   });
 
-  it('leaves a damaged model alone that was not imported here', async () => {
+  it('A damaged ONNX file that was not imported is left unchanged.', async () => {
     const path = join(await temporaryFolder(), 'model.onnx');
     await writeFile(path, 'not a model');
     await expect(prepare({ path, cacheFolder: 'none' })).rejects.toMatchObject({ code: 'model_invalid' });

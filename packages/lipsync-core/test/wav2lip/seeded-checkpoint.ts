@@ -8,7 +8,7 @@ export interface StateTensor {
   readonly values: Float32Array;
 }
 
-/** Tensors by name, in the order in which they are written. */
+/** Tensors by name, in file order. */
 export type State = Map<string, StateTensor>;
 
 export interface CheckpointOptions {
@@ -16,7 +16,7 @@ export interface CheckpointOptions {
   readonly prefix?: string;
 }
 
-/** A Wav2Lip generator's tensors from a seed. */
+/** Seeded weights of a Wav2Lip generator. */
 export async function seededState(widthDivisor: WidthDivisor, seed: number): Promise<State> {
   const source = seededTensors(wav2lipNetwork(widthDivisor), seed);
   const state: State = new Map();
@@ -24,7 +24,7 @@ export async function seededState(widthDivisor: WidthDivisor, seed: number): Pro
   return state;
 }
 
-/** A checkpoint as it is released: the tensors, a counter per batch-norm, and the state of an optimizer. */
+/** A checkpoint with the structure of released ones: tensors, batch counters and optimizer state. */
 export function checkpointBytes(state: State, { format, prefix = '' }: CheckpointOptions): Buffer {
   const part = format === 'legacy' ? { part: none } : {};
   const storages: SampleStorage[] = [];

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { abortError, LipsyncError } from '../../errors/lipsync-error.ts';
 import { quoted } from '../../errors/quoted-text.ts';
-import { hashStream } from '../../storage/file-hash.ts';
+import { hashStream, type FileHash } from '../../storage/file-hash.ts';
 import { openRegularFile } from '../../storage/regular-file.ts';
 import { invalidCheckpoint } from './limits.ts';
 
@@ -47,9 +47,9 @@ export async function openCheckpointFile(path: string, signal: AbortSignal): Pro
   };
 }
 
-/** SHA-256 of the whole file in hexadecimal. Throws the errors of `CheckpointFile.read`. */
-export async function hashCheckpointFile(file: CheckpointFile): Promise<string> {
-  return (await hashStream(readChunks(file))).sha256;
+/** Hashes the whole file. Throws the errors of `CheckpointFile.read`. */
+export async function hashCheckpointFile(file: CheckpointFile): Promise<FileHash> {
+  return hashStream(readChunks(file));
 }
 
 /** Each chunk is valid until the next one is read. */

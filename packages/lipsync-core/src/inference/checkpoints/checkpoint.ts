@@ -1,4 +1,5 @@
 import { quoted } from '../../errors/quoted-text.ts';
+import type { FileHash } from '../../storage/file-hash.ts';
 import {
   detectFormat,
   hashCheckpointFile,
@@ -32,7 +33,7 @@ export interface Checkpoint {
    */
   read(name: string): Promise<Float32Array>;
   /** Size and SHA-256 of the open file, the same bytes that `read` uses. Throws the errors of `openCheckpoint`. */
-  hash(): Promise<{ readonly bytes: number; readonly sha256: string }>;
+  hash(): Promise<FileHash>;
   close(): Promise<void>;
 }
 
@@ -74,7 +75,7 @@ export async function readCheckpoint(file: CheckpointFile, limits: CheckpointLim
         throw invalidCheckpoint(`a tensor named ${quoted(name)}`, 'no such tensor');
       return readTensorValues(file, tensor, position);
     },
-    hash: async () => ({ bytes: file.sizeBytes, sha256: await hashCheckpointFile(file) }),
+    hash: () => hashCheckpointFile(file),
     close: () => file.close(),
   };
 }

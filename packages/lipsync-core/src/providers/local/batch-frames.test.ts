@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isPossibleCount } from '../wav2lip/engine/engine-protocol.ts';
-import { largestCropSizePx } from '../wav2lip/model/model-facts.ts';
+import { maxCropSizePx } from '../wav2lip/model/model-facts.ts';
 import { mostDrawings } from '../wav2lip/redraw/frame-plan.ts';
 import { batchFramesOf } from './batch-frames.ts';
 
@@ -23,7 +23,7 @@ describe('the frames of a batch', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 1024 }),
-        fc.integer({ min: 1, max: largestCropSizePx }),
+        fc.integer({ min: 1, max: maxCropSizePx }),
         (batchSize, cropSizePx) => {
           expect(
             isPossibleCount(batchFramesOf({ clip, engine: { batchSize, cropSizePx } }) * mostDrawings, cropSizePx),
@@ -31,6 +31,6 @@ describe('the frames of a batch', () => {
         },
       ),
     );
-    expect(batchFramesOf({ clip, engine: { batchSize: 32, cropSizePx: largestCropSizePx } })).toBe(21);
+    expect(batchFramesOf({ clip, engine: { batchSize: 32, cropSizePx: maxCropSizePx } })).toBe(21);
   });
 });

@@ -1,6 +1,6 @@
 import { LipsyncError } from '../../../errors/index.ts';
 import { melChunkLength } from '../features/index.ts';
-import { trialMel, trialShade } from '../model/trial-input.ts';
+import { testMelValue, testPixelValue } from '../model/try-model.ts';
 import { faceBytes } from './engine-protocol.ts';
 import type { FaceModel } from './face-model.ts';
 
@@ -9,8 +9,11 @@ const allowedMeanDifference = 2;
 
 /** Has a model draw a made-up face, the same every time. Throws as `FaceModel.draw`. */
 export async function drawTrialFace(model: FaceModel): Promise<Uint8Array> {
-  const faces = Uint8Array.from({ length: faceBytes(model.facts.cropSizePx) }, (_, index) => 255 * trialShade(index));
-  const mel = Float32Array.from({ length: melChunkLength }, (_, index) => trialMel(index));
+  const faces = Uint8Array.from(
+    { length: faceBytes(model.facts.cropSizePx) },
+    (_, index) => 255 * testPixelValue(index),
+  );
+  const mel = Float32Array.from({ length: melChunkLength }, (_, index) => testMelValue(index));
   return (await model.draw({ count: 1, mel, faces, references: faces }, 1)).faces;
 }
 

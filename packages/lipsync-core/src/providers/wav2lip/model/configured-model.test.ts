@@ -4,10 +4,10 @@ import { mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createConfiguredModel, suitsDevice } from './configured-model.ts';
-import { newModelRecord, officialLicence, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
+import { ConfiguredModel, suitsDevice } from './configured-model.ts';
+import { newModelRecord, officialLicense, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
 
-const nothingKnown = { licence: null, elementType: null, form: null };
+const unknownFacts = { license: null, elementType: null, form: null };
 
 let folder: string;
 let path: string;
@@ -37,70 +37,70 @@ async function place(content: string, record = recordOf(content)): Promise<void>
   await writeModelRecord(recordPathOf(path), record);
 }
 
-/** By this process, from wherever. */
-function bytesReadSoFar(): number {
+/** Bytes that this process has read in total. */
+function totalBytesRead(): number {
   return Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
 }
 
-describe('what is known of the configured model', () => {
-  it('is what the record beside it says, while it is the file that was recorded', async () => {
+describe('Configured model', () => {
+  it('License, element type and form come from the record while the file matches its digest.', async () => {
     await place('a model');
-    expect(await createConfiguredModel(path).look()).toEqual({
-      licence: officialLicence,
+    expect(await new ConfiguredModel(path).inspect()).toEqual({
+      license: officialLicense,
       elementType: 'float32',
       form: 'rewritten',
     });
   });
 
-  it('is nothing once another file has taken its place, of another size or of the same', async () => {
+  it('The record is ignored after the file is replaced, even by one of the same size.', async () => {
     await place('a model');
-    const model = createConfiguredModel(path);
-    await model.look();
+    const model = new ConfiguredModel(path);
+    await model.inspect();
     for (const content of ['another model', 'b model']) {
       await writeFile(join(folder, 'new'), content);
       await rename(join(folder, 'new'), path);
-      expect(await model.look()).toEqual(nothingKnown);
+      expect(await model.inspect()).toEqual(unknownFacts);
     }
     await place('a model');
-    expect(await model.look()).toMatchObject({ licence: officialLicence });
+    expect(await model.inspect()).toMatchObject({ license: officialLicense });
   });
 
-  it('is nothing while there is no file, no record, no model, or a record of a version that did not write it', async () => {
-    const model = createConfiguredModel(path);
-    expect(await model.look()).toEqual(nothingKnown);
+  it('Facts are unknown without a file, a record or a configured model, and for fields that an old record lacks.', async () => {
+    const model = new ConfiguredModel(path);
+    expect(await model.inspect()).toEqual(unknownFacts);
     await place('a model', recordOf('a model', null));
-    expect(await model.look()).toEqual({ ...nothingKnown, licence: officialLicence, elementType: 'float32' });
+    expect(await model.inspect()).toEqual({ ...unknownFacts, license: officialLicense, elementType: 'float32' });
     await rm(recordPathOf(path));
-    expect(await model.look()).toEqual(nothingKnown);
-    expect(await createConfiguredModel(null).look()).toEqual(nothingKnown);
+    expect(await model.inspect()).toEqual(unknownFacts);
+    expect(await new ConfiguredModel(null).inspect()).toEqual(unknownFacts);
   });
 
-  it('is the licence of the released checkpoints for whatever is no ONNX file', async () => {
-    expect(await createConfiguredModel(join(folder, 'wav2lip.pth')).look()).toEqual({
-      ...nothingKnown,
-      licence: officialLicence,
+  it('A checkpoint has the license of the official weights.', async () => {
+    expect(await new ConfiguredModel(join(folder, 'wav2lip.pth')).inspect()).toEqual({
+      ...unknownFacts,
+      license: officialLicense,
     });
   });
 
   it.skipIf(process.platform !== 'linux')(
-    'is found without reading the file again while its size and times stay the same',
+    'The file is hashed again only after its size or timestamps change.',
     async () => {
       const content = 'm'.repeat(16 * 1024 * 1024);
       await place(content);
-      const model = createConfiguredModel(path);
-      const isWhollyRead = async (): Promise<boolean> => {
-        const before = bytesReadSoFar();
-        expect(await model.look()).toMatchObject({ licence: officialLicence });
-        return bytesReadSoFar() - before >= content.length;
+      const model = new ConfiguredModel(path);
+      const readsWholeFile = async (): Promise<boolean> => {
+        const before = totalBytesRead();
+        expect(await model.inspect()).toMatchObject({ license: officialLicense });
+        return totalBytesRead() - before >= content.length;
       };
-      expect([await isWhollyRead(), await isWhollyRead()]).toEqual([true, false]);
+      expect([await readsWholeFile(), await readsWholeFile()]).toEqual([true, false]);
       await utimes(path, 1, 1);
-      expect(await isWhollyRead()).toBe(true);
+      expect(await readsWholeFile()).toBe(true);
     },
   );
 });
 
-describe("a model's form", () => {
+describe('Model form', () => {
   it.each([
     ['rewritten', 'cpu', true],
     ['rewritten', 'cuda', false],
@@ -110,7 +110,7 @@ describe("a model's form", () => {
     ['plain', 'webgpu', true],
     [null, 'cpu', null],
     ['plain', null, null],
-  ] as const)('%s on %s: suits it? %s', (form, device, suits) => {
+  ] as const)('A model in form %s on device %s suits it: %s.', (form, device, suits) => {
     expect(suitsDevice({ form }, device)).toBe(suits);
   });
 });

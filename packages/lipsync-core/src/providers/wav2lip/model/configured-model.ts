@@ -1,68 +1,62 @@
 import { stat } from 'node:fs/promises';
-import { hashModelFile } from './hash-file.ts';
-import { isOnnx, officialLicence, readModelRecord, type ModelRecord } from './model-record.ts';
+import { hashModelFile, isOnnx, officialLicense, readModelRecord, type ModelRecord } from './model-record.ts';
 
-/** What is known of the model that a setting names; null for what is not. */
+/** Properties of the configured model; null when unknown. */
 export interface ConfiguredModelFacts {
-  /** As the record beside it has it, or of the checkpoints that the authors released. */
-  readonly licence: string | null;
+  /** From the record next to the model; for a checkpoint, the license of the official weights. */
+  readonly license: string | null;
   readonly elementType: ModelRecord['model']['element_type'] | null;
-  /** Null also for a checkpoint, which an engine imports in the form that suits its device. */
+  /** Null for a checkpoint: the engine imports it in the form for its device. */
   readonly form: ModelRecord['model']['form'];
 }
 
-export interface ConfiguredModel {
+/** Time limit for hashing the model file; after it, the model counts as unrecorded. */
+const hashTimeoutMs = 60_000;
+
+const unknownFacts: ConfiguredModelFacts = Object.freeze({ license: null, elementType: null, form: null });
+
+/** The model that `WAV2LIP_MODEL_PATH` names; `modelPath` is null when it is not set. */
+export class ConfiguredModel {
+  readonly #modelPath: string | null;
+  #cached: { readonly fingerprint: string; readonly sha256: Promise<string | null> } | undefined;
+
+  constructor(modelPath: string | null) {
+    this.#modelPath = modelPath;
+  }
+
   /**
-   * Believes a record only as long as the file has the size and digest that it names. Reads the whole file at the first
-   * look and when it has changed since, else nothing but its size and times. Never throws.
+   * Uses the record only while the file has the recorded size and digest. Hashes the file at the first call and after
+   * changes of its size or timestamps. Never throws.
    */
-  look(): Promise<ConfiguredModelFacts>;
-}
+  async inspect(): Promise<ConfiguredModelFacts> {
+    const path = this.#modelPath;
+    if (path === null) return unknownFacts;
+    const record = await readModelRecord(path);
+    if (record === null || (await this.#hash(path, record.model.bytes)) !== record.model.sha256)
+      return isOnnx(path) ? unknownFacts : { ...unknownFacts, license: officialLicense };
+    return { license: record.licence, elementType: record.model.element_type, form: record.model.form };
+  }
 
-/** For a large file on a slow disk; a file that takes longer is taken for one that nobody knows. */
-const hashLimitMs = 60_000;
-
-const nothingKnown: ConfiguredModelFacts = Object.freeze({ licence: null, elementType: null, form: null });
-
-/** `modelPath` as it is configured; null where it is not. */
-export function createConfiguredModel(modelPath: string | null): ConfiguredModel {
-  if (modelPath === null) return { look: async () => nothingKnown };
-  const unrecorded: ConfiguredModelFacts = isOnnx(modelPath)
-    ? nothingKnown
-    : { ...nothingKnown, licence: officialLicence };
-  const digestOf = createDigests(modelPath);
-  return {
-    async look() {
-      const record = await readModelRecord(modelPath);
-      if (record === null || (await digestOf(record.model.bytes)) !== record.model.sha256) return unrecorded;
-      const { licence, model } = record;
-      return { licence, elementType: model.element_type, form: model.form };
-    },
-  };
-}
-
-/** The digest of a file that has `bytes` bytes, read once for as long as size and times stay the same; null for another file. */
-function createDigests(path: string): (bytes: number) => Promise<string | null> {
-  let known: { readonly stamp: string; readonly sha256: Promise<string | null> } | undefined;
-  return async (bytes) => {
+  /** SHA-256 of the file, cached until its size or timestamps change; null when the size differs or hashing fails. */
+  async #hash(path: string, expectedBytes: number): Promise<string | null> {
     const stats = await stat(path).catch(() => undefined);
-    if (stats?.size !== bytes) return null;
-    const stamp = [stats.dev, stats.ino, stats.size, stats.mtimeMs, stats.ctimeMs].join(' ');
-    if (known?.stamp === stamp) return known.sha256;
-    const sha256 = hashModelFile(path, AbortSignal.timeout(hashLimitMs)).then(
-      (facts) => facts.sha256,
+    if (stats?.size !== expectedBytes) return null;
+    const fingerprint = [stats.dev, stats.ino, stats.size, stats.mtimeMs, stats.ctimeMs].join(' ');
+    if (this.#cached?.fingerprint === fingerprint) return this.#cached.sha256;
+    const sha256 = hashModelFile(path, AbortSignal.timeout(hashTimeoutMs)).then(
+      (hash) => hash.sha256,
       () => {
-        // Whoever looks next tries again.
-        known = undefined;
+        // The next call tries again.
+        this.#cached = undefined;
         return null;
       },
     );
-    known = { stamp, sha256 };
+    this.#cached = { fingerprint, sha256 };
     return sha256;
-  };
+  }
 }
 
-/** Whether a model is written for the kind of device that it runs on; null where its form or the device is not known. */
+/** Whether the model's form is the one for this kind of device; null when either is unknown. */
 export function suitsDevice({ form }: Pick<ConfiguredModelFacts, 'form'>, device: string | null): boolean | null {
   if (form === null || device === null) return null;
   return (form === 'rewritten') === (device === 'cpu');

@@ -1,13 +1,19 @@
 import { basename, extname } from 'node:path';
 import { openCheckpoint, type Checkpoint } from '../../../inference/checkpoints/checkpoint.ts';
-import { writeOnnxFile, type FileFacts } from '../../../inference/onnx-writer.ts';
+import { writeOnnxFile } from '../../../inference/onnx-writer.ts';
 import { syncFile } from '../../../storage/durable-files.ts';
-import { checkTensors } from './check-tensors.ts';
-import { finiteTensors } from './finite-tensors.ts';
-import { openImportWorkspace, prepareOutput, publishOutput, writing, type FinishedImport } from './import-output.ts';
+import type { FileHash } from '../../../storage/file-hash.ts';
+import { matchNetwork, requireFiniteTensors } from './checkpoint-tensors.ts';
+import {
+  openImportWorkspace,
+  prepareOutput,
+  publishOutput,
+  reportPathErrors,
+  type FinishedImport,
+} from './import-output.ts';
 import {
   newModelRecord,
-  officialLicence,
+  officialLicense,
   officialSource,
   recordPathOf,
   writeModelRecord,
@@ -17,18 +23,18 @@ import { verifyImport, type Verification } from './verify-import.ts';
 import { wav2lipGraph, type GraphKind } from './wav2lip-graph.ts';
 
 export interface ModelImport {
-  /** As the authors released it, in PyTorch's legacy or zip format. */
+  /** An official checkpoint in PyTorch's legacy or zip format. */
   readonly checkpointPath: string;
-  /** Where the ONNX file goes; folders are made. Its record goes beside it, with `.json` added. */
+  /** Path of the ONNX file; missing folders are created. The record is stored next to it with the suffix `.json`. */
   readonly outputPath: string;
-  /** Half the size, for GPUs; not measured on one yet. float32 when left out. */
+  /** Writes float16 weights, for GPUs. Defaults to false. */
   readonly float16?: boolean;
-  /** Whether layers are written as GPUs want them instead of as a CPU computes them soonest; half precision always is. */
+  /** Writes plain layers, for GPUs, instead of layers rewritten for CPUs. Implied by `float16`. */
   readonly plain?: boolean;
-  /** Whether a file at `outputPath` is replaced. */
+  /** Whether an existing file is replaced. */
   readonly overwrite?: boolean;
   readonly signal: AbortSignal;
-  /** Called with 0 to 1. */
+  /** Called with the completed share, 0 to 1. */
   readonly onProgress?: (done: number) => void;
 }
 
@@ -38,14 +44,14 @@ export interface ImportReport {
   readonly record: ModelRecord;
 }
 
-/** Shares of the work before each step begins. */
-const progressAt = { reading: 0.1, verifying: 0.6, done: 1 } as const;
+/** Completed share after each step. */
+const progressAfter = { hashing: 0.1, writing: 0.6, publishing: 1 } as const;
 
 /**
- * KeyedMutex an official Wav2Lip checkpoint into an ONNX model: the same weights give the same bytes, whatever the
- * checkpoint's format. Nothing in the checkpoint is executed; what was written is compared with the checkpoint, layer
- * by layer, before it gets its name. Throws `model_missing` when the checkpoint cannot be read, `model_invalid` when it
- * is damaged or of another model, `output_exists` and `request_invalid` for the output's path.
+ * Converts an official Wav2Lip checkpoint to an ONNX model. The output is deterministic: the same weights yield the same
+ * bytes in either checkpoint format. Nothing in the checkpoint is executed, and every layer is verified against the
+ * checkpoint before the file is published. Throws `model_missing` when the checkpoint cannot be read, `model_invalid` when
+ * it is damaged or another model, and `output_exists` or `request_invalid` for an unusable output path.
  */
 export async function importWav2Lip(request: ModelImport): Promise<ImportReport> {
   const { checkpointPath, outputPath, overwrite = false, signal } = request;
@@ -58,7 +64,7 @@ export async function importWav2Lip(request: ModelImport): Promise<ImportReport>
       const finished = { modelPath: workspace.file('model.onnx'), recordPath: workspace.file('record.json') };
       const record = await writeImport(checkpoint, finished, request);
       await publishOutput(finished, output);
-      request.onProgress?.(progressAt.done);
+      request.onProgress?.(progressAfter.publishing);
       return { modelPath: outputPath, recordPath: recordPathOf(outputPath), record };
     } finally {
       await workspace.remove();
@@ -68,7 +74,7 @@ export async function importWav2Lip(request: ModelImport): Promise<ImportReport>
   }
 }
 
-/** Writes and verifies the model, then writes its record. */
+/** Writes and verifies the model, then writes the record. */
 async function writeImport(
   checkpoint: Checkpoint,
   finished: FinishedImport,
@@ -78,9 +84,9 @@ async function writeImport(
   const kind: GraphKind = float16
     ? { elementType: 'float16', form: 'plain' }
     : { elementType: 'float32', form: plain ? 'plain' : 'rewritten' };
-  const checkpointFacts = await checkpoint.hash();
-  onProgress(progressAt.reading);
-  const { facts, verification } = await writeVerified(checkpoint, {
+  const checkpointHash = await checkpoint.hash();
+  onProgress(progressAfter.hashing);
+  const { hash, verification } = await writeVerified(checkpoint, {
     path: finished.modelPath,
     outputPath,
     kind,
@@ -89,18 +95,18 @@ async function writeImport(
   });
   const record = newModelRecord({
     name: basename(checkpointPath, extname(checkpointPath)),
-    checkpoint: { ...checkpointFacts, format: checkpoint.format },
-    model: { ...facts, element_type: kind.elementType, form: kind.form },
+    checkpoint: { sha256: checkpointHash.sha256, bytes: checkpointHash.sizeBytes, format: checkpoint.format },
+    model: { sha256: hash.sha256, bytes: hash.sizeBytes, element_type: kind.elementType, form: kind.form },
     verification: { layers: verification.layers, largest_error: verification.largestError },
     imported_at: new Date().toISOString(),
   });
-  await writing(outputPath, () => writeModelRecord(finished.recordPath, record));
+  await reportPathErrors(outputPath, () => writeModelRecord(finished.recordPath, record));
   return record;
 }
 
-interface Writing {
+interface WriteOptions {
   readonly path: string;
-  /** For messages. */
+  /** The final path, for error messages. */
   readonly outputPath: string;
   readonly kind: GraphKind;
   readonly signal: AbortSignal;
@@ -109,17 +115,17 @@ interface Writing {
 
 async function writeVerified(
   checkpoint: Checkpoint,
-  { path, outputPath, kind, signal, onProgress }: Writing,
-): Promise<{ readonly facts: FileFacts; readonly verification: Verification }> {
-  const network = checkTensors(checkpoint.tensors);
-  const source = finiteTensors(checkpoint);
+  { path, outputPath, kind, signal, onProgress }: WriteOptions,
+): Promise<{ readonly hash: FileHash; readonly verification: Verification }> {
+  const network = matchNetwork(checkpoint.tensors);
+  const source = requireFiniteTensors(checkpoint);
   const graph = await wav2lipGraph(network, source, {
     ...kind,
-    metadata: { source: officialSource, licence: officialLicence },
+    metadata: { source: officialSource, licence: officialLicense },
   });
-  const facts = await writing(outputPath, () => writeOnnxFile(path, graph, { signal }));
-  onProgress(progressAt.verifying);
-  const verification = await verifyImport({ path, bytes: facts.bytes, network, kind }, source, signal);
+  const hash = await reportPathErrors(outputPath, () => writeOnnxFile(path, graph, { signal }));
+  onProgress(progressAfter.writing);
+  const verification = await verifyImport({ path, sizeBytes: hash.sizeBytes, network, kind }, source, signal);
   await syncFile(path);
-  return { facts, verification };
+  return { hash, verification };
 }

@@ -13,51 +13,51 @@ export interface ImportOutput {
   readonly overwrite: boolean;
 }
 
-/** Synced files in the workspace of an import. */
+/** The completed files in the workspace of an import, synced to disk. */
 export interface FinishedImport {
   readonly modelPath: string;
   readonly recordPath: string;
 }
 
 /**
- * Makes the output's folders and refuses what may not be replaced, before any work. Throws `output_exists` for a file
- * that is there, or one in the record's place that is no record, `request_invalid` for folders, for the checkpoint
- * itself, and where nothing can be written.
+ * Creates the output folder and rejects paths that must not be replaced, before any work is done. Throws `output_exists`
+ * for an existing model and for a file at the record's path that is not a record; `request_invalid` for a folder, the
+ * checkpoint itself and an unwritable path.
  */
 export async function prepareOutput({ outputPath, checkpointPath, overwrite }: ImportOutput): Promise<void> {
-  // What is wrong with it is said when it is opened.
+  // Errors are reported when the checkpoint is opened.
   const checkpoint = await stat(checkpointPath).catch(() => undefined);
-  await writing(outputPath, async () => {
+  await reportPathErrors(outputPath, async () => {
     await mkdir(dirname(outputPath), { recursive: true });
     for (const path of [outputPath, recordPathOf(outputPath)]) {
-      const there = await statOf(path);
-      if (!there) continue;
-      if (!there.isFile()) throw refusal(path, 'it is not a file');
-      if (checkpoint?.ino === there.ino && checkpoint.dev === there.dev)
-        throw refusal(path, 'it is the checkpoint itself');
+      const existing = await statIfExists(path);
+      if (!existing) continue;
+      if (!existing.isFile()) throw invalidPath(path, 'it is not a file');
+      if (checkpoint?.ino === existing.ino && checkpoint.dev === existing.dev)
+        throw invalidPath(path, 'it is the checkpoint itself');
     }
-    if (!overwrite) await refuseExisting(outputPath);
+    if (!overwrite) await rejectExisting(outputPath);
   });
 }
 
 /**
- * Opens a folder beside the output for what is not finished, and removes those that imports left which were killed. The
- * caller removes it. Throws as `prepareOutput` does.
+ * Creates a temporary folder next to the output and removes those of killed imports. The caller removes it. Throws the
+ * errors of `prepareOutput`.
  */
 export async function openImportWorkspace(outputPath: string): Promise<Workspace> {
   const folder = dirname(outputPath);
-  // What may not be removed is somebody else's; it is not in the way.
+  // Folders that cannot be removed belong to another user and do no harm.
   await sweepProcessWorkspaces(folder).catch(() => undefined);
-  return writing(outputPath, () => openProcessWorkspace(folder));
+  return reportPathErrors(outputPath, () => openProcessWorkspace(folder));
 }
 
 /**
- * Gives the finished model and its record their names, the model last: a model that is there has a record. Throws as
- * `prepareOutput` does, for what changed meanwhile.
+ * Moves record and model to their final paths, the model last, so that every published model has a record. Throws the
+ * errors of `prepareOutput` for changes since then.
  */
 export async function publishOutput(finished: FinishedImport, { outputPath, overwrite }: ImportOutput): Promise<void> {
-  await writing(outputPath, async () => {
-    if (!overwrite) await refuseExisting(outputPath);
+  await reportPathErrors(outputPath, async () => {
+    if (!overwrite) await rejectExisting(outputPath);
     await renameDurably(finished.recordPath, recordPathOf(outputPath));
     try {
       await (overwrite ? renameDurably(finished.modelPath, outputPath) : placeDurably(finished.modelPath, outputPath));
@@ -67,22 +67,22 @@ export async function publishOutput(finished: FinishedImport, { outputPath, over
   });
 }
 
-/** A record of ours may stay behind when its model is removed, or an import killed; everything else is somebody's. */
-async function refuseExisting(outputPath: string): Promise<void> {
-  if (await statOf(outputPath)) throw outputExists();
-  if ((await statOf(recordPathOf(outputPath))) && (await readModelRecord(outputPath)) === null)
+/** A valid record without a model is a leftover and may be replaced; any other file at its path is kept. */
+async function rejectExisting(outputPath: string): Promise<void> {
+  if (await statIfExists(outputPath)) throw outputExists();
+  if ((await statIfExists(recordPathOf(outputPath))) && (await readModelRecord(outputPath)) === null)
     throw recordExists(recordPathOf(outputPath));
 }
 
-/** Undefined when nothing has the name. */
-async function statOf(path: string): Promise<Stats | undefined> {
+/** Undefined when the path does not exist. */
+async function statIfExists(path: string): Promise<Stats | undefined> {
   return stat(path).catch((error: unknown) => {
     if (errnoCode(error) === 'ENOENT') return undefined;
     throw error;
   });
 }
 
-/** System errors that say that the path cannot be written; others, a full disk among them, stay what they are. */
+/** System errors that the chosen path causes. Other errors, such as a full disk, are passed on. */
 const pathErrors: ReadonlySet<string> = new Set([
   'EACCES',
   'EEXIST',
@@ -96,20 +96,20 @@ const pathErrors: ReadonlySet<string> = new Set([
   'ERR_INVALID_ARG_VALUE',
 ]);
 
-/** Does the step and throws `request_invalid` when the output's path is at fault. */
-export async function writing<Result>(outputPath: string, step: () => Promise<Result>): Promise<Result> {
+/** Runs a step and converts errors caused by the output path to `request_invalid`. */
+export async function reportPathErrors<Result>(outputPath: string, step: () => Promise<Result>): Promise<Result> {
   try {
     return await step();
   } catch (error) {
     const code = errnoCode(error) ?? '';
-    throw !LipsyncError.isInstance(error) && pathErrors.has(code) ? refusal(outputPath, code, error) : error;
+    throw !LipsyncError.isInstance(error) && pathErrors.has(code) ? invalidPath(outputPath, code, error) : error;
   }
 }
 
-function refusal(outputPath: string, reason: string, cause?: unknown): LipsyncError {
+function invalidPath(outputPath: string, reason: string, cause?: unknown): LipsyncError {
   return new LipsyncError(
     'request_invalid',
-    `The model cannot be written to "${outputPath}" (${reason}). Choose another path, or see to its permissions.`,
+    `The model cannot be written to "${outputPath}" (${reason}). Choose another path or check its permissions.`,
     { cause },
   );
 }
@@ -117,13 +117,10 @@ function refusal(outputPath: string, reason: string, cause?: unknown): LipsyncEr
 function recordExists(path: string): LipsyncError {
   return new LipsyncError(
     'output_exists',
-    `"${path}", where the model's record goes, exists already and is no such record; choose another path, or allow it to be overwritten.`,
+    `"${path}", the path of the model's record, already exists and is not a record. Choose another path or allow overwriting.`,
   );
 }
 
 function outputExists(): LipsyncError {
-  return new LipsyncError(
-    'output_exists',
-    'The output exists already; choose another path, or allow it to be overwritten.',
-  );
+  return new LipsyncError('output_exists', 'The output already exists. Choose another path or allow overwriting.');
 }

@@ -10,8 +10,8 @@ const mel = port('mel_spectrogram', [null, 1, 80, 16]);
 const frames = port('video_frames', [null, 6, 96, 96]);
 const output = port('predicted_frames', [null, 3, 96, 96]);
 
-describe('the facts of a Wav2Lip model', () => {
-  it('are read from an export with a free batch', () => {
+describe('Wav2Lip model facts', () => {
+  it('An export with a dynamic batch axis is described.', () => {
     expect(describeWav2LipModel({ inputs: [mel, frames], outputs: [output] })).toEqual({
       cropSizePx: 96,
       fixedBatch: null,
@@ -21,7 +21,7 @@ describe('the facts of a Wav2Lip model', () => {
     });
   });
 
-  it('do not depend on the order and the names of inputs', () => {
+  it('The order and names of inputs do not matter when their shapes are unambiguous.', () => {
     const inputs = [port('x', [4, 6, 384, 384]), port('y', [4, 1, 80, 16])];
     expect(describeWav2LipModel({ inputs, outputs: [port('z', [4, 3, 384, 384])] })).toEqual({
       cropSizePx: 384,
@@ -32,8 +32,8 @@ describe('the facts of a Wav2Lip model', () => {
     });
   });
 
-  it('take the size from whichever side tells it, and the official one when none does', () => {
-    const free = [null, null, null, null];
+  it('The crop size comes from input or output, and defaults to 96 when both are dynamic.', () => {
+    const dynamic = [null, null, null, null];
     expect(
       describeWav2LipModel({
         inputs: [mel, port('frames', [null, 6, null, null])],
@@ -42,8 +42,8 @@ describe('the facts of a Wav2Lip model', () => {
     ).toBe(256);
     expect(
       describeWav2LipModel({
-        inputs: [port('face_sequences', free), port('audio_sequences', free)],
-        outputs: [port('out', free)],
+        inputs: [port('face_sequences', dynamic), port('audio_sequences', dynamic)],
+        outputs: [port('out', dynamic)],
       }),
     ).toMatchObject({ cropSizePx: 96, melInput: 'audio_sequences', framesInput: 'face_sequences' });
   });
@@ -62,13 +62,13 @@ describe('the facts of a Wav2Lip model', () => {
       { melInput: 'input.1', framesInput: 'input.2' },
     ],
     [
-      'mel, whatever the other is called',
+      'mel, regardless of the name of the other',
       port('input.1', [null, 1, 80, 16]),
       port('audio', [null, null, null, null]),
       { melInput: 'input.1', framesInput: 'audio' },
     ],
   ])(
-    'follow by elimination where one input can only be %s and the other leaves its shape open',
+    'An input with a dynamic shape is matched by elimination when the other can only be %s.',
     (_, one, other, expected) => {
       for (const inputs of [
         [one, other],
@@ -81,8 +81,8 @@ describe('the facts of a Wav2Lip model', () => {
   it.each([
     ['crops of 1025', 1025, null],
     ['batches of 1025', 16, 1025],
-    ['batches that hold too much together', 1024, 33],
-  ])('refuse %s before any memory is asked for', (_, side, batch) => {
+    ['batches with too many pixels in total', 1024, 33],
+  ])('A model with %s is rejected before any allocation.', (_, side, batch) => {
     const inputs = [port('mel', [batch, 1, 80, 16]), port('frames', [batch, 6, side, side])];
     expect(() => describeWav2LipModel({ inputs, outputs: [port('out', [batch, 3, side, side])] })).toThrow(
       expect.objectContaining({
@@ -92,7 +92,7 @@ describe('the facts of a Wav2Lip model', () => {
     );
   });
 
-  it('allow what is just not too large', () => {
+  it('A model at the size limits is accepted.', () => {
     const inputs = [port('mel', [32, 1, 80, 16]), port('frames', [32, 6, 1024, 1024])];
     expect(describeWav2LipModel({ inputs, outputs: [port('out', [32, 3, 1024, 1024])] })).toMatchObject({
       cropSizePx: 1024,
@@ -100,7 +100,7 @@ describe('the facts of a Wav2Lip model', () => {
     });
   });
 
-  it('escape the names of ports in messages, which could steer a terminal', () => {
+  it('Port names in messages are escaped.', () => {
     expect(() => describeWav2LipModel({ inputs: [port('\u001b[2J', [1])], outputs: [] })).toThrow(
       String.raw`found inputs "\u001b[2J" float32 (1)`,
     );
@@ -111,17 +111,20 @@ describe('the facts of a Wav2Lip model', () => {
     'frames with a time axis': { inputs: [mel, port('video_frames', [null, 6, 5, 96, 96])], outputs: [output] },
     'half-precision inputs': { inputs: [port('mel', [null, 1, 80, 16], 'float16'), frames], outputs: [output] },
     'crops that are not square': { inputs: [mel, port('video_frames', [null, 6, 96, 192])], outputs: [output] },
-    'batches that differ': { inputs: [port('mel', [1, 1, 80, 16]), port('frames', [2, 6, 96, 96])], outputs: [output] },
-    'inputs that neither shape nor name tells apart': {
+    'different batch sizes': {
+      inputs: [port('mel', [1, 1, 80, 16]), port('frames', [2, 6, 96, 96])],
+      outputs: [output],
+    },
+    'ambiguous inputs': {
       inputs: [port('input.1', [null, null, null, null]), port('input.2', [null, null, null, null])],
       outputs: [output],
     },
     'a third input': { inputs: [mel, frames, port('reference', [null, 3, 96, 96])], outputs: [output] },
-    'nothing that goes in': { inputs: [], outputs: [output] },
-    'nothing that comes out': { inputs: [mel, frames], outputs: [] },
+    'no inputs': { inputs: [], outputs: [output] },
+    'no outputs': { inputs: [mel, frames], outputs: [] },
   };
 
-  it.each(Object.entries(others))('refuse a model with %s, saying what was expected and found', (_, ports) => {
+  it.each(Object.entries(others))('A model with %s is rejected with the expected and the actual ports.', (_, ports) => {
     expect(() => describeWav2LipModel(ports)).toThrow(
       expect.objectContaining({
         code: 'model_invalid',

@@ -1,18 +1,21 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { z } from 'zod';
+import { abortError, LipsyncError } from '../../../errors/index.ts';
 import { syncFile } from '../../../storage/durable-files.ts';
+import { hashChunkBytes, hashStream, type FileHash } from '../../../storage/file-hash.ts';
+import { openRegularFile } from '../../../storage/regular-file.ts';
 
-/** Where the released weights come from, and what their authors allow. */
+/** Source and license of the released weights. */
 export const officialSource = 'https://github.com/Rudrabha/Wav2Lip';
-export const officialLicence =
+export const officialLicense =
   'Weights trained on LRS2: for research, academic and personal use only, no commercial use.';
 
-/** Counts up when the same checkpoint becomes another file, so that models imported before are imported again. */
+/** Increment when the importer's output changes; models of older versions are imported again. */
 const importerVersion = 3;
 
 const recordSchema = z.object({
-  /** `wav2lip`, `wav2lip_gan`, or whatever the checkpoint's file was called. */
+  /** Base name of the checkpoint file, e.g. `wav2lip_gan`. */
   name: z.string(),
   role: z.string(),
   source: z.string(),
@@ -22,18 +25,19 @@ const recordSchema = z.object({
     sha256: z.string(),
     bytes: z.int(),
     element_type: z.enum(['float32', 'float16']),
-    /** As in `GraphForm`; null in records of versions that did not write it. */
+    /** A `GraphForm`; null in records of versions before it was stored. */
     form: z.enum(['plain', 'rewritten']).nullable().default(null),
   }),
-  /** Of the comparison with the definition: layers compared, and the largest error in units of what was added up. */
+  /** Layers verified, and the largest error relative to the magnitude of the summed terms. */
   verification: z.object({ layers: z.int(), largest_error: z.number() }),
   importer_version: z.int(),
   imported_at: z.iso.datetime(),
 });
 
-/** What is written beside an imported model, as it stands in the file. */
+/** The JSON record that is stored next to an imported model. */
 export type ModelRecord = Readonly<z.infer<typeof recordSchema>>;
 
+/** Completes a record with role, source, license and importer version. */
 export function newModelRecord(
   facts: Omit<ModelRecord, 'role' | 'source' | 'licence' | 'importer_version'>,
 ): ModelRecord {
@@ -42,24 +46,24 @@ export function newModelRecord(
     name,
     role: 'redraws a mouth to a sound',
     source: officialSource,
-    licence: officialLicence,
+    licence: officialLicense,
     ...rest,
     importer_version: importerVersion,
   };
 }
 
-/** Where the record of the model at `modelPath` is. */
+/** Path of a model's record. */
 export function recordPathOf(modelPath: string): string {
   return `${modelPath}.json`;
 }
 
-/** Writes a record to a file that nobody else reads yet. */
+/** Writes and syncs a record; not atomic, so the caller renames the file. */
 export async function writeModelRecord(path: string, record: ModelRecord): Promise<void> {
   await writeFile(path, `${JSON.stringify(record, null, 2)}\n`);
   await syncFile(path);
 }
 
-/** The record of a model; null when there is none, or none that this version understands. */
+/** The record of a model; null when it is missing or invalid. */
 export async function readModelRecord(modelPath: string): Promise<ModelRecord | null> {
   const text = await readFile(recordPathOf(modelPath), 'utf8').catch(() => '');
   try {
@@ -69,12 +73,31 @@ export async function readModelRecord(modelPath: string): Promise<ModelRecord | 
   }
 }
 
-/** An ONNX file by its ending; anything else is taken for an official checkpoint. */
+/** Whether the path ends in `.onnx`; any other file is treated as an official checkpoint. */
 export function isOnnx(modelPath: string): boolean {
   return extname(modelPath).toLowerCase() === '.onnx';
 }
 
-/** Whether this version would import the same checkpoint to the same file. */
+/** Whether the record was written by the current importer version. */
 export function isCurrent(record: ModelRecord): boolean {
   return record.importer_version === importerVersion;
+}
+
+/**
+ * Size and SHA-256 of a model or checkpoint file. Throws `model_missing` when it cannot be read or is not a regular file,
+ * and the abort error of the signal.
+ */
+export async function hashModelFile(path: string, signal: AbortSignal): Promise<FileHash> {
+  const { handle } = await openRegularFile(path, unreadable);
+  try {
+    // The stream closes the handle.
+    return await hashStream(handle.createReadStream({ highWaterMark: hashChunkBytes, signal }), signal);
+  } catch (cause) {
+    if (signal.aborted) throw abortError(signal);
+    throw unreadable('cannot be read', cause);
+  }
+}
+
+function unreadable(reason: string, cause: unknown): LipsyncError {
+  return new LipsyncError('model_missing', `The model file ${reason}. Check its path and permissions.`, { cause });
 }

@@ -1,25 +1,25 @@
 import { describe, expect, it } from 'vitest';
-import { outputSides } from './direct-layer.ts';
-import { tensorShapes } from './layer-tensors.ts';
+import { tensorShapes } from './layer-weights.ts';
 import { layersOf, wav2lipNetwork, type Layer } from './network.ts';
+import { outputSize } from './reference-layer.ts';
 
 function product(sizes: readonly number[]): number {
   return sizes.reduce((result, size) => result * size, 1);
 }
 
-/** Multiplications of a run of layers, and the sides of what comes out. */
+/** Multiplications of consecutive layers, and the output size. */
 function costOf(
   layers: readonly Layer[],
   sides: readonly [number, number],
 ): { readonly multiplications: number; readonly sides: readonly [number, number] } {
   return layers.reduce<{ readonly multiplications: number; readonly sides: readonly [number, number] }>(
     (before, layer) => {
-      const after = outputSides(layer, before.sides);
-      const places = product(layer.kind === 'transposed' ? before.sides : after);
+      const after = outputSize(layer, before.sides);
+      const positions = product(layer.kind === 'transposed' ? before.sides : after);
       return {
         multiplications:
           before.multiplications +
-          places * product([layer.inputChannels, layer.outputChannels, layer.kernel, layer.kernel]),
+          positions * product([layer.inputChannels, layer.outputChannels, layer.kernel, layer.kernel]),
         sides: after,
       };
     },
@@ -27,10 +27,10 @@ function costOf(
   );
 }
 
-describe('the table of layers', () => {
+describe('Wav2Lip network', () => {
   const network = wav2lipNetwork();
 
-  it('has the tensors of the released files: 36 298 035 parameters and 22 752 running values', () => {
+  it('The network has the tensors of the released files: 36 298 035 parameters and 22 752 running statistics.', () => {
     const shapes = layersOf(network).flatMap(tensorShapes);
     const count = (running: boolean): number =>
       shapes
@@ -41,7 +41,7 @@ describe('the table of layers', () => {
     expect(count(true)).toBe(22_752);
   });
 
-  it('turns 80 × 16 and 96 × 96 into one number a channel and back into 96 × 96, at the published cost', () => {
+  it('Both encoders reduce to 1 × 1, the decoder returns 96 × 96, and the multiplications match the published cost.', () => {
     const audio = costOf(network.audioEncoder, [80, 16]);
     const encoder = costOf(network.faceEncoder.flat(), [96, 96]);
     const decoder = costOf(network.faceDecoder.flat(), [1, 1]);
@@ -57,13 +57,13 @@ describe('the table of layers', () => {
     ]);
   });
 
-  it.each([1, 2, 4, 8, 16] as const)('fits together when its widths are divided by %d', (divisor) => {
+  it.each([1, 2, 4, 8, 16] as const)('Channel counts of consecutive layers match with width divisor %d.', (divisor) => {
     const { audioEncoder, faceEncoder, faceDecoder, outputBlock } = wav2lipNetwork(divisor);
-    const kept = faceEncoder.map((group) => group.at(-1)?.outputChannels ?? 0).reverse();
+    const skipChannels = faceEncoder.map((group) => group.at(-1)?.outputChannels ?? 0).reverse();
     let channels = audioEncoder.at(-1)?.outputChannels ?? 0;
     for (const [index, group] of [...faceDecoder, outputBlock].entries()) {
       expect(group[0]?.inputChannels).toBe(channels);
-      channels = (group.at(-1)?.outputChannels ?? 0) + (kept[index] ?? 0);
+      channels = (group.at(-1)?.outputChannels ?? 0) + (skipChannels[index] ?? 0);
     }
     expect(channels).toBe(3);
     const chains = [audioEncoder, faceEncoder.flat(), ...faceDecoder, outputBlock];

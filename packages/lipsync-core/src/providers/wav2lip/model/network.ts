@@ -1,9 +1,9 @@
-/** The Wav2Lip generator as data (reference: models/wav2lip.py of the authors' repository). Its crop is 96 × 96. */
+/** The architecture of the Wav2Lip generator with 96 × 96 crops (source: models/wav2lip.py of the authors' repository). */
 
 export interface Layer {
-  /** What its tensors' names begin with in a checkpoint; in the graph, what comes out of it. */
+  /** Prefix of its tensor names in a checkpoint; name of its output in the graph. */
   readonly name: string;
-  /** A convolution or transposed convolution with batch-norm and ReLU, or a convolution with neither. */
+  /** `convolution` and `transposed` include batch normalization and ReLU; `plain` is a bare convolution. */
   readonly kind: 'convolution' | 'transposed' | 'plain';
   readonly inputChannels: number;
   readonly outputChannels: number;
@@ -13,26 +13,26 @@ export interface Layer {
   readonly strides: readonly [number, number];
   readonly padding: number;
   readonly outputPadding: number;
-  /** Whether its input is added before the ReLU. */
+  /** Whether the input is added before the ReLU. */
   readonly residual: boolean;
 }
 
 export interface Wav2LipNetwork {
   readonly audioEncoder: readonly Layer[];
-  /** What comes out of each group is kept for the decoder. */
+  /** The output of each group is a skip connection to the decoder. */
   readonly faceEncoder: readonly (readonly Layer[])[];
-  /** After each group the encoder's output of the same size is joined behind, deepest first. */
+  /** The encoder output of the same size is concatenated after each group, deepest first. */
   readonly faceDecoder: readonly (readonly Layer[])[];
-  /** A sigmoid follows. */
+  /** Followed by a sigmoid. */
   readonly outputBlock: readonly Layer[];
 }
 
-/** How much narrower than the released network a variant is: every inner width is divided by it. */
+/** Divisors of the inner channel counts. 1 is the released network; the others are small variants for tests. */
 export const widthDivisors = [1, 2, 4, 8, 16] as const;
 export type WidthDivisor = (typeof widthDivisors)[number];
 
-/** Inner channels of the released network where a narrowest variant still has one. */
-const narrowest = 16;
+/** Smallest inner channel count of the released network. */
+const minInnerChannels = 16;
 
 type Shape = Omit<Layer, 'name'>;
 
@@ -54,11 +54,11 @@ function residual(channels: number): Shape {
   return convolution(channels, channels, { residual: true });
 }
 
-function halving(inputChannels: number, outputChannels: number): Shape {
+function downsampling(inputChannels: number, outputChannels: number): Shape {
   return convolution(inputChannels, outputChannels, { strides: [2, 2] });
 }
 
-function doubling(inputChannels: number, outputChannels: number): Shape {
+function upsampling(inputChannels: number, outputChannels: number): Shape {
   return convolution(inputChannels, outputChannels, { kind: 'transposed', strides: [2, 2], outputPadding: 1 });
 }
 
@@ -84,34 +84,34 @@ const audioEncoder: readonly Shape[] = [
 
 const faceEncoder: readonly (readonly Shape[])[] = [
   [convolution(6, 16, { kernel: 7, padding: 3 })],
-  [halving(16, 32), residual(32), residual(32)],
-  [halving(32, 64), residual(64), residual(64), residual(64)],
-  [halving(64, 128), residual(128), residual(128)],
-  [halving(128, 256), residual(256), residual(256)],
-  [halving(256, 512), residual(512)],
+  [downsampling(16, 32), residual(32), residual(32)],
+  [downsampling(32, 64), residual(64), residual(64), residual(64)],
+  [downsampling(64, 128), residual(128), residual(128)],
+  [downsampling(128, 256), residual(256), residual(256)],
+  [downsampling(256, 512), residual(512)],
   [convolution(512, 512, { padding: 0 }), pointwise(512, 512)],
 ];
 
 const faceDecoder: readonly (readonly Shape[])[] = [
   [pointwise(512, 512)],
   [convolution(1024, 512, { kind: 'transposed', padding: 0 }), residual(512)],
-  [doubling(1024, 512), residual(512), residual(512)],
-  [doubling(768, 384), residual(384), residual(384)],
-  [doubling(512, 256), residual(256), residual(256)],
-  [doubling(320, 128), residual(128), residual(128)],
-  [doubling(160, 64), residual(64), residual(64)],
+  [upsampling(1024, 512), residual(512), residual(512)],
+  [upsampling(768, 384), residual(384), residual(384)],
+  [upsampling(512, 256), residual(256), residual(256)],
+  [upsampling(320, 128), residual(128), residual(128)],
+  [upsampling(160, 64), residual(64), residual(64)],
 ];
 
 const outputBlock: readonly Shape[] = [convolution(80, 32), { ...pointwise(32, 3), kind: 'plain' }];
 
-/** The released network, or the same with its inner widths divided. */
+/** The released network, or a variant with divided inner channel counts. */
 export function wav2lipNetwork(widthDivisor: WidthDivisor = 1): Wav2LipNetwork {
   const group = (layers: readonly Shape[], prefix: string): Layer[] =>
     layers.map((layer, index) => ({
       ...layer,
       name: `${prefix}.${index}`,
-      inputChannels: divided(layer.inputChannels, widthDivisor),
-      outputChannels: divided(layer.outputChannels, widthDivisor),
+      inputChannels: divideChannels(layer.inputChannels, widthDivisor),
+      outputChannels: divideChannels(layer.outputChannels, widthDivisor),
     }));
   return {
     audioEncoder: group(audioEncoder, 'audio_encoder'),
@@ -121,12 +121,12 @@ export function wav2lipNetwork(widthDivisor: WidthDivisor = 1): Wav2LipNetwork {
   };
 }
 
-/** Sound, crops and pictures keep their channels. */
-function divided(channels: number, widthDivisor: WidthDivisor): number {
-  return channels < narrowest ? channels : channels / widthDivisor;
+/** Channels of inputs and outputs are not divided. */
+function divideChannels(channels: number, widthDivisor: WidthDivisor): number {
+  return channels < minInnerChannels ? channels : channels / widthDivisor;
 }
 
-/** All layers, in the order in which they are computed. */
+/** All layers in evaluation order. */
 export function layersOf({
   audioEncoder: audio,
   faceEncoder: encoder,

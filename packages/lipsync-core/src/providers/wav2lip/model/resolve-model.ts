@@ -1,25 +1,23 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
-import { hashModelFile } from './hash-file.ts';
 import { importWav2Lip } from './import-model.ts';
-import { isCurrent, isOnnx, readModelRecord } from './model-record.ts';
+import { hashModelFile, isCurrent, isOnnx, readModelRecord } from './model-record.ts';
 
 export interface ModelReference {
-  /** An ONNX file by its ending `.onnx`; anything else is taken for an official checkpoint. */
+  /** A file with the extension `.onnx`, or an official checkpoint. */
   readonly path: string;
-  /** Where imported checkpoints are kept, by digest. */
+  /** Cache of imported checkpoints, by digest. */
   readonly cacheFolder: string;
-  /** As in `ModelImport`; an ONNX file stays as it is. */
+  /** See `ModelImport`. Has no effect on an ONNX file. */
   readonly plain?: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * The path of an ONNX file that can be loaded: the given one, or the one that a checkpoint is imported to, once. Takes
- * seconds and several hundred megabytes when it imports. Callers at the same time do the work twice, without harm: each
- * writes a file of its own and gives it the same name. Throws as `importWav2Lip` does, and `model_missing` when the folder
- * cannot be written; `path` itself is not opened when it is an ONNX file.
+ * Returns the path of a loadable ONNX file: `path` itself, or the cached import of a checkpoint. An import takes seconds and
+ * several hundred megabytes. Concurrent callers may import twice; each publishes the same file atomically. An ONNX file is
+ * not opened. Throws the errors of `importWav2Lip`, and `model_missing` when the cache folder is not writable.
  */
 export async function resolveWav2LipModel(reference: ModelReference): Promise<string> {
   const { path, cacheFolder, plain = false, signal } = reference;
@@ -31,9 +29,9 @@ export async function resolveWav2LipModel(reference: ModelReference): Promise<st
 }
 
 /**
- * Imports a checkpoint again when the model that it was resolved to has other bytes than were written. Returns whether it
- * did: a model that is as it was, and one that was not imported here, are left alone. For models that do not load, since
- * it reads all of the file. Throws as `resolveWav2LipModel`.
+ * Imports a checkpoint again when the cached model differs from its recorded digest. Returns whether it did so; intact
+ * models and models without a record are left unchanged. Reads the whole file, so call it only for models that fail to
+ * load. Throws the errors of `resolveWav2LipModel`.
  */
 export async function repairWav2LipModel(reference: ModelReference, modelPath: string): Promise<boolean> {
   if (isOnnx(reference.path)) return false;
@@ -52,27 +50,27 @@ async function importTo(
 ): Promise<void> {
   try {
     const { record } = await importWav2Lip({ checkpointPath, outputPath, plain, overwrite: true, signal });
-    // It lies under another one's name, where its record keeps it from being taken.
+    // The file name holds the old digest; the record prevents its use.
     if (record.checkpoint.sha256 !== checkpointSha256)
       throw new LipsyncError(
         'model_invalid',
-        'The checkpoint changed while it was imported. Try again when it is complete.',
+        'The checkpoint changed during the import. Try again when it is complete.',
       );
   } catch (error) {
-    throw LipsyncError.isInstance(error) && error.code === 'request_invalid' ? notKept(error) : error;
+    throw LipsyncError.isInstance(error) && error.code === 'request_invalid' ? cacheNotWritable(error) : error;
   }
 }
 
-/** The folder is the operator's choice, not the caller's. */
-function notKept(cause: LipsyncError): LipsyncError {
+/** The cache folder is a setting of the operator, so the error does not contain its path. */
+function cacheNotWritable(cause: LipsyncError): LipsyncError {
   return new LipsyncError(
     'model_missing',
-    'The checkpoint cannot be imported: nothing can be written to the cache of models. See to the permissions of LIPSYNC_DATA_DIR, or import the checkpoint with "lipsync models import".',
+    'The checkpoint cannot be imported because the model cache is not writable. Check the permissions of LIPSYNC_DATA_DIR, or import the checkpoint with "lipsync models import".',
     { cause },
   );
 }
 
-/** Whether the model was imported from this checkpoint by a version that would do the same again, and all of it is there. */
+/** Whether a complete model was imported from this checkpoint by the current importer version. */
 async function isReady(modelPath: string, checkpointSha256: string): Promise<boolean> {
   const record = await readModelRecord(modelPath);
   const file = await stat(modelPath).catch(() => undefined);

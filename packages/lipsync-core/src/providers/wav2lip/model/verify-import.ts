@@ -3,42 +3,49 @@ import { abortError, LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxTensor } from '../../../inference/onnx-session.ts';
 import { encodeOnnxAddition } from '../../../inference/onnx-writer.ts';
 import { melBandCount, melChunkColumns } from '../features/index.ts';
-import type { CellGrid } from './cell-grid.ts';
-import { layerValueAt, outputSides, type Activations } from './direct-layer.ts';
-import { readLayerTensors, type LayerTensors, type TensorSource } from './layer-tensors.ts';
+import { cast, type ElementType } from './convolution-layers.ts';
+import { readLayerTensors, type LayerTensors, type TensorSource } from './layer-weights.ts';
 import { describeWav2LipModel, officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
-import { cast, type ElementType } from './picture-layers.ts';
-import { trialMel, trialShade } from './trial-input.ts';
-import { framesInputName, layerGrids, layerInputs, melInputName, outputName, type GraphKind } from './wav2lip-graph.ts';
+import type { PixelLayout } from './pixel-layout.ts';
+import { layerValueAt, outputSize, type Activations } from './reference-layer.ts';
+import { testMelValue, testPixelValue } from './try-model.ts';
+import {
+  framesInputName,
+  layerLayouts,
+  layerInputs,
+  melInputName,
+  outputName,
+  type GraphKind,
+} from './wav2lip-graph.ts';
 
 export interface WrittenModel {
-  /** A file that nobody else reads yet: it is longer while it is looked at. */
+  /** An unpublished file; it is extended temporarily during verification. */
   readonly path: string;
-  readonly bytes: number;
+  readonly sizeBytes: number;
   readonly network: Wav2LipNetwork;
   readonly kind: GraphKind;
 }
 
 export interface Verification {
   readonly layers: number;
-  /** Largest distance from the definition in units of the sum of magnitudes that was added up. */
+  /** Largest error relative to the sum of the magnitudes of the added terms. */
   readonly largestError: number;
 }
 
-/** ConcurrencySlots of every layer that are computed by the definition as well. */
-const placesPerLayer = 48;
+/** Output values per layer that are compared with the reference. */
+const samplesPerLayer = 48;
 
-/** What rounding may do, in units of the sum of magnitudes: a few steps of 2⁻²⁴, or of 2⁻¹¹. */
+/** Permitted rounding error relative to the sum of magnitudes: a few units of 2⁻²⁴ (float32) or 2⁻¹¹ (float16). */
 const tolerances: { readonly [Type in ElementType]: { readonly relative: number; readonly absolute: number } } = {
   float32: { relative: 1e-5, absolute: 1e-6 },
   float16: { relative: 2e-3, absolute: 1e-3 },
 };
 
 /**
- * Proves that a written file computes what its checkpoint says: one pass over made-up sound and face, in which every
- * layer is compared with its definition, from the checkpoint's own numbers, in places spread over its output. Throws
- * `model_invalid` when a layer differs or something is not finite. The file is as it was afterwards.
+ * Verifies a written model against its checkpoint: runs it once on test inputs and compares samples of every layer's output
+ * with the reference implementation. Restores the file afterwards. Throws `model_invalid` when a layer deviates or the
+ * output is not finite.
  */
 export async function verifyImport(
   model: WrittenModel,
@@ -48,24 +55,23 @@ export async function verifyImport(
   const results = await runWithProbes(model);
   const { network, kind } = model;
   const inputs = layerInputs(network, kind.elementType);
-  const grids = layerGrids(network, kind.form);
-  const probed = (name: string): Activations => probedPicture(results, name, grids.get(name));
+  const layouts = layerLayouts(network, kind.form);
+  const probe = (name: string): Activations => readProbe(results, name, layouts.get(name));
   const errors: number[] = [];
   for (const layer of layersOf(network)) {
     if (signal.aborted) throw abortError(signal);
-    const input = probed(inputs.get(layer.name) ?? '');
-    errors.push(
-      compareLayer(layer, await readLayerTensors(layer, source), input, probed(layer.name), kind.elementType),
-    );
+    const activations = { input: probe(inputs.get(layer.name) ?? ''), output: probe(layer.name) };
+    errors.push(compareLayer(layer, await readLayerTensors(layer, source), activations, kind.elementType));
   }
-  if (!probedOutput(results).every(Number.isFinite)) throw differs('its pictures are not finite');
+  if (!Array.from(results[outputName]?.data ?? [], Number).every(Number.isFinite))
+    throw deviates('its output is not finite');
   return { layers: errors.length, largestError: Math.max(...errors) };
 }
 
-/** Loads the file with every layer's result as a further output, runs it once. */
+/** Appends every layer's input and output to the graph outputs and runs the model once. */
 async function runWithProbes({
   path,
-  bytes,
+  sizeBytes,
   network,
   kind,
 }: WrittenModel): Promise<Readonly<Record<string, OnnxTensor>>> {
@@ -89,84 +95,78 @@ async function runWithProbes({
       await session.release();
     }
   } finally {
-    await truncate(path, bytes);
+    await truncate(path, sizeBytes);
   }
 }
 
-/** Sound and face in their ranges, different in every place. */
 function testInputs(): Readonly<Record<string, OnnxTensor>> {
-  const mel = Float32Array.from({ length: melBandCount * melChunkColumns }, (_, index) => trialMel(index));
-  const frames = Float32Array.from({ length: 6 * officialCropSizePx ** 2 }, (_, index) => trialShade(index));
+  const mel = Float32Array.from({ length: melBandCount * melChunkColumns }, (_, index) => testMelValue(index));
+  const frames = Float32Array.from({ length: 6 * officialCropSizePx ** 2 }, (_, index) => testPixelValue(index));
   return {
     [melInputName]: { type: 'float32', data: mel, dims: [1, 1, melBandCount, melChunkColumns] },
     [framesInputName]: { type: 'float32', data: frames, dims: [1, 6, officialCropSizePx, officialCropSizePx] },
   };
 }
 
-/** The largest error found, in units of the magnitude. */
+/** Returns the largest relative error of the samples. */
 function compareLayer(
   layer: Layer,
   tensors: LayerTensors,
-  input: Activations,
-  output: Activations,
+  { input, output }: { readonly input: Activations; readonly output: Activations },
   elementType: ElementType,
 ): number {
-  const [rows, columns] = outputSides(layer, [input.rows, input.columns]);
+  const [rows, columns] = outputSize(layer, [input.rows, input.columns]);
   if (output.channels !== layer.outputChannels || output.rows !== rows || output.columns !== columns)
-    throw differs(`${layer.name} gives ${output.channels} × ${output.rows} × ${output.columns}`);
+    throw deviates(`${layer.name} outputs ${output.channels} × ${output.rows} × ${output.columns}`);
   const { relative, absolute } = tolerances[elementType];
   let largest = 0;
-  for (let sample = 0; sample < placesPerLayer; sample += 1) {
-    // The golden ratio's multiples lie evenly in every layer, whatever its size.
+  for (let sample = 0; sample < samplesPerLayer; sample += 1) {
+    // Multiples of the golden ratio spread the samples evenly over an output of any size.
     const index = Math.floor((((sample + 0.5) * 0.6180339887498949) % 1) * output.data.length);
-    const place = {
+    const sampleIndex = {
       channel: Math.floor(index / (rows * columns)),
       row: Math.floor(index / columns) % rows,
       column: index % columns,
     };
-    const { value, magnitude } = layerValueAt(layer, tensors, input, place);
+    const { value, magnitude } = layerValueAt(layer, tensors, input, sampleIndex);
     const error = Math.abs((output.data[index] ?? Number.NaN) - value);
     if (!(error <= relative * magnitude + absolute))
-      throw differs(`${layer.name} gives ${output.data[index]} where ${value} was expected`);
+      throw deviates(`${layer.name} outputs ${output.data[index]} instead of ${value}`);
     largest = Math.max(largest, magnitude === 0 ? 0 : error / magnitude);
   }
   return largest;
 }
 
-function probedPicture(
+function readProbe(
   results: Readonly<Record<string, OnnxTensor>>,
   name: string,
-  grid: CellGrid | undefined,
+  layout: PixelLayout | undefined,
 ): Activations {
   const tensor = results[probeName(name)];
-  if (tensor?.type !== 'float32') throw differs(`${name} gives nothing`);
+  if (tensor?.type !== 'float32') throw deviates(`${name} has no float32 output`);
   const [first = 0, second = 0, third = 0, fourth = 0] = tensor.dims;
-  if (!grid) return { data: tensor.data, channels: second, rows: third, columns: fourth };
-  if (first !== grid.cells) throw differs(`${name} gives ${first} cells`);
-  return pictureOfCells(tensor.data, third, grid);
+  if (!layout) return { data: tensor.data, channels: second, rows: third, columns: fourth };
+  if (first !== layout.positions) throw deviates(`${name} outputs ${first} positions`);
+  return layoutToImage(tensor.data, third, layout);
 }
 
-/** The picture that cells (cells, 1, channels) hold. */
-function pictureOfCells(values: Float32Array, channels: number, { cellOf, sidePx }: CellGrid): Activations {
-  const data = new Float32Array(channels * cellOf.length);
-  for (const [pixel, cell] of cellOf.entries()) {
+/** Converts values (positions, 1, channels) to an image. */
+function layoutToImage(values: Float32Array, channels: number, { positionOf, sidePx }: PixelLayout): Activations {
+  const data = new Float32Array(channels * positionOf.length);
+  for (const [pixel, position] of positionOf.entries()) {
     for (let channel = 0; channel < channels; channel += 1)
-      data[channel * cellOf.length + pixel] = values[cell * channels + channel] ?? Number.NaN;
+      data[channel * positionOf.length + pixel] = values[position * channels + channel] ?? Number.NaN;
   }
   return { data, channels, rows: sidePx, columns: sidePx };
-}
-
-function probedOutput(results: Readonly<Record<string, OnnxTensor>>): readonly number[] {
-  return Array.from(results[outputName]?.data ?? [], Number);
 }
 
 function probeName(name: string): string {
   return `${name}/probe`;
 }
 
-function differs(finding: string): LipsyncError {
+function deviates(finding: string): LipsyncError {
   return new LipsyncError(
     'model_invalid',
-    `The imported model does not compute what its checkpoint says: ${finding}. The checkpoint's weights may be damaged; fetch it again.`,
+    `The imported model deviates from its checkpoint: ${finding}. The checkpoint may be damaged; download it again.`,
   );
 }

@@ -2,15 +2,15 @@
 import { describe, expect, it } from 'vitest';
 import { seededTensors } from '../../../testing/wav2lip-models.ts';
 import { layersOf, wav2lipNetwork } from './network.ts';
-import { layerGrids, layerInputs, wav2lipGraph } from './wav2lip-graph.ts';
+import { layerLayouts, layerInputs, wav2lipGraph } from './wav2lip-graph.ts';
 
 const network = wav2lipNetwork(16);
 const seeded = seededTensors(network, 1);
 const lastBias = 'output_block.1.bias';
 
-describe('the graph', () => {
-  it('rounds weights to the nearest half, ties to even, and keeps them finite', async () => {
-    // Between 1 and the next half lie 2^-10; the ties on both sides of it go to the even neighbor.
+describe('Wav2Lip graph', () => {
+  it('float16 weights round to nearest even and stay finite.', async () => {
+    // The float16 after 1 is 1 + 2^-10; the tie between them rounds to the even neighbor.
     const tie = Float32Array.of(1e9, -1e9, 1 + 2 ** -11);
     const source = { read: async (name: string) => (name === lastBias ? tie.slice() : seeded.read(name)) };
     const { constants } = await wav2lipGraph(network, source, { elementType: 'float16', form: 'plain' });
@@ -23,7 +23,7 @@ describe('the graph', () => {
   });
 
   it.each(['plain', 'rewritten'] as const)(
-    "has every node after those that it reads, and every layer's result and input under their names (%s)",
+    'Nodes are in topological order, and every layer input and output exists under its name (%s).',
     async (form) => {
       const { inputs, constants, nodes, outputs } = await wav2lipGraph(network, seeded, {
         elementType: 'float32',
@@ -39,14 +39,14 @@ describe('the graph', () => {
       const named = [
         ...layersOf(network).map(({ name }) => name),
         ...layerInputs(network, 'float32').values(),
-        ...layerGrids(network, form).keys(),
+        ...layerLayouts(network, form).keys(),
         ...outputs.map(({ name }) => name),
       ];
       for (const name of named) expect(known).toContain(name);
     },
   );
 
-  it('fills up the six channels of a face for GPUs, which read four at once, and changes nothing by it', async () => {
+  it('The plain form pads the six face channels to eight with zero weights.', async () => {
     const { nodes, constants } = await wav2lipGraph(network, seeded, { elementType: 'float32', form: 'plain' });
     const first = nodes.find(({ output }) => output === 'face_encoder_blocks.0.0/sum');
     expect(first?.inputs[0]).toBe('face_encoder_blocks.0.0/widened');
@@ -59,7 +59,7 @@ describe('the graph', () => {
     expect([...(weight?.data ?? [])].slice(6 * 49)).toEqual(Array.from({ length: 2 * 49 }, () => 0));
   });
 
-  it('has no transposed convolution left where it is rewritten', async () => {
+  it('The rewritten form contains no transposed convolution.', async () => {
     const { nodes } = await wav2lipGraph(network, seeded, { elementType: 'float32', form: 'rewritten' });
     expect(nodes.filter(({ operator }) => operator === 'ConvTranspose')).toEqual([]);
   });

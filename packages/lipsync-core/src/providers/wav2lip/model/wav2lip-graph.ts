@@ -1,33 +1,39 @@
 import type { GraphNode, OnnxGraph } from '../../../inference/onnx-writer.ts';
 import { melBandCount, melChunkColumns } from '../features/index.ts';
-import { phaseGrid, tileGrid, tileSideFor, type CellGrid } from './cell-grid.ts';
 import {
-  batchSizes,
-  doublingLayer,
-  doublingLayerToPicture,
-  enterCells,
-  joinCells,
-  winogradLayer,
-  type CellPart,
-  type CellTensor,
-  type GraphPart,
-} from './cell-layers.ts';
-import { foldBatchNorm, type FoldedLayer } from './fold-batch-norm.ts';
-import { foldResidual } from './fold-residual.ts';
-import { readLayerTensors, type TensorSource } from './layer-tensors.ts';
+  cast,
+  convolutionLayer,
+  gpuConvolutionLayer,
+  singlePixelTransposedLayer,
+  type ElementType,
+} from './convolution-layers.ts';
+import { foldBatchNorm, foldResidual, readLayerTensors, type FoldedLayer, type TensorSource } from './layer-weights.ts';
 import { officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
-import { cast, gpuPictureLayer, pictureLayer, spreadingLayer, type ElementType } from './picture-layers.ts';
+import { upsamplingLayer, upsamplingLayerToImage } from './phase-convolution.ts';
+import {
+  batchShapes,
+  concatenateChannels,
+  imageToLayout,
+  phaseLayout,
+  tileLayout,
+  tileSideFor,
+  type GraphPart,
+  type LayoutPart,
+  type LayoutTensor,
+  type PixelLayout,
+} from './pixel-layout.ts';
+import { winogradLayer } from './winograd.ts';
 
 /**
- * How the layers are written: `plain`, each as its definition says but for channels of zeros, for GPUs; or
- * `rewritten`, with fewer multiplications and fewer passes over memory, for a CPU. Both compute the same up to rounding.
+ * `plain`: each layer with the operators of its definition, for GPUs. `rewritten`: Winograd and phase-decomposed layers with
+ * fewer multiplications and memory passes, for CPUs. Both compute the same result up to rounding.
  */
 export type GraphForm = 'plain' | 'rewritten';
 
 export type GraphOptions = GraphKind & { readonly metadata?: Readonly<Record<string, string>> };
 
-/** Half precision is for GPUs, which want plain layers. */
+/** float16 is for GPUs and therefore requires plain layers. */
 export type GraphKind =
   | { readonly elementType: 'float32'; readonly form: GraphForm }
   | { readonly elementType: 'float16'; readonly form: 'plain' };
@@ -36,13 +42,13 @@ export const melInputName = 'mel_spectrogram';
 export const framesInputName = 'video_frames';
 export const outputName = 'predicted_frames';
 
-/** The largest pictures that are rewritten: of larger ones, which have few channels, memory costs more than multiplying. */
-const largestCellSidePx = 48;
+/** Largest image side that is rewritten. Larger images have few channels and are limited by memory bandwidth. */
+const maxRewrittenSidePx = 48;
 
 /**
- * The network as an ONNX graph for batches of any size, with batch-norm folded into the convolutions. Every layer's
- * result has the layer's name; its input is found with `layerInputs`, and with `layerGrids` which of them are not
- * pictures but cells. Throws what the source throws.
+ * Builds the network as an ONNX graph with a dynamic batch axis and folded batch normalization. Each layer's output tensor
+ * has the layer's name; `layerInputs` gives its input, and `layerLayouts` the tensors that are not NCHW. Throws the
+ * errors of the source.
  */
 export async function wav2lipGraph(
   network: Wav2LipNetwork,
@@ -60,12 +66,12 @@ export async function wav2lipGraph(
       { name: framesInputName, dims: ['batch', 6, side, side] },
     ],
     outputs: [{ name: outputName, dims: ['batch', 3, side, side] }],
-    ...joined(networkParts(network, folded, kind)),
+    ...mergeParts(networkParts(network, folded, kind)),
     metadata,
   };
 }
 
-/** The name of what each layer reads, by the layer's name. */
+/** Name of the input tensor by layer name. */
 export function layerInputs(network: Wav2LipNetwork, elementType: ElementType): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   const follow = (layers: readonly Layer[], input: string): string => {
@@ -81,138 +87,148 @@ export function layerInputs(network: Wav2LipNetwork, elementType: ElementType): 
   let decoded = follow(network.audioEncoder, networkInput(melInputName, elementType));
   for (const [index, group] of network.faceDecoder.entries()) {
     follow(group, decoded);
-    decoded = joinedName(index);
+    decoded = skipName(index);
   }
   follow(network.outputBlock, decoded);
   return names;
 }
 
-/** Where the pixels lie in those layers' results and inputs that are cells, by their names. */
-export function layerGrids(network: Wav2LipNetwork, form: GraphForm): ReadonlyMap<string, CellGrid> {
-  const grids = new Map<string, CellGrid>();
+/** Layouts by tensor name of the layer inputs and outputs that are not NCHW. */
+export function layerLayouts(network: Wav2LipNetwork, form: GraphForm): ReadonlyMap<string, PixelLayout> {
+  const layouts = new Map<string, PixelLayout>();
   for (const [index, group] of network.faceDecoder.entries()) {
-    if (!inCells(network, index, form)) continue;
+    if (!isRewritten(network, index, form)) continue;
     const sidePx = decodedSidePx(network, index);
-    const last = tileGrid(sidePx, tileSideFor(sidePx));
-    for (const { name, kind } of group) grids.set(name, kind === 'transposed' ? phaseGrid(sidePx) : last);
-    grids.set(joinedName(index), last);
+    const last = tileLayout(sidePx, tileSideFor(sidePx));
+    for (const { name, kind } of group) layouts.set(name, kind === 'transposed' ? phaseLayout(sidePx) : last);
+    layouts.set(skipName(index), last);
   }
-  return grids;
+  return layouts;
 }
 
 type Folded = ReadonlyMap<string, FoldedLayer>;
 
 function networkParts(network: Wav2LipNetwork, folded: Folded, { elementType, form }: GraphKind): GraphPart[] {
   const inputs = layerInputs(network, elementType);
-  const half = elementType === 'float16';
-  const pictureParts = (layers: readonly Layer[]): GraphPart[] =>
+  const isHalf = elementType === 'float16';
+  const imageParts = (layers: readonly Layer[]): GraphPart[] =>
     layers.map((layer) => {
-      const [values, input] = [foldedOf(layer, folded), inputs.get(layer.name) ?? ''];
-      if (form === 'plain') return gpuPictureLayer(layer, values, input, elementType);
-      if (layer.kind === 'transposed' && layer.padding === 0) return spreadingLayer(layer, values, input);
-      return pictureLayer({ ...layer, residual: false }, foldResidual(layer, values), input, elementType);
+      const [weights, input] = [foldedOf(layer, folded), inputs.get(layer.name) ?? ''];
+      if (form === 'plain') return gpuConvolutionLayer({ layer, folded: weights, input, elementType });
+      if (layer.kind === 'transposed' && layer.padding === 0) return singlePixelTransposedLayer(layer, weights, input);
+      return convolutionLayer({
+        layer: { ...layer, residual: false },
+        folded: foldResidual(layer, weights),
+        input,
+        elementType,
+      });
     });
   const last = network.outputBlock.at(-1)?.name ?? '';
   return [
-    ...(half
+    ...(isHalf
       ? [
-          alone(
+          nodesOnly(
             ...[melInputName, framesInputName].map((name) => cast(name, networkInput(name, elementType), 'float16')),
           ),
         ]
       : []),
-    ...pictureParts([...network.audioEncoder, ...network.faceEncoder.flat()]),
-    ...(form === 'rewritten' ? [batchSizes(melInputName)] : []),
+    ...imageParts([...network.audioEncoder, ...network.faceEncoder.flat()]),
+    ...(form === 'rewritten' ? [batchShapes(melInputName)] : []),
     ...network.faceDecoder.flatMap((group, index) => {
-      if (inCells(network, index, form)) return cellGroup(network, index, folded);
+      if (isRewritten(network, index, form)) return rewrittenGroup(network, index, folded);
       const [first, ...rest] = group;
-      const fromCells = first && inCells(network, index - 1, form);
-      const parts = fromCells
-        ? [
-            doublingLayerToPicture(first, foldedOf(first, folded), joinedCells(network, index - 1)),
-            ...pictureParts(rest),
-          ]
-        : pictureParts(group);
-      return [...parts, pictureJoin(network, index)];
+      const parts =
+        first && isRewritten(network, index - 1, form)
+          ? [
+              upsamplingLayerToImage(first, foldedOf(first, folded), groupOutput(network, index - 1)),
+              ...imageParts(rest),
+            ]
+          : imageParts(group);
+      return [...parts, skipConcatenation(network, index)];
     }),
-    ...pictureParts(network.outputBlock),
-    alone({ operator: 'Sigmoid', inputs: [last], output: half ? `${outputName}/half` : outputName }),
-    ...(half ? [alone(cast(`${outputName}/half`, outputName, 'float32'))] : []),
+    ...imageParts(network.outputBlock),
+    nodesOnly({ operator: 'Sigmoid', inputs: [last], output: isHalf ? `${outputName}/half` : outputName }),
+    ...(isHalf ? [nodesOnly(cast(`${outputName}/half`, outputName, 'float32'))] : []),
   ];
 }
 
-/** A group of the decoder that is computed in cells, and what is joined behind it. */
-function cellGroup(network: Wav2LipNetwork, index: number, folded: Folded): GraphPart[] {
-  const [doubling, ...residuals] = network.faceDecoder[index] ?? [];
-  if (!doubling) return [];
-  const parts: CellPart[] = [];
-  const then = (part: CellPart): CellTensor => {
+/** A rewritten decoder group and its skip connection. */
+function rewrittenGroup(network: Wav2LipNetwork, index: number, folded: Folded): GraphPart[] {
+  const [upsampling, ...residuals] = network.faceDecoder[index] ?? [];
+  if (!upsampling) return [];
+  const parts: LayoutPart[] = [];
+  const add = (part: LayoutPart): LayoutTensor => {
     parts.push(part);
     return part.output;
   };
-  const before = joinedCells(network, index - 1);
-  const entered = inCells(network, index - 1, 'rewritten')
-    ? before
-    : then(enterCells({ ...before, sidePx: before.grid.sidePx }));
-  let last = then(doublingLayer(doubling, foldedOf(doubling, folded), entered));
-  for (const layer of residuals) last = then(winogradLayer(layer, foldResidual(layer, foldedOf(layer, folded)), last));
-  const { name, outputChannels } = keptLayer(network, index);
-  then(
-    joinCells(last, then(enterCells({ name, channels: outputChannels, sidePx: last.grid.sidePx })), joinedName(index)),
+  const previous = groupOutput(network, index - 1);
+  const input = isRewritten(network, index - 1, 'rewritten')
+    ? previous
+    : add(imageToLayout({ ...previous, sidePx: previous.layout.sidePx }));
+  let last = add(upsamplingLayer(upsampling, foldedOf(upsampling, folded), input));
+  for (const layer of residuals) last = add(winogradLayer(layer, foldResidual(layer, foldedOf(layer, folded)), last));
+  const { name, outputChannels } = skipLayer(network, index);
+  add(
+    concatenateChannels(
+      last,
+      add(imageToLayout({ name, channels: outputChannels, sidePx: last.layout.sidePx })),
+      skipName(index),
+    ),
   );
   return parts;
 }
 
-/** What a group of the decoder gives, joined with the encoder's, where it is cells. */
-function joinedCells(network: Wav2LipNetwork, index: number): CellTensor {
+/** The output of a rewritten decoder group after its skip connection. */
+function groupOutput(network: Wav2LipNetwork, index: number): LayoutTensor {
   const sidePx = decodedSidePx(network, index);
   const channels = network.faceDecoder[index + 1]?.[0]?.inputChannels ?? 0;
-  return { name: joinedName(index), channels, grid: tileGrid(sidePx, tileSideFor(sidePx)) };
+  return { name: skipName(index), channels, layout: tileLayout(sidePx, tileSideFor(sidePx)) };
 }
 
-function pictureJoin(network: Wav2LipNetwork, index: number): GraphPart {
+function skipConcatenation(network: Wav2LipNetwork, index: number): GraphPart {
   const decoded = network.faceDecoder[index]?.at(-1)?.name ?? '';
-  return alone({
+  return nodesOnly({
     operator: 'Concat',
-    inputs: [decoded, keptLayer(network, index).name],
-    output: joinedName(index),
+    inputs: [decoded, skipLayer(network, index).name],
+    output: skipName(index),
     attributes: { axis: 1 },
   });
 }
 
-/** The encoder's layer whose result is joined behind a group of the decoder: deepest first. */
-function keptLayer({ faceEncoder }: Wav2LipNetwork, index: number): Layer {
+/** The encoder layer whose output is concatenated after a decoder group; the deepest belongs to group 0. */
+function skipLayer({ faceEncoder }: Wav2LipNetwork, index: number): Layer {
   const layer = faceEncoder.at(-1 - index)?.at(-1);
-  if (!layer) throw new RangeError(`The encoder has nothing for group ${index} of the decoder.`);
+  if (!layer) throw new RangeError(`Decoder group ${index} has no matching encoder group.`);
   return layer;
 }
 
 function foldedOf({ name }: Layer, folded: Folded): FoldedLayer {
   const values = folded.get(name);
-  if (!values) throw new RangeError(`${name} is not part of the network.`);
+  if (!values) throw new RangeError(`The layer ${name} is not part of the network.`);
   return values;
 }
 
-function inCells(network: Wav2LipNetwork, index: number, form: GraphForm): boolean {
+/** Whether the rewritten form computes this decoder group in pixel layouts instead of NCHW. */
+function isRewritten(network: Wav2LipNetwork, index: number, form: GraphForm): boolean {
   const first = network.faceDecoder[index]?.[0];
   return (
     form === 'rewritten' &&
     first?.kind === 'transposed' &&
     first.strides[0] === 2 &&
-    decodedSidePx(network, index) <= largestCellSidePx
+    decodedSidePx(network, index) <= maxRewrittenSidePx
   );
 }
 
-/** Side of what a group of the decoder gives: each of the last ones doubles it. */
+/** Output side of a decoder group: each of the later groups doubles it. */
 function decodedSidePx({ faceDecoder }: Wav2LipNetwork, index: number): number {
   return officialCropSizePx / 2 ** (faceDecoder.length - 1 - index);
 }
 
-function alone(...nodes: readonly GraphNode[]): GraphPart {
+function nodesOnly(...nodes: readonly GraphNode[]): GraphPart {
   return { nodes, constants: [] };
 }
 
-function joined(parts: readonly GraphPart[]): GraphPart {
+function mergeParts(parts: readonly GraphPart[]): GraphPart {
   return { nodes: parts.flatMap(({ nodes }) => nodes), constants: parts.flatMap(({ constants }) => constants) };
 }
 
@@ -220,6 +236,6 @@ function networkInput(name: string, elementType: ElementType): string {
   return elementType === 'float16' ? `${name}/half` : name;
 }
 
-function joinedName(group: number): string {
+function skipName(group: number): string {
   return `face_decoder_blocks.${group}/joined`;
 }

@@ -1,7 +1,7 @@
-import type { BatchNorm, LayerTensors } from './layer-tensors.ts';
+import { batchNormEpsilon, type BatchNorm, type LayerTensors } from './layer-weights.ts';
 import type { Layer } from './network.ts';
 
-/** One picture's activations: channels, rows, columns, in row-major order. */
+/** Activations of one image, row-major (channels, rows, columns). */
 export interface Activations {
   readonly data: Float32Array;
   readonly channels: number;
@@ -9,36 +9,41 @@ export interface Activations {
   readonly columns: number;
 }
 
-export interface Place {
+/** Index of one activation. */
+export interface ActivationIndex {
   readonly channel: number;
   readonly row: number;
   readonly column: number;
 }
 
-export interface DirectValue {
+export interface ReferenceValue {
   readonly value: number;
-  /** Sum of the magnitudes of all that was added up: rounding errors are in proportion to it. */
+  /** Sum of the magnitudes of all terms; rounding errors are proportional to it. */
   readonly magnitude: number;
 }
 
-/** What PyTorch adds to the variance unless told otherwise. */
-const epsilon = 1e-5;
-
 /**
- * One value of what a layer gives, by its definition and in doubles: convolution, batch-norm as it was trained, the
- * input added, ReLU. Slow and shares nothing with the graph, which it is there to be compared with.
+ * Reference implementation of one output value in float64: convolution, batch normalization, residual connection, ReLU.
+ * Slow, and independent of the graph that it verifies.
  */
-export function layerValueAt(layer: Layer, tensors: LayerTensors, input: Activations, place: Place): DirectValue {
+export function layerValueAt(
+  layer: Layer,
+  tensors: LayerTensors,
+  input: Activations,
+  index: ActivationIndex,
+): ReferenceValue {
   const sum =
-    layer.kind === 'transposed' ? scattered(layer, tensors, input, place) : gathered(layer, tensors, input, place);
-  const normed = tensors.norm === null ? sum : normalized(sum, tensors.norm, place.channel);
-  if (layer.kind === 'plain') return normed;
-  const added = layer.residual ? valueAt(input, place) : 0;
-  return { value: Math.max(0, normed.value + added), magnitude: normed.magnitude + Math.abs(added) };
+    layer.kind === 'transposed'
+      ? convolveTransposed(layer, tensors, input, index)
+      : convolve(layer, tensors, input, index);
+  const normalizedSum = tensors.norm === null ? sum : normalize(sum, tensors.norm, index.channel);
+  if (layer.kind === 'plain') return normalizedSum;
+  const added = layer.residual ? valueAt(input, index) : 0;
+  return { value: Math.max(0, normalizedSum.value + added), magnitude: normalizedSum.magnitude + Math.abs(added) };
 }
 
-/** Rows and columns of what a layer makes of so many rows and columns. */
-export function outputSides(
+/** Output rows and columns for the given input rows and columns. */
+export function outputSize(
   { kind, kernel, strides, padding, outputPadding }: Layer,
   sides: readonly [number, number],
 ): [number, number] {
@@ -49,13 +54,13 @@ export function outputSides(
   return [side(sides[0], strides[0]), side(sides[1], strides[1])];
 }
 
-/** A convolution: every output looks at the inputs below its kernel. */
-function gathered(
+/** A convolution: each output is a weighted sum of the inputs under the kernel. */
+function convolve(
   layer: Layer,
   { weight, bias }: LayerTensors,
   input: Activations,
-  { channel, row, column }: Place,
-): DirectValue {
+  { channel, row, column }: ActivationIndex,
+): ReferenceValue {
   const { kernel, strides, padding, inputChannels } = layer;
   return sumOver(layer, bias[channel] ?? 0, (source, kernelRow, kernelColumn) => {
     const from = {
@@ -68,13 +73,13 @@ function gathered(
   });
 }
 
-/** A transposed convolution: every input adds its kernel, spread out by the stride; seen here from the output. */
-function scattered(
+/** A transposed convolution: each input adds its kernel at stride distance; evaluated here per output. */
+function convolveTransposed(
   layer: Layer,
   { weight, bias }: LayerTensors,
   input: Activations,
-  { channel, row, column }: Place,
-): DirectValue {
+  { channel, row, column }: ActivationIndex,
+): ReferenceValue {
   const { kernel, strides, padding, outputChannels } = layer;
   return sumOver(layer, bias[channel] ?? 0, (source, kernelRow, kernelColumn) => {
     const from = {
@@ -90,35 +95,35 @@ function scattered(
 function sumOver(
   { inputChannels, kernel }: Layer,
   start: number,
-  term: (source: number, kernelRow: number, kernelColumn: number) => number,
-): DirectValue {
+  termOf: (source: number, kernelRow: number, kernelColumn: number) => number,
+): ReferenceValue {
   let value = start;
   let magnitude = Math.abs(start);
-  for (let index = 0; index < inputChannels * kernel * kernel; index += 1) {
-    const tap = index % (kernel * kernel);
-    const product = term(Math.floor(index / (kernel * kernel)), Math.floor(tap / kernel), tap % kernel);
+  for (let term = 0; term < inputChannels * kernel * kernel; term += 1) {
+    const tap = term % (kernel * kernel);
+    const product = termOf(Math.floor(term / (kernel * kernel)), Math.floor(tap / kernel), tap % kernel);
     value += product;
     magnitude += Math.abs(product);
   }
   return { value, magnitude };
 }
 
-function normalized({ value, magnitude }: DirectValue, norm: BatchNorm, channel: number): DirectValue {
+function normalize({ value, magnitude }: ReferenceValue, norm: BatchNorm, channel: number): ReferenceValue {
   const [scale = 0, shift = 0, mean = 0, variance = 0] = [
     norm.scale[channel],
     norm.shift[channel],
     norm.mean[channel],
     norm.variance[channel],
   ];
-  const deviation = Math.sqrt(variance + epsilon);
+  const deviation = Math.sqrt(variance + batchNormEpsilon);
   return {
     value: ((value - mean) / deviation) * scale + shift,
     magnitude: ((magnitude + Math.abs(mean)) / deviation) * Math.abs(scale) + Math.abs(shift),
   };
 }
 
-/** 0 outside of the picture, and between its pixels. */
-function valueAt({ data, channels, rows, columns }: Activations, { channel, row, column }: Place): number {
+/** The value at an index; 0 outside of the image and at fractional rows or columns. */
+function valueAt({ data, channels, rows, columns }: Activations, { channel, row, column }: ActivationIndex): number {
   const inside = channel < channels && row >= 0 && row < rows && column >= 0 && column < columns;
   return inside && Number.isInteger(row) && Number.isInteger(column)
     ? (data[(channel * rows + row) * columns + column] ?? 0)

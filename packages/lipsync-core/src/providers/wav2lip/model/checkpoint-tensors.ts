@@ -1,11 +1,11 @@
 import { quoted } from '../../../errors/quoted-text.ts';
 import { LipsyncError } from '../../../errors/index.ts';
-import { tensorShapes } from './layer-tensors.ts';
+import { tensorShapes, type TensorSource } from './layer-weights.ts';
 import { layersOf, wav2lipNetwork, widthDivisors, type Wav2LipNetwork } from './network.ts';
 
 type TensorDims = ReadonlyMap<string, { readonly dims: readonly number[] }>;
 
-/** Models whose files lie about beside Wav2Lip's, each by a tensor that no other has. */
+/** Other models that are distributed with Wav2Lip, by a tensor name unique to each. */
 const otherModels: ReadonlyMap<string, string> = new Map([
   ['face_encoder.0.conv_block.0.weight', 'the lip-sync expert that Wav2Lip was trained with (lipsync_expert.pth)'],
   ['binary_pred.0.weight', "Wav2Lip's visual quality discriminator (visual_quality_disc.pth)"],
@@ -16,16 +16,17 @@ const otherModels: ReadonlyMap<string, string> = new Map([
 
 const firstWeight = 'audio_encoder.0.conv_block.0.weight';
 const counterSuffix = '.num_batches_tracked';
-const shownTensors = 3;
+const varianceSuffix = '.running_var';
+const maxListedTensors = 3;
 
 /**
- * Compares a checkpoint's tensors with those of the Wav2Lip generator, by name and shape, and returns the network that
- * they are for: the released one, or a narrower variant of it. Throws `model_invalid`, which names the model when it is
- * another one that is known, else what is missing, what is too much and what has another shape.
+ * Compares a checkpoint's tensors with those of the Wav2Lip generator by name and shape. Returns the matching network: the
+ * released one or a narrower variant. Throws `model_invalid`, which names a known other model, or else lists missing,
+ * unexpected and misshapen tensors.
  */
-export function checkTensors(tensors: TensorDims): Wav2LipNetwork {
+export function matchNetwork(tensors: TensorDims): Wav2LipNetwork {
   for (const [tensor, model] of otherModels) {
-    if (tensors.has(tensor)) throw notWav2Lip(`it holds ${model}`);
+    if (tensors.has(tensor)) throw notWav2Lip(`it contains ${model}`);
   }
   const network = networkOfWidth(tensors);
   const expected = new Map(
@@ -40,7 +41,7 @@ export function checkTensors(tensors: TensorDims): Wav2LipNetwork {
   return network;
 }
 
-/** The network whose first layer is as wide as the checkpoint's; the released one when none is. */
+/** Selects the network by the width of the first layer; defaults to the released one. */
 function networkOfWidth(tensors: TensorDims): Wav2LipNetwork {
   const width = tensors.get(firstWeight)?.dims[0];
   return (
@@ -55,7 +56,7 @@ function describeMissing(names: readonly string[]): string[] {
 }
 
 function describeUnexpected(names: readonly string[]): string[] {
-  return names.length === 0 ? [] : [`${listed(names)} ${names.length === 1 ? 'is' : 'are'} not part of it`];
+  return names.length === 0 ? [] : [`${listed(names)} ${names.length === 1 ? 'is' : 'are'} unexpected`];
 }
 
 function describeShapes(expected: ReadonlyMap<string, readonly number[]>, tensors: TensorDims): string[] {
@@ -63,11 +64,11 @@ function describeShapes(expected: ReadonlyMap<string, readonly number[]>, tensor
     const found = tensors.get(name)?.dims;
     return found === undefined || sameDims(found, dims)
       ? []
-      : [`${quoted(name)} is ${found.join(' × ') || 'a single number'} instead of ${dims.join(' × ')}`];
+      : [`${quoted(name)} is ${found.join(' × ') || 'a scalar'} instead of ${dims.join(' × ')}`];
   });
   return [
-    ...wrong.slice(0, shownTensors),
-    ...(wrong.length > shownTensors ? [`${wrong.length - shownTensors} more have other shapes`] : []),
+    ...wrong.slice(0, maxListedTensors),
+    ...(wrong.length > maxListedTensors ? [`${wrong.length - maxListedTensors} more have other shapes`] : []),
   ];
 }
 
@@ -76,13 +77,32 @@ function sameDims(left: readonly number[], right: readonly number[]): boolean {
 }
 
 function listed(names: readonly string[]): string {
-  const shown = names.slice(0, shownTensors).map(quoted).join(', ');
-  return names.length > shownTensors ? `${shown} and ${names.length - shownTensors} more` : shown;
+  const shown = names.slice(0, maxListedTensors).map(quoted).join(', ');
+  return names.length > maxListedTensors ? `${shown} and ${names.length - maxListedTensors} more` : shown;
 }
 
 function notWav2Lip(finding: string): LipsyncError {
   return new LipsyncError(
     'model_invalid',
-    `The checkpoint is not a Wav2Lip generator: ${finding}. Take wav2lip.pth or wav2lip_gan.pth as their authors released them.`,
+    `The checkpoint is not a Wav2Lip generator: ${finding}. Use wav2lip.pth or wav2lip_gan.pth as released by the authors.`,
   );
+}
+
+/** Wraps a source: reading a tensor with non-finite values or a negative variance throws `model_invalid`. */
+export function requireFiniteTensors(source: TensorSource): TensorSource {
+  return {
+    async read(name) {
+      const values = await source.read(name);
+      const lowest = name.endsWith(varianceSuffix) ? 0 : -Infinity;
+      for (const value of values) {
+        if (!Number.isFinite(value) || value < lowest) {
+          throw new LipsyncError(
+            'model_invalid',
+            `The tensor ${quoted(name)} of the checkpoint contains the invalid value ${value}. Download the checkpoint again.`,
+          );
+        }
+      }
+      return values;
+    },
+  };
 }
