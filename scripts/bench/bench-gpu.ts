@@ -6,12 +6,10 @@ import {
   type OnnxSession,
   type OnnxTensor,
 } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
+import type { MachineDevice } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-address.ts';
+import { findDevices } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-devices.ts';
 import {
-  findDevices,
-  type MachineDevice,
-} from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-devices.ts';
-import {
-  createEnginePool,
+  EnginePool,
   type EngineLease,
 } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
 import { testMelValue, testPixelValue } from '../../packages/lipsync-core/src/providers/wav2lip/model/try-model.ts';
@@ -154,7 +152,7 @@ async function measureTake(
 ): Promise<Pick<GpuBenchResult, 'machine' | 'clip' | 'take'>> {
   const { folder, signal } = options;
   const { machine, clip, outputSeconds, input, pool, time } = await prepareBenchJob(options);
-  const engines = createEnginePool({ idleMs: 60_000, gpuEnabled: true, cudaVisibleDevices: cudaVisibleDevices() });
+  const engines = new EnginePool({ idleMs: 60_000, gpuEnabled: true, cudaVisibleDevices: cudaVisibleDevices() });
   try {
     const lease: EngineLease = await engines.lease({ path: modelPath, cacheFolder: folder }, { signal });
     if (lease.deviceName === 'cpu') return { machine, clip, take: null };

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { loadSession } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
 import { wav2lipRenderTask } from '../../packages/lipsync-core/src/providers/wav2lip/wav2lip-provider.ts';
-import { createEnginePool } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
+import { EnginePool } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
 import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
 import { watchMemory } from '../lib/watch-memory.ts';
 import { prepareBenchJob, type BenchOptions } from './bench-job.ts';
@@ -23,7 +23,7 @@ export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchR
   const modelPath = join(folder, 'wav2lip.onnx');
   await writeSeededWav2Lip(modelPath, { widthDivisor: 1, seed: 1 });
   const { machine, clip, outputSeconds, input, pool, time } = await prepareBenchJob(options);
-  const engines = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+  const engines = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
   const memory = watchMemory(process.pid);
   try {
     const { engine } = await engines.lease({ path: modelPath, cacheFolder: folder }, { signal });

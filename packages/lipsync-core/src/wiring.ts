@@ -23,7 +23,7 @@ import { createThroughputEstimates } from './scheduling/throughput-estimates.ts'
 import { dependsOnOutlook, methodNotConfigured, planProviders, type PlanOptions } from './scheduling/execution-plan.ts';
 import { createProviderInspector, type ProviderInspector } from './providers/provider-findings.ts';
 import { createProviderRegistry } from './providers/provider-registry.ts';
-import { createEnginePool, type EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
+import { EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
 import { ConfiguredModel } from './providers/wav2lip/model/configured-model.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createSharedAdmission } from './jobs/shared-admission.ts';
@@ -259,7 +259,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     onUnansweredSettlement,
   } = host;
   const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
-  const enginePool = createEnginePool({
+  const enginePool = new EnginePool({
     idleMs,
     gpuEnabled: config.gpuEnabled,
     cudaVisibleDevices: cudaVisibleDevices(),

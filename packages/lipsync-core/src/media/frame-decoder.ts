@@ -1,6 +1,6 @@
 import { LipsyncError } from '../errors/index.ts';
 import { decodeFilter, rawPixelFormat, skippingMs, type DecodeShape } from './decode-filter.ts';
-import { startMediaProcessInto, type MediaProcess } from './ffmpeg-process.ts';
+import { MediaProcess } from './ffmpeg-process.ts';
 import type { FramePool, FrameStatistics } from './frame-pool.ts';
 import { clipDemuxer, inputArguments } from './media-input.ts';
 import type { ClipFacts } from './media-types.ts';
@@ -47,10 +47,11 @@ export class FrameDecoder {
       this.#finished = true;
       this.#wake();
     });
-    this.#process = startMediaProcessInto(pipe.theirs, {
+    this.#process = new MediaProcess({
+      output: pipe.theirs,
       tool: 'ffmpeg',
       arguments: decodeArguments(options),
-      yields: true,
+      background: true,
       signal: options.signal,
     });
   }

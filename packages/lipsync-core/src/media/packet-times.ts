@@ -1,5 +1,5 @@
 import { LipsyncError } from '../errors/index.ts';
-import { startMediaProcess } from './ffmpeg-process.ts';
+import { MediaProcess } from './ffmpeg-process.ts';
 import { inputArguments } from './media-input.ts';
 
 /** Ten hours at 120 frames per second. */
@@ -35,7 +35,7 @@ export async function readPacketTimes(
   streamIndex: number,
   { maxDurationMs, signal }: PacketTimesOptions,
 ): Promise<PacketTimes> {
-  const running = startMediaProcess({
+  const running = new MediaProcess({
     tool: 'ffprobe',
     arguments: [
       '-select_streams',

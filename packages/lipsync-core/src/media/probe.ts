@@ -1,7 +1,7 @@
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
 import { convertedColor, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
 import { hasFilters } from './ffmpeg-capabilities.ts';
-import { runMediaTool } from './ffmpeg-process.ts';
+import { isInputRejection, runMediaTool } from './ffmpeg-process.ts';
 import { runProbe, type ProbedStream, type ProbeOptions, type ProbeReport } from './ffprobe.ts';
 import { parseFrameRate, settleFrameRate, stillFrameRate } from './frame-rate.ts';
 import { inputArguments, requireFile, sniffStillDemuxer } from './media-input.ts';
@@ -143,7 +143,7 @@ async function probeInput(
 
 /** A tool that ran and refused the file found the file wanting; everything else is a failure of ours. */
 function asUnusable(error: unknown, code: ErrorCode, message: string): unknown {
-  const refused = LipsyncError.isInstance(error) && typeof error.details['exitCode'] === 'number';
+  const refused = isInputRejection(error);
   return refused ? new LipsyncError(code, message, { cause: error }) : error;
 }
 

@@ -1,5 +1,4 @@
-import { LipsyncError } from '../errors/index.ts';
-import { runMediaTool } from './ffmpeg-process.ts';
+import { isInputRejection, runMediaTool } from './ffmpeg-process.ts';
 import { runProbe, type ProbedStream, type ProbeReport } from './ffprobe.ts';
 import { inputArguments } from './media-input.ts';
 
@@ -79,6 +78,6 @@ async function decodedMs(path: string, signal: AbortSignal): Promise<number> {
 
 /** A tool that ran and refused the file has answered; everything else is a failure of ours. */
 function nullWhenRefused(error: unknown): null {
-  if (LipsyncError.isInstance(error) && typeof error.details['exitCode'] === 'number') return null;
+  if (isInputRejection(error)) return null;
   throw error;
 }

@@ -1,4 +1,4 @@
-import { startMediaProcess } from './ffmpeg-process.ts';
+import { MediaProcess } from './ffmpeg-process.ts';
 import { inputArguments } from './media-input.ts';
 
 /** The rate at which speech is analyzed; audio/speech-features.ts states it for its readers. */
@@ -59,7 +59,7 @@ export async function measureSpeechMs(
 
 /** The decoder's bytes, as they come out of its pipe. */
 async function* decode(path: string, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  const running = startMediaProcess({ tool: 'ffmpeg', arguments: decodeArguments(path), signal });
+  const running = new MediaProcess({ tool: 'ffmpeg', arguments: decodeArguments(path), signal });
   const chunks = running.stdout.iterator({ destroyOnReturn: false });
   try {
     for (;;) {

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { LipsyncError } from '../errors/index.ts';
-import { startMediaProcess } from './ffmpeg-process.ts';
+import { MediaProcess } from './ffmpeg-process.ts';
 import { fileUrl, inputArguments } from './media-input.ts';
 import { framesPerSecond, type ClipFacts, type SpeechFacts } from './media-types.ts';
 import { probeTake } from './probe.ts';
@@ -115,7 +115,7 @@ function secondsOf({ frameCount, frameRate }: Timeline): number {
 }
 
 async function writeFileOrNothing(path: string, signal: AbortSignal, commands: readonly string[]): Promise<void> {
-  const running = startMediaProcess({
+  const running = new MediaProcess({
     tool: 'ffmpeg',
     arguments: [...commands, '-y', fileUrl(path)],
     idleLimitMs: timeLimitMs,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { LipsyncError } from '../errors/index.ts';
 import { rawPixelFormat } from './decode-filter.ts';
-import { startMediaProcess, type MediaProcess } from './ffmpeg-process.ts';
+import { MediaProcess } from './ffmpeg-process.ts';
 import { fileUrl, inputArguments } from './media-input.ts';
 import { framesPerSecond, type ColorTags, type FrameRate, type SpeechFacts } from './media-types.ts';
 import { probeTake } from './probe.ts';
@@ -48,7 +48,7 @@ export interface TakeWriter {
 export function openTake(options: TakeOptions): TakeWriter {
   const partPath = `${options.path}.${randomUUID()}.part`;
   const frameBytes = (options.width * options.height * 3) / 2;
-  const encoder = startMediaProcess({
+  const encoder = new MediaProcess({
     tool: 'ffmpeg',
     arguments: encodeArguments(options, partPath),
     fed: true,

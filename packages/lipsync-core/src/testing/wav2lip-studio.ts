@@ -11,7 +11,7 @@ import {
   type TakeReport,
   type Timeline,
 } from '../media/index.ts';
-import { createEnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
+import { EnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
 import { analyzeSpeechTask, loadVoiceSession } from '../audio/analyze-speech-task.ts';
 import { RenderResources, type RenderTaskContext } from '../processes/render-task.ts';
 import { wav2lipTask } from '../providers/wav2lip/wav2lip-task.ts';
@@ -55,7 +55,7 @@ const longestMs = 10 * 60_000;
 
 /** Files go to `folder`, which is the caller's. Engines run on the CPU. */
 export function openWav2LipStudio(folder: string): Wav2LipStudio {
-  const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+  const pool = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
   const resources = new RenderResources();
   const context = (): RenderTaskContext => ({
     signal: AbortSignal.timeout(longestMs),

@@ -14,7 +14,7 @@ import {
   type FrameStream,
   type TakeWriter,
 } from '../../src/media/index.ts';
-import { startMediaProcess } from '../../src/media/ffmpeg-process.ts';
+import { MediaProcess } from '../../src/media/ffmpeg-process.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
 interface Work {
@@ -125,7 +125,7 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
   });
 
   it('stops ffmpeg when it makes no progress', async () => {
-    const running = startMediaProcess({
+    const running = new MediaProcess({
       tool: 'ffmpeg',
       arguments: ['-f', 'u8', '-i', 'pipe:0', '-f', 'null', '-'],
       fed: true,

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
-import { checkDrawing, drawTrialFace } from '../../src/providers/wav2lip/engine/compare-drawings.ts';
-import { createFaceModel } from '../../src/providers/wav2lip/engine/face-model.ts';
+import { FaceModel } from '../../src/providers/wav2lip/engine/face-model.ts';
+import { drawTestFace, requireSameDrawing } from '../../src/providers/wav2lip/engine/prepare-model.ts';
 import { describeWav2LipModel } from '../../src/providers/wav2lip/model/model-facts.ts';
 import { writeIdentityModel, writeMeterModel } from '../../src/testing/instructive-models.ts';
 import { writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
@@ -14,13 +14,13 @@ async function drawnBy(write: (path: string) => Promise<unknown>): Promise<Uint8
   await write(path);
   const session = await loadSession(path, { threads: 1 });
   onTestFinished(() => session.release());
-  return drawTrialFace(createFaceModel(session, describeWav2LipModel(session)));
+  return drawTestFace(new FaceModel(session, describeWav2LipModel(session)));
 }
 
 it('A device whose output equals that of the CPU up to float16 rounding is accepted.', async () => {
   const single = await drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 1 }));
   const half = await drawnBy((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 1, float16: true }));
-  expect(() => checkDrawing(half, single)).not.toThrow();
+  expect(() => requireSameDrawing(half, single)).not.toThrow();
 });
 
 it('A device whose output differs from that of the CPU is rejected.', async () => {
@@ -33,6 +33,6 @@ it('A device whose output differs from that of the CPU is rejected.', async () =
     [one, other],
     [identity, meter],
   ] as const) {
-    expect(() => checkDrawing(drawn ?? identity, expected ?? identity)).toThrow(/draws other faces than the CPU/);
+    expect(() => requireSameDrawing(drawn ?? identity, expected ?? identity)).toThrow(/differs from that of the CPU/);
   }
 });

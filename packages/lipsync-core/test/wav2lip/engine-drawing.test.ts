@@ -10,7 +10,7 @@ import { loadSession } from '../../src/inference/onnx-session.ts';
 import { writeFaultModel, writeIdentityModel, writeMeterModel } from '../../src/testing/instructive-models.ts';
 import { writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
 import type { EngineAddress } from '../../src/providers/wav2lip/engine/engine-address.ts';
-import { createEnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
+import { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import {
   batchOf,
   connected,
@@ -25,7 +25,7 @@ import {
 
 /** Gives back what it is shown; used by all tests that do not harm it. */
 let engine: EngineAddress;
-const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+const pool = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
 let folder: string;
 
 beforeAll(async () => {

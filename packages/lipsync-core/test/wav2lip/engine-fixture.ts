@@ -4,17 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { connectEngine, type EngineClient, type FaceBatch } from '../../src/providers/wav2lip/engine/engine-client.ts';
-import type { EngineAddress, EngineDevice, ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
-import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-devices.ts';
+import type { EngineAddress, EngineDevice, MachineDevice, ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
 import {
-  createEnginePool,
+  EnginePool,
   type EngineLease,
-  type EnginePool,
   type EnginePoolOptions,
 } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import { descendantsOf, processTable, type ProcessRow } from '../../src/testing/process-table.ts';
 
-/** Side of the crops of test models. */
+/** Width and height of the crops of test models. */
 export const size = 8;
 export const crop = size * size * 3;
 
@@ -24,7 +22,7 @@ export async function temporaryFolder(): Promise<string> {
   return folder;
 }
 
-/** A model that `write` puts into a folder of its own. */
+/** A model that `write` creates in a new folder. */
 export async function modelFrom(write: (path: string) => Promise<unknown>): Promise<ModelSource> {
   const folder = await temporaryFolder();
   const path = join(folder, 'model.onnx');
@@ -32,21 +30,21 @@ export async function modelFrom(write: (path: string) => Promise<unknown>): Prom
   return { path, cacheFolder: join(folder, 'cache') };
 }
 
-/** A pool on the CPU that is closed after the test. */
+/** A pool on the CPU, closed after the test. */
 export function openPool(options: Partial<EnginePoolOptions> = {}): EnginePool {
-  const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false, ...options });
+  const pool = new EnginePool({ idleMs: 60_000, gpuEnabled: false, ...options });
   onTestFinished(() => pool.close());
   return pool;
 }
 
 export const cpu: MachineDevice = { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } };
 
-/** A GPU for the pool, the CPU for the runtime. */
+/** A device that the pool treats as a GPU and that runs on the CPU. */
 export function pretendGpu(name: string, kind: EngineDevice = 'cuda'): MachineDevice {
   return { name, kind, onnxDevice: { kind: 'cpu' } };
 }
 
-/** A GPU that no machine has. */
+/** A GPU that does not exist. */
 export function absentGpu(name: string): MachineDevice {
   return { name, kind: 'cuda', onnxDevice: { kind: 'cuda', index: 99 } };
 }
@@ -55,7 +53,7 @@ export function soon(): AbortSignal {
   return AbortSignal.timeout(55_000);
 }
 
-/** A lease of a pool of its own, which is closed after the test. */
+/** A lease from a new pool, closed after the test. */
 export async function leaseFrom(
   write: (path: string) => Promise<unknown>,
   options: Partial<EnginePoolOptions> = {},
@@ -69,7 +67,7 @@ export async function connected(engine: EngineAddress, signal: AbortSignal = soo
   return client;
 }
 
-/** Faces that all differ, by `seed` too; every value of their sound is `loudness`. */
+/** Faces that all differ, also by `seed`; every mel value is `loudness`. */
 export function batchOf(
   count: number,
   { seed = 0, loudness = 0, side = size }: { seed?: number; loudness?: number; side?: number } = {},
@@ -86,7 +84,7 @@ export function enginesBelow(ancestor: number): ProcessRow[] {
   return descendantsOf(ancestor).filter(isEngine);
 }
 
-/** Whether an engine with this number runs, whoever its parent is. */
+/** Whether an engine with this process id runs, with any parent. */
 export function engineRuns(pid: number): boolean {
   return processTable().some((row) => row.pid === pid && isEngine(row));
 }
@@ -95,7 +93,7 @@ function isEngine({ command }: ProcessRow): boolean {
   return command.includes('engine-process');
 }
 
-/** A process that leases an engine of `model`, says its address, and waits to be killed. */
+/** Starts a process that leases an engine for `model`, sends its address, and waits to be killed. */
 export async function startHolder(
   model: ModelSource,
 ): Promise<{ readonly holder: ChildProcess; readonly engine: EngineAddress }> {
@@ -103,7 +101,7 @@ export async function startHolder(
   onTestFinished(() => void holder.kill('SIGKILL'));
   const engine = await new Promise<EngineAddress>((resolve, reject) => {
     holder.once('message', (address) => resolve(address as EngineAddress));
-    holder.once('exit', () => reject(new Error('the process that should lease an engine ended')));
+    holder.once('exit', () => reject(new Error('The process that leases an engine ended.')));
   });
   return { holder, engine };
 }

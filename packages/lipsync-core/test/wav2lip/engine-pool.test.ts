@@ -85,8 +85,8 @@ describe('the engine pool', () => {
   it('neither keeps a program alive for a warm engine nor lets it end while it waits for one', async () => {
     const { path } = await modelFrom(identity);
     const program = `
-      import { createEnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
-      const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+      import { EnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
+      const pool = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
       for (const turn of [1, 2]) {
         const lease = await pool.lease({ path: ${JSON.stringify(path)}, cacheFolder: 'none' }, { signal: AbortSignal.timeout(55_000) });
         lease.release();
@@ -101,8 +101,8 @@ describe('the engine pool', () => {
   it('does not keep a program alive for an engine that was ended before it was ready', async () => {
     const { path } = await modelFrom(identity);
     const program = `
-      import { createEnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
-      const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+      import { EnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
+      const pool = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
       const starting = pool.lease({ path: ${JSON.stringify(path)}, cacheFolder: 'none' }, { signal: AbortSignal.timeout(55_000) });
       setTimeout(() => void pool.close(), 50);
       const reason = await starting.catch((error) => error.code);

@@ -11,8 +11,8 @@ import { createIdSource, systemClock } from '../../src/contract/system-ports.ts'
 import { openAdmission } from '../../src/testing/open-admission.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
-import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-devices.ts';
-import { createEnginePool, type EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
+import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-address.ts';
+import { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import { createWav2LipProvider, wav2lipRenderTask } from '../../src/providers/wav2lip/wav2lip-provider.ts';
 import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
@@ -72,7 +72,7 @@ beforeAll(async () => {
     join(folder, 'short.wav'),
   );
   renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
-  enginePool = createEnginePool({ idleMs: 60_000, gpuEnabled: false });
+  enginePool = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
 });
 afterAll(async () => {
   await Promise.all([renderPool.close(), enginePool.close()]);
@@ -238,7 +238,7 @@ describe('an engine', { timeout: longestMs }, () => {
     expect(attemptsOf(outcome)).toEqual(['wav2lip succeeded']);
     expect(outcome.record.warnings).toContainEqual({
       code: 'engine_batch_reduced',
-      message: 'The model failed with more faces; the engine went down to 2 at once.',
+      message: expect.stringContaining('the engine reduced them to 2 faces.'),
     });
     // Every take says when it waits for its model, before it follows the face.
     expect([...new Set(updates.map(({ stage }) => stage))].filter((stage) => stage !== 'tracking')).toEqual([
@@ -262,7 +262,7 @@ describe('a GPU', { timeout: longestMs }, () => {
   }
 
   interface GpuMachine {
-    readonly pool: EnginePool;
+    readonly pool: Pick<EnginePool, 'lease'>;
     readonly blamed: readonly BlamedDevice[];
     /** Kinds of devices in the order in which takes began on them. */
     readonly used: string[];
@@ -271,7 +271,7 @@ describe('a GPU', { timeout: longestMs }, () => {
   /** A machine with GPUs for the pool, which are the CPU for the runtime. The first of them draws with the model at `firstModelPath` where there is one. */
   function gpuMachine(gpus: readonly MachineDevice[], firstModelPath?: string): GpuMachine {
     const blamed: BlamedDevice[] = [];
-    const pool = createEnginePool({ idleMs: 60_000, gpuEnabled: true, devices: async () => [gpus, [cpu]] });
+    const pool = new EnginePool({ idleMs: 60_000, gpuEnabled: true, devices: async () => [gpus, [cpu]] });
     onTestFinished(() => pool.close());
     const lease: EnginePool['lease'] = async (model, context) => {
       const isFirst = firstModelPath !== undefined && (context.except ?? []).length === 0;
@@ -284,7 +284,7 @@ describe('a GPU', { timeout: longestMs }, () => {
         },
       };
     };
-    return { pool: { ...pool, lease }, blamed, used: [] };
+    return { pool: { lease }, blamed, used: [] };
   }
 
   /** Kills the engines of so many takes in a row, each in the middle of its work. */
@@ -318,7 +318,7 @@ describe('a GPU', { timeout: longestMs }, () => {
     ]);
     expect(outcome.record.warnings).toContainEqual({
       code: 'engine_device_failed',
-      message: expect.stringMatching(/^cuda:0 gave up \(model_invalid: .*\); the next device was taken\.$/),
+      message: expect.stringMatching(/^cuda:0 failed \(model_invalid: .*\); the job continued on the next device\.$/),
     });
   });
 
@@ -347,7 +347,7 @@ describe('a GPU', { timeout: longestMs }, () => {
     expect(outcome.record.warnings).toContainEqual({
       code: 'engine_lost',
       message: expect.stringMatching(
-        /^webgpu lost its engine \(media_failed: The engine .*\); a new one began again\.$/,
+        /^The engine on webgpu failed \(media_failed: The inference engine .*\) and was restarted\.$/,
       ),
     });
     expect(outcome.record.warnings.map(({ code }) => code)).not.toContain('engine_device_failed');
@@ -368,7 +368,7 @@ describe('a GPU', { timeout: longestMs }, () => {
     ]);
     expect(outcome.record.warnings).toContainEqual({
       code: 'engine_device_failed',
-      message: expect.stringMatching(/^webgpu gave up \(media_failed: The engine .*\); the next device was taken\.$/),
+      message: expect.stringMatching(/^webgpu failed \(media_failed: The inference engine .*\); the job continued on the next device\.$/),
     });
   });
 
@@ -434,37 +434,37 @@ describe('a model', { timeout: longestMs }, () => {
       'is not there',
       async () => join(folder, 'nowhere.onnx'),
       'model_missing',
-      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is missing\.$/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. The file is missing\.$/,
     ],
     [
       'is a folder',
       async () => folder,
       'model_missing',
-      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The file is a folder\.$/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. The file is a folder\.$/,
     ],
     [
       'is empty',
       async () => written('empty.onnx', ''),
       'model_invalid',
-      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not an ONNX model/,
     ],
     [
       'is a text',
       async () => written('text.onnx', 'This is no model.'),
       'model_invalid',
-      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not an ONNX model/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not an ONNX model/,
     ],
     [
       'is a text under the name of a checkpoint',
       async () => written('text.pth', 'This is no checkpoint.'),
       'model_invalid',
-      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. The checkpoint cannot be read: expected .*, found text/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. The checkpoint cannot be read: expected .*, found text/,
     ],
     [
       'does something else',
       async () => voiceModelPath(),
       'model_invalid',
-      /^The model that WAV2LIP_MODEL_PATH names cannot be used\. .*not a Wav2Lip generator.* Expected .* found inputs/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not a Wav2Lip generator.* Expected .* found inputs/,
     ],
   ])('that %s fails its only attempt and says what to look at', async (_, write, code, message) => {
     const outcome = await run(jobsWith(await write()), shortSpeechPath, { method: 'wav2lip' });

@@ -1,6 +1,6 @@
 import type { ClipFacts } from '../../media/index.ts';
 import type { EngineAddress } from '../wav2lip/engine/engine-address.ts';
-import { mostFacesPerMessage } from '../wav2lip/engine/engine-protocol.ts';
+import { getMaxFaces } from '../wav2lip/engine/engine-protocol.ts';
 import { mostDrawings } from '../wav2lip/redraw/frame-plan.ts';
 import { heldFrames } from '../wav2lip/redraw/redraw-frames.ts';
 
@@ -19,6 +19,6 @@ export interface BatchFacts {
 export function batchFramesOf({ clip, engine }: BatchFacts): number {
   const frameBytes = clip.width * clip.height * 1.5;
   const inMemory = Math.floor(heldFramesBytes / heldFrames(1) / frameBytes);
-  const inMessage = Math.floor(mostFacesPerMessage(engine.cropSizePx) / mostDrawings);
+  const inMessage = Math.floor(getMaxFaces(engine.cropSizePx) / mostDrawings);
   return Math.max(1, Math.min(engine.batchSize, inMemory, inMessage));
 }

@@ -1,4 +1,4 @@
-import { LipsyncError, type ErrorCode } from '../../errors/index.ts';
+import { LipsyncError } from '../../errors/index.ts';
 import type { TakeReport } from '../../media/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import { defineRenderTask } from '../../processes/render-task.ts';
@@ -6,6 +6,7 @@ import type { InlineProvider, ProviderFacts, Take, TakeContext, TakeRequest } fr
 import type { Warning } from '../../contract/provider-types.ts';
 import { toLocalTakeInput } from '../local/take-input.ts';
 import type { EngineDevice } from './engine/engine-address.ts';
+import { isDeviceFault } from './engine/engine-client.ts';
 import type { wav2lipTask } from './wav2lip-task.ts';
 import type { EngineLease, EnginePool, LeaseContext } from './engine/engine-pool.ts';
 
@@ -16,21 +17,21 @@ export const wav2lipRenderTask = defineRenderTask<typeof wav2lipTask>('./wav2lip
 
 export interface Wav2LipProviderDependencies {
   readonly renderPool: RenderPool;
-  readonly enginePool: EnginePool;
+  readonly enginePool: Pick<EnginePool, 'lease'>;
   /** An .onnx file, or an official checkpoint, which the engine imports. */
   readonly modelPath: string;
-  /** Where imported models are kept. */
+  /** Folder for imported models. */
   readonly modelCacheFolder: string;
   readonly trackCacheFolder: string;
   /** As in `Wav2LipTakeInput`. */
   readonly windowStartMs: number;
-  /** Told on what a take begins to be made. */
+  /** Called with the device whenever rendering starts. */
   onDevice?(device: EngineDevice): void;
 }
 
 /**
- * The Wav2Lip engine of this machine: on the first device that works, and on the next one when that gives up. A GPU whose
- * engine is lost gets a new one before it is given up.
+ * Makes takes with the Wav2Lip engine of this machine, on the first device that works and on the next one when that
+ * fails. A lost GPU engine is restarted once before the provider changes the device.
  */
 export function createWav2LipProvider(dependencies: Wav2LipProviderDependencies): InlineProvider {
   return { kind: 'inline', facts: wav2lipFacts, run: (request, context) => run(dependencies, request, context) };
@@ -42,30 +43,35 @@ async function run(
   context: TakeContext,
 ): Promise<Take> {
   const warnings: Warning[] = [];
-  const lostOn = new Set<string>();
-  const givenUp: string[] = [];
+  const restartedOn = new Set<string>();
+  const failedDevices: string[] = [];
   for (;;) {
-    // A checkpoint may have to be imported first, and devices take their time to refuse.
+    // Devices may take long to refuse, and a checkpoint may have to be imported.
     context.onProgress({ stage: 'loading', fraction: 0 });
-    const lease = await leaseEngine(dependencies, { signal: context.signal, except: givenUp });
+    const lease = await leaseEngine(dependencies, { signal: context.signal, except: failedDevices });
     dependencies.onDevice?.(lease.engine.device);
-    const made = await renderWith(lease, dependencies, request, context);
-    if (!LipsyncError.isInstance(made))
-      return { path: request.takePath, warnings: [...warnings, ...lease.warnings, ...made.warnings], costMicros: 0 };
-    // Nothing comes after the CPU; whether that is tried again is for the chain to say.
-    if (!isFaultOfDevice(made) || lease.engine.device === 'cpu' || context.signal.aborted) throw made;
+    const outcome = await render(lease, dependencies, request, context);
+    if (outcome.type === 'rendered')
+      return {
+        path: request.takePath,
+        warnings: [...warnings, ...lease.warnings, ...outcome.report.warnings],
+        costMicros: 0,
+      };
+    const { error } = outcome;
+    // The CPU is the last device; the provider chain decides whether to retry.
+    if (!isDeviceFault(error) || lease.engine.device === 'cpu' || context.signal.aborted) throw error;
     const { deviceName } = lease;
-    const why = `(${made.code}: ${made.message})`;
-    if (made.code === 'media_failed' && !lostOn.has(deviceName)) {
-      lostOn.add(deviceName);
-      warnings.push({ code: 'engine_lost', message: `${deviceName} lost its engine ${why}; a new one began again.` });
+    const reason = `(${error.code}: ${error.message})`;
+    if (error.code === 'media_failed' && !restartedOn.has(deviceName)) {
+      restartedOn.add(deviceName);
+      warnings.push({ code: 'engine_lost', message: `The engine on ${deviceName} failed ${reason} and was restarted.` });
       continue;
     }
-    lease.blame(made);
-    givenUp.push(deviceName);
+    lease.blame(error);
+    failedDevices.push(deviceName);
     warnings.push({
       code: 'engine_device_failed',
-      message: `${deviceName} gave up ${why}; the next device was taken.`,
+      message: `${deviceName} failed ${reason}; the job continued on the next device.`,
     });
   }
 }
@@ -77,21 +83,25 @@ async function leaseEngine(
   try {
     return await enginePool.lease({ path, cacheFolder }, context);
   } catch (error) {
-    // What reads models does not know which of them all it was given.
+    // The message of the model reader does not name the setting.
     if (!LipsyncError.isInstance(error) || !['model_invalid', 'model_missing'].includes(error.code)) throw error;
-    throw new LipsyncError(error.code, `The model that WAV2LIP_MODEL_PATH names cannot be used. ${error.message}`, {
+    throw new LipsyncError(error.code, `The model at WAV2LIP_MODEL_PATH cannot be used. ${error.message}`, {
       cause: error,
     });
   }
 }
 
-/** The take's report, or why there is none. The engine is given back either way. */
-async function renderWith(
+type RenderOutcome =
+  | { readonly type: 'rendered'; readonly report: TakeReport }
+  | { readonly type: 'failed'; readonly error: LipsyncError };
+
+/** Renders the take and releases the lease in any case. Throws only what is not a `LipsyncError`. */
+async function render(
   lease: EngineLease,
   { renderPool, trackCacheFolder, windowStartMs }: Wav2LipProviderDependencies,
   request: TakeRequest,
   context: TakeContext,
-): Promise<TakeReport | LipsyncError> {
+): Promise<RenderOutcome> {
   const input = {
     ...toLocalTakeInput(request, trackCacheFolder),
     engine: lease.engine,
@@ -100,19 +110,11 @@ async function renderWith(
     sharpen: true,
   };
   try {
-    return await renderPool.run(wav2lipRenderTask, input, context);
+    return { type: 'rendered', report: await renderPool.run(wav2lipRenderTask, input, context) };
   } catch (error) {
-    if (LipsyncError.isInstance(error)) return error;
+    if (LipsyncError.isInstance(error)) return { type: 'failed', error };
     throw error;
   } finally {
     lease.release();
   }
-}
-
-/** What another device may do better: it has other memory, other arithmetic and another driver. */
-const faultsOfDevices: readonly ErrorCode[] = ['resource_exhausted', 'model_invalid', 'media_failed'];
-
-/** Only what the engine itself came to: a full disk, a damaged face model or an ffmpeg that fails are the same with every device. */
-function isFaultOfDevice({ code, details }: LipsyncError): boolean {
-  return details['engine'] === true && faultsOfDevices.includes(code);
 }

@@ -1,158 +1,122 @@
-import { fork, type ChildProcess } from 'node:child_process';
-import { Socket } from 'node:net';
-import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { resolveEntry } from '../../../processes/entry.ts';
 import { toError } from '../../../errors/carried-failure.ts';
 import { LipsyncError } from '../../../errors/index.ts';
-import { watchExit, type ExitWatch } from '../../../processes/exit-watch.ts';
-import type { EngineAddress } from './engine-address.ts';
-import type { EngineStart, FromEngine, ToEngine } from './engine-messages.ts';
+import { describeExit, ManagedChild, type ChildExit } from '../../../processes/managed-child.ts';
+import type { EngineAddress, EngineStart, FromEngine, ToEngine } from './engine-address.ts';
 
 export interface EngineChildOptions extends Omit<EngineStart, 'type'> {
-  /** How long loading may take; importing a checkpoint is part of it. */
+  /** Longest time for loading the model, including the import of a checkpoint. */
   readonly startLimitMs: number;
-  /** Called once when the process is gone, for whatever reason. */
-  onGone(): void;
+  /** Called once when the process has ended. */
+  onExit(): void;
 }
 
-/** An engine process, seen from its pool. */
-export interface EngineChild {
-  /** Where it is reached, once it can draw; rejects with its failure, or `media_failed` when it died or took too long, the latter with `details.tooSlow`. */
+/** Missing heartbeats after which a process counts as hung. */
+const maxMissedHeartbeats = 6;
+
+/** An engine did not load its model within its limit; a second try on the same device would take as long. */
+export class EngineStartTimeoutError extends LipsyncError {
+  constructor(limitMs: number, options: { readonly cause: Error }) {
+    super('media_failed', `The engine did not load its model within ${limitMs / 1000} s and was stopped.`, options);
+    this.name = 'EngineStartTimeoutError';
+  }
+}
+
+/** The pool's view of an engine process. The process ends with its parent and does not keep an idle parent running. */
+export class EngineChild {
+  /**
+   * Resolves when the engine accepts batches. Rejects with the failure of the engine, `EngineStartTimeoutError`, or
+   * `media_failed` when the process ended first.
+   */
   readonly ready: Promise<EngineAddress>;
-  /** Whether it answers a question; it does not when it has died and nobody has noticed yet. */
-  answers(): Promise<boolean>;
-  /** Ends it, whatever it does, and waits until it is gone. */
-  end(): Promise<void>;
-}
+  readonly #child: ManagedChild;
+  #pings = 0;
 
-const maxStderrCharacters = 4_000;
-/** Signs of life that may be missing before a process is taken to hang. */
-const missedHeartbeats = 6;
+  constructor({ startLimitMs, onExit, ...start }: EngineChildOptions) {
+    this.#child = ManagedChild.startModule({ entry: resolveEntry('./engine-process', import.meta.url) });
+    this.#child.onExit(onExit);
+    this.ready = this.#start({ type: 'start', ...start }, startLimitMs);
+    this.ready.catch(() => void this.#child.kill());
+  }
 
-/** Starts an engine process. It ends with this process, and must not keep it alive once it is ready. */
-export function startEngineChild({ startLimitMs, onGone, ...start }: EngineChildOptions): EngineChild {
-  const child = forkEngine();
-  const exit = watchExit(child);
-  let asked = 0;
-  const kill = (): void => void child.kill('SIGKILL');
-  exit.onExit(onGone);
-  const ready = untilReady(child, exit, startLimitMs).then(({ cropSizePx, batchSize }) => {
-    exit.onExit(watchHeartbeats(child, start.heartbeatMs, kill));
-    letParentExit(child);
+  /**
+   * Whether the process responds; false when it has ended without notice so far. Bounded by the heartbeat check, which
+   * kills a hung process.
+   */
+  async responds(): Promise<boolean> {
+    this.#pings += 1;
+    this.#child.ref();
+    const responds = await this.#ping();
+    this.#pings -= 1;
+    if (this.#pings === 0) this.#child.unref();
+    return responds;
+  }
+
+  /** Kills the process and resolves when it has ended. */
+  async end(): Promise<void> {
+    this.#child.ref();
+    await this.#child.kill();
+  }
+
+  async #start(start: EngineStart, limitMs: number): Promise<EngineAddress> {
+    const { cropSizePx, batchSize } = await this.#untilReady(start, limitMs);
+    this.#child.onExit(this.#watchHeartbeats(start.heartbeatMs));
+    this.#child.unref();
     return { socketPath: start.socketPath, device: start.device.kind, cropSizePx, batchSize };
-  });
-  // An engine that does not get ready serves nobody; whoever waits hears why.
-  ready.catch(kill);
-  send(child, { type: 'start', ...start });
-  return {
-    ready,
-    async answers() {
-      asked += 1;
-      keepParent(child);
-      const does = await answerOf(child, exit);
-      asked -= 1;
-      if (asked === 0) letParentExit(child);
-      return does;
-    },
-    async end() {
-      child.ref();
-      kill();
-      await new Promise<string>((resolve) => void exit.onExit(resolve));
-    },
-  };
-}
+  }
 
-/** Whether the process answers. Bounded by the watch over its heartbeats, which ends a process that stands still. */
-function answerOf(child: ChildProcess, exit: ExitWatch): Promise<boolean> {
-  return new Promise((resolve) => {
-    const onMessage = ({ type }: FromEngine): void => {
-      if (type === 'answer') settle(true);
-    };
-    const settle = (does: boolean): void => {
-      child.off('message', onMessage);
-      stopWaiting();
-      resolve(does);
-    };
-    child.on('message', onMessage);
-    const stopWaiting = exit.onExit(() => settle(false));
-    send(child, { type: 'ask' });
-  });
-}
+  #send(message: ToEngine): void {
+    this.#child.send(message);
+  }
 
-/** A process that is gone is noticed through its exit; the failed send says nothing new. */
-function send(child: ChildProcess, message: ToEngine): void {
-  child.send(message, () => undefined);
-}
-
-/** The same file runs from source and from the build; only its extension differs. */
-function forkEngine(): ChildProcess {
-  const extension = extname(fileURLToPath(import.meta.url));
-  const entry = fileURLToPath(new URL(`./engine-process${extension}`, import.meta.url));
-  // In a group of its own, so that the terminal's Ctrl-C reaches the parent alone, which ends it in good order.
-  return fork(entry, [], {
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    serialization: 'advanced',
-    execArgv: [],
-    detached: true,
-  });
-}
-
-/**
- * Calls `onSilence` when the process gives no sign for a while. Counts its own ticks instead of looking at the clock: a
- * machine that slept, or a parent that was busy, is not taken for a silent child.
- */
-function watchHeartbeats(child: ChildProcess, heartbeatMs: number, onSilence: () => void): () => void {
-  let missed = 0;
-  child.on('message', () => (missed = 0));
-  const timer = setInterval(() => {
-    missed += 1;
-    if (missed > missedHeartbeats) onSilence();
-  }, heartbeatMs);
-  timer.unref();
-  return () => clearInterval(timer);
-}
-
-function untilReady(
-  child: ChildProcess,
-  exit: ExitWatch,
-  limitMs: number,
-): Promise<Extract<FromEngine, { type: 'ready' }>> {
-  let stderrTail = '';
-  child.stderr?.on(
-    'data',
-    (chunk: Buffer) => (stderrTail = (stderrTail + chunk.toString()).slice(-maxStderrCharacters)),
-  );
-  return new Promise((resolve, reject) => {
-    const fail = (reason: string, details = {}): void => {
-      // Else it would keep a program alive whose engine is gone.
-      clearTimeout(limit);
-      reject(
-        new LipsyncError('media_failed', `The engine ended before it was ready (${reason}).`, {
-          cause: new Error(stderrTail.trim() || 'it printed nothing'),
-          details,
-        }),
-      );
-    };
-    const limit = setTimeout(() => fail(`it took more than ${limitMs / 1000} s`, { tooSlow: true }), limitMs);
-    const stopWaiting = exit.onExit((reason) => fail(reason));
-    child.on('message', (message: FromEngine) => {
-      if (message.type !== 'ready' && message.type !== 'failed') return;
-      clearTimeout(limit);
-      stopWaiting();
-      if (message.type === 'ready') resolve(message);
-      else reject(toError(message));
+  #ping(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const settle = (responds: boolean): void => {
+        stopListening();
+        stopWaiting();
+        resolve(responds);
+      };
+      const stopListening = this.#child.onMessage(({ type }: FromEngine) => type === 'pong' && settle(true));
+      const stopWaiting = this.#child.onExit(() => settle(false));
+      this.#send({ type: 'ping' });
     });
+  }
+
+  #untilReady(start: EngineStart, limitMs: number): Promise<Extract<FromEngine, { type: 'ready' }>> {
+    const { promise, resolve, reject } = Promise.withResolvers<Extract<FromEngine, { type: 'ready' }>>();
+    const stderrTail = (): Error => new Error(this.#child.stderrTail || 'The engine printed nothing.');
+    const limit = setTimeout(() => reject(new EngineStartTimeoutError(limitMs, { cause: stderrTail() })), limitMs);
+    const stopWaiting = this.#child.onExit((exit) => reject(startError(exit, stderrTail())));
+    const stopListening = this.#child.onMessage((message: FromEngine) => {
+      if (message.type === 'ready') resolve(message);
+      if (message.type === 'failed') reject(toError(message));
+    });
+    this.#send(start);
+    return promise.finally(() => {
+      clearTimeout(limit);
+      stopWaiting();
+      stopListening();
+    });
+  }
+
+  /**
+   * Kills the process when heartbeats are missing. Counts its own ticks instead of comparing times, so that a suspended
+   * machine or a busy parent is not mistaken for a hung child. Returns the function that ends the check.
+   */
+  #watchHeartbeats(heartbeatMs: number): () => void {
+    let missed = 0;
+    this.#child.onMessage(() => (missed = 0));
+    const timer = setInterval(() => {
+      missed += 1;
+      if (missed > maxMissedHeartbeats) void this.#child.kill();
+    }, heartbeatMs);
+    timer.unref();
+    return () => clearInterval(timer);
+  }
+}
+
+function startError(exit: ChildExit, cause: Error): LipsyncError {
+  return new LipsyncError('media_failed', `The engine ended before it was ready (${describeExit(exit)}). Try again.`, {
+    cause,
   });
-}
-
-function keepParent(child: ChildProcess): void {
-  child.ref();
-  child.channel?.ref();
-}
-
-/** A warm engine must not keep a program alive that has nothing else to do. */
-function letParentExit(child: ChildProcess): void {
-  child.unref();
-  child.channel?.unref();
-  if (child.stderr instanceof Socket) child.stderr.unref();
 }

@@ -1,35 +1,32 @@
 import { readdir } from 'node:fs/promises';
-import type { OnnxDevice } from '../../../inference/onnx-session.ts';
-import type { EngineDevice } from './engine-address.ts';
+import type { EngineDevice, MachineDevice } from './engine-address.ts';
 
-/** A device of this machine, as the pool sees it. Plain data: it crosses a process boundary. */
-export interface MachineDevice {
-  /** For people, and to tell it from the others. */
-  readonly name: string;
-  readonly kind: EngineDevice;
-  /** What the runtime is told to use. */
-  readonly onnxDevice: OnnxDevice;
-}
-
-/** Devices kind by kind, fastest kind first. */
+/** Devices grouped by kind, fastest kind first. */
 export type DevicesByKind = readonly (readonly MachineDevice[])[];
 
 export interface DeviceSearch {
-  /** Whether anything but the CPU may be used. */
+  /** Whether devices other than the CPU may be used. */
   readonly gpuEnabled: boolean;
-  /** What CUDA_VISIBLE_DEVICES is set to; null where it is not set. */
+  /** Value of CUDA_VISIBLE_DEVICES; null if it is not set. */
   readonly cudaVisibleDevices: string | null;
-  /** Where the driver has an entry for each of its GPUs. */
+  /** Folder in which the NVIDIA driver lists its GPUs. */
   readonly nvidiaFolder?: string;
 }
 
-const driversFolder = '/proc/driver/nvidia/gpus';
+const driverFolder = '/proc/driver/nvidia/gpus';
+const facesPerBatch: Readonly<Record<EngineDevice, number>> = { cuda: 32, webgpu: 32, cpu: 8 };
 
-/** The devices of this machine that may be tried, every CUDA GPU that CUDA shows among them. */
+/** Faces per batch that suit a device, rounded up to a multiple of the batch size of a model that accepts no other. */
+export function getBatchSize(device: EngineDevice, fixedBatch: number | null): number {
+  if (fixedBatch === null) return facesPerBatch[device];
+  return Math.ceil(facesPerBatch[device] / fixedBatch) * fixedBatch;
+}
+
+/** Lists the devices of this machine to try, including every GPU that is visible to CUDA. */
 export async function findDevices({
   gpuEnabled,
   cudaVisibleDevices,
-  nvidiaFolder = driversFolder,
+  nvidiaFolder = driverFolder,
 }: DeviceSearch): Promise<DevicesByKind> {
   const cpu: MachineDevice = { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } };
   if (!gpuEnabled) return [[cpu]];
@@ -38,18 +35,18 @@ export async function findDevices({
   return [gpus, [{ name: 'webgpu', kind: 'webgpu', onnxDevice: { kind: 'webgpu' } }], [cpu]];
 }
 
-/** CUDA numbers anew, from 0, what it shows. */
+/** CUDA renumbers visible devices from 0. */
 function cudaDevice(index: number): MachineDevice {
   return { name: `cuda:${index}`, kind: 'cuda', onnxDevice: { kind: 'cuda', index } };
 }
 
-/** Where the system tells of no GPU, one is tried all the same, or those that the variable names: not every system tells. */
+/** At least one GPU, or those that the variable names, is tried even if the driver lists none: not every system lists them. */
 function countGpus(present: number, visible: string | null): number {
   if (visible === null) return Math.max(1, present);
   const names = visible.split(',').map((name) => name.trim());
-  // CUDA goes along the list as far as the first name that it does not know, and no further.
-  const unknown = names.findIndex((name) => !isGpu(name, present));
-  return unknown === -1 ? names.length : unknown;
+  // CUDA ignores everything from the first invalid name on.
+  const firstInvalid = names.findIndex((name) => !isGpu(name, present));
+  return firstInvalid === -1 ? names.length : firstInvalid;
 }
 
 function isGpu(name: string, present: number): boolean {

@@ -1,140 +1,160 @@
 import { abortError, LipsyncError, toLipsyncError } from '../../../errors/index.ts';
 import { openRegularFile } from '../../../storage/regular-file.ts';
-import type { EngineAddress, ModelSource } from './engine-address.ts';
-import { findDevices, type DevicesByKind, type MachineDevice } from './engine-devices.ts';
-import type { EngineSlot } from './engine-slot.ts';
-import { createEngineSlots, type EnginePlace } from './engine-slots.ts';
 import type { Warning } from '../../../contract/provider-types.ts';
+import type { EngineAddress, MachineDevice, ModelSource } from './engine-address.ts';
+import { EngineStartTimeoutError } from './engine-child.ts';
+import { findDevices, type DevicesByKind } from './engine-devices.ts';
+import { EngineSlots, type EngineSlot, type EngineTarget } from './engine-slots.ts';
 
 export interface EnginePoolOptions {
   /** How long an engine without leases is kept. */
   readonly idleMs: number;
-  /** Whether anything but the CPU may be tried. */
+  /** Whether devices other than the CPU may be tried. */
   readonly gpuEnabled: boolean;
-  /** As in `DeviceSearch`; not set where nothing is said. */
+  /** As in `DeviceSearch`; null by default. */
   readonly cudaVisibleDevices?: string | null;
-  /** How long an engine may take to load its model, an import of a checkpoint included. */
+  /** Longest time for loading a model, including the import of a checkpoint. */
   readonly startLimitMs?: number;
-  /** How long an engine may work on as many faces as it runs at once. */
+  /** Longest time for one run of the model. */
   readonly batchLimitMs?: number;
-  /** How often an engine says that it is alive, to its pool and to clients that wait. */
+  /** Interval of the heartbeats to the pool and to waiting clients. */
   readonly heartbeatMs?: number;
-  /** How long a GPU that could not be used is left alone. */
+  /** How long a GPU that failed is skipped. */
   readonly retryDeviceMs?: number;
-  /** The devices to try, asked for at each lease; those of this machine where nothing is said. */
+  /** Lists the devices to try, called for each lease; those of this machine by default. */
   devices?(): Promise<DevicesByKind>;
 }
 
-/** The right to use an engine until `release` is called. An engine may be leased to several at once. */
+/** The right to use an engine until `release`. Several leases may share an engine. */
 export interface EngineLease {
   readonly engine: EngineAddress;
-  /** Tells the engine's device from others of its kind. */
+  /** Unique among the devices of this machine. */
   readonly deviceName: string;
-  /** One that names the devices that could not be used and why, or none. */
+  /** At most one: the devices that could not be used, with reasons. */
   readonly warnings: readonly Warning[];
-  /** Says that the device failed at its work, so that it is left alone for a while as one that cannot be started. */
+  /** Records that the device failed at its work, so that later leases skip it for a while. */
   blame(error: LipsyncError): void;
   release(): void;
 }
 
 export interface LeaseContext {
   readonly signal: AbortSignal;
-  /** Names of devices that are not to be tried. */
+  /** Names of devices to skip. */
   readonly except?: readonly string[];
-}
-
-/** Inference engines, each in a process of its own, kept warm between jobs. */
-export interface EnginePool {
-  /**
-   * An engine that runs `model` on the first device that can, the least busy one among equal GPUs; started when none is
-   * warm, on a GPU once more when it dies over that. The caller releases it. Throws `model_missing` or `model_invalid`
-   * for a file that no device can run, the last device's error when none is left, and the signal's error.
-   */
-  lease(model: ModelSource, context: LeaseContext): Promise<EngineLease>;
-  /** Ends every engine, leased ones included. Nothing can be leased afterwards. */
-  close(): Promise<void>;
 }
 
 const defaults = { startLimitMs: 180_000, batchLimitMs: 120_000, heartbeatMs: 5_000, retryDeviceMs: 10 * 60_000 };
 
 interface DeviceFailure {
+  readonly type: 'failed';
   readonly device: MachineDevice;
   readonly error: LipsyncError;
   readonly atMs: number;
 }
 
 interface LeasedSlot {
+  readonly type: 'leased';
   readonly slot: EngineSlot;
   readonly engine: EngineAddress;
 }
 
-/** Makes a pool without engines; the first lease starts one. */
-export function createEnginePool(options: EnginePoolOptions): EnginePool {
-  const {
-    idleMs,
-    gpuEnabled,
-    cudaVisibleDevices = null,
-    retryDeviceMs,
-    startLimitMs,
-    batchLimitMs,
-    heartbeatMs,
-  } = { ...defaults, ...options };
-  const { devices = () => findDevices({ gpuEnabled, cudaVisibleDevices }) } = options;
-  const slots = createEngineSlots({ idleMs, startLimitMs, batchLimitMs, heartbeatMs });
-  const failures = new Map<string, DeviceFailure>();
+type LeaseOutcome = LeasedSlot | { readonly type: 'refused'; readonly error: LipsyncError };
 
-  /** The failure of a device that is not worth another try yet. */
-  const recentFailure = ({ key }: EnginePlace): DeviceFailure | undefined => {
-    const failure = failures.get(key);
-    return failure && performance.now() - failure.atMs < retryDeviceMs ? failure : undefined;
-  };
-  const remember = ({ key, device }: EnginePlace, error: LipsyncError): DeviceFailure => {
-    const failure = { device, error, atMs: performance.now() };
-    // The CPU is what remains: it is tried every time.
-    if (device.kind !== 'cpu') failures.set(key, failure);
-    return failure;
-  };
-  const leaseAt = async (place: EnginePlace, signal: AbortSignal): Promise<LeasedSlot | LipsyncError> => {
-    const slot = slots.at(place);
+/** Inference engines, each in its own process and kept warm between jobs. The first lease starts an engine. */
+export class EnginePool {
+  readonly #slots: EngineSlots;
+  readonly #retryDeviceMs: number;
+  readonly #listDevices: () => Promise<DevicesByKind>;
+  readonly #failures = new Map<string, DeviceFailure>();
+
+  constructor(options: EnginePoolOptions) {
+    const { idleMs, gpuEnabled, cudaVisibleDevices = null, retryDeviceMs, ...limits } = { ...defaults, ...options };
+    const { startLimitMs, batchLimitMs, heartbeatMs } = limits;
+    this.#slots = new EngineSlots({ idleMs, startLimitMs, batchLimitMs, heartbeatMs });
+    this.#retryDeviceMs = retryDeviceMs;
+    this.#listDevices = options.devices?.bind(options) ?? (() => findDevices({ gpuEnabled, cudaVisibleDevices }));
+  }
+
+  /**
+   * Leases an engine that runs `model` on the first usable device, the least busy one among equal GPUs. Starts it if
+   * none is warm; on a GPU a crash during the start is retried once. The caller releases the lease. Throws
+   * `model_missing` or `model_invalid` for a file that no device can run, the error of the last device if none is left,
+   * and the abort error.
+   */
+  async lease(source: ModelSource, { signal, except = [] }: LeaseContext): Promise<EngineLease> {
+    if (signal.aborted) throw abortError(signal);
+    const modelKey = await getModelKey(source);
+    const failures: DeviceFailure[] = [];
+    for (const equalDevices of await this.#listDevices()) {
+      const targets = equalDevices
+        .filter(({ name }) => !except.includes(name))
+        .map((device) => ({ key: `${device.name} ${modelKey}`, source, device }));
+      for (const target of this.#slots.sortLeastBusyFirst(targets)) {
+        const outcome = await this.#tryTarget(target, signal);
+        if (outcome.type === 'leased') return this.#toLease(outcome, target, failures);
+        failures.push(outcome);
+      }
+    }
+    throw (
+      failures.at(-1)?.error ?? new LipsyncError('not_supported', 'No device of this machine is left to run the model.')
+    );
+  }
+
+  /** Ends every engine, leased ones included, and prevents further leases. */
+  close(): Promise<void> {
+    return this.#slots.close();
+  }
+
+  async #tryTarget(target: EngineTarget, signal: AbortSignal): Promise<LeasedSlot | DeviceFailure> {
+    const known = this.#recentFailure(target);
+    if (known) return known;
+    let outcome = await this.#leaseAt(target, signal);
+    if (outcome.type === 'refused' && isWorthRetrying(outcome.error, target.device))
+      outcome = await this.#leaseAt(target, signal);
+    return outcome.type === 'leased' ? outcome : this.#recordFailure(target, outcome.error);
+  }
+
+  async #leaseAt(target: EngineTarget, signal: AbortSignal): Promise<LeaseOutcome> {
+    const slot = this.#slots.get(target);
     try {
-      return { slot, engine: await slot.lease(signal) };
+      return { type: 'leased', slot, engine: await slot.lease(signal) };
     } catch (thrown) {
       const error = toLipsyncError(thrown);
-      if (signal.aborted || !isFaultOfDevice(error)) throw error;
-      return error;
+      if (signal.aborted || !mayWorkElsewhere(error)) throw error;
+      return { type: 'refused', error };
     }
-  };
-  const tryPlace = async (place: EnginePlace, signal: AbortSignal): Promise<LeasedSlot | DeviceFailure> => {
-    const known = recentFailure(place);
-    if (known) return known;
-    const first = await leaseAt(place, signal);
-    const outcome = isBadLuck(first, place) ? await leaseAt(place, signal) : first;
-    return LipsyncError.isInstance(outcome) ? remember(place, outcome) : outcome;
-  };
+  }
 
-  return {
-    async lease(source, { signal, except = [] }) {
-      if (signal.aborted) throw abortError(signal);
-      const stamp = await modelStamp(source);
-      const tried: DeviceFailure[] = [];
-      for (const equals of await devices()) {
-        const places = equals
-          .filter(({ name }) => !except.includes(name))
-          .map((device) => ({ key: `${device.name} ${stamp}`, source, device }));
-        for (const place of slots.leastBusyFirst(places)) {
-          const outcome = await tryPlace(place, signal);
-          if ('slot' in outcome) return toLease(outcome, place.device, tried, (error) => void remember(place, error));
-          tried.push(outcome);
-        }
-      }
-      throw tried.at(-1)?.error ?? new LipsyncError('not_supported', 'No device is left that the model may be run on.');
-    },
-    close: slots.close,
-  };
+  #recentFailure({ key }: EngineTarget): DeviceFailure | undefined {
+    const failure = this.#failures.get(key);
+    return failure && performance.now() - failure.atMs < this.#retryDeviceMs ? failure : undefined;
+  }
+
+  #recordFailure({ key, device }: EngineTarget, error: LipsyncError): DeviceFailure {
+    const failure: DeviceFailure = { type: 'failed', device, error, atMs: performance.now() };
+    // The CPU is the last resort and is tried every time.
+    if (device.kind !== 'cpu') this.#failures.set(key, failure);
+    return failure;
+  }
+
+  #toLease({ engine, slot }: LeasedSlot, target: EngineTarget, failures: readonly DeviceFailure[]): EngineLease {
+    let released = false;
+    return {
+      engine,
+      deviceName: target.device.name,
+      warnings: failures.length === 0 ? [] : [unavailableWarning(failures, target.device)],
+      blame: (error) => void this.#recordFailure(target, error),
+      release() {
+        if (released) return;
+        released = true;
+        slot.release();
+      },
+    };
+  }
 }
 
-/** Tells a model from another one that was put in its place. */
-async function modelStamp({ path, cacheFolder }: ModelSource): Promise<string> {
+/** Distinguishes a model file from one that replaces it at the same path. */
+async function getModelKey({ path, cacheFolder }: ModelSource): Promise<string> {
   const refuse = (reason: string, cause: unknown): LipsyncError =>
     new LipsyncError('model_missing', `The file ${reason}.`, { cause });
   const {
@@ -145,45 +165,20 @@ async function modelStamp({ path, cacheFolder }: ModelSource): Promise<string> {
   return `${size} ${mtimeMs} ${path} ${cacheFolder}`;
 }
 
-/** Whether another device may fare better: this one refused the model, or the process died over it. */
-function isFaultOfDevice({ code }: LipsyncError): boolean {
+/** Whether another device may run the model: this one refused it, or the process crashed. */
+function mayWorkElsewhere({ code }: LipsyncError): boolean {
   return code === 'not_supported' || code === 'media_failed';
 }
 
-/** A process that died may have done so over something else than its GPU; one that took too long would take as long again. */
-function isBadLuck(outcome: LeasedSlot | LipsyncError, { device }: EnginePlace): boolean {
-  return (
-    LipsyncError.isInstance(outcome) &&
-    outcome.code === 'media_failed' &&
-    outcome.details['tooSlow'] !== true &&
-    device.kind !== 'cpu'
-  );
+/** A crash may have another cause than the GPU. A start that exceeded its limit would take as long again. */
+function isWorthRetrying(error: LipsyncError, device: MachineDevice): boolean {
+  return error.code === 'media_failed' && !(error instanceof EngineStartTimeoutError) && device.kind !== 'cpu';
 }
 
-function toLease(
-  { engine, slot }: LeasedSlot,
-  device: MachineDevice,
-  tried: readonly DeviceFailure[],
-  blame: EngineLease['blame'],
-): EngineLease {
-  let released = false;
-  return {
-    engine,
-    deviceName: device.name,
-    warnings: tried.length === 0 ? [] : [unavailable(tried, device)],
-    blame,
-    release() {
-      if (released) return;
-      released = true;
-      slot.giveBack();
-    },
-  };
-}
-
-function unavailable(tried: readonly DeviceFailure[], used: MachineDevice): Warning {
-  const reasons = tried.map(({ device, error }) => `${device.name}: ${error.message}`).join(' ');
+function unavailableWarning(failures: readonly DeviceFailure[], used: MachineDevice): Warning {
+  const reasons = failures.map(({ device, error }) => `${device.name}: ${error.message}`).join(' ');
   return {
     code: 'engine_device_unavailable',
-    message: `The engine runs on ${used.name}, because other devices could not be used. ${reasons}`,
+    message: `The engine runs on ${used.name} because other devices could not be used. ${reasons}`,
   };
 }

@@ -1,29 +1,28 @@
 /**
- * Entry of an engine process: loads a model in a thread of its own and draws faces for whoever connects to its socket,
- * until its parent is gone. This thread only moves bytes, so that it can always tell how the other one is. Started by
- * the engine pool only.
+ * Entry of an engine process, started by `EngineChild`. Loads a model in a thread and serves clients on a socket until the
+ * parent ends. The main thread only moves bytes, so that it can always report heartbeats.
  */
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toFailure } from '../../../errors/carried-failure.ts';
-import { engineBatchSize } from './engine-batch-size.ts';
-import type { EngineStart, FromEngine, ToEngine } from './engine-messages.ts';
+import type { EngineStart, FromEngine, ToEngine } from './engine-address.ts';
+import { getBatchSize } from './engine-devices.ts';
 import { openEngineServer } from './engine-server.ts';
 import { openModelQueue } from './model-queue.ts';
 
-/** For clients to be told why the engine ends. */
+/** Time for failure messages to reach the clients before the process ends. */
 const farewellMs = 500;
 let folder: string | undefined;
 let isEnding = false;
 
 process.on('message', (message: ToEngine) => {
   if (message.type === 'start') return void run(message);
-  // One that ends in a moment must not be lent any more; its pool sees its end instead.
-  if (!isEnding) say({ type: 'answer' });
+  // An engine that is about to end must not be leased again; the pool then waits for its exit.
+  if (!isEnding) send({ type: 'pong' });
 });
 process.on('disconnect', () => {
-  // Nobody is left to report to, nor to clear up.
+  // The parent is gone and can no longer delete the folder.
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   end();
 });
@@ -31,7 +30,7 @@ process.on('disconnect', () => {
 async function run(start: EngineStart): Promise<void> {
   const { device, heartbeatMs, socketPath } = start;
   folder = dirname(socketPath);
-  setInterval(() => say({ type: 'alive' }), heartbeatMs);
+  setInterval(() => send({ type: 'alive' }), heartbeatMs);
   try {
     const queue = await openModelQueue({
       source: start.source,
@@ -42,20 +41,20 @@ async function run(start: EngineStart): Promise<void> {
         void sleep(farewellMs).then(end);
       },
     });
-    const batchSize = engineBatchSize(device.kind, queue.fixedBatch);
+    const batchSize = getBatchSize(device.kind, queue.fixedBatch);
     await openEngineServer({ queue, socketPath, batchSize, heartbeatMs });
-    say({ type: 'ready', cropSizePx: queue.cropSizePx, batchSize });
+    send({ type: 'ready', cropSizePx: queue.cropSizePx, batchSize });
   } catch (error) {
-    say(toFailure(error));
+    send(toFailure(error));
   }
 }
 
-/** Without farewell: a model at work would hold up a clean exit. */
+/** SIGKILL, because a running model would delay a clean exit. */
 function end(): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-function say(message: FromEngine): void {
-  // A parent that is gone is noticed through 'disconnect'.
+function send(message: FromEngine): void {
+  // The end of the parent is reported by 'disconnect'.
   process.send?.(message, undefined, undefined, () => undefined);
 }

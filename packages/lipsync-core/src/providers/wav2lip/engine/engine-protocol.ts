@@ -1,12 +1,11 @@
 /**
- * What crosses an engine's socket: messages of a fixed header and a payload of the length that the header says. Sound is
- * 32-bit floats in the order of the machine, which both ends share. Both ends are ours; a limit on every length keeps a
- * fault of one from filling the other's memory.
+ * The wire format of an engine's socket: messages with a fixed header and a payload of the stated length. Mel values are
+ * 32-bit floats in machine byte order, as both ends run on the same machine. A limit on every length prevents a fault of
+ * one end from filling the memory of the other.
  */
 import { LipsyncError } from '../../../errors/index.ts';
 import { melChunkLength } from '../features/index.ts';
 
-/** Faces in one message, at most. */
 const maxFaces = 1024;
 const maxPayloadBytes = 256 * 1024 ** 2;
 const maxFailureBytes = 16 * 1024;
@@ -17,13 +16,13 @@ const types = ['batch', 'batch_with_references', 'faces', 'failed', 'alive'] as 
 
 export interface MessageHeader {
   /**
-   * To the engine: `batch`, whose payload is mel chunks, then faces; `batch_with_references`, the same and then the
-   * references. From the engine: `faces`, drawn; `failed`, code and message as JSON; `alive`, while a batch is waited for.
+   * To the engine: `batch` with mel chunks, then faces; `batch_with_references`, followed by the references. From the
+   * engine: `faces`, drawn; `failed`, code and message as JSON; `alive`, a heartbeat while a batch is pending.
    */
   readonly type: (typeof types)[number];
   /** Faces in the payload. */
   readonly count: number;
-  /** Of `faces`: the largest batch that was run after one had failed; 0 where none has. */
+  /** In `faces`: the batch size to which the engine was reduced after a failure; 0 if none failed. */
   readonly note: number;
   readonly payloadBytes: number;
 }
@@ -33,7 +32,7 @@ export interface Message {
   readonly payload: Uint8Array<ArrayBuffer>;
 }
 
-/** Bytes of one face, three channels interleaved. */
+/** Bytes of one face: three interleaved channels. */
 export function faceBytes(cropSizePx: number): number {
   return cropSizePx * cropSizePx * 3;
 }
@@ -48,19 +47,19 @@ export function encodeHeader({ type, count, note, payloadBytes }: MessageHeader)
   return new Uint8Array(view.buffer);
 }
 
-/** Throws `media_failed` unless the bytes are a header whose payload has just the length that its type and count ask for. */
+/** Throws `media_failed` unless the bytes are a header whose payload length matches its type and count. */
 function decodeHeader(bytes: Uint8Array, cropSizePx: number): MessageHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, headerBytes);
   const type = types[view.getUint8(4)];
   const count = view.getUint16(6, true);
   const payloadBytes = view.getUint32(12, true);
-  if (view.getUint32(0, true) !== magic || type === undefined) throw protocolFault('not a message of an engine');
+  if (view.getUint32(0, true) !== magic || type === undefined) throw protocolFault('the header is not one of an engine message');
   if (!isPossible(type, count, payloadBytes, cropSizePx))
-    throw protocolFault(`${payloadBytes} bytes for ${count} faces in a message of type ${type}`);
+    throw protocolFault(`a ${type} message with ${count} faces has ${payloadBytes} bytes`);
   return { type, count, note: view.getUint32(8, true), payloadBytes };
 }
 
-/** Bytes of the payload of a message that carries `count` faces. */
+/** Payload bytes of a message with `count` faces. */
 export function payloadBytesOf(
   type: 'batch' | 'batch_with_references' | 'faces',
   count: number,
@@ -78,20 +77,19 @@ function isPossible(type: MessageHeader['type'], count: number, payloadBytes: nu
   return isPossibleCount(count, cropSizePx) && payloadBytes === payloadBytesOf(type, count, cropSizePx);
 }
 
-/** The most faces that may be sent in one batch. */
-export function mostFacesPerMessage(cropSizePx: number): number {
+/** Largest number of faces in one batch. */
+export function getMaxFaces(cropSizePx: number): number {
   return Math.min(maxFaces, Math.floor(maxPayloadBytes / payloadBytesOf('batch_with_references', 1, cropSizePx)));
 }
 
-/** Whether a batch of so many faces may be sent. */
+/** Whether a batch of `count` faces can be sent. */
 export function isPossibleCount(count: number, cropSizePx: number): boolean {
-  return Number.isInteger(count) && count >= 1 && count <= mostFacesPerMessage(cropSizePx);
+  return Number.isInteger(count) && count >= 1 && count <= getMaxFaces(cropSizePx);
 }
 
 /**
- * Puts messages together from the pieces in which they arrive. Feed it every piece in order; it calls `onMessage` for
- * each message that is whole. Throws `media_failed` for what is no possible message; nothing
- * may be fed to it afterwards.
+ * Returns a function that assembles messages from the pieces in which they arrive, in order, and calls `onMessage` for
+ * each complete one. It throws `media_failed` for an invalid header and must not be called afterwards.
  */
 export function createMessageReader(
   cropSizePx: number,
@@ -102,7 +100,7 @@ export function createMessageReader(
   let target: Uint8Array<ArrayBuffer> = headerRead;
   let filled = 0;
 
-  /** Takes what is whole by now; a message without payload is whole with its header. */
+  /** Consumes what is complete; a message without payload is complete with its header. */
   const advance = (): void => {
     while (filled === target.length) {
       filled = 0;
@@ -129,9 +127,9 @@ export function createMessageReader(
   };
 }
 
-/** Why a connection cannot go on. */
+/** The error that ends a connection whose peer violated the protocol; `what` is for the log. */
 export function protocolFault(what: string): LipsyncError {
-  return new LipsyncError('media_failed', 'The engine and its client do not understand each other. Try again.', {
+  return new LipsyncError('media_failed', 'The inference engine and its client use different protocols. Restart the service and try again.', {
     cause: new Error(what),
   });
 }

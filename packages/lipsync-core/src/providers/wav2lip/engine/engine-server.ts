@@ -11,22 +11,22 @@ export interface EngineServerOptions {
   readonly heartbeatMs: number;
 }
 
-/** Batches of one client that are read before earlier ones are answered; the rest waits in its socket. */
-const batchesAhead = 3;
+/** Batches per client that are read before earlier ones are answered; further ones stay in its socket. */
+const maxBatchesAhead = 3;
 const maxClients = 64;
 const maxMessageCharacters = 1_000;
 
 /**
- * Lets clients have faces drawn over a socket, each client's answers in the order of its batches. A client that says
- * what is not understood is told so and cut off; one that fails harms no other.
+ * Serves faces on a socket, to each client in the order of its batches. A client that violates the protocol receives a
+ * failure and is disconnected; the failure of one client does not affect others.
  */
 export async function openEngineServer(options: EngineServerOptions): Promise<void> {
   const server = createServer((socket) => serveClient(socket, options));
   server.maxConnections = maxClients;
-  await listening(server, options.socketPath);
+  await listen(server, options.socketPath);
 }
 
-function listening(server: Server, socketPath: string): Promise<void> {
+function listen(server: Server, socketPath: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(toLipsyncError(error)));
     server.listen(socketPath, resolve);
@@ -34,23 +34,23 @@ function listening(server: Server, socketPath: string): Promise<void> {
 }
 
 function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineServerOptions): void {
-  let waiting = 0;
+  let pendingBatches = 0;
   let largestBatch = batchSize;
-  // Said again with every answer, so that the client's figure needs no message of its own.
+  // Part of every answer, so that the client needs no separate message.
   let reducedTo = 0;
   const heartbeat = setInterval(() => {
-    // A client that does not read does not need to be told either.
-    if (waiting > 0 && socket.writableLength === 0)
+    // A client that does not read gets no heartbeats either.
+    if (pendingBatches > 0 && socket.writableLength === 0)
       socket.write(encodeHeader({ type: 'alive', count: 0, note: 0, payloadBytes: 0 }));
   }, heartbeatMs);
 
   const draw = async ({ header: { count }, payload }: Message): Promise<void> => {
-    waiting += 1;
-    if (waiting >= batchesAhead) socket.pause();
+    pendingBatches += 1;
+    if (pendingBatches >= maxBatchesAhead) socket.pause();
     try {
       const drawn = await queue.draw({ count, payload, largestBatch, isWanted: () => !socket.destroyed });
       if (drawn.reducedTo !== null) {
-        // A batch that was under way meanwhile began with the size of before.
+        // A batch that was already queued started with the previous size.
         largestBatch = Math.min(largestBatch, drawn.reducedTo);
         reducedTo = largestBatch;
       }
@@ -59,13 +59,13 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
     } catch (error) {
       await writeFailure(socket, error);
     } finally {
-      waiting -= 1;
+      pendingBatches -= 1;
       socket.resume();
     }
   };
   const read = createMessageReader(queue.cropSizePx, (message) => {
     if (message.header.type !== 'batch' && message.header.type !== 'batch_with_references')
-      throw protocolFault(`${message.header.type} is not for an engine`);
+      throw protocolFault(`an engine does not accept messages of type ${message.header.type}`);
     void draw(message);
   });
   socket.on('data', (piece) => {
@@ -76,7 +76,7 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
       void writeFailure(socket, error).then(() => socket.destroy());
     }
   });
-  // What went wrong with a client is for the client to notice; here its end is enough.
+  // The client reports its own connection errors.
   socket.on('error', () => socket.destroy());
   socket.on('close', () => clearInterval(heartbeat));
 }
@@ -92,7 +92,7 @@ async function writeFailure(socket: Socket, thrown: unknown): Promise<void> {
   await write(socket, encodeHeader({ type: 'failed', count: 0, note: 0, payloadBytes: payload.length }), payload);
 }
 
-/** Resolves when the socket has taken everything, or is gone. */
+/** Resolves when the socket has accepted everything or has closed. */
 function write(socket: Socket, header: Uint8Array, payload: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     if (socket.destroyed) return resolve();

@@ -3,135 +3,193 @@ import type { OnnxSession, OnnxTensor } from '../../../inference/onnx-session.ts
 import { melBandCount, melChunkColumns, melChunkLength } from '../features/index.ts';
 import type { Wav2LipModelFacts } from '../model/model-facts.ts';
 import { faceBytes } from './engine-protocol.ts';
-import { readDrawnFaces, writeFrames } from './face-tensors.ts';
 
-/** Faces to be drawn, with the sound of each. Not changed by the model. */
+/** Faces to draw, with the speech of each. The model does not modify them. */
 export interface FaceBatch {
   readonly count: number;
-  /** count × 80 × 16 values, mel bands from low to high, columns in time. */
+  /** count × 80 × 16 values: mel bands from low to high, columns in time. */
   readonly mel: Float32Array;
-  /** The frames to draw in: count × size × size × 3 bytes, BGR. */
+  /** The frames to redraw: count × size × size × 3 bytes, BGR. */
   readonly faces: Uint8Array;
-  /** What the model is shown unmasked, of the same shape; mostly the very same bytes. */
+  /** The unmasked reference frames in the same shape, usually the same array. */
   readonly references: Uint8Array;
 }
 
 export interface DrawnFaces {
   /** count × size × size × 3 bytes, BGR. */
   readonly faces: Uint8Array<ArrayBuffer>;
-  /** The largest batch that is run from now on, because a larger one failed; null where none has. */
+  /** The batch size for further runs, because a larger batch failed; null if none failed. */
   readonly reducedTo: number | null;
 }
 
-/** A Wav2Lip model that takes and gives faces as bytes. One batch at a time. */
-export interface FaceModel {
+interface ModelInputs {
+  readonly mel: OnnxTensor;
+  readonly frames: OnnxTensor;
+}
+
+/** A Wav2Lip model that reads and draws faces as bytes, one batch at a time. Owns its session. */
+export class FaceModel {
   readonly facts: Wav2LipModelFacts;
+  readonly #session: OnnxSession;
+  /** Input memory, reused for every run. The unused rest of a fixed batch keeps old values. */
+  #mel = new Float32Array();
+  #frames = new Float32Array();
+
+  constructor(session: OnnxSession, facts: Wav2LipModelFacts) {
+    this.#session = session;
+    this.facts = facts;
+  }
+
   /**
-   * Draws the batch, at most `largestBatch` faces at once. A run that fails is tried again with half as many; throws
-   * `resource_exhausted` when a single face fails, too, and `model_invalid` when the model gives a value that is no number.
+   * Draws a batch in runs of at most `largestBatch` faces. A failed run is retried with half as many. Throws
+   * `resource_exhausted` when a single face fails too, and `model_invalid` when the model returns a value that is not finite.
    */
-  draw(batch: FaceBatch, largestBatch: number): Promise<DrawnFaces>;
-  release(): Promise<void>;
-}
-
-/** Makes a face model of a session, which it owns from here on. */
-export function createFaceModel(session: OnnxSession, facts: Wav2LipModelFacts): FaceModel {
-  const inputs = createInputs(facts);
-  return {
-    facts,
-    release: () => session.release(),
-    async draw(batch, largestBatch) {
-      const faces = new Uint8Array(batch.count * faceBytes(facts.cropSizePx));
-      let atOnce = facts.fixedBatch ?? largestBatch;
-      let reducedTo: number | null = null;
-      for (let done = 0; done < batch.count;) {
-        const part = partOf(batch, done, Math.min(batch.count, done + atOnce), facts.cropSizePx);
-        const values = await tryRun(session, facts, inputs(part), part.count);
-        if (values !== undefined) {
-          readDrawnFaces(values, part.count, facts.cropSizePx, faces.subarray(done * faceBytes(facts.cropSizePx)));
-          done += part.count;
-        } else {
-          // What failed is what ran, which the end of a batch may have made smaller than the limit.
-          atOnce = Math.floor(part.count / 2);
-          reducedTo = atOnce;
-        }
+  async draw(batch: FaceBatch, largestBatch: number): Promise<DrawnFaces> {
+    const { cropSizePx, fixedBatch } = this.facts;
+    const faces = new Uint8Array(batch.count * faceBytes(cropSizePx));
+    let runSize = fixedBatch ?? largestBatch;
+    let reducedTo: number | null = null;
+    for (let done = 0; done < batch.count;) {
+      const part = sliceBatch(batch, done, Math.min(batch.count, done + runSize), cropSizePx);
+      const values = await this.#tryRun(part);
+      if (values !== undefined) {
+        readDrawnFaces(values, part.count, cropSizePx, faces.subarray(done * faceBytes(cropSizePx)));
+        done += part.count;
+      } else {
+        // Half of what actually ran, which at the end of a batch may be less than the limit.
+        runSize = Math.floor(part.count / 2);
+        reducedTo = runSize;
       }
-      return { faces, reducedTo };
-    },
-  };
-}
-
-type ModelInputs = (part: FaceBatch) => { readonly mel: OnnxTensor; readonly frames: OnnxTensor };
-
-/** Tensors for a part of a batch. Their memory is used again for the next part; what fills up a fixed batch is not looked at. */
-function createInputs({ cropSizePx, fixedBatch }: Wav2LipModelFacts): ModelInputs {
-  const frameValues = 2 * faceBytes(cropSizePx);
-  let mel = new Float32Array();
-  let frames = new Float32Array();
-  return (part) => {
-    const count = fixedBatch ?? part.count;
-    if (frames.length < count * frameValues) {
-      mel = new Float32Array(count * melChunkLength);
-      frames = new Float32Array(count * frameValues);
     }
-    mel.set(part.mel);
-    writeFrames(part, cropSizePx, frames);
+    return { faces, reducedTo };
+  }
+
+  release(): Promise<void> {
+    return this.#session.release();
+  }
+
+  /** The output of the model; undefined if it failed and may succeed with fewer faces. */
+  async #tryRun(part: FaceBatch): Promise<Float32Array | undefined> {
+    const { facts } = this;
+    const { mel, frames } = this.#writeInputs(part);
+    try {
+      const { [facts.output]: output } = await this.#session.run({
+        [facts.melInput]: mel,
+        [facts.framesInput]: frames,
+      });
+      if (output?.type === 'float32' && output.data.length >= part.count * faceBytes(facts.cropSizePx))
+        return output.data;
+    } catch (cause) {
+      // The model ran when it was loaded, and fewer faces need less memory.
+      if (part.count > 1 && facts.fixedBatch === null) return undefined;
+      throw failedAtAnySize(facts, cause);
+    }
+    throw new LipsyncError(
+      'model_invalid',
+      'The output of the model does not have the shape that the model declares. Fetch or import it again.',
+    );
+  }
+
+  #writeInputs(part: FaceBatch): ModelInputs {
+    const { cropSizePx, fixedBatch } = this.facts;
+    const frameValues = 2 * faceBytes(cropSizePx);
+    const count = fixedBatch ?? part.count;
+    if (this.#frames.length < count * frameValues) {
+      this.#mel = new Float32Array(count * melChunkLength);
+      this.#frames = new Float32Array(count * frameValues);
+    }
+    this.#mel.set(part.mel);
+    writeFrames(part, cropSizePx, this.#frames);
     return {
       mel: {
         type: 'float32',
         dims: [count, 1, melBandCount, melChunkColumns],
-        data: mel.subarray(0, count * melChunkLength),
+        data: this.#mel.subarray(0, count * melChunkLength),
       },
       frames: {
         type: 'float32',
         dims: [count, 6, cropSizePx, cropSizePx],
-        data: frames.subarray(0, count * frameValues),
+        data: this.#frames.subarray(0, count * frameValues),
       },
     };
-  };
+  }
 }
 
-function partOf({ mel, faces, references }: FaceBatch, start: number, end: number, cropSizePx: number): FaceBatch {
+function sliceBatch({ mel, faces, references }: FaceBatch, start: number, end: number, cropSizePx: number): FaceBatch {
   const bytes = faceBytes(cropSizePx);
-  const cut = (pictures: Uint8Array): Uint8Array => pictures.subarray(start * bytes, end * bytes);
-  const cutFaces = cut(faces);
+  const slice = (pixels: Uint8Array): Uint8Array => pixels.subarray(start * bytes, end * bytes);
+  const slicedFaces = slice(faces);
   return {
     count: end - start,
     mel: mel.subarray(start * melChunkLength, end * melChunkLength),
-    faces: cutFaces,
-    references: references === faces ? cutFaces : cut(references),
+    faces: slicedFaces,
+    references: references === faces ? slicedFaces : slice(references),
   };
 }
 
-/** The model's answer; undefined where it failed and may succeed with fewer faces. */
-async function tryRun(
-  session: OnnxSession,
-  facts: Wav2LipModelFacts,
-  { mel, frames }: ReturnType<ModelInputs>,
-  count: number,
-): Promise<Float32Array | undefined> {
-  try {
-    const { [facts.output]: output } = await session.run({ [facts.melInput]: mel, [facts.framesInput]: frames });
-    if (output?.type === 'float32' && output.data.length >= count * faceBytes(facts.cropSizePx)) return output.data;
-  } catch (cause) {
-    // The same model ran when it was loaded: fewer faces need less memory.
-    if (count > 1 && facts.fixedBatch === null) return undefined;
-    throw failedAtAnySize(facts, cause);
+/**
+ * Writes the frame input of the model: planes of values from 0 to 1; blue, green and red of the frame to redraw with its
+ * lower half zero, then of the reference. `frames` holds at least count × 6 × size × size values.
+ */
+function writeFrames({ count, faces, references }: FaceBatch, cropSizePx: number, frames: Float32Array): void {
+  const plane = cropSizePx * cropSizePx;
+  const shown = Math.floor(cropSizePx / 2) * cropSizePx;
+  for (let face = 0; face < count; face += 1) {
+    const to = face * plane * 6;
+    const from = faces.subarray(face * plane * 3);
+    writePlanes(from, shown, frames.subarray(to), plane);
+    for (let channel = 0; channel < 3; channel += 1)
+      frames.fill(0, to + channel * plane + shown, to + (channel + 1) * plane);
+    writePlanes(references.subarray(face * plane * 3), plane, frames.subarray(to + 3 * plane), plane);
   }
-  throw new LipsyncError(
+}
+
+/** Splits the first `count` interleaved pixels into three planes. */
+function writePlanes(pixels: Uint8Array, count: number, planes: Float32Array, plane: number): void {
+  for (let pixel = 0; pixel < count; pixel += 1) {
+    const source = pixel * 3;
+    planes[pixel] = (pixels[source] ?? 0) / 255;
+    planes[plane + pixel] = (pixels[source + 1] ?? 0) / 255;
+    planes[2 * plane + pixel] = (pixels[source + 2] ?? 0) / 255;
+  }
+}
+
+/**
+ * Converts planes of values from 0 to 1 into interleaved bytes, rounded and clamped. Throws `model_invalid` for a value
+ * that is not finite.
+ */
+function readDrawnFaces(values: Float32Array, count: number, cropSizePx: number, faces: Uint8Array): void {
+  const plane = cropSizePx * cropSizePx;
+  // The typed array rounds and clamps.
+  const clamped = new Uint8ClampedArray(faces.buffer, faces.byteOffset, faces.byteLength);
+  for (let channel = 0; channel < count * 3; channel += 1) {
+    const from = channel * plane;
+    const to = Math.floor(channel / 3) * plane * 3 + (channel % 3);
+    for (let pixel = 0; pixel < plane; pixel += 1) {
+      const value = values[from + pixel] ?? Number.NaN;
+      // 0 for finite numbers, NaN for all others, and faster than Number.isFinite.
+      if (value - value !== 0) throw notFinite(value);
+      clamped[to + pixel * 3] = value * 255;
+    }
+  }
+}
+
+function notFinite(value: number): LipsyncError {
+  return new LipsyncError(
     'model_invalid',
-    'The model gives pictures of another shape than it says. Fetch or import it again.',
+    'The model returns values that are not finite. Fetch or import it again, or run it on another device.',
+    { cause: new Error(`${value} among the values of a face`) },
   );
 }
 
 function failedAtAnySize({ fixedBatch }: Wav2LipModelFacts, cause: unknown): LipsyncError {
   const tried =
     fixedBatch === null
-      ? 'fewer faces at once, down to a single one, did not help'
-      : `it takes no smaller batches than ${fixedBatch}`;
+      ? 'smaller batches down to a single face failed too'
+      : `it accepts no batches smaller than ${fixedBatch}`;
   return new LipsyncError(
     'resource_exhausted',
-    `A run of the model failed, and ${tried}. If memory is short, run fewer jobs at once or add some; the log holds what the runtime said.`,
+    `A run of the model failed, and ${tried}. If memory is short, run fewer jobs at once or add memory; the log holds the message of the runtime.`,
     { cause },
   );
 }

@@ -1,110 +1,137 @@
-import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { toError, toFailure } from '../../../errors/carried-failure.ts';
+import { resolveEntry } from '../../../processes/entry.ts';
+import { toError, toFailure, type CarriedFailure } from '../../../errors/carried-failure.ts';
 import { LipsyncError } from '../../../errors/index.ts';
-import type { FromModelThread, ToModelThread } from './engine-messages.ts';
+import type { OnnxDevice } from '../../../inference/onnx-session.ts';
+import type { ModelSource } from './engine-address.ts';
 import type { DrawnFaces } from './face-model.ts';
-import type { ModelThreadData } from './model-thread.ts';
 
-/** Batches at the thread at once: one that it works on, and the next one, so that it never waits. */
-const batchesAtThread = 2;
+/** Batches in the thread at once: the running one and the next one, so that the thread never idles. */
+const maxBatchesInThread = 2;
 
-export interface WaitingBatch extends ToModelThread {
-  /** Whether somebody still waits for the answer. */
+export interface ModelThreadData {
+  readonly source: ModelSource;
+  readonly device: OnnxDevice;
+}
+
+/** To the thread that owns the model, which answers in order. */
+export interface ToModelThread {
+  readonly count: number;
+  /** Mel chunks, faces and, if different, references, as received. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+  readonly largestBatch: number;
+}
+
+/** The first message is `ready` or `failed`; each batch is answered by `drawn` or `failed`. */
+export type FromModelThread =
+  | { readonly type: 'ready'; readonly cropSizePx: number; readonly fixedBatch: number | null }
+  | { readonly type: 'drawn'; readonly faces: Uint8Array<ArrayBuffer>; readonly reducedTo: number | null }
+  | CarriedFailure;
+
+export interface QueuedBatch extends ToModelThread {
+  /** Whether the client is still connected. */
   isWanted(): boolean;
 }
 
-/** A model in a thread of its own, and the batches that wait for it, first come, first served. */
-export interface ModelQueue {
-  readonly cropSizePx: number;
-  readonly fixedBatch: number | null;
-  /** Draws a batch; throws as `FaceModel.draw`, `canceled` when it was not wanted any more, `media_failed` when the queue stopped. */
-  draw(batch: WaitingBatch): Promise<DrawnFaces>;
-}
-
 export interface ModelQueueOptions extends ModelThreadData {
-  /** For as many faces as are run at once. */
+  /** Longest time for one run of the model. */
   readonly batchLimitMs: number;
-  /** Called once when the thread has ended or has worked on a batch for too long. Every batch has been answered with `reason` by then. */
+  /** Called once when the thread has ended or exceeded the limit, after every batch has been rejected with `reason`. */
   onStopped(reason: LipsyncError): void;
 }
 
-interface QueuedBatch {
-  readonly batch: WaitingBatch;
+interface PendingBatch {
+  readonly batch: QueuedBatch;
   resolve(drawn: DrawnFaces): void;
   reject(error: LipsyncError): void;
 }
 
-/** Starts the thread and waits until its model is ready. Throws as `prepareModel`. */
-export async function openModelQueue(options: ModelQueueOptions): Promise<ModelQueue> {
-  const { batchLimitMs, onStopped, ...workerData } = options;
-  const thread = startModelThread(workerData);
-  const { cropSizePx, fixedBatch } = await untilReady(thread);
-  const waiting: QueuedBatch[] = [];
-  const atThread: QueuedBatch[] = [];
-  let stopped: LipsyncError | undefined;
-  let limit: NodeJS.Timeout | undefined;
+type ReadyMessage = Extract<FromModelThread, { type: 'ready' }>;
 
-  const stop = (reason: LipsyncError): void => {
-    if (stopped) return;
-    stopped = reason;
-    clearTimeout(limit);
-    for (const { reject } of [...atThread.splice(0), ...waiting.splice(0)]) reject(reason);
-    onStopped(reason);
-  };
-  /** The limit is for the batch that the thread works on, so that it begins anew with each; a large one takes several runs. */
-  const watch = (): void => {
-    clearTimeout(limit);
-    const [current] = atThread;
-    if (!current) return;
-    const limitMs = batchLimitMs * Math.ceil(current.batch.count / current.batch.largestBatch);
-    limit = setTimeout(() => stop(tooSlow(limitMs)), limitMs);
-  };
-  const feed = (): void => {
-    while (atThread.length < batchesAtThread) {
-      const next = waiting.shift();
-      if (!next) return;
-      if (!next.batch.isWanted()) {
-        next.reject(new LipsyncError('canceled', 'Nobody waits for this batch any more.'));
-        continue;
-      }
-      atThread.push(next);
-      if (atThread.length === 1) watch();
-      const { count, payload, largestBatch } = next.batch;
-      thread.postMessage({ count, payload, largestBatch } satisfies ToModelThread, [payload.buffer]);
-    }
-  };
-  thread.on('message', (message: FromModelThread) => {
-    const answered = atThread.shift();
-    watch();
-    feed();
+/** Starts the thread and waits until its model is loaded. Throws like `prepareModel`. */
+export async function openModelQueue({ source, device, ...options }: ModelQueueOptions): Promise<ModelQueue> {
+  const workerData: ModelThreadData = { source, device };
+  const thread = new Worker(resolveEntry('./model-thread', import.meta.url), { workerData });
+  return new ModelQueue(thread, await untilReady(thread), options);
+}
+
+/** A model in its own thread with a first-in, first-out queue of batches. */
+export class ModelQueue {
+  readonly cropSizePx: number;
+  readonly fixedBatch: number | null;
+  readonly #thread: Worker;
+  readonly #batchLimitMs: number;
+  readonly #onStopped: (reason: LipsyncError) => void;
+  readonly #waiting: PendingBatch[] = [];
+  readonly #inThread: PendingBatch[] = [];
+  #stopped: LipsyncError | undefined;
+  #limit: NodeJS.Timeout | undefined;
+
+  constructor(thread: Worker, ready: ReadyMessage, options: Pick<ModelQueueOptions, 'batchLimitMs' | 'onStopped'>) {
+    this.cropSizePx = ready.cropSizePx;
+    this.fixedBatch = ready.fixedBatch;
+    this.#thread = thread;
+    this.#batchLimitMs = options.batchLimitMs;
+    this.#onStopped = options.onStopped.bind(options);
+    thread.on('message', (message: FromModelThread) => this.#onMessage(message));
+    thread.on('error', (error) => this.#stop(threadLost(error)));
+    thread.on('exit', (code) => this.#stop(threadLost(new Error(`exit code ${code}`))));
+  }
+
+  /**
+   * Draws a batch. Throws like `FaceModel.draw`, `canceled` when the client has disconnected, and `media_failed` when the
+   * queue has stopped.
+   */
+  async draw(batch: QueuedBatch): Promise<DrawnFaces> {
+    if (this.#stopped) throw this.#stopped;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ batch, resolve, reject });
+      this.#feed();
+    });
+  }
+
+  #onMessage(message: FromModelThread): void {
+    const answered = this.#inThread.shift();
+    this.#restartLimit();
+    this.#feed();
     if (message.type === 'drawn') answered?.resolve(message);
     if (message.type === 'failed') answered?.reject(toError(message));
-  });
-  thread.on('error', (error) => stop(threadLost(error)));
-  thread.on('exit', (code) => stop(threadLost(new Error(`exit code ${code}`))));
+  }
 
-  return {
-    cropSizePx,
-    fixedBatch,
-    async draw(batch) {
-      if (stopped) throw stopped;
-      return new Promise((resolve, reject) => {
-        waiting.push({ batch, resolve, reject });
-        feed();
-      });
-    },
-  };
+  #feed(): void {
+    while (this.#inThread.length < maxBatchesInThread) {
+      const next = this.#waiting.shift();
+      if (!next) return;
+      if (!next.batch.isWanted()) {
+        next.reject(new LipsyncError('canceled', 'The client of this batch has disconnected.'));
+        continue;
+      }
+      this.#inThread.push(next);
+      if (this.#inThread.length === 1) this.#restartLimit();
+      const { count, payload, largestBatch } = next.batch;
+      this.#thread.postMessage({ count, payload, largestBatch } satisfies ToModelThread, [payload.buffer]);
+    }
+  }
+
+  /** Limits the running batch, so the limit starts anew with each; a large batch takes several runs. */
+  #restartLimit(): void {
+    clearTimeout(this.#limit);
+    const [current] = this.#inThread;
+    if (!current) return;
+    const limitMs = this.#batchLimitMs * Math.ceil(current.batch.count / current.batch.largestBatch);
+    this.#limit = setTimeout(() => this.#stop(tooSlow(limitMs)), limitMs);
+  }
+
+  #stop(reason: LipsyncError): void {
+    if (this.#stopped) return;
+    this.#stopped = reason;
+    clearTimeout(this.#limit);
+    for (const { reject } of [...this.#inThread.splice(0), ...this.#waiting.splice(0)]) reject(reason);
+    this.#onStopped(reason);
+  }
 }
 
-/** The same file runs from source and from the build; only its extension differs. */
-function startModelThread(workerData: ModelThreadData): Worker {
-  const extension = extname(fileURLToPath(import.meta.url));
-  return new Worker(new URL(`./model-thread${extension}`, import.meta.url), { workerData });
-}
-
-function untilReady(thread: Worker): Promise<Extract<FromModelThread, { type: 'ready' }>> {
+function untilReady(thread: Worker): Promise<ReadyMessage> {
   return new Promise((resolve, reject) => {
     thread.once('error', (error) => reject(toError(toFailure(error))));
     thread.once('exit', (code) => reject(threadLost(new Error(`exit code ${code}`))));
@@ -118,10 +145,12 @@ function untilReady(thread: Worker): Promise<Extract<FromModelThread, { type: 'r
 function tooSlow(limitMs: number): LipsyncError {
   return new LipsyncError(
     'media_failed',
-    `The engine worked on one batch for more than ${limitMs / 1000} s and was ended.`,
+    `The inference engine worked on one batch for more than ${limitMs / 1000} s and was stopped. Try again.`,
   );
 }
 
 function threadLost(cause: Error): LipsyncError {
-  return new LipsyncError('media_failed', 'The engine lost the thread that its model ran in.', { cause });
+  return new LipsyncError('media_failed', 'The model thread of the inference engine ended unexpectedly. Try again.', {
+    cause,
+  });
 }

@@ -1,36 +1,86 @@
 import { availableParallelism } from 'node:os';
 import { LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
+import { encodeOnnxModel } from '../../../inference/onnx-writer.ts';
+import { melChunkLength } from '../features/index.ts';
 import { describeWav2LipModel } from '../model/model-facts.ts';
 import { repairWav2LipModel, resolveWav2LipModel } from '../model/resolve-model.ts';
-import { checkDrawing, drawTrialFace } from './compare-drawings.ts';
+import { testMelValue, testPixelValue } from '../model/try-model.ts';
 import type { ModelSource } from './engine-address.ts';
-import { createFaceModel, type FaceModel } from './face-model.ts';
-import { tryDevice } from './try-device.ts';
+import { faceBytes } from './engine-protocol.ts';
+import { FaceModel } from './face-model.ts';
+
+/** Mean difference of two drawings in 8-bit levels. Half-precision rounding stays well below. */
+const maxMeanDifference = 2;
+
+/** One convolution: the main operation of Wav2Lip, for which GPUs use separate libraries. */
+const deviceTestGraph = {
+  name: 'device_test',
+  inputs: [{ name: 'picture', dims: [1, 1, 3, 3] }],
+  outputs: [{ name: 'sum' }],
+  constants: [{ name: 'kernel', dims: [1, 1, 3, 3], data: new Float32Array(9).fill(1) }],
+  nodes: [{ operator: 'Conv', inputs: ['picture', 'kernel'], output: 'sum' }],
+};
 
 /**
- * Loads a model on a device and has it draw one face, so that a device which cannot is known at once; one that is not the
- * CPU has to draw the same face as the CPU. An imported model that was damaged since is imported once more. The caller
- * releases the model. Throws `not_supported` where another device may do better, else as `resolveWav2LipModel`,
- * `loadSession` and `describeWav2LipModel`.
+ * Loads a model on a device and draws one test face, which a device other than the CPU must draw like the CPU does. An
+ * imported model that has been damaged is imported once more. The caller releases the model. Throws `not_supported`
+ * when another device may work, else like `resolveWav2LipModel`, `loadSession` and `describeWav2LipModel`.
  */
 export async function prepareModel(source: ModelSource, device: OnnxDevice, signal: AbortSignal): Promise<FaceModel> {
-  if (device.kind !== 'cpu') await tryDevice(device);
+  if (device.kind !== 'cpu') await testDevice(device);
   const reference = { ...source, plain: device.kind !== 'cpu', signal };
   const path = await resolveWav2LipModel(reference);
   try {
-    return await loadTried(path, device);
+    return await loadTestedModel(path, device);
   } catch (error) {
     if (!(await repairWav2LipModel(reference, path))) throw error;
-    return loadTried(path, device);
+    return loadTestedModel(path, device);
   }
 }
 
-async function loadTried(path: string, device: OnnxDevice): Promise<FaceModel> {
+/** Draws a synthetic face that is the same every time. Throws like `FaceModel.draw`. */
+export async function drawTestFace(model: FaceModel): Promise<Uint8Array> {
+  const faces = Uint8Array.from({ length: faceBytes(model.facts.cropSizePx) }, (_, index) => 255 * testPixelValue(index));
+  const mel = Float32Array.from({ length: melChunkLength }, (_, index) => testMelValue(index));
+  return (await model.draw({ count: 1, mel, faces, references: faces }, 1)).faces;
+}
+
+/** Throws `not_supported` when the drawing of a device differs from that of the CPU by more than rounding explains. */
+export function requireSameDrawing(drawn: Uint8Array, expected: Uint8Array): void {
+  const difference =
+    expected.reduce((sum, value, index) => sum + Math.abs(value - (drawn[index] ?? Number.NaN)), 0) / expected.length;
+  if (difference <= maxMeanDifference) return;
+  throw new LipsyncError(
+    'not_supported',
+    `Its drawing of a test face differs from that of the CPU by ${difference.toFixed(1)} of 255 levels on average. Update its driver, or import the model for GPUs (models import --for gpu).`,
+  );
+}
+
+/**
+ * Runs a tiny graph, which detects an unusable device before a model is read or imported for it; an import takes up to a
+ * minute. Throws `not_supported`.
+ */
+async function testDevice(device: OnnxDevice): Promise<void> {
+  const session = await loadSession(encodeOnnxModel(deviceTestGraph), { threads: 1, device, spinning: false });
+  try {
+    await session.run({ picture: { type: 'float32', dims: [1, 1, 3, 3], data: new Float32Array(9).fill(1) } });
+  } catch (cause) {
+    throw new LipsyncError(
+      'not_supported',
+      `${device.kind} cannot be used on this machine: it loads a graph but fails to run it.`,
+      { cause },
+    );
+  } finally {
+    await session.release();
+  }
+}
+
+async function loadTestedModel(path: string, device: OnnxDevice): Promise<FaceModel> {
   const model = await loadModel(path, device);
   try {
-    const drawn = await drawOneFace(model, device);
-    if (device.kind !== 'cpu') checkDrawing(drawn, await drawOnCpu(path, device));
+    const drawn = await drawOnDevice(model, device);
+    if (device.kind !== 'cpu') requireSameDrawing(drawn, await drawOnCpu(path, device));
     return model;
   } catch (error) {
     await model.release();
@@ -41,18 +91,18 @@ async function loadTried(path: string, device: OnnxDevice): Promise<FaceModel> {
 async function loadModel(path: string, device: OnnxDevice): Promise<FaceModel> {
   const session = await loadSession(path, { threads: availableParallelism(), device, spinning: false });
   try {
-    return createFaceModel(session, describeWav2LipModel(session));
+    return new FaceModel(session, describeWav2LipModel(session));
   } catch (error) {
     await session.release();
     throw error;
   }
 }
 
-async function drawOneFace(model: FaceModel, device: OnnxDevice): Promise<Uint8Array> {
+async function drawOnDevice(model: FaceModel, device: OnnxDevice): Promise<Uint8Array> {
   try {
-    return await drawTrialFace(model);
+    return await drawTestFace(model);
   } catch (cause) {
-    // On the CPU there is nobody but the model to blame.
+    // On the CPU only the model can be at fault.
     if (device.kind === 'cpu')
       throw new LipsyncError('model_invalid', 'The model loads but cannot draw a face. Fetch or import it again.', {
         cause,
@@ -63,17 +113,17 @@ async function drawOneFace(model: FaceModel, device: OnnxDevice): Promise<Uint8A
   }
 }
 
-/** What `device` has to draw, too. */
+/** The reference drawing for `device`. */
 async function drawOnCpu(path: string, device: OnnxDevice): Promise<Uint8Array> {
   try {
     const reference = await loadModel(path, { kind: 'cpu' });
-    const drawn = await drawTrialFace(reference);
+    const drawn = await drawTestFace(reference);
     await reference.release();
     return drawn;
   } catch (cause) {
     throw new LipsyncError(
       'not_supported',
-      `The model draws on ${device.kind} but not on the CPU, with which it has to be compared.`,
+      `The model draws on ${device.kind} but not on the CPU, so its drawing cannot be verified.`,
       { cause },
     );
   }

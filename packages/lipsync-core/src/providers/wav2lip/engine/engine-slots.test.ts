@@ -1,23 +1,25 @@
-import { describe, expect, it, vi, type Mock } from 'vitest';
+import { expect, it, vi, type Mock } from 'vitest';
 import type { EngineAddress } from './engine-address.ts';
 import type { EngineChild } from './engine-child.ts';
-import { createEngineSlot, type EngineSlot } from './engine-slot.ts';
+import { EngineSlot } from './engine-slots.ts';
 
 const address: EngineAddress = { socketPath: 'engine.sock', device: 'cpu', cropSizePx: 96, batchSize: 8 };
 const never = new AbortController().signal;
 
-/** A slot of engines that answer as `answers` says. */
-function slotOf(answers: EngineChild['answers']): {
+type FakeChild = Pick<EngineChild, 'ready' | 'responds' | 'end'>;
+
+/** A slot whose engines respond to pings as `responds` does. */
+function slotOf(responds: EngineChild['responds']): {
   readonly slot: EngineSlot;
-  readonly start: Mock<() => Promise<EngineChild>>;
+  readonly start: Mock<() => Promise<FakeChild>>;
 } {
-  const start = vi.fn<() => Promise<EngineChild>>(async () => ({
+  const start = vi.fn<() => Promise<FakeChild>>(async () => ({
     ready: Promise.resolve(address),
-    answers,
+    responds,
     end: () => Promise.resolve(),
   }));
   return {
-    slot: createEngineSlot({
+    slot: new EngineSlot({
       device: { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } },
       idleMs: 60_000,
       start,
@@ -26,15 +28,14 @@ function slotOf(answers: EngineChild['answers']): {
   };
 }
 
-describe('a slot', () => {
-  it('starts no engine for a lease that was canceled before it came', async () => {
+  it('An engine slot starts no engine for a lease that is already canceled.', async () => {
     const { slot, start } = slotOf(async () => true);
     await expect(slot.lease(AbortSignal.abort())).rejects.toMatchObject({ code: 'canceled' });
     expect(start).not.toHaveBeenCalled();
     expect(slot).toMatchObject({ leases: 0, isWarm: false });
   });
 
-  it('starts no engine in the place of a dead one for a lease that was canceled meanwhile', async () => {
+  it('An engine slot does not replace a dead engine when the lease is canceled during the ping.', async () => {
     const controller = new AbortController();
     const { slot, start } = slotOf(async () => {
       controller.abort();
@@ -47,10 +48,9 @@ describe('a slot', () => {
     expect(slot.leases).toBe(1);
   });
 
-  it('starts another engine in the place of a dead one', async () => {
+  it('An engine slot replaces a dead engine at the next lease.', async () => {
     const { slot, start } = slotOf(async () => false);
     await slot.lease(never);
     await expect(slot.lease(never)).resolves.toEqual(address);
     expect(start).toHaveBeenCalledTimes(2);
   });
-});

@@ -1,0 +1,244 @@
+import { fork, spawn, type ChildProcess, type Serializable } from 'node:child_process';
+import { Socket } from 'node:net';
+import { setPriority } from 'node:os';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { abortError, LipsyncError } from '../errors/index.ts';
+
+/** How a child process ended, or why it never started. */
+export type ChildExit =
+  | { readonly type: 'exited'; readonly exitCode: number }
+  | { readonly type: 'signaled'; readonly signal: NodeJS.Signals }
+  | { readonly type: 'spawn_failed'; readonly error: Error };
+
+const stopBudgetMs = 3_000;
+
+/**
+ * Time between a request to stop and SIGKILL, per level. A stop travels from the render pool through a render process to
+ * its ffmpeg processes. Both limits derive from one budget, so the inner one always expires first and leaves the outer
+ * level time to delete partial files and to report: a program that ignores SIGTERM must not cost the warm process.
+ */
+export const stopGraceMs = { renderProcess: stopBudgetMs, program: stopBudgetMs / 3 } as const;
+
+const stderrTailBytes = 8_192;
+
+interface CommonOptions {
+  /** Stops the child with the default grace period when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A program from `PATH`, started with an argument array and without a shell. */
+export interface ProgramOptions extends CommonOptions {
+  readonly file: string;
+  readonly arguments: readonly string[];
+  readonly stdin?: 'ignore' | 'pipe';
+  /** A socket becomes the child's standard output; the caller destroys its own handle. */
+  readonly stdout?: 'pipe' | Socket;
+  /** Added to the scheduling priority of the child, 0 to 19; higher values yield to other processes. */
+  readonly niceness?: number;
+}
+
+/** A Node module with an IPC channel. It leads its own process group, so Ctrl-C in a terminal reaches only the parent. */
+export interface ModuleOptions extends CommonOptions {
+  readonly entry: URL;
+  readonly arguments?: readonly string[];
+}
+
+/**
+ * One child process: bounded stderr tail, graceful stop with a deadline, typed exit reason. The starter awaits `exited`
+ * or calls `stop` or `kill`. When a child with its own process group ends, the rest of the group is killed.
+ */
+export class ManagedChild {
+  readonly #child: ChildProcess;
+  readonly #leadsGroup: boolean;
+  readonly #exitListeners = new Set<(exit: ChildExit) => void>();
+  readonly #exited = Promise.withResolvers<ChildExit>();
+  readonly #closed = Promise.withResolvers<ChildExit>();
+  #stderrTail: Buffer = Buffer.alloc(0);
+  #exit: ChildExit | undefined;
+  #killTimer: NodeJS.Timeout | undefined;
+
+  private constructor(child: ChildProcess, leadsGroup: boolean, signal: AbortSignal | undefined) {
+    this.#child = child;
+    this.#leadsGroup = leadsGroup;
+    child.on('error', (error) => {
+      // Node also emits `error` for a failed signal or message; only a child without a process id never started.
+      if (child.pid === undefined) this.#end({ type: 'spawn_failed', error });
+    });
+    if (!child.stderr) throw noPipes();
+    const onAbort = (): void => void this.stop();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.onExit(() => signal?.removeEventListener('abort', onAbort));
+    child.once('exit', (exitCode, exitSignal) => this.#end(toChildExit(exitCode, exitSignal)));
+    child.once('close', () => this.#exit && this.#closed.resolve(this.#exit));
+    child.stderr.on('data', (chunk: Buffer) => {
+      this.#stderrTail = Buffer.concat([this.#stderrTail, chunk]).subarray(-stderrTailBytes);
+    });
+    // A broken pipe is a consequence of the exit, which carries the reason.
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on('error', () => undefined);
+  }
+
+  /**
+   * Starts a program. Throws the abort error of an aborted signal and `resource_exhausted`; a missing program surfaces as
+   * `spawn_failed`.
+   */
+  static startProgram(options: ProgramOptions): ManagedChild {
+    if (options.signal?.aborted) throw abortError(options.signal);
+    const child = spawn(options.file, options.arguments, {
+      stdio: [options.stdin ?? 'ignore', options.stdout ?? 'pipe', 'pipe'],
+      windowsHide: true,
+    });
+    if (options.niceness !== undefined) lowerPriority(child, options.niceness);
+    return new ManagedChild(child, false, options.signal);
+  }
+
+  /** Starts a Node module. Throws like `startProgram`. */
+  static startModule(options: ModuleOptions): ManagedChild {
+    if (options.signal?.aborted) throw abortError(options.signal);
+    const child = fork(fileURLToPath(options.entry), options.arguments ?? [], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      serialization: 'advanced',
+      execArgv: [],
+      detached: true,
+    });
+    return new ManagedChild(child, true, options.signal);
+  }
+
+  get stdin(): Writable | undefined {
+    return this.#child.stdin ?? undefined;
+  }
+
+  get stdout(): Readable | undefined {
+    return this.#child.stdout ?? undefined;
+  }
+
+  /** The last few kilobytes that the child wrote to standard error, trimmed. */
+  get stderrTail(): string {
+    return this.#stderrTail.toString('utf8').trim();
+  }
+
+  clearStderrTail(): void {
+    this.#stderrTail = Buffer.alloc(0);
+  }
+
+  /** Resolves when the process has ended. Never rejects. */
+  get exited(): Promise<ChildExit> {
+    return this.#exited.promise;
+  }
+
+  /** Resolves when the process has ended and its output has been read. Never rejects. */
+  get closed(): Promise<ChildExit> {
+    return this.#closed.promise;
+  }
+
+  /**
+   * Calls `listener` once when the process has ended, in a microtask if it already has. Returns a function that removes
+   * the listener: a child that outlives many tasks must not retain references to finished ones.
+   */
+  onExit(listener: (exit: ChildExit) => void): () => void {
+    this.#exitListeners.add(listener);
+    if (this.#exit) queueMicrotask(() => this.#notifyExit());
+    return () => void this.#exitListeners.delete(listener);
+  }
+
+  /** Subscribes to IPC messages; returns the function that unsubscribes. The caller states the type that the module sends. */
+  onMessage<Message>(listener: (message: Message) => void): () => void {
+    this.#child.on('message', listener);
+    return () => void this.#child.off('message', listener);
+  }
+
+  /** Sends an IPC message. A message to a child that has ended is dropped; its exit is reported instead. */
+  send(message: Serializable): void {
+    this.#child.send(message, () => undefined);
+  }
+
+  /** Sends SIGTERM, then SIGKILL after `graceMs`. Resolves when the process has ended; safe to call repeatedly. */
+  stop(graceMs: number = stopGraceMs.program): Promise<ChildExit> {
+    if (this.#exit || this.#killTimer || this.#child.pid === undefined) return this.exited;
+    this.#killTimer = setTimeout(() => void this.kill(), graceMs);
+    this.#child.kill('SIGTERM');
+    // A child that is blocked on a pipe continues only when our end is closed.
+    this.#child.stdin?.destroy();
+    this.#child.stdout?.destroy();
+    return this.exited;
+  }
+
+  /** Sends SIGKILL to the process, and to its group if it leads one. Resolves when the process has ended. */
+  kill(): Promise<ChildExit> {
+    if (!this.#exit) this.#child.kill('SIGKILL');
+    this.#killGroup();
+    return this.exited;
+  }
+
+  /** Keeps the parent's event loop running until the child ends; the default. */
+  ref(): void {
+    this.#child.ref();
+    this.#child.channel?.ref();
+  }
+
+  /** Allows the parent to exit while the child is idle. */
+  unref(): void {
+    this.#child.unref();
+    this.#child.channel?.unref();
+    if (this.#child.stderr instanceof Socket) this.#child.stderr.unref();
+  }
+
+  #end(exit: ChildExit): void {
+    if (this.#exit) return;
+    this.#exit = exit;
+    clearTimeout(this.#killTimer);
+    this.#killGroup();
+    this.#exited.resolve(exit);
+    if (exit.type === 'spawn_failed') this.#closed.resolve(exit);
+    this.#notifyExit();
+  }
+
+  #notifyExit(): void {
+    if (!this.#exit) return;
+    for (const listener of this.#exitListeners) listener(this.#exit);
+    this.#exitListeners.clear();
+  }
+
+  #killGroup(): void {
+    const { pid } = this.#child;
+    if (!this.#leadsGroup || pid === undefined) return;
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // The group is empty.
+    }
+  }
+}
+
+/** A short description of an exit for error messages: `exit code 1`, `SIGKILL`, `spawn ffmpeg ENOENT`. */
+export function describeExit(exit: ChildExit): string {
+  switch (exit.type) {
+    case 'exited':
+      return `exit code ${exit.exitCode}`;
+    case 'signaled':
+      return exit.signal;
+    case 'spawn_failed':
+      return exit.error.message;
+  }
+}
+
+function toChildExit(exitCode: number | null, signal: NodeJS.Signals | null): ChildExit {
+  return signal === null ? { type: 'exited', exitCode: exitCode ?? 0 } : { type: 'signaled', signal };
+}
+
+/** Node creates no pipes for a child when the limit of open files is reached. */
+function noPipes(): LipsyncError {
+  return new LipsyncError(
+    'resource_exhausted',
+    'A process cannot be started: too many files are open. Raise the limit of open files, or run fewer jobs at once, then try again.',
+  );
+}
+
+/** Applies to threads that the child starts later; failure affects only speed. */
+function lowerPriority({ pid }: ChildProcess, niceness: number): void {
+  try {
+    if (pid !== undefined) setPriority(pid, niceness);
+  } catch {
+    // The process has already ended, or the system does not support priorities.
+  }
+}
