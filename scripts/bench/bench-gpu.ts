@@ -8,10 +8,7 @@ import {
 } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
 import type { MachineDevice } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-address.ts';
 import { findDevices } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-devices.ts';
-import {
-  EnginePool,
-  type EngineLease,
-} from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
+import { EnginePool, type EngineLease } from '../../packages/lipsync-core/src/providers/wav2lip/engine/engine-pool.ts';
 import { testMelValue, testPixelValue } from '../../packages/lipsync-core/src/providers/wav2lip/model/try-model.ts';
 import type { StageFigures } from '../../packages/lipsync-core/src/media/index.ts';
 import { wav2lipRenderTask } from '../../packages/lipsync-core/src/providers/wav2lip/wav2lip-provider.ts';

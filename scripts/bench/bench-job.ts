@@ -2,7 +2,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { analyzeSpeechRenderTask } from '../../packages/lipsync-core/src/audio/index.ts';
 import { planTimeline, probeClip, probeSpeech, type TakeReport } from '../../packages/lipsync-core/src/media/index.ts';
-import { createRenderPool, type RenderPool } from '../../packages/lipsync-core/src/processes/render-pool.ts';
+import { RenderProcessPool, type RenderPool } from '../../packages/lipsync-core/src/processes/render-pool.ts';
 import type { LocalTakeInput } from '../../packages/lipsync-core/src/providers/local/take-input.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
 
@@ -38,7 +38,7 @@ export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOpti
   const speech = await probeSpeech(speechPath, { limits, signal });
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'cut_off' });
   const mouthCurvePath = join(folder, 'mouth-curve');
-  const pool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 120_000 });
+  const pool = new RenderProcessPool({ keepWarm: 1, idleMs: 60_000, silenceLimitMs: 120_000 });
   return {
     machine: {
       cpu: cpus()[0]?.model ?? 'unknown',

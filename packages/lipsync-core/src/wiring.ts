@@ -27,7 +27,7 @@ import { EnginePool } from './providers/wav2lip/engine/engine-pool.ts';
 import { ConfiguredModel } from './providers/wav2lip/model/configured-model.ts';
 import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip-provider.ts';
 import { createSharedAdmission } from './jobs/shared-admission.ts';
-import { createRenderPool, type RenderPool } from './processes/render-pool.ts';
+import { RenderProcessPool, type RenderPool } from './processes/render-pool.ts';
 import { createCircuitBreaker, type CircuitBreaker, type BreakerChange } from './scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from './scheduling/concurrency-slots.ts';
 import type { StateStore } from './storage/state-store.ts';
@@ -258,7 +258,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     onLateCost,
     onUnansweredSettlement,
   } = host;
-  const renderPool = createRenderPool({ keepWarm: 1, idleMs, cancelGraceMs: 2_000, silenceLimitMs: 3 * 60_000 });
+  const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
   const enginePool = new EnginePool({
     idleMs,
     gpuEnabled: config.gpuEnabled,

@@ -24,7 +24,7 @@ export interface MediaProcessOptions {
 }
 
 /** ffmpeg or ffprobe ended with a failure. The cause holds the end of its standard error. */
-export class MediaToolError extends LipsyncError {
+class MediaToolError extends LipsyncError {
   /** Whether the tool ran to its end and rejected its input, as opposed to being killed or missing. */
   readonly rejectedInput: boolean;
 
@@ -168,7 +168,10 @@ function toolError(tool: MediaTool, exit: ChildExit, stderrTail: string): Lipsyn
     const message = isMissing
       ? `${tool} is not installed. Install it (Debian and Ubuntu: sudo apt-get install ffmpeg).`
       : `${tool} cannot be started. Try again.`;
-    return new LipsyncError('media_failed', message, { cause: exit.error, details: isMissing ? { missing: tool } : {} });
+    return new LipsyncError('media_failed', message, {
+      cause: exit.error,
+      details: isMissing ? { missing: tool } : {},
+    });
   }
   return new MediaToolError(
     `${tool} failed (${describeExit(exit)}). Try again; if it fails again, convert the file to MP4 first.`,

@@ -57,6 +57,7 @@ export class ManagedChild {
   #stderrTail: Buffer = Buffer.alloc(0);
   #exit: ChildExit | undefined;
   #killTimer: NodeJS.Timeout | undefined;
+  #isStopping = false;
 
   private constructor(child: ChildProcess, leadsGroup: boolean, signal: AbortSignal | undefined) {
     this.#child = child;
@@ -126,7 +127,10 @@ export class ManagedChild {
     return this.#exited.promise;
   }
 
-  /** Resolves when the process has ended and its output has been read. Never rejects. */
+  /**
+   * Resolves when the process has ended and its output has been read. After `stop` or `kill` it does not wait for the
+   * output, which a grandchild could keep open. Never rejects.
+   */
   get closed(): Promise<ChildExit> {
     return this.#closed.promise;
   }
@@ -141,10 +145,12 @@ export class ManagedChild {
     return () => void this.#exitListeners.delete(listener);
   }
 
-  /** Subscribes to IPC messages; returns the function that unsubscribes. The caller states the type that the module sends. */
-  onMessage<Message>(listener: (message: Message) => void): () => void {
-    this.#child.on('message', listener);
-    return () => void this.#child.off('message', listener);
+  /** Subscribes to IPC messages; returns the function that unsubscribes. */
+  onMessage(listener: (message: never) => void): () => void {
+    // `as`: the listener declares the type of the messages that its module sends.
+    const untyped = listener as (message: unknown) => void;
+    this.#child.on('message', untyped);
+    return () => void this.#child.off('message', untyped);
   }
 
   /** Sends an IPC message. A message to a child that has ended is dropped; its exit is reported instead. */
@@ -154,7 +160,8 @@ export class ManagedChild {
 
   /** Sends SIGTERM, then SIGKILL after `graceMs`. Resolves when the process has ended; safe to call repeatedly. */
   stop(graceMs: number = stopGraceMs.program): Promise<ChildExit> {
-    if (this.#exit || this.#killTimer || this.#child.pid === undefined) return this.exited;
+    if (this.#exit || this.#isStopping || this.#child.pid === undefined) return this.exited;
+    this.#isStopping = true;
     this.#killTimer = setTimeout(() => void this.kill(), graceMs);
     this.#child.kill('SIGTERM');
     // A child that is blocked on a pipe continues only when our end is closed.
@@ -165,6 +172,7 @@ export class ManagedChild {
 
   /** Sends SIGKILL to the process, and to its group if it leads one. Resolves when the process has ended. */
   kill(): Promise<ChildExit> {
+    this.#isStopping = true;
     if (!this.#exit) this.#child.kill('SIGKILL');
     this.#killGroup();
     return this.exited;
@@ -189,7 +197,7 @@ export class ManagedChild {
     clearTimeout(this.#killTimer);
     this.#killGroup();
     this.#exited.resolve(exit);
-    if (exit.type === 'spawn_failed') this.#closed.resolve(exit);
+    if (exit.type === 'spawn_failed' || this.#isStopping) this.#closed.resolve(exit);
     this.#notifyExit();
   }
 

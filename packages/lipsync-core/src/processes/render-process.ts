@@ -1,9 +1,9 @@
 /**
- * Entry of a render process: runs one task at a time for its parent, reports progress, signs of life and the result, and
- * exits when the parent is gone. Started by the render pool only.
+ * Entry of a render process, started by `RenderChild`. Runs one task at a time for its parent, reports progress, heartbeats
+ * and the result, and ends with its parent.
  */
-import { toFailure } from '../errors/carried-failure.ts';
-import type { FromRenderProcess, ToRenderProcess } from './render-messages.ts';
+import { toError, toFailure } from '../errors/carried-failure.ts';
+import type { FromRenderProcess, ToRenderProcess } from './render-child.ts';
 import { loadRenderTask, RenderResources } from './render-task.ts';
 
 type RunMessage = Extract<ToRenderProcess, { type: 'run' }>;
@@ -13,16 +13,16 @@ let current: AbortController | undefined;
 
 process.on('message', (message: ToRenderProcess) => {
   if (message.type === 'preload') preload(message.moduleUrls);
-  if (message.type === 'cancel') current?.abort();
+  if (message.type === 'cancel') current?.abort(toError(message.reason));
   if (message.type === 'run') void run(message);
 });
 
 process.on('disconnect', () => {
-  // This process leads its group, so that its ffmpegs end with it.
+  // This process leads its group, so its ffmpeg processes end with it.
   process.kill(-process.pid, 'SIGKILL');
 });
 
-/** Imports modules before a task needs them. A failure shows when the task imports its module again. */
+/** Imports modules before a task needs them. A failure surfaces when a task imports its module again. */
 function preload(moduleUrls: readonly string[]): void {
   for (const moduleUrl of moduleUrls) void import(moduleUrl).catch(() => undefined);
 }
@@ -34,7 +34,7 @@ async function run({ task, input, heartbeatMs }: RunMessage): Promise<void> {
   const heartbeat = setInterval(() => send({ type: 'alive' }), heartbeatMs);
   try {
     const body = await loadRenderTask(task);
-    // `as`: `RenderPool.run` accepts only the input that the task's body declares.
+    // `as`: `RenderPool.run` accepts only the input that the body of the task declares.
     const result = await body(input as never, {
       signal: controller.signal,
       resources,
@@ -50,6 +50,6 @@ async function run({ task, input, heartbeatMs }: RunMessage): Promise<void> {
 }
 
 function send(message: FromRenderProcess): void {
-  // The callback swallows send errors: a parent that is gone is noticed through 'disconnect'.
+  // The end of the parent is reported by 'disconnect'.
   process.send?.(message, undefined, undefined, () => undefined);
 }

@@ -15,7 +15,7 @@ import { createProviderRegistry } from '../../src/providers/provider-registry.ts
 import { runChain } from '../../src/providers/provider-chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
 import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
-import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
+import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createLocalJobs } from '../../src/service/local-jobs.ts';
@@ -55,7 +55,7 @@ beforeAll(async () => {
     silenceMode: 'generate',
     heygenMode: 'speed',
   };
-  renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
+  renderPool = new RenderProcessPool({ keepWarm: 1, idleMs: 60_000, silenceLimitMs: 60_000 });
 });
 afterAll(async () => {
   await renderPool.close();

@@ -22,7 +22,7 @@ import {
 import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
 import { createHeygenProvider, type HeygenProviderOptions } from '../../src/providers/heygen/heygen-provider.ts';
 import type { OperationStatus, RemoteProvider, TakeContext, TakeRequest } from '../../src/providers/provider.ts';
-import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
+import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { limits } from '../media/make-media.ts';
 import type { Operation, OperationRequest } from '../../src/contract/provider-types.ts';
 
@@ -87,7 +87,7 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-'));
     standin = await startHeygenStandin({ settings: { pace: atOnce } });
-    renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
+    renderPool = new RenderProcessPool({ keepWarm: 1, idleMs: 60_000, silenceLimitMs: 60_000 });
   });
   afterEach(async () => (keepsOperations ? standin.control.clearFaults() : standin.control.reset()));
   afterAll(async () => {

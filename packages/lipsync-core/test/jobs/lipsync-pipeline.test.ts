@@ -20,7 +20,7 @@ import type { Expectation, Forecast } from '../../src/scheduling/completion-fore
 import type { ProviderPlan } from '../../src/scheduling/execution-plan.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
-import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
+import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
@@ -44,7 +44,7 @@ beforeAll(async () => {
   ({ clipPath } = await makeShortSample(folder));
   silencePath = join(folder, 'silence.wav');
   await writeFile(silencePath, silentWav());
-  pool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 1_000, silenceLimitMs: 30_000 });
+  pool = new RenderProcessPool({ keepWarm: 1, idleMs: 60_000, silenceLimitMs: 30_000 });
 });
 afterAll(async () => {
   await pool.close();

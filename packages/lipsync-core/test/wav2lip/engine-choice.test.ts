@@ -38,7 +38,7 @@ describe('of several devices', () => {
       expect(warnings).toEqual([
         {
           code: 'engine_device_unavailable',
-          message: expect.stringMatching(/^The engine runs on cpu, .* cuda:0: cuda is not available/),
+          message: expect.stringMatching(/^The engine runs on cpu because .* cuda:0: cuda is not available/),
         },
       ]);
     }
@@ -180,7 +180,7 @@ describe('a GPU whose engine dies while it starts', () => {
     await expect(leased).resolves.toMatchObject({
       deviceName: 'cuda:1',
       warnings: [
-        { message: expect.stringContaining('cuda:0: The engine ended before it was ready (it took more than 5 s)') },
+        { message: expect.stringContaining('cuda:0: The engine did not load its model within 5 s and was stopped.') },
       ],
     });
   });

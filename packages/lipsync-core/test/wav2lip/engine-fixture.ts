@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { connectEngine, type EngineClient, type FaceBatch } from '../../src/providers/wav2lip/engine/engine-client.ts';
-import type { EngineAddress, EngineDevice, MachineDevice, ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
+import type {
+  EngineAddress,
+  EngineDevice,
+  MachineDevice,
+  ModelSource,
+} from '../../src/providers/wav2lip/engine/engine-address.ts';
 import {
   EnginePool,
   type EngineLease,

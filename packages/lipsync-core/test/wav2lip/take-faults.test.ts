@@ -14,7 +14,7 @@ import { createProviderRegistry } from '../../src/providers/provider-registry.ts
 import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-address.ts';
 import { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import { createWav2LipProvider, wav2lipRenderTask } from '../../src/providers/wav2lip/wav2lip-provider.ts';
-import { createRenderPool, type RenderPool } from '../../src/processes/render-pool.ts';
+import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
 import { createOutputFiles } from '../../src/service/output-file.ts';
 import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
@@ -71,7 +71,7 @@ beforeAll(async () => {
     '[0][1]concat=v=0:a=1',
     join(folder, 'short.wav'),
   );
-  renderPool = createRenderPool({ keepWarm: 1, idleMs: 60_000, cancelGraceMs: 2_000, silenceLimitMs: 60_000 });
+  renderPool = new RenderProcessPool({ keepWarm: 1, idleMs: 60_000, silenceLimitMs: 60_000 });
   enginePool = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
 });
 afterAll(async () => {
@@ -82,7 +82,7 @@ afterAll(async () => {
 /** Jobs of an installation that is configured with the model at this path. */
 function jobsWith(
   modelPath: string,
-  pool = enginePool,
+  pool: Pick<EnginePool, 'lease'> = enginePool,
   onDevice: (device: string) => void = () => undefined,
   takePool = renderPool,
 ): LocalJobs {
@@ -193,7 +193,7 @@ describe('an engine', { timeout: longestMs }, () => {
     expect(devices).toEqual(['cpu', 'cpu']);
     expect(outcome.record).toMatchObject({ status: 'completed', result: { methodUsed: 'wav2lip', degraded: false } });
     expect(attemptsOf(outcome)).toEqual([
-      expect.stringMatching(/^wav2lip failed: The engine that draws the faces was lost: .* Try again\.$/),
+      expect.stringMatching(/^wav2lip failed: The inference engine was lost: .* Try again\.$/),
       'wav2lip succeeded',
     ]);
     expect(outcome.record.attempts.map(({ code }) => code)).toEqual(['media_failed', null]);
@@ -368,7 +368,9 @@ describe('a GPU', { timeout: longestMs }, () => {
     ]);
     expect(outcome.record.warnings).toContainEqual({
       code: 'engine_device_failed',
-      message: expect.stringMatching(/^webgpu failed \(media_failed: The inference engine .*\); the job continued on the next device\.$/),
+      message: expect.stringMatching(
+        /^webgpu failed \(media_failed: The inference engine .*\); the job continued on the next device\.$/,
+      ),
     });
   });
 
@@ -403,13 +405,13 @@ describe('a model', { timeout: longestMs }, () => {
       'draws values that are no numbers',
       { nanAboveMean: loudMean },
       'model_invalid',
-      /draws values that are not numbers\. Fetch or import it again/,
+      /returns values that are not finite\. Fetch or import it again/,
     ],
     [
       'fails at every batch size',
       { failAboveMean: loudMean },
       'resource_exhausted',
-      /A run of the model failed, and fewer faces at once, down to a single one, did not help/,
+      /A run of the model failed, and smaller batches down to a single face failed too/,
     ],
   ])(
     'that %s fails its only attempt, and a preview takes over where that is allowed',

@@ -64,7 +64,10 @@ async function run(
     const reason = `(${error.code}: ${error.message})`;
     if (error.code === 'media_failed' && !restartedOn.has(deviceName)) {
       restartedOn.add(deviceName);
-      warnings.push({ code: 'engine_lost', message: `The engine on ${deviceName} failed ${reason} and was restarted.` });
+      warnings.push({
+        code: 'engine_lost',
+        message: `The engine on ${deviceName} failed ${reason} and was restarted.`,
+      });
       continue;
     }
     lease.blame(error);

@@ -161,7 +161,10 @@ export class EngineClient {
 function checkSizes({ count, mel, faces, references }: FaceBatch, cropSizePx: number): void {
   const bytes = count * faceBytes(cropSizePx);
   if (!isPossibleCount(count, cropSizePx))
-    throw new LipsyncError('internal', `A batch of ${count} faces exceeds the protocol of the engine. Please report this.`);
+    throw new LipsyncError(
+      'internal',
+      `A batch of ${count} faces exceeds the protocol of the engine. Please report this.`,
+    );
   if (mel.length === count * melChunkLength && faces.length === bytes && references.length === bytes) return;
   throw new LipsyncError(
     'internal',

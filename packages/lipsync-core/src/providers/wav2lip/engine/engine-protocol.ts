@@ -53,7 +53,8 @@ function decodeHeader(bytes: Uint8Array, cropSizePx: number): MessageHeader {
   const type = types[view.getUint8(4)];
   const count = view.getUint16(6, true);
   const payloadBytes = view.getUint32(12, true);
-  if (view.getUint32(0, true) !== magic || type === undefined) throw protocolFault('the header is not one of an engine message');
+  if (view.getUint32(0, true) !== magic || type === undefined)
+    throw protocolFault('the header is not one of an engine message');
   if (!isPossible(type, count, payloadBytes, cropSizePx))
     throw protocolFault(`a ${type} message with ${count} faces has ${payloadBytes} bytes`);
   return { type, count, note: view.getUint32(8, true), payloadBytes };
@@ -129,7 +130,11 @@ export function createMessageReader(
 
 /** The error that ends a connection whose peer violated the protocol; `what` is for the log. */
 export function protocolFault(what: string): LipsyncError {
-  return new LipsyncError('media_failed', 'The inference engine and its client use different protocols. Restart the service and try again.', {
-    cause: new Error(what),
-  });
+  return new LipsyncError(
+    'media_failed',
+    'The inference engine and its client use different protocols. Restart the service and try again.',
+    {
+      cause: new Error(what),
+    },
+  );
 }

@@ -28,29 +28,29 @@ function slotOf(responds: EngineChild['responds']): {
   };
 }
 
-  it('An engine slot starts no engine for a lease that is already canceled.', async () => {
-    const { slot, start } = slotOf(async () => true);
-    await expect(slot.lease(AbortSignal.abort())).rejects.toMatchObject({ code: 'canceled' });
-    expect(start).not.toHaveBeenCalled();
-    expect(slot).toMatchObject({ leases: 0, isWarm: false });
-  });
+it('An engine slot starts no engine for a lease that is already canceled.', async () => {
+  const { slot, start } = slotOf(async () => true);
+  await expect(slot.lease(AbortSignal.abort())).rejects.toMatchObject({ code: 'canceled' });
+  expect(start).not.toHaveBeenCalled();
+  expect(slot).toMatchObject({ leases: 0, isWarm: false });
+});
 
-  it('An engine slot does not replace a dead engine when the lease is canceled during the ping.', async () => {
-    const controller = new AbortController();
-    const { slot, start } = slotOf(async () => {
-      controller.abort();
-      return false;
-    });
-    await slot.lease(never);
-    await expect(slot.lease(controller.signal)).rejects.toMatchObject({ code: 'canceled' });
-    await vi.waitFor(() => expect(slot.isWarm).toBe(false));
-    expect(start).toHaveBeenCalledTimes(1);
-    expect(slot.leases).toBe(1);
+it('An engine slot does not replace a dead engine when the lease is canceled during the ping.', async () => {
+  const controller = new AbortController();
+  const { slot, start } = slotOf(async () => {
+    controller.abort();
+    return false;
   });
+  await slot.lease(never);
+  await expect(slot.lease(controller.signal)).rejects.toMatchObject({ code: 'canceled' });
+  await vi.waitFor(() => expect(slot.isWarm).toBe(false));
+  expect(start).toHaveBeenCalledTimes(1);
+  expect(slot.leases).toBe(1);
+});
 
-  it('An engine slot replaces a dead engine at the next lease.', async () => {
-    const { slot, start } = slotOf(async () => false);
-    await slot.lease(never);
-    await expect(slot.lease(never)).resolves.toEqual(address);
-    expect(start).toHaveBeenCalledTimes(2);
-  });
+it('An engine slot replaces a dead engine at the next lease.', async () => {
+  const { slot, start } = slotOf(async () => false);
+  await slot.lease(never);
+  await expect(slot.lease(never)).resolves.toEqual(address);
+  expect(start).toHaveBeenCalledTimes(2);
+});

@@ -188,7 +188,10 @@ export class EngineSlots {
   }
 
   #leasesOn({ name }: MachineDevice): number {
-    return [...this.#slots.values()].reduce((sum, { device, leases }) => (device.name === name ? sum + leases : sum), 0);
+    return [...this.#slots.values()].reduce(
+      (sum, { device, leases }) => (device.name === name ? sum + leases : sum),
+      0,
+    );
   }
 
   #isWarm({ key }: EngineTarget): boolean {

@@ -41,7 +41,10 @@ export async function prepareModel(source: ModelSource, device: OnnxDevice, sign
 
 /** Draws a synthetic face that is the same every time. Throws like `FaceModel.draw`. */
 export async function drawTestFace(model: FaceModel): Promise<Uint8Array> {
-  const faces = Uint8Array.from({ length: faceBytes(model.facts.cropSizePx) }, (_, index) => 255 * testPixelValue(index));
+  const faces = Uint8Array.from(
+    { length: faceBytes(model.facts.cropSizePx) },
+    (_, index) => 255 * testPixelValue(index),
+  );
   const mel = Float32Array.from({ length: melChunkLength }, (_, index) => testMelValue(index));
   return (await model.draw({ count: 1, mel, faces, references: faces }, 1)).faces;
 }

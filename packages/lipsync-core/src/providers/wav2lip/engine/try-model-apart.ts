@@ -19,7 +19,10 @@ export type TriedModel = { readonly type: 'tried'; readonly facts: Wav2LipModelF
  */
 export async function tryModelApart(path: string, { signal, limitMs }: TryModelOptions): Promise<Wav2LipModelFacts> {
   if (signal.aborted) throw abortError(signal);
-  const child = ManagedChild.startModule({ entry: resolveEntry('./try-model-process', import.meta.url), arguments: [path] });
+  const child = ManagedChild.startModule({
+    entry: resolveEntry('./try-model-process', import.meta.url),
+    arguments: [path],
+  });
   const onAbort = (): void => void child.kill();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
