@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { systemClock, type JobStore, type StateStore } from '@lipsync/core';
-import { createClientConnection, createRedisJobStore, createRedisStateStore } from '@lipsync/queue';
+import { createClientConnection, RedisJobStore, RedisStateStore } from '@lipsync/queue';
 import {
   startHeygenStandin,
   type HeygenStandin,
@@ -70,14 +70,14 @@ export async function startHeygenStack(
     throw error;
   });
   const connection = createClientConnection({ url: stack.redisUrl, onError: () => undefined });
-  const state = createRedisStateStore({ connection });
-  const places = createConcurrencySlots({ state, clock: systemClock });
+  const state = new RedisStateStore({ connection });
+  const slots = createConcurrencySlots({ state, clock: systemClock });
   return {
     ...stack,
     standin,
     folder,
     state,
-    store: createRedisJobStore({ connection }),
+    store: new RedisJobStore({ connection }),
     startWorker: (more = {}) => stack.startWorker({ WORKER_LANES: 'cloud', ...more }),
     async books() {
       const { total } = costsSchema.parse(await (await fetch(`${stack.url}/costs`, { signal })).json());
@@ -87,7 +87,7 @@ export async function startHeygenStack(
         reservedMicros: Math.round(total.reserved_usd * 1e6),
         walletMicros,
         charges: charges.length,
-        placesHeld: (await places.holders('heygen')).length,
+        placesHeld: (await slots.holders('heygen')).length,
         pendingSettlements: (await state.list('open-bills/', { limit: 1_000 })).length,
       };
     },

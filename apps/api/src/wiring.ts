@@ -15,11 +15,12 @@ import {
 } from '@lipsync/core';
 import {
   createClientConnection,
-  createProducer,
-  createQueuedJobs,
-  createRedisJobStore,
-  createRedisJobWatcher,
-  createRedisStateStore,
+  LipsyncProducer,
+  QueuedJobs,
+  RedisJobStore,
+  RedisJobNotifications,
+  RedisConcurrencySlots,
+  RedisStateStore,
 } from '@lipsync/queue';
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
@@ -37,18 +38,19 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
   const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
   const connection = createClientConnection({ url: config.redisUrl, onError });
   const listening = createClientConnection({ url: config.redisUrl, onError });
-  const store = createRedisJobStore({
+  const store = new RedisJobStore({
     connection,
-    onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'a stored job cannot be read'),
+    onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'stored job record not readable'),
   });
-  const producer = createProducer({ connection, store, clock: systemClock, logger });
-  const watcher = createRedisJobWatcher({ connection: listening });
-  const state = createRedisStateStore({ connection });
+  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger });
+  const watcher = new RedisJobNotifications({ connection: listening });
+  const state = new RedisStateStore({ connection });
+  const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
   const allowedHosts = parseAllowedHosts(config.core.allowedPrivateHosts);
   const artifacts = createArtifactStore(config.core);
   return {
     dependencies: {
-      jobs: createQueuedJobs({
+      jobs: new QueuedJobs({
         store,
         producer,
         watcher,
@@ -63,7 +65,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       inspector: createProviderInspection(config.core, { state }),
       breaker: createCircuitBreaker({ state, clock: systemClock }),
       ledger: createLedger({ state, clock: systemClock, caps: config.core.budget }),
-      estimator: createCostEstimator(config.core, { state, load: () => producer.load() }),
+      estimator: createCostEstimator(config.core, { state, slots, load: () => producer.load() }),
       clock: systemClock,
       checkUrl: (url) => void checkUrl(url, allowedHosts),
       readiness: [

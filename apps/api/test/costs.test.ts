@@ -1,5 +1,5 @@
 import { createLedger, systemClock } from '@lipsync/core';
-import { createClientConnection, createRedisStateStore } from '@lipsync/queue';
+import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
@@ -8,7 +8,7 @@ beforeAll(async () => {
   api = await startApi();
   const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
   const ledger = createLedger({
-    state: createRedisStateStore({ connection }),
+    state: new RedisStateStore({ connection }),
     clock: systemClock,
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });

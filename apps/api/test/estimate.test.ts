@@ -1,6 +1,6 @@
 import { createCircuitBreaker, createCostEstimator, createLedger, systemClock, type StateStore } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
-import { createClientConnection, createRedisStateStore } from '@lipsync/queue';
+import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
@@ -21,7 +21,7 @@ let connection: ReturnType<typeof createClientConnection>;
 beforeAll(async () => {
   redis = await startTestRedis();
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
-  state = createRedisStateStore({ connection });
+  state = new RedisStateStore({ connection });
   api = await startApi({ estimator: createCostEstimator(config, { state }) });
 });
 afterAll(async () => {

@@ -1,5 +1,5 @@
 import { heygenCallbackUrl, systemClock, type Attempt } from '@lipsync/core';
-import { createClientConnection, createProducer, createRedisJobStore, type LipsyncProducer } from '@lipsync/queue';
+import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
 
@@ -26,9 +26,9 @@ let nowMs = 1_000_000;
 beforeAll(async () => {
   api = await startApi({ heygenApiKey, keys: [{ name: 'alice', secret: 'one' }], clock: { nowMs: () => nowMs } });
   const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
-  producer = createProducer({
+  producer = new LipsyncProducer({
     connection,
-    store: createRedisJobStore({ connection }),
+    store: new RedisJobStore({ connection }),
     clock: systemClock,
     logger: quiet,
   });

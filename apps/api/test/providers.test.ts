@@ -1,6 +1,6 @@
 import { createProviderInspection, listProviders, type StateStore } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
-import { createClientConnection, createRedisStateStore } from '@lipsync/queue';
+import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -20,7 +20,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'providers-'));
   const redis = await startTestRedis();
   const connection = createClientConnection({ url: redis.url, onError: () => undefined });
-  state = createRedisStateStore({ connection });
+  state = new RedisStateStore({ connection });
   close = async () => {
     connection.disconnect();
     await redis.stop();

@@ -15,7 +15,7 @@ import {
   type Logger,
 } from '@lipsync/core';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
-import { createClientConnection, createProducer, createRedisJobStore } from '@lipsync/queue';
+import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { createApp } from '../src/app.ts';
 import { apiConfigFromEnvironment } from '../src/config.ts';
@@ -65,8 +65,8 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
   const dependencies = { ...wired.dependencies, ...overrides };
   const server = await listen(createApp(dependencies), config);
   const connection = createClientConnection({ url: redis.url, onError: () => undefined });
-  const store = createRedisJobStore({ connection });
-  const producer = createProducer({ connection, store, clock: systemClock, logger: quiet });
+  const store = new RedisJobStore({ connection });
+  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: quiet });
   const { artifacts } = wired.dependencies;
   const ids = createIdSource(systemClock);
   const call = (path: string, init: RequestInit = {}) => fetch(`${server.url}${path}`, init);

@@ -3,8 +3,8 @@ import { workerConfigFromEnvironment } from './config.ts';
 
 const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
 
-describe('the settings of the worker', () => {
-  it('serve both lanes by default, rendering one job at a time', () => {
+describe('workerConfigFromEnvironment', () => {
+  it('By default a worker serves both lanes and renders one job at a time.', () => {
     const { lanes } = workerConfigFromEnvironment(redis);
     expect(lanes).toEqual([
       { lane: 'cloud', concurrency: 16 },
@@ -12,7 +12,7 @@ describe('the settings of the worker', () => {
     ]);
   });
 
-  it('serve one lane only where asked to', () => {
+  it('WORKER_LANES restricts a worker to one lane.', () => {
     const { lanes } = workerConfigFromEnvironment({ ...redis, WORKER_LANES: 'render', WORKER_RENDER_CONCURRENCY: '2' });
     expect(lanes).toEqual([{ lane: 'render', concurrency: 2 }]);
   });
@@ -26,7 +26,7 @@ describe('the settings of the worker', () => {
     [{ QUEUE_STALLED_INTERVAL_MS: '0' }, /QUEUE_STALLED_INTERVAL_MS: must be at least 100/],
     [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ URL/],
     [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ URL/],
-  ])('refuse %j with the reason', (environment, reason) => {
+  ])('The settings %j are rejected with the reason.', (environment, reason) => {
     expect(() => workerConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);
   });
 });

@@ -14,7 +14,7 @@ import {
 
 const lane = z.string().pipe(z.enum(lanes, `must be of ${lanes.join(', ')}`));
 
-/** The settings that the worker understands beyond those of the core. */
+/** Settings of the worker in addition to those of the core. */
 export const workerSettings = {
   REDIS_URL: redisUrl(),
   WORKER_LANES: listOf(lane, lanes).refine(
@@ -30,16 +30,16 @@ export const workerSettings = {
 
 export interface WorkerConfig {
   readonly redisUrl: string;
-  /** Lanes that this worker serves, and how many jobs of each at once. */
+  /** Lanes that this worker serves, and the maximum number of concurrent jobs in each. */
   readonly lanes: readonly { readonly lane: Lane; readonly concurrency: number }[];
-  /** How long running jobs may go on once the worker is told to stop. */
+  /** Time that running jobs have to finish after a stop signal. */
   readonly shutdownGraceMs: number;
   readonly lockMs: number;
   readonly stalledIntervalMs: number;
   readonly core: CoreConfig;
 }
 
-/** The worker's settings from the environment. Throws `request_invalid` with a reason for each that cannot be used. */
+/** Reads the worker's settings from the environment. Throws `request_invalid` with a reason for each invalid setting. */
 export function workerConfigFromEnvironment(environment: Environment = readEnvironment()): WorkerConfig {
   const values = parseSettings(workerSettings, environment);
   const concurrency: Readonly<Record<Lane, number>> = {

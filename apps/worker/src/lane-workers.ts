@@ -1,41 +1,97 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { JobRunner, Logger } from '@lipsync/core';
+import { createWorkerConnection, queueNames, type JobName, type Lane, type LipsyncProducer } from '@lipsync/queue';
 import { UnrecoverableError, Worker, type Processor } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { Logger } from '@lipsync/core';
-import { queueNames, type JobName, type Lane } from '@lipsync/queue';
+import type { WorkerConfig } from './config.ts';
+import { createLipsyncProcessor } from './lipsync-processor.ts';
 
-export interface LaneWorkerOptions {
-  readonly lanes: readonly { readonly lane: Lane; readonly concurrency: number }[];
-  readonly processors: Readonly<Record<JobName, Processor>>;
-  /** Made by `createWorkerConnection`; the caller ends it after the workers. */
-  readonly connection: Redis;
-  readonly lockMs: number;
-  readonly stalledIntervalMs: number;
+/** Time that aborted jobs have to end their processes and to go back into the queue. */
+const handBackLimitMs = 10_000;
+
+export type LaneConfig = Omit<WorkerConfig, 'core'>;
+
+export interface LaneWorkersOptions {
+  readonly config: LaneConfig;
+  readonly runner: Pick<JobRunner, 'run'>;
+  readonly producer: LipsyncProducer;
   readonly logger: Logger;
 }
 
-/** One BullMQ worker per lane; `run` starts it. */
-export function createLaneWorkers(options: LaneWorkerOptions): readonly Worker[] {
-  return options.lanes.map((lane) => createLaneWorker(options, lane));
+/** One BullMQ worker per configured lane. `start` once, then `stop`. */
+export class LaneWorkers {
+  readonly #options: LaneWorkersOptions;
+  readonly #connection: Redis;
+  readonly #workers: readonly Worker[];
+  /** Aborting it makes every running job hand itself back. */
+  readonly #stopping = new AbortController();
+
+  constructor(options: LaneWorkersOptions) {
+    const { config, runner, producer, logger } = options;
+    this.#options = options;
+    this.#connection = createWorkerConnection({
+      url: config.redisUrl,
+      onError: (error) => logger.warn({ error }, 'Redis connection error'),
+    });
+    const processors = { lipsync: createLipsyncProcessor({ runner, producer, stopping: this.#stopping.signal }) };
+    this.#workers = config.lanes.map((lane) =>
+      createLaneWorker({ ...options, ...lane, processors, connection: this.#connection }),
+    );
+  }
+
+  /** Resolves when all lanes take jobs, which is not before Redis can be reached. */
+  async start(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()));
+    for (const worker of this.#workers) {
+      worker.run().catch((error: unknown) => this.#options.logger.error({ error }, 'lane worker stopped unexpectedly'));
+    }
+  }
+
+  /**
+   * Stops in two stages: the workers take no new jobs and finish the running ones; after the grace period the remaining
+   * jobs are aborted and put back into the queue for other workers. Resolves when no job runs, or when one ignores the
+   * abort; the queue recovers that job when its lock expires.
+   */
+  async stop(): Promise<void> {
+    const { config, logger } = this.#options;
+    const graceMs = config.shutdownGraceMs;
+    const waited = new AbortController();
+    const closed = Promise.all(this.#workers.map((worker) => worker.close())).then(() => waited.abort());
+    logger.info({ graceMs }, 'no longer taking jobs; finishing running jobs');
+    await Promise.race([closed, pause(graceMs, waited.signal)]);
+    if (!waited.signal.aborted) {
+      logger.warn({}, 'grace period over; handing back running jobs');
+      this.#stopping.abort();
+      await Promise.race([closed, pause(handBackLimitMs, waited.signal)]);
+    }
+    if (!waited.signal.aborted) logger.error({ handBackLimitMs }, 'a job did not stop in time');
+    waited.abort();
+    this.#connection.disconnect();
+  }
 }
 
-function createLaneWorker(
-  options: LaneWorkerOptions,
-  { lane, concurrency }: LaneWorkerOptions['lanes'][number],
-): Worker {
-  const { connection, lockMs, stalledIntervalMs, logger } = options;
-  const worker = new Worker(queueNames[lane], dispatch(options.processors), {
+interface LaneWorkerOptions extends LaneWorkersOptions {
+  readonly lane: Lane;
+  readonly concurrency: number;
+  /** One per kind of job in the catalogue: a kind without a processor does not compile. */
+  readonly processors: Readonly<Record<JobName, Processor>>;
+  readonly connection: Redis;
+}
+
+function createLaneWorker({ config, lane, concurrency, processors, connection, logger }: LaneWorkerOptions): Worker {
+  const worker = new Worker(queueNames[lane], dispatch(processors), {
     connection,
     concurrency,
     autorun: false,
-    lockDuration: lockMs,
-    stalledInterval: stalledIntervalMs,
-    // How often a job may come back is counted in its record; BullMQ must not end it behind our back.
+    lockDuration: config.lockMs,
+    stalledInterval: config.stalledIntervalMs,
+    // The job record counts crashes and decides when to give up; BullMQ must not end a job first.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
   });
-  worker.on('error', (error) => logger.warn({ lane, error }, 'worker trouble'));
-  worker.on('stalled', (jobId) => logger.warn({ lane, jobId }, 'job came back from a worker that went away'));
+  worker.on('error', (error) => logger.warn({ lane, error }, 'lane worker error'));
+  worker.on('stalled', (jobId) => logger.warn({ lane, jobId }, 'job stalled: its worker disappeared; requeued'));
   worker.on('lockRenewalFailed', (jobIds) => {
-    logger.warn({ lane, jobIds }, 'lock lost, letting go');
+    logger.warn({ lane, jobIds }, 'job locks lost; aborting the local runs');
     for (const jobId of jobIds) worker.cancelJob(jobId, 'lock lost');
   });
   return worker;
@@ -44,7 +100,12 @@ function createLaneWorker(
 function dispatch(processors: Readonly<Record<string, Processor>>): Processor {
   return (job, token, signal) => {
     const processor = Object.hasOwn(processors, job.name) ? processors[job.name] : undefined;
-    if (!processor) throw new UnrecoverableError(`This worker does not know jobs of the kind ${job.name}.`);
+    if (!processor) throw new UnrecoverableError(`This worker has no processor for jobs named ${job.name}.`);
     return processor(job, token, signal);
   };
+}
+
+/** Resolves after `ms`, or as soon as the signal aborts. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => undefined);
 }

@@ -1,18 +1,19 @@
-import { toLipsyncError } from '@lipsync/core';
+import { toLipsyncError, type Logger } from '@lipsync/core';
+import { destination, pino, stdSerializers } from 'pino';
 import { workerConfigFromEnvironment } from './config.ts';
-import { createLogger } from './logger.ts';
 import { startWorker } from './wiring.ts';
 
-const logger = createLogger();
+/** JSON lines on stderr; stdout carries only the line for the parent process. */
+const logger: Logger = pino({ base: { app: 'worker' }, serializers: { error: stdSerializers.err } }, destination(2));
 
 async function main(): Promise<void> {
   const config = workerConfigFromEnvironment();
   const worker = await startWorker(config, logger);
-  // The one line on stdout, for whoever started the process and waits for it.
+  // The parent process waits for this line.
   process.stdout.write(`${JSON.stringify({ ready: true })}\n`);
-  logger.info({ lanes: config.lanes }, 'taking jobs');
+  logger.info({ lanes: config.lanes }, 'worker started');
   const signal = await stopSignal();
-  logger.info({ signal }, 'stopping');
+  logger.info({ signal }, 'worker stopping');
   await worker.stop();
 }
 
@@ -26,10 +27,10 @@ try {
   await main();
 } catch (thrown) {
   const error = toLipsyncError(thrown);
-  // Settings are mended by a person, who wants the reason and no stack.
+  // An invalid setting needs a reason, not a stack trace.
   if (error.code === 'request_invalid') process.stderr.write(`${error.message}\n`);
   else logger.error({ error }, error.message);
   process.exitCode = 1;
 }
-// A job that did not let go, or a handle it left behind, must not keep a stopped worker alive.
+// A job that did not stop, or a handle that it left open, must not keep a stopped worker alive.
 process.exit();

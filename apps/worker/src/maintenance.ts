@@ -9,10 +9,11 @@ import {
 } from '@lipsync/core';
 import type { LipsyncProducer } from '@lipsync/queue';
 
-/** Longer than the slowest upload may take: a half-written file this old belongs to a process that is gone. */
-const abandonedAfterMs = 12 * 3_600_000;
+/** Longer than the slowest upload may take: a partial file of this age belongs to a killed process. */
+const partialFileMaxAgeMs = 12 * 3_600_000;
+const reconcileLimitMs = 60_000;
 
-export interface MaintenanceDependencies {
+export interface MaintenanceOptions {
   readonly producer: Pick<LipsyncProducer, 'sweep'>;
   readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepSlots'>;
   readonly store: Pick<JobStore, 'get'>;
@@ -22,39 +23,40 @@ export interface MaintenanceDependencies {
   readonly intervalMs: number;
 }
 
-/** Asking vendors about operations that outlived their jobs takes at most so long at a time. */
-const reconcileLimitMs = 60_000;
-
 /**
- * Mends, now and every `intervalMs` until the signal aborts, what killed processes left: jobs that no queue holds are
- * queued again, places of ended jobs freed, half-written files removed. Ends jobs that still wait at their deadline, and
- * settles what operations cost that outlived their jobs. What fails is logged and tried again the next time.
+ * Runs all maintenance tasks now and every `intervalMs` until the signal aborts. A task that fails is logged and runs
+ * again the next time.
  */
-export async function runMaintenance(dependencies: MaintenanceDependencies, signal: AbortSignal): Promise<void> {
-  const { logger, intervalMs } = dependencies;
+export async function runMaintenance(options: MaintenanceOptions, signal: AbortSignal): Promise<void> {
+  const { logger, intervalMs } = options;
+  const tasks = { sweep, reconcile };
   while (!signal.aborted) {
-    for (const chore of [mendJobs, settleBills]) {
-      await chore(dependencies, signal).catch((error: unknown) =>
-        logger.warn({ error }, 'maintenance failed; it is tried again'),
+    for (const [task, run] of Object.entries(tasks)) {
+      await run(options, signal).catch((error: unknown) =>
+        logger.warn({ task, error }, 'maintenance task failed; it runs again later'),
       );
     }
     await delay(intervalMs, undefined, { signal }).catch(() => undefined);
   }
 }
 
-async function mendJobs({ producer, core, store, artifacts, clock, logger }: MaintenanceDependencies): Promise<void> {
+/**
+ * Recovers state that killed processes left behind: requeues jobs that no queue holds, releases slots of ended jobs,
+ * deletes partial files. Also fails jobs that were still queued at their deadline.
+ */
+async function sweep({ producer, core, store, artifacts, clock, logger }: MaintenanceOptions): Promise<void> {
   const { requeued, expired } = await producer.sweep();
-  const freed = await core.sweepSlots(async (jobId) => isTerminal((await store.get(jobId))?.status ?? 'failed'));
-  const removed = await artifacts.sweep({ olderThanMs: abandonedAfterMs, nowMs: clock.nowMs() });
-  if (expired > 0) logger.info({ expired }, 'ended jobs that still waited at their deadline');
-  if (requeued + freed + removed > 0)
-    logger.info(
-      { requeued, freed, removed },
-      'mended what killed processes left, and freed places that were kept for what nobody waits for',
-    );
+  const releasedSlots = await core.sweepSlots(async (jobId) =>
+    isTerminal((await store.get(jobId))?.status ?? 'failed'),
+  );
+  const deletedFiles = await artifacts.sweep({ olderThanMs: partialFileMaxAgeMs, nowMs: clock.nowMs() });
+  if (expired > 0) logger.info({ expired }, 'queued jobs failed at their deadline');
+  if (requeued + releasedSlots + deletedFiles > 0)
+    logger.info({ requeued, releasedSlots, deletedFiles }, 'state of killed processes recovered');
 }
 
-async function settleBills({ core, logger }: MaintenanceDependencies, signal: AbortSignal): Promise<void> {
+/** Settles the cost of operations that outlived their jobs. */
+async function reconcile({ core, logger }: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const settled = await core.reconcile(AbortSignal.any([signal, AbortSignal.timeout(reconcileLimitMs)]));
-  if (settled > 0) logger.info({ settled }, 'settled operations that had outlived their jobs');
+  if (settled > 0) logger.info({ settled }, 'pending settlements settled');
 }

@@ -1,70 +1,57 @@
 import {
   ArtifactInputFetcher,
+  createArtifactStore,
   createJobRunner,
   createLipsyncCore,
-  createArtifactStore,
   parseAllowedHosts,
   recordLateCost,
   settingWarnings,
   systemClock,
   type BreakerChange,
-  type JobRunner,
+  type JobStore,
+  type LipsyncCore,
   type Logger,
 } from '@lipsync/core';
 import {
   createClientConnection,
-  createProducer,
-  createRedisJobStore,
-  createRedisStateStore,
-  createWorkerConnection,
-  type LipsyncProducer,
+  LipsyncProducer,
+  RedisConcurrencySlots,
+  RedisJobNotifications,
+  RedisJobStore,
+  RedisStateStore,
 } from '@lipsync/queue';
+import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
+import { LaneWorkers } from './lane-workers.ts';
 import { runMaintenance } from './maintenance.ts';
-import { createLaneWorkers } from './lane-workers.ts';
-import { stopWorkers } from './lifecycle.ts';
-import { createProcessorMap } from './processor-map.ts';
 
 const maintenanceIntervalMs = 15_000;
-const cancelPollMs = 500;
+/** Redis announces cancels; the poll covers messages that are lost while a connection is down. */
+const cancelPollMs = 5_000;
 const progressIntervalMs = 250;
-/** Those in line are woken when a place is free; this is for when the one who should have woken them died. */
+/** A released slot wakes the next waiting job; the poll covers workers that die between the two. */
 const slotPollIntervalMs = 60_000;
 
 export interface RunningWorker {
-  /** Stops taking jobs, finishes or hands back those that run, and lets go of everything. */
+  /** Stops taking jobs, finishes or hands back the running ones, and closes all connections and processes. */
   stop(): Promise<void>;
 }
 
-/** Builds the worker and starts it; resolves when it takes jobs, which is not before Redis can be reached. */
+/** Builds and starts the worker; resolves when it takes jobs, which is not before Redis can be reached. */
 export async function startWorker(config: WorkerConfig, logger: Logger): Promise<RunningWorker> {
   for (const warning of settingWarnings(config.core)) logger.warn({}, warning);
-  const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
+  const onError = (error: Error): void => logger.warn({ error }, 'Redis connection error');
   const connection = createClientConnection({ url: config.redisUrl, onError });
-  const store = createRedisJobStore({
+  const subscriber = createClientConnection({ url: config.redisUrl, onError });
+  const clock = systemClock;
+  const store = new RedisJobStore({
     connection,
-    onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'a stored job cannot be read'),
+    onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'stored job record not readable'),
   });
   const artifacts = createArtifactStore(config.core);
-  const producer = createProducer({ connection, store, clock: systemClock, logger });
-  const state = createRedisStateStore({ connection });
-  const core = createLipsyncCore(config.core, {
-    state,
-    slotPollIntervalMs,
-    callbackBaseUrl: config.core.publicBaseUrl,
-    load: (waitingJobId) => producer.load(waitingJobId),
-    onLateCost: (cost) => recordLateCost(store, cost),
-    onUnansweredSettlement: ({ provider, jobId }, error) =>
-      logger.warn(
-        { provider, jobId, error },
-        'the provider did not say what an operation was billed; it is asked again',
-      ),
-    onBreakerChange: (change) => logBreakerChange(logger, change),
-    onSlotReleased: () =>
-      void producer
-        .wakeNextWaitingJob()
-        .catch((error: unknown) => logger.warn({ error }, 'nobody in line was woken; they look by themselves')),
-  });
+  const producer = new LipsyncProducer({ connection, store, clock, logger });
+  const notifications = new RedisJobNotifications({ connection: subscriber });
+  const core = createCore(config, { connection, store, producer, logger });
   const runner = createJobRunner({
     store,
     artifacts,
@@ -75,15 +62,17 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     }),
     pipeline: core.pipeline,
     workFolder: core.workFolder,
-    clock: systemClock,
+    clock,
     logger,
     cancelPollMs,
+    watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
   });
-  const lanes = await serveLanes(config, { runner, producer }, logger);
+  const lanes = new LaneWorkers({ config, runner, producer, logger });
+  await lanes.start();
   const stopped = new AbortController();
   const maintenance = runMaintenance(
-    { producer, core, store, artifacts, clock: systemClock, logger, intervalMs: maintenanceIntervalMs },
+    { producer, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
   return {
@@ -94,58 +83,50 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       await maintenance;
       await producer.close();
       connection.disconnect();
+      subscriber.disconnect();
     },
   };
 }
 
-/** One line for each change, by the worker whose job made it. A refused key or an empty wallet is for a person to mend. */
+interface CoreParts {
+  readonly connection: Redis;
+  readonly store: JobStore;
+  readonly producer: LipsyncProducer;
+  readonly logger: Logger;
+}
+
+function createCore(config: WorkerConfig, { connection, store, producer, logger }: CoreParts): LipsyncCore {
+  return createLipsyncCore(config.core, {
+    state: new RedisStateStore({ connection }),
+    slots: new RedisConcurrencySlots({ connection, clock: systemClock }),
+    slotPollIntervalMs,
+    callbackBaseUrl: config.core.publicBaseUrl,
+    load: () => producer.load(),
+    onLateCost: (cost) => recordLateCost(store, cost),
+    onUnansweredSettlement: ({ provider, jobId }, error) =>
+      logger.warn({ provider, jobId, error }, 'cost of an operation not available yet; reconciled again later'),
+    onBreakerChange: (change) => logBreakerChange(logger, change),
+    onSlotReleased: (provider, readyJobId) => {
+      if (readyJobId === null) return;
+      producer
+        .wakeWaiting(provider, readyJobId)
+        .catch((error: unknown) =>
+          logger.warn(
+            { provider, jobId: readyJobId, error },
+            'waiting job not woken; it retries after the poll interval',
+          ),
+        );
+    },
+  });
+}
+
+/** One line per change. A rejected key or an empty balance needs a person, so it is an error. */
 function logBreakerChange(logger: Logger, { provider, event, reason, openUntilMs }: BreakerChange): void {
-  const fields = {
-    provider,
-    event,
-    reason,
-    openUntil: openUntilMs === null ? null : new Date(openUntilMs).toISOString(),
-  };
-  if (event !== 'opened')
-    return logger.info(
-      fields,
-      event === 'closed' ? 'the provider is in order again' : 'one job tries whether the provider is in order again',
-    );
-  if (reason === 'refused')
-    return logger.error(
-      fields,
-      'the provider refused the key or has no money left for it; it is not asked for a while',
-    );
-  logger.warn(fields, 'the provider failed too often; it is not asked for a while');
-}
-
-/** Takes jobs of the configured lanes and gives them to the runner. */
-export async function serveLanes(
-  config: Omit<WorkerConfig, 'core'>,
-  parts: { readonly runner: JobRunner; readonly producer: LipsyncProducer },
-  logger: Logger,
-): Promise<RunningWorker> {
-  const connection = createWorkerConnection({
-    url: config.redisUrl,
-    onError: (error) => logger.warn({ error }, 'connection to Redis lost'),
-  });
-  const stopping = new AbortController();
-  const workers = createLaneWorkers({
-    lanes: config.lanes,
-    processors: createProcessorMap({ ...parts, stopping: stopping.signal }),
-    connection,
-    lockMs: config.lockMs,
-    stalledIntervalMs: config.stalledIntervalMs,
-    logger,
-  });
-  await Promise.all(workers.map((worker) => worker.waitUntilReady()));
-  for (const worker of workers) {
-    worker.run().catch((error: unknown) => logger.error({ error }, 'worker ended'));
-  }
-  return {
-    async stop() {
-      await stopWorkers({ workers, stopping, graceMs: config.shutdownGraceMs, logger });
-      connection.disconnect();
-    },
-  };
+  const openUntil = openUntilMs === null ? null : new Date(openUntilMs).toISOString();
+  const fields = { provider, event, reason, openUntil };
+  if (event === 'closed') logger.info(fields, 'circuit breaker closed');
+  else if (event !== 'opened') logger.info(fields, 'circuit breaker half-open: one job probes the provider');
+  else if (reason === 'refused')
+    logger.error(fields, 'circuit breaker opened: the provider rejected the key or has no credit');
+  else logger.warn(fields, 'circuit breaker opened: too many failures');
 }

@@ -2,35 +2,28 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock, type Logger } from '@lipsync/core';
-import {
-  createClientConnection,
-  createProducer,
-  createRedisJobStore,
-  jobCatalogue,
-  queueNames,
-  type LipsyncProducer,
-} from '@lipsync/queue';
+import { createClientConnection, LipsyncProducer, RedisJobStore, jobCatalogue, queueNames } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
-import { serveLanes, type RunningWorker } from '../src/wiring.ts';
+import { LaneWorkers } from '../src/lane-workers.ts';
 import { createScriptedRunner, type ScriptedRun, type ScriptedRunner } from './scripted-runner.ts';
 
-const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 let redis: TestRedis;
 let connection: Redis;
 let queue: Queue;
 let runner: ScriptedRunner;
 let producer: LipsyncProducer;
-const running: RunningWorker[] = [];
+const running: LaneWorkers[] = [];
 
 beforeAll(async () => {
   redis = await startTestRedis();
   connection = createClientConnection({ url: redis.url, onError: () => undefined });
-  producer = createProducer({
+  producer = new LipsyncProducer({
     connection,
-    store: createRedisJobStore({ connection }),
+    store: new RedisJobStore({ connection }),
     clock: systemClock,
-    logger: quiet,
+    logger: silent,
   });
   queue = new Queue(queueNames.render, { connection });
   queue.on('error', () => undefined);
@@ -49,18 +42,20 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((worker) => worker.stop()));
 });
 
-async function serve(scripted: ScriptedRunner = runner, shutdownGraceMs = 0): Promise<RunningWorker> {
-  const worker = await serveLanes(
-    {
+async function serve(scripted: ScriptedRunner = runner, shutdownGraceMs = 0): Promise<LaneWorkers> {
+  const worker = new LaneWorkers({
+    config: {
       redisUrl: redis.url,
       lanes: [{ lane: 'render', concurrency: 1 }],
       shutdownGraceMs,
       lockMs: 600,
       stalledIntervalMs: 200,
     },
-    { runner: scripted, producer },
-    quiet,
-  );
+    runner: scripted,
+    producer,
+    logger: silent,
+  });
+  await worker.start();
   running.push(worker);
   return worker;
 }
@@ -80,8 +75,8 @@ function stateOf(jobId: string): Promise<unknown> {
   return queue.getJobState(jobId);
 }
 
-describe('a queued job', () => {
-  it('is run by its id, and shown as completed when it completed', async () => {
+describe('a queue entry', () => {
+  it('A worker runs the job of a queue entry, and the entry completes when the job completes.', async () => {
     await serve();
     await enqueue('job_a');
     const run = await nthRun(runner, 1);
@@ -91,7 +86,7 @@ describe('a queued job', () => {
     await expect.poll(() => stateOf('job_a')).toBe('completed');
   });
 
-  it('is shown as failed with its code when it failed, and is not run again', async () => {
+  it('The entry of a failed job fails with the error code of the job and is not retried.', async () => {
     await serve();
     await enqueue('job_b');
     (await nthRun(runner, 1)).fail('clip_unusable', 'No face.');
@@ -100,29 +95,29 @@ describe('a queued job', () => {
     expect(runner.runs).toHaveLength(1);
   });
 
-  it('is shown as failed for "canceled" when it was canceled', async () => {
+  it('The entry of a canceled job fails with the reason "canceled".', async () => {
     await serve();
     await enqueue('job_c');
     (await nthRun(runner, 1)).cancel();
     await expect.poll(async () => (await queue.getJob('job_c'))?.failedReason).toBe('canceled');
   });
 
-  it('is run again after a fault that is not the job’s', async () => {
+  it('An entry is retried when the runner throws, for example because the store is unavailable.', async () => {
     await serve();
     await enqueue('job_d');
-    (await nthRun(runner, 1)).throw(new Error('store out of reach'));
+    (await nthRun(runner, 1)).throw(new Error('store unavailable'));
     (await nthRun(runner, 2)).complete();
     await expect.poll(() => stateOf('job_d')).toBe('completed');
   });
 
-  it('that does not name a job fails at once, without being run', async () => {
+  it('An entry without a job id fails at once and nothing runs.', async () => {
     await serve();
     await enqueue('job_e', { path: '/etc/passwd' });
     await expect.poll(() => stateOf('job_e')).toBe('failed');
     expect(runner.runs).toHaveLength(0);
   });
 
-  it('keeps its lock for much longer than a lock lasts', async () => {
+  it('A job that runs longer than a lock lasts keeps its lock.', async () => {
     await serve();
     await enqueue('job_f');
     const run = await nthRun(runner, 1);
@@ -134,8 +129,8 @@ describe('a queued job', () => {
   });
 });
 
-describe('a worker that loses the lock of a job', () => {
-  it('lets go of it, and the job is run again', async () => {
+describe('a lost lock', () => {
+  it('A worker that loses the lock of a job aborts its run, and the job runs again.', async () => {
     await serve();
     await enqueue('job_g');
     const first = await nthRun(runner, 1);
@@ -146,8 +141,8 @@ describe('a worker that loses the lock of a job', () => {
   });
 });
 
-describe('a worker that is told to stop', () => {
-  it('takes no more jobs and lets the running one finish', async () => {
+describe('shutdown', () => {
+  it('A stopping worker takes no new jobs and finishes the running one.', async () => {
     const worker = await serve(runner, 5_000);
     await enqueue('job_h');
     const run = await nthRun(runner, 1);
@@ -160,7 +155,7 @@ describe('a worker that is told to stop', () => {
     expect(runner.runs).toHaveLength(1);
   });
 
-  it('hands a job back after the grace period, and another worker goes on with it at once', async () => {
+  it('A stopping worker hands its job back after the grace period, and another worker resumes it at once.', async () => {
     const worker = await serve(runner, 100);
     await enqueue('job_j');
     const run = await nthRun(runner, 1);
@@ -174,8 +169,8 @@ describe('a worker that is told to stop', () => {
   });
 });
 
-describe('a worker whose Redis goes away', () => {
-  it('takes jobs again when it is back', async () => {
+describe('a Redis outage', () => {
+  it('A worker takes jobs again when Redis is back.', async () => {
     await serve();
     await redis.kill();
     await new Promise((resolve) => setTimeout(resolve, 300));

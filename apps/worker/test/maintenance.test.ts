@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { newJobRecord, systemClock, type JobRecord } from '@lipsync/core';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
-import { runMaintenance, type MaintenanceDependencies } from '../src/maintenance.ts';
+import { runMaintenance, type MaintenanceOptions } from '../src/maintenance.ts';
 
 const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
 const waiting = newJobRecord({
@@ -18,18 +18,18 @@ const records = new Map<string, JobRecord>([
   ['job_done', { ...waiting, status: 'completed' }],
 ]);
 
-/** Keeps house for long enough to do it twice; tells what was logged as a warning. */
-async function keepHouseTwice(change: Partial<MaintenanceDependencies>): Promise<unknown[]> {
+/** Runs maintenance twice and returns the fields of the warnings. */
+async function runTwice(change: Partial<MaintenanceOptions>): Promise<unknown[]> {
   const warnings: unknown[] = [];
   const stop = new AbortController();
-  const kept = runMaintenance(
+  const running = runMaintenance(
     {
       producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
       core: { reconcile: async () => 0, sweepSlots: async () => 0 },
       store: { get: async (id) => records.get(id) },
       artifacts: { sweep: async () => 0 },
       clock: systemClock,
-      intervalMs: 50,
+      intervalMs: 20,
       logger: {
         debug: () => undefined,
         info: () => undefined,
@@ -42,14 +42,14 @@ async function keepHouseTwice(change: Partial<MaintenanceDependencies>): Promise
   );
   await delay(90);
   stop.abort();
-  await kept;
+  await running;
   return warnings;
 }
 
-describe('maintenance', () => {
-  it('frees the places of jobs that are at their end or unknown, and of no others', async () => {
+describe('runMaintenance', () => {
+  it('Maintenance treats slots of ended and unknown jobs as free, and no others.', async () => {
     const gone: [string, boolean][] = [];
-    await keepHouseTwice({
+    await runTwice({
       core: {
         reconcile: async () => 0,
         async sweepSlots(isGone) {
@@ -66,10 +66,10 @@ describe('maintenance', () => {
     ]);
   });
 
-  it('settles open bills although the queue cannot be mended, again and again', async () => {
+  it('Pending settlements are reconciled in every round, even if the sweep fails.', async () => {
     let settled = 0;
-    const warnings = await keepHouseTwice({
-      producer: { sweep: () => Promise.reject(new Error('away')) },
+    const warnings = await runTwice({
+      producer: { sweep: () => Promise.reject(new Error('Redis is down')) },
       core: { reconcile: async () => (settled += 1), sweepSlots: async () => 0 },
     });
     expect(settled).toBeGreaterThanOrEqual(2);

@@ -8,14 +8,14 @@ import {
 } from '@lipsync/core';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 
-/** One call of the runner, still under way until it is ended. */
+/** One call of the runner, which runs until the test ends it. */
 export interface ScriptedRun {
   readonly jobId: string;
   readonly signal: AbortSignal;
   complete(): void;
   fail(code: 'clip_unusable', message: string): void;
   cancel(): void;
-  /** As a runner does whose store is out of reach. */
+  /** As a runner whose store is unavailable. */
   throw(error: Error): void;
 }
 
@@ -23,7 +23,7 @@ export interface ScriptedRunner extends JobRunner {
   readonly runs: readonly ScriptedRun[];
 }
 
-/** A runner whose runs a test ends by hand; like the real one it throws when its signal aborts. */
+/** A runner whose runs the test ends; like the real one it throws when its signal aborts. */
 export function createScriptedRunner(): ScriptedRunner {
   const runs: ScriptedRun[] = [];
   return {

@@ -7,6 +7,7 @@ import {
   LocalArtifactStore,
   newJobRecord,
   systemClock,
+  type JobEvent,
   type JobRecord,
   type JobRunnerDependencies,
   type JobStore,
@@ -15,45 +16,59 @@ import {
 import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '@lipsync/core/contract';
 import {
   createClientConnection,
-  createProducer,
-  createRedisJobStore,
+  LipsyncProducer,
+  RedisConcurrencySlots,
+  RedisJobNotifications,
+  RedisJobStore,
   queueNames,
   type Lane,
-  type LipsyncProducer,
 } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
-import { serveLanes } from '../src/wiring.ts';
+import { LaneWorkers } from '../src/lane-workers.ts';
 
 type Pipeline = JobRunnerDependencies['pipeline'];
 export type Step = (...args: Parameters<Pipeline['run']>) => ReturnType<Pipeline['run']>;
 
-const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** Real Redis, BullMQ, store and runner; only what a job does is told by the test. */
+/** Real Redis, BullMQ, store and runner; only the pipeline is scripted by the test. */
 export interface WaitingBench {
   readonly store: JobStore;
   readonly producer: LipsyncProducer;
+  readonly slots: RedisConcurrencySlots;
   readonly queues: Readonly<Record<Lane, Queue>>;
-  /** Ids of the jobs that were abandoned. */
+  /** Ids of the jobs whose remote work was abandoned. */
   readonly abandoned: string[];
-  /** Starts a worker whose runs of each job do `step`. `watchStore` may see, and take part in, what is stored. */
+  /** Starts a worker that runs `step` for each run of a job. */
   work(
     lanes: readonly { readonly lane: Lane; readonly concurrency: number }[],
     step: Step,
-    watchStore?: (store: JobStore) => JobStore,
+    options?: WorkOptions,
   ): Promise<void>;
+  /** Closes the connection on which workers are notified of cancels, until `reset`. */
+  cutNotifications(): void;
   submit(id: string, options?: LipsyncOptionsInput): Promise<JobRecord>;
   /** Empties Redis and stops the workers. */
   reset(): Promise<void>;
   close(): Promise<void>;
 }
 
+export interface WorkOptions {
+  /** Called after each event that the worker stores. */
+  readonly onAppend?: (id: string, event: JobEvent) => Promise<void>;
+  /** Default: too long for any test to depend on it. */
+  readonly cancelPollMs?: number;
+}
+
 export async function openWaitingBench(): Promise<WaitingBench> {
   const redis = await startTestRedis();
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-waiting-'));
   const connection = createClientConnection({ url: redis.url, onError: () => undefined });
-  const store = createRedisJobStore({ connection });
-  const producer = createProducer({ connection, store, clock: systemClock, logger: quiet, requeueAfterMs: 0 });
+  const subscriber = createClientConnection({ url: redis.url, onError: () => undefined });
+  const store = new RedisJobStore({ connection });
+  const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger: silent, requeueAfterMs: 0 });
+  const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
+  const notifications = new RedisJobNotifications({ connection: subscriber });
   const queues = {
     cloud: new Queue(queueNames.cloud, { connection }),
     render: new Queue(queueNames.render, { connection }),
@@ -68,22 +83,27 @@ export async function openWaitingBench(): Promise<WaitingBench> {
   return {
     store,
     producer,
+    slots,
     queues,
     abandoned,
-    async work(lanes, step, watchStore = (given) => given) {
+    cutNotifications: () => subscriber.disconnect(),
+    async work(lanes, step, { onAppend, cancelPollMs = 60_000 } = {}) {
       const runner = createJobRunner({
-        store: watchStore(store),
+        store: onAppend ? observeAppends(store, onAppend) : store,
         artifacts,
         clock: systemClock,
-        logger: quiet,
+        logger: silent,
         workFolder: join(folder, 'work'),
-        cancelPollMs: 50,
+        cancelPollMs,
+        watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
         progressIntervalMs: 0,
-        fetcher: { fetch: () => Promise.reject(new Error('nothing is fetched here')) },
+        fetcher: { fetch: () => Promise.reject(new Error('these tests fetch nothing')) },
         pipeline: { run: step, abandon: async ({ jobId }) => void abandoned.push(jobId) },
       });
       const config = { redisUrl: redis.url, lanes, shutdownGraceMs: 0, lockMs: 2_000, stalledIntervalMs: 500 };
-      workers.push(await serveLanes(config, { runner, producer }, quiet));
+      const worker = new LaneWorkers({ config, runner, producer, logger: silent });
+      await worker.start();
+      workers.push(worker);
     },
     async submit(id, options = {}) {
       const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
@@ -102,26 +122,43 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     async reset() {
       await stopWorkers();
       abandoned.length = 0;
+      if (subscriber.status === 'end') await subscriber.connect();
       await connection.flushdb();
     },
     async close() {
       await stopWorkers();
       await Promise.all([queues.cloud.close(), queues.render.close(), producer.close()]);
       connection.disconnect();
+      subscriber.disconnect();
       await redis.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
-/** Ends a job with an output. */
+function observeAppends(store: JobStore, onAppend: NonNullable<WorkOptions['onAppend']>): JobStore {
+  return new Proxy(store, {
+    get(target, name) {
+      // `as`: the name of a method of the store.
+      const method = target[name as keyof JobStore].bind(target);
+      if (name !== 'append') return method;
+      return async (id: string, event: JobEvent) => {
+        const record = await target.append(id, event);
+        await onAppend(id, event);
+        return record;
+      };
+    },
+  });
+}
+
+/** Completes a job. */
 export const make: Step = async ({ workspace }) => {
   const takePath = workspace.file('take.mp4');
   await writeFile(takePath, 'a take');
   return { kind: 'made', takePath, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [] };
 };
 
-/** Has a job wait for so long. */
+/** Parks a job for `ms`. */
 export function waitFor(ms: number): Step {
   return async () => ({ kind: 'waiting', untilMs: Date.now() + ms });
 }

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createIdSource, systemClock, type JobStore } from '@lipsync/core';
-import { createQueuedJobs } from '@lipsync/queue';
+import { createIdSource, systemClock, type Attempt } from '@lipsync/core';
+import { QueuedJobs } from '@lipsync/queue';
 import { make, openWaitingBench, waitFor, type Step, type WaitingBench } from './waiting-bench.ts';
 
 let bench: WaitingBench;
@@ -15,12 +15,27 @@ const bothLanes = [
   { lane: 'render', concurrency: 1 },
 ] as const;
 const render = (concurrency: number) => [{ lane: 'render', concurrency }] as const;
+const cloud = (concurrency: number) => [{ lane: 'cloud', concurrency }] as const;
+
+const running: Attempt = {
+  provider: 'heygen',
+  outcome: 'running',
+  code: null,
+  message: null,
+  startedAtMs: 1,
+  endedAtMs: null,
+  costMicros: null,
+  operation: { id: 'op', state: {} },
+  operationAtMs: 1,
+  transientFailures: 0,
+};
 
 const statusOf = async (id: string) => (await bench.store.get(id))?.status;
 const stateOf = (id: string) => bench.queues.render.getJobState(id);
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Does one step after the other; the last one for good. */
-function inTurn(...steps: readonly Step[]): Step {
+/** Runs one step per run of a job; the last one for all further runs. */
+function sequence(...steps: readonly Step[]): Step {
   const runs = new Map<string, number>();
   return (input, context) => {
     const run = runs.get(input.jobId) ?? 0;
@@ -31,7 +46,7 @@ function inTurn(...steps: readonly Step[]): Step {
 
 async function cancel(id: string): Promise<void> {
   const { store, producer } = bench;
-  await createQueuedJobs({
+  await new QueuedJobs({
     store,
     producer,
     clock: systemClock,
@@ -41,14 +56,14 @@ async function cancel(id: string): Promise<void> {
   }).cancel(id);
 }
 
-describe('a job that waits', () => {
-  it('sleeps in its queue and wakes at its time', async () => {
+describe('a waiting job', () => {
+  it('A job that waits is delayed in its queue and runs again at its time.', async () => {
     const runsAtMs: number[] = [];
     const note: (step: Step) => Step = (step) => (input, context) => {
       runsAtMs.push(Date.now());
       return step(input, context);
     };
-    await bench.work(render(1), inTurn(note(waitFor(700)), note(make)));
+    await bench.work(render(1), sequence(note(waitFor(700)), note(make)));
     await bench.submit('job_a');
     await expect.poll(() => stateOf('job_a')).toBe('delayed');
     expect(await bench.store.get('job_a')).toMatchObject({ status: 'processing', stage: 'waiting' });
@@ -58,14 +73,14 @@ describe('a job that waits', () => {
     expect(runsAtMs).toHaveLength(2);
   });
 
-  it('may sleep as often as it likes', async () => {
-    await bench.work(render(1), inTurn(...Array.from({ length: 12 }, () => waitFor(10)), make));
+  it('A job can wait any number of times without counting as crashed.', async () => {
+    await bench.work(render(1), sequence(...Array.from({ length: 12 }, () => waitFor(10)), make));
     await bench.submit('job_a');
     await expect.poll(() => statusOf('job_a'), { timeout: 20_000 }).toBe('completed');
     expect(await bench.store.get('job_a')).toMatchObject({ runs: 13, crashes: 0 });
   });
 
-  it('holds no slot: behind 200 that wait, others are done at once', async () => {
+  it('200 waiting jobs do not occupy the worker: a new job completes at once.', async () => {
     await bench.work(render(2), (input, context) =>
       (input.jobId === 'job_last' ? make : waitFor(60_000))(input, context),
     );
@@ -73,13 +88,13 @@ describe('a job that waits', () => {
     await expect.poll(() => bench.queues.render.getDelayedCount()).toBe(200);
     await bench.submit('job_last');
     await expect.poll(() => statusOf('job_last')).toBe('completed');
-    // The record is ahead of the queue.
+    // The record is updated before the queue entry.
     await expect
       .poll(() => bench.queues.render.getJobCounts('delayed', 'active', 'wait', 'prioritized'))
       .toEqual({ delayed: 200, active: 0, wait: 0, prioritized: 0 });
   });
 
-  it('keeps its priority when it wakes', async () => {
+  it('A job keeps its priority when it runs again after a wait.', async () => {
     const order: string[] = [];
     const released = Promise.withResolvers<void>();
     await bench.work(render(1), (input, context) => {
@@ -93,15 +108,15 @@ describe('a job that waits', () => {
     await bench.submit('job_long', { priority: 5 });
     await expect.poll(() => order).toContain('job_long');
     await bench.submit('job_later', { priority: 10 });
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await sleep(500);
     released.resolve();
     await expect.poll(() => statusOf('job_later')).toBe('completed');
     expect(order).toEqual(['job_first', 'job_long', 'job_first', 'job_later']);
   });
 });
 
-describe('a job that is canceled', () => {
-  it('while it sleeps wakes and is let go of at once', async () => {
+describe('cancel', () => {
+  it('A job that is canceled while it waits is woken and ended at once.', async () => {
     await bench.work(render(1), waitFor(60_000));
     await bench.submit('job_a');
     await expect.poll(() => stateOf('job_a')).toBe('delayed');
@@ -110,53 +125,65 @@ describe('a job that is canceled', () => {
     expect(bench.abandoned).toEqual(['job_a']);
   });
 
-  it('between being parked and falling asleep does not sleep on', async () => {
-    const cancelWhenParked = (store: JobStore): JobStore => ({
-      ...store,
-      async append(id, event) {
-        const record = await store.append(id, event);
-        if (event.type === 'parked') await cancel(id);
-        return record;
+  it('A job that is canceled between being parked and being delayed does not wait.', async () => {
+    await bench.work(render(1), waitFor(60_000), {
+      onAppend: async (id, { type }) => {
+        if (type === 'parked') await cancel(id);
       },
     });
-    await bench.work(render(1), waitFor(60_000), cancelWhenParked);
     await bench.submit('job_a');
     await expect.poll(() => statusOf('job_a')).toBe('canceled');
   });
 
-  it('after it was handed back with something running elsewhere is ended by a worker', async () => {
-    const running = {
-      provider: 'heygen',
-      outcome: 'running',
-      code: null,
-      message: null,
-      startedAtMs: 1,
-      endedAtMs: null,
-      costMicros: null,
-      operation: { id: 'op', state: {} },
-      operationAtMs: 1,
-      transientFailures: 0,
-    } as const;
+  it('A cancel of a handed-back job with a remote operation is left to a worker.', async () => {
     await bench.submit('job_a', { deadlineMs: 1_000 });
     await bench.store.append('job_a', { type: 'run_started', atMs: Date.now() });
     await bench.store.append('job_a', { type: 'attempts_changed', run: 1, attempts: [running] });
     await bench.store.append('job_a', { type: 'released', run: 1 });
     await cancel('job_a');
     expect(await statusOf('job_a')).toBe('queued');
-    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    await sleep(1_100);
     expect(await bench.producer.sweep()).toEqual({ requeued: 0, expired: 0 });
     await bench.work(render(1), make);
     await expect.poll(() => statusOf('job_a')).toBe('canceled');
     expect(bench.abandoned).toEqual(['job_a']);
   });
+
+  /** Works until the run is aborted. */
+  const workUntilAborted: Step = (_, { signal }) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+    });
+
+  /** Milliseconds from the cancel of a running job to its end. */
+  async function timeCancel(): Promise<number> {
+    await bench.submit('job_a');
+    await expect.poll(() => statusOf('job_a')).toBe('processing');
+    await sleep(200);
+    const canceledAtMs = performance.now();
+    await cancel('job_a');
+    await expect.poll(() => statusOf('job_a'), { interval: 10 }).toBe('canceled');
+    return performance.now() - canceledAtMs;
+  }
+
+  it('A cancel reaches a running job by a Redis message in well under a second.', async () => {
+    await bench.work(render(1), workUntilAborted);
+    expect(await timeCancel()).toBeLessThan(500);
+  });
+
+  it('A cancel reaches a running job by the poll when the connection for messages is lost.', async () => {
+    bench.cutNotifications();
+    await bench.work(render(1), workUntilAborted, { cancelPollMs: 100 });
+    expect(await timeCancel()).toBeLessThan(2_000);
+  });
 });
 
-describe('a job whose next provider is for the other lane', () => {
-  it('is handed on and done there, and back again', async () => {
+describe('lanes', () => {
+  it('A job whose next provider needs the other lane is transferred there, and back.', async () => {
     const lanes: string[] = [];
     await bench.work(
       bothLanes,
-      inTurn(
+      sequence(
         async (_, { canRun }) => {
           lanes.push(canRun('inline') ? 'render' : 'cloud');
           return { kind: 'elsewhere', needs: 'remote' };
@@ -178,48 +205,93 @@ describe('a job whose next provider is for the other lane', () => {
     await expect.poll(() => bench.queues.render.getActiveCount()).toBe(0);
   });
 
-  it('is not run by a lane that it was handed on from, when its entry comes back there', async () => {
+  it('A lane does not run a transferred job whose old queue entry is delivered again.', async () => {
     const record = await bench.submit('job_a');
     await bench.store.append('job_a', { type: 'run_started', atMs: Date.now() });
-    const handedOn = await bench.store.append('job_a', { type: 'transferred', run: 1, needs: 'remote' });
-    await bench.work(render(1), () => Promise.reject(new Error(`${record.id} was run in the wrong lane`)));
+    const transferred = await bench.store.append('job_a', { type: 'transferred', run: 1, needs: 'remote' });
+    await bench.work(render(1), () => Promise.reject(new Error(`${record.id} ran in the wrong lane`)));
     await expect.poll(() => stateOf('job_a')).toBe('completed');
     expect(await bench.queues.cloud.getJobState('job_a')).toBe('prioritized');
-    expect(await bench.store.get('job_a')).toEqual(handedOn);
+    expect(await bench.store.get('job_a')).toEqual(transferred);
   });
 });
 
-describe('a place that becomes free', () => {
-  it('wakes one of those that stand in line, and none whose operation runs', async () => {
-    const runs: string[] = [];
-    await bench.work([{ lane: 'cloud', concurrency: 2 }], async ({ jobId }, { saveAttempts }) => {
-      runs.push(jobId);
-      if (jobId === 'job_running') {
-        await saveAttempts([
-          {
-            provider: 'heygen',
-            outcome: 'running',
-            code: null,
-            message: null,
-            startedAtMs: 1,
-            endedAtMs: null,
-            costMicros: null,
-            operation: { id: 'op', state: {} },
-            operationAtMs: 1,
-            transientFailures: 0,
-          },
-        ]);
-      }
-      return { kind: 'waiting', untilMs: Date.now() + (jobId === 'job_running' ? 30_000 : 60_000) };
+describe('concurrency slots', () => {
+  const delayedCount = (): Promise<number> => bench.queues.cloud.getDelayedCount();
+  /** Acquires the only slot and completes, or waits for it for up to a minute. */
+  const acquireOrWait: (ran: string[]) => Step = (ran) => async (input, context) => {
+    const { jobId, options } = input;
+    if (!(await bench.slots.acquire('heygen', jobId, { limit: 1, priority: options.priority })))
+      return waitFor(60_000)(input, context);
+    ran.push(jobId);
+    return make(input, context);
+  };
+  const release = async (jobId: string): Promise<string | null> => {
+    const next = await bench.slots.release('heygen', jobId);
+    return next === null ? null : bench.producer.wakeWaiting('heygen', next);
+  };
+
+  it('Of 100 waiting jobs each released slot wakes exactly one, the most urgent and oldest.', async () => {
+    const ran: string[] = [];
+    await bench.slots.acquire('heygen', 'job_holder', { limit: 1 });
+    await bench.work(cloud(16), acquireOrWait(ran));
+    const ids = Array.from({ length: 100 }, (_, index) => `job_${String(index).padStart(3, '0')}`);
+    const priorityOf = (id: string): number => Number(id.slice(4)) % 3;
+    await Promise.all(ids.map((id) => bench.submit(id, { method: 'heygen', priority: priorityOf(id) })));
+    await expect.poll(delayedCount).toBe(100);
+    const order = ids.toSorted((one, other) => priorityOf(one) - priorityOf(other) || (one < other ? -1 : 1));
+    let holder = 'job_holder';
+    for (const [index, id] of order.entries()) {
+      expect(await release(holder)).toBe(id);
+      await expect.poll(() => statusOf(id), { interval: 5 }).toBe('completed');
+      expect(ran).toEqual(order.slice(0, index + 1));
+      holder = id;
+    }
+    await expect.poll(async () => [await delayedCount(), await release(holder)]).toEqual([0, null]);
+    const records = await Promise.all(ids.map((id) => bench.store.get(id)));
+    expect(records.every((record) => record?.runs === 2)).toBe(true);
+  });
+
+  it('A slot that is released while a job is being parked wakes that job.', async () => {
+    const ran: string[] = [];
+    await bench.slots.acquire('heygen', 'job_holder', { limit: 1 });
+    await bench.work(cloud(1), acquireOrWait(ran), {
+      onAppend: async (_, { type }) => {
+        if (type === 'parked') await release('job_holder');
+      },
     });
-    for (const id of ['job_running', 'job_line']) await bench.submit(id, { method: 'heygen' });
-    await expect.poll(() => bench.queues.cloud.getDelayedCount()).toBe(2);
-    await bench.producer.wakeNextWaitingJob();
-    await expect.poll(() => runs.length).toBe(3);
-    expect(runs[2]).toBe('job_line');
-    await expect.poll(() => bench.queues.cloud.getDelayedCount()).toBe(2);
-    // Two places at the same moment, one job in line: it looks once more, or twice.
-    await Promise.all([bench.producer.wakeNextWaitingJob(), bench.producer.wakeNextWaitingJob()]);
-    await expect.poll(() => runs.filter((id) => id === 'job_line').length).toBeGreaterThanOrEqual(3);
+    await bench.submit('job_a', { method: 'heygen' });
+    await expect.poll(() => statusOf('job_a')).toBe('completed');
+    expect(ran).toEqual(['job_a']);
+  });
+
+  it('A job that is canceled while it waits for a slot leaves the waiting set, and the next one gets the slot.', async () => {
+    const ran: string[] = [];
+    await bench.slots.acquire('heygen', 'job_holder', { limit: 1 });
+    await bench.work(cloud(2), acquireOrWait(ran));
+    for (const id of ['job_1', 'job_2']) await bench.submit(id, { method: 'heygen' });
+    await expect.poll(delayedCount).toBe(2);
+    await cancel('job_1');
+    await expect.poll(() => statusOf('job_1')).toBe('canceled');
+    expect([await bench.slots.isWaiting('job_1'), await bench.slots.countWaiting('heygen')]).toEqual([false, 1]);
+    await release('job_holder');
+    await expect.poll(() => statusOf('job_2')).toBe('completed');
+    expect(ran).toEqual(['job_2']);
+  });
+
+  it('A job that was taken from the waiting set by a worker that died runs again after its own poll interval.', async () => {
+    const ran: string[] = [];
+    await bench.slots.acquire('heygen', 'job_holder', { limit: 1 });
+    await bench.work(cloud(1), async (input, context) => {
+      if (!(await bench.slots.acquire('heygen', input.jobId, { limit: 1 }))) return waitFor(1_500)(input, context);
+      ran.push(input.jobId);
+      return make(input, context);
+    });
+    await bench.submit('job_a', { method: 'heygen' });
+    await expect.poll(delayedCount).toBe(1);
+    // The worker releases the slot and dies before it wakes the job.
+    expect(await bench.slots.release('heygen', 'job_holder')).toBe('job_a');
+    await expect.poll(() => statusOf('job_a')).toBe('completed');
+    expect(ran).toEqual(['job_a']);
   });
 });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createArtifactStore, newJobRecord, systemClock, type Logger } from '@lipsync/core';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
-import { createClientConnection, createProducer, createRedisJobStore } from '@lipsync/queue';
+import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
 import { expect, it, onTestFinished } from 'vitest';
 import { workerConfigFromEnvironment } from '../src/config.ts';
@@ -20,13 +20,13 @@ interface Line {
   readonly message: string;
 }
 
-/** Undone in the opposite order when the test has ended. */
+/** Registers a cleanup; cleanups run in reverse order after the test. */
 function cleanUp(undo: () => unknown): void {
   onTestFinished(async () => void (await undo()));
 }
 
-/** An API that refuses every key. Tells its address. */
-async function startRefusingVendor(): Promise<string> {
+/** Starts an API that rejects every key. Returns its URL. */
+async function startRejectingVendor(): Promise<string> {
   const server = createServer((request, response) => {
     request.resume();
     response
@@ -35,12 +35,12 @@ async function startRefusingVendor(): Promise<string> {
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   cleanUp(() => server.close());
-  // `as`: a server that listens on a port has an address of this kind.
+  // `as`: the address of a server that listens on a TCP port.
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 it(
-  'a worker says at start what it dropped from the endpoint, and as errors, once each, that the key is refused and whose attempt that ended',
+  'The worker log warns at start about the corrected endpoint, and reports a rejected key and the first job that it failed once each as errors.',
   { timeout: 120_000 },
   async () => {
     const redis = await startTestRedis();
@@ -53,7 +53,7 @@ it(
       LIPSYNC_DATA_DIR: join(folder, 'data'),
       LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
       HEYGEN_API_KEY: 'hunter2',
-      HEYGEN_API_ENDPOINT: `${await startRefusingVendor()}/v1`,
+      HEYGEN_API_ENDPOINT: `${await startRejectingVendor()}/v1`,
     });
     const lines: Line[] = [];
     const writeAt =
@@ -75,8 +75,8 @@ it(
 
     const connection = createClientConnection({ url: redis.url, onError: () => undefined });
     cleanUp(() => connection.disconnect());
-    const store = createRedisJobStore({ connection });
-    const producer = createProducer({
+    const store = new RedisJobStore({ connection });
+    const producer = new LipsyncProducer({
       connection,
       store,
       clock: systemClock,
@@ -110,7 +110,7 @@ it(
       {
         level: 'error',
         fields: { provider: 'heygen', event: 'opened', reason: 'refused', openUntil: expect.stringMatching(/Z$/) },
-        message: expect.stringContaining('refused the key'),
+        message: 'circuit breaker opened: the provider rejected the key or has no credit',
       },
       {
         level: 'error',

@@ -46,6 +46,16 @@ export { outputDurationMs } from './media/output-duration.ts';
 export type { ProviderFindings, ProviderInspector } from './providers/provider-findings.ts';
 export type { Load } from './scheduling/completion-forecast.ts';
 export {
+  createConcurrencySlots,
+  defaultSlotPriority,
+  slotHoldersPrefix,
+  sweepSlots,
+  type ConcurrencySlots,
+  type SlotHolder,
+  type SlotRequest,
+  type SweptSlots,
+} from './scheduling/concurrency-slots.ts';
+export {
   createCircuitBreaker,
   type CircuitBreaker,
   type BreakerChange,

@@ -29,7 +29,7 @@ import { createWav2LipProvider, wav2lipFacts } from './providers/wav2lip/wav2lip
 import { createSharedAdmission } from './jobs/shared-admission.ts';
 import { RenderProcessPool, type RenderPool } from './processes/render-pool.ts';
 import { createCircuitBreaker, type CircuitBreaker, type BreakerChange } from './scheduling/circuit-breaker.ts';
-import { createConcurrencySlots } from './scheduling/concurrency-slots.ts';
+import { createConcurrencySlots, type ConcurrencySlots } from './scheduling/concurrency-slots.ts';
 import type { StateStore } from './storage/state-store.ts';
 
 const idleMs = 5 * 60_000;
@@ -41,7 +41,7 @@ export interface LipsyncCore {
   readonly breaker: CircuitBreaker;
   /** Settles what can be settled of operations that outlived their jobs. Returns how many. */
   reconcile(signal: AbortSignal): Promise<number>;
-  /** Frees the places at providers of jobs that `isGone` tells to have ended. */
+  /** Releases expired slots and slots of jobs that have ended, by `isGone`. Returns how many. */
   sweepSlots(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
   /** Folder for work in progress. */
   readonly workFolder: string;
@@ -193,37 +193,41 @@ export interface CoreHost {
   readonly clock?: Clock;
   /** What this host shares with others of the installation; the host closes it. */
   readonly state: StateStore;
-  /** How soon a job that stands in line for a provider looks again when nobody wakes it. */
+  /** Concurrency slots of the installation; by default kept in `state`. */
+  readonly slots?: ConcurrencySlots;
+  /** How long a job that waits for a slot sleeps when nothing wakes it. */
   readonly slotPollIntervalMs: number;
   /** Under which vendors reach an API that shares the state; empty where there is none. */
   readonly callbackBaseUrl?: string;
-  /** What waits to be done; without it, nothing but the places held. */
-  load?(waitingJobId?: string): Promise<Load>;
+  /** Work that waits for or occupies this installation's own capacity; none by default. */
+  load?(): Promise<Load>;
   /** Told of each change of a breaker that this host's jobs made. */
   onBreakerChange?(change: BreakerChange): void;
-  /** Told when a job that stands in line for a provider may find a place. */
-  onSlotReleased?(): void;
+  /** Called after a slot became free; `readyJobId` is the waiting job that can try to acquire it, null when none waits. */
+  onSlotReleased?(provider: string, readyJobId: string | null): void;
   /** Told, maybe twice, what an attempt cost that had ended before that was known. False when it is to be told again later. */
   onLateCost?(cost: LateCost): Promise<boolean>;
   /** Told when a vendor did not answer what an operation was billed that its job had given up. It is asked again. */
   onUnansweredSettlement?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;
 }
 
+type ForecastHost = Pick<CoreHost, 'state' | 'slots' | 'load' | 'clock'>;
+
 function forecastFor(
   config: ProviderConfig,
-  { state, load, clock = systemClock }: Pick<CoreHost, 'state' | 'load' | 'clock'>,
+  { state, load, clock = systemClock, slots = createConcurrencySlots({ state, clock }) }: ForecastHost,
 ): Forecast {
   return createForecast({
     providers: listReady(config),
     paces: createThroughputEstimates({ state, clock }),
-    places: createConcurrencySlots({ state, clock }),
+    slots,
     breaker: createCircuitBreaker({ state, clock }),
     ...(load ? { load } : {}),
   });
 }
 
 /** Tells what jobs would come to; for hosts that render nothing, too. */
-export function createCostEstimator(config: CoreConfig, host: Pick<CoreHost, 'state' | 'load'>): Estimator {
+export function createCostEstimator(config: CoreConfig, host: ForecastHost): Estimator {
   return createEstimator({
     providers: listReady(config),
     forecast: forecastFor(config, host),
@@ -251,6 +255,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const {
     clock = systemClock,
     state,
+    slots = createConcurrencySlots({ state, clock }),
     slotPollIntervalMs,
     callbackBaseUrl = '',
     onSlotReleased = () => undefined,
@@ -278,7 +283,6 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const registry = createProviderRegistry(providers);
   const ledger = createLedger({ state, clock, caps: config.budget });
   const breaker = createCircuitBreaker({ state, clock, onChange: onBreakerChange });
-  const places = createConcurrencySlots({ state, clock });
   const pendingSettlements = createPendingSettlements({
     state,
     ledger,
@@ -286,8 +290,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     ...(onLateCost && { onLateCost }),
     ...(onUnansweredSettlement && { onVendorError: onUnansweredSettlement }),
     async onSettled({ provider, jobId }) {
-      await places.leave(provider, jobId);
-      onSlotReleased();
+      onSlotReleased(provider, await slots.release(provider, jobId));
     },
   });
   return {
@@ -295,19 +298,19 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     breaker,
     reconcile: (signal) => pendingSettlements.reconcile(registry, signal),
     async sweepSlots(isGone) {
-      const freed = await places.sweep(isGone);
-      for (let place = 0; place < freed; place += 1) onSlotReleased();
-      return freed;
+      const { released, ready } = await slots.sweep(isGone);
+      for (const { provider, jobId } of ready) onSlotReleased(provider, jobId);
+      return released;
     },
     pipeline: createLipsyncPipeline({
       registry,
       renderPool,
       clock,
       localMicrosPerHour: config.gpuMicrosPerHour,
-      forecast: forecastFor(config, host),
+      forecast: forecastFor(config, { ...host, slots }),
       admission: createSharedAdmission({
         breaker,
-        places,
+        slots,
         ledger,
         pendingSettlements,
         clock,

@@ -4,7 +4,7 @@ import { Redis, ReplyError, type RedisOptions } from 'ioredis';
 export interface ConnectionOptions {
   /** redis:// or rediss://. */
   readonly url: string;
-  /** Told of every lost connection; ioredis reconnects by itself. */
+  /** Called after each connection error; ioredis reconnects by itself. */
   readonly onError: (error: Error) => void;
 }
 
@@ -12,36 +12,36 @@ const connectTimeoutMs = 2_000;
 const commandTimeoutMs = 5_000;
 const maxReconnectDelayMs = 1_000;
 
-/** Replies in ioredis' usual shapes; the other mapping has types of its own. */
-type UsualOptions = Omit<RedisOptions, 'replyMapping'>;
+/** Options for replies in ioredis' default shapes; the alternative mapping has its own types. */
+type DefaultReplyOptions = Omit<RedisOptions, 'replyMapping'>;
 
-const commonOptions: UsualOptions = {
+const commonOptions: DefaultReplyOptions = {
   lazyConnect: true,
   connectTimeout: connectTimeoutMs,
   retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 10), maxReconnectDelayMs),
 };
 
 /**
- * A connection for asking and storing: while Redis is away a command fails within a few seconds instead of waiting, so
- * that whoever asked can be told. Connects with the first command. The caller ends it with `quit` or `disconnect`.
+ * A connection for commands and subscriptions. While Redis is unreachable a command fails within seconds instead of
+ * waiting, so that an HTTP request can be answered. Connects with the first command. The caller closes it.
  */
 export function createClientConnection(options: ConnectionOptions): Redis {
   return connect(options, { maxRetriesPerRequest: 1, commandTimeout: commandTimeoutMs });
 }
 
-/** A connection for a BullMQ worker: its blocking commands wait for Redis as long as it takes. */
+/** A connection for a BullMQ worker: its blocking commands wait for Redis without a limit. The caller closes it. */
 export function createWorkerConnection(options: ConnectionOptions): Redis {
   return connect(options, { maxRetriesPerRequest: null });
 }
 
-function connect({ url, onError }: ConnectionOptions, options: UsualOptions): Redis {
+function connect({ url, onError }: ConnectionOptions, options: DefaultReplyOptions): Redis {
   const connection = new Redis(url, { ...commonOptions, ...options });
   connection.on('error', onError);
   return connection;
 }
 
-/** Words with which Redis says that it cannot serve now: full, loading, read-only, disk trouble, busy with a script. */
-const passingReplies: ReadonlySet<string> = new Set([
+/** Codes of error replies after which the same command can succeed later: out of memory, loading, read-only, disk error. */
+const transientReplyCodes: ReadonlySet<string> = new Set([
   'OOM',
   'LOADING',
   'READONLY',
@@ -51,18 +51,25 @@ const passingReplies: ReadonlySet<string> = new Set([
   'TRYAGAIN',
 ]);
 
-/** What a failed Redis command means to a caller: `resource_exhausted` (try later) unless the command itself is wrong. */
-export function toRedisError(error: unknown): LipsyncError {
-  if (LipsyncError.isInstance(error)) return error;
-  if (error instanceof Error && error instanceof ReplyError && !passingReplies.has(replyCode(error))) {
-    return new LipsyncError('internal', 'The job store refused a command. Report this.', { cause: error });
+/** Runs Redis commands. Throws `resource_exhausted` while Redis cannot serve, `internal` for a command that it rejects. */
+export async function guardRedis<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toRedisError(error);
   }
-  return new LipsyncError('resource_exhausted', 'The job store cannot be reached at the moment. Try again shortly.', {
-    cause: error,
-  });
 }
 
-/** The first word of an error reply is its code, by Redis' protocol. */
+/** The error of a failed Redis command: `resource_exhausted` (retry later) unless the command itself is wrong. */
+function toRedisError(error: unknown): LipsyncError {
+  if (LipsyncError.isInstance(error)) return error;
+  if (error instanceof Error && error instanceof ReplyError && !transientReplyCodes.has(replyCode(error))) {
+    return new LipsyncError('internal', 'Redis rejected a command. This is a bug; please report it.', { cause: error });
+  }
+  return new LipsyncError('resource_exhausted', 'The job store is unavailable. Try again shortly.', { cause: error });
+}
+
+/** In Redis' protocol the first word of an error reply is its code. */
 function replyCode(error: Error): string {
   return error.message.split(' ', 1)[0] ?? '';
 }

@@ -9,12 +9,17 @@ export {
   type JobPayload,
   type Lane,
 } from './job-catalogue.ts';
-export { createRedisJobWatcher, type JobWatcher, type Unsubscribe } from './job-watcher.ts';
-export { createProducer, type LipsyncProducer, type LipsyncProducerDependencies } from './lipsync-producer.ts';
-export { createLipsyncQueue, type EnqueueInput, type LipsyncQueue, type LipsyncQueueOptions } from './program.ts';
-export { openLipsyncQueue } from './open-lipsync-queue.ts';
+export {
+  RedisJobNotifications,
+  watchJob,
+  type JobWatcher,
+  type Unsubscribe,
+  type WatchJobDependencies,
+} from './job-notifications.ts';
+export { LipsyncProducer, type LipsyncProducerOptions } from './lipsync-producer.ts';
+export { LipsyncQueue, openLipsyncQueue, type EnqueueInput, type LipsyncQueueOptions } from './lipsync-queue.ts';
 export type { LipsyncQueueHandle } from './queue-entries.ts';
-export { createQueuedJobs, type JobSubmission, type QueuedJobs, type QueuedJobsDependencies } from './queued-jobs.ts';
-export { createRedisJobStore } from './redis-job-store.ts';
-export { createRedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';
-export { watchJob, type WatchJobDependencies } from './watch-job.ts';
+export { QueuedJobs, type JobSubmission, type QueuedJobsOptions } from './queued-jobs.ts';
+export { RedisConcurrencySlots, type RedisConcurrencySlotsOptions } from './redis-concurrency-slots.ts';
+export { RedisJobStore } from './redis-job-store.ts';
+export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';

@@ -2,7 +2,7 @@ import { testJobRecord } from '@lipsync/core/testing';
 import { describe, expect, it } from 'vitest';
 import { jobCatalogue, laneOf, lanes, queueNames, queuePriority } from './job-catalogue.ts';
 
-describe('the job catalogue', () => {
+describe('jobCatalogue', () => {
   it.each([
     {},
     { jobId: '' },
@@ -10,11 +10,11 @@ describe('the job catalogue', () => {
     { jobId: 'x'.repeat(101) },
     { jobId: 'job_a', path: '/tmp/clip.mp4' },
     null,
-  ])('takes no payload but an id: %j', (payload) =>
+  ])('The payload %j is rejected: it must be exactly a job id.', (payload) =>
     expect(jobCatalogue.lipsync.payload.safeParse(payload).success).toBe(false),
   );
 
-  it('gives each lane a queue of its own, under a name that BullMQ takes', () => {
+  it('Each lane has its own queue with a name that is valid for BullMQ.', () => {
     const names = lanes.map((lane) => queueNames[lane]);
     expect(new Set(names).size).toBe(lanes.length);
     for (const name of names) expect(name).not.toContain(':');
@@ -24,11 +24,11 @@ describe('the job catalogue', () => {
     ['remote', 'cloud'],
     ['inline', 'render'],
     [null, 'render'],
-  ] as const)('sends what goes on with a provider of the kind %s to lane %s', (needs, lane) => {
+  ] as const)('A job whose next provider is %s is queued in lane %s.', (needs, lane) => {
     expect(laneOf({ ...testJobRecord('job_a'), needs })).toBe(lane);
   });
 
-  it('lets no priority jump the order by meaning "before all" to BullMQ', () => {
+  it('No priority maps to 0, which BullMQ runs before all others.', () => {
     expect([0, 10].map(queuePriority)).toEqual([1, 11]);
   });
 });

@@ -2,11 +2,11 @@ import type { JobRecord } from '@lipsync/core';
 import type { JobsOptions } from 'bullmq';
 import { z } from 'zod';
 
-/** Kinds of worker capacity: `cloud` waits on others, `render` computes here. */
+/** Kinds of worker capacity: `cloud` waits for remote providers, `render` computes on this machine. */
 export const lanes = ['cloud', 'render'] as const;
 export type Lane = (typeof lanes)[number];
 
-/** The BullMQ queue of each lane. */
+/** BullMQ queue of each lane. Stored data: the names stay. */
 export const queueNames: Readonly<Record<Lane, string>> = Object.freeze({
   cloud: 'lipsync-cloud',
   render: 'lipsync-render',
@@ -20,9 +20,9 @@ interface JobKind {
 const hourSeconds = 3_600;
 
 /**
- * Every kind of queued job: what it carries, and how BullMQ treats it. Payloads carry ids only; the record is the
- * truth. A lip-sync that failed is final in its record and ends its entry here as unrecoverable, so these attempts
- * retry a lost Redis or a full disk, and nothing that costs money.
+ * Payload and BullMQ options of each kind of queued job. A payload carries only an id; the record is the source of truth.
+ * A failed job is final in its record and its entry fails as unrecoverable, so BullMQ's attempts only retry outages of
+ * Redis or the disk, never work that costs money.
  */
 export const jobCatalogue = Object.freeze({
   lipsync: {
@@ -39,17 +39,17 @@ export const jobCatalogue = Object.freeze({
 export type JobName = keyof typeof jobCatalogue;
 export type JobPayload<Name extends JobName> = z.output<(typeof jobCatalogue)[Name]['payload']>;
 
-/** The lane that takes work of a kind: remote providers are waited for in `cloud`, all others compute in `render`. */
+/** The lane for a kind of provider. */
 export function laneFor(needs: NonNullable<JobRecord['needs']>): Lane {
   return needs === 'remote' ? 'cloud' : 'render';
 }
 
-/** The lane that a job waits in. */
+/** The lane of a job: `render` while its next provider is unknown. */
 export function laneOf({ needs }: JobRecord): Lane {
   return laneFor(needs ?? 'inline');
 }
 
-/** BullMQ's priority of a request's 0–10. One is added because BullMQ's 0 means "before all priorities". */
+/** BullMQ priority of a request priority (0–10). One is added because BullMQ runs 0 before all priorities. */
 export function queuePriority(priority: number): number {
   return priority + 1;
 }

@@ -1,13 +1,15 @@
 import type { JobStatus } from '@lipsync/core/contract';
 
-/** Redis keys of job records. Not under BullMQ's prefix: records outlive the queue's own bookkeeping. */
+/** Redis keys of job records. Not under BullMQ's prefix: records outlive queue entries. All names are stored data. */
 export const jobKeyPrefix = 'lipsync:jobs:';
 export const allJobsKey = 'lipsync:jobs-by-time';
 export const unfinishedJobsKey = 'lipsync:jobs-unfinished';
-/** Stream of the ends of jobs, written in the same script as the end itself. */
+/** Stream of the ends of jobs. */
 export const outboxKey = 'lipsync:outbox';
-/** Held by the process that mends what is amiss between records and queues. */
+/** Lock of the process that compares records with queues. */
 export const sweepLockKey = 'lipsync:sweep-lock';
+/** Channel that announces the ids of jobs whose current run should stop: canceled, or claimed by another run. */
+export const interruptChannel = 'lipsync:job-interrupts';
 
 export function jobKey(id: string): string {
   return `${jobKeyPrefix}${id}`;
@@ -17,31 +19,33 @@ export function statusKey(status: JobStatus): string {
   return `lipsync:jobs-${status}`;
 }
 
-/** Channel on which each change of a job is announced; the message is the new revision. */
+/** Channel that announces each change of a job; the message is the new revision. */
 export function jobChannel(id: string): string {
   return `lipsync:job:${id}`;
 }
 
 const timeDigits = 15;
 const memberPattern = /^\d{15}:.{1,200}$/;
+/** Length of the part of an index member before the job id. */
+export const memberPrefixLength = timeDigits + 1;
 
 /**
- * Member of the indexes, which are sorted sets with equal scores: Redis then orders by member, so time first and id
- * second, and a page can begin exactly after any member, whether that one is still there or not.
+ * Member of an index of jobs. All scores are equal, so Redis orders by member: by time, then by id. A page can start
+ * after any member, even one that was removed.
  */
-export function indexMember(createdAtMs: number, id: string): string {
+export function indexMember({ createdAtMs, id }: { readonly createdAtMs: number; readonly id: string }): string {
   return `${String(createdAtMs).padStart(timeDigits, '0')}:${id}`;
 }
 
 export function idOfMember(member: string): string {
-  return member.slice(timeDigits + 1);
+  return member.slice(memberPrefixLength);
 }
 
 export function toCursor(member: string): string {
   return Buffer.from(member).toString('base64url');
 }
 
-/** The member that a cursor stands for, or undefined when it is not one of ours. */
+/** The index member that a cursor encodes; undefined for a string that is not a cursor. */
 export function fromCursor(cursor: string): string | undefined {
   const member = Buffer.from(cursor, 'base64url').toString();
   return memberPattern.test(member) ? member : undefined;

@@ -1,13 +1,15 @@
 /**
- * The Lua scripts of the job store; each is one atomic step. A record is a hash: `revision`, `status` and `writer` for
- * the scripts, `format` and `record` (JSON) for us. `writer` names the call that made the last change: when a
- * connection breaks after Redis did its work, the client sends the script again, and the second run recognizes its
- * own work instead of reporting a conflict.
+ * Lua scripts of the job store; each is atomic. A record is a hash with the fields `revision`, `status` and `writer` for
+ * the scripts, and `format` and `record` (JSON) for the store. `writer` is the random id of the call that made the last
+ * change: when a connection breaks after Redis ran a script, the client sends it again, and the second run recognizes its
+ * own write instead of reporting a conflict.
  */
 
 /**
- * KEYS record, all, status, unfinished. ARGV writer, revision, status, format, record, member, channel.
- * 1: stored (now, or by this writer before), 0: the id is taken.
+ * Stores a new record.
+ * KEYS: 1 record, 2 index of all jobs, 3 index of its status, 4 index of unfinished jobs.
+ * ARGV: 1 writer, 2 revision, 3 status, 4 format, 5 record JSON, 6 index member, 7 channel of the job.
+ * Returns 1 when the record is stored, 0 when the id is taken.
  */
 export const createScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -22,10 +24,14 @@ return 1
 `;
 
 /**
- * KEYS record, old status, new status, unfinished, outbox.
- * ARGV writer, expected revision, revision, status, format, record, member, terminal (1 or 0), channel, outbox event (JSON,
- * or empty for none), maximum length of the outbox.
- * 1: stored, 0: somebody else changed it first.
+ * Replaces a record unless another call changed it first. A job that ends leaves the index of unfinished jobs and the
+ * waiting set of its provider, and its end is added to the outbox.
+ * KEYS: 1 record, 2 index of its old status, 3 index of its new status, 4 index of unfinished jobs, 5 hash of jobs that
+ * wait for a slot, 6 outbox.
+ * ARGV: 1 writer, 2 expected revision, 3 new revision, 4 status, 5 format, 6 record JSON, 7 index member, 8 job id,
+ * 9 channel of the job, 10 '1' when the job ended, 11 channel to interrupt the current run or empty, 12 prefix of the
+ * waiting sets, 13 outbox event JSON or empty, 14 maximum length of the outbox.
+ * Returns 1 when the record is stored, 0 on a conflict.
  */
 export const replaceScript = `
 if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[2] then
@@ -36,15 +42,24 @@ if KEYS[2] ~= KEYS[3] then
   redis.call('ZREM', KEYS[2], ARGV[7])
   redis.call('ZADD', KEYS[3], 0, ARGV[7])
 end
-if ARGV[8] == '1' then redis.call('ZREM', KEYS[4], ARGV[7]) end
-if ARGV[10] ~= '' then redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[11], '*', 'event', ARGV[10]) end
+if ARGV[10] == '1' then
+  redis.call('ZREM', KEYS[4], ARGV[7])
+  local provider = redis.call('HGET', KEYS[5], ARGV[8])
+  if provider then
+    redis.call('ZREM', ARGV[12] .. provider, ARGV[8])
+    redis.call('HDEL', KEYS[5], ARGV[8])
+  end
+end
+if ARGV[13] ~= '' then redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[14], '*', 'event', ARGV[13]) end
 redis.call('PUBLISH', ARGV[9], ARGV[3])
+if ARGV[11] ~= '' then redis.call('PUBLISH', ARGV[11], ARGV[8]) end
 return 1
 `;
 
 /**
- * KEYS index. ARGV start ('+' or '(member'), limit, record key prefix, length of the time part of a member.
- * A flat list of member, format, record of each entry, newest first.
+ * Reads a page of records, newest first.
+ * KEYS: 1 index. ARGV: 1 start ('+' or '(member'), 2 limit, 3 prefix of record keys, 4 length of a member before the id.
+ * Returns a flat list of member, format and record JSON of each entry.
  */
 export const listScript = `
 local members = redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])

@@ -1,11 +1,11 @@
 import { LipsyncError } from '@lipsync/core';
 
-/** Lets work on the same keys run one after the other, in the order in which it was asked for. */
+/** Runs work on the same keys one after the other, in the order of the calls. */
 export type KeyedMutex = <Result>(keys: readonly string[], work: () => Promise<Result>) => Promise<Result>;
 
 /**
- * KeyedMutex within this process. Throws `resource_exhausted` instead of doing work whose turn came after more than
- * `maxWaitMs`: then the works before it hang.
+ * A mutex within this process. Throws `resource_exhausted` instead of running work that waited longer than `maxWaitMs`:
+ * the work before it hangs.
  */
 export function createKeyedMutex(maxWaitMs: number): KeyedMutex {
   const lastOf = new Map<string, Promise<void>>();
@@ -13,11 +13,11 @@ export function createKeyedMutex(maxWaitMs: number): KeyedMutex {
     const { promise: done, resolve: finish } = Promise.withResolvers<void>();
     const before = keys.flatMap((key) => lastOf.get(key) ?? []);
     for (const key of keys) lastOf.set(key, done);
-    const askedAtMs = performance.now();
+    const calledAtMs = performance.now();
     try {
       await Promise.all(before);
-      if (performance.now() - askedAtMs > maxWaitMs)
-        throw new LipsyncError('resource_exhausted', 'The state store is too slow at the moment. Try again shortly.');
+      if (performance.now() - calledAtMs > maxWaitMs)
+        throw new LipsyncError('resource_exhausted', 'The state store is too slow. Try again shortly.');
       return await work();
     } finally {
       finish();

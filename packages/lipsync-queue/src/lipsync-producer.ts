@@ -1,84 +1,107 @@
-import type { Clock, JobRecord, JobStore, Load, Logger } from '@lipsync/core';
+import { isUnderWay, type Clock, type JobRecord, type JobStore, type Load, type Logger } from '@lipsync/core';
 import type { Redis } from 'ioredis';
-import { toRedisError } from './connection.ts';
+import { guardRedis } from './connection.ts';
 import { laneOf, type Lane } from './job-catalogue.ts';
-import { sweepJobs, type Swept } from './job-sweep.ts';
-import { createQueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
-import { wakeNextWaitingJob } from './wake-next-waiting-job.ts';
+import { sweepJobs, type SweptJobs } from './job-sweep.ts';
+import { QueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
+import { RedisConcurrencySlots } from './redis-concurrency-slots.ts';
 
-export interface LipsyncProducerDependencies {
-  /** Made by `createClientConnection`; the caller keeps and ends it. */
+export interface LipsyncProducerOptions {
+  /** Made by `createClientConnection`; the caller closes it. */
   readonly connection: Redis;
   readonly store: JobStore;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Jobs younger than this are taken to be on their way into the queue. */
+  /** `sweep` ignores jobs younger than this: they may be on their way into the queue. */
   readonly requeueAfterMs?: number;
-}
-
-export interface LipsyncProducer {
-  /**
-   * Stores the record, then queues the job. Once the record is stored the job is accepted: if queuing fails after
-   * that, `sweep` makes up for it. Throws `resource_exhausted` when the record could not be stored.
-   */
-  submit(record: JobRecord, lane?: Lane): Promise<void>;
-  /** Queues a job of which one lane's worker has done its part in the lane that it needs next. */
-  handOn(record: JobRecord): Promise<void>;
-  /** Has a job that sleeps in a queue looked at now; one that does not sleep is left alone. */
-  wake(jobId: string): Promise<void>;
-  /** As `wake`, for a job that fell asleep while it was being canceled; any other sleeps on. */
-  wakeCanceled(jobId: string): Promise<void>;
-  /**
-   * As `wake`, for the one of those that stand in line for a provider whose turn it is; several at once wake one each.
-   * False where nobody in line sleeps.
-   */
-  wakeNextWaitingJob(): Promise<boolean>;
-  /**
-   * Queues every unfinished job that no queue is going to run (never queued, or ended in the queue while its record is
-   * not at an end), and fails every job that still waits at its deadline. Safe to run from several processes and beside
-   * workers; one of them does it at a time.
-   */
-  sweep(): Promise<Swept>;
-  /** Takes a job out of the queues, so that none runs it; false, and nothing taken, when a worker holds it. */
-  remove(jobId: string): Promise<boolean>;
-  /** What the queues hold, for whoever wants to know how long a job would wait; of one that stands in line, what is ahead of it. */
-  load(waitingJobId?: string): Promise<Load>;
-  /** The queue of a lane, e.g. for a page about queues. Connects with its first command. */
-  queue(lane: Lane): Promise<LipsyncQueueHandle>;
-  close(): Promise<void>;
 }
 
 const defaultRequeueAfterMs = 5_000;
 
-export function createProducer(dependencies: LipsyncProducerDependencies): LipsyncProducer {
-  const { connection, store, clock, logger, requeueAfterMs = defaultRequeueAfterMs } = dependencies;
-  const entries = createQueueEntries({ connection, logger });
-  return {
-    async submit(record, lane = laneOf(record)) {
-      await store.create(record);
-      await entries.add(record, lane).catch((error: unknown) => {
-        logger.warn({ jobId: record.id, error }, 'the job is recorded but not queued yet; the next sweep queues it');
-      });
-    },
-    handOn: (record) => guarded(() => entries.addAfresh(record, laneOf(record))),
-    wake: (jobId) => guarded(async () => void (await entries.wake(jobId))),
-    wakeCanceled: (jobId) =>
-      guarded(async () => {
-        if ((await store.get(jobId))?.cancelRequested) await entries.wake(jobId);
-      }),
-    wakeNextWaitingJob: () => guarded(() => wakeNextWaitingJob(store, entries)),
-    sweep: () => guarded(() => sweepJobs({ connection, store, entries, clock, requeueAfterMs })),
-    remove: (jobId) => guarded(() => entries.remove(jobId)),
-    load: (waitingJobId) => guarded(() => entries.load(waitingJobId)),
-    queue: (lane) => guarded(() => entries.queue(lane)),
-    close: () => entries.close(),
-  };
-}
+/** Puts jobs into the queues, wakes them and removes them. Every call throws `resource_exhausted` without Redis. */
+export class LipsyncProducer {
+  readonly #options: Required<LipsyncProducerOptions>;
+  readonly #entries: QueueEntries;
+  readonly #slots: RedisConcurrencySlots;
 
-async function guarded<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw toRedisError(error);
+  constructor(options: LipsyncProducerOptions) {
+    this.#options = { requeueAfterMs: defaultRequeueAfterMs, ...options };
+    this.#entries = new QueueEntries(options);
+    this.#slots = new RedisConcurrencySlots(options);
+  }
+
+  /**
+   * Stores the record, then queues the job. Once the record is stored the job is accepted: if queuing fails after that,
+   * `sweep` queues it. Throws `resource_exhausted` when the record could not be stored.
+   */
+  async submit(record: JobRecord, lane: Lane = laneOf(record)): Promise<void> {
+    const { store, logger } = this.#options;
+    await store.create(record);
+    await this.#entries.add(record, lane).catch((error: unknown) => {
+      logger.warn({ jobId: record.id, error }, 'job stored but not queued; the next sweep queues it');
+    });
+  }
+
+  /** Queues a job in the lane that it needs next, after the worker of another lane has done its part. */
+  transfer(record: JobRecord): Promise<void> {
+    return guardRedis(() => this.#entries.replaceEnded(record, laneOf(record)));
+  }
+
+  /** Makes a delayed job runnable now; does nothing for a job that is not delayed. */
+  wake(jobId: string): Promise<void> {
+    return guardRedis(async () => void (await this.#entries.wake(jobId)));
+  }
+
+  /**
+   * Wakes a job that missed its wake-up because it was not delayed yet: it was canceled, or a released slot took it from
+   * the waiting set, while it was being parked.
+   */
+  wakeIfMissed(jobId: string): Promise<void> {
+    return guardRedis(async () => {
+      const record = await this.#options.store.get(jobId);
+      if (!record) return;
+      const waitsForSlot = record.parkedUntilMs !== null && !isUnderWay(record) && record.needs === 'remote';
+      if (record.cancelRequested || (waitsForSlot && !(await this.#slots.isWaiting(jobId))))
+        await this.#entries.wake(jobId);
+    });
+  }
+
+  /**
+   * Wakes `jobId`, which a released slot took from the waiting set of `provider`. If the job is not delayed, because it has
+   * ended or was woken otherwise, the next waiting job is woken instead. Returns the id of the job that was woken.
+   */
+  wakeWaiting(provider: string, jobId: string): Promise<string | null> {
+    return guardRedis(async () => {
+      let next: string | null = jobId;
+      while (next !== null && !(await this.#entries.wake(next))) next = await this.#slots.takeNextWaiting(provider);
+      return next;
+    });
+  }
+
+  /**
+   * Queues every unfinished job that no queue holds, and fails every job that still waits at its deadline. Safe to run in
+   * several processes and beside workers; only one process does it at a time.
+   */
+  sweep(): Promise<SweptJobs> {
+    return guardRedis(() => sweepJobs({ ...this.#options, entries: this.#entries }));
+  }
+
+  /** Removes a job from the queues; false, with nothing removed, when a worker holds it. */
+  remove(jobId: string): Promise<boolean> {
+    return guardRedis(() => this.#entries.remove(jobId));
+  }
+
+  /** The work of the render lane. */
+  load(): Promise<Load> {
+    return guardRedis(() => this.#entries.load());
+  }
+
+  /** The BullMQ queue of a lane, for a queue dashboard. Connects with its first command. */
+  queue(lane: Lane): Promise<LipsyncQueueHandle> {
+    return guardRedis(() => this.#entries.queue(lane));
+  }
+
+  close(): Promise<void> {
+    return this.#entries.close();
   }
 }

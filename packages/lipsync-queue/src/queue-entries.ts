@@ -5,104 +5,82 @@ import { jobCatalogue, lanes, queueNames, queuePriority, type JobPayload, type L
 
 export type LipsyncQueueHandle = Queue<JobPayload<'lipsync'>, unknown, 'lipsync'>;
 
-/** What the lanes' queues hold of our jobs. Throws what Redis throws. */
-export interface QueueEntries {
-  add(record: JobRecord, lane: Lane): Promise<void>;
-  /** As `add`, in place of an entry of the same job that has ended there. */
-  addAfresh(record: JobRecord, lane: Lane): Promise<void>;
-  /** Moves a sleeping entry of the job to the others that wait to be taken; false where none sleeps, or another woke it first. */
-  wake(jobId: string): Promise<boolean>;
-  /** The jobs that sleep in a lane, oldest first; of very many, those that wake soonest. */
-  sleeping(lane: Lane): Promise<readonly string[]>;
-  /** Takes a job out of all queues; false, and nothing taken, when a worker holds it. */
-  remove(jobId: string): Promise<boolean>;
-  /** Ids of all jobs that some queue is going to run or is running: one question per lane, however many there are. */
-  live(): Promise<ReadonlySet<string>>;
-  isLive(jobId: string): Promise<boolean>;
-  /**
-   * A few counts, however many there are; with a job that sleeps in line itself, without those behind it. A worker counts
-   * as one that renders one job at a time.
-   */
-  load(waitingJobId?: string): Promise<Load>;
-  queue(lane: Lane): Promise<LipsyncQueueHandle>;
-  close(): Promise<void>;
-}
-
-export interface QueueEntriesDependencies {
-  readonly connection: Redis;
-  readonly logger: Logger;
-}
-
 const liveTypes: JobType[] = ['wait', 'prioritized', 'delayed', 'active', 'waiting-children'];
-const deadStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
+const endedStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
 
-export function createQueueEntries(dependencies: QueueEntriesDependencies): QueueEntries {
-  const queues = createQueues(dependencies);
-  const fromAll = <Answer>(ask: (queue: LipsyncQueueHandle) => Promise<Answer>): Promise<Answer[]> =>
-    Promise.all(lanes.map(async (lane) => ask(await queues.get(lane))));
-  const add = async (queue: LipsyncQueueHandle, { id: jobId, spec }: JobRecord): Promise<void> => {
-    const priority = queuePriority(spec.options.priority);
-    await queue.add('lipsync', { jobId }, { ...jobCatalogue.lipsync.options, jobId, priority });
-  };
-  return {
-    async add(record, lane) {
-      await add(await queues.get(lane), record);
-    },
-    async addAfresh(record, lane) {
-      const queue = await queues.get(lane);
-      // An ended entry keeps its id taken; one that a worker holds stays, and the record tells that worker what to do.
-      await queue.remove(record.id);
-      await add(queue, record);
-    },
-    async wake(jobId) {
-      const woken = await fromAll(async (queue) => {
-        const job = await queue.getJob(jobId);
-        return job !== undefined && (await job.isDelayed()) && promote(job);
-      });
-      return woken.includes(true);
-    },
-    sleeping: async (lane) => oldestSleeping(await queues.get(lane)),
-    async remove(jobId) {
-      // BullMQ answers 0 for a job that a worker holds, and 1 also for one that it does not know.
-      const answers = await fromAll((queue) => queue.remove(jobId));
-      return !answers.includes(0);
-    },
-    async live() {
-      const ids = await fromAll((queue) => queue.getRanges(liveTypes, 0, -1));
-      return new Set(ids.flat());
-    },
-    async isLive(jobId) {
-      const states = await fromAll((queue) => queue.getJobState(jobId));
-      return states.some((state) => !deadStates.has(state));
-    },
-    async load(waitingJobId) {
-      const [cloud, render] = [await queues.get('cloud'), await queues.get('render')];
-      const remoteJobs =
-        waitingJobId === undefined
-          ? await cloud.getDelayedCount()
-          : (await oldestSleeping(cloud)).filter((id) => id < waitingJobId).length;
-      const { wait = 0, prioritized = 0, active = 0 } = await render.getJobCounts('wait', 'prioritized', 'active');
-      return {
-        remoteJobs,
-        inlineJobs: wait + prioritized + active,
-        inlineSeats: Math.max(1, await render.getWorkersCount()),
-      };
-    },
-    queue: (lane) => queues.get(lane),
-    close: () => queues.close(),
-  };
+/** The BullMQ entries of our jobs, over all lanes. Every call throws what Redis throws. */
+export class QueueEntries {
+  readonly #queues: LaneQueues;
+
+  constructor(options: { readonly connection: Redis; readonly logger: Logger }) {
+    this.#queues = new LaneQueues(options);
+  }
+
+  async add(record: JobRecord, lane: Lane): Promise<void> {
+    await addEntry(await this.queue(lane), record);
+  }
+
+  /** As `add`, in place of an entry of the same job that has ended in that lane. */
+  async replaceEnded(record: JobRecord, lane: Lane): Promise<void> {
+    const queue = await this.queue(lane);
+    // An ended entry keeps its id taken. An entry that a worker holds stays: its worker reads the record.
+    await queue.remove(record.id);
+    await addEntry(queue, record);
+  }
+
+  /** Promotes a delayed entry of the job, so that a worker takes it; false when there is none or another call did it. */
+  async wake(jobId: string): Promise<boolean> {
+    const woken = await this.#inEveryLane(async (queue) => {
+      const job = await queue.getJob(jobId);
+      return job !== undefined && (await job.isDelayed()) && promote(job);
+    });
+    return woken.includes(true);
+  }
+
+  /** Removes a job from all lanes; false, with nothing removed, when a worker holds it. */
+  async remove(jobId: string): Promise<boolean> {
+    // BullMQ answers 0 for a job that a worker holds, and 1 also for an unknown job.
+    const answers = await this.#inEveryLane((queue) => queue.remove(jobId));
+    return !answers.includes(0);
+  }
+
+  /** Ids of all jobs that wait in a queue or run, with one command per lane. */
+  async liveIds(): Promise<ReadonlySet<string>> {
+    const ids = await this.#inEveryLane((queue) => queue.getRanges(liveTypes, 0, -1));
+    return new Set(ids.flat());
+  }
+
+  async isLive(jobId: string): Promise<boolean> {
+    const states = await this.#inEveryLane((queue) => queue.getJobState(jobId));
+    return states.some((state) => !endedStates.has(state));
+  }
+
+  /** The work of the render lane, from a few counters. A worker counts as one that renders one job at a time. */
+  async load(): Promise<Load> {
+    const render = await this.queue('render');
+    const { wait = 0, prioritized = 0, active = 0 } = await render.getJobCounts('wait', 'prioritized', 'active');
+    return { inlineJobs: wait + prioritized + active, inlineSeats: Math.max(1, await render.getWorkersCount()) };
+  }
+
+  queue(lane: Lane): Promise<LipsyncQueueHandle> {
+    return this.#queues.get(lane);
+  }
+
+  close(): Promise<void> {
+    return this.#queues.close();
+  }
+
+  #inEveryLane<Answer>(read: (queue: LipsyncQueueHandle) => Promise<Answer>): Promise<Answer[]> {
+    return Promise.all(lanes.map(async (lane) => read(await this.queue(lane))));
+  }
 }
 
-/** Sleeping jobs that are seen at most: no more than this is read of a longer line. */
-const longestLine = 10_000;
-
-async function oldestSleeping(queue: LipsyncQueueHandle): Promise<readonly string[]> {
-  const ids = await queue.getRanges(['delayed'], 0, longestLine - 1, true);
-  // Ids sort by time.
-  return ids.toSorted();
+async function addEntry(queue: LipsyncQueueHandle, { id: jobId, spec }: JobRecord): Promise<void> {
+  const priority = queuePriority(spec.options.priority);
+  await queue.add('lipsync', { jobId }, { ...jobCatalogue.lipsync.options, jobId, priority });
 }
 
-/** False where somebody else has woken it in the meantime. */
+/** False when another process promoted the entry first. */
 async function promote(job: Job): Promise<boolean> {
   try {
     await job.promote();
@@ -113,42 +91,46 @@ async function promote(job: Job): Promise<boolean> {
   }
 }
 
-interface Queues {
-  get(lane: Lane): Promise<LipsyncQueueHandle>;
-  close(): Promise<void>;
-}
-
 /**
- * One BullMQ queue per lane, made when first needed. A queue whose first contact with Redis fails stays unusable for
- * good, so it is thrown away and the next call makes another.
+ * One BullMQ queue per lane, opened on first use. A queue whose first contact with Redis fails stays unusable, so it is
+ * discarded and the next call opens another.
  */
-function createQueues({ connection, logger }: QueueEntriesDependencies): Queues {
-  const queues = new Map<Lane, Promise<LipsyncQueueHandle>>();
+class LaneQueues {
+  readonly #connection: Redis;
+  readonly #logger: Logger;
+  readonly #queues = new Map<Lane, Promise<LipsyncQueueHandle>>();
 
-  async function open(lane: Lane): Promise<LipsyncQueueHandle> {
-    const queue: LipsyncQueueHandle = new Queue(queueNames[lane], { connection, skipWaitingForReady: true });
-    // An error event without a listener would end the process; the connection's own listener has warned already.
-    queue.on('error', (error) => logger.debug({ lane, error }, 'queue connection trouble'));
+  constructor({ connection, logger }: { readonly connection: Redis; readonly logger: Logger }) {
+    this.#connection = connection;
+    this.#logger = logger;
+  }
+
+  get(lane: Lane): Promise<LipsyncQueueHandle> {
+    const queue = this.#queues.get(lane) ?? this.#open(lane);
+    this.#queues.set(lane, queue);
+    return queue;
+  }
+
+  async close(): Promise<void> {
+    const opened = await Promise.allSettled(this.#queues.values());
+    this.#queues.clear();
+    await Promise.all(opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.close()] : [])));
+  }
+
+  async #open(lane: Lane): Promise<LipsyncQueueHandle> {
+    const queue: LipsyncQueueHandle = new Queue(queueNames[lane], {
+      connection: this.#connection,
+      skipWaitingForReady: true,
+    });
+    // An 'error' event without a listener would end the process; the connection's own listener logs a warning.
+    queue.on('error', (error) => this.#logger.debug({ lane, error }, 'queue connection error'));
     try {
       await queue.waitUntilReady();
       return queue;
     } catch (error) {
-      queues.delete(lane);
+      this.#queues.delete(lane);
       await queue.close().catch(() => undefined);
       throw error;
     }
   }
-
-  return {
-    get(lane) {
-      const opened = queues.get(lane) ?? open(lane);
-      queues.set(lane, opened);
-      return opened;
-    },
-    async close() {
-      const opened = await Promise.allSettled(queues.values());
-      queues.clear();
-      await Promise.all(opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.close()] : [])));
-    },
-  };
 }

@@ -11,87 +11,88 @@ import {
   type JobStore,
 } from '@lipsync/core';
 import type { LipsyncOptions } from '@lipsync/core/contract';
-import type { JobWatcher } from './job-watcher.ts';
+import { watchJob, type JobWatcher } from './job-notifications.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
-import { watchJob } from './watch-job.ts';
 
-/** What is to be done, checked. */
+/** A validated request. */
 export interface JobSubmission {
   readonly video: InputReference;
   readonly audio: InputReference;
   readonly options: LipsyncOptions;
-  /** Name of the API key that asks, or null where there is none. */
+  /** Name of the API key of the request; null without one. */
   readonly owner: string | null;
 }
 
-/** Jobs as those see them who ask for them: hand in, take back, look on. */
-export interface QueuedJobs {
-  /** Records a job and queues it. Throws `resource_exhausted` when Redis cannot be reached, and as `planJob` does. */
-  submit(submission: JobSubmission): Promise<JobRecord>;
-  /**
-   * Ends a waiting job at once, asks a worker to stop one that was begun, leaves a finished one alone. Returns the
-   * record as it then stands. Throws `not_found`.
-   */
-  cancel(jobId: string): Promise<JobRecord>;
-  /**
-   * Has a job that waits for the operation of this attempt look at it now. Any other job is left alone, one that is not
-   * there, too.
-   */
-  hint(attempt: CallbackAttempt): Promise<void>;
-  /** The record now and after each change, until `signal` aborts or the job is at its end. Throws `not_found`. */
-  watch(jobId: string, signal: AbortSignal): AsyncIterable<JobRecord>;
-}
-
-export interface QueuedJobsDependencies {
+export interface QueuedJobsOptions {
   readonly store: JobStore;
   readonly producer: Pick<LipsyncProducer, 'submit' | 'remove' | 'wake'>;
   readonly watcher: JobWatcher;
   readonly clock: Clock;
   readonly ids: IdSource;
   /**
-   * What is known of a job's plan before it is recorded; `undecidedStart` from whoever does not have the workers' settings.
-   * Throws `not_supported` for a method that nothing stands for.
+   * Plans a job before it is stored; returns `undecidedStart` in a host without the workers' settings. Throws
+   * `not_supported` for a method that is not configured.
    */
   planJob(options: LipsyncOptions): JobStart;
-  /** How often a watched job is looked at without news of a change. */
-  readonly pollMs?: number;
+  /** Interval at which a watched job is read without a notification. */
+  readonly pollIntervalMs?: number;
 }
 
-const defaultPollMs = 3_000;
+const defaultPollIntervalMs = 3_000;
 
-export function createQueuedJobs(dependencies: QueuedJobsDependencies): QueuedJobs {
-  const { store, producer, watcher, clock, ids, planJob, pollMs = defaultPollMs } = dependencies;
-  return {
-    async submit(submission) {
-      const record = newJobRecord({
-        id: ids.jobId(),
-        nowMs: clock.nowMs(),
-        start: planJob(submission.options),
-        ...submission,
-      });
-      await producer.submit(record);
-      return record;
-    },
-    async cancel(jobId) {
-      // Recorded first: whoever takes the job up from here on sees that it is not wanted any more.
-      const record = await store.append(jobId, { type: 'cancel_requested' });
-      if (record.parkedUntilMs !== null) await producer.wake(jobId).catch(outOfReach);
-      // What it began elsewhere is for a worker to end.
-      if (record.status !== 'queued' || isUnderWay(record)) return record;
-      const removed = await producer.remove(jobId).catch(outOfReach);
-      return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;
-    },
-    async hint({ jobId, index }) {
-      const record = await store.get(jobId);
-      if (record && record.parkedUntilMs !== null && isUnderWay(record) && record.attempts.length === index + 1)
-        await producer.wake(jobId);
-    },
-    watch: (jobId, signal) => watchJob({ store, watcher, pollMs }, jobId, signal),
-  };
+/** The client side of the queue: submit, cancel and watch jobs. */
+export class QueuedJobs {
+  readonly #options: QueuedJobsOptions;
+
+  constructor(options: QueuedJobsOptions) {
+    this.#options = options;
+  }
+
+  /** Stores and queues a job. Throws `resource_exhausted` when Redis cannot be reached, and what `planJob` throws. */
+  async submit(submission: JobSubmission): Promise<JobRecord> {
+    const { clock, ids, planJob, producer } = this.#options;
+    const record = newJobRecord({
+      id: ids.jobId(),
+      nowMs: clock.nowMs(),
+      start: planJob(submission.options),
+      ...submission,
+    });
+    await producer.submit(record);
+    return record;
+  }
+
+  /**
+   * Ends a queued job at once and makes a worker stop a job that has started; a finished job stays as it is. Returns the
+   * record afterwards. Throws `not_found`.
+   */
+  async cancel(jobId: string): Promise<JobRecord> {
+    const { store, producer, clock } = this.#options;
+    // Stored first: every worker that takes the job from now on sees the request.
+    const record = await store.append(jobId, { type: 'cancel_requested' });
+    if (record.parkedUntilMs !== null) await producer.wake(jobId).catch(ignoreOutage);
+    // A job with a remote operation is ended by a worker, which can stop the operation.
+    if (record.status !== 'queued' || isUnderWay(record)) return record;
+    const removed = await producer.remove(jobId).catch(ignoreOutage);
+    return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;
+  }
+
+  /** Makes a job that waits for the operation of this attempt check it now. Does nothing for any other job. */
+  async hint({ jobId, index }: CallbackAttempt): Promise<void> {
+    const { store, producer } = this.#options;
+    const record = await store.get(jobId);
+    if (record && record.parkedUntilMs !== null && isUnderWay(record) && record.attempts.length === index + 1)
+      await producer.wake(jobId);
+  }
+
+  /** Yields the record now and after each change, until the job has ended or `signal` aborts. Throws `not_found`. */
+  watch(jobId: string, signal: AbortSignal): AsyncIterable<JobRecord> {
+    const { store, watcher, pollIntervalMs = defaultPollIntervalMs } = this.#options;
+    return watchJob({ store, watcher, pollIntervalMs }, jobId, signal);
+  }
 }
 
-/** The wish is recorded; if Redis goes away now, the worker that gets the job ends it. */
-function outOfReach(error: unknown): false {
+/** The cancel request is stored: if Redis fails now, the worker that takes the job ends it. */
+function ignoreOutage(error: unknown): false {
   if (LipsyncError.isInstance(error) && error.code === 'resource_exhausted') return false;
   throw error;
 }

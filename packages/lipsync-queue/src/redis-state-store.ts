@@ -7,30 +7,30 @@ import {
   type ContentionLimits,
   type Documents,
   type Json,
-  type StateStore,
   type StoredDocument,
 } from '@lipsync/core';
 import type { Redis } from 'ioredis';
-import { toRedisError } from './connection.ts';
-import { listStateScript, readStateScript, writeStateScript } from './state-scripts.ts';
+import { guardRedis } from './connection.ts';
 import { createKeyedMutex } from './keyed-mutex.ts';
+import { listStateScript, readStateScript, writeStateScript } from './state-scripts.ts';
 
 /** Increase when a stored document can no longer be read by this version. */
-const documentFormat = '1';
+export const documentFormat = '1';
+/** Sorted set of the keys of all documents. */
+export const documentIndexKey = 'lipsync:state-keys';
 const documentPrefix = 'lipsync:state:';
-const indexKey = 'lipsync:state-keys';
 const markPrefix = 'lipsync:state-written:';
 
-/** Longer than the client goes on sending one command. */
-const markLifeMs = 60_000;
-const maxTurnWaitMs = 10_000;
+/** Longer than the client keeps resending one command. */
+const markLifetimeMs = 60_000;
+const maxMutexWaitMs = 10_000;
 
-/** Behind every printable ASCII character: what begins with a prefix comes before the prefix and this. */
-const behindAllCharacters = '\u007F';
+/** Sorts after every printable ASCII character: all keys with a prefix sort before the prefix followed by this. */
+const afterAllCharacters = '\u007F';
 
 type Field = string | null | undefined;
 
-/** The scripts as `defineCommand` adds them to the connection; those without a number of keys take it first. */
+/** The scripts as `defineCommand` adds them to the connection; those without a fixed number of keys take it first. */
 interface ScriptCommands {
   lipsyncReadState(keyCount: number, ...keys: readonly string[]): Promise<Field[]>;
   lipsyncWriteState(keyCount: number, ...keysAndArguments: readonly string[]): Promise<number>;
@@ -43,17 +43,13 @@ export interface RedisStateStoreOptions {
 }
 
 /**
- * Documents in Redis. A transaction reads them in one step and writes them in another that does nothing when somebody
- * else wrote meanwhile. Transactions of this process on the same document take turns, so that only processes contend.
- * The caller keeps and ends the connection, also after `close`.
+ * Documents in Redis. A transaction reads them in one script and writes them in another, which does nothing when a
+ * document changed in between. Transactions of this process on the same document run one after the other, so that only
+ * processes contend. The caller closes the connection, after `close`.
  */
-export function createRedisStateStore(options: RedisStateStoreOptions): StateStore {
-  return new RedisStateStore(options);
-}
-
-class RedisStateStore extends BaseStateStore {
+export class RedisStateStore extends BaseStateStore {
   readonly #scripts: ScriptCommands;
-  readonly #inTurn = createKeyedMutex(maxTurnWaitMs);
+  readonly #mutex = createKeyedMutex(maxMutexWaitMs);
 
   constructor({ connection, contention }: RedisStateStoreOptions) {
     super(contention);
@@ -64,21 +60,26 @@ class RedisStateStore extends BaseStateStore {
     keys: readonly string[],
     change: (documents: Documents) => CheckedChange<Result>,
   ): Promise<Result | typeof contended> {
-    return this.#inTurn(keys, () => attempt(this.#scripts, keys, change));
+    return this.#mutex(keys, () => attempt(this.#scripts, keys, change));
   }
 
   protected override tryList(prefix: string, after: string, limit: number): Promise<readonly StoredDocument[]> {
-    return list(this.#scripts, prefix, after, limit);
+    return list(this.#scripts, prefix, { after, limit });
   }
 
   protected override async closeDriver(): Promise<void> {}
+}
+
+/** Redis key of a document. */
+export function documentKey(key: string): string {
+  return `${documentPrefix}${key}`;
 }
 
 function defineScripts(connection: Redis): ScriptCommands {
   connection.defineCommand('lipsyncReadState', { lua: readStateScript, readOnly: true });
   connection.defineCommand('lipsyncWriteState', { lua: writeStateScript });
   connection.defineCommand('lipsyncListState', { numberOfKeys: 1, lua: listStateScript, readOnly: true });
-  // `as`: defineCommand has just added these methods, which ioredis' types cannot know.
+  // `as`: defineCommand adds these methods at runtime, so ioredis' types lack them.
   return connection as unknown as ScriptCommands;
 }
 
@@ -87,28 +88,28 @@ async function attempt<Result>(
   keys: readonly string[],
   change: (documents: Documents) => CheckedChange<Result>,
 ): Promise<Result | typeof contended> {
-  const read = await guarded(scripts.lipsyncReadState(keys.length, ...keys.map(documentKey)));
+  const read = await guardRedis(() => scripts.lipsyncReadState(keys.length, ...keys.map(documentKey)));
   const { result, writes } = change(
     new Map(keys.map((key, index) => [key, parseDocument(read[3 * index + 1], read[3 * index + 2])])),
   );
   if (writes.size === 0) return result;
   const version = randomUUID();
-  const stored = await guarded(
+  const actions = keys.flatMap((key, index) => [read[3 * index] ?? '', ...writeAction(writes.get(key)), key]);
+  const keysToWrite = [`${markPrefix}${version}`, documentIndexKey, ...keys.map(documentKey)];
+  const stored = await guardRedis(() =>
     scripts.lipsyncWriteState(
-      keys.length + 2,
-      `${markPrefix}${version}`,
-      indexKey,
-      ...keys.map(documentKey),
+      keysToWrite.length,
+      ...keysToWrite,
       version,
       documentFormat,
-      String(markLifeMs),
-      ...keys.flatMap((key, index) => [read[3 * index] ?? '', ...actionOn(writes.get(key)), key]),
+      String(markLifetimeMs),
+      ...actions,
     ),
   );
   return stored === 1 ? result : contended;
 }
 
-function actionOn(document: Json | undefined): readonly [action: string, text: string] {
+function writeAction(document: Json | undefined): readonly [action: string, text: string] {
   if (document === undefined) return ['keep', ''];
   return document === null ? ['delete', ''] : ['set', JSON.stringify(document)];
 }
@@ -116,12 +117,12 @@ function actionOn(document: Json | undefined): readonly [action: string, text: s
 async function list(
   scripts: ScriptCommands,
   prefix: string,
-  after: string,
-  limit: number,
+  { after, limit }: { readonly after: string; readonly limit: number },
 ): Promise<readonly StoredDocument[]> {
   const start = after < prefix ? `[${prefix}` : `(${after}`;
-  const answer = await guarded(
-    scripts.lipsyncListState(indexKey, start, `(${prefix}${behindAllCharacters}`, String(limit), documentPrefix),
+  const end = `(${prefix}${afterAllCharacters}`;
+  const answer = await guardRedis(() =>
+    scripts.lipsyncListState(documentIndexKey, start, end, String(limit), documentPrefix),
   );
   const documents: StoredDocument[] = [];
   for (let offset = 0; offset < answer.length; offset += 3) {
@@ -129,10 +130,6 @@ async function list(
     if (document !== undefined) documents.push({ key: answer[offset] ?? '', document });
   }
   return documents;
-}
-
-function documentKey(key: string): string {
-  return `${documentPrefix}${key}`;
 }
 
 function parseDocument(format: Field, text: Field): Json | undefined {
@@ -143,14 +140,6 @@ function parseDocument(format: Field, text: Field): Json | undefined {
       'A document was stored by another version of this service. Start the version that stored it.',
     );
   }
-  // `as`: only this file writes documents, as JSON.
+  // `as`: this package writes all documents, as JSON.
   return JSON.parse(text) as Json;
-}
-
-async function guarded<Result>(reply: Promise<Result>): Promise<Result> {
-  try {
-    return await reply;
-  } catch (error) {
-    throw toRedisError(error);
-  }
 }

@@ -1,11 +1,14 @@
 /**
- * The Lua scripts of the state store; each is one atomic step. A document is a hash: `version`, drawn anew with every
- * write, for the scripts; `format` and `document` (JSON) for us. A mark tells for a while that a write was made: when a
- * connection breaks after Redis did its work, the client sends the script again, and the second run recognizes its own
- * work, even where somebody has written the same documents since.
+ * Lua scripts of the state store; each is atomic. A document is a hash with the field `version`, random for every write,
+ * for the scripts, and the fields `format` and `document` (JSON) for the store. A mark records for a while that a write
+ * was made: when a connection breaks after Redis ran a script, the client sends it again, and the second run recognizes
+ * its own write even if another process has written the same documents since.
  */
 
-/** KEYS documents. A flat list of version, format, document of each, nil where there is none. */
+/**
+ * Reads documents.
+ * KEYS: the documents. Returns a flat list of version, format and document JSON of each, nil for a missing document.
+ */
 export const readStateScript = `
 local answer = {}
 for index, key in ipairs(KEYS) do
@@ -16,9 +19,11 @@ return answer
 `;
 
 /**
- * KEYS mark, index, documents. ARGV version, format, milliseconds that the mark stays, then four of each document:
- * expected version (empty for none), keep, set or delete, JSON, member of the index.
- * 1: stored (now, or by this call before), 0: somebody else wrote one of the documents first.
+ * Writes documents unless one of them changed since it was read.
+ * KEYS: 1 mark of this call, 2 index of documents, then the documents.
+ * ARGV: 1 new version, 2 format, 3 lifetime of the mark in ms, then four per document: expected version (empty for a
+ * missing document), 'keep', 'set' or 'delete', document JSON, member of the index.
+ * Returns 1 when the documents are written, 0 on a conflict.
  */
 export const writeStateScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 1 end
@@ -42,8 +47,9 @@ return 1
 `;
 
 /**
- * KEYS index. ARGV start ('[key' or '(key'), end ('(key'), limit, prefix of the documents' keys.
- * A flat list of key, format, document of each.
+ * Lists documents in the order of their keys.
+ * KEYS: 1 index. ARGV: 1 start ('[key' or '(key'), 2 end ('(key'), 3 limit, 4 prefix of document keys.
+ * Returns a flat list of key, format and document JSON of each document.
  */
 export const listStateScript = `
 local answer = {}

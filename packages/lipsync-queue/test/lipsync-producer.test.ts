@@ -1,7 +1,6 @@
-import type { Attempt } from '@lipsync/core';
 import { testJobRecord } from '@lipsync/core/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createClientConnection, createProducer, createRedisJobStore } from '../src/index.ts';
+import { createClientConnection, LipsyncProducer, RedisJobStore } from '../src/index.ts';
 import { sweepLockKey } from '../src/job-keys.ts';
 import { openBench, silentLogger, type QueueBench } from './support.ts';
 
@@ -15,34 +14,34 @@ beforeAll(async () => {
 afterAll(() => bench.close());
 beforeEach(() => bench.empty());
 
-describe('a submitted job', () => {
-  it('is recorded and waits in its lane with nothing but its id', async () => {
+describe('submit', () => {
+  it('A submitted job is stored, and its queue entry carries only the id.', async () => {
     await bench.producer.submit(testJobRecord('job_a'));
     expect((await bench.store.get('job_a'))?.status).toBe('queued');
     const queued = await (await bench.producer.queue('render')).getJob('job_a');
     expect(queued?.data).toEqual({ jobId: 'job_a' });
   });
 
-  it('waits in the cloud lane when only a cloud provider will do', async () => {
+  it('A job that needs a remote provider is queued in the cloud lane.', async () => {
     await bench.producer.submit({ ...testJobRecord('job_a'), needs: 'remote' });
     expect(await (await bench.producer.queue('cloud')).getJobState('job_a')).toBe('prioritized');
     expect(await stateOf('job_a')).toBe('unknown');
   });
 
-  it('counts among what others have to wait for', async () => {
+  it('The load counts the jobs of the render lane.', async () => {
     await bench.producer.submit(testJobRecord('job_a'));
     await bench.producer.submit(testJobRecord('job_b', 1_000, { priority: 0 }));
-    await (await bench.producer.queue('cloud')).add('lipsync', { jobId: 'job_c' }, { jobId: 'job_c', delay: 60_000 });
-    expect(await bench.producer.load()).toEqual({ remoteJobs: 1, inlineJobs: 2, inlineSeats: 1 });
+    await bench.producer.submit({ ...testJobRecord('job_c'), needs: 'remote' });
+    expect(await bench.producer.load()).toEqual({ inlineJobs: 2, inlineSeats: 1 });
   });
 
-  it('waits for as many seats as there are workers', async () => {
+  it('The load counts as many seats as there are render workers.', async () => {
     const workers = await Promise.all([bench.work(async () => undefined), bench.work(async () => undefined)]);
     await expect.poll(async () => (await bench.producer.load()).inlineSeats, { timeout: 20_000 }).toBe(2);
     await Promise.all(workers.map((worker) => worker.close()));
   });
 
-  it('runs in the order of priority, then of arrival', async () => {
+  it('Jobs run in the order of priority, then of submission.', async () => {
     await bench.producer.submit(testJobRecord('job_late', 1_000, { priority: 10 }));
     await bench.producer.submit(testJobRecord('job_usual_1', 1_000));
     await bench.producer.submit(testJobRecord('job_usual_2', 1_000));
@@ -60,13 +59,13 @@ describe('a submitted job', () => {
     expect(order).toEqual(['job_first', 'job_usual_1', 'job_usual_2', 'job_late']);
   });
 
-  it('is not queued when it could not be recorded', async () => {
+  it('A job that could not be stored is not queued.', async () => {
     await bench.store.create(testJobRecord('job_a'));
     await expect(bench.producer.submit(testJobRecord('job_a'))).rejects.toMatchObject({ code: 'internal' });
     expect(await counts()).toBe(0);
   });
 
-  it('is refused within seconds while Redis is away, and accepted when it is back', async () => {
+  it('While Redis is down a submit fails within seconds; afterwards it succeeds.', async () => {
     await bench.redis.kill();
     const startedAt = performance.now();
     await expect(bench.producer.submit(testJobRecord('job_a'))).rejects.toMatchObject({ code: 'resource_exhausted' });
@@ -76,7 +75,7 @@ describe('a submitted job', () => {
     expect(await stateOf('job_a')).toBe('prioritized');
   });
 
-  it('is accepted by a producer that was made while Redis was away', async () => {
+  it('A producer that was created while Redis was down works once Redis is up.', async () => {
     await bench.redis.kill();
     const { producer } = bench.another();
     await expect(producer.queue('render')).rejects.toMatchObject({ code: 'resource_exhausted' });
@@ -85,15 +84,15 @@ describe('a submitted job', () => {
     expect(await stateOf('job_a')).toBe('prioritized');
   });
 
-  it('counts as accepted when it is recorded but cannot be queued, and is queued later', async () => {
+  it('A job that is stored but cannot be queued counts as accepted, and the next sweep queues it.', async () => {
     const connection = createClientConnection({ url: 'redis://127.0.0.1:1', onError: () => undefined });
-    const halfCutOff = createProducer({
+    const disconnected = new LipsyncProducer({
       connection,
       store: bench.store,
       clock: { nowMs: Date.now },
       logger: silentLogger,
     });
-    await halfCutOff.submit(testJobRecord('job_a'));
+    await disconnected.submit(testJobRecord('job_a'));
     connection.disconnect();
     expect(await stateOf('job_a')).toBe('unknown');
     expect(await bench.producer.sweep()).toEqual({ requeued: 1, expired: 0 });
@@ -101,8 +100,8 @@ describe('a submitted job', () => {
   });
 });
 
-describe('the sweep', () => {
-  it('leaves alone what waits and what is finished', async () => {
+describe('sweep', () => {
+  it('A sweep ignores queued and finished jobs.', async () => {
     await bench.producer.submit(testJobRecord('job_waits'));
     await bench.store.create(testJobRecord('job_ended'));
     await bench.store.append('job_ended', { type: 'canceled', atMs: 2_000 });
@@ -110,10 +109,10 @@ describe('the sweep', () => {
     expect(await stateOf('job_ended')).toBe('unknown');
   });
 
-  it('leaves alone what was recorded just now', async () => {
+  it('A sweep ignores jobs that were stored just now.', async () => {
     const connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
-    const store = createRedisJobStore({ connection });
-    const patient = createProducer({
+    const store = new RedisJobStore({ connection });
+    const patient = new LipsyncProducer({
       connection,
       store,
       clock: { nowMs: () => 10_000 },
@@ -128,7 +127,7 @@ describe('the sweep', () => {
     connection.disconnect();
   });
 
-  it('queues again what ended in the queue but not in its record', async () => {
+  it('A sweep requeues a job whose queue entry ended while its record did not.', async () => {
     await bench.producer.submit(testJobRecord('job_a'));
     const ended = Promise.withResolvers<void>();
     const worker = await bench.work(async () => undefined);
@@ -140,7 +139,7 @@ describe('the sweep', () => {
     expect(await stateOf('job_a')).toBe('prioritized');
   });
 
-  it('leaves alone what a worker holds', async () => {
+  it('A sweep ignores a job that a worker holds, and the job cannot be removed.', async () => {
     await bench.producer.submit(testJobRecord('job_a'));
     const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const worker = await bench.work(async () => {
@@ -154,7 +153,7 @@ describe('the sweep', () => {
     await worker.close();
   });
 
-  it('fails what still waits at its deadline and takes it out of the queue', async () => {
+  it('A sweep fails jobs that are still queued at their deadline and removes their queue entries.', async () => {
     for (const id of ['job_late', 'job_canceled'])
       await bench.producer.submit(testJobRecord(id, 1_000, { deadlineMs: 1_000 }));
     await bench.producer.submit(testJobRecord('job_in_time', Date.now(), { deadlineMs: 60_000 }));
@@ -166,14 +165,14 @@ describe('the sweep', () => {
     for (const id of ['job_in_time', 'job_no_hurry']) expect(await stateOf(id)).toBe('prioritized');
   });
 
-  it('leaves the deadline of a running job to its run', async () => {
+  it('A sweep leaves the deadline of a running job to its run.', async () => {
     await bench.producer.submit(testJobRecord('job_a', 1_000, { deadlineMs: 1_000 }));
     await bench.store.append('job_a', { type: 'run_started', atMs: 2_000 });
     expect(await bench.producer.sweep()).toEqual({ requeued: 0, expired: 0 });
     expect((await bench.store.get('job_a'))?.status).toBe('processing');
   });
 
-  it('is done by one process at a time, and again after a while', async () => {
+  it('One process sweeps at a time, and the lock expires.', async () => {
     await bench.store.create(testJobRecord('job_a'));
     const swept = await Promise.all([bench.producer, bench.another().producer].map((producer) => producer.sweep()));
     expect(swept.reduce((sum, { requeued }) => sum + requeued, 0)).toBe(1);
@@ -183,13 +182,13 @@ describe('the sweep', () => {
     client.disconnect();
   });
 
-  it('asks Redis a few questions, however many jobs wait', async () => {
+  it('A sweep sends a constant number of commands, however many jobs are queued.', async () => {
     const ids = Array.from({ length: 250 }, (_, index) => `job_${index}`);
     await Promise.all(ids.map((id) => bench.producer.submit(testJobRecord(id))));
     const connection = createClientConnection({ url: bench.redis.url, onError: () => undefined });
-    const producer = createProducer({
+    const producer = new LipsyncProducer({
       connection,
-      store: createRedisJobStore({ connection }),
+      store: new RedisJobStore({ connection }),
       clock: { nowMs: Date.now },
       logger: silentLogger,
     });
@@ -201,7 +200,7 @@ describe('the sweep', () => {
     connection.disconnect();
   });
 
-  it('queues each job once and every job when several processes sweep beside a worker', async () => {
+  it('Several processes that sweep beside a worker queue every job exactly once.', async () => {
     const ids = Array.from({ length: 60 }, (_, index) => `job_${index}`);
     await Promise.all(ids.map((id) => bench.store.create(testJobRecord(id))));
     const ran: string[] = [];
@@ -220,75 +219,60 @@ describe('the sweep', () => {
   });
 });
 
-describe('a line for a provider', () => {
+describe('waking a job that waits for a slot', () => {
   const cloudStateOf = async (id: string): Promise<string> => (await bench.producer.queue('cloud')).getJobState(id);
-  /** Has a job stand in line, to look by itself after `delayMs`. */
-  async function standInLine(
-    id: string,
-    delayMs: number,
-    { priority = 5, attempts = [] }: { readonly priority?: number; readonly attempts?: readonly Attempt[] } = {},
-  ): Promise<void> {
-    await bench.store.create({ ...testJobRecord(id, 1_000, { priority }), needs: 'remote', attempts });
+  /** Puts a job into the waiting set of a full provider and delays its queue entry. */
+  async function waitForSlot(id: string, priority = 5): Promise<void> {
+    await bench.slots.acquire('heygen', 'job_holder', { limit: 1 });
+    await bench.slots.acquire('heygen', id, { limit: 1, priority });
+    await bench.store.create({ ...testJobRecord(id, 1_000, { priority }), needs: 'remote' });
     await bench.store.append(id, { type: 'run_started', atMs: 2_000 });
-    await bench.store.append(id, { type: 'parked', run: 1, untilMs: 2_000 + delayMs, message: 'Waiting.' });
-    await (await bench.producer.queue('cloud')).add('lipsync', { jobId: id }, { jobId: id, delay: delayMs });
+    await bench.store.append(id, { type: 'parked', run: 1, untilMs: 62_000, message: 'Waiting.' });
+    await (await bench.producer.queue('cloud')).add('lipsync', { jobId: id }, { jobId: id, delay: 60_000 });
   }
 
-  it('wakes who stands there longest, however much sooner others would look by themselves', async () => {
-    await standInLine('job_1', 80_000);
-    await standInLine('job_2', 60_000);
-    await standInLine('job_3', 70_000);
-    expect(await bench.producer.wakeNextWaitingJob()).toBe(true);
-    expect(await Promise.all(['job_1', 'job_2', 'job_3'].map(cloudStateOf))).toEqual(['waiting', 'delayed', 'delayed']);
-  });
-
-  it('wakes the more urgent first', async () => {
-    await standInLine('job_1', 60_000);
-    await standInLine('job_2', 70_000, { priority: 1 });
-    await standInLine('job_3', 80_000, { priority: 1 });
-    expect(await bench.producer.wakeNextWaitingJob()).toBe(true);
+  it('The job that a released slot took is woken, and no other.', async () => {
+    for (const id of ['job_1', 'job_2', 'job_3']) await waitForSlot(id, id === 'job_2' ? 1 : 5);
+    const next = await bench.slots.release('heygen', 'job_holder');
+    expect(await bench.producer.wakeWaiting('heygen', next ?? '')).toBe('job_2');
     expect(await Promise.all(['job_1', 'job_2', 'job_3'].map(cloudStateOf))).toEqual(['delayed', 'waiting', 'delayed']);
   });
 
-  it('wakes as many as places become free in the same moment', async () => {
+  it('When the job is not delayed, the next waiting job is woken instead, until none waits.', async () => {
+    for (const id of ['job_1', 'job_2']) await waitForSlot(id);
+    await (await bench.producer.queue('cloud')).remove('job_1');
+    const next = await bench.slots.release('heygen', 'job_holder');
+    expect(next).toBe('job_1');
+    expect(await bench.producer.wakeWaiting('heygen', 'job_1')).toBe('job_2');
+    expect(await bench.producer.wakeWaiting('heygen', 'job_1')).toBeNull();
+  });
+
+  it('Several processes that release slots at the same moment wake different jobs.', async () => {
     const ids = ['job_1', 'job_2', 'job_3', 'job_4'];
-    for (const id of ids) await standInLine(id, 60_000);
+    for (const id of ids) await waitForSlot(id);
     const producers = [bench.producer, bench.another().producer, bench.another().producer];
-    expect(await Promise.all(producers.map((producer) => producer.wakeNextWaitingJob()))).toEqual([true, true, true]);
+    const woken = await Promise.all(
+      producers.map(async (producer) => {
+        const next = await bench.slots.takeNextWaiting('heygen');
+        return next === null ? null : producer.wakeWaiting('heygen', next);
+      }),
+    );
+    expect(new Set(woken)).toEqual(new Set(['job_1', 'job_2', 'job_3']));
     expect(await Promise.all(ids.map(cloudStateOf))).toEqual(['waiting', 'waiting', 'waiting', 'delayed']);
   });
 
-  it('is as long for one who stands in it as what is ahead, and for a newcomer as all of it', async () => {
-    for (const id of ['job_1', 'job_2', 'job_3', 'job_4']) await standInLine(id, 60_000);
-    const lengths = await Promise.all([
-      bench.producer.load('job_1'),
-      bench.producer.load('job_3'),
-      bench.producer.load(),
-    ]);
-    expect(lengths.map(({ remoteJobs }) => remoteJobs)).toEqual([0, 2, 4]);
-  });
-
-  it('wakes nobody whose operation runs, and says when nobody is left', async () => {
-    const running: Attempt = {
-      provider: 'heygen',
-      outcome: 'running',
-      code: null,
-      message: null,
-      startedAtMs: 1,
-      endedAtMs: null,
-      costMicros: null,
-      operation: { id: 'op', state: {} },
-      operationAtMs: 1,
-      transientFailures: 0,
-    };
-    await standInLine('job_1', 60_000, { attempts: [running] });
-    expect(await bench.producer.wakeNextWaitingJob()).toBe(false);
-    expect(await cloudStateOf('job_1')).toBe('delayed');
+  it('A job that ends leaves the waiting set in the same step, however it ends.', async () => {
+    for (const id of ['job_1', 'job_2', 'job_3']) await waitForSlot(id);
+    await bench.store.append('job_1', { type: 'canceled', atMs: 3_000 });
+    const failure = { code: 'deadline_exceeded', message: 'Too late.', warnings: [] } as const;
+    await bench.store.append('job_2', { type: 'failed', run: 1, atMs: 3_000, ...failure });
+    expect([await bench.slots.isWaiting('job_1'), await bench.slots.isWaiting('job_2')]).toEqual([false, false]);
+    expect(await bench.slots.release('heygen', 'job_holder')).toBe('job_3');
   });
 });
 
-describe('a removed job', () => {
-  it('waits no longer, however often it is removed', async () => {
+describe('remove', () => {
+  it('A removed job leaves its queue, and removing it again has no effect.', async () => {
     await bench.producer.submit(testJobRecord('job_a'));
     expect(await bench.producer.remove('job_a')).toBe(true);
     expect(await bench.producer.remove('job_a')).toBe(true);

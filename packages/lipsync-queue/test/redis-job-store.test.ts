@@ -1,7 +1,7 @@
 import { jobStoreSuite, testJobRecord } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createClientConnection, createRedisJobStore } from '../src/index.ts';
+import { createClientConnection, RedisJobStore } from '../src/index.ts';
 import { jobKey } from '../src/job-keys.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
 
@@ -21,17 +21,17 @@ jobStoreSuite('Redis', async () => {
   await connection.flushdb();
   const reported: string[] = [];
   return {
-    store: createRedisJobStore({ connection, onUnreadable: (id) => reported.push(id) }),
+    store: new RedisJobStore({ connection, onUnreadable: (id) => reported.push(id) }),
     reported,
     overwrite: async (id, { format, text }) => void (await connection.hset(jobKey(id), { format, record: text })),
     dispose: async () => undefined,
   };
 });
 
-describe('Redis', () => {
-  it('keeps records and their order over a kill of the server', async () => {
+describe('RedisJobStore', () => {
+  it('Records and their order survive a kill of the Redis server.', async () => {
     await connection.flushdb();
-    const store = createRedisJobStore({ connection });
+    const store = new RedisJobStore({ connection });
     await store.create(testJobRecord('job_a', 1_000));
     await store.create(testJobRecord('job_b', 2_000));
     const changed = await store.append('job_a', { type: 'run_started', atMs: 3_000 });
@@ -42,8 +42,8 @@ describe('Redis', () => {
     expect(await store.unfinished()).toEqual(['job_a', 'job_b']);
   });
 
-  it('says within seconds that the server is away, and works again once it is back', async () => {
-    const store = createRedisJobStore({ connection });
+  it('A call fails within seconds while Redis is down and works again afterwards.', async () => {
+    const store = new RedisJobStore({ connection });
     await redis.kill();
     const startedAt = performance.now();
     await expect(store.create(testJobRecord('job_c'))).rejects.toMatchObject({ code: 'resource_exhausted' });
@@ -53,8 +53,8 @@ describe('Redis', () => {
     expect(await store.get('job_c')).toBeDefined();
   });
 
-  it('does not wait for a server that hangs, and works again once it goes on', async () => {
-    const store = createRedisJobStore({ connection });
+  it('A call does not wait for a Redis server that hangs, and works again when it resumes.', async () => {
+    const store = new RedisJobStore({ connection });
     redis.suspend();
     try {
       await expect(store.get('job_a')).rejects.toMatchObject({ code: 'resource_exhausted' });
@@ -64,7 +64,7 @@ describe('Redis', () => {
     expect(await store.get('job_missing')).toBeUndefined();
   });
 
-  it('counts a change once when the client sends its script twice', async () => {
+  it('A script that the client sends twice stores the record once.', async () => {
     await connection.flushdb();
     const { createScript } = await import('../src/job-scripts.ts');
     const send = (writer: string): Promise<unknown> =>

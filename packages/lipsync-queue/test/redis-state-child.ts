@@ -1,5 +1,5 @@
 import { serveStateTasks } from '@lipsync/core/testing';
-import { createClientConnection, createRedisStateStore } from '../src/index.ts';
+import { createClientConnection, RedisStateStore } from '../src/index.ts';
 
 const connection = createClientConnection({ url: process.argv[2] ?? '', onError: () => undefined });
-serveStateTasks(createRedisStateStore({ connection }));
+serveStateTasks(new RedisStateStore({ connection }));

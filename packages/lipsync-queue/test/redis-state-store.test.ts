@@ -1,7 +1,7 @@
 import { stateProcessesSuite, stateRacesSuite, stateStoreSuite } from '@lipsync/core/testing';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createClientConnection, createRedisStateStore } from '../src/index.ts';
+import { createClientConnection, RedisStateStore } from '../src/index.ts';
 import { writeStateScript } from '../src/state-scripts.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
 
@@ -23,8 +23,8 @@ afterAll(async () => {
 async function makeStores() {
   await connection.flushdb();
   return {
-    store: createRedisStateStore({ connection }),
-    other: createRedisStateStore({ connection: otherConnection }),
+    store: new RedisStateStore({ connection }),
+    other: new RedisStateStore({ connection: otherConnection }),
     dispose: async () => undefined,
   };
 }
@@ -38,30 +38,28 @@ stateProcessesSuite('Redis', async () => ({
   dispose: async () => undefined,
 }));
 
-describe('Redis', () => {
+describe('RedisStateStore', () => {
   const put = (key: string, document: string): Promise<void> =>
-    createRedisStateStore({ connection }).transact([key], () => ({
+    new RedisStateStore({ connection }).transact([key], () => ({
       result: undefined,
       writes: new Map([[key, document]]),
     }));
   const get = (key: string): Promise<unknown> =>
-    createRedisStateStore({ connection }).transact([key], (documents) => ({ result: documents.get(key) }));
+    new RedisStateStore({ connection }).transact([key], (documents) => ({ result: documents.get(key) }));
 
-  it('keeps documents over a kill of the server', async () => {
+  it('Documents survive a kill of the Redis server.', async () => {
     await put('a', 'kept');
     await redis.kill();
     await redis.restart();
     expect(await get('a')).toBe('kept');
-    expect(await createRedisStateStore({ connection }).list('a', { limit: 1 })).toEqual([
-      { key: 'a', document: 'kept' },
-    ]);
+    expect(await new RedisStateStore({ connection }).list('a', { limit: 1 })).toEqual([{ key: 'a', document: 'kept' }]);
   });
 
-  it('says within seconds that the server is away, and works again once it is back', async () => {
+  it('A call fails within seconds while Redis is down and works again afterwards.', async () => {
     await redis.kill();
     const startedAt = performance.now();
     await expect(put('a', 'lost')).rejects.toMatchObject({ code: 'resource_exhausted' });
-    await expect(createRedisStateStore({ connection }).list('', { limit: 1 })).rejects.toMatchObject({
+    await expect(new RedisStateStore({ connection }).list('', { limit: 1 })).rejects.toMatchObject({
       code: 'resource_exhausted',
     });
     expect(performance.now() - startedAt).toBeLessThan(5_000);
@@ -70,7 +68,7 @@ describe('Redis', () => {
     expect(await get('a')).toBe('stored');
   });
 
-  it('refuses a document that another version stored', async () => {
+  it('A document of an unknown format is rejected.', async () => {
     await connection.hset('lipsync:state:future', { version: 'x', format: '2', document: '{}' });
     await expect(get('future')).rejects.toMatchObject({
       code: 'internal',
@@ -78,12 +76,12 @@ describe('Redis', () => {
     });
   });
 
-  it('gives up when somebody else is always quicker, having stored nothing', async () => {
-    const store = createRedisStateStore({ connection, contention: { maxTries: 3, maxPauseMs: 2 } });
+  it('A transaction that always conflicts gives up without storing anything.', async () => {
+    const store = new RedisStateStore({ connection, contention: { maxTries: 3, maxPauseMs: 2 } });
     let tries = 0;
     const overtaken = store.transact(['a'], () => {
       tries += 1;
-      // Not pure, on purpose: sent before the write of this transaction, on the same connection.
+      // Impure on purpose: the command is sent before the write of this transaction, on the same connection.
       void connection.hset('lipsync:state:a', 'version', `overtaken-${tries}`);
       return { result: undefined, writes: new Map([['a', 'mine']]) };
     });
@@ -91,8 +89,8 @@ describe('Redis', () => {
     expect([tries, await get('a')]).toEqual([3, 'stored']);
   });
 
-  it('notices that a document was deleted and written again with the same content', async () => {
-    const store = createRedisStateStore({ connection });
+  it('A document that was deleted and written again with the same content counts as changed.', async () => {
+    const store = new RedisStateStore({ connection });
     await put('same', 'content');
     const stale = await connection.hget('lipsync:state:same', 'version');
     await store.transact(['same'], () => ({ result: undefined, writes: new Map([['same', null]]) }));
@@ -116,7 +114,7 @@ describe('Redis', () => {
     expect(await get('same')).toBe('content');
   });
 
-  it('makes a change once when the client sends its script twice, also when others wrote in between', async () => {
+  it('A script that the client sends twice writes once, even if another process wrote in between.', async () => {
     await connection.flushdb();
     const send = (version: string, expected: string, text: string): Promise<unknown> =>
       connection.eval(
@@ -142,7 +140,7 @@ describe('Redis', () => {
     expect(await connection.hget('document', 'document')).toBe('2');
   });
 
-  it('lets the mark of a write go after a while', async () => {
+  it('The mark of a write expires.', async () => {
     await connection.flushdb();
     await put('a', 'b');
     const marks = await connection.keys('lipsync:state-written:*');

@@ -5,12 +5,12 @@ import { LocalArtifactStore, systemClock, type ArtifactStore, type JobStore, typ
 import { Worker } from 'bullmq';
 import {
   createClientConnection,
-  createProducer,
-  createRedisJobStore,
+  LipsyncProducer,
+  RedisConcurrencySlots,
+  RedisJobStore,
   createWorkerConnection,
   jobCatalogue,
   queueNames,
-  type LipsyncProducer,
 } from '../src/index.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
 
@@ -25,9 +25,10 @@ export interface QueueBench {
   readonly redis: TestRedis;
   readonly store: JobStore;
   readonly producer: LipsyncProducer;
-  /** A second process's view of the same Redis. */
+  readonly slots: RedisConcurrencySlots;
+  /** Stores and producer as another process would open them. */
   another(): { readonly store: JobStore; readonly producer: LipsyncProducer };
-  /** A worker on the render lane that does what it is told; closed with the bench, or before. */
+  /** Starts a worker on the render lane that calls `run`; closed with the bench at the latest. */
   work(run: (jobId: string) => Promise<void>): Promise<Worker>;
   artifacts(): Promise<ArtifactStore>;
   empty(): Promise<void>;
@@ -44,15 +45,23 @@ export async function openBench(): Promise<QueueBench> {
   };
   const another = () => {
     const connection = client();
-    const store = createRedisJobStore({ connection });
-    const producer = createProducer({ connection, store, clock: systemClock, logger: silentLogger, requeueAfterMs: 0 });
+    const store = new RedisJobStore({ connection });
+    const producer = new LipsyncProducer({
+      connection,
+      store,
+      clock: systemClock,
+      logger: silentLogger,
+      requeueAfterMs: 0,
+    });
     closers.unshift(() => producer.close());
     return { store, producer };
   };
   const admin = client();
+  const slots = new RedisConcurrencySlots({ connection: admin, clock: systemClock });
   return {
     redis,
     ...another(),
+    slots,
     another,
     async work(run) {
       const connection = createWorkerConnection({ url: redis.url, onError: () => undefined });

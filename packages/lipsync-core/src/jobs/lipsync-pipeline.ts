@@ -163,7 +163,8 @@ function chainContext(
   context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts' | 'canRun' | 'onProgress'>,
 ): ChainContext {
   const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
-  return { ...context, jobId, user: owner ?? options.userId ?? null, maxCostMicros, admission, clock };
+  const { priority, userId } = options;
+  return { ...context, jobId, priority, user: owner ?? userId ?? null, maxCostMicros, admission, clock };
 }
 
 /** What work on this machine costs, where it costs anything. `measure` tells how long the output is going to be. */
@@ -210,16 +211,16 @@ async function learnPace(
 async function lookFirst(
   chain: readonly Provider[],
   prepared: () => Promise<Prepared>,
-  { admission, jobId, canRun }: ChainContext,
+  { admission, canRun, ...job }: ChainContext,
 ): Promise<Exclude<ChainOutcome, { kind: 'made' }> | 'silent' | undefined> {
   const [first] = chain;
   if (!first) return undefined;
   if (!canRun(first.kind)) return { kind: 'elsewhere', needs: first.kind };
-  const entry = await admission.enter(first, jobId);
+  const entry = await admission.enter(first, job);
   if (entry.kind === 'wait') return { kind: 'waiting', untilMs: entry.untilMs };
-  const { speechReport } = await giveUpPlaceUnless(prepared(), () => admission.releaseUnusedSlot(first, jobId));
+  const { speechReport } = await giveUpPlaceUnless(prepared(), () => admission.releaseUnusedSlot(first, job.jobId));
   if (!isSilent(speechReport)) return undefined;
-  await admission.releaseUnusedSlot(first, jobId);
+  await admission.releaseUnusedSlot(first, job.jobId);
   return 'silent';
 }
 

@@ -29,8 +29,9 @@ export interface JobRunnerDependencies {
   readonly workFolder: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** How often a running job looks whether it was canceled. */
+  /** As in `StopWatcherDependencies`. */
   readonly cancelPollMs: number;
+  watchCancel?(jobId: string, onChange: () => void): () => void;
   readonly progressIntervalMs: number;
 }
 

@@ -3,21 +3,28 @@ import { StoreFailure } from '../storage/store-failure.ts';
 import type { Ledger } from '../billing/ledger.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { CircuitBreaker, BreakerView } from '../scheduling/circuit-breaker.ts';
-import type { ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
-import type { Admission, AttemptEnding, AttemptReference, Entry, ProviderName } from '../providers/admission.ts';
+import { defaultSlotPriority, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
+import type {
+  Admission,
+  AttemptEnding,
+  AttemptReference,
+  Entry,
+  ProviderName,
+  SlotApplicant,
+} from '../providers/admission.ts';
 import type { PendingSettlements } from '../providers/pending-settlements.ts';
 import type { Provider } from '../providers/provider.ts';
 
 export interface SharedAdmissionDependencies {
   readonly breaker: CircuitBreaker;
-  readonly places: ConcurrencySlots;
+  readonly slots: ConcurrencySlots;
   readonly ledger: Ledger;
   readonly pendingSettlements: PendingSettlements;
   readonly clock: Clock;
-  /** How soon a job that found no place looks again, at most a third later, so that those in line do not all come at once. */
+  /** How long a waiting job sleeps before it tries again by itself; up to a third is added at random to spread the tries. */
   readonly slotPollIntervalMs: number;
-  /** Told when a place may have become free, so that one of those in line can be woken. */
-  onSlotReleased(provider: ProviderName): void;
+  /** Called after a slot became free; `readyJobId` is the waiting job that can try to acquire it, null when none waits. */
+  onSlotReleased(provider: string, readyJobId: string | null): void;
 }
 
 /**
@@ -28,22 +35,24 @@ const keptMs = 10 * 60_000;
 
 /** Admission that all processes of an installation share: breaker, places and ledger in one store. */
 export function createSharedAdmission(dependencies: SharedAdmissionDependencies): Admission {
-  const { breaker, places, ledger, pendingSettlements, clock } = dependencies;
+  const { breaker, slots, ledger, pendingSettlements, clock } = dependencies;
 
-  const releaseSlot = async (provider: ProviderName, jobId: string): Promise<void> => {
-    await places.leave(provider.facts.id, jobId);
-    dependencies.onSlotReleased(provider);
+  const releaseSlot = async ({ facts: { id } }: ProviderName, jobId: string): Promise<void> => {
+    dependencies.onSlotReleased(id, await slots.release(id, jobId));
   };
 
   return markStateFailures({
-    async enter(provider, jobId) {
-      const entry = await acquireSlot(dependencies, provider, jobId);
+    async enter(provider, job) {
+      const { jobId } = job;
+      const entry = await acquireSlot(dependencies, provider, job);
       if (provider.kind === 'inline') return entry;
       const { id } = provider.facts;
       if (entry.kind === 'wait') {
-        // Nobody stands in line for a provider that is not asked: what failed there may keep its places for a while.
         const { openUntilMs, reason } = await breaker.look(id);
-        return openUntilMs === null ? entry : { kind: 'refused', error: breakerOpen(id, { openUntilMs, reason }) };
+        if (openUntilMs === null) return entry;
+        // Operations that failed there may keep their slots for a while: the job does not wait for a paused provider.
+        await slots.stopWaiting(id, jobId);
+        return { kind: 'refused', error: breakerOpen(id, { openUntilMs, reason }) };
       }
       const verdict = await breaker.admit(id, jobId);
       if (verdict.admitted) return entry;
@@ -51,7 +60,7 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
       const { reason } = await breaker.look(id);
       return { kind: 'refused', error: breakerOpen(id, { openUntilMs: verdict.openUntilMs, reason }) };
     },
-    enterAgain: (provider, jobId) => acquireSlot(dependencies, provider, jobId),
+    enterAgain: (provider, job) => acquireSlot(dependencies, provider, job),
     async reserve({ facts }, attempt, micros, leftMicros) {
       if (leftMicros !== null && micros > leftMicros) throw overJobCap(micros, leftMicros);
       const { jobId, user } = attempt;
@@ -61,7 +70,9 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
     reserveAgain: async (attempt) => void (await ledger.reserveAgain(entryOf(attempt))),
     async accepted(provider) {
       if (provider.kind === 'inline' || !(await breaker.accept(provider.facts.id))) return;
-      for (let place = 1; place < provider.maxConcurrent; place += 1) dependencies.onSlotReleased(provider);
+      const { id } = provider.facts;
+      for (let slot = 1; slot < provider.maxConcurrent; slot += 1)
+        dependencies.onSlotReleased(id, await slots.takeNextWaiting(id));
     },
     async leave(provider, attempt, ending) {
       const isKnown = await settle(dependencies, provider, attempt, ending);
@@ -69,12 +80,13 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
       await breaker.report(provider.facts.id, attempt.jobId, ending.error ? effectOf(ending.error) : 'success');
       // What may still run there keeps its place until its bill is settled, and says so.
       if (isKnown || ending.operation === null) await releaseSlot(provider, attempt.jobId);
-      else await places.keep(provider.facts.id, attempt.jobId, clock.nowMs() + keptMs);
+      else await slots.keep(provider.facts.id, attempt.jobId, clock.nowMs() + keptMs);
     },
     async releaseUnusedSlot(provider, jobId) {
       if (provider.kind === 'inline') return;
       const { id } = provider.facts;
-      const own = (await places.holders(id)).find((holder) => holder.jobId === jobId);
+      await slots.stopWaiting(id, jobId);
+      const own = (await slots.holders(id)).find((holder) => holder.jobId === jobId);
       if (!own || own.untilMs !== null) return;
       // Had it been let in to see whether the provider is in order again, another may.
       await breaker.report(id, jobId, 'none');
@@ -84,15 +96,15 @@ export function createSharedAdmission(dependencies: SharedAdmissionDependencies)
 }
 
 async function acquireSlot(
-  { breaker, places, clock, slotPollIntervalMs }: SharedAdmissionDependencies,
+  { breaker, slots, clock, slotPollIntervalMs }: SharedAdmissionDependencies,
   provider: Provider,
-  jobId: string,
+  { jobId, priority = defaultSlotPriority }: SlotApplicant,
 ): Promise<Exclude<Entry, { kind: 'refused' }>> {
   if (provider.kind === 'inline') return { kind: 'entered' };
   const { id } = provider.facts;
   // Whether a key is good, one job finds out for all.
   const limit = (await breaker.isUntried(id)) ? 1 : provider.maxConcurrent;
-  if (await places.enter(id, jobId, limit)) return { kind: 'entered' };
+  if (await slots.acquire(id, jobId, { limit, priority })) return { kind: 'entered' };
   return { kind: 'wait', untilMs: clock.nowMs() + Math.ceil(slotPollIntervalMs * (1 + Math.random() / 3)) };
 }
 
@@ -106,8 +118,8 @@ function markStateFailures(admission: Admission): Admission {
     }
   };
   return {
-    enter: (provider, jobId) => marked(admission.enter(provider, jobId)),
-    enterAgain: (provider, jobId) => marked(admission.enterAgain(provider, jobId)),
+    enter: (provider, job) => marked(admission.enter(provider, job)),
+    enterAgain: (provider, job) => marked(admission.enterAgain(provider, job)),
     reserve: (provider, attempt, micros, leftMicros) =>
       marked(admission.reserve(provider, attempt, micros, leftMicros)),
     goOn: (attempt) => marked(admission.goOn(attempt)),

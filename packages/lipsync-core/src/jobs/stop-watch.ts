@@ -9,20 +9,23 @@ export interface StopWatcherDependencies {
   readonly store: Pick<JobStore, 'get'>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Interval at which the record is read when no notification arrives. */
   readonly cancelPollMs: number;
+  /** Calls `onChange` when the job may have been canceled or claimed by another run; without it, only the poll detects that. */
+  watchCancel?(jobId: string, onChange: () => void): () => void;
 }
 
 export interface StopWatch {
-  /** Fires when the job was canceled, was taken over or reached its deadline, with that error as its reason. */
+  /** Aborts when the job was canceled, was claimed by another run or reached its deadline, with that error as its reason. */
   readonly signal: AbortSignal;
-  /** Takes notice of the record as it now stands, whoever read it: `signal` fires before the next look. */
+  /** Aborts `signal` if this newer state of the record requires it. */
   heed(now: JobRecord): void;
   end(): void;
 }
 
-/** Looks after whether a job that is worked on is still wanted. The caller ends it. */
+/** Watches whether a running job must stop. The caller ends it. */
 export function watchForStop(
-  { store, clock, cancelPollMs, logger }: StopWatcherDependencies,
+  { store, clock, cancelPollMs, logger, watchCancel }: StopWatcherDependencies,
   record: JobRecord,
 ): StopWatch {
   const controller = new AbortController();
@@ -39,15 +42,20 @@ export function watchForStop(
       const now = await store.get(record.id);
       if (now) heed(now);
     } catch (error) {
-      logger.warn({ jobId: record.id, error }, 'the job could not be looked up');
+      logger.warn({ jobId: record.id, error }, 'job record not readable while checking for a cancel');
     }
   }
+
+  const unwatch = watchCancel?.(record.id, () => void look());
+  // A cancel may have arrived between the start of the run and the subscription.
+  if (unwatch) void look();
 
   return {
     signal: AbortSignal.any([controller.signal, deadline.signal]),
     heed,
     end() {
       clearInterval(poll);
+      unwatch?.();
       deadline.end();
     },
   };

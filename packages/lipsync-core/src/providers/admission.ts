@@ -15,6 +15,13 @@ export interface AttemptReference {
   readonly user: string | null;
 }
 
+/** A job that needs a slot at a provider. */
+export interface SlotApplicant {
+  readonly jobId: string;
+  /** 0 (most urgent) to 10; 5 when absent. */
+  readonly priority?: number;
+}
+
 export type Entry =
   | { readonly kind: 'entered' }
   /** All places are taken; worth another look then. */
@@ -42,9 +49,9 @@ export interface AttemptEnding {
  */
 export interface Admission {
   /** Asks for a place at the provider; it is held until `leave`. */
-  enter(provider: Provider, jobId: string): Promise<Entry>;
+  enter(provider: Provider, job: SlotApplicant): Promise<Entry>;
   /** As `enter`, for an attempt that was let in before and begun: it is never refused, and keeps the place that it has. */
-  enterAgain(provider: Provider, jobId: string): Promise<Exclude<Entry, { kind: 'refused' }>>;
+  enterAgain(provider: Provider, job: SlotApplicant): Promise<Exclude<Entry, { kind: 'refused' }>>;
   /**
    * Takes back the bill that an earlier run may have left open over the end of an attempt that is gone on with. False where
    * it is being settled: the attempt is over then.

@@ -23,7 +23,7 @@ const free = { spentMicros: 0, reservedMicros: 0 };
 
 let vendor: ScriptedVendor;
 let ledger: Ledger;
-let places: ConcurrencySlots;
+let slots: ConcurrencySlots;
 let breaker: CircuitBreaker;
 let admission: Admission;
 let pendingSettlements: PendingSettlements;
@@ -39,19 +39,19 @@ beforeEach(() => {
   [attempts, isKilled] = [[], false];
   const state = createMemoryState().open();
   ledger = createLedger({ state, clock, caps: { dailyMicros: 150, monthlyMicros: null, userDailyMicros: null } });
-  places = createConcurrencySlots({ state, clock });
+  slots = createConcurrencySlots({ state, clock });
   pendingSettlements = createPendingSettlements({
     state,
     ledger,
     clock,
-    onSettled: ({ provider, jobId }) => places.leave(provider, jobId),
+    onSettled: async ({ provider, jobId }) => void (await slots.release(provider, jobId)),
     // As a job's record does: an attempt that goes on says itself what it costs.
     onLateCost: async ({ index }) => attempts[index]?.outcome !== 'running',
   });
   breaker = createCircuitBreaker({ state, clock });
   admission = createSharedAdmission({
     breaker,
-    places,
+    slots,
     ledger,
     pendingSettlements,
     clock,
@@ -97,7 +97,7 @@ const abandon = (providers: readonly Provider[], reason = canceled): Promise<voi
   abandonChain(providers, reason, { ...context, earlierAttempts: attempts });
 const reconcile = (): Promise<number> => pendingSettlements.reconcile({ all: [vendor] }, context.signal);
 
-const holders = async (): Promise<readonly string[]> => (await places.holders('heygen')).map(({ jobId }) => jobId);
+const holders = async (): Promise<readonly string[]> => (await slots.holders('heygen')).map(({ jobId }) => jobId);
 
 async function runAndBeKilledAtTheEnd(): Promise<void> {
   isKilled = true;
@@ -151,7 +151,7 @@ describe('an attempt whose worker died over its end, after its bill was left', (
     ]);
     // Deleted, it is not there any more.
     vendor.checks = ['provider_protocol'];
-    expect([await reconcile(), await books(), await places.holders('heygen')]).toEqual([1, free, []]);
+    expect([await reconcile(), await books(), await slots.holders('heygen')]).toEqual([1, free, []]);
   });
 
   it('has its money held again before it orders, and orders nothing where there is none left', async () => {
@@ -186,12 +186,12 @@ describe('an attempt that runs at a provider that this process does not have', (
 
   it('leaves its bill when another provider is begun instead', async () => {
     expect(await run([local()])).toMatchObject({ kind: 'made' });
-    expect([attempts, await books(), await places.holders('heygen')]).toMatchObject([
+    expect([attempts, await books(), await slots.holders('heygen')]).toMatchObject([
       [{ code: 'worker_crashed', costMicros: null }, {}],
       held,
       [],
     ]);
-    expect([await reconcile(), await books(), vendor.canceled, await places.holders('heygen')]).toEqual([
+    expect([await reconcile(), await books(), vendor.canceled, await slots.holders('heygen')]).toEqual([
       1,
       paid,
       [],
@@ -252,10 +252,10 @@ describe('a job that is not wanted any more', () => {
   it('before its first attempt gives back its place, and the word as the probe of the breaker', async () => {
     await breaker.report('heygen', 'other', 'opens');
     time.nowMs += 300_000;
-    expect(await admission.enter(vendor, 'job_1')).toEqual({ kind: 'entered' });
+    expect(await admission.enter(vendor, { jobId: 'job_1' })).toEqual({ kind: 'entered' });
     await abandon([vendor]);
     expect(await holders()).toEqual([]);
-    expect(await admission.enter(vendor, 'job_2')).toEqual({ kind: 'entered' });
+    expect(await admission.enter(vendor, { jobId: 'job_2' })).toEqual({ kind: 'entered' });
   });
 
   it('is stopped by the run that works on it, and left alone by one that only hands it back', async () => {

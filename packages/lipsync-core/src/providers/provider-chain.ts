@@ -9,7 +9,7 @@ import {
 } from '../errors/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
-import type { Admission, AttemptReference, Entry } from './admission.ts';
+import type { Admission, AttemptReference, Entry, SlotApplicant } from './admission.ts';
 import { createAttemptLog, leftMicros, unacknowledgedRequest, type AttemptLog } from './attempt-log.ts';
 import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
 import { localCostMicros, type LocalPrice } from '../billing/local-price.ts';
@@ -20,8 +20,7 @@ import { stopOperation } from './stop-operation.ts';
 import type { Attempt } from './attempt.ts';
 import type { OperationStop } from '../contract/provider-types.ts';
 
-export interface ChainContext extends TakeContext {
-  readonly jobId: string;
+export interface ChainContext extends TakeContext, SlotApplicant {
   /** Who pays, as in `AttemptReference`. */
   readonly user: string | null;
   /** What all attempts together may cost, in millionths of a dollar; null for any. */
@@ -146,10 +145,10 @@ async function holdBack(provider: InlineProvider, context: ChainContext, log: At
 }
 
 /** What runs elsewhere already, or is done there, is looked at whoever else holds the places. */
-async function enter(provider: Provider, { admission, jobId }: ChainContext, log: AttemptLog): Promise<Entry> {
+async function enter(provider: Provider, context: ChainContext, log: AttemptLog): Promise<Entry> {
   const left = log.unfinished(provider);
-  if (!left) return admission.enter(provider, jobId);
-  return left.operation ? { kind: 'entered' } : admission.enterAgain(provider, jobId);
+  if (!left) return context.admission.enter(provider, context);
+  return left.operation ? { kind: 'entered' } : context.admission.enterAgain(provider, context);
 }
 
 /** The books hear of the end before the record does: whoever crashes between the two says the same to the books again. */

@@ -29,7 +29,7 @@ const clock = { nowMs: () => time.nowMs };
 let vendor: ScriptedVendor;
 let ledger: Ledger;
 let breaker: CircuitBreaker;
-let places: ConcurrencySlots;
+let slots: ConcurrencySlots;
 let pendingSettlements: PendingSettlements;
 let admission: Admission;
 /** How often it was told that a place is free. */
@@ -45,16 +45,16 @@ beforeEach(async () => {
   const state = createMemoryState().open();
   ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
   breaker = createCircuitBreaker({ state, clock });
-  places = createConcurrencySlots({ state, clock });
+  slots = createConcurrencySlots({ state, clock });
   pendingSettlements = createPendingSettlements({
     state,
     ledger,
     clock,
-    onSettled: ({ provider, jobId }) => places.leave(provider, jobId),
+    onSettled: async ({ provider, jobId }) => void (await slots.release(provider, jobId)),
   });
   admission = createSharedAdmission({
     breaker,
-    places,
+    slots,
     ledger,
     pendingSettlements,
     clock,
@@ -107,7 +107,7 @@ async function spent(): Promise<{ readonly spentMicros: number; readonly reserve
   };
 }
 
-const holders = async (): Promise<readonly string[]> => (await places.holders('heygen')).map(({ jobId }) => jobId);
+const holders = async (): Promise<readonly string[]> => (await slots.holders('heygen')).map(({ jobId }) => jobId);
 
 describe('a job at a remote provider', () => {
   it('waits until the time that the provider names, then goes on with the same operation to the take', async () => {
@@ -296,8 +296,8 @@ describe('a job at a remote provider', () => {
 
   it('does not stand in line while the breaker is open, whoever keeps the places for what may still run', async () => {
     vendor.maxConcurrent = 1;
-    await places.enter('heygen', 'other', 1);
-    await places.keep('heygen', 'other', time.nowMs + 600_000);
+    await slots.acquire('heygen', 'other', { limit: 1 });
+    await slots.keep('heygen', 'other', time.nowMs + 600_000);
     await breaker.report('heygen', 'other', 'opens');
     expect(await run({}, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
   });
@@ -326,14 +326,14 @@ describe('a job at a remote provider', () => {
 
   it('stands in line while all places are taken, without an attempt', async () => {
     vendor.maxConcurrent = 1;
-    await places.enter('heygen', 'other', 1);
+    await slots.acquire('heygen', 'other', { limit: 1 });
     const outcome = await run();
     expect(outcome).toMatchObject({ kind: 'waiting' });
     expect(outcome.kind === 'waiting' ? outcome.untilMs - time.nowMs : 0).toSatisfy(
       (waitMs: number) => waitMs >= 30_000 && waitMs <= 40_000,
     );
     expect(attempts).toEqual([]);
-    await places.leave('heygen', 'other');
+    await slots.release('heygen', 'other');
     expect(await run()).toMatchObject({ kind: 'made' });
   });
 });
@@ -374,9 +374,9 @@ describe('a remote attempt after a crash', () => {
   it('is started again with the same key when its operation was not known, once there is a place', async () => {
     crashed({});
     vendor.maxConcurrent = 1;
-    await places.enter('heygen', 'other', 1);
+    await slots.acquire('heygen', 'other', { limit: 1 });
     expect(await run()).toMatchObject({ kind: 'waiting' });
-    await places.leave('heygen', 'other');
+    await slots.release('heygen', 'other');
     expect(await run()).toMatchObject({ kind: 'made' });
     expect(vendor.started).toEqual(['job_1-0']);
   });
@@ -425,7 +425,7 @@ describe('a store that fails', () => {
     const away = new LipsyncError('resource_exhausted', 'The store is away.');
     const broken = createSharedAdmission({
       breaker,
-      places,
+      slots,
       pendingSettlements,
       clock,
       slotPollIntervalMs: 1,

@@ -48,7 +48,7 @@ beforeEach(() => {
   });
   const admission = createSharedAdmission({
     breaker: createCircuitBreaker({ state, clock }),
-    places: createConcurrencySlots({ state, clock }),
+    slots: createConcurrencySlots({ state, clock }),
     ledger,
     pendingSettlements,
     clock,

@@ -41,7 +41,7 @@ beforeEach(() => {
   admission = createSharedAdmission({
     breaker,
     ledger,
-    places: createConcurrencySlots({ state, clock }),
+    slots: createConcurrencySlots({ state, clock }),
     pendingSettlements: createPendingSettlements({ state, ledger, clock }),
     clock,
     slotPollIntervalMs: 1,

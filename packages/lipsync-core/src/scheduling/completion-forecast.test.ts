@@ -7,11 +7,11 @@ import { createThroughputEstimates } from './throughput-estimates.ts';
 
 const output = { durationMs: 10_000, heygenMode: 'speed' } as const;
 
-function openForecast(load?: Load, ahead: ReadonlyMap<string | undefined, number> = new Map()) {
+function openForecast(load?: Load) {
   let nowMs = 1_000;
   const clock = { nowMs: () => nowMs };
   const state = createMemoryState().open();
-  const places = createConcurrencySlots({ state, clock });
+  const slots = createConcurrencySlots({ state, clock });
   const breaker = createCircuitBreaker({ state, clock });
   const paces = createThroughputEstimates({ state, clock });
   const providers = [
@@ -22,22 +22,15 @@ function openForecast(load?: Load, ahead: ReadonlyMap<string | undefined, number
     nowMs = untilMs;
   };
   return {
-    places,
+    slots,
     breaker,
     passTime,
     forecast: createForecast({
       providers,
       paces,
-      places,
+      slots,
       breaker,
-      ...(load
-        ? {
-            load: async (waitingJobId?: string) => ({
-              ...load,
-              remoteJobs: ahead.get(waitingJobId) ?? load.remoteJobs,
-            }),
-          }
-        : {}),
+      ...(load ? { load: async () => load } : {}),
     }),
   };
 }
@@ -115,17 +108,19 @@ describe('a forecast', () => {
     expect((await forecast.expect(output))[1]).toMatchObject({ workMs: 1.8 * 26_000, isMeasured: true });
   });
 
-  it('counts the places that are held, and those that stand in line', async () => {
-    const held = openForecast();
-    for (const jobId of ['job_1', 'job_2']) await held.places.enter('heygen', jobId, 2);
-    expect((await held.forecast.expect(output))[0]).toMatchObject({ waitMs: 35_000 });
-    const inLine = openForecast({ remoteJobs: 5, inlineJobs: 3, inlineSeats: 2 });
-    expect(await inLine.forecast.expect(output)).toMatchObject([{ waitMs: 4 * 35_000 }, { waitMs: 2 * 13_000 }]);
+  it('The wait for a remote provider counts the slots that are held and the jobs that wait for one.', async () => {
+    const { forecast, slots } = openForecast({ inlineJobs: 3, inlineSeats: 2 });
+    for (const jobId of ['job_1', 'job_2']) await slots.acquire('heygen', jobId, { limit: 2 });
+    expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 35_000 });
+    for (const jobId of ['job_3', 'job_4', 'job_5']) await slots.acquire('heygen', jobId, { limit: 2 });
+    expect(await forecast.expect(output)).toMatchObject([{ waitMs: 4 * 35_000 }, { waitMs: 2 * 13_000 }]);
   });
 
-  it('counts what is ahead of a job that stands in line, and all of the line for a newcomer', async () => {
-    const { forecast } = openForecast({ remoteJobs: 5, inlineJobs: 0, inlineSeats: 1 }, new Map([['job_2', 3]]));
-    expect((await forecast.expect({ ...output, waitingJobId: 'job_2' }))[0]).toMatchObject({ waitMs: 2 * 35_000 });
+  it('A job that already waits for a slot counts only the jobs ahead of it; a new job counts all of them.', async () => {
+    const { forecast, slots } = openForecast();
+    for (const jobId of ['job_1', 'job_2', 'job_3', 'job_4', 'job_5'])
+      await slots.acquire('heygen', jobId, { limit: 2 });
+    expect((await forecast.expect({ ...output, waitingJobId: 'job_4' }))[0]).toMatchObject({ waitMs: 2 * 35_000 });
     expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 4 * 35_000 });
   });
 

@@ -12,13 +12,11 @@ export interface ForeseenProvider {
   readonly maxConcurrent: number | null;
 }
 
-/** What waits to be done, over all machines. */
+/** Work for the render lane, over all machines. */
 export interface Load {
-  /** Jobs that stand in line for a remote provider or whose operation runs there; none behind the one that asks, where one does. */
-  readonly remoteJobs: number;
-  /** Jobs that are computed or wait for that. */
+  /** Jobs that render or wait to render. */
   readonly inlineJobs: number;
-  /** Jobs that can be computed at once. */
+  /** Jobs that can render at once. */
   readonly inlineSeats: number;
 }
 
@@ -26,7 +24,7 @@ export interface Load {
 export interface ExpectedOutput {
   readonly durationMs: number;
   readonly heygenMode: HeygenMode;
-  /** The job, where it stands in line already: those behind it do not keep it waiting. */
+  /** The job, where it waits for a slot already: only jobs ahead of it count. */
   readonly waitingJobId?: string;
 }
 
@@ -56,41 +54,43 @@ export interface Forecast {
 export interface ForecastDependencies {
   readonly providers: readonly ForeseenProvider[];
   readonly paces: ThroughputEstimates;
-  readonly places: Pick<ConcurrencySlots, 'holders'>;
+  readonly slots: Pick<ConcurrencySlots, 'holders' | 'countWaiting'>;
   readonly breaker: Pick<CircuitBreaker, 'look'>;
-  /** Nothing but the places held where nobody keeps a queue. */
-  load?(waitingJobId?: string): Promise<Load>;
+  /** No load by default. */
+  load?(): Promise<Load>;
 }
 
-const noLoad: Load = Object.freeze({ remoteJobs: 0, inlineJobs: 0, inlineSeats: 1 });
+const noLoad: Load = Object.freeze({ inlineJobs: 0, inlineSeats: 1 });
 
 export function createForecast({
   providers,
   paces,
-  places,
+  slots,
   breaker,
   load = async () => noLoad,
 }: ForecastDependencies): Forecast {
   const waitOf = async (
     { id, maxConcurrent }: ForeseenProvider,
     { typicalMs }: ThroughputEstimate,
-    { remoteJobs, inlineJobs, inlineSeats }: Load,
+    { inlineJobs, inlineSeats }: Load,
+    waitingJobId: string | undefined,
   ): Promise<number | null> => {
     if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, seats: inlineSeats, typicalMs });
     if ((await breaker.look(id)).state === 'open') return null;
-    const held = (await places.holders(id)).length;
-    return expectedWaitMs({ busy: Math.max(held, remoteJobs), seats: maxConcurrent, typicalMs });
+    const held = (await slots.holders(id)).length;
+    const ahead = await slots.countWaiting(id, waitingJobId);
+    return expectedWaitMs({ busy: held + ahead, seats: maxConcurrent, typicalMs });
   };
   return {
     learn: (work, tookMs) => paces.learn(work, tookMs),
     async expect({ durationMs, heygenMode, waitingJobId }) {
-      const now = await load(waitingJobId);
+      const now = await load();
       return Promise.all(
         providers.map(async (provider) => {
           const pace = await paces.look({ provider: provider.id, heygenMode, durationMs });
           return {
             provider: provider.id,
-            waitMs: await waitOf(provider, pace, now),
+            waitMs: await waitOf(provider, pace, now, waitingJobId),
             workMs: pace.workMs,
             isMeasured: pace.isMeasured,
           };

@@ -1,37 +1,80 @@
 import type { Clock } from '../contract/ports.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
 
-export interface Holder {
+/** A slot that a job holds. */
+export interface SlotHolder {
   readonly jobId: string;
   readonly sinceMs: number;
-  /** When the place is free again by itself; null for one whose attempt is under way. */
+  /** When the slot expires; null while the job's attempt is running. */
   readonly untilMs: number | null;
 }
 
-/**
- * How many operations run at a provider at once, over all processes. A place belongs to a job and not to a process,
- * because the operation outlives the process that began it; it is held until it is left.
- */
-export interface ConcurrencySlots {
-  /** Takes one of `limit` places; true when the job has one now, also from before and without a term then, false when all are taken. */
-  enter(provider: string, jobId: string, limit: number): Promise<boolean>;
-  /** Keeps the place of a job, where it has one, for an operation that may still run there: until it is left, or until then. */
-  keep(provider: string, jobId: string, untilMs: number): Promise<void>;
-  /** Gives the job's place back, where it has one. */
-  leave(provider: string, jobId: string): Promise<void>;
-  /** Those who have a place, longest first. */
-  holders(provider: string): Promise<readonly Holder[]>;
-  /**
-   * Frees the places whose term is over, and those without one of jobs for which `isGone` is true: ended, so that they never
-   * enter again. Returns how many.
-   */
-  sweep(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
+export interface SlotRequest {
+  /** Maximum number of holders. */
+  readonly limit: number;
+  /** 0 (most urgent) to 10; 5 when absent. */
+  readonly priority?: number;
 }
 
-const keyPrefix = 'places/';
+export interface SweptSlots {
+  /** Number of slots that were released. */
+  readonly released: number;
+  /** Waiting jobs that can try to acquire a slot now, by provider. */
+  readonly ready: readonly { readonly provider: string; readonly jobId: string }[];
+}
+
+/**
+ * Limits how many operations run at a provider at once, over all processes. A slot belongs to a job, not to a process,
+ * because an operation outlives the process that started it. Jobs that find no free slot wait in a list ordered by
+ * priority, then by age. A port: one implementation works over any `StateStore`, one keeps the list in Redis; both pass
+ * `concurrencySlotsSuite`. Every call is atomic and throws what the store throws.
+ */
+export interface ConcurrencySlots {
+  /**
+   * Takes a slot. True when the job holds one afterwards, with its expiry removed; otherwise the job joins the provider's
+   * waiting list and leaves any other.
+   */
+  acquire(provider: string, jobId: string, request: SlotRequest): Promise<boolean>;
+  /** Lets the job's slot, if it holds one, expire at `untilMs`: its operation may still be running. */
+  keep(provider: string, jobId: string, untilMs: number): Promise<void>;
+  /**
+   * Releases the job's slot and removes the first waiting job from the list in the same step. Returns that job, which can
+   * try to acquire the slot now; null when `jobId` held no slot or no job waits.
+   */
+  release(provider: string, jobId: string): Promise<string | null>;
+  /** Removes the first waiting job from the list and returns it; null when no job waits. */
+  takeNextWaiting(provider: string): Promise<string | null>;
+  /** Removes a job from the provider's waiting list. */
+  stopWaiting(provider: string, jobId: string): Promise<void>;
+  /** Number of waiting jobs ahead of `jobId`; of all waiting jobs when it is absent or does not wait. */
+  countWaiting(provider: string, jobId?: string): Promise<number>;
+  /** Current holders, oldest first. */
+  holders(provider: string): Promise<readonly SlotHolder[]>;
+  /** Releases expired slots and, where `isGone`, slots without an expiry; `isGone` means that the job ended for good. */
+  sweep(isGone: (jobId: string) => Promise<boolean>): Promise<SweptSlots>;
+}
+
+/** Default of `SlotRequest.priority`, as in the request contract. */
+export const defaultSlotPriority = 5;
+
+/** Key prefix of the documents that list the holders at a provider. Stored data: the name stays. */
+export const slotHoldersPrefix = 'places/';
+/** Key prefix of the documents that list the waiting jobs of a provider. */
+const waitingPrefix = 'slot-waiting/';
 const pageSize = 100;
 
-/** Throws what the state store throws. */
+interface WaitingJob {
+  readonly jobId: string;
+  readonly priority: number;
+}
+
+interface ProviderSlots {
+  readonly holders: readonly SlotHolder[];
+  /** In the order in which slots are given out. */
+  readonly waiting: readonly WaitingJob[];
+}
+
+/** Concurrency slots over a state store. For a few processes: every waiting job is part of one document per provider. */
 export function createConcurrencySlots({
   state,
   clock,
@@ -39,70 +82,120 @@ export function createConcurrencySlots({
   readonly state: StateStore;
   readonly clock: Clock;
 }): ConcurrencySlots {
-  const isHeld = ({ untilMs }: Holder): boolean => untilMs === null || clock.nowMs() < untilMs;
-  const leave = (provider: string, jobId: string): Promise<void> =>
-    transactHolders(state, provider, (holders) => {
+  const isHeld = ({ untilMs }: SlotHolder): boolean => untilMs === null || clock.nowMs() < untilMs;
+  const update = <Result>(provider: string, decide: Decide<Result>): Promise<Result> =>
+    updateSlots(state, provider, decide);
+
+  const release = (provider: string, jobId: string): Promise<string | null> =>
+    update(provider, ({ holders, waiting }) => {
       const rest = holders.filter((holder) => holder.jobId !== jobId);
-      return { result: undefined, ...(rest.length === holders.length ? {} : { holders: rest }) };
+      if (rest.length === holders.length) return { result: null };
+      return { result: waiting[0]?.jobId ?? null, holders: rest, waiting: waiting.slice(1) };
     });
 
   return {
-    leave,
-    enter: (provider, jobId, limit) =>
-      transactHolders(state, provider, (all) => {
-        const holders = all.filter(isHeld);
+    release,
+    acquire: (provider, jobId, { limit, priority = defaultSlotPriority }) =>
+      update(provider, (slots) => {
+        const holders = slots.holders.filter(isHeld);
+        const waiting = withoutJob(slots.waiting, jobId);
         const own = holders.find((holder) => holder.jobId === jobId);
         if (own)
-          return own.untilMs === null
-            ? { result: true }
-            : { result: true, holders: holders.with(holders.indexOf(own), { ...own, untilMs: null }) };
-        if (holders.length >= limit) return { result: false };
-        return { result: true, holders: [...holders, { jobId, sinceMs: clock.nowMs(), untilMs: null }] };
+          return { result: true, holders: holders.with(holders.indexOf(own), { ...own, untilMs: null }), waiting };
+        if (holders.length >= limit)
+          return { result: false, waiting: [...waiting, { jobId, priority }].toSorted(compareWaiting) };
+        return { result: true, holders: [...holders, { jobId, sinceMs: clock.nowMs(), untilMs: null }], waiting };
       }),
     keep: (provider, jobId, untilMs) =>
-      transactHolders(state, provider, (holders) => ({
+      update(provider, ({ holders }) => ({
         result: undefined,
         holders: holders.map((holder) => (holder.jobId === jobId ? { ...holder, untilMs } : holder)),
       })),
-    holders: (provider) => transactHolders(state, provider, (holders) => ({ result: holders.filter(isHeld) })),
-    async sweep(isGone) {
-      let freed = 0;
-      for (const { key, document } of await state.list(keyPrefix, { limit: pageSize })) {
-        for (const holder of toHolders(document)) {
-          const isFree = holder.untilMs === null ? await isGone(holder.jobId) : !isHeld(holder);
-          if (!isFree) continue;
-          await leave(key.slice(keyPrefix.length), holder.jobId);
-          freed += 1;
-        }
-      }
-      return freed;
-    },
+    takeNextWaiting: (provider) =>
+      update(provider, ({ waiting }) => ({ result: waiting[0]?.jobId ?? null, waiting: waiting.slice(1) })),
+    stopWaiting: (provider, jobId) =>
+      update(provider, ({ waiting }) => ({ result: undefined, waiting: withoutJob(waiting, jobId) })),
+    countWaiting: (provider, jobId) =>
+      update(provider, ({ waiting }) => {
+        const index = waiting.findIndex((job) => job.jobId === jobId);
+        return { result: index < 0 ? waiting.length : index };
+      }),
+    holders: (provider) => update(provider, ({ holders }) => ({ result: holders.filter(isHeld) })),
+    sweep: (isGone) => sweepSlots(state, { isGone, isHeld, release }),
   };
 }
 
-/** Runs `decide` on the holders of a provider's places and stores the holders that it returns, if any. */
-function transactHolders<Result>(
-  state: StateStore,
-  provider: string,
-  decide: (holders: readonly Holder[]) => { readonly result: Result; readonly holders?: readonly Holder[] },
-): Promise<Result> {
-  const key = `${keyPrefix}${provider}`;
-  return state.transact([key], (documents) => {
-    const { result, holders } = decide(toHolders(documents.get(key)));
-    if (!holders) return { result };
-    return {
-      result,
-      writes: new Map([
-        [
-          key,
-          holders.length === 0 ? null : holders.map(({ jobId, sinceMs, untilMs }) => ({ jobId, sinceMs, untilMs })),
-        ],
-      ]),
-    };
+/**
+ * The sweep of every implementation: holders are documents of the state store in all of them. `release` releases one slot
+ * and returns the next waiting job.
+ */
+export async function sweepSlots(
+  state: Pick<StateStore, 'list'>,
+  {
+    isGone,
+    isHeld,
+    release,
+  }: {
+    isGone(jobId: string): Promise<boolean>;
+    isHeld(holder: SlotHolder): boolean;
+    release(provider: string, jobId: string): Promise<string | null>;
+  },
+): Promise<SweptSlots> {
+  let released = 0;
+  const ready: { provider: string; jobId: string }[] = [];
+  for (const { key, document } of await state.list(slotHoldersPrefix, { limit: pageSize })) {
+    const provider = key.slice(slotHoldersPrefix.length);
+    for (const holder of toHolders(document)) {
+      const isFree = holder.untilMs === null ? await isGone(holder.jobId) : !isHeld(holder);
+      if (!isFree) continue;
+      const nextJobId = await release(provider, holder.jobId);
+      released += 1;
+      if (nextJobId !== null) ready.push({ provider, jobId: nextJobId });
+    }
+  }
+  return { released, ready };
+}
+
+/** Most urgent first, then oldest: job ids sort by time. */
+function compareWaiting(one: WaitingJob, other: WaitingJob): number {
+  return one.priority - other.priority || (one.jobId < other.jobId ? -1 : 1);
+}
+
+function withoutJob(waiting: readonly WaitingJob[], jobId: string): readonly WaitingJob[] {
+  return waiting.filter((job) => job.jobId !== jobId);
+}
+
+type Decide<Result> = (slots: ProviderSlots) => { readonly result: Result } & Partial<ProviderSlots>;
+
+/** Runs `decide` in a transaction and stores the lists that it returns where they differ. */
+function updateSlots<Result>(state: StateStore, provider: string, decide: Decide<Result>): Promise<Result> {
+  const holdersKey = `${slotHoldersPrefix}${provider}`;
+  const waitingKey = `${waitingPrefix}${provider}`;
+  return state.transact([holdersKey, waitingKey], (documents) => {
+    const before = { holders: toHolders(documents.get(holdersKey)), waiting: toWaiting(documents.get(waitingKey)) };
+    const { result, holders = before.holders, waiting = before.waiting } = decide(before);
+    const writes = new Map<string, Json | null>();
+    if (!isSameList(holders, before.holders))
+      writes.set(holdersKey, toDocument(holders.map(({ jobId, sinceMs, untilMs }) => ({ jobId, sinceMs, untilMs }))));
+    if (!isSameList(waiting, before.waiting))
+      writes.set(waitingKey, toDocument(waiting.map(({ jobId, priority }) => ({ jobId, priority }))));
+    return { result, writes };
   });
 }
 
-function toHolders(document: Json | undefined): readonly Holder[] {
-  // `as`: only this file writes these documents.
-  return (document ?? []) as unknown as readonly Holder[];
+function isSameList(one: readonly object[], other: readonly object[]): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function toDocument(list: readonly Json[]): Json | null {
+  return list.length === 0 ? null : list;
+}
+
+// `as` in both: only this module and the Redis implementation write these documents.
+function toHolders(document: Json | undefined): readonly SlotHolder[] {
+  return (document ?? []) as unknown as readonly SlotHolder[];
+}
+
+function toWaiting(document: Json | undefined): readonly WaitingJob[] {
+  return (document ?? []) as unknown as readonly WaitingJob[];
 }

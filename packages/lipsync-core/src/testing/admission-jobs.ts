@@ -86,7 +86,7 @@ export async function serveAdmissionJobs(state: StateStore, child: number): Prom
   });
   const admission = createSharedAdmission({
     breaker: createCircuitBreaker({ state, clock }),
-    places: createConcurrencySlots({ state, clock }),
+    slots: createConcurrencySlots({ state, clock }),
     pendingSettlements: createPendingSettlements({ state, ledger, clock }),
     ledger,
     clock,

@@ -113,13 +113,13 @@ async function visit(
   state: StateStore,
   { provider, jobIds, limit }: Extract<StateTask, { task: 'visit' }>,
 ): Promise<number> {
-  const places = createConcurrencySlots({ state, clock: systemClock });
+  const slots = createConcurrencySlots({ state, clock: systemClock });
   const mostSeen = await Promise.all(
     jobIds.map(async (jobId) => {
-      while (!(await places.enter(provider, jobId, limit))) await delay(5 + Math.random() * 20);
-      const holders = await places.holders(provider);
+      while (!(await slots.acquire(provider, jobId, { limit }))) await delay(5 + Math.random() * 20);
+      const holders = await slots.holders(provider);
       await delay(Math.random() * 10);
-      await places.leave(provider, jobId);
+      await slots.release(provider, jobId);
       return holders.some((holder) => holder.jobId === jobId) ? holders.length : Number.POSITIVE_INFINITY;
     }),
   );

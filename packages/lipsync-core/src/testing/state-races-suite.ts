@@ -93,7 +93,9 @@ export function stateRacesSuite(name: string, makeStores: () => Promise<StateSto
     it('fifty jobs at once get three places, and the rest none', async () => {
       const entered = await Promise.all(
         Array.from({ length: 50 }, (_, index) =>
-          createConcurrencySlots({ state: oneOf(index), clock: systemClock }).enter('heygen', `job_${index}`, 3),
+          createConcurrencySlots({ state: oneOf(index), clock: systemClock }).acquire('heygen', `job_${index}`, {
+            limit: 3,
+          }),
         ),
       );
       expect(entered.filter(Boolean)).toHaveLength(3);

@@ -97,7 +97,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
   const pendingSettlements = createPendingSettlements({ state, ledger, clock });
   const admission = createSharedAdmission({
     breaker: createCircuitBreaker({ state, clock }),
-    places: createConcurrencySlots({ state, clock }),
+    slots: createConcurrencySlots({ state, clock }),
     ledger,
     pendingSettlements,
     clock,

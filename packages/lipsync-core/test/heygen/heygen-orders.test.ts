@@ -148,7 +148,7 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     [attempts, aheadMs] = [[], 0];
     admission = createSharedAdmission({
       breaker: createCircuitBreaker({ state, clock }),
-      places: createConcurrencySlots({ state, clock }),
+      slots: createConcurrencySlots({ state, clock }),
       ledger,
       pendingSettlements,
       clock,

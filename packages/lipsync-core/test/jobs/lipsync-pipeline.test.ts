@@ -163,7 +163,7 @@ describe('a place at a remote provider', () => {
     });
     return createSharedAdmission({
       breaker: createCircuitBreaker({ state, clock }),
-      places: createConcurrencySlots({ state, clock }),
+      slots: createConcurrencySlots({ state, clock }),
       pendingSettlements: createPendingSettlements({ state, ledger, clock }),
       ledger,
       clock,
@@ -175,9 +175,9 @@ describe('a place at a remote provider', () => {
   /** Runs a job that wants the vendor; tells the outcome, how often its inputs were fetched, and who has a place then. */
   async function runAtVendor(fetchInputs: PipelineInput['fetchInputs'], { taken = false, canRun = true } = {}) {
     const state = createMemoryState().open();
-    const places = createConcurrencySlots({ state, clock });
+    const slots = createConcurrencySlots({ state, clock });
     for (let place = 0; taken && place < vendor.maxConcurrent; place += 1)
-      await places.enter('heygen', `other_${place}`, vendor.maxConcurrent);
+      await slots.acquire('heygen', `other_${place}`, { limit: vendor.maxConcurrent });
     const pipeline = createLipsyncPipeline({
       registry: createProviderRegistry([vendor]),
       renderPool: pool,
@@ -213,7 +213,7 @@ describe('a place at a remote provider', () => {
         },
       )
       .catch((error: unknown) => error);
-    const holders = await places.holders('heygen');
+    const holders = await slots.holders('heygen');
     return { outcome, fetched, holdsPlace: holders.some(({ jobId }) => jobId === 'job_1') };
   }
 

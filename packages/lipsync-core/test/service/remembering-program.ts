@@ -73,7 +73,7 @@ export function openProgram(folder: string): Program {
   });
   const admission = createSharedAdmission({
     breaker: createCircuitBreaker({ state, clock }),
-    places: createConcurrencySlots({ state, clock }),
+    slots: createConcurrencySlots({ state, clock }),
     pendingSettlements: createPendingSettlements({ state, ledger, clock }),
     ledger,
     clock,

@@ -6,15 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** A redis-server of one test file. */
+/** A redis-server for one test file. */
 export interface TestRedis {
   readonly url: string;
   readonly port: number;
-  /** Kills the server at once, as a power cut would. */
+  /** Kills the server with SIGKILL. */
   kill(): Promise<void>;
   /** Starts it again on the same port with the same data. */
   restart(): Promise<void>;
-  /** Lets the server hang without closing its connections, and lets it go on. */
+  /** Stops the server process without closing its connections; `resume` continues it. */
   suspend(): void;
   resume(): void;
   /** Kills the server and removes its data. */
@@ -79,7 +79,7 @@ async function start(dir: string, port: number): Promise<ChildProcess> {
 
 async function untilReady(server: ChildProcess): Promise<void> {
   const { stdout } = server;
-  if (!stdout) throw new Error('redis-server has no output to read');
+  if (!stdout) throw new Error('redis-server has no stdout pipe');
   const signal = AbortSignal.timeout(startTimeoutMs);
   const failed = Promise.race([once(server, 'error', { signal }), once(server, 'exit', { signal })]);
   const ready = Promise.withResolvers<void>();
@@ -97,9 +97,9 @@ async function untilReady(server: ChildProcess): Promise<void> {
 
 async function kill(server: ChildProcess): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null || server.pid === undefined) return;
-  const gone = once(server, 'exit');
+  const exited = once(server, 'exit');
   server.kill('SIGKILL');
-  await gone;
+  await exited;
 }
 
 async function freePort(): Promise<number> {
@@ -108,6 +108,6 @@ async function freePort(): Promise<number> {
   const address = probe.address();
   probe.close();
   await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
+  if (address === null || typeof address === 'string') throw new Error('the system assigned no port');
   return address.port;
 }

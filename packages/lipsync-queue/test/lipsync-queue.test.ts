@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InputNotFoundError, parseAllowedHosts, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { createLipsyncQueue, openLipsyncQueue, type EnqueueInput, type LipsyncQueue } from '../src/index.ts';
+import { LipsyncQueue, openLipsyncQueue, type EnqueueInput } from '../src/index.ts';
 import { openBench, silentLogger, type QueueBench } from './support.ts';
 
 let bench: QueueBench;
@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await bench.empty();
-  queue = createLipsyncQueue({
+  queue = new LipsyncQueue({
     redisUrl: bench.redis.url,
     artifacts,
     maxInputBytes: 100,
@@ -42,7 +42,7 @@ afterEach(() => {
 });
 
 describe('enqueue', () => {
-  it('stores the files, keeps their names, and records no path of this machine', async () => {
+  it('Files are stored under their names, and the record contains no local path.', async () => {
     const { id } = await queue.enqueue({ ...files, method: 'preview', metadata: { order: 7 } });
     const record = await queue.get(id);
     expect(record).toMatchObject({
@@ -56,12 +56,12 @@ describe('enqueue', () => {
     expect(await contentOf(record?.spec.video)).toBe('picture');
   });
 
-  it('leaves URLs to the worker', async () => {
+  it('URLs are stored as given for the worker to download.', async () => {
     const { id } = await queue.enqueue({ videoUrl: 'https://example.com/clip.mp4', audioPath: files.audioPath });
     expect((await queue.get(id))?.spec.video).toEqual({ kind: 'url', url: 'https://example.com/clip.mp4' });
   });
 
-  it('gives ids that sort by time and that BullMQ takes', async () => {
+  it('Job ids sort by time and are valid for BullMQ.', async () => {
     const first = await queue.enqueue(files);
     await delay(2);
     const second = await queue.enqueue(files);
@@ -69,31 +69,34 @@ describe('enqueue', () => {
     expect(first.id).toMatch(/^job_[a-z0-9]+$/);
   });
 
-  it.each(['missing.wav', '.'])('refuses %j, which is not a file, before anything is stored', async (name) => {
-    await expect(queue.enqueue({ ...files, audioPath: join(dir, name) })).rejects.toBeInstanceOf(InputNotFoundError);
-    expect(await bench.store.unfinished()).toEqual([]);
-  });
+  it.each(['missing.wav', '.'])(
+    '%j is rejected because it is not a readable file, before anything is stored.',
+    async (name) => {
+      await expect(queue.enqueue({ ...files, audioPath: join(dir, name) })).rejects.toBeInstanceOf(InputNotFoundError);
+      expect(await bench.store.unfinished()).toEqual([]);
+    },
+  );
 
   it.each([
     ['a private URL', 'url_forbidden', { videoUrl: 'http://127.0.0.1/clip.mp4' }],
-    ['no URL at all', 'request_invalid', { videoUrl: 'clip.mp4' }],
-  ])('refuses %s', async (_what, code, source) => {
+    ['an invalid URL', 'request_invalid', { videoUrl: 'clip.mp4' }],
+  ])('An input with %s is rejected.', async (_what, code, source) => {
     await expect(queue.enqueue({ audioPath: files.audioPath, ...source })).rejects.toMatchObject({ code });
   });
 
   it.each([{}, { method: 'heygen' }] as const)(
-    'leaves the plan of %j to a worker, in the lane for undecided jobs: a program may have none of their keys and models',
-    async (wishes) => {
+    'The plan of %j is left to a worker, because a program may lack its keys and models.',
+    async (options) => {
       vi.stubEnv('HEYGEN_API_KEY', undefined).stubEnv('WAV2LIP_MODEL_PATH', undefined);
       const program = openLipsyncQueue({ redisUrl: bench.redis.url, dataDir: join(dir, 'data') });
       onTestFinished(() => program.close());
-      const { id } = await program.enqueue({ ...files, ...wishes });
+      const { id } = await program.enqueue({ ...files, ...options });
       expect(await bench.store.get(id)).toMatchObject({ plan: null, needs: 'remote' });
       expect(await (await bench.producer.queue('cloud')).getJobState(id)).not.toBe('unknown');
     },
   );
 
-  it('refuses unknown options, naming each', async () => {
+  it('Unknown options are rejected, each by name.', async () => {
     const input: EnqueueInput & Record<string, unknown> = { ...files, methd: 'preview', color: 'red' };
     await expect(queue.enqueue(input)).rejects.toMatchObject({
       code: 'request_invalid',
@@ -101,13 +104,13 @@ describe('enqueue', () => {
     });
   });
 
-  it('refuses two sources for one input', async () => {
+  it('Two sources for one input are rejected.', async () => {
     await expect(queue.enqueue({ ...files, videoUrl: 'https://example.com/clip.mp4' })).rejects.toMatchObject({
       code: 'request_invalid',
     });
   });
 
-  it('refuses a file that is too large', async () => {
+  it('A file above the size limit is rejected.', async () => {
     const large = join(dir, 'large.mp4');
     await writeFile(large, Buffer.alloc(101));
     await expect(queue.enqueue({ ...files, videoPath: large })).rejects.toMatchObject({ code: 'payload_too_large' });
@@ -115,7 +118,7 @@ describe('enqueue', () => {
 });
 
 describe('waitFor', () => {
-  it('returns the record at the end of the job, soon after it', async () => {
+  it('waitFor resolves with the record shortly after the job ends.', async () => {
     const { id } = await queue.enqueue(files);
     const waiting = queue.waitFor(id, { timeoutMs: 5_000 });
     await delay(100);
@@ -133,13 +136,13 @@ describe('waitFor', () => {
     expect(performance.now() - endedAt).toBeLessThan(1_000);
   });
 
-  it('returns at once for a job that ended before', async () => {
+  it('waitFor resolves at once for a job that has already ended.', async () => {
     const { id } = await queue.enqueue(files);
     await queue.cancel(id);
     expect(await queue.waitFor(id, { timeoutMs: 1_000 })).toMatchObject({ status: 'canceled' });
   });
 
-  it('gives up after its time, while the job goes on', async () => {
+  it('waitFor throws TimeoutError after its time limit, and the job keeps running.', async () => {
     const { id } = await queue.enqueue(files);
     const error = await queue.waitFor(id, { timeoutMs: 100 }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(TimeoutError);
@@ -147,18 +150,18 @@ describe('waitFor', () => {
     expect(await queue.get(id)).toMatchObject({ status: 'queued', cancelRequested: false });
   });
 
-  it('stops when it is told to', async () => {
+  it('waitFor throws when its signal aborts.', async () => {
     const { id } = await queue.enqueue(files);
     await expect(queue.waitFor(id, { timeoutMs: 5_000, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
       code: 'canceled',
     });
   });
 
-  it('says that there is no such job', async () => {
+  it('An unknown job id is reported as not found.', async () => {
     await expect(queue.waitFor('job_missing', { timeoutMs: 1_000 })).rejects.toMatchObject({ code: 'not_found' });
   });
 
-  it('survives a kill of Redis', async () => {
+  it('waitFor survives a kill of the Redis server.', async () => {
     const { id } = await queue.enqueue(files);
     const waiting = queue.waitFor(id, { timeoutMs: 20_000 });
     await delay(100);
@@ -171,25 +174,25 @@ describe('waitFor', () => {
 });
 
 describe('cancel', () => {
-  it('ends a waiting job, which then never runs', async () => {
+  it('Canceling a queued job ends it and removes it from its queue.', async () => {
     const { id } = await queue.enqueue(files);
     expect(await queue.cancel(id)).toMatchObject({ status: 'canceled' });
     expect(await (await bench.producer.queue('cloud')).getJobState(id)).toBe('unknown');
   });
 
-  it('leaves a running job to its worker', async () => {
+  it('Canceling a running job stores the request for its worker.', async () => {
     const { id } = await queue.enqueue(files);
     await bench.store.append(id, { type: 'run_started', atMs: 1 });
     expect(await queue.cancel(id)).toMatchObject({ status: 'processing', cancelRequested: true });
   });
 
-  it('leaves a finished job as it is', async () => {
+  it('Canceling a finished job changes nothing.', async () => {
     const { id } = await queue.enqueue(files);
     const ended = await queue.cancel(id);
     expect(await queue.cancel(id)).toEqual(ended);
   });
 
-  it('says that there is no such job', async () => {
+  it('An unknown job id is reported as not found.', async () => {
     await expect(queue.cancel('job_missing')).rejects.toMatchObject({ code: 'not_found' });
   });
 });

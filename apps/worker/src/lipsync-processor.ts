@@ -1,0 +1,48 @@
+import { isTerminal, LipsyncError, type JobRecord, type JobRunner, type RunContext } from '@lipsync/core';
+import { jobCatalogue, laneFor, queueNames, type LipsyncProducer } from '@lipsync/queue';
+import { DelayedError, UnrecoverableError, WaitingError, type Processor } from 'bullmq';
+
+export interface LipsyncProcessorOptions {
+  readonly runner: Pick<JobRunner, 'run'>;
+  readonly producer: Pick<LipsyncProducer, 'transfer' | 'wakeIfMissed'>;
+  /** Aborts when this worker must hand its jobs back. */
+  readonly stopping: AbortSignal;
+}
+
+/**
+ * Runs the job of a queue entry until it ends or waits. The job record holds the state of the job; the entry only mirrors
+ * it: it is delayed while the job waits, and fails when the job failed.
+ */
+export function createLipsyncProcessor({ runner, producer, stopping }: LipsyncProcessorOptions): Processor {
+  // BullMQ passes its signal, aborted when the lock is lost, only to a processor that declares three parameters.
+  return async (job, token, lockLost) => {
+    const payload = jobCatalogue.lipsync.payload.safeParse(job.data);
+    if (!payload.success) throw new UnrecoverableError('The payload of the queue entry has no job id.');
+    const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
+    const canRun: RunContext['canRun'] = (kind) => queueNames[laneFor(kind)] === job.queueName;
+    try {
+      const record = await runner.run(payload.data.jobId, { signal, canRun });
+      if (isTerminal(record.status)) return toEntryResult(record);
+      if (record.needs !== null && !canRun(record.needs)) {
+        await producer.transfer(record);
+        return { status: 'transferred' };
+      }
+      // Another worker runs the job: this entry was delivered twice.
+      if (record.parkedUntilMs === null) return { status: 'claimed by another worker' };
+      await job.moveToDelayed(record.parkedUntilMs, token);
+      // If Redis fails now, the delayed entry wakes by itself.
+      await producer.wakeIfMissed(record.id).catch(() => undefined);
+    } catch (error) {
+      if (LipsyncError.isInstance(error) && error.code === 'not_found') throw new UnrecoverableError(error.message);
+      if (!stopping.aborted) throw error;
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
+    throw new DelayedError();
+  };
+}
+
+function toEntryResult({ status, error }: JobRecord): { readonly status: string } {
+  if (status === 'completed') return { status };
+  throw new UnrecoverableError(error ? `${error.code}: ${error.message}` : status);
+}

@@ -1,7 +1,0 @@
-import { destination, pino, stdSerializers } from 'pino';
-import type { Logger } from '@lipsync/core';
-
-/** JSON lines on stderr; stdout is for whoever started the process. */
-export function createLogger(): Logger {
-  return pino({ base: { app: 'worker' }, serializers: { error: stdSerializers.err } }, destination(2));
-}
