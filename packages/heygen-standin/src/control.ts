@@ -1,14 +1,14 @@
-import type { AppDependencies } from './app.ts';
 import type { FaultRuleState } from './faults/fault-rules.ts';
 import type { FaultRuleInput } from './faults/fault-types.ts';
-import { HeygenError } from './http/heygen-error.ts';
+import { HeygenError } from './http/answer.ts';
 import type { LoggedRequest } from './http/request-log.ts';
 import { isActive, type Operation, type OperationStatus } from './lipsyncs/operation.ts';
 import type { WalletState } from './lipsyncs/wallet.ts';
+import type { StandinParts } from './parts.ts';
 import type { StandinSettings } from './settings.ts';
-import type { Delivery } from './webhooks/webhook-sender.ts';
+import type { Delivery } from './webhook-sender.ts';
 
-/** A job as the control API tells it. */
+/** A job as the control API returns it. */
 export interface OperationFacts {
   readonly lipsyncId: string;
   readonly title: string | null;
@@ -24,79 +24,102 @@ export interface OperationFacts {
 }
 
 export interface OperationsState {
-  /** Oldest first, with the deleted. */
+  /** Oldest first, including deleted ones. */
   readonly operations: readonly OperationFacts[];
-  /** Pending or running, and not deleted. */
+  /** Number of pending and running operations. */
   readonly runningNow: number;
   readonly mostAtOnce: number;
 }
 
-/** How a test, or a person through `/standin/`, steers the stand-in and looks into it. */
-export interface StandinControl {
-  /** Throws a ZodError for a rule that is malformed or could never fire; then none is added. */
-  addFaults(...rules: readonly FaultRuleInput[]): void;
-  faults(): readonly FaultRuleState[];
-  clearFaults(): void;
-  /** What was asked of the API and the storage, oldest first; the last 20 000. */
-  log(): readonly LoggedRequest[];
-  /** The requests that carried a key where only signed links belong. */
-  leaks(): readonly LoggedRequest[];
-  wallet(): WalletState;
-  /** A new wallet, without charges. */
-  setBalance(balanceMicros: number): void;
-  operations(): OperationsState;
-  settings(): StandinSettings;
-  /** Takes effect at once, for jobs that wait, too. Throws a ZodError for a value that cannot be. */
-  changeSettings(changes: Partial<StandinSettings>): void;
-  /** Lets stuck jobs go on: the one named, or all. */
-  release(lipsyncId?: string): void;
-  /** Every attempt to call a `callback_url`. */
-  webhooks(): readonly Delivery[];
-  /** Tells the `callback_url` of an ended job again, as a new event. Throws for a job that is unknown or has not ended. */
-  sendWebhook(lipsyncId: string): Promise<void>;
-  /** As after the start, settings included; jobs are ended, assets deleted. The key stays. */
-  reset(): Promise<void>;
-}
+/** Controls and inspects a stand-in, for tests and for `/standin/` routes. */
+export class StandinControl {
+  readonly #parts: StandinParts;
+  readonly #openingSettings: StandinSettings;
 
-export function createControl(dependencies: AppDependencies): StandinControl {
-  const { openingBalanceMicros, faults, log, wallet, operations, settings, assets, media, idempotency, webhooks } =
-    dependencies;
-  const openingSettings = settings.current;
-  return {
-    addFaults: (...rules) => faults.add(rules),
-    faults: () => faults.list(),
-    clearFaults: () => faults.clear(),
-    log: () => log.entries(),
-    leaks: () => log.entries().filter(({ leak }) => leak),
-    wallet: () => wallet.state(),
-    setBalance: (balanceMicros) => wallet.reset(balanceMicros),
-    operations: () => ({
-      operations: operations.all().map(toFacts),
-      runningNow: operations.all().filter(isActive).length,
-      mostAtOnce: operations.mostAtOnce(),
-    }),
-    settings: () => settings.current,
-    changeSettings: (changes) => settings.change(changes),
-    release(lipsyncId) {
-      for (const operation of operations.all().filter(({ id }) => lipsyncId === undefined || id === lipsyncId)) {
-        operation.stuckAt = null;
-        operation.nudge();
-      }
-    },
-    webhooks: () => webhooks.deliveries(),
-    async sendWebhook(lipsyncId) {
-      const operation = operations.require(lipsyncId);
-      if (isActive(operation)) throw new HeygenError(409, 'conflict', `Lipsync ${lipsyncId} has not ended`);
-      await webhooks.send(operation);
-    },
-    async reset() {
-      operations.clear();
-      for (const part of [faults, log, assets, idempotency, webhooks]) part.clear();
-      wallet.reset(openingBalanceMicros);
-      settings.change(openingSettings);
-      await media.clear();
-    },
-  };
+  constructor(parts: StandinParts) {
+    this.#parts = parts;
+    this.#openingSettings = parts.settings.current;
+  }
+
+  /** Throws a ZodError for a rule that is malformed or can never match, and then adds none of them. */
+  addFaults(...rules: readonly FaultRuleInput[]): void {
+    this.#parts.faults.add(rules);
+  }
+
+  faults(): readonly FaultRuleState[] {
+    return this.#parts.faults.list();
+  }
+
+  clearFaults(): void {
+    this.#parts.faults.clear();
+  }
+
+  /** The last 20 000 requests to the API and the storage, oldest first. */
+  log(): readonly LoggedRequest[] {
+    return this.#parts.log.list();
+  }
+
+  /** Requests that sent a secret to a signed link. */
+  leaks(): readonly LoggedRequest[] {
+    return this.log().filter(({ leak }) => leak);
+  }
+
+  wallet(): WalletState {
+    return this.#parts.wallet.state();
+  }
+
+  /** Sets the balance and forgets all charges. */
+  setBalance(balanceMicros: number): void {
+    this.#parts.wallet.reset(balanceMicros);
+  }
+
+  operations(): OperationsState {
+    const operations = this.#parts.operations.all();
+    return {
+      operations: operations.map(toFacts),
+      runningNow: operations.filter(isActive).length,
+      mostAtOnce: this.#parts.operations.maxActive,
+    };
+  }
+
+  settings(): StandinSettings {
+    return this.#parts.settings.current;
+  }
+
+  /** Takes effect immediately, also for existing jobs. Throws a ZodError for invalid settings. */
+  changeSettings(changes: Partial<StandinSettings>): void {
+    this.#parts.settings.change(changes);
+  }
+
+  /** Lets one stuck job, or all of them, continue. */
+  release(lipsyncId?: string): void {
+    const { operations } = this.#parts;
+    for (const operation of operations.all().filter(({ id }) => lipsyncId === undefined || id === lipsyncId)) {
+      operation.stuckAt = null;
+      operation.nudge();
+    }
+  }
+
+  /** All attempts to deliver an event. */
+  webhooks(): readonly Delivery[] {
+    return this.#parts.webhooks.deliveries();
+  }
+
+  /** Sends the event of an ended job again, as a new event. Throws 404 for an unknown job, 409 for an active one. */
+  async sendWebhook(lipsyncId: string): Promise<void> {
+    const operation = this.#parts.operations.require(lipsyncId);
+    if (isActive(operation)) throw new HeygenError(409, 'conflict', `Lipsync ${lipsyncId} has not ended`);
+    await this.#parts.webhooks.send(operation);
+  }
+
+  /** Restores the state after the start, including settings. Keeps the key. */
+  async reset(): Promise<void> {
+    const { operations, faults, log, assets, idempotency, webhooks, wallet, settings, media } = this.#parts;
+    for (const part of [operations, faults, log, assets, idempotency, webhooks]) part.clear();
+    wallet.reset(this.#parts.openingBalanceMicros);
+    settings.change(this.#openingSettings);
+    await media.clear();
+  }
 }
 
 function toFacts(operation: Operation): OperationFacts {

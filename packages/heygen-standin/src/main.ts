@@ -1,4 +1,4 @@
-/** `npm run heygen-standin`: a HeyGen v3 API on this machine, until it is told to stop. */
+/** `npm run heygen-standin`: serves a HeyGen v3 API on this machine until it is stopped. */
 import { parseArgs } from 'node:util';
 import { startHeygenStandin, type HeygenStandinOptions } from './index.ts';
 
@@ -30,15 +30,15 @@ async function main(): Promise<void> {
     `  HEYGEN_API_ENDPOINT=${standin.url}`,
     `  HEYGEN_API_KEY=${standin.apiKey}`,
     `  control  ${standin.url}/standin/operations (wallet, log, faults, settings, ...)`,
-    'Control-C stops it.',
+    'Control-C stops the stand-in.',
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
-  await toldToStop();
+  await waitForStop();
   await standin.close();
 }
 
-/** By a signal, or by the end of a launcher that opened a channel to this process. */
-async function toldToStop(): Promise<void> {
+/** Resolves on a signal, or when a parent process that opened an IPC channel exits. */
+async function waitForStop(): Promise<void> {
   await new Promise((resolve) => {
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, resolve);
     if (process.connected) process.once('disconnect', resolve);
@@ -51,5 +51,5 @@ try {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
   process.exitCode = 1;
 }
-// The channel would keep this process alive after all is stopped.
+// An open channel would keep this process alive.
 if (process.connected) process.disconnect();

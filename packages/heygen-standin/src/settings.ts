@@ -2,33 +2,33 @@ import { z } from 'zod';
 
 const paceSchema = z.discriminatedUnion('by', [
   z.strictObject({ by: z.literal('clock'), pendingMs: z.number().nonnegative(), runningMs: z.number().nonnegative() }),
-  /** `pending` for so many reads, then `running` for so many; the next read waits for the video and says `completed`. */
+  /** `pendingReads` reads return `pending`, then `runningReads` return `running`; the next read waits for the video. */
   z.strictObject({ by: z.literal('reads'), pendingReads: z.int().nonnegative(), runningReads: z.int().nonnegative() }),
 ]);
-export type ThroughputEstimate = z.output<typeof paceSchema>;
 
-/** What can be changed while the stand-in runs. */
+/** Settings that can change while the stand-in runs. */
 const settingsSchema = z.strictObject({
+  /** What moves a job through its states: time, or status reads. */
   pace: paceSchema,
-  /** The clock of the pace runs this much faster. */
+  /** Speeds up a clock pace by this factor. */
   timescale: z.number().positive(),
-  /** Jobs that are pending or running at once; one more is refused. */
+  /** Maximum number of pending and running jobs; a further one is refused with 429. */
   maxConcurrent: z.int().positive(),
   retryAfterS: z.number().nonnegative(),
   linkLifetimeMs: z.number().positive(),
   speedMicrosPerSecond: z.int().nonnegative(),
   precisionMicrosPerSecond: z.int().nonnegative(),
-  /** How a job's missing values are told; `mixed` changes from job to job. */
+  /** Missing values of a job are null, absent, or `mixed`: alternating between jobs. */
   emptyFields: z.enum(['null', 'absent', 'mixed']),
   simpleUploadMaxBytes: z.int().positive(),
   directUploadMaxBytes: z.int().positive(),
-  /** Which status a simple upload above its limit is answered with. */
+  /** Status of the response to a simple upload that is too large. */
   oversizeStatus: z.union([z.literal(400), z.literal(413)]),
-  /** How many times completing a direct upload is answered 409 although the bytes are there. */
+  /** How many completions of a direct upload fail with 409 although the bytes arrived. */
   completeConflicts: z.int().nonnegative(),
-  /** `.success` or `.fail` is added. */
+  /** Followed by `.success` or `.fail`. */
   webhookEventPrefix: z.string(),
-  /** How many times each event is sent again. */
+  /** How many more times each event is sent. */
   webhookDuplicates: z.int().nonnegative(),
   webhookDelayMs: z.number().nonnegative(),
 });
@@ -54,22 +54,24 @@ const defaultSettings: StandinSettings = {
   webhookDelayMs: 0,
 };
 
-/** The settings in force: one value that is replaced as a whole, and whoever waits by it is told. */
-export interface LiveSettings {
-  readonly current: StandinSettings;
-  /** Throws a ZodError for a value that cannot be. */
-  change(changes: Partial<StandinSettings>): void;
-}
+/** The settings in force. */
+export class LiveSettings {
+  readonly #onChange: () => void;
+  #current: StandinSettings;
 
-export function createLiveSettings(initial: Partial<StandinSettings>, onChange: () => void): LiveSettings {
-  let current = settingsSchema.parse({ ...defaultSettings, ...initial });
-  return {
-    get current() {
-      return current;
-    },
-    change(changes) {
-      current = settingsSchema.parse({ ...current, ...changes });
-      onChange();
-    },
-  };
+  /** Throws a ZodError for invalid settings. */
+  constructor(initial: Partial<StandinSettings>, onChange: () => void) {
+    this.#current = settingsSchema.parse({ ...defaultSettings, ...initial });
+    this.#onChange = onChange;
+  }
+
+  get current(): StandinSettings {
+    return this.#current;
+  }
+
+  /** Replaces some settings. Throws a ZodError for invalid ones, and then changes none. */
+  change(changes: Partial<StandinSettings>): void {
+    this.#current = settingsSchema.parse({ ...this.#current, ...changes });
+    this.#onChange();
+  }
 }

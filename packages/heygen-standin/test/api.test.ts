@@ -23,9 +23,9 @@ const asset = { type: 'asset_id', asset_id: 'a' };
 
 afterEach(() => heygen.standin.control.clearFaults());
 
-describe('a call', () => {
+describe('requests', () => {
   it.each([{}, { 'X-Api-Key': 'sk_V2_wrong' }, { 'X-Api-Key': '' }])(
-    'is refused alike without the key and with a wrong one: %j',
+    'A request without the right key is refused: %j',
     async (headers) => {
       const response = await fetch(`${heygen.standin.url}/v3/users/me`, { headers: headers as Record<string, string> });
       expect([response.status, await heygen.error(response)]).toEqual([401, unauthorized]);
@@ -38,7 +38,7 @@ describe('a call', () => {
     ['POST', '/v3/lipsyncs'],
     ['GET', '/v1/lipsync'],
     ['GET', '/storage/videos/none.mp4'],
-  ])('has its own X-Request-Id: %s %s', async (method, path) => {
+  ])('Every response has its own X-Request-Id: %s %s', async (method, path) => {
     const ids = [await heygen.call(method, path), await heygen.call(method, path)].map(({ headers }) =>
       headers.get('X-Request-Id'),
     );
@@ -52,12 +52,12 @@ describe('a call', () => {
     ['POST', '/v3/assets/none/complete'],
     ['POST', '/v2/video_translate'],
     ['GET', '/v1/video_status.get'],
-  ])('to what is not there is 404: %s %s', async (method, path) =>
+  ])('An unknown resource or route gets 404: %s %s', async (method, path) =>
     expect((await heygen.call(method, path)).status).toBe(404),
   );
 });
 
-describe('a create', () => {
+describe('create', () => {
   it.each([
     ['video', {}],
     ['audio', { video: asset }],
@@ -66,7 +66,7 @@ describe('a create', () => {
     ['audio.url', { video: asset, audio: { type: 'url', url: 'ftp://example.org/a' } }],
     ['mode', { video: asset, audio: asset, mode: 'fast' }],
     ['surprise', { video: asset, audio: asset, surprise: 1 }],
-  ])('names the field that is wrong: %s', async (param, body) => {
+  ])('A create with an invalid field names the field: %s', async (param, body) => {
     const response = await heygen.call('POST', '/v3/lipsyncs', body);
     expect([response.status, await heygen.error(response)]).toEqual([
       400,
@@ -74,7 +74,7 @@ describe('a create', () => {
     ]);
   });
 
-  it('takes JSON only', async () => {
+  it('A create accepts only JSON.', async () => {
     const post = (type: string, body: string): Promise<Response> =>
       fetch(`${heygen.standin.url}/v3/lipsyncs`, {
         method: 'POST',
@@ -86,7 +86,7 @@ describe('a create', () => {
     expect((await post('application/json', JSON.stringify({ title: 'x'.repeat(1_100_000) }))).status).toBe(413);
   });
 
-  it('answers with the id and nothing else, and does not know foreign assets', async () => {
+  it('A create returns only the id, and refuses unknown assets.', async () => {
     expect(Object.keys(await heygen.data(heygen.call('POST', '/v3/lipsyncs', await heygen.body())))).toEqual([
       'lipsync_id',
     ]);
@@ -97,7 +97,7 @@ describe('a create', () => {
     ]);
   });
 
-  it('fetches URLs of this machine and of no other', async () => {
+  it('A create downloads URLs of this machine only.', async () => {
     const files = createServer((request, response) => {
       if (request.url === '/gone') response.writeHead(404).end();
       else if (request.url === '/elsewhere') response.writeHead(302, { Location: '/clip' }).end();
@@ -128,8 +128,8 @@ describe('a create', () => {
   });
 });
 
-describe('jobs together', () => {
-  it('are listed newest first, page by page', async () => {
+describe('several jobs', () => {
+  it('Jobs are listed in pages, newest first.', async () => {
     const ids = [await heygen.create(), await heygen.create(), await heygen.create()].reverse();
     const page = async (query: string) =>
       pageSchema.parse(await (await heygen.call('GET', `/v3/lipsyncs?${query}`)).json());
@@ -142,7 +142,7 @@ describe('jobs together', () => {
       expect((await heygen.call('GET', `/v3/lipsyncs?${query}`)).status).toBe(400);
   });
 
-  it('are told in other words by the bulk status route', async () => {
+  it('The bulk status route returns its own status words.', async () => {
     heygen.standin.control.addFaults(
       { match: { route: 'create' }, fault: { kind: 'stick', status: 'pending' } },
       { match: { route: 'create', nth: 2 }, fault: { kind: 'stick' } },
@@ -171,7 +171,7 @@ describe('jobs together', () => {
     ).toBe(400);
   });
 
-  it('can be renamed', async () => {
+  it('A job can be renamed.', async () => {
     const id = await heygen.create({ title: 'old' });
     expect(await heygen.data(heygen.call('PATCH', `/v3/lipsyncs/${id}`, { title: 'new' }))).toMatchObject({
       id,
@@ -182,7 +182,7 @@ describe('jobs together', () => {
 });
 
 describe('the stand-in', () => {
-  it('has its videos on another origin when it is told to', async () => {
+  it('Videos are served from a separate origin if configured.', async () => {
     const { url } = await heygen.finished();
     expect(new URL(url).origin).toBe(heygen.standin.downloadUrl);
     expect(heygen.standin.downloadUrl).not.toBe(heygen.standin.url);
@@ -190,7 +190,7 @@ describe('the stand-in', () => {
     expect((await fetch(`${heygen.standin.downloadUrl}/v3/users/me`)).status).toBe(404);
   });
 
-  it('logs what it was asked, without the key', async () => {
+  it('The log records requests without the key.', async () => {
     await heygen.create({ title: 'logged' });
     const { control, apiKey } = heygen.standin;
     expect(control.log().at(-1)).toMatchObject({
@@ -204,7 +204,7 @@ describe('the stand-in', () => {
     expect(JSON.stringify(control.log())).not.toContain(apiKey);
   });
 
-  it('leaves nothing behind when it is closed or cannot start', async () => {
+  it('A stand-in leaves nothing behind when it closes or fails to start.', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'standin-close-'));
     vi.stubEnv('TMPDIR', folder);
     const other = await startHeygenStandin();

@@ -4,10 +4,10 @@ import { useStandin } from './standin-fixture.ts';
 
 const heygen = useStandin();
 
-describe('a simple upload', () => {
-  it('answers with what it took, typed by its bytes', async () => {
+describe('simple uploads', () => {
+  it('A simple upload returns the size and the type that its bytes show.', async () => {
     const { clip, speech } = heygen.media;
-    expect(await heygen.data(heygen.postFile(clip, 'liar.txt'))).toEqual({
+    expect(await heygen.data(heygen.postFile(clip, 'wrong-extension.txt'))).toEqual({
       asset_id: expect.any(String),
       url: expect.any(String),
       mime_type: 'video/mp4',
@@ -16,12 +16,12 @@ describe('a simple upload', () => {
     expect(await heygen.data(heygen.postFile(speech, 'speech.wav'))).toMatchObject({ mime_type: 'audio/wav' });
   });
 
-  it('can be fetched back by its signed link', async () => {
+  it('An uploaded file can be downloaded by its signed link.', async () => {
     const { url } = await heygen.data(heygen.postFile(heygen.media.speech, 'speech.wav'));
     expect(Buffer.from(await (await fetch(String(url))).arrayBuffer())).toEqual(heygen.media.speech);
   });
 
-  it('refuses types that HeyGen does not list', async () => {
+  it('A file type that HeyGen does not support is refused.', async () => {
     const response = await heygen.postFile(Buffer.from('OggS and more'), 'sound.ogg');
     expect(response.status).toBe(400);
     expect(await heygen.error(response)).toMatchObject({
@@ -34,7 +34,7 @@ describe('a simple upload', () => {
   it.each([
     [400, 'invalid_parameter'],
     [413, 'payload_too_large'],
-  ] as const)('above the limit is answered %i, as is set', async (oversizeStatus, code) => {
+  ] as const)('A simple upload above the limit gets the configured status %i.', async (oversizeStatus, code) => {
     const { control } = heygen.standin;
     const { length } = heygen.media.clip;
     control.changeSettings({ oversizeStatus, simpleUploadMaxBytes: length });
@@ -46,7 +46,7 @@ describe('a simple upload', () => {
     expect(await heygen.error(response)).toMatchObject({ code });
   });
 
-  it('refuses a form without a file', async () => {
+  it('A form without a file is refused.', async () => {
     const form = new FormData();
     form.append('other', 'text');
     const response = await fetch(`${heygen.standin.url}/v3/assets`, {
@@ -58,12 +58,12 @@ describe('a simple upload', () => {
   });
 });
 
-describe('an asset', () => {
-  it('is read under its name and with a link, and is gone for reads and creates once it is deleted', async () => {
+describe('assets', () => {
+  it('An asset can be read, and is unknown to reads and creates after its deletion.', async () => {
     const id = await heygen.upload(heygen.media.speech);
     const read = () => heygen.call('GET', `/v3/assets/${id}`);
-    const told = await heygen.data(read());
-    expect(told).toEqual({
+    const asset = await heygen.data(read());
+    expect(asset).toEqual({
       id,
       name: expect.any(String),
       type: 'audio',
@@ -73,7 +73,7 @@ describe('an asset', () => {
       folder_id: null,
       url: expect.any(String),
     });
-    expect(Buffer.from(await (await fetch(String(told['url']))).arrayBuffer())).toEqual(heygen.media.speech);
+    expect(Buffer.from(await (await fetch(String(asset['url']))).arrayBuffer())).toEqual(heygen.media.speech);
     expect(await heygen.data(heygen.call('DELETE', `/v3/assets/${id}`))).toEqual({ id });
     const reference = { type: 'asset_id', asset_id: id };
     const refused = [
@@ -85,7 +85,7 @@ describe('an asset', () => {
       expect([response.status, (await heygen.error(response))['code']]).toEqual([404, 'asset_not_found']);
   });
 
-  it('whose upload waits is not ready to be read, and can be deleted', async () => {
+  it('An asset with a pending upload cannot be read but can be deleted.', async () => {
     const { asset_id: id } = await heygen.data(
       heygen.call('POST', '/v3/assets/direct-uploads', {
         filename: 'clip.mp4',
@@ -100,15 +100,15 @@ describe('an asset', () => {
   });
 });
 
-describe('a direct upload', () => {
-  const promise = (bytes: Buffer): object => ({
+describe('direct uploads', () => {
+  const announcement = (bytes: Buffer): object => ({
     filename: 'clip.mp4',
     content_type: 'video/mp4',
     size_bytes: bytes.length,
     checksum_sha256: createHash('sha256').update(bytes).digest('hex'),
   });
   const begin = async (bytes: Buffer) => {
-    const answer = await heygen.data(heygen.call('POST', '/v3/assets/direct-uploads', promise(bytes)));
+    const answer = await heygen.data(heygen.call('POST', '/v3/assets/direct-uploads', announcement(bytes)));
     return {
       id: String(answer['asset_id']),
       url: String(answer['upload_url']),
@@ -119,7 +119,7 @@ describe('a direct upload', () => {
   const put = (url: string, headers: Record<string, string>, bytes: Buffer): Promise<Response> =>
     fetch(url, { method: 'PUT', headers, body: new Uint8Array(bytes) });
 
-  it('takes the bytes, is found after one conflict, and can then be used', async () => {
+  it('A direct upload is completed after one conflict and can then be used.', async () => {
     const { clip, speech } = heygen.media;
     const { id, url, headers, answer } = await begin(clip);
     expect(answer).toMatchObject({
@@ -140,14 +140,14 @@ describe('a direct upload', () => {
     expect((await heygen.call('POST', '/v3/lipsyncs', body)).status).toBe(200);
   });
 
-  it('cannot be used before it is completed', async () => {
+  it('A direct upload cannot be used before its completion.', async () => {
     const { id } = await begin(heygen.media.clip);
     const body = { video: { type: 'asset_id', asset_id: id }, audio: { type: 'asset_id', asset_id: id } };
     const response = await heygen.call('POST', '/v3/lipsyncs', body);
     expect([response.status, (await heygen.error(response))['code']]).toEqual([409, 'resource_not_ready']);
   });
 
-  it('is refused with the key, which is noted as a leak, and with any header that was not signed', async () => {
+  it('A direct upload with the key or an unsigned header is refused, and the key is logged as a leak.', async () => {
     const { clip } = heygen.media;
     const { url, headers } = await begin(clip);
     expect((await put(url, { ...headers, 'X-Api-Key': heygen.standin.apiKey }, clip)).status).toBe(403);
@@ -157,7 +157,7 @@ describe('a direct upload', () => {
     expect((await put(url.replace(/signature=../, 'signature=00'), headers, clip)).status).toBe(403);
   });
 
-  it('is refused with other bytes than were promised', async () => {
+  it('A direct upload with bytes other than announced is refused.', async () => {
     const { clip, speech } = heygen.media;
     const { url, headers } = await begin(clip);
     expect((await put(url, headers, speech)).status).toBe(400);

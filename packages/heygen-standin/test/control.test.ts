@@ -14,10 +14,10 @@ const control = (method: string, path: string, body?: unknown): Promise<Response
     method,
     ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
   });
-const told = async (path: string): Promise<unknown> => (await control('GET', path)).json();
+const read = async (path: string): Promise<unknown> => (await control('GET', path)).json();
 
-describe('the control over HTTP', () => {
-  it('takes faults in snake_case and tells how often they struck', async () => {
+describe('control over HTTP', () => {
+  it('Faults are scripted in snake_case and report how often they applied.', async () => {
     const rule = {
       match: { route: 'create', callback_id: 'job-7' },
       fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retry_after_s: 1 },
@@ -26,7 +26,7 @@ describe('the control over HTTP', () => {
     expect((await control('POST', 'faults', [rule])).status).toBe(200);
     const response = await heygen.call('POST', '/v3/lipsyncs', await heygen.body({ callback_id: 'job-7' }));
     expect([response.status, response.headers.get('Retry-After')]).toEqual([429, '1']);
-    expect(await told('faults')).toMatchObject([{ match: { callback_id: 'job-7' }, fitted: 1, struck: 1 }]);
+    expect(await read('faults')).toMatchObject([{ match: { callback_id: 'job-7' }, fitted: 1, struck: 1 }]);
     expect(await (await control('DELETE', 'faults')).json()).toEqual([]);
   });
 
@@ -36,7 +36,7 @@ describe('the control over HTTP', () => {
     ['settings', { timescale: 0 }],
     ['settings', { unknown: 1 }],
     ['wallet', { balance_micros: '1' }],
-  ])('refuses what it does not understand: %s %j', async (path, body) => {
+  ])('An invalid control request is refused: %s %j', async (path, body) => {
     const response = await control('POST', path, body);
     expect([response.status, await heygen.error(response)]).toEqual([
       400,
@@ -44,29 +44,29 @@ describe('the control over HTTP', () => {
     ]);
   });
 
-  it('tells wallet, operations, log and leaks', async () => {
+  it('The control returns wallet, operations, log and leaks.', async () => {
     await control('POST', 'wallet', { balance_micros: 500_000 });
     const { id } = await heygen.finished();
-    expect(await told('wallet')).toMatchObject({
+    expect(await read('wallet')).toMatchObject({
       balance_micros: 443_390,
       spent_micros: 56_610,
       charges: [{ lipsync_id: id, amount_micros: 56_610 }],
     });
-    expect(await told('operations')).toMatchObject({
+    expect(await read('operations')).toMatchObject({
       running_now: 0,
       most_at_once: 1,
       operations: [{ lipsync_id: id, status: 'completed', duration_ms: 1_700 }],
     });
-    expect(await told('log')).toMatchObject([
+    expect(await read('log')).toMatchObject([
       { route: 'upload' },
       { route: 'upload' },
       { route: 'create', has_api_key: true },
       { route: 'get', status: 200 },
     ]);
-    expect(await told('leaks')).toEqual([]);
+    expect(await read('leaks')).toEqual([]);
   });
 
-  it('changes the pace of jobs that wait already', async () => {
+  it('A changed pace applies to existing jobs.', async () => {
     await control('POST', 'settings', { pace: { by: 'clock', pending_ms: 3_600_000, running_ms: 3_600_000 } });
     const id = await heygen.create();
     expect(await heygen.read(id)).toMatchObject({ status: 'pending' });
@@ -74,18 +74,18 @@ describe('the control over HTTP', () => {
     await expect.poll(async () => (await heygen.read(id))['status'], { timeout: 10_000 }).toBe('completed');
   });
 
-  it('lets stuck jobs go and forgets everything', async () => {
+  it('A release lets stuck jobs complete, and a reset forgets everything.', async () => {
     await control('POST', 'faults', { match: { route: 'create' }, fault: { kind: 'stick' } });
     const id = await heygen.create();
-    expect(await told('operations')).toMatchObject({ running_now: 1, operations: [{ lipsync_id: id }] });
+    expect(await read('operations')).toMatchObject({ running_now: 1, operations: [{ lipsync_id: id }] });
     await control('POST', 'release', { lipsync_id: id });
     expect(await heygen.read(id)).toMatchObject({ status: 'completed' });
     await control('POST', 'reset');
-    expect(await told('operations')).toEqual({ operations: [], running_now: 0, most_at_once: 0 });
+    expect(await read('operations')).toEqual({ operations: [], running_now: 0, most_at_once: 0 });
     expect((await heygen.call('GET', `/v3/lipsyncs/${id}`)).status).toBe(404);
   });
 
-  it('does not answer pages of other sites', async () => {
+  it('A request from a web page is refused.', async () => {
     expect(
       (await fetch(`${heygen.standin.url}/standin/wallet`, { headers: { Origin: 'https://example.org' } })).status,
     ).toBe(403);
@@ -110,33 +110,33 @@ describe('webhooks', () => {
   beforeEach(() => void (received.length = 0));
   afterAll(() => receiver.close());
 
-  it('tell a signed event when a job ends, again when that is wanted, and late', async () => {
-    const { control: steering } = heygen.standin;
-    steering.changeSettings({ webhookDuplicates: 1, webhookDelayMs: 150 });
+  it('A signed event is sent when a job ends, with the configured delay and duplicates.', async () => {
+    const { control: standinControl } = heygen.standin;
+    standinControl.changeSettings({ webhookDuplicates: 1, webhookDelayMs: 150 });
     const id = await heygen.create({ callback_url: callbackUrl, callback_id: 'job-7' });
     await heygen.read(id);
     expect(received).toEqual([]);
-    await expect.poll(() => steering.webhooks().length).toBe(2);
-    const [{ headers, body }, again] = received as [(typeof received)[number], (typeof received)[number]];
+    await expect.poll(() => standinControl.webhooks().length).toBe(2);
+    const [{ headers, body }, duplicate] = received as [(typeof received)[number], (typeof received)[number]];
     expect(JSON.parse(body)).toEqual({
       event_type: 'video_translate.success',
       event_data: { video_translate_id: id, callback_id: 'job-7', url: expect.any(String) },
     });
     expect(headers['heygen-signature']).toBe(createHmac('sha256', 'whsec_test').update(body).digest('hex'));
     expect(headers['heygen-timestamp']).toMatch(/^\d{10}$/);
-    expect(again.headers['heygen-event-id']).toBe(headers['heygen-event-id']);
-    expect(steering.webhooks()).toMatchObject([
+    expect(duplicate.headers['heygen-event-id']).toBe(headers['heygen-event-id']);
+    expect(standinControl.webhooks()).toMatchObject([
       { lipsyncId: id, status: 204 },
       { lipsyncId: id, status: 204 },
     ]);
   });
 
-  it('tell of failures, under the name that is set, and once more on demand', async () => {
-    const { control: steering } = heygen.standin;
-    steering.changeSettings({ webhookEventPrefix: 'lipsync' });
+  it('A failure event has the configured prefix and is sent again on demand.', async () => {
+    const { control: standinControl } = heygen.standin;
+    standinControl.changeSettings({ webhookEventPrefix: 'lipsync' });
     const id = await heygen.create({ callback_url: callbackUrl }, heygen.media.silentClip);
     await heygen.read(id);
-    await expect.poll(() => steering.webhooks().length).toBe(1);
+    await expect.poll(() => standinControl.webhooks().length).toBe(1);
     expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({
       event_type: 'lipsync.fail',
       event_data: { message: expect.stringMatching(/audio/) },
@@ -145,7 +145,7 @@ describe('webhooks', () => {
     expect(received).toHaveLength(2);
   });
 
-  it('never leave this machine', async () => {
+  it('Webhooks are sent to this machine only.', async () => {
     const id = await heygen.create({ callback_url: 'http://192.0.2.1/hook' });
     await heygen.read(id);
     await heygen.standin.control.sendWebhook(id);

@@ -10,7 +10,7 @@ afterEach(() => heygen.standin.control.clearFaults());
 const script = (...rules: FaultRuleInput[]): void => heygen.standin.control.addFaults(...rules);
 const me = (): Promise<Response> => heygen.call('GET', '/v3/users/me');
 
-/** The codes that HeyGen answers with, by status. */
+/** HeyGen's documented error codes. */
 const errorCodes = [
   [400, 'invalid_parameter'],
   [400, 'download_failed'],
@@ -40,8 +40,8 @@ const errorCodes = [
   [504, 'gateway_timeout'],
 ] as const;
 
-describe('a scripted answer', () => {
-  it.each(errorCodes)('is %i %s', async (status, code) => {
+describe('replaced responses', () => {
+  it.each(errorCodes)('A scripted error is returned once with status %i and code %s.', async (status, code) => {
     script({ match: { route: 'me' }, fault: { kind: 'error', status, code, retryAfterS: 3 } });
     const response = await me();
     expect(response.status).toBe(status);
@@ -51,7 +51,7 @@ describe('a scripted answer', () => {
     expect((await me()).status).toBe(200);
   });
 
-  it.each([500, 502, 503, 504])('is %i as a page in HTML', async (status) => {
+  it.each([500, 502, 503, 504])('A scripted gateway page is returned with status %i.', async (status) => {
     script({ match: { route: 'me' }, fault: { kind: 'html', status } });
     const response = await me();
     expect([response.status, response.headers.get('Content-Type')]).toEqual([
@@ -61,10 +61,10 @@ describe('a scripted answer', () => {
     expect(await response.text()).toContain('<html>');
   });
 
-  it('is 200 with an error, JSON that breaks off, or nothing', async () => {
+  it('A response can be an error with status 200, broken JSON, or an empty body.', async () => {
     script({ match: { route: 'me' }, fault: { kind: 'error_in_200' } });
-    const lying = await me();
-    expect([lying.status, await heygen.error(lying)]).toEqual([
+    const response = await me();
+    expect([response.status, await heygen.error(response)]).toEqual([
       200,
       expect.objectContaining({ code: 'internal_error' }),
     ]);
@@ -74,30 +74,30 @@ describe('a scripted answer', () => {
     expect(await (await me()).text()).toBe('');
   });
 
-  it('is late', async () => {
+  it('A scripted delay postpones the response.', async () => {
     script({ match: { route: 'me' }, fault: { kind: 'delay', delayMs: 120 } });
     const startedAt = performance.now();
     expect((await me()).status).toBe(200);
     expect(performance.now() - startedAt).toBeGreaterThan(110);
   });
 
-  it('comes from the nth request on, as often as it is told, for one job among many', async () => {
+  it('A rule applies from the nth request on, a given number of times, and to a matching job only.', async () => {
     script({ match: { route: 'me', nth: 2 }, fault: { kind: 'empty', status: 500 }, times: 2 });
     expect([(await me()).status, (await me()).status, (await me()).status, (await me()).status]).toEqual([
       200, 500, 500, 200,
     ]);
     script({
-      match: { route: 'create', callbackId: 'unlucky' },
+      match: { route: 'create', callbackId: 'matched' },
       fault: { kind: 'empty', status: 500 },
       times: 'always',
     });
-    const lucky = await heygen.call('POST', '/v3/lipsyncs', await heygen.body({ callback_id: 'lucky' }));
-    const unlucky = await heygen.call('POST', '/v3/lipsyncs', await heygen.body({ callback_id: 'unlucky' }));
-    expect([lucky.status, unlucky.status]).toEqual([200, 500]);
+    const other = await heygen.call('POST', '/v3/lipsyncs', await heygen.body({ callback_id: 'other' }));
+    const matched = await heygen.call('POST', '/v3/lipsyncs', await heygen.body({ callback_id: 'matched' }));
+    expect([other.status, matched.status]).toEqual([200, 500]);
   });
 });
 
-describe('a create that is spoilt', () => {
+describe('faults of create', () => {
   const createWithKey = async (key: string): Promise<Response> =>
     heygen.call('POST', '/v3/lipsyncs', await heygen.body(), { 'Idempotency-Key': key });
   const jobs = (): number => heygen.standin.control.operations().operations.length;
@@ -105,7 +105,7 @@ describe('a create that is spoilt', () => {
   it.each([
     { kind: 'drop', accepted: true },
     { kind: 'html', status: 502, accepted: true },
-  ] as const)('after it was accepted made one job, which the same key finds again: %j', async (fault) => {
+  ] as const)('A create whose response is lost starts one job, which the same key returns: %j', async (fault) => {
     const before = jobs();
     script({ match: { route: 'create' }, fault });
     const first = await createWithKey(`accepted-${fault.kind}`).then(
@@ -119,14 +119,14 @@ describe('a create that is spoilt', () => {
     expect(heygen.standin.control.operations().operations.at(-1)?.lipsyncId).toBe(id);
   });
 
-  it('before it was accepted made none', async () => {
+  it('A create that is cut before it is accepted starts no job.', async () => {
     const before = jobs();
     script({ match: { route: 'create' }, fault: { kind: 'drop' } });
     await expect(createWithKey('dropped')).rejects.toThrow();
     expect(jobs()).toBe(before);
   });
 
-  it('by being slow answers 409 to the same key meanwhile', async () => {
+  it('A second create with the same key gets 409 while the first is in progress.', async () => {
     script({ match: { route: 'create' }, fault: { kind: 'delay', delayMs: 500 } });
     const slow = createWithKey('slow');
     await delay(200);
@@ -136,21 +136,24 @@ describe('a create that is spoilt', () => {
   });
 });
 
-describe('a job that is spoilt', () => {
-  it.each(Object.entries(failureMessages))('fails: %s', async (reason, message) => {
-    script(
-      { match: { route: 'create' }, fault: { kind: 'fail', message } },
-      { match: { route: 'create', nth: 2 }, fault: { kind: 'fail', reason: reason as keyof typeof failureMessages } },
-    );
-    const told = [await heygen.read(await heygen.create()), await heygen.read(await heygen.create())];
-    expect(told.map(({ status, failure_message: text }) => [status, text])).toEqual([
-      ['failed', message],
-      ['failed', message],
-    ]);
-    expect(told[0]).not.toHaveProperty('video_url', expect.any(String));
-  });
+describe('faults of jobs', () => {
+  it.each(Object.entries(failureMessages))(
+    'A job fails with a scripted message or reason: %s',
+    async (reason, message) => {
+      script(
+        { match: { route: 'create' }, fault: { kind: 'fail', message } },
+        { match: { route: 'create', nth: 2 }, fault: { kind: 'fail', reason: reason as keyof typeof failureMessages } },
+      );
+      const jobs = [await heygen.read(await heygen.create()), await heygen.read(await heygen.create())];
+      expect(jobs.map(({ status, failure_message: text }) => [status, text])).toEqual([
+        ['failed', message],
+        ['failed', message],
+      ]);
+      expect(jobs[0]).not.toHaveProperty('video_url', expect.any(String));
+    },
+  );
 
-  it('stays running until it is released', async () => {
+  it('A stuck job stays running until it is released.', async () => {
     const { control } = heygen.standin;
     script({ match: { route: 'create' }, fault: { kind: 'stick' } });
     const id = await heygen.create();
@@ -159,7 +162,7 @@ describe('a job that is spoilt', () => {
     expect(await heygen.read(id)).toMatchObject({ status: 'completed' });
   });
 
-  it('is completed just before it is deleted, which is refused, or can be read all the same', async () => {
+  it('A job can complete just before its deletion, which is then refused or leaves the job readable.', async () => {
     const { control } = heygen.standin;
     for (const [outcome, status] of [
       ['refused', 409],
@@ -177,7 +180,7 @@ describe('a job that is spoilt', () => {
     }
   });
 
-  it('is told with an unknown word, without a link, without a length, with a foreign link, and then as it is', async () => {
+  it('Reads of a job can return an unknown status, no link, no duration, or another link.', async () => {
     const { id } = await heygen.finished();
     const match = { route: 'get', lipsyncId: id } as const;
     script(
@@ -186,25 +189,25 @@ describe('a job that is spoilt', () => {
       { match: { ...match, nth: 3 }, fault: { kind: 'no_duration' } },
       { match: { ...match, nth: 4 }, fault: { kind: 'video_url', url: 'http://10.0.0.1/x.mp4' } },
     );
-    const told = [
+    const reads = [
       await heygen.read(id),
       await heygen.read(id),
       await heygen.read(id),
       await heygen.read(id),
       await heygen.read(id),
     ];
-    expect(told[0]).toMatchObject({ status: 'processing' });
-    expect([told[1]?.['status'], told[1]?.['video_url'] ?? null]).toEqual(['completed', null]);
-    expect([told[2]?.['status'], told[2]?.['duration'] ?? null]).toEqual(['completed', null]);
-    expect(told[3]).toMatchObject({ video_url: 'http://10.0.0.1/x.mp4' });
-    expect(told[4]).toMatchObject({
+    expect(reads[0]).toMatchObject({ status: 'processing' });
+    expect([reads[1]?.['status'], reads[1]?.['video_url'] ?? null]).toEqual(['completed', null]);
+    expect([reads[2]?.['status'], reads[2]?.['duration'] ?? null]).toEqual(['completed', null]);
+    expect(reads[3]).toMatchObject({ video_url: 'http://10.0.0.1/x.mp4' });
+    expect(reads[4]).toMatchObject({
       status: 'completed',
       duration: 1.7,
       video_url: expect.stringContaining(heygen.standin.url),
     });
   });
 
-  it('is not known any more', async () => {
+  it('A completed job can become unknown.', async () => {
     const { id } = await heygen.finished();
     script({
       match: { route: 'get', lipsyncId: id },
@@ -214,8 +217,8 @@ describe('a job that is spoilt', () => {
   });
 });
 
-describe('a download that is spoilt', () => {
-  it('breaks off before its announced end', async () => {
+describe('faults of downloads', () => {
+  it('A truncated download ends before its announced length.', async () => {
     const { url } = await heygen.finished();
     script({ match: { route: 'download' }, fault: { kind: 'truncate' } });
     const response = await fetch(url);
@@ -223,7 +226,7 @@ describe('a download that is spoilt', () => {
     await expect(response.arrayBuffer()).rejects.toThrow();
   });
 
-  it('ends early as if that were all', async () => {
+  it('A truncated download can announce its shorter length.', async () => {
     const { url } = await heygen.finished();
     const whole = await (await fetch(url)).arrayBuffer();
     script({ match: { route: 'download' }, fault: { kind: 'truncate', announceWhole: false, keptFraction: 0.25 } });
@@ -232,32 +235,32 @@ describe('a download that is spoilt', () => {
     await expect(probeBytes(part)).rejects.toThrow();
   });
 
-  it('stands still halfway', async () => {
+  it('A stalled download sends the first half and nothing more.', async () => {
     const { url } = await heygen.finished();
     script({ match: { route: 'download' }, fault: { kind: 'stall' } });
     const response = await fetch(url, { signal: AbortSignal.timeout(400) });
     await expect(response.arrayBuffer()).rejects.toThrow(/timeout/);
   });
 
-  it('has another type, leads elsewhere, cannot be played, has expired', async () => {
+  it('A download can have another type, redirect, be unplayable or be expired.', async () => {
     const { url } = await heygen.finished();
-    const spoilt = (fault: FaultRuleInput['fault']): Promise<Response> => {
+    const downloadWith = (fault: FaultRuleInput['fault']): Promise<Response> => {
       script({ match: { route: 'download' }, fault });
       return fetch(url, { redirect: 'manual' });
     };
-    expect((await spoilt({ kind: 'content_type' })).headers.get('Content-Type')).toMatch('text/html');
-    const redirect = await spoilt({ kind: 'redirect', location: 'http://169.254.169.254/latest' });
+    expect((await downloadWith({ kind: 'content_type' })).headers.get('Content-Type')).toMatch('text/html');
+    const redirect = await downloadWith({ kind: 'redirect', location: 'http://169.254.169.254/latest' });
     expect([redirect.status, redirect.headers.get('Location')]).toEqual([302, 'http://169.254.169.254/latest']);
-    await expect(probeBytes(await (await spoilt({ kind: 'unplayable' })).arrayBuffer())).rejects.toThrow();
-    const expired = await spoilt({ kind: 'expired' });
+    await expect(probeBytes(await (await downloadWith({ kind: 'unplayable' })).arrayBuffer())).rejects.toThrow();
+    const expired = await downloadWith({ kind: 'expired' });
     expect([expired.status, await expired.text()]).toEqual([403, expect.stringContaining('<Error>')]);
-    expect((await spoilt({ kind: 'html', status: 503 })).status).toBe(503);
-    await expect(spoilt({ kind: 'drop' })).rejects.toThrow();
+    expect((await downloadWith({ kind: 'html', status: 503 })).status).toBe(503);
+    await expect(downloadWith({ kind: 'drop' })).rejects.toThrow();
   });
 });
 
-describe('a rule', () => {
-  it('that could never fire is refused', () => {
+describe('rules', () => {
+  it('A rule that can never match is refused.', () => {
     expect(() => script({ match: { route: 'me' }, fault: { kind: 'truncate' } })).toThrow(
       'cannot happen on this route',
     );

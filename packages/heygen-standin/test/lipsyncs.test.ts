@@ -4,14 +4,14 @@ import { atOnce, byReads, cornerColor, probeBytes, useStandin } from './standin-
 
 const heygen = useStandin();
 
-describe('a job', () => {
-  it('goes from pending through running to completed, as reads set the pace', async () => {
+describe('jobs', () => {
+  it('Reads move a job from pending through running to completed.', async () => {
     heygen.standin.control.changeSettings({ pace: byReads });
     const id = await heygen.create({ callback_id: 'job-7', title: 'a title' });
-    const told = [await heygen.read(id), await heygen.read(id), await heygen.read(id)];
+    const reads = [await heygen.read(id), await heygen.read(id), await heygen.read(id)];
     heygen.standin.control.changeSettings({ pace: atOnce });
-    expect(told.map(({ status }) => status)).toEqual(['pending', 'running', 'completed']);
-    expect(told[2]).toMatchObject({
+    expect(reads.map(({ status }) => status)).toEqual(['pending', 'running', 'completed']);
+    expect(reads[2]).toMatchObject({
       id,
       title: 'a title',
       callback_id: 'job-7',
@@ -21,7 +21,7 @@ describe('a job', () => {
     });
   });
 
-  it('goes on by the clock, and is billed although nobody reads it', async () => {
+  it('The clock moves a job to completed, and it is charged without any read.', async () => {
     const { control } = heygen.standin;
     control.changeSettings({ pace: { by: 'clock', pendingMs: 1_000, runningMs: 2_000 }, timescale: 20 });
     const id = await heygen.create();
@@ -33,7 +33,7 @@ describe('a job', () => {
     control.changeSettings({ pace: atOnce, timescale: 1 });
   });
 
-  it('ends as a video that plays, as long as the speech, with a mark that everybody sees', async () => {
+  it('A completed job is a playable video with the duration of the speech and a visible marker.', async () => {
     const { url } = await heygen.finished();
     const response = await fetch(url);
     expect(response.headers.get('Content-Type')).toBe('video/mp4');
@@ -46,16 +46,16 @@ describe('a job', () => {
     expect(Math.min(red, blue) - green).toBeGreaterThan(100);
   });
 
-  it('is as long as the clip when the length must not change', async () => {
+  it('The output is as long as the clip without a dynamic duration.', async () => {
     expect(await heygen.read(await heygen.create({ enable_dynamic_duration: false }))).toMatchObject({ duration: 1.6 });
   });
 
-  it('fails for a clip without sound', async () => {
+  it('A job with a silent clip fails.', async () => {
     const id = await heygen.create({}, heygen.media.silentClip);
     expect(await heygen.read(id)).toMatchObject({ status: 'failed', failure_message: failureMessages.audio_missing });
   });
 
-  it('fails for lengths that differ by more than 15 %', async () => {
+  it('A job whose durations differ by more than 15 % fails.', async () => {
     const id = await heygen.create({}, heygen.media.clip, heygen.media.longSpeech);
     expect(await heygen.read(id)).toMatchObject({
       status: 'failed',
@@ -63,13 +63,13 @@ describe('a job', () => {
     });
   });
 
-  it('tells missing values as null in one job and not at all in the next', async () => {
+  it('Missing values alternate between null and absent from job to job.', async () => {
     const keys = async (): Promise<string[]> => Object.keys(await heygen.read(await heygen.create()));
     const counts = [(await keys()).length, (await keys()).length].sort((a, b) => a - b);
     expect(counts).toEqual([5, 9]);
   });
 
-  it('stops and is free when it is deleted', async () => {
+  it('A deleted job stops, is unknown and is not charged.', async () => {
     const { control } = heygen.standin;
     control.addFaults({ match: { route: 'create', title: 'stuck' }, fault: { kind: 'stick' } });
     const id = await heygen.create({ title: 'stuck' });

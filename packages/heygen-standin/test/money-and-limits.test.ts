@@ -11,30 +11,33 @@ describe('the wallet', () => {
   it.each([
     ['speed', 56_610],
     ['precision', 113_390],
-  ] as const)('pays 1.7 s of %s with %i millionths of a dollar, once', async (mode, amountMicros) => {
-    const id = await heygen.create({ mode });
-    expect(heygen.standin.control.wallet()).toMatchObject({ charges: [], spentMicros: 0 });
-    await heygen.read(id);
-    await heygen.read(id);
-    const { balanceMicros, charges } = heygen.standin.control.wallet();
-    expect(charges).toEqual([
-      { lipsyncId: id, mode, durationMs: 1_700, amountMicros, at: new Date(nowMs).toISOString() },
-    ]);
-    expect(balanceMicros).toBe(1_000_000_000 - amountMicros);
-    expect(await heygen.data(heygen.call('GET', '/v3/users/me'))).toMatchObject({
-      billing_type: 'wallet',
-      wallet: { currency: 'usd', remaining_balance: balanceMicros / 1_000_000 },
-      subscription: null,
-      usage_based: null,
-    });
-  });
+  ] as const)(
+    'A completed job of 1.7 s in %s mode is charged %i millionths of a dollar once.',
+    async (mode, amountMicros) => {
+      const id = await heygen.create({ mode });
+      expect(heygen.standin.control.wallet()).toMatchObject({ charges: [], spentMicros: 0 });
+      await heygen.read(id);
+      await heygen.read(id);
+      const { balanceMicros, charges } = heygen.standin.control.wallet();
+      expect(charges).toEqual([
+        { lipsyncId: id, mode, durationMs: 1_700, amountMicros, at: new Date(nowMs).toISOString() },
+      ]);
+      expect(balanceMicros).toBe(1_000_000_000 - amountMicros);
+      expect(await heygen.data(heygen.call('GET', '/v3/users/me'))).toMatchObject({
+        billing_type: 'wallet',
+        wallet: { currency: 'usd', remaining_balance: balanceMicros / 1_000_000 },
+        subscription: null,
+        usage_based: null,
+      });
+    },
+  );
 
-  it('pays nothing for a job that fails', async () => {
+  it('A failed job is not charged.', async () => {
     await heygen.read(await heygen.create({}, heygen.media.silentClip));
     expect(heygen.standin.control.wallet().charges).toEqual([]);
   });
 
-  it('refuses a job that it cannot pay, counting what the running ones will cost', async () => {
+  it('A job is refused when the balance does not cover it and the active jobs.', async () => {
     const { control } = heygen.standin;
     control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' }, times: 'always' });
     control.setBalance(2 * 56_610);
@@ -49,8 +52,8 @@ describe('the wallet', () => {
   });
 });
 
-describe('many jobs at once', () => {
-  it('are refused above the limit, with the time to wait', async () => {
+describe('concurrency', () => {
+  it('Jobs above the concurrency limit are refused with Retry-After.', async () => {
     const { control } = heygen.standin;
     control.changeSettings({ maxConcurrent: 3, retryAfterS: 7 });
     control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' }, times: 'always' });
@@ -67,11 +70,11 @@ describe('many jobs at once', () => {
   });
 });
 
-describe('an idempotency key', () => {
+describe('idempotency keys', () => {
   const createWith = async (key: string, fields = {}): Promise<Response> =>
     heygen.call('POST', '/v3/lipsyncs', await heygen.body(fields), { 'Idempotency-Key': key });
 
-  it('repeats the first answer, even for another body, for 24 h', async () => {
+  it('An idempotency key repeats the first response for 24 h, even for another body.', async () => {
     const first = await heygen.data(createWith('k'));
     expect(await heygen.data(createWith('k', { mode: 'precision' }))).toEqual(first);
     nowMs += 24 * 3_600_000 - 1;
@@ -81,7 +84,7 @@ describe('an idempotency key', () => {
     expect(heygen.standin.control.operations().operations).toHaveLength(2);
   });
 
-  it('does not keep a refusal', async () => {
+  it('An idempotency key does not store an error.', async () => {
     const { control } = heygen.standin;
     control.setBalance(0);
     expect((await createWith('r')).status).toBe(402);
@@ -89,7 +92,7 @@ describe('an idempotency key', () => {
     expect((await createWith('r')).status).toBe(200);
   });
 
-  it('must have the right shape', async () => {
+  it('A malformed idempotency key is refused.', async () => {
     expect(await heygen.error(createWith('a key'))).toMatchObject({
       code: 'invalid_parameter',
       param: 'Idempotency-Key',
@@ -97,8 +100,8 @@ describe('an idempotency key', () => {
   });
 });
 
-describe('a link', () => {
-  it('is new with each read and dies', async () => {
+describe('links', () => {
+  it('Every read returns a new link, and links expire.', async () => {
     heygen.standin.control.changeSettings({ linkLifetimeMs: 60_000 });
     const { id, url } = await heygen.finished();
     nowMs += 59_999;
@@ -106,18 +109,18 @@ describe('a link', () => {
     nowMs += 1;
     const late = await fetch(url);
     expect([late.status, late.headers.get('Content-Type')]).toEqual([403, 'application/xml']);
-    const { video_url: again } = await heygen.read(id);
-    expect(again).not.toBe(url);
-    expect((await fetch(String(again))).status).toBe(200);
+    const { video_url: newUrl } = await heygen.read(id);
+    expect(newUrl).not.toBe(url);
+    expect((await fetch(String(newUrl))).status).toBe(200);
   });
 
-  it('is refused with the key, which is noted', async () => {
+  it('A download that carries the key is refused and logged as a leak.', async () => {
     const { url } = await heygen.finished();
     expect((await fetch(url, { headers: { 'X-Api-Key': heygen.standin.apiKey } })).status).toBe(400);
     expect(heygen.standin.control.leaks()).toMatchObject([{ route: 'download', hasApiKey: true }]);
   });
 
-  it('serves parts', async () => {
+  it('A download supports range requests.', async () => {
     const { url } = await heygen.finished();
     const response = await fetch(url, { headers: { Range: 'bytes=4-7' } });
     expect([response.status, await response.text()]).toEqual([206, 'ftyp']);

@@ -10,16 +10,16 @@ import { startHeygenStandin, type HeygenStandin, type HeygenStandinOptions } fro
 const run = promisify(execFile);
 
 export interface TestMedia {
-  /** 1.6 s of picture, 160 x 120, with sound. */
+  /** 1.6 s of video, 160 x 120, with sound. */
   readonly clip: Buffer;
   readonly silentClip: Buffer;
   /** 1.7 s. */
   readonly speech: Buffer;
-  /** 3 s, twice as long as the clip. */
+  /** 3 s: almost twice as long as the clip. */
   readonly longSpeech: Buffer;
 }
 
-/** Tells jobs by the number of reads: pending, running, then completed. */
+/** The first read returns pending, the second running, the third completed. */
 export const byReads = { by: 'reads', pendingReads: 1, runningReads: 1 } as const;
 export const atOnce = { by: 'reads', pendingReads: 0, runningReads: 0 } as const;
 
@@ -28,7 +28,7 @@ const answerSchema = z.object({
   error: z.record(z.string(), z.unknown()).optional(),
 });
 
-/** A stand-in for the tests of one file, and short ways to call it. */
+/** Starts a stand-in for the tests of one file and returns helpers that call it. */
 export function useStandin(options: HeygenStandinOptions = {}) {
   let standin: HeygenStandin;
   let media: TestMedia;
@@ -53,7 +53,7 @@ export function useStandin(options: HeygenStandinOptions = {}) {
   };
   const data = async (response: Response | Promise<Response>): Promise<Record<string, unknown>> => {
     const { data: value, error } = answerSchema.parse(await (await response).json());
-    if (value === undefined) throw new Error(`no data but ${JSON.stringify(error)}`);
+    if (value === undefined) throw new Error(`the response has no data: ${JSON.stringify(error)}`);
     return value;
   };
   const error = async (response: Response | Promise<Response>): Promise<Record<string, unknown>> =>
@@ -83,12 +83,12 @@ export function useStandin(options: HeygenStandinOptions = {}) {
     postFile,
     upload,
     body,
-    /** The id of a new job. */
+    /** Creates a job and returns its id. */
     async create(fields: object = {}, video = media.clip, audio = media.speech) {
       return String((await data(call('POST', '/v3/lipsyncs', await body(fields, video, audio))))['lipsync_id']);
     },
     read: (id: string) => data(call('GET', `/v3/lipsyncs/${id}`)),
-    /** A completed job's link. */
+    /** Creates a job, completes it and returns its link. */
     async finished() {
       const id = await this.create();
       return { id, url: String((await this.read(id))['video_url']) };
@@ -98,32 +98,13 @@ export function useStandin(options: HeygenStandinOptions = {}) {
 
 async function makeMedia(): Promise<TestMedia> {
   const folder = await mkdtemp(join(tmpdir(), 'standin-media-'));
-  const input = [
-    '-f',
-    'lavfi',
-    '-i',
-    'testsrc2=size=160x120:rate=25:duration=1.6',
-    '-f',
-    'lavfi',
-    '-i',
-    'sine=frequency=300:duration=1.6',
-  ];
+  const video = ['-f', 'lavfi', '-i', 'testsrc2=size=160x120:rate=25:duration=1.6'];
+  const audio = ['-f', 'lavfi', '-i', 'sine=frequency=300:duration=1.6'];
   const encode = ['-map', '0:v', '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
   const [clipPath, silentPath] = [join(folder, 'clip.mp4'), join(folder, 'silent.mp4')];
   try {
-    await run('ffmpeg', [
-      '-v',
-      'error',
-      ...input,
-      ...encode,
-      '-map',
-      '1:a',
-      '-c:a',
-      'aac',
-      clipPath,
-      ...encode,
-      silentPath,
-    ]);
+    const withAudio = ['-map', '1:a', '-c:a', 'aac', clipPath];
+    await run('ffmpeg', ['-v', 'error', ...video, ...audio, ...encode, ...withAudio, ...encode, silentPath]);
     return {
       clip: await readFile(clipPath),
       silentClip: await readFile(silentPath),
@@ -135,7 +116,7 @@ async function makeMedia(): Promise<TestMedia> {
   }
 }
 
-/** A tone of 300 Hz as 16 bit mono WAV. */
+/** A tone of 300 Hz as 16-bit mono WAV. */
 function toneWav(seconds: number): Buffer {
   const rate = 16_000;
   const samples = Int16Array.from(
@@ -163,7 +144,7 @@ const probeSchema = z.object({
   format: z.object({ duration: z.coerce.number() }),
 });
 
-/** What ffprobe finds in a file, which must decode without an error from end to end. */
+/** Probes a file. Throws unless it decodes to its end without an error. */
 export async function probeBytes(bytes: ArrayBuffer): Promise<z.output<typeof probeSchema>> {
   return withFile(bytes, async (path) => {
     await run('ffmpeg', ['-v', 'error', '-xerror', '-i', path, '-f', 'null', '-']);
@@ -172,28 +153,11 @@ export async function probeBytes(bytes: ArrayBuffer): Promise<z.output<typeof pr
   });
 }
 
-/** The color of the pixel at 10, 10 of the first frame. */
+/** The RGB values around pixel 10, 10 of the first frame. */
 export async function cornerColor(bytes: ArrayBuffer): Promise<readonly number[]> {
   return withFile(bytes, async (path) => {
-    const { stdout } = await run(
-      'ffmpeg',
-      [
-        '-v',
-        'error',
-        '-i',
-        path,
-        '-frames:v',
-        '1',
-        '-vf',
-        'crop=2:2:10:10,format=rgb24',
-        '-f',
-        'rawvideo',
-        '-pix_fmt',
-        'rgb24',
-        '-',
-      ],
-      { encoding: 'buffer' },
-    );
+    const output = ['-frames:v', '1', '-vf', 'crop=2:2:10:10,format=rgb24', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'];
+    const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', path, ...output], { encoding: 'buffer' });
     return [...stdout];
   });
 }

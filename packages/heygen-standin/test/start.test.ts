@@ -10,8 +10,8 @@ function start(...args: string[]) {
   return spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-describe('the command', () => {
-  it('says where it listens and with which key, and stops when it is told to', async () => {
+describe('npm run heygen-standin', () => {
+  it('The command prints its URL and key, and stops on SIGTERM.', async () => {
     const child = start('--port', '0', '--key', 'sk_V2_mine', '--balance-usd', '2.5');
     const ended = once(child, 'exit');
     let url = '';
@@ -28,7 +28,7 @@ describe('the command', () => {
     expect(await ended).toEqual([0, null]);
   });
 
-  it('stops when whoever started it is gone', async () => {
+  it('The command stops when its parent process disconnects.', async () => {
     const child = fork(main, ['--port', '0'], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
     const ended = once(child, 'exit');
     if (child.stdout !== null) await once(child.stdout, 'data');
@@ -40,11 +40,11 @@ describe('the command', () => {
     ['--port', 'many'],
     ['--timescale', '0'],
     ['--unknown', '1'],
-  ])('refuses %s %s and says how it is used', async (...args) => {
+  ])('The invalid argument %s %s is refused with the usage.', async (...args) => {
     const child = start(...args);
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    let errorOutput = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (errorOutput += text));
     expect(await once(child, 'close')).toEqual([1, null]);
-    expect(said).toContain('npm run heygen-standin');
+    expect(errorOutput).toContain('npm run heygen-standin');
   });
 });

@@ -1,72 +1,84 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import { probeMedia, type MediaFacts } from '../media/probe.ts';
-import { renderMarked } from '../media/render.ts';
+import { probeMedia, renderMarkedVideo, type MediaFacts } from '../media/ffmpeg.ts';
 import type { ReceivedFile } from './receive-file.ts';
 
-/** As many as leave a small machine something for whoever is being tested. */
-const rendersAtOnce = 2;
+/** Leaves processor time for the program under test on a small machine. */
+const maxConcurrentRenders = 2;
 
 export type MediaFile = Pick<ReceivedFile, 'path' | 'sha256'>;
 
-export interface RenderOrder {
+export interface RenderInput {
   readonly video: MediaFile;
   readonly audio: MediaFile;
   readonly durationMs: number;
   readonly keepSize: boolean;
 }
 
-export interface MediaLibrary {
-  /** A path for a file to receive, which nobody else has. */
-  newPath(): string;
-  facts(file: MediaFile): Promise<MediaFacts>;
-  /** The path of the video; one that was made before is given again. Throws what ffmpeg said, or the signal's error. */
-  render(order: RenderOrder, signal: AbortSignal): Promise<string>;
-  /** Deletes what was received. What was found out about a content, and made of it, stays for the next time. */
-  clear(): Promise<void>;
-}
+/** Received files and rendered videos in one folder. Probes and renders each content once. */
+export class MediaLibrary {
+  readonly #receivedDir: string;
+  readonly #rendersDir: string;
+  readonly #signal: AbortSignal;
+  readonly #factsByHash = new Map<string, MediaFacts>();
+  readonly #renders = new Map<string, string>();
+  readonly #limit = pLimit(maxConcurrentRenders);
+  #fileCount = 0;
 
-/** Keeps files in `folder`, which it makes. */
-export async function createMediaLibrary(folder: string, signal: AbortSignal): Promise<MediaLibrary> {
-  const receivedDir = join(folder, 'received');
-  const rendersDir = join(folder, 'renders');
-  await mkdir(receivedDir, { recursive: true });
-  await mkdir(rendersDir);
-  const factsByDigest = new Map<string, MediaFacts>();
-  const renders = new Map<string, string>();
-  const limit = pLimit(rendersAtOnce);
-  let files = 0;
-  const nextName = (): string => String((files += 1));
+  private constructor(folder: string, signal: AbortSignal) {
+    this.#receivedDir = join(folder, 'received');
+    this.#rendersDir = join(folder, 'renders');
+    this.#signal = signal;
+  }
 
-  return {
-    newPath: () => join(receivedDir, nextName()),
-    async facts({ path, sha256 }) {
-      const known = factsByDigest.get(sha256);
+  /** Creates the library in an existing empty folder, which the caller deletes. The signal stops all probes. */
+  static async create(folder: string, signal: AbortSignal): Promise<MediaLibrary> {
+    const library = new MediaLibrary(folder, signal);
+    await mkdir(library.#receivedDir, { recursive: true });
+    await mkdir(library.#rendersDir);
+    return library;
+  }
+
+  /** Returns a unique path for a received file. */
+  createPath(): string {
+    return join(this.#receivedDir, this.#createName());
+  }
+
+  async readFacts({ path, sha256 }: MediaFile): Promise<MediaFacts> {
+    const known = this.#factsByHash.get(sha256);
+    if (known !== undefined) return known;
+    const facts = await probeMedia(path, this.#signal);
+    // Not stored without streams: the file may have been deleted meanwhile, and its content may be uploaded again.
+    if (facts.videoMs !== null || facts.audioMs !== null) this.#factsByHash.set(sha256, facts);
+    return facts;
+  }
+
+  /** Returns the path of the rendered video. Throws the error of ffmpeg, or the reason of the aborted signal. */
+  async render({ video, audio, durationMs, keepSize }: RenderInput, signal: AbortSignal): Promise<string> {
+    const key = [video.sha256, audio.sha256, durationMs, keepSize].join(' ');
+    return this.#limit(async () => {
+      signal.throwIfAborted();
+      const known = this.#renders.get(key);
       if (known !== undefined) return known;
-      const facts = await probeMedia(path, signal);
-      // A file that could not be read may have been deleted meanwhile; its content may come again.
-      if (facts.videoMs !== null || facts.audioMs !== null) factsByDigest.set(sha256, facts);
-      return facts;
-    },
-    async render({ video, audio, durationMs, keepSize }, renderSignal) {
-      const key = [video.sha256, audio.sha256, durationMs, keepSize].join(' ');
-      return limit(async () => {
-        renderSignal.throwIfAborted();
-        const known = renders.get(key);
-        if (known !== undefined) return known;
-        const outputPath = join(rendersDir, nextName());
-        await renderMarked(
-          { videoPath: video.path, audioPath: audio.path, outputPath, durationMs, keepSize },
-          renderSignal,
-        );
-        renders.set(key, outputPath);
-        return outputPath;
-      });
-    },
-    async clear() {
-      await rm(receivedDir, { recursive: true, force: true });
-      await mkdir(receivedDir);
-    },
-  };
+      const outputPath = join(this.#rendersDir, this.#createName());
+      await renderMarkedVideo(
+        { videoPath: video.path, audioPath: audio.path, outputPath, durationMs, keepSize },
+        signal,
+      );
+      this.#renders.set(key, outputPath);
+      return outputPath;
+    });
+  }
+
+  /** Deletes received files; keeps facts and renders, which depend on the content only. */
+  async clear(): Promise<void> {
+    await rm(this.#receivedDir, { recursive: true, force: true });
+    await mkdir(this.#receivedDir);
+  }
+
+  #createName(): string {
+    this.#fileCount += 1;
+    return String(this.#fileCount);
+  }
 }

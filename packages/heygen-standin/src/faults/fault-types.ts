@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The routes by the names that faults and the log use. */
+/** Route names, as used by faults and the request log. */
 const routeNames = [
   'create',
   'get',
@@ -19,7 +19,7 @@ const routeNames = [
 ] as const;
 export type RouteName = (typeof routeNames)[number];
 
-/** Texts of jobs that fail after they were accepted. The first two were seen; the wording of the others is ours. */
+/** Failure messages of accepted jobs. The first two come from HeyGen; the others are invented. */
 export const failureMessages = {
   audio_missing: "Your video's audio is missing or corrupted, please try with another video",
   download_failed: 'Failed to download video from url, please check the url is valid or the video is public',
@@ -34,16 +34,16 @@ const failureReasons = [
   'no_face',
 ] as const satisfies readonly FailureReason[];
 
-/** Whether the request is carried out before its answer is spoilt. */
+/** Whether the request is processed before its response is replaced. */
 const accepted = z.boolean().default(false);
 const status = z.int().min(200).max(599);
 
 const faultSchema = z.discriminatedUnion('kind', [
-  // Any request: the answer comes late.
+  // Any request: delays the response.
   z.strictObject({ kind: z.literal('delay'), delayMs: z.number().nonnegative().max(3_600_000) }),
-  // Any request: the connection is cut instead of an answer.
+  // Any request: cuts the connection.
   z.strictObject({ kind: z.literal('drop'), accepted }),
-  // API calls: another answer than the true one.
+  // API calls: replaces the response.
   z.strictObject({
     kind: z.literal('error'),
     status,
@@ -62,21 +62,21 @@ const faultSchema = z.discriminatedUnion('kind', [
     message: z.string().default('Scripted error'),
     accepted,
   }),
-  // What becomes of the job that is created.
+  // Job creation: determines how the job ends.
   z.strictObject({
     kind: z.literal('fail'),
     reason: z.enum(failureReasons).optional(),
     message: z.string().optional(),
   }),
   z.strictObject({ kind: z.literal('stick'), status: z.enum(['pending', 'running']).default('running') }),
-  // A deletion that comes too late: the job is completed just before, and the deletion is refused, or the job can still be read.
+  // Deletion: completes the job first, then refuses the deletion or keeps the job readable.
   z.strictObject({ kind: z.literal('finish'), outcome: z.enum(['refused', 'lingering']).default('refused') }),
-  // What a reader of a job is told.
+  // Job status: changes values.
   z.strictObject({ kind: z.literal('status_word'), word: z.string() }),
   z.strictObject({ kind: z.literal('no_video_url') }),
   z.strictObject({ kind: z.literal('no_duration') }),
   z.strictObject({ kind: z.literal('video_url'), url: z.string() }),
-  // What a download brings.
+  // Downloads: change the content.
   z.strictObject({
     kind: z.literal('truncate'),
     keptFraction: z.number().min(0).max(1).default(0.5),
@@ -94,7 +94,7 @@ export type FaultKind = Fault['kind'];
 
 const apiRoutes = routeNames.filter((name) => name !== 'put' && name !== 'download');
 
-/** Where each fault can happen: a rule that could never fire is refused instead of kept. */
+/** Routes on which each fault can occur. A rule for another route is refused, because it could never apply. */
 const routesOf: Readonly<Record<FaultKind, readonly RouteName[]>> = {
   delay: routeNames,
   drop: routeNames,
@@ -120,9 +120,9 @@ const routesOf: Readonly<Record<FaultKind, readonly RouteName[]>> = {
 
 const matchSchema = z.strictObject({
   route: z.enum(routeNames),
-  /** Only from the nth request on that the rest of the rule fits; 1 is the first. */
+  /** Applies from the nth matching request on; 1 is the first. */
   nth: z.int().positive().default(1),
-  /** Of the job that a request is about; requests about none do not fit. */
+  /** Title of the job that the request is about; requests about no job do not match. */
   title: z.string().optional(),
   callbackId: z.string().optional(),
   lipsyncId: z.string().optional(),
@@ -132,11 +132,11 @@ export const faultRuleSchema = z
   .strictObject({
     match: matchSchema,
     fault: faultSchema,
-    /** How many requests it happens to; `always` never wears off. */
+    /** Number of requests to which the fault applies. */
     times: z.union([z.int().positive(), z.literal('always')]).default(1),
   })
   .refine(({ match, fault }) => routesOf[fault.kind].includes(match.route), 'This fault cannot happen on this route');
 
-/** A fault to script, as a caller writes it. */
+/** A scripted fault, as a caller writes it. */
 export type FaultRuleInput = z.input<typeof faultRuleSchema>;
 export type FaultRule = z.output<typeof faultRuleSchema>;

@@ -1,14 +1,16 @@
 import type { AssetStore } from '../assets/asset-store.ts';
-import { fetchMedia } from '../assets/fetch-media.ts';
 import type { MediaFile } from '../assets/media-library.ts';
-import type { Fault } from '../faults/fault-types.ts';
-import { HeygenError } from '../http/heygen-error.ts';
+import { downloadFile } from '../assets/receive-file.ts';
+import { failureMessages, type Fault } from '../faults/fault-types.ts';
+import { HeygenError } from '../http/answer.ts';
+import type { MediaFacts } from '../media/ffmpeg.ts';
 import type { CreateBody, MediaReference } from './create-body.ts';
-import { foreseeOutcome } from './foresee-outcome.ts';
-import type { Operation, Outcome } from './operation.ts';
-import type { Operations } from './operations.ts';
+import type { Operation, Operations, Outcome } from './operation.ts';
 import { runOperation, type RunDependencies } from './run-operation.ts';
 import { priceMicros } from './wallet.ts';
+
+/** HeyGen refuses speech whose duration differs from the clip's by more than this fraction. */
+const maxDurationDifference = 0.15;
 
 export interface AcceptDependencies extends RunDependencies {
   readonly assets: AssetStore;
@@ -18,8 +20,8 @@ export interface AcceptDependencies extends RunDependencies {
 }
 
 /**
- * Starts a job. Throws 429 when too many run, 404 and 409 for its assets, 400 `download_failed` for its URLs, and 402
- * when the wallet does not hold what this job and the running ones cost.
+ * Starts a job. Throws 429 at the concurrency limit, 404 and 409 for its assets, 400 `download_failed` for its URLs, and
+ * 402 when the wallet does not cover this job and the active ones.
  */
 export async function acceptLipsync(
   request: CreateBody,
@@ -28,49 +30,67 @@ export async function acceptLipsync(
 ): Promise<Operation> {
   const { settings, operations, media } = dependencies;
   const { maxConcurrent, retryAfterS } = settings.current;
-  const place = operations.acquireSlot(maxConcurrent, retryAfterS);
+  const slot = operations.acquireSlot(maxConcurrent, retryAfterS);
   let operation: Operation;
   let files: { readonly video: MediaFile; readonly audio: MediaFile };
   try {
     files = {
-      video: await findMedia('video', request.video, dependencies),
-      audio: await findMedia('audio', request.audio, dependencies),
+      video: await resolveMedia('video', request.video, dependencies),
+      audio: await resolveMedia('audio', request.audio, dependencies),
     };
-    const outcome = foreseeOutcome(await media.facts(files.video), await media.facts(files.audio), request, faults);
-    const heldMicros = expectedPrice(outcome, request.mode, dependencies);
-    requireFunds(heldMicros, dependencies);
+    const [video, audio] = [await media.readFacts(files.video), await media.readFacts(files.audio)];
+    const outcome = determineOutcome({ video, audio, request, faults });
+    const reservedMicros = quoteMicros(outcome, request.mode, dependencies);
+    requireFunds(reservedMicros, dependencies);
     const stuckAt = faults.find((fault) => fault.kind === 'stick')?.status ?? null;
-    operation = operations.add({ request, outcome, heldMicros, stuckAt });
+    operation = operations.add({ request, outcome, reservedMicros, stuckAt });
   } finally {
-    place[Symbol.dispose]();
+    slot[Symbol.dispose]();
   }
   void runOperation(operation, files, dependencies);
   return operation;
 }
 
-async function findMedia(
+async function resolveMedia(
   param: 'audio' | 'video',
   reference: MediaReference,
   { assets, media, settings, signal }: AcceptDependencies,
 ): Promise<MediaFile> {
   if (reference.type === 'asset_id') return assets.require(reference.asset_id, `${param}.asset_id`).file;
-  return fetchMedia(param, reference.url, media.newPath(), settings.current.directUploadMaxBytes, signal);
+  const { directUploadMaxBytes } = settings.current;
+  return downloadFile({ param, url: reference.url }, media.createPath(), directUploadMaxBytes, signal);
 }
 
-function expectedPrice(outcome: Outcome, mode: CreateBody['mode'], { settings }: AcceptDependencies): number {
-  if ('failure' in outcome) return 0;
-  const { speedMicrosPerSecond, precisionMicrosPerSecond } = settings.current;
-  return priceMicros(outcome.durationMs, mode === 'speed' ? speedMicrosPerSecond : precisionMicrosPerSecond);
+/** Determines how a job ends. The output is as long as the audio, or as the video without a dynamic duration. */
+function determineOutcome(input: {
+  readonly video: MediaFacts;
+  readonly audio: MediaFacts;
+  readonly request: Pick<CreateBody, 'enable_dynamic_duration'>;
+  readonly faults: readonly Fault[];
+}): Outcome {
+  const { video, audio, request, faults } = input;
+  const scripted = faults.find((fault) => fault.kind === 'fail');
+  if (scripted !== undefined)
+    return { type: 'failure', message: scripted.message ?? failureMessages[scripted.reason ?? 'audio_missing'] };
+  if (video.videoMs === null || video.audioMs === null || audio.audioMs === null)
+    return { type: 'failure', message: failureMessages.audio_missing };
+  if (Math.abs(audio.audioMs - video.videoMs) > maxDurationDifference * video.videoMs)
+    return { type: 'failure', message: failureMessages.duration_mismatch };
+  return { type: 'video', durationMs: request.enable_dynamic_duration ? audio.audioMs : video.videoMs };
+}
+
+function quoteMicros(outcome: Outcome, mode: CreateBody['mode'], { settings }: AcceptDependencies): number {
+  return outcome.type === 'failure' ? 0 : priceMicros(outcome.durationMs, mode, settings.current);
 }
 
 function requireFunds(neededMicros: number, { wallet, operations }: AcceptDependencies): void {
   const { balanceMicros } = wallet.state();
-  const freeMicros = balanceMicros - operations.heldMicros();
-  if (balanceMicros > 0 && neededMicros <= freeMicros) return;
+  const availableMicros = balanceMicros - operations.reservedMicros();
+  if (balanceMicros > 0 && neededMicros <= availableMicros) return;
   const dollars = (micros: number): string => (Math.max(0, micros) / 1_000_000).toFixed(4);
   throw new HeygenError(
     402,
     'insufficient_credit',
-    `Insufficient credit: you have $${dollars(freeMicros)}, this job needs $${dollars(neededMicros)}`,
+    `Insufficient credit: you have $${dollars(availableMicros)}, this job needs $${dollars(neededMicros)}`,
   );
 }

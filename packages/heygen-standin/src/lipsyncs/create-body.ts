@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { invalidParameter } from '../http/heygen-error.ts';
+import { invalidParameter } from '../http/answer.ts';
 
 const mediaSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('url'), url: z.url({ protocol: /^https?$/ }) }),
@@ -28,12 +28,12 @@ const createSchema = z.strictObject({
 export type MediaReference = z.output<typeof mediaSchema>;
 export type CreateBody = z.output<typeof createSchema>;
 
-/** The body of a create. Throws 400 `invalid_parameter` that names the first field that is wrong. */
+/** Parses the body of a create request. Throws 400 `invalid_parameter` with the first invalid field. */
 export function parseCreateBody(body: unknown): CreateBody {
   return parseBody(createSchema, body);
 }
 
-/** `body` as `schema` has it. Throws 400 `invalid_parameter` that names the first field that is wrong. */
+/** Parses a request body. Throws 400 `invalid_parameter` with the first invalid field. */
 export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
   const parsed = schema.safeParse(body ?? {});
   if (parsed.success) return parsed.data;

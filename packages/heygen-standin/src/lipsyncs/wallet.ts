@@ -1,3 +1,5 @@
+import type { StandinSettings } from '../settings.ts';
+
 /** One debit; amounts are millionths of a dollar. */
 export interface Charge {
   readonly lipsyncId: string;
@@ -13,32 +15,37 @@ export interface WalletState {
   readonly charges: readonly Charge[];
 }
 
-export interface Wallet {
-  state(): WalletState;
-  debit(charge: Charge): void;
-  /** Forgets all charges and starts with `balanceMicros`. */
-  reset(balanceMicros: number): void;
+/** The wallet of the account. */
+export class Wallet {
+  #openingMicros: number;
+  #charges: readonly Charge[] = [];
+
+  constructor(openingMicros: number) {
+    this.#openingMicros = openingMicros;
+  }
+
+  state(): WalletState {
+    const spentMicros = this.#charges.reduce((sum, { amountMicros }) => sum + amountMicros, 0);
+    return { balanceMicros: this.#openingMicros - spentMicros, spentMicros, charges: this.#charges };
+  }
+
+  debit(charge: Charge): void {
+    this.#charges = [...this.#charges, charge];
+  }
+
+  /** Sets the balance and forgets all charges. */
+  reset(balanceMicros: number): void {
+    this.#openingMicros = balanceMicros;
+    this.#charges = [];
+  }
 }
 
-export function createWallet(openingMicros: number): Wallet {
-  let startMicros = openingMicros;
-  let charges: Charge[] = [];
-  return {
-    state() {
-      const spentMicros = charges.reduce((sum, { amountMicros }) => sum + amountMicros, 0);
-      return { balanceMicros: startMicros - spentMicros, spentMicros, charges };
-    },
-    debit(charge) {
-      charges = [...charges, charge];
-    },
-    reset(balanceMicros) {
-      startMicros = balanceMicros;
-      charges = [];
-    },
-  };
-}
-
-/** The price of an output, to the nearest millionth of a dollar. */
-export function priceMicros(durationMs: number, microsPerSecond: number): number {
+/** The price of an output, rounded to the nearest millionth of a dollar. */
+export function priceMicros(
+  durationMs: number,
+  mode: Charge['mode'],
+  { speedMicrosPerSecond, precisionMicrosPerSecond }: StandinSettings,
+): number {
+  const microsPerSecond = mode === 'speed' ? speedMicrosPerSecond : precisionMicrosPerSecond;
   return Math.round((durationMs * microsPerSecond) / 1000);
 }

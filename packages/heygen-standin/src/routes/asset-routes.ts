@@ -1,14 +1,10 @@
 import { z } from 'zod';
 import type { AssetStore } from '../assets/asset-store.ts';
 import type { MediaLibrary } from '../assets/media-library.ts';
-import { receiveFile } from '../assets/receive-file.ts';
-import { sniffType } from '../assets/sniff-type.ts';
-import { dataAnswer, type Answer } from '../http/answer.ts';
-import { HeygenError, invalidParameter } from '../http/heygen-error.ts';
-import { receiveFormFile } from '../http/multipart-file.ts';
-import { pathPart, type AnswerRoute, type Call } from '../http/route.ts';
-import { xmlAnswer } from '../http/xml-answer.ts';
-import type { SignedLinks } from '../links/signed-links.ts';
+import { detectType, receiveFile, receiveFormFile } from '../assets/receive-file.ts';
+import { dataAnswer, HeygenError, invalidParameter, xmlAnswer, type Answer } from '../http/answer.ts';
+import { pathParameter, type Call, type Route } from '../http/mount-routes.ts';
+import type { SignedLinks } from '../http/signed-links.ts';
 import { parseBody } from '../lipsyncs/create-body.ts';
 import type { LiveSettings } from '../settings.ts';
 
@@ -17,7 +13,7 @@ export interface AssetDependencies {
   readonly media: MediaLibrary;
   readonly settings: LiveSettings;
   readonly links: SignedLinks;
-  /** Where signed links lead, e.g. http://127.0.0.1:4010. */
+  /** Origin of signed links, e.g. http://127.0.0.1:4010. */
   readonly storageOrigin: () => string;
 }
 
@@ -31,7 +27,7 @@ const directUploadSchema = z.strictObject({
 });
 const completeSchema = z.strictObject({ checksum_sha256: sha256Schema.optional() });
 
-export function assetRoutes(dependencies: AssetDependencies): readonly AnswerRoute[] {
+export function createAssetRoutes(dependencies: AssetDependencies): readonly Route[] {
   return [
     {
       name: 'upload',
@@ -46,7 +42,7 @@ export function assetRoutes(dependencies: AssetDependencies): readonly AnswerRou
       method: 'post',
       path: '/v3/assets/direct-uploads',
       idempotent: true,
-      handle: (call) => expectUpload(call, dependencies),
+      handle: (call) => announceUpload(call, dependencies),
     },
     {
       name: 'put',
@@ -72,12 +68,12 @@ async function upload({ request }: Call, dependencies: AssetDependencies): Promi
   const { simpleUploadMaxBytes, oversizeStatus } = settings.current;
   if (request.is('multipart/form-data') === false)
     throw invalidParameter('file', 'Content-Type must be multipart/form-data');
-  const { name, file } = await receiveFormFile(request, media.newPath(), simpleUploadMaxBytes);
+  const { name, file } = await receiveFormFile(request, media.createPath(), simpleUploadMaxBytes);
   if (file === undefined) {
     const code = oversizeStatus === 413 ? 'payload_too_large' : 'invalid_parameter';
     throw new HeygenError(oversizeStatus, code, `File is larger than ${simpleUploadMaxBytes} bytes`, { param: 'file' });
   }
-  const mimeType = sniffType(file.head);
+  const mimeType = detectType(file.head);
   if (mimeType === undefined) throw invalidParameter('file', 'Content type not supported application/octet-stream');
   const { id } = assets.add(name, mimeType, file);
   return dataAnswer({
@@ -88,57 +84,56 @@ async function upload({ request }: Call, dependencies: AssetDependencies): Promi
   });
 }
 
-function expectUpload({ request }: Call, { assets, settings, links, storageOrigin }: AssetDependencies): Answer {
+function announceUpload({ request }: Call, { assets, settings, links, storageOrigin }: AssetDependencies): Answer {
   const { directUploadMaxBytes, completeConflicts } = settings.current;
   const body = parseBody(directUploadSchema, request.body);
   if (body.size_bytes > directUploadMaxBytes)
     throw new HeygenError(413, 'payload_too_large', `At most ${directUploadMaxBytes} bytes`, { param: 'size_bytes' });
-  const promise = {
+  const announced = {
     name: body.filename,
     contentType: body.content_type,
     sizeBytes: body.size_bytes,
     sha256: body.checksum_sha256?.toLowerCase(),
   };
-  const id = assets.expect(promise, completeConflicts);
+  const id = assets.announce(announced, completeConflicts);
   return dataAnswer({
     asset_id: id,
     upload_url: links.sign(storageOrigin(), `/storage/uploads/${id}`, uploadLifetimeMs),
-    upload_headers: uploadHeaders(id, promise.contentType),
+    upload_headers: uploadHeaders(id, announced.contentType),
     expires_in_seconds: uploadLifetimeMs / 1000,
     max_bytes: directUploadMaxBytes,
     status: 'pending_upload',
   });
 }
 
-/** The headers that the signature of an upload covers. */
+/** The headers that the signature of an upload link covers. */
 function uploadHeaders(id: string, contentType: string): Readonly<Record<string, string>> {
   return { 'Content-Type': contentType, 'x-amz-meta-asset-id': id };
 }
 
 async function put({ request }: Call, { assets, media, links }: AssetDependencies): Promise<Answer> {
-  const id = pathPart(request, 'id');
-  const waiting = assets.pending(id);
-  if (waiting === undefined || !links.check(request.path, new URLSearchParams(request.url.split('?')[1])))
-    return xmlAnswer(403, 'AccessDenied');
-  const { contentType, sizeBytes, sha256 } = waiting.promise;
+  const id = pathParameter(request, 'id');
+  const pending = assets.findPending(id);
+  if (pending === undefined || !links.verify(request.path, request.url)) return xmlAnswer(403, 'AccessDenied');
+  const { contentType, sizeBytes, sha256 } = pending.announced;
   const signed = Object.entries(uploadHeaders(id, contentType));
   const extra = Object.keys(request.headers).filter(
     (name) => name.startsWith('x-amz-') && signed.every(([known]) => known.toLowerCase() !== name),
   );
   if (extra.length > 0 || signed.some(([name, value]) => request.get(name) !== value))
     return xmlAnswer(403, 'SignatureDoesNotMatch');
-  const file = await receiveFile(request, media.newPath(), sizeBytes);
+  const file = await receiveFile(request, media.createPath(), sizeBytes);
   if (file === undefined || file.sizeBytes !== sizeBytes) return xmlAnswer(400, 'EntityTooLarge');
   if (sha256 !== undefined && file.sha256 !== sha256) return xmlAnswer(400, 'BadDigest');
-  waiting.file = file;
+  pending.file = file;
   return { status: 200, headers: {}, body: '' };
 }
 
 function complete({ request }: Call, dependencies: AssetDependencies): Answer {
   const { assets } = dependencies;
   const { checksum_sha256: checksum } = parseBody(completeSchema, request.body);
-  const id = pathPart(request, 'id');
-  const arrived = assets.pending(id)?.file;
+  const id = pathParameter(request, 'id');
+  const arrived = assets.findPending(id)?.file;
   if (checksum !== undefined && arrived !== undefined && arrived.sha256 !== checksum.toLowerCase())
     throw invalidParameter('checksum_sha256', 'Checksum does not match');
   const { mimeType, file } = assets.complete(id);
@@ -152,7 +147,7 @@ function complete({ request }: Call, dependencies: AssetDependencies): Answer {
 }
 
 function read({ request }: Call, dependencies: AssetDependencies): Answer {
-  const { id, name, mimeType, uploadedAtMs } = dependencies.assets.require(pathPart(request, 'id'));
+  const { id, name, mimeType, uploadedAtMs } = dependencies.assets.require(pathParameter(request, 'id'));
   return dataAnswer({
     id,
     name,
@@ -166,7 +161,7 @@ function read({ request }: Call, dependencies: AssetDependencies): Answer {
 }
 
 function remove({ request }: Call, { assets }: AssetDependencies): Answer {
-  const id = pathPart(request, 'id');
+  const id = pathParameter(request, 'id');
   assets.delete(id);
   return dataAnswer({ id });
 }

@@ -2,26 +2,23 @@ import express, { type IRouter, type Request, type RequestHandler, type Response
 import { z } from 'zod';
 import type { StandinControl } from '../control.ts';
 import type { FaultRuleInput } from '../faults/fault-types.ts';
-import { camelCased, snakeCased } from '../http/case.ts';
-import { HeygenError, invalidParameter } from '../http/heygen-error.ts';
+import { HeygenError, invalidParameter } from '../http/answer.ts';
 import type { StandinSettings } from '../settings.ts';
 
 const balanceSchema = z.strictObject({ balanceMicros: z.int() });
 const sendSchema = z.strictObject({ lipsyncId: z.string() });
 const releaseSchema = z.strictObject({ lipsyncId: z.string().optional() });
 
-/** The control over HTTP, under /standin: snake_case, no key, and for callers that address this machine as itself. */
+/** Mounts the control under /standin: snake_case names, no key, and only for callers that address this machine by its own name. */
 export function mountControl(router: IRouter, control: StandinControl): void {
-  const { faults, log, leaks, wallet, operations, settings, webhooks } = control;
-  const reads = { faults, log, leaks, wallet, operations, settings, webhooks };
   const inner = express.Router();
-  inner.use(requireLoopbackName, express.json({ limit: '1mb' }));
-  for (const [name, readState] of Object.entries(reads)) {
-    inner.get(`/${name}`, (_request, response) => answer(response, readState()));
+  inner.use(requireLoopbackHost, express.json({ limit: '1mb' }));
+  for (const name of ['faults', 'log', 'leaks', 'wallet', 'operations', 'settings', 'webhooks'] as const) {
+    inner.get(`/${name}`, (_request, response) => answer(response, control[name]()));
   }
   inner.post('/faults', (request, response) => {
     const given = bodyOf(request);
-    // Each rule is parsed by whoever keeps it.
+    // `as`: `addFaults` validates every rule.
     orRefuse(() => control.addFaults(...((Array.isArray(given) ? given : [given]) as FaultRuleInput[])));
     answer(response, control.faults());
   });
@@ -30,7 +27,7 @@ export function mountControl(router: IRouter, control: StandinControl): void {
     answer(response, control.faults());
   });
   inner.post('/settings', (request, response) => {
-    // Parsed as a whole by whoever keeps them.
+    // `as`: `changeSettings` validates the settings.
     orRefuse(() => control.changeSettings(bodyOf(request) as Partial<StandinSettings>));
     answer(response, control.settings());
   });
@@ -51,23 +48,23 @@ export function mountControl(router: IRouter, control: StandinControl): void {
   router.use('/standin', inner);
 }
 
-/** Stops a foreign page whose name was pointed at this machine. */
-const requireLoopbackName: RequestHandler = (request, _response, next) => {
+/** Blocks web pages of other sites, including those whose host name resolves to this machine (DNS rebinding). */
+const requireLoopbackHost: RequestHandler = (request, _response, next) => {
   const isLoopback = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(request.headers.host ?? '');
   if (!isLoopback || request.headers.origin !== undefined)
-    throw new HeygenError(403, 'forbidden', 'The control answers on this machine only');
+    throw new HeygenError(403, 'forbidden', 'The control is available on this machine only');
   next();
 };
 
 function bodyOf(request: Request): unknown {
-  return camelCased(request.body ?? {});
+  return renameKeys(request.body ?? {}, toCamelCase);
 }
 
 function answer(response: Response, value: unknown): void {
-  response.json(snakeCased(value));
+  response.json(renameKeys(value, toSnakeCase));
 }
 
-/** What `work` returns; what a schema refuses becomes a 400 with its reasons. */
+/** Runs `work` and converts a ZodError to a 400 response. */
 function orRefuse<T>(work: () => T): T {
   try {
     return work();
@@ -76,4 +73,19 @@ function orRefuse<T>(work: () => T): T {
     const [issue] = error.issues;
     throw invalidParameter(issue?.path.join('.') ?? 'body', z.prettifyError(error));
   }
+}
+
+function toCamelCase(name: string): string {
+  return name.replaceAll(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
+}
+
+function toSnakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** Renames the keys of all objects in a value. */
+function renameKeys(value: unknown, rename: (name: string) => string): unknown {
+  if (Array.isArray(value)) return value.map((item) => renameKeys(item, rename));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [rename(name), renameKeys(inner, rename)]));
 }

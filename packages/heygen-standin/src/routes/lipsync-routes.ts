@@ -1,30 +1,26 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { FaultSubject } from '../faults/fault-rules.ts';
-import { dataAnswer, listAnswer, type Answer } from '../http/answer.ts';
-import { HeygenError, invalidParameter } from '../http/heygen-error.ts';
-import { pathPart, type AnswerRoute, type Call } from '../http/route.ts';
-import type { SignedLinks } from '../links/signed-links.ts';
+import { dataAnswer, HeygenError, invalidParameter, listAnswer, type Answer } from '../http/answer.ts';
+import { pathParameter, type Call, type Route } from '../http/mount-routes.ts';
 import { acceptLipsync, type AcceptDependencies } from '../lipsyncs/accept-lipsync.ts';
 import { parseBody, parseCreateBody } from '../lipsyncs/create-body.ts';
 import { toBulkStatus, toLipsyncView } from '../lipsyncs/lipsync-view.ts';
-import { countRead, hurry, type Operation } from '../lipsyncs/operation.ts';
-import type { Operations } from '../lipsyncs/operations.ts';
-import { videoLink } from './download-route.ts';
+import { countRead, hurry, type Operation, type Operations } from '../lipsyncs/operation.ts';
+import type { Wallet } from '../lipsyncs/wallet.ts';
+import { createVideoLink, type VideoLinkDependencies } from './download-routes.ts';
 
-export interface LipsyncDependencies extends AcceptDependencies {
-  readonly links: SignedLinks;
-  readonly downloadOrigin: () => string;
-}
+export type LipsyncDependencies = AcceptDependencies & VideoLinkDependencies;
 
 const maxIds = 100;
 const titleSchema = z.strictObject({ title: z.string() });
 
-export function lipsyncRoutes(dependencies: LipsyncDependencies): readonly AnswerRoute[] {
-  const { operations } = dependencies;
+/** The routes of lip-sync jobs and of the account that pays for them. */
+export function createLipsyncRoutes(dependencies: LipsyncDependencies): readonly Route[] {
+  const { operations, wallet } = dependencies;
   const path = '/v3/lipsyncs/:id';
   const subject = (request: Request): Omit<FaultSubject, 'route'> =>
-    subjectOf(pathPart(request, 'id'), operations.all());
+    subjectOf(pathParameter(request, 'id'), operations.all());
   return [
     {
       name: 'create',
@@ -39,6 +35,7 @@ export function lipsyncRoutes(dependencies: LipsyncDependencies): readonly Answe
     { name: 'get', method: 'get', path, subject, handle: (call) => read(call, dependencies) },
     { name: 'rename', method: 'patch', path, subject, handle: (call) => rename(call, dependencies) },
     { name: 'delete', method: 'delete', path, subject, handle: (call) => remove(call, operations) },
+    { name: 'me', method: 'get', path: '/v3/users/me', handle: () => readAccount(wallet) },
   ];
 }
 
@@ -59,20 +56,20 @@ async function create({ request, faults }: Call, dependencies: LipsyncDependenci
 }
 
 async function read({ request, faults }: Call, dependencies: LipsyncDependencies): Promise<Answer> {
-  const id = pathPart(request, 'id');
+  const id = pathParameter(request, 'id');
   await countRead(dependencies.operations.require(id), dependencies.settings.current);
-  // It may have been deleted while the read waited.
+  // Required again, because the job may have been deleted while the read waited.
   return dataAnswer(view(dependencies.operations.require(id), faults, dependencies));
 }
 
 function rename({ request, faults }: Call, dependencies: LipsyncDependencies): Answer {
-  const operation = dependencies.operations.require(pathPart(request, 'id'));
+  const operation = dependencies.operations.require(pathParameter(request, 'id'));
   operation.title = parseBody(titleSchema, request.body).title;
   return dataAnswer(view(operation, faults, dependencies));
 }
 
 async function remove({ request, faults }: Call, operations: Operations): Promise<Answer> {
-  const id = pathPart(request, 'id');
+  const id = pathParameter(request, 'id');
   const tooLate = faults.find((fault) => fault.kind === 'finish');
   if (tooLate) await hurry(operations.require(id));
   if (tooLate?.outcome === 'refused') throw new HeygenError(409, 'conflict', `Lipsync ${id} is complete`);
@@ -80,7 +77,7 @@ async function remove({ request, faults }: Call, operations: Operations): Promis
 }
 
 function list({ request, faults }: Call, dependencies: LipsyncDependencies): Answer {
-  const limit = limitOf(request);
+  const limit = parseLimit(request);
   const all = dependencies.operations.list();
   const token = request.query['token'];
   const start = token === undefined ? 0 : all.findIndex(({ id }) => id === token);
@@ -92,7 +89,7 @@ function list({ request, faults }: Call, dependencies: LipsyncDependencies): Ans
   );
 }
 
-function limitOf(request: Request): number {
+function parseLimit(request: Request): number {
   const limit = Number(request.query['limit'] ?? 10);
   if (!Number.isInteger(limit) || limit < 1 || limit > 100)
     throw invalidParameter('limit', 'Must be between 1 and 100');
@@ -111,12 +108,24 @@ async function statuses({ request, faults }: Call, { operations, settings }: Lip
   return listAnswer(ids.map((id) => toBulkStatus(id, found.get(id), faults)));
 }
 
-function view(
-  operation: Operation,
-  faults: Call['faults'],
-  { settings, links, downloadOrigin }: LipsyncDependencies,
-): object {
-  const videoUrl =
-    operation.status === 'completed' ? videoLink(operation.id, downloadOrigin(), links, settings.current) : null;
-  return toLipsyncView(operation, videoUrl, settings.current, faults);
+function view(operation: Operation, faults: Call['faults'], dependencies: LipsyncDependencies): object {
+  const videoUrl = operation.status === 'completed' ? createVideoLink(operation.id, dependencies) : null;
+  return toLipsyncView(operation, videoUrl, dependencies.settings.current, faults);
+}
+
+function readAccount(wallet: Wallet): Answer {
+  return dataAnswer({
+    username: 'standin',
+    email: null,
+    first_name: null,
+    last_name: null,
+    billing_type: 'wallet',
+    wallet: {
+      currency: 'usd',
+      remaining_balance: wallet.state().balanceMicros / 1_000_000,
+      auto_reload: { enabled: false, threshold_usd: null, amount_usd: null },
+    },
+    subscription: null,
+    usage_based: null,
+  });
 }

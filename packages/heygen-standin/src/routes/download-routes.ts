@@ -1,20 +1,22 @@
-import type { IRouter, Request, Response } from 'express';
 import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
+import type { IRouter, Request, Response } from 'express';
 import type { AssetStore } from '../assets/asset-store.ts';
-import type { FaultRules } from '../faults/fault-rules.ts';
+import { findReplacement, type FaultRules } from '../faults/fault-rules.ts';
 import type { Fault } from '../faults/fault-types.ts';
-import { spoiltAnswer } from '../faults/spoilt-answer.ts';
-import type { Answer } from '../http/answer.ts';
-import { delayed, refuseLeak, send } from '../http/mount-answers.ts';
-import { pathPart } from '../http/route.ts';
-import { xmlAnswer } from '../http/xml-answer.ts';
-import type { SignedLinks } from '../links/signed-links.ts';
-import type { Operation } from '../lipsyncs/operation.ts';
-import type { Operations } from '../lipsyncs/operations.ts';
-import type { StandinSettings } from '../settings.ts';
+import { xmlAnswer, type Answer } from '../http/answer.ts';
+import { applyDelays, pathParameter, refuseSecrets, send } from '../http/mount-routes.ts';
+import type { SignedLinks } from '../http/signed-links.ts';
+import type { Operation, Operations } from '../lipsyncs/operation.ts';
+import type { LiveSettings } from '../settings.ts';
+
+export interface VideoLinkDependencies {
+  readonly links: SignedLinks;
+  readonly settings: LiveSettings;
+  readonly downloadOrigin: () => string;
+}
 
 export interface DownloadDependencies {
   readonly faults: FaultRules;
@@ -23,15 +25,15 @@ export interface DownloadDependencies {
   readonly assets: AssetStore;
 }
 
-/** A link to a job's video that is new with each call. */
-export function videoLink(id: string, origin: string, links: SignedLinks, { linkLifetimeMs }: StandinSettings): string {
-  return links.sign(origin, `/storage/videos/${id}.mp4`, linkLifetimeMs);
+/** Creates a link to a job's video; every call returns a different one. */
+export function createVideoLink(id: string, { links, settings, downloadOrigin }: VideoLinkDependencies): string {
+  return links.sign(downloadOrigin(), `/storage/videos/${id}.mp4`, settings.current.linkLifetimeMs);
 }
 
-/** The routes that signed links lead to: finished videos, which faults can spoil, and assets. */
+/** Mounts the targets of signed links: assets, and videos, to which download faults apply. */
 export function mountDownloads(router: IRouter, dependencies: DownloadDependencies): void {
   router.get('/storage/assets/:id', (request, response) => downloadAsset(request, response, dependencies));
-  router.get('/storage/videos/:id.mp4', (request, response) => download(request, response, dependencies));
+  router.get('/storage/videos/:id.mp4', (request, response) => downloadVideo(request, response, dependencies));
 }
 
 async function downloadAsset(
@@ -39,24 +41,22 @@ async function downloadAsset(
   response: Response,
   { assets, links }: DownloadDependencies,
 ): Promise<void> {
-  const refusal = refuseLeak(request, response) ?? refuseLink(request, links);
+  const refusal = refuseSecrets(request, response) ?? refuseLink(request, links);
   if (refusal !== undefined) return send(refusal, request, response);
-  const { mimeType, file } = assets.require(pathPart(request, 'id'));
+  const { mimeType, file } = assets.require(pathParameter(request, 'id'));
   await sendFile(file.path, mimeType, request, response);
 }
 
-async function download(
+async function downloadVideo(
   request: Request,
   response: Response,
   { faults: rules, operations, links }: DownloadDependencies,
 ): Promise<void> {
   const { logged } = response.locals;
   logged.route = 'download';
-  const leak = refuseLeak(request, response);
+  const leak = refuseSecrets(request, response);
   if (leak !== undefined) return send(leak, request, response);
-  const operation = operations
-    .all()
-    .find(({ id, deletedAtMs }) => id === pathPart(request, 'id') && deletedAtMs === null);
+  const operation = operations.list().find(({ id }) => id === pathParameter(request, 'id'));
   const faults = rules.take({
     route: 'download',
     lipsyncId: operation?.id,
@@ -64,20 +64,20 @@ async function download(
     callbackId: operation?.request.callback_id,
   });
   logged.faults = faults.map(({ kind }) => kind);
-  await delayed(faults);
-  const spoilt = spoiltAnswer(faults);
-  if (spoilt !== undefined) return send(spoilt.answer, request, response);
-  const refusal = faults.some(({ kind }) => kind === 'expired') ? expired : refuseLink(request, links);
+  await applyDelays(faults);
+  const replacement = findReplacement(faults);
+  if (replacement !== undefined) return send(replacement.answer, request, response);
+  const refusal = faults.some(({ kind }) => kind === 'expired') ? accessDenied : refuseLink(request, links);
   if (refusal !== undefined) return send(refusal, request, response);
   if (operation?.output === undefined || operation.output === null)
     return send(xmlAnswer(404, 'NoSuchKey'), request, response);
   await sendVideo(operation.output, faults, request, response);
 }
 
-const expired = xmlAnswer(403, 'AccessDenied');
+const accessDenied = xmlAnswer(403, 'AccessDenied');
 
 function refuseLink(request: Request, links: SignedLinks): Answer | undefined {
-  return links.check(request.path, new URLSearchParams(request.url.split('?')[1])) ? undefined : expired;
+  return links.verify(request.path, request.url) ? undefined : accessDenied;
 }
 
 async function sendVideo(
@@ -86,24 +86,24 @@ async function sendVideo(
   request: Request,
   response: Response,
 ): Promise<void> {
-  const spoiling = faults.find(({ kind }) =>
+  const fault = faults.find(({ kind }) =>
     ['redirect', 'unplayable', 'truncate', 'stall', 'content_type'].includes(kind),
   );
-  switch (spoiling?.kind) {
+  switch (fault?.kind) {
     case 'redirect':
-      return response.redirect(302, spoiling.location);
+      return response.redirect(302, fault.location);
     case 'unplayable':
       return void response.type('video/mp4').end(randomBytes(65_536));
     case 'truncate':
-      return sendPart(path, spoiling.keptFraction, response, spoiling.announceWhole ? 'cut' : 'end');
+      return sendPart(path, fault.keptFraction, response, fault.announceWhole ? 'cut' : 'end');
     case 'stall':
-      return sendPart(path, spoiling.keptFraction, response, 'stall');
+      return sendPart(path, fault.keptFraction, response, 'stall');
     default:
-      return sendFile(path, spoiling?.kind === 'content_type' ? spoiling.value : 'video/mp4', request, response);
+      return sendFile(path, fault?.kind === 'content_type' ? fault.value : 'video/mp4', request, response);
   }
 }
 
-/** The first part of a file, then the end of the connection, of the answer, or nothing more. */
+/** Sends the first part of a file, then cuts the connection, ends the response, or sends nothing more. */
 async function sendPart(
   path: string,
   keptFraction: number,
@@ -119,13 +119,13 @@ async function sendPart(
       () => undefined,
     );
   } else if (then === 'end') response.end();
-  // Cut only when the part is on its way, or less than it would arrive.
+  // Cuts after the last write, so that the whole part arrives.
   if (then === 'cut') response.write('', () => response.destroy());
 }
 
 async function sendFile(path: string, type: string, request: Request, response: Response): Promise<void> {
   await new Promise<void>((resolve) => {
-    // A reader who leaves halfway is no fault of anybody.
+    // Also resolves when the client disconnects early.
     response.sendFile(path, { headers: { 'Content-Type': type }, lastModified: false, cacheControl: false }, () =>
       resolve(),
     );
