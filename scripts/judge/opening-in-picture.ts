@@ -1,4 +1,4 @@
-import { innerLipsLower, innerLipsUpper, mouthCorners } from '../../packages/lipsync-core/src/face/landmark-groups.ts';
+import { innerLipsLower, innerLipsUpper, mouthCorners } from '../../packages/lipsync-core/src/face/landmarks.ts';
 
 /** Pairs of opposite landmarks over the middle of the inner lips; those that `measureLips` takes, too. */
 const middlePairs = [3, 4, 5, 6, 7] as const;

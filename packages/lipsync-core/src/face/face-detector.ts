@@ -1,43 +1,75 @@
-import type { OnnxSession, OnnxTensor } from '../inference/onnx-session.ts';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
-import { loadBundledModel } from './bundled-models.ts';
-import { decodeFaceBoxes, detectorInputSize } from './face-boxes.ts';
+import { graphModelToOnnx } from '../inference/graph-model-to-onnx.ts';
+import { readGraphModel } from '../inference/graph-model.ts';
+import { loadSession, type OnnxSession, type OnnxTensor } from '../inference/onnx-session.ts';
+import { decodeFaceBoxes, detectorInputSize } from './bounding-boxes.ts';
+import { sampleRegion, toPicture, type RgbPicture, type ValueScaling } from './face-regions.ts';
 import { landmarkCount, type FaceBox, type FaceDetector, type FaceMesh, type FaceRegion } from './face-types.ts';
-import { placeIrises } from './irises.ts';
-import { sampleRegion, toPicture, type RgbPicture, type SampleRange } from './region-sampling.ts';
+import { leftEyeCorners, rightEyeCorners } from './landmarks.ts';
 
 const meshInputSize = 192;
-const signedRange: SampleRange = { scale: 2 / 255, offset: -1 };
-const unsignedRange: SampleRange = { scale: 1 / 255, offset: 0 };
+const signedScaling: ValueScaling = { scale: 2 / 255, offset: -1 };
+const unsignedScaling: ValueScaling = { scale: 1 / 255, offset: 0 };
 const minimumMeshScore = 0.5;
 
 /**
- * The detector that works out of the box: BlazeFace and the face mesh of the installed face library, on the CPU.
- * Several calls may run at the same time; each uses one thread. The caller closes it.
- * Throws `model_missing` or `model_invalid` when the library is not there or is damaged.
+ * Creates the default detector: BlazeFace and the face mesh of the `@vladmandic/human` package, on the CPU. Calls may run
+ * concurrently; each uses one thread. The caller closes it. Throws `model_missing` when the package is not installed and
+ * `model_invalid` when its files are damaged.
  */
 export async function createFaceDetector(): Promise<FaceDetector> {
   const [boxModel, meshModel] = await Promise.all([
-    loadBundledModel('blazeface').then((session) => withInputs(session, detectorInputSize)),
-    loadBundledModel('facemesh').then((session) => withInputs(session, meshInputSize)),
+    loadRegionModel('blazeface', detectorInputSize),
+    loadRegionModel('facemesh', meshInputSize),
   ]);
   return {
     id: 'blazeface-256+facemesh-192',
     detect: (rgb, width, height) => detectFaces(boxModel, { rgb, width, height }),
-    mesh: (rgb, width, height, region) => findMesh(meshModel, { rgb, width, height }, region),
+    mesh: (rgb, width, height, region) => detectMesh(meshModel, { rgb, width, height }, region),
     close: async () => {
       await Promise.all([boxModel.session.release(), meshModel.session.release()]);
     },
   };
 }
 
-async function detectFaces(model: PictureModel, picture: RgbPicture): Promise<readonly FaceBox[]> {
+/** A model with a square RGB input. Input arrays are pooled, because each has half a megabyte. */
+interface RegionModel {
+  readonly session: OnnxSession;
+  readonly size: number;
+  readonly freeInputs: Float32Array[];
+}
+
+async function loadRegionModel(name: 'blazeface' | 'facemesh', size: number): Promise<RegionModel> {
+  const [topology, weights] = await readModelFiles(name);
+  const onnx = graphModelToOnnx(readGraphModel(topology.toString('utf8'), weights));
+  return { session: await loadSession(onnx, { threads: 1 }), size, freeInputs: [] };
+}
+
+async function readModelFiles(name: string): Promise<[Buffer, Buffer]> {
+  try {
+    // The package exports its entry point but not its models, which are in a sibling folder.
+    const entry = createRequire(import.meta.url).resolve('@vladmandic/human');
+    const folder = join(dirname(entry), '..', 'models');
+    return await Promise.all([readFile(join(folder, `${name}.json`)), readFile(join(folder, `${name}.bin`))]);
+  } catch (cause) {
+    throw new LipsyncError(
+      'model_missing',
+      'The face models of the package @vladmandic/human are missing. Reinstall the dependencies.',
+      { cause },
+    );
+  }
+}
+
+async function detectFaces(model: RegionModel, picture: RgbPicture): Promise<readonly FaceBox[]> {
   const side = Math.max(picture.width, picture.height);
   const region: FaceRegion = { centerX: picture.width / 2, centerY: picture.height / 2, side, roll: 0 };
-  const outputs = await run(model, picture, region, signedRange);
+  const outputs = await run(model, picture, region, signedScaling);
   const boxes = decodeFaceBoxes([
-    { scores: values(outputs, 'Identity'), values: values(outputs, 'Identity_2'), stride: 16, perCell: 2 },
-    { scores: values(outputs, 'Identity_1'), values: values(outputs, 'Identity_3'), stride: 32, perCell: 6 },
+    { scores: values(outputs, 'Identity'), values: values(outputs, 'Identity_2'), stride: 16, anchorsPerCell: 2 },
+    { scores: values(outputs, 'Identity_1'), values: values(outputs, 'Identity_3'), stride: 32, anchorsPerCell: 6 },
   ]);
   return boxes.map((box) => toPictureBox(box, region));
 }
@@ -48,11 +80,11 @@ function toPictureBox(box: FaceBox, region: FaceRegion): FaceBox {
   return { ...box, x, y, width: box.width * scale, height: box.height * scale };
 }
 
-async function findMesh(model: PictureModel, picture: RgbPicture, region: FaceRegion): Promise<FaceMesh | undefined> {
-  const outputs = await run(model, picture, region, unsignedRange);
+async function detectMesh(model: RegionModel, picture: RgbPicture, region: FaceRegion): Promise<FaceMesh | undefined> {
+  const outputs = await run(model, picture, region, unsignedScaling);
   const [score = 0] = values(outputs, 'Identity_1');
   const raw = values(outputs, 'Identity_2');
-  // Written so that a score or a place that is no number is no face either.
+  // The negation rejects NaN scores too.
   if (!(score >= minimumMeshScore) || !raw.every(Number.isFinite)) return undefined;
   return { points: toPicturePoints(raw, region), score };
 }
@@ -70,25 +102,10 @@ function toPicturePoints(raw: Float32Array, region: FaceRegion): Float32Array {
   return points;
 }
 
-/** A model that looks at squares of a picture, and inputs for it that are used again: half a megabyte each is a lot to throw away per frame. */
-interface PictureModel {
-  readonly session: OnnxSession;
-  readonly size: number;
-  readonly freeInputs: Float32Array[];
-}
-
-function withInputs(session: OnnxSession, size: number): PictureModel {
-  return { session, size, freeInputs: [] };
-}
-
-async function run(
-  { session, size, freeInputs }: PictureModel,
-  picture: RgbPicture,
-  region: FaceRegion,
-  range: SampleRange,
-) {
+async function run(model: RegionModel, picture: RgbPicture, region: FaceRegion, scaling: ValueScaling) {
+  const { session, size, freeInputs } = model;
   const data = freeInputs.pop() ?? new Float32Array(3 * size * size);
-  sampleRegion(picture, { region, size, range }, data);
+  sampleRegion(picture, { region, size, scaling }, data);
   const [input = ''] = session.inputNames;
   try {
     return await session.run({ [input]: { type: 'float32', data, dims: [1, 3, size, size] } });
@@ -102,7 +119,42 @@ function values(outputs: Readonly<Record<string, OnnxTensor>>, name: string): Fl
   if (tensor?.type !== 'float32')
     throw new LipsyncError(
       'model_invalid',
-      'A bundled face model has other outputs than expected. Install the package again.',
+      'A face model of the package @vladmandic/human has unexpected outputs. Reinstall the dependencies.',
     );
   return tensor.data;
+}
+
+/** First of the five points of each iris: center, right, top, left, bottom in the picture. */
+const firstIrisPoint = { left: 468, right: 473 } as const;
+/** Iris radius relative to the eye's width: an iris is about 11.7 mm wide, an eye about 29 mm from corner to corner. */
+const irisRadiusRatio = 0.2;
+
+/**
+ * Sets the ten iris points to average irises in the middle of each eye. Gaze is not measured: lip-sync does not need it,
+ * and an iris model would take longer than the whole mesh.
+ */
+function placeIrises(points: Float32Array): void {
+  placeIris(points, leftEyeCorners, firstIrisPoint.left);
+  placeIris(points, rightEyeCorners, firstIrisPoint.right);
+}
+
+function placeIris(points: Float32Array, [outer, inner]: readonly [number, number], first: number): void {
+  const at = (point: number, axis: number): number => points[point * 3 + axis] ?? 0;
+  const across = at(inner, 0) - at(outer, 0);
+  const down = at(inner, 1) - at(outer, 1);
+  // The sign makes the eye's axis point to the right of the picture for both eyes.
+  const radius = (outer === leftEyeCorners[0] ? 1 : -1) * irisRadiusRatio;
+  const offsets = [
+    [0, 0],
+    [across, down],
+    [down, -across],
+    [-across, -down],
+    [-down, across],
+  ] as const;
+  for (const [index, [x, y]] of offsets.entries()) {
+    const target = (first + index) * 3;
+    points[target] = (at(outer, 0) + at(inner, 0)) / 2 + x * radius;
+    points[target + 1] = (at(outer, 1) + at(inner, 1)) / 2 + y * radius;
+    points[target + 2] = (at(outer, 2) + at(inner, 2)) / 2;
+  }
 }

@@ -1,6 +1,6 @@
-import { rigidPoints } from './landmark-groups.ts';
+import { leftEyeCorners, rightEyeCorners, rigidPoints } from './landmarks.ts';
 
-/** A mesh taken apart: where the head is in the picture, and the face's shape as if the head stood upright at unit size. */
+/** Landmarks decomposed into the head's similarity transform and the face's shape in a normalized frame. */
 export interface PosedFace {
   readonly x: number;
   readonly y: number;
@@ -8,15 +8,14 @@ export interface PosedFace {
   readonly logSize: number;
   /** In-plane rotation, radians. */
   readonly roll: number;
-  /** Same layout as the mesh, relative to (x, y), turned upright, in units of the size. */
+  /** Landmarks relative to (x, y), rotated upright, in units of the size. */
   readonly shape: Float32Array;
 }
 
-const eyeLine = [33, 133, 362, 263] as const;
-
-/** Takes a mesh apart by its rigid points. The size is their root mean square distance from their middle. */
-export function takePose(points: Float32Array): PosedFace {
-  const { x, y } = middleOf(points);
+/** Decomposes landmarks by their rigid points. The size is the root mean square distance of these from their centroid. */
+export function decomposePose(points: Float32Array): PosedFace {
+  const x = mean(rigidPoints, (index) => px(points, index));
+  const y = mean(rigidPoints, (index) => py(points, index));
   const size = Math.sqrt(mean(rigidPoints, (index) => (px(points, index) - x) ** 2 + (py(points, index) - y) ** 2));
   const roll = rollOf(points);
   const cosine = Math.cos(roll) / size;
@@ -32,8 +31,8 @@ export function takePose(points: Float32Array): PosedFace {
   return { x, y, logSize: Math.log(size), roll, shape };
 }
 
-/** The mesh that a pose and a shape describe; undoes `takePose`. */
-export function applyPose({ x, y, logSize, roll, shape }: PosedFace): Float32Array {
+/** The landmarks of a pose and a shape; the inverse of `decomposePose`. */
+export function composePose({ x, y, logSize, roll, shape }: PosedFace): Float32Array {
   const size = Math.exp(logSize);
   const cosine = Math.cos(roll) * size;
   const sine = Math.sin(roll) * size;
@@ -48,16 +47,18 @@ export function applyPose({ x, y, logSize, roll, shape }: PosedFace): Float32Arr
   return points;
 }
 
-/** In-plane rotation, radians: from both corners of both eyes, so that one wrong corner does not turn the head. */
+/** In-plane rotation in radians, from all four eye corners, so that an error of one corner has little effect. */
 export function rollOf(points: Float32Array): number {
-  const [outerLeft, innerLeft, innerRight, outerRight] = eyeLine;
+  const [outerLeft, innerLeft] = leftEyeCorners;
+  const [outerRight, innerRight] = rightEyeCorners;
   const across = px(points, outerRight) + px(points, innerRight) - px(points, outerLeft) - px(points, innerLeft);
   const down = py(points, outerRight) + py(points, innerRight) - py(points, outerLeft) - py(points, innerLeft);
   return Math.atan2(down, across);
 }
 
-function middleOf(points: Float32Array): { readonly x: number; readonly y: number } {
-  return { x: mean(rigidPoints, (index) => px(points, index)), y: mean(rigidPoints, (index) => py(points, index)) };
+/** Difference of two angles in −π…π. */
+export function angleDifference(to: number, from: number): number {
+  return Math.atan2(Math.sin(to - from), Math.cos(to - from));
 }
 
 function mean(indices: readonly number[], value: (index: number) => number): number {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { applyPose, takePose, type PosedFace } from './face-pose.ts';
+import { composePose, decomposePose, type PosedFace } from './face-pose.ts';
 import { smoothFace } from './face-smoothing.ts';
 
-/** A made-up face: points scattered over a disc of about 100 pixels. */
+/** Synthetic landmarks, scattered over a disc of about 100 pixels. */
 function face(x: number, y: number): Float32Array {
   return Float32Array.from({ length: 478 * 3 }, (_, index) => {
     const angle = Math.floor(index / 3) * 2.399963;
@@ -16,8 +16,8 @@ function largestDifference(first: Float32Array, second: Float32Array): number {
   return first.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (second[index] ?? NaN))), 0);
 }
 
-describe('a face taken apart', () => {
-  it('is the same when put together again', () => {
+describe('composePose', () => {
+  it('Composing a decomposed face returns the landmarks.', () => {
     const numbers = fc.array(fc.float({ min: -500, max: 500, noNaN: true }), {
       minLength: 478 * 3,
       maxLength: 478 * 3,
@@ -26,14 +26,14 @@ describe('a face taken apart', () => {
       fc.property(numbers, (values) => {
         const noise = values.map((value) => value / 50);
         const points = face(300, 200).map((value, index) => value + (noise[index] ?? 0));
-        expect(largestDifference(applyPose(takePose(points)), points)).toBeLessThan(0.01);
+        expect(largestDifference(composePose(decomposePose(points)), points)).toBeLessThan(0.01);
       }),
       { numRuns: 20 },
     );
   });
 });
 
-describe('smoothing over time', () => {
+describe('smoothFace', () => {
   const smooth = (
     at: (frame: number) => Float32Array | undefined,
     frame: number,
@@ -41,26 +41,26 @@ describe('smoothing over time', () => {
   ): Float32Array | undefined =>
     smoothFace(frame, rate, (index): PosedFace | undefined => {
       const points = at(index);
-      return points && takePose(points);
+      return points && decomposePose(points);
     });
 
-  it('leaves a face in even motion where it is', () => {
+  it('A face in uniform motion is not displaced.', () => {
     const moving = (frame: number): Float32Array => face(100 + frame * 6, 200 - frame * 3);
     expect(largestDifference(smooth(moving, 10) ?? face(0, 0), moving(10))).toBeLessThan(0.02);
   });
 
-  it('takes most of the jitter out of a still face', () => {
+  it('Most of the jitter of a still face is removed.', () => {
     const jitter = (frame: number): Float32Array => face(300 + (frame % 2 === 0 ? 0.4 : -0.4), 200);
     const difference = largestDifference(smooth(jitter, 10) ?? face(0, 0), smooth(jitter, 11) ?? face(0, 0));
     expect(difference).toBeLessThan(0.3);
   });
 
-  it('does not pull a face towards where it jumped to', () => {
+  it('A face is not displaced towards its position after a jump.', () => {
     const jump = (frame: number): Float32Array => (frame < 10 ? face(100, 100) : face(400, 250));
     expect(largestDifference(smooth(jump, 9) ?? face(0, 0), face(100, 100))).toBeLessThan(0.02);
   });
 
-  it('gives no face where there is none, and does not look across the gap', () => {
+  it('A frame without a face stays without one, and smoothing does not cross the gap.', () => {
     const gap = (frame: number): Float32Array | undefined => (frame === 5 ? undefined : face(100 + frame, 100));
     expect(smooth(gap, 5)).toBeUndefined();
     expect(largestDifference(smooth(gap, 6) ?? face(0, 0), face(106, 100))).toBeLessThan(0.02);

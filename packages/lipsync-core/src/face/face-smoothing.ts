@@ -1,42 +1,43 @@
-import { applyPose, type PosedFace } from './face-pose.ts';
+import { angleDifference, composePose, type PosedFace } from './face-pose.ts';
 import { landmarkCount } from './face-types.ts';
-import { innerLips, outerLips, speechPoints } from './landmark-groups.ts';
+import { innerLips, outerLips, speechPoints } from './landmarks.ts';
 
-/**
- * How one aspect of the face is smoothed: over how many frames at most, and how large a difference (in units of the
- * head's size) still counts as noise. Frames that differ by more lend nothing, so movement keeps its time and extent.
- */
-interface Smoothing {
+/** Standard deviations of a bilateral filter. */
+interface FilterWidth {
+  /** In time: frames at 25 frames per second. */
   readonly frames: number;
+  /** In position: units of the head's size. Larger differences are motion and get no weight, so motion is not delayed. */
   readonly noise: number;
 }
 
-/** At 25 frames a second; other rates stretch the frames. */
-const referenceRate = 25;
-const poseSmoothing: Smoothing = { frames: 2.2, noise: 0.02 };
-const restSmoothing: Smoothing = { frames: 1.8, noise: 0.03 };
-const speechSmoothing: Smoothing = { frames: 1, noise: 0.02 };
+const referenceFramesPerSecond = 25;
+const poseWidth: FilterWidth = { frames: 2.2, noise: 0.02 };
+const restWidth: FilterWidth = { frames: 1.8, noise: 0.03 };
+const speechWidth: FilterWidth = { frames: 1, noise: 0.02 };
 
 const lipPoints = [...outerLips, ...innerLips];
-const speaking = new Set(speechPoints);
-/** Per value of a mesh, whether its point is one that speech moves. */
+const speechPointSet = new Set(speechPoints);
+/** Per landmark value, 1 when its point is one that speech moves. */
 const isSpeechValue = Uint8Array.from({ length: landmarkCount * 3 }, (_, index) =>
-  speaking.has(Math.floor(index / 3)) ? 1 : 0,
+  speechPointSet.has(Math.floor(index / 3)) ? 1 : 0,
 );
-const stillPoints = Array.from({ length: 468 }, (_, index) => index).filter(
-  (index) => !speaking.has(index) && index % 3 === 0,
+/** Every third of the mesh points that speech does not move. */
+const restPoints = Array.from({ length: 468 }, (_, index) => index).filter(
+  (index) => !speechPointSet.has(index) && index % 3 === 0,
 );
 
-/** Frames before and after that the smoothing of one frame looks at. */
+/** Number of frames before and after a frame that its smoothing uses. */
 export function smoothingRadius(framesPerSecond: number): number {
-  return Math.max(2, Math.round((4 * framesPerSecond) / referenceRate));
+  return Math.max(2, Math.round((4 * framesPerSecond) / referenceFramesPerSecond));
 }
 
 /**
- * The face at `frame`, smoothed with its neighbors on both sides, which therefore does not lag: the head's pose most, the
- * shape of the resting face less, mouth and chin hardly. `at` gives the face as found, or undefined where there is none.
- * A bilateral filter over time on pairs of neighbors: the middle between the face a little before and a little after counts
- * by closeness in time and by likeness to the face between, so that a head in even motion is smoothed as well as a still one.
+ * Smooths the face at `frame` with its neighbors on both sides, which adds no delay: the head pose most, the shape of the
+ * resting face less, mouth and chin least. `at` returns the detected face of a frame, or undefined when it has none.
+ *
+ * This is a bilateral filter (Tomasi and Manduchi, 1998) over time on pairs of neighbors: the mean of the faces at the same
+ * distance before and after is weighted by distance in time and by similarity to the center. Pairs cancel uniform motion,
+ * so that a moving head is smoothed as well as a still one.
  */
 export function smoothFace(
   frame: number,
@@ -46,62 +47,63 @@ export function smoothFace(
   const center = at(frame);
   if (!center) return undefined;
   const radius = smoothingRadius(framesPerSecond);
-  const neighbors: Neighbor[] = [];
+  const pairs: NeighborPair[] = [];
   for (let distance = 1; distance <= radius; distance += 1) {
     const before = at(frame - distance);
     const after = at(frame + distance);
     if (!before || !after) break;
-    neighbors.push({
-      pose: middlePose(before, after),
+    pairs.push({
+      pose: meanPose(before, after),
       before: before.shape,
       after: after.shape,
-      time: (distance * referenceRate) / framesPerSecond,
+      distanceFrames: (distance * referenceFramesPerSecond) / framesPerSecond,
     });
   }
-  return applyPose(blendFaces(center, neighbors));
+  return composePose(blendFaces(center, pairs));
 }
 
 type Pose = Omit<PosedFace, 'shape'>;
 
-/** The middle between a face a little before and one a little after. */
-interface Neighbor {
+/** Two faces at the same distance before and after the center. */
+interface NeighborPair {
+  /** Mean of both poses. */
   readonly pose: Pose;
-  /** Shapes whose mean is the shape in the middle; that one is never laid out, because it would be for a moment only. */
+  /** Both shapes. Their mean is not stored, which saves an array per pair. */
   readonly before: Float32Array;
   readonly after: Float32Array;
-  /** Distance in frames of the reference rate. */
-  readonly time: number;
+  /** Distance in frames at 25 frames per second. */
+  readonly distanceFrames: number;
 }
 
-function middlePose(before: Pose, after: Pose): Pose {
+function meanPose(before: Pose, after: Pose): Pose {
   return {
     x: (before.x + after.x) / 2,
     y: (before.y + after.y) / 2,
     logSize: (before.logSize + after.logSize) / 2,
-    roll: before.roll + turn(after.roll, before.roll) / 2,
+    roll: before.roll + angleDifference(after.roll, before.roll) / 2,
   };
 }
 
-/** A pair counts twice, being two faces. */
-function blendFaces(center: PosedFace, neighbors: readonly Neighbor[]): PosedFace {
+/** Weighted mean of the center and its pairs. A pair counts twice, because it consists of two faces. */
+function blendFaces(center: PosedFace, pairs: readonly NeighborPair[]): PosedFace {
   const offset = { x: 0, y: 0, logSize: 0, roll: 0 };
   const shape = center.shape.slice();
   let poseTotal = 1;
   let restTotal = 1;
   let speechTotal = 1;
-  for (const neighbor of neighbors) {
-    const { pose, time } = neighbor;
-    const poseWeight = 2 * weight(poseSmoothing, time, poseDifference(center, pose));
-    const restWeight = 2 * weight(restSmoothing, time, shapeDifference(center.shape, neighbor, stillPoints));
-    const speechWeight = 2 * weight(speechSmoothing, time, shapeDifference(center.shape, neighbor, lipPoints));
+  for (const pair of pairs) {
+    const { pose, distanceFrames } = pair;
+    const poseWeight = 2 * weight(poseWidth, distanceFrames, poseDifference(center, pose));
+    const restWeight = 2 * weight(restWidth, distanceFrames, shapeDifference(center.shape, pair, restPoints));
+    const speechWeight = 2 * weight(speechWidth, distanceFrames, shapeDifference(center.shape, pair, lipPoints));
     poseTotal += poseWeight;
     restTotal += restWeight;
     speechTotal += speechWeight;
     offset.x += poseWeight * (pose.x - center.x);
     offset.y += poseWeight * (pose.y - center.y);
     offset.logSize += poseWeight * (pose.logSize - center.logSize);
-    offset.roll += poseWeight * turn(pose.roll, center.roll);
-    addShapes(shape, neighbor, restWeight / 2, speechWeight / 2);
+    offset.roll += poseWeight * angleDifference(pose.roll, center.roll);
+    addShapes(shape, pair, restWeight / 2, speechWeight / 2);
   }
   divideShape(shape, restTotal, speechTotal);
   return {
@@ -113,18 +115,18 @@ function blendFaces(center: PosedFace, neighbors: readonly Neighbor[]): PosedFac
   };
 }
 
-function weight({ frames, noise }: Smoothing, time: number, difference: number): number {
-  return Math.exp(-0.5 * ((time / frames) ** 2 + (difference / noise) ** 2));
+function weight({ frames, noise }: FilterWidth, distanceFrames: number, difference: number): number {
+  return Math.exp(-0.5 * ((distanceFrames / frames) ** 2 + (difference / noise) ** 2));
 }
 
-/** How far a point at the rim of the face is carried from one pose to the other, in units of the head's size. */
+/** Displacement of a point at the edge of the face between two poses, in units of the head's size. */
 function poseDifference(first: Pose, second: Pose): number {
-  const moved = Math.hypot(first.x - second.x, first.y - second.y) / Math.exp(first.logSize);
-  return moved + Math.abs(first.logSize - second.logSize) + Math.abs(turn(first.roll, second.roll));
+  const shift = Math.hypot(first.x - second.x, first.y - second.y) / Math.exp(first.logSize);
+  return shift + Math.abs(first.logSize - second.logSize) + Math.abs(angleDifference(first.roll, second.roll));
 }
 
-/** Root mean square distance of some points of a shape from the middle of two others, in the picture plane. */
-function shapeDifference(shape: Float32Array, { before, after }: Neighbor, points: readonly number[]): number {
+/** Root mean square distance between some points of a shape and of a pair's mean, in the picture plane. */
+function shapeDifference(shape: Float32Array, { before, after }: NeighborPair, points: readonly number[]): number {
   let sum = 0;
   for (const point of points) {
     const index = point * 3;
@@ -135,10 +137,11 @@ function shapeDifference(shape: Float32Array, { before, after }: Neighbor, point
   return Math.sqrt(sum / points.length);
 }
 
-function addShapes(target: Float32Array, { before, after }: Neighbor, restWeight: number, speechWeight: number): void {
+function addShapes(target: Float32Array, pair: NeighborPair, restWeight: number, speechWeight: number): void {
+  const { before, after } = pair;
   for (let index = 0; index < target.length; index += 1) {
-    const share = isSpeechValue[index] === 1 ? speechWeight : restWeight;
-    target[index] = (target[index] ?? 0) + share * ((before[index] ?? 0) + (after[index] ?? 0));
+    const factor = isSpeechValue[index] === 1 ? speechWeight : restWeight;
+    target[index] = (target[index] ?? 0) + factor * ((before[index] ?? 0) + (after[index] ?? 0));
   }
 }
 
@@ -146,8 +149,4 @@ function divideShape(target: Float32Array, restTotal: number, speechTotal: numbe
   for (let index = 0; index < target.length; index += 1) {
     target[index] = (target[index] ?? 0) / (isSpeechValue[index] === 1 ? speechTotal : restTotal);
   }
-}
-
-function turn(to: number, from: number): number {
-  return Math.atan2(Math.sin(to - from), Math.cos(to - from));
 }

@@ -1,19 +1,22 @@
-/** The face mesh's 468 points and five for each iris (468–472 left in the picture, 473–477 right). A detector may place the irises without measuring them. */
+/** Points of the face mesh: 468, and five per iris (468–472 left, 473–477 right in the picture). A detector may place the irises without measuring them. */
 export const landmarkCount = 478;
 
-/** How a frame's face was come by. */
+/** Whether the face of a frame was detected, interpolated between neighboring frames, or neither. */
 export type FacePresence = 'absent' | 'found' | 'interpolated';
 
 /** The tracked face in one clip frame. */
 export interface FaceFrame {
   readonly presence: FacePresence;
-  /** `landmarkCount × 3` values: x, y in upright clip pixels, z in the same scale (towards the camera is negative). Empty when absent. */
+  /**
+   * `landmarkCount × 3` landmark values: x and y in upright clip pixels, z in the same scale with negative values towards
+   * the camera. Empty when the face is absent.
+   */
   readonly points: Float32Array;
 }
 
 /**
- * One stable face through a range of a clip. Random access; reads from disk, so its size does not depend on the clip.
- * Every frame number here counts from the beginning of the range that was asked for.
+ * One stable face through a range of a clip, with random access. It is read from disk, so memory does not depend on the
+ * length. Frame numbers count from the start of the tracked range.
  */
 export interface FaceTrack {
   readonly frameCount: number;
@@ -21,24 +24,25 @@ export interface FaceTrack {
   readonly shotStarts: readonly number[];
   /** Ranges of frames without a face, end exclusive. */
   readonly absentRanges: readonly { readonly start: number; readonly end: number }[];
-  /** Whether the track came out of the cache. */
+  /** Whether the track was read from the cache. */
   readonly cached: boolean;
-  /** Throws a RangeError outside the range. */
+  /** Throws a RangeError outside the track. */
   frame(index: number): FaceFrame;
   close(): void;
 }
 
-/** Detects faces and their landmarks in a picture. The port: another detector takes its place by implementing it. */
+/** Detects faces and their landmarks. Tests replace it; another model pair implements it. */
 export interface FaceDetector {
-  /** Identifies detector and version; part of the cache key of tracks. */
+  /** Name and version of the detector; part of the cache key of tracks. */
   readonly id: string;
-  /** Every face in an RGB picture of `width × height × 3` bytes, as boxes in its pixels; best first. */
+  /** Returns the bounding boxes of all faces in an RGB picture of `width × height × 3` bytes, best first. */
   detect(rgb: Uint8Array, width: number, height: number): Promise<readonly FaceBox[]>;
-  /** The mesh of the face inside `region`; undefined when there is none there. */
+  /** Returns the landmarks of the face in `region`, or undefined when it shows none. */
   mesh(rgb: Uint8Array, width: number, height: number, region: FaceRegion): Promise<FaceMesh | undefined>;
   close(): Promise<void>;
 }
 
+/** Bounding box of a face, in pixels. */
 export interface FaceBox {
   readonly x: number;
   readonly y: number;
@@ -46,11 +50,11 @@ export interface FaceBox {
   readonly height: number;
   /** Confidence, 0–1. */
   readonly score: number;
-  /** In-plane rotation of the head, radians, from the eyes' line. */
+  /** In-plane rotation of the head from the line between the eyes, radians. */
   readonly roll: number;
 }
 
-/** A square region to look for a mesh in: center, side, and the in-plane rotation to undo. */
+/** A rotated square crop: the input region of the landmark model. Pixels and radians. */
 export interface FaceRegion {
   readonly centerX: number;
   readonly centerY: number;
@@ -59,8 +63,8 @@ export interface FaceRegion {
 }
 
 export interface FaceMesh {
-  /** `landmarkCount × 3`, in the picture's pixels. */
+  /** `landmarkCount × 3` values, in pixels of the picture. */
   readonly points: Float32Array;
-  /** Confidence that the region holds a face, 0–1. */
+  /** Confidence that the region shows a face, 0–1. */
   readonly score: number;
 }

@@ -3,18 +3,18 @@ import { copyFile, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createTrackCache, type TrackCache, type TrackKey } from './track-cache.ts';
-import { createTrackFile } from './track-file.ts';
+import { TrackCache, type TrackKey } from './track-cache.ts';
+import { TrackWriter } from './track-file.ts';
 
-/** A track of one absent frame is a little over 5.7 kB. */
-const roomForTwo = 13_000;
+/** A track of one frame has a little over 5.7 kB, so two tracks fit. */
+const maximumBytes = 13_000;
 
 let folder: string;
 let cache: TrackCache;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-tracks-'));
-  cache = createTrackCache(folder, roomForTwo);
+  cache = new TrackCache(folder, maximumBytes);
 });
 
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -24,21 +24,21 @@ function keyOf(clipDigest: string): TrackKey {
 }
 
 async function publish(clipDigest: string): Promise<void> {
-  const path = join(folder, 'in-the-making');
-  const writer = createTrackFile(path);
+  const path = join(folder, 'unfinished');
+  const writer = new TrackWriter(path);
   writer.add('absent', new Float32Array(0));
   writer.finish({ frameCount: 1, shotStarts: [0], absentRanges: [] });
   (await cache.publish(path, keyOf(clipDigest)))?.close();
 }
 
-async function isKnown(clipDigest: string): Promise<boolean> {
+async function isCached(clipDigest: string): Promise<boolean> {
   const track = await cache.find(keyOf(clipDigest));
   track?.close();
   return track !== undefined;
 }
 
-/** Cuts off the end of the only track. */
-async function spoil(): Promise<void> {
+/** Truncates the only track. */
+async function truncateTrack(): Promise<void> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.track'));
   await truncate(join(folder, names[0] ?? ''), 1_000);
 }
@@ -48,51 +48,51 @@ async function age(minutes: number): Promise<void> {
   for (const name of await readdir(folder)) await utimes(join(folder, name), past, past);
 }
 
-describe('the cache of tracks', () => {
-  it('knows a track by everything that it depends on', async () => {
+describe('TrackCache', () => {
+  it('A track is found only by the key that it was published with.', async () => {
     await publish('a');
-    expect(await isKnown('a')).toBe(true);
+    expect(await isCached('a')).toBe(true);
     expect(await cache.find({ ...keyOf('a'), end: 2 })).toBeUndefined();
     expect(await cache.find({ ...keyOf('a'), detector: 'other' })).toBeUndefined();
   });
 
-  it('lets the track go that was not used for longest when there is no more room', async () => {
+  it('The least recently used track is evicted when the cache exceeds its limit.', async () => {
     await publish('a');
     await age(2);
     await publish('b');
     await age(1);
-    expect(await isKnown('a')).toBe(true);
+    expect(await isCached('a')).toBe(true);
     await publish('c');
-    expect([await isKnown('a'), await isKnown('b'), await isKnown('c')]).toEqual([true, false, true]);
+    expect([await isCached('a'), await isCached('b'), await isCached('c')]).toEqual([true, false, true]);
   });
 
-  it('removes a damaged track', async () => {
+  it('A damaged track is deleted.', async () => {
     await publish('a');
-    await spoil();
-    expect(await isKnown('a')).toBe(false);
+    await truncateTrack();
+    expect(await isCached('a')).toBe(false);
     expect(await readdir(folder)).toEqual([]);
   });
 
   it.each(['missing', 'damaged'])(
-    'leaves a track alone that is published just after it was found to be %s',
+    'A track that another process publishes after this one found it %s is kept.',
     async (state) => {
       await publish('a');
       const [name = ''] = await readdir(folder);
-      await copyFile(join(folder, name), join(folder, 'of another process'));
+      await copyFile(join(folder, name), join(folder, 'replacement'));
       if (state === 'missing') await rm(join(folder, name));
-      else await spoil();
-      const finding = isKnown('a');
-      renameSync(join(folder, 'of another process'), join(folder, name));
-      expect(await finding).toBe(false);
-      expect(await isKnown('a')).toBe(true);
+      else await truncateTrack();
+      const lookup = isCached('a');
+      renameSync(join(folder, 'replacement'), join(folder, name));
+      expect(await lookup).toBe(false);
+      expect(await isCached('a')).toBe(true);
     },
   );
 
-  it('clears away what a crash left unfinished, once it is old', async () => {
+  it('Old partial files of killed processes are deleted.', async () => {
     await writeFile(join(folder, 'old.partial'), 'x');
     await age(24 * 60);
-    await writeFile(join(folder, 'young.partial'), 'x');
+    await writeFile(join(folder, 'recent.partial'), 'x');
     await publish('a');
-    expect((await readdir(folder)).filter((name) => name.endsWith('.partial'))).toEqual(['young.partial']);
+    expect((await readdir(folder)).filter((name) => name.endsWith('.partial'))).toEqual(['recent.partial']);
   });
 });

@@ -1,25 +1,24 @@
+import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { randomUUID } from 'node:crypto';
 import { abortError, LipsyncError } from '../errors/index.ts';
-import { framesPerSecond, openFramesAhead, type ClipFacts } from '../media/index.ts';
-import { chooseAnalysisSize, type AnalysisSize } from './analysis-size.ts';
-import { createFaceFollower, type FaceFollower, type NumberedPicture } from './face-follower.ts';
+import { framesPerSecond, openFrames, openFramesAhead, type ClipFacts } from '../media/index.ts';
 import type { FaceDetector, FaceTrack } from './face-types.ts';
-import { createCutDetector } from './shot-cuts.ts';
-import { openSightingStore, type SightingStore } from './sighting-store.ts';
+import { MultiFaceTracker, type NumberedPicture } from './multi-face-tracker.ts';
+import { ObservationStore } from './observation-store.ts';
+import { ShotBoundaryDetector } from './shot-boundaries.ts';
 import { trackShot } from './shot-track.ts';
-import { createTrackCache, type TrackKey } from './track-cache.ts';
-import { createTrackFile, type TrackDescription, type TrackWriter } from './track-file.ts';
+import { TrackCache, type TrackKey } from './track-cache.ts';
+import { TrackWriter, type TrackDescription } from './track-file.ts';
 
-/** Raised whenever the same clip would give another track. */
+/** Part of the cache key. Increase it whenever the same clip would give another track. */
 const trackerVersion = 3;
 
 const longestGapSeconds = 0.4;
 const memorySeconds = 1.2;
-const detectEverySeconds = 1;
-/** Frames looked for in the same region; a head does not leave it from one frame to the next. */
-const framesSideBySide = 2;
+const detectionIntervalSeconds = 1;
+/** Frames whose landmarks are detected in parallel from the same region. A head does not leave it within two frames. */
+const parallelFrames = 2;
 const defaultCacheBytes = 2 * 1024 ** 3;
 
 export interface TrackFacesOptions {
@@ -30,33 +29,32 @@ export interface TrackFacesOptions {
   /** Clip frames to track, end exclusive. */
   readonly range: { readonly start: number; readonly end: number };
   readonly detector: FaceDetector;
-  /** Folder of finished tracks, shared and kept. */
+  /** Folder of the track cache, shared between processes. */
   readonly cacheDir: string;
-  /** Folder for temporary files, private to this call's owner, on the same file system as the cache. */
+  /** Folder for temporary files of this job, on the same file system as the cache. */
   readonly workDir: string;
   readonly cacheBytes?: number;
   readonly signal: AbortSignal;
-  /** Share of the range that was looked at, 0–1. */
+  /** Called after each frame with the processed fraction of the range, 0–1. */
   onProgress?(fraction: number): void;
 }
 
 /**
- * Follows one stable face through a range of a clip, out of the cache where it can. Reads the range once, and holds a
- * few frames whatever its length; temporary files are gone when it returns or throws. The caller closes the track.
- * Throws `clip_unusable` when no frame shows a face, what decoding throws, or the abort's error.
+ * Tracks one stable face through a range of a clip, or reads the track from the cache. Decodes the range once and holds a
+ * few frames. Temporary files are deleted when the promise settles. The caller closes the track. Throws `clip_unusable`
+ * when no frame shows a face, the errors of decoding, and the signal's error when it is aborted.
  */
 export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack> {
   if (options.signal.aborted) throw abortError(options.signal);
-  const cache = createTrackCache(options.cacheDir, options.cacheBytes ?? defaultCacheBytes);
+  const cache = new TrackCache(options.cacheDir, options.cacheBytes ?? defaultCacheBytes);
   const key = keyOf(options);
-  const known = await cache.find(key);
-  if (known) return known;
+  const cached = await cache.find(key);
+  if (cached) return cached;
 
-  // In the caller's own folder, which is cleared even when this process is killed.
+  // The work folder is deleted even when this process is killed.
   const partialPath = join(options.workDir, `track-${randomUUID()}`);
-  const storePath = join(options.workDir, `sightings-${randomUUID()}`);
-  const writer = createTrackFile(partialPath);
-  const store = openSightingStore(storePath);
+  const writer = new TrackWriter(partialPath);
+  const store = new ObservationStore(join(options.workDir, `observations-${randomUUID()}`));
   try {
     const description = await writeTrack(options, writer, store);
     requireFace(description);
@@ -65,7 +63,7 @@ export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack>
     if (!track)
       throw new LipsyncError(
         'internal',
-        'A face track was damaged while it was being written. Check the disk of the data folder.',
+        'A face track was damaged while it was written. Check the disk of the data folder.',
       );
     return track;
   } finally {
@@ -93,7 +91,7 @@ function requireFace({ frameCount, absentRanges }: TrackDescription): void {
   if (absentFrames < frameCount) return;
   throw new LipsyncError(
     'clip_unusable',
-    'No face was found in the clip. Use a clip in which one face is well lit, looks roughly at the camera, and is at least a tenth of the picture high.',
+    'No face was found in the clip. Use a clip with a well-lit face that looks roughly at the camera and is at least a tenth of the picture high.',
     { details: { frameCount } },
   );
 }
@@ -101,11 +99,11 @@ function requireFace({ frameCount, absentRanges }: TrackDescription): void {
 async function writeTrack(
   options: TrackFacesOptions,
   writer: TrackWriter,
-  store: SightingStore,
+  store: ObservationStore,
 ): Promise<TrackDescription> {
   const size = await chooseAnalysisSize(options);
-  const scribe = createScribe(options, size, writer, store);
-  const group: NumberedPicture[] = [];
+  const builder = new TrackBuilder(options, size, writer, store);
+  const batch: NumberedPicture[] = [];
   const { clipPath: path, clip: facts, range, signal } = options;
   const frames = openFramesAhead({
     path,
@@ -113,96 +111,126 @@ async function writeTrack(
     range,
     ...size,
     pixelFormat: 'rgb24',
-    keepFrames: framesSideBySide + 1,
+    keepFrames: parallelFrames + 1,
     signal,
   });
-  const cuts = createCutDetector();
+  const boundaries = new ShotBoundaryDetector();
   for await (const { index, data } of frames) {
     if (signal.aborted) throw abortError(signal);
     const picture = { ...size, rgb: data, frame: index };
-    if (cuts.isCut(picture)) {
-      await scribe.look(group.splice(0));
-      scribe.endShot(index);
+    if (boundaries.isCut(picture)) {
+      await builder.addFrames(batch.splice(0));
+      builder.endShot(index);
     }
-    group.push(picture);
-    if (group.length === framesSideBySide) await scribe.look(group.splice(0));
+    batch.push(picture);
+    if (batch.length === parallelFrames) await builder.addFrames(batch.splice(0));
     options.onProgress?.((index + 1) / (range.end - range.start));
   }
-  await scribe.look(group);
-  return scribe.endShot(range.end - range.start);
+  await builder.addFrames(batch);
+  return builder.endShot(range.end - range.start);
 }
 
-/** Gathers what is seen in a shot and writes the shot's part of the track once the shot is over. */
-interface Scribe {
-  look(pictures: readonly NumberedPicture[]): Promise<void>;
-  /** Ends the current shot before `frame` and returns what is known of the track up to there. */
-  endShot(frame: number): TrackDescription;
-}
+/** Collects the observations of a shot, and writes the shot's part of the track at its end. */
+class TrackBuilder {
+  readonly #options: TrackFacesOptions;
+  readonly #writer: TrackWriter;
+  readonly #store: ObservationStore;
+  readonly #framesPerSecond: number;
+  /** Scale from analysis pixels to clip pixels. Depth uses the horizontal scale. */
+  readonly #scale: readonly [x: number, y: number, z: number];
+  readonly #shotStarts = [0];
+  readonly #absentRanges: { start: number; end: number }[] = [];
+  #identities = 0;
+  #tracker: MultiFaceTracker;
 
-function createScribe(
-  options: TrackFacesOptions,
-  size: AnalysisSize,
-  writer: TrackWriter,
-  store: SightingStore,
-): Scribe {
-  const { clip, range } = options;
-  const rate = framesPerSecond(clip.frameRate);
-  const scale = { x: clip.width / size.width, y: clip.height / size.height };
-  const frameCount = range.end - range.start;
-  const shotStarts = [0];
-  const absentRanges: { start: number; end: number }[] = [];
-  let people = 0;
-  const newFollower = (): FaceFollower =>
-    createFaceFollower({
-      detector: options.detector,
-      memoryFrames: Math.ceil(memorySeconds * rate),
-      detectEveryFrames: Math.max(1, Math.round(detectEverySeconds * rate)),
-      nextPersonId: () => people++,
+  constructor(options: TrackFacesOptions, size: AnalysisSize, writer: TrackWriter, store: ObservationStore) {
+    this.#options = options;
+    this.#writer = writer;
+    this.#store = store;
+    this.#framesPerSecond = framesPerSecond(options.clip.frameRate);
+    const scaleX = options.clip.width / size.width;
+    this.#scale = [scaleX, options.clip.height / size.height, scaleX];
+    this.#tracker = this.#createTracker();
+  }
+
+  async addFrames(pictures: readonly NumberedPicture[]): Promise<void> {
+    for (const observation of await this.#tracker.track(pictures)) {
+      const points = observation.points.map((value, index) => value * (this.#scale[index % 3] ?? 1));
+      this.#store.add({ ...observation, points });
+    }
+  }
+
+  /** Ends the current shot before `frame` and returns the description of the track up to there. */
+  endShot(frame: number): TrackDescription {
+    const frameCount = this.#options.range.end - this.#options.range.start;
+    this.#writeShot(this.#shotStarts.at(-1) ?? 0, frame);
+    this.#store.clear();
+    this.#tracker = this.#createTracker();
+    if (frame < frameCount) this.#shotStarts.push(frame);
+    return { frameCount, shotStarts: this.#shotStarts, absentRanges: this.#absentRanges };
+  }
+
+  #createTracker(): MultiFaceTracker {
+    return new MultiFaceTracker({
+      detector: this.#options.detector,
+      memoryFrames: Math.ceil(memorySeconds * this.#framesPerSecond),
+      detectionIntervalFrames: Math.max(1, Math.round(detectionIntervalSeconds * this.#framesPerSecond)),
+      nextIdentity: () => this.#identities++,
     });
-  let follower = newFollower();
+  }
 
-  const writeShot = (start: number, end: number): void => {
-    const longestGapFrames = Math.round(longestGapSeconds * rate);
-    const sightings = store.chosen(end - start);
-    let frame = start;
-    for (const { presence, points } of trackShot({
+  #writeShot(start: number, end: number): void {
+    const frames = trackShot({
       start,
       end,
-      framesPerSecond: rate,
-      longestGapFrames,
-      sightings,
-      read: store.read,
-    })) {
-      writer.add(presence, points);
-      if (presence === 'absent') noteAbsent(absentRanges, frame);
+      framesPerSecond: this.#framesPerSecond,
+      longestGapFrames: Math.round(longestGapSeconds * this.#framesPerSecond),
+      observations: this.#store.select(end - start),
+      readPoints: (observation) => this.#store.readPoints(observation),
+    });
+    let frame = start;
+    for (const { presence, points } of frames) {
+      this.#writer.add(presence, points);
+      if (presence === 'absent') this.#addAbsentFrame(frame);
       frame += 1;
     }
-  };
+  }
 
-  return {
-    look: async (pictures) => {
-      for (const sighting of await follower.follow(pictures)) {
-        store.add({ ...sighting, points: scaled(sighting.points, scale.x, scale.y) });
-      }
-    },
-    endShot: (frame) => {
-      writeShot(shotStarts.at(-1) ?? 0, frame);
-      store.clear();
-      follower = newFollower();
-      if (frame < frameCount) shotStarts.push(frame);
-      return { frameCount, shotStarts, absentRanges };
-    },
-  };
+  #addAbsentFrame(frame: number): void {
+    const last = this.#absentRanges.at(-1);
+    if (last?.end === frame) last.end = frame + 1;
+    else this.#absentRanges.push({ start: frame, end: frame + 1 });
+  }
 }
 
-function noteAbsent(ranges: { start: number; end: number }[], frame: number): void {
-  const last = ranges.at(-1);
-  if (last?.end === frame) last.end = frame + 1;
-  else ranges.push({ start: frame, end: frame + 1 });
+/** Size in pixels at which frames are decoded for tracking. */
+interface AnalysisSize {
+  readonly width: number;
+  readonly height: number;
 }
 
-/** Depth has the scale of the width. */
-function scaled(points: Float32Array, x: number, y: number): Float32Array {
-  const factors = [x, y, x];
-  return points.map((value, index) => value * (factors[index % 3] ?? 1));
+const usualLongSidePx = 640;
+const largestLongSidePx = 1600;
+/** The face mesh has an input of 192 pixels, so a face with margin should have about that size. */
+const targetFaceHeightPx = 128;
+const framesToProbe = 12;
+
+/** Chooses a long side of 640 pixels, or more when the first face of the clip is small, up to the size of the clip. */
+async function chooseAnalysisSize(options: TrackFacesOptions): Promise<AnalysisSize> {
+  const { clipPath: path, clip: facts, detector, signal } = options;
+  const small = fitLongSide(facts, usualLongSidePx);
+  if (small.width >= facts.width) return small;
+  const range = { start: options.range.start, end: Math.min(options.range.end, options.range.start + framesToProbe) };
+  for await (const { data } of openFrames({ path, facts, range, ...small, pixelFormat: 'rgb24', signal })) {
+    const [face] = await detector.detect(data, small.width, small.height);
+    if (face) return fitLongSide(facts, usualLongSidePx * Math.max(1, targetFaceHeightPx / face.height));
+  }
+  return small;
+}
+
+/** Scales the clip down to a long side, with even width and height. Never scales up. */
+function fitLongSide({ width, height }: ClipFacts, longSidePx: number): AnalysisSize {
+  const scale = Math.min(1, Math.min(largestLongSidePx, longSidePx) / Math.max(width, height));
+  const even = (side: number): number => Math.max(2, Math.round((side * scale) / 2) * 2);
+  return { width: even(width), height: even(height) };
 }

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createTrackFile, openTrackFile } from './track-file.ts';
+import { openTrackFile, TrackWriter } from './track-file.ts';
 
 const frameCount = 100;
 let folder: string;
@@ -20,17 +20,17 @@ function pointsOf(frame: number): Float32Array {
 /** Every tenth frame is absent. */
 function writeTrack(name: string): string {
   const path = join(folder, name);
-  const writer = createTrackFile(path);
+  const writer = new TrackWriter(path);
   for (let frame = 0; frame < frameCount; frame += 1)
     writer.add(frame % 10 === 0 ? 'absent' : 'found', pointsOf(frame));
   writer.finish({ frameCount, shotStarts: [0, 40], absentRanges: [{ start: 0, end: 1 }] });
   return path;
 }
 
-describe('a track on disk', () => {
-  it('gives back every frame in any order', () => {
-    const opening = openTrackFile(writeTrack('whole'), false);
-    const track = opening.state === 'whole' ? opening.track : undefined;
+describe('openTrackFile', () => {
+  it('Frames can be read in any order.', () => {
+    const opening = openTrackFile(writeTrack('intact'), false);
+    const track = opening.state === 'intact' ? opening.track : undefined;
     expect(track).toMatchObject({
       frameCount,
       shotStarts: [0, 40],
@@ -44,7 +44,7 @@ describe('a track on disk', () => {
     track?.close();
   });
 
-  it('counts as damaged when a byte has changed, when the end is missing, or when it is something else', async () => {
+  it('A file with a changed byte, without its end, or of another format is damaged.', async () => {
     const changed = writeTrack('changed');
     const bytes = await readFile(changed);
     bytes.writeUInt8(bytes.readUInt8(12_345) ^ 4, 12_345);

@@ -3,9 +3,10 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { landmarkCount, type FaceFrame, type FacePresence, type FaceTrack } from './face-types.ts';
 
-/**
- * A track on disk: one record per frame (presence in the first 4 bytes, then the points as float32), then a JSON
- * description, then a trailer of 16 bytes: magic, length of the description, CRC-32 of everything before the trailer, zero.
+/*
+ * File format of a track: one record per frame (presence in the first 4 bytes, then the points as float32), a JSON
+ * description, and a trailer of 16 bytes: magic number, length of the description, CRC-32 of everything before the trailer,
+ * zero.
  */
 const magic = 0x4c465431;
 const pointValues = landmarkCount * 3;
@@ -15,6 +16,7 @@ const framesPerBlock = 32;
 const blocksInMemory = 4;
 const longestDescriptionBytes = 16 * 1024 * 1024;
 
+/** The index of a presence is its value in the file. */
 const presences: readonly FacePresence[] = ['absent', 'found', 'interpolated'];
 const noPoints = new Float32Array(0);
 
@@ -27,73 +29,70 @@ const descriptionSchema = z.object({
 
 export type TrackDescription = Pick<FaceTrack, 'frameCount' | 'shotStarts' | 'absentRanges'>;
 
-export interface TrackWriter {
-  /** Adds the next frame. Points are ignored when the face is absent. */
-  add(presence: FacePresence, points: Float32Array): void;
-  /** Completes and closes the file. */
-  finish(description: TrackDescription): void;
-  /** Closes an unfinished file; without effect after `finish`. */
-  abandon(): void;
-}
+/** Writes a track to a new file. The caller calls `finish`, or `abandon` and then deletes the file. */
+export class TrackWriter {
+  readonly #descriptor: number;
+  #checksum = 0;
+  #isOpen = true;
 
-/** Starts a track in a new file. The caller finishes or abandons it, and removes it in the second case. */
-export function createTrackFile(path: string): TrackWriter {
-  const descriptor = openSync(path, 'wx');
-  let checksum = 0;
-  let open = true;
-  const append = (bytes: Uint8Array): void => {
-    checksum = crc32(bytes, checksum);
-    writeAll(descriptor, bytes);
-  };
-  const close = (): void => {
-    if (open) closeSync(descriptor);
-    open = false;
-  };
-  return {
-    add: (presence, points) => append(encodeRecord(presence, points)),
-    finish: (description) => {
-      const text = Buffer.from(JSON.stringify(description), 'utf8');
-      append(text);
-      const trailer = Buffer.alloc(trailerBytes);
-      trailer.writeUInt32LE(magic, 0);
-      trailer.writeUInt32LE(text.length, 4);
-      trailer.writeUInt32LE(checksum, 8);
-      writeAll(descriptor, trailer);
-      fsyncSync(descriptor);
-      close();
-    },
-    abandon: close,
-  };
+  constructor(path: string) {
+    this.#descriptor = openSync(path, 'wx');
+  }
+
+  /** Appends the next frame. The points of an absent face are ignored. */
+  add(presence: FacePresence, points: Float32Array): void {
+    const record = new Uint8Array(recordBytes);
+    record[0] = presences.indexOf(presence);
+    if (presence !== 'absent') new Float32Array(record.buffer, 4).set(points);
+    this.#append(record);
+  }
+
+  /** Completes, syncs and closes the file. */
+  finish(description: TrackDescription): void {
+    const text = Buffer.from(JSON.stringify(description), 'utf8');
+    this.#append(text);
+    const trailer = Buffer.alloc(trailerBytes);
+    trailer.writeUInt32LE(magic, 0);
+    trailer.writeUInt32LE(text.length, 4);
+    trailer.writeUInt32LE(this.#checksum, 8);
+    writeAll(this.#descriptor, trailer);
+    fsyncSync(this.#descriptor);
+    this.abandon();
+  }
+
+  /** Closes the file. No effect after `finish`. */
+  abandon(): void {
+    if (this.#isOpen) closeSync(this.#descriptor);
+    this.#isOpen = false;
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#checksum = crc32(bytes, this.#checksum);
+    writeAll(this.#descriptor, bytes);
+  }
 }
 
 function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let written = 0; written < bytes.length;) written += writeSync(descriptor, bytes, written);
 }
 
-function encodeRecord(presence: FacePresence, points: Float32Array): Uint8Array {
-  const record = new Uint8Array(recordBytes);
-  record[0] = presences.indexOf(presence);
-  if (presence !== 'absent') new Float32Array(record.buffer, 4).set(points);
-  return record;
-}
-
-/** What was found under a track's name. A damaged file is told from one that takes its place by its inode. */
+/** Result of opening a track file. The inode identifies a damaged file, because another process may replace it. */
 export type TrackOpening =
-  | { readonly state: 'whole'; readonly track: FaceTrack }
+  | { readonly state: 'intact'; readonly track: FaceTrack }
   | { readonly state: 'damaged'; readonly inode: number }
   | { readonly state: 'missing' };
 
 /**
- * Opens a finished track; damaged when it is not whole or not a track. Reads a few blocks of frames at a time, so
- * memory does not depend on length. The caller closes a track that it gets. Throws what the file system throws.
+ * Opens a track file and verifies its checksum. `cached` is passed on to the track. Reads a few blocks of frames at a time,
+ * so memory does not depend on the length. The caller closes the track. Throws the errors of the file system.
  */
 export function openTrackFile(path: string, cached: boolean): TrackOpening {
-  const descriptor = openIfThere(path);
+  const descriptor = openIfExists(path);
   if (descriptor === undefined) return { state: 'missing' };
   let track: FaceTrack | undefined;
   try {
     track = readTrack(descriptor, cached);
-    return track ? { state: 'whole', track } : { state: 'damaged', inode: fstatSync(descriptor).ino };
+    return track ? { state: 'intact', track } : { state: 'damaged', inode: fstatSync(descriptor).ino };
   } finally {
     if (!track) closeSync(descriptor);
   }
@@ -102,21 +101,21 @@ export function openTrackFile(path: string, cached: boolean): TrackOpening {
 function readTrack(descriptor: number, cached: boolean): FaceTrack | undefined {
   const description = readDescription(descriptor);
   if (!description) return undefined;
-  const block = blockReader(descriptor, description.frameCount);
+  const readBlock = createBlockReader(descriptor, description.frameCount);
   return {
     ...description,
     cached,
     frame: (index) => {
       if (!Number.isInteger(index) || index < 0 || index >= description.frameCount) {
-        throw new RangeError(`Frame ${index} is outside a track of ${description.frameCount} frames.`);
+        throw new RangeError(`Frame ${index} is outside the track of ${description.frameCount} frames.`);
       }
-      return decodeRecord(block(Math.floor(index / framesPerBlock)), index % framesPerBlock);
+      return decodeRecord(readBlock(Math.floor(index / framesPerBlock)), index % framesPerBlock);
     },
     close: () => closeSync(descriptor),
   };
 }
 
-function openIfThere(path: string): number | undefined {
+function openIfExists(path: string): number | undefined {
   try {
     return openSync(path, 'r');
   } catch (error) {
@@ -125,6 +124,7 @@ function openIfThere(path: string): number | undefined {
   }
 }
 
+/** Returns undefined unless magic number, checksum, description and file length agree. */
 function readDescription(descriptor: number): TrackDescription | undefined {
   const { size } = fstatSync(descriptor);
   if (size < trailerBytes) return undefined;
@@ -148,6 +148,7 @@ function parseJson(text: Buffer): unknown {
   }
 }
 
+/** CRC-32 of the first `end` bytes, or −1 when the file is shorter. */
 function checksumOf(descriptor: number, end: number): number {
   const chunk = new Uint8Array(1024 * 1024);
   let checksum = 0;
@@ -160,7 +161,8 @@ function checksumOf(descriptor: number, end: number): number {
   return checksum;
 }
 
-function blockReader(descriptor: number, frameCount: number): (block: number) => Uint8Array {
+/** Reads blocks of frames through a cache of `blocksInMemory` blocks. */
+function createBlockReader(descriptor: number, frameCount: number): (block: number) => Uint8Array {
   const blocks = new Map<number, Uint8Array>();
   return (block) => {
     const known = blocks.get(block);

@@ -1,5 +1,5 @@
 import { landmarkCount } from '../face/face-types.ts';
-import { innerLipsLower, innerLipsUpper } from '../face/landmark-groups.ts';
+import { innerLipsLower, innerLipsUpper } from '../face/landmarks.ts';
 
 /** Landmarks of a face whose eyes are 100 pixels apart, a mouth of the same width, its inner lips `opening` of that apart. */
 export function faceWith(opening: number): Float32Array {

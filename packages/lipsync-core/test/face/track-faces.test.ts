@@ -72,15 +72,15 @@ function centerOf(points: Float32Array): readonly [number, number] {
 
 const known = new Map<string, ReturnType<typeof probeClip>>();
 
-/** Probing reads the whole clip; once is enough. */
+/** Probing reads the whole clip, so its result is shared. */
 function probed(path: string): ReturnType<typeof probeClip> {
   const facts = known.get(path) ?? probeClip(path, { limits });
   known.set(path, facts);
   return facts;
 }
 
-/** The detector, and how often it was asked. */
-function counted(): { readonly watched: FaceDetector; calls: () => number } {
+/** The detector with a counter of its calls. */
+function countingDetector(): { readonly watched: FaceDetector; calls: () => number } {
   let count = 0;
   const watched: FaceDetector = {
     ...detector,
@@ -96,8 +96,8 @@ function derive(name: string, input: readonly string[], ...more: readonly string
   return makeMedia('-y', ...input, ...more, ...x264, '-an', join(folder, name));
 }
 
-describe('following the presenter', () => {
-  it('finds the face in every frame, inside the picture, and nothing stays in the work folder', async () => {
+describe('trackFaces on the presenter clip', () => {
+  it('The face is found in every frame, and no temporary files remain.', async () => {
     const faces = await track({ path: presenter, range: { start: 10, end: 60 } });
     expect(presences(faces)).toEqual(Array.from({ length: 50 }, () => 'found'));
     expect(faces.shotStarts).toEqual([0]);
@@ -111,7 +111,7 @@ describe('following the presenter', () => {
     expect(await readdir(folder)).toEqual(['cache']);
   });
 
-  it('shows lips that open and close, as a mesh of each whole frame by itself does', async () => {
+  it('The lips open and close as in landmarks that are detected per frame.', async () => {
     const clip = await probed(presenter);
     const range = { start: 0, end: 24 };
     const faces = await track({ path: presenter, range });
@@ -136,11 +136,11 @@ describe('following the presenter', () => {
     expect(differences.toSorted((first, second) => first - second)[12]).toBeLessThan(0.02);
   });
 
-  it('takes the same clip out of the cache without looking at it again', async () => {
+  it('The track of a known clip and range is read from the cache without detection.', async () => {
     const digest = randomUUID();
     const range = { start: 0, end: 10 };
     const first = await track({ path: presenter, digest, range });
-    const { watched, calls } = counted();
+    const { watched, calls } = countingDetector();
     const second = await track({ path: presenter, digest, range, watched });
     expect([first.cached, second.cached, calls()]).toEqual([false, true, 0]);
     expect(second.frame(7).points).toEqual(first.frame(7).points);
@@ -149,7 +149,7 @@ describe('following the presenter', () => {
     for (const faces of [first, second, other]) faces.close();
   });
 
-  it('makes a damaged cached track again', async () => {
+  it('A damaged cached track is computed again.', async () => {
     const digest = randomUUID();
     const range = { start: 0, end: 6 };
     (await track({ path: presenter, digest, range })).close();
@@ -163,21 +163,21 @@ describe('following the presenter', () => {
     again.close();
   });
 
-  it('stops when asked to and leaves no unfinished track', async () => {
+  it('An aborted signal stops tracking and leaves no partial files.', async () => {
     const controller = new AbortController();
     const run = track({ path: presenter, signal: controller.signal, onProgress: () => controller.abort() });
     await expect(run).rejects.toMatchObject({ code: 'canceled' });
     const unfinished = (await readdir(folder, { recursive: true })).filter((name) =>
-      /(track|sightings)-|cache\//.test(name),
+      /(track|observations)-|cache\//.test(name),
     );
     expect(unfinished).toEqual([]);
   });
 });
 
-describe('clips made from the presenter', () => {
+describe('trackFaces on variations of the presenter clip', () => {
   const fromPresenter = (seconds: number): string[] => ['-t', String(seconds), '-i', presenter];
 
-  it.each([-55, 55])('follows a head tilted by %i degrees', async (degrees) => {
+  it.each([-55, 55])('A head tilted by %i degrees is tracked.', async (degrees) => {
     const path = await derive(
       `tilt${degrees}.mp4`,
       fromPresenter(0.4),
@@ -195,7 +195,7 @@ describe('clips made from the presenter', () => {
     faces.close();
   });
 
-  it('refuses a clip without any face and says what to do', async () => {
+  it('A clip without any face throws clip_unusable with advice.', async () => {
     const path = await derive('empty.mp4', ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=0.8']);
     await expect(track({ path })).rejects.toMatchObject({
       code: 'clip_unusable',
@@ -203,7 +203,7 @@ describe('clips made from the presenter', () => {
     });
   });
 
-  it('reports where the face is away, to the frame, when it is there a third of the time', async () => {
+  it('The range without a face is exact to the frame.', async () => {
     const inputs = [...fromPresenter(0.8), '-f', 'lavfi', '-i', 'testsrc2=s=1280x720:r=25:d=1.6'];
     const path = await derive('third.mp4', inputs, '-filter_complex', '[1][0]concat');
     const faces = await track({ path });
@@ -213,7 +213,7 @@ describe('clips made from the presenter', () => {
     faces.close();
   });
 
-  it('bridges a moment without the face, but not a long one', async () => {
+  it('A short gap without a face is interpolated and a long one is not.', async () => {
     const hide = (from: number, to: number): string =>
       `drawbox=x=400:y=60:w=480:h=560:t=fill:c=gray:enable='between(n,${from},${to})'`;
     const path = await derive('gaps.mp4', fromPresenter(1.6), '-vf', `${hide(6, 9)},${hide(18, 32)}`);
@@ -225,7 +225,7 @@ describe('clips made from the presenter', () => {
     expect(faces.absentRanges).toEqual([{ start: 18, end: 33 }]);
   });
 
-  it('does not smear over a cut', async () => {
+  it('Smoothing does not cross a cut.', async () => {
     const path = await derive(
       'cut.mp4',
       fromPresenter(0.8),
@@ -239,7 +239,7 @@ describe('clips made from the presenter', () => {
     for (const each of [faces, first]) each.close();
   });
 
-  it('holds a still head still', async () => {
+  it('A still head stays still in spite of noise.', async () => {
     const path = await derive(
       'still.mp4',
       ['-loop', '1', '-t', '0.8', '-r', '25', '-i', presenter.replace('.mp4', '.png')],
@@ -253,16 +253,16 @@ describe('clips made from the presenter', () => {
     expect(Math.max(...steps)).toBeLessThan(0.8);
   });
 
-  it('tracks a still picture in its one frame', async () => {
+  it('A still picture has a track of one frame.', async () => {
     const faces = await track({ path: presenter.replace('.mp4', '.png') });
     expect(presences(faces)).toEqual(['found']);
     faces.close();
   });
 });
 
-describe('real clips', () => {
+describe('trackFaces on real clips', () => {
   it.skipIf(!clipsFolder).each(['talk-700x700-30fps.mp4', 'talk-844x844-25fps.mp4'])(
-    'finds a face in every frame of %s',
+    'A face is found in every frame of %s.',
     async (name) => {
       const faces = await track({ path: join(clipsFolder ?? '', name) });
       expect(new Set(presences(faces))).toEqual(new Set(['found']));
@@ -270,7 +270,7 @@ describe('real clips', () => {
     },
   );
 
-  it.skipIf(!clipsFolder)('chooses one of several people in a still, and the same one again', async () => {
+  it.skipIf(!clipsFolder)('The same one of several people in a still picture is chosen on every run.', async () => {
     const path = join(clipsFolder ?? '', 'still-people.png');
     const [first, second] = [await track({ path }), await track({ path })];
     expect(first.frame(0).points).toEqual(second.frame(0).points);

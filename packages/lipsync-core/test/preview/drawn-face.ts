@@ -1,14 +1,7 @@
 import { landmarkCount, type FaceFrame } from '../../src/face/face-types.ts';
 import type { Picture } from '../../src/media/media-types.ts';
-import {
-  innerLowerLip,
-  innerUpperLip,
-  jawLine,
-  lipPoints,
-  outerLowerLip,
-  outerUpperLip,
-  skinPoints,
-} from '../../src/providers/preview/rendering/mouth-landmarks.ts';
+import { jawLine, lipColorPoints, skinPoints } from '../../src/face/landmarks.ts';
+import { lipContours, lipEdges } from '../../src/providers/preview/rendering/lip-curves.ts';
 
 /** A face made of formulas: landmarks and a picture that agree with each other, without any person or model. */
 export interface DrawnFace {
@@ -118,19 +111,14 @@ export function landmarksOf(face: DrawnFace): FaceFrame {
       0.2 + 0.65 * Math.sin(angle) + 0.5 * face.opening * mouth.width * Math.sin(angle),
     );
   }
-  const edges = [
-    ['outerUpper', outerUpperLip],
-    ['outerLower', outerLowerLip],
-    ['innerUpper', innerUpperLip],
-    ['innerLower', innerLowerLip],
-  ] as const;
-  for (const [edge, landmarks] of edges) {
+  for (const edge of lipEdges) {
+    const landmarks = lipContours[edge];
     for (const [index, landmark] of landmarks.entries()) {
       const across = -1 + (2 * index) / (landmarks.length - 1);
       place(landmark, (across * mouth.width) / 2, lipLevels(across, face.opening)[edge]);
     }
   }
-  for (const [index, landmark] of lipPoints.entries()) {
+  for (const [index, landmark] of lipColorPoints.entries()) {
     const levels = lipLevels(0.1, face.opening);
     place(
       landmark,

@@ -1,5 +1,5 @@
 import type { Picture } from '../../../media/media-types.ts';
-import { lipPoints, skinPoints } from './mouth-landmarks.ts';
+import { lipColorPoints, skinPoints } from '../../../face/landmarks.ts';
 import { at, clamp } from '../../../image/math.ts';
 
 /** A color as it is stored: luma and the blue and red differences, each 0–255. */
@@ -62,7 +62,7 @@ export function skinLuma(picture: Picture, points: Float32Array): number {
 
 /** Color of the skin around the mouth and of the lips. */
 export function measureTones(picture: Picture, points: Float32Array): FaceTones {
-  return { skin: toneAt(picture, points, skinPoints), lip: toneAt(picture, points, lipPoints) };
+  return { skin: toneAt(picture, points, skinPoints), lip: toneAt(picture, points, lipColorPoints) };
 }
 
 function toneAt(picture: Picture, points: Float32Array, landmarks: readonly number[]): Tone {

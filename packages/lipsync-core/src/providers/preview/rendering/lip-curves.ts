@@ -1,4 +1,10 @@
-import { innerLowerLip, innerUpperLip, outerLowerLip, outerUpperLip } from './mouth-landmarks.ts';
+import {
+  innerLipsLower,
+  innerLipsUpper,
+  mouthCorners,
+  outerLipsLower,
+  outerLipsUpper,
+} from '../../../face/landmarks.ts';
 import { inHeadSpace, type HeadPose } from './head-pose.ts';
 import { at } from '../../../image/math.ts';
 
@@ -21,11 +27,14 @@ export interface LipCurves {
 export const lipEdges = ['outerUpper', 'innerUpper', 'innerLower', 'outerLower'] as const;
 export type LipEdge = (typeof lipEdges)[number];
 
-const landmarksOfEdge: Readonly<Record<LipEdge, readonly number[]>> = {
-  outerUpper: outerUpperLip,
-  innerUpper: innerUpperLip,
-  innerLower: innerLowerLip,
-  outerLower: outerLowerLip,
+const [leftCorner, rightCorner] = mouthCorners.outer;
+
+/** Landmarks of each edge from the left to the right outer corner. Inner edges end there too, because the lips touch beside the inner corners. */
+export const lipContours: Readonly<Record<LipEdge, readonly number[]>> = {
+  outerUpper: outerLipsUpper,
+  innerUpper: [leftCorner, ...innerLipsUpper, rightCorner],
+  innerLower: [leftCorner, ...innerLipsLower, rightCorner],
+  outerLower: outerLipsLower,
 };
 
 export function createLipCurves(): LipCurves {
@@ -88,7 +97,7 @@ export function sampleEdge(
   axis: 1 | 2,
   output: Float32Array,
 ): void {
-  const landmarks = landmarksOfEdge[edge];
+  const landmarks = lipContours[edge];
   let previous = Number.NEGATIVE_INFINITY;
   for (let k = 0; k < landmarks.length; k += 1) {
     const landmark = landmarks[k] ?? 0;
@@ -116,8 +125,8 @@ export function inPicturePlane(pose: HeadPose, points: Float32Array, landmark: n
 /** Reads the mouth of the landmarks as it lies in the picture plane. */
 export function readLipCurves(pose: HeadPose, points: Float32Array, curves: LipCurves): void {
   for (const edge of lipEdges) sampleEdge(pose, points, edge, 1, curves[edge]);
-  curves.left = inPicturePlane(pose, points, outerUpperLip[0], 0);
-  curves.right = inPicturePlane(pose, points, outerUpperLip[10], 0);
+  curves.left = inPicturePlane(pose, points, leftCorner, 0);
+  curves.right = inPicturePlane(pose, points, rightCorner, 0);
   for (let k = 0; k < curveSamples; k += 1) {
     if (at(curves.innerLower, k) < at(curves.innerUpper, k)) {
       const middle = (at(curves.innerLower, k) + at(curves.innerUpper, k)) / 2;

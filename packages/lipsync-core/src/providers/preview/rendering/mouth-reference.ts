@@ -15,14 +15,14 @@ import {
 } from './lip-curves.ts';
 import {
   chinTip,
-  eyeOuterLeft,
-  eyeOuterRight,
-  mouthCornerLeft,
-  mouthCornerRight,
+  foreheadTop,
+  leftEyeCorners,
+  mouthCorners,
   noseBase,
   nosePoints,
-  rigidPoints,
-} from './mouth-landmarks.ts';
+  rightEyeCorners,
+  skullPoints,
+} from '../../../face/landmarks.ts';
 import { at, clamp, medianInPlace, smoothStep } from '../../../image/math.ts';
 import { measureTones, type FaceTones } from './face-tones.ts';
 
@@ -118,11 +118,11 @@ function medianTones(tones: readonly FaceTones[]): FaceTones {
 function ownTemplate(points: Float32Array): HeadTemplate | undefined {
   const pose = ownPose(points);
   if (pose === undefined) return undefined;
-  const model = new Float64Array(rigidPoints.length * 3);
-  for (let k = 0; k < rigidPoints.length; k += 1) {
-    for (const axis of [0, 1, 2] as const) model[k * 3 + axis] = inHeadSpace(pose, points, rigidPoints[k] ?? 0, axis);
+  const model = new Float64Array(skullPoints.length * 3);
+  for (let k = 0; k < skullPoints.length; k += 1) {
+    for (const axis of [0, 1, 2] as const) model[k * 3 + axis] = inHeadSpace(pose, points, skullPoints[k] ?? 0, axis);
   }
-  return { landmarks: rigidPoints, points: model, anchors: nosePoints };
+  return { landmarks: skullPoints, points: model, anchors: nosePoints };
 }
 
 type Vector = readonly [number, number, number];
@@ -133,11 +133,11 @@ function between(points: Float32Array, from: number, to: number): Vector {
 }
 
 function ownPose(points: Float32Array): HeadPose | undefined {
-  const across = between(points, eyeOuterLeft, eyeOuterRight);
+  const across = between(points, leftEyeCorners[0], rightEyeCorners[0]);
   const scale = Math.hypot(...across);
   if (!(scale > 1)) return undefined;
   const x: Vector = [across[0] / scale, across[1] / scale, across[2] / scale];
-  const long = between(points, 10, chinTip);
+  const long = between(points, foreheadTop, chinTip);
   const along = long[0] * x[0] + long[1] * x[1] + long[2] * x[2];
   const upright: Vector = [long[0] - along * x[0], long[1] - along * x[1], long[2] - along * x[2]];
   const length = Math.hypot(...upright);
@@ -157,10 +157,10 @@ function ownPose(points: Float32Array): HeadPose | undefined {
 function commonTemplate(frames: readonly Float32Array[]): HeadTemplate | undefined {
   const templates = frames.flatMap((points) => ownTemplate(points) ?? []);
   if (templates.length === 0) return undefined;
-  const model = new Float64Array(rigidPoints.length * 3);
+  const model = new Float64Array(skullPoints.length * 3);
   for (let k = 0; k < model.length; k += 1)
     model[k] = medianInPlace(templates.map((template) => at(template.points, k)));
-  return { landmarks: rigidPoints, points: model, anchors: nosePoints };
+  return { landmarks: skullPoints, points: model, anchors: nosePoints };
 }
 
 interface PosedMouth {
@@ -180,8 +180,8 @@ function posedMouth(template: HeadTemplate, points: Float32Array): PosedMouth | 
   const depth = { outerUpper, innerUpper, innerLower, outerLower };
   for (const edge of lipEdges) sampleEdge(pose, points, edge, 2, depth[edge]);
   const cornerDepths = [
-    inHeadSpace(pose, points, mouthCornerLeft, 2),
-    inHeadSpace(pose, points, mouthCornerRight, 2),
+    inHeadSpace(pose, points, mouthCorners.outer[0], 2),
+    inHeadSpace(pose, points, mouthCorners.outer[1], 2),
   ] as const;
   unturn(curves, depth, cornerDepths, pose);
   const turn = turnOf(pose);

@@ -1,4 +1,4 @@
-import { chinTip, jawLine, noseBase } from './mouth-landmarks.ts';
+import { chinTip, jawLine, noseBase } from '../../../face/landmarks.ts';
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples, inPicturePlane, type LipCurves } from './lip-curves.ts';
 import type { MouthTarget } from './mouth-target.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { innerLipsLower, innerLipsUpper } from './landmark-groups.ts';
-import { measureLips } from './mouth-measure.ts';
+import { innerLipsLower, innerLipsUpper } from './landmarks.ts';
+import { measureLips } from './lip-measure.ts';
 
-/** Eyes 60 pixels apart, mouth 50 wide, inner lips `gap` apart; everything turned by `roll`. */
+/** Landmarks with an eye distance of 60 pixels, a mouth width of 50 and a gap of `gap` between the inner lips, rotated by `roll`. */
 function faceWith(gap: number, roll = 0): Float32Array {
   const points = new Float32Array(478 * 3);
   const put = (index: number, x: number, y: number): void => {
@@ -18,21 +18,21 @@ function faceWith(gap: number, roll = 0): Float32Array {
     put(index, x, 0);
   put(61, -25, 60);
   put(291, 25, 60);
-  for (const [place, index] of innerLipsUpper.entries())
-    put(index, place * 4 - 20, 60 - (place % 10 === 0 ? 0 : gap / 2));
-  for (const [place, index] of innerLipsLower.entries())
-    put(index, place * 4 - 20, 60 + (place % 10 === 0 ? 0 : gap / 2));
+  for (const [position, index] of innerLipsUpper.entries())
+    put(index, position * 4 - 20, 60 - (position % 10 === 0 ? 0 : gap / 2));
+  for (const [position, index] of innerLipsLower.entries())
+    put(index, position * 4 - 20, 60 + (position % 10 === 0 ? 0 : gap / 2));
   return points;
 }
 
-describe('measuring lips', () => {
-  it.each([0, 0.9, -2])('measures opening and width against the eyes, however the head is turned (%f rad)', (roll) => {
+describe('measureLips', () => {
+  it.each([0, 0.9, -2])('Opening and width are relative to the eye distance at a roll of %f rad.', (roll) => {
     const { opening, width } = measureLips(faceWith(12, roll));
     expect(opening).toBeCloseTo(0.2, 5);
     expect(width).toBeCloseTo(50 / 60, 5);
   });
 
-  it('calls lips that overlap closed', () => {
+  it('Overlapping lips count as closed.', () => {
     expect(measureLips(faceWith(-3)).opening).toBe(0);
   });
 });

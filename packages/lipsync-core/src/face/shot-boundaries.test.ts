@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { createCutDetector } from './shot-cuts.ts';
+import { ShotBoundaryDetector } from './shot-boundaries.ts';
 
 const width = 96;
 const height = 64;
 
-/** Broad stripes of two colors, shifted sideways. */
+/** Broad vertical stripes of two colors, shifted horizontally. */
 function stripes(shift: number, first: readonly number[], second: readonly number[], light = 1) {
   const rgb = new Uint8Array(width * height * 3);
   for (let index = 0; index < width * height; index += 1) {
@@ -27,23 +27,23 @@ const cold = [
 ] as const;
 
 function cutsIn(pictures: readonly ReturnType<typeof stripes>[]): readonly number[] {
-  const detector = createCutDetector();
+  const detector = new ShotBoundaryDetector();
   return pictures.flatMap((picture, index) => (detector.isCut(picture) ? [index] : []));
 }
 
-describe('finding cuts', () => {
-  it('finds the first frame of another scene', () => {
+describe('ShotBoundaryDetector', () => {
+  it('The first frame of another scene is a cut.', () => {
     const pictures = Array.from({ length: 12 }, (_, index) =>
       index < 7 ? stripes(index, ...warm) : stripes(index * 3, ...cold),
     );
     expect(cutsIn(pictures)).toEqual([7]);
   });
 
-  it('does not take fast motion for a cut', () => {
+  it('Fast motion is not a cut.', () => {
     expect(cutsIn(Array.from({ length: 20 }, (_, index) => stripes(index * 5, ...warm)))).toEqual([]);
   });
 
-  it('does not take light that fades for a cut', () => {
+  it('A fade of the light is not a cut.', () => {
     expect(cutsIn(Array.from({ length: 20 }, (_, index) => stripes(3, ...warm, 1 - index / 25)))).toEqual([]);
   });
 });

@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest';
+import { selectTracklets, type Tracklet } from './observation-store.ts';
+
+function tracklet(identity: number, firstFrame: number, lastFrame: number, prominencePerFrame: number): Tracklet {
+  const observationCount = lastFrame - firstFrame + 1;
+  return { identity, firstFrame, lastFrame, observationCount, prominence: observationCount * prominencePerFrame };
+}
+
+describe('selectTracklets', () => {
+  it('The most prominent face over the whole shot wins against one that is larger for a moment.', () => {
+    const selected = selectTracklets([tracklet(1, 0, 99, 0.4), tracklet(2, 30, 40, 0.9)], 100);
+    expect(selected.map(({ identity }) => identity)).toEqual([1]);
+  });
+
+  it('Another face is selected for the time after the most prominent one has left.', () => {
+    const selected = selectTracklets([tracklet(3, 60, 99, 0.2), tracklet(1, 0, 50, 0.4)], 100);
+    expect(selected.map(({ identity }) => identity)).toEqual([1, 3]);
+  });
+
+  it('A face that is observed in fewer than 3 frames is ignored unless the shot is as short.', () => {
+    expect(selectTracklets([tracklet(1, 4, 5, 0.9)], 100)).toEqual([]);
+    expect(selectTracklets([tracklet(1, 0, 0, 0.9)], 1)).toHaveLength(1);
+  });
+});
