@@ -30,6 +30,7 @@ export { toJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/late-cost.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export { createJobRunner, type JobRunner, type JobRunnerDependencies, type RunContext } from './jobs/run-job.ts';
+export { KeyedMutex } from './processes/keyed-mutex.ts';
 export type { CostRow } from './billing/cost-sums.ts';
 export { createLedger, type Ledger } from './billing/ledger.ts';
 export type { Clock, IdSource, Logger } from './contract/ports.ts';

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import {
   BaseStateStore,
   contended,
+  KeyedMutex,
   LipsyncError,
   type CheckedChange,
   type ContentionLimits,
@@ -11,7 +12,6 @@ import {
 } from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
-import { createKeyedMutex } from './keyed-mutex.ts';
 import { listStateScript, readStateScript, writeStateScript } from './state-scripts.ts';
 
 /** Increase when a stored document can no longer be read by this version. */
@@ -49,7 +49,7 @@ export interface RedisStateStoreOptions {
  */
 export class RedisStateStore extends BaseStateStore {
   readonly #scripts: ScriptCommands;
-  readonly #mutex = createKeyedMutex(maxMutexWaitMs);
+  readonly #mutex = new KeyedMutex({ maxWaitMs: maxMutexWaitMs });
 
   constructor({ connection, contention }: RedisStateStoreOptions) {
     super(contention);
@@ -60,7 +60,7 @@ export class RedisStateStore extends BaseStateStore {
     keys: readonly string[],
     change: (documents: Documents) => CheckedChange<Result>,
   ): Promise<Result | typeof contended> {
-    return this.#mutex(keys, () => attempt(this.#scripts, keys, change));
+    return this.#mutex.run(keys, () => attempt(this.#scripts, keys, change));
   }
 
   protected override tryList(prefix: string, after: string, limit: number): Promise<readonly StoredDocument[]> {

@@ -13,7 +13,7 @@ import type { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { Admission } from '../providers/admission.ts';
 import { localCostMicros } from '../billing/local-price.ts';
-import { once } from '../processes/memoize-async.ts';
+import { memoizeAsync } from '../processes/memoize-async.ts';
 import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
 import type { Provider, TakeRequest } from '../providers/provider.ts';
 import type { ProgressReport, Warning } from '../contract/provider-types.ts';
@@ -115,9 +115,9 @@ type MadeOutcome = Extract<ChainOutcome, { kind: 'made' }>;
 export function createLipsyncPipeline(dependencies: PipelineDependencies): LipsyncPipeline {
   return {
     async run(input, context) {
-      const fetched = once(() => fetchInputs(input, context));
-      const probed = once(async () => probe(dependencies, input, context, await fetched()));
-      const prepared = once(async () => {
+      const fetched = memoizeAsync(() => fetchInputs(input, context));
+      const probed = memoizeAsync(async () => probe(dependencies, input, context, await fetched()));
+      const prepared = memoizeAsync(async () => {
         await fetched();
         // Starts while the inputs are probed. Not where they are probed for the plan alone: others may go on with the job.
         dependencies.renderPool.warm();

@@ -1,8 +1,9 @@
 import type { ProgressReport } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { resolveEntry } from './entry.ts';
+import { memoizeAsync } from './memoize-async.ts';
 
-/** What a render process passes to a task along with its input. */
+/** What a task receives besides its input. */
 export interface RenderTaskContext {
   readonly signal: AbortSignal;
   readonly resources: RenderResources;
@@ -18,7 +19,7 @@ export type RenderTaskFunction<Input = never, Result = unknown> = (
   context: RenderTaskContext,
 ) => Promise<Result>;
 
-/** Where a render process finds the body of a task. */
+/** The module and the export that contain the body of a task. */
 export interface RenderTaskAddress {
   readonly moduleUrl: string;
   readonly exportName: string;
@@ -46,12 +47,12 @@ export function defineRenderTask<Body extends RenderTaskFunction>(
   return Object.freeze({ moduleUrl, exportName });
 }
 
-/** The modules of every task that this process has defined. */
+/** Lists the modules of all tasks that this process has defined. */
 export function listTaskModules(): readonly string[] {
   return [...definedModules];
 }
 
-/** Imports the body of a task. Throws `internal` unless the address is a function in a file of this machine. */
+/** Imports the body of a task. Throws `internal` unless the address is a function in a local file. */
 export async function loadRenderTask({ moduleUrl, exportName }: RenderTaskAddress): Promise<RenderTaskFunction> {
   if (!moduleUrl.startsWith('file:')) throw new LipsyncError('internal', `${moduleUrl} is not a file URL.`);
   const module: Readonly<Record<string, unknown>> = await import(moduleUrl);
@@ -64,21 +65,18 @@ function isTaskFunction(value: unknown): value is RenderTaskFunction {
   return typeof value === 'function';
 }
 
-/** Models and the like that a render process keeps from one task to the next. */
+/** Models and other resources that a render process keeps for further tasks. */
 export class RenderResources {
-  readonly #loading = new Map<() => Promise<unknown>, Promise<unknown>>();
+  readonly #getters = new Map<() => Promise<unknown>, () => Promise<unknown>>();
 
   /**
-   * Returns what `create` resolved with the first time. Resources are told apart by `create` itself, so pass a function
-   * of a module, not a closure. A failure is not kept: the next call tries again.
+   * Returns the result of the first successful call of `create`. The function itself is the key, so pass a function of a
+   * module, not a closure. After a failure the next call tries again.
    */
   get<Value>(create: () => Promise<Value>): Promise<Value> {
-    const known = this.#loading.get(create);
-    // `as`: the promise stored under a function is the one that it returned.
-    if (known) return known as Promise<Value>;
-    const loading = create();
-    this.#loading.set(create, loading);
-    loading.catch(() => this.#loading.delete(create));
-    return loading;
+    const get = this.#getters.get(create) ?? memoizeAsync(create, { retryAfterFailure: true });
+    this.#getters.set(create, get);
+    // `as`: the getter stored under a function memoizes that function.
+    return get() as Promise<Value>;
   }
 }

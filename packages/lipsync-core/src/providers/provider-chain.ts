@@ -13,7 +13,7 @@ import type { Admission, AttemptReference, Entry, SlotApplicant } from './admiss
 import { createAttemptLog, leftMicros, unacknowledgedRequest, type AttemptLog } from './attempt-log.ts';
 import { decideAfterAttempt, pauseBeforeTryMs } from './chain-decision.ts';
 import { localCostMicros, type LocalPrice } from '../billing/local-price.ts';
-import { once } from '../processes/memoize-async.ts';
+import { memoizeAsync } from '../processes/memoize-async.ts';
 import type { InlineProvider, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type Waiting } from './remote-attempt.ts';
 import { stopOperation } from './stop-operation.ts';
@@ -57,7 +57,7 @@ export async function runChain(
   context: ChainContext,
 ): Promise<ChainOutcome> {
   const log = createAttemptLog(context);
-  const prepareOnce = once(prepare);
+  const prepareOnce = memoizeAsync(prepare);
   let lastError =
     errorOfLast(context.earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
   if (errorPolicies[lastError.code].decision === 'stop') throw lastError;

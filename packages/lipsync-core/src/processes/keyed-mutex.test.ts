@@ -1,0 +1,47 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { KeyedMutex } from './keyed-mutex.ts';
+
+it('A keyed mutex runs work on a shared key one at a time, in order of arrival.', async () => {
+  const mutex = new KeyedMutex({ maxWaitMs: 10_000 });
+  const log: string[] = [];
+  const work = (name: string, ms: number) => async () => {
+    log.push(`${name} starts`);
+    await delay(ms);
+    log.push(`${name} ends`);
+  };
+  await Promise.all([
+    mutex.run(['a', 'b'], work('one', 20)),
+    mutex.run(['b', 'c'], work('two', 10)),
+    mutex.run(['c', 'a'], work('three', 0)),
+  ]);
+  expect(log).toEqual(['one starts', 'one ends', 'two starts', 'two ends', 'three starts', 'three ends']);
+});
+
+it('A keyed mutex does not delay work on other keys.', async () => {
+  const mutex = new KeyedMutex({ maxWaitMs: 10_000 });
+  const never = Promise.withResolvers<void>();
+  const stuck = mutex.run(['a'], () => never.promise);
+  expect(await mutex.run(['b'], async () => 'done')).toBe('done');
+  never.resolve();
+  await stuck;
+});
+
+it('A keyed mutex continues with the next work after a failure.', async () => {
+  const mutex = new KeyedMutex({ maxWaitMs: 10_000 });
+  const failing = mutex.run(['a'], async () => Promise.reject(new Error('broken')));
+  const next = mutex.run(['a'], async () => 'done');
+  await expect(failing).rejects.toThrow('broken');
+  expect(await next).toBe('done');
+});
+
+it('A keyed mutex rejects work that waited longer than the limit, without running it.', async () => {
+  const mutex = new KeyedMutex({ maxWaitMs: 20 });
+  let worked = false;
+  const slow = mutex.run(['a'], () => delay(60));
+  const late = mutex.run(['a'], async () => void (worked = true));
+  await expect(late).rejects.toMatchObject({ code: 'resource_exhausted' });
+  await slow;
+  expect(worked).toBe(false);
+  expect(await mutex.run(['a'], async () => 'done')).toBe('done');
+});
