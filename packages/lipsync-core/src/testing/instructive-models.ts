@@ -1,7 +1,8 @@
 import type { GraphConstant, GraphNode } from '../inference/onnx-writer.ts';
 import { onnxElementType } from '../inference/onnx-writer.ts';
 import { writeOnnxFile } from '../inference/onnx-writer.ts';
-import { melBandCount, melChunkColumns } from '../providers/wav2lip/features/index.ts';
+import { melBandCount } from '../audio/mel-spectrogram.ts';
+import { melChunkColumns } from '../providers/wav2lip/mel-chunks.ts';
 import { framesInputName, melInputName, outputName } from '../providers/wav2lip/model/wav2lip-graph.ts';
 
 /** Models of a few nodes with a Wav2Lip's inputs and output, whose answers are known beforehand. */

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { chunkStartColumn } from '../../src/providers/wav2lip/features/chunk-start.ts';
-import { openMelChunks } from '../../src/providers/wav2lip/features/index.ts';
+import { chunkStartColumn } from '../../src/providers/wav2lip/mel-chunks.ts';
+import { openMelChunks } from '../../src/providers/wav2lip/mel-chunks.ts';
 import { createMelFilterbank } from '../../src/audio/mel-filterbank.ts';
 import { melFilterbank, MelSpectrogram } from '../../src/audio/mel-spectrogram.ts';
 
@@ -45,13 +45,13 @@ function largestDifference(columns: readonly Float32Array[], expected: Float32Ar
   );
 }
 
-/** 23.976 is the table's own rate, not 24000/1001. */
+/** The table uses 23.976 as a decimal, not 24000/1001. */
 function rateOf(decimal: string): { numerator: number; denominator: number } {
   return { numerator: Math.round(Number(decimal) * 1000), denominator: 1000 };
 }
 
-describe.skipIf(vectors === undefined)('features against the reference (needs LIPSYNC_TEST_VECTORS_DIR)', () => {
-  it.each(speeches)('has the mel spectrogram of %s within 1e-4', async (name) => {
+describe.skipIf(vectors === undefined)('Mel features against the reference (needs LIPSYNC_TEST_VECTORS_DIR)', () => {
+  it.each(speeches)('The mel spectrogram of %s equals the reference within 1e-4.', async (name) => {
     const columns = columnsOf(await speechOf(name));
     expect(columns).toHaveLength(481);
     expect(largestDifference(columns, new Float32Array(await bytesOf(`${name}_mel_reflect.f32`)))).toBeLessThanOrEqual(
@@ -59,12 +59,12 @@ describe.skipIf(vectors === undefined)('features against the reference (needs LI
     );
   });
 
-  it.each(speeches)('mirrors the ends of %s instead of padding them with zeros', async (name) => {
+  it.each(speeches)('The ends of %s are padded by reflection, not with zeros.', async (name) => {
     const columns = columnsOf(await speechOf(name));
     expect(largestDifference(columns, new Float32Array(await bytesOf(`${name}_mel_zero.f32`)))).toBeGreaterThan(1e-2);
   });
 
-  it('has the mel bank of the reference', async () => {
+  it('The mel filterbank equals the reference.', async () => {
     const expected = new Float32Array(await bytesOf('melbank_80x401.f32'));
     const dense = new Float32Array(80 * 401);
     createMelFilterbank(melFilterbank, 20).forEach(({ firstBin, weights }, band) =>
@@ -75,7 +75,7 @@ describe.skipIf(vectors === undefined)('features against the reference (needs LI
     );
   });
 
-  it('starts chunks where the reference does, and goes on where it ends early', async () => {
+  it('Chunk starts equal the reference, and continue where it ends early.', async () => {
     const { chunk_table: table } = tableSchema.parse(
       JSON.parse(await readFile(join(vectors ?? '', 'audio', 'features.json'), 'utf8')),
     );
@@ -85,7 +85,7 @@ describe.skipIf(vectors === undefined)('features against the reference (needs LI
       const startOf = (frame: number): number => chunkStartColumn(frame, rateOf(rate), 0);
       const samples = new Float32Array(Math.floor(Number(seconds) * 16_000));
       expect(columnsOf(samples), key).toHaveLength(columnCount);
-      // Its final chunk is not the frame's own but the last 16 columns, which ours reaches or passes.
+      // The reference replaces its final chunk by the last 16 columns; ours starts at or after them.
       const own = Array.from({ length: chunks - 1 }, (_, frame) => startOf(frame));
       const starts = [...own, columnCount - 16];
       expect([starts.slice(0, first.length), starts.slice(-last.length)], key).toEqual([first, last]);
@@ -93,7 +93,7 @@ describe.skipIf(vectors === undefined)('features against the reference (needs LI
     }
   });
 
-  it('streams the chunks that a slice of the whole spectrogram gives', async () => {
+  it('Streamed chunks equal slices of the complete reference spectrogram.', async () => {
     const samples = await speechOf('demo1');
     const expected = new Float32Array(await bytesOf('demo1_mel_reflect.f32'));
     async function* pieces(): AsyncGenerator<Float32Array> {

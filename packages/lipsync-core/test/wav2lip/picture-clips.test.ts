@@ -8,12 +8,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFaceDetector, trackFaces, type FaceDetector } from '../../src/face/index.ts';
 import { openFrames, probeClip, type ColorTags, type Picture } from '../../src/media/index.ts';
-import {
-  createFaceCropper,
-  createFacePaster,
-  placeFace,
-  type FacePlacement,
-} from '../../src/providers/wav2lip/picture/index.ts';
+import { FaceCropper, placeFace, type FacePlacement } from '../../src/providers/wav2lip/picture/face-crop.ts';
+import { FacePaster } from '../../src/providers/wav2lip/picture/paste-face.ts';
 import { ssimOutside } from '../../src/testing/picture-judge.ts';
 import { limits, makeMedia, temporaryFolder } from '../media/make-media.ts';
 import { copyOf, lumaSquare, mouthSquare } from './picture-face.ts';
@@ -41,7 +37,7 @@ interface TrackedPicture {
   readonly color: ColorTags;
 }
 
-/** The first frames of a clip with their faces. */
+/** The first frames of a clip that show a face. */
 async function trackedPictures(path: string): Promise<readonly TrackedPicture[]> {
   const folder = await temporaryFolder();
   const clip = await probeClip(path, { limits });
@@ -73,12 +69,12 @@ async function trackedPictures(path: string): Promise<readonly TrackedPicture[]>
   return pictures;
 }
 
-/** Likeness of the mouth's surroundings after a face was cropped and pasted back as it was. */
-function likenessAt(cropSizePx: number, { picture, points, placement, color }: TrackedPicture): number {
+/** SSIM around the mouth after cropping a face and pasting it back unchanged. */
+function ssimOfRoundTrip(cropSizePx: number, { picture, points, placement, color }: TrackedPicture): number {
   const after = copyOf(picture);
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
-  createFaceCropper({ cropSizePx, color }).crop(picture, placement, crop);
-  createFacePaster({ cropSizePx, color, colorMatch: false, sharpen: false }).paste({
+  new FaceCropper({ cropSizePx, color }).crop(picture, placement, crop);
+  new FacePaster({ cropSizePx, color, colorMatch: false, sharpen: false }).paste({
     picture: after,
     points,
     placement,
@@ -91,8 +87,8 @@ function likenessAt(cropSizePx: number, { picture, points, placement, color }: T
   return ssimOutside(lumaSquare(picture, square), lumaSquare(after, square), square.size, square.size, undefined);
 }
 
-/** The same for an upright box that ffmpeg shrinks to 96 × 96 and enlarges again. */
-async function likenessOfResampling({ picture, placement }: TrackedPicture, folder: string): Promise<number> {
+/** Baseline: SSIM after ffmpeg scales the upright box to 96 × 96 and back. */
+async function ssimOfResampling({ picture, placement }: TrackedPicture, folder: string): Promise<number> {
   const { width, height } = picture;
   const boxWidth = Math.min(width, Math.round(placement.width));
   const boxHeight = Math.min(height, Math.round(placement.height));
@@ -126,25 +122,25 @@ async function likenessOfResampling({ picture, placement }: TrackedPicture, fold
   return ssimOutside(lumaSquare(picture, square), lumaSquare(after, square), square.size, square.size, undefined);
 }
 
-async function expectFaithful(path: string): Promise<void> {
+async function expectPreserved(path: string): Promise<void> {
   const pictures = await trackedPictures(path);
   const folder = await temporaryFolder();
   expect(pictures.length).toBeGreaterThan(0);
-  for (const picture of pictures) expect(likenessAt(384, picture)).toBeGreaterThan(0.99);
+  for (const picture of pictures) expect(ssimOfRoundTrip(384, picture)).toBeGreaterThan(0.99);
   const [first] = pictures;
-  if (first) expect(likenessAt(96, first)).toBeGreaterThan((await likenessOfResampling(first, folder)) - 0.005);
+  if (first) expect(ssimOfRoundTrip(96, first)).toBeGreaterThan((await ssimOfResampling(first, folder)) - 0.005);
 }
 
-describe('the faces of real files, cropped and pasted back unchanged', () => {
-  it('the presenter comes back', () => expectFaithful(presenter));
+describe('Face round trip on real clips', () => {
+  it('The presenter clip is preserved.', () => expectPreserved(presenter));
 
   it.each([
     [
-      'HEVC of 10 bits',
+      '10-bit HEVC',
       ['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=error', '-pix_fmt', 'yuv420p10le'],
     ],
     [
-      'full range',
+      'full-range H.264',
       [
         '-vf',
         'scale=out_range=full',
@@ -158,7 +154,7 @@ describe('the faces of real files, cropped and pasted back unchanged', () => {
         'pc',
       ],
     ],
-  ])('the presenter comes back from %s', async (_, encoding) => {
+  ])('The presenter clip is preserved as %s.', async (_, encoding) => {
     const path = await makeMedia(
       '-i',
       presenter,
@@ -168,31 +164,31 @@ describe('the faces of real files, cropped and pasted back unchanged', () => {
       ...encoding,
       join(await temporaryFolder(), 'presenter.mp4'),
     );
-    await expectFaithful(path);
+    await expectPreserved(path);
   });
 
   it.skipIf(clips.length === 0)(
-    'every clip of the folder that the environment names comes back',
+    'Every clip in LIPSYNC_TEST_CLIPS_DIR is preserved.',
     { timeout: 120_000 },
     async () => {
-      for (const name of clips) await expectFaithful(join(clipsFolder ?? '', name));
+      for (const name of clips) await expectPreserved(join(clipsFolder ?? '', name));
     },
   );
 });
 
-describe('where the face is taken to be', () => {
-  it.skipIf(clips.length === 0)('does not tremble with a head that keeps still', async () => {
+describe('Face box on real clips', () => {
+  it.skipIf(clips.length === 0)('The face box of a still head does not jitter.', async () => {
     const placements = (await trackedPictures(join(clipsFolder ?? '', 'silent-704x1216-25fps.mp4'))).map(
       ({ placement }) => placement,
     );
     expect(placements).toHaveLength(frameCount);
     for (let index = 2; index < placements.length; index += 1) {
       for (const measure of ['centerX', 'centerY', 'width', 'height'] as const) {
-        const bend =
+        const secondDifference =
           (placements[index]?.[measure] ?? NaN) -
           2 * (placements[index - 1]?.[measure] ?? NaN) +
           (placements[index - 2]?.[measure] ?? NaN);
-        expect(Math.abs(bend)).toBeLessThan(0.7);
+        expect(Math.abs(secondDifference)).toBeLessThan(0.7);
       }
     }
   });

@@ -1,21 +1,21 @@
 import { landmarkCount } from '../../src/face/face-types.ts';
 import type { Picture } from '../../src/media/media-types.ts';
-import type { FacePlacement } from '../../src/providers/wav2lip/picture/index.ts';
+import type { FacePlacement } from '../../src/providers/wav2lip/picture/face-crop.ts';
 
-/** Where an invented face is: its middle, its height from hairline to chin, and its turn in radians. */
-export interface InventedFace {
+/** A synthetic face: center and hairline-to-chin height in pixels, roll in radians. */
+export interface SyntheticFace {
   readonly x: number;
   readonly y: number;
   readonly height: number;
   readonly roll: number;
 }
 
-/** From the hairline clockwise. */
+/** Clockwise from the hairline. */
 const outline = [
   10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
   172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 ] as const;
-/** Other landmarks, in heights of the face from its middle. */
+/** Other landmarks, relative to the center in units of the height. */
 const inside: ReadonlyMap<number, readonly [across: number, down: number]> = new Map([
   [9, [0, -0.22]],
   [33, [-0.26, -0.12]],
@@ -33,8 +33,8 @@ const inside: ReadonlyMap<number, readonly [across: number, down: number]> = new
   [17, [0, 0.31]],
 ]);
 
-/** The landmarks of an oval face that looks into the camera. */
-export function landmarksOf({ x, y, height, roll }: InventedFace): Float32Array {
+/** Landmarks of an oval frontal face. */
+export function landmarksOf({ x, y, height, roll }: SyntheticFace): Float32Array {
   const points = new Float32Array(landmarkCount * 3);
   const place = (landmark: number, across: number, down: number): void => {
     points[landmark * 3] = x + height * (across * Math.cos(roll) - down * Math.sin(roll));
@@ -49,7 +49,7 @@ export function landmarksOf({ x, y, height, roll }: InventedFace): Float32Array 
   return points;
 }
 
-/** A picture with texture of a skin's size and contrast, in brightness and color. `texture` is the length of its waves in pixels. */
+/** A picture with skin-like texture in luma and chroma. `texture` is the wavelength in pixels. */
 export function texturedPicture(width: number, height: number, texture = 24): Picture {
   const data = new Uint8Array((width * height * 3) / 2);
   const wave = (2 * Math.PI) / texture;
@@ -74,7 +74,7 @@ export function copyOf(picture: Picture): Picture {
   return { ...picture, data: picture.data.slice() };
 }
 
-/** A square of luma around mouth and chin, all of which is replaced: shares of the box from its upper left corner. */
+/** The luma square around mouth and chin, in which the mask is opaque. */
 export function mouthSquare(
   picture: Picture,
   { centerX, centerY, height, roll }: FacePlacement,

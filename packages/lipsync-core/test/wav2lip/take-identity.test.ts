@@ -12,7 +12,7 @@ import {
   type Frame,
   type Timeline,
 } from '../../src/media/index.ts';
-import { placeFace } from '../../src/providers/wav2lip/picture/index.ts';
+import { placeFace } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { writeIdentityModel } from '../../src/testing/instructive-models.ts';
 import { ssimOutside } from '../../src/testing/picture-judge.ts';
 import { openWav2LipStudio, type Wav2LipStudio } from '../../src/testing/wav2lip-studio.ts';

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SilenceMode } from '../../src/contract/index.ts';
 import type { FaceTrack } from '../../src/face/index.ts';
 import { openFrames, probeClip, readSpeech, type Timeline } from '../../src/media/index.ts';
-import { cropFace, placeFace } from '../../src/providers/wav2lip/picture/index.ts';
+import { placeFace, FaceCropper } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { findMostClosedMouth } from '../../src/providers/local/tracked-mouths.ts';
 import { readMouthCurve } from '../../src/audio/index.ts';
 import { writeIdentityModel, writeMeterModel, type InstructiveModel } from '../../src/testing/instructive-models.ts';
@@ -87,9 +87,10 @@ async function sceneOf(
 async function mouthsOf(path: string, track: FaceTrack, { frameCount }: Timeline): Promise<Uint8Array[]> {
   const facts = await probeClip(path, { limits });
   const mouths: Uint8Array[] = [];
+  const cropper = new FaceCropper({ cropSizePx, color: facts.color });
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
   for await (const frame of openFrames({ path, facts, range: { start: 0, end: frameCount } })) {
-    cropFace(frame, facts.color, placeFace(track.frame(frame.index).points), cropSizePx, crop);
+    cropper.crop(frame, placeFace(track.frame(frame.index).points), crop);
     mouths.push(mouthOf(crop));
   }
   return mouths;

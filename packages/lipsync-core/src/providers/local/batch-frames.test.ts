@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isPossibleCount } from '../wav2lip/engine/engine-protocol.ts';
 import { maxCropSizePx } from '../wav2lip/model/model-facts.ts';
-import { mostDrawings } from '../wav2lip/redraw/frame-plan.ts';
+import { maxInferencesPerFrame } from '../wav2lip/redraw/frame-plan.ts';
 import { batchFramesOf } from './batch-frames.ts';
 
 const clip = { width: 1280, height: 720 };
@@ -26,7 +26,10 @@ describe('the frames of a batch', () => {
         fc.integer({ min: 1, max: maxCropSizePx }),
         (batchSize, cropSizePx) => {
           expect(
-            isPossibleCount(batchFramesOf({ clip, engine: { batchSize, cropSizePx } }) * mostDrawings, cropSizePx),
+            isPossibleCount(
+              batchFramesOf({ clip, engine: { batchSize, cropSizePx } }) * maxInferencesPerFrame,
+              cropSizePx,
+            ),
           ).toBe(true);
         },
       ),

@@ -1,7 +1,7 @@
 import type { ClipFacts } from '../../media/index.ts';
 import type { EngineAddress } from '../wav2lip/engine/engine-address.ts';
 import { getMaxFaces } from '../wav2lip/engine/engine-protocol.ts';
-import { mostDrawings } from '../wav2lip/redraw/frame-plan.ts';
+import { maxInferencesPerFrame } from '../wav2lip/redraw/frame-plan.ts';
 import { heldFrames } from '../wav2lip/redraw/redraw-frames.ts';
 
 /** What all frames that wait for the engine may take. */
@@ -19,6 +19,6 @@ export interface BatchFacts {
 export function batchFramesOf({ clip, engine }: BatchFacts): number {
   const frameBytes = clip.width * clip.height * 1.5;
   const inMemory = Math.floor(heldFramesBytes / heldFrames(1) / frameBytes);
-  const inMessage = Math.floor(getMaxFaces(engine.cropSizePx) / mostDrawings);
+  const inMessage = Math.floor(getMaxFaces(engine.cropSizePx) / maxInferencesPerFrame);
   return Math.max(1, Math.min(engine.batchSize, inMemory, inMessage));
 }

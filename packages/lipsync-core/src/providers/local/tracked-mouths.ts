@@ -1,5 +1,5 @@
 import { measureLips, type FaceTrack } from '../../face/index.ts';
-import { placeFace } from '../wav2lip/picture/index.ts';
+import { placeFace } from '../wav2lip/picture/face-crop.ts';
 
 /** Found faces among which the most closed mouth is looked for. */
 const lookedAtFaces = 240;

@@ -1,8 +1,9 @@
 import { openFrames, readSpeech, runTakeLoop, type Frame, type TakeReport } from '../../media/index.ts';
 import type { EngineAddress } from './engine/engine-address.ts';
 import { connectEngine, type EngineClient } from './engine/engine-client.ts';
-import { openMelChunks } from './features/index.ts';
-import { createFaceCropper, createFacePaster, placeFace } from './picture/index.ts';
+import { openMelChunks } from './mel-chunks.ts';
+import { FaceCropper, placeFace } from './picture/face-crop.ts';
+import { FacePaster } from './picture/paste-face.ts';
 import { planFrame } from './redraw/frame-plan.ts';
 import {
   heldFrames,
@@ -104,8 +105,8 @@ async function redrawParts(
     engine,
     cropSizePx,
     batchFrames,
-    cropper: createFaceCropper({ cropSizePx, color }),
-    paster: createFacePaster({ colorMatch, sharpen, cropSizePx, color }),
+    cropper: new FaceCropper({ cropSizePx, color }),
+    paster: new FacePaster({ colorMatch, sharpen, cropSizePx, color }),
     melChunks: openMelChunks({
       samples: readSpeech(task.speechPath, { signal }),
       frameRate,
@@ -139,7 +140,7 @@ async function cropClosedMouth(
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
   const range = { start: firstFrame + index, end: firstFrame + index + 1 };
   for await (const frame of openFrames({ path, facts: clip, range, signal })) {
-    createFaceCropper({ cropSizePx, color: clip.color }).crop(frame, placeFace(track.frame(index).points), crop);
+    new FaceCropper({ cropSizePx, color: clip.color }).crop(frame, placeFace(track.frame(index).points), crop);
   }
   return crop;
 }

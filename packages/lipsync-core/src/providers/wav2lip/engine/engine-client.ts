@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { z } from 'zod';
 import { abortError, errorCodes, LipsyncError, toLipsyncError, type ErrorCode } from '../../../errors/index.ts';
 import { exhaustionAdvice } from '../../../errors/system-error.ts';
-import { melChunkLength } from '../features/index.ts';
+import { melChunkLength } from '../mel-chunks.ts';
 import type { EngineAddress } from './engine-address.ts';
 import {
   createMessageReader,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { melChunkLength } from '../features/index.ts';
+import { melChunkLength } from '../mel-chunks.ts';
 import { createMessageReader, encodeHeader, isPossibleCount, payloadBytesOf, type Message } from './engine-protocol.ts';
 
 const size = 4;

@@ -4,7 +4,7 @@
  * one end from filling the memory of the other.
  */
 import { LipsyncError } from '../../../errors/index.ts';
-import { melChunkLength } from '../features/index.ts';
+import { melChunkLength } from '../mel-chunks.ts';
 
 const maxFaces = 1024;
 const maxPayloadBytes = 256 * 1024 ** 2;

@@ -1,6 +1,7 @@
 import { LipsyncError } from '../../../errors/index.ts';
 import type { OnnxSession, OnnxTensor } from '../../../inference/onnx-session.ts';
-import { melBandCount, melChunkColumns, melChunkLength } from '../features/index.ts';
+import { melBandCount } from '../../../audio/mel-spectrogram.ts';
+import { melChunkColumns, melChunkLength } from '../mel-chunks.ts';
 import type { Wav2LipModelFacts } from '../model/model-facts.ts';
 import { faceBytes } from './engine-protocol.ts';
 

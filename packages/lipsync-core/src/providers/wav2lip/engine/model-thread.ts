@@ -1,7 +1,7 @@
 /** Entry of the thread that owns the model of an engine, which blocks while it runs. Started by `openModelQueue`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toFailure } from '../../../errors/carried-failure.ts';
-import { melChunkLength } from '../features/index.ts';
+import { melChunkLength } from '../mel-chunks.ts';
 import { faceBytes } from './engine-protocol.ts';
 import type { FaceBatch, FaceModel } from './face-model.ts';
 import type { FromModelThread, ModelThreadData, ToModelThread } from './model-queue.ts';

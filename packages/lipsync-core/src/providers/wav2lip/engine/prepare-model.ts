@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
 import { encodeOnnxModel } from '../../../inference/onnx-writer.ts';
-import { melChunkLength } from '../features/index.ts';
+import { melChunkLength } from '../mel-chunks.ts';
 import { describeWav2LipModel } from '../model/model-facts.ts';
 import { repairWav2LipModel, resolveWav2LipModel } from '../model/resolve-model.ts';
 import { testMelValue, testPixelValue } from '../model/try-model.ts';

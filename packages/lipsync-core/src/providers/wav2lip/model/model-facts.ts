@@ -1,7 +1,8 @@
 import { LipsyncError } from '../../../errors/index.ts';
 import { quoted } from '../../../errors/quoted-text.ts';
 import type { PortInfo } from '../../../inference/onnx-session.ts';
-import { melBandCount, melChunkColumns } from '../features/index.ts';
+import { melBandCount } from '../../../audio/mel-spectrogram.ts';
+import { melChunkColumns } from '../mel-chunks.ts';
 
 /** Crop side of the official weights, and the default for models with dynamic sizes. */
 export const officialCropSizePx = 96;

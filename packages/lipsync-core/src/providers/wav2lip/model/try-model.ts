@@ -1,6 +1,7 @@
 import { LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxSession } from '../../../inference/onnx-session.ts';
-import { melBandCount, melChunkColumns, melChunkLength } from '../features/index.ts';
+import { melBandCount } from '../../../audio/mel-spectrogram.ts';
+import { melChunkColumns, melChunkLength } from '../mel-chunks.ts';
 import { describeWav2LipModel, type Wav2LipModelFacts } from './model-facts.ts';
 
 /** A deterministic mel value for test inputs, −4 to 4, different at every index. */

@@ -1,5 +1,6 @@
 import type { GraphNode, OnnxGraph } from '../../../inference/onnx-writer.ts';
-import { melBandCount, melChunkColumns } from '../features/index.ts';
+import { melBandCount } from '../../../audio/mel-spectrogram.ts';
+import { melChunkColumns } from '../mel-chunks.ts';
 import {
   cast,
   convolutionLayer,

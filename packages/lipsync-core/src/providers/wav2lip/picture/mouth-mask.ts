@@ -1,63 +1,64 @@
-import type { FacePlacement } from './face-placement.ts';
 import { FeatheredPolygon, type CoverageSample } from '../../../image/feathered-polygon.ts';
+import type { FacePlacement } from './face-crop.ts';
 
-/** Cells of the mask along each side of the face's box. It is soft, so that few are enough at any size of the crop. */
-export const maskCells = 48;
+/** Side of the mask, which covers the face box. The mask is soft, so this resolution suffices for any crop size. */
+export const maskSidePx = 48;
 
-/** How much of each place of a face's box is to be replaced, row by row. */
+/** The region of a face box that is replaced. */
 export interface MouthMask {
-  /** `maskCells²` values, 0–255. */
-  readonly cover: Uint8Array;
-  /** 1 for cells of skin around the mouth, where the redrawn face should look as it did before. */
+  /** Alpha in row-major order, `maskSidePx²` values, 0 to 255. */
+  readonly coverage: Uint8Array;
+  /** 1 for skin around the mouth, where the generated face should equal the original; otherwise 0. */
   readonly skin: Uint8Array;
-  /** Cells that cover anything, ends exclusive; empty when none do. */
-  readonly area: CellArea;
+  /** Bounding box of the non-zero coverage; empty when there is none. */
+  readonly area: MaskArea;
 }
 
-interface CellArea {
+/** In mask pixels; `right` and `bottom` are exclusive. */
+interface MaskArea {
   left: number;
   top: number;
   right: number;
   bottom: number;
 }
 
-/** A corner of the area to replace. Shares are of the box's height. */
-interface Corner {
+/** A vertex of the mask polygon. All distances are shares of the box height. */
+interface MaskVertex {
   readonly landmark: number;
-  /** How far the corner lies outside its landmark. */
-  readonly outwards: number;
-  /** How far inside the outline the cover becomes full, and how far outside it ends. */
+  /** Distance of the vertex outside of its landmark. */
+  readonly outset: number;
+  /** Feather width inside and outside of the polygon. */
   readonly inner: number;
   readonly outer: number;
 }
 
 /**
- * Mouth and jaw: below the nose, between the cheeks, to a little below the chin, where the box ends. The cover fades
- * slowly over the cheeks, which are smooth, and quickly at the jaw, behind which the neck and the background begin.
+ * Mouth and jaw: below the nose, between the cheeks, to slightly below the chin, where the box ends. The feather is wide on
+ * the cheeks, which are smooth, and narrow at the jaw, behind which neck and background begin.
  */
-const corners: readonly Corner[] = [
-  ...along([58, 172], { outwards: 0, inner: 0.06, outer: 0.02 }),
-  ...along([136, 150, 149], { outwards: 0.012, inner: 0.04, outer: 0.025 }),
-  ...along([176, 148, 152, 377, 400], { outwards: 0.016, inner: 0.018, outer: 0.03 }),
-  ...along([378, 379, 365], { outwards: 0.012, inner: 0.04, outer: 0.025 }),
-  ...along([397, 288], { outwards: 0, inner: 0.06, outer: 0.02 }),
-  ...along([361, 425], { outwards: 0, inner: 0.1, outer: 0.02 }),
-  ...along([327, 2, 98], { outwards: 0, inner: 0.035, outer: 0.015 }),
-  ...along([205, 132], { outwards: 0, inner: 0.1, outer: 0.02 }),
+const vertices: readonly MaskVertex[] = [
+  ...verticesAt([58, 172], { outset: 0, inner: 0.06, outer: 0.02 }),
+  ...verticesAt([136, 150, 149], { outset: 0.012, inner: 0.04, outer: 0.025 }),
+  ...verticesAt([176, 148, 152, 377, 400], { outset: 0.016, inner: 0.018, outer: 0.03 }),
+  ...verticesAt([378, 379, 365], { outset: 0.012, inner: 0.04, outer: 0.025 }),
+  ...verticesAt([397, 288], { outset: 0, inner: 0.06, outer: 0.02 }),
+  ...verticesAt([361, 425], { outset: 0, inner: 0.1, outer: 0.02 }),
+  ...verticesAt([327, 2, 98], { outset: 0, inner: 0.035, outer: 0.015 }),
+  ...verticesAt([205, 132], { outset: 0, inner: 0.1, outer: 0.02 }),
 ];
 
-function along(landmarks: readonly number[], shape: Omit<Corner, 'landmark'>): readonly Corner[] {
+function verticesAt(landmarks: readonly number[], shape: Omit<MaskVertex, 'landmark'>): readonly MaskVertex[] {
   return landmarks.map((landmark) => ({ landmark, ...shape }));
 }
 
-/** Corners of the mouth, and middles of the lips' outer edges. */
+/** Landmarks of the mouth corners and of the outer lip centers. */
 const lips = { left: 61, right: 291, upper: 0, lower: 17 } as const;
-/** How much larger than the lips the ellipse is that does not count as skin. */
-const lipsMargin = 1.25;
-/** Cells at the box's border over which the cover fades out, whatever the landmarks say: beyond it nothing was redrawn. */
-const borderCells = 2;
+/** Size of the ellipse that is excluded from the skin, relative to the lips. */
+const lipsScale = 1.25;
+/** Width in mask pixels of the fade at the box border, beyond which nothing was generated. */
+const borderFadePx = 2;
 
-/** An ellipse that stands upright in the box. */
+/** An axis-aligned ellipse in box coordinates. */
 interface Ellipse {
   x: number;
   y: number;
@@ -65,37 +66,35 @@ interface Ellipse {
   radiusY: number;
 }
 
-/** Lays masks for one face. Keeps its memory between frames: the mask it gives is its own and changes with the next call. */
-export interface MouthMaskLayer {
-  lay(placement: FacePlacement, points: Float32Array): MouthMask;
-}
-
-export function createMouthMaskLayer(): MouthMaskLayer {
-  const outline = new FeatheredPolygon(corners.length);
-  for (const [index, { inner, outer }] of corners.entries()) {
-    outline.innerFeather[index] = inner;
-    outline.outerFeather[index] = outer;
-  }
-  const cells = maskCells * maskCells;
-  const mask: MouthMask = {
-    cover: new Uint8Array(cells),
-    skin: new Uint8Array(cells),
+/** Renders mouth masks. Reuses its buffers: a mask is valid until the next call of `render`. */
+export class MouthMaskRenderer {
+  readonly #polygon = new FeatheredPolygon(vertices.length);
+  readonly #mouth: Ellipse = { x: 0, y: 0, radiusX: 0, radiusY: 0 };
+  readonly #bounds: MaskArea = { left: 0, top: 0, right: 0, bottom: 0 };
+  readonly #mask: MouthMask = {
+    coverage: new Uint8Array(maskSidePx * maskSidePx),
+    skin: new Uint8Array(maskSidePx * maskSidePx),
     area: { left: 0, top: 0, right: 0, bottom: 0 },
   };
-  const mouth: Ellipse = { x: 0, y: 0, radiusX: 0, radiusY: 0 };
-  const reached: CellArea = { left: 0, top: 0, right: 0, bottom: 0 };
-  return {
-    lay(placement, points) {
-      placeOutline(outline, placement, points);
-      placeMouth(mouth, placement, points);
-      reachOf(outline, placement.width / placement.height, reached);
-      fillMask(mask, outline, mouth, reached, placement.width / placement.height);
-      return mask;
-    },
-  };
+
+  constructor() {
+    for (const [index, { inner, outer }] of vertices.entries()) {
+      this.#polygon.innerFeather[index] = inner;
+      this.#polygon.outerFeather[index] = outer;
+    }
+  }
+
+  render(placement: FacePlacement, points: Float32Array): MouthMask {
+    const aspectRatio = placement.width / placement.height;
+    setPolygon(this.#polygon, placement, points);
+    setMouth(this.#mouth, placement, points);
+    setBounds(this.#bounds, this.#polygon, aspectRatio);
+    fillMask(this.#mask, this.#bounds, { polygon: this.#polygon, mouth: this.#mouth, aspectRatio });
+    return this.#mask;
+  }
 }
 
-/** A landmark's place in the turned box: from the box's middle, in units of its height. */
+/** Horizontal box coordinate of a landmark, relative to the box center in units of the box height. */
 function acrossBox({ centerX, centerY, height, roll }: FacePlacement, points: Float32Array, landmark: number): number {
   return (
     (((points[landmark * 3] ?? NaN) - centerX) * Math.cos(roll) +
@@ -104,6 +103,7 @@ function acrossBox({ centerX, centerY, height, roll }: FacePlacement, points: Fl
   );
 }
 
+/** Vertical box coordinate of a landmark, in the same units. */
 function downBox({ centerX, centerY, height, roll }: FacePlacement, points: Float32Array, landmark: number): number {
   return (
     (((points[landmark * 3 + 1] ?? NaN) - centerY) * Math.cos(roll) -
@@ -112,82 +112,88 @@ function downBox({ centerX, centerY, height, roll }: FacePlacement, points: Floa
   );
 }
 
-function placeOutline(outline: FeatheredPolygon, placement: FacePlacement, points: Float32Array): void {
-  const { vertexX, vertexY } = outline;
-  let middleX = 0;
-  let middleY = 0;
-  for (const [index, { landmark }] of corners.entries()) {
+/** Moves the polygon to the landmarks; each vertex is pushed away from the centroid by its outset. */
+function setPolygon(polygon: FeatheredPolygon, placement: FacePlacement, points: Float32Array): void {
+  const { vertexX, vertexY } = polygon;
+  let centroidX = 0;
+  let centroidY = 0;
+  for (const [index, { landmark }] of vertices.entries()) {
     const x = acrossBox(placement, points, landmark);
     const y = downBox(placement, points, landmark);
     vertexX[index] = x;
     vertexY[index] = y;
-    middleX += x / corners.length;
-    middleY += y / corners.length;
+    centroidX += x / vertices.length;
+    centroidY += y / vertices.length;
   }
-  for (const [index, { outwards }] of corners.entries()) {
-    const fromMiddleX = (vertexX[index] ?? 0) - middleX;
-    const fromMiddleY = (vertexY[index] ?? 0) - middleY;
-    const share = outwards / (Math.hypot(fromMiddleX, fromMiddleY) + Number.MIN_VALUE);
-    vertexX[index] = (vertexX[index] ?? 0) + fromMiddleX * share;
-    vertexY[index] = (vertexY[index] ?? 0) + fromMiddleY * share;
+  for (const [index, { outset }] of vertices.entries()) {
+    const offsetX = (vertexX[index] ?? 0) - centroidX;
+    const offsetY = (vertexY[index] ?? 0) - centroidY;
+    const scale = outset / (Math.hypot(offsetX, offsetY) + Number.MIN_VALUE);
+    vertexX[index] = (vertexX[index] ?? 0) + offsetX * scale;
+    vertexY[index] = (vertexY[index] ?? 0) + offsetY * scale;
   }
-  outline.updateEdges();
+  polygon.updateEdges();
 }
 
-function placeMouth(mouth: Ellipse, placement: FacePlacement, points: Float32Array): void {
+function setMouth(mouth: Ellipse, placement: FacePlacement, points: Float32Array): void {
   const left = acrossBox(placement, points, lips.left);
   const right = acrossBox(placement, points, lips.right);
   const upper = downBox(placement, points, lips.upper);
   const lower = downBox(placement, points, lips.lower);
   mouth.x = (left + right) / 2;
   mouth.y = (upper + lower) / 2;
-  mouth.radiusX = (Math.abs(right - left) / 2) * lipsMargin;
-  mouth.radiusY = (Math.abs(lower - upper) / 2) * lipsMargin;
+  mouth.radiusX = (Math.abs(right - left) / 2) * lipsScale;
+  mouth.radiusY = (Math.abs(lower - upper) / 2) * lipsScale;
 }
 
-/** The cells that the outline and its soft border can touch. */
-function reachOf({ vertexX, vertexY }: FeatheredPolygon, aspect: number, reached: CellArea): void {
+/** Sets `bounds` to the mask pixels that the polygon and its feather can reach. */
+function setBounds(bounds: MaskArea, { vertexX, vertexY }: FeatheredPolygon, aspectRatio: number): void {
   let left = Infinity;
   let top = Infinity;
   let right = -Infinity;
   let bottom = -Infinity;
-  for (const [index, { outer }] of corners.entries()) {
+  for (const [index, { outer }] of vertices.entries()) {
     left = Math.min(left, (vertexX[index] ?? 0) - outer);
     right = Math.max(right, (vertexX[index] ?? 0) + outer);
     top = Math.min(top, (vertexY[index] ?? 0) - outer);
     bottom = Math.max(bottom, (vertexY[index] ?? 0) + outer);
   }
-  reached.left = clampCell(Math.floor((left / aspect + 0.5) * maskCells));
-  reached.right = clampCell(Math.ceil((right / aspect + 0.5) * maskCells));
-  reached.top = clampCell(Math.floor((top + 0.5) * maskCells));
-  reached.bottom = clampCell(Math.ceil((bottom + 0.5) * maskCells));
+  bounds.left = clampToMask(Math.floor((left / aspectRatio + 0.5) * maskSidePx));
+  bounds.right = clampToMask(Math.ceil((right / aspectRatio + 0.5) * maskSidePx));
+  bounds.top = clampToMask(Math.floor((top + 0.5) * maskSidePx));
+  bounds.bottom = clampToMask(Math.ceil((bottom + 0.5) * maskSidePx));
 }
 
-function clampCell(cell: number): number {
-  return cell > 0 ? Math.min(cell, maskCells) : 0;
+function clampToMask(position: number): number {
+  return position > 0 ? Math.min(position, maskSidePx) : 0;
+}
+
+interface MaskShapes {
+  readonly polygon: FeatheredPolygon;
+  readonly mouth: Ellipse;
+  /** Width of the face box divided by its height. */
+  readonly aspectRatio: number;
 }
 
 function fillMask(
-  { cover, skin, area }: MouthMask,
-  outline: FeatheredPolygon,
-  mouth: Ellipse,
-  reached: CellArea,
-  aspect: number,
+  { coverage, skin, area }: MouthMask,
+  bounds: MaskArea,
+  { polygon, mouth, aspectRatio }: MaskShapes,
 ): void {
   const sample: CoverageSample = { coverage: 0, inside: false };
-  cover.fill(0);
+  coverage.fill(0);
   skin.fill(0);
-  area.left = area.top = maskCells;
+  area.left = area.top = maskSidePx;
   area.right = area.bottom = 0;
-  for (let row = reached.top; row < reached.bottom; row += 1) {
-    const y = (row + 0.5) / maskCells - 0.5;
-    for (let column = reached.left; column < reached.right; column += 1) {
-      const x = ((column + 0.5) / maskCells - 0.5) * aspect;
-      outline.sample(x, y, sample);
-      const level = Math.round(sample.coverage * fadeAtBorder(column, row) * 255);
-      if (!(level > 0)) continue;
-      cover[row * maskCells + column] = level;
-      skin[row * maskCells + column] = sample.inside && !isInEllipse(mouth, x, y) ? 1 : 0;
+  for (let row = bounds.top; row < bounds.bottom; row += 1) {
+    const y = (row + 0.5) / maskSidePx - 0.5;
+    for (let column = bounds.left; column < bounds.right; column += 1) {
+      const x = ((column + 0.5) / maskSidePx - 0.5) * aspectRatio;
+      polygon.sample(x, y, sample);
+      const alpha = Math.round(sample.coverage * borderFade(column, row) * 255);
+      if (!(alpha > 0)) continue;
+      coverage[row * maskSidePx + column] = alpha;
+      skin[row * maskSidePx + column] = sample.inside && !isInEllipse(mouth, x, y) ? 1 : 0;
       area.left = Math.min(area.left, column);
       area.right = Math.max(area.right, column + 1);
       area.top = Math.min(area.top, row);
@@ -196,11 +202,11 @@ function fillMask(
   }
 }
 
-function fadeAtBorder(column: number, row: number): number {
-  const cells = Math.min(column, maskCells - 1 - column, row, maskCells - 1 - row);
-  return Math.min(1, cells / borderCells);
+function borderFade(column: number, row: number): number {
+  const distance = Math.min(column, maskSidePx - 1 - column, row, maskSidePx - 1 - row);
+  return Math.min(1, distance / borderFadePx);
 }
 
-function isInEllipse({ x, y, radiusX, radiusY }: Ellipse, placeX: number, placeY: number): boolean {
-  return ((placeX - x) / radiusX) ** 2 + ((placeY - y) / radiusY) ** 2 < 1;
+function isInEllipse({ x, y, radiusX, radiusY }: Ellipse, pointX: number, pointY: number): boolean {
+  return ((pointX - x) / radiusX) ** 2 + ((pointY - y) / radiusY) ** 2 < 1;
 }

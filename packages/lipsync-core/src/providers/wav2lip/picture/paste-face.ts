@@ -1,15 +1,24 @@
-import type { ColorTags, Picture } from '../../../media/media-types.ts';
-import { colorMatrixOf, type ColorMatrix } from '../../../image/color-matrix.ts';
-import { cropMapOf, pictureMapOf, type FacePlacement } from './face-placement.ts';
-import { createMouthMaskLayer, maskCells, type MouthMask } from './mouth-mask.ts';
-import { planesOf, toChromaTarget, type AffineTransform, type PixelArea, type Plane } from '../../../image/planes.ts';
+import { colorMatrixOf, fromBgr, type ColorMatrix } from '../../../image/color-matrix.ts';
+import { toByte } from '../../../image/math.ts';
 import { PlaneBlender } from '../../../image/plane-blender.ts';
-import { createRedrawnPlaneMaker } from './redrawn-planes.ts';
+import {
+  planesOf,
+  toChromaTarget,
+  type AffineTransform,
+  type ColorTags,
+  type Picture,
+  type PixelArea,
+  type Plane,
+} from '../../../image/planes.ts';
+import { ColorMatcher, identityLevels, type CropPair } from './color-match.ts';
+import { cropToPicture, pictureToCrop, type FacePlacement } from './face-crop.ts';
+import { maskSidePx, MouthMaskRenderer, type MouthMask } from './mouth-mask.ts';
+import { SharpnessMatcher, sharpenRows } from './sharpness-match.ts';
 
 export interface FacePasterOptions {
-  /** Whether the redrawn face takes on the shade that the clip has around it. */
+  /** Whether the colors of the generated face are matched to the clip. */
   readonly colorMatch: boolean;
-  /** Whether the redrawn face is made as sharp as the clip's own, as far as that goes without artifacts. */
+  /** Whether the generated face is sharpened to match the clip. */
   readonly sharpen: boolean;
   /** Side of the crops. */
   readonly cropSizePx: number;
@@ -17,75 +26,143 @@ export interface FacePasterOptions {
 }
 
 export interface FacePaste {
-  /** Changed in place. */
+  /** Modified in place. */
   readonly picture: Picture;
   readonly placement: FacePlacement;
-  /** The face's landmarks: x, y, z triples in the picture's pixels. */
+  /** Face mesh landmarks: x, y, z triples in pixels of the picture. */
   readonly points: Float32Array;
-  /** The redrawn face, and the face as it was cropped: `cropSizePx² × 3` bytes, BGR. */
+  /** The generated face and the original crop: `cropSizePx² × 3` BGR bytes each. */
   readonly generated: Uint8Array;
   readonly source: Uint8Array;
-  /** 0 leaves the picture as it is, 1 replaces mouth and jaw, between them they are mixed. */
+  /** Opacity of the generated mouth and jaw, 0 to 1. */
   readonly strength: number;
 }
 
-/** Puts redrawn faces back into the pictures of one clip. Keeps its memory, and the shade it found, between frames; serves one thread. */
-export interface FacePaster {
-  /** Replaces mouth and jaw through a soft mask; every byte outside the mask stays what it is. Returns the bytes written. */
-  paste(paste: FacePaste): number;
-  /** Says that the next frame belongs to another shot: shade and sharpness are found anew instead of followed. */
-  startShot(): void;
+/**
+ * Blends generated faces into the pictures of one clip. Keeps buffers and color and sharpness estimates between frames, so it
+ * must not be shared between threads.
+ */
+export class FacePaster {
+  readonly #options: FacePasterOptions;
+  readonly #masks = new MouthMaskRenderer();
+  readonly #planes: GeneratedPlanes;
+  readonly #blender = new PlaneBlender();
+  readonly #area: PixelArea = { left: 0, top: 0, right: 0, bottom: 0 };
+  #matrix: ColorMatrix | undefined;
+
+  constructor(options: FacePasterOptions) {
+    this.#options = options;
+    this.#planes = new GeneratedPlanes(options);
+  }
+
+  /**
+   * Replaces mouth and jaw through a feathered mask. Bytes outside of the mask stay identical. Returns the number of bytes
+   * written.
+   */
+  paste({ picture, placement, points, generated, source, strength }: FacePaste): number {
+    if (!(strength > 0)) return 0;
+    const area = this.#area;
+    const mask = this.#masks.render(placement, points);
+    setCoveredArea(area, mask, placement, picture);
+    if (area.left >= area.right || area.top >= area.bottom) return 0;
+    const { cropSizePx, color } = this.#options;
+    this.#matrix ??= colorMatrixOf(color, picture.height);
+    const face = this.#planes.convert(this.#matrix, mask, { source, generated, sidePx: cropSizePx });
+    const planes = planesOf(picture);
+    // Transforms to the box as a 1 × 1 unit square, which are then scaled to mask pixels and crop pixels.
+    const lumaToBox = withTargetOrigin(pictureToCrop(placement, 1, 1), area.left, area.top);
+    const chromaToBox = toChromaTarget(lumaToBox);
+    const lumaToCrop = withSourceSize(lumaToBox, cropSizePx, face.firstRow);
+    const chromaToCrop = withSourceSize(chromaToBox, cropSizePx, face.firstRow);
+    const alpha: Plane = { data: mask.coverage, start: 0, width: maskSidePx, height: maskSidePx };
+    this.#blender.setAlpha(alpha, withSourceSize(chromaToBox, maskSidePx, 0), area, strength);
+    return (
+      this.#blender.blend(planes.luma, face.luma, lumaToCrop, 2) +
+      this.#blender.blend(planes.cb, face.cb, chromaToCrop, 1) +
+      this.#blender.blend(planes.cr, face.cr, chromaToCrop, 1)
+    );
+  }
+
+  /** Call before the first frame of a new shot: discards the color and sharpness estimates. */
+  startShot(): void {
+    this.#planes.reset();
+  }
 }
 
-export function createFacePaster(options: FacePasterOptions): FacePaster {
-  const { cropSizePx } = options;
-  const masks = createMouthMaskLayer();
-  const maker = createRedrawnPlaneMaker(options);
-  const blender = new PlaneBlender();
-  const area: PixelArea = { left: 0, top: 0, right: 0, bottom: 0 };
-  let matrix: ColorMatrix | undefined;
-  return {
-    paste({ picture, placement, points, generated, source, strength }) {
-      if (!(strength > 0)) return 0;
-      const mask = masks.lay(placement, points);
-      coverArea(mask, placement, picture, area);
-      if (area.left >= area.right || area.top >= area.bottom) return 0;
-      matrix ??= colorMatrixOf(options.color, picture.height);
-      const redrawn = maker.make(matrix, mask, source, generated);
-      const planes = planesOf(picture);
-      // A map into the whole box as 1 × 1, to be scaled to the mask's cells and the crop's pixels.
-      const toBox = startingAt(cropMapOf(placement, 1, 1), area.left, area.top);
-      const colorToBox = toChromaTarget(toBox);
-      const toCrop = enlarged(toBox, cropSizePx, redrawn.firstRow);
-      const colorToCrop = enlarged(colorToBox, cropSizePx, redrawn.firstRow);
-      const alphaMask: Plane = { data: mask.cover, start: 0, width: maskCells, height: maskCells };
-      blender.setAlpha(alphaMask, enlarged(colorToBox, maskCells, 0), area, strength);
-      return (
-        blender.blend(planes.luma, redrawn.luma, toCrop, 2) +
-        blender.blend(planes.cb, redrawn.blue, colorToCrop, 1) +
-        blender.blend(planes.cr, redrawn.red, colorToCrop, 1)
-      );
-    },
-    startShot: () => maker.reset(),
-  };
+/** The rows of the generated crop under the mask as Y'CbCr planes. */
+interface FacePlanes {
+  readonly luma: Plane;
+  readonly cb: Plane;
+  readonly cr: Plane;
+  /** Crop row of the first row of the planes. */
+  readonly firstRow: number;
 }
 
-/** The part of the picture that the mask can touch. */
-function coverArea(
-  { area: cells }: MouthMask,
+/** Additional rows above and below the mask that the resampling kernel reads. */
+const kernelRows = 3;
+
+/** Converts generated crops to planes with matched color and sharpness. */
+class GeneratedPlanes {
+  readonly #options: FacePasterOptions;
+  readonly #colors = new ColorMatcher();
+  readonly #sharpness: SharpnessMatcher;
+  readonly #identityLevels = identityLevels();
+  readonly #values: { readonly luma: Float32Array; readonly cb: Float32Array; readonly cr: Float32Array };
+  readonly #bytes: { readonly luma: Uint8Array; readonly cb: Uint8Array; readonly cr: Uint8Array };
+
+  constructor(options: FacePasterOptions) {
+    const pixels = options.cropSizePx ** 2;
+    this.#options = options;
+    this.#sharpness = new SharpnessMatcher(options.cropSizePx);
+    this.#values = { luma: new Float32Array(pixels), cb: new Float32Array(pixels), cr: new Float32Array(pixels) };
+    this.#bytes = { luma: new Uint8Array(pixels), cb: new Uint8Array(pixels), cr: new Uint8Array(pixels) };
+  }
+
+  /** The planes are valid until the next call. */
+  convert(matrix: ColorMatrix, mask: MouthMask, crops: CropPair): FacePlanes {
+    const { cropSizePx, colorMatch, sharpen } = this.#options;
+    if (colorMatch) this.#colors.observe(mask, crops);
+    const amount = sharpen ? this.#sharpness.observe(mask, crops) : 0;
+    const firstRow = Math.max(0, Math.floor((mask.area.top / maskSidePx) * cropSizePx) - kernelRows);
+    const endRow = Math.min(cropSizePx, Math.ceil((mask.area.bottom / maskSidePx) * cropSizePx) + kernelRows);
+    const first = firstRow * cropSizePx;
+    const end = endRow * cropSizePx;
+    const levels = colorMatch ? this.#colors.levels : this.#identityLevels;
+    fromBgr(matrix, { bgr: crops.generated, levels, first, end }, this.#values);
+    if (amount === 0) toBytes(this.#values.luma, first, end, this.#bytes.luma);
+    else sharpenRows(this.#values.luma, this.#bytes.luma, { sizePx: cropSizePx, firstRow, endRow, amount });
+    toBytes(this.#values.cb, first, end, this.#bytes.cb);
+    toBytes(this.#values.cr, first, end, this.#bytes.cr);
+    const plane = (data: Uint8Array): Plane => ({ data, start: first, width: cropSizePx, height: endRow - firstRow });
+    return { luma: plane(this.#bytes.luma), cb: plane(this.#bytes.cb), cr: plane(this.#bytes.cr), firstRow };
+  }
+
+  reset(): void {
+    this.#colors.reset();
+    this.#sharpness.reset();
+  }
+}
+
+function toBytes(values: Float32Array, first: number, end: number, bytes: Uint8Array): void {
+  for (let index = first; index < end; index += 1) bytes[index] = toByte(values[index] ?? 0);
+}
+
+/** Sets `area` to the part of the picture that the mask can affect, aligned to chroma pixels. */
+function setCoveredArea(
+  area: PixelArea,
+  { area: maskArea }: MouthMask,
   placement: FacePlacement,
   { width, height }: Picture,
-  area: PixelArea,
 ): void {
-  const { x, y, acrossX, acrossY, downX, downY } = pictureMapOf(placement, maskCells, maskCells);
+  const { x, y, acrossX, acrossY, downX, downY } = cropToPicture(placement, maskSidePx, maskSidePx);
   let left = Infinity;
   let top = Infinity;
   let right = -Infinity;
   let bottom = -Infinity;
   for (let corner = 0; corner < 4; corner += 1) {
-    // The cover falls from one cell's middle to the next one's, so that it reaches half a cell beyond.
-    const column = corner & 1 ? cells.right + 0.5 : cells.left - 0.5;
-    const row = corner & 2 ? cells.bottom + 0.5 : cells.top - 0.5;
+    // Interpolation between mask pixel centers extends the mask by half a mask pixel.
+    const column = corner & 1 ? maskArea.right + 0.5 : maskArea.left - 0.5;
+    const row = corner & 2 ? maskArea.bottom + 0.5 : maskArea.top - 0.5;
     left = Math.min(left, x + acrossX * column + downX * row);
     right = Math.max(right, x + acrossX * column + downX * row);
     top = Math.min(top, y + acrossY * column + downY * row);
@@ -97,23 +174,24 @@ function coverArea(
   area.bottom = Math.min(height, Math.ceil(bottom / 2) * 2);
 }
 
-/** The same map for a target that begins at (`left`, `top`). */
-function startingAt(map: AffineTransform, left: number, top: number): AffineTransform {
-  return { ...map, x: map.x + map.acrossX * left + map.downX * top, y: map.y + map.acrossY * left + map.downY * top };
+/** The same transform for a target whose origin is at (`left`, `top`). */
+function withTargetOrigin(transform: AffineTransform, left: number, top: number): AffineTransform {
+  const { x, y, acrossX, acrossY, downX, downY } = transform;
+  return { ...transform, x: x + acrossX * left + downX * top, y: y + acrossY * left + downY * top };
 }
 
-/** The same map for a source of `size × size` instead of 1 × 1, of which only the rows from `firstRow` on are there. */
-function enlarged(
+/** The same transform for a source of `sidePx × sidePx` instead of 1 × 1, which starts at row `firstRow`. */
+function withSourceSize(
   { x, y, acrossX, acrossY, downX, downY }: AffineTransform,
-  size: number,
+  sidePx: number,
   firstRow: number,
 ): AffineTransform {
   return {
-    x: x * size,
-    y: y * size - firstRow,
-    acrossX: acrossX * size,
-    acrossY: acrossY * size,
-    downX: downX * size,
-    downY: downY * size,
+    x: x * sidePx,
+    y: y * sidePx - firstRow,
+    acrossX: acrossX * sidePx,
+    acrossY: acrossY * sidePx,
+    downX: downX * sidePx,
+    downY: downY * sidePx,
   };
 }

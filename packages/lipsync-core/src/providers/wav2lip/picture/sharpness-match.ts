@@ -1,81 +1,95 @@
 import { toByte } from '../../../image/math.ts';
-import { maskCells, type MouthMask } from './mouth-mask.ts';
+import type { CropPair } from './color-match.ts';
+import { maskSidePx, type MouthMask } from './mouth-mask.ts';
 
-/** Finds how much the redrawn face has to be sharpened to look like the clip around it. */
-export interface SharpnessMatcher {
-  /** Looks at one frame's crops, `cropSizePx² × 3` BGR bytes each, and gives the amount for `sharpenRows`, which changes slowly. */
-  observe(mask: MouthMask, source: Uint8Array, generated: Uint8Array): number;
-  /** Forgets what was seen. */
-  reset(): void;
-}
-
-const strongestAmount = 1;
-/** Energy of rounding and coding noise: below it there is nothing to compare. */
+const maxAmount = 1;
+/** Energy of rounding and compression noise, below which detail is not comparable. */
 const noiseEnergy = 4;
-/** How much an amount of 1 raises the finest detail that the energies are measured on. */
+/** Gain of the measured detail per unit of sharpening amount. */
 const gainPerAmount = 0.75;
-const share = 0.12;
-/** Levels by which sharpening changes a pixel at most, so that edges get no bright seam. */
-const largestChange = 14;
+/** Smoothing factor of the exponential moving average over frames. */
+const smoothing = 0.12;
+/** Largest change of a pixel in levels, which prevents halos at edges. */
+const maxChange = 14;
 
-export function createSharpnessMatcher(cropSizePx: number): SharpnessMatcher {
-  const cropPlaces = Int32Array.from({ length: maskCells }, (_, cell) => insideCrop(cell, cropSizePx));
-  let amount = 0;
-  let isFresh = true;
-  return {
-    observe(mask, source, generated) {
-      const ratio =
-        (detailEnergy(mask, source, cropSizePx, cropPlaces) + noiseEnergy) /
-        (detailEnergy(mask, generated, cropSizePx, cropPlaces) + noiseEnergy);
-      const wanted = Math.min(strongestAmount, Math.max(0, (Math.sqrt(ratio) - 1) / gainPerAmount));
-      amount += (wanted - amount) * (isFresh ? 1 : share);
-      isFresh = false;
-      return amount;
-    },
-    reset() {
-      isFresh = true;
-    },
-  };
-}
+/** Estimates how much the generated face must be sharpened to match the detail of the clip. */
+export class SharpnessMatcher {
+  readonly #cropIndexes: Int32Array;
+  #amount = 0;
+  #isFresh = true;
 
-/** Mean square of the second differences of green, which is most of luma, over the skin around the mouth; the mouth itself may rightly have changed. */
-function detailEnergy({ skin, area }: MouthMask, crop: Uint8Array, cropSizePx: number, cropPlaces: Int32Array): number {
-  let sum = 0;
-  let count = 0;
-  const rowBytes = cropSizePx * 3;
-  for (let row = area.top; row < area.bottom; row += 1) {
-    const rowStart = (cropPlaces[row] ?? 0) * rowBytes + 1;
-    for (let column = area.left; column < area.right; column += 1) {
-      if (skin[row * maskCells + column] === 0) continue;
-      const index = rowStart + (cropPlaces[column] ?? 0) * 3;
-      const detail =
-        4 * (crop[index] ?? 0) -
-        (crop[index - 3] ?? 0) -
-        (crop[index + 3] ?? 0) -
-        (crop[index - rowBytes] ?? 0) -
-        (crop[index + rowBytes] ?? 0);
-      sum += detail * detail;
-      count += 1;
-    }
+  constructor(cropSizePx: number) {
+    this.#cropIndexes = Int32Array.from({ length: maskSidePx }, (_, index) => interiorCropIndex(index, cropSizePx));
   }
-  return count === 0 ? 0 : sum / count;
+
+  /** Updates the estimate with one frame; returns the amount for `sharpenRows`, 0 to 1, smoothed over frames. */
+  observe(mask: MouthMask, { source, generated, sidePx }: CropPair): number {
+    const ratio =
+      (this.#detailEnergy(mask, source, sidePx) + noiseEnergy) /
+      (this.#detailEnergy(mask, generated, sidePx) + noiseEnergy);
+    const target = Math.min(maxAmount, Math.max(0, (Math.sqrt(ratio) - 1) / gainPerAmount));
+    this.#amount += (target - this.#amount) * (this.#isFresh ? 1 : smoothing);
+    this.#isFresh = false;
+    return this.#amount;
+  }
+
+  /** Discards the history. */
+  reset(): void {
+    this.#isFresh = true;
+  }
+
+  /**
+   * Mean squared Laplacian of the green channel, which dominates luma, over the skin around the mouth. The mouth is
+   * excluded because its content may change.
+   */
+  #detailEnergy({ skin, area }: MouthMask, crop: Uint8Array, cropSizePx: number): number {
+    const cropIndexes = this.#cropIndexes;
+    let sum = 0;
+    let count = 0;
+    const rowBytes = cropSizePx * 3;
+    for (let row = area.top; row < area.bottom; row += 1) {
+      const rowStart = (cropIndexes[row] ?? 0) * rowBytes + 1;
+      for (let column = area.left; column < area.right; column += 1) {
+        if (skin[row * maskSidePx + column] === 0) continue;
+        const index = rowStart + (cropIndexes[column] ?? 0) * 3;
+        const laplacian =
+          4 * (crop[index] ?? 0) -
+          (crop[index - 3] ?? 0) -
+          (crop[index + 3] ?? 0) -
+          (crop[index - rowBytes] ?? 0) -
+          (crop[index + rowBytes] ?? 0);
+        sum += laplacian * laplacian;
+        count += 1;
+      }
+    }
+    return count === 0 ? 0 : sum / count;
+  }
 }
 
-/** The crop's row or column in the middle of a cell, with a neighbor on both sides. */
-function insideCrop(cell: number, cropSizePx: number): number {
-  return Math.min(cropSizePx - 2, Math.max(1, Math.floor(((cell + 0.5) / maskCells) * cropSizePx)));
+/** The crop row or column at the center of a mask row or column, clamped so that it has neighbors on both sides. */
+function interiorCropIndex(maskIndex: number, cropSizePx: number): number {
+  return Math.min(cropSizePx - 2, Math.max(1, Math.floor(((maskIndex + 0.5) / maskSidePx) * cropSizePx)));
 }
 
-/** Unsharp mask over rows `first` to `end` of a square plane: adds `amount` of what a 3 × 3 binomial blur takes away. Border pixels are only rounded. */
+export interface SharpenOptions {
+  /** Side of the square plane. */
+  readonly sizePx: number;
+  readonly firstRow: number;
+  /** Exclusive. */
+  readonly endRow: number;
+  readonly amount: number;
+}
+
+/**
+ * Unsharp mask with a 3 × 3 binomial blur over some rows of a square plane. Rounds and clamps to bytes; pixels at the border
+ * of the plane are not sharpened.
+ */
 export function sharpenRows(
   plane: Float32Array,
-  sizePx: number,
-  first: number,
-  end: number,
-  amount: number,
   output: Uint8Array,
+  { sizePx, firstRow, endRow, amount }: SharpenOptions,
 ): void {
-  for (let row = first; row < end; row += 1) {
+  for (let row = firstRow; row < endRow; row += 1) {
     const atEdge = row === 0 || row === sizePx - 1;
     for (let column = 0; column < sizePx; column += 1) {
       const index = row * sizePx + column;
@@ -95,9 +109,7 @@ export function sharpenRows(
           4 * value) /
         16;
       const change = (value - blurred) * amount;
-      output[index] = toByte(
-        value + (change > largestChange ? largestChange : change < -largestChange ? -largestChange : change),
-      );
+      output[index] = toByte(value + (change > maxChange ? maxChange : change < -maxChange ? -maxChange : change));
     }
   }
 }

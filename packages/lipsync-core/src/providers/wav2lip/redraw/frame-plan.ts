@@ -1,40 +1,38 @@
 import type { SilenceMode } from '../../../contract/index.ts';
 
-/** One face that the model draws for a frame: from which sound, shown which mouth, and its share in what is seen. */
-export interface Drawing {
-  readonly sound: 'speech' | 'silence';
-  /** What the model is shown unmasked: this frame's own mouth, or the speaker's most closed one. */
+/** One inference for a frame, and its weight in the mixed face. */
+export interface InferencePlan {
+  readonly mel: 'speech' | 'silence';
+  /** The unmasked reference crop: the frame's own face, or the speaker's face with the most closed mouth. */
   readonly reference: 'own' | 'closed';
-  readonly share: number;
+  readonly weight: number;
 }
 
-/** How a frame's mouth is made; the shares add up to 1 where there is any drawing. */
+/** How the mouth of a frame is generated. The weights of the inferences add up to 1. */
 export interface FramePlan {
-  readonly drawings: readonly Drawing[];
-  /** How much of the drawn mouth replaces the clip's own, 0–1. */
+  /** Empty when the frame stays unchanged. */
+  readonly inferences: readonly InferencePlan[];
+  /** Opacity of the generated mouth over the original, 0 to 1. */
   readonly strength: number;
 }
 
-const speaking: FramePlan = { drawings: [{ sound: 'speech', reference: 'own', share: 1 }], strength: 1 };
-const untouched: FramePlan = { drawings: [], strength: 0 };
-const closed: FramePlan = { drawings: [{ sound: 'silence', reference: 'closed', share: 1 }], strength: 1 };
+/** Maximum number of inferences of one frame. */
+export const maxInferencesPerFrame = 2;
 
-/**
- * What the silence mode makes of a frame. `voiced` is 1 in speech, 0 in pauses and in between at their borders, where
- * one fades into the other. Pure.
- */
+const speaking: FramePlan = { inferences: [{ mel: 'speech', reference: 'own', weight: 1 }], strength: 1 };
+const unchanged: FramePlan = { inferences: [], strength: 0 };
+const closed: FramePlan = { inferences: [{ mel: 'silence', reference: 'closed', weight: 1 }], strength: 1 };
+
+/** Plans a frame. `voiced` is 1 in speech, 0 in pauses, and between them in the crossfade at their borders. */
 export function planFrame(silenceMode: SilenceMode, voiced: number): FramePlan {
   if (silenceMode === 'generate' || voiced >= 1) return speaking;
-  if (silenceMode === 'keep') return voiced <= 0 ? untouched : { ...speaking, strength: voiced };
+  if (silenceMode === 'keep') return voiced <= 0 ? unchanged : { ...speaking, strength: voiced };
   if (voiced <= 0) return closed;
   return {
-    drawings: [
-      { sound: 'speech', reference: 'own', share: voiced },
-      { sound: 'silence', reference: 'closed', share: 1 - voiced },
+    inferences: [
+      { mel: 'speech', reference: 'own', weight: voiced },
+      { mel: 'silence', reference: 'closed', weight: 1 - voiced },
     ],
     strength: 1,
   };
 }
-
-/** Drawings that one frame can need. */
-export const mostDrawings = 2;

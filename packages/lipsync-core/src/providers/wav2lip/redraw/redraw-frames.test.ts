@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { landmarkCount } from '../../../face/face-types.ts';
 import type { Frame } from '../../../media/index.ts';
-import type { FaceBatch as SentBatch } from '../engine/engine-client.ts';
-import { melChunkLength } from '../features/index.ts';
-import type { FacePaste } from '../picture/index.ts';
+import type { FaceBatch } from '../engine/engine-client.ts';
+import { melChunkLength } from '../mel-chunks.ts';
+import type { FacePaste } from '../picture/paste-face.ts';
 import { planFrame } from './frame-plan.ts';
 import { heldFrames, redrawFrames, type RedrawFigures, type RedrawParts } from './redraw-frames.ts';
 
@@ -12,7 +12,7 @@ const cropSizePx = 2;
 const faceBytes = cropSizePx * cropSizePx * 3;
 const closedMouth = new Uint8Array(faceBytes).fill(99);
 
-/** A face that can be placed: a square outline, eyes on a level. */
+/** Landmarks of an upright face. */
 const points = new Float32Array(landmarkCount * 3);
 points.set([10, 10, 0], 10 * 3);
 points.set([10, 12, 0], 9 * 3);
@@ -45,15 +45,15 @@ async function* chunksOf(count: number): AsyncGenerator<Float32Array> {
 interface Scene {
   readonly parts: RedrawParts;
   readonly figures: RedrawFigures;
-  readonly batches: SentBatch[];
+  readonly batches: FaceBatch[];
   readonly pastes: FacePaste[];
-  /** Frames before whose paste the shade was forgotten. */
+  /** Number of pastes before each call of `startShot`. */
   readonly shotStarts: number[];
 }
 
-/** An engine that gives back the crops, each of them full of its frame's number. */
+/** A fake engine that returns the reference crops; crops are filled with the frame index. */
 function sceneOf(more: Partial<RedrawParts> & { readonly frameCount: number }): Scene {
-  const batches: SentBatch[] = [];
+  const batches: FaceBatch[] = [];
   const pastes: FacePaste[] = [];
   const shotStarts: number[] = [];
   return {
@@ -98,48 +98,48 @@ async function indexesOf(frames: AsyncIterable<Frame>): Promise<number[]> {
   return indexes;
 }
 
-const counted = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-describe('redrawing frames', () => {
-  it('passes every frame on in order, each with its own crop, sound and drawing, whatever the batch', async () => {
+describe('redrawFrames', () => {
+  it('Frames are yielded in order, each with its own crop, mel chunk and generated face, at any batch size.', async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(40), fc.integer({ min: 1, max: 9 }), async (frameCount, batchFrames) => {
         const { parts, figures, batches, pastes } = sceneOf({ frameCount, batchFrames });
-        expect(await indexesOf(redrawFrames(framesOf(frameCount), parts, figures))).toEqual(counted(frameCount));
+        expect(await indexesOf(redrawFrames(framesOf(frameCount), parts, figures))).toEqual(range(frameCount));
         expect(pastes.map(({ generated, source }) => [generated[0], source[0]])).toEqual(
-          counted(frameCount).map((index) => [index, index]),
+          range(frameCount).map((index) => [index, index]),
         );
         expect(
-          batches.flatMap(({ count, mel }) => counted(count).map((drawing) => mel[drawing * melChunkLength])),
-        ).toEqual(counted(frameCount));
+          batches.flatMap(({ count, mel }) => range(count).map((drawing) => mel[drawing * melChunkLength])),
+        ).toEqual(range(frameCount));
         expect(batches.every(({ count }) => count > 0 && count <= batchFrames)).toBe(true);
         expect(figures.bytesDrawn).toBe(frameCount * 7);
       }),
     );
   });
 
-  it('holds as many frames at once as it says, never more and not fewer', async () => {
+  it('At most heldFrames frames are held at a time, and that many are reached.', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 9 }), async (batchFrames) => {
         const frameCount = batchFrames * 5 + 1;
         const { parts, figures } = sceneOf({ frameCount, batchFrames });
-        let asked = 0;
-        let passedOn = 0;
-        let most = 0;
+        let read = 0;
+        let yielded = 0;
+        let maxHeld = 0;
         async function* countedFrames(): AsyncGenerator<Frame> {
           for await (const frame of framesOf(frameCount)) {
-            asked += 1;
-            most = Math.max(most, asked - passedOn);
+            read += 1;
+            maxHeld = Math.max(maxHeld, read - yielded);
             yield frame;
           }
         }
-        for await (const { index } of redrawFrames(countedFrames(), parts, figures)) passedOn = index + 1;
-        expect(most).toBe(heldFrames(batchFrames));
+        for await (const { index } of redrawFrames(countedFrames(), parts, figures)) yielded = index + 1;
+        expect(maxHeld).toBe(heldFrames(batchFrames));
       }),
     );
   });
 
-  it('asks for nothing where there is no face, and for nothing in a batch without any', async () => {
+  it('Frames without a face need no inference, and a batch without faces is not sent.', async () => {
     const { parts, figures, batches, pastes } = sceneOf({
       frameCount: 20,
       faceOf: ({ index }) => ({
@@ -147,12 +147,12 @@ describe('redrawing frames', () => {
         shot: 0,
       }),
     });
-    expect(await indexesOf(redrawFrames(framesOf(20), parts, figures))).toEqual(counted(20));
+    expect(await indexesOf(redrawFrames(framesOf(20), parts, figures))).toEqual(range(20));
     expect(batches.map(({ count }) => count)).toEqual([2, 4, 4]);
-    expect(pastes.map(({ source }) => source[0])).toEqual(counted(20).slice(10));
+    expect(pastes.map(({ source }) => source[0])).toEqual(range(20).slice(10));
   });
 
-  it('mixes the spoken and the closed mouth where a closed pause begins', async () => {
+  it('The speaking and the closed mouth are mixed at the start of a pause.', async () => {
     const { parts, figures, batches, pastes } = sceneOf({
       frameCount: 3,
       planOf: ({ index }) => planFrame('close', 1 - index / 2),
@@ -163,13 +163,13 @@ describe('redrawing frames', () => {
     expect(pastes.map(({ source }) => source[0])).toEqual([0, 1, 2]);
   });
 
-  it('is silent where the sound has ended', async () => {
+  it('Frames after the last mel chunk use silence.', async () => {
     const { parts, figures, batches } = sceneOf({ frameCount: 2, batchFrames: 4 });
     await indexesOf(redrawFrames(framesOf(3), parts, figures));
     expect(batches[0]?.mel[2 * melChunkLength]).toBe(-4);
   });
 
-  it('finds the shade anew at a cut and where the clip starts again, not where it turns round', async () => {
+  it('A shot starts at a cut and where the clip loops, but not where playback reverses.', async () => {
     const cut = sceneOf({
       frameCount: 8,
       faceOf: ({ clipFrame }) => ({ face: { presence: 'found', points }, shot: clipFrame < 5 ? 0 : 1 }),
@@ -197,9 +197,9 @@ describe('redrawing frames', () => {
   });
 });
 
-describe('redrawing that is ended', () => {
-  /** Says whether what is read was closed. */
-  async function* closing<Value>(values: AsyncIterable<Value>, onClosed: () => void): AsyncGenerator<Value> {
+describe('Early end of redrawFrames', () => {
+  /** Reports when the iterable is closed. */
+  async function* watchClose<Value>(values: AsyncIterable<Value>, onClosed: () => void): AsyncGenerator<Value> {
     try {
       yield* values;
     } finally {
@@ -207,48 +207,48 @@ describe('redrawing that is ended', () => {
     }
   }
 
-  it('by an engine that gives up throws its reason once, and closes frames and sound', async () => {
+  it('An engine error is thrown once, and frames and mel chunks are closed.', async () => {
     const closed: string[] = [];
     const failure = new Error('engine lost');
-    let asked = 0;
+    let calls = 0;
     const { parts, figures } = sceneOf({
       frameCount: 40,
-      melChunks: closing(chunksOf(40), () => closed.push('sound')),
+      melChunks: watchClose(chunksOf(40), () => closed.push('mel chunks')),
       engine: {
         async generate({ references }) {
-          asked += 1;
-          if (asked >= 2) throw failure;
+          calls += 1;
+          if (calls >= 2) throw failure;
           return references.slice();
         },
       },
     });
-    const frames = closing(framesOf(40), () => closed.push('frames'));
-    const passedOn: number[] = [];
+    const frames = watchClose(framesOf(40), () => closed.push('frames'));
+    const yielded: number[] = [];
     const run = async (): Promise<void> => {
-      for await (const { index } of redrawFrames(frames, parts, figures)) passedOn.push(index);
+      for await (const { index } of redrawFrames(frames, parts, figures)) yielded.push(index);
     };
     await expect(run()).rejects.toBe(failure);
-    expect(passedOn).toEqual(counted(4));
-    expect(closed.toSorted()).toEqual(['frames', 'sound']);
+    expect(yielded).toEqual(range(4));
+    expect(closed.toSorted()).toEqual(['frames', 'mel chunks']);
   });
 
-  it('by whoever takes the frames leaves nothing open and nothing unheard', async () => {
+  it('When the caller stops early, frames and mel chunks are closed and no rejection is unhandled.', async () => {
     const closed: string[] = [];
     const { parts, figures } = sceneOf({
       frameCount: 40,
-      melChunks: closing(chunksOf(40), () => closed.push('sound')),
-      // The second batch fails after everybody has gone.
+      melChunks: watchClose(chunksOf(40), () => closed.push('mel chunks')),
+      // The second batch fails after the caller has stopped.
       engine: {
         generate: ({ faces }) =>
-          faces[0] === 0 ? Promise.resolve(faces.slice()) : Promise.reject(new Error('nobody listens')),
+          faces[0] === 0 ? Promise.resolve(faces.slice()) : Promise.reject(new Error('late failure')),
       },
     });
     for await (const { index } of redrawFrames(
-      closing(framesOf(40), () => closed.push('frames')),
+      watchClose(framesOf(40), () => closed.push('frames')),
       parts,
       figures,
     ))
       if (index === 1) break;
-    expect(closed.toSorted()).toEqual(['frames', 'sound']);
+    expect(closed.toSorted()).toEqual(['frames', 'mel chunks']);
   });
 });

@@ -1,18 +1,19 @@
 import type { FaceFrame } from '../../../face/face-types.ts';
 import type { Frame } from '../../../media/index.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
-import { silentMelChunk } from '../features/index.ts';
-import { placeFace, type FaceCropper, type FacePaster } from '../picture/index.ts';
-import { FaceBatch, type HeldFace } from './face-batch.ts';
+import { silentMelChunk } from '../mel-chunks.ts';
+import { placeFace, type FaceCropper } from '../picture/face-crop.ts';
+import type { FacePaster } from '../picture/paste-face.ts';
+import { FrameBatch, type PendingFace } from './frame-batch.ts';
 import type { FramePlan } from './frame-plan.ts';
 
-/** Batches at the engine at once: one that it works on, and the next one, so that it does not wait while another is filled. */
-const batchesUnderWay = 2;
+/** Batches in flight: one that the engine computes and one that is queued, so that the engine never idles. */
+const maxBatchesInFlight = 2;
 
-/** What is known of a clip frame's face. */
+/** The face in a frame of the clip. */
 export interface ShownFace {
   readonly face: FaceFrame;
-  /** Which shot of the clip it belongs to. */
+  /** Index of the shot in the clip. */
   readonly shot: number;
 }
 
@@ -20,17 +21,17 @@ export interface RedrawParts {
   readonly engine: Pick<EngineClient, 'generate'>;
   readonly cropSizePx: number;
   readonly batchFrames: number;
-  readonly cropper: FaceCropper;
-  readonly paster: FacePaster;
-  /** The sound of each output frame, in order, at least as many as there are frames. */
+  readonly cropper: Pick<FaceCropper, 'crop'>;
+  readonly paster: Pick<FacePaster, 'paste' | 'startShot'>;
+  /** One mel chunk per output frame, in order; silence is used after the last one. */
   readonly melChunks: AsyncIterable<Float32Array>;
-  /** The speaker's most closed mouth, BGR; undefined where no plan asks for it. */
+  /** The speaker's crop with the most closed mouth, BGR; undefined when no plan uses it. */
   readonly closedMouth: Uint8Array | undefined;
   faceOf(frame: Frame): ShownFace;
   planOf(frame: Frame): FramePlan;
 }
 
-/** Wall time in this process, and bytes that were drawn. */
+/** Wall time per step in this process, and bytes written to pictures. */
 export interface RedrawFigures {
   cropMs: number;
   pasteMs: number;
@@ -38,103 +39,119 @@ export interface RedrawFigures {
   bytesDrawn: number;
 }
 
-/** Frames that `redrawFrames` holds at once, at most: a batch's answer is waited for before the batch after the next is begun. */
+/** Maximum number of frames that `redrawFrames` holds at a time. */
 export function heldFrames(batchFrames: number): number {
-  return batchFrames * batchesUnderWay;
+  return batchFrames * maxBatchesInFlight;
 }
 
 /**
- * Has the mouth of each frame drawn anew by the engine and pasted in place; passes every frame on, in order. While the
- * engine works on one batch the one before is pasted and the one after filled. Adds to `figures`. Throws what the frames,
- * the sound and the engine throw; whoever leaves the loop early ends the reading of both, and closes the engine.
+ * Generates the mouth of each frame with the engine and blends it into the frame; yields all frames in order. Cropping and
+ * pasting overlap with the engine's work. Adds to `figures`. Passes on errors of frames, mel chunks and engine. When the
+ * caller stops early, both sources are closed; the caller closes the engine.
  */
 export async function* redrawFrames(
   frames: AsyncIterable<Frame>,
   parts: RedrawParts,
   figures: RedrawFigures,
 ): AsyncGenerator<Frame> {
-  const underWay: SentBatch[] = [];
-  const spare: FaceBatch[] = [];
-  const add = createAdder(parts, figures);
+  const inFlight: SentBatch[] = [];
+  const spare: FrameBatch[] = [];
+  const collector = new FrameCollector(parts, figures);
   const chunks = parts.melChunks[Symbol.asyncIterator]();
-  let filling = new FaceBatch(parts.batchFrames, parts.cropSizePx);
+  let filling = new FrameBatch(parts.batchFrames, parts.cropSizePx);
   try {
     for await (const frame of frames) {
-      const heard = await chunks.next();
-      add(filling, frame, heard.done ? silentMelChunk : heard.value);
+      const chunk = await chunks.next();
+      collector.add(filling, frame, chunk.done ? silentMelChunk : chunk.value);
       if (!filling.isFull) continue;
-      underWay.push(send(filling, parts.engine));
-      if (underWay.length === batchesUnderWay) yield* finishFirst(underWay, spare, parts, figures);
-      filling = spare.pop() ?? new FaceBatch(parts.batchFrames, parts.cropSizePx);
+      inFlight.push(send(filling, parts.engine));
+      if (inFlight.length === maxBatchesInFlight) yield* finishOldest(inFlight, spare, parts, figures);
+      filling = spare.pop() ?? new FrameBatch(parts.batchFrames, parts.cropSizePx);
     }
-    underWay.push(send(filling, parts.engine));
-    while (underWay.length > 0) yield* finishFirst(underWay, spare, parts, figures);
+    inFlight.push(send(filling, parts.engine));
+    while (inFlight.length > 0) yield* finishOldest(inFlight, spare, parts, figures);
   } finally {
     await chunks.return?.();
   }
 }
 
-type Adder = (batch: FaceBatch, frame: Frame, chunk: Float32Array) => void;
+/** Adds frames in order to batches, with the model inputs that their plans require. */
+class FrameCollector {
+  readonly #parts: RedrawParts;
+  readonly #figures: RedrawFigures;
+  #lastShot: number | undefined;
+  #lastClipFrame = 0;
 
-/** Adds frames, in order, with the drawings that they need. */
-function createAdder(parts: RedrawParts, figures: RedrawFigures): Adder {
-  let lastShot: number | undefined;
-  let lastClipFrame = 0;
-  return (batch, frame, chunk) => {
-    const { face, shot } = parts.faceOf(frame);
-    const plan = parts.planOf(frame);
-    // A clip that starts again looks like a cut; one that runs backwards does not.
-    const startsAgain = frame.clipFrame < lastClipFrame - 1;
-    lastClipFrame = frame.clipFrame;
-    if (startsAgain) lastShot = undefined;
-    if (face.presence === 'absent' || plan.drawings.length === 0) return void batch.held.push({ frame, face: null });
+  constructor(parts: RedrawParts, figures: RedrawFigures) {
+    this.#parts = parts;
+    this.#figures = figures;
+  }
+
+  add(batch: FrameBatch, frame: Frame, melChunk: Float32Array): void {
+    const { face, shot } = this.#parts.faceOf(frame);
+    const plan = this.#parts.planOf(frame);
+    // A loop back to the start of the clip is a visible cut; reverse playback is not.
+    if (frame.clipFrame < this.#lastClipFrame - 1) this.#lastShot = undefined;
+    this.#lastClipFrame = frame.clipFrame;
+    if (face.presence === 'absent' || plan.inferences.length === 0) {
+      batch.pending.push({ frame, face: null });
+      return;
+    }
     const startedMs = performance.now();
     const placement = placeFace(face.points);
-    const firstDrawing = batch.count;
-    for (const { sound, reference } of plan.drawings) {
-      if (batch.count === firstDrawing) parts.cropper.crop(frame, placement, batch.faceAt(firstDrawing));
-      else batch.faceAt(batch.count).set(batch.faceAt(firstDrawing));
-      batch.addDrawing(
-        sound === 'speech' ? chunk : silentMelChunk,
-        reference === 'closed' ? parts.closedMouth : undefined,
+    const firstInference = batch.count;
+    for (const { mel, reference } of plan.inferences) {
+      if (batch.count === firstInference) this.#parts.cropper.crop(frame, placement, batch.inputAt(firstInference));
+      else batch.inputAt(batch.count).set(batch.inputAt(firstInference));
+      batch.addInference(
+        mel === 'speech' ? melChunk : silentMelChunk,
+        reference === 'closed' ? this.#parts.closedMouth : undefined,
       );
     }
-    batch.held.push({
-      frame,
-      face: { points: face.points, placement, plan, firstDrawing, beginsShot: shot !== lastShot },
-    });
-    lastShot = shot;
-    figures.cropMs += performance.now() - startedMs;
-  };
+    const startsShot = shot !== this.#lastShot;
+    batch.pending.push({ frame, face: { points: face.points, placement, plan, firstInference, startsShot } });
+    this.#lastShot = shot;
+    this.#figures.cropMs += performance.now() - startedMs;
+  }
 }
 
 interface SentBatch {
-  readonly batch: FaceBatch;
-  readonly answer: Promise<Uint8Array>;
+  readonly batch: FrameBatch;
+  readonly output: Promise<Uint8Array>;
 }
 
-function send(batch: FaceBatch, engine: RedrawParts['engine']): SentBatch {
-  const answer = batch.count === 0 ? Promise.resolve(new Uint8Array()) : engine.generate(batch.drawings());
-  // Awaited when its turn comes; one that fails early must not count as unheard.
-  answer.catch(() => undefined);
-  return { batch, answer };
+function send(batch: FrameBatch, engine: RedrawParts['engine']): SentBatch {
+  const output = batch.count === 0 ? Promise.resolve(new Uint8Array()) : engine.generate(batch.toFaceBatch());
+  // Awaited later in order; until then a rejection must not count as unhandled.
+  output.catch(() => undefined);
+  return { batch, output };
 }
 
-async function* finishFirst(
-  underWay: SentBatch[],
-  spare: FaceBatch[],
+async function* finishOldest(
+  inFlight: SentBatch[],
+  spare: FrameBatch[],
   { paster }: RedrawParts,
   figures: RedrawFigures,
 ): AsyncGenerator<Frame> {
-  const sent = underWay.shift();
+  const sent = inFlight.shift();
   if (!sent) return;
-  const { batch, answer } = sent;
-  const askedMs = performance.now();
-  const made = await answer;
-  figures.waitMs += performance.now() - askedMs;
-  for (const { frame, face } of batch.held) {
+  const { batch } = sent;
+  const waitStartedMs = performance.now();
+  const output = await sent.output;
+  figures.waitMs += performance.now() - waitStartedMs;
+  for (const { frame, face } of batch.pending) {
     const startedMs = performance.now();
-    if (face) figures.bytesDrawn += paste(frame, face, batch, made, paster);
+    if (face) {
+      if (face.startsShot) paster.startShot();
+      figures.bytesDrawn += paster.paste({
+        picture: frame,
+        points: face.points,
+        placement: face.placement,
+        generated: mixOutputs(batch, output, face),
+        source: batch.inputAt(face.firstInference),
+        strength: face.plan.strength,
+      });
+    }
     figures.pasteMs += performance.now() - startedMs;
     yield frame;
   }
@@ -142,24 +159,11 @@ async function* finishFirst(
   spare.push(batch);
 }
 
-function paste(picture: Frame, face: HeldFace, batch: FaceBatch, made: Uint8Array, paster: FacePaster): number {
-  const { points, placement, plan, firstDrawing, beginsShot } = face;
-  if (beginsShot) paster.startShot();
-  const generated = mix(plan, (drawing) => batch.madeAt(made, firstDrawing + drawing));
-  return paster.paste({
-    picture,
-    points,
-    placement,
-    generated,
-    source: batch.faceAt(firstDrawing),
-    strength: plan.strength,
-  });
-}
-
-/** A frame's drawings laid over each other by their shares. */
-function mix({ drawings: [first, second] }: FramePlan, madeOf: (drawing: number) => Uint8Array): Uint8Array {
-  const under = madeOf(0);
-  if (!first || !second) return under;
-  const over = madeOf(1);
-  return under.map((value, index) => Math.round(value * first.share + (over[index] ?? 0) * second.share));
+/** The weighted mean of a frame's generated faces. */
+function mixOutputs(batch: FrameBatch, output: Uint8Array, { plan, firstInference }: PendingFace): Uint8Array {
+  const [first, second] = plan.inferences;
+  const firstFace = batch.outputAt(output, firstInference);
+  if (!first || !second) return firstFace;
+  const secondFace = batch.outputAt(output, firstInference + 1);
+  return firstFace.map((value, index) => Math.round(value * first.weight + (secondFace[index] ?? 0) * second.weight));
 }

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { landmarkCount } from '../../../face/face-types.ts';
-import { cropMapOf, pictureMapOf, placeFace } from './face-placement.ts';
+import { cropToPicture, pictureToCrop, placeFace } from './face-crop.ts';
 
-/** A face one unit high from hairline to chin, whose other landmarks lie in its middle. */
+/** Landmarks of a face of height 1 from hairline to chin; all others are at its center. */
 const unitFace: ReadonlyMap<number, readonly [across: number, down: number]> = new Map([
   [10, [0, -0.5]],
   [9, [0, -0.2]],
@@ -26,8 +26,8 @@ function faceAt(x: number, y: number, size: number, roll: number): Float32Array 
   return points;
 }
 
-describe('the box of a face', () => {
-  it('goes from the middle of the forehead to a little below the chin, and from cheek to cheek', () => {
+describe('Face box', () => {
+  it('The face box reaches from mid-forehead to slightly below the chin, and from cheek to cheek.', () => {
     const { centerX, centerY, width, height, roll } = placeFace(faceAt(200, 100, 100, 0));
     expect(centerY - height / 2).toBeCloseTo(65, 3);
     expect(centerY + height / 2).toBeCloseTo(150 + 85 * 0.05, 3);
@@ -37,7 +37,7 @@ describe('the box of a face', () => {
     expect(roll).toBeCloseTo(0, 6);
   });
 
-  it('moves, turns and grows exactly as the face does', () => {
+  it('The face box follows translation, rotation and scale of the face.', () => {
     const upright = placeFace(faceAt(0, 0, 1, 0));
     fc.assert(
       fc.property(
@@ -57,21 +57,21 @@ describe('the box of a face', () => {
     );
   });
 
-  it('maps there and back to the same place', () => {
+  it('Crop and picture transforms are inverse.', () => {
     const placement = { centerX: 310, centerY: 220, width: 90, height: 130, roll: 0.7 };
-    const there = pictureMapOf(placement, 96, 96);
-    const back = cropMapOf(placement, 96, 96);
-    const x = there.x + there.acrossX * 20 + there.downX * 70;
-    const y = there.y + there.acrossY * 20 + there.downY * 70;
-    expect(back.x + back.acrossX * x + back.downX * y).toBeCloseTo(20, 6);
-    expect(back.y + back.acrossY * x + back.downY * y).toBeCloseTo(70, 6);
+    const forward = cropToPicture(placement, 96, 96);
+    const inverse = pictureToCrop(placement, 96, 96);
+    const x = forward.x + forward.acrossX * 20 + forward.downX * 70;
+    const y = forward.y + forward.acrossY * 20 + forward.downY * 70;
+    expect(inverse.x + inverse.acrossX * x + inverse.downX * y).toBeCloseTo(20, 6);
+    expect(inverse.y + inverse.acrossY * x + inverse.downY * y).toBeCloseTo(70, 6);
   });
 
   it.each([
-    ['no landmarks', new Float32Array()],
-    ['all in one place', new Float32Array(landmarkCount * 3)],
-    ['not numbers', new Float32Array(landmarkCount * 3).fill(NaN)],
-  ])('does not exist for landmarks that are %s', (_, points) => {
+    ['missing', new Float32Array()],
+    ['identical', new Float32Array(landmarkCount * 3)],
+    ['NaN', new Float32Array(landmarkCount * 3).fill(NaN)],
+  ])('Landmarks that are %s throw a RangeError.', (_, points) => {
     expect(() => placeFace(points)).toThrow(RangeError);
   });
 });

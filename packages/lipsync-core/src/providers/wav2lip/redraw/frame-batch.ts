@@ -1,0 +1,87 @@
+import type { Frame } from '../../../media/index.ts';
+import type { FaceBatch } from '../engine/engine-client.ts';
+import { melChunkLength } from '../mel-chunks.ts';
+import type { FacePlacement } from '../picture/face-crop.ts';
+import { maxInferencesPerFrame, type FramePlan } from './frame-plan.ts';
+
+/** A frame that waits for the results of its batch. */
+export interface PendingFrame {
+  readonly frame: Frame;
+  /** Null for a frame that stays unchanged. */
+  readonly face: PendingFace | null;
+}
+
+export interface PendingFace {
+  readonly points: Float32Array;
+  readonly placement: FacePlacement;
+  readonly plan: FramePlan;
+  /** Index of the frame's first inference in the batch; its others follow. */
+  readonly firstInference: number;
+  /** Whether this is the first face of a shot. */
+  readonly startsShot: boolean;
+}
+
+/** Consecutive frames and the model inputs of their inferences. Buffers are reused after `clear`. */
+export class FrameBatch {
+  readonly pending: PendingFrame[] = [];
+  readonly #faceBytes: number;
+  readonly #frameCapacity: number;
+  readonly #faces: Uint8Array;
+  readonly #references: Uint8Array;
+  readonly #mel: Float32Array;
+  #count = 0;
+  #hasOtherReferences = false;
+
+  constructor(frameCapacity: number, cropSizePx: number) {
+    this.#frameCapacity = frameCapacity;
+    this.#faceBytes = cropSizePx * cropSizePx * 3;
+    this.#faces = new Uint8Array(frameCapacity * maxInferencesPerFrame * this.#faceBytes);
+    this.#references = new Uint8Array(this.#faces.length);
+    this.#mel = new Float32Array(frameCapacity * maxInferencesPerFrame * melChunkLength);
+  }
+
+  get isFull(): boolean {
+    return this.pending.length === this.#frameCapacity;
+  }
+
+  /** Number of inferences, and index of the next one. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The input crop of an inference; fill it before `addInference`. */
+  inputAt(inference: number): Uint8Array {
+    return this.#faces.subarray(inference * this.#faceBytes, (inference + 1) * this.#faceBytes);
+  }
+
+  /** The face of an inference in the output of the engine. */
+  outputAt(output: Uint8Array, inference: number): Uint8Array {
+    return output.subarray(inference * this.#faceBytes, (inference + 1) * this.#faceBytes);
+  }
+
+  /** Adds the inference whose input crop was filled last. The reference defaults to that crop. */
+  addInference(melChunk: Float32Array, reference?: Uint8Array): void {
+    this.#references.set(reference ?? this.inputAt(this.#count), this.#count * this.#faceBytes);
+    this.#mel.set(melChunk, this.#count * melChunkLength);
+    this.#hasOtherReferences ||= reference !== undefined;
+    this.#count += 1;
+  }
+
+  /** The model inputs as views of the batch's buffers. `references` is the same view as `faces` when all are equal. */
+  toFaceBatch(): FaceBatch {
+    const bytes = this.#count * this.#faceBytes;
+    const faces = this.#faces.subarray(0, bytes);
+    return {
+      count: this.#count,
+      faces,
+      references: this.#hasOtherReferences ? this.#references.subarray(0, bytes) : faces,
+      mel: this.#mel.subarray(0, this.#count * melChunkLength),
+    };
+  }
+
+  clear(): void {
+    this.pending.length = 0;
+    this.#count = 0;
+    this.#hasOtherReferences = false;
+  }
+}
