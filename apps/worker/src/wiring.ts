@@ -1,7 +1,7 @@
 import {
   ArtifactInputFetcher,
+  JobRunner,
   createArtifactStore,
-  createJobRunner,
   createLipsyncCore,
   parseAllowedHosts,
   recordLateCost,
@@ -52,10 +52,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const producer = new LipsyncProducer({ connection, store, clock, logger });
   const notifications = new RedisJobNotifications({ connection: subscriber });
   const core = createCore(config, { connection, store, producer, logger });
-  const runner = createJobRunner({
+  const runner = new JobRunner({
     store,
-    artifacts,
-    fetcher: new ArtifactInputFetcher({
+    inputs: new ArtifactInputFetcher({
       artifacts,
       maxBytes: config.core.maxUploadBytes,
       allowedPrivateHosts: parseAllowedHosts(config.core.allowedPrivateHosts),
@@ -67,6 +66,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     cancelPollMs,
     watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
+    publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
   });
   const lanes = new LaneWorkers({ config, runner, producer, logger });
   await lanes.start();

@@ -19,7 +19,7 @@ export interface ScriptedRun {
   throw(error: Error): void;
 }
 
-export interface ScriptedRunner extends JobRunner {
+export interface ScriptedRunner extends Pick<JobRunner, 'run'> {
   readonly runs: readonly ScriptedRun[];
 }
 

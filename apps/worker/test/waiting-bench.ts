@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import {
-  createJobRunner,
+  JobRunner,
   LocalArtifactStore,
   newJobRecord,
   systemClock,
   type JobEvent,
   type JobRecord,
-  type JobRunnerDependencies,
+  type JobRunnerOptions,
   type JobStore,
   type Logger,
 } from '@lipsync/core';
@@ -26,7 +26,7 @@ import {
 import { startTestRedis } from '@lipsync/queue/testing';
 import { LaneWorkers } from '../src/lane-workers.ts';
 
-type Pipeline = JobRunnerDependencies['pipeline'];
+type Pipeline = JobRunnerOptions['pipeline'];
 export type Step = (...args: Parameters<Pipeline['run']>) => ReturnType<Pipeline['run']>;
 
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -88,17 +88,17 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     abandoned,
     cutNotifications: () => subscriber.disconnect(),
     async work(lanes, step, { onAppend, cancelPollMs = 60_000 } = {}) {
-      const runner = createJobRunner({
+      const runner = new JobRunner({
         store: onAppend ? observeAppends(store, onAppend) : store,
-        artifacts,
         clock: systemClock,
         logger: silent,
         workFolder: join(folder, 'work'),
         cancelPollMs,
         watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
         progressIntervalMs: 0,
-        fetcher: { fetch: () => Promise.reject(new Error('these tests fetch nothing')) },
+        inputs: { fetch: () => Promise.reject(new Error('these tests fetch nothing')) },
         pipeline: { run: step, abandon: async ({ jobId }) => void abandoned.push(jobId) },
+        publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
       });
       const config = { redisUrl: redis.url, lanes, shutdownGraceMs: 0, lockMs: 2_000, stalledIntervalMs: 500 };
       const worker = new LaneWorkers({ config, runner, producer, logger: silent });

@@ -27,9 +27,9 @@ export {
 } from './jobs/job-store.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export { toJobView, toUsd } from './jobs/job-view.ts';
-export { recordLateCost } from './jobs/late-cost.ts';
+export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
-export { createJobRunner, type JobRunner, type JobRunnerDependencies, type RunContext } from './jobs/run-job.ts';
+export { JobRunner, type JobRunnerOptions, type RunContext } from './jobs/job-runner.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
 export type { CostRow } from './billing/cost-sums.ts';
 export { createLedger, type Ledger } from './billing/ledger.ts';

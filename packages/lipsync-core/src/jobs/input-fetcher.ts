@@ -3,7 +3,7 @@ import { LipsyncError } from '../errors/index.ts';
 import { GuardedClient, RequestError, type AllowedPrivateHosts } from '../net/index.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
 import type { InputReference, JobRecord, LipsyncSpec } from './job-record.ts';
-import type { Workspace } from './workspace.ts';
+import type { Workspace } from '../processes/workspace.ts';
 
 /** Limits of one download: in all, and without any data. */
 const fetchTimeoutMs = 15 * 60_000;

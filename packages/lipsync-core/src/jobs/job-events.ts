@@ -1,7 +1,14 @@
 import type { ErrorCode } from '../errors/index.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import type { Provider } from '../providers/provider.ts';
-import { isTerminal, queuedMessage, type InputReference, type JobRecord, type LipsyncResult } from './job-record.ts';
+import {
+  isTerminal,
+  queuedMessage,
+  type InputReference,
+  type JobRecord,
+  type LipsyncResult,
+  type LipsyncSpec,
+} from './job-record.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
@@ -40,14 +47,15 @@ export type JobEvent =
   | { readonly type: 'attempt_settled'; readonly index: number; readonly costMicros: number }
   | { readonly type: 'canceled'; readonly atMs: number }
   /** A caller requests the same work again: the job is queued as new, but keeps its plan and attempts. */
-  | { readonly type: 'resumed'; readonly deadlineAtMs: number | null };
+  | { readonly type: 'resumed'; readonly spec: LipsyncSpec; readonly deadlineAtMs: number | null };
 
 /** Events that change a job which has ended. */
 const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resumed'];
 
 /**
  * Returns the record after an event. Pure. Ended jobs change only by late costs and by being resumed, events of an
- * earlier run are ignored, progress never decreases, and an event without effect returns the same object.
+ * earlier run are ignored, progress never decreases until a job is resumed, and an event without effect returns the same
+ * object.
  */
 export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
   if (isTerminal(record.status) && !acceptedAfterEnd.includes(event.type)) return record;
@@ -84,7 +92,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'canceled':
       return { ...record, ...end(event), completedAtMs: event.atMs };
     case 'resumed':
-      return record.status === 'completed' ? record : resume(record, event.deadlineAtMs);
+      return resume(record, event);
   }
 }
 
@@ -116,15 +124,19 @@ function end(event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled
 }
 
 /** Crashes start again at one, if an attempt exists: it was interrupted, so that its duration says nothing. */
-function resume(record: JobRecord, deadlineAtMs: number | null): JobRecord {
+function resume(record: JobRecord, { spec, deadlineAtMs }: Extract<JobEvent, { type: 'resumed' }>): JobRecord {
   return {
     ...record,
+    spec,
     status: 'queued',
     stage: 'queued',
+    progress: 0,
     message: queuedMessage,
     crashes: record.attempts.length > 0 ? 1 : 0,
     cancelRequested: false,
     parkedUntilMs: null,
+    warnings: [],
+    result: null,
     error: null,
     completedAtMs: null,
     deadlineAtMs,

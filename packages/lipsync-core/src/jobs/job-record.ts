@@ -27,7 +27,7 @@ export type JobKind = keyof JobKinds;
 
 export const jobKinds = Object.freeze(['lipsync'] as const satisfies readonly JobKind[]);
 
-/** What a lip-sync job has to do. Only `video` and `audio` change: an input fetched from a URL becomes an artifact. */
+/** What a lip-sync job has to do. Only `video` and `audio` change, when an input is downloaded or the job is resumed. */
 export interface LipsyncSpec {
   readonly options: LipsyncOptions;
   readonly video: InputReference;
@@ -63,7 +63,7 @@ export interface JobEnvelope {
   readonly revision: number;
   readonly status: JobStatus;
   readonly stage: string;
-  /** Percent, 0 to 100; never decreases. */
+  /** Percent, 0 to 100; never decreases until the job is resumed. */
   readonly progress: number;
   readonly message: string;
   /** Name of the API key that created the job; null if the API is open. */
@@ -148,16 +148,11 @@ export function newJobRecord({ id, options, video, audio, owner, nowMs, ...rest 
     createdAtMs: nowMs,
     startedAtMs: null,
     completedAtMs: null,
-    deadlineAtMs: deadlineOf(options, nowMs),
+    deadlineAtMs: options.deadlineMs === undefined ? null : nowMs + options.deadlineMs,
   };
 }
 
 export const queuedMessage = 'Waiting for a worker.';
-
-/** Returns when a job that is accepted at `nowMs` has to end; null for no deadline. Pure. */
-function deadlineOf({ deadlineMs }: Pick<LipsyncOptions, 'deadlineMs'>, nowMs: number): number | null {
-  return deadlineMs === undefined ? null : nowMs + deadlineMs;
-}
 
 /** Returns whether the last attempt is open, so that a remote operation may be running for the job. */
 export function isUnderWay({ attempts }: Pick<JobRecord, 'attempts'>): boolean {

@@ -4,7 +4,7 @@ import { createMemoryJobStore } from '../testing/memory-job-store.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import { toJobView } from './job-view.ts';
-import { recordLateCost } from './late-cost.ts';
+import { recordLateCost } from './attempt-recorder.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
 const attempt = (change: Partial<Attempt>): Attempt => ({

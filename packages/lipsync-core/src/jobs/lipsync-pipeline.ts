@@ -26,7 +26,7 @@ import { againOnce } from './again-once.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
 import { findSooner, makePlan } from './plan-job.ts';
 import { failStore } from '../storage/store-failure.ts';
-import type { Workspace } from './workspace.ts';
+import type { Workspace } from '../processes/workspace.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
 /** Speech that the voice detector finds empty and that stays below this level is silence and costs nothing. */

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { createProgressWriter, type ProgressUpdate } from './progress-writer.ts';
+import { ProgressWriter, toProgressUpdate, type ProgressUpdate } from './progress-writer.ts';
 
 /** A writer whose first write ends when told to, and the progress of each update that it began to write. */
 function makeWriter() {
   const written: number[] = [];
   const errors: unknown[] = [];
   const gate = Promise.withResolvers<void>();
-  const writer = createProgressWriter({
+  const writer = new ProgressWriter({
     intervalMs: 0,
     clock: { nowMs: () => 0 },
     write({ progress }: ProgressUpdate) {
@@ -21,7 +21,8 @@ function makeWriter() {
 describe('a progress writer whose store hangs', () => {
   it('keeps only the latest update behind the one in flight', async () => {
     const { writer, written, gate } = makeWriter();
-    for (let percent = 0; percent <= 100; percent++) writer.report({ stage: 'rendering', fraction: percent / 100 });
+    for (let percent = 0; percent <= 100; percent++)
+      writer.report(toProgressUpdate({ stage: 'rendering', fraction: percent / 100 }));
     expect(written).toEqual([45]);
     gate.resolve();
     await new Promise(setImmediate);
@@ -30,8 +31,8 @@ describe('a progress writer whose store hangs', () => {
 
   it('settles once the update in flight is written, without the one that waits', async () => {
     const { writer, written, gate } = makeWriter();
-    writer.report({ stage: 'rendering', fraction: 0 });
-    writer.report({ stage: 'rendering', fraction: 1 });
+    writer.report(toProgressUpdate({ stage: 'rendering', fraction: 0 }));
+    writer.report(toProgressUpdate({ stage: 'rendering', fraction: 1 }));
     let settled = false;
     const settling = writer.settle().then(() => (settled = true));
     await new Promise(setImmediate);
@@ -43,8 +44,8 @@ describe('a progress writer whose store hangs', () => {
 
   it('goes on after a write that failed', async () => {
     const { writer, written, errors, gate } = makeWriter();
-    writer.report({ stage: 'rendering', fraction: 0 });
-    writer.report({ stage: 'rendering', fraction: 1 });
+    writer.report(toProgressUpdate({ stage: 'rendering', fraction: 0 }));
+    writer.report(toProgressUpdate({ stage: 'rendering', fraction: 1 }));
     gate.reject(new Error('away'));
     await new Promise(setImmediate);
     expect([written, errors.length]).toEqual([[45, 97], 2]);

@@ -3,51 +3,43 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
-import { LipsyncError } from '../errors/index.ts';
 import { createCostEstimator, createLipsyncCore, type LipsyncCore } from '../wiring.ts';
 import { createCostEstimates, type CostEstimates } from './cost-estimates.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
-import { createLocalJobs, type LocalJobs } from './local-jobs.ts';
-import { createOutputFiles, type OutputFiles } from './output-file.ts';
-import { createUnfinishedJobs, type UnfinishedJobs } from './unfinished-jobs.ts';
+import { LocalJobs } from './local-jobs.ts';
+import { OutputFiles } from './output-file.ts';
 
-/** Few programs share a data folder, and nobody wakes those that stand in line. */
+/** Interval between tries of a job that waits for a slot. Few processes share a data folder, and none wakes another. */
 const slotPollIntervalMs = 2_000;
-/** What a vendor may need on top of the time that it is given, until it is over. */
+/** Time that a vendor may need beyond the provider's time limit until an operation has ended. */
 const operationGraceMs = 60_000;
-/** Mending what other programs left takes at most so long, and is done again after so long. */
-const mendLimitMs = 60_000;
-const mendIntervalMs = 5 * 60_000;
+const sweepTimeoutMs = 60_000;
+const sweepIntervalMs = 5 * 60_000;
 
 export interface LocalHost {
-  readonly localJobs: LocalJobs;
+  readonly localJobs: Pick<LocalJobs, 'run'>;
   readonly costEstimates: CostEstimates;
   close(): Promise<void>;
 }
 
 /**
- * In-process jobs on a core built from `config`. From the first of them on, what programs that were killed left is mended
- * in the background: places, unsettled costs, half-written outputs. `close` ends what was started.
+ * Creates in-process jobs on a core built from `config`. The first job starts crash recovery in the background: it
+ * releases slots, settles costs and deletes partial files that killed processes left. `close` ends all of it.
  */
 export function createLocalHost(config: CoreConfig): LocalHost {
   const state = new SqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
   const core = createLipsyncCore(config, { state, slotPollIntervalMs });
-  const unfinished = createUnfinishedJobs({
+  const localJobs = new LocalJobs({
     state,
-    clock: systemClock,
-    operationMs: config.heygen.timeoutMs + operationGraceMs,
-  });
-  const outputFiles = createOutputFiles();
-  const localJobs = createLocalJobs({
     pipeline: core.pipeline,
     workFolder: core.workFolder,
-    outputFiles,
-    unfinished,
+    outputFiles: new OutputFiles(),
     clock: systemClock,
     ids: createIdSource(systemClock),
+    operationMs: config.heygen.timeoutMs + operationGraceMs,
   });
   const closing = new AbortController();
-  let mending: Promise<void> | undefined;
+  let sweeping: Promise<void> | undefined;
   const { maxDurationMs, maxDimensionPx } = config;
   return {
     costEstimates: createCostEstimates({
@@ -56,57 +48,47 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     }),
     localJobs: {
       run(input, context) {
-        mending ??= keepMending({ core, unfinished, outputFiles }, closing.signal);
+        sweeping ??= sweepRepeatedly({ core, localJobs }, closing.signal);
         return localJobs.run(input, context);
       },
     },
     async close() {
       closing.abort();
-      await mending;
+      await sweeping;
       await core.close();
       await state.close();
     },
   };
 }
 
-interface Mended {
+interface Swept {
   readonly core: LipsyncCore;
-  readonly unfinished: UnfinishedJobs;
-  readonly outputFiles: OutputFiles;
+  readonly localJobs: LocalJobs;
 }
 
-async function keepMending(mended: Mended, closing: AbortSignal): Promise<void> {
+async function sweepRepeatedly(swept: Swept, closing: AbortSignal): Promise<void> {
   while (!closing.aborted) {
-    await mend(mended, AbortSignal.any([closing, AbortSignal.timeout(mendLimitMs)]));
-    await sleep(mendIntervalMs, undefined, { signal: closing, ref: false }).catch(() => undefined);
+    await sweep(swept, AbortSignal.any([closing, AbortSignal.timeout(sweepTimeoutMs)]));
+    await sleep(sweepIntervalMs, undefined, { signal: closing, ref: false }).catch(() => undefined);
   }
 }
 
-async function mend({ core, unfinished, outputFiles }: Mended, signal: AbortSignal): Promise<void> {
-  const reason = new LipsyncError('worker_crashed', 'The program that asked for it was ended and did not come back.');
+async function sweep({ core, localJobs }: Swept, signal: AbortSignal): Promise<void> {
   try {
-    await unfinished.endForgotten(async (left, remember) => {
-      const { jobId, options, attempts } = left;
-      await outputFiles.sweep(left);
-      await core.pipeline.abandon({ jobId, owner: null, options }, reason, {
-        signal,
-        earlierAttempts: attempts,
-        saveAttempts: remember,
-      });
-    });
-    await core.sweepSlots((jobId) => unfinished.isOver(jobId));
+    await localJobs.sweep(signal);
+    await core.sweepSlots((jobId) => localJobs.isOver(jobId));
     await core.reconcile(signal);
   } catch {
-    // Nobody asked for it: what could not be mended is mended the next time.
+    // Must not disturb the jobs of this process. The next sweep tries again.
   }
 }
 
 let shared: LipsyncService | undefined;
 
 /**
- * The service shared by this whole program; the first call builds it. Settings come from the environment and `.env`,
- * `options` override them and count on the first call only. After `close()` the next call builds a new one.
- * Throws `request_invalid` when a setting cannot be understood.
+ * Returns the service shared by this process; the first call creates it. Settings come from the environment and `.env`;
+ * `options` override them on the first call only. After `close()` the next call creates a new service. Throws
+ * `request_invalid` if a setting is invalid.
  */
 export function getLipsyncService(options: Partial<CoreConfig> = {}): LipsyncService {
   if (shared) return shared;

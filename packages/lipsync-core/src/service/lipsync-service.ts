@@ -62,7 +62,7 @@ const pathsSchema = z.object({
 });
 
 export interface LipsyncServiceDependencies {
-  readonly localJobs: LocalJobs;
+  readonly localJobs: Pick<LocalJobs, 'run'>;
   readonly costEstimates: CostEstimates;
   close(): Promise<void>;
 }

@@ -2,30 +2,28 @@ import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
+import type { Clock, IdSource, Logger } from '../contract/ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
-import { deadlineSignal, type DeadlineSignal } from '../jobs/deadline-signal.ts';
-import { applyJobEvent, type JobEvent } from '../jobs/job-events.ts';
-import type { JobRecord } from '../jobs/job-record.ts';
-import type { LipsyncPipeline, PipelineInput, PipelineResult } from '../jobs/lipsync-pipeline.ts';
-import { newJobRecord } from '../jobs/job-record.ts';
-import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { FetchedInputs } from '../jobs/input-fetcher.ts';
-import { endWithoutOutput, toJobResult } from '../jobs/run-end.ts';
+import { applyJobEvent } from '../jobs/job-events.ts';
+import { isTerminal, newJobRecord, type JobRecord } from '../jobs/job-record.ts';
+import { JobRunner, type JobRunnerOptions } from '../jobs/job-runner.ts';
+import type { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
+import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
+import { StateJobStore } from '../jobs/state-job-store.ts';
+import { openProcessWorkspace, sweepProcessWorkspaces } from '../processes/workspace.ts';
 import { hashFile } from '../storage/file-hash.ts';
-import { failStore, StoreFailure } from '../storage/store-failure.ts';
-import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../jobs/workspace.ts';
-import type { Clock, IdSource } from '../contract/ports.ts';
-import type { ProviderPlan } from '../scheduling/execution-plan.ts';
-import type { OutputFiles } from './output-file.ts';
+import type { StateStore } from '../storage/state-store.ts';
+import { LocalJobIndex, workDigestOf } from './local-job-index.ts';
+import { sweepPartFile, type OutputFiles } from './output-file.ts';
 import { requireReadable } from './readable-input.ts';
-import { unfinishedJobKey, type UnfinishedJob, type UnfinishedJobs } from './unfinished-jobs.ts';
-import type { Attempt } from '../providers/attempt.ts';
+import { migrateUnfinishedJobs } from './unfinished-job-migration.ts';
 
 export interface LocalJobInput {
   readonly videoPath: string;
   readonly audioPath: string;
   readonly outputPath: string;
-  /** Replace an output that exists. */
+  /** Replace an existing output. */
   readonly overwrite: boolean;
   readonly options: LipsyncOptions;
 }
@@ -37,140 +35,199 @@ export interface LocalJobContext {
 
 export interface LocalJobOutcome {
   readonly record: JobRecord;
-  /** Why the job did not complete; undefined when it did. */
+  /** Why the job did not complete; undefined if it did. */
   readonly error: LipsyncError | undefined;
 }
 
-/** Runs jobs inside this process: no queue, no server, no Redis. */
-export interface LocalJobs {
-  /** Never throws for what goes wrong with the job itself: that is in the outcome. Leaves no file behind unless it completed. */
-  run(input: LocalJobInput, context: LocalJobContext): Promise<LocalJobOutcome>;
-}
-
-export interface LocalJobsDependencies {
-  readonly pipeline: LipsyncPipeline;
+export interface LocalJobsOptions {
+  /** Holds the records and the index of unfinished work; shared by all processes of the data folder. */
+  readonly state: StateStore;
+  readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
   readonly outputFiles: OutputFiles;
-  readonly unfinished: UnfinishedJobs;
   readonly workFolder: string;
   readonly clock: Clock;
   readonly ids: IdSource;
+  /** How long an operation may run after the last recorded change of its attempt. */
+  readonly operationMs: number;
 }
 
-export function createLocalJobs(dependencies: LocalJobsDependencies): LocalJobs {
-  const { clock, ids } = dependencies;
-  return {
-    async run(input, context) {
-      const reference = (path: string) => ({ kind: 'artifact', key: 'local', name: path }) as const;
-      const stop = stopSignal(input.options.deadlineMs ?? null, context.signal);
-      const job: RunningJob = {
-        record: newJobRecord({
-          id: ids.jobId(),
-          options: input.options,
-          owner: null,
-          nowMs: clock.nowMs(),
-          video: reference(input.videoPath),
-          audio: reference(input.audioPath),
-        }),
-        append(event) {
-          job.record = applyJobEvent(job.record, event);
+/** Other processes do not cancel jobs of this one; the poll only notices a lost lease. */
+const cancelPollMs = 30_000;
+const progressIntervalMs = 2_000;
+const abandonTimeoutMs = 20_000;
+const outboxPageSize = 100;
+
+const silentLogger: Logger = Object.freeze({ debug() {}, info() {}, warn() {}, error() {} });
+
+/**
+ * Runs jobs inside this process, with the same runner as the queue, over job records in the local state store. A job is
+ * deleted when it ends; after a crash its record stays, and the next request for the same work resumes it.
+ */
+export class LocalJobs {
+  readonly #options: LocalJobsOptions;
+  readonly #store: StateJobStore;
+  readonly #index: LocalJobIndex;
+
+  constructor(options: LocalJobsOptions) {
+    const { state, clock, operationMs } = options;
+    this.#options = options;
+    this.#store = new StateJobStore({ state });
+    this.#index = new LocalJobIndex({ state, store: this.#store, clock, operationMs });
+  }
+
+  /**
+   * Runs a job to its end and writes its output. Errors of the job are in the outcome. Leaves no file unless the job
+   * completes; never changes or deletes an input.
+   */
+  async run(input: LocalJobInput, context: LocalJobContext = {}): Promise<LocalJobOutcome> {
+    const { clock, ids } = this.#options;
+    let record = newJobRecord({
+      id: ids.jobId(),
+      options: input.options,
+      owner: null,
+      nowMs: clock.nowMs(),
+      video: { kind: 'file', path: resolve(input.videoPath) },
+      audio: { kind: 'file', path: resolve(input.audioPath) },
+    });
+    let failure: LipsyncError | undefined;
+    const onError = (error: LipsyncError): void => void (failure = error);
+    try {
+      await sweepProcessWorkspaces(this.#options.workFolder);
+      const inputs = await readInputs(input, context.signal);
+      await this.#withClaim(record, input, inputs, async (claimed) => {
+        record = claimed;
+        record = await this.#runClaimed({ claimed, input, inputs, context, onError });
+      });
+      return { record, error: record.status === 'completed' ? undefined : (failure ?? endedEarly()) };
+    } catch (thrown) {
+      const error = context.signal?.aborted ? abortError(context.signal) : toLipsyncError(thrown);
+      return { record: endRecord(record, error, clock.nowMs()), error };
+    }
+  }
+
+  /**
+   * Crash recovery: ends the jobs of killed processes that no request will resume, cancels their remote work and deletes
+   * their partial files. Also empties the outbox, which nothing in this process reads.
+   */
+  async sweep(signal: AbortSignal): Promise<void> {
+    await migrateUnfinishedJobs(this.#options.state, this.#store);
+    const runner = this.#createRunner({
+      workFolder: this.#options.workFolder,
+      inputs: { fetch: notRun },
+      publish: notRun,
+    });
+    const reason = new LipsyncError('worker_crashed', 'The process that ran the job died, and no request resumed it.');
+    await this.#index.endAbandoned(async ({ entry, record }) => {
+      await sweepPartFile(entry);
+      await runner.end(record.id, reason, signal);
+    });
+    const entries = await this.#store.readOutbox(outboxPageSize);
+    await this.#store.ackOutbox(entries.map(({ id }) => id));
+  }
+
+  /** Returns whether no operation of the job can be running any more. */
+  isOver(jobId: string): Promise<boolean> {
+    return this.#index.isOver(jobId);
+  }
+
+  async #withClaim(
+    fresh: JobRecord,
+    input: LocalJobInput,
+    inputs: LocalInputs,
+    work: (claimed: JobRecord) => Promise<void>,
+  ): Promise<void> {
+    await migrateUnfinishedJobs(this.#options.state, this.#store);
+    const outputPath = resolve(input.outputPath);
+    const job = await this.#index.claim(workDigestOf(inputs, input.options), fresh, outputPath);
+    const { entry, record, previousOutputPath } = job;
+    if (previousOutputPath !== null && previousOutputPath !== outputPath)
+      await sweepPartFile({ outputPath: previousOutputPath, jobId: record.id });
+    try {
+      await work(record);
+    } finally {
+      // If the lease cannot be released, it ends with this process.
+      await this.#index.release(entry).catch(() => undefined);
+    }
+  }
+
+  async #runClaimed({ claimed, input, inputs, context, onError }: ClaimedRun): Promise<JobRecord> {
+    const { outputFiles, workFolder } = this.#options;
+    const outputPath = resolve(input.outputPath);
+    const output = await outputFiles.claim(outputPath, { overwrite: input.overwrite, jobId: claimed.id });
+    try {
+      const workspace = await openProcessWorkspace(workFolder);
+      const runner = this.#createRunner({
+        workFolder: workspace.path,
+        inputs: { fetch: async () => inputs },
+        async publish(takePath) {
+          await output.publish(takePath);
+          return outputPath;
         },
-        signal: stop.signal,
-        onProgress: context.onProgress,
-      };
-      job.append({ type: 'run_started', atMs: clock.nowMs() });
+      });
       try {
-        await runRemembered(dependencies, input, job);
-        return { record: job.record, error: undefined };
-      } catch (thrown) {
-        const error = stop.signal.aborted
-          ? abortError(stop.signal)
-          : toLipsyncError(thrown instanceof StoreFailure ? thrown.cause : thrown);
-        job.append(endWithoutOutput(error, job.record, clock.nowMs()));
-        return { record: job.record, error };
+        return await this.#runUntilEnd(runner, claimed.id, { context, onError });
       } finally {
-        stop.end();
+        await workspace.remove();
       }
-    },
-  };
-}
-
-interface RunningJob {
-  record: JobRecord;
-  readonly signal: AbortSignal;
-  append(event: JobEvent): void;
-  readonly onProgress: LocalJobContext['onProgress'];
-}
-
-/** Fires at the deadline and when the caller aborts, with an error of ours: nobody else would go on with the job. */
-function stopSignal(deadlineMs: number | null, caller: AbortSignal | undefined): DeadlineSignal {
-  const controller = new AbortController();
-  const deadline = deadlineSignal(deadlineMs);
-  const given = AbortSignal.any([deadline.signal, ...(caller ? [caller] : [])]);
-  const stop = (): void => controller.abort(abortError(given));
-  if (given.aborted) stop();
-  else given.addEventListener('abort', stop, { once: true });
-  return { signal: controller.signal, end: deadline.end };
-}
-
-/** Runs the job, gone on with where a process that was killed had begun the same, so that the next one could do so too. */
-async function runRemembered(
-  dependencies: LocalJobsDependencies,
-  input: LocalJobInput,
-  job: RunningJob,
-): Promise<void> {
-  const { unfinished, clock, workFolder, outputFiles } = dependencies;
-  await sweepProcessWorkspaces(workFolder);
-  const inputs = await readInputs(input, job.signal);
-  const key = unfinishedJobKey(inputs, input.options);
-  const outputPath = resolve(input.outputPath);
-  const remembered = (): UnfinishedJob => ({
-    jobId: job.record.id,
-    options: input.options,
-    plan: job.record.plan,
-    outputPath,
-    attempts: job.record.attempts,
-  });
-  const left = await unfinished.takeUp(key, remembered());
-  const { jobId: id, plan, attempts } = left;
-  job.record = { ...job.record, id, plan, attempts };
-  if (left.outputPath !== outputPath) {
-    await outputFiles.sweep(left);
-    await unfinished.save(key, remembered());
+    } finally {
+      await output.release();
+    }
   }
-  try {
-    const made = await makeOutput(dependencies, input, inputs, {
-      job,
-      remember: () => unfinished.save(key, remembered()),
+
+  async #runUntilEnd(
+    runner: JobRunner,
+    jobId: string,
+    { context, onError }: Pick<ClaimedRun, 'context' | 'onError'>,
+  ): Promise<JobRecord> {
+    const { signal } = context;
+    for (;;) {
+      const record = await runner.run(jobId, {
+        signal: new AbortController().signal,
+        canRun: () => true,
+        onProgress: (update) => context.onProgress?.(update),
+        onError,
+        ...(signal && { cancelSignal: signal }),
+      });
+      if (isTerminal(record.status)) return record;
+      if (record.parkedUntilMs === null) throw endedEarly();
+      context.onProgress?.(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
+      const waitMs = Math.max(0, record.parkedUntilMs - this.#options.clock.nowMs());
+      // After an abort, the next run ends the job and what runs remotely for it.
+      await sleep(waitMs, undefined, signal ? { signal } : {}).catch(() => undefined);
+    }
+  }
+
+  #createRunner(options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'publish'>): JobRunner {
+    const { pipeline, clock } = this.#options;
+    return new JobRunner({
+      ...options,
+      store: this.#store,
+      pipeline,
+      clock,
+      logger: silentLogger,
+      cancelPollMs,
+      progressIntervalMs,
+      abandonTimeoutMs,
     });
-    job.append({
-      type: 'completed',
-      run: job.record.runs,
-      atMs: clock.nowMs(),
-      result: toJobResult(made, 'local'),
-      warnings: made.warnings,
-    });
-  } finally {
-    // What still runs elsewhere, or was made and could not be put in its place, is for whoever asks for the same again.
-    const last = job.record.attempts.at(-1)?.outcome;
-    const isLeft = job.record.status !== 'completed' && (last === 'running' || last === 'succeeded');
-    // A memory that cannot be written is one of a process that is gone, once this one is.
-    await (isLeft ? unfinished.release(key, remembered()) : unfinished.forget(key, id)).catch(() => undefined);
   }
 }
 
-/** A job and how its attempts are kept for a program that goes on after a kill. */
-interface RememberedJob {
-  readonly job: RunningJob;
-  remember(): Promise<void>;
+interface ClaimedRun {
+  readonly claimed: JobRecord;
+  readonly input: LocalJobInput;
+  readonly inputs: FetchedInputs;
+  readonly context: LocalJobContext;
+  onError(error: LipsyncError): void;
 }
 
 interface LocalInputs extends FetchedInputs {
+  /** SHA-256 of the speech, hexadecimal. */
   readonly speechDigest: string;
 }
 
 async function readInputs(
   { videoPath, audioPath, outputPath }: LocalJobInput,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<LocalInputs> {
   const clipPath = await requireReadable(videoPath, 'clip');
   const speechPath = await requireReadable(audioPath, 'speech');
@@ -183,88 +240,32 @@ async function readInputs(
   };
 }
 
-async function makeOutput(
-  dependencies: LocalJobsDependencies,
-  input: LocalJobInput,
-  inputs: LocalInputs,
-  remembered: RememberedJob,
-): Promise<PipelineResult> {
-  const { job } = remembered;
-  const output = await dependencies.outputFiles.claim(resolve(input.outputPath), {
-    overwrite: input.overwrite,
-    jobId: job.record.id,
-  });
-  let workspace: Workspace | undefined;
-  try {
-    workspace = await openProcessWorkspace(dependencies.workFolder);
-    const made = await runToItsEnd(dependencies, remembered, {
-      jobId: job.record.id,
-      owner: null,
-      workspace,
-      options: input.options,
-      fetchInputs: async () => inputs,
-    });
-    job.onProgress?.(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
-    await output.publish(made.takePath);
-    return made;
-  } finally {
-    await output.release();
-    await workspace?.remove();
-  }
-}
-
-/** As often as the job has to wait: here nobody else would come back to it. */
-async function runToItsEnd(
-  { pipeline, clock }: LocalJobsDependencies,
-  { job, remember }: RememberedJob,
-  input: PipelineInput,
-): Promise<PipelineResult> {
-  const { signal } = job;
-  // Of another process, which had begun the same.
-  const wasInterrupted = job.record.attempts.length > 0;
-  const saveAttempts = async (attempts: readonly Attempt[]): Promise<void> => {
-    job.append({ type: 'attempts_changed', run: job.record.runs, attempts });
-    await remember().catch(failStore);
-  };
-  const savePlan = async (plan: ProviderPlan, outputMs: number | null): Promise<void> => {
-    job.append({ type: 'planned', run: job.record.runs, plan, outputMs });
-    await remember().catch(failStore);
-  };
-  for (;;) {
-    const outcome = await pipeline.run(input, {
-      signal,
-      savePlan,
-      saveAttempts,
-      wasInterrupted,
-      plan: job.record.plan,
-      outputMs: job.record.outputMs,
-      earlierAttempts: job.record.attempts,
-      canRun: () => true,
-      onProgress: (report) => job.onProgress?.(toProgressUpdate(report)),
-    });
-    if (outcome.kind === 'made') return outcome;
-    if (outcome.kind === 'elsewhere')
-      throw new LipsyncError('internal', 'A job was handed on although every provider runs here.');
-    job.onProgress?.(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
-    await sleep(Math.max(0, outcome.untilMs - clock.nowMs()), undefined, { signal }).catch(() => undefined);
-    if (!signal.aborted) continue;
-    const reason = abortError(signal);
-    await pipeline.abandon(input, reason, {
-      signal: AbortSignal.timeout(abandonLimitMs),
-      saveAttempts,
-      earlierAttempts: job.record.attempts,
-    });
-    throw reason;
-  }
-}
-
-/** What runs elsewhere is told to stop within this time. */
-const abandonLimitMs = 20_000;
-
-/** Nobody who replaces an output means to lose what it is made from, under whatever name it is reached. */
+/** Refuses an output that is an input under any name: replacing it would destroy the input. */
 async function refuseInputAsOutput(inputPaths: readonly string[], outputPath: string): Promise<void> {
   const output = await realpath(outputPath).catch(() => outputPath);
   const inputs = await Promise.all(inputPaths.map((path) => realpath(path)));
   if (inputs.includes(output))
-    throw new LipsyncError('request_invalid', 'The output would replace one of its own inputs; choose another path.');
+    throw new LipsyncError('request_invalid', 'The output would replace one of its own inputs. Choose another path.');
+}
+
+/** Returns the record of a job that ended outside a run, as the caller sees it. It is not stored. */
+function endRecord(record: JobRecord, { code, message }: LipsyncError, atMs: number): JobRecord {
+  if (isTerminal(record.status)) return record;
+  return applyJobEvent(
+    record,
+    code === 'canceled'
+      ? { type: 'canceled', atMs }
+      : { type: 'failed', run: record.runs, atMs, code, message, warnings: [] },
+  );
+}
+
+function endedEarly(): LipsyncError {
+  return new LipsyncError(
+    'internal',
+    'The job stopped without an outcome. Run it again; report it if it happens twice.',
+  );
+}
+
+function notRun(): never {
+  throw new LipsyncError('internal', 'An abandoned job was run.');
 }

@@ -4,114 +4,124 @@ import { LipsyncError } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
 import { copySynced, partSuffix, placeDurably, renameDurably } from '../storage/durable-files.ts';
 
-/** A place for a finished video: nothing is seen under its name until all of it is there. */
+/** Output path claimed for one job. The caller calls `release` when the job ends. */
 export interface OutputFile {
   /**
-   * Copies a finished file there. Throws `output_exists` when something appeared there meanwhile and may not be
-   * replaced, `request_invalid` when the place cannot be written any more.
+   * Copies a finished file to the output path; readers never see a partial file. Throws `output_exists` if a file appeared
+   * there and may not be replaced, `request_invalid` if the path can no longer be written.
    */
   publish(finishedPath: string): Promise<void>;
-  /** Gives the name free again; call it in the end, whatever happened. */
+  /** Removes the partial file and frees the path. */
   release(): Promise<void>;
 }
 
-/** Claims output paths, so that two jobs of one program cannot write the same file. */
-export interface OutputFiles {
+/** Claims output paths, so that two jobs of this process never write the same file. */
+export class OutputFiles {
+  readonly #claimed = new Set<string>();
+
   /**
-   * Makes the folders of `path` and a part file beside it, so that a place that cannot be written is known before any
-   * work. Throws `output_exists` when the file is there already (unless it may be replaced) or another job is writing
-   * it, `request_invalid` when no file can be written there.
+   * Creates the folders of `path` and a partial file beside it, so that a path that cannot be written is refused before
+   * any work. Throws `output_exists` if the file exists and `overwrite` is false, or if another job writes it, and
+   * `request_invalid` if no file can be written there.
    */
-  claim(path: string, options: { readonly overwrite: boolean; readonly jobId: string }): Promise<OutputFile>;
-  /** Removes the part file that a program left which was killed while it worked on the job. Nothing there is fine. */
-  sweep(left: { readonly outputPath: string; readonly jobId: string }): Promise<void>;
-}
-
-export function createOutputFiles(): OutputFiles {
-  const claimed = new Set<string>();
-  return {
-    async claim(path, { overwrite, jobId }) {
-      if (claimed.has(path))
-        throw new LipsyncError('output_exists', 'Another job is writing this output; choose another path.');
-      claimed.add(path);
-      const partPath = partPathOf(path, jobId);
-      try {
-        // Left by a program that was killed while it worked on this very job, maybe after it had published it.
+  async claim(
+    path: string,
+    { overwrite, jobId }: { readonly overwrite: boolean; readonly jobId: string },
+  ): Promise<OutputFile> {
+    if (this.#claimed.has(path))
+      throw new LipsyncError('output_exists', 'Another job is writing this output. Choose another path.');
+    this.#claimed.add(path);
+    const partPath = partPathOf(path, jobId);
+    try {
+      await createPartFile(path, partPath, overwrite);
+    } catch (error) {
+      this.#claimed.delete(path);
+      throw toOutputError(error, path);
+    }
+    return {
+      publish: (finishedPath) => publish({ finishedPath, partPath, path, overwrite }),
+      release: async () => {
+        this.#claimed.delete(path);
         await rm(partPath, { force: true });
-        await refuseWhatIsThere(path, overwrite);
-        await mkdir(dirname(path), { recursive: true });
-        await (await open(partPath, 'wx')).close();
-      } catch (error) {
-        claimed.delete(path);
-        throw toOutputError(error, path);
-      }
-      return {
-        async publish(finishedPath) {
-          try {
-            // The work folder may be on another disk; only a rename or link beside the target is atomic.
-            await copySynced(finishedPath, partPath);
-            await (overwrite ? renameDurably(partPath, path) : placeDurably(partPath, path));
-          } catch (error) {
-            throw errnoCode(error) === 'EEXIST' ? outputExists() : toOutputError(error, path);
-          }
-        },
-        async release() {
-          claimed.delete(path);
-          await rm(partPath, { force: true });
-        },
-      };
-    },
-    async sweep({ outputPath, jobId }) {
-      try {
-        await rm(partPathOf(outputPath, jobId), { force: true });
-      } catch {
-        // Its folder is gone, or another's by now: nothing to mend.
-      }
-    },
-  };
+      },
+    };
+  }
 }
 
-/** Named after the job alone: a name made of the output's could be longer than file systems allow. */
+/** Crash recovery: removes the partial file of a job whose process was killed, if there is one. */
+export async function sweepPartFile(left: { readonly outputPath: string; readonly jobId: string }): Promise<void> {
+  try {
+    await rm(partPathOf(left.outputPath, left.jobId), { force: true });
+  } catch {
+    // The folder is gone or no longer writable; no partial file of ours can be removed there.
+  }
+}
+
+async function createPartFile(path: string, partPath: string, overwrite: boolean): Promise<void> {
+  // A process that was killed during this job may have left it.
+  await rm(partPath, { force: true });
+  await refuseExisting(path, overwrite);
+  await mkdir(dirname(path), { recursive: true });
+  await (await open(partPath, 'wx')).close();
+}
+
+async function publish(output: {
+  readonly finishedPath: string;
+  readonly partPath: string;
+  readonly path: string;
+  readonly overwrite: boolean;
+}): Promise<void> {
+  const { finishedPath, partPath, path, overwrite } = output;
+  try {
+    // The work folder may be on another disk; only a rename or link within one folder is atomic.
+    await copySynced(finishedPath, partPath);
+    await (overwrite ? renameDurably(partPath, path) : placeDurably(partPath, path));
+  } catch (error) {
+    throw errnoCode(error) === 'EEXIST' ? outputExists() : toOutputError(error, path);
+  }
+}
+
+/** The name depends on the job alone: one made from the output's name could exceed the limit of the file system. */
 function partPathOf(outputPath: string, jobId: string): string {
   return join(dirname(outputPath), `.${jobId}${partSuffix}`);
 }
 
-async function refuseWhatIsThere(path: string, overwrite: boolean): Promise<void> {
-  const there = await lstat(path).catch((error: unknown) => {
+async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
+  const stats = await lstat(path).catch((error: unknown) => {
     if (errnoCode(error) === 'ENOENT') return undefined;
     throw error;
   });
-  if (!there) return;
-  if (there.isDirectory()) throw new LipsyncError('request_invalid', isFolder(path));
+  if (!stats) return;
+  if (stats.isDirectory()) throw new LipsyncError('request_invalid', isFolder(path));
   if (!overwrite) throw outputExists();
-  // A link is replaced itself, not what it leads to; a device or pipe is nobody's earlier output.
-  if (!there.isFile() && !there.isSymbolicLink())
+  // A link is replaced, not its target. A device or pipe is never an earlier output.
+  if (!stats.isFile() && !stats.isSymbolicLink())
     throw new LipsyncError(
       'request_invalid',
       `The output "${path}" is not a file that can be replaced. Choose another path.`,
     );
 }
 
-const isFolder = (path: string): string => `The output "${path}" is a folder. Name a file in it.`;
+const isFolder = (path: string): string => `The output "${path}" is a folder. Give the path of a file.`;
 const isForbidden = (path: string): string =>
-  `The output "${path}" may not be written there. Choose another path, or see to its permissions.`;
+  `No permission to write the output "${path}". Choose another path or change the permissions.`;
 
-/** What the caller did wrong, by the system's error code. */
+/** Messages for the caller by system error code. */
 const refusals: ReadonlyMap<string, (path: string) => string> = new Map([
   ['EISDIR', isFolder],
-  ['ENOTDIR', (path) => `The output "${path}" lies below something that is a file, not a folder. Choose another path.`],
+  ['ENOTDIR', (path) => `A parent of the output "${path}" is a file, not a folder. Choose another path.`],
   ['EACCES', isForbidden],
   ['EPERM', isForbidden],
   ['EROFS', isForbidden],
-  ['ENOENT', (path) => `The folder of the output "${path}" is not there, or not any more. Choose another path.`],
+  ['ENOENT', (path) => `The folder of the output "${path}" does not exist. Choose another path.`],
   [
     'ENAMETOOLONG',
-    (path) => `The name of the output is too long for the file system: "${path}". Choose a shorter one.`,
+    (path) => `The name of the output is too long for the file system: "${path}". Choose a shorter name.`,
   ],
-  ['ELOOP', (path) => `The output "${path}" leads through links that go round in a circle. Choose another path.`],
+  ['ELOOP', (path) => `The path of the output "${path}" contains a loop of symbolic links. Choose another path.`],
   [
     'ERR_INVALID_ARG_VALUE',
-    () => 'The path of the output holds a character that no path can have. Choose another path.',
+    () => 'The path of the output contains a character that is not allowed in paths. Choose another path.',
   ],
 ]);
 
@@ -122,8 +132,5 @@ function toOutputError(error: unknown, path: string): unknown {
 }
 
 function outputExists(): LipsyncError {
-  return new LipsyncError(
-    'output_exists',
-    'The output exists already; choose another path, or allow it to be overwritten.',
-  );
+  return new LipsyncError('output_exists', 'The output exists already. Choose another path, or allow overwriting.');
 }

@@ -1,36 +1,22 @@
 import { LipsyncError } from '../errors/index.ts';
-import type { JobStore } from '../jobs/job-store.ts';
 
-/** What keeps the account of jobs did not do what it was asked. Says nothing about the job: nobody may record it as the job's failure. */
+/**
+ * A store that keeps job records, slots or the ledger failed. It says nothing about the job or a provider, so that it is
+ * never recorded as the failure of either. `cause` is the original error.
+ */
 export class StoreFailure extends Error {
   constructor(cause: unknown) {
-    super('The account of the job could not be kept.', { cause });
+    super('A store that the job depends on failed.', { cause });
     this.name = 'StoreFailure';
+  }
+
+  /** Whether the store may work again later. A store that rejects a change for good is not transient. */
+  get isTransient(): boolean {
+    return LipsyncError.isInstance(this.cause) && this.cause.code === 'resource_exhausted';
   }
 }
 
-/** Marks what was thrown as a failure of the account: neither the job nor a provider is to blame. */
+/** Throws `error` as the cause of a `StoreFailure`; for `.catch()`. */
 export function failStore(error: unknown): never {
   throw new StoreFailure(error);
-}
-
-/**
- * Why a run stops when a later run of the same job is under way: it must neither go on spending the machine nor touch
- * what the other goes on with.
- */
-export const superseded = new StoreFailure(new LipsyncError('canceled', 'Another worker took the job over.'));
-
-/** Whether it is a store's failure that passes: the same will be possible again. What a store refuses for good is none. */
-export function isOutOfReach(error: unknown): boolean {
-  return (
-    error instanceof StoreFailure && LipsyncError.isInstance(error.cause) && error.cause.code === 'resource_exhausted'
-  );
-}
-
-/** The calls of a running job to `store`; whatever they throw comes as a `StoreFailure` with the original as cause. */
-export function markStoreFailures(store: JobStore): Pick<JobStore, 'get' | 'append'> {
-  return {
-    get: (id) => store.get(id).catch(failStore),
-    append: (id, event) => store.append(id, event).catch(failStore),
-  };
 }

@@ -18,9 +18,8 @@ import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
-import { createLocalJobs } from '../../src/service/local-jobs.ts';
-import { createOutputFiles } from '../../src/service/output-file.ts';
-import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { LocalJobs } from '../../src/service/local-jobs.ts';
+import { OutputFiles } from '../../src/service/output-file.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { limits } from '../media/make-media.ts';
 import { makeShortSample } from '../service/short-sample.ts';
@@ -128,10 +127,11 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
     },
     abandon: () => expect.unreachable('no job is canceled here'),
   };
-  const jobs = createLocalJobs({
+  const jobs = new LocalJobs({
+    state,
     pipeline,
-    unfinished: createUnfinishedJobs({ state, clock, operationMs: timeoutMs }),
-    outputFiles: createOutputFiles(),
+    operationMs: timeoutMs,
+    outputFiles: new OutputFiles(),
     ids: createIdSource(clock),
     clock,
     workFolder,

@@ -11,7 +11,7 @@ import {
   type PipelineResult,
 } from '../../src/jobs/lipsync-pipeline.ts';
 import { createLedger } from '../../src/billing/ledger.ts';
-import { openJobWorkspace } from '../../src/jobs/workspace.ts';
+import { openJobWorkspace } from '../../src/processes/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import type { Admission } from '../../src/providers/admission.ts';

@@ -8,7 +8,7 @@ import { LipsyncError } from '../../src/errors/index.ts';
 import type { JobEvent } from '../../src/jobs/job-events.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
-import type { JobRunner } from '../../src/jobs/run-job.ts';
+import type { JobRunner } from '../../src/jobs/job-runner.ts';
 import { fetchInVain, makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';

@@ -8,7 +8,7 @@ import { ArtifactInputFetcher } from '../../src/jobs/input-fetcher.ts';
 import type { JobRecord, LipsyncSpec } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import { createJobRunner, type JobRunner, type JobRunnerDependencies } from '../../src/jobs/run-job.ts';
+import { JobRunner, type JobRunnerOptions } from '../../src/jobs/job-runner.ts';
 import { LocalArtifactStore, type ArtifactStore } from '../../src/storage/index.ts';
 import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
 import { testJobRecord } from '../../src/testing/index.ts';
@@ -27,7 +27,7 @@ export interface RunnerBench {
     change?: Partial<JobRecord>,
     inputs?: Pick<LipsyncSpec, 'video' | 'audio'>,
   ): Promise<JobRecord>;
-  runner(run: Script, change?: Partial<JobRunnerDependencies>, abandon?: LipsyncPipeline['abandon']): JobRunner;
+  runner(run: Script, change?: Partial<JobRunnerOptions>, abandon?: LipsyncPipeline['abandon']): JobRunner;
   remove(): Promise<void>;
 }
 
@@ -58,12 +58,11 @@ export async function openRunnerBench(): Promise<RunnerBench> {
       return record;
     },
     runner: (run, change = {}, abandon = async () => undefined) =>
-      createJobRunner({
+      new JobRunner({
         store,
-        artifacts,
         pipeline: { run, abandon },
         workFolder,
-        fetcher: new ArtifactInputFetcher({
+        inputs: new ArtifactInputFetcher({
           artifacts,
           maxBytes: 100,
           allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']),
@@ -74,6 +73,7 @@ export async function openRunnerBench(): Promise<RunnerBench> {
         // Long: what a run learns by looking, it does not learn here.
         cancelPollMs: 60_000,
         progressIntervalMs: 0,
+        publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
         ...change,
       }),
     remove: () => rm(folder, { recursive: true, force: true }),

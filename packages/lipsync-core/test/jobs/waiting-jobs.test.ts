@@ -70,13 +70,13 @@ describe('a job that only waits', () => {
   });
 
   it.each<[string, readonly Attempt[], string]>([
-    ['that stands in line', [], 'Waiting for a place at the provider.'],
+    ['that stands in line', [], 'Waiting for a slot at the provider.'],
     [
       'whose order was put off',
       [{ ...running, operation: null, operationAtMs: null }],
-      'Waiting until heygen takes it.',
+      'Waiting until heygen accepts the request.',
     ],
-    ['whose operation runs', [running], 'heygen is working on it.'],
+    ['whose operation runs', [running], 'heygen is processing.'],
   ])('says what it waits for: one %s', async (_, attempts, message) => {
     await bench.accept();
     expect(

@@ -9,13 +9,12 @@ import { LipsyncError } from '../../src/errors/index.ts';
 import { costOf } from '../../src/jobs/job-view.ts';
 import { thisProcess } from '../../src/processes/process-owner.ts';
 import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
-import { processFolderName } from '../../src/jobs/workspace.ts';
+import { processFolderName } from '../../src/processes/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createIdSource, systemClock } from '../../src/contract/system-ports.ts';
 import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
-import { createLocalJobs, type LocalJobInput, type LocalJobs } from '../../src/service/local-jobs.ts';
-import { createOutputFiles } from '../../src/service/output-file.ts';
-import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { LocalJobs, type LocalJobInput } from '../../src/service/local-jobs.ts';
+import { OutputFiles } from '../../src/service/output-file.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { makeTake, neverCalled, workUntilStopped, type Script } from '../jobs/pipeline-scripts.ts';
 import { makeShortSample } from './short-sample.ts';
@@ -35,13 +34,14 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 /** Jobs whose take is what a script makes of the two inputs. */
 function jobsOf(run: Script): LocalJobs {
-  return createLocalJobs({
+  return new LocalJobs({
+    state: createMemoryState().open(),
     pipeline: { run, abandon: async () => undefined },
-    outputFiles: createOutputFiles(),
+    outputFiles: new OutputFiles(),
     workFolder,
     clock: systemClock,
     ids: createIdSource(systemClock),
-    unfinished: createUnfinishedJobs({ state: createMemoryState().open(), clock: systemClock, operationMs: 60_000 }),
+    operationMs: 60_000,
   });
 }
 

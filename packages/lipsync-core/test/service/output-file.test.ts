@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createOutputFiles, type OutputFiles } from '../../src/service/output-file.ts';
+import { OutputFiles, sweepPartFile } from '../../src/service/output-file.ts';
 
 let folder: string;
 let take: string;
@@ -12,7 +12,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-output-'));
   take = join(folder, 'take');
   await writeFile(take, 'the take');
-  outputs = createOutputFiles();
+  outputs = new OutputFiles();
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
@@ -52,8 +52,8 @@ describe('a part file that a killed program left behind', () => {
   it("is swept by its job's name alone: nothing else in the folder is touched", async () => {
     const others = ['.job_2.part', 'job_1.part', '.job_1.part.mp4'];
     for (const name of ['.job_1.part', ...others]) await writeFile(join(folder, name), 'half a take');
-    await outputs.sweep({ outputPath: join(folder, 'out.mp4'), jobId: 'job_1' });
-    await outputs.sweep({ outputPath: join(folder, 'nowhere', 'out.mp4'), jobId: 'job_1' });
+    await sweepPartFile({ outputPath: join(folder, 'out.mp4'), jobId: 'job_1' });
+    await sweepPartFile({ outputPath: join(folder, 'nowhere', 'out.mp4'), jobId: 'job_1' });
     expect(await namesIn(folder)).toEqual([...others, 'take'].toSorted());
   });
 });
@@ -177,7 +177,7 @@ describe('an output that cannot be written after all', () => {
     await rm(join(folder, 'out'), { recursive: true });
     await expect(output.publish(take)).rejects.toMatchObject({
       code: 'request_invalid',
-      message: expect.stringContaining('not there'),
+      message: expect.stringContaining('does not exist'),
     });
     await output.release();
   });

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
 import { thisProcess } from '../../src/processes/process-owner.ts';
-import { processFolderName } from '../../src/jobs/workspace.ts';
+import { processFolderName } from '../../src/processes/workspace.ts';
 import { importWav2Lip, type ImportReport, type ModelImport } from '../../src/providers/wav2lip/model/import-model.ts';
 import { readModelRecord } from '../../src/providers/wav2lip/model/model-record.ts';
 import { wav2lipNetwork } from '../../src/providers/wav2lip/model/network.ts';

@@ -15,9 +15,8 @@ import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-ad
 import { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import { createWav2LipProvider, wav2lipRenderTask } from '../../src/providers/wav2lip/wav2lip-provider.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
-import { createLocalJobs, type LocalJobOutcome, type LocalJobs } from '../../src/service/local-jobs.ts';
-import { createOutputFiles } from '../../src/service/output-file.ts';
-import { createUnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { LocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';
+import { OutputFiles } from '../../src/service/output-file.ts';
 import { idleForecast } from '../../src/testing/idle-forecast.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { voiceModelPath } from '../../src/audio/index.ts';
@@ -99,7 +98,8 @@ function jobsWith(
     }),
     createPreviewProvider({ renderPool, trackCacheFolder }),
   ]);
-  return createLocalJobs({
+  return new LocalJobs({
+    state: createMemoryState().open(),
     pipeline: createLipsyncPipeline({
       registry,
       renderPool,
@@ -108,8 +108,8 @@ function jobsWith(
       forecast: idleForecast,
       clock: systemClock,
     }),
-    unfinished: createUnfinishedJobs({ state: createMemoryState().open(), clock: systemClock, operationMs: 60_000 }),
-    outputFiles: createOutputFiles(),
+    operationMs: 60_000,
+    outputFiles: new OutputFiles(),
     workFolder: join(folder, 'work'),
     clock: systemClock,
     ids: createIdSource(systemClock),

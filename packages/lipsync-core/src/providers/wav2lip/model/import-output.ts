@@ -3,7 +3,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
 import { errnoCode } from '../../../errors/system-error.ts';
-import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../../../jobs/workspace.ts';
+import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../../../processes/workspace.ts';
 import { placeDurably, renameDurably } from '../../../storage/durable-files.ts';
 import { readModelRecord, recordPathOf } from './model-record.ts';
 

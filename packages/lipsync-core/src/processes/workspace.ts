@@ -1,22 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { JobRecord } from './job-record.ts';
-import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
+import { isGone, thisProcess, type ProcessOwner } from './process-owner.ts';
 
-/** A private folder for one run of one job. Whoever opened it calls `remove` in the end, whatever happened. */
+/** A private folder for work in progress. The caller that opened it calls `remove` when the work ends. */
 export interface Workspace {
   readonly path: string;
   file(name: string): string;
   remove(): Promise<void>;
 }
 
-/** Opens the workspace of this run of the job below `root` and removes what earlier runs of the same job left there. */
-export async function openJobWorkspace(root: string, { id, runs }: Pick<JobRecord, 'id' | 'runs'>): Promise<Workspace> {
+/** Opens the workspace of a run below `root` and removes the workspaces of earlier runs of the same job. */
+export async function openJobWorkspace(
+  root: string,
+  { id, runs }: { readonly id: string; readonly runs: number },
+): Promise<Workspace> {
   const jobFolder = join(root, id);
   const path = join(jobFolder, `${runs}-${randomUUID()}`);
   await mkdir(path, { recursive: true });
-  // A later run may be under way already, where this one is slow to begin.
+  // Keeps the workspace of a later run, which may have started while this one was slow to start.
   const earlier = (await readdir(jobFolder)).filter((name) => !(Number.parseInt(name, 10) >= runs));
   await Promise.all(earlier.map((name) => removeFolder(join(jobFolder, name))));
   return {
@@ -29,7 +31,7 @@ export async function openJobWorkspace(root: string, { id, runs }: Pick<JobRecor
   };
 }
 
-/** Removes everything that any run of `jobId` left below `root`. */
+/** Removes the workspaces of all runs of a job below `root`. */
 export async function removeJobWorkspaces(root: string, jobId: string): Promise<void> {
   await removeFolder(join(root, jobId));
 }
@@ -38,20 +40,20 @@ function removeFolder(path: string): Promise<void> {
   return rm(path, { recursive: true, force: true });
 }
 
-/** Another run of the job works in the folder, or has removed it. */
+/** Ignores that another run works in the folder or has removed it. */
 function ignoreInUse(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST' && error.code !== 'ENOENT') throw error;
 }
 
-/** The name says whose folder it is: there is no moment at which the folder is there and its owner is not known. */
+/** The owner is part of the name, so that no folder exists without an owner at any time. */
 const processFolderPattern = /^process-(\d{1,10})-(\d{1,15}|unknown)-[0-9a-f-]{36}@(.+)$/;
 
-/** The name of a new folder of a process. */
+/** Returns the name of a new folder of a process. */
 export function processFolderName({ pid, startTicks, host }: ProcessOwner): string {
   return `process-${pid}-${startTicks ?? 'unknown'}-${randomUUID()}@${host}`;
 }
 
-/** Opens a workspace that belongs to this process rather than to a queued job. */
+/** Opens a workspace that belongs to this process rather than to a queued job. `sweepProcessWorkspaces` removes it after a crash. */
 export async function openProcessWorkspace(root: string): Promise<Workspace> {
   const path = join(root, processFolderName(await thisProcess()));
   await mkdir(path, { recursive: true });
@@ -59,8 +61,8 @@ export async function openProcessWorkspace(root: string): Promise<Workspace> {
 }
 
 /**
- * Removes workspaces of processes that are gone: they were killed before they could do it themselves. Those of other
- * hosts, which may share the folder, are left to them.
+ * Crash recovery: removes the workspaces of killed processes of this host. Other hosts that share the folder remove their
+ * own.
  */
 export async function sweepProcessWorkspaces(root: string): Promise<void> {
   const names = await readdir(root).catch(() => []);

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { createLedger } from '../../src/billing/ledger.ts';
+import type { Clock } from '../../src/contract/ports.ts';
 import { createIdSource, systemClock as clock } from '../../src/contract/system-ports.ts';
 import { createPendingSettlements } from '../../src/providers/pending-settlements.ts';
 import { abandonChain, runChain, type ChainContext } from '../../src/providers/provider-chain.ts';
@@ -12,15 +13,14 @@ import type { RemoteProvider, TakeRequest } from '../../src/providers/provider.t
 import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
 import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
-import { createLocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';
-import { createOutputFiles } from '../../src/service/output-file.ts';
-import { createUnfinishedJobs, type UnfinishedJobs } from '../../src/service/unfinished-jobs.ts';
+import { LocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';
+import { OutputFiles } from '../../src/service/output-file.ts';
 import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
 
 /** A program that has one job done by a vendor, who keeps its own log beside the program's files. */
 export interface Program {
-  readonly unfinished: UnfinishedJobs;
+  readonly jobs: LocalJobs;
   readonly state: StateStore;
   /** What each run of its pipeline was told: whether one had ended without a word before. */
   readonly interruptions: ReadonlySet<boolean>;
@@ -64,7 +64,8 @@ function vendorIn(folder: string): RemoteProvider {
   };
 }
 
-export function openProgram(folder: string): Program {
+/** `programClock` is the time of the jobs; providers and slots use the system's clock. */
+export function openProgram(folder: string, programClock: Clock = clock): Program {
   const state = new SqliteStateStore({ path: join(folder, 'state.sqlite') });
   const ledger = createLedger({
     state,
@@ -103,17 +104,17 @@ export function openProgram(folder: string): Program {
     abandon: ({ jobId }, reason, context) =>
       abandonChain([vendor], reason, { ...context, ...books, jobId, canRun: () => true, onProgress: () => undefined }),
   };
-  const unfinished = createUnfinishedJobs({ state, clock, operationMs: 1_000 });
-  const jobs = createLocalJobs({
+  const jobs = new LocalJobs({
+    state,
     pipeline,
-    unfinished,
-    clock,
+    clock: programClock,
     ids: createIdSource(clock),
-    outputFiles: createOutputFiles(),
+    operationMs: 1_000,
+    outputFiles: new OutputFiles(),
     workFolder: join(folder, 'work'),
   });
   return {
-    unfinished,
+    jobs,
     state,
     interruptions,
     run: ({ signal, outputName = 'out.mp4' } = {}) =>

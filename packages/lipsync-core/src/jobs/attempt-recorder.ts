@@ -1,0 +1,90 @@
+import type { Logger } from '../contract/ports.ts';
+import { errorPolicies, type LipsyncError } from '../errors/index.ts';
+import type { Attempt } from '../providers/attempt.ts';
+import type { LateCost } from '../providers/pending-settlements.ts';
+import type { JobEvent } from './job-events.ts';
+import type { JobRecord } from './job-record.ts';
+import type { JobStore } from './job-store.ts';
+import { superseded } from './stop-signal.ts';
+
+/** Appends an event of a run. Throws `superseded` if a later run has taken over the job. */
+export async function appendForRun(
+  store: Pick<JobStore, 'append'>,
+  { id, runs }: Pick<JobRecord, 'id' | 'runs'>,
+  event: JobEvent,
+): Promise<JobRecord> {
+  const record = await store.append(id, event);
+  if (record.runs !== runs) throw superseded;
+  return record;
+}
+
+export interface AttemptRecorderOptions {
+  readonly store: Pick<JobStore, 'append'>;
+  readonly logger: Logger;
+}
+
+/** Stores the attempts of a run and logs an alert for each that ends with an error that an operator has to fix. */
+export class AttemptRecorder {
+  readonly #record: JobRecord;
+  readonly #options: AttemptRecorderOptions;
+  #latest: readonly Attempt[];
+
+  constructor(record: JobRecord, options: AttemptRecorderOptions) {
+    this.#record = record;
+    this.#options = options;
+    this.#latest = record.attempts;
+  }
+
+  /** Attempts as last passed to `save`. */
+  get latest(): readonly Attempt[] {
+    return this.#latest;
+  }
+
+  /** Returns the record after the change. Throws as `appendForRun`. */
+  async save(attempts: readonly Attempt[]): Promise<JobRecord> {
+    const before = this.#latest;
+    this.#latest = attempts;
+    const event = { type: 'attempts_changed', run: this.#record.runs, attempts } as const;
+    const record = await appendForRun(this.#options.store, this.#record, event);
+    attempts.forEach((attempt, index) => this.#alert(attempt, before[index]));
+    return record;
+  }
+
+  #alert({ provider, code, message }: Attempt, before: Attempt | undefined): void {
+    if (code === null || before?.code === code || !errorPolicies[code].alert) return;
+    this.#options.logger.error(
+      { ...logFields(this.#record), provider, code, reason: message, alert: true },
+      'an attempt failed with an error that an operator has to fix',
+    );
+  }
+}
+
+/** Logs an alert for a job that ended with an error that an operator has to fix, unless its last attempt did already. */
+export function alertOfJob(logger: Logger, record: JobRecord, error: LipsyncError): void {
+  const { code } = error;
+  if (!error.policy.alert || record.attempts.at(-1)?.code === code) return;
+  logger.error(
+    { ...logFields(record), provider: null, code, reason: error.message, error, alert: true },
+    'a job failed with an error that an operator has to fix',
+  );
+}
+
+/** Returns the fields that connect a log line with the job and with the request that created it. */
+export function logFields({ id, requestId, traceparent }: Pick<JobRecord, 'id' | 'requestId' | 'traceparent'>): object {
+  return { jobId: id, ...(requestId !== null && { requestId }), ...(traceparent !== null && { traceparent }) };
+}
+
+/**
+ * Records the cost of an attempt that became known after the attempt ended. Returns false if the attempt is still open:
+ * the cost has to be reported again later. A job that no longer exists needs no record.
+ */
+export async function recordLateCost(
+  store: Pick<JobStore, 'get' | 'append'>,
+  { jobId, index, costMicros }: LateCost,
+): Promise<boolean> {
+  const record = await store.get(jobId);
+  if (!record) return true;
+  if (record.attempts[index]?.outcome === 'running') return false;
+  await store.append(jobId, { type: 'attempt_settled', index, costMicros });
+  return true;
+}

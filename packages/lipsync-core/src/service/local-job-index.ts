@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto';
+import type { LipsyncOptions } from '../contract/index.ts';
+import type { Clock } from '../contract/ports.ts';
+import { LipsyncError } from '../errors/index.ts';
+import type { JobRecord } from '../jobs/job-record.ts';
+import type { StateJobStore } from '../jobs/state-job-store.ts';
+import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
+import type { Json, StateStore } from '../storage/state-store.ts';
+
+/** An in-process job under the digest of its work, with the lease of the process that runs it. */
+export interface LocalJobEntry {
+  readonly workDigest: string;
+  readonly jobId: string;
+  /** Absolute path. A partial file may lie beside it. */
+  readonly outputPath: string;
+  /** Process that runs the job; null if it was released. A job is claimed only if it was released or its owner is dead. */
+  readonly owner: ProcessOwner | null;
+  readonly claimedAtMs: number;
+}
+
+export interface LocalJob {
+  readonly entry: LocalJobEntry;
+  readonly record: JobRecord;
+}
+
+export interface ClaimedJob extends LocalJob {
+  /** Output path of the process that ran the job before; null for a new job. */
+  readonly previousOutputPath: string | null;
+}
+
+export interface LocalJobIndexOptions {
+  readonly state: StateStore;
+  readonly store: StateJobStore;
+  readonly clock: Clock;
+  /** How long an operation may run after the last recorded change of its attempt. */
+  readonly operationMs: number;
+}
+
+const entryPrefix = 'local-jobs/';
+const pageSize = 100;
+
+/** Vendors recognize the idempotency key of a request for a day. */
+const resumableMs = 24 * 3_600_000;
+
+/**
+ * Finds the unfinished job for the same work, so that a request after a crash resumes it instead of paying for a second
+ * operation. Throws what the state store throws.
+ */
+export class LocalJobIndex {
+  readonly #options: LocalJobIndexOptions;
+
+  constructor(options: LocalJobIndexOptions) {
+    this.#options = options;
+  }
+
+  /** Claims the resumable job for this work, or else creates `fresh`. This process then owns the job. */
+  async claim(workDigest: string, fresh: JobRecord, outputPath: string): Promise<ClaimedJob> {
+    const { store, clock } = this.#options;
+    for await (const seen of this.#entries(`${entryPrefix}${workDigest}/`)) {
+      const found = await this.#read(seen.jobId);
+      if (!found || !this.#isResumable({ entry: seen, record: found })) continue;
+      const entry = await this.#claimEntry(seen, outputPath);
+      if (!entry) continue;
+      const { spec, deadlineAtMs } = fresh;
+      const record = await store.append(seen.jobId, { type: 'resumed', spec, deadlineAtMs });
+      return { entry, record, previousOutputPath: seen.outputPath };
+    }
+    const entry = { workDigest, jobId: fresh.id, outputPath, owner: await thisProcess(), claimedAtMs: clock.nowMs() };
+    await this.#write(entry);
+    await store.create(fresh);
+    return { entry, record: fresh, previousOutputPath: null };
+  }
+
+  /** Ends the lease: a job that can be resumed stays for the next request, any other is deleted. */
+  async release(entry: LocalJobEntry): Promise<void> {
+    const record = await this.#read(entry.jobId);
+    const isKept = record === null || (record && record.status !== 'completed' && hasResumableAttempt(record));
+    await (isKept ? this.#write({ ...entry, owner: null }) : this.#delete(entry));
+  }
+
+  /**
+   * Passes each job that no request will resume to `end` and deletes it afterwards: jobs of dead processes without a
+   * resumable attempt, and jobs that were not resumed within a day.
+   */
+  async endAbandoned(end: (job: LocalJob) => Promise<void>): Promise<void> {
+    for await (const seen of this.#entries(entryPrefix)) {
+      const record = await this.#read(seen.jobId);
+      if (record === null || (record && this.#isResumable({ entry: seen, record }))) continue;
+      const entry = await this.#claimEntry(seen, seen.outputPath);
+      if (!entry) continue;
+      if (record) await end({ entry, record });
+      await this.#delete(entry);
+    }
+  }
+
+  /** Returns whether no operation of the job can be running: its process is dead and its last change is long ago. */
+  async isOver(jobId: string): Promise<boolean> {
+    for await (const entry of this.#entries(entryPrefix)) {
+      if (entry.jobId !== jobId) continue;
+      const sinceMs = this.#options.clock.nowMs() - lastChangeMs(entry, await this.#read(jobId));
+      return sinceMs >= this.#options.operationMs && (await isClaimable(entry));
+    }
+    return true;
+  }
+
+  #isResumable({ entry, record }: LocalJob): boolean {
+    const isExpired = this.#options.clock.nowMs() - lastChangeMs(entry, record) >= resumableMs;
+    return hasResumableAttempt(record) && !isExpired;
+  }
+
+  /** Undefined for a record that is not stored, null for one that this version cannot read: that one is left alone. */
+  async #read(jobId: string): Promise<JobRecord | undefined | null> {
+    try {
+      return await this.#options.store.get(jobId);
+    } catch (error) {
+      if (LipsyncError.isInstance(error) && error.code === 'internal') return null;
+      throw error;
+    }
+  }
+
+  /** Makes this process the owner, unless the owner lives or another process has claimed the job since `seen`. */
+  async #claimEntry(seen: LocalJobEntry, outputPath: string): Promise<LocalJobEntry | undefined> {
+    if (!(await isClaimable(seen))) return undefined;
+    const key = localJobKey(seen);
+    const entry = { ...seen, outputPath, owner: await thisProcess(), claimedAtMs: this.#options.clock.nowMs() };
+    return this.#options.state.transact([key], (documents) => {
+      const current = toEntry(documents.get(key));
+      if (!current || JSON.stringify(current.owner) !== JSON.stringify(seen.owner)) return { result: undefined };
+      return { result: entry, writes: new Map([[key, toJson(entry)]]) };
+    });
+  }
+
+  #write(entry: LocalJobEntry): Promise<void> {
+    const writes = new Map([[localJobKey(entry), toJson(entry)]]);
+    return this.#options.state.transact([...writes.keys()], () => ({ result: undefined, writes }));
+  }
+
+  /** The record first: an entry without a record is deleted by `endAbandoned`, a record without an entry is not. */
+  async #delete(entry: LocalJobEntry): Promise<void> {
+    const key = localJobKey(entry);
+    await this.#options.store.delete(entry.jobId);
+    await this.#options.state.transact([key], () => ({ result: undefined, writes: new Map([[key, null]]) }));
+  }
+
+  async *#entries(prefix: string): AsyncGenerator<LocalJobEntry> {
+    let after: string | undefined;
+    do {
+      const page = await this.#options.state.list(prefix, {
+        limit: pageSize,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const { document } of page) {
+        const entry = toEntry(document);
+        if (entry) yield entry;
+      }
+      after = page.length < pageSize ? undefined : page.at(-1)?.key;
+    } while (after !== undefined);
+  }
+}
+
+/**
+ * Returns the digest of a piece of work: the same inputs and the same options. Stored jobs are found by it, also those of
+ * earlier versions, so that it must not change for options that stay the same.
+ */
+export function workDigestOf(
+  inputs: { readonly clipDigest: string; readonly speechDigest: string },
+  options: LipsyncOptions,
+): string {
+  const sorted = JSON.stringify(Object.entries(options).toSorted(([one], [other]) => (one < other ? -1 : 1)));
+  return createHash('sha256').update(`${inputs.clipDigest} ${inputs.speechDigest} ${sorted}`).digest('hex');
+}
+
+/** Returns the key under which the index stores an entry. */
+export function localJobKey({ workDigest, jobId }: Pick<LocalJobEntry, 'workDigest' | 'jobId'>): string {
+  return `${entryPrefix}${workDigest}/${jobId}`;
+}
+
+/** An operation may run for the last attempt, or its take can be fetched. */
+function hasResumableAttempt({ attempts }: JobRecord): boolean {
+  const outcome = attempts.at(-1)?.outcome;
+  return outcome === 'running' || outcome === 'succeeded';
+}
+
+function lastChangeMs({ claimedAtMs }: LocalJobEntry, record: JobRecord | undefined | null): number {
+  const attempt = record?.attempts.at(-1);
+  const times = attempt ? [attempt.startedAtMs, attempt.operationAtMs, attempt.endedAtMs] : [];
+  return Math.max(claimedAtMs, ...times.map((time) => time ?? 0));
+}
+
+async function isClaimable({ owner }: LocalJobEntry): Promise<boolean> {
+  return owner === null || isGone(owner);
+}
+
+// `as` in both: only this module and the migration write these documents, and entries are JSON throughout.
+function toJson(entry: LocalJobEntry): Json {
+  return entry as unknown as Json;
+}
+
+function toEntry(document: Json | undefined): LocalJobEntry | undefined {
+  return document as unknown as LocalJobEntry | undefined;
+}
