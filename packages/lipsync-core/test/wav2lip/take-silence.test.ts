@@ -6,7 +6,7 @@ import type { SilenceMode } from '../../src/contract/index.ts';
 import type { FaceTrack } from '../../src/face/index.ts';
 import { openFrames, probeClip, readSpeech, type Timeline } from '../../src/media/index.ts';
 import { placeFace, FaceCropper } from '../../src/providers/wav2lip/picture/face-crop.ts';
-import { findMostClosedMouth } from '../../src/providers/local/tracked-mouths.ts';
+import { findMostClosedMouth } from '../../src/providers/wav2lip/redraw/tracked-mouths.ts';
 import { readMouthCurve } from '../../src/audio/index.ts';
 import { writeIdentityModel, writeMeterModel, type InstructiveModel } from '../../src/testing/instructive-models.ts';
 import { expectedMeter, melLevels, readMeter } from '../../src/testing/meter-judge.ts';

@@ -6,18 +6,18 @@ import { FaceCropper, placeFace } from './picture/face-crop.ts';
 import { FacePaster } from './picture/paste-face.ts';
 import { planFrame } from './redraw/frame-plan.ts';
 import {
+  batchFramesOf,
   heldFrames,
   redrawFrames,
   type RedrawFigures,
   type RedrawParts,
   type ShownFace,
 } from './redraw/redraw-frames.ts';
+import { findMostClosedMouth, meanFaceHeightPx } from './redraw/tracked-mouths.ts';
 import { readMouthCurve } from '../../audio/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { batchFramesOf } from '../local/batch-frames.ts';
 import { followFace, type FollowedFace } from '../local/follow-face.ts';
 import type { LocalTakeInput } from '../local/take-input.ts';
-import { findMostClosedMouth, meanFaceHeightPx } from '../local/tracked-mouths.ts';
 import { usedFrames } from '../local/tracked-range.ts';
 import { faceLargerThanModel, reducedBatch } from './wav2lip-warnings.ts';
 

@@ -1,14 +1,18 @@
 import type { FaceFrame } from '../../../face/face-types.ts';
-import type { Frame } from '../../../media/index.ts';
+import type { ClipFacts, Frame } from '../../../media/index.ts';
+import type { EngineAddress } from '../engine/engine-address.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
+import { getMaxFaces } from '../engine/engine-protocol.ts';
 import { silentMelChunk } from '../mel-chunks.ts';
 import { placeFace, type FaceCropper } from '../picture/face-crop.ts';
 import type { FacePaster } from '../picture/paste-face.ts';
 import { FrameBatch, type PendingFace } from './frame-batch.ts';
-import type { FramePlan } from './frame-plan.ts';
+import { maxInferencesPerFrame, type FramePlan } from './frame-plan.ts';
 
 /** Batches in flight: one that the engine computes and one that is queued, so that the engine never idles. */
 const maxBatchesInFlight = 2;
+/** Memory limit for all frames that `redrawFrames` holds. */
+const maxHeldBytes = 256 * 1024 ** 2;
 
 /** The face in a frame of the clip. */
 export interface ShownFace {
@@ -42,6 +46,19 @@ export interface RedrawFigures {
 /** Maximum number of frames that `redrawFrames` holds at a time. */
 export function heldFrames(batchFrames: number): number {
   return batchFrames * maxBatchesInFlight;
+}
+
+export interface BatchSizeInputs {
+  readonly clip: Pick<ClipFacts, 'width' | 'height'>;
+  readonly engine: Pick<EngineAddress, 'batchSize' | 'cropSizePx'>;
+}
+
+/** Frames per batch, at least 1: the engine's batch size, limited by the memory for held frames and the message size. */
+export function batchFramesOf({ clip, engine }: BatchSizeInputs): number {
+  const frameBytes = clip.width * clip.height * 1.5;
+  const byMemory = Math.floor(maxHeldBytes / heldFrames(1) / frameBytes);
+  const byMessage = Math.floor(getMaxFaces(engine.cropSizePx) / maxInferencesPerFrame);
+  return Math.max(1, Math.min(engine.batchSize, byMemory, byMessage));
 }
 
 /**

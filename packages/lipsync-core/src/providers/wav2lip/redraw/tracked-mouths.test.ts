@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { FaceTrack } from '../../face/face-types.ts';
-import { faceWith } from '../../testing/face-points.ts';
+import type { FaceTrack } from '../../../face/face-types.ts';
+import { faceWith } from '../../../testing/face-points.ts';
 import { findMostClosedMouth } from './tracked-mouths.ts';
 
-/** A track of faces by how open they are; undefined where there is none. */
+/** A track with the given lip openings; undefined for a frame without a face. */
 function trackOf(frameCount: number, openingAt: (frame: number) => number | undefined): FaceTrack {
   const frame: FaceTrack['frame'] = (index) => {
     const opening = openingAt(index);
@@ -14,8 +14,8 @@ function trackOf(frameCount: number, openingAt: (frame: number) => number | unde
   return { frameCount, shotStarts: [0], absentRanges: [], cached: false, frame, close: () => undefined };
 }
 
-describe('the most closed mouth of a track', () => {
-  it('is where the lips are closest together', () => {
+describe('findMostClosedMouth', () => {
+  it('The frame with the smallest lip opening is found.', () => {
     expect(
       findMostClosedMouth(
         trackOf(100, (frame) => Math.abs(frame - 42) / 100),
@@ -24,7 +24,7 @@ describe('the most closed mouth of a track', () => {
     ).toBe(42);
   });
 
-  it('is found however late the face appears', () => {
+  it('A face that appears late in the track is found.', () => {
     expect(
       findMostClosedMouth(
         trackOf(2_000, (frame) => (frame < 1_500 ? undefined : Math.abs(frame - 1_510) / 100)),
@@ -33,7 +33,7 @@ describe('the most closed mouth of a track', () => {
     ).toBe(1_510);
   });
 
-  it('is among the early ones of a long clip, so that little is decoded for it', () => {
+  it('Only the first detected faces of a long track are searched.', () => {
     expect(
       findMostClosedMouth(
         trackOf(10_000, (frame) => 1 / (frame + 1)),
@@ -42,7 +42,7 @@ describe('the most closed mouth of a track', () => {
     ).toBe(239);
   });
 
-  it('is not among frames that are not shown, and there is none without a face', () => {
+  it('Frames beyond frameCount are ignored, and a track without a face yields undefined.', () => {
     expect(
       findMostClosedMouth(
         trackOf(100, (frame) => Math.abs(frame - 42) / 100),

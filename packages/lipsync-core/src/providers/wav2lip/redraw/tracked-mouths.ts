@@ -1,27 +1,27 @@
-import { measureLips, type FaceTrack } from '../../face/index.ts';
-import { placeFace } from '../wav2lip/picture/face-crop.ts';
+import { measureLips, type FaceTrack } from '../../../face/index.ts';
+import { placeFace } from '../picture/face-crop.ts';
 
-/** Found faces among which the most closed mouth is looked for. */
-const lookedAtFaces = 240;
+/** Number of detected faces that are searched for the most closed mouth, so that little video is decoded. */
+const maxSearchedFaces = 240;
 
 /**
- * The frame of a track in which the lips are closest together, among the earliest found faces of its first `frameCount`
- * frames; undefined when none shows a face.
+ * The frame with the smallest lip opening among the first detected faces within the first `frameCount` frames of a track;
+ * undefined when none of them shows a face.
  */
 export function findMostClosedMouth(track: FaceTrack, frameCount: number): number | undefined {
   let best: { readonly index: number; readonly opening: number } | undefined;
-  let lookedAt = 0;
+  let searched = 0;
   for (const { index, points, presence } of facesOf(track, frameCount)) {
     if (presence !== 'found') continue;
     const { opening } = measureLips(points);
     if (!best || opening < best.opening) best = { index, opening };
-    lookedAt += 1;
-    if (lookedAt === lookedAtFaces) break;
+    searched += 1;
+    if (searched === maxSearchedFaces) break;
   }
   return best?.index;
 }
 
-/** Mean height of the face among the first `frameCount` frames; 0 when none shows it. */
+/** Mean height of the face box in the first `frameCount` frames; 0 when none of them shows a face. */
 export function meanFaceHeightPx(track: FaceTrack, frameCount: number): number {
   let heights = 0;
   let faces = 0;
