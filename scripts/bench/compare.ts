@@ -3,11 +3,12 @@
  * revisions in turn on the same inputs and compares wall time, processor time and peak memory of their process trees.
  */
 import { spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
+import { checkOut, exitOf } from '../lib/check-out.ts';
 import { lengthenSample } from '../lib/lengthen-sample.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { watchMemory } from '../lib/watch-memory.ts';
@@ -59,18 +60,6 @@ export async function compareRevisions(args: readonly string[]): Promise<void> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** Unpacks a revision without touching the repository's own list of work trees. */
-async function checkOut(revision: string, folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const unpack = 'set -o pipefail; git archive "$1" | tar -x -C "$2"';
-  const child = spawn('bash', ['-c', unpack, 'bash', revision, folder], {
-    cwd: projectDir,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  await exitOf(child, 'git archive');
-  return folder;
 }
 
 /** Runs one engine of two revisions in turn. */
@@ -145,13 +134,4 @@ class RevisionBench {
     const [wall = NaN, user = NaN, system = NaN] = report.trim().split(' ').map(Number);
     return { wallSeconds: wall, processorSeconds: user + system, peakMemoryMib: memory.peakMib() };
   }
-}
-
-function exitOf(child: ReturnType<typeof spawn>, name: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code, signal) =>
-      code === 0 ? resolve() : reject(new Error(`${name} ended with ${signal ?? `exit code ${code}`}`)),
-    );
-  });
 }
