@@ -78,6 +78,17 @@ describe('POST /lipsync with files', () => {
     expect(await api.queuedPayload(id)).toEqual({ jobId: id });
   });
 
+  it('A job stores the request id and the trace context of its request.', async () => {
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    const headers = { 'X-Request-Id': 'request-1', traceparent };
+    const { id } = await json(await api.fetch('/lipsync', { method: 'POST', body: form(), headers }));
+    expect(await api.store.get(id)).toMatchObject({ requestId: 'request-1', traceparent });
+    const other = await json(
+      await api.fetch('/lipsync', { method: 'POST', body: form(), headers: { ...headers, traceparent: 'made up' } }),
+    );
+    expect(await api.store.get(other.id)).toMatchObject({ requestId: 'request-1', traceparent: null });
+  });
+
   it('takes the files before and after the fields', async () => {
     const body = new FormData();
     body.append('method', 'preview');

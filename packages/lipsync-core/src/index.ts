@@ -33,7 +33,7 @@ export { JobRunner, type JobRunnerOptions, type RunContext } from './jobs/job-ru
 export { KeyedMutex } from './processes/keyed-mutex.ts';
 export type { CostRow } from './billing/cost-sums.ts';
 export { createLedger, type Ledger } from './billing/ledger.ts';
-export type { Clock, IdSource, Logger } from './contract/ports.ts';
+export type { Clock, IdSource, Logger, TraceContext } from './contract/ports.ts';
 export { createIdSource, systemClock } from './contract/system-ports.ts';
 export {
   attemptOfCallback,

@@ -9,13 +9,14 @@ import {
   type JobRecord,
   type JobStart,
   type JobStore,
+  type TraceContext,
 } from '@lipsync/core';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import { watchJob, type JobWatcher } from './job-notifications.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 
 /** A validated request. */
-export interface JobSubmission {
+export interface JobSubmission extends Partial<TraceContext> {
   readonly video: InputReference;
   readonly audio: InputReference;
   readonly options: LipsyncOptions;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- Express types what a request carries through this namespace only
@@ -22,3 +22,11 @@ export const assignRequestId: RequestHandler = (request, response, next) => {
   response.set('X-Request-Id', response.locals.requestId);
   next();
 };
+
+const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** Returns the W3C Trace Context header of a request, or null without a valid one. */
+export function readTraceparent(request: Request): string | null {
+  const traceparent = request.get('traceparent');
+  return traceparent !== undefined && traceparentPattern.test(traceparent) ? traceparent : null;
+}

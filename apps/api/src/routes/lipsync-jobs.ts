@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isTerminal } from '@lipsync/core';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
+import { readTraceparent } from '../http/request-id.ts';
 import { readLipsyncBody } from '../http/lipsync-body.ts';
 import { toFieldProblems } from '../http/lipsync-options.ts';
 import { HttpError } from '../http/problem.ts';
@@ -36,7 +37,9 @@ export function lipsyncJobRoutes(dependencies: ApiDependencies): readonly Route[
 
 async function createJob(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {
   const { inputs, options } = await readLipsyncBody(request, response, dependencies);
-  const record = await dependencies.jobs.submit({ ...inputs, options, owner: response.locals.caller });
+  const { caller: owner, requestId } = response.locals;
+  const traceparent = readTraceparent(request);
+  const record = await dependencies.jobs.submit({ ...inputs, options, owner, requestId, traceparent });
   response
     .status(202)
     .location(jobUrl(dependencies.publicBaseUrl, record.id))

@@ -10,6 +10,14 @@ export interface IdSource {
   jobId(): string;
 }
 
+/** Ids that connect work with the request that caused it; null if there is none. */
+export interface TraceContext {
+  /** Id of the API request, as in its log lines and problem documents. */
+  readonly requestId: string | null;
+  /** W3C Trace Context header of the request. */
+  readonly traceparent: string | null;
+}
+
 /** Structured logging; the first argument holds fields, never secrets. */
 export interface Logger {
   debug(fields: object, message: string): void;

@@ -1,4 +1,4 @@
-import type { Logger } from '../contract/ports.ts';
+import type { Logger, TraceContext } from '../contract/ports.ts';
 import { errorPolicies, type LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { LateCost } from '../providers/pending-settlements.ts';
@@ -70,7 +70,7 @@ export function alertOfJob(logger: Logger, record: JobRecord, error: LipsyncErro
 }
 
 /** Returns the fields that connect a log line with the job and with the request that created it. */
-export function logFields({ id, requestId, traceparent }: Pick<JobRecord, 'id' | 'requestId' | 'traceparent'>): object {
+export function logFields({ id, requestId, traceparent }: Pick<JobRecord, 'id' | keyof TraceContext>): object {
   return { jobId: id, ...(requestId !== null && { requestId }), ...(traceparent !== null && { traceparent }) };
 }
 

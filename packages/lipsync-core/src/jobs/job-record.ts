@@ -1,4 +1,5 @@
 import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
+import type { TraceContext } from '../contract/ports.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import type { Attempt } from '../providers/attempt.ts';
@@ -57,7 +58,7 @@ export interface LipsyncResult {
 }
 
 /** The part of a record that all kinds of job share. */
-export interface JobEnvelope {
+export interface JobEnvelope extends TraceContext {
   readonly id: string;
   /** Increases with every change; stores use it for compare-and-set. */
   readonly revision: number;
@@ -76,10 +77,6 @@ export interface JobEnvelope {
   /** When to run a waiting job again; null while it runs or is queued. */
   readonly parkedUntilMs: number | null;
   readonly error: { readonly code: ErrorCode; readonly message: string } | null;
-  /** W3C Trace Context header of the request that created the job; null if it had none. */
-  readonly traceparent: string | null;
-  /** Id of the request that created the job, as in its log lines and problem documents; null outside the API. */
-  readonly requestId: string | null;
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;
   readonly completedAtMs: number | null;
@@ -98,7 +95,7 @@ export type JobRecord<Kind extends JobKind = 'lipsync'> = JobEnvelope &
   };
 
 /** Values of a new lip-sync job. */
-export interface NewJob {
+export interface NewJob extends Partial<TraceContext> {
   readonly id: string;
   readonly options: LipsyncOptions;
   readonly video: InputReference;
@@ -107,8 +104,6 @@ export interface NewJob {
   readonly nowMs: number;
   /** Plan and lane, if they are known before a worker sees the job. */
   readonly start?: JobStart;
-  readonly traceparent?: string | null;
-  readonly requestId?: string | null;
 }
 
 /** The plan of a new job, if it does not depend on the inputs, and the kind of provider that the first run needs. */

@@ -243,6 +243,7 @@ export class JobRunner {
         },
         {
           signal: run.signal,
+          trace: { requestId: record.requestId, traceparent: record.traceparent },
           canRun: (kind) => context.canRun(kind),
           earlierAttempts: record.attempts,
           wasInterrupted: record.crashes > 0,

@@ -10,7 +10,7 @@ import {
   type Timeline,
 } from '../media/index.ts';
 import type { LipsyncError } from '../errors/index.ts';
-import type { Clock } from '../contract/ports.ts';
+import type { Clock, TraceContext } from '../contract/ports.ts';
 import type { Admission } from '../providers/admission.ts';
 import { localCostMicros } from '../billing/local-price.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
@@ -44,6 +44,7 @@ export interface PipelineInput {
 
 export interface PipelineContext {
   readonly signal: AbortSignal;
+  readonly trace?: TraceContext;
   readonly earlierAttempts: readonly Attempt[];
   /** Whether a run of this job ended without a word before: how long its attempts took says little about their providers. */
   readonly wasInterrupted: boolean;
@@ -278,7 +279,7 @@ async function listen(
     renderPool.run(
       analyzeSpeechRenderTask,
       { speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
-      { signal, onProgress: context.onProgress },
+      context,
     ),
   );
   return { ...probed, mouthCurvePath, speechReport };

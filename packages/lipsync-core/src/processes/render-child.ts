@@ -1,3 +1,4 @@
+import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
 import { toError, toFailure, type CarriedFailure } from '../errors/carried-failure.ts';
 import { abortError, LipsyncError } from '../errors/index.ts';
@@ -8,7 +9,13 @@ import type { RenderTaskAddress } from './render-task.ts';
 /** Messages to a render process. It runs one task at a time and meanwhile sends a heartbeat every `heartbeatMs`. */
 export type ToRenderProcess =
   | { readonly type: 'preload'; readonly moduleUrls: readonly string[] }
-  | { readonly type: 'run'; readonly task: RenderTaskAddress; readonly input: unknown; readonly heartbeatMs: number }
+  | {
+      readonly type: 'run';
+      readonly task: RenderTaskAddress;
+      readonly input: unknown;
+      readonly heartbeatMs: number;
+      readonly trace?: TraceContext;
+    }
   /** Aborts the current task with this reason: canceled, deadline exceeded, handed to another worker. */
   | { readonly type: 'cancel'; readonly reason: CarriedFailure };
 
@@ -21,6 +28,8 @@ export type FromRenderProcess =
 
 export interface RenderContext {
   readonly signal: AbortSignal;
+  /** Passed to the task; absent for work without a request. */
+  readonly trace?: TraceContext;
   onProgress?(progress: ProgressReport): void;
 }
 
@@ -94,7 +103,11 @@ export class RenderChild {
     this.#child.send(message);
   }
 
-  #runTask(request: RenderRequest, { signal, onProgress }: RenderContext, silenceLimitMs: number): Promise<unknown> {
+  #runTask(
+    request: RenderRequest,
+    { signal, onProgress, trace }: RenderContext,
+    silenceLimitMs: number,
+  ): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     let graceTimer: NodeJS.Timeout | undefined;
     const silenceTimer = setTimeout(() => this.kill(), silenceLimitMs);
@@ -113,7 +126,7 @@ export class RenderChild {
       reject(signal.aborted ? abortError(signal) : crashError(exit, this.#child.stderrTail)),
     );
     const heartbeatMs = Math.min(maxHeartbeatMs, silenceLimitMs / heartbeatsPerSilenceLimit);
-    this.#send({ type: 'run', ...request, heartbeatMs });
+    this.#send({ type: 'run', ...request, heartbeatMs, ...(trace && { trace }) });
     return promise.finally(() => {
       clearTimeout(graceTimer);
       clearTimeout(silenceTimer);

@@ -27,7 +27,7 @@ function preload(moduleUrls: readonly string[]): void {
   for (const moduleUrl of moduleUrls) void import(moduleUrl).catch(() => undefined);
 }
 
-async function run({ task, input, heartbeatMs }: RunMessage): Promise<void> {
+async function run({ task, input, heartbeatMs, trace }: RunMessage): Promise<void> {
   const controller = new AbortController();
   current = controller;
   // A timer on the event loop: it stops exactly when the loop is blocked.
@@ -38,6 +38,7 @@ async function run({ task, input, heartbeatMs }: RunMessage): Promise<void> {
     const result = await body(input as never, {
       signal: controller.signal,
       resources,
+      ...(trace && { trace }),
       onProgress: (progress) => send({ type: 'progress', progress }),
     });
     send({ type: 'done', result });

@@ -1,3 +1,4 @@
+import type { TraceContext } from '../contract/ports.ts';
 import type { ProgressReport } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { resolveEntry } from './entry.ts';
@@ -7,6 +8,8 @@ import { memoizeAsync } from './memoize-async.ts';
 export interface RenderTaskContext {
   readonly signal: AbortSignal;
   readonly resources: RenderResources;
+  /** Ids of the request that caused the task; absent for work without a request. */
+  readonly trace?: TraceContext;
   onProgress(progress: ProgressReport): void;
 }
 

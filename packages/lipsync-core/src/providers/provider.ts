@@ -1,3 +1,4 @@
+import type { TraceContext } from '../contract/ports.ts';
 import type { HeygenMode, ProviderId, SilenceMode } from '../contract/index.ts';
 import type { Operation, OperationRequest, ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { ErrorCode } from '../errors/index.ts';
@@ -31,6 +32,7 @@ export interface TakeRequest {
 
 export interface TakeContext {
   readonly signal: AbortSignal;
+  readonly trace?: TraceContext;
   onProgress(progress: ProgressReport): void;
 }
 

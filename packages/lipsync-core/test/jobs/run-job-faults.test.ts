@@ -251,3 +251,25 @@ describe('the cost of a job', () => {
     expect(costOf(record)).toBe(12);
   });
 });
+
+describe('The trace context of a job', () => {
+  it('Log lines of a run and the pipeline get the request id and the trace context.', async () => {
+    const trace = { requestId: 'request-1', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };
+    await bench.accept({}, trace);
+    const lines: object[] = [];
+    const write = (fields: object): void => void lines.push(fields);
+    const logger = { debug: write, info: write, warn: write, error: write };
+    let seen: unknown;
+    await bench
+      .runner(
+        async (_, context) => {
+          seen = context.trace;
+          throw new LipsyncError('clip_unusable', 'No face.');
+        },
+        { logger },
+      )
+      .run('job_1', { signal: never, canRun: () => true });
+    expect(seen).toEqual(trace);
+    expect(lines).toMatchObject([{ jobId: 'job_1', ...trace, code: 'clip_unusable' }]);
+  });
+});

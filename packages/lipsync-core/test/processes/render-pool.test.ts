@@ -22,8 +22,10 @@ import { resolveEntry } from '../../src/processes/entry.ts';
 import { ManagedChild } from '../../src/processes/managed-child.ts';
 import type { FromRenderProcess, ToRenderProcess } from '../../src/processes/render-child.ts';
 import { RenderProcessPool, type RenderPool, type RenderPoolOptions } from '../../src/processes/render-pool.ts';
+import { defineRenderTask } from '../../src/processes/render-task.ts';
 import { descendantsOf, processTable, type ProcessRow } from '../../src/testing/process-table.ts';
 import type { ProgressReport } from '../../src/contract/provider-types.ts';
+import type { traceTask } from './trace-task.ts';
 
 const limits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
 let folder: string;
@@ -332,4 +334,12 @@ it('A render process reports the code and message of the abort reason that its p
   } finally {
     await child.kill();
   }
+});
+
+it('A task receives the trace context of its job in the render process.', async () => {
+  const task = defineRenderTask<typeof traceTask>('./trace-task', 'traceTask', import.meta.url);
+  const trace = { requestId: 'request-1', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };
+  const signal = AbortSignal.timeout(60_000);
+  expect(await pool.run(task, null, { signal, trace })).toEqual(trace);
+  expect(await pool.run(task, null, { signal })).toBeNull();
 });

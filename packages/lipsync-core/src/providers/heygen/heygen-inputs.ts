@@ -19,7 +19,7 @@ export interface HeygenInputs extends AsyncDisposable {
  */
 export async function makeInputs(
   request: TakeRequest,
-  { signal, onProgress }: TakeContext,
+  { signal, onProgress, trace }: TakeContext,
   renderPool: RenderPool,
 ): Promise<HeygenInputs> {
   const workFolder = dirname(request.takePath);
@@ -38,6 +38,7 @@ export async function makeInputs(
       await renderPool.run(passThroughRenderTask, input, {
         signal,
         onProgress: ({ fraction }) => onProgress({ stage: 'preparing', fraction }),
+        ...(trace && { trace }),
       });
     }
   } catch (error) {
