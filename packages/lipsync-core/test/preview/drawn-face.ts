@@ -1,9 +1,9 @@
 import { landmarkCount, type FaceFrame } from '../../src/face/face-types.ts';
-import type { Picture } from '../../src/media/media-types.ts';
+import type { Picture } from '../../src/image/planes.ts';
 import { jawLine, lipColorPoints, skinPoints } from '../../src/face/landmarks.ts';
 import { lipContours, lipEdges } from '../../src/providers/preview/rendering/lip-curves.ts';
 
-/** A face made of formulas: landmarks and a picture that agree with each other, without any person or model. */
+/** A synthetic face: landmarks and a picture that agree with each other. */
 export interface DrawnFace {
   readonly width: number;
   readonly height: number;
@@ -12,10 +12,10 @@ export interface DrawnFace {
   readonly y: number;
   /** Pixels between the outer eye corners. */
   readonly scale: number;
-  /** Tilt of the head in the picture plane and turn to the side, radians. */
+  /** In-plane rotation and yaw of the head, radians. */
   readonly roll: number;
   readonly yaw: number;
-  /** Distance between the inner lips, as a share of the mouth's width. */
+  /** Distance between the inner lips, relative to the mouth's width. */
   readonly opening: number;
 }
 
@@ -76,7 +76,7 @@ interface LipLevels {
   readonly outerLower: number;
 }
 
-/** Lip edges at a place across the mouth (−1…1 from corner to corner), in eye distances down from the nose base. */
+/** Lip edges at a position across the mouth (−1…1 from corner to corner), in eye distances below the nose base. */
 function lipLevels(across: number, opening: number): LipLevels {
   const bell = Math.max(0, 1 - across * across);
   const raise = opening * mouth.width * 0.25 * bell;
@@ -129,7 +129,7 @@ export function landmarksOf(face: DrawnFace): FaceFrame {
   return { presence: 'found', points };
 }
 
-/** Levels that the parts of the drawn face have, luma. */
+/** Luma of the parts of the drawn face. */
 export const levels = { skin: 170, lip: 120, teeth: 190, cavity: 30 } as const;
 
 function lumaAt(u: number, v: number, opening: number): number {
@@ -158,14 +158,14 @@ export function drawFace(face: DrawnFace): Picture {
   return { width, height, data };
 }
 
-/** Luma at a place of the drawn face given in eye distances from the nose base. */
+/** Luma at a position of the drawn face, in eye distances from the nose base. */
 export function lumaOf(picture: Picture, face: DrawnFace, u: number, v: number): number {
   const x = Math.round(face.x + face.scale * (u * Math.cos(face.roll) - v * Math.sin(face.roll)));
   const y = Math.round(face.y + face.scale * (u * Math.sin(face.roll) + v * Math.cos(face.roll)));
   return picture.data[y * picture.width + x] ?? 0;
 }
 
-/** Pixels in the middle of the mouth, from nose base to chin, that are as dark as the inside of a mouth or as bright as teeth. */
+/** Number of pixels on the vertical center line of the mouth that are as dark as a mouth's interior or as bright as teeth. */
 export function insidePixels(picture: Picture, face: DrawnFace): number {
   let count = 0;
   for (let step = 0; step < 0.6 * face.scale; step += 1) {

@@ -2,23 +2,20 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { SilenceMode } from '../../src/contract/index.ts';
 import { landmarkCount, type FaceFrame } from '../../src/face/face-types.ts';
-import type { Picture } from '../../src/media/media-types.ts';
-import {
-  createMouthRenderer,
-  MouthReferenceBuilder,
-  type MouthAim,
-  type MouthReference,
-} from '../../src/providers/preview/rendering/index.ts';
+import type { Picture } from '../../src/image/planes.ts';
+import { MouthReferenceBuilder, type MouthReference } from '../../src/providers/preview/rendering/mouth-reference.ts';
+import { MouthRenderer } from '../../src/providers/preview/rendering/mouth-renderer.ts';
+import type { MouthShape } from '../../src/providers/preview/rendering/mouth-target.ts';
 import { copyOf, drawFace, insidePixels, landmarksOf, plainFace, type DrawnFace } from './drawn-face.ts';
 
-const closed: MouthAim = { open: 0, wide: 0, closure: 0, voiced: 1 };
-const wideOpen: MouthAim = { ...closed, open: 1 };
+const closed: MouthShape = { open: 0, wide: 0, closure: 0, voiced: 1 };
+const wideOpen: MouthShape = { ...closed, open: 1 };
 
 function referenceOf(...faces: readonly DrawnFace[]): MouthReference {
   const builder = new MouthReferenceBuilder();
   for (const face of faces) builder.add(drawFace(face), landmarksOf(face));
   const reference = builder.finish();
-  if (reference === undefined) throw new Error('The drawn faces gave no reference.');
+  if (reference === undefined) throw new Error('The drawn faces give no reference.');
   return reference;
 }
 
@@ -26,12 +23,12 @@ const reference = referenceOf(plainFace, { ...plainFace, opening: 0.3 });
 
 function render(
   face: DrawnFace,
-  aim: MouthAim,
+  shape: MouthShape,
   silenceMode: SilenceMode = 'generate',
 ): { before: Picture; after: Picture; written: number } {
   const before = drawFace(face);
   const after = copyOf(before);
-  const written = createMouthRenderer({ reference, silenceMode }).render(after, landmarksOf(face), aim);
+  const written = new MouthRenderer({ reference, silenceMode }).render(after, landmarksOf(face), shape);
   return { before, after, written };
 }
 
@@ -43,31 +40,31 @@ function meanDifference(left: Picture, right: Picture): number {
   return left.data.reduce((sum, byte, index) => sum + Math.abs(byte - (right.data[index] ?? 0)), 0) / left.data.length;
 }
 
-describe('what the renderer leaves alone', () => {
-  it('changes nothing above the nose base, beside the jaw or below the neck', () => {
+describe('MouthRenderer on unchanged pixels', () => {
+  it('Pixels above the nose base, beside the jaw and below the neck are unchanged.', () => {
     const { before, after } = render(plainFace, wideOpen);
     const { width, height, scale, x, y } = plainFace;
-    const strayed: string[] = [];
+    const changed: string[] = [];
     for (let row = 0; row < height; row += 1) {
       for (let column = 0; column < width; column += 1) {
         const outside = row < y || Math.abs(column - x) > scale * 0.75 || row > y + scale * 1.45;
         if (outside && before.data[row * width + column] !== after.data[row * width + column])
-          strayed.push(`${column}, ${row}`);
+          changed.push(`${column}, ${row}`);
       }
     }
-    expect(strayed).toEqual([]);
+    expect(changed).toEqual([]);
     expect(differingBytes(before, after)).toBeGreaterThan(1000);
   });
 
-  it('leaves a closed mouth that is to stay closed as it is', () => {
+  it('A closed mouth with a closed target shape is unchanged.', () => {
     const { before, after } = render(plainFace, closed);
     expect(meanDifference(before, after)).toBeLessThan(0.05);
   });
 
-  it('touches no picture without a face, with landmarks that are not numbers, or with an aim that is not', () => {
+  it('A picture is unchanged without a face and with NaN landmarks or a NaN shape.', () => {
     const picture = drawFace(plainFace);
     const untouched = copyOf(picture);
-    const renderer = createMouthRenderer({ reference, silenceMode: 'generate' });
+    const renderer = new MouthRenderer({ reference, silenceMode: 'generate' });
     const broken: FaceFrame = {
       presence: 'found',
       points: landmarksOf(plainFace).points.map((value, index) => (index % 7 === 0 ? Number.NaN : value)),
@@ -78,24 +75,24 @@ describe('what the renderer leaves alone', () => {
     expect(picture.data).toEqual(untouched.data);
   });
 
-  it('touches no face in profile and moves one half turned less than one that faces the camera', () => {
-    const turnedBy = (yaw: number): number => {
+  it('A face in profile is unchanged, and a half-turned face changes less than a frontal one.', () => {
+    const changedAtYaw = (yaw: number): number => {
       const picture = drawFace(plainFace);
       const before = copyOf(picture);
-      createMouthRenderer({ reference, silenceMode: 'generate' }).render(
+      new MouthRenderer({ reference, silenceMode: 'generate' }).render(
         picture,
         landmarksOf({ ...plainFace, yaw }),
         wideOpen,
       );
       return differingBytes(before, picture);
     };
-    expect(turnedBy(1.3)).toBe(0);
-    expect(turnedBy(0.75)).toBeLessThan(turnedBy(0));
+    expect(changedAtYaw(1.3)).toBe(0);
+    expect(changedAtYaw(0.75)).toBeLessThan(changedAtYaw(0));
   });
 });
 
-describe('the mouth that is drawn', () => {
-  it('opens a closed mouth wider the more the curve asks for', () => {
+describe('MouthRenderer on drawn mouths', () => {
+  it('The drawn opening grows with the open value.', () => {
     const inside = [0, 0.25, 0.5, 0.75, 1].map((open) =>
       insidePixels(render(plainFace, { ...closed, open }).after, plainFace),
     );
@@ -104,31 +101,31 @@ describe('the mouth that is drawn', () => {
     expect(inside[4]).toBeGreaterThan(0.25 * 0.55 * plainFace.scale);
   });
 
-  it('closes a mouth that is open in the clip', () => {
+  it('A mouth that is open in the clip is closed.', () => {
     const face = { ...plainFace, opening: 0.3 };
     const { before, after } = render(face, closed);
     expect(insidePixels(before, face)).toBeGreaterThan(15);
     expect(insidePixels(after, face)).toBeLessThanOrEqual(3);
   });
 
-  it('closes an open mouth on p, b and m', () => {
+  it('A closure closes the mouth despite an open value.', () => {
     expect(
       insidePixels(render(plainFace, { open: 0.4, wide: 0, closure: 1, voiced: 1 }).after, plainFace),
     ).toBeLessThanOrEqual(1);
   });
 
-  it('follows a tilted head', () => {
+  it('The mouth of a tilted head is opened.', () => {
     const face = { ...plainFace, roll: 0.5 };
     expect(insidePixels(render(face, wideOpen).after, face)).toBeGreaterThan(0.25 * 0.55 * face.scale);
   });
 
-  it('takes the teeth from a frame of the clip that shows them', () => {
+  it('A frame that shows teeth becomes the donor.', () => {
     expect(reference.donor).toBeDefined();
     expect(referenceOf(plainFace).donor).toBeUndefined();
   });
 
-  it('draws the same picture for the same face and aim', () => {
-    const renderer = createMouthRenderer({ reference, silenceMode: 'generate' });
+  it('The same face and shape give the same picture.', () => {
+    const renderer = new MouthRenderer({ reference, silenceMode: 'generate' });
     const pictures = [0, 1, 2].map(() => {
       const picture = drawFace(plainFace);
       renderer.render(picture, landmarksOf(plainFace), { open: 0.4, wide: -0.3, closure: 0, voiced: 1 });
@@ -138,7 +135,7 @@ describe('the mouth that is drawn', () => {
     expect(pictures[2]?.data).toEqual(pictures[0]?.data);
   });
 
-  it('changes little when the aim changes little', () => {
+  it('A small change of the shape changes the picture little.', () => {
     fc.assert(
       fc.property(
         fc.double({ min: 0, max: 0.98, noNaN: true }),
@@ -153,20 +150,20 @@ describe('the mouth that is drawn', () => {
     );
   });
 
-  it('hardly moves a still face when its landmarks tremble', () => {
-    const renderer = createMouthRenderer({ reference, silenceMode: 'generate' });
-    const aim: MouthAim = { open: 0.5, wide: 0.2, closure: 0, voiced: 1 };
+  it('Landmark jitter hardly moves a still face.', () => {
+    const renderer = new MouthRenderer({ reference, silenceMode: 'generate' });
+    const shape: MouthShape = { open: 0.5, wide: 0.2, closure: 0, voiced: 1 };
     const steady = drawFace(plainFace);
-    renderer.render(steady, landmarksOf(plainFace), aim);
-    const trembling = drawFace(plainFace);
+    renderer.render(steady, landmarksOf(plainFace), shape);
+    const jittered = drawFace(plainFace);
     const points = landmarksOf(plainFace).points.map((value, index) => value + 0.3 * Math.sin(index * 12.9898));
-    renderer.render(trembling, { presence: 'found', points }, aim);
-    expect(meanDifference(steady, trembling)).toBeLessThan(0.25);
+    renderer.render(jittered, { presence: 'found', points }, shape);
+    expect(meanDifference(steady, jittered)).toBeLessThan(0.25);
   });
 
-  it('stays near the face wherever its landmarks lie, also partly or wholly outside the picture', () => {
+  it('Changed pixels stay near the face at any position, inside and outside the picture.', () => {
     const size = { width: 128, height: 96 };
-    const renderer = createMouthRenderer({ reference, silenceMode: 'generate' });
+    const renderer = new MouthRenderer({ reference, silenceMode: 'generate' });
     const place = fc.record({
       x: fc.integer({ min: -100, max: 230 }),
       y: fc.integer({ min: -100, max: 200 }),
@@ -199,16 +196,16 @@ describe('the mouth that is drawn', () => {
   });
 });
 
-describe('pauses of the speech', () => {
+describe('MouthRenderer in pauses of the speech', () => {
   const face = { ...plainFace, opening: 0.3 };
-  const pause: MouthAim = { open: 0.2, wide: 0, closure: 0, voiced: 0 };
+  const pause: MouthShape = { open: 0.2, wide: 0, closure: 0, voiced: 0 };
 
-  it('keep: leaves the clip as it is', () => {
+  it('Mode keep leaves the clip unchanged in a pause.', () => {
     const { before, after } = render(face, pause, 'keep');
     expect(differingBytes(before, after)).toBe(0);
   });
 
-  it('keep: comes in gradually with the speech', () => {
+  it('Mode keep fades the effect in with the speech.', () => {
     const changed = [0, 0.02, 0.5, 1].map((voiced) => {
       const { before, after } = render(face, { ...pause, open: 0, voiced }, 'keep');
       return meanDifference(before, after);
@@ -217,63 +214,63 @@ describe('pauses of the speech', () => {
     expect(changed[1]).toBeLessThan((changed[3] ?? 0) * 0.25);
   });
 
-  it('close: shuts the mouth whatever the curve says', () => {
+  it('Mode close closes the mouth in a pause.', () => {
     expect(insidePixels(render(face, pause, 'close').after, face)).toBeLessThanOrEqual(3);
   });
 
-  it('generate: follows the curve', () => {
+  it('Mode generate follows the curve in a pause.', () => {
     expect(insidePixels(render(face, { ...pause, open: 1 }, 'generate').after, face)).toBeGreaterThan(15);
   });
 });
 
-describe('a clip whose lips are parted throughout', () => {
-  const parted = { ...plainFace, opening: 0.07 };
-  const pause: MouthAim = { open: 0, wide: 0, closure: 0, voiced: 0 };
-  const of = (faces: readonly DrawnFace[]) =>
-    createMouthRenderer({ reference: referenceOf(...faces), silenceMode: 'generate' });
+describe('MouthRenderer on clips whose lips are open throughout', () => {
+  const openLips = { ...plainFace, opening: 0.07 };
+  const pause: MouthShape = { open: 0, wide: 0, closure: 0, voiced: 0 };
+  const rendererOf = (faces: readonly DrawnFace[]) =>
+    new MouthRenderer({ reference: referenceOf(...faces), silenceMode: 'generate' });
 
-  it('shows them closed in a pause, without teeth or dark between them', () => {
-    const renderer = of([parted, { ...parted, opening: 0.075 }, { ...parted, opening: 0.065 }]);
-    const picture = drawFace(parted);
-    expect(insidePixels(picture, parted)).toBeGreaterThanOrEqual(5);
-    renderer.render(picture, landmarksOf(parted), pause);
-    expect(insidePixels(picture, parted)).toBe(0);
+  it('The lips are closed in a pause, without teeth or dark between them.', () => {
+    const renderer = rendererOf([openLips, { ...openLips, opening: 0.075 }, { ...openLips, opening: 0.065 }]);
+    const picture = drawFace(openLips);
+    expect(insidePixels(picture, openLips)).toBeGreaterThanOrEqual(5);
+    renderer.render(picture, landmarksOf(openLips), pause);
+    expect(insidePixels(picture, openLips)).toBe(0);
   });
 
-  it('does so in a still, too', () => {
-    const picture = drawFace(parted);
-    of([parted]).render(picture, landmarksOf(parted), pause);
-    expect(insidePixels(picture, parted)).toBe(0);
+  it('The lips of a still picture are closed in a pause.', () => {
+    const picture = drawFace(openLips);
+    rendererOf([openLips]).render(picture, landmarksOf(openLips), pause);
+    expect(insidePixels(picture, openLips)).toBe(0);
   });
 
-  it('leaves lips as they are that only the landmarks call parted', () => {
+  it('Lips that are open only in the landmarks are unchanged.', () => {
     const picture = drawFace(plainFace);
     const before = copyOf(picture);
     const builder = new MouthReferenceBuilder();
-    builder.add(picture, landmarksOf(parted));
+    builder.add(picture, landmarksOf(openLips));
     const reference = builder.finish();
-    if (reference === undefined) throw new Error('The drawn face gave no reference.');
-    createMouthRenderer({ reference, silenceMode: 'generate' }).render(picture, landmarksOf(parted), pause);
+    if (reference === undefined) throw new Error('The drawn face gives no reference.');
+    new MouthRenderer({ reference, silenceMode: 'generate' }).render(picture, landmarksOf(openLips), pause);
     expect(meanDifference(before, picture)).toBeLessThan(0.05);
   });
 
-  it('opens them nearly as far as closed ones', () => {
-    const picture = drawFace(parted);
-    of([parted]).render(picture, landmarksOf(parted), wideOpen);
-    const inside = insidePixels(picture, parted);
+  it('The lips are opened nearly as far as closed ones.', () => {
+    const picture = drawFace(openLips);
+    rendererOf([openLips]).render(picture, landmarksOf(openLips), wideOpen);
+    const inside = insidePixels(picture, openLips);
     expect(inside).toBeGreaterThan(0.8 * insidePixels(render(plainFace, wideOpen).after, plainFace));
   });
 });
 
-describe('the reference', () => {
-  it('is undefined for a clip without a usable face', () => {
+describe('MouthReferenceBuilder', () => {
+  it('A clip without a usable face has no reference.', () => {
     const builder = new MouthReferenceBuilder();
     builder.add(drawFace(plainFace), { presence: 'absent', points: new Float32Array(0) });
     builder.add(drawFace(plainFace), { presence: 'found', points: new Float32Array(landmarkCount * 3) });
     expect(builder.finish()).toBeUndefined();
   });
 
-  it('finds the closed mouth of a clip that is mostly open', () => {
+  it('The neutral mouth of a mostly open clip is closed.', () => {
     const faces = [0, 0.2, 0.3, 0.25].map((opening) => ({ ...plainFace, opening }));
     const { curves, width } = referenceOf(...faces).neutral;
     expect(width).toBeCloseTo(0.55, 1);

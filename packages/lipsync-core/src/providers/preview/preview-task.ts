@@ -1,6 +1,7 @@
 import type { FaceTrack } from '../../face/face-types.ts';
 import { drawEach, openFramesAhead, runTakeLoop, type TakeReport } from '../../media/index.ts';
-import { createMouthRenderer, MouthReferenceBuilder, type MouthReference } from './rendering/index.ts';
+import { MouthReferenceBuilder, type MouthReference } from './rendering/mouth-reference.ts';
+import { MouthRenderer } from './rendering/mouth-renderer.ts';
 import type { Warning } from '../../contract/provider-types.ts';
 import { readMouthCurve } from '../../audio/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
@@ -70,7 +71,7 @@ async function drawTake(
   context: RenderTaskContext,
 ) {
   const curve = await readMouthCurve(task.mouthCurvePath, task.timeline.frameCount);
-  const renderer = reference && createMouthRenderer({ reference, silenceMode: task.silenceMode });
+  const renderer = reference && new MouthRenderer({ reference, silenceMode: task.silenceMode });
   let bytesDrawn = 0;
   let drawMs = 0;
   const figures = await runTakeLoop(

@@ -1,69 +1,61 @@
-import type { FaceTones } from './face-tones.ts';
 import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
+import { neutralChroma, type Color, type FaceColors } from './face-colors.ts';
 
-/**
- * One layer of what is seen between the lips: color and cover (0–1) on an even grid. Coordinates are head units,
- * from `-halfWidth` to `halfWidth` across and from `top` to `bottom`.
- */
-export interface InteriorLayer {
+/** Extent of a layer in head units and its grid size. */
+export interface LayerGeometry {
   readonly columns: number;
   readonly rows: number;
+  /** The layer reaches from `-halfWidth` to `halfWidth` across and from `top` to `bottom`. */
   readonly halfWidth: number;
   readonly top: number;
   readonly bottom: number;
-  readonly luma: Float32Array;
-  readonly blue: Float32Array;
-  readonly red: Float32Array;
-  readonly cover: Float32Array;
 }
 
-/**
- * The inside of a mouth. `upper` holds still with the skull: across from the mouth's middle, down from where the closed lips meet.
- * `lower` moves with the jaw: its second coordinate is the height above the lower lip's edge.
- */
+/** One layer of the mouth's interior: color and alpha (0–1) on an even grid. */
+export interface InteriorLayer extends LayerGeometry {
+  readonly luma: Float32Array;
+  readonly cb: Float32Array;
+  readonly cr: Float32Array;
+  readonly alpha: Float32Array;
+}
+
+/** What is visible between the lips. */
 export interface MouthInterior {
+  /** Upper teeth, fixed to the skull: across from the mouth's middle, down from the seam of the closed lips. */
   readonly upper: InteriorLayer;
+  /** Lower teeth and tongue, fixed to the jaw: the second coordinate is the height above the edge of the lower lip. */
   readonly lower: InteriorLayer;
-  readonly cavity: { readonly luma: number; readonly blue: number; readonly red: number };
-  /** Skin brightness of the pictures that the colors belong to. */
+  /** Color of the dark behind both layers. */
+  readonly cavity: Color;
+  /** Skin luma of the pictures that the colors were taken from. */
   readonly skinLuma: number;
 }
 
-export function createLayer(
-  columns: number,
-  rows: number,
-  halfWidth: number,
-  top: number,
-  bottom: number,
-): InteriorLayer {
-  const size = columns * rows;
+export function createLayer(geometry: LayerGeometry): InteriorLayer {
+  const size = geometry.columns * geometry.rows;
   return {
-    columns,
-    rows,
-    halfWidth,
-    top,
-    bottom,
+    ...geometry,
     luma: new Float32Array(size),
-    blue: new Float32Array(size),
-    red: new Float32Array(size),
-    cover: new Float32Array(size),
+    cb: new Float32Array(size),
+    cr: new Float32Array(size),
+    alpha: new Float32Array(size),
   };
 }
 
 const columns = 129;
 const rows = 49;
 
-/** Where one tooth ends and the next begins, from the middle outwards, as shares of the mouth's width. */
+/** Boundaries between teeth from the middle outwards, relative to the mouth's width. */
 const toothEdges = [0, 0.15, 0.265, 0.36, 0.43, 0.48] as const;
 
-interface ToothPlace {
-  /** Distance to the nearer side of the tooth, as a share of the mouth's width. */
+interface ToothPosition {
+  /** Distance to the nearer side of the tooth, relative to the mouth's width. */
   readonly toSide: number;
   /** Position within the tooth, −1…1. */
   readonly within: number;
 }
 
-function toothAt(across: number): ToothPlace {
+function toothAt(across: number): ToothPosition {
   const outwards = Math.abs(across);
   let tooth = 0;
   while (tooth < toothEdges.length - 2 && outwards > (toothEdges[tooth + 1] ?? 1)) tooth += 1;
@@ -76,104 +68,113 @@ function toothAt(across: number): ToothPlace {
 }
 
 interface Palette {
-  readonly teeth: number;
-  readonly teethBlue: number;
-  readonly teethRed: number;
-  readonly tongue: number;
-  readonly tongueBlue: number;
-  readonly tongueRed: number;
+  readonly teeth: Color;
+  readonly tongue: Color;
 }
 
-const neutralChroma = 128;
-
-/** Colors that go with the face's own light: teeth a little brighter than skin and nearly gray, tongue like the lips in shade. */
-function paletteOf(tones: FaceTones): Palette {
+/** Colors in the light of the face: teeth as bright as skin and nearly gray, a tongue like shaded lips. */
+function paletteOf({ skin, lip }: FaceColors): Palette {
   return {
-    teeth: clamp(tones.skin.luma, 60, 200),
-    teethBlue: mix(neutralChroma, tones.skin.blue, 0.45),
-    teethRed: mix(neutralChroma, tones.skin.red, 0.5),
-    tongue: clamp(tones.lip.luma * 0.62, 30, 130),
-    tongueBlue: mix(neutralChroma, tones.lip.blue, 0.9),
-    tongueRed: mix(neutralChroma, tones.lip.red, 0.8),
+    teeth: {
+      luma: clamp(skin.luma, 60, 200),
+      cb: mix(neutralChroma, skin.cb, 0.45),
+      cr: mix(neutralChroma, skin.cr, 0.5),
+    },
+    tongue: {
+      luma: clamp(lip.luma * 0.62, 30, 130),
+      cb: mix(neutralChroma, lip.cb, 0.9),
+      cr: mix(neutralChroma, lip.cr, 0.8),
+    },
   };
 }
 
-/** Paints one point of the upper row of teeth; `across` and `down` are shares of the mouth's width. */
-function paintUpper(layer: InteriorLayer, index: number, across: number, down: number, palette: Palette): void {
+/** A grid point of a layer. Coordinates are relative to the mouth's width. */
+interface LayerPoint {
+  readonly index: number;
+  readonly across: number;
+  readonly down: number;
+}
+
+/** Paints one point of the upper teeth. */
+function paintUpper(layer: InteriorLayer, { index, across, down }: LayerPoint, { teeth }: Palette): void {
   const { toSide, within } = toothAt(across);
   const arch = (across / 0.5) ** 2;
   const edge = 0.052 - 0.03 * arch - 0.011 * within ** 4;
-  const gapLine = 1 - 0.2 * Math.exp(-((toSide / 0.009) ** 2));
-  const roundness = 1 - 0.62 * arch;
-  const towardsGum = 1 - 0.12 * smoothStep(0, -0.15, down);
-  layer.luma[index] = palette.teeth * gapLine * roundness * towardsGum;
-  layer.blue[index] = palette.teethBlue;
-  layer.red[index] = palette.teethRed;
-  layer.cover[index] = smoothStep(edge + 0.008, edge - 0.008, down);
+  const toothGap = 1 - 0.2 * Math.exp(-((toSide / 0.009) ** 2));
+  const curvature = 1 - 0.62 * arch;
+  const gumShade = 1 - 0.12 * smoothStep(0, -0.15, down);
+  layer.luma[index] = teeth.luma * toothGap * curvature * gumShade;
+  layer.cb[index] = teeth.cb;
+  layer.cr[index] = teeth.cr;
+  layer.alpha[index] = smoothStep(edge + 0.008, edge - 0.008, down);
 }
 
-/** Paints one point of lower teeth and tongue; `height` above the lower lip is a share of the mouth's width. */
-function paintLower(layer: InteriorLayer, index: number, across: number, height: number, palette: Palette): void {
+/** Paints one point of lower teeth and tongue; `down` is the height above the lower lip. */
+function paintLower(layer: InteriorLayer, { index, across, down: height }: LayerPoint, palette: Palette): void {
+  const { teeth, tongue } = palette;
   const { toSide } = toothAt(across * 1.25);
   const arch = clamp((across / 0.36) ** 2, 0, 1);
   const teethTop = 0.034 - 0.03 * arch;
-  const isTeeth = smoothStep(teethTop + 0.014, teethTop - 0.014, height) * (1 - arch);
+  const teethAlpha = smoothStep(teethTop + 0.014, teethTop - 0.014, height) * (1 - arch);
   const tongueTop = 0.16 - 0.16 * (across / 0.36) ** 2;
   const tongueLight = 1 - 0.5 * smoothStep(0.03, 0.15, height);
-  const teethLight = palette.teeth * 0.5 * (1 - 0.2 * Math.exp(-((toSide / 0.012) ** 2))) * (1 - 0.4 * arch);
+  const teethLuma = teeth.luma * 0.5 * (1 - 0.2 * Math.exp(-((toSide / 0.012) ** 2))) * (1 - 0.4 * arch);
   const lipShade = mix(0.88, 1, smoothStep(-0.005, 0.025, height));
-  layer.luma[index] = mix(palette.tongue * tongueLight, teethLight, isTeeth) * lipShade;
-  layer.blue[index] = mix(palette.tongueBlue, palette.teethBlue, isTeeth * 0.6);
-  layer.red[index] = mix(palette.tongueRed, palette.teethRed, isTeeth * 0.6);
-  layer.cover[index] = Math.max(isTeeth, smoothStep(tongueTop + 0.04, tongueTop - 0.06, height));
+  layer.luma[index] = mix(tongue.luma * tongueLight, teethLuma, teethAlpha) * lipShade;
+  layer.cb[index] = mix(tongue.cb, teeth.cb, teethAlpha * 0.6);
+  layer.cr[index] = mix(tongue.cr, teeth.cr, teethAlpha * 0.6);
+  layer.alpha[index] = Math.max(teethAlpha, smoothStep(tongueTop + 0.04, tongueTop - 0.06, height));
 }
 
-/** Paints teeth, tongue and the dark behind them in colors taken from the face. `mouthWidth` in head units. */
-export function paintInterior(tones: FaceTones, mouthWidth: number): MouthInterior {
-  const upper = createLayer(columns, rows, mouthWidth * 0.5, mouthWidth * -0.2, mouthWidth * 0.1);
-  const lower = createLayer(columns, rows, mouthWidth * 0.5, mouthWidth * -0.02, mouthWidth * 0.25);
-  const palette = paletteOf(tones);
+/** Paints synthetic teeth, tongue and cavity in colors that match the face. `mouthWidth` is in head units. */
+export function paintInterior(colors: FaceColors, mouthWidth: number): MouthInterior {
+  const halfWidth = mouthWidth * 0.5;
+  const upper = createLayer({ columns, rows, halfWidth, top: mouthWidth * -0.2, bottom: mouthWidth * 0.1 });
+  const lower = createLayer({ columns, rows, halfWidth, top: mouthWidth * -0.02, bottom: mouthWidth * 0.25 });
+  const palette = paletteOf(colors);
   for (let row = 0; row < rows; row += 1) {
+    const upperDown = mix(upper.top, upper.bottom, row / (rows - 1)) / mouthWidth;
+    const lowerHeight = mix(lower.top, lower.bottom, row / (rows - 1)) / mouthWidth;
     for (let column = 0; column < columns; column += 1) {
       const across = column / (columns - 1) - 0.5;
       const index = row * columns + column;
-      paintUpper(upper, index, across, mix(upper.top, upper.bottom, row / (rows - 1)) / mouthWidth, palette);
-      paintLower(lower, index, across, mix(lower.top, lower.bottom, row / (rows - 1)) / mouthWidth, palette);
+      paintUpper(upper, { index, across, down: upperDown }, palette);
+      paintLower(lower, { index, across, down: lowerHeight }, palette);
     }
   }
   const cavity = {
-    luma: 16 + 0.09 * tones.skin.luma,
-    blue: mix(neutralChroma, tones.lip.blue, 0.4),
-    red: mix(neutralChroma, tones.lip.red, 0.35),
+    luma: 16 + 0.09 * colors.skin.luma,
+    cb: mix(neutralChroma, colors.lip.cb, 0.4),
+    cr: mix(neutralChroma, colors.lip.cr, 0.35),
   };
-  return { upper, lower, cavity, skinLuma: tones.skin.luma };
+  return { upper, lower, cavity, skinLuma: colors.skin.luma };
 }
 
-/** A color with cover, written by `sampleLayer`. */
+/** A color with alpha, written by `sampleLayer`. */
 export interface LayerSample {
   luma: number;
-  blue: number;
-  red: number;
-  cover: number;
+  cb: number;
+  cr: number;
+  alpha: number;
 }
 
-/** Reads a layer between its grid points; outside the grid the nearest point counts. */
+/** Samples a layer with bilinear interpolation. Points outside the grid take the nearest edge. */
 export function sampleLayer(layer: InteriorLayer, across: number, down: number, sample: LayerSample): void {
   const x = clamp((across / layer.halfWidth + 1) / 2, 0, 1) * (layer.columns - 1);
   const y = clamp((down - layer.top) / (layer.bottom - layer.top), 0, 1) * (layer.rows - 1);
   const column = Math.min(layer.columns - 2, Math.floor(x));
   const row = Math.min(layer.rows - 2, Math.floor(y));
+  const index = row * layer.columns + column;
   const fx = x - column;
   const fy = y - row;
-  const index = row * layer.columns + column;
-  sample.luma = between(layer.luma, index, layer.columns, fx, fy);
-  sample.blue = between(layer.blue, index, layer.columns, fx, fy);
-  sample.red = between(layer.red, index, layer.columns, fx, fy);
-  sample.cover = between(layer.cover, index, layer.columns, fx, fy);
-}
-
-function between(values: Float32Array, index: number, stride: number, fx: number, fy: number): number {
-  const top = at(values, index) + (at(values, index + 1) - at(values, index)) * fx;
-  const bottom = at(values, index + stride) + (at(values, index + stride + 1) - at(values, index + stride)) * fx;
-  return top + (bottom - top) * fy;
+  const stride = layer.columns;
+  const bilinear = (values: Float32Array): number => {
+    const top = at(values, index) + (at(values, index + 1) - at(values, index)) * fx;
+    const bottom = at(values, index + stride) + (at(values, index + stride + 1) - at(values, index + stride)) * fx;
+    return top + (bottom - top) * fy;
+  };
+  sample.luma = bilinear(layer.luma);
+  sample.cb = bilinear(layer.cb);
+  sample.cr = bilinear(layer.cr);
+  sample.alpha = bilinear(layer.alpha);
 }

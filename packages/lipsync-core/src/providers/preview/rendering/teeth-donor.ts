@@ -1,0 +1,241 @@
+import { mouthCorners } from '../../../face/landmarks.ts';
+import { at, clamp, medianInPlace, mix, smoothStep } from '../../../image/math.ts';
+import { halved, planesOf, type Picture } from '../../../image/planes.ts';
+import { PlanePatch, sampleBilinear } from '../../../image/warp-sampling.ts';
+import type { FaceColors } from './face-colors.ts';
+import { createHeadPose, fitHeadPose, headRotation, type HeadPose } from './head-pose.ts';
+import { createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves } from './lip-curves.ts';
+import { createLayer, type InteriorLayer } from './mouth-interior.ts';
+import { poseNeutral, type NeutralMouth } from './neutral-mouth.ts';
+
+/** A clip frame that shows the speaker's upper teeth: landmarks, and the picture around the mouth. */
+export interface DonorFrame {
+  readonly points: Float32Array;
+  readonly luma: PlanePatch;
+  readonly cb: PlanePatch;
+  readonly cr: PlanePatch;
+  /** Position of the patches in the picture; even. */
+  readonly left: number;
+  readonly top: number;
+  readonly skinLuma: number;
+}
+
+/** Opening from which teeth are visible, and from which more adds nothing; relative to the mouth's width. */
+const openings = { least: 0.13, ample: 0.24 } as const;
+/** Smallest contrast between teeth and the dark behind them, and smallest luma of teeth, relative to the skin. */
+const minimumContrast = 0.22;
+const minimumTeethLuma = 0.5;
+const profileSteps = 16;
+/** Part of the mouth, around its middle, where front teeth are expected. */
+const frontTeeth = { from: 0.32, to: 0.68 } as const;
+
+/** Finds the frame with the clearest view of the upper teeth. */
+export class TeethDonorSearch {
+  #best: DonorFrame | undefined;
+  #bestScore = 0;
+
+  get best(): DonorFrame | undefined {
+    return this.#best;
+  }
+
+  /** Rates one frame by contrast, opening and head rotation. Copies its mouth when it is the best so far. */
+  consider(picture: Picture, points: Float32Array, pose: HeadPose, { skin }: FaceColors): void {
+    const curves = createLipCurves();
+    readLipCurves(pose, points, curves);
+    const opening = openingOf(curves);
+    if (!(opening > openings.least)) return;
+    const frame = copyMouth(picture, points, (curves.right - curves.left) * pose.scale, skin.luma);
+    if (frame === undefined) return;
+    const { bright, dark } = measureTeeth(frame, pose, curves);
+    const contrast = (bright - dark) / skin.luma;
+    if (contrast < minimumContrast || bright < minimumTeethLuma * skin.luma) return;
+    const { yaw, pitch } = headRotation(pose);
+    const score = contrast * Math.min(1, opening / openings.ample) * (1 - Math.hypot(yaw, pitch));
+    if (score <= this.#bestScore) return;
+    this.#bestScore = score;
+    this.#best = frame;
+  }
+}
+
+/** Copies a square around the mouth. Undefined when it leaves the picture. */
+function copyMouth(
+  picture: Picture,
+  points: Float32Array,
+  mouthWidthPx: number,
+  skinLuma: number,
+): DonorFrame | undefined {
+  const [leftCorner, rightCorner] = mouthCorners.outer;
+  const halfPx = Math.ceil(mouthWidthPx * 0.8);
+  const centerX = (at(points, leftCorner * 3) + at(points, rightCorner * 3)) / 2;
+  const centerY = (at(points, leftCorner * 3 + 1) + at(points, rightCorner * 3 + 1)) / 2;
+  const left = Math.floor(centerX - halfPx) & ~1;
+  const top = Math.floor(centerY - halfPx) & ~1;
+  const size = (halfPx * 2 + 3) & ~1;
+  if (left < 0 || top < 0 || left + size > picture.width || top + size > picture.height) return undefined;
+  const planes = planesOf(picture);
+  const area = { left, top, right: left + size, bottom: top + size };
+  const [luma, cb, cr] = [new PlanePatch(), new PlanePatch(), new PlanePatch()];
+  luma.copyFrom(planes.luma, area);
+  cb.copyFrom(planes.cb, halved(area));
+  cr.copyFrom(planes.cr, halved(area));
+  return { points: points.slice(), luma, cb, cr, left, top, skinLuma };
+}
+
+/** Brightest luma between the lips and the darkest one below it, averaged over the front teeth. */
+function measureTeeth(
+  frame: DonorFrame,
+  pose: HeadPose,
+  curves: LipCurves,
+): { readonly bright: number; readonly dark: number } {
+  const first = Math.round(frontTeeth.from * curveSamples);
+  const last = Math.round(frontTeeth.to * curveSamples);
+  const profile = Array.from({ length: profileSteps }, (_, step) => {
+    let sum = 0;
+    for (let k = first; k <= last; k += 1) {
+      const u = curves.left + ((curves.right - curves.left) * k) / (curveSamples - 1);
+      const upper = at(curves.innerUpper, k);
+      const v = upper + ((at(curves.innerLower, k) - upper) * (step + 0.5)) / profileSteps;
+      const x = pose.originX + u * pose.acrossX + v * pose.downX;
+      const y = pose.originY + u * pose.acrossY + v * pose.downY;
+      sum += sampleBilinear(frame.luma, x - frame.left, y - frame.top);
+    }
+    return sum / (last - first + 1);
+  });
+  const upperPart = profile.slice(0, Math.ceil(profileSteps * 0.6));
+  const bright = Math.max(...upperPart);
+  return { bright, dark: Math.min(bright, ...profile.slice(upperPart.indexOf(bright))) };
+}
+
+const columns = 129;
+const rows = 65;
+/** Distance to the donor's lips, softness of the lower edge, and longest tooth, relative to the mouth's width. */
+const lipInset = 0.025;
+const edgeSoftness = 0.012;
+const longestTooth = 0.24;
+/** Half of the width that is taken from the donor. Beyond it the teeth fade into the dark. */
+const teethHalfWidth = 0.4;
+const edgeSearchSteps = 40;
+const smoothingRadius = 4;
+
+/** Upper teeth extracted from a clip frame. */
+export interface ExtractedTeeth {
+  readonly layer: InteriorLayer;
+  /** Luma of the dark behind the teeth. */
+  readonly cavityLuma: number;
+  readonly skinLuma: number;
+}
+
+interface DonorView {
+  readonly frame: DonorFrame;
+  readonly pose: HeadPose;
+  readonly curves: LipCurves;
+  /** Middle and seam of the neutral mouth, and its width. */
+  readonly center: number;
+  readonly seam: number;
+  readonly width: number;
+}
+
+/** Extracts the upper teeth of a donor frame relative to the skull. Undefined when the head model does not fit its landmarks. */
+export function extractTeeth(frame: DonorFrame, neutral: NeutralMouth): ExtractedTeeth | undefined {
+  const pose = createHeadPose();
+  if (!fitHeadPose(neutral.template, frame.points, pose)) return undefined;
+  const curves = createLipCurves();
+  readLipCurves(pose, frame.points, curves);
+  const rest = createLipCurves();
+  poseNeutral(neutral, pose, rest);
+  const { width } = neutral;
+  const seam = at(rest.innerUpper, (curveSamples - 1) / 2);
+  const view = { frame, pose, curves, center: (rest.left + rest.right) / 2, seam, width };
+  const layer = createLayer({ columns, rows, halfWidth: width * 0.5, top: width * -0.2, bottom: width * 0.2 });
+  const edges = findToothEdges(view, layer);
+  for (let column = 0; column < columns; column += 1) fillColumn(view, layer, column, edges[column] ?? 0);
+  return { layer, cavityLuma: measureCavity(view), skinLuma: frame.skinLuma };
+}
+
+function acrossAt(layer: InteriorLayer, column: number): number {
+  return mix(-layer.halfWidth, layer.halfWidth, column / (columns - 1));
+}
+
+/** The donor's inner lip edges in the face plane. */
+function lipsAt({ curves, center }: DonorView, across: number): { readonly upper: number; readonly lower: number } {
+  const position = clamp((center + across - curves.left) / (curves.right - curves.left), 0, 1) * (curveSamples - 1);
+  const k = Math.min(curveSamples - 2, Math.floor(position));
+  return {
+    upper: mix(at(curves.innerUpper, k), at(curves.innerUpper, k + 1), position - k),
+    lower: mix(at(curves.innerLower, k), at(curves.innerLower, k + 1), position - k),
+  };
+}
+
+function toPatch({ pose, frame, center }: DonorView, across: number, v: number): readonly [x: number, y: number] {
+  const u = center + across;
+  return [
+    pose.originX + u * pose.acrossX + v * pose.downX - frame.left,
+    pose.originY + u * pose.acrossY + v * pose.downY - frame.top,
+  ];
+}
+
+function lumaAt(view: DonorView, across: number, v: number): number {
+  return sampleBilinear(view.frame.luma, ...toPatch(view, across, v));
+}
+
+/** Lower edge of the teeth per column: the steepest downward fall of luma, after a median and a mean filter along the row. */
+function findToothEdges(view: DonorView, layer: InteriorLayer): number[] {
+  const raw = Array.from({ length: columns }, (_, column) => steepestFall(view, acrossAt(layer, column)));
+  return raw
+    .map((_, column) => medianInPlace(windowAround(raw, column, smoothingRadius * 2)))
+    .map((_, column, medians) => {
+      const window = windowAround(medians, column, smoothingRadius);
+      return window.reduce((sum, value) => sum + value, 0) / window.length;
+    });
+}
+
+function windowAround(values: readonly number[], index: number, radius: number): number[] {
+  return values.slice(Math.max(0, index - radius), index + radius + 1);
+}
+
+function steepestFall(view: DonorView, across: number): number {
+  const { upper, lower } = lipsAt(view, across);
+  const from = upper + lipInset * view.width;
+  const to = Math.min(lower, upper + longestTooth * view.width);
+  const step = (to - from) / edgeSearchSteps;
+  const distance = Math.max(step, 0.02 * view.width);
+  let steepest = 0;
+  let edge = from;
+  for (let k = 0; k <= edgeSearchSteps; k += 1) {
+    const v = from + k * step;
+    const fall = lumaAt(view, across, v - distance) - lumaAt(view, across, v + distance);
+    if (fall <= steepest) continue;
+    steepest = fall;
+    edge = v;
+  }
+  return edge;
+}
+
+function fillColumn(view: DonorView, layer: InteriorLayer, column: number, edge: number): void {
+  const across = acrossAt(layer, column);
+  const { width, frame } = view;
+  const { upper } = lipsAt(view, across);
+  const highest = Math.min(upper + lipInset * width, edge);
+  const sideAlpha = smoothStep(teethHalfWidth, teethHalfWidth - 0.08, Math.abs(across) / width);
+  for (let row = 0; row < rows; row += 1) {
+    const v = view.seam + mix(layer.top, layer.bottom, row / (rows - 1));
+    const [x, y] = toPatch(view, across, clamp(v, highest, edge));
+    const index = row * columns + column;
+    layer.luma[index] = sampleBilinear(frame.luma, x, y);
+    layer.cb[index] = sampleBilinear(frame.cb, x / 2 - 0.25, y / 2 - 0.25);
+    layer.cr[index] = sampleBilinear(frame.cr, x / 2 - 0.25, y / 2 - 0.25);
+    layer.alpha[index] = sideAlpha * smoothStep(edge + edgeSoftness * width, edge - edgeSoftness * width, v);
+  }
+}
+
+/** The 0.05 quantile of luma in the middle of the opening. */
+function measureCavity(view: DonorView): number {
+  const levels: number[] = [];
+  for (let column = 0; column < 24; column += 1) {
+    const across = view.width * mix(-0.25, 0.25, column / 23);
+    const { upper, lower } = lipsAt(view, across);
+    for (let row = 1; row < 24; row += 1) levels.push(lumaAt(view, across, mix(upper, lower, row / 24)));
+  }
+  levels.sort((left, right) => left - right);
+  return levels[Math.floor(levels.length / 20)] ?? 16;
+}
