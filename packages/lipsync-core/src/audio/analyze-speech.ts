@@ -1,21 +1,12 @@
 import { abortError } from '../errors/index.ts';
 import type { OnnxSession } from '../inference/onnx-session.ts';
 import type { Timeline } from '../media/timeline.ts';
-import { defineRenderTask } from '../processes/render-task.ts';
-import type { analyzeSpeechTask } from './analyze-speech-task.ts';
 import { createMouthCurve } from './mouth-curve.ts';
 import type { MouthCurve } from './mouth-curve-file.ts';
 import { estimateMouth, normalizeFeatures, type MouthModel } from './mouth-model.ts';
 import { detectSpeechActivity } from './speech-activity.ts';
 import { FeatureExtractor, quietestDb, type SpeechFeatures } from './speech-features.ts';
 import { VoiceActivityDetector } from './voice-activity-detector.ts';
-
-/** Analyzes the speech and writes the mouth curve for the timeline to a file. */
-export const analyzeSpeechRenderTask = defineRenderTask<typeof analyzeSpeechTask>(
-  './analyze-speech-task',
-  'analyzeSpeechTask',
-  import.meta.url,
-);
 
 /** Properties of the speech that decide how a job continues. */
 export interface SpeechReport {

@@ -21,7 +21,7 @@ import type { Forecast } from '../scheduling/completion-forecast.ts';
 import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
-import { analyzeSpeechRenderTask, type SpeechReport } from '../audio/analyze-speech.ts';
+import { analyzeSpeechRenderTask, type SpeechReport } from '../audio/index.ts';
 import { againOnce } from './again-once.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
 import { findSooner, makePlan } from './plan-job.ts';

@@ -61,7 +61,7 @@ const knotValue = new Float64Array(longestContour);
 const smallestStep = 1e-3;
 
 /** Samples the coordinate down of one lip edge in the face plane. */
-export function sampleEdge(pose: HeadPose, points: Float32Array, edge: LipEdge, output: Float32Array): void {
+function sampleEdge(pose: HeadPose, points: Float32Array, edge: LipEdge, output: Float32Array): void {
   const count = setKnots(pose, points, edge);
   const contour = lipContours[edge];
   for (let k = 0; k < count; k += 1) knotValue[k] = toFacePlane(pose, points, contour[k] ?? 0, 1);
