@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import type { OnnxSession } from '../../packages/lipsync-core/src/inference/onnx-session.ts';
 import { analyzeSpeech, analysisSampleRateHz, loadMouthModel } from '../../packages/lipsync-core/src/audio/index.ts';
-import { bestLag, energyPerFrame } from '../../packages/lipsync-core/src/testing/lip-judge.ts';
+import { bestLag, energyPerFrame } from '../../packages/lipsync-core/src/testing/sync-metrics.ts';
 import type { Spoken } from './espeak.ts';
 import { pieces } from './example.ts';
 import { joinFigures, phonemeFigures } from './phoneme-figures.ts';

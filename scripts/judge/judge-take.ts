@@ -17,8 +17,8 @@ import {
   type ClipFacts,
   type Timeline,
 } from '../../packages/lipsync-core/src/media/index.ts';
-import { bestLag, energyPerFrame } from '../../packages/lipsync-core/src/testing/lip-judge.ts';
-import { ssimOutside, type PixelArea } from '../../packages/lipsync-core/src/testing/picture-judge.ts';
+import { bestLag, energyPerFrame } from '../../packages/lipsync-core/src/testing/sync-metrics.ts';
+import { ssimOutside, type PixelArea } from '../../packages/lipsync-core/src/testing/image-metrics.ts';
 import { openingInPicture } from './opening-in-picture.ts';
 import { pauseFrames } from './pauses.ts';
 
@@ -146,7 +146,10 @@ async function ssimOfTake(
   })) {
     const original = await source.next();
     if (original.done || made.index % ssimEveryFrames !== 0) continue;
-    sum += ssimOutside(original.value.data, made.data, clip.width, clip.height, lowerFace(track.frame(made.index)));
+    sum += ssimOutside(
+      { a: original.value.data, b: made.data, width: clip.width, height: clip.height },
+      lowerFace(track.frame(made.index)),
+    );
     count += 1;
   }
   await source.return?.();

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { writeFloatWav } from '../../packages/lipsync-core/src/testing/float-wav.ts';
+import { writeFloatWav } from '../../packages/lipsync-core/src/testing/synthetic-inputs.ts';
 import { samplePaths } from './scratch-stack.ts';
 
 export interface BadInput {

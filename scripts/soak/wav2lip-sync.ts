@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { probeTake, readSpeech } from '../../packages/lipsync-core/src/media/index.ts';
-import { writeMeterModel } from '../../packages/lipsync-core/src/testing/instructive-models.ts';
-import { bestLag } from '../../packages/lipsync-core/src/testing/lip-judge.ts';
+import { writeMeterModel } from '../../packages/lipsync-core/src/testing/wav2lip-models.ts';
 import {
+  bestLag,
   expectedMeter,
   melLevels,
   meterDelayMs,
   readMeter,
-} from '../../packages/lipsync-core/src/testing/meter-judge.ts';
-import { openWav2LipStudio, type Wav2LipStudio } from '../../packages/lipsync-core/src/testing/wav2lip-studio.ts';
+} from '../../packages/lipsync-core/src/testing/sync-metrics.ts';
+import { Wav2LipHarness } from '../../packages/lipsync-core/src/testing/wav2lip-harness.ts';
 import { samplePaths } from './scratch-stack.ts';
 
 const shortSeconds = 7;
@@ -41,7 +41,7 @@ interface Row {
  */
 export async function proveWav2LipSync(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-sync-'));
-  const studio = openWav2LipStudio(folder);
+  const harness = new Wav2LipHarness(folder);
   try {
     const modelPath = join(folder, 'meter.onnx');
     await writeMeterModel(modelPath, { cropSizePx: 96 });
@@ -51,29 +51,29 @@ export async function proveWav2LipSync(): Promise<boolean> {
     console.log('|---|---|---|---|---|---|---|---|---|---|---|---|');
     let holds = true;
     for (const take of takes) {
-      const row = await judgeTake(studio, { folder, modelPath, ...take });
+      const row = await judgeTake(harness, { folder, modelPath, ...take });
       console.log(`| ${row.cells.join(' | ')} | ${row.holds} |`);
       holds &&= row.holds;
     }
     return holds;
   } finally {
-    await studio.close();
+    await harness.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 async function judgeTake(
-  studio: Wav2LipStudio,
+  harness: Wav2LipHarness,
   { folder, modelPath, rate, seconds }: { folder: string; modelPath: string; rate: string; seconds: number },
 ): Promise<Row> {
   const name = `${rate.replace('/', '-')}-${seconds}`;
   const { clipPath, speechPath } = await inputsAt(rate, seconds, join(folder, name));
-  const made = await studio.make({ name, clipPath, speechPath, modelPath, windowStartMs });
-  const track = await studio.trackOf({ ...made, clipPath });
+  const made = await harness.makeTake({ name, clipPath, speechPath, modelPath, windowStartMs });
+  const track = await harness.openTrack({ ...made, clipPath });
   const grays = await readMeter(made, track).finally(() => track.close());
   const take = await probeTake(made.takePath);
   const { frameRate, frameCount } = made.timeline;
-  const expected = expectedMeter(melLevels(await soundOf(speechPath)), frameRate, frameCount, windowStartMs);
+  const expected = expectedMeter(melLevels(await soundOf(speechPath)), frameCount, { frameRate, windowStartMs });
   const errors = expected.map((gray, index) => Math.abs(gray - (grays[index] ?? NaN)));
   const largest = errors.reduce((highest, error) => Math.max(highest, error), 0);
   const { lag, r } = grays.length === frameCount ? bestLag(expected, grays, maxLagFrames) : { lag: NaN, r: NaN };

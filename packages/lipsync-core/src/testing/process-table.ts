@@ -3,33 +3,33 @@ import { readdirSync, readFileSync } from 'node:fs';
 export interface ProcessRow {
   readonly pid: number;
   readonly parent: number;
-  /** The command line, its arguments separated by blanks. */
+  /** Command line with arguments separated by spaces. */
   readonly command: string;
 }
 
-/** All processes of this machine as /proc tells them (Linux); nothing has to be installed for it. */
+/** All processes of this machine, read from /proc (Linux only). */
 export function processTable(): ProcessRow[] {
   const pids = readdirSync('/proc').map(Number).filter(Number.isInteger);
   return pids.flatMap((pid) => {
     const stat = readOrEmpty(`/proc/${pid}/stat`);
     const command = readOrEmpty(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-    // The second field is a name in parentheses that may hold anything; the parent is the second field after it.
+    // Field 2 is a name in parentheses that may contain any character; field 4 is the parent.
     const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
     return Number.isInteger(parent) ? [{ pid, parent, command }] : [];
   });
 }
 
-/** The processes below `ancestor`, whether its children or theirs. */
+/** All descendants of a process. */
 export function descendantsOf(ancestor: number, table: readonly ProcessRow[] = processTable()): ProcessRow[] {
   const parents = new Map(table.map(({ pid, parent }) => [pid, parent]));
-  const isBelow = (pid: number): boolean => {
+  const isDescendant = (pid: number): boolean => {
     const parent = parents.get(pid);
-    return parent !== undefined && parent > 0 && (parent === ancestor || isBelow(parent));
+    return parent !== undefined && parent > 0 && (parent === ancestor || isDescendant(parent));
   };
-  return table.filter(({ pid }) => isBelow(pid));
+  return table.filter(({ pid }) => isDescendant(pid));
 }
 
-/** A process may end while it is being looked at. */
+/** Empty when the process has exited. */
 function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8');

@@ -1,4 +1,6 @@
-import { writeOnnxFile } from '../inference/onnx-writer.ts';
+import { melBandCount } from '../audio/mel-spectrogram.ts';
+import { onnxElementType, writeOnnxFile, type GraphConstant, type GraphNode } from '../inference/onnx-writer.ts';
+import { melChunkColumns } from '../providers/wav2lip/mel-chunks.ts';
 import { tensorShapes, type TensorSource } from '../providers/wav2lip/model/layer-weights.ts';
 import {
   layersOf,
@@ -7,7 +9,13 @@ import {
   type Wav2LipNetwork,
   type WidthDivisor,
 } from '../providers/wav2lip/model/network.ts';
-import { wav2lipGraph, type GraphKind } from '../providers/wav2lip/model/wav2lip-graph.ts';
+import {
+  framesInputName,
+  melInputName,
+  outputName,
+  wav2lipGraph,
+  type GraphKind,
+} from '../providers/wav2lip/model/wav2lip-graph.ts';
 import type { FileHash } from '../storage/file-hash.ts';
 
 export interface SeededWav2Lip {
@@ -96,4 +104,149 @@ function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash;
+}
+
+/** Options of small models with the ports of Wav2Lip and a known output. */
+export interface TestModelOptions {
+  readonly cropSizePx: number;
+  /** The only accepted batch size. Defaults to a dynamic batch axis. */
+  readonly fixedBatch?: number;
+}
+
+export interface FaultModelOptions extends TestModelOptions {
+  /** Larger batches fail, as on a device with too little memory. */
+  readonly largestBatch?: number;
+  /** Batches with a chunk above this mean mel level fail: −5 is always, 5 is never. */
+  readonly failAboveMean?: number;
+  /** Faces whose chunk is above this mean mel level are all NaN. */
+  readonly nanAboveMean?: number;
+}
+
+/** Nodes and the constants that they use. */
+interface GraphSteps {
+  readonly nodes: readonly GraphNode[];
+  readonly constants?: readonly GraphConstant[];
+}
+
+const neverExceeded = 5;
+
+/** Writes a model that returns the reference crop, channels 3 to 5 of its frames input. */
+export async function writeIdentityModel(path: string, model: TestModelOptions): Promise<void> {
+  await writeModel(path, model, [referenceCrop(outputName)]);
+}
+
+/** Writes a model whose output is uniformly gray at the mean of the mel chunk: −4 is black, 4 is white. */
+export async function writeMeterModel(path: string, model: TestModelOptions): Promise<void> {
+  await writeModel(path, model, [
+    referenceCrop('crop'),
+    chunkMeans('means'),
+    {
+      nodes: [
+        { operator: 'Mul', inputs: ['crop', 'nothing'], output: 'black' },
+        { operator: 'Mul', inputs: ['means', 'eighth'], output: 'scaled' },
+        { operator: 'Add', inputs: ['scaled', 'half'], output: 'gray' },
+        { operator: 'Add', inputs: ['black', 'gray'], output: outputName },
+      ],
+      constants: [float('nothing', 0), float('eighth', 1 / 8), float('half', 1 / 2)],
+    },
+  ]);
+}
+
+/** Writes the identity model with injected faults. */
+export async function writeFaultModel(path: string, model: FaultModelOptions): Promise<void> {
+  const { largestBatch = 2 ** 31, failAboveMean = neverExceeded, nanAboveMean = neverExceeded } = model;
+  await writeModel(path, model, [
+    referenceCrop('crop'),
+    chunkMeans('means'),
+    batchAbove(largestBatch, 'too_many'),
+    anyMeanAbove(failAboveMean, 'too_loud'),
+    failingWhen('too_many', 'crop', 'first'),
+    failingWhen('too_loud', 'first', 'second'),
+    {
+      nodes: [
+        { operator: 'Greater', inputs: ['means', 'nan_limit'], output: 'is_nan' },
+        { operator: 'Where', inputs: ['is_nan', 'nan', 'nothing'], output: 'addition' },
+        { operator: 'Add', inputs: ['second', 'addition'], output: outputName },
+      ],
+      constants: [float('nan_limit', nanAboveMean), float('nan', Number.NaN), float('nothing', 0)],
+    },
+  ]);
+}
+
+async function writeModel(
+  path: string,
+  { cropSizePx: side, fixedBatch }: TestModelOptions,
+  steps: readonly GraphSteps[],
+): Promise<void> {
+  const batch = fixedBatch ?? 'batch';
+  await writeOnnxFile(path, {
+    name: 'test',
+    inputs: [
+      { name: melInputName, dims: [batch, 1, melBandCount, melChunkColumns] },
+      { name: framesInputName, dims: [batch, 6, side, side] },
+    ],
+    outputs: [{ name: outputName, dims: [batch, 3, side, side] }],
+    nodes: steps.flatMap(({ nodes }) => nodes),
+    constants: steps.flatMap(({ constants = [] }) => constants),
+  });
+}
+
+function referenceCrop(output: string): GraphSteps {
+  return {
+    nodes: [{ operator: 'Slice', inputs: [framesInputName, 'from', 'to', 'axis'], output }],
+    constants: [integer('from', 3), integer('to', 6), integer('axis', 1)],
+  };
+}
+
+/** Mean of each mel chunk, (batch, 1, 1, 1). */
+function chunkMeans(output: string): GraphSteps {
+  return {
+    nodes: [{ operator: 'ReduceMean', inputs: [melInputName], output, attributes: { axes: [1, 2, 3], keepdims: 1 } }],
+  };
+}
+
+function batchAbove(limit: number, output: string): GraphSteps {
+  return {
+    nodes: [
+      { operator: 'Shape', inputs: [melInputName], output: 'mel_shape' },
+      { operator: 'Gather', inputs: ['mel_shape', 'first_axis'], output: 'batch_size' },
+      { operator: 'Greater', inputs: ['batch_size', 'batch_limit'], output },
+    ],
+    constants: [integer('first_axis', 0), integer('batch_limit', limit)],
+  };
+}
+
+function anyMeanAbove(limit: number, output: string): GraphSteps {
+  return {
+    nodes: [
+      { operator: 'ReduceMax', inputs: ['means'], output: 'loudest', attributes: { keepdims: 0 } },
+      { operator: 'Greater', inputs: ['loudest', 'loud_limit'], output },
+    ],
+    constants: [float('loud_limit', limit)],
+  };
+}
+
+/** Passes the input through; when the condition holds, fails with an out-of-range Gather index. */
+function failingWhen(condition: string, input: string, output: string): GraphSteps {
+  return {
+    nodes: [
+      {
+        operator: 'Cast',
+        inputs: [condition],
+        output: `${condition}/index`,
+        attributes: { to: onnxElementType.int64 },
+      },
+      { operator: 'Gather', inputs: [`${condition}/numbers`, `${condition}/index`], output: `${condition}/number` },
+      { operator: 'Add', inputs: [input, `${condition}/number`], output },
+    ],
+    constants: [float(`${condition}/numbers`, 0)],
+  };
+}
+
+function float(name: string, value: number): GraphConstant {
+  return { name, dims: [1], data: Float32Array.of(value) };
+}
+
+function integer(name: string, value: number): GraphConstant {
+  return { name, dims: [1], data: BigInt64Array.of(BigInt(value)) };
 }

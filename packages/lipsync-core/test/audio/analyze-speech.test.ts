@@ -12,7 +12,7 @@ import {
   type MouthModel,
   type SpeechAnalysis,
 } from '../../src/audio/index.ts';
-import { bestLag, energyPerFrame } from '../../src/testing/lip-judge.ts';
+import { bestLag, energyPerFrame } from '../../src/testing/sync-metrics.ts';
 
 const fixtures = join(import.meta.dirname, 'fixtures');
 const sampleRateHz = 16_000;

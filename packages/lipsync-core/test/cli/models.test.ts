@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
+import { writeFaultModel, writeIdentityModel } from '../../src/testing/wav2lip-models.ts';
 import { officialLicense, officialSource } from '../../src/providers/wav2lip/model/model-record.ts';
 import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
 import { runCli } from './run-cli.ts';

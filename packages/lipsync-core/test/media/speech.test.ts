@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { probeSpeech, probeTake, readSpeech } from '../../src/media/index.ts';
-import { writeFloatWav } from '../../src/testing/float-wav.ts';
+import { writeFloatWav } from '../../src/testing/synthetic-inputs.ts';
 import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder, x264 } from './make-media.ts';
 
 async function collect(path: string): Promise<{ samples: Float32Array; nanSamples: number; largestChunk: number }> {

@@ -4,8 +4,7 @@ import { loadSession } from '../../src/inference/onnx-session.ts';
 import { FaceModel } from '../../src/providers/wav2lip/engine/face-model.ts';
 import { drawTestFace, requireSameDrawing } from '../../src/providers/wav2lip/engine/prepare-model.ts';
 import { describeWav2LipModel } from '../../src/providers/wav2lip/model/model-facts.ts';
-import { writeIdentityModel, writeMeterModel } from '../../src/testing/instructive-models.ts';
-import { writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
+import { writeIdentityModel, writeMeterModel, writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
 import { temporaryFolder } from './engine-fixture.ts';
 
 /** The model's output for the face of the device check. */

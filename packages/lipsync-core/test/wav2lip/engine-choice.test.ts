@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
-import { writeIdentityModel } from '../../src/testing/instructive-models.ts';
+import { writeIdentityModel } from '../../src/testing/wav2lip-models.ts';
 import { absentGpu, cpu, enginesBelow, modelFrom, openPool, pretendGpu, size, soon } from './engine-fixture.ts';
 
 const limitMs = 30_000;

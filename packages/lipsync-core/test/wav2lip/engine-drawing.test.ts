@@ -7,8 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
-import { writeFaultModel, writeIdentityModel, writeMeterModel } from '../../src/testing/instructive-models.ts';
-import { writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
+import {
+  writeFaultModel,
+  writeIdentityModel,
+  writeMeterModel,
+  writeSeededWav2Lip,
+} from '../../src/testing/wav2lip-models.ts';
 import type { EngineAddress } from '../../src/providers/wav2lip/engine/engine-address.ts';
 import { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import {

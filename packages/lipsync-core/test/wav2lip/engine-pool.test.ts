@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
 import { encodeOnnxModel } from '../../src/inference/onnx-writer.ts';
-import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
+import { writeFaultModel, writeIdentityModel } from '../../src/testing/wav2lip-models.ts';
 import {
   batchOf,
   connected,

@@ -10,7 +10,7 @@ import { createFaceDetector, trackFaces, type FaceDetector } from '../../src/fac
 import { openFrames, probeClip, type ColorTags, type Picture } from '../../src/media/index.ts';
 import { FaceCropper, placeFace, type FacePlacement } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { FacePaster } from '../../src/providers/wav2lip/picture/paste-face.ts';
-import { ssimOutside } from '../../src/testing/picture-judge.ts';
+import { ssimOutside } from '../../src/testing/image-metrics.ts';
 import { limits, makeMedia, temporaryFolder } from '../media/make-media.ts';
 import { copyOf, lumaSquare, mouthSquare } from './picture-face.ts';
 
@@ -84,7 +84,12 @@ function ssimOfRoundTrip(cropSizePx: number, { picture, points, placement, color
   });
   expect(after.data).not.toEqual(picture.data);
   const square = mouthSquare(picture, placement);
-  return ssimOutside(lumaSquare(picture, square), lumaSquare(after, square), square.size, square.size, undefined);
+  return ssimOutside({
+    a: lumaSquare(picture, square),
+    b: lumaSquare(after, square),
+    width: square.size,
+    height: square.size,
+  });
 }
 
 /** Baseline: SSIM after ffmpeg scales the upright box to 96 × 96 and back. */
@@ -119,7 +124,12 @@ async function ssimOfResampling({ picture, placement }: TrackedPicture, folder: 
   for (let row = 0; row < boxHeight; row += 1)
     after.data.set(resampled.subarray(row * boxWidth, (row + 1) * boxWidth), (top + row) * width + left);
   const square = mouthSquare(picture, placement);
-  return ssimOutside(lumaSquare(picture, square), lumaSquare(after, square), square.size, square.size, undefined);
+  return ssimOutside({
+    a: lumaSquare(picture, square),
+    b: lumaSquare(after, square),
+    width: square.size,
+    height: square.size,
+  });
 }
 
 async function expectPreserved(path: string): Promise<void> {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ColorTags, Picture } from '../../src/media/media-types.ts';
 import { FaceCropper, placeFace } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { FacePaster } from '../../src/providers/wav2lip/picture/paste-face.ts';
-import { ssimOutside } from '../../src/testing/picture-judge.ts';
+import { ssimOutside } from '../../src/testing/image-metrics.ts';
 import { copyOf, landmarksOf, lumaSquare, mouthSquare, texturedPicture, type SyntheticFace } from './picture-face.ts';
 
 const color: ColorTags = { space: 'bt709', range: 'tv' };
@@ -48,7 +48,12 @@ function inverted(bgr: Uint8Array): Uint8Array {
 
 function ssimAtMouth(before: Picture, after: Picture, place: SyntheticFace): number {
   const square = mouthSquare(before, placeFace(landmarksOf(place)));
-  return ssimOutside(lumaSquare(before, square), lumaSquare(after, square), square.size, square.size, undefined);
+  return ssimOutside({
+    a: lumaSquare(before, square),
+    b: lumaSquare(after, square),
+    width: square.size,
+    height: square.size,
+  });
 }
 
 /** Start and end of the planes, in units of the luma plane. */

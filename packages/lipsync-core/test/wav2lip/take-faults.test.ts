@@ -20,7 +20,7 @@ import { OutputFiles } from '../../src/service/output-file.ts';
 import { idleForecast } from '../../src/testing/idle-forecast.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { voiceModelPath } from '../../src/audio/index.ts';
-import { writeFaultModel, writeIdentityModel, type FaultModel } from '../../src/testing/instructive-models.ts';
+import { writeFaultModel, writeIdentityModel, type FaultModelOptions } from '../../src/testing/wav2lip-models.ts';
 import { descendantsOf } from '../../src/testing/process-table.ts';
 import { limits, makeMedia, x264 } from '../media/make-media.ts';
 import { cpu, pretendGpu } from './engine-fixture.ts';
@@ -116,7 +116,7 @@ function jobsWith(
   });
 }
 
-async function faultyModel(model: Omit<FaultModel, 'cropSizePx'>): Promise<string> {
+async function faultyModel(model: Omit<FaultModelOptions, 'cropSizePx'>): Promise<string> {
   const path = join(folder, `model-${(files += 1)}.onnx`);
   await writeFaultModel(path, { cropSizePx, ...model });
   return path;

@@ -13,9 +13,9 @@ import {
   type Timeline,
 } from '../../src/media/index.ts';
 import { placeFace } from '../../src/providers/wav2lip/picture/face-crop.ts';
-import { writeIdentityModel } from '../../src/testing/instructive-models.ts';
-import { ssimOutside } from '../../src/testing/picture-judge.ts';
-import { openWav2LipStudio, type Wav2LipStudio } from '../../src/testing/wav2lip-studio.ts';
+import { writeIdentityModel } from '../../src/testing/wav2lip-models.ts';
+import { ssimOutside } from '../../src/testing/image-metrics.ts';
+import { Wav2LipHarness } from '../../src/testing/wav2lip-harness.ts';
 import { limits, makeMedia } from '../media/make-media.ts';
 import { lumaSquare, mouthSquare } from './picture-face.ts';
 
@@ -31,13 +31,13 @@ const speechSeconds = 0.6;
 const longestMs = 180_000;
 
 let folder: string;
-let studio: Wav2LipStudio;
+let harness: Wav2LipHarness;
 let speechPath: string;
 let modelPath: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-identity-'));
-  studio = openWav2LipStudio(folder);
+  harness = new Wav2LipHarness(folder);
   speechPath = await makeMedia(
     '-t',
     String(speechSeconds),
@@ -50,7 +50,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await studio.close();
+  await harness.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -78,7 +78,12 @@ async function likeness(
     if (original.done || presence === 'absent') continue;
     const square = mouthSquare(made, placeFace(points));
     likenesses.push(
-      ssimOutside(lumaSquare(original.value, square), lumaSquare(made, square), square.size, square.size, undefined),
+      ssimOutside({
+        a: lumaSquare(original.value, square),
+        b: lumaSquare(made, square),
+        width: square.size,
+        height: square.size,
+      }),
     );
   }
   await source.return(undefined);
@@ -86,9 +91,9 @@ async function likeness(
 }
 
 async function compare(clipPath: string): Promise<{ readonly drawn: number; readonly encodedOnly: number }> {
-  const made = await studio.make({ name: 'drawn', clipPath, speechPath, modelPath });
-  const untouched = await studio.makeUntouched({ name: 'untouched', clipPath, speechPath });
-  const track = await studio.trackOf({ ...made, clipPath });
+  const made = await harness.makeTake({ name: 'drawn', clipPath, speechPath, modelPath });
+  const untouched = await harness.makePassThrough({ name: 'untouched', clipPath, speechPath });
+  const track = await harness.openTrack({ ...made, clipPath });
   try {
     return {
       drawn: await likeness(made.takePath, clipPath, { ...made, track }),

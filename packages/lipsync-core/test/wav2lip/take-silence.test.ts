@@ -8,9 +8,9 @@ import { openFrames, probeClip, readSpeech, type Timeline } from '../../src/medi
 import { placeFace, FaceCropper } from '../../src/providers/wav2lip/picture/face-crop.ts';
 import { findMostClosedMouth } from '../../src/providers/wav2lip/redraw/tracked-mouths.ts';
 import { readMouthCurve } from '../../src/audio/index.ts';
-import { writeIdentityModel, writeMeterModel, type InstructiveModel } from '../../src/testing/instructive-models.ts';
-import { expectedMeter, melLevels, readMeter } from '../../src/testing/meter-judge.ts';
-import { openWav2LipStudio, type MadeTake, type Wav2LipStudio } from '../../src/testing/wav2lip-studio.ts';
+import { writeIdentityModel, writeMeterModel, type TestModelOptions } from '../../src/testing/wav2lip-models.ts';
+import { expectedMeter, melLevels, readMeter } from '../../src/testing/sync-metrics.ts';
+import { Wav2LipHarness, type MadeTake } from '../../src/testing/wav2lip-harness.ts';
 import { limits, makeMedia, x264 } from '../media/make-media.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
@@ -21,7 +21,7 @@ const encoderGray = 0.03;
 const encoderLevels = 6;
 
 let folder: string;
-let studio: Wav2LipStudio;
+let harness: Wav2LipHarness;
 let clipPath: string;
 let speechPath: string;
 /** The clip with the speech, encoded with nothing pasted. */
@@ -30,7 +30,7 @@ let untouched: string;
 /** Speech, a pause of a second, speech. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-silence-'));
-  studio = openWav2LipStudio(folder);
+  harness = new Wav2LipHarness(folder);
   clipPath = await makeMedia(
     '-t',
     '3',
@@ -58,11 +58,11 @@ beforeAll(async () => {
     '[0]apad=pad_dur=1[a];[a][1]concat=v=0:a=1',
     words,
   );
-  untouched = await studio.makeUntouched({ name: 'untouched', clipPath, speechPath });
+  untouched = await harness.makePassThrough({ name: 'untouched', clipPath, speechPath });
 });
 
 afterAll(async () => {
-  await studio.close();
+  await harness.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -74,13 +74,13 @@ interface Scene {
 
 async function sceneOf(
   silenceMode: SilenceMode,
-  write: (path: string, model: InstructiveModel) => Promise<void>,
+  write: (path: string, model: TestModelOptions) => Promise<void>,
 ): Promise<Scene> {
   const modelPath = join(folder, `${silenceMode}.onnx`);
   await write(modelPath, { cropSizePx });
-  const made = await studio.make({ name: silenceMode, clipPath, speechPath, modelPath, silenceMode });
+  const made = await harness.makeTake({ name: silenceMode, clipPath, speechPath, modelPath, silenceMode });
   const { voiced } = await readMouthCurve(made.mouthCurvePath, made.timeline.frameCount);
-  return { made, voiced, track: await studio.trackOf({ ...made, clipPath }) };
+  return { made, voiced, track: await harness.openTrack({ ...made, clipPath }) };
 }
 
 /** The mouth of each frame of a video with the clip's faces: the lower middle of its crop. */
@@ -129,7 +129,10 @@ describe('a pause in the speech', { timeout: longestMs }, () => {
     const samplesOfSpeech: number[] = [];
     for await (const chunk of readSpeech(speechPath)) samplesOfSpeech.push(...chunk);
     const { frameRate, frameCount } = made.timeline;
-    const painted = expectedMeter(melLevels(Float32Array.from(samplesOfSpeech)), frameRate, frameCount, 0);
+    const painted = expectedMeter(melLevels(Float32Array.from(samplesOfSpeech)), frameCount, {
+      frameRate,
+      windowStartMs: 0,
+    });
     const indexes = [...voiced.keys()];
     const owed = indexes.map(
       (index) => (voiced[index] ?? 0) * (painted[index] ?? 0) + (1 - (voiced[index] ?? 0)) * (source[index] ?? 0),

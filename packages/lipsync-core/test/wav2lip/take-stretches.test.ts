@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { clipFrameAt, readSpeech } from '../../src/media/index.ts';
-import { writeMeterModel } from '../../src/testing/instructive-models.ts';
-import { expectedMeter, melLevels, readMeter } from '../../src/testing/meter-judge.ts';
-import { openWav2LipStudio, type Wav2LipStudio } from '../../src/testing/wav2lip-studio.ts';
+import { writeMeterModel } from '../../src/testing/wav2lip-models.ts';
+import { expectedMeter, melLevels, readMeter } from '../../src/testing/sync-metrics.ts';
+import { Wav2LipHarness } from '../../src/testing/wav2lip-harness.ts';
 import { makeMedia, x264 } from '../media/make-media.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
@@ -15,7 +15,7 @@ const longestMs = 120_000;
 const closeGray = 0.04;
 
 let folder: string;
-let studio: Wav2LipStudio;
+let harness: Wav2LipHarness;
 let clipPath: string;
 let speechPath: string;
 let modelPath: string;
@@ -23,7 +23,7 @@ let levels: Float32Array;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-stretches-'));
-  studio = openWav2LipStudio(folder);
+  harness = new Wav2LipHarness(folder);
   const shots = `scale=480:-2,fps=25,split[a][b];[a]trim=end_frame=${firstShot},tpad=stop=${nobody}:color=gray[front];[b]trim=end_frame=${lastShot},hflip[back];[front][back]concat`;
   clipPath = await makeMedia(
     '-t',
@@ -45,7 +45,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await studio.close();
+  await harness.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -53,11 +53,11 @@ it.each(['loop', 'bounce'] as const)(
   'a clip of two shots and a stretch without a face, in %s, has every face drawn from its own sound and says where there was none',
   { timeout: longestMs },
   async (syncMode) => {
-    const made = await studio.make({ name: syncMode, clipPath, speechPath, modelPath, syncMode, batchSize: 7 });
-    const track = await studio.trackOf({ ...made, clipPath });
+    const made = await harness.makeTake({ name: syncMode, clipPath, speechPath, modelPath, syncMode, batchSize: 7 });
+    const track = await harness.openTrack({ ...made, clipPath });
     const grays = await readMeter(made, track).finally(() => track.close());
     const { frameRate, frameCount } = made.timeline;
-    const expected = expectedMeter(levels, frameRate, frameCount, 0);
+    const expected = expectedMeter(levels, frameCount, { frameRate, windowStartMs: 0 });
     expect(made.clip.frameCount).toBe(firstShot + nobody + lastShot);
     expect(grays).toHaveLength(80);
     for (const [index, gray] of grays.entries()) {

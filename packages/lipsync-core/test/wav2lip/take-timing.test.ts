@@ -4,10 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { writeMeterModel } from '../../src/testing/instructive-models.ts';
-import { bestLag } from '../../src/testing/lip-judge.ts';
-import { expectedMeter, melLevels, meterDelayMs, readMeter } from '../../src/testing/meter-judge.ts';
-import { openWav2LipStudio, type Wav2LipStudio } from '../../src/testing/wav2lip-studio.ts';
+import { writeMeterModel } from '../../src/testing/wav2lip-models.ts';
+import { bestLag, expectedMeter, melLevels, meterDelayMs, readMeter } from '../../src/testing/sync-metrics.ts';
+import { Wav2LipHarness } from '../../src/testing/wav2lip-harness.ts';
 import { makeMedia, x264 } from '../media/make-media.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
@@ -18,14 +17,14 @@ const columnMs = 12.5;
 const longestMs = 120_000;
 
 let folder: string;
-let studio: Wav2LipStudio;
+let harness: Wav2LipHarness;
 let speechPath: string;
 let modelPath: string;
 let levels: Float32Array;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-timing-'));
-  studio = openWav2LipStudio(folder);
+  harness = new Wav2LipHarness(folder);
   speechPath = await makeMedia(
     '-ss',
     '0.4',
@@ -41,7 +40,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await studio.close();
+  await harness.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -79,11 +78,17 @@ it.each([
   { timeout: longestMs },
   async (rate, windowStartMs) => {
     const clipPath = await clipAt(rate);
-    const made = await studio.make({ name: `meter-${windowStartMs}`, clipPath, speechPath, modelPath, windowStartMs });
-    const track = await studio.trackOf({ ...made, clipPath });
+    const made = await harness.makeTake({
+      name: `meter-${windowStartMs}`,
+      clipPath,
+      speechPath,
+      modelPath,
+      windowStartMs,
+    });
+    const track = await harness.openTrack({ ...made, clipPath });
     const grays = await readMeter(made, track).finally(() => track.close());
     const { frameRate, frameCount } = made.timeline;
-    const expected = expectedMeter(levels, frameRate, frameCount, windowStartMs);
+    const expected = expectedMeter(levels, frameCount, { frameRate, windowStartMs });
     expect(grays).toHaveLength(frameCount);
     expect(frameCount).toBe(Math.round((speechSeconds * frameRate.numerator) / frameRate.denominator));
     const errors = grays.map((gray, index) => Math.abs(gray - (expected[index] ?? NaN)));

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { tryModelApart } from '../../src/providers/wav2lip/engine/try-model-apart.ts';
-import { writeFaultModel, writeIdentityModel } from '../../src/testing/instructive-models.ts';
+import { writeFaultModel, writeIdentityModel } from '../../src/testing/wav2lip-models.ts';
 import { descendantsOf } from '../../src/testing/process-table.ts';
 import { soon, temporaryFolder } from './engine-fixture.ts';
 

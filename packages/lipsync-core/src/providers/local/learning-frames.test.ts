@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FaceTrack } from '../../face/face-types.ts';
-import { faceWith } from '../../testing/face-points.ts';
+import { faceWith } from '../../testing/synthetic-inputs.ts';
 import { measureLips } from '../../face/index.ts';
 import { chooseLearningFrames } from './learning-frames.ts';
 

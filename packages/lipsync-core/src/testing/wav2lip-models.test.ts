@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { expect, describe, it, onTestFinished } from 'vitest';
 import { loadSession } from '../inference/onnx-session.ts';
 import { describeWav2LipModel } from '../providers/wav2lip/model/model-facts.ts';
-import { writeFaultModel, writeIdentityModel, writeMeterModel } from './instructive-models.ts';
+import { writeFaultModel, writeIdentityModel, writeMeterModel } from './wav2lip-models.ts';
 
 const size = 8;
 const crop = size * size * 3;
 
-/** Runs one crop per mean; the mel chunks hold nothing but their mean, the frames different numbers in every place. */
+/** Runs one crop per mean. Each mel chunk is constant; the frames have distinct values. */
 async function openModel(write: (path: string) => Promise<void>) {
-  const folder = await mkdtemp(join(tmpdir(), 'lipsync-instructive-'));
+  const folder = await mkdtemp(join(tmpdir(), 'lipsync-models-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   await write(join(folder, 'model.onnx'));
   const session = await loadSession(join(folder, 'model.onnx'), { threads: 1 });
@@ -20,7 +20,7 @@ async function openModel(write: (path: string) => Promise<void>) {
     facts: describeWav2LipModel(session),
     async run(...means: readonly number[]): Promise<readonly Float32Array[]> {
       const batch = means.length;
-      const answer = await session.run({
+      const outputs = await session.run({
         mel_spectrogram: {
           type: 'float32',
           data: Float32Array.from({ length: batch * 1280 }, (_, index) => means[Math.floor(index / 1280)] ?? 0),
@@ -28,7 +28,7 @@ async function openModel(write: (path: string) => Promise<void>) {
         },
         video_frames: { type: 'float32', data: frames(batch), dims: [batch, 6, size, size] },
       });
-      const data = Float32Array.from(answer.predicted_frames?.data ?? [], Number);
+      const data = Float32Array.from(outputs.predicted_frames?.data ?? [], Number);
       return means.map((_, index) => data.subarray(index * crop, (index + 1) * crop));
     },
   };
@@ -42,14 +42,14 @@ function unmasked(index: number): Float32Array {
   return frames(index + 1).subarray(index * crop * 2 + crop);
 }
 
-describe('the identity model', () => {
-  it('gives back the unmasked crop at any size and batch', async () => {
+describe('Identity model', () => {
+  it('The identity model returns the reference crop at any batch size.', async () => {
     const { facts, run } = await openModel((path) => writeIdentityModel(path, { cropSizePx: size }));
     expect(facts).toMatchObject({ cropSizePx: size, fixedBatch: null });
     expect(await run(0, 1, 2)).toEqual([unmasked(0), unmasked(1), unmasked(2)]);
   });
 
-  it('can be had for one batch size only', async () => {
+  it('The identity model can have a fixed batch size.', async () => {
     const { facts, run } = await openModel((path) => writeIdentityModel(path, { cropSizePx: size, fixedBatch: 2 }));
     expect(facts.fixedBatch).toBe(2);
     await expect(run(0, 0)).resolves.toHaveLength(2);
@@ -57,33 +57,33 @@ describe('the identity model', () => {
   });
 });
 
-describe('the meter model', () => {
-  it('paints each picture in the mean of its own chunk', async () => {
+describe('Meter model', () => {
+  it('The meter model outputs the mean of each mel chunk.', async () => {
     const { run } = await openModel((path) => writeMeterModel(path, { cropSizePx: size }));
     const pictures = await run(-4, 0, 4);
     expect(pictures).toEqual([0, 0.5, 1].map((gray) => new Float32Array(crop).fill(gray)));
   });
 });
 
-describe('the fault model', () => {
-  it('is the identity until something is asked for', async () => {
+describe('Fault model', () => {
+  it('The fault model is the identity by default.', async () => {
     const { run } = await openModel((path) => writeFaultModel(path, { cropSizePx: size }));
     expect(await run(-4, 4)).toEqual([unmasked(0), unmasked(1)]);
   });
 
-  it('fails at larger batches than allowed', async () => {
+  it('The fault model fails at batches above largestBatch.', async () => {
     const { run } = await openModel((path) => writeFaultModel(path, { cropSizePx: size, largestBatch: 2 }));
     await expect(run(0, 0, 0)).rejects.toMatchObject({ code: 'internal' });
     expect(await run(0, 0)).toEqual([unmasked(0), unmasked(1)]);
   });
 
-  it('fails on loud chunks', async () => {
+  it('The fault model fails at chunks above failAboveMean.', async () => {
     const { run } = await openModel((path) => writeFaultModel(path, { cropSizePx: size, failAboveMean: 1 }));
     await expect(run(0, 2)).rejects.toMatchObject({ code: 'internal' });
     expect(await run(0, 1)).toHaveLength(2);
   });
 
-  it('answers NaN for loud chunks alone', async () => {
+  it('The fault model outputs NaN only for chunks above nanAboveMean.', async () => {
     const { run } = await openModel((path) => writeFaultModel(path, { cropSizePx: size, nanAboveMean: 1 }));
     expect(await run(0, 2)).toEqual([unmasked(0), new Float32Array(crop).fill(Number.NaN)]);
   });

@@ -1,4 +1,4 @@
-/** A rectangle in pixels, end exclusive. */
+/** A rectangle in pixels; `right` and `bottom` are exclusive. */
 export interface PixelArea {
   readonly left: number;
   readonly top: number;
@@ -7,26 +7,28 @@ export interface PixelArea {
 }
 
 const blockPx = 8;
-/** Stabilisers of Wang et al. 2004, "Image quality assessment": (0.01 · 255)² and (0.03 · 255)². */
+/** Constants C1 and C2 of SSIM (Wang et al., "Image Quality Assessment", 2004). */
 const c1 = (0.01 * 255) ** 2;
 const c2 = (0.03 * 255) ** 2;
 
+/** Two planes of 8-bit samples of the same size. */
+export interface PlanePair {
+  readonly a: Uint8Array;
+  readonly b: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
 /**
- * Mean structural similarity of two luma planes over all 8×8 blocks that do not touch `excluded`, 1 where they are the
- * same. NaN when nothing is left to compare.
+ * Mean SSIM of two luma planes over all 8 × 8 blocks that do not overlap `excluded`; 1 for identical planes. NaN when no
+ * block remains.
  */
-export function ssimOutside(
-  a: Uint8Array,
-  b: Uint8Array,
-  width: number,
-  height: number,
-  excluded: PixelArea | undefined,
-): number {
+export function ssimOutside({ a, b, width, height }: PlanePair, excluded?: PixelArea): number {
   let sum = 0;
   let blocks = 0;
   for (let top = 0; top + blockPx <= height; top += blockPx) {
     for (let left = 0; left + blockPx <= width; left += blockPx) {
-      if (excluded && touches(left, top, excluded)) continue;
+      if (excluded && overlaps(left, top, excluded)) continue;
       sum += blockSsim(a, b, width, left, top);
       blocks += 1;
     }
@@ -34,7 +36,7 @@ export function ssimOutside(
   return blocks === 0 ? NaN : sum / blocks;
 }
 
-function touches(left: number, top: number, area: PixelArea): boolean {
+function overlaps(left: number, top: number, area: PixelArea): boolean {
   return left < area.right && left + blockPx > area.left && top < area.bottom && top + blockPx > area.top;
 }
 
