@@ -3,10 +3,10 @@
  * the option the job goes through HeyGen, played by the stand-in.
  */
 import { access, mkdir, stat } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startHeygenStandin, type HeygenStandin } from '../packages/heygen-standin/src/index.ts';
-import { configFromEnvironment, readEnvironment } from '../packages/lipsync-core/src/config.ts';
+import { readEnvironment } from '../packages/lipsync-core/src/config.ts';
 import { createProgressDisplay } from '../packages/lipsync-core/src/cli/progress-display.ts';
 import { probeTake } from '../packages/lipsync-core/src/media/index.ts';
 import { createLipsyncClient } from './demo/lipsync-client.ts';
@@ -72,14 +72,14 @@ async function runOnStack(standin: HeygenStandin | undefined, signal: AbortSigna
 
 /** Open on this machine only, with the engines that are configured, and without a key that would let it spend money. */
 async function demoEnvironment(standin: HeygenStandin | undefined): Promise<Record<string, string>> {
-  const { wav2lip } = configFromEnvironment(readEnvironment(projectDir));
+  const modelPath = readEnvironment(projectDir)['WAV2LIP_MODEL_PATH']?.trim() ?? '';
   return {
     HOST: '127.0.0.1',
     PORT: String(await freeLoopbackPort()),
     PUBLIC_BASE_URL: '',
     LIPSYNC_API_KEYS: '',
     LIPSYNC_OUTPUT_DIR: join(dataDir, 'outputs'),
-    WAV2LIP_MODEL_PATH: wav2lip.modelPath ?? '',
+    WAV2LIP_MODEL_PATH: modelPath === '' ? '' : resolve(projectDir, modelPath),
     HEYGEN_API_KEY: '',
     ...(standin === undefined ? {} : standinEnvironment(standin)),
   };

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { coreSettings } from '@lipsync/core/config';
+import { listSettings } from '@lipsync/core/config';
 import { DockerfileParser } from 'dockerfile-ast';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -47,7 +47,7 @@ const instructions = dockerfile
   .getInstructions()
   .map((line) => ({ keyword: line.getKeyword(), text: line.toString().slice(line.getKeyword().length).trim() }));
 const stages = stageInstructions();
-const settingNames = [...Object.keys(coreSettings), ...Object.keys(apiSettings), ...Object.keys(workerSettings)];
+const settingNames = [...Object.keys(listSettings()), ...Object.keys(apiSettings), ...Object.keys(workerSettings)];
 const own = Object.entries(compose.services).filter(([, service]) => service.build !== undefined);
 
 /** Read by NVIDIA's container toolkit, not by our code. */

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import { coreSettings, parseSettings, type Settings } from '@lipsync/core/config';
+import { listSettings, parseSettings, type Settings } from '@lipsync/core/config';
 import { expect, it } from 'vitest';
 import { apiSettings } from '../apps/api/src/config.ts';
 import { workerSettings } from '../apps/worker/src/config.ts';
 
 const projectDir = join(import.meta.dirname, '..');
-const settings: Settings = { ...coreSettings, ...apiSettings, ...workerSettings };
+const settings: Settings = { ...listSettings(), ...apiSettings, ...workerSettings };
 const example = parseEnv(readFileSync(join(projectDir, '.env.example'), 'utf8'));
 const documented = documentedSettings(readFileSync(join(projectDir, 'docs', 'configuration.md'), 'utf8'));
 

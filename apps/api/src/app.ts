@@ -9,13 +9,13 @@ import { securityHeaders } from './http/security-headers.ts';
 import { costRoutes } from './routes/costs.ts';
 import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
-import { heygenCallbackRoutes } from './routes/heygen-callback.ts';
 import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
 import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
 import { lipsyncOutputRoutes } from './routes/lipsync-output.ts';
 import { metricRoutes } from './routes/metrics.ts';
 import { providerRoutes } from './routes/providers.ts';
 import type { Route } from './routes/route.ts';
+import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
 
 /** Where the page about the queues is; the board itself is told the same path. */
 export const queueBoardPath = '/admin/queues';
@@ -31,7 +31,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),
     ...metricRoutes(dependencies),
-    ...heygenCallbackRoutes(dependencies),
+    ...vendorCallbackRoutes(dependencies),
   ];
 }
 

@@ -7,7 +7,7 @@ import type {
   JobStore,
   Ledger,
   Logger,
-  ProviderInspector,
+  OptionsSchema,
   ProviderStatus,
 } from '@lipsync/core';
 import type { Method } from '@lipsync/core/contract';
@@ -27,9 +27,10 @@ export interface ApiDependencies {
   readonly artifacts: ArtifactStore;
   /** Throws `not_supported` for a method that this installation does not have. */
   readonly checkMethod: (method: Method) => void;
+  /** Parses the optional fields of a request, in TypeScript spelling. */
+  readonly optionsSchema: OptionsSchema;
   /** Every provider, ready or not. */
   readonly providers: readonly ProviderStatus[];
-  readonly inspector: ProviderInspector;
   readonly breaker: Pick<CircuitBreaker, 'look'>;
   readonly ledger: Pick<Ledger, 'sum'>;
   readonly estimator: Estimator;
@@ -47,8 +48,6 @@ export interface ApiDependencies {
   readonly maxDurationMs: number;
   /** Put before the paths of answers; empty for relative ones. No slash at the end. */
   readonly publicBaseUrl: string;
-  /** What the tokens of HeyGen's callbacks are made with; null where it is not configured, and nobody calls. */
-  readonly heygenApiKey: string | null;
   /** How long an event stream may be silent. */
   readonly heartbeatMs: number;
   readonly maxEventStreams: number;

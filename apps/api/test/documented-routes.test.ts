@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { lipsyncOptionsSchema, toSnakeCase } from '@lipsync/core/contract';
+import { configFromEnvironment } from '@lipsync/core/config';
+import { listOptionFields, toSnakeCase } from '@lipsync/core/contract';
 import { apiRoutes, queueBoardPath } from '../src/app.ts';
 import { startApi } from './running-api.ts';
 
@@ -23,5 +24,6 @@ it('docs/http-api.md lists exactly the fields of a request.', () => {
   const documented = [...table.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, names = '']) =>
     names.split(', ').map((name) => name.replaceAll('`', '')),
   );
-  expect(documented.toSorted()).toEqual(Object.keys(lipsyncOptionsSchema.shape).map(toSnakeCase).toSorted());
+  const definitions = configFromEnvironment({}).providers.map(({ definition }) => definition);
+  expect(documented.toSorted()).toEqual(listOptionFields(definitions).map(toSnakeCase).toSorted());
 });

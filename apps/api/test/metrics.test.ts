@@ -1,5 +1,6 @@
 import { listProviders } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
+import { createMemoryState } from '@lipsync/core/testing';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { BreakerView } from '@lipsync/core';
@@ -10,7 +11,7 @@ let view: BreakerView = { state: 'closed', recentFaults: 0, reason: null, openUn
 
 beforeAll(async () => {
   api = await startApi({
-    providers: listProviders(configFromEnvironment({ HEYGEN_API_KEY: 'key' })),
+    providers: listProviders(configFromEnvironment({ HEYGEN_API_KEY: 'key' }), { state: createMemoryState().open() }),
     breaker: { look: async () => view },
   });
 });

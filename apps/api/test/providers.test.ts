@@ -1,4 +1,4 @@
-import { createProviderInspection, listProviders, type StateStore } from '@lipsync/core';
+import { listProviders, type StateStore } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
@@ -33,8 +33,7 @@ afterAll(() => close());
 async function providersOf(environment: Record<string, string> = {}): Promise<Record<string, unknown>[]> {
   const config = configFromEnvironment(environment);
   const api = await startApi({
-    providers: listProviders(config),
-    inspector: createProviderInspection(config, { state }),
+    providers: listProviders(config, { state }),
   });
   await using _ = { [Symbol.asyncDispose]: () => api.close() };
   return (await json(await api.fetch('/providers'))).providers;
@@ -113,11 +112,11 @@ describe('GET /providers', () => {
     await writeFile(model, 'the model of before');
     await writeRecord(model, 'the model of before');
     const config = configFromEnvironment({ WAV2LIP_MODEL_PATH: model });
-    const inspector = createProviderInspection(config, { state });
-    expect(await inspector.look('wav2lip')).toMatchObject({ licence: 'CC0' });
+    const wav2lip = listProviders(config, { state }).find(({ id }) => id === 'wav2lip');
+    expect(await wav2lip?.inspect()).toMatchObject({ licence: 'CC0' });
     for (const replacement of ['the model of behind', 'a larger model than that']) {
       await writeFile(model, replacement);
-      expect(await inspector.look('wav2lip')).toMatchObject({ licence: null });
+      expect(await wav2lip?.inspect()).toMatchObject({ licence: null });
     }
   });
 

@@ -35,16 +35,9 @@ export type { CostRow } from './billing/cost-sums.ts';
 export { createLedger, type Ledger } from './billing/ledger.ts';
 export type { Clock, IdSource, Logger, TraceContext } from './contract/ports.ts';
 export { createIdSource, systemClock } from './contract/system-ports.ts';
-export {
-  attemptOfCallback,
-  heygenCallbackPath,
-  heygenCallbackTokenParameter,
-  heygenCallbackUrl,
-  type CallbackAttempt,
-} from './providers/heygen/heygen-callback.ts';
+export type { CallbackAttempt } from './providers/definition.ts';
 export type { Estimate, Estimator, ProviderEstimate } from './jobs/cost-estimator.ts';
 export { outputDurationMs } from './media/output-duration.ts';
-export type { ProviderFindings, ProviderInspector } from './providers/provider-findings.ts';
 export type { Load } from './scheduling/completion-forecast.ts';
 export {
   createConcurrencySlots,
@@ -63,7 +56,7 @@ export {
   type BreakerView,
 } from './scheduling/circuit-breaker.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
-export { parseLipsyncOptions } from './service/parse-options.ts';
+export { parseLipsyncOptions, type OptionsSchema } from './service/parse-options.ts';
 export type { CostEstimate, EstimateCostInput } from './service/cost-estimates.ts';
 export type {
   GenerateLipsyncContext,
@@ -92,13 +85,12 @@ export {
 export {
   checkMethod,
   createCostEstimator,
-  createLipsyncCore,
-  createProviderInspection,
   listProviders,
+  optionsSchemaOf,
   planJob,
   settingWarnings,
-  type LipsyncCore,
   type ProviderStatus,
-} from './wiring.ts';
+} from './service/installation.ts';
+export { createLipsyncCore, type LipsyncCore } from './service/wiring.ts';
 export { migrateAttempt, type Attempt } from './providers/attempt.ts';
 export type { Warning } from './contract/provider-types.ts';

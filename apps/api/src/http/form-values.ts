@@ -6,7 +6,7 @@ type Kind = 'text' | 'number' | 'boolean' | 'json';
 const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   method: 'text',
   optimize: 'text',
-  heygenMode: 'text',
+  providerOptions: 'json',
   syncMode: 'text',
   silenceMode: 'text',
   startMs: 'number',

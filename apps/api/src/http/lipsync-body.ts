@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import { LipsyncError, type InputReference } from '@lipsync/core';
-import { methods, type LipsyncOptions, type Method } from '@lipsync/core/contract';
+import type { LipsyncOptions, Method } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFormValues } from './form-values.ts';
 import { fileFields, type FileField } from './held-uploads.ts';
@@ -18,7 +18,10 @@ export interface LipsyncBody {
   readonly options: LipsyncOptions;
 }
 
-type BodyDependencies = Pick<ApiDependencies, 'artifacts' | 'checkMethod' | 'checkUrl' | 'maxUploadBytes'>;
+type BodyDependencies = Pick<
+  ApiDependencies,
+  'artifacts' | 'checkMethod' | 'checkUrl' | 'maxUploadBytes' | 'optionsSchema'
+>;
 
 /**
  * The inputs and options of a lip-sync request, sent as a form with files or as JSON with URLs. Throws with every
@@ -40,18 +43,18 @@ export async function readLipsyncBody(
 
 async function readForm(
   request: Request,
-  { artifacts, checkMethod, maxUploadBytes }: BodyDependencies,
+  { artifacts, checkMethod, maxUploadBytes, optionsSchema }: BodyDependencies,
 ): Promise<LipsyncBody> {
   const { fields, problems, uploads } = await receiveForm(request, artifacts, {
     maxFileBytes: maxUploadBytes,
     checkField: (field, text) => {
-      const method = field === 'method' ? methods.find((known) => known === text) : undefined;
-      if (method !== undefined) refuseMissingMethod(method, checkMethod);
+      if (field === 'method') refuseMissingMethod(text, checkMethod);
     },
   });
   try {
-    const options = readFormOptions(fields, problems);
-    return { inputs: await uploads.keep(), options };
+    const parsed = parseOptions(readFormValues(fields), optionsSchema);
+    if (parsed.options === undefined || problems.length > 0) throw invalidRequest([...problems, ...parsed.problems]);
+    return { inputs: await uploads.keep(), options: parsed.options };
   } catch (error) {
     // Whatever it was: uploads that are neither kept nor discarded would be held for ever.
     await uploads.discard();
@@ -59,15 +62,12 @@ async function readForm(
   }
 }
 
-function readFormOptions(fields: ReadonlyMap<string, string>, problems: readonly FieldProblem[]): LipsyncOptions {
-  const parsed = parseOptions(readFormValues(fields));
-  if (parsed.options === undefined || problems.length > 0) throw invalidRequest([...problems, ...parsed.problems]);
-  return parsed.options;
-}
-
-function readJson(fields: Map<string, unknown>, { checkMethod, checkUrl }: BodyDependencies): LipsyncBody {
+function readJson(
+  fields: Map<string, unknown>,
+  { checkMethod, checkUrl, optionsSchema }: BodyDependencies,
+): LipsyncBody {
   const urlFields = fileFields.map((name) => `${name}_url`);
-  const parsed = parseOptions(new Map([...fields].filter(([name]) => !urlFields.includes(name))));
+  const parsed = parseOptions(new Map([...fields].filter(([name]) => !urlFields.includes(name))), optionsSchema);
   const [video, audio] = urlFields.map((name) => readUrl(name, fields.get(name), checkUrl));
   const refusals = [video, audio].filter((outcome): outcome is UrlRefusal => outcome?.kind === 'refused');
   if (parsed.options === undefined || video?.kind !== 'url' || audio?.kind !== 'url') {

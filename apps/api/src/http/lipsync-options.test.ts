@@ -1,10 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { optionsSchemaOf } from '@lipsync/core';
+import { configFromEnvironment } from '@lipsync/core/config';
 import { readFormValues } from './form-values.ts';
 import { parseOptions } from './lipsync-options.ts';
 
+const optionsSchema = optionsSchemaOf(configFromEnvironment({}));
+
 function parseForm(fields: Record<string, string>) {
-  return parseOptions(readFormValues(new Map(Object.entries(fields))));
+  return parseOptions(readFormValues(new Map(Object.entries(fields))), optionsSchema);
 }
 
 describe('form fields', () => {
@@ -89,7 +93,7 @@ describe('form fields', () => {
     );
     fc.assert(
       fc.property(fc.array(fc.tuple(name, fc.string())), (entries) => {
-        const { options, problems } = parseOptions(readFormValues(new Map(entries)));
+        const { options, problems } = parseOptions(readFormValues(new Map(entries)), optionsSchema);
         expect(options === undefined).toBe(problems.length > 0);
       }),
     );

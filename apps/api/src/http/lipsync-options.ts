@@ -1,32 +1,69 @@
 import type { z } from 'zod';
-import { lipsyncOptionsSchema, toCamelCase, toSnakeCase, type LipsyncOptions } from '@lipsync/core/contract';
+import type { OptionsSchema } from '@lipsync/core';
+import { renameKeys, toCamelCase, toSnakeCase, type LipsyncOptions } from '@lipsync/core/contract';
 import type { FieldProblem } from './problem.ts';
 
 export type ParsedOptions =
   | { readonly options: LipsyncOptions; readonly problems: readonly [] }
   | { readonly options: undefined; readonly problems: readonly FieldProblem[] };
 
-/** The options that fields in HTTP's spelling stand for, or everything that is wrong with them. */
-export function parseOptions(fields: ReadonlyMap<string, unknown>): ParsedOptions {
+/** Parses request fields in HTTP spelling into options, or reports everything that is wrong with them. */
+export function parseOptions(fields: ReadonlyMap<string, unknown>, schema: OptionsSchema): ParsedOptions {
   const entries = [...fields];
-  const misspelt = entries.filter(([name]) => !isSnakeCase(name)).map(([name]) => unknownField(name));
-  const given = entries.filter(([name]) => isSnakeCase(name)).map(([name, value]) => [toCamelCase(name), value]);
-  const parsed = lipsyncOptionsSchema.safeParse(Object.fromEntries(given));
+  const misspelt = [
+    ...entries.map(([name]) => name).filter((name) => !isSnakeCase(name)),
+    ...misspeltProviderOptions(fields.get(providerOptionsField)),
+  ].map(unknownField);
+  const given = entries
+    .filter(([name]) => isSnakeCase(name))
+    .map(([name, value]) => [toCamelCase(name), name === providerOptionsField ? readProviderOptions(value) : value]);
+  const parsed = schema.safeParse(Object.fromEntries(given));
   if (parsed.success && misspelt.length === 0) return { options: parsed.data, problems: [] };
   return { options: undefined, problems: [...misspelt, ...toFieldProblems(parsed.error)] };
 }
 
-/** What a schema found wrong with a flat object, in HTTP's spelling. */
+/** The problems that a schema found in a flat object, in HTTP spelling. */
 export function toFieldProblems(error: z.ZodError | undefined): FieldProblem[] {
   return (error?.issues ?? []).flatMap((issue) => {
     if (issue.code === 'unrecognized_keys' && issue.path.length === 0)
       return issue.keys.map((key) => unknownField(toSnakeCase(key)));
     const [first = '', ...rest] = issue.path.map(String);
-    return [{ field: [toSnakeCase(first), ...rest].join('.'), message: issue.message }];
+    const field = toSnakeCase(first);
+    // The names below are the caller's own, except those of provider options.
+    return [
+      {
+        field: [field, ...(field === providerOptionsField ? rest.map(toSnakeCase) : rest)].join('.'),
+        message: issue.message,
+      },
+    ];
   });
 }
 
-/** Names that survive the way to TypeScript's spelling and back; `syncMode` or `sync__mode` would not. */
+/** The one field whose inner names are fields too: `provider_options.<provider>.<option>`. */
+const providerOptionsField = 'provider_options';
+
+function misspeltProviderOptions(value: unknown): readonly string[] {
+  if (!isObject(value)) return [];
+  return Object.entries(value).flatMap(([id, options]) =>
+    Object.keys(isObject(options) ? options : {})
+      .filter((name) => !isSnakeCase(name))
+      .map((name) => `${providerOptionsField}.${id}.${name}`),
+  );
+}
+
+/** Values of another type stay as they are, for the schema to reject. */
+function readProviderOptions(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([id, options]) => [id, isObject(options) ? renameKeys(options, toCamelCase) : options]),
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether a name survives the conversion to TypeScript spelling and back; `syncMode` and `sync__mode` do not. */
 function isSnakeCase(name: string): boolean {
   return !/[A-Z]/.test(name) && toSnakeCase(toCamelCase(name)) === name;
 }

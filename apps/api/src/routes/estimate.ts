@@ -8,7 +8,7 @@ import { parseOptions, toFieldProblems } from '../http/lipsync-options.ts';
 import { HttpError } from '../http/problem.ts';
 import type { Route } from './route.ts';
 
-type Dependencies = Pick<ApiDependencies, 'estimator' | 'maxDurationMs'>;
+type Dependencies = Pick<ApiDependencies, 'estimator' | 'maxDurationMs' | 'optionsSchema'>;
 
 /** What a job would come to: who would be tried, at what cost, how soon. Begins nothing and holds nothing back. */
 export function estimateRoutes(dependencies: Dependencies): readonly Route[] {
@@ -17,18 +17,14 @@ export function estimateRoutes(dependencies: Dependencies): readonly Route[] {
   ];
 }
 
-async function showEstimate(
-  { estimator, maxDurationMs }: Dependencies,
-  request: Request,
-  response: Response,
-): Promise<void> {
+async function showEstimate(dependencies: Dependencies, request: Request, response: Response): Promise<void> {
   if (!request.is('application/json'))
     throw new HttpError(
       'request_invalid',
       'Send application/json; how long the inputs are is all that is wanted of them.',
       { httpStatus: 415 },
     );
-  const { lengths, options } = readBody(await readJsonFields(request, response), maxDurationMs);
+  const { lengths, options } = readBody(await readJsonFields(request, response), dependencies);
   const { syncMode, startMs, endMs } = options;
   const durationMs = outputDurationMs(
     { clipMs: lengths.video_duration_ms, speechMs: lengths.audio_duration_ms },
@@ -36,7 +32,11 @@ async function showEstimate(
   );
   response.json(
     viewEstimate(
-      await estimator.estimate({ options, durationMs, user: response.locals.caller ?? options.userId ?? null }),
+      await dependencies.estimator.estimate({
+        options,
+        durationMs,
+        user: response.locals.caller ?? options.userId ?? null,
+      }),
     ),
   );
 }
@@ -51,12 +51,12 @@ type Lengths = z.output<ReturnType<typeof lengthsSchema>>;
 /** Throws `request_invalid` with every problem at once. */
 function readBody(
   fields: Map<string, unknown>,
-  maxDurationMs: number,
+  { maxDurationMs, optionsSchema }: Dependencies,
 ): { readonly lengths: Lengths; readonly options: LipsyncOptions } {
   const schema = lengthsSchema(maxDurationMs);
   const isLength = ([name]: readonly [string, unknown]): boolean => name in schema.shape;
   const lengths = schema.safeParse(Object.fromEntries([...fields].filter(isLength)));
-  const { options, problems } = parseOptions(new Map([...fields].filter((field) => !isLength(field))));
+  const { options, problems } = parseOptions(new Map([...fields].filter((field) => !isLength(field))), optionsSchema);
   if (lengths.success && options !== undefined) return { lengths: lengths.data, options };
   throw new HttpError('request_invalid', 'The request cannot be used; "errors" names what is wrong.', {
     fields: [...toFieldProblems(lengths.error), ...problems],

@@ -17,13 +17,11 @@ export function providerRoutes(dependencies: Dependencies): readonly Route[] {
   ];
 }
 
-type Dependencies = Pick<ApiDependencies, 'providers' | 'inspector' | 'breaker'>;
+type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
 
-async function viewProvider(
-  { id, missingSetting, degraded, microsPerSecond }: ProviderStatus,
-  { breaker, inspector }: Dependencies,
-) {
-  const { device, licence, modelSuitsDevice, balanceMicros } = await inspector.look(id);
+async function viewProvider(provider: ProviderStatus, { breaker }: Dependencies) {
+  const { id, missingSetting, degraded, microsPerSecond } = provider;
+  const { device, licence, modelSuitsDevice, balanceMicros } = await provider.inspect();
   const { state, reason, openUntilMs } = await breaker.look(id);
   return {
     id,

@@ -3,12 +3,17 @@ import { toLipsyncError } from '../errors/index.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addGenerateCommand } from './generate-command.ts';
 import { addModelsCommand } from './models-command.ts';
+import type { ProviderDefinition } from '../providers/definition.ts';
+import { providerDefinitions } from '../providers/registry.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
 const usageExitCode = 2;
 
 /** The commands of the terminal interface. `run` resolves with the exit code: 0 only on success. */
-export function createCommandLine(terminal: Terminal): { run(args: readonly string[]): Promise<number> } {
+export function createCommandLine(
+  terminal: Terminal,
+  definitions: readonly ProviderDefinition[] = providerDefinitions,
+): { run(args: readonly string[]): Promise<number> } {
   return {
     async run(args) {
       let exitCode = 0;
@@ -22,9 +27,9 @@ export function createCommandLine(terminal: Terminal): { run(args: readonly stri
       const setExitCode = (code: number): void => {
         exitCode = code;
       };
-      addGenerateCommand(program, terminal, setExitCode);
-      addDoctorCommand(program, terminal, setExitCode);
-      addModelsCommand(program, terminal, setExitCode);
+      addGenerateCommand(program, terminal, definitions, setExitCode);
+      addDoctorCommand(program, terminal, definitions, setExitCode);
+      addModelsCommand(program, terminal, definitions, setExitCode);
       try {
         await program.parseAsync([...args], { from: 'user' });
         return exitCode;

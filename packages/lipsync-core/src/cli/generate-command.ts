@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
-import type { LipsyncOptions } from '../contract/index.ts';
 import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import { toJobView } from '../jobs/job-view.ts';
 import { createLocalHost } from '../service/get-lipsync-service.ts';
 import type { LocalJobOutcome } from '../service/local-jobs.ts';
-import { parseLipsyncOptions } from '../service/parse-options.ts';
-import { addOptionFlags, flaggedOptions } from './option-flags.ts';
+import { parseInput } from '../service/parse-options.ts';
+import type { ProviderDefinition } from '../providers/definition.ts';
+import { OptionFlags } from './option-flags.ts';
 import { createProgressDisplay } from './progress-display.ts';
 import { interruptSignal } from './interrupt-signal.ts';
 import { writeLine, type Terminal } from './terminal.ts';
@@ -17,7 +17,13 @@ interface GenerateFlags extends Record<string, unknown> {
   readonly json?: boolean;
 }
 
-export function addGenerateCommand(program: Command, terminal: Terminal, setExitCode: (code: number) => void): void {
+export function addGenerateCommand(
+  program: Command,
+  terminal: Terminal,
+  definitions: readonly ProviderDefinition[],
+  setExitCode: (code: number) => void,
+): void {
+  const flags = new OptionFlags(definitions);
   const command = program
     .command('generate')
     .description('make VIDEO (a clip or a still) speak AUDIO')
@@ -26,9 +32,9 @@ export function addGenerateCommand(program: Command, terminal: Terminal, setExit
     .requiredOption('-o, --output <file>', 'where the result goes')
     .option('--overwrite', 'replace an output that exists')
     .option('--json', 'print the job as one line of JSON');
-  addOptionFlags(command).action(async (video: string, audio: string, given: GenerateFlags) => {
+  flags.addTo(command).action(async (video: string, audio: string, given: GenerateFlags) => {
     try {
-      const outcome = await generate(video, audio, given, terminal);
+      const outcome = await generate({ video, audio, given, options: flags.read(given) }, definitions, terminal);
       if (given.json) printJson(outcome, given.output, terminal);
       else printResult(outcome, given.output, terminal);
       setExitCode(outcome.error ? 1 : 0);
@@ -40,17 +46,23 @@ export function addGenerateCommand(program: Command, terminal: Terminal, setExit
   });
 }
 
+interface GenerateArguments {
+  readonly video: string;
+  readonly audio: string;
+  readonly given: GenerateFlags;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
 async function generate(
-  video: string,
-  audio: string,
-  given: GenerateFlags,
+  { video, audio, given, options: unchecked }: GenerateArguments,
+  definitions: readonly ProviderDefinition[],
   terminal: Terminal,
 ): Promise<LocalJobOutcome> {
-  const options = parseOptions(given);
-  const host = createLocalHost(configFromEnvironment());
+  const host = createLocalHost(configFromEnvironment(undefined, definitions));
   const interrupt = interruptSignal();
   const display = createProgressDisplay(terminal.stderr);
   try {
+    const options = parseInput(host.optionsSchema, unchecked);
     return await host.localJobs.run(
       { videoPath: video, audioPath: audio, outputPath: given.output, overwrite: given.overwrite ?? false, options },
       { signal: interrupt.signal, onProgress: (update) => display.show(update) },
@@ -60,12 +72,6 @@ async function generate(
     interrupt.end();
     await host.close();
   }
-}
-
-function parseOptions(given: GenerateFlags): LipsyncOptions {
-  return parseLipsyncOptions(
-    Object.fromEntries(Object.entries(given).filter(([name]) => flaggedOptions.includes(name))),
-  );
 }
 
 function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: Terminal): void {

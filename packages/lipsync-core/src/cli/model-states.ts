@@ -30,14 +30,19 @@ export interface ListedModel {
   readonly state: ModelState;
   /** Of what is in the folder of models or configured; null for what comes in packages or is not there. */
   readonly path: string | null;
-  /** Whether WAV2LIP_MODEL_PATH names it. */
-  readonly configured: boolean;
+  /** The setting that names it; null for none. */
+  readonly setting: string | null;
+}
+
+interface ConfiguredModel {
+  readonly setting: string;
+  readonly path: string;
 }
 
 export interface ModelPlaces {
   readonly folder: string;
-  /** Absolute; the model that WAV2LIP_MODEL_PATH names, where it does. */
-  readonly configuredPath: string | null;
+  /** The models that settings name, by absolute path. */
+  readonly configured: readonly ConfiguredModel[];
 }
 
 const unwritten = { elementType: null, form: null } as const;
@@ -47,15 +52,16 @@ const unwritten = { elementType: null, form: null } as const;
  * and whether its bytes are those that were recorded. Throws `model_invalid` for a manifest that cannot be understood.
  */
 export async function listModels(
-  { folder, configuredPath }: ModelPlaces,
+  { folder, configured }: ModelPlaces,
   signal: AbortSignal,
 ): Promise<readonly ListedModel[]> {
   const { models, importable } = await readModelManifest(folder);
   const bundled = await Promise.all(models.map((model) => listBundled(model, signal)));
   const inFolder = await modelFiles(folder);
-  const elsewhere =
-    configuredPath === null || inFolder.some((path) => resolve(path) === configuredPath) ? [] : [configuredPath];
-  const present = await Promise.all([...inFolder, ...elsewhere].map((path) => listFile(path, configuredPath, signal)));
+  const elsewhere = configured
+    .map(({ path }) => path)
+    .filter((path) => !inFolder.some((other) => resolve(other) === path));
+  const present = await Promise.all([...inFolder, ...elsewhere].map((path) => listFile(path, configured, signal)));
   const absent = importable
     .filter(({ name }) => !present.some((model) => model.name === name))
     .map(({ name, role, licence, source }): ListedModel => ({
@@ -67,7 +73,7 @@ export async function listModels(
       source,
       state: 'missing',
       path: null,
-      configured: false,
+      setting: null,
     }));
   return [...bundled, ...present, ...absent];
 }
@@ -98,7 +104,7 @@ async function listBundled(model: BundledModel, signal: AbortSignal): Promise<Li
     source: null,
     state: states.find((state) => state !== 'ok') ?? 'ok',
     path: null,
-    configured: false,
+    setting: null,
   };
 }
 
@@ -126,7 +132,11 @@ async function unlessMissing<Result>(missing: Result, check: () => Promise<Resul
   }
 }
 
-async function listFile(path: string, configuredPath: string | null, signal: AbortSignal): Promise<ListedModel> {
+async function listFile(
+  path: string,
+  configured: readonly ConfiguredModel[],
+  signal: AbortSignal,
+): Promise<ListedModel> {
   const record = await readModelRecord(path);
   const state = await unlessMissing<ModelState>('missing', async () => (await checkRecorded(path, signal)).state);
   const { name = basename(path, extname(path)), role = null, source = null } = record ?? {};
@@ -142,7 +152,7 @@ async function listFile(path: string, configuredPath: string | null, signal: Abo
     form: model?.form ?? null,
     state,
     path,
-    configured: resolve(path) === configuredPath,
+    setting: configured.find((model) => model.path === resolve(path))?.setting ?? null,
   };
 }
 

@@ -3,6 +3,8 @@ import { Option, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { printable } from '../errors/quoted-text.ts';
+import type { ProviderDefinition } from '../providers/definition.ts';
+import { listInstalled } from '../service/installation.ts';
 import { tryModelApart } from '../providers/wav2lip/engine/try-model-apart.ts';
 import { importWav2Lip, type ImportReport } from '../providers/wav2lip/model/import-model.ts';
 import { isOnnx, readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
@@ -41,7 +43,12 @@ const defaultFolder = 'models';
 const longestTryMs = 3 * 60_000;
 
 /** Adds `models import`, `models list` and `models verify`. */
-export function addModelsCommand(program: Command, terminal: Terminal, setExitCode: (code: number) => void): void {
+export function addModelsCommand(
+  program: Command,
+  terminal: Terminal,
+  definitions: readonly ProviderDefinition[],
+  setExitCode: (code: number) => void,
+): void {
   const models = program.command('models').description('import, list and verify models');
   const report = async (json: boolean | undefined, find: (signal: AbortSignal) => Promise<Findings>): Promise<void> => {
     setExitCode(await print(json ?? false, find, terminal));
@@ -68,7 +75,7 @@ export function addModelsCommand(program: Command, terminal: Terminal, setExitCo
     .description('list bundled and imported models with licence, form and state')
     .option('--folder <folder>', 'the folder of models', defaultFolder)
     .option('--json', 'print the list as one line of JSON')
-    .action((flags: FolderFlags) => report(flags.json, (signal) => list(flags.folder, signal)));
+    .action((flags: FolderFlags) => report(flags.json, (signal) => list(flags.folder, definitions, signal)));
   models
     .command('verify')
     .description('compare a model with its record and try it')
@@ -150,15 +157,27 @@ function describeImport({ modelPath, recordPath, record }: ImportReport): Findin
   };
 }
 
-async function list(folder: string, signal: AbortSignal): Promise<Findings> {
-  const { modelPath: configuredPath } = configFromEnvironment().wav2lip;
-  const models = await listModels({ folder, configuredPath }, signal);
-  const json = { models: models.map(({ elementType, ...model }) => ({ ...model, element_type: elementType })) };
+async function list(
+  folder: string,
+  definitions: readonly ProviderDefinition[],
+  signal: AbortSignal,
+): Promise<Findings> {
+  const configured = listInstalled(configFromEnvironment(undefined, definitions)).flatMap(
+    ({ configured: { modelFile } }) => (modelFile?.path ? [{ setting: modelFile.setting, path: modelFile.path }] : []),
+  );
+  const models = await listModels({ folder, configured }, signal);
+  const json = {
+    models: models.map(({ elementType, setting, ...model }) => ({
+      ...model,
+      configured: setting !== null,
+      element_type: elementType,
+    })),
+  };
   return { exitCode: 0, json, stdout: models.flatMap((model) => toLines(model, folder)) };
 }
 
 function toLines(
-  { name, kind, state, role, licence, source, elementType, form, path, configured }: ListedModel,
+  { name, kind, state, role, licence, source, elementType, form, path, setting }: ListedModel,
   folder: string,
 ): string[] {
   const advice =
@@ -166,13 +185,9 @@ function toLines(
       ? `not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${join(folder, `${name}.onnx`)}`
       : '';
   const written = elementType === null ? '' : kindOf({ element_type: elementType, form });
-  const details = [
-    role ?? 'no record of what it is',
-    written,
-    path ?? '',
-    configured ? 'WAV2LIP_MODEL_PATH' : '',
-    advice,
-  ].filter((detail) => detail.length > 0);
+  const details = [role ?? 'no record of what it is', written, path ?? '', setting ?? '', advice].filter(
+    (detail) => detail.length > 0,
+  );
   return [
     `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
     `${' '.repeat(12)}licence: ${licence ?? 'not known'}`,

@@ -1,53 +1,102 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import {
-  heygenModes,
-  methods,
   optimizations,
   silenceModes,
   syncModes,
   toKebabCase,
-  type LipsyncOptionsInput,
+  type LipsyncOptions,
+  type ProviderOptionValues,
 } from '../contract/index.ts';
-
-type OptionName = keyof LipsyncOptionsInput;
+import type { ProviderDefinition } from '../providers/definition.ts';
 
 interface Flag {
   readonly description: string;
-  /** What stands for the value in the help; a flag without one is a switch. */
+  /** Placeholder for the value in the help text; a flag without one is a switch. */
   readonly value?: string;
   readonly choices?: readonly string[];
   readonly parse?: (text: string) => unknown;
 }
 
 /** Every optional field of a request as a flag; the type makes a missing one a compile error. */
-const flags: { readonly [Name in OptionName]: Flag } = {
-  method: { value: 'method', choices: methods, description: 'who makes it' },
-  optimize: { value: 'goal', choices: optimizations, description: 'what matters most when several could make it' },
-  heygenMode: { value: 'mode', choices: heygenModes, description: 'how HeyGen makes it: fast, or better and dearer' },
-  syncMode: { value: 'mode', choices: syncModes, description: 'what happens when clip and speech differ in length' },
-  silenceMode: { value: 'mode', choices: silenceModes, description: 'what the mouth does while nobody speaks' },
-  startMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'use the clip from here' },
-  endMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'use the clip up to here' },
-  maxCostUsd: { value: 'dollars', parse: parseDollars, description: 'the most that it may cost' },
-  allowPreview: { description: 'let the preview engine stand in when nothing better works' },
-  deadlineMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'give up after so long' },
-  priority: { value: 'number', parse: parseWholeNumber, description: '0 (first) to 10 (last)' },
-  userId: { value: 'id', description: 'on whose behalf' },
-  metadata: { value: 'json', parse: parseJson, description: 'a JSON object that comes back with the result' },
-};
-
-/** Adds the flags to a command; commander stores each under the field's own name. */
-export function addOptionFlags(command: Command): Command {
-  for (const [name, flag] of Object.entries(flags)) command.addOption(toOption(name, flag));
-  return command;
+function requestFlags(methods: readonly string[]): { readonly [Name in keyof LipsyncOptions]-?: Flag } {
+  return {
+    method: { value: 'method', choices: methods, description: 'provider of the video' },
+    optimize: { value: 'goal', choices: optimizations, description: 'what decides between several providers' },
+    providerOptions: { value: 'json', parse: parseJson, description: 'options of single providers, by provider' },
+    syncMode: { value: 'mode', choices: syncModes, description: 'what happens when clip and speech differ in length' },
+    silenceMode: { value: 'mode', choices: silenceModes, description: 'what the mouth does in pauses' },
+    startMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'start of the part of the clip to use' },
+    endMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'end of the part of the clip to use' },
+    maxCostUsd: { value: 'dollars', parse: parseDollars, description: 'maximum cost' },
+    allowPreview: { description: 'fall back to the preview engine when nothing better works' },
+    deadlineMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'time after which the job fails' },
+    priority: { value: 'number', parse: parseWholeNumber, description: '0 (first) to 10 (last)' },
+    userId: { value: 'id', description: 'user to whom the cost is charged' },
+    metadata: { value: 'json', parse: parseJson, description: 'JSON object that is returned with the result' },
+  };
 }
 
-/** Names of all fields that have a flag. */
-export const flaggedOptions: readonly string[] = Object.freeze(Object.keys(flags));
+/** The request flags of a command, and the request that they describe. */
+export class OptionFlags {
+  readonly #definitions: readonly ProviderDefinition[];
+  readonly #requestFlags: Readonly<Record<string, Flag>>;
+
+  constructor(definitions: readonly ProviderDefinition[]) {
+    this.#definitions = definitions;
+    this.#requestFlags = requestFlags(['auto', ...definitions.map(({ id }) => id)]);
+  }
+
+  addTo(command: Command): Command {
+    for (const [name, flag] of Object.entries(this.#requestFlags)) command.addOption(toOption(toKebabCase(name), flag));
+    for (const { id, options } of this.#definitions)
+      for (const [option, flag] of Object.entries(options.flags))
+        command.addOption(toOption(flagName(id, option), flag));
+    return command;
+  }
+
+  /** The request options in what commander parsed, before validation. Flags of single options win over `--provider-options`. */
+  read(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    const request = Object.fromEntries(Object.entries(given).filter(([name]) => name in this.#requestFlags));
+    const providerOptions = this.#readProviderOptions(given);
+    if (Object.keys(providerOptions).length === 0) return request;
+    const { providerOptions: inJson } = request;
+    return { ...request, providerOptions: mergeProviderOptions(inJson, providerOptions) };
+  }
+
+  #readProviderOptions(given: Readonly<Record<string, unknown>>): Readonly<Record<string, ProviderOptionValues>> {
+    const entries = this.#definitions.flatMap(({ id, options }) => {
+      const values = Object.keys(options.flags).flatMap((option) => {
+        const value = given[new Option(`--${flagName(id, option)} <value>`).attributeName()];
+        return value === undefined ? [] : [[option, value] as const];
+      });
+      return values.length === 0 ? [] : [[id, Object.fromEntries(values)] as const];
+    });
+    return Object.fromEntries(entries);
+  }
+}
+
+function mergeProviderOptions(
+  inJson: unknown,
+  byFlag: Readonly<Record<string, ProviderOptionValues>>,
+): Record<string, unknown> {
+  const merged: Record<string, unknown> = isObject(inJson) ? { ...inJson } : {};
+  for (const [id, values] of Object.entries(byFlag)) {
+    const known = merged[id];
+    merged[id] = { ...(isObject(known) ? known : {}), ...values };
+  }
+  return merged;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function flagName(id: string, option: string): string {
+  return `${id}-${toKebabCase(option)}`;
+}
 
 function toOption(name: string, flag: Flag): Option {
-  const words = `--${toKebabCase(name)}`;
-  const option = new Option(flag.value ? `${words} <${flag.value}>` : words, flag.description);
+  const option = new Option(flag.value ? `--${name} <${flag.value}>` : `--${name}`, flag.description);
   if (flag.choices) option.choices(flag.choices);
   if (flag.parse) option.argParser(flag.parse);
   return option;

@@ -1,23 +1,26 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { z } from 'zod';
+import type { Settings, SettingValues } from '../contract/setting-types.ts';
 import { LipsyncError } from '../errors/index.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Settings as a table: the variable's name and how its text becomes a value. Documentation is compared with these tables. */
-export type Settings = Readonly<Record<string, z.ZodType<unknown, string | undefined>>>;
-
 /**
- * Where `.env` is looked for and relative paths in settings count from: the project, whose commands name it when they are
- * called in another folder, else the working directory.
+ * Folder of `.env` and base of relative paths in settings: the project when one of its commands runs, else the working
+ * directory.
  */
-export function settingsFolder(): string {
+function settingsFolder(): string {
   return process.env['LIPSYNC_PROJECT_FOLDER'] ?? process.cwd();
 }
 
-/** The process environment over the `.env` file in `folder`, where there is one; a variable that is set, and not to nothing, wins over the file. */
+/** Makes a path of a setting absolute. */
+export function resolveSettingPath(path: string): string {
+  return resolve(settingsFolder(), path);
+}
+
+/** The process environment over the `.env` file in `folder`, if there is one. Empty variables do not override the file. */
 export function readEnvironment(folder: string = settingsFolder()): Environment {
   const path = join(folder, '.env');
   const fromFile = existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
@@ -26,20 +29,17 @@ export function readEnvironment(folder: string = settingsFolder()): Environment 
 }
 
 /**
- * The values of `settings` in `environment`; an empty variable counts as not set.
- * Throws `request_invalid` that names every setting that cannot be understood, and why.
+ * The values of `settings` in `environment`; an empty variable counts as unset.
+ * Throws `request_invalid` with the name of every invalid setting and the reason.
  */
-export function parseSettings<Table extends Settings>(
-  settings: Table,
-  environment: Environment,
-): { readonly [Name in keyof Table]: z.output<Table[Name]> } {
+export function parseSettings<Table extends Settings>(settings: Table, environment: Environment): SettingValues<Table> {
   const schema = z.object(settings);
   const given = Object.fromEntries(Object.keys(settings).map((name) => [name, environment[name]?.trim() || undefined]));
   const parsed = schema.safeParse(given);
   if (!parsed.success) {
     const reasons = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-    throw new LipsyncError('request_invalid', `Settings that cannot be used:\n  ${reasons.join('\n  ')}`);
+    throw new LipsyncError('request_invalid', `Invalid settings:\n  ${reasons.join('\n  ')}`);
   }
-  // The schema was built from this very table, name by name; zod's inferred type does not follow the generic.
-  return Object.freeze(parsed.data) as { readonly [Name in keyof Table]: z.output<Table[Name]> };
+  // `as`: the schema was built from this table, name by name; zod's inferred type does not follow the generic.
+  return Object.freeze(parsed.data) as SettingValues<Table>;
 }

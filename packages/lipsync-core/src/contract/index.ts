@@ -9,16 +9,21 @@ export {
   type JobView,
   type QualityView,
 } from './job-view.ts';
-export { lipsyncOptionsSchema, type LipsyncOptions, type LipsyncOptionsInput } from './lipsync-request.ts';
 export {
-  heygenModes,
+  createOptionsSchema,
+  lipsyncOptionsSchema,
+  listOptionFields,
+  providerIdSchema,
+  type LipsyncOptions,
+  type LipsyncOptionsInput,
+  type ProviderOptionValues,
+  type RequestProvider,
+} from './lipsync-request.ts';
+export {
   jobStatuses,
-  methods,
   optimizations,
-  providerIds,
   silenceModes,
   syncModes,
-  type HeygenMode,
   type JobStatus,
   type Method,
   type Optimization,

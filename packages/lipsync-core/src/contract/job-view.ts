@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { jobStatuses, methods, providerIds } from './vocabulary.ts';
+import { providerIdSchema } from './lipsync-request.ts';
+import { jobStatuses } from './vocabulary.ts';
 
 /** The shapes that leave the service, in snake_case. What was not measured is null. */
 
@@ -23,7 +24,7 @@ export const qualityViewSchema = z.strictObject({
 });
 
 export const attemptViewSchema = z.strictObject({
-  provider: z.enum(providerIds),
+  provider: providerIdSchema,
   outcome: z.enum(['running', 'succeeded', 'failed', 'canceled']),
   code: z.string().nullable(),
   message: z.string().nullable(),
@@ -43,10 +44,10 @@ export const jobViewSchema = z.strictObject({
   stage: z.string(),
   progress: z.int().min(0).max(100),
   message: z.string(),
-  method: z.enum(methods),
+  method: providerIdSchema,
   /** The providers that are tried, in order; null until that is known. */
-  plan: z.array(z.enum(providerIds)).nullable(),
-  method_used: z.enum(providerIds).nullable(),
+  plan: z.array(providerIdSchema).nullable(),
+  method_used: providerIdSchema.nullable(),
   degraded: z.boolean(),
   cached: z.boolean(),
   duration: z.number().nullable(),

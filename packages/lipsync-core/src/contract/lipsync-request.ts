@@ -1,58 +1,145 @@
 import { z } from 'zod';
-import { heygenModes, methods, optimizations, silenceModes, syncModes } from './vocabulary.ts';
+import { optimizations, silenceModes, syncModes, type Method } from './vocabulary.ts';
 
 const maxMetadataBytes = 16_384;
 const maxMetadataDepth = 20;
 
-/** A time inside a clip: an hour is the longest default, ten hours the most that any setting allows. */
+/** A position in a clip. An hour is the longest default and ten hours the most that a setting allows. */
 const clipTimeMs = z.int().min(0).max(36_000_000);
 
+/** What a provider id may look like. */
+export const providerIdSchema = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/);
+
+/** Options of one provider, by name. */
+export type ProviderOptionValues = Readonly<Record<string, unknown>>;
+
+const fields = {
+  method: z
+    .custom<Method>((value) => providerIdSchema.safeParse(value).success, 'is not a known method')
+    .default('auto'),
+  optimize: z.enum(optimizations).default('quality'),
+  /** Options of single providers, by provider id. */
+  providerOptions: z.record(z.string(), z.record(z.string(), z.unknown())).default({}),
+  syncMode: z.enum(syncModes).default('loop'),
+  silenceMode: z.enum(silenceModes).default('close'),
+  /** Window of the clip to use. */
+  startMs: clipTimeMs.optional(),
+  endMs: clipTimeMs.optional(),
+  /** Limit on the cost of all attempts together. */
+  maxCostUsd: z.number().min(0).max(10_000).optional(),
+  allowPreview: z.boolean().default(false),
+  /** Counted from acceptance. */
+  deadlineMs: z.int().min(1_000).max(86_400_000).optional(),
+  /** 0 (first) to 10 (last). */
+  priority: z.int().min(0).max(10).default(5),
+  userId: z.string().min(1).max(200).optional(),
+  metadata: z
+    .record(z.string().max(100), z.unknown())
+    .refine((value) => isNoDeeperThan(value, maxMetadataDepth), {
+      message: `must not be nested deeper than ${maxMetadataDepth} levels`,
+      // The next check recurses, which deep nesting would turn into a stack overflow.
+      abort: true,
+    })
+    .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= maxMetadataBytes, {
+      message: `must be at most ${maxMetadataBytes} bytes as JSON`,
+    })
+    .default({}),
+};
+
 /**
- * The optional fields of a lip-sync request, in TypeScript's spelling. HTTP, the CLI and programs all parse with this
- * schema; unknown fields are refused.
+ * The optional fields of a lip-sync request in TypeScript spelling, whatever the providers are. Hosts parse requests with
+ * `createOptionsSchema`, which also checks the provider options. Unknown fields are rejected.
  */
-export const lipsyncOptionsSchema = z
-  .strictObject({
-    method: z.enum(methods).default('auto'),
-    optimize: z.enum(optimizations).default('quality'),
-    heygenMode: z.enum(heygenModes).default('speed'),
-    syncMode: z.enum(syncModes).default('loop'),
-    silenceMode: z.enum(silenceModes).default('close'),
-    /** Window of the clip to use. */
-    startMs: clipTimeMs.optional(),
-    endMs: clipTimeMs.optional(),
-    /** The most that all attempts together may cost. */
-    maxCostUsd: z.number().min(0).max(10_000).optional(),
-    allowPreview: z.boolean().default(false),
-    /** Counted from acceptance. */
-    deadlineMs: z.int().min(1_000).max(86_400_000).optional(),
-    /** 0 (first) to 10 (last). */
-    priority: z.int().min(0).max(10).default(5),
-    userId: z.string().min(1).max(200).optional(),
-    metadata: z
-      .record(z.string().max(100), z.unknown())
-      .refine((value) => isNoDeeperThan(value, maxMetadataDepth), {
-        message: `must not be nested deeper than ${maxMetadataDepth} levels`,
-        // What comes next walks the value recursively, which a deep one would not survive.
-        abort: true,
-      })
-      .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= maxMetadataBytes, {
-        message: `must be at most ${maxMetadataBytes} bytes as JSON`,
-      })
-      .default({}),
-  })
-  .refine(({ startMs, endMs }) => startMs === undefined || endMs === undefined || startMs < endMs, {
-    path: ['endMs'],
-    message: 'must be later than the start of the window',
-  });
+export const lipsyncOptionsSchema = z.strictObject(fields).refine(hasValidWindow, invalidWindow());
 
 /** Options with every default filled in. */
 export type LipsyncOptions = z.output<typeof lipsyncOptionsSchema>;
 
-/** Options as a caller may give them. */
-export type LipsyncOptionsInput = z.input<typeof lipsyncOptionsSchema>;
+/** Fields of earlier versions that set a provider option. */
+interface FormerFields {
+  /** Same as `providerOptions.heygen.mode`. */
+  readonly heygenMode?: 'speed' | 'precision' | undefined;
+}
 
-/** Looks level by level instead of recursively, and never below the limit: depth is the caller's choice. */
+/** Options as a caller may give them. */
+export type LipsyncOptionsInput = z.input<typeof lipsyncOptionsSchema> & FormerFields;
+
+/** What a provider adds to a request. */
+export interface RequestProvider {
+  readonly id: string;
+  readonly options: {
+    /** Strict, with a default for every option: parsing `{}` yields the options of a request that names none. */
+    readonly schema: z.ZodObject;
+    /** Request fields of earlier versions, each with the option that it sets. */
+    readonly formerFields?: Readonly<Record<string, { readonly option: string; readonly schema: z.ZodType }>>;
+  };
+}
+
+/** The names of all request fields. Pure. */
+export function listOptionFields(providers: readonly RequestProvider[]): readonly string[] {
+  return [...Object.keys(fields), ...providers.flatMap(({ options }) => Object.keys(options.formerFields ?? {}))];
+}
+
+/**
+ * The schema of a request to an installation with these providers. It fills in the options of every provider, and maps
+ * fields of earlier versions to provider options. Pure.
+ */
+export function createOptionsSchema(
+  providers: readonly RequestProvider[],
+): z.ZodType<LipsyncOptions, LipsyncOptionsInput> {
+  const byId = <Value>(toValue: (provider: RequestProvider) => Value): Record<string, Value> =>
+    Object.fromEntries(providers.map((provider) => [provider.id, toValue(provider)]));
+  const formerFields = providers.flatMap(({ id, options }) =>
+    Object.entries(options.formerFields ?? {}).map(([field, { option, schema }]) => ({ id, field, option, schema })),
+  );
+  const schema = z
+    .strictObject({
+      ...fields,
+      method: z.enum(['auto', ...providers.map(({ id }) => id)]).default('auto'),
+      providerOptions: z.strictObject(byId(givenAndFilled)).prefault({}),
+      ...Object.fromEntries(formerFields.map(({ field, schema: former }) => [field, former.optional()])),
+    })
+    .refine(hasValidWindow, invalidWindow())
+    .transform((request, context) => {
+      const rest: Record<string, unknown> = { ...request };
+      const values = byId(({ id }) => ({ ...request.providerOptions[id]?.filled }));
+      for (const { id, field, option } of formerFields) {
+        const former = rest[field];
+        delete rest[field];
+        if (former === undefined) continue;
+        const given = request.providerOptions[id]?.given[option];
+        if (given !== undefined && given !== former)
+          context.addIssue({ code: 'custom', path: [field], message: `contradicts provider_options.${id}.${option}` });
+        values[id] = { ...values[id], [option]: former };
+      }
+      return { ...rest, providerOptions: values };
+    });
+  // `as`: the fields are those of `lipsyncOptionsSchema`; zod cannot infer the ones that depend on the providers.
+  return schema as unknown as z.ZodType<LipsyncOptions, LipsyncOptionsInput>;
+}
+
+/** One provider's options as given, beside the same with defaults. */
+function givenAndFilled({ options }: RequestProvider) {
+  return z
+    .record(z.string(), z.unknown())
+    .prefault({})
+    .transform((given, context) => {
+      const parsed = options.schema.safeParse(given);
+      for (const issue of parsed.error?.issues ?? [])
+        context.addIssue({ code: 'custom', path: [...issue.path], message: issue.message });
+      return { given, filled: parsed.data ?? {} };
+    });
+}
+
+function hasValidWindow({ startMs, endMs }: { startMs?: number | undefined; endMs?: number | undefined }): boolean {
+  return startMs === undefined || endMs === undefined || startMs < endMs;
+}
+
+function invalidWindow() {
+  return { path: ['endMs'], message: 'must be later than the start of the window' };
+}
+
+/** Checks level by level, without recursion and never below the limit, since the caller chooses the depth. */
 function isNoDeeperThan(value: object, maxDepth: number): boolean {
   let level: readonly object[] = [value];
   for (let depth = 0; depth < maxDepth && level.length > 0; depth += 1) {

@@ -1,17 +1,12 @@
-/** The closed sets of words that requests and answers use. */
+/** The closed sets of words that requests and responses use. */
 
-/** Providers in the order in which `auto` tries them. */
-export const providerIds = ['heygen', 'wav2lip', 'preview'] as const;
-export type ProviderId = (typeof providerIds)[number];
+/** Id of a provider. The built-in ones are named for editors; the registry of providers decides which ids exist. */
+export type ProviderId = 'heygen' | 'wav2lip' | 'preview' | (string & Record<never, never>);
 
-export const methods = ['auto', ...providerIds] as const;
-export type Method = (typeof methods)[number];
+export type Method = 'auto' | ProviderId;
 
 export const optimizations = ['quality', 'balanced', 'cost', 'speed'] as const;
 export type Optimization = (typeof optimizations)[number];
-
-export const heygenModes = ['speed', 'precision'] as const;
-export type HeygenMode = (typeof heygenModes)[number];
 
 export const syncModes = ['loop', 'bounce', 'cut_off', 'silence', 'remap'] as const;
 export type SyncMode = (typeof syncModes)[number];

@@ -1,113 +1,104 @@
-import type { HeygenMode, LipsyncOptions, ProviderId } from '../contract/index.ts';
+import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { BlockingCap } from '../billing/budget-caps.ts';
 import type { BudgetOutlook } from '../billing/budget-outlook.ts';
 import type { Clock } from '../contract/ports.ts';
-import { quotedMicros } from '../providers/heygen/heygen-prices.ts';
 import { localCostMicros } from '../billing/local-price.ts';
 import { expectedMs, type Expectation, type Forecast } from '../scheduling/completion-forecast.ts';
 import { planProviders, type PlannedProvider, type ProviderPlan } from '../scheduling/execution-plan.ts';
 
 /** A provider whose price is known. */
 export interface PricedProvider extends PlannedProvider {
-  /** Per second of output, in millionths of a dollar; null where the time that it takes is what costs. */
-  readonly microsPerSecond: Readonly<Record<HeygenMode, number>> | null;
+  /** Maximum cost of an output in millionths of a dollar; null for a provider that costs the time it takes. Pure. */
+  quote(durationMs: number, options: LipsyncOptions): number | null;
 }
 
 export interface EstimateRequest {
   readonly options: LipsyncOptions;
   /** Length of the output. */
   readonly durationMs: number;
-  /** Who would pay, as in `AttemptReference`. */
+  /** Who pays, as in `AttemptReference`. */
   readonly user: string | null;
 }
 
 export interface ProviderEstimate {
   readonly provider: ProviderId;
-  /** The most that it would cost, where it has a price; what its expected time would cost, where time is what costs. */
+  /** Maximum cost for a provider with a price; cost of the expected time for one that costs time. */
   readonly costMicros: number;
-  /** Until the take is there, the line included; null while the provider is not asked. */
+  /** Time until the take, waiting included; null while the circuit breaker is open. */
   readonly expectedMs: number | null;
-  /** Whether that comes from takes of this installation. */
+  /** Whether `expectedMs` comes from takes of this installation. */
   readonly isMeasured: boolean;
-  /** The cap that keeps it from being asked: `max_cost_usd` of the request, or a budget; null for none. */
+  /** The cap that excludes the provider: `max_cost_usd` of the request (`job`), or a budget; null for none. */
   readonly cap: BlockingCap | 'job' | null;
 }
 
 export interface Estimate {
   readonly durationMs: number;
   readonly plan: ProviderPlan;
-  /** Who would be asked as things stand: the first of the plan that neither cap nor breaker is in the way of; null for nobody. */
+  /** First provider of the plan that neither a cap nor an open circuit breaker excludes; null for none. */
   readonly first: ProviderId | null;
   /** In the order of the plan. */
   readonly providers: readonly ProviderEstimate[];
 }
 
-/**
- * Tells what a job would come to. Nothing is begun and nothing held back. Throws `not_supported` as `planProviders` does,
- * and what the state store throws.
- */
-export interface Estimator {
-  estimate(request: EstimateRequest): Promise<Estimate>;
-}
-
-export interface EstimatorDependencies {
+export interface EstimatorOptions {
   /** Those that are configured, in the order of `auto`. */
   readonly providers: readonly PricedProvider[];
   readonly forecast: Forecast;
   readonly budget: BudgetOutlook;
   readonly clock: Clock;
-  /** What an hour of work on this machine costs, in millionths of a dollar. */
+  /** Cost of an hour of work on this machine, in millionths of a dollar. */
   readonly localMicrosPerHour: number;
 }
 
-export function createEstimator(dependencies: EstimatorDependencies): Estimator {
-  const { providers, forecast } = dependencies;
-  return {
-    async estimate(request) {
-      const { options, durationMs } = request;
-      const expectations = await forecast.expect({ durationMs, heygenMode: options.heygenMode });
-      const plan = planProviders(providers, options, {
-        durationMs,
-        expectedMs: new Map(expectations.map((one) => [one.provider, expectedMs(one)])),
-      });
-      const estimates = await Promise.all(
-        plan.flatMap((id) => {
-          const provider = providers.find((candidate) => candidate.id === id);
-          const expectation = expectations.find((candidate) => candidate.provider === id);
-          return provider && expectation ? [estimateProvider(dependencies, request, provider, expectation)] : [];
-        }),
-      );
-      const first = estimates.find(({ cap, expectedMs: ms }) => cap === null && ms !== null)?.provider ?? null;
-      return { durationMs, plan, first, providers: estimates };
-    },
-  };
-}
+/** Computes plan, cost and completion time of a job without starting or reserving anything. */
+export class Estimator {
+  readonly #options: EstimatorOptions;
 
-async function estimateProvider(
-  dependencies: EstimatorDependencies,
-  request: EstimateRequest,
-  provider: PricedProvider,
-  expectation: Expectation,
-): Promise<ProviderEstimate> {
-  const { options, durationMs } = request;
-  const { id, microsPerSecond } = provider;
-  const costMicros = microsPerSecond
-    ? quotedMicros(durationMs, microsPerSecond[options.heygenMode])
-    : localCostMicros(expectation.workMs, dependencies.localMicrosPerHour);
-  return {
-    provider: id,
-    costMicros,
-    expectedMs: expectation.waitMs === null ? null : expectedMs(expectation),
-    isMeasured: expectation.isMeasured,
-    cap: costMicros > 0 ? await capFor(dependencies, request, costMicros) : null,
-  };
-}
+  constructor(options: EstimatorOptions) {
+    this.#options = options;
+  }
 
-async function capFor(
-  { budget, clock }: EstimatorDependencies,
-  { options, user }: EstimateRequest,
-  micros: number,
-): Promise<ProviderEstimate['cap']> {
-  if (options.maxCostUsd !== undefined && micros > Math.round(options.maxCostUsd * 1_000_000)) return 'job';
-  return budget.capInTheWay({ user, atMs: clock.nowMs(), micros });
+  /** Throws `not_supported` as `planProviders` does, and what the state store throws. */
+  async estimate(request: EstimateRequest): Promise<Estimate> {
+    const { providers, forecast } = this.#options;
+    const { options, durationMs } = request;
+    const expectations = await forecast.expect({ durationMs, options });
+    const plan = planProviders(providers, options, {
+      durationMs,
+      expectedMs: new Map(expectations.map((one) => [one.provider, expectedMs(one)])),
+    });
+    const estimates = await Promise.all(
+      plan.flatMap((id) => {
+        const provider = providers.find((candidate) => candidate.id === id);
+        const expectation = expectations.find((candidate) => candidate.provider === id);
+        return provider && expectation ? [this.#estimateProvider(request, provider, expectation)] : [];
+      }),
+    );
+    const first = estimates.find(({ cap, expectedMs: ms }) => cap === null && ms !== null)?.provider ?? null;
+    return { durationMs, plan, first, providers: estimates };
+  }
+
+  async #estimateProvider(
+    request: EstimateRequest,
+    provider: PricedProvider,
+    expectation: Expectation,
+  ): Promise<ProviderEstimate> {
+    const costMicros =
+      provider.quote(request.durationMs, request.options) ??
+      localCostMicros(expectation.workMs, this.#options.localMicrosPerHour);
+    return {
+      provider: provider.id,
+      costMicros,
+      expectedMs: expectation.waitMs === null ? null : expectedMs(expectation),
+      isMeasured: expectation.isMeasured,
+      cap: costMicros > 0 ? await this.#findCap(request, costMicros) : null,
+    };
+  }
+
+  async #findCap({ options, user }: EstimateRequest, micros: number): Promise<ProviderEstimate['cap']> {
+    const { budget, clock } = this.#options;
+    if (options.maxCostUsd !== undefined && micros > Math.round(options.maxCostUsd * 1_000_000)) return 'job';
+    return budget.capInTheWay({ user, atMs: clock.nowMs(), micros });
+  }
 }

@@ -176,9 +176,7 @@ function localPrice(
 ): Pick<ChainContext, 'localPrice'> {
   if (localMicrosPerHour === 0) return {};
   const quote = async (provider: ProviderId): Promise<number> => {
-    const expectations = await forecast
-      .expect({ durationMs: await measure(), heygenMode: options.heygenMode })
-      .catch(failStore);
+    const expectations = await forecast.expect({ durationMs: await measure(), options }).catch(failStore);
     return localCostMicros(
       expectations.find((expectation) => expectation.provider === provider)?.workMs ?? 0,
       localMicrosPerHour,
@@ -201,8 +199,8 @@ async function learnPace(
 ): Promise<void> {
   const { startedAtMs, endedAtMs } = attempts.at(-1) ?? { startedAtMs: 0, endedAtMs: null };
   if (endedAtMs === null) return;
-  const work = { provider: provider.facts.id, heygenMode: options.heygenMode, durationMs: timeline.durationMs };
-  await forecast.learn(work, endedAtMs - startedAtMs).catch(() => undefined);
+  const output = { provider: provider.facts.id, options, durationMs: timeline.durationMs };
+  await forecast.record(output, endedAtMs - startedAtMs).catch(() => undefined);
 }
 
 /**
@@ -341,7 +339,7 @@ function toTakeRequest(
     timeline,
     mouthCurvePath,
     silenceMode: options.silenceMode,
-    heygenMode: options.heygenMode,
+    providerOptions: options.providerOptions,
     takePath: workspace.file('take.mp4'),
   };
 }

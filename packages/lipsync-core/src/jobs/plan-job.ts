@@ -69,11 +69,9 @@ export async function findSooner(
 async function planByOutlook(
   dependencies: PlanDependencies,
   options: LipsyncOptions,
-  output: Omit<ExpectedOutput, 'heygenMode'>,
+  output: Omit<ExpectedOutput, 'options'>,
 ): Promise<ProviderPlan> {
-  const expectations = await dependencies.forecast
-    .expect({ ...output, heygenMode: options.heygenMode })
-    .catch(failStore);
+  const expectations = await dependencies.forecast.expect({ ...output, options }).catch(failStore);
   const expected = new Map(expectations.map((expectation) => [expectation.provider, expectedMs(expectation)]));
   return planProviders(plannedProviders(dependencies), options, {
     durationMs: output.durationMs,

@@ -1,3 +1,4 @@
+import type { LipsyncOptions } from '../contract/index.ts';
 import { migrateAttempt, type Attempt } from '../providers/attempt.ts';
 
 /** A record in the shape of some format, as parsed JSON. */
@@ -45,10 +46,26 @@ function addKind({ options, video, audio, result, attempts, ...rest }: StoredRec
     requestId: null,
     ...rest,
     kind: 'lipsync',
-    spec: { options, video, audio },
+    spec: { options: migrateOptions(toObject(options)), video, audio },
     // `as`: only earlier versions of this service stored the attempts.
     attempts: toObjects(attempts).map((attempt) => migrateAttempt(attempt as unknown as Attempt)),
     result: result === null ? null : kept,
+  };
+}
+
+/** Request options of any format in the current one: format 3 kept the one provider option that existed in a field of its own. */
+function migrateOptions({ heygenMode = 'speed', ...options }: StoredRecord): StoredRecord {
+  return { providerOptions: { heygen: { mode: heygenMode } }, ...options };
+}
+
+/** Options in the form of format 3, from which keys of unfinished jobs are computed, so that a key stays what it was. */
+export function toKeyedOptions({ providerOptions, ...options }: LipsyncOptions): object {
+  const { heygen: { mode = 'speed', ...heygen } = {}, ...others } = providerOptions;
+  const added = Object.entries({ heygen, ...others }).filter(([, values]) => Object.keys(values).length > 0);
+  return {
+    ...options,
+    heygenMode: mode,
+    ...(added.length === 0 ? {} : { providerOptions: Object.fromEntries(added) }),
   };
 }
 

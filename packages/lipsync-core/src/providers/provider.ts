@@ -1,5 +1,5 @@
 import type { TraceContext } from '../contract/ports.ts';
-import type { HeygenMode, ProviderId, SilenceMode } from '../contract/index.ts';
+import type { ProviderId, ProviderOptionValues, SilenceMode } from '../contract/index.ts';
 import type { Operation, OperationRequest, ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
@@ -25,7 +25,8 @@ export interface TakeRequest {
   /** Voice activity and mouth shape of the speech, one value per output frame; `speech/` reads it. */
   readonly mouthCurvePath: string;
   readonly silenceMode: SilenceMode;
-  readonly heygenMode: HeygenMode;
+  /** Options of single providers, by provider id. */
+  readonly providerOptions: Readonly<Record<string, ProviderOptionValues>>;
   /** Where the take is to be written; its folder is private to this attempt and is removed afterwards. */
   readonly takePath: string;
 }
@@ -57,6 +58,8 @@ export interface InlineProvider {
   readonly kind: 'inline';
   readonly facts: ProviderFacts;
   run(request: TakeRequest, context: TakeContext): Promise<Take>;
+  /** Ends what the provider keeps running between takes. */
+  close?(): Promise<void>;
 }
 
 /** Runs elsewhere, while nobody here waits: a job comes back to `check` when it was told to. */
@@ -95,6 +98,8 @@ export interface RemoteProvider {
   collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Omit<Take, 'costMicros'>>;
   /** Stops an operation that is not wanted. Returns what it is billed all the same, null where that is not known. */
   cancel(operation: Operation, context: { readonly signal: AbortSignal }): Promise<number | null>;
+  /** Ends what the provider keeps running between takes. */
+  close?(): Promise<void>;
 }
 
 export type Provider = InlineProvider | RemoteProvider;

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { createCircuitBreaker } from './circuit-breaker.ts';
 import { createConcurrencySlots } from './concurrency-slots.ts';
+import { lipsyncOptionsSchema, type LipsyncOptions } from '../contract/index.ts';
+import { heygenDefinition } from '../providers/heygen/definition.ts';
+import { readProviderOptions } from '../providers/definition.ts';
+import { wav2lipDefinition } from '../providers/wav2lip/definition.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { createForecast, expectedMs, expectedWaitMs, type Load } from './completion-forecast.ts';
-import { createThroughputEstimates } from './throughput-estimates.ts';
+import { ThroughputEstimates } from './throughput-estimates.ts';
 
-const output = { durationMs: 10_000, heygenMode: 'speed' } as const;
+const optionsWith = (mode: string) => lipsyncOptionsSchema.parse({ providerOptions: { heygen: { mode } } });
+const output = { durationMs: 10_000, options: optionsWith('speed') };
 
 function openForecast(load?: Load) {
   let nowMs = 1_000;
@@ -13,11 +18,17 @@ function openForecast(load?: Load) {
   const state = createMemoryState().open();
   const slots = createConcurrencySlots({ state, clock });
   const breaker = createCircuitBreaker({ state, clock });
-  const paces = createThroughputEstimates({ state, clock });
+  const estimates = new ThroughputEstimates({ state, clock });
   const providers = [
-    { id: 'heygen', kind: 'remote', maxConcurrent: 2 },
-    { id: 'wav2lip', kind: 'inline', maxConcurrent: null },
-  ] as const;
+    { definition: heygenDefinition, maxConcurrent: 2 },
+    { definition: wav2lipDefinition, maxConcurrent: null },
+  ].map(({ definition, maxConcurrent }) => ({
+    id: definition.id,
+    kind: definition.kind,
+    maxConcurrent,
+    throughput: ({ providerOptions }: LipsyncOptions) =>
+      definition.throughput(readProviderOptions(definition, providerOptions)),
+  }));
   const passTime = (untilMs: number): void => {
     nowMs = untilMs;
   };
@@ -27,7 +38,7 @@ function openForecast(load?: Load) {
     passTime,
     forecast: createForecast({
       providers,
-      paces,
+      estimates,
       slots,
       breaker,
       ...(load ? { load: async () => load } : {}),
@@ -37,11 +48,11 @@ function openForecast(load?: Load) {
 
 describe('the wait for a seat', () => {
   it.each([
-    [{ busy: 0, seats: 1, typicalMs: 100 }, 0],
-    [{ busy: 1, seats: 2, typicalMs: 100 }, 0],
-    [{ busy: 1, seats: 1, typicalMs: 100 }, 100],
-    [{ busy: 5, seats: 5, typicalMs: 100 }, 20],
-    [{ busy: 14, seats: 5, typicalMs: 100 }, 200],
+    [{ busy: 0, capacity: 1, typicalMs: 100 }, 0],
+    [{ busy: 1, capacity: 2, typicalMs: 100 }, 0],
+    [{ busy: 1, capacity: 1, typicalMs: 100 }, 100],
+    [{ busy: 5, capacity: 5, typicalMs: 100 }, 20],
+    [{ busy: 14, capacity: 5, typicalMs: 100 }, 200],
   ])('in %j is %i ms', (line, waitMs) => {
     expect(expectedWaitMs(line)).toBe(waitMs);
   });
@@ -57,23 +68,23 @@ describe('a forecast', () => {
 
   it('learns from each take, from later ones more', async () => {
     const { forecast } = openForecast();
-    const work = { provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 } as const;
-    await forecast.learn(work, 13_000);
+    const work = { ...output, provider: 'wav2lip' };
+    await forecast.record(work, 13_000);
     expect((await forecast.expect(output))[1]).toEqual({
       provider: 'wav2lip',
       waitMs: 0,
       workMs: 13_000,
       isMeasured: true,
     });
-    for (let take = 0; take < 30; take += 1) await forecast.learn(work, 52_000);
+    for (let take = 0; take < 30; take += 1) await forecast.record(work, 52_000);
     expect((await forecast.expect(output))[1]?.workMs).toBeCloseTo(52_000, -2);
   });
 
   it("keeps the paces of HeyGen's modes apart", async () => {
     const { forecast } = openForecast();
-    await forecast.learn({ provider: 'heygen', heygenMode: 'precision', durationMs: 10_000 }, 300_000);
+    await forecast.record({ ...output, options: optionsWith('precision'), provider: 'heygen' }, 300_000);
     expect((await forecast.expect(output))[0]).toMatchObject({ workMs: 70_000, isMeasured: false });
-    expect((await forecast.expect({ ...output, heygenMode: 'precision' }))[0]).toMatchObject({
+    expect((await forecast.expect({ ...output, options: optionsWith('precision') }))[0]).toMatchObject({
       workMs: 300_000,
       isMeasured: true,
     });
@@ -81,14 +92,14 @@ describe('a forecast', () => {
 
   it('is not led astray by a take that a night lay in', async () => {
     const { forecast } = openForecast();
-    await forecast.learn({ provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 }, 12 * 3_600_000);
+    await forecast.record({ ...output, provider: 'wav2lip' }, 12 * 3_600_000);
     expect((await forecast.expect(output))[1]?.workMs).toBe(20 * 26_000);
   });
 
   it('lets what it learned drift back to what it assumes, and forgets it after a day, so that whoever was slow once is tried again', async () => {
     const hourMs = 3_600_000;
     const { forecast, passTime } = openForecast();
-    await forecast.learn({ provider: 'heygen', heygenMode: 'speed', durationMs: 10_000 }, 16 * 70_000);
+    await forecast.record({ ...output, provider: 'heygen' }, 16 * 70_000);
     const expectedAfter = async (hours: number) => {
       passTime(1_000 + hours * hourMs);
       return (await forecast.expect(output))[0];
@@ -101,10 +112,10 @@ describe('a forecast', () => {
 
   it('weighs what it sees anew against what is left of what it saw long ago', async () => {
     const { forecast, passTime } = openForecast();
-    const work = { provider: 'wav2lip', heygenMode: 'speed', durationMs: 10_000 } as const;
-    await forecast.learn(work, 4 * 26_000);
+    const work = { ...output, provider: 'wav2lip' };
+    await forecast.record(work, 4 * 26_000);
     passTime(1_000 + 6 * 3_600_000);
-    await forecast.learn(work, 26_000);
+    await forecast.record(work, 26_000);
     expect((await forecast.expect(output))[1]).toMatchObject({ workMs: 1.8 * 26_000, isMeasured: true });
   });
 

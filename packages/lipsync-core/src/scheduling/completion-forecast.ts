@@ -1,59 +1,60 @@
-import type { HeygenMode, ProviderId } from '../contract/index.ts';
+import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
+import type { ProviderKind } from '../contract/provider-types.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { ConcurrencySlots } from './concurrency-slots.ts';
-import type { ProviderKind } from '../contract/provider-types.ts';
-import type { ThroughputEstimate, MeasuredWork, ThroughputEstimates } from './throughput-estimates.ts';
+import type { ThroughputEstimate, ThroughputEstimates, ThroughputProfile } from './throughput-estimates.ts';
 
-/** A provider whose time can be told. */
-export interface ForeseenProvider {
+/** A provider whose completion times can be forecast. */
+export interface ForecastProvider {
   readonly id: ProviderId;
   readonly kind: ProviderKind;
-  /** Operations at once, over all machines; null for what computes here. */
+  /** Maximum number of simultaneous operations, over all machines; null for a provider that runs on this machine. */
   readonly maxConcurrent: number | null;
+  throughput(options: LipsyncOptions): ThroughputProfile;
 }
 
 /** Work for the render lane, over all machines. */
 export interface Load {
   /** Jobs that render or wait to render. */
   readonly inlineJobs: number;
-  /** Jobs that can render at once. */
+  /** Number of jobs that can render at the same time. */
   readonly inlineSeats: number;
 }
 
-/** What is to be made. */
 export interface ExpectedOutput {
   readonly durationMs: number;
-  readonly heygenMode: HeygenMode;
-  /** The job, where it waits for a slot already: only jobs ahead of it count. */
+  readonly options: LipsyncOptions;
+  /** The job, if it waits for a slot already: only jobs ahead of it count. */
   readonly waitingJobId?: string;
 }
 
 export interface Expectation {
   readonly provider: ProviderId;
   /**
-   * Until it can be begun; null while the provider is not asked, because its breaker is open. A breaker that waits for its
-   * probe is asked: nothing else would ever close it.
+   * Time until the work can start; null while the circuit breaker is open. A half-open breaker counts as closed, since
+   * only a job that is sent there can close it.
    */
   readonly waitMs: number | null;
-  /** From then until the take is there. */
+  /** Time from the start of the work to the take. */
   readonly workMs: number;
   /** Whether `workMs` comes from takes of this installation. */
   readonly isMeasured: boolean;
 }
 
-/** Tells how long providers would take now, from how long they took before. Throws what the state store and `load` throw. */
+/** Forecasts when each provider would be done with an output. An interface, because tests replace it. */
 export interface Forecast {
+  /** Throws what the state store and `load` throw. */
   expect(output: ExpectedOutput): Promise<readonly Expectation[]>;
   /**
-   * Tells that an attempt made a take in `tookMs`, in a job no run of which ended without a word. Pauses that the vendor
-   * asked for are part of it: the next one may meet them, too.
+   * Records the duration of an attempt that produced a take in a job without a crashed run. Pauses that the vendor
+   * requested count, since the next attempt may meet them too. Throws what the state store throws.
    */
-  learn(work: MeasuredWork, tookMs: number): Promise<void>;
+  record(output: ExpectedOutput & { readonly provider: ProviderId }, tookMs: number): Promise<void>;
 }
 
-export interface ForecastDependencies {
-  readonly providers: readonly ForeseenProvider[];
-  readonly paces: ThroughputEstimates;
+export interface ForecastOptions {
+  readonly providers: readonly ForecastProvider[];
+  readonly estimates: ThroughputEstimates;
   readonly slots: Pick<ConcurrencySlots, 'holders' | 'countWaiting'>;
   readonly breaker: Pick<CircuitBreaker, 'look'>;
   /** No load by default. */
@@ -64,35 +65,38 @@ const noLoad: Load = Object.freeze({ inlineJobs: 0, inlineSeats: 1 });
 
 export function createForecast({
   providers,
-  paces,
+  estimates,
   slots,
   breaker,
   load = async () => noLoad,
-}: ForecastDependencies): Forecast {
+}: ForecastOptions): Forecast {
   const waitOf = async (
-    { id, maxConcurrent }: ForeseenProvider,
+    { id, maxConcurrent }: ForecastProvider,
     { typicalMs }: ThroughputEstimate,
     { inlineJobs, inlineSeats }: Load,
     waitingJobId: string | undefined,
   ): Promise<number | null> => {
-    if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, seats: inlineSeats, typicalMs });
+    if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, capacity: inlineSeats, typicalMs });
     if ((await breaker.look(id)).state === 'open') return null;
     const held = (await slots.holders(id)).length;
     const ahead = await slots.countWaiting(id, waitingJobId);
-    return expectedWaitMs({ busy: held + ahead, seats: maxConcurrent, typicalMs });
+    return expectedWaitMs({ busy: held + ahead, capacity: maxConcurrent, typicalMs });
   };
   return {
-    learn: (work, tookMs) => paces.learn(work, tookMs),
-    async expect({ durationMs, heygenMode, waitingJobId }) {
+    async record({ provider, options, durationMs }, tookMs) {
+      const profile = providers.find(({ id }) => id === provider)?.throughput(options);
+      if (profile) await estimates.record({ profile, durationMs }, tookMs);
+    },
+    async expect({ durationMs, options, waitingJobId }) {
       const now = await load();
       return Promise.all(
         providers.map(async (provider) => {
-          const pace = await paces.look({ provider: provider.id, heygenMode, durationMs });
+          const estimate = await estimates.read({ profile: provider.throughput(options), durationMs });
           return {
             provider: provider.id,
-            waitMs: await waitOf(provider, pace, now, waitingJobId),
-            workMs: pace.workMs,
-            isMeasured: pace.isMeasured,
+            waitMs: await waitOf(provider, estimate, now, waitingJobId),
+            workMs: estimate.workMs,
+            isMeasured: estimate.isMeasured,
           };
         }),
       );
@@ -100,21 +104,22 @@ export function createForecast({
   };
 }
 
-export interface Line {
-  /** Jobs that have a seat or wait for one. */
+export interface Occupancy {
+  /** Jobs that run or wait. */
   readonly busy: number;
-  readonly seats: number;
-  /** How long a job keeps its seat. */
+  /** Jobs that can run at the same time. */
+  readonly capacity: number;
+  /** Duration of a typical job. */
   readonly typicalMs: number;
 }
 
-/** How long the next one waits for a seat, when seats become free one after the other at equal distances. Pure. */
-export function expectedWaitMs({ busy, seats, typicalMs }: Line): number {
-  const ahead = Math.max(0, busy + 1 - seats);
-  return Math.round((ahead * typicalMs) / seats);
+/** Time until the next job can start, if running jobs end at equal intervals. Pure. */
+export function expectedWaitMs({ busy, capacity, typicalMs }: Occupancy): number {
+  const ahead = Math.max(0, busy + 1 - capacity);
+  return Math.round((ahead * typicalMs) / capacity);
 }
 
-/** How long it takes all in all; endless for a provider that is not asked. Pure. */
+/** Time until the take, waiting included; infinite while the circuit breaker is open. Pure. */
 export function expectedMs({ waitMs, workMs }: Expectation): number {
   return waitMs === null ? Infinity : waitMs + workMs;
 }

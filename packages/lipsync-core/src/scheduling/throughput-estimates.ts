@@ -1,118 +1,112 @@
-import type { HeygenMode, ProviderId } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
 
-/** Work of which a pace is kept: modes of one provider take different times. */
+/** Assumed processing time of a kind of take: a constant, and a factor per second of output. */
+export interface ThroughputProfile {
+  /** Measurements are stored and averaged by this key. It never changes: stored measurements would be lost. */
+  readonly key: string;
+  readonly fixedMs: number;
+  readonly perSecondMs: number;
+}
+
 export interface MeasuredWork {
-  readonly provider: ProviderId;
-  readonly heygenMode: HeygenMode;
+  readonly profile: ThroughputProfile;
   /** Length of the output. */
   readonly durationMs: number;
 }
 
 export interface ThroughputEstimate {
-  /** How long the work takes, once it is begun. */
+  /** Processing time of this output, from start to take. */
   readonly workMs: number;
-  /** How long any work of this provider took of late; that of this work where none was seen. */
+  /** Processing time of recent outputs of this kind, of any length; `workMs` before the first one. */
   readonly typicalMs: number;
-  /** False while nothing was seen here for a day and `workMs` is an assumption. */
+  /** False when nothing was measured within a day, so that `workMs` is an assumption. */
   readonly isMeasured: boolean;
 }
 
-/** How fast providers turned out to be, over all processes. Throws what the state store throws. */
-export interface ThroughputEstimates {
-  look(work: MeasuredWork): Promise<ThroughputEstimate>;
-  /** As `Forecast.learn`. */
-  learn(work: MeasuredWork, tookMs: number): Promise<void>;
-}
-
 /** A type alias, because it is stored as JSON. */
-type PaceMemory = {
-  /** What the assumed time is multiplied with: a mean in which later work counts more. */
+type StoredEstimate = {
+  /** Measured time divided by assumed time: an exponential moving average. */
   readonly factor: number;
   readonly typicalMs: number;
-  /** When the latest work was seen; absent in what was stored before that was kept, which is long ago. */
+  /** Time of the latest measurement; missing in documents of earlier versions, which count as expired. */
   readonly learnedAtMs?: number;
 };
 
-/** What counts until something was measured, in milliseconds: a share that every output takes, and one for each of its seconds. */
-const assumptions: Readonly<Record<string, { readonly fixedMs: number; readonly perSecondMs: number }>> = {
-  'heygen-speed': { fixedMs: 60_000, perSecondMs: 1_000 },
-  'heygen-precision': { fixedMs: 120_000, perSecondMs: 3_000 },
-  wav2lip: { fixedMs: 2_000, perSecondMs: 2_400 },
-  preview: { fixedMs: 1_000, perSecondMs: 650 },
-};
-
-/** How much the latest work counts against all before it. */
+/** Weight of the latest measurement in the moving average. */
 const newestShare = 0.2;
 
-/** One piece of work whose time says something else, such as a night that the machine was off, moves the mean no further. */
-const farthestFactor = 20;
+/** Limit on the factor of one measurement, so that one outlier, such as a suspended machine, moves the average little. */
+const maxFactor = 20;
 
 const hourMs = 3_600_000;
 
 /**
- * What was learned drifts back to the assumption, half of the way in this time: a provider that was slow once is avoided
- * and seen no more, so that nothing else would ever say that it is not.
+ * Half-life of a measured factor, after which it has moved halfway back to 1. Without it, a provider that was slow once
+ * would be avoided and never measured again.
  */
 const halfLifeMs = 6 * hourMs;
-const forgottenAfterMs = 24 * hourMs;
+const expiryMs = 24 * hourMs;
 
-export interface ThroughputEstimatesDependencies {
-  readonly state: StateStore;
-  readonly clock: Clock;
+/** Processing times measured over all processes of the installation. Methods throw what the state store throws. */
+export class ThroughputEstimates {
+  readonly #state: StateStore;
+  readonly #clock: Clock;
+
+  constructor({ state, clock }: { readonly state: StateStore; readonly clock: Clock }) {
+    this.#state = state;
+    this.#clock = clock;
+  }
+
+  read(work: MeasuredWork): Promise<ThroughputEstimate> {
+    const key = keyOf(work);
+    return this.#state.transact([key], (documents) => ({
+      result: toEstimate(work, decay(toStored(documents.get(key)), this.#clock.nowMs())),
+    }));
+  }
+
+  record(work: MeasuredWork, tookMs: number): Promise<void> {
+    const key = keyOf(work);
+    return this.#state.transact([key], (documents) => {
+      const nowMs = this.#clock.nowMs();
+      const updated = average(decay(toStored(documents.get(key)), nowMs), work, tookMs);
+      return { result: undefined, writes: new Map<string, Json>([[key, { ...updated, learnedAtMs: nowMs }]]) };
+    });
+  }
 }
 
-export function createThroughputEstimates({ state, clock }: ThroughputEstimatesDependencies): ThroughputEstimates {
-  const recall = (document: Json | undefined): PaceMemory | undefined => drifted(toMemory(document), clock.nowMs());
-  return {
-    look: (work) =>
-      state.transact([keyOf(work)], (documents) => ({ result: toPace(work, recall(documents.get(keyOf(work)))) })),
-    learn: (work, tookMs) =>
-      state.transact([keyOf(work)], (documents) => {
-        const memory = { ...learn(recall(documents.get(keyOf(work))), work, tookMs), learnedAtMs: clock.nowMs() };
-        return { result: undefined, writes: new Map<string, Json>([[keyOf(work), memory]]) };
-      }),
-  };
+function toEstimate(work: MeasuredWork, stored: StoredEstimate | undefined): ThroughputEstimate {
+  const workMs = Math.round(assumedMs(work) * (stored?.factor ?? 1));
+  return { workMs, typicalMs: stored?.typicalMs ?? workMs, isMeasured: stored !== undefined };
 }
 
-function toPace(work: MeasuredWork, memory: PaceMemory | undefined): ThroughputEstimate {
-  const workMs = Math.round(assumedMs(work) * (memory?.factor ?? 1));
-  return { workMs, typicalMs: memory?.typicalMs ?? workMs, isMeasured: memory !== undefined };
+/** The estimate after the time since its last measurement; `typicalMs` changes in proportion to the factor. */
+function decay(stored: StoredEstimate | undefined, nowMs: number): StoredEstimate | undefined {
+  if (!stored) return undefined;
+  const ageMs = Math.max(0, nowMs - (stored.learnedAtMs ?? 0));
+  if (ageMs >= expiryMs) return undefined;
+  // An exponent, not a difference: twice as slow and twice as fast decay alike.
+  const factor = stored.factor ** (0.5 ** (ageMs / halfLifeMs));
+  return { factor, typicalMs: Math.round((stored.typicalMs * factor) / stored.factor) };
 }
 
-/** What is left of a memory by now; the times of others follow the factor. */
-function drifted(memory: PaceMemory | undefined, nowMs: number): PaceMemory | undefined {
-  if (!memory) return undefined;
-  const ageMs = Math.max(0, nowMs - (memory.learnedAtMs ?? 0));
-  if (ageMs >= forgottenAfterMs) return undefined;
-  // By its power: twice and half as long drift back equally far.
-  const factor = memory.factor ** (0.5 ** (ageMs / halfLifeMs));
-  return { factor, typicalMs: Math.round((memory.typicalMs * factor) / memory.factor) };
-}
-
-function learn(memory: PaceMemory | undefined, work: MeasuredWork, tookMs: number): PaceMemory {
-  const factor = Math.min(farthestFactor, Math.max(1 / farthestFactor, tookMs / assumedMs(work)));
-  const seenMs = Math.round(factor * assumedMs(work));
-  if (!memory) return { factor, typicalMs: seenMs };
+function average(stored: StoredEstimate | undefined, work: MeasuredWork, tookMs: number): StoredEstimate {
+  const factor = Math.min(maxFactor, Math.max(1 / maxFactor, tookMs / assumedMs(work)));
+  const measuredMs = Math.round(factor * assumedMs(work));
+  if (!stored) return { factor, typicalMs: measuredMs };
   const mean = (before: number, newest: number): number => before + newestShare * (newest - before);
-  return { factor: mean(memory.factor, factor), typicalMs: Math.round(mean(memory.typicalMs, seenMs)) };
+  return { factor: mean(stored.factor, factor), typicalMs: Math.round(mean(stored.typicalMs, measuredMs)) };
 }
 
-function assumedMs(work: MeasuredWork): number {
-  const { fixedMs, perSecondMs } = assumptions[nameOf(work)] ?? { fixedMs: 0, perSecondMs: 1_000 };
-  return fixedMs + (work.durationMs * perSecondMs) / 1000;
+function assumedMs({ profile, durationMs }: MeasuredWork): number {
+  return profile.fixedMs + (durationMs * profile.perSecondMs) / 1000;
 }
 
-function nameOf({ provider, heygenMode }: MeasuredWork): string {
-  return provider === 'heygen' ? `heygen-${heygenMode}` : provider;
+function keyOf({ profile }: MeasuredWork): string {
+  return `pace/${profile.key}`;
 }
 
-function keyOf(work: MeasuredWork): string {
-  return `pace/${nameOf(work)}`;
-}
-
-function toMemory(document: Json | undefined): PaceMemory | undefined {
+function toStored(document: Json | undefined): StoredEstimate | undefined {
   // `as`: only this file writes these documents.
-  return document as PaceMemory | undefined;
+  return document as StoredEstimate | undefined;
 }

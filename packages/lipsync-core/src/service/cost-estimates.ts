@@ -3,7 +3,7 @@ import type { LipsyncOptionsInput, ProviderId } from '../contract/index.ts';
 import { toUsd } from '../jobs/job-view.ts';
 import { planTimeline, probeClip, probeSpeech, type MediaLimits } from '../media/index.ts';
 import type { Estimator, ProviderEstimate } from '../jobs/cost-estimator.ts';
-import { parseInput, parseLipsyncOptions } from './parse-options.ts';
+import { parseInput, type OptionsSchema } from './parse-options.ts';
 import { requireReadable } from './readable-input.ts';
 
 /** As for `generateLipsync`, less the output. */
@@ -39,14 +39,16 @@ const pathsSchema = z.object({ videoPath: z.string().min(1), audioPath: z.string
 export function createCostEstimates({
   estimator,
   limits,
+  optionsSchema,
 }: {
   readonly estimator: Estimator;
   readonly limits: MediaLimits;
+  readonly optionsSchema: OptionsSchema;
 }): CostEstimates {
   return {
     async estimate({ videoPath, audioPath, ...rest }, signal) {
       const paths = parseInput(pathsSchema, { videoPath, audioPath });
-      const options = parseLipsyncOptions(rest);
+      const options = parseInput(optionsSchema, rest);
       const probing = { limits, ...(signal ? { signal } : {}) };
       const clip = await probeClip(await requireReadable(paths.videoPath, 'clip'), probing);
       const speech = await probeSpeech(await requireReadable(paths.audioPath, 'speech'), probing);

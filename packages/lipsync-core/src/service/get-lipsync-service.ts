@@ -3,11 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
-import { createCostEstimator, createLipsyncCore, type LipsyncCore } from '../wiring.ts';
 import { createCostEstimates, type CostEstimates } from './cost-estimates.ts';
+import { createCostEstimator, listInstalled, optionsSchemaOf } from './installation.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { OutputFiles } from './output-file.ts';
+import type { OptionsSchema } from './parse-options.ts';
+import { createLipsyncCore, type LipsyncCore } from './wiring.ts';
 
 /** Interval between tries of a job that waits for a slot. Few processes share a data folder, and none wakes another. */
 const slotPollIntervalMs = 2_000;
@@ -17,6 +19,7 @@ const sweepTimeoutMs = 60_000;
 const sweepIntervalMs = 5 * 60_000;
 
 export interface LocalHost {
+  readonly optionsSchema: OptionsSchema;
   readonly localJobs: Pick<LocalJobs, 'run'>;
   readonly costEstimates: CostEstimates;
   close(): Promise<void>;
@@ -36,15 +39,18 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     outputFiles: new OutputFiles(),
     clock: systemClock,
     ids: createIdSource(systemClock),
-    operationMs: config.heygen.timeoutMs + operationGraceMs,
+    operationMs: longestOperationMs(config) + operationGraceMs,
   });
   const closing = new AbortController();
   let sweeping: Promise<void> | undefined;
   const { maxDurationMs, maxDimensionPx } = config;
+  const optionsSchema = optionsSchemaOf(config);
   return {
+    optionsSchema,
     costEstimates: createCostEstimates({
       estimator: createCostEstimator(config, { state }),
       limits: { maxDurationMs, maxDimensionPx },
+      optionsSchema,
     }),
     localJobs: {
       run(input, context) {
@@ -59,6 +65,11 @@ export function createLocalHost(config: CoreConfig): LocalHost {
       await state.close();
     },
   };
+}
+
+/** Maximum duration of an operation at any provider. */
+function longestOperationMs(config: CoreConfig): number {
+  return Math.max(0, ...listInstalled(config).map(({ configured }) => configured.remote?.operationTimeoutMs ?? 0));
 }
 
 interface Swept {
@@ -96,6 +107,7 @@ export function getLipsyncService(options: Partial<CoreConfig> = {}): LipsyncSer
   const service = createLipsyncService({
     localJobs: host.localJobs,
     costEstimates: host.costEstimates,
+    optionsSchema: host.optionsSchema,
     async close() {
       if (shared === service) shared = undefined;
       await host.close();

@@ -5,7 +5,7 @@ import { costOf, toUsdOrNull } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 import type { CostEstimate, CostEstimates, EstimateCostInput } from './cost-estimates.ts';
 import type { LocalJobs } from './local-jobs.ts';
-import { parseInput, parseLipsyncOptions } from './parse-options.ts';
+import { parseInput, type OptionsSchema } from './parse-options.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Warning } from '../contract/provider-types.ts';
 
@@ -64,6 +64,7 @@ const pathsSchema = z.object({
 export interface LipsyncServiceDependencies {
   readonly localJobs: Pick<LocalJobs, 'run'>;
   readonly costEstimates: CostEstimates;
+  readonly optionsSchema: OptionsSchema;
   close(): Promise<void>;
 }
 
@@ -72,7 +73,7 @@ export function createLipsyncService(dependencies: LipsyncServiceDependencies): 
     async generateLipsync(input, context = {}) {
       const { videoPath, audioPath, outputPath, overwrite, ...rest } = input;
       const paths = parseInput(pathsSchema, { videoPath, audioPath, outputPath, overwrite });
-      const options = parseLipsyncOptions(rest);
+      const options = parseInput(dependencies.optionsSchema, rest);
       const { record, error } = await dependencies.localJobs.run({ ...paths, options }, context);
       if (error) throw error;
       if (!record.result) throw new LipsyncError('internal', 'The job ended without a result.');

@@ -3,6 +3,7 @@ import type { LipsyncOptions } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { JobRecord } from '../jobs/job-record.ts';
+import { toKeyedOptions } from '../jobs/record-migrations.ts';
 import type { StateJobStore } from '../jobs/state-job-store.ts';
 import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
@@ -166,7 +167,9 @@ export function workDigestOf(
   inputs: { readonly clipDigest: string; readonly speechDigest: string },
   options: LipsyncOptions,
 ): string {
-  const sorted = JSON.stringify(Object.entries(options).toSorted(([one], [other]) => (one < other ? -1 : 1)));
+  const sorted = JSON.stringify(
+    Object.entries(toKeyedOptions(options)).toSorted(([one], [other]) => (one < other ? -1 : 1)),
+  );
   return createHash('sha256').update(`${inputs.clipDigest} ${inputs.speechDigest} ${sorted}`).digest('hex');
 }
 

@@ -1,13 +1,18 @@
 import type { z } from 'zod';
-import { lipsyncOptionsSchema, type LipsyncOptions } from '../contract/index.ts';
+import { createOptionsSchema, type LipsyncOptions, type LipsyncOptionsInput } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
+import { providerDefinitions } from '../providers/registry.ts';
 
-/** The options in `value` with defaults filled in. Throws `request_invalid` that names every problem. */
+export type OptionsSchema = z.ZodType<LipsyncOptions, LipsyncOptionsInput>;
+
+const builtInSchema: OptionsSchema = createOptionsSchema(providerDefinitions);
+
+/** Request options with defaults filled in, for the built-in providers. Throws `request_invalid` that lists every problem. */
 export function parseLipsyncOptions(value: unknown): LipsyncOptions {
-  return parseInput(lipsyncOptionsSchema, value);
+  return parseInput(builtInSchema, value);
 }
 
-/** What `schema` makes of a value that a program handed in. Throws `request_invalid` that names every problem. */
+/** Parses a value that a program passed. Throws `request_invalid` that lists every problem. */
 export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

@@ -4,6 +4,8 @@ export { artifactStoreSuite, type ArtifactStoreUnderTest } from './artifact-stor
 export { concurrencySlotsSuite, type SlotsUnderTest } from './concurrency-slots-suite.ts';
 export { openAdmission } from './open-admission.ts';
 export { jobStoreSuite, testJobRecord, type JobStoreUnderTest } from './job-store-suite.ts';
+export { createMemoryState } from './memory-state-store.ts';
+export { heygenCallbackUrl } from '../providers/heygen/heygen-callback.ts';
 export { serveStateTasks } from './state-child.ts';
 export { stateProcessesSuite, stateRacesSuite } from './state-races-suite.ts';
 export { stateStoreSuite } from './state-store-suite.ts';

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { formAdvice } from '../../src/cli/doctor-command.ts';
+import { formAdvice } from '../../src/providers/wav2lip/definition.ts';
 import { hasCudaLibrary, runtimeLibraryFolder } from '../../src/inference/onnx-session.ts';
 import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
 import { runCli } from './run-cli.ts';

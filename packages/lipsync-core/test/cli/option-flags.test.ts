@@ -1,14 +1,20 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { addOptionFlags, flaggedOptions } from '../../src/cli/option-flags.ts';
-import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '../../src/contract/index.ts';
-import { parseLipsyncOptions } from '../../src/service/parse-options.ts';
+import { OptionFlags } from '../../src/cli/option-flags.ts';
+import {
+  createOptionsSchema,
+  lipsyncOptionsSchema,
+  toKebabCase,
+  type LipsyncOptions,
+} from '../../src/contract/index.ts';
+import { providerDefinitions } from '../../src/providers/registry.ts';
+import { parseInput } from '../../src/service/parse-options.ts';
 
 /** Every field of a request, none of them at its default. */
-const everyOption: Required<LipsyncOptionsInput> = {
+const everyOption: Required<LipsyncOptions> = {
   method: 'preview',
   optimize: 'speed',
-  heygenMode: 'precision',
+  providerOptions: { heygen: { mode: 'precision' }, wav2lip: {}, preview: {} },
   maxCostUsd: 0.5,
   syncMode: 'cut_off',
   silenceMode: 'keep',
@@ -26,6 +32,8 @@ const commandLine = [
   'preview',
   '--optimize',
   'speed',
+  '--provider-options',
+  '{"preview":{}}',
   '--heygen-mode',
   'precision',
   '--max-cost-usd',
@@ -49,19 +57,37 @@ const commandLine = [
   '{"title":"Grüße","deep":[1,null]}',
 ];
 
-describe('the flags', () => {
-  it('are those of the fields of a request, no more and no fewer', () => {
-    const fields = Object.keys(lipsyncOptionsSchema.shape).toSorted();
-    expect(flaggedOptions.toSorted()).toEqual(fields);
-    expect(Object.keys(everyOption).toSorted()).toEqual(fields);
+const flags = new OptionFlags(providerDefinitions);
+const optionsSchema = createOptionsSchema(providerDefinitions);
+
+function parse(args: readonly string[]) {
+  return parseInput(optionsSchema, flags.read(flags.addTo(new Command()).parse(args, { from: 'user' }).opts()));
+}
+
+describe('command-line flags', () => {
+  it('There is a flag for every field of a request and for every provider option.', () => {
+    const names = flags.addTo(new Command()).options.map(({ long }) => long?.slice(2) ?? '');
+    const fields = Object.keys(lipsyncOptionsSchema.shape).map(toKebabCase);
+    const options = providerDefinitions.flatMap(({ id, options: { schema } }) =>
+      Object.keys(schema.shape).map((option) => `${id}-${toKebabCase(option)}`),
+    );
+    expect(names.toSorted()).toEqual([...fields, ...options].toSorted());
+    expect(Object.keys(everyOption).toSorted()).toEqual(Object.keys(lipsyncOptionsSchema.shape).toSorted());
   });
 
-  it('give each field its value', () => {
-    const command = addOptionFlags(new Command()).parse(commandLine, { from: 'user' });
-    expect(parseLipsyncOptions(command.opts())).toEqual(everyOption);
+  it('Each flag sets its field.', () => {
+    expect(parse(commandLine)).toEqual(everyOption);
   });
 
-  it('leave every field at its default when none is given', () => {
-    expect(addOptionFlags(new Command()).parse([], { from: 'user' }).opts()).toEqual({});
+  it('A flag of a provider option wins over the same option in --provider-options.', () => {
+    const json = ['--provider-options', '{"heygen":{"mode":"speed"},"preview":{}}'];
+    expect(parse(json).providerOptions).toMatchObject({ heygen: { mode: 'speed' } });
+    expect(parse([...json, '--heygen-mode', 'precision']).providerOptions).toMatchObject({
+      heygen: { mode: 'precision' },
+    });
+  });
+
+  it('Without flags every field keeps its default.', () => {
+    expect(flags.read(flags.addTo(new Command()).parse([], { from: 'user' }).opts())).toEqual({});
   });
 });

@@ -52,7 +52,7 @@ beforeAll(async () => {
     timeline,
     mouthCurvePath: 'unused',
     silenceMode: 'generate',
-    heygenMode: 'speed',
+    providerOptions: {},
   };
   renderPool = new RenderProcessPool({ keepWarm: 1, idleMs: 60_000, silenceLimitMs: 60_000 });
 });
@@ -83,8 +83,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
     maxConcurrent: 5,
     pollIntervalMs: 100,
     timeoutMs: isPatient ? patientTimeoutMs : timeoutMs,
-    speedMicrosPerSecond: 33_300,
-    precisionMicrosPerSecond: 66_700,
+    microsPerSecond: { speed: 33_300, precision: 66_700 },
     limits: { retryPauseMs: 50 },
   });
   const registry = createProviderRegistry([heygen, localEngine]);

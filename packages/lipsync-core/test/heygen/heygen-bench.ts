@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { inspect, promisify } from 'node:util';
 import { startHeygenStandin, type HeygenStandin } from '@lipsync/heygen-standin';
 import { afterAll, afterEach, beforeAll, onTestFinished } from 'vitest';
-import type { HeygenMode, SyncMode } from '../../src/contract/index.ts';
+import type { SyncMode } from '../../src/contract/index.ts';
+import type { HeygenMode } from '../../src/providers/heygen/heygen-options.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipWindow } from '../../src/media/index.ts';
 import { systemClock } from '../../src/contract/system-ports.ts';
@@ -157,8 +158,7 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
         maxConcurrent: 5,
         timeoutMs: 60_000,
         pollIntervalMs: 100,
-        speedMicrosPerSecond: 33_300,
-        precisionMicrosPerSecond: 66_700,
+        microsPerSecond: { speed: 33_300, precision: 66_700 },
         renderPool,
         clock: systemClock,
         ...options,
@@ -182,7 +182,7 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
         timeline: planTimeline(inputs.clip, inputs.speech.durationMs, { syncMode, window }),
         mouthCurvePath: 'unused',
         silenceMode: 'generate',
-        heygenMode,
+        providerOptions: { heygen: { mode: heygenMode } },
         takePath: join(attemptFolder, 'take.mp4'),
       };
     },

@@ -408,14 +408,14 @@ describe('the pace of a provider', () => {
 
   /** Has the vendor's take collected by a run that finds `attempt`; tells of which providers something was learned. */
   async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
-    const learn = vi.fn<Forecast['learn']>(async () => undefined);
+    const learn = vi.fn<Forecast['record']>(async () => undefined);
     const pipeline = createLipsyncPipeline({
       registry: createProviderRegistry([new ScriptedVendor()]),
       renderPool: pool,
       limits,
       admission: openAdmission,
       clock: { nowMs: Date.now },
-      forecast: { ...idleForecast, learn },
+      forecast: { ...idleForecast, record: learn },
     });
     const outcome = await pipeline.run(
       {

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import { applyJobEvent } from '../../src/jobs/job-events.ts';
 import { isTerminal, type JobRecord } from '../../src/jobs/job-record.ts';
 import { toJobView } from '../../src/jobs/job-view.ts';
 import { decodeJobRecord, encodeJobRecord } from '../../src/jobs/record-codec.ts';
-import { currentRecordFormat } from '../../src/jobs/record-migrations.ts';
+import { currentRecordFormat, toKeyedOptions } from '../../src/jobs/record-migrations.ts';
 import { testJobRecord } from '../../src/testing/job-store-suite.ts';
 
 const pastFormats = Array.from({ length: currentRecordFormat - 1 }, (_, index) => index + 1);
@@ -22,7 +23,10 @@ describe('Migration of job records', () => {
     for (const record of await readFixture(format)) {
       expect(Object.keys(record).toSorted()).toEqual(fields);
       expect(record.spec).toMatchObject({
-        options: { heygenMode: expect.any(String), metadata: { order: 7 } },
+        options: {
+          providerOptions: { heygen: { mode: format === 1 ? 'speed' : 'precision' } },
+          metadata: { order: 7 },
+        },
         video: { kind: 'url', url: 'https://example.com/clip.mp4' },
         audio: { kind: 'artifact', name: 'speech.wav' },
       });
@@ -38,6 +42,17 @@ describe('Migration of job records', () => {
       const ended = applyJobEvent(next, { type: 'completed', run: next.runs, atMs: 2, result, warnings: [] });
       expect(ended.status).toBe(isTerminal(record.status) ? record.status : 'completed');
     }
+  });
+
+  it('The key of an unfinished job does not depend on the format of its options.', () => {
+    const options = lipsyncOptionsSchema.parse({ providerOptions: { heygen: { mode: 'precision' } } });
+    const { providerOptions: _, ...others } = options;
+    expect(toKeyedOptions(options)).toEqual({ ...others, heygenMode: 'precision' });
+    const filledIn = { ...options.providerOptions, wav2lip: {}, preview: {} };
+    expect(toKeyedOptions({ ...options, providerOptions: filledIn })).toEqual(toKeyedOptions(options));
+    expect(toKeyedOptions({ ...options, providerOptions: { ...filledIn, other: { size: 1 } } })).toMatchObject({
+      providerOptions: { other: { size: 1 } },
+    });
   });
 
   it('A job of format 3 that waits at a vendor keeps its operation, its request and its plan.', async () => {

@@ -31,10 +31,10 @@ function inputWith(more: Partial<GenerateLipsyncInput>): GenerateLipsyncInput {
 describe('the cost of a job, told ahead', () => {
   it('is that of its plan, by how long the output would be, and nothing is made', async () => {
     await service.close();
-    const { heygen } = configFromEnvironment({ HEYGEN_API_KEY: 'key' });
+    const { providers } = configFromEnvironment({ HEYGEN_API_KEY: 'key' });
     service = getLipsyncService({
       dataDir: join(folder, 'data'),
-      heygen,
+      providers,
       budget: { dailyMicros: 30_000, monthlyMicros: null, userDailyMicros: null },
     });
     const files = await makeShortSample(folder);

@@ -1,5 +1,5 @@
 import { LipsyncError } from '../../errors/index.ts';
-import type { HeygenMode } from '../../contract/index.ts';
+import type { HeygenMode } from './heygen-options.ts';
 import type { HeygenHttp } from './heygen-http.ts';
 import {
   assetSchema,

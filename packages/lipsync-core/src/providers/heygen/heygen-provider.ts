@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import pRetry from 'p-retry';
-import { heygenModes, type HeygenMode } from '../../contract/index.ts';
 import { abortError, LipsyncError } from '../../errors/index.ts';
 import { GuardedClient, type AllowedPrivateHosts } from '../../net/index.ts';
 import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
@@ -13,6 +12,7 @@ import { parseHeygenEndpoint } from './heygen-endpoint.ts';
 import { cleanVendorText, failureCode } from './heygen-errors.ts';
 import { createHeygenHttp } from './heygen-http.ts';
 import { makeInputs } from './heygen-inputs.ts';
+import { heygenModes, modeOf, type HeygenMode } from './heygen-options.ts';
 import { billedMicros, quotedMicros } from './heygen-prices.ts';
 import { findLipsync } from './heygen-search.ts';
 import { uploadFile, type UploadOptions } from './heygen-upload.ts';
@@ -43,8 +43,7 @@ export interface HeygenProviderOptions {
   readonly timeoutMs: number;
   readonly pollIntervalMs: number;
   /** Prices per second of output, in millionths of a dollar. */
-  readonly speedMicrosPerSecond: number;
-  readonly precisionMicrosPerSecond: number;
+  readonly microsPerSecond: Readonly<Record<HeygenMode, number>>;
   /** Where clips are laid along their timeline. */
   readonly renderPool: RenderPool;
   readonly clock: Clock;
@@ -151,12 +150,8 @@ function assemble(options: HeygenProviderOptions): Parts {
   };
 }
 
-function rateOf(mode: HeygenMode, { speedMicrosPerSecond, precisionMicrosPerSecond }: HeygenProviderOptions): number {
-  return mode === 'speed' ? speedMicrosPerSecond : precisionMicrosPerSecond;
-}
-
-function quote({ timeline, heygenMode }: TakeRequest, options: HeygenProviderOptions): number {
-  return quotedMicros(timeline.durationMs, rateOf(heygenMode, options));
+function quote(request: TakeRequest, { microsPerSecond }: HeygenProviderOptions): number {
+  return quotedMicros(request.timeline.durationMs, microsPerSecond[modeOf(request)]);
 }
 
 async function makeOrder(
@@ -180,13 +175,12 @@ async function makeOrder(
     upload,
     signal,
   );
-  const { jobId, heygenMode: mode } = request;
   return {
     idempotencyKey,
     state: {
-      mode,
+      mode: modeOf(request),
       quotedMicros: quote(request, options),
-      jobId,
+      jobId: request.jobId,
       videoAssetId,
       audioAssetId,
       madeAtMs: options.clock.nowMs(),
@@ -302,7 +296,7 @@ async function read(
 
 function bill({ durationS }: LipsyncReading, operation: Operation, options: HeygenProviderOptions): number {
   const state = stateOf(operation);
-  return durationS === null ? state.quotedMicros : billedMicros(durationS, rateOf(state.mode, options));
+  return durationS === null ? state.quotedMicros : billedMicros(durationS, options.microsPerSecond[state.mode]);
 }
 
 function stateOf({ state }: Operation): z.output<typeof stateSchema> {

@@ -34,7 +34,11 @@ export interface Wav2LipProviderDependencies {
  * fails. A lost GPU engine is restarted once before the provider changes the device.
  */
 export function createWav2LipProvider(dependencies: Wav2LipProviderDependencies): InlineProvider {
-  return { kind: 'inline', facts: wav2lipFacts, run: (request, context) => run(dependencies, request, context) };
+  return {
+    kind: 'inline',
+    facts: wav2lipFacts,
+    run: (request, context) => run(dependencies, request, context),
+  };
 }
 
 async function run(

@@ -1,6 +1,14 @@
 import { z } from 'zod';
 
-/** How the text of an environment variable becomes a value; each takes the default for a variable that is not set. */
+/** Types of settings: each turns the text of an environment variable into a value, and an unset variable into the default. */
+
+/** Settings as a table: the name of each variable and how its text becomes a value. */
+export type Settings = Readonly<Record<string, z.ZodType<unknown, string | undefined>>>;
+
+/** The values of a table of settings. */
+export type SettingValues<Table extends Settings = Settings> = {
+  readonly [Name in keyof Table]: z.output<Table[Name]>;
+};
 
 type Setting<Value> = z.ZodType<Value, string | undefined>;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { configFromEnvironment } from './config.ts';
-import { lipsyncOptionsSchema, type LipsyncOptionsInput } from './contract/index.ts';
-import { planJob, settingWarnings } from './wiring.ts';
+import { configFromEnvironment } from '../config.ts';
+import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '../contract/index.ts';
+import { planJob, settingWarnings } from './installation.ts';
 
 const withKey = { HEYGEN_API_KEY: 'key' };
 const withModel = { WAV2LIP_MODEL_PATH: 'models/wav2lip.onnx' };

@@ -1,4 +1,6 @@
-import { heygenCallbackUrl, systemClock, type Attempt } from '@lipsync/core';
+import { listProviders, systemClock, type Attempt } from '@lipsync/core';
+import { configFromEnvironment } from '@lipsync/core/config';
+import { createMemoryState, heygenCallbackUrl } from '@lipsync/core/testing';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
@@ -18,13 +20,20 @@ const running: Attempt = {
   transientFailures: 0,
 };
 
+const providersWith = (apiKey: string) =>
+  listProviders(configFromEnvironment({ HEYGEN_API_KEY: apiKey }), { state: createMemoryState().open() });
+
 let api: RunningApi;
 let producer: LipsyncProducer;
 let close: () => Promise<void>;
 let nowMs = 1_000_000;
 
 beforeAll(async () => {
-  api = await startApi({ heygenApiKey, keys: [{ name: 'alice', secret: 'one' }], clock: { nowMs: () => nowMs } });
+  api = await startApi({
+    providers: providersWith(heygenApiKey),
+    keys: [{ name: 'alice', secret: 'one' }],
+    clock: { nowMs: () => nowMs },
+  });
   const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
   producer = new LipsyncProducer({
     connection,

@@ -1,0 +1,76 @@
+import type { Request, Response } from 'express';
+import type { CallbackAttempt, ProviderStatus } from '@lipsync/core';
+import type { ApiDependencies } from '../dependencies.ts';
+import { HttpError } from '../http/problem.ts';
+import { drainRefusedBody } from '../http/refused-body.ts';
+import type { Route } from './route.ts';
+
+/** Repeated calls about one attempt within this time have no effect. */
+const minimumGapMs = 1_000;
+
+/** Number of attempts whose latest call is remembered; the oldest is dropped first. */
+const maxRemembered = 10_000;
+
+type Dependencies = Pick<ApiDependencies, 'jobs' | 'providers' | 'clock'>;
+
+/**
+ * Where vendors report that an operation has ended. A call only triggers a status check: its body is not read, and
+ * nothing but the provider's verification shows who sent it.
+ */
+export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route[] {
+  const isTooSoon = createGate(dependencies.clock);
+  return dependencies.providers.flatMap((provider): readonly Route[] => {
+    if (provider.callbackPath === null) return [];
+    const path = `${provider.callbackPath}/:attempt`;
+    return [
+      {
+        method: 'post',
+        path,
+        open: true,
+        async handle(request, response) {
+          const attempt = requireAttempt(provider, request);
+          if (!isTooSoon(`${attempt.jobId}-${attempt.index}`)) await dependencies.jobs.hint(attempt);
+          accept(request, response);
+        },
+      },
+      // Some vendors send OPTIONS before the first call.
+      {
+        method: 'options',
+        path,
+        open: true,
+        handle(request, response) {
+          requireAttempt(provider, request);
+          accept(request, response);
+        },
+      },
+    ];
+  });
+}
+
+function accept(request: Request, response: Response): void {
+  drainRefusedBody(request);
+  response.status(204).end();
+}
+
+/** Throws `not_found` for a call that is not proven genuine, before anything is looked up. */
+function requireAttempt(provider: ProviderStatus, { params, query }: Request): CallbackAttempt {
+  const { attempt: attemptName } = params;
+  const attempt = typeof attemptName === 'string' ? provider.verifyCallback({ attemptName, query }) : undefined;
+  if (!attempt) throw new HttpError('not_found', 'There is nothing at this address.');
+  return attempt;
+}
+
+/** Whether a call of that name came within the gap. */
+function createGate({ nowMs }: Dependencies['clock']): (name: string) => boolean {
+  const latestMs = new Map<string, number>();
+  return (name) => {
+    const beforeMs = latestMs.get(name);
+    if (beforeMs !== undefined && nowMs() - beforeMs < minimumGapMs) return true;
+    // Set anew, so that the map stays in the order of the calls.
+    latestMs.delete(name);
+    latestMs.set(name, nowMs());
+    const [oldest] = latestMs.keys();
+    if (latestMs.size > maxRemembered && oldest !== undefined) latestMs.delete(oldest);
+    return false;
+  };
+}

@@ -1,0 +1,12 @@
+import { z } from 'zod';
+import type { TakeRequest } from '../provider.ts';
+
+export const heygenModes = ['speed', 'precision'] as const;
+export type HeygenMode = (typeof heygenModes)[number];
+
+export const heygenOptionsSchema = z.strictObject({ mode: z.enum(heygenModes).default('speed') });
+
+/** The mode that a request selects. Pure. */
+export function modeOf({ providerOptions }: Pick<TakeRequest, 'providerOptions'>): HeygenMode {
+  return heygenOptionsSchema.parse(providerOptions['heygen'] ?? {}).mode;
+}

@@ -1,0 +1,103 @@
+import { access, constants } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { integer, text } from '../../contract/setting-types.ts';
+import { LipsyncError } from '../../errors/index.ts';
+import { hasCudaLibrary, runtimeLibraryFolder } from '../../inference/onnx-session.ts';
+import { defineProvider, type DoctorCheck, type ProviderFindings } from '../definition.ts';
+import { EnginePool } from './engine/engine-pool.ts';
+import { noteLastDevice, readLastDevice } from './last-device.ts';
+import { ConfiguredModel, suitsDevice, type ConfiguredModelFacts } from './model/configured-model.ts';
+import { isOnnx } from './model/model-record.ts';
+import { createWav2LipProvider, wav2lipFacts } from './wav2lip-provider.ts';
+
+/** How long an engine without work keeps its process. */
+const engineIdleMs = 5 * 60_000;
+
+/** The Wav2Lip engine of this machine. */
+export const wav2lipDefinition = defineProvider({
+  id: 'wav2lip',
+  kind: 'inline',
+  facts: wav2lipFacts,
+  options: { schema: z.strictObject({}), flags: {} },
+  settings: {
+    WAV2LIP_MODEL_PATH: text(''),
+    WAV2LIP_WINDOW_START_MS: integer(-40, { minimum: -1000, maximum: 1000 }),
+  },
+  throughput: () => ({ key: 'wav2lip', fixedMs: 2_000, perSecondMs: 2_400 }),
+  configure(values, { gpuEnabled, cudaVisibleDevices, cacheFolder, resolvePath }) {
+    const modelPath = values.WAV2LIP_MODEL_PATH === '' ? null : resolvePath(values.WAV2LIP_MODEL_PATH);
+    const model = new ConfiguredModel(modelPath);
+    return {
+      missingSetting: modelPath === null ? 'WAV2LIP_MODEL_PATH' : null,
+      remote: null,
+      modelFile: { setting: 'WAV2LIP_MODEL_PATH', path: modelPath },
+      inspect: async ({ state }) => inspectModel(model, gpuEnabled ? await readLastDevice(state) : 'cpu'),
+      diagnose: () => diagnose(modelPath, model, gpuEnabled),
+      create({ renderPool, state }) {
+        if (modelPath === null) throw new LipsyncError('internal', 'WAV2LIP_MODEL_PATH is not set.');
+        const enginePool = new EnginePool({ idleMs: engineIdleMs, gpuEnabled, cudaVisibleDevices });
+        const provider = createWav2LipProvider({
+          renderPool,
+          enginePool,
+          modelPath,
+          windowStartMs: values.WAV2LIP_WINDOW_START_MS,
+          modelCacheFolder: join(cacheFolder, 'models'),
+          trackCacheFolder: join(cacheFolder, 'tracks'),
+          // Only `inspect` reads it, so a take does not fail with it.
+          onDevice: (device) => void noteLastDevice(state, device).catch(() => undefined),
+        });
+        return { ...provider, close: () => enginePool.close() };
+      },
+    };
+  },
+});
+
+async function inspectModel(model: ConfiguredModel, device: string | null): Promise<Partial<ProviderFindings>> {
+  const facts = await model.inspect();
+  return { device, licence: facts.license, modelSuitsDevice: suitsDevice(facts, device) };
+}
+
+async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEnabled: boolean): Promise<DoctorCheck> {
+  const name = 'wav2lip';
+  if (modelPath === null) {
+    const advice =
+      'Set WAV2LIP_MODEL_PATH to an .onnx model or an official .pth checkpoint; models/README.md lists the sources.';
+    return { name, state: 'optional', detail: 'not configured', advice };
+  }
+  try {
+    await access(modelPath, constants.R_OK);
+  } catch {
+    const advice = 'Correct WAV2LIP_MODEL_PATH, or make the file readable.';
+    return { name, state: 'missing', detail: `${modelPath} cannot be read`, advice };
+  }
+  const hasCuda = await hasCudaLibrary(runtimeLibraryFolder());
+  const next = isOnnx(modelPath)
+    ? 'npm run lipsync -- models verify tests it'
+    : 'the first job imports it, npm run lipsync -- models import does so now';
+  return {
+    name,
+    state: 'ok',
+    detail: `${modelPath}, to run on ${devicesToTry(gpuEnabled, hasCuda)}; ${next}`,
+    advice: formAdvice(await model.inspect(), { gpuEnabled, hasCuda }),
+  };
+}
+
+function devicesToTry(gpuEnabled: boolean, hasCuda: boolean): string {
+  if (!gpuEnabled) return 'the CPU alone';
+  return hasCuda
+    ? 'CUDA, else WebGPU, else the CPU'
+    : 'WebGPU, else the CPU (CUDA is not installed; docs/operations.md explains how)';
+}
+
+/** Compares the form of the model with the devices that may run it; the device itself is known only after a job. Pure. */
+export function formAdvice(
+  { form }: Pick<ConfiguredModelFacts, 'form'>,
+  { gpuEnabled, hasCuda }: { readonly gpuEnabled: boolean; readonly hasCuda: boolean },
+): string {
+  if (form === 'plain' && !gpuEnabled)
+    return 'The model is built for a GPU, and LIPSYNC_GPU_ENABLED is false. Import its checkpoint again with --for cpu.';
+  if (form === 'rewritten' && gpuEnabled && hasCuda)
+    return 'The model is built for a CPU. Import its checkpoint again with --for gpu if a GPU runs it.';
+  return '';
+}

@@ -1,0 +1,172 @@
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { createBudgetOutlook } from '../billing/budget-outlook.ts';
+import type { CoreConfig } from '../config/core-config.ts';
+import { cudaVisibleDevices } from '../config/runtime-environment.ts';
+import { resolveSettingPath } from '../config/settings.ts';
+import {
+  createOptionsSchema,
+  type LipsyncOptions,
+  type LipsyncOptionsInput,
+  type Method,
+  type ProviderId,
+} from '../contract/index.ts';
+import type { ProviderKind } from '../contract/provider-types.ts';
+import type { Clock } from '../contract/ports.ts';
+import { systemClock } from '../contract/system-ports.ts';
+import { Estimator, type PricedProvider } from '../jobs/cost-estimator.ts';
+import { undecidedStart, type JobStart } from '../jobs/job-record.ts';
+import {
+  readProviderOptions,
+  type CallbackAttempt,
+  type CallbackRequest,
+  type ProviderFindings,
+} from '../providers/definition.ts';
+import { configureProviders, isReady, type InstalledProvider } from '../providers/registry.ts';
+import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createForecast, type Forecast, type ForecastProvider, type Load } from '../scheduling/completion-forecast.ts';
+import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
+import {
+  dependsOnOutlook,
+  methodNotConfigured,
+  planProviders,
+  type PlanOptions,
+} from '../scheduling/execution-plan.ts';
+import { ThroughputEstimates } from '../scheduling/throughput-estimates.ts';
+import type { StateStore } from '../storage/state-store.ts';
+
+/** What decides which providers an installation has. */
+export type ProviderConfig = Pick<CoreConfig, 'allowedPrivateHosts' | 'dataDir' | 'gpuEnabled' | 'providers'>;
+
+/** A provider as an installation has it. */
+export interface ProviderStatus {
+  readonly id: ProviderId;
+  readonly kind: ProviderKind;
+  readonly degraded: boolean;
+  /** Name of the setting whose absence keeps the provider from being used; null when it is ready. */
+  readonly missingSetting: string | null;
+  /** Prices per second of output in millionths of a dollar; null for a provider that costs the time it takes. */
+  readonly microsPerSecond: Readonly<Record<string, number>> | null;
+  /** Path below which the vendor calls the API; null when it does not. */
+  readonly callbackPath: string | null;
+  /** Throws what the state store throws. */
+  inspect(): Promise<ProviderFindings>;
+  /** The attempt that a vendor's call is about; undefined unless the call is proven genuine. */
+  verifyCallback(request: CallbackRequest): CallbackAttempt | undefined;
+}
+
+/** Every provider with its settings, in the order of `auto`, ready or not. */
+export function listInstalled(config: ProviderConfig): readonly InstalledProvider[] {
+  return configureProviders(config.providers, {
+    allowedPrivateHosts: config.allowedPrivateHosts,
+    gpuEnabled: config.gpuEnabled,
+    cudaVisibleDevices: cudaVisibleDevices(),
+    cacheFolder: join(config.dataDir, 'cache'),
+    resolvePath: resolveSettingPath,
+  });
+}
+
+function listReady(config: ProviderConfig): readonly InstalledProvider[] {
+  return listInstalled(config).filter(isReady);
+}
+
+const noFindings: ProviderFindings = Object.freeze({
+  device: null,
+  licence: null,
+  modelSuitsDevice: null,
+  balanceMicros: null,
+});
+
+/** Every provider, in the order in which `auto` tries them. */
+export function listProviders(
+  config: ProviderConfig,
+  { state }: { readonly state: StateStore },
+): readonly ProviderStatus[] {
+  return listInstalled(config).map(({ definition, configured }) => ({
+    id: definition.id,
+    kind: definition.kind,
+    degraded: definition.facts.degraded,
+    missingSetting: configured.missingSetting,
+    microsPerSecond: configured.remote?.microsPerSecond ?? null,
+    callbackPath: definition.callbackPath ?? null,
+    inspect: async () => ({ ...noFindings, ...(await configured.inspect?.({ state })) }),
+    verifyCallback: (request) => configured.verifyCallback?.(request),
+  }));
+}
+
+/** Warnings about settings that work as they are, for the log at start. Throws `request_invalid` for others. */
+export function settingWarnings(config: ProviderConfig): readonly string[] {
+  return listInstalled(config).flatMap(({ configured }) => configured.listWarnings?.() ?? []);
+}
+
+/** The schema of request options for an installation with these providers, ready or not. */
+export function optionsSchemaOf({
+  providers,
+}: Pick<ProviderConfig, 'providers'>): z.ZodType<LipsyncOptions, LipsyncOptionsInput> {
+  return createOptionsSchema(providers.map(({ definition }) => definition));
+}
+
+/** Throws `not_supported` for the id of a provider that is not configured here. Ids of no provider pass: the schema rejects them. */
+export function checkMethod(method: Method, config: ProviderConfig): void {
+  const isKnown = config.providers.some(({ definition }) => definition.id === method);
+  const ready = listReady(config).map(({ definition }) => definition.id);
+  if (isKnown && !ready.includes(method)) throw methodNotConfigured(method, ready);
+}
+
+/**
+ * The part of a plan that does not depend on the inputs, for hosts that have the settings of the workers but render
+ * nothing. Throws `not_supported` for a method that is not configured.
+ */
+export function planJob(options: PlanOptions, config: ProviderConfig): JobStart {
+  const usable = listReady(config).map(toPlannedProvider);
+  if (dependsOnOutlook(usable, options)) return undecidedStart;
+  const plan = planProviders(usable, options);
+  return { plan, needs: usable.find(({ id }) => id === plan[0])?.kind ?? null };
+}
+
+function toPlannedProvider({ definition, configured }: InstalledProvider): PricedProvider & ForecastProvider {
+  const { id, kind, facts } = definition;
+  const optionsOf = ({ providerOptions }: LipsyncOptions) => readProviderOptions(definition, providerOptions);
+  return {
+    id,
+    kind,
+    degraded: facts.degraded,
+    maxConcurrent: configured.remote?.maxConcurrent ?? null,
+    throughput: (options) => definition.throughput(optionsOf(options)),
+    quote: (durationMs, options) => configured.remote?.quote(durationMs, optionsOf(options)) ?? null,
+  };
+}
+
+export interface ForecastHost {
+  readonly state: StateStore;
+  /** The system's clock by default. */
+  readonly clock?: Clock;
+  /** Concurrency slots of the installation; by default kept in `state`. */
+  readonly slots?: ConcurrencySlots;
+  /** Work that waits for or occupies this installation's own capacity; none by default. */
+  load?(): Promise<Load>;
+}
+
+export function createInstallationForecast(
+  config: ProviderConfig,
+  { state, load, clock = systemClock, slots = createConcurrencySlots({ state, clock }) }: ForecastHost,
+): Forecast {
+  return createForecast({
+    providers: listReady(config).map(toPlannedProvider),
+    estimates: new ThroughputEstimates({ state, clock }),
+    slots,
+    breaker: createCircuitBreaker({ state, clock }),
+    ...(load ? { load } : {}),
+  });
+}
+
+/** For every host, also those that render nothing. */
+export function createCostEstimator(config: CoreConfig, host: Omit<ForecastHost, 'clock'>): Estimator {
+  return new Estimator({
+    providers: listReady(config).map(toPlannedProvider),
+    forecast: createInstallationForecast(config, host),
+    clock: systemClock,
+    localMicrosPerHour: config.gpuMicrosPerHour,
+    budget: createBudgetOutlook({ state: host.state, caps: config.budget }),
+  });
+}

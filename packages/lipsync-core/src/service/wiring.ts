@@ -1,0 +1,110 @@
+import { join } from 'node:path';
+import { createLedger, type Ledger } from '../billing/ledger.ts';
+import type { CoreConfig } from '../config/core-config.ts';
+import { systemClock } from '../contract/system-ports.ts';
+import { createLipsyncPipeline, type LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
+import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import { RenderProcessPool } from '../processes/render-pool.ts';
+import { createPendingSettlements, type LateCost } from '../providers/pending-settlements.ts';
+import { createProviderRegistry } from '../providers/provider-registry.ts';
+import { isReady } from '../providers/registry.ts';
+import { createCircuitBreaker, type BreakerChange, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
+import { createInstallationForecast, listInstalled, type ForecastHost } from './installation.ts';
+
+/** How long a render process without work is kept. */
+const idleMs = 5 * 60_000;
+
+/** The parts of the core that every host (worker, program, CLI) shares. */
+export interface LipsyncCore {
+  readonly pipeline: LipsyncPipeline;
+  readonly ledger: Ledger;
+  readonly breaker: CircuitBreaker;
+  /** Settles operations that outlived their jobs, as far as the vendors report them. Returns how many. */
+  reconcile(signal: AbortSignal): Promise<number>;
+  /** Releases the concurrency slots of jobs for which `isGone` resolves with true. Returns how many. */
+  sweepSlots(isGone: (jobId: string) => Promise<boolean>): Promise<number>;
+  /** Folder for work in progress. */
+  readonly workFolder: string;
+  /** Ends the processes of the core, running tasks included. */
+  close(): Promise<void>;
+}
+
+export interface CoreHost extends ForecastHost {
+  /** How long a job that waits for a slot sleeps when nothing wakes it. */
+  readonly slotPollIntervalMs: number;
+  /** Base URL of an API that shares the state, for callbacks of vendors; empty without one. */
+  readonly callbackBaseUrl?: string;
+  /** Called after each circuit-breaker state change that a job of this host causes. */
+  onBreakerChange?(change: BreakerChange): void;
+  /** Called after a slot became free; `readyJobId` is the waiting job that can try to acquire it, null when none waits. */
+  onSlotReleased?(provider: string, readyJobId: string | null): void;
+  /** Called, possibly twice, when the cost of an attempt becomes known after its end. Resolving with false repeats the call later. */
+  onLateCost?(cost: LateCost): Promise<boolean>;
+  /** Called when a vendor does not report the cost of an abandoned operation. The request is repeated later. */
+  onUnansweredSettlement?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;
+}
+
+/** Builds the core from its settings. Starts nothing; processes begin with the first task. */
+export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCore {
+  const {
+    clock = systemClock,
+    state,
+    slots = createConcurrencySlots({ state, clock }),
+    slotPollIntervalMs,
+    callbackBaseUrl = '',
+    onSlotReleased = () => undefined,
+    onBreakerChange = () => undefined,
+    onLateCost,
+    onUnansweredSettlement,
+  } = host;
+  const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
+  const parts = { renderPool, state, clock, callbackBaseUrl };
+  const providers = listInstalled(config)
+    .filter(isReady)
+    .map(({ configured }) => configured.create(parts));
+  const registry = createProviderRegistry(providers);
+  const ledger = createLedger({ state, clock, caps: config.budget });
+  const breaker = createCircuitBreaker({ state, clock, onChange: onBreakerChange });
+  const pendingSettlements = createPendingSettlements({
+    state,
+    ledger,
+    clock,
+    ...(onLateCost && { onLateCost }),
+    ...(onUnansweredSettlement && { onVendorError: onUnansweredSettlement }),
+    async onSettled({ provider, jobId }) {
+      onSlotReleased(provider, await slots.release(provider, jobId));
+    },
+  });
+  return {
+    ledger,
+    breaker,
+    reconcile: (signal) => pendingSettlements.reconcile(registry, signal),
+    async sweepSlots(isGone) {
+      const { released, ready } = await slots.sweep(isGone);
+      for (const { provider, jobId } of ready) onSlotReleased(provider, jobId);
+      return released;
+    },
+    pipeline: createLipsyncPipeline({
+      registry,
+      renderPool,
+      clock,
+      localMicrosPerHour: config.gpuMicrosPerHour,
+      forecast: createInstallationForecast(config, { ...host, slots }),
+      admission: createSharedAdmission({
+        breaker,
+        slots,
+        ledger,
+        pendingSettlements,
+        clock,
+        slotPollIntervalMs,
+        onSlotReleased,
+      }),
+      limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
+    }),
+    workFolder: join(config.dataDir, 'work'),
+    async close() {
+      await Promise.all([renderPool.close(), ...providers.map((provider) => provider.close?.())]);
+    },
+  };
+}
