@@ -92,8 +92,9 @@ async function proveQueueTakeover(bench: Bench): Promise<boolean> {
     WAV2LIP_MODEL_PATH: '',
     HEYGEN_POLL_INTERVAL_MS: '100',
     HEYGEN_MAX_CONCURRENT: String(maxConcurrent),
-    QUEUE_LOCK_MS: '4000',
-    QUEUE_STALLED_INTERVAL_MS: '500',
+    // Shorter locks are lost on a busy machine, which counts as a crash.
+    QUEUE_LOCK_MS: '15000',
+    QUEUE_STALLED_INTERVAL_MS: '1000',
   };
   const old = new RevisionStack({ projectDir: bench.oldProjectDir, port, environment });
   let current: RevisionStack | undefined;
@@ -125,11 +126,16 @@ async function leaveJobs({ short, long }: Bench, standin: HeygenStandin, url: st
   const note = ({ id }: JobView, state: string, status: JobView['status'], method: string | null): void =>
     void left.push({ id, state, expected: { status, method } });
 
+  const untilEnded = async ({ id }: JobView, expected: JobView['status']): Promise<void> => {
+    const { status, error } = await client.follow(id, () => undefined);
+    if (status !== expected) throw new Error(`Job ${id} of the old revision is ${status}: ${error?.message}`);
+  };
+
   const done = await submit(short, 'heygen');
-  await client.follow(done.id, () => undefined);
+  await untilEnded(done, 'completed');
   note(done, 'completed', 'completed', 'heygen');
   const tooExpensive = await submit(short, 'heygen', { max_cost_usd: '0.000001' });
-  await client.follow(tooExpensive.id, () => undefined);
+  await untilEnded(tooExpensive, 'failed');
   note(tooExpensive, 'failed', 'failed', null);
 
   standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' }, times: 'always' });
@@ -142,10 +148,10 @@ async function leaveJobs({ short, long }: Bench, standin: HeygenStandin, url: st
   const running = await submit(long, 'preview');
   note(running, 'rendering', 'completed', 'preview');
   note(await submit(short, 'preview'), 'queued', 'completed', 'preview');
-  const unwanted = await submit(short, 'preview');
-  const answer = await fetch(`${url}/lipsync/${unwanted.id}/cancel`, { method: 'POST' });
+  const canceled = await submit(short, 'preview');
+  const answer = await fetch(`${url}/lipsync/${canceled.id}/cancel`, { method: 'POST' });
   if (!answer.ok) throw new Error(`The cancel was answered with ${answer.status}.`);
-  note(unwanted, 'canceled', 'canceled', null);
+  note(canceled, 'canceled', 'canceled', null);
 
   for (const { id, state } of left.filter(
     (job) => job.state === 'waiting for a slot' || job.state.startsWith('operation'),

@@ -73,7 +73,7 @@ export class LaneWorkers {
 interface LaneWorkerOptions extends LaneWorkersOptions {
   readonly lane: Lane;
   readonly concurrency: number;
-  /** One per kind of job in the catalogue: a kind without a processor does not compile. */
+  /** One per kind of job in the catalog: a kind without a processor does not compile. */
   readonly processors: Readonly<Record<JobName, Processor>>;
   readonly connection: Redis;
 }

@@ -1,5 +1,5 @@
 import { isTerminal, LipsyncError, type JobRecord, type JobRunner, type RunContext } from '@lipsync/core';
-import { jobCatalogue, laneFor, queueNames, type LipsyncProducer } from '@lipsync/queue';
+import { jobCatalog, laneFor, queueNames, type LipsyncProducer } from '@lipsync/queue';
 import { DelayedError, UnrecoverableError, WaitingError, type Processor } from 'bullmq';
 
 export interface LipsyncProcessorOptions {
@@ -16,7 +16,7 @@ export interface LipsyncProcessorOptions {
 export function createLipsyncProcessor({ runner, producer, stopping }: LipsyncProcessorOptions): Processor {
   // BullMQ passes its signal, aborted when the lock is lost, only to a processor that declares three parameters.
   return async (job, token, lockLost) => {
-    const payload = jobCatalogue.lipsync.payload.safeParse(job.data);
+    const payload = jobCatalog.lipsync.payload.safeParse(job.data);
     if (!payload.success) throw new UnrecoverableError('The payload of the queue entry has no job id.');
     const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
     const canRun: RunContext['canRun'] = (kind) => queueNames[laneFor(kind)] === job.queueName;

@@ -2,7 +2,7 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock, type Logger } from '@lipsync/core';
-import { createClientConnection, LipsyncProducer, RedisJobStore, jobCatalogue, queueNames } from '@lipsync/queue';
+import { createClientConnection, LipsyncProducer, RedisJobStore, jobCatalog, queueNames } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { LaneWorkers } from '../src/lane-workers.ts';
 import { createScriptedRunner, type ScriptedRun, type ScriptedRunner } from './scripted-runner.ts';
@@ -61,7 +61,7 @@ async function serve(scripted: ScriptedRunner = runner, shutdownGraceMs = 0): Pr
 }
 
 async function enqueue(jobId: string, data: unknown = { jobId }): Promise<void> {
-  await queue.add('lipsync', data, { ...jobCatalogue.lipsync.options, jobId });
+  await queue.add('lipsync', data, { ...jobCatalog.lipsync.options, jobId });
 }
 
 async function nthRun(scripted: ScriptedRunner, count: number): Promise<ScriptedRun> {

@@ -1,6 +1,6 @@
 export { createClientConnection, createWorkerConnection, type ConnectionOptions } from './connection.ts';
 export {
-  jobCatalogue,
+  jobCatalog,
   laneFor,
   laneOf,
   lanes,
@@ -8,7 +8,7 @@ export {
   type JobName,
   type JobPayload,
   type Lane,
-} from './job-catalogue.ts';
+} from './job-catalog.ts';
 export {
   RedisJobNotifications,
   watchJob,

@@ -1,6 +1,6 @@
 import { isTerminal, isUnderWay, LipsyncError, type Clock, type JobRecord, type JobStore } from '@lipsync/core';
 import type { Redis } from 'ioredis';
-import { laneOf } from './job-catalogue.ts';
+import { laneOf } from './job-catalog.ts';
 import { sweepLockKey } from './job-keys.ts';
 import type { QueueEntries } from './queue-entries.ts';
 

@@ -1,7 +1,7 @@
 import { isUnderWay, type Clock, type JobRecord, type JobStore, type Load, type Logger } from '@lipsync/core';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
-import { laneOf, type Lane } from './job-catalogue.ts';
+import { laneOf, type Lane } from './job-catalog.ts';
 import { sweepJobs, type SweptJobs } from './job-sweep.ts';
 import { QueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
 import { RedisConcurrencySlots } from './redis-concurrency-slots.ts';

@@ -1,7 +1,7 @@
 import type { JobRecord, Load, Logger } from '@lipsync/core';
 import { Queue, type Job, type JobType } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { jobCatalogue, lanes, queueNames, queuePriority, type JobPayload, type Lane } from './job-catalogue.ts';
+import { jobCatalog, lanes, queueNames, queuePriority, type JobPayload, type Lane } from './job-catalog.ts';
 
 export type LipsyncQueueHandle = Queue<JobPayload<'lipsync'>, unknown, 'lipsync'>;
 
@@ -77,7 +77,7 @@ export class QueueEntries {
 
 async function addEntry(queue: LipsyncQueueHandle, { id: jobId, spec }: JobRecord): Promise<void> {
   const priority = queuePriority(spec.options.priority);
-  await queue.add('lipsync', { jobId }, { ...jobCatalogue.lipsync.options, jobId, priority });
+  await queue.add('lipsync', { jobId }, { ...jobCatalog.lipsync.options, jobId, priority });
 }
 
 /** False when another process promoted the entry first. */

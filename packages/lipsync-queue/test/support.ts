@@ -9,7 +9,7 @@ import {
   RedisConcurrencySlots,
   RedisJobStore,
   createWorkerConnection,
-  jobCatalogue,
+  jobCatalog,
   queueNames,
 } from '../src/index.ts';
 import { startTestRedis, type TestRedis } from '../src/testing/index.ts';
@@ -65,7 +65,7 @@ export async function openBench(): Promise<QueueBench> {
     another,
     async work(run) {
       const connection = createWorkerConnection({ url: redis.url, onError: () => undefined });
-      const worker = new Worker(queueNames.render, (job) => run(jobCatalogue.lipsync.payload.parse(job.data).jobId), {
+      const worker = new Worker(queueNames.render, (job) => run(jobCatalog.lipsync.payload.parse(job.data).jobId), {
         connection,
       });
       worker.on('error', () => undefined);

@@ -50,7 +50,7 @@ export interface ConcurrencySlots {
   countWaiting(provider: string, jobId?: string): Promise<number>;
   /** Current holders, oldest first. */
   holders(provider: string): Promise<readonly SlotHolder[]>;
-  /** Releases expired slots and, where `isGone`, slots without an expiry; `isGone` means that the job ended for good. */
+  /** Releases expired slots and, where `isGone`, slots without an expiry; `isGone` means that the job has ended permanently. */
   sweep(isGone: (jobId: string) => Promise<boolean>): Promise<SweptSlots>;
 }
 
@@ -93,6 +93,9 @@ export function createConcurrencySlots({
       return { result: waiting[0]?.jobId ?? null, holders: rest, waiting: waiting.slice(1) };
     });
 
+  const stopWaiting = (provider: string, jobId: string): Promise<void> =>
+    update(provider, ({ waiting }) => ({ result: undefined, waiting: withoutJob(waiting, jobId) }));
+
   return {
     release,
     acquire: (provider, jobId, { limit, priority = defaultSlotPriority }) =>
@@ -113,15 +116,20 @@ export function createConcurrencySlots({
       })),
     takeNextWaiting: (provider) =>
       update(provider, ({ waiting }) => ({ result: waiting[0]?.jobId ?? null, waiting: waiting.slice(1) })),
-    stopWaiting: (provider, jobId) =>
-      update(provider, ({ waiting }) => ({ result: undefined, waiting: withoutJob(waiting, jobId) })),
+    stopWaiting,
     countWaiting: (provider, jobId) =>
       update(provider, ({ waiting }) => {
         const index = waiting.findIndex((job) => job.jobId === jobId);
         return { result: index < 0 ? waiting.length : index };
       }),
     holders: (provider) => update(provider, ({ holders }) => ({ result: holders.filter(isHeld) })),
-    sweep: (isGone) => sweepSlots(state, { isGone, isHeld, release }),
+    async sweep(isGone) {
+      // Nothing else removes the jobs of killed processes from the waiting list.
+      for (const { key, document } of await state.list(waitingPrefix, { limit: pageSize }))
+        for (const { jobId } of toWaiting(document))
+          if (await isGone(jobId)) await stopWaiting(key.slice(waitingPrefix.length), jobId);
+      return sweepSlots(state, { isGone, isHeld, release });
+    },
   };
 }
 

@@ -24,7 +24,7 @@ const hourSeconds = 3_600;
  * A failed job is final in its record and its entry fails as unrecoverable, so BullMQ's attempts only retry outages of
  * Redis or the disk, never work that costs money.
  */
-export const jobCatalogue = Object.freeze({
+export const jobCatalog = Object.freeze({
   lipsync: {
     payload: z.strictObject({ jobId: z.string().min(1).max(100) }),
     options: {
@@ -36,8 +36,8 @@ export const jobCatalogue = Object.freeze({
   },
 } satisfies Record<string, JobKind>);
 
-export type JobName = keyof typeof jobCatalogue;
-export type JobPayload<Name extends JobName> = z.output<(typeof jobCatalogue)[Name]['payload']>;
+export type JobName = keyof typeof jobCatalog;
+export type JobPayload<Name extends JobName> = z.output<(typeof jobCatalog)[Name]['payload']>;
 
 /** The lane for a kind of provider. */
 export function laneFor(needs: NonNullable<JobRecord['needs']>): Lane {

@@ -1,8 +1,8 @@
 import { testJobRecord } from '@lipsync/core/testing';
 import { describe, expect, it } from 'vitest';
-import { jobCatalogue, laneOf, lanes, queueNames, queuePriority } from './job-catalogue.ts';
+import { jobCatalog, laneOf, lanes, queueNames, queuePriority } from './job-catalog.ts';
 
-describe('jobCatalogue', () => {
+describe('jobCatalog', () => {
   it.each([
     {},
     { jobId: '' },
@@ -11,7 +11,7 @@ describe('jobCatalogue', () => {
     { jobId: 'job_a', path: '/tmp/clip.mp4' },
     null,
   ])('The payload %j is rejected: it must be exactly a job id.', (payload) =>
-    expect(jobCatalogue.lipsync.payload.safeParse(payload).success).toBe(false),
+    expect(jobCatalog.lipsync.payload.safeParse(payload).success).toBe(false),
   );
 
   it('Each lane has its own queue with a name that is valid for BullMQ.', () => {
