@@ -1,4 +1,4 @@
-/** `npm start`: API, worker and (without REDIS_URL) a private Redis, until it is told to stop. */
+/** `npm start`: runs API, worker and, without REDIS_URL, a private Redis until it receives a signal. */
 import { dirname } from 'node:path';
 import { stackConfigFromEnvironment } from './stack/config.ts';
 import { startStack, type Stack } from './stack/stack.ts';
@@ -12,18 +12,18 @@ async function main(): Promise<number> {
     ...config,
     projectDir,
     signal,
-    // Redis speaks at length about itself; when it fails, its last lines are in the error.
+    // Redis logs are omitted; after a failure its last lines are in the error.
     onLine: (part, line) => part !== 'redis' && process.stderr.write(`${part.padEnd(6)} ${line}\n`),
     onEvent: (text) => process.stderr.write(`${text}\n`),
   });
-  tellWhere(stack, config.dataDir, config.redisUrl === undefined);
+  printAddresses(stack, config.dataDir, config.redisUrl === undefined);
   const failure = await Promise.race([stack.gaveUp, untilAborted(signal)]);
   process.stderr.write(`Stopping${failure === undefined ? '' : `: ${failure.message}`}\n`);
   await stack.stop();
   return failure === undefined ? 0 : 1;
 }
 
-function tellWhere({ url }: Stack, dataDir: string, ownsRedis: boolean): void {
+function printAddresses({ url }: Stack, dataDir: string, ownsRedis: boolean): void {
   const lines = [
     `Lipsync serves at ${url}`,
     `  queues  ${url}/admin/queues`,
@@ -40,5 +40,5 @@ try {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 }
-// The channel to the launcher would keep this process alive after all is stopped.
+// The IPC channel to the launcher would keep this process alive.
 if (process.connected) process.disconnect();

@@ -56,7 +56,7 @@ const toolkitVariables = ['NVIDIA_DRIVER_CAPABILITIES'];
 /** Where the containers find each other and their folders. */
 const fittedVariables = ['HOST', 'PORT', 'REDIS_URL', 'LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR'];
 
-/** `NAME: ${NAME…}` hands on what the person set, in the environment or in .env. */
+/** `NAME: ${NAME…}` passes on a value that the operator set, in the environment or in .env. */
 function isPassedOn(variable: string, environment: Service['environment']): boolean {
   return environment?.[variable]?.startsWith(`\${${variable}`) === true;
 }

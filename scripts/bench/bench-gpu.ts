@@ -47,7 +47,7 @@ export interface GpuBenchResult {
   readonly take: GpuTakeFigures | null;
 }
 
-/** The full-size model with seeded weights on every GPU that there is, alone and in a take. Where there is none, it says so. */
+/** Runs the full-size model with seeded weights on every GPU, alone and in a take. A missing GPU is reported as not run. */
 export async function benchGpu(options: BenchOptions): Promise<GpuBenchResult> {
   const { folder } = options;
   const paths = { float32: join(folder, 'float32.onnx'), float16: join(folder, 'float16.onnx') };

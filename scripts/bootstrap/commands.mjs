@@ -36,8 +36,7 @@ export function programsNeeded(command, hasRedisUrl) {
 }
 
 /**
- * The folder that the caller stands in. npm runs scripts in the folder of their package and says in INIT_CWD where it
- * was called.
+ * The caller's working folder. npm runs scripts in the folder of their package and sets INIT_CWD to the caller's.
  * @param {NodeJS.ProcessEnv} environment
  * @returns {string}
  */
@@ -46,8 +45,8 @@ export function callerFolder(environment) {
 }
 
 /**
- * The environment of a command. One that keeps the caller's folder is told where the project's settings and data are, so
- * that its books are the same ones wherever it is called.
+ * The environment of a command. A command that runs in the caller's folder receives the project folder, so that it uses
+ * the same settings, data and ledger wherever it is called.
  * @param {string} projectDir
  * @param {Command} command
  * @param {NodeJS.ProcessEnv} environment

@@ -97,7 +97,7 @@ function releaseOwn(path) {
 
 /**
  * @param {string} path
- * @returns {Holder | undefined} nobody when the file is missing or unreadable as a lock
+ * @returns {Holder | undefined} undefined when the file is missing or not a lock
  */
 function readHolder(path) {
   try {

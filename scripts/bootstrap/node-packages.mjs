@@ -15,7 +15,7 @@ const stampPath = (projectDir) => join(projectDir, 'node_modules', '.lipsync-ins
 
 /**
  * Whether node_modules is what the lockfile asks for: stamped by an earlier bootstrap, or newer than the lockfile
- * because somebody ran pnpm by hand.
+ * because pnpm was run by hand.
  * @param {string} projectDir
  */
 export function arePackagesCurrent(projectDir) {

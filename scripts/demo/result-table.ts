@@ -12,7 +12,7 @@ export interface DemoResult {
   readonly elapsedMs: number;
 }
 
-/** What came of the job, as a table for a terminal; what was not measured says so. */
+/** The result of a job as a terminal table; values that were not measured are marked. */
 export function resultTable({ job, take, sizeBytes, elapsedMs }: DemoResult): string {
   return tableOf([
     ['status', job.status],

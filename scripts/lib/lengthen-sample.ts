@@ -14,7 +14,7 @@ export async function lengthenSample(
   const speechPath = join(folder, 'speech.wav');
   const ffmpeg = (...args: string[]) =>
     promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-stream_loop', '-1', ...args], { signal });
-  // Encoded anew rather than copied: a copied loop carries time stamps that no camera would write.
+  // Re-encoded instead of copied: a copied loop has time stamps that no camera writes.
   await ffmpeg(
     '-i',
     join(samples, 'presenter.mp4'),

@@ -55,7 +55,7 @@ function lightPoint(lit: Float32Array, offset: number, normal: Vector, open: num
   lit[offset + 3] = (1 - hair) * open * (0.045 * gloss ** 14 + 0.06 * gloss ** 60);
 }
 
-/** 1 in the open, less in hollows: how far a point lies below the average of its surroundings. */
+/** Ambient occlusion: 1 in the open, less in hollows, by how far a point is below the average of its surroundings. */
 export function findOpenness({ heights, width, height }: Relief): Float32Array {
   const open = new Float32Array(heights.length).fill(1);
   for (const radius of OCCLUSION_RADII_PX) {

@@ -10,7 +10,7 @@ const mostFailuresInARow = 10;
 export interface KeptProcess {
   /** Resolves when the stack must give up on it, with the reason; never when it is stopped on purpose. */
   readonly gaveUp: Promise<Error>;
-  /** Stops it for good. */
+  /** Stops the process without restarting it. */
   stop(): Promise<void>;
 }
 

@@ -103,7 +103,7 @@ async function waitUntilLoaded(url: string, signal: AbortSignal): Promise<void> 
   }
 }
 
-/** Stops the very process that was recorded: a number alone may belong to somebody else by now. */
+/** Stops the recorded process only: its pid may have been reused. */
 async function stopLeftover({ pid, startTime }: RedisInstance, onEvent: (text: string) => void): Promise<void> {
   if (pid === undefined) return;
   const isLeftover = (): boolean => processStartTime(pid) !== undefined && processStartTime(pid) === startTime;

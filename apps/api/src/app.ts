@@ -17,10 +17,10 @@ import { providerRoutes } from './routes/providers.ts';
 import type { Route } from './routes/route.ts';
 import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
 
-/** Where the page about the queues is; the board itself is told the same path. */
+/** Path of the queue dashboard. */
 export const queueBoardPath = '/admin/queues';
 
-/** Every route of the service except the queue board, which brings its own. */
+/** Every route of the service except those of the queue dashboard. */
 export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
   return [
     ...healthRoutes(dependencies),
@@ -35,7 +35,7 @@ export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
   ];
 }
 
-/** The HTTP side of the service; it listens nowhere by itself. */
+/** Builds the Express app. The caller starts listening. */
 export function createApp(dependencies: ApiDependencies): Express {
   const { keys, logger, queueBoard } = dependencies;
   const hasKeys = keys.length > 0;
@@ -56,7 +56,7 @@ export function createApp(dependencies: ApiDependencies): Express {
     routes.filter((route) => !route.open),
   );
   app.use(() => {
-    throw new HttpError('not_found', 'There is nothing at this address.');
+    throw new HttpError('not_found', 'Unknown route. See docs/http-api.md for the routes of this API.');
   });
   app.use(answerProblems(logger));
   return app;

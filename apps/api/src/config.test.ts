@@ -38,8 +38,8 @@ describe('the settings of the API', () => {
     [{ REDIS_URL: 'localhost' }, /REDIS_URL: must be a redis:\/\/ URL/],
     [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ URL/],
     [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ URL/],
-    [{ LIPSYNC_API_KEYS: 'alice:one,alice:two' }, /only once/],
-    [{ LIPSYNC_API_KEYS: 'alice:one,bob:one' }, /only once/],
+    [{ LIPSYNC_API_KEYS: 'alice:one,alice:two' }, /must be unique/],
+    [{ LIPSYNC_API_KEYS: 'alice:one,bob:one' }, /must be unique/],
   ])('refuse %j with the reason', (environment, reason) => {
     expect(() => apiConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);
   });

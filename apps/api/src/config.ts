@@ -18,7 +18,7 @@ import { isLoopbackHost } from './http/loopback.ts';
 const apiKey = z.string().transform((value, context): ApiKey => {
   const [, name, secret] = /^([\w.-]{1,64}):(\S+)$/.exec(value) ?? [];
   if (name !== undefined && secret !== undefined) return { name, secret };
-  // The value is not repeated: it may be a secret without its name.
+  // The message omits the value, which may be a secret without a name.
   context.addIssue({
     code: 'custom',
     message: 'each key must be name:secret, the name of letters, digits, ".", "_" and "-"',
@@ -26,7 +26,7 @@ const apiKey = z.string().transform((value, context): ApiKey => {
   return z.NEVER;
 });
 
-/** The settings that the API understands beyond those of the core. */
+/** Settings of the API in addition to those of the core. */
 export const apiSettings = {
   PORT: wholeNumber(3000, { minimum: 0, maximum: 65_535 }),
   HOST: text('127.0.0.1'),
@@ -35,7 +35,7 @@ export const apiSettings = {
 } satisfies Settings;
 
 export interface ApiConfig {
-  /** 0 takes any free port. */
+  /** 0 selects any free port. */
   readonly port: number;
   readonly host: string;
   readonly keys: readonly ApiKey[];
@@ -44,8 +44,8 @@ export interface ApiConfig {
 }
 
 /**
- * The API's settings from the environment. Throws `request_invalid` with a reason for each that cannot be used, and
- * for a host that others can reach while no keys are set.
+ * Reads the API's settings from the environment. Throws `request_invalid` with a reason for each invalid setting, and for
+ * a host other than loopback without keys.
  */
 export function apiConfigFromEnvironment(environment: Environment = readEnvironment()): ApiConfig {
   const values = parseSettings(apiSettings, environment);
@@ -53,10 +53,10 @@ export function apiConfigFromEnvironment(environment: Environment = readEnvironm
   if (keys.length === 0 && !isLoopbackHost(host)) {
     throw new LipsyncError(
       'request_invalid',
-      `HOST: ${host} can be reached by others, so LIPSYNC_API_KEYS must be set (name:secret, comma-separated).`,
+      `HOST: ${host} is not a loopback address, so LIPSYNC_API_KEYS must be set (name:secret, comma-separated).`,
     );
   }
-  refuseTwins(keys);
+  refuseDuplicates(keys);
   return Object.freeze({
     port: values.PORT,
     host,
@@ -66,9 +66,9 @@ export function apiConfigFromEnvironment(environment: Environment = readEnvironm
   });
 }
 
-/** One name or secret twice would make it unclear whose a job is. */
-function refuseTwins(keys: readonly ApiKey[]): void {
+/** A duplicate name or secret would make the owner of a job ambiguous. */
+function refuseDuplicates(keys: readonly ApiKey[]): void {
   const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
   if (distinct(keys.map(({ name }) => name)) && distinct(keys.map(({ secret }) => secret))) return;
-  throw new LipsyncError('request_invalid', 'LIPSYNC_API_KEYS: each name and each secret must be there only once.');
+  throw new LipsyncError('request_invalid', 'LIPSYNC_API_KEYS: each name and each secret must be unique.');
 }

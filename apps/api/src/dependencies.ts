@@ -14,13 +14,13 @@ import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 
-/** One thing that must work for the service to be of use; throws when it does not. */
+/** A dependency that the service needs; `check` throws when it does not work. */
 export interface ReadinessCheck {
   readonly name: string;
   readonly check: () => Promise<void>;
 }
 
-/** Everything that the app needs; `wiring.ts` builds the real ones. */
+/** Dependencies of the app; `wiring.ts` builds them. */
 export interface ApiDependencies {
   readonly jobs: QueuedJobs;
   readonly store: Pick<JobStore, 'get' | 'list'>;
@@ -29,26 +29,26 @@ export interface ApiDependencies {
   readonly checkMethod: (method: Method) => void;
   /** Parses the optional fields of a request, in TypeScript spelling. */
   readonly optionsSchema: OptionsSchema;
-  /** Every provider, ready or not. */
+  /** All providers, configured or not. */
   readonly providers: readonly ProviderStatus[];
   readonly breaker: Pick<CircuitBreaker, 'look'>;
   readonly ledger: Pick<Ledger, 'sum'>;
   readonly estimator: Estimator;
   readonly clock: Clock;
-  /** Throws `url_forbidden` or `request_invalid` for a URL that will not be fetched. */
+  /** Throws `url_forbidden` or `request_invalid` for a URL that the service does not fetch. */
   readonly checkUrl: (url: string) => void;
   readonly readiness: readonly ReadinessCheck[];
-  /** The page about the queues, without access rules of its own. */
+  /** The queue dashboard, without access control. */
   readonly queueBoard: RequestHandler;
   readonly logger: Logger;
-  /** Empty where the API is open to this machine. */
+  /** Empty if the API accepts loopback requests without a key. */
   readonly keys: readonly ApiKey[];
   readonly maxUploadBytes: number;
-  /** Of a clip and of a speech. */
+  /** Longest clip and longest speech. */
   readonly maxDurationMs: number;
-  /** Put before the paths of answers; empty for relative ones. No slash at the end. */
+  /** Prefix of URLs in responses, without a trailing slash; empty for relative URLs. */
   readonly publicBaseUrl: string;
-  /** How long an event stream may be silent. */
+  /** Interval of comments on an idle event stream. */
   readonly heartbeatMs: number;
   readonly maxEventStreams: number;
 }

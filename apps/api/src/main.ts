@@ -6,10 +6,10 @@ import { createLogger } from './logger.ts';
 import { listen } from './server.ts';
 import { wireApi } from './wiring.ts';
 
-/** How long running answers may take to end once the process is told to stop. */
+/** Time for open responses to finish at shutdown. */
 const stopGraceMs = 5_000;
 
-/** How long letting go of Redis may take; a Redis that is gone never says good-bye. */
+/** Time limit for closing the Redis connections; an unreachable Redis never acknowledges. */
 const closeLimitMs = 3_000;
 
 const logger = createLogger();
@@ -18,7 +18,7 @@ async function main(): Promise<void> {
   const config = apiConfigFromEnvironment();
   const { dependencies, close } = wireApi(config, logger);
   const server = await listen(createApp(dependencies), config);
-  // The one line on stdout, for whoever started the process and waits for it.
+  // The only line on stdout: the launcher waits for it.
   process.stdout.write(`${JSON.stringify({ ready: true, url: server.url })}\n`);
   logger.info({ url: server.url, keys: config.keys.length }, 'listening');
   const signal = await stopSignal();
@@ -37,10 +37,10 @@ try {
   await main();
 } catch (thrown) {
   const error = toLipsyncError(thrown);
-  // Settings are mended by a person, who wants the reason and no stack.
+  // An operator corrects settings: print the reason without a stack.
   if (error.code === 'request_invalid') process.stderr.write(`${error.message}\n`);
   else logger.error({ error }, error.message);
   process.exitCode = 1;
 }
-// A connection that does not close must not keep a stopped service alive.
+// An open connection must not keep a stopped service alive.
 process.exit();

@@ -4,24 +4,24 @@ import { createServer, type Server } from 'node:http';
 import { LipsyncError } from '@lipsync/core';
 
 const limits = {
-  /** A caller who needs longer to send its headers is not one. */
+  /** Time for a client to send its headers. */
   headersTimeoutMs: 15_000,
-  /** A connection on which nothing moves for this long is closed; uploads may be slow, not idle. */
+  /** An idle connection is closed after this time; uploads may be slow, but not idle. */
   idleTimeoutMs: 60_000,
-  /** The largest upload over a slow line; what it guards against is a trickle that never ends. */
+  /** The largest upload over a slow connection; bounds a client that sends a byte at a time. */
   requestTimeoutMs: 6 * 3_600_000,
   keepAliveTimeoutMs: 10_000,
   maxConnections: 2_048,
 };
 
 export interface ListeningServer {
-  /** Where it listens, e.g. http://127.0.0.1:3000. */
+  /** Base URL, e.g. http://127.0.0.1:3000. */
   readonly url: string;
-  /** Takes no new connections, lets running answers end for `graceMs`, then cuts them. */
+  /** Accepts no new connections; closes open ones after their response, or after `graceMs`. */
   stop(graceMs: number): Promise<void>;
 }
 
-/** Serves the app on `host` and `port` (0: any free one). Throws `request_invalid` when that cannot be listened on. */
+/** Serves the app on `host` and `port` (0: any free port). Throws `request_invalid` when the address is not available. */
 export async function listen(
   app: Express,
   { host, port }: { readonly host: string; readonly port: number },
@@ -40,7 +40,7 @@ export async function listen(
   await once(server, 'listening').catch((cause: unknown) => {
     throw new LipsyncError(
       'request_invalid',
-      `HOST, PORT: cannot listen on ${host} port ${port}. Is it taken by another process?`,
+      `HOST, PORT: cannot listen on ${host} port ${port}. Another process may use it.`,
       { cause },
     );
   });

@@ -29,11 +29,11 @@ import { createQueueBoard } from './routes/queue-board.ts';
 
 export interface WiredApi {
   readonly dependencies: ApiDependencies;
-  /** Lets go of Redis. */
+  /** Closes the Redis connections. */
   close(): Promise<void>;
 }
 
-/** Builds everything that the app needs. Connects with the first request, so that it also starts while Redis is away. */
+/** Builds the dependencies of the app. Connects at the first request, so that the API starts without Redis. */
 export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
   const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
   const connection = createClientConnection({ url: config.redisUrl, onError });

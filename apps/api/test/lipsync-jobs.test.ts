@@ -170,13 +170,13 @@ describe('POST /lipsync with files', () => {
     },
   );
 
-  it('stops reading a file that is not wanted', async () => {
+  it('stops reading an unexpected file', async () => {
     const before = await api.storedFiles();
     const body = form();
     body.append('subtitles', new Blob([new Uint8Array(30_000_000)]), 'a.srt');
     expect(await refused(await api.post('/lipsync', body), 422)).toMatchObject({
       fields: ['subtitles'],
-      detail: expect.stringContaining('not wanted'),
+      detail: expect.stringContaining('unexpected file'),
     });
     expect(await api.storedFiles()).toEqual(before);
   });

@@ -9,28 +9,28 @@ export interface ApiKey {
 }
 
 /**
- * For an API without keys: only callers who address this machine as itself. The Host check stops a foreign page
- * whose name was pointed at 127.0.0.1; the Origin check stops a foreign page that posts here.
+ * Access control of an API without keys: loopback requests only. The Host check stops DNS rebinding; the Origin check
+ * stops cross-site requests.
  */
 export const requireLoopback: RequestHandler = (request, _response, next) => {
   const host = hostOf(request.headers.host ?? '');
   if (host === undefined || !isLoopbackHost(host)) {
     throw new HttpError(
       'forbidden',
-      'Without API keys this service answers to loopback names only. Call it as 127.0.0.1 or localhost, or set LIPSYNC_API_KEYS.',
+      'Without API keys this service accepts loopback names only. Use 127.0.0.1 or localhost, or set LIPSYNC_API_KEYS.',
     );
   }
   const { origin } = request.headers;
   if (origin !== undefined && !isLoopbackHost(hostOfUrl(origin) ?? '')) {
     throw new HttpError(
       'forbidden',
-      'Without API keys this service does not answer to pages of other sites. Set LIPSYNC_API_KEYS.',
+      'Without API keys this service refuses requests from other sites. Set LIPSYNC_API_KEYS.',
     );
   }
   next();
 };
 
-/** Demands one of the keys as `Authorization: Bearer`, and notes whose it is. */
+/** Requires a key as `Authorization: Bearer` and stores its name in `response.locals.caller`. */
 export function requireKey(keys: readonly ApiKey[]): RequestHandler {
   const nameOf = createKeyLookup(keys);
   return (request, response, next) => {
@@ -42,7 +42,7 @@ export function requireKey(keys: readonly ApiKey[]): RequestHandler {
   };
 }
 
-/** As `requireKey`, and also takes the secret as the password of HTTP Basic, so that a browser can ask its user for it. */
+/** Like `requireKey`, and accepts the secret as the password of HTTP Basic, for browsers. */
 export function requireKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
   const nameOf = createKeyLookup(keys);
   return (request, response, next) => {
@@ -50,7 +50,7 @@ export function requireKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
     if (name === undefined)
       throw unauthorized(
         'Basic realm="lipsync", charset="UTF-8"',
-        'Log in with an API key as the password; any user name will do.',
+        'Log in with an API key as the password and any user name.',
       );
     response.locals.caller = name;
     next();
@@ -61,7 +61,7 @@ function unauthorized(challenge: string, message: string): HttpError {
   return new HttpError('unauthorized', message, { headers: { 'WWW-Authenticate': challenge } });
 }
 
-/** Compares digests, which have one length, and looks at every key: the time taken tells nothing about the secrets. */
+/** Compares digests of equal length with every key, so that timing does not reveal a secret. */
 function createKeyLookup(keys: readonly ApiKey[]): (secret: string) => string | undefined {
   const entries = keys.map(({ name, secret }) => ({ name, digest: digestOf(secret) }));
   return (secret) => {

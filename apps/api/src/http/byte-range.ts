@@ -1,14 +1,14 @@
 import type { Request } from 'express';
 
-/** Bytes of a file, both inclusive. */
+/** A byte range, both ends inclusive. */
 export interface ByteRange {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * The part of a file that a request asks for; undefined for the whole. Several ranges, a malformed header, and an
- * `If-Range` that does not match all get the whole file, as RFC 9110 allows or demands.
+ * The requested byte range; undefined for the complete file. Multiple ranges, a malformed header and an `If-Range` that
+ * does not match select the complete file, as RFC 9110 allows or requires.
  */
 export function chooseRange(
   request: Request,
@@ -26,7 +26,7 @@ export function chooseRange(
   return { start: range.start, end: range.end };
 }
 
-/** "The last n bytes" of a file that has fewer means all of it (RFC 9110, 14.1.2); the parser takes it for outside. */
+/** A suffix range longer than the file selects all of it (RFC 9110, 14.1.2); Express reports it as unsatisfiable. */
 function isLongSuffix(range: string | undefined, sizeBytes: number): boolean {
   const suffixLength = /^bytes=\s*-(\d+)$/.exec(range ?? '')?.[1];
   return suffixLength !== undefined && Number(suffixLength) > sizeBytes;

@@ -7,16 +7,16 @@ export interface ServerEvent {
   readonly data: unknown;
 }
 
-/** An open `text/event-stream` answer. */
+/** An open `text/event-stream` response. */
 export interface EventStream {
-  /** Resolves when there is room for the next event; rejects with the abort when the caller went away. */
+  /** Resolves when the connection can take the next event; rejects with the abort when the client has closed it. */
   send(event: ServerEvent): Promise<void>;
   end(): void;
 }
 
 /**
  * Opens an event stream on `response`; `signal` ends it. A comment every `heartbeatMs` keeps proxies and the server's
- * own idle limit from cutting it, and tells callers who went away from callers who wait.
+ * own idle limit from closing it, and detects closed connections.
  */
 export function openEventStream(response: Response, heartbeatMs: number, signal: AbortSignal): EventStream {
   response.status(200).set({

@@ -2,7 +2,7 @@ import { toCamelCase, type LipsyncOptions } from '@lipsync/core/contract';
 
 type Kind = 'text' | 'number' | 'boolean' | 'json';
 
-/** How the text of a form field becomes a value. Mapped over the options: a new option does not compile without an answer. */
+/** How the text of a form field becomes a value. Mapped over the options, so that a new option needs an entry to compile. */
 const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   method: 'text',
   optimize: 'text',
@@ -19,7 +19,7 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   metadata: 'json',
 };
 
-/** The values that form fields stand for; text that does not fit its kind stays text, for the schema to refuse. */
+/** Converts form fields to values. Text that does not fit its kind stays text, and the schema refuses it. */
 export function readFormValues(fields: ReadonlyMap<string, string>): Map<string, unknown> {
   return new Map([...fields].map(([field, text]) => [field, readFormValue(kindOf(field), text)]));
 }

@@ -5,18 +5,18 @@ import { toDisplayName } from './display-name.ts';
 export const fileFields = ['video', 'audio'] as const;
 export type FileField = (typeof fileFields)[number];
 
-/** Files on their way into the artifact store, none of them kept yet. One of `keep` and `discard` ends it. */
+/** Files that stream into the artifact store, none of them committed yet. Call `keep` or `discard` exactly once. */
 export interface HeldUploads {
   has(field: FileField): boolean;
-  /** Starts to store a file; the store sees its end only once the uploads are kept. */
+  /** Starts storing a file. The store receives the end of the stream after `keep`. */
   add(field: FileField, content: Readable, givenName: string): void;
-  /** Resolves with the fields whose files turned out empty once every byte was read; rejects when storing fails. */
+  /** Resolves after the last byte with the fields whose files are empty; rejects when storing fails. */
   received(): Promise<readonly FileField[]>;
-  /** Rejects as soon as storing one of them fails; never resolves. */
+  /** Rejects when storing a file fails; never resolves. */
   readonly failed: Promise<never>;
-  /** Lets the store finish. Throws `internal` unless there is one file for each field. */
+  /** Commits the files. Throws `internal` if a field has no file. */
   keep(): Promise<Record<FileField, InputReference>>;
-  /** Makes the store forget everything; resolves when nothing remains. */
+  /** Aborts all uploads; resolves when the store holds nothing of them. */
   discard(): Promise<void>;
 }
 
@@ -26,12 +26,12 @@ interface Upload {
   readonly key: Promise<string>;
 }
 
-/** Holds uploads back from being kept, so that a request that is refused, cut off or too large leaves nothing behind. */
+/** Delays the commit of uploads, so that a request that is refused, aborted or too large leaves no file. */
 export function holdUploads(artifacts: ArtifactStore, maxFileBytes: number): HeldUploads {
   const uploads = new Map<FileField, Upload>();
   const verdict = Promise.withResolvers<void>();
   const failure = Promise.withResolvers<never>();
-  // Either may come to its end with nobody waiting for it.
+  // Either may reject before anything awaits it.
   verdict.promise.catch(() => undefined);
   failure.promise.catch(() => undefined);
 
@@ -39,10 +39,12 @@ export function holdUploads(artifacts: ArtifactStore, maxFileBytes: number): Hel
     failed: failure.promise,
     has: (field) => uploads.has(field),
     add(field, content, givenName) {
-      // Whoever reads the content hears of its errors; this is for one that fails before anybody reads.
+      // The reader of the content receives its errors; this handles an error before the first read.
       content.on('error', () => undefined);
       const size = Promise.withResolvers<number>();
-      const held = Readable.from(holdBack(content, maxFileBytes, size.resolve, verdict.promise), { objectMode: false });
+      const held = Readable.from(withholdEnd(content, maxFileBytes, size.resolve, verdict.promise), {
+        objectMode: false,
+      });
       const key = artifacts.putInput(held, { maxBytes: maxFileBytes }).then((stored) => stored.key);
       key.catch(failure.reject);
       uploads.set(field, { name: toDisplayName(givenName, field), sizeBytes: size.promise, key });
@@ -57,7 +59,7 @@ export function holdUploads(artifacts: ArtifactStore, maxFileBytes: number): Hel
     async keep() {
       verdict.resolve();
       const [video, audio] = await Promise.all(fileFields.map((field) => toReference(uploads.get(field))));
-      if (!video || !audio) throw new LipsyncError('internal', 'Uploads were kept although one is missing.');
+      if (!video || !audio) throw new LipsyncError('internal', 'Uploads were committed although one is missing.');
       return { video, audio };
     },
     async discard() {
@@ -67,8 +69,8 @@ export function holdUploads(artifacts: ArtifactStore, maxFileBytes: number): Hel
   };
 }
 
-/** Passes all bytes on, but ends only after the verdict, and with an error where it is against. */
-async function* holdBack(
+/** Forwards all bytes, but ends only after the verdict: normally after `keep`, with an error after `discard`. */
+async function* withholdEnd(
   content: AsyncIterable<Buffer>,
   maxBytes: number,
   onRead: (sizeBytes: number) => void,
@@ -77,7 +79,7 @@ async function* holdBack(
   let sizeBytes = 0;
   for await (const chunk of content) {
     sizeBytes += chunk.length;
-    // The store has the same limit, but might notice only after the verdict, when the other file is kept already.
+    // The store has the same limit, but may detect it after the other file is committed.
     if (sizeBytes > maxBytes)
       throw new LipsyncError(
         'payload_too_large',

@@ -24,8 +24,8 @@ type BodyDependencies = Pick<
 >;
 
 /**
- * The inputs and options of a lip-sync request, sent as a form with files or as JSON with URLs. Throws with every
- * problem at once; then no file of the request remains.
+ * Reads inputs and options of a lip-sync request, sent as a form with files or as JSON with URLs. Throws an error that
+ * lists every problem; then no file of the request is stored.
  */
 export async function readLipsyncBody(
   request: Request,
@@ -56,7 +56,7 @@ async function readForm(
     if (parsed.options === undefined || problems.length > 0) throw invalidRequest([...problems, ...parsed.problems]);
     return { inputs: await uploads.keep(), options: parsed.options };
   } catch (error) {
-    // Whatever it was: uploads that are neither kept nor discarded would be held for ever.
+    // Uploads that are neither kept nor discarded would never end.
     await uploads.discard();
     throw error;
   }
@@ -80,7 +80,7 @@ function readJson(
   return { inputs: { video, audio }, options: parsed.options };
 }
 
-/** As `checkMethod`, naming the field. */
+/** Like `checkMethod`; the error names the field. */
 function refuseMissingMethod(method: Method, checkMethod: (method: Method) => void): void {
   try {
     checkMethod(method);
@@ -128,7 +128,7 @@ function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldPr
 function invalidRequest(fields: readonly FieldProblem[], forbidden = false): HttpError {
   const listed = fields.map(({ field, message }) => `${field} ${message}`).join('; ');
   const summary = listed.length > 1_000 ? `${listed.slice(0, 1_000)}…` : listed;
-  return new HttpError(forbidden ? 'url_forbidden' : 'request_invalid', `The request cannot be used: ${summary}`, {
+  return new HttpError(forbidden ? 'url_forbidden' : 'request_invalid', `The request is invalid: ${summary}`, {
     fields,
   });
 }

@@ -10,16 +10,16 @@ export type ParsedOptions =
 /** Parses request fields in HTTP spelling into options, or reports everything that is wrong with them. */
 export function parseOptions(fields: ReadonlyMap<string, unknown>, schema: OptionsSchema): ParsedOptions {
   const entries = [...fields];
-  const misspelt = [
+  const notSnakeCase = [
     ...entries.map(([name]) => name).filter((name) => !isSnakeCase(name)),
-    ...misspeltProviderOptions(fields.get(providerOptionsField)),
+    ...notSnakeCaseProviderOptions(fields.get(providerOptionsField)),
   ].map(unknownField);
   const given = entries
     .filter(([name]) => isSnakeCase(name))
     .map(([name, value]) => [toCamelCase(name), name === providerOptionsField ? readProviderOptions(value) : value]);
   const parsed = schema.safeParse(Object.fromEntries(given));
-  if (parsed.success && misspelt.length === 0) return { options: parsed.data, problems: [] };
-  return { options: undefined, problems: [...misspelt, ...toFieldProblems(parsed.error)] };
+  if (parsed.success && notSnakeCase.length === 0) return { options: parsed.data, problems: [] };
+  return { options: undefined, problems: [...notSnakeCase, ...toFieldProblems(parsed.error)] };
 }
 
 /** The problems that a schema found in a flat object, in HTTP spelling. */
@@ -42,7 +42,7 @@ export function toFieldProblems(error: z.ZodError | undefined): FieldProblem[] {
 /** The one field whose inner names are fields too: `provider_options.<provider>.<option>`. */
 const providerOptionsField = 'provider_options';
 
-function misspeltProviderOptions(value: unknown): readonly string[] {
+function notSnakeCaseProviderOptions(value: unknown): readonly string[] {
   if (!isObject(value)) return [];
   return Object.entries(value).flatMap(([id, options]) =>
     Object.keys(isObject(options) ? options : {})

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 
-/** Whether a host name or address means this machine and nothing else. IPv6 with or without brackets. */
+/** Whether a host name or address is loopback. IPv6 with or without brackets. */
 export function isLoopbackHost(host: string): boolean {
   const name = host.toLowerCase().replace(/^\[(.*)\]$/, '$1');
   if (isIPv4(name)) return name.startsWith('127.');
@@ -8,12 +8,12 @@ export function isLoopbackHost(host: string): boolean {
   return name === 'localhost' || name.endsWith('.localhost');
 }
 
-/** The host of a `Host` header without its port, or undefined where the header is no host. */
+/** The host of a `Host` header without its port; undefined for a malformed header. */
 export function hostOf(header: string): string | undefined {
   return hostOfUrl(`http://${header}`);
 }
 
-/** The host of an `Origin` header, or undefined where it has none (`null`, for one). */
+/** The host of an `Origin` header; undefined if it has none (for example `null`). */
 export function hostOfUrl(url: string): string | undefined {
   return URL.canParse(url) ? new URL(url).hostname : undefined;
 }

@@ -2,7 +2,7 @@ import type { IRouter, RequestHandler } from 'express';
 import type { Route } from '../routes/route.ts';
 import { HttpError } from './problem.ts';
 
-/** Mounts routes so that a known path with another method is answered 405 with what it allows. */
+/** Mounts routes. A known path with another method gets 405 with the allowed methods. */
 export function mountRoutes(router: IRouter, routes: readonly Route[]): void {
   for (const [path, atPath] of Map.groupBy(routes, (route) => route.path)) {
     const mounted = router.route(path);
@@ -14,7 +14,7 @@ export function mountRoutes(router: IRouter, routes: readonly Route[]): void {
 function refuseMethod(methods: readonly Route['method'][]): RequestHandler {
   const allowed = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
   return (request) => {
-    throw new HttpError('request_invalid', `${request.method} is not possible here. Use ${allowed}.`, {
+    throw new HttpError('request_invalid', `${request.method} is not supported here. Use ${allowed}.`, {
       httpStatus: 405,
       headers: { Allow: allowed },
     });

@@ -5,13 +5,13 @@ import type { ArtifactStore } from '@lipsync/core';
 import { fileFields, holdUploads, type FileField, type HeldUploads } from './held-uploads.ts';
 import { HttpError, type FieldProblem } from './problem.ts';
 
-/** Room for every known field several times over; metadata is the largest, at 16 KiB. */
+/** Several times the size of all known fields; metadata is the largest, at 16 KiB. */
 const formLimits = { fieldNameSize: 100, fieldSize: 32_768, fields: 32, files: 4, parts: 40, headerPairs: 50 };
 
-/** A file that is not wanted is read this far, so that other problems of the form can be named, too. */
+/** An unexpected file is read up to this size, so that the response can list the other problems of the form. */
 const maxRefusedFileBytes = 1_048_576;
 
-/** Everything that a form held. The uploads are not kept yet: the caller keeps or discards them. */
+/** The content of a form. The caller keeps or discards the uploads. */
 export interface ReceivedForm {
   readonly fields: ReadonlyMap<string, string>;
   readonly problems: readonly FieldProblem[];
@@ -20,14 +20,14 @@ export interface ReceivedForm {
 
 export interface FormRules {
   readonly maxFileBytes: number;
-  /** Throws to refuse the whole form at once, before the rest of it is read. */
+  /** Throws to refuse the form before the rest of it is read. */
   readonly checkField: (field: string, text: string) => void;
 }
 
 /**
- * Reads a multipart form, its files straight into the artifact store with nothing kept.
+ * Reads a multipart form; streams its files into the artifact store without committing them.
  * Throws `request_invalid` (400) for a broken form, `payload_too_large` for a file above the limit, and what
- * `checkField` throws; then nothing of the form remains.
+ * `checkField` throws; then nothing of the form is stored.
  */
 export async function receiveForm(request: Request, artifacts: ArtifactStore, rules: FormRules): Promise<ReceivedForm> {
   const parser = createParser(request);
@@ -47,7 +47,7 @@ export async function receiveForm(request: Request, artifacts: ArtifactStore, ru
   return { fields, problems: [...problems, ...missingFiles(uploads, problems)], uploads };
 }
 
-/** What the parser finds from here on; `refuse` is told of what ends the form at once. */
+/** Collects fields and files as the parser finds them; `refuse` receives the error that ends the form at once. */
 function collectParts(
   parser: busboy.Busboy,
   uploads: HeldUploads,
@@ -73,7 +73,7 @@ function collectParts(
       refuse(
         new HttpError(
           'request_invalid',
-          'The form has a file that is not wanted. Send one "video", one "audio" and no other.',
+          'The form has an unexpected file. Send one "video", one "audio" and no other.',
           { fields: problems },
         ),
       ),
@@ -82,14 +82,14 @@ function collectParts(
   return { fields, problems };
 }
 
-/** Throws a file away as it comes, until that is too much. */
-function readPast(content: Readable, onTooMuch: () => void): void {
+/** Discards a file while it arrives, up to a limit. */
+function readPast(content: Readable, onLimit: () => void): void {
   let sizeBytes = 0;
   content
     .on('error', () => undefined)
     .on('data', (chunk: Buffer) => {
       sizeBytes += chunk.length;
-      if (sizeBytes > maxRefusedFileBytes) onTooMuch();
+      if (sizeBytes > maxRefusedFileBytes) onLimit();
     });
 }
 
@@ -101,7 +101,7 @@ function createParser(request: Request): busboy.Busboy {
   }
 }
 
-/** Feeds the body to the parser until both are through. */
+/** Pipes the body into the parser until both have ended. */
 function readThrough(request: Request, parser: busboy.Busboy): Promise<void> {
   return new Promise((resolve, reject) => {
     const tooMany = () =>
@@ -113,7 +113,7 @@ function readThrough(request: Request, parser: busboy.Busboy): Promise<void> {
       );
     parser.once('fieldsLimit', tooMany).once('filesLimit', tooMany).once('partsLimit', tooMany);
     parser.once('close', resolve);
-    // Stays for as long as the parser lives: destroying it halfway makes it report once more.
+    // Never removed: destroying the parser early makes it emit another error.
     parser.on('error', (cause) => reject(brokenForm(cause)));
     request.once('error', (cause) => reject(brokenForm(cause)));
     request.once('close', () => {
@@ -124,7 +124,7 @@ function readThrough(request: Request, parser: busboy.Busboy): Promise<void> {
 }
 
 function brokenForm(cause?: unknown): HttpError {
-  return new HttpError('request_invalid', 'The multipart form is broken or was cut off. Send it again, whole.', {
+  return new HttpError('request_invalid', 'The multipart form is malformed or incomplete. Send it again.', {
     cause,
     httpStatus: 400,
   });

@@ -4,7 +4,7 @@ import { LipsyncError, toLipsyncError, type ErrorCode } from '@lipsync/core';
 import type { Logger } from '@lipsync/core';
 import { drainRefusedBody } from './refused-body.ts';
 
-/** What is wrong with one field of a request, named as the caller wrote it. */
+/** A problem with one field of a request, under the name that the caller used. */
 export interface FieldProblem {
   readonly field: string;
   readonly message: string;
@@ -12,13 +12,13 @@ export interface FieldProblem {
 
 interface HttpErrorOptions {
   readonly cause?: unknown;
-  /** Where the status of the answer is narrower than what the code says, e.g. 405 or 415. */
+  /** Overrides the status of the code, e.g. 405 or 415. */
   readonly httpStatus?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly fields?: readonly FieldProblem[];
 }
 
-/** A refusal that carries what only HTTP knows: status, headers, problems field by field. */
+/** An error with HTTP details: status, headers, problems by field. */
 export class HttpError extends LipsyncError {
   readonly httpStatus: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -33,7 +33,7 @@ export class HttpError extends LipsyncError {
   }
 }
 
-/** The body of every error answer (RFC 9457). */
+/** The body of every error response (RFC 9457). */
 interface Problem {
   readonly type: string;
   readonly title: string;
@@ -58,11 +58,13 @@ function toProblem(error: HttpError, requestId: string): Problem {
   };
 }
 
-/** KeyedMutex whatever a handler threw into the refusal to answer with; what is not ours becomes `internal`. */
+/** Converts a thrown value to the error response; unknown errors become `internal`. */
 function toHttpError(thrown: unknown): HttpError {
   if (thrown instanceof HttpError) return thrown;
   if (thrown instanceof URIError)
-    return new HttpError('not_found', 'There is nothing at this address.', { cause: thrown });
+    return new HttpError('not_found', 'Unknown route. See docs/http-api.md for the routes of this API.', {
+      cause: thrown,
+    });
   const status = statusOfParserError(thrown);
   if (status !== undefined) return refusalOfParser(status, thrown);
   const error = toLipsyncError(thrown);
@@ -70,7 +72,7 @@ function toHttpError(thrown: unknown): HttpError {
   return new HttpError(error.code, error.message, { cause: error, headers });
 }
 
-/** Errors of Express' own body parser carry a 4xx `status`. */
+/** Errors of the Express body parser have a 4xx `status`. */
 function statusOfParserError(thrown: unknown): number | undefined {
   if (!(thrown instanceof Error) || !('status' in thrown) || typeof thrown.status !== 'number') return undefined;
   return thrown.status >= 400 && thrown.status < 500 ? thrown.status : undefined;
@@ -82,21 +84,25 @@ function refusalOfParser(status: number, cause: unknown): HttpError {
       cause,
     });
   if (status === 415)
-    return new HttpError('request_invalid', 'The body is encoded in a way that is not understood. Send plain UTF-8.', {
-      cause,
-      httpStatus: 415,
-    });
+    return new HttpError(
+      'request_invalid',
+      'The encoding of the body is not supported. Send UTF-8 without compression.',
+      {
+        cause,
+        httpStatus: 415,
+      },
+    );
   return new HttpError('request_invalid', 'The body is not valid JSON.', { cause, httpStatus: 400 });
 }
 
-/** The last handler of the app: answers every error as `application/problem+json` and logs those that are ours. */
+/** Last handler of the app: sends every error as `application/problem+json` and logs those with status 5xx. */
 export function answerProblems(logger: Logger): ErrorRequestHandler {
   return (thrown: unknown, request: Request, response: Response, _next) => {
     const error = toHttpError(thrown);
     if (error.httpStatus >= 500)
       logger.error({ requestId: response.locals.requestId, error: thrown }, 'request failed');
     if (response.headersSent) {
-      // Half an answer cannot be taken back; cutting the connection is the only way to say that it is not whole.
+      // The response has started: closing the connection is the only way to signal that it is incomplete.
       response.destroy();
       return;
     }

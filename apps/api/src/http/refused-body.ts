@@ -3,8 +3,8 @@ import type { Request } from 'express';
 const drainTimeLimitMs = 5_000;
 
 /**
- * Lets a caller who is still sending read the refusal: what arrives is thrown away for a moment, then the
- * connection is cut. Cutting at once (as `Connection: close` would) resets the connection before the answer is read.
+ * Discards the rest of a request body for a short time, so that a client that is still sending can read the response;
+ * then closes the connection. Closing at once (as `Connection: close` does) resets it before the response is read.
  */
 export function drainRefusedBody(request: Request): void {
   if (request.complete) return;

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 
 declare global {
-  // oxlint-disable-next-line typescript/no-namespace -- Express types what a request carries through this namespace only
+  // oxlint-disable-next-line typescript/no-namespace -- Express types `response.locals` through this namespace only
   namespace Express {
     interface Locals {
       requestId: string;
-      /** Name of the API key that was presented; null where the API is open. */
+      /** Name of the caller's API key; null if the API has no keys. */
       caller: string | null;
     }
   }
@@ -14,7 +14,7 @@ declare global {
 
 const acceptable = /^[\w.-]{1,128}$/;
 
-/** Takes over the caller's `X-Request-Id` where it is harmless, else makes one; every answer repeats it. */
+/** Uses the caller's `X-Request-Id` if it is valid, else creates one; every response carries it. */
 export const assignRequestId: RequestHandler = (request, response, next) => {
   const given = request.get('X-Request-Id');
   response.locals.requestId = given !== undefined && acceptable.test(given) ? given : randomUUID();

@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express';
 import type { Logger } from '@lipsync/core';
 
-/** One line for each request when it ends. Neither headers nor the query are logged: either may hold a secret. */
+/** Logs one line per finished request. Headers and query are left out, because they may hold a secret. */
 export function logRequests(logger: Logger): RequestHandler {
   return (request, response, next) => {
     const startedAt = performance.now();

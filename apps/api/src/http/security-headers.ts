@@ -2,9 +2,8 @@ import helmet from 'helmet';
 import type { RequestHandler } from 'express';
 
 /**
- * Headers that keep a browser from doing more with our answers than it must. Nothing may come from other hosts: the
- * queue board's web font is refused and its page falls back to the system's. TLS, and with it HSTS, belongs to
- * whatever stands in front of us.
+ * Security headers. Resources from other hosts are refused: the queue dashboard falls back from its web font to a system
+ * font. TLS and HSTS are up to the proxy in front of the API.
  */
 export function securityHeaders(): RequestHandler {
   return helmet({
@@ -13,7 +12,7 @@ export function securityHeaders(): RequestHandler {
       useDefaults: false,
       directives: {
         defaultSrc: ["'self'"],
-        // The board styles elements from script.
+        // The dashboard sets styles from script.
         styleSrc: ["'self'", "'unsafe-inline'"],
         imgSrc: ["'self'", 'data:'],
         fontSrc: ["'self'", 'data:'],

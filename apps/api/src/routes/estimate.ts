@@ -10,7 +10,7 @@ import type { Route } from './route.ts';
 
 type Dependencies = Pick<ApiDependencies, 'estimator' | 'maxDurationMs' | 'optionsSchema'>;
 
-/** What a job would come to: who would be tried, at what cost, how soon. Begins nothing and holds nothing back. */
+/** Plan, cost and expected completion of a job, without starting or reserving anything. */
 export function estimateRoutes(dependencies: Dependencies): readonly Route[] {
   return [
     { method: 'post', path: '/estimate', handle: (request, response) => showEstimate(dependencies, request, response) },
@@ -19,11 +19,9 @@ export function estimateRoutes(dependencies: Dependencies): readonly Route[] {
 
 async function showEstimate(dependencies: Dependencies, request: Request, response: Response): Promise<void> {
   if (!request.is('application/json'))
-    throw new HttpError(
-      'request_invalid',
-      'Send application/json; how long the inputs are is all that is wanted of them.',
-      { httpStatus: 415 },
-    );
+    throw new HttpError('request_invalid', 'Send application/json with the durations of the inputs.', {
+      httpStatus: 415,
+    });
   const { lengths, options } = readBody(await readJsonFields(request, response), dependencies);
   const { syncMode, startMs, endMs } = options;
   const durationMs = outputDurationMs(
@@ -58,7 +56,7 @@ function readBody(
   const lengths = schema.safeParse(Object.fromEntries([...fields].filter(isLength)));
   const { options, problems } = parseOptions(new Map([...fields].filter((field) => !isLength(field))), optionsSchema);
   if (lengths.success && options !== undefined) return { lengths: lengths.data, options };
-  throw new HttpError('request_invalid', 'The request cannot be used; "errors" names what is wrong.', {
+  throw new HttpError('request_invalid', 'The request is invalid; "errors" lists the problems.', {
     fields: [...toFieldProblems(lengths.error), ...problems],
   });
 }

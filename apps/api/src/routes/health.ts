@@ -5,7 +5,7 @@ import type { Route } from './route.ts';
 
 const checkTimeLimitMs = 2_000;
 
-/** Liveness (the process answers) and readiness (what it needs works). */
+/** Liveness (the process responds) and readiness (its dependencies work). */
 export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
   return [
     {
@@ -30,7 +30,7 @@ async function answerReadiness({ readiness, logger }: ApiDependencies, response:
   });
 }
 
-/** Each check has limits of its own; whoever asks wants an answer sooner than the slowest of them gives up. */
+/** Each check has its own limits; this one bounds the response time of the route. */
 async function failureOf({ check }: ReadinessCheck): Promise<unknown> {
   const answered = new AbortController();
   const tooSlow = delay(checkTimeLimitMs, new Error('no answer in time'), { signal: answered.signal }).catch(

@@ -6,7 +6,7 @@ import { HttpError } from '../http/problem.ts';
 import { requireJob, viewJob } from './job-answers.ts';
 import type { Route } from './route.ts';
 
-/** What happens to a job, as server-sent events whose ids are the record's revisions. */
+/** Progress of a job as server-sent events; event ids are record revisions. */
 export function lipsyncEventRoutes(dependencies: ApiDependencies): readonly Route[] {
   return [
     {
@@ -17,7 +17,7 @@ export function lipsyncEventRoutes(dependencies: ApiDependencies): readonly Rout
   ];
 }
 
-/** Each stream holds a connection and a subscription for as long as its job runs, so their number is bounded. */
+/** Each stream keeps a connection and a subscription while its job runs, so their number is limited. */
 function limitStreams(
   maxStreams: number,
   handle: (request: Request, response: Response) => Promise<void>,
@@ -47,7 +47,7 @@ function streamEvents({
     const record = await requireJob(store, request.params['id']);
     const seenRevision = lastSeenRevision(request);
     if (isTerminal(record.status) && seenRevision >= record.revision) {
-      // The one status that tells a browser not to come back: it has seen the end.
+      // 204 stops a browser from reconnecting after the last event.
       response.status(204).end();
       return;
     }

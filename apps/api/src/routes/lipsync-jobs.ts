@@ -21,7 +21,7 @@ const pageQuery = z.strictObject({
   cursor: z.string().min(1).max(500).optional(),
 });
 
-/** Jobs: make one, look at one or many, cancel one. */
+/** Routes that create, show, list and cancel jobs. */
 export function lipsyncJobRoutes(dependencies: ApiDependencies): readonly Route[] {
   return [
     { method: 'post', path: '/lipsync', handle: (request, response) => createJob(dependencies, request, response) },
@@ -53,7 +53,7 @@ async function listJobs(
 ): Promise<void> {
   const query = pageQuery.safeParse(request.query);
   if (!query.success) {
-    throw new HttpError('request_invalid', 'The query cannot be used; "errors" names what is wrong.', {
+    throw new HttpError('request_invalid', 'The query is invalid; "errors" lists the problems.', {
       fields: toFieldProblems(query.error),
     });
   }
@@ -73,7 +73,7 @@ async function cancelJob(
   response: Response,
 ): Promise<void> {
   const { id, status } = await requireJob(store, request.params['id']);
-  if (isTerminal(status)) throw new HttpError('canceled', `The job is ${status} already; there is nothing to cancel.`);
+  if (isTerminal(status)) throw new HttpError('canceled', `The job is already ${status} and cannot be canceled.`);
   const record = await jobs.cancel(id);
   response.status(202).json(viewJob(publicBaseUrl, record));
 }

@@ -9,7 +9,7 @@ import { HttpError } from '../http/problem.ts';
 import { requireJob } from './job-answers.ts';
 import type { Route } from './route.ts';
 
-/** The finished video of a job, whole or in part. */
+/** Serves the finished video of a job, complete or by range. */
 export function lipsyncOutputRoutes(dependencies: ApiDependencies): readonly Route[] {
   return [
     {
@@ -31,7 +31,7 @@ async function sendOutput({ store, artifacts }: ApiDependencies, request: Reques
   if (request.fresh) return void response.status(304).end();
   const range = chooseRange(request, artifact.sizeBytes, response.get('ETag') ?? '');
   if (range === 'unsatisfiable') {
-    throw new HttpError('request_invalid', `The video has ${artifact.sizeBytes} bytes; the range lies outside.`, {
+    throw new HttpError('request_invalid', `The video has ${artifact.sizeBytes} bytes; the range is not satisfiable.`, {
       httpStatus: 416,
       headers: { 'Content-Range': `bytes */${artifact.sizeBytes}` },
     });
@@ -43,7 +43,7 @@ async function sendOutput({ store, artifacts }: ApiDependencies, request: Reques
   await stream(await artifacts.read(outputKey, { start, end }), response);
 }
 
-/** An output never changes once it is there, so the job's id is a strong validator. */
+/** A published output never changes, so the job id is a strong validator. */
 function setFileHeaders(response: Response, record: JobRecord, sizeBytes: number): void {
   const { video } = record.spec;
   const clipName = video.kind === 'artifact' ? video.name : 'video';
@@ -59,7 +59,7 @@ async function stream(source: NodeJS.ReadableStream, response: Response): Promis
   try {
     await pipeline(source, response);
   } catch (error) {
-    // A viewer who leaves halfway, as every player that seeks does, is no fault of anybody.
+    // Players close the connection when they seek; that is not an error.
     if (!response.destroyed) throw error;
   }
 }

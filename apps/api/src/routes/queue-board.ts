@@ -4,10 +4,7 @@ import { ExpressAdapter } from '@bull-board/express';
 import type { RequestHandler } from 'express';
 import { lanes, type LipsyncProducer } from '@lipsync/queue';
 
-/**
- * Bull Board over the queues of all lanes, to look at only. Built with the first request that finds Redis in reach, so
- * that the API also starts without it.
- */
+/** Read-only Bull Board over the queues of all lanes. Built at the first request, so that the API starts without Redis. */
 export function createQueueBoard({
   producer,
   basePath,
@@ -25,7 +22,7 @@ export function createQueueBoard({
       serverAdapter,
       options: { uiConfig: { boardTitle: 'Lipsync' } },
     });
-    // Typed any by the adapter; it is an Express app.
+    // The adapter types it as any; it is an Express router.
     const router: RequestHandler = serverAdapter.getRouter();
     return router;
   }
