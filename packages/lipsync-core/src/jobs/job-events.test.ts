@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../contract/index.ts';
 import { applyJobEvent, type JobEvent } from './job-events.ts';
+import type { Attempt } from '../providers/attempt.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
 import { newJobRecord } from './job-record.ts';
 
@@ -46,8 +47,8 @@ const anyEvent: fc.Arbitrary<JobEvent> = fc.oneof(
   fc.constant<JobEvent>({ type: 'canceled', atMs: 30 }),
 );
 
-describe('a job record', () => {
-  it('never loses progress, never leaves an end, and counts every change', () => {
+describe('applyJobEvent', () => {
+  it('Any sequence of events keeps progress and the end of the job, and counts every change.', () => {
     fc.assert(
       fc.property(fc.array(anyEvent, { maxLength: 30 }), (events) => {
         let record = newRecord();
@@ -62,25 +63,46 @@ describe('a job record', () => {
     );
   });
 
-  it('reaches 100 percent only by completing', () => {
+  it('Only a completed job reaches 100 percent.', () => {
     const running = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
     const far = applyJobEvent(running, { type: 'progressed', run: 1, stage: 'publishing', progress: 100, message: '' });
     expect(far.progress).toBe(99);
     expect(applyJobEvent(far, { type: 'completed', run: 1, atMs: 2, result, warnings: [] }).progress).toBe(100);
   });
 
-  it('does not listen to a run that was superseded', () => {
+  it('Events of a superseded run are ignored.', () => {
     const second = [1, 2].reduce((record) => applyJobEvent(record, { type: 'run_started', atMs: 1 }), newRecord());
     expect(
       applyJobEvent(second, { type: 'failed', run: 1, atMs: 2, code: 'media_failed', message: 'late', warnings: [] }),
     ).toBe(second);
   });
 
-  it('counts a run that ended without a word as a crash, and one that was handed back as none', () => {
+  it('A run without a recorded outcome counts as a crash, a released run does not.', () => {
     const first = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
     expect(applyJobEvent(first, { type: 'run_started', atMs: 2 }).crashes).toBe(1);
     const handedBack = applyJobEvent(first, { type: 'released', run: 1 });
     expect(handedBack.status).toBe('queued');
     expect(applyJobEvent(handedBack, { type: 'run_started', atMs: 2 }).crashes).toBe(0);
+  });
+
+  it('A resumed job is queued as new, keeps plan and attempts, and counts an interrupted attempt as a crash.', () => {
+    const attempt = { outcome: 'succeeded', costMicros: 70 } as Attempt;
+    const started = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
+    const failed = applyJobEvent(
+      { ...started, attempts: [attempt], plan: ['heygen'], progress: 97 },
+      { type: 'failed', run: 1, atMs: 2, code: 'output_exists', message: '', warnings: [] },
+    );
+    const resumed = applyJobEvent(failed, { type: 'resumed', spec: failed.spec, deadlineAtMs: 50 });
+    expect(resumed).toMatchObject({
+      status: 'queued',
+      progress: 0,
+      error: null,
+      completedAtMs: null,
+      deadlineAtMs: 50,
+      crashes: 1,
+      plan: ['heygen'],
+      attempts: [attempt],
+    });
+    expect(applyJobEvent(failed, { type: 'run_started', atMs: 3 })).toBe(failed);
   });
 });

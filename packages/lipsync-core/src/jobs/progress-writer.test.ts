@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProgressWriter, toProgressUpdate, type ProgressUpdate } from './progress-writer.ts';
 
-/** A writer whose first write ends when told to, and the progress of each update that it began to write. */
+/** A writer whose writes end with `gate`, and the progress of each update that it started to write. */
 function makeWriter() {
   const written: number[] = [];
   const errors: unknown[] = [];
@@ -18,8 +18,8 @@ function makeWriter() {
   return { writer, written, errors, gate };
 }
 
-describe('a progress writer whose store hangs', () => {
-  it('keeps only the latest update behind the one in flight', async () => {
+describe('ProgressWriter with a slow store', () => {
+  it('Only the latest update waits for the current write.', async () => {
     const { writer, written, gate } = makeWriter();
     for (let percent = 0; percent <= 100; percent++)
       writer.report(toProgressUpdate({ stage: 'rendering', fraction: percent / 100 }));
@@ -29,7 +29,7 @@ describe('a progress writer whose store hangs', () => {
     expect(written).toEqual([45, 97]);
   });
 
-  it('settles once the update in flight is written, without the one that waits', async () => {
+  it('settle waits for the current write and discards the waiting update.', async () => {
     const { writer, written, gate } = makeWriter();
     writer.report(toProgressUpdate({ stage: 'rendering', fraction: 0 }));
     writer.report(toProgressUpdate({ stage: 'rendering', fraction: 1 }));
@@ -42,7 +42,7 @@ describe('a progress writer whose store hangs', () => {
     expect(written).toEqual([45]);
   });
 
-  it('goes on after a write that failed', async () => {
+  it('A failed write does not stop later writes.', async () => {
     const { writer, written, errors, gate } = makeWriter();
     writer.report(toProgressUpdate({ stage: 'rendering', fraction: 0 }));
     writer.report(toProgressUpdate({ stage: 'rendering', fraction: 1 }));

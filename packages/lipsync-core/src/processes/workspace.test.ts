@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
+import { thisProcess, type ProcessOwner } from './process-owner.ts';
 import { openJobWorkspace, openProcessWorkspace, processFolderName, sweepProcessWorkspaces } from './workspace.ts';
 
 let root: string;
@@ -12,8 +12,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 
-describe('the workspace of a run', () => {
-  it('removes itself and nothing of another run', async () => {
+describe('openJobWorkspace', () => {
+  it('A workspace removes itself and nothing of another run.', async () => {
     const [first, second] = [
       await openJobWorkspace(root, { id: 'job_1', runs: 1 }),
       await openJobWorkspace(root, { id: 'job_1', runs: 1 }),
@@ -24,7 +24,7 @@ describe('the workspace of a run', () => {
     expect(await readdir(root)).toEqual([]);
   });
 
-  it('takes the place of earlier runs, but not of a later one that was quicker to begin', async () => {
+  it('A workspace replaces those of earlier runs, but not that of a later run.', async () => {
     const first = await openJobWorkspace(root, { id: 'job_1', runs: 9 });
     const third = await openJobWorkspace(root, { id: 'job_1', runs: 11 });
     await expect(readdir(first.path)).rejects.toMatchObject({ code: 'ENOENT' });
@@ -33,7 +33,7 @@ describe('the workspace of a run', () => {
   });
 });
 
-describe('workspaces of processes', () => {
+describe('sweepProcessWorkspaces', () => {
   /** Whether the folder of such a process is there after a sweep. */
   async function outlivesSweep(change: Partial<ProcessOwner>): Promise<boolean> {
     const name = processFolderName({ ...(await thisProcess()), ...change });
@@ -42,13 +42,13 @@ describe('workspaces of processes', () => {
     return (await readdir(root)).includes(name);
   }
 
-  it('stay while their process lives', async () => {
+  it('The workspace of a living process is kept.', async () => {
     const workspace = await openProcessWorkspace(root);
     await sweepProcessWorkspaces(root);
     expect(await readdir(workspace.path)).toEqual([]);
   });
 
-  it('go when their process is gone', async () => {
+  it('The workspace of a dead process is removed.', async () => {
     expect(await outlivesSweep({ pid: spawnSync('true').pid })).toBe(false);
   });
 
@@ -56,11 +56,11 @@ describe('workspaces of processes', () => {
     expect(await outlivesSweep({ startTicks: 1 })).toBe(false);
   });
 
-  it('stay when the time at which their process began is not known', async () => {
+  it('The workspace of a living process with an unknown start time is kept.', async () => {
     expect(await outlivesSweep({ startTicks: null })).toBe(true);
   });
 
-  it('of another host stay, whatever runs here', async () => {
+  it('The workspace of another host is kept.', async () => {
     expect(await outlivesSweep({ host: 'another-container', pid: spawnSync('true').pid })).toBe(true);
   });
 });

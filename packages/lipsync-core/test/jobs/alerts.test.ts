@@ -44,9 +44,9 @@ function run(script: Script): Promise<unknown> {
   return bench.runner(script, { logger }).run('job_1', anywhere);
 }
 
-describe('an attempt that ends with what a person has to mend', () => {
+describe('Alerts for attempts', () => {
   it.each(['credentials_rejected', 'provider_balance_exhausted', 'provider_protocol', 'internal'] as const)(
-    'is told of once, also where another makes the take: %s',
+    'An attempt that fails with %s is reported once, even if another attempt succeeds.',
     async (code) => {
       await run(async (input, context) => {
         await context.saveAttempts([running]);
@@ -59,7 +59,7 @@ describe('an attempt that ends with what a person has to mend', () => {
     },
   );
 
-  it('is not told of again by a later run of its job', async () => {
+  it('A later run of the job does not repeat the alert.', async () => {
     await run(async (_, { saveAttempts }) => {
       await saveAttempts([failed('provider_protocol')]);
       return { kind: 'waiting', untilMs: bench.time.nowMs };
@@ -70,7 +70,7 @@ describe('an attempt that ends with what a person has to mend', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it('is told of once when its job ends with the same', async () => {
+  it('A job that fails with the error of its last attempt adds no alert.', async () => {
     await run(async (_, { saveAttempts }) => {
       await saveAttempts([failed('provider_protocol')]);
       throw new LipsyncError('provider_protocol', 'It said so.');
@@ -79,14 +79,14 @@ describe('an attempt that ends with what a person has to mend', () => {
   });
 });
 
-describe('a job that ends with what a person has to mend', () => {
-  it('is told of where no attempt did', async () => {
+describe('Alerts for jobs', () => {
+  it('A job that fails without an attempt is reported.', async () => {
     await run(() => Promise.reject(new Error('A fault of ours.')));
     expect(lines).toEqual([expect.objectContaining({ jobId: 'job_1', provider: null, code: 'internal', alert: true })]);
   });
 });
 
-it('every other end is told to nobody', async () => {
+it('No other error is reported as an alert.', async () => {
   for (const code of errorCodes.filter((one) => !errorPolicies[one].alert)) {
     await run(async (_, { saveAttempts, earlierAttempts }) => {
       await saveAttempts([...earlierAttempts, failed(code)]);

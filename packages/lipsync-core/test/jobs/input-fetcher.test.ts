@@ -21,7 +21,7 @@ afterEach(async () => {
   await bench.remove();
 });
 
-/** Accepts a job whose two inputs are to be fetched from a server that answers as told; counts from 1. */
+/** Creates a job whose inputs are at a server that answers with `answer`; `request` counts from 1. */
 async function acceptJobOf(answer: (request: number, ...args: Parameters<RequestListener>) => void): Promise<void> {
   server = createServer((request, response) => answer(requests.push(request.url ?? ''), request, response)).listen(
     0,
@@ -34,7 +34,7 @@ async function acceptJobOf(answer: (request: number, ...args: Parameters<Request
   await bench.accept({}, {}, { video: url('clip'), audio: url('speech') });
 }
 
-describe('an input at a URL', () => {
+describe('Inputs at a URL', () => {
   it.each<[string, (...args: Parameters<RequestListener>) => void]>([
     ['answers 503', (_, response) => void response.writeHead(503).end()],
     ['resets the connection', (request) => request.socket.resetAndDestroy()],
@@ -42,7 +42,7 @@ describe('an input at a URL', () => {
       'stops in the middle',
       (_, response) => void response.writeHead(200, { 'content-length': '9' }).write('half', () => response.destroy()),
     ],
-  ])('is fetched again when its server %s', async (_, fail) => {
+  ])('A download is retried if the server %s.', async (_, fail) => {
     await acceptJobOf((count, request, response) =>
       count <= 2 ? fail(request, response) : void response.end('content'),
     );
@@ -52,20 +52,20 @@ describe('an input at a URL', () => {
     expect(requests).toEqual(['/clip', '/clip', '/clip', '/speech']);
   });
 
-  it('is given up after three tries', async () => {
+  it('A download fails after three tries.', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(503).end());
     const record = await bench.runner(fetchInVain).run('job_1', { signal: never, canRun: () => true });
     expect(record.error).toMatchObject({ code: 'request_invalid' });
     expect(requests).toHaveLength(3);
   });
 
-  it('is not fetched again where that cannot help', async () => {
+  it('A download is not retried if the server answers 404.', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(404).end());
     expect((await bench.runner(fetchInVain).run('job_1', { signal: never, canRun: () => true })).status).toBe('failed');
     expect(requests).toHaveLength(1);
   });
 
-  it('is not fetched again by the run after one that was cut off between the two', async () => {
+  it('A run that resumes after the first download does not repeat it.', async () => {
     const handBack = new AbortController();
     await acceptJobOf((count, _request, response) => {
       if (count === 2) handBack.abort();

@@ -126,32 +126,32 @@ async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
   return outcome;
 }
 
-describe('a step of the pipeline outside of the providers', () => {
-  it('finds a render process started where the speech is going to be listened to', async () => {
+describe('Media steps of the pipeline', () => {
+  it('A render process is started before the speech is analyzed.', async () => {
     using warm = vi.spyOn(pool, 'warm');
     await run(pipelineThatFails('media_failed', 0));
     expect(warm).toHaveBeenCalledOnce();
   });
 
-  it('is done again after a media fault', async () => {
+  it('A step is repeated after media_failed.', async () => {
     const { takePath, methodUsed } = await run(pipelineThatFails('media_failed', 1));
     expect(asked).toEqual(['analyzeSpeechTask', 'analyzeSpeechTask', 'passThroughTask', 'passThroughTask']);
     expect(methodUsed).toBeNull();
     expect((await probeTake(takePath)).frameCount).toBe(25);
   });
 
-  it('is done twice at most', async () => {
+  it('A step runs at most twice.', async () => {
     await expect(run(pipelineThatFails('media_failed', 2))).rejects.toMatchObject({ code: 'media_failed' });
     expect(asked).toEqual(['analyzeSpeechTask', 'analyzeSpeechTask']);
   });
 
-  it('is not done again after any other fault', async () => {
+  it('A step is not repeated after any other error.', async () => {
     await expect(run(pipelineThatFails('speech_unusable', 1))).rejects.toMatchObject({ code: 'speech_unusable' });
     expect(asked).toEqual(['analyzeSpeechTask']);
   });
 });
 
-describe('a place at a remote provider', () => {
+describe('The slot of a job at a remote provider', () => {
   const vendor = new ScriptedVendor();
   const neverFetched = (): Promise<never> => Promise.reject(new Error('The inputs were fetched.'));
   const clock = { nowMs: Date.now };
@@ -217,7 +217,7 @@ describe('a place at a remote provider', () => {
     return { outcome, fetched, holdsPlace: holders.some(({ jobId }) => jobId === 'job_1') };
   }
 
-  it('is waited for before anything is fetched', async () => {
+  it('A job waits for a slot before it fetches its inputs.', async () => {
     expect(await runAtVendor(neverFetched, { taken: true })).toMatchObject({
       outcome: { kind: 'waiting' },
       fetched: 0,
@@ -225,7 +225,7 @@ describe('a place at a remote provider', () => {
     });
   });
 
-  it('is not taken by a host that leaves such work to others', async () => {
+  it('A host that does not run remote providers acquires no slot.', async () => {
     expect(await runAtVendor(neverFetched, { canRun: false })).toEqual({
       outcome: { kind: 'elsewhere', needs: 'remote' },
       fetched: 0,
@@ -233,7 +233,7 @@ describe('a place at a remote provider', () => {
     });
   });
 
-  it('is given back when the inputs cannot be used, and when there is nothing to speak', async () => {
+  it('The slot is released if the inputs are unusable or the speech is silent.', async () => {
     expect(await runAtVendor(() => Promise.reject(new LipsyncError('not_found', 'gone')))).toMatchObject({
       outcome: { code: 'not_found' },
       fetched: 1,
@@ -316,13 +316,13 @@ async function planOf(
   return { saved, fetched, needs: outcome.kind === 'elsewhere' ? outcome.needs : outcome.kind };
 }
 
-describe('the plan of a job', () => {
-  it('is made and kept before anything is fetched where the inputs do not matter', async () => {
+describe('The plan of a job', () => {
+  it('A plan that does not depend on the inputs is stored before they are fetched.', async () => {
     expect(await planOf({})).toEqual({ saved: [['heygen', 'wav2lip']], fetched: 0, needs: 'remote' });
     expect(await planOf({ optimize: 'cost' })).toEqual({ saved: [['wav2lip', 'heygen']], fetched: 0, needs: 'inline' });
   });
 
-  it('looks at the length of the output where that decides', async () => {
+  it('A plan that depends on the length of the output is made after probing.', async () => {
     expect(await planOf({ optimize: 'balanced' })).toEqual({
       saved: [['heygen', 'wav2lip']],
       fetched: 1,
@@ -330,13 +330,13 @@ describe('the plan of a job', () => {
     });
   });
 
-  it('starts no render process for it where another host goes on with the job', async () => {
+  it('Planning starts no render process if another host continues the job.', async () => {
     const warm = vi.fn<RenderPool['warm']>();
     expect(await planOf({ optimize: 'balanced' }, { warm })).toMatchObject({ fetched: 1 });
     expect(warm).not.toHaveBeenCalled();
   });
 
-  it('goes local when that ends sooner than the line for the vendor, with the speed in mind', async () => {
+  it('With optimize speed, the local engine comes first if it is expected to finish before the vendor.', async () => {
     const inLine = [expectation('heygen', 10_000, 60_000), expectation('wav2lip', 30_000)];
     expect(await planOf({ optimize: 'speed' }, { expected: inLine })).toEqual({
       saved: [['wav2lip', 'heygen']],
@@ -347,17 +347,17 @@ describe('the plan of a job', () => {
     expect(await planOf({ optimize: 'speed' }, { expected: noLine })).toMatchObject({ needs: 'remote' });
   });
 
-  it('is followed as it was kept, not made again', async () => {
+  it('A stored plan is followed and not made again.', async () => {
     expect(await planOf({}, { plan: ['wav2lip'] })).toEqual({ saved: [], fetched: 0, needs: 'inline' });
   });
 });
 
-describe('a job with the speed in mind that stands in line for the vendor since an earlier run', () => {
+describe('A job with optimize speed that waits for a slot', () => {
   const plan: ProviderPlan = ['heygen', 'wav2lip'];
   const grown = [expectation('heygen', 10_000, 60_000), expectation('wav2lip', 30_000)];
   const shrunk = [expectation('heygen', 10_000, 5_000), expectation('wav2lip', 30_000)];
 
-  it('goes local when the line has grown so long that this ends sooner, without another look at its inputs', async () => {
+  it('It moves to the local engine, without probing again, if that is now expected to finish first.', async () => {
     expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, isInLine: true, expected: grown })).toEqual({
       saved: [['wav2lip', 'heygen']],
       fetched: 0,
@@ -365,7 +365,7 @@ describe('a job with the speed in mind that stands in line for the vendor since 
     });
   });
 
-  it('stays where that does not end sooner', async () => {
+  it('It keeps waiting if the local engine is not expected to finish first.', async () => {
     expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, isInLine: true, expected: shrunk })).toEqual({
       saved: [],
       fetched: 0,
@@ -373,7 +373,7 @@ describe('a job with the speed in mind that stands in line for the vendor since 
     });
   });
 
-  it('takes the place that has become free, however long the line is', async () => {
+  it('It acquires a free slot even if many jobs wait.', async () => {
     expect(await planOf({ optimize: 'speed' }, { plan, outputMs: 1_000, expected: grown })).toEqual({
       saved: [],
       fetched: 0,
@@ -381,7 +381,7 @@ describe('a job with the speed in mind that stands in line for the vendor since 
     });
   });
 
-  it.each(['quality', 'balanced'] as const)('stays with %s in mind', async (optimize) => {
+  it.each(['quality', 'balanced'] as const)('With optimize %s, a waiting job keeps its plan.', async (optimize) => {
     expect(await planOf({ optimize }, { plan, outputMs: 1_000, isInLine: true, expected: grown })).toMatchObject({
       saved: [],
       needs: 'waiting',
@@ -389,7 +389,7 @@ describe('a job with the speed in mind that stands in line for the vendor since 
   });
 });
 
-describe('the pace of a provider', () => {
+describe('Throughput estimates', () => {
   const startedAtMs = Date.now() - 5_000;
   const operation = { id: 'op', state: {} };
   const begun: Attempt = {
@@ -441,15 +441,15 @@ describe('the pace of a provider', () => {
     return learn.mock.calls.map(([{ provider }]) => provider);
   }
 
-  it('is learned from a take that was waited for', async () => {
+  it('The duration of an uninterrupted take is recorded.', async () => {
     expect(await learnedFrom(begun)).toEqual(['heygen']);
   });
 
-  it('is not learned from the take of a job that outlived a crash, whose time tells of the crash', async () => {
+  it('The duration of a take after a crash is not recorded.', async () => {
     expect(await learnedFrom(begun, { wasInterrupted: true })).toEqual([]);
   });
 
-  it('is not learned again from a take that is collected again', async () => {
+  it('A take that is collected a second time is not recorded again.', async () => {
     expect(await learnedFrom(made)).toEqual([]);
   });
 });

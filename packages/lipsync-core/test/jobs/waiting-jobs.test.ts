@@ -23,7 +23,7 @@ const running: Attempt = {
 };
 
 let bench: RunnerBench;
-/** Why jobs were abandoned, and the attempts that they had. */
+/** Reason and attempts of each abandoned job. */
 let abandoned: { readonly code: string; readonly attempts: readonly Attempt[] }[];
 
 beforeEach(async () => {
@@ -37,7 +37,7 @@ const abandon: LipsyncPipeline['abandon'] = async (_, { code }, { earlierAttempt
   await saveAttempts(earlierAttempts.map((attempt) => ({ ...attempt, outcome: 'canceled' })));
 };
 
-/** Waits for 5 s with its operation running. */
+/** Waits for 5 s while its operation runs. */
 const wait: Script = async (_, { saveAttempts }) => {
   await saveAttempts([running]);
   return { kind: 'waiting', untilMs: bench.time.nowMs + 5_000 };
@@ -47,8 +47,8 @@ function run(script: Script): Promise<JobRecord> {
   return bench.runner(script, {}, abandon).run('job_1', anywhere);
 }
 
-describe('a job that only waits', () => {
-  it('is parked until it is worth another look, and holds no folder', async () => {
+describe('A job that waits', () => {
+  it('A waiting job is parked and has no workspace.', async () => {
     await bench.accept();
     expect(await run(wait)).toMatchObject({
       status: 'processing',
@@ -59,7 +59,7 @@ describe('a job that only waits', () => {
     expect(await readdir(bench.workFolder)).toEqual([]);
   });
 
-  it('is gone on with where it stands, and its waiting runs are no crashes, however many', async () => {
+  it('A parked job resumes with its attempts, and none of its runs counts as a crash.', async () => {
     await bench.accept();
     for (let time = 0; time < 20; time += 1) await run(wait);
     const record = await run((input, context) => {
@@ -70,14 +70,14 @@ describe('a job that only waits', () => {
   });
 
   it.each<[string, readonly Attempt[], string]>([
-    ['that stands in line', [], 'Waiting for a slot at the provider.'],
+    ['without a slot', [], 'Waiting for a slot at the provider.'],
     [
-      'whose order was put off',
+      'whose request was postponed',
       [{ ...running, operation: null, operationAtMs: null }],
       'Waiting until heygen accepts the request.',
     ],
     ['whose operation runs', [running], 'heygen is processing.'],
-  ])('says what it waits for: one %s', async (_, attempts, message) => {
+  ])('The message of a waiting job %s tells the reason.', async (_, attempts, message) => {
     await bench.accept();
     expect(
       await run(async (__, { saveAttempts }) => {
@@ -87,7 +87,7 @@ describe('a job that only waits', () => {
     ).toMatchObject({ stage: 'waiting', message });
   });
 
-  it('counts the crash of a run that looked at it and died', async () => {
+  it('A crash during a check of a waiting job is counted.', async () => {
     await bench.accept();
     await run(wait);
     for (let crash = 0; crash < 2; crash += 1)
@@ -95,7 +95,7 @@ describe('a job that only waits', () => {
     expect(await run(wait)).toMatchObject({ crashes: 2 });
   });
 
-  it('is let go of, with its operation, after five crashes', async () => {
+  it('A waiting job fails after five crashes, and its operation is abandoned.', async () => {
     await bench.accept();
     await run(wait);
     for (let crash = 0; crash < 5; crash += 1)
@@ -104,7 +104,7 @@ describe('a job that only waits', () => {
     expect(abandoned).toEqual([{ code: 'worker_crashed', attempts: [running] }]);
   });
 
-  it('is not parked beyond its deadline, and ends there without being worked on', async () => {
+  it('A job is parked no longer than until its deadline, and then fails without running the pipeline.', async () => {
     await bench.accept({ deadlineMs: 2_000 });
     expect(await run(wait)).toMatchObject({ parkedUntilMs: bench.time.nowMs + 2_000 });
     bench.time.nowMs += 2_000;
@@ -112,7 +112,7 @@ describe('a job that only waits', () => {
     expect(abandoned).toEqual([{ code: 'deadline_exceeded', attempts: [running] }]);
   });
 
-  it('is ended by the next run when it was canceled, its attempts with it', async () => {
+  it('The next run ends a canceled job and its attempts.', async () => {
     await bench.accept();
     await run(wait);
     await bench.store.append('job_1', { type: 'cancel_requested' });
@@ -120,7 +120,7 @@ describe('a job that only waits', () => {
     expect(abandoned).toEqual([{ code: 'canceled', attempts: [running] }]);
   });
 
-  it('ends at once when it was canceled while it was being parked', async () => {
+  it('A job that is canceled while it is being parked ends at once.', async () => {
     await bench.accept();
     const record = await run(async (input, context) => {
       await bench.store.append('job_1', { type: 'cancel_requested' });
@@ -131,16 +131,16 @@ describe('a job that only waits', () => {
   });
 });
 
-describe('a job that goes on elsewhere', () => {
+describe('A job that continues on another worker', () => {
   const handOn: Script = async () => ({ kind: 'elsewhere', needs: 'remote' });
 
-  it('waits for a worker of that kind, and its run is no crash', async () => {
+  it('A transferred job is queued for a worker of that kind, and its run does not count as a crash.', async () => {
     await bench.accept();
     expect(await run(handOn)).toMatchObject({ status: 'queued', needs: 'remote', parkedUntilMs: null });
     expect(await run(makeTake)).toMatchObject({ status: 'completed', crashes: 0, runs: 2 });
   });
 
-  it('is not touched by a host that does not take that kind', async () => {
+  it('A host that does not run that kind of provider does not change the job.', async () => {
     await bench.accept();
     const handedOn = await run(handOn);
     const inline = bench.runner(neverCalled, {}, abandon);
@@ -149,10 +149,10 @@ describe('a job that goes on elsewhere', () => {
   });
 });
 
-describe('a run that another one took over from', () => {
+describe('A run that was superseded by a later run', () => {
   const takeOver = () => bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
 
-  it('gets no further than its next attempt to save', async () => {
+  it('A superseded run stops at the next change that it saves.', async () => {
     await bench.accept();
     let wentOn = false;
     const record = await run(async (input, context) => {
@@ -164,7 +164,7 @@ describe('a run that another one took over from', () => {
     expect([wentOn, record]).toMatchObject([false, { status: 'processing', runs: 2, attempts: [] }]);
   });
 
-  it('stops for a reason that is no cancel, so that it leaves alone what the other goes on with', async () => {
+  it('A superseded run is not aborted with an error code, so that it does not end the attempts of the later run.', async () => {
     await bench.accept();
     let reason: unknown;
     await bench

@@ -28,8 +28,8 @@ function inputWith(more: Partial<GenerateLipsyncInput>): GenerateLipsyncInput {
   };
 }
 
-describe('the cost of a job, told ahead', () => {
-  it('is that of its plan, by how long the output would be, and nothing is made', async () => {
+describe('Cost estimates', () => {
+  it('An estimate covers the plan at the length of the output and starts no work.', async () => {
     await service.close();
     const { providers } = configFromEnvironment({ HEYGEN_API_KEY: 'key' });
     service = getLipsyncService({
@@ -51,7 +51,7 @@ describe('the cost of a job, told ahead', () => {
     await expect(access(join(folder, 'data', 'work'))).rejects.toThrow();
   });
 
-  it('is not told of what could not be made', async () => {
+  it('An estimate of unusable inputs or invalid options throws.', async () => {
     const files = { videoPath: join(folder, 'clip.mp4'), audioPath: join(folder, 'speech.wav') };
     await expect(service.estimateCost(files)).rejects.toBeInstanceOf(InputNotFoundError);
     await expect(service.estimateCost({ ...files, priority: 11 })).rejects.toMatchObject({ code: 'request_invalid' });
@@ -60,8 +60,8 @@ describe('the cost of a job, told ahead', () => {
   });
 });
 
-describe('the cost of a take that was made here', () => {
-  it('is that of the time that its attempt took, once', async () => {
+describe('The cost of local takes', () => {
+  it('A local take costs the duration of its attempt, once.', async () => {
     await service.close();
     // A millionth of a dollar for a millisecond.
     service = getLipsyncService({ dataDir: join(folder, 'data'), gpuMicrosPerHour: 3_600_000 });
@@ -76,8 +76,8 @@ describe('the cost of a take that was made here', () => {
   });
 });
 
-describe('the service of a program', () => {
-  it('is one and the same until it is closed', async () => {
+describe('getLipsyncService', () => {
+  it('The service is shared until it is closed.', async () => {
     expect(getLipsyncService()).toBe(service);
     await service.close();
     const next = getLipsyncService({ dataDir: join(folder, 'data') });
@@ -85,7 +85,7 @@ describe('the service of a program', () => {
     service = next;
   });
 
-  it('may be closed twice without closing the one that came after it', async () => {
+  it('Closing a service twice does not close its successor.', async () => {
     await service.close();
     const next = getLipsyncService({ dataDir: join(folder, 'data') });
     await service.close();
@@ -93,21 +93,21 @@ describe('the service of a program', () => {
     service = next;
   });
 
-  it('names every option that it cannot use', async () => {
+  it('An error names every invalid option.', async () => {
     const failure = await service
       .generateLipsync(inputWith({ startMs: -1, priority: 11 }))
       .catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'request_invalid', message: expect.stringMatching(/startMs.*priority/s) });
   });
 
-  it('throws an error of its own class for a clip that is not there, and makes no file', async () => {
+  it('A missing clip throws InputNotFoundError and leaves no file.', async () => {
     const failure = await service.generateLipsync(inputWith({})).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(InputNotFoundError);
     expect(LipsyncError.isInstance(failure)).toBe(true);
     await expect(access(join(folder, 'out.mp4'))).rejects.toThrow();
   });
 
-  it('stops before it begins when its signal has fired, with the reason that was given', async () => {
+  it('An aborted signal stops the job before it starts, with the reason of the signal.', async () => {
     for (const name of ['clip.mp4', 'speech.wav']) await writeFile(join(folder, name), 'x');
     const signal = AbortSignal.abort(new LipsyncError('canceled', 'Never mind.'));
     await expect(service.generateLipsync(inputWith({}), { signal })).rejects.toMatchObject({

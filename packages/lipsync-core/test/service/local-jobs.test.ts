@@ -32,7 +32,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** Jobs whose take is what a script makes of the two inputs. */
+/** In-process jobs with a scripted pipeline. */
 function jobsOf(run: Script): LocalJobs {
   return new LocalJobs({
     state: createMemoryState().open(),
@@ -56,12 +56,12 @@ function jobInput(more: Partial<LocalJobInput> = {}): LocalJobInput {
   };
 }
 
-/** Names of all files and folders below the folder, or nothing where it is not there. */
+/** Lists all files and folders below a folder; empty if it does not exist. */
 function contents(path: string): Promise<string[]> {
   return readdir(path, { recursive: true }).catch(() => []);
 }
 
-describe('a local job on the real core', () => {
+describe('An in-process job on the real core', () => {
   let mediaFolder: string;
   let sample: Pick<LocalJobInput, 'videoPath' | 'audioPath'>;
   let host: ReturnType<typeof createLocalHost>;
@@ -78,7 +78,7 @@ describe('a local job on the real core', () => {
   });
   const workInProgress = () => contents(join(mediaFolder, 'data', 'work'));
 
-  it('makes a video as long as the speech, in a folder that it creates, and leaves nothing else', async () => {
+  it('A job writes a video as long as the speech to a new folder and leaves no other file.', async () => {
     const updates: ProgressUpdate[] = [];
     const input = jobInput({ ...sample, outputPath: join(outputFolder, 'new', 'take.mp4') });
     const { record, error } = await host.localJobs.run(input, { onProgress: (update) => updates.push(update) });
@@ -102,7 +102,7 @@ describe('a local job on the real core', () => {
     ]);
   });
 
-  it('that is canceled while it works leaves no file', async () => {
+  it('A job that is canceled during its work leaves no file.', async () => {
     const controller = new AbortController();
     const { record, error } = await host.localJobs.run(jobInput(sample), {
       signal: controller.signal,
@@ -115,7 +115,7 @@ describe('a local job on the real core', () => {
     expect([await contents(outputFolder), await workInProgress()]).toEqual([[], []]);
   });
 
-  it('that reaches its deadline fails and leaves no file', async () => {
+  it('A job that reaches its deadline fails and leaves no file.', async () => {
     const options = { ...lipsyncOptionsSchema.parse({}), deadlineMs: 100 };
     const { record, error } = await host.localJobs.run(jobInput({ ...sample, options }), {});
     expect(error).toMatchObject({ code: 'deadline_exceeded', name: 'TimeoutError' });
@@ -124,9 +124,9 @@ describe('a local job on the real core', () => {
   });
 });
 
-describe('an input', () => {
+describe('Inputs of an in-process job', () => {
   it.each(['videoPath', 'audioPath'] as const)(
-    '%s that is not there, or is a folder, is said to be not found before any work',
+    'A %s that does not exist or is a folder fails with not_found before any work.',
     async (name) => {
       for (const path of [join(folder, 'missing'), folder]) {
         const { record, error } = await jobsOf(neverCalled).run(jobInput({ [name]: path }), {});
@@ -139,17 +139,17 @@ describe('an input', () => {
   );
 });
 
-describe('an output', () => {
+describe('The output of an in-process job', () => {
   beforeEach(() => mkdir(outputFolder));
 
-  it('that exists is refused before any work and left as it is', async () => {
+  it('An existing output is refused before any work and stays unchanged.', async () => {
     const input = jobInput();
     await writeFile(input.outputPath, 'mine');
     expect((await jobsOf(neverCalled).run(input, {})).error).toMatchObject({ code: 'output_exists' });
     expect(await readFile(input.outputPath, 'utf8')).toBe('mine');
   });
 
-  it('that appears while the job works is left as it is, too', async () => {
+  it('A file that appears at the output path during the work stays unchanged.', async () => {
     const input = jobInput();
     const { error } = await jobsOf(async (given, context) => {
       await writeFile(input.outputPath, 'mine');
@@ -160,7 +160,7 @@ describe('an output', () => {
     expect(await contents(outputFolder)).toEqual(['take.mp4']);
   });
 
-  it('that may be replaced is the old one until the new one is complete, also for who reads it', async () => {
+  it('An output that may be replaced stays readable until the new one is complete.', async () => {
     const input = jobInput({ overwrite: true });
     await writeFile(input.outputPath, 'the old one');
     const reader = await open(input.outputPath);
@@ -178,7 +178,7 @@ describe('an output', () => {
     expect(await contents(outputFolder)).toEqual(['take.mp4']);
   });
 
-  it('that may be replaced stays when the job does not complete', async () => {
+  it('An output that may be replaced stays if the job does not complete.', async () => {
     const input = jobInput({ overwrite: true });
     await writeFile(input.outputPath, 'the old one');
     const controller = new AbortController();
@@ -188,7 +188,7 @@ describe('an output', () => {
   });
 
   it.each(['clip', 'speech'])(
-    'that is its own %s is refused even when it may be replaced, also under another name',
+    'An output that is its own %s is refused even with overwrite, and under another name.',
     async (name) => {
       await symlink(join(folder, name), join(folder, 'link'));
       for (const outputPath of [join(folder, name), join(folder, 'link')]) {
@@ -199,14 +199,14 @@ describe('an output', () => {
     },
   );
 
-  it('that two jobs want goes to one of them', async () => {
+  it('Of two jobs with the same output, one is refused.', async () => {
     const jobs = jobsOf(makeTake);
     const outcomes = await Promise.all([jobInput(), jobInput({ overwrite: true })].map((input) => jobs.run(input, {})));
     expect(outcomes.flatMap(({ error }) => error?.code ?? [])).toEqual(['output_exists']);
     expect(await readFile(jobInput().outputPath, 'utf8')).toBe('the clip speaking the speech');
   });
 
-  it('is free for the next job once the one that wanted it failed', async () => {
+  it('The output path is free again after a job failed.', async () => {
     const jobs = jobsOf(makeTake);
     await rm(join(folder, 'clip'));
     expect((await jobs.run(jobInput(), {})).error).toBeDefined();
@@ -215,8 +215,8 @@ describe('an output', () => {
   });
 });
 
-describe('the cost of a local job', () => {
-  it('is that of its attempts together', async () => {
+describe('The cost of an in-process job', () => {
+  it('The cost is the sum of all attempts.', async () => {
     const attempt = {
       provider: 'preview',
       code: null,
@@ -238,8 +238,8 @@ describe('the cost of a local job', () => {
   });
 });
 
-describe('work of processes that were killed', () => {
-  it('is removed by the next job; that of a living process stays', async () => {
+describe('Workspaces of killed processes', () => {
+  it('The next job removes the workspace of a dead process and keeps that of a living one.', async () => {
     const dead = processFolderName({ ...(await thisProcess()), pid: spawnSync('true').pid });
     const living = processFolderName(await thisProcess());
     for (const name of [dead, living]) await mkdir(join(workFolder, name), { recursive: true });

@@ -20,7 +20,7 @@ async function namesIn(path: string): Promise<string[]> {
   return (await readdir(path)).toSorted();
 }
 
-/** What becomes of a whole job's output: claimed, published, released. */
+/** Claims, publishes and releases an output. */
 async function write(path: string, overwrite = false): Promise<void> {
   const output = await outputs.claim(path, { overwrite, jobId: 'job_1' });
   try {
@@ -30,8 +30,8 @@ async function write(path: string, overwrite = false): Promise<void> {
   }
 }
 
-describe('a part file that a killed program left', () => {
-  it('is replaced when the same job goes on', async () => {
+describe('Partial files', () => {
+  it('A partial file of a killed process is replaced when the same job is resumed.', async () => {
     await writeFile(join(folder, '.job_1.part'), 'half a take');
     await write(join(folder, 'out.mp4'));
     expect(await readFile(join(folder, 'out.mp4'), 'utf8')).toBe('the take');
@@ -39,8 +39,8 @@ describe('a part file that a killed program left', () => {
   });
 });
 
-describe('a part file that a killed program left behind', () => {
-  it('after it had published its output goes when the same job comes back and finds it there', async () => {
+describe('Partial files after a kill', () => {
+  it('A partial file beside a published output is removed when the same job is resumed.', async () => {
     await writeFile(join(folder, 'out.mp4'), 'the take');
     await writeFile(join(folder, '.job_1.part'), 'the take');
     await expect(outputs.claim(join(folder, 'out.mp4'), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({
@@ -49,7 +49,7 @@ describe('a part file that a killed program left behind', () => {
     expect(await namesIn(folder)).toEqual(['out.mp4', 'take']);
   });
 
-  it("is swept by its job's name alone: nothing else in the folder is touched", async () => {
+  it('The sweep removes the partial file of its job and nothing else.', async () => {
     const others = ['.job_2.part', 'job_1.part', '.job_1.part.mp4'];
     for (const name of ['.job_1.part', ...others]) await writeFile(join(folder, name), 'half a take');
     await sweepPartFile({ outputPath: join(folder, 'out.mp4'), jobId: 'job_1' });
@@ -58,8 +58,8 @@ describe('a part file that a killed program left behind', () => {
   });
 });
 
-describe('an output is refused before any work', () => {
-  it.each([false, true])('when it is a folder (overwrite %s)', async (overwrite) => {
+describe('Outputs that are refused before any work', () => {
+  it.each([false, true])('A folder is refused (overwrite %s).', async (overwrite) => {
     await mkdir(join(folder, 'out'));
     await expect(outputs.claim(join(folder, 'out'), { overwrite, jobId: 'job_1' })).rejects.toMatchObject({
       code: 'request_invalid',
@@ -67,20 +67,20 @@ describe('an output is refused before any work', () => {
     });
   });
 
-  it.each(['take/x.mp4', 'take/deeper/x.mp4'])('when it lies below a file: %s', async (path) => {
+  it.each(['take/x.mp4', 'take/deeper/x.mp4'])('A path below a file is refused: %s.', async (path) => {
     await expect(outputs.claim(join(folder, path), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({
       code: 'request_invalid',
       message: expect.stringContaining('is a file, not a folder'),
     });
   });
 
-  it('when its name is longer than the file system allows', async () => {
+  it('A name that is too long for the file system is refused.', async () => {
     await expect(
       outputs.claim(join(folder, `${'x'.repeat(300)}.mp4`), { overwrite: false, jobId: 'job_1' }),
     ).rejects.toMatchObject({ code: 'request_invalid', message: expect.stringContaining('too long') });
   });
 
-  it('when it may not be written there', async () => {
+  it('A folder without write permission is refused.', async () => {
     const locked = join(folder, 'locked');
     await mkdir(locked);
     await chmod(locked, 0o555);
@@ -93,7 +93,7 @@ describe('an output is refused before any work', () => {
     });
   });
 
-  it('when its folder is a link that leads nowhere, or round in a circle', async () => {
+  it('A folder that is a broken or circular link is refused.', async () => {
     await symlink(join(folder, 'nowhere', 'deeper'), join(folder, 'dangling'));
     await symlink(join(folder, 'circle'), join(folder, 'circle'));
     for (const name of ['dangling', 'circle']) {
@@ -103,20 +103,20 @@ describe('an output is refused before any work', () => {
     }
   });
 
-  it('when its path holds a character that no path can have', async () => {
+  it('A path with a character that is not allowed in paths is refused.', async () => {
     await expect(outputs.claim(`${folder}/a\0b`, { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject({
       code: 'request_invalid',
     });
   });
 
-  it('when it may be replaced but is a device', async () => {
+  it('A device is refused even with overwrite.', async () => {
     await expect(outputs.claim('/dev/null', { overwrite: true, jobId: 'job_1' })).rejects.toMatchObject({
       code: 'request_invalid',
       message: expect.stringContaining('not a file'),
     });
   });
 
-  it('when another job is writing it, overwriting or not', async () => {
+  it('A path that another job writes is refused, with or without overwrite.', async () => {
     const path = join(folder, 'x.mp4');
     const first = await outputs.claim(path, { overwrite: false, jobId: 'job_1' });
     await expect(outputs.claim(path, { overwrite: true, jobId: 'job_2' })).rejects.toMatchObject({
@@ -128,14 +128,14 @@ describe('an output is refused before any work', () => {
   });
 });
 
-describe('an output is written', () => {
-  it.each([234, 251])('under a name of %i characters and an extension', async (length) => {
+describe('Outputs that are written', () => {
+  it.each([234, 251])('An output with a name of %i characters and an extension is written.', async (length) => {
     const name = `${'x'.repeat(length)}.mp4`;
     await write(join(folder, name));
     expect(await namesIn(folder)).toEqual(['take', name]);
   });
 
-  it('in place of a link, and what the link leads to stays', async () => {
+  it('An output replaces a link and leaves its target unchanged.', async () => {
     await writeFile(join(folder, 'other.mp4'), 'mine');
     await symlink(join(folder, 'other.mp4'), join(folder, 'x.mp4'));
     await write(join(folder, 'x.mp4'), true);
@@ -143,14 +143,14 @@ describe('an output is written', () => {
     expect(await readFile(join(folder, 'other.mp4'), 'utf8')).toBe('mine');
   });
 
-  it('as a file with one name', async () => {
+  it('An output is a file with a single hard link.', async () => {
     await write(join(folder, 'x.mp4'));
     expect((await stat(join(folder, 'x.mp4'))).nlink).toBe(1);
   });
 });
 
-describe('an output that cannot be written after all', () => {
-  it('is said to exist when something appeared there, which stays', async () => {
+describe('Outputs that cannot be published', () => {
+  it('A file that appeared at the path fails with output_exists and stays.', async () => {
     const path = join(folder, 'x.mp4');
     const output = await outputs.claim(path, { overwrite: false, jobId: 'job_1' });
     await writeFile(path, 'mine');
@@ -160,7 +160,7 @@ describe('an output that cannot be written after all', () => {
     expect(await namesIn(folder)).toEqual(['take', 'x.mp4']);
   });
 
-  it('is said to be a folder when one appeared there', async () => {
+  it('A folder that appeared at the path fails with request_invalid.', async () => {
     const path = join(folder, 'x.mp4');
     const output = await outputs.claim(path, { overwrite: true, jobId: 'job_1' });
     await mkdir(path);
@@ -172,7 +172,7 @@ describe('an output that cannot be written after all', () => {
     expect(await namesIn(folder)).toEqual(['take', 'x.mp4']);
   });
 
-  it('is said to have lost its folder when that was removed', async () => {
+  it('A folder that was removed fails with request_invalid.', async () => {
     const output = await outputs.claim(join(folder, 'out', 'x.mp4'), { overwrite: false, jobId: 'job_1' });
     await rm(join(folder, 'out'), { recursive: true });
     await expect(output.publish(take)).rejects.toMatchObject({

@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 afterEach(() => bench.remove());
 
-/** A take made by the provider chain, so that its attempts are saved on the way. */
+/** Makes a take with the provider chain, which saves its attempts. */
 const makeTakeByChain: Script = async (input, context) => {
   context.onProgress({ stage: 'fetching', fraction: 0 });
   const provider: InlineProvider = {
@@ -29,7 +29,7 @@ const makeTakeByChain: Script = async (input, context) => {
       return { path: input.workspace.file('take.mp4'), warnings: [], costMicros: 0 };
     },
   };
-  // The provider above looks at nothing.
+  // The provider above reads nothing of the request.
   const outcome = await runChain([provider], async () => ({}) as TakeRequest, {
     ...context,
     jobId: input.jobId,
@@ -49,8 +49,8 @@ const makeTakeByChain: Script = async (input, context) => {
   };
 };
 
-describe('two runs of one job', () => {
-  it("do not touch each other's files: the newer one completes", async () => {
+describe('Two runs of one job', () => {
+  it("Neither run touches the other's files, and the later run completes the job.", async () => {
     await bench.accept();
     const [firstBegan, secondBegan, firstEnded] = [
       Promise.withResolvers<void>(),
@@ -81,8 +81,8 @@ describe('two runs of one job', () => {
   });
 });
 
-describe('a store that fails', () => {
-  /** The bench's store, but its append number `failing` throws. */
+describe('A job store that fails', () => {
+  /** The store of the bench; its append number `failing` throws. */
   function failingAt(
     failing: number,
     fault = new LipsyncError('resource_exhausted', 'The store hangs.'),
@@ -103,7 +103,7 @@ describe('a store that fails', () => {
 
   const appendsOfARun = 6;
   it.each(Array.from({ length: appendsOfARun }, (_, index) => index + 1))(
-    'at append %i is no failure of the job nor of a provider: the next run completes it',
+    'A failure at append %i fails neither the job nor a provider: the next run completes the job.',
     async (failing) => {
       await bench.accept();
       const { store, appends } = failingAt(failing);
@@ -119,7 +119,7 @@ describe('a store that fails', () => {
     },
   );
 
-  it('when a job that failed is to be recorded is told to whoever runs it', async () => {
+  it('A failure to record the failure of a job is thrown to the caller of the run.', async () => {
     await bench.accept();
     const { store } = failingAt(2);
     const run = bench
@@ -129,10 +129,10 @@ describe('a store that fails', () => {
     expect(await bench.store.get('job_1')).toMatchObject({ status: 'queued', error: null });
   });
 
-  it('only for a while never ends a job as crashed, however many of its runs that cuts off', async () => {
+  it('A temporary outage never fails a job as crashed, however many runs it interrupts.', async () => {
     await bench.accept();
     let appends = 0;
-    // Each run is written down as begun, but the answer comes too late.
+    // Each run is recorded, but the answer arrives too late.
     const slow: JobStore = {
       ...bench.store,
       async append(id, event) {
@@ -149,7 +149,7 @@ describe('a store that fails', () => {
     expect(await run()).toMatchObject({ status: 'completed', crashes: 0 });
   });
 
-  it('that does not take the word either leaves the run counted, and what it threw first is told', async () => {
+  it('If the release of the job fails as well, the run counts as a crash and the first error is thrown.', async () => {
     await bench.accept();
     const away: JobStore = {
       ...bench.store,
@@ -165,7 +165,7 @@ describe('a store that fails', () => {
     expect(await bench.store.append('job_1', { type: 'run_started', atMs: 2 })).toMatchObject({ crashes: 1 });
   });
 
-  it('because it refuses what it is told, for good, counts as a crash: such a job ends', async () => {
+  it('A permanent failure counts as a crash, so that the job ends eventually.', async () => {
     await bench.accept();
     const { store } = failingAt(2, new LipsyncError('internal', 'Refused.'));
     const run = bench
@@ -176,10 +176,10 @@ describe('a store that fails', () => {
   });
 });
 
-describe('a work folder that cannot be written', () => {
-  it('fails the job with its reason instead of looking like a crash', async () => {
+describe('A work folder that cannot be written', () => {
+  it('It fails the job with its error, and not as a crash.', async () => {
     await bench.accept();
-    // A file in the folder's place: for root, too, nothing can be made in it.
+    // A file in place of the folder: not even root can create anything in it.
     await writeFile(bench.workFolder, '');
     const record = await bench.runner(neverCalled).run('job_1', { signal: never, canRun: () => true });
     expect(record).toMatchObject({ status: 'failed', crashes: 0, runs: 1 });
@@ -201,8 +201,8 @@ const attempt = (change: Partial<Attempt>): Attempt => ({
   ...change,
 });
 
-describe('a run that fails before it comes to its operation', () => {
-  it('lets go of it, so that a bill is left, before the job ends', async () => {
+describe('A run that fails before it reaches its operation', () => {
+  it('The operation is abandoned before the job ends, so that its cost is settled.', async () => {
     const running = attempt({ outcome: 'running', code: null, endedAtMs: null, operation: { id: 'op', state: {} } });
     await bench.accept({}, { status: 'processing', parkedUntilMs: 5, runs: 1, plan: ['heygen'], attempts: [running] });
     await writeFile(bench.workFolder, '');
@@ -218,8 +218,8 @@ describe('a run that fails before it comes to its operation', () => {
   });
 });
 
-describe('a cancel that is answered while an order is saved', () => {
-  it('stops the run before the order is sent', async () => {
+describe('A cancel that is seen while a request is saved', () => {
+  it('The run stops before it sends the request.', async () => {
     await bench.accept();
     let isStopped = false;
     const record = await bench
@@ -236,8 +236,8 @@ describe('a cancel that is answered while an order is saved', () => {
   });
 });
 
-describe('the cost of a job', () => {
-  it('is that of all attempts together, those of earlier runs and failed ones too', async () => {
+describe('The cost of a job', () => {
+  it('The cost is the sum of all attempts, including failed ones and those of earlier runs.', async () => {
     await bench.accept({}, { attempts: [attempt({ costMicros: 5 }), attempt({ costMicros: 0 })] });
     const record = await bench
       .runner(async (input, context) => {

@@ -28,7 +28,7 @@ const succeeded: Attempt = {
 
 let bench: RunnerBench;
 let store: JobStore;
-/** Everything that was appended to any record, in order. */
+/** All events that were appended, in order. */
 let events: JobEvent[];
 
 beforeEach(async () => {
@@ -62,8 +62,8 @@ function workspaces(): readonly string[] {
   return existsSync(bench.workFolder) ? readdirSync(bench.workFolder) : [];
 }
 
-describe('a run', () => {
-  it('completes the job with what the pipeline made', async () => {
+describe('A run of a job', () => {
+  it('A run completes the job with the result of the pipeline.', async () => {
     await acceptJob();
     const record = await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true });
     expect(record).toMatchObject({
@@ -79,7 +79,7 @@ describe('a run', () => {
     expect(await store.get('job_1')).toEqual(record);
   });
 
-  it('fails the job with the code and the words of an error of ours', async () => {
+  it('A LipsyncError fails the job with its code and message.', async () => {
     await acceptJob();
     const fail: Script = () => Promise.reject(new LipsyncError('clip_unusable', 'There is no face.'));
     expect(await runnerOf(fail).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
@@ -89,7 +89,7 @@ describe('a run', () => {
     });
   });
 
-  it('keeps the words of any other error to itself', async () => {
+  it('The message of any other error is not stored.', async () => {
     await acceptJob();
     const record = await runnerOf(() => Promise.reject(new Error('secret at /some/path'))).run('job_1', {
       signal: never(),
@@ -99,7 +99,7 @@ describe('a run', () => {
     expect(JSON.stringify(record)).not.toContain('secret');
   });
 
-  it('whose input is gone fails with that', async () => {
+  it('A missing input fails the job with not_found.', async () => {
     const { video } = (await acceptJob()).spec;
     if (video.kind === 'artifact') await bench.artifacts.delete(video.key);
     expect(await runnerOf(fetchInVain).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
@@ -108,13 +108,13 @@ describe('a run', () => {
     });
   });
 
-  it('of a job that does not exist is refused', async () => {
+  it('A run of an unknown job throws not_found.', async () => {
     await expect(runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).rejects.toMatchObject({
       code: 'not_found',
     });
   });
 
-  it('stores the attempts as the pipeline saves them', async () => {
+  it('Attempts are stored as the pipeline saves them.', async () => {
     await acceptJob();
     const running: Attempt = { ...succeeded, outcome: 'running', endedAtMs: null };
     const record = await runnerOf(async (input, context) => {
@@ -127,15 +127,15 @@ describe('a run', () => {
   });
 });
 
-describe('a job that was run before', () => {
-  it('is returned as it is once it is at an end', async () => {
+describe('A job that ran before', () => {
+  it('An ended job is returned unchanged.', async () => {
     await acceptJob();
     const first = await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true });
     expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toEqual(first);
     expect(await store.get('job_1')).toEqual(first);
   });
 
-  it('is gone on with where its attempts stand, and the run that died is counted', async () => {
+  it('An interrupted job resumes with its attempts, and the interrupted run counts as a crash.', async () => {
     await acceptJob();
     await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     await store.append('job_1', { type: 'attempts_changed', run: 1, attempts: [succeeded] });
@@ -148,7 +148,7 @@ describe('a job that was run before', () => {
     expect(record).toMatchObject({ status: 'completed', runs: 2, crashes: 1 });
   });
 
-  it('keeps to its plan once it tried a provider, and may change it before', async () => {
+  it('The plan may change until the first attempt, and not afterwards.', async () => {
     await acceptJob();
     const seen: unknown[] = [];
     const plans = [
@@ -173,7 +173,7 @@ describe('a job that was run before', () => {
     ]);
   });
 
-  it('is given up after five runs that ended without a word', async () => {
+  it('A job fails with worker_crashed after five crashed runs.', async () => {
     await acceptJob();
     for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     const fifth = await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
@@ -185,7 +185,7 @@ describe('a job that was run before', () => {
     });
   });
 
-  it('still has a fifth run after four crashes', async () => {
+  it('A job runs a fifth time after four crashes.', async () => {
     await acceptJob();
     for (let run = 0; run < 4; run++) await store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
     expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
@@ -195,8 +195,8 @@ describe('a job that was run before', () => {
   });
 });
 
-describe('a job that is canceled', () => {
-  it('while it runs stops the pipeline and ends as canceled', async () => {
+describe('A canceled job', () => {
+  it('A cancel during a run aborts the pipeline and ends the job as canceled.', async () => {
     await acceptJob();
     let reason: unknown;
     const run = runnerOf(
@@ -209,7 +209,7 @@ describe('a job that is canceled', () => {
     expect(reason).toMatchObject({ code: 'canceled' });
   });
 
-  it('before it runs is not run', async () => {
+  it('A job that is canceled before it runs does not run.', async () => {
     await acceptJob();
     await store.append('job_1', { type: 'cancel_requested' });
     expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
@@ -218,8 +218,8 @@ describe('a job that is canceled', () => {
   });
 });
 
-describe('a deadline', () => {
-  it('that passes stops the pipeline and fails the job', async () => {
+describe('The deadline of a job', () => {
+  it('A deadline that passes during a run aborts the pipeline and fails the job.', async () => {
     await acceptJob({ deadlineMs: 1_000 });
     bench.time.nowMs += 990;
     expect(await runnerOf(workUntilStopped()).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
@@ -228,7 +228,7 @@ describe('a deadline', () => {
     });
   });
 
-  it('that passed while the job waited fails it before anything is fetched', async () => {
+  it('A deadline that passed before the run fails the job without fetching its inputs.', async () => {
     await acceptJob({ deadlineMs: 1_000 });
     bench.time.nowMs += 60_000;
     expect(await runnerOf(neverCalled).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
@@ -237,7 +237,7 @@ describe('a deadline', () => {
     expect(progressEvents()).toEqual([]);
   });
 
-  it('that is far away leaves the job alone', async () => {
+  it('A later deadline has no effect.', async () => {
     await acceptJob({ deadlineMs: 60_000 });
     expect(await runnerOf(makeTake).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
       status: 'completed',
@@ -245,8 +245,8 @@ describe('a deadline', () => {
   });
 });
 
-describe('a worker that shuts down', () => {
-  it('hands the job back unfinished and throws; the next run is no crash', async () => {
+describe('A worker that shuts down', () => {
+  it('The run releases the job and throws, and does not count as a crash.', async () => {
     await acceptJob();
     const shutdown = new AbortController();
     const run = runnerOf(workUntilStopped(() => shutdown.abort())).run('job_1', {
@@ -264,17 +264,17 @@ describe('a worker that shuts down', () => {
   });
 });
 
-describe('a run that another one took over from', () => {
+describe('A run that was superseded by a later run', () => {
   const takeOver = () => store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
 
-  it('is stopped and says nothing about the job', async () => {
+  it('A superseded run stops and records nothing.', async () => {
     await acceptJob();
     const record = await runnerOf(workUntilStopped(takeOver)).run('job_1', { signal: never(), canRun: () => true });
     expect(record).toMatchObject({ status: 'processing', runs: 2, error: null });
     expect(await store.get('job_1')).toEqual(record);
   });
 
-  it('cannot complete the job', async () => {
+  it('A superseded run cannot complete the job.', async () => {
     await acceptJob();
     const late: Script = async (input, context) => {
       await takeOver();
@@ -287,7 +287,7 @@ describe('a run that another one took over from', () => {
     });
   });
 
-  it('cannot fail it either', async () => {
+  it('A superseded run cannot fail the job.', async () => {
     await acceptJob();
     const late: Script = async () => {
       await takeOver();
@@ -301,8 +301,8 @@ describe('a run that another one took over from', () => {
   });
 });
 
-describe('progress', () => {
-  it('never goes back, whatever the pipeline reports', async () => {
+describe('Progress of a run', () => {
+  it('Stored progress never decreases, whatever the pipeline reports.', async () => {
     await acceptJob();
     const seen: number[] = [];
     await runnerOf(async (input, context) => {
@@ -323,7 +323,7 @@ describe('progress', () => {
     expect(new Set(seen).size).toBe(3);
   });
 
-  it('is written once per interval, and each new stage at once', async () => {
+  it('Progress is stored once per interval, and at once for a new stage.', async () => {
     await acceptJob();
     await runnerOf(
       async (input, context) => {
@@ -345,12 +345,12 @@ describe('progress', () => {
   });
 });
 
-describe('the workspace', () => {
+describe('The workspace of a run', () => {
   it.each<[string, Script]>([
     ['completes', makeTake],
     ['fails', () => Promise.reject(new Error('broke'))],
     ['is canceled', workUntilStopped(() => store.append('job_1', { type: 'cancel_requested' }))],
-  ])('is gone when the job %s', async (_, script) => {
+  ])('The workspace is removed when the job %s.', async (_, script) => {
     await acceptJob();
     let during: readonly string[] = [];
     await runnerOf((input, context) => {
@@ -361,7 +361,7 @@ describe('the workspace', () => {
     expect(workspaces()).toEqual([]);
   });
 
-  it('of a run that died is gone when the next one finds nothing to do', async () => {
+  it('The workspace of a crashed run is removed even if the next run has nothing to do.', async () => {
     await acceptJob();
     await mkdir(join(bench.workFolder, 'job_1', 'of-a-killed-run'), { recursive: true });
     await store.append('job_1', { type: 'cancel_requested' });

@@ -27,7 +27,7 @@ beforeEach(() => {
   store = createMemoryJobStore();
 });
 
-/** The cost of a job with these attempts, as callers see it. */
+/** Creates a job and returns its cost as callers see it. */
 async function costOf(change: Partial<JobRecord>): Promise<number | null> {
   await store.create({ ...testJobRecord('job_1'), ...change });
   return costNow();
@@ -41,30 +41,30 @@ async function costNow(): Promise<number | null> {
 const tell = (index: number, costMicros: number): Promise<boolean> =>
   recordLateCost(store, { jobId: 'job_1', index, costMicros });
 
-describe('the cost of a job that made nothing', () => {
-  it.each(['failed', 'canceled'] as const)('is that of all its attempts: %s', async (status) => {
+describe('The cost of a job without an output', () => {
+  it.each(['failed', 'canceled'] as const)('The cost of a %s job is the sum of its attempts.', async (status) => {
     expect(await costOf({ status, attempts: [attempt({ costMicros: 70_000 }), attempt({ costMicros: 5 })] })).toBe(
       0.070005,
     );
   });
 
-  it.each(['failed', 'canceled'] as const)('is nothing when it tried nothing: %s', async (status) => {
+  it.each(['failed', 'canceled'] as const)('A %s job without attempts costs nothing.', async (status) => {
     expect(await costOf({ status })).toBe(0);
   });
 
-  it('is not known while it goes on', async () => {
+  it('The cost of a running job is null.', async () => {
     expect(await costOf({ status: 'processing', attempts: [attempt({ costMicros: 5 })] })).toBeNull();
   });
 
-  it('is not known while a bill is open, and known from then on', async () => {
+  it('The cost is null until every attempt is settled.', async () => {
     expect(await costOf({ status: 'canceled', attempts: [attempt({ costMicros: 5 }), attempt({})] })).toBeNull();
     expect(await tell(1, 70_000)).toBe(true);
     expect(await costNow()).toBe(0.070005);
   });
 });
 
-describe('a bill that comes while the next provider works', () => {
-  it('is not wiped out by what that run still saves', async () => {
+describe('A cost that becomes known during the next attempt', () => {
+  it('The run does not overwrite it with the attempts that it saves.', async () => {
     const failed = attempt({});
     await costOf({
       status: 'processing',
@@ -81,8 +81,8 @@ describe('a bill that comes while the next provider works', () => {
   });
 });
 
-describe('a bill that comes after the end', () => {
-  it('is what the cost of a completed job waits for, and is added once however often it is told', async () => {
+describe('A cost that becomes known after the end of the job', () => {
+  it('It completes the cost of the job, and is added once even if it is reported twice.', async () => {
     const result = { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000, outputKey: 'x' } as const;
     expect(
       await costOf({ status: 'completed', result, attempts: [attempt({}), attempt({ costMicros: 5 })] }),
@@ -96,13 +96,13 @@ describe('a bill that comes after the end', () => {
     });
   });
 
-  it('waits for an attempt that goes on', async () => {
+  it('It is not accepted while the attempt is open.', async () => {
     await costOf({ status: 'processing', attempts: [attempt({ outcome: 'running' })] });
     expect(await tell(0, 70_000)).toBe(false);
     expect((await store.get('job_1'))?.attempts[0]?.costMicros).toBeNull();
   });
 
-  it("of a job that is not kept any more is nobody's", async () => {
+  it('It is dropped if the job no longer exists.', async () => {
     expect(await tell(0, 70_000)).toBe(true);
   });
 });
