@@ -15,7 +15,7 @@ import { EnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
 import { analyzeSpeechTask, loadVoiceSession } from '../audio/analyze-speech-task.ts';
 import { RenderResources, type RenderTaskContext } from '../processes/render-task.ts';
 import { wav2lipTask } from '../providers/wav2lip/wav2lip-task.ts';
-import { followFace } from '../providers/local/follow-face.ts';
+import { trackShownFace } from '../providers/local/face-tracking.ts';
 
 export interface HarnessTake {
   /** Base name of the take's files in the harness folder. */
@@ -106,7 +106,7 @@ export class Wav2LipHarness {
       trackCacheFolder: this.#trackCacheFolder,
       workFolder: this.#folder,
     };
-    return (await followFace(options, this.#context())).track;
+    return (await trackShownFace(options, this.#context())).track;
   }
 
   async close(): Promise<void> {

@@ -15,7 +15,7 @@ const emptyFrames = 260;
 let folder: string;
 let clipPath: string;
 
-/** One clip and one cache of tracks for all tests: following a face takes longest. */
+/** All tests share one clip and one track cache, because face tracking takes longest. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-render-'));
   const late = `scale=480:-2,fps=25,tpad=start=${emptyFrames}:color=gray,trim=end_frame=${emptyFrames + 40}`;
@@ -51,15 +51,15 @@ async function previewOfLateFace(speechSeconds: number): Promise<TakeReport> {
   return previewTask(input, context);
 }
 
-describe('a clip whose face appears after ten seconds', () => {
-  it('has its mouth learned there', { timeout: 60_000 }, async () => {
+describe('previewTask on a clip whose face appears after ten seconds', () => {
+  it('The mouth reference is measured where the face appears.', { timeout: 60_000 }, async () => {
     const { warnings, stages } = await previewOfLateFace(12);
     expect(warnings.map(({ code }) => code)).toEqual(['frames_without_face']);
     expect(warnings[0]?.message).toMatch(/^26\d frames .* 0\.00–10\.4\d s of the clip/);
     expect(stages.find(({ stage }) => stage === 'learning')?.frames).toBeGreaterThanOrEqual(30);
   });
 
-  it('is refused when the speech ends before', { timeout: 60_000 }, async () => {
+  it('A speech that ends before the face appears throws clip_unusable.', { timeout: 60_000 }, async () => {
     await expect(previewOfLateFace(4)).rejects.toMatchObject({ code: 'clip_unusable' });
   });
 });

@@ -3,7 +3,7 @@ import type { SilenceMode } from '../../contract/index.ts';
 import type { ClipFacts, SpeechFacts, Timeline } from '../../media/index.ts';
 import type { TakeRequest } from '../provider.ts';
 
-/** What the render task of every local provider gets. Plain data: it crosses a process boundary. */
+/** Input of the render task of a local provider. Plain data: it crosses a process boundary. */
 export interface LocalTakeInput {
   readonly clipPath: string;
   readonly clipDigest: string;
@@ -18,7 +18,7 @@ export interface LocalTakeInput {
   readonly takePath: string;
 }
 
-/** Selects from a request what the render process needs. Pure. */
+/** Selects the parts of a request that the render process needs. The take's folder becomes the work folder. */
 export function toLocalTakeInput(request: TakeRequest, trackCacheFolder: string): LocalTakeInput {
   const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
   return {

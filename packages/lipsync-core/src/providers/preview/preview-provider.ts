@@ -6,16 +6,16 @@ import type { InlineProvider, ProviderFacts } from '../provider.ts';
 
 export const previewFacts: ProviderFacts = { id: 'preview', degraded: true };
 
-/** Tracks the face, moves the mouth along the mouth curve, and encodes. */
+/** Tracks the face, draws the mouth along the mouth curve, and encodes. */
 export const previewRenderTask = defineRenderTask<typeof previewTask>('./preview-task', 'previewTask', import.meta.url);
 
 export interface PreviewProviderDependencies {
   readonly renderPool: RenderPool;
-  /** Where face tracks are kept between jobs. */
+  /** Folder of the face track cache. */
   readonly trackCacheFolder: string;
 }
 
-/** Our own landmark-driven mouth renderer: no key, no weights, no GPU, free; its takes are marked `degraded`. */
+/** Landmark-driven mouth renderer that needs no key, weights or GPU. Its takes are free and marked `degraded`. */
 export function createPreviewProvider({ renderPool, trackCacheFolder }: PreviewProviderDependencies): InlineProvider {
   return {
     kind: 'inline',

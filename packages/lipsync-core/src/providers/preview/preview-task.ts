@@ -1,72 +1,69 @@
+import { readMouthCurve } from '../../audio/index.ts';
+import type { Warning } from '../../contract/provider-types.ts';
 import type { FaceTrack } from '../../face/face-types.ts';
 import { drawEach, openFramesAhead, runTakeLoop, type TakeReport } from '../../media/index.ts';
+import type { RenderTaskContext } from '../../processes/render-task.ts';
+import { countUsedFrames, trackShownFace, type TrackedFace } from '../local/face-tracking.ts';
+import type { LocalTakeInput } from '../local/take-input.ts';
+import { selectReferenceFrames } from './reference-frames.ts';
 import { MouthReferenceBuilder, type MouthReference } from './rendering/mouth-reference.ts';
 import { MouthRenderer } from './rendering/mouth-renderer.ts';
-import type { Warning } from '../../contract/provider-types.ts';
-import { readMouthCurve } from '../../audio/index.ts';
-import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { followFace } from '../local/follow-face.ts';
-import { chooseLearningFrames } from '../local/learning-frames.ts';
-import type { LocalTakeInput } from '../local/take-input.ts';
-import { usedFrames } from '../local/tracked-range.ts';
 
-/** The speaker is learned from what is shown, or from this many frames of the clip when less is shown. */
-const fewestSearchedFrames = 240;
+/** The mouth reference is measured in the used frames of the clip, or in this many when fewer are used. */
+const minimumSearchedFrames = 240;
 
-/** Preview, start to end: follow the face, learn the speaker's mouth, draw it anew in every frame, encode. */
+/** Renders a take of the `preview` provider: tracks the face, measures the speaker's mouth, redraws it in every frame, encodes. */
 export async function previewTask(task: LocalTakeInput, context: RenderTaskContext): Promise<TakeReport> {
-  const { track, firstFrame, warnings, figures: tracking } = await followFace(task, context);
+  const { timeline } = task;
+  const tracked = await trackShownFace(task, context);
+  const { track } = tracked;
   try {
     const startedMs = performance.now();
     context.onProgress({ stage: 'learning', fraction: 0 });
-    const learningFrames = chooseLearningFrames(
-      track,
-      Math.min(track.frameCount, Math.max(usedFrames(task.timeline), fewestSearchedFrames)),
-    );
-    const reference = await learnMouth(task, track, learningFrames, context);
-    const learnedMs = performance.now();
-    const { figures, drawMs, bytesDrawn } = await drawTake(task, track, firstFrame, reference, context);
+    const searchedFrames = Math.max(countUsedFrames(timeline), minimumSearchedFrames);
+    const referenceFrames = selectReferenceFrames(track, Math.min(track.frameCount, searchedFrames));
+    const reference = await measureMouth(task, track, referenceFrames, context);
+    const measuredMs = performance.now();
+    const { figures, drawMs, bytesDrawn } = await drawTake(task, tracked, reference, context);
+    const frames = timeline.frameCount;
     return {
-      warnings: [...warnings, ...notLearned(reference)],
+      warnings: [...tracked.warnings, ...missingReferenceWarning(reference)],
       stages: [
-        tracking,
-        { stage: 'learning', wallMs: learnedMs - startedMs, frames: learningFrames.length },
-        { stage: 'drawing', wallMs: drawMs, frames: task.timeline.frameCount },
-        { stage: 'decoding, drawing and encoding', wallMs: figures.wallMs, frames: task.timeline.frameCount },
+        tracked.figures,
+        { stage: 'learning', wallMs: measuredMs - startedMs, frames: referenceFrames.length },
+        { stage: 'drawing', wallMs: drawMs, frames },
+        { stage: 'decoding, drawing and encoding', wallMs: figures.wallMs, frames },
       ],
-      bytesCopiedPerFrame: figures.bytesCopiedPerFrame + bytesDrawn / task.timeline.frameCount,
+      bytesCopiedPerFrame: figures.bytesCopiedPerFrame + bytesDrawn / frames,
     };
   } finally {
     track.close();
   }
 }
 
-/**
- * A look at the chosen frames, ascending and counted from the track's first: the mouth at rest and the colors around
- * it. Undefined when none of them shows it well enough.
- */
-async function learnMouth(
+/** Measures the mouth in the selected frames, which ascend and count from the track's first one. Undefined when none is usable. */
+async function measureMouth(
   task: LocalTakeInput,
   track: FaceTrack,
-  chosen: readonly number[],
+  selected: readonly number[],
   { signal }: RenderTaskContext,
 ): Promise<MouthReference | undefined> {
   const builder = new MouthReferenceBuilder();
-  const [first = 0] = chosen;
-  const wanted = new Set(chosen);
+  const [first = 0] = selected;
+  const frames = new Set(selected);
   const { windowStart } = task.timeline;
-  const range = { start: windowStart + first, end: windowStart + (chosen.at(-1) ?? first - 1) + 1 };
+  const range = { start: windowStart + first, end: windowStart + (selected.at(-1) ?? first - 1) + 1 };
   for await (const frame of openFramesAhead({ path: task.clipPath, facts: task.clip, range, signal })) {
     const index = frame.clipFrame - windowStart;
-    if (wanted.has(index)) builder.add(frame, track.frame(index));
+    if (frames.has(index)) builder.add(frame, track.frame(index));
   }
   return builder.finish();
 }
 
+/** Draws and encodes the take. Without a reference the frames are left unchanged. */
 async function drawTake(
   task: LocalTakeInput,
-  track: FaceTrack,
-  firstFrame: number,
+  { track, firstFrame }: TrackedFace,
   reference: MouthReference | undefined,
   context: RenderTaskContext,
 ) {
@@ -78,19 +75,13 @@ async function drawTake(
     task,
     drawEach((frame) => {
       const startedMs = performance.now();
-      const {
-        open = 0,
-        wide = 0,
-        closure = 0,
-        voiced = 0,
-      } = {
-        open: curve.open[frame.index],
-        wide: curve.wide[frame.index],
-        closure: curve.closure[frame.index],
-        voiced: curve.voiced[frame.index],
+      const shape = {
+        open: curve.open[frame.index] ?? 0,
+        wide: curve.wide[frame.index] ?? 0,
+        closure: curve.closure[frame.index] ?? 0,
+        voiced: curve.voiced[frame.index] ?? 0,
       };
-      bytesDrawn +=
-        renderer?.render(frame, track.frame(frame.clipFrame - firstFrame), { open, wide, closure, voiced }) ?? 0;
+      bytesDrawn += renderer?.render(frame, track.frame(frame.clipFrame - firstFrame), shape) ?? 0;
       drawMs += performance.now() - startedMs;
     }),
     context,
@@ -98,9 +89,12 @@ async function drawTake(
   return { figures, drawMs, bytesDrawn };
 }
 
-function notLearned(reference: MouthReference | undefined): Warning[] {
+function missingReferenceWarning(reference: MouthReference | undefined): Warning[] {
   if (reference) return [];
   return [
-    { code: 'mouth_not_learned', message: 'No frame showed the mouth well enough; the picture was left as it is.' },
+    {
+      code: 'mouth_not_learned',
+      message: 'No frame shows the mouth well enough for the preview. The picture was left unchanged.',
+    },
   ];
 }

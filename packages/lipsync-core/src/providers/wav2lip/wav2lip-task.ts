@@ -16,9 +16,8 @@ import {
 import { findMostClosedMouth, meanFaceHeightPx } from './redraw/tracked-mouths.ts';
 import { readMouthCurve } from '../../audio/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { followFace, type FollowedFace } from '../local/follow-face.ts';
+import { countUsedFrames, trackShownFace, type TrackedFace } from '../local/face-tracking.ts';
 import type { LocalTakeInput } from '../local/take-input.ts';
-import { usedFrames } from '../local/tracked-range.ts';
 import { faceLargerThanModel, reducedBatch } from './wav2lip-warnings.ts';
 
 export interface Wav2LipTakeInput extends LocalTakeInput {
@@ -31,7 +30,7 @@ export interface Wav2LipTakeInput extends LocalTakeInput {
 
 /** Wav2Lip, start to end: follow the face, have the engine draw its mouth in every frame, paste it back, encode. */
 export async function wav2lipTask(task: Wav2LipTakeInput, context: RenderTaskContext): Promise<TakeReport> {
-  const followed = await followFace(task, context);
+  const followed = await trackShownFace(task, context);
   try {
     const engine = await connectEngine(task.engine, { signal: context.signal });
     try {
@@ -46,7 +45,7 @@ export async function wav2lipTask(task: Wav2LipTakeInput, context: RenderTaskCon
 
 async function redrawTake(
   task: Wav2LipTakeInput,
-  followed: FollowedFace,
+  followed: TrackedFace,
   engine: EngineClient,
   context: RenderTaskContext,
 ): Promise<TakeReport> {
@@ -67,7 +66,7 @@ async function redrawTake(
     context,
   );
   const frames = timeline.frameCount;
-  const faceHeightPx = meanFaceHeightPx(followed.track, usedFrames(timeline));
+  const faceHeightPx = meanFaceHeightPx(followed.track, countUsedFrames(timeline));
   return {
     warnings: [
       ...followed.warnings,
@@ -87,7 +86,7 @@ async function redrawTake(
 
 async function redrawParts(
   task: Wav2LipTakeInput,
-  followed: FollowedFace,
+  followed: TrackedFace,
   { engine, batchFrames }: Pick<RedrawParts, 'engine' | 'batchFrames'>,
   signal: AbortSignal,
 ): Promise<RedrawParts> {
@@ -119,7 +118,7 @@ async function redrawParts(
   };
 }
 
-function shownFace({ track, firstFrame }: FollowedFace, { clipFrame }: Frame): ShownFace {
+function shownFace({ track, firstFrame }: TrackedFace, { clipFrame }: Frame): ShownFace {
   const index = clipFrame - firstFrame;
   return { face: track.frame(index), shot: track.shotStarts.findLastIndex((start) => start <= index) };
 }
@@ -127,7 +126,7 @@ function shownFace({ track, firstFrame }: FollowedFace, { clipFrame }: Frame): S
 /** The crop of the frame in which the lips are closest together, among the first faces that are shown. */
 async function cropClosedMouth(
   task: Wav2LipTakeInput,
-  { track, firstFrame }: FollowedFace,
+  { track, firstFrame }: TrackedFace,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   const {
@@ -135,7 +134,7 @@ async function cropClosedMouth(
     clipPath: path,
     engine: { cropSizePx },
   } = task;
-  const index = findMostClosedMouth(track, usedFrames(task.timeline));
+  const index = findMostClosedMouth(track, countUsedFrames(task.timeline));
   if (index === undefined) return undefined;
   const crop = new Uint8Array(cropSizePx * cropSizePx * 3);
   const range = { start: firstFrame + index, end: firstFrame + index + 1 };

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { clipFrameAt, type Timeline } from '../../media/index.ts';
-import { shownAbsence } from './shown-absence.ts';
+import { findShownAbsence } from './face-tracking.ts';
 
 const frameRate = { numerator: 25, denominator: 1 };
 
@@ -21,21 +21,21 @@ const anyTimeline = fc.record({
   windowStart: fc.integer({ min: 0, max: 50 }),
 });
 
-describe('what is shown of the frames without a face', () => {
-  it('is nothing of what lies behind the part that is used', () => {
+describe('findShownAbsence', () => {
+  it('Absent frames after the used part of the clip are not reported.', () => {
     const timeline = timelineOf('cut_off', 750, 100);
-    expect(shownAbsence([{ start: 100, end: 750 }], timeline)).toEqual({ stretches: [], faceShown: true });
-    expect(shownAbsence([{ start: 90, end: 750 }], timeline)).toEqual({
-      stretches: [{ start: 90, end: 100, shownFrames: 10 }],
-      faceShown: true,
+    expect(findShownAbsence([{ start: 100, end: 750 }], timeline)).toEqual({ ranges: [], isFaceShown: true });
+    expect(findShownAbsence([{ start: 90, end: 750 }], timeline)).toEqual({
+      ranges: [{ start: 90, end: 100, shownFrames: 10 }],
+      isFaceShown: true,
     });
   });
 
-  it('is everything when the face appears only behind the part that is used', () => {
-    expect(shownAbsence([{ start: 0, end: 300 }], timelineOf('cut_off', 750, 100, 40)).faceShown).toBe(false);
+  it('No face is shown when it appears only after the used part of the clip.', () => {
+    expect(findShownAbsence([{ start: 0, end: 300 }], timelineOf('cut_off', 750, 100, 40)).isFaceShown).toBe(false);
   });
 
-  it('counts every absent frame that some output frame shows, once', () => {
+  it('Every absent frame that an output frame shows is counted once.', () => {
     fc.assert(
       fc.property(
         anyTimeline,
@@ -54,9 +54,9 @@ describe('what is shown of the frames without a face', () => {
             Array.from({ length: timeline.frameCount }, (_, index) => clipFrameAt(timeline, index) - windowStart),
           );
           const absent = [...shown].filter((frame) => frame >= range.start && frame < range.end);
-          const { stretches, faceShown } = shownAbsence([range], timeline);
-          expect(stretches.reduce((sum, { shownFrames }) => sum + shownFrames, 0)).toBe(absent.length);
-          expect(faceShown).toBe(absent.length < shown.size);
+          const { ranges, isFaceShown } = findShownAbsence([range], timeline);
+          expect(ranges.reduce((sum, { shownFrames }) => sum + shownFrames, 0)).toBe(absent.length);
+          expect(isFaceShown).toBe(absent.length < shown.size);
         },
       ),
     );

@@ -1,0 +1,141 @@
+import type { Warning } from '../../contract/provider-types.ts';
+import { LipsyncError } from '../../errors/index.ts';
+import { createFaceDetector, trackFaces, type FaceTrack } from '../../face/index.ts';
+import {
+  clipFrameAt,
+  framesPerSecond,
+  type ClipFacts,
+  type FrameRate,
+  type StageFigures,
+  type Timeline,
+} from '../../media/index.ts';
+import type { RenderTaskContext } from '../../processes/render-task.ts';
+
+export interface TrackedFace {
+  /** Its frames count from the clip frame `firstFrame`. */
+  readonly track: FaceTrack;
+  readonly firstFrame: number;
+  /** Reports the shown frames without a face. */
+  readonly warnings: readonly Warning[];
+  readonly figures: StageFigures;
+}
+
+export interface TrackShownFaceOptions {
+  readonly clipPath: string;
+  readonly clipDigest: string;
+  readonly clip: ClipFacts;
+  readonly timeline: Timeline;
+  readonly trackCacheFolder: string;
+  readonly workFolder: string;
+}
+
+/**
+ * Tracks the face through the part of the clip that the timeline shows. The caller closes the track. Throws
+ * `clip_unusable` when no shown frame has a face, and the errors of `trackFaces`.
+ */
+export async function trackShownFace(options: TrackShownFaceOptions, context: RenderTaskContext): Promise<TrackedFace> {
+  const { clip, timeline } = options;
+  const startedMs = performance.now();
+  const range = trackedRange(timeline);
+  const track = await trackFaces({
+    clipPath: options.clipPath,
+    clipDigest: options.clipDigest,
+    clip,
+    range,
+    detector: await context.resources.get(createFaceDetector),
+    cacheDir: options.trackCacheFolder,
+    workDir: options.workFolder,
+    signal: context.signal,
+    onProgress: (fraction) => context.onProgress({ stage: 'tracking', fraction }),
+  });
+  const { ranges, isFaceShown } = findShownAbsence(track.absentRanges, timeline);
+  if (!isFaceShown) {
+    track.close();
+    throw new LipsyncError(
+      'clip_unusable',
+      'No face is visible in the part of the clip that is used. Choose another part with start_ms and end_ms, or a clip that shows a face.',
+    );
+  }
+  return {
+    track,
+    firstFrame: range.start,
+    warnings: absentFramesWarning(ranges, timeline.windowStart, clip.frameRate),
+    figures: { stage: 'tracking', wallMs: performance.now() - startedMs, frames: track.cached ? 0 : track.frameCount },
+  };
+}
+
+/** Windows of up to this many frames are tracked as a whole, so that another speech finds the track in the cache. */
+const wholeWindowFrames = 750;
+
+/**
+ * The clip frames to track, end exclusive: all that the timeline shows, rounded up to few distinct lengths. Speeches of
+ * similar length then share a cached track, and a short speech does not wait for a long clip.
+ */
+function trackedRange(timeline: Timeline): { readonly start: number; readonly end: number } {
+  const { windowStart, windowLength } = timeline;
+  const used = countUsedFrames(timeline);
+  let length = wholeWindowFrames;
+  while (length < used) length *= 2;
+  return { start: windowStart, end: windowStart + Math.min(windowLength, length) };
+}
+
+/** Number of clip frames from the first one of the window to the last one that the timeline shows. */
+export function countUsedFrames({ windowLength, frameCount, syncMode }: Timeline): number {
+  return syncMode === 'remap' ? windowLength : Math.min(windowLength, frameCount);
+}
+
+/** A range of clip frames without a face, relative to the window's first frame, and the number of them that are shown. */
+export interface AbsentRange {
+  readonly start: number;
+  readonly end: number;
+  readonly shownFrames: number;
+}
+
+export interface ShownAbsence {
+  readonly ranges: readonly AbsentRange[];
+  /** Whether any shown frame has a face. */
+  readonly isFaceShown: boolean;
+}
+
+/** Reduces a track's absent ranges to the frames that the timeline shows, because a track may be longer than the speech. */
+export function findShownAbsence(
+  absentRanges: readonly { readonly start: number; readonly end: number }[],
+  timeline: Timeline,
+): ShownAbsence {
+  const shown = new Uint8Array(timeline.windowLength);
+  for (let index = 0; index < timeline.frameCount; index += 1)
+    shown[clipFrameAt(timeline, index) - timeline.windowStart] = 1;
+  const ranges: AbsentRange[] = [];
+  for (const { start, end } of absentRanges) {
+    const part = shown.subarray(start, end);
+    const first = part.indexOf(1);
+    if (first < 0) continue;
+    ranges.push({ start: start + first, end: start + part.lastIndexOf(1) + 1, shownFrames: sum(part) });
+  }
+  const absentFrames = ranges.reduce((total, { shownFrames }) => total + shownFrames, 0);
+  return { ranges, isFaceShown: absentFrames < sum(shown) };
+}
+
+function sum(flags: Uint8Array): number {
+  return flags.reduce((total, flag) => total + flag, 0);
+}
+
+const maximumListedRanges = 20;
+
+/** Lists the shown ranges without a face in clip time. `firstFrame` is the clip frame that the ranges count from. */
+function absentFramesWarning(ranges: readonly AbsentRange[], firstFrame: number, frameRate: FrameRate): Warning[] {
+  if (ranges.length === 0) return [];
+  const frames = ranges.reduce((total, { shownFrames }) => total + shownFrames, 0);
+  const seconds = (frame: number): string => ((firstFrame + frame) / framesPerSecond(frameRate)).toFixed(2);
+  const listed = ranges
+    .slice(0, maximumListedRanges)
+    .map(({ start, end }) => `${seconds(start)}–${seconds(end)} s`)
+    .join(', ');
+  const rest = ranges.length > maximumListedRanges ? ` and ${ranges.length - maximumListedRanges} more` : '';
+  return [
+    {
+      code: 'frames_without_face',
+      message: `${frames} frames without a face were left unchanged: ${listed}${rest} of the clip.`,
+    },
+  ];
+}

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import type { FaceTrack } from '../../face/face-types.ts';
+import { faceWith } from '../../testing/synthetic-inputs.ts';
+import { measureLips } from '../../face/index.ts';
+import { selectReferenceFrames } from './reference-frames.ts';
+
+const closed = faceWith(0);
+const open = faceWith(0.2);
+
+/** A track whose landmarks are given by `openingAt`, undefined for no face, and the last frame that was read. */
+function trackOf(
+  frameCount: number,
+  openingAt: (frame: number) => Float32Array | undefined,
+): { readonly track: FaceTrack; lastRead: () => number } {
+  let lastRead = -1;
+  const frame: FaceTrack['frame'] = (index) => {
+    lastRead = Math.max(lastRead, index);
+    const points = openingAt(index);
+    return points ? { presence: 'found', points } : { presence: 'absent', points: new Float32Array(0) };
+  };
+  return {
+    track: { frameCount, shotStarts: [0], absentRanges: [], cached: false, frame, close: () => undefined },
+    lastRead: () => lastRead,
+  };
+}
+
+const talking = (frame: number): Float32Array => (frame % 10 < 5 ? closed : open);
+
+describe('selectReferenceFrames', () => {
+  it('The frames are spread over the first 240 when the speaker talks from the start.', () => {
+    expect(measureLips(open).opening).toBeCloseTo(0.2, 5);
+    const { track, lastRead } = trackOf(100_000, talking);
+    expect(selectReferenceFrames(track, 100_000)).toEqual(Array.from({ length: 40 }, (_, index) => index * 6));
+    expect(lastRead()).toBeLessThan(240);
+  });
+
+  it('The frames lie where the face appears, even late in the clip.', () => {
+    const { track } = trackOf(5_000, (frame) => (frame < 3_333 ? undefined : talking(frame)));
+    const chosen = selectReferenceFrames(track, 5_000);
+    expect(chosen.length).toBeGreaterThanOrEqual(20);
+    expect(chosen.length).toBeLessThanOrEqual(40);
+    expect(chosen[0]).toBeGreaterThanOrEqual(3_333);
+    expect((chosen.at(-1) ?? 0) - (chosen[0] ?? 0)).toBeLessThan(240);
+  });
+
+  it('The frames include an open mouth that is shown some seconds later.', () => {
+    const { track } = trackOf(2_000, (frame) => (frame < 400 ? closed : talking(frame)));
+    expect(selectReferenceFrames(track, 2_000).map((frame) => track.frame(frame).points)).toContain(open);
+  });
+
+  it('The early frames are selected when the mouth stays closed for long.', () => {
+    const { track, lastRead } = trackOf(50_000, () => closed);
+    expect(selectReferenceFrames(track, 50_000).at(-1)).toBeLessThan(240);
+    expect(lastRead()).toBeLessThan(1_000);
+  });
+
+  it('A rarely found face gives few frames, and only among the used ones.', () => {
+    const { track } = trackOf(3_000, (frame) => (frame % 700 === 699 ? closed : undefined));
+    expect(selectReferenceFrames(track, 3_000)).toEqual([699]);
+    expect(selectReferenceFrames(track, 600)).toEqual([]);
+  });
+});
