@@ -52,7 +52,7 @@ async function runOnStack(standin: HeygenStandin | undefined, signal: AbortSigna
     projectDir,
     // A folder of its own: the demo neither meets a running service nor leaves anything among its jobs.
     dataDir,
-    // Nor does it read the .env file, which may hold a key that spends money.
+    // The .env file is not read either: it may hold a key that costs money.
     settingsDir: dataDir,
     environment: await demoEnvironment(standin),
     workerGraceMs,

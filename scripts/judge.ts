@@ -1,6 +1,6 @@
 /**
  * `node scripts/judge.ts FOLDER`: makes a preview of every clip in FOLDER with every speech there, measures each output
- * afresh, and prints the table: frames, lengths, similarity outside the mouth, how the lips follow the sound.
+ * again, and prints the table: frames, lengths, similarity outside the mouth, how the lips follow the sound.
  */
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -88,7 +88,7 @@ it("runs the command line in the folder that npm was called from, and tells it w
   expect(stderr.split('\n')).toEqual([join(projectDir, 'empty'), projectDir]);
 });
 
-it('runs it where it stands when it is not started by npm', async () => {
+it('A command that is not started by npm runs in the current folder.', async () => {
   markInstalled(true);
   expect((await bootstrap(['lipsync', 'doctor'], 'bin', { SAY_FOLDER: '1' })).stderr.split('\n')).toEqual([
     process.cwd(),

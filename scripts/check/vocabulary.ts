@@ -33,7 +33,7 @@ export function findBannedWords(projectDir: string, vocabulary: Vocabulary): str
     });
 }
 
-/** Identifiers count as words: `openBills` is read as "open bills". */
+/** Identifiers count as words: camelCase is split into words. */
 export function findInText(text: string, banned: Vocabulary['banned']): string[] {
   const expressions = banned.map(({ pattern, use }) => ({ use, expression: new RegExp(`\\b(?:${pattern})`, 'i') }));
   return text.split('\n').flatMap((line, index) => {

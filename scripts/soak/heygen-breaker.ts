@@ -55,11 +55,11 @@ async function faultsOpen(stack: HeygenStack, sample: Sample, signal: AbortSigna
   const second = await stack.startWorker();
   const callsBefore = calls(stack);
   const [refused] = await runJobs(stack, sample, 1);
-  const heeded = await tell(
+  const sharedState = await tell(
     stack,
-    `worker 2, not told of it: job ${refused?.error?.code}, ${calls(stack) - callsBefore} calls`,
+    `worker 2, which saw no failure: job ${refused?.error?.code}, ${calls(stack) - callsBefore} calls`,
   );
-  const isHeeded = calls(stack) === callsBefore && refused?.error?.code === 'provider_unavailable';
+  const isShared = calls(stack) === callsBefore && refused?.error?.code === 'provider_unavailable';
   control.clearFaults();
   control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
   await until(async () => (await breakerState(stack)).state === 'half_open', signal);
@@ -85,8 +85,8 @@ async function faultsOpen(stack: HeygenStack, sample: Sample, signal: AbortSigna
   await Promise.all([second.stop(), third.stop()]);
   return (
     opened === 'open' &&
-    isHeeded &&
-    heeded === 'open' &&
+    isShared &&
+    sharedState === 'open' &&
     probes === 1 &&
     probed !== 'closed' &&
     completed === 1 &&
@@ -120,7 +120,7 @@ async function refusedKey(stack: HeygenStack, sample: Sample): Promise<boolean> 
   ).length;
   await tell(
     stack,
-    `forgotten, then ${crowd} jobs at once, with a local engine: ${ofCrowd} call with ${maxConcurrent} places, ${madeHere} completed here`,
+    `forgotten, then ${crowd} jobs at once, with a local engine: ${ofCrowd} call with ${maxConcurrent} slots, ${madeHere} completed here`,
   );
   await Promise.all(workers.map((worker) => worker.stop()));
   return one === 1 && state === 'open' && rest === 0 && ofCrowd === 1 && madeHere === crowd;

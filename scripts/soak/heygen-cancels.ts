@@ -19,7 +19,7 @@ const late = new Set(['download answered', 'settled', 'attempt ended', 'output p
 
 type Sample = { readonly videoPath: string; readonly audioPath: string };
 
-/** Cancels a job at every step on its way through HeyGen, in line and while HeyGen works: nothing may go on, and the books are right. */
+/** Cancels a job at every step at HeyGen, while it waits for a slot and while HeyGen works: nothing may keep running, and wallet and ledger must agree. */
 export async function proveHeygenCancels(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
   const stack = await startHeygenStack(
@@ -78,11 +78,12 @@ async function cancelWaiting(stack: HeygenStack, sample: Sample, signal: AbortSi
   const stuck = await stack.client.submit(sample, { method: 'heygen' });
   while (!control.operations().operations.some(({ callbackId }) => callbackId === stuck.id))
     await sleep(100, undefined, { signal });
-  const inLine = await stack.client.submit(sample, { method: 'heygen' });
-  while (typeof (await stack.store.get(inLine.id))?.parkedUntilMs !== 'number') await sleep(100, undefined, { signal });
+  const waiting = await stack.client.submit(sample, { method: 'heygen' });
+  while (typeof (await stack.store.get(waiting.id))?.parkedUntilMs !== 'number')
+    await sleep(100, undefined, { signal });
   let holds = true;
   for (const [name, { id }] of [
-    ['it stands in line', inLine],
+    ['waiting for a slot', waiting],
     ['HeyGen works on it', stuck],
   ] as const) {
     const sinceMs = performance.now();
@@ -131,7 +132,7 @@ async function judgeBooks(stack: HeygenStack, signal: AbortSignal): Promise<bool
   // One that came to be while its job was being canceled included.
   const { runningNow } = stack.standin.control.operations();
   console.log(
-    '\n| wallet, µ$ | ledger, µ$ | told by jobs, µ$ | jobs that do not know | reserved, µ$ | places held | open bills | operations that go on | leftovers |\n|---|---|---|---|---|---|---|---|---|',
+    '\n| wallet, µ$ | ledger, µ$ | reported by jobs, µ$ | jobs with unknown cost | reserved, µ$ | slots held | pending settlements | operations still running | leftovers |\n|---|---|---|---|---|---|---|---|---|',
   );
   console.log(
     `| ${[books.walletMicros, books.spentMicros, toldMicros, unknown, books.reservedMicros, books.placesHeld, books.pendingSettlements, runningNow, leftovers].join(' | ')} |`,

@@ -14,7 +14,7 @@ import { shortenSample } from '../lib/short-sample.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
 import { paceByReads } from './heygen-stack.ts';
 
-/** For an operation: more than a busy machine needs, and what a job waits for that is to wait in vain. */
+/** Time limit of an operation: enough on a busy machine, and how long a job waits for a stuck operation. */
 const timeoutMs = 120_000;
 const patientTimeoutMs = 10_000;
 const slowMs = 31_000;
@@ -111,7 +111,7 @@ async function tell(fault: FaultCase, bench: FaultBench): Promise<boolean> {
   const { made, attempts, costMicros, walletMicros, spentMicros } = outcome;
   const remark = holds ? '' : ` DOES NOT HOLD: ${JSON.stringify({ outcome, required })} ${said}`;
   console.log(
-    `| ${[fault.name, made ?? 'nobody', attempts.join(', '), costMicros ?? 'not known yet', walletMicros, spentMicros, (tookMs / 1000).toFixed(1)].join(' | ')} |${remark}`,
+    `| ${[fault.name, made ?? 'none', attempts.join(', '), costMicros ?? 'unknown yet', walletMicros, spentMicros, (tookMs / 1000).toFixed(1)].join(' | ')} |${remark}`,
   );
   return holds;
 }

@@ -28,7 +28,7 @@ export async function proveHeygenKey(): Promise<boolean> {
     answers.push(...(await everythingShown(stack, signal)));
     await worker.stop();
     const { apiKey, control } = stack.standin;
-    const places: readonly (readonly [string, number, number])[] = [
+    const rows: readonly (readonly [string, number, number])[] = [
       [
         'answers of the API, errors and events among them',
         answers.length,
@@ -48,8 +48,8 @@ export async function proveHeygenKey(): Promise<boolean> {
       ],
     ];
     console.log('| looked through | how many | with the key |\n|---|---|---|');
-    for (const [name, count, found] of places) console.log(`| ${name} | ${count} | ${found} |`);
-    return places.every(([, count, found]) => count > 0 && found === 0);
+    for (const [name, count, found] of rows) console.log(`| ${name} | ${count} | ${found} |`);
+    return rows.every(([, count, found]) => count > 0 && found === 0);
   } finally {
     await worker.stop();
     await stack.stop();
@@ -138,9 +138,9 @@ async function searchFiles(folder: string, key: string): Promise<readonly (reado
   const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
   const paths = entries.map(({ parentPath, name }) => join(parentPath, name));
   const withKey = await Promise.all(paths.map(async (path) => (await readFile(path)).includes(key)));
-  const count = (isWanted: (path: string) => boolean): readonly [number, number] => [
-    paths.filter(isWanted).length,
-    paths.filter((path, index) => isWanted(path) && withKey[index]).length,
+  const count = (isMatch: (path: string) => boolean): readonly [number, number] => [
+    paths.filter(isMatch).length,
+    paths.filter((path, index) => isMatch(path) && withKey[index]).length,
   ];
   const isRedis = (path: string): boolean => path.includes('appendonly');
   return [

@@ -3,9 +3,9 @@ import type { JobView } from '@lipsync/core/contract';
 import type { JobRecord, JobStore } from '@lipsync/core';
 import type { LipsyncClient } from '../demo/lipsync-client.ts';
 
-/** Jobs that are kept coming, and how often each of them was cut off. */
+/** A steady supply of jobs, and how often each was interrupted. */
 export interface Crowd {
-  /** The jobs that are at their end, in the order in which they came to it. */
+  /** Jobs that have ended, in order of their end. */
   readonly ended: readonly JobView[];
   /** Runs that kills have cut off so far. */
   readonly cuts: number;
@@ -34,7 +34,7 @@ export function openCrowd({ client, store, samples, jobsAtOnce }: CrowdOptions):
   const ended: JobView[] = [];
   const underWay = new Map<string, Promise<void>>();
   const cutsOf = new Map<string, number>();
-  /** The last run of a job that was counted: until its lock has run out nobody goes on with it, however many workers die. */
+  /** The last counted run of a job: until its lock has expired no worker resumes it, however many workers are killed. */
   const lastCutOf = new Map<string, number>();
   let submitted = 0;
 

@@ -42,11 +42,11 @@ export const requestPoints: readonly KillPoint[] = [
 ];
 
 export const writePoints: readonly KillPoint[] = [
-  { name: 'place taken', isAt: written(/places\/heygen/, /sinceMs/) },
+  { name: 'slot acquired', isAt: written(/places\/heygen/, /sinceMs/) },
   { name: 'attempt begun', isAt: written(isRunning, /"outcome":"running"/, /"operation":null/) },
   { name: 'money reserved', isAt: written(/ledger\/entry\//, /"state":"reserved"/) },
   {
-    name: 'order stored',
+    name: 'request stored',
     isAt: written(isRunning, /"outcome":"running"/, /"operation":null/, /"unacknowledgedSinceMs":\d/),
   },
   { name: 'operation stored', isAt: written(isRunning, /"outcome":"running"/, /"operation":\{/, /"costMicros":null/) },
@@ -66,7 +66,7 @@ export interface Lookout {
 
 const lookMs = 1;
 
-/** Watches the stand-in's log and, where they are given, what Redis is told and the folder of outputs. */
+/** Watches the stand-in's log and, if given, the Redis command stream and the output folder. */
 export async function openLookout({
   control,
   redisUrl,

@@ -150,7 +150,7 @@ async function judgeBooks({ folder, standin }: Bench, runs: number): Promise<boo
       ...(await readdir(folder)).filter((name) => /\.part|\.lock/.test(name)),
     ];
     console.log(
-      `\n| runs | billed | wallet, µ$ | ledger, µ$ | reserved, µ$ | places held | leftovers |\n|---|---|---|---|---|---|---|\n| ${[runs, charges.length, wallet, spent, reserved, held, leftovers.join(' ') || 0].join(' | ')} |`,
+      `\n| runs | billed | wallet, µ$ | ledger, µ$ | reserved, µ$ | slots held | leftovers |\n|---|---|---|---|---|---|---|\n| ${[runs, charges.length, wallet, spent, reserved, held, leftovers.join(' ') || 0].join(' | ')} |`,
     );
     return charges.length === runs && wallet === spent && reserved === 0 && held === 0 && leftovers.length === 0;
   } finally {

@@ -12,11 +12,11 @@ const wantedLocalRuns = Number(process.env['HEYGEN_KILL_LOCAL_RUNS'] ?? 20);
 const jobsAtOnce = 12;
 /** Killing ends after so long, or when it is interrupted; the verdict is then on what ran. */
 const longestMs = 25 * 60_000;
-/** How long jobs may take that nobody disturbs any more, and what is started to come up. */
+/** Time limit for undisturbed jobs to finish and for started processes to be ready. */
 const calmLimitMs = 5 * 60_000;
 /** Shorter ones are lost without a kill on a machine that is busy with something else, which counts as a crash, too. */
 const lockMs = 8_000;
-/** Whoever was cut off comes back when its lock has run out. */
+/** An interrupted job resumes when its lock has expired. */
 const pointLimitMs = 2 * lockMs;
 const longestRandomMs = 3_000;
 /** Time in which a kill finds the worker between being asked and answering. */
@@ -110,7 +110,7 @@ async function killAt(stack: HeygenStack, { worker, point, lookout, crowd, rows,
   const kill = (): void => void process.kill(worker.pid, 'SIGKILL');
   let isInTime = true;
   if (point) isInTime = await lookout.at(point, pointLimitMs, kill);
-  // Whoever interrupts does not wait for the moment.
+  // A random kill does not wait for a step.
   else await sleep(Math.random() * longestRandomMs, undefined, { signal: end }).catch(() => undefined);
   if (!point || !isInTime) kill();
   await worker.exited;
@@ -168,7 +168,7 @@ async function judge(
     seconds.toFixed(0),
   ];
   console.log(
-    '\n| jobs | runs cut off | locks lost | completed by HeyGen | with one operation | billed | wallet, µ$ | ledger, µ$ | jobs say, µ$ | reserved, µ$ | places held | open bills | leftovers | s |',
+    '\n| jobs | runs cut off | locks lost | completed by HeyGen | with one operation | billed | wallet, µ$ | ledger, µ$ | reported by jobs, µ$ | reserved, µ$ | slots held | pending settlements | leftovers | s |',
   );
   console.log(`|${'---|'.repeat(figures.length)}\n| ${figures.join(' | ')} |`);
   if (leftovers.length > 0) console.log(leftovers.join('\n'));

@@ -14,7 +14,7 @@ import { standinEnvironment } from '../lib/standin-environment.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';
 import { startScratchStack, type ScratchStack } from './scratch-stack.ts';
 
-/** The service on a stand-in for HeyGen, without workers for it: whoever proves something starts and kills them. */
+/** The service with a HeyGen stand-in and without cloud workers: each soak test starts and kills its own. */
 export interface HeygenStack extends Omit<ScratchStack, 'startWorker'> {
   readonly standin: HeygenStandin;
   /** A folder for files of the proof. */
@@ -32,7 +32,7 @@ export interface Books {
   readonly reservedMicros: number;
   readonly walletMicros: number;
   readonly charges: number;
-  /** Jobs that hold a place at HeyGen. */
+  /** Jobs that hold a concurrency slot at HeyGen. */
   readonly placesHeld: number;
   /** Operations whose cost is still to be asked for. */
   readonly pendingSettlements: number;

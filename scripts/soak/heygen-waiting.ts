@@ -12,7 +12,7 @@ const submittedAtOnce = 16;
 /** Jobs that must be completed once the stand-in goes on. */
 const sampleSize = Math.min(jobCount, 2 * maxConcurrent);
 const watchedMs = 60_000;
-/** Longer than a job in line sleeps before it looks by itself. */
+/** Longer than the poll interval of a job that waits for a slot. */
 const lookedAtWithinMs = 120_000;
 const longestMs = 40 * 60_000;
 const lookMs = 1_000;
@@ -61,7 +61,7 @@ export async function proveHeygenWaiting(): Promise<boolean> {
       `| ${workerCount} workers | ${idleMib.map(round).join(' ')} | ${usage.mib.map(round).join(' ')} | ${(usage.processors * 100).toFixed(1)} % of one core |`,
     );
     console.log(
-      '\n| jobs | operations while stuck | most operations at once | allowed | looked at again after the restart | completed after the release |\n|---|---|---|---|---|---|',
+      '\n| jobs | operations while stuck | most operations at once | allowed | polled again after the restart | completed after the release |\n|---|---|---|---|---|---|',
     );
     console.log(
       `| ${ids.length} | ${atOnceStuck.runningNow} | ${mostAtOnce} | ${maxConcurrent} | ${resumed} | ${completed} |`,

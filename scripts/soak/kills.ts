@@ -18,7 +18,7 @@ const longestMs = 5 * 60_000;
 const pollMs = 10;
 
 interface Outcome {
-  /** Whether there was somebody to kill while the job was in the stage. */
+  /** Whether the process was running while the job was in the stage. */
   readonly hit: boolean;
   readonly job: JobView;
   readonly outputs: number;

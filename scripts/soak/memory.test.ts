@@ -33,7 +33,7 @@ describe('the samples of a stage', () => {
     ]);
   });
 
-  it('are none where nobody saw it', () => {
+  it('A stage without samples has no memory figures.', () => {
     expect(seriesOf('publishing', [1, 2, 3, 4, 5], samplesAt)).toEqual([]);
   });
 });

@@ -96,7 +96,7 @@ function isStageFlat(stage: string, seriesMib: readonly number[], samplesAt: Rea
   return isFlat(fifths);
 }
 
-/** What was seen from a stage's first sample to that of the next; nothing of a stage that nobody saw. */
+/** Samples from the start of a stage to the start of the next; empty if the stage was not sampled. */
 export function seriesOf(
   stage: string,
   seriesMib: readonly number[],

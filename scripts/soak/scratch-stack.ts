@@ -29,7 +29,7 @@ export interface ScratchStack {
   readonly client: LipsyncClient;
   /** Every line that a part has printed so far, the workers' of `startWorker` with them. */
   readonly lines: readonly string[];
-  /** Starts one more worker, which nobody starts again when it ends; resolves when it takes jobs. Whoever starts it stops it. */
+  /** Starts an additional worker that is not restarted when it exits; resolves when it claims jobs. The caller stops it. */
   startWorker(environment: Readonly<Record<string, string>>): Promise<GuardedProcess>;
   /** Outputs that can be downloaded, relative to the output folder. */
   outputs(): Promise<string[]>;

@@ -28,7 +28,7 @@ export interface StackOptions {
 export interface Stack {
   /** Where the API serves. */
   readonly url: string;
-  /** Where api, worker and whoever joins them find Redis; with its password. */
+  /** URL of Redis for api, worker and other clients, including the password. */
   readonly redisUrl: string;
   /** Resolves with the reason when a part keeps failing; stop() is then still to be called. */
   readonly gaveUp: Promise<Error>;

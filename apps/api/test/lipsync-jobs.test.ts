@@ -404,7 +404,7 @@ describe('every answer', () => {
     expect(replaced.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  it('does not say what it is made with', async () => {
+  it('The API does not reveal its framework in response headers.', async () => {
     const { headers } = await api.fetch('/health');
     expect(headers.get('x-powered-by')).toBeNull();
     expect(headers.get('x-content-type-options')).toBe('nosniff');

@@ -92,9 +92,9 @@ describe('GET /providers', () => {
     ]);
   });
 
-  it('gives the licence of the weights that are configured, and none to a model that nobody knows', async () => {
+  it('GET /providers shows the license of the configured weights, and none for an unknown model.', async () => {
     const foreign = join(folder, 'foreign.onnx');
-    await writeFile(foreign, 'a model of somebody');
+    await writeFile(foreign, 'an unknown model');
     expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({
       configured: true,
       missing_setting: null,
@@ -103,7 +103,7 @@ describe('GET /providers', () => {
     expect((await providersOf({ WAV2LIP_MODEL_PATH: join(folder, 'wav2lip.pth') }))[1]).toMatchObject({
       licence: expect.stringContaining('no commercial use'),
     });
-    await writeRecord(foreign, 'a model of somebody');
+    await writeRecord(foreign, 'an unknown model');
     expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({ licence: 'CC0' });
   });
 

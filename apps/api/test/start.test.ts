@@ -19,7 +19,7 @@ interface EndedApi {
   readonly answered: number | undefined;
 }
 
-/** Starts the real process; when it says that it is ready and `meanwhile` is done, it is told to stop. */
+/** Starts the real process; stops it after it has reported readiness and `meanwhile` has finished. */
 async function startAndStop(
   settings: Record<string, string>,
   meanwhile: (url: string) => Promise<void> = async () => undefined,
@@ -77,7 +77,7 @@ it.each(['kill', 'suspend'] as const)(
       });
       expect(response.status).toBe(202);
       await redis[how]();
-      // Until the loss is noticed; what is closed then has nobody to say good-bye to.
+      // Waits until the API has detected the lost connection.
       await delay(1_500);
       stoppedAtMs = performance.now();
     });
@@ -95,7 +95,7 @@ it('refuses to start where others can reach it without a key, and says why', asy
   expect(stderr).toContain('LIPSYNC_API_KEYS must be set');
 }, 30_000);
 
-it('says so when its port is taken', async () => {
+it('The API exits with a clear message when its port is in use.', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const address = other.address();

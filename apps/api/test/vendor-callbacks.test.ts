@@ -82,7 +82,7 @@ describe('a callback of HeyGen', () => {
     expect(await stateOf(id)).toBe('waiting');
   });
 
-  it('is believed nothing that it says', async () => {
+  it('The body of a callback has no effect.', async () => {
     const id = await parkedJob();
     const before = await api.store.get(id);
     const response = await api.post(
@@ -98,7 +98,7 @@ describe('a callback of HeyGen', () => {
     expect((await api.post(pathOf(await parkedJob()), 'x'.repeat(1_000_000))).status).toBe(204);
   });
 
-  it('with a wrong token is answered like an address that is not there, and wakes nobody', async () => {
+  it('A callback with a wrong token gets 404 and wakes no job.', async () => {
     const id = await parkedJob();
     for (const path of [
       pathOf(id, 0, 'a guess'),
@@ -114,7 +114,7 @@ describe('a callback of HeyGen', () => {
     expect(await stateOf(id)).toBe('delayed');
   });
 
-  it('about an attempt that is over, or a job that does not wait for one, wakes nobody', async () => {
+  it('A callback for an ended attempt, or for a job that does not wait, wakes no job.', async () => {
     const id = await parkedJob([
       { ...running, outcome: 'failed', code: 'provider_failed' },
       { ...running, provider: 'wav2lip' },

@@ -56,7 +56,7 @@ function accept(request: Request, response: Response): void {
 function requireAttempt(provider: ProviderStatus, { params, query }: Request): CallbackAttempt {
   const { attempt: attemptName } = params;
   const attempt = typeof attemptName === 'string' ? provider.verifyCallback({ attemptName, query }) : undefined;
-  if (!attempt) throw new HttpError('not_found', 'There is nothing at this address.');
+  if (!attempt) throw new HttpError('not_found', 'Unknown route. See docs/http-api.md for the routes of this API.');
   return attempt;
 }
 
@@ -66,7 +66,7 @@ function createGate({ nowMs }: Dependencies['clock']): (name: string) => boolean
   return (name) => {
     const beforeMs = latestMs.get(name);
     if (beforeMs !== undefined && nowMs() - beforeMs < minimumGapMs) return true;
-    // Set anew, so that the map stays in the order of the calls.
+    // Reinserted, so that the map stays ordered by the latest call.
     latestMs.delete(name);
     latestMs.set(name, nowMs());
     const [oldest] = latestMs.keys();
