@@ -24,20 +24,6 @@ export type OnnxDevice =
   | { readonly kind: 'webgpu' }
   | { readonly kind: 'cpu' };
 
-export interface OnnxSession {
-  readonly inputNames: readonly string[];
-  readonly outputNames: readonly string[];
-  readonly inputs: readonly PortInfo[];
-  readonly outputs: readonly PortInfo[];
-  /**
-   * Runs the model once. The caller owns the returned arrays. Throws `internal` for a missing input, a wrong shape, and
-   * an output whose element type is not in `OnnxTensor`.
-   */
-  run(inputs: Readonly<Record<string, OnnxTensor>>): Promise<Readonly<Record<string, OnnxTensor>>>;
-  /** Frees the memory of the model; the session cannot be used afterwards. */
-  release(): Promise<void>;
-}
-
 export interface OnnxSessionOptions {
   /** Intra-op threads, at least 1. In a GPU session they run only operators without a GPU kernel. */
   readonly threads: number;
@@ -55,15 +41,52 @@ export interface OnnxSessionOptions {
 export async function loadSession(model: string | Uint8Array, options: OnnxSessionOptions): Promise<OnnxSession> {
   if (typeof model === 'string') await checkReadable(model);
   const runtime = await loadRuntime();
-  const session = await createSession(runtime, model, options);
-  return {
-    inputNames: session.inputNames,
-    outputNames: session.outputNames,
-    inputs: session.inputMetadata.map(toPortInfo),
-    outputs: session.outputMetadata.map(toPortInfo),
-    run: (inputs) => runSession(runtime, session, inputs),
-    release: () => session.release(),
-  };
+  return new OnnxSession(runtime, await createSession(runtime, model, options));
+}
+
+/** A loaded model. Created by `loadSession`. */
+export class OnnxSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  readonly inputs: readonly PortInfo[];
+  readonly outputs: readonly PortInfo[];
+  readonly #runtime: typeof OnnxRuntime;
+  readonly #session: OnnxRuntime.InferenceSession;
+
+  constructor(runtime: typeof OnnxRuntime, session: OnnxRuntime.InferenceSession) {
+    this.#runtime = runtime;
+    this.#session = session;
+    this.inputNames = session.inputNames;
+    this.outputNames = session.outputNames;
+    this.inputs = session.inputMetadata.map(toPortInfo);
+    this.outputs = session.outputMetadata.map(toPortInfo);
+  }
+
+  /**
+   * Runs the model once. The caller owns the returned arrays. Throws `internal` for a missing input, a wrong shape, and
+   * an output whose element type is not in `OnnxTensor`.
+   */
+  async run(inputs: Readonly<Record<string, OnnxTensor>>): Promise<Readonly<Record<string, OnnxTensor>>> {
+    const feeds = Object.entries(inputs).map(([name, tensor]) => [name, toRuntimeTensor(this.#runtime, tensor)]);
+    try {
+      const outputs = Object.entries(await this.#session.run(Object.fromEntries(feeds)));
+      return Object.fromEntries(outputs.map(([name, tensor]) => [name, fromRuntimeTensor(name, tensor)]));
+    } catch (cause) {
+      if (LipsyncError.isInstance(cause)) throw cause;
+      throw new LipsyncError(
+        'internal',
+        'The model rejected its input. This is a bug in this service; please report it.',
+        {
+          cause,
+        },
+      );
+    }
+  }
+
+  /** Frees the memory of the model; the session cannot be used afterwards. */
+  release(): Promise<void> {
+    return this.#session.release();
+  }
 }
 
 async function checkReadable(path: string): Promise<void> {
@@ -117,29 +140,6 @@ function toPortInfo(port: OnnxRuntime.InferenceSession.ValueMetadata): PortInfo 
     elementType: port.type,
     dims: port.shape.map((size) => (typeof size === 'number' ? size : null)),
   };
-}
-
-async function runSession(
-  runtime: typeof OnnxRuntime,
-  session: OnnxRuntime.InferenceSession,
-  inputs: Readonly<Record<string, OnnxTensor>>,
-): Promise<Readonly<Record<string, OnnxTensor>>> {
-  const feeds = Object.fromEntries(
-    Object.entries(inputs).map(([name, tensor]) => [name, toRuntimeTensor(runtime, tensor)]),
-  );
-  try {
-    const outputs = await session.run(feeds);
-    return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, fromRuntimeTensor(name, tensor)]));
-  } catch (cause) {
-    if (LipsyncError.isInstance(cause)) throw cause;
-    throw new LipsyncError(
-      'internal',
-      'The model rejected its input. This is a bug in this service; please report it.',
-      {
-        cause,
-      },
-    );
-  }
 }
 
 function toRuntimeTensor(runtime: typeof OnnxRuntime, tensor: OnnxTensor): OnnxRuntime.Tensor {

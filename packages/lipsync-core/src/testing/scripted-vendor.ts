@@ -2,26 +2,26 @@ import { LipsyncError, type ErrorCode } from '../errors/index.ts';
 import type { OperationStatus, RemoteProvider, TakeRequest } from '../providers/provider.ts';
 import type { Operation, OperationRequest } from '../contract/provider-types.ts';
 
-/** What a step of the vendor does: its answer, or an error with that code. */
+/** Result of a vendor call: a value, or an error to throw. */
 type Step<Answer> = Answer | ErrorCode | LipsyncError;
 
-/** A remote provider that does what it is told: each list holds what comes next, and when it is empty all goes well. */
+/** A fake remote provider. Each list scripts the results of the next calls; with an empty list, calls succeed. */
 export class ScriptedVendor implements RemoteProvider {
   readonly kind = 'remote';
   readonly facts = { id: 'heygen', degraded: false } as const;
   readonly timeoutMs = 600_000;
   readonly requestLifetimeMs = 23 * 3_600_000;
   maxConcurrent = 5;
-  /** Idempotency keys of the orders that were made, in their order. */
+  /** Idempotency keys of the prepared requests, in order. */
   readonly ordered: string[] = [];
-  /** Idempotency keys, in the order in which they were used. */
+  /** Idempotency keys of the started operations, in order. */
   readonly started: string[] = [];
   readonly canceled: string[] = [];
   starts: Step<'op'>[] = [];
-  /** What is found of orders that went unanswered. */
+  /** Results of `find` for unacknowledged requests. */
   finds: Step<'none' | 'op'>[] = [];
   checks: Step<OperationStatus['status'] | 'billed'>[] = [];
-  /** What an operation is billed that was stopped. */
+  /** Costs in micros of canceled operations. */
   cancels: (number | null)[] = [];
   collects: Step<'take'>[] = [];
 
@@ -80,10 +80,10 @@ function operationOf(idempotencyKey: string): Operation {
   return { id: `op-of-${idempotencyKey}`, state: {} };
 }
 
-/** Names of answers and codes of errors do not overlap. */
+/** Result names and error codes are disjoint. */
 function resultOf(step: string | LipsyncError): string {
   if (typeof step !== 'string') throw step;
   if (['op', 'none', 'take', 'pending', 'billed', 'done', 'failed'].includes(step)) return step;
-  // `as`: what is no answer is a code, by the type of `Step`.
+  // `as`: by the type of `Step`, a string that is not a result name is an error code.
   throw new LipsyncError(step as ErrorCode, 'scripted');
 }

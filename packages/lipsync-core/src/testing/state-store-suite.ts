@@ -4,7 +4,7 @@ import type { Documents, Json, StateStore } from '../storage/state-store.ts';
 
 export interface StateStoreUnderTest {
   readonly store: StateStore;
-  /** A second store over the same documents, as another process has it; disposed with the first. */
+  /** A second store over the same documents, like that of another process; disposed with the first. */
   readonly other: StateStore;
   dispose(): Promise<void>;
 }
@@ -16,9 +16,9 @@ const deepDocument = {
   text: '"\\\n\u0000\u2028',
 };
 
-/** What every state store promises. `makeStores` is called once per test and gives two over the same empty state. */
+/** Conformance suite of the state store port. `makeStores` is called once per test and returns two stores over empty state. */
 export function stateStoreSuite(name: string, makeStores: () => Promise<StateStoreUnderTest>): void {
-  describe(`state store: ${name}`, () => {
+  describe(`State store: ${name}`, () => {
     let subject: StateStoreUnderTest;
     let store: StateStore;
     let other: StateStore;
@@ -33,8 +33,8 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
     });
     afterEach(() => subject.dispose());
 
-    describe('a document', () => {
-      it('is undefined when it was never written', async () => {
+    describe('documents', () => {
+      it('A document that was never written is undefined.', async () => {
         expect(await get('a')).toBeUndefined();
       });
 
@@ -44,12 +44,12 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         ['a text', ''],
         ['a number', 0],
         ['a truth value', false],
-      ])('that is %s comes back as it was written, in every store', async (_kind, document) => {
+      ])('A document that is %s is read back unchanged from every store.', async (_kind, document) => {
         await put({ a: document });
         expect([await get('a'), await get('a', other)]).toEqual([document, document]);
       });
 
-      it('is replaced whole, and gone once it is deleted', async () => {
+      it('A write replaces the whole document, and a deletion removes it.', async () => {
         await put({ a: { one: 1, two: 2 } });
         await put({ a: { three: 3 } });
         expect(await get('a')).toEqual({ three: 3 });
@@ -59,21 +59,21 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect(await store.list('', { limit: 10 })).toEqual([]);
       });
 
-      it('that was deleted takes no room in a page', async () => {
+      it('A deleted document does not occupy space in a page.', async () => {
         await put({ a: 1, b: 2 });
         await put({ a: null });
         expect(await store.list('', { limit: 1 })).toEqual([{ key: 'b', document: 2 }]);
       });
 
-      it('of 200 kB is kept', async () => {
+      it('A document of 200 kB is stored.', async () => {
         const document = 'ä'.repeat(100_000);
         await put({ a: document });
         expect(await get('a', other)).toBe(document);
       });
     });
 
-    describe('a transaction', () => {
-      it('returns what the change returns, having seen every document that it asked for', async () => {
+    describe('transactions', () => {
+      it('A transaction passes the requested documents to the change and returns its result.', async () => {
         await put({ a: 1, b: 2 });
         const seen = await store.transact(['a', 'b', 'c'], (documents) => ({ result: [...documents] }));
         expect(seen).toEqual([
@@ -83,13 +83,13 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         ]);
       });
 
-      it('that writes nothing changes nothing', async () => {
+      it('A transaction without writes changes nothing.', async () => {
         await put({ a: 1 });
         await store.transact(['a', 'b'], () => ({ result: undefined, writes: new Map() }));
         expect(await store.list('', { limit: 10 })).toEqual([{ key: 'a', document: 1 }]);
       });
 
-      it('leaves documents alone that it read and did not write', async () => {
+      it('A transaction leaves documents unchanged that it reads but does not write.', async () => {
         await put({ a: 1, b: 2 });
         await store.transact(['a', 'b'], () => ({ result: undefined, writes: new Map([['b', 3]]) }));
         expect([await get('a'), await get('b')]).toEqual([1, 3]);
@@ -98,7 +98,7 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
       it.each([
         ['one of our errors', new LipsyncError('budget_exceeded', 'Enough.')],
         ['any other error', new TypeError('broken')],
-      ])('whose change throws %s throws it and stores nothing', async (_kind, error) => {
+      ])('A transaction whose change throws %s throws it and stores nothing.', async (_kind, error) => {
         await put({ a: 1 });
         await expect(
           store.transact(['a', 'b'], () => {
@@ -110,7 +110,7 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect(await get('a', other)).toBe(2);
       });
 
-      it('stores none of its documents when one of them cannot be stored', async () => {
+      it('A transaction stores no document when one of them cannot be stored.', async () => {
         const circle: Record<string, Json> = {};
         circle['itself'] = circle;
         await expect(put({ a: 1, b: circle })).rejects.toThrow(TypeError);
@@ -119,7 +119,7 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect(await get('a', other)).toBe(2);
       });
 
-      it('may not write what it did not read', async () => {
+      it('A write to a document that was not read is refused.', async () => {
         await expect(
           store.transact(['a'], () => ({
             result: undefined,
@@ -133,20 +133,20 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
       });
 
       it.each([[[]], [['']], [['two words']], [['ä']], [['a'.repeat(301)]]])(
-        'on the keys %j is refused',
+        'A transaction on the keys %j is refused.',
         async (keys) => {
           await expect(store.transact(keys, () => ({ result: 1 }))).rejects.toMatchObject({ code: 'internal' });
         },
       );
     });
 
-    describe('transactions at once', () => {
+    describe('concurrent transactions', () => {
       const countUp = (key: string) => (documents: Documents) => {
         const count = Number(documents.get(key) ?? 0) + 1;
         return { result: count, writes: new Map([[key, count]]) };
       };
 
-      it('lose nothing, and each sees the one before', async () => {
+      it('Concurrent transactions are serialized and lose no update.', async () => {
         const counts = await Promise.all(
           Array.from({ length: 60 }, (_, index) => (index % 2 === 0 ? store : other).transact(['a'], countUp('a'))),
         );
@@ -154,7 +154,7 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect(counts.toSorted((one, two) => one - two)).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
       });
 
-      it('move money between documents and never show half of it', async () => {
+      it('A transfer between documents is never partially visible.', async () => {
         await put({ a: 100, b: 100 });
         const move = (from: StateStore, amount: number): Promise<number> =>
           from.transact(['a', 'b'], (documents) => {
@@ -184,7 +184,7 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
     });
 
     describe('pages', () => {
-      it('hold the documents of a prefix, ascending by key', async () => {
+      it('A page contains the documents of a prefix in ascending key order.', async () => {
         await put({ 'b/2': 2, 'a/9': 9, 'b/10': 10, 'b/1': 1, b0: 0, b: -1, 'c/1': 3 });
         expect(await store.list('b/', { limit: 10 })).toEqual([
           { key: 'b/1', document: 1 },
@@ -203,7 +203,7 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect(await store.list('d', { limit: 10 })).toEqual([]);
       });
 
-      it('follow each other without a gap or a repetition, also when documents come and go between them', async () => {
+      it('Consecutive pages have no gaps or repetitions, even if documents are added and deleted between them.', async () => {
         const keys = Array.from({ length: 25 }, (_, index) => `k/${String(index).padStart(2, '0')}`);
         await put(Object.fromEntries(keys.map((key) => [key, key])));
         const first = await store.list('k/', { limit: 10 });
@@ -213,24 +213,24 @@ export function stateStoreSuite(name: string, makeStores: () => Promise<StateSto
         expect([...first, ...second, ...third].map(({ key }) => key)).toEqual([...keys, 'k/12a'].sort());
       });
 
-      it('begin with the prefix when told to begin before it, and end with it', async () => {
+      it('A page starts at the prefix when its cursor precedes it, and ends with the prefix.', async () => {
         await put({ 'a/1': 1, 'b/1': 2, 'c/1': 3 });
         expect(await store.list('b/', { limit: 10, after: 'a' })).toEqual([{ key: 'b/1', document: 2 }]);
         expect(await store.list('b/', { limit: 10, after: 'c' })).toEqual([]);
       });
 
-      it('sort every character that a key may have', async () => {
+      it('All valid key characters are sorted by code unit.', async () => {
         const keys = Array.from({ length: 94 }, (_, index) => `x${String.fromCharCode(33 + index)}`);
         await put(Object.fromEntries(keys.toReversed().map((key) => [key, 1])));
         expect((await store.list('x', { limit: 100 })).map(({ key }) => key)).toEqual(keys);
       });
 
-      it.each([0, 1_001, 1.5, -1, Number.NaN])('of %d documents are refused', async (limit) => {
+      it.each([0, 1_001, 1.5, -1, Number.NaN])('A page size of %d is refused.', async (limit) => {
         await expect(store.list('', { limit })).rejects.toMatchObject({ code: 'internal' });
       });
     });
 
-    it('answers nothing any more once it is closed, twice if need be, and leaves the other open', async () => {
+    it('A closed store refuses calls, can be closed twice, and leaves other stores open.', async () => {
       await put({ a: 1 });
       await store.close();
       await store.close();

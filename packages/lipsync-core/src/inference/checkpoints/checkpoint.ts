@@ -9,7 +9,7 @@ import {
 } from './checkpoint-file.ts';
 import { readLegacyContainer } from './legacy-container.ts';
 import { defaultCheckpointLimits, invalidCheckpoint, type CheckpointLimits } from './limits.ts';
-import { describeValue, isDict, isTensor, type PickleDict, type PickleValue } from './pickle-values.ts';
+import { describeValue, isKind, type PickleDict, type PickleValue } from './pickle-values.ts';
 import { countElements, readTensorValues, type ElementType, type StoredTensor } from './tensors.ts';
 import { readZipContainer } from './zip-container.ts';
 
@@ -20,21 +20,6 @@ export interface TensorEntry {
   /** Empty for a scalar. */
   readonly dims: readonly number[];
   readonly elementType: ElementType;
-}
-
-/** The weights in an open PyTorch checkpoint. Tensors are read on demand. */
-export interface Checkpoint {
-  readonly format: CheckpointFormat;
-  /** The tensors of the state dict by name, in file order. */
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
-  /**
-   * Reads a tensor as float32 in row-major order; float16 and bfloat16 are widened. Throws `model_invalid` for unknown
-   * names, other element types and non-contiguous tensors.
-   */
-  read(name: string): Promise<Float32Array>;
-  /** Size and SHA-256 of the open file, the same bytes that `read` uses. Throws the errors of `openCheckpoint`. */
-  hash(): Promise<FileHash>;
-  close(): Promise<void>;
 }
 
 export interface OpenCheckpointOptions {
@@ -65,23 +50,56 @@ export async function readCheckpoint(file: CheckpointFile, limits: CheckpointLim
   const container = await (format === 'zip' ? readZipContainer : readLegacyContainer)(file, limits);
   const stored = listStateTensors(container.root, limits);
   const positions = await container.locate(new Set(Array.from(stored.values(), (tensor) => tensor.storage)));
-  return {
-    format,
-    tensors: new Map(Array.from(stored, ([name, tensor]) => [name, toEntry(name, tensor)])),
-    async read(name) {
-      const tensor = stored.get(name);
-      const position = tensor && positions.get(tensor.storage.key);
-      if (tensor === undefined || position === undefined)
-        throw invalidCheckpoint(`a tensor named ${quoted(name)}`, 'no such tensor');
-      return readTensorValues(file, tensor, position);
-    },
-    hash: () => hashCheckpointFile(file),
-    close: () => file.close(),
-  };
+  return new Checkpoint({ file, format, stored, positions });
 }
 
-function toEntry(name: string, tensor: StoredTensor): TensorEntry {
-  return { name, dims: tensor.dims, elementType: tensor.storage.elementType };
+interface CheckpointContent {
+  readonly file: CheckpointFile;
+  readonly format: CheckpointFormat;
+  readonly stored: ReadonlyMap<string, StoredTensor>;
+  /** Byte offsets of the storages by key. */
+  readonly positions: ReadonlyMap<string, number>;
+}
+
+/** The weights in an open PyTorch checkpoint. Tensors are read on demand. */
+export class Checkpoint {
+  readonly format: CheckpointFormat;
+  /** The tensors of the state dict by name, in file order. */
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly #content: CheckpointContent;
+
+  constructor(content: CheckpointContent) {
+    this.#content = content;
+    this.format = content.format;
+    this.tensors = new Map(
+      Array.from(content.stored, ([name, { dims, storage }]) => [
+        name,
+        { name, dims, elementType: storage.elementType },
+      ]),
+    );
+  }
+
+  /**
+   * Reads a tensor as float32 in row-major order; float16 and bfloat16 are widened. Throws `model_invalid` for unknown
+   * names, other element types and non-contiguous tensors.
+   */
+  async read(name: string): Promise<Float32Array> {
+    const { file, stored, positions } = this.#content;
+    const tensor = stored.get(name);
+    const position = tensor && positions.get(tensor.storage.key);
+    if (tensor === undefined || position === undefined)
+      throw invalidCheckpoint(`a tensor named ${quoted(name)}`, 'no such tensor');
+    return readTensorValues(file, tensor, position);
+  }
+
+  /** Size and SHA-256 of the open file, the same bytes that `read` uses. Throws the errors of `openCheckpoint`. */
+  hash(): Promise<FileHash> {
+    return hashCheckpointFile(this.#content.file);
+  }
+
+  close(): Promise<void> {
+    return this.#content.file.close();
+  }
 }
 
 /**
@@ -95,7 +113,7 @@ function listStateTensors(root: PickleValue, limits: CheckpointLimits): Readonly
   let elements = 0;
   for (const [key, value] of entries) {
     const name = tensorName(key);
-    if (!isTensor(value)) throw invalidCheckpoint(`a tensor as ${quoted(name)}`, describeValue(value));
+    if (!isKind(value, 'tensor')) throw invalidCheckpoint(`a tensor as ${quoted(name)}`, describeValue(value));
     if (tensors.has(name)) throw invalidCheckpoint('unique tensor names', `two tensors named ${quoted(name)}`);
     elements += countElements(value.dims);
     tensors.set(name, value);
@@ -106,10 +124,10 @@ function listStateTensors(root: PickleValue, limits: CheckpointLimits): Readonly
 }
 
 function findStateDict(root: PickleValue): PickleDict {
-  if (!isDict(root)) throw invalidCheckpoint('a state dict', describeValue(root));
+  if (!isKind(root, 'dict')) throw invalidCheckpoint('a state dict', describeValue(root));
   const wrapped = root.entries.get('state_dict');
-  if (isDict(wrapped)) return wrapped;
-  if (Array.from(root.entries.values()).some(isTensor)) return root;
+  if (isKind(wrapped, 'dict')) return wrapped;
+  if (Array.from(root.entries.values()).some((value) => isKind(value, 'tensor'))) return root;
   throw invalidCheckpoint('a state dict', `a dict with ${listKeys(root)}`);
 }
 

@@ -2,7 +2,7 @@ import { quoted } from '../../errors/quoted-text.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
 import { invalidCheckpoint, type CheckpointLimits } from './limits.ts';
 import { readPickle } from './pickle-reader.ts';
-import { describeValue, isDict, isList, type PickleValue } from './pickle-values.ts';
+import { describeValue, isKind, type PickleValue } from './pickle-values.ts';
 import { storageBytes, type Storage } from './tensors.ts';
 import { TorchGlobals } from './torch-globals.ts';
 
@@ -85,14 +85,14 @@ function requireValue(expected: string, found: PickleValue, value: number | bigi
 }
 
 function requireLittleEndian(system: PickleValue): void {
-  if (!isDict(system)) throw invalidCheckpoint('system info of the writer', describeValue(system));
+  if (!isKind(system, 'dict')) throw invalidCheckpoint('system info of the writer', describeValue(system));
   const littleEndian = system.entries.get('little_endian') ?? null;
   if (littleEndian !== true)
     throw invalidCheckpoint('little-endian storages', `little_endian as ${describeValue(littleEndian)}`);
 }
 
 function storageKeys(value: PickleValue): readonly string[] {
-  if (!isList(value)) throw invalidCheckpoint('a list of storage keys', describeValue(value));
+  if (!isKind(value, 'list')) throw invalidCheckpoint('a list of storage keys', describeValue(value));
   return value.items.map((key) => {
     if (typeof key !== 'string') throw invalidCheckpoint('strings as storage keys', describeValue(key));
     return key;

@@ -3,10 +3,7 @@ import { EndOfPickle, PickleCursor, PickleMachine } from './pickle-machine.ts';
 import {
   checkNesting,
   describeValue,
-  isDict,
-  isGlobal,
-  isList,
-  isTuple,
+  isKind,
   newDict,
   type PickleDict,
   type PickleKey,
@@ -191,13 +188,13 @@ function pushTuple(machine: PickleMachine, length: number): void {
 
 function append(machine: PickleMachine, items: readonly PickleValue[]): void {
   const list = machine.top();
-  if (!isList(list)) throw machine.refuse('a list to add to', describeValue(list));
+  if (!isKind(list, 'list')) throw machine.refuse('a list to add to', describeValue(list));
   for (const item of items) list.items.push(item);
 }
 
 function setItems(machine: PickleMachine, keysAndValues: readonly PickleValue[]): void {
   const dict = machine.top();
-  if (!isDict(dict)) throw machine.refuse('a dict to add to', describeValue(dict));
+  if (!isKind(dict, 'dict')) throw machine.refuse('a dict to add to', describeValue(dict));
   if (keysAndValues.length % 2 !== 0) throw machine.refuse('a value for every key', 'a key without a value');
   for (let index = 0; index < keysAndValues.length; index += 2)
     setItem(machine, dict, keysAndValues[index], keysAndValues[index + 1]);
@@ -241,7 +238,7 @@ function pushGlobal(machine: PickleMachine, module: string, attribute: string): 
 function reduce(machine: PickleMachine): void {
   const args = machine.pop();
   const callee = machine.pop();
-  if (!isGlobal(callee) || !isTuple(args))
+  if (!isKind(callee, 'global') || !isKind(args, 'tuple'))
     throw machine.refuse('a global and its arguments', `${describeValue(callee)} and ${describeValue(args)}`);
   machine.pushNew(machine.globals.call(callee.name, args.items));
 }
@@ -250,7 +247,7 @@ function reduce(machine: PickleMachine): void {
 function build(machine: PickleMachine): void {
   const state = machine.pop();
   const dict = machine.top();
-  if (!isDict(dict) || dict.state !== undefined)
+  if (!isKind(dict, 'dict') || dict.state !== undefined)
     throw machine.refuse('attributes of a dict, once', `attributes of ${describeValue(dict)}`);
   dict.state = state;
 }

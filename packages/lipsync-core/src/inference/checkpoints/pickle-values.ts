@@ -48,28 +48,14 @@ export function newDict(): PickleDict {
   return { kind: 'dict', entries: new Map(), state: undefined };
 }
 
-export function isDict(value: PickleValue | undefined): value is PickleDict {
-  return kindOf(value) === 'dict';
-}
+type Tagged = Extract<PickleValue, { readonly kind: string }>;
 
-export function isList(value: PickleValue | undefined): value is PickleList {
-  return kindOf(value) === 'list';
-}
-
-export function isTuple(value: PickleValue | undefined): value is PickleTuple {
-  return kindOf(value) === 'tuple';
-}
-
-export function isGlobal(value: PickleValue | undefined): value is PickleGlobal {
-  return kindOf(value) === 'global';
-}
-
-export function isTensor(value: PickleValue | undefined): value is StoredTensor {
-  return kindOf(value) === 'tensor';
-}
-
-export function isStorageView(value: PickleValue | undefined): value is StorageView {
-  return kindOf(value) === 'storage';
+/** Whether the value is an object of this kind. */
+export function isKind<Kind extends Tagged['kind']>(
+  value: PickleValue | undefined,
+  kind: Kind,
+): value is Extract<Tagged, { readonly kind: Kind }> {
+  return typeof value === 'object' && value !== null && value.kind === kind;
 }
 
 /** Whether the value is a non-negative safe integer: a size, count or position. */
@@ -84,10 +70,6 @@ export function describeValue(value: PickleValue | undefined): string {
   if (typeof value === 'string') return `the text ${quoted(value)}`;
   if (typeof value !== 'object') return String(value);
   return value.kind === 'global' ? `the global ${quoted(value.name)}` : `a ${value.kind}`;
-}
-
-function kindOf(value: PickleValue | undefined): string | undefined {
-  return typeof value === 'object' && value !== null ? value.kind : undefined;
 }
 
 /**
@@ -120,7 +102,7 @@ export function checkNesting(root: PickleValue, maxDepth: number): void {
 }
 
 function isContainer(value: PickleValue): value is Container {
-  return isTuple(value) || isList(value) || isDict(value);
+  return isKind(value, 'tuple') || isKind(value, 'list') || isKind(value, 'dict');
 }
 
 function childrenOf(container: Container): Iterator<PickleValue> {

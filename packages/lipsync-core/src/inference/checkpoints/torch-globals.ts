@@ -1,17 +1,6 @@
 import { quoted } from '../../errors/quoted-text.ts';
 import { invalidCheckpoint } from './limits.ts';
-import {
-  describeValue,
-  isCount,
-  isGlobal,
-  isList,
-  isStorageView,
-  isTensor,
-  isTuple,
-  newDict,
-  type PickleDict,
-  type PickleValue,
-} from './pickle-values.ts';
+import { describeValue, isCount, isKind, newDict, type PickleDict, type PickleValue } from './pickle-values.ts';
 import { countElements, type ElementType, type Storage, type StorageView, type StoredTensor } from './tensors.ts';
 
 type Constructor = (args: readonly PickleValue[]) => PickleValue;
@@ -76,8 +65,8 @@ export class TorchGlobals {
 
 /** The id is `('storage', type, key, location, count)`; legacy files append a view `(key, offset, count)` or None. */
 function loadStorage(persistentId: PickleValue, storages: Map<string, Storage>): StorageView {
-  const [tag, type, key, , elementCount, part] = isTuple(persistentId) ? persistentId.items : [];
-  const elementType = isGlobal(type) ? storageTypes.get(type.name) : undefined;
+  const [tag, type, key, , elementCount, part] = isKind(persistentId, 'tuple') ? persistentId.items : [];
+  const elementType = isKind(type, 'global') ? storageTypes.get(type.name) : undefined;
   if (tag !== 'storage' || elementType === undefined)
     throw invalidCheckpoint(
       'a reference to a storage',
@@ -99,7 +88,7 @@ function loadStorage(persistentId: PickleValue, storages: Map<string, Storage>):
 function viewStorage(storage: Storage, part: PickleValue | undefined): StorageView {
   if (part === undefined || part === null)
     return { kind: 'storage', storage, firstElement: 0, elementCount: storage.elementCount };
-  const [, firstElement, elementCount] = isTuple(part) ? part.items : [];
+  const [, firstElement, elementCount] = isKind(part, 'tuple') ? part.items : [];
   if (!isCount(firstElement) || !isCount(elementCount))
     throw invalidCheckpoint('a view of a storage', describeValue(part));
   if (firstElement + elementCount > storage.elementCount) {
@@ -117,7 +106,7 @@ function makeTensor(
   sizes: PickleValue | undefined,
   steps: PickleValue | undefined,
 ): StoredTensor {
-  if (!isStorageView(view)) throw invalidCheckpoint('the storage of a tensor', describeValue(view));
+  if (!isKind(view, 'storage')) throw invalidCheckpoint('the storage of a tensor', describeValue(view));
   if (!isCount(offset)) throw invalidCheckpoint('the offset of a tensor', describeValue(offset));
   const dims = readCounts('sizes', sizes);
   const strides = readCounts('strides', steps);
@@ -138,7 +127,8 @@ function spannedElements(dims: readonly number[], strides: readonly number[]): n
 }
 
 function readCounts(what: string, value: PickleValue | undefined): readonly number[] {
-  if (!isTuple(value) && !isList(value)) throw invalidCheckpoint(`the ${what} of a tensor`, describeValue(value));
+  if (!isKind(value, 'tuple') && !isKind(value, 'list'))
+    throw invalidCheckpoint(`the ${what} of a tensor`, describeValue(value));
   if (value.items.length > maxDimensions)
     throw invalidCheckpoint(`at most ${maxDimensions} ${what}`, `${value.items.length}`);
   return value.items.map((item) => {
@@ -148,7 +138,7 @@ function readCounts(what: string, value: PickleValue | undefined): readonly numb
 }
 
 function requireTensor(value: PickleValue | undefined): StoredTensor {
-  if (!isTensor(value)) throw invalidCheckpoint('the tensor of a parameter', describeValue(value));
+  if (!isKind(value, 'tensor')) throw invalidCheckpoint('the tensor of a parameter', describeValue(value));
   return value;
 }
 
@@ -156,9 +146,9 @@ function requireTensor(value: PickleValue | undefined): StoredTensor {
 function makeDict(items: PickleValue | undefined): PickleDict {
   const dict = newDict();
   if (items === undefined) return dict;
-  if (!isList(items)) throw invalidCheckpoint('the entries of a dict', describeValue(items));
+  if (!isKind(items, 'list')) throw invalidCheckpoint('the entries of a dict', describeValue(items));
   for (const pair of items.items) {
-    const [key, value] = isTuple(pair) || isList(pair) ? pair.items : [];
+    const [key, value] = isKind(pair, 'tuple') || isKind(pair, 'list') ? pair.items : [];
     if (typeof key !== 'string' || value === undefined)
       throw invalidCheckpoint('an entry of a dict', describeValue(pair));
     if (dict.entries.has(key)) throw invalidCheckpoint('unique keys', `${quoted(key)} twice`);

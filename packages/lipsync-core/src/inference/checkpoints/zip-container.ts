@@ -17,7 +17,7 @@ const fixedEntryBytes = 46;
 
 /** Reads a zip checkpoint: the object is `FOLDER/data.pkl`, the storage with key K is `FOLDER/data/K`. */
 export async function readZipContainer(file: CheckpointFile, limits: CheckpointLimits): Promise<CheckpointContainer> {
-  const members = await listZipMembers(file, limits);
+  const members = await ZipArchive.open(file, limits);
   const folder = findFolder(members.names);
   rejectTorchScript(members.names, folder);
   await requireLittleEndian(file, members, folder);
@@ -50,7 +50,7 @@ function rejectTorchScript(names: ReadonlySet<string>, folder: string): void {
     );
 }
 
-async function requireLittleEndian(file: CheckpointFile, members: ZipMembers, folder: string): Promise<void> {
+async function requireLittleEndian(file: CheckpointFile, members: ZipArchive, folder: string): Promise<void> {
   const name = `${folder}/byteorder`;
   // PyTorch before 2.1 does not write this member and is little-endian.
   if (!members.names.has(name)) return;
@@ -60,7 +60,7 @@ async function requireLittleEndian(file: CheckpointFile, members: ZipMembers, fo
 
 async function readObject(
   file: CheckpointFile,
-  members: ZipMembers,
+  members: ZipArchive,
   name: string,
   limits: CheckpointLimits,
 ): Promise<PickleValue> {
@@ -73,7 +73,7 @@ async function readObject(
 
 async function readMember(
   file: CheckpointFile,
-  members: ZipMembers,
+  members: ZipArchive,
   name: string,
   maxBytes: number,
 ): Promise<Uint8Array> {
@@ -84,7 +84,7 @@ async function readMember(
   return bytes;
 }
 
-async function locateStorage(members: ZipMembers, folder: string, storage: Storage): Promise<number> {
+async function locateStorage(members: ZipArchive, folder: string, storage: Storage): Promise<number> {
   const name = `${folder}/data/${storage.key}`;
   const { position, lengthBytes } = await members.locate(name);
   if (lengthBytes !== storageBytes(storage))
@@ -92,34 +92,41 @@ async function locateStorage(members: ZipMembers, folder: string, storage: Stora
   return position;
 }
 
-/** The members of a zip archive. They are read in place, so only uncompressed members are supported. */
-interface ZipMembers {
-  readonly names: ReadonlySet<string>;
-  /** Throws `model_invalid` when the member is missing, compressed, encrypted or truncated. */
-  locate(name: string): Promise<{ position: number; lengthBytes: number }>;
-}
-
 /**
- * Lists an archive (zip or zip64) with yauzl, which streams the central directory and resolves data offsets. Nothing is
- * inflated: `torch.save` stores members uncompressed. CRCs are not verified because tensors are read individually and
- * newer PyTorch versions may omit them. Throws `model_invalid` for damaged archives, duplicate names and exceeded limits.
+ * A zip or zip64 archive whose members are read in place. yauzl streams the central directory and resolves data offsets.
+ * Nothing is inflated: `torch.save` stores members uncompressed. CRCs are not verified because tensors are read individually
+ * and newer PyTorch versions may omit them.
  */
-async function listZipMembers(file: CheckpointFile, limits: CheckpointLimits): Promise<ZipMembers> {
-  const archive = await rethrowAsInvalid(
-    fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, { lazyEntries: true, autoClose: false }),
-  );
-  const entries = await rethrowAsInvalid(listEntries(archive, limits));
-  return {
-    names: new Set(entries.keys()),
-    async locate(name) {
-      const entry = entries.get(name);
-      if (entry === undefined) throw invalidCheckpoint(`the member ${quoted(name)}`, 'no such member in the archive');
-      if (entry.compressionMethod !== 0 || entry.isEncrypted())
-        throw invalidCheckpoint(`the uncompressed member ${quoted(name)}`, 'a compressed or encrypted one');
-      const { fileDataStart } = await rethrowAsInvalid(archive.readLocalFileHeaderPromise(entry, { minimal: true }));
-      return { position: fileDataStart, lengthBytes: entry.uncompressedSize };
-    },
-  };
+class ZipArchive {
+  readonly names: ReadonlySet<string>;
+  readonly #archive: ZipFile;
+  readonly #entries: ReadonlyMap<string, Entry>;
+
+  private constructor(archive: ZipFile, entries: ReadonlyMap<string, Entry>) {
+    this.#archive = archive;
+    this.#entries = entries;
+    this.names = new Set(entries.keys());
+  }
+
+  /** Throws `model_invalid` for damaged archives, duplicate names and exceeded limits. */
+  static async open(file: CheckpointFile, limits: CheckpointLimits): Promise<ZipArchive> {
+    const options = { lazyEntries: true, autoClose: false };
+    const archive = await rethrowAsInvalid(
+      fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, options),
+    );
+    return new ZipArchive(archive, await rethrowAsInvalid(listEntries(archive, limits)));
+  }
+
+  /** Throws `model_invalid` when the member is missing, compressed, encrypted or truncated. */
+  async locate(name: string): Promise<{ readonly position: number; readonly lengthBytes: number }> {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) throw invalidCheckpoint(`the member ${quoted(name)}`, 'no such member in the archive');
+    if (entry.compressionMethod !== 0 || entry.isEncrypted())
+      throw invalidCheckpoint(`the uncompressed member ${quoted(name)}`, 'a compressed or encrypted one');
+    const header = this.#archive.readLocalFileHeaderPromise(entry, { minimal: true });
+    const { fileDataStart } = await rethrowAsInvalid(header);
+    return { position: fileDataStart, lengthBytes: entry.uncompressedSize };
+  }
 }
 
 async function listEntries(
