@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { configFromEnvironment, type CoreConfig } from '@lipsync/core/config';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
-import { createLedger, createLipsyncCore, systemClock, type StateStore } from '@lipsync/core';
+import { Ledger, createLipsyncCore, systemClock, type StateStore } from '@lipsync/core';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { createLocalHost } from '../../packages/lipsync-core/src/service/get-lipsync-service.ts';
 import { SqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
@@ -72,7 +72,7 @@ async function openService(folder: string, standin: HeygenStandin): Promise<Serv
     slotPollIntervalMs: 1_000,
     clock: { nowMs: () => systemClock.nowMs() + aheadMs },
   });
-  const ledger = createLedger({
+  const ledger = new Ledger({
     state,
     clock: systemClock,
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },

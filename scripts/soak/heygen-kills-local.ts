@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
 import { createConcurrencySlots } from '../../packages/lipsync-core/src/scheduling/concurrency-slots.ts';
-import { createLedger, systemClock } from '@lipsync/core';
+import { Ledger, systemClock } from '@lipsync/core';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
@@ -135,7 +135,7 @@ function isThere(path: string): Promise<boolean> {
 async function judgeBooks({ folder, standin }: Bench, runs: number): Promise<boolean> {
   const state = new SqliteStateStore({ path: join(folder, 'data', 'state.sqlite') });
   try {
-    const ledger = createLedger({
+    const ledger = new Ledger({
       state,
       clock: systemClock,
       caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },

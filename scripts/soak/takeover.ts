@@ -4,7 +4,7 @@ import { access, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLedger, systemClock } from '@lipsync/core';
+import { Ledger, systemClock } from '@lipsync/core';
 import { jobViewSchema, type JobView } from '@lipsync/core/contract';
 import { createClientConnection, RedisConcurrencySlots, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';
@@ -296,7 +296,7 @@ async function judgeLocal({ standin, dataDir, outputPath }: LocalVerdict): Promi
   const state = new SqliteStateStore({ path: join(dataDir, 'state.sqlite') });
   try {
     const caps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: null };
-    const ledger = createLedger({ state, clock: systemClock, caps });
+    const ledger = new Ledger({ state, clock: systemClock, caps });
     const rows = await ledger.sum({ fromMs: 0, toMs: Date.now() + 86_400_000, groupBy: 'day' });
     const ledgerMicros = rows.reduce((sum, { spentMicros }) => sum + spentMicros, 0);
     const reservedMicros = rows.reduce((sum, { reservedMicros: micros }) => sum + micros, 0);

@@ -31,7 +31,7 @@ export interface ApiDependencies {
   readonly optionsSchema: OptionsSchema;
   /** All providers, configured or not. */
   readonly providers: readonly ProviderStatus[];
-  readonly breaker: Pick<CircuitBreaker, 'look'>;
+  readonly breaker: Pick<CircuitBreaker, 'inspect'>;
   readonly ledger: Pick<Ledger, 'sum'>;
   readonly estimator: Estimator;
   readonly clock: Clock;

@@ -1,4 +1,4 @@
-import { createLedger, systemClock } from '@lipsync/core';
+import { Ledger, systemClock, toMicros } from '@lipsync/core';
 import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
@@ -7,15 +7,15 @@ let api: RunningApi;
 beforeAll(async () => {
   api = await startApi();
   const connection = createClientConnection({ url: api.redis.url, onError: () => undefined });
-  const ledger = createLedger({
+  const ledger = new Ledger({
     state: new RedisStateStore({ connection }),
     clock: systemClock,
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });
   const book = async (id: string, day: string, user: string | null, micros: number): Promise<void> => {
     const entry = { id, atMs: Date.parse(`${day}T12:00:00Z`) };
-    await ledger.reserve({ ...entry, jobId: id, provider: 'heygen', user, micros: 1_000_000 });
-    await ledger.settle(entry, { micros, atMs: entry.atMs });
+    await ledger.reserve({ ...entry, jobId: id, provider: 'heygen', user, micros: toMicros(1_000_000) });
+    await ledger.settle(entry, { micros: toMicros(micros), atMs: entry.atMs });
   };
   await book('a-0', '2026-11-01', 'ann', 333_001);
   await book('b-0', '2026-11-01', '=cmd()', 1);
@@ -26,7 +26,7 @@ beforeAll(async () => {
     jobId: 'd',
     provider: 'heygen',
     user: 'ann',
-    micros: 250_000,
+    micros: toMicros(250_000),
   });
   connection.disconnect();
 });

@@ -1,4 +1,4 @@
-import { createCircuitBreaker, createCostEstimator, createLedger, systemClock, type StateStore } from '@lipsync/core';
+import { CircuitBreaker, createCostEstimator, Ledger, systemClock, type StateStore, toMicros } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
@@ -75,14 +75,14 @@ describe('POST /estimate', () => {
       providers: [{ cap: 'job' }, { cap: null }],
     });
     expect(await estimate({ ...halfMinute, max_cost_usd: 0.999 })).toMatchObject({ first: 'heygen' });
-    const ledger = createLedger({ state, clock: systemClock, caps: config.budget });
+    const ledger = new Ledger({ state, clock: systemClock, caps: config.budget });
     await ledger.reserve({
       id: 'job_1-0',
       jobId: 'job_1',
       provider: 'heygen',
       user: null,
       atMs: Date.now(),
-      micros: 4_100_000,
+      micros: toMicros(4_100_000),
     });
     expect(await estimate(halfMinute)).toMatchObject({
       first: 'wav2lip',
@@ -105,7 +105,7 @@ describe('POST /estimate', () => {
   });
 
   it('counts on no provider whose breaker is open', async () => {
-    await createCircuitBreaker({ state, clock: systemClock }).report('heygen', 'job_1', 'opens');
+    await new CircuitBreaker({ state, clock: systemClock }).report('heygen', 'job_1', 'opens');
     expect(await estimate(halfMinute)).toMatchObject({
       plan: ['heygen', 'wav2lip'],
       first: 'wav2lip',

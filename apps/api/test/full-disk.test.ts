@@ -25,7 +25,7 @@ it('answers 503 with advice when the disk is full only after every byte was read
     expect(await json(response)).toMatchObject({
       code: 'resource_exhausted',
       retryable: true,
-      detail: expect.stringContaining('Make room'),
+      detail: expect.stringContaining('Free space'),
     });
     await expect.poll(() => readdir(join(folder, 'in'))).not.toContainEqual(expect.stringContaining('.part'));
   } finally {

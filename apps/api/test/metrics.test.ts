@@ -12,7 +12,7 @@ let view: BreakerView = { state: 'closed', recentFaults: 0, reason: null, openUn
 beforeAll(async () => {
   api = await startApi({
     providers: listProviders(configFromEnvironment({ HEYGEN_API_KEY: 'key' }), { state: createMemoryState().open() }),
-    breaker: { look: async () => view },
+    breaker: { inspect: async () => view },
   });
 });
 afterAll(() => api.close());

@@ -155,10 +155,10 @@ function observeAppends(store: JobStore, onAppend: NonNullable<WorkOptions['onAp
 export const make: Step = async ({ workspace }) => {
   const takePath = workspace.file('take.mp4');
   await writeFile(takePath, 'a take');
-  return { kind: 'made', takePath, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [] };
+  return { type: 'made', takePath, methodUsed: 'preview', degraded: true, durationMs: 1_000, warnings: [] };
 };
 
 /** Parks a job for `ms`. */
 export function waitFor(ms: number): Step {
-  return async () => ({ kind: 'waiting', untilMs: Date.now() + ms });
+  return async () => ({ type: 'waiting', untilMs: Date.now() + ms });
 }

@@ -186,11 +186,11 @@ describe('lanes', () => {
       sequence(
         async (_, { canRun }) => {
           lanes.push(canRun('inline') ? 'render' : 'cloud');
-          return { kind: 'elsewhere', needs: 'remote' };
+          return { type: 'elsewhere', needs: 'remote' };
         },
         async (_, { canRun }) => {
           lanes.push(canRun('remote') ? 'cloud' : 'render');
-          return { kind: 'elsewhere', needs: 'inline' };
+          return { type: 'elsewhere', needs: 'inline' };
         },
         (input, context) => {
           lanes.push(context.canRun('inline') ? 'render' : 'cloud');

@@ -31,8 +31,8 @@ export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export { JobRunner, type JobRunnerOptions, type RunContext } from './jobs/job-runner.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
-export type { CostRow } from './billing/cost-sums.ts';
-export { createLedger, type Ledger } from './billing/ledger.ts';
+export type { CostRow } from './billing/cost-report.ts';
+export { Ledger } from './billing/ledger.ts';
 export type { Clock, IdSource, Logger, TraceContext } from './contract/ports.ts';
 export { createIdSource, systemClock } from './contract/system-ports.ts';
 export type { CallbackAttempt } from './providers/definition.ts';
@@ -49,12 +49,7 @@ export {
   type SlotRequest,
   type SweptSlots,
 } from './scheduling/concurrency-slots.ts';
-export {
-  createCircuitBreaker,
-  type CircuitBreaker,
-  type BreakerChange,
-  type BreakerView,
-} from './scheduling/circuit-breaker.ts';
+export { CircuitBreaker, type BreakerChange, type BreakerView } from './scheduling/circuit-breaker.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
 export { parseLipsyncOptions, type OptionsSchema } from './service/parse-options.ts';
 export type { CostEstimate, EstimateCostInput } from './service/cost-estimates.ts';
@@ -94,3 +89,4 @@ export {
 export { createLipsyncCore, type LipsyncCore } from './service/wiring.ts';
 export { migrateAttempt, type Attempt } from './providers/attempt.ts';
 export type { Warning } from './contract/provider-types.ts';
+export { toMicros, type Micros } from './billing/micros.ts';

@@ -25,7 +25,8 @@ export function metricRoutes(dependencies: Dependencies): readonly Route[] {
 function createRegistry({ providers, breaker }: Dependencies): Registry {
   const registry = new Registry();
   const remote = providers.filter(({ kind, missingSetting }) => kind === 'remote' && missingSetting === null);
-  const readViews = () => Promise.all(remote.map(async ({ id }) => ({ provider: id, view: await breaker.look(id) })));
+  const readViews = () =>
+    Promise.all(remote.map(async ({ id }) => ({ provider: id, view: await breaker.inspect(id) })));
   const state = new Gauge({
     name: 'lipsync_breaker_state',
     help: '1 for the current state of the circuit breaker of a provider, 0 for the other states.',

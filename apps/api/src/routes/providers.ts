@@ -22,7 +22,7 @@ type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
 async function viewProvider(provider: ProviderStatus, { breaker }: Dependencies) {
   const { id, missingSetting, degraded, microsPerSecond } = provider;
   const { device, licence, modelSuitsDevice, balanceMicros } = await provider.inspect();
-  const { state, reason, openUntilMs } = await breaker.look(id);
+  const { state, reason, openUntilMs } = await breaker.inspect(id);
   return {
     id,
     configured: missingSetting === null,

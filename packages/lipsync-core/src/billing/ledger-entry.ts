@@ -1,34 +1,87 @@
-/** What was reserved, spent or given back for one attempt of one job; a type alias, because it is stored as JSON. */
+import { createHash } from 'node:crypto';
+import { LipsyncError } from '../errors/index.ts';
+import type { Micros } from './micros.ts';
+
+/** Ledger documents and their keys in the state store. Days and months are UTC. */
+
+/** The money of one attempt. A type alias, because an interface is not assignable to `Json`. */
 export type LedgerEntry = {
   /** Derived from job and attempt. */
   readonly id: string;
   readonly jobId: string;
   readonly provider: string;
-  /** Name of the key that the job came with, else its user id; null where there is neither. */
+  /** Name of the job's API key, else its user id, else null. */
   readonly user: string | null;
-  /** Recorded start of the attempt; its UTC day is the day that pays. */
+  /** Recorded start of the attempt; the amount counts towards this UTC day and month. */
   readonly atMs: number;
   readonly state: 'reserved' | 'settled' | 'released';
-  /** What was held back when the attempt began, in millionths of a dollar. */
-  readonly reservedMicros: number;
-  /** What was spent, once settled, in millionths of a dollar. */
-  readonly spentMicros: number;
+  /** Reserved when the attempt began. */
+  readonly reservedMicros: Micros;
+  /** Zero until the entry is settled. */
+  readonly spentMicros: Micros;
   /** When it was settled or released. */
   readonly endedAtMs: number | null;
   readonly note: string | null;
 };
 
-/** Money of a day, month or user; a type alias, because it is stored as JSON. */
+/** Identifies an entry: its id, and the recorded start of its attempt, which determines the day. */
+export interface EntryReference {
+  readonly id: string;
+  readonly atMs: number;
+}
+
+/** Money of a day, a month, or a user's day. */
 export type Total = {
-  /** Held back by attempts that still run. */
+  /** Reserved by attempts that have not ended. */
   readonly reservedMicros: number;
   readonly spentMicros: number;
 };
 
-/** What an entry adds to the totals that it belongs to. */
-export function shareOf(entry: LedgerEntry | undefined): Total {
+/** What an entry contributes to its totals. Pure. */
+export function contributionOf(entry: LedgerEntry | undefined): Total {
   return {
     reservedMicros: entry?.state === 'reserved' ? entry.reservedMicros : 0,
     spentMicros: entry?.spentMicros ?? 0,
   };
+}
+
+export const entryPrefix = 'ledger/entry/';
+const endOfDaysMs = Date.UTC(10_000, 0, 1);
+
+/** The UTC day of a time, as `2026-11-21`. Throws `request_invalid` outside the years 1970 to 9999. */
+export function dayOf(atMs: number): string {
+  if (!(atMs >= 0 && atMs < endOfDaysMs))
+    throw new LipsyncError('request_invalid', 'A ledger time must lie between the years 1970 and 9999.');
+  return new Date(atMs).toISOString().slice(0, 10);
+}
+
+/** Entries are grouped by day, so that a report reads adjacent keys. */
+export function entryKey({ id, atMs }: EntryReference): string {
+  return `${entryDayPrefix(dayOf(atMs))}${id}`;
+}
+
+export function entryDayPrefix(day: string): string {
+  return `${entryPrefix}${day}/`;
+}
+
+/** Keys of the totals to which an entry contributes. */
+export interface TotalKeys {
+  readonly day: string;
+  readonly month: string;
+  /** Null for an entry without a user. */
+  readonly userDay: string | null;
+}
+
+export function totalKeys({ atMs, user }: Pick<LedgerEntry, 'atMs' | 'user'>): TotalKeys {
+  const day = dayOf(atMs);
+  return {
+    day: `ledger/day/${day}`,
+    month: `ledger/month/${day.slice(0, 7)}`,
+    userDay: user === null ? null : `ledger/user/${day}/${digest(user)}`,
+  };
+}
+
+/** User names may contain characters that keys may not. */
+function digest(user: string): string {
+  return createHash('sha256').update(user).digest('base64url');
 }

@@ -2,11 +2,12 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { StateStore } from '../storage/state-store.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
-import type { BudgetCaps } from './budget-caps.ts';
-import { listEntries, type CostGroup } from './cost-sums.ts';
-import { createLedger, type Ledger, type Reservation } from './ledger.ts';
+import type { BudgetCaps } from './budgets.ts';
+import { listEntries, type CostGroup } from './cost-report.ts';
+import { Ledger, type Reservation } from './ledger.ts';
 import type { LedgerEntry, Total } from './ledger-entry.ts';
-import { totalKeys } from './ledger-keys.ts';
+import { totalKeys } from './ledger-entry.ts';
+import { toMicros } from './micros.ts';
 
 const noCaps: BudgetCaps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: null };
 const dayMs = 86_400_000;
@@ -16,13 +17,18 @@ const clock = { nowMs: () => noonMs + 60_000 };
 
 let state: StateStore;
 let ledger: Ledger;
-const open = (caps: Partial<BudgetCaps> = {}): Ledger => createLedger({ state, clock, caps: { ...noCaps, ...caps } });
+const open = (caps: Partial<Record<keyof BudgetCaps, number>> = {}): Ledger =>
+  new Ledger({
+    state,
+    clock,
+    caps: { ...noCaps, ...Object.fromEntries(Object.entries(caps).map(([name, micros]) => [name, toMicros(micros)])) },
+  });
 const reservation = (values: Partial<Reservation> = {}): Reservation => ({
   id: 'job_1.1',
   jobId: 'job_1',
   provider: 'heygen',
   user: null,
-  micros: 1_000,
+  micros: toMicros(1_000),
   atMs: noonMs,
   ...values,
 });
@@ -46,7 +52,9 @@ describe('an entry', () => {
       spentMicros: 0,
     });
     expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 0, reservedMicros: 1_000 }]);
-    expect(await ledger.settle(reservation(), { micros: 700, atMs: noonMs + 5, note: 'as billed' })).toMatchObject({
+    expect(
+      await ledger.settle(reservation(), { micros: toMicros(700), atMs: noonMs + 5, note: 'as billed' }),
+    ).toMatchObject({
       state: 'settled',
       spentMicros: 700,
       endedAtMs: noonMs + 5,
@@ -69,12 +77,12 @@ describe('an entry', () => {
   it('is billed late after it was released', async () => {
     await ledger.reserve(reservation());
     await ledger.release(reservation());
-    await ledger.settle(reservation(), { micros: 900, atMs: noonMs, note: 'billed late' });
+    await ledger.settle(reservation(), { micros: toMicros(900), atMs: noonMs, note: 'billed late' });
     expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 900, reservedMicros: 0 }]);
   });
 
   it('is held back again after it was released, as far as the caps allow, and not after it was spent', async () => {
-    ledger = open({ dailyMicros: 1_500 });
+    ledger = open({ dailyMicros: toMicros(1_500) });
     expect(await ledger.reserveAgain(reservation())).toBeUndefined();
     await ledger.reserve(reservation());
     await ledger.release(reservation());
@@ -87,39 +95,35 @@ describe('an entry', () => {
     await ledger.release(reservation());
     await ledger.reserve(reservation({ id: 'job_2.1' }));
     await expect(ledger.reserveAgain(reservation())).rejects.toMatchObject({ code: 'budget_exceeded' });
-    await ledger.settle(reservation(), { micros: 400, atMs: noonMs });
+    await ledger.settle(reservation(), { micros: toMicros(400), atMs: noonMs });
     expect(await ledger.reserveAgain(reservation())).toMatchObject({ state: 'settled', spentMicros: 400 });
   });
 
   it('says what was spent even where that is more than was held back or than a cap', async () => {
-    ledger = open({ dailyMicros: 1_000 });
+    ledger = open({ dailyMicros: toMicros(1_000) });
     await ledger.reserve(reservation());
-    await ledger.settle(reservation(), { micros: 5_000, atMs: noonMs });
+    await ledger.settle(reservation(), { micros: toMicros(5_000), atMs: noonMs });
     expect(await rows('day')).toMatchObject([{ spentMicros: 5_000 }]);
-    await expect(ledger.reserve(reservation({ id: 'job_2.1', micros: 1 }))).rejects.toMatchObject({
+    await expect(ledger.reserve(reservation({ id: 'job_2.1', micros: toMicros(1) }))).rejects.toMatchObject({
       code: 'budget_exceeded',
     });
   });
 
   it('once settled is neither settled, released nor reserved again', async () => {
     await ledger.reserve(reservation());
-    const settled = await ledger.settle(reservation(), { micros: 700, atMs: noonMs });
-    expect(await ledger.settle(reservation(), { micros: 999, atMs: noonMs + 1 })).toEqual(settled);
+    const settled = await ledger.settle(reservation(), { micros: toMicros(700), atMs: noonMs });
+    expect(await ledger.settle(reservation(), { micros: toMicros(999), atMs: noonMs + 1 })).toEqual(settled);
     expect(await ledger.release(reservation())).toEqual(settled);
-    expect(await ledger.reserve(reservation({ micros: 5 }))).toEqual(settled);
+    expect(await ledger.reserve(reservation({ micros: toMicros(5) }))).toEqual(settled);
     expect(await entriesOf()).toEqual([settled]);
   });
 
   it('cannot be settled when nothing was reserved, and releasing it does nothing', async () => {
-    await expect(ledger.settle(reservation(), { micros: 1, atMs: noonMs })).rejects.toMatchObject({ code: 'internal' });
+    await expect(ledger.settle(reservation(), { micros: toMicros(1), atMs: noonMs })).rejects.toMatchObject({
+      code: 'internal',
+    });
     expect(await ledger.release(reservation())).toBeUndefined();
     expect(await state.list('', { limit: 10 })).toEqual([]);
-  });
-
-  it.each([-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53])('never holds %d micros', async (micros) => {
-    await expect(ledger.reserve(reservation({ micros }))).rejects.toMatchObject({ code: 'internal' });
-    await ledger.reserve(reservation());
-    await expect(ledger.settle(reservation(), { micros, atMs: noonMs })).rejects.toMatchObject({ code: 'internal' });
   });
 });
 
@@ -130,36 +134,38 @@ describe('caps', () => {
     ['user_daily', { userDailyMicros: 1_000 }, { user: 'bob' }],
   ] as const)('%s: to the last micro and no further, and none of it for the others', async (cap, caps, elsewhere) => {
     ledger = open(caps);
-    await ledger.reserve(reservation({ user: 'ann', micros: 400 }));
+    await ledger.reserve(reservation({ user: 'ann', micros: toMicros(400) }));
     const next = (values: Partial<Reservation>): Promise<LedgerEntry> =>
       ledger.reserve(reservation({ id: 'job_2.1', user: 'ann', ...values }));
-    await expect(next({ micros: 601 })).rejects.toMatchObject({ code: 'budget_exceeded', details: { cap } });
-    await ledger.settle(reservation(), { micros: 300, atMs: noonMs });
-    await expect(next({ micros: 701 })).rejects.toMatchObject({ code: 'budget_exceeded', details: { cap } });
+    await expect(next({ micros: toMicros(601) })).rejects.toMatchObject({ code: 'budget_exceeded', cap });
+    await ledger.settle(reservation(), { micros: toMicros(300), atMs: noonMs });
+    await expect(next({ micros: toMicros(701) })).rejects.toMatchObject({ code: 'budget_exceeded', cap });
     expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 300, reservedMicros: 0 }]);
-    await next({ micros: 700 });
-    await ledger.reserve(reservation({ id: 'job_3.1', user: 'ann', micros: 1_000, ...elsewhere }));
+    await next({ micros: toMicros(700) });
+    await ledger.reserve(reservation({ id: 'job_3.1', user: 'ann', micros: toMicros(1_000), ...elsewhere }));
   });
 
   it('let what is free pass when nothing is left', async () => {
-    ledger = open({ dailyMicros: 0, monthlyMicros: 0, userDailyMicros: 0 });
-    expect(await ledger.reserve(reservation({ micros: 0, user: 'ann' }))).toMatchObject({ state: 'reserved' });
-    await expect(ledger.reserve(reservation({ id: 'job_2.1', micros: 1 }))).rejects.toMatchObject({
+    ledger = open({ dailyMicros: toMicros(0), monthlyMicros: toMicros(0), userDailyMicros: toMicros(0) });
+    expect(await ledger.reserve(reservation({ micros: toMicros(0), user: 'ann' }))).toMatchObject({
+      state: 'reserved',
+    });
+    await expect(ledger.reserve(reservation({ id: 'job_2.1', micros: toMicros(1) }))).rejects.toMatchObject({
       code: 'budget_exceeded',
     });
   });
 
   it('of a user do not bind those who have no name', async () => {
-    ledger = open({ userDailyMicros: 0 });
+    ledger = open({ userDailyMicros: toMicros(0) });
     expect(await ledger.reserve(reservation())).toMatchObject({ state: 'reserved' });
   });
 
   it('count an attempt to the UTC day on which it began, whenever it ends', async () => {
-    ledger = open({ dailyMicros: 1_000 });
+    ledger = open({ dailyMicros: toMicros(1_000) });
     const beforeMidnight = reservation({ atMs: Date.UTC(2026, 10, 30, 23, 59, 59, 999) });
     await ledger.reserve(beforeMidnight);
     await ledger.reserve(reservation({ id: 'job_2.1', jobId: 'job_2', atMs: Date.UTC(2026, 11, 1) }));
-    await ledger.settle(beforeMidnight, { micros: 10, atMs: Date.UTC(2026, 11, 1, 0, 5) });
+    await ledger.settle(beforeMidnight, { micros: toMicros(10), atMs: Date.UTC(2026, 11, 1, 0, 5) });
     expect(await rows('day')).toEqual([
       { key: '2026-11-30', jobs: 1, spentMicros: 10, reservedMicros: 0 },
       { key: '2026-12-01', jobs: 1, spentMicros: 0, reservedMicros: 1_000 },
@@ -171,13 +177,17 @@ describe('sums', () => {
   beforeEach(async () => {
     const spend = async (values: Partial<Reservation>, micros: number): Promise<void> => {
       await ledger.reserve(reservation(values));
-      await ledger.settle(reservation(values), { micros, atMs: noonMs });
+      await ledger.settle(reservation(values), { micros: toMicros(micros), atMs: noonMs });
     };
     await spend({ id: 'job_1.1', jobId: 'job_1', user: 'bob' }, 10);
     await spend({ id: 'job_1.2', jobId: 'job_1', user: 'bob', provider: 'wav2lip', atMs: noonMs + 1 }, 0);
     await spend({ id: 'job_2.1', jobId: 'job_2', user: 'ann', provider: 'preview', atMs: noonMs + dayMs }, 30);
-    await ledger.reserve(reservation({ id: 'job_3.1', jobId: 'job_3', atMs: noonMs + 2 * dayMs, micros: 40 }));
-    await ledger.reserve(reservation({ id: 'job_4.1', jobId: 'job_4', atMs: noonMs + 2 * dayMs, micros: 50 }));
+    await ledger.reserve(
+      reservation({ id: 'job_3.1', jobId: 'job_3', atMs: noonMs + 2 * dayMs, micros: toMicros(40) }),
+    );
+    await ledger.reserve(
+      reservation({ id: 'job_4.1', jobId: 'job_4', atMs: noonMs + 2 * dayMs, micros: toMicros(50) }),
+    );
     await ledger.release({ id: 'job_4.1', atMs: noonMs + 2 * dayMs });
   });
 
@@ -227,7 +237,7 @@ describe('sums', () => {
     const atMs = noonMs + 3 * dayMs;
     await Promise.all(
       Array.from({ length: 1_201 }, (_, index) =>
-        ledger.reserve(reservation({ id: `many_${index}.1`, jobId: `many_${index}`, atMs, micros: 3 })),
+        ledger.reserve(reservation({ id: `many_${index}.1`, jobId: `many_${index}`, atMs, micros: toMicros(3) })),
       ),
     );
     expect(await rows('day', { fromMs: atMs, toMs: atMs + 1 })).toEqual([
@@ -247,7 +257,7 @@ describe('whatever is called, in whatever order and however often', () => {
       id: `job_${number >> 1}.${number & 1}`,
       jobId: `job_${number >> 1}`,
       user: users[number % 3] ?? null,
-      micros: (number * 97) % 500,
+      micros: toMicros((number * 97) % 500),
       atMs: noonMs + (days[(number >> 1) % 3] ?? 0) * dayMs,
     });
   const call = fc.record({
@@ -263,7 +273,7 @@ describe('whatever is called, in whatever order and however often', () => {
     if (what === 'reserve') await ledger.reserve(wanted);
     else if (what === 'reserveAgain') await ledger.reserveAgain(wanted);
     else if (what === 'settle')
-      await ledger.settle(wanted, { micros: Math.round(wanted.micros * share), atMs: noonMs });
+      await ledger.settle(wanted, { micros: toMicros(Math.round(wanted.micros * share)), atMs: noonMs });
     else await ledger.release(wanted);
   }
 

@@ -1,132 +1,128 @@
 import { LipsyncError } from '../errors/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { Change, Documents, Json, StateStore } from '../storage/state-store.ts';
-import { checkCaps, type BudgetCaps, type Totals } from './budget-caps.ts';
-import { shareOf, type LedgerEntry } from './ledger-entry.ts';
-import { entryKey, totalKeys, type TotalKeys } from './ledger-keys.ts';
-import { listEntries, sumEntries, type CostQuery, type CostRow } from './cost-sums.ts';
-import { keysOf, readTotal, readTotals } from './stored-totals.ts';
-
-/** Names an entry: its id, and the recorded start of its attempt, which tells the day. */
-export interface EntryReference {
-  readonly id: string;
-  readonly atMs: number;
-}
+import { checkCaps, listTotalKeys, readTotal, readTotals, type BudgetCaps, type Totals } from './budgets.ts';
+import { listEntries, sumEntries, type CostQuery, type CostRow } from './cost-report.ts';
+import {
+  contributionOf,
+  entryKey,
+  totalKeys,
+  type EntryReference,
+  type LedgerEntry,
+  type TotalKeys,
+} from './ledger-entry.ts';
+import { toMicros, type Micros } from './micros.ts';
 
 export interface Reservation extends EntryReference {
   readonly jobId: string;
   readonly provider: string;
   readonly user: string | null;
-  /** The most that the attempt may cost, in whole millionths of a dollar. */
-  readonly micros: number;
+  /** The highest possible cost of the attempt. */
+  readonly micros: Micros;
 }
 
 export interface Settlement {
-  /** What was spent, in whole millionths of a dollar; may be more than was reserved. */
-  readonly micros: number;
+  /** May exceed the reserved amount. */
+  readonly micros: Micros;
   readonly atMs: number;
   readonly note?: string;
 }
 
-/**
- * What attempts cost. Money is held back before an attempt and spent or given back after it, once each, however often
- * and in whatever order the calls come: the entry of an attempt goes from reserved to settled or released, and from
- * released to settled; back only where an attempt that had been ended is gone on with. All processes that share the state store share the caps. An entry counts to the UTC
- * day on which its attempt began. Throws what the state store throws.
- */
-export interface Ledger {
-  /**
-   * Holds back what an attempt may cost, and returns the entry as it stands, which a second call leaves alone. Throws
-   * `budget_exceeded`, with `details.cap` naming the cap, and holds nothing back then.
-   */
-  reserve(reservation: Reservation): Promise<LedgerEntry>;
-  /**
-   * Holds back again what was given back, as much as before, for an attempt that is gone on with; leaves an entry alone
-   * that is not released. Returns undefined when nothing was ever reserved. Throws as `reserve`.
-   */
-  reserveAgain(reference: EntryReference): Promise<LedgerEntry | undefined>;
-  /**
-   * Books what was spent and gives the rest back; also when the entry was released before and the bill came late.
-   * Throws `internal` when nothing was reserved under that reference.
-   */
-  settle(reference: EntryReference, settlement: Settlement): Promise<LedgerEntry>;
-  /** Gives back what is held, because nothing was spent. Returns undefined when nothing was ever reserved. */
-  release(reference: EntryReference, note?: string): Promise<LedgerEntry | undefined>;
-  /** Costs by UTC day, method (a provider) or user, ascending by key, no user first. */
-  sum(query: CostQuery): Promise<readonly CostRow[]>;
-}
-
-export interface LedgerDependencies {
+export interface LedgerOptions {
   readonly state: StateStore;
   readonly clock: Clock;
   readonly caps: BudgetCaps;
 }
 
-export function createLedger({ state, clock, caps }: LedgerDependencies): Ledger {
-  return {
-    reserve: (reservation) => reserve(state, caps, reservation),
-    reserveAgain: (reference) =>
-      changeEntry(state, reference, (current, totals) => {
-        if (current.state !== 'released') return current;
-        checkCaps(caps, totals, current.reservedMicros);
-        return { ...current, state: 'reserved', endedAtMs: null, note: null };
-      }),
-    async settle(reference, { micros, atMs, note }) {
-      checkMicros(micros);
-      const entry = await changeEntry(state, reference, (current) =>
-        current.state === 'settled'
-          ? current
-          : { ...current, state: 'settled', spentMicros: micros, endedAtMs: atMs, note: note ?? current.note },
-      );
-      if (!entry)
-        throw new LipsyncError('internal', 'A cost was to be booked that nothing was reserved for. Report this.');
-      return entry;
-    },
-    release: (reference, note) =>
-      changeEntry(state, reference, (current) =>
-        current.state === 'reserved'
-          ? { ...current, state: 'released', endedAtMs: clock.nowMs(), note: note ?? current.note }
-          : current,
-      ),
-    sum: (query) => sumEntries(listEntries(state, query), query.groupBy),
-  };
+/**
+ * The cost of attempts. Money is reserved before an attempt, then settled or released, each at most once, however often
+ * and in whatever order the calls come. An entry goes from reserved to settled or released, and from released to settled
+ * when a bill arrives late; only `reserveAgain` returns a released entry to reserved. All processes that share the state
+ * store share the caps. Every method throws what the state store throws.
+ */
+export class Ledger {
+  readonly #state: StateStore;
+  readonly #clock: Clock;
+  readonly #caps: BudgetCaps;
+
+  constructor({ state, clock, caps }: LedgerOptions) {
+    this.#state = state;
+    this.#clock = clock;
+    this.#caps = caps;
+  }
+
+  /** Returns the stored entry; an existing one stays as it is. Throws `budget_exceeded` and then reserves nothing. */
+  reserve(reservation: Reservation): Promise<LedgerEntry> {
+    const key = entryKey(reservation);
+    const totals = totalKeys(reservation);
+    return this.#state.transact([key, ...listTotalKeys(totals)], (documents) => {
+      const existing = readEntry(documents, key);
+      if (existing) return { result: existing };
+      checkCaps(this.#caps, readTotals(documents, totals), reservation.micros);
+      return replaceEntry(documents, key, totals, newEntry(reservation));
+    });
+  }
+
+  /**
+   * Reserves the original amount of a released entry again, for an attempt that is resumed. Any other entry stays as it
+   * is. Returns undefined when there is no entry. Throws `budget_exceeded`.
+   */
+  reserveAgain(reference: EntryReference): Promise<LedgerEntry | undefined> {
+    return this.#changeEntry(reference, (entry, totals) => {
+      if (entry.state !== 'released') return entry;
+      checkCaps(this.#caps, totals, entry.reservedMicros);
+      return { ...entry, state: 'reserved', endedAtMs: null, note: null };
+    });
+  }
+
+  /** Books what was spent and frees the rest, also for a released entry. Throws `internal` when there is no entry. */
+  async settle(reference: EntryReference, { micros, atMs, note }: Settlement): Promise<LedgerEntry> {
+    const entry = await this.#changeEntry(reference, (current) =>
+      current.state === 'settled'
+        ? current
+        : { ...current, state: 'settled', spentMicros: micros, endedAtMs: atMs, note: note ?? current.note },
+    );
+    if (entry) return entry;
+    throw new LipsyncError('internal', 'A cost has no reservation in the ledger. Report this.');
+  }
+
+  /** Frees the reserved amount, because nothing was spent. Returns undefined when there is no entry. */
+  release(reference: EntryReference, note?: string): Promise<LedgerEntry | undefined> {
+    return this.#changeEntry(reference, (entry) =>
+      entry.state === 'reserved'
+        ? { ...entry, state: 'released', endedAtMs: this.#clock.nowMs(), note: note ?? entry.note }
+        : entry,
+    );
+  }
+
+  /** Costs by UTC day, provider or user, ascending by key; entries without a user come first. */
+  sum(query: CostQuery): Promise<readonly CostRow[]> {
+    return sumEntries(listEntries(this.#state, query), query.groupBy);
+  }
+
+  async #changeEntry(
+    reference: EntryReference,
+    change: (entry: LedgerEntry, totals: Totals) => LedgerEntry,
+  ): Promise<LedgerEntry | undefined> {
+    const key = entryKey(reference);
+    // The totals depend on the user, which is part of the entry and never changes.
+    const found = await this.#state.transact([key], (documents) => ({ result: readEntry(documents, key) }));
+    if (!found) return undefined;
+    const totals = totalKeys(found);
+    return this.#state.transact([key, ...listTotalKeys(totals)], (documents): Change<LedgerEntry> => {
+      const current = readEntry(documents, key) ?? found;
+      const changed = change(current, readTotals(documents, totals));
+      return changed === current ? { result: current } : replaceEntry(documents, key, totals, changed);
+    });
+  }
 }
 
-async function reserve(state: StateStore, caps: BudgetCaps, reservation: Reservation): Promise<LedgerEntry> {
-  checkMicros(reservation.micros);
-  const key = entryKey(reservation);
-  const totals = totalKeys(reservation);
-  return state.transact([key, ...keysOf(totals)], (documents) => {
-    const existing = readEntry(documents, key);
-    if (existing) return { result: existing };
-    checkCaps(caps, readTotals(documents, totals), reservation.micros);
-    return replaceEntry(documents, key, totals, newEntry(reservation));
-  });
-}
-
-async function changeEntry(
-  state: StateStore,
-  reference: EntryReference,
-  next: (entry: LedgerEntry, totals: Totals) => LedgerEntry,
-): Promise<LedgerEntry | undefined> {
-  const key = entryKey(reference);
-  // Read first, because the user, who never changes, tells which totals belong to the entry.
-  const found = await state.transact([key], (documents) => ({ result: readEntry(documents, key) }));
-  if (!found) return undefined;
-  const totals = totalKeys(found);
-  return state.transact([key, ...keysOf(totals)], (documents): Change<LedgerEntry> => {
-    const current = readEntry(documents, key) ?? found;
-    const changed = next(current, readTotals(documents, totals));
-    return changed === current ? { result: current } : replaceEntry(documents, key, totals, changed);
-  });
-}
-
-/** Stores an entry and moves its totals by what it adds now and did not add before. */
+/** Stores an entry and updates its totals by the difference to the stored one. */
 function replaceEntry(documents: Documents, key: string, totals: TotalKeys, entry: LedgerEntry): Change<LedgerEntry> {
-  const before = shareOf(readEntry(documents, key));
-  const after = shareOf(entry);
+  const before = contributionOf(readEntry(documents, key));
+  const after = contributionOf(entry);
   const writes = new Map<string, Json>([[key, entry]]);
-  for (const totalKey of keysOf(totals)) {
+  for (const totalKey of listTotalKeys(totals)) {
     const total = readTotal(documents, totalKey);
     writes.set(totalKey, {
       reservedMicros: total.reservedMicros + after.reservedMicros - before.reservedMicros,
@@ -145,18 +141,13 @@ function newEntry({ id, jobId, provider, user, atMs, micros }: Reservation): Led
     atMs,
     state: 'reserved',
     reservedMicros: micros,
-    spentMicros: 0,
+    spentMicros: toMicros(0),
     endedAtMs: null,
     note: null,
   };
 }
 
-function checkMicros(micros: number): void {
-  if (Number.isSafeInteger(micros) && micros >= 0) return;
-  throw new LipsyncError('internal', 'Money is a whole number of millionths of a dollar, and not negative.');
-}
-
 function readEntry(documents: Documents, key: string): LedgerEntry | undefined {
-  // `as`: only this file writes these documents.
+  // `as`: only this class writes these documents.
   return documents.get(key) as LedgerEntry | undefined;
 }

@@ -1,3 +1,4 @@
+import { toMicrosOrNull, type Micros } from '../billing/micros.ts';
 import { z } from 'zod';
 import {
   baseUrl,
@@ -53,9 +54,9 @@ export interface CoreConfig {
   readonly gpuMicrosPerHour: number;
   /** Spending limits in millionths of a dollar per UTC day or month; null for no limit. */
   readonly budget: {
-    readonly dailyMicros: number | null;
-    readonly monthlyMicros: number | null;
-    readonly userDailyMicros: number | null;
+    readonly dailyMicros: Micros | null;
+    readonly monthlyMicros: Micros | null;
+    readonly userDailyMicros: Micros | null;
   };
   /** Whether local engines try graphics processors before the CPU. */
   readonly gpuEnabled: boolean;
@@ -85,9 +86,9 @@ export function configFromEnvironment(
     allowedPrivateHosts: values.LIPSYNC_ALLOWED_PRIVATE_HOSTS,
     gpuMicrosPerHour: values.LIPSYNC_GPU_USD_PER_HOUR,
     budget: Object.freeze({
-      dailyMicros: values.LIPSYNC_BUDGET_DAILY_USD,
-      monthlyMicros: values.LIPSYNC_BUDGET_MONTHLY_USD,
-      userDailyMicros: values.LIPSYNC_BUDGET_USER_DAILY_USD,
+      dailyMicros: toMicrosOrNull(values.LIPSYNC_BUDGET_DAILY_USD),
+      monthlyMicros: toMicrosOrNull(values.LIPSYNC_BUDGET_MONTHLY_USD),
+      userDailyMicros: toMicrosOrNull(values.LIPSYNC_BUDGET_USER_DAILY_USD),
     }),
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,
     providers: definitions.map((definition) => ({

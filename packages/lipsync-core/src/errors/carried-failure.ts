@@ -1,26 +1,48 @@
 import type { ErrorCode } from './error-codes.ts';
-import { LipsyncError, toLipsyncError } from './lipsync-error.ts';
+import {
+  BudgetExceededError,
+  InputNotFoundError,
+  LipsyncError,
+  ProviderError,
+  ResourceExhaustedError,
+  TimeoutError,
+  toLipsyncError,
+} from './lipsync-error.ts';
 
-/** A failure on its way between processes or threads, which carry plain data and no error types. */
+/** A `LipsyncError` as plain data, for a message between processes or threads. */
 export interface CarriedFailure {
   readonly type: 'failed';
+  readonly name: string;
   readonly code: ErrorCode;
   readonly message: string;
   readonly details: LipsyncError['details'];
-  /** Where it was thrown, or what was behind it, for the log. */
+  /** The typed fields of a subclass. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Stack of the original error, for the log. */
   readonly cause: string;
 }
 
-/** What is said on one side when something was thrown there. */
+const subclasses = new Map(
+  [BudgetExceededError, InputNotFoundError, ProviderError, ResourceExhaustedError, TimeoutError].map(
+    (subclass) => [subclass.name, subclass] as const,
+  ),
+);
+
+/** Converts anything thrown into a message. */
 export function toFailure(thrown: unknown): CarriedFailure {
-  const { code, message, details, cause, stack } = toLipsyncError(thrown);
+  const error = toLipsyncError(thrown);
+  const { name, code, message, details, cause, stack } = error;
   const origin = cause instanceof Error ? (cause.stack ?? cause.message) : (stack ?? message);
-  return { type: 'failed', code, message, details, cause: origin };
+  const common = new Set(['name', 'code', 'message', 'details', 'cause', 'stack']);
+  const fields = Object.fromEntries(Object.entries(error).filter(([key]) => !common.has(key)));
+  return { type: 'failed', name, code, message, details, fields, cause: origin };
 }
 
-/** What is thrown on the other side; its cause has the stack of the side where it happened. */
-export function toError({ code, message, details, cause }: CarriedFailure): LipsyncError {
+/** Restores the error with its class and fields. Its cause has the stack of the side where it was thrown. */
+export function toError({ name, code, message, details, fields, cause }: CarriedFailure): LipsyncError {
   const origin = new Error(message);
   origin.stack = cause;
-  return new LipsyncError(code, message, { cause: origin, details });
+  const error = Object.assign(new LipsyncError(code, message, { cause: origin, details }), { ...fields, name });
+  const subclass = subclasses.get(name);
+  return subclass ? (Object.setPrototypeOf(error, subclass.prototype) as LipsyncError) : error;
 }

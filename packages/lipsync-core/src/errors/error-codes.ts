@@ -1,10 +1,5 @@
-/**
- * The closed list of what can go wrong. A code alone decides retry, failover, breaker and HTTP status;
- * message text is for people. docs/errors.md lists the same codes, and a test compares the two.
- */
-
-/** What the provider chain does next: same provider again, wait and again, next provider, or end the job. */
-export type ErrorDecision = 'again' | 'wait' | 'next' | 'stop';
+/** Reaction of the retry policy to a failed attempt; `providers/retry-policy.ts` applies it. */
+export type ErrorDecision = 'retry' | 'wait' | 'next_provider' | 'fail';
 
 /** How a failure counts for the provider's circuit breaker. */
 export type BreakerEffect = 'none' | 'counts' | 'opens';
@@ -13,9 +8,9 @@ export interface ErrorPolicy {
   readonly decision: ErrorDecision;
   readonly breaker: BreakerEffect;
   readonly httpStatus: number;
-  /** Whether a person should be told even when the job ends well. */
+  /** Whether an operator must act, even if the job completes. */
   readonly alert: boolean;
-  /** Whether the caller may send the same request again and expect another outcome. */
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean;
 }
 
@@ -27,38 +22,43 @@ function policy(
   return Object.freeze({ decision, httpStatus, breaker: 'none', alert: false, retryable: false, ...extra });
 }
 
+/**
+ * The closed list of error codes. A code determines retries, failover, breaker effect and HTTP status. A test compares
+ * the list with docs/errors.md.
+ */
 export const errorPolicies = Object.freeze({
-  request_invalid: policy('stop', 422),
-  unauthorized: policy('stop', 401),
-  forbidden: policy('stop', 403),
-  not_found: policy('stop', 404),
-  payload_too_large: policy('stop', 413),
-  url_forbidden: policy('stop', 422),
-  idempotency_in_progress: policy('stop', 409, { retryable: true }),
-  idempotency_mismatch: policy('stop', 422),
-  too_many_requests: policy('stop', 429, { retryable: true }),
-  budget_exceeded: policy('next', 402),
-  clip_unusable: policy('stop', 422),
-  speech_unusable: policy('stop', 422),
-  content_refused: policy('stop', 422),
-  deadline_exceeded: policy('stop', 504, { retryable: true }),
-  canceled: policy('stop', 409),
-  output_exists: policy('stop', 409),
-  credentials_rejected: policy('next', 502, { breaker: 'opens', alert: true }),
-  provider_balance_exhausted: policy('next', 502, { breaker: 'opens', alert: true }),
+  request_invalid: policy('fail', 422),
+  unauthorized: policy('fail', 401),
+  forbidden: policy('fail', 403),
+  not_found: policy('fail', 404),
+  payload_too_large: policy('fail', 413),
+  url_forbidden: policy('fail', 422),
+  fetch_failed: policy('fail', 502, { retryable: true }),
+  idempotency_in_progress: policy('fail', 409, { retryable: true }),
+  idempotency_mismatch: policy('fail', 422),
+  too_many_requests: policy('fail', 429, { retryable: true }),
+  budget_exceeded: policy('next_provider', 402),
+  clip_unusable: policy('fail', 422),
+  speech_unusable: policy('fail', 422),
+  content_refused: policy('fail', 422),
+  deadline_exceeded: policy('fail', 504, { retryable: true }),
+  canceled: policy('fail', 409),
+  output_exists: policy('fail', 409),
+  credentials_rejected: policy('next_provider', 502, { breaker: 'opens', alert: true }),
+  provider_balance_exhausted: policy('next_provider', 502, { breaker: 'opens', alert: true }),
   rate_limited: policy('wait', 503, { retryable: true }),
-  provider_unavailable: policy('again', 502, { breaker: 'counts', retryable: true }),
-  provider_timeout: policy('next', 504, { breaker: 'counts', retryable: true }),
-  provider_failed: policy('next', 502, { breaker: 'counts' }),
-  provider_protocol: policy('next', 502, { breaker: 'counts', alert: true }),
-  not_supported: policy('next', 422),
-  quality_rejected: policy('next', 422),
-  model_missing: policy('next', 503),
-  model_invalid: policy('next', 503),
-  resource_exhausted: policy('next', 503, { retryable: true }),
-  media_failed: policy('again', 500, { retryable: true }),
-  worker_crashed: policy('again', 500, { retryable: true }),
-  internal: policy('stop', 500, { alert: true }),
+  provider_unavailable: policy('retry', 502, { breaker: 'counts', retryable: true }),
+  provider_timeout: policy('next_provider', 504, { breaker: 'counts', retryable: true }),
+  provider_failed: policy('next_provider', 502, { breaker: 'counts' }),
+  provider_protocol: policy('next_provider', 502, { breaker: 'counts', alert: true }),
+  not_supported: policy('next_provider', 422),
+  quality_rejected: policy('next_provider', 422),
+  model_missing: policy('next_provider', 503),
+  model_invalid: policy('next_provider', 503),
+  resource_exhausted: policy('next_provider', 503, { retryable: true }),
+  media_failed: policy('retry', 500, { retryable: true }),
+  worker_crashed: policy('retry', 500, { retryable: true }),
+  internal: policy('fail', 500, { alert: true }),
 } satisfies Record<string, ErrorPolicy>);
 
 export type ErrorCode = keyof typeof errorPolicies;

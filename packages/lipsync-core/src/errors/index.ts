@@ -8,10 +8,15 @@ export {
 } from './error-codes.ts';
 export {
   abortError,
+  BudgetExceededError,
   InputNotFoundError,
   LipsyncError,
   ProviderError,
+  ResourceExhaustedError,
   TimeoutError,
   toLipsyncError,
+  type BudgetCap,
   type LipsyncErrorOptions,
+  type ProviderErrorOptions,
+  type RequestOutcome,
 } from './lipsync-error.ts';

@@ -5,11 +5,14 @@ const brand = Symbol.for('lipsync.error');
 
 export interface LipsyncErrorOptions {
   readonly cause?: unknown;
-  /** Machine-readable particulars, safe to show to the caller: never paths, keys or raw input. */
+  /** Particulars for people and logs, safe to show to the caller: no paths, keys or raw input. No code depends on them. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** The one error type that leaves our code. The message tells the caller what happened and what to do about it. */
+/**
+ * The only error type that leaves this package. The message tells the caller what happened and how to fix it. Decisions
+ * depend on `code` and on the typed fields of the subclasses below, never on `message` or `details`.
+ */
 export class LipsyncError extends Error {
   readonly [brand] = true;
   readonly code: ErrorCode;
@@ -26,7 +29,7 @@ export class LipsyncError extends Error {
     return errorPolicies[this.code];
   }
 
-  /** True for errors of this type from any copy of the package (identity is a registered symbol, not a class). */
+  /** True for errors of any copy of this package, because the brand is a registered symbol. */
   static isInstance(value: unknown): value is LipsyncError {
     return typeof value === 'object' && value !== null && brand in value;
   }
@@ -40,7 +43,7 @@ export class InputNotFoundError extends LipsyncError {
   }
 }
 
-/** A limit of time passed: the job's deadline, or the provider's time limit. */
+/** The job's deadline or the provider's time limit has passed. */
 export class TimeoutError extends LipsyncError {
   constructor(code: 'deadline_exceeded' | 'provider_timeout', message: string, options: LipsyncErrorOptions = {}) {
     super(code, message, options);
@@ -48,31 +51,82 @@ export class TimeoutError extends LipsyncError {
   }
 }
 
-/** A provider could not make a take; `details.provider` names it. */
+/**
+ * Effect of a failed request for an operation. `refused`: the vendor certainly started nothing. `expired`: the same, and
+ * the request names inputs that the vendor no longer has, so that a new request must be prepared. `unknown`: an
+ * operation may have been started.
+ */
+export type RequestOutcome = 'refused' | 'expired' | 'unknown';
+
+export interface ProviderErrorOptions extends LipsyncErrorOptions {
+  readonly provider?: string;
+  readonly retryAfterMs?: number | null;
+  readonly requestOutcome?: RequestOutcome;
+  readonly httpStatus?: number | null;
+}
+
+/** A provider could not make a take, or a vendor call failed. */
 export class ProviderError extends LipsyncError {
-  constructor(code: ErrorCode, provider: string, message: string, options: LipsyncErrorOptions = {}) {
-    super(code, message, { ...options, details: { ...options.details, provider } });
+  /** Null until the provider chain adds it. */
+  readonly provider: string | null;
+  /** How long the vendor asked to wait. */
+  readonly retryAfterMs: number | null;
+  readonly requestOutcome: RequestOutcome;
+  /** HTTP status of the vendor's response; null without a response. */
+  readonly httpStatus: number | null;
+
+  constructor(code: ErrorCode, message: string, options: ProviderErrorOptions = {}) {
+    super(code, message, options);
     this.name = 'ProviderError';
+    this.provider = options.provider ?? null;
+    this.retryAfterMs = options.retryAfterMs ?? null;
+    this.requestOutcome = options.requestOutcome ?? 'unknown';
+    this.httpStatus = options.httpStatus ?? null;
+  }
+}
+
+/** `job` is the cap of the request; the others hold for the installation. */
+export type BudgetCap = 'daily' | 'monthly' | 'user_daily' | 'job';
+
+/** An attempt would exceed a cap. */
+export class BudgetExceededError extends LipsyncError {
+  readonly cap: BudgetCap;
+
+  constructor(cap: BudgetCap, message: string, options: LipsyncErrorOptions = {}) {
+    super('budget_exceeded', message, options);
+    this.name = 'BudgetExceededError';
+    this.cap = cap;
+  }
+}
+
+/** The system ran out of something. */
+export class ResourceExhaustedError extends LipsyncError {
+  /** System error code, such as `ENOSPC`. */
+  readonly reason: string;
+
+  constructor(reason: string, message: string, options: LipsyncErrorOptions = {}) {
+    super('resource_exhausted', message, options);
+    this.name = 'ResourceExhaustedError';
+    this.reason = reason;
   }
 }
 
 /**
- * KeyedMutex whatever was thrown into a `LipsyncError`: a full disk and the like become `resource_exhausted`, what is not
- * known becomes `internal`, both with the original as cause.
+ * Converts anything thrown into a `LipsyncError`: an exhausted disk, memory or descriptor table becomes
+ * `resource_exhausted`, anything unknown `internal`, both with the original as cause.
  */
 export function toLipsyncError(thrown: unknown): LipsyncError {
   if (LipsyncError.isInstance(thrown)) return thrown;
+  const reason = errnoCode(thrown);
   const advice = exhaustionAdvice(thrown);
-  if (advice !== undefined)
-    return new LipsyncError('resource_exhausted', advice, { cause: thrown, details: { reason: errnoCode(thrown) } });
-  return new LipsyncError('internal', 'Something went wrong on our side. Try again; report it if it happens twice.', {
+  if (reason !== undefined && advice !== undefined)
+    return new ResourceExhaustedError(reason, advice, { cause: thrown });
+  return new LipsyncError('internal', 'An internal error occurred. Try again; report it if it happens twice.', {
     cause: thrown,
   });
 }
 
-/**
- * The error that a signal was aborted with: its reason when that is one of ours (deadline, cancel), else `canceled`.
- */
+/** The reason with which a signal was aborted, if it is a `LipsyncError` (deadline, cancel); else `canceled`. */
 export function abortError(signal: AbortSignal): LipsyncError {
   return LipsyncError.isInstance(signal.reason)
     ? signal.reason

@@ -1,12 +1,12 @@
-const longestQuote = 100;
+const maxQuoteLength = 100;
 
-/** Text from a file as it may appear in a message: quoted, shortened, and whatever could steer a terminal escaped. */
+/** Untrusted text for a message: quoted, truncated, and with every non-ASCII and control character escaped. */
 export function quoted(text: string): string {
-  const escaped = JSON.stringify(text.slice(0, longestQuote)).replaceAll(/[^\x20-\x7e]/g, escapeUnit);
-  return text.length > longestQuote ? `${escaped} and so on` : escaped;
+  const escaped = JSON.stringify(text.slice(0, maxQuoteLength)).replaceAll(/[^\x20-\x7e]/g, escapeUnit);
+  return text.length > maxQuoteLength ? `${escaped} and so on` : escaped;
 }
 
-/** A line that holds text from files as it may be printed: letters of any script stay, whatever could steer a terminal is escaped. */
+/** Untrusted text for a terminal: keeps letters of any script and escapes control and formatting characters. */
 export function printable(line: string): string {
   return line.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => character.split('').map(escapeUnit).join(''));
 }

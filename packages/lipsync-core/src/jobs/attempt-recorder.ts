@@ -1,7 +1,7 @@
 import type { Logger, TraceContext } from '../contract/ports.ts';
 import { errorPolicies, type LipsyncError } from '../errors/index.ts';
 import type { Attempt } from '../providers/attempt.ts';
-import type { LateCost } from '../providers/pending-settlements.ts';
+import type { LateCost } from '../providers/settlement-reconciler.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';

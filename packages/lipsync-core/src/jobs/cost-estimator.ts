@@ -1,8 +1,8 @@
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
-import type { BlockingCap } from '../billing/budget-caps.ts';
-import type { BudgetOutlook } from '../billing/budget-outlook.ts';
+import type { InstallationCap } from '../billing/budgets.ts';
+import type { BudgetOutlook } from '../billing/budgets.ts';
 import type { Clock } from '../contract/ports.ts';
-import { localCostMicros } from '../billing/local-price.ts';
+import { localCostMicros, toMicros, usdToMicros } from '../billing/micros.ts';
 import { expectedMs, type Expectation, type Forecast } from '../scheduling/completion-forecast.ts';
 import { planProviders, type PlannedProvider, type ProviderPlan } from '../scheduling/execution-plan.ts';
 
@@ -29,7 +29,7 @@ export interface ProviderEstimate {
   /** Whether `expectedMs` comes from takes of this installation. */
   readonly isMeasured: boolean;
   /** The cap that excludes the provider: `max_cost_usd` of the request (`job`), or a budget; null for none. */
-  readonly cap: BlockingCap | 'job' | null;
+  readonly cap: InstallationCap | 'job' | null;
 }
 
 export interface Estimate {
@@ -98,7 +98,7 @@ export class Estimator {
 
   async #findCap({ options, user }: EstimateRequest, micros: number): Promise<ProviderEstimate['cap']> {
     const { budget, clock } = this.#options;
-    if (options.maxCostUsd !== undefined && micros > Math.round(options.maxCostUsd * 1_000_000)) return 'job';
-    return budget.capInTheWay({ user, atMs: clock.nowMs(), micros });
+    if (options.maxCostUsd !== undefined && micros > usdToMicros(options.maxCostUsd)) return 'job';
+    return budget.findExceededCap({ user, atMs: clock.nowMs(), micros: toMicros(micros) });
   }
 }

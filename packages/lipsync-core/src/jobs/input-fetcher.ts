@@ -1,6 +1,7 @@
 import pRetry from 'p-retry';
-import { LipsyncError } from '../errors/index.ts';
-import { GuardedClient, RequestError, type AllowedPrivateHosts } from '../net/index.ts';
+import { LipsyncError, toLipsyncError } from '../errors/index.ts';
+import { GuardedClient, type AllowedPrivateHosts } from '../net/index.ts';
+import { decideRetry, downloadPauseMs, maxDownloadTries } from '../providers/retry-policy.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
 import type { InputReference, JobRecord, LipsyncSpec } from './job-record.ts';
 import type { Workspace } from '../processes/workspace.ts';
@@ -8,10 +9,6 @@ import type { Workspace } from '../processes/workspace.ts';
 /** Limits of one download: in all, and without any data. */
 const fetchTimeoutMs = 15 * 60_000;
 const fetchIdleTimeoutMs = 30_000;
-
-const fetchRetries = 2;
-/** Pause before the first retry; each further pause is twice as long. */
-const fetchRetryPauseMs = 1_000;
 
 /** Inputs of a job as files of this machine. The runner never writes or deletes them outside its workspace. */
 export interface FetchedInputs {
@@ -74,10 +71,12 @@ export class ArtifactInputFetcher implements InputFetcher {
         throw new LipsyncError('internal', 'The job reads files of the machine that created it and cannot run here.');
       case 'url':
         return pRetry(() => this.#download(input.url, signal), {
-          retries: fetchRetries,
-          minTimeout: this.#options.retryPauseMs ?? fetchRetryPauseMs,
+          retries: maxDownloadTries - 1,
+          minTimeout: this.#options.retryPauseMs ?? downloadPauseMs,
           signal,
-          shouldRetry: ({ error }) => isTransient(error),
+          shouldRetry: ({ error, attemptNumber }) =>
+            decideRetry({ type: 'input_download' }, toLipsyncError(error), { failures: attemptNumber }).type ===
+            'retry',
         });
     }
   }
@@ -93,10 +92,6 @@ export class ArtifactInputFetcher implements InputFetcher {
     const { key } = await artifacts.putInput(body, { maxBytes, signal });
     return { kind: 'artifact', key, name: key };
   }
-}
-
-function isTransient(error: Error): boolean {
-  return error instanceof RequestError && error.retryable;
 }
 
 /** Inputs are stored under the hash of their content. */

@@ -3,6 +3,7 @@ import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from '../processes/workspace.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
+import { decideRetry } from '../providers/retry-policy.ts';
 import { failStore, StoreFailure } from '../storage/store-failure.ts';
 import { alertOfJob, appendForRun, AttemptRecorder, logFields } from './attempt-recorder.ts';
 import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
@@ -12,9 +13,6 @@ import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import { ProgressWriter, toProgressUpdate, type ProgressUpdate } from './progress-writer.ts';
 import { deadlineExceeded, jobCanceled, StopSignal, superseded } from './stop-signal.ts';
-
-/** Maximum number of crashed runs before the job fails with `worker_crashed`. */
-const maxCrashes = 5;
 
 export interface JobRunnerOptions {
   readonly store: JobStore;
@@ -151,7 +149,8 @@ export class JobRunner {
     if (cancelSignal?.aborted) return abortError(cancelSignal);
     if (cancelRequested) return jobCanceled();
     if (deadlineAtMs !== null && deadlineAtMs <= this.#options.clock.nowMs()) return deadlineExceeded();
-    if (crashes < maxCrashes) return undefined;
+    const decision = decideRetry({ type: 'run' }, { code: 'worker_crashed' }, { failures: crashes });
+    if (decision.type === 'retry') return undefined;
     return new LipsyncError('worker_crashed', `The worker crashed ${crashes} times while it ran this job.`);
   }
 
@@ -255,7 +254,7 @@ export class JobRunner {
           saveAttempts: async (changed) => stop.update(await attempts.save(changed)),
         },
       );
-      if (outcome.kind === 'made') report(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
+      if (outcome.type === 'made') report(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
       return await this.#toEvent(outcome, run);
     } finally {
       await progress.settle();
@@ -264,7 +263,7 @@ export class JobRunner {
 
   async #toEvent(outcome: PipelineOutcome, { record, attempts }: Run): Promise<JobEvent> {
     const { runs: run, deadlineAtMs } = record;
-    switch (outcome.kind) {
+    switch (outcome.type) {
       case 'waiting': {
         const untilMs = Math.min(outcome.untilMs, deadlineAtMs ?? Infinity);
         return { type: 'parked', run, untilMs, message: waitingMessage(attempts.latest) };

@@ -12,9 +12,10 @@ import {
 import type { LipsyncError } from '../errors/index.ts';
 import type { Clock, TraceContext } from '../contract/ports.ts';
 import type { Admission } from '../providers/admission.ts';
-import { localCostMicros } from '../billing/local-price.ts';
+import { localCostMicros, usdToMicros } from '../billing/micros.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
-import { abandonChain, runChain, type ChainContext, type ChainOutcome } from '../providers/provider-chain.ts';
+import type { ChainContext } from '../providers/attempt-runner.ts';
+import { abandonChain, runChain, type ChainOutcome } from '../providers/chain.ts';
 import type { Provider, TakeRequest } from '../providers/provider.ts';
 import type { ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { Forecast } from '../scheduling/completion-forecast.ts';
@@ -22,7 +23,7 @@ import type { ProviderPlan } from '../scheduling/execution-plan.ts';
 import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import { analyzeSpeechRenderTask, type SpeechReport } from '../audio/index.ts';
-import { againOnce } from './again-once.ts';
+import { retryMediaStep } from './retry-media-step.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
 import { findSooner, makePlan } from './plan-job.ts';
 import { failStore } from '../storage/store-failure.ts';
@@ -61,7 +62,7 @@ export interface PipelineContext {
 }
 
 export interface PipelineResult {
-  readonly kind: 'made';
+  readonly type: 'made';
   /** A finished, probed video inside the workspace. */
   readonly takePath: string;
   /** Null when no provider was needed: the speech was silent. */
@@ -71,7 +72,7 @@ export interface PipelineResult {
   readonly warnings: readonly Warning[];
 }
 
-export type PipelineOutcome = PipelineResult | Exclude<ChainOutcome, { kind: 'made' }>;
+export type PipelineOutcome = PipelineResult | Exclude<ChainOutcome, { type: 'made' }>;
 
 /** Clip + speech to take: the part of a job that is the same for the queue, a program and the CLI. */
 export interface LipsyncPipeline {
@@ -111,7 +112,7 @@ interface Prepared extends Probed {
   readonly speechReport: SpeechReport;
 }
 
-type MadeOutcome = Extract<ChainOutcome, { kind: 'made' }>;
+type MadeOutcome = Extract<ChainOutcome, { type: 'made' }>;
 
 export function createLipsyncPipeline(dependencies: PipelineDependencies): LipsyncPipeline {
   return {
@@ -143,7 +144,7 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
         if (early) return early;
       }
       const outcome = await runChain(chain, async () => toTakeRequest(input, await prepared()), chained);
-      if (outcome.kind !== 'made') return outcome;
+      if (outcome.type !== 'made') return outcome;
       if (isUndisturbed(context)) await learnPace(dependencies, input, outcome, await prepared());
       return toResult(outcome, await prepared());
     },
@@ -163,7 +164,7 @@ function chainContext(
   { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>,
   context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts' | 'canRun' | 'onProgress'>,
 ): ChainContext {
-  const maxCostMicros = options.maxCostUsd === undefined ? null : Math.round(options.maxCostUsd * 1_000_000);
+  const maxCostMicros = options.maxCostUsd === undefined ? null : usdToMicros(options.maxCostUsd);
   const { priority, userId } = options;
   return { ...context, jobId, priority, user: owner ?? userId ?? null, maxCostMicros, admission, clock };
 }
@@ -211,12 +212,12 @@ async function lookFirst(
   chain: readonly Provider[],
   prepared: () => Promise<Prepared>,
   { admission, canRun, ...job }: ChainContext,
-): Promise<Exclude<ChainOutcome, { kind: 'made' }> | 'silent' | undefined> {
+): Promise<Exclude<ChainOutcome, { type: 'made' }> | 'silent' | undefined> {
   const [first] = chain;
   if (!first) return undefined;
-  if (!canRun(first.kind)) return { kind: 'elsewhere', needs: first.kind };
-  const entry = await admission.enter(first, job);
-  if (entry.kind === 'wait') return { kind: 'waiting', untilMs: entry.untilMs };
+  if (!canRun(first.kind)) return { type: 'elsewhere', needs: first.kind };
+  const entry = await admission.admit(first, job);
+  if (entry.type === 'waiting') return entry;
   const { speechReport } = await giveUpPlaceUnless(prepared(), () => admission.releaseUnusedSlot(first, job.jobId));
   if (!isSilent(speechReport)) return undefined;
   await admission.releaseUnusedSlot(first, job.jobId);
@@ -224,7 +225,7 @@ async function lookFirst(
 }
 
 function isWaiting(early: Awaited<ReturnType<typeof lookFirst>>): boolean {
-  return typeof early === 'object' && early.kind === 'waiting';
+  return typeof early === 'object' && early.type === 'waiting';
 }
 
 async function giveUpPlaceUnless<Value>(work: Promise<Value>, giveUp: () => Promise<void>): Promise<Value> {
@@ -250,8 +251,8 @@ async function probe(
   const { signal } = context;
   const { clipPath, speechPath } = inputs;
   context.onProgress({ stage: 'probing', fraction: 0 });
-  const clip = await againOnce(signal, () => probeClip(clipPath, { limits, signal }));
-  const speech = await againOnce(signal, () => probeSpeech(speechPath, { limits, signal }));
+  const clip = await retryMediaStep(signal, () => probeClip(clipPath, { limits, signal }));
+  const speech = await retryMediaStep(signal, () => probeSpeech(speechPath, { limits, signal }));
   const timeline = planTimeline(clip, speech.durationMs, {
     syncMode: input.options.syncMode,
     window: windowOf(input.options),
@@ -273,7 +274,7 @@ async function listen(
   } = probed;
   context.onProgress({ stage: 'listening', fraction: 0 });
   const mouthCurvePath = input.workspace.file('mouth-curve');
-  const speechReport = await againOnce(signal, () =>
+  const speechReport = await retryMediaStep(signal, () =>
     renderPool.run(
       analyzeSpeechRenderTask,
       { speechPath, speechDurationMs: speech.durationMs, timeline, mouthCurvePath },
@@ -304,7 +305,7 @@ async function passThrough(
     speech,
     timeline,
   } = prepared;
-  const report = await againOnce(context.signal, () =>
+  const report = await retryMediaStep(context.signal, () =>
     renderPool.run(
       passThroughRenderTask,
       { clipPath, speechPath, clip, speech, timeline, takePath, workFolder: workspace.path },
@@ -318,7 +319,7 @@ async function passThrough(
     },
   ];
   return {
-    kind: 'made',
+    type: 'made',
     takePath,
     methodUsed: null,
     degraded: false,
@@ -346,7 +347,7 @@ function toTakeRequest(
 
 function toResult({ take, provider }: MadeOutcome, prepared: Prepared): PipelineResult {
   return {
-    kind: 'made',
+    type: 'made',
     takePath: take.path,
     methodUsed: provider.facts.id,
     degraded: provider.facts.degraded,

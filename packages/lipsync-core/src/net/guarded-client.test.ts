@@ -59,7 +59,7 @@ describe('download', () => {
     const origin = await serve((_request, response) =>
       response.writeHead(200, { 'content-encoding': 'gzip' }).end('x'),
     );
-    await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'encoding' } });
+    await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'request_invalid', reason: 'encoding' });
   });
 
   it.each([
@@ -72,15 +72,17 @@ describe('download', () => {
   ])('A download with status %i fails (retryable: %s).', async (status, retryable) => {
     const origin = await serve((_request, response) => response.writeHead(status).end());
     await expect(fetchFile(origin)).rejects.toMatchObject({
-      code: 'request_invalid',
-      details: { reason: 'status', status, retryable },
+      code: retryable ? 'fetch_failed' : 'request_invalid',
+      reason: 'status',
+      status,
+      retryable,
     });
   });
 
   it('A download from a closed port fails as unreachable.', async () => {
     await expect(fetchFile('http://127.0.0.1:1/')).rejects.toMatchObject({
-      code: 'request_invalid',
-      details: { reason: 'unreachable' },
+      code: 'fetch_failed',
+      reason: 'unreachable',
     });
   });
 
@@ -91,7 +93,7 @@ describe('download', () => {
     await expect(fetchFile('http://nowhere.example/', { resolveHost: unknown })).rejects.toMatchObject({
       code: 'request_invalid',
       message: expect.stringContaining('nowhere.example'),
-      details: { reason: 'unknown_host' },
+      reason: 'unknown_host',
     });
   });
 });
@@ -259,7 +261,7 @@ describe('redirects', () => {
     expect((await buffer(file.body)).toString()).toBe('arrived');
     await expect(fetchFile(`${origin}/6`)).rejects.toMatchObject({
       code: 'request_invalid',
-      details: { reason: 'redirects' },
+      reason: 'redirects',
     });
   });
 
@@ -287,7 +289,7 @@ describe('redirects', () => {
     const origin = await serve((_request, response) => response.writeHead(302, { location: 'http://[' }).end());
     await expect(fetchFile(origin)).rejects.toMatchObject({
       code: 'request_invalid',
-      details: { reason: 'redirects' },
+      reason: 'redirects',
     });
   });
 });
@@ -323,15 +325,16 @@ describe('limits', () => {
   it('A server that never answers is stopped by the idle time limit.', async () => {
     const origin = await serve(() => undefined);
     await expect(fetchFile(origin, { idleTimeoutMs: 100 })).rejects.toMatchObject({
-      code: 'request_invalid',
-      details: { reason: 'stalled', retryable: true },
+      code: 'fetch_failed',
+      reason: 'stalled',
+      retryable: true,
     });
   });
 
   it('A body that stalls is stopped by the idle time limit.', async () => {
     const origin = await serve((_request, response) => void response.write('half'));
     const { body } = await fetchFile(origin, { idleTimeoutMs: 100 });
-    await expect(buffer(body)).rejects.toMatchObject({ code: 'request_invalid', details: { reason: 'stalled' } });
+    await expect(buffer(body)).rejects.toMatchObject({ code: 'fetch_failed', reason: 'stalled' });
   });
 
   it('A body that arrives too slowly is stopped by the time limit.', async () => {
@@ -341,15 +344,16 @@ describe('limits', () => {
     });
     const { body } = await fetchFile(origin, { timeoutMs: 300 });
     await expect(buffer(body)).rejects.toMatchObject({
-      code: 'request_invalid',
-      details: { reason: 'time_limit', retryable: true },
+      code: 'fetch_failed',
+      reason: 'time_limit',
+      retryable: true,
     });
   });
 
   it('A host name that never resolves is stopped by the time limit.', async () => {
     const resolveHost = () => new Promise<never>(() => undefined);
     await expect(fetchFile('http://slow.example/', { resolveHost, timeoutMs: 100 })).rejects.toMatchObject({
-      details: { reason: 'time_limit' },
+      reason: 'time_limit',
     });
   });
 });
@@ -358,7 +362,7 @@ describe('a broken body', () => {
   it('A body shorter than announced fails.', async () => {
     const origin = await serveRaw((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf'));
     const { body } = await fetchFile(origin);
-    await expect(buffer(body)).rejects.toMatchObject({ code: 'request_invalid', details: { retryable: true } });
+    await expect(buffer(body)).rejects.toMatchObject({ code: 'fetch_failed', retryable: true });
   });
 
   it('A chunked body without its last chunk fails.', async () => {
@@ -366,14 +370,14 @@ describe('a broken body', () => {
       socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n'),
     );
     const { body } = await fetchFile(origin);
-    await expect(buffer(body)).rejects.toMatchObject({ code: 'request_invalid', details: { retryable: true } });
+    await expect(buffer(body)).rejects.toMatchObject({ code: 'fetch_failed', retryable: true });
   });
 
   it('A response that is not HTTP fails.', async () => {
     const origin = await serveRaw((socket) => socket.end('SSH-2.0-something\r\n'));
     await expect(fetchFile(origin)).rejects.toMatchObject({
-      code: 'request_invalid',
-      details: { reason: 'unreachable' },
+      code: 'fetch_failed',
+      reason: 'unreachable',
     });
   });
 });

@@ -17,7 +17,7 @@ interface RequestErrorOptions {
   readonly status?: number;
 }
 
-/** A request to a URL failed. */
+/** A request to a URL failed: `fetch_failed` when the same request may succeed later, else `request_invalid`. */
 export class RequestError extends LipsyncError {
   readonly reason: RequestFailure;
   /** Whether the same request may succeed later. */
@@ -28,10 +28,8 @@ export class RequestError extends LipsyncError {
   /** `explanation` completes the sentence "The request to the URL failed: …". */
   constructor(reason: RequestFailure, explanation: string, { retryable, cause, status }: RequestErrorOptions) {
     const advice = retryable ? 'Try again later.' : 'Check the URL.';
-    super('request_invalid', `The request to the URL failed: ${explanation}. ${advice}`, {
-      cause,
-      details: { reason, retryable, ...(status === undefined ? {} : { status }) },
-    });
+    const code = retryable ? 'fetch_failed' : 'request_invalid';
+    super(code, `The request to the URL failed: ${explanation}. ${advice}`, { cause });
     this.name = 'RequestError';
     this.reason = reason;
     this.retryable = retryable;

@@ -1,108 +1,121 @@
 import type { Clock } from '../contract/ports.ts';
+import type { Operation, StoredRequest } from '../contract/provider-types.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { Provider } from './provider.ts';
 import type { Attempt } from './attempt.ts';
-import type { StoredRequest, Operation } from '../contract/provider-types.ts';
+import type { Provider } from './provider.ts';
 
-/** How an attempt ends. */
 export type AttemptEnd = Pick<Attempt, 'outcome'> & Partial<Pick<Attempt, 'code' | 'message' | 'costMicros'>>;
 
-/** The attempts of a job, saved with every change, before anything else happens. */
-export interface AttemptLog {
-  readonly attempts: readonly Attempt[];
-  /** The attempt that is under way. Throws `internal` when there is none. */
-  readonly current: Attempt;
-  /** Its place among the attempts, from 0. */
-  readonly index: number;
-  /** The remote attempt of `provider` that an earlier run left unfinished. */
-  unfinished(provider: Provider): Attempt | undefined;
-  /** Opens an attempt; a remote one that an earlier run left unfinished is taken up instead. */
-  begin(provider: Provider): Promise<void>;
-  /** Records an attempt that was not let in: begun and ended in one. */
-  refuse(provider: Provider, error: LipsyncError): Promise<void>;
-  setRequest(request: StoredRequest): Promise<void>;
-  setOperation(operation: Operation): Promise<void>;
-  /** What the attempt turned out to cost, whatever becomes of its take. */
-  setCost(costMicros: number): Promise<void>;
-  /** Its operation, which runs, is about to be told to stop. */
-  noteStopSent(): Promise<void>;
-  /** Trouble that did not end the attempt. */
-  recordTransientFailure(message: string): Promise<void>;
-  end(end: AttemptEnd): Promise<void>;
-}
-
-export interface AttemptLogDependencies {
+export interface AttemptLogOptions {
   readonly clock: Clock;
   readonly earlierAttempts: readonly Attempt[];
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
 }
 
-export function createAttemptLog({ clock, earlierAttempts, saveAttempts }: AttemptLogDependencies): AttemptLog {
-  let attempts = earlierAttempts;
+/** The attempts of a job. Every change is saved before anything else happens. */
+export class AttemptLog {
+  readonly #clock: Clock;
+  readonly #saveAttempts: AttemptLogOptions['saveAttempts'];
+  #attempts: readonly Attempt[];
 
-  const current = (): Attempt => {
-    const last = attempts.at(-1);
-    if (!last) throw new LipsyncError('internal', 'No attempt was begun.');
+  constructor({ clock, earlierAttempts, saveAttempts }: AttemptLogOptions) {
+    this.#clock = clock;
+    this.#attempts = earlierAttempts;
+    this.#saveAttempts = saveAttempts;
+  }
+
+  get attempts(): readonly Attempt[] {
+    return this.#attempts;
+  }
+
+  /** The latest attempt. Throws `internal` when there is none. */
+  get current(): Attempt {
+    const last = this.#attempts.at(-1);
+    if (!last) throw new LipsyncError('internal', 'There is no attempt yet.');
     return last;
-  };
-  const save = async (changed: readonly Attempt[]): Promise<void> => {
-    attempts = changed;
-    await saveAttempts(attempts);
-  };
-  const replaceLast = (change: Partial<Attempt>): Promise<void> =>
-    save([...attempts.slice(0, -1), { ...current(), ...change }]);
-  const unfinished = ({ facts, kind }: Provider): Attempt | undefined => {
-    const last = attempts.at(-1);
-    return last && kind === 'remote' && last.provider === facts.id && isUnfinished(last) ? last : undefined;
-  };
+  }
 
-  return {
-    get attempts() {
-      return attempts;
-    },
-    get current() {
-      return current();
-    },
-    get index() {
-      return attempts.length - 1;
-    },
-    unfinished,
-    async begin(provider) {
-      const left = unfinished(provider);
-      if (left) return left.outcome === 'running' ? undefined : replaceLast({ outcome: 'running', endedAtMs: null });
-      await save([...attempts, newAttempt(provider, clock.nowMs())]);
-    },
-    refuse: (provider, { code, message }) => {
-      const nowMs = clock.nowMs();
-      return save([
-        ...attempts,
-        { ...newAttempt(provider, nowMs), outcome: 'failed', code, message, endedAtMs: nowMs, costMicros: 0 },
-      ]);
-    },
-    setRequest: (request) => replaceLast({ request }),
-    setOperation: (operation) => replaceLast({ operation, operationAtMs: clock.nowMs(), transientFailures: 0 }),
-    async setCost(costMicros) {
-      const { costMicros: known, transientFailures } = current();
-      // The first time, the vendor is done: what went wrong while it worked does not count against fetching the take.
-      if (known !== costMicros)
-        await replaceLast({ costMicros, transientFailures: known === null ? 0 : transientFailures });
-    },
-    noteStopSent: () => replaceLast({ isStopSent: true }),
-    recordTransientFailure: (message) => replaceLast({ message, transientFailures: current().transientFailures + 1 }),
-    end: (end) => replaceLast({ ...end, endedAtMs: clock.nowMs() }),
-  };
+  /** Index of the latest attempt. */
+  get index(): number {
+    return this.#attempts.length - 1;
+  }
+
+  get isRunning(): boolean {
+    return this.#attempts.at(-1)?.outcome === 'running';
+  }
+
+  /** The latest attempt if it is a remote one of `provider` that can be resumed. */
+  findResumable({ facts, kind }: Provider): Attempt | undefined {
+    const last = this.#attempts.at(-1);
+    return last && kind === 'remote' && last.provider === facts.id && isResumable(last) ? last : undefined;
+  }
+
+  /** Starts an attempt, or resumes the one that `findResumable` returns. */
+  async begin(provider: Provider): Promise<void> {
+    const resumable = this.findResumable(provider);
+    if (!resumable) await this.#save([...this.#attempts, newAttempt(provider, this.#clock.nowMs())]);
+    else if (resumable.outcome !== 'running') await this.#changeLast({ outcome: 'running', endedAtMs: null });
+  }
+
+  /** Records an attempt that was not admitted. */
+  async addRejected(provider: Provider, { code, message }: LipsyncError): Promise<void> {
+    const nowMs = this.#clock.nowMs();
+    const attempt = newAttempt(provider, nowMs);
+    await this.#save([
+      ...this.#attempts,
+      { ...attempt, outcome: 'failed', code, message, endedAtMs: nowMs, costMicros: 0 },
+    ]);
+  }
+
+  setRequest(request: StoredRequest): Promise<void> {
+    return this.#changeLast({ request });
+  }
+
+  setOperation(operation: Operation): Promise<void> {
+    return this.#changeLast({ operation, operationAtMs: this.#clock.nowMs(), transientFailures: 0 });
+  }
+
+  /** Records the cost, which is independent of whether a take is made. */
+  async setCost(costMicros: number): Promise<void> {
+    const { costMicros: known, transientFailures } = this.current;
+    if (known === costMicros) return;
+    // The vendor is done: failures while it worked do not count against collecting the take.
+    await this.#changeLast({ costMicros, transientFailures: known === null ? 0 : transientFailures });
+  }
+
+  /** Must be called before the running operation is canceled. */
+  markStopSent(): Promise<void> {
+    return this.#changeLast({ isStopSent: true });
+  }
+
+  /** Records a failure that does not end the attempt. */
+  addTransientFailure(message: string): Promise<void> {
+    return this.#changeLast({ message, transientFailures: this.current.transientFailures + 1 });
+  }
+
+  end(end: AttemptEnd): Promise<void> {
+    return this.#changeLast({ ...end, endedAtMs: this.#clock.nowMs() });
+  }
+
+  #changeLast(change: Partial<Attempt>): Promise<void> {
+    return this.#save([...this.#attempts.slice(0, -1), { ...this.current, ...change }]);
+  }
+
+  async #save(attempts: readonly Attempt[]): Promise<void> {
+    this.#attempts = attempts;
+    await this.#saveAttempts(attempts);
+  }
 }
 
-/** The order of an attempt that may have begun an operation of which nobody knows; null where there is no such doubt. Pure. */
+/** The request of an attempt that may have started an operation without an answer; null when there is none. Pure. */
 export function unacknowledgedRequest({ operation, request }: Attempt): StoredRequest | null {
   return operation === null && request && request.unacknowledgedSinceMs !== null ? request : null;
 }
 
-/** What further attempts may cost, where all of them together may cost `maxCostMicros`; null for any. Pure. */
-export function leftMicros(attempts: readonly Attempt[], maxCostMicros: number | null): number | null {
-  return maxCostMicros === null
-    ? null
-    : maxCostMicros - attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0);
+/** What further attempts may cost under the request's cap; null without a cap. Pure. */
+export function remainingMicros(attempts: readonly Attempt[], maxCostMicros: number | null): number | null {
+  if (maxCostMicros === null) return null;
+  return maxCostMicros - attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0);
 }
 
 function newAttempt({ facts }: Provider, nowMs: number): Attempt {
@@ -120,7 +133,7 @@ function newAttempt({ facts }: Provider, nowMs: number): Attempt {
   };
 }
 
-/** A take that was made but not published by an earlier run is collected again, not paid for again. */
-function isUnfinished({ outcome }: Attempt): boolean {
+/** A take that was made but not published is collected again rather than paid for again. */
+function isResumable({ outcome }: Attempt): boolean {
   return outcome === 'running' || outcome === 'succeeded';
 }

@@ -1,17 +1,19 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LipsyncError } from '../errors/index.ts';
-import { createLedger, type Ledger } from '../billing/ledger.ts';
-import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { LipsyncError, ProviderError } from '../errors/index.ts';
+import { Ledger } from '../billing/ledger.ts';
+import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
-import { createPendingSettlements, type PendingSettlements } from './pending-settlements.ts';
-import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
-import type { LocalPrice } from '../billing/local-price.ts';
+import { PendingSettlementStore } from '../billing/pending-settlements.ts';
+import { SettlementReconciler } from './settlement-reconciler.ts';
+import { abandonChain, runChain, type ChainOutcome } from './chain.ts';
+import type { ChainContext, LocalPrice } from './attempt-runner.ts';
 import type { InlineProvider, OperationStatus, Provider, TakeRequest } from './provider.ts';
-import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import { SharedAdmission } from '../jobs/admission.ts';
 import type { Attempt } from './attempt.ts';
+import { toMicros } from '../billing/micros.ts';
 
 const canceled = new LipsyncError('canceled', 'enough');
 const hourMs = 3_600_000;
@@ -26,7 +28,7 @@ let ledger: Ledger;
 let slots: ConcurrencySlots;
 let breaker: CircuitBreaker;
 let admission: Admission;
-let pendingSettlements: PendingSettlements;
+let reconciler: SettlementReconciler;
 let context: ChainContext;
 /** The attempts as the job's record has them. */
 let attempts: readonly Attempt[];
@@ -38,18 +40,23 @@ beforeEach(() => {
   vendor = new ScriptedVendor();
   [attempts, isKilled] = [[], false];
   const state = createMemoryState().open();
-  ledger = createLedger({ state, clock, caps: { dailyMicros: 150, monthlyMicros: null, userDailyMicros: null } });
-  slots = createConcurrencySlots({ state, clock });
-  pendingSettlements = createPendingSettlements({
+  ledger = new Ledger({
     state,
+    clock,
+    caps: { dailyMicros: toMicros(150), monthlyMicros: null, userDailyMicros: null },
+  });
+  slots = createConcurrencySlots({ state, clock });
+  const pendingSettlements = new PendingSettlementStore({ state, clock });
+  reconciler = new SettlementReconciler({
+    store: pendingSettlements,
     ledger,
     clock,
     onSettled: async ({ provider, jobId }) => void (await slots.release(provider, jobId)),
     // As a job's record does: an attempt that goes on says itself what it costs.
     onLateCost: async ({ index }) => attempts[index]?.outcome !== 'running',
   });
-  breaker = createCircuitBreaker({ state, clock });
-  admission = createSharedAdmission({
+  breaker = new CircuitBreaker({ state, clock });
+  admission = new SharedAdmission({
     breaker,
     slots,
     ledger,
@@ -95,7 +102,7 @@ const run = (chain: readonly Provider[] = [vendor], change: Partial<ChainContext
   runChain(chain, async () => request, { ...context, earlierAttempts: attempts, ...change });
 const abandon = (providers: readonly Provider[], reason = canceled): Promise<void> =>
   abandonChain(providers, reason, { ...context, earlierAttempts: attempts });
-const reconcile = (): Promise<number> => pendingSettlements.reconcile({ all: [vendor] }, context.signal);
+const reconcile = (): Promise<number> => reconciler.reconcile([vendor], context.signal);
 
 const holders = async (): Promise<readonly string[]> => (await slots.holders('heygen')).map(({ jobId }) => jobId);
 
@@ -127,10 +134,10 @@ describe('an attempt whose worker died over its end, after its bill was left', (
     vendor.starts = ['provider_protocol'];
     await runAndBeKilledAtTheEnd();
     vendor.checks = ['pending'];
-    expect(await run()).toMatchObject({ kind: 'waiting' });
+    expect(await run()).toMatchObject({ type: 'waiting' });
     vendor.finds = ['op'];
     expect([await reconcile(), vendor.canceled]).toEqual([0, []]);
-    expect(await run()).toMatchObject({ kind: 'made' });
+    expect(await run()).toMatchObject({ type: 'made' });
     expect([attempts, vendor.canceled, await books()]).toMatchObject([
       [{ outcome: 'succeeded', costMicros: 70 }],
       [],
@@ -144,7 +151,7 @@ describe('an attempt whose worker died over its end, after its bill was left', (
     vendor.finds = ['op'];
     vendor.checks = ['pending'];
     expect([await reconcile(), vendor.canceled]).toEqual([0, ['op-of-job_1-0']]);
-    expect(await run([vendor, local()])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(await run([vendor, local()])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     expect([vendor.started, attempts]).toMatchObject([
       ['job_1-0'],
       [{ outcome: 'failed', code: 'worker_crashed', costMicros: null }, { outcome: 'succeeded' }],
@@ -156,13 +163,13 @@ describe('an attempt whose worker died over its end, after its bill was left', (
 
   it('has its money held again before it orders, and orders nothing where there is none left', async () => {
     const refusal = (code: 'rate_limited' | 'provider_balance_exhausted') =>
-      new LipsyncError(code, 'No.', { details: { isRefused: true, retryAfterMs: 1_000 } });
+      new ProviderError(code, 'No.', { requestOutcome: 'refused', retryAfterMs: 1_000 });
     vendor.starts = [refusal('rate_limited'), refusal('provider_balance_exhausted')];
     await run();
     await runAndBeKilledAtTheEnd();
     expect(await books()).toEqual(free);
     vendor.starts = [refusal('rate_limited')];
-    expect([await run(), await books()]).toMatchObject([{ kind: 'waiting' }, held]);
+    expect([await run(), await books()]).toMatchObject([{ type: 'waiting' }, held]);
     vendor.starts = [refusal('provider_balance_exhausted')];
     await runAndBeKilledAtTheEnd();
     await ledger.reserve({
@@ -170,7 +177,7 @@ describe('an attempt whose worker died over its end, after its bill was left', (
       jobId: 'job_2',
       provider: 'heygen',
       user: null,
-      micros: 100,
+      micros: toMicros(100),
       atMs: time.nowMs,
     });
     await expect(run()).rejects.toMatchObject({ code: 'budget_exceeded' });
@@ -185,7 +192,7 @@ describe('an attempt that runs at a provider that this process does not have', (
   });
 
   it('leaves its bill when another provider is begun instead', async () => {
-    expect(await run([local()])).toMatchObject({ kind: 'made' });
+    expect(await run([local()])).toMatchObject({ type: 'made' });
     expect([attempts, await books(), await slots.holders('heygen')]).toMatchObject([
       [{ code: 'worker_crashed', costMicros: null }, {}],
       held,
@@ -252,10 +259,10 @@ describe('a job that is not wanted any more', () => {
   it('before its first attempt gives back its place, and the word as the probe of the breaker', async () => {
     await breaker.report('heygen', 'other', 'opens');
     time.nowMs += 300_000;
-    expect(await admission.enter(vendor, { jobId: 'job_1' })).toEqual({ kind: 'entered' });
+    expect(await admission.admit(vendor, { jobId: 'job_1' })).toEqual({ type: 'admitted' });
     await abandon([vendor]);
     expect(await holders()).toEqual([]);
-    expect(await admission.enter(vendor, { jobId: 'job_2' })).toEqual({ kind: 'entered' });
+    expect(await admission.admit(vendor, { jobId: 'job_2' })).toEqual({ type: 'admitted' });
   });
 
   it('is stopped by the run that works on it, and left alone by one that only hands it back', async () => {
@@ -337,7 +344,7 @@ describe('a canceled operation whose worker was killed after it had told the ven
 
   it('is not gone on with by a program that asks for the same again', async () => {
     await cancelAndBeKilled();
-    expect(await run([vendor, local()])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(await run([vendor, local()])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     vendor.checks = ['provider_protocol'];
     expect([attempts, await reconcile(), await books()]).toMatchObject([
       [{ outcome: 'failed', code: 'worker_crashed' }, { outcome: 'succeeded' }],
@@ -356,7 +363,7 @@ describe('an hour of local work', () => {
     ['fails', true],
   ])('that %s costs once, the same in take, attempt and ledger', async (_, fails) => {
     const outcome = await run([local(fails)], { localPrice: priced(10) }).catch(() => null);
-    expect(outcome?.kind === 'made' ? outcome.take.costMicros : null).toBe(fails ? null : 10);
+    expect(outcome?.type === 'made' ? outcome.take.costMicros : null).toBe(fails ? null : 10);
     expect([attempts, await books()]).toMatchObject([[{ costMicros: 10 }], { spentMicros: 10, reservedMicros: 0 }]);
   });
 
@@ -368,7 +375,7 @@ describe('an hour of local work', () => {
       { localPrice: priced(140) },
     );
     expect([outcome, seen, await books()]).toMatchObject([
-      { kind: 'made' },
+      { type: 'made' },
       [{ spentMicros: 0, reservedMicros: 140 }],
       { spentMicros: 140, reservedMicros: 0 },
     ]);
@@ -385,7 +392,7 @@ describe('an hour of local work', () => {
   it('goes beyond what it was expected to take, and is booked as it was', async () => {
     const outcome = await run([local()], { localPrice: { microsPerHour: 140, quote: async () => 70 } });
     expect([outcome, await books()]).toMatchObject([
-      { kind: 'made', take: { costMicros: 140 } },
+      { type: 'made', take: { costMicros: 140 } },
       { spentMicros: 140, reservedMicros: 0 },
     ]);
   });

@@ -8,21 +8,21 @@ import type { Timeline } from '../media/timeline.ts';
 /** What a provider is, as data. */
 export interface ProviderFacts {
   readonly id: ProviderId;
-  /** Takes of this provider are a stand-in for the real thing and are marked so. */
+  /** Whether its takes only stand in for a real result. Such takes are marked. */
   readonly degraded: boolean;
 }
 
-/** Everything a provider needs to make a take. Paths are private to this run of the job. */
+/** Everything a provider needs to make a take. The paths are private to this run of the job. */
 export interface TakeRequest {
   readonly jobId: string;
   readonly clipPath: string;
-  /** Content hash of the clip, the key for anything cached about it. */
+  /** SHA-256 of the clip; the key of caches about it. */
   readonly clipDigest: string;
   readonly clip: ClipFacts;
   readonly speechPath: string;
   readonly speech: SpeechFacts;
   readonly timeline: Timeline;
-  /** Voice activity and mouth shape of the speech, one value per output frame; `speech/` reads it. */
+  /** Voice activity and mouth curve of the speech, one value per output frame; `audio/` reads it. */
   readonly mouthCurvePath: string;
   readonly silenceMode: SilenceMode;
   /** Options of single providers, by provider id. */
@@ -45,15 +45,15 @@ export interface Take {
 }
 
 /**
- * `costMicros` is what the vendor bills for the operation, whatever becomes of its result; `billedMicros` the same where
- * it bills for a result that it does not hand out yet.
+ * `costMicros` is the vendor's final charge, independent of the result. `billedMicros` is set when the vendor charges
+ * for a result that it does not deliver yet.
  */
 export type OperationStatus =
   | { readonly status: 'pending'; readonly checkAgainInMs: number; readonly billedMicros?: number }
   | { readonly status: 'done'; readonly operation: Operation; readonly costMicros: number }
   | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string; readonly costMicros: number };
 
-/** Runs here; `run` resolves with a finished take or throws a `LipsyncError`. */
+/** Makes takes on this machine. `run` resolves with a finished take or throws a `LipsyncError`. */
 export interface InlineProvider {
   readonly kind: 'inline';
   readonly facts: ProviderFacts;
@@ -62,41 +62,40 @@ export interface InlineProvider {
   close?(): Promise<void>;
 }
 
-/** Runs elsewhere, while nobody here waits: a job comes back to `check` when it was told to. */
+/** Makes takes at a vendor. No worker waits for an operation: its job is parked between status checks. */
 export interface RemoteProvider {
   readonly kind: 'remote';
   readonly facts: ProviderFacts;
-  /** Operations at once, over all machines. */
+  /** Limit of simultaneous operations over all machines. */
   readonly maxConcurrent: number;
-  /** How long an operation may take, and how long an attempt may go without one. */
+  /** Time limit of an operation, and of an attempt until its operation starts. */
   readonly timeoutMs: number;
-  /** The most that a take of this request can cost, in millionths of a dollar. Pure. */
+  /** The highest possible cost of a take of this request, in millionths of a dollar. Pure. */
   quote(request: TakeRequest): number;
-  /** How long the same order asks for the same operation, and not for another. */
+  /** How long the vendor recognizes a repeated request by its idempotency key. */
   readonly requestLifetimeMs: number;
-  /** Makes an order ready; costs nothing. `replaced` is one that names what the vendor does not have any more. */
+  /** Prepares a request without cost. `replaced` is a request that names inputs that the vendor no longer has. */
   prepareRequest(
     request: TakeRequest,
     context: TakeContext & { readonly idempotencyKey: string; readonly replaced: OperationRequest | null },
   ): Promise<OperationRequest>;
   /**
-   * May be called again with the same order: then it is the same operation. Trouble that may pass is thrown, with
-   * `details.retryAfterMs` where the vendor said so: the attempt comes back. `details.isRefused` is true where the vendor
-   * surely began nothing, `details.isOrderGone` where another order must be made; else there may be an operation.
+   * Starts an operation. A repeated request returns the same operation. Throws a `ProviderError` whose `requestOutcome`
+   * tells whether an operation may have been started, and whose `retryAfterMs` the retry policy honors.
    */
-  start(order: OperationRequest, context: TakeContext): Promise<Operation>;
+  start(request: OperationRequest, context: TakeContext): Promise<Operation>;
   check(operation: Operation, context: TakeContext): Promise<OperationStatus>;
   /**
-   * Looks for the operation of an order that went unanswered first at `sinceMs`, which may be before it was made anew;
-   * orders nothing. Null when there is none so far. Throws when not all could be looked through.
+   * Searches for the operation of a request that was first sent at `sinceMs` without an answer. Starts nothing. Null
+   * when there is none so far. Throws when the search was incomplete.
    */
   find(
-    order: OperationRequest,
+    request: OperationRequest,
     context: { readonly signal: AbortSignal; readonly sinceMs: number },
   ): Promise<Operation | null>;
-  /** Fetches the take of an operation that is done. What it cost is known from `check`. */
+  /** Downloads the take of a finished operation. Its cost is known from `check`. */
   collect(operation: Operation, request: TakeRequest, context: TakeContext): Promise<Omit<Take, 'costMicros'>>;
-  /** Stops an operation that is not wanted. Returns what it is billed all the same, null where that is not known. */
+  /** Cancels an operation. Returns what the vendor charges for it; null when that is unknown. */
   cancel(operation: Operation, context: { readonly signal: AbortSignal }): Promise<number | null>;
   /** Ends what the provider keeps running between takes. */
   close?(): Promise<void>;

@@ -1,17 +1,16 @@
-import { abortError, errorPolicies, LipsyncError, TimeoutError, toLipsyncError } from '../errors/index.ts';
 import type { Clock } from '../contract/ports.ts';
+import type { Operation, OperationRequest } from '../contract/provider-types.ts';
+import { abortError, ProviderError, TimeoutError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import type { Admission, AttemptReference } from './admission.ts';
-import { leftMicros, unacknowledgedRequest, type AttemptLog } from './attempt-log.ts';
-import { decide, pauseBeforeTryMs } from './chain-decision.ts';
+import { remainingMicros, unacknowledgedRequest, type AttemptLog } from './attempt-log.ts';
 import type { RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
-import type { Operation, OperationRequest } from '../contract/provider-types.ts';
+import { decideRetry, type RemoteCall } from './retry-policy.ts';
 
-/** Nothing is to be done here until then. */
-export interface Waiting {
-  readonly kind: 'waiting';
-  readonly untilMs: number;
-}
+export type AttemptProgress =
+  | { readonly type: 'made'; readonly take: Take }
+  /** There is nothing to do before `untilMs`. */
+  | { readonly type: 'waiting'; readonly untilMs: number };
 
 export interface RemoteAttempt {
   readonly provider: RemoteProvider;
@@ -20,99 +19,101 @@ export interface RemoteAttempt {
   readonly admission: Admission;
   readonly clock: Clock;
   readonly context: TakeContext;
-  /** What all attempts together may cost; null for any. */
+  /** Cap over all attempts of the job; null for none. */
   readonly maxCostMicros: number | null;
-  /** The request, made when it is first needed. */
+  /** Prepares the take request on first use. */
   prepare(): Promise<TakeRequest>;
 }
 
+type CallResult<Value> =
+  | { readonly type: 'done'; readonly value: Value }
+  | Extract<AttemptProgress, { type: 'waiting' }>;
+
 /**
- * Takes a remote attempt as far as it goes without waiting: starts its operation, asks for it, collects it. The order is
- * saved before the operation is started, the operation before it is asked for, its cost before it is collected. Trouble
- * that may pass is waited out within the attempt, so that the same order settles whether a call that went unanswered was
- * heard.
+ * Advances a remote attempt as far as possible without waiting: starts its operation, checks it, collects its take. The
+ * request is saved before it is sent, the operation before it is checked, its cost before the take is collected.
+ * Transient failures are retried within the attempt, so that the same request resolves a call without an answer.
  * Throws a `LipsyncError` when the attempt has failed.
  */
-export async function advanceRemote(attempt: RemoteAttempt): Promise<Take | Waiting> {
-  const { log } = attempt;
-  const operation = log.current.operation ?? (await orWait(attempt, 'start', () => start(attempt)));
-  if (isWaiting(operation)) return operation;
-  // Also of an earlier run's, which may not have come to say so.
-  await attempt.admission.accepted(attempt.provider);
-  // An answer that does not come says nothing about the operation: it is asked for as long as there is time.
-  const status = await orWait(attempt, 'check', () => attempt.provider.check(operation, attempt.context));
-  if ('kind' in status) return status;
+export async function advanceRemote(attempt: RemoteAttempt): Promise<AttemptProgress> {
+  const { log, provider, context, admission } = attempt;
+  const known = log.current.operation;
+  const started = known ? done(known) : await callVendor(attempt, 'start', () => start(attempt));
+  if (started.type === 'waiting') return started;
+  const operation = started.value;
+  // Repeated for an operation of an earlier run, which may have crashed before it reported the acceptance.
+  await admission.recordAcceptance(provider);
+  const checked = await callVendor(attempt, 'check', () => provider.check(operation, context));
+  if (checked.type === 'waiting') return checked;
+  const status = checked.value;
   switch (status.status) {
     case 'pending':
       if (status.billedMicros !== undefined) await log.setCost(status.billedMicros);
-      return waitFor(attempt, { pauseMs: status.checkAgainInMs });
+      return waitForOperation(attempt, status.checkAgainInMs);
     case 'failed':
       await log.setCost(status.costMicros);
-      throw new LipsyncError(status.code, status.message);
-    case 'done':
+      throw new ProviderError(status.code, status.message);
+    case 'done': {
       await log.setCost(status.costMicros);
-      return orWait(attempt, 'collect', () => collect(attempt, status.operation, status.costMicros));
+      const collected = await callVendor(attempt, 'collect', () =>
+        collect(attempt, status.operation, status.costMicros),
+      );
+      return collected.type === 'waiting' ? collected : { type: 'made', take: collected.value };
+    }
   }
 }
 
 async function start(attempt: RemoteAttempt): Promise<Operation> {
-  const { request: kept } = attempt.log.current;
+  const { request: stored } = attempt.log.current;
   await attempt.admission.reserveAgain(attempt.reference);
-  if (!kept) return place(attempt, await makeOrder(attempt, null));
+  if (!stored) return send(attempt, await prepareRequest(attempt, null));
   try {
-    return await place(attempt, kept);
+    return await send(attempt, stored);
   } catch (error) {
-    if (!saysOf(error, 'isOrderGone')) throw error;
-    return place(attempt, await makeOrder(attempt, kept));
+    if (!(error instanceof ProviderError) || error.requestOutcome !== 'expired') throw error;
+    return send(attempt, await prepareRequest(attempt, stored));
   }
 }
 
-async function makeOrder(
+async function prepareRequest(
   { provider, reference, log, admission, context, maxCostMicros, prepare }: RemoteAttempt,
   replaced: OperationRequest | null,
 ): Promise<OperationRequest> {
   const request = await prepare();
-  await admission.reserve(provider, reference, provider.quote(request), leftMicros(log.attempts, maxCostMicros));
-  return provider.prepareRequest(request, {
-    ...context,
-    replaced,
-    idempotencyKey: `${reference.jobId}-${reference.index}`,
-  });
+  await admission.reserve(provider, reference, provider.quote(request), remainingMicros(log.attempts, maxCostMicros));
+  const idempotencyKey = `${reference.jobId}-${reference.index}`;
+  return provider.prepareRequest(request, { ...context, replaced, idempotencyKey });
 }
 
-/** From before it is asked for until an answer settles it, the attempt says that there may be an operation. */
-async function place(
+/** From before the request is sent until a conclusive answer, the attempt is marked as possibly having an operation. */
+async function send(
   { provider, log, clock, context }: RemoteAttempt,
   { idempotencyKey, state }: OperationRequest,
 ): Promise<Operation> {
-  const order = { idempotencyKey, state };
-  const doubtSinceMs = unacknowledgedRequest(log.current)?.unacknowledgedSinceMs ?? null;
-  if (doubtSinceMs !== null && clock.nowMs() - doubtSinceMs >= provider.requestLifetimeMs) {
+  const request = { idempotencyKey, state };
+  const sinceMs = unacknowledgedRequest(log.current)?.unacknowledgedSinceMs ?? null;
+  if (sinceMs !== null && clock.nowMs() - sinceMs >= provider.requestLifetimeMs) {
     throw new TimeoutError(
       'provider_timeout',
-      `An order went unanswered for so long that ${provider.facts.id} would take it for another one.`,
+      `A request to ${provider.facts.id} was not acknowledged within the lifetime of its idempotency key.`,
     );
   }
   if (context.signal.aborted) throw abortError(context.signal);
-  await log.setRequest({ ...order, unacknowledgedSinceMs: doubtSinceMs ?? clock.nowMs() });
+  await log.setRequest({ ...request, unacknowledgedSinceMs: sinceMs ?? clock.nowMs() });
   let isSent = false;
   try {
-    // Whoever saved it may have learned that the job is not wanted any more.
+    // Saving may have revealed that the job was canceled.
     if (context.signal.aborted) throw abortError(context.signal);
     isSent = true;
-    const operation = await provider.start(order, context);
+    const operation = await provider.start(request, context);
     await log.setOperation(operation);
     return operation;
   } catch (error) {
-    // A refusal says nothing about an earlier time at which the same was asked for in vain.
-    if (doubtSinceMs === null && (!isSent || saysOf(error, 'isRefused')))
-      await log.setRequest({ ...order, unacknowledgedSinceMs: null });
+    const startedNothing = !isSent || (error instanceof ProviderError && error.requestOutcome !== 'unknown');
+    // A refusal does not answer for an earlier send of the same request.
+    if (sinceMs === null && startedNothing) await log.setRequest({ ...request, unacknowledgedSinceMs: null });
     throw error;
   }
-}
-
-function saysOf(error: unknown, detail: 'isOrderGone' | 'isRefused'): boolean {
-  return LipsyncError.isInstance(error) && error.details[detail] === true;
 }
 
 async function collect(
@@ -123,75 +124,49 @@ async function collect(
   return { ...(await provider.collect(operation, await prepare(), context)), costMicros };
 }
 
-type Step = 'start' | 'check' | 'collect';
-
-/** The outcome of `work`, or a pause before it is done again: as often as its fault is worth, or for as long as there is time. */
-async function orWait<Outcome>(
+/** Makes a vendor call. After a failure, the retry policy decides between a pause and the end of the attempt. */
+async function callVendor<Value>(
   attempt: RemoteAttempt,
-  step: Step,
-  work: () => Promise<Outcome>,
-): Promise<Outcome | Waiting> {
-  const { log, context } = attempt;
+  remoteCall: RemoteCall,
+  work: () => Promise<Value>,
+): Promise<CallResult<Value>> {
+  const { log, context, clock } = attempt;
   try {
-    return await work();
+    return done(await work());
   } catch (thrown) {
     if (thrown instanceof StoreFailure || context.signal.aborted) throw thrown;
     const error = toLipsyncError(thrown);
-    const hintMs = hintOf(error);
-    if (errorPolicies[error.code].decision === 'wait')
-      return waitFor(attempt, { pauseMs: hintMs ?? pauseWithoutHintMs, trouble: error, step });
-    // A take that is paid for is not given up because there is no room for it just now.
-    if (step === 'collect' && error.code === 'resource_exhausted')
-      return waitFor(attempt, { pauseMs: pauseForRoomMs, trouble: error, step });
-    const tries = log.current.transientFailures + 1;
-    const isOver =
-      errorPolicies[error.code].decision !== 'again' || (step !== 'check' && decide(error.code, tries) !== 'again');
-    if (isOver) throw error;
-    // Nor because its vendor was silent before.
-    if (step !== 'check' || log.current.costMicros === null) await log.recordTransientFailure(error.message);
-    return waitFor(attempt, { pauseMs: hintMs ?? pauseBeforeTryMs(tries), trouble: error, step });
+    const history = { failures: log.current.transientFailures + 1, remainingMs: remainingMs(attempt) };
+    const decision = decideRetry({ type: 'remote_call', call: remoteCall }, error, history);
+    if (decision.type !== 'retry') throw error;
+    if (countsAsFailure(attempt, remoteCall, error)) await log.addTransientFailure(error.message);
+    return { type: 'waiting', untilMs: clock.nowMs() + decision.afterMs };
   }
 }
 
-const pauseWithoutHintMs = 5_000;
-const shortestHintMs = 1_000;
-const pauseForRoomMs = 30_000;
-
-/** How long the vendor asked us to wait, where it did; "not at all" is no leave to ask without end. */
-function hintOf({ details }: LipsyncError): number | undefined {
-  const hintMs = details['retryAfterMs'];
-  return typeof hintMs === 'number' ? Math.max(shortestHintMs, hintMs) : undefined;
+/** Rate limits and a full disk do not count, nor do checks of an operation whose cost is known. */
+function countsAsFailure({ log }: RemoteAttempt, remoteCall: RemoteCall, { policy }: LipsyncError): boolean {
+  return policy.decision === 'retry' && (remoteCall !== 'check' || log.current.costMicros === null);
 }
 
-interface Pause {
-  readonly pauseMs: number;
-  /** What stood in the way of which step; none where there is only nothing to do yet. */
-  readonly trouble?: LipsyncError;
-  readonly step?: Step;
-}
-
-/** Throws `provider_timeout`, or what stood in the way last, when the attempt's time is up by then. */
-function waitFor(
-  { provider, reference, log, clock }: RemoteAttempt,
-  { pauseMs, trouble, step = 'check' }: Pause,
-): Waiting {
-  const { operationAtMs, costMicros } = log.current;
-  const nowMs = clock.nowMs();
-  // What is paid for already is fetched for as long again.
-  const patienceMs = costMicros === null ? provider.timeoutMs : 2 * provider.timeoutMs;
-  const limitMs = (operationAtMs ?? reference.startedAtMs) + patienceMs;
-  // What was ordered is looked at once more at its limit, however long the vendor wants not to be asked.
-  if (nowMs < limitMs && (step !== 'start' || nowMs + pauseMs < limitMs))
-    return { kind: 'waiting', untilMs: Math.min(nowMs + pauseMs, limitMs) };
-  throw (
-    trouble ??
-    new TimeoutError(
-      'provider_timeout',
-      `${provider.facts.id} was not done after ${Math.round(provider.timeoutMs / 1000)} s.`,
-    )
+function waitForOperation(attempt: RemoteAttempt, pauseMs: number): AttemptProgress {
+  const { provider, clock } = attempt;
+  const leftMs = remainingMs(attempt);
+  // The operation is checked once more at the limit.
+  if (leftMs > 0) return { type: 'waiting', untilMs: clock.nowMs() + Math.min(pauseMs, leftMs) };
+  throw new TimeoutError(
+    'provider_timeout',
+    `${provider.facts.id} did not finish within ${Math.round(provider.timeoutMs / 1000)} s.`,
   );
 }
 
-function isWaiting(value: Operation | Waiting): value is Waiting {
-  return 'kind' in value;
+/** A take that is already paid for may take twice the provider's time limit. */
+function remainingMs({ provider, reference, log, clock }: RemoteAttempt): number {
+  const { operationAtMs, costMicros } = log.current;
+  const limitMs = costMicros === null ? provider.timeoutMs : 2 * provider.timeoutMs;
+  return (operationAtMs ?? reference.startedAtMs) + limitMs - clock.nowMs();
+}
+
+function done<Value>(value: Value): CallResult<Value> {
+  return { type: 'done', value };
 }

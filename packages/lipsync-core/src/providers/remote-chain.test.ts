@@ -1,17 +1,20 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LipsyncError } from '../errors/index.ts';
+import { LipsyncError, ProviderError } from '../errors/index.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
-import { createLedger, type Ledger } from '../billing/ledger.ts';
-import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { Ledger } from '../billing/ledger.ts';
+import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
-import { createPendingSettlements, type PendingSettlements } from './pending-settlements.ts';
-import { runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import { PendingSettlementStore } from '../billing/pending-settlements.ts';
+import { SettlementReconciler } from './settlement-reconciler.ts';
+import { runChain, type ChainOutcome } from './chain.ts';
+import type { ChainContext } from './attempt-runner.ts';
 import type { InlineProvider, RemoteProvider, Take, TakeRequest } from './provider.ts';
-import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import { SharedAdmission } from '../jobs/admission.ts';
 import type { Attempt } from './attempt.ts';
+import { toMicros } from '../billing/micros.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 0 };
 // The doubles below look at the job's id only.
@@ -30,7 +33,7 @@ let vendor: ScriptedVendor;
 let ledger: Ledger;
 let breaker: CircuitBreaker;
 let slots: ConcurrencySlots;
-let pendingSettlements: PendingSettlements;
+let reconciler: SettlementReconciler;
 let admission: Admission;
 /** How often it was told that a place is free. */
 let freed: number;
@@ -43,16 +46,21 @@ beforeEach(async () => {
   attempts = [];
   freed = 0;
   const state = createMemoryState().open();
-  ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
-  breaker = createCircuitBreaker({ state, clock });
-  slots = createConcurrencySlots({ state, clock });
-  pendingSettlements = createPendingSettlements({
+  ledger = new Ledger({
     state,
+    clock,
+    caps: { dailyMicros: toMicros(1_000), monthlyMicros: null, userDailyMicros: null },
+  });
+  breaker = new CircuitBreaker({ state, clock });
+  slots = createConcurrencySlots({ state, clock });
+  const pendingSettlements = new PendingSettlementStore({ state, clock });
+  reconciler = new SettlementReconciler({
+    store: pendingSettlements,
     ledger,
     clock,
     onSettled: async ({ provider, jobId }) => void (await slots.release(provider, jobId)),
   });
-  admission = createSharedAdmission({
+  admission = new SharedAdmission({
     breaker,
     slots,
     ledger,
@@ -61,7 +69,7 @@ beforeEach(async () => {
     slotPollIntervalMs: 30_000,
     onSlotReleased: () => (freed += 1),
   });
-  await breaker.accept('heygen');
+  await breaker.recordAcceptance('heygen');
 });
 
 function contextOf(change: Partial<ChainContext> = {}): ChainContext {
@@ -94,7 +102,7 @@ function run(
 async function runToItsEnd(chain?: readonly (RemoteProvider | InlineProvider)[]): Promise<ChainOutcome> {
   for (;;) {
     const outcome = await run({}, chain);
-    if (outcome.kind !== 'waiting') return outcome;
+    if (outcome.type !== 'waiting') return outcome;
     time.nowMs = Math.max(time.nowMs, outcome.untilMs);
   }
 }
@@ -112,10 +120,10 @@ const holders = async (): Promise<readonly string[]> => (await slots.holders('he
 describe('a job at a remote provider', () => {
   it('waits until the time that the provider names, then goes on with the same operation to the take', async () => {
     vendor.checks = ['pending', 'pending', 'done'];
-    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 5_000 });
+    expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 5_000 });
     expect(await spent()).toEqual({ spentMicros: 0, reservedMicros: 100 });
     expect(await holders()).toEqual(['job_1']);
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made', take: { path: 'take.mp4', costMicros: 70 } });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made', take: { path: 'take.mp4', costMicros: 70 } });
     expect(vendor.started).toEqual(['job_1-0']);
     expect(attempts).toMatchObject([{ outcome: 'succeeded', costMicros: 70, operation: { id: 'op-of-job_1-0' } }]);
     expect([await spent(), await holders(), freed]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, [], 1]);
@@ -140,13 +148,13 @@ describe('a job at a remote provider', () => {
     vendor.checks = ['pending', 'pending'];
     await run();
     const prepare = (): Promise<TakeRequest> => Promise.reject(new Error('was prepared'));
-    expect(await runChain([vendor], prepare, contextOf())).toMatchObject({ kind: 'waiting' });
+    expect(await runChain([vendor], prepare, contextOf())).toMatchObject({ type: 'waiting' });
   });
 
   it('waits as long as a limited vendor says, and tries with the same key', async () => {
-    vendor.starts = [new LipsyncError('rate_limited', 'Slower.', { details: { retryAfterMs: 17_000 } })];
-    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 17_000 });
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    vendor.starts = [new ProviderError('rate_limited', 'Slower.', { retryAfterMs: 17_000 })];
+    expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 17_000 });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect(vendor.started).toEqual(['job_1-0', 'job_1-0']);
   });
 
@@ -154,42 +162,42 @@ describe('a job at a remote provider', () => {
     ['a limited vendor', 'rate_limited'],
     ['one that is out of order', 'provider_unavailable'],
   ] as const)('does not ask %s without end that says to ask again at once', async (_, code) => {
-    vendor.starts = [new LipsyncError(code, 'Now.', { details: { retryAfterMs: 0 } })];
-    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 1_000 });
+    vendor.starts = [new ProviderError(code, 'Now.', { retryAfterMs: 0 })];
+    expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 1_000 });
   });
 
   it('waits as long as a vendor says that is out of order', async () => {
-    vendor.starts = [new LipsyncError('provider_unavailable', 'Later.', { details: { retryAfterMs: 60_000 } })];
-    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 60_000 });
+    vendor.starts = [new ProviderError('provider_unavailable', 'Later.', { retryAfterMs: 60_000 })];
+    expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 60_000 });
   });
 
   it('looks once more at an operation when its time is up, however long its vendor wants not to be asked', async () => {
-    vendor.checks = [new LipsyncError('rate_limited', 'Slower.', { details: { retryAfterMs: 3_600_000 } }), 'done'];
-    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + vendor.timeoutMs });
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    vendor.checks = [new ProviderError('rate_limited', 'Slower.', { retryAfterMs: 3_600_000 }), 'done'];
+    expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + vendor.timeoutMs });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
   it('is tried three times in one attempt and with one key when it cannot be started, then goes on to the next provider', async () => {
     vendor.starts = ['provider_unavailable', 'provider_unavailable', 'provider_unavailable'];
-    expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(await runToItsEnd([vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     expect(vendor.started).toEqual(['job_1-0', 'job_1-0', 'job_1-0']);
     expect(attempts.map(({ provider, code }) => [provider, code])).toEqual([
       ['heygen', 'provider_unavailable'],
       ['wav2lip', null],
     ]);
-    expect([await holders(), (await breaker.look('heygen')).recentFaults]).toEqual([[], 1]);
+    expect([await holders(), (await breaker.inspect('heygen')).recentFaults]).toEqual([[], 1]);
   });
 
   it('is asked for as long as there is time when the vendor does not answer', async () => {
     vendor.checks = [...Array.from({ length: 12 }, () => 'provider_unavailable' as const), 'done'];
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect(vendor.started).toHaveLength(1);
   });
 
   it('fetches a take that was paid for three times, however silent the vendor was before', async () => {
     vendor.checks = Array.from({ length: 5 }, () => 'provider_unavailable' as const);
     vendor.collects = ['provider_unavailable', 'provider_unavailable', 'take'];
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
 
@@ -198,7 +206,7 @@ describe('a job at a remote provider', () => {
     await run();
     time.nowMs += vendor.timeoutMs - 1;
     vendor.collects = ['provider_unavailable'];
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
   it('waits for the link of a take that was paid for beyond the limit of its operation', async () => {
@@ -206,24 +214,24 @@ describe('a job at a remote provider', () => {
     await run();
     time.nowMs += vendor.timeoutMs - 1;
     vendor.checks = ['billed', 'billed', 'billed'];
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
   it('looks once more for a take that was paid for, however long its vendor wants not to be asked', async () => {
-    vendor.collects = [new LipsyncError('provider_unavailable', 'Later.', { details: { retryAfterMs: 3_600_000 } })];
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    vendor.collects = [new ProviderError('provider_unavailable', 'Later.', { retryAfterMs: 3_600_000 })];
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
   it('waits for room for a take that was paid for', async () => {
     vendor.collects = ['resource_exhausted', 'resource_exhausted', 'resource_exhausted', 'resource_exhausted'];
-    expect(await run()).toEqual({ kind: 'waiting', untilMs: time.nowMs + 30_000 });
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 30_000 });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
 
   it('has paid for a take that turned out to be unusable, and goes on to the next provider', async () => {
     vendor.collects = ['provider_protocol'];
-    expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(await runToItsEnd([vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     expect(attempts).toMatchObject([
       { outcome: 'failed', code: 'provider_protocol', costMicros: 70 },
       { outcome: 'succeeded' },
@@ -234,7 +242,7 @@ describe('a job at a remote provider', () => {
   it('goes on to the next provider when its time is up, and its bill stays open and its place taken until the vendor says', async () => {
     vendor.checks = Array.from({ length: 1_000 }, () => 'pending' as const);
     const beganMs = time.nowMs;
-    expect(await runToItsEnd([vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(await runToItsEnd([vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     expect(time.nowMs - beganMs).toBe(vendor.timeoutMs);
     expect(attempts).toMatchObject([
       { outcome: 'failed', code: 'provider_timeout', costMicros: null },
@@ -242,7 +250,7 @@ describe('a job at a remote provider', () => {
     ]);
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 0, reservedMicros: 100 }, ['job_1']]);
     vendor.checks = [];
-    expect(await pendingSettlements.reconcile({ all: [vendor] }, never)).toBe(1);
+    expect(await reconciler.reconcile([vendor], never)).toBe(1);
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, []]);
   });
 
@@ -251,12 +259,12 @@ describe('a job at a remote provider', () => {
     await run();
     time.nowMs += vendor.timeoutMs + 1;
     vendor.checks = ['pending'];
-    expect(await run()).toMatchObject({ kind: 'waiting' });
+    expect(await run()).toMatchObject({ type: 'waiting' });
   });
 
   it('goes on to the next provider without asking when the budget does not allow it', async () => {
     expect(await run({ maxCostMicros: 99 }, [vendor, local])).toMatchObject({
-      kind: 'made',
+      type: 'made',
       provider: { kind: 'inline' },
     });
     expect(vendor.started).toEqual([]);
@@ -266,7 +274,7 @@ describe('a job at a remote provider', () => {
       jobId: 'other',
       provider: 'heygen',
       user: null,
-      micros: 950,
+      micros: toMicros(950),
       atMs: time.nowMs,
     });
     attempts = [];
@@ -276,18 +284,18 @@ describe('a job at a remote provider', () => {
 
   it('goes on to the next provider without asking while the breaker is open, and is no further fault', async () => {
     await breaker.report('heygen', 'other', 'opens');
-    const { openUntilMs } = await breaker.look('heygen');
-    expect(await run({}, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    const { openUntilMs } = await breaker.inspect('heygen');
+    expect(await run({}, [vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     expect(attempts).toMatchObject([
       {
         outcome: 'failed',
         code: 'provider_unavailable',
-        message: expect.stringContaining('refused the key or has no money left'),
+        message: expect.stringContaining('rejected our credentials or has no credit left'),
         costMicros: 0,
       },
       { outcome: 'succeeded' },
     ]);
-    expect([vendor.started, await holders(), await breaker.look('heygen')]).toMatchObject([
+    expect([vendor.started, await holders(), await breaker.inspect('heygen')]).toMatchObject([
       [],
       [],
       { openUntilMs, openings: 1 },
@@ -299,14 +307,14 @@ describe('a job at a remote provider', () => {
     await slots.acquire('heygen', 'other', { limit: 1 });
     await slots.keep('heygen', 'other', time.nowMs + 600_000);
     await breaker.report('heygen', 'other', 'opens');
-    expect(await run({}, [vendor, local])).toMatchObject({ kind: 'made', provider: { kind: 'inline' } });
+    expect(await run({}, [vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
   });
 
   it('goes on with its operation although the breaker opened meanwhile', async () => {
     vendor.checks = ['pending', 'done'];
     await run();
     await breaker.report('heygen', 'other', 'opens');
-    expect(await run()).toMatchObject({ kind: 'made' });
+    expect(await run()).toMatchObject({ type: 'made' });
   });
 
   it('is booked for the time that it takes when it is made here instead', async () => {
@@ -318,7 +326,7 @@ describe('a job at a remote provider', () => {
       },
     };
     expect(await run({ localPrice: { microsPerHour: 500_000, quote: async () => 0 } }, [slow])).toMatchObject({
-      kind: 'made',
+      type: 'made',
       take: { costMicros: 500 },
     });
     expect(await spent()).toEqual({ spentMicros: 500, reservedMicros: 0 });
@@ -328,13 +336,13 @@ describe('a job at a remote provider', () => {
     vendor.maxConcurrent = 1;
     await slots.acquire('heygen', 'other', { limit: 1 });
     const outcome = await run();
-    expect(outcome).toMatchObject({ kind: 'waiting' });
-    expect(outcome.kind === 'waiting' ? outcome.untilMs - time.nowMs : 0).toSatisfy(
+    expect(outcome).toMatchObject({ type: 'waiting' });
+    expect(outcome.type === 'waiting' ? outcome.untilMs - time.nowMs : 0).toSatisfy(
       (waitMs: number) => waitMs >= 30_000 && waitMs <= 40_000,
     );
     expect(attempts).toEqual([]);
     await slots.release('heygen', 'other');
-    expect(await run()).toMatchObject({ kind: 'made' });
+    expect(await run()).toMatchObject({ type: 'made' });
   });
 });
 
@@ -364,10 +372,10 @@ describe('a remote attempt after a crash', () => {
       jobId: 'job_1',
       provider: 'heygen',
       user: null,
-      micros: 100,
+      micros: toMicros(100),
       atMs: time.nowMs,
     });
-    expect(await run()).toMatchObject({ kind: 'made' });
+    expect(await run()).toMatchObject({ type: 'made' });
     expect([vendor.started, attempts.length]).toEqual([[], 1]);
   });
 
@@ -375,15 +383,15 @@ describe('a remote attempt after a crash', () => {
     crashed({});
     vendor.maxConcurrent = 1;
     await slots.acquire('heygen', 'other', { limit: 1 });
-    expect(await run()).toMatchObject({ kind: 'waiting' });
+    expect(await run()).toMatchObject({ type: 'waiting' });
     await slots.release('heygen', 'other');
-    expect(await run()).toMatchObject({ kind: 'made' });
+    expect(await run()).toMatchObject({ type: 'made' });
     expect(vendor.started).toEqual(['job_1-0']);
   });
 
   it('collects a take that was made but not published, and pays for it once', async () => {
     await runToItsEnd();
-    expect(await run()).toMatchObject({ kind: 'made' });
+    expect(await run()).toMatchObject({ type: 'made' });
     expect([vendor.started.length, attempts.length, await spent()]).toEqual([
       1,
       1,
@@ -406,7 +414,7 @@ describe('a remote attempt after a crash', () => {
         },
       });
       await expect(cutOff).rejects.toBe(killed);
-      expect(await run({ jobId })).toMatchObject({ kind: 'made' });
+      expect(await run({ jobId })).toMatchObject({ type: 'made' });
       expect(new Set(vendor.started).size).toBe(1);
     }
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 5 * 70, reservedMicros: 0 }, []]);
@@ -423,14 +431,14 @@ describe('a store that fails', () => {
     await expect(unsaved).rejects.toBe(failure);
     expect(attempts).toMatchObject([{ outcome: 'running' }]);
     const away = new LipsyncError('resource_exhausted', 'The store is away.');
-    const broken = createSharedAdmission({
+    const broken = new SharedAdmission({
       breaker,
       slots,
-      pendingSettlements,
+      pendingSettlements: new PendingSettlementStore({ state: createMemoryState().open(), clock }),
       clock,
       slotPollIntervalMs: 1,
       onSlotReleased: () => undefined,
-      ledger: { ...ledger, reserve: () => Promise.reject(away) },
+      ledger: Object.assign(ledger, { reserve: () => Promise.reject(away) }),
     });
     await expect(run({ jobId: 'job_2', admission: broken, earlierAttempts: [] })).rejects.toMatchObject({
       cause: away,

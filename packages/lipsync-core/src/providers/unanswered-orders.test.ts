@@ -1,16 +1,19 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import { createLedger, type Ledger } from '../billing/ledger.ts';
-import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
+import { Ledger } from '../billing/ledger.ts';
+import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
-import { createPendingSettlements, type LateCost, type PendingSettlements } from './pending-settlements.ts';
-import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import { PendingSettlementStore } from '../billing/pending-settlements.ts';
+import { SettlementReconciler, type LateCost } from './settlement-reconciler.ts';
+import { abandonChain, runChain, type ChainOutcome } from './chain.ts';
+import type { ChainContext } from './attempt-runner.ts';
 import type { TakeRequest } from './provider.ts';
-import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import { SharedAdmission } from '../jobs/admission.ts';
 import type { Attempt } from './attempt.ts';
 import type { Operation } from '../contract/provider-types.ts';
+import { toMicros } from '../billing/micros.ts';
 
 const never = new AbortController().signal;
 const canceled = new LipsyncError('canceled', 'enough');
@@ -22,7 +25,7 @@ const free = { spentMicros: 0, reservedMicros: 0 };
 
 let vendor: ScriptedVendor;
 let ledger: Ledger;
-let pendingSettlements: PendingSettlements;
+let reconciler: SettlementReconciler;
 let context: ChainContext;
 /** The attempts as the job's record has them. */
 let attempts: readonly Attempt[];
@@ -36,9 +39,14 @@ beforeEach(() => {
   vendor = new ScriptedVendor();
   [attempts, told, prepared] = [[], [], 0];
   const state = createMemoryState().open();
-  ledger = createLedger({ state, clock, caps: { dailyMicros: 1_000, monthlyMicros: null, userDailyMicros: null } });
-  pendingSettlements = createPendingSettlements({
+  ledger = new Ledger({
     state,
+    clock,
+    caps: { dailyMicros: toMicros(1_000), monthlyMicros: null, userDailyMicros: null },
+  });
+  const pendingSettlements = new PendingSettlementStore({ state, clock });
+  reconciler = new SettlementReconciler({
+    store: pendingSettlements,
     ledger,
     clock,
     async onLateCost(cost) {
@@ -46,8 +54,8 @@ beforeEach(() => {
       return true;
     },
   });
-  const admission = createSharedAdmission({
-    breaker: createCircuitBreaker({ state, clock }),
+  const admission = new SharedAdmission({
+    breaker: new CircuitBreaker({ state, clock }),
     slots: createConcurrencySlots({ state, clock }),
     ledger,
     pendingSettlements,
@@ -85,14 +93,14 @@ function run(signal: AbortSignal = never): Promise<ChainOutcome> {
 async function runToItsEnd(): Promise<ChainOutcome> {
   for (;;) {
     const outcome = await run();
-    if (outcome.kind !== 'waiting') return outcome;
+    if (outcome.type !== 'waiting') return outcome;
     time.nowMs = Math.max(time.nowMs, outcome.untilMs);
   }
 }
 
 const abandon = (reason: LipsyncError): Promise<void> =>
   abandonChain([vendor], reason, { ...context, earlierAttempts: attempts });
-const reconcile = (): Promise<number> => pendingSettlements.reconcile({ all: [vendor] }, never);
+const reconcile = (): Promise<number> => reconciler.reconcile([vendor], never);
 
 async function books(): Promise<unknown> {
   const [row = free] = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
@@ -161,7 +169,7 @@ const endings: readonly (readonly [string, () => Promise<void>])[] = [
     async () => {
       vendor.starts = [
         'provider_unavailable',
-        new LipsyncError('provider_balance_exhausted', 'Empty.', { details: { isRefused: true } }),
+        new ProviderError('provider_balance_exhausted', 'Empty.', { requestOutcome: 'refused' }),
       ];
       expect(await codeOf(runToItsEnd())).toBe('provider_balance_exhausted');
     },
@@ -189,7 +197,7 @@ describe('an attempt whose order went unanswered leaves an open bill', () => {
 
 describe('an attempt whose order was refused', () => {
   const refusal = (code: ErrorCode): LipsyncError =>
-    new LipsyncError(code, 'No.', { details: { isRefused: true, retryAfterMs: 1_000 } });
+    new ProviderError(code, 'No.', { requestOutcome: 'refused', retryAfterMs: 1_000 });
 
   it('costs nothing, at once', async () => {
     vendor.starts = [refusal('provider_balance_exhausted')];
@@ -199,7 +207,7 @@ describe('an attempt whose order was refused', () => {
 
   it('also when it is canceled while it waits to ask again', async () => {
     vendor.starts = [refusal('rate_limited')];
-    expect(await run()).toMatchObject({ kind: 'waiting' });
+    expect(await run()).toMatchObject({ type: 'waiting' });
     await abandon(canceled);
     expect([attempts.at(-1)?.costMicros, await books(), await reconcile()]).toEqual([0, free, 0]);
   });
@@ -227,17 +235,17 @@ describe('an attempt whose order was refused', () => {
     ];
     vendor.checks = ['pending'];
     for (let asked = 0; asked < 5; asked += 1) {
-      expect(await run()).toMatchObject({ kind: 'waiting' });
+      expect(await run()).toMatchObject({ type: 'waiting' });
       time.nowMs += 1_000;
     }
     expect([vendor.started.length, vendor.ordered, prepared]).toEqual([5, ['job_1-0'], 1]);
   });
 
   it('is made anew, once, when the vendor has no more what it names', async () => {
-    const gone = new LipsyncError('provider_protocol', 'Gone.', { details: { isRefused: true, isOrderGone: true } });
+    const gone = new ProviderError('provider_protocol', 'Gone.', { requestOutcome: 'expired' });
     vendor.starts = [refusal('rate_limited'), gone];
     await run();
-    expect(await runToItsEnd()).toMatchObject({ kind: 'made' });
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect([vendor.ordered, await books()]).toEqual([['job_1-0', 'job_1-0'], paid]);
     [vendor, attempts] = [new ScriptedVendor(), []];
     vendor.starts = [refusal('rate_limited'), gone, gone];
@@ -251,7 +259,7 @@ describe('an attempt whose order was refused', () => {
 describe('an order that went unanswered for longer than its key is known', () => {
   it('is not asked for again, which would begin another operation', async () => {
     vendor.starts = ['provider_unavailable'];
-    expect(await run()).toMatchObject({ kind: 'waiting' });
+    expect(await run()).toMatchObject({ type: 'waiting' });
     time.nowMs += vendor.requestLifetimeMs;
     expect(await codeOf(run())).toBe('provider_timeout');
     expect([vendor.started.length, await books()]).toEqual([1, held]);

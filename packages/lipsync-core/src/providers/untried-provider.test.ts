@@ -1,14 +1,14 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createLedger } from '../billing/ledger.ts';
-import { createCircuitBreaker, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { Ledger } from '../billing/ledger.ts';
+import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
 import type { Admission } from './admission.ts';
-import { createPendingSettlements } from './pending-settlements.ts';
-import { runChain, type ChainOutcome } from './provider-chain.ts';
+import { PendingSettlementStore } from '../billing/pending-settlements.ts';
+import { runChain, type ChainOutcome } from './chain.ts';
 import type { InlineProvider, TakeRequest } from './provider.ts';
-import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import { SharedAdmission } from '../jobs/admission.ts';
 import type { Attempt } from './attempt.ts';
 
 const clock = { nowMs: () => Date.UTC(2026, 10, 21) };
@@ -30,19 +30,19 @@ let saved: Map<string, readonly Attempt[]>;
 beforeEach(() => {
   const state = createMemoryState().open();
   vendor = new ScriptedVendor();
-  breaker = createCircuitBreaker({ state, clock });
+  breaker = new CircuitBreaker({ state, clock });
   freed = 0;
   saved = new Map();
-  const ledger = createLedger({
+  const ledger = new Ledger({
     state,
     clock,
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });
-  admission = createSharedAdmission({
+  admission = new SharedAdmission({
     breaker,
     ledger,
     slots: createConcurrencySlots({ state, clock }),
-    pendingSettlements: createPendingSettlements({ state, ledger, clock }),
+    pendingSettlements: new PendingSettlementStore({ state, clock }),
     clock,
     slotPollIntervalMs: 1,
     onSlotReleased: () => (freed += 1),
@@ -70,7 +70,7 @@ describe('a provider that has not taken up anything yet', () => {
     vendor.starts = crowd.map(() => 'credentials_rejected');
     for (let waiting = crowd; waiting.length > 0;) {
       const outcomes = await Promise.all(waiting.map(async (jobId) => ({ jobId, ...(await run(jobId)) })));
-      waiting = outcomes.filter(({ kind }) => kind === 'waiting').map(({ jobId }) => jobId);
+      waiting = outcomes.filter(({ type }) => type === 'waiting').map(({ jobId }) => jobId);
     }
     expect(vendor.started).toHaveLength(1);
     expect([...saved.values()].map((attempts) => attempts.at(-1))).toEqual(
@@ -83,7 +83,7 @@ describe('a provider that has not taken up anything yet', () => {
   it('lets the others in as soon as it has taken up the first job, long before that is done', async () => {
     vendor.checks = crowd.map(() => 'pending');
     const first = await Promise.all(crowd.map(run));
-    expect([first.filter(({ kind }) => kind === 'waiting').length, vendor.started.length, freed]).toEqual([
+    expect([first.filter(({ type }) => type === 'waiting').length, vendor.started.length, freed]).toEqual([
       crowd.length,
       1,
       vendor.maxConcurrent - 1,

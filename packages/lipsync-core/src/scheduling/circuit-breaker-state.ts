@@ -1,157 +1,154 @@
 import type { BreakerEffect } from '../errors/index.ts';
 
-/** When a breaker opens and for how long. */
+/** When a circuit breaker opens and for how long. */
 export interface BreakerSettings {
-  /** Vendor faults in a row that open it: no attempt has worked between them, and the oldest is no older than the window. */
+  /** Consecutive vendor faults within `windowMs` that open the breaker. A successful attempt resets the count. */
   readonly maxFaults: number;
   readonly windowMs: number;
-  /** How long it stays open after vendor faults; doubles with each probe that fails, up to the maximum. */
+  /** Time open after vendor faults; doubles with each failed probe up to `maxCoolDownMs`. */
   readonly coolDownMs: number;
   readonly maxCoolDownMs: number;
-  /** The same after a refused key or an empty wallet, which seconds do not mend. */
+  /** Time open after rejected credentials or an exhausted balance, which need a person. */
   readonly refusedCoolDownMs: number;
   readonly maxRefusedCoolDownMs: number;
-  /** How long others wait for the word of a probe before one of them probes instead. */
+  /** How long a probe may take before another job may probe. */
   readonly probeLimitMs: number;
 }
 
-/** What a closed or open breaker remembers; a type alias, because it is stored as JSON. */
-export type BreakerMemory = {
-  /** Times of the faults since an attempt last worked, oldest first. */
+/** A breaker as it is stored, as JSON; a type alias, because an interface is not assignable to `Json`. */
+export type StoredBreaker = {
+  /** Times of the consecutive faults, oldest first. */
   readonly faultsAtMs: readonly number[];
-  /** Whether the provider has accepted work since it was last opened; says nothing while it is open. */
+  /** Whether the provider has accepted work since the breaker last opened. Meaningless while it is open. */
   readonly isTried: boolean;
   readonly opened: {
     readonly reason: 'faults' | 'refused';
     readonly untilMs: number;
-    /** Openings since it was last closed. */
+    /** Consecutive openings for this reason. */
     readonly times: number;
-    /** Those who were let through since it opened, latest last; the last one is waited for until `probedUntilMs`. */
+    /** Jobs that were admitted as probes since the breaker opened, latest last. */
     readonly probes: readonly string[];
+    /** Until when the latest probe blocks others; null while there is none. */
     readonly probedUntilMs: number | null;
   } | null;
 };
 
-export type Admission =
+export type BreakerVerdict =
   | { readonly admitted: true; readonly probe: boolean }
-  /** `openUntilMs`: when it is worth asking again. */
+  /** `openUntilMs` is the earliest time at which another call can be admitted. */
   | { readonly admitted: false; readonly openUntilMs: number };
 
-/** How an attempt ended, for the breaker: it worked, or the effect of its error code. */
+/** The end of an attempt: success, or the breaker effect of its error code. */
 export type BreakerReport = 'success' | BreakerEffect;
 
-/** What a decision returns; `memory` only where it changed. */
-export interface BreakerDecision<Result> {
+/** A transition. `next` is absent when nothing changed. */
+export interface BreakerTransition<Result> {
   readonly result: Result;
-  readonly memory?: BreakerMemory;
+  readonly next?: StoredBreaker;
 }
 
-type Opened = NonNullable<BreakerMemory['opened']>;
+export interface BreakerContext {
+  readonly nowMs: number;
+  readonly settings: BreakerSettings;
+}
 
-export const closedBreaker: BreakerMemory = Object.freeze({ faultsAtMs: [], isTried: false, opened: null });
+type Opened = NonNullable<StoredBreaker['opened']>;
+
+export const closedBreaker: StoredBreaker = Object.freeze({ faultsAtMs: [], isTried: false, opened: null });
 
 const admitted = Object.freeze({ admitted: true, probe: false });
 const admittedAsProbe = Object.freeze({ admitted: true, probe: true });
 
-/** Probes that are remembered; whoever comes later than this many others is not believed. */
+/** Bounds the stored size. A probe that is followed by this many others no longer counts. */
 const maxProbes = 20;
 
-/** Whether `who` may ask the provider now. Exactly one may while it is half open. Pure. */
+/** Admits every job while closed, none while open, and one probe at a time while half-open. Pure. */
 export function admit(
-  memory: BreakerMemory,
-  who: string,
-  nowMs: number,
-  settings: BreakerSettings,
-): BreakerDecision<Admission> {
-  const { opened } = memory;
+  breaker: StoredBreaker,
+  jobId: string,
+  { nowMs, settings }: BreakerContext,
+): BreakerTransition<BreakerVerdict> {
+  const { opened } = breaker;
   if (!opened) return { result: admitted };
   if (nowMs < opened.untilMs) return { result: { admitted: false, openUntilMs: opened.untilMs } };
   const { probes, probedUntilMs } = opened;
-  if (probedUntilMs !== null && nowMs < probedUntilMs && probes.at(-1) !== who)
+  if (probedUntilMs !== null && nowMs < probedUntilMs && probes.at(-1) !== jobId)
     return { result: { admitted: false, openUntilMs: probedUntilMs } };
-  const others = probes.filter((probe) => probe !== who).slice(1 - maxProbes);
+  const others = probes.filter((probe) => probe !== jobId).slice(1 - maxProbes);
   return {
     result: admittedAsProbe,
-    memory: {
-      ...memory,
-      opened: { ...opened, probes: [...others, who], probedUntilMs: nowMs + settings.probeLimitMs },
+    next: {
+      ...breaker,
+      opened: { ...opened, probes: [...others, jobId], probedUntilMs: nowMs + settings.probeLimitMs },
     },
   };
 }
 
-/** Whether it is not known yet that the provider works: then one at a time is enough to find out. Pure. */
-export function isUntried({ opened, isTried }: BreakerMemory): boolean {
+/** Whether it is unknown that the provider works, so that one job at a time is enough to find out. Pure. */
+export function isUntried({ opened, isTried }: StoredBreaker): boolean {
   return !opened && !isTried;
 }
 
-/** The provider has taken up somebody's work; true when that is news. Pure. */
-export function afterAcceptance(memory: BreakerMemory): BreakerDecision<boolean> {
-  return isUntried(memory) ? { result: true, memory: { ...memory, isTried: true } } : { result: false };
+/** The transition when the provider has accepted work. The result is true for the first time. Pure. */
+export function afterAcceptance(breaker: StoredBreaker): BreakerTransition<boolean> {
+  return isUntried(breaker) ? { result: true, next: { ...breaker, isTried: true } } : { result: false };
 }
 
-/** What a report of `who` makes of the breaker. Pure. */
+/** The transition when the attempt of a job has ended. Pure. */
 export function afterReport(
-  memory: BreakerMemory,
-  who: string,
-  report: BreakerReport,
-  nowMs: number,
-  settings: BreakerSettings,
-): BreakerDecision<undefined> {
-  const { opened } = memory;
-  if (!opened) return afterReportWhenClosed(memory, report, nowMs, settings);
-  const isProbe = opened.probes.at(-1) === who && opened.probedUntilMs !== null;
+  breaker: StoredBreaker,
+  { jobId, report }: { readonly jobId: string; readonly report: BreakerReport },
+  context: BreakerContext,
+): BreakerTransition<undefined> {
+  const { opened } = breaker;
+  if (!opened) return afterReportWhenClosed(breaker, report, context);
+  const isProbe = opened.probes.at(-1) === jobId && opened.probedUntilMs !== null;
   switch (report) {
-    // One who was admitted before it opened proves nothing; a probe that was given up and comes late does.
+    // A job that was admitted before the breaker opened proves nothing. A probe that reports late still does.
     case 'success':
-      return opened.probes.includes(who) ? changed({ ...closedBreaker, isTried: true }) : unchanged;
+      return opened.probes.includes(jobId) ? to({ ...closedBreaker, isTried: true }) : unchanged;
     case 'opens':
-      return isProbe || opened.reason !== 'refused' ? changed(reopen(opened, 'refused', nowMs, settings)) : unchanged;
+      return isProbe || opened.reason !== 'refused' ? to(reopen(opened, 'refused', context)) : unchanged;
     case 'counts':
-      return isProbe ? changed(reopen(opened, 'faults', nowMs, settings)) : unchanged;
+      return isProbe ? to(reopen(opened, 'faults', context)) : unchanged;
     case 'none':
-      return isProbe ? changed({ ...memory, opened: { ...opened, probedUntilMs: null } }) : unchanged;
+      return isProbe ? to({ ...breaker, opened: { ...opened, probedUntilMs: null } }) : unchanged;
   }
 }
 
-const unchanged: BreakerDecision<undefined> = Object.freeze({ result: undefined });
+const unchanged: BreakerTransition<undefined> = Object.freeze({ result: undefined });
 
-function changed(memory: BreakerMemory): BreakerDecision<undefined> {
-  return { result: undefined, memory };
+function to(next: StoredBreaker): BreakerTransition<undefined> {
+  return { result: undefined, next };
 }
 
 function afterReportWhenClosed(
-  memory: BreakerMemory,
+  breaker: StoredBreaker,
   report: BreakerReport,
-  nowMs: number,
-  settings: BreakerSettings,
-): BreakerDecision<undefined> {
-  if (report === 'opens') return changed(reopen(null, 'refused', nowMs, settings));
-  if (report === 'success')
-    return memory.isTried && memory.faultsAtMs.length === 0
-      ? unchanged
-      : changed({ ...memory, isTried: true, faultsAtMs: [] });
-  if (report !== 'counts') return unchanged;
-  const faultsAtMs = [...recentFaults(memory, nowMs, settings), nowMs];
-  return changed(
-    faultsAtMs.length < settings.maxFaults ? { ...memory, faultsAtMs } : reopen(null, 'faults', nowMs, settings),
-  );
+  context: BreakerContext,
+): BreakerTransition<undefined> {
+  switch (report) {
+    case 'opens':
+      return to(reopen(null, 'refused', context));
+    case 'success':
+      if (breaker.isTried && breaker.faultsAtMs.length === 0) return unchanged;
+      return to({ ...breaker, isTried: true, faultsAtMs: [] });
+    case 'counts': {
+      const faultsAtMs = [...recentFaults(breaker, context), context.nowMs];
+      const isOpening = faultsAtMs.length >= context.settings.maxFaults;
+      return to(isOpening ? reopen(null, 'faults', context) : { ...breaker, faultsAtMs });
+    }
+    case 'none':
+      return unchanged;
+  }
 }
 
-/** The faults that still count. Pure. */
-export function recentFaults(
-  { faultsAtMs }: BreakerMemory,
-  nowMs: number,
-  { windowMs }: BreakerSettings,
-): readonly number[] {
-  return faultsAtMs.filter((atMs) => atMs > nowMs - windowMs);
+/** The faults within the window. Pure. */
+export function recentFaults({ faultsAtMs }: StoredBreaker, { nowMs, settings }: BreakerContext): readonly number[] {
+  return faultsAtMs.filter((atMs) => atMs > nowMs - settings.windowMs);
 }
 
-function reopen(
-  before: Opened | null,
-  reason: Opened['reason'],
-  nowMs: number,
-  settings: BreakerSettings,
-): BreakerMemory {
+function reopen(before: Opened | null, reason: Opened['reason'], { nowMs, settings }: BreakerContext): StoredBreaker {
   const times = before?.reason === reason ? before.times + 1 : 1;
   const [firstMs, longestMs] =
     reason === 'refused'
@@ -161,11 +158,11 @@ function reopen(
   return { ...closedBreaker, opened: { reason, untilMs, times, probes: [], probedUntilMs: null } };
 }
 
-/** What became of a breaker: it opened, also once more after a probe; let a probe through; or closed. */
+/** `opened` includes opening again after a failed probe. */
 export type BreakerEvent = 'opened' | 'probed' | 'closed';
 
-/** What happened between two memories of a breaker; null where nothing did that anybody has to know. Pure. */
-export function eventBetween(before: BreakerMemory, after: BreakerMemory): BreakerEvent | null {
+/** The state change between two stored breakers; null when there is none to report. Pure. */
+export function eventBetween(before: StoredBreaker, after: StoredBreaker): BreakerEvent | null {
   if (after.opened === null) return before.opened === null ? null : 'closed';
   const { untilMs, times, reason, probedUntilMs } = after.opened;
   if (before.opened?.untilMs !== untilMs || before.opened.times !== times || before.opened.reason !== reason)

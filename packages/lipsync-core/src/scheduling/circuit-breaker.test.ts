@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createMemoryState } from '../testing/memory-state-store.ts';
-import { createCircuitBreaker, type CircuitBreaker } from './circuit-breaker.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
 import type { BreakerReport } from './circuit-breaker-state.ts';
 
 const startMs = 1_000_000;
@@ -12,7 +12,7 @@ let nowMs: number;
 let breaker: CircuitBreaker;
 const report = (reported: BreakerReport, who = 'job_1'): Promise<void> => breaker.report('heygen', who, reported);
 const admit = (who = 'job_1') => breaker.admit('heygen', who);
-const look = () => breaker.look('heygen');
+const look = () => breaker.inspect('heygen');
 const fail = async (times: number): Promise<void> => {
   for (let time = 0; time < times; time += 1) await report('counts', `job_${time}`);
 };
@@ -25,7 +25,7 @@ const coolDown = async (): Promise<number> => {
 
 beforeEach(() => {
   nowMs = startMs;
-  breaker = createCircuitBreaker({ state: createMemoryState().open(), clock: { nowMs: () => nowMs } });
+  breaker = new CircuitBreaker({ state: createMemoryState().open(), clock: { nowMs: () => nowMs } });
 });
 
 describe('a closed breaker', () => {
@@ -96,9 +96,11 @@ describe('a closed breaker', () => {
 describe('a provider that nobody has tried', () => {
   it('is tried once it has taken up work, which is news once, or once an attempt has worked', async () => {
     expect(await breaker.isUntried('heygen')).toBe(true);
-    expect([await breaker.accept('heygen'), await breaker.accept('heygen'), await breaker.isUntried('heygen')]).toEqual(
-      [true, false, false],
-    );
+    expect([
+      await breaker.recordAcceptance('heygen'),
+      await breaker.recordAcceptance('heygen'),
+      await breaker.isUntried('heygen'),
+    ]).toEqual([true, false, false]);
     await breaker.report('other', 'job_1', 'success');
     expect(await breaker.isUntried('other')).toBe(false);
   });
@@ -107,7 +109,7 @@ describe('a provider that nobody has tried', () => {
     await fail(4);
     expect(await breaker.isUntried('heygen')).toBe(true);
     await report('opens');
-    expect([await breaker.isUntried('heygen'), await breaker.accept('heygen')]).toEqual([false, false]);
+    expect([await breaker.isUntried('heygen'), await breaker.recordAcceptance('heygen')]).toEqual([false, false]);
     await coolDown();
     await admit();
     await report('success');
@@ -215,7 +217,7 @@ describe('a half-open breaker', () => {
 
   it('does not grow when probes die for hours', async () => {
     const state = createMemoryState().open();
-    breaker = createCircuitBreaker({ state, clock: { nowMs: () => nowMs } });
+    breaker = new CircuitBreaker({ state, clock: { nowMs: () => nowMs } });
     await report('opens');
     nowMs += 5 * minute;
     for (let time = 0; time < 500; time += 1) {
@@ -242,7 +244,7 @@ describe('whatever happens', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
         nowMs = startMs;
-        breaker = createCircuitBreaker({ state: createMemoryState().open(), clock: { nowMs: () => nowMs } });
+        breaker = new CircuitBreaker({ state: createMemoryState().open(), clock: { nowMs: () => nowMs } });
         let probing: { readonly who: string; readonly sinceMs: number } | undefined;
         for (const one of steps) {
           if (one.kind === 'wait') nowMs += one.ms;
@@ -274,10 +276,10 @@ describe('changes of a breaker', () => {
     const changes: string[] = [];
     const state = createMemoryState().open();
     const open = (name: string): CircuitBreaker =>
-      createCircuitBreaker({
+      new CircuitBreaker({
         state,
         clock: { nowMs: () => nowMs },
-        onChange: ({ event, reason, openUntilMs }) =>
+        onStateChange: ({ event, reason, openUntilMs }) =>
           changes.push(`${name} ${event} ${reason} ${openUntilMs !== null && openUntilMs > nowMs}`),
       });
     const [one, other] = [open('one'), open('other')];
@@ -290,7 +292,7 @@ describe('changes of a breaker', () => {
     nowMs += 31 * second;
     await one.admit('heygen', 'job_6');
     await other.admit('heygen', 'job_7');
-    await other.look('heygen');
+    await other.inspect('heygen');
     expect(changes.splice(0)).toEqual(['one probed faults false']);
     await one.report('heygen', 'job_6', 'opens');
     expect(changes.splice(0)).toEqual(['one opened refused true']);

@@ -8,59 +8,47 @@ import {
   eventBetween,
   isUntried,
   recentFaults,
-  type Admission,
-  type BreakerDecision,
+  type BreakerContext,
   type BreakerEvent,
-  type BreakerMemory,
   type BreakerReport,
   type BreakerSettings,
+  type BreakerTransition,
+  type BreakerVerdict,
+  type StoredBreaker,
 } from './circuit-breaker-state.ts';
 
 export interface BreakerView {
   readonly state: 'closed' | 'open' | 'half_open';
-  /** Vendor faults in a row that count towards the next opening. */
+  /** Consecutive vendor faults that count towards opening. */
   readonly recentFaults: number;
-  /** Why it is not closed: vendor faults, or a refused key or empty wallet. */
+  /** Why the breaker is not closed: vendor faults, or rejected credentials or an exhausted balance. */
   readonly reason: 'faults' | 'refused' | null;
-  /** When a probe is let through, or was due. */
+  /** From when a probe is admitted. */
   readonly openUntilMs: number | null;
-  /** Openings since it was last closed. */
+  /** Consecutive openings. */
   readonly openings: number;
-}
-
-/** Keeps jobs from a provider that is failing; one breaker per provider, the same one for all processes. */
-export interface CircuitBreaker {
-  /** Whether `who`, a name that stays the same over crashes, may ask the provider now; as the one probe while it is half open. */
-  admit(provider: string, who: string): Promise<Admission>;
-  /** Tells how an admitted attempt ended. Every admitted one reports once; a repetition counts as another fault. */
-  report(provider: string, who: string, report: BreakerReport): Promise<void>;
-  /** Tells that the provider has taken up work, long before its attempt ends; true when it was untried until then. */
-  accept(provider: string): Promise<boolean>;
-  /** Whether the provider has taken up nothing yet since the beginning, and is not known to be at fault either. */
-  isUntried(provider: string): Promise<boolean>;
-  look(provider: string): Promise<BreakerView>;
 }
 
 export interface BreakerChange {
   readonly provider: string;
   readonly event: BreakerEvent;
-  /** As in `BreakerView`, after it. */
+  /** As in `BreakerView`, after the change. */
   readonly reason: BreakerView['reason'];
   readonly openUntilMs: number | null;
 }
 
-export interface CircuitBreakerDependencies {
+export interface CircuitBreakerOptions {
   readonly state: StateStore;
   readonly clock: Clock;
   readonly settings?: Partial<BreakerSettings>;
-  /** Told of each change by the process that made it, once it is stored. */
-  onChange?(change: BreakerChange): void;
+  /** Called after each state change that this instance has stored. */
+  onStateChange?(change: BreakerChange): void;
 }
 
 const defaultSettings: BreakerSettings = Object.freeze({
   maxFaults: 5,
-  // A stuck vendor shows one fault per place in the time limit of an operation and the time that its place is kept after that:
-  // with one place, there are eighty minutes between the first and the fifth.
+  // With a single slot, a stuck vendor shows one fault per operation time limit plus the time that the slot is kept
+  // afterwards: eighty minutes lie between the first and the fifth.
   windowMs: 2 * 3_600_000,
   coolDownMs: 30_000,
   maxCoolDownMs: 600_000,
@@ -69,62 +57,79 @@ const defaultSettings: BreakerSettings = Object.freeze({
   probeLimitMs: 120_000,
 });
 
-/** Throws what the state store throws. */
-export function createCircuitBreaker({
-  state,
-  clock,
-  settings: overrides,
-  onChange = () => undefined,
-}: CircuitBreakerDependencies): CircuitBreaker {
-  const settings: BreakerSettings = { ...defaultSettings, ...overrides };
-  const decide = async <Result>(
+/**
+ * Pauses calls to a provider that keeps failing. One breaker per provider, shared by all processes through the state
+ * store. Every method throws what the state store throws.
+ */
+export class CircuitBreaker {
+  readonly #state: StateStore;
+  readonly #clock: Clock;
+  readonly #settings: BreakerSettings;
+  readonly #onStateChange: (change: BreakerChange) => void;
+
+  constructor({ state, clock, settings, onStateChange = () => undefined }: CircuitBreakerOptions) {
+    this.#state = state;
+    this.#clock = clock;
+    this.#settings = { ...defaultSettings, ...settings };
+    this.#onStateChange = onStateChange;
+  }
+
+  /** Whether the job may call the provider now. A job that was admitted as the probe is admitted again after a crash. */
+  admit(provider: string, jobId: string): Promise<BreakerVerdict> {
+    return this.#apply(provider, (breaker, context) => admit(breaker, jobId, context));
+  }
+
+  /** Reports the end of an admitted attempt, once. A repeated report counts as another fault. */
+  report(provider: string, jobId: string, report: BreakerReport): Promise<void> {
+    return this.#apply(provider, (breaker, context) => afterReport(breaker, { jobId, report }, context));
+  }
+
+  /** Records that the provider has accepted work. True for the first time since the breaker last opened. */
+  recordAcceptance(provider: string): Promise<boolean> {
+    return this.#apply(provider, afterAcceptance);
+  }
+
+  /** Whether the provider has accepted nothing yet and is not known to fail. */
+  isUntried(provider: string): Promise<boolean> {
+    return this.#apply(provider, (breaker) => ({ result: isUntried(breaker) }));
+  }
+
+  inspect(provider: string): Promise<BreakerView> {
+    return this.#apply(provider, (breaker, context) => ({ result: toView(breaker, context) }));
+  }
+
+  async #apply<Result>(
     provider: string,
-    decision: (memory: BreakerMemory) => BreakerDecision<Result>,
-  ): Promise<Result> => {
-    const { result, before, after } = await transact(state, provider, decision);
+    transition: (breaker: StoredBreaker, context: BreakerContext) => BreakerTransition<Result>,
+  ): Promise<Result> {
+    const key = `breaker/${provider}`;
+    const { result, before, after } = await this.#state.transact([key], (documents) => {
+      // `as`: only this class writes these documents.
+      const stored = (documents.get(key) as StoredBreaker | undefined) ?? closedBreaker;
+      const { result: transitionResult, next } = transition(stored, this.#context());
+      const outcome = { result: transitionResult, before: stored, after: next ?? stored };
+      return next ? { result: outcome, writes: new Map<string, Json>([[key, next]]) } : { result: outcome };
+    });
     const event = eventBetween(before, after);
-    if (event)
-      onChange({ provider, event, reason: after.opened?.reason ?? null, openUntilMs: after.opened?.untilMs ?? null });
+    if (event) {
+      const { reason = null, untilMs: openUntilMs = null } = after.opened ?? {};
+      this.#onStateChange({ provider, event, reason, openUntilMs });
+    }
     return result;
-  };
+  }
+
+  #context(): BreakerContext {
+    return { nowMs: this.#clock.nowMs(), settings: this.#settings };
+  }
+}
+
+function toView(breaker: StoredBreaker, context: BreakerContext): BreakerView {
+  const { opened } = breaker;
+  const faults = recentFaults(breaker, context).length;
+  if (!opened) return { state: 'closed', recentFaults: faults, reason: null, openUntilMs: null, openings: 0 };
   return {
-    admit: (provider, who) => decide(provider, (memory) => admit(memory, who, clock.nowMs(), settings)),
-    report: (provider, who, report) =>
-      decide(provider, (memory) => afterReport(memory, who, report, clock.nowMs(), settings)),
-    accept: (provider) => decide(provider, afterAcceptance),
-    isUntried: (provider) => decide(provider, (memory) => ({ result: isUntried(memory) })),
-    look: (provider) => decide(provider, (memory) => ({ result: view(memory, clock.nowMs(), settings) })),
-  };
-}
-
-interface Decided<Result> {
-  readonly result: Result;
-  readonly before: BreakerMemory;
-  readonly after: BreakerMemory;
-}
-
-function transact<Result>(
-  state: StateStore,
-  provider: string,
-  decision: (memory: BreakerMemory) => BreakerDecision<Result>,
-): Promise<Decided<Result>> {
-  const key = `breaker/${provider}`;
-  return state.transact([key], (documents) => {
-    // `as`: only this file writes these documents.
-    const before = (documents.get(key) as BreakerMemory | undefined) ?? closedBreaker;
-    const { result, memory } = decision(before);
-    const decided = { result, before, after: memory ?? before };
-    return memory ? { result: decided, writes: new Map<string, Json>([[key, memory]]) } : { result: decided };
-  });
-}
-
-function view(memory: BreakerMemory, nowMs: number, settings: BreakerSettings): BreakerView {
-  const { opened } = memory;
-  const recent = recentFaults(memory, nowMs, settings).length;
-  if (!opened) return { state: 'closed', recentFaults: recent, reason: null, openUntilMs: null, openings: 0 };
-  return {
-    state: nowMs < opened.untilMs ? 'open' : 'half_open',
-    recentFaults: recent,
+    state: context.nowMs < opened.untilMs ? 'open' : 'half_open',
+    recentFaults: faults,
     reason: opened.reason,
     openUntilMs: opened.untilMs,
     openings: opened.times,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createCircuitBreaker } from './circuit-breaker.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
 import { createConcurrencySlots } from './concurrency-slots.ts';
 import { lipsyncOptionsSchema, type LipsyncOptions } from '../contract/index.ts';
 import { heygenDefinition } from '../providers/heygen/definition.ts';
@@ -17,7 +17,7 @@ function openForecast(load?: Load) {
   const clock = { nowMs: () => nowMs };
   const state = createMemoryState().open();
   const slots = createConcurrencySlots({ state, clock });
-  const breaker = createCircuitBreaker({ state, clock });
+  const breaker = new CircuitBreaker({ state, clock });
   const estimates = new ThroughputEstimates({ state, clock });
   const providers = [
     { definition: heygenDefinition, maxConcurrent: 2 },
@@ -146,8 +146,8 @@ describe('a forecast', () => {
   it('counts on a provider whose breaker waits for its probe, which would never come else', async () => {
     const { breaker, forecast, passTime } = openForecast();
     await breaker.report('heygen', 'job_1', 'opens');
-    passTime((await breaker.look('heygen')).openUntilMs ?? 0);
-    expect(await breaker.look('heygen')).toMatchObject({ state: 'half_open' });
+    passTime((await breaker.inspect('heygen')).openUntilMs ?? 0);
+    expect(await breaker.inspect('heygen')).toMatchObject({ state: 'half_open' });
     expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 0 });
   });
 });

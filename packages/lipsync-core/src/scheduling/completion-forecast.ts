@@ -56,7 +56,7 @@ export interface ForecastOptions {
   readonly providers: readonly ForecastProvider[];
   readonly estimates: ThroughputEstimates;
   readonly slots: Pick<ConcurrencySlots, 'holders' | 'countWaiting'>;
-  readonly breaker: Pick<CircuitBreaker, 'look'>;
+  readonly breaker: Pick<CircuitBreaker, 'inspect'>;
   /** No load by default. */
   load?(): Promise<Load>;
 }
@@ -77,7 +77,7 @@ export function createForecast({
     waitingJobId: string | undefined,
   ): Promise<number | null> => {
     if (maxConcurrent === null) return expectedWaitMs({ busy: inlineJobs, capacity: inlineSeats, typicalMs });
-    if ((await breaker.look(id)).state === 'open') return null;
+    if ((await breaker.inspect(id)).state === 'open') return null;
     const held = (await slots.holders(id)).length;
     const ahead = await slots.countWaiting(id, waitingJobId);
     return expectedWaitMs({ busy: held + ahead, capacity: maxConcurrent, typicalMs });

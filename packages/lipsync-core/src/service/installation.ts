@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { createBudgetOutlook } from '../billing/budget-outlook.ts';
+import { BudgetOutlook } from '../billing/budgets.ts';
 import type { CoreConfig } from '../config/core-config.ts';
 import { cudaVisibleDevices } from '../config/runtime-environment.ts';
 import { resolveSettingPath } from '../config/settings.ts';
@@ -23,7 +23,7 @@ import {
   type ProviderFindings,
 } from '../providers/definition.ts';
 import { configureProviders, isReady, type InstalledProvider } from '../providers/registry.ts';
-import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createForecast, type Forecast, type ForecastProvider, type Load } from '../scheduling/completion-forecast.ts';
 import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import {
@@ -155,7 +155,7 @@ export function createInstallationForecast(
     providers: listReady(config).map(toPlannedProvider),
     estimates: new ThroughputEstimates({ state, clock }),
     slots,
-    breaker: createCircuitBreaker({ state, clock }),
+    breaker: new CircuitBreaker({ state, clock }),
     ...(load ? { load } : {}),
   });
 }
@@ -167,6 +167,6 @@ export function createCostEstimator(config: CoreConfig, host: Omit<ForecastHost,
     forecast: createInstallationForecast(config, host),
     clock: systemClock,
     localMicrosPerHour: config.gpuMicrosPerHour,
-    budget: createBudgetOutlook({ state: host.state, caps: config.budget }),
+    budget: new BudgetOutlook({ state: host.state, caps: config.budget }),
   });
 }

@@ -1,14 +1,15 @@
 import { join } from 'node:path';
-import { createLedger, type Ledger } from '../billing/ledger.ts';
+import { Ledger } from '../billing/ledger.ts';
 import type { CoreConfig } from '../config/core-config.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { createLipsyncPipeline, type LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
-import { createSharedAdmission } from '../jobs/shared-admission.ts';
+import { SharedAdmission } from '../jobs/admission.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
-import { createPendingSettlements, type LateCost } from '../providers/pending-settlements.ts';
+import { PendingSettlementStore } from '../billing/pending-settlements.ts';
+import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';
 import { createProviderRegistry } from '../providers/provider-registry.ts';
 import { isReady } from '../providers/registry.ts';
-import { createCircuitBreaker, type BreakerChange, type CircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { CircuitBreaker, type BreakerChange } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import { createInstallationForecast, listInstalled, type ForecastHost } from './installation.ts';
 
@@ -64,10 +65,11 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     .filter(isReady)
     .map(({ configured }) => configured.create(parts));
   const registry = createProviderRegistry(providers);
-  const ledger = createLedger({ state, clock, caps: config.budget });
-  const breaker = createCircuitBreaker({ state, clock, onChange: onBreakerChange });
-  const pendingSettlements = createPendingSettlements({
-    state,
+  const ledger = new Ledger({ state, clock, caps: config.budget });
+  const breaker = new CircuitBreaker({ state, clock, onStateChange: onBreakerChange });
+  const pendingSettlements = new PendingSettlementStore({ state, clock });
+  const reconciler = new SettlementReconciler({
+    store: pendingSettlements,
     ledger,
     clock,
     ...(onLateCost && { onLateCost }),
@@ -79,7 +81,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   return {
     ledger,
     breaker,
-    reconcile: (signal) => pendingSettlements.reconcile(registry, signal),
+    reconcile: (signal) => reconciler.reconcile(registry.all, signal),
     async sweepSlots(isGone) {
       const { released, ready } = await slots.sweep(isGone);
       for (const { provider, jobId } of ready) onSlotReleased(provider, jobId);
@@ -91,7 +93,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       clock,
       localMicrosPerHour: config.gpuMicrosPerHour,
       forecast: createInstallationForecast(config, { ...host, slots }),
-      admission: createSharedAdmission({
+      admission: new SharedAdmission({
         breaker,
         slots,
         ledger,

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { StoreFailure } from '../storage/store-failure.ts';
-import { createLedger } from '../billing/ledger.ts';
+import { Ledger } from '../billing/ledger.ts';
 import { systemClock as clock } from '../contract/system-ports.ts';
 import type { Admission } from '../providers/admission.ts';
-import { createPendingSettlements } from '../providers/pending-settlements.ts';
-import { runChain } from '../providers/provider-chain.ts';
+import { PendingSettlementStore } from '../billing/pending-settlements.ts';
+import { runChain } from '../providers/chain.ts';
 import type { RemoteProvider, TakeRequest } from '../providers/provider.ts';
-import { createSharedAdmission } from '../jobs/shared-admission.ts';
-import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { SharedAdmission } from '../jobs/admission.ts';
+import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';
 import type { Attempt } from '../providers/attempt.ts';
@@ -79,15 +79,15 @@ function vendorOver(state: StateStore): RemoteProvider {
 
 /** In a process of its own: takes the jobs of a child to their end, from wherever an earlier process left them. */
 export async function serveAdmissionJobs(state: StateStore, child: number): Promise<void> {
-  const ledger = createLedger({
+  const ledger = new Ledger({
     state,
     clock,
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });
-  const admission = createSharedAdmission({
-    breaker: createCircuitBreaker({ state, clock }),
+  const admission = new SharedAdmission({
+    breaker: new CircuitBreaker({ state, clock }),
     slots: createConcurrencySlots({ state, clock }),
-    pendingSettlements: createPendingSettlements({ state, ledger, clock }),
+    pendingSettlements: new PendingSettlementStore({ state, clock }),
     ledger,
     clock,
     slotPollIntervalMs: 30,
@@ -118,7 +118,7 @@ async function takeToItsEnd(state: StateStore, admission: Admission, jobId: stri
         saveAttempts: (attempts) =>
           state.transact([key], () => ({ result: undefined, writes: new Map([[key, attempts as unknown as Json]]) })),
       });
-      if (outcome.kind === 'waiting') await delay(Math.max(0, outcome.untilMs - Date.now()));
+      if (outcome.type === 'waiting') await delay(Math.max(0, outcome.untilMs - Date.now()));
     } catch (error) {
       // As a queue does: the job is run again.
       if (!(error instanceof StoreFailure)) throw error;

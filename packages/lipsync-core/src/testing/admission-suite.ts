@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createLedger } from '../billing/ledger.ts';
+import { Ledger } from '../billing/ledger.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { StateStore } from '../storage/state-store.ts';
@@ -56,7 +56,7 @@ export function admissionSuite(name: string, open: () => Promise<AdmissionUnderT
       expect(vendor.most).toBeLessThanOrEqual(vendorLimit);
       expect(vendor.running).toEqual([]);
       expect(vendor.started.toSorted()).toEqual(jobs.map((jobId) => `${jobId}-0`).toSorted());
-      const ledger = createLedger({
+      const ledger = new Ledger({
         state: subject.store,
         clock: systemClock,
         caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },

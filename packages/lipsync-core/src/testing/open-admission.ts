@@ -1,13 +1,13 @@
 import type { Admission } from '../providers/admission.ts';
 
-/** Lets everybody in and keeps no books. */
+/** Admits every attempt and keeps no ledger. */
 export const openAdmission: Admission = Object.freeze({
-  enter: async () => ({ kind: 'entered' }) as const,
-  enterAgain: async () => ({ kind: 'entered' }) as const,
-  goOn: async () => true,
+  admit: async () => ({ type: 'admitted' }) as const,
+  readmit: async () => ({ type: 'admitted' }) as const,
+  resume: async () => true,
   reserve: async () => undefined,
   reserveAgain: async () => undefined,
-  accepted: async () => undefined,
-  leave: async () => undefined,
+  recordAcceptance: async () => undefined,
+  finish: async () => undefined,
   releaseUnusedSlot: async () => undefined,
 });

@@ -1,11 +1,12 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createLedger } from '../billing/ledger.ts';
+import { Ledger } from '../billing/ledger.ts';
 import { systemClock } from '../contract/system-ports.ts';
-import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { StateStore } from '../storage/state-store.ts';
+import { toMicros } from '../billing/micros.ts';
 
 /** What a process of its own is told to do with a state store. */
 export type StateTask =
@@ -71,7 +72,7 @@ async function perform(state: StateStore, task: StateTask): Promise<number> {
     case 'visit':
       return visit(state, task);
     case 'probe': {
-      const admission = await createCircuitBreaker({ state, clock: systemClock }).admit(task.provider, task.who);
+      const admission = await new CircuitBreaker({ state, clock: systemClock }).admit(task.provider, task.who);
       return admission.admitted ? 1 : 0;
     }
   }
@@ -98,13 +99,15 @@ async function reserve(
   state: StateStore,
   { jobIds, micros, dailyMicros, atMs }: Extract<StateTask, { task: 'reserve' }>,
 ): Promise<number> {
-  const ledger = createLedger({
+  const ledger = new Ledger({
     state,
     clock: systemClock,
-    caps: { dailyMicros, monthlyMicros: null, userDailyMicros: null },
+    caps: { dailyMicros: toMicros(dailyMicros), monthlyMicros: null, userDailyMicros: null },
   });
   const results = await Promise.allSettled(
-    jobIds.map((jobId) => ledger.reserve({ id: `${jobId}.1`, jobId, provider: 'heygen', user: null, micros, atMs })),
+    jobIds.map((jobId) =>
+      ledger.reserve({ id: `${jobId}.1`, jobId, provider: 'heygen', user: null, micros: toMicros(micros), atMs }),
+    ),
   );
   return results.filter(({ status }) => status === 'fulfilled').length;
 }

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createLedger } from '../billing/ledger.ts';
+import { Ledger } from '../billing/ledger.ts';
 import { systemClock } from '../contract/system-ports.ts';
-import { createCircuitBreaker } from '../scheduling/circuit-breaker.ts';
+import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { startStateChild, type StateChild } from './state-child.ts';
 import type { StateStoreUnderTest } from './state-store-suite.ts';
+import { toMicros } from '../billing/micros.ts';
 
 const dollar = 1_000_000;
 const dayMs = 86_400_000;
@@ -28,12 +29,13 @@ export function stateRacesSuite(name: string, makeStores: () => Promise<StateSto
     });
 
     it('a hundred jobs that race for the last dollar spend no more than it, twenty times', async () => {
-      const ledgers = stores.map((state) =>
-        createLedger({
-          state,
-          clock: systemClock,
-          caps: { dailyMicros: dollar, monthlyMicros: null, userDailyMicros: null },
-        }),
+      const ledgers = stores.map(
+        (state) =>
+          new Ledger({
+            state,
+            clock: systemClock,
+            caps: { dailyMicros: toMicros(dollar), monthlyMicros: null, userDailyMicros: null },
+          }),
       );
       const micros = 99_000;
       for (let repetition = 0; repetition < 20; repetition += 1) {
@@ -43,16 +45,20 @@ export function stateRacesSuite(name: string, makeStores: () => Promise<StateSto
           id: `job_${index}.1`,
         }));
         const reserved = await Promise.allSettled(
-          race.map(({ ledger, id }) => ledger.reserve({ id, jobId: id, provider: 'heygen', user: null, micros, atMs })),
+          race.map(({ ledger, id }) =>
+            ledger.reserve({ id, jobId: id, provider: 'heygen', user: null, micros: toMicros(micros), atMs }),
+          ),
         );
         const winners = race.filter((_, index) => reserved[index]?.status === 'fulfilled');
         expect(winners).toHaveLength(10);
         for (const result of reserved)
           if (result.status === 'rejected')
-            expect(result.reason).toMatchObject({ code: 'budget_exceeded', details: { cap: 'daily' } });
+            expect(result.reason).toMatchObject({ code: 'budget_exceeded', cap: 'daily' });
         await Promise.all(
           winners.map(({ ledger, id }, index) =>
-            index % 5 === 4 ? ledger.release({ id, atMs }) : ledger.settle({ id, atMs }, { micros, atMs }),
+            index % 5 === 4
+              ? ledger.release({ id, atMs })
+              : ledger.settle({ id, atMs }, { micros: toMicros(micros), atMs }),
           ),
         );
         expect(await ledgers[0]?.sum({ fromMs: atMs, toMs: atMs + 1, groupBy: 'day' })).toMatchObject([
@@ -62,32 +68,33 @@ export function stateRacesSuite(name: string, makeStores: () => Promise<StateSto
     });
 
     it('an entry that twenty book at once is booked once', async () => {
-      const ledgers = stores.map((state) =>
-        createLedger({
-          state,
-          clock: systemClock,
-          caps: { dailyMicros: dollar, monthlyMicros: dollar, userDailyMicros: dollar },
-        }),
+      const ledgers = stores.map(
+        (state) =>
+          new Ledger({
+            state,
+            clock: systemClock,
+            caps: { dailyMicros: toMicros(dollar), monthlyMicros: toMicros(dollar), userDailyMicros: toMicros(dollar) },
+          }),
       );
       const reservation = {
         id: 'job_1.1',
         jobId: 'job_1',
         provider: 'heygen',
         user: 'Zoë 😀',
-        micros: 600_000,
+        micros: toMicros(600_000),
         atMs: noonMs,
       };
       const all = Array.from({ length: 20 }, (_, index) => ledgers[index % 2] ?? expect.unreachable());
       await Promise.all(all.map((ledger) => ledger.reserve(reservation)));
       await Promise.all(
-        all.map((ledger, index) => ledger.settle(reservation, { micros: 500_000 + index, atMs: noonMs })),
+        all.map((ledger, index) => ledger.settle(reservation, { micros: toMicros(500_000 + index), atMs: noonMs })),
       );
       const [row] = (await ledgers[0]?.sum({ fromMs: noonMs, toMs: noonMs + 1, groupBy: 'user' })) ?? [];
       expect(row).toMatchObject({ key: 'Zoë 😀', jobs: 1, reservedMicros: 0 });
       await expect(
-        ledgers[1]?.reserve({ ...reservation, id: 'job_2.1', micros: dollar - (row?.spentMicros ?? 0) + 1 }),
+        ledgers[1]?.reserve({ ...reservation, id: 'job_2.1', micros: toMicros(dollar - (row?.spentMicros ?? 0) + 1) }),
       ).rejects.toMatchObject({ code: 'budget_exceeded' });
-      await ledgers[1]?.reserve({ ...reservation, id: 'job_2.1', micros: dollar - (row?.spentMicros ?? 0) });
+      await ledgers[1]?.reserve({ ...reservation, id: 'job_2.1', micros: toMicros(dollar - (row?.spentMicros ?? 0)) });
     });
 
     it('fifty jobs at once get three places, and the rest none', async () => {
@@ -103,11 +110,11 @@ export function stateRacesSuite(name: string, makeStores: () => Promise<StateSto
     });
 
     it('of fifty at a half-open breaker exactly one probes', async () => {
-      const breakers = stores.map((state) =>
-        createCircuitBreaker({ state, clock: systemClock, settings: { maxFaults: 1, coolDownMs: 1 } }),
+      const breakers = stores.map(
+        (state) => new CircuitBreaker({ state, clock: systemClock, settings: { maxFaults: 1, coolDownMs: 1 } }),
       );
       await breakers[0]?.report('heygen', 'job_0', 'counts');
-      await expect.poll(async () => (await breakers[1]?.look('heygen'))?.state).toBe('half_open');
+      await expect.poll(async () => (await breakers[1]?.inspect('heygen'))?.state).toBe('half_open');
       const admissions = await Promise.all(
         Array.from({ length: 50 }, (_, index) =>
           (breakers[index % 2] ?? expect.unreachable()).admit('heygen', `job_${index}`),
@@ -175,10 +182,10 @@ export function stateProcessesSuite(name: string, open: () => Promise<StateProce
         ),
       );
       expect(reserved.reduce((sum, count) => sum + count, 0)).toBe(11);
-      const ledger = createLedger({
+      const ledger = new Ledger({
         state: store,
         clock: systemClock,
-        caps: { dailyMicros: dollar, monthlyMicros: null, userDailyMicros: null },
+        caps: { dailyMicros: toMicros(dollar), monthlyMicros: null, userDailyMicros: null },
       });
       expect(await ledger.sum({ fromMs: noonMs, toMs: noonMs + 1, groupBy: 'method' })).toEqual([
         { key: 'heygen', jobs: 11, spentMicros: 0, reservedMicros: 990_000 },
@@ -201,7 +208,7 @@ export function stateProcessesSuite(name: string, open: () => Promise<StateProce
     });
 
     it('send one probe through a half-open breaker, open it again for all and close it for all', async () => {
-      const breaker = createCircuitBreaker({
+      const breaker = new CircuitBreaker({
         state: store,
         clock: systemClock,
         settings: { refusedCoolDownMs: 1, maxRefusedCoolDownMs: 1 },
@@ -214,11 +221,11 @@ export function stateProcessesSuite(name: string, open: () => Promise<StateProce
       };
       expect(await admitted()).toHaveLength(childCount);
       await breaker.report('heygen', 'job_x', 'opens');
-      await expect.poll(async () => (await breaker.look('heygen')).state).toBe('half_open');
+      await expect.poll(async () => (await breaker.inspect('heygen')).state).toBe('half_open');
       const [probe, ...others] = await admitted();
       expect(others).toEqual([]);
       await breaker.report('heygen', `job_${probe}`, 'opens');
-      await expect.poll(async () => (await breaker.look('heygen')).state).toBe('half_open');
+      await expect.poll(async () => (await breaker.inspect('heygen')).state).toBe('half_open');
       const [secondProbe] = await admitted();
       await breaker.report('heygen', `job_${secondProbe}`, 'success');
       expect(await admitted()).toHaveLength(childCount);

@@ -5,18 +5,19 @@ import { startHeygenStandin, type HeygenStandin } from '@lipsync/heygen-standin'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import { createLedger } from '../../src/billing/ledger.ts';
+import { Ledger } from '../../src/billing/ledger.ts';
 import { planTimeline, probeClip, probeSpeech } from '../../src/media/index.ts';
 import { createIdSource, systemClock as clock } from '../../src/contract/system-ports.ts';
 import { createHeygenProvider } from '../../src/providers/heygen/heygen-provider.ts';
-import { createPendingSettlements } from '../../src/providers/pending-settlements.ts';
+import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
+import { SettlementReconciler } from '../../src/providers/settlement-reconciler.ts';
 import { previewFacts } from '../../src/providers/preview/preview-provider.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
-import { runChain } from '../../src/providers/provider-chain.ts';
+import { runChain } from '../../src/providers/chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
+import { SharedAdmission } from '../../src/jobs/admission.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
-import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
+import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { LocalJobs } from '../../src/service/local-jobs.ts';
 import { OutputFiles } from '../../src/service/output-file.ts';
@@ -87,14 +88,14 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
     limits: { retryPauseMs: 50 },
   });
   const registry = createProviderRegistry([heygen, localEngine]);
-  const ledger = createLedger({
+  const ledger = new Ledger({
     state,
     clock,
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });
-  const pendingSettlements = createPendingSettlements({ state, ledger, clock });
-  const admission = createSharedAdmission({
-    breaker: createCircuitBreaker({ state, clock }),
+  const pendingSettlements = new PendingSettlementStore({ state, clock });
+  const admission = new SharedAdmission({
+    breaker: new CircuitBreaker({ state, clock }),
     slots: createConcurrencySlots({ state, clock }),
     ledger,
     pendingSettlements,
@@ -110,13 +111,13 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
         async () => ({ ...request, jobId, takePath: workspace.file('take.mp4') }),
         { ...context, jobId, user: null, maxCostMicros: null, admission, clock },
       );
-      if (outcome.kind !== 'made') return outcome;
+      if (outcome.type !== 'made') return outcome;
       const {
         take,
         provider: { facts },
       } = outcome;
       return {
-        kind: 'made',
+        type: 'made',
         takePath: take.path,
         methodUsed: facts.id,
         degraded: facts.degraded,
@@ -145,10 +146,11 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
     run: () =>
       jobs.run({ videoPath, audioPath, outputPath: join(workFolder, 'out.mp4'), overwrite: false, options }, {}),
     reconcile: (aheadMs) =>
-      createPendingSettlements({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } }).reconcile(
-        registry,
-        AbortSignal.timeout(timeoutMs),
-      ),
+      new SettlementReconciler({
+        store: new PendingSettlementStore({ state, clock: { nowMs: () => clock.nowMs() + aheadMs } }),
+        ledger,
+        clock: { nowMs: () => clock.nowMs() + aheadMs },
+      }).reconcile(registry.all, AbortSignal.timeout(timeoutMs)),
   };
 }
 

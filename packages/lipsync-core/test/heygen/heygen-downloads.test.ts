@@ -118,7 +118,7 @@ describe('a finished take', () => {
 
   it('is waited for, not given up, when its link or its operation cannot be read just now', async () => {
     const missing = await collectWith({ kind: 'no_video_url' }, 1, 'get', { pollIntervalMs: 1_500 });
-    expect(await errorOf(missing.collecting)).toMatchObject({ code: 'rate_limited', details: { retryAfterMs: 1_500 } });
+    expect(await errorOf(missing.collecting)).toMatchObject({ code: 'rate_limited', retryAfterMs: 1_500 });
     const unread = await collectWith({ kind: 'html', status: 502 }, 1, 'get');
     expect((await errorOf(unread.collecting)).code).toBe('provider_unavailable');
   });

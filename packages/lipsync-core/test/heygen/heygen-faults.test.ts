@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import type { Fault, FaultRuleInput } from '@lipsync/heygen-standin';
 import { describe, expect, it } from 'vitest';
-import type { ErrorCode } from '../../src/errors/index.ts';
+import { ProviderError, type ErrorCode } from '../../src/errors/index.ts';
 import { createHeygenClient, type HeygenClient } from '../../src/providers/heygen/heygen-client.ts';
 import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
 import { findLipsync } from '../../src/providers/heygen/heygen-search.ts';
@@ -106,11 +106,10 @@ describe('a refused call', () => {
     const error = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
     expect(error.code).toBe(code);
     expect(error.message).toContain('said so');
-    expect(error.details).toMatchObject({
+    expect(error).toMatchObject({
       httpStatus: status,
-      vendorCode,
       retryAfterMs: 3_000,
-      requestId: heygen.standin.control.log().at(-1)?.requestId,
+      details: { vendorCode, requestId: heygen.standin.control.log().at(-1)?.requestId },
     });
   });
 
@@ -120,8 +119,8 @@ describe('a refused call', () => {
         match: { route: 'create' },
         fault: { kind: 'error', status, code: vendorCode },
       });
-      const { details } = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
-      expect([vendorCode, details['isRefused'] === true]).toEqual([
+      const error = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
+      expect([vendorCode, error instanceof ProviderError && error.requestOutcome === 'refused']).toEqual([
         vendorCode,
         status < 500 && !['request_in_progress', 'conflict'].includes(vendorCode),
       ]);
@@ -130,8 +129,8 @@ describe('a refused call', () => {
 
   it.each(spoilt)('%s leaves open whether it was heard, unless it names a refusal', async (name, fault) => {
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault });
-    const { details } = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
-    expect(details['isRefused'] === true).toBe(name === 'a refusal in a 200');
+    const error = await errorOf(heygen.client().createLipsync(someOrder, calm.signal));
+    expect(error instanceof ProviderError && error.requestOutcome === 'refused').toBe(name === 'a refusal in a 200');
   });
 
   it.each(spoilt)('%s is told from what it looks like, on a create and on a read', async (_, fault, code) => {
@@ -163,7 +162,7 @@ describe('a refused call', () => {
       pace: { by: 'clock', pendingMs: 60_000, runningMs: 0 },
     });
     await heygen.placed();
-    expect(await errorOf(heygen.placed())).toMatchObject({ code: 'rate_limited', details: { retryAfterMs: 7_000 } });
+    expect(await errorOf(heygen.placed())).toMatchObject({ code: 'rate_limited', retryAfterMs: 7_000 });
   });
 
   it('does not wait for ever: a slow answer is given up, and the same key finds the operation again', async () => {

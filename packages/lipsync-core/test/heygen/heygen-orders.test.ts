@@ -1,14 +1,15 @@
 import type { FaultRuleInput } from '@lipsync/heygen-standin';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
-import { createLedger, type Ledger } from '../../src/billing/ledger.ts';
+import { Ledger } from '../../src/billing/ledger.ts';
 import { systemClock as clock } from '../../src/contract/system-ports.ts';
 import type { Admission } from '../../src/providers/admission.ts';
-import { createPendingSettlements, type PendingSettlements } from '../../src/providers/pending-settlements.ts';
-import { runChain, type ChainOutcome } from '../../src/providers/provider-chain.ts';
+import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
+import { SettlementReconciler } from '../../src/providers/settlement-reconciler.ts';
+import { runChain, type ChainOutcome } from '../../src/providers/chain.ts';
 import type { RemoteProvider } from '../../src/providers/provider.ts';
-import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
-import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
+import { SharedAdmission } from '../../src/jobs/admission.ts';
+import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { calm, errorOf, orderOf, startOf, useHeygen } from './heygen-bench.ts';
@@ -31,7 +32,7 @@ describe('an order that went unanswered', () => {
     const order = await orderOf(provider, await heygen.request());
     await heygen.placed();
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault });
-    expect((await errorOf(provider.start(order, calm))).details['isRefused']).toBeUndefined();
+    expect(await errorOf(provider.start(order, calm))).toMatchObject({ requestOutcome: 'unknown' });
     await heygen.placed();
     const found = await provider.find(JSON.parse(JSON.stringify(order)), justNow());
     const mine = operations().find(({ callbackId }) => callbackId === order.state['jobId']);
@@ -68,7 +69,7 @@ describe('an order that is asked for again', () => {
     for (const _ of [1, 2])
       expect(await errorOf(provider.start(order, calm))).toMatchObject({
         code: 'rate_limited',
-        details: { isRefused: true },
+        requestOutcome: 'refused',
       });
     await provider.start(order, calm);
     expect(routes()).toEqual(['upload', 'upload', 'create', 'create', 'create']);
@@ -84,7 +85,7 @@ describe('an order that is asked for again', () => {
     const order = await orderOf(provider, request);
     expect(await errorOf(provider.start(order, calm))).toMatchObject({
       code: 'provider_protocol',
-      details: { isOrderGone: true, isRefused: true },
+      requestOutcome: 'expired',
     });
     const next = await provider.prepareRequest(request, {
       ...calm,
@@ -135,7 +136,7 @@ describe('an operation that is canceled', () => {
 
 describe('a job that is canceled while HeyGen has not answered its order', () => {
   let ledger: Ledger;
-  let pendingSettlements: PendingSettlements;
+  let reconciler: SettlementReconciler;
   let admission: Admission;
   let attempts: readonly Attempt[];
   /** How far the time of the bills is ahead, so that nobody waits until they are due. */
@@ -143,11 +144,19 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
 
   beforeEach(() => {
     const state = createMemoryState().open();
-    ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
-    pendingSettlements = createPendingSettlements({ state, ledger, clock: { nowMs: () => clock.nowMs() + aheadMs } });
+    ledger = new Ledger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+    const pendingSettlements = new PendingSettlementStore({
+      state,
+      clock: { nowMs: () => clock.nowMs() + aheadMs },
+    });
+    reconciler = new SettlementReconciler({
+      store: pendingSettlements,
+      ledger,
+      clock: { nowMs: () => clock.nowMs() + aheadMs },
+    });
     [attempts, aheadMs] = [[], 0];
-    admission = createSharedAdmission({
-      breaker: createCircuitBreaker({ state, clock }),
+    admission = new SharedAdmission({
+      breaker: new CircuitBreaker({ state, clock }),
       slots: createConcurrencySlots({ state, clock }),
       ledger,
       pendingSettlements,
@@ -182,7 +191,7 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     controller.abort(canceled);
     expect((await running).code).toBe('canceled');
     expect(attempts).toMatchObject([
-      { outcome: 'canceled', operation: null, costMicros: null, order: { idempotencyKey: 'job_unwanted-0' } },
+      { outcome: 'canceled', operation: null, costMicros: null, request: { idempotencyKey: 'job_unwanted-0' } },
     ]);
   }
 
@@ -191,8 +200,7 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     return [row?.spentMicros ?? 0, row?.reservedMicros ?? 0];
   }
 
-  const reconcile = (provider: RemoteProvider): Promise<number> =>
-    pendingSettlements.reconcile({ all: [provider] }, calm.signal);
+  const reconcile = (provider: RemoteProvider): Promise<number> => reconciler.reconcile([provider], calm.signal);
 
   it('has its operation stopped once it appears, and pays nothing', async () => {
     heygen.standin.control.addFaults(

@@ -62,7 +62,7 @@ describe('Alerts for attempts', () => {
   it('A later run of the job does not repeat the alert.', async () => {
     await run(async (_, { saveAttempts }) => {
       await saveAttempts([failed('provider_protocol')]);
-      return { kind: 'waiting', untilMs: bench.time.nowMs };
+      return { type: 'waiting', untilMs: bench.time.nowMs };
     });
     await run((input, context) =>
       context.saveAttempts([...context.earlierAttempts, local]).then(() => makeTake(input, context)),
@@ -90,7 +90,7 @@ it('No other error is reported as an alert.', async () => {
   for (const code of errorCodes.filter((one) => !errorPolicies[one].alert)) {
     await run(async (_, { saveAttempts, earlierAttempts }) => {
       await saveAttempts([...earlierAttempts, failed(code)]);
-      return { kind: 'waiting', untilMs: bench.time.nowMs };
+      return { type: 'waiting', untilMs: bench.time.nowMs };
     });
   }
   await run(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.')));

@@ -55,7 +55,7 @@ describe('Inputs at a URL', () => {
   it('A download fails after three tries.', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(503).end());
     const record = await bench.runner(fetchInVain).run('job_1', { signal: never, canRun: () => true });
-    expect(record.error).toMatchObject({ code: 'request_invalid' });
+    expect(record.error).toMatchObject({ code: 'fetch_failed' });
     expect(requests).toHaveLength(3);
   });
 

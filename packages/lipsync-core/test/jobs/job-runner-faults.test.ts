@@ -4,7 +4,7 @@ import { LipsyncError } from '../../src/errors/index.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import { costOf } from '../../src/jobs/job-view.ts';
 import { openAdmission } from '../../src/testing/index.ts';
-import { runChain } from '../../src/providers/provider-chain.ts';
+import { runChain } from '../../src/providers/chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
 import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
@@ -38,9 +38,9 @@ const makeTakeByChain: Script = async (input, context) => {
     admission: openAdmission,
     clock: { nowMs: () => 1 },
   });
-  if (outcome.kind !== 'made') return outcome;
+  if (outcome.type !== 'made') return outcome;
   return {
-    kind: 'made',
+    type: 'made',
     takePath: outcome.take.path,
     methodUsed: 'preview',
     degraded: true,

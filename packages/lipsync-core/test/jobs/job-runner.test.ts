@@ -160,7 +160,7 @@ describe('A job that ran before', () => {
       seen.push([context.plan, context.outputMs]);
       await context.savePlan(plans[seen.length - 1] ?? [], 1_000);
       if (seen.length === 2) await context.saveAttempts([succeeded]);
-      return { kind: 'waiting', untilMs: bench.time.nowMs };
+      return { type: 'waiting', untilMs: bench.time.nowMs };
     });
     for (let run = 0; run < 2; run += 1) await runner.run('job_1', { signal: never(), canRun: () => true });
     expect(await runner.run('job_1', { signal: never(), canRun: () => true })).toMatchObject({

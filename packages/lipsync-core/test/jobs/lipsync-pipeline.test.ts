@@ -10,18 +10,18 @@ import {
   type PipelineInput,
   type PipelineResult,
 } from '../../src/jobs/lipsync-pipeline.ts';
-import { createLedger } from '../../src/billing/ledger.ts';
+import { Ledger } from '../../src/billing/ledger.ts';
 import { openJobWorkspace } from '../../src/processes/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import type { Admission } from '../../src/providers/admission.ts';
-import { createPendingSettlements } from '../../src/providers/pending-settlements.ts';
+import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
 import type { Expectation, Forecast } from '../../src/scheduling/completion-forecast.ts';
 import type { ProviderPlan } from '../../src/scheduling/execution-plan.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
-import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
+import { SharedAdmission } from '../../src/jobs/admission.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
-import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
+import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
 import { idleForecast } from '../../src/testing/idle-forecast.ts';
@@ -122,7 +122,7 @@ async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
       saveAttempts: async () => undefined,
     },
   );
-  if (outcome.kind !== 'made') throw new Error(`The job is not done but ${outcome.kind}.`);
+  if (outcome.type !== 'made') throw new Error(`The job is not done but ${outcome.type}.`);
   return outcome;
 }
 
@@ -156,15 +156,15 @@ describe('The slot of a job at a remote provider', () => {
   const neverFetched = (): Promise<never> => Promise.reject(new Error('The inputs were fetched.'));
   const clock = { nowMs: Date.now };
   const admissionOver = (state: StateStore): Admission => {
-    const ledger = createLedger({
+    const ledger = new Ledger({
       state,
       clock,
       caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
     });
-    return createSharedAdmission({
-      breaker: createCircuitBreaker({ state, clock }),
+    return new SharedAdmission({
+      breaker: new CircuitBreaker({ state, clock }),
       slots: createConcurrencySlots({ state, clock }),
-      pendingSettlements: createPendingSettlements({ state, ledger, clock }),
+      pendingSettlements: new PendingSettlementStore({ state, clock }),
       ledger,
       clock,
       slotPollIntervalMs: 1_000,
@@ -219,7 +219,7 @@ describe('The slot of a job at a remote provider', () => {
 
   it('A job waits for a slot before it fetches its inputs.', async () => {
     expect(await runAtVendor(neverFetched, { taken: true })).toMatchObject({
-      outcome: { kind: 'waiting' },
+      outcome: { type: 'waiting' },
       fetched: 0,
       holdsPlace: false,
     });
@@ -227,7 +227,7 @@ describe('The slot of a job at a remote provider', () => {
 
   it('A host that does not run remote providers acquires no slot.', async () => {
     expect(await runAtVendor(neverFetched, { canRun: false })).toEqual({
-      outcome: { kind: 'elsewhere', needs: 'remote' },
+      outcome: { type: 'elsewhere', needs: 'remote' },
       fetched: 0,
       holdsPlace: false,
     });
@@ -240,7 +240,7 @@ describe('The slot of a job at a remote provider', () => {
       holdsPlace: false,
     });
     const silent = await runAtVendor(async () => ({ clipPath, speechPath: silencePath, clipDigest: 'a' }));
-    expect(silent).toMatchObject({ outcome: { kind: 'made', methodUsed: null }, fetched: 1, holdsPlace: false });
+    expect(silent).toMatchObject({ outcome: { type: 'made', methodUsed: null }, fetched: 1, holdsPlace: false });
     expect(vendor.started).toEqual([]);
   });
 });
@@ -281,7 +281,7 @@ async function planOf(
     registry,
     renderPool: { ...pool, warm },
     limits,
-    admission: isInLine ? { ...openAdmission, enter: async () => ({ kind: 'wait', untilMs: 1 }) } : openAdmission,
+    admission: isInLine ? { ...openAdmission, admit: async () => ({ type: 'waiting', untilMs: 1 }) } : openAdmission,
     clock: { nowMs: Date.now },
     forecast: {
       ...idleForecast,
@@ -313,7 +313,7 @@ async function planOf(
       savePlan: async (made) => void saved.push(made),
     },
   );
-  return { saved, fetched, needs: outcome.kind === 'elsewhere' ? outcome.needs : outcome.kind };
+  return { saved, fetched, needs: outcome.type === 'elsewhere' ? outcome.needs : outcome.type };
 }
 
 describe('The plan of a job', () => {
@@ -437,7 +437,7 @@ describe('Throughput estimates', () => {
         savePlan: async () => undefined,
       },
     );
-    expect(outcome.kind).toBe('made');
+    expect(outcome.type).toBe('made');
     return learn.mock.calls.map(([{ provider }]) => provider);
   }
 

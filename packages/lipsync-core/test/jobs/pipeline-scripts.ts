@@ -10,7 +10,7 @@ export const makeTake: Script = async ({ workspace, fetchInputs }) => {
   const takePath = workspace.file('take.mp4');
   await writeFile(takePath, `${await readFile(clipPath, 'utf8')} speaking ${await readFile(speechPath, 'utf8')}`);
   return {
-    kind: 'made',
+    type: 'made',
     takePath,
     methodUsed: 'preview',
     degraded: true,

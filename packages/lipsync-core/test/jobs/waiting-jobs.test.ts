@@ -40,7 +40,7 @@ const abandon: LipsyncPipeline['abandon'] = async (_, { code }, { earlierAttempt
 /** Waits for 5 s while its operation runs. */
 const wait: Script = async (_, { saveAttempts }) => {
   await saveAttempts([running]);
-  return { kind: 'waiting', untilMs: bench.time.nowMs + 5_000 };
+  return { type: 'waiting', untilMs: bench.time.nowMs + 5_000 };
 };
 
 function run(script: Script): Promise<JobRecord> {
@@ -82,7 +82,7 @@ describe('A job that waits', () => {
     expect(
       await run(async (__, { saveAttempts }) => {
         await saveAttempts(attempts);
-        return { kind: 'waiting', untilMs: bench.time.nowMs + 5_000 };
+        return { type: 'waiting', untilMs: bench.time.nowMs + 5_000 };
       }),
     ).toMatchObject({ stage: 'waiting', message });
   });
@@ -132,7 +132,7 @@ describe('A job that waits', () => {
 });
 
 describe('A job that continues on another worker', () => {
-  const handOn: Script = async () => ({ kind: 'elsewhere', needs: 'remote' });
+  const handOn: Script = async () => ({ type: 'elsewhere', needs: 'remote' });
 
   it('A transferred job is queued for a worker of that kind, and its run does not count as a crash.', async () => {
     await bench.accept();

@@ -6,6 +6,7 @@ import { configFromEnvironment } from '../../src/config.ts';
 import { InputNotFoundError, LipsyncError } from '../../src/errors/index.ts';
 import { getLipsyncService, type GenerateLipsyncInput, type LipsyncService } from '../../src/index.ts';
 import { makeShortSample } from './short-sample.ts';
+import { toMicros } from '../../src/billing/micros.ts';
 
 let folder: string;
 let service: LipsyncService;
@@ -35,7 +36,7 @@ describe('Cost estimates', () => {
     service = getLipsyncService({
       dataDir: join(folder, 'data'),
       providers,
-      budget: { dailyMicros: 30_000, monthlyMicros: null, userDailyMicros: null },
+      budget: { dailyMicros: toMicros(30_000), monthlyMicros: null, userDailyMicros: null },
     });
     const files = await makeShortSample(folder);
     const input = { videoPath: files.clipPath, audioPath: files.speechPath, allowPreview: true };

@@ -6,13 +6,14 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
-import { createLedger, type Ledger } from '../../src/billing/ledger.ts';
+import { Ledger } from '../../src/billing/ledger.ts';
 import { configFromEnvironment } from '../../src/config.ts';
 import { systemClock } from '../../src/contract/system-ports.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
 import { thisProcess, type ProcessOwner } from '../../src/processes/process-owner.ts';
 import { openProgram, vendorLog, type Program } from './resumable-program.ts';
+import { toMicros } from '../../src/billing/micros.ts';
 
 let folder: string;
 let program: Program;
@@ -71,7 +72,7 @@ const holders = async (): Promise<number> =>
 
 function openLedger(): Ledger {
   const caps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: null };
-  return createLedger({ state: program.state, clock: systemClock, caps });
+  return new Ledger({ state: program.state, clock: systemClock, caps });
 }
 
 async function spent(): Promise<unknown> {
@@ -196,7 +197,14 @@ describe('Unfinished jobs of earlier versions', () => {
     };
     const key = `unfinished/${workDigest}/${jobId}`;
     await program.state.transact([key], () => ({ result: undefined, writes: new Map([[key, document]]) }));
-    await openLedger().reserve({ id: `${jobId}-0`, jobId, user: null, provider: 'heygen', micros: 100, atMs });
+    await openLedger().reserve({
+      id: `${jobId}-0`,
+      jobId,
+      user: null,
+      provider: 'heygen',
+      micros: toMicros(100),
+      atMs,
+    });
     await writeFile(join(folder, 'vendor.log'), `start ${jobId}-0\n`);
     await writeFile(join(folder, `.${jobId}.part`), '');
   }

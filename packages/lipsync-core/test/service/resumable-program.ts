@@ -4,14 +4,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import { createLedger } from '../../src/billing/ledger.ts';
+import { Ledger } from '../../src/billing/ledger.ts';
 import type { Clock } from '../../src/contract/ports.ts';
 import { createIdSource, systemClock as clock } from '../../src/contract/system-ports.ts';
-import { createPendingSettlements } from '../../src/providers/pending-settlements.ts';
-import { abandonChain, runChain, type ChainContext } from '../../src/providers/provider-chain.ts';
+import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
+import type { ChainContext } from '../../src/providers/attempt-runner.ts';
+import { abandonChain, runChain } from '../../src/providers/chain.ts';
 import type { RemoteProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { createSharedAdmission } from '../../src/jobs/shared-admission.ts';
-import { createCircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
+import { SharedAdmission } from '../../src/jobs/admission.ts';
+import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { LocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';
 import { OutputFiles } from '../../src/service/output-file.ts';
@@ -67,15 +68,15 @@ function vendorIn(folder: string): RemoteProvider {
 /** `programClock` is the time of the jobs; providers and slots use the system's clock. */
 export function openProgram(folder: string, programClock: Clock = clock): Program {
   const state = new SqliteStateStore({ path: join(folder, 'state.sqlite') });
-  const ledger = createLedger({
+  const ledger = new Ledger({
     state,
     clock,
     caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null },
   });
-  const admission = createSharedAdmission({
-    breaker: createCircuitBreaker({ state, clock }),
+  const admission = new SharedAdmission({
+    breaker: new CircuitBreaker({ state, clock }),
     slots: createConcurrencySlots({ state, clock }),
-    pendingSettlements: createPendingSettlements({ state, ledger, clock }),
+    pendingSettlements: new PendingSettlementStore({ state, clock }),
     ledger,
     clock,
     slotPollIntervalMs: 50,
@@ -91,9 +92,9 @@ export function openProgram(folder: string, programClock: Clock = clock): Progra
       while (existsSync(join(folder, 'hold'))) await sleep(10, undefined, { signal: context.signal });
       const request = { jobId, takePath: workspace.file('take.mp4') } as TakeRequest;
       const outcome = await runChain([vendor], async () => request, { ...context, ...books, jobId });
-      if (outcome.kind !== 'made') return outcome;
+      if (outcome.type !== 'made') return outcome;
       return {
-        kind: 'made',
+        type: 'made',
         takePath: outcome.take.path,
         methodUsed: 'heygen',
         degraded: false,

@@ -215,10 +215,10 @@ describe('a connection to an engine', () => {
       import { connectEngine } from ${JSON.stringify(client)};
       const { signal } = new AbortController();
       try { for (;;) openSync('/dev/null'); } catch { /* None is left. */ }
-      await connectEngine(${JSON.stringify(engine)}, { signal }).catch(({ code, details }) => console.log(JSON.stringify({ code, details })));`;
+      await connectEngine(${JSON.stringify(engine)}, { signal }).catch(({ code, reason }) => console.log(JSON.stringify({ code, reason })));`;
     const limited = ['-c', 'ulimit -n 200 && exec "$0" --input-type=module --eval "$1"', process.execPath, program];
     const { stdout } = await promisify(execFile)('sh', limited, { timeout: 55_000 });
-    expect(JSON.parse(stdout)).toEqual({ code: 'resource_exhausted', details: { reason: 'EMFILE' } });
+    expect(JSON.parse(stdout)).toEqual({ code: 'resource_exhausted', reason: 'EMFILE' });
   });
 
   it('is a media fault where no engine listens', async () => {

@@ -1,4 +1,4 @@
-import { LipsyncError } from '../../errors/index.ts';
+import { ProviderError } from '../../errors/index.ts';
 import type { HeygenMode } from './heygen-options.ts';
 import type { HeygenHttp } from './heygen-http.ts';
 import {
@@ -158,7 +158,7 @@ async function orNull<Answer>(asking: Promise<Answer>): Promise<Answer | null> {
   try {
     return await asking;
   } catch (error) {
-    if (LipsyncError.isInstance(error) && error.details['httpStatus'] === 404) return null;
+    if (error instanceof ProviderError && error.httpStatus === 404) return null;
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { abortError, LipsyncError } from '../../errors/index.ts';
+import { abortError, LipsyncError, ProviderError } from '../../errors/index.ts';
 import { RequestError, type GuardedClient } from '../../net/index.ts';
 import { findTakeFault } from '../../media/index.ts';
 
@@ -25,7 +25,7 @@ const videoTypes = /^(video\/[\w.+-]+|application\/(mp4|octet-stream)|binary\/oc
 
 /**
  * Fetches a finished take from an untrusted URL, without the key, and looks through it. Throws `provider_protocol` when
- * that URL brings no usable take (`details.retryable`: another link to it may), `resource_exhausted`, `media_failed`, or
+ * that URL brings no usable take (see `TakeDownloadError.isTransient`), `resource_exhausted`, `media_failed`, or
  * what `signal` was aborted with. Leaves nothing but the take.
  */
 export async function downloadTake(
@@ -68,17 +68,28 @@ function isVideoType(contentType: string | null): boolean {
   return contentType === null || videoTypes.test(contentType.split(';')[0]?.trim().toLowerCase() ?? '');
 }
 
-function refused(fault: string, cause?: LipsyncError): LipsyncError {
-  return new LipsyncError('provider_protocol', `What HeyGen made cannot be used. ${fault}`, {
-    cause,
-    details: { retryable: cause !== undefined && mayPass(cause) },
-  });
+/** A link brought no usable take. */
+export class TakeDownloadError extends ProviderError {
+  /** Whether a new link to the same take may work. */
+  readonly isTransient: boolean;
+
+  constructor(message: string, { isTransient, cause }: { readonly isTransient: boolean; readonly cause: unknown }) {
+    super('provider_protocol', message, { provider: 'heygen', cause });
+    this.name = 'TakeDownloadError';
+    this.isTransient = isTransient;
+  }
+}
+
+function refused(fault: string, cause?: LipsyncError): TakeDownloadError {
+  const isTransient = cause !== undefined && mayPass(cause);
+  return new TakeDownloadError(`What HeyGen made cannot be used. ${fault}`, { isTransient, cause });
 }
 
 /** The codes of `GuardedClient`: final for a URL that a user gave, but this one the vendor gave. */
 function isFetchFailure(error: unknown): error is LipsyncError {
   return (
-    LipsyncError.isInstance(error) && ['url_forbidden', 'payload_too_large', 'request_invalid'].includes(error.code)
+    LipsyncError.isInstance(error) &&
+    ['fetch_failed', 'url_forbidden', 'payload_too_large', 'request_invalid'].includes(error.code)
   );
 }
 

@@ -12,11 +12,10 @@ describe('an answer that refuses', () => {
     };
     const error = refusalError(refusal, 'POST /v3/lipsyncs');
     expect(error.code).toBe('provider_balance_exhausted');
-    expect(error.details).toEqual({
+    expect(error).toMatchObject({
       httpStatus: 500,
-      vendorCode: 'insufficient_credit',
-      requestId: 'r-1',
       retryAfterMs: 2_000,
+      details: { vendorCode: 'insufficient_credit', requestId: 'r-1' },
     });
     expect(error.message).toContain('You have $0 (insufficient_credit)');
     expect(error.message).toContain('r-1');
@@ -56,7 +55,7 @@ describe('an answer that refuses', () => {
 describe('an answer after which something may have been begun', () => {
   const isRefused = (httpStatus: number, code: string | null): boolean =>
     refusalError({ httpStatus, reason: { code, message: 'x' }, requestId: null, retryAfterMs: null }, 'POST /v3/x')
-      .details['isRefused'] === true;
+      .requestOutcome === 'refused';
 
   it.each<[number, string | null]>([
     [200, null],

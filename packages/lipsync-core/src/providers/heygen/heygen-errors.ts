@@ -1,4 +1,4 @@
-import { LipsyncError, type ErrorCode } from '../../errors/index.ts';
+import { ProviderError, type ErrorCode } from '../../errors/index.ts';
 import type { VendorReason } from './heygen-wire.ts';
 
 /** An answer by which HeyGen refused a call. */
@@ -76,10 +76,9 @@ const advice: Readonly<Partial<Record<ErrorCode, string>>> = {
 };
 
 /**
- * The error of a refused call. `details`: `httpStatus`, `isRefused` where nothing was begun for sure, and `vendorCode`,
- * `requestId`, `retryAfterMs` where known.
+ * The error of a refused call. `details` holds `vendorCode` and `requestId` where they are known.
  */
-export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Refusal, asked: string): LipsyncError {
+export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Refusal, asked: string): ProviderError {
   const code = codeOf(httpStatus, reason?.code ?? null);
   const said = [reason?.message ?? '', reason?.code ? `(${reason.code})` : ''].filter((part) => part !== '').join(' ');
   const message = [
@@ -89,14 +88,12 @@ export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Re
       : `It answered ${asked} with HTTP status ${httpStatus}: ${said}.`,
     ...(requestId === null ? [] : [`Its request id is ${requestId}.`]),
   ].join(' ');
-  return new LipsyncError(code, message, {
-    details: {
-      httpStatus,
-      ...(isRefused(httpStatus, reason?.code?.toLowerCase() ?? null) ? { isRefused: true } : {}),
-      ...(reason?.code ? { vendorCode: reason.code } : {}),
-      ...(requestId === null ? {} : { requestId }),
-      ...(retryAfterMs === null ? {} : { retryAfterMs }),
-    },
+  return new ProviderError(code, message, {
+    provider: 'heygen',
+    httpStatus,
+    retryAfterMs,
+    requestOutcome: isRefused(httpStatus, reason?.code?.toLowerCase() ?? null) ? 'refused' : 'unknown',
+    details: { ...(reason?.code ? { vendorCode: reason.code } : {}), ...(requestId === null ? {} : { requestId }) },
   });
 }
 
@@ -117,8 +114,9 @@ function isRefused(httpStatus: number, reason: string | null): boolean {
 }
 
 /** A call that went unanswered: whether HeyGen heard it is not known. */
-export function unansweredError(asked: string, cause: Error): LipsyncError {
-  return new LipsyncError('provider_unavailable', `HeyGen could not be reached, or did not answer ${asked} in time.`, {
+export function unansweredError(asked: string, cause: Error): ProviderError {
+  return new ProviderError('provider_unavailable', `HeyGen could not be reached, or did not answer ${asked} in time.`, {
+    provider: 'heygen',
     cause,
   });
 }

@@ -1,5 +1,5 @@
 import axios, { type AxiosResponse } from 'axios';
-import { abortError, LipsyncError } from '../../errors/index.ts';
+import { abortError, ProviderError } from '../../errors/index.ts';
 import { cleanVendorText, refusalError, unansweredError } from './heygen-errors.ts';
 import { parseEnvelope, type Envelope } from './heygen-wire.ts';
 
@@ -122,10 +122,10 @@ function envelopeOf(
   const envelope = parseEnvelope(body);
   if (isAnswer && envelope && (envelope.reason === null || isAnswered(envelope.data))) return envelope;
   if (isAnswer && envelope === null) {
-    throw new LipsyncError(
+    throw new ProviderError(
       'provider_protocol',
       `HeyGen answered ${asked} with something that is no answer of its API.`,
-      { details: { httpStatus: status } },
+      { provider: 'heygen', httpStatus: status },
     );
   }
   throw refusalError(

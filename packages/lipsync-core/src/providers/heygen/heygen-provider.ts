@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import pRetry from 'p-retry';
-import { abortError, LipsyncError } from '../../errors/index.ts';
+import { abortError, LipsyncError, ProviderError } from '../../errors/index.ts';
 import { GuardedClient, type AllowedPrivateHosts } from '../../net/index.ts';
 import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
 import type { Clock } from '../../contract/ports.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import type { OperationStatus, ProviderFacts, RemoteProvider, Take, TakeContext, TakeRequest } from '../provider.ts';
 import { createHeygenClient, type CallLimits, type HeygenClient } from './heygen-client.ts';
-import { downloadTake, type DownloadOptions } from './heygen-download.ts';
+import { downloadTake, TakeDownloadError, type DownloadOptions } from './heygen-download.ts';
 import { parseHeygenEndpoint } from './heygen-endpoint.ts';
 import { cleanVendorText, failureCode } from './heygen-errors.ts';
 import { createHeygenHttp } from './heygen-http.ts';
@@ -206,10 +206,15 @@ async function start({ options, client }: Parts, order: OperationRequest, { sign
     );
     return { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
   } catch (error) {
-    if (!LipsyncError.isInstance(error) || error.details['httpStatus'] !== 404) throw error;
-    throw new LipsyncError(error.code, error.message, {
+    if (!(error instanceof ProviderError) || error.httpStatus !== 404) throw error;
+    const { code, message, provider, httpStatus, retryAfterMs, details } = error;
+    throw new ProviderError(code, message, {
+      ...(provider !== null && { provider }),
+      httpStatus,
+      retryAfterMs,
+      requestOutcome: 'expired',
+      details,
       cause: error,
-      details: { ...error.details, isOrderGone: true },
     });
   }
 }
@@ -356,8 +361,9 @@ async function collect(
   const fetchOnce = async (): Promise<void> => {
     const { videoUrl } = await read(parts, operation, signal);
     if (videoUrl === null)
-      throw new LipsyncError('rate_limited', 'HeyGen has no link to the finished video yet.', {
-        details: { retryAfterMs: parts.options.pollIntervalMs },
+      throw new ProviderError('rate_limited', 'HeyGen has no link to the finished video yet.', {
+        provider: 'heygen',
+        retryAfterMs: parts.options.pollIntervalMs,
       });
     await downloadTake({ url: videoUrl, takePath, durationMs }, parts.download, signal);
   };
@@ -366,7 +372,7 @@ async function collect(
       retries: downloadRetries,
       minTimeout: parts.limits.retryPauseMs,
       signal,
-      shouldRetry: ({ error }) => LipsyncError.isInstance(error) && error.details['retryable'] === true,
+      shouldRetry: ({ error }) => error instanceof TakeDownloadError && error.isTransient,
     });
   } catch (error) {
     throw signal.aborted ? abortError(signal) : error;

@@ -1,7 +1,7 @@
 import { createReadStream, openAsBlob } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import pRetry from 'p-retry';
-import { abortError, LipsyncError } from '../../errors/index.ts';
+import { abortError, LipsyncError, ProviderError } from '../../errors/index.ts';
 import { RequestError, type GuardedClient } from '../../net/index.ts';
 import { hashFile } from '../../storage/file-hash.ts';
 import type { HeygenClient } from './heygen-client.ts';
@@ -111,10 +111,10 @@ async function putFile(
     .finally(() => bytes.destroy());
   if (status >= 200 && status < 300) return;
   const passing = status >= 500 || status === 408 || status === 429;
-  throw new LipsyncError(
+  throw new ProviderError(
     passing ? 'provider_unavailable' : 'provider_protocol',
     `HeyGen's storage answered an upload with HTTP status ${status}.`,
-    { details: { httpStatus: status } },
+    { provider: 'heygen', httpStatus: status },
   );
 }
 
@@ -143,5 +143,5 @@ async function completeUpload(
 }
 
 function isNotSeenYet(error: unknown): boolean {
-  return LipsyncError.isInstance(error) && error.code === 'rate_limited' && error.details['httpStatus'] === 409;
+  return error instanceof ProviderError && error.code === 'rate_limited' && error.httpStatus === 409;
 }

@@ -1,9 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { StateStore } from '../storage/state-store.ts';
-import { shareOf, type LedgerEntry } from './ledger-entry.ts';
-import { dayOf, entryDayPrefix, entryPrefix } from './ledger-keys.ts';
+import { contributionOf, dayOf, entryDayPrefix, entryPrefix, type LedgerEntry } from './ledger-entry.ts';
 
-/** From `fromMs` up to, not including, `toMs`: times at which attempts began. */
+/** Start times of attempts from `fromMs` up to, not including, `toMs`. */
 export interface TimeRange {
   readonly fromMs: number;
   readonly toMs: number;
@@ -16,9 +15,9 @@ export interface CostQuery extends TimeRange {
 }
 
 export interface CostRow {
-  /** UTC day, method or user; null for entries without a user. */
+  /** UTC day, provider or user; null for entries without a user. */
   readonly key: string | null;
-  /** Jobs that spent or hold something back, or that worked for nothing; a job whose attempts were all released is none. */
+  /** Number of jobs with at least one entry that is not released. */
   readonly jobs: number;
   readonly spentMicros: number;
   readonly reservedMicros: number;
@@ -26,7 +25,7 @@ export interface CostRow {
 
 const pageSize = 500;
 
-/** The entries of a range, by day and id. */
+/** The entries of a range, ordered by day and id. */
 export async function* listEntries(state: StateStore, { fromMs, toMs }: TimeRange): AsyncGenerator<LedgerEntry> {
   if (fromMs >= toMs) return;
   const lastDay = entryDayPrefix(dayOf(toMs - 1));
@@ -42,12 +41,12 @@ export async function* listEntries(state: StateStore, { fromMs, toMs }: TimeRang
     const last = page.at(-1);
     if (!last || page.length < pageSize) return;
     after = last.key;
-    // A driver may answer without ever leaving the event loop's present turn.
+    // A synchronous driver would otherwise block the event loop for the whole report.
     await nextTurn();
   }
 }
 
-/** Adds entries up by day, method or user; ascending by key, no user first. */
+/** Sums entries by day, provider or user, ascending by key; entries without a user come first. */
 export async function sumEntries(entries: AsyncIterable<LedgerEntry>, groupBy: CostGroup): Promise<readonly CostRow[]> {
   const groups = new Map<
     string | null,
@@ -57,7 +56,7 @@ export async function sumEntries(entries: AsyncIterable<LedgerEntry>, groupBy: C
     if (entry.state === 'released') continue;
     const key = groupKey(entry, groupBy);
     const group = groups.get(key) ?? { jobIds: new Set<string>(), spentMicros: 0, reservedMicros: 0 };
-    const { spentMicros, reservedMicros } = shareOf(entry);
+    const { spentMicros, reservedMicros } = contributionOf(entry);
     group.jobIds.add(entry.jobId);
     group.spentMicros += spentMicros;
     group.reservedMicros += reservedMicros;

@@ -1,11 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { listEntries } from '../billing/cost-sums.ts';
-import { createLedger, type Ledger } from '../billing/ledger.ts';
+import { listEntries } from '../billing/cost-report.ts';
+import { Ledger } from '../billing/ledger.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { createMemoryState } from '../testing/memory-state-store.ts';
 import { ScriptedVendor } from '../testing/scripted-vendor.ts';
-import { createPendingSettlements, type LateCost, type PendingSettlements } from './pending-settlements.ts';
+import { PendingSettlementStore } from '../billing/pending-settlements.ts';
+import { SettlementReconciler, type LateCost } from './settlement-reconciler.ts';
 import type { StoredRequest, OperationStop } from '../contract/provider-types.ts';
+import { toMicros } from '../billing/micros.ts';
 
 const never = new AbortController().signal;
 const startMs = Date.UTC(2026, 10, 21);
@@ -15,7 +17,7 @@ const clock = { nowMs: () => time.nowMs };
 let state: StateStore;
 let vendor: ScriptedVendor;
 let ledger: Ledger;
-let bills: PendingSettlements;
+let settlements: PendingSettlementStore;
 /** What jobs were told. */
 let told: LateCost[];
 let isHeard: boolean;
@@ -26,17 +28,17 @@ beforeEach(async () => {
   time.nowMs = startMs;
   state = createMemoryState().open();
   vendor = new ScriptedVendor();
-  ledger = createLedger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
+  ledger = new Ledger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
   told = [];
   unanswered = [];
   isHeard = true;
-  bills = pendingSettlements();
+  settlements = new PendingSettlementStore({ state, clock });
   await open('job_1-0');
 });
 
-function pendingSettlements(): PendingSettlements {
-  return createPendingSettlements({
-    state,
+function createReconciler(): SettlementReconciler {
+  return new SettlementReconciler({
+    store: settlements,
     ledger,
     clock,
     onVendorError: ({ jobId }, error) => void unanswered.push([jobId, error]),
@@ -48,9 +50,9 @@ function pendingSettlements(): PendingSettlements {
 }
 
 async function open(id: string, request: StoredRequest | null = null, stop: OperationStop = 'none'): Promise<void> {
-  await ledger.reserve({ id, jobId: id, provider: 'heygen', user: null, micros: 100, atMs: startMs });
+  await ledger.reserve({ id, jobId: id, provider: 'heygen', user: null, micros: toMicros(100), atMs: startMs });
   const operation = request ? null : { id: `op-of-${id}`, state: {} };
-  await bills.add({
+  await settlements.add({
     provider: 'heygen',
     operation,
     request,
@@ -62,7 +64,7 @@ async function open(id: string, request: StoredRequest | null = null, stop: Oper
   });
 }
 
-const reconcile = (signal = never): Promise<number> => bills.reconcile({ all: [vendor] }, signal);
+const reconcile = (signal = never): Promise<number> => createReconciler().reconcile([vendor], signal);
 
 async function entryOf(id: string): Promise<unknown> {
   for await (const entry of listEntries(state, { fromMs: startMs, toMs: startMs + 1 }))
@@ -105,7 +107,7 @@ describe('the bill of an operation that outlived its job', () => {
     expect(looks).toBeGreaterThan(80);
     expect(await entryOf('job_1-0')).toMatchObject({
       state: 'released',
-      note: 'the vendor never said whether it was billed',
+      note: 'the vendor never reported a charge',
     });
     // That nobody knows what it cost is not that it cost nothing.
     expect([told, unanswered.length, unanswered[0]]).toMatchObject([
@@ -117,25 +119,25 @@ describe('the bill of an operation that outlived its job', () => {
 
   it('is asked for by one of several processes at a time', async () => {
     vendor.checks = Array.from({ length: 10 }, () => 'pending' as const);
-    const other = pendingSettlements();
-    await Promise.all([reconcile(), other.reconcile({ all: [vendor] }, never), reconcile()]);
+    const other = createReconciler();
+    await Promise.all([reconcile(), other.reconcile([vendor], never), reconcile()]);
     expect(vendor.checks).toHaveLength(9);
   });
 
   it('is left to processes that can ask the vendor, and is given back after a day when there are none', async () => {
-    expect([await bills.reconcile({ all: [] }, never), await entryOf('job_1-0')]).toMatchObject([
+    expect([await createReconciler().reconcile([], never), await entryOf('job_1-0')]).toMatchObject([
       0,
       { state: 'reserved' },
     ]);
     expect(await reconcile()).toBe(1);
     await open('job_2-0');
     time.nowMs += 24 * 3_600_000;
-    expect(await bills.reconcile({ all: [] }, never)).toBe(1);
+    expect(await createReconciler().reconcile([], never)).toBe(1);
     expect(await entryOf('job_2-0')).toMatchObject({ state: 'released' });
   });
 
   it('is booked once when the process died between book and bill', async () => {
-    await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: 70, atMs: startMs });
+    await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: toMicros(70), atMs: startMs });
     expect(await reconcile()).toBe(1);
     expect(await ledger.sum({ fromMs: 0, toMs: startMs + 1, groupBy: 'day' })).toMatchObject([
       { spentMicros: 70, reservedMicros: 0 },
@@ -188,7 +190,7 @@ describe('the bill of an operation that nobody wants', () => {
         time.nowMs += 30_000;
       }
       vendor.checks = ['provider_protocol'];
-      expect([await pendingSettlements().reconcile({ all: [vendor] }, never), await entryOf('job_2-0')]).toMatchObject([
+      expect([await createReconciler().reconcile([vendor], never), await entryOf('job_2-0')]).toMatchObject([
         1,
         { state: 'released', note: 'not billed' },
       ]);
@@ -218,14 +220,14 @@ describe('a bill that is taken back, because its attempt is gone on with', () =>
   const entry = { id: 'job_1-0', atMs: startMs };
 
   it("is nobody's any more", async () => {
-    expect([await bills.withdraw(entry), await reconcile(), vendor.canceled]).toEqual([true, 0, []]);
+    expect([await settlements.withdraw(entry), await reconcile(), vendor.canceled]).toEqual([true, 0, []]);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'reserved' });
-    expect(await bills.withdraw(entry)).toBe(true);
+    expect(await settlements.withdraw(entry)).toBe(true);
   });
 
   it("is nobody's either while the vendor is asked about it: nothing is stopped or booked", async () => {
     vendor.check = async (operation) => {
-      await bills.withdraw(entry);
+      await settlements.withdraw(entry);
       return { status: 'done', operation, costMicros: 70 };
     };
     expect([await reconcile(), told]).toEqual([0, []]);
@@ -233,12 +235,12 @@ describe('a bill that is taken back, because its attempt is gone on with', () =>
   });
 
   it('cannot be taken back once its operation is being stopped', async () => {
-    await bills.withdraw(entry);
+    await settlements.withdraw(entry);
     await open('job_2-0', null, 'due');
     vendor.checks = ['pending'];
     vendor.cancels = [null];
     await reconcile();
-    expect(await bills.withdraw({ id: 'job_2-0', atMs: startMs })).toBe(false);
+    expect(await settlements.withdraw({ id: 'job_2-0', atMs: startMs })).toBe(false);
   });
 });
 
@@ -265,7 +267,7 @@ describe('a job that ended before its bill was known', () => {
   });
 
   it('is told what was booked, not what was found out after somebody had booked it', async () => {
-    await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: 70, atMs: startMs });
+    await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: toMicros(70), atMs: startMs });
     vendor.checks = ['failed'];
     await reconcile();
     expect(told).toMatchObject([{ costMicros: 70 }]);
@@ -330,7 +332,7 @@ describe('the bill of an order that went unanswered', () => {
     }
     expect(time.nowMs - startMs).toBeGreaterThanOrEqual(10 * 60_000);
     expect(time.nowMs - startMs).toBeLessThan(20 * 60_000);
-    expect(await entryOf('job_2-0')).toMatchObject({ state: 'released', note: 'its order began no operation' });
+    expect(await entryOf('job_2-0')).toMatchObject({ state: 'released', note: 'the request started no operation' });
   });
 
   it('stays open for a day while the vendor cannot be asked', async () => {
@@ -345,7 +347,7 @@ describe('the bill of an order that went unanswered', () => {
     vendor.cancels = [null, 0];
     expect(await reconcile()).toBe(0);
     time.nowMs += 30_000;
-    expect(await pendingSettlements().reconcile({ all: [vendor] }, never)).toBe(1);
+    expect(await createReconciler().reconcile([vendor], never)).toBe(1);
     expect([vendor.canceled, vendor.finds]).toEqual([['op-of-job_2-0', 'op-of-job_2-0'], ['none']]);
   });
 

@@ -3,7 +3,8 @@ import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import { openAdmission } from '../testing/open-admission.ts';
-import { abandonChain, runChain, type ChainContext, type ChainOutcome } from './provider-chain.ts';
+import { abandonChain, runChain, type ChainOutcome } from './chain.ts';
+import type { ChainContext } from './attempt-runner.ts';
 import type { InlineProvider, Provider, Take, TakeRequest } from './provider.ts';
 import type { Attempt } from './attempt.ts';
 
@@ -67,9 +68,9 @@ function attempt(provider: ProviderId, change: Partial<Attempt>): Attempt {
 async function made(
   chain: readonly Provider[],
   context: ChainContext,
-): Promise<Extract<ChainOutcome, { kind: 'made' }>> {
+): Promise<Extract<ChainOutcome, { type: 'made' }>> {
   const outcome = await runChain(chain, async () => request, context);
-  if (outcome.kind !== 'made') throw new Error(`The chain made nothing but is ${outcome.kind}.`);
+  if (outcome.type !== 'made') throw new Error(`The chain made nothing but is ${outcome.type}.`);
   return outcome;
 }
 
@@ -200,7 +201,7 @@ describe('the provider chain', () => {
       ...context,
       canRun: () => (taken += 1) === 1,
     });
-    expect(outcome).toEqual({ kind: 'elsewhere', needs: 'inline' });
+    expect(outcome).toEqual({ type: 'elsewhere', needs: 'inline' });
     expect([next.calls, saved.at(-1)?.map(({ outcome: ended }) => ended)]).toEqual([0, ['failed']]);
   });
 

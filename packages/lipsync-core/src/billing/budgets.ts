@@ -1,0 +1,96 @@
+import { BudgetExceededError, type BudgetCap } from '../errors/index.ts';
+import type { Documents, StateStore } from '../storage/state-store.ts';
+import { totalKeys, type LedgerEntry, type Total, type TotalKeys } from './ledger-entry.ts';
+import { formatUsd, type Micros } from './micros.ts';
+
+/** Limits on the sum of spent and reserved money; null for none. Days and months are UTC. */
+export interface BudgetCaps {
+  readonly dailyMicros: Micros | null;
+  readonly monthlyMicros: Micros | null;
+  readonly userDailyMicros: Micros | null;
+}
+
+/** The caps that hold for the whole installation; `job` is the cap of a single request. */
+export type InstallationCap = Exclude<BudgetCap, 'job'>;
+
+/** Spent and reserved so far; `userDay` is null without a user. */
+export interface Totals {
+  readonly day: Total;
+  readonly month: Total;
+  readonly userDay: Total | null;
+}
+
+const settingNames: Readonly<Record<InstallationCap, string>> = {
+  daily: 'LIPSYNC_BUDGET_DAILY_USD',
+  monthly: 'LIPSYNC_BUDGET_MONTHLY_USD',
+  user_daily: 'LIPSYNC_BUDGET_USER_DAILY_USD',
+};
+
+/** The first cap that `micros` more would exceed; null for none, and for an amount of zero. Pure. */
+function findExceededCap(caps: BudgetCaps, totals: Totals, micros: Micros): InstallationCap | null {
+  if (micros === 0) return null;
+  const limits: readonly (readonly [InstallationCap, Micros | null, Total | null])[] = [
+    ['user_daily', caps.userDailyMicros, totals.userDay],
+    ['daily', caps.dailyMicros, totals.day],
+    ['monthly', caps.monthlyMicros, totals.month],
+  ];
+  for (const [cap, capMicros, total] of limits) {
+    if (capMicros === null || total === null) continue;
+    if (total.spentMicros + total.reservedMicros + micros > capMicros) return cap;
+  }
+  return null;
+}
+
+/** Throws `budget_exceeded` when `micros` more would exceed a cap. Pure. */
+export function checkCaps(caps: BudgetCaps, totals: Totals, micros: Micros): void {
+  const cap = findExceededCap(caps, totals, micros);
+  if (cap === null) return;
+  const period = cap === 'monthly' ? 'month' : 'day';
+  throw new BudgetExceededError(
+    cap,
+    `This may cost ${formatUsd(micros)}, which exceeds the remaining budget of ${settingNames[cap]}. Raise it, or wait until the ${period} ends (UTC).`,
+  );
+}
+
+/** The total keys of an entry, without the user's when there is none. */
+export function listTotalKeys({ day, month, userDay }: TotalKeys): string[] {
+  return userDay === null ? [day, month] : [day, month, userDay];
+}
+
+/** The stored totals; a missing document is zero. */
+export function readTotals(documents: Documents, { day, month, userDay }: TotalKeys): Totals {
+  return {
+    day: readTotal(documents, day),
+    month: readTotal(documents, month),
+    userDay: userDay === null ? null : readTotal(documents, userDay),
+  };
+}
+
+export function readTotal(documents: Documents, key: string): Total {
+  // `as`: only the ledger writes these documents.
+  return (documents.get(key) as Total | undefined) ?? { reservedMicros: 0, spentMicros: 0 };
+}
+
+/** An amount that an attempt of `user` at `atMs` would cost. */
+export interface PlannedSpending extends Pick<LedgerEntry, 'user' | 'atMs'> {
+  readonly micros: Micros;
+}
+
+/** Checks amounts against the caps without reserving anything. */
+export class BudgetOutlook {
+  readonly #state: StateStore;
+  readonly #caps: BudgetCaps;
+
+  constructor({ state, caps }: { readonly state: StateStore; readonly caps: BudgetCaps }) {
+    this.#state = state;
+    this.#caps = caps;
+  }
+
+  /** The cap that the amount would exceed now; null for none. Throws what the state store throws. */
+  findExceededCap(spending: PlannedSpending): Promise<InstallationCap | null> {
+    const keys = totalKeys(spending);
+    return this.#state.transact(listTotalKeys(keys), (documents) => ({
+      result: findExceededCap(this.#caps, readTotals(documents, keys), spending.micros),
+    }));
+  }
+}

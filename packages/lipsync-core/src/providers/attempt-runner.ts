@@ -1,0 +1,234 @@
+import { localCostMicros } from '../billing/micros.ts';
+import type { Clock } from '../contract/ports.ts';
+import type { OperationStop, ProviderKind } from '../contract/provider-types.ts';
+import type { ProviderId } from '../contract/index.ts';
+import {
+  abortError,
+  errorPolicies,
+  LipsyncError,
+  ProviderError,
+  TimeoutError,
+  toLipsyncError,
+} from '../errors/index.ts';
+import { StoreFailure } from '../storage/store-failure.ts';
+import type { Admission, AdmissionDecision, AttemptReference, SlotApplicant } from './admission.ts';
+import { AttemptLog, remainingMicros, unacknowledgedRequest, type AttemptLogOptions } from './attempt-log.ts';
+import type { Attempt } from './attempt.ts';
+import { cancelOperation } from './cancel-operation.ts';
+import type { InlineProvider, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
+import { advanceRemote, type AttemptProgress } from './remote-attempt.ts';
+
+/** The price of computing on this machine. */
+export interface LocalPrice {
+  readonly microsPerHour: number;
+  /** The expected cost of the provider's work on this job. Throws what the state store throws. */
+  quote(provider: ProviderId): Promise<number>;
+}
+
+export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplicant {
+  /** Who pays, as in `AttemptReference`. */
+  readonly user: string | null;
+  /** Cap over all attempts of the job, in millionths of a dollar; null for none. */
+  readonly maxCostMicros: number | null;
+  /** Absent when computing on this machine is free. */
+  readonly localPrice?: LocalPrice;
+  readonly clock: Clock;
+  readonly admission: Admission;
+  /** Attempts of earlier runs of this job. A remote one that was still running is resumed. */
+  readonly earlierAttempts: readonly Attempt[];
+  /** Whether this host does work of that kind. */
+  canRun(kind: ProviderKind): boolean;
+  /** Called, and awaited, after each change of an attempt. */
+  saveAttempts(attempts: readonly Attempt[]): Promise<void>;
+}
+
+export type AttemptOutcome = AttemptProgress | { readonly type: 'failed'; readonly error: LipsyncError };
+
+const cancelTimeoutMs = 10_000;
+
+/** Runs the attempts of one job, one at a time: admission, the provider's work, and the settlement of its cost. */
+export class AttemptRunner {
+  readonly log: AttemptLog;
+  readonly #context: ChainContext;
+
+  constructor(context: ChainContext) {
+    this.log = new AttemptLog(context);
+    this.#context = context;
+  }
+
+  /** Starts or resumes an attempt of `provider`. Throws a `StoreFailure`, and the abort reason of a worker shutdown. */
+  async run(provider: Provider, prepare: () => Promise<TakeRequest>): Promise<AttemptOutcome> {
+    const { log } = this;
+    const admission = await this.#admit(provider);
+    if (admission.type === 'waiting') return admission;
+    if (admission.type === 'rejected') {
+      await log.addRejected(provider, admission.error);
+      return { type: 'failed', error: admission.error };
+    }
+    if (log.findResumable(provider)) {
+      const canResume = log.current.isStopSent !== true && (await this.#context.admission.resume(this.#reference()));
+      if (!canResume) return { type: 'failed', error: await this.#endInterrupted([provider]) };
+    } else if (log.isRunning) await this.#endInterrupted([provider]);
+    await log.begin(provider);
+    let progress: AttemptProgress;
+    try {
+      progress = await this.#work(provider, prepare);
+    } catch (thrown) {
+      const error = toAttemptError(thrown, provider, this.#context.signal);
+      await this.#endFailed(provider, error);
+      return { type: 'failed', error };
+    }
+    return progress.type === 'waiting'
+      ? progress
+      : { type: 'made', take: await this.#endMade(provider, progress.take) };
+  }
+
+  /** Ends whatever an earlier run left running or waiting, because the job ends with `reason`. */
+  async abandon(providers: readonly Provider[], reason: LipsyncError): Promise<void> {
+    for (const provider of providers) {
+      if (this.log.findResumable(provider)) await this.#endFailed(provider, reason);
+      else await this.#context.admission.releaseUnusedSlot(provider, this.#context.jobId);
+    }
+    if (this.log.isRunning) await this.#endInterrupted(providers, reason);
+  }
+
+  /** A running operation needs no slot of its own: it is resumed however many others run. */
+  async #admit(provider: Provider): Promise<AdmissionDecision> {
+    const context = this.#context;
+    const resumable = this.log.findResumable(provider);
+    if (!resumable) return context.admission.admit(provider, context);
+    return resumable.operation ? { type: 'admitted' } : context.admission.readmit(provider, context);
+  }
+
+  async #work(provider: Provider, prepare: () => Promise<TakeRequest>): Promise<AttemptProgress> {
+    const context = this.#context;
+    switch (provider.kind) {
+      case 'inline':
+        await this.#reserveLocalCost(provider);
+        return { type: 'made', take: await provider.run(await prepare(), context) };
+      case 'remote':
+        return advanceRemote({
+          provider,
+          prepare,
+          context,
+          log: this.log,
+          maxCostMicros: context.maxCostMicros,
+          admission: context.admission,
+          clock: context.clock,
+          reference: this.#reference(),
+        });
+    }
+  }
+
+  async #reserveLocalCost(provider: InlineProvider): Promise<void> {
+    const { localPrice, maxCostMicros, admission } = this.#context;
+    if (!localPrice) return;
+    const micros = await localPrice.quote(provider.facts.id);
+    await admission.reserve(provider, this.#reference(), micros, remainingMicros(this.log.attempts, maxCostMicros));
+  }
+
+  /** Computing on this machine costs the time that it took, whatever its outcome. */
+  #localCostMicros({ kind }: Provider): number {
+    const { clock, localPrice } = this.#context;
+    if (kind === 'remote' || !localPrice) return 0;
+    return localCostMicros(clock.nowMs() - this.log.current.startedAtMs, localPrice.microsPerHour);
+  }
+
+  async #endMade(provider: Provider, take: Take): Promise<Take> {
+    const costMicros = take.costMicros + this.#localCostMicros(provider);
+    await this.#context.admission.finish(provider, this.#reference(), {
+      error: null,
+      costMicros,
+      operation: this.log.current.operation,
+      request: null,
+      stop: 'none',
+    });
+    await this.log.end({ outcome: 'succeeded', code: null, message: null, costMicros });
+    return { ...take, costMicros };
+  }
+
+  /** The ledger is updated before the record. A crash in between repeats the update, which then changes nothing. */
+  async #endFailed(provider: Provider, error: LipsyncError): Promise<void> {
+    const { log } = this;
+    if (provider.kind === 'remote' && error.code === 'canceled') await this.#cancelOperation(provider);
+    const { operation, costMicros: billedMicros } = log.current;
+    const request = unacknowledgedRequest(log.current);
+    // Without a reservation, no work was done.
+    const workMicros = error.code === 'budget_exceeded' ? 0 : this.#localCostMicros(provider);
+    const costMicros = operation || request ? billedMicros : workMicros;
+    const stop = stopAfter(log.current, error);
+    await this.#context.admission.finish(provider, this.#reference(), { error, costMicros, operation, request, stop });
+    const outcome = error.code === 'canceled' ? 'canceled' : 'failed';
+    await log.end({ outcome, code: error.code, message: error.message, costMicros });
+  }
+
+  /**
+   * Ends an attempt that an earlier run left running and that cannot be resumed: its worker computed it, its provider is
+   * not among `providers`, or it is already being settled. A remote operation leaves a pending settlement.
+   */
+  async #endInterrupted(providers: readonly Provider[], reason?: LipsyncError): Promise<LipsyncError> {
+    const { log } = this;
+    const { provider: id, operation, costMicros: billedMicros, isStopSent } = log.current;
+    const message = isStopSent
+      ? 'The job was canceled during this attempt, which is not resumed.'
+      : 'The worker crashed during this attempt, which was not resumed.';
+    const error = new LipsyncError('worker_crashed', message);
+    const request = unacknowledgedRequest(log.current);
+    // Local work is charged at its end. How long this attempt worked is unknown, so its reservation is released.
+    const costMicros = operation || request ? billedMicros : 0;
+    const kind = providers.find(({ facts }) => facts.id === id)?.kind ?? 'remote';
+    await this.#context.admission.finish({ kind, facts: { id } }, this.#reference(), {
+      error,
+      costMicros,
+      operation,
+      request,
+      stop: stopAfter(log.current, reason),
+    });
+    await log.end({ outcome: 'failed', code: error.code, message: error.message, costMicros });
+    return error;
+  }
+
+  /** The job's signal is already aborted, so the cancel has a time limit of its own. */
+  async #cancelOperation(provider: RemoteProvider): Promise<void> {
+    const { log } = this;
+    const { operation, costMicros, isStopSent } = log.current;
+    if (!operation) return;
+    // A vendor that does not answer leaves a pending settlement and is called again later.
+    await cancelOperation(provider, operation, {
+      knownMicros: costMicros,
+      wasSent: isStopSent === true,
+      signal: AbortSignal.timeout(cancelTimeoutMs),
+      onSend: () => log.markStopSent(),
+      book: (micros) => log.setCost(micros),
+    });
+  }
+
+  #reference(): AttemptReference {
+    const { jobId, user } = this.#context;
+    return { jobId, user, index: this.log.index, startedAtMs: this.log.current.startedAtMs };
+  }
+}
+
+/** How the operation of an attempt that ends with `reason` is stopped later, if its cost is still unknown. */
+function stopAfter({ operation, isStopSent }: Attempt, reason: LipsyncError | undefined): OperationStop {
+  if (!operation) return 'none';
+  if (isStopSent) return 'sent';
+  return reason?.code === 'canceled' ? 'due' : 'none';
+}
+
+/** The error of the attempt. Throws errors that are no failure of the attempt. */
+function toAttemptError(thrown: unknown, provider: Provider, signal: AbortSignal): LipsyncError {
+  if (thrown instanceof StoreFailure || isShutdown(signal)) throw thrown;
+  return signal.aborted ? abortError(signal) : withProvider(toLipsyncError(thrown), provider);
+}
+
+/** A worker that shuts down leaves its attempt to another worker. Cancels and deadlines abort with a `LipsyncError`. */
+function isShutdown(signal: AbortSignal): boolean {
+  return signal.aborted && !LipsyncError.isInstance(signal.reason);
+}
+
+/** Adds the provider to an error that is limited to it. Errors of the request and timeouts stay as they are. */
+function withProvider(error: LipsyncError, { facts }: Provider): LipsyncError {
+  if (errorPolicies[error.code].decision === 'fail' || error instanceof TimeoutError) return error;
+  return new ProviderError(error.code, error.message, { provider: facts.id, cause: error });
+}

@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ProviderKind } from '../contract/provider-types.ts';
+import { abortError, errorPolicies, LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
+import { memoizeAsync } from '../processes/memoize-async.ts';
+import { AttemptRunner, type ChainContext } from './attempt-runner.ts';
+import type { Attempt } from './attempt.ts';
+import type { Provider, Take, TakeRequest } from './provider.ts';
+import type { AttemptProgress } from './remote-attempt.ts';
+import { decideRetry, maxTriesPerProvider, type RetryDecision } from './retry-policy.ts';
+
+export type ChainOutcome =
+  | { readonly type: 'made'; readonly take: Take; readonly provider: Provider; readonly attempts: readonly Attempt[] }
+  /** A remote operation runs, or all slots of its provider are taken. The chain should be run again at `untilMs`. */
+  | Extract<AttemptProgress, { type: 'waiting' }>
+  /** The next provider does not run on this host. */
+  | { readonly type: 'elsewhere'; readonly needs: ProviderKind };
+
+/**
+ * Tries the providers in order until one makes a take or the job must wait. Every attempt is saved before it starts; a
+ * later call with the saved attempts resumes. `prepare` is called at most once, and not while an operation only runs.
+ * Throws the error of the last attempt when none succeeds, and what `saveAttempts` throws.
+ */
+export async function runChain(
+  providers: readonly Provider[],
+  prepare: () => Promise<TakeRequest>,
+  context: ChainContext,
+): Promise<ChainOutcome> {
+  const { earlierAttempts, signal, canRun } = context;
+  const runner = new AttemptRunner(context);
+  const prepareOnce = memoizeAsync(prepare);
+  let lastError = lastErrorOf(earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
+  if (errorPolicies[lastError.code].decision === 'fail') throw lastError;
+  for (const provider of providers.slice(resumeIndex(providers, earlierAttempts))) {
+    for (let failures = countFailures(earlierAttempts, provider) + 1; ; failures += 1) {
+      if (!canRun(provider.kind)) return { type: 'elsewhere', needs: provider.kind };
+      const outcome = await runner.run(provider, prepareOnce);
+      if (outcome.type === 'waiting') return outcome;
+      if (outcome.type === 'made') return { ...outcome, provider, attempts: runner.log.attempts };
+      lastError = outcome.error;
+      if (signal.aborted) throw lastError;
+      const decision = decideAfter(provider, lastError.code, failures);
+      if (decision.type === 'fail') throw lastError;
+      if (decision.type === 'next_provider') break;
+      await pause(decision.afterMs, signal);
+    }
+  }
+  throw lastError;
+}
+
+/**
+ * Ends what earlier runs left running or waiting, because the job ends with `reason`. `providers` are all providers of
+ * this installation. An operation that the vendor does not confirm as canceled leaves a pending settlement.
+ */
+export async function abandonChain(
+  providers: readonly Provider[],
+  reason: LipsyncError,
+  context: ChainContext,
+): Promise<void> {
+  await new AttemptRunner(context).abandon(providers, reason);
+}
+
+function decideAfter({ kind }: Provider, code: ErrorCode, failures: number): RetryDecision {
+  return decideRetry({ type: 'attempt', kind, maxTries: maxTriesPerProvider }, { code }, { failures });
+}
+
+/** Throws the abort reason, so that no further try begins once the job must stop. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {
+    throw abortError(signal);
+  });
+}
+
+/** The index of the provider of the last attempt, or of the next one if that attempt ended its tries. */
+function resumeIndex(providers: readonly Provider[], attempts: readonly Attempt[]): number {
+  const last = attempts.at(-1);
+  const index = providers.findIndex(({ facts }) => facts.id === last?.provider);
+  const provider = providers[index];
+  if (!last || !provider) return 0;
+  if (last.outcome !== 'failed' || last.code === null) return index;
+  return decideAfter(provider, last.code, countFailures(attempts, provider)).type === 'retry' ? index : index + 1;
+}
+
+/** The error with which an interrupted run would have ended. */
+function lastErrorOf(attempts: readonly Attempt[]): LipsyncError | undefined {
+  const last = attempts.at(-1);
+  if (last?.outcome !== 'failed' || last.code === null) return undefined;
+  const message = last.message ?? 'The attempt failed.';
+  return errorPolicies[last.code].decision === 'fail'
+    ? new LipsyncError(last.code, message)
+    : new ProviderError(last.code, message, { provider: last.provider });
+}
+
+/** Failed attempts of a provider. A crashed worker does not count against it. */
+function countFailures(attempts: readonly Attempt[], { facts }: Provider): number {
+  return attempts.filter(
+    ({ provider, outcome, code }) => provider === facts.id && outcome === 'failed' && code !== 'worker_crashed',
+  ).length;
+}
