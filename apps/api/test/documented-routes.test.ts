@@ -27,3 +27,16 @@ it('docs/http-api.md lists exactly the fields of a request.', () => {
   const definitions = configFromEnvironment({}).providers.map(({ definition }) => definition);
   expect(documented.toSorted()).toEqual(listOptionFields(definitions).map(toSnakeCase).toSorted());
 });
+
+it('docs/http-api.md lists exactly the options of the built-in providers.', () => {
+  const documented = [...documentation.matchAll(/^\| `provider_options\.([^`]+)` \|/gm)].map(([, name = '']) => name);
+  const options = configFromEnvironment({}).providers.flatMap(
+    ({
+      definition: {
+        id,
+        options: { schema },
+      },
+    }) => Object.keys(schema.shape).map((option) => `${id}.${toSnakeCase(option)}`),
+  );
+  expect(documented.toSorted()).toEqual(options.toSorted());
+});

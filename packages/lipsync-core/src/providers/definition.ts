@@ -35,6 +35,8 @@ export interface OptionFlag {
   /** Placeholder for the value in the help text. */
   readonly value: string;
   readonly choices?: readonly string[];
+  /** Turns the text into the option's type; text stays text by default. */
+  readonly parse?: (text: string) => unknown;
 }
 
 /** Findings of `GET /providers` that settings alone do not give; null for what is unknown or does not apply. */

@@ -1,5 +1,12 @@
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import type { OperationStatus, RemoteProvider, TakeRequest } from '../providers/provider.ts';
+import type {
+  OperationStatus,
+  ProviderFacts,
+  RemoteProvider,
+  Take,
+  TakeContext,
+  TakeRequest,
+} from '../providers/provider.ts';
 import type { Operation, OperationRequest } from '../contract/provider-types.ts';
 
 /** Result of a vendor call: a value, or an error to throw. */
@@ -8,7 +15,7 @@ type Step<Answer> = Answer | ErrorCode | LipsyncError;
 /** A fake remote provider. Each list scripts the results of the next calls; with an empty list, calls succeed. */
 export class ScriptedVendor implements RemoteProvider {
   readonly kind = 'remote';
-  readonly facts = { id: 'heygen', degraded: false } as const;
+  readonly facts: ProviderFacts = { id: 'heygen', degraded: false };
   readonly timeoutMs = 600_000;
   readonly requestLifetimeMs = 23 * 3_600_000;
   maxConcurrent = 5;
@@ -64,7 +71,11 @@ export class ScriptedVendor implements RemoteProvider {
     }
   }
 
-  async collect() {
+  async collect(
+    _operation: Operation,
+    _request: TakeRequest,
+    _context: TakeContext,
+  ): Promise<Omit<Take, 'costMicros'>> {
     resultOf(this.collects.shift() ?? 'take');
     return { path: 'take.mp4', warnings: [] };
   }
