@@ -37,7 +37,7 @@ export type { Clock, IdSource, Logger, TraceContext } from './contract/ports.ts'
 export { createIdSource, systemClock } from './contract/system-ports.ts';
 export type { CallbackAttempt } from './providers/definition.ts';
 export type { Estimate, Estimator, ProviderEstimate } from './jobs/cost-estimator.ts';
-export { outputDurationMs } from './media/output-duration.ts';
+export { outputDurationMs } from './media/timeline.ts';
 export type { Load } from './scheduling/completion-forecast.ts';
 export {
   createConcurrencySlots,

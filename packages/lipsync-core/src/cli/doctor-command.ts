@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { toolVersions } from '../media/index.ts';
+import { getToolVersions } from '../media/index.ts';
 import type { DoctorCheck, ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
 import { writeLine, type Terminal } from './terminal.ts';
@@ -36,7 +36,7 @@ function toLine({ name, state, detail, advice }: DoctorCheck): string {
 }
 
 async function examine(definitions: readonly ProviderDefinition[]): Promise<readonly DoctorCheck[]> {
-  const tools = await toolVersions();
+  const tools = await getToolVersions();
   return [
     nodeFinding(),
     toolFinding('ffmpeg', tools.ffmpeg),

@@ -6,15 +6,15 @@ export interface DecodeShape {
   readonly width: number;
   readonly height: number;
   readonly pixelFormat: PixelFormat;
-  /** Clip frames to deliver, end exclusive. */
+  /** Range of clip frames, end exclusive. */
   readonly start: number;
   readonly end: number;
 }
 
-/** Filters without which HDR clips cannot be brought to standard range. */
+/** Filters that the conversion of HDR clips to standard range requires. */
 export const toneMapFilters = ['zscale', 'tonemap'] as const;
 
-/** Color of everything that we convert ourselves: RGB sources and tone-mapped HDR. */
+/** Color tags of converted pictures: RGB sources and tone-mapped HDR. */
 export const convertedColor = { primaries: 'bt709', transfer: 'bt709', space: 'bt709', range: 'tv' } as const;
 
 /** Whether a pixel format stores red, green and blue (or a palette of them). */
@@ -28,15 +28,15 @@ export function hasAlpha(pixelFormat: string): boolean {
 }
 
 /**
- * The filter chain that turns a decoded clip into frames of one size, rate and format. Both passes over a clip (tracking
- * and rendering) use it, so that a frame index means the same picture in each. Made of numbers and our own words only:
- * nothing from the file reaches it.
+ * Builds the filter chain that converts a decoded clip to frames of one size, rate and format. Tracking and rendering both
+ * use it, so that a frame index identifies the same picture in each. Contains only numbers and constants, never text from
+ * the file.
  */
 export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
   return [
     ...timing(facts, shape),
-    ...(facts.kind === 'still' ? turning(facts.rotationDegrees) : []),
-    // Square pixels by enlarging the short side, then even sizes: both leave ordinary pictures untouched.
+    ...(facts.kind === 'still' ? rotation(facts.rotationDegrees) : []),
+    // Square pixels by enlarging the short side, then even sizes; both leave ordinary pictures unchanged.
     `scale=w='trunc(iw*max(1,sar))':h='trunc(ih*max(1,1/sar))'`,
     'setsar=1',
     `crop=w='trunc(iw/2)*2':h='trunc(ih/2)*2':x=0:y=0`,
@@ -56,8 +56,8 @@ function timing(facts: ClipFacts, { start, end }: DecodeShape): readonly string[
   ];
 }
 
-/** ffmpeg turns videos by itself, but not photographs whose orientation stands in their EXIF data. */
-function turning(degrees: ClipFacts['rotationDegrees']): readonly string[] {
+/** ffmpeg rotates videos automatically, but not photographs with an EXIF orientation. */
+function rotation(degrees: ClipFacts['rotationDegrees']): readonly string[] {
   switch (degrees) {
     case 0:
       return [];
@@ -70,7 +70,7 @@ function turning(degrees: ClipFacts['rotationDegrees']): readonly string[] {
   }
 }
 
-/** PQ or HLG to BT.709 through linear light; the curve keeps faces, which lie far below the highlights, close to linear. */
+/** Converts PQ or HLG to BT.709 through linear light. The Hable curve keeps faces, far below the highlights, close to linear. */
 function toneMapping(): readonly string[] {
   return [
     'zscale=transfer=linear:npl=100',
@@ -90,18 +90,18 @@ function conversion(facts: ClipFacts, { width, height, pixelFormat }: DecodeShap
   return [size, `format=${rawPixelFormat(facts.color)}`];
 }
 
-/** Frames to be looked at, not shown. Shrunk before they become RGB, which takes ffmpeg half the time of doing both at once. */
+/** Frames for analysis. Scaled before the conversion to RGB, which takes half the time of a combined conversion. */
 function analysisSize(facts: ClipFacts, width: number, height: number): readonly string[] {
   const size = `scale=w=${width}:h=${height}:flags=area`;
   return isRgb(facts.pixelFormat) || hasAlpha(facts.pixelFormat) ? [size] : [size, 'format=yuv420p'];
 }
 
-/** ffmpeg's name of our planar frames: full-range pictures keep their range, and there the name says so. */
+/** The pixel format name of planar frames in ffmpeg, which encodes full range. */
 export function rawPixelFormat(color: ClipFacts['color']): 'yuv420p' | 'yuvj420p' {
   return color.range === 'pc' ? 'yuvj420p' : 'yuv420p';
 }
 
-/** Time to allow before the first frame: frames before the range are decoded and dropped, at 25 per second or faster. */
-export function skippingMs(facts: ClipFacts, start: number): number {
+/** Extra time before the first frame: earlier frames are decoded and dropped, at 25 per second or faster. */
+export function getSkipTimeMs(facts: ClipFacts, start: number): number {
   return (start * 1000) / Math.min(25, framesPerSecond(facts.frameRate));
 }

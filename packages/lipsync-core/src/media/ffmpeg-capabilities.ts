@@ -5,12 +5,9 @@ import { runMediaTool } from './ffmpeg-process.ts';
 const listLimitMs = 15_000;
 
 /**
- * Whether this machine's ffmpeg has every one of the named filters. The list is asked for once in a process.
- * Throws `media_failed` when it cannot be had within `limitMs`.
- *
- * This is the one question for which fluent-ffmpeg is used: it knows how ffmpeg's list of filters is laid out. Media
- * goes through `startMediaProcess` instead, because there every process must be limited, stopped and fed frame by frame.
- * What the package starts here cannot be stopped by us; `ffmpeg -filters` reads no file and ends by itself.
+ * Whether the installed ffmpeg supports all named filters, read once per process with fluent-ffmpeg, which parses the
+ * list. The child process cannot be stopped from here, but `ffmpeg -filters` reads no file and ends by itself. Throws
+ * `media_failed` when the list is not available within `limitMs`.
  */
 export async function hasFilters(names: readonly string[], limitMs: number = listLimitMs): Promise<boolean> {
   const available = await new Promise<fluentFfmpeg.Filters>((resolve, reject) => {
@@ -22,7 +19,7 @@ export async function hasFilters(names: readonly string[], limitMs: number = lis
       clearTimeout(timer);
       if (error)
         reject(
-          new LipsyncError('media_failed', 'ffmpeg did not list its filters. Check its installation.', {
+          new LipsyncError('media_failed', 'ffmpeg cannot list its filters. Check its installation.', {
             cause: error,
           }),
         );
@@ -33,18 +30,18 @@ export async function hasFilters(names: readonly string[], limitMs: number = lis
 }
 
 export interface ToolVersions {
-  /** Version as the tool states it, or null when it is not installed or does not answer. */
+  /** Version, or null if the tool is not installed or does not respond. */
   readonly ffmpeg: string | null;
   readonly ffprobe: string | null;
 }
 
-/** Versions of the media tools on this machine. Throws only when aborted. */
-export async function toolVersions(signal?: AbortSignal): Promise<ToolVersions> {
-  const [ffmpeg, ffprobe] = await Promise.all([toolVersion('ffmpeg', signal), toolVersion('ffprobe', signal)]);
+/** Returns the versions of the installed media tools. Throws only the abort error. */
+export async function getToolVersions(signal?: AbortSignal): Promise<ToolVersions> {
+  const [ffmpeg, ffprobe] = await Promise.all([getToolVersion('ffmpeg', signal), getToolVersion('ffprobe', signal)]);
   return { ffmpeg, ffprobe };
 }
 
-async function toolVersion(tool: 'ffmpeg' | 'ffprobe', signal?: AbortSignal): Promise<string | null> {
+async function getToolVersion(tool: 'ffmpeg' | 'ffprobe', signal?: AbortSignal): Promise<string | null> {
   try {
     const text = await runMediaTool({ tool, arguments: ['-version'], maxBytes: 65_536, idleLimitMs: 10_000, signal });
     return /version (\S+)/.exec(text)?.[1] ?? null;

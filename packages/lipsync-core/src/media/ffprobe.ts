@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { LipsyncError } from '../errors/index.ts';
 import { runMediaTool } from './ffmpeg-process.ts';
-import { inputArguments } from './media-input.ts';
+import { inputArguments } from './ffmpeg-arguments.ts';
 
 const maxReportBytes = 4 * 1024 * 1024;
 
-/** Reading through a file of several gigabytes on a slow disk. */
-const readThroughMs = 300_000;
+/** Allows reading several gigabytes from a slow disk. */
+const readLimitMs = 300_000;
 
-/** ffprobe writes numbers as text, and words where it knows none. */
+/** ffprobe prints numbers as text, and words for unknown values. */
 const number = z.coerce.number().optional().catch(undefined);
 
 const streamSchema = z.object({
@@ -46,12 +46,12 @@ export type ProbeReport = z.output<typeof reportSchema>;
 
 export interface ProbeOptions {
   readonly demuxer?: string | undefined;
-  /** More ffprobe arguments, e.g. to count packets. */
+  /** Additional ffprobe arguments, e.g. to count packets. */
   readonly arguments?: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What ffprobe says about a file. Throws `media_failed`, with `details.exitCode` when it could not read the file. */
+/** Runs ffprobe on a file. Throws `media_failed`; `isInputRejection` identifies an unreadable file. */
 export async function runProbe(path: string, options: ProbeOptions = {}): Promise<ProbeReport> {
   const text = await runMediaTool({
     tool: 'ffprobe',
@@ -64,14 +64,19 @@ export async function runProbe(path: string, options: ProbeOptions = {}): Promis
       ...inputArguments(path, options.demuxer),
     ],
     maxBytes: maxReportBytes,
-    idleLimitMs: readThroughMs,
+    idleLimitMs: readLimitMs,
     signal: options.signal,
   });
   try {
     return reportSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new LipsyncError('media_failed', 'ffprobe answered in an unknown form. Install ffmpeg 5.1 or later.', {
+    throw new LipsyncError('media_failed', 'The report of ffprobe cannot be parsed. Install ffmpeg 5.1 or later.', {
       cause,
     });
   }
+}
+
+/** Whether a stream is a video or still picture, as opposed to sound or cover art. */
+export function isPicture(stream: ProbedStream): boolean {
+  return stream.codec_type === 'video' && stream.disposition.attached_pic === 0;
 }

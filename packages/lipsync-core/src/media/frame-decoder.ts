@@ -1,13 +1,52 @@
 import { LipsyncError } from '../errors/index.ts';
-import { decodeFilter, rawPixelFormat, skippingMs, type DecodeShape } from './decode-filter.ts';
+import { decodeFilter, rawPixelFormat, getSkipTimeMs, type DecodeShape } from './decode-filter.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
-import type { FramePool, FrameStatistics } from './frame-pool.ts';
-import { clipDemuxer, inputArguments } from './media-input.ts';
+import { clipDemuxer, inputArguments } from './ffmpeg-arguments.ts';
 import type { ClipFacts } from './media-types.ts';
 import { openOutputPipe, type OutputPipe } from './output-pipe.ts';
 
-/** Frames read ahead, so that ffmpeg decodes while the caller draws. */
+/** Frames to read ahead, so that ffmpeg decodes while the caller draws. */
 const readAheadFrames = 3;
+
+/** Counters of a reader, for benchmarks. */
+export interface FrameStatistics {
+  /** Bytes copied between buffers of this process. */
+  bytesCopied: number;
+  framesDecoded: number;
+  /** Allocated frame buffers, which bound the memory of the reader. */
+  buffersAllocated: number;
+}
+
+/** Reusable buffers of one frame each, allocated on demand. */
+export class FramePool {
+  readonly #frameBytes: number;
+  readonly #statistics: FrameStatistics;
+  readonly #free: Uint8Array[] = [];
+
+  constructor(frameBytes: number, statistics: FrameStatistics) {
+    this.#frameBytes = frameBytes;
+    this.#statistics = statistics;
+  }
+
+  acquire(): Uint8Array {
+    const free = this.#free.pop();
+    if (free) return free;
+    this.#statistics.buffersAllocated += 1;
+    // Shared memory, so that a frame can be passed to another thread without a copy.
+    return new Uint8Array(new SharedArrayBuffer(this.#frameBytes));
+  }
+
+  acquireCopy(frame: Uint8Array): Uint8Array {
+    const copy = this.acquire();
+    copy.set(frame);
+    this.#statistics.bytesCopied += frame.length;
+    return copy;
+  }
+
+  release(frame: Uint8Array): void {
+    this.#free.push(frame);
+  }
+}
 
 export interface DecoderOptions {
   readonly path: string;
@@ -19,8 +58,8 @@ export interface DecoderOptions {
 }
 
 /**
- * One run of ffmpeg over a range of a clip: whole frames in order, read ahead a little, the pipe paused when nobody
- * takes them. Whoever makes one calls `stop`.
+ * One run of ffmpeg over a range of a clip: complete frames in order, with a short read-ahead and a pipe that pauses when
+ * the caller is slower. The caller calls `stop`.
  */
 export class FrameDecoder {
   readonly #process: MediaProcess;
@@ -32,15 +71,15 @@ export class FrameDecoder {
   #filling: Uint8Array | undefined;
   #filled = 0;
   #finished = false;
-  /** Allowed on top of the idle limit while frames before the range are passed over. */
-  #skippingMs: number;
+  /** Added to the idle limit while ffmpeg skips the frames before the range. */
+  #skipTimeMs: number;
   #wake: () => void = () => undefined;
 
   private constructor(options: DecoderOptions, pipe: OutputPipe) {
     this.#pool = options.pool;
     this.#statistics = options.statistics;
     this.#frameBytes = frameBytesOf(options.shape);
-    this.#skippingMs = skippingMs(options.facts, options.shape.start);
+    this.#skipTimeMs = getSkipTimeMs(options.facts, options.shape.start);
     this.#pipe = pipe;
     pipe.onBytes((bytes) => this.#accept(bytes));
     pipe.onEnd(() => {
@@ -48,7 +87,7 @@ export class FrameDecoder {
       this.#wake();
     });
     this.#process = new MediaProcess({
-      output: pipe.theirs,
+      output: pipe.writeEnd,
       tool: 'ffmpeg',
       arguments: decodeArguments(options),
       background: true,
@@ -56,7 +95,7 @@ export class FrameDecoder {
     });
   }
 
-  /** Starts decoding. Throws the abort's error, and what the system throws when it cannot open a pipe. */
+  /** Starts decoding. Throws the abort error, and the system error when no pipe can be opened. */
   static async open(options: DecoderOptions): Promise<FrameDecoder> {
     const pipe = await openOutputPipe();
     try {
@@ -67,7 +106,7 @@ export class FrameDecoder {
     }
   }
 
-  /** The next frame, which becomes the caller's; undefined after the last. Throws `media_failed` or the abort's error. */
+  /** Returns the next frame, which the caller then owns; undefined after the last. Throws `media_failed` or the abort error. */
   async next(): Promise<Uint8Array | undefined> {
     if (!(await this.hasNext())) return undefined;
     const frame = this.#ready.shift();
@@ -75,16 +114,16 @@ export class FrameDecoder {
     return frame;
   }
 
-  /** Whether there is another frame; waits until that is known. Throws like `next`. */
+  /** Waits until another frame is decoded or the output has ended. Throws like `next`. */
   async hasNext(): Promise<boolean> {
     while (this.#ready.length === 0) {
       if (this.#finished) {
         await this.#process.within(this.#process.ended);
         return false;
       }
-      await this.#process.within(this.#changed(), this.#skippingMs);
+      await this.#process.within(this.#changed(), this.#skipTimeMs);
     }
-    this.#skippingMs = 0;
+    this.#skipTimeMs = 0;
     return true;
   }
 
@@ -99,7 +138,7 @@ export class FrameDecoder {
     });
   }
 
-  /** False when enough was read ahead. */
+  /** Returns false when the read-ahead is full. */
   #accept(bytes: Uint8Array): boolean {
     let offset = 0;
     while (offset < bytes.length) {
@@ -129,7 +168,8 @@ export function frameBytesOf({
   height,
   pixelFormat,
 }: Pick<DecodeShape, 'width' | 'height' | 'pixelFormat'>): number {
-  if (width % 2 !== 0 || height % 2 !== 0) throw new LipsyncError('internal', 'Frames have even sizes.');
+  if (width % 2 !== 0 || height % 2 !== 0)
+    throw new LipsyncError('internal', `Frames must have even dimensions, not ${width} × ${height}.`);
   return pixelFormat === 'rgb24' ? width * height * 3 : (width * height * 3) / 2;
 }
 

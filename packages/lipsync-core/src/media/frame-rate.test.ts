@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nearestStandard, parseFrameRate, settleFrameRate } from './frame-rate.ts';
+import { nearestStandard, parseFrameRate, chooseFrameRate } from './frame-rate.ts';
 import { framesPerSecond, type FrameRate } from './media-types.ts';
 
 function steadyTimes(rate: FrameRate, count: number, round = (time: number): number => time): Float64Array {
   return Float64Array.from({ length: count }, (_, index) => round((index * rate.denominator) / rate.numerator));
 }
 
-describe('settleFrameRate', () => {
-  it('keeps any steady rate up to 240 frames per second exactly, even with times rounded to milliseconds', () => {
+describe('chooseFrameRate', () => {
+  it('A steady rate up to 240 frames per second is kept exactly, even with times rounded to milliseconds.', () => {
     const rational = fc.record({
       numerator: fc.integer({ min: 1000, max: 240_000 }),
       denominator: fc.constantFrom(1000, 1001),
@@ -16,7 +16,7 @@ describe('settleFrameRate', () => {
     fc.assert(
       fc.property(rational, fc.integer({ min: 2, max: 500 }), (rate, count) => {
         fc.pre(framesPerSecond(rate) <= 240);
-        const settled = settleFrameRate(
+        const settled = chooseFrameRate(
           steadyTimes(rate, count, (time) => Math.round(time * 1000) / 1000),
           [rate],
         );
@@ -26,25 +26,25 @@ describe('settleFrameRate', () => {
     );
   });
 
-  it('prefers the rate that the frames keep to: fields are stated at twice the rate of frames', () => {
+  it('The stated rate that matches the frame times wins over the field rate, which is twice as high.', () => {
     const frames = { numerator: 25, denominator: 1 };
-    expect(settleFrameRate(steadyTimes(frames, 50), [{ numerator: 50, denominator: 1 }, frames])).toEqual({
+    expect(chooseFrameRate(steadyTimes(frames, 50), [{ numerator: 50, denominator: 1 }, frames])).toEqual({
       frameRate: frames,
       variable: false,
     });
   });
 
-  it('brings uneven times to the standard rate nearest their average', () => {
+  it('Uneven frame times yield the standard rate nearest to their average.', () => {
     const times = Float64Array.of(0, 0.03, 0.09, 0.1, 0.16, 0.2);
-    expect(settleFrameRate(times, [{ numerator: 25, denominator: 1 }])).toEqual({
+    expect(chooseFrameRate(times, [{ numerator: 25, denominator: 1 }])).toEqual({
       frameRate: { numerator: 25, denominator: 1 },
       variable: true,
     });
   });
 
-  it('brings rates above 240 down to a standard one', () => {
+  it('A rate above 240 frames per second is replaced by a standard rate.', () => {
     const rate = { numerator: 480, denominator: 1 };
-    expect(settleFrameRate(steadyTimes(rate, 100), [rate])).toEqual({
+    expect(chooseFrameRate(steadyTimes(rate, 100), [rate])).toEqual({
       frameRate: { numerator: 60, denominator: 1 },
       variable: true,
     });
@@ -61,12 +61,13 @@ describe('nearestStandard', () => {
     [49.9, 50],
     [59.95, 60000 / 1001],
     [100, 60],
-  ])('%f becomes %f', (rate, expected) => {
+  ])('The standard rate nearest to %f is %f.', (rate, expected) => {
     expect(framesPerSecond(nearestStandard(rate))).toBeCloseTo(expected, 6);
   });
 });
 
 describe('parseFrameRate', () => {
-  it('reads a ratio', () => expect(parseFrameRate('30000/1001')).toEqual({ numerator: 30000, denominator: 1001 }));
-  it('knows that 0/0 says nothing', () => expect(parseFrameRate('0/0')).toBeUndefined());
+  it('A ratio is parsed as a frame rate.', () =>
+    expect(parseFrameRate('30000/1001')).toEqual({ numerator: 30000, denominator: 1001 }));
+  it('The ratio 0/0 is parsed as unknown.', () => expect(parseFrameRate('0/0')).toBeUndefined());
 });

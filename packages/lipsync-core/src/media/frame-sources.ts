@@ -4,21 +4,21 @@ import { join } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
 import { FrameDecoder, frameBytesOf, type DecoderOptions } from './frame-decoder.ts';
 
-/** Where frames come from, by clip frame index. */
+/** Delivers frames by clip frame index. */
 export interface FrameSource {
   /**
-   * The picture of a clip frame, in a buffer that becomes the caller's. `again` says that the same frame is wanted
-   * next as well, so that the source keeps it. Throws `clip_unusable`, `media_failed` or the abort's error.
+   * Returns a clip frame in a buffer that the caller then owns. `again` announces that the next call is for the same
+   * frame. Throws `clip_unusable`, `media_failed` or the abort error.
    */
-  take(clipFrame: number, again: boolean): Promise<Uint8Array>;
+  read(clipFrame: number, again: boolean): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
-/** Reads forward; a frame before the last one starts the decoder anew. */
+/** Reads forward; a frame before the current one restarts the decoder. */
 export class ForwardSource implements FrameSource {
   readonly #options: DecoderOptions;
   #decoder: FrameDecoder | undefined;
-  /** The frame at `#position`, unless it was given away. */
+  /** The frame at `#position`, unless the caller owns it. */
   #current: Uint8Array | undefined;
   #position = -1;
 
@@ -26,7 +26,7 @@ export class ForwardSource implements FrameSource {
     this.#options = options;
   }
 
-  async take(clipFrame: number, again: boolean): Promise<Uint8Array> {
+  async read(clipFrame: number, again: boolean): Promise<Uint8Array> {
     const { pool } = this.#options;
     const decoder = await this.#decoderFor(clipFrame);
     while (this.#position < clipFrame && (await decoder.hasNext())) {
@@ -37,9 +37,9 @@ export class ForwardSource implements FrameSource {
     if (!this.#current)
       throw new LipsyncError(
         'clip_unusable',
-        'The clip cannot be decoded: it is damaged. Convert it to MP4 (H.264) first.',
+        'The clip cannot be decoded because it is damaged. Convert it to MP4 (H.264) first.',
       );
-    // The last picture is kept: a clip that ends early holds it to the end.
+    // The last frame is kept, so that a clip that ends early repeats it.
     if (again || this.#position < clipFrame || !(await decoder.hasNext())) return pool.acquireCopy(this.#current);
     const frame = this.#current;
     this.#current = undefined;
@@ -63,20 +63,19 @@ export class ForwardSource implements FrameSource {
 }
 
 export interface SpillOptions extends DecoderOptions {
-  /** Folder for the one temporary file; it is removed on close. */
+  /** Folder for one temporary file, deleted on close. */
   readonly workFolder: string;
   readonly maxBytes: number;
 }
 
-/** Frames of a spill file that are there at once. */
-export function spillFrames({ shape, maxBytes }: Pick<SpillOptions, 'shape' | 'maxBytes'>): number {
+/** Capacity of a spill file in frames. */
+export function spillCapacity({ shape, maxBytes }: Pick<SpillOptions, 'shape' | 'maxBytes'>): number {
   return Math.max(1, Math.floor(maxBytes / frameBytesOf(shape)));
 }
 
 /**
- * Reads in any order: the part of the clip around the wanted frame is decoded once into a raw file of bounded size and
- * read from there. Memory stays at one frame; running backwards through a clip longer than the file decodes it once per
- * part.
+ * Reads in any order: decodes the part of the clip around a requested frame once into a raw file of bounded size and reads
+ * from there. Uses the memory of one frame. Reading a clip backwards that exceeds the file decodes it once per part.
  */
 export class SpillSource implements FrameSource {
   readonly #options: SpillOptions;
@@ -91,7 +90,7 @@ export class SpillSource implements FrameSource {
     this.#path = join(options.workFolder, `frames-${randomUUID()}.raw`);
   }
 
-  async take(clipFrame: number): Promise<Uint8Array> {
+  async read(clipFrame: number): Promise<Uint8Array> {
     const file = (this.#file ??= await open(this.#path, 'wx+', 0o600));
     if (clipFrame < this.#part.start || clipFrame >= this.#part.end) await this.#fill(file, clipFrame);
     const frame = this.#options.pool.acquire();
@@ -113,14 +112,14 @@ export class SpillSource implements FrameSource {
 
   async #fill(file: FileHandle, clipFrame: number): Promise<void> {
     const { shape, pool } = this.#options;
-    const length = spillFrames(this.#options);
+    const length = spillCapacity(this.#options);
     const start = shape.start + Math.floor((clipFrame - shape.start) / length) * length;
     const end = Math.min(start + length, shape.end);
     const source = new ForwardSource({ ...this.#options, shape: { ...shape, start, end } });
     this.#part = { start: 0, end: 0 };
     try {
       for (let index = start; index < end; index += 1) {
-        const frame = await source.take(index, false);
+        const frame = await source.read(index, false);
         const { bytesWritten } = await file.write(frame, 0, this.#frameBytes, (index - start) * this.#frameBytes);
         requireWhole(bytesWritten, this.#frameBytes);
         this.#options.statistics.bytesCopied += this.#frameBytes;
@@ -137,6 +136,6 @@ function requireWhole(bytes: number, expected: number): void {
   if (bytes !== expected)
     throw new LipsyncError(
       'resource_exhausted',
-      'The disk is too full to hold frames of the clip. Free some space and try again.',
+      'The disk is too full for decoded frames of the clip. Free some space and try again.',
     );
 }

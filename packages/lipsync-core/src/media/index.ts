@@ -1,6 +1,6 @@
 export { type PixelFormat } from './decode-filter.ts';
-export { toolVersions, type ToolVersions } from './ffmpeg-capabilities.ts';
-export { type FrameStatistics } from './frame-pool.ts';
+export { getToolVersions, type ToolVersions } from './ffmpeg-capabilities.ts';
+export { type FrameStatistics } from './frame-decoder.ts';
 export {
   openFrames,
   type Frame,
@@ -17,11 +17,11 @@ export {
   type Picture,
   type SpeechFacts,
 } from './media-types.ts';
-export { probeClip, probeSpeech, probeTake, type ProbeContext, type TakeFacts } from './probe.ts';
+export { probeClip, probeSpeech, type ProbeContext } from './probe.ts';
+export { findTakeFault, probeTake, type ReceivedTakeOptions, type TakeFacts } from './take-probe.ts';
 export { readSpeech, type SpeechReadOptions, type SpeechStream } from './speech-reader.ts';
 export { openTake, type TakeOptions, type TakeWriter } from './take-writer.ts';
-export { openFramesAhead } from './threads/frames-ahead.ts';
-export { openTakeAside } from './threads/take-aside.ts';
+export { openFramesAhead, openTakeAside } from './threads/media-threads.ts';
 export {
   clipFrameAt,
   frameTimeMs,
@@ -30,9 +30,8 @@ export {
   type Timeline,
   type TimelineOptions,
 } from './timeline.ts';
-export { findTakeFault, type ReceivedTakeOptions } from './received-take.ts';
 export {
-  keepsPictures,
+  canCopyVideo,
   swapSound,
   writeSpeechTrack,
   type SoundSwapOptions,

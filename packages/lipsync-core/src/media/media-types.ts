@@ -2,19 +2,19 @@ import type { ColorTags } from '../image/planes.ts';
 
 export type { ColorTags, Picture } from '../image/planes.ts';
 
-/** A frame rate as the exact ratio that the container states, e.g. 30000/1001. */
+/** A frame rate as the exact ratio in the container, e.g. 30000/1001. */
 export interface FrameRate {
   readonly numerator: number;
   readonly denominator: number;
 }
 
-/** What we know of a clip after probing it: upright, constant frame rate, even dimensions as we will decode it. */
+/** Properties of a probed clip as it will be decoded: upright, constant frame rate, even dimensions. */
 export interface ClipFacts {
   readonly kind: 'video' | 'still';
-  /** Upright size after rotation metadata, in pixels, rounded down to even numbers. */
+  /** Upright size after rotation, in pixels, rounded down to even numbers. */
   readonly width: number;
   readonly height: number;
-  /** Constant rate at which the clip is decoded; for a variable-rate source the nearest standard rate. */
+  /** Constant rate at which the clip is decoded; the nearest standard rate for a variable-rate clip. */
   readonly frameRate: FrameRate;
   /** Frames at `frameRate`; 1 for a still. */
   readonly frameCount: number;

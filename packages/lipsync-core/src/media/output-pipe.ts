@@ -4,29 +4,28 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** As much as the system holds for a reader, and more than once over. */
+/** Exceeds the socket buffer of the system. */
 const bufferBytes = 256 * 1024;
 const openLimitMs = 10_000;
 
 /**
- * What a process writes, read into one buffer that is used again and again. The streams of `child_process` make a buffer
- * for each 64 KiB instead, and collecting those took more time than reading them.
+ * Reads the output of a process into one reused buffer. The streams of `child_process` allocate a buffer per 64 KiB, and
+ * their garbage collection took longer than the reading.
  */
 export interface OutputPipe {
-  /** The process's end, to be its standard output. Closed here once it has started. */
-  readonly theirs: Socket;
-  /** Has `take` called with all that is written; the bytes are there during the call only. False pauses until `resume`. */
-  onBytes(take: (bytes: Uint8Array) => boolean): void;
-  /** Called when nothing more will come. */
+  /** The end for the standard output of the process. `MediaProcess` closes it after the start. */
+  readonly writeEnd: Socket;
+  /** Sets the consumer of all output. The bytes are valid only during the call. False pauses until `resume`. */
+  onBytes(consume: (bytes: Uint8Array) => boolean): void;
+  /** Calls `listener` at the end of the output. */
   onEnd(listener: () => void): void;
   resume(): void;
-  /** Lets go of our end. */
   close(): void;
 }
 
 /**
- * Opens a pipe through a socket in a folder that only this user can look into. The caller closes it, and hands `theirs` to a
- * process or destroys it. Throws what the system throws, e.g. when no more files may be opened.
+ * Opens a pipe over a Unix socket in a folder that only this user can enter. The caller closes it, and passes `writeEnd`
+ * to a process or destroys it. Throws the system error, e.g. when too many files are open.
  */
 export async function openOutputPipe(): Promise<OutputPipe> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-pipe-'));
@@ -48,23 +47,23 @@ async function connectBoth(
   path: string,
   signal: AbortSignal,
 ): Promise<OutputPipe> {
-  let take: (bytes: Uint8Array) => boolean = () => true;
+  let consume: (bytes: Uint8Array) => boolean = () => true;
   const buffer = new Uint8Array(bufferBytes);
-  const ours = connect({ path, onread: { buffer, callback: (length) => take(buffer.subarray(0, length)) } });
-  // Its end says enough: why nothing comes is for the process to say.
-  ours.on('error', () => undefined);
+  const readEnd = connect({ path, onread: { buffer, callback: (length) => consume(buffer.subarray(0, length)) } });
+  // The process reports its own failure.
+  readEnd.on('error', () => undefined);
   try {
-    // `as`: what a server's event of that name carries.
-    const [theirs] = (await once(server, 'connection', { signal })) as [Socket];
+    // `as`: the `connection` event of a server carries a socket.
+    const [writeEnd] = (await once(server, 'connection', { signal })) as [Socket];
     return {
-      theirs,
-      onBytes: (taker) => void (take = taker),
-      onEnd: (listener) => void ours.once('close', () => listener()),
-      resume: () => void ours.resume(),
-      close: () => void ours.destroy(),
+      writeEnd,
+      onBytes: (consumer) => void (consume = consumer),
+      onEnd: (listener) => void readEnd.once('close', () => listener()),
+      resume: () => void readEnd.resume(),
+      close: () => void readEnd.destroy(),
     };
   } catch (error) {
-    ours.destroy();
+    readEnd.destroy();
     throw error;
   }
 }

@@ -1,20 +1,20 @@
 import { LipsyncError } from '../errors/index.ts';
+import { inputArguments } from './ffmpeg-arguments.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
-import { inputArguments } from './media-input.ts';
 
 /** Ten hours at 120 frames per second. */
 const maxPackets = 4_320_000;
-/** Reading through a file of several gigabytes on a slow disk. */
-const readThroughMs = 300_000;
-/** How far behind the latest time another may come in and still be put in its place at once; codecs reorder a few frames. */
-const reorderedPackets = 4_096;
-const firstRoom = 16_384;
+/** Allows reading several gigabytes from a slow disk. */
+const readLimitMs = 300_000;
+/** Largest number of places by which a time is inserted in order at once. Codecs reorder only a few frames. */
+const maxReorderedPackets = 4_096;
+const initialCapacity = 16_384;
 
-/** Times of a video stream's shown frames in seconds, ascending, and how long the last one lasts. */
+/** Ascending times of the shown frames of a video stream in seconds, and the duration of the last one. */
 export interface PacketTimes {
   readonly times: Float64Array;
   readonly lastDurationS: number | undefined;
-  /** All packets, shown or not: what the container's own count counts. */
+  /** All packets, shown or hidden, as counted by the container. */
   readonly packetCount: number;
 }
 
@@ -25,10 +25,9 @@ export interface PacketTimesOptions {
 }
 
 /**
- * Reads the times of the packets of one stream: the file is read through, nothing is decoded. Packets that the
- * container's edit list hides are left out. Holds eight bytes per frame and works in short pieces. Throws
- * `media_failed`, with `details.exitCode` when the file could not be read, `clip_unusable` when there are too many
- * packets, or the abort's error.
+ * Reads the packet times of one stream without decoding. Omits packets that the edit list of the container hides. Uses
+ * eight bytes per frame and never blocks the event loop for long. Throws `media_failed` (`isInputRejection` identifies an
+ * unreadable file), `clip_unusable` for too many packets, or the abort error.
  */
 export async function readPacketTimes(
   path: string,
@@ -48,26 +47,26 @@ export async function readPacketTimes(
     ],
     signal,
   });
-  const collector = createTimesCollector();
+  const collector = new TimesCollector();
   const read = async (): Promise<void> => {
     let rest = '';
     for await (const chunk of running.stdout) {
-      // Numbers, letters and commas: every chunk is whole characters.
+      // ASCII only, so chunks never split a character.
       const lines = (rest + String(chunk)).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
         addPacket(collector, line);
-        // What was read proves it too long; the caller says so.
+        // The caller reports that the clip is too long.
         if (collector.spanS * 1000 > maxDurationMs + 1_000) return;
       }
       if (collector.packetCount > maxPackets)
-        throw new LipsyncError('clip_unusable', 'The clip holds too many frames. Use a shorter clip.');
+        throw new LipsyncError('clip_unusable', 'The clip contains too many frames. Use a shorter clip.');
     }
     addPacket(collector, rest);
     await running.ended;
   };
   try {
-    await running.within(read(), readThroughMs);
+    await running.within(read(), readLimitMs);
   } finally {
     await running.stop();
   }
@@ -77,70 +76,64 @@ export async function readPacketTimes(
 function addPacket(collector: TimesCollector, line: string): void {
   const [pts = '', dts = '', duration, flags] = line.split(',');
   if (flags === undefined) return;
-  // AVI has no presentation times; there the decoding times stand for them.
-  const presented = Number.parseFloat(pts);
-  const time = Number.isFinite(presented) ? presented : Number.parseFloat(dts);
-  if (Number.isFinite(time)) collector.add(time, Number(duration), flags.includes('D'));
+  // AVI has only decoding times.
+  const presentationTimeS = Number.parseFloat(pts);
+  const timeS = Number.isFinite(presentationTimeS) ? presentationTimeS : Number.parseFloat(dts);
+  if (Number.isFinite(timeS)) collector.add(timeS, Number(duration), flags.includes('D'));
 }
 
-/** Puts times in order as they come. */
-export interface TimesCollector {
-  readonly packetCount: number;
-  /** Between the earliest and the latest shown time so far, in seconds. */
-  readonly spanS: number;
-  add(timeS: number, durationS: number, hidden: boolean): void;
-  finish(): PacketTimes;
+/** Sorts times on insertion. */
+export class TimesCollector {
+  #times = new Float64Array(initialCapacity);
+  #length = 0;
+  #packetCount = 0;
+  #earliestS = Infinity;
+  #latestS = -Infinity;
+  #lastDurationS = 0;
+  #isOrdered = true;
+
+  get packetCount(): number {
+    return this.#packetCount;
+  }
+
+  /** Seconds between the earliest and the latest shown time so far. */
+  get spanS(): number {
+    return this.#length === 0 ? 0 : this.#latestS - this.#earliestS;
+  }
+
+  add(timeS: number, durationS: number, hidden: boolean): void {
+    this.#packetCount += 1;
+    if (hidden) return;
+    if (this.#length === this.#times.length) this.#times = doubled(this.#times);
+    const index = this.#isOrdered ? this.#findIndex(timeS) : this.#length;
+    this.#times.copyWithin(index + 1, index, this.#length);
+    this.#times[index] = timeS;
+    this.#length += 1;
+    this.#earliestS = Math.min(this.#earliestS, timeS);
+    if (timeS >= this.#latestS) this.#lastDurationS = durationS;
+    this.#latestS = Math.max(this.#latestS, timeS);
+  }
+
+  finish(): PacketTimes {
+    const shown = this.#times.slice(0, this.#length);
+    return {
+      times: this.#isOrdered ? shown : shown.sort(),
+      lastDurationS: this.#lastDurationS > 0 ? this.#lastDurationS : undefined,
+      packetCount: this.#packetCount,
+    };
+  }
+
+  /** Searches backwards for the sorted index of a time, and gives up order when it is too far from the end. */
+  #findIndex(timeS: number): number {
+    const lowest = Math.max(0, this.#length - maxReorderedPackets);
+    let index = this.#length;
+    while (index > lowest && (this.#times[index - 1] ?? 0) > timeS) index -= 1;
+    if (index === lowest && index > 0 && (this.#times[index - 1] ?? 0) > timeS) this.#isOrdered = false;
+    return index;
+  }
 }
 
-export function createTimesCollector(): TimesCollector {
-  let times = new Float64Array(firstRoom);
-  let length = 0;
-  let packetCount = 0;
-  let earliest = Infinity;
-  let latest = -Infinity;
-  let lastDurationS = 0;
-  let ordered = true;
-
-  /** Where `time` belongs among those in order, looked for from the end. */
-  const placeOf = (time: number): number => {
-    const lowest = Math.max(0, length - reorderedPackets);
-    let place = length;
-    while (place > lowest && (times[place - 1] ?? 0) > time) place -= 1;
-    if (place === lowest && place > 0 && (times[place - 1] ?? 0) > time) ordered = false;
-    return place;
-  };
-
-  return {
-    get packetCount() {
-      return packetCount;
-    },
-    get spanS() {
-      return length === 0 ? 0 : latest - earliest;
-    },
-    add(timeS, durationS, hidden) {
-      packetCount += 1;
-      if (hidden) return;
-      if (length === times.length) times = grown(times);
-      const place = ordered ? placeOf(timeS) : length;
-      times.copyWithin(place + 1, place, length);
-      times[place] = timeS;
-      length += 1;
-      earliest = Math.min(earliest, timeS);
-      if (timeS >= latest) lastDurationS = durationS;
-      latest = Math.max(latest, timeS);
-    },
-    finish() {
-      const shown = times.slice(0, length);
-      return {
-        times: ordered ? shown : shown.sort(),
-        lastDurationS: lastDurationS > 0 ? lastDurationS : undefined,
-        packetCount,
-      };
-    },
-  };
-}
-
-function grown(times: Float64Array): Float64Array<ArrayBuffer> {
+function doubled(times: Float64Array): Float64Array<ArrayBuffer> {
   const larger = new Float64Array(times.length * 2);
   larger.set(times);
   return larger;

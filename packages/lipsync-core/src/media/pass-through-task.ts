@@ -1,7 +1,7 @@
 import { defineRenderTask, type RenderTaskContext } from '../processes/render-task.ts';
 import { drawEach, runTakeLoop, type TakeLoopOptions, type TakeReport } from './take-loop.ts';
 
-/** Lays the clip along the timeline unchanged and gives it the new sound. */
+/** Copies the frames of the clip in the order of the timeline and adds the speech. */
 export const passThroughRenderTask = defineRenderTask<typeof passThroughTask>(
   './pass-through-task',
   'passThroughTask',

@@ -1,25 +1,19 @@
-import { LipsyncError, type ErrorCode } from '../errors/index.ts';
+import { open, stat } from 'node:fs/promises';
+import { InputNotFoundError, LipsyncError, type ErrorCode } from '../errors/index.ts';
 import { convertedColor, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
 import { hasFilters } from './ffmpeg-capabilities.ts';
 import { isInputRejection, runMediaTool } from './ffmpeg-process.ts';
-import { runProbe, type ProbedStream, type ProbeOptions, type ProbeReport } from './ffprobe.ts';
-import { parseFrameRate, settleFrameRate, stillFrameRate } from './frame-rate.ts';
-import { inputArguments, requireFile, sniffStillDemuxer } from './media-input.ts';
-import {
-  framesPerSecond,
-  type ClipFacts,
-  type ColorTags,
-  type FrameRate,
-  type MediaLimits,
-  type SpeechFacts,
-} from './media-types.ts';
+import { isPicture, runProbe, type ProbedStream, type ProbeOptions, type ProbeReport } from './ffprobe.ts';
+import { chooseFrameRate, parseFrameRate, stillFrameRate } from './frame-rate.ts';
+import { inputArguments } from './ffmpeg-arguments.ts';
+import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits, type SpeechFacts } from './media-types.ts';
 import { readPacketTimes, type PacketTimes } from './packet-times.ts';
 import { measureSpeechMs } from './speech-reader.ts';
 
-/** Smaller pictures hold no face that a tracker could follow. */
+/** Faces in smaller pictures cannot be tracked. */
 const minDimensionPx = 64;
-/** Share of the frames that a container promises which must be there; fewer mean that the file was cut off. */
-const wholeShare = 0.98;
+/** Smallest share of the declared frames; a file with fewer is truncated. */
+const minFrameShare = 0.98;
 
 export interface ProbeContext {
   readonly limits: MediaLimits;
@@ -27,8 +21,8 @@ export interface ProbeContext {
 }
 
 /**
- * Learns what a clip is, by reading it through once and decoding its first frame.
- * Throws `not_found` (no such file), `clip_unusable` (with the reason and what to do), `media_failed`, or the abort's error.
+ * Probes a clip: reads all its packets and decodes its first frame. Throws `not_found`, `clip_unusable` with the reason and
+ * a remedy, `media_failed`, or the abort error.
  */
 export async function probeClip(path: string, context: ProbeContext): Promise<ClipFacts> {
   await requireFile(path, 'clip', 'clip_unusable');
@@ -39,8 +33,8 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
     arguments: demuxer === undefined ? [] : ['-show_frames'],
     signal,
   });
-  const stream = pictureStream(report);
-  const shape = pictureShape(stream, report);
+  const stream = requirePicture(report);
+  const shape = getShape(stream, report);
   requireSize(shape, context.limits);
   requireDuration(report.format.duration ?? 0, context.limits, 'clip', 'clip_unusable');
   const color = await readColor(stream);
@@ -67,62 +61,29 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
 }
 
 /**
- * Learns what a speech is, by decoding it through once: lengths in headers are often wrong.
- * Throws `not_found`, `speech_unusable`, `media_failed`, or the abort's error.
+ * Probes a speech by decoding it completely, because durations in headers are often wrong. Throws `not_found`,
+ * `speech_unusable`, `media_failed`, or the abort error.
  */
 export async function probeSpeech(path: string, { limits, signal }: ProbeContext): Promise<SpeechFacts> {
   await requireFile(path, 'speech', 'speech_unusable');
   const report = await probeInput(path, 'speech', 'speech_unusable', { signal });
   const stream = report.streams.find(({ codec_type }) => codec_type === 'audio');
-  if (!stream)
-    throw new LipsyncError('speech_unusable', 'The speech has no sound stream. Upload a file with sound in it.');
+  if (!stream) throw new LipsyncError('speech_unusable', 'The speech has no audio stream. Upload a file with sound.');
   if (!stream.sample_rate || !stream.channels)
-    throw new LipsyncError('speech_unusable', 'The sound of the speech cannot be read. Convert it to WAV.');
+    throw new LipsyncError('speech_unusable', 'The audio stream of the speech cannot be read. Convert it to WAV.');
   requireDuration(stream.duration ?? 0, limits, 'speech', 'speech_unusable');
   const durationMs = await measureSpeechMs(path, { signal, maxDurationMs: limits.maxDurationMs });
   requireDuration(durationMs / 1000, limits, 'speech', 'speech_unusable');
   if (durationMs === 0)
-    throw new LipsyncError('speech_unusable', 'The speech has no sound in it that can be decoded. Upload it again.');
+    throw new LipsyncError(
+      'speech_unusable',
+      'The audio of the speech cannot be decoded. Upload it again, or convert it to WAV first.',
+    );
   return {
     codec: stream.codec_name ?? 'unknown',
     sampleRateHz: stream.sample_rate,
     channels: stream.channels,
     durationMs,
-  };
-}
-
-/** What a finished take holds; null where it has no sound. */
-export interface TakeFacts {
-  readonly frameCount: number;
-  readonly videoDurationMs: number;
-  readonly audioDurationMs: number | null;
-  readonly width: number;
-  readonly height: number;
-  readonly frameRate: FrameRate;
-}
-
-/** Measures a take that was made here or came back from a provider. Throws `media_failed` when it is no whole video. */
-export async function probeTake(
-  path: string,
-  { signal }: { readonly signal?: AbortSignal | undefined } = {},
-): Promise<TakeFacts> {
-  const report = await runProbe(path, { arguments: ['-count_packets'], signal });
-  const video = report.streams.find(isPicture);
-  const audio = report.streams.find(({ codec_type }) => codec_type === 'audio');
-  const frameRate = video && parseFrameRate(video.avg_frame_rate);
-  if (!video?.width || !video.height || !frameRate || !video.nb_read_packets) {
-    throw new LipsyncError('media_failed', 'The take holds no complete video. Try again.');
-  }
-  const durationS = video.duration ?? report.format.duration;
-  const audioDurationS = audio && (audio.duration ?? report.format.duration);
-  return {
-    frameCount: video.nb_read_packets,
-    videoDurationMs:
-      durationS === undefined ? (video.nb_read_packets * 1000) / framesPerSecond(frameRate) : durationS * 1000,
-    audioDurationMs: audioDurationS === undefined ? null : audioDurationS * 1000,
-    width: video.width,
-    height: video.height,
-    frameRate,
   };
 }
 
@@ -136,39 +97,34 @@ async function probeInput(
     throw asUnusable(
       error,
       code,
-      `The ${what} cannot be read as a media file: it is damaged, cut off, or of a kind that is not accepted. Upload it again, or convert it to ${what === 'clip' ? 'MP4' : 'WAV'} first.`,
+      `The ${what} cannot be read: it is damaged, truncated, or of an unsupported format. Upload it again, or convert it to ${what === 'clip' ? 'MP4' : 'WAV'} first.`,
     );
   });
 }
 
-/** A tool that ran and refused the file found the file wanting; everything else is a failure of ours. */
+/** Replaces the rejection of a file by the tool with an error that the user can act on; keeps other errors. */
 function asUnusable(error: unknown, code: ErrorCode, message: string): unknown {
-  const refused = isInputRejection(error);
-  return refused ? new LipsyncError(code, message, { cause: error }) : error;
+  return isInputRejection(error) ? new LipsyncError(code, message, { cause: error }) : error;
 }
 
-function isPicture(stream: ProbedStream): boolean {
-  return stream.codec_type === 'video' && stream.disposition.attached_pic === 0;
-}
-
-function pictureStream({ streams }: ProbeReport): ProbedStream {
+function requirePicture({ streams }: ProbeReport): ProbedStream {
   const stream = streams.find(isPicture);
   if (!stream)
     throw new LipsyncError(
       'clip_unusable',
-      'The clip has no video stream. Upload a video or a picture that shows a face.',
+      'The clip has no video stream. Upload a video or an image that shows a face.',
     );
   return stream;
 }
 
 type PictureShape = Pick<ClipFacts, 'width' | 'height' | 'rotationDegrees'>;
 
-function pictureShape(stream: ProbedStream, report: ProbeReport): PictureShape {
+function getShape(stream: ProbedStream, report: ProbeReport): PictureShape {
   const [wide = 1, high = 1] = (stream.sample_aspect_ratio ?? '1:1').split(':').map(Number);
   const aspect = wide > 0 && high > 0 ? wide / high : 1;
   const width = even(Math.trunc((stream.width ?? 0) * Math.max(1, aspect)));
   const height = even(Math.trunc((stream.height ?? 0) * Math.max(1, 1 / aspect)));
-  const rotationDegrees = rotationOf(stream, report);
+  const rotationDegrees = getRotation(stream, report);
   return rotationDegrees % 180 === 0
     ? { width, height, rotationDegrees }
     : { width: height, height: width, rotationDegrees };
@@ -178,8 +134,8 @@ function even(value: number): number {
   return value - (value % 2);
 }
 
-/** Degrees clockwise by which the stored picture is to be turned. */
-function rotationOf(stream: ProbedStream, { frames }: ProbeReport): ClipFacts['rotationDegrees'] {
+/** Clockwise rotation from the stored to the upright picture, in degrees. */
+function getRotation(stream: ProbedStream, { frames }: ProbeReport): ClipFacts['rotationDegrees'] {
   const sideData = stream.side_data_list.find(({ rotation }) => rotation !== undefined)?.rotation;
   const orientation = frames[0]?.tags['Orientation']?.trim();
   const exif = { 3: 180, 6: 90, 8: 270 }[Number(orientation)];
@@ -192,23 +148,20 @@ function requireSize({ width, height }: PictureShape, { maxDimensionPx }: MediaL
   if (Math.min(width, height) < minDimensionPx) {
     throw new LipsyncError(
       'clip_unusable',
-      `The picture is too small (${width} × ${height}). Use one of at least ${minDimensionPx} pixels each way.`,
+      `The picture is too small (${width} × ${height}). Use at least ${minDimensionPx} pixels in width and height.`,
     );
   }
   if (Math.max(width, height) > maxDimensionPx) {
     throw new LipsyncError(
       'clip_unusable',
-      `The picture is too large (${width} × ${height}). Scale it to at most ${maxDimensionPx} pixels each way.`,
+      `The picture is too large (${width} × ${height}). Scale it to at most ${maxDimensionPx} pixels in width and height.`,
     );
   }
 }
 
 function requireDuration(durationS: number, { maxDurationMs }: MediaLimits, what: string, code: ErrorCode): void {
   if (durationS * 1000 <= maxDurationMs) return;
-  throw new LipsyncError(
-    code,
-    `The ${what} lasts longer than ${maxDurationMs / 1000} s. Use a shorter one, or cut it into parts.`,
-  );
+  throw new LipsyncError(code, `The ${what} is longer than ${maxDurationMs / 1000} s. Use a shorter one, or split it.`);
 }
 
 async function readColor(stream: ProbedStream): Promise<{ color: ColorTags; hdr: boolean }> {
@@ -216,7 +169,7 @@ async function readColor(stream: ProbedStream): Promise<{ color: ColorTags; hdr:
   if (hdr && !(await hasFilters(toneMapFilters))) {
     throw new LipsyncError(
       'clip_unusable',
-      "The clip is HDR, and this machine's ffmpeg cannot convert that. Convert the clip to SDR (BT.709), or install an ffmpeg with the zscale filter.",
+      'The clip is HDR, which this ffmpeg cannot convert. Convert the clip to SDR (BT.709), or install an ffmpeg with the zscale filter.',
     );
   }
   const pixelFormat = stream.pix_fmt ?? '';
@@ -258,7 +211,7 @@ async function requireDecodable(
 }
 
 const undecodable =
-  'The first picture of the clip cannot be decoded: the file is damaged or its codec is unknown here. Convert it to MP4 (H.264) first.';
+  'The first frame of the clip cannot be decoded: the file is damaged or its codec is not supported. Convert it to MP4 (H.264) first.';
 
 type ClipTiming = Pick<ClipFacts, 'frameRate' | 'frameCount' | 'durationMs' | 'variableFrameRate'>;
 
@@ -266,8 +219,8 @@ async function readTiming(path: string, stream: ProbedStream, { limits, signal }
   const packets = await readPacketTimes(path, stream.index, { maxDurationMs: limits.maxDurationMs, signal });
   const spanS = (packets.times.at(-1) ?? 0) - (packets.times[0] ?? 0);
   requireDuration(spanS, limits, 'clip', 'clip_unusable');
-  requireWhole(stream, packets);
-  const { frameRate, variable } = settleFrameRate(packets.times, [
+  requireComplete(stream, packets);
+  const { frameRate, variable } = chooseFrameRate(packets.times, [
     parseFrameRate(stream.r_frame_rate),
     parseFrameRate(stream.avg_frame_rate),
   ]);
@@ -279,12 +232,42 @@ async function readTiming(path: string, stream: ProbedStream, { limits, signal }
   return { frameRate, frameCount, durationMs, variableFrameRate: variable };
 }
 
-function requireWhole({ nb_frames: promised }: ProbedStream, { times, packetCount }: PacketTimes): void {
-  if (times.length === 0)
-    throw new LipsyncError('clip_unusable', 'The clip holds no pictures: its length is zero. Upload it again.');
-  if (promised === undefined || packetCount >= promised * wholeShare - 1) return;
+function requireComplete({ nb_frames: declared }: ProbedStream, { times, packetCount }: PacketTimes): void {
+  if (times.length === 0) throw new LipsyncError('clip_unusable', 'The clip contains no frames. Upload it again.');
+  if (declared === undefined || packetCount >= declared * minFrameShare - 1) return;
   throw new LipsyncError(
     'clip_unusable',
-    `The clip is cut off: only ${packetCount} of ${promised} frames are there. Upload it again.`,
+    `The clip is truncated: it contains only ${packetCount} of ${declared} frames. Upload it again.`,
   );
+}
+
+/**
+ * Throws `InputNotFoundError` unless `path` is a readable file, and `emptyCode` for an empty file. `what` names the input in
+ * the message.
+ */
+async function requireFile(path: string, what: string, emptyCode: ErrorCode): Promise<void> {
+  const stats = await stat(path).catch((cause: unknown) => {
+    throw new InputNotFoundError(`The ${what} does not exist or cannot be read. Check its path.`, { cause });
+  });
+  if (!stats.isFile()) throw new InputNotFoundError(`The ${what} is not a file. Specify the path of a media file.`);
+  if (stats.size === 0) throw new LipsyncError(emptyCode, `The ${what} is an empty file. Upload it again.`);
+}
+
+/** Detects PNG, JPEG and WebP by their first bytes and returns the demuxer; undefined for other files. */
+async function sniffStillDemuxer(path: string): Promise<string | undefined> {
+  const head = await readHead(path, 12);
+  if (head.subarray(0, 8).equals(Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]))) return 'png_pipe';
+  if (head.subarray(0, 3).equals(Buffer.from([0xff, 0xd8, 0xff]))) return 'jpeg_pipe';
+  if (head.toString('latin1', 0, 4) === 'RIFF' && head.toString('latin1', 8, 12) === 'WEBP') return 'webp_pipe';
+  return undefined;
+}
+
+async function readHead(path: string, length: number): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }

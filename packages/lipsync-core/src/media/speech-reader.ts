@@ -1,7 +1,7 @@
 import { MediaProcess } from './ffmpeg-process.ts';
-import { inputArguments } from './media-input.ts';
+import { inputArguments } from './ffmpeg-arguments.ts';
 
-/** The rate at which speech is analyzed; audio/speech-features.ts states it for its readers. */
+/** Sample rate of speech analysis, equal to that of audio/speech-features.ts. */
 const sampleRateHz = 16_000;
 const bytesPerSample = 4;
 
@@ -9,15 +9,15 @@ export interface SpeechReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The sound of a speech. Can be read once; ending the loop early ends the decoder. */
+/** The samples of a speech, for a single iteration. Leaving the loop early stops the decoder. */
 export interface SpeechStream extends AsyncIterable<Float32Array> {
-  /** Samples so far that were no numbers (NaN, infinite) and were replaced by silence. */
+  /** Number of non-finite samples so far (NaN, infinite), which are replaced by silence. */
   readonly nanSamples: number;
 }
 
 /**
- * Decodes a speech to mono at 16 kHz, −1…1, in chunks of at most a few thousand samples that the caller may keep.
- * Iterating throws `media_failed` or the abort's error.
+ * Decodes a speech to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the caller owns.
+ * Iteration throws `media_failed` or the abort error.
  */
 export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): SpeechStream {
   let nanSamples = 0;
@@ -28,7 +28,7 @@ export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): Sp
       const whole = bytes.length - (bytes.length % bytesPerSample);
       rest = bytes.subarray(whole);
       const samples = toSamples(bytes.subarray(0, whole));
-      nanSamples += silenceUnreal(samples);
+      nanSamples += silenceNonFinite(samples);
       if (samples.length > 0) yield samples;
     }
   }
@@ -40,24 +40,21 @@ export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): Sp
   };
 }
 
-/**
- * How long a speech really is, by decoding it without looking at a sample; stops soon after `maxDurationMs`.
- * Throws like `readSpeech`.
- */
+/** Measures the duration of a speech by decoding it; stops soon after `maxDurationMs`. Throws like `readSpeech`. */
 export async function measureSpeechMs(
   path: string,
   { signal, maxDurationMs }: SpeechReadOptions & { readonly maxDurationMs: number },
 ): Promise<number> {
   let bytes = 0;
-  const most = ((maxDurationMs + 1_000) * sampleRateHz * bytesPerSample) / 1000;
+  const maxBytes = ((maxDurationMs + 1_000) * sampleRateHz * bytesPerSample) / 1000;
   for await (const chunk of decode(path, signal)) {
     bytes += chunk.length;
-    if (bytes > most) break;
+    if (bytes > maxBytes) break;
   }
   return (Math.floor(bytes / bytesPerSample) * 1000) / sampleRateHz;
 }
 
-/** The decoder's bytes, as they come out of its pipe. */
+/** Yields the raw output of the decoder. */
 async function* decode(path: string, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
   const running = new MediaProcess({ tool: 'ffmpeg', arguments: decodeArguments(path), signal });
   const chunks = running.stdout.iterator({ destroyOnReturn: false });
@@ -91,16 +88,16 @@ function decodeArguments(path: string): readonly string[] {
   ];
 }
 
-/** A copy, because a chunk of the pipe begins at any byte and typed arrays begin at multiples of four. */
+/** Copies, because chunks of a pipe are not aligned for 32-bit floats. */
 function toSamples(bytes: Buffer): Float32Array {
   const copy = new Uint8Array(bytes);
   return new Float32Array(copy.buffer);
 }
 
-/** Replaces what is no number by silence and clips the rest, in place; returns how many samples were replaced. */
-function silenceUnreal(samples: Float32Array): number {
+/** Replaces non-finite samples by silence and clips the others, in place. Returns the number of replaced samples. */
+function silenceNonFinite(samples: Float32Array): number {
   let replaced = 0;
-  // An iterator's pair for each sample would take ten times as long.
+  // Ten times as fast as an iterator over entries.
   for (let index = 0; index < samples.length; index += 1) {
     const sample = samples[index] ?? 0;
     if (Number.isFinite(sample)) {

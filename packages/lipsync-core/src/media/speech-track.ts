@@ -1,27 +1,27 @@
 import { rm } from 'node:fs/promises';
+import fluentFfmpeg, { type FfmpegCommand } from 'fluent-ffmpeg';
 import { LipsyncError } from '../errors/index.ts';
+import { aacArguments, fileUrl, untrustedInputOptions, wavArguments } from './ffmpeg-arguments.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
-import { fileUrl, inputArguments } from './media-input.ts';
 import { framesPerSecond, type ClipFacts, type SpeechFacts } from './media-types.ts';
-import { probeTake } from './probe.ts';
-import { aacArguments, wavArguments } from './sound-arguments.ts';
+import { probeTake } from './take-probe.ts';
 import type { Timeline } from './timeline.ts';
 
-/** For whatever ffmpeg does here, which is to copy or to decode sound: it has no other way to show that it works. */
+/** Total time for copying or decoding sound, during which ffmpeg reports no progress. */
 const timeLimitMs = 300_000;
 
 export interface SpeechTrackOptions {
   readonly speechPath: string;
   readonly speech: SpeechFacts;
   readonly timeline: Timeline;
-  /** Written in place: the folder is the caller's own, and what is there counts only when this resolves. */
+  /** Written in place, so it must be in a private folder; valid only after this resolves. */
   readonly targetPath: string;
   readonly signal: AbortSignal;
 }
 
 /**
- * Writes the speech as a WAV file that lasts exactly as long as the timeline: padded with silence, or cut. Throws
- * `media_failed` or the abort's error; nothing is left behind then.
+ * Writes the speech as a WAV file with exactly the duration of the timeline, padded with silence or cut. Throws
+ * `media_failed` or the abort error and then leaves no file.
  */
 export async function writeSpeechTrack({
   speechPath,
@@ -30,16 +30,16 @@ export async function writeSpeechTrack({
   targetPath,
   signal,
 }: SpeechTrackOptions): Promise<void> {
-  await writeFileOrNothing(targetPath, signal, [
-    ...inputArguments(speechPath),
+  const command = addInput(fluentFfmpeg(), speechPath).outputOptions(
     '-map',
     '0:a:0',
     '-map_metadata',
     '-1',
-    ...wavArguments(speech, secondsOf(timeline)),
+    ...wavArguments(speech, getDurationS(timeline)),
     '-f',
     'wav',
-  ]);
+  );
+  await runMux(command, targetPath, signal);
 }
 
 export interface SoundSwapOptions extends SpeechTrackOptions {
@@ -48,18 +48,18 @@ export interface SoundSwapOptions extends SpeechTrackOptions {
 }
 
 /**
- * Whether a clip's pictures can stay as they are when it is laid along the timeline and becomes an MP4: every frame once,
- * in order, already as our encoder would write them.
+ * Whether the video stream of a clip can be copied into the MP4 of a take: every frame once and in order, already in the
+ * format of the encoder.
  */
-export function keepsPictures(clip: ClipFacts, timeline: Timeline): boolean {
-  const plain =
+export function canCopyVideo(clip: ClipFacts, timeline: Timeline): boolean {
+  const isEncoderFormat =
     clip.kind === 'video' &&
     clip.codec === 'h264' &&
     clip.pixelFormat === 'yuv420p' &&
     clip.rotationDegrees === 0 &&
     !clip.variableFrameRate;
   return (
-    plain &&
+    isEncoderFormat &&
     timeline.windowStart === 0 &&
     timeline.windowLength === clip.frameCount &&
     timeline.frameCount === clip.frameCount
@@ -67,31 +67,30 @@ export function keepsPictures(clip: ClipFacts, timeline: Timeline): boolean {
 }
 
 /**
- * Puts the speech in place of a clip's sound without touching its pictures. Resolves with false, and leaves nothing,
- * when the clip does not lend itself to it after all. Throws the abort's error.
+ * Replaces the sound of a clip by the speech and copies the video stream. Resolves with false and leaves no file when the
+ * result is not as planned or ffmpeg fails. Throws the abort error.
  */
 export async function swapSound(options: SoundSwapOptions): Promise<boolean> {
   const { clipPath, speechPath, speech, timeline, targetPath, signal } = options;
+  const command = addInput(addInput(fluentFfmpeg(), clipPath), speechPath).outputOptions(
+    '-map',
+    '0:v:0',
+    '-map',
+    '1:a:0',
+    '-map_metadata',
+    '-1',
+    '-map_chapters',
+    '-1',
+    '-c:v',
+    'copy',
+    ...aacArguments(speech, getDurationS(timeline)),
+    '-movflags',
+    '+faststart',
+    '-f',
+    'mp4',
+  );
   try {
-    await writeFileOrNothing(targetPath, signal, [
-      ...inputArguments(clipPath),
-      ...inputArguments(speechPath),
-      '-map',
-      '0:v:0',
-      '-map',
-      '1:a:0',
-      '-map_metadata',
-      '-1',
-      '-map_chapters',
-      '-1',
-      '-c:v',
-      'copy',
-      ...aacArguments(speech, secondsOf(timeline)),
-      '-movflags',
-      '+faststart',
-      '-f',
-      'mp4',
-    ]);
+    await runMux(command, targetPath, signal);
     if (await isAsPlanned(options)) return true;
   } catch (error) {
     if (signal.aborted || !LipsyncError.isInstance(error)) throw error;
@@ -103,21 +102,30 @@ export async function swapSound(options: SoundSwapOptions): Promise<boolean> {
 async function isAsPlanned({ clip, timeline, targetPath, signal }: SoundSwapOptions): Promise<boolean> {
   const facts = await probeTake(targetPath, { signal });
   const frameMs = 1000 / framesPerSecond(timeline.frameRate);
-  const sameSize = facts.width === clip.width && facts.height === clip.height;
-  const longEnough =
+  const hasSameSize = facts.width === clip.width && facts.height === clip.height;
+  const hasDuration =
     Math.abs(facts.videoDurationMs - timeline.durationMs) <= frameMs &&
     Math.abs((facts.audioDurationMs ?? 0) - timeline.durationMs) <= frameMs;
-  return facts.frameCount === timeline.frameCount && sameSize && longEnough;
+  return facts.frameCount === timeline.frameCount && hasSameSize && hasDuration;
 }
 
-function secondsOf({ frameCount, frameRate }: Timeline): number {
+function getDurationS({ frameCount, frameRate }: Timeline): number {
   return frameCount / framesPerSecond(frameRate);
 }
 
-async function writeFileOrNothing(path: string, signal: AbortSignal, commands: readonly string[]): Promise<void> {
+function addInput(command: FfmpegCommand, path: string): FfmpegCommand {
+  return command.input(fileUrl(path)).inputOptions(...untrustedInputOptions());
+}
+
+/**
+ * Runs a command that fluent-ffmpeg built. The package itself would start ffmpeg without a time limit and without the
+ * means to stop it, so only its argument list is used. A failure leaves no file.
+ */
+async function runMux(command: FfmpegCommand, targetPath: string, signal: AbortSignal): Promise<void> {
   const running = new MediaProcess({
     tool: 'ffmpeg',
-    arguments: [...commands, '-y', fileUrl(path)],
+    // oxlint-disable-next-line no-underscore-dangle -- no other method returns the argument list
+    arguments: ['-y', ...command.output(fileUrl(targetPath))._getArguments()],
     idleLimitMs: timeLimitMs,
     signal,
   });
@@ -125,7 +133,7 @@ async function writeFileOrNothing(path: string, signal: AbortSignal, commands: r
     await running.within(running.ended);
   } catch (error) {
     await running.stop();
-    await rm(path, { force: true });
+    await rm(targetPath, { force: true });
     throw error;
   }
 }

@@ -2,8 +2,7 @@ import type { Warning } from '../contract/provider-types.ts';
 import type { RenderTaskContext } from '../processes/render-task.ts';
 import type { Frame } from './frame-reader.ts';
 import type { ClipFacts, SpeechFacts } from './media-types.ts';
-import { openFramesAhead } from './threads/frames-ahead.ts';
-import { openTakeAside } from './threads/take-aside.ts';
+import { openFramesAhead, openTakeAside } from './threads/media-threads.ts';
 import type { Timeline } from './timeline.ts';
 
 export interface TakeLoopOptions {
@@ -33,26 +32,25 @@ export interface TakeReport {
 
 export interface TakeLoopFigures {
   readonly wallMs: number;
-  /** Bytes that the decoder side moved between its own buffers, per output frame. */
+  /** Bytes that the reader copied between its buffers, per output frame. */
   readonly bytesCopiedPerFrame: number;
 }
 
-/** What happens to frames between decoder and encoder. */
+/** Processes frames between decoder and encoder. */
 export interface FrameStage {
-  /** Frames that it holds at once, at most. */
+  /** Largest number of frames that it retains at once. */
   readonly heldFrames: number;
-  /** Changes frames in place and passes every one on, in the same order. */
+  /** Modifies frames in place and yields each one in the same order. */
   apply(frames: AsyncIterable<Frame>): AsyncIterable<Frame>;
 }
 
 const progressEveryFrames = 10;
-/** Frames that may be on their way to the encoder while the next ones are worked on. */
-const framesOnTheWay = 3;
+/** Writes that may be pending while the next frames are processed. */
+const maxPendingWrites = 3;
 
 /**
- * Decodes the clip along the timeline, lets `stage` change the frames, and encodes them with the speech. Frames
- * are read ahead and written behind in threads of their own while this one draws. The take is complete and measured when this resolves;
- * otherwise nothing of it is left.
+ * Decodes the clip in the order of the timeline, applies `stage`, and encodes the frames with the speech. Decoding and
+ * encoding run in separate threads. When this resolves, the take is complete and verified; otherwise no file is left.
  */
 export async function runTakeLoop(
   options: TakeLoopOptions,
@@ -67,7 +65,7 @@ export async function runTakeLoop(
     facts: clip,
     timeline,
     workFolder: options.workFolder,
-    keepFrames: framesOnTheWay + stage.heldFrames,
+    keepFrames: maxPendingWrites + stage.heldFrames,
     signal,
   });
   const take = openTakeAside({
@@ -80,18 +78,18 @@ export async function runTakeLoop(
     speech: { path: options.speechPath, facts: options.speech },
     signal,
   });
-  const onTheWay: Promise<void>[] = [];
+  const pendingWrites: Promise<void>[] = [];
   try {
     for await (const frame of stage.apply(frames)) {
       const write = take.write(frame.data);
-      // Awaited below, in order; one that fails early must not count as unheard.
+      // Awaited below in order; prevents an unhandled rejection until then.
       write.catch(() => undefined);
-      onTheWay.push(write);
-      if (onTheWay.length > framesOnTheWay) await onTheWay.shift();
+      pendingWrites.push(write);
+      if (pendingWrites.length > maxPendingWrites) await pendingWrites.shift();
       if (frame.index % progressEveryFrames === 0)
         context.onProgress({ stage: 'rendering', fraction: frame.index / timeline.frameCount });
     }
-    await Promise.all(onTheWay);
+    await Promise.all(pendingWrites);
     await take.finish();
   } finally {
     await take.abort();
@@ -100,7 +98,7 @@ export async function runTakeLoop(
   return { wallMs: performance.now() - startedMs, bytesCopiedPerFrame };
 }
 
-/** A stage that draws into one frame at a time. */
+/** Creates a stage that draws into one frame at a time. */
 export function drawEach(draw: (frame: Frame) => void): FrameStage {
   return {
     heldFrames: 1,

@@ -41,7 +41,7 @@ function roundedFrames(durationMs: number, { numerator, denominator }: FrameRate
 }
 
 describe('planTimeline', () => {
-  it.each(syncModes)('%s shows only frames of the window, for exactly its frame count', (mode) => {
+  it.each(syncModes)('The mode %s shows only frames of the window, for exactly the frame count.', (mode) => {
     forEveryPlan(mode, (timeline, clip) => {
       const frames = shown(timeline);
       expect(frames.length).toBeGreaterThanOrEqual(1);
@@ -51,26 +51,26 @@ describe('planTimeline', () => {
     });
   });
 
-  it.each(['loop', 'bounce', 'remap'] as const)('%s lasts round(speech × rate) frames', (mode) => {
+  it.each(['loop', 'bounce', 'remap'] as const)('The mode %s lasts round(speech × rate) frames.', (mode) => {
     forEveryPlan(mode, (timeline, clip, durationMs) =>
       expect(timeline.frameCount).toBe(roundedFrames(durationMs, clip.frameRate)),
     );
   });
 
-  it('cut_off ends with whichever is shorter', () => {
+  it('The mode cut_off ends with the shorter of clip and speech.', () => {
     forEveryPlan('cut_off', (timeline, clip, durationMs) =>
       expect(timeline.frameCount).toBe(Math.min(clip.frameCount, roundedFrames(durationMs, clip.frameRate))),
     );
   });
 
-  it('silence ends with whichever is longer and holds the last frame', () => {
+  it('The mode silence ends with the longer of clip and speech and holds the last frame.', () => {
     forEveryPlan('silence', (timeline, clip, durationMs) => {
       expect(timeline.frameCount).toBe(Math.max(clip.frameCount, roundedFrames(durationMs, clip.frameRate)));
       expect(clipFrameAt(timeline, timeline.frameCount - 1)).toBe(clip.frameCount - 1);
     });
   });
 
-  it('remap never goes back and reaches both ends of the clip when the output is longer', () => {
+  it('The mode remap never goes backwards and reaches both ends of the clip if the output is longer.', () => {
     forEveryPlan('remap', (timeline, clip) => {
       const frames = shown(timeline);
       expect(frames.every((frame, index) => index === 0 || frame >= (frames[index - 1] ?? 0))).toBe(true);
@@ -78,7 +78,7 @@ describe('planTimeline', () => {
     });
   });
 
-  it('bounce moves by exactly one frame and never shows a turning frame twice', () => {
+  it('The mode bounce moves by exactly one frame and never repeats a turning frame.', () => {
     forEveryPlan('bounce', (timeline, clip) => {
       const frames = shown(timeline);
       const steps = frames.slice(1).map((frame, index) => Math.abs(frame - (frames[index] ?? 0)));
@@ -86,50 +86,50 @@ describe('planTimeline', () => {
     });
   });
 
-  it('loop begins again after the last frame', () => {
+  it('The mode loop restarts after the last frame.', () => {
     expect(shown(planTimeline(videoOf(3), 280, { syncMode: 'loop' }))).toEqual([0, 1, 2, 0, 1, 2, 0]);
   });
 
-  it('bounce turns at both ends', () => {
+  it('The mode bounce turns at both ends.', () => {
     expect(shown(planTimeline(videoOf(3), 320, { syncMode: 'bounce' }))).toEqual([0, 1, 2, 1, 0, 1, 2, 1]);
   });
 
-  it('gives a still as many frames as the speech in every mode', () => {
+  it('A still lasts as long as the speech in every mode.', () => {
     const still: TimedClip = { ...videoOf(1), kind: 'still' };
     for (const syncMode of syncModes) expect(shown(planTimeline(still, 400, { syncMode }))).toEqual(Array(10).fill(0));
   });
 });
 
-describe('the window of a clip', () => {
+describe('Clip window', () => {
   const plan = (startMs?: number, endMs?: number, clip = videoOf(100)): Timeline =>
     planTimeline(clip, 10_000, { syncMode: 'cut_off', window: { startMs, endMs } });
 
-  it('takes the frames between its ends', () => {
+  it('A window selects the frames between its ends.', () => {
     expect(plan(1_000, 3_000)).toMatchObject({ windowStart: 25, windowLength: 50 });
   });
 
-  it('runs to the end of the clip when only its start is given', () => {
+  it('A window without an end extends to the end of the clip.', () => {
     expect(plan(1_000)).toMatchObject({ windowStart: 25, windowLength: 75 });
   });
 
-  it('may end exactly with the clip', () => {
+  it('A window may end exactly with the clip.', () => {
     expect(plan(0, 4_000)).toMatchObject({ windowStart: 0, windowLength: 100 });
   });
 
-  it('holds at least one frame', () => {
+  it('A window contains at least one frame.', () => {
     expect(plan(1_000, 1_001)).toMatchObject({ windowStart: 25, windowLength: 1 });
   });
 
   it.each([
-    ['starts where the clip ends', 4_000, undefined],
-    ['ends behind the clip', 0, 4_041],
+    ['starts at the end of the clip', 4_000, undefined],
+    ['ends after the clip', 0, 4_041],
     ['ends before it starts', 2_000, 1_000],
     ['is empty', 2_000, 2_000],
-  ])('is refused when it %s', (_, startMs, endMs) => {
+  ])('A window is rejected when it %s.', (_, startMs, endMs) => {
     expect(() => plan(startMs, endMs)).toThrow(expect.objectContaining({ code: 'request_invalid' }));
   });
 
-  it('is refused for a still', () => {
+  it('A window is rejected for a still.', () => {
     expect(() => plan(0, 10, { ...videoOf(1), kind: 'still' })).toThrow(
       expect.objectContaining({ code: 'request_invalid' }),
     );

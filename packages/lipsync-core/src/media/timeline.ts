@@ -2,20 +2,20 @@ import type { SyncMode } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { framesPerSecond, type ClipFacts, type FrameRate } from './media-types.ts';
 
-/** Part of the clip to use, in clip time; the end is exclusive. */
+/** The part of a clip to use, in clip time; the end is exclusive. */
 export interface ClipWindow {
   readonly startMs?: number | undefined;
   readonly endMs?: number | undefined;
 }
 
-/** How long the output is and how clip frames are laid along it. Plain data, so that it can be handed to another process. */
+/** The length of the output and the clip frame of each output frame. Plain data: it crosses process boundaries. */
 export interface Timeline {
   readonly frameRate: FrameRate;
   /** Output frames: round(output duration × frame rate), at least 1. */
   readonly frameCount: number;
   readonly durationMs: number;
   readonly syncMode: SyncMode;
-  /** First clip frame inside the window, and how many clip frames it holds. */
+  /** First clip frame of the window and number of clip frames in it. */
   readonly windowStart: number;
   readonly windowLength: number;
 }
@@ -25,17 +25,17 @@ export interface TimelineOptions {
   readonly window?: ClipWindow;
 }
 
-/** The parts of a clip's facts that decide its timeline. */
+/** The properties of a clip that determine its timeline. */
 type TimedClip = Pick<ClipFacts, 'kind' | 'frameRate' | 'frameCount' | 'durationMs'>;
 
-/** Milliseconds at which output frame `index` is shown. */
+/** Time at which output frame `index` is shown, in milliseconds. */
 export function frameTimeMs(timeline: Pick<Timeline, 'frameRate'>, index: number): number {
   return (index * 1000) / framesPerSecond(timeline.frameRate);
 }
 
 /**
- * Lays a clip along a speech of `speechDurationMs`. A still has no length of its own, so it lasts as long as the speech
- * in every mode. Throws `request_invalid` when the window lies outside the clip.
+ * Plans the output for a clip and a speech of `speechDurationMs`. A still lasts as long as the speech in every mode.
+ * Throws `request_invalid` when the window is outside the clip.
  */
 export function planTimeline(clip: TimedClip, speechDurationMs: number, options: TimelineOptions): Timeline {
   const window = windowFrames(clip, options.window ?? {});
@@ -51,7 +51,7 @@ export function planTimeline(clip: TimedClip, speechDurationMs: number, options:
   };
 }
 
-/** The clip frame shown at output frame `index`, 0 ≤ index < frameCount. */
+/** Returns the clip frame of output frame `index`, 0 ≤ index < frameCount. */
 export function clipFrameAt(timeline: Timeline, index: number): number {
   return timeline.windowStart + offsetInWindow(timeline, index);
 }
@@ -66,12 +66,12 @@ function offsetInWindow({ syncMode, windowLength, frameCount }: Timeline, index:
     case 'silence':
       return Math.min(index, windowLength - 1);
     case 'remap':
-      // The middle of each output frame decides, so that first and last frames are treated alike.
+      // Sampled at the middle of each output frame, so that both ends are treated alike.
       return Math.floor(((index + 0.5) * windowLength) / frameCount);
   }
 }
 
-/** There and back without showing the turning frames twice: the period is two less than twice the length. */
+/** Forth and back without repeating the turning frames, so the period is twice the length minus two. */
 function bounceOffset(index: number, length: number): number {
   if (length === 1) return 0;
   const period = 2 * (length - 1);
@@ -94,14 +94,14 @@ function outputFrames(syncMode: SyncMode, speechFrames: number, windowLength: nu
 
 function windowFrames(clip: TimedClip, { startMs, endMs }: ClipWindow): { start: number; length: number } {
   if (startMs === undefined && endMs === undefined) return { start: 0, length: clip.frameCount };
-  if (clip.kind === 'still') throw windowError('A still picture has no time: leave out start_ms and end_ms.');
+  if (clip.kind === 'still') throw windowError('A still image has no duration. Remove start_ms and end_ms.');
   const frameMs = frameTimeMs(clip, 1);
   const lengthS = (clip.durationMs / 1000).toFixed(2);
   if ((startMs ?? 0) >= clip.durationMs)
-    throw windowError(`start_ms lies behind the end of the clip, which lasts ${lengthS} s.`);
-  // Players round durations up to a frame; a window may end where they say that the clip ends.
+    throw windowError(`start_ms is after the end of the clip (${lengthS} s). Use a smaller value.`);
+  // Players round durations up to a frame, so a window may end at the displayed duration.
   if ((endMs ?? 0) > clip.durationMs + frameMs)
-    throw windowError(`end_ms lies behind the end of the clip, which lasts ${lengthS} s.`);
+    throw windowError(`end_ms is after the end of the clip (${lengthS} s). Use a smaller value.`);
   if (startMs !== undefined && endMs !== undefined && startMs >= endMs)
     throw windowError('end_ms must be later than start_ms.');
   const start = Math.min(framesWithin(startMs ?? 0, clip.frameRate), clip.frameCount - 1);
@@ -109,11 +109,35 @@ function windowFrames(clip: TimedClip, { startMs, endMs }: ClipWindow): { start:
   return { start, length: Math.max(1, end - start) };
 }
 
-/** round(duration × rate), in an order of operations that keeps integers exact. */
+/** round(duration × rate), ordered so that integers stay exact. */
 function framesWithin(durationMs: number, rate: FrameRate): number {
   return Math.round((durationMs * rate.numerator) / (rate.denominator * 1000));
 }
 
 function windowError(message: string): LipsyncError {
   return new LipsyncError('request_invalid', message);
+}
+
+export interface InputDurations {
+  /** Null for a still image. */
+  readonly clipMs: number | null;
+  readonly speechMs: number;
+}
+
+/** One frame per millisecond. */
+const millisecondRate = { numerator: 1000, denominator: 1 };
+
+/**
+ * Returns the duration of the output to within one frame when only the durations of the inputs are known. Throws
+ * `request_invalid` when the window is outside the clip.
+ */
+export function outputDurationMs({ clipMs, speechMs }: InputDurations, options: TimelineOptions): number {
+  const durationMs = clipMs ?? 0;
+  const clip = {
+    kind: clipMs === null ? 'still' : 'video',
+    frameRate: millisecondRate,
+    frameCount: Math.max(1, Math.round(durationMs)),
+    durationMs,
+  } as const;
+  return planTimeline(clip, speechMs, options).durationMs;
 }

@@ -11,14 +11,14 @@ export type ChildExit =
   | { readonly type: 'signaled'; readonly signal: NodeJS.Signals }
   | { readonly type: 'spawn_failed'; readonly error: Error };
 
-const stopBudgetMs = 3_000;
+const stopBudgetMs = 5_000;
 
 /**
  * Time between a request to stop and SIGKILL, per level. A stop travels from the render pool through a render process to
  * its ffmpeg processes. Both limits derive from one budget, so the inner one always expires first and leaves the outer
  * level time to delete partial files and to report: a program that ignores SIGTERM must not cost the warm process.
  */
-export const stopGraceMs = { renderProcess: stopBudgetMs, program: stopBudgetMs / 3 } as const;
+export const stopGraceMs = { renderProcess: stopBudgetMs, program: stopBudgetMs / 5 } as const;
 
 const stderrTailBytes = 8_192;
 

@@ -24,7 +24,7 @@ interface Work {
   readonly takePath: string;
 }
 
-/** A clip that is far from done when the first frames have come through; bounce makes it use its temporary file as well. */
+/** Starts a take much longer than the first frames; bounce mode also uses the temporary file. */
 async function startWork(signal?: AbortSignal): Promise<Work> {
   const folder = await temporaryFolder();
   const path = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=2', ...x264, join(folder, 'clip.mp4'));
@@ -65,7 +65,7 @@ async function runUntil({ frames, take }: Work, onFrame: (frame: Frame) => void 
   }
 }
 
-/** Media processes that have the folder's name in their arguments. */
+/** Process ids of media tools whose arguments contain the folder. */
 async function processesIn(folder: string): Promise<number[]> {
   const ids = (await readdir('/proc')).map(Number).filter(Number.isInteger);
   const commands = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')));
@@ -74,8 +74,8 @@ async function processesIn(folder: string): Promise<number[]> {
 
 const inputs = ['clip.mp4', 'speech.wav'];
 
-describe.runIf(process.platform === 'linux')('work that ends before its time', () => {
-  it('leaves neither process nor file after an abort, and throws the reason of the abort', async () => {
+describe.runIf(process.platform === 'linux')('Media work that ends early', () => {
+  it('Aborted media work leaves neither processes nor files and throws the abort reason.', async () => {
     const controller = new AbortController();
     const reason = new LipsyncError('deadline_exceeded', 'Too late.');
     const work = await startWork(controller.signal);
@@ -87,7 +87,7 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
     expect((await readdir(work.folder)).toSorted()).toEqual(inputs);
   });
 
-  it('starts nothing when it is aborted already', async () => {
+  it('A probe with an aborted signal starts no process.', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'clip.mp4'), 'anything');
     await expect(probeClip(join(folder, 'clip.mp4'), { limits, signal: AbortSignal.abort() })).rejects.toMatchObject({
@@ -95,7 +95,7 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
     });
   });
 
-  it('is a media failure when ffmpeg is killed, and leaves no file', async () => {
+  it('Media work whose ffmpeg is killed fails with media_failed and leaves no files.', async () => {
     const work = await startWork();
     const error = await runUntil(work, async ({ index }) => {
       if (index !== 20) return;
@@ -106,7 +106,7 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
     expect((await readdir(work.folder)).toSorted()).toEqual(inputs);
   });
 
-  it('ends the decoder when the reader is left early', async () => {
+  it('Leaving the frame loop early stops the decoder.', async () => {
     const work = await startWork();
     for await (const { index } of work.frames) if (index === 3) break;
     await work.take.abort();
@@ -114,7 +114,7 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
     expect((await readdir(work.folder)).toSorted()).toEqual(inputs);
   });
 
-  it('refuses a take with too few frames and removes it', async () => {
+  it('Finishing a take with too few frames throws and deletes the partial file.', async () => {
     const work = await startWork();
     for await (const { index, data } of work.frames) {
       await work.take.write(data);
@@ -124,7 +124,7 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
     expect((await readdir(work.folder)).toSorted()).toEqual(inputs);
   });
 
-  it('stops ffmpeg when it makes no progress', async () => {
+  it('An ffmpeg without progress is stopped after the idle limit.', async () => {
     const running = new MediaProcess({
       tool: 'ffmpeg',
       arguments: ['-f', 'u8', '-i', 'pipe:0', '-f', 'null', '-'],
@@ -137,7 +137,7 @@ describe.runIf(process.platform === 'linux')('work that ends before its time', (
     });
   });
 
-  it('says which program is missing', async () => {
+  it('A missing ffprobe is reported by name with installation advice.', async () => {
     const script = `
       import { probeClip } from ${JSON.stringify(new URL('../../src/media/index.ts', import.meta.url).href)};
       await probeClip(process.argv[1], { limits: { maxDurationMs: 1000, maxDimensionPx: 1000 } }).catch(({ code, message }) => console.log(code, message));`;

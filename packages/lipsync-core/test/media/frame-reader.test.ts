@@ -40,8 +40,8 @@ async function numbersAlong(
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-describe('openFrames along a timeline, the caller drawing over every frame', () => {
-  it('shows the right picture at every output frame in every mode', async () => {
+describe('openFrames with a timeline', () => {
+  it('Every output frame has the right picture in every sync mode, even if the caller overwrites each frame.', async () => {
     const clip = await numberedClip(8);
     const there = upTo(8);
     const back = [6, 5, 4, 3, 2, 1];
@@ -53,7 +53,7 @@ describe('openFrames along a timeline, the caller drawing over every frame', () 
     expect(await numbersAlong(clip, 'remap', 160)).toEqual([1, 3, 5, 7]);
   });
 
-  it('does the same when the temporary file holds only part of the clip, and removes it', async () => {
+  it('Every output frame has the right picture with a temporary file smaller than the clip, which is deleted.', async () => {
     const clip = await numberedClip(8);
     const spillBytes = 3 * 96 * 64 * 1.5;
     expect(await numbersAlong(clip, 'bounce', 800, { spillBytes })).toEqual([...upTo(8), 6, 5, 4, 3, 2, 1, ...upTo(6)]);
@@ -61,7 +61,7 @@ describe('openFrames along a timeline, the caller drawing over every frame', () 
     expect(await readdir(clip.folder)).toEqual(['clip.mp4']);
   });
 
-  it('stays inside the window', async () => {
+  it('Frames of a timeline with a window come only from the window.', async () => {
     const { folder, path, facts } = await numberedClip(8);
     const timeline = planTimeline(facts, 280, { syncMode: 'loop', window: { startMs: 80, endMs: 200 } });
     const numbers: number[] = [];
@@ -71,8 +71,8 @@ describe('openFrames along a timeline, the caller drawing over every frame', () 
   });
 });
 
-describe('openFrames over a range', () => {
-  it('agrees with the timeline about which picture a frame index means, also at another size and in RGB', async () => {
+describe('openFrames with a range', () => {
+  it('A range yields the same picture for a frame index as a timeline, also at another size and in RGB.', async () => {
     const { path, facts } = await numberedClip(12);
     const numbers: number[] = [];
     for await (const { data } of openFrames({
@@ -89,7 +89,7 @@ describe('openFrames over a range', () => {
     expect(numbers).toEqual([3, 4, 5, 6, 7, 8]);
   });
 
-  it('keeps as many frames valid as asked for', async () => {
+  it('As many yielded frames stay valid as keepFrames specifies.', async () => {
     const { path, facts } = await numberedClip(10);
     const kept: Uint8Array[] = [];
     for await (const { data } of openFrames({ path, facts, range: { start: 0, end: 10 }, keepFrames: 4 })) {
@@ -99,7 +99,7 @@ describe('openFrames over a range', () => {
     }
   });
 
-  it('repeats the last picture when the clip turns out shorter than its facts', async () => {
+  it('The last picture is repeated if the clip is shorter than probed.', async () => {
     const { path, facts } = await numberedClip(5);
     const numbers: number[] = [];
     for await (const { data } of openFrames({ path, facts, range: { start: 0, end: 8 } })) {
@@ -109,7 +109,7 @@ describe('openFrames over a range', () => {
     expect(numbers).toEqual([0, 1, 2, 3, 4, 4, 4, 4]);
   });
 
-  it('uses a bounded number of buffers and copies each frame once, however long the clip', async () => {
+  it('Reading uses a bounded number of buffers and copies each frame once, for clips of any length.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=s=320x240:r=50:d=8', ...x264, join(folder, 'clip.mp4'));
     const facts = await probeClip(path, { limits });
@@ -118,7 +118,7 @@ describe('openFrames over a range', () => {
     for await (const frame of frames) delivered += frame.data.length > 0 ? 1 : 0;
     expect(delivered).toBe(400);
     expect(frames.statistics.buffersAllocated).toBeLessThanOrEqual(8);
-    // One copy out of the pipe, and one more for the last frame, which the reader keeps.
+    // One copy from the pipe, and one more for the last frame, which the reader retains.
     expect(frames.statistics.bytesCopied).toBe(401 * 320 * 240 * 1.5);
   });
 });

@@ -20,14 +20,14 @@ const execute = promisify(execFile);
 
 export const limits: MediaLimits = { maxDurationMs: 600_000, maxDimensionPx: 4096 };
 
-/** A folder that is gone after the test. */
+/** Creates a folder that is deleted after the test. */
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-media-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Runs ffmpeg to make an input; the last argument is the file. */
+/** Creates an input with ffmpeg; the last argument is the file. */
 export async function makeMedia(...argumentsOfRun: readonly string[]): Promise<string> {
   const path = argumentsOfRun.at(-1) ?? '';
   await execute('ffmpeg', ['-nostdin', '-loglevel', 'error', '-y', ...argumentsOfRun.slice(0, -1), `file:${path}`]);
@@ -36,13 +36,13 @@ export async function makeMedia(...argumentsOfRun: readonly string[]): Promise<s
 
 export const x264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'] as const;
 
-/** A small clip in which every frame has its own number, written as brightness: frame n is flat gray of 16 + 4 × n. */
+/** Creates a small clip that encodes frame numbers as luma: frame n is uniform gray of 16 + 4 × n. */
 export async function makeNumberedClip(path: string, frameCount: number, rate = '25', size = '96x64'): Promise<string> {
   const source = `nullsrc=s=${size}:r=${rate},geq=lum='16+4*N':cb=128:cr=128,format=yuv420p`;
   return makeMedia('-f', 'lavfi', '-i', source, '-frames:v', String(frameCount), ...x264, '-qp', '1', path);
 }
 
-/** The number that `makeNumberedClip` wrote into a frame. */
+/** Reads the number that `makeNumberedClip` wrote into a frame. */
 export function numberOf(frame: Uint8Array): number {
   return Math.round(((frame[frame.length >> 2] ?? 0) - 16) / 4);
 }
@@ -57,7 +57,7 @@ export interface PassedThrough {
   readonly timeline: Timeline;
 }
 
-/** The whole way of a clip without any drawing: probe, decode in the timeline's order, encode with the speech. */
+/** Probes a clip, decodes it in the order of the timeline and encodes it with the speech, without drawing. */
 export async function passThrough(
   folder: string,
   clipPath: string,

@@ -10,11 +10,11 @@ const bytes = 3_000_000;
 let pipe: OutputPipe | undefined;
 afterEach(() => pipe?.close());
 
-/** A process that writes a count, 32 bits a number, until so many bytes are written. */
+/** A process that writes `bytes` bytes of ascending 32-bit numbers. */
 function startCounting(output: OutputPipe): void {
   const program = `const numbers = Uint32Array.from({ length: ${bytes / 4} }, (_, index) => index); process.stdout.write(Buffer.from(numbers.buffer));`;
-  spawn(process.execPath, ['-e', program], { stdio: ['ignore', output.theirs, 'ignore'] });
-  output.theirs.destroy();
+  spawn(process.execPath, ['-e', program], { stdio: ['ignore', output.writeEnd, 'ignore'] });
+  output.writeEnd.destroy();
 }
 
 function isCount(parts: readonly Uint8Array[]): boolean {
@@ -22,8 +22,8 @@ function isCount(parts: readonly Uint8Array[]): boolean {
   return new Uint32Array(all.buffer, all.byteOffset, all.length / 4).every((value, index) => value === index);
 }
 
-describe('the output of a process', () => {
-  it('arrives whole and in order, and then ends', longTest, async () => {
+describe('Output pipe', () => {
+  it('The output of a process arrives complete and in order, followed by its end.', longTest, async () => {
     pipe = await openOutputPipe();
     const parts: Uint8Array[] = [];
     const ended = Promise.withResolvers<void>();
@@ -38,7 +38,7 @@ describe('the output of a process', () => {
     expect(isCount(parts)).toBe(true);
   });
 
-  it('waits when enough was read, and goes on where it stopped', longTest, async () => {
+  it('A paused output pipe continues at the same byte after resume.', longTest, async () => {
     pipe = await openOutputPipe();
     const parts: Uint8Array[] = [];
     const ended = Promise.withResolvers<void>();
@@ -62,7 +62,7 @@ describe('the output of a process', () => {
     expect(isCount(parts)).toBe(true);
   });
 
-  it('ends when our end is closed, also while it waits', longTest, async () => {
+  it('Closing an output pipe ends the process, also while the pipe is paused.', longTest, async () => {
     pipe = await openOutputPipe();
     const ended = Promise.withResolvers<void>();
     pipe.onBytes(() => false);
@@ -72,13 +72,13 @@ describe('the output of a process', () => {
     await expect(ended.promise).resolves.toBeUndefined();
   });
 
-  it('leaves nothing in the folder for temporary files', longTest, async () => {
+  it('An output pipe leaves nothing in the temporary folder.', longTest, async () => {
     const left = async (): Promise<string[]> =>
       (await readdir(tmpdir())).filter((name) => name.startsWith('lipsync-pipe-'));
     const before = await left();
     const pipes = await Promise.all(Array.from({ length: 10 }, () => openOutputPipe()));
-    for (const { theirs, close } of pipes) {
-      theirs.destroy();
+    for (const { writeEnd, close } of pipes) {
+      writeEnd.destroy();
       close();
     }
     expect((await left()).filter((name) => !before.includes(name))).toEqual([]);

@@ -15,7 +15,7 @@ async function expectPromises(takePath: string, frameCount: number, rate: number
   expect(take.videoDurationMs).toBeCloseTo((frameCount * 1000) / rate, 0);
 }
 
-/** Structural similarity of luma between two videos of the same size, as ffmpeg measures it. */
+/** Structural similarity of luma between two videos of the same size, measured by ffmpeg. */
 async function similarity(onePath: string, otherPath: string): Promise<number> {
   const { stderr } = await promisify(execFile)('ffmpeg', [
     '-hide_banner',
@@ -32,9 +32,9 @@ async function similarity(onePath: string, otherPath: string): Promise<number> {
   return Number(/Y:([\d.]+)/.exec(stderr)?.[1]);
 }
 
-describe('a clip passed through', () => {
+describe('Pass-through take', () => {
   it.each([['24000/1001'], ['25'], ['30000/1001'], ['30'], ['50'], ['60']])(
-    'at %s frames per second has round(duration × rate) frames and sound to the same end',
+    'A take at %s frames per second has round(duration × rate) frames, and its sound ends with them.',
     async (rateText) => {
       const folder = await temporaryFolder();
       const clipPath = await makeMedia(
@@ -55,7 +55,7 @@ describe('a clip passed through', () => {
   );
 
   it(
-    'keeps the promises in every mode, with a speech longer and shorter than the clip',
+    'A take has the planned frames and duration in every sync mode, with speech longer and shorter than the clip.',
     { timeout: 240_000 },
     async () => {
       const folder = await temporaryFolder();
@@ -85,7 +85,7 @@ describe('a clip passed through', () => {
     },
   );
 
-  it('looks like its source', async () => {
+  it('A pass-through take has a structural similarity of at least 0.98 to its clip.', async () => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia(
       '-f',
@@ -123,7 +123,7 @@ describe('a clip passed through', () => {
       ],
       { primaries: 'smpte170m', transfer: 'smpte170m', space: 'smpte170m', range: 'pc' },
     ],
-  ])('keeps its color tags and its colors: %s', async (_, tagArguments, color) => {
+  ])('A take keeps color tags and colors of a clip in %s.', async (_, tagArguments, color) => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia(
       '-f',
@@ -141,7 +141,7 @@ describe('a clip passed through', () => {
     expect(await similarity(clipPath, takePath)).toBeGreaterThanOrEqual(0.98);
   });
 
-  it('takes the whole mono, stereo or surround speech at any sample rate', async () => {
+  it('A take contains mono, stereo and surround speech completely, at any sample rate.', async () => {
     for (const [channels, rate, name] of [
       [1, 8_000, 'a.wav'],
       [2, 44_100, 'b.mp3'],

@@ -10,20 +10,24 @@ const pairs = names
   .filter((name) => /\.(mp4|avi|png)$/.test(name))
   .flatMap((clip) => names.filter((name) => name === 'speech-10s.wav').map((speech) => ({ clip, speech })));
 
-describe('real clips', () => {
-  it.skipIf(pairs.length === 0)('keep the promises of a take', { timeout: 600_000 }, async () => {
-    for (const { clip, speech } of pairs) {
-      const folder = await temporaryFolder();
-      const { takePath, timeline } = await passThrough(
-        folder,
-        join(clipsFolder ?? '', clip),
-        join(clipsFolder ?? '', speech),
-      );
-      const take = await probeTake(takePath);
-      expect([clip, take.frameCount]).toEqual([clip, timeline.frameCount]);
-      expect(Math.abs((take.audioDurationMs ?? 0) - take.videoDurationMs)).toBeLessThanOrEqual(
-        1000 / framesPerSecond(timeline.frameRate),
-      );
-    }
-  });
+describe('Real clips', () => {
+  it.skipIf(pairs.length === 0)(
+    'Takes of real clips have the planned frames, and video and sound end together.',
+    { timeout: 600_000 },
+    async () => {
+      for (const { clip, speech } of pairs) {
+        const folder = await temporaryFolder();
+        const { takePath, timeline } = await passThrough(
+          folder,
+          join(clipsFolder ?? '', clip),
+          join(clipsFolder ?? '', speech),
+        );
+        const take = await probeTake(takePath);
+        expect([clip, take.frameCount]).toEqual([clip, timeline.frameCount]);
+        expect(Math.abs((take.audioDurationMs ?? 0) - take.videoDurationMs)).toBeLessThanOrEqual(
+          1000 / framesPerSecond(timeline.frameRate),
+        );
+      }
+    },
+  );
 });

@@ -9,8 +9,8 @@ const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=160x96:r=25:d=2'];
 const sound = ['-f', 'lavfi', '-i', 'sine=frequency=220:duration=2'];
 const fastStart = ['-movflags', '+faststart'];
 
-describe('a take that came from elsewhere', () => {
-  it('has no fault when it is whole and about as long as it should be', async () => {
+describe('findTakeFault', () => {
+  it('A complete take of about the expected duration has no fault.', async () => {
     const path = await makeMedia(
       ...picture,
       ...sound,
@@ -24,17 +24,17 @@ describe('a take that came from elsewhere', () => {
   });
 
   it.each([
-    ['is no H.264', [...picture, ...sound, '-c:v', 'mpeg4', '-c:a', 'aac'], 'take.mp4', 'no H.264'],
-    ['is no MP4', [...picture, ...sound, ...x264, '-c:a', 'aac'], 'take.mkv', 'no H.264 video in MP4'],
-    ['has no sound', [...picture, ...x264], 'take.mp4', 'no sound'],
-    ['has no picture', [...sound, '-c:a', 'aac'], 'take.mp4', 'no picture'],
+    ['is not H.264', [...picture, ...sound, '-c:v', 'mpeg4', '-c:a', 'aac'], 'take.mp4', 'not an H.264'],
+    ['is not MP4', [...picture, ...sound, ...x264, '-c:a', 'aac'], 'take.mkv', 'not an H.264 video in MP4'],
+    ['has no sound', [...picture, ...x264], 'take.mp4', 'no audio stream'],
+    ['has no video', [...sound, '-c:a', 'aac'], 'take.mp4', 'no video stream'],
     ['is too short', [...picture, ...sound, ...x264, '-c:a', 'aac', '-t', '1'], 'take.mp4', 'instead of 2000'],
-  ] as const)('is refused when it %s', async (_, commands, name, fault) => {
+  ] as const)('A take is rejected when it %s.', async (_, commands, name, fault) => {
     const path = await makeMedia(...commands, join(await temporaryFolder(), name));
     expect(await findTakeFault(path, { durationMs: 2_000, signal })).toContain(fault);
   });
 
-  it('is refused when its end is missing although its beginning promises all of it', async () => {
+  it('A take is rejected when its end is missing although its index is complete.', async () => {
     const path = await makeMedia(
       ...picture,
       ...sound,
@@ -46,10 +46,10 @@ describe('a take that came from elsewhere', () => {
     );
     const bytes = await readFile(path);
     await writeFile(path, bytes.subarray(0, Math.floor(bytes.length * 0.7)));
-    expect(await findTakeFault(path, { durationMs: 2_000, signal })).toMatch(/cannot be decoded|are there/);
+    expect(await findTakeFault(path, { durationMs: 2_000, signal })).toMatch(/cannot be decoded|contains only/);
   });
 
-  it('is refused when its picture is noise', async () => {
+  it('A take is rejected when its video cannot be decoded.', async () => {
     const path = await makeMedia(
       ...picture,
       ...sound,
@@ -66,7 +66,7 @@ describe('a take that came from elsewhere', () => {
     expect(await findTakeFault(path, { durationMs: 2_000, signal })).toContain('cannot be decoded');
   });
 
-  it("that cannot be looked at for another reason is nobody's fault", async () => {
+  it('A take that cannot be validated for another reason throws instead of being rejected.', async () => {
     await expect(
       findTakeFault('/nowhere/take.mp4', { durationMs: 1, signal: AbortSignal.abort() }),
     ).rejects.toMatchObject({ code: 'canceled' });

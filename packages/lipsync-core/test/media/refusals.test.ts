@@ -38,14 +38,14 @@ async function cutOff(path: string, share: number): Promise<void> {
   await file.close();
 }
 
-describe('a clip is refused when it', () => {
-  it('does not exist, or is a folder', async () => {
+describe('probeClip', () => {
+  it('A clip is rejected when it does not exist or is a folder.', async () => {
     const folder = await temporaryFolder();
     expect(await clipRefusal(join(folder, 'none.mp4'))).toMatchObject({ code: 'not_found' });
     expect(await clipRefusal(folder)).toMatchObject({ code: 'not_found' });
   });
 
-  it('is empty, or text under the name of a video', async () => {
+  it('A clip is rejected when it is empty or a text file.', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'empty.mp4'), '');
     await writeFile(join(folder, 'text.mp4'), 'this is no video at all\n'.repeat(50));
@@ -53,21 +53,21 @@ describe('a clip is refused when it', () => {
     expect(await clipRefusal(join(folder, 'text.mp4'))).toMatchObject(clipUnusable(/cannot be read/));
   });
 
-  it('is cut off before its index', async () => {
+  it('A clip is rejected when it is truncated before its index.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(...source('128x96'), ...x264, join(folder, 'cut.mp4'));
     await cutOff(path, 0.5);
-    expect(await clipRefusal(path)).toMatchObject(clipUnusable(/cut off/));
+    expect(await clipRefusal(path)).toMatchObject(clipUnusable(/truncated/));
   });
 
-  it('is cut off behind its index', async () => {
+  it('A clip is rejected when it is truncated after its index.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(...source('128x96', 4), ...x264, '-movflags', '+faststart', join(folder, 'cut.mp4'));
     await cutOff(path, 0.6);
     expect(await clipRefusal(path)).toMatchObject(clipUnusable(/only \d+ of 100 frames/));
   });
 
-  it('has an intact index and nothing but noise behind it', async () => {
+  it('A clip is rejected when its index is intact and its data is noise.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(...source('128x96'), ...x264, '-movflags', '+faststart', join(folder, 'noise.mp4'));
     const bytes = await readFile(path);
@@ -76,7 +76,7 @@ describe('a clip is refused when it', () => {
     expect(await clipRefusal(path)).toMatchObject(clipUnusable(/cannot be decoded/));
   });
 
-  it('has sound only, cover picture or not', async () => {
+  it('A clip is rejected when it has only sound, with or without cover art.', async () => {
     const folder = await temporaryFolder();
     const cover = await makeMedia(...source('128x96'), '-frames:v', '1', '-update', '1', join(folder, 'cover.png'));
     const plain = await makeSpeech(join(folder, 'plain.m4a'), 0.5);
@@ -101,7 +101,7 @@ describe('a clip is refused when it', () => {
     expect(await clipRefusal(covered)).toMatchObject(clipUnusable(/no video stream/));
   });
 
-  it('is one pixel, or wider than the limit', async () => {
+  it('A clip is rejected when it is one pixel large or wider than the limit.', async () => {
     const folder = await temporaryFolder();
     const tiny = await makeMedia(
       '-f',
@@ -125,16 +125,16 @@ describe('a clip is refused when it', () => {
     expect(await clipRefusal(wide)).toMatchObject(clipUnusable(/too large/));
   });
 
-  it('lasts longer than the limit, and not when it lasts exactly as long', async () => {
+  it('A clip is rejected when it is longer than the limit, and accepted at exactly the limit.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(...source('128x96', 2), ...x264, join(folder, 'long.mp4'));
-    expect(await clipRefusal(path, { ...limits, maxDurationMs: 1_999 })).toMatchObject(clipUnusable(/lasts longer/));
+    expect(await clipRefusal(path, { ...limits, maxDurationMs: 1_999 })).toMatchObject(clipUnusable(/is longer than/));
     await expect(probeClip(path, { limits: { ...limits, maxDurationMs: 2_000 } })).resolves.toMatchObject({
       durationMs: 2_000,
     });
   });
 
-  it('lasts longer than the limit and its container does not say how long; the rest is not looked at', async () => {
+  it('A clip without a stated duration is rejected once it exceeds the limit, without reading the rest.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(
       ...source('64x64', 40),
@@ -149,12 +149,12 @@ describe('a clip is refused when it', () => {
       '1',
       join(folder, 'endless.mkv'),
     );
-    expect(await clipRefusal(path, { ...limits, maxDurationMs: 10_000 })).toMatchObject(clipUnusable(/lasts longer/));
+    expect(await clipRefusal(path, { ...limits, maxDurationMs: 10_000 })).toMatchObject(clipUnusable(/is longer than/));
     const { packetCount } = await readPacketTimes(path, 0, { maxDurationMs: 10_000 });
     expect(packetCount).toBeLessThan(100);
   });
 
-  it('is a list that names other files', async () => {
+  it('A clip is rejected when it is a playlist that refers to other files.', async () => {
     const folder = await temporaryFolder();
     await makeMedia(...source('128x96'), ...x264, join(folder, 'secret.ts'));
     await writeFile(
@@ -167,8 +167,8 @@ describe('a clip is refused when it', () => {
   });
 });
 
-describe('a speech is refused when it', () => {
-  it('does not exist, is empty, or is text', async () => {
+describe('probeSpeech', () => {
+  it('A speech is rejected when it does not exist, is empty, or is a text file.', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'empty.wav'), '');
     await writeFile(join(folder, 'text.wav'), 'no sound here\n'.repeat(50));
@@ -177,29 +177,29 @@ describe('a speech is refused when it', () => {
     expect(await speechRefusal(join(folder, 'text.wav'))).toMatchObject(speechUnusable(/cannot be read/));
   });
 
-  it('has no sound stream', async () => {
+  it('A speech is rejected when it has no audio stream.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(...source('128x96'), ...x264, join(folder, 'silent.mp4'));
-    expect(await speechRefusal(path)).toMatchObject(speechUnusable(/no sound stream/));
+    expect(await speechRefusal(path)).toMatchObject(speechUnusable(/no audio stream/));
   });
 
-  it('is a header without samples', async () => {
+  it('A speech is rejected when it is a header without samples.', async () => {
     const folder = await temporaryFolder();
     const path = await makeSpeech(join(folder, 'speech.wav'), 0.5);
     await writeFile(path, (await readFile(path)).subarray(0, 78));
     expect((await speechRefusal(path)).code).toBe('speech_unusable');
   });
 
-  it('lasts longer than the limit', async () => {
+  it('A speech is rejected when it is longer than the limit.', async () => {
     const folder = await temporaryFolder();
     const path = await makeSpeech(join(folder, 'speech.wav'), 2);
     expect(await speechRefusal(path, { ...limits, maxDurationMs: 1_500 })).toMatchObject(
-      speechUnusable(/lasts longer/),
+      speechUnusable(/is longer than/),
     );
   });
 });
 
-describe('a file name is only a name', () => {
+describe('File names', () => {
   it.each([
     'it\'s "quoted" $(touch x) `y`.mp4',
     'two\nlines.mp4',
@@ -208,7 +208,7 @@ describe('a file name is only a name', () => {
     '%03d.mp4',
     'concat:a|b.mp4',
     'a:b,c;[d]=\\e.mp4',
-  ])('%j', async (name) => {
+  ])('A clip with the name %j is read literally.', async (name) => {
     const folder = await temporaryFolder();
     const path = await makeMedia(
       ...source('128x96', 0.2),

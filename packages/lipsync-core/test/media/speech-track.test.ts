@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
-  keepsPictures,
+  canCopyVideo,
   planTimeline,
   probeClip,
   probeSpeech,
@@ -14,11 +14,11 @@ import { limits, makeMedia, makeNumberedClip, makeSpeech, temporaryFolder, x264 
 
 const { signal } = new AbortController();
 
-describe('a speech as long as its timeline', () => {
+describe('writeSpeechTrack', () => {
   it.each([
     ['cut', 2.3],
     ['padded', 0.4],
-  ])('is exactly so long, to the sample: %s', async (_, speechS) => {
+  ])('A speech track has exactly the samples of the timeline when the speech is %s.', async (_, speechS) => {
     const folder = await temporaryFolder();
     const clip = await probeClip(await makeNumberedClip(join(folder, 'clip.mp4'), 30, '30000/1001'), { limits });
     const speechPath = await makeSpeech(join(folder, 'speech.mp3'), speechS, '-ac', '2');
@@ -31,7 +31,7 @@ describe('a speech as long as its timeline', () => {
     expect(bytes.subarray(bytes.indexOf('data') + 8)).toHaveLength(samples * 4);
   });
 
-  it('leaves nothing when it is aborted', async () => {
+  it('An aborted speech track leaves no file.', async () => {
     const folder = await temporaryFolder();
     const speechPath = await makeSpeech(join(folder, 'speech.wav'), 0.5);
     const speech = await probeSpeech(speechPath, { limits });
@@ -53,14 +53,14 @@ describe('a speech as long as its timeline', () => {
   });
 });
 
-/** Tries to put a speech of the clip's length under it. */
+/** Swaps the sound of a clip for a speech of the same duration. */
 async function swap(clipPath: string, folder: string) {
   const clip = await probeClip(clipPath, { limits });
   const speechPath = await makeSpeech(join(folder, 'speech.wav'), clip.durationMs / 1000);
   const speech = await probeSpeech(speechPath, { limits });
   const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop' });
   const targetPath = join(folder, 'swapped.mp4');
-  const fit = keepsPictures(clip, timeline);
+  const fit = canCopyVideo(clip, timeline);
   return {
     fit,
     swapped: fit && (await swapSound({ clipPath, clip, speechPath, speech, timeline, targetPath, signal })),
@@ -69,12 +69,12 @@ async function swap(clipPath: string, folder: string) {
   };
 }
 
-describe('the sound of a clip', () => {
+describe('swapSound', () => {
   it.each([
     ['mp4', []],
     ['mkv', ['-bf', '3']],
     ['ts', ['-bf', '2']],
-  ] as const)('is swapped without touching its pictures: %s', async (extension, more) => {
+  ] as const)('The sound of a clip in %s is replaced without encoding its video.', async (extension, more) => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia(
       '-f',
@@ -92,7 +92,7 @@ describe('the sound of a clip', () => {
     expect(Math.abs((facts.audioDurationMs ?? 0) - timeline.durationMs)).toBeLessThanOrEqual(40);
   });
 
-  it('is not swapped where the pixels are not square: such a clip is rendered', async () => {
+  it('The sound of a clip with non-square pixels is not swapped, so the clip is rendered.', async () => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia(
       '-f',
@@ -109,8 +109,8 @@ describe('the sound of a clip', () => {
 
   it.each([
     ['another codec', ['-c:v', 'mpeg4'], 'clip.mp4'],
-    ['more color than we write', ['-c:v', 'libx264', '-pix_fmt', 'yuv444p'], 'clip.mp4'],
-  ] as const)('is not swapped in a clip with %s', async (_, commands, name) => {
+    ['4:4:4 chroma', ['-c:v', 'libx264', '-pix_fmt', 'yuv444p'], 'clip.mp4'],
+  ] as const)('The sound of a clip with %s is not swapped.', async (_, commands, name) => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia(
       '-f',

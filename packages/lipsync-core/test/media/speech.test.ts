@@ -19,7 +19,7 @@ async function collect(path: string): Promise<{ samples: Float32Array; nanSample
   return { samples, nanSamples: stream.nanSamples, largestChunk: Math.max(...chunks.map(({ length }) => length)) };
 }
 
-/** The sound of a take as samples, at its own rate. */
+/** The sound of a take as samples at its original rate. */
 async function soundOf(path: string): Promise<Float32Array> {
   const { stdout } = await promisify(execFile)(
     'ffmpeg',
@@ -33,7 +33,7 @@ const loudest = (samples: Float32Array): number =>
   samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
 
 describe('readSpeech', () => {
-  it('delivers mono at 16 kHz in small chunks, whatever the source is', async () => {
+  it('Speech is decoded to mono at 16 kHz in small chunks from every source format.', async () => {
     const folder = await temporaryFolder();
     const path = await makeSpeech(join(folder, 'speech.flac'), 3, '-ar', '44100', '-ac', '2');
     const { samples, nanSamples, largestChunk } = await collect(path);
@@ -43,7 +43,7 @@ describe('readSpeech', () => {
     expect(loudest(samples)).toBeGreaterThan(0.05);
   });
 
-  it('replaces samples that are no numbers by silence and counts them', async () => {
+  it('Non-finite samples are replaced by silence and counted.', async () => {
     const folder = await temporaryFolder();
     const source = Float32Array.from({ length: 16_000 }, (_, index) => 0.5 * Math.sin(index / 10));
     source.set([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY], 1_000);
@@ -56,15 +56,15 @@ describe('readSpeech', () => {
     expect(samples[5]).toBe(1);
   });
 
-  it('knows how long an MP3 without a table of contents really is', async () => {
+  it('The duration of an MP3 without a table of contents is measured by decoding.', async () => {
     const folder = await temporaryFolder();
     const path = await makeSpeech(join(folder, 'speech.mp3'), 3, '-write_xing', '0', '-q:a', '9');
     expect((await probeSpeech(path, { limits })).durationMs / 1000).toBeCloseTo(3, 0);
   });
 });
 
-describe('the sound of a take', () => {
-  it('survives samples that are no numbers', async () => {
+describe('Sound of a take', () => {
+  it('A take of a speech with non-finite samples has finite sound.', async () => {
     const folder = await temporaryFolder();
     const source = Float32Array.from({ length: 22_050 }, (_, index) =>
       index % 100 === 50 ? Number.NaN : 0.3 * Math.sin(index / 10),
@@ -86,7 +86,7 @@ describe('the sound of a take', () => {
     expect(loudest(sound)).toBeLessThan(0.6);
   });
 
-  it('begins with the speech, and is silent where the speech has ended before the picture', async () => {
+  it('The sound of a take starts with the speech and is silent after its end.', async () => {
     const folder = await temporaryFolder();
     const clipPath = await makeMedia(
       '-f',

@@ -36,8 +36,8 @@ async function prepare() {
   return { folder, path, facts, timeline, speech };
 }
 
-describe('frames read in another thread', () => {
-  it('are the same frames in the same order, and the same figures', async () => {
+describe('openFramesAhead', () => {
+  it('Frames from a thread equal those of openFrames, including the statistics.', async () => {
     const { folder, path, facts, timeline } = await prepare();
     const options = { path, facts, timeline, workFolder: folder };
     const here = openFrames(options);
@@ -46,7 +46,7 @@ describe('frames read in another thread', () => {
     expect(ahead.statistics.framesDecoded).toBe(here.statistics.framesDecoded);
   });
 
-  it('stay valid for as many further frames as were asked to be kept', async () => {
+  it('Frames from a thread stay valid for keepFrames further frames.', async () => {
     const { path, facts } = await prepare();
     const kept: Frame[] = [];
     for await (const frame of openFramesAhead({ path, facts, range: { start: 0, end: frameCount }, keepFrames: 3 })) {
@@ -56,7 +56,7 @@ describe('frames read in another thread', () => {
     }
   });
 
-  it('end with the thread and its files when the reader loses interest', async () => {
+  it('Leaving the frame loop early ends the thread and deletes its files.', async () => {
     const { folder, path, facts, timeline } = await prepare();
     const before = await readdir(folder);
     for await (const { index } of openFramesAhead({ path, facts, timeline, workFolder: folder }))
@@ -64,7 +64,7 @@ describe('frames read in another thread', () => {
     expect(await readdir(folder)).toEqual(before);
   });
 
-  it('carry a failure across with its code and its details', async () => {
+  it('A failure in a thread arrives with its code and details.', async () => {
     const { folder, facts } = await prepare();
     const missing = { path: join(folder, 'gone.mp4'), facts, range: { start: 0, end: frameCount } };
     const [here, ahead] = await Promise.allSettled([
@@ -79,7 +79,7 @@ describe('frames read in another thread', () => {
     expect(ahead).toMatchObject({ status: 'rejected', reason: { code, message, details } });
   });
 
-  it('stop when canceled', async () => {
+  it('Frames from a thread stop when the signal aborts.', async () => {
     const { path, facts } = await prepare();
     const controller = new AbortController();
     const reading = (async () => {
@@ -96,8 +96,8 @@ describe('frames read in another thread', () => {
   });
 });
 
-describe('a take fed from another thread', () => {
-  it('holds what was written, several frames under way at once', async () => {
+describe('openTakeAside', () => {
+  it('A take written from a thread contains all frames with several writes pending.', async () => {
     const { folder, path, facts, timeline, speech } = await prepare();
     const { width, height, frameRate, color } = facts;
     const takePath = join(folder, 'take.mp4');
@@ -126,7 +126,7 @@ describe('a take fed from another thread', () => {
     expect(numbers).toEqual(['0', '1', '2', '3', '4']);
   });
 
-  it('leaves nothing behind when it is given up, and says so when a frame is of the wrong size', async () => {
+  it('An aborted take leaves no file, and a frame of the wrong size is rejected.', async () => {
     const { folder, facts, speech } = await prepare();
     const { width, height, frameRate, color } = facts;
     const before = await readdir(folder);

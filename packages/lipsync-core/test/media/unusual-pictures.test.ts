@@ -17,7 +17,7 @@ async function decode(path: string): Promise<Decoded> {
   return { facts, frames };
 }
 
-/** Luma at a place given in shares of the picture. */
+/** Luma at a position given as fractions of width and height. */
 function lumaAt({ facts, frames }: Decoded, x: number, y: number): number {
   const row = Math.floor(y * facts.height);
   return frames[0]?.[row * facts.width + Math.floor(x * facts.width)] ?? Number.NaN;
@@ -26,7 +26,7 @@ function lumaAt({ facts, frames }: Decoded, x: number, y: number): number {
 /** Left half white, right half black. */
 const halves = 'color=white:s=128x96:r=25:d=0.2,drawbox=x=64:w=64:h=96:c=black:t=fill';
 
-/** Writes a quarter turn into an MP4's track header, as phones do. */
+/** Writes a rotation by 90 degrees into the track header of an MP4, as phones do. */
 async function turnClockwise(path: string): Promise<void> {
   const bytes = await readFile(path);
   const matrix = bytes.indexOf('tkhd') + 44;
@@ -34,7 +34,7 @@ async function turnClockwise(path: string): Promise<void> {
   await writeFile(path, bytes);
 }
 
-/** Puts an EXIF orientation in front of a JPEG's own segments. */
+/** Inserts an EXIF orientation before the segments of a JPEG. */
 async function orient(path: string, orientation: number): Promise<void> {
   const bytes = await readFile(path);
   const exif = Buffer.from('ffe1002245786966000049492a00080000000100120103000100000000000000000000000000', 'hex');
@@ -43,8 +43,8 @@ async function orient(path: string, orientation: number): Promise<void> {
   await writeFile(path, Buffer.concat([bytes.subarray(0, 2), exif, bytes.subarray(2)]));
 }
 
-describe('a clip that is out of the ordinary', () => {
-  it('is turned upright by its rotation', async () => {
+describe('Unusual clips', () => {
+  it('A clip with a rotation is decoded upright.', async () => {
     const folder = await temporaryFolder();
     const flat = await makeMedia('-f', 'lavfi', '-i', halves, ...x264, join(folder, 'flat.mp4'));
     await turnClockwise(flat);
@@ -54,7 +54,7 @@ describe('a clip that is out of the ordinary', () => {
     expect(lumaAt(decoded, 0.5, 0.9)).toBeLessThan(40);
   });
 
-  it('loses an odd row and column', async () => {
+  it('A clip with odd dimensions loses one row and one column.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(
       '-f',
@@ -72,13 +72,13 @@ describe('a clip that is out of the ordinary', () => {
     expect(frames).toHaveLength(5);
   });
 
-  it('with oblong pixels is stretched to square ones', async () => {
+  it('A clip with non-square pixels is stretched to square pixels.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia('-f', 'lavfi', '-i', halves, '-vf', 'setsar=3/2', ...x264, join(folder, 'oblong.mp4'));
     expect((await decode(path)).facts).toMatchObject({ width: 192, height: 96 });
   });
 
-  it('in HEVC with 10 bits becomes 8 bits', async () => {
+  it('A 10-bit HEVC clip is decoded to 8 bits.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(
       '-f',
@@ -101,7 +101,7 @@ describe('a clip that is out of the ordinary', () => {
     expect(lumaAt(decoded, 0.75, 0.5)).toBeCloseTo(16, -1);
   });
 
-  it('in HDR is brought to standard range and tagged so', async () => {
+  it('An HDR clip is tone-mapped to standard range and tagged as BT.709.', async () => {
     const folder = await temporaryFolder();
     const hdr = [
       '-color_primaries',
@@ -141,7 +141,7 @@ describe('a clip that is out of the ordinary', () => {
   it.each([
     ['qtrle', 'argb'],
     ['png', 'rgba'],
-  ])('with transparency (%s) stands on black', async (codec, pixelFormat) => {
+  ])('A transparent clip (%s) is composited on black.', async (codec, pixelFormat) => {
     const folder = await temporaryFolder();
     const clear = 'color=white:s=128x96:r=25:d=0.2,format=rgba,colorchannelmixer=aa=0';
     const path = await makeMedia(
@@ -158,7 +158,7 @@ describe('a clip that is out of the ordinary', () => {
     expect(lumaAt(await decode(path), 0.5, 0.5)).toBe(16);
   });
 
-  it('at a variable rate becomes constant at the nearest standard rate', async () => {
+  it('A variable-rate clip is decoded at the nearest standard rate.', async () => {
     const folder = await temporaryFolder();
     const uneven = `testsrc2=s=128x96:r=60:d=2,select='not(mod(n\\,2))+not(mod(n\\,7))'`;
     const path = await makeMedia('-f', 'lavfi', '-i', uneven, '-fps_mode', 'vfr', ...x264, join(folder, 'uneven.mkv'));
@@ -172,7 +172,7 @@ describe('a clip that is out of the ordinary', () => {
   it.each([
     [120, 24],
     [240, 48],
-  ])('keeps %d frames per second', async (rate, frameCount) => {
+  ])('A clip at %d frames per second keeps its rate.', async (rate, frameCount) => {
     const folder = await temporaryFolder();
     const path = await makeMedia(
       '-f',
@@ -189,7 +189,7 @@ describe('a clip that is out of the ordinary', () => {
     });
   });
 
-  it('may be AVI, WebM, MPEG-TS or an animated GIF', async () => {
+  it('Clips in AVI, WebM, MPEG-TS and animated GIF are decoded.', async () => {
     const folder = await temporaryFolder();
     const kinds = [
       ['a.avi', '-c:v', 'mpeg4'],
@@ -212,13 +212,13 @@ describe('a clip that is out of the ordinary', () => {
   });
 });
 
-describe('a still', () => {
+describe('Still images', () => {
   it.each([
     ['still.png', 'png'],
     ['still.jpg', 'mjpeg'],
     ['still.webp', 'webp'],
     ['%03d "still".png', 'png'],
-  ])('%s is one frame at 25 per second', async (name, codec) => {
+  ])('The still %s is probed as one frame at 25 frames per second.', async (name, codec) => {
     const folder = await temporaryFolder();
     const path = await makeMedia(
       '-f',
@@ -245,7 +245,7 @@ describe('a still', () => {
     expect(lumaAt(decoded, 0.75, 0.5)).toBeLessThan(40);
   });
 
-  it('is turned upright by its EXIF orientation', async () => {
+  it('A still with an EXIF orientation is decoded upright.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(
       '-f',

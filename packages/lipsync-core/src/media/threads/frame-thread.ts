@@ -1,40 +1,35 @@
-/** Entry of the thread that reads frames ahead of whoever works on them. Started by `openFramesAhead` only. */
+/** Entry of the thread that reads frames ahead. Started by `openFramesAhead`. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { toFailure } from '../../errors/carried-failure.ts';
-import { openFrames, type RangeOptions, type TimelineFrameOptions } from '../frame-reader.ts';
-import type { FromFrameThread, ToFrameThread } from './thread-messages.ts';
+import { toError, toFailure } from '../../errors/carried-failure.ts';
+import { openFrames } from '../frame-reader.ts';
+import type { FrameThreadData, FromFrameThread, ToFrameThread } from './media-threads.ts';
 
-export interface FrameThreadData {
-  readonly options: RangeOptions | TimelineFrameOptions;
-  readonly readAhead: number;
-}
-
-// Only openFramesAhead starts this file, with this data.
+// `as`: only openFramesAhead starts this module, with this data.
 const { options, readAhead } = workerData as FrameThreadData;
 const stop = new AbortController();
-let room = readAhead;
+let capacity = readAhead;
 let wake = (): void => undefined;
 
 parentPort?.on('message', (message: ToFrameThread) => {
-  if (message.type === 'stop') stop.abort();
-  else room += 1;
+  if (message.type === 'stop') stop.abort(message.reason ? toError(message.reason) : undefined);
+  else capacity += 1;
   wake();
 });
 
 try {
   const frames = openFrames({ ...options, keepFrames: (options.keepFrames ?? 1) + readAhead, signal: stop.signal });
   for await (const frame of frames) {
-    say({ type: 'frame', frame });
-    room -= 1;
-    while (room <= 0 && !stop.signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
+    send({ type: 'frame', frame });
+    capacity -= 1;
+    while (capacity <= 0 && !stop.signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
   }
-  say({ type: 'ended', statistics: frames.statistics });
+  send({ type: 'ended', statistics: frames.statistics });
 } catch (error) {
-  say(toFailure(error));
+  send(toFailure(error));
 } finally {
   parentPort?.close();
 }
 
-function say(message: FromFrameThread): void {
+function send(message: FromFrameThread): void {
   parentPort?.postMessage(message);
 }

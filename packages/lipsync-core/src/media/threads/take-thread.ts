@@ -1,28 +1,27 @@
-/** Entry of the thread that feeds the encoder. Started by `openTakeAside` only. */
+/** Entry of the thread that feeds the encoder. Started by `openTakeAside`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toFailure } from '../../errors/carried-failure.ts';
-import { openTake, type TakeOptions, type TakeWriter } from '../take-writer.ts';
-import type { FromTakeThread, ToTakeThread } from './thread-messages.ts';
+import { openTake, type TakeOptions } from '../take-writer.ts';
+import type { FromTakeThread, ToTakeThread } from './media-threads.ts';
 
-// Only openTakeAside starts this file, with these options.
+// `as`: only openTakeAside starts this module, with these options.
 const take = openTake(workerData as TakeOptions);
 let last: Promise<void> = Promise.resolve();
 
 parentPort?.on('message', (message: ToTakeThread) => {
   if (message.type === 'abort') void take.abort().finally(() => parentPort?.close());
-  else
-    last = last
-      .then(() => work(take, message))
-      .then(
-        () => say({ type: 'done' }),
-        (error: unknown) => say(toFailure(error)),
-      );
+  else last = last.then(() => answer(message));
 });
 
-function work({ write, finish }: TakeWriter, message: Exclude<ToTakeThread, { type: 'abort' }>): Promise<void> {
-  return message.type === 'frame' ? write(message.data) : finish();
+async function answer(message: Exclude<ToTakeThread, { type: 'abort' }>): Promise<void> {
+  try {
+    await (message.type === 'frame' ? take.write(message.data) : take.finish());
+    send({ type: 'done' });
+  } catch (error) {
+    send(toFailure(error));
+  }
 }
 
-function say(message: FromTakeThread): void {
+function send(message: FromTakeThread): void {
   parentPort?.postMessage(message);
 }

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { keepsPictures, passThroughRenderTask, swapSound, writeSpeechTrack } from '../../media/index.ts';
+import { canCopyVideo, passThroughRenderTask, swapSound, writeSpeechTrack } from '../../media/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import type { TakeContext, TakeRequest } from '../provider.ts';
 
@@ -31,7 +31,7 @@ export async function makeInputs(
     const { clipPath, clip, speechPath, speech, timeline } = request;
     await writeSpeechTrack({ speechPath, speech, timeline, targetPath: inputs.speechPath, signal });
     const copied =
-      keepsPictures(clip, timeline) &&
+      canCopyVideo(clip, timeline) &&
       (await swapSound({ clipPath, clip, speechPath, speech, timeline, targetPath: inputs.clipPath, signal }));
     if (!copied) {
       const input = { clipPath, clip, speechPath, speech, timeline, workFolder, takePath: inputs.clipPath };

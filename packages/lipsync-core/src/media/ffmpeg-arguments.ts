@@ -1,0 +1,115 @@
+import type { ClipFacts, ColorTags, SpeechFacts } from './media-types.ts';
+
+/**
+ * Containers that embed their media. Playlists and scripts (hls, dash, concat, image sequences) are excluded because they
+ * refer to other files, which an untrusted upload must never make the service read.
+ */
+const selfContainedFormats = [
+  'mov,mp4,m4a,3gp,3g2,mj2',
+  'mov',
+  'mp4',
+  'matroska,webm',
+  'matroska',
+  'webm',
+  'avi',
+  'mpegts',
+  'mpeg',
+  'mpegvideo',
+  'm4v',
+  'h264',
+  'hevc',
+  'flv',
+  'gif',
+  'asf',
+  'mxf',
+  'nut',
+  'ivf',
+  'dv',
+  'ogg',
+  'wav',
+  'w64',
+  'mp3',
+  'flac',
+  'aac',
+  'ac3',
+  'eac3',
+  'aiff',
+  'caf',
+  'au',
+  'amr',
+  'png_pipe',
+  'jpeg_pipe',
+  'webp_pipe',
+].join(',');
+
+/** Demuxers of accepted still images, by the codec name of ffprobe. */
+const stillDemuxers: Readonly<Record<string, string>> = { png: 'png_pipe', mjpeg: 'jpeg_pipe', webp: 'webp_pipe' };
+
+const audioSampleRateHz = 48_000;
+
+/**
+ * Arguments that open a file as untrusted input: `untrustedInputOptions` and a name that is never parsed as an option, a
+ * protocol or a number pattern.
+ */
+export function inputArguments(path: string, demuxer?: string): readonly string[] {
+  return [...untrustedInputOptions(demuxer), '-i', fileUrl(path)];
+}
+
+/** Allows only local files and pipes, and only self-contained containers. `demuxer` forces the container format. */
+export function untrustedInputOptions(demuxer?: string): readonly string[] {
+  return [
+    '-protocol_whitelist',
+    'file,pipe',
+    '-format_whitelist',
+    selfContainedFormats,
+    ...(demuxer === undefined ? [] : ['-f', demuxer]),
+  ];
+}
+
+/** Returns a path in the form that ffmpeg takes literally. */
+export function fileUrl(path: string): string {
+  return `file:${path}`;
+}
+
+/** The demuxer to force when decoding a clip. Only stills need one, because ffmpeg would expand `%d` in their names. */
+export function clipDemuxer(facts: Pick<ClipFacts, 'kind' | 'codec'>): string | undefined {
+  return facts.kind === 'still' ? stillDemuxers[facts.codec] : undefined;
+}
+
+export function colorArguments({ primaries, transfer, space, range }: ColorTags): readonly string[] {
+  return [
+    ...(primaries ? ['-color_primaries', primaries] : []),
+    ...(transfer ? ['-color_trc', transfer] : []),
+    ...(space ? ['-colorspace', space] : []),
+    ...(range ? ['-color_range', range] : []),
+  ];
+}
+
+/** Encodes the speech as AAC from time 0, padded with silence or cut to exactly `durationS`. */
+export function aacArguments(speech: SpeechFacts, durationS: number): readonly string[] {
+  return [...durationArguments(speech, durationS), '-c:a', 'aac', '-b:a', '192k'];
+}
+
+/** Like `aacArguments`, but uncompressed. */
+export function wavArguments(speech: SpeechFacts, durationS: number): readonly string[] {
+  return [...durationArguments(speech, durationS), '-c:a', 'pcm_s16le'];
+}
+
+/** Sample-exact: resamples first, then pads without limit, then cuts at the end of the video. */
+function durationArguments({ codec, channels }: SpeechFacts, durationS: number): readonly string[] {
+  const filter = [
+    ...(isFloatingPoint(codec)
+      ? [`aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,clip(val(ch),-1,1))':channel_layout=same`]
+      : []),
+    `aresample=${audioSampleRateHz}`,
+    'asetpts=N/SR/TB',
+    'apad',
+    `atrim=end_sample=${Math.round(durationS * audioSampleRateHz)}`,
+  ].join(',');
+  return ['-af', filter, '-ar', String(audioSampleRateHz), '-ac', String(Math.min(channels, 2))];
+}
+
+/** Only floating-point PCM can contain non-finite values, which the AAC encoder rejects. */
+function isFloatingPoint(codec: string): boolean {
+  return /^pcm_f(16|24|32|64)/.test(codec);
+}
