@@ -15,7 +15,7 @@ function ownEngines(): number[] {
   return enginesBelow(process.pid).map(({ pid }) => pid);
 }
 
-/** A pool of two GPUs that work and the CPU, and names of devices as it leases them. */
+/** A pool with two working GPUs and the CPU, and a function that returns the name of the leased device. */
 async function twoGpus(
   options: Parameters<typeof openPool>[0] = {},
 ): Promise<{ readonly pool: EnginePool; lease(): ReturnType<EnginePool['lease']> }> {
@@ -24,13 +24,13 @@ async function twoGpus(
   return { pool, lease: () => pool.lease(model, { signal: soon() }) };
 }
 
-describe('of several devices', () => {
-  it('the CPU is taken where no GPU works, which is said with every lease and not tried again', async () => {
+describe('Device choice', () => {
+  it('The CPU is leased when no GPU works; every lease has a warning and the GPU is not retried.', async () => {
     let gpu = absentGpu('cuda:0');
     const pool = openPool({ devices: async () => [[gpu], [cpu]] });
     const model = await modelFrom(identity);
     const first = await pool.lease(model, { signal: soon() });
-    // From here on it would work.
+    // The device works from here on.
     gpu = pretendGpu('cuda:0');
     const second = await pool.lease(model, { signal: soon() });
     for (const { deviceName, engine, warnings } of [first, second]) {
@@ -45,7 +45,7 @@ describe('of several devices', () => {
     expect(ownEngines()).toHaveLength(1);
   });
 
-  it('one that could not be used is tried again after a pause', async () => {
+  it('A device that could not be used is retried after a pause.', async () => {
     let gpu = absentGpu('cuda:0');
     const pool = openPool({ devices: async () => [[gpu], [cpu]], retryDeviceMs: 1 });
     const model = await modelFrom(identity);
@@ -55,7 +55,7 @@ describe('of several devices', () => {
     await expect(pool.lease(model, { signal: soon() })).resolves.toMatchObject({ deviceName: 'cuda:0', warnings: [] });
   });
 
-  it('the least busy of one kind is taken', async () => {
+  it('The least busy device of a kind is leased.', async () => {
     const { lease } = await twoGpus();
     const [first, second, third] = [await lease(), await lease(), await lease()];
     expect([first, second, third].map(({ deviceName }) => deviceName)).toEqual(['cuda:0', 'cuda:1', 'cuda:0']);
@@ -63,19 +63,19 @@ describe('of several devices', () => {
     expect((await lease()).deviceName).toBe('cuda:1');
   });
 
-  it('a warm one is taken before one that is cold', async () => {
+  it('A device with a warm engine is preferred to one without.', async () => {
     const { lease } = await twoGpus();
     const first = await lease();
     const [firstPid] = ownEngines();
     const second = await lease();
     for (const { release } of [first, second]) release();
     process.kill(firstPid ?? NaN, 'SIGKILL');
-    // Not a moment earlier: the pool hears of an end when the system has told it.
+    // Waits until the pool has been notified of the exit.
     await vi.waitFor(() => expect(existsSync(`/proc/${firstPid}`)).toBe(false), { timeout: limitMs });
     expect((await lease()).deviceName).toBe('cuda:1');
   });
 
-  it('one that is busy with another model counts as busy', async () => {
+  it('A device that is busy with another model counts as busy.', async () => {
     const { pool, lease } = await twoGpus();
     await lease();
     await expect(pool.lease(await modelFrom(identity), { signal: soon() })).resolves.toMatchObject({
@@ -83,7 +83,7 @@ describe('of several devices', () => {
     });
   });
 
-  it('one that is blamed is left alone, and the others of its kind come before the next kind', async () => {
+  it('A blamed device is skipped, and other devices of its kind come before the next kind.', async () => {
     const { lease } = await twoGpus();
     const first = await lease();
     first.release();
@@ -99,7 +99,7 @@ describe('of several devices', () => {
     await expect(lease()).resolves.toMatchObject({ deviceName: 'cpu' });
   });
 
-  it('the CPU is tried again however often it is blamed: nothing else remains', async () => {
+  it('The CPU is retried even if it is blamed, because it is the last device.', async () => {
     const pool = openPool();
     const model = await modelFrom(identity);
     const first = await pool.lease(model, { signal: soon() });
@@ -111,7 +111,7 @@ describe('of several devices', () => {
     });
   });
 
-  it('those that are not wanted are neither tried nor spoken of', async () => {
+  it('Excluded devices are neither tried nor mentioned in warnings.', async () => {
     const pool = openPool({ devices: async () => [[absentGpu('cuda:0'), pretendGpu('cuda:1')], [cpu]] });
     const model = await modelFrom(identity);
     await expect(pool.lease(model, { signal: soon(), except: ['cuda:0', 'cuda:1'] })).resolves.toMatchObject({
@@ -123,7 +123,7 @@ describe('of several devices', () => {
     });
   });
 
-  it('one has one engine, however many come while another one fails to start', async () => {
+  it('Concurrent leases share one engine while another device fails to start.', async () => {
     const pool = openPool({ devices: async () => [[absentGpu('cuda:0'), pretendGpu('cuda:1')], [cpu]] });
     const model = await modelFrom(identity);
     const leases = await Promise.all([1, 2, 3].map(() => pool.lease(model, { signal: soon() })));
@@ -134,8 +134,8 @@ describe('of several devices', () => {
   });
 });
 
-describe('a GPU whose engine dies while it starts', () => {
-  /** Does so to the next engine that starts and was not met before. */
+describe('A GPU whose engine fails to start', () => {
+  /** Sends a signal to the next engine that starts. */
   const meetNext = async (signal: 'SIGKILL' | 'SIGSTOP', met: number[] = []): Promise<void> => {
     const next = await vi.waitFor(
       () => {
@@ -149,14 +149,14 @@ describe('a GPU whose engine dies while it starts', () => {
     process.kill(next, signal);
   };
 
-  it('gets another one at once', async () => {
+  it('An engine that crashes during its start on a GPU is restarted at once.', async () => {
     const { lease } = await twoGpus();
     const leased = lease();
     await meetNext('SIGKILL');
     await expect(leased).resolves.toMatchObject({ deviceName: 'cuda:0', warnings: [] });
   });
 
-  it('is left alone when the other one dies as well', async () => {
+  it('A GPU is skipped when its restarted engine crashes during the start too.', async () => {
     const { lease } = await twoGpus();
     const leased = lease();
     const met: number[] = [];
@@ -173,7 +173,7 @@ describe('a GPU whose engine dies while it starts', () => {
     });
   });
 
-  it('gets no other one when it only stood still: that would take as long again', async () => {
+  it('An engine that exceeds its start limit on a GPU is not restarted there, because it would take as long again.', async () => {
     const { lease } = await twoGpus({ startLimitMs: 5_000 });
     const leased = lease();
     await meetNext('SIGSTOP');

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { findDevices } from '../../src/providers/wav2lip/engine/engine-devices.ts';
 import { temporaryFolder } from './engine-fixture.ts';
 
-/** Names of the devices that are found where the driver tells of so many GPUs. */
+/** Names of the devices that are found when the driver lists `gpus` GPUs. */
 async function found(gpus: number, cudaVisibleDevices: string | null, gpuEnabled = true): Promise<string[][]> {
   const nvidiaFolder = await temporaryFolder();
   for (let gpu = 0; gpu < gpus; gpu += 1) await mkdir(join(nvidiaFolder, `0000:0${gpu}:00.0`));
@@ -12,8 +12,8 @@ async function found(gpus: number, cudaVisibleDevices: string | null, gpuEnabled
   return devices.map((equals) => equals.map(({ name }) => name));
 }
 
-describe('the devices of a machine', () => {
-  it('are every GPU that the driver lists, then WebGPU, then the CPU', async () => {
+describe('findDevices', () => {
+  it('The devices of a machine are every GPU that the driver lists, then WebGPU, then the CPU.', async () => {
     expect(await found(2, null)).toEqual([['cuda:0', 'cuda:1'], ['webgpu'], ['cpu']]);
     const [[, second] = []] = await findDevices({
       gpuEnabled: true,
@@ -23,7 +23,7 @@ describe('the devices of a machine', () => {
     expect(second).toEqual({ name: 'cuda:1', kind: 'cuda', onnxDevice: { kind: 'cuda', index: 1 } });
   });
 
-  it('are one GPU all the same where the system tells of none', async () => {
+  it('One GPU is tried if the driver lists none.', async () => {
     const devices = await findDevices({
       gpuEnabled: true,
       cudaVisibleDevices: null,
@@ -32,19 +32,19 @@ describe('the devices of a machine', () => {
     expect(devices.map((equals) => equals.map(({ name }) => name))).toEqual([['cuda:0'], ['webgpu'], ['cpu']]);
   });
 
-  it('are the CPU alone where nothing else may be used', async () => {
+  it('Only the CPU is tried when GPUs are disabled.', async () => {
     expect(await found(2, null, false)).toEqual([['cpu']]);
   });
 
   it.each([
     ['one of four', 4, '2', 1],
-    ['some in another order', 4, '3, 1', 2],
-    ['those before one that is not there', 2, '1,5,0', 1],
+    ['two in another order', 4, '3, 1', 2],
+    ['those before a missing one', 2, '1,5,0', 1],
     ['none', 2, '', 0],
-    ['none, as is said by a number that no GPU has', 2, '-1', 0],
-    ['some by their own names', 4, 'GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,GPU-1', 2],
-    ['as many as are named where the system tells of none', 0, '0,1', 2],
-  ])('are no more GPUs than CUDA shows: %s', async (_, gpus, visible, count) => {
+    ['none, by an invalid number', 2, '-1', 0],
+    ['two by UUID', 4, 'GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,GPU-1', 2],
+    ['two when the driver lists none', 0, '0,1', 2],
+  ])('CUDA_VISIBLE_DEVICES restricts the GPUs: %s.', async (_, gpus, visible, count) => {
     const [cuda] = await found(gpus, visible);
     expect(cuda).toEqual(Array.from({ length: count }, (_gpu, index) => `cuda:${index}`));
   });

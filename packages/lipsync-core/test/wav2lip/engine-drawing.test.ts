@@ -27,7 +27,7 @@ import {
   soon,
 } from './engine-fixture.ts';
 
-/** Gives back what it is shown; used by all tests that do not harm it. */
+/** An engine with an identity model, shared by all tests that do not stop it. */
 let engine: EngineAddress;
 const pool = new EnginePool({ idleMs: 60_000, gpuEnabled: false });
 let folder: string;
@@ -43,8 +43,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-describe('an engine draws faces', () => {
-  it('whose every byte and place survives the way there and back', async () => {
+describe('Engine drawing', () => {
+  it('An engine returns every byte of a face in its place.', async () => {
     const client = await connected(engine);
     const batch = batchOf(engine.batchSize * 2 + 3);
     expect(engine).toMatchObject({ device: 'cpu', cropSizePx: size });
@@ -52,12 +52,12 @@ describe('an engine draws faces', () => {
     expect(client.smallestBatch).toBeNull();
   });
 
-  it('from references that are other pictures than the frames to draw in', async () => {
+  it('An engine draws from references that differ from the faces.', async () => {
     const references = batchOf(3, { seed: 5 }).faces;
     expect(await (await connected(engine)).generate({ ...batchOf(3), references })).toEqual(references);
   });
 
-  it('with the sound that belongs to each', async () => {
+  it('An engine draws each face from its own mel chunk.', async () => {
     const { engine } = await leaseFrom((path) => writeMeterModel(path, { cropSizePx: size }));
     const loudnesses = [-4, -2, 0, 2, 4, 9, -9];
     const batch = {
@@ -65,11 +65,11 @@ describe('an engine draws faces', () => {
       mel: Float32Array.from({ length: 7 * 1280 }, (_, index) => loudnesses[Math.floor(index / 1280)] ?? 0),
     };
     const drawn = await (await connected(engine)).generate(batch);
-    // The last two are beyond what a picture can hold.
+    // The last two exceed the range of a pixel.
     expect(loudnesses.map((_, face) => drawn[face * crop])).toEqual([0, 64, 128, 191, 255, 255, 0]);
   });
 
-  it('as the model does when it is run without an engine', async () => {
+  it('An engine draws the same faces as the model without an engine.', async () => {
     const model = await modelFrom((path) => writeSeededWav2Lip(path, { widthDivisor: 16, seed: 3 }));
     const { engine } = await openPool().lease(model, { signal: soon() });
     const batch = {
@@ -96,11 +96,11 @@ describe('an engine draws faces', () => {
       return Math.round(Number(answer?.data[(face * 3 + channel) * plane + pixel]) * 255);
     });
     expect(Math.max(...expected)).toBeGreaterThan(Math.min(...expected));
-    // One step for sums that are added up in another order.
+    // One level, because sums are added in another order.
     expect(Math.max(...drawn.map((value, index) => Math.abs(value - (expected[index] ?? 0))))).toBeLessThanOrEqual(1);
   });
 
-  it('one client after the other, each in the order of its own batches', async () => {
+  it('An engine serves several clients, each in the order of its batches.', async () => {
     const clients = await Promise.all([connected(engine), connected(engine), connected(engine)]);
     const answered: string[] = [];
     await Promise.all(
@@ -118,7 +118,7 @@ describe('an engine draws faces', () => {
       );
   });
 
-  it('with a model that takes one batch size only, whatever the batch', async () => {
+  it('An engine runs a model with a fixed batch size on batches of any size.', async () => {
     const { engine } = await leaseFrom((path) => writeIdentityModel(path, { cropSizePx: size, fixedBatch: 3 }));
     const client = await connected(engine);
     expect(engine.batchSize % 3).toBe(0);
@@ -129,8 +129,8 @@ describe('an engine draws faces', () => {
   });
 });
 
-describe('when the model fails', () => {
-  it('halves the batch until it fits, says so, and begins anew with the next client', async () => {
+describe('Model failures', () => {
+  it('A failing batch is halved until it succeeds, the client is notified, and the next client starts with the full size.', async () => {
     const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, largestBatch: 3 }));
     const client = await connected(engine);
     const batch = batchOf(engine.batchSize + 1);
@@ -142,17 +142,17 @@ describe('when the model fails', () => {
     expect(other.smallestBatch).toBeNull();
   });
 
-  it('stays at the smallest batch that it went down to, whatever was under way with larger ones', async () => {
+  it('The reduced batch size stays at the smallest one, even if larger batches were already queued.', async () => {
     const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, largestBatch: 3 }));
     const client = await connected(engine);
-    // Eight are halved twice, seven once, and both begin before either is known to fail.
+    // Eight faces are halved twice and seven once, and both batches start before either fails.
     await Promise.all([client.generate(batchOf(8)), client.generate(batchOf(7))]);
     expect(client.smallestBatch).toBe(2);
     await client.generate(batchOf(3));
     expect(client.smallestBatch).toBe(2);
   });
 
-  it('gives up when a single face fails, and serves the next batch', async () => {
+  it('A batch fails when a single face fails, and the engine serves the next batch.', async () => {
     const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, failAboveMean: 2 }));
     const client = await connected(engine);
     const [loud, quiet] = [batchOf(4, { loudness: 3 }), batchOf(4)];
@@ -161,7 +161,7 @@ describe('when the model fails', () => {
     await expect(answers[1]).resolves.toEqual(quiet.faces);
   });
 
-  it('refuses values that are not numbers', async () => {
+  it('A drawing with values that are not finite is rejected.', async () => {
     const { engine } = await leaseFrom((path) => writeFaultModel(path, { cropSizePx: size, nanAboveMean: 2 }));
     const client = await connected(engine);
     await expect(client.generate(batchOf(4, { loudness: 3 }))).rejects.toMatchObject({ code: 'model_invalid' });
@@ -169,8 +169,8 @@ describe('when the model fails', () => {
   });
 });
 
-describe('a connection to an engine', () => {
-  it('refuses a batch whose arrays do not fit its count', async () => {
+describe('Engine connection', () => {
+  it('A batch whose arrays do not match its count is rejected.', async () => {
     const client = await connected(engine);
     for (const wrong of [
       { count: 0 },
@@ -185,7 +185,7 @@ describe('a connection to an engine', () => {
     await expect(client.generate(batchOf(3))).resolves.toHaveLength(3 * crop);
   });
 
-  it('stops waiting at once when it is canceled, and leaves the engine to others', async () => {
+  it('A canceled connection rejects at once, and other clients continue.', async () => {
     const [pid = 0] = enginesBelow(process.pid).map((row) => row.pid);
     const controller = new AbortController();
     const client = await connected(engine, controller.signal);
@@ -200,7 +200,7 @@ describe('a connection to an engine', () => {
     await expect((await connected(engine)).generate(batchOf(3))).resolves.toHaveLength(3 * crop);
   });
 
-  it('answers what is under way with canceled when it is closed', async () => {
+  it('Closing a connection rejects its pending batches with canceled.', async () => {
     const client = await connected(engine);
     const answer = client.generate(batchOf(3));
     client.close();
@@ -208,7 +208,7 @@ describe('a connection to an engine', () => {
     await expect(client.generate(batchOf(3))).rejects.toMatchObject({ code: 'canceled' });
   });
 
-  it('that cannot be opened for want of files is no fault of the engine', async () => {
+  it('A connection that fails because too many files are open is not a device fault.', async () => {
     const client = join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-client.ts');
     const program = `
       import { openSync } from 'node:fs';
@@ -221,19 +221,19 @@ describe('a connection to an engine', () => {
     expect(JSON.parse(stdout)).toEqual({ code: 'resource_exhausted', reason: 'EMFILE' });
   });
 
-  it('is a media fault where no engine listens', async () => {
+  it('A connection without an engine fails with media_failed.', async () => {
     await expect(connected({ ...engine, socketPath: `${engine.socketPath}.not` })).rejects.toMatchObject({
       code: 'media_failed',
     });
   });
 
   it.each([
-    ['what is no message', Buffer.from('GET / HTTP/1.1\r\nHost: engine\r\n\r\n')],
+    ['an HTTP request', Buffer.from('GET / HTTP/1.1\r\nHost: engine\r\n\r\n')],
     ['a message for clients', Buffer.concat([header(2, 0, 0).subarray(0, 4), Buffer.of(4, 0, 0, 0), Buffer.alloc(8)])],
     ['more faces than allowed', header(0, 65_535, 0xffff_ffff)],
-    ['a length that does not fit the count', header(0, 1, 4)],
+    ['a length that does not match the count', header(0, 1, 4)],
     ['no faces', header(0, 0, 0)],
-  ])('that says %s is cut off, and harms no other', async (_what, bytes) => {
+  ])('A client that sends %s is disconnected and affects no other client.', async (_what, bytes) => {
     const client = await connected(engine);
     const stranger = connect(engine.socketPath);
     const heard: Buffer[] = [];
@@ -244,7 +244,7 @@ describe('a connection to an engine', () => {
     await expect(client.generate(batchOf(3))).resolves.toHaveLength(3 * crop);
   });
 
-  it('that ends amid a message harms no other', async () => {
+  it('A client that disconnects within a message affects no other client.', async () => {
     const stranger = connect(engine.socketPath);
     const whole = Buffer.concat([header(0, 1, 1280 * 4 + crop), Buffer.alloc(1280 * 4 + crop)]);
     await new Promise<void>((resolve) => void stranger.write(whole.subarray(0, 100), () => resolve()));
@@ -253,7 +253,7 @@ describe('a connection to an engine', () => {
   });
 });
 
-/** A header as the protocol lays it out: magic, type, count, note, length. */
+/** A header in the layout of the protocol: magic, type, count, note, length. */
 function header(type: number, count: number, payloadBytes: number): Buffer {
   const bytes = Buffer.alloc(16);
   bytes.writeUInt32LE(0x3145_534c, 0);

@@ -20,7 +20,7 @@ import {
   temporaryFolder,
 } from './engine-fixture.ts';
 
-/** For what comes at once, on a machine that is busy with something else. */
+/** Generous limit for immediate effects on a busy machine. */
 const limitMs = 30_000;
 
 const identity = (path: string): Promise<unknown> => writeIdentityModel(path, { cropSizePx: size });
@@ -29,7 +29,7 @@ function ownEngines(): number[] {
   return enginesBelow(process.pid).map(({ pid }) => pid);
 }
 
-/** Throws unless there is one: the number 0 would stand for every process of the tests. */
+/** Throws unless exactly one engine runs; process id 0 would address every process of the tests. */
 function onlyEngine(ancestor = process.pid): number {
   const [engine, ...others] = enginesBelow(ancestor);
   if (!engine || others.length > 0) throw new Error(`${engine ? others.length + 1 : 0} engines run where one should`);
@@ -43,8 +43,8 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-describe('the engine pool', () => {
-  it('keeps an engine warm between leases and shares it among them', async () => {
+describe('Engine pool', () => {
+  it('An engine stays warm between leases and is shared by concurrent ones.', async () => {
     const pool = openPool();
     const model = await modelFrom(identity);
     const first = await pool.lease(model, { signal: soon() });
@@ -59,7 +59,7 @@ describe('the engine pool', () => {
     expect(first.warnings).toEqual([]);
   });
 
-  it('starts one engine for leases that come at once', async () => {
+  it('Concurrent leases start one engine.', async () => {
     const pool = openPool();
     const model = await modelFrom(identity);
     const leases = await Promise.all([1, 2, 3].map(() => pool.lease(model, { signal: soon() })));
@@ -67,12 +67,12 @@ describe('the engine pool', () => {
     expect(ownEngines()).toHaveLength(1);
   });
 
-  it('lets an engine go when nobody has leased it for a while, and starts it again', async () => {
+  it('An engine without leases ends after the idle time and is started again by the next lease.', async () => {
     const pool = openPool({ idleMs: 100 });
     const model = await modelFrom(identity);
     const [first, second] = [await pool.lease(model, { signal: soon() }), await pool.lease(model, { signal: soon() })];
     first.release();
-    // Giving back twice is giving back once.
+    // A second release has no effect.
     first.release();
     await sleep(300);
     expect(ownEngines()).toHaveLength(1);
@@ -82,7 +82,7 @@ describe('the engine pool', () => {
     await expect((await connected(again.engine)).generate(batchOf(2))).resolves.toEqual(batchOf(2).faces);
   });
 
-  it('neither keeps a program alive for a warm engine nor lets it end while it waits for one', async () => {
+  it('A program exits with a warm engine, but not while it waits for an engine.', async () => {
     const { path } = await modelFrom(identity);
     const program = `
       import { EnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
@@ -98,7 +98,7 @@ describe('the engine pool', () => {
     expect(stdout).toBe('1\n2\n');
   });
 
-  it('does not keep a program alive for an engine that was ended before it was ready', async () => {
+  it('A program exits after closing the pool while an engine starts.', async () => {
     const { path } = await modelFrom(identity);
     const program = `
       import { EnginePool } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'providers', 'wav2lip', 'engine', 'engine-pool.ts'))};
@@ -114,7 +114,7 @@ describe('the engine pool', () => {
     expect(stdout).toMatch(/^(media_failed|canceled) at once\n$/);
   });
 
-  it('makes room for another model on the same device', async () => {
+  it('An idle engine ends before another model starts on its device.', async () => {
     const pool = openPool();
     const [one, other] = [await modelFrom(identity), await modelFrom(identity)];
     (await pool.lease(one, { signal: soon() })).release();
@@ -124,7 +124,7 @@ describe('the engine pool', () => {
     expect(ownEngines()).not.toEqual([first]);
   });
 
-  it('runs the model that lies there now, not the one that lay there before', async () => {
+  it('A replaced model file is loaded by the next lease.', async () => {
     const pool = openPool();
     const model = await modelFrom(identity);
     const before = await pool.lease(model, { signal: soon() });
@@ -135,7 +135,7 @@ describe('the engine pool', () => {
     expect([before.engine.cropSizePx, after.engine.cropSizePx]).toEqual([size, 2 * size]);
   });
 
-  it('ends everything when it is closed, and lends nothing afterwards', async () => {
+  it('Closing the pool ends every engine, deletes their folders, and prevents further leases.', async () => {
     const pool = openPool();
     const model = await modelFrom(identity);
     const { engine } = await pool.lease(model, { signal: soon() });
@@ -148,7 +148,7 @@ describe('the engine pool', () => {
     await expect(pool.lease(model, { signal: soon() })).rejects.toMatchObject({ code: 'canceled' });
   });
 
-  it('ends an engine that is only starting when it is closed', async () => {
+  it('Closing the pool ends an engine that is still starting.', async () => {
     const pool = openPool();
     const starting = pool.lease(await modelFrom(identity), { signal: soon() });
     starting.catch(() => undefined);
@@ -158,7 +158,7 @@ describe('the engine pool', () => {
     expect(ownEngines()).toEqual([]);
   });
 
-  it('stops waiting for an engine at once when the job is canceled, and starts it for the others', async () => {
+  it('A canceled lease rejects at once, and the engine still starts for other leases.', async () => {
     const pool = openPool();
     const model = await modelFrom(identity);
     const controller = new AbortController();
@@ -172,8 +172,8 @@ describe('the engine pool', () => {
   });
 });
 
-describe('a model that cannot be run', () => {
-  it('is named when its file is missing', async () => {
+describe('Models that cannot be run', () => {
+  it('A missing model file fails the lease with model_missing.', async () => {
     const cacheFolder = await temporaryFolder();
     const missing = openPool({ gpuEnabled: true }).lease(
       { path: join(cacheFolder, 'missing.onnx'), cacheFolder },
@@ -183,14 +183,17 @@ describe('a model that cannot be run', () => {
   });
 
   it.each([
-    ['no model at all', (path: string) => writeFile(path, 'not a model')],
-    ['a model of something else', (path: string) => writeFile(path, encodeOther())],
+    ['a text file', (path: string) => writeFile(path, 'not a model')],
+    ['another network', (path: string) => writeFile(path, encodeOther())],
     [
-      'a model that fails at a single face',
+      'a model that fails with a single face',
       (path: string) => writeFaultModel(path, { cropSizePx: size, failAboveMean: -5 }),
     ],
-    ['a model that draws no numbers', (path: string) => writeFaultModel(path, { cropSizePx: size, nanAboveMean: -5 })],
-  ])('is refused when it is %s', async (_what, write) => {
+    [
+      'a model whose drawing is not finite',
+      (path: string) => writeFaultModel(path, { cropSizePx: size, nanAboveMean: -5 }),
+    ],
+  ])('A lease fails with model_invalid for %s.', async (_what, write) => {
     const pool = openPool();
     await expect(pool.lease(await modelFrom(write), { signal: soon() })).rejects.toMatchObject({
       code: 'model_invalid',
@@ -199,8 +202,8 @@ describe('a model that cannot be run', () => {
   });
 });
 
-describe('an engine that dies', () => {
-  it('amid a batch is a media fault, and the next lease starts another', async () => {
+describe('Engine failures', () => {
+  it('A batch of a killed engine fails with media_failed, and the next lease starts another engine.', async () => {
     const pool = openPool();
     const model = await modelFrom(identity);
     const { engine, release } = await pool.lease(model, { signal: soon() });
@@ -223,7 +226,7 @@ describe('an engine that dies', () => {
     await expect((await connected(again.engine)).generate(batchOf(3))).resolves.toEqual(batchOf(3).faces);
   });
 
-  it('because it stood still is killed, and replaced at the next lease', async () => {
+  it('An engine without heartbeats is killed and replaced at the next lease.', async () => {
     const pool = openPool({ heartbeatMs: 300 });
     const model = await modelFrom(identity);
     await pool.lease(model, { signal: soon() });
@@ -234,7 +237,7 @@ describe('an engine that dies', () => {
     await expect((await connected(engine)).generate(batchOf(1))).resolves.toEqual(batchOf(1).faces);
   });
 
-  it('because a batch took too long says so', async () => {
+  it('An engine that exceeds the batch limit reports it and ends.', async () => {
     const pool = openPool({ batchLimitMs: 1 });
     const model = await modelFrom((path) => writeIdentityModel(path, { cropSizePx: 256 }));
     const { engine } = await pool.lease(model, { signal: soon() });
@@ -243,12 +246,12 @@ describe('an engine that dies', () => {
       code: 'media_failed',
       message: expect.stringContaining('0.001 s'),
     });
-    // It says why before it ends, but it is not lent to anybody meanwhile.
+    // It reports the reason before it ends, and is not leased again meanwhile.
     expect((await pool.lease(model, { signal: soon() })).engine.socketPath).not.toBe(engine.socketPath);
     await vi.waitFor(() => expect(engineRuns(pid)).toBe(false), { timeout: limitMs });
   });
 
-  it('because it was not ready in time is not waited for', async () => {
+  it('An engine that exceeds its start limit fails the lease and ends.', async () => {
     const pool = openPool({ startLimitMs: 20 });
     await expect(pool.lease(await modelFrom(identity), { signal: soon() })).rejects.toMatchObject({
       code: 'media_failed',
@@ -257,8 +260,8 @@ describe('an engine that dies', () => {
   });
 });
 
-describe('when the process of a pool is killed', () => {
-  it('its engine ends by itself and takes its folder with it', async () => {
+describe('Killed parent of an engine', () => {
+  it('An engine whose parent is killed ends by itself and deletes its folder.', async () => {
     const { holder, engine } = await startHolder(await modelFrom(identity));
     const pid = onlyEngine(holder.pid);
     holder.kill('SIGKILL');
@@ -266,11 +269,11 @@ describe('when the process of a pool is killed', () => {
     await vi.waitFor(async () => expect(await exists(dirname(engine.socketPath))).toBe(false), { timeout: limitMs });
   });
 
-  it('and its engine with it, the next pool removes their folder, but not that of a pool that lives', async () => {
+  it('The next pool deletes the folder of a killed parent and engine, but not that of a running pool.', async () => {
     const model = await modelFrom(identity);
     const living = await openPool().lease(model, { signal: soon() });
     const { holder, engine } = await startHolder(model);
-    // It must see neither that its engine dies nor a signal that it could heed: either would remove the folder.
+    // A stopped process handles neither the exit of its engine nor signals; both would delete the folder.
     holder.kill('SIGSTOP');
     const pid = onlyEngine(holder.pid);
     process.kill(pid, 'SIGKILL');
@@ -285,7 +288,7 @@ describe('when the process of a pool is killed', () => {
   });
 });
 
-/** A model that takes one list of numbers. */
+/** A model with one vector as input. */
 function encodeOther(): Uint8Array {
   return encodeOnnxModel({
     name: 'other',

@@ -28,20 +28,20 @@ import { cpu, pretendGpu } from './engine-fixture.ts';
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 const cropSizePx = 32;
 const longestMs = 120_000;
-/** Mean of a mel chunk above which only the noise at the end of the speech lies. A model that loads is tried at 0. */
+/** Mean mel value that only the noise at the end of the speech exceeds. A model is tested with 0 when it is loaded. */
 const loudMean = 0.5;
 const frameCount = 100;
 
 let folder: string;
 let clipPath: string;
-/** Long enough to be in the middle of. */
+/** Long enough to interrupt. */
 let longSpeechPath: string;
 let shortSpeechPath: string;
 let renderPool: RenderPool;
 let enginePool: EnginePool;
 let files = 0;
 
-/** One render process and one cache of tracks for all jobs. */
+/** One render process and one track cache for all jobs. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-faults-'));
   clipPath = await makeMedia(
@@ -78,7 +78,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Jobs of an installation that is configured with the model at this path. */
+/** Jobs of an installation with the model at this path. */
 function jobsWith(
   modelPath: string,
   pool: Pick<EnginePool, 'lease'> = enginePool,
@@ -147,7 +147,7 @@ async function run(
   };
 }
 
-/** What each attempt came to, as provider, code and message. */
+/** The outcome of each attempt with provider and message. */
 function attemptsOf({ record }: LocalJobOutcome): string[] {
   return record.attempts.map(
     ({ provider, outcome, message }) => `${provider} ${outcome}${message === null ? '' : `: ${message}`}`,
@@ -160,7 +160,7 @@ function engines(): number[] {
     .map(({ pid }) => pid);
 }
 
-/** Acts once, when the first frames have been made and most of them are still to come. */
+/** Runs `act` once, when the first frames have been rendered. */
 function whenRendering(act: () => void): (update: ProgressUpdate) => void {
   let begun: number | undefined;
   let done = false;
@@ -173,8 +173,8 @@ function whenRendering(act: () => void): (update: ProgressUpdate) => void {
   };
 }
 
-describe('an engine', { timeout: longestMs }, () => {
-  it('that is killed in the middle of its work costs an attempt, and the job completes with a new one', async () => {
+describe('Engine faults', { timeout: longestMs }, () => {
+  it('A killed engine costs one attempt, and the job completes with a new engine.', async () => {
     const devices: string[] = [];
     const jobs = jobsWith(await soundModel(), enginePool, (device) => devices.push(device));
     let killed: readonly number[] = [];
@@ -200,7 +200,7 @@ describe('an engine', { timeout: longestMs }, () => {
     expect((await probeTake(outcome.outputPath)).frameCount).toBe(frameCount);
   });
 
-  it('survives a job that is canceled while it works, which ends soon and leaves nothing', async () => {
+  it('A job that is canceled during rendering ends soon without files, and the engine survives.', async () => {
     const jobs = jobsWith(await soundModel());
     const controller = new AbortController();
     let canceledMs = NaN;
@@ -226,7 +226,7 @@ describe('an engine', { timeout: longestMs }, () => {
     expect(engines()).toEqual([warm]);
   });
 
-  it('that is short of memory for many faces goes down to as many as it can, and says so', async () => {
+  it('An engine that is short of memory reduces its batches, and the job has a warning.', async () => {
     const updates: ProgressUpdate[] = [];
     const outcome = await run(
       jobsWith(await faultyModel({ largestBatch: 3 })),
@@ -240,7 +240,7 @@ describe('an engine', { timeout: longestMs }, () => {
       code: 'engine_batch_reduced',
       message: expect.stringContaining('the engine reduced them to 2 faces.'),
     });
-    // Every take says when it waits for its model, before it follows the face.
+    // Every take reports that it waits for its model before it tracks the face.
     expect([...new Set(updates.map(({ stage }) => stage))].filter((stage) => stage !== 'tracking')).toEqual([
       'fetching',
       'probing',
@@ -255,7 +255,7 @@ describe('an engine', { timeout: longestMs }, () => {
   });
 });
 
-describe('a GPU', { timeout: longestMs }, () => {
+describe('GPU faults', { timeout: longestMs }, () => {
   interface BlamedDevice {
     readonly deviceName: string;
     readonly error: LipsyncError;
@@ -264,11 +264,11 @@ describe('a GPU', { timeout: longestMs }, () => {
   interface GpuMachine {
     readonly pool: Pick<EnginePool, 'lease'>;
     readonly blamed: readonly BlamedDevice[];
-    /** Kinds of devices in the order in which takes began on them. */
+    /** Kinds of devices in the order in which takes started on them. */
     readonly used: string[];
   }
 
-  /** A machine with GPUs for the pool, which are the CPU for the runtime. The first of them draws with the model at `firstModelPath` where there is one. */
+  /** A pool whose GPUs run on the CPU. The first one loads the model at `firstModelPath` if specified. */
   function gpuMachine(gpus: readonly MachineDevice[], firstModelPath?: string): GpuMachine {
     const blamed: BlamedDevice[] = [];
     const pool = new EnginePool({ idleMs: 60_000, gpuEnabled: true, devices: async () => [gpus, [cpu]] });
@@ -287,9 +287,9 @@ describe('a GPU', { timeout: longestMs }, () => {
     return { pool: { lease }, blamed, used: [] };
   }
 
-  /** Kills the engines of so many takes in a row, each in the middle of its work. */
+  /** Kills the engines of `times` takes in a row, each during rendering. */
   function killEngines(times: number): (update: ProgressUpdate) => void {
-    // Those of other tests, and then those that are dead.
+    // Engines of other tests and those already killed.
     const leftAlone = new Set(engines());
     let killed = 0;
     return ({ stage, progress }) => {
@@ -305,7 +305,7 @@ describe('a GPU', { timeout: longestMs }, () => {
   const jobsOn = async ({ pool, used }: GpuMachine): Promise<LocalJobs> =>
     jobsWith(await soundModel(), pool, (device) => used.push(device));
 
-  it('that draws values that are no numbers is given up for the next one of its kind, within the same attempt', async () => {
+  it('A GPU whose drawing is not finite is replaced by the next GPU within the same attempt.', async () => {
     const machine = gpuMachine(
       [pretendGpu('cuda:0'), pretendGpu('cuda:1')],
       await faultyModel({ nanAboveMean: loudMean }),
@@ -322,7 +322,7 @@ describe('a GPU', { timeout: longestMs }, () => {
     });
   });
 
-  it('is tried once per attempt, like every other, before the CPU', async () => {
+  it('Every GPU is tried once per attempt before the CPU.', async () => {
     const machine = gpuMachine([pretendGpu('cuda:0'), pretendGpu('cuda:1')]);
     const jobs = jobsWith(await faultyModel({ nanAboveMean: loudMean }), machine.pool, (device) =>
       machine.used.push(device),
@@ -333,7 +333,7 @@ describe('a GPU', { timeout: longestMs }, () => {
     expect(machine.blamed.map(({ deviceName }) => deviceName)).toEqual(['cuda:0', 'cuda:1']);
   });
 
-  it('whose engine is lost gets a new one within the same attempt, and is not blamed', async () => {
+  it('A GPU whose engine is lost gets a new engine within the same attempt and is not blamed.', async () => {
     const machine = gpuMachine([pretendGpu('webgpu', 'webgpu')]);
     const outcome = await run(
       await jobsOn(machine),
@@ -353,7 +353,7 @@ describe('a GPU', { timeout: longestMs }, () => {
     expect(outcome.record.warnings.map(({ code }) => code)).not.toContain('engine_device_failed');
   });
 
-  it('whose engine is lost twice in a row is given up for the next device, within the same attempt, and remembered', async () => {
+  it('A GPU that loses its engine twice in a row is replaced by the next device within the same attempt and then skipped.', async () => {
     const machine = gpuMachine([pretendGpu('webgpu', 'webgpu')]);
     const outcome = await run(
       await jobsOn(machine),
@@ -374,7 +374,7 @@ describe('a GPU', { timeout: longestMs }, () => {
     });
   });
 
-  it('is not blamed for a disk that is full, and no other device is tried', async () => {
+  it('A full disk is not blamed on the GPU, and no other device is tried.', async () => {
     const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
     const machine = gpuMachine([pretendGpu('cuda:0')]);
     const fullDisk: RenderPool = {
@@ -399,10 +399,10 @@ describe('a GPU', { timeout: longestMs }, () => {
   });
 });
 
-describe('a model', { timeout: longestMs }, () => {
+describe('Model faults', { timeout: longestMs }, () => {
   it.each([
     [
-      'draws values that are no numbers',
+      'draws values that are not finite',
       { nanAboveMean: loudMean },
       'model_invalid',
       /returns values that are not finite\. Fetch or import it again/,
@@ -414,7 +414,7 @@ describe('a model', { timeout: longestMs }, () => {
       /A run of the model failed, and smaller batches down to a single face failed too/,
     ],
   ])(
-    'that %s fails its only attempt, and a preview takes over where that is allowed',
+    'A model that %s fails its only attempt, and preview completes the job if allowed.',
     async (_, faults, code, message) => {
       const jobs = jobsWith(await faultyModel(faults));
       const outcome = await run(jobs, shortSpeechPath, { allowPreview: true });
@@ -433,7 +433,7 @@ describe('a model', { timeout: longestMs }, () => {
 
   it.each([
     [
-      'is not there',
+      'is missing',
       async () => join(folder, 'nowhere.onnx'),
       'model_missing',
       /^The model at WAV2LIP_MODEL_PATH cannot be used\. The file is missing\.$/,
@@ -451,28 +451,31 @@ describe('a model', { timeout: longestMs }, () => {
       /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not an ONNX model/,
     ],
     [
-      'is a text',
-      async () => written('text.onnx', 'This is no model.'),
+      'is a text file',
+      async () => written('text.onnx', 'This is not a model.'),
       'model_invalid',
       /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not an ONNX model/,
     ],
     [
-      'is a text under the name of a checkpoint',
-      async () => written('text.pth', 'This is no checkpoint.'),
+      'is a text file named like a checkpoint',
+      async () => written('text.pth', 'This is not a checkpoint.'),
       'model_invalid',
       /^The model at WAV2LIP_MODEL_PATH cannot be used\. The checkpoint cannot be read: expected .*, found text/,
     ],
     [
-      'does something else',
+      'is another network',
       async () => voiceModelPath(),
       'model_invalid',
       /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not a Wav2Lip generator.* Expected .* found inputs/,
     ],
-  ])('that %s fails its only attempt and says what to look at', async (_, write, code, message) => {
-    const outcome = await run(jobsWith(await write()), shortSpeechPath, { method: 'wav2lip' });
-    expect(outcome.error).toMatchObject({ code, message: expect.stringMatching(message) });
-    expect(outcome.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code }]);
-  });
+  ])(
+    'A model file that %s fails its only attempt with a message that names the setting.',
+    async (_, write, code, message) => {
+      const outcome = await run(jobsWith(await write()), shortSpeechPath, { method: 'wav2lip' });
+      expect(outcome.error).toMatchObject({ code, message: expect.stringMatching(message) });
+      expect(outcome.record.attempts).toMatchObject([{ provider: 'wav2lip', outcome: 'failed', code }]);
+    },
+  );
 });
 
 async function written(name: string, content: string): Promise<string> {

@@ -58,7 +58,7 @@ async function* framesOf(path: string, facts: ClipFacts, timeline: Timeline): As
   yield* openFrames({ path, facts, timeline, workFolder: folder });
 }
 
-/** Mean likeness of a take's mouths to the clip's, frame by frame. */
+/** Mean similarity between the mouths of a take and of the clip, frame by frame. */
 async function likeness(
   takePath: string,
   clipPath: string,
@@ -105,7 +105,7 @@ async function compare(clipPath: string): Promise<{ readonly drawn: number; read
 }
 
 it.skipIf(clips.length === 0).each(clips.length === 0 ? [presenter] : clips)(
-  'a model that changes nothing costs a take of %s less than 0.01 of likeness at the mouth beside what encoding costs',
+  'An identity model lowers the similarity of the mouth in a take of %s by less than 0.01 beyond encoding.',
   { timeout: longestMs },
   async (clipPath) => {
     const { drawn, encodedOnly } = await compare(clipPath);

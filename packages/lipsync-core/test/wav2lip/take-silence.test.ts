@@ -16,7 +16,7 @@ import { limits, makeMedia, x264 } from '../media/make-media.ts';
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 const cropSizePx = 96;
 const longestMs = 180_000;
-/** What the encoder may do to a mouth's gray, 0–1, and to a crop's levels, 0–255. */
+/** Tolerances for encoding: luma of a mouth from 0 to 1, levels of a crop from 0 to 255. */
 const encoderGray = 0.03;
 const encoderLevels = 6;
 
@@ -24,10 +24,10 @@ let folder: string;
 let harness: Wav2LipHarness;
 let clipPath: string;
 let speechPath: string;
-/** The clip with the speech, encoded with nothing pasted. */
+/** The clip with the speech, encoded without pasting. */
 let untouched: string;
 
-/** Speech, a pause of a second, speech. */
+/** Speech, a pause of one second, speech. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-silence-'));
   harness = new Wav2LipHarness(folder);
@@ -83,7 +83,7 @@ async function sceneOf(
   return { made, voiced, track: await harness.openTrack({ ...made, clipPath }) };
 }
 
-/** The mouth of each frame of a video with the clip's faces: the lower middle of its crop. */
+/** The mouth in each frame of a video, located by the faces of the clip: the lower middle of the crop. */
 async function mouthsOf(path: string, track: FaceTrack, { frameCount }: Timeline): Promise<Uint8Array[]> {
   const facts = await probeClip(path, { limits });
   const mouths: Uint8Array[] = [];
@@ -107,21 +107,21 @@ function difference(one: Uint8Array, other: Uint8Array): number {
   return one.reduce((sum, value, index) => sum + Math.abs(value - (other[index] ?? NaN)), 0) / one.length;
 }
 
-/** Throws for nothing, of which anything could be said. */
+/** Throws for an empty list, for which every assertion would hold. */
 function largest(values: readonly number[]): number {
   if (values.length === 0) throw new Error('There is no frame of the kind that is looked at.');
   return Math.max(...values);
 }
 
-/** Pause, speech and what fades between them are all there to be looked at. */
+/** Requires frames of the pause, of the speech and of the transitions. */
 function expectEveryKind(voiced: Float32Array): void {
   expect(voiced.filter((share) => share === 0).length).toBeGreaterThan(15);
   expect(voiced.filter((share) => share === 1).length).toBeGreaterThan(15);
   expect(voiced.filter((share) => share > 0 && share < 1).length).toBeGreaterThan(1);
 }
 
-describe('a pause in the speech', { timeout: longestMs }, () => {
-  it('whose mouth is kept shows the clip as it is, and fades in and out over frames', async () => {
+describe('Pauses in the speech', { timeout: longestMs }, () => {
+  it('A pause in keep mode shows the original clip and fades in and out over several frames.', async () => {
     const { made, track, voiced } = await sceneOf('keep', writeMeterModel);
     const drawn = await readMeter(made, track);
     const source = await readMeter({ takePath: untouched, timeline: made.timeline }, track);
@@ -152,7 +152,7 @@ describe('a pause in the speech', { timeout: longestMs }, () => {
     ).toBeLessThan(0.7);
   });
 
-  it('whose mouth is closed shows the most closed mouth of the clip, and the speech the others', async () => {
+  it('A pause in close mode shows the most closed mouth of the clip.', async () => {
     const { made, track, voiced } = await sceneOf('close', writeIdentityModel);
     const [drawn, source, clip] = [
       await mouthsOf(made.takePath, track, made.timeline),

@@ -9,7 +9,7 @@ import { Wav2LipHarness } from '../../src/testing/wav2lip-harness.ts';
 import { makeMedia, x264 } from '../media/make-media.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
-/** Frames of the clip: a shot of the presenter, nobody, the presenter mirrored. */
+/** Frames of the clip: a shot of the presenter, an empty shot, the mirrored presenter. */
 const [firstShot, nobody, lastShot] = [20, 12, 15];
 const longestMs = 120_000;
 const closeGray = 0.04;
@@ -50,7 +50,7 @@ afterAll(async () => {
 });
 
 it.each(['loop', 'bounce'] as const)(
-  'a clip of two shots and a stretch without a face, in %s, has every face drawn from its own sound and says where there was none',
+  'A clip with two shots and a gap without a face, in mode %s, has every face drawn from its own speech and a warning about the gap.',
   { timeout: longestMs },
   async (syncMode) => {
     const made = await harness.makeTake({ name: syncMode, clipPath, speechPath, modelPath, syncMode, batchSize: 7 });

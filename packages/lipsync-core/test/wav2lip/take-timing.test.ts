@@ -11,7 +11,7 @@ import { makeMedia, x264 } from '../media/make-media.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 const speechSeconds = 2.5;
-/** How far a frame may be from what it owes: a column of sound more or less, and the encoder. */
+/** Tolerance of a frame: one mel column, and encoding. */
 const closeGray = 0.04;
 const columnMs = 12.5;
 const longestMs = 120_000;
@@ -74,7 +74,7 @@ it.each([
   ['24000/1001', -40],
   ['60', 0],
 ])(
-  'every frame at %s fps is drawn from the sound of its own time, first to last (window from %i ms)',
+  'Every frame at %s fps is drawn from the speech at its own time (window from %i ms).',
   { timeout: longestMs },
   async (rate, windowStartMs) => {
     const clipPath = await clipAt(rate);

@@ -18,8 +18,8 @@ async function modelPath(write: (path: string) => Promise<unknown>): Promise<str
   return path;
 }
 
-describe('trying a model in a process of its own', () => {
-  it('tells the facts of one that draws, and why another one does not', async () => {
+describe('tryModelApart', () => {
+  it('Trying a model in a separate process returns its facts or its failure.', async () => {
     const sound = await modelPath((path) => writeIdentityModel(path, { cropSizePx: 32, fixedBatch: 2 }));
     expect(await tryModelApart(sound, { signal: soon(), limitMs })).toMatchObject({ cropSizePx: 32, fixedBatch: 2 });
     const faulty = await modelPath((path) => writeFaultModel(path, { cropSizePx: 16, nanAboveMean: -5 }));
@@ -30,7 +30,7 @@ describe('trying a model in a process of its own', () => {
     await vi.waitFor(() => expect(tries()).toBe(0), { timeout: 30_000 });
   });
 
-  it('ends one that takes too long, and one that nobody waits for any more', async () => {
+  it('A model that exceeds its time limit or is canceled is killed with its process.', async () => {
     const path = await modelPath((target) => writeIdentityModel(target, { cropSizePx: 32 }));
     await expect(tryModelApart(path, { signal: soon(), limitMs: 1 })).rejects.toMatchObject({
       code: 'model_invalid',

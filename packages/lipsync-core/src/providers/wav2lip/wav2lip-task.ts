@@ -28,7 +28,7 @@ export interface Wav2LipTakeInput extends LocalTakeInput {
   readonly sharpen: boolean;
 }
 
-/** Wav2Lip, start to end: follow the face, have the engine draw its mouth in every frame, paste it back, encode. */
+/** Makes a Wav2Lip take: tracks the face, redraws the mouth in every frame with the engine, pastes it back, and encodes. */
 export async function wav2lipTask(task: Wav2LipTakeInput, context: RenderTaskContext): Promise<TakeReport> {
   const followed = await trackShownFace(task, context);
   try {
@@ -123,7 +123,7 @@ function shownFace({ track, firstFrame }: TrackedFace, { clipFrame }: Frame): Sh
   return { face: track.frame(index), shot: track.shotStarts.findLastIndex((start) => start <= index) };
 }
 
-/** The crop of the frame in which the lips are closest together, among the first faces that are shown. */
+/** Crops the frame in which the lips are closest together, among the first shown faces. */
 async function cropClosedMouth(
   task: Wav2LipTakeInput,
   { track, firstFrame }: TrackedFace,

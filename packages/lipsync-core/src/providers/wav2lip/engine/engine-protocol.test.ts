@@ -14,8 +14,8 @@ function batch(count: number, fill: number): Uint8Array {
   ]);
 }
 
-describe('messages of an engine', () => {
-  it('are put together however they are cut into pieces', () => {
+describe('Engine protocol', () => {
+  it('Messages are assembled from pieces of any size.', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 }),
@@ -41,7 +41,7 @@ describe('messages of an engine', () => {
     );
   });
 
-  it('are refused, before any memory is taken, when they are none', () => {
+  it('Random bytes are rejected before memory is allocated.', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (header) => {
         const read = createMessageReader(size, () => undefined);
@@ -56,12 +56,12 @@ describe('messages of an engine', () => {
     { type: 'faces', count: 60_000, payloadBytes: 60_000 * 48 },
     { type: 'failed', count: 0, payloadBytes: 1024 ** 2 },
     { type: 'alive', count: 0, payloadBytes: 1 },
-  ] as const)('are refused when their length is not that of their kind: %o', (header) => {
+  ] as const)('A message whose length does not match its type is rejected: %o.', (header) => {
     const read = createMessageReader(size, () => undefined);
     expect(() => read(encodeHeader({ ...header, note: 0 }))).toThrow(expect.objectContaining({ code: 'media_failed' }));
   });
 
-  it('hold as many faces as fit a quarter of a gibibyte, and no more than a thousand', () => {
+  it('A message contains at most 1024 faces and at most 256 MiB.', () => {
     expect([0, 1, 1024, 1025, 1.5, Number.NaN].map((count) => isPossibleCount(count, size))).toEqual([
       false,
       true,
