@@ -1,4 +1,4 @@
 import type { Forecast } from '../scheduling/completion-forecast.ts';
 
-/** Expects nothing and learns nothing; for tests whose plans do not hang on it. */
+/** A forecast without estimates, for tests whose plans do not depend on it. */
 export const idleForecast: Forecast = Object.freeze({ expect: async () => [], record: async () => undefined });

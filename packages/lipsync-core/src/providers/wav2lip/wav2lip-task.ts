@@ -53,7 +53,7 @@ async function redrawTake(
     timeline,
     engine: { cropSizePx },
   } = task;
-  const figures: RedrawFigures = { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 };
+  const figures: RedrawFigures = { cropMs: 0, pasteMs: 0, waitMs: 0, bytesWritten: 0 };
   const batchFrames = batchFramesOf(task);
   context.onProgress({ stage: 'rendering', fraction: 0 });
   const parts = await redrawParts(task, followed, { engine, batchFrames }, context.signal);
@@ -80,7 +80,7 @@ async function redrawTake(
       { stage: 'pasting (inside the last row)', wallMs: figures.pasteMs, frames },
       { stage: 'decoding, redrawing and encoding', wallMs: taken.wallMs, frames },
     ],
-    bytesCopiedPerFrame: taken.bytesCopiedPerFrame + figures.bytesDrawn / frames,
+    bytesCopiedPerFrame: taken.bytesCopiedPerFrame + figures.bytesWritten / frames,
   };
 }
 

@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { landmarkCount } from '../../../face/face-types.ts';
 import type { Frame } from '../../../media/index.ts';
 import type { FaceBatch } from '../engine/engine-client.ts';
+import { isPossibleCount } from '../engine/engine-protocol.ts';
 import { melChunkLength } from '../mel-chunks.ts';
+import { maxCropSizePx } from '../model/model-facts.ts';
 import type { FacePaste } from '../picture/paste-face.ts';
-import { planFrame } from './frame-plan.ts';
-import { heldFrames, redrawFrames, type RedrawFigures, type RedrawParts } from './redraw-frames.ts';
+import { maxInferencesPerFrame, planFrame } from './frame-plan.ts';
+import { batchFramesOf, heldFrames, redrawFrames, type RedrawFigures, type RedrawParts } from './redraw-frames.ts';
 
 const cropSizePx = 2;
 const faceBytes = cropSizePx * cropSizePx * 3;
@@ -57,7 +59,7 @@ function sceneOf(more: Partial<RedrawParts> & { readonly frameCount: number }): 
   const pastes: FacePaste[] = [];
   const shotStarts: number[] = [];
   return {
-    figures: { cropMs: 0, pasteMs: 0, waitMs: 0, bytesDrawn: 0 },
+    figures: { cropMs: 0, pasteMs: 0, waitMs: 0, bytesWritten: 0 },
     batches,
     pastes,
     shotStarts,
@@ -113,7 +115,7 @@ describe('redrawFrames', () => {
           batches.flatMap(({ count, mel }) => range(count).map((drawing) => mel[drawing * melChunkLength])),
         ).toEqual(range(frameCount));
         expect(batches.every(({ count }) => count > 0 && count <= batchFrames)).toBe(true);
-        expect(figures.bytesDrawn).toBe(frameCount * 7);
+        expect(figures.bytesWritten).toBe(frameCount * 7);
       }),
     );
   });
@@ -250,5 +252,38 @@ describe('Early end of redrawFrames', () => {
     ))
       if (index === 1) break;
     expect(closed.toSorted()).toEqual(['frames', 'mel chunks']);
+  });
+});
+
+describe('batchFramesOf', () => {
+  const clip = { width: 1280, height: 720 };
+
+  it('The batch size of the engine is used when memory permits.', () => {
+    expect(batchFramesOf({ clip, engine: { batchSize: 32, cropSizePx: 96 } })).toBe(32);
+  });
+
+  it('Large pictures reduce the batch, but to no less than one frame.', () => {
+    expect(batchFramesOf({ clip: { width: 3840, height: 2160 }, engine: { batchSize: 32, cropSizePx: 96 } })).toBe(10);
+    expect(batchFramesOf({ clip: { width: 16_384, height: 16_384 }, engine: { batchSize: 32, cropSizePx: 96 } })).toBe(
+      1,
+    );
+  });
+
+  it('A batch fits in one engine message even with the maximum number of inferences per frame.', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1024 }),
+        fc.integer({ min: 1, max: maxCropSizePx }),
+        (batchSize, cropSizePx) => {
+          expect(
+            isPossibleCount(
+              batchFramesOf({ clip, engine: { batchSize, cropSizePx } }) * maxInferencesPerFrame,
+              cropSizePx,
+            ),
+          ).toBe(true);
+        },
+      ),
+    );
+    expect(batchFramesOf({ clip, engine: { batchSize: 32, cropSizePx: maxCropSizePx } })).toBe(21);
   });
 });

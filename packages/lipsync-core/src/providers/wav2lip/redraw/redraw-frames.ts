@@ -40,7 +40,7 @@ export interface RedrawFigures {
   cropMs: number;
   pasteMs: number;
   waitMs: number;
-  bytesDrawn: number;
+  bytesWritten: number;
 }
 
 /** Maximum number of frames that `redrawFrames` holds at a time. */
@@ -160,7 +160,7 @@ async function* finishOldest(
     const startedMs = performance.now();
     if (face) {
       if (face.startsShot) paster.startShot();
-      figures.bytesDrawn += paster.paste({
+      figures.bytesWritten += paster.paste({
         picture: frame,
         points: face.points,
         placement: face.placement,
