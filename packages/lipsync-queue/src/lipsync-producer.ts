@@ -23,6 +23,8 @@ export class LipsyncProducer {
   readonly #options: Required<LipsyncProducerOptions>;
   readonly #entries: QueueEntries;
   readonly #slots: RedisConcurrencySlots;
+  /** Running calls of `wakeWaiting`. */
+  readonly #wakes = new Set<Promise<unknown>>();
 
   constructor(options: LipsyncProducerOptions) {
     this.#options = { requeueAfterMs: defaultRequeueAfterMs, ...options };
@@ -70,12 +72,14 @@ export class LipsyncProducer {
    * Wakes `jobId`, which a released slot took from the waiting set of `provider`. If the job is not delayed, because it has
    * ended or was woken otherwise, the next waiting job is woken instead. Returns the id of the job that was woken.
    */
-  wakeWaiting(provider: string, jobId: string): Promise<string | null> {
-    return guardRedis(async () => {
-      let next: string | null = jobId;
-      while (next !== null && !(await this.#entries.wake(next))) next = await this.#slots.takeNextWaiting(provider);
-      return next;
-    });
+  async wakeWaiting(provider: string, jobId: string): Promise<string | null> {
+    const wake = guardRedis(() => this.#wakeFirst(provider, jobId));
+    this.#wakes.add(wake);
+    try {
+      return await wake;
+    } finally {
+      this.#wakes.delete(wake);
+    }
   }
 
   /**
@@ -101,7 +105,15 @@ export class LipsyncProducer {
     return guardRedis(() => this.#entries.queue(lane));
   }
 
-  close(): Promise<void> {
-    return this.#entries.close();
+  /** Waits for running wake-ups: a job that was taken from the waiting set would otherwise wait for its poll. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#wakes);
+    await this.#entries.close();
+  }
+
+  async #wakeFirst(provider: string, jobId: string): Promise<string | null> {
+    let next: string | null = jobId;
+    while (next !== null && !(await this.#entries.wake(next))) next = await this.#slots.takeNextWaiting(provider);
+    return next;
   }
 }
