@@ -51,7 +51,7 @@ export {
 } from './scheduling/concurrency-slots.ts';
 export { CircuitBreaker, type BreakerChange, type BreakerView } from './scheduling/circuit-breaker.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
-export { parseLipsyncOptions, type OptionsSchema } from './service/parse-options.ts';
+export { parseLipsyncOptions, type OptionsSchema } from './service/parse-input.ts';
 export type { CostEstimate, EstimateCostInput } from './service/cost-estimates.ts';
 export type {
   GenerateLipsyncContext,

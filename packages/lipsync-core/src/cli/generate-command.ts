@@ -4,7 +4,7 @@ import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
 import { toJobView } from '../jobs/job-view.ts';
 import { createLocalHost } from '../service/get-lipsync-service.ts';
 import type { LocalJobOutcome } from '../service/local-jobs.ts';
-import { parseInput } from '../service/parse-options.ts';
+import { parseInput } from '../service/parse-input.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { OptionFlags } from './option-flags.ts';
 import { createProgressDisplay } from './progress-display.ts';

@@ -3,7 +3,7 @@ import { errorPolicies } from '../errors/index.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
-/** The job as callers see it. `outputUrl` is null until there is an output. */
+/** Returns the job as callers of the API see it. */
 export function toJobView(record: JobRecord, outputUrl: string | null): JobView {
   const { result } = record;
   return {
@@ -44,7 +44,7 @@ function toAttemptView(attempt: Attempt): AttemptView {
   };
 }
 
-/** What the job has cost; null before its end, and while what one of its attempts cost is not known. Pure. */
+/** Returns the cost of a job in millionths of a dollar; null until the job has ended and every attempt is settled. Pure. */
 export function costOf({ status, attempts }: Pick<JobRecord, 'status' | 'attempts'>): number | null {
   const costs = attempts.map(({ costMicros }) => costMicros).filter((costMicros) => costMicros !== null);
   return isTerminal(status) && costs.length === attempts.length
@@ -56,7 +56,7 @@ export function toUsdOrNull(micros: number | null): number | null {
   return micros === null ? null : toUsd(micros);
 }
 
-/** Dollars from integer millionths. */
+/** Converts millionths of a dollar to dollars. */
 export function toUsd(micros: number): number {
   return micros / 1_000_000;
 }

@@ -1,76 +1,65 @@
 import { z } from 'zod';
 import type { LipsyncOptionsInput, ProviderId } from '../contract/index.ts';
+import type { Estimator, ProviderEstimate } from '../jobs/cost-estimator.ts';
 import { toUsd } from '../jobs/job-view.ts';
 import { planTimeline, probeClip, probeSpeech, type MediaLimits } from '../media/index.ts';
-import type { Estimator, ProviderEstimate } from '../jobs/cost-estimator.ts';
-import { parseInput, type OptionsSchema } from './parse-options.ts';
-import { requireReadable } from './readable-input.ts';
+import { parseInput, requireReadable, type OptionsSchema } from './parse-input.ts';
 
-/** As for `generateLipsync`, less the output. */
+/** Input of `generateLipsync` without the output. */
 export type EstimateCostInput = LipsyncOptionsInput & { readonly videoPath: string; readonly audioPath: string };
 
 export interface CostEstimate {
   /** Length of the output. */
   readonly durationSeconds: number;
-  /** The providers that would be tried, in order. */
+  /** Providers in the order in which they would be tried. */
   readonly plan: readonly ProviderId[];
-  /** Who would be asked as things stand; null for nobody. */
+  /** Provider that a job would start with now; null if no provider accepts a job. */
   readonly first: ProviderId | null;
   readonly providers: readonly {
     readonly provider: ProviderId;
-    /** The most that it would cost. */
+    /** Maximum cost. */
     readonly costUsd: number;
-    /** Until the output is there; null while the provider is not asked. */
+    /** Time until the output is complete; null while the provider accepts no job. */
     readonly expectedSeconds: number | null;
-    /** Whether that comes from earlier takes or is an assumption. */
+    /** Whether `expectedSeconds` comes from earlier takes rather than from a default. */
     readonly measured: boolean;
-    /** The cap that steers the job past this provider; null for none. */
+    /** Cap that rules out this provider; null for none. */
     readonly cap: ProviderEstimate['cap'];
   }[];
 }
 
-/** Looks at files and tells what making them speak would come to. */
-export interface CostEstimates {
-  estimate(input: EstimateCostInput, signal?: AbortSignal): Promise<CostEstimate>;
+export interface EstimateCostOptions {
+  readonly estimator: Estimator;
+  readonly limits: MediaLimits;
+  readonly optionsSchema: OptionsSchema;
 }
 
 const pathsSchema = z.object({ videoPath: z.string().min(1), audioPath: z.string().min(1) });
 
-export function createCostEstimates({
-  estimator,
-  limits,
-  optionsSchema,
-}: {
-  readonly estimator: Estimator;
-  readonly limits: MediaLimits;
-  readonly optionsSchema: OptionsSchema;
-}): CostEstimates {
+/** Probes two files and estimates the cost of a job with them. Throws as `LipsyncService.estimateCost`. */
+export async function estimateCost(
+  { videoPath, audioPath, ...rest }: EstimateCostInput,
+  { estimator, limits, optionsSchema }: EstimateCostOptions,
+  signal?: AbortSignal,
+): Promise<CostEstimate> {
+  const paths = parseInput(pathsSchema, { videoPath, audioPath });
+  const options = parseInput(optionsSchema, rest);
+  const probing = { limits, ...(signal ? { signal } : {}) };
+  const clip = await probeClip(await requireReadable(paths.videoPath, 'clip'), probing);
+  const speech = await probeSpeech(await requireReadable(paths.audioPath, 'speech'), probing);
+  const { syncMode, startMs, endMs } = options;
+  const { durationMs } = planTimeline(clip, speech.durationMs, { syncMode, window: { startMs, endMs } });
+  const estimate = await estimator.estimate({ options, durationMs, user: options.userId ?? null });
   return {
-    async estimate({ videoPath, audioPath, ...rest }, signal) {
-      const paths = parseInput(pathsSchema, { videoPath, audioPath });
-      const options = parseInput(optionsSchema, rest);
-      const probing = { limits, ...(signal ? { signal } : {}) };
-      const clip = await probeClip(await requireReadable(paths.videoPath, 'clip'), probing);
-      const speech = await probeSpeech(await requireReadable(paths.audioPath, 'speech'), probing);
-      const { syncMode, startMs, endMs } = options;
-      const { durationMs } = planTimeline(clip, speech.durationMs, { syncMode, window: { startMs, endMs } });
-      const { plan, first, providers } = await estimator.estimate({
-        options,
-        durationMs,
-        user: options.userId ?? null,
-      });
-      return {
-        durationSeconds: durationMs / 1000,
-        plan,
-        first,
-        providers: providers.map(({ provider, costMicros, expectedMs, isMeasured, cap }) => ({
-          provider,
-          costUsd: toUsd(costMicros),
-          expectedSeconds: expectedMs === null ? null : expectedMs / 1000,
-          measured: isMeasured,
-          cap,
-        })),
-      };
-    },
+    durationSeconds: durationMs / 1000,
+    plan: estimate.plan,
+    first: estimate.first,
+    providers: estimate.providers.map(({ provider, costMicros, expectedMs, isMeasured, cap }) => ({
+      provider,
+      costUsd: toUsd(costMicros),
+      expectedSeconds: expectedMs === null ? null : expectedMs / 1000,
+      measured: isMeasured,
+      cap,
+    })),
   };
 }

@@ -3,12 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
-import { createCostEstimates, type CostEstimates } from './cost-estimates.ts';
+import type { EstimateCostOptions } from './cost-estimates.ts';
 import { createCostEstimator, listInstalled, optionsSchemaOf } from './installation.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { OutputFiles } from './output-file.ts';
-import type { OptionsSchema } from './parse-options.ts';
 import { createLipsyncCore, type LipsyncCore } from './wiring.ts';
 
 /** Interval between tries of a job that waits for a slot. Few processes share a data folder, and none wakes another. */
@@ -18,10 +17,8 @@ const operationGraceMs = 60_000;
 const sweepTimeoutMs = 60_000;
 const sweepIntervalMs = 5 * 60_000;
 
-export interface LocalHost {
-  readonly optionsSchema: OptionsSchema;
+export interface LocalHost extends EstimateCostOptions {
   readonly localJobs: Pick<LocalJobs, 'run'>;
-  readonly costEstimates: CostEstimates;
   close(): Promise<void>;
 }
 
@@ -44,14 +41,10 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   const closing = new AbortController();
   let sweeping: Promise<void> | undefined;
   const { maxDurationMs, maxDimensionPx } = config;
-  const optionsSchema = optionsSchemaOf(config);
   return {
-    optionsSchema,
-    costEstimates: createCostEstimates({
-      estimator: createCostEstimator(config, { state }),
-      limits: { maxDurationMs, maxDimensionPx },
-      optionsSchema,
-    }),
+    optionsSchema: optionsSchemaOf(config),
+    estimator: createCostEstimator(config, { state }),
+    limits: { maxDurationMs, maxDimensionPx },
     localJobs: {
       run(input, context) {
         sweeping ??= sweepRepeatedly({ core, localJobs }, closing.signal);
@@ -105,9 +98,7 @@ export function getLipsyncService(options: Partial<CoreConfig> = {}): LipsyncSer
   if (shared) return shared;
   const host = createLocalHost({ ...configFromEnvironment(), ...options });
   const service = createLipsyncService({
-    localJobs: host.localJobs,
-    costEstimates: host.costEstimates,
-    optionsSchema: host.optionsSchema,
+    ...host,
     async close() {
       if (shared === service) shared = undefined;
       await host.close();

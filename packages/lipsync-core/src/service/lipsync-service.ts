@@ -3,22 +3,23 @@ import type { LipsyncOptionsInput, ProviderId, QualityView } from '../contract/i
 import { LipsyncError } from '../errors/index.ts';
 import { costOf, toUsdOrNull } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
-import type { CostEstimate, CostEstimates, EstimateCostInput } from './cost-estimates.ts';
+import { estimateCost, type CostEstimate, type EstimateCostInput, type EstimateCostOptions } from './cost-estimates.ts';
 import type { LocalJobs } from './local-jobs.ts';
-import { parseInput, type OptionsSchema } from './parse-options.ts';
+import { parseInput } from './parse-input.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Warning } from '../contract/provider-types.ts';
 
-/** What to make: two files in, one file out, and any of the options that the HTTP interface takes. */
+/** Two input files, an output file, and the options of a request. */
 export type GenerateLipsyncInput = LipsyncOptionsInput & {
   readonly videoPath: string;
   readonly audioPath: string;
   readonly outputPath: string;
-  /** Replace an output that exists; without it such a job fails with `output_exists`. */
+  /** Replaces an existing output. Without it, such a job fails with `output_exists`. */
   readonly overwrite?: boolean;
 };
 
 export interface GenerateLipsyncContext {
+  /** Cancels the job with the reason of the signal. */
   readonly signal?: AbortSignal;
   onProgress?(update: ProgressUpdate): void;
 }
@@ -26,31 +27,32 @@ export interface GenerateLipsyncContext {
 export interface GenerateLipsyncResult {
   readonly status: 'completed';
   readonly outputPath: string;
-  /** Null when no provider was needed because the speech was silent. */
+  /** Null if the speech was silent, so that no provider was needed. */
   readonly methodUsed: ProviderId | null;
   readonly degraded: boolean;
   readonly durationSeconds: number;
-  /** Null while what one of the attempts cost is not known. */
+  /** Null until the cost of every attempt is known. */
   readonly costUsd: number | null;
-  /** Null: not measured. */
+  /** Null if not measured. */
   readonly quality: QualityView | null;
   readonly attempts: readonly Attempt[];
   readonly warnings: readonly Warning[];
 }
 
-/** Lip-sync inside this process. */
+/** Lip-sync in this process, without a queue or a server. */
 export interface LipsyncService {
   /**
-   * Makes `outputPath`: the clip speaking the speech. Resolves when the file is complete; throws a `LipsyncError`
-   * (`InputNotFoundError`, `TimeoutError`, `ProviderError` among them) and leaves no file otherwise.
+   * Writes `outputPath`: the clip speaking the speech. A request for the same work after a crash resumes it. Resolves when
+   * the file is complete. Throws a `LipsyncError`, for example `InputNotFoundError`, `TimeoutError` or `ProviderError`,
+   * and then leaves no file.
    */
   generateLipsync(input: GenerateLipsyncInput, context?: GenerateLipsyncContext): Promise<GenerateLipsyncResult>;
   /**
-   * Says what it would cost and how long it would take, provider by provider, without beginning or holding back anything.
-   * The files are looked at. Throws `InputNotFoundError`, and a `LipsyncError` for what could not be made either.
+   * Estimates cost and duration for each provider of the plan. Probes the files, but starts and reserves nothing. Throws
+   * `InputNotFoundError`, and the `LipsyncError` that `generateLipsync` would throw for these inputs and options.
    */
   estimateCost(input: EstimateCostInput, context?: Pick<GenerateLipsyncContext, 'signal'>): Promise<CostEstimate>;
-  /** Ends the processes that the service keeps warm, running jobs included. */
+  /** Stops running jobs and ends all child processes of the service. */
   close(): Promise<void>;
 }
 
@@ -61,22 +63,19 @@ const pathsSchema = z.object({
   overwrite: z.boolean().default(false),
 });
 
-export interface LipsyncServiceDependencies {
+export interface LipsyncServiceOptions extends EstimateCostOptions {
   readonly localJobs: Pick<LocalJobs, 'run'>;
-  readonly costEstimates: CostEstimates;
-  readonly optionsSchema: OptionsSchema;
   close(): Promise<void>;
 }
 
-export function createLipsyncService(dependencies: LipsyncServiceDependencies): LipsyncService {
+export function createLipsyncService(service: LipsyncServiceOptions): LipsyncService {
   return {
-    async generateLipsync(input, context = {}) {
-      const { videoPath, audioPath, outputPath, overwrite, ...rest } = input;
+    async generateLipsync({ videoPath, audioPath, outputPath, overwrite, ...rest }, context = {}) {
       const paths = parseInput(pathsSchema, { videoPath, audioPath, outputPath, overwrite });
-      const options = parseInput(dependencies.optionsSchema, rest);
-      const { record, error } = await dependencies.localJobs.run({ ...paths, options }, context);
+      const options = parseInput(service.optionsSchema, rest);
+      const { record, error } = await service.localJobs.run({ ...paths, options }, context);
       if (error) throw error;
-      if (!record.result) throw new LipsyncError('internal', 'The job ended without a result.');
+      if (!record.result) throw new LipsyncError('internal', 'The job completed without a result.');
       return {
         status: 'completed',
         outputPath: paths.outputPath,
@@ -89,7 +88,7 @@ export function createLipsyncService(dependencies: LipsyncServiceDependencies): 
         warnings: record.warnings,
       };
     },
-    estimateCost: (input, { signal } = {}) => dependencies.costEstimates.estimate(input, signal),
-    close: () => dependencies.close(),
+    estimateCost: (input, { signal } = {}) => estimateCost(input, service, signal),
+    close: () => service.close(),
   };
 }

@@ -14,9 +14,9 @@ import { StateJobStore } from '../jobs/state-job-store.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces } from '../processes/workspace.ts';
 import { hashFile } from '../storage/file-hash.ts';
 import type { StateStore } from '../storage/state-store.ts';
-import { LocalJobIndex, workDigestOf } from './local-job-index.ts';
+import { LocalJobIndex, workDigestOf, type LocalJob } from './local-job-index.ts';
 import { sweepPartFile, type OutputFiles } from './output-file.ts';
-import { requireReadable } from './readable-input.ts';
+import { requireReadable } from './parse-input.ts';
 import { migrateUnfinishedJobs } from './unfinished-job-migration.ts';
 
 export interface LocalJobInput {
@@ -93,11 +93,16 @@ export class LocalJobs {
     const onError = (error: LipsyncError): void => void (failure = error);
     try {
       await sweepProcessWorkspaces(this.#options.workFolder);
+      await migrateUnfinishedJobs(this.#options.state, this.#store);
       const inputs = await readInputs(input, context.signal);
-      await this.#withClaim(record, input, inputs, async (claimed) => {
-        record = claimed;
-        record = await this.#runClaimed({ claimed, input, inputs, context, onError });
-      });
+      const job = await this.#claim(record, input, inputs);
+      record = job.record;
+      try {
+        record = await this.#runClaimed({ claimed: record, input, inputs, context, onError });
+      } finally {
+        // If the lease cannot be released, it ends with this process.
+        await this.#index.release(job.entry).catch(() => undefined);
+      }
       return { record, error: record.status === 'completed' ? undefined : (failure ?? endedEarly()) };
     } catch (thrown) {
       const error = context.signal?.aborted ? abortError(context.signal) : toLipsyncError(thrown);
@@ -130,24 +135,13 @@ export class LocalJobs {
     return this.#index.isOver(jobId);
   }
 
-  async #withClaim(
-    fresh: JobRecord,
-    input: LocalJobInput,
-    inputs: LocalInputs,
-    work: (claimed: JobRecord) => Promise<void>,
-  ): Promise<void> {
-    await migrateUnfinishedJobs(this.#options.state, this.#store);
+  async #claim(fresh: JobRecord, input: LocalJobInput, inputs: LocalInputs): Promise<LocalJob> {
     const outputPath = resolve(input.outputPath);
     const job = await this.#index.claim(workDigestOf(inputs, input.options), fresh, outputPath);
-    const { entry, record, previousOutputPath } = job;
+    const { record, previousOutputPath } = job;
     if (previousOutputPath !== null && previousOutputPath !== outputPath)
       await sweepPartFile({ outputPath: previousOutputPath, jobId: record.id });
-    try {
-      await work(record);
-    } finally {
-      // If the lease cannot be released, it ends with this process.
-      await this.#index.release(entry).catch(() => undefined);
-    }
+    return job;
   }
 
   async #runClaimed({ claimed, input, inputs, context, onError }: ClaimedRun): Promise<JobRecord> {

@@ -8,7 +8,7 @@ import {
   type LipsyncOptions,
 } from '../../src/contract/index.ts';
 import { providerDefinitions } from '../../src/providers/registry.ts';
-import { parseInput } from '../../src/service/parse-options.ts';
+import { parseInput } from '../../src/service/parse-input.ts';
 
 /** Every field of a request, none of them at its default. */
 const everyOption: Required<LipsyncOptions> = {

@@ -13,7 +13,7 @@ import {
   planJob,
   settingWarnings,
 } from '../../src/service/installation.ts';
-import { parseInput } from '../../src/service/parse-options.ts';
+import { parseInput } from '../../src/service/parse-input.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { runCli, runCliWith } from '../cli/run-cli.ts';
 import { makeShortSample } from '../service/short-sample.ts';

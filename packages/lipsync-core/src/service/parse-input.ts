@@ -1,6 +1,8 @@
+import { access, constants, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { createOptionsSchema, type LipsyncOptions, type LipsyncOptionsInput } from '../contract/index.ts';
-import { LipsyncError } from '../errors/index.ts';
+import { InputNotFoundError, LipsyncError } from '../errors/index.ts';
 import { providerDefinitions } from '../providers/registry.ts';
 
 export type OptionsSchema = z.ZodType<LipsyncOptions, LipsyncOptionsInput>;
@@ -18,4 +20,16 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unkn
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'request'}: ${issue.message}`);
   throw new LipsyncError('request_invalid', problems.join('; '), { details: { problems } });
+}
+
+/** Returns the absolute path of a readable input file; `what` names it in the error. Throws `InputNotFoundError`. */
+export async function requireReadable(path: string, what: string): Promise<string> {
+  const absolute = resolve(path);
+  try {
+    await access(absolute, constants.R_OK);
+    if ((await stat(absolute)).isFile()) return absolute;
+  } catch (cause) {
+    throw new InputNotFoundError(`The ${what} "${path}" does not exist or cannot be read.`, { cause });
+  }
+  throw new InputNotFoundError(`The ${what} "${path}" is not a file.`);
 }
