@@ -1,3 +1,5 @@
+import { at } from '../image/math.ts';
+
 interface ComplexArray {
   readonly real: Float64Array;
   readonly imaginary: Float64Array;
@@ -95,10 +97,6 @@ function isSupported(half: number): boolean {
 
 function complexArray(size: number): ComplexArray {
   return { real: new Float64Array(size), imaginary: new Float64Array(size) };
-}
-
-function at(values: Float64Array, index: number): number {
-  return values[index] ?? 0;
 }
 
 /** One Stockham pass: combines elements a quarter of the size apart and writes them in the order of the next pass. */

@@ -123,7 +123,7 @@ describe('createMouthCurve', () => {
     expect([...curve.open.subarray(27), ...curve.voiced.subarray(27)].every((value) => value === 0)).toBe(true);
   });
 
-  it('A frame does not depend on the number of later frames while speech continues.', () => {
+  it('The value of a frame does not depend on how many frames follow while speech continues.', () => {
     const inputs = inputsOf(200, (index) => (index % 50 < 35 ? vowel : pause));
     const whole = curveOf(inputs, 50);
     for (const frameCount of [1, 20, 49]) {

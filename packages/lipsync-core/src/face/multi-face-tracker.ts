@@ -20,7 +20,6 @@ export interface MultiFaceTrackerOptions {
   readonly memoryFrames: number;
   /** Frames between two detections on the whole picture while faces are tracked. */
   readonly detectionIntervalFrames: number;
-  nextIdentity(): number;
 }
 
 interface TrackedFace {
@@ -47,6 +46,7 @@ export class MultiFaceTracker {
   readonly #options: MultiFaceTrackerOptions;
   #faces: TrackedFace[] = [];
   #nextDetectionFrame = -Infinity;
+  #identityCount = 0;
 
   constructor(options: MultiFaceTrackerOptions) {
     this.#options = options;
@@ -82,7 +82,7 @@ export class MultiFaceTracker {
 
   /** Detects faces on the whole picture: adds new ones and corrects the regions of lost ones. */
   async #detect(picture: NumberedPicture): Promise<void> {
-    const { detector, detectionIntervalFrames, nextIdentity } = this.#options;
+    const { detector, detectionIntervalFrames } = this.#options;
     const boxes = await detector.detect(picture.rgb, picture.width, picture.height);
     const faces = [...this.#faces];
     for (const box of prominentBoxes(boxes, picture)) {
@@ -95,7 +95,8 @@ export class MultiFaceTracker {
       // A face in view keeps the region of its landmarks, which is finer than a detected box.
       if (known && known.lastFrame < picture.frame - 1) known.region = found;
       if (!known && faces.length < maximumFaces) {
-        faces.push({ identity: nextIdentity(), region: found, lastFrame: picture.frame });
+        faces.push({ identity: this.#identityCount, region: found, lastFrame: picture.frame });
+        this.#identityCount += 1;
       }
     }
     this.#faces = faces;

@@ -4,7 +4,7 @@ import { landmarkCount } from './face-types.ts';
 /** One face in one frame. */
 export interface FaceObservation {
   readonly frame: number;
-  /** Number of the tracked person. It is never reused. */
+  /** Number of the tracked face, unique within a shot. */
   readonly identity: number;
   readonly points: Float32Array;
   /** Likelihood, 0–1, that the picture is about this face: large and central faces are near 1. */

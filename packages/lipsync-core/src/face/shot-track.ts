@@ -2,7 +2,7 @@ import { mix } from '../image/math.ts';
 import { angleDifference, decomposePose, type PosedFace } from './face-pose.ts';
 import { smoothFace, smoothingRadius } from './face-smoothing.ts';
 import type { FaceFrame } from './face-types.ts';
-import type { StoredObservation } from './observation-store.ts';
+import type { ObservationStore, StoredObservation } from './observation-store.ts';
 
 export interface ShotTrackOptions {
   /** First frame of the shot, and the frame after its last one. */
@@ -11,16 +11,16 @@ export interface ShotTrackOptions {
   readonly framesPerSecond: number;
   /** Longer gaps between two observations are not interpolated. */
   readonly longestGapFrames: number;
-  /** At most one per frame, in order of time. */
-  readonly observations: readonly StoredObservation[];
-  readPoints(observation: StoredObservation): Float32Array;
+  /** The observations of the shot. */
+  readonly store: ObservationStore;
 }
 
 const absent: FaceFrame = { presence: 'absent', points: new Float32Array(0) };
 
 /** Yields the frames of one shot in order, with gaps interpolated and landmarks smoothed. Holds only a window of frames. */
 export function* trackShot(options: ShotTrackOptions): Generator<FaceFrame> {
-  const observed = new Map(options.observations.map((observation) => [observation.frame, observation]));
+  const selected = options.store.select(options.end - options.start);
+  const observed = new Map(selected.map((observation) => [observation.frame, observation]));
   const faces = cachedFaces(options, observed);
   for (let frame = options.start; frame < options.end; frame += 1) {
     const points = smoothFace(frame, options.framesPerSecond, faces);
@@ -48,15 +48,15 @@ function faceAt(
   options: ShotTrackOptions,
   observed: ReadonlyMap<number, StoredObservation>,
 ): PosedFace | undefined {
-  const { longestGapFrames } = options;
+  const { longestGapFrames, store } = options;
   const observation = observed.get(frame);
-  if (observation) return decomposePose(options.readPoints(observation));
+  if (observation) return decomposePose(store.readPoints(observation));
   const before = nearestObservation(observed, frame, -1, longestGapFrames);
   const after = nearestObservation(observed, frame, 1, longestGapFrames);
   if (!before || !after || before.identity !== after.identity) return undefined;
   if (after.frame - before.frame - 1 > longestGapFrames) return undefined;
   const fraction = (frame - before.frame) / (after.frame - before.frame);
-  return interpolate(decomposePose(options.readPoints(before)), decomposePose(options.readPoints(after)), fraction);
+  return interpolate(decomposePose(store.readPoints(before)), decomposePose(store.readPoints(after)), fraction);
 }
 
 function nearestObservation(

@@ -140,7 +140,6 @@ class TrackBuilder {
   readonly #scale: readonly [x: number, y: number, z: number];
   readonly #shotStarts = [0];
   readonly #absentRanges: { start: number; end: number }[] = [];
-  #identities = 0;
   #tracker: MultiFaceTracker;
 
   constructor(options: TrackFacesOptions, size: AnalysisSize, writer: TrackWriter, store: ObservationStore) {
@@ -175,7 +174,6 @@ class TrackBuilder {
       detector: this.#options.detector,
       memoryFrames: Math.ceil(memorySeconds * this.#framesPerSecond),
       detectionIntervalFrames: Math.max(1, Math.round(detectionIntervalSeconds * this.#framesPerSecond)),
-      nextIdentity: () => this.#identities++,
     });
   }
 
@@ -185,8 +183,7 @@ class TrackBuilder {
       end,
       framesPerSecond: this.#framesPerSecond,
       longestGapFrames: Math.round(longestGapSeconds * this.#framesPerSecond),
-      observations: this.#store.select(end - start),
-      readPoints: (observation) => this.#store.readPoints(observation),
+      store: this.#store,
     });
     let frame = start;
     for (const { presence, points } of frames) {

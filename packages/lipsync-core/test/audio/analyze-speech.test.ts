@@ -179,13 +179,13 @@ describe('analyzeSpeech on speech that ends within a voiced sound', () => {
     async (endMs) => {
       const trimmed = speech.subarray(0, (endMs * sampleRateHz) / 1000);
       const { curve } = await analyze(trimmed, endMs / 1000 + 1);
-      const { curve: heard } = await analyze(joined(trimmed, silence(1)));
+      const { curve: padded } = await analyze(joined(trimmed, silence(1)));
       const lastVoiced = (await analyze(trimmed)).curve.voiced.at(-1);
       expect(lastVoiced).toBeGreaterThan(0.9);
       const drops = curve.voiced.map((value, frame) => (curve.voiced[frame - 1] ?? value) - value);
       expect(Math.max(...drops)).toBeLessThan(0.7);
       // The result matches a file that contains the silence.
-      expect(largestDifference(curve.voiced, heard.voiced)).toBeLessThan(0.15);
+      expect(largestDifference(curve.voiced, padded.voiced)).toBeLessThan(0.15);
       const closedFrom = Math.ceil((endMs + 100) / 40);
       expect(
         [...curve.open.subarray(closedFrom), ...curve.voiced.subarray(closedFrom)].every((value) => value === 0),

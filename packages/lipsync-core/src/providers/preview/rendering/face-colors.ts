@@ -40,7 +40,7 @@ function colorAt(picture: Picture, points: Float32Array, landmarks: readonly num
   };
 }
 
-/** Mean of small patches around the landmarks that lie inside the picture. */
+/** Mean of small patches around the landmarks inside the picture. */
 function meanLuma({ start, width, height, data }: Plane, points: Float32Array, landmarks: readonly number[]): number {
   let sum = 0;
   let count = 0;
