@@ -8,8 +8,8 @@ import { Ledger, createLipsyncCore, systemClock, type StateStore } from '@lipsyn
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { createLocalHost } from '../../packages/lipsync-core/src/service/get-lipsync-service.ts';
 import { SqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';
-import { meetFault, requiredOutcome, type FaultBench } from '../../packages/lipsync-core/test/heygen/fault-outcome.ts';
-import { faultSheet, type FaultCase } from '../../packages/lipsync-core/test/heygen/fault-sheet.ts';
+import { runFault, requiredOutcome, type FaultBench } from '../../packages/lipsync-core/test/heygen/fault-run.ts';
+import { faultTable, type FaultCase } from '../../packages/lipsync-core/test/heygen/fault-table.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
 import { paceByReads } from './heygen-stack.ts';
@@ -29,7 +29,7 @@ export async function proveHeygenFaults(): Promise<boolean> {
   const service = await openService(folder, standin);
   try {
     let holds = true;
-    for (const [title, cases] of faultSheet) {
+    for (const [title, cases] of faultTable) {
       console.log(
         `\n| ${title} | made by | attempts | the job says, µ$ | wallet, µ$ | ledger, µ$ | s |\n|---|---|---|---|---|---|---|`,
       );
@@ -80,13 +80,13 @@ async function openService(folder: string, standin: HeygenStandin): Promise<Serv
   const options = lipsyncOptionsSchema.parse({ method: 'auto', allowPreview: true });
   return {
     state,
-    bench: ({ isPatient }) => ({
+    bench: ({ waitsForTimeout }) => ({
       control: standin.control,
       state,
       ledger,
       slowMs,
       run: () =>
-        (isPatient ? patientHost : host).localJobs.run(
+        (waitsForTimeout ? patientHost : host).localJobs.run(
           { ...inputs, outputPath: join(folder, 'out.mp4'), overwrite: true, options },
           {},
         ),
@@ -105,11 +105,11 @@ async function openService(folder: string, standin: HeygenStandin): Promise<Serv
 
 /** Prints what the job did; true when it did as it must, and the ledger says what the stand-in was paid. */
 async function tell(fault: FaultCase, bench: FaultBench): Promise<boolean> {
-  const { tookMs, said, ...outcome } = await meetFault(fault, bench);
+  const { tookMs, errorMessage, ...outcome } = await runFault(fault, bench);
   const required = requiredOutcome(fault, outcome);
   const holds = isDeepStrictEqual(outcome, required);
   const { made, attempts, costMicros, walletMicros, spentMicros } = outcome;
-  const remark = holds ? '' : ` DOES NOT HOLD: ${JSON.stringify({ outcome, required })} ${said}`;
+  const remark = holds ? '' : ` DOES NOT HOLD: ${JSON.stringify({ outcome, required })} ${errorMessage}`;
   console.log(
     `| ${[fault.name, made ?? 'none', attempts.join(', '), costMicros ?? 'unknown yet', walletMicros, spentMicros, (tookMs / 1000).toFixed(1)].join(' | ')} |${remark}`,
   );

@@ -1,6 +1,6 @@
 import { listProviders, systemClock, type Attempt } from '@lipsync/core';
 import { configFromEnvironment } from '@lipsync/core/config';
-import { createMemoryState, heygenCallbackUrl } from '@lipsync/core/testing';
+import { createMemoryState, createHeygenCallbackUrl } from '@lipsync/core/testing';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';
@@ -73,7 +73,8 @@ async function sleepAgain(id: string): Promise<void> {
 }
 
 const stateOf = async (id: string): Promise<string> => (await producer.queue('cloud')).getJobState(id);
-const pathOf = (id: string, index = 0, key = heygenApiKey): string => heygenCallbackUrl('', key, `${id}-${index}`);
+const pathOf = (id: string, index = 0, key = heygenApiKey): string =>
+  createHeygenCallbackUrl('', key, `${id}-${index}`);
 
 describe('a callback of HeyGen', () => {
   it('has the job look at its operation now, without any key of ours', async () => {

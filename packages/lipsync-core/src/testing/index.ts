@@ -5,7 +5,7 @@ export { concurrencySlotsSuite, type SlotsUnderTest } from './concurrency-slots-
 export { openAdmission } from './open-admission.ts';
 export { jobStoreSuite, testJobRecord, type JobStoreUnderTest } from './job-store-suite.ts';
 export { createMemoryState } from './memory-state-store.ts';
-export { heygenCallbackUrl } from '../providers/heygen/heygen-callback.ts';
+export { createHeygenCallbackUrl } from '../providers/heygen/heygen-callback.ts';
 export { serveStateTasks } from './state-child.ts';
 export { stateProcessesSuite, stateRacesSuite } from './state-races-suite.ts';
 export { stateStoreSuite } from './state-store-suite.ts';

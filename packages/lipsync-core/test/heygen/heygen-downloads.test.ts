@@ -3,20 +3,20 @@ import { dirname } from 'node:path';
 import type { FaultRuleInput } from '@lipsync/heygen-standin';
 import { describe, expect, it } from 'vitest';
 import { parseAllowedHosts } from '../../src/net/index.ts';
-import { calm, doneOf, errorOf, serve, useHeygen } from './heygen-bench.ts';
+import { takeContext, waitForDone, catchError, serve, useHeygen } from './heygen-fixture.ts';
 
 const heygen = useHeygen({ keepsOperations: true });
 
 type FaultInput = FaultRuleInput['fault'];
 
-let one: ReturnType<typeof doneOf> | undefined;
-/** An operation that is done, the same for all tests. */
-function finished(): ReturnType<typeof doneOf> {
-  one ??= heygen.placed().then((operation) => doneOf(heygen.provider(), operation));
-  return one;
+let shared: ReturnType<typeof waitForDone> | undefined;
+/** Returns a finished operation that all tests share. */
+function finished(): ReturnType<typeof waitForDone> {
+  shared ??= heygen.createOperation().then((operation) => waitForDone(heygen.provider(), operation));
+  return shared;
 }
 
-/** Collects an operation whose downloads go wrong. */
+/** Collects a finished operation with a fault. */
 async function collectWith(
   fault: FaultInput,
   times: number | 'always',
@@ -33,79 +33,75 @@ async function collectWith(
       .log()
       .slice(logged)
       .filter((entry) => entry.route === 'download').length;
-  return { request, downloads, collecting: provider.collect(operation, request, calm) };
+  return { request, downloads, collecting: provider.collect(operation, request, takeContext) };
 }
 
-describe('a finished take', () => {
+describe('downloads', () => {
   it.each<[string, FaultInput, number]>([
-    ['of another type', { kind: 'content_type', value: 'text/html' }, 1],
-    ['that is no video', { kind: 'unplayable' }, 1],
-    ['that ends early and does not say so', { kind: 'truncate', announceWhole: false }, 1],
-    ['that redirects to a private address', { kind: 'redirect', location: 'http://127.0.0.1:9/secret.mp4' }, 1],
-    [
-      'that redirects to the metadata of the machine',
-      { kind: 'redirect', location: 'http://169.254.169.254/latest/' },
-      1,
-    ],
-    ['that redirects to a file', { kind: 'redirect', location: 'file:///etc/passwd' }, 1],
-    ['that is cut off each time', { kind: 'truncate', announceWhole: true }, 3],
-    ['whose links have all expired', { kind: 'expired' }, 3],
-    ['that stops arriving', { kind: 'stall' }, 3],
-    ['whose server fails', { kind: 'html', status: 503 }, 3],
-  ])('is refused and leaves nothing: one %s', async (_, fault, asked) => {
+    ['has another content type', { kind: 'content_type', value: 'text/html' }, 1],
+    ['is not a video', { kind: 'unplayable' }, 1],
+    ['is truncated with a matching length', { kind: 'truncate', announceWhole: false }, 1],
+    ['redirects to a private address', { kind: 'redirect', location: 'http://127.0.0.1:9/secret.mp4' }, 1],
+    ['redirects to a metadata service', { kind: 'redirect', location: 'http://169.254.169.254/latest/' }, 1],
+    ['redirects to a file', { kind: 'redirect', location: 'file:///etc/passwd' }, 1],
+    ['is always truncated', { kind: 'truncate', announceWhole: true }, 3],
+    ['is always expired', { kind: 'expired' }, 3],
+    ['always stalls', { kind: 'stall' }, 3],
+    ['gets status 503', { kind: 'html', status: 503 }, 3],
+  ])('A download that %s fails and leaves no file.', async (_, fault, requests) => {
     const { request, downloads, collecting } = await collectWith(fault, 'always', 'download', {
       limits: { idleMs: 400 },
     });
-    expect((await errorOf(collecting)).code).toBe('provider_protocol');
-    expect(downloads()).toBe(asked);
+    expect((await catchError(collecting)).code).toBe('provider_protocol');
+    expect(downloads()).toBe(requests);
     expect(await readdir(dirname(request.takePath))).toEqual([]);
     expect(heygen.standin.control.leaks()).toEqual([]);
   });
 
   it.each<[string, FaultInput]>([
-    ['was cut off', { kind: 'truncate' }],
-    ['broke', { kind: 'drop' }],
-    ['had expired', { kind: 'expired' }],
-    ['was stalled', { kind: 'stall' }],
-  ])('is fetched by another link when the first one %s', async (_, fault) => {
+    ['is truncated', { kind: 'truncate' }],
+    ['is cut', { kind: 'drop' }],
+    ['is expired', { kind: 'expired' }],
+    ['stalls', { kind: 'stall' }],
+  ])('A download that %s once is repeated with a new link.', async (_, fault) => {
     const { request, collecting } = await collectWith(fault, 1, 'download', { limits: { idleMs: 400 } });
     await expect(collecting).resolves.toEqual({ path: request.takePath, warnings: [] });
     expect(await readdir(dirname(request.takePath))).toEqual(['take.mp4']);
   });
 
-  it('is refused when it is larger than can be', async () => {
+  it('A download that is too large is refused.', async () => {
     const { collecting } = await collectWith({ kind: 'delay', delayMs: 0 }, 1, 'download', {
       limits: { maxDownloadBytes: 1_000 },
     });
-    expect(await errorOf(collecting)).toMatchObject({
+    expect(await catchError(collecting)).toMatchObject({
       code: 'provider_protocol',
       cause: { code: 'payload_too_large' },
     });
   });
 
-  it('is refused when it lasts much longer or shorter than it should', async () => {
+  it('A take with another duration than expected is refused.', async () => {
     const provider = heygen.provider();
     const { operation } = await finished();
     const request = await heygen.request({ speech: 'long' });
-    expect(await errorOf(provider.collect(operation, request, calm))).toMatchObject({
+    expect(await catchError(provider.collect(operation, request, takeContext))).toMatchObject({
       code: 'provider_protocol',
       message: expect.stringContaining('instead of 2000'),
     });
   });
 
   it.each([['http://169.254.169.254/x.mp4'], ['file:///etc/passwd'], ['http://127.0.0.1:9/x.mp4'], ['not a url']])(
-    'is not fetched from %s',
+    'A link to %s is not requested.',
     async (url) => {
       const { downloads, collecting } = await collectWith({ kind: 'video_url', url }, 'always', 'get');
-      expect((await errorOf(collecting)).code).toBe('provider_protocol');
+      expect((await catchError(collecting)).code).toBe('provider_protocol');
       expect(downloads()).toBe(0);
     },
   );
 
-  it('is fetched from the private origin of the endpoint, and from no other unless its host is allowed', async () => {
+  it('A private origin is reached only if it is the endpoint or its host is allowed.', async () => {
     const endpoint = heygen.standin.url.replace('127.0.0.1', 'localhost');
     const refused = await collectWith({ kind: 'delay', delayMs: 0 }, 1, 'download', { endpoint });
-    expect(await errorOf(refused.collecting)).toMatchObject({
+    expect(await catchError(refused.collecting)).toMatchObject({
       code: 'provider_protocol',
       cause: { code: 'url_forbidden' },
     });
@@ -116,21 +112,21 @@ describe('a finished take', () => {
     await expect(allowed.collecting).resolves.toMatchObject({ warnings: [] });
   });
 
-  it('is waited for, not given up, when its link or its operation cannot be read just now', async () => {
+  it('A missing link or an unreadable operation is reported as a temporary error.', async () => {
     const missing = await collectWith({ kind: 'no_video_url' }, 1, 'get', { pollIntervalMs: 1_500 });
-    expect(await errorOf(missing.collecting)).toMatchObject({ code: 'rate_limited', retryAfterMs: 1_500 });
+    expect(await catchError(missing.collecting)).toMatchObject({ code: 'rate_limited', retryAfterMs: 1_500 });
     const unread = await collectWith({ kind: 'html', status: 502 }, 1, 'get');
-    expect((await errorOf(unread.collecting)).code).toBe('provider_unavailable');
+    expect((await catchError(unread.collecting)).code).toBe('provider_unavailable');
   });
 
-  it('is asked for without the key, also where its link redirects', async () => {
-    const { seen, url } = await serve((response) => response.writeHead(404).end());
+  it('A download never sends the API key, also after a redirect.', async () => {
+    const { seenHeaders, url } = await serve((response) => response.writeHead(404).end());
     const { collecting } = await collectWith({ kind: 'redirect', location: `${url}/take.mp4` }, 'always', 'download', {
       allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']),
     });
-    await errorOf(collecting);
-    expect(seen).toHaveLength(3);
-    expect(seen.join()).not.toContain(heygen.standin.apiKey);
+    await catchError(collecting);
+    expect(seenHeaders).toHaveLength(3);
+    expect(seenHeaders.join()).not.toContain(heygen.standin.apiKey);
     expect(heygen.standin.control.leaks()).toEqual([]);
   });
 });

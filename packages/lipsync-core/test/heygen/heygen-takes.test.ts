@@ -5,45 +5,56 @@ import { dirname } from 'node:path';
 import type { FaultRuleInput } from '@lipsync/heygen-standin';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { probeTake } from '../../src/media/index.ts';
-import { attemptOfCallback, heygenCallbackUrl } from '../../src/providers/heygen/heygen-callback.ts';
-import { calm, doneOf, errorOf, orderOf, startOf, useHeygen, type RequestWishes } from './heygen-bench.ts';
+import { verifyCallback, createHeygenCallbackUrl } from '../../src/providers/heygen/heygen-callback.ts';
+import {
+  takeContext,
+  waitForDone,
+  catchError,
+  prepare,
+  prepareAndStart,
+  useHeygen,
+  type RequestOptions,
+} from './heygen-fixture.ts';
 
 const heygen = useHeygen();
 
-/** The bodies of creates, as the vendor saw them. */
-function orders(): readonly unknown[] {
+/** Bodies of the create requests. */
+function createBodies(): readonly unknown[] {
   return heygen.standin.control
     .log()
     .filter(({ route }) => route === 'create')
     .map(({ body }) => body);
 }
 
-/** What was asked, and the HTTP status of its answer. */
-function answers(): readonly string[] {
+/** Route and status of each request. */
+function responses(): readonly string[] {
   return heygen.standin.control.log().map(({ route, status }) => `${route} ${status}`);
 }
 
-describe('a take made by HeyGen', () => {
-  it.each(['speed', 'precision'] as const)('is a whole video and costs what was quoted: %s', async (heygenMode) => {
-    const provider = heygen.provider();
-    const request = await heygen.request({ clip: 'spoken', heygenMode });
-    const status = await doneOf(provider, await startOf(provider, request));
-    const take = await provider.collect(status.operation, request, calm);
-    expect(take).toEqual({ path: request.takePath, warnings: [] });
-    expect(await probeTake(request.takePath)).toMatchObject({ frameCount: 30, width: 160, height: 120 });
-    expect(status.costMicros).toBe(provider.quote(request));
-    expect(heygen.standin.control.wallet().charges).toEqual([
-      expect.objectContaining({ mode: heygenMode, amountMicros: status.costMicros }),
-    ]);
-    expect(await readdir(dirname(request.takePath))).toEqual(['take.mp4']);
-  });
+describe('takes', () => {
+  it.each(['speed', 'precision'] as const)(
+    'A take in %s mode is a complete video and costs the quoted price.',
+    async (heygenMode) => {
+      const provider = heygen.provider();
+      const request = await heygen.request({ clip: 'spoken', heygenMode });
+      const status = await waitForDone(provider, await prepareAndStart(provider, request));
+      const take = await provider.collect(status.operation, request, takeContext);
+      expect(take).toEqual({ path: request.takePath, warnings: [] });
+      expect(await probeTake(request.takePath)).toMatchObject({ frameCount: 30, width: 160, height: 120 });
+      expect(status.costMicros).toBe(provider.quote(request));
+      expect(heygen.standin.control.wallet().charges).toEqual([
+        expect.objectContaining({ mode: heygenMode, amountMicros: status.costMicros }),
+      ]);
+      expect(await readdir(dirname(request.takePath))).toEqual(['take.mp4']);
+    },
+  );
 
-  it('is said to have another format where it does', async () => {
+  it('A take with another format than the clip has a warning.', async () => {
     const provider = heygen.provider();
-    const { operation } = await doneOf(provider, await heygen.placed());
+    const { operation } = await waitForDone(provider, await heygen.createOperation());
     const request = await heygen.request();
     const clip = { ...request.clip, height: 240, frameRate: { numerator: 30_000, denominator: 1_001 } };
-    const { warnings } = await provider.collect(operation, { ...request, clip }, calm);
+    const { warnings } = await provider.collect(operation, { ...request, clip }, takeContext);
     expect(warnings).toEqual([
       {
         code: 'format_changed',
@@ -52,11 +63,11 @@ describe('a take made by HeyGen', () => {
     ]);
   });
 
-  it('is ordered under the name of the job, with the key that was given, in the format of the clip', async () => {
+  it('An operation is created with the job id, the idempotency key and the format of the clip.', async () => {
     const provider = heygen.provider({ callbackUrl: (idempotencyKey) => `http://127.0.0.1:9/ended/${idempotencyKey}` });
     const request = await heygen.request({ jobId: 'job_named', heygenMode: 'precision' });
-    const operation = await startOf(provider, request);
-    expect(orders()).toEqual([
+    const operation = await prepareAndStart(provider, request);
+    expect(createBodies()).toEqual([
       expect.objectContaining({
         mode: 'precision',
         callback_id: 'job_named',
@@ -71,7 +82,7 @@ describe('a take made by HeyGen', () => {
     expect(JSON.stringify(operation)).not.toContain('http');
   });
 
-  it('is announced where its attempt said, by a URL that nobody else could have made', async () => {
+  it('HeyGen calls the callback URL of the attempt, whose token is valid.', async () => {
     const called: string[] = [];
     const server = createServer((incoming, response) => {
       called.push(incoming.url ?? '');
@@ -79,101 +90,96 @@ describe('a take made by HeyGen', () => {
     });
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void server.close());
-    // `as`: a server that listens on a port has an address of this kind.
+    // `as`: a server that listens on a port has a socket address.
     const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const { apiKey } = heygen.standin;
-    const provider = heygen.provider({ callbackUrl: (attemptName) => heygenCallbackUrl(base, apiKey, attemptName) });
-    await doneOf(provider, await startOf(provider, await heygen.request({ jobId: 'job_called' })));
+    const provider = heygen.provider({
+      callbackUrl: (attemptName) => createHeygenCallbackUrl(base, apiKey, attemptName),
+    });
+    await waitForDone(provider, await prepareAndStart(provider, await heygen.request({ jobId: 'job_called' })));
     await expect.poll(() => called.length, { timeout: 20_000 }).toBe(1);
     const { pathname, searchParams } = new URL(called[0] ?? '', base);
-    expect(attemptOfCallback(apiKey, pathname.split('/').at(-1) ?? '', searchParams.get('token') ?? '')).toEqual({
+    expect(verifyCallback(apiKey, pathname.split('/').at(-1) ?? '', searchParams.get('token') ?? '')).toEqual({
       jobId: 'job_called',
       index: 0,
     });
   });
 
-  it('is one operation for one idempotency key, however often it is begun', async () => {
+  it('Repeated starts with one idempotency key create one operation.', async () => {
     const provider = heygen.provider();
     const request = await heygen.request();
-    const [first, second] = [await startOf(provider, request), await startOf(provider, request)];
+    const [first, second] = [await prepareAndStart(provider, request), await prepareAndStart(provider, request)];
     expect(second.id).toBe(first.id);
     expect(heygen.standin.control.operations().operations).toHaveLength(1);
   });
 
-  it('goes on while HeyGen says pending, running, or a word that nobody knows', async () => {
+  it('An operation is pending while its status is pending, running or unknown.', async () => {
     heygen.standin.control.changeSettings({ pace: { by: 'reads', pendingReads: 1, runningReads: 1 } });
     heygen.standin.control.addFaults({
       match: { route: 'get', nth: 3 },
       fault: { kind: 'status_word', word: 'polishing' },
     });
     const provider = heygen.provider({ pollIntervalMs: 1_234 });
-    const operation = await heygen.placed();
+    const operation = await heygen.createOperation();
     for (const _ of ['pending', 'running', 'polishing']) {
-      expect(await provider.check(operation, calm)).toEqual({ status: 'pending', checkAgainInMs: 1_234 });
+      expect(await provider.check(operation, takeContext)).toEqual({ status: 'pending', checkAgainInMs: 1_234 });
     }
-    expect((await provider.check(operation, calm)).status).toBe('done');
+    expect((await provider.check(operation, takeContext)).status).toBe('done');
   });
 
-  it.each(['null', 'absent'] as const)(
-    'is read whether missing values are null or left out: %s',
-    async (emptyFields) => {
-      heygen.standin.control.changeSettings({ emptyFields, pace: { by: 'reads', pendingReads: 1, runningReads: 0 } });
-      const provider = heygen.provider();
-      const operation = await heygen.placed();
-      expect((await provider.check(operation, calm)).status).toBe('pending');
-      expect((await provider.check(operation, calm)).status).toBe('done');
-    },
-  );
+  it.each(['null', 'absent'] as const)('An operation is read with missing values that are %s.', async (emptyFields) => {
+    heygen.standin.control.changeSettings({ emptyFields, pace: { by: 'reads', pendingReads: 1, runningReads: 0 } });
+    const provider = heygen.provider();
+    const operation = await heygen.createOperation();
+    expect((await provider.check(operation, takeContext)).status).toBe('pending');
+    expect((await provider.check(operation, takeContext)).status).toBe('done');
+  });
 
-  it('is waited for when it is completed without a link, and is known to be billed', async () => {
+  it('A completed operation without a link is pending and already charged.', async () => {
     heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'no_video_url' }, times: 2 });
     const provider = heygen.provider();
-    const operation = await heygen.placed();
-    const told = [await provider.check(operation, calm), await provider.check(operation, calm)];
+    const operation = await heygen.createOperation();
+    const statuses = [await provider.check(operation, takeContext), await provider.check(operation, takeContext)];
     const billed = {
       status: 'pending',
       checkAgainInMs: 100,
       billedMicros: heygen.standin.control.wallet().spentMicros,
     };
-    expect(told).toEqual([billed, billed]);
-    expect((await provider.check(operation, calm)).status).toBe('done');
+    expect(statuses).toEqual([billed, billed]);
+    expect((await provider.check(operation, takeContext)).status).toBe('done');
   });
 
-  it('costs what was quoted when HeyGen does not say how long it is, and says that this is an estimate', async () => {
+  it('A take without a duration costs the quoted price and has a warning.', async () => {
     heygen.standin.control.addFaults({ match: { route: 'get' }, fault: { kind: 'no_duration' } });
     const provider = heygen.provider();
-    const placed = await heygen.placed();
-    const { costMicros, operation } = await doneOf(provider, placed);
-    expect(costMicros).toBe(placed.state['quotedMicros']);
-    const { warnings } = await provider.collect(operation, await heygen.request(), calm);
+    const created = await heygen.createOperation();
+    const { costMicros, operation } = await waitForDone(provider, created);
+    expect(costMicros).toBe(created.state['quotedMicros']);
+    const { warnings } = await provider.collect(operation, await heygen.request(), takeContext);
     expect(warnings).toEqual([{ code: 'cost_estimated', message: expect.any(String) }]);
   });
 });
 
-describe('what HeyGen is given', () => {
-  it.each<[string, RequestWishes, number]>([
+describe('inputs', () => {
+  it.each<[string, RequestOptions, number]>([
     ['a clip without sound', { clip: 'silent' }, 30],
-    ['a clip in another codec and container, begun again', { clip: 'foreign', speech: 'long', syncMode: 'loop' }, 50],
-    ['a picture', { clip: 'still', speech: 'short' }, 20],
+    ['a looped clip in another codec and container', { clip: 'foreign', speech: 'long', syncMode: 'loop' }, 50],
+    ['a still image', { clip: 'still', speech: 'short' }, 20],
     [
-      'a window, there and back, and speech as MP3',
+      'a bounced window and MP3 speech',
       { clip: 'spoken', speech: 'stereoMp3', syncMode: 'bounce', window: { startMs: 400, endMs: 1_000 } },
       30,
     ],
     [
-      'a window that the speech outlasts',
+      'a window that is shorter than the speech',
       { clip: 'spoken', speech: 'long', syncMode: 'cut_off', window: { startMs: 400, endMs: 1_000 } },
       15,
     ],
-    [
-      'a clip that outlasts the speech, to be pressed together',
-      { clip: 'spoken', speech: 'short', syncMode: 'remap' },
-      20,
-    ],
-    ['a clip that outlasts the speech, to be kept', { clip: 'spoken', speech: 'short', syncMode: 'silence' }, 30],
-  ])('has sound, is equally long, and is billed so: %s', async (_, wishes, frames) => {
+    ['a long clip with sync mode remap', { clip: 'spoken', speech: 'short', syncMode: 'remap' }, 20],
+    ['a long clip with sync mode silence', { clip: 'spoken', speech: 'short', syncMode: 'silence' }, 30],
+  ])('Clip and speech have equal durations, which HeyGen charges: %s', async (_, options, frames) => {
     const provider = heygen.provider();
-    const { costMicros } = await doneOf(provider, await startOf(provider, await heygen.request(wishes)));
+    const { costMicros } = await waitForDone(provider, await prepareAndStart(provider, await heygen.request(options)));
     expect(costMicros).toBe((frames * 40 * 333) / 10);
     expect(heygen.standin.control.operations().operations).toEqual([
       expect.objectContaining({ status: 'completed', durationMs: frames * 40 }),
@@ -181,14 +187,14 @@ describe('what HeyGen is given', () => {
   });
 });
 
-describe('a large file', () => {
-  it("goes to the vendor's storage directly, without the key, and is completed once the storage sees it", async () => {
+describe('direct uploads', () => {
+  it('A large file is uploaded to the storage without the key and completed when the storage reports it.', async () => {
     heygen.standin.control.changeSettings({ completeConflicts: 2 });
     const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } });
     const request = await heygen.request();
-    const status = await doneOf(provider, await startOf(provider, request));
-    await provider.collect(status.operation, request, calm);
-    expect(answers().slice(0, 5)).toEqual([
+    const status = await waitForDone(provider, await prepareAndStart(provider, request));
+    await provider.collect(status.operation, request, takeContext);
+    expect(responses().slice(0, 5)).toEqual([
       'direct_upload 200',
       'put 200',
       'complete 409',
@@ -199,18 +205,18 @@ describe('a large file', () => {
   });
 
   it.each<[string, FaultRuleInput['fault']]>([
-    ['the line breaks', { kind: 'drop' }],
-    ['its gateway answers', { kind: 'html', status: 503 }],
-  ])('is not sent again by the upload itself when %s: the next order of its attempt sends it', async (_, fault) => {
+    ['a cut connection', { kind: 'drop' }],
+    ['a gateway page', { kind: 'html', status: 503 }],
+  ])('A direct upload that gets %s is repeated only with the next preparation of the request.', async (_, fault) => {
     heygen.standin.control.addFaults({ match: { route: 'put' }, fault });
     const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } });
     const request = await heygen.request();
-    expect(await errorOf(orderOf(provider, request))).toMatchObject({ code: 'provider_unavailable' });
-    expect(answers().filter((answer) => answer.startsWith('put'))).toHaveLength(1);
-    expect((await orderOf(provider, request)).state['videoAssetId']).toEqual(expect.any(String));
+    expect(await catchError(prepare(provider, request))).toMatchObject({ code: 'provider_unavailable' });
+    expect(responses().filter((response) => response.startsWith('put'))).toHaveLength(1);
+    expect((await prepare(provider, request)).state['videoAssetId']).toEqual(expect.any(String));
   });
 
-  it('that was brought before a later upload failed is not lost when its order is made again', async () => {
+  it('A completed direct upload is reused when a later upload fails and the request is prepared again.', async () => {
     heygen.standin.control.changeSettings({ completeConflicts: 0 });
     heygen.standin.control.addFaults({
       match: { route: 'direct_upload', nth: 2 },
@@ -218,10 +224,12 @@ describe('a large file', () => {
     });
     const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 1_000 } });
     const request = await heygen.request();
-    expect(await errorOf(orderOf(provider, request))).toMatchObject({ code: 'rate_limited' });
-    const order = await orderOf(provider, request);
-    expect(await doneOf(provider, await provider.start(order, calm))).toMatchObject({ status: 'done' });
-    expect(answers().slice(0, 7)).toEqual([
+    expect(await catchError(prepare(provider, request))).toMatchObject({ code: 'rate_limited' });
+    const operationRequest = await prepare(provider, request);
+    expect(await waitForDone(provider, await provider.start(operationRequest, takeContext))).toMatchObject({
+      status: 'done',
+    });
+    expect(responses().slice(0, 7)).toEqual([
       'direct_upload 200',
       'put 200',
       'complete 200',
@@ -232,48 +240,48 @@ describe('a large file', () => {
     ]);
   });
 
-  it('that the storage refuses fails with what the storage said', async () => {
+  it('A direct upload that the storage refuses fails with its status.', async () => {
     heygen.standin.control.addFaults({ match: { route: 'put' }, fault: { kind: 'html', status: 403 } });
-    const error = await errorOf(
-      orderOf(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()),
+    const error = await catchError(
+      prepare(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()),
     );
     expect(error).toMatchObject({ code: 'provider_protocol', httpStatus: 403 });
   });
 
-  it('that the storage never sees is as good as not brought', async () => {
+  it('A direct upload that the storage never reports fails as unavailable.', async () => {
     heygen.standin.control.changeSettings({ completeConflicts: 1_000 });
-    const error = await errorOf(
-      orderOf(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()),
+    const error = await catchError(
+      prepare(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()),
     );
     expect(error).toMatchObject({ code: 'provider_unavailable', cause: { httpStatus: 409 } });
   });
 
-  it('whose completion is put off for being too much is not asked about again at once', async () => {
+  it('A rate-limited completion is not retried immediately.', async () => {
     heygen.standin.control.addFaults({
       match: { route: 'complete' },
       fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retryAfterS: 7 },
       times: 'always',
     });
-    const error = await errorOf(
-      orderOf(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()),
+    const error = await catchError(
+      prepare(heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } }), await heygen.request()),
     );
     expect(error).toMatchObject({ code: 'rate_limited', retryAfterMs: 7_000 });
     expect(heygen.standin.control.log().filter(({ route }) => route === 'complete')).toHaveLength(1);
   });
 
-  it('that is larger than the vendor takes is left to another engine', async () => {
+  it('A file above the vendor limit is not supported.', async () => {
     heygen.standin.control.changeSettings({ directUploadMaxBytes: 50_000 });
     const provider = heygen.provider({ limits: { simpleUploadMaxBytes: 40_000 } });
-    await expect(startOf(provider, await heygen.request())).rejects.toMatchObject({ code: 'not_supported' });
+    await expect(prepareAndStart(provider, await heygen.request())).rejects.toMatchObject({ code: 'not_supported' });
   });
 
-  it('is not put at a private address that only HeyGen named', async () => {
-    // The same machine by another name: another origin.
+  it('A direct upload to a private address that HeyGen returned is refused.', async () => {
+    // Another name of the same machine is another origin.
     const provider = heygen.provider({
       endpoint: heygen.standin.url.replace('127.0.0.1', 'localhost'),
       limits: { simpleUploadMaxBytes: 40_000 },
     });
-    const error = await errorOf(startOf(provider, await heygen.request()));
+    const error = await catchError(prepareAndStart(provider, await heygen.request()));
     expect(error).toMatchObject({ code: 'provider_protocol', cause: { code: 'url_forbidden' } });
     expect(heygen.standin.control.log().map(({ route }) => route)).toEqual(['direct_upload']);
   });

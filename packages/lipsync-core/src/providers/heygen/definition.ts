@@ -4,17 +4,16 @@ import { httpUrl, microsFromUsd, text, wholeNumber } from '../../contract/settin
 import { LipsyncError } from '../../errors/index.ts';
 import { parseAllowedHosts } from '../../net/index.ts';
 import { defineProvider, type DoctorCheck } from '../definition.ts';
-import { createHeygenBalance } from './heygen-balance.ts';
+import { HeygenBalance, quotedMicros } from './heygen-account.ts';
 import {
-  attemptOfCallback,
+  createHeygenCallbackUrl,
   heygenCallbackPath,
   heygenCallbackTokenParameter,
-  heygenCallbackUrl,
+  verifyCallback,
 } from './heygen-callback.ts';
-import { parseHeygenEndpoint } from './heygen-endpoint.ts';
+import { parseHeygenEndpoint } from './heygen-http.ts';
 import { heygenModes, heygenOptionsSchema } from './heygen-options.ts';
-import { quotedMicros } from './heygen-prices.ts';
-import { createHeygenProvider, heygenFacts } from './heygen-provider.ts';
+import { heygenFacts, HeygenProvider } from './heygen-provider.ts';
 
 /** HeyGen's lip-sync API, version 3. */
 export const heygenDefinition = defineProvider({
@@ -54,7 +53,7 @@ export const heygenDefinition = defineProvider({
       speed: values.HEYGEN_USD_PER_SECOND_SPEED,
       precision: values.HEYGEN_USD_PER_SECOND_PRECISION,
     };
-    const balance = apiKey === null ? null : createHeygenBalance({ apiKey, endpoint, clock: systemClock });
+    const balance = apiKey === null ? null : new HeygenBalance({ apiKey, endpoint, clock: systemClock });
     return {
       missingSetting: apiKey === null ? 'HEYGEN_API_KEY' : null,
       remote: {
@@ -64,14 +63,14 @@ export const heygenDefinition = defineProvider({
         quote: (durationMs, { mode }) => quotedMicros(durationMs, microsPerSecond[mode]),
       },
       listWarnings: () => (apiKey === null ? [] : parseHeygenEndpoint(endpoint).warnings),
-      inspect: async () => ({ balanceMicros: (await balance?.look()) ?? null }),
+      inspect: async () => ({ balanceMicros: (await balance?.readMicros()) ?? null }),
       diagnose: async () => diagnose({ apiKey, endpoint, maxConcurrent }),
       verifyCallback({ attemptName, query: { [heygenCallbackTokenParameter]: token } }) {
-        return apiKey !== null && typeof token === 'string' ? attemptOfCallback(apiKey, attemptName, token) : undefined;
+        return apiKey !== null && typeof token === 'string' ? verifyCallback(apiKey, attemptName, token) : undefined;
       },
       create({ renderPool, clock, callbackBaseUrl }) {
         if (apiKey === null) throw new LipsyncError('internal', 'HEYGEN_API_KEY is not set.');
-        return createHeygenProvider({
+        return new HeygenProvider({
           apiKey,
           endpoint,
           maxConcurrent,
@@ -83,7 +82,7 @@ export const heygenDefinition = defineProvider({
           allowedPrivateHosts: parseAllowedHosts(allowedPrivateHosts),
           ...(callbackBaseUrl === ''
             ? {}
-            : { callbackUrl: (attemptName) => heygenCallbackUrl(callbackBaseUrl, apiKey, attemptName) }),
+            : { callbackUrl: (attemptName) => createHeygenCallbackUrl(callbackBaseUrl, apiKey, attemptName) }),
         });
       },
     };

@@ -1,6 +1,6 @@
-import { ProviderError } from '../../errors/index.ts';
-import type { HeygenMode } from './heygen-options.ts';
+import { HeygenError } from './heygen-errors.ts';
 import type { HeygenHttp } from './heygen-http.ts';
+import type { HeygenMode } from './heygen-options.ts';
 import {
   assetSchema,
   bulkStatusesSchema,
@@ -14,151 +14,153 @@ import {
   type LipsyncReading,
 } from './heygen-wire.ts';
 
-export interface CallLimits {
-  /** Reading and deleting. */
+export interface CallTimeouts {
+  /** Reads and deletions. */
   readonly readMs: number;
-  /** Creating: slow ones were seen to take half a minute. */
+  /** Creations, which can take half a minute. */
   readonly writeMs: number;
-  /** Sending or fetching a file. */
+  /** Uploads and downloads of files. */
   readonly transferMs: number;
 }
 
-export interface CreateOrder {
+export interface NewLipsync {
   readonly videoAssetId: string;
   readonly audioAssetId: string;
   readonly mode: HeygenMode;
   readonly title: string;
   readonly callbackId: string;
-  /** Called by HeyGen when the operation ends; null for nobody. */
+  /** HeyGen calls it when the operation ends; null for none. */
   readonly callbackUrl: string | null;
   readonly idempotencyKey: string;
 }
 
-export interface DirectUploadOrder {
+export interface NewDirectUpload {
   readonly filename: string;
   readonly contentType: string;
   readonly sizeBytes: number;
-  /** Hexadecimal. */
+  /** In hex. */
   readonly sha256: string;
   readonly idempotencyKey: string;
 }
 
-/** One function per call of the API that we use. All throw as `HeygenHttp` does. */
-export interface HeygenClient {
-  /** Returns the asset's id. */
-  uploadAsset(
-    order: { readonly form: FormData; readonly idempotencyKey: string },
-    signal: AbortSignal,
-  ): Promise<string>;
-  orderDirectUpload(order: DirectUploadOrder, signal: AbortSignal): Promise<DirectUpload>;
-  /** Throws `rate_limited` while the bytes are not seen yet. */
-  completeDirectUpload(assetId: string, signal: AbortSignal): Promise<void>;
-  /** Returns the operation's id; the same one for the same key. */
-  createLipsync(order: CreateOrder, signal: AbortSignal): Promise<string>;
-  /** A page of all operations of the account; `token` is null for the first one. */
-  listLipsyncs(token: string | null, signal: AbortSignal): Promise<LipsyncPage>;
-  /** Null when HeyGen knows no such operation. */
-  readLipsync(id: string, signal: AbortSignal): Promise<LipsyncReading | null>;
-  /** Whether the bulk route, a read model of its own, says that there is no such operation. */
-  isUnknownInBulk(id: string, signal: AbortSignal): Promise<boolean>;
-  /** Fine, too, when there is none. */
-  deleteLipsync(id: string, signal: AbortSignal): Promise<void>;
-}
-
 const pageSize = 100;
 
-export function createHeygenClient({ call, callForPage }: HeygenHttp, limits: CallLimits): HeygenClient {
-  return {
-    async uploadAsset({ form, idempotencyKey }, signal) {
-      const data = await call({
-        method: 'POST',
-        path: '/v3/assets',
-        body: form,
-        idempotencyKey,
-        limitMs: limits.transferMs,
-        signal,
-      });
-      return parseData(assetSchema, data, 'an upload');
-    },
-    async orderDirectUpload({ filename, contentType, sizeBytes, sha256, idempotencyKey }, signal) {
-      const body = { filename, content_type: contentType, size_bytes: sizeBytes, checksum_sha256: sha256 };
-      const data = await call({
-        method: 'POST',
-        path: '/v3/assets/direct-uploads',
-        body,
-        idempotencyKey,
-        limitMs: limits.writeMs,
-        signal,
-      });
-      return parseData(directUploadSchema, data, 'the order of an upload');
-    },
-    async completeDirectUpload(assetId, signal) {
-      await call({ method: 'POST', path: `/v3/assets/${assetId}/complete`, body: {}, limitMs: limits.writeMs, signal });
-    },
-    async createLipsync({ videoAssetId, audioAssetId, mode, title, callbackId, callbackUrl, idempotencyKey }, signal) {
-      const body = {
+/** The API calls that the provider uses. All of them throw as `HeygenHttp` does. */
+export class HeygenClient {
+  readonly #http: HeygenHttp;
+  readonly #timeouts: CallTimeouts;
+
+  constructor(http: HeygenHttp, timeouts: CallTimeouts) {
+    this.#http = http;
+    this.#timeouts = timeouts;
+  }
+
+  /** Returns the asset id. */
+  async uploadAsset(
+    { form, idempotencyKey }: { readonly form: FormData; readonly idempotencyKey: string },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const data = await this.#http.call({
+      method: 'POST',
+      path: '/v3/assets',
+      body: form,
+      idempotencyKey,
+      timeoutMs: this.#timeouts.transferMs,
+      signal,
+    });
+    return parseData(assetSchema, data, 'an upload');
+  }
+
+  /** Requests a URL for a direct upload to HeyGen's storage. */
+  async createDirectUpload(upload: NewDirectUpload, signal: AbortSignal): Promise<DirectUpload> {
+    const { filename, contentType, sizeBytes, sha256, idempotencyKey } = upload;
+    const data = await this.#http.call({
+      method: 'POST',
+      path: '/v3/assets/direct-uploads',
+      body: { filename, content_type: contentType, size_bytes: sizeBytes, checksum_sha256: sha256 },
+      idempotencyKey,
+      timeoutMs: this.#timeouts.writeMs,
+      signal,
+    });
+    return parseData(directUploadSchema, data, 'a direct upload');
+  }
+
+  /** Throws `rate_limited` with status 409 while HeyGen does not see the uploaded bytes. */
+  async completeDirectUpload(assetId: string, signal: AbortSignal): Promise<void> {
+    const timeoutMs = this.#timeouts.writeMs;
+    await this.#http.call({ method: 'POST', path: `/v3/assets/${assetId}/complete`, body: {}, timeoutMs, signal });
+  }
+
+  /** Starts an operation and returns its id. The same idempotency key returns the same operation. */
+  async createLipsync(lipsync: NewLipsync, signal: AbortSignal): Promise<string> {
+    const { videoAssetId, audioAssetId, mode, title, callbackId, callbackUrl, idempotencyKey } = lipsync;
+    const data = await this.#http.call({
+      method: 'POST',
+      path: '/v3/lipsyncs',
+      body: {
         video: { type: 'asset_id', asset_id: videoAssetId },
         audio: { type: 'asset_id', asset_id: audioAssetId },
         mode,
         title,
         callback_id: callbackId,
-        ...(callbackUrl === null ? {} : { callback_url: callbackUrl }),
+        ...(callbackUrl !== null && { callback_url: callbackUrl }),
         keep_the_same_format: true,
-        // The clip that we send carries the speech as its sound; any music in that must not be mixed in once more.
+        // The sound of the uploaded clip is the speech itself, so music in it must not be mixed in a second time.
         disable_music_track: true,
-      };
-      // An answer that names an operation has begun one.
-      const isAnswered = (data: unknown): boolean => createdSchema.safeParse(data).success;
-      return parseData(
-        createdSchema,
-        await call({
-          method: 'POST',
-          path: '/v3/lipsyncs',
-          body,
-          idempotencyKey,
-          isAnswered,
-          limitMs: limits.writeMs,
-          signal,
-        }),
-        'a new lip-sync',
-      );
-    },
-    async listLipsyncs(token, signal) {
-      const query = { limit: String(pageSize), ...(token === null ? {} : { token }) };
-      return parseData(
-        lipsyncPageSchema,
-        await callForPage({ method: 'GET', path: '/v3/lipsyncs', query, limitMs: limits.readMs, signal }),
-        'a list of lip-syncs',
-      );
-    },
-    async readLipsync(id, signal) {
-      const reading = call({ method: 'GET', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal });
-      return orNull(reading.then((data) => parseData(lipsyncSchema, data, 'a question about a lip-sync')));
-    },
-    async isUnknownInBulk(id, signal) {
-      const data = await call({
-        method: 'GET',
-        path: '/v3/lipsyncs/statuses',
-        query: { lipsync_ids: id },
-        limitMs: limits.readMs,
-        signal,
-      });
-      return parseData(bulkStatusesSchema, data, 'a question about lip-syncs').every(
-        ({ status }) => status === 'not_found',
-      );
-    },
-    async deleteLipsync(id, signal) {
-      await orNull(call({ method: 'DELETE', path: `/v3/lipsyncs/${id}`, limitMs: limits.readMs, signal }));
-    },
-  };
+      },
+      idempotencyKey,
+      // A response that contains an operation id has started that operation, even beside an error.
+      acceptsData: (created) => createdSchema.safeParse(created).success,
+      timeoutMs: this.#timeouts.writeMs,
+      signal,
+    });
+    return parseData(createdSchema, data, 'a new lip-sync');
+  }
+
+  /** Lists a page of the account's operations; the token of the first page is null. */
+  async listLipsyncs(token: string | null, signal: AbortSignal): Promise<LipsyncPage> {
+    const page = await this.#http.callForPage({
+      method: 'GET',
+      path: '/v3/lipsyncs',
+      query: { limit: String(pageSize), ...(token !== null && { token }) },
+      timeoutMs: this.#timeouts.readMs,
+      signal,
+    });
+    return parseData(lipsyncPageSchema, page, 'a list of lip-syncs');
+  }
+
+  /** Returns null when HeyGen does not find the operation. */
+  async readLipsync(id: string, signal: AbortSignal): Promise<LipsyncReading | null> {
+    const timeoutMs = this.#timeouts.readMs;
+    const reading = this.#http.call({ method: 'GET', path: `/v3/lipsyncs/${id}`, timeoutMs, signal });
+    return nullIfNotFound(reading.then((data) => parseData(lipsyncSchema, data, 'a read of a lip-sync')));
+  }
+
+  /** Whether the bulk status route, which has its own read model, does not find the operation either. */
+  async isUnknownInBulk(id: string, signal: AbortSignal): Promise<boolean> {
+    const data = await this.#http.call({
+      method: 'GET',
+      path: '/v3/lipsyncs/statuses',
+      query: { lipsync_ids: id },
+      timeoutMs: this.#timeouts.readMs,
+      signal,
+    });
+    const statuses = parseData(bulkStatusesSchema, data, 'a read of lip-sync statuses');
+    return statuses.every(({ status }) => status === 'not_found');
+  }
+
+  /** Deletes an operation. Succeeds when it does not exist. */
+  async deleteLipsync(id: string, signal: AbortSignal): Promise<void> {
+    const timeoutMs = this.#timeouts.readMs;
+    await nullIfNotFound(this.#http.call({ method: 'DELETE', path: `/v3/lipsyncs/${id}`, timeoutMs, signal }));
+  }
 }
 
-/** What is asked for, or null where HeyGen says that it is not there. */
-async function orNull<Answer>(asking: Promise<Answer>): Promise<Answer | null> {
+async function nullIfNotFound<Result>(call: Promise<Result>): Promise<Result | null> {
   try {
-    return await asking;
+    return await call;
   } catch (error) {
-    if (error instanceof ProviderError && error.httpStatus === 404) return null;
+    if (error instanceof HeygenError && error.httpStatus === 404) return null;
     throw error;
   }
 }

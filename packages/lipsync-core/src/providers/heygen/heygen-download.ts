@@ -1,9 +1,10 @@
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { abortError, LipsyncError, ProviderError } from '../../errors/index.ts';
-import { RequestError, type GuardedClient } from '../../net/index.ts';
+import { abortError, LipsyncError } from '../../errors/index.ts';
 import { findTakeFault } from '../../media/index.ts';
+import { RequestError, type GuardedClient } from '../../net/index.ts';
+import { HeygenError } from './heygen-errors.ts';
 
 export interface DownloadOptions {
   readonly guardedClient: GuardedClient;
@@ -14,19 +15,30 @@ export interface DownloadOptions {
 
 export interface DownloadTarget {
   readonly url: string;
-  /** Gets its name when it is whole and was looked through. */
+  /** Created only when the download is complete and probed. */
   readonly takePath: string;
-  /** How long the take was to be. */
+  /** Expected duration of the take. */
   readonly durationMs: number;
 }
 
-/** Types under which a video is served; some storages know none. */
-const videoTypes = /^(video\/[\w.+-]+|application\/(mp4|octet-stream)|binary\/octet-stream)$/;
+/** Content types of videos; some storages serve every file as `octet-stream`. */
+const videoTypePattern = /^(video\/[\w.+-]+|application\/(mp4|octet-stream)|binary\/octet-stream)$/;
+
+/** A link did not lead to a usable take. */
+export class TakeDownloadError extends HeygenError {
+  /** Whether a new link to the same take may succeed. */
+  readonly isTransient: boolean;
+
+  constructor(problem: string, { isTransient, cause }: { readonly isTransient: boolean; readonly cause?: unknown }) {
+    super('provider_protocol', `The video that HeyGen returned cannot be used. ${problem}`, { cause });
+    this.name = 'TakeDownloadError';
+    this.isTransient = isTransient;
+  }
+}
 
 /**
- * Fetches a finished take from an untrusted URL, without the key, and looks through it. Throws `provider_protocol` when
- * that URL brings no usable take (see `TakeDownloadError.isTransient`), `resource_exhausted`, `media_failed`, or
- * what `signal` was aborted with. Leaves nothing but the take.
+ * Downloads a take from an untrusted URL, without the API key, and probes it. Throws a `TakeDownloadError`,
+ * `resource_exhausted`, `media_failed`, or the reason of the aborted signal. Leaves no file but the take.
  */
 export async function downloadTake(
   { url, takePath, durationMs }: DownloadTarget,
@@ -35,18 +47,18 @@ export async function downloadTake(
 ): Promise<void> {
   const partPath = `${takePath}.part`;
   try {
-    await fetchFile(url, partPath, options, signal);
+    await downloadTo(partPath, url, options, signal);
     const fault = await findTakeFault(partPath, { durationMs, signal });
-    if (fault !== null) throw refused(fault);
+    if (fault !== null) throw new TakeDownloadError(fault, { isTransient: false });
     await rename(partPath, takePath);
   } finally {
     await rm(partPath, { force: true });
   }
 }
 
-async function fetchFile(
-  url: string,
+async function downloadTo(
   path: string,
+  url: string,
   { guardedClient, maxBytes, timeoutMs, idleTimeoutMs }: DownloadOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -55,46 +67,30 @@ async function fetchFile(
     const { body, contentType } = await guardedClient.download(url, limits);
     if (!isVideoType(contentType)) {
       body.destroy();
-      throw refused('It is not served as a video.');
+      throw new TakeDownloadError('Its content type is not a video.', { isTransient: false });
     }
     await pipeline(body, createWriteStream(path), { signal });
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
-    throw isFetchFailure(error) ? refused(error.message, error) : error;
+    if (!isRequestFailure(error)) throw error;
+    throw new TakeDownloadError(error.message, { isTransient: isTransient(error), cause: error });
   }
 }
 
 function isVideoType(contentType: string | null): boolean {
-  return contentType === null || videoTypes.test(contentType.split(';')[0]?.trim().toLowerCase() ?? '');
+  return contentType === null || videoTypePattern.test(contentType.split(';')[0]?.trim().toLowerCase() ?? '');
 }
 
-/** A link brought no usable take. */
-export class TakeDownloadError extends ProviderError {
-  /** Whether a new link to the same take may work. */
-  readonly isTransient: boolean;
-
-  constructor(message: string, { isTransient, cause }: { readonly isTransient: boolean; readonly cause: unknown }) {
-    super('provider_protocol', message, { provider: 'heygen', cause });
-    this.name = 'TakeDownloadError';
-    this.isTransient = isTransient;
-  }
-}
-
-function refused(fault: string, cause?: LipsyncError): TakeDownloadError {
-  const isTransient = cause !== undefined && mayPass(cause);
-  return new TakeDownloadError(`What HeyGen made cannot be used. ${fault}`, { isTransient, cause });
-}
-
-/** The codes of `GuardedClient`: final for a URL that a user gave, but this one the vendor gave. */
-function isFetchFailure(error: unknown): error is LipsyncError {
+/** Errors of `GuardedClient`. Their codes blame the user who gave the URL; here HeyGen gave it. */
+function isRequestFailure(error: unknown): error is LipsyncError {
   return (
     LipsyncError.isInstance(error) &&
-    ['fetch_failed', 'url_forbidden', 'payload_too_large', 'request_invalid'].includes(error.code)
+    (error instanceof RequestError || ['url_forbidden', 'payload_too_large', 'request_invalid'].includes(error.code))
   );
 }
 
-/** The line broke, or the link has expired: the operation has another one. */
-function mayPass(error: LipsyncError): boolean {
+/** The connection failed, or the link has expired; the operation returns a new link. */
+function isTransient(error: LipsyncError): boolean {
   if (!(error instanceof RequestError)) return false;
   return error.retryable || error.status === 403 || error.status === 404 || error.status === 410;
 }

@@ -1,16 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { cleanVendorText, failureCode, refusalError } from './heygen-errors.ts';
-import { retryAfterMs } from './heygen-http.ts';
+import { cleanVendorText, createRefusalError, toFailureCode } from './heygen-errors.ts';
 
-describe('an answer that refuses', () => {
-  it('is judged by its code before its status', () => {
+describe('createRefusalError', () => {
+  it('The error code of HeyGen takes precedence over the HTTP status.', () => {
     const refusal = {
       httpStatus: 500,
       reason: { code: 'insufficient_credit', message: 'You have $0' },
       requestId: 'r-1',
       retryAfterMs: 2_000,
     };
-    const error = refusalError(refusal, 'POST /v3/lipsyncs');
+    const error = createRefusalError(refusal, 'POST /v3/lipsyncs');
     expect(error.code).toBe('provider_balance_exhausted');
     expect(error).toMatchObject({
       httpStatus: 500,
@@ -39,23 +38,25 @@ describe('an answer that refuses', () => {
     [503, 'provider_unavailable'],
     [504, 'provider_unavailable'],
     [530, 'provider_unavailable'],
-  ])('without a code, with status %i, is %s', (httpStatus, code) => {
-    expect(refusalError({ httpStatus, reason: null, requestId: null, retryAfterMs: null }, 'GET /v3/x').code).toBe(
-      code,
-    );
+  ])('A response with status %i and no known code becomes %s.', (httpStatus, code) => {
     expect(
-      refusalError(
-        { httpStatus, reason: { code: 'never_heard_of', message: null }, requestId: null, retryAfterMs: null },
+      createRefusalError({ httpStatus, reason: null, requestId: null, retryAfterMs: null }, 'GET /v3/x').code,
+    ).toBe(code);
+    expect(
+      createRefusalError(
+        { httpStatus, reason: { code: 'unknown_code', message: null }, requestId: null, retryAfterMs: null },
         'GET /v3/x',
       ).code,
     ).toBe(code);
   });
 });
 
-describe('an answer after which something may have been begun', () => {
+describe('requestOutcome', () => {
   const isRefused = (httpStatus: number, code: string | null): boolean =>
-    refusalError({ httpStatus, reason: { code, message: 'x' }, requestId: null, retryAfterMs: null }, 'POST /v3/x')
-      .requestOutcome === 'refused';
+    createRefusalError(
+      { httpStatus, reason: { code, message: 'x' }, requestId: null, retryAfterMs: null },
+      'POST /v3/x',
+    ).requestOutcome === 'refused';
 
   it.each<[number, string | null]>([
     [200, null],
@@ -70,7 +71,7 @@ describe('an answer after which something may have been begun', () => {
     [409, 'request_in_progress'],
     [408, null],
     [500, 'insufficient_credit'],
-  ])('is %i with the code %s', (httpStatus, code) => {
+  ])('Status %i with the code %s leaves open whether an operation was started.', (httpStatus, code) => {
     expect(isRefused(httpStatus, code)).toBe(false);
   });
 
@@ -80,30 +81,12 @@ describe('an answer after which something may have been begun', () => {
     [400, null],
     [402, 'brand_new'],
     [409, 'resource_not_ready'],
-  ])('is not %i with the code %s', (httpStatus, code) => {
+  ])('Status %i with the code %s means that no operation was started.', (httpStatus, code) => {
     expect(isRefused(httpStatus, code)).toBe(true);
   });
 });
 
-describe('a hint when to come back', () => {
-  const nowMs = Date.parse('2026-11-20T10:00:00Z');
-  it.each([
-    ['2', 2_000],
-    [' 0.5 ', 500],
-    ['Fri, 20 Nov 2026 10:00:07 GMT', 7_000],
-    ['Fri, 20 Nov 2026 09:00:00 GMT', 0],
-    ['86400', 3_600_000],
-    ['soon', null],
-    ['-3', null],
-    ['GMT', null],
-    [undefined, null],
-    ['', null],
-  ])('%j is %j ms', (header, waitMs) => {
-    expect(retryAfterMs(header, nowMs)).toBe(waitMs);
-  });
-});
-
-describe('the text of an operation that failed', () => {
+describe('toFailureCode', () => {
   it.each([
     ["Your video's audio is missing or corrupted, please try with another video", 'not_supported'],
     ['Failed to download video from url, please check the url is valid or the video is public', 'provider_failed'],
@@ -115,13 +98,13 @@ describe('the text of an operation that failed', () => {
     ['Video generation failed, please try again', 'provider_failed'],
     ['Surface could not be allocated', 'provider_failed'],
     ['', 'provider_failed'],
-  ])('"%s" means %s', (message, code) => {
-    expect(failureCode(message)).toBe(code);
+  ])('The failure message "%s" becomes %s.', (message, code) => {
+    expect(toFailureCode(message)).toBe(code);
   });
 });
 
-describe('text of the vendor', () => {
-  it('loses the key, the signatures of links, control characters and what is too much', () => {
+describe('cleanVendorText', () => {
+  it('The key, link signatures, control characters and excess length are removed.', () => {
     const text = `key sk_secret rejected\r\nfor https://files.example/out.mp4?Signature=abc&X=1 \u0007${'x'.repeat(2_000)}`;
     const clean = cleanVendorText(text, 'sk_secret');
     expect(clean).toMatch(/^key \[key\] rejected for https:\/\/files\.example\/out\.mp4  ?x+…$/);

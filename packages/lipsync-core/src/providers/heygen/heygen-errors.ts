@@ -1,18 +1,31 @@
-import { ProviderError, type ErrorCode } from '../../errors/index.ts';
-import type { VendorReason } from './heygen-wire.ts';
+import { ProviderError, type ErrorCode, type ProviderErrorOptions } from '../../errors/index.ts';
 
-/** An answer by which HeyGen refused a call. */
+/** The error of a response; a part that HeyGen omits is null. */
+export interface VendorReason {
+  readonly code: string | null;
+  readonly message: string | null;
+}
+
+/** A call to HeyGen failed. */
+export class HeygenError extends ProviderError {
+  constructor(code: ErrorCode, message: string, options: Omit<ProviderErrorOptions, 'provider'> = {}) {
+    super(code, message, { ...options, provider: 'heygen' });
+    this.name = 'HeygenError';
+  }
+}
+
+/** An error response of HeyGen. */
 export interface Refusal {
   readonly httpStatus: number;
-  /** Null when the answer gave none, as pages of gateways do. */
+  /** Null when the response contains none, such as the page of a gateway. */
   readonly reason: VendorReason | null;
   readonly requestId: string | null;
   readonly retryAfterMs: number | null;
 }
 
-/** What HeyGen's codes mean to us. They decide before the HTTP status does. */
-const codesOfReasons: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
-  // What we sent is malformed: our fault, and nothing that a repetition or the user could mend.
+/** Error codes of HeyGen. They take precedence over the HTTP status. */
+const codesByReason: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
+  // The request is malformed: a defect of this service that neither a retry nor the user can fix.
   ['invalid_parameter', 'provider_protocol'],
   ['download_failed', 'provider_failed'],
   ['content_policy_violation', 'content_refused'],
@@ -29,10 +42,10 @@ const codesOfReasons: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode
   ['resource_not_found', 'provider_protocol'],
   ['not_found', 'provider_protocol'],
   ['asset_not_found', 'provider_protocol'],
-  // The same call, with the same key, is still being worked on: its answer will be ours.
+  // A call with the same idempotency key is in progress; a retry gets its response.
   ['request_in_progress', 'rate_limited'],
   ['resource_not_ready', 'rate_limited'],
-  // A file that is not through yet; one that is gone ends with the attempt's time.
+  // The asset is still being processed. If it is lost, the time limit of the attempt ends the retries.
   ['asset_not_available', 'rate_limited'],
   ['conflict', 'provider_protocol'],
   ['payload_too_large', 'not_supported'],
@@ -43,8 +56,8 @@ const codesOfReasons: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode
   ['gateway_timeout', 'provider_unavailable'],
 ]);
 
-/** After these words an operation may have been begun all the same: by this call, or by an earlier one with its key. */
-const openWords: ReadonlySet<string> = new Set([
+/** After these codes, this call or an earlier one with its idempotency key may have started an operation. */
+const inconclusiveReasons: ReadonlySet<string> = new Set([
   'request_in_progress',
   'conflict',
   'internal_error',
@@ -52,7 +65,7 @@ const openWords: ReadonlySet<string> = new Set([
   'gateway_timeout',
 ]);
 
-const codesOfStatuses: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
+const codesByStatus: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [401, 'credentials_rejected'],
   [402, 'provider_balance_exhausted'],
   [403, 'credentials_rejected'],
@@ -63,89 +76,82 @@ const codesOfStatuses: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCod
   [429, 'rate_limited'],
 ]);
 
-const advice: Readonly<Partial<Record<ErrorCode, string>>> = {
-  credentials_rejected:
-    'HeyGen does not accept the API key. Check HEYGEN_API_KEY and what its account is allowed to do.',
+const adviceByCode: Readonly<Partial<Record<ErrorCode, string>>> = {
+  credentials_rejected: 'HeyGen rejected the API key. Check HEYGEN_API_KEY and the permissions of its account.',
   provider_balance_exhausted:
-    'The HeyGen account has nothing left for this job. Top up its API wallet, or raise its plan.',
-  rate_limited: 'HeyGen takes no more work just now.',
-  provider_unavailable: 'HeyGen does not answer as it should just now.',
-  content_refused: 'HeyGen refuses the content of the clip or the speech.',
-  not_supported: 'HeyGen does not take files of this size.',
-  provider_failed: 'HeyGen could not work with the files.',
+    'The HeyGen account has no balance left for this job. Add funds to its API wallet, or upgrade its plan.',
+  rate_limited: 'HeyGen accepts no more requests at the moment. Try again later.',
+  provider_unavailable: 'HeyGen is currently unavailable. Try again later.',
+  content_refused: 'HeyGen refused the content of the clip or the speech. Use other content.',
+  not_supported: 'HeyGen does not accept files of this size. Use a shorter or smaller clip.',
+  provider_failed: 'HeyGen could not process the files. Use another clip or speech file.',
 };
 
-/**
- * The error of a refused call. `details` holds `vendorCode` and `requestId` where they are known.
- */
-export function refusalError({ httpStatus, reason, requestId, retryAfterMs }: Refusal, asked: string): ProviderError {
-  const code = codeOf(httpStatus, reason?.code ?? null);
-  const said = [reason?.message ?? '', reason?.code ? `(${reason.code})` : ''].filter((part) => part !== '').join(' ');
+/** Creates the error of a refused call. `details` contains `vendorCode` and `requestId` if they are known. */
+export function createRefusalError(refusal: Refusal, callName: string): HeygenError {
+  const { httpStatus, reason, requestId, retryAfterMs } = refusal;
+  const code = toErrorCode(httpStatus, reason?.code ?? null);
+  const vendorText = [reason?.message ?? '', reason?.code ? `(${reason.code})` : ''].filter((part) => part !== '');
   const message = [
-    advice[code] ?? `HeyGen does not do what was asked of it (${asked}).`,
-    said === ''
-      ? `It answered ${asked} with HTTP status ${httpStatus}.`
-      : `It answered ${asked} with HTTP status ${httpStatus}: ${said}.`,
+    adviceByCode[code] ?? 'HeyGen returned an unexpected response. Report this error.',
+    `The response to ${callName} has HTTP status ${httpStatus}${vendorText.length === 0 ? '' : `: ${vendorText.join(' ')}`}.`,
     ...(requestId === null ? [] : [`Its request id is ${requestId}.`]),
   ].join(' ');
-  return new ProviderError(code, message, {
-    provider: 'heygen',
+  return new HeygenError(code, message, {
     httpStatus,
     retryAfterMs,
-    requestOutcome: isRefused(httpStatus, reason?.code?.toLowerCase() ?? null) ? 'refused' : 'unknown',
-    details: { ...(reason?.code ? { vendorCode: reason.code } : {}), ...(requestId === null ? {} : { requestId }) },
+    requestOutcome: isConclusive(httpStatus, reason?.code?.toLowerCase() ?? null) ? 'refused' : 'unknown',
+    details: { ...(reason?.code && { vendorCode: reason.code }), ...(requestId !== null && { requestId }) },
   });
 }
 
-function codeOf(httpStatus: number, reason: string | null): ErrorCode {
-  const known = reason === null ? undefined : codesOfReasons.get(reason.toLowerCase());
+function toErrorCode(httpStatus: number, reason: string | null): ErrorCode {
+  const known = reason === null ? undefined : codesByReason.get(reason.toLowerCase());
   if (known !== undefined) return known;
   if (httpStatus >= 500) return 'provider_unavailable';
-  return codesOfStatuses.get(httpStatus) ?? 'provider_protocol';
+  return codesByStatus.get(httpStatus) ?? 'provider_protocol';
 }
 
-/** Whether nothing was begun for sure. A fault of the server does not say so. */
-function isRefused(httpStatus: number, reason: string | null): boolean {
-  if (reason !== null && openWords.has(reason)) return false;
-  const isKnown = reason !== null && codesOfReasons.has(reason);
-  // What claims to be no error, or speaks of an earlier call, is believed where it names a fault of the caller's.
+/** Whether the call certainly started nothing. A server error leaves that open. */
+function isConclusive(httpStatus: number, reason: string | null): boolean {
+  if (reason !== null && inconclusiveReasons.has(reason)) return false;
+  const isKnown = reason !== null && codesByReason.has(reason);
+  // A success status, a redirect or a conflict is conclusive only with a known error code.
   if (httpStatus < 300 || httpStatus === 409) return isKnown;
   return httpStatus >= 400 && httpStatus < 500 && httpStatus !== 408;
 }
 
-/** A call that went unanswered: whether HeyGen heard it is not known. */
-export function unansweredError(asked: string, cause: Error): ProviderError {
-  return new ProviderError('provider_unavailable', `HeyGen could not be reached, or did not answer ${asked} in time.`, {
-    provider: 'heygen',
-    cause,
-  });
+/** Creates the error of a call without a response: HeyGen may or may not have received it. */
+export function createUnacknowledgedError(callName: string, cause: Error): HeygenError {
+  return new HeygenError(
+    'provider_unavailable',
+    `HeyGen is unreachable, or did not respond to ${callName} in time. Try again later.`,
+    { cause },
+  );
 }
 
-/** The causes of failed operations that we know by their words; there is no code for them. All others are `provider_failed`. */
-const failures: readonly (readonly [RegExp, ErrorCode])[] = [
+/** Known failure messages of operations, which have no error code. */
+const failurePatterns: readonly (readonly [RegExp, ErrorCode])[] = [
   [/content[- ]?policy|policy violation|moderation|prohibited|inappropriate/i, 'content_refused'],
-  // It lies with this clip or speech, not with the vendor's health; another engine may well do it.
+  // Caused by this clip or speech, not by HeyGen's health; another provider may support it.
   [/audio is missing|audio.*corrupt|no audio/i, 'not_supported'],
   [/\b(face|faces|lip|lips|mouth)\b/i, 'not_supported'],
   [/duration|length/i, 'not_supported'],
 ];
 
-/** The code of an operation that failed, told from its text. Whatever it is, the text itself is kept. Pure. */
-export function failureCode(message: string): ErrorCode {
-  return failures.find(([pattern]) => pattern.test(message))?.[1] ?? 'provider_failed';
+/** The error code of a failed operation, from its failure message; `provider_failed` for an unknown message. Pure. */
+export function toFailureCode(message: string): ErrorCode {
+  return failurePatterns.find(([pattern]) => pattern.test(message))?.[1] ?? 'provider_failed';
 }
 
-const longestText = 500;
+const maxTextLength = 500;
 
-/**
- * Text of the vendor's as it may be shown and stored: of bounded length, on one line, without the key, and without the
- * signatures of links in it.
- */
+/** Makes HeyGen's text safe to show and store: one line of limited length, without the key and link signatures. Pure. */
 export function cleanVendorText(text: string, apiKey: string): string {
   const line = text
     .replaceAll(apiKey, '[key]')
     .replace(/(https?:\/\/[^\s?#"'<>]*)[?#][^\s"'<>]*/g, '$1')
     .replace(/\p{Cc}+/gu, ' ')
     .trim();
-  return line.length > longestText ? `${line.slice(0, longestText)}…` : line;
+  return line.length > maxTextLength ? `${line.slice(0, maxTextLength)}…` : line;
 }

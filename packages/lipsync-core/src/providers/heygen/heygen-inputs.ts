@@ -4,20 +4,20 @@ import { canCopyVideo, passThroughRenderTask, swapSound, writeSpeechTrack } from
 import type { RenderPool } from '../../processes/render-pool.ts';
 import type { TakeContext, TakeRequest } from '../provider.ts';
 
-/** Files as HeyGen takes them, for the time of one start; whoever made them disposes of them. */
+/** Files in the form that HeyGen accepts. The caller disposes them, which deletes both. */
 export interface HeygenInputs extends AsyncDisposable {
-  /** MP4, H.264 and AAC, laid along the timeline; its sound is the speech, since clips without sound are refused. */
+  /** MP4 (H.264, AAC) along the timeline. Its sound is the speech, because HeyGen refuses clips without sound. */
   readonly clipPath: string;
   /** WAV, as long as the clip. */
   readonly speechPath: string;
 }
 
 /**
- * Makes clip and speech equally long, as the timeline says, before anything is uploaded: HeyGen refuses lengths that
- * differ, and knows no `sync_mode`. Frames are copied where they are fit as they are, and rendered in a process of their
- * own otherwise. Throws as the render pool and `media/` do.
+ * Fits clip and speech to the timeline, so that both have its duration: HeyGen refuses different durations and has no
+ * `sync_mode`. Copies the video stream if the timeline leaves it unchanged, else renders it in a render process. Throws
+ * the errors of the render pool and of `media/`.
  */
-export async function makeInputs(
+export async function prepareInputs(
   request: TakeRequest,
   { signal, onProgress, trace }: TakeContext,
   renderPool: RenderPool,
@@ -30,10 +30,10 @@ export async function makeInputs(
   try {
     const { clipPath, clip, speechPath, speech, timeline } = request;
     await writeSpeechTrack({ speechPath, speech, timeline, targetPath: inputs.speechPath, signal });
-    const copied =
+    const isCopied =
       canCopyVideo(clip, timeline) &&
       (await swapSound({ clipPath, clip, speechPath, speech, timeline, targetPath: inputs.clipPath, signal }));
-    if (!copied) {
+    if (!isCopied) {
       const input = { clipPath, clip, speechPath, speech, timeline, workFolder, takePath: inputs.clipPath };
       await renderPool.run(passThroughRenderTask, input, {
         signal,

@@ -1,55 +1,54 @@
-import { z } from 'zod';
 import pRetry from 'p-retry';
-import { abortError, LipsyncError, ProviderError } from '../../errors/index.ts';
-import { GuardedClient, type AllowedPrivateHosts } from '../../net/index.ts';
-import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
+import { z } from 'zod';
 import type { Clock } from '../../contract/ports.ts';
+import type { Operation, OperationRequest, Warning } from '../../contract/provider-types.ts';
+import { abortError, LipsyncError } from '../../errors/index.ts';
+import { framesPerSecond, probeTake, type ClipFacts, type TakeFacts } from '../../media/index.ts';
+import { GuardedClient, type AllowedPrivateHosts } from '../../net/index.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import type { OperationStatus, ProviderFacts, RemoteProvider, Take, TakeContext, TakeRequest } from '../provider.ts';
-import { createHeygenClient, type CallLimits, type HeygenClient } from './heygen-client.ts';
+import { chargedMicros, quotedMicros } from './heygen-account.ts';
+import { HeygenClient, type CallTimeouts } from './heygen-client.ts';
 import { downloadTake, TakeDownloadError, type DownloadOptions } from './heygen-download.ts';
-import { parseHeygenEndpoint } from './heygen-endpoint.ts';
-import { cleanVendorText, failureCode } from './heygen-errors.ts';
-import { createHeygenHttp } from './heygen-http.ts';
-import { makeInputs } from './heygen-inputs.ts';
+import { cleanVendorText, HeygenError, toFailureCode } from './heygen-errors.ts';
+import { HeygenHttp, parseHeygenEndpoint } from './heygen-http.ts';
+import { prepareInputs } from './heygen-inputs.ts';
 import { heygenModes, modeOf, type HeygenMode } from './heygen-options.ts';
-import { billedMicros, quotedMicros } from './heygen-prices.ts';
 import { findLipsync } from './heygen-search.ts';
 import { uploadFile, type UploadOptions } from './heygen-upload.ts';
 import type { LipsyncReading } from './heygen-wire.ts';
-import type { Operation, OperationRequest, Warning } from '../../contract/provider-types.ts';
 
 export const heygenFacts: ProviderFacts = { id: 'heygen', degraded: false };
 
-/** Bounds that an installation has no reason to change. */
-export interface HeygenLimits extends CallLimits {
-  /** Larger files go straight to the vendor's storage. */
+/** Limits that only tests change. */
+export interface HeygenLimits extends CallTimeouts {
+  /** Larger files are uploaded directly to HeyGen's storage. */
   readonly simpleUploadMaxBytes: number;
   readonly maxDownloadBytes: number;
-  /** How long a download may stand still. */
+  /** Longest pause of the server during a download. */
   readonly idleMs: number;
-  /** Before a call that is repeated by itself is repeated for the first time. */
+  /** Pause before the first retry of a single call. */
   readonly retryPauseMs: number;
-  /** An operation that is younger may not be known everywhere yet. */
+  /** A younger operation may be missing from HeyGen's read models. */
   readonly freshMs: number;
 }
 
 export interface HeygenProviderOptions {
   readonly apiKey: string;
-  /** Read by `parseHeygenEndpoint`. */
+  /** Parsed by `parseHeygenEndpoint`. */
   readonly endpoint: string;
-  /** Operations at once, over all machines. */
+  /** Limit of simultaneous operations over all machines. */
   readonly maxConcurrent: number;
   readonly timeoutMs: number;
   readonly pollIntervalMs: number;
-  /** Prices per second of output, in millionths of a dollar. */
+  /** Price per second of output in millionths of a dollar. */
   readonly microsPerSecond: Readonly<Record<HeygenMode, number>>;
-  /** Where clips are laid along their timeline. */
+  /** Renders clips that do not fit the timeline. */
   readonly renderPool: RenderPool;
   readonly clock: Clock;
-  /** Hosts that links to finished takes may lead to although they are private; the endpoint's own origin always may. */
+  /** Private hosts that links to takes may point to. The origin of the endpoint is always allowed. */
   readonly allowedPrivateHosts?: AllowedPrivateHosts | undefined;
-  /** Where HeyGen is to say that the operation with this idempotency key has ended, which is no more than a hint to ask. */
+  /** Returns the URL that HeyGen calls when the operation of an idempotency key ends. A call only triggers a check. */
   readonly callbackUrl?: ((idempotencyKey: string) => string) | undefined;
   readonly limits?: Partial<HeygenLimits>;
 }
@@ -67,155 +66,236 @@ const defaultLimits: HeygenLimits = Object.freeze({
   freshMs: 60_000,
 });
 
-/** HeyGen knows an idempotency key for a day; an hour of it is for clocks that differ. */
+/** HeyGen stores idempotency keys for 24 hours; one hour is a margin for clock differences. */
 const requestLifetimeMs = 23 * 3_600_000;
 
-const billingShape = {
+/** A failed download is retried with a new link. */
+const downloadRetries = 2;
+
+const priceFields = {
   mode: z.enum(heygenModes),
-  /** The bill of last resort, where HeyGen does not say how long its output is. */
+  /** Used as the cost if HeyGen omits the duration of the output. */
   quotedMicros: z.int().nonnegative(),
 };
-
-/** What we must know of an operation of ours; nothing in it expires. */
-const stateSchema = z.object({ ...billingShape, startedAtMs: z.number(), isCostEstimated: z.boolean().optional() });
-
-/** What an operation is created from, and found again by. */
-const orderSchema = z.object({
-  ...billingShape,
+/** Stored state of an operation. */
+const operationSchema = z.object({
+  ...priceFields,
+  startedAtMs: z.number(),
+  isCostEstimated: z.boolean().optional(),
+});
+/** Stored state of a request: what creates the operation, and what finds it again. */
+const requestSchema = z.object({
+  ...priceFields,
   jobId: z.string(),
   videoAssetId: z.string(),
   audioAssetId: z.string(),
   madeAtMs: z.number(),
 });
 
-interface Parts {
-  readonly options: HeygenProviderOptions;
-  readonly limits: HeygenLimits;
-  readonly client: HeygenClient;
-  readonly upload: UploadOptions;
-  readonly download: DownloadOptions;
-}
-
 /**
- * HeyGen's lip-sync over its v3 API: clip and speech are made to fit and uploaded, the operation is created with the
- * attempt's idempotency key, asked for, and its video fetched and looked through. Throws `request_invalid` for an
- * endpoint or a key that is none.
+ * HeyGen's lip-sync over its v3 API: fits clip and speech to the timeline, uploads them, creates the operation under the
+ * attempt's idempotency key, polls it, and downloads and probes its video.
  */
-export function createHeygenProvider(options: HeygenProviderOptions): RemoteProvider {
-  const parts = assemble(options);
-  return {
-    kind: 'remote',
-    facts: heygenFacts,
-    maxConcurrent: options.maxConcurrent,
-    timeoutMs: options.timeoutMs,
-    requestLifetimeMs,
-    quote: (request) => quote(request, options),
-    prepareRequest: (request, context) => makeOrder(parts, request, context),
-    start: (order, context) => start(parts, order, context),
-    find: (order, context) => find(parts, order, context),
-    check: (operation, context) => check(parts, operation, context),
-    collect: (operation, request, context) => collect(parts, operation, request, context),
-    cancel: (operation, context) => cancel(parts, operation, context),
-  };
-}
+export class HeygenProvider implements RemoteProvider {
+  readonly kind = 'remote';
+  readonly facts = heygenFacts;
+  readonly maxConcurrent: number;
+  readonly timeoutMs: number;
+  readonly requestLifetimeMs = requestLifetimeMs;
+  readonly #options: HeygenProviderOptions;
+  readonly #limits: HeygenLimits;
+  readonly #client: HeygenClient;
+  readonly #upload: UploadOptions;
+  readonly #download: DownloadOptions;
 
-function assemble(options: HeygenProviderOptions): Parts {
-  const limits = { ...defaultLimits, ...options.limits };
-  const { url: endpointUrl } = parseHeygenEndpoint(options.endpoint);
-  if (!/^[\x21-\x7e]+$/.test(options.apiKey))
-    throw new LipsyncError(
-      'request_invalid',
-      'HEYGEN_API_KEY must be plain letters, digits and signs, without blanks.',
-    );
-  const { allowedPrivateHosts } = options;
-  const guardedClient = new GuardedClient({ allowedPrivateHosts, trustedOrigin: new URL(endpointUrl).origin });
-  const client = createHeygenClient(createHeygenHttp({ endpointUrl, apiKey: options.apiKey }), limits);
-  return {
-    options,
-    limits,
-    client,
-    upload: {
+  /** Throws `request_invalid` for an invalid endpoint or key. */
+  constructor(options: HeygenProviderOptions) {
+    const limits = { ...defaultLimits, ...options.limits };
+    const { apiKey, allowedPrivateHosts } = options;
+    const { url: endpointUrl } = parseHeygenEndpoint(options.endpoint);
+    if (!/^[\x21-\x7e]+$/.test(apiKey))
+      throw new LipsyncError(
+        'request_invalid',
+        'HEYGEN_API_KEY must be printable ASCII without spaces. Check the key.',
+      );
+    const guardedClient = new GuardedClient({ allowedPrivateHosts, trustedOrigin: new URL(endpointUrl).origin });
+    const client = new HeygenClient(new HeygenHttp({ endpointUrl, apiKey }), limits);
+    this.maxConcurrent = options.maxConcurrent;
+    this.timeoutMs = options.timeoutMs;
+    this.#options = options;
+    this.#limits = limits;
+    this.#client = client;
+    this.#upload = {
       client,
       guardedClient,
       simpleUploadMaxBytes: limits.simpleUploadMaxBytes,
-      transferMs: limits.transferMs,
+      transferTimeoutMs: limits.transferMs,
       retryPauseMs: limits.retryPauseMs,
-    },
-    download: {
+    };
+    this.#download = {
       guardedClient,
       maxBytes: limits.maxDownloadBytes,
       timeoutMs: limits.transferMs,
       idleTimeoutMs: limits.idleMs,
-    },
-  };
-}
+    };
+  }
 
-function quote(request: TakeRequest, { microsPerSecond }: HeygenProviderOptions): number {
-  return quotedMicros(request.timeline.durationMs, microsPerSecond[modeOf(request)]);
-}
+  quote(request: TakeRequest): number {
+    return quotedMicros(request.timeline.durationMs, this.#options.microsPerSecond[modeOf(request)]);
+  }
 
-async function makeOrder(
-  { options, upload }: Parts,
-  request: TakeRequest,
-  context: Parameters<RemoteProvider['prepareRequest']>[1],
-): Promise<OperationRequest> {
-  const { signal, idempotencyKey, replaced, onProgress } = context;
-  // The keys of before stand for files that HeyGen has no more.
-  const uploadKey = replaced ? `${idempotencyKey}-again` : idempotencyKey;
-  await using inputs = await makeInputs(request, context, options.renderPool);
-  onProgress({ stage: 'uploading', fraction: 0 });
-  const videoAssetId = await uploadFile(
-    { path: inputs.clipPath, name: 'clip.mp4', contentType: 'video/mp4', idempotencyKey: `${uploadKey}-clip` },
-    upload,
-    signal,
-  );
-  onProgress({ stage: 'uploading', fraction: 0.9 });
-  const audioAssetId = await uploadFile(
-    { path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${uploadKey}-speech` },
-    upload,
-    signal,
-  );
-  return {
-    idempotencyKey,
-    state: {
-      mode: modeOf(request),
-      quotedMicros: quote(request, options),
-      jobId: request.jobId,
-      videoAssetId,
-      audioAssetId,
-      madeAtMs: options.clock.nowMs(),
-    },
-  };
-}
-
-async function start({ options, client }: Parts, order: OperationRequest, { signal }: TakeContext): Promise<Operation> {
-  const { jobId, mode, quotedMicros, videoAssetId, audioAssetId } = contentsOf(order);
-  const callbackUrl = options.callbackUrl?.(order.idempotencyKey) ?? null;
-  try {
-    const id = await client.createLipsync(
-      {
-        videoAssetId,
-        audioAssetId,
-        mode,
-        title: titleOf(jobId),
-        callbackId: jobId,
-        callbackUrl,
-        idempotencyKey: order.idempotencyKey,
-      },
+  async prepareRequest(
+    request: TakeRequest,
+    context: Parameters<RemoteProvider['prepareRequest']>[1],
+  ): Promise<OperationRequest> {
+    const { signal, idempotencyKey, replaced, onProgress } = context;
+    // The keys of the replaced request belong to assets that HeyGen has deleted.
+    const uploadKey = replaced ? `${idempotencyKey}-again` : idempotencyKey;
+    await using inputs = await prepareInputs(request, context, this.#options.renderPool);
+    onProgress({ stage: 'uploading', fraction: 0 });
+    const videoAssetId = await uploadFile(
+      { path: inputs.clipPath, name: 'clip.mp4', contentType: 'video/mp4', idempotencyKey: `${uploadKey}-clip` },
+      this.#upload,
       signal,
     );
-    return { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
-  } catch (error) {
-    if (!(error instanceof ProviderError) || error.httpStatus !== 404) throw error;
-    const { code, message, provider, httpStatus, retryAfterMs, details } = error;
-    throw new ProviderError(code, message, {
-      ...(provider !== null && { provider }),
-      httpStatus,
-      retryAfterMs,
-      requestOutcome: 'expired',
-      details,
-      cause: error,
-    });
+    onProgress({ stage: 'uploading', fraction: 0.9 });
+    const audioAssetId = await uploadFile(
+      { path: inputs.speechPath, name: 'speech.wav', contentType: 'audio/wav', idempotencyKey: `${uploadKey}-speech` },
+      this.#upload,
+      signal,
+    );
+    const { jobId } = request;
+    const mode = modeOf(request);
+    const madeAtMs = this.#options.clock.nowMs();
+    const state = { mode, quotedMicros: this.quote(request), jobId, videoAssetId, audioAssetId, madeAtMs };
+    return { idempotencyKey, state };
+  }
+
+  async start(request: OperationRequest, { signal }: TakeContext): Promise<Operation> {
+    const { jobId, mode, quotedMicros: quoted, videoAssetId, audioAssetId } = parseState(requestSchema, request.state);
+    const { idempotencyKey } = request;
+    const callbackUrl = this.#options.callbackUrl?.(idempotencyKey) ?? null;
+    const assets = { videoAssetId, audioAssetId };
+    const names = { title: titleOf(jobId), callbackId: jobId, callbackUrl, idempotencyKey };
+    try {
+      const id = await this.#client.createLipsync({ ...assets, mode, ...names }, signal);
+      return { id, state: { mode, quotedMicros: quoted, startedAtMs: this.#options.clock.nowMs() } };
+    } catch (error) {
+      throw error instanceof HeygenError && error.httpStatus === 404 ? toExpired(error) : error;
+    }
+  }
+
+  async find(
+    request: OperationRequest,
+    { signal, sinceMs }: Parameters<RemoteProvider['find']>[1],
+  ): Promise<Operation | null> {
+    const { jobId, mode, quotedMicros: quoted, madeAtMs } = parseState(requestSchema, request.state);
+    const createdAfterMs = Math.min(madeAtMs, sinceMs);
+    const search = { callbackId: jobId, title: titleOf(jobId), createdAfterMs };
+    const id = await findLipsync(this.#client, search, signal);
+    if (id === null) return null;
+    return { id, state: { mode, quotedMicros: quoted, startedAtMs: this.#options.clock.nowMs() } };
+  }
+
+  async check(operation: Operation, { signal }: TakeContext): Promise<OperationStatus> {
+    const { apiKey, pollIntervalMs } = this.#options;
+    const reading = await this.#read(operation, signal);
+    switch (reading.phase) {
+      case 'pending':
+        return { status: 'pending', checkAgainInMs: pollIntervalMs };
+      case 'failed': {
+        const message = cleanVendorText(reading.failureMessage ?? 'HeyGen gave no reason.', apiKey);
+        return { status: 'failed', code: toFailureCode(message), message, costMicros: 0 };
+      }
+      case 'completed':
+        return this.#toCompleted(reading, operation);
+    }
+  }
+
+  async collect(
+    operation: Operation,
+    request: TakeRequest,
+    { signal, onProgress }: TakeContext,
+  ): Promise<Omit<Take, 'costMicros'>> {
+    const { takePath, timeline, clip } = request;
+    onProgress({ stage: 'downloading', fraction: 0 });
+    try {
+      await pRetry(() => this.#downloadOnce(operation, { takePath, durationMs: timeline.durationMs }, signal), {
+        retries: downloadRetries,
+        minTimeout: this.#limits.retryPauseMs,
+        signal,
+        shouldRetry: ({ error }) => error instanceof TakeDownloadError && error.isTransient,
+      });
+    } catch (error) {
+      throw signal.aborted ? abortError(signal) : error;
+    }
+    const take = await probeTake(takePath, { signal });
+    const { isCostEstimated } = parseState(operationSchema, operation.state);
+    return { path: takePath, warnings: [...formatWarnings(take, clip), ...(isCostEstimated ? [costWarning] : [])] };
+  }
+
+  /** Reads the operation after its deletion, because it may have completed just before and is charged then. */
+  async cancel(operation: Operation, { signal }: { readonly signal: AbortSignal }): Promise<number | null> {
+    let deletionError: unknown = null;
+    try {
+      await this.#client.deleteLipsync(operation.id, signal);
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      deletionError = error;
+    }
+    const reading = await this.#client.readLipsync(operation.id, signal);
+    if (reading?.phase === 'completed') return this.#costOf(reading, operation);
+    if (reading?.phase === 'failed') return 0;
+    if (deletionError !== null) throw deletionError;
+    return reading ? null : 0;
+  }
+
+  #toCompleted(reading: LipsyncReading, operation: Operation): OperationStatus {
+    const costMicros = this.#costOf(reading, operation);
+    // The storage can lag behind: the operation is charged before its link exists.
+    if (reading.videoUrl === null)
+      return { status: 'pending', checkAgainInMs: this.#options.pollIntervalMs, billedMicros: costMicros };
+    const isCostEstimated = reading.durationS === null;
+    const done = isCostEstimated ? { ...operation, state: { ...operation.state, isCostEstimated } } : operation;
+    return { status: 'done', operation: done, costMicros };
+  }
+
+  /**
+   * Reads an operation. Throws `provider_unavailable` if it is not found but young or in the other read model, and
+   * `provider_protocol` if HeyGen no longer has it.
+   */
+  async #read(operation: Operation, signal: AbortSignal): Promise<LipsyncReading> {
+    const reading = await this.#client.readLipsync(operation.id, signal);
+    if (reading) return reading;
+    const { startedAtMs } = parseState(operationSchema, operation.state);
+    const ageMs = this.#options.clock.nowMs() - startedAtMs;
+    if (ageMs < this.#limits.freshMs || !(await this.#client.isUnknownInBulk(operation.id, signal)))
+      throw new HeygenError(
+        'provider_unavailable',
+        'HeyGen does not find the operation at the moment. Try again later.',
+      );
+    throw new HeygenError(
+      'provider_protocol',
+      'HeyGen no longer has the operation. It was deleted, or HEYGEN_API_KEY now belongs to another account.',
+    );
+  }
+
+  async #downloadOnce(
+    operation: Operation,
+    target: { readonly takePath: string; readonly durationMs: number },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { videoUrl } = await this.#read(operation, signal);
+    if (videoUrl === null)
+      throw new HeygenError('rate_limited', 'HeyGen has no link to the finished video yet.', {
+        retryAfterMs: this.#options.pollIntervalMs,
+      });
+    await downloadTake({ url: videoUrl, ...target }, this.#download, signal);
+  }
+
+  #costOf({ durationS }: LipsyncReading, operation: Operation): number {
+    const { mode, quotedMicros: quoted } = parseState(operationSchema, operation.state);
+    return durationS === null ? quoted : chargedMicros(durationS, this.#options.microsPerSecond[mode]);
   }
 }
 
@@ -223,160 +303,35 @@ function titleOf(jobId: string): string {
   return `Lipsync ${jobId}`;
 }
 
-async function find(
-  { client, options }: Parts,
-  order: OperationRequest,
-  { signal, sinceMs }: Parameters<RemoteProvider['find']>[1],
-): Promise<Operation | null> {
-  const { jobId, mode, quotedMicros, madeAtMs } = contentsOf(order);
-  const id = await findLipsync(
-    client,
-    { callbackId: jobId, title: titleOf(jobId), notBeforeMs: Math.min(madeAtMs, sinceMs) },
-    signal,
-  );
-  return id === null ? null : { id, state: { mode, quotedMicros, startedAtMs: options.clock.nowMs() } };
+/** The request names assets that HeyGen has deleted. */
+function toExpired(error: HeygenError): HeygenError {
+  const { code, message, httpStatus, retryAfterMs, details } = error;
+  const options = { httpStatus, retryAfterMs, details, requestOutcome: 'expired', cause: error } as const;
+  return new HeygenError(code, message, options);
 }
 
-/** It may be done between the last look and now: what can still be read says what it is billed. */
-async function cancel(
-  { client, options }: Parts,
-  operation: Operation,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<number | null> {
-  const refusal = await client.deleteLipsync(operation.id, signal).then(
-    () => null,
-    (error: unknown) => ({ error }),
-  );
-  if (signal.aborted) throw abortError(signal);
-  const reading = await client.readLipsync(operation.id, signal);
-  if (reading?.phase === 'completed') return bill(reading, operation, options);
-  if (reading?.phase === 'failed') return 0;
-  if (refusal) throw refusal.error;
-  return reading ? null : 0;
-}
-
-async function check(parts: Parts, operation: Operation, { signal }: TakeContext): Promise<OperationStatus> {
-  const reading = await read(parts, operation, signal);
-  switch (reading.phase) {
-    case 'pending':
-      return { status: 'pending', checkAgainInMs: parts.options.pollIntervalMs };
-    case 'failed': {
-      const message = cleanVendorText(reading.failureMessage ?? 'HeyGen gave no reason.', parts.options.apiKey);
-      return { status: 'failed', code: failureCode(message), message, costMicros: 0 };
-    }
-    case 'completed':
-      return completed(reading, operation, parts.options);
-  }
-}
-
-function completed(reading: LipsyncReading, operation: Operation, options: HeygenProviderOptions): OperationStatus {
-  const billedMicros = bill(reading, operation, options);
-  // Seen where the storage lags behind: the link comes later, the bill has come.
-  if (reading.videoUrl === null) return { status: 'pending', checkAgainInMs: options.pollIntervalMs, billedMicros };
-  const done =
-    reading.durationS === null ? { ...operation, state: { ...operation.state, isCostEstimated: true } } : operation;
-  return { status: 'done', operation: done, costMicros: billedMicros };
-}
-
-/**
- * Throws `provider_protocol` for an operation that HeyGen has forgotten. One that is young, or that its other read model
- * still knows, only cannot be read just now: that is `provider_unavailable`.
- */
-async function read(
-  { client, options, limits }: Parts,
-  operation: Operation,
-  signal: AbortSignal,
-): Promise<LipsyncReading> {
-  const reading = await client.readLipsync(operation.id, signal);
-  if (reading) return reading;
-  const ageMs = options.clock.nowMs() - stateOf(operation).startedAtMs;
-  if (ageMs < limits.freshMs || !(await client.isUnknownInBulk(operation.id, signal))) {
-    throw new LipsyncError('provider_unavailable', 'HeyGen does not find the operation just now.');
-  }
-  throw new LipsyncError(
-    'provider_protocol',
-    'HeyGen has forgotten the operation: somebody deleted it there, or the API key is of another account than it was.',
-  );
-}
-
-function bill({ durationS }: LipsyncReading, operation: Operation, options: HeygenProviderOptions): number {
-  const state = stateOf(operation);
-  return durationS === null ? state.quotedMicros : billedMicros(durationS, options.microsPerSecond[state.mode]);
-}
-
-function stateOf({ state }: Operation): z.output<typeof stateSchema> {
-  return parseStored(stateSchema, state);
-}
-
-function contentsOf({ state }: OperationRequest): z.output<typeof orderSchema> {
-  return parseStored(orderSchema, state);
-}
-
-function parseStored<Schema extends z.ZodType>(schema: Schema, state: unknown): z.output<Schema> {
+function parseState<Schema extends z.ZodType>(schema: Schema, state: unknown): z.output<Schema> {
   const parsed = schema.safeParse(state);
   if (parsed.success) return parsed.data;
-  throw new LipsyncError(
-    'internal',
-    'A stored HeyGen operation is not of the form in which we store them. Report this.',
-    { cause: parsed.error },
-  );
+  throw new LipsyncError('internal', 'A stored HeyGen operation has an unknown format. Report this error.', {
+    cause: parsed.error,
+  });
 }
 
-/** Rates that differ by less are the same rate, written in another way. */
-const sameRateShare = 0.005;
+/** Frame rates within 0.5 % count as equal: 29.97 and 30000/1001. */
+const frameRateTolerance = 0.005;
 
-/** HeyGen is asked to keep the format; where it did not, whoever gets the take is told. */
+/** HeyGen does not always keep the format of the clip, although every request selects it. */
 function formatWarnings(take: TakeFacts, { width, height, frameRate }: ClipFacts): Warning[] {
   const [rate, takeRate] = [framesPerSecond(frameRate), framesPerSecond(take.frameRate)];
-  if (take.width === width && take.height === height && Math.abs(takeRate / rate - 1) <= sameRateShare) return [];
-  const shape = `${take.width} × ${take.height} at ${takeRate.toFixed(2)} frames per second instead of ${width} × ${height} at ${rate.toFixed(2)}`;
-  return [{ code: 'format_changed', message: `HeyGen returned another format than the clip has: ${shape}.` }];
+  const hasRate = Math.abs(takeRate / rate - 1) <= frameRateTolerance;
+  if (take.width === width && take.height === height && hasRate) return [];
+  const takeFormat = `${take.width} × ${take.height} at ${takeRate.toFixed(2)} frames per second`;
+  const clipFormat = `${width} × ${height} at ${rate.toFixed(2)}`;
+  return [{ code: 'format_changed', message: `HeyGen returned ${takeFormat} instead of ${clipFormat}.` }];
 }
 
-function costWarnings({ isCostEstimated }: z.output<typeof stateSchema>): Warning[] {
-  if (!isCostEstimated) return [];
-  return [
-    {
-      code: 'cost_estimated',
-      message:
-        'HeyGen does not say how long its video is, which is what it bills; the cost is what the job was expected to come to.',
-    },
-  ];
-}
-
-/** A broken line or an expired link, with another link each time. */
-const downloadRetries = 2;
-
-async function collect(
-  parts: Parts,
-  operation: Operation,
-  request: TakeRequest,
-  { signal, onProgress }: TakeContext,
-): Promise<Omit<Take, 'costMicros'>> {
-  const {
-    takePath,
-    timeline: { durationMs },
-  } = request;
-  onProgress({ stage: 'downloading', fraction: 0 });
-  const fetchOnce = async (): Promise<void> => {
-    const { videoUrl } = await read(parts, operation, signal);
-    if (videoUrl === null)
-      throw new ProviderError('rate_limited', 'HeyGen has no link to the finished video yet.', {
-        provider: 'heygen',
-        retryAfterMs: parts.options.pollIntervalMs,
-      });
-    await downloadTake({ url: videoUrl, takePath, durationMs }, parts.download, signal);
-  };
-  try {
-    await pRetry(fetchOnce, {
-      retries: downloadRetries,
-      minTimeout: parts.limits.retryPauseMs,
-      signal,
-      shouldRetry: ({ error }) => error instanceof TakeDownloadError && error.isTransient,
-    });
-  } catch (error) {
-    throw signal.aborted ? abortError(signal) : error;
-  }
-  const take = await probeTake(takePath, { signal });
-  return { path: takePath, warnings: [...formatWarnings(take, request.clip), ...costWarnings(stateOf(operation))] };
-}
+const costWarning: Warning = {
+  code: 'cost_estimated',
+  message: 'HeyGen did not return the duration of its video, so the cost is the quoted cost of the job.',
+};

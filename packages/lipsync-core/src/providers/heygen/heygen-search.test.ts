@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { findLipsync } from './heygen-search.ts';
 import type { ListedLipsync, LipsyncPage } from './heygen-wire.ts';
 
-const orderedMs = Date.UTC(2026, 10, 21);
+const createdMs = Date.UTC(2026, 10, 21);
 const minuteMs = 60_000;
 const never = new AbortController().signal;
 
@@ -10,16 +10,16 @@ const listed = (ageMinutes: number, callbackId = 'other'): ListedLipsync => ({
   id: `id-of-${callbackId}`,
   callbackId,
   title: null,
-  createdAtMs: orderedMs - ageMinutes * minuteMs,
+  createdAtMs: createdMs - ageMinutes * minuteMs,
 });
 
-/** A list in pages, and how many of them were asked for. */
-function accountOf(...pages: readonly (readonly ListedLipsync[])[]) {
-  const asked: (string | null)[] = [];
+/** A list in pages, and the tokens of the requested ones. */
+function createAccount(...pages: readonly (readonly ListedLipsync[])[]) {
+  const requested: (string | null)[] = [];
   return {
-    asked,
+    requested,
     async listLipsyncs(token: string | null): Promise<LipsyncPage> {
-      asked.push(token);
+      requested.push(token);
       const page = Number(token ?? 0);
       return {
         lipsyncs: pages[page] ?? [],
@@ -30,64 +30,66 @@ function accountOf(...pages: readonly (readonly ListedLipsync[])[]) {
   };
 }
 
-const find = (account: ReturnType<typeof accountOf>): Promise<string | null> =>
-  findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: orderedMs }, never);
+const find = (account: ReturnType<typeof createAccount>): Promise<string | null> =>
+  findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', createdAfterMs: createdMs }, never);
 
-describe('an operation of ours in the list of all', () => {
-  it('is found on whatever page it is', async () => {
-    const account = accountOf([listed(-3), listed(-2)], [listed(-1), listed(-1, 'job_1')], [listed(5)]);
-    expect([await find(account), account.asked]).toEqual(['id-of-job_1', [null, '1']]);
+describe('findLipsync', () => {
+  it('An operation is found on a later page.', async () => {
+    const account = createAccount([listed(-3), listed(-2)], [listed(-1), listed(-1, 'job_1')], [listed(5)]);
+    expect([await find(account), account.requested]).toEqual(['id-of-job_1', [null, '1']]);
   });
 
-  it('is none for sure when the list ends without it', async () => {
-    expect(await find(accountOf([listed(-3)], [listed(-2)]))).toBeNull();
-    expect(await find(accountOf([]))).toBeNull();
+  it('The search returns null when the list ends without a match.', async () => {
+    expect(await find(createAccount([listed(-3)], [listed(-2)]))).toBeNull();
+    expect(await find(createAccount([]))).toBeNull();
   });
 
-  it('is not looked for among those that are older than its order, where the list goes from new to old', async () => {
-    const account = accountOf([listed(-3)], [listed(1), listed(60)], [listed(61)]);
-    expect([await find(account), account.asked.length]).toEqual([null, 2]);
+  it('A newest-first list is searched only down to the creation time.', async () => {
+    const account = createAccount([listed(-3)], [listed(1), listed(60)], [listed(61)]);
+    expect([await find(account), account.requested.length]).toEqual([null, 2]);
   });
 
   it.each<[string, readonly ListedLipsync[]]>([
-    ['goes from old to new', [listed(62), listed(61)]],
-    ['has no order', [listed(-3), listed(60), listed(-2), listed(59)]],
-    ['does not say when', [{ ...listed(0), createdAtMs: null }]],
-  ])('is looked for to the end where the list %s', async (_, first) => {
-    const account = accountOf(first, [listed(59), listed(-1, 'job_1')]);
+    ['is sorted oldest first', [listed(62), listed(61)]],
+    ['is unsorted', [listed(-3), listed(60), listed(-2), listed(59)]],
+    ['omits creation times', [{ ...listed(0), createdAtMs: null }]],
+  ])('The whole list is searched when it %s.', async (_, first) => {
+    const account = createAccount(first, [listed(59), listed(-1, 'job_1')]);
     expect(await find(account)).toBe('id-of-job_1');
   });
 
-  it('is not said to be none by a list that has more and does not say where', async () => {
+  it('The search fails when the list continues without a token.', async () => {
     const account = {
       listLipsyncs: async (): Promise<LipsyncPage> => ({ lipsyncs: [listed(-3)], nextToken: null, hasMore: true }),
     };
     await expect(
-      findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', notBeforeMs: orderedMs }, never),
+      findLipsync(account, { callbackId: 'job_1', title: 'Lipsync job_1', createdAfterMs: createdMs }, never),
     ).rejects.toMatchObject({ code: 'provider_unavailable' });
   });
 
-  it('is known by its title, and not said to be none, where callback ids are not told', async () => {
-    const nameless = { ...listed(-1), callbackId: null };
-    expect(await find(accountOf([listed(-3), { ...nameless, id: 'mine', title: 'Lipsync job_1' }]))).toBe('mine');
+  it('Without callback ids, an operation is found by its title, and the search fails if a title is missing too.', async () => {
+    const withoutCallbackId = { ...listed(-1), callbackId: null };
+    expect(await find(createAccount([listed(-3), { ...withoutCallbackId, id: 'mine', title: 'Lipsync job_1' }]))).toBe(
+      'mine',
+    );
     expect(
       await find(
-        accountOf([
-          { ...nameless, title: 'Lipsync job_2' },
-          { ...nameless, createdAtMs: orderedMs - 60 * minuteMs },
+        createAccount([
+          { ...withoutCallbackId, title: 'Lipsync job_2' },
+          { ...withoutCallbackId, createdAtMs: createdMs - 60 * minuteMs },
         ]),
       ),
     ).toBeNull();
-    for (const createdAtMs of [orderedMs, null]) {
-      await expect(find(accountOf([{ ...nameless, createdAtMs }]))).rejects.toMatchObject({
+    for (const createdAtMs of [createdMs, null]) {
+      await expect(find(createAccount([{ ...withoutCallbackId, createdAtMs }]))).rejects.toMatchObject({
         code: 'provider_unavailable',
       });
     }
   });
 
-  it('is not said to be none when there are more than can be looked through', async () => {
-    const account = accountOf(...Array.from({ length: 200 }, () => [listed(-1)]));
+  it('The search fails after 50 pages.', async () => {
+    const account = createAccount(...Array.from({ length: 200 }, () => [listed(-1)]));
     await expect(find(account)).rejects.toMatchObject({ code: 'provider_unavailable' });
-    expect(account.asked.length).toBe(50);
+    expect(account.requested.length).toBe(50);
   });
 });

@@ -1,58 +1,60 @@
-import { LipsyncError } from '../../errors/index.ts';
 import type { HeygenClient } from './heygen-client.ts';
+import { HeygenError } from './heygen-errors.ts';
 import type { ListedLipsync } from './heygen-wire.ts';
 
-export interface SearchedLipsync {
+export interface LipsyncSearch {
   readonly callbackId: string;
-  /** What it is known by where its callback id is not told. */
+  /** Identifies the operation if the list does not contain callback ids. */
   readonly title: string;
-  /** It was not created before. */
-  readonly notBeforeMs: number;
+  /** The operation was not created earlier. */
+  readonly createdAfterMs: number;
 }
 
-/** Of a hundred operations each. */
-const mostPages = 50;
-/** Their clock is not ours, and tells whole seconds. */
-const clockSlackMs = 10 * 60_000;
+const maxPages = 50;
+/** Tolerates clock differences and HeyGen's rounding to seconds. */
+const clockToleranceMs = 10 * 60_000;
 
 /**
- * Looks through the account's operations for one of ours and returns its id; null when there is none for sure. Throws
- * what the client throws, and `provider_unavailable` when there are more than can be looked through, or some that may be it.
+ * Searches the account's operations and returns the id of the match; null when there certainly is none. Throws the
+ * errors of the client, and `provider_unavailable` when the list is too long or cannot rule out a match.
  */
 export async function findLipsync(
   client: Pick<HeygenClient, 'listLipsyncs'>,
-  searched: SearchedLipsync,
+  search: LipsyncSearch,
   signal: AbortSignal,
 ): Promise<string | null> {
+  const sinceMs = search.createdAfterMs - clockToleranceMs;
   let token: string | null = null;
-  let before: readonly ListedLipsync[] = [];
-  for (let page = 0; page < mostPages; page += 1) {
+  let seen: readonly ListedLipsync[] = [];
+  for (let page = 0; page < maxPages; page += 1) {
     const { lipsyncs, nextToken, hasMore } = await client.listLipsyncs(token, signal);
-    const found = lipsyncs.find((lipsync) => isSearched(lipsync, searched));
-    if (found) return found.id;
-    before = [...before, ...lipsyncs];
-    const beforeMs = searched.notBeforeMs - clockSlackMs;
-    const isWhole = isPast(before, beforeMs) || (nextToken === null && !hasMore);
-    if (isWhole && !before.some((lipsync) => isNameless(lipsync, beforeMs))) return null;
-    if (isWhole || nextToken === null)
-      throw new LipsyncError('provider_unavailable', 'HeyGen does not say of all operations whose they are.');
+    const match = lipsyncs.find((lipsync) => isMatch(lipsync, search));
+    if (match) return match.id;
+    seen = [...seen, ...lipsyncs];
+    const isComplete = reachesBefore(seen, sinceMs) || (nextToken === null && !hasMore);
+    if (isComplete && !seen.some((lipsync) => isUnidentified(lipsync, sinceMs))) return null;
+    if (isComplete || nextToken === null) throw incompleteSearch('HeyGen does not identify all of its operations.');
     token = nextToken;
   }
-  throw new LipsyncError('provider_unavailable', 'The HeyGen account has more operations than can be looked through.');
+  throw incompleteSearch('The HeyGen account has too many operations to search.');
 }
 
-function isSearched({ callbackId, title }: ListedLipsync, searched: SearchedLipsync): boolean {
-  return callbackId === null ? title === searched.title : callbackId === searched.callbackId;
+function isMatch({ callbackId, title }: ListedLipsync, search: LipsyncSearch): boolean {
+  return callbackId === null ? title === search.title : callbackId === search.callbackId;
 }
 
-/** It may be anybody's, so that a search that does not know it has found nothing out. */
-function isNameless({ callbackId, title, createdAtMs }: ListedLipsync, beforeMs: number): boolean {
-  return callbackId === null && title === null && (createdAtMs ?? Infinity) >= beforeMs;
+/** Whether the operation could be the searched one, because the list contains neither its callback id nor its title. */
+function isUnidentified({ callbackId, title, createdAtMs }: ListedLipsync, sinceMs: number): boolean {
+  return callbackId === null && title === null && (createdAtMs ?? Infinity) >= sinceMs;
 }
 
-/** The order of the list is nowhere promised: only one that is seen to go from new to old says by its last that the rest is older. */
-function isPast(lipsyncs: readonly ListedLipsync[], beforeMs: number): boolean {
+/** Whether all further pages are older. The API promises no order, so it is derived from the entries seen so far. */
+function reachesBefore(lipsyncs: readonly ListedLipsync[], sinceMs: number): boolean {
   const times = lipsyncs.map(({ createdAtMs }) => createdAtMs ?? Infinity);
   const isNewestFirst = times.every((time, index) => time <= (times[index - 1] ?? Infinity));
-  return isNewestFirst && (times.at(-1) ?? Infinity) < beforeMs;
+  return isNewestFirst && (times.at(-1) ?? Infinity) < sinceMs;
+}
+
+function incompleteSearch(message: string): HeygenError {
+  return new HeygenError('provider_unavailable', message);
 }

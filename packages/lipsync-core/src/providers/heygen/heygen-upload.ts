@@ -1,21 +1,21 @@
 import { createReadStream, openAsBlob } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import pRetry from 'p-retry';
-import { abortError, LipsyncError, ProviderError } from '../../errors/index.ts';
-import { RequestError, type GuardedClient } from '../../net/index.ts';
+import { abortError, LipsyncError } from '../../errors/index.ts';
+import { RequestError, type GuardedClient, type GuardedResponse } from '../../net/index.ts';
 import { hashFile } from '../../storage/file-hash.ts';
 import type { HeygenClient } from './heygen-client.ts';
-import { unansweredError } from './heygen-errors.ts';
+import { createUnacknowledgedError, HeygenError } from './heygen-errors.ts';
 import type { DirectUpload } from './heygen-wire.ts';
 
 export interface UploadOptions {
   readonly client: HeygenClient;
-  /** Larger files go straight to the vendor's storage. */
-  readonly simpleUploadMaxBytes: number;
-  readonly transferMs: number;
-  /** Before the first repetition. */
-  readonly retryPauseMs: number;
   readonly guardedClient: GuardedClient;
+  /** Larger files are uploaded directly to HeyGen's storage. */
+  readonly simpleUploadMaxBytes: number;
+  readonly transferTimeoutMs: number;
+  /** Pause before the first retry. */
+  readonly retryPauseMs: number;
 }
 
 export interface UploadFile {
@@ -26,52 +26,64 @@ export interface UploadFile {
   readonly idempotencyKey: string;
 }
 
-/** The storage may need a moment to see what was put into it; the official client asks as often. */
+/** The storage can report an upload with a delay; HeyGen's own client retries five times as well. */
 const completeRetries = 5;
+const maxStorageResponseBytes = 1024 ** 2;
 
 /**
- * Brings a file to HeyGen and returns its asset's id; the same one for the same bytes and key, however far an earlier call
- * came. Bytes that did not arrive are not sent again here: whoever ordered it does that. Throws `not_supported` for a file that is too large,
- * what the client throws, `provider_unavailable` or `provider_protocol` (the storage refuses), or what `signal` was aborted
- * with.
+ * Uploads a file and returns its asset id: the same one for the same bytes and key, wherever an earlier call stopped.
+ * Does not resend bytes that did not arrive; the caller does. Throws `not_supported` for a file that is too large, the
+ * errors of the client, `provider_unavailable` or `provider_protocol` for errors of the storage, or the reason of the
+ * aborted signal.
  */
 export async function uploadFile(file: UploadFile, options: UploadOptions, signal: AbortSignal): Promise<string> {
-  const { client, simpleUploadMaxBytes } = options;
   const { size: sizeBytes } = await stat(file.path);
   const { sha256 } = await hashFile(file.path, signal);
-  // Bytes may differ from machine to machine: then it must not be taken for the upload that was begun elsewhere.
+  // Another machine may encode other bytes; they must not be mistaken for this upload.
   const idempotencyKey = `${file.idempotencyKey}-${sha256.slice(0, 16)}`;
-  if (sizeBytes <= simpleUploadMaxBytes) {
+  if (sizeBytes <= options.simpleUploadMaxBytes) {
     const form = new FormData();
     form.append('file', await openAsBlob(file.path, { type: file.contentType }), file.name);
-    return client.uploadAsset({ form, idempotencyKey }, signal);
+    return options.client.uploadAsset({ form, idempotencyKey }, signal);
   }
-  const target = await client.orderDirectUpload(
-    { filename: file.name, contentType: file.contentType, sizeBytes, sha256, idempotencyKey },
+  const { name: filename, contentType } = file;
+  const upload = await options.client.createDirectUpload(
+    { filename, contentType, sizeBytes, sha256, idempotencyKey },
     signal,
   );
-  if (target.max_bytes !== null && sizeBytes > target.max_bytes) {
+  if (upload.max_bytes !== null && sizeBytes > upload.max_bytes) {
     throw new LipsyncError(
       'not_supported',
-      `HeyGen takes files of at most ${target.max_bytes} bytes, and "${file.name}" has ${sizeBytes}. Use a shorter or smaller clip.`,
+      `HeyGen accepts files of at most ${upload.max_bytes} bytes, and "${filename}" has ${sizeBytes}. Use a shorter or smaller clip.`,
     );
   }
+  await uploadDirectly({ path: file.path, sizeBytes, upload }, options, signal);
+  return upload.asset_id;
+}
+
+interface DirectUploadInput {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly upload: DirectUpload;
+}
+
+async function uploadDirectly(input: DirectUploadInput, options: UploadOptions, signal: AbortSignal): Promise<void> {
+  const assetId = input.upload.asset_id;
   try {
-    await putFile(file.path, sizeBytes, target, options, signal);
+    await putFile(input, options, signal);
   } catch (error) {
     if (signal.aborted || error instanceof UploadUrlError) throw error;
-    // The place of a file that an earlier call had brought is closed: its completion is answered as it was then.
-    await client.completeDirectUpload(target.asset_id, signal).catch(() => {
+    // The upload URL is closed if an earlier call has uploaded the file; its completion then succeeds again.
+    await options.client.completeDirectUpload(assetId, signal).catch(() => {
       throw signal.aborted ? abortError(signal) : error;
     });
-    return target.asset_id;
+    return;
   }
-  await completeUpload(target, options, signal);
-  return target.asset_id;
+  await completeUpload(assetId, options, signal);
 }
 
 /** HeyGen returned an upload URL that must not be requested. */
-class UploadUrlError extends LipsyncError {
+class UploadUrlError extends HeygenError {
   constructor(cause: unknown) {
     super('provider_protocol', 'HeyGen returned an upload URL that cannot be used. Report this error.', { cause });
     this.name = 'UploadUrlError';
@@ -79,48 +91,45 @@ class UploadUrlError extends LipsyncError {
 }
 
 async function putFile(
-  path: string,
-  sizeBytes: number,
-  { upload_url: url, upload_headers: headers }: DirectUpload,
-  { guardedClient, transferMs }: UploadOptions,
+  { path, sizeBytes, upload }: DirectUploadInput,
+  { guardedClient, transferTimeoutMs }: UploadOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const bytes = createReadStream(path);
-  const status = await guardedClient
-    .request(url, {
+  const content = createReadStream(path);
+  let response: GuardedResponse;
+  try {
+    // The signature of the URL covers these headers, so the API key must not be sent.
+    response = await guardedClient.request(upload.upload_url, {
       method: 'PUT',
-      headers: { ...headers, 'content-length': String(sizeBytes) },
-      body: bytes,
-      maxResponseBytes: 1024 ** 2,
-      timeoutMs: transferMs,
-      idleTimeoutMs: transferMs,
+      headers: { ...upload.upload_headers, 'content-length': String(sizeBytes) },
+      body: content,
+      maxResponseBytes: maxStorageResponseBytes,
+      timeoutMs: transferTimeoutMs,
+      idleTimeoutMs: transferTimeoutMs,
       signal,
-    })
-    .then(
-      (response) => {
-        response.body.destroy();
-        return response.status;
-      },
-      (error: unknown) => {
-        if (signal.aborted) throw error;
-        if (error instanceof RequestError && error.reason !== 'unknown_host')
-          throw unansweredError('an upload to its storage', error);
-        throw new UploadUrlError(error);
-      },
-    )
-    .finally(() => bytes.destroy());
+    });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    if (error instanceof RequestError && error.reason !== 'unknown_host')
+      throw createUnacknowledgedError('an upload to its storage', error);
+    throw new UploadUrlError(error);
+  } finally {
+    content.destroy();
+  }
+  response.body.destroy();
+  const { status } = response;
   if (status >= 200 && status < 300) return;
-  const passing = status >= 500 || status === 408 || status === 429;
-  throw new ProviderError(
-    passing ? 'provider_unavailable' : 'provider_protocol',
-    `HeyGen's storage answered an upload with HTTP status ${status}.`,
-    { provider: 'heygen', httpStatus: status },
+  const isTransient = status >= 500 || status === 408 || status === 429;
+  throw new HeygenError(
+    isTransient ? 'provider_unavailable' : 'provider_protocol',
+    `HeyGen's storage refused an upload with HTTP status ${status}.`,
+    { httpStatus: status },
   );
 }
 
-/** Repeats the question here as long as the storage lags behind itself: to begin anew would send the whole file again. */
+/** Retries while the storage does not report the upload; a new attempt would send the whole file again. */
 async function completeUpload(
-  { asset_id: assetId }: DirectUpload,
+  assetId: string,
   { client, retryPauseMs }: UploadOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -130,18 +139,17 @@ async function completeUpload(
       minTimeout: retryPauseMs,
       factor: 1.5,
       signal,
-      shouldRetry: ({ error }) => isNotSeenYet(error),
+      shouldRetry: ({ error }) => isNotVisibleYet(error),
     });
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
-    throw isNotSeenYet(error)
-      ? new LipsyncError('provider_unavailable', "HeyGen's storage does not see what was uploaded to it.", {
-          cause: error,
-        })
-      : error;
+    if (!isNotVisibleYet(error)) throw error;
+    throw new HeygenError('provider_unavailable', "HeyGen's storage does not report the upload. Try again later.", {
+      cause: error,
+    });
   }
 }
 
-function isNotSeenYet(error: unknown): boolean {
-  return error instanceof ProviderError && error.code === 'rate_limited' && error.httpStatus === 409;
+function isNotVisibleYet(error: unknown): boolean {
+  return error instanceof HeygenError && error.code === 'rate_limited' && error.httpStatus === 409;
 }

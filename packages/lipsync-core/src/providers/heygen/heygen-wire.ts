@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { LipsyncError } from '../../errors/index.ts';
+import { HeygenError, type VendorReason } from './heygen-errors.ts';
 
-/** Text that may be null or absent; what is no text counts as absent. */
+/** Optional text. Values of other types count as absent. */
 const text = z
   .string()
   .nullish()
@@ -29,24 +29,18 @@ const envelopeSchema = z.object({
   next_token: text,
 });
 
-/** What the vendor gave as its reason; null where it did not say. */
-export interface VendorReason {
-  readonly code: string | null;
-  readonly message: string | null;
-}
-
 export interface Envelope {
-  /** Null when the answer holds none. */
+  /** Null without data. */
   readonly data: unknown;
-  /** Null when the answer names no error. */
+  /** Null without an error. */
   readonly reason: VendorReason | null;
-  /** Where the next page of a list begins; null where this is no list, or its end, or where that is not said. */
+  /** Token of the next page of a list; null at its end, if HeyGen omits it, and for other responses. */
   readonly nextToken: string | null;
-  /** Whether there is more of a list, as far as it says so. */
+  /** Whether the list continues, according to HeyGen. */
   readonly hasMore: boolean;
 }
 
-/** Opens the envelope of an answer. Null for what is none: a gateway's page, an empty body, half a JSON. */
+/** Parses the envelope of a response. Null for another body: the page of a gateway, an empty body, truncated JSON. */
 export function parseEnvelope(body: string): Envelope | null {
   let value: unknown;
   try {
@@ -65,7 +59,7 @@ export function parseEnvelope(body: string): Envelope | null {
   };
 }
 
-/** The id of a new operation; documents name it in two ways. */
+/** The id of a new operation. HeyGen documents two names for it. */
 export const createdSchema = z.union([
   z.object({ lipsync_id: id }).transform((data) => data.lipsync_id),
   z.object({ id }).transform((data) => data.id),
@@ -79,7 +73,7 @@ export const assetSchema = z.union([
 
 const headerName = z.string().regex(/^[\w!#$%&'*+.^`|~-]{1,100}$/);
 
-/** Where the bytes of a large file are to be put. */
+/** The target of a direct upload. */
 export const directUploadSchema = z.object({
   asset_id: id,
   upload_url: z.string(),
@@ -104,43 +98,36 @@ export type DirectUpload = z.output<typeof directUploadSchema>;
 
 export type LipsyncPhase = 'pending' | 'completed' | 'failed';
 
-const finishedWords: ReadonlySet<string> = new Set([
-  'completed',
-  'complete',
-  'succeeded',
-  'success',
-  'done',
-  'finished',
-]);
-const failedWords: ReadonlySet<string> = new Set(['failed', 'failure', 'error', 'canceled', 'canceled', 'rejected']);
+const completedPattern = /^(completed?|succeeded|success|done|finished)$/i;
+const failedPattern = /^(failed|failure|error|cancell?ed|rejected)$/i;
 
-/** A word that nobody knows means that the operation goes on: whoever waits has a time limit. */
-function phaseOf(word: string): LipsyncPhase {
-  const known = word.trim().toLowerCase();
-  if (finishedWords.has(known)) return 'completed';
-  return failedWords.has(known) ? 'failed' : 'pending';
+/** An unknown status counts as pending; the time limit of the attempt ends the wait. */
+function toPhase(word: string): LipsyncPhase {
+  const status = word.trim();
+  if (completedPattern.test(status)) return 'completed';
+  return failedPattern.test(status) ? 'failed' : 'pending';
 }
 
-/** Seconds. What is said to last longer is no output of ours: how long it is, is not known then. */
-const longestOutputS = 86_400;
+/** A longer output is implausible; its duration counts as unknown. */
+const maxOutputS = 86_400;
 
-/** An operation as it is read. */
+/** The state of an operation. */
 export interface LipsyncReading {
   readonly phase: LipsyncPhase;
-  /** Seconds of output, which is what is billed; null where HeyGen does not say, or says what cannot be. */
+  /** Charged duration of the output in seconds; null if HeyGen omits it or returns an implausible value. */
   readonly durationS: number | null;
-  /** A link that expires. */
+  /** A link that expires; null before it exists. */
   readonly videoUrl: string | null;
   readonly failureMessage: string | null;
 }
 
 export const lipsyncSchema = z
   .object({
-    status: z.string().transform(phaseOf),
+    status: z.string().transform(toPhase),
     duration: z
       .number()
       .nonnegative()
-      .max(longestOutputS)
+      .max(maxOutputS)
       .nullish()
       .catch(null)
       .transform((value) => value ?? null),
@@ -154,12 +141,12 @@ export const lipsyncSchema = z
     failureMessage: failure_message,
   }));
 
-/** An operation among others. */
+/** An operation in a list. */
 export interface ListedLipsync {
   readonly id: string;
   readonly callbackId: string | null;
   readonly title: string | null;
-  /** Null where HeyGen does not say. */
+  /** Null if HeyGen omits it. */
   readonly createdAtMs: number | null;
 }
 
@@ -183,19 +170,21 @@ export interface LipsyncPage {
   readonly hasMore: boolean;
 }
 
-/** Reads an envelope, not its data alone. */
+/** Parses an envelope, not only its data. */
 export const lipsyncPageSchema = z
   .object({ data: z.array(listedSchema), nextToken: z.string().nullable(), hasMore: z.boolean() })
   .transform(({ data, ...rest }): LipsyncPage => ({ lipsyncs: data, ...rest }));
 
-/** The bulk route's word for operations that it does not know; it names their ids otherwise than the rest. */
+/** Statuses of the bulk route, in the order of the requested ids. */
 export const bulkStatusesSchema = z.array(z.object({ status: z.string() }));
 
-/** `data` as `schema` has it. Throws `provider_protocol` that says what was asked. */
-export function parseData<Schema extends z.ZodType>(schema: Schema, data: unknown, asked: string): z.output<Schema> {
+/** Parses the data of a response. Throws `provider_protocol` with the name of the call. */
+export function parseData<Schema extends z.ZodType>(schema: Schema, data: unknown, callName: string): z.output<Schema> {
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data;
-  throw new LipsyncError('provider_protocol', `HeyGen's answer to ${asked} is not of the form that its API promises.`, {
-    cause: new Error(z.prettifyError(parsed.error)),
-  });
+  throw new HeygenError(
+    'provider_protocol',
+    `HeyGen's response to ${callName} does not match its API. Report this error.`,
+    { cause: new Error(z.prettifyError(parsed.error)) },
+  );
 }

@@ -12,134 +12,140 @@ import { SharedAdmission } from '../../src/jobs/admission.ts';
 import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
-import { calm, errorOf, orderOf, startOf, useHeygen } from './heygen-bench.ts';
+import { takeContext, catchError, prepare, prepareAndStart, useHeygen } from './heygen-fixture.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
 
 const heygen = useHeygen();
-const canceled = new LipsyncError('canceled', 'Nobody wants it any more.');
+const canceled = new LipsyncError('canceled', 'The caller canceled the job.');
 
 const routes = (): readonly (string | null)[] => heygen.standin.control.log().map(({ route }) => route);
-const justNow = () => ({ ...calm, sinceMs: Date.now() });
+const searchNow = () => ({ ...takeContext, sinceMs: Date.now() });
 const operations = () => heygen.standin.control.operations().operations;
 
-describe('an order that went unanswered', () => {
+describe('unacknowledged requests', () => {
   it.each<[string, FaultRuleInput['fault']]>([
-    ['its connection was cut', { kind: 'drop', accepted: true }],
-    ['a gateway answered', { kind: 'html', status: 504, accepted: true }],
-    ['its answer was none', { kind: 'not_json', accepted: true }],
-  ])('is found again by the job that it was for, without ordering anew: %s', async (_, fault) => {
+    ['a cut connection', { kind: 'drop', accepted: true }],
+    ['a gateway page', { kind: 'html', status: 504, accepted: true }],
+    ['an invalid response', { kind: 'not_json', accepted: true }],
+  ])('The operation of a request that got %s is found without a second create.', async (_, fault) => {
     const provider = heygen.provider();
-    const order = await orderOf(provider, await heygen.request());
-    await heygen.placed();
+    const operationRequest = await prepare(provider, await heygen.request());
+    await heygen.createOperation();
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault });
-    expect(await errorOf(provider.start(order, calm))).toMatchObject({ requestOutcome: 'unknown' });
-    await heygen.placed();
-    const found = await provider.find(JSON.parse(JSON.stringify(order)), justNow());
-    const mine = operations().find(({ callbackId }) => callbackId === order.state['jobId']);
+    expect(await catchError(provider.start(operationRequest, takeContext))).toMatchObject({
+      requestOutcome: 'unknown',
+    });
+    await heygen.createOperation();
+    const found = await provider.find(JSON.parse(JSON.stringify(operationRequest)), searchNow());
+    const mine = operations().find(({ callbackId }) => callbackId === operationRequest.state['jobId']);
     expect([found?.id, operations().length]).toEqual([mine?.lipsyncId, 3]);
-    if (found) expect((await provider.check(found, calm)).status).toBe('done');
+    if (found) expect((await provider.check(found, takeContext)).status).toBe('done');
   });
 
-  it('is found by nobody when it was not heard', async () => {
+  it('A request that HeyGen never received has no operation.', async () => {
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'drop' } });
     const provider = heygen.provider();
-    const order = await orderOf(provider, await heygen.request());
-    await errorOf(provider.start(order, calm));
-    expect([await provider.find(order, justNow()), operations()]).toEqual([null, []]);
+    const operationRequest = await prepare(provider, await heygen.request());
+    await catchError(provider.start(operationRequest, takeContext));
+    expect([await provider.find(operationRequest, searchNow()), operations()]).toEqual([null, []]);
   });
 
-  it('is not said to be unheard by a vendor that cannot be asked', async () => {
+  it('The search fails while HeyGen is unavailable.', async () => {
     heygen.standin.control.addFaults({ match: { route: 'list' }, fault: { kind: 'html', status: 502 } });
     const provider = heygen.provider();
-    expect(await errorOf(provider.find(await orderOf(provider, await heygen.request()), justNow()))).toMatchObject({
-      code: 'provider_unavailable',
-    });
+    expect(await catchError(provider.find(await prepare(provider, await heygen.request()), searchNow()))).toMatchObject(
+      {
+        code: 'provider_unavailable',
+      },
+    );
   });
 });
 
-describe('an order that is asked for again', () => {
-  it('uploads nothing again', async () => {
+describe('repeated requests', () => {
+  it('A repeated request uploads nothing again.', async () => {
     heygen.standin.control.addFaults({
       match: { route: 'create' },
       fault: { kind: 'error', status: 429, code: 'rate_limit_exceeded', retryAfterS: 1 },
       times: 2,
     });
     const provider = heygen.provider();
-    const order = await orderOf(provider, await heygen.request());
+    const operationRequest = await prepare(provider, await heygen.request());
     for (const _ of [1, 2])
-      expect(await errorOf(provider.start(order, calm))).toMatchObject({
+      expect(await catchError(provider.start(operationRequest, takeContext))).toMatchObject({
         code: 'rate_limited',
         requestOutcome: 'refused',
       });
-    await provider.start(order, calm);
+    await provider.start(operationRequest, takeContext);
     expect(routes()).toEqual(['upload', 'upload', 'create', 'create', 'create']);
   });
 
-  it('says when HeyGen has no more what it names, and the next one is of other files', async () => {
+  it('A request whose assets are deleted is expired, and the next one has new assets.', async () => {
     heygen.standin.control.addFaults({
       match: { route: 'create' },
       fault: { kind: 'error', status: 404, code: 'asset_not_found' },
     });
     const provider = heygen.provider();
     const request = await heygen.request();
-    const order = await orderOf(provider, request);
-    expect(await errorOf(provider.start(order, calm))).toMatchObject({
+    const operationRequest = await prepare(provider, request);
+    expect(await catchError(provider.start(operationRequest, takeContext))).toMatchObject({
       code: 'provider_protocol',
       requestOutcome: 'expired',
     });
     const next = await provider.prepareRequest(request, {
-      ...calm,
-      replaced: order,
-      idempotencyKey: order.idempotencyKey,
+      ...takeContext,
+      replaced: operationRequest,
+      idempotencyKey: operationRequest.idempotencyKey,
     });
-    expect(next.state['videoAssetId']).not.toBe(order.state['videoAssetId']);
-    expect(next.state['audioAssetId']).not.toBe(order.state['audioAssetId']);
-    expect((await provider.start(next, calm)).id).toBe(operations()[0]?.lipsyncId);
+    expect(next.state['videoAssetId']).not.toBe(operationRequest.state['videoAssetId']);
+    expect(next.state['audioAssetId']).not.toBe(operationRequest.state['audioAssetId']);
+    expect((await provider.start(next, takeContext)).id).toBe(operations()[0]?.lipsyncId);
   });
 });
 
-describe('an operation that is canceled', () => {
-  it('is free when it was stopped before it was done', async () => {
+describe('cancellation', () => {
+  it('An operation that is canceled before it completes costs nothing.', async () => {
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
-    expect(await heygen.provider().cancel(await heygen.placed(), calm)).toBe(0);
+    expect(await heygen.provider().cancel(await heygen.createOperation(), takeContext)).toBe(0);
     expect(
       await heygen
         .provider()
-        .cancel({ id: 'unknown', state: { mode: 'speed', quotedMicros: 1, startedAtMs: 0 } }, calm),
+        .cancel({ id: 'unknown', state: { mode: 'speed', quotedMicros: 1, startedAtMs: 0 } }, takeContext),
     ).toBe(0);
   });
 
   it.each(['refused', 'lingering'] as const)(
-    'but was done between the last look and its deletion is billed: %s',
+    'An operation that completes just before its deletion is charged: %s',
     async (outcome) => {
       heygen.standin.control.addFaults(
         { match: { route: 'create' }, fault: { kind: 'stick' } },
         { match: { route: 'delete' }, fault: { kind: 'finish', outcome } },
       );
       const provider = heygen.provider();
-      const operation = await startOf(provider, await heygen.request());
-      expect((await provider.check(operation, calm)).status).toBe('pending');
-      expect(await provider.cancel(operation, calm)).toBe(heygen.standin.control.wallet().spentMicros);
+      const operation = await prepareAndStart(provider, await heygen.request());
+      expect((await provider.check(operation, takeContext)).status).toBe('pending');
+      expect(await provider.cancel(operation, takeContext)).toBe(heygen.standin.control.wallet().spentMicros);
       expect(heygen.standin.control.wallet().charges).toHaveLength(1);
     },
   );
 
-  it('is not said to be stopped when its deletion was not heard', async () => {
+  it('A cancellation fails when the deletion is not acknowledged.', async () => {
     heygen.standin.control.addFaults(
       { match: { route: 'create' }, fault: { kind: 'stick' } },
       { match: { route: 'delete' }, fault: { kind: 'drop' } },
     );
     const provider = heygen.provider();
-    expect(await errorOf(provider.cancel(await heygen.placed(), calm))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await catchError(provider.cancel(await heygen.createOperation(), takeContext))).toMatchObject({
+      code: 'provider_unavailable',
+    });
   });
 });
 
-describe('a job that is canceled while HeyGen has not answered its order', () => {
+describe('jobs that are canceled before HeyGen acknowledges the request', () => {
   let ledger: Ledger;
   let reconciler: SettlementReconciler;
   let admission: Admission;
   let attempts: readonly Attempt[];
-  /** How far the time of the bills is ahead, so that nobody waits until they are due. */
+  /** Moves the clock of the settlements forward, so that the tests need not wait. */
   let aheadMs: number;
 
   beforeEach(() => {
@@ -166,7 +172,7 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     });
   });
   async function run(provider: RemoteProvider, signal: AbortSignal): Promise<ChainOutcome> {
-    const request = await heygen.request({ jobId: 'job_unwanted' });
+    const request = await heygen.request({ jobId: 'job_canceled' });
     return runChain([provider], async () => request, {
       jobId: request.jobId,
       user: null,
@@ -183,52 +189,52 @@ describe('a job that is canceled while HeyGen has not answered its order', () =>
     });
   }
 
-  /** Cancels as soon as HeyGen has heard the order. */
-  async function cancelWhileOrdering(provider: RemoteProvider): Promise<void> {
+  /** Cancels when HeyGen has received the create request. */
+  async function cancelDuringCreate(provider: RemoteProvider): Promise<void> {
     const controller = new AbortController();
-    const running = errorOf(run(provider, controller.signal));
+    const running = catchError(run(provider, controller.signal));
     await expect.poll(() => routes().includes('create'), { interval: 5, timeout: 30_000 }).toBe(true);
     controller.abort(canceled);
     expect((await running).code).toBe('canceled');
     expect(attempts).toMatchObject([
-      { outcome: 'canceled', operation: null, costMicros: null, request: { idempotencyKey: 'job_unwanted-0' } },
+      { outcome: 'canceled', operation: null, costMicros: null, request: { idempotencyKey: 'job_canceled-0' } },
     ]);
   }
 
-  async function books(): Promise<readonly number[]> {
+  async function readLedger(): Promise<readonly number[]> {
     const [row] = await ledger.sum({ fromMs: 0, toMs: Date.now() + 1_000, groupBy: 'day' });
     return [row?.spentMicros ?? 0, row?.reservedMicros ?? 0];
   }
 
-  const reconcile = (provider: RemoteProvider): Promise<number> => reconciler.reconcile([provider], calm.signal);
+  const reconcile = (provider: RemoteProvider): Promise<number> => reconciler.reconcile([provider], takeContext.signal);
 
-  it('has its operation stopped once it appears, and pays nothing', async () => {
+  it('Its operation is canceled when it appears, and costs nothing.', async () => {
     heygen.standin.control.addFaults(
       { match: { route: 'create' }, fault: { kind: 'delay', delayMs: 2_000 } },
       { match: { route: 'create' }, fault: { kind: 'stick' } },
     );
     const provider = heygen.provider();
-    await cancelWhileOrdering(provider);
-    expect(await books()).toEqual([0, provider.quote(await heygen.request())]);
+    await cancelDuringCreate(provider);
+    expect(await readLedger()).toEqual([0, provider.quote(await heygen.request())]);
     expect(await reconcile(provider)).toBe(0);
     await expect.poll(() => operations().length, { timeout: 30_000 }).toBe(1);
     aheadMs += 60_000;
     expect(await reconcile(provider)).toBe(1);
     expect(operations()).toMatchObject([{ deletedAt: expect.any(String) }]);
     expect([
-      await books(),
+      await readLedger(),
       heygen.standin.control.wallet().spentMicros,
       routes().filter((route) => route === 'create').length,
     ]).toEqual([[0, 0], 0, 1]);
   });
 
-  it('pays for its operation when that was done already', async () => {
+  it('Its operation is charged if it has already completed.', async () => {
     heygen.standin.control.changeSettings({ pace: { by: 'clock', pendingMs: 0, runningMs: 0 } });
     heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'delay', delayMs: 2_000 } });
     const provider = heygen.provider();
-    await cancelWhileOrdering(provider);
+    await cancelDuringCreate(provider);
     await expect.poll(() => heygen.standin.control.wallet().charges.length, { timeout: 30_000 }).toBe(1);
     expect(await reconcile(provider)).toBe(1);
-    expect(await books()).toEqual([heygen.standin.control.wallet().spentMicros, 0]);
+    expect(await readLedger()).toEqual([heygen.standin.control.wallet().spentMicros, 0]);
   });
 });

@@ -3,47 +3,47 @@ import type { ProviderId } from '../../src/contract/index.ts';
 import type { Ledger } from '../../src/billing/ledger.ts';
 import type { LocalJobOutcome } from '../../src/service/local-jobs.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
-import type { FaultCase } from './fault-sheet.ts';
+import type { FaultCase } from './fault-table.ts';
 
-/** Where a job meets a fault: nothing has happened there yet. */
+/** A fresh service and stand-in that run one job with one fault. */
 export interface FaultBench {
   readonly control: StandinControl;
   readonly state: StateStore;
   readonly ledger: Ledger;
-  /** How long a HeyGen takes that is slow. */
+  /** Delay of slow responses. */
   readonly slowMs: number;
   run(): Promise<LocalJobOutcome>;
-  /** Asks about what jobs have left running, as if `aheadMs` later than now. */
+  /** Reconciles pending settlements as if `aheadMs` had passed. */
   reconcile(aheadMs: number): Promise<unknown>;
 }
 
-/** What came of a job, in millionths of a dollar where it is money. */
+/** Result of a job. Amounts are millionths of a dollar. */
 export interface FaultOutcome {
   readonly made: ProviderId | null;
-  /** What each attempt ended with, e.g. `heygen: rate_limited`. */
+  /** Outcome of each attempt, e.g. `heygen: rate_limited`. */
   readonly attempts: readonly string[];
-  /** What the job says; null where it cannot know yet. */
+  /** Cost of the job; null while it is unknown. */
   readonly costMicros: number | null;
   readonly walletMicros: number;
   readonly charges: number;
-  /** The ledger's, once nothing is open any more. */
+  /** Spent according to the ledger, after all settlements. */
   readonly spentMicros: number;
   readonly reservedMicros: number;
-  /** Operations beyond the one that a job may have. */
+  /** Operations beyond the first. */
   readonly duplicates: number;
-  /** Requests with the key where it does not belong. */
+  /** Requests that sent the key to a signed link. */
   readonly leaks: number;
 }
 
-/** An order that went unanswered is not looked for after ten minutes. */
-const looks = 6;
-const betweenLooksMs = 3 * 60_000;
+/** An unacknowledged request is resolved within ten minutes. */
+const reconciliations = 6;
+const reconciliationIntervalMs = 3 * 60_000;
 
-/** Has a job meet the fault, then HeyGen recover and whatever was left running be asked for. */
-export async function meetFault(
+/** Runs a job with a fault, then removes the fault and reconciles what the job left at HeyGen. */
+export async function runFault(
   fault: FaultCase,
   bench: FaultBench,
-): Promise<FaultOutcome & { readonly tookMs: number; readonly said: string }> {
+): Promise<FaultOutcome & { readonly tookMs: number; readonly errorMessage: string }> {
   const { control, slowMs } = bench;
   fault.script(control, { slowMs });
   const startedMs = performance.now();
@@ -56,8 +56,8 @@ export async function meetFault(
   control.release();
   await settleAll(bench);
   const { spentMicros: walletMicros, charges } = control.wallet();
-  const books = await bench.ledger.sum({ fromMs: 0, toMs: Date.now() + 60_000, groupBy: 'method' });
-  const ofHeygen = books.find(({ key }) => key === 'heygen');
+  const rows = await bench.ledger.sum({ fromMs: 0, toMs: Date.now() + 60_000, groupBy: 'method' });
+  const heygenRow = rows.find(({ key }) => key === 'heygen');
   return {
     made: result?.methodUsed ?? null,
     attempts: attempts.map(({ provider, outcome, code }) => `${provider}: ${code ?? outcome}`),
@@ -66,23 +66,23 @@ export async function meetFault(
       : attempts.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0),
     walletMicros,
     charges: charges.length,
-    spentMicros: ofHeygen?.spentMicros ?? 0,
-    reservedMicros: ofHeygen?.reservedMicros ?? 0,
+    spentMicros: heygenRow?.spentMicros ?? 0,
+    reservedMicros: heygenRow?.reservedMicros ?? 0,
     duplicates: Math.max(0, control.operations().operations.length - 1),
     leaks: control.leaks().length,
     tookMs,
-    said: error?.message ?? attempts[0]?.message ?? '',
+    errorMessage: error?.message ?? attempts[0]?.message ?? '',
   };
 }
 
 async function settleAll({ state, reconcile }: FaultBench): Promise<void> {
-  for (let look = 0; look < looks; look += 1) {
-    await reconcile(look * betweenLooksMs);
+  for (let count = 0; count < reconciliations; count += 1) {
+    await reconcile(count * reconciliationIntervalMs);
     if ((await state.list('open-bills/', { limit: 1 })).length === 0) return;
   }
 }
 
-/** What must come of it: `fault` says who makes the take and whether HeyGen is paid, the wallet how much that is. */
+/** The required result: the fault determines the provider and whether HeyGen charges, the wallet the amount. */
 export function requiredOutcome(
   { made, code, paid }: FaultCase,
   { walletMicros }: Pick<FaultOutcome, 'walletMicros'>,
@@ -92,7 +92,7 @@ export function requiredOutcome(
   return {
     made,
     attempts: [`heygen: ${code ?? 'succeeded'}`, ...(made === 'preview' ? ['preview: succeeded'] : [])],
-    costMicros: paid === 'later' || paid === 'in doubt' ? null : billedMicros,
+    costMicros: paid === 'later' || paid === 'unknown' ? null : billedMicros,
     walletMicros: billedMicros,
     charges: isPaid ? 1 : 0,
     spentMicros: billedMicros,

@@ -14,14 +14,9 @@ import type { HeygenMode } from '../../src/providers/heygen/heygen-options.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { planTimeline, probeClip, probeSpeech, type ClipWindow } from '../../src/media/index.ts';
 import { systemClock } from '../../src/contract/system-ports.ts';
-import {
-  createHeygenClient,
-  type CallLimits,
-  type CreateOrder,
-  type HeygenClient,
-} from '../../src/providers/heygen/heygen-client.ts';
-import { createHeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
-import { createHeygenProvider, type HeygenProviderOptions } from '../../src/providers/heygen/heygen-provider.ts';
+import { HeygenClient, type CallTimeouts, type NewLipsync } from '../../src/providers/heygen/heygen-client.ts';
+import { HeygenHttp } from '../../src/providers/heygen/heygen-http.ts';
+import { HeygenProvider, type HeygenProviderOptions } from '../../src/providers/heygen/heygen-provider.ts';
 import type { OperationStatus, RemoteProvider, TakeContext, TakeRequest } from '../../src/providers/provider.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { limits } from '../media/make-media.ts';
@@ -32,7 +27,7 @@ const execute = promisify(execFile);
 type ClipName = 'spoken' | 'silent' | 'foreign' | 'still';
 type SpeechName = 'short' | 'equal' | 'long' | 'stereoMp3';
 
-export interface RequestWishes {
+export interface RequestOptions {
   readonly clip?: ClipName;
   readonly speech?: SpeechName;
   readonly syncMode?: SyncMode;
@@ -41,7 +36,7 @@ export interface RequestWishes {
   readonly jobId?: string;
 }
 
-/** Every read moves an operation on, so that no test waits by the clock. */
+/** Every read returns the final state, so that no test waits for the clock. */
 const atOnce = { by: 'reads', pendingReads: 0, runningReads: 0 } as const;
 const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=160x120:r=25:d=1.2'];
 const h264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
@@ -52,7 +47,7 @@ const tone = (seconds: number): readonly string[] => [
   `sine=frequency=300:duration=${seconds}:sample_rate=22050`,
 ];
 
-/** How each input is made. */
+/** ffmpeg arguments that create each input. */
 const recipes: Readonly<
   Record<ClipName | SpeechName, { readonly name: string; readonly commands: readonly string[] }>
 > = {
@@ -66,8 +61,8 @@ const recipes: Readonly<
   stereoMp3: { name: 'stereo.mp3', commands: [...tone(1.2), '-ac', '2'] },
 };
 
-/** What `make` makes of a name, made once. */
-function onceEach<Name, Made>(make: (name: Name) => Promise<Made>): (name: Name) => Promise<Made> {
+/** Calls `make` once per name. */
+function memoize<Name, Made>(make: (name: Name) => Promise<Made>): (name: Name) => Promise<Made> {
   const made = new Map<Name, Promise<Made>>();
   return (name) => {
     const known = made.get(name) ?? make(name);
@@ -77,8 +72,8 @@ function onceEach<Name, Made>(make: (name: Name) => Promise<Made>): (name: Name)
 }
 
 /**
- * A stand-in, small media, and a provider for the tests of one file. Faults last for one test; settings and operations,
- * too, unless `keepsOperations`.
+ * Starts a HeyGen stand-in for the tests of one file, and creates small media and providers. Faults last for one test;
+ * settings and operations as well, unless `keepsOperations`.
  */
 export function useHeygen({ keepsOperations = false }: { readonly keepsOperations?: boolean } = {}) {
   let folder: string;
@@ -96,55 +91,55 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
     await rm(folder, { recursive: true, force: true });
   });
 
-  const fileOf = onceEach(async (name: ClipName | SpeechName): Promise<string> => {
+  const createFile = memoize(async (name: ClipName | SpeechName): Promise<string> => {
     const path = join(folder, recipes[name].name);
     await execute('ffmpeg', ['-nostdin', '-loglevel', 'error', ...recipes[name].commands, path]);
     return path;
   });
-  const clipOf = onceEach(async (name: ClipName) => ({
-    clipPath: await fileOf(name),
-    clip: await probeClip(await fileOf(name), { limits }),
+  const probedClip = memoize(async (name: ClipName) => ({
+    clipPath: await createFile(name),
+    clip: await probeClip(await createFile(name), { limits }),
   }));
-  const speechOf = onceEach(async (name: SpeechName) => ({
-    speechPath: await fileOf(name),
-    speech: await probeSpeech(await fileOf(name), { limits }),
+  const probedSpeech = memoize(async (name: SpeechName) => ({
+    speechPath: await createFile(name),
+    speech: await probeSpeech(await createFile(name), { limits }),
   }));
-  const clientOf = (callLimits: Partial<CallLimits> = {}): HeygenClient =>
-    createHeygenClient(createHeygenHttp({ endpointUrl: standin.url, apiKey: standin.apiKey }), {
+  const createClient = (callLimits: Partial<CallTimeouts> = {}): HeygenClient =>
+    new HeygenClient(new HeygenHttp({ endpointUrl: standin.url, apiKey: standin.apiKey }), {
       readMs: 10_000,
       writeMs: 10_000,
       transferMs: 10_000,
       ...callLimits,
     });
-  /** Of files that fit as they are, uploaded already. */
-  const createOrderOf = async (mode: HeygenMode): Promise<CreateOrder> => {
+  /** Uploads files that fit each other and returns the request body of an operation. */
+  const newLipsync = async (mode: HeygenMode): Promise<NewLipsync> => {
     const upload = async (path: string): Promise<string> => {
       const form = new FormData();
       form.append('file', await openAsBlob(path), 'file');
-      return clientOf().uploadAsset({ form, idempotencyKey: randomUUID() }, calm.signal);
+      return createClient().uploadAsset({ form, idempotencyKey: randomUUID() }, takeContext.signal);
     };
     const [videoAssetId, audioAssetId] = await Promise.all([
-      upload(await fileOf('spoken')),
-      upload(await fileOf('equal')),
+      upload(await createFile('spoken')),
+      upload(await createFile('equal')),
     ]);
     return {
       videoAssetId,
       audioAssetId,
       mode,
-      title: 'placed',
-      callbackId: 'placed',
+      title: 'created',
+      callbackId: 'created',
       callbackUrl: null,
       idempotencyKey: randomUUID(),
     };
   };
   let count = 0;
   return {
-    client: clientOf,
-    order: createOrderOf,
-    /** An operation as `start` leaves it, ordered without making anything fit. */
-    async placed(mode: HeygenMode = 'speed'): Promise<Operation> {
+    client: createClient,
+    newLipsync,
+    /** Creates an operation without preparing inputs, and returns what `start` returns. */
+    async createOperation(mode: HeygenMode = 'speed'): Promise<Operation> {
       return {
-        id: await clientOf().createLipsync(await createOrderOf(mode), calm.signal),
+        id: await createClient().createLipsync(await newLipsync(mode), takeContext.signal),
         state: { mode, quotedMicros: 40_000, startedAtMs: 0 },
       };
     },
@@ -152,7 +147,7 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
       return standin;
     },
     provider: (options: Partial<HeygenProviderOptions> = {}): RemoteProvider =>
-      createHeygenProvider({
+      new HeygenProvider({
         apiKey: standin.apiKey,
         endpoint: standin.url,
         maxConcurrent: 5,
@@ -171,8 +166,8 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
       window = {},
       heygenMode = 'speed',
       jobId,
-    }: RequestWishes = {}): Promise<TakeRequest> {
-      const inputs = { ...(await clipOf(clip)), ...(await speechOf(speech)) };
+    }: RequestOptions = {}): Promise<TakeRequest> {
+      const inputs = { ...(await probedClip(clip)), ...(await probedSpeech(speech)) };
       const attemptFolder = await mkdtemp(join(folder, 'attempt-'));
       count += 1;
       return {
@@ -189,64 +184,69 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
   };
 }
 
-export const calm: TakeContext = { signal: new AbortController().signal, onProgress: () => undefined };
+export const takeContext: TakeContext = { signal: new AbortController().signal, onProgress: () => undefined };
 
-export function orderOf(
+export function prepare(
   provider: RemoteProvider,
   request: TakeRequest,
-  signal: AbortSignal = calm.signal,
+  signal: AbortSignal = takeContext.signal,
 ): Promise<OperationRequest> {
-  return provider.prepareRequest(request, { ...calm, signal, replaced: null, idempotencyKey: `${request.jobId}-0` });
+  return provider.prepareRequest(request, {
+    ...takeContext,
+    signal,
+    replaced: null,
+    idempotencyKey: `${request.jobId}-0`,
+  });
 }
 
-export async function startOf(
+export async function prepareAndStart(
   provider: RemoteProvider,
   request: TakeRequest,
-  signal: AbortSignal = calm.signal,
+  signal: AbortSignal = takeContext.signal,
 ): Promise<Operation> {
-  return provider.start(await orderOf(provider, request, signal), { ...calm, signal });
+  return provider.start(await prepare(provider, request, signal), { ...takeContext, signal });
 }
 
-/** Asks until the operation has ended. */
-export async function endOf(
+/** Checks the operation until it has ended. */
+export async function waitForEnd(
   provider: RemoteProvider,
   operation: Operation,
 ): Promise<Exclude<OperationStatus, { status: 'pending' }>> {
-  for (let asked = 0; asked < 100; asked += 1) {
-    const status = await provider.check(operation, calm);
+  for (let checks = 0; checks < 100; checks += 1) {
+    const status = await provider.check(operation, takeContext);
     if (status.status !== 'pending') return status;
   }
   throw new Error('The operation does not end.');
 }
 
-/** The error that `work` ends with. */
-export async function errorOf(work: Promise<unknown>): Promise<LipsyncError> {
+/** Returns the error that `work` rejects with. */
+export async function catchError(work: Promise<unknown>): Promise<LipsyncError> {
   const outcome = await work.catch((error: unknown) => error);
   if (LipsyncError.isInstance(outcome)) return outcome;
   throw new Error('No LipsyncError was thrown.', { cause: outcome });
 }
 
-/** As `endOf`, for an operation that is to succeed. */
-export async function doneOf(
+/** Checks the operation until it is done. Throws when it failed. */
+export async function waitForDone(
   provider: RemoteProvider,
   operation: Operation,
 ): Promise<Extract<OperationStatus, { status: 'done' }>> {
-  const status = await endOf(provider, operation);
+  const status = await waitForEnd(provider, operation);
   if (status.status === 'done') return status;
   throw new Error(`The operation failed: ${status.message}`);
 }
 
-/** A server of somebody else, and the headers that it was asked with. */
+/** Starts another server and records the headers of its requests. */
 export async function serve(
   answer: (response: ServerResponse) => void,
-): Promise<{ readonly url: string; readonly seen: readonly string[] }> {
-  const seen: string[] = [];
+): Promise<{ readonly url: string; readonly seenHeaders: readonly string[] }> {
+  const seenHeaders: string[] = [];
   const server = createServer((request, response) => {
-    seen.push(inspect(request.rawHeaders));
+    seenHeaders.push(inspect(request.rawHeaders));
     answer(response);
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void server.close());
-  // `as`: a server that listens on a port has an address of this kind.
-  return { seen, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  // `as`: a server that listens on a port has a socket address.
+  return { seenHeaders, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }

@@ -8,7 +8,7 @@ import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { planTimeline, probeClip, probeSpeech } from '../../src/media/index.ts';
 import { createIdSource, systemClock as clock } from '../../src/contract/system-ports.ts';
-import { createHeygenProvider } from '../../src/providers/heygen/heygen-provider.ts';
+import { HeygenProvider } from '../../src/providers/heygen/heygen-provider.ts';
 import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
 import { SettlementReconciler } from '../../src/providers/settlement-reconciler.ts';
 import { previewFacts } from '../../src/providers/preview/preview-provider.ts';
@@ -24,15 +24,15 @@ import { OutputFiles } from '../../src/service/output-file.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';
 import { limits } from '../media/make-media.ts';
 import { makeShortSample } from '../service/short-sample.ts';
-import { meetFault, requiredOutcome, type FaultBench } from './fault-outcome.ts';
-import { faultSheet, type FaultCase } from './fault-sheet.ts';
+import { runFault, requiredOutcome, type FaultBench } from './fault-run.ts';
+import { faultTable, type FaultCase } from './fault-table.ts';
 
-/** Of an operation: more than a busy machine needs, and what a job waits for that is to wait in vain. */
+/** Time limits of an operation: generous for a busy machine, and short for jobs that wait for the limit. */
 const timeoutMs = 60_000;
-const patientTimeoutMs = 2_500;
+const shortTimeoutMs = 2_500;
 const slowMs = 1_500;
-/** How long a job with a fault may take; most of it is for a machine that is busy with something else. */
-const longestJobMs = 90_000;
+/** Upper limit for a job with a fault, with a margin for a busy machine. */
+const maxJobMs = 90_000;
 const testTimeoutMs = 200_000;
 
 let folder: string;
@@ -62,7 +62,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Stands for the engine on this machine: what is looked at is when it is asked. */
+/** Replaces the local engine: the tests observe only whether it runs. */
 const localEngine: InlineProvider = {
   kind: 'inline',
   facts: previewFacts,
@@ -72,18 +72,18 @@ const localEngine: InlineProvider = {
   },
 };
 
-/** The jobs of a program, on books of their own. */
-async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }: FaultCase): Promise<FaultBench> {
+/** Creates an in-process service with its own state. */
+async function openBench({ url, apiKey, control }: HeygenStandin, { waitsForTimeout }: FaultCase): Promise<FaultBench> {
   const workFolder = await mkdtemp(join(folder, 'work-'));
   const state = createMemoryState().open();
-  const heygen = createHeygenProvider({
+  const heygen = new HeygenProvider({
     apiKey,
     endpoint: url,
     renderPool,
     clock,
     maxConcurrent: 5,
     pollIntervalMs: 100,
-    timeoutMs: isPatient ? patientTimeoutMs : timeoutMs,
+    timeoutMs: waitsForTimeout ? shortTimeoutMs : timeoutMs,
     microsPerSecond: { speed: 33_300, precision: 66_700 },
     limits: { retryPauseMs: 50 },
   });
@@ -103,7 +103,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
     slotPollIntervalMs: 100,
     onSlotReleased: () => undefined,
   });
-  // What is known of the files is the same for all jobs, and looked at once.
+  // All jobs have the same inputs, which are probed once.
   const pipeline: LipsyncPipeline = {
     async run({ jobId, workspace }, context) {
       const outcome = await runChain(
@@ -125,7 +125,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
         warnings: take.warnings,
       };
     },
-    abandon: () => expect.unreachable('no job is canceled here'),
+    abandon: () => expect.unreachable('these jobs are never canceled'),
   };
   const jobs = new LocalJobs({
     state,
@@ -154,15 +154,21 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { isPatient }:
   };
 }
 
-describe.concurrent.each([...faultSheet])('a job whose HeyGen has a fault: %s', (_title, cases) => {
-  it.each(cases)('$name: made by $made, HeyGen $code, paid $paid', { timeout: testTimeoutMs }, async (fault) => {
-    const standin = await startHeygenStandin({ settings: { pace: { by: 'reads', pendingReads: 0, runningReads: 0 } } });
-    try {
-      const { tookMs, ...outcome } = await meetFault(fault, await openBench(standin, fault));
-      expect(outcome).toMatchObject(requiredOutcome(fault, outcome));
-      expect(tookMs).toBeLessThan(longestJobMs);
-    } finally {
-      await standin.close();
-    }
-  });
+describe.concurrent.each([...faultTable])('faults of HeyGen: %s', (_title, cases) => {
+  it.each(cases)(
+    'A job with the fault "$name" gets its take from $made, HeyGen ends with $code, and charges: $paid.',
+    { timeout: testTimeoutMs },
+    async (fault) => {
+      const standin = await startHeygenStandin({
+        settings: { pace: { by: 'reads', pendingReads: 0, runningReads: 0 } },
+      });
+      try {
+        const { tookMs, ...outcome } = await runFault(fault, await openBench(standin, fault));
+        expect(outcome).toMatchObject(requiredOutcome(fault, outcome));
+        expect(tookMs).toBeLessThan(maxJobMs);
+      } finally {
+        await standin.close();
+      }
+    },
+  );
 });
