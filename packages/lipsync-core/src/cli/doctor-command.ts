@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process';
 import { access, constants, mkdir } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { getToolVersions } from '../media/index.ts';
+import { readProgramOutput } from '../processes/managed-child.ts';
 import type { DoctorCheck, ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
 import { writeLine, type Terminal } from './terminal.ts';
@@ -64,10 +63,8 @@ function toolFinding(name: string, version: string | null): DoctorCheck {
 
 /** Redis matters to the service only: programs and this command line work without. */
 async function redisFinding(): Promise<DoctorCheck> {
-  const found = await promisify(execFile)('redis-server', ['--version'], { timeout: probeTimeoutMs }).catch(
-    () => undefined,
-  );
-  const version = found && /v=(\S+)/.exec(found.stdout)?.[1];
+  const output = await readProgramOutput('redis-server', ['--version'], probeTimeoutMs);
+  const version = output && /v=(\S+)/.exec(output)?.[1];
   if (version) return { name: 'redis-server', state: 'ok', detail: version, advice: '' };
   const advice =
     'Needed by npm start and npm run demo unless REDIS_URL is set: apt-get install redis-server (macOS: brew install redis).';

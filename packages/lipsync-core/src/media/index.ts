@@ -1,5 +1,5 @@
 export { type PixelFormat } from './decode-filter.ts';
-export { getToolVersions, type ToolVersions } from './ffmpeg-capabilities.ts';
+export { getToolVersions, type ToolVersions } from './ffmpeg-process.ts';
 export { type FrameStatistics } from './frame-decoder.ts';
 export {
   openFrames,
@@ -37,9 +37,10 @@ export {
   type SoundSwapOptions,
   type SpeechTrackOptions,
 } from './speech-track.ts';
-export { passThroughRenderTask, passThroughTask } from './pass-through-task.ts';
 export {
   drawEach,
+  passThroughRenderTask,
+  passThroughTask,
   runTakeLoop,
   type FrameStage,
   type StageFigures,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { TimesCollector } from './packet-times.ts';
+import { TimesCollector } from './ffprobe.ts';
 
 const frameTimes = fc.array(
   fc.integer({ min: -1_000, max: 100_000 }).map((tick) => tick / 90),

@@ -1,13 +1,19 @@
 import { open, stat } from 'node:fs/promises';
 import { InputNotFoundError, LipsyncError, type ErrorCode } from '../errors/index.ts';
 import { convertedColor, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
-import { hasFilters } from './ffmpeg-capabilities.ts';
-import { isInputRejection, runMediaTool } from './ffmpeg-process.ts';
-import { isPicture, runProbe, type ProbedStream, type ProbeOptions, type ProbeReport } from './ffprobe.ts';
+import { hasFilters, isInputRejection, runMediaTool } from './ffmpeg-process.ts';
+import {
+  isPicture,
+  readPacketTimes,
+  runProbe,
+  type PacketTimes,
+  type ProbedStream,
+  type ProbeOptions,
+  type ProbeReport,
+} from './ffprobe.ts';
 import { chooseFrameRate, parseFrameRate, stillFrameRate } from './frame-rate.ts';
 import { inputArguments } from './ffmpeg-arguments.ts';
 import { framesPerSecond, type ClipFacts, type ColorTags, type MediaLimits, type SpeechFacts } from './media-types.ts';
-import { readPacketTimes, type PacketTimes } from './packet-times.ts';
 import { measureSpeechMs } from './speech-reader.ts';
 
 /** Faces in smaller pictures cannot be tracked. */

@@ -1,5 +1,5 @@
 import type { Warning } from '../contract/provider-types.ts';
-import type { RenderTaskContext } from '../processes/render-task.ts';
+import { defineRenderTask, type RenderTaskContext } from '../processes/render-task.ts';
 import type { Frame } from './frame-reader.ts';
 import type { ClipFacts, SpeechFacts } from './media-types.ts';
 import { openFramesAhead, openTakeAside } from './threads/media-threads.ts';
@@ -108,5 +108,25 @@ export function drawEach(draw: (frame: Frame) => void): FrameStage {
         yield frame;
       }
     },
+  };
+}
+
+/** Copies the frames of the clip in the order of the timeline and adds the speech. */
+export const passThroughRenderTask = defineRenderTask<typeof passThroughTask>(
+  './take-loop',
+  'passThroughTask',
+  import.meta.url,
+);
+
+export async function passThroughTask(input: TakeLoopOptions, context: RenderTaskContext): Promise<TakeReport> {
+  const figures = await runTakeLoop(
+    input,
+    drawEach(() => undefined),
+    context,
+  );
+  return {
+    warnings: [],
+    stages: [{ stage: 'rendering', wallMs: figures.wallMs, frames: input.timeline.frameCount }],
+    bytesCopiedPerFrame: figures.bytesCopiedPerFrame,
   };
 }

@@ -230,6 +230,24 @@ export function describeExit(exit: ChildExit): string {
   }
 }
 
+/**
+ * Runs a short program to its end and returns its standard output as text; undefined when it fails, is not installed, or
+ * exceeds `timeoutMs`.
+ */
+export async function readProgramOutput(
+  file: string,
+  programArguments: readonly string[],
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const child = ManagedChild.startProgram({ file, arguments: programArguments });
+  const timer = setTimeout(() => void child.kill(), timeoutMs);
+  const chunks: Buffer[] = [];
+  child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const exit = await child.closed;
+  clearTimeout(timer);
+  return exit.type === 'exited' && exit.exitCode === 0 ? Buffer.concat(chunks).toString('utf8') : undefined;
+}
+
 function toChildExit(exitCode: number | null, signal: NodeJS.Signals | null): ChildExit {
   return signal === null ? { type: 'exited', exitCode: exitCode ?? 0 } : { type: 'signaled', signal };
 }

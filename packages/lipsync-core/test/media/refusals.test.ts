@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { probeClip, probeSpeech, type MediaLimits } from '../../src/media/index.ts';
-import { readPacketTimes } from '../../src/media/packet-times.ts';
+import { readPacketTimes } from '../../src/media/ffprobe.ts';
 import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
 
 const source = (size: string, seconds = 0.4): readonly string[] => [

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
-import { describeExit, ManagedChild, stopGraceMs } from '../../src/processes/managed-child.ts';
+import { describeExit, ManagedChild, readProgramOutput, stopGraceMs } from '../../src/processes/managed-child.ts';
 import { processTable } from '../../src/testing/process-table.ts';
 
 const ignoreTerm = `trap '' TERM; echo ready; while :; do sleep 0.02; done`;
@@ -139,4 +139,11 @@ it('A message to a module that has ended is dropped.', async () => {
 it('An inner grace period is shorter than the outer one by enough time to clean up.', () => {
   expect(stopGraceMs.program).toBeLessThan(stopGraceMs.renderProcess);
   expect(stopGraceMs.renderProcess - stopGraceMs.program).toBeGreaterThanOrEqual(1_000);
+});
+
+it('The output of a short program is undefined when it fails, is missing or exceeds its time limit.', async () => {
+  expect(await readProgramOutput('sh', ['-c', 'echo 1.2.3'], 30_000)).toBe('1.2.3\n');
+  expect(await readProgramOutput('sh', ['-c', 'echo 1.2.3; exit 1'], 30_000)).toBeUndefined();
+  expect(await readProgramOutput('/nonexistent/program', [], 30_000)).toBeUndefined();
+  expect(await readProgramOutput('sleep', ['60'], 50)).toBeUndefined();
 });

@@ -1,3 +1,4 @@
+import type { Warning } from '../../contract/provider-types.ts';
 import { openFrames, readSpeech, runTakeLoop, type Frame, type TakeReport } from '../../media/index.ts';
 import type { EngineAddress } from './engine/engine-address.ts';
 import { connectEngine, type EngineClient } from './engine/engine-client.ts';
@@ -18,7 +19,6 @@ import { readMouthCurve } from '../../audio/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
 import { countUsedFrames, trackShownFace, type TrackedFace } from '../local/face-tracking.ts';
 import type { LocalTakeInput } from '../local/take-input.ts';
-import { faceLargerThanModel, reducedBatch } from './wav2lip-warnings.ts';
 
 export interface Wav2LipTakeInput extends LocalTakeInput {
   readonly engine: EngineAddress;
@@ -142,4 +142,29 @@ async function cropClosedMouth(
     new FaceCropper({ cropSizePx, color: clip.color }).crop(frame, placeFace(track.frame(index).points), crop);
   }
   return crop;
+}
+
+/** Faces that exceed the crop of the model by more than this factor look visibly soft. */
+const softFaceRatio = 2;
+
+/** Warns about faces whose mean height in the clip visibly exceeds the crop of the model. */
+function faceLargerThanModel(faceHeightPx: number, cropSizePx: number): Warning[] {
+  if (faceHeightPx <= cropSizePx * softFaceRatio) return [];
+  return [
+    {
+      code: 'face_larger_than_model',
+      message: `The face is about ${Math.round(faceHeightPx)} pixels high, but the model draws only ${cropSizePx}, so the mouth looks softer than the rest. Use a smaller clip to hide the difference.`,
+    },
+  ];
+}
+
+/** Warns that the engine reduced its batches to `smallest` faces; null means that it did not. */
+function reducedBatch(smallest: number | null): Warning[] {
+  if (smallest === null) return [];
+  return [
+    {
+      code: 'engine_batch_reduced',
+      message: `The model failed with larger batches; the engine reduced them to ${smallest} faces. Free device memory, or run fewer jobs at once, to restore full speed.`,
+    },
+  ];
 }
