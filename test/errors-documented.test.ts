@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { errorCodes, errorPolicies } from '@lipsync/core';
+import { errorCodes, errorPolicies } from '@lipsync/core/host';
 import { expect, it } from 'vitest';
 
 const page = readFileSync(join(import.meta.dirname, '..', 'docs', 'errors.md'), 'utf8');

@@ -26,7 +26,7 @@ const { models }: { models: readonly Model[] } = JSON.parse(
 const files = models.flatMap((model) => model.files);
 
 function installedPath({ package: name, path }: ModelFile): string {
-  return name === '@lipsync/core' ? join(coreDir, path) : join(coreDir, 'node_modules', name, path);
+  return name === '@lipsync/core/host' ? join(coreDir, path) : join(coreDir, 'node_modules', name, path);
 }
 
 describe('the manifest of models', () => {

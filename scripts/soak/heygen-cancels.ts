@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { toJobView } from '@lipsync/core';
+import { toJobView } from '@lipsync/core/host';
 import type { JobView } from '@lipsync/core/contract';
 import { shortenSample } from '../lib/short-sample.ts';
 import { openLookout, requestPoints, writePoints, type KillPoint, type Lookout } from './heygen-kill-points.ts';

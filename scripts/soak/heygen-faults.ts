@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { configFromEnvironment, type CoreConfig } from '@lipsync/core/config';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
-import { Ledger, createLipsyncCore, systemClock, type StateStore } from '@lipsync/core';
+import { Ledger, createLipsyncCore, systemClock, type StateStore } from '@lipsync/core/host';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { createLocalHost } from '../../packages/lipsync-core/src/service/get-lipsync-service.ts';
 import { SqliteStateStore } from '../../packages/lipsync-core/src/storage/sqlite-state-store.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobView } from '@lipsync/core/contract';
-import type { JobRecord, JobStore } from '@lipsync/core';
+import type { JobRecord, JobStore } from '@lipsync/core/host';
 import type { LipsyncClient } from '../demo/lipsync-client.ts';
 
 /** A steady supply of jobs, and how often each was interrupted. */

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { systemClock, type JobStore, type StateStore } from '@lipsync/core';
+import { systemClock, type JobStore, type StateStore } from '@lipsync/core/host';
 import { createClientConnection, RedisJobStore, RedisStateStore } from '@lipsync/queue';
 import {
   startHeygenStandin,

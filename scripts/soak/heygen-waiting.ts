@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobRecord } from '@lipsync/core';
+import type { JobRecord } from '@lipsync/core/host';
 import { shortenSample } from '../lib/short-sample.ts';
 import { heldMib, processorSeconds } from '../lib/watch-memory.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';

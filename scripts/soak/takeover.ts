@@ -4,7 +4,7 @@ import { access, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Ledger, systemClock } from '@lipsync/core';
+import { Ledger, systemClock } from '@lipsync/core/host';
 import { jobViewSchema, type JobView } from '@lipsync/core/contract';
 import { createClientConnection, RedisConcurrencySlots, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';

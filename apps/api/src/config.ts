@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { LipsyncError } from '@lipsync/core';
+import { LipsyncError } from '@lipsync/core/host';
 import {
   configFromEnvironment,
   listOf,

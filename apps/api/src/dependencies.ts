@@ -9,7 +9,7 @@ import type {
   Logger,
   OptionsSchema,
   ProviderStatus,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';

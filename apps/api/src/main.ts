@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { toLipsyncError } from '@lipsync/core';
+import { toLipsyncError } from '@lipsync/core/host';
 import { createApp } from './app.ts';
 import { apiConfigFromEnvironment } from './config.ts';
 import { createLogger } from './logger.ts';

@@ -1,7 +1,7 @@
 import type { Express } from 'express';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { LipsyncError } from '@lipsync/core';
+import { LipsyncError } from '@lipsync/core/host';
 
 const limits = {
   /** Time for a client to send its headers. */

@@ -12,7 +12,7 @@ import {
   planJob,
   systemClock,
   type Logger,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import {
   createClientConnection,
   LipsyncProducer,

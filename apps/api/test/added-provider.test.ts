@@ -1,4 +1,4 @@
-import { createCostEstimator, listProviders, optionsSchemaOf, planJob } from '@lipsync/core';
+import { createCostEstimator, listProviders, optionsSchemaOf, planJob } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createMemoryState } from '@lipsync/core/testing';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';

@@ -1,4 +1,4 @@
-import { Ledger, systemClock, toMicros } from '@lipsync/core';
+import { Ledger, systemClock, toMicros } from '@lipsync/core/host';
 import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { json, startApi, type RunningApi } from './running-api.ts';

@@ -1,4 +1,11 @@
-import { CircuitBreaker, createCostEstimator, Ledger, systemClock, type StateStore, toMicros } from '@lipsync/core';
+import {
+  CircuitBreaker,
+  createCostEstimator,
+  Ledger,
+  systemClock,
+  type StateStore,
+  toMicros,
+} from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LocalArtifactStore, type StoredArtifact } from '@lipsync/core';
+import { LocalArtifactStore, type StoredArtifact } from '@lipsync/core/host';
 import { expect, it } from 'vitest';
 import { form, json, startApi } from './running-api.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { planJob } from '@lipsync/core';
+import { planJob } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { jobViewSchema, lipsyncOptionsSchema, type LipsyncOptionsInput } from '@lipsync/core/contract';
 import { form, json, startApi, type RunningApi } from './running-api.ts';

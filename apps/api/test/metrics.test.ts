@@ -1,9 +1,9 @@
-import { listProviders } from '@lipsync/core';
+import { listProviders } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createMemoryState } from '@lipsync/core/testing';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { BreakerView } from '@lipsync/core';
+import type { BreakerView } from '@lipsync/core/host';
 import { startApi, type RunningApi } from './running-api.ts';
 
 let api: RunningApi;

@@ -1,4 +1,4 @@
-import { listProviders, type StateStore } from '@lipsync/core';
+import { listProviders, type StateStore } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createClientConnection, RedisStateStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';

@@ -13,7 +13,7 @@ import {
   type JobStart,
   type JobStore,
   type Logger,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';

@@ -1,4 +1,4 @@
-import { listProviders, systemClock, type Attempt } from '@lipsync/core';
+import { listProviders, systemClock, type Attempt } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { createMemoryState, createHeygenCallbackUrl } from '@lipsync/core/testing';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { JobRunner, Logger } from '@lipsync/core';
+import type { JobRunner, Logger } from '@lipsync/core/host';
 import { createWorkerConnection, queueNames, type JobName, type Lane, type LipsyncProducer } from '@lipsync/queue';
 import { UnrecoverableError, Worker, type Processor } from 'bullmq';
 import type { Redis } from 'ioredis';

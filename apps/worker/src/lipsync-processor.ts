@@ -1,4 +1,4 @@
-import { isTerminal, LipsyncError, type JobRecord, type JobRunner, type RunContext } from '@lipsync/core';
+import { isTerminal, LipsyncError, type JobRecord, type JobRunner, type RunContext } from '@lipsync/core/host';
 import { jobCatalog, laneFor, queueNames, type LipsyncProducer } from '@lipsync/queue';
 import { DelayedError, UnrecoverableError, WaitingError, type Processor } from 'bullmq';
 

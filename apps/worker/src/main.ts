@@ -1,4 +1,4 @@
-import { toLipsyncError, type Logger } from '@lipsync/core';
+import { toLipsyncError, type Logger } from '@lipsync/core/host';
 import { destination, pino, stdSerializers } from 'pino';
 import { workerConfigFromEnvironment } from './config.ts';
 import { startWorker } from './wiring.ts';

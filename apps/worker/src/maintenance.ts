@@ -6,7 +6,7 @@ import {
   type JobStore,
   type LipsyncCore,
   type Logger,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import type { LipsyncProducer } from '@lipsync/queue';
 
 /** Longer than the slowest upload may take: a partial file of this age belongs to a killed process. */

@@ -11,7 +11,7 @@ import {
   type JobStore,
   type LipsyncCore,
   type Logger,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import {
   createClientConnection,
   LipsyncProducer,

@@ -1,7 +1,7 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock, type Logger } from '@lipsync/core';
+import { systemClock, type Logger } from '@lipsync/core/host';
 import { createClientConnection, LipsyncProducer, RedisJobStore, jobCatalog, queueNames } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
 import { LaneWorkers } from '../src/lane-workers.ts';

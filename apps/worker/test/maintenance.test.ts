@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { newJobRecord, systemClock, type JobRecord } from '@lipsync/core';
+import { newJobRecord, systemClock, type JobRecord } from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { runMaintenance, type MaintenanceOptions } from '../src/maintenance.ts';
 

@@ -5,7 +5,7 @@ import {
   type JobEvent,
   type JobRecord,
   type JobRunner,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 
 /** One call of the runner, which runs until the test ends it. */

@@ -12,7 +12,7 @@ import {
   type JobRunnerOptions,
   type JobStore,
   type Logger,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '@lipsync/core/contract';
 import {
   createClientConnection,

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createIdSource, systemClock, type Attempt } from '@lipsync/core';
+import { createIdSource, systemClock, type Attempt } from '@lipsync/core/host';
 import { QueuedJobs } from '@lipsync/queue';
 import { make, openWaitingBench, waitFor, type Step, type WaitingBench } from './waiting-bench.ts';
 

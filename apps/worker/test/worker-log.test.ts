@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { createArtifactStore, newJobRecord, systemClock, type Logger } from '@lipsync/core';
+import { createArtifactStore, newJobRecord, systemClock, type Logger } from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { createClientConnection, LipsyncProducer, RedisJobStore } from '@lipsync/queue';
 import { startTestRedis } from '@lipsync/queue/testing';

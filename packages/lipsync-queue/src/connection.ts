@@ -1,4 +1,4 @@
-import { LipsyncError } from '@lipsync/core';
+import { LipsyncError } from '@lipsync/core/host';
 import { Redis, ReplyError, type RedisOptions } from 'ioredis';
 
 export interface ConnectionOptions {

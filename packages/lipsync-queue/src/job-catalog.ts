@@ -1,4 +1,4 @@
-import type { JobRecord } from '@lipsync/core';
+import type { JobRecord } from '@lipsync/core/host';
 import type { JobsOptions } from 'bullmq';
 import { z } from 'zod';
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isTerminal, LipsyncError, type JobRecord, type JobStore } from '@lipsync/core';
+import { isTerminal, LipsyncError, type JobRecord, type JobStore } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
 import { interruptChannel, jobChannel } from './job-keys.ts';

@@ -1,4 +1,4 @@
-import { isTerminal, isUnderWay, LipsyncError, type Clock, type JobRecord, type JobStore } from '@lipsync/core';
+import { isTerminal, isUnderWay, LipsyncError, type Clock, type JobRecord, type JobStore } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { laneOf } from './job-catalog.ts';
 import { sweepLockKey } from './job-keys.ts';

@@ -19,7 +19,7 @@ import {
   type InputReference,
   type JobRecord,
   type Logger,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import { configFromEnvironment, type CoreConfig } from '@lipsync/core/config';
 import type { LipsyncOptionsInput } from '@lipsync/core/contract';
 import { createClientConnection } from './connection.ts';

@@ -1,4 +1,4 @@
-import type { JobRecord, Load, Logger } from '@lipsync/core';
+import type { JobRecord, Load, Logger } from '@lipsync/core/host';
 import { Queue, type Job, type JobType } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { jobCatalog, lanes, queueNames, queuePriority, type JobPayload, type Lane } from './job-catalog.ts';

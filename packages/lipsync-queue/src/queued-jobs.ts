@@ -10,7 +10,7 @@ import {
   type JobStart,
   type JobStore,
   type TraceContext,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import { watchJob, type JobWatcher } from './job-notifications.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';

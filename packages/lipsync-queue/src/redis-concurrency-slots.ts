@@ -10,7 +10,7 @@ import {
   type SlotRequest,
   type StateStore,
   type SweptSlots,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
 import { documentFormat, documentIndexKey, documentKey, RedisStateStore } from './redis-state-store.ts';

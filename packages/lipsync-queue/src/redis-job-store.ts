@@ -17,7 +17,7 @@ import {
   type OutboxEntry,
   type OutboxEvent,
   type UnreadableRecordListener,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
 import {

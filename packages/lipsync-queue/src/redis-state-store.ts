@@ -9,7 +9,7 @@ import {
   type Documents,
   type Json,
   type StoredDocument,
-} from '@lipsync/core';
+} from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
 import { listStateScript, readStateScript, writeStateScript } from './state-scripts.ts';

@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { InputNotFoundError, parseAllowedHosts, TimeoutError, type ArtifactStore, type JobRecord } from '@lipsync/core';
+import {
+  InputNotFoundError,
+  parseAllowedHosts,
+  TimeoutError,
+  type ArtifactStore,
+  type JobRecord,
+} from '@lipsync/core/host';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LipsyncQueue, openLipsyncQueue, type EnqueueInput } from '../src/index.ts';
 import { openBench, silentLogger, type QueueBench } from './support.ts';

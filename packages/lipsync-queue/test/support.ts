@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LocalArtifactStore, systemClock, type ArtifactStore, type JobStore, type Logger } from '@lipsync/core';
+import { LocalArtifactStore, systemClock, type ArtifactStore, type JobStore, type Logger } from '@lipsync/core/host';
 import { Worker } from 'bullmq';
 import {
   createClientConnection,

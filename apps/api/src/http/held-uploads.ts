@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { LipsyncError, type ArtifactStore, type InputReference } from '@lipsync/core';
+import { LipsyncError, type ArtifactStore, type InputReference } from '@lipsync/core/host';
 import { toDisplayName } from './display-name.ts';
 
 export const fileFields = ['video', 'audio'] as const;

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import { LipsyncError, type InputReference } from '@lipsync/core';
+import { LipsyncError, type InputReference } from '@lipsync/core/host';
 import type { LipsyncOptions, Method } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFormValues } from './form-values.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { optionsSchemaOf } from '@lipsync/core';
+import { optionsSchemaOf } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
 import { readFormValues } from './form-values.ts';
 import { parseOptions } from './lipsync-options.ts';

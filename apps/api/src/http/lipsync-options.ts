@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { OptionsSchema } from '@lipsync/core';
+import type { OptionsSchema } from '@lipsync/core/host';
 import { renameKeys, toCamelCase, toSnakeCase, type LipsyncOptions } from '@lipsync/core/contract';
 import type { FieldProblem } from './problem.ts';
 

@@ -1,7 +1,7 @@
 import busboy from 'busboy';
 import type { Request } from 'express';
 import type { Readable } from 'node:stream';
-import type { ArtifactStore } from '@lipsync/core';
+import type { ArtifactStore } from '@lipsync/core/host';
 import { fileFields, holdUploads, type FileField, type HeldUploads } from './held-uploads.ts';
 import { HttpError, type FieldProblem } from './problem.ts';
 

@@ -1,7 +1,7 @@
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import { STATUS_CODES } from 'node:http';
-import { LipsyncError, toLipsyncError, type ErrorCode } from '@lipsync/core';
-import type { Logger } from '@lipsync/core';
+import { LipsyncError, toLipsyncError, type ErrorCode } from '@lipsync/core/host';
+import type { Logger } from '@lipsync/core/host';
 import { drainRefusedBody } from './refused-body.ts';
 
 /** A problem with one field of a request, under the name that the caller used. */

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { Logger } from '@lipsync/core';
+import type { Logger } from '@lipsync/core/host';
 
 /** Logs one line per finished request. Headers and query are left out, because they may hold a secret. */
 export function logRequests(logger: Logger): RequestHandler {

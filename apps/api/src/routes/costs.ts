@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
-import { toUsd, type Clock, type CostRow } from '@lipsync/core';
+import { toUsd, type Clock, type CostRow } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { toFieldProblems } from '../http/lipsync-options.ts';
 import { HttpError } from '../http/problem.ts';

@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { outputDurationMs, toUsd, type Estimate, type ProviderEstimate } from '@lipsync/core';
+import { outputDurationMs, toUsd, type Estimate, type ProviderEstimate } from '@lipsync/core/host';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readJsonFields } from '../http/json-body.ts';

@@ -1,4 +1,4 @@
-import { toJobView, type JobRecord } from '@lipsync/core';
+import { toJobView, type JobRecord } from '@lipsync/core/host';
 import type { JobView } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { HttpError } from '../http/problem.ts';

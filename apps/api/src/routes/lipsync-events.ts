@@ -1,5 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express';
-import { isTerminal, type JobRecord } from '@lipsync/core';
+import { isTerminal, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { openEventStream } from '../http/event-stream.ts';
 import { HttpError } from '../http/problem.ts';

@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { isTerminal } from '@lipsync/core';
+import { isTerminal } from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readTraceparent } from '../http/request-id.ts';

@@ -1,5 +1,5 @@
 import { Gauge, Registry } from 'prom-client';
-import type { BreakerView } from '@lipsync/core';
+import type { BreakerView } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
 

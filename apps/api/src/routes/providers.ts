@@ -1,4 +1,4 @@
-import { toUsd, type ProviderStatus } from '@lipsync/core';
+import { toUsd, type ProviderStatus } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
 

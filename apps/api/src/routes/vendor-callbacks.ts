@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import type { CallbackAttempt, ProviderStatus } from '@lipsync/core';
+import type { CallbackAttempt, ProviderStatus } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { HttpError } from '../http/problem.ts';
 import { drainRefusedBody } from '../http/refused-body.ts';

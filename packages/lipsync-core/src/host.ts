@@ -1,0 +1,86 @@
+/** What workers, APIs and queues build from. Programs import the package itself. */
+
+export * from './errors/index.ts';
+export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
+export { ArtifactInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
+export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
+export {
+  isTerminal,
+  isUnderWay,
+  type InputReference,
+  newJobRecord,
+  undecidedStart,
+  type JobKind,
+  type JobRecord,
+  type JobStart,
+  type LipsyncResult,
+  type NewJob,
+} from './jobs/job-record.ts';
+export {
+  checkPageSize,
+  invalidCursor,
+  outboxEventFor,
+  type JobPage,
+  type JobPageQuery,
+  type JobStore,
+  type OutboxEntry,
+  type OutboxEvent,
+  type UnreadableRecordListener,
+} from './jobs/job-store.ts';
+export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
+export { toJobView, toUsd } from './jobs/job-view.ts';
+export { recordLateCost } from './jobs/attempt-recorder.ts';
+export type { ProgressUpdate } from './jobs/progress-writer.ts';
+export { JobRunner, type JobRunnerOptions, type RunContext } from './jobs/job-runner.ts';
+export { KeyedMutex } from './processes/keyed-mutex.ts';
+export type { CostRow } from './billing/cost-report.ts';
+export { Ledger } from './billing/ledger.ts';
+export type { Clock, IdSource, Logger, TraceContext } from './contract/ports.ts';
+export { createIdSource, systemClock } from './contract/system-ports.ts';
+export type { CallbackAttempt } from './providers/definition.ts';
+export type { Estimate, Estimator, ProviderEstimate } from './jobs/cost-estimator.ts';
+export { outputDurationMs } from './media/timeline.ts';
+export type { Load } from './scheduling/completion-forecast.ts';
+export {
+  createConcurrencySlots,
+  defaultSlotPriority,
+  slotHoldersPrefix,
+  sweepSlots,
+  type ConcurrencySlots,
+  type SlotHolder,
+  type SlotRequest,
+  type SweptSlots,
+} from './scheduling/concurrency-slots.ts';
+export { CircuitBreaker, type BreakerChange, type BreakerView } from './scheduling/circuit-breaker.ts';
+export { parseLipsyncOptions, type OptionsSchema } from './service/parse-input.ts';
+export {
+  BaseStateStore,
+  contended,
+  createArtifactStore,
+  LocalArtifactStore,
+  type ArtifactStore,
+  type ArtifactStoreHealth,
+  type Change,
+  type CheckedChange,
+  type ContentionLimits,
+  type Documents,
+  type Json,
+  type LocalArtifactStoreOptions,
+  type StatePage,
+  type StateStore,
+  type StoredArtifact,
+  type StoredDocument,
+} from './storage/index.ts';
+export {
+  checkMethod,
+  createCostEstimator,
+  listProviders,
+  optionsSchemaOf,
+  planJob,
+  settingWarnings,
+  type ProviderStatus,
+} from './service/installation.ts';
+export { createLipsyncCore, type LipsyncCore } from './service/wiring.ts';
+export { migrateAttempt, type Attempt } from './providers/attempt.ts';
+export type { Warning } from './contract/provider-types.ts';
+export { toMicros, type Micros } from './billing/micros.ts';
