@@ -88,7 +88,7 @@ describe('SQLite', () => {
 
   it('A damaged state file is reported and left unchanged.', async () => {
     await createAndClose();
-    await writeFile(path, 'not a database, but longer than the header of one'.repeat(20));
+    await writeFile(path, 'not a database, but longer than the header of one'.repeat(30));
     await expect(new SqliteStateStore({ path }).list('', { limit: 1 })).rejects.toMatchObject({
       code: 'internal',
       message: expect.stringContaining('damaged'),
