@@ -1,6 +1,6 @@
 /**
- * `npm run soak [-- PROOF…]`: long proofs on the real service, each printing what it saw as a table. Ends non-zero when
- * one of them does not hold.
+ * `npm run soak [-- NAME…]`: runs soak tests on the real service. Each prints its results as a table. Exits with 1 when one
+ * of them fails.
  */
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
@@ -36,7 +36,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(proofs);
 const unknown = names.filter((name) => !(name in proofs));
 if (unknown.length > 0)
-  throw new Error(`There is no proof called ${unknown.join(', ')}; there are ${Object.keys(proofs).join(', ')}.`);
+  throw new Error(`Unknown soak test: ${unknown.join(', ')}. Available: ${Object.keys(proofs).join(', ')}.`);
 
 for (const name of names) {
   console.log(`\n## ${name}\n`);

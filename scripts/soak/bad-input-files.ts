@@ -7,13 +7,14 @@ import { samplePaths } from './scratch-stack.ts';
 
 export interface BadInput {
   readonly name: string;
-  /** Where absent, the sample's. */
+  /** Default: the sample clip. */
   readonly video?: string;
+  /** Default: the sample speech. */
   readonly audio?: string;
-  /** The name that the video is uploaded under. */
+  /** File name of the uploaded video. */
   readonly fileName?: string;
   readonly fields?: Readonly<Record<string, string>>;
-  /** Code of the problem or of the warning; `completed` when all is well. */
+  /** Code of the problem or of the warning; `completed` when the job succeeds without a warning. */
   readonly expected: string;
 }
 
@@ -37,7 +38,7 @@ export async function makeBadInputs(folder: string, maxUploadBytes: number): Pro
     { name: 'an empty file', video: await write('empty.mp4', ''), expected: 'request_invalid' },
     {
       name: 'text named .mp4',
-      video: await write('text.mp4', 'This is no film.\n'.repeat(100)),
+      video: await write('text.mp4', 'This is not a video.\n'.repeat(100)),
       expected: 'clip_unusable',
     },
     {
@@ -117,6 +118,7 @@ export async function makeBadInputs(folder: string, maxUploadBytes: number): Pro
   ];
 }
 
+/** Two seconds of the sample clip, then four seconds of a test picture. */
 async function thirdWithFace(folder: string): Promise<string> {
   const path = join(folder, 'third.mp4');
   const filter =
@@ -143,7 +145,7 @@ async function thirdWithFace(folder: string): Promise<string> {
   return path;
 }
 
-/** Two seconds of a tone in which every hundredth sample is not a number. */
+/** Writes two seconds of a tone in which every hundredth sample is NaN. */
 async function writeNanSpeech(path: string): Promise<string> {
   const sampleRateHz = 16_000;
   const samples = Float32Array.from({ length: sampleRateHz * 2 }, (_, index) =>

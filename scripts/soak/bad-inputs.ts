@@ -14,39 +14,40 @@ const longestMs = 20 * 60_000;
 const maxUploadBytes = 50_000_000;
 
 interface Answer {
-  /** HTTP status of the request, then the state of the job when there is one. */
+  /** HTTP status of the request and, if a job was created, its status. */
   readonly outcome: string;
   readonly code: string;
   readonly message: string;
 }
 
-/** Sends every kind of bad input; each must be answered as expected, leave no file, and leave the service standing. */
+/** Sends every kind of bad input. Each must get the expected response and leave no file; no process may restart. */
 export async function proveBadInputs(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-bad-'));
   const stack = await startScratchStack({ LIPSYNC_MAX_UPLOAD_BYTES: String(maxUploadBytes) }, signal);
-  const parts = (): string => ['apps/api/src/main.ts', 'apps/worker/src/main.ts'].flatMap(descendantsRunning).join();
-  const partsBefore = parts();
+  const processIds = (): string =>
+    ['apps/api/src/main.ts', 'apps/worker/src/main.ts'].flatMap(descendantsRunning).join();
+  const processIdsBefore = processIds();
   let holds = true;
   const report = (name: string, expected: string, { outcome, code, message }: Answer): void => {
-    const good = (code || outcome) === expected;
-    holds &&= good;
+    const isExpected = (code || outcome) === expected;
+    holds &&= isExpected;
     console.log(
-      `| ${name} | ${outcome} | ${code} | ${message.replaceAll('\n', ' ').replaceAll('|', '\\|')} |${good ? '' : ` expected ${expected}`}`,
+      `| ${name} | ${outcome} | ${code} | ${message.replaceAll('\n', ' ').replaceAll('|', '\\|')} |${isExpected ? '' : ` expected ${expected}`}`,
     );
   };
   console.log('| input | answer | code | message |\n|---|---|---|---|');
   try {
     for (const input of await makeBadInputs(folder, maxUploadBytes))
       report(input.name, input.expected, await send(stack, input, signal));
-    report('an upload cut off midway', 'closed', await cutOff(stack, signal));
-    report('two jobs, one output path (in-process)', 'output_exists', await sameOutput(folder));
+    report('an interrupted upload', 'closed', await interruptUpload(stack, signal));
+    report('two jobs, one output path (in-process)', 'output_exists', await useOneOutputTwice(folder));
     const leftovers = await stack.leftovers();
-    const standing = parts() === partsBefore;
+    const isUnchanged = processIds() === processIdsBefore;
     console.log(
-      `\nleft behind: ${leftovers.length === 0 ? 'nothing' : leftovers.join(', ')}; processes: ${standing ? 'the same as before' : 'NOT the same as before'}`,
+      `\nleft behind: ${leftovers.length === 0 ? 'nothing' : leftovers.join(', ')}; processes: ${isUnchanged ? 'the same as before' : 'NOT the same as before'}`,
     );
-    return holds && leftovers.length === 0 && standing;
+    return holds && leftovers.length === 0 && isUnchanged;
   } finally {
     await stack.stop();
     await rm(folder, { recursive: true, force: true });
@@ -74,8 +75,8 @@ async function send(stack: ScratchStack, input: BadInput, signal: AbortSignal): 
   };
 }
 
-/** Half a body and a closed connection: nothing may remain of it. */
-async function cutOff(stack: ScratchStack, signal: AbortSignal): Promise<Answer> {
+/** Sends half a body and closes the connection. No job and no file may remain. */
+async function interruptUpload(stack: ScratchStack, signal: AbortSignal): Promise<Answer> {
   const jobsBefore = await countJobs(stack, signal);
   const { hostname, port } = new URL(stack.url);
   const half = (await readFile(samplePaths.videoPath)).subarray(0, 100_000);
@@ -91,7 +92,7 @@ async function cutOff(stack: ScratchStack, signal: AbortSignal): Promise<Answer>
   await sleep(1_000, undefined, { signal });
   const isClean = (await countJobs(stack, signal)) === jobsBefore && (await stack.leftovers()).length === 0;
   return {
-    outcome: isClean ? 'closed' : 'left something behind',
+    outcome: isClean ? 'closed' : 'left files or a job behind',
     code: '',
     message: isClean ? 'no job, nothing stored' : '',
   };
@@ -104,7 +105,7 @@ async function countJobs({ url }: ScratchStack, signal: AbortSignal): Promise<nu
   return page.jobs.length;
 }
 
-async function sameOutput(folder: string): Promise<Answer> {
+async function useOneOutputTwice(folder: string): Promise<Answer> {
   const service = getLipsyncService({ dataDir: join(folder, 'data') });
   const outputPath = join(folder, 'same.mp4');
   try {

@@ -4,7 +4,7 @@ import { samplePaths, startScratchStack } from './scratch-stack.ts';
 const jobCount = 20;
 const longestMs = 20 * 60_000;
 
-/** Twenty jobs at once: all complete, none ever reports less progress than before, nothing is left behind. */
+/** Runs twenty jobs at once: all must complete, progress must never decrease, and no files may be left. */
 export async function proveCrowd(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
   const stack = await startScratchStack({}, signal);

@@ -6,10 +6,10 @@ import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.
 
 const longestMs = 15 * 60_000;
 const faultsToOpen = 5;
-const crowd = 20;
+const jobsAtOnce = 20;
 const maxConcurrent = 5;
 const openLimitMs = 180_000;
-const lookMs = 200;
+const pollIntervalMs = 200;
 const onlyHeygen = { method: 'heygen' } as const;
 const previewAllowed = { method: 'auto', allow_preview: 'true' } as const;
 
@@ -22,8 +22,8 @@ const providersSchema = z.object({
 });
 
 /**
- * The breaker over two worker processes: opened by faults that one saw, obeyed by the other, probed once by both
- * together, closed. Then a refused key: what a crowd of jobs costs in calls.
+ * The circuit breaker across worker processes: failures in one worker open it, another worker respects it, two workers
+ * start a single probe, and its success closes it. Then counts the calls that many jobs with a rejected key cause.
  */
 export async function proveHeygenBreaker(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
@@ -34,14 +34,14 @@ export async function proveHeygenBreaker(): Promise<boolean> {
   try {
     const sample = await shortenSample(stack.folder, 1);
     console.log('| step | seen | breaker |\n|---|---|---|');
-    const opens = await faultsOpen(stack, sample, signal);
-    return (await refusedKey(stack, sample)) && opens;
+    const isBreakerShared = await checkSharedBreaker(stack, sample, signal);
+    return (await checkRejectedKey(stack, sample)) && isBreakerShared;
   } finally {
     await stack.stop();
   }
 }
 
-async function faultsOpen(stack: HeygenStack, sample: Sample, signal: AbortSignal): Promise<boolean> {
+async function checkSharedBreaker(stack: HeygenStack, sample: Sample, signal: AbortSignal): Promise<boolean> {
   const { control } = stack.standin;
   const first = await stack.startWorker();
   control.addFaults({
@@ -50,35 +50,38 @@ async function faultsOpen(stack: HeygenStack, sample: Sample, signal: AbortSigna
     times: 'always',
   });
   for (let count = 0; count < faultsToOpen; count += 1) await runJobs(stack, sample, 1);
-  const opened = await tell(stack, `worker 1: ${faultsToOpen} operations failed`);
+  const opened = await printStep(stack, `worker 1: ${faultsToOpen} operations failed`);
   await first.stop();
   const second = await stack.startWorker();
-  const callsBefore = calls(stack);
+  const callsBefore = countCalls(stack);
   const [refused] = await runJobs(stack, sample, 1);
-  const sharedState = await tell(
+  const sharedState = await printStep(
     stack,
-    `worker 2, which saw no failure: job ${refused?.error?.code}, ${calls(stack) - callsBefore} calls`,
+    `worker 2, which saw no failure: job ${refused?.error?.code}, ${countCalls(stack) - callsBefore} calls`,
   );
-  const isShared = calls(stack) === callsBefore && refused?.error?.code === 'provider_unavailable';
+  const isShared = countCalls(stack) === callsBefore && refused?.error?.code === 'provider_unavailable';
   control.clearFaults();
   control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' } });
-  await until(async () => (await breakerState(stack)).state === 'half_open', signal);
+  await waitUntil(async () => (await breakerState(stack)).state === 'half_open', signal);
   const third = await stack.startWorker();
   const before = control.operations().operations.length;
-  const running = runJobs(stack, sample, crowd);
-  // All but the probe are refused; the probe is held until they are.
-  await until(
-    async () => control.operations().runningNow > 0 && (await countFailed(stack)) >= faultsToOpen + crowd,
+  const running = runJobs(stack, sample, jobsAtOnce);
+  // The probe is held until all other jobs are refused.
+  await waitUntil(
+    async () => control.operations().runningNow > 0 && (await countFailed(stack)) >= faultsToOpen + jobsAtOnce,
     signal,
   );
   const probes = control.operations().operations.length - before;
-  const probed = await tell(stack, `workers 2 and 3, ${crowd} jobs at once: ${probes} operation`);
+  const probed = await printStep(stack, `workers 2 and 3, ${jobsAtOnce} jobs at once: ${probes} operation`);
   control.release();
   const jobs = await running;
   const completed = jobs.filter(({ status }) => status === 'completed').length;
-  const closed = await tell(stack, `the probe is done: ${completed} completed, ${jobs.length - completed} refused`);
+  const closed = await printStep(
+    stack,
+    `the probe has completed: ${completed} completed, ${jobs.length - completed} refused`,
+  );
   const after = await runJobs(stack, sample, 4);
-  const again = await tell(
+  const again = await printStep(
     stack,
     `4 more jobs: ${after.filter(({ status }) => status === 'completed').length} completed`,
   );
@@ -96,34 +99,36 @@ async function faultsOpen(stack: HeygenStack, sample: Sample, signal: AbortSigna
   );
 }
 
-async function refusedKey(stack: HeygenStack, sample: Sample): Promise<boolean> {
-  const workers = await Promise.all([1, 2].map(() => stack.startWorker({ HEYGEN_API_KEY: 'sk_V2_of_somebody_else' })));
-  const start = calls(stack);
+async function checkRejectedKey(stack: HeygenStack, sample: Sample): Promise<boolean> {
+  const workers = await Promise.all(
+    [1, 2].map(() => stack.startWorker({ HEYGEN_API_KEY: 'sk_V2_of_another_account' })),
+  );
+  const start = countCalls(stack);
   const jobs = await runJobs(stack, sample, 1);
-  const one = calls(stack) - start;
-  const state = await tell(stack, `a refused key, one job: ${one} call, job ${jobs[0]?.error?.code}`);
-  const more = await runJobs(stack, sample, crowd);
-  const rest = calls(stack) - start - one;
-  await tell(
+  const one = countCalls(stack) - start;
+  const state = await printStep(stack, `a rejected key, one job: ${one} call, job ${jobs[0]?.error?.code}`);
+  const more = await runJobs(stack, sample, jobsAtOnce);
+  const rest = countCalls(stack) - start - one;
+  await printStep(
     stack,
-    `${crowd} more jobs: ${rest} calls, ${more.filter(({ error }) => error?.code === 'provider_unavailable').length} refused here`,
+    `${jobsAtOnce} more jobs: ${rest} calls, ${more.filter(({ error }) => error?.code === 'provider_unavailable').length} refused without a call`,
   );
   await stack.state.transact(['breaker/heygen'], () => ({
     result: undefined,
     writes: new Map([['breaker/heygen', null]]),
   }));
-  const beforeCrowd = calls(stack);
-  const local = await runJobs(stack, sample, crowd, previewAllowed);
-  const ofCrowd = calls(stack) - beforeCrowd;
-  const madeHere = local.filter(
+  const callsBeforeJobs = countCalls(stack);
+  const local = await runJobs(stack, sample, jobsAtOnce, previewAllowed);
+  const callsOfJobs = countCalls(stack) - callsBeforeJobs;
+  const completedByPreview = local.filter(
     ({ status, method_used: method }) => status === 'completed' && method === 'preview',
   ).length;
-  await tell(
+  await printStep(
     stack,
-    `forgotten, then ${crowd} jobs at once, with a local engine: ${ofCrowd} call with ${maxConcurrent} slots, ${madeHere} completed here`,
+    `breaker reset, then ${jobsAtOnce} jobs at once with preview allowed: ${callsOfJobs} call with ${maxConcurrent} slots, ${completedByPreview} completed by preview`,
   );
   await Promise.all(workers.map((worker) => worker.stop()));
-  return one === 1 && state === 'open' && rest === 0 && ofCrowd === 1 && madeHere === crowd;
+  return one === 1 && state === 'open' && rest === 0 && callsOfJobs === 1 && completedByPreview === jobsAtOnce;
 }
 
 async function runJobs(
@@ -136,7 +141,7 @@ async function runJobs(
   return Promise.all(accepted.map(({ id }) => client.follow(id, () => undefined)));
 }
 
-function calls({ standin }: HeygenStack): number {
+function countCalls({ standin }: HeygenStack): number {
   return standin.control.log().filter(({ route }) => route !== null).length;
 }
 
@@ -152,15 +157,17 @@ async function breakerState({ url }: HeygenStack): Promise<{ readonly state: str
   return providers.find(({ id }) => id === 'heygen')?.breaker ?? { state: 'unknown', reason: null };
 }
 
-async function tell(stack: HeygenStack, seen: string): Promise<string> {
+/** Prints a row of the table. Returns the state of the breaker. */
+async function printStep(stack: HeygenStack, step: string): Promise<string> {
   const { state, reason } = await breakerState(stack);
-  console.log(`| ${seen} | ${reason === null ? state : `${state} (${reason})`} |`);
+  console.log(`| ${step} | ${reason === null ? state : `${state} (${reason})`} |`);
   return state;
 }
 
-async function until(holds: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
-  for (const endMs = performance.now() + openLimitMs; !(await holds());) {
+/** Returns without an error when the time limit passes: the checks that follow report the missing state. */
+async function waitUntil(isReached: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
+  for (const endMs = performance.now() + openLimitMs; !(await isReached());) {
     if (performance.now() > endMs) return;
-    await sleep(lookMs, undefined, { signal });
+    await sleep(pollIntervalMs, undefined, { signal });
   }
 }

@@ -14,15 +14,16 @@ import { shortenSample } from '../lib/short-sample.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
 import { paceByReads } from './heygen-stack.ts';
 
-/** Time limit of an operation: enough on a busy machine, and how long a job waits for a stuck operation. */
+/** Time limit of an operation, long enough for a busy machine. */
 const timeoutMs = 120_000;
-const patientTimeoutMs = 10_000;
+/** Time limit of an operation for faults that last until the limit. */
+const shortTimeoutMs = 10_000;
 const slowMs = 31_000;
 const reconcileLimitMs = 30_000;
-/** Which faults to try, by name; all of them where nothing is said. */
-const wanted = new RegExp(process.env['HEYGEN_FAULTS'] ?? '');
+/** Selects faults by name; all by default. */
+const namePattern = new RegExp(process.env['HEYGEN_FAULTS'] ?? '');
 
-/** Every fault of HeyGen once, each with a job through the whole service of a program; the preview may step in. */
+/** Runs one job with each fault of HeyGen through the in-process service; the preview is allowed as a fallback. */
 export async function proveHeygenFaults(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-faults-'));
   const standin = await startHeygenStandin({ settings: { pace: paceByReads } });
@@ -31,12 +32,12 @@ export async function proveHeygenFaults(): Promise<boolean> {
     let holds = true;
     for (const [title, cases] of faultTable) {
       console.log(
-        `\n| ${title} | made by | attempts | the job says, µ$ | wallet, µ$ | ledger, µ$ | s |\n|---|---|---|---|---|---|---|`,
+        `\n| ${title} | made by | attempts | reported by the job, µ$ | wallet, µ$ | ledger, µ$ | s |\n|---|---|---|---|---|---|---|`,
       );
-      for (const fault of cases.filter(({ name }) => wanted.test(name))) {
+      for (const fault of cases.filter(({ name }) => namePattern.test(name))) {
         await standin.control.reset();
-        await forget(service.state, ['breaker/', 'ledger/', 'open-bills/']);
-        holds = (await tell(fault, service.bench(fault))) && holds;
+        await deleteDocuments(service.state, ['breaker/', 'ledger/', 'open-bills/']);
+        holds = (await checkFault(fault, service.bench(fault))) && holds;
       }
     }
     return holds;
@@ -53,7 +54,7 @@ interface Service {
   close(): Promise<void>;
 }
 
-/** The service of a program twice, over one state: one gives HeyGen time, one has little patience. */
+/** Opens two in-process services over one state, which differ in the time limit of an operation. */
 async function openService(folder: string, standin: HeygenStandin): Promise<Service> {
   const dataDir = join(folder, 'data');
   const configWith = (limitMs: number): CoreConfig =>
@@ -64,7 +65,10 @@ async function openService(folder: string, standin: HeygenStandin): Promise<Serv
       LIPSYNC_DATA_DIR: dataDir,
     });
   const inputs = await shortenSample(folder, 1);
-  const [host, patientHost] = [createLocalHost(configWith(timeoutMs)), createLocalHost(configWith(patientTimeoutMs))];
+  const [host, shortTimeoutHost] = [
+    createLocalHost(configWith(timeoutMs)),
+    createLocalHost(configWith(shortTimeoutMs)),
+  ];
   const state = new SqliteStateStore({ path: join(dataDir, 'state.sqlite') });
   let aheadMs = 0;
   const core = createLipsyncCore(configWith(timeoutMs), {
@@ -86,7 +90,7 @@ async function openService(folder: string, standin: HeygenStandin): Promise<Serv
       ledger,
       slowMs,
       run: () =>
-        (waitsForTimeout ? patientHost : host).localJobs.run(
+        (waitsForTimeout ? shortTimeoutHost : host).localJobs.run(
           { ...inputs, outputPath: join(folder, 'out.mp4'), overwrite: true, options },
           {},
         ),
@@ -97,26 +101,26 @@ async function openService(folder: string, standin: HeygenStandin): Promise<Serv
       },
     }),
     async close() {
-      await Promise.all([host.close(), patientHost.close(), core.close()]);
+      await Promise.all([host.close(), shortTimeoutHost.close(), core.close()]);
       await state.close();
     },
   };
 }
 
-/** Prints what the job did; true when it did as it must, and the ledger says what the stand-in was paid. */
-async function tell(fault: FaultCase, bench: FaultBench): Promise<boolean> {
+/** Prints the outcome of a job. True when it is the required one and the ledger equals the stand-in's wallet. */
+async function checkFault(fault: FaultCase, bench: FaultBench): Promise<boolean> {
   const { tookMs, errorMessage, ...outcome } = await runFault(fault, bench);
   const required = requiredOutcome(fault, outcome);
   const holds = isDeepStrictEqual(outcome, required);
   const { made, attempts, costMicros, walletMicros, spentMicros } = outcome;
   const remark = holds ? '' : ` DOES NOT HOLD: ${JSON.stringify({ outcome, required })} ${errorMessage}`;
   console.log(
-    `| ${[fault.name, made ?? 'none', attempts.join(', '), costMicros ?? 'unknown yet', walletMicros, spentMicros, (tookMs / 1000).toFixed(1)].join(' | ')} |${remark}`,
+    `| ${[fault.name, made ?? 'none', attempts.join(', '), costMicros ?? 'not known yet', walletMicros, spentMicros, (tookMs / 1000).toFixed(1)].join(' | ')} |${remark}`,
   );
   return holds;
 }
 
-async function forget(state: StateStore, prefixes: readonly string[]): Promise<void> {
+async function deleteDocuments(state: StateStore, prefixes: readonly string[]): Promise<void> {
   for (const prefix of prefixes) {
     const keys = (await state.list(prefix, { limit: 100 })).map(({ key }) => key);
     await Promise.all(

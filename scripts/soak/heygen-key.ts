@@ -9,8 +9,8 @@ import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.
 const longestMs = 10 * 60_000;
 
 /**
- * Jobs that succeed and fail in many ways, at a vendor that repeats the key in its answers and sends us to another host;
- * then the key is looked for wherever something of ours is written, shown or sent.
+ * Runs jobs at a vendor that repeats the API key in its responses and links to another host, then searches for the key in
+ * API responses, logs, stored files and requests to other hosts.
  */
 export async function proveHeygenKey(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
@@ -24,30 +24,30 @@ export async function proveHeygenKey(): Promise<boolean> {
   );
   const worker = await stack.startWorker();
   try {
-    const answers = await provoke(stack, foreign.url);
-    answers.push(...(await everythingShown(stack, signal)));
+    const responses = await provokeLeaks(stack, foreign.url);
+    responses.push(...(await readAllPages(stack, signal)));
     await worker.stop();
     const { apiKey, control } = stack.standin;
     const rows: readonly (readonly [string, number, number])[] = [
       [
-        'answers of the API, errors and events among them',
-        answers.length,
-        answers.filter((text) => text.includes(apiKey)).length,
+        'API responses, including errors and events',
+        responses.length,
+        responses.filter((text) => text.includes(apiKey)).length,
       ],
-      ['lines of logs', stack.lines.length, stack.lines.filter((line) => line.includes(apiKey)).length],
+      ['log lines', stack.lines.length, stack.lines.filter((line) => line.includes(apiKey)).length],
       ...(await searchFiles(stack.rootDir, apiKey)),
       [
-        'requests at HeyGen’s storage',
+        'requests to HeyGen’s storage',
         control.log().filter(({ route }) => route === 'download' || route === 'put').length,
         control.leaks().length,
       ],
       [
-        'requests at a foreign host',
+        'requests to a foreign host',
         foreign.requests.length,
         foreign.requests.filter((text) => text.includes(apiKey)).length,
       ],
     ];
-    console.log('| looked through | how many | with the key |\n|---|---|---|');
+    console.log('| searched | count | with the key |\n|---|---|---|');
     for (const [name, count, found] of rows) console.log(`| ${name} | ${count} | ${found} |`);
     return rows.every(([, count, found]) => count > 0 && found === 0);
   } finally {
@@ -57,12 +57,12 @@ export async function proveHeygenKey(): Promise<boolean> {
   }
 }
 
-/** Sends one job for each way in which the vendor may give the key away. Returns what the API said of them. */
-async function provoke(stack: HeygenStack, foreignUrl: string): Promise<string[]> {
+/** Runs one job for each way in which the vendor may reveal the key. Returns the API's responses about them. */
+async function provokeLeaks(stack: HeygenStack, foreignUrl: string): Promise<string[]> {
   const { control, apiKey } = stack.standin;
   const sample = await shortenSample(stack.folder, 1);
   const message = `Key ${apiKey} (X-Api-Key: ${apiKey}) at https://${apiKey}@example.org/?key=${apiKey}`;
-  const provocations = [
+  const scripts = [
     () => undefined,
     () =>
       control.addFaults({
@@ -92,25 +92,25 @@ async function provoke(stack: HeygenStack, foreignUrl: string): Promise<string[]
         fault: { kind: 'error', status: 401, code: 'unauthorized', message },
       }),
   ];
-  const answers: string[] = [];
-  for (const provoked of provocations) {
+  const responses: string[] = [];
+  for (const script of scripts) {
     control.clearFaults();
-    provoked();
-    // Faults of the jobs before must not keep this one from asking.
+    script();
+    // Failures of earlier jobs must not block this one.
     await stack.state.transact(['breaker/heygen'], () => ({
       result: undefined,
       writes: new Map([['breaker/heygen', null]]),
     }));
     const { id } = await stack.client.submit(sample, { method: 'heygen' });
     const job = await stack.client.follow(id, () => undefined);
-    answers.push(JSON.stringify(job), await (await fetch(`${stack.url}/lipsync/${id}/events`)).text());
+    responses.push(JSON.stringify(job), await (await fetch(`${stack.url}/lipsync/${id}/events`)).text());
     process.stderr.write(`${job.status} ${job.error?.code ?? ''} ${job.error?.message ?? ''}\n`);
   }
-  return answers;
+  return responses;
 }
 
-/** What the API and the page about queues have to show. */
-async function everythingShown({ url }: HeygenStack, signal: AbortSignal): Promise<string[]> {
+/** Reads every page of the API and of the queue board. */
+async function readAllPages({ url }: HeygenStack, signal: AbortSignal): Promise<string[]> {
   const queuesPath = '/admin/queues/api/queues';
   const paths = [
     '/lipsync?limit=100',
@@ -133,7 +133,7 @@ async function everythingShown({ url }: HeygenStack, signal: AbortSignal): Promi
   return Promise.all(paths.map(async (path) => (await fetch(`${url}${path}`, { signal })).text()));
 }
 
-/** Everything stored, the file that Redis writes with them: it holds every command, so every record and queue entry. */
+/** Searches all stored files. The append-only file of Redis contains every record and queue entry. */
 async function searchFiles(folder: string, key: string): Promise<readonly (readonly [string, number, number])[]> {
   const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
   const paths = entries.map(({ parentPath, name }) => join(parentPath, name));

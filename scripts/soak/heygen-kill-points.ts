@@ -3,71 +3,75 @@ import { mkdir } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import type { LoggedRequest, StandinControl } from '../../packages/heygen-standin/src/index.ts';
 
-/** Something that can be seen from outside of a worker while it works. */
-type Sight =
+/** An event of a running job that is visible outside its worker. */
+type Observation =
   | { readonly kind: 'request'; readonly route: LoggedRequest['route']; readonly isAnswered: boolean }
   | { readonly kind: 'write'; readonly text: string }
   | { readonly kind: 'output' };
 
-/** A step of a job, told by what is seen at it. */
+/** A step of a job, recognized by an observation. */
 export interface KillPoint {
   readonly name: string;
-  isAt(sight: Sight): boolean;
+  matches(observation: Observation): boolean;
 }
 
-const asked =
+const arrives =
   (route: LoggedRequest['route']) =>
-  (sight: Sight): boolean =>
-    sight.kind === 'request' && sight.route === route && !sight.isAnswered;
-const answered =
+  (observation: Observation): boolean =>
+    observation.kind === 'request' && observation.route === route && !observation.isAnswered;
+const isAnswered =
   (route: LoggedRequest['route']) =>
-  (sight: Sight): boolean =>
-    sight.kind === 'request' && sight.route === route && sight.isAnswered;
-const written =
+  (observation: Observation): boolean =>
+    observation.kind === 'request' && observation.route === route && observation.isAnswered;
+const isWritten =
   (...patterns: readonly RegExp[]) =>
-  (sight: Sight): boolean =>
-    sight.kind === 'write' && patterns.every((pattern) => pattern.test(sight.text));
+  (observation: Observation): boolean =>
+    observation.kind === 'write' && patterns.every((pattern) => pattern.test(observation.text));
 const isRunning = /"status":"processing"/;
 
-/** In the order in which a job comes to them. What is written is seen when Redis has it and the worker has not yet heard so. */
+/** Steps that are visible at the stand-in, in the order in which a job reaches them. */
 export const requestPoints: readonly KillPoint[] = [
-  { name: 'upload arrives', isAt: asked('upload') },
-  { name: 'upload answered', isAt: answered('upload') },
-  { name: 'create arrives', isAt: asked('create') },
-  { name: 'create answered, not stored', isAt: answered('create') },
-  { name: 'poll arrives', isAt: asked('get') },
-  { name: 'poll answered', isAt: answered('get') },
-  { name: 'download arrives', isAt: asked('download') },
-  { name: 'download answered', isAt: answered('download') },
+  { name: 'upload arrives', matches: arrives('upload') },
+  { name: 'upload answered', matches: isAnswered('upload') },
+  { name: 'create arrives', matches: arrives('create') },
+  { name: 'create answered, not stored', matches: isAnswered('create') },
+  { name: 'poll arrives', matches: arrives('get') },
+  { name: 'poll answered', matches: isAnswered('get') },
+  { name: 'download arrives', matches: arrives('download') },
+  { name: 'download answered', matches: isAnswered('download') },
 ];
 
+/** Steps that are visible in Redis or in the output folder. Redis shows a write before the worker receives its reply. */
 export const writePoints: readonly KillPoint[] = [
-  { name: 'slot acquired', isAt: written(/places\/heygen/, /sinceMs/) },
-  { name: 'attempt begun', isAt: written(isRunning, /"outcome":"running"/, /"operation":null/) },
-  { name: 'money reserved', isAt: written(/ledger\/entry\//, /"state":"reserved"/) },
+  { name: 'slot acquired', matches: isWritten(/places\/heygen/, /sinceMs/) },
+  { name: 'attempt stored', matches: isWritten(isRunning, /"outcome":"running"/, /"operation":null/) },
+  { name: 'money reserved', matches: isWritten(/ledger\/entry\//, /"state":"reserved"/) },
   {
     name: 'request stored',
-    isAt: written(isRunning, /"outcome":"running"/, /"operation":null/, /"unacknowledgedSinceMs":\d/),
+    matches: isWritten(isRunning, /"outcome":"running"/, /"operation":null/, /"unacknowledgedSinceMs":\d/),
   },
-  { name: 'operation stored', isAt: written(isRunning, /"outcome":"running"/, /"operation":\{/, /"costMicros":null/) },
-  { name: 'parked', isAt: written(/"parkedUntilMs":\d/) },
-  { name: 'cost stored', isAt: written(isRunning, /"outcome":"running"/, /"costMicros":\d/) },
-  { name: 'settled', isAt: written(/ledger\/entry\//, /"state":"settled"/) },
-  { name: 'attempt ended', isAt: written(isRunning, /"outcome":"succeeded"/) },
-  { name: 'output published', isAt: (sight) => sight.kind === 'output' },
-  { name: 'completed', isAt: written(/"status":"completed"/) },
+  {
+    name: 'operation stored',
+    matches: isWritten(isRunning, /"outcome":"running"/, /"operation":\{/, /"costMicros":null/),
+  },
+  { name: 'parked', matches: isWritten(/"parkedUntilMs":\d/) },
+  { name: 'cost stored', matches: isWritten(isRunning, /"outcome":"running"/, /"costMicros":\d/) },
+  { name: 'settled', matches: isWritten(/ledger\/entry\//, /"state":"settled"/) },
+  { name: 'attempt ended', matches: isWritten(isRunning, /"outcome":"succeeded"/) },
+  { name: 'output published', matches: ({ kind }) => kind === 'output' },
+  { name: 'completed', matches: isWritten(/"status":"completed"/) },
 ];
 
-export interface Lookout {
-  /** Calls `act` at the first sight of the point, within the same turn; false when it is not seen within the time. */
-  at(point: KillPoint, limitMs: number, act: () => void): Promise<boolean>;
-  end(): void;
+export interface KillPointWatcher {
+  /** Calls `act` synchronously when a job first reaches the point. Resolves with false after `timeoutMs` without it. */
+  waitFor(point: KillPoint, timeoutMs: number, act: () => void): Promise<boolean>;
+  close(): void;
 }
 
-const lookMs = 1;
+const logPollIntervalMs = 1;
 
-/** Watches the stand-in's log and, if given, the Redis command stream and the output folder. */
-export async function openLookout({
+/** Watches the stand-in's log and, if given, the Redis command stream and the output folder. The caller closes it. */
+export async function openKillPointWatcher({
   control,
   redisUrl,
   outputDir,
@@ -75,58 +79,59 @@ export async function openLookout({
   readonly control: StandinControl;
   readonly redisUrl?: string;
   readonly outputDir?: string;
-}): Promise<Lookout> {
-  let onSight: (sight: Sight) => void = () => undefined;
-  const endings = [watchRequests(control, (sight) => onSight(sight))];
-  if (redisUrl !== undefined) endings.push(await watchWrites(redisUrl, (sight) => onSight(sight)));
+}): Promise<KillPointWatcher> {
+  let observe: (observation: Observation) => void = () => undefined;
+  const closers = [watchRequests(control, (observation) => observe(observation))];
+  if (redisUrl !== undefined) closers.push(await watchWrites(redisUrl, (observation) => observe(observation)));
   if (outputDir !== undefined) {
     await mkdir(outputDir, { recursive: true });
     const watcher = watch(outputDir, { recursive: true }, (_event, name) => {
-      if (name?.endsWith('output.mp4')) onSight({ kind: 'output' });
+      if (name?.endsWith('output.mp4')) observe({ kind: 'output' });
     });
-    endings.push(() => watcher.close());
+    closers.push(() => watcher.close());
   }
   return {
-    async at(point, limitMs, act) {
+    async waitFor(point, timeoutMs, act) {
       const { promise, resolve } = Promise.withResolvers<boolean>();
-      const timer = setTimeout(() => resolve(false), limitMs);
-      onSight = (sight) => {
-        if (!point.isAt(sight)) return;
-        onSight = () => undefined;
+      const timer = setTimeout(() => resolve(false), timeoutMs);
+      observe = (observation) => {
+        if (!point.matches(observation)) return;
+        observe = () => undefined;
         act();
         resolve(true);
       };
-      const isSeen = await promise;
-      onSight = () => undefined;
+      const isReached = await promise;
+      observe = () => undefined;
       clearTimeout(timer);
-      return isSeen;
+      return isReached;
     },
-    end: () => endings.forEach((end) => end()),
+    close: () => closers.forEach((close) => close()),
   };
 }
 
-/** The log has no listeners, and the stand-in runs in this process: looking often costs little. */
-function watchRequests(control: StandinControl, onSight: (sight: Sight) => void): () => void {
+/** The log has no listeners. The stand-in runs in this process, so frequent polling costs little. */
+function watchRequests(control: StandinControl, onObservation: (observation: Observation) => void): () => void {
   let seen = 0;
   let open: LoggedRequest[] = [];
   const timer = setInterval(() => {
     const log = control.log();
     for (const request of log.slice(seen)) {
-      onSight({ kind: 'request', route: request.route, isAnswered: false });
+      onObservation({ kind: 'request', route: request.route, isAnswered: false });
       open.push(request);
     }
     seen = log.length;
-    for (const { route, status } of open) if (status !== null) onSight({ kind: 'request', route, isAnswered: true });
+    for (const { route, status } of open)
+      if (status !== null) onObservation({ kind: 'request', route, isAnswered: true });
     open = open.filter(({ status }) => status === null);
-  }, lookMs);
+  }, logPollIntervalMs);
   return () => clearInterval(timer);
 }
 
-async function watchWrites(redisUrl: string, onSight: (sight: Sight) => void): Promise<() => void> {
+async function watchWrites(redisUrl: string, onObservation: (observation: Observation) => void): Promise<() => void> {
   const client = new Redis(redisUrl);
   const monitor = await client.monitor();
   monitor.on('monitor', (_time: string, command: readonly string[]) => {
-    if (/^(hset|set)$/i.test(command[0] ?? '')) onSight({ kind: 'write', text: command.join(' ') });
+    if (/^(hset|set)$/i.test(command[0] ?? '')) onObservation({ kind: 'write', text: command.join(' ') });
   });
   return () => {
     monitor.disconnect();

@@ -10,70 +10,78 @@ import { Ledger, systemClock } from '@lipsync/core/host';
 import { startHeygenStandin, type HeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { shortenSample } from '../lib/short-sample.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
-import { openLookout, requestPoints, type KillPoint, type Lookout } from './heygen-kill-points.ts';
+import { openKillPointWatcher, requestPoints, type KillPoint, type KillPointWatcher } from './heygen-kill-points.ts';
 import { paceByReads } from './heygen-stack.ts';
 
 const program = join(import.meta.dirname, 'heygen-kills-program.ts');
 const pointLimitMs = 20_000;
 const longestRandomMs = 4_000;
 const programLimitMs = 120_000;
-const answerDelayMs = 60;
-/** More starts than kills: the last ones are let alone. */
-const mostStarts = 5;
+const responseDelayMs = 60;
+/** Only the first start is killed. */
+const maxStarts = 5;
 
 interface Bench {
   readonly folder: string;
   readonly standin: HeygenStandin;
-  readonly lookout: Lookout;
+  readonly watcher: KillPointWatcher;
 }
 
 interface LocalRun {
   readonly point: KillPoint | undefined;
-  readonly isSeen: boolean;
+  readonly isReached: boolean;
   readonly starts: number;
-  readonly isMade: boolean;
+  readonly hasOutput: boolean;
   readonly operations: number;
-  readonly said: string;
+  /** Output of the last start on stdout and stderr. */
+  readonly printed: string;
 }
 
-/** A program without queue and Redis, killed with SIGKILL and started again with the same inputs until its output is there. What ran before `end` is judged. */
+/**
+ * Kills a program without queue and Redis with SIGKILL and restarts it with the same inputs until its output exists.
+ * Stops at `end`; the verdict then covers the runs so far.
+ */
 export async function proveLocalKills(runs: number, end: AbortSignal): Promise<boolean> {
   if (runs === 0 || end.aborted) return true;
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-local-'));
   const standin = await startHeygenStandin({ settings: { pace: paceByReads } });
   for (const route of ['upload', 'create', 'get'] as const)
-    standin.control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
-  const lookout = await openLookout({ control: standin.control });
+    standin.control.addFaults({
+      match: { route },
+      fault: { kind: 'delay', delayMs: responseDelayMs },
+      times: 'always',
+    });
+  const watcher = await openKillPointWatcher({ control: standin.control });
   try {
     const inputs = await shortenSample(folder, 1);
     console.log(
-      '\nIn a program, without queue and Redis:\n\n| killed when | starts | output | operations | said |\n|---|---|---|---|---|',
+      '\nIn a program, without queue and Redis:\n\n| killed when | starts | output | operations | printed |\n|---|---|---|---|---|',
     );
     let holds = true;
     let index = 0;
     for (; index < runs && !end.aborted; index += 1) {
       const points = [...requestPoints, undefined, undefined];
-      const run = await killAndGoOn(
-        { folder, standin, lookout },
+      const run = await killAndRestart(
+        { folder, standin, watcher },
         inputs,
         join(folder, `out-${index}.mp4`),
         points[index % points.length],
       );
       console.log(
-        `| ${run.point?.name ?? 'at random'}${run.isSeen ? '' : ' (not seen)'} | ${run.starts} | ${run.isMade} | ${run.operations} | ${run.said} |`,
+        `| ${run.point?.name ?? 'at random'}${run.isReached ? '' : ' (not seen)'} | ${run.starts} | ${run.hasOutput} | ${run.operations} | ${run.printed} |`,
       );
-      holds &&= run.isMade && run.operations === 1;
+      holds &&= run.hasOutput && run.operations === 1;
     }
-    return (await judgeBooks({ folder, standin, lookout }, index)) && holds;
+    return (await checkBalances({ folder, standin, watcher }, index)) && holds;
   } finally {
-    lookout.end();
+    watcher.close();
     await standin.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function killAndGoOn(
-  { folder, standin, lookout }: Bench,
+async function killAndRestart(
+  { folder, standin, watcher }: Bench,
   { videoPath, audioPath }: { readonly videoPath: string; readonly audioPath: string },
   outputPath: string,
   point: KillPoint | undefined,
@@ -93,28 +101,28 @@ async function killAndGoOn(
       },
     });
   const first = start();
-  const firstGone = once(first, 'exit');
+  const firstExit = once(first, 'exit');
   const kill = (): void => void first.kill('SIGKILL');
-  let isSeen = true;
-  if (point) isSeen = await lookout.at(point, pointLimitMs, kill);
+  let isReached = true;
+  if (point) isReached = await watcher.waitFor(point, pointLimitMs, kill);
   else await sleep(500 + Math.random() * longestRandomMs);
-  if (!point || !isSeen) kill();
-  await firstGone;
+  if (!point || !isReached) kill();
+  await firstExit;
   let starts = 1;
-  let said = '';
-  while (starts < mostStarts && !(await isThere(outputPath))) {
+  let printed = '';
+  while (starts < maxStarts && !(await exists(outputPath))) {
     starts += 1;
     const next = start();
-    const words = Promise.all([textOf(next.stdout), textOf(next.stderr)]);
+    const texts = Promise.all([textOf(next.stdout), textOf(next.stderr)]);
     await once(next, 'exit');
-    said = (await words).join(' ').trim();
+    printed = (await texts).join(' ').trim();
   }
   return {
     point,
-    isSeen,
+    isReached,
     starts,
-    said,
-    isMade: await isThere(outputPath),
+    printed,
+    hasOutput: await exists(outputPath),
     operations: standin.control.operations().operations.length - before,
   };
 }
@@ -125,14 +133,14 @@ async function textOf(stream: NodeJS.ReadableStream | null): Promise<string> {
   return text;
 }
 
-function isThere(path: string): Promise<boolean> {
+function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,
   );
 }
 
-async function judgeBooks({ folder, standin }: Bench, runs: number): Promise<boolean> {
+async function checkBalances({ folder, standin }: Bench, runs: number): Promise<boolean> {
   const state = new SqliteStateStore({ path: join(folder, 'data', 'state.sqlite') });
   try {
     const ledger = new Ledger({
@@ -150,7 +158,7 @@ async function judgeBooks({ folder, standin }: Bench, runs: number): Promise<boo
       ...(await readdir(folder)).filter((name) => /\.part|\.lock/.test(name)),
     ];
     console.log(
-      `\n| runs | billed | wallet, µ$ | ledger, µ$ | reserved, µ$ | slots held | leftovers |\n|---|---|---|---|---|---|---|\n| ${[runs, charges.length, wallet, spent, reserved, held, leftovers.join(' ') || 0].join(' | ')} |`,
+      `\n| runs | charges | wallet, µ$ | ledger, µ$ | reserved, µ$ | slots held | leftovers |\n|---|---|---|---|---|---|---|\n| ${[runs, charges.length, wallet, spent, reserved, held, leftovers.join(' ') || 0].join(' | ')} |`,
     );
     return charges.length === runs && wallet === spent && reserved === 0 && held === 0 && leftovers.length === 0;
   } finally {

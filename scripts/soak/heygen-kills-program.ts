@@ -1,4 +1,4 @@
-/** `node heygen-kills-program.ts CLIP SPEECH OUTPUT`: one job inside this program, as anybody's program would do it. */
+/** `node heygen-kills-program.ts CLIP SPEECH OUTPUT`: runs one job in this process, as an embedding program does. */
 import { inspect } from 'node:util';
 import { getLipsyncService } from '@lipsync/core';
 
@@ -8,7 +8,7 @@ try {
   const { costUsd, methodUsed } = await service.generateLipsync({ videoPath, audioPath, outputPath, method: 'heygen' });
   process.stdout.write(`${JSON.stringify({ costUsd, methodUsed })}\n`);
 } catch (error) {
-  // One that was killed after it had published its output has nothing left to do.
+  // Expected when an earlier start was killed after it published its output.
   process.stderr.write(`${inspect(error)}\n`);
   process.exitCode = 1;
 } finally {

@@ -2,37 +2,43 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobView } from '@lipsync/core/contract';
 import { shortenSample } from '../lib/short-sample.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';
-import { openCrowd, type Crowd } from './heygen-kill-crowd.ts';
-import { openLookout, requestPoints, writePoints, type KillPoint, type Lookout } from './heygen-kill-points.ts';
+import { openJobSupply, type JobSupply } from './heygen-job-supply.ts';
+import {
+  openKillPointWatcher,
+  requestPoints,
+  writePoints,
+  type KillPoint,
+  type KillPointWatcher,
+} from './heygen-kill-points.ts';
 import { proveLocalKills } from './heygen-kills-local.ts';
 import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
 
-const wantedRuns = Number(process.env['HEYGEN_KILL_RUNS'] ?? 200);
-const wantedLocalRuns = Number(process.env['HEYGEN_KILL_LOCAL_RUNS'] ?? 20);
+const requiredRuns = Number(process.env['HEYGEN_KILL_RUNS'] ?? 200);
+const localRuns = Number(process.env['HEYGEN_KILL_LOCAL_RUNS'] ?? 20);
 const jobsAtOnce = 12;
-/** Killing ends after so long, or when it is interrupted; the verdict is then on what ran. */
+/** Killing stops after this time or at an interruption; the verdict then covers the kills so far. */
 const longestMs = 25 * 60_000;
 /** Time limit for undisturbed jobs to finish and for started processes to be ready. */
 const calmLimitMs = 5 * 60_000;
-/** Shorter ones are lost without a kill on a machine that is busy with something else, which counts as a crash, too. */
+/** Shorter locks are lost without a kill on a busy machine, which counts as a crash. */
 const lockMs = 8_000;
 /** An interrupted job resumes when its lock has expired. */
 const pointLimitMs = 2 * lockMs;
 const longestRandomMs = 3_000;
-/** Time in which a kill finds the worker between being asked and answering. */
-const answerDelayMs = 60;
-/** A job is given up after five crashes: one that was hit so often is let alone until it is done. */
-const mostCutsPerJob = 3;
-/** Every third kill comes at a random moment. */
-const killsPerRandomOne = 3;
+/** Delay of each response, so that a kill can interrupt the worker between request and response. */
+const responseDelayMs = 60;
+/** A job fails after five crashes. No worker is killed while a job with this many interruptions is unfinished. */
+const maxInterruptionsPerJob = 3;
+/** Every third kill is at a random time. */
+const killsPerRandomKill = 3;
 const interruptions = ['SIGINT', 'SIGTERM'] as const;
 
-type Row = { kills: number; missed: number; cut: number };
+type Row = { kills: number; missed: number; interrupted: number };
 
 /**
- * Kills the worker with SIGKILL at every step of HeyGen jobs and at random moments, until so many runs of jobs were cut
- * off and no step is left at which it was not seen to be. Every job must complete, be billed once, and the ledger must say what the stand-in was paid. A first interruption
- * ends the killing, and the verdict is on what ran; a second one ends the program.
+ * Kills the worker with SIGKILL at every step of HeyGen jobs and at random times, until enough runs were interrupted and
+ * every step was reached. Every job must complete and be charged once, and the ledger must equal the stand-in's wallet.
+ * A first SIGINT stops the killing and prints the verdict so far; a second one ends the program.
  */
 export async function proveHeygenKills(): Promise<boolean> {
   const interrupted = new AbortController();
@@ -48,7 +54,7 @@ export async function proveHeygenKills(): Promise<boolean> {
   );
   try {
     const holds = await killThroughQueue(stack, end);
-    return (await proveLocalKills(wantedLocalRuns, end)) && holds;
+    return (await proveLocalKills(localRuns, end)) && holds;
   } finally {
     for (const name of interruptions) process.off(name, interrupt);
     await stack.stop();
@@ -58,86 +64,101 @@ export async function proveHeygenKills(): Promise<boolean> {
 async function killThroughQueue(stack: HeygenStack, end: AbortSignal): Promise<boolean> {
   const { control } = stack.standin;
   for (const route of ['upload', 'create', 'get'] as const)
-    control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: answerDelayMs }, times: 'always' });
+    control.addFaults({ match: { route }, fault: { kind: 'delay', delayMs: responseDelayMs }, times: 'always' });
   const samples = await Promise.all([0.8, 1, 1.2].map((seconds) => shortenSample(stack.folder, seconds)));
-  const lookout = await openLookout({ control, redisUrl: stack.redisUrl, outputDir: stack.outputDir });
-  const crowd = openCrowd({ client: stack.client, store: stack.store, samples, jobsAtOnce });
+  const watcher = await openKillPointWatcher({ control, redisUrl: stack.redisUrl, outputDir: stack.outputDir });
+  const supply = openJobSupply({ client: stack.client, store: stack.store, samples, jobsAtOnce });
   const rows = new Map<string, Row>();
   const allPoints = [...requestPoints, ...writePoints];
-  const points = endlessly(allPoints);
-  const unseen = (): readonly KillPoint[] => allPoints.filter(({ name }) => !isSeen(rows.get(name)));
+  const points = repeatForever(allPoints);
+  const listUnreached = (): readonly KillPoint[] => allPoints.filter(({ name }) => !wasReached(rows.get(name)));
   const startedMs = performance.now();
   const seconds = (): number => (performance.now() - startedMs) / 1000;
   let worker = await stack.startWorker();
   try {
-    for (let kill = 1; (crowd.cuts < wantedRuns || unseen().length > 0) && !end.aborted; kill += 1) {
-      await crowd.fill();
-      await crowd.untilNoneIsHit(mostCutsPerJob, end);
-      const next = crowd.cuts < wantedRuns ? points.next().value : unseen()[0];
-      const point = kill % killsPerRandomOne === 0 ? undefined : next;
-      worker = await killAt(stack, { worker, point, lookout, crowd, rows, end });
+    for (
+      let kill = 1;
+      (supply.interruptedRuns < requiredRuns || listUnreached().length > 0) && !end.aborted;
+      kill += 1
+    ) {
+      await supply.fill();
+      await supply.waitForFewerInterruptions(maxInterruptionsPerJob, end);
+      const next = supply.interruptedRuns < requiredRuns ? points.next().value : listUnreached()[0];
+      const point = kill % killsPerRandomKill === 0 ? undefined : next;
+      worker = await killAt(stack, { worker, point, watcher, supply, rows, end });
       process.stderr.write(
-        `${crowd.cuts} of ${wantedRuns} runs cut off by ${kill} kills, ${crowd.ended.length} jobs done, ${seconds().toFixed(0)} s\n`,
+        `${supply.interruptedRuns} of ${requiredRuns} runs interrupted by ${kill} kills, ${supply.ended.length} jobs ended, ${seconds().toFixed(0)} s\n`,
       );
     }
-    await crowd.drain();
+    await supply.waitForAll();
   } finally {
-    lookout.end();
+    watcher.close();
     await worker.stop();
   }
   printRows(rows);
-  const holds = await judge(stack, crowd.ended, {
-    cutRuns: crowd.cuts,
-    lostLocks: (await crowd.crashes()) - crowd.cuts,
+  const holds = await checkJobs(stack, supply.ended, {
+    interruptedRuns: supply.interruptedRuns,
+    lostLocks: (await supply.countCrashes()) - supply.interruptedRuns,
     seconds: seconds(),
   });
-  for (const { name } of unseen()) console.log(`No kill came when: ${name}`);
-  return holds && unseen().length === 0;
+  for (const { name } of listUnreached()) console.log(`No kill at the step: ${name}`);
+  return holds && listUnreached().length === 0;
 }
 
 interface Kill {
   readonly worker: GuardedProcess;
-  /** Absent: at a random moment. */
+  /** Undefined for a random time. */
   readonly point: KillPoint | undefined;
-  readonly lookout: Lookout;
-  readonly crowd: Crowd;
+  readonly watcher: KillPointWatcher;
+  readonly supply: JobSupply;
   readonly rows: Map<string, Row>;
   readonly end: AbortSignal;
 }
 
-/** Kills the worker at the point, or where that is not seen in time, then. Returns the one that takes over. */
-async function killAt(stack: HeygenStack, { worker, point, lookout, crowd, rows, end }: Kill): Promise<GuardedProcess> {
+/** Kills the worker at the point, or when it is not reached in time. Returns the worker that replaces it. */
+async function killAt(
+  stack: HeygenStack,
+  { worker, point, watcher, supply, rows, end }: Kill,
+): Promise<GuardedProcess> {
   const kill = (): void => void process.kill(worker.pid, 'SIGKILL');
-  let isInTime = true;
-  if (point) isInTime = await lookout.at(point, pointLimitMs, kill);
-  // A random kill does not wait for a step.
+  let isReached = true;
+  if (point) isReached = await watcher.waitFor(point, pointLimitMs, kill);
   else await sleep(Math.random() * longestRandomMs, undefined, { signal: end }).catch(() => undefined);
-  if (!point || !isInTime) kill();
+  if (!point || !isReached) kill();
   await worker.exited;
-  const cut = await crowd.countCuts();
+  const interrupted = await supply.countInterruptedRuns();
   const name = point?.name ?? 'at random';
-  const row = rows.get(name) ?? { kills: 0, missed: 0, cut: 0 };
-  rows.set(name, { kills: row.kills + 1, missed: row.missed + (isInTime ? 0 : 1), cut: row.cut + cut });
+  const row = rows.get(name) ?? { kills: 0, missed: 0, interrupted: 0 };
+  rows.set(name, {
+    kills: row.kills + 1,
+    missed: row.missed + (isReached ? 0 : 1),
+    interrupted: row.interrupted + interrupted,
+  });
   return stack.startWorker();
 }
 
-function isSeen(row: Row | undefined): boolean {
+function wasReached(row: Row | undefined): boolean {
   return row !== undefined && row.kills > row.missed;
 }
 
-function* endlessly<Item>(items: readonly Item[]): Generator<Item, never> {
+function* repeatForever<Item>(items: readonly Item[]): Generator<Item, never> {
   for (;;) yield* items;
 }
 
 function printRows(rows: ReadonlyMap<string, Row>): void {
-  console.log('| killed when | kills | not seen in time | runs cut off |\n|---|---|---|---|');
-  for (const [name, { kills, missed, cut }] of rows) console.log(`| ${name} | ${kills} | ${missed} | ${cut} |`);
+  console.log('| killed when | kills | not seen in time | runs interrupted |\n|---|---|---|---|');
+  for (const [name, { kills, missed, interrupted }] of rows)
+    console.log(`| ${name} | ${kills} | ${missed} | ${interrupted} |`);
 }
 
-async function judge(
+async function checkJobs(
   stack: HeygenStack,
   jobs: readonly JobView[],
-  { cutRuns, lostLocks, seconds }: { readonly cutRuns: number; readonly lostLocks: number; readonly seconds: number },
+  {
+    interruptedRuns,
+    lostLocks,
+    seconds,
+  }: { readonly interruptedRuns: number; readonly lostLocks: number; readonly seconds: number },
 ): Promise<boolean> {
   const { operations } = stack.standin.control.operations();
   const operationsOf = new Map<string | null, number>();
@@ -148,39 +169,39 @@ async function judge(
   for (const { id, error } of jobs.filter(({ status }) => status !== 'completed'))
     console.log(`${id} did not complete: ${error?.code}: ${error?.message}`);
   const once = jobs.filter(({ id }) => operationsOf.get(id) === 1).length;
-  const books = await stack.books();
-  const told = Math.round(jobs.reduce((sum, { cost_usd: usd }) => sum + (usd ?? 0), 0) * 1e6);
+  const balances = await stack.readBalances();
+  const reportedMicros = Math.round(jobs.reduce((sum, { cost_usd: usd }) => sum + (usd ?? 0), 0) * 1e6);
   const leftovers = await stack.leftovers();
   const figures = [
     jobs.length,
-    `${cutRuns} of ${wantedRuns}`,
+    `${interruptedRuns} of ${requiredRuns}`,
     lostLocks,
     completed,
     once,
-    books.charges,
-    books.walletMicros,
-    books.spentMicros,
-    told,
-    books.reservedMicros,
-    books.placesHeld,
-    books.pendingSettlements,
+    balances.charges,
+    balances.walletMicros,
+    balances.spentMicros,
+    reportedMicros,
+    balances.reservedMicros,
+    balances.slotsHeld,
+    balances.pendingSettlements,
     leftovers.length,
     seconds.toFixed(0),
   ];
   console.log(
-    '\n| jobs | runs cut off | locks lost | completed by HeyGen | with one operation | billed | wallet, µ$ | ledger, µ$ | reported by jobs, µ$ | reserved, µ$ | slots held | pending settlements | leftovers | s |',
+    '\n| jobs | runs interrupted | locks lost | completed by HeyGen | with one operation | charges | wallet, µ$ | ledger, µ$ | reported by jobs, µ$ | reserved, µ$ | slots held | pending settlements | leftovers | s |',
   );
   console.log(`|${'---|'.repeat(figures.length)}\n| ${figures.join(' | ')} |`);
   if (leftovers.length > 0) console.log(leftovers.join('\n'));
   return (
     completed === jobs.length &&
     once === jobs.length &&
-    books.charges === jobs.length &&
-    books.walletMicros === books.spentMicros &&
-    told === books.walletMicros &&
-    books.reservedMicros === 0 &&
-    books.placesHeld === 0 &&
-    books.pendingSettlements === 0 &&
+    balances.charges === jobs.length &&
+    balances.walletMicros === balances.spentMicros &&
+    reportedMicros === balances.walletMicros &&
+    balances.reservedMicros === 0 &&
+    balances.slotsHeld === 0 &&
+    balances.pendingSettlements === 0 &&
     leftovers.length === 0 &&
     stack.standin.control.leaks().length === 0
   );

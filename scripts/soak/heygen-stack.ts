@@ -3,38 +3,37 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { systemClock, type JobStore, type StateStore } from '@lipsync/core/host';
-import { createClientConnection, RedisJobStore, RedisStateStore } from '@lipsync/queue';
+import { createClientConnection, RedisConcurrencySlots, RedisJobStore, RedisStateStore } from '@lipsync/queue';
 import {
   startHeygenStandin,
   type HeygenStandin,
   type HeygenStandinOptions,
 } from '../../packages/heygen-standin/src/index.ts';
-import { createConcurrencySlots } from '../../packages/lipsync-core/src/scheduling/concurrency-slots.ts';
 import { standinEnvironment } from '../lib/standin-environment.ts';
 import type { GuardedProcess } from '../stack/guarded-process.ts';
 import { startScratchStack, type ScratchStack } from './scratch-stack.ts';
 
-/** The service with a HeyGen stand-in and without cloud workers: each soak test starts and kills its own. */
+/** The service with a HeyGen stand-in and without cloud workers: each soak test starts and stops its own. */
 export interface HeygenStack extends Omit<ScratchStack, 'startWorker'> {
   readonly standin: HeygenStandin;
-  /** A folder for files of the proof. */
+  /** A folder for the files of the soak test. */
   readonly folder: string;
   readonly store: JobStore;
   readonly state: StateStore;
   startWorker(environment?: Readonly<Record<string, string>>): Promise<GuardedProcess>;
-  books(): Promise<Books>;
+  readBalances(): Promise<Balances>;
   stop(): Promise<void>;
 }
 
-/** What the service says it spent, beside what the stand-in was paid; in millionths of a dollar. */
-export interface Books {
+/** The costs that the service recorded and the charges of the stand-in's wallet, in millionths of a dollar. */
+export interface Balances {
   readonly spentMicros: number;
   readonly reservedMicros: number;
   readonly walletMicros: number;
   readonly charges: number;
   /** Jobs that hold a concurrency slot at HeyGen. */
-  readonly placesHeld: number;
-  /** Operations whose cost is still to be asked for. */
+  readonly slotsHeld: number;
+  /** Attempts that ended before their cost was known. */
   readonly pendingSettlements: number;
 }
 
@@ -43,7 +42,7 @@ export interface HeygenStackOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** Every read moves an operation on: no proof waits by the stand-in's clock. */
+/** Every read advances an operation, so that no soak test depends on the stand-in's clock. */
 export const paceByReads = { by: 'reads', pendingReads: 1, runningReads: 1 } as const;
 
 const costsSchema = z.object({ total: z.object({ cost_usd: z.number(), reserved_usd: z.number() }) });
@@ -60,7 +59,7 @@ export async function startHeygenStack(
       HEYGEN_POLL_INTERVAL_MS: '100',
       QUEUE_LOCK_MS: '4000',
       QUEUE_STALLED_INTERVAL_MS: '500',
-      // The stack's own worker, which is started again by itself, stays away from HeyGen.
+      // The stack restarts its own worker, which therefore takes no HeyGen jobs.
       WORKER_LANES: 'render',
       ...environment,
     },
@@ -71,7 +70,7 @@ export async function startHeygenStack(
   });
   const connection = createClientConnection({ url: stack.redisUrl, onError: () => undefined });
   const state = new RedisStateStore({ connection });
-  const slots = createConcurrencySlots({ state, clock: systemClock });
+  const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
   return {
     ...stack,
     standin,
@@ -79,7 +78,7 @@ export async function startHeygenStack(
     state,
     store: new RedisJobStore({ connection }),
     startWorker: (more = {}) => stack.startWorker({ WORKER_LANES: 'cloud', ...more }),
-    async books() {
+    async readBalances() {
       const { total } = costsSchema.parse(await (await fetch(`${stack.url}/costs`, { signal })).json());
       const { spentMicros: walletMicros, charges } = standin.control.wallet();
       return {
@@ -87,7 +86,7 @@ export async function startHeygenStack(
         reservedMicros: Math.round(total.reserved_usd * 1e6),
         walletMicros,
         charges: charges.length,
-        placesHeld: (await slots.holders('heygen')).length,
+        slotsHeld: (await slots.holders('heygen')).length,
         pendingSettlements: (await state.list('open-bills/', { limit: 1_000 })).length,
       };
     },

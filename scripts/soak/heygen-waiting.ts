@@ -9,17 +9,17 @@ const jobCount = Number(process.env['HEYGEN_WAITING_JOBS'] ?? 2_000);
 const maxConcurrent = 20;
 const workerCount = 4;
 const submittedAtOnce = 16;
-/** Jobs that must be completed once the stand-in goes on. */
-const sampleSize = Math.min(jobCount, 2 * maxConcurrent);
+/** Number of jobs that must complete after the stand-in resumes. */
+const requiredCompletions = Math.min(jobCount, 2 * maxConcurrent);
 const watchedMs = 60_000;
 /** Longer than the poll interval of a job that waits for a slot. */
-const lookedAtWithinMs = 120_000;
+const resumeLimitMs = 120_000;
 const longestMs = 40 * 60_000;
-const lookMs = 1_000;
+const pollIntervalMs = 1_000;
 
 /**
- * Jobs by the thousand that wait on a stand-in which is stuck: what the workers hold and use meanwhile, that never more
- * operations run than allowed, and that all jobs go on when the workers were stopped, half of them by SIGKILL.
+ * Lets thousands of jobs wait while the stand-in is stuck. Measures memory and CPU of the workers, and checks that the
+ * concurrency limit holds and that all jobs resume after the workers were stopped, half of them by SIGKILL.
  */
 export async function proveHeygenWaiting(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);
@@ -44,17 +44,23 @@ export async function proveHeygenWaiting(): Promise<boolean> {
     const idleMib = memoryOf(workers);
     stack.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' }, times: 'always' });
     const ids = await submitAll(stack);
-    await untilAll(stack, ids, isWaiting, 'wait', signal);
+    await waitUntilAll(stack, ids, isWaiting, 'wait', signal);
     const usage = await watchUsage(workers, signal);
     const before = new Map((await recordsOf(stack, ids)).map(({ id, runs }) => [id, runs]));
     workers.slice(0, 2).forEach(({ pid }) => process.kill(pid, 'SIGKILL'));
     await Promise.all(workers.map((worker) => worker.stop()));
     workers = await startWorkers(stack);
     const resumed = await countWithin(stack, ids, ({ id, runs }) => runs > (before.get(id) ?? 0), signal);
-    const atOnceStuck = stack.standin.control.operations();
+    const stuck = stack.standin.control.operations();
     stack.standin.control.clearFaults();
     stack.standin.control.release();
-    const completed = await countWithin(stack, ids, ({ status }) => status === 'completed', signal, sampleSize);
+    const completed = await countWithin(
+      stack,
+      ids,
+      ({ status }) => status === 'completed',
+      signal,
+      requiredCompletions,
+    );
     const { mostAtOnce } = stack.standin.control.operations();
     console.log('| | MiB each, idle | MiB each, waiting | CPU of all four while waiting |\n|---|---|---|---|');
     console.log(
@@ -64,13 +70,13 @@ export async function proveHeygenWaiting(): Promise<boolean> {
       '\n| jobs | operations while stuck | most operations at once | allowed | polled again after the restart | completed after the release |\n|---|---|---|---|---|---|',
     );
     console.log(
-      `| ${ids.length} | ${atOnceStuck.runningNow} | ${mostAtOnce} | ${maxConcurrent} | ${resumed} | ${completed} |`,
+      `| ${ids.length} | ${stuck.runningNow} | ${mostAtOnce} | ${maxConcurrent} | ${resumed} | ${completed} |`,
     );
     return (
       mostAtOnce === Math.min(maxConcurrent, jobCount) &&
-      atOnceStuck.operations.length === Math.min(maxConcurrent, jobCount) &&
+      stuck.operations.length === Math.min(maxConcurrent, jobCount) &&
       resumed === ids.length &&
-      completed >= sampleSize
+      completed >= requiredCompletions
     );
   } finally {
     await Promise.all(workers.map((worker) => worker.stop()));
@@ -99,7 +105,7 @@ async function submitAll(stack: HeygenStack): Promise<readonly string[]> {
   return ids;
 }
 
-/** Waits for its operation or in line, and no worker works on it. */
+/** Whether the job waits for its operation or for a slot and no worker runs it. */
 function isWaiting({ status, parkedUntilMs }: JobRecord): boolean {
   return status === 'processing' && parkedUntilMs !== null;
 }
@@ -109,39 +115,36 @@ async function recordsOf({ store }: HeygenStack, ids: readonly string[]): Promis
   return records.flatMap((record) => record ?? []);
 }
 
-/** Resolves when all but those that are just being looked at are as wanted, and every job was so once. */
-async function untilAll(
+/** Resolves when every job has met the condition once and all slots are in use. */
+async function waitUntilAll(
   stack: HeygenStack,
   ids: readonly string[],
-  wanted: (record: JobRecord) => boolean,
+  isReached: (record: JobRecord) => boolean,
   what: string,
   signal: AbortSignal,
 ): Promise<void> {
   const left = new Set(ids);
   while (left.size > 0) {
-    for (const record of await recordsOf(stack, [...left])) if (wanted(record)) left.delete(record.id);
+    for (const record of await recordsOf(stack, [...left])) if (isReached(record)) left.delete(record.id);
     process.stderr.write(`${ids.length - left.size} of ${ids.length} jobs ${what}\n`);
-    await sleep(lookMs, undefined, { signal });
+    await sleep(pollIntervalMs, undefined, { signal });
   }
   while (stack.standin.control.operations().runningNow < Math.min(maxConcurrent, ids.length))
-    await sleep(lookMs, undefined, { signal });
+    await sleep(pollIntervalMs, undefined, { signal });
 }
 
-/** How many jobs come to be as wanted within the time; stops at `enough`. */
+/** Counts the jobs that meet the condition within the time limit; stops at `enough`. */
 async function countWithin(
   stack: HeygenStack,
   ids: readonly string[],
-  wanted: (record: JobRecord) => boolean,
+  isReached: (record: JobRecord) => boolean,
   signal: AbortSignal,
   enough = ids.length,
 ): Promise<number> {
   const left = new Set(ids);
-  for (
-    const endMs = performance.now() + lookedAtWithinMs;
-    performance.now() < endMs && ids.length - left.size < enough;
-  ) {
-    for (const record of await recordsOf(stack, [...left])) if (wanted(record)) left.delete(record.id);
-    await sleep(lookMs, undefined, { signal });
+  for (const endMs = performance.now() + resumeLimitMs; performance.now() < endMs && ids.length - left.size < enough;) {
+    for (const record of await recordsOf(stack, [...left])) if (isReached(record)) left.delete(record.id);
+    await sleep(pollIntervalMs, undefined, { signal });
   }
   return ids.length - left.size;
 }

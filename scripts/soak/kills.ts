@@ -3,7 +3,7 @@ import { jobViewSchema, type JobView } from '@lipsync/core/contract';
 import { descendantsRunning } from './processes.ts';
 import { samplePaths, startScratchStack, type ScratchStack } from './scratch-stack.ts';
 
-/** Who is killed, and how its command line is recognized. */
+/** Processes to kill, with a part of their command line. */
 const victims = [
   { name: 'worker', text: 'apps/worker/src/main.ts' },
   { name: 'redis', text: 'redis-server' },
@@ -14,12 +14,12 @@ const victims = [
 
 const stages = ['listening', 'tracking', 'rendering', 'publishing'] as const;
 const longestMs = 5 * 60_000;
-/** Some stages last a blink. */
+/** Some stages are very short. */
 const pollMs = 10;
 
 interface Outcome {
-  /** Whether the process was running while the job was in the stage. */
-  readonly hit: boolean;
+  /** Whether a process was killed while the job was in the stage. */
+  readonly wasKilled: boolean;
   readonly job: JobView;
   readonly outputs: number;
   readonly leftovers: number;
@@ -28,8 +28,8 @@ interface Outcome {
 }
 
 /**
- * Kills each part with SIGKILL in the middle of a job, in each stage; the job must complete once and leave nothing else.
- * Where the stage was over before it was seen, or the part is not there in it, the row says that it was missed.
+ * Kills each kind of process with SIGKILL in each stage of a job. The job must complete once and leave no other files.
+ * A row is marked as missed when the stage was too short or the process does not run in it.
  */
 export async function proveKills(): Promise<boolean> {
   console.log(
@@ -37,18 +37,18 @@ export async function proveKills(): Promise<boolean> {
   );
   let holds = true;
   for (const victim of victims) {
-    let hits = 0;
+    let kills = 0;
     for (const stage of stages) {
-      const { hit, job, outputs, leftovers, records, seconds } = await killDuring(victim.text, stage);
+      const { wasKilled, job, outputs, leftovers, records, seconds } = await killDuring(victim.text, stage);
       const attempts = job.attempts.map(({ outcome, code }) => code ?? outcome).join(', ');
       console.log(
-        `| ${victim.name} | ${stage}${hit ? '' : ' (missed)'} | ${job.status} | ${attempts} | ${outputs} | ${records} | ${leftovers} | ${seconds.toFixed(1)} |`,
+        `| ${victim.name} | ${stage}${wasKilled ? '' : ' (missed)'} | ${job.status} | ${attempts} | ${outputs} | ${records} | ${leftovers} | ${seconds.toFixed(1)} |`,
       );
-      holds &&= !hit || (job.status === 'completed' && outputs === 1 && records === 1 && leftovers === 0);
-      hits += hit ? 1 : 0;
+      holds &&= !wasKilled || (job.status === 'completed' && outputs === 1 && records === 1 && leftovers === 0);
+      kills += wasKilled ? 1 : 0;
     }
-    // Missing a quick stage is bad luck; missing all of them would prove nothing.
-    holds &&= hits > 0;
+    // A short stage can be missed, but each process must be killed in at least one stage.
+    holds &&= kills > 0;
   }
   return holds;
 }
@@ -59,14 +59,14 @@ async function killDuring(text: string, stage: string): Promise<Outcome> {
   try {
     const startedMs = performance.now();
     const { id } = await stack.client.submit(samplePaths, {});
-    const seen = await until(stack, id, (job) => job.stage === stage || isAtEnd(job), signal);
-    const pids = seen.stage === stage && !isAtEnd(seen) ? descendantsRunning(text) : [];
+    const seen = await waitUntil(stack, id, (job) => job.stage === stage || hasEnded(job), signal);
+    const pids = seen.stage === stage && !hasEnded(seen) ? descendantsRunning(text) : [];
     for (const pid of pids) kill(pid);
-    const job = await until(stack, id, isAtEnd, signal);
+    const job = await waitUntil(stack, id, hasEnded, signal);
     const seconds = (performance.now() - startedMs) / 1000;
     const { jobs } = (await (await fetch(`${stack.url}/lipsync`, { signal })).json()) as { jobs: unknown[] };
     return {
-      hit: pids.length > 0,
+      wasKilled: pids.length > 0,
       job,
       seconds,
       records: jobs.length,
@@ -78,11 +78,11 @@ async function killDuring(text: string, stage: string): Promise<Outcome> {
   }
 }
 
-function isAtEnd({ status }: JobView): boolean {
+function hasEnded({ status }: JobView): boolean {
   return status !== 'queued' && status !== 'processing';
 }
 
-/** Processes may end between the look at the table and the kill. */
+/** Ignores a process that has ended since it was listed. */
 function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
@@ -91,24 +91,24 @@ function kill(pid: number): void {
   }
 }
 
-/** Asks until the job is as wanted; an API that is down or has no Redis is asked again. */
-async function until(
+/** Polls until the job meets the condition. Retries while the API or Redis is down. */
+async function waitUntil(
   stack: ScratchStack,
   id: string,
-  wanted: (job: JobView) => boolean,
+  isReached: (job: JobView) => boolean,
   signal: AbortSignal,
 ): Promise<JobView> {
   for (;;) {
-    const job = await look(stack, id, signal).catch((error: unknown) => {
+    const job = await readJob(stack, id, signal).catch((error: unknown) => {
       if (signal.aborted) throw error;
       return undefined;
     });
-    if (job && wanted(job)) return job;
+    if (job && isReached(job)) return job;
     await sleep(pollMs, undefined, { signal });
   }
 }
 
-async function look(stack: ScratchStack, id: string, signal: AbortSignal): Promise<JobView | undefined> {
+async function readJob(stack: ScratchStack, id: string, signal: AbortSignal): Promise<JobView | undefined> {
   const response = await fetch(`${stack.url}/lipsync/${id}`, { signal });
   return response.ok ? jobViewSchema.parse(await response.json()) : undefined;
 }

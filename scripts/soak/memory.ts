@@ -9,23 +9,26 @@ import { watchMemory } from '../lib/watch-memory.ts';
 import { descendantsRunning } from './processes.ts';
 import { startScratchStack } from './scratch-stack.ts';
 
-/** Ten minutes, or fewer for a first look. */
+/** Ten minutes, or less for a quick test. */
 const clipSeconds = Number(process.env['SOAK_MEMORY_SECONDS'] ?? 600);
 const longestMs = 40 * 60_000;
 /** Above what the worker holds when idle, and above the weights of the model. */
 const allowedMib = 1024;
 const idleMs = 3_000;
-/** Stages that last long enough to grow in; each holds what it needs from its beginning. */
+/** Stages that are long enough to show growth. Each allocates what it needs at its start. */
 const longStages = ['tracking', 'rendering'] as const;
-/** How much the end of a stage may hold above its beginning: what allocators keep, not what grows with the clip. */
+/** Allowed growth within a stage: memory that allocators retain, not memory that grows with the clip. */
 const allowedGrowth = { factor: 1.1, mib: 50 };
 
-/** A preview of a 600 s clip at 720p: what the worker and everything below it holds, idle and through the job, and that it stays flat in each long stage. */
+/**
+ * Makes a preview of a 600 s clip at 720p. Measures the memory of the worker and its descendants, idle and during the job,
+ * and checks that it stays flat in each long stage.
+ */
 export async function proveMemory(): Promise<boolean> {
   return withFolder((folder) => proveFlat(folder, { method: 'preview', modelMib: 0, environment: {} }));
 }
 
-/** The same with Wav2Lip, whose engine is below the worker too: a full-size model on the CPU, its weights from a seed. */
+/** The same with Wav2Lip on the CPU: a full-size model with seeded weights, whose engine is a descendant of the worker. */
 export async function proveWav2LipMemory(): Promise<boolean> {
   return withFolder(async (folder) => {
     const modelPath = join(folder, 'wav2lip.onnx');
@@ -61,7 +64,7 @@ async function proveFlat(folder: string, { method, modelMib, environment }: Memo
   const stack = await startScratchStack(environment, signal);
   try {
     const [worker] = descendantsRunning('apps/worker/src/main.ts');
-    if (worker === undefined) throw new Error('There is no worker to watch.');
+    if (worker === undefined) throw new Error('No worker is running.');
     const idle = watchMemory(worker, { withItself: true });
     await sleep(idleMs);
     idle.end();
@@ -103,12 +106,12 @@ export function seriesOf(
   samplesAt: ReadonlyMap<string, number>,
 ): readonly number[] {
   const stages = [...samplesAt];
-  const place = stages.findIndex(([name]) => name === stage);
-  const [, start] = stages[place] ?? [stage, Infinity];
-  return seriesMib.slice(start, stages[place + 1]?.[1]);
+  const stageIndex = stages.findIndex(([name]) => name === stage);
+  const [, start] = stages[stageIndex] ?? [stage, Infinity];
+  return seriesMib.slice(start, stages[stageIndex + 1]?.[1]);
 }
 
-/** Whether the sound and the picture of the only output end within a frame of each other, and all frames are there. */
+/** Whether sound and picture of the only output end within one frame of each other, and no frame is missing. */
 async function endTogether([path]: readonly string[]): Promise<boolean> {
   if (path === undefined) return false;
   const { frameCount, videoDurationMs, audioDurationMs } = await probeTake(path);
@@ -121,7 +124,7 @@ async function endTogether([path]: readonly string[]): Promise<boolean> {
   return frameCount === expected && Math.abs(apartMs) <= 1000 / framesPerSecond(frameRate);
 }
 
-/** Whether the last fifth of a stage is about where the second was, when everything had begun. Not where one was not looked at. */
+/** Whether the last fifth of a stage needs about as much memory as the second. False if a fifth was not sampled. */
 export function isFlat(fifths: readonly number[]): boolean {
   const [, settled, , , last] = fifths;
   return (

@@ -11,7 +11,7 @@ const projectDir = dirname(dirname(import.meta.dirname));
 const longestMs = 10 * 60_000;
 const maxOutputBytes = 16 * 1024 ** 2;
 
-/** What a careful program is compiled with, the declarations of all packages included. */
+/** Strict compiler options; the declarations of all packages are checked too. */
 const compilerOptions = {
   module: 'nodenext',
   target: 'es2024',
@@ -25,13 +25,13 @@ const compilerOptions = {
 
 interface Step {
   readonly name: string;
-  /** Resolves with what was seen; throws when it is not as it should be. */
+  /** Resolves with a summary; throws when the step fails. */
   readonly run: () => Promise<string>;
 }
 
 /**
- * The core as a package: packed, installed from the npm registry into an empty TypeScript project outside of this one,
- * compiled strictly and run there, by program and by command line.
+ * Packs the core, installs it with its dependencies into an empty TypeScript project outside this one, compiles a program
+ * there with strict options, and runs the program and the command line.
  */
 export async function provePacked(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-packed-'));
@@ -41,7 +41,7 @@ export async function provePacked(): Promise<boolean> {
       const startedMs = performance.now();
       const { seen, holds } = await run().then(
         (text) => ({ seen: text, holds: true }),
-        (error: unknown) => ({ seen: reasonOf(error), holds: false }),
+        (error: unknown) => ({ seen: describeFailure(error), holds: false }),
       );
       console.log(`| ${name} | ${seen} | ${((performance.now() - startedMs) / 1000).toFixed(1)} |`);
       if (!holds) return false;
@@ -55,17 +55,17 @@ export async function provePacked(): Promise<boolean> {
 function stepsIn(folder: string, signal: AbortSignal): readonly Step[] {
   const start = async (command: readonly string[], cwd: string): Promise<string> => {
     const [program = '', ...args] = command;
-    // The ONNX runtime carries its CPU part; its install script fetches CUDA from somewhere else than the npm registry.
+    // The package contains the CPU runtime; its install script would fetch CUDA from outside the npm registry.
     const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' };
     return (await promisify(execFile)(program, args, { cwd, env, signal, maxBuffer: maxOutputBytes })).stdout;
   };
-  const there = (...command: readonly string[]): Promise<string> => start(command, folder);
+  const inFolder = (...command: readonly string[]): Promise<string> => start(command, folder);
   return [
     { name: 'pack', run: () => pack(folder, (...args) => start([...pnpmCommand, ...args], projectDir)) },
-    { name: 'install', run: () => install(folder, there) },
-    { name: 'compile, strictly', run: () => compile(folder, there) },
-    { name: 'run the README’s program', run: () => runProgram(folder, there) },
-    { name: 'run the command line', run: () => runCommandLine(folder, there) },
+    { name: 'install', run: () => install(folder, inFolder) },
+    { name: 'compile, strictly', run: () => compile(folder, inFolder) },
+    { name: 'run the README’s program', run: () => runProgram(folder, inFolder) },
+    { name: 'run the command line', run: () => runCommandLine(folder, inFolder) },
   ];
 }
 
@@ -79,7 +79,7 @@ async function pack(folder: string, pnpm: Start): Promise<string> {
 
 async function tarballIn(folder: string): Promise<string> {
   const name = (await readdir(folder)).find((file) => file.endsWith('.tgz'));
-  if (name === undefined) throw new Error('There is no tarball.');
+  if (name === undefined) throw new Error('`pnpm pack` wrote no tarball.');
   return name;
 }
 
@@ -107,12 +107,12 @@ async function compile(folder: string, start: Start): Promise<string> {
     JSON.stringify({ compilerOptions, files: ['program.ts', 'mistake.ts'] }),
   );
   await writeFile(join(folder, 'program.ts'), await readmeProgram());
-  // Declarations that were not found would make everything `any`, and this no mistake.
+  // Fails to compile if the declarations were not found, because then everything would be `any`.
   await writeFile(
     join(folder, 'mistake.ts'),
     [
       "import type { GenerateLipsyncInput } from '@lipsync/core';",
-      '// @ts-expect-error there is no such mode',
+      '// @ts-expect-error not a sync mode',
       "export const mode: GenerateLipsyncInput['syncMode'] = 'sideways';",
     ].join('\n'),
   );
@@ -120,12 +120,12 @@ async function compile(folder: string, start: Start): Promise<string> {
   return 'no error';
 }
 
-/** The first example of the package's own README. */
+/** The first example in the README of the package. */
 async function readmeProgram(): Promise<string> {
   const readme = await readFile(join(projectDir, 'packages', 'lipsync-core', 'README.md'), 'utf8');
   const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].flatMap(([, code = '']) => code);
   const program = examples.find((code) => code.includes("'@lipsync/core'"));
-  if (program === undefined) throw new Error('The README of the package holds no program that imports it.');
+  if (program === undefined) throw new Error('The README of the package has no program that imports it.');
   return program;
 }
 
@@ -150,8 +150,8 @@ async function sizeOf(folder: string, name: string): Promise<string> {
   return `${Math.round((await stat(join(folder, name))).size / 1024)} KiB`;
 }
 
-/** What the program that failed had to say, on one line. */
-function reasonOf(error: unknown): string {
+/** Message and output of a failed program, on one line. */
+function describeFailure(error: unknown): string {
   const { message, stdout = '' } = error as Error & { stdout?: string };
   return `${message} ${stdout}`.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').trim();
 }

@@ -1,6 +1,6 @@
 import { descendantsOf } from '../../packages/lipsync-core/src/testing/process-table.ts';
 
-/** Ids of all processes below this one whose command line contains `text`. */
+/** Ids of the descendants of this process whose command line contains `text`. */
 export function descendantsRunning(text: string): number[] {
   return descendantsOf(process.pid)
     .filter(({ command }) => command.includes(text))

@@ -53,7 +53,7 @@ export class RevisionStack {
     throw new Error(`The stack did not start:\n${this.#lines.join('\n')}`);
   }
 
-  /** Kills the process and all its descendants with SIGKILL, none of which can react to the death of another. */
+  /** Kills the process and all its descendants with SIGKILL; none of them can react to the end of another. */
   async kill(): Promise<void> {
     const root = this.#child.pid ?? 0;
     const exited = once(this.#child, 'exit');

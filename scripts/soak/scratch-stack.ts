@@ -15,33 +15,33 @@ export const samplePaths = {
   audioPath: join(projectDir, 'samples', 'speech.wav'),
 } as const;
 
-/** How files are called while they are written: stored files, and face tracks in the cache. */
+/** File name endings of partial files: of the artifact store and of the face track cache. */
 const partialEndings = ['.part', '.partial'];
-/** How long a job may take to clear up. */
-const clearingUpMs = 10_000;
+/** Time that a job may need to delete its files. */
+const cleanupLimitMs = 10_000;
 
 export interface ScratchStack {
   readonly url: string;
   readonly redisUrl: string;
-  /** Holds everything that the service stores. */
+  /** Contains everything that the service stores. */
   readonly rootDir: string;
   readonly outputDir: string;
   readonly client: LipsyncClient;
-  /** Every line that a part has printed so far, the workers' of `startWorker` with them. */
+  /** Every line that the processes have printed so far, including workers of `startWorker`. */
   readonly lines: readonly string[];
   /** Starts an additional worker that is not restarted when it exits; resolves when it claims jobs. The caller stops it. */
   startWorker(environment: Readonly<Record<string, string>>): Promise<GuardedProcess>;
   /** Outputs that can be downloaded, relative to the output folder. */
   outputs(): Promise<string[]>;
   /**
-   * Files that a job should have removed: work in progress and partial files anywhere. A job clears up right after its
-   * record says that it is over, so that it is given a moment.
+   * Lists work files and partial files that jobs should have deleted. Waits for a while, because a job deletes its files
+   * after its record has ended.
    */
   leftovers(): Promise<string[]>;
   stop(): Promise<void>;
 }
 
-/** The whole service on folders of its own, which are gone after `stop`. `environment` overrides its settings. */
+/** Starts the whole service in a temporary folder, which `stop` deletes. `environment` overrides its settings. */
 export async function startScratchStack(
   environment: Readonly<Record<string, string>>,
   signal: AbortSignal,
@@ -56,7 +56,7 @@ export async function startScratchStack(
     PUBLIC_BASE_URL: '',
     LIPSYNC_API_KEYS: '',
     LIPSYNC_OUTPUT_DIR: outputDir,
-    // A proof spends no money.
+    // Soak tests must not spend money.
     HEYGEN_API_KEY: '',
     ...environment,
   };
@@ -94,7 +94,7 @@ export async function startScratchStack(
     },
     outputs: () => filesBelow(outputDir),
     async leftovers() {
-      const untilMs = performance.now() + clearingUpMs;
+      const untilMs = performance.now() + cleanupLimitMs;
       for (;;) {
         const partial = (await filesBelow(folder)).filter((name) =>
           partialEndings.some((ending) => name.endsWith(ending)),

@@ -24,7 +24,7 @@ const revision = process.env['TAKEOVER_REVISION'] ?? 'c5ad8fc8705af41e62ad2c8ea2
 const projectDir = join(import.meta.dirname, '..', '..');
 const cliPath = join('packages', 'lipsync-core', 'src', 'cli', 'main.ts');
 const limitMs = 15 * 60_000;
-/** Jobs that waited for a slot in the old revision wake by themselves after up to 80 s. */
+/** Jobs that waited for a slot in the old revision poll again after up to 80 s. */
 const finishLimitMs = 5 * 60_000;
 const maxConcurrent = 2;
 const longClipSeconds = 40;
@@ -43,8 +43,8 @@ interface Bench {
 
 /**
  * Starts an older revision (`TAKEOVER_REVISION`), kills it with SIGKILL while it has jobs in every state, and starts the
- * current one on the same data folder and the same Redis: every job must be listed, end as expected and be billed once.
- * The same for a job of the command line, which keeps its state in SQLite.
+ * current one with the same data folder and Redis. Every job must be listed, end as expected and be charged once. Repeats
+ * this for a job of the command line, whose state is in SQLite.
  */
 export async function proveTakeover(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-takeover-'));
@@ -108,7 +108,7 @@ async function proveQueueTakeover(bench: Bench): Promise<boolean> {
     standin.control.release();
     current = new RevisionStack({ projectDir, port, environment });
     await current.ready();
-    return await judgeQueue({ standin, redisUrl: redis.url, url: current.url, left });
+    return await checkQueue({ standin, redisUrl: redis.url, url: current.url, left });
   } finally {
     await old.stop();
     await current?.stop();
@@ -141,7 +141,7 @@ async function leaveJobs({ short, long }: Bench, standin: HeygenStandin, url: st
   standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' }, times: 'always' });
   for (let index = 0; index < maxConcurrent; index += 1)
     note(await submit(short, 'heygen'), 'operation at the vendor', 'completed', 'heygen');
-  await until(() => standin.control.operations().runningNow === maxConcurrent);
+  await waitUntil(() => standin.control.operations().runningNow === maxConcurrent);
   for (const priority of ['5', '1', '5'])
     note(await submit(short, 'heygen', { priority }), 'waiting for a slot', 'completed', 'heygen');
 
@@ -150,14 +150,14 @@ async function leaveJobs({ short, long }: Bench, standin: HeygenStandin, url: st
   note(await submit(short, 'preview'), 'queued', 'completed', 'preview');
   const canceled = await submit(short, 'preview');
   const answer = await fetch(`${url}/lipsync/${canceled.id}/cancel`, { method: 'POST' });
-  if (!answer.ok) throw new Error(`The cancel was answered with ${answer.status}.`);
+  if (!answer.ok) throw new Error(`The API answered the cancel with ${answer.status}.`);
   note(canceled, 'canceled', 'canceled', null);
 
   for (const { id, state } of left.filter(
     (job) => job.state === 'waiting for a slot' || job.state.startsWith('operation'),
   ))
-    await until(async () => (await readJob(url, id)).stage === 'waiting', `${id}: ${state}`);
-  await until(async () => {
+    await waitUntil(async () => (await readJob(url, id)).stage === 'waiting', `${id}: ${state}`);
+  await waitUntil(async () => {
     const { status, progress } = await readJob(url, running.id);
     return status === 'processing' && progress > 10;
   }, 'rendering');
@@ -168,7 +168,10 @@ async function readJob(url: string, id: string): Promise<JobView> {
   return jobViewSchema.parse(await (await fetch(`${url}/lipsync/${id}`)).json());
 }
 
-async function until(isReached: () => boolean | Promise<boolean>, what = 'operations at the vendor'): Promise<void> {
+async function waitUntil(
+  isReached: () => boolean | Promise<boolean>,
+  what = 'operations at the vendor',
+): Promise<void> {
   const deadlineMs = performance.now() + 120_000;
   while (!(await isReached())) {
     if (performance.now() > deadlineMs) throw new Error(`The old revision did not reach the state: ${what}.`);
@@ -186,7 +189,7 @@ interface QueueVerdict {
   readonly left: readonly LeftJob[];
 }
 
-async function judgeQueue({ standin, redisUrl, url, left }: QueueVerdict): Promise<boolean> {
+async function checkQueue({ standin, redisUrl, url, left }: QueueVerdict): Promise<boolean> {
   const client = createLipsyncClient(url, AbortSignal.timeout(finishLimitMs));
   const page = pageSchema.parse(await (await fetch(`${url}/lipsync?limit=100`)).json());
   const listed = new Set(page.jobs.map(({ id }) => id));
@@ -206,10 +209,10 @@ async function judgeQueue({ standin, redisUrl, url, left }: QueueVerdict): Promi
       (expected.status !== 'completed' || (hasOutput && job.method_used === expected.method));
   }
   const paid = left.filter(({ expected }) => expected.method === 'heygen').length;
-  return (await judgeBooks({ standin, redisUrl, url }, paid)) && holds;
+  return (await checkBalances({ standin, redisUrl, url }, paid)) && holds;
 }
 
-async function judgeBooks({ standin, redisUrl, url }: Omit<QueueVerdict, 'left'>, paid: number): Promise<boolean> {
+async function checkBalances({ standin, redisUrl, url }: Omit<QueueVerdict, 'left'>, paid: number): Promise<boolean> {
   const connection = createClientConnection({ url: redisUrl, onError: () => undefined });
   try {
     const { total } = costsSchema.parse(await (await fetch(`${url}/costs`)).json());
@@ -274,13 +277,13 @@ async function proveLocalTakeover({ folder, oldProjectDir, short }: Bench): Prom
     standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'stick' }, times: 'always' });
     const old = generate(oldProjectDir);
     const killed = once(old, 'exit');
-    await until(() => standin.control.operations().runningNow === 1);
+    await waitUntil(() => standin.control.operations().runningNow === 1);
     old.kill('SIGKILL');
     await killed;
     standin.control.clearFaults();
     standin.control.release();
     await exitOf(generate(projectDir), 'the current command line');
-    return await judgeLocal({ standin, dataDir, outputPath });
+    return await checkLocal({ standin, dataDir, outputPath });
   } finally {
     await standin.close();
   }
@@ -292,7 +295,7 @@ interface LocalVerdict {
   readonly outputPath: string;
 }
 
-async function judgeLocal({ standin, dataDir, outputPath }: LocalVerdict): Promise<boolean> {
+async function checkLocal({ standin, dataDir, outputPath }: LocalVerdict): Promise<boolean> {
   const state = new SqliteStateStore({ path: join(dataDir, 'state.sqlite') });
   try {
     const caps = { dailyMicros: null, monthlyMicros: null, userDailyMicros: null };
@@ -302,7 +305,7 @@ async function judgeLocal({ standin, dataDir, outputPath }: LocalVerdict): Promi
     const reservedMicros = rows.reduce((sum, { reservedMicros: micros }) => sum + micros, 0);
     const { spentMicros, charges } = standin.control.wallet();
     const operations = standin.control.operations().operations.length;
-    const isMade = await access(outputPath).then(
+    const hasOutput = await access(outputPath).then(
       () => true,
       () => false,
     );
@@ -312,10 +315,10 @@ async function judgeLocal({ standin, dataDir, outputPath }: LocalVerdict): Promi
       '| output | operations | charges | wallet, µ$ | ledger, µ$ | reserved, µ$ | leftovers |\n|---|---|---|---|---|---|---|',
     );
     console.log(
-      `| ${[isMade, operations, charges.length, spentMicros, ledgerMicros, reservedMicros, leftovers.length].join(' | ')} |`,
+      `| ${[hasOutput, operations, charges.length, spentMicros, ledgerMicros, reservedMicros, leftovers.length].join(' | ')} |`,
     );
     return (
-      isMade &&
+      hasOutput &&
       operations === 1 &&
       charges.length === 1 &&
       ledgerMicros === spentMicros &&

@@ -16,18 +16,18 @@ import { Wav2LipHarness } from '../../packages/lipsync-core/src/testing/wav2lip-
 import { samplePaths } from './scratch-stack.ts';
 
 const shortSeconds = 7;
-/** A rate that is no whole number, over the longest take: what drifts shows there. */
-const drifting = { rate: '30000/1001', seconds: 600 };
+/** A fractional rate over the longest take, in which drift shows. */
+const longTake = { rate: '30000/1001', seconds: 600 };
 const takes = [
   ...['24000/1001', '25', '30000/1001', '30', '50', '60'].map((rate) => ({ rate, seconds: shortSeconds })),
-  drifting,
+  longTake,
 ];
 const windowStartMs = -40;
 const maxLagFrames = 5;
 const longestMs = 20 * 60_000;
-/** Gray by which a frame may differ from what it owes: a column of sound more or less, and the encoder. */
+/** Allowed gray difference of a frame: one mel column more or less, and encoder noise. */
 const allowedError = 0.04;
-/** Chunks begin on whole columns of 12.5 ms. */
+/** Chunks start at whole mel columns of 12.5 ms. */
 const allowedDelayMs = 12.5;
 
 interface Row {
@@ -36,8 +36,8 @@ interface Row {
 }
 
 /**
- * At each rate a model paints how loud the sound is that it was given: every frame of the take must show its own time's,
- * judged by the speech; and picture and sound of the take must lie together at its beginning and at its end.
+ * At each frame rate, a model paints the loudness of its input. Every frame of the take must show the loudness of the speech
+ * at its own time, and picture and sound must be in sync at the start and at the end.
  */
 export async function proveWav2LipSync(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-sync-'));
@@ -51,7 +51,7 @@ export async function proveWav2LipSync(): Promise<boolean> {
     console.log('|---|---|---|---|---|---|---|---|---|---|---|---|');
     let holds = true;
     for (const take of takes) {
-      const row = await judgeTake(harness, { folder, modelPath, ...take });
+      const row = await measureTake(harness, { folder, modelPath, ...take });
       console.log(`| ${row.cells.join(' | ')} | ${row.holds} |`);
       holds &&= row.holds;
     }
@@ -62,7 +62,7 @@ export async function proveWav2LipSync(): Promise<boolean> {
   }
 }
 
-async function judgeTake(
+async function measureTake(
   harness: Wav2LipHarness,
   { folder, modelPath, rate, seconds }: { folder: string; modelPath: string; rate: string; seconds: number },
 ): Promise<Row> {
@@ -73,17 +73,17 @@ async function judgeTake(
   const grays = await readMeter(made, track).finally(() => track.close());
   const take = await probeTake(made.takePath);
   const { frameRate, frameCount } = made.timeline;
-  const expected = expectedMeter(melLevels(await soundOf(speechPath)), frameCount, { frameRate, windowStartMs });
+  const expected = expectedMeter(melLevels(await readSamples(speechPath)), frameCount, { frameRate, windowStartMs });
   const errors = expected.map((gray, index) => Math.abs(gray - (grays[index] ?? NaN)));
   const largest = errors.reduce((highest, error) => Math.max(highest, error), 0);
   const { lag, r } = grays.length === frameCount ? bestLag(expected, grays, maxLagFrames) : { lag: NaN, r: NaN };
-  const heard = melLevels(await soundOf(made.takePath));
-  const judgedFrames = Math.round((shortSeconds * frameRate.numerator) / frameRate.denominator);
-  const delayMs = meterDelayMs(grays.subarray(0, judgedFrames), heard, { frameRate, windowStartMs });
-  const endDelayMs = meterDelayMs(grays, heard, {
+  const takeLevels = melLevels(await readSamples(made.takePath));
+  const measuredFrames = Math.round((shortSeconds * frameRate.numerator) / frameRate.denominator);
+  const delayMs = meterDelayMs(grays.subarray(0, measuredFrames), takeLevels, { frameRate, windowStartMs });
+  const endDelayMs = meterDelayMs(grays, takeLevels, {
     frameRate,
     windowStartMs,
-    firstFrame: Math.max(0, grays.length - judgedFrames),
+    firstFrame: Math.max(0, grays.length - measuredFrames),
   });
   const soundMinusPictureMs = (take.audioDurationMs ?? NaN) - take.videoDurationMs;
   const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
@@ -111,7 +111,7 @@ async function judgeTake(
   };
 }
 
-/** The sample at that rate and the sample speech, each repeated to that length. */
+/** Writes the sample clip at `rate` and the sample speech, each repeated to `seconds`. */
 async function inputsAt(
   rate: string,
   seconds: number,
@@ -130,7 +130,7 @@ async function inputsAt(
   return made;
 }
 
-async function soundOf(path: string): Promise<Float32Array> {
+async function readSamples(path: string): Promise<Float32Array> {
   const samples: number[] = [];
   for await (const chunk of readSpeech(path)) for (const sample of chunk) samples.push(sample);
   return Float32Array.from(samples);
