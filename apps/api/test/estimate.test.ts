@@ -49,6 +49,10 @@ describe('POST /estimate', () => {
     expect(await estimate(halfMinute)).toEqual({
       duration: 30,
       plan: ['heygen', 'wav2lip'],
+      plan_steps: [
+        { provider: 'heygen', kind: 'remote', max_tries: 3, conditions: ['slot', 'breaker'], cost_cap_usd: null },
+        { provider: 'wav2lip', kind: 'inline', max_tries: 3, conditions: [], cost_cap_usd: null },
+      ],
       first: 'heygen',
       providers: [
         { provider: 'heygen', cost_usd: 0.999, expected_seconds: 90, measured: false, cap: null },

@@ -1,3 +1,4 @@
+import { testPlan } from '@lipsync/core/testing';
 import { execFile } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -101,7 +102,7 @@ it(
           options: lipsyncOptionsSchema.parse({ method: 'heygen' }),
           owner: null,
           nowMs: Date.now(),
-          start: { plan: ['heygen'], needs: 'remote' },
+          start: { plan: testPlan('heygen'), needs: 'remote' },
         }),
       );
       await expect.poll(async () => (await store.get(id))?.status, { timeout: 50_000 }).toBe('failed');

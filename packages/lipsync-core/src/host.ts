@@ -84,3 +84,4 @@ export { createLipsyncCore, type LipsyncCore } from './service/wiring.ts';
 export { migrateAttempt, type Attempt } from './providers/attempt.ts';
 export type { Warning } from './contract/provider-types.ts';
 export { toMicros, type Micros } from './billing/micros.ts';
+export { listProviderIds, type PlanStep } from './scheduling/execution-plan.ts';

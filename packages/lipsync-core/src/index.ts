@@ -6,6 +6,7 @@ export type { Warning } from './contract/provider-types.ts';
 export * from './errors/index.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export type { Attempt } from './providers/attempt.ts';
+export type { ExecutionPlan } from './scheduling/execution-plan.ts';
 export type { CostEstimate, EstimateCostInput } from './service/cost-estimates.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
 export type {

@@ -1,6 +1,13 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { outputDurationMs, toUsd, type Estimate, type ProviderEstimate } from '@lipsync/core/host';
+import {
+  outputDurationMs,
+  toUsd,
+  type Estimate,
+  type ProviderEstimate,
+  listProviderIds,
+  type PlanStep,
+} from '@lipsync/core/host';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readJsonFields } from '../http/json-body.ts';
@@ -62,7 +69,17 @@ function readBody(
 }
 
 function viewEstimate({ durationMs, plan, first, providers }: Estimate) {
-  return { duration: durationMs / 1000, plan, first, providers: providers.map(viewProvider) };
+  return {
+    duration: durationMs / 1000,
+    plan: listProviderIds(plan),
+    plan_steps: plan.map(viewStep),
+    first,
+    providers: providers.map(viewProvider),
+  };
+}
+
+function viewStep({ provider, kind, maxTries, conditions, costCapUsd }: PlanStep) {
+  return { provider, kind, max_tries: maxTries, conditions, cost_cap_usd: costCapUsd };
 }
 
 function viewProvider({ provider, costMicros, expectedMs, isMeasured, cap }: ProviderEstimate) {

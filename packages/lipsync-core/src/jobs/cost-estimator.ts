@@ -4,7 +4,7 @@ import type { BudgetOutlook } from '../billing/budgets.ts';
 import type { Clock } from '../contract/ports.ts';
 import { localCostMicros, toMicros, usdToMicros } from '../billing/micros.ts';
 import { expectedMs, type Expectation, type Forecast } from '../scheduling/completion-forecast.ts';
-import { planProviders, type PlannedProvider, type ProviderPlan } from '../scheduling/execution-plan.ts';
+import { planExecution, type PlannedProvider, type ExecutionPlan } from '../scheduling/execution-plan.ts';
 
 /** A provider whose price is known. */
 export interface PricedProvider extends PlannedProvider {
@@ -34,7 +34,7 @@ export interface ProviderEstimate {
 
 export interface Estimate {
   readonly durationMs: number;
-  readonly plan: ProviderPlan;
+  readonly plan: ExecutionPlan;
   /** First provider of the plan that neither a cap nor an open circuit breaker excludes; null for none. */
   readonly first: ProviderId | null;
   /** In the order of the plan. */
@@ -59,17 +59,17 @@ export class Estimator {
     this.#options = options;
   }
 
-  /** Throws `not_supported` as `planProviders` does, and what the state store throws. */
+  /** Throws `not_supported` as `planExecution` does, and what the state store throws. */
   async estimate(request: EstimateRequest): Promise<Estimate> {
     const { providers, forecast } = this.#options;
     const { options, durationMs } = request;
     const expectations = await forecast.expect({ durationMs, options });
-    const plan = planProviders(providers, options, {
+    const plan = planExecution(providers, options, {
       durationMs,
       expectedMs: new Map(expectations.map((one) => [one.provider, expectedMs(one)])),
     });
     const estimates = await Promise.all(
-      plan.flatMap((id) => {
+      plan.flatMap(({ provider: id }) => {
         const provider = providers.find((candidate) => candidate.id === id);
         const expectation = expectations.find((candidate) => candidate.provider === id);
         return provider && expectation ? [this.#estimateProvider(request, provider, expectation)] : [];

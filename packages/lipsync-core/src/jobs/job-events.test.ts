@@ -1,3 +1,4 @@
+import { testPlan } from '../testing/test-plan.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../contract/index.ts';
@@ -89,7 +90,7 @@ describe('applyJobEvent', () => {
     const attempt = { outcome: 'succeeded', costMicros: 70 } as Attempt;
     const started = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });
     const failed = applyJobEvent(
-      { ...started, attempts: [attempt], plan: ['heygen'], progress: 97 },
+      { ...started, attempts: [attempt], plan: testPlan('heygen'), progress: 97 },
       { type: 'failed', run: 1, atMs: 2, code: 'output_exists', message: '', warnings: [] },
     );
     const resumed = applyJobEvent(failed, { type: 'resumed', spec: failed.spec, deadlineAtMs: 50 });
@@ -100,7 +101,7 @@ describe('applyJobEvent', () => {
       completedAtMs: null,
       deadlineAtMs: 50,
       crashes: 1,
-      plan: ['heygen'],
+      plan: testPlan('heygen'),
       attempts: [attempt],
     });
     expect(applyJobEvent(failed, { type: 'run_started', atMs: 3 })).toBe(failed);

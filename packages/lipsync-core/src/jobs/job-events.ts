@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors/index.ts';
-import type { ProviderPlan } from '../scheduling/execution-plan.ts';
+import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { Provider } from '../providers/provider.ts';
 import {
   isTerminal,
@@ -16,7 +16,7 @@ import type { Attempt } from '../providers/attempt.ts';
 type RunEvent = { readonly run: number } & (
   | { readonly type: 'progressed'; readonly stage: string; readonly progress: number; readonly message: string }
   | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
-  | { readonly type: 'planned'; readonly plan: ProviderPlan; readonly outputMs: number | null }
+  | { readonly type: 'planned'; readonly plan: ExecutionPlan; readonly outputMs: number | null }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   /** The run stops early, for example because its worker shuts down; any worker may run the job. */
   | { readonly type: 'released' }

@@ -1,7 +1,7 @@
 import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { TraceContext } from '../contract/ports.ts';
 import type { ErrorCode } from '../errors/index.ts';
-import type { ProviderPlan } from '../scheduling/execution-plan.ts';
+import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Warning } from '../contract/provider-types.ts';
@@ -38,7 +38,7 @@ export interface LipsyncSpec {
 /** Working state of a lip-sync job, stored at the top level of its record. */
 export interface LipsyncState {
   /** Providers in the order in which they are tried; null until planned. Fixed once the first attempt exists. */
-  readonly plan: ProviderPlan | null;
+  readonly plan: ExecutionPlan | null;
   /** Planned length of the output in milliseconds; null if the plan did not depend on it. */
   readonly outputMs: number | null;
   /** Kind of provider that the next run needs; null if any worker may run the job. */

@@ -1,3 +1,4 @@
+import { listProviderIds } from '../scheduling/execution-plan.ts';
 import type { AttemptView, JobView } from '../contract/index.ts';
 import { errorPolicies } from '../errors/index.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
@@ -13,7 +14,7 @@ export function toJobView(record: JobRecord, outputUrl: string | null): JobView 
     progress: record.progress,
     message: record.message,
     method: record.spec.options.method,
-    plan: record.plan && [...record.plan],
+    plan: record.plan && listProviderIds(record.plan),
     method_used: result?.methodUsed ?? null,
     degraded: result?.degraded ?? false,
     cached: result?.cached ?? false,

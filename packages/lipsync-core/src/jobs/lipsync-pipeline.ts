@@ -19,7 +19,7 @@ import { abandonChain, runChain, type ChainOutcome } from '../providers/chain.ts
 import type { Provider, TakeRequest } from '../providers/provider.ts';
 import type { ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { Forecast } from '../scheduling/completion-forecast.ts';
-import type { ProviderPlan } from '../scheduling/execution-plan.ts';
+import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import { analyzeSpeechRenderTask, type SpeechReport } from '../audio/index.ts';
@@ -50,7 +50,7 @@ export interface PipelineContext {
   /** Whether a run of this job ended without a word before: how long its attempts took says little about their providers. */
   readonly wasInterrupted: boolean;
   /** As it was saved; null where nobody has made one yet. */
-  readonly plan: ProviderPlan | null;
+  readonly plan: ExecutionPlan | null;
   /** How long the output is going to be, as it was saved with the plan. */
   readonly outputMs: number | null;
   /** Whether this host takes work of that kind. */
@@ -58,7 +58,7 @@ export interface PipelineContext {
   onProgress(progress: ProgressReport): void;
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
   /** Called, and waited for, before anything is tried; again where a job that waits for its turn had better go elsewhere. */
-  savePlan(plan: ProviderPlan, outputMs: number | null): Promise<void>;
+  savePlan(plan: ExecutionPlan, outputMs: number | null): Promise<void>;
 }
 
 export interface PipelineResult {
@@ -126,10 +126,8 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
         return listen(dependencies, input, context, await probed());
       });
       const measure = async (): Promise<number> => (await probed()).timeline.durationMs;
-      let chain = chainOf(
-        dependencies.registry,
-        context.plan ?? (await makePlan(dependencies, input.options, { savePlan: context.savePlan, measure })),
-      );
+      let plan = context.plan ?? (await makePlan(dependencies, input.options, { savePlan: context.savePlan, measure }));
+      let chain = chainOf(dependencies.registry, plan);
       const chained = { ...chainContext(dependencies, input, context), ...localPrice(dependencies, input, measure) };
       if (context.earlierAttempts.length === 0) {
         let early = await lookFirst(chain, prepared, chained);
@@ -137,13 +135,14 @@ export function createLipsyncPipeline(dependencies: PipelineDependencies): Lipsy
           ? await findSooner(dependencies, input.options, { ...context, jobId: input.jobId })
           : undefined;
         if (sooner) {
-          chain = chainOf(dependencies.registry, sooner);
+          plan = sooner;
+          chain = chainOf(dependencies.registry, plan);
           early = await lookFirst(chain, prepared, chained);
         }
         if (early === 'silent') return passThrough(dependencies, input, await prepared(), context);
         if (early) return early;
       }
-      const outcome = await runChain(chain, async () => toTakeRequest(input, await prepared()), chained);
+      const outcome = await runChain(chain, async () => toTakeRequest(input, await prepared()), { ...chained, plan });
       if (outcome.type !== 'made') return outcome;
       if (isUndisturbed(context)) await learnPace(dependencies, input, outcome, await prepared());
       return toResult(outcome, await prepared());

@@ -2,9 +2,9 @@ import type { LipsyncOptions } from '../contract/index.ts';
 import { expectedMs, type ExpectedOutput, type Forecast } from '../scheduling/completion-forecast.ts';
 import {
   dependsOnOutlook,
-  planProviders,
+  planExecution,
   type PlannedProvider,
-  type ProviderPlan,
+  type ExecutionPlan,
 } from '../scheduling/execution-plan.ts';
 import type { ProviderRegistry } from '../providers/provider-registry.ts';
 import { failStore } from '../storage/store-failure.ts';
@@ -15,7 +15,7 @@ export interface PlanDependencies {
 }
 
 /** Called, and waited for, before a plan is followed. `outputMs` is null where it did not matter. */
-type SavePlan = (plan: ProviderPlan, outputMs: number | null) => Promise<void>;
+type SavePlan = (plan: ExecutionPlan, outputMs: number | null) => Promise<void>;
 
 export interface PlanContext {
   readonly savePlan: SavePlan;
@@ -26,25 +26,25 @@ export interface PlanContext {
 /** What an earlier run planned. */
 export interface EarlierPlan {
   readonly jobId: string;
-  readonly plan: ProviderPlan | null;
+  readonly plan: ExecutionPlan | null;
   readonly outputMs: number | null;
   readonly savePlan: SavePlan;
 }
 
 /**
  * Decides whom to try and in which order; looks at the inputs and the others' jobs only where the order hangs on them.
- * Throws `not_supported` as `planProviders` does, a `StoreFailure` when lines could not be looked up, and what `context` throws.
+ * Throws `not_supported` as `planExecution` does, a `StoreFailure` when lines could not be looked up, and what `context` throws.
  */
 export async function makePlan(
   dependencies: PlanDependencies,
   options: LipsyncOptions,
   { measure, savePlan }: PlanContext,
-): Promise<ProviderPlan> {
+): Promise<ExecutionPlan> {
   const usable = plannedProviders(dependencies);
   const outputMs = dependsOnOutlook(usable, options) ? await measure() : null;
   const plan =
     outputMs === null
-      ? planProviders(usable, options)
+      ? planExecution(usable, options)
       : await planByOutlook(dependencies, options, { durationMs: outputMs });
   await savePlan(plan, outputMs);
   return plan;
@@ -58,10 +58,10 @@ export async function findSooner(
   dependencies: PlanDependencies,
   options: LipsyncOptions,
   { jobId, plan, outputMs, savePlan }: EarlierPlan,
-): Promise<ProviderPlan | undefined> {
+): Promise<ExecutionPlan | undefined> {
   if (plan === null || outputMs === null || options.optimize !== 'speed') return undefined;
   const sooner = await planByOutlook(dependencies, options, { durationMs: outputMs, waitingJobId: jobId });
-  if (sooner[0] === plan[0]) return undefined;
+  if (sooner[0]?.provider === plan[0]?.provider) return undefined;
   await savePlan(sooner, outputMs);
   return sooner;
 }
@@ -70,10 +70,10 @@ async function planByOutlook(
   dependencies: PlanDependencies,
   options: LipsyncOptions,
   output: Omit<ExpectedOutput, 'options'>,
-): Promise<ProviderPlan> {
+): Promise<ExecutionPlan> {
   const expectations = await dependencies.forecast.expect({ ...output, options }).catch(failStore);
   const expected = new Map(expectations.map((expectation) => [expectation.provider, expectedMs(expectation)]));
-  return planProviders(plannedProviders(dependencies), options, {
+  return planExecution(plannedProviders(dependencies), options, {
     durationMs: output.durationMs,
     expectedMs: expected,
   });

@@ -1,5 +1,6 @@
-import type { LipsyncOptions } from '../contract/index.ts';
+import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import { migrateAttempt, type Attempt } from '../providers/attempt.ts';
+import { toPlanStep, type ExecutionPlan } from '../scheduling/execution-plan.ts';
 
 /** A record in the shape of some format, as parsed JSON. */
 export type StoredRecord = Readonly<Record<string, unknown>>;
@@ -37,6 +38,15 @@ function addPlan(record: StoredRecord): StoredRecord {
   return { plan: null, ...record };
 }
 
+/** Plans were lists of provider ids. */
+function toPlan(plan: unknown, options: unknown): ExecutionPlan | null {
+  if (!Array.isArray(plan)) return null;
+  const { maxCostUsd } = toObject(options);
+  const cap = typeof maxCostUsd === 'number' ? { maxCostUsd } : {};
+  // `as`: earlier versions stored only ids of `contract/vocabulary`.
+  return (plan as ProviderId[]).map((id) => toPlanStep({ id, kind: id === 'heygen' ? 'remote' : 'inline' }, cap));
+}
+
 /** Format 3 lacks `outputMs` in its oldest records, and some of its results still carry the cost of the job. */
 function addKind({ options, video, audio, result, attempts, ...rest }: StoredRecord): StoredRecord {
   const { costMicros: _, ...kept } = toObject(result);
@@ -46,6 +56,7 @@ function addKind({ options, video, audio, result, attempts, ...rest }: StoredRec
     requestId: null,
     ...rest,
     kind: 'lipsync',
+    plan: toPlan(rest['plan'], options),
     spec: { options: migrateOptions(toObject(options)), video, audio },
     // `as`: only earlier versions of this service stored the attempts.
     attempts: toObjects(attempts).map((attempt) => migrateAttempt(attempt as unknown as Attempt)),

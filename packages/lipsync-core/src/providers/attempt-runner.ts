@@ -10,6 +10,7 @@ import {
   TimeoutError,
   toLipsyncError,
 } from '../errors/index.ts';
+import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import type { Admission, AdmissionDecision, AttemptReference, SlotApplicant } from './admission.ts';
 import { AttemptLog, remainingMicros, unacknowledgedRequest, type AttemptLogOptions } from './attempt-log.ts';
@@ -26,6 +27,8 @@ export interface LocalPrice {
 }
 
 export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplicant {
+  /** The job's plan, whose tries apply; default tries without one. */
+  readonly plan?: ExecutionPlan | null;
   /** Who pays, as in `AttemptReference`. */
   readonly user: string | null;
   /** Cap over all attempts of the job, in millionths of a dollar; null for none. */

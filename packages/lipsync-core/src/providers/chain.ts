@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProviderKind } from '../contract/provider-types.ts';
 import { abortError, errorPolicies, LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
+import { maxTriesPerProvider } from '../scheduling/execution-plan.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
 import { AttemptRunner, type ChainContext } from './attempt-runner.ts';
 import type { Attempt } from './attempt.ts';
 import type { Provider, Take, TakeRequest } from './provider.ts';
 import type { AttemptProgress } from './remote-attempt.ts';
-import { decideRetry, maxTriesPerProvider, type RetryDecision } from './retry-policy.ts';
+import { decideRetry, type RetryDecision } from './retry-policy.ts';
 
 export type ChainOutcome =
   | { readonly type: 'made'; readonly take: Take; readonly provider: Provider; readonly attempts: readonly Attempt[] }
@@ -30,7 +31,7 @@ export async function runChain(
   const prepareOnce = memoizeAsync(prepare);
   let lastError = lastErrorOf(earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
   if (errorPolicies[lastError.code].decision === 'fail') throw lastError;
-  for (const provider of providers.slice(resumeIndex(providers, earlierAttempts))) {
+  for (const provider of providers.slice(resumeIndex(providers, context))) {
     for (let failures = countFailures(earlierAttempts, provider) + 1; ; failures += 1) {
       if (!canRun(provider.kind)) return { type: 'elsewhere', needs: provider.kind };
       const outcome = await runner.run(provider, prepareOnce);
@@ -38,7 +39,7 @@ export async function runChain(
       if (outcome.type === 'made') return { ...outcome, provider, attempts: runner.log.attempts };
       lastError = outcome.error;
       if (signal.aborted) throw lastError;
-      const decision = decideAfter(provider, lastError.code, failures);
+      const decision = decideAfter(provider, context, lastError.code, failures);
       if (decision.type === 'fail') throw lastError;
       if (decision.type === 'next_provider') break;
       await pause(decision.afterMs, signal);
@@ -59,8 +60,14 @@ export async function abandonChain(
   await new AttemptRunner(context).abandon(providers, reason);
 }
 
-function decideAfter({ kind }: Provider, code: ErrorCode, failures: number): RetryDecision {
-  return decideRetry({ type: 'attempt', kind, maxTries: maxTriesPerProvider }, { code }, { failures });
+function decideAfter(
+  { kind, facts }: Provider,
+  { plan }: Pick<ChainContext, 'plan'>,
+  code: ErrorCode,
+  failures: number,
+): RetryDecision {
+  const maxTries = plan?.find(({ provider }) => provider === facts.id)?.maxTries ?? maxTriesPerProvider;
+  return decideRetry({ type: 'attempt', kind, maxTries }, { code }, { failures });
 }
 
 /** Throws the abort reason, so that no further try begins once the job must stop. */
@@ -71,13 +78,16 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The index of the provider of the last attempt, or of the next one if that attempt ended its tries. */
-function resumeIndex(providers: readonly Provider[], attempts: readonly Attempt[]): number {
+function resumeIndex(providers: readonly Provider[], context: ChainContext): number {
+  const { earlierAttempts: attempts } = context;
   const last = attempts.at(-1);
   const index = providers.findIndex(({ facts }) => facts.id === last?.provider);
   const provider = providers[index];
   if (!last || !provider) return 0;
   if (last.outcome !== 'failed' || last.code === null) return index;
-  return decideAfter(provider, last.code, countFailures(attempts, provider)).type === 'retry' ? index : index + 1;
+  return decideAfter(provider, context, last.code, countFailures(attempts, provider)).type === 'retry'
+    ? index
+    : index + 1;
 }
 
 /** The error with which an interrupted run would have ended. */

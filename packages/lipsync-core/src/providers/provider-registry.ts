@@ -1,6 +1,6 @@
 import type { ProviderId } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { ProviderPlan } from '../scheduling/execution-plan.ts';
+import { listProviderIds, type ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { Provider } from './provider.ts';
 
 /** The providers that this installation has, by id. */
@@ -17,12 +17,12 @@ export function createProviderRegistry(providers: readonly Provider[]): Provider
 }
 
 /** The providers of a plan that this process has, in its order. Throws `not_supported` when it has none of them. */
-export function chainOf(registry: ProviderRegistry, plan: ProviderPlan): readonly Provider[] {
-  const chain = plan.flatMap((id) => registry.get(id) ?? []);
+export function chainOf(registry: ProviderRegistry, plan: ExecutionPlan): readonly Provider[] {
+  const chain = plan.flatMap(({ provider }) => registry.get(provider) ?? []);
   if (chain.length === 0)
     throw new LipsyncError(
       'not_supported',
-      `Nothing that the job was planned for is configured here: ${plan.join(', ')}.`,
+      `No provider of the job's plan is configured here: ${listProviderIds(plan).join(', ')}.`,
     );
   return chain;
 }

@@ -34,8 +34,6 @@ export type RetryDecision =
   | { readonly type: 'next_provider' }
   | { readonly type: 'fail' };
 
-/** Tries of one provider within one job. */
-export const maxTriesPerProvider = 3;
 /** Tries of the calls that start an operation or collect its take. */
 const maxCallTries = 3;
 const maxMediaTries = 2;

@@ -4,7 +4,8 @@ import { optimizations } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import {
   dependsOnOutlook,
-  planProviders,
+  listProviderIds,
+  planExecution,
   type PlannedProvider,
   type PlanOptions,
   type PlanOutlook,
@@ -32,7 +33,7 @@ function outlook(
   };
 }
 
-describe('a plan', () => {
+describe('planExecution', () => {
   it.each([
     ['quality', outlook(10_000), ['heygen', 'wav2lip']],
     ['quality', outlook(90_000, { heygen: 9, wav2lip: 1 }), ['heygen', 'wav2lip']],
@@ -45,34 +46,41 @@ describe('a plan', () => {
     ['speed', outlook(10_000, { heygen: Infinity, wav2lip: 24_000 }), ['wav2lip', 'heygen']],
     ['speed', outlook(10_000, { heygen: Infinity, wav2lip: Infinity }), ['heygen', 'wav2lip']],
     ['speed', outlook(10_000), ['heygen', 'wav2lip']],
-  ] as const)('for %s with %j is %j', (optimize, given, plan) => {
-    expect(planProviders(both, { ...auto, optimize }, given)).toEqual(plan);
+  ] as const)('With optimize %s and outlook %j, the plan is %j.', (optimize, given, plan) => {
+    expect(planIds(both, { ...auto, optimize }, given)).toEqual(plan);
   });
 
   it.each(optimizations)(
-    'for %s takes the stand-in last, only when it was allowed or nothing else is there',
+    'With optimize %s, the preview comes last, and only when it is allowed or nothing else is configured.',
     (optimize) => {
       const fastStandIn = outlook(90_000, { heygen: 50, wav2lip: 40, preview: 1 });
-      expect(planProviders(all, { ...auto, optimize }, fastStandIn)).not.toContain('preview');
-      expect(planProviders(all, { ...auto, optimize, allowPreview: true }, fastStandIn).at(-1)).toBe('preview');
-      expect(planProviders([known.preview], { ...auto, optimize }, fastStandIn)).toEqual(['preview']);
+      expect(planIds(all, { ...auto, optimize }, fastStandIn)).not.toContain('preview');
+      expect(planIds(all, { ...auto, optimize, allowPreview: true }, fastStandIn).at(-1)).toBe('preview');
+      expect(planIds([known.preview], { ...auto, optimize }, fastStandIn)).toEqual(['preview']);
     },
   );
 
-  it.each(optimizations)('for a method that was asked for is that method, whatever %s would prefer', (optimize) => {
-    expect(
-      planProviders(all, { ...auto, method: 'heygen', optimize }, outlook(90_000, { wav2lip: 1, heygen: 2 })),
-    ).toEqual(['heygen']);
+  it.each(optimizations)('A requested method is the whole plan, whatever optimize %s prefers.', (optimize) => {
+    expect(planIds(all, { ...auto, method: 'heygen', optimize }, outlook(90_000, { wav2lip: 1, heygen: 2 }))).toEqual([
+      'heygen',
+    ]);
   });
 
-  it('refuses a method that is not configured, naming those that are', () => {
-    expect(() => planProviders([known.preview], { ...auto, method: 'heygen' })).toThrow(
+  it('A step states the kind, tries, conditions and cap of its provider.', () => {
+    expect(planExecution(both, { ...auto, maxCostUsd: 0.5 })).toEqual([
+      { provider: 'heygen', kind: 'remote', maxTries: 3, conditions: ['slot', 'breaker'], costCapUsd: 0.5 },
+      { provider: 'wav2lip', kind: 'inline', maxTries: 3, conditions: [], costCapUsd: 0.5 },
+    ]);
+  });
+
+  it('A method that is not configured is refused, and the message lists the configured ones.', () => {
+    expect(() => planIds([known.preview], { ...auto, method: 'heygen' })).toThrow(
       /"heygen" is not configured here; available: preview/,
     );
-    expect(() => planProviders([], auto)).toThrow('No provider is configured here.');
+    expect(() => planIds([], auto)).toThrow('No provider is configured here.');
   });
 
-  it('holds each provider at most once and only usable ones, and depends on the outlook only where it says so', () => {
+  it('A plan holds usable providers only, each at most once, and depends on the outlook only if dependsOnOutlook is true.', () => {
     const expected = fc.oneof(fc.constant(Infinity), fc.nat(1_000_000));
     const outlooks = fc
       .record({ durationMs: fc.nat(3_600_000), heygen: expected, wav2lip: expected, preview: expected })
@@ -98,9 +106,14 @@ describe('a plan', () => {
   });
 });
 
+/** Ids of the planned providers. */
+function planIds(...input: Parameters<typeof planExecution>) {
+  return listProviderIds(planExecution(...input));
+}
+
 function planned(usable: readonly PlannedProvider[], options: PlanOptions, given: PlanOutlook) {
   try {
-    return planProviders(usable, options, given);
+    return planIds(usable, options, given);
   } catch (error) {
     if (LipsyncError.isInstance(error) && error.code === 'not_supported') return error.code;
     throw error;

@@ -1,33 +1,54 @@
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
-import { LipsyncError } from '../errors/index.ts';
 import type { ProviderKind } from '../contract/provider-types.ts';
+import { LipsyncError } from '../errors/index.ts';
 
-/** The providers of a job in the order in which they are tried, each at most once. */
-export type ProviderPlan = readonly ProviderId[];
+/** What must hold before an attempt of a step starts. */
+export type PlanCondition =
+  /** One of the provider's concurrency slots is free; the job waits for one. */
+  | 'slot'
+  /** The provider's circuit breaker admits the call; otherwise the next step follows. */
+  | 'breaker';
 
-/** A provider of this installation, as a plan sees it. */
+/** One provider of a plan. Stored as JSON with the job record; `providers/retry-policy.ts` applies `maxTries`. */
+export interface PlanStep {
+  readonly provider: ProviderId;
+  readonly kind: ProviderKind;
+  /** Failed attempts after which the next step follows. */
+  readonly maxTries: number;
+  readonly conditions: readonly PlanCondition[];
+  /** Cap over all attempts of the job, in dollars as in the request; null for none. */
+  readonly costCapUsd: number | null;
+}
+
+/** The steps of a job in order, resolved before anything runs. Each provider appears at most once. */
+export type ExecutionPlan = readonly PlanStep[];
+
+/** A provider of this installation, as far as planning depends on it. */
 export interface PlannedProvider {
   readonly id: ProviderId;
   readonly kind: ProviderKind;
   readonly degraded: boolean;
 }
 
-export type PlanOptions = Pick<LipsyncOptions, 'method' | 'optimize' | 'allowPreview'>;
+export type PlanOptions = Pick<LipsyncOptions, 'method' | 'optimize' | 'allowPreview'> &
+  Partial<Pick<LipsyncOptions, 'maxCostUsd'>>;
 
 /** What the order may depend on beyond the request. */
 export interface PlanOutlook {
-  /** How long the output is going to be. */
   readonly durationMs: number;
-  /** How long each provider would take from now on, waiting included; one that is not in it counts as the slowest. */
+  /** Expected time to completion, including the wait for a slot. A missing provider counts as the slowest. */
   readonly expectedMs: ReadonlyMap<ProviderId, number>;
 }
 
-/** From this length on, `balanced` leaves an output to the local engine first. */
+/** Tries of one provider within one job. */
+export const maxTriesPerProvider = 3;
+
+/** From this output length on, `balanced` tries local providers first. */
 const balancedLimitMs = 30_000;
 
 const noOutlook: PlanOutlook = Object.freeze({ durationMs: 0, expectedMs: new Map<ProviderId, number>() });
 
-/** Whether the order cannot be told from the request alone: `planProviders` then wants an outlook. Pure. */
+/** Whether `planExecution` needs an outlook for these options. Pure. */
 export function dependsOnOutlook(usable: readonly PlannedProvider[], { method, optimize }: PlanOptions): boolean {
   if (method !== 'auto' || optimize === 'quality' || optimize === 'cost') return false;
   const kinds = new Set(usable.filter(isReal).map(({ kind }) => kind));
@@ -35,34 +56,61 @@ export function dependsOnOutlook(usable: readonly PlannedProvider[], { method, o
 }
 
 /**
- * The providers to try, resolved before anything runs. Pure. `usable` are those that are configured, in the order of
- * `auto`. Stand-ins come last whatever is optimized, and only where nothing else is configured or they were allowed.
- * Throws `not_supported` when what was asked for is not configured.
+ * Plans the steps of a job. `usable` lists the configured providers in the order of `auto`. Degraded providers come last,
+ * and only when they are allowed or nothing else is configured. Throws `not_supported` when the requested method is not
+ * configured. Pure.
  */
-export function planProviders(
+export function planExecution(
   usable: readonly PlannedProvider[],
   options: PlanOptions,
   outlook: PlanOutlook = noOutlook,
-): ProviderPlan {
-  const { method, optimize, allowPreview } = options;
-  const ids = usable.map(({ id }) => id);
-  if (method !== 'auto') {
-    if (!ids.includes(method)) throw methodNotConfigured(method, ids);
-    return [method];
-  }
-  const real = usable.filter(isReal);
-  const standIns = real.length === 0 || allowPreview ? usable.filter(({ degraded }) => degraded) : [];
-  const plan = [...inOrder(real, optimize, outlook), ...standIns].map(({ id }) => id);
-  if (plan.length === 0) throw new LipsyncError('not_supported', 'No provider is configured here.');
-  return plan;
+): ExecutionPlan {
+  return orderProviders(usable, options, outlook).map((provider) => toPlanStep(provider, options));
 }
 
-/** The refusal of a method that no provider of this installation stands for. */
+/** The step of a provider. Pure. */
+export function toPlanStep(
+  { id, kind }: Pick<PlannedProvider, 'id' | 'kind'>,
+  { maxCostUsd }: Pick<PlanOptions, 'maxCostUsd'>,
+): PlanStep {
+  return {
+    provider: id,
+    kind,
+    maxTries: maxTriesPerProvider,
+    conditions: kind === 'remote' ? ['slot', 'breaker'] : [],
+    costCapUsd: maxCostUsd ?? null,
+  };
+}
+
+/** The provider ids of a plan, as `plan` in the API. */
+export function listProviderIds(plan: ExecutionPlan): ProviderId[] {
+  return plan.map(({ provider }) => provider);
+}
+
+/** The error for a method that is not configured. */
 export function methodNotConfigured(id: ProviderId, available: readonly ProviderId[]): LipsyncError {
   return new LipsyncError(
     'not_supported',
     `The method "${id}" is not configured here; available: ${available.join(', ') || 'none'}.`,
   );
+}
+
+function orderProviders(
+  usable: readonly PlannedProvider[],
+  { method, optimize, allowPreview }: PlanOptions,
+  outlook: PlanOutlook,
+): readonly PlannedProvider[] {
+  if (method !== 'auto') {
+    const requested = usable.filter(({ id }) => id === method);
+    const ids = usable.map(({ id }) => id);
+    if (requested.length === 0) throw methodNotConfigured(method, ids);
+    return requested;
+  }
+  const real = usable.filter(isReal);
+  const degraded = real.length === 0 || allowPreview ? usable.filter((provider) => !isReal(provider)) : [];
+  const ordered = [...inOrder(real, optimize, outlook), ...degraded];
+  if (ordered.length === 0) throw new LipsyncError('not_supported', 'No provider is configured here.');
+  return ordered;
 }
 
 function inOrder(
@@ -72,11 +120,11 @@ function inOrder(
 ): readonly PlannedProvider[] {
   switch (optimize) {
     case 'quality':
-      return ofKindFirst(real, 'remote');
+      return withKindFirst(real, 'remote');
     case 'cost':
-      return ofKindFirst(real, 'inline');
+      return withKindFirst(real, 'inline');
     case 'balanced':
-      return ofKindFirst(real, durationMs < balancedLimitMs ? 'remote' : 'inline');
+      return withKindFirst(real, durationMs < balancedLimitMs ? 'remote' : 'inline');
     case 'speed':
       return real.toSorted((one, other) =>
         compare(expectedMs.get(one.id) ?? Infinity, expectedMs.get(other.id) ?? Infinity),
@@ -84,11 +132,11 @@ function inOrder(
   }
 }
 
-function ofKindFirst(providers: readonly PlannedProvider[], first: ProviderKind): readonly PlannedProvider[] {
+function withKindFirst(providers: readonly PlannedProvider[], first: ProviderKind): readonly PlannedProvider[] {
   return [...providers.filter(({ kind }) => kind === first), ...providers.filter(({ kind }) => kind !== first)];
 }
 
-/** Not a difference: two that are endless would make none that is a number. */
+/** A subtraction would yield NaN for two infinite times. */
 function compare(one: number, other: number): number {
   return one === other ? 0 : one < other ? -1 : 1;
 }

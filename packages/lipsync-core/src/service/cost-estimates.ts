@@ -1,3 +1,4 @@
+import { listProviderIds, type ExecutionPlan } from '../scheduling/execution-plan.ts';
 import { z } from 'zod';
 import type { LipsyncOptionsInput, ProviderId } from '../contract/index.ts';
 import type { Estimator, ProviderEstimate } from '../jobs/cost-estimator.ts';
@@ -13,6 +14,8 @@ export interface CostEstimate {
   readonly durationSeconds: number;
   /** Providers in the order in which they would be tried. */
   readonly plan: readonly ProviderId[];
+  /** The steps of `plan` with their tries, conditions and caps. */
+  readonly planSteps: ExecutionPlan;
   /** Provider that a job would start with now; null if no provider accepts a job. */
   readonly first: ProviderId | null;
   readonly providers: readonly {
@@ -52,7 +55,8 @@ export async function estimateCost(
   const estimate = await estimator.estimate({ options, durationMs, user: options.userId ?? null });
   return {
     durationSeconds: durationMs / 1000,
-    plan: estimate.plan,
+    plan: listProviderIds(estimate.plan),
+    planSteps: estimate.plan,
     first: estimate.first,
     providers: estimate.providers.map(({ provider, costMicros, expectedMs, isMeasured, cap }) => ({
       provider,

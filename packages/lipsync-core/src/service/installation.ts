@@ -29,7 +29,7 @@ import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/con
 import {
   dependsOnOutlook,
   methodNotConfigured,
-  planProviders,
+  planExecution,
   type PlanOptions,
 } from '../scheduling/execution-plan.ts';
 import { ThroughputEstimates } from '../scheduling/throughput-estimates.ts';
@@ -120,8 +120,8 @@ export function checkMethod(method: Method, config: ProviderConfig): void {
 export function planJob(options: PlanOptions, config: ProviderConfig): JobStart {
   const usable = listReady(config).map(toPlannedProvider);
   if (dependsOnOutlook(usable, options)) return undecidedStart;
-  const plan = planProviders(usable, options);
-  return { plan, needs: usable.find(({ id }) => id === plan[0])?.kind ?? null };
+  const plan = planExecution(usable, options);
+  return { plan, needs: plan[0]?.kind ?? null };
 }
 
 function toPlannedProvider({ definition, configured }: InstalledProvider): PricedProvider & ForecastProvider {

@@ -9,3 +9,4 @@ export { createHeygenCallbackUrl } from '../providers/heygen/heygen-callback.ts'
 export { serveStateTasks } from './state-child.ts';
 export { stateProcessesSuite, stateRacesSuite } from './state-races-suite.ts';
 export { stateStoreSuite } from './state-store-suite.ts';
+export { testPlan } from './test-plan.ts';

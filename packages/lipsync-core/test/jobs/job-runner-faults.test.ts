@@ -1,3 +1,4 @@
+import { testPlan } from '../../src/testing/test-plan.ts';
 import { readdir, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
@@ -204,7 +205,10 @@ const attempt = (change: Partial<Attempt>): Attempt => ({
 describe('A run that fails before it reaches its operation', () => {
   it('The operation is abandoned before the job ends, so that its cost is settled.', async () => {
     const running = attempt({ outcome: 'running', code: null, endedAtMs: null, operation: { id: 'op', state: {} } });
-    await bench.accept({}, { status: 'processing', parkedUntilMs: 5, runs: 1, plan: ['heygen'], attempts: [running] });
+    await bench.accept(
+      {},
+      { status: 'processing', parkedUntilMs: 5, runs: 1, plan: testPlan('heygen'), attempts: [running] },
+    );
     await writeFile(bench.workFolder, '');
     const told: unknown[] = [];
     const record = await bench

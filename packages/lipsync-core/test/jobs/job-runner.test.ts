@@ -1,3 +1,4 @@
+import { testPlan } from '../../src/testing/test-plan.ts';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -151,11 +152,9 @@ describe('A job that ran before', () => {
   it('The plan may change until the first attempt, and not afterwards.', async () => {
     await acceptJob();
     const seen: unknown[] = [];
-    const plans = [
-      ['heygen', 'wav2lip'],
-      ['wav2lip', 'heygen'],
-      ['heygen', 'wav2lip'],
-    ] as const;
+    const first = testPlan('heygen', 'wav2lip');
+    const second = testPlan('wav2lip', 'heygen');
+    const plans = [first, second, first];
     const runner = runnerOf(async (_, context) => {
       seen.push([context.plan, context.outputMs]);
       await context.savePlan(plans[seen.length - 1] ?? [], 1_000);
@@ -164,12 +163,12 @@ describe('A job that ran before', () => {
     });
     for (let run = 0; run < 2; run += 1) await runner.run('job_1', { signal: never(), canRun: () => true });
     expect(await runner.run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
-      plan: ['wav2lip', 'heygen'],
+      plan: second,
     });
     expect(seen).toEqual([
       [null, null],
-      [['heygen', 'wav2lip'], 1_000],
-      [['wav2lip', 'heygen'], 1_000],
+      [first, 1_000],
+      [second, 1_000],
     ]);
   });
 

@@ -17,7 +17,8 @@ import { createPreviewProvider } from '../../src/providers/preview/preview-provi
 import type { Admission } from '../../src/providers/admission.ts';
 import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
 import type { Expectation, Forecast } from '../../src/scheduling/completion-forecast.ts';
-import type { ProviderPlan } from '../../src/scheduling/execution-plan.ts';
+import { listProviderIds, type ExecutionPlan } from '../../src/scheduling/execution-plan.ts';
+import { testPlan } from '../../src/testing/test-plan.ts';
 import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { SharedAdmission } from '../../src/jobs/admission.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
@@ -269,14 +270,14 @@ async function planOf(
     warm = () => undefined,
     isInLine = false,
   }: {
-    plan?: ProviderPlan | null;
+    plan?: ExecutionPlan | null;
     outputMs?: number | null;
     expected?: readonly Expectation[];
     warm?: () => void;
     isInLine?: boolean;
   } = {},
 ) {
-  const saved: ProviderPlan[] = [];
+  const saved: (readonly ProviderId[])[] = [];
   const pipeline = createLipsyncPipeline({
     registry,
     renderPool: { ...pool, warm },
@@ -310,7 +311,7 @@ async function planOf(
       canRun: (kind) => isInLine && kind === 'remote',
       onProgress: () => undefined,
       saveAttempts: async () => undefined,
-      savePlan: async (made) => void saved.push(made),
+      savePlan: async (made) => void saved.push(listProviderIds(made)),
     },
   );
   return { saved, fetched, needs: outcome.type === 'elsewhere' ? outcome.needs : outcome.type };
@@ -348,12 +349,12 @@ describe('The plan of a job', () => {
   });
 
   it('A stored plan is followed and not made again.', async () => {
-    expect(await planOf({}, { plan: ['wav2lip'] })).toEqual({ saved: [], fetched: 0, needs: 'inline' });
+    expect(await planOf({}, { plan: testPlan('wav2lip') })).toEqual({ saved: [], fetched: 0, needs: 'inline' });
   });
 });
 
 describe('A job with optimize speed that waits for a slot', () => {
-  const plan: ProviderPlan = ['heygen', 'wav2lip'];
+  const plan = testPlan('heygen', 'wav2lip');
   const grown = [expectation('heygen', 10_000, 60_000), expectation('wav2lip', 30_000)];
   const shrunk = [expectation('heygen', 10_000, 5_000), expectation('wav2lip', 30_000)];
 
@@ -429,7 +430,7 @@ describe('Throughput estimates', () => {
         wasInterrupted,
         signal: new AbortController().signal,
         earlierAttempts: [attempt],
-        plan: ['heygen'],
+        plan: testPlan('heygen'),
         outputMs: null,
         canRun: () => true,
         onProgress: () => undefined,

@@ -6,6 +6,7 @@ import { isTerminal, type JobRecord } from '../../src/jobs/job-record.ts';
 import { toJobView } from '../../src/jobs/job-view.ts';
 import { decodeJobRecord, encodeJobRecord } from '../../src/jobs/record-codec.ts';
 import { currentRecordFormat, toKeyedOptions } from '../../src/jobs/record-migrations.ts';
+import { testPlan } from '../../src/testing/test-plan.ts';
 import { testJobRecord } from '../../src/testing/job-store-suite.ts';
 
 const pastFormats = Array.from({ length: currentRecordFormat - 1 }, (_, index) => index + 1);
@@ -60,7 +61,7 @@ describe('Migration of job records', () => {
     expect(parked).toMatchObject({
       status: 'processing',
       parkedUntilMs: 1_764_000_012_000,
-      plan: ['heygen', 'wav2lip'],
+      plan: testPlan('heygen', 'wav2lip'),
       attempts: [
         {
           provider: 'heygen',

@@ -1,3 +1,4 @@
+import { testPlan } from '../../src/testing/test-plan.ts';
 import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,6 +44,7 @@ describe('Cost estimates', () => {
     expect(await service.estimateCost(input)).toEqual({
       durationSeconds: 1,
       plan: ['heygen', 'preview'],
+      planSteps: testPlan('heygen', 'preview'),
       first: 'preview',
       providers: [
         { provider: 'heygen', costUsd: 0.0333, expectedSeconds: 61, measured: false, cap: 'daily' },
