@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** One run for the whole workspace. Real ffmpeg and Redis are shared by all tests, hence few workers. */
+/** One run for the whole workspace. All tests share the real ffmpeg and Redis, so there are few workers. */
 export default defineConfig({
   test: {
     include: ['{apps,packages}/*/{src,test}/**/*.test.ts', 'scripts/**/*.test.ts', 'test/**/*.test.ts'],

@@ -57,7 +57,7 @@ const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 /**
  * HTTP client for URLs from untrusted sources. Requests only http and https URLs with public (or allowed) addresses,
  * resolves each host once, and connects to the addresses that it has checked. Only GET follows redirects, and every hop
- * is checked anew; for other methods, a redirect is the response, so that a body never reaches a second server.
+ * is checked again; for other methods, a redirect is the response, so that a body never reaches a second server.
  *
  * All methods throw `url_forbidden`, `payload_too_large`, a `RequestError`, or the reason of the aborted signal.
  */
@@ -252,7 +252,7 @@ async function* limitBody(
 }
 
 async function close({ agent, response }: Exchange): Promise<void> {
-  // Destroying an unread body emits an error that no one handles.
+  // Destroying an unread body emits an unhandled error.
   response.body.on('error', () => undefined);
   response.body.destroy();
   await agent.destroy();

@@ -15,7 +15,7 @@ export const noPrivateHosts: AllowedPrivateHosts = Object.freeze({ names: new Se
 const maxUrlLength = 8_192;
 const hostNamePattern = /^(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*$/;
 
-/** Azure serves instance metadata at this address, which lies in a public range. */
+/** Azure serves instance metadata at this address, which is in a public range. */
 const azureMetadataAddress = '168.63.129.16';
 
 /**

@@ -1,7 +1,7 @@
 import { LipsyncError } from '../errors/index.ts';
 
 /**
- * A store that keeps job records, slots or the ledger failed. It says nothing about the job or a provider, so that it is
+ * A store that keeps job records, slots or the ledger failed. It is unrelated to the job and the provider, so that it is
  * never recorded as the failure of either. `cause` is the original error.
  */
 export class StoreFailure extends Error {
@@ -10,7 +10,7 @@ export class StoreFailure extends Error {
     this.name = 'StoreFailure';
   }
 
-  /** Whether the store may work again later. A store that rejects a change for good is not transient. */
+  /** Whether the store may work again later. A store that rejects a change permanently is not transient. */
   get isTransient(): boolean {
     return LipsyncError.isInstance(this.cause) && this.cause.code === 'resource_exhausted';
   }

@@ -8,7 +8,7 @@ import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { toMicros } from '../billing/micros.ts';
 
-/** What a process of its own is told to do with a state store. */
+/** A task for a child process that uses a state store. */
 export type StateTask =
   | { readonly task: 'count'; readonly key: string; readonly times: number }
   /** Dies inside a transaction, after it read and before it wrote. */

@@ -109,7 +109,7 @@ function difference(one: Uint8Array, other: Uint8Array): number {
 
 /** Throws for an empty list, for which every assertion would hold. */
 function largest(values: readonly number[]): number {
-  if (values.length === 0) throw new Error('There is no frame of the kind that is looked at.');
+  if (values.length === 0) throw new Error('No frame of the requested kind.');
   return Math.max(...values);
 }
 

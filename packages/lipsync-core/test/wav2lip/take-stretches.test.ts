@@ -10,7 +10,7 @@ import { makeMedia, x264 } from '../media/make-media.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 /** Frames of the clip: a shot of the presenter, an empty shot, the mirrored presenter. */
-const [firstShot, nobody, lastShot] = [20, 12, 15];
+const [firstShot, emptyShot, lastShot] = [20, 12, 15];
 const longestMs = 120_000;
 const closeGray = 0.04;
 
@@ -24,7 +24,7 @@ let levels: Float32Array;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lipsync-stretches-'));
   harness = new Wav2LipHarness(folder);
-  const shots = `scale=480:-2,fps=25,split[a][b];[a]trim=end_frame=${firstShot},tpad=stop=${nobody}:color=gray[front];[b]trim=end_frame=${lastShot},hflip[back];[front][back]concat`;
+  const shots = `scale=480:-2,fps=25,split[a][b];[a]trim=end_frame=${firstShot},tpad=stop=${emptyShot}:color=gray[front];[b]trim=end_frame=${lastShot},hflip[back];[front][back]concat`;
   clipPath = await makeMedia(
     '-t',
     '2',
@@ -58,11 +58,11 @@ it.each(['loop', 'bounce'] as const)(
     const grays = await readMeter(made, track).finally(() => track.close());
     const { frameRate, frameCount } = made.timeline;
     const expected = expectedMeter(levels, frameCount, { frameRate, windowStartMs: 0 });
-    expect(made.clip.frameCount).toBe(firstShot + nobody + lastShot);
+    expect(made.clip.frameCount).toBe(firstShot + emptyShot + lastShot);
     expect(grays).toHaveLength(80);
     for (const [index, gray] of grays.entries()) {
       const clipFrame = clipFrameAt(made.timeline, index);
-      const isEmpty = clipFrame >= firstShot && clipFrame < firstShot + nobody;
+      const isEmpty = clipFrame >= firstShot && clipFrame < firstShot + emptyShot;
       if (isEmpty) expect(gray).toBeNaN();
       else expect(Math.abs(gray - (expected[index] ?? NaN))).toBeLessThan(closeGray);
     }

@@ -48,7 +48,7 @@ function serveClient(socket: Socket, { queue, batchSize, heartbeatMs }: EngineSe
     pendingBatches += 1;
     if (pendingBatches >= maxBatchesAhead) socket.pause();
     try {
-      const drawn = await queue.draw({ count, payload, largestBatch, isWanted: () => !socket.destroyed });
+      const drawn = await queue.draw({ count, payload, largestBatch, isNeeded: () => !socket.destroyed });
       if (drawn.reducedTo !== null) {
         // A batch that was already queued started with the previous size.
         largestBatch = Math.min(largestBatch, drawn.reducedTo);

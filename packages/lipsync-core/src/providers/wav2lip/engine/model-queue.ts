@@ -30,7 +30,7 @@ export type FromModelThread =
 
 export interface QueuedBatch extends ToModelThread {
   /** Whether the client is still connected. */
-  isWanted(): boolean;
+  isNeeded(): boolean;
 }
 
 export interface ModelQueueOptions extends ModelThreadData {
@@ -102,7 +102,7 @@ export class ModelQueue {
     while (this.#inThread.length < maxBatchesInThread) {
       const next = this.#waiting.shift();
       if (!next) return;
-      if (!next.batch.isWanted()) {
+      if (!next.batch.isNeeded()) {
         next.reject(new LipsyncError('canceled', 'The client of this batch has disconnected.'));
         continue;
       }
@@ -113,7 +113,7 @@ export class ModelQueue {
     }
   }
 
-  /** Limits the running batch, so the limit starts anew with each; a large batch takes several runs. */
+  /** Limits the running batch, so it restarts with each run; a large batch takes several runs. */
   #restartLimit(): void {
     clearTimeout(this.#limit);
     const [current] = this.#inThread;
