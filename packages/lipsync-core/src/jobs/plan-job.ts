@@ -14,16 +14,16 @@ export interface PlanDependencies {
   readonly forecast: Forecast;
 }
 
-/** Called, and waited for, before a plan is followed. `outputMs` is null where it did not matter. */
+/** Stores a plan before it is followed. `outputMs` is null if the plan does not depend on the length of the output. */
 type SavePlan = (plan: ExecutionPlan, outputMs: number | null) => Promise<void>;
 
 export interface PlanContext {
   readonly savePlan: SavePlan;
-  /** How long the output is going to be, from a look at the inputs. */
+  /** Probes the inputs and returns the length of the output in milliseconds. */
   measure(): Promise<number>;
 }
 
-/** What an earlier run planned. */
+/** Plan of an earlier run. */
 export interface EarlierPlan {
   readonly jobId: string;
   readonly plan: ExecutionPlan | null;
@@ -32,8 +32,8 @@ export interface EarlierPlan {
 }
 
 /**
- * Decides whom to try and in which order; looks at the inputs and the others' jobs only where the order hangs on them.
- * Throws `not_supported` as `planExecution` does, a `StoreFailure` when lines could not be looked up, and what `context` throws.
+ * Plans a job. Probes the inputs and forecasts completion times only if the order of the providers depends on them.
+ * Throws `not_supported` as `planExecution`, a `StoreFailure` without a forecast, and what `context` throws.
  */
 export async function makePlan(
   dependencies: PlanDependencies,
@@ -51,8 +51,8 @@ export async function makePlan(
 }
 
 /**
- * Asks anew for a job that stands in line since an earlier run and is to end soon: who would be done first as lines are now.
- * Undefined where that is whom it waits for, and where the line has no say. Throws as `makePlan` does.
+ * Plans a job again that waits for a slot since an earlier run, if it optimizes for speed: another provider may now be
+ * expected to finish first. Undefined if the job should keep waiting. Throws as `makePlan`.
  */
 export async function findSooner(
   dependencies: PlanDependencies,

@@ -60,7 +60,7 @@ export class AttemptRunner {
   }
 
   /** Starts or resumes an attempt of `provider`. Throws a `StoreFailure`, and the abort reason of a worker shutdown. */
-  async run(provider: Provider, prepare: () => Promise<TakeRequest>): Promise<AttemptOutcome> {
+  async run(provider: Provider, prepare: (attemptIndex: number) => Promise<TakeRequest>): Promise<AttemptOutcome> {
     const { log } = this;
     const admission = await this.#admit(provider);
     if (admission.type === 'waiting') return admission;
@@ -75,7 +75,8 @@ export class AttemptRunner {
     await log.begin(provider);
     let progress: AttemptProgress;
     try {
-      progress = await this.#work(provider, prepare);
+      const index = log.attempts.length - 1;
+      progress = await this.#work(provider, () => prepare(index));
     } catch (thrown) {
       const error = toAttemptError(thrown, provider, this.#context.signal);
       await this.#endFailed(provider, error);

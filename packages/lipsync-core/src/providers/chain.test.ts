@@ -211,3 +211,17 @@ describe('the provider chain', () => {
     expect(saved.at(-1)).toMatchObject([{ outcome: 'failed', code: 'worker_crashed', endedAtMs: 1 }]);
   });
 });
+
+describe('Paths of takes', () => {
+  it('Each attempt gets a request of its own, so that its take does not replace an earlier one.', async () => {
+    const indexes: number[] = [];
+    const provider = inline('wav2lip', ['media_failed', take]);
+    const prepare = async (attemptIndex: number): Promise<TakeRequest> => {
+      indexes.push(attemptIndex);
+      return { ...request, takePath: `take-${attemptIndex}.mp4` };
+    };
+    const failed = attempt('heygen', { outcome: 'failed', code: 'provider_failed', endedAtMs: 1 });
+    await runChain([provider], prepare, makeContext([failed]).context);
+    expect(indexes).toEqual([1, 2]);
+  });
+});

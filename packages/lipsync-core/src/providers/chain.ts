@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProviderKind } from '../contract/provider-types.ts';
 import { abortError, errorPolicies, LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
 import { maxTriesPerProvider } from '../scheduling/execution-plan.ts';
-import { memoizeAsync } from '../processes/memoize-async.ts';
 import { AttemptRunner, type ChainContext } from './attempt-runner.ts';
 import type { Attempt } from './attempt.ts';
 import type { Provider, Take, TakeRequest } from './provider.ts';
@@ -18,23 +17,23 @@ export type ChainOutcome =
 
 /**
  * Tries the providers in order until one makes a take or the job must wait. Every attempt is saved before it starts; a
- * later call with the saved attempts resumes. `prepare` is called at most once, and not while an operation only runs.
+ * later call with the saved attempts resumes. `prepare` returns the request of an attempt by its index; it may be called
+ * several times, and is not called while an operation only runs.
  * Throws the error of the last attempt when none succeeds, and what `saveAttempts` throws.
  */
 export async function runChain(
   providers: readonly Provider[],
-  prepare: () => Promise<TakeRequest>,
+  prepare: (attemptIndex: number) => Promise<TakeRequest>,
   context: ChainContext,
 ): Promise<ChainOutcome> {
   const { earlierAttempts, signal, canRun } = context;
   const runner = new AttemptRunner(context);
-  const prepareOnce = memoizeAsync(prepare);
   let lastError = lastErrorOf(earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
   if (errorPolicies[lastError.code].decision === 'fail') throw lastError;
   for (const provider of providers.slice(resumeIndex(providers, context))) {
     for (let failures = countFailures(earlierAttempts, provider) + 1; ; failures += 1) {
       if (!canRun(provider.kind)) return { type: 'elsewhere', needs: provider.kind };
-      const outcome = await runner.run(provider, prepareOnce);
+      const outcome = await runner.run(provider, prepare);
       if (outcome.type === 'waiting') return outcome;
       if (outcome.type === 'made') return { ...outcome, provider, attempts: runner.log.attempts };
       lastError = outcome.error;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Ledger } from '../billing/ledger.ts';
 import type { CoreConfig } from '../config/core-config.ts';
 import { systemClock } from '../contract/system-ports.ts';
-import { createLipsyncPipeline, type LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
+import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { SharedAdmission } from '../jobs/admission.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
@@ -87,7 +87,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       for (const { provider, jobId } of ready) onSlotReleased(provider, jobId);
       return released;
     },
-    pipeline: createLipsyncPipeline({
+    pipeline: new LipsyncPipeline({
       registry,
       renderPool,
       clock,

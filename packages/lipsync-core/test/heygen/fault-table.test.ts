@@ -104,7 +104,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { waitsForTime
     onSlotReleased: () => undefined,
   });
   // All jobs have the same inputs, which are probed once.
-  const pipeline: LipsyncPipeline = {
+  const pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'> = {
     async run({ jobId, workspace }, context) {
       const outcome = await runChain(
         registry.all,

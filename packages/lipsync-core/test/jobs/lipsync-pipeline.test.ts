@@ -4,12 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId } from '../../src/contract/index.ts';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
-import {
-  createLipsyncPipeline,
-  type LipsyncPipeline,
-  type PipelineInput,
-  type PipelineResult,
-} from '../../src/jobs/lipsync-pipeline.ts';
+import { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
+import type { PipelineInput, PipelineResult } from '../../src/jobs/pipeline-types.ts';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { openJobWorkspace } from '../../src/processes/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
@@ -91,7 +87,7 @@ function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
   const registry = createProviderRegistry([
     createPreviewProvider({ renderPool, trackCacheFolder: join(folder, 'tracks') }),
   ]);
-  return createLipsyncPipeline({
+  return new LipsyncPipeline({
     registry,
     renderPool,
     limits,
@@ -179,7 +175,7 @@ describe('The slot of a job at a remote provider', () => {
     const slots = createConcurrencySlots({ state, clock });
     for (let place = 0; taken && place < vendor.maxConcurrent; place += 1)
       await slots.acquire('heygen', `other_${place}`, { limit: vendor.maxConcurrent });
-    const pipeline = createLipsyncPipeline({
+    const pipeline = new LipsyncPipeline({
       registry: createProviderRegistry([vendor]),
       renderPool: pool,
       limits,
@@ -278,7 +274,7 @@ async function planOf(
   } = {},
 ) {
   const saved: (readonly ProviderId[])[] = [];
-  const pipeline = createLipsyncPipeline({
+  const pipeline = new LipsyncPipeline({
     registry,
     renderPool: { ...pool, warm },
     limits,
@@ -410,7 +406,7 @@ describe('Throughput estimates', () => {
   /** Has the vendor's take collected by a run that finds `attempt`; tells of which providers something was learned. */
   async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
     const learn = vi.fn<Forecast['record']>(async () => undefined);
-    const pipeline = createLipsyncPipeline({
+    const pipeline = new LipsyncPipeline({
       registry: createProviderRegistry([new ScriptedVendor()]),
       renderPool: pool,
       limits,

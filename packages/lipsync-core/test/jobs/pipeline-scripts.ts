@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import type { PipelineContext, PipelineInput, PipelineOutcome } from '../../src/jobs/lipsync-pipeline.ts';
+import type { PipelineOutcome } from '../../src/jobs/lipsync-pipeline.ts';
+import type { PipelineContext, PipelineInput } from '../../src/jobs/pipeline-types.ts';
 
 /** What a pipeline does in a test. */
 export type Script = (input: PipelineInput, context: PipelineContext) => Promise<PipelineOutcome>;

@@ -85,7 +85,7 @@ export function openProgram(folder: string, programClock: Clock = clock): Progra
   const vendor = vendorIn(folder);
   const books = { user: null, maxCostMicros: null, admission, clock } satisfies Partial<ChainContext>;
   const interruptions = new Set<boolean>();
-  const pipeline: LipsyncPipeline = {
+  const pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'> = {
     async run({ jobId, workspace }, context) {
       interruptions.add(context.wasInterrupted);
       // As one that is still listening to its speech, and has begun no attempt.

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput } from '../../src/contract/index.ts';
 import { LipsyncError, toLipsyncError } from '../../src/errors/index.ts';
-import { createLipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
+import { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
 import { probeTake } from '../../src/media/index.ts';
 import { createIdSource, systemClock } from '../../src/contract/system-ports.ts';
@@ -100,7 +100,7 @@ function jobsWith(
   ]);
   return new LocalJobs({
     state: createMemoryState().open(),
-    pipeline: createLipsyncPipeline({
+    pipeline: new LipsyncPipeline({
       registry,
       renderPool,
       limits,

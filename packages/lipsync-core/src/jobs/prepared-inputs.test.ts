@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import { retryMediaStep } from './retry-media-step.ts';
+import { retryMediaStep } from './prepared-inputs.ts';
 
 /** A step that fails with the given codes in turn, then returns the number of tries. */
 function failingWith(...codes: readonly ErrorCode[]) {

@@ -1,0 +1,47 @@
+import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
+import type { TraceContext } from '../contract/ports.ts';
+import type { ProgressReport, Warning } from '../contract/provider-types.ts';
+import type { Workspace } from '../processes/workspace.ts';
+import type { Attempt } from '../providers/attempt.ts';
+import type { Provider } from '../providers/provider.ts';
+import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
+import type { FetchedInputs } from './input-fetcher.ts';
+
+export interface PipelineInput {
+  readonly jobId: string;
+  /** Name of the API key that created the job, which pays for it; null without one. */
+  readonly owner: string | null;
+  readonly options: LipsyncOptions;
+  readonly workspace: Workspace;
+  /** Provides the inputs as files. Called at most once, and not by a run that only checks an operation. */
+  fetchInputs(): Promise<FetchedInputs>;
+}
+
+export interface PipelineContext {
+  readonly signal: AbortSignal;
+  readonly trace?: TraceContext;
+  readonly earlierAttempts: readonly Attempt[];
+  /** Whether a run of this job crashed, so that the duration of its attempts says nothing about their providers. */
+  readonly wasInterrupted: boolean;
+  /** Stored plan; null before the first run has planned. */
+  readonly plan: ExecutionPlan | null;
+  /** Planned length of the output, stored with the plan. */
+  readonly outputMs: number | null;
+  /** Returns whether this host runs providers of that kind. */
+  canRun(kind: Provider['kind']): boolean;
+  onProgress(progress: ProgressReport): void;
+  saveAttempts(attempts: readonly Attempt[]): Promise<void>;
+  /** Stores a plan before it is followed. Called again if a waiting job changes its plan. */
+  savePlan(plan: ExecutionPlan, outputMs: number | null): Promise<void>;
+}
+
+export interface PipelineResult {
+  readonly type: 'made';
+  /** A finished, probed video in the workspace. */
+  readonly takePath: string;
+  /** Null if no provider was needed because the speech was silent. */
+  readonly methodUsed: ProviderId | null;
+  readonly degraded: boolean;
+  readonly durationMs: number;
+  readonly warnings: readonly Warning[];
+}

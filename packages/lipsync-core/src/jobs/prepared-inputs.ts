@@ -1,0 +1,177 @@
+import { analyzeSpeechRenderTask, type SpeechReport } from '../audio/index.ts';
+import type { LipsyncOptions } from '../contract/index.ts';
+import type { Warning } from '../contract/provider-types.ts';
+import {
+  passThroughRenderTask,
+  planTimeline,
+  probeClip,
+  probeSpeech,
+  type ClipFacts,
+  type MediaLimits,
+  type SpeechFacts,
+  type Timeline,
+} from '../media/index.ts';
+import { memoizeAsync } from '../processes/memoize-async.ts';
+import { toLipsyncError } from '../errors/index.ts';
+import type { RenderPool } from '../processes/render-pool.ts';
+import type { TakeRequest } from '../providers/provider.ts';
+import { decideRetry } from '../providers/retry-policy.ts';
+import type { FetchedInputs } from './input-fetcher.ts';
+import type { PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
+
+/** Speech without a detected voice that stays below this level is silent and costs nothing. */
+const silenceLevelDb = -50;
+
+interface ProbedInputs {
+  readonly inputs: FetchedInputs;
+  readonly clip: ClipFacts;
+  readonly speech: SpeechFacts;
+  readonly timeline: Timeline;
+}
+
+export interface InputPreparationOptions {
+  readonly renderPool: RenderPool;
+  readonly limits: MediaLimits;
+}
+
+/** Fetches, probes and analyzes the inputs of a run, each at most once and only when something needs the result. */
+export class PreparedInputs {
+  readonly #input: PipelineInput;
+  readonly #context: PipelineContext;
+  readonly #tools: InputPreparationOptions;
+  readonly #fetched: () => Promise<FetchedInputs>;
+  readonly #probed: () => Promise<ProbedInputs>;
+  readonly #analyzed: () => Promise<SpeechReport>;
+
+  constructor(input: PipelineInput, context: PipelineContext, tools: InputPreparationOptions) {
+    this.#input = input;
+    this.#context = context;
+    this.#tools = tools;
+    this.#fetched = memoizeAsync(() => this.#fetch());
+    this.#probed = memoizeAsync(() => this.#probe());
+    this.#analyzed = memoizeAsync(() => this.#analyze());
+  }
+
+  /** Length of the output. */
+  async durationMs(): Promise<number> {
+    return (await this.#probed()).timeline.durationMs;
+  }
+
+  speechReport(): Promise<SpeechReport> {
+    return this.#analyzed();
+  }
+
+  /** Returns the request of one attempt. Each attempt has a path of its own, so that no take replaces an earlier one. */
+  async takeRequest(attemptIndex: number): Promise<TakeRequest> {
+    const { jobId, options, workspace } = this.#input;
+    await this.#analyzed();
+    const { inputs, clip, speech, timeline } = await this.#probed();
+    return {
+      jobId,
+      ...inputs,
+      clip,
+      speech,
+      timeline,
+      mouthCurvePath: this.#mouthCurvePath,
+      silenceMode: options.silenceMode,
+      providerOptions: options.providerOptions,
+      takePath: workspace.file(`take-${attemptIndex}.mp4`),
+    };
+  }
+
+  /** Returns the clip with the new sound and an unchanged mouth, for silent speech. */
+  async passThrough(): Promise<PipelineResult> {
+    const { workspace } = this.#input;
+    const takePath = workspace.file('take.mp4');
+    const { inputs, clip, speech, timeline } = await this.#probed();
+    const { clipPath, speechPath } = inputs;
+    const task = { clipPath, speechPath, clip, speech, timeline, takePath, workFolder: workspace.path };
+    const report = await retryMediaStep(this.#context.signal, () =>
+      this.#tools.renderPool.run(passThroughRenderTask, task, this.#context),
+    );
+    return {
+      type: 'made',
+      takePath,
+      methodUsed: null,
+      degraded: false,
+      durationMs: timeline.durationMs,
+      warnings: [silentWarning, ...report.warnings],
+    };
+  }
+
+  async warnings(): Promise<readonly Warning[]> {
+    const { clip } = await this.#probed();
+    const { voiceFound } = await this.#analyzed();
+    return [...(clip.variableFrameRate ? [frameRateWarning] : []), ...(voiceFound ? [] : [noVoiceWarning])];
+  }
+
+  get #mouthCurvePath(): string {
+    return this.#input.workspace.file('mouth-curve');
+  }
+
+  #fetch(): Promise<FetchedInputs> {
+    this.#context.onProgress({ stage: 'fetching', fraction: 0 });
+    return this.#input.fetchInputs();
+  }
+
+  async #probe(): Promise<ProbedInputs> {
+    const { signal, onProgress } = this.#context;
+    const { limits } = this.#tools;
+    const { options } = this.#input;
+    const inputs = await this.#fetched();
+    onProgress({ stage: 'probing', fraction: 0 });
+    const clip = await retryMediaStep(signal, () => probeClip(inputs.clipPath, { limits, signal }));
+    const speech = await retryMediaStep(signal, () => probeSpeech(inputs.speechPath, { limits, signal }));
+    const timeline = planTimeline(clip, speech.durationMs, { syncMode: options.syncMode, window: windowOf(options) });
+    return { inputs, clip, speech, timeline };
+  }
+
+  async #analyze(): Promise<SpeechReport> {
+    const { signal, onProgress } = this.#context;
+    const { renderPool } = this.#tools;
+    await this.#fetched();
+    // Starts a process while the inputs are probed, unless they are probed for the plan alone: then another host may continue.
+    renderPool.warm();
+    const { inputs, speech, timeline } = await this.#probed();
+    onProgress({ stage: 'listening', fraction: 0 });
+    const { speechPath } = inputs;
+    const { durationMs: speechDurationMs } = speech;
+    const task = { speechPath, speechDurationMs, timeline, mouthCurvePath: this.#mouthCurvePath };
+    return retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, this.#context));
+  }
+}
+
+/** Runs a media step outside of any provider, and repeats it as the retry policy decides. Throws the last error. */
+export async function retryMediaStep<Result>(signal: AbortSignal, step: () => Promise<Result>): Promise<Result> {
+  for (let failures = 1; ; failures += 1) {
+    try {
+      return await step();
+    } catch (error) {
+      const decision = decideRetry({ type: 'media_step' }, toLipsyncError(error), { failures });
+      if (signal.aborted || decision.type !== 'retry') throw error;
+    }
+  }
+}
+
+export function isSilent({ voiceFound, peakLevelDb }: SpeechReport): boolean {
+  return !voiceFound && peakLevelDb < silenceLevelDb;
+}
+
+function windowOf({ startMs, endMs }: LipsyncOptions): { startMs?: number; endMs?: number } {
+  return { ...(startMs === undefined ? {} : { startMs }), ...(endMs === undefined ? {} : { endMs }) };
+}
+
+const silentWarning: Warning = Object.freeze({
+  code: 'speech_silent',
+  message: 'The speech is silent; the clip was returned with the new sound and an unchanged mouth.',
+});
+
+const frameRateWarning: Warning = Object.freeze({
+  code: 'variable_frame_rate',
+  message: 'The clip has a variable frame rate; it was converted to the nearest standard rate.',
+});
+
+const noVoiceWarning: Warning = Object.freeze({
+  code: 'no_voice_found',
+  message: 'No voice was detected in the speech; the mouth follows its loudness alone.',
+});
