@@ -7,7 +7,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startHeygenStandin, type HeygenStandin } from '../packages/heygen-standin/src/index.ts';
 import { readEnvironment } from '../packages/lipsync-core/src/config.ts';
-import { createProgressDisplay } from '../packages/lipsync-core/src/cli/progress-display.ts';
+import { createProgressDisplay } from '../packages/lipsync-core/src/cli/terminal.ts';
 import { probeTake } from '../packages/lipsync-core/src/media/index.ts';
 import { createLipsyncClient } from './demo/lipsync-client.ts';
 import { resultTable, walletTable, type DemoResult } from './demo/result-table.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { cudaVisibleDevices } from '../../packages/lipsync-core/src/config/runtime-environment.ts';
+import { cudaVisibleDevices } from '../../packages/lipsync-core/src/config/settings.ts';
 import { toLipsyncError } from '../../packages/lipsync-core/src/errors/index.ts';
 import {
   loadSession,

@@ -9,7 +9,7 @@ import { writeLine, type Terminal } from './terminal.ts';
 
 const usageExitCode = 2;
 
-/** The commands of the terminal interface. `run` resolves with the exit code: 0 only on success. */
+/** The command-line interface. `run` resolves with the exit code: 0 on success, 1 on failure, 2 for invalid usage. */
 export function createCommandLine(
   terminal: Terminal,
   definitions: readonly ProviderDefinition[] = providerDefinitions,
@@ -18,7 +18,7 @@ export function createCommandLine(
     async run(args) {
       let exitCode = 0;
       const program = new Command('lipsync')
-        .description('Make a clip speak other words.')
+        .description('Lip-sync: make a clip speak a speech recording.')
         .exitOverride()
         .configureOutput({
           writeOut: (text) => terminal.stdout.write(text),

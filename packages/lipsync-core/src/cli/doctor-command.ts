@@ -20,7 +20,7 @@ export function addDoctorCommand(
 ): void {
   program
     .command('doctor')
-    .description('say what is installed, configured and missing, and what to do')
+    .description('report what is installed, configured and missing, and what to do about it')
     .option('--json', 'print the findings as one line of JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const findings = await examine(definitions);
@@ -47,7 +47,7 @@ async function examine(definitions: readonly ProviderDefinition[]): Promise<read
 
 function nodeFinding(): DoctorCheck {
   const good = Number.parseInt(process.versions.node, 10) >= oldestNodeMajor;
-  const advice = good ? '' : `Use Node ${oldestNodeMajor} or later; npm run lipsync brings its own.`;
+  const advice = good ? '' : `Use Node ${oldestNodeMajor} or later; npm run lipsync installs its own.`;
   return { name: 'node', state: good ? 'ok' : 'missing', detail: process.versions.node, advice };
 }
 
@@ -61,7 +61,7 @@ function toolFinding(name: string, version: string | null): DoctorCheck {
   };
 }
 
-/** Redis matters to the service only: programs and this command line work without. */
+/** Only the service needs Redis; programs and the command line work without it. */
 async function redisFinding(): Promise<DoctorCheck> {
   const output = await readProgramOutput('redis-server', ['--version'], probeTimeoutMs);
   const version = output && /v=(\S+)/.exec(output)?.[1];
@@ -79,7 +79,7 @@ async function settingFindings(definitions: readonly ProviderDefinition[]): Prom
         name: 'settings',
         state: 'missing',
         detail: config.message,
-        advice: 'Correct them in the environment or in .env; docs/configuration.md lists them all.',
+        advice: 'Correct them in the environment or in .env; docs/configuration.md lists all settings.',
       },
     ];
   }
@@ -87,7 +87,7 @@ async function settingFindings(definitions: readonly ProviderDefinition[]): Prom
     {
       name: 'settings',
       state: 'ok',
-      detail: 'those of the core are understood; npm start checks those of the service',
+      detail: 'the settings of the core are valid; npm start checks those of the service',
       advice: '',
     },
     await folderFinding('data folder', config.dataDir, 'LIPSYNC_DATA_DIR'),

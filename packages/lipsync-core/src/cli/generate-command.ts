@@ -7,9 +7,7 @@ import type { LocalJobOutcome } from '../service/local-jobs.ts';
 import { parseInput } from '../service/parse-input.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { OptionFlags } from './option-flags.ts';
-import { createProgressDisplay } from './progress-display.ts';
-import { interruptSignal } from './interrupt-signal.ts';
-import { writeLine, type Terminal } from './terminal.ts';
+import { type Terminal, createProgressDisplay, interruptSignal, writeLine } from './terminal.ts';
 
 interface GenerateFlags extends Record<string, unknown> {
   readonly output: string;
@@ -26,11 +24,11 @@ export function addGenerateCommand(
   const flags = new OptionFlags(definitions);
   const command = program
     .command('generate')
-    .description('make VIDEO (a clip or a still) speak AUDIO')
-    .argument('<video>', 'the clip')
-    .argument('<audio>', 'the speech')
-    .requiredOption('-o, --output <file>', 'where the result goes')
-    .option('--overwrite', 'replace an output that exists')
+    .description('make a video or still image speak an audio recording')
+    .argument('<video>', 'video or still image')
+    .argument('<audio>', 'speech recording')
+    .requiredOption('-o, --output <file>', 'path of the result')
+    .option('--overwrite', 'replace an existing output')
     .option('--json', 'print the job as one line of JSON');
   flags.addTo(command).action(async (video: string, audio: string, given: GenerateFlags) => {
     try {
@@ -79,7 +77,7 @@ function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: 
   writeLine(stdout, JSON.stringify({ ...toJobView(record, null), output_path: completed ? outputPath : null }));
 }
 
-/** What never became a job has no id and no stages; the line holds the fields that tell so. */
+/** A request that was rejected before a job existed has no id and no stages. */
 function printRefusal({ code, message, policy }: LipsyncError, { stdout }: Terminal): void {
   writeLine(
     stdout,

@@ -8,13 +8,17 @@ import { listInstalled } from '../service/installation.ts';
 import { tryModelApart } from '../providers/wav2lip/engine/try-model-apart.ts';
 import { importWav2Lip, type ImportReport } from '../providers/wav2lip/model/import-model.ts';
 import { isOnnx, readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
-import { interruptSignal } from './interrupt-signal.ts';
-import { readModelManifest } from './model-manifest.ts';
-import { checkBundled, checkRecorded, listModels, type DigestCheck, type ListedModel } from './model-states.ts';
-import { createProgressDisplay } from './progress-display.ts';
-import { writeLine, type Terminal } from './terminal.ts';
+import {
+  checkBundled,
+  checkRecorded,
+  listModels,
+  type DigestCheck,
+  type ListedModel,
+  readModelManifest,
+} from './model-files.ts';
+import { type Terminal, createProgressDisplay, interruptSignal, writeLine } from './terminal.ts';
 
-/** What a model is written for; a GPU wants plain layers. */
+/** Target devices of an imported model: rewritten layers for a CPU, plain layers for a GPU. */
 const targets = ['cpu', 'gpu'] as const;
 
 interface ImportFlags {
@@ -30,7 +34,7 @@ interface FolderFlags {
   readonly json?: boolean;
 }
 
-/** What a subcommand has to say: the exit code, the one line of JSON, and the lines for people. */
+/** Result of a subcommand: the exit code, its JSON, and its lines for a terminal. */
 interface Findings {
   readonly exitCode: number;
   readonly json: object;
@@ -39,8 +43,8 @@ interface Findings {
 }
 
 const defaultFolder = 'models';
-/** For loading a model and running it once on the slowest machine. */
-const longestTryMs = 3 * 60_000;
+/** Limit on loading a model and running it once; generous for slow machines. */
+const trialTimeoutMs = 3 * 60_000;
 
 /** Adds `models import`, `models list` and `models verify`. */
 export function addModelsCommand(
@@ -55,37 +59,37 @@ export function addModelsCommand(
   };
   models
     .command('import')
-    .description('turn an official Wav2Lip checkpoint into an ONNX model; nothing in the checkpoint is executed')
-    .argument('<checkpoint>', 'the .pth file as its authors released it')
-    .requiredOption('-o, --output <file>', 'where the .onnx file goes; its record goes beside it')
+    .description('convert an official Wav2Lip checkpoint to ONNX; no code in the checkpoint is executed')
+    .argument('<checkpoint>', '.pth file as released by its authors')
+    .requiredOption('-o, --output <file>', 'path of the .onnx file; its record is written beside it')
     .addOption(
       new Option(
         '--for <device>',
-        'what draws: a CPU computes less with layers that are rewritten for it, a GPU wants them plain (default: cpu, with --float16 gpu)',
+        'device that runs the model: layers are rewritten for a CPU and stay plain for a GPU (default: cpu, with --float16 gpu)',
       ).choices(targets),
     )
-    .option('--float16', 'store and compute in half precision, which is for GPUs alone')
-    .option('--overwrite', 'replace an output that exists')
-    .option('--json', 'print what was written as one line of JSON')
+    .option('--float16', 'store and compute in half precision; for GPUs only')
+    .option('--overwrite', 'replace an existing output')
+    .option('--json', 'print the result as one line of JSON')
     .action((checkpoint: string, flags: ImportFlags) =>
       report(flags.json, (signal) => importCheckpoint(checkpoint, flags, terminal, signal)),
     );
   models
     .command('list')
-    .description('list bundled and imported models with licence, form and state')
-    .option('--folder <folder>', 'the folder of models', defaultFolder)
+    .description('list bundled and imported models with license, form and state')
+    .option('--folder <folder>', 'folder of models', defaultFolder)
     .option('--json', 'print the list as one line of JSON')
     .action((flags: FolderFlags) => report(flags.json, (signal) => list(flags.folder, definitions, signal)));
   models
     .command('verify')
-    .description('compare a model with its record and try it')
-    .argument('<model>', 'an .onnx file, or the name of a bundled model')
-    .option('--folder <folder>', 'the folder of models', defaultFolder)
+    .description('compare a model with its record and run it once')
+    .argument('<model>', '.onnx file or name of a bundled model')
+    .option('--folder <folder>', 'folder of models', defaultFolder)
     .option('--json', 'print the findings as one line of JSON')
     .action((model: string, flags: FolderFlags) => report(flags.json, (signal) => verify(model, flags.folder, signal)));
 }
 
-/** Prints the findings, or the refusal as JSON where JSON was asked for, and returns the exit code. */
+/** Prints the findings and returns the exit code. With `json`, an error is printed as JSON too. */
 async function print(
   json: boolean,
   find: (signal: AbortSignal) => Promise<Findings>,
@@ -118,11 +122,11 @@ async function importCheckpoint(
 ): Promise<Findings> {
   const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
   if (float16 && target === 'cpu')
-    throw new LipsyncError('request_invalid', '--float16 is for GPUs alone. Leave it out, or --for cpu.');
+    throw new LipsyncError('request_invalid', '--float16 works on GPUs only. Omit it or --for cpu.');
   if (!isOnnx(output))
     throw new LipsyncError(
       'request_invalid',
-      `The model's name has to end in .onnx, by which it is told from a checkpoint: -o ${output}.onnx.`,
+      `The output must end in .onnx, which distinguishes a model from a checkpoint: -o ${output}.onnx.`,
     );
   const display = createProgressDisplay(terminal.stderr);
   try {
@@ -185,7 +189,7 @@ function toLines(
       ? `not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${join(folder, `${name}.onnx`)}`
       : '';
   const written = elementType === null ? '' : kindOf({ element_type: elementType, form });
-  const details = [role ?? 'no record of what it is', written, path ?? '', setting ?? '', advice].filter(
+  const details = [role ?? 'no record', written, path ?? '', setting ?? '', advice].filter(
     (detail) => detail.length > 0,
   );
   return [
@@ -201,11 +205,11 @@ async function verify(model: string, folder: string, signal: AbortSignal): Promi
   if (!isOnnx(model))
     throw new LipsyncError(
       'request_invalid',
-      'Only .onnx models are verified, and bundled ones by their names. A checkpoint is verified while it is imported: models import.',
+      'Only .onnx models and bundled models, by name, can be verified. "models import" verifies a checkpoint.',
     );
   const check = await checkRecorded(model, signal);
   if (check.state === 'changed') return describeChanged(check);
-  const facts = await tryModelApart(model, { signal, limitMs: longestTryMs });
+  const facts = await tryModelApart(model, { signal, limitMs: trialTimeoutMs });
   const record = await readModelRecord(model);
   const licence = record?.licence ?? null;
   const { element_type = null, form = null } = record?.model ?? {};
@@ -231,7 +235,7 @@ async function verify(model: string, folder: string, signal: AbortSignal): Promi
   };
 }
 
-/** Not loaded: nobody knows what it is. */
+/** The model is not loaded, since its content is unknown. */
 function describeChanged(check: DigestCheck): Findings {
   return {
     exitCode: 1,
@@ -257,7 +261,7 @@ function toJson({ path, state, expectedSha256, foundSha256 }: DigestCheck): obje
   return { path, state, expected_sha256: expectedSha256, found_sha256: foundSha256 };
 }
 
-/** Precision and form, for people. */
+/** Precision and form of a model, for display. */
 function kindOf({ element_type: elementType, form }: Pick<ModelRecord['model'], 'element_type' | 'form'>): string {
   switch (form) {
     case 'plain':

@@ -1,4 +1,7 @@
 import type { WriteStream } from 'node:tty';
+import { SingleBar } from 'cli-progress';
+import { LipsyncError } from '../errors/index.ts';
+import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 
 /** Where a command writes: results to stdout, everything else to stderr. */
 export interface Terminal {
@@ -9,4 +12,76 @@ export interface Terminal {
 /** Writes one line. */
 export function writeLine(stream: NodeJS.WritableStream, line: string): void {
   stream.write(`${line}\n`);
+}
+
+const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * A signal that fires when the user interrupts the program, so that it can clean up. A second interruption ends the
+ * program at once. Call `end` when nothing is left to stop.
+ */
+export function interruptSignal(): { readonly signal: AbortSignal; end(): void } {
+  const controller = new AbortController();
+  const end = (): void => {
+    for (const name of interruptions) process.off(name, stop);
+  };
+  const stop = (): void => {
+    // Without listeners the next interruption has its default effect.
+    end();
+    controller.abort(new LipsyncError('canceled', 'Interrupted.'));
+  };
+  for (const name of interruptions) process.on(name, stop);
+  return { signal: controller.signal, end };
+}
+
+/** Shows the progress of a job: a live bar in a terminal, a line per stage elsewhere. */
+export interface ProgressDisplay {
+  show(update: ProgressUpdate): void;
+  /** Moves the cursor to a new line. */
+  end(): void;
+}
+
+export function createProgressDisplay(stream: Terminal['stderr']): ProgressDisplay {
+  return 'isTTY' in stream && stream.isTTY ? createBar(stream) : createLines(stream);
+}
+
+function createBar(stream: NodeJS.WritableStream): ProgressDisplay {
+  const startedMs = performance.now();
+  const bar = new SingleBar({
+    stream,
+    hideCursor: true,
+    clearOnComplete: false,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    format: '{bar} {percentage}% · {stage} · {left}',
+    gracefulExit: false,
+  });
+  let progress = 0;
+  bar.start(100, 0, { stage: 'starting', left: '' });
+  return {
+    show(update) {
+      progress = Math.max(progress, update.progress);
+      bar.update(progress, { stage: update.stage, left: timeLeft(progress, performance.now() - startedMs) });
+    },
+    end: () => bar.stop(),
+  };
+}
+
+function createLines(stream: NodeJS.WritableStream): ProgressDisplay {
+  let lastStage = '';
+  return {
+    show({ stage, progress }) {
+      if (stage === lastStage) return;
+      lastStage = stage;
+      writeLine(stream, `${progress}% ${stage}`);
+    },
+    end: () => undefined,
+  };
+}
+
+/** Extrapolates the time so far; the first few percent are too noisy for an estimate. */
+function timeLeft(progress: number, elapsedMs: number): string {
+  if (progress < 5) return 'estimating';
+  const leftS = Math.ceil((elapsedMs * (100 - progress)) / progress / 1000);
+  return leftS >= 60 ? `${Math.floor(leftS / 60)} min ${leftS % 60} s left` : `${leftS} s left`;
 }

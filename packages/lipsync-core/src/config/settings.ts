@@ -43,3 +43,11 @@ export function parseSettings<Table extends Settings>(settings: Table, environme
   // `as`: the schema was built from this table, name by name; zod's inferred type does not follow the generic.
   return Object.freeze(parsed.data) as SettingValues<Table>;
 }
+
+/**
+ * The GPUs that CUDA exposes to this process and its children; null when the variable is not set. The driver reads the
+ * process environment itself, so a value in `.env` has no effect; an empty value hides all GPUs.
+ */
+export function cudaVisibleDevices(): string | null {
+  return process.env['CUDA_VISIBLE_DEVICES'] ?? null;
+}

@@ -12,7 +12,7 @@ export type SettingValues<Table extends Settings = Settings> = {
 
 type Setting<Value> = z.ZodType<Value, string | undefined>;
 
-/** `item` for a variable that is set, `fallback` for one that is not; keeps the reasons that a union would swallow. */
+/** `item` for a set variable, `fallback` for an unset one. Unlike a zod union, it keeps the reasons of `item`. */
 function setting<Value>(fallback: Value, item: z.ZodType<Value, string>): Setting<Value> {
   return z
     .string()
@@ -31,7 +31,7 @@ export function wholeNumber(fallback: number, range: { minimum: number; maximum:
   return setting(fallback, numberIn(/^\d+$/, 'must be a whole number in digits', range));
 }
 
-/** A whole number in decimal digits, perhaps with a minus, from `minimum` to `maximum`. */
+/** An integer in decimal digits from `minimum` to `maximum`. */
 export function integer(fallback: number, range: { minimum: number; maximum: number }): Setting<number> {
   return setting(fallback, numberIn(/^-?\d+$/, 'must be a whole number', range));
 }
@@ -63,7 +63,7 @@ export function millisecondsFromSeconds(fallbackMs: number): Setting<number> {
   return setting(fallbackMs, item);
 }
 
-/** Dollars in the environment, whole millionths of a dollar inside; six decimals at most, so that nothing is rounded. */
+/** Dollars in the environment, integer millionths of a dollar inside. At most six decimals, so that nothing is rounded. */
 export function microsFromUsd<Fallback extends number | null>(fallbackMicros: Fallback): Setting<number | Fallback> {
   const item = z
     .string()
@@ -80,7 +80,7 @@ export function httpUrl(fallback: string): Setting<string> {
   );
 }
 
-/** As `httpUrl`, for what paths are put behind: without slashes at its end, and empty where there is none. */
+/** An http or https URL without trailing slashes, to which paths are appended; empty by default. */
 export function baseUrl(): Setting<string> {
   const item = z
     .string()
@@ -102,7 +102,7 @@ export function yesNo(fallback: boolean): Setting<boolean> {
   );
 }
 
-/** Items separated by commas; blanks around them and empty items are dropped. */
+/** Comma-separated items; surrounding spaces and empty items are dropped. */
 export function listOf<Item>(item: z.ZodType<Item, string>, fallback: readonly Item[]): Setting<readonly Item[]> {
   const items = z
     .string()
@@ -116,10 +116,10 @@ export function listOf<Item>(item: z.ZodType<Item, string>, fallback: readonly I
   return setting<readonly Item[]>(fallback, items);
 }
 
-/** A redis:// or rediss:// URL, which has no default. */
+/** A redis:// or rediss:// URL; required. */
 export function redisUrl(): Setting<string> {
   return text('').refine(
     (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
-    'must be a redis:// URL; "npm start" brings a Redis of its own',
+    'must be a redis:// URL; "npm start" starts a Redis of its own',
   );
 }

@@ -11,7 +11,7 @@ function startOf(environment: Record<string, string>, options: LipsyncOptionsInp
   return planJob(lipsyncOptionsSchema.parse(options), configFromEnvironment(environment));
 }
 
-describe('a job that is about to be recorded', () => {
+describe('The plan of a new job', () => {
   it.each([
     [{}, {}, ['preview'], 'inline'],
     [withModel, {}, ['wav2lip'], 'inline'],
@@ -25,7 +25,7 @@ describe('a job that is about to be recorded', () => {
     ],
     [{ ...withKey, ...withModel }, { method: 'wav2lip', optimize: 'speed' }, ['wav2lip'], 'inline'],
   ] as const)(
-    'with the settings %j and the wishes %j is planned for %j and begins with a provider that is %s',
+    'With the settings %j and the options %j the plan is %j and starts with a provider of kind %s.',
     (environment, options, plan, needs) => {
       const start = startOf(environment, options);
       expect({ plan: start.plan && listProviderIds(start.plan), needs: start.needs }).toEqual({ plan, needs });
@@ -33,28 +33,28 @@ describe('a job that is about to be recorded', () => {
   );
 
   it.each(['balanced', 'speed'] as const)(
-    'is looked at where others are waited for, before it is planned for %s',
+    'A job that optimizes for %s is planned by a worker of the cloud lane.',
     (optimize) => {
       expect(startOf({ ...withKey, ...withModel }, { optimize })).toEqual({ plan: null, needs: 'remote' });
     },
   );
 
-  it('is refused when nothing stands for its method', () => {
+  it('A method without a configured provider is refused.', () => {
     expect(() => startOf(withModel, { method: 'heygen' })).toThrow(expect.objectContaining({ code: 'not_supported' }));
   });
 });
 
-describe('what an operator is told of settings at start', () => {
+describe('Warnings about settings', () => {
   const warningsOf = (environment: Record<string, string>) => settingWarnings(configFromEnvironment(environment));
 
-  it('is that a version in the endpoint of HeyGen was dropped, and that a key would travel unencrypted', () => {
+  it('A version in the HeyGen endpoint and an unencrypted connection are warned about.', () => {
     expect(warningsOf({ ...withKey, HEYGEN_API_ENDPOINT: 'http://heygen.example/v1' })).toEqual([
-      expect.stringContaining('/v1, which was dropped'),
+      expect.stringContaining('/v1, which is ignored'),
       expect.stringContaining('unencrypted'),
     ]);
   });
 
-  it('is nothing where all is well, or HeyGen is not used', () => {
+  it('There is no warning for valid settings, or while HeyGen is not configured.', () => {
     expect(warningsOf(withKey)).toEqual([]);
     expect(warningsOf({ HEYGEN_API_ENDPOINT: 'http://heygen.example/v1' })).toEqual([]);
   });

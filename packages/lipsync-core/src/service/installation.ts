@@ -2,8 +2,7 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { BudgetOutlook } from '../billing/budgets.ts';
 import type { CoreConfig } from '../config/core-config.ts';
-import { cudaVisibleDevices } from '../config/runtime-environment.ts';
-import { resolveSettingPath } from '../config/settings.ts';
+import { cudaVisibleDevices, resolveSettingPath } from '../config/settings.ts';
 import {
   createOptionsSchema,
   type LipsyncOptions,

@@ -39,7 +39,7 @@ async function findings(): Promise<{
 }
 
 describe('doctor', () => {
-  it('finds the settings of the project, and the folders that they name, wherever it is called', async () => {
+  it('doctor uses the settings and folders of the project in every working directory.', async () => {
     vi.stubEnv('LIPSYNC_PROJECT_FOLDER', folder);
     for (const name of ['LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR']) vi.stubEnv(name, undefined);
     await writeFile(join(folder, '.env'), 'LIPSYNC_OUTPUT_DIR=videos\n');
@@ -50,7 +50,7 @@ describe('doctor', () => {
     ]);
   });
 
-  it('on a machine that has everything but a model finds all of it and leaves with 0', async () => {
+  it('On a machine that lacks only optional parts, doctor lists every check and exits with 0.', async () => {
     const { exitCode, finding, names } = await findings();
     expect(names).toEqual([
       'node',
@@ -70,14 +70,14 @@ describe('doctor', () => {
     expect(exitCode).toBe(0);
   });
 
-  it('prints a line for each finding', async () => {
+  it('doctor prints one line per check, and an advice line where something is to be done.', async () => {
     const { exitCode, stdout } = await runCli('doctor');
     expect(stdout.trimEnd().split('\n')).toHaveLength(12);
     expect(stdout).toMatch(/^ok {8}ffmpeg +\d/m);
     expect(exitCode).toBe(0);
   });
 
-  it('says what is missing, what to do about it, and leaves with 1', async () => {
+  it('doctor reports missing tools with advice and exits with 1.', async () => {
     vi.stubEnv('PATH', folder);
     const { exitCode, finding } = await findings();
     expect(finding('ffmpeg')).toMatchObject({
@@ -88,7 +88,7 @@ describe('doctor', () => {
     expect(exitCode).toBe(1);
   });
 
-  it('says what would be done with the endpoint of HeyGen, and never the key', async () => {
+  it('doctor reports how the HeyGen endpoint is read, and never prints the key.', async () => {
     vi.stubEnv('HEYGEN_API_KEY', 'hunter2');
     expect((await findings()).finding('heygen')).toEqual({
       name: 'heygen',
@@ -99,7 +99,7 @@ describe('doctor', () => {
     vi.stubEnv('HEYGEN_API_ENDPOINT', 'https://api.heygen.com/v1');
     expect((await findings()).finding('heygen')).toMatchObject({
       state: 'ok',
-      advice: expect.stringContaining('/v1, which was dropped'),
+      advice: expect.stringContaining('/v1, which is ignored'),
     });
     vi.stubEnv('HEYGEN_API_ENDPOINT', 'https://api.heygen.com/?key=hunter2');
     const { exitCode, finding } = await findings();
@@ -108,7 +108,7 @@ describe('doctor', () => {
     expect(exitCode).toBe(1);
   });
 
-  it('says whether the Wav2Lip model is there', async () => {
+  it('doctor reports whether the Wav2Lip model exists.', async () => {
     expect((await findings()).finding('wav2lip')).toMatchObject({
       state: 'optional',
       advice: expect.stringContaining('WAV2LIP_MODEL_PATH'),
@@ -123,7 +123,7 @@ describe('doctor', () => {
     });
   });
 
-  it('says which devices a model would be tried on, and that CUDA is not among them where it is not installed', async () => {
+  it('doctor lists the devices for a model, without CUDA where it is not installed.', async () => {
     const model = join(folder, 'wav2lip.onnx');
     await writeFile(model, '');
     vi.stubEnv('WAV2LIP_MODEL_PATH', model);
@@ -137,7 +137,7 @@ describe('doctor', () => {
     expect((await findings()).finding('wav2lip')?.detail).toContain('the CPU alone');
   });
 
-  it('says when the model is written for another device than those that may draw', async () => {
+  it('doctor advises when the model is built for another device.', async () => {
     const model = join(folder, 'wav2lip.onnx');
     const checkpoint = join(folder, 'wav2lip.pth');
     await writeFile(checkpoint, checkpointBytes(await seededState(16, 3), { format: 'zip' }));
@@ -160,13 +160,13 @@ describe('doctor', () => {
     ['plain', false, true, /--for cpu/],
     [null, true, true, /^$/],
   ] as const)(
-    'advises on a model of %s layers, GPUs allowed: %s, CUDA installed: %s',
+    'Advice for a model with %s layers; GPUs allowed: %s, CUDA installed: %s.',
     (form, gpuEnabled, hasCuda, advice) => {
       expect(formAdvice({ form }, { gpuEnabled, hasCuda })).toMatch(advice);
     },
   );
 
-  it('takes a missing Redis as no fault', async () => {
+  it('A missing Redis is optional.', async () => {
     for (const name of ['ffmpeg', 'ffprobe']) {
       await writeFile(join(folder, name), `#!/bin/sh\necho "${name} version 6.1 Copyright"\n`);
       await chmod(join(folder, name), 0o755);
@@ -181,7 +181,7 @@ describe('doctor', () => {
     expect(exitCode).toBe(0);
   });
 
-  it('says which setting cannot be understood', async () => {
+  it('doctor names an invalid setting.', async () => {
     vi.stubEnv('LIPSYNC_MAX_DURATION_S', 'long');
     const { exitCode, finding } = await findings();
     expect(finding('settings')).toMatchObject({
@@ -191,7 +191,7 @@ describe('doctor', () => {
     expect(exitCode).toBe(1);
   });
 
-  it('says which folder cannot be written', async () => {
+  it('doctor names a folder that is not writable.', async () => {
     await writeFile(join(folder, 'file'), '');
     vi.stubEnv('LIPSYNC_OUTPUT_DIR', join(folder, 'file', 'outputs'));
     await mkdir(join(folder, 'data'));

@@ -48,7 +48,7 @@ function runMain(
 }
 
 describe('generate --json', () => {
-  it('as a process prints the job and where its video is, on one line of stdout, and leaves with 0', async () => {
+  it('generate --json prints the job and the path of its video on one line of stdout and exits with 0.', async () => {
     const outcome = await runMain([
       'generate',
       clip,
@@ -75,7 +75,7 @@ describe('generate --json', () => {
     expect(outcome.stderr).toMatch(/rendering/);
   });
 
-  it('that is interrupted prints the canceled job on one line, leaves with 1 and no file', async () => {
+  it('An interrupted generate --json prints the canceled job, exits with 1 and leaves no file.', async () => {
     const outcome = await runMain(['generate', clip, speech, '-o', output, '--json'], { interruptAt: 'listening' });
     expect(onlyLine(outcome)).toMatchObject({ status: 'canceled', output_path: null });
     expect(outcome.exitCode).toBe(1);
@@ -85,9 +85,9 @@ describe('generate --json', () => {
   it.each([
     ['a missing clip', () => [join(folder, 'missing.mp4'), speech], 'not_found'],
     ['a missing speech', () => [clip, join(folder, 'missing.wav')], 'not_found'],
-    ['a clip that is none', () => [speech, speech], 'clip_unusable'],
-    ['a provider that is not there', () => [clip, speech, '--method', 'heygen'], 'not_supported'],
-  ] as const)('for %s prints the failed job on one line and leaves with 1', async (_, args, code) => {
+    ['a clip that is no video', () => [speech, speech], 'clip_unusable'],
+    ['a provider that is not configured', () => [clip, speech, '--method', 'heygen'], 'not_supported'],
+  ] as const)('For %s generate --json prints the failed job on one line and exits with 1.', async (_, args, code) => {
     const outcome = await runCli('generate', ...args(), '-o', output, '--json');
     const { output_path: outputPath, ...job } = onlyLine(outcome);
     expect(jobViewSchema.parse(job)).toMatchObject({ status: 'failed', error: { code }, output_url: null });
@@ -95,7 +95,7 @@ describe('generate --json', () => {
     await expect(access(output)).rejects.toThrow();
   });
 
-  it('for options that contradict each other prints why on one line and leaves with 1', async () => {
+  it('For contradictory options generate --json prints the reason on one line and exits with 1.', async () => {
     const outcome = await runCli(
       'generate',
       clip,
@@ -118,7 +118,7 @@ describe('generate --json', () => {
 });
 
 describe('generate', () => {
-  it('refuses an output that exists and leaves it untouched', async () => {
+  it('generate refuses an existing output and leaves it unchanged.', async () => {
     await writeFile(output, 'mine');
     const outcome = await runCli('generate', clip, speech, '-o', output);
     expect(outcome).toMatchObject({ exitCode: 1, stdout: '' });
@@ -126,7 +126,7 @@ describe('generate', () => {
     expect(await readFile(output, 'utf8')).toBe('mine');
   });
 
-  it('with --overwrite replaces it, prints its path on stdout, and a line per stage and the warnings on stderr', async () => {
+  it('generate --overwrite replaces the output, prints its path on stdout, and stages and warnings on stderr.', async () => {
     await writeFile(output, 'mine');
     const outcome = await runCli('generate', clip, speech, '-o', output, '--overwrite');
     expect(outcome).toMatchObject({ exitCode: 0, stdout: `${output}\n` });
@@ -144,13 +144,13 @@ describe('generate', () => {
     expect(outcome.stderr).toMatch(/^warning degraded: /m);
   });
 
-  it('leaves no work in progress behind', async () => {
+  it('generate leaves no work in progress.', async () => {
     await runCli('generate', speech, speech, '-o', output);
     expect(await readdir(join(folder, 'data', 'work'))).toEqual([]);
   });
 });
 
-describe('a command line that cannot be understood', () => {
+describe('Invalid command lines', () => {
   it.each([
     ['an unknown flag', ['--color', 'blue'], '--color'],
     ['a choice that is none', ['--sync-mode', 'sideways'], 'sideways'],
@@ -174,7 +174,7 @@ describe('a command line that cannot be understood', () => {
     },
   );
 
-  it('is not one that asks for help', async () => {
+  it('A request for help exits with 0.', async () => {
     expect(await runCli('generate', '--help')).toMatchObject({
       exitCode: 0,
       stderr: '',

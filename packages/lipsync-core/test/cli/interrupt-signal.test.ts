@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 
-const source = join(import.meta.dirname, '..', '..', 'src', 'cli', 'interrupt-signal.ts');
+const source = join(import.meta.dirname, '..', '..', 'src', 'cli', 'terminal.ts');
 
-it('a first interruption lets the program clean up, a second one of any kind ends it at once', async () => {
+it('The first interruption lets the program clean up; a second one of any kind ends it at once.', async () => {
   const program = `
     import { interruptSignal } from ${JSON.stringify(source)};
     interruptSignal().signal.addEventListener('abort', () => console.log('cleaning up'));

@@ -31,14 +31,14 @@ async function json(...args: readonly string[]) {
 }
 
 describe('models import', () => {
-  it('prints the licence and where the model is', async () => {
+  it('models import prints the license and the path of the model.', async () => {
     const { exitCode, stdout, stderr } = await runCli('models', 'import', checkpoint, '-o', model);
     expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `${model}\n` });
     expect(stderr).toMatch(/importing\n[^]*sha256 [\da-f]{64}\n[^]*verified {4}51 layers[^]*no commercial use/);
     expect((await stat(model)).size).toBeGreaterThan(100_000);
   });
 
-  it('with --json says on one line what was written', async () => {
+  it('models import --json prints the result on one line.', async () => {
     const { exitCode, said } = await json('import', checkpoint, '-o', model, '--float16');
     expect(exitCode).toBe(0);
     expect(said).toMatchObject({
@@ -59,7 +59,7 @@ describe('models import', () => {
     [['--float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
     [['--for', 'gpu', '--float16'], 'float16', 'plain', 'float16, plain layers, for a GPU'],
   ] as const)(
-    'with %j writes %s layers that are %s, and says so wherever the model is told of',
+    'models import with %j writes %s layers that are %s, and every command shows it.',
     async (flags, elementType, form, words) => {
       const imported = await runCli('models', 'import', checkpoint, '-o', model, ...flags);
       expect(imported.stderr).toContain(`model       ${words}, `);
@@ -80,7 +80,7 @@ describe('models import', () => {
     },
   );
 
-  it('refuses half precision for a CPU, and a device that is neither', async () => {
+  it('models import refuses half precision for a CPU, and an unknown device.', async () => {
     expect(await json('import', checkpoint, '-o', model, '--for', 'cpu', '--float16')).toMatchObject({
       exitCode: 1,
       said: { error: { code: 'request_invalid', message: expect.stringContaining('--for cpu') } },
@@ -89,7 +89,7 @@ describe('models import', () => {
     await expect(stat(model)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('refuses to replace a file unless told to', async () => {
+  it('models import replaces a file only with --overwrite.', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     expect(await json('import', checkpoint, '-o', model)).toMatchObject({
       exitCode: 1,
@@ -98,7 +98,7 @@ describe('models import', () => {
     expect((await runCli('models', 'import', checkpoint, '-o', model, '--overwrite')).exitCode).toBe(0);
   });
 
-  it('says of another file what it found', async () => {
+  it('models import describes a file that is no checkpoint.', async () => {
     await writeFile(checkpoint, '<!doctype html>');
     const { exitCode, stderr } = await runCli('models', 'import', checkpoint, '-o', model);
     expect(exitCode).toBe(1);
@@ -106,7 +106,7 @@ describe('models import', () => {
   });
 });
 
-it('models import refuses a name by which the model would be taken for a checkpoint', async () => {
+it('models import refuses an output name without .onnx.', async () => {
   const refused = await json('import', checkpoint, '-o', join(folder, 'model'));
   expect(refused).toMatchObject({
     exitCode: 1,
@@ -115,7 +115,7 @@ it('models import refuses a name by which the model would be taken for a checkpo
 });
 
 describe('models verify', () => {
-  it('finds a model as it was imported, and runs it', async () => {
+  it('models verify accepts an imported model and runs it.', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     const { exitCode, said } = await json('verify', model);
     expect(exitCode).toBe(0);
@@ -129,7 +129,7 @@ describe('models verify', () => {
     expect(said.found_sha256).toBe(said.expected_sha256);
   });
 
-  it('finds a changed one out without loading it', async () => {
+  it('models verify detects a changed model without loading it.', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     await writeFile(model, 'changed');
     const { exitCode, stdout } = await runCli('models', 'verify', model);
@@ -137,7 +137,7 @@ describe('models verify', () => {
     expect(stdout).toMatch(/^changed .*expected sha256 [\da-f]{64}, found [\da-f]{64}/);
   });
 
-  it('tries an export from elsewhere at its own crop and batch, and says that nothing is recorded of it', async () => {
+  it('models verify runs a foreign export at its own crop and batch size, and reports that it has no record.', async () => {
     const path = join(folder, 'export.onnx');
     await writeIdentityModel(path, { cropSizePx: 256, fixedBatch: 4 });
     expect(await json('verify', path)).toMatchObject({
@@ -146,7 +146,7 @@ describe('models verify', () => {
     });
   });
 
-  it('refuses a model that draws what is not finite, and a file that is no model', async () => {
+  it('models verify rejects a model with non-finite output, and a file that is no model.', async () => {
     await writeFaultModel(join(folder, 'fault.onnx'), { cropSizePx: 16, nanAboveMean: -5 });
     expect((await json('verify', join(folder, 'fault.onnx'))).said.error).toMatchObject({
       code: 'model_invalid',
@@ -157,14 +157,14 @@ describe('models verify', () => {
     expect((await json('verify', join(folder, 'nowhere.onnx'))).said.error.code).toBe('model_missing');
   });
 
-  it('says of a checkpoint that it is imported, not that it is damaged', async () => {
+  it('models verify refers a checkpoint to models import.', async () => {
     expect(await json('verify', checkpoint)).toMatchObject({
       exitCode: 1,
       said: { error: { code: 'request_invalid', message: expect.stringContaining('models import') } },
     });
   });
 
-  it('compares a bundled model with the manifest', async () => {
+  it('models verify compares a bundled model with the manifest.', async () => {
     await mkdir(join(folder, 'models'));
     const manifest = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
     expect(await json('verify', 'facemesh', '--folder', projectModels)).toMatchObject({
@@ -181,7 +181,7 @@ describe('models verify', () => {
 });
 
 describe('models list', () => {
-  it('lists what is bundled, imported, found and not there yet, with licences', async () => {
+  it('models list shows bundled, imported, unrecorded and missing models with their licenses.', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     await writeIdentityModel(join(folder, 'models', 'export.onnx'), { cropSizePx: 16 });
     await writeFile(join(folder, 'models', 'manifest.json'), await readFile(join(projectModels, 'manifest.json')));
@@ -203,7 +203,7 @@ describe('models list', () => {
     ]);
   });
 
-  it('claims neither licence nor form for a file that is not the one that was recorded', async () => {
+  it('models list shows neither license nor form for a file that differs from its record.', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     await writeFile(model, 'changed');
     const { said } = await json('list', '--folder', join(folder, 'models'));
@@ -212,7 +212,7 @@ describe('models list', () => {
     ]);
   });
 
-  it('lists the configured model wherever it lies, and does not call it missing', async () => {
+  it('models list shows the configured model in any folder, not as missing.', async () => {
     await mkdir(join(folder, 'models'));
     await writeFile(join(folder, 'models', 'manifest.json'), await readFile(join(projectModels, 'manifest.json')));
     vi.stubEnv('WAV2LIP_MODEL_PATH', checkpoint);
@@ -227,7 +227,7 @@ describe('models list', () => {
     expect(stdout).toContain(`not in ${join(folder, 'models')}; fetch it from`);
   });
 
-  it('says how to get what is missing, in the words of the manifest', async () => {
+  it('models list explains how to get a missing model, from the manifest.', async () => {
     const { stdout } = await runCli('models', 'list', '--folder', projectModels);
     const { importable } = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
     expect(importable.map(({ source, licence }: Record<string, string>) => [source, licence])).toEqual([
@@ -237,7 +237,7 @@ describe('models list', () => {
     expect(stdout).toContain(officialLicense);
   });
 
-  it('shows what a record says without letting it steer the terminal', async () => {
+  it('models list escapes control characters of a record.', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     const record = JSON.parse(await readFile(`${model}.json`, 'utf8'));
     await writeFile(`${model}.json`, JSON.stringify({ ...record, name: 'gan\u001b[2J', licence: 'free\u009b31m\nok' }));
@@ -247,7 +247,7 @@ describe('models list', () => {
     expect(stdout).not.toMatch(/[^\P{C}\n]/u);
   });
 
-  it('lists nothing where there is nothing', async () => {
+  it('models list shows nothing for an empty folder.', async () => {
     expect(await json('list', '--folder', join(folder, 'nowhere'))).toEqual({ exitCode: 0, said: { models: [] } });
   });
 });

@@ -1,9 +1,9 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
-import { createProgressDisplay } from '../../src/cli/progress-display.ts';
+import { createProgressDisplay } from '../../src/cli/terminal.ts';
 
-it('without a terminal prints one line per stage, however often it is told', async () => {
+it('Without a terminal the progress display prints one line per stage.', async () => {
   const stream = new PassThrough();
   const display = createProgressDisplay(stream);
   for (const [stage, progress] of [
@@ -20,7 +20,7 @@ it('without a terminal prints one line per stage, however often it is told', asy
   expect(await text(stream)).toBe('10% tracking\n45% rendering\n');
 });
 
-it('in a terminal draws a bar that never goes back, and leaves the cursor visible on a line of its own', async () => {
+it('In a terminal the progress display draws a bar that never goes back, and leaves the cursor visible on a new line.', async () => {
   const stream = Object.assign(new PassThrough(), { isTTY: true, columns: 80, rows: 24 });
   const display = createProgressDisplay(stream);
   display.show({ stage: 'rendering', progress: 60, message: '' });

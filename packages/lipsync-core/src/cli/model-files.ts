@@ -1,16 +1,60 @@
-import { readdir } from 'node:fs/promises';
-import { basename, extname, join, resolve } from 'node:path';
+import { readFile, readdir } from 'node:fs/promises';
+import { findPackageJSON } from 'node:module';
+import { dirname, join, basename, extname, resolve } from 'node:path';
+import { z } from 'zod';
+import { errnoCode } from '../errors/system-error.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { hashModelFile, readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
-import { installedPath, readModelManifest, type BundledFile, type BundledModel } from './model-manifest.ts';
+
+const modelSchema = z.object({ name: z.string(), role: z.string(), licence: z.string() });
+
+const manifestSchema = z.object({
+  /** Models inside installed packages. */
+  models: z.array(
+    modelSchema.extend({ files: z.array(z.object({ package: z.string(), path: z.string(), sha256: z.string() })) }),
+  ),
+  /** Models whose weights the user downloads and imports. */
+  importable: z.array(modelSchema.extend({ source: z.string() })),
+});
+
+type ModelManifest = Readonly<z.infer<typeof manifestSchema>>;
+export type BundledModel = ModelManifest['models'][number];
+type BundledFile = BundledModel['files'][number];
+
+const emptyManifest: ModelManifest = { models: [], importable: [] };
 
 /**
- * `ok`: as when it was recorded; `changed`: other bytes; `missing`: not there; `unrecorded`: there, but nothing is
- * known about where it comes from.
+ * The manifest in a folder of models; empty without one, as outside of the project. Throws `model_invalid` for an
+ * invalid one.
+ */
+export async function readModelManifest(folder: string): Promise<ModelManifest> {
+  const path = join(folder, 'manifest.json');
+  try {
+    return manifestSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (cause) {
+    if (['ENOENT', 'ENOTDIR'].includes(errnoCode(cause) ?? '')) return emptyManifest;
+    throw new LipsyncError('model_invalid', `"${path}" is not a model manifest. Restore it from the repository.`, {
+      cause,
+    });
+  }
+}
+
+/** Path of a bundled file; null when its package is not installed. */
+function installedPath({ package: name, path }: BundledFile): string | null {
+  try {
+    const description = findPackageJSON(name, import.meta.url);
+    return description === undefined ? null : join(dirname(description), path);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * `ok`: the bytes that were recorded; `changed`: other bytes; `missing`: no file; `unrecorded`: a file of unknown origin.
  */
 export type ModelState = 'ok' | 'changed' | 'missing' | 'unrecorded';
 
-/** A digest as it was recorded and as it is; null for what is not known. */
+/** The recorded and the actual digest of a file; null for an unknown one. */
 export interface DigestCheck {
   readonly path: string;
   readonly state: ModelState;
@@ -24,11 +68,11 @@ export interface ListedModel {
   readonly role: string | null;
   readonly licence: string | null;
   readonly source: string | null;
-  /** Precision and form of the layers, as in the record; null for what is not ours, and where the bytes are others now. */
+  /** Precision and form of the layers from the record; null without a record or when the bytes changed. */
   readonly elementType: ModelRecord['model']['element_type'] | null;
   readonly form: ModelRecord['model']['form'];
   readonly state: ModelState;
-  /** Of what is in the folder of models or configured; null for what comes in packages or is not there. */
+  /** Path of a model in the folder or in a setting; null for bundled and missing models. */
   readonly path: string | null;
   /** The setting that names it; null for none. */
   readonly setting: string | null;
@@ -39,7 +83,7 @@ interface ConfiguredModel {
   readonly path: string;
 }
 
-export interface ModelPlaces {
+export interface ModelLocations {
   readonly folder: string;
   /** The models that settings name, by absolute path. */
   readonly configured: readonly ConfiguredModel[];
@@ -48,11 +92,11 @@ export interface ModelPlaces {
 const unwritten = { elementType: null, form: null } as const;
 
 /**
- * The models that the project knows, those that lie in `folder`, and the one that is configured, each with its licence
- * and whether its bytes are those that were recorded. Throws `model_invalid` for a manifest that cannot be understood.
+ * The models of the manifest, of `folder` and of the settings, each with its license and the state of its bytes.
+ * Throws `model_invalid` for an invalid manifest.
  */
 export async function listModels(
-  { folder, configured }: ModelPlaces,
+  { folder, configured }: ModelLocations,
   signal: AbortSignal,
 ): Promise<readonly ListedModel[]> {
   const { models, importable } = await readModelManifest(folder);
@@ -78,12 +122,12 @@ export async function listModels(
   return [...bundled, ...present, ...absent];
 }
 
-/** Compares every file of a model that comes in packages with the manifest. */
+/** Compares every file of a bundled model with the manifest. */
 export async function checkBundled({ files }: BundledModel, signal: AbortSignal): Promise<readonly DigestCheck[]> {
   return Promise.all(files.map((file) => checkBundledFile(file, signal)));
 }
 
-/** Compares a model's file with the record beside it. Throws `model_missing` when it cannot be read. */
+/** Compares a model file with the record beside it. Throws `model_missing` when it cannot be read. */
 export async function checkRecorded(path: string, signal: AbortSignal): Promise<DigestCheck> {
   const { sha256: foundSha256 } = await hashModelFile(path, signal);
   const record = await readModelRecord(path);
@@ -140,7 +184,7 @@ async function listFile(
   const record = await readModelRecord(path);
   const state = await unlessMissing<ModelState>('missing', async () => (await checkRecorded(path, signal)).state);
   const { name = basename(path, extname(path)), role = null, source = null } = record ?? {};
-  // Of other bytes than those that were recorded, a record tells neither licence nor form.
+  // A record applies only to the bytes it was written for.
   const { licence, model } = state === 'ok' && record ? record : { licence: null, model: null };
   return {
     name,
