@@ -44,8 +44,8 @@ beforeEach(() => {
   ledger = open();
 });
 
-describe('an entry', () => {
-  it('is held back, then spent, and the rest is given back', async () => {
+describe('ledger entry', () => {
+  it('Money is reserved, then settled, and the rest is freed.', async () => {
     expect(await ledger.reserve(reservation())).toMatchObject({
       state: 'reserved',
       reservedMicros: 1_000,
@@ -63,7 +63,7 @@ describe('an entry', () => {
     expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 700, reservedMicros: 0 }]);
   });
 
-  it('is held back, then released, and costs nothing', async () => {
+  it('A released reservation costs nothing.', async () => {
     await ledger.reserve(reservation());
     expect(await ledger.release(reservation(), 'refused before the start')).toMatchObject({
       state: 'released',
@@ -74,14 +74,14 @@ describe('an entry', () => {
     expect(await rows('day')).toEqual([]);
   });
 
-  it('is billed late after it was released', async () => {
+  it('A released entry can be settled when its bill arrives late.', async () => {
     await ledger.reserve(reservation());
     await ledger.release(reservation());
     await ledger.settle(reservation(), { micros: toMicros(900), atMs: noonMs, note: 'billed late' });
     expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 900, reservedMicros: 0 }]);
   });
 
-  it('is held back again after it was released, as far as the caps allow, and not after it was spent', async () => {
+  it('A released entry is reserved again within the caps; a settled one is not.', async () => {
     ledger = open({ dailyMicros: toMicros(1_500) });
     expect(await ledger.reserveAgain(reservation())).toBeUndefined();
     await ledger.reserve(reservation());
@@ -99,7 +99,7 @@ describe('an entry', () => {
     expect(await ledger.reserveAgain(reservation())).toMatchObject({ state: 'settled', spentMicros: 400 });
   });
 
-  it('says what was spent even where that is more than was held back or than a cap', async () => {
+  it('The settled amount may exceed the reservation and the cap.', async () => {
     ledger = open({ dailyMicros: toMicros(1_000) });
     await ledger.reserve(reservation());
     await ledger.settle(reservation(), { micros: toMicros(5_000), atMs: noonMs });
@@ -109,7 +109,7 @@ describe('an entry', () => {
     });
   });
 
-  it('once settled is neither settled, released nor reserved again', async () => {
+  it('A settled entry is final.', async () => {
     await ledger.reserve(reservation());
     const settled = await ledger.settle(reservation(), { micros: toMicros(700), atMs: noonMs });
     expect(await ledger.settle(reservation(), { micros: toMicros(999), atMs: noonMs + 1 })).toEqual(settled);
@@ -118,7 +118,7 @@ describe('an entry', () => {
     expect(await entriesOf()).toEqual([settled]);
   });
 
-  it('cannot be settled when nothing was reserved, and releasing it does nothing', async () => {
+  it('Settling without a reservation fails; releasing without one does nothing.', async () => {
     await expect(ledger.settle(reservation(), { micros: toMicros(1), atMs: noonMs })).rejects.toMatchObject({
       code: 'internal',
     });
@@ -132,20 +132,23 @@ describe('caps', () => {
     ['daily', { dailyMicros: 1_000 }, { atMs: noonMs + dayMs }],
     ['monthly', { monthlyMicros: 1_000 }, { atMs: noonMs + 30 * dayMs }],
     ['user_daily', { userDailyMicros: 1_000 }, { user: 'bob' }],
-  ] as const)('%s: to the last micro and no further, and none of it for the others', async (cap, caps, elsewhere) => {
-    ledger = open(caps);
-    await ledger.reserve(reservation({ user: 'ann', micros: toMicros(400) }));
-    const next = (values: Partial<Reservation>): Promise<LedgerEntry> =>
-      ledger.reserve(reservation({ id: 'job_2.1', user: 'ann', ...values }));
-    await expect(next({ micros: toMicros(601) })).rejects.toMatchObject({ code: 'budget_exceeded', cap });
-    await ledger.settle(reservation(), { micros: toMicros(300), atMs: noonMs });
-    await expect(next({ micros: toMicros(701) })).rejects.toMatchObject({ code: 'budget_exceeded', cap });
-    expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 300, reservedMicros: 0 }]);
-    await next({ micros: toMicros(700) });
-    await ledger.reserve(reservation({ id: 'job_3.1', user: 'ann', micros: toMicros(1_000), ...elsewhere }));
-  });
+  ] as const)(
+    'The %s cap allows exactly its amount and does not affect other days, months or users.',
+    async (cap, caps, elsewhere) => {
+      ledger = open(caps);
+      await ledger.reserve(reservation({ user: 'ann', micros: toMicros(400) }));
+      const next = (values: Partial<Reservation>): Promise<LedgerEntry> =>
+        ledger.reserve(reservation({ id: 'job_2.1', user: 'ann', ...values }));
+      await expect(next({ micros: toMicros(601) })).rejects.toMatchObject({ code: 'budget_exceeded', cap });
+      await ledger.settle(reservation(), { micros: toMicros(300), atMs: noonMs });
+      await expect(next({ micros: toMicros(701) })).rejects.toMatchObject({ code: 'budget_exceeded', cap });
+      expect(await rows('day')).toEqual([{ key: '2026-11-21', jobs: 1, spentMicros: 300, reservedMicros: 0 }]);
+      await next({ micros: toMicros(700) });
+      await ledger.reserve(reservation({ id: 'job_3.1', user: 'ann', micros: toMicros(1_000), ...elsewhere }));
+    },
+  );
 
-  it('let what is free pass when nothing is left', async () => {
+  it('A free attempt passes an exhausted budget.', async () => {
     ledger = open({ dailyMicros: toMicros(0), monthlyMicros: toMicros(0), userDailyMicros: toMicros(0) });
     expect(await ledger.reserve(reservation({ micros: toMicros(0), user: 'ann' }))).toMatchObject({
       state: 'reserved',
@@ -155,12 +158,12 @@ describe('caps', () => {
     });
   });
 
-  it('of a user do not bind those who have no name', async () => {
+  it('The cap per user does not apply to entries without a user.', async () => {
     ledger = open({ userDailyMicros: toMicros(0) });
     expect(await ledger.reserve(reservation())).toMatchObject({ state: 'reserved' });
   });
 
-  it('count an attempt to the UTC day on which it began, whenever it ends', async () => {
+  it('An attempt counts towards the UTC day on which it began.', async () => {
     ledger = open({ dailyMicros: toMicros(1_000) });
     const beforeMidnight = reservation({ atMs: Date.UTC(2026, 10, 30, 23, 59, 59, 999) });
     await ledger.reserve(beforeMidnight);
@@ -173,7 +176,7 @@ describe('caps', () => {
   });
 });
 
-describe('sums', () => {
+describe('cost report', () => {
   beforeEach(async () => {
     const spend = async (values: Partial<Reservation>, micros: number): Promise<void> => {
       await ledger.reserve(reservation(values));
@@ -191,7 +194,7 @@ describe('sums', () => {
     await ledger.release({ id: 'job_4.1', atMs: noonMs + 2 * dayMs });
   });
 
-  it('go by day, and count a job once that tried twice', async () => {
+  it('Costs are grouped by day, and a job with two attempts counts once.', async () => {
     expect(await rows('day')).toEqual([
       { key: '2026-11-21', jobs: 1, spentMicros: 10, reservedMicros: 0 },
       { key: '2026-11-22', jobs: 1, spentMicros: 30, reservedMicros: 0 },
@@ -199,7 +202,7 @@ describe('sums', () => {
     ]);
   });
 
-  it('go by method', async () => {
+  it('Costs are grouped by provider.', async () => {
     expect((await rows('method')).map(({ key, jobs, spentMicros }) => [key, jobs, spentMicros])).toEqual([
       ['heygen', 2, 10],
       ['preview', 1, 30],
@@ -207,7 +210,7 @@ describe('sums', () => {
     ]);
   });
 
-  it('go by user, those without a name first', async () => {
+  it('Costs are grouped by user, entries without a user first.', async () => {
     expect(
       (await rows('user')).map(({ key, spentMicros, reservedMicros }) => [key, spentMicros, reservedMicros]),
     ).toEqual([
@@ -217,7 +220,7 @@ describe('sums', () => {
     ]);
   });
 
-  it('hold the attempts that began from one time up to another, to the millisecond', async () => {
+  it('A range includes its start and excludes its end.', async () => {
     const jobsIn = async (fromMs: number, toMs: number): Promise<string[]> =>
       (await entriesOf({ fromMs, toMs })).map(({ id }) => id);
     expect(await jobsIn(noonMs, noonMs + 1)).toEqual(['job_1.1']);
@@ -227,13 +230,13 @@ describe('sums', () => {
     expect(await jobsIn(noonMs - 9 * dayMs, noonMs)).toEqual([]);
   });
 
-  it.each([-1, Date.UTC(10_000, 0, 2), Number.NaN])('refuse the time %d', async (fromMs) => {
+  it.each([-1, Date.UTC(10_000, 0, 2), Number.NaN])('The time %d is refused.', async (fromMs) => {
     await expect(entriesOf({ fromMs, toMs: Date.UTC(10_000, 0, 3) })).rejects.toMatchObject({
       code: 'request_invalid',
     });
   });
 
-  it('go over more entries than a page holds', async () => {
+  it('A report covers more entries than one page holds.', async () => {
     const atMs = noonMs + 3 * dayMs;
     await Promise.all(
       Array.from({ length: 1_201 }, (_, index) =>
@@ -246,12 +249,12 @@ describe('sums', () => {
   });
 });
 
-describe('whatever is called, in whatever order and however often', () => {
-  // Less than the attempts of a day, a month and a user come to, so that each of them binds.
+describe('any sequence of calls', () => {
+  // Below the sums of the attempts, so that every cap takes effect.
   const caps = { dailyMicros: 700, monthlyMicros: 900, userDailyMicros: 500 };
   const users = [null, 'ann', 'bob'] as const;
   const days = [0, 1, 20] as const;
-  /** The reservation of attempt `number`: always the same one, because ids derive from job and attempt. */
+  /** The reservation of attempt `number`; the same number gives the same id. */
   const attempt = (number: number): Reservation =>
     reservation({
       id: `job_${number >> 1}.${number & 1}`,
@@ -277,7 +280,7 @@ describe('whatever is called, in whatever order and however often', () => {
     else await ledger.release(wanted);
   }
 
-  /** Performs calls; those that the ledger refuses change nothing. */
+  /** Performs calls. Refused calls change nothing. */
   const performAll = (calls: readonly Call[]): Promise<unknown> =>
     Promise.allSettled(calls.flatMap((one) => Array.from({ length: one.times }, () => perform(one))));
 
@@ -296,7 +299,7 @@ describe('whatever is called, in whatever order and however often', () => {
     return sums;
   };
 
-  it('every entry is counted once, in every total that it belongs to', async () => {
+  it('Every entry counts once in each of its totals.', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(call, { maxLength: 60 }), async (calls) => {
         state = createMemoryState().open();
@@ -312,7 +315,7 @@ describe('whatever is called, in whatever order and however often', () => {
     );
   });
 
-  it('spent and held back stay within the caps, but for what was billed late', async () => {
+  it('Spent and reserved money stays within the caps, except for late bills.', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(call, { maxLength: 60 }), async (calls) => {
         state = createMemoryState().open();
@@ -337,7 +340,7 @@ describe('whatever is called, in whatever order and however often', () => {
     );
   });
 
-  it('repetitions change nothing', async () => {
+  it('Repeated calls change nothing.', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(call, { maxLength: 40 }), async (calls) => {
         const outcome = async (performed: readonly Call[]): Promise<LedgerEntry[]> => {

@@ -9,7 +9,7 @@ import type { InlineProvider, Provider, Take, TakeRequest } from './provider.ts'
 import type { Attempt } from './attempt.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 7 };
-// The doubles below look at the job's id only.
+// The fakes read only the job id.
 const request = { jobId: 'job_1' } as TakeRequest;
 
 function facts(id: ProviderId) {
@@ -64,7 +64,7 @@ function attempt(provider: ProviderId, change: Partial<Attempt>): Attempt {
   };
 }
 
-/** Runs a chain that is to make a take. */
+/** Runs a chain that makes a take. */
 async function made(
   chain: readonly Provider[],
   context: ChainContext,
@@ -74,8 +74,8 @@ async function made(
   return outcome;
 }
 
-describe('the provider chain', () => {
-  it('moves on to the next provider and keeps what the first one said', async () => {
+describe('runChain', () => {
+  it('After a definite failure, the chain continues with the next provider and keeps the error of the first.', async () => {
     const { context } = makeContext();
     const outcome = await made([inline('wav2lip', ['model_missing']), inline('preview', [take])], context);
     expect(outcome.provider.facts.id).toBe('preview');
@@ -87,7 +87,7 @@ describe('the provider chain', () => {
     ]);
   });
 
-  it('tries a provider again once after a media fault, and three times when it is unavailable', async () => {
+  it('An inline provider is tried twice after media_failed and three times while it is unavailable.', async () => {
     const flaky = inline('preview', ['media_failed', take]);
     await made([flaky], makeContext().context);
     expect(flaky.calls).toBe(2);
@@ -96,7 +96,7 @@ describe('the provider chain', () => {
     expect(gone.calls).toBe(3);
   });
 
-  it('stops at once when the input is at fault', async () => {
+  it('An unusable input ends the job without trying another provider.', async () => {
     const next = inline('preview', [take]);
     await expect(made([inline('wav2lip', ['clip_unusable']), next], makeContext().context)).rejects.toMatchObject({
       code: 'clip_unusable',
@@ -104,7 +104,7 @@ describe('the provider chain', () => {
     expect(next.calls).toBe(0);
   });
 
-  it('does not count a crash of ours as a try of an inline provider', async () => {
+  it('A crashed worker does not count as a try of an inline provider.', async () => {
     const crashed = Array.from({ length: 4 }, () => attempt('preview', { outcome: 'failed', code: 'worker_crashed' }));
     const outcome = await made([inline('preview', [take])], makeContext([...crashed, attempt('preview', {})]).context);
     expect(outcome.attempts.map(({ outcome }) => outcome)).toEqual([
@@ -117,14 +117,14 @@ describe('the provider chain', () => {
     ]);
   });
 
-  it('does not go back to a provider that an earlier run had given up', async () => {
+  it('A later run does not return to a provider whose tries an earlier run used up.', async () => {
     const given = inline('wav2lip', [take]);
     const earlier = [attempt('wav2lip', { outcome: 'failed', code: 'model_missing' }), attempt('preview', {})];
     await made([given, inline('preview', [take])], makeContext(earlier).context);
     expect(given.calls).toBe(0);
   });
 
-  it('ends with the reason of the abort when that comes between two tries, and begins no other', async () => {
+  it('An abort between two tries ends the chain with its reason and starts no further try.', async () => {
     const controller = new AbortController();
     const reason = new LipsyncError('deadline_exceeded', 'Too late.');
     const { context, saved } = makeContext([], controller.signal);
@@ -156,7 +156,7 @@ describe('the provider chain', () => {
     expect(saved).toHaveLength(1);
   });
 
-  it('counts the time that a provider took here as its cost, also of one that failed', async () => {
+  it('Local work is charged by its time, also when it fails.', async () => {
     const time = { nowMs: 0 };
     const working = (id: ProviderId, result: Take | ErrorCode): InlineProvider => {
       const { run, ...rest } = inline(id, [result]);
@@ -178,7 +178,7 @@ describe('the provider chain', () => {
     expect(outcome.take.costMicros).toBe(20_007);
   });
 
-  it('ends with what the last provider said when the run that heard it was cut off', async () => {
+  it('A resumed run ends with the last error that the interrupted run saved.', async () => {
     const next = inline('preview', [take]);
     const refused = attempt('wav2lip', { outcome: 'failed', code: 'clip_unusable', message: 'No face.' });
     await expect(made([inline('wav2lip', [take]), next], makeContext([refused]).context)).rejects.toMatchObject({
@@ -193,7 +193,7 @@ describe('the provider chain', () => {
     expect(next.calls).toBe(0);
   });
 
-  it('stops before a provider of a kind that this host does not take, with what was tried saved', async () => {
+  it('The chain stops before a provider kind that this host does not run, with earlier attempts saved.', async () => {
     const { context, saved } = makeContext();
     const next = inline('preview', [take]);
     let taken = 0;
@@ -205,7 +205,7 @@ describe('the provider chain', () => {
     expect([next.calls, saved.at(-1)?.map(({ outcome: ended }) => ended)]).toEqual([0, ['failed']]);
   });
 
-  it('marks an attempt that died with its worker when the job is not wanted any more', async () => {
+  it('Abandoning a canceled job ends the attempt of a crashed worker.', async () => {
     const { context, saved } = makeContext([attempt('preview', {})]);
     await abandonChain([inline('preview', [take])], new LipsyncError('canceled', 'enough'), context);
     expect(saved.at(-1)).toMatchObject([{ outcome: 'failed', code: 'worker_crashed', endedAtMs: 1 }]);

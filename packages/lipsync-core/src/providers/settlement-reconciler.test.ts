@@ -18,20 +18,20 @@ let state: StateStore;
 let vendor: ScriptedVendor;
 let ledger: Ledger;
 let settlements: PendingSettlementStore;
-/** What jobs were told. */
-let told: LateCost[];
-let isHeard: boolean;
-/** Looks at which the vendor did not answer. */
-let unanswered: unknown[];
+/** Delivered late costs. */
+let lateCosts: LateCost[];
+let isDelivered: boolean;
+/** Failed vendor calls. */
+let vendorErrors: unknown[];
 
 beforeEach(async () => {
   time.nowMs = startMs;
   state = createMemoryState().open();
   vendor = new ScriptedVendor();
   ledger = new Ledger({ state, clock, caps: { dailyMicros: null, monthlyMicros: null, userDailyMicros: null } });
-  told = [];
-  unanswered = [];
-  isHeard = true;
+  lateCosts = [];
+  vendorErrors = [];
+  isDelivered = true;
   settlements = new PendingSettlementStore({ state, clock });
   await open('job_1-0');
 });
@@ -41,10 +41,10 @@ function createReconciler(): SettlementReconciler {
     store: settlements,
     ledger,
     clock,
-    onVendorError: ({ jobId }, error) => void unanswered.push([jobId, error]),
+    onVendorError: ({ jobId }, error) => void vendorErrors.push([jobId, error]),
     async onLateCost(cost) {
-      told.push(cost);
-      return isHeard;
+      lateCosts.push(cost);
+      return isDelivered;
     },
   });
 }
@@ -72,19 +72,19 @@ async function entryOf(id: string): Promise<unknown> {
   return undefined;
 }
 
-describe('the bill of an operation that outlived its job', () => {
-  it('is booked once it is known, and not asked for again', async () => {
+describe('pending settlement of a running operation', () => {
+  it('A known cost is settled once, and the vendor is not queried again.', async () => {
     expect([await reconcile(), await reconcile()]).toEqual([1, 0]);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'settled', spentMicros: 70 });
   });
 
-  it('is given back when the operation failed and cost nothing', async () => {
+  it('The money of a failed operation without cost is released.', async () => {
     vendor.checks = ['failed'];
     expect(await reconcile()).toBe(1);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'released', spentMicros: 0 });
   });
 
-  it('stays open while the operation runs or the vendor does not answer, and is asked for more and more seldom', async () => {
+  it('The vendor is queried at growing intervals while the cost is unknown.', async () => {
     vendor.checks = ['pending', 'provider_unavailable'];
     expect([await reconcile(), await reconcile()]).toEqual([0, 0]);
     expect(vendor.checks).toHaveLength(1);
@@ -95,7 +95,7 @@ describe('the bill of an operation that outlived its job', () => {
     expect(await reconcile()).toBe(1);
   });
 
-  it('is given back after a day in which the vendor said nothing', async () => {
+  it('The money is released after a day without a report of the vendor.', async () => {
     vendor.checks = Array.from({ length: 200 }, () => 'provider_protocol' as const);
     let looks = 0;
     while ((await reconcile()) === 0) {
@@ -109,22 +109,22 @@ describe('the bill of an operation that outlived its job', () => {
       state: 'released',
       note: 'the vendor never reported a charge',
     });
-    // That nobody knows what it cost is not that it cost nothing.
-    expect([told, unanswered.length, unanswered[0]]).toMatchObject([
+    // An unknown cost is not reported as zero.
+    expect([lateCosts, vendorErrors.length, vendorErrors[0]]).toMatchObject([
       [],
       200 - vendor.checks.length,
       ['job_1-0', { code: 'provider_protocol' }],
     ]);
   });
 
-  it('is asked for by one of several processes at a time', async () => {
+  it('Of several processes, one at a time queries a settlement.', async () => {
     vendor.checks = Array.from({ length: 10 }, () => 'pending' as const);
     const other = createReconciler();
     await Promise.all([reconcile(), other.reconcile([vendor], never), reconcile()]);
     expect(vendor.checks).toHaveLength(9);
   });
 
-  it('is left to processes that can ask the vendor, and is given back after a day when there are none', async () => {
+  it('A process without the provider leaves a settlement alone; after a day its money is released.', async () => {
     expect([await createReconciler().reconcile([], never), await entryOf('job_1-0')]).toMatchObject([
       0,
       { state: 'reserved' },
@@ -136,7 +136,7 @@ describe('the bill of an operation that outlived its job', () => {
     expect(await entryOf('job_2-0')).toMatchObject({ state: 'released' });
   });
 
-  it('is booked once when the process died between book and bill', async () => {
+  it('A crash between booking and removing the settlement books the cost once.', async () => {
     await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: toMicros(70), atMs: startMs });
     expect(await reconcile()).toBe(1);
     expect(await ledger.sum({ fromMs: 0, toMs: startMs + 1, groupBy: 'day' })).toMatchObject([
@@ -144,7 +144,7 @@ describe('the bill of an operation that outlived its job', () => {
     ]);
   });
 
-  it('is found behind many that are stuck', async () => {
+  it('A settlement is resolved behind many unresolved ones.', async () => {
     for (let index = 0; index < 120; index += 1) await open(`job_0-${index}`);
     await reconcile(AbortSignal.abort());
     vendor.check = async (operation) =>
@@ -155,21 +155,21 @@ describe('the bill of an operation that outlived its job', () => {
   });
 });
 
-describe('the bill of a result that is not handed out', () => {
-  it('is booked although the operation never came to its end', async () => {
+describe('pending settlement of a result that is not delivered', () => {
+  it('The cost is settled although the operation never finishes.', async () => {
     vendor.checks = ['billed'];
     expect(await reconcile()).toBe(1);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'settled', spentMicros: 70 });
   });
 });
 
-describe('the bill of an operation that nobody wants', () => {
+describe('pending settlement of a canceled operation', () => {
   beforeEach(async () => {
     await reconcile();
     vendor = new ScriptedVendor();
   });
 
-  it('has it told to stop again and again, until the vendor hears', async () => {
+  it('The cancel is repeated until the vendor confirms it.', async () => {
     await open('job_2-0', null, 'due');
     vendor.checks = ['pending', 'pending'];
     vendor.cancels = [null, 0];
@@ -180,7 +180,7 @@ describe('the bill of an operation that nobody wants', () => {
   });
 
   it.each(['sent', 'due'] as const)(
-    'is given back when the operation is gone after it was told to stop while it ran: %s',
+    'The money is released when the operation is gone after a cancel (%s).',
     async (stop) => {
       await open('job_2-0', null, stop);
       if (stop === 'due') {
@@ -197,7 +197,7 @@ describe('the bill of an operation that nobody wants', () => {
     },
   );
 
-  it('is not given back, and nothing deleted, when the vendor does not answer, also where it was told to stop before: it may have been done', async () => {
+  it('Without an answer, nothing is released or canceled, because the operation may have finished.', async () => {
     await open('job_2-0', null, 'sent');
     vendor.checks = ['provider_unavailable'];
     expect([await reconcile(), vendor.canceled, await entryOf('job_2-0')]).toMatchObject([
@@ -205,36 +205,36 @@ describe('the bill of an operation that nobody wants', () => {
       [],
       { state: 'reserved' },
     ]);
-    expect(unanswered).toMatchObject([['job_2-0', { code: 'provider_unavailable' }]]);
+    expect(vendorErrors).toMatchObject([['job_2-0', { code: 'provider_unavailable' }]]);
     time.nowMs += 30_000;
     expect([await reconcile(), await entryOf('job_2-0')]).toMatchObject([1, { state: 'settled', spentMicros: 70 }]);
   });
 
-  it('is booked when the operation was done all the same', async () => {
+  it('The cost of an operation that finished despite the cancel is settled.', async () => {
     await open('job_2-0', null, 'sent');
     expect([await reconcile(), await entryOf('job_2-0')]).toMatchObject([1, { state: 'settled', spentMicros: 70 }]);
   });
 });
 
-describe('a bill that is taken back, because its attempt is gone on with', () => {
+describe('withdrawn settlement', () => {
   const entry = { id: 'job_1-0', atMs: startMs };
 
-  it("is nobody's any more", async () => {
+  it('A withdrawn settlement is not processed.', async () => {
     expect([await settlements.withdraw(entry), await reconcile(), vendor.canceled]).toEqual([true, 0, []]);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'reserved' });
     expect(await settlements.withdraw(entry)).toBe(true);
   });
 
-  it("is nobody's either while the vendor is asked about it: nothing is stopped or booked", async () => {
+  it('A settlement that is withdrawn during a query cancels and books nothing.', async () => {
     vendor.check = async (operation) => {
       await settlements.withdraw(entry);
       return { status: 'done', operation, costMicros: 70 };
     };
-    expect([await reconcile(), told]).toEqual([0, []]);
+    expect([await reconcile(), lateCosts]).toEqual([0, []]);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'reserved' });
   });
 
-  it('cannot be taken back once its operation is being stopped', async () => {
+  it('A settlement cannot be withdrawn once its operation is being canceled.', async () => {
     await settlements.withdraw(entry);
     await open('job_2-0', null, 'due');
     vendor.checks = ['pending'];
@@ -244,37 +244,37 @@ describe('a bill that is taken back, because its attempt is gone on with', () =>
   });
 });
 
-describe('a job that ended before its bill was known', () => {
-  it('is told what it cost, also when that is nothing', async () => {
+describe('late cost', () => {
+  it('The job receives its late cost, also when it is zero.', async () => {
     await open('job_2-0');
     vendor.checks = ['done', 'failed'];
     expect(await reconcile()).toBe(2);
-    expect(told).toEqual([
+    expect(lateCosts).toEqual([
       { jobId: 'job_1-0', index: 0, costMicros: 70 },
       { jobId: 'job_2-0', index: 0, costMicros: 0 },
     ]);
   });
 
-  it('is told again when it could not hear, and paid for once', async () => {
-    isHeard = false;
+  it('An undelivered late cost is delivered again and booked once.', async () => {
+    isDelivered = false;
     expect(await reconcile()).toBe(0);
     expect(await entryOf('job_1-0')).toMatchObject({ state: 'settled' });
-    isHeard = true;
+    isDelivered = true;
     time.nowMs += 30_000;
     expect(await reconcile()).toBe(1);
-    expect(told).toHaveLength(2);
+    expect(lateCosts).toHaveLength(2);
     expect(await ledger.sum({ fromMs: 0, toMs: startMs + 1, groupBy: 'day' })).toMatchObject([{ spentMicros: 70 }]);
   });
 
-  it('is told what was booked, not what was found out after somebody had booked it', async () => {
+  it('The job receives the booked amount, not a later answer of the vendor.', async () => {
     await ledger.settle({ id: 'job_1-0', atMs: startMs }, { micros: toMicros(70), atMs: startMs });
     vendor.checks = ['failed'];
     await reconcile();
-    expect(told).toMatchObject([{ costMicros: 70 }]);
+    expect(lateCosts).toMatchObject([{ costMicros: 70 }]);
   });
 });
 
-describe('the bill of an order that went unanswered', () => {
+describe('pending settlement of an unacknowledged request', () => {
   const order = { idempotencyKey: 'job_2-0', state: {}, unacknowledgedSinceMs: startMs };
 
   beforeEach(async () => {
@@ -283,7 +283,7 @@ describe('the bill of an order that went unanswered', () => {
     await open('job_2-0', order);
   });
 
-  it('is that of the operation that it began, which is stopped when it still runs', async () => {
+  it('The operation of an unacknowledged request is found and canceled.', async () => {
     vendor.finds = ['op'];
     vendor.checks = ['pending'];
     expect(await reconcile()).toBe(1);
@@ -291,7 +291,7 @@ describe('the bill of an order that went unanswered', () => {
     expect(await entryOf('job_2-0')).toMatchObject({ state: 'released', note: 'not billed' });
   });
 
-  it('is that of an operation begun since the order first went unanswered, although the order was made anew later', async () => {
+  it('The search covers the time since the request was first sent, although it was prepared again later.', async () => {
     const asked: unknown[] = [];
     vendor.find = async (_, { sinceMs }) => {
       asked.push(sinceMs);
@@ -302,13 +302,13 @@ describe('the bill of an order that went unanswered', () => {
     expect(asked).toEqual([startMs]);
   });
 
-  it('is booked when the operation was done before it was found', async () => {
+  it('The cost of an operation that had finished before it was found is settled.', async () => {
     vendor.finds = ['op'];
     expect(await reconcile()).toBe(1);
     expect(await entryOf('job_2-0')).toMatchObject({ state: 'settled', spentMicros: 70 });
   });
 
-  it('is booked when the operation is done while it is stopped', async () => {
+  it('The cost of an operation that finishes during the cancel is settled.', async () => {
     vendor.finds = ['op'];
     vendor.checks = ['pending'];
     vendor.cancels = [70];
@@ -316,7 +316,7 @@ describe('the bill of an order that went unanswered', () => {
     expect(await entryOf('job_2-0')).toMatchObject({ state: 'settled', spentMicros: 70 });
   });
 
-  it('never orders anything: nothing is started to find out', async () => {
+  it('Reconciling never starts an operation.', async () => {
     vendor.finds = ['none', 'provider_unavailable', 'op'];
     for (const _ of vendor.finds.slice()) {
       await reconcile();
@@ -325,7 +325,7 @@ describe('the bill of an order that went unanswered', () => {
     expect([vendor.ordered, vendor.started, vendor.canceled.length]).toEqual([[], [], 1]);
   });
 
-  it('stays open while the operation may yet appear, and is given back when it did not for ten minutes', async () => {
+  it('The money is released when no operation appears within ten minutes.', async () => {
     while ((await reconcile()) === 0) {
       expect(await entryOf('job_2-0')).toMatchObject({ state: 'reserved' });
       time.nowMs += 30_000;
@@ -335,13 +335,13 @@ describe('the bill of an order that went unanswered', () => {
     expect(await entryOf('job_2-0')).toMatchObject({ state: 'released', note: 'the request started no operation' });
   });
 
-  it('stays open for a day while the vendor cannot be asked', async () => {
+  it('The settlement remains for a day while the vendor cannot be queried.', async () => {
     vendor.finds = Array.from({ length: 200 }, () => 'provider_unavailable' as const);
     while ((await reconcile()) === 0) time.nowMs += 5 * 60_000;
     expect(time.nowMs - startMs).toBeGreaterThanOrEqual(24 * 3_600_000);
   });
 
-  it('is not lost with the process that found the operation and could not stop it', async () => {
+  it('A found operation is stored before it is canceled, so that a crash does not lose it.', async () => {
     vendor.finds = ['op', 'none'];
     vendor.checks = ['pending', 'pending'];
     vendor.cancels = [null, 0];
@@ -351,7 +351,7 @@ describe('the bill of an order that went unanswered', () => {
     expect([vendor.canceled, vendor.finds]).toEqual([['op-of-job_2-0', 'op-of-job_2-0'], ['none']]);
   });
 
-  it('is not taken for free because the operation was gone before anybody knew how it stood', async () => {
+  it('An operation that is gone before its first check is not treated as free.', async () => {
     vendor.finds = ['op'];
     vendor.checks = ['provider_unavailable'];
     expect(await reconcile()).toBe(0);

@@ -23,15 +23,15 @@ const local: InlineProvider = {
 let vendor: ScriptedVendor;
 let breaker: CircuitBreaker;
 let admission: Admission;
-/** How often it was told that a place is free. */
-let freed: number;
+/** Number of calls of `onSlotReleased`. */
+let releasedSlots: number;
 let saved: Map<string, readonly Attempt[]>;
 
 beforeEach(() => {
   const state = createMemoryState().open();
   vendor = new ScriptedVendor();
   breaker = new CircuitBreaker({ state, clock });
-  freed = 0;
+  releasedSlots = 0;
   saved = new Map();
   const ledger = new Ledger({
     state,
@@ -45,12 +45,12 @@ beforeEach(() => {
     pendingSettlements: new PendingSettlementStore({ state, clock }),
     clock,
     slotPollIntervalMs: 1,
-    onSlotReleased: () => (freed += 1),
+    onSlotReleased: () => (releasedSlots += 1),
   });
 });
 
 function run(jobId: string): Promise<ChainOutcome> {
-  // `as`: the doubles look at the job's id only.
+  // `as`: the fakes read only the job id.
   return runChain([vendor, local], async () => ({ jobId }) as TakeRequest, {
     jobId,
     user: null,
@@ -65,8 +65,8 @@ function run(jobId: string): Promise<ChainOutcome> {
   });
 }
 
-describe('a provider that has not taken up anything yet', () => {
-  it('is asked once, not once per job, when it refuses the key: whoever stood in line goes on elsewhere', async () => {
+describe('untried provider', () => {
+  it('A rejected key costs one call in all; waiting jobs continue with the next provider.', async () => {
     vendor.starts = crowd.map(() => 'credentials_rejected');
     for (let waiting = crowd; waiting.length > 0;) {
       const outcomes = await Promise.all(waiting.map(async (jobId) => ({ jobId, ...(await run(jobId)) })));
@@ -80,10 +80,10 @@ describe('a provider that has not taken up anything yet', () => {
     expect([count('credentials_rejected'), count('provider_unavailable')]).toEqual([1, crowd.length - 1]);
   });
 
-  it('lets the others in as soon as it has taken up the first job, long before that is done', async () => {
+  it('Waiting jobs are admitted as soon as the provider has accepted the first job.', async () => {
     vendor.checks = crowd.map(() => 'pending');
     const first = await Promise.all(crowd.map(run));
-    expect([first.filter(({ type }) => type === 'waiting').length, vendor.started.length, freed]).toEqual([
+    expect([first.filter(({ type }) => type === 'waiting').length, vendor.started.length, releasedSlots]).toEqual([
       crowd.length,
       1,
       vendor.maxConcurrent - 1,
@@ -92,7 +92,7 @@ describe('a provider that has not taken up anything yet', () => {
     expect(vendor.started).toHaveLength(vendor.maxConcurrent);
   });
 
-  it('is tried by the next job alone when the first one ended without a word about it', async () => {
+  it('If the first job ends without a verdict, the next job alone tries the provider.', async () => {
     vendor.starts = ['not_supported'];
     await run('job_0');
     expect(await breaker.isUntried('heygen')).toBe(true);

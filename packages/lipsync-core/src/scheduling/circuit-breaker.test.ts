@@ -16,7 +16,7 @@ const look = () => breaker.inspect('heygen');
 const fail = async (times: number): Promise<void> => {
   for (let time = 0; time < times; time += 1) await report('counts', `job_${time}`);
 };
-/** Lets the cool-down pass and returns how long it was. */
+/** Advances the clock past the cool-down and returns its length. */
 const coolDown = async (): Promise<number> => {
   const before = nowMs;
   nowMs = (await look()).openUntilMs ?? expect.unreachable();
@@ -28,8 +28,8 @@ beforeEach(() => {
   breaker = new CircuitBreaker({ state: createMemoryState().open(), clock: { nowMs: () => nowMs } });
 });
 
-describe('a closed breaker', () => {
-  it('lets everybody through', async () => {
+describe('closed circuit breaker', () => {
+  it('A closed breaker admits every job.', async () => {
     expect([await admit('job_1'), await admit('job_2')]).toEqual([
       { admitted: true, probe: false },
       { admitted: true, probe: false },
@@ -37,7 +37,7 @@ describe('a closed breaker', () => {
     expect(await look()).toEqual({ state: 'closed', recentFaults: 0, reason: null, openUntilMs: null, openings: 0 });
   });
 
-  it('opens at the fifth vendor fault in a row, for thirty seconds', async () => {
+  it('The fifth consecutive vendor fault opens the breaker for thirty seconds.', async () => {
     await fail(4);
     expect(await look()).toMatchObject({ state: 'closed', recentFaults: 4 });
     await fail(1);
@@ -51,7 +51,7 @@ describe('a closed breaker', () => {
     expect(await admit()).toEqual({ admitted: false, openUntilMs: startMs + 30 * second });
   });
 
-  it('opens over a vendor that is stuck, whose faults show one after the other as its only place runs out of time and is kept as long again', async () => {
+  it('A stuck vendor with a single slot opens the breaker, although its faults are twenty minutes apart.', async () => {
     for (let time = 0; time < 5; time += 1) {
       expect(await look()).toMatchObject({ state: 'closed', recentFaults: time });
       nowMs += 20 * minute;
@@ -60,7 +60,7 @@ describe('a closed breaker', () => {
     expect(await look()).toMatchObject({ state: 'open', reason: 'faults' });
   });
 
-  it('forgets faults that are two hours old', async () => {
+  it('Faults older than two hours do not count.', async () => {
     await fail(4);
     nowMs += 120 * minute;
     expect(await look()).toMatchObject({ recentFaults: 0 });
@@ -68,7 +68,7 @@ describe('a closed breaker', () => {
     expect(await look()).toMatchObject({ state: 'closed', recentFaults: 4 });
   });
 
-  it('forgets faults when an attempt works, so that one in five does not open it', async () => {
+  it('A successful attempt resets the fault count.', async () => {
     for (let time = 0; time < 10; time += 1) {
       await fail(4);
       await report('success');
@@ -76,25 +76,25 @@ describe('a closed breaker', () => {
     expect(await look()).toMatchObject({ state: 'closed', recentFaults: 0 });
   });
 
-  it('does not mind attempts that say nothing about the vendor', async () => {
+  it('Attempts that end without a verdict on the vendor do not count.', async () => {
     await fail(4);
     for (let time = 0; time < 10; time += 1) await report('none');
     expect(await look()).toMatchObject({ state: 'closed', recentFaults: 4 });
   });
 
-  it('opens at once, and for longer, when the key is refused or the wallet is empty', async () => {
+  it('Rejected credentials and an exhausted balance open the breaker at once, for five minutes.', async () => {
     await report('opens');
     expect(await look()).toMatchObject({ state: 'open', reason: 'refused', openUntilMs: startMs + 5 * minute });
   });
 
-  it('is one of its own for each provider', async () => {
+  it('Every provider has its own breaker.', async () => {
     await report('opens');
     expect(await breaker.admit('other', 'job_1')).toEqual({ admitted: true, probe: false });
   });
 });
 
-describe('a provider that nobody has tried', () => {
-  it('is tried once it has taken up work, which is news once, or once an attempt has worked', async () => {
+describe('untried provider', () => {
+  it('A provider counts as tried after its first accepted work or its first success; acceptance is reported once.', async () => {
     expect(await breaker.isUntried('heygen')).toBe(true);
     expect([
       await breaker.recordAcceptance('heygen'),
@@ -105,7 +105,7 @@ describe('a provider that nobody has tried', () => {
     expect(await breaker.isUntried('other')).toBe(false);
   });
 
-  it('is still untried after a fault, but neither when it is known to be at fault nor when it is in order again', async () => {
+  it('A fault leaves a provider untried; an open or recovered breaker does not.', async () => {
     await fail(4);
     expect(await breaker.isUntried('heygen')).toBe(true);
     await report('opens');
@@ -117,8 +117,8 @@ describe('a provider that nobody has tried', () => {
   });
 });
 
-describe('an open breaker', () => {
-  it('does not count what those report who were admitted before', async () => {
+describe('open circuit breaker', () => {
+  it('Reports of jobs that were admitted before the opening do not count.', async () => {
     await fail(5);
     const before = await look();
     await fail(3);
@@ -127,7 +127,7 @@ describe('an open breaker', () => {
     expect(await look()).toEqual(before);
   });
 
-  it('stays open longer when it turns out that the key is refused, but once, not once for each job', async () => {
+  it('A rejected key extends the opening once, not once per job.', async () => {
     await fail(5);
     await report('opens', 'job_7');
     const refused = await look();
@@ -138,20 +138,20 @@ describe('an open breaker', () => {
   });
 });
 
-describe('a half-open breaker', () => {
+describe('half-open circuit breaker', () => {
   beforeEach(async () => {
     await fail(5);
     await coolDown();
   });
 
-  it('lets exactly one through', async () => {
+  it('A half-open breaker admits exactly one probe.', async () => {
     expect((await look()).state).toBe('half_open');
     expect(await admit('job_a')).toEqual({ admitted: true, probe: true });
     expect(await admit('job_b')).toEqual({ admitted: false, openUntilMs: nowMs + 2 * minute });
     expect((await look()).state).toBe('half_open');
   });
 
-  it('lets the same one through again, who came back after a crash', async () => {
+  it('The probe is admitted again after a crash.', async () => {
     await admit('job_a');
     nowMs += minute;
     expect(await admit('job_a')).toEqual({ admitted: true, probe: true });
@@ -159,7 +159,7 @@ describe('a half-open breaker', () => {
     expect(await admit('job_b')).toMatchObject({ admitted: false });
   });
 
-  it('closes when its probe works', async () => {
+  it('A successful probe closes the breaker.', async () => {
     await admit('job_a');
     await report('success', 'job_a');
     expect(await look()).toEqual({ state: 'closed', recentFaults: 0, reason: null, openUntilMs: null, openings: 0 });
@@ -167,13 +167,13 @@ describe('a half-open breaker', () => {
     expect((await look()).state).toBe('closed');
   });
 
-  it('stays as it is when somebody else works who was admitted before', async () => {
+  it('A success of a job that was admitted earlier does not close the breaker.', async () => {
     await admit('job_a');
     await report('success', 'job_b');
     expect(await admit('job_c')).toMatchObject({ admitted: false });
   });
 
-  it('waits twice as long after each probe that fails, up to ten minutes, and thirty seconds again once it was closed', async () => {
+  it('The cool-down doubles with each failed probe up to ten minutes, and starts at thirty seconds after closing.', async () => {
     const waits: number[] = [];
     for (let time = 0; time < 7; time += 1) {
       await admit('job_a');
@@ -187,7 +187,7 @@ describe('a half-open breaker', () => {
     expect(await coolDown()).toBe(30 * second);
   });
 
-  it('waits longer and longer for a key that stays refused, up to an hour', async () => {
+  it('The cool-down of a rejected key doubles up to an hour.', async () => {
     const waits: number[] = [];
     for (let time = 0; time < 6; time += 1) {
       await admit('job_a');
@@ -197,13 +197,13 @@ describe('a half-open breaker', () => {
     expect(waits).toEqual([5, 10, 20, 40, 60, 60]);
   });
 
-  it('lets the next one probe when the probe ended without a word about the vendor', async () => {
+  it('Another job probes when the probe ends without a verdict.', async () => {
     await admit('job_a');
     await report('none', 'job_a');
     expect(await admit('job_b')).toEqual({ admitted: true, probe: true });
   });
 
-  it('gives up a probe that says nothing for two minutes, lets the next one through, and still believes the first', async () => {
+  it('After two minutes another job may probe, and a late success of the first probe still closes the breaker.', async () => {
     await admit('job_a');
     nowMs += 2 * minute - 1;
     expect(await admit('job_b')).toMatchObject({ admitted: false });
@@ -215,7 +215,7 @@ describe('a half-open breaker', () => {
     expect((await look()).state).toBe('closed');
   });
 
-  it('does not grow when probes die for hours', async () => {
+  it('The stored state stays small when probes crash for hours.', async () => {
     const state = createMemoryState().open();
     breaker = new CircuitBreaker({ state, clock: { nowMs: () => nowMs } });
     await report('opens');
@@ -229,7 +229,7 @@ describe('a half-open breaker', () => {
   });
 });
 
-describe('whatever happens', () => {
+describe('any sequence of events', () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('admit' as const), who: fc.constantFrom('a', 'b', 'c') }),
     fc.record({
@@ -240,7 +240,7 @@ describe('whatever happens', () => {
     fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 5 * minute }) }),
   );
 
-  it('never two probe at once, the refused are told a later time, and one success at the right time closes it', async () => {
+  it('There is never more than one probe, rejections name a later time, and a success of a probe closes the breaker.', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
         nowMs = startMs;
@@ -271,8 +271,8 @@ describe('whatever happens', () => {
   });
 });
 
-describe('changes of a breaker', () => {
-  it('are told once each, by the one who made them, when they are stored', async () => {
+describe('state changes', () => {
+  it('Each state change is reported once, by the instance that stored it.', async () => {
     const changes: string[] = [];
     const state = createMemoryState().open();
     const open = (name: string): CircuitBreaker =>

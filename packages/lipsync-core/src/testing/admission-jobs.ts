@@ -20,10 +20,10 @@ export function jobsOfChild(child: number): readonly string[] {
   return Array.from({ length: jobsPerChild }, (_, index) => `job_${child}_${index}`);
 }
 
-/** A vendor that all processes see, kept in their store; a type alias, because it is stored as JSON. */
+/** A vendor shared by all processes, as JSON in their state store. */
 export type SharedVendor = {
   readonly running: readonly string[];
-  /** The most that ran at once. */
+  /** Highest number of simultaneous operations. */
   readonly most: number;
   /** Idempotency keys of all operations. */
   readonly started: readonly string[];
@@ -77,7 +77,7 @@ function vendorOver(state: StateStore): RemoteProvider {
   };
 }
 
-/** In a process of its own: takes the jobs of a child to their end, from wherever an earlier process left them. */
+/** Runs the jobs of a child process to their end, resuming what an earlier process left. */
 export async function serveAdmissionJobs(state: StateStore, child: number): Promise<void> {
   const ledger = new Ledger({
     state,
@@ -120,7 +120,7 @@ async function takeToItsEnd(state: StateStore, admission: Admission, jobId: stri
       });
       if (outcome.type === 'waiting') await delay(Math.max(0, outcome.untilMs - Date.now()));
     } catch (error) {
-      // As a queue does: the job is run again.
+      // Like a queue, the loop runs the job again.
       if (!(error instanceof StoreFailure)) throw error;
     }
   }

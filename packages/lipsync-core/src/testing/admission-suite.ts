@@ -10,13 +10,13 @@ import { jobsOfChild, readVendor, vendorLimit, vendorPriceMicros } from './admis
 
 export interface AdmissionUnderTest {
   readonly store: StateStore;
-  /** The program that opens the same state and calls `serveAdmissionJobs`, and its arguments. */
+  /** The program that opens the same state and calls `serveAdmissionJobs`. */
   readonly program: URL;
   readonly programArguments: readonly string[];
   dispose(): Promise<void>;
 }
 
-/** What admission promises over all processes, and over their deaths. `open` is called once per test, over empty state. */
+/** Guarantees of admission over several processes and their crashes. `open` is called once per test with empty state. */
 export function admissionSuite(name: string, open: () => Promise<AdmissionUnderTest>): void {
   describe(`admission over ${name}`, () => {
     let subject: AdmissionUnderTest;
@@ -38,7 +38,7 @@ export function admissionSuite(name: string, open: () => Promise<AdmissionUnderT
       return once(process, 'exit');
     };
 
-    it('lets no more operations run at once than allowed over two processes, one of which is killed again and again, and pays for each job once', async () => {
+    it('Two processes, one of which is killed repeatedly, never exceed the slot limit and pay for each job once.', async () => {
       const steady = start(0);
       for (let kill = 0; kill < 2; kill += 1) {
         const killed = start(1);

@@ -17,7 +17,7 @@ import type { Attempt } from './attempt.ts';
 import { toMicros } from '../billing/micros.ts';
 
 const take: Take = { path: 'take.mp4', warnings: [], costMicros: 0 };
-// The doubles below look at the job's id only.
+// The fakes read only the job id.
 const request = { jobId: 'job_1' } as TakeRequest;
 const never = new AbortController().signal;
 
@@ -35,16 +35,16 @@ let breaker: CircuitBreaker;
 let slots: ConcurrencySlots;
 let reconciler: SettlementReconciler;
 let admission: Admission;
-/** How often it was told that a place is free. */
-let freed: number;
-/** The attempts as the job's record has them. */
+/** Number of calls of `onSlotReleased`. */
+let releasedSlots: number;
+/** The attempts in the job record. */
 let attempts: readonly Attempt[];
 
 beforeEach(async () => {
   time.nowMs = Date.UTC(2026, 10, 21);
   vendor = new ScriptedVendor();
   attempts = [];
-  freed = 0;
+  releasedSlots = 0;
   const state = createMemoryState().open();
   ledger = new Ledger({
     state,
@@ -67,7 +67,7 @@ beforeEach(async () => {
     pendingSettlements,
     clock,
     slotPollIntervalMs: 30_000,
-    onSlotReleased: () => (freed += 1),
+    onSlotReleased: () => (releasedSlots += 1),
   });
   await breaker.recordAcceptance('heygen');
 });
@@ -90,7 +90,7 @@ function contextOf(change: Partial<ChainContext> = {}): ChainContext {
   };
 }
 
-/** One run of the job, which goes on with what the ones before saved. */
+/** One run of the job, which resumes from the saved attempts. */
 function run(
   change: Partial<ChainContext> = {},
   chain: readonly (RemoteProvider | InlineProvider)[] = [vendor],
@@ -98,7 +98,7 @@ function run(
   return runChain(chain, async () => request, contextOf(change));
 }
 
-/** Runs the job whenever it is due, until it waits no longer. */
+/** Runs the job at each due time until it no longer waits. */
 async function runToItsEnd(chain?: readonly (RemoteProvider | InlineProvider)[]): Promise<ChainOutcome> {
   for (;;) {
     const outcome = await run({}, chain);
@@ -117,8 +117,8 @@ async function spent(): Promise<{ readonly spentMicros: number; readonly reserve
 
 const holders = async (): Promise<readonly string[]> => (await slots.holders('heygen')).map(({ jobId }) => jobId);
 
-describe('a job at a remote provider', () => {
-  it('waits until the time that the provider names, then goes on with the same operation to the take', async () => {
+describe('remote attempt', () => {
+  it('A job waits for the time that the provider names, then collects the take of the same operation.', async () => {
     vendor.checks = ['pending', 'pending', 'done'];
     expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 5_000 });
     expect(await spent()).toEqual({ spentMicros: 0, reservedMicros: 100 });
@@ -126,10 +126,10 @@ describe('a job at a remote provider', () => {
     expect(await runToItsEnd()).toMatchObject({ type: 'made', take: { path: 'take.mp4', costMicros: 70 } });
     expect(vendor.started).toEqual(['job_1-0']);
     expect(attempts).toMatchObject([{ outcome: 'succeeded', costMicros: 70, operation: { id: 'op-of-job_1-0' } }]);
-    expect([await spent(), await holders(), freed]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, [], 1]);
+    expect([await spent(), await holders(), releasedSlots]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, [], 1]);
   });
 
-  it('has its attempt saved before its order is made, that before it is started, its operation before it is asked for, its cost before it is collected', async () => {
+  it('Attempt, request, operation and cost are each saved before the step that depends on them.', async () => {
     const saved: unknown[] = [];
     await run({
       saveAttempts: async ([last]) =>
@@ -144,14 +144,14 @@ describe('a job at a remote provider', () => {
     ]);
   });
 
-  it('prepares nothing while the operation only runs', async () => {
+  it('A run that only checks a running operation prepares no inputs.', async () => {
     vendor.checks = ['pending', 'pending'];
     await run();
     const prepare = (): Promise<TakeRequest> => Promise.reject(new Error('was prepared'));
     expect(await runChain([vendor], prepare, contextOf())).toMatchObject({ type: 'waiting' });
   });
 
-  it('waits as long as a limited vendor says, and tries with the same key', async () => {
+  it('After a rate limit, the request is repeated with the same key once the requested time has passed.', async () => {
     vendor.starts = [new ProviderError('rate_limited', 'Slower.', { retryAfterMs: 17_000 })];
     expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 17_000 });
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
@@ -161,23 +161,26 @@ describe('a job at a remote provider', () => {
   it.each([
     ['a limited vendor', 'rate_limited'],
     ['one that is out of order', 'provider_unavailable'],
-  ] as const)('does not ask %s without end that says to ask again at once', async (_, code) => {
-    vendor.starts = [new ProviderError(code, 'Now.', { retryAfterMs: 0 })];
-    expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 1_000 });
-  });
+  ] as const)(
+    'A vendor that answers with %s and a retry time of zero is called at most once per second.',
+    async (_, code) => {
+      vendor.starts = [new ProviderError(code, 'Now.', { retryAfterMs: 0 })];
+      expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 1_000 });
+    },
+  );
 
-  it('waits as long as a vendor says that is out of order', async () => {
+  it('The retry time of an unavailable vendor is honored.', async () => {
     vendor.starts = [new ProviderError('provider_unavailable', 'Later.', { retryAfterMs: 60_000 })];
     expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 60_000 });
   });
 
-  it('looks once more at an operation when its time is up, however long its vendor wants not to be asked', async () => {
+  it('An operation is checked once more at its time limit, even if the vendor asked for a longer pause.', async () => {
     vendor.checks = [new ProviderError('rate_limited', 'Slower.', { retryAfterMs: 3_600_000 }), 'done'];
     expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + vendor.timeoutMs });
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
-  it('is tried three times in one attempt and with one key when it cannot be started, then goes on to the next provider', async () => {
+  it('An operation that cannot be started is requested three times with one key; then the next provider follows.', async () => {
     vendor.starts = ['provider_unavailable', 'provider_unavailable', 'provider_unavailable'];
     expect(await runToItsEnd([vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     expect(vendor.started).toEqual(['job_1-0', 'job_1-0', 'job_1-0']);
@@ -188,20 +191,20 @@ describe('a job at a remote provider', () => {
     expect([await holders(), (await breaker.inspect('heygen')).recentFaults]).toEqual([[], 1]);
   });
 
-  it('is asked for as long as there is time when the vendor does not answer', async () => {
+  it('An operation is checked until its time limit while the vendor does not answer.', async () => {
     vendor.checks = [...Array.from({ length: 12 }, () => 'provider_unavailable' as const), 'done'];
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect(vendor.started).toHaveLength(1);
   });
 
-  it('fetches a take that was paid for three times, however silent the vendor was before', async () => {
+  it('Collecting a paid take is tried three times, regardless of earlier failed checks.', async () => {
     vendor.checks = Array.from({ length: 5 }, () => 'provider_unavailable' as const);
     vendor.collects = ['provider_unavailable', 'provider_unavailable', 'take'];
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
 
-  it('fetches a take that was paid for at the last moment beyond the limit of its operation', async () => {
+  it('A take that is paid for shortly before the time limit is collected after it.', async () => {
     vendor.checks = ['pending'];
     await run();
     time.nowMs += vendor.timeoutMs - 1;
@@ -209,7 +212,7 @@ describe('a job at a remote provider', () => {
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
-  it('waits for the link of a take that was paid for beyond the limit of its operation', async () => {
+  it('A job waits for the link of a paid take beyond the time limit of its operation.', async () => {
     vendor.checks = ['pending'];
     await run();
     time.nowMs += vendor.timeoutMs - 1;
@@ -217,19 +220,19 @@ describe('a job at a remote provider', () => {
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
-  it('looks once more for a take that was paid for, however long its vendor wants not to be asked', async () => {
+  it('A paid take is requested once more at the extended limit, even if the vendor asked for a longer pause.', async () => {
     vendor.collects = [new ProviderError('provider_unavailable', 'Later.', { retryAfterMs: 3_600_000 })];
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
-  it('waits for room for a take that was paid for', async () => {
+  it('A paid take waits until the local disk has space.', async () => {
     vendor.collects = ['resource_exhausted', 'resource_exhausted', 'resource_exhausted', 'resource_exhausted'];
     expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 30_000 });
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
 
-  it('has paid for a take that turned out to be unusable, and goes on to the next provider', async () => {
+  it('An unusable take is paid for, and the next provider follows.', async () => {
     vendor.collects = ['provider_protocol'];
     expect(await runToItsEnd([vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     expect(attempts).toMatchObject([
@@ -239,7 +242,7 @@ describe('a job at a remote provider', () => {
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
 
-  it('goes on to the next provider when its time is up, and its bill stays open and its place taken until the vendor says', async () => {
+  it('After the time limit, the next provider follows; a pending settlement and the slot remain until the vendor reports the cost.', async () => {
     vendor.checks = Array.from({ length: 1_000 }, () => 'pending' as const);
     const beganMs = time.nowMs;
     expect(await runToItsEnd([vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
@@ -254,7 +257,7 @@ describe('a job at a remote provider', () => {
     expect([await spent(), await holders()]).toEqual([{ spentMicros: 70, reservedMicros: 0 }, []]);
   });
 
-  it('has all of its time although no worker was there between its beginning and its operation', async () => {
+  it('The time limit of an operation starts with the operation, not with the attempt.', async () => {
     vendor.starts = ['provider_unavailable'];
     await run();
     time.nowMs += vendor.timeoutMs + 1;
@@ -262,7 +265,7 @@ describe('a job at a remote provider', () => {
     expect(await run()).toMatchObject({ type: 'waiting' });
   });
 
-  it('goes on to the next provider without asking when the budget does not allow it', async () => {
+  it('A vendor is not called when the cost would exceed the budget.', async () => {
     expect(await run({ maxCostMicros: 99 }, [vendor, local])).toMatchObject({
       type: 'made',
       provider: { kind: 'inline' },
@@ -282,7 +285,7 @@ describe('a job at a remote provider', () => {
     expect([vendor.started, attempts[0]?.code, await holders()]).toEqual([[], 'budget_exceeded', []]);
   });
 
-  it('goes on to the next provider without asking while the breaker is open, and is no further fault', async () => {
+  it('A vendor is not called while its breaker is open, which does not count as another fault.', async () => {
     await breaker.report('heygen', 'other', 'opens');
     const { openUntilMs } = await breaker.inspect('heygen');
     expect(await run({}, [vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
@@ -302,7 +305,7 @@ describe('a job at a remote provider', () => {
     ]);
   });
 
-  it('does not stand in line while the breaker is open, whoever keeps the places for what may still run', async () => {
+  it('No job waits for a slot while the breaker is open, even if failed operations keep all slots.', async () => {
     vendor.maxConcurrent = 1;
     await slots.acquire('heygen', 'other', { limit: 1 });
     await slots.keep('heygen', 'other', time.nowMs + 600_000);
@@ -310,14 +313,14 @@ describe('a job at a remote provider', () => {
     expect(await run({}, [vendor, local])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
   });
 
-  it('goes on with its operation although the breaker opened meanwhile', async () => {
+  it('A running operation is resumed although the breaker has opened in the meantime.', async () => {
     vendor.checks = ['pending', 'done'];
     await run();
     await breaker.report('heygen', 'other', 'opens');
     expect(await run()).toMatchObject({ type: 'made' });
   });
 
-  it('is booked for the time that it takes when it is made here instead', async () => {
+  it('Local work after a failed remote attempt is charged by its time.', async () => {
     const slow: InlineProvider = {
       ...local,
       async run() {
@@ -332,7 +335,7 @@ describe('a job at a remote provider', () => {
     expect(await spent()).toEqual({ spentMicros: 500, reservedMicros: 0 });
   });
 
-  it('stands in line while all places are taken, without an attempt', async () => {
+  it('A job waits without an attempt while all slots are taken.', async () => {
     vendor.maxConcurrent = 1;
     await slots.acquire('heygen', 'other', { limit: 1 });
     const outcome = await run();
@@ -346,7 +349,7 @@ describe('a job at a remote provider', () => {
   });
 });
 
-describe('a remote attempt after a crash', () => {
+describe('remote attempt after a crash', () => {
   const crashed = (change: Partial<Attempt>): void => {
     attempts = [
       {
@@ -365,7 +368,7 @@ describe('a remote attempt after a crash', () => {
     ];
   };
 
-  it('goes on with its operation instead of starting another', async () => {
+  it('A resumed attempt checks its operation and starts no other.', async () => {
     crashed({ operation: { id: 'op-old', state: {} }, operationAtMs: time.nowMs });
     await ledger.reserve({
       id: 'job_1-0',
@@ -379,7 +382,7 @@ describe('a remote attempt after a crash', () => {
     expect([vendor.started, attempts.length]).toEqual([[], 1]);
   });
 
-  it('is started again with the same key when its operation was not known, once there is a place', async () => {
+  it('Without a known operation, the request is repeated with the same key once a slot is free.', async () => {
     crashed({});
     vendor.maxConcurrent = 1;
     await slots.acquire('heygen', 'other', { limit: 1 });
@@ -389,7 +392,7 @@ describe('a remote attempt after a crash', () => {
     expect(vendor.started).toEqual(['job_1-0']);
   });
 
-  it('collects a take that was made but not published, and pays for it once', async () => {
+  it('A take that was made but not published is collected again and paid for once.', async () => {
     await runToItsEnd();
     expect(await run()).toMatchObject({ type: 'made' });
     expect([vendor.started.length, attempts.length, await spent()]).toEqual([
@@ -399,7 +402,7 @@ describe('a remote attempt after a crash', () => {
     ]);
   });
 
-  it('at any of its saves has paid once', async () => {
+  it('A crash at any save leads to exactly one payment.', async () => {
     for (let survived = 0; survived < 5; survived += 1) {
       attempts = [];
       vendor = new ScriptedVendor();
@@ -421,8 +424,8 @@ describe('a remote attempt after a crash', () => {
   });
 });
 
-describe('a store that fails', () => {
-  it('is blamed on no provider: neither when an operation cannot be saved nor when the account cannot be kept', async () => {
+describe('unavailable store', () => {
+  it('An unavailable store is not recorded as a failure of the provider.', async () => {
     const failure = new StoreFailure(new Error('away'));
     const unsaved = run({
       saveAttempts: async ([last]) =>

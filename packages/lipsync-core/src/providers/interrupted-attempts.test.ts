@@ -19,9 +19,9 @@ const canceled = new LipsyncError('canceled', 'enough');
 const hourMs = 3_600_000;
 const time = { nowMs: 0 };
 const clock = { nowMs: () => time.nowMs };
-const held = { spentMicros: 0, reservedMicros: 100 };
-const paid = { spentMicros: 70, reservedMicros: 0 };
-const free = { spentMicros: 0, reservedMicros: 0 };
+const reservedTotals = { spentMicros: 0, reservedMicros: 100 };
+const spentTotals = { spentMicros: 70, reservedMicros: 0 };
+const noTotals = { spentMicros: 0, reservedMicros: 0 };
 
 let vendor: ScriptedVendor;
 let ledger: Ledger;
@@ -30,9 +30,9 @@ let breaker: CircuitBreaker;
 let admission: Admission;
 let reconciler: SettlementReconciler;
 let context: ChainContext;
-/** The attempts as the job's record has them. */
+/** The attempts in the job record. */
 let attempts: readonly Attempt[];
-/** Whether the worker is killed before it saves what an attempt costs, or that it has ended. */
+/** Whether the worker is killed before it saves the cost or the end of an attempt. */
 let isKilled: boolean;
 
 beforeEach(() => {
@@ -52,7 +52,7 @@ beforeEach(() => {
     ledger,
     clock,
     onSettled: async ({ provider, jobId }) => void (await slots.release(provider, jobId)),
-    // As a job's record does: an attempt that goes on says itself what it costs.
+    // Like a job record: a running attempt reports its own cost.
     onLateCost: async ({ index }) => attempts[index]?.outcome !== 'running',
   });
   breaker = new CircuitBreaker({ state, clock });
@@ -83,7 +83,7 @@ beforeEach(() => {
   };
 });
 
-/** Works for an hour. */
+/** An inline provider that works for an hour. */
 function local(fails = false): InlineProvider {
   return {
     kind: 'inline',
@@ -96,7 +96,7 @@ function local(fails = false): InlineProvider {
   };
 }
 
-// The doubles look at the job's id only.
+// The fakes read only the job id.
 const request = { jobId: 'job_1' } as TakeRequest;
 const run = (chain: readonly Provider[] = [vendor], change: Partial<ChainContext> = {}): Promise<ChainOutcome> =>
   runChain(chain, async () => request, { ...context, earlierAttempts: attempts, ...change });
@@ -112,7 +112,7 @@ async function runAndBeKilledAtTheEnd(): Promise<void> {
   isKilled = false;
 }
 
-/** The vendor was told to stop, and nobody wrote down that it heard. */
+/** The cancel reached the vendor, but the worker crashed before it saved the answer. */
 async function cancelAndBeKilled(): Promise<void> {
   vendor.checks = ['pending', 'pending'];
   await run();
@@ -121,7 +121,7 @@ async function cancelAndBeKilled(): Promise<void> {
   isKilled = false;
 }
 
-async function books(): Promise<unknown> {
+async function totals(): Promise<unknown> {
   const rows = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
   return {
     spentMicros: rows.reduce((sum, row) => sum + row.spentMicros, 0),
@@ -129,8 +129,8 @@ async function books(): Promise<unknown> {
   };
 }
 
-describe('an attempt whose worker died over its end, after its bill was left', () => {
-  it('is gone on with, and its bill does not stop the operation that it pays for', async () => {
+describe('attempt whose worker crashed after adding a pending settlement', () => {
+  it('The attempt is resumed, and its settlement is withdrawn without canceling the operation.', async () => {
     vendor.starts = ['provider_protocol'];
     await runAndBeKilledAtTheEnd();
     vendor.checks = ['pending'];
@@ -138,14 +138,14 @@ describe('an attempt whose worker died over its end, after its bill was left', (
     vendor.finds = ['op'];
     expect([await reconcile(), vendor.canceled]).toEqual([0, []]);
     expect(await run()).toMatchObject({ type: 'made' });
-    expect([attempts, vendor.canceled, await books()]).toMatchObject([
+    expect([attempts, vendor.canceled, await totals()]).toMatchObject([
       [{ outcome: 'succeeded', costMicros: 70 }],
       [],
-      paid,
+      spentTotals,
     ]);
   });
 
-  it('is over when its operation is being stopped already, and orders nothing', async () => {
+  it('The attempt ends without a new request when its operation is already being canceled.', async () => {
     vendor.starts = ['provider_protocol'];
     await runAndBeKilledAtTheEnd();
     vendor.finds = ['op'];
@@ -156,20 +156,20 @@ describe('an attempt whose worker died over its end, after its bill was left', (
       ['job_1-0'],
       [{ outcome: 'failed', code: 'worker_crashed', costMicros: null }, { outcome: 'succeeded' }],
     ]);
-    // Deleted, it is not there any more.
+    // The deleted operation is gone.
     vendor.checks = ['provider_protocol'];
-    expect([await reconcile(), await books(), await slots.holders('heygen')]).toEqual([1, free, []]);
+    expect([await reconcile(), await totals(), await slots.holders('heygen')]).toEqual([1, noTotals, []]);
   });
 
-  it('has its money held again before it orders, and orders nothing where there is none left', async () => {
+  it('Money is reserved again before a request is sent; without budget nothing is sent.', async () => {
     const refusal = (code: 'rate_limited' | 'provider_balance_exhausted') =>
       new ProviderError(code, 'No.', { requestOutcome: 'refused', retryAfterMs: 1_000 });
     vendor.starts = [refusal('rate_limited'), refusal('provider_balance_exhausted')];
     await run();
     await runAndBeKilledAtTheEnd();
-    expect(await books()).toEqual(free);
+    expect(await totals()).toEqual(noTotals);
     vendor.starts = [refusal('rate_limited')];
-    expect([await run(), await books()]).toMatchObject([{ type: 'waiting' }, held]);
+    expect([await run(), await totals()]).toMatchObject([{ type: 'waiting' }, reservedTotals]);
     vendor.starts = [refusal('provider_balance_exhausted')];
     await runAndBeKilledAtTheEnd();
     await ledger.reserve({
@@ -181,82 +181,82 @@ describe('an attempt whose worker died over its end, after its bill was left', (
       atMs: time.nowMs,
     });
     await expect(run()).rejects.toMatchObject({ code: 'budget_exceeded' });
-    expect([vendor.started.length, await books()]).toEqual([4, held]);
+    expect([vendor.started.length, await totals()]).toEqual([4, reservedTotals]);
   });
 });
 
-describe('an attempt that runs at a provider that this process does not have', () => {
+describe('attempt at a provider that this process lacks', () => {
   beforeEach(async () => {
     vendor.checks = ['pending'];
     await run();
   });
 
-  it('leaves its bill when another provider is begun instead', async () => {
+  it('A pending settlement remains when the job continues with another provider.', async () => {
     expect(await run([local()])).toMatchObject({ type: 'made' });
-    expect([attempts, await books(), await slots.holders('heygen')]).toMatchObject([
+    expect([attempts, await totals(), await slots.holders('heygen')]).toMatchObject([
       [{ code: 'worker_crashed', costMicros: null }, {}],
-      held,
+      reservedTotals,
       [],
     ]);
-    expect([await reconcile(), await books(), vendor.canceled, await slots.holders('heygen')]).toEqual([
+    expect([await reconcile(), await totals(), vendor.canceled, await slots.holders('heygen')]).toEqual([
       1,
-      paid,
+      spentTotals,
       [],
       [],
     ]);
   });
 
-  it('leaves its bill when the job is canceled, and has its operation stopped by a process that can', async () => {
+  it('A pending settlement of a canceled job lets another process cancel the operation.', async () => {
     await abandon([local()]);
-    expect([attempts, await books()]).toMatchObject([[{ outcome: 'failed', costMicros: null }], held]);
+    expect([attempts, await totals()]).toMatchObject([[{ outcome: 'failed', costMicros: null }], reservedTotals]);
     vendor.checks = ['pending'];
-    expect([await reconcile(), await books(), vendor.canceled]).toEqual([1, free, ['op-of-job_1-0']]);
+    expect([await reconcile(), await totals(), vendor.canceled]).toEqual([1, noTotals, ['op-of-job_1-0']]);
   });
 
-  it('keeps the cost that was known', async () => {
+  it('A known cost is settled.', async () => {
     vendor.checks = ['billed'];
     await run();
     await run([local()]);
-    expect([attempts[0]?.costMicros, await books(), await reconcile()]).toEqual([70, paid, 0]);
+    expect([attempts[0]?.costMicros, await totals(), await reconcile()]).toEqual([70, spentTotals, 0]);
   });
 });
 
-describe('a job that is not wanted any more', () => {
-  it('while it waits for an operation stops it, costs nothing and holds nothing', async () => {
+describe('canceled job', () => {
+  it('Canceling a running operation costs nothing and releases its slot and money.', async () => {
     vendor.checks = ['pending', 'pending'];
     await run();
     await abandon([vendor]);
     expect(vendor.canceled).toEqual(['op-of-job_1-0']);
     expect(attempts).toMatchObject([{ outcome: 'canceled', code: 'canceled', costMicros: 0 }]);
-    expect([await books(), await holders()]).toEqual([free, []]);
+    expect([await totals(), await holders()]).toEqual([noTotals, []]);
   });
 
-  it('costs what the vendor billed when the operation was done already', async () => {
+  it('A canceled job pays for an operation that had already finished.', async () => {
     vendor.checks = ['pending', 'done'];
     await run();
     await abandon([vendor]);
-    expect([attempts[0]?.costMicros, await books()]).toEqual([70, paid]);
+    expect([attempts[0]?.costMicros, await totals()]).toEqual([70, spentTotals]);
   });
 
-  it('is not deleted unseen, which would take the proof of its bill along, but once it can be looked at', async () => {
+  it('An operation is not canceled before it could be checked, because its cost would be lost.', async () => {
     vendor.checks = ['pending', 'provider_unavailable'];
     await run();
     await abandon([vendor]);
-    expect([vendor.canceled, attempts[0]?.costMicros, await books()]).toEqual([[], null, held]);
+    expect([vendor.canceled, attempts[0]?.costMicros, await totals()]).toEqual([[], null, reservedTotals]);
     expect(await reconcile()).toBe(1);
-    expect([vendor.canceled.length, await books()]).toEqual([1, paid]);
+    expect([vendor.canceled.length, await totals()]).toEqual([1, spentTotals]);
   });
 
-  it('at its deadline leaves the operation to be billed or not', async () => {
+  it('At the deadline, a pending settlement waits for the end of the operation.', async () => {
     vendor.checks = ['pending'];
     await run();
     await abandon([vendor], new LipsyncError('deadline_exceeded', 'late'));
     expect([vendor.canceled, attempts[0]?.code, await holders()]).toEqual([[], 'deadline_exceeded', ['job_1']]);
     expect(await reconcile()).toBe(1);
-    expect([await books(), await holders()]).toEqual([paid, []]);
+    expect([await totals(), await holders()]).toEqual([spentTotals, []]);
   });
 
-  it('before its first attempt gives back its place, and the word as the probe of the breaker', async () => {
+  it('Canceling before the first attempt releases the slot and the role as breaker probe.', async () => {
     await breaker.report('heygen', 'other', 'opens');
     time.nowMs += 300_000;
     expect(await admission.admit(vendor, { jobId: 'job_1' })).toEqual({ type: 'admitted' });
@@ -265,7 +265,7 @@ describe('a job that is not wanted any more', () => {
     expect(await admission.admit(vendor, { jobId: 'job_2' })).toEqual({ type: 'admitted' });
   });
 
-  it('is stopped by the run that works on it, and left alone by one that only hands it back', async () => {
+  it('A canceled run cancels its operation; a worker shutdown leaves it running.', async () => {
     for (const [reason, stopped] of [
       [canceled, 1],
       [new Error('shutting down'), 0],
@@ -288,21 +288,21 @@ describe('a job that is not wanted any more', () => {
   });
 });
 
-describe('the place of an operation that its attempt gave up', () => {
-  it('is kept for ten minutes at most, whatever becomes of job and operation', async () => {
+describe('slot of an operation with a pending settlement', () => {
+  it('The slot is kept for at most ten minutes.', async () => {
     vendor.checks = ['pending', 'pending'];
     await run();
     time.nowMs += vendor.timeoutMs;
     await expect(run()).rejects.toMatchObject({ code: 'provider_timeout' });
-    // The job ends; what may still run there does not.
+    // The job ends while the operation may still run.
     await abandon([vendor]);
     expect(await holders()).toEqual(['job_1']);
     time.nowMs += 600_000;
-    expect([await holders(), await books()]).toEqual([[], held]);
+    expect([await holders(), await totals()]).toEqual([[], reservedTotals]);
   });
 });
 
-describe('a canceled operation of which the vendor did not hear', () => {
+describe('cancel that did not reach the vendor', () => {
   beforeEach(async () => {
     vendor.checks = ['pending', 'pending'];
     vendor.cancels = [null];
@@ -310,71 +310,71 @@ describe('a canceled operation of which the vendor did not hear', () => {
     await abandon([vendor]);
   });
 
-  it('is told to stop again', async () => {
-    expect([attempts[0]?.outcome, vendor.canceled.length, await books()]).toEqual(['canceled', 1, held]);
+  it('The cancel is repeated.', async () => {
+    expect([attempts[0]?.outcome, vendor.canceled.length, await totals()]).toEqual(['canceled', 1, reservedTotals]);
     vendor.checks = ['pending'];
-    expect([await reconcile(), vendor.canceled.length, await books()]).toEqual([1, 2, free]);
+    expect([await reconcile(), vendor.canceled.length, await totals()]).toEqual([1, 2, noTotals]);
   });
 
-  it('costs nothing when it turns out to be gone: it was heard', async () => {
+  it('An operation that is gone after a cancel costs nothing.', async () => {
     vendor.checks = ['provider_protocol'];
-    expect([await reconcile(), await books()]).toEqual([1, free]);
+    expect([await reconcile(), await totals()]).toEqual([1, noTotals]);
   });
 });
 
-describe('a canceled operation whose worker was killed after it had told the vendor to stop', () => {
-  it('costs nothing, and leaves no bill, when it turns out to be gone: it was heard', async () => {
+describe('worker killed after it sent a cancel', () => {
+  it('An operation that is gone after the cancel costs nothing and leaves no settlement.', async () => {
     await cancelAndBeKilled();
     vendor.checks = ['provider_protocol'];
     await abandon([vendor]);
-    expect([attempts, vendor.canceled.length, await books(), await reconcile()]).toMatchObject([
+    expect([attempts, vendor.canceled.length, await totals(), await reconcile()]).toMatchObject([
       [{ outcome: 'canceled', costMicros: 0 }],
       2,
-      free,
+      noTotals,
       0,
     ]);
   });
 
-  it('is known to have been told to stop however its job ends', async () => {
+  it('The sent cancel stays recorded however the job ends.', async () => {
     await cancelAndBeKilled();
     await abandon([vendor], new LipsyncError('worker_crashed', 'Nobody came back.'));
     vendor.checks = ['provider_protocol'];
-    expect([attempts, await reconcile(), await books()]).toMatchObject([[{ code: 'worker_crashed' }], 1, free]);
+    expect([attempts, await reconcile(), await totals()]).toMatchObject([[{ code: 'worker_crashed' }], 1, noTotals]);
   });
 
-  it('is not gone on with by a program that asks for the same again', async () => {
+  it('A later request for the same job does not resume the canceled operation.', async () => {
     await cancelAndBeKilled();
     expect(await run([vendor, local()])).toMatchObject({ type: 'made', provider: { kind: 'inline' } });
     vendor.checks = ['provider_protocol'];
-    expect([attempts, await reconcile(), await books()]).toMatchObject([
+    expect([attempts, await reconcile(), await totals()]).toMatchObject([
       [{ outcome: 'failed', code: 'worker_crashed' }, { outcome: 'succeeded' }],
       1,
-      free,
+      noTotals,
     ]);
   });
 });
 
-/** Work here at that price for an hour, which each job is expected to take. */
+/** The price of local work of an hour, which each job is expected to take. */
 const priced = (microsPerHour: number): LocalPrice => ({ microsPerHour, quote: async () => microsPerHour });
 
-describe('an hour of local work', () => {
+describe('cost of local work', () => {
   it.each([
     ['makes a take', false],
     ['fails', true],
   ])('that %s costs once, the same in take, attempt and ledger', async (_, fails) => {
     const outcome = await run([local(fails)], { localPrice: priced(10) }).catch(() => null);
     expect(outcome?.type === 'made' ? outcome.take.costMicros : null).toBe(fails ? null : 10);
-    expect([attempts, await books()]).toMatchObject([[{ costMicros: 10 }], { spentMicros: 10, reservedMicros: 0 }]);
+    expect([attempts, await totals()]).toMatchObject([[{ costMicros: 10 }], { spentMicros: 10, reservedMicros: 0 }]);
   });
 
-  it('is held back for while it is done', async () => {
+  it('The expected cost of local work is reserved while it runs.', async () => {
     const seen: unknown[] = [];
     const engine = local();
     const outcome = await run(
-      [{ ...engine, run: async (...given) => (seen.push(await books()), engine.run(...given)) }],
+      [{ ...engine, run: async (...given) => (seen.push(await totals()), engine.run(...given)) }],
       { localPrice: priced(140) },
     );
-    expect([outcome, seen, await books()]).toMatchObject([
+    expect([outcome, seen, await totals()]).toMatchObject([
       { type: 'made' },
       [{ spentMicros: 0, reservedMicros: 140 }],
       { spentMicros: 140, reservedMicros: 0 },
@@ -384,14 +384,14 @@ describe('an hour of local work', () => {
   it.each([
     ['a budget', { localPrice: priced(151) }],
     ['the job', { localPrice: priced(100), maxCostMicros: 99 }],
-  ] as const)('is not begun where that goes over the cap of %s', async (_, change) => {
+  ] as const)('Local work does not start when its cost would exceed the cap of %s.', async (_, change) => {
     await expect(run([local()], change)).rejects.toMatchObject({ code: 'budget_exceeded' });
-    expect([attempts, await books()]).toMatchObject([[{ outcome: 'failed', costMicros: 0 }], free]);
+    expect([attempts, await totals()]).toMatchObject([[{ outcome: 'failed', costMicros: 0 }], noTotals]);
   });
 
-  it('goes beyond what it was expected to take, and is booked as it was', async () => {
+  it('Local work that takes longer than expected is charged by its actual time.', async () => {
     const outcome = await run([local()], { localPrice: { microsPerHour: 140, quote: async () => 70 } });
-    expect([outcome, await books()]).toMatchObject([
+    expect([outcome, await totals()]).toMatchObject([
       { type: 'made', take: { costMicros: 140 } },
       { spentMicros: 140, reservedMicros: 0 },
     ]);

@@ -19,25 +19,25 @@ const never = new AbortController().signal;
 const canceled = new LipsyncError('canceled', 'enough');
 const time = { nowMs: 0 };
 const clock = { nowMs: () => time.nowMs };
-const held = { spentMicros: 0, reservedMicros: 100 };
-const paid = { spentMicros: 70, reservedMicros: 0 };
-const free = { spentMicros: 0, reservedMicros: 0 };
+const reservedTotals = { spentMicros: 0, reservedMicros: 100 };
+const spentTotals = { spentMicros: 70, reservedMicros: 0 };
+const noTotals = { spentMicros: 0, reservedMicros: 0 };
 
 let vendor: ScriptedVendor;
 let ledger: Ledger;
 let reconciler: SettlementReconciler;
 let context: ChainContext;
-/** The attempts as the job's record has them. */
+/** The attempts in the job record. */
 let attempts: readonly Attempt[];
-/** What the job was told after its end. */
-let told: LateCost[];
-/** How often the request was made ready. */
+/** Late costs delivered to the job. */
+let lateCosts: LateCost[];
+/** Number of preparations of the request. */
 let prepared: number;
 
 beforeEach(() => {
   time.nowMs = Date.UTC(2026, 10, 21);
   vendor = new ScriptedVendor();
-  [attempts, told, prepared] = [[], [], 0];
+  [attempts, lateCosts, prepared] = [[], [], 0];
   const state = createMemoryState().open();
   ledger = new Ledger({
     state,
@@ -50,7 +50,7 @@ beforeEach(() => {
     ledger,
     clock,
     async onLateCost(cost) {
-      told.push(cost);
+      lateCosts.push(cost);
       return true;
     },
   });
@@ -79,17 +79,17 @@ beforeEach(() => {
   };
 });
 
-/** One run of the job, which goes on with what the ones before saved. */
+/** One run of the job, which resumes from the saved attempts. */
 function run(signal: AbortSignal = never): Promise<ChainOutcome> {
   const prepare = async (): Promise<TakeRequest> => {
     prepared += 1;
-    // The double looks at the job's id only.
+    // The fake reads only the job id.
     return { jobId: 'job_1' } as TakeRequest;
   };
   return runChain([vendor], prepare, { ...context, earlierAttempts: attempts, signal });
 }
 
-/** Runs the job whenever it is due, until it waits no longer. */
+/** Runs the job at each due time until it no longer waits. */
 async function runToItsEnd(): Promise<ChainOutcome> {
   for (;;) {
     const outcome = await run();
@@ -102,8 +102,8 @@ const abandon = (reason: LipsyncError): Promise<void> =>
   abandonChain([vendor], reason, { ...context, earlierAttempts: attempts });
 const reconcile = (): Promise<number> => reconciler.reconcile([vendor], never);
 
-async function books(): Promise<unknown> {
-  const [row = free] = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
+async function totals(): Promise<unknown> {
+  const [row = noTotals] = await ledger.sum({ fromMs: 0, toMs: Date.UTC(2027, 0), groupBy: 'day' });
   return { spentMicros: row.spentMicros, reservedMicros: row.reservedMicros };
 }
 
@@ -113,7 +113,7 @@ const codeOf = (work: Promise<unknown>): Promise<ErrorCode | null> =>
     (error: unknown) => (LipsyncError.isInstance(error) ? error.code : 'internal'),
   );
 
-/** The vendor hears the order, but before it answers, the run is aborted. */
+/** The vendor receives the request, but the run is aborted before the answer. */
 function abortWhileOrdering(controller: AbortController, reason: Error): void {
   vendor.start = ({ idempotencyKey }): Promise<Operation> => {
     vendor.started.push(idempotencyKey);
@@ -122,10 +122,10 @@ function abortWhileOrdering(controller: AbortController, reason: Error): void {
   };
 }
 
-/** How the attempt of an order ends to which no answer came. */
+/** Ends of an attempt whose request was not acknowledged. */
 const endings: readonly (readonly [string, () => Promise<void>])[] = [
   [
-    'canceled at that moment',
+    'canceled while the request is sent',
     async () => {
       const controller = new AbortController();
       abortWhileOrdering(controller, canceled);
@@ -133,7 +133,7 @@ const endings: readonly (readonly [string, () => Promise<void>])[] = [
     },
   ],
   [
-    'late at that moment',
+    'past its deadline while the request is sent',
     async () => {
       const controller = new AbortController();
       abortWhileOrdering(controller, new LipsyncError('deadline_exceeded', 'late'));
@@ -148,14 +148,14 @@ const endings: readonly (readonly [string, () => Promise<void>])[] = [
     },
   ],
   [
-    'given an answer that is none',
+    'answered with an invalid response',
     async () => {
       vendor.starts = ['provider_protocol'];
       expect(await codeOf(run())).toBe('provider_protocol');
     },
   ],
   [
-    'canceled after the worker crashed',
+    'canceled after a crash of the worker',
     async () => {
       const controller = new AbortController();
       abortWhileOrdering(controller, new Error('killed'));
@@ -165,7 +165,7 @@ const endings: readonly (readonly [string, () => Promise<void>])[] = [
     },
   ],
   [
-    'refused after an earlier try went unanswered',
+    'refused after an earlier unacknowledged request',
     async () => {
       vendor.starts = [
         'provider_unavailable',
@@ -176,43 +176,50 @@ const endings: readonly (readonly [string, () => Promise<void>])[] = [
   ],
 ];
 
-describe('an attempt whose order went unanswered leaves an open bill', () => {
-  it.each(endings)('when it is %s: the operation is found, stopped and given back', async (_, end) => {
-    await end();
-    expect([attempts.at(-1)?.costMicros, await books()]).toEqual([null, held]);
-    vendor.finds = ['none', 'op'];
-    vendor.checks = ['pending'];
-    expect([await reconcile(), await books()]).toEqual([0, held]);
-    time.nowMs += 30_000;
-    expect([await reconcile(), await books()]).toEqual([1, free]);
-    expect([vendor.canceled, told]).toEqual([['op-of-job_1-0'], [{ jobId: 'job_1', index: 0, costMicros: 0 }]]);
-  });
+describe('attempt with an unacknowledged request', () => {
+  it.each(endings)(
+    'If the attempt is %s, the operation is found and canceled, and its money is released.',
+    async (_, end) => {
+      await end();
+      expect([attempts.at(-1)?.costMicros, await totals()]).toEqual([null, reservedTotals]);
+      vendor.finds = ['none', 'op'];
+      vendor.checks = ['pending'];
+      expect([await reconcile(), await totals()]).toEqual([0, reservedTotals]);
+      time.nowMs += 30_000;
+      expect([await reconcile(), await totals()]).toEqual([1, noTotals]);
+      expect([vendor.canceled, lateCosts]).toEqual([['op-of-job_1-0'], [{ jobId: 'job_1', index: 0, costMicros: 0 }]]);
+    },
+  );
 
-  it.each(endings)('when it is %s: the operation is found when it is done, and booked', async (_, end) => {
+  it.each(endings)('If the attempt is %s and the operation has finished, its cost is settled.', async (_, end) => {
     await end();
     vendor.finds = ['op'];
-    expect([await reconcile(), await books(), told]).toEqual([1, paid, [{ jobId: 'job_1', index: 0, costMicros: 70 }]]);
+    expect([await reconcile(), await totals(), lateCosts]).toEqual([
+      1,
+      spentTotals,
+      [{ jobId: 'job_1', index: 0, costMicros: 70 }],
+    ]);
   });
 });
 
-describe('an attempt whose order was refused', () => {
+describe('attempt with a refused request', () => {
   const refusal = (code: ErrorCode): LipsyncError =>
     new ProviderError(code, 'No.', { requestOutcome: 'refused', retryAfterMs: 1_000 });
 
-  it('costs nothing, at once', async () => {
+  it('A refused request costs nothing, and its money is released at once.', async () => {
     vendor.starts = [refusal('provider_balance_exhausted')];
     expect(await codeOf(run())).toBe('provider_balance_exhausted');
-    expect([attempts.at(-1)?.costMicros, await books(), await reconcile()]).toEqual([0, free, 0]);
+    expect([attempts.at(-1)?.costMicros, await totals(), await reconcile()]).toEqual([0, noTotals, 0]);
   });
 
-  it('also when it is canceled while it waits to ask again', async () => {
+  it('A refused request costs nothing when the job is canceled during the pause before a retry.', async () => {
     vendor.starts = [refusal('rate_limited')];
     expect(await run()).toMatchObject({ type: 'waiting' });
     await abandon(canceled);
-    expect([attempts.at(-1)?.costMicros, await books(), await reconcile()]).toEqual([0, free, 0]);
+    expect([attempts.at(-1)?.costMicros, await totals(), await reconcile()]).toEqual([0, noTotals, 0]);
   });
 
-  it('costs nothing when the job is canceled while the order is saved, and is not sent', async () => {
+  it('A job that is canceled while the request is saved sends nothing and costs nothing.', async () => {
     const controller = new AbortController();
     const save = context.saveAttempts;
     context = {
@@ -223,10 +230,15 @@ describe('an attempt whose order was refused', () => {
       },
     };
     expect(await codeOf(run(controller.signal))).toBe('canceled');
-    expect([vendor.started, attempts.at(-1)?.costMicros, await books(), await reconcile()]).toEqual([[], 0, free, 0]);
+    expect([vendor.started, attempts.at(-1)?.costMicros, await totals(), await reconcile()]).toEqual([
+      [],
+      0,
+      noTotals,
+      0,
+    ]);
   });
 
-  it('is asked for again without being made ready again', async () => {
+  it('A refused request is repeated without preparing it again.', async () => {
     vendor.starts = [
       refusal('rate_limited'),
       refusal('rate_limited'),
@@ -241,60 +253,60 @@ describe('an attempt whose order was refused', () => {
     expect([vendor.started.length, vendor.ordered, prepared]).toEqual([5, ['job_1-0'], 1]);
   });
 
-  it('is made anew, once, when the vendor has no more what it names', async () => {
+  it('An expired request is prepared again once.', async () => {
     const gone = new ProviderError('provider_protocol', 'Gone.', { requestOutcome: 'expired' });
     vendor.starts = [refusal('rate_limited'), gone];
     await run();
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
-    expect([vendor.ordered, await books()]).toEqual([['job_1-0', 'job_1-0'], paid]);
+    expect([vendor.ordered, await totals()]).toEqual([['job_1-0', 'job_1-0'], spentTotals]);
     [vendor, attempts] = [new ScriptedVendor(), []];
     vendor.starts = [refusal('rate_limited'), gone, gone];
     context = { ...context, jobId: 'job_2' };
     await run();
     expect(await codeOf(run())).toBe('provider_protocol');
-    expect([vendor.ordered.length, await books()]).toEqual([2, paid]);
+    expect([vendor.ordered.length, await totals()]).toEqual([2, spentTotals]);
   });
 });
 
-describe('an order that went unanswered for longer than its key is known', () => {
-  it('is not asked for again, which would begin another operation', async () => {
+describe('unacknowledged request beyond the lifetime of its key', () => {
+  it('The request is not repeated, because it would start a second operation.', async () => {
     vendor.starts = ['provider_unavailable'];
     expect(await run()).toMatchObject({ type: 'waiting' });
     time.nowMs += vendor.requestLifetimeMs;
     expect(await codeOf(run())).toBe('provider_timeout');
-    expect([vendor.started.length, await books()]).toEqual([1, held]);
+    expect([vendor.started.length, await totals()]).toEqual([1, reservedTotals]);
   });
 });
 
-describe('an operation that is billed and hands out nothing', () => {
-  it('until its time is up is booked all the same', async () => {
+describe('billed operation without a result', () => {
+  it('The cost is settled when the time limit passes.', async () => {
     vendor.checks = Array.from({ length: 1_000 }, () => 'billed' as const);
     expect(await codeOf(runToItsEnd())).toBe('provider_timeout');
-    expect([attempts.at(-1)?.costMicros, await books(), await reconcile()]).toEqual([70, paid, 0]);
+    expect([attempts.at(-1)?.costMicros, await totals(), await reconcile()]).toEqual([70, spentTotals, 0]);
   });
 
-  it('and is canceled meanwhile is booked all the same', async () => {
+  it('The cost is settled when the job is canceled.', async () => {
     vendor.checks = ['pending', 'billed'];
     await run();
     await abandon(canceled);
-    expect([attempts.at(-1)?.costMicros, await books(), vendor.canceled.length]).toEqual([70, paid, 1]);
+    expect([attempts.at(-1)?.costMicros, await totals(), vendor.canceled.length]).toEqual([70, spentTotals, 1]);
   });
 });
 
-describe('an operation that is done between the last look and its stop', () => {
-  it('is booked', async () => {
+describe('operation that finishes between the last check and the cancel', () => {
+  it('Its cost is settled.', async () => {
     vendor.checks = ['pending', 'pending'];
     vendor.cancels = [70];
     await run();
     await abandon(canceled);
-    expect([attempts.at(-1)?.costMicros, await books()]).toEqual([70, paid]);
+    expect([attempts.at(-1)?.costMicros, await totals()]).toEqual([70, spentTotals]);
   });
 
-  it('keeps its bill open when nobody can tell', async () => {
+  it('A pending settlement remains while the cost is unknown.', async () => {
     vendor.checks = ['pending', 'pending'];
     vendor.cancels = [null];
     await run();
     await abandon(canceled);
-    expect([attempts.at(-1)?.costMicros, await books()]).toEqual([null, held]);
+    expect([attempts.at(-1)?.costMicros, await totals()]).toEqual([null, reservedTotals]);
   });
 });
