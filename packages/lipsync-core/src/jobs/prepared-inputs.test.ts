@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
 import { retryMediaStep } from './prepared-inputs.ts';
 
-/** A step that fails with the given codes in turn, then returns the number of tries. */
+/** Returns a step that fails with the given codes in turn, then returns the number of tries. */
 function failingWith(...codes: readonly ErrorCode[]) {
   let tries = 0;
   const step = async (): Promise<number> => {

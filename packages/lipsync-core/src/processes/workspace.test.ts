@@ -34,7 +34,7 @@ describe('openJobWorkspace', () => {
 });
 
 describe('sweepProcessWorkspaces', () => {
-  /** Whether the folder of such a process is there after a sweep. */
+  /** Returns whether the workspace of such a process exists after a sweep. */
   async function outlivesSweep(change: Partial<ProcessOwner>): Promise<boolean> {
     const name = processFolderName({ ...(await thisProcess()), ...change });
     await mkdir(join(root, name));

@@ -28,7 +28,7 @@ const failed = (code: Attempt['code']): Attempt => ({
 const local: Attempt = { ...running, provider: 'wav2lip' };
 
 let bench: RunnerBench;
-/** The fields of each error line. */
+/** Fields of each error line in the log. */
 let lines: object[];
 
 beforeEach(async () => {

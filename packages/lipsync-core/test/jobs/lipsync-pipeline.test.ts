@@ -72,7 +72,7 @@ function silentWav(): Buffer {
   return wav;
 }
 
-/** The real pipeline on the real pool, whose tasks of each kind fail with `code` as often as told before they work. */
+/** Returns a pipeline on the real render pool; the first `times` tasks of each kind fail with `code`. */
 function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
   asked = [];
   const renderPool: RenderPool = {
@@ -169,7 +169,7 @@ describe('The slot of a job at a remote provider', () => {
     });
   };
 
-  /** Runs a job that wants the vendor; tells the outcome, how often its inputs were fetched, and who has a place then. */
+  /** Runs a job at the vendor. Returns its outcome, how often its inputs were fetched, and whether it holds a slot. */
   async function runAtVendor(fetchInputs: PipelineInput['fetchInputs'], { taken = false, canRun = true } = {}) {
     const state = createMemoryState().open();
     const slots = createConcurrencySlots({ state, clock });
@@ -256,7 +256,7 @@ const expectation = (provider: ProviderId, workMs: number, waitMs: number | null
   isMeasured: true,
 });
 
-/** Has a host that runs nothing look at the job, which is one second long; tells what it planned, and what it needs next. */
+/** Plans a job of one second on a host that runs no provider. Returns its plan and the kind of provider that it needs. */
 async function planOf(
   options: LipsyncOptionsInput,
   {
@@ -282,7 +282,7 @@ async function planOf(
     clock: { nowMs: Date.now },
     forecast: {
       ...idleForecast,
-      // Nothing is known of how long a job waits that stands in line and does not say so.
+      // A forecast for a waiting job needs its id.
       expect: async ({ waitingJobId }) => (waitingJobId === (isInLine ? 'job_1' : undefined) ? expected : []),
     },
   });
@@ -403,7 +403,7 @@ describe('Throughput estimates', () => {
   };
   const made: Attempt = { ...begun, outcome: 'succeeded', endedAtMs: startedAtMs + 1_000, costMicros: 70 };
 
-  /** Has the vendor's take collected by a run that finds `attempt`; tells of which providers something was learned. */
+  /** Collects the vendor's take in a run that finds `attempt`. Returns the providers whose throughput was recorded. */
   async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
     const learn = vi.fn<Forecast['record']>(async () => undefined);
     const pipeline = new LipsyncPipeline({

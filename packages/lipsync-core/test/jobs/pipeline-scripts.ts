@@ -2,10 +2,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import type { PipelineOutcome } from '../../src/jobs/lipsync-pipeline.ts';
 import type { PipelineContext, PipelineInput } from '../../src/jobs/pipeline-types.ts';
 
-/** What a pipeline does in a test. */
+/** Body of a pipeline in a test. */
 export type Script = (input: PipelineInput, context: PipelineContext) => Promise<PipelineOutcome>;
 
-/** A take that says which inputs it was made of. */
+/** Makes a take whose content names its inputs. */
 export const makeTake: Script = async ({ workspace, fetchInputs }) => {
   const { clipPath, speechPath } = await fetchInputs();
   const takePath = workspace.file('take.mp4');
@@ -20,7 +20,7 @@ export const makeTake: Script = async ({ workspace, fetchInputs }) => {
   };
 };
 
-/** Works until it is stopped, then throws as work does that was cut off: with something that is no error of ours. */
+/** Waits for the abort, then throws an error that is no `LipsyncError`, as interrupted work does. */
 export function workUntilStopped(onStart: (context: PipelineContext) => unknown = () => undefined): Script {
   return async (_, context) => {
     await onStart(context);
@@ -32,7 +32,7 @@ export function workUntilStopped(onStart: (context: PipelineContext) => unknown 
   };
 }
 
-/** Fetches the inputs; for jobs that get no further. */
+/** Fetches the inputs, for jobs that fail there. */
 export const fetchInVain: Script = async ({ fetchInputs }) => {
   await fetchInputs();
   throw new Error('The inputs could be fetched.');

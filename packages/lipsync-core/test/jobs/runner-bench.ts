@@ -14,12 +14,12 @@ import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
 import { testJobRecord } from '../../src/testing/index.ts';
 import type { Script } from './pipeline-scripts.ts';
 
-/** A folder, a store and the runners that work on them. */
+/** A job store, an artifact store and runners in a temporary folder. */
 export interface RunnerBench {
   readonly store: JobStore;
   readonly artifacts: ArtifactStore;
   readonly workFolder: string;
-  /** What the runners take for the time. */
+  /** Time of the runners' clock. */
   readonly time: { nowMs: number };
   /** Stores the queued job `job_1`. Its inputs are in the artifact store unless `inputs` is given. */
   accept(
@@ -70,7 +70,7 @@ export async function openRunnerBench(): Promise<RunnerBench> {
         }),
         clock: { nowMs: () => time.nowMs },
         logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-        // Long: what a run learns by looking, it does not learn here.
+        // Long, so that a run sees a cancel only in the answers of the store.
         cancelPollMs: 60_000,
         progressIntervalMs: 0,
         publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,

@@ -66,7 +66,7 @@ describe('Cost estimates', () => {
 describe('The cost of local takes', () => {
   it('A local take costs the duration of its attempt, once.', async () => {
     await service.close();
-    // A millionth of a dollar for a millisecond.
+    // One millionth of a dollar per millisecond.
     service = getLipsyncService({ dataDir: join(folder, 'data'), gpuMicrosPerHour: 3_600_000 });
     const files = await makeShortSample(folder);
     const { costUsd, attempts } = await service.generateLipsync(

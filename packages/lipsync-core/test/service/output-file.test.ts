@@ -183,7 +183,7 @@ describe('Outputs that cannot be published', () => {
   });
 });
 
-/** Permissions do not hold for root, so the work is done as somebody else where the tests run as root. */
+/** Runs work as an unprivileged user if the tests run as root, for which permissions have no effect. */
 async function asOrdinaryUser(work: () => Promise<void>): Promise<void> {
   const isRoot = process.geteuid?.() === 0;
   if (isRoot) process.seteuid?.(65_534);

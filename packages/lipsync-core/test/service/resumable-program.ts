@@ -19,22 +19,22 @@ import { OutputFiles } from '../../src/service/output-file.ts';
 import { SqliteStateStore } from '../../src/storage/sqlite-state-store.ts';
 import type { StateStore } from '../../src/storage/state-store.ts';
 
-/** A program that has one job done by a vendor, who keeps its own log beside the program's files. */
+/** A program that runs one job at a scripted vendor. The vendor writes its log beside the files of the program. */
 export interface Program {
   readonly jobs: LocalJobs;
   readonly state: StateStore;
-  /** What each run of its pipeline was told: whether one had ended without a word before. */
+  /** Values of `wasInterrupted` in the runs of the pipeline. */
   readonly interruptions: ReadonlySet<boolean>;
   run(context?: { readonly signal?: AbortSignal; readonly outputName?: string }): Promise<LocalJobOutcome>;
 }
 
-/** What the vendor was asked for, one line each. */
+/** Returns the log of the vendor, one line per request. */
 export function vendorLog(folder: string): readonly string[] {
   const path = join(folder, 'vendor.log');
   return existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
 }
 
-/** An operation is done when the file `done` is there; each idempotency key is one operation. */
+/** A vendor whose operations are done once the file `done` exists. Each idempotency key is one operation. */
 function vendorIn(folder: string): RemoteProvider {
   const log = (line: string): void => appendFileSync(join(folder, 'vendor.log'), `${line}\n`);
   return {
@@ -88,7 +88,7 @@ export function openProgram(folder: string, programClock: Clock = clock): Progra
   const pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'> = {
     async run({ jobId, workspace }, context) {
       interruptions.add(context.wasInterrupted);
-      // As one that is still listening to its speech, and has begun no attempt.
+      // Holds the job before its first attempt.
       while (existsSync(join(folder, 'hold'))) await sleep(10, undefined, { signal: context.signal });
       const request = { jobId, takePath: workspace.file('take.mp4') } as TakeRequest;
       const outcome = await runChain([vendor], async () => request, { ...context, ...books, jobId });

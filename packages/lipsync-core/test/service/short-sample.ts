@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
 
-/** A second of the sample presenter, small, and a second of the sample speech, as files in `folder`. */
+/** Writes one second of the sample clip, scaled down, and of the sample speech to `folder`. */
 export async function makeShortSample(
   folder: string,
 ): Promise<{ readonly clipPath: string; readonly speechPath: string }> {
