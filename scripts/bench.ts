@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- preview|wav2lip|gpu]`: measures the engines end to end and by stage on a clip made from the sample;
- * GPUs only when named. `npm run bench -- compare REV` compares with another revision.
+ * `npm run bench [-- preview|wav2lip|gpu]`: measures the local providers end to end and by stage on a lengthened sample.
+ * `gpu` runs only when named. `npm run bench -- compare REV` compares with another revision.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -22,17 +22,17 @@ const benches: Readonly<
   gpu: async (options) => reportOf(await benchGpu(options), gpuToMarkdown),
 };
 
-const [wanted, ...rest] = process.argv.slice(2);
-if (wanted === 'compare') await compareRevisions(rest);
-else await measure(wanted);
+const [selected, ...rest] = process.argv.slice(2);
+if (selected === 'compare') await compareRevisions(rest);
+else await measure(selected);
 
-async function measure(wanted: string | undefined): Promise<void> {
-  if (wanted !== undefined && !Object.hasOwn(benches, wanted))
+async function measure(selected: string | undefined): Promise<void> {
+  if (selected !== undefined && !Object.hasOwn(benches, selected))
     throw new Error(
-      `Unknown measurement "${wanted}"; available: ${[...Object.keys(benches), 'compare REV'].join(', ')}.`,
+      `Unknown measurement "${selected}"; available: ${[...Object.keys(benches), 'compare REV'].join(', ')}.`,
     );
   for (const [name, bench] of Object.entries(benches)) {
-    if (wanted === undefined ? name === 'gpu' : wanted !== name) continue;
+    if (selected === undefined ? name === 'gpu' : selected !== name) continue;
     const folder = await mkdtemp(join(tmpdir(), 'lipsync-bench-'));
     try {
       const { result, markdown } = await bench({ folder, clipSeconds, signal: AbortSignal.timeout(15 * 60_000) });

@@ -1,6 +1,6 @@
 /**
- * `node scripts/bootstrap.mjs COMMAND [arguments]`: brings a machine with any Node >= 18 to where COMMAND can run, then
- * runs it. Plain JavaScript, because nothing is installed yet. Speaks on stderr only, before each thing it does.
+ * `node scripts/bootstrap.mjs COMMAND [arguments]`: installs what COMMAND needs on a machine with any Node >= 18, then runs
+ * it. Plain JavaScript, because nothing is installed yet. Announces each step on stderr.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ import { waitForLock } from './bootstrap/lock-file.mjs';
 import { arePackagesCurrent, forgetInstall, installCommand, recordInstall } from './bootstrap/node-packages.mjs';
 import { findNode, oldestNodeMajor } from './bootstrap/node-runtime.mjs';
 import { runCommand } from './bootstrap/run-command.mjs';
-import { BootstrapError, say } from './bootstrap/say.mjs';
+import { BootstrapError, printStatus } from './bootstrap/status.mjs';
 import { installerFor, isOnPath, runStep } from './bootstrap/system-programs.mjs';
 
 const installTimeoutMs = 15 * 60_000;
@@ -28,7 +28,7 @@ const missingPrograms = (programs) => programs.filter((program) => !isOnPath(pro
 async function main(name, callerArgs) {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined)
-    throw new BootstrapError(`There is no command "${name}". There are: ${Object.keys(commands).join(', ')}.`);
+    throw new BootstrapError(`Unknown command "${name}". Available: ${Object.keys(commands).join(', ')}.`);
   const programs = programsNeeded(command, hasRedisUrl());
   if (missingPrograms(programs).length > 0 || !arePackagesCurrent(projectDir)) await install(programs);
   const node = findNode(projectDir);
@@ -44,7 +44,7 @@ async function main(name, callerArgs) {
   });
 }
 
-/** Whether the person brings a Redis: in the environment, or in the .env file that the configuration reads too. */
+/** Whether a Redis is configured, in the environment or in the .env file of the project. */
 function hasRedisUrl() {
   if (process.env.REDIS_URL !== undefined) return process.env.REDIS_URL !== '';
   try {
@@ -55,15 +55,15 @@ function hasRedisUrl() {
 }
 
 /**
- * Several commands may be started at once in a fresh clone: one installs, the others wait and find it done.
+ * Installs programs and packages. When several commands start at once, one installs and the others wait for it.
  * @param {readonly string[]} programs
  */
 async function install(programs) {
   if (process.env.LIPSYNC_NO_INSTALL === '1')
-    throw new BootstrapError(refusal(programs, 'LIPSYNC_NO_INSTALL=1 is set'));
+    throw new BootstrapError(missingMessage(programs, 'LIPSYNC_NO_INSTALL=1 is set'));
   const lock = await waitForLock(join(projectDir, '.cache', 'bootstrap.lock'), {
     timeoutMs: installTimeoutMs,
-    onWait: (pid) => say(`waiting for process ${pid}, which is installing`),
+    onWait: (pid) => printStatus(`waiting for process ${pid}, which is installing`),
   });
   try {
     await installPrograms(programs);
@@ -79,25 +79,25 @@ async function installPrograms(programs) {
   if (missing.length === 0) return;
   const installer = installerFor(missing, process.env);
   if (installer === undefined || !installer.allowed)
-    throw new BootstrapError(refusal(programs, 'there is no right to install them here'));
-  say(`${missing.join(', ')} not found; running: ${installer.line}`);
-  // The last step decides: an update that failed for one source out of many may still have found the packages.
+    throw new BootstrapError(missingMessage(programs, 'this user may not install them'));
+  printStatus(`${missing.join(', ')} not found; running: ${installer.line}`);
+  // Only the last step counts: `apt-get update` may fail for one source and still find the packages.
   let status = 0;
   for (const step of installer.steps) status = await runStep(step, { cwd: projectDir, environment: process.env });
   if (status !== 0 || missingPrograms(missing).length > 0) {
     throw new BootstrapError(
-      `Could not install ${missing.join(', ')}. Install them by hand, then try again: ${installer.line}`,
+      `Could not install ${missing.join(', ')}. Install them yourself, then try again: ${installer.line}`,
     );
   }
 }
 
 async function installPackages() {
   if (arePackagesCurrent(projectDir)) return;
-  say(
-    `installing packages from the npm registry (a minute or two the first time); running: ${installCommand.join(' ')}`,
+  printStatus(
+    `installing packages from the npm registry (takes a few minutes the first time); running: ${installCommand.join(' ')}`,
   );
   forgetInstall(projectDir);
-  // CI: pnpm asks no questions, also when it has to replace a node_modules made by something else.
+  // With CI=true, pnpm replaces a node_modules folder of another tool without a prompt.
   const status = await runStep(installCommand, { cwd: projectDir, environment: { ...process.env, CI: 'true' } });
   if (status !== 0)
     throw new BootstrapError(
@@ -107,10 +107,11 @@ async function installPackages() {
 }
 
 /**
+ * What is missing, why it is not installed, and the command that installs it.
  * @param {readonly string[]} programs
  * @param {string} reason
  */
-function refusal(programs, reason) {
+function missingMessage(programs, reason) {
   const missing = missingPrograms(programs);
   const line =
     missing.length === 0
@@ -119,12 +120,12 @@ function refusal(programs, reason) {
   const lines = [line, arePackagesCurrent(projectDir) ? undefined : installCommand.join(' ')].filter(
     (part) => part !== undefined,
   );
-  const what = [...missing, ...(arePackagesCurrent(projectDir) ? [] : ['the npm packages'])].join(', ');
-  return `${what} missing, and ${reason}. Run this line, then try again:\n${lines.join(' && ')}`;
+  const names = [...missing, ...(arePackagesCurrent(projectDir) ? [] : ['the npm packages'])].join(', ');
+  return `${names} missing, and ${reason}. Run this command, then try again:\n${lines.join(' && ')}`;
 }
 
 function noNodeMessage() {
-  return `Lipsync needs Node >= ${oldestNodeMajor}; this is ${process.version}, and the npm registry has no newer one for ${process.platform}-${process.arch}. Install it from https://nodejs.org, then try again.`;
+  return `Lipsync requires Node >= ${oldestNodeMajor}. This is ${process.version}, and the npm registry has no newer Node for ${process.platform}-${process.arch}. Install it from https://nodejs.org, then try again.`;
 }
 
 const [name = '', ...callerArgs] = process.argv.slice(2);
@@ -132,6 +133,6 @@ try {
   process.exitCode = await main(name, callerArgs);
 } catch (error) {
   if (!(error instanceof BootstrapError)) throw error;
-  say(error.message);
+  printStatus(error.message);
   process.exitCode = 1;
 }

@@ -1,10 +1,10 @@
-/** `npm run check`: types, lint, format, import rules, unused code. Runs all of them and fails if any did. */
+/** `npm run check`: runs types, lint, format, import rules, vocabulary and unused code; fails if any of them fails. */
 import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
 import { findBannedWords, readVocabulary } from './check/vocabulary.ts';
 
 const projectDir = dirname(import.meta.dirname);
-const longestMs = 5 * 60_000;
+const timeLimitMs = 5 * 60_000;
 
 interface Check {
   readonly name: string;
@@ -12,20 +12,20 @@ interface Check {
 }
 
 const checks: readonly Check[] = [
-  { name: 'types', passes: () => runs('tsc', ['-p', 'tsconfig.json', '--noEmit']) },
-  { name: 'lint', passes: () => runs('oxlint', ['--type-aware', '--deny-warnings', '--format=unix']) },
-  { name: 'format', passes: () => runs('oxfmt', ['--check']) },
+  { name: 'types', passes: () => runTool('tsc', ['-p', 'tsconfig.json', '--noEmit']) },
+  { name: 'lint', passes: () => runTool('oxlint', ['--type-aware', '--deny-warnings', '--format=unix']) },
+  { name: 'format', passes: () => runTool('oxfmt', ['--check']) },
   {
     name: 'import rules',
-    passes: () => runs('depcruise', ['--config', '.dependency-cruiser.mjs', 'apps', 'packages', 'scripts', 'test']),
+    passes: () => runTool('depcruise', ['--config', '.dependency-cruiser.mjs', 'apps', 'packages', 'scripts', 'test']),
   },
   { name: 'vocabulary', passes: isVocabularyKept },
-  { name: 'unused code', passes: () => runs('knip', ['--no-progress']) },
+  { name: 'unused code', passes: () => runTool('knip', ['--no-progress']) },
 ];
 
-/** The tools are found because the bootstrap puts node_modules/.bin first on the PATH. */
-function runs(program: string, args: readonly string[]): boolean {
-  const { status, error } = spawnSync(program, args, { cwd: projectDir, stdio: 'inherit', timeout: longestMs });
+/** Runs a tool; the bootstrap puts node_modules/.bin on the PATH. Returns whether it succeeded. */
+function runTool(program: string, args: readonly string[]): boolean {
+  const { status, error } = spawnSync(program, args, { cwd: projectDir, stdio: 'inherit', timeout: timeLimitMs });
   if (error !== undefined) process.stderr.write(`${program}: ${error.message}\n`);
   return status === 0;
 }

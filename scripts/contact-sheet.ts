@@ -1,6 +1,6 @@
 /**
- * Draws a contact sheet of a lip-synced video: moments of the mouth, before over after, above the sound they were
- * made for. Run: node scripts/contact-sheet.ts BEFORE AFTER OUT.jpg
+ * `node scripts/contact-sheet.ts BEFORE AFTER OUT.jpg`: draws the mouth before and after lip-sync at several times, above the
+ * waveform of the speech.
  */
 import { execFile } from 'node:child_process';
 import { rename, writeFile } from 'node:fs/promises';
@@ -33,8 +33,8 @@ if (beforePath === undefined || afterPath === undefined || outputPath === undefi
 }
 
 /**
- * Writes the sheet, aside and then renamed, as PNG or JPEG by its name. A `before` shorter than `after` starts again, as the default
- * `loop` does. Throws when a video cannot be read.
+ * Writes the sheet as PNG or JPEG, by its extension; written to a partial file first, then renamed. A `before` shorter than
+ * `after` repeats, as with `sync_mode` loop. Throws when a video cannot be read.
  */
 async function drawContactSheet(before: string, after: string, output: string): Promise<void> {
   const [beforeS, durationS] = await Promise.all([readDuration(before), readDuration(after)]);
@@ -43,8 +43,16 @@ async function drawContactSheet(before: string, after: string, output: string): 
   const moments: Moment[] = [];
   try {
     for (const timeS of times) {
-      const [old, fresh] = await Promise.all([grabFrame(before, timeS % beforeS), grabFrame(after, timeS)]);
-      moments.push({ timeS, before: old, after: fresh, mouth: await findMouthRegion(detector, fresh) });
+      const [beforeFrame, afterFrame] = await Promise.all([
+        grabFrame(before, timeS % beforeS),
+        grabFrame(after, timeS),
+      ]);
+      moments.push({
+        timeS,
+        before: beforeFrame,
+        after: afterFrame,
+        mouth: await findMouthRegion(detector, afterFrame),
+      });
     }
   } finally {
     await detector.close();
@@ -82,7 +90,7 @@ async function readDuration(path: string): Promise<number> {
     LIMITS,
   );
   const durationS = Number(stdout.trim());
-  if (!(durationS > 0)) throw new Error(`${path} has no duration; give a video, not a still`);
+  if (!(durationS > 0)) throw new Error(`${path} has no duration. A video is required, not a still.`);
   return durationS;
 }
 
@@ -106,8 +114,8 @@ async function readSound(path: string): Promise<Float32Array> {
 }
 
 /**
- * The lower face of the surest face in a picture, in the shape of a cell; the whole picture where no face is found.
- * Both rows show the same region: a lip-synced head is where it was.
+ * The lower part of the face with the highest score, with the aspect ratio of a cell; the whole picture without a face. Both
+ * rows show the same region, because lip-sync does not move the head.
  */
 async function findMouthRegion(detector: FaceDetector, image: Image): Promise<Region> {
   const { width, height } = image;
@@ -161,7 +169,7 @@ function drawLabel(context: SKRSContext2D, text: string, left: number, top: numb
   context.fillText(text, left + 7, top + 14);
 }
 
-/** The sound of one band; a tick marks the moment of the picture above it. */
+/** Draws the waveform of one band; a tick marks the time of the picture above it. */
 function drawWave(context: SKRSContext2D, sound: Float32Array): void {
   const width = COLUMNS * CELL.width;
   const middle = WAVE_HEIGHT / 2;

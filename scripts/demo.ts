@@ -1,6 +1,6 @@
 /**
- * `npm run demo [-- --heygen-standin]`: the whole service on a free port, one job through it, its result as a table. With
- * the option the job goes through HeyGen, played by the stand-in.
+ * `npm run demo [-- --heygen-standin]`: starts the service on a free port, runs one job and prints its result as a table.
+ * With the option, the job uses HeyGen, replaced by the stand-in.
  */
 import { access, mkdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -22,18 +22,18 @@ const videoPath = join(projectDir, 'samples', 'presenter.mp4');
 const audioPath = join(projectDir, 'samples', 'speech.wav');
 const dataDir = join(projectDir, 'data', 'demo');
 const outputPath = join(projectDir, 'outputs', 'demo', 'presenter-speech.mp4');
-const longestMs = 10 * 60_000;
+const timeLimitMs = 10 * 60_000;
 
-function say(text: string): void {
+function printStatus(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
 async function main(): Promise<void> {
-  const { values: wishes } = parseArgs({ options: { 'heygen-standin': { type: 'boolean', default: false } } });
+  const { values: options } = parseArgs({ options: { 'heygen-standin': { type: 'boolean', default: false } } });
   await Promise.all([access(videoPath), access(audioPath)]);
-  const signal = AbortSignal.any([stopSignal(), AbortSignal.timeout(longestMs)]);
-  const standin = wishes['heygen-standin'] ? await startHeygenStandin() : undefined;
-  if (standin !== undefined) say(`A stand-in for HeyGen serves at ${standin.url}`);
+  const signal = AbortSignal.any([stopSignal(), AbortSignal.timeout(timeLimitMs)]);
+  const standin = options['heygen-standin'] ? await startHeygenStandin() : undefined;
+  if (standin !== undefined) printStatus(`The HeyGen stand-in is running at ${standin.url}`);
   try {
     const result = await runOnStack(standin, signal);
     process.stdout.write(`${resultTable(result)}\n`);
@@ -45,20 +45,20 @@ async function main(): Promise<void> {
 }
 
 async function runOnStack(standin: HeygenStandin | undefined, signal: AbortSignal): Promise<DemoResult> {
-  say('Starting Redis, API and worker ...');
+  printStatus('Starting Redis, API and worker ...');
   const { workerGraceMs, redisUrl } = stackConfigFromEnvironment(projectDir);
   await mkdir(dataDir, { recursive: true });
   const stack = await startStack({
     projectDir,
-    // A folder of its own: the demo neither meets a running service nor leaves anything among its jobs.
+    // A separate folder, so that the demo does not share state with a running service.
     dataDir,
-    // The .env file is not read either: it may hold a key that costs money.
+    // The .env file of the project is ignored: it may contain a key that costs money.
     settingsDir: dataDir,
     environment: await demoEnvironment(standin),
     workerGraceMs,
     ...(redisUrl === undefined ? {} : { redisUrl }),
     onLine: () => undefined,
-    onEvent: say,
+    onEvent: printStatus,
     signal,
   });
   try {
@@ -70,7 +70,7 @@ async function runOnStack(standin: HeygenStandin | undefined, signal: AbortSigna
   }
 }
 
-/** Open on this machine only, with the engines that are configured, and without a key that would let it spend money. */
+/** Loopback only, with the configured Wav2Lip model, and without a HeyGen key that could cost money. */
 async function demoEnvironment(standin: HeygenStandin | undefined): Promise<Record<string, string>> {
   const modelPath = readEnvironment(projectDir)['WAV2LIP_MODEL_PATH']?.trim() ?? '';
   return {
@@ -88,11 +88,11 @@ async function demoEnvironment(standin: HeygenStandin | undefined): Promise<Reco
 async function runJob(url: string, signal: AbortSignal): Promise<DemoResult> {
   const client = createLipsyncClient(url, signal);
   const startedMs = performance.now();
-  say(`Sending ${relative(projectDir, videoPath)} and ${relative(projectDir, audioPath)} to ${url}/lipsync`);
+  printStatus(`Sending ${relative(projectDir, videoPath)} and ${relative(projectDir, audioPath)} to ${url}/lipsync`);
   const accepted = await client.submit({ videoPath, audioPath }, { allow_preview: 'true' });
   const display = createProgressDisplay(process.stderr);
   const job = await client.follow(accepted.id, (state) => display.show(state)).finally(() => display.end());
-  if (job.status !== 'completed') throw new Error(`The job ${job.status}: ${job.error?.message ?? job.message}`);
+  if (job.status !== 'completed') throw new Error(`The job is ${job.status}: ${job.error?.message ?? job.message}`);
   await client.download(job, outputPath);
   const elapsedMs = performance.now() - startedMs;
   const [take, { size: sizeBytes }] = await Promise.all([probeTake(outputPath, { signal }), stat(outputPath)]);
@@ -102,7 +102,7 @@ async function runJob(url: string, signal: AbortSignal): Promise<DemoResult> {
 try {
   await main();
 } catch (error) {
-  say(error instanceof Error ? error.message : String(error));
+  printStatus(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 }
 if (process.connected) process.disconnect();

@@ -1,6 +1,6 @@
 /**
- * `node scripts/judge.ts FOLDER`: makes a preview of every clip in FOLDER with every speech there, measures each output
- * again, and prints the table: frames, lengths, similarity outside the mouth, how the lips follow the sound.
+ * `node scripts/judge.ts FOLDER [NAME_PART]`: makes a preview of every clip in FOLDER with every speech in it, measures each
+ * output and prints a table: frames, durations, similarity outside the mouth, and how the lips follow the sound.
  */
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,11 +23,11 @@ const columns = [
 ];
 
 const folder = process.argv[2];
-if (folder === undefined) throw new Error('Name a folder with clips and speeches.');
-const only = process.argv[3] ?? '';
+if (folder === undefined) throw new Error('Usage: judge FOLDER [NAME_PART]. FOLDER contains clips and speeches.');
+const clipNamePart = process.argv[3] ?? '';
 
 const names = (await readdir(folder)).sort();
-const clips = names.filter((name) => clipTypes.has(extname(name)) && name.includes(only));
+const clips = names.filter((name) => clipTypes.has(extname(name)) && name.includes(clipNamePart));
 const speeches = names.filter((name) => extname(name) === '.wav');
 const work = await mkdtemp(join(tmpdir(), 'lipsync-judge-'));
 await mkdir(join(work, 'out'));

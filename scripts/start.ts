@@ -25,11 +25,11 @@ async function main(): Promise<number> {
 
 function printAddresses({ url }: Stack, dataDir: string, ownsRedis: boolean): void {
   const lines = [
-    `Lipsync serves at ${url}`,
+    `Lipsync is running at ${url}`,
     `  queues  ${url}/admin/queues`,
     `  data    ${dataDir}`,
-    `  redis   ${ownsRedis ? 'private, started and stopped with this service' : 'the one of REDIS_URL'}`,
-    'Control-C stops it.',
+    `  redis   ${ownsRedis ? 'private, started and stopped with this service' : 'REDIS_URL'}`,
+    'Press Control-C to stop it.',
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
 }

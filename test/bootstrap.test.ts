@@ -23,7 +23,7 @@ interface Outcome {
   readonly stderr: string;
 }
 
-/** A project that is installed already, whose CLI prints what reached it and leaves with status 7. */
+/** A project with installed packages, whose CLI prints its arguments and exits with 7. */
 beforeAll(() => {
   projectDir = mkdtempSync(join(tmpdir(), 'lipsync bootstrap '));
   cpSync(join(sourceDir, 'scripts', 'bootstrap'), join(projectDir, 'scripts', 'bootstrap'), { recursive: true });
@@ -31,7 +31,7 @@ beforeAll(() => {
     cpSync(join(sourceDir, name), join(projectDir, name));
   writeProjectFile(
     'packages/lipsync-core/src/cli/main.ts',
-    'process.stderr.write(process.env.SAY_FOLDER ? [process.cwd(), process.env.LIPSYNC_PROJECT_FOLDER].join("\\n") : "");\nprocess.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n',
+    'process.stderr.write(process.env.PRINT_FOLDER ? [process.cwd(), process.env.LIPSYNC_PROJECT_FOLDER].join("\\n") : "");\nprocess.stdout.write(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n',
   );
   writeProjectFile('bin/ffmpeg', '#!/bin/sh\n', 0o755);
   writeProjectFile('bin/ffprobe', '#!/bin/sh\n', 0o755);
@@ -70,7 +70,7 @@ function bootstrap(
   });
 }
 
-it('hands arguments over unchanged, keeps stdout clean and leaves with the status of the command', async () => {
+it('Bootstrap passes arguments unchanged, prints nothing on stdout, and exits with the status of the command.', async () => {
   markInstalled(true);
   const args = ['generate', 'a b.mp4', '--json', '$HOME', "it's", '*', '', '--', '\n'];
   const { status, stdout, stderr } = await bootstrap(['lipsync', ...args], 'bin');
@@ -79,31 +79,31 @@ it('hands arguments over unchanged, keeps stdout clean and leaves with the statu
   expect(status).toBe(7);
 });
 
-it("runs the command line in the folder that npm was called from, and tells it where the project's settings and books are", async () => {
+it('The command line runs in the folder from which npm was called and receives the project folder.', async () => {
   markInstalled(true);
   const { stderr } = await bootstrap(['lipsync', 'doctor'], 'bin', {
     INIT_CWD: join(projectDir, 'empty'),
-    SAY_FOLDER: '1',
+    PRINT_FOLDER: '1',
   });
   expect(stderr.split('\n')).toEqual([join(projectDir, 'empty'), projectDir]);
 });
 
-it('A command that is not started by npm runs in the current folder.', async () => {
+it('A command line that is not started by npm runs in the current folder.', async () => {
   markInstalled(true);
-  expect((await bootstrap(['lipsync', 'doctor'], 'bin', { SAY_FOLDER: '1' })).stderr.split('\n')).toEqual([
+  expect((await bootstrap(['lipsync', 'doctor'], 'bin', { PRINT_FOLDER: '1' })).stderr.split('\n')).toEqual([
     process.cwd(),
     projectDir,
   ]);
 });
 
-it("takes the place of npm's shell, so that a signal to npm reaches it", () => {
+it('Every npm script replaces the shell of npm with the bootstrap, so that signals to npm reach it.', () => {
   const { scripts } = JSON.parse(readFileSync(join(sourceDir, 'package.json'), 'utf8'));
   const started = Object.values<string>(scripts).filter((script) => script.includes('bootstrap.mjs'));
   expect(started.length).toBeGreaterThan(5);
   for (const script of started) expect(script).toMatch(/^exec node /);
 });
 
-it('removes compiled modules once they have become too many, and no sooner', async () => {
+it('Bootstrap deletes the compile cache only when it has too many files.', async () => {
   markInstalled(true);
   const folder = join(projectDir, '.cache', 'compiled', 'v24');
   mkdirSync(folder, { recursive: true });
@@ -118,7 +118,7 @@ it('removes compiled modules once they have become too many, and no sooner', asy
   expect(existsSync(folder)).toBe(false);
 });
 
-it('without the right to install says what is missing and fails, with nothing on stdout', async () => {
+it('Without permission to install, bootstrap fails, names what is missing on stderr, and prints nothing on stdout.', async () => {
   markInstalled(true);
   const { status, stdout, stderr } = await bootstrap(['lipsync', 'doctor'], 'empty');
   expect(status).toBe(1);
@@ -126,17 +126,17 @@ it('without the right to install says what is missing and fails, with nothing on
   expect(stderr).toMatch(/ffmpeg, ffprobe missing.*LIPSYNC_NO_INSTALL=1/);
 });
 
-it('notices packages that are older than the lockfile and prints the line that installs them', async () => {
+it('If packages are older than the lockfile, bootstrap prints the command that installs them.', async () => {
   markInstalled(false);
   const { status, stderr } = await bootstrap(['lipsync', 'doctor'], 'bin');
   expect(status).toBe(1);
   expect(stderr).toMatch(/^npx -y .*pnpm@[\d.]+ install --frozen-lockfile$/m);
 });
 
-it('names the commands that there are when it does not know one', async () => {
+it('An unknown command fails with a list of the available commands.', async () => {
   const { status, stderr } = await bootstrap(['lpsync'], 'bin');
   expect(status).toBe(1);
   expect(stderr).toContain(
-    'There are: demo, start, test, lipsync, bench, soak, judge, contact-sheet, heygen-standin, check.',
+    'Available: demo, start, test, lipsync, bench, soak, judge, contact-sheet, heygen-standin, check.',
   );
 });

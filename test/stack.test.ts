@@ -5,14 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { processStartTime } from '../scripts/bootstrap/process-identity.mjs';
-import { readyMessage } from '../scripts/stack/app-process.ts';
+import { parseReadyMessage } from '../scripts/stack/app-process.ts';
 import { startStack, type Stack } from '../scripts/stack/stack.ts';
 
 let projectDir: string;
 let dataDir: string;
 let stack: Stack | undefined;
 
-/** Apps that serve nothing but say where Redis is, so that the launcher is tried by itself. */
+/** Apps that only report the URL of Redis, so that the launcher is tested alone. */
 beforeAll(() => {
   projectDir = mkdtempSync(join(tmpdir(), 'lipsync-stack-'));
   dataDir = join(projectDir, 'data');
@@ -47,34 +47,37 @@ function redisPid(): number {
   return JSON.parse(readFileSync(join(dataDir, 'redis', 'instance.json'), 'utf8')).pid;
 }
 
-it('keeps what was written when Redis is killed, and serves on the same port again', async () => {
+it('A killed Redis restarts on the same port with its data.', async () => {
   const restarted = Promise.withResolvers<string>();
   stack = await start(restarted.resolve);
   const client = new Redis(stack.url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
   client.on('error', () => undefined);
   await client.set('kept', 'yes');
-  // The file is written to disk once a second.
+  // Redis syncs its file once per second.
   await sleep(1200);
   process.kill(redisPid(), 'SIGKILL');
-  expect(await restarted.promise).toMatch(/redis ended by itself/);
+  expect(await restarted.promise).toMatch(/redis exited/);
   expect(await client.get('kept')).toBe('yes');
   client.disconnect();
 });
 
-it('refuses a second service on one data folder and says who holds it', async () => {
+it('A second service on the same data folder is refused with the pid of the first.', async () => {
   stack = await start();
-  await expect(start()).rejects.toThrow(`Process ${process.pid} is serving from ${dataDir} already`);
+  await expect(start()).rejects.toThrow(`Process ${process.pid} already uses ${dataDir}`);
 });
 
-it('leaves no Redis behind when it stops', async () => {
+it('Stopping the stack stops its Redis.', async () => {
   stack = await start();
   const pid = redisPid();
   await stack.stop();
   expect(processStartTime(pid)).toBeUndefined();
 });
 
-it('recognizes the line that says an app serves among its log', () => {
-  expect(readyMessage('{"ready":true,"url":"http://127.0.0.1:1"}')).toEqual({ ready: true, url: 'http://127.0.0.1:1' });
-  expect(readyMessage('{"level":30,"msg":"ready"}')).toBeUndefined();
-  expect(readyMessage('{"ready":')).toBeUndefined();
+it('A ready message is recognized among log lines.', () => {
+  expect(parseReadyMessage('{"ready":true,"url":"http://127.0.0.1:1"}')).toEqual({
+    ready: true,
+    url: 'http://127.0.0.1:1',
+  });
+  expect(parseReadyMessage('{"level":30,"msg":"ready"}')).toBeUndefined();
+  expect(parseReadyMessage('{"ready":')).toBeUndefined();
 });

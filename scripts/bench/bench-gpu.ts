@@ -23,12 +23,12 @@ const timedMs = 3_000;
 export interface GpuModelFigures {
   readonly device: string;
   readonly precision: (typeof precisions)[number];
-  /** Why it was not run; null where it was. */
+  /** Why the model was not run; null if it was. */
   readonly notRun: string | null;
-  /** Distance from what the CPU draws in float32, in levels of 255. */
+  /** Differences from the output of the CPU in float32, on a scale of 0 to 255. */
   readonly largestDifference: number | null;
   readonly meanDifference: number | null;
-  /** By batch size; null where that many faces failed. */
+  /** By batch size; null for a batch size that failed. */
   readonly facesPerSecond: Readonly<Record<number, number | null>>;
 }
 
@@ -43,11 +43,11 @@ export interface GpuBenchResult {
   readonly machine: Machine;
   readonly clip: string;
   readonly models: readonly GpuModelFigures[];
-  /** Null where no GPU could be used. */
+  /** Null without a usable GPU. */
   readonly take: GpuTakeFigures | null;
 }
 
-/** Runs the full-size model with seeded weights on every GPU, alone and in a take. A missing GPU is reported as not run. */
+/** Measures the full-size model with seeded weights on every GPU, and a take on the device that a job would use. */
 export async function benchGpu(options: BenchOptions): Promise<GpuBenchResult> {
   const { folder } = options;
   const paths = { float32: join(folder, 'float32.onnx'), float16: join(folder, 'float16.onnx') };
@@ -56,7 +56,7 @@ export async function benchGpu(options: BenchOptions): Promise<GpuBenchResult> {
   const expected = await withSession(
     paths.float32,
     { name: 'cpu', kind: 'cpu', onnxDevice: { kind: 'cpu' } },
-    (session) => draw(session, comparedFaces),
+    (session) => runModel(session, comparedFaces),
   );
   const gpus = (await findDevices({ gpuEnabled: true, cudaVisibleDevices: cudaVisibleDevices() }))
     .flat()
@@ -78,11 +78,12 @@ async function measureModel(
   const row = { device: device.name, precision };
   try {
     return await withSession(path, device, async (session) => {
-      const differences = (await draw(session, comparedFaces)).map(
+      const differences = (await runModel(session, comparedFaces)).map(
         (value, index) => 255 * Math.abs(value - (expected[index] ?? Number.NaN)),
       );
       const facesPerSecond: Record<number, number | null> = {};
-      for (const batch of batches) facesPerSecond[batch] = await facesInASecond(session, batch).catch(() => null);
+      for (const batch of batches)
+        facesPerSecond[batch] = await measureFacesPerSecond(session, batch).catch(() => null);
       const largestDifference = differences.reduce((largest, difference) => Math.max(largest, difference), 0);
       const meanDifference = differences.reduce((sum, difference) => sum + difference, 0) / differences.length;
       return { ...row, notRun: null, largestDifference, meanDifference, facesPerSecond };
@@ -111,25 +112,25 @@ async function withSession<Result>(
   }
 }
 
-async function facesInASecond(session: OnnxSession, batch: number): Promise<number> {
-  await draw(session, batch);
+async function measureFacesPerSecond(session: OnnxSession, batch: number): Promise<number> {
+  await runModel(session, batch);
   const startedMs = performance.now();
   let faces = 0;
   while (performance.now() - startedMs < timedMs) {
-    await draw(session, batch);
+    await runModel(session, batch);
     faces += batch;
   }
   return (1000 * faces) / (performance.now() - startedMs);
 }
 
-/** What the model draws of made-up sound and faces, the same every time. */
-async function draw(session: OnnxSession, faces: number): Promise<Float32Array> {
-  const { predicted_frames: drawn } = await session.run({
+/** Runs the model on deterministic synthetic inputs. Returns its output. */
+async function runModel(session: OnnxSession, faces: number): Promise<Float32Array> {
+  const { predicted_frames: output } = await session.run({
     mel_spectrogram: tensor([faces, 1, 80, 16], testMelValue),
     video_frames: tensor([faces, 6, 96, 96], testPixelValue),
   });
-  if (drawn?.type !== 'float32') throw new Error('The model draws nothing.');
-  return drawn.data;
+  if (output?.type !== 'float32') throw new Error('The model has no float32 output predicted_frames.');
+  return output.data;
 }
 
 function tensor(dims: readonly number[], valueAt: (index: number) => number): OnnxTensor {
@@ -142,7 +143,7 @@ function tensor(dims: readonly number[], valueAt: (index: number) => number): On
   };
 }
 
-/** A take as a job makes it, on the device that a job would get. */
+/** Makes a take on the device that a job would use. */
 async function measureTake(
   options: BenchOptions,
   modelPath: string,

@@ -13,14 +13,14 @@ export interface Machine {
   readonly node: string;
 }
 
-/** The sample, lengthened, as something to render: the input of every local provider's task. */
+/** A job on the lengthened sample: the input of the render tasks of local providers. */
 export interface BenchJob {
   readonly machine: Machine;
   readonly clip: string;
   readonly outputSeconds: number;
   readonly input: LocalTakeInput;
   readonly pool: RenderPool;
-  /** Does what a job does once its inputs are there: probes them, listens to the speech, runs `make`. Says how long that took together. */
+  /** Probes the inputs, analyzes the speech and runs `make`, as a job does. Returns the total time and the report. */
   time(make: () => Promise<TakeReport>): Promise<{ readonly seconds: number; readonly report: TakeReport }>;
 }
 
@@ -30,7 +30,7 @@ export interface BenchOptions {
   readonly signal: AbortSignal;
 }
 
-/** The caller closes the pool. */
+/** Prepares inputs and a render pool, which the caller closes. */
 export async function prepareBenchJob({ folder, clipSeconds, signal }: BenchOptions): Promise<BenchJob> {
   const { clipPath, speechPath } = await lengthenSample(folder, clipSeconds, signal);
   const limits = { maxDurationMs: 3_600_000, maxDimensionPx: 4096 };

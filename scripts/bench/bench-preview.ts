@@ -8,16 +8,17 @@ export interface BenchResult {
   readonly machine: Machine;
   readonly clip: string;
   readonly outputSeconds: number;
-  /** Wall time ÷ output length: first time, and again with the track in the cache. */
+  /** Wall time ÷ output duration, with an empty face track cache. */
   readonly realTimeFactor: number;
+  /** The same with the track cached. */
   readonly realTimeFactorTracked: number;
   readonly stages: readonly StageFigures[];
   readonly bytesCopiedPerFrame: number;
-  /** Highest resident memory of the processes that render, together. */
+  /** Peak of the total memory of the render processes. */
   readonly peakMemoryMib: number;
 }
 
-/** Runs the preview task twice on the lengthened sample: cold cache, then with the track cached. */
+/** Runs the preview task twice on the lengthened sample: with an empty cache, then with the track cached. */
 export async function benchPreview(options: BenchOptions): Promise<BenchResult> {
   const { signal } = options;
   const { machine, clip, outputSeconds, input, pool, time } = await prepareBenchJob(options);

@@ -3,7 +3,7 @@ import type { GpuBenchResult } from './bench-gpu.ts';
 import type { BenchResult } from './bench-preview.ts';
 import type { Wav2LipBenchResult } from './bench-wav2lip.ts';
 
-/** The figures as Markdown tables, for the terminal and for the documents alike. */
+/** Formats the measurements as Markdown tables, for the terminal and the documentation. */
 export function toMarkdown(result: BenchResult | Wav2LipBenchResult): string {
   return [
     `\`${result.engine}\`, ${result.clip}, ${result.machine.cores} cores (${result.machine.cpu}):`,
@@ -20,12 +20,12 @@ export function toMarkdown(result: BenchResult | Wav2LipBenchResult): string {
   ].join('\n');
 }
 
-/** As `toMarkdown`: what each GPU does with the model alone, then a take on the one that a job would get. */
+/** Like `toMarkdown`: the model alone on each GPU, then a take on the device that a job would use. */
 export function gpuToMarkdown({ clip, machine, models, take }: GpuBenchResult): string {
   const rows = models.map(({ device, precision, notRun, largestDifference, meanDifference, facesPerSecond }) => {
     if (notRun !== null) return `| ${device} | ${precision} | not run: ${notRun} |`;
     const speeds = Object.entries(facesPerSecond).map(([batch, speed]) => `${batch}: ${speed?.toFixed(0) ?? 'failed'}`);
-    return `| ${device} | ${precision} | ${speeds.join(', ')} faces per second by batch; from the CPU by ${largestDifference?.toFixed(2)} levels of 255 at most, ${meanDifference?.toFixed(3)} in the mean |`;
+    return `| ${device} | ${precision} | ${speeds.join(', ')} faces per second by batch; difference from the CPU in levels of 255: at most ${largestDifference?.toFixed(2)}, mean ${meanDifference?.toFixed(3)} |`;
   });
   const ofTake =
     take === null

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 const folder = join(import.meta.dirname, '..', '..', 'bench', 'results');
 
-/** Keeps the figures of a run under `bench/results/<name>.json`. */
+/** Writes the result of a run to `bench/results/<name>.json`. */
 export async function writeResults(name: string, result: unknown): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, `${name}.json`), `${JSON.stringify(result, null, 2)}\n`);

@@ -10,14 +10,15 @@ import type { BenchResult } from './bench-preview.ts';
 
 export interface Wav2LipBenchResult extends BenchResult {
   readonly batchSize: number;
-  /** The model alone, on as many batches of the same size, in this process. */
+  /** The model alone in this process, with the same number and size of batches. */
   readonly tightLoopMsPerFrame: number;
-  /** (wall − tight loop) ÷ tight loop, first time and with the track in the cache. */
+  /** (wall − tight loop) ÷ tight loop, with an empty face track cache. */
   readonly overheadRatio: number;
+  /** The same with the track cached. */
   readonly overheadRatioTracked: number;
 }
 
-/** Runs the full-size model with seeded weights, on the CPU: what it draws is noise, how long it takes is not. */
+/** Runs the full-size model with seeded weights on the CPU. Its output is noise, but its timing is realistic. */
 export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchResult> {
   const { folder, signal } = options;
   const modelPath = join(folder, 'wav2lip.onnx');
@@ -61,7 +62,7 @@ export async function benchWav2Lip(options: BenchOptions): Promise<Wav2LipBenchR
   }
 }
 
-/** Milliseconds that the model alone takes for `frameCount` faces in batches of the engine's size. */
+/** Time in ms that the model alone needs for `frameCount` faces in batches of the engine's size. */
 async function timeTightLoop(
   modelPath: string,
   { batchSize, cropSizePx }: { batchSize: number; cropSizePx: number },

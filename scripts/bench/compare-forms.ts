@@ -1,6 +1,6 @@
 /**
- * What a face costs in the two forms of the full-size model, in processor time, which compares even while others use the
- * machine: `node scripts/bench/compare-forms.ts [BATCH [ROUNDS]]`. The two take turns.
+ * `node scripts/bench/compare-forms.ts [BATCH [ROUNDS]]`: compares the CPU time per face of the two forms of the full-size
+ * model. CPU time is comparable even on a busy machine; the forms run in turn.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { writeSeededWav2Lip } from '../../packages/lipsync-core/src/testing/wav2
 
 const [batch = 8, rounds = 8] = process.argv.slice(2).map(Number);
 
-async function processorMs(session: OnnxSession): Promise<number> {
+async function measureCpuMs(session: OnnxSession): Promise<number> {
   const before = process.cpuUsage();
   await session.run({
     mel_spectrogram: { type: 'float32', data: new Float32Array(batch * 80 * 16), dims: [batch, 1, 80, 16] },
@@ -27,16 +27,16 @@ try {
     const path = join(folder, `${form}.onnx`);
     await writeSeededWav2Lip(path, { widthDivisor: 1, seed: 1, plain: form === 'plain' });
     const session = await loadSession(path, { threads: availableParallelism(), spinning: false });
-    await processorMs(session);
+    await measureCpuMs(session);
     forms.push({ form, session, costs: [] });
   }
   for (let round = 0; round < rounds; round += 1) {
-    for (const { session, costs } of forms) costs.push((await processorMs(session)) / batch);
+    for (const { session, costs } of forms) costs.push((await measureCpuMs(session)) / batch);
   }
   for (const { form, session, costs } of forms) {
     const sorted = costs.toSorted((left, right) => left - right);
     console.log(
-      `${form}: ${sorted[0]?.toFixed(1)} ms of processor time per face at best, ${sorted[sorted.length >> 1]?.toFixed(1)} in the middle`,
+      `${form}: ${sorted[0]?.toFixed(1)} ms of CPU time per face at minimum, ${sorted[sorted.length >> 1]?.toFixed(1)} median`,
     );
     await session.release();
   }

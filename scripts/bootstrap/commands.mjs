@@ -3,11 +3,11 @@ import { join } from 'node:path';
 /**
  * @typedef {object} Command
  * @property {string} entry file that Node 24 runs, relative to the project
- * @property {readonly string[]} [args] arguments that come before the caller's
- * @property {'never' | 'always' | 'without-redis-url'} redis when the command starts a Redis of its own
+ * @property {readonly string[]} [args] arguments before the caller's
+ * @property {'never' | 'always' | 'without-redis-url'} redis when the command starts its own Redis
  * @property {boolean} media whether ffmpeg and ffprobe are needed
- * @property {boolean} [followsParent] the command stops by itself when this process is gone (it watches the IPC channel)
- * @property {boolean} [keepsFolder] relative paths in the arguments mean the caller's folder, not the project's
+ * @property {boolean} [followsParent] the command stops when this process ends, which it detects by the IPC channel
+ * @property {boolean} [keepsFolder] relative paths in the arguments are resolved in the caller's folder, not in the project's
  */
 
 /** @type {Readonly<Record<string, Command>>} */

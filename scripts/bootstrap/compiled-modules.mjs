@@ -1,27 +1,27 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A few thousand are in use; modules that moved, older packages and what tests wrote elsewhere leave theirs behind. Some 100 MB. */
-const mostModules = 20_000;
+/** About 100 MB. A few thousand are in use; the rest belong to moved files, older packages and temporary test files. */
+const maxModules = 20_000;
 
 /**
- * The folder where Node keeps compiled modules between runs: hundreds are read, by each thread again. One that has grown
- * too large is removed first, and fills itself again with what is in use.
+ * Returns the folder of Node's compile cache, which speeds up the start of every process and thread. Deletes the folder
+ * first if it has grown too large.
  * @param {string} projectDir
  * @returns {string}
  */
 export function compiledModulesFolder(projectDir) {
   const folder = join(projectDir, '.cache', 'compiled');
   try {
-    if (countModules(folder) > mostModules) rmSync(folder, { recursive: true, force: true });
+    if (countModules(folder) > maxModules) rmSync(folder, { recursive: true, force: true });
   } catch {
-    // Not there yet, or another command writes into it just now: then the next one removes it.
+    // The folder does not exist yet, or another command writes to it; the next command deletes it.
   }
   return folder;
 }
 
 /**
- * Node keeps a folder for each of its versions.
+ * Counts files over one folder per Node version.
  * @param {string} folder
  */
 function countModules(folder) {

@@ -10,16 +10,16 @@ import { processStartTime } from './process-identity.mjs';
  */
 
 /**
- * Takes a lock that a dead process cannot keep: the file names its holder by number and start time.
+ * Takes a lock that a dead process cannot keep: the file contains pid and start time of its holder.
  * @param {string} path
- * @returns {{ release: () => void } | { heldBy: number }} the lock, or who has it
+ * @returns {{ release: () => void } | { heldBy: number }} the lock, or the pid of its holder
  */
 export function tryLock(path) {
   mkdirSync(dirname(path), { recursive: true });
   const ours = `${path}.${process.pid}`;
   writeFileSync(ours, JSON.stringify({ pid: process.pid, startTime: processStartTime(process.pid) ?? '' }));
   try {
-    return takeOrName(path, ours);
+    return takeOrFindHolder(path, ours);
   } finally {
     rmSync(ours, { force: true });
   }
@@ -46,15 +46,15 @@ export async function waitForLock(path, { timeoutMs, onWait }) {
 
 /**
  * @param {string} path
- * @param {string} ours a complete file to link into place: a lock is never seen half written
+ * @param {string} ours a complete file to link into place, so that no process reads a partial lock
  * @returns {{ release: () => void } | { heldBy: number }}
  */
-function takeOrName(path, ours) {
+function takeOrFindHolder(path, ours) {
   for (;;) {
     if (linked(ours, path)) return { release: () => releaseOwn(path) };
     const holder = readHolder(path);
     if (holder !== undefined && isAlive(holder)) return { heldBy: holder.pid };
-    dropStale(path);
+    removeStale(path);
   }
 }
 
@@ -73,11 +73,11 @@ function linked(from, to) {
 }
 
 /**
- * Sets a dead process's lock aside before it is removed: when another process replaced it in between, what we hold
- * is alive and goes back.
+ * Removes the lock of a dead process. It is renamed first: if another process replaced it in the meantime, the renamed
+ * lock is valid and is restored.
  * @param {string} path
  */
-function dropStale(path) {
+function removeStale(path) {
   const aside = `${path}.stale-${process.pid}`;
   try {
     renameSync(path, aside);

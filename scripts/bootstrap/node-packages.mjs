@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The package manager's version is part of what makes an install repeatable. */
+/** Pinned, so that installs are reproducible. */
 const pnpmVersion = '12.21.0';
 
-/** Runs that version; the arguments of pnpm follow. */
+/** Command that runs the pinned pnpm; its arguments follow. */
 export const pnpmCommand = Object.freeze(['npx', '-y', '--loglevel=error', `pnpm@${pnpmVersion}`]);
 
 export const installCommand = Object.freeze([...pnpmCommand, 'install', '--frozen-lockfile']);
@@ -14,8 +14,8 @@ export const installCommand = Object.freeze([...pnpmCommand, 'install', '--froze
 const stampPath = (projectDir) => join(projectDir, 'node_modules', '.lipsync-installed');
 
 /**
- * Whether node_modules is what the lockfile asks for: stamped by an earlier bootstrap, or newer than the lockfile
- * because pnpm was run by hand.
+ * Whether node_modules matches the lockfile: it has the stamp of a bootstrap, or it is newer than the lockfile because pnpm
+ * was run directly.
  * @param {string} projectDir
  */
 export function arePackagesCurrent(projectDir) {

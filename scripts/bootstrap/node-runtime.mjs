@@ -5,7 +5,7 @@ import { join } from 'node:path';
 export const oldestNodeMajor = 24;
 
 /**
- * The Node that runs the project: this process's own when it is new enough, else the one among the packages.
+ * Finds the Node that runs the project: that of this process if it is new enough, else the one among the packages.
  * @param {string} projectDir
  * @returns {string | undefined} path of the executable; undefined when there is none
  */

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /**
- * Names a running process so that it cannot be mistaken for a later one with the same number: its start time in
- * the system's own notation. Undefined when no such process runs.
+ * Returns the start time of a running process in the notation of the system; undefined if no such process runs. Together
+ * with the pid it identifies a process, because pids are reused.
  * @param {number} pid
  * @returns {string | undefined}
  */
@@ -15,7 +15,7 @@ export function processStartTime(pid) {
 function startTimeFromProc(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field, the program's name in brackets, may itself hold blanks and brackets.
+    // The second field, the program name in parentheses, may itself contain spaces and parentheses.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const [state] = fields;
     const isGone = state === 'Z' || state === 'X';

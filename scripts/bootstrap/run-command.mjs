@@ -3,8 +3,8 @@ import { constants } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
 /**
- * Runs the command with this terminal, passes signals on, and resolves with the exit status to leave with
- * (128 + signal number when a signal ended it, as shells do).
+ * Runs the command in this terminal and forwards signals. Resolves with its exit status, or with 128 + signal number if a
+ * signal ended it, as in a shell.
  * @param {string} node the executable
  * @param {readonly string[]} args
  * @param {{ projectDir: string, cwd: string, environment: NodeJS.ProcessEnv, followsParent: boolean }} options
@@ -13,12 +13,12 @@ import { delimiter, dirname, join } from 'node:path';
 export function runCommand(node, args, { projectDir, cwd, environment, followsParent }) {
   const folders = [dirname(node), join(projectDir, 'node_modules', '.bin'), environment.PATH ?? ''];
   const child = spawn(node, args, {
-    // The channel carries nothing: its end tells the command that this process is gone.
+    // The channel carries no messages: it closes when this process ends.
     stdio: followsParent ? ['inherit', 'inherit', 'inherit', 'ipc'] : 'inherit',
     cwd,
     env: { ...environment, PATH: folders.join(delimiter) },
   });
-  passSignals(child);
+  forwardSignals(child);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (status, signal) => resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal])));
@@ -26,10 +26,10 @@ export function runCommand(node, args, { projectDir, cwd, environment, followsPa
 }
 
 /** @param {import('node:child_process').ChildProcess} child */
-function passSignals(child) {
+function forwardSignals(child) {
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.on(signal, () => {
-      // Control-C in a terminal reaches every process of the group by itself; a second one would mean "at once".
+      // Control-C in a terminal reaches the whole process group; a second signal would end the command immediately.
       const isAlreadySent = signal === 'SIGINT' && process.stdin.isTTY;
       if (!isAlreadySent) child.kill(signal);
     });

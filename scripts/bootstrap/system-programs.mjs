@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Which package brings a program, by package manager. */
+/** Package that contains a program, by package manager. */
 const packageOf = /** @type {const} */ ({
   apt: { ffmpeg: 'ffmpeg', ffprobe: 'ffmpeg', 'redis-server': 'redis-server' },
   brew: { ffmpeg: 'ffmpeg', ffprobe: 'ffmpeg', 'redis-server': 'redis' },
@@ -11,7 +11,7 @@ const packageOf = /** @type {const} */ ({
 /**
  * @typedef {object} Installer
  * @property {readonly (readonly string[])[]} steps argument lists, run in order
- * @property {string} line the same for a person to paste
+ * @property {string} line the same as a shell command
  * @property {boolean} allowed whether it can run now, without asking for a password
  */
 
@@ -36,10 +36,10 @@ function isExecutable(path) {
 }
 
 /**
- * How this machine installs the missing programs.
+ * Determines how to install the missing programs on this machine.
  * @param {readonly string[]} programs
  * @param {NodeJS.ProcessEnv} environment
- * @returns {Installer | undefined} undefined when there is no package manager that we know
+ * @returns {Installer | undefined} undefined without a supported package manager
  */
 export function installerFor(programs, environment) {
   if (process.platform === 'darwin' && isOnPath('brew', environment)) return brewInstaller(packages('brew', programs));

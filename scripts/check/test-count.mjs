@@ -1,4 +1,4 @@
-/** `node test-count.mjs REPORT`: says in one line how vitest's JSON report came out; fails when a test or file did, or none ran. */
+/** `node test-count.mjs REPORT`: prints the counts of a Vitest JSON report. Fails if a test or file failed, or if none ran. */
 import { readFileSync } from 'node:fs';
 
 /**
@@ -18,16 +18,18 @@ function countTests(path) {
   };
 }
 
-/** A run that was cut off leaves no report: that is a failure, not a run without tests. */
-function countOrFailure() {
+/** An interrupted run has no report and counts as failed. */
+function countOrFail() {
   try {
     return countTests(process.argv[2] ?? '');
   } catch (error) {
-    process.stderr.write(`There is no report of the tests: ${error instanceof Error ? error.message : error}\n`);
+    process.stderr.write(
+      `The test report is missing or unreadable: ${error instanceof Error ? error.message : error}\n`,
+    );
     return { passed: 0, failed: 1, skipped: 0 };
   }
 }
 
-const { passed, failed, skipped } = countOrFailure();
+const { passed, failed, skipped } = countOrFail();
 process.stdout.write(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;

@@ -9,18 +9,18 @@ import { jobViewSchema, type JobView } from '@lipsync/core/contract';
 const pollIntervalMs = 200;
 
 export interface LipsyncClient {
-  /** Sends the two files; they are streamed from disk. Returns the accepted job. */
+  /** Uploads the two files, streamed from disk. Returns the accepted job. */
   submit(
     files: { readonly videoPath: string; readonly audioPath: string },
     fields: Readonly<Record<string, string>>,
   ): Promise<JobView>;
-  /** Asks until the job is at its end, telling every state on the way. */
+  /** Polls until the job has ended; calls `onState` with every response. */
   follow(id: string, onState: (job: JobView) => void): Promise<JobView>;
-  /** Stores the output at `path`, which appears when it is complete. */
+  /** Stores the output at `path`. Written to a partial file first, then renamed. */
   download(job: JobView, path: string): Promise<void>;
 }
 
-/** The service as any caller over HTTP sees it. Every method throws when the service refuses, or the signal's reason. */
+/** An HTTP client of the service. Every method throws on an error response, and the reason of an aborted `signal`. */
 export function createLipsyncClient(baseUrl: string, signal: AbortSignal): LipsyncClient {
   async function request(path: string, init: RequestInit = {}): Promise<Response> {
     const response = await fetch(new URL(path, baseUrl), { ...init, signal });
@@ -47,8 +47,8 @@ export function createLipsyncClient(baseUrl: string, signal: AbortSignal): Lipsy
     async download(job, path) {
       if (job.output_url === null) throw new Error(`Job ${job.id} has no output.`);
       const response = await request(job.output_url);
-      if (response.body === null) throw new Error(`The output of job ${job.id} came without a body.`);
-      await storeAside(Readable.fromWeb(response.body), path, signal);
+      if (response.body === null) throw new Error(`The response with the output of job ${job.id} has no body.`);
+      await writeAtomically(Readable.fromWeb(response.body), path, signal);
     },
   };
 }
@@ -57,13 +57,13 @@ async function readJob(response: Response): Promise<JobView> {
   return jobViewSchema.parse(await response.json());
 }
 
-async function storeAside(bytes: Readable, path: string, signal: AbortSignal): Promise<void> {
-  const aside = `${path}.part`;
+async function writeAtomically(bytes: Readable, path: string, signal: AbortSignal): Promise<void> {
+  const partialPath = `${path}.part`;
   await mkdir(dirname(path), { recursive: true });
   try {
-    await pipeline(bytes, createWriteStream(aside), { signal });
-    await rename(aside, path);
+    await pipeline(bytes, createWriteStream(partialPath), { signal });
+    await rename(partialPath, path);
   } finally {
-    await rm(aside, { force: true });
+    await rm(partialPath, { force: true });
   }
 }

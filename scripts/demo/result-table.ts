@@ -8,31 +8,31 @@ export interface DemoResult {
   /** Measured on the downloaded file. */
   readonly take: TakeFacts;
   readonly sizeBytes: number;
-  /** From sending the files to having the output. */
+  /** From the upload to the complete download. */
   readonly elapsedMs: number;
 }
 
-/** The result of a job as a terminal table; values that were not measured are marked. */
+/** Formats the result of a job as a terminal table. */
 export function resultTable({ job, take, sizeBytes, elapsedMs }: DemoResult): string {
   return tableOf([
     ['status', job.status],
     ['method used', job.method_used ?? 'none'],
-    ['degraded', job.degraded ? 'yes: made without a trained engine' : 'no'],
+    ['degraded', job.degraded ? 'yes: made without a trained model' : 'no'],
     ['duration', job.duration === null ? 'not measured' : `${job.duration.toFixed(2)} s`],
     ['frames', `${take.frameCount} at ${framesPerSecond(take.frameRate).toFixed(2)} per second`],
     ['picture', `${take.width} × ${take.height}`],
     ['size', `${(sizeBytes / 1e6).toFixed(2)} MB`],
     ['cost', job.cost_usd === null ? 'not known' : usd(job.cost_usd)],
-    ['time taken', `${(elapsedMs / 1000).toFixed(1)} s${job.cached ? ' (finished before, taken from the cache)' : ''}`],
+    ['time taken', `${(elapsedMs / 1000).toFixed(1)} s${job.cached ? ' (taken from the cache)' : ''}`],
     ['attempts', job.attempts.map(attemptLine).join('\n') || 'none'],
     ['warnings', job.warnings.map(({ message }) => message).join('\n') || 'none'],
   ]);
 }
 
-/** What the stand-in was paid. */
+/** Formats the wallet of the stand-in. */
 export function walletTable({ balanceMicros, charges }: WalletState): string {
   return tableOf([
-    ['wallet', `${usd(balanceMicros / 1e6)} left of the stand-in's`],
+    ['wallet', `${usd(balanceMicros / 1e6)} left at the stand-in`],
     [
       'charges',
       charges
@@ -49,15 +49,15 @@ function tableOf(rows: readonly (readonly [string, string])[]): string {
 }
 
 function attemptLine({ provider, outcome, code, cost_usd: costUsd, operation_id: operationId }: AttemptView): string {
-  const what = code === null ? outcome : `${outcome} (${code})`;
+  const result = code === null ? outcome : `${outcome} (${code})`;
   return [
-    `${provider}: ${what}`,
+    `${provider}: ${result}`,
     ...(costUsd === null ? [] : [usd(costUsd)]),
     ...(operationId === null ? [] : [`operation ${operationId}`]),
   ].join(', ');
 }
 
-/** To the millionth, as it is booked. */
+/** With six decimals, the precision of the ledger. */
 function usd(amount: number): string {
   return `$${amount.toFixed(6)}`;
 }

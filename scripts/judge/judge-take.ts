@@ -28,12 +28,13 @@ export interface Judgement {
   readonly soundMinusPictureMs: number;
   /** Mean over the sampled frames. */
   readonly ssim: number;
-  /** Frames by which the lips come after the sound, and how well they follow it there. */
+  /** Delay of the lips after the sound, in frames. */
   readonly lag: number;
+  /** Correlation of mouth opening and sound energy at that delay. */
   readonly r: number;
-  /** Mean opening in the middle of pauses, as a share of the opening that one frame in twenty exceeds; null without pauses. */
+  /** Mean opening in the middle of pauses, relative to its 95th percentile; null without pauses. */
   readonly openInPauses: number | null;
-  /** The same for the gap that the picture shows, the landmarks' depth left out. */
+  /** The same for the opening in the image plane, without the depth of the landmarks. */
   readonly openInPausesInPicture: number | null;
 }
 
@@ -50,7 +51,7 @@ const ssimEveryFrames = 10;
 const maxLagFrames = 5;
 const sampleRateHz = 16_000;
 
-/** Measures an output that was made with `sync_mode` loop, knowing nothing of how it was made. */
+/** Measures an output of `sync_mode` loop from its file alone. */
 export async function judgeTake(options: JudgeOptions): Promise<Judgement> {
   const { signal } = options;
   const clip = await probeClip(options.videoPath, { limits, signal });
@@ -59,7 +60,7 @@ export async function judgeTake(options: JudgeOptions): Promise<Judgement> {
   const take = await probeTake(options.outputPath, { signal });
   const track = await trackOutput(options);
   try {
-    const opening = openings(track, (points) => measureLips(points).opening);
+    const opening = measureFrames(track, (points) => measureLips(points).opening);
     const samples = await readAll(options.audioPath, signal);
     const energy = energyPerFrame(samples, sampleRateHz, framesPerSecond(timeline.frameRate), track.frameCount);
     return {
@@ -70,7 +71,7 @@ export async function judgeTake(options: JudgeOptions): Promise<Judgement> {
       ...bestLag(energy, opening, maxLagFrames),
       openInPauses: openingInPauses(opening, energy, framesPerSecond(timeline.frameRate)),
       openInPausesInPicture: openingInPauses(
-        openings(track, openingInPicture),
+        measureFrames(track, openingInPicture),
         energy,
         framesPerSecond(timeline.frameRate),
       ),
@@ -99,8 +100,8 @@ async function trackOutput({ outputPath, work, signal }: JudgeOptions): Promise<
   }
 }
 
-/** What `measure` says of the mesh in each frame; 0 where there is none. */
-function openings(track: FaceTrack, measure: (points: Float32Array) => number): Float32Array {
+/** Applies `measure` to the landmarks of each frame; 0 for a frame without a face. */
+function measureFrames(track: FaceTrack, measure: (points: Float32Array) => number): Float32Array {
   return Float32Array.from({ length: track.frameCount }, (_, index) => {
     const { points } = track.frame(index);
     return points.length === 0 ? 0 : measure(points);
@@ -156,7 +157,7 @@ async function ssimOfTake(
   return sum / count;
 }
 
-/** The part of the face that the engine may blend into: around the lips, as wide as twice and as high as three times them. */
+/** The area that a provider may change: about twice the width of the lips. */
 function lowerFace({ points }: FaceFrame): PixelArea | undefined {
   if (points.length === 0) return undefined;
   const xs = outerLips.map((index) => points[index * 3] ?? 0);

@@ -1,11 +1,11 @@
 import { innerLipsLower, innerLipsUpper, mouthCorners } from '../../packages/lipsync-core/src/face/landmarks.ts';
 
-/** Pairs of opposite landmarks over the middle of the inner lips; those that `measureLips` takes, too. */
+/** Pairs of opposite landmarks in the middle of the inner lips, as in `measureLips`. */
 const middlePairs = [3, 4, 5, 6, 7] as const;
 
 /**
- * Mean gap between the inner lips as the picture shows it: pixels square to the line from corner to corner. A landmark's depth is
- * a guess of the model; where it guesses the lower lip behind the upper one, a gap taken in three dimensions never closes.
+ * Mean distance between the inner lips in the image plane, in pixels perpendicular to the line between the mouth corners.
+ * Ignores the estimated depth: if the lower lip is estimated behind the upper one, a 3-D distance never becomes 0.
  */
 export function openingInPicture(points: Float32Array): number {
   const [left, right] = mouthCorners.inner;

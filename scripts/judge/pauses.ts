@@ -1,10 +1,10 @@
 const shortestPauseS = 0.3;
-/** Frames at each end of a pause in which the mouth may still be on its way. */
+/** Frames at each end of a pause in which the mouth may still be moving. */
 const rampFrames = 3;
-/** A frame is quiet when its energy is below this share of the energy that one frame in twenty exceeds. */
+/** A frame is quiet if its energy is below this share of the 95th percentile. */
 const quietShare = 0.05;
 
-/** Frames in the middle of pauses longer than 0.3 s. */
+/** Lists the frames in the middle of pauses longer than 0.3 s. */
 export function pauseFrames(energy: Float32Array, frameRate: number): number[] {
   const quietBelow = (energy.toSorted()[Math.floor(energy.length * 0.95)] ?? 0) * quietShare;
   const found: number[] = [];

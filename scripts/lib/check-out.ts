@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 const projectDir = join(import.meta.dirname, '..', '..');
 
-/** Unpacks a revision into `folder` without changing the repository's list of work trees. Returns the folder. */
+/** Unpacks a revision into `folder` without adding a Git worktree. Returns the folder. */
 export async function checkOut(revision: string, folder: string): Promise<string> {
   await mkdir(folder, { recursive: true });
   const unpack = 'set -o pipefail; git archive "$1" | tar -x -C "$2"';
@@ -16,7 +16,7 @@ export async function checkOut(revision: string, folder: string): Promise<string
   return folder;
 }
 
-/** Resolves when the process exits with 0; otherwise throws with its name and exit code. */
+/** Resolves when the process exits with 0; throws an error with its name and exit code otherwise. */
 export function exitOf(child: ChildProcess, name: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);

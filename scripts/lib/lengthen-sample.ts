@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 
 const samples = join(import.meta.dirname, '..', '..', 'samples');
 
-/** The sample clip and the sample speech, each repeated to `seconds`, as files in `folder`. */
+/** Writes the sample clip and the sample speech, each repeated to `seconds`, to `folder`. */
 export async function lengthenSample(
   folder: string,
   seconds: number,
@@ -14,7 +14,7 @@ export async function lengthenSample(
   const speechPath = join(folder, 'speech.wav');
   const ffmpeg = (...args: string[]) =>
     promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-stream_loop', '-1', ...args], { signal });
-  // Re-encoded instead of copied: a copied loop has time stamps that no camera writes.
+  // Re-encoded instead of copied: a copied loop has timestamps that no camera writes.
   await ffmpeg(
     '-i',
     join(samples, 'presenter.mp4'),

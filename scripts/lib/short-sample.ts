@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 
 const samples = join(import.meta.dirname, '..', '..', 'samples');
 
-/** The first `seconds` of the sample clip, small, and of the sample speech, as files in `folder`. */
+/** Writes the first `seconds` of the sample clip, scaled down, and of the sample speech to `folder`. */
 export async function shortenSample(
   folder: string,
   seconds: number,

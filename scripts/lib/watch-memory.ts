@@ -4,8 +4,8 @@ import { descendantsOf } from '../../packages/lipsync-core/src/testing/process-t
 const intervalMs = 1_000;
 
 /**
- * Watches the memory that all descendants of a process hold together (Linux), the process itself with them if wanted.
- * What several of them share, such as programs, libraries and frames, counts once.
+ * Samples the total memory of all descendants of a process (Linux), optionally including the process itself. Memory that
+ * several processes share, such as programs, libraries and frames, counts once.
  */
 export function watchMemory(
   ancestor: number,
@@ -23,16 +23,16 @@ function descendantsMib(ancestor: number): number {
   return descendantsOf(ancestor).reduce((sum, { pid }) => sum + heldMib(pid), 0);
 }
 
-/** A process's own pages, and its part of those that it shares. */
+/** Proportional set size of a process: private memory and its share of shared memory. 0 if it has exited. */
 export function heldMib(pid: number): number {
   const [, kib] = /^Pss:\s+(\d+) kB$/m.exec(readOrEmpty(`/proc/${pid}/smaps_rollup`)) ?? [];
   return Number(kib ?? 0) / 1024;
 }
 
-/** Processor time that a process has used so far, in seconds (Linux). */
+/** CPU time that a process has used so far, in seconds (Linux). */
 export function processorSeconds(pid: number): number {
   const stat = readOrEmpty(`/proc/${pid}/stat`);
-  // The name, in parentheses, may hold anything; user and system time are the 12th and 13th field after it, in hundredths.
+  // User and system time are fields 14 and 15, in 1/100 s. The name in parentheses before them may contain spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }

@@ -4,7 +4,7 @@ import type { ProcessPlan } from './guarded-process.ts';
 export interface AppOptions {
   readonly name: 'api' | 'worker';
   readonly projectDir: string;
-  /** Its working folder, where it looks for a `.env` file. */
+  /** Working folder, in which the app looks for a `.env` file. */
   readonly settingsDir: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly stopGraceMs: number;
@@ -12,7 +12,7 @@ export interface AppOptions {
   readonly onEvent: (text: string) => void;
 }
 
-/** What an app says on stdout, as one line of JSON, when it serves. */
+/** Printed by an app on stdout as one line of JSON when it is ready. */
 export interface ReadyMessage {
   readonly ready: true;
   readonly url?: string;
@@ -20,11 +20,11 @@ export interface ReadyMessage {
 
 export interface AppProcess {
   readonly plan: ProcessPlan;
-  /** Resolves with the message of the start that runs now; call it once for each start. */
+  /** Resolves with the ready message of the current start. Call it once per start. */
   readonly whenReady: (signal: AbortSignal) => Promise<ReadyMessage>;
 }
 
-/** An app of this workspace as a child process under the Node that runs this one. */
+/** Plans an app of this workspace as a child process with the Node of this process. */
 export function appProcess({
   name,
   projectDir,
@@ -45,7 +45,7 @@ export function appProcess({
     orphanDelayS: 0,
     onEvent,
     onLine(line) {
-      const message = readyMessage(line);
+      const message = parseReadyMessage(line);
       if (message === undefined) onLine(line);
       else waiting.resolve(message);
     },
@@ -64,8 +64,8 @@ export function appProcess({
   };
 }
 
-/** Undefined for a line that is something else, such as a log record. */
-export function readyMessage(line: string): ReadyMessage | undefined {
+/** Parses a ready message; undefined for other lines, for example log records. */
+export function parseReadyMessage(line: string): ReadyMessage | undefined {
   if (!line.startsWith('{')) return undefined;
   try {
     const value: unknown = JSON.parse(line);

@@ -7,15 +7,15 @@ export interface StackConfig {
   readonly dataDir: string;
   /** Absolute. */
   readonly outputDir: string;
-  /** Absent: the stack starts a Redis of its own. */
+  /** If absent, the stack starts its own Redis. */
   readonly redisUrl?: string;
-  /** The worker's own limit and a little more, in which it kills what is still running. */
+  /** Grace period of the worker, plus time to kill its child processes. */
   readonly workerGraceMs: number;
 }
 
-const lastGraspMs = 5000;
+const killTimeMs = 5000;
 
-/** What the launcher itself must know of the settings. Throws `request_invalid` for settings that cannot be used. */
+/** Reads the settings that the launcher needs. Throws `request_invalid` for invalid settings. */
 export function stackConfigFromEnvironment(projectDir: string): StackConfig {
   const environment = readEnvironment(projectDir);
   const { LIPSYNC_DATA_DIR, LIPSYNC_OUTPUT_DIR, WORKER_SHUTDOWN_GRACE_MS } = parseSettings(
@@ -30,7 +30,7 @@ export function stackConfigFromEnvironment(projectDir: string): StackConfig {
   return {
     dataDir: resolve(projectDir, LIPSYNC_DATA_DIR),
     outputDir: resolve(projectDir, LIPSYNC_OUTPUT_DIR),
-    workerGraceMs: WORKER_SHUTDOWN_GRACE_MS + lastGraspMs,
+    workerGraceMs: WORKER_SHUTDOWN_GRACE_MS + killTimeMs,
     ...(redisUrl === '' ? {} : { redisUrl }),
   };
 }

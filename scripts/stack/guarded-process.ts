@@ -7,30 +7,30 @@ export interface ProcessPlan {
   readonly args: readonly string[];
   readonly cwd: string;
   readonly environment: NodeJS.ProcessEnv;
-  /** How long the process may take to stop after a polite signal. */
+  /** Time between SIGTERM and SIGKILL. */
   readonly stopGraceMs: number;
-  /** How long the process lives on when the launcher is killed: Redis outlives those who still write to it. */
+  /** Delay before the process is stopped after the launcher was killed. Redis stops after its clients. */
   readonly orphanDelayS: number;
   readonly onLine: (line: string) => void;
-  /** What the launcher itself does about the process, in words. */
+  /** Receives messages about what the launcher does with the process. */
   readonly onEvent: (text: string) => void;
 }
 
 export interface GuardedProcess {
   readonly pid: number;
-  /** The last lines it printed, for a message about its failure. */
+  /** Last lines of output, for error messages. */
   readonly lastLines: readonly string[];
-  /** Resolves when the process is gone, with how it ended in words; never rejects. */
+  /** Resolves with a description of the exit; never rejects. */
   readonly exited: Promise<string>;
-  /** Asks politely, then kills the whole group after the grace period. Resolves when nothing of it is left. */
+  /** Sends SIGTERM, and SIGKILL to the process group after the grace period. Resolves when the process has exited. */
   stop(): Promise<void>;
 }
 
-const mostLinesKept = 12;
+const maxLastLines = 12;
 
 /**
- * Waits for the launcher's end of its input to close, which the system does however the launcher dies, then ends the
- * process. Redis has no way to watch a parent by itself, and the others get the same treatment for free.
+ * Waits until its stdin closes, which happens however the launcher ends, then stops the process. Needed because Redis cannot
+ * watch its parent process.
  */
 const guardScript = `
 read -r _
@@ -47,8 +47,8 @@ exit 0
 `;
 
 /**
- * Starts a process in a group of its own (so that Control-C reaches it through the launcher, in order) with a guard
- * that ends it should the launcher be killed. Whatever the process leaves behind in its group is killed when it ends.
+ * Starts a process in its own process group, so that Control-C reaches only the launcher, which stops processes in order. A
+ * guard stops the process if the launcher is killed. When the process exits, the rest of its group is killed.
  * Throws when the program cannot be started.
  */
 export async function startGuarded(plan: ProcessPlan): Promise<GuardedProcess> {
@@ -64,16 +64,21 @@ export async function startGuarded(plan: ProcessPlan): Promise<GuardedProcess> {
   const lastLines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => {
-      if (lastLines.push(line) > mostLinesKept) lastLines.shift();
+      if (lastLines.push(line) > maxLastLines) lastLines.shift();
       plan.onLine(line);
     });
   }
-  const gone = exited.then((end) => {
+  const exitedWithGroup = exited.then((end) => {
     guard.kill('SIGKILL');
     killGroup(pid);
     return end;
   });
-  return { pid, lastLines, exited: gone, stop: () => stopPolitely(child, pid, gone, plan.stopGraceMs) };
+  return {
+    pid,
+    lastLines,
+    exited: exitedWithGroup,
+    stop: () => stopGracefully(child, pid, exitedWithGroup, plan.stopGraceMs),
+  };
 }
 
 function startedPid(child: ChildProcess, program: string): Promise<number> {
@@ -100,14 +105,19 @@ function startGuard(pid: number, plan: ProcessPlan): ChildProcess {
   return guard;
 }
 
-async function stopPolitely(child: ChildProcess, pid: number, gone: Promise<string>, graceMs: number): Promise<void> {
+async function stopGracefully(
+  child: ChildProcess,
+  pid: number,
+  exited: Promise<string>,
+  graceMs: number,
+): Promise<void> {
   child.kill('SIGTERM');
   const timer = setTimeout(() => killGroup(pid), graceMs);
-  await gone;
+  await exited;
   clearTimeout(timer);
 }
 
-/** A group keeps its number reserved while it has members, so this cannot hit a stranger. */
+/** Safe against reuse: the id of a process group stays reserved while the group has members. */
 function killGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL');

@@ -2,13 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startGuarded, type GuardedProcess, type ProcessPlan } from './guarded-process.ts';
 
 const firstBackoffMs = 100;
-const longestBackoffMs = 5000;
-/** A process that served this long starts again without a history of failures. */
+const maxBackoffMs = 5000;
+/** After running for this time, a process has no failures in its history. */
 const stableAfterMs = 10_000;
-const mostFailuresInARow = 10;
+const maxConsecutiveFailures = 10;
 
 export interface KeptProcess {
-  /** Resolves when the stack must give up on it, with the reason; never when it is stopped on purpose. */
+  /** Resolves with the reason when the process keeps failing; never after `stop`. */
   readonly gaveUp: Promise<Error>;
   /** Stops the process without restarting it. */
   stop(): Promise<void>;
@@ -16,15 +16,15 @@ export interface KeptProcess {
 
 export interface KeepRunningOptions {
   readonly plan: ProcessPlan;
-  /** Resolves when the process serves; runs again after each restart. The signal fires when the process has ended or took too long. */
+  /** Resolves when the process is ready; called after each start. The signal aborts when the process exits or is too slow. */
   readonly whenReady: (process: GuardedProcess, signal: AbortSignal) => Promise<void>;
   readonly readyTimeoutMs: number;
   readonly signal: AbortSignal;
 }
 
 /**
- * Starts a process, waits until it serves, and from then on starts it again whenever it ends by itself.
- * Throws when the first start does not come to serve: that is a fault to report, not one to repeat.
+ * Starts a process, waits until it is ready, and restarts it whenever it exits. Throws when the first start fails, because
+ * a retry would fail too.
  */
 export async function keepRunning(options: KeepRunningOptions): Promise<KeptProcess> {
   const stopping = new AbortController();
@@ -50,7 +50,7 @@ export async function keepRunning(options: KeepRunningOptions): Promise<KeptProc
   };
 }
 
-/** Returns the reason when too many starts in a row failed; undefined once it was stopped on purpose. */
+/** Returns the reason when too many consecutive starts failed; undefined after `stop`. */
 async function watchAndRestart(
   options: KeepRunningOptions,
   first: GuardedProcess,
@@ -65,10 +65,10 @@ async function watchAndRestart(
     if (current !== undefined) end = await current.exited;
     if (stopping.aborted) return undefined;
     failures = performance.now() - startedMs > stableAfterMs ? 1 : failures + 1;
-    if (failures > mostFailuresInARow)
-      return new Error(`${options.plan.name} ended ${failures} times in a row (last: ${end}).`);
-    options.plan.onEvent(`${options.plan.name} ended by itself (${end}); starting it again`);
-    await pause(Math.min(longestBackoffMs, firstBackoffMs * 2 ** (failures - 1)), stopping);
+    if (failures > maxConsecutiveFailures)
+      return new Error(`${options.plan.name} exited ${failures} times in a row (last: ${end}).`);
+    options.plan.onEvent(`${options.plan.name} exited (${end}); restarting it`);
+    await pause(Math.min(maxBackoffMs, firstBackoffMs * 2 ** (failures - 1)), stopping);
     if (stopping.aborted) return undefined;
     current = await startUntilReady(options, stopping, onStart).catch((error: unknown) => {
       end = error instanceof Error ? error.message : String(error);
@@ -86,24 +86,24 @@ async function startUntilReady(
   onStart?.(started);
   const endedEarly = new AbortController();
   void started.exited.then((end) =>
-    endedEarly.abort(new Error(`${plan.name} ended before it served (${end}).${lastWords(started)}`)),
+    endedEarly.abort(new Error(`${plan.name} exited before it was ready (${end}).${lastOutput(started)}`)),
   );
-  const tooLate = AbortSignal.timeout(readyTimeoutMs);
-  const given = AbortSignal.any([signal, stopping, endedEarly.signal, tooLate]);
+  const timeout = AbortSignal.timeout(readyTimeoutMs);
+  const readySignal = AbortSignal.any([signal, stopping, endedEarly.signal, timeout]);
   try {
-    await whenReady(started, given);
-    given.throwIfAborted();
+    await whenReady(started, readySignal);
+    readySignal.throwIfAborted();
     return started;
   } catch (error) {
     await started.stop();
-    throw tooLate.aborted
-      ? new Error(`${plan.name} did not serve within ${readyTimeoutMs} ms.${lastWords(started)}`, { cause: error })
+    throw timeout.aborted
+      ? new Error(`${plan.name} was not ready within ${readyTimeoutMs} ms.${lastOutput(started)}`, { cause: error })
       : error;
   }
 }
 
-function lastWords({ lastLines }: GuardedProcess): string {
-  return lastLines.length === 0 ? '' : ` It said last:\n  ${lastLines.join('\n  ')}`;
+function lastOutput({ lastLines }: GuardedProcess): string {
+  return lastLines.length === 0 ? '' : ` Last output:\n  ${lastLines.join('\n  ')}`;
 }
 
 async function pause(durationMs: number, signal: AbortSignal): Promise<void> {

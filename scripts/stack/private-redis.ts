@@ -7,7 +7,7 @@ import { Redis } from 'ioredis';
 import { processStartTime } from '../bootstrap/process-identity.mjs';
 import type { GuardedProcess, ProcessPlan } from './guarded-process.ts';
 
-/** What the next start must know of this one: where Redis was, how to speak to it, which process it was. */
+/** Stored for the next start: address and password of Redis, and the identity of its process. */
 interface RedisInstance {
   readonly port: number;
   readonly password: string;
@@ -26,8 +26,8 @@ const configFile = 'redis.conf';
 const staleStopMs = 15_000;
 
 /**
- * Prepares a Redis whose data lives in `folder`: same port and password as last time where possible, a leftover of a
- * killed launcher stopped first. The password is in a file that only this user can read, not in the argument list.
+ * Prepares a Redis with its data in `folder`. Reuses port and password of the last start if possible, and first stops a
+ * Redis that a killed launcher left running. The password is in a file that only this user can read, not in the arguments.
  */
 export async function preparePrivateRedis(
   folder: string,
@@ -36,7 +36,7 @@ export async function preparePrivateRedis(
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const previous = await readInstance(folder);
   if (previous !== undefined) await stopLeftover(previous, onEvent);
-  const port = await usablePort(previous?.port);
+  const port = await choosePort(previous?.port);
   const password = previous?.password ?? randomBytes(32).toString('hex');
   const url = `redis://:${password}@127.0.0.1:${port}`;
   await writePrivately(join(folder, configFile), redisConfig(port, password));
@@ -63,7 +63,7 @@ export async function preparePrivateRedis(
   };
 }
 
-/** Written to disk every second, never evicting, reachable from this machine alone. */
+/** Syncs to disk every second, never evicts keys, listens on loopback only. */
 function redisConfig(port: number, password: string): string {
   const lines = [
     'bind 127.0.0.1',
@@ -75,7 +75,7 @@ function redisConfig(port: number, password: string): string {
     'save ""',
     'appendonly yes',
     'appendfsync everysec',
-    // A crash may cut the last command short; the rest of the file is good.
+    // A crash may truncate the last command; the rest of the file is valid.
     'aof-load-truncated yes',
     'maxmemory-policy noeviction',
   ];
@@ -87,7 +87,7 @@ function redisConfig(port: number, password: string): string {
  * Throws the signal's reason when that fires first.
  */
 async function waitUntilLoaded(url: string, signal: AbortSignal): Promise<void> {
-  // The ready check of the client repeats until Redis has loaded its file; its connection errors only mean "not yet".
+  // The client retries its ready check until Redis has loaded its file; connection errors are expected until then.
   const client = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onAbort = (): void => reject(signal.reason);
@@ -103,12 +103,12 @@ async function waitUntilLoaded(url: string, signal: AbortSignal): Promise<void> 
   }
 }
 
-/** Stops the recorded process only: its pid may have been reused. */
+/** Stops the process if it is the recorded one; its pid may have been reused. */
 async function stopLeftover({ pid, startTime }: RedisInstance, onEvent: (text: string) => void): Promise<void> {
   if (pid === undefined) return;
   const isLeftover = (): boolean => processStartTime(pid) !== undefined && processStartTime(pid) === startTime;
   if (!isLeftover()) return;
-  onEvent(`stopping Redis ${pid}, left behind by a launcher that was killed`);
+  onEvent(`stopping Redis process ${pid}, which a killed launcher left running`);
   process.kill(pid, 'SIGTERM');
   const deadlineMs = Date.now() + staleStopMs;
   while (isLeftover()) {
@@ -117,12 +117,12 @@ async function stopLeftover({ pid, startTime }: RedisInstance, onEvent: (text: s
   }
 }
 
-/** The port of last time, so that clients which outlived a crash find Redis again; another one if it is taken. */
-async function usablePort(previous: number | undefined): Promise<number> {
+/** The previous port, so that clients that survived a crash reconnect; a free one if it is in use. */
+async function choosePort(previous: number | undefined): Promise<number> {
   return (previous !== undefined && (await tryPort(previous))) || freeLoopbackPort();
 }
 
-/** A port that was free a moment ago. */
+/** Returns a port that was free at the time of the call. */
 export async function freeLoopbackPort(): Promise<number> {
   const port = await tryPort(0);
   if (port === undefined) throw new Error('This machine has no free port on 127.0.0.1.');
@@ -145,7 +145,7 @@ async function readInstance(folder: string): Promise<RedisInstance | undefined> 
   return text === undefined ? undefined : parseInstance(text);
 }
 
-/** Undefined for a file that was not written by us or not to its end: then a new instance is made, over the same data. */
+/** Undefined for a foreign or incomplete file: a new instance is then created over the same data. */
 function parseInstance(text: string): RedisInstance | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -165,7 +165,7 @@ function isInstance(value: unknown): value is RedisInstance {
 }
 
 async function writePrivately(path: string, text: string): Promise<void> {
-  const aside = `${path}.${process.pid}`;
-  await writeFile(aside, text, { mode: 0o600 });
-  await rename(aside, path);
+  const temporaryPath = `${path}.${process.pid}`;
+  await writeFile(temporaryPath, text, { mode: 0o600 });
+  await rename(temporaryPath, path);
 }

@@ -8,35 +8,35 @@ export type PartName = 'redis' | 'api' | 'worker';
 
 export interface StackOptions {
   readonly projectDir: string;
-  /** Absolute. Redis keeps its file under it; one stack at a time. */
+  /** Absolute. Contains the data of Redis; only one stack at a time can use it. */
   readonly dataDir: string;
-  /** Where api and worker look for a `.env` file; the project's folder where absent. */
+  /** Folder in which API and worker look for a `.env` file. Default: the project folder. */
   readonly settingsDir?: string;
   /** Use this Redis instead of starting one. */
   readonly redisUrl?: string;
-  /** What api and worker read their settings from, over the process environment. */
+  /** Settings of API and worker; overrides the process environment. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** How long a stopping worker may finish what it has begun, before it is killed. */
+  /** Time for a stopping worker to finish its jobs before it is killed. */
   readonly workerGraceMs: number;
-  /** Every line that a part prints. */
+  /** Receives every line that a process prints. */
   readonly onLine: (part: PartName, line: string) => void;
-  /** What the launcher does about its parts: restarts, leftovers. */
+  /** Receives messages about restarts and leftover processes. */
   readonly onEvent: (text: string) => void;
   readonly signal: AbortSignal;
 }
 
 export interface Stack {
-  /** Where the API serves. */
+  /** Base URL of the API. */
   readonly url: string;
   /** URL of Redis for api, worker and other clients, including the password. */
   readonly redisUrl: string;
-  /** Resolves with the reason when a part keeps failing; stop() is then still to be called. */
+  /** Resolves with the reason when a process keeps failing; the caller still calls `stop`. */
   readonly gaveUp: Promise<Error>;
-  /** Stops api and worker, then Redis, and frees the data folder. May be called more than once. */
+  /** Stops API and worker, then Redis, and unlocks the data folder. Can be called more than once. */
   stop(): Promise<void>;
 }
 
-/** What runs so far. Redis goes last: the others still have something to write when they stop. */
+/** Running processes. Redis stops last, because the others write to it while they stop. */
 interface Parts {
   redis?: KeptProcess;
   readonly apps: KeptProcess[];
@@ -45,25 +45,25 @@ interface Parts {
 const readyTimeoutMs = 60_000;
 const apiGraceMs = 15_000;
 
-/** A stack that did not start; the message says why and what to do. */
+/** A stack that did not start; the message states why and what to do. */
 class StackError extends Error {
   override readonly name = 'StackError';
 }
 
 /**
- * Starts Redis (unless one is given), API and worker, each restarted when it dies. Resolves when all serve.
- * Throws `StackError` when another stack holds the data folder, and whatever kept a part from starting; nothing is
- * left running then.
+ * Starts Redis (unless a URL is given), API and worker, and restarts each of them when it exits. Resolves when all are ready.
+ * Throws `StackError` when another stack uses the data folder, and the error of a process that did not start; all
+ * processes are then stopped.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const lock = tryLock(join(options.dataDir, 'stack.lock'));
   if ('heldBy' in lock) {
     throw new StackError(
-      `Process ${lock.heldBy} is serving from ${options.dataDir} already. Stop it first, or set LIPSYNC_DATA_DIR to another folder.`,
+      `Process ${lock.heldBy} already uses ${options.dataDir}. Stop it first, or set LIPSYNC_DATA_DIR to another folder.`,
     );
   }
   const parts: Parts = { apps: [] };
-  const stop = onceOnly(async () => {
+  const stop = runOnce(async () => {
     await Promise.all(parts.apps.map((app) => app.stop()));
     await parts.redis?.stop();
     lock.release();
@@ -83,7 +83,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 }
 
-/** Adds each part to `parts` as soon as it runs, so that the caller can stop what there is. */
+/** Adds each process to `parts` when it is ready, so that the caller can stop it. */
 async function startApps(redisUrl: string, options: StackOptions, parts: Parts): Promise<string> {
   const environment = {
     ...process.env,
@@ -91,7 +91,7 @@ async function startApps(redisUrl: string, options: StackOptions, parts: Parts):
     REDIS_URL: redisUrl,
     LIPSYNC_DATA_DIR: options.dataDir,
   };
-  // Settled, not raced: a part that comes up while another one fails must still be stopped.
+  // Waits for both: a process that becomes ready while the other one fails must be stopped too.
   const started = await Promise.allSettled([
     startApp('api', environment, apiGraceMs, options, parts),
     startApp('worker', environment, options.workerGraceMs, options, parts),
@@ -99,7 +99,7 @@ async function startApps(redisUrl: string, options: StackOptions, parts: Parts):
   const failure = started.find((outcome) => outcome.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
   const url = started[0].status === 'fulfilled' ? started[0].value.url : undefined;
-  if (url === undefined) throw new StackError('The API did not say where it serves.');
+  if (url === undefined) throw new StackError('The ready message of the API has no URL.');
   return url;
 }
 
@@ -146,7 +146,7 @@ async function startApp(
   return message;
 }
 
-function onceOnly(action: () => Promise<void>): () => Promise<void> {
+function runOnce(action: () => Promise<void>): () => Promise<void> {
   let running: Promise<void> | undefined;
   return () => (running ??= action());
 }
