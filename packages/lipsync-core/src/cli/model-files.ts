@@ -4,7 +4,7 @@ import { dirname, join, basename, extname, resolve } from 'node:path';
 import { z } from 'zod';
 import { errnoCode } from '../errors/system-error.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { hashModelFile, readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
+import type { ImportedModelRecord, ModelTools } from '../providers/definition.ts';
 
 const modelSchema = z.object({ name: z.string(), role: z.string(), licence: z.string() });
 
@@ -69,8 +69,8 @@ export interface ListedModel {
   readonly licence: string | null;
   readonly source: string | null;
   /** Precision and form of the layers from the record; null without a record or when the bytes changed. */
-  readonly elementType: ModelRecord['model']['element_type'] | null;
-  readonly form: ModelRecord['model']['form'];
+  readonly elementType: ImportedModelRecord['model']['element_type'] | null;
+  readonly form: ImportedModelRecord['model']['form'];
   readonly state: ModelState;
   /** Path of a model in the folder or in a setting; null for bundled and missing models. */
   readonly path: string | null;
@@ -84,6 +84,7 @@ interface ConfiguredModel {
 }
 
 export interface ModelLocations {
+  readonly tools: ModelTools;
   readonly folder: string;
   /** The models that settings name, by absolute path. */
   readonly configured: readonly ConfiguredModel[];
@@ -96,16 +97,18 @@ const unwritten = { elementType: null, form: null } as const;
  * Throws `model_invalid` for an invalid manifest.
  */
 export async function listModels(
-  { folder, configured }: ModelLocations,
+  { folder, configured, tools }: ModelLocations,
   signal: AbortSignal,
 ): Promise<readonly ListedModel[]> {
   const { models, importable } = await readModelManifest(folder);
-  const bundled = await Promise.all(models.map((model) => listBundled(model, signal)));
+  const bundled = await Promise.all(models.map((model) => listBundled(model, tools, signal)));
   const inFolder = await modelFiles(folder);
   const elsewhere = configured
     .map(({ path }) => path)
     .filter((path) => !inFolder.some((other) => resolve(other) === path));
-  const present = await Promise.all([...inFolder, ...elsewhere].map((path) => listFile(path, configured, signal)));
+  const present = await Promise.all(
+    [...inFolder, ...elsewhere].map((path) => listFile(path, { configured, tools }, signal)),
+  );
   const absent = importable
     .filter(({ name }) => !present.some((model) => model.name === name))
     .map(({ name, role, licence, source }): ListedModel => ({
@@ -123,21 +126,25 @@ export async function listModels(
 }
 
 /** Compares every file of a bundled model with the manifest. */
-export async function checkBundled({ files }: BundledModel, signal: AbortSignal): Promise<readonly DigestCheck[]> {
-  return Promise.all(files.map((file) => checkBundledFile(file, signal)));
+export async function checkBundled(
+  { files }: BundledModel,
+  tools: ModelTools,
+  signal: AbortSignal,
+): Promise<readonly DigestCheck[]> {
+  return Promise.all(files.map((file) => checkBundledFile(file, tools, signal)));
 }
 
 /** Compares a model file with the record beside it. Throws `model_missing` when it cannot be read. */
-export async function checkRecorded(path: string, signal: AbortSignal): Promise<DigestCheck> {
-  const { sha256: foundSha256 } = await hashModelFile(path, signal);
-  const record = await readModelRecord(path);
+export async function checkRecorded(path: string, tools: ModelTools, signal: AbortSignal): Promise<DigestCheck> {
+  const { sha256: foundSha256 } = await tools.hash(path, signal);
+  const record = await tools.readRecord(path);
   if (record === null) return { path, state: 'unrecorded', expectedSha256: null, foundSha256 };
   const { sha256: expectedSha256 } = record.model;
   return { path, state: expectedSha256 === foundSha256 ? 'ok' : 'changed', expectedSha256, foundSha256 };
 }
 
-async function listBundled(model: BundledModel, signal: AbortSignal): Promise<ListedModel> {
-  const states = (await checkBundled(model, signal)).map(({ state }) => state);
+async function listBundled(model: BundledModel, tools: ModelTools, signal: AbortSignal): Promise<ListedModel> {
+  const states = (await checkBundled(model, tools, signal)).map(({ state }) => state);
   const { name, role, licence } = model;
   return {
     ...unwritten,
@@ -152,7 +159,7 @@ async function listBundled(model: BundledModel, signal: AbortSignal): Promise<Li
   };
 }
 
-async function checkBundledFile(file: BundledFile, signal: AbortSignal): Promise<DigestCheck> {
+async function checkBundledFile(file: BundledFile, tools: ModelTools, signal: AbortSignal): Promise<DigestCheck> {
   const path = installedPath(file);
   const missing = {
     path: `${file.package}/${file.path}`,
@@ -162,7 +169,7 @@ async function checkBundledFile(file: BundledFile, signal: AbortSignal): Promise
   } as const;
   if (path === null) return missing;
   return unlessMissing<DigestCheck>(missing, async () => {
-    const { sha256 } = await hashModelFile(path, signal);
+    const { sha256 } = await tools.hash(path, signal);
     return { path, state: sha256 === file.sha256 ? 'ok' : 'changed', expectedSha256: file.sha256, foundSha256: sha256 };
   });
 }
@@ -178,11 +185,14 @@ async function unlessMissing<Result>(missing: Result, check: () => Promise<Resul
 
 async function listFile(
   path: string,
-  configured: readonly ConfiguredModel[],
+  { configured, tools }: Pick<ModelLocations, 'configured' | 'tools'>,
   signal: AbortSignal,
 ): Promise<ListedModel> {
-  const record = await readModelRecord(path);
-  const state = await unlessMissing<ModelState>('missing', async () => (await checkRecorded(path, signal)).state);
+  const record = await tools.readRecord(path);
+  const state = await unlessMissing<ModelState>(
+    'missing',
+    async () => (await checkRecorded(path, tools, signal)).state,
+  );
   const { name = basename(path, extname(path)), role = null, source = null } = record ?? {};
   // A record applies only to the bytes it was written for.
   const { licence, model } = state === 'ok' && record ? record : { licence: null, model: null };

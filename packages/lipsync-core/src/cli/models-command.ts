@@ -3,11 +3,8 @@ import { Option, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { printable } from '../errors/quoted-text.ts';
-import type { ProviderDefinition } from '../providers/definition.ts';
+import type { ImportedModel, ImportedModelRecord, ModelTools, ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
-import { tryModelApart } from '../providers/wav2lip/engine/try-model-apart.ts';
-import { importWav2Lip, type ImportReport } from '../providers/wav2lip/model/import-model.ts';
-import { isOnnx, readModelRecord, type ModelRecord } from '../providers/wav2lip/model/model-record.ts';
 import {
   checkBundled,
   checkRecorded,
@@ -59,7 +56,7 @@ export function addModelsCommand(
   };
   models
     .command('import')
-    .description('convert an official Wav2Lip checkpoint to ONNX; no code in the checkpoint is executed')
+    .description('convert an official checkpoint to ONNX; no code in the checkpoint is executed')
     .argument('<checkpoint>', '.pth file as released by its authors')
     .requiredOption('-o, --output <file>', 'path of the .onnx file; its record is written beside it')
     .addOption(
@@ -72,7 +69,9 @@ export function addModelsCommand(
     .option('--overwrite', 'replace an existing output')
     .option('--json', 'print the result as one line of JSON')
     .action((checkpoint: string, flags: ImportFlags) =>
-      report(flags.json, (signal) => importCheckpoint(checkpoint, flags, terminal, signal)),
+      report(flags.json, (signal) =>
+        importCheckpoint({ checkpoint, flags, tools: requireTools(definitions) }, terminal, signal),
+      ),
     );
   models
     .command('list')
@@ -86,7 +85,16 @@ export function addModelsCommand(
     .argument('<model>', '.onnx file or name of a bundled model')
     .option('--folder <folder>', 'folder of models', defaultFolder)
     .option('--json', 'print the findings as one line of JSON')
-    .action((model: string, flags: FolderFlags) => report(flags.json, (signal) => verify(model, flags.folder, signal)));
+    .action((model: string, flags: FolderFlags) =>
+      report(flags.json, (signal) => verify(model, { folder: flags.folder, tools: requireTools(definitions) }, signal)),
+    );
+}
+
+/** The tools of the one provider that imports models. Throws `not_supported` without one. */
+function requireTools(definitions: readonly ProviderDefinition[]): ModelTools {
+  const tools = definitions.find(({ models }) => models !== undefined)?.models;
+  if (!tools) throw new LipsyncError('not_supported', 'No provider of this installation imports models.');
+  return tools;
 }
 
 /** Prints the findings and returns the exit code. With `json`, an error is printed as JSON too. */
@@ -114,23 +122,28 @@ async function print(
   }
 }
 
+interface ImportArguments {
+  readonly checkpoint: string;
+  readonly flags: ImportFlags;
+  readonly tools: ModelTools;
+}
+
 async function importCheckpoint(
-  checkpointPath: string,
-  flags: ImportFlags,
+  { checkpoint: checkpointPath, flags, tools }: ImportArguments,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Findings> {
   const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
   if (float16 && target === 'cpu')
     throw new LipsyncError('request_invalid', '--float16 works on GPUs only. Omit it or --for cpu.');
-  if (!isOnnx(output))
+  if (!tools.isModel(output))
     throw new LipsyncError(
       'request_invalid',
       `The output must end in .onnx, which distinguishes a model from a checkpoint: -o ${output}.onnx.`,
     );
   const display = createProgressDisplay(terminal.stderr);
   try {
-    const report = await importWav2Lip({
+    const report = await tools.importCheckpoint({
       checkpointPath,
       outputPath: output,
       plain: target === 'gpu',
@@ -145,7 +158,7 @@ async function importCheckpoint(
   }
 }
 
-function describeImport({ modelPath, recordPath, record }: ImportReport): Findings {
+function describeImport({ modelPath, recordPath, record }: ImportedModel): Findings {
   const { checkpoint, model, verification } = record;
   return {
     exitCode: 0,
@@ -169,7 +182,7 @@ async function list(
   const configured = listInstalled(configFromEnvironment(undefined, definitions)).flatMap(
     ({ configured: { modelFile } }) => (modelFile?.path ? [{ setting: modelFile.setting, path: modelFile.path }] : []),
   );
-  const models = await listModels({ folder, configured }, signal);
+  const models = await listModels({ folder, configured, tools: requireTools(definitions) }, signal);
   const json = {
     models: models.map(({ elementType, setting, ...model }) => ({
       ...model,
@@ -198,37 +211,37 @@ function toLines(
   ];
 }
 
-async function verify(model: string, folder: string, signal: AbortSignal): Promise<Findings> {
+async function verify(
+  model: string,
+  { folder, tools }: { readonly folder: string; readonly tools: ModelTools },
+  signal: AbortSignal,
+): Promise<Findings> {
   const { models } = await readModelManifest(folder);
   const bundled = models.find(({ name }) => name === model);
-  if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, signal));
-  if (!isOnnx(model))
+  if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, tools, signal));
+  if (!tools.isModel(model))
     throw new LipsyncError(
       'request_invalid',
       'Only .onnx models and bundled models, by name, can be verified. "models import" verifies a checkpoint.',
     );
-  const check = await checkRecorded(model, signal);
+  const check = await checkRecorded(model, tools, signal);
   if (check.state === 'changed') return describeChanged(check);
-  const facts = await tryModelApart(model, { signal, limitMs: trialTimeoutMs });
-  const record = await readModelRecord(model);
+  const { facts, summary } = await tools.tryModel(model, { signal, limitMs: trialTimeoutMs });
+  const record = await tools.readRecord(model);
   const licence = record?.licence ?? null;
   const { element_type = null, form = null } = record?.model ?? {};
-  const inputs = { mel: facts.melInput, frames: facts.framesInput };
   return {
     exitCode: 0,
     json: {
       ...toJson(check),
-      crop_size_px: facts.cropSizePx,
-      fixed_batch: facts.fixedBatch,
-      inputs,
-      output: facts.output,
+      ...facts,
       element_type,
       form,
       licence,
     },
     stdout: [
       `${check.state.padEnd(10)}  sha256 ${check.foundSha256}${check.state === 'unrecorded' ? ' (no record to compare it with)' : ''}`,
-      `runs        crops of ${facts.cropSizePx} × ${facts.cropSizePx}, ${facts.fixedBatch === null ? 'any batch' : `batches of ${facts.fixedBatch}`}; one pass is finite`,
+      `runs        ${summary}`,
       ...(element_type === null ? [] : [`written     ${kindOf({ element_type, form })}`]),
       `licence     ${licence ?? 'not known; the official weights are for research and personal use only'}`,
     ],
@@ -262,7 +275,10 @@ function toJson({ path, state, expectedSha256, foundSha256 }: DigestCheck): obje
 }
 
 /** Precision and form of a model, for display. */
-function kindOf({ element_type: elementType, form }: Pick<ModelRecord['model'], 'element_type' | 'form'>): string {
+function kindOf({
+  element_type: elementType,
+  form,
+}: Pick<ImportedModelRecord['model'], 'element_type' | 'form'>): string {
   switch (form) {
     case 'plain':
       return `${elementType}, plain layers, for a GPU`;

@@ -103,7 +103,10 @@ describe('doctor', () => {
     });
     vi.stubEnv('HEYGEN_API_ENDPOINT', 'https://api.heygen.com/?key=hunter2');
     const { exitCode, finding } = await findings();
-    expect(finding('heygen')).toMatchObject({ state: 'missing', detail: expect.stringContaining('without ? or #') });
+    expect(finding('heygen')).toMatchObject({
+      state: 'missing',
+      detail: expect.stringContaining('must not contain ? or #'),
+    });
     expect(JSON.stringify(finding('heygen'))).not.toContain('hunter2');
     expect(exitCode).toBe(1);
   });
