@@ -34,14 +34,14 @@ const packages = (...names) => `(^|node_modules/)(${names.join('|')})(/|$)`;
 /** @type {import('dependency-cruiser').IForbiddenRuleType[]} */
 const layerRules = layers.slice(0, -1).map((folder, index) => ({
   name: `${folder}/ imports only lower layers of the core`,
-  severity: 'warn',
+  severity: 'error',
   from: { path: `${core}/${folder}/`, pathNot: testCode },
   to: { path: `${core}/(${layers.slice(index + 1).join('|')})/` },
 }));
 
 /** @type {import('dependency-cruiser').IForbiddenRuleType[]} */
 export const forbidden = [
-  { name: 'no file imports itself through others', severity: 'warn', from: {}, to: { circular: true } },
+  { name: 'no file imports itself through others', severity: 'error', from: {}, to: { circular: true } },
   { name: 'every import resolves', severity: 'error', from: {}, to: { couldNotResolve: true } },
   ...layerRules,
   {
