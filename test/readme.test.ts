@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { configFromEnvironment } from '@lipsync/core/config';
 import { expect, it, onTestFinished } from 'vitest';
 
 const projectDir = dirname(import.meta.dirname);
@@ -29,3 +30,14 @@ it('shows TypeScript that compiles in the root of the repository', async () => {
   const tsc = join(projectDir, 'node_modules', '.bin', 'tsc');
   await expect(promisify(execFile)(tsc, ['-p', folder])).resolves.toBeDefined();
 }, 60_000);
+
+it('The README lists every provider in the order of auto, with the terms of commercial use.', async () => {
+  const text = await readFile(join(projectDir, 'README.md'), 'utf8');
+  const table = text.slice(text.indexOf('| provider |'));
+  const rows = [...table.matchAll(/^\| `(\w+)` \|(?:[^|]*\|){2} (.*) \|$/gm)].map(([, id, terms]) => ({ id, terms }));
+  const providers = configFromEnvironment({}).providers.map(({ definition: { id, license } }) => ({
+    id,
+    terms: expect.stringContaining(license),
+  }));
+  expect(rows).toEqual(providers);
+});

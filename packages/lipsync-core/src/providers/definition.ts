@@ -162,6 +162,8 @@ export interface ProviderDefinition extends RequestProvider {
   readonly id: ProviderId;
   readonly kind: ProviderKind;
   readonly facts: ProviderFacts;
+  /** What allows commercial use of its output, in the words of the README's table. */
+  readonly license: string;
   readonly options: RequestProvider['options'] & {
     /** A flag `--<id>-<option>` for every option of the schema. */
     readonly flags: Readonly<Record<string, OptionFlag>>;

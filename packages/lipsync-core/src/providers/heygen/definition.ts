@@ -20,6 +20,7 @@ export const heygenDefinition = defineProvider({
   id: 'heygen',
   kind: 'remote',
   facts: heygenFacts,
+  license: 'under your HeyGen contract',
   options: {
     schema: heygenOptionsSchema,
     flags: {

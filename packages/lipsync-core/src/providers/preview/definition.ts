@@ -8,6 +8,7 @@ export const previewDefinition = defineProvider({
   id: 'preview',
   kind: 'inline',
   facts: previewFacts,
+  license: 'the bundled models are Apache-2.0 and MIT',
   options: { schema: z.strictObject({}), flags: {} },
   settings: {},
   throughput: () => ({ key: 'preview', fixedMs: 1_000, perSecondMs: 650 }),

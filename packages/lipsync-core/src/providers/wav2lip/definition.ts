@@ -44,6 +44,7 @@ export const wav2lipDefinition = defineProvider({
   id: 'wav2lip',
   kind: 'inline',
   facts: wav2lipFacts,
+  license: 'research and personal use only',
   options: { schema: z.strictObject({}), flags: {} },
   settings: {
     WAV2LIP_MODEL_PATH: text(''),
