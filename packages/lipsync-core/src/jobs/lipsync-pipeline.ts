@@ -8,7 +8,7 @@ import type { RenderPool } from '../processes/render-pool.ts';
 import type { Admission } from '../providers/admission.ts';
 import type { ChainContext, LocalPrice } from '../providers/attempt-runner.ts';
 import { abandonChain, runChain, type ChainOutcome } from '../providers/chain.ts';
-import { chainOf, type ProviderRegistry } from '../providers/provider-registry.ts';
+import type { ProviderRegistry } from '../providers/provider-registry.ts';
 import { expectedMs, type ExpectedOutput, type Forecast } from '../scheduling/completion-forecast.ts';
 import {
   dependsOnOutlook,
@@ -67,7 +67,7 @@ export class LipsyncPipeline {
       if (start.type !== 'ready') return start;
     }
     const outcome = await runChain(
-      chainOf(this.#options.registry, plan),
+      this.#options.registry.chainOf(plan),
       (attemptIndex) => inputs.takeRequest(attemptIndex),
       { ...chainContext, plan },
     );
@@ -97,7 +97,7 @@ export class LipsyncPipeline {
     inputs: PreparedInputs,
     { admission, canRun, ...job }: ChainContext,
   ): Promise<PausedOutcome | { readonly type: 'silent' } | { readonly type: 'ready' }> {
-    const [first] = chainOf(this.#options.registry, plan);
+    const [first] = this.#options.registry.chainOf(plan);
     if (!first) return { type: 'ready' };
     if (!canRun(first.kind)) return { type: 'elsewhere', needs: first.kind };
     const slot = await admission.admit(first, job);

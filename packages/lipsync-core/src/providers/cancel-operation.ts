@@ -60,7 +60,7 @@ async function check(
   }
 }
 
-/** Returns what the vendor bills for the canceled operation; null when that is unknown. */
+/** Returns the vendor's charge for the canceled operation; null when that is unknown. */
 async function sendCancel(
   provider: RemoteProvider,
   operation: Operation,

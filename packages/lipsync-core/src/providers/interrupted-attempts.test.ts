@@ -337,7 +337,7 @@ describe('worker killed after it sent a cancel', () => {
 
   it('The sent cancel stays recorded however the job ends.', async () => {
     await cancelAndBeKilled();
-    await abandon([vendor], new LipsyncError('worker_crashed', 'Nobody came back.'));
+    await abandon([vendor], new LipsyncError('worker_crashed', 'The job was not resumed.'));
     vendor.checks = ['provider_protocol'];
     expect([attempts, await reconcile(), await totals()]).toMatchObject([[{ code: 'worker_crashed' }], 1, noTotals]);
   });

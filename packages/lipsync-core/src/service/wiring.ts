@@ -7,7 +7,7 @@ import { SharedAdmission } from '../jobs/admission.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';
-import { createProviderRegistry } from '../providers/provider-registry.ts';
+import { ProviderRegistry } from '../providers/provider-registry.ts';
 import { isReady } from '../providers/registry.ts';
 import { CircuitBreaker, type BreakerChange } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
@@ -64,7 +64,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const providers = listInstalled(config)
     .filter(isReady)
     .map(({ configured }) => configured.create(parts));
-  const registry = createProviderRegistry(providers);
+  const registry = new ProviderRegistry(providers);
   const ledger = new Ledger({ state, clock, caps: config.budget });
   const breaker = new CircuitBreaker({ state, clock, onStateChange: onBreakerChange });
   const pendingSettlements = new PendingSettlementStore({ state, clock });

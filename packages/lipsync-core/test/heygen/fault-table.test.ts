@@ -12,7 +12,7 @@ import { HeygenProvider } from '../../src/providers/heygen/heygen-provider.ts';
 import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
 import { SettlementReconciler } from '../../src/providers/settlement-reconciler.ts';
 import { previewFacts } from '../../src/providers/preview/preview-provider.ts';
-import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
+import { ProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { runChain } from '../../src/providers/chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
 import { SharedAdmission } from '../../src/jobs/admission.ts';
@@ -87,7 +87,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { waitsForTime
     microsPerSecond: { speed: 33_300, precision: 66_700 },
     limits: { retryPauseMs: 50 },
   });
-  const registry = createProviderRegistry([heygen, localEngine]);
+  const registry = new ProviderRegistry([heygen, localEngine]);
   const ledger = new Ledger({
     state,
     clock,

@@ -15,7 +15,7 @@ import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts
 import type { Expectation, Forecast } from '../../src/scheduling/completion-forecast.ts';
 import { listProviderIds, type ExecutionPlan } from '../../src/scheduling/execution-plan.ts';
 import { testPlan } from '../../src/testing/test-plan.ts';
-import { createProviderRegistry } from '../../src/providers/provider-registry.ts';
+import { ProviderRegistry } from '../../src/providers/provider-registry.ts';
 import { SharedAdmission } from '../../src/jobs/admission.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
@@ -84,7 +84,7 @@ function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
     warm: () => pool.warm(),
     close: () => pool.close(),
   };
-  const registry = createProviderRegistry([
+  const registry = new ProviderRegistry([
     createPreviewProvider({ renderPool, trackCacheFolder: join(folder, 'tracks') }),
   ]);
   return new LipsyncPipeline({
@@ -176,7 +176,7 @@ describe('The slot of a job at a remote provider', () => {
     for (let place = 0; taken && place < vendor.maxConcurrent; place += 1)
       await slots.acquire('heygen', `other_${place}`, { limit: vendor.maxConcurrent });
     const pipeline = new LipsyncPipeline({
-      registry: createProviderRegistry([vendor]),
+      registry: new ProviderRegistry([vendor]),
       renderPool: pool,
       limits,
       admission: admissionOver(state),
@@ -248,7 +248,7 @@ const engine = {
   facts: { id: 'wav2lip', degraded: false },
   run: () => Promise.reject(new Error('Nothing is run.')),
 } as const;
-const registry = createProviderRegistry([idleVendor, engine]);
+const registry = new ProviderRegistry([idleVendor, engine]);
 const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({
   provider,
   waitMs,
@@ -407,7 +407,7 @@ describe('Throughput estimates', () => {
   async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
     const learn = vi.fn<Forecast['record']>(async () => undefined);
     const pipeline = new LipsyncPipeline({
-      registry: createProviderRegistry([new ScriptedVendor()]),
+      registry: new ProviderRegistry([new ScriptedVendor()]),
       renderPool: pool,
       limits,
       admission: openAdmission,
