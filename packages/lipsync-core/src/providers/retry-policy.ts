@@ -56,9 +56,9 @@ const nextProvider: RetryDecision = Object.freeze({ type: 'next_provider' });
  * Decides what happens after a failure: retry after a pause, continue with the next provider of the plan, or fail the
  * job. This function alone decides it for the runner, the provider chain and remote attempts. Pure.
  *
- * Two loops below and above it repeat work without deciding anything about a provider. HTTP transfers inside a provider
- * folder are repeated there with p-retry; only what still fails afterwards arrives here. The queue runs a job again when
- * the job store was unavailable.
+ * Two other loops repeat work but decide nothing about a provider. Below this function, a provider repeats its own HTTP
+ * transfers with p-retry; only what still fails afterwards arrives here. Above it, the queue runs a job again when the
+ * job store was unavailable.
  *
  * Example: a 502 while downloading an input is `fetch_failed` and follows `decideInputDownload`. A 502 of a vendor call
  * is `provider_unavailable` and follows `decideRemoteCall`. A 502 while downloading a finished take is first repeated
