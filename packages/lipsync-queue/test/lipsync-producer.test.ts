@@ -35,7 +35,7 @@ describe('submit', () => {
     expect(await bench.producer.load()).toEqual({ inlineJobs: 2, inlineSeats: 1 });
   });
 
-  it('The load counts as many seats as there are render workers.', async () => {
+  it('The load counts one render slot per render worker.', async () => {
     const workers = await Promise.all([bench.work(async () => undefined), bench.work(async () => undefined)]);
     await expect.poll(async () => (await bench.producer.load()).inlineSeats, { timeout: 20_000 }).toBe(2);
     await Promise.all(workers.map((worker) => worker.close()));

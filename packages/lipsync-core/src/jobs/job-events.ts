@@ -123,7 +123,7 @@ function end(event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled
   }
 }
 
-/** Crashes start again at one, if an attempt exists: it was interrupted, so that its duration says nothing. */
+/** Crashes start again at one, if an attempt exists: it was interrupted, so its duration is not meaningful. */
 function resume(record: JobRecord, { spec, deadlineAtMs }: Extract<JobEvent, { type: 'resumed' }>): JobRecord {
   return {
     ...record,

@@ -21,7 +21,7 @@ export interface PipelineContext {
   readonly signal: AbortSignal;
   readonly trace?: TraceContext;
   readonly earlierAttempts: readonly Attempt[];
-  /** Whether a run of this job crashed, so that the duration of its attempts says nothing about their providers. */
+  /** Whether an earlier run crashed; attempt durations are then not recorded. */
   readonly wasInterrupted: boolean;
   /** Stored plan; null before the first run has planned. */
   readonly plan: ExecutionPlan | null;

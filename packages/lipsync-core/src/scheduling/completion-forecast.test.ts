@@ -46,7 +46,7 @@ function openForecast(load?: Load) {
   };
 }
 
-describe('the wait for a seat', () => {
+describe('the expected waiting time', () => {
   it.each([
     [{ busy: 0, capacity: 1, typicalMs: 100 }, 0],
     [{ busy: 1, capacity: 2, typicalMs: 100 }, 0],
@@ -59,7 +59,7 @@ describe('the wait for a seat', () => {
 });
 
 describe('a forecast', () => {
-  it('assumes until it has seen takes, and says so', async () => {
+  it('The forecast uses the default until takes were measured, and reports that it is not measured.', async () => {
     expect(await openForecast().forecast.expect(output)).toEqual([
       { provider: 'heygen', waitMs: 0, workMs: 70_000, isMeasured: false },
       { provider: 'wav2lip', waitMs: 0, workMs: 26_000, isMeasured: false },
@@ -96,7 +96,7 @@ describe('a forecast', () => {
     expect((await forecast.expect(output))[1]?.workMs).toBe(20 * 26_000);
   });
 
-  it('lets what it learned drift back to what it assumes, and forgets it after a day, so that whoever was slow once is tried again', async () => {
+  it('A measured estimate decays toward its default and is dropped after a day, so that a slow provider is tried again.', async () => {
     const hourMs = 3_600_000;
     const { forecast, passTime } = openForecast();
     await forecast.record({ ...output, provider: 'heygen' }, 16 * 70_000);
@@ -110,7 +110,7 @@ describe('a forecast', () => {
     expect(await expectedAfter(24)).toMatchObject({ workMs: 70_000, isMeasured: false });
   });
 
-  it('weighs what it sees anew against what is left of what it saw long ago', async () => {
+  it('A new measurement is combined with what remains of an old estimate.', async () => {
     const { forecast, passTime } = openForecast();
     const work = { ...output, provider: 'wav2lip' };
     await forecast.record(work, 4 * 26_000);

@@ -12,7 +12,7 @@ import type { Json, StateStore } from '../storage/state-store.ts';
 export interface LocalJobEntry {
   readonly workDigest: string;
   readonly jobId: string;
-  /** Absolute path. A partial file may lie beside it. */
+  /** Absolute path. A partial file may exist in the same folder. */
   readonly outputPath: string;
   /** Process that runs the job; null if it was released. A job is claimed only if it was released or its owner is dead. */
   readonly owner: ProcessOwner | null;

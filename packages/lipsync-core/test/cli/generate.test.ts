@@ -157,7 +157,7 @@ describe('Invalid command lines', () => {
     ['a number that is none', ['--start-ms', '1.5'], 'whole number'],
     ['metadata that is no JSON', ['--metadata', '{'], 'JSON'],
     ['one word too many', ['more'], 'too many arguments'],
-  ])('%s leaves with 2 and says so on stderr alone, also with --json', async (_, args, said) => {
+  ])('%s exits with 2 and prints the reason to stderr only, also with --json.', async (_, args, said) => {
     for (const json of [[], ['--json']]) {
       const outcome = await runCli('generate', clip, speech, '-o', output, ...args, ...json);
       expect(outcome).toMatchObject({ exitCode: 2, stdout: '' });

@@ -23,7 +23,7 @@ const everyOption: Required<LipsyncOptions> = {
   allowPreview: true,
   deadlineMs: 60_000,
   priority: 0,
-  userId: 'someone',
+  userId: 'user-1',
   metadata: { title: 'Grüße', deep: [1, null] },
 };
 
@@ -52,7 +52,7 @@ const commandLine = [
   '--priority',
   '0',
   '--user-id',
-  'someone',
+  'user-1',
   '--metadata',
   '{"title":"Grüße","deep":[1,null]}',
 ];

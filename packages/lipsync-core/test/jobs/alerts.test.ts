@@ -22,7 +22,7 @@ const failed = (code: Attempt['code']): Attempt => ({
   ...running,
   outcome: 'failed',
   code,
-  message: 'It said so.',
+  message: 'The vendor sent an unknown status.',
   endedAtMs: 2,
 });
 const local: Attempt = { ...running, provider: 'wav2lip' };
@@ -55,7 +55,9 @@ describe('Alerts for attempts', () => {
         await context.saveAttempts([failed(code), { ...local, outcome: 'succeeded', endedAtMs: 3 }]);
         return makeTake(input, context);
       });
-      expect(lines).toEqual([{ jobId: 'job_1', provider: 'heygen', code, reason: 'It said so.', alert: true }]);
+      expect(lines).toEqual([
+        { jobId: 'job_1', provider: 'heygen', code, reason: 'The vendor sent an unknown status.', alert: true },
+      ]);
     },
   );
 
@@ -73,7 +75,7 @@ describe('Alerts for attempts', () => {
   it('A job that fails with the error of its last attempt adds no alert.', async () => {
     await run(async (_, { saveAttempts }) => {
       await saveAttempts([failed('provider_protocol')]);
-      throw new LipsyncError('provider_protocol', 'It said so.');
+      throw new LipsyncError('provider_protocol', 'The vendor sent an unknown status.');
     });
     expect(lines).toHaveLength(1);
   });

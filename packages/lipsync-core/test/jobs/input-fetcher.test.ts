@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { fetchInVain, makeTake } from './pipeline-scripts.ts';
+import { fetchThenFail, makeTake } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 
 const never = new AbortController().signal;
@@ -54,14 +54,16 @@ describe('Inputs at a URL', () => {
 
   it('A download fails after three tries.', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(503).end());
-    const record = await bench.runner(fetchInVain).run('job_1', { signal: never, canRun: () => true });
+    const record = await bench.runner(fetchThenFail).run('job_1', { signal: never, canRun: () => true });
     expect(record.error).toMatchObject({ code: 'fetch_failed' });
     expect(requests).toHaveLength(3);
   });
 
   it('A download is not retried if the server answers 404.', async () => {
     await acceptJobOf((_count, _request, response) => void response.writeHead(404).end());
-    expect((await bench.runner(fetchInVain).run('job_1', { signal: never, canRun: () => true })).status).toBe('failed');
+    expect((await bench.runner(fetchThenFail).run('job_1', { signal: never, canRun: () => true })).status).toBe(
+      'failed',
+    );
     expect(requests).toHaveLength(1);
   });
 
@@ -72,7 +74,7 @@ describe('Inputs at a URL', () => {
       else response.end('content');
     });
     await expect(
-      bench.runner(fetchInVain).run('job_1', { signal: handBack.signal, canRun: () => true }),
+      bench.runner(fetchThenFail).run('job_1', { signal: handBack.signal, canRun: () => true }),
     ).rejects.toMatchObject({ code: 'canceled' });
     expect(await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true })).toMatchObject({
       status: 'completed',

@@ -10,7 +10,7 @@ import type { JobEvent } from '../../src/jobs/job-events.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { JobRunner } from '../../src/jobs/job-runner.ts';
-import { fetchInVain, makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
+import { fetchThenFail, makeTake, neverCalled, workUntilStopped, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
 
@@ -103,7 +103,7 @@ describe('A run of a job', () => {
   it('A missing input fails the job with not_found.', async () => {
     const { video } = (await acceptJob()).spec;
     if (video.kind === 'artifact') await bench.artifacts.delete(video.key);
-    expect(await runnerOf(fetchInVain).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
+    expect(await runnerOf(fetchThenFail).run('job_1', { signal: never(), canRun: () => true })).toMatchObject({
       status: 'failed',
       error: { code: 'not_found' },
     });

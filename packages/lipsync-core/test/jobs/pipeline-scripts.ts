@@ -33,7 +33,7 @@ export function workUntilStopped(onStart: (context: PipelineContext) => unknown 
 }
 
 /** Fetches the inputs, for jobs that fail there. */
-export const fetchInVain: Script = async ({ fetchInputs }) => {
+export const fetchThenFail: Script = async ({ fetchInputs }) => {
   await fetchInputs();
   throw new Error('The inputs could be fetched.');
 };

@@ -132,20 +132,20 @@ describe('A job that waits', () => {
 });
 
 describe('A job that continues on another worker', () => {
-  const handOn: Script = async () => ({ type: 'elsewhere', needs: 'remote' });
+  const transfer: Script = async () => ({ type: 'elsewhere', needs: 'remote' });
 
   it('A transferred job is queued for a worker of that kind, and its run does not count as a crash.', async () => {
     await bench.accept();
-    expect(await run(handOn)).toMatchObject({ status: 'queued', needs: 'remote', parkedUntilMs: null });
+    expect(await run(transfer)).toMatchObject({ status: 'queued', needs: 'remote', parkedUntilMs: null });
     expect(await run(makeTake)).toMatchObject({ status: 'completed', crashes: 0, runs: 2 });
   });
 
   it('A host that does not run that kind of provider does not change the job.', async () => {
     await bench.accept();
-    const handedOn = await run(handOn);
+    const transferred = await run(transfer);
     const inline = bench.runner(neverCalled, {}, abandon);
-    expect(await inline.run('job_1', { signal: never, canRun: (kind) => kind === 'inline' })).toEqual(handedOn);
-    expect(await bench.store.get('job_1')).toEqual(handedOn);
+    expect(await inline.run('job_1', { signal: never, canRun: (kind) => kind === 'inline' })).toEqual(transferred);
+    expect(await bench.store.get('job_1')).toEqual(transferred);
   });
 });
 
