@@ -84,7 +84,7 @@ export async function makeBadInputs(folder: string, maxUploadBytes: number): Pro
       expected: 'clip_unusable',
     },
     {
-      name: 'a speech of length 0',
+      name: 'speech audio of length 0',
       audio: await ffmpeg('nothing.wav', ...lavfi('anullsrc'), '-t', '0'),
       expected: 'speech_unusable',
     },

@@ -32,12 +32,12 @@ describe('the settings of the API', () => {
   });
 
   it.each([
-    [{ PORT: 'http' }, /PORT: must be a whole number/],
+    [{ PORT: 'http' }, /PORT: must be a non-negative integer/],
     [{ PORT: '65536' }, /PORT: must be at most 65535/],
     [{ PUBLIC_BASE_URL: 'example.org' }, /PUBLIC_BASE_URL: must be an http\(s\) URL/],
-    [{ REDIS_URL: 'localhost' }, /REDIS_URL: must be a redis:\/\/ URL/],
-    [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ URL/],
-    [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ URL/],
+    [{ REDIS_URL: 'localhost' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
+    [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
+    [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
     [{ LIPSYNC_API_KEYS: 'alice:one,alice:two' }, /must be unique/],
     [{ LIPSYNC_API_KEYS: 'alice:one,bob:one' }, /must be unique/],
   ])('refuse %j with the reason', (environment, reason) => {

@@ -22,10 +22,10 @@ describe('workerConfigFromEnvironment', () => {
     [{ WORKER_LANES: ',' }, /WORKER_LANES: must name at least one lane/],
     [{ WORKER_LANES: 'cloud,cloud' }, /WORKER_LANES: must name at least one lane, and each once/],
     [{ WORKER_RENDER_CONCURRENCY: '0' }, /WORKER_RENDER_CONCURRENCY: must be at least 1/],
-    [{ QUEUE_LOCK_MS: '1s' }, /QUEUE_LOCK_MS: must be a whole number/],
+    [{ QUEUE_LOCK_MS: '1s' }, /QUEUE_LOCK_MS: must be a non-negative integer/],
     [{ QUEUE_STALLED_INTERVAL_MS: '0' }, /QUEUE_STALLED_INTERVAL_MS: must be at least 100/],
-    [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ URL/],
-    [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ URL/],
+    [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
+    [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
   ])('The settings %j are rejected with the reason.', (environment, reason) => {
     expect(() => workerConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);
   });

@@ -12,7 +12,7 @@ import {
   type Settings,
 } from '@lipsync/core/config';
 
-const lane = z.string().pipe(z.enum(lanes, `must be of ${lanes.join(', ')}`));
+const lane = z.string().pipe(z.enum(lanes, `must be one of ${lanes.join(', ')}`));
 
 /** Settings of the worker in addition to those of the core. */
 export const workerSettings = {

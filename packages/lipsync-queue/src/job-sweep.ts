@@ -27,7 +27,7 @@ const pageSize = 100;
 
 /**
  * Repairs differences between records and queues. Does nothing while or soon after another process sweeps, and stays
- * correct if two sweep at once. Throws what Redis and the store throw.
+ * correct if two sweep at once. Throws `resource_exhausted` when Redis or the store is unavailable.
  */
 export async function sweepJobs(options: SweepOptions): Promise<SweptJobs> {
   const lock = await options.connection.set(sweepLockKey, 'held', 'PX', sweepLockMs, 'NX');

@@ -8,7 +8,7 @@ export type LipsyncQueueHandle = Queue<JobPayload<'lipsync'>, unknown, 'lipsync'
 const liveTypes: JobType[] = ['wait', 'prioritized', 'delayed', 'active', 'waiting-children'];
 const endedStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
 
-/** The BullMQ entries of our jobs, over all lanes. Every call throws what Redis throws. */
+/** The BullMQ entries of our jobs, over all lanes. Every call rejects with the error of the Redis client. */
 export class QueueEntries {
   readonly #queues: LaneQueues;
 

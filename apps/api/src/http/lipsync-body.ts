@@ -110,7 +110,7 @@ function readUrl(
     problem: { field, message },
   });
   if (value === undefined) return refuse('is missing');
-  if (typeof value !== 'string') return refuse('must be a text');
+  if (typeof value !== 'string') return refuse('must be a string');
   if (value.length > maxUrlLength) return refuse(`must be at most ${maxUrlLength} characters long`);
   try {
     checkUrl(value);

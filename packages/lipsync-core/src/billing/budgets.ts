@@ -20,10 +20,10 @@ export interface Totals {
   readonly userDay: Total | null;
 }
 
-const settingNames: Readonly<Record<InstallationCap, string>> = {
-  daily: 'LIPSYNC_BUDGET_DAILY_USD',
-  monthly: 'LIPSYNC_BUDGET_MONTHLY_USD',
-  user_daily: 'LIPSYNC_BUDGET_USER_DAILY_USD',
+const budgetNames: Readonly<Record<InstallationCap, string>> = {
+  daily: 'daily budget',
+  monthly: 'monthly budget',
+  user_daily: 'daily budget of this user',
 };
 
 /** The first cap that `micros` more would exceed; null for none, and for an amount of zero. Pure. */
@@ -48,7 +48,7 @@ export function checkCaps(caps: BudgetCaps, totals: Totals, micros: Micros): voi
   const period = cap === 'monthly' ? 'month' : 'day';
   throw new BudgetExceededError(
     cap,
-    `This may cost ${formatUsd(micros)}, which exceeds the remaining budget of ${settingNames[cap]}. Raise it, or wait until the ${period} ends (UTC).`,
+    `The ${budgetNames[cap]} does not cover this job (${formatUsd(micros)}). Try again after the end of the ${period} (UTC).`,
   );
 }
 
@@ -86,7 +86,7 @@ export class BudgetOutlook {
     this.#caps = caps;
   }
 
-  /** The cap that the amount would exceed now; null for none. Throws what the state store throws. */
+  /** The cap that the amount would exceed now; null for none. Throws `resource_exhausted` when the state store is unavailable. */
   findExceededCap(spending: PlannedSpending): Promise<InstallationCap | null> {
     const keys = totalKeys(spending);
     return this.#state.transact(listTotalKeys(keys), (documents) => ({

@@ -38,7 +38,7 @@ export interface LedgerOptions {
  * The cost of attempts. Money is reserved before an attempt, then settled or released, each at most once, however often
  * and in whatever order the calls come. An entry goes from reserved to settled or released, and from released to settled
  * when a bill arrives late; only `reserveAgain` returns a released entry to reserved. All processes that share the state
- * store share the caps. Every method throws what the state store throws.
+ * store share the caps. Every method throws `resource_exhausted` when the state store is unavailable.
  */
 export class Ledger {
   readonly #state: StateStore;
@@ -83,7 +83,7 @@ export class Ledger {
         : { ...current, state: 'settled', spentMicros: micros, endedAtMs: atMs, note: note ?? current.note },
     );
     if (entry) return entry;
-    throw new LipsyncError('internal', 'A cost has no reservation in the ledger. Report this.');
+    throw new LipsyncError('internal', 'No reservation exists for this cost. Please report this error.');
   }
 
   /** Frees the reserved amount, because nothing was spent. Returns undefined when there is no entry. */

@@ -22,7 +22,7 @@ export function toMicrosOrNull(value: number | null): Micros | null {
   return value === null ? null : toMicros(value);
 }
 
-/** Rounds to the nearest millionth. Throws as `toMicros`. */
+/** Rounds to the nearest millionth. Throws `internal` for an invalid amount. */
 export function usdToMicros(usd: number): Micros {
   return toMicros(Math.round(usd * microsPerDollar));
 }

@@ -31,7 +31,7 @@ const pageSize = 100;
 const shortestPauseMs = 30_000;
 const longestPauseMs = 30 * 60_000;
 
-/** Stores pending settlements for all processes. Every method throws what the state store throws. */
+/** Stores pending settlements for all processes. Every method throws `resource_exhausted` when the state store is unavailable. */
 export class PendingSettlementStore {
   readonly #state: StateStore;
   readonly #clock: Clock;

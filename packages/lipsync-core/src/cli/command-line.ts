@@ -18,7 +18,7 @@ export function createCommandLine(
     async run(args) {
       let exitCode = 0;
       const program = new Command('lipsync')
-        .description('Lip-sync: make a clip speak a speech recording.')
+        .description('Lip-sync: make the person in a clip speak an audio recording.')
         .exitOverride()
         .configureOutput({
           writeOut: (text) => terminal.stdout.write(text),

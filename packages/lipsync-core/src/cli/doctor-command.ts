@@ -20,7 +20,7 @@ export function addDoctorCommand(
 ): void {
   program
     .command('doctor')
-    .description('report what is installed, configured and missing, and what to do about it')
+    .description('show what is installed, configured and missing, and how to fix it')
     .option('--json', 'print the findings as one line of JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const findings = await examine(definitions);
@@ -61,13 +61,13 @@ function toolFinding(name: string, version: string | null): DoctorCheck {
   };
 }
 
-/** Only the service needs Redis; programs and the command line work without it. */
+/** Only the service needs Redis. */
 async function redisFinding(): Promise<DoctorCheck> {
   const output = await readProgramOutput('redis-server', ['--version'], probeTimeoutMs);
   const version = output && /v=(\S+)/.exec(output)?.[1];
   if (version) return { name: 'redis-server', state: 'ok', detail: version, advice: '' };
   const advice =
-    'Needed by npm start and npm run demo unless REDIS_URL is set: apt-get install redis-server (macOS: brew install redis).';
+    'npm start and npm run demo need it unless REDIS_URL is set: apt-get install redis-server (macOS: brew install redis).';
   return { name: 'redis-server', state: 'optional', detail: 'not found', advice };
 }
 
@@ -87,7 +87,7 @@ async function settingFindings(definitions: readonly ProviderDefinition[]): Prom
     {
       name: 'settings',
       state: 'ok',
-      detail: 'the settings of the core are valid; npm start checks those of the service',
+      detail: 'core settings are valid; npm start validates service settings',
       advice: '',
     },
     await folderFinding('data folder', config.dataDir, 'LIPSYNC_DATA_DIR'),

@@ -38,7 +38,7 @@ export function addGenerateCommand(
       setExitCode(outcome.error ? 1 : 0);
     } catch (thrown) {
       if (!given.json) throw thrown;
-      printRefusal(toLipsyncError(thrown), terminal);
+      printRejection(toLipsyncError(thrown), terminal);
       setExitCode(1);
     }
   });
@@ -77,8 +77,8 @@ function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: 
   writeLine(stdout, JSON.stringify({ ...toJobView(record, null), output_path: completed ? outputPath : null }));
 }
 
-/** A request that was rejected before a job existed has no id and no stages. */
-function printRefusal({ code, message, policy }: LipsyncError, { stdout }: Terminal): void {
+/** A rejected request has no job id; print only status and error. */
+function printRejection({ code, message, policy }: LipsyncError, { stdout }: Terminal): void {
   writeLine(
     stdout,
     JSON.stringify({ status: 'failed', error: { code, message, retryable: policy.retryable }, output_path: null }),

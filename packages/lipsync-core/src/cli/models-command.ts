@@ -62,10 +62,10 @@ export function addModelsCommand(
     .addOption(
       new Option(
         '--for <device>',
-        'device that runs the model: layers are rewritten for a CPU and stay plain for a GPU (default: cpu, with --float16 gpu)',
+        'target device: cpu (rewritten layers) or gpu (plain layers); default: cpu, or gpu with --float16',
       ).choices(targets),
     )
-    .option('--float16', 'store and compute in half precision; for GPUs only')
+    .option('--float16', 'half precision (GPU only)')
     .option('--overwrite', 'replace an existing output')
     .option('--json', 'print the result as one line of JSON')
     .action((checkpoint: string, flags: ImportFlags) =>
@@ -76,14 +76,14 @@ export function addModelsCommand(
   models
     .command('list')
     .description('list bundled and imported models with license, form and state')
-    .option('--folder <folder>', 'folder of models', defaultFolder)
+    .option('--folder <folder>', 'model folder', defaultFolder)
     .option('--json', 'print the list as one line of JSON')
     .action((flags: FolderFlags) => report(flags.json, (signal) => list(flags.folder, definitions, signal)));
   models
     .command('verify')
     .description('compare a model with its record and run it once')
     .argument('<model>', '.onnx file or name of a bundled model')
-    .option('--folder <folder>', 'folder of models', defaultFolder)
+    .option('--folder <folder>', 'model folder', defaultFolder)
     .option('--json', 'print the findings as one line of JSON')
     .action((model: string, flags: FolderFlags) =>
       report(flags.json, (signal) => verify(model, { folder: flags.folder, tools: requireTools(definitions) }, signal)),
@@ -134,13 +134,9 @@ async function importCheckpoint(
   signal: AbortSignal,
 ): Promise<Findings> {
   const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
-  if (float16 && target === 'cpu')
-    throw new LipsyncError('request_invalid', '--float16 works on GPUs only. Omit it or --for cpu.');
+  if (float16 && target === 'cpu') throw new LipsyncError('request_invalid', '--float16 requires --for gpu.');
   if (!tools.isModel(output))
-    throw new LipsyncError(
-      'request_invalid',
-      `The output must end in .onnx, which distinguishes a model from a checkpoint: -o ${output}.onnx.`,
-    );
+    throw new LipsyncError('request_invalid', `The output name must end in .onnx, for example -o ${output}.onnx.`);
   const display = createProgressDisplay(terminal.stderr);
   try {
     const report = await tools.importCheckpoint({
@@ -207,7 +203,7 @@ function toLines(
   );
   return [
     `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
-    `${' '.repeat(12)}licence: ${licence ?? 'not known'}`,
+    `${' '.repeat(12)}licence: ${licence ?? 'unknown'}`,
   ];
 }
 
@@ -222,7 +218,7 @@ async function verify(
   if (!tools.isModel(model))
     throw new LipsyncError(
       'request_invalid',
-      'Only .onnx models and bundled models, by name, can be verified. "models import" verifies a checkpoint.',
+      'verify accepts an .onnx file or the name of a bundled model. Checkpoints are verified on import.',
     );
   const check = await checkRecorded(model, tools, signal);
   if (check.state === 'changed') return describeChanged(check);
@@ -243,7 +239,7 @@ async function verify(
       `${check.state.padEnd(10)}  sha256 ${check.foundSha256}${check.state === 'unrecorded' ? ' (no record to compare it with)' : ''}`,
       `runs        ${summary}`,
       ...(element_type === null ? [] : [`written     ${kindOf({ element_type, form })}`]),
-      `licence     ${licence ?? 'not known; the official weights are for research and personal use only'}`,
+      `licence     ${licence ?? 'unknown; the official weights are for research and personal use only'}`,
     ],
   };
 }

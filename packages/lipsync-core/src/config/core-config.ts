@@ -8,7 +8,7 @@ import {
   millisecondsFromSeconds,
   text,
   wholeNumber,
-  yesNo,
+  boolean,
   type Settings,
 } from '../contract/setting-types.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
@@ -30,7 +30,7 @@ export const coreSettings = {
   LIPSYNC_BUDGET_DAILY_USD: microsFromUsd(null),
   LIPSYNC_BUDGET_MONTHLY_USD: microsFromUsd(null),
   LIPSYNC_BUDGET_USER_DAILY_USD: microsFromUsd(null),
-  LIPSYNC_GPU_ENABLED: yesNo(true),
+  LIPSYNC_GPU_ENABLED: boolean(true),
 } satisfies Settings;
 
 /** The settings of the core and of its providers. */

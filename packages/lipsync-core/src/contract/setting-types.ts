@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Types of settings: each turns the text of an environment variable into a value, and an unset variable into the default. */
+/** Setting types. Each parses the text of an environment variable; an unset variable yields the default. */
 
 /** Settings as a table: the name of each variable and how its text becomes a value. */
 export type Settings = Readonly<Record<string, z.ZodType<unknown, string | undefined>>>;
@@ -26,14 +26,14 @@ function setting<Value>(fallback: Value, item: z.ZodType<Value, string>): Settin
     });
 }
 
-/** A whole number in decimal digits from `minimum` to `maximum`. */
+/** A non-negative integer in decimal digits, from `minimum` to `maximum`. */
 export function wholeNumber(fallback: number, range: { minimum: number; maximum: number }): Setting<number> {
-  return setting(fallback, numberIn(/^\d+$/, 'must be a whole number in digits', range));
+  return setting(fallback, numberIn(/^\d+$/, 'must be a non-negative integer', range));
 }
 
-/** An integer in decimal digits from `minimum` to `maximum`. */
+/** An integer, optionally negative, from `minimum` to `maximum`. */
 export function integer(fallback: number, range: { minimum: number; maximum: number }): Setting<number> {
-  return setting(fallback, numberIn(/^-?\d+$/, 'must be a whole number', range));
+  return setting(fallback, numberIn(/^-?\d+$/, 'must be an integer', range));
 }
 
 function numberIn(
@@ -95,7 +95,7 @@ export function text(fallback: string): Setting<string> {
 }
 
 /** `true` or `false`. */
-export function yesNo(fallback: boolean): Setting<boolean> {
+export function boolean(fallback: boolean): Setting<boolean> {
   return setting(
     fallback,
     z.enum(['true', 'false'], 'must be true or false').transform((value) => value === 'true'),
@@ -120,6 +120,6 @@ export function listOf<Item>(item: z.ZodType<Item, string>, fallback: readonly I
 export function redisUrl(): Setting<string> {
   return text('').refine(
     (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
-    'must be a redis:// URL; "npm start" starts a Redis of its own',
+    'must be a redis:// or rediss:// URL; npm start can run its own Redis',
   );
 }

@@ -214,6 +214,6 @@ function breakerOpen(id: string, openUntilMs: number, reason: BreakerView['reaso
 function exceedsJobCap(micros: number, remainingMicros: number): BudgetExceededError {
   return new BudgetExceededError(
     'job',
-    `This may cost ${formatUsd(micros)}, but max_cost_usd leaves ${formatUsd(remainingMicros)}. Raise it.`,
+    `This may cost ${formatUsd(micros)}, but max_cost_usd leaves ${formatUsd(remainingMicros)}. Raise max_cost_usd.`,
   );
 }

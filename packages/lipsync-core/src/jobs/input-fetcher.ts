@@ -27,7 +27,10 @@ export interface InputFetcherContext {
 
 /** Provides the inputs of a job as files. Two implementations: the artifact store, and files that are read in place. */
 export interface InputFetcher {
-  /** Throws what `GuardedClient` and the artifact store throw. */
+  /**
+   * Throws `not_found`, `request_invalid`, `url_forbidden`, `fetch_failed`, `payload_too_large`, or `resource_exhausted`
+   * when the disk is full.
+   */
   fetch(record: JobRecord, context: InputFetcherContext): Promise<FetchedInputs>;
 }
 

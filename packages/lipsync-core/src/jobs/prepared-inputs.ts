@@ -163,15 +163,15 @@ function windowOf({ startMs, endMs }: LipsyncOptions): { startMs?: number; endMs
 
 const silentWarning: Warning = Object.freeze({
   code: 'speech_silent',
-  message: 'The speech is silent; the clip was returned with the new sound and an unchanged mouth.',
+  message: 'The speech audio is silent; the clip is returned with it and an unchanged mouth.',
 });
 
 const frameRateWarning: Warning = Object.freeze({
   code: 'variable_frame_rate',
-  message: 'The clip has a variable frame rate; it was converted to the nearest standard rate.',
+  message: 'The clip has a variable frame rate; it was converted to the nearest constant rate.',
 });
 
 const noVoiceWarning: Warning = Object.freeze({
   code: 'no_voice_found',
-  message: 'No voice was detected in the speech; the mouth follows its loudness alone.',
+  message: 'No voice was detected, so the mouth follows loudness only.',
 });

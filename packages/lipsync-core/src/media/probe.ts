@@ -67,23 +67,27 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
 }
 
 /**
- * Probes a speech by decoding it completely, because durations in headers are often wrong. Throws `not_found`,
+ * Probes a speech recording by decoding it completely, because durations in headers are often wrong. Throws `not_found`,
  * `speech_unusable`, `media_failed`, or the abort error.
  */
 export async function probeSpeech(path: string, { limits, signal }: ProbeContext): Promise<SpeechFacts> {
-  await requireFile(path, 'speech', 'speech_unusable');
-  const report = await probeInput(path, 'speech', 'speech_unusable', { signal });
+  await requireFile(path, 'speech audio', 'speech_unusable');
+  const report = await probeInput(path, 'speech audio', 'speech_unusable', { signal });
   const stream = report.streams.find(({ codec_type }) => codec_type === 'audio');
-  if (!stream) throw new LipsyncError('speech_unusable', 'The speech has no audio stream. Upload a file with sound.');
+  if (!stream)
+    throw new LipsyncError('speech_unusable', 'The audio file has no audio stream. Upload a file with sound.');
   if (!stream.sample_rate || !stream.channels)
-    throw new LipsyncError('speech_unusable', 'The audio stream of the speech cannot be read. Convert it to WAV.');
-  requireDuration(stream.duration ?? 0, limits, 'speech', 'speech_unusable');
+    throw new LipsyncError(
+      'speech_unusable',
+      'The audio stream of the audio file cannot be read. Convert the file to WAV.',
+    );
+  requireDuration(stream.duration ?? 0, limits, 'speech audio', 'speech_unusable');
   const durationMs = await measureSpeechMs(path, { signal, maxDurationMs: limits.maxDurationMs });
-  requireDuration(durationMs / 1000, limits, 'speech', 'speech_unusable');
+  requireDuration(durationMs / 1000, limits, 'speech audio', 'speech_unusable');
   if (durationMs === 0)
     throw new LipsyncError(
       'speech_unusable',
-      'The audio of the speech cannot be decoded. Upload it again, or convert it to WAV first.',
+      'The speech audio cannot be decoded. Upload it again, or convert it to WAV first.',
     );
   return {
     codec: stream.codec_name ?? 'unknown',
@@ -95,7 +99,7 @@ export async function probeSpeech(path: string, { limits, signal }: ProbeContext
 
 async function probeInput(
   path: string,
-  what: 'clip' | 'speech',
+  what: 'clip' | 'speech audio',
   code: ErrorCode,
   options: ProbeOptions,
 ): Promise<ProbeReport> {
@@ -167,7 +171,10 @@ function requireSize({ width, height }: PictureShape, { maxDimensionPx }: MediaL
 
 function requireDuration(durationS: number, { maxDurationMs }: MediaLimits, what: string, code: ErrorCode): void {
   if (durationS * 1000 <= maxDurationMs) return;
-  throw new LipsyncError(code, `The ${what} is longer than ${maxDurationMs / 1000} s. Use a shorter one, or split it.`);
+  throw new LipsyncError(
+    code,
+    `The ${what} is longer than ${maxDurationMs / 1000} s. Use a shorter file, or split it.`,
+  );
 }
 
 async function readColor(stream: ProbedStream): Promise<{ color: ColorTags; hdr: boolean }> {

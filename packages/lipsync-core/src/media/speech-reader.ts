@@ -9,14 +9,14 @@ export interface SpeechReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The samples of a speech, for a single iteration. Leaving the loop early stops the decoder. */
+/** The samples of a speech recording, for a single iteration. Leaving the loop early stops the decoder. */
 export interface SpeechStream extends AsyncIterable<Float32Array> {
   /** Number of non-finite samples so far (NaN, infinite), which are replaced by silence. */
   readonly nanSamples: number;
 }
 
 /**
- * Decodes a speech to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the caller owns.
+ * Decodes a speech recording to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the caller owns.
  * Iteration throws `media_failed` or the abort error.
  */
 export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): SpeechStream {
@@ -40,7 +40,7 @@ export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): Sp
   };
 }
 
-/** Measures the duration of a speech by decoding it; stops soon after `maxDurationMs`. Throws like `readSpeech`. */
+/** Measures the duration of a speech recording by decoding it; stops soon after `maxDurationMs`. Throws the errors of `readSpeech`. */
 export async function measureSpeechMs(
   path: string,
   { signal, maxDurationMs }: SpeechReadOptions & { readonly maxDurationMs: number },

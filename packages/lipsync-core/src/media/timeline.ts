@@ -34,7 +34,7 @@ export function frameTimeMs(timeline: Pick<Timeline, 'frameRate'>, index: number
 }
 
 /**
- * Plans the output for a clip and a speech of `speechDurationMs`. A still lasts as long as the speech in every mode.
+ * Plans the output for a clip and speech audio of `speechDurationMs`. A still lasts as long as the audio in every mode.
  * Throws `request_invalid` when the window is outside the clip.
  */
 export function planTimeline(clip: TimedClip, speechDurationMs: number, options: TimelineOptions): Timeline {

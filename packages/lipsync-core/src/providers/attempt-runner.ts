@@ -22,7 +22,7 @@ import { advanceRemote, type AttemptProgress } from './remote-attempt.ts';
 /** The price of computing on this machine. */
 export interface LocalPrice {
   readonly microsPerHour: number;
-  /** The expected cost of the provider's work on this job. Throws what the state store throws. */
+  /** The expected cost of the provider's work on this job. Throws `resource_exhausted` when the state store is unavailable. */
   quote(provider: ProviderId): Promise<number>;
 }
 

@@ -19,7 +19,7 @@ export interface CancelOptions {
 /**
  * Cancels an operation after checking it: canceling a finished operation unseen could delete the only record of its
  * cost. Returns whether the cost is known and booked. It is not when the vendor does not answer, or no longer has an
- * operation that may have finished. Throws what `onSend` and `book` throw.
+ * operation that may have finished. Rethrows errors of `onSend` and `book`.
  */
 export async function cancelOperation(
   provider: RemoteProvider,

@@ -147,7 +147,7 @@ export interface ConfiguredProvider {
   listWarnings?(): readonly string[];
   /** The model file that a setting names, for `models list`; its path is null when the setting is empty. */
   readonly modelFile?: { readonly setting: string; readonly path: string | null };
-  /** Throws what the state store throws. */
+  /** Throws `resource_exhausted` when the state store is unavailable. */
   inspect?(context: { readonly state: StateStore }): Promise<Partial<ProviderFindings>>;
   /** Never throws for settings or files that are wrong: it reports them. */
   diagnose(): Promise<DoctorCheck>;

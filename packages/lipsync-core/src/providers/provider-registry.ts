@@ -25,7 +25,7 @@ export class ProviderRegistry {
     if (chain.length > 0) return chain;
     throw new LipsyncError(
       'not_supported',
-      `No provider of the job's plan is configured here: ${listProviderIds(plan).join(', ')}.`,
+      `None of the planned providers is configured on this machine: ${listProviderIds(plan).join(', ')}.`,
     );
   }
 }

@@ -60,7 +60,7 @@ export class SettlementReconciler {
 
   /**
    * Processes every settlement that is due, at growing intervals for a day, and returns how many were resolved. Any
-   * process may call it at any time. Throws what the state store throws.
+   * process may call it at any time. Throws `resource_exhausted` when the state store is unavailable.
    */
   async reconcile(providers: readonly Provider[], signal: AbortSignal): Promise<number> {
     let resolved = 0;

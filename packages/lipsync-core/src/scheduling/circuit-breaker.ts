@@ -59,7 +59,7 @@ const defaultSettings: BreakerSettings = Object.freeze({
 
 /**
  * Pauses calls to a provider that keeps failing. One breaker per provider, shared by all processes through the state
- * store. Every method throws what the state store throws.
+ * store. Every method throws `resource_exhausted` when the state store is unavailable.
  */
 export class CircuitBreaker {
   readonly #state: StateStore;

@@ -43,11 +43,11 @@ export interface Expectation {
 
 /** Forecasts when each provider would be done with an output. An interface, because tests replace it. */
 export interface Forecast {
-  /** Throws what the state store and `load` throw. */
+  /** Throws `resource_exhausted` when the state store is unavailable; rethrows errors of `load`. */
   expect(output: ExpectedOutput): Promise<readonly Expectation[]>;
   /**
    * Records the duration of an attempt that produced a take in a job without a crashed run. Pauses that the vendor
-   * requested count, since the next attempt may meet them too. Throws what the state store throws.
+   * requested count, since the next attempt may meet them too. Throws `resource_exhausted` when the state store is unavailable.
    */
   record(output: ExpectedOutput & { readonly provider: ProviderId }, tookMs: number): Promise<void>;
 }

@@ -27,7 +27,7 @@ export interface SweptSlots {
  * Limits how many operations run at a provider at once, over all processes. A slot belongs to a job, not to a process,
  * because an operation outlives the process that started it. Jobs that find no free slot wait in a list ordered by
  * priority, then by age. A port: one implementation works over any `StateStore`, one keeps the list in Redis; both pass
- * `concurrencySlotsSuite`. Every call is atomic and throws what the store throws.
+ * `concurrencySlotsSuite`. Every call is atomic and throws `resource_exhausted` when the store is unavailable.
  */
 export interface ConcurrencySlots {
   /**

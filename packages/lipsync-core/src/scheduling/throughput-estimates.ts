@@ -48,7 +48,7 @@ const hourMs = 3_600_000;
 const halfLifeMs = 6 * hourMs;
 const expiryMs = 24 * hourMs;
 
-/** Processing times measured over all processes of the installation. Methods throw what the state store throws. */
+/** Processing times measured over all processes of the installation. Methods throw `resource_exhausted` when the state store is unavailable. */
 export class ThroughputEstimates {
   readonly #state: StateStore;
   readonly #clock: Clock;

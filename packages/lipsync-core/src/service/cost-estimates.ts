@@ -39,7 +39,7 @@ export interface EstimateCostOptions {
 
 const pathsSchema = z.object({ videoPath: z.string().min(1), audioPath: z.string().min(1) });
 
-/** Probes two files and estimates the cost of a job with them. Throws as `LipsyncService.estimateCost`. */
+/** Probes two files and estimates the cost of a job with them. Throws the errors of `LipsyncService.estimateCost`. */
 export async function estimateCost(
   { videoPath, audioPath, ...rest }: EstimateCostInput,
   { estimator, limits, optionsSchema }: EstimateCostOptions,

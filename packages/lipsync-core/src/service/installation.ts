@@ -48,7 +48,7 @@ export interface ProviderStatus {
   readonly microsPerSecond: Readonly<Record<string, number>> | null;
   /** Path below which the vendor calls the API; null when it does not. */
   readonly callbackPath: string | null;
-  /** Throws what the state store throws. */
+  /** Throws `resource_exhausted` when the state store is unavailable. */
   inspect(): Promise<ProviderFindings>;
   /** The attempt that a vendor's call is about; undefined unless the call is proven genuine. */
   verifyCallback(request: CallbackRequest): CallbackAttempt | undefined;

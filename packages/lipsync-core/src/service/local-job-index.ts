@@ -45,7 +45,7 @@ const resumableMs = 24 * 3_600_000;
 
 /**
  * Finds the unfinished job for the same work, so that a request after a crash resumes it instead of paying for a second
- * operation. Throws what the state store throws.
+ * operation. Throws `resource_exhausted` when the state store is unavailable.
  */
 export class LocalJobIndex {
   readonly #options: LocalJobIndexOptions;

@@ -83,7 +83,7 @@ describe('models import', () => {
   it('models import refuses half precision for a CPU, and an unknown device.', async () => {
     expect(await json('import', checkpoint, '-o', model, '--for', 'cpu', '--float16')).toMatchObject({
       exitCode: 1,
-      said: { error: { code: 'request_invalid', message: expect.stringContaining('--for cpu') } },
+      said: { error: { code: 'request_invalid', message: expect.stringContaining('--for gpu') } },
     });
     expect((await runCli('models', 'import', checkpoint, '-o', model, '--for', 'tpu')).exitCode).toBe(2);
     await expect(stat(model)).rejects.toMatchObject({ code: 'ENOENT' });
@@ -157,10 +157,10 @@ describe('models verify', () => {
     expect((await json('verify', join(folder, 'nowhere.onnx'))).said.error.code).toBe('model_missing');
   });
 
-  it('models verify refers a checkpoint to models import.', async () => {
+  it('models verify refuses a checkpoint and explains that the import verifies it.', async () => {
     expect(await json('verify', checkpoint)).toMatchObject({
       exitCode: 1,
-      said: { error: { code: 'request_invalid', message: expect.stringContaining('models import') } },
+      said: { error: { code: 'request_invalid', message: expect.stringContaining('verified on import') } },
     });
   });
 

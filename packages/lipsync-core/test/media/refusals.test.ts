@@ -168,7 +168,7 @@ describe('probeClip', () => {
 });
 
 describe('probeSpeech', () => {
-  it('A speech is rejected when it does not exist, is empty, or is a text file.', async () => {
+  it('Speech audio is rejected when it does not exist, is empty, or is a text file.', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'empty.wav'), '');
     await writeFile(join(folder, 'text.wav'), 'no sound here\n'.repeat(50));
@@ -177,20 +177,20 @@ describe('probeSpeech', () => {
     expect(await speechRefusal(join(folder, 'text.wav'))).toMatchObject(speechUnusable(/cannot be read/));
   });
 
-  it('A speech is rejected when it has no audio stream.', async () => {
+  it('Speech audio is rejected when it has no audio stream.', async () => {
     const folder = await temporaryFolder();
     const path = await makeMedia(...source('128x96'), ...x264, join(folder, 'silent.mp4'));
     expect(await speechRefusal(path)).toMatchObject(speechUnusable(/no audio stream/));
   });
 
-  it('A speech is rejected when it is a header without samples.', async () => {
+  it('Speech audio is rejected when it is a header without samples.', async () => {
     const folder = await temporaryFolder();
     const path = await makeSpeech(join(folder, 'speech.wav'), 0.5);
     await writeFile(path, (await readFile(path)).subarray(0, 78));
     expect((await speechRefusal(path)).code).toBe('speech_unusable');
   });
 
-  it('A speech is rejected when it is longer than the limit.', async () => {
+  it('Speech audio is rejected when it is longer than the limit.', async () => {
     const folder = await temporaryFolder();
     const path = await makeSpeech(join(folder, 'speech.wav'), 2);
     expect(await speechRefusal(path, { ...limits, maxDurationMs: 1_500 })).toMatchObject(

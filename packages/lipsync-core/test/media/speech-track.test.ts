@@ -18,7 +18,7 @@ describe('writeSpeechTrack', () => {
   it.each([
     ['cut', 2.3],
     ['padded', 0.4],
-  ])('A speech track has exactly the samples of the timeline when the speech is %s.', async (_, speechS) => {
+  ])('A speech track has exactly the samples of the timeline when the speech audio is %s.', async (_, speechS) => {
     const folder = await temporaryFolder();
     const clip = await probeClip(await makeNumberedClip(join(folder, 'clip.mp4'), 30, '30000/1001'), { limits });
     const speechPath = await makeSpeech(join(folder, 'speech.mp3'), speechS, '-ac', '2');
@@ -53,7 +53,7 @@ describe('writeSpeechTrack', () => {
   });
 });
 
-/** Swaps the sound of a clip for a speech of the same duration. */
+/** Swaps the sound of a clip for speech audio of the same duration. */
 async function swap(clipPath: string, folder: string) {
   const clip = await probeClip(clipPath, { limits });
   const speechPath = await makeSpeech(join(folder, 'speech.wav'), clip.durationMs / 1000);

@@ -64,7 +64,7 @@ describe('readSpeech', () => {
 });
 
 describe('Sound of a take', () => {
-  it('A take of a speech with non-finite samples has finite sound.', async () => {
+  it('A take of speech audio with non-finite samples has finite sound.', async () => {
     const folder = await temporaryFolder();
     const source = Float32Array.from({ length: 22_050 }, (_, index) =>
       index % 100 === 50 ? Number.NaN : 0.3 * Math.sin(index / 10),

@@ -59,7 +59,7 @@ describe('previewTask on a clip whose face appears after ten seconds', () => {
     expect(stages.find(({ stage }) => stage === 'learning')?.frames).toBeGreaterThanOrEqual(30);
   });
 
-  it('A speech that ends before the face appears throws clip_unusable.', { timeout: 60_000 }, async () => {
+  it('Speech audio that ends before the face appears throws clip_unusable.', { timeout: 60_000 }, async () => {
     await expect(previewOfLateFace(4)).rejects.toMatchObject({ code: 'clip_unusable' });
   });
 });

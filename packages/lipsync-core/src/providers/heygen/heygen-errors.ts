@@ -82,9 +82,9 @@ const adviceByCode: Readonly<Partial<Record<ErrorCode, string>>> = {
     'The HeyGen account has no balance left for this job. Add funds to its API wallet, or upgrade its plan.',
   rate_limited: 'HeyGen accepts no more requests at the moment. Try again later.',
   provider_unavailable: 'HeyGen is currently unavailable. Try again later.',
-  content_refused: 'HeyGen refused the content of the clip or the speech. Use other content.',
+  content_refused: 'HeyGen refused the content of the clip or the speech audio. Use other content.',
   not_supported: 'HeyGen does not accept files of this size. Use a shorter or smaller clip.',
-  provider_failed: 'HeyGen could not process the files. Use another clip or speech file.',
+  provider_failed: 'HeyGen could not process the files. Use another clip or speech recording.',
 };
 
 /** Creates the error of a refused call. `details` contains `vendorCode` and `requestId` if they are known. */

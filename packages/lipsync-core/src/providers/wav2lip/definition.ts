@@ -105,16 +105,16 @@ async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEna
   return {
     name,
     state: 'ok',
-    detail: `${modelPath}, to run on ${devicesToTry(gpuEnabled, hasCuda)}; ${next}`,
+    detail: `${modelPath}, device: ${devicesToTry(gpuEnabled, hasCuda)}; ${next}`,
     advice: formAdvice(await model.inspect(), { gpuEnabled, hasCuda }),
   };
 }
 
 function devicesToTry(gpuEnabled: boolean, hasCuda: boolean): string {
-  if (!gpuEnabled) return 'the CPU alone';
+  if (!gpuEnabled) return 'CPU only';
   return hasCuda
-    ? 'CUDA, else WebGPU, else the CPU'
-    : 'WebGPU, else the CPU (CUDA is not installed; docs/operations.md explains how)';
+    ? 'CUDA, else WebGPU, else CPU'
+    : 'WebGPU, else CPU (CUDA is not installed; docs/operations.md explains how)';
 }
 
 /** Compares the form of the model with the devices that may run it; the device itself is known only after a job. Pure. */

@@ -59,7 +59,7 @@ describe('openMelChunks', () => {
     ]);
   });
 
-  it('A speech of fewer than 16 columns or less than half a window is padded with silence.', async () => {
+  it('Speech audio of fewer than 16 columns or less than half a window is padded with silence.', async () => {
     for (const length of [100, 399, 400, 2_900]) {
       const samples = chirp(length);
       const [chunk] = await chunksOf({ samples: inBlocks(samples), frameCount: 1 });
