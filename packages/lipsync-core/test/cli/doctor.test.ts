@@ -135,7 +135,7 @@ describe('doctor', () => {
       isInstalled ? 'CUDA, else WebGPU, else CPU' : 'WebGPU, else CPU (CUDA is not installed; docs/operations.md',
     );
     vi.stubEnv('LIPSYNC_GPU_ENABLED', 'false');
-    expect((await findings()).finding('wav2lip')?.detail).toContain('the CPU alone');
+    expect((await findings()).finding('wav2lip')?.detail).toContain('CPU only');
   });
 
   it('doctor advises when the model is built for another device.', async () => {
