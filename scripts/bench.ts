@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- preview|wav2lip|gpu]`: measures the local providers end to end and by stage on a lengthened sample.
- * `gpu` runs only when named. `npm run bench -- compare REV` compares with another revision.
+ * `npm run bench [-- preview|wav2lip|gpu]`: measures the local providers end to end and by stage on a lengthened
+ * sample. `gpu` runs only when named. `npm run bench -- compare REV` compares with another revision.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

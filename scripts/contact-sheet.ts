@@ -1,6 +1,6 @@
 /**
- * `node scripts/contact-sheet.ts BEFORE AFTER OUT.jpg`: draws the mouth before and after lip-sync at several times, above the
- * waveform of the speech.
+ * `node scripts/contact-sheet.ts BEFORE AFTER OUT.jpg`: draws the mouth before and after lip-sync at several times,
+ * above the waveform of the speech.
  */
 import { execFile } from 'node:child_process';
 import { rename, writeFile } from 'node:fs/promises';
@@ -33,8 +33,8 @@ if (beforePath === undefined || afterPath === undefined || outputPath === undefi
 }
 
 /**
- * Writes the sheet as PNG or JPEG, by its extension; written to a partial file first, then renamed. A `before` shorter than
- * `after` repeats, as with `sync_mode` loop. Throws when a video cannot be read.
+ * Writes the sheet as PNG or JPEG, by its extension; written to a partial file first, then renamed. A `before` shorter
+ * than `after` repeats, as with `sync_mode` loop. Throws when a video cannot be read.
  */
 async function drawContactSheet(before: string, after: string, output: string): Promise<void> {
   const [beforeS, durationS] = await Promise.all([readDuration(before), readDuration(after)]);
@@ -114,8 +114,8 @@ async function readSound(path: string): Promise<Float32Array> {
 }
 
 /**
- * The lower part of the face with the highest score, with the aspect ratio of a cell; the whole picture without a face. Both
- * rows show the same region, because lip-sync does not move the head.
+ * The lower part of the face with the highest score, with the aspect ratio of a cell; the whole picture without a face.
+ * Both rows show the same region, because lip-sync does not move the head.
  */
 async function findMouthRegion(detector: FaceDetector, image: Image): Promise<Region> {
   const { width, height } = image;

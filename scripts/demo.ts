@@ -1,6 +1,6 @@
 /**
- * `npm run demo [-- --heygen-standin]`: starts the service on a free port, runs one job and prints its result as a table.
- * With the option, the job uses HeyGen, replaced by the stand-in.
+ * `npm run demo [-- --heygen-standin]`: starts the service on a free port, runs one job and prints its result as a
+ * table. With the option, the job uses HeyGen, replaced by the stand-in.
  */
 import { access, mkdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * `node scripts/judge.ts FOLDER [NAME_PART]`: makes a preview of every clip in FOLDER with every speech in it, measures each
- * output and prints a table: frames, durations, similarity outside the mouth, and how the lips follow the sound.
+ * `node scripts/judge.ts FOLDER [NAME_PART]`: makes a preview of every clip in FOLDER with every speech in it, measures
+ * each output and prints a table: frames, durations, similarity outside the mouth, and how the lips follow the sound.
  */
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

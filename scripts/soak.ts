@@ -1,6 +1,6 @@
 /**
- * `npm run soak [-- NAME…]`: runs soak tests on the real service. Each prints its results as a table. Exits with 1 when one
- * of them fails.
+ * `npm run soak [-- NAME…]`: runs soak tests on the real service. Each prints its results as a table. Exits with 1 when
+ * one of them fails.
  */
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';

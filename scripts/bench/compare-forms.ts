@@ -1,6 +1,6 @@
 /**
- * `node scripts/bench/compare-forms.ts [BATCH [ROUNDS]]`: compares the CPU time per face of the two forms of the full-size
- * model. CPU time is comparable even on a busy machine; the forms run in turn.
+ * `node scripts/bench/compare-forms.ts [BATCH [ROUNDS]]`: compares the CPU time per face of the two forms of the
+ * full-size model. CPU time is comparable even on a busy machine; the forms run in turn.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';

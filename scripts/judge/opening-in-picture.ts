@@ -4,8 +4,9 @@ import { innerLipsLower, innerLipsUpper, mouthCorners } from '../../packages/lip
 const middlePairs = [3, 4, 5, 6, 7] as const;
 
 /**
- * Mean distance between the inner lips in the image plane, in pixels perpendicular to the line between the mouth corners.
- * Ignores the estimated depth: if the lower lip is estimated behind the upper one, a 3-D distance never becomes 0.
+ * Mean distance between the inner lips in the image plane, in pixels perpendicular to the line between the mouth
+ * corners. Ignores the estimated depth: if the lower lip is estimated behind the upper one, a 3-D distance never
+ * becomes 0.
  */
 export function openingInPicture(points: Float32Array): number {
   const [left, right] = mouthCorners.inner;

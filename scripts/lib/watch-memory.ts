@@ -4,8 +4,8 @@ import { descendantsOf } from '../../packages/lipsync-core/src/testing/process-t
 const intervalMs = 1_000;
 
 /**
- * Samples the total memory of all descendants of a process (Linux), optionally including the process itself. Memory that
- * several processes share, such as programs, libraries and frames, counts once.
+ * Samples the total memory of all descendants of a process (Linux), optionally including the process itself. Memory
+ * that several processes share, such as programs, libraries and frames, counts once.
  */
 export function watchMemory(
   ancestor: number,

@@ -26,8 +26,8 @@ const lateSteps = new Set(['download answered', 'settled', 'attempt ended', 'out
 type Sample = { readonly videoPath: string; readonly audioPath: string };
 
 /**
- * Cancels a job at every step, while it waits for a slot, and while its operation runs. No operation or process may keep
- * running, and the ledger must equal the stand-in's wallet.
+ * Cancels a job at every step, while it waits for a slot, and while its operation runs. No operation or process may
+ * keep running, and the ledger must equal the stand-in's wallet.
  */
 export async function proveHeygenCancels(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);

@@ -9,8 +9,8 @@ import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.
 const longestMs = 10 * 60_000;
 
 /**
- * Runs jobs at a vendor that repeats the API key in its responses and links to another host, then searches for the key in
- * API responses, logs, stored files and requests to other hosts.
+ * Runs jobs at a vendor that repeats the API key in its responses and links to another host, then searches for the key
+ * in API responses, logs, stored files and requests to other hosts.
  */
 export async function proveHeygenKey(): Promise<boolean> {
   const signal = AbortSignal.timeout(longestMs);

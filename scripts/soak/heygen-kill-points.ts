@@ -41,7 +41,9 @@ export const requestPoints: readonly KillPoint[] = [
   { name: 'download answered', matches: isAnswered('download') },
 ];
 
-/** Steps that are visible in Redis or in the output folder. Redis shows a write before the worker receives its reply. */
+/**
+ * Steps that are visible in Redis or in the output folder. Redis shows a write before the worker receives its reply.
+ */
 export const writePoints: readonly KillPoint[] = [
   { name: 'slot acquired', matches: isWritten(/places\/heygen/, /sinceMs/) },
   { name: 'attempt stored', matches: isWritten(isRunning, /"outcome":"running"/, /"operation":null/) },

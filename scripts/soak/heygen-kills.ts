@@ -36,9 +36,9 @@ const interruptions = ['SIGINT', 'SIGTERM'] as const;
 type Row = { kills: number; missed: number; interrupted: number };
 
 /**
- * Kills the worker with SIGKILL at every step of HeyGen jobs and at random times, until enough runs were interrupted and
- * every step was reached. Every job must complete and be charged once, and the ledger must equal the stand-in's wallet.
- * A first SIGINT stops the killing and prints the verdict so far; a second one ends the program.
+ * Kills the worker with SIGKILL at every step of HeyGen jobs and at random times, until enough runs were interrupted
+ * and every step was reached. Every job must complete and be charged once, and the ledger must equal the stand-in's
+ * wallet. A first SIGINT stops the killing and prints the verdict so far; a second one ends the program.
  */
 export async function proveHeygenKills(): Promise<boolean> {
   const interrupted = new AbortController();

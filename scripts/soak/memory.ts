@@ -21,14 +21,16 @@ const longStages = ['tracking', 'rendering'] as const;
 const allowedGrowth = { factor: 1.1, mib: 50 };
 
 /**
- * Makes a preview of a 600 s clip at 720p. Measures the memory of the worker and its descendants, idle and during the job,
- * and checks that it stays flat in each long stage.
+ * Makes a preview of a 600 s clip at 720p. Measures the memory of the worker and its descendants, idle and during the
+ * job, and checks that it stays flat in each long stage.
  */
 export async function proveMemory(): Promise<boolean> {
   return withFolder((folder) => proveFlat(folder, { method: 'preview', modelMib: 0, environment: {} }));
 }
 
-/** The same with Wav2Lip on the CPU: a full-size model with seeded weights, whose engine is a descendant of the worker. */
+/**
+ * The same with Wav2Lip on the CPU: a full-size model with seeded weights, whose engine is a descendant of the worker.
+ */
 export async function proveWav2LipMemory(): Promise<boolean> {
   return withFolder(async (folder) => {
     const modelPath = join(folder, 'wav2lip.onnx');

@@ -30,8 +30,8 @@ interface Step {
 }
 
 /**
- * Packs the core, installs it with its dependencies into an empty TypeScript project outside this one, compiles a program
- * there with strict options, and runs the program and the command line.
+ * Packs the core, installs it with its dependencies into an empty TypeScript project outside this one, compiles a
+ * program there with strict options, and runs the program and the command line.
  */
 export async function provePacked(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-packed-'));

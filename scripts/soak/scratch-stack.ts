@@ -29,13 +29,15 @@ export interface ScratchStack {
   readonly client: LipsyncClient;
   /** Every line that the processes have printed so far, including workers of `startWorker`. */
   readonly lines: readonly string[];
-  /** Starts an additional worker that is not restarted when it exits; resolves when it claims jobs. The caller stops it. */
+  /**
+   * Starts an additional worker that is not restarted when it exits; resolves when it claims jobs. The caller stops it.
+   */
   startWorker(environment: Readonly<Record<string, string>>): Promise<GuardedProcess>;
   /** Outputs that can be downloaded, relative to the output folder. */
   outputs(): Promise<string[]>;
   /**
-   * Lists work files and partial files that jobs should have deleted. Waits for a while, because a job deletes its files
-   * after its record has ended.
+   * Lists work files and partial files that jobs should have deleted. Waits for a while, because a job deletes its
+   * files after its record has ended.
    */
   leftovers(): Promise<string[]>;
   stop(): Promise<void>;

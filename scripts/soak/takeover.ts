@@ -42,9 +42,9 @@ interface Bench {
 }
 
 /**
- * Starts an older revision (`TAKEOVER_REVISION`), kills it with SIGKILL while it has jobs in every state, and starts the
- * current one with the same data folder and Redis. Every job must be listed, end as expected and be charged once. Repeats
- * this for a job of the command line, whose state is in SQLite.
+ * Starts an older revision (`TAKEOVER_REVISION`), kills it with SIGKILL while it has jobs in every state, and starts
+ * the current one with the same data folder and Redis. Every job must be listed, end as expected and be charged once.
+ * Repeats this for a job of the command line, whose state is in SQLite.
  */
 export async function proveTakeover(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-takeover-'));

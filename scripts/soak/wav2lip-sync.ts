@@ -36,8 +36,8 @@ interface Row {
 }
 
 /**
- * At each frame rate, a model paints the loudness of its input. Every frame of the take must show the loudness of the speech
- * at its own time, and picture and sound must be in sync at the start and at the end.
+ * At each frame rate, a model paints the loudness of its input. Every frame of the take must show the loudness of the
+ * speech at its own time, and picture and sound must be in sync at the start and at the end.
  */
 export async function proveWav2LipSync(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-sync-'));

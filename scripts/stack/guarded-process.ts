@@ -29,8 +29,8 @@ export interface GuardedProcess {
 const maxLastLines = 12;
 
 /**
- * Waits until its stdin closes, which happens however the launcher ends, then stops the process. Needed because Redis cannot
- * watch its parent process.
+ * Waits until its stdin closes, which happens however the launcher ends, then stops the process. Needed because Redis
+ * cannot watch its parent process.
  */
 const guardScript = `
 read -r _
@@ -47,8 +47,8 @@ exit 0
 `;
 
 /**
- * Starts a process in its own process group, so that Control-C reaches only the launcher, which stops processes in order. A
- * guard stops the process if the launcher is killed. When the process exits, the rest of its group is killed.
+ * Starts a process in its own process group, so that Control-C reaches only the launcher, which stops processes in
+ * order. A guard stops the process if the launcher is killed. When the process exits, the rest of its group is killed.
  * Throws when the program cannot be started.
  */
 export async function startGuarded(plan: ProcessPlan): Promise<GuardedProcess> {

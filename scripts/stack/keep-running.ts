@@ -16,15 +16,18 @@ export interface KeptProcess {
 
 export interface KeepRunningOptions {
   readonly plan: ProcessPlan;
-  /** Resolves when the process is ready; called after each start. The signal aborts when the process exits or is too slow. */
+  /**
+   * Resolves when the process is ready; called after each start. The signal aborts when the process exits or is too
+   * slow.
+   */
   readonly whenReady: (process: GuardedProcess, signal: AbortSignal) => Promise<void>;
   readonly readyTimeoutMs: number;
   readonly signal: AbortSignal;
 }
 
 /**
- * Starts a process, waits until it is ready, and restarts it whenever it exits. Throws when the first start fails, because
- * a retry would fail too.
+ * Starts a process, waits until it is ready, and restarts it whenever it exits. Throws when the first start fails,
+ * because a retry would fail too.
  */
 export async function keepRunning(options: KeepRunningOptions): Promise<KeptProcess> {
   const stopping = new AbortController();

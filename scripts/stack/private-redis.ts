@@ -27,7 +27,8 @@ const staleStopMs = 15_000;
 
 /**
  * Prepares a Redis with its data in `folder`. Reuses port and password of the last start if possible, and first stops a
- * Redis that a killed launcher left running. The password is in a file that only this user can read, not in the arguments.
+ * Redis that a killed launcher left running. The password is in a file that only this user can read, not in the
+ * arguments.
  */
 export async function preparePrivateRedis(
   folder: string,

@@ -51,9 +51,9 @@ class StackError extends Error {
 }
 
 /**
- * Starts Redis (unless a URL is given), API and worker, and restarts each of them when it exits. Resolves when all are ready.
- * Throws `StackError` when another stack uses the data folder, and the error of a process that did not start; all
- * processes are then stopped.
+ * Starts Redis (unless a URL is given), API and worker, and restarts each of them when it exits. Resolves when all are
+ * ready. Throws `StackError` when another stack uses the data folder, and the error of a process that did not start;
+ * all processes are then stopped.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const lock = tryLock(join(options.dataDir, 'stack.lock'));

@@ -44,8 +44,8 @@ export interface ApiConfig {
 }
 
 /**
- * Reads the API's settings from the environment. Throws `request_invalid` with a reason for each invalid setting, and for
- * a host other than loopback without keys.
+ * Reads the API's settings from the environment. Throws `request_invalid` with a reason for each invalid setting, and
+ * for a host other than loopback without keys.
  */
 export function apiConfigFromEnvironment(environment: Environment = readEnvironment()): ApiConfig {
   const values = parseSettings(apiSettings, environment);

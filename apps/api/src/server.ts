@@ -21,7 +21,9 @@ export interface ListeningServer {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Serves the app on `host` and `port` (0: any free port). Throws `request_invalid` when the address is not available. */
+/**
+ * Serves the app on `host` and `port` (0: any free port). Throws `request_invalid` when the address is not available.
+ */
 export async function listen(
   app: Express,
   { host, port }: { readonly host: string; readonly port: number },

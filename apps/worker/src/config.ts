@@ -39,7 +39,9 @@ export interface WorkerConfig {
   readonly core: CoreConfig;
 }
 
-/** Reads the worker's settings from the environment. Throws `request_invalid` with a reason for each invalid setting. */
+/**
+ * Reads the worker's settings from the environment. Throws `request_invalid` with a reason for each invalid setting.
+ */
 export function workerConfigFromEnvironment(environment: Environment = readEnvironment()): WorkerConfig {
   const values = parseSettings(workerSettings, environment);
   const concurrency: Readonly<Record<Lane, number>> = {

@@ -10,8 +10,8 @@ export interface LipsyncProcessorOptions {
 }
 
 /**
- * Runs the job of a queue entry until it ends or waits. The job record holds the state of the job; the entry only mirrors
- * it: it is delayed while the job waits, and fails when the job failed.
+ * Runs the job of a queue entry until it ends or waits. The job record holds the state of the job; the entry only
+ * mirrors it: it is delayed while the job waits, and fails when the job failed.
  */
 export function createLipsyncProcessor({ runner, producer, stopping }: LipsyncProcessorOptions): Processor {
   // BullMQ passes its signal, aborted when the lock is lost, only to a processor that declares three parameters.

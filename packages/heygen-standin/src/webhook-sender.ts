@@ -41,7 +41,10 @@ export class WebhookSender {
     this.#options = options;
   }
 
-  /** Sends an event with the configured delay and duplicates, if the job has a callback URL on this machine. Never throws. */
+  /**
+   * Sends an event with the configured delay and duplicates, if the job has a callback URL on this machine. Never
+   * throws.
+   */
   async send(operation: Operation): Promise<void> {
     const { settings, now, signal } = this.#options;
     const url = operation.request.callback_url ?? '';

@@ -40,7 +40,9 @@ function connect({ url, onError }: ConnectionOptions, options: DefaultReplyOptio
   return connection;
 }
 
-/** Codes of error replies after which the same command can succeed later: out of memory, loading, read-only, disk error. */
+/**
+ * Codes of error replies after which the same command can succeed later: out of memory, loading, read-only, disk error.
+ */
 const transientReplyCodes: ReadonlySet<string> = new Set([
   'OOM',
   'LOADING',
@@ -51,7 +53,9 @@ const transientReplyCodes: ReadonlySet<string> = new Set([
   'TRYAGAIN',
 ]);
 
-/** Runs Redis commands. Throws `resource_exhausted` while Redis cannot serve, `internal` for a command that it rejects. */
+/**
+ * Runs Redis commands. Throws `resource_exhausted` while Redis cannot serve, `internal` for a command that it rejects.
+ */
 export async function guardRedis<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();

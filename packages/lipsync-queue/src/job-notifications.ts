@@ -19,8 +19,8 @@ export interface JobWatcher {
 type Listener = () => void;
 
 /**
- * Redis publish/subscribe over one connection, which can run no other commands meanwhile. Messages that are sent while the
- * connection is down are lost: after a reconnect every listener is called once. The caller closes the connection.
+ * Redis publish/subscribe over one connection, which can run no other commands meanwhile. Messages that are sent while
+ * the connection is down are lost: after a reconnect every listener is called once. The caller closes the connection.
  */
 export class RedisJobNotifications implements JobWatcher {
   readonly #connection: Redis;
@@ -60,8 +60,9 @@ export class RedisJobNotifications implements JobWatcher {
   }
 
   /**
-   * Calls `onInterrupt` when the current run of a job should check whether it must stop: the job was canceled, or another
-   * run claimed it. All jobs share one channel. A message can be lost while Redis is unreachable, so the caller also polls.
+   * Calls `onInterrupt` when the current run of a job should check whether it must stop: the job was canceled, or
+   * another run claimed it. All jobs share one channel. A message can be lost while Redis is unreachable, so the caller
+   * also polls.
    */
   watchInterrupts(jobId: string, onInterrupt: () => void): () => void {
     const remove = addListener(this.#interruptListeners, jobId, onInterrupt);
@@ -106,9 +107,9 @@ export interface WatchJobDependencies {
 }
 
 /**
- * Yields the record now and after each change, until the job has ended or `signal` aborts. Changes in quick succession can
- * be merged into one. Survives an outage of Redis after the first record.
- * Throws `not_found`, and `resource_exhausted` when Redis is unreachable at the start.
+ * Yields the record now and after each change, until the job has ended or `signal` aborts. Changes in quick succession
+ * can be merged into one. Survives an outage of Redis after the first record. Throws `not_found`, and
+ * `resource_exhausted` when Redis is unreachable at the start.
  */
 export async function* watchJob(
   { store, watcher, pollIntervalMs }: WatchJobDependencies,
@@ -151,7 +152,9 @@ class ChangeSignal {
     this.#next.resolve();
   }
 
-  /** Resolves at the next `set`, at once if there was one since the last wait, or when time or `signal` end the wait. */
+  /**
+   * Resolves at the next `set`, at once if there was one since the last wait, or when time or `signal` end the wait.
+   */
   async wait(timeoutMs: number, signal: AbortSignal): Promise<void> {
     const stop = new AbortController();
     const timer = delay(timeoutMs, undefined, { signal: AbortSignal.any([signal, stop.signal]) }).catch(

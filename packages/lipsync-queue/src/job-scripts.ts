@@ -1,8 +1,8 @@
 /**
- * Lua scripts of the job store; each is atomic. A record is a hash with the fields `revision`, `status` and `writer` for
- * the scripts, and `format` and `record` (JSON) for the store. `writer` is the random id of the call that made the last
- * change: when a connection breaks after Redis ran a script, the client sends it again, and the second run recognizes its
- * own write instead of reporting a conflict.
+ * Lua scripts of the job store; each is atomic. A record is a hash with the fields `revision`, `status` and `writer`
+ * for the scripts, and `format` and `record` (JSON) for the store. `writer` is the random id of the call that made the
+ * last change: when a connection breaks after Redis ran a script, the client sends it again, and the second run
+ * recognizes its own write instead of reporting a conflict.
  */
 
 /**
@@ -58,8 +58,8 @@ return 1
 
 /**
  * Reads a page of records, newest first.
- * KEYS: 1 index. ARGV: 1 start ('+' or '(member'), 2 limit, 3 prefix of record keys, 4 length of a member before the id.
- * Returns a flat list of member, format and record JSON of each entry.
+ * KEYS: 1 index. ARGV: 1 start ('+' or '(member'), 2 limit, 3 prefix of record keys, 4 length of a member before the
+ * id. Returns a flat list of member, format and record JSON of each entry.
  */
 export const listScript = `
 local members = redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])

@@ -55,8 +55,8 @@ export class LipsyncProducer {
   }
 
   /**
-   * Wakes a job that missed its wake-up because it was not delayed yet: it was canceled, or a released slot took it from
-   * the waiting set, while it was being parked.
+   * Wakes a job that missed its wake-up because it was not delayed yet: it was canceled, or a released slot took it
+   * from the waiting set, while it was being parked.
    */
   wakeIfMissed(jobId: string): Promise<void> {
     return guardRedis(async () => {
@@ -69,8 +69,8 @@ export class LipsyncProducer {
   }
 
   /**
-   * Wakes `jobId`, which a released slot took from the waiting set of `provider`. If the job is not delayed, because it has
-   * ended or was woken otherwise, the next waiting job is woken instead. Returns the id of the job that was woken.
+   * Wakes `jobId`, which a released slot took from the waiting set of `provider`. If the job is not delayed, because it
+   * has ended or was woken otherwise, the next waiting job is woken instead. Returns the id of the job that was woken.
    */
   async wakeWaiting(provider: string, jobId: string): Promise<string | null> {
     const wake = guardRedis(() => this.#wakeFirst(provider, jobId));
@@ -83,8 +83,8 @@ export class LipsyncProducer {
   }
 
   /**
-   * Queues every unfinished job that no queue holds, and fails every job that still waits at its deadline. Safe to run in
-   * several processes and beside workers; only one process does it at a time.
+   * Queues every unfinished job that no queue holds, and fails every job that still waits at its deadline. Safe to run
+   * in several processes and beside workers; only one process does it at a time.
    */
   sweep(): Promise<SweptJobs> {
     return guardRedis(() => sweepJobs({ ...this.#options, entries: this.#entries }));

@@ -28,7 +28,9 @@ export class QueueEntries {
     await addEntry(queue, record);
   }
 
-  /** Promotes a delayed entry of the job, so that a worker takes it; false when there is none or another call did it. */
+  /**
+   * Promotes a delayed entry of the job, so that a worker takes it; false when there is none or another call did it.
+   */
   async wake(jobId: string): Promise<boolean> {
     const woken = await this.#inEveryLane(async (queue) => {
       const job = await queue.getJob(jobId);

@@ -63,8 +63,8 @@ export class QueuedJobs {
   }
 
   /**
-   * Ends a queued job at once and makes a worker stop a job that has started; a finished job stays as it is. Returns the
-   * record afterwards. Throws `not_found`.
+   * Ends a queued job at once and makes a worker stop a job that has started; a finished job stays as it is. Returns
+   * the record afterwards. Throws `not_found`.
    */
   async cancel(jobId: string): Promise<JobRecord> {
     const { store, producer, clock } = this.#options;

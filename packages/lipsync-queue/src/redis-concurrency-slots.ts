@@ -83,13 +83,12 @@ return 1
 `;
 
 /**
- * Releases a slot and takes the first job from the waiting set. A script that the client sends a second time, because the
- * connection broke before the reply, returns what the first one took.
- * KEYS: 1 holders document, 2 index of state documents, 3 waiting set of the provider, 4 hash of waiting jobs, 5 mark of
- * this call.
- * ARGV: 1 new document version, 2 document format, 3 member of the index, 4 lifetime of the mark in ms, 5 job id, or
- * empty to take the next job without releasing a slot.
- * Returns the id of the job that was taken, nil when there is none or when the job held no slot.
+ * Releases a slot and takes the first job from the waiting set. A script that the client sends a second time, because
+ * the connection broke before the reply, returns what the first one took. KEYS: 1 holders document, 2 index of state
+ * documents, 3 waiting set of the provider, 4 hash of waiting jobs, 5 mark of this call. ARGV: 1 new document version,
+ * 2 document format, 3 member of the index, 4 lifetime of the mark in ms, 5 job id, or empty to take the next job
+ * without releasing a slot. Returns the id of the job that was taken, nil when there is none or when the job held no
+ * slot.
  */
 const releaseScript = `${holderFunctions}
 local earlier = redis.call('GET', KEYS[5])
@@ -131,9 +130,9 @@ export interface RedisConcurrencySlotsOptions {
 }
 
 /**
- * Concurrency slots in Redis. Waiting jobs are a sorted set per provider, and the script that releases a slot also takes
- * the next job from it. The caller closes the connection. Every call throws `resource_exhausted` when Redis cannot be
- * reached.
+ * Concurrency slots in Redis. Waiting jobs are a sorted set per provider, and the script that releases a slot also
+ * takes the next job from it. The caller closes the connection. Every call throws `resource_exhausted` when Redis
+ * cannot be reached.
  */
 export class RedisConcurrencySlots implements ConcurrencySlots {
   readonly #connection: Redis;

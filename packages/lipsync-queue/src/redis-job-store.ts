@@ -58,8 +58,8 @@ export interface RedisJobStoreOptions {
 
 /**
  * Job records in Redis. Each change is one script that also updates the indexes and the outbox and publishes the new
- * revision on the job's channel. Records are kept until they are deleted. Every call throws `resource_exhausted` when Redis cannot be
- * reached. The caller closes the connection.
+ * revision on the job's channel. Records are kept until they are deleted. Every call throws `resource_exhausted` when
+ * Redis cannot be reached. The caller closes the connection.
  */
 export class RedisJobStore implements JobStore {
   readonly #connection: Redis;
@@ -141,7 +141,10 @@ export class RedisJobStore implements JobStore {
     if (ids.length > 0) await guardRedis(() => this.#connection.xdel(outboxKey, ...ids));
   }
 
-  /** `answer` is a flat list of member, format and record JSON, with one entry more than `limit` if there is a next page. */
+  /**
+   * `answer` is a flat list of member, format and record JSON, with one entry more than `limit` if there is a next
+   * page.
+   */
   #toPage(answer: readonly string[], limit: number): JobPage {
     const records: JobRecord[] = [];
     const size = Math.min(limit, answer.length / 3);

@@ -1,8 +1,8 @@
 /**
- * Lua scripts of the state store; each is atomic. A document is a hash with the field `version`, random for every write,
- * for the scripts, and the fields `format` and `document` (JSON) for the store. A mark records for a while that a write
- * was made: when a connection breaks after Redis ran a script, the client sends it again, and the second run recognizes
- * its own write even if another process has written the same documents since.
+ * Lua scripts of the state store; each is atomic. A document is a hash with the field `version`, random for every
+ * write, for the scripts, and the fields `format` and `document` (JSON) for the store. A mark records for a while that
+ * a write was made: when a connection breaks after Redis ran a script, the client sends it again, and the second run
+ * recognizes its own write even if another process has written the same documents since.
  */
 
 /**

@@ -2,7 +2,10 @@ import { toCamelCase, type LipsyncOptions } from '@lipsync/core/contract';
 
 type Kind = 'text' | 'number' | 'boolean' | 'json';
 
-/** How the text of a form field becomes a value. Mapped over the options, so that a new option needs an entry to compile. */
+/**
+ * How the text of a form field becomes a value. Mapped over the options, so that a new option needs an entry to
+ * compile.
+ */
 const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   method: 'text',
   optimize: 'text',

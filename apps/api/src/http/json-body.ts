@@ -4,7 +4,9 @@ import { HttpError } from './problem.ts';
 const maxBytes = 65_536;
 const parse = express.json({ limit: maxBytes });
 
-/** The fields of a JSON body. Throws `request_invalid` (400) unless it is an object, `payload_too_large` above 64 KiB. */
+/**
+ * The fields of a JSON body. Throws `request_invalid` (400) unless it is an object, `payload_too_large` above 64 KiB.
+ */
 export async function readJsonFields(request: Request, response: Response): Promise<Map<string, unknown>> {
   await new Promise<void>((resolve, reject) => {
     parse(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));

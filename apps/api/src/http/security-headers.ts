@@ -2,8 +2,8 @@ import helmet from 'helmet';
 import type { RequestHandler } from 'express';
 
 /**
- * Security headers. Resources from other hosts are refused: the queue dashboard falls back from its web font to a system
- * font. TLS and HSTS are up to the proxy in front of the API.
+ * Security headers. Resources from other hosts are refused: the queue dashboard falls back from its web font to a
+ * system font. TLS and HSTS are up to the proxy in front of the API.
  */
 export function securityHeaders(): RequestHandler {
   return helmet({

@@ -7,7 +7,9 @@ type Dependencies = Pick<ApiDependencies, 'providers' | 'breaker'>;
 
 const states: readonly BreakerView['state'][] = ['closed', 'open', 'half_open'];
 
-/** Metrics in Prometheus text format, read from the shared state at each request, so that every API reports the same. */
+/**
+ * Metrics in Prometheus text format, read from the shared state at each request, so that every API reports the same.
+ */
 export function metricRoutes(dependencies: Dependencies): readonly Route[] {
   const registry = createRegistry(dependencies);
   return [

@@ -4,7 +4,9 @@ import { ExpressAdapter } from '@bull-board/express';
 import type { RequestHandler } from 'express';
 import { lanes, type LipsyncProducer } from '@lipsync/queue';
 
-/** Read-only Bull Board over the queues of all lanes. Built at the first request, so that the API starts without Redis. */
+/**
+ * Read-only Bull Board over the queues of all lanes. Built at the first request, so that the API starts without Redis.
+ */
 export function createQueueBoard({
   producer,
   basePath,

@@ -59,7 +59,9 @@ export class AssetStore {
     return this.#pending.get(id);
   }
 
-  /** Completes a direct upload; repeated calls return the same asset. Throws 404, and 409 until the bytes are visible. */
+  /**
+   * Completes a direct upload; repeated calls return the same asset. Throws 404, and 409 until the bytes are visible.
+   */
   complete(id: string): StoredAsset {
     const completed = this.#stored.get(id);
     if (completed !== undefined) return completed;

@@ -125,7 +125,10 @@ export async function applyDelays(faults: readonly Fault[]): Promise<void> {
   }
 }
 
-/** Sends a response; undefined cuts the connection. Drains the request body first, so that the client reads the response. */
+/**
+ * Sends a response; undefined cuts the connection. Drains the request body first, so that the client reads the
+ * response.
+ */
 export function send(answer: Answer | undefined, request: Request, response: Response): void {
   if (answer === undefined) return void request.socket.destroy();
   if (!request.complete) request.resume();

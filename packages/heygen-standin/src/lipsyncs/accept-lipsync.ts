@@ -20,8 +20,8 @@ export interface AcceptDependencies extends RunDependencies {
 }
 
 /**
- * Starts a job. Throws 429 at the concurrency limit, 404 and 409 for its assets, 400 `download_failed` for its URLs, and
- * 402 when the wallet does not cover this job and the active ones.
+ * Starts a job. Throws 429 at the concurrency limit, 404 and 409 for its assets, 400 `download_failed` for its URLs,
+ * and 402 when the wallet does not cover this job and the active ones.
  */
 export async function acceptLipsync(
   request: CreateBody,

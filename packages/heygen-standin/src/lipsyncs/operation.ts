@@ -59,7 +59,9 @@ export class Operations {
     return this.#maxActive;
   }
 
-  /** Takes one of `max` slots for a job that is being accepted. Throws 429 without a free slot. The caller disposes it. */
+  /**
+   * Takes one of `max` slots for a job that is being accepted. Throws 429 without a free slot. The caller disposes it.
+   */
   acquireSlot(max: number, retryAfterS: number): Disposable {
     if (this.#active().length + this.#slotsTaken >= max) {
       throw new HeygenError(429, 'rate_limit_exceeded', `You have reached the limit of ${max} concurrent jobs`, {

@@ -9,7 +9,10 @@ const balanceSchema = z.strictObject({ balanceMicros: z.int() });
 const sendSchema = z.strictObject({ lipsyncId: z.string() });
 const releaseSchema = z.strictObject({ lipsyncId: z.string().optional() });
 
-/** Mounts the control under /standin: snake_case names, no key, and only for callers that address this machine by its own name. */
+/**
+ * Mounts the control under /standin: snake_case names, no key, and only for callers that address this machine by its
+ * own name.
+ */
 export function mountControl(router: IRouter, control: StandinControl): void {
   const inner = express.Router();
   inner.use(requireLoopbackHost, express.json({ limit: '1mb' }));

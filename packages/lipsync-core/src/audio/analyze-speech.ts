@@ -35,8 +35,8 @@ export interface AnalyzeSpeechOptions extends MeasureSpeechOptions {
 }
 
 /**
- * Converts speech to a mouth curve with one value per output frame. After the end of the speech the mouth closes as in a
- * pause. Uses about 100 MB of memory per hour of speech. Throws the errors of `chunks`, the signal's error when it is
+ * Converts speech to a mouth curve with one value per output frame. After the end of the speech the mouth closes as in
+ * a pause. Uses about 100 MB of memory per hour of speech. Throws the errors of `chunks`, the signal's error when it is
  * aborted, and `model_invalid` when the voice session belongs to another model.
  */
 export async function analyzeSpeech(options: AnalyzeSpeechOptions): Promise<SpeechAnalysis> {

@@ -11,8 +11,8 @@ const sine72 = Math.sin((2 * Math.PI) / 5);
 const sine144 = Math.sin((4 * Math.PI) / 5);
 
 /**
- * Fast Fourier transform of real signals in double precision. `size` is twice a product of fours and fives, e.g. 512 or 800.
- * Even samples become real and odd samples imaginary parts of a complex transform of half the size, a self-sorting
+ * Fast Fourier transform of real signals in double precision. `size` is twice a product of fours and fives, e.g. 512 or
+ * 800. Even samples become real and odd samples imaginary parts of a complex transform of half the size, a self-sorting
  * Stockham FFT with radix 4 and 5 (Cochran et al., "What is the fast Fourier transform?", 1967).
  */
 export class RealFft {

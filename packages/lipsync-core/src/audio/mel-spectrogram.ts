@@ -28,9 +28,9 @@ export const melFilterbank: MelFilterbankOptions = {
 
 /**
  * Mel spectrogram of a stream with the parameters that talking-face models such as Wav2Lip and SyncNet are trained on:
- * pre-emphasis, Hann window of 50 ms, hop of 12.5 ms, 80 bands in decibels mapped to −4…4. Column `c` is centered on sample
- * 200·c; N > 0 samples give 1 + floor(N / 200) columns, no samples give none. The signal is reflected at both ends,
- * repeatedly where it is shorter than half a window. Keeps one window of samples.
+ * pre-emphasis, Hann window of 50 ms, hop of 12.5 ms, 80 bands in decibels mapped to −4…4. Column `c` is centered on
+ * sample 200·c; N > 0 samples give 1 + floor(N / 200) columns, no samples give none. The signal is reflected at both
+ * ends, repeatedly where it is shorter than half a window. Keeps one window of samples.
  */
 export class MelSpectrogram {
   readonly #onColumn: (column: Float32Array) => void;

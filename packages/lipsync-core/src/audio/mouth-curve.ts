@@ -19,7 +19,10 @@ const closureSigmaSteps = 1;
 /** Closure probabilities that map to no closure and to a full one. */
 const closureRange = [0.3, 0.7] as const;
 const longestClosureSteps = 14;
-/** Radius of the search for the level drop of a closure, and the drops from which the closure counts in part and in full. */
+/**
+ * Radius of the search for the level drop of a closure, and the drops from which the closure counts in part and in
+ * full.
+ */
 const levelDropRadiusSteps = 15;
 const smallestLevelDropDb = 2;
 const clearLevelDropDb = 6;
@@ -39,8 +42,8 @@ interface MouthSignals extends MouthEstimate {
 }
 
 /**
- * Combines the model's estimate with loudness and pauses, limits its speed to that of a jaw, and samples it at each output
- * frame. After the end of the speech the mouth closes as in a pause.
+ * Combines the model's estimate with loudness and pauses, limits its speed to that of a jaw, and samples it at each
+ * output frame. After the end of the speech the mouth closes as in a pause.
  */
 export function createMouthCurve(
   features: SpeechFeatures,
@@ -157,8 +160,8 @@ function scaledOpenings(estimate: Float32Array, loudness: Float32Array, active: 
 }
 
 /**
- * One value per output frame, from the steps during which the frame is shown. A closure shorter than a frame still closes
- * the mouth: there the frame takes the minimum of the opening instead of the mean.
+ * One value per output frame, from the steps during which the frame is shown. A closure shorter than a frame still
+ * closes the mouth: there the frame takes the minimum of the opening instead of the mean.
  */
 function sampleFrames(steps: MouthCurve, timeline: FrameTimes): MouthCurve {
   const { frameCount } = timeline;

@@ -14,9 +14,9 @@ const bandRangeDb = 65;
 const decibelsPerUnit = 10;
 
 /**
- * Makes features comparable between recordings: levels relative to the speech level, and per band the mean of the active
- * steps subtracted (cepstral mean normalization in the log domain), which removes gain, microphone and room. Returns one
- * row of `inputRowLength` values per step.
+ * Makes features comparable between recordings: levels relative to the speech level, and per band the mean of the
+ * active steps subtracted (cepstral mean normalization in the log domain), which removes gain, microphone and room.
+ * Returns one row of `inputRowLength` values per step.
  */
 export function normalizeFeatures(features: SpeechFeatures, activity: SpeechActivity): Float32Array {
   const { stepCount, bandsDb, levelDb } = features;
@@ -90,7 +90,10 @@ export interface MouthEstimate {
   readonly closure: Float32Array;
 }
 
-/** Reads model weights, by default the bundled ones. Throws `model_missing` when the file cannot be read and `model_invalid` when it is not a mouth model. */
+/**
+ * Reads model weights, by default the bundled ones. Throws `model_missing` when the file cannot be read and
+ * `model_invalid` when it is not a mouth model.
+ */
 export async function loadMouthModel(path: string | URL = bundledModel): Promise<MouthModel> {
   try {
     return mouthModelSchema.parse(JSON.parse(await readModelFile(path)));

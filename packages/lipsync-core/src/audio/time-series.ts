@@ -32,7 +32,9 @@ export class RowBuffer {
   }
 }
 
-/** Convolves with a symmetric Gaussian of `sigmaSteps` steps, which adds no delay. The edge values are repeated outside. */
+/**
+ * Convolves with a symmetric Gaussian of `sigmaSteps` steps, which adds no delay. The edge values are repeated outside.
+ */
 export function gaussianSmooth(values: Float32Array, sigmaSteps: number): Float32Array {
   const radius = Math.ceil(3 * sigmaSteps);
   const kernel = Float64Array.from({ length: 2 * radius + 1 }, (_, i) =>
@@ -50,8 +52,8 @@ export function gaussianSmooth(values: Float32Array, sigmaSteps: number): Float3
 }
 
 /**
- * Slew rate limit without delay: the largest curve that stays below `values` and rises by at most `rise` and falls by at
- * most `fall` per step. It keeps every minimum, so that short closures survive.
+ * Slew rate limit without delay: the largest curve that stays below `values` and rises by at most `rise` and falls by
+ * at most `fall` per step. It keeps every minimum, so that short closures survive.
  */
 export function limitSlewRate(values: Float32Array, rise: number, fall: number): Float32Array {
   const limited = Float32Array.from(values);

@@ -16,8 +16,8 @@ export function voiceModelPath(): string {
 }
 
 /**
- * Runs Silero VAD version 5 over a stream: windows of 512 samples after 64 samples of context, with a recurrent state of
- * 2 × 1 × 128. The caller releases the session.
+ * Runs Silero VAD version 5 over a stream: windows of 512 samples after 64 samples of context, with a recurrent state
+ * of 2 × 1 × 128. The caller releases the session.
  */
 export class VoiceActivityDetector {
   readonly #session: OnnxSession;
@@ -30,7 +30,9 @@ export class VoiceActivityDetector {
     this.#session = session;
   }
 
-  /** Adds samples (16 kHz, mono). Values that are not finite count as silence. Throws `model_invalid` for another model. */
+  /**
+   * Adds samples (16 kHz, mono). Values that are not finite count as silence. Throws `model_invalid` for another model.
+   */
   async push(samples: Float32Array): Promise<void> {
     for (const sample of samples) {
       this.#input[this.#filled++] = Number.isFinite(sample) ? sample : 0;

@@ -86,7 +86,10 @@ export class BudgetOutlook {
     this.#caps = caps;
   }
 
-  /** The cap that the amount would exceed now; null for none. Throws `resource_exhausted` when the state store is unavailable. */
+  /**
+   * The cap that the amount would exceed now; null for none. Throws `resource_exhausted` when the state store is
+   * unavailable.
+   */
   findExceededCap(spending: PlannedSpending): Promise<InstallationCap | null> {
     const keys = totalKeys(spending);
     return this.#state.transact(listTotalKeys(keys), (documents) => ({

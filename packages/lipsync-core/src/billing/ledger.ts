@@ -36,9 +36,9 @@ export interface LedgerOptions {
 
 /**
  * The cost of attempts. Money is reserved before an attempt, then settled or released, each at most once, however often
- * and in whatever order the calls come. An entry goes from reserved to settled or released, and from released to settled
- * when a bill arrives late; only `reserveAgain` returns a released entry to reserved. All processes that share the state
- * store share the caps. Every method throws `resource_exhausted` when the state store is unavailable.
+ * and in whatever order the calls come. An entry goes from reserved to settled or released, and from released to
+ * settled when a bill arrives late; only `reserveAgain` returns a released entry to reserved. All processes that share
+ * the state store share the caps. Every method throws `resource_exhausted` when the state store is unavailable.
  */
 export class Ledger {
   readonly #state: StateStore;

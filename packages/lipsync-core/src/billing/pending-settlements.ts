@@ -3,7 +3,10 @@ import { migrateRequest, type Operation, type OperationStop, type StoredRequest 
 import type { Json, StateStore } from '../storage/state-store.ts';
 import type { EntryReference } from './ledger-entry.ts';
 
-/** An attempt whose cost was unknown when it ended: an operation, or an unacknowledged request that may have started one. */
+/**
+ * An attempt whose cost was unknown when it ended: an operation, or an unacknowledged request that may have started
+ * one.
+ */
 export interface PendingSettlement {
   readonly provider: string;
   /** Null until an operation is found. */
@@ -31,7 +34,10 @@ const pageSize = 100;
 const shortestPauseMs = 30_000;
 const longestPauseMs = 30 * 60_000;
 
-/** Stores pending settlements for all processes. Every method throws `resource_exhausted` when the state store is unavailable. */
+/**
+ * Stores pending settlements for all processes. Every method throws `resource_exhausted` when the state store is
+ * unavailable.
+ */
 export class PendingSettlementStore {
   readonly #state: StateStore;
   readonly #clock: Clock;
@@ -49,7 +55,9 @@ export class PendingSettlementStore {
     }));
   }
 
-  /** Removes the settlement of an attempt that is resumed. False when it is committed: the attempt cannot be resumed. */
+  /**
+   * Removes the settlement of an attempt that is resumed. False when it is committed: the attempt cannot be resumed.
+   */
   withdraw(entry: EntryReference): Promise<boolean> {
     return this.#change<boolean>(keyOf(entry), (stored) =>
       stored && !stored.isCommitted ? { result: true, next: null } : { result: !stored },

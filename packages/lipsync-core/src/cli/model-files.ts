@@ -50,7 +50,8 @@ function installedPath({ package: name, path }: BundledFile): string | null {
 }
 
 /**
- * `ok`: the bytes that were recorded; `changed`: other bytes; `missing`: no file; `unrecorded`: a file of unknown origin.
+ * `ok`: the bytes that were recorded; `changed`: other bytes; `missing`: no file; `unrecorded`: a file of unknown
+ * origin.
  */
 export type ModelState = 'ok' | 'changed' | 'missing' | 'unrecorded';
 

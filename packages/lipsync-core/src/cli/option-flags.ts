@@ -54,7 +54,10 @@ export class OptionFlags {
     return command;
   }
 
-  /** The request options in what commander parsed, before validation. Flags of single options win over `--provider-options`. */
+  /**
+   * The request options in what commander parsed, before validation. Flags of single options win over
+   * `--provider-options`.
+   */
   read(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
     const request = Object.fromEntries(Object.entries(given).filter(([name]) => name in this.#requestFlags));
     const providerOptions = this.#readProviderOptions(given);

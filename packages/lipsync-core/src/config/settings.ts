@@ -20,7 +20,9 @@ export function resolveSettingPath(path: string): string {
   return resolve(settingsFolder(), path);
 }
 
-/** The process environment over the `.env` file in `folder`, if there is one. Empty variables do not override the file. */
+/**
+ * The process environment over the `.env` file in `folder`, if there is one. Empty variables do not override the file.
+ */
 export function readEnvironment(folder: string = settingsFolder()): Environment {
   const path = join(folder, '.env');
   const fromFile = existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};

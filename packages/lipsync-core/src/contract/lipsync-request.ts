@@ -47,8 +47,8 @@ const fields = {
 };
 
 /**
- * The optional fields of a lip-sync request in TypeScript spelling, whatever the providers are. Hosts parse requests with
- * `createOptionsSchema`, which also checks the provider options. Unknown fields are rejected.
+ * The optional fields of a lip-sync request in TypeScript spelling, whatever the providers are. Hosts parse requests
+ * with `createOptionsSchema`, which also checks the provider options. Unknown fields are rejected.
  */
 export const lipsyncOptionsSchema = z.strictObject(fields).refine(hasValidWindow, invalidWindow());
 

@@ -63,7 +63,9 @@ export function millisecondsFromSeconds(fallbackMs: number): Setting<number> {
   return setting(fallbackMs, item);
 }
 
-/** Dollars in the environment, integer millionths of a dollar inside. At most six decimals, so that nothing is rounded. */
+/**
+ * Dollars in the environment, integer millionths of a dollar inside. At most six decimals, so that nothing is rounded.
+ */
 export function microsFromUsd<Fallback extends number | null>(fallbackMicros: Fallback): Setting<number | Fallback> {
   const item = z
     .string()

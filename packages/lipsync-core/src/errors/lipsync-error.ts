@@ -5,7 +5,9 @@ const brand = Symbol.for('lipsync.error');
 
 export interface LipsyncErrorOptions {
   readonly cause?: unknown;
-  /** Particulars for people and logs, safe to show to the caller: no paths, keys or raw input. No code depends on them. */
+  /**
+   * Particulars for people and logs, safe to show to the caller: no paths, keys or raw input. No code depends on them.
+   */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
@@ -52,8 +54,8 @@ export class TimeoutError extends LipsyncError {
 }
 
 /**
- * Effect of a failed request for an operation. `refused`: the vendor certainly started nothing. `expired`: the same, and
- * the request names inputs that the vendor no longer has, so that a new request must be prepared. `unknown`: an
+ * Effect of a failed request for an operation. `refused`: the vendor certainly started nothing. `expired`: the same,
+ * and the request names inputs that the vendor no longer has, so that a new request must be prepared. `unknown`: an
  * operation may have been started.
  */
 export type RequestOutcome = 'refused' | 'expired' | 'unknown';

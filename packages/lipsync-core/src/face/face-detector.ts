@@ -16,9 +16,9 @@ const unsignedScaling: ValueScaling = { scale: 1 / 255, offset: 0 };
 const minimumMeshScore = 0.5;
 
 /**
- * Creates the default detector: BlazeFace and the face mesh of the `@vladmandic/human` package, on the CPU. Calls may run
- * concurrently; each uses one thread. The caller closes it. Throws `model_missing` when the package is not installed and
- * `model_invalid` when its files are damaged.
+ * Creates the default detector: BlazeFace and the face mesh of the `@vladmandic/human` package, on the CPU. Calls may
+ * run concurrently; each uses one thread. The caller closes it. Throws `model_missing` when the package is not
+ * installed and `model_invalid` when its files are damaged.
  */
 export async function createFaceDetector(): Promise<FaceDetector> {
   const [boxModel, meshModel] = await Promise.all([
@@ -130,8 +130,8 @@ const firstIrisPoint = { left: 468, right: 473 } as const;
 const irisRadiusRatio = 0.2;
 
 /**
- * Sets the ten iris points to average irises in the middle of each eye. Gaze is not measured: lip-sync does not need it,
- * and an iris model would take longer than the whole mesh.
+ * Sets the ten iris points to average irises in the middle of each eye. Gaze is not measured: lip-sync does not need
+ * it, and an iris model would take longer than the whole mesh.
  */
 function placeIrises(points: Float32Array): void {
   placeIris(points, leftEyeCorners, firstIrisPoint.left);

@@ -12,7 +12,9 @@ export interface PosedFace {
   readonly shape: Float32Array;
 }
 
-/** Decomposes landmarks by their rigid points. The size is the root mean square distance of these from their centroid. */
+/**
+ * Decomposes landmarks by their rigid points. The size is the root mean square distance of these from their centroid.
+ */
 export function decomposePose(points: Float32Array): PosedFace {
   const x = mean(rigidPoints, (index) => px(points, index));
   const y = mean(rigidPoints, (index) => py(points, index));

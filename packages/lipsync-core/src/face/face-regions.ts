@@ -14,7 +14,10 @@ const meshPointCount = 468;
 /** Side of a region relative to the bounding box of its face. */
 const marginFactor = 1.5;
 
-/** Limits of a difference between two regions: shift relative to the side, logarithm of the size ratio, rotation in radians. */
+/**
+ * Limits of a difference between two regions: shift relative to the side, logarithm of the size ratio, rotation in
+ * radians.
+ */
 interface RegionTolerance {
   readonly shift: number;
   readonly growth: number;
@@ -118,8 +121,8 @@ interface RowTarget {
 }
 
 /**
- * Fills `planes` (`3 × size × size`, red plane first) with the region, rotated upright, by bilinear interpolation of single
- * samples, as the models were trained. Outside the picture is black.
+ * Fills `planes` (`3 × size × size`, red plane first) with the region, rotated upright, by bilinear interpolation of
+ * single samples, as the models were trained. Outside the picture is black.
  */
 export function sampleRegion(picture: RgbPicture, { region, size, scaling }: RegionSample, planes: Float32Array): void {
   const step = region.side / size;
@@ -137,13 +140,19 @@ export function sampleRegion(picture: RgbPicture, { region, size, scaling }: Reg
   }
 }
 
-/** Positions are fixed point with 16 fraction bits and weights with 22, so that a weighted sum of four bytes fits into 31 bits. */
+/**
+ * Positions are fixed point with 16 fraction bits and weights with 22, so that a weighted sum of four bytes fits into
+ * 31 bits.
+ */
 const positionBits = 16;
 const fractionBits = 11;
 const one = 1 << fractionBits;
 const fractionMask = one - 1;
 
-/** Samples a row whose samples all have four neighbors. The loop is unrolled and integer: it is the hottest loop of tracking. */
+/**
+ * Samples a row whose samples all have four neighbors. The loop is unrolled and integer: it is the hottest loop of
+ * tracking.
+ */
 function sampleInnerRow({ rgb, width }: RgbPicture, row: SampleRow, target: RowTarget, planes: Float32Array): void {
   const { size, start } = target;
   const scale = target.scaling.scale / (one * one);

@@ -6,7 +6,9 @@ import { innerLips, outerLips, speechPoints } from './landmarks.ts';
 interface FilterWidth {
   /** In time: frames at 25 frames per second. */
   readonly frames: number;
-  /** In position: units of the head's size. Larger differences are motion and get no weight, so motion is not delayed. */
+  /**
+   * In position: units of the head's size. Larger differences are motion and get no weight, so motion is not delayed.
+   */
   readonly noise: number;
 }
 
@@ -32,12 +34,13 @@ export function smoothingRadius(framesPerSecond: number): number {
 }
 
 /**
- * Smooths the face at `frame` with its neighbors on both sides, which adds no delay: the head pose most, the shape of the
- * resting face less, mouth and chin least. `at` returns the detected face of a frame, or undefined when it has none.
+ * Smooths the face at `frame` with its neighbors on both sides, which adds no delay: the head pose most, the shape of
+ * the resting face less, mouth and chin least. `at` returns the detected face of a frame, or undefined when it has
+ * none.
  *
- * This is a bilateral filter (Tomasi and Manduchi, 1998) over time on pairs of neighbors: the mean of the faces at the same
- * distance before and after is weighted by distance in time and by similarity to the center. Pairs cancel uniform motion,
- * so that a moving head is smoothed as well as a still one.
+ * This is a bilateral filter (Tomasi and Manduchi, 1998) over time on pairs of neighbors: the mean of the faces at the
+ * same distance before and after is weighted by distance in time and by similarity to the center. Pairs cancel uniform
+ * motion, so that a moving head is smoothed as well as a still one.
  */
 export function smoothFace(
   frame: number,

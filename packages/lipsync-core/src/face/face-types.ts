@@ -1,4 +1,7 @@
-/** Points of the face mesh: 468, and five per iris (468–472 left, 473–477 right in the picture). A detector may place the irises without measuring them. */
+/**
+ * Points of the face mesh: 468, and five per iris (468–472 left, 473–477 right in the picture). A detector may place
+ * the irises without measuring them.
+ */
 export const landmarkCount = 478;
 
 /** Whether the face of a frame was detected, interpolated between neighboring frames, or neither. */
@@ -8,8 +11,8 @@ export type FacePresence = 'absent' | 'found' | 'interpolated';
 export interface FaceFrame {
   readonly presence: FacePresence;
   /**
-   * `landmarkCount × 3` landmark values: x and y in upright clip pixels, z in the same scale with negative values towards
-   * the camera. Empty when the face is absent.
+   * `landmarkCount × 3` landmark values: x and y in upright clip pixels, z in the same scale with negative values
+   * towards the camera. Empty when the face is absent.
    */
   readonly points: Float32Array;
 }

@@ -1,13 +1,16 @@
 /**
- * Landmark numbers of MediaPipe's face mesh: 468 points and five per iris. "Left" and "right" are those of the picture when
- * the face looks into an unmirrored camera.
+ * Landmark numbers of MediaPipe's face mesh: 468 points and five per iris. "Left" and "right" are those of the picture
+ * when the face looks into an unmirrored camera.
  */
 
 /** Outer lip contours from the left corner to the right one. */
 export const outerLipsUpper = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291] as const;
 export const outerLipsLower = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291] as const;
 
-/** Inner lip contours from the left corner to the right one. Point n of the upper lip lies opposite to point n of the lower lip. */
+/**
+ * Inner lip contours from the left corner to the right one. Point n of the upper lip lies opposite to point n of the
+ * lower lip.
+ */
 export const innerLipsUpper = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308] as const;
 export const innerLipsLower = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308] as const;
 
@@ -34,7 +37,10 @@ export const foreheadTop = 10;
 /** Lower edge of the face from jaw angle to jaw angle. */
 export const jawLine = [58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288] as const;
 
-/** Points that speech and expression hardly move: eye corners, root and bridge of the nose. Smoothing takes the head pose from them. */
+/**
+ * Points that speech and expression hardly move: eye corners, root and bridge of the nose. Smoothing takes the head
+ * pose from them.
+ */
 export const rigidPoints = [33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 122, 351, 193, 417, 8, 245, 465] as const;
 
 /** Points spread over the whole skull, for the fit of a head model: eye corners, forehead, nose, temples. */
@@ -43,7 +49,9 @@ export const skullPoints = [
   151,
 ] as const;
 
-/** The skull points next to the mouth. They anchor a fitted head, so that errors of rotation displace the mouth little. */
+/**
+ * The skull points next to the mouth. They anchor a fitted head, so that errors of rotation displace the mouth little.
+ */
 export const nosePoints = [98, 97, 2, 326, 327] as const;
 
 /** Skin around the mouth, where brightness and color are measured. */

@@ -2,7 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { innerLipsLower, innerLipsUpper } from './landmarks.ts';
 import { measureLips } from './lip-measure.ts';
 
-/** Landmarks with an eye distance of 60 pixels, a mouth width of 50 and a gap of `gap` between the inner lips, rotated by `roll`. */
+/**
+ * Landmarks with an eye distance of 60 pixels, a mouth width of 50 and a gap of `gap` between the inner lips, rotated
+ * by `roll`.
+ */
 function faceWith(gap: number, roll = 0): Float32Array {
   const points = new Float32Array(478 * 3);
   const put = (index: number, x: number, y: number): void => {

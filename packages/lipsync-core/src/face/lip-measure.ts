@@ -12,8 +12,8 @@ export interface LipMeasure {
 const middleIndices = [3, 4, 5, 6, 7] as const;
 
 /**
- * Measures the lips of `landmarkCount × 3` landmark values. All distances are three-dimensional, so that a head turn does
- * not look like a narrower mouth.
+ * Measures the lips of `landmarkCount × 3` landmark values. All distances are three-dimensional, so that a head turn
+ * does not look like a narrower mouth.
  */
 export function measureLips(points: Float32Array): LipMeasure {
   const eyeDistance = distance(midpoint(points, leftEyeCorners), midpoint(points, rightEyeCorners));
@@ -27,7 +27,10 @@ export function measureLips(points: Float32Array): LipMeasure {
 
 type Point = readonly [x: number, y: number, z: number];
 
-/** Gap at one pair of inner lip points. Overlapping lips count as closed; "down" is perpendicular to the line between the corners. */
+/**
+ * Gap at one pair of inner lip points. Overlapping lips count as closed; "down" is perpendicular to the line between
+ * the corners.
+ */
 function innerGap(points: Float32Array, index: number): number {
   const upper = pointAt(points, innerLipsUpper[index] ?? 0);
   const lower = pointAt(points, innerLipsLower[index] ?? 0);

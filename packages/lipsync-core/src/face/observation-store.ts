@@ -89,8 +89,8 @@ export class ObservationStore {
 }
 
 /**
- * Selects the faces that a shot is about: greedily by total prominence, as long as they do not overlap in time. Tracklets
- * with fewer than 3 observations are treated as false detections, unless the shot is shorter.
+ * Selects the faces that a shot is about: greedily by total prominence, as long as they do not overlap in time.
+ * Tracklets with fewer than 3 observations are treated as false detections, unless the shot is shorter.
  */
 export function selectTracklets(tracklets: readonly Tracklet[], shotLength: number): readonly Tracklet[] {
   const needed = Math.min(minimumObservations, shotLength);

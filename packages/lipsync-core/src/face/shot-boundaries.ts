@@ -31,8 +31,8 @@ interface SampleGrid {
 }
 
 /**
- * Detects hard cuts. A cut changes the coarse luma and the color histogram within one frame by much more than the preceding
- * frames, while fast motion changes the picture over several frames.
+ * Detects hard cuts. A cut changes the coarse luma and the color histogram within one frame by much more than the
+ * preceding frames, while fast motion changes the picture over several frames.
  */
 export class ShotBoundaryDetector {
   #previous: FrameSignature | undefined;
@@ -40,7 +40,9 @@ export class ShotBoundaryDetector {
   /** Luma differences of the latest frames of the shot. */
   readonly #history: number[] = [];
 
-  /** Returns whether this frame starts a new shot; false for the first one. Must be called for every frame, in order. */
+  /**
+   * Returns whether this frame starts a new shot; false for the first one. Must be called for every frame, in order.
+   */
   isCut(picture: RgbPicture): boolean {
     if (this.#samples?.width !== picture.width || this.#samples.height !== picture.height) {
       this.#samples = createSampleGrid(picture);

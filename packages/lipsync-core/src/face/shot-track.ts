@@ -17,7 +17,9 @@ export interface ShotTrackOptions {
 
 const absent: FaceFrame = { presence: 'absent', points: new Float32Array(0) };
 
-/** Yields the frames of one shot in order, with gaps interpolated and landmarks smoothed. Holds only a window of frames. */
+/**
+ * Yields the frames of one shot in order, with gaps interpolated and landmarks smoothed. Holds only a window of frames.
+ */
 export function* trackShot(options: ShotTrackOptions): Generator<FaceFrame> {
   const selected = options.store.select(options.end - options.start);
   const observed = new Map(selected.map((observation) => [observation.frame, observation]));

@@ -21,8 +21,8 @@ export interface TrackKey {
 }
 
 /**
- * A folder of finished tracks with least-recently-used eviction. Several processes may share it. The newest track is kept
- * even when it is larger than the limit.
+ * A folder of finished tracks with least-recently-used eviction. Several processes may share it. The newest track is
+ * kept even when it is larger than the limit.
  */
 export class TrackCache {
   readonly #folder: string;
@@ -44,8 +44,8 @@ export class TrackCache {
   }
 
   /**
-   * Moves a finished file of the same file system into the cache and evicts old tracks. Returns undefined when the file is
-   * damaged. The caller closes the track.
+   * Moves a finished file of the same file system into the cache and evicts old tracks. Returns undefined when the file
+   * is damaged. The caller closes the track.
    */
   async publish(finishedPath: string, key: TrackKey): Promise<FaceTrack | undefined> {
     const path = this.#pathOf(key);
@@ -89,8 +89,8 @@ async function touch(path: string): Promise<void> {
 }
 
 /**
- * Deletes a damaged file. Another process may have published an intact track at the path in the meantime, so the file is
- * renamed first and restored when its inode differs.
+ * Deletes a damaged file. Another process may have published an intact track at the path in the meantime, so the file
+ * is renamed first and restored when its inode differs.
  */
 async function removeDamaged(path: string, inode: number): Promise<void> {
   const renamedPath = `${path}.${randomUUID()}${partialExtension}`;

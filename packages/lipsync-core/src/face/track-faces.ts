@@ -40,9 +40,9 @@ export interface TrackFacesOptions {
 }
 
 /**
- * Tracks one stable face through a range of a clip, or reads the track from the cache. Decodes the range once and holds a
- * few frames. Temporary files are deleted when the promise settles. The caller closes the track. Throws `clip_unusable`
- * when no frame shows a face, the errors of decoding, and the signal's error when it is aborted.
+ * Tracks one stable face through a range of a clip, or reads the track from the cache. Decodes the range once and holds
+ * a few frames. Temporary files are deleted when the promise settles. The caller closes the track. Throws
+ * `clip_unusable` when no frame shows a face, the errors of decoding, and the signal's error when it is aborted.
  */
 export async function trackFaces(options: TrackFacesOptions): Promise<FaceTrack> {
   if (options.signal.aborted) throw abortError(options.signal);

@@ -5,8 +5,8 @@ import { landmarkCount, type FaceFrame, type FacePresence, type FaceTrack } from
 
 /*
  * File format of a track: one record per frame (presence in the first 4 bytes, then the points as float32), a JSON
- * description, and a trailer of 16 bytes: magic number, length of the description, CRC-32 of everything before the trailer,
- * zero.
+ * description, and a trailer of 16 bytes: magic number, length of the description, CRC-32 of everything before the
+ * trailer, zero.
  */
 const magic = 0x4c465431;
 const pointValues = landmarkCount * 3;
@@ -83,8 +83,8 @@ export type TrackOpening =
   | { readonly state: 'missing' };
 
 /**
- * Opens a track file and verifies its checksum. `cached` is passed on to the track. Reads a few blocks of frames at a time,
- * so memory does not depend on the length. The caller closes the track. Throws the errors of the file system.
+ * Opens a track file and verifies its checksum. `cached` is passed on to the track. Reads a few blocks of frames at a
+ * time, so memory does not depend on the length. The caller closes the track. Throws the errors of the file system.
  */
 export function openTrackFile(path: string, cached: boolean): TrackOpening {
   const descriptor = openIfExists(path);

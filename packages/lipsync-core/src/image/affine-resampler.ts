@@ -23,7 +23,10 @@ interface Passes {
   across: number;
   acrossPerColumn: number;
   acrossPerRow: number;
-  /** Index steps to the next pixel and line. Lines are columns of the source when the target is rotated by more than 45°. */
+  /**
+   * Index steps to the next pixel and line. Lines are columns of the source when the target is rotated by more than
+   * 45°.
+   */
   pixelStep: number;
   lineStep: number;
   length: number;
@@ -42,9 +45,9 @@ const firstPassHalf = 1 << (firstPassShift - 1);
 const secondPassHalf = 1 << (kernelWeightBits - 1);
 
 /**
- * Resamples planes through affine transforms in two passes (Catmull and Smith, "3-D transformations of images in scanline
- * order", 1980): every source line is resampled to the target's columns, then every column to the target's rows.
- * Keeps its memory between calls.
+ * Resamples planes through affine transforms in two passes (Catmull and Smith, "3-D transformations of images in
+ * scanline order", 1980): every source line is resampled to the target's columns, then every column to the target's
+ * rows. Keeps its memory between calls.
  */
 export class AffineResampler {
   readonly #alongKernel = new ResampleKernel();
@@ -78,7 +81,9 @@ export class AffineResampler {
     for (let row = 0; row < rows; row += 1) this.#resampleRow(passes, row, target);
   }
 
-  /** First pass for one source line. The loop is unrolled because this method and the next one dominate the run time. */
+  /**
+   * First pass for one source line. The loop is unrolled because this method and the next one dominate the run time.
+   */
   #resampleLine({ data, start }: Plane, passes: Passes, line: number, columns: number): void {
     const { offset, taps, weights } = this.#alongKernel;
     const { pixelStep, length } = passes;

@@ -15,7 +15,9 @@ export interface ColorMatrix {
   readonly cbScale: number;
 }
 
-/** Luma coefficients Kr and Kb of ITU-R BT.601, BT.709, BT.2020, SMPTE 240M and FCC 1953, by ffmpeg's color space names. */
+/**
+ * Luma coefficients Kr and Kb of ITU-R BT.601, BT.709, BT.2020, SMPTE 240M and FCC 1953, by ffmpeg's color space names.
+ */
 const lumaCoefficients: ReadonlyMap<string, readonly [red: number, blue: number]> = new Map([
   ['bt709', [0.2126, 0.0722]],
   ['smpte170m', [0.299, 0.114]],
@@ -31,7 +33,9 @@ const bt601 = [0.299, 0.114] as const;
 /** Players assume BT.601 for untagged pictures up to this height, BT.709 above. */
 const standardDefinitionLines = 576;
 
-/** The matrix for a clip's color tags. Missing and unknown tags select the matrix that players assume for this height. */
+/**
+ * The matrix for a clip's color tags. Missing and unknown tags select the matrix that players assume for this height.
+ */
 export function colorMatrixOf({ space, range }: ColorTags, height: number): ColorMatrix {
   const assumed = height > standardDefinitionLines ? bt709 : bt601;
   const [red, blue] = lumaCoefficients.get(space ?? '') ?? assumed;

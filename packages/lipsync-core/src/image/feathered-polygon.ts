@@ -8,7 +8,10 @@ export interface CoverageSample {
 /** Values per edge in `#edges`: start x and y, direction x and y, 1 / squared length, and x change per y. */
 const valuesPerEdge = 6;
 
-/** A closed polygon with a soft border whose width is set per vertex. Vertices are moved in place, then `updateEdges` is called. */
+/**
+ * A closed polygon with a soft border whose width is set per vertex. Vertices are moved in place, then `updateEdges` is
+ * called.
+ */
 export class FeatheredPolygon {
   readonly vertexX: Float64Array;
   readonly vertexY: Float64Array;

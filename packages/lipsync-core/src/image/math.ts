@@ -1,4 +1,7 @@
-/** Element `index` of a typed array, or 0 outside it. Satisfies `noUncheckedIndexedAccess` in inner loops; V8 inlines it. */
+/**
+ * Element `index` of a typed array, or 0 outside it. Satisfies `noUncheckedIndexedAccess` in inner loops; V8 inlines
+ * it.
+ */
 export function at(values: Float32Array | Float64Array | Uint8Array, index: number): number {
   return values[index] ?? 0;
 }

@@ -21,8 +21,8 @@ export class PlaneBlender {
   #lumaSpans = new Int32Array(0);
 
   /**
-   * Sets the alpha of each pixel of `area`: `mask` (0–255) times `strength` (0–1). One alpha value serves a block of 2 × 2
-   * luma pixels, which is fine enough for a soft mask; `transform` leads from these blocks to the mask.
+   * Sets the alpha of each pixel of `area`: `mask` (0–255) times `strength` (0–1). One alpha value serves a block of 2
+   * × 2 luma pixels, which is fine enough for a soft mask; `transform` leads from these blocks to the mask.
    */
   setAlpha(mask: Plane, transform: AffineTransform, area: PixelArea, strength: number): void {
     this.#left = area.left / 2;
@@ -36,7 +36,9 @@ export class PlaneBlender {
     for (let row = 0; row < this.#rows; row += 1) this.#scaleAlphaRow(row, scale);
   }
 
-  /** Blends `content` into `plane`, which has `pixelsPerBlock²` pixels per block. Returns the number of bytes written. */
+  /**
+   * Blends `content` into `plane`, which has `pixelsPerBlock²` pixels per block. Returns the number of bytes written.
+   */
   blend(plane: Plane, content: Plane, transform: AffineTransform, pixelsPerBlock: 1 | 2): number {
     const target: ResampleTarget = {
       values: this.#values,

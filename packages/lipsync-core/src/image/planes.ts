@@ -1,4 +1,7 @@
-/** One upright picture in planar YUV 4:2:0, 8 bit: `width × height` bytes of luma, then Cb and Cr at half the width and height. */
+/**
+ * One upright picture in planar YUV 4:2:0, 8 bit: `width × height` bytes of luma, then Cb and Cr at half the width and
+ * height.
+ */
 export interface Picture {
   readonly width: number;
   readonly height: number;
@@ -22,7 +25,10 @@ export interface Plane {
   readonly height: number;
 }
 
-/** A rectangle of whole pixels. `right` and `bottom` are exclusive. All four are even, so that it covers whole chroma samples. */
+/**
+ * A rectangle of whole pixels. `right` and `bottom` are exclusive. All four are even, so that it covers whole chroma
+ * samples.
+ */
 export interface PixelArea {
   left: number;
   top: number;
@@ -52,9 +58,9 @@ export function planesOf({ width, height, data }: Picture): {
 }
 
 /**
- * An affine transform from target to source coordinates: the point `u` columns and `v` rows from the target's upper left
- * corner lies at `x + acrossX·u + downX·v`, `y + acrossY·u + downY·v` in the source. Both coordinate systems count from
- * corners: the first pixel covers 0 … 1.
+ * An affine transform from target to source coordinates: the point `u` columns and `v` rows from the target's upper
+ * left corner lies at `x + acrossX·u + downX·v`, `y + acrossY·u + downY·v` in the source. Both coordinate systems count
+ * from corners: the first pixel covers 0 … 1.
  */
 export interface AffineTransform {
   readonly x: number;
@@ -66,8 +72,8 @@ export interface AffineTransform {
 }
 
 /**
- * Offset of 4:2:0 chroma samples from the center of their four luma pixels, in chroma pixels. MPEG-2 and H.264 place them
- * on the left luma column and between the two luma rows ("left" chroma location).
+ * Offset of 4:2:0 chroma samples from the center of their four luma pixels, in chroma pixels. MPEG-2 and H.264 place
+ * them on the left luma column and between the two luma rows ("left" chroma location).
  */
 const chromaSitingPx = 0.25;
 

@@ -1,8 +1,9 @@
 /**
  * Interpolation kernels as tables of integer weights, one set per phase (sub-pixel position in 1/64 pixel).
  *
- * Two resamplers use them. Affine crops are separable, so `AffineResampler` filters in two one-dimensional passes and can
- * average large areas. A warp has another displacement at every pixel, so `warp-sampling.ts` sums a 4 × 4 window per pixel.
+ * Two resamplers use them. Affine crops are separable, so `AffineResampler` filters in two one-dimensional passes and
+ * can average large areas. A warp has another displacement at every pixel, so `warp-sampling.ts` sums a 4 × 4 window
+ * per pixel.
  */
 export const phaseBits = 6;
 const phases = 1 << phaseBits;
@@ -73,7 +74,10 @@ function boxWeight(fraction: number, tap: number, boxPx: number): number {
   return Math.max(0, Math.min(fraction + boxPx, tap + 1) - Math.max(fraction, tap)) / boxPx;
 }
 
-/** Catmull and Rom's cubic (a = −1/2; "A class of local interpolating splines", 1974) between the second and third of four pixels. */
+/**
+ * Catmull and Rom's cubic (a = −1/2; "A class of local interpolating splines", 1974) between the second and third of
+ * four pixels.
+ */
 function catmullRom(fraction: number, tap: number): number {
   const distance = Math.abs(tap - 1 - fraction);
   if (distance < 1) return (1.5 * distance - 2.5) * distance * distance + 1;

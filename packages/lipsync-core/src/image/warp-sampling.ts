@@ -2,7 +2,10 @@ import { at, clamp } from './math.ts';
 import type { PixelArea, Plane } from './planes.ts';
 import { catmullRomWeights, phaseBits } from './resample-kernels.ts';
 
-/** A copy of part of a plane: the source of a warp while the plane itself is overwritten. Keeps its memory between frames. */
+/**
+ * A copy of part of a plane: the source of a warp while the plane itself is overwritten. Keeps its memory between
+ * frames.
+ */
 export class PlanePatch {
   data = new Uint8Array(0);
   width = 0;

@@ -156,8 +156,8 @@ function fromRuntimeTensor(name: string, tensor: OnnxRuntime.OnnxValue): OnnxTen
 }
 
 /**
- * Loads the ONNX runtime with telemetry disabled; otherwise it stores a device id in the home folder and reports sessions
- * to Microsoft. The library reads the variable only while it is loaded, so nothing else may import it.
+ * Loads the ONNX runtime with telemetry disabled; otherwise it stores a device id in the home folder and reports
+ * sessions to Microsoft. The library reads the variable only while it is loaded, so nothing else may import it.
  */
 async function loadRuntime(): Promise<typeof OnnxRuntime> {
   // oxlint-disable-next-line node/no-process-env -- not a setting: the library's only switch
@@ -174,8 +174,8 @@ export function runtimeLibraryFolder(): string | null {
 }
 
 /**
- * Whether `folder` contains the CUDA execution provider, which the npm package does not include. Only creating a session
- * shows whether GPU, driver and NVIDIA libraries are usable.
+ * Whether `folder` contains the CUDA execution provider, which the npm package does not include. Only creating a
+ * session shows whether GPU, driver and NVIDIA libraries are usable.
  */
 export async function hasCudaLibrary(folder: string | null): Promise<boolean> {
   if (folder === null) return false;

@@ -61,8 +61,8 @@ export function encodeOnnxModel(graph: OnnxGraph): Uint8Array {
 }
 
 /**
- * Same as `encodeOnnxModel`, as consecutive byte ranges. Constants are views of the graph's arrays, which must not change
- * until the parts have been written.
+ * Same as `encodeOnnxModel`, as consecutive byte ranges. Constants are views of the graph's arrays, which must not
+ * change until the parts have been written.
  */
 export function onnxModelParts(graph: OnnxGraph): readonly Uint8Array[] {
   return encodeModel(graph).parts;
@@ -81,8 +81,8 @@ export function encodeOnnxAddition(nodes: readonly GraphNode[], outputs: readonl
 }
 
 /**
- * Writes an ONNX model to `path`, overwriting an existing file, without copying the graph's arrays. The caller removes a
- * partial file after an error. Throws system errors and the abort error of the signal.
+ * Writes an ONNX model to `path`, overwriting an existing file, without copying the graph's arrays. The caller removes
+ * a partial file after an error. Throws system errors and the abort error of the signal.
  */
 export async function writeOnnxFile(
   path: string,

@@ -59,7 +59,9 @@ export class AttemptRecorder {
   }
 }
 
-/** Logs an alert for a job that ended with an error that an operator has to fix, unless its last attempt did already. */
+/**
+ * Logs an alert for a job that ended with an error that an operator has to fix, unless its last attempt did already.
+ */
 export function alertOfJob(logger: Logger, record: JobRecord, error: LipsyncError): void {
   const { code } = error;
   if (!error.policy.alert || record.attempts.at(-1)?.code === code) return;

@@ -28,8 +28,8 @@ export interface InputFetcherContext {
 /** Provides the inputs of a job as files. Two implementations: the artifact store, and files that are read in place. */
 export interface InputFetcher {
   /**
-   * Throws `not_found`, `request_invalid`, `url_forbidden`, `fetch_failed`, `payload_too_large`, or `resource_exhausted`
-   * when the disk is full.
+   * Throws `not_found`, `request_invalid`, `url_forbidden`, `fetch_failed`, `payload_too_large`, or
+   * `resource_exhausted` when the disk is full.
    */
   fetch(record: JobRecord, context: InputFetcherContext): Promise<FetchedInputs>;
 }
@@ -43,7 +43,10 @@ export interface ArtifactInputFetcherOptions {
 
 type StoredInput = Extract<InputReference, { kind: 'artifact' }>;
 
-/** Downloads inputs into the artifact store, with three tries if the failure is transient, and copies them to the workspace. */
+/**
+ * Downloads inputs into the artifact store, with three tries if the failure is transient, and copies them to the
+ * workspace.
+ */
 export class ArtifactInputFetcher implements InputFetcher {
   readonly #options: ArtifactInputFetcherOptions;
   readonly #client: GuardedClient;

@@ -28,7 +28,9 @@ export type JobKind = keyof JobKinds;
 
 export const jobKinds = Object.freeze(['lipsync'] as const satisfies readonly JobKind[]);
 
-/** What a lip-sync job has to do. Only `video` and `audio` change, when an input is downloaded or the job is resumed. */
+/**
+ * What a lip-sync job has to do. Only `video` and `audio` change, when an input is downloaded or the job is resumed.
+ */
 export interface LipsyncSpec {
   readonly options: LipsyncOptions;
   readonly video: InputReference;
@@ -110,8 +112,8 @@ export interface NewJob extends Partial<TraceContext> {
 export type JobStart = Pick<JobRecord, 'plan' | 'needs'>;
 
 /**
- * Start of a job that a worker plans. It begins in the cloud lane, which has room for many jobs, so that a short look at
- * the inputs does not wait behind renderings.
+ * Start of a job that a worker plans. It begins in the cloud lane, which has room for many jobs, so that a short look
+ * at the inputs does not wait behind renderings.
  */
 export const undecidedStart: JobStart = Object.freeze({ plan: null, needs: 'remote' });
 

@@ -59,8 +59,8 @@ interface Run {
 }
 
 /**
- * Runs recorded jobs from their current state to their end. The queue, programs and the CLI all use it, so that resuming,
- * canceling, deadlines and crashes are handled once.
+ * Runs recorded jobs from their current state to their end. The queue, programs and the CLI all use it, so that
+ * resuming, canceling, deadlines and crashes are handled once.
  */
 export class JobRunner {
   readonly #options: JobRunnerOptions;
@@ -76,11 +76,11 @@ export class JobRunner {
   }
 
   /**
-   * Advances the job until it ends or has to wait and returns its record: ended, parked until a time, queued for a worker
-   * that runs what it `needs`, or processed by a later run. May be called for the same job at any time; interrupted work
-   * is resumed. An abort of `signal` releases the job and throws; all other outcomes of the work are in the record.
-   * Throws `not_found` for an unknown job, and the error of the store if it fails: the job is then released, if the store
-   * accepts that, and the caller runs it again.
+   * Advances the job until it ends or has to wait and returns its record: ended, parked until a time, queued for a
+   * worker that runs what it `needs`, or processed by a later run. May be called for the same job at any time;
+   * interrupted work is resumed. An abort of `signal` releases the job and throws; all other outcomes of the work are
+   * in the record. Throws `not_found` for an unknown job, and the error of the store if it fails: the job is then
+   * released, if the store accepts that, and the caller runs it again.
    */
   run(jobId: string, context: RunContext): Promise<JobRecord> {
     return this.#withStoreErrors(jobId, () => this.#run(jobId, context));

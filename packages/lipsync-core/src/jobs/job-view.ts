@@ -45,7 +45,9 @@ function toAttemptView(attempt: Attempt): AttemptView {
   };
 }
 
-/** Returns the cost of a job in millionths of a dollar; null until the job has ended and every attempt is settled. Pure. */
+/**
+ * Returns the cost of a job in millionths of a dollar; null until the job has ended and every attempt is settled. Pure.
+ */
 export function costOf({ status, attempts }: Pick<JobRecord, 'status' | 'attempts'>): number | null {
   const costs = attempts.map(({ costMicros }) => costMicros).filter((costMicros) => costMicros !== null);
   return isTerminal(status) && costs.length === attempts.length

@@ -61,7 +61,9 @@ export class PreparedInputs {
     return this.#analyzed();
   }
 
-  /** Returns the request of one attempt. Each attempt has a path of its own, so that no take replaces an earlier one. */
+  /**
+   * Returns the request of one attempt. Each attempt has a path of its own, so that no take replaces an earlier one.
+   */
   async takeRequest(attemptIndex: number): Promise<TakeRequest> {
     const { jobId, options, workspace } = this.#input;
     await this.#analyzed();
@@ -130,7 +132,8 @@ export class PreparedInputs {
     const { signal, onProgress } = this.#context;
     const { renderPool } = this.#tools;
     await this.#fetched();
-    // Starts a process while the inputs are probed, unless they are probed for the plan alone: then another host may continue.
+    // Starts a process while the inputs are probed, unless they are probed for the plan alone: then another host may
+    // continue.
     renderPool.warm();
     const { inputs, speech, timeline } = await this.#probed();
     onProgress({ stage: 'listening', fraction: 0 });

@@ -46,8 +46,8 @@ export interface ProgressWriterOptions {
 }
 
 /**
- * Writes progress one update at a time, at most once per `intervalMs` and stage; a new stage is written at once. During a
- * slow write only the latest update is kept.
+ * Writes progress one update at a time, at most once per `intervalMs` and stage; a new stage is written at once. During
+ * a slow write only the latest update is kept.
  */
 export class ProgressWriter {
   readonly #options: ProgressWriterOptions;

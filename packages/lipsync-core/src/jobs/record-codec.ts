@@ -15,8 +15,8 @@ export function encodeJobRecord(record: JobRecord): EncodedJobRecord {
 }
 
 /**
- * Reads a stored record of any format that this version can migrate. Throws `internal` for a newer format, for text that
- * is not JSON and for a record without its essential fields.
+ * Reads a stored record of any format that this version can migrate. Throws `internal` for a newer format, for text
+ * that is not JSON and for a record without its essential fields.
  */
 export function decodeJobRecord({ format, text }: EncodedJobRecord): JobRecord {
   const migrated = migrateRecord(Number(format), parseObject(text));

@@ -64,12 +64,17 @@ function addKind({ options, video, audio, result, attempts, ...rest }: StoredRec
   };
 }
 
-/** Request options of any format in the current one: format 3 kept the one provider option that existed in a field of its own. */
+/**
+ * Request options of any format in the current one: format 3 kept the one provider option that existed in a field of
+ * its own.
+ */
 function migrateOptions({ heygenMode = 'speed', ...options }: StoredRecord): StoredRecord {
   return { providerOptions: { heygen: { mode: heygenMode } }, ...options };
 }
 
-/** Options in the form of format 3, from which keys of unfinished jobs are computed, so that a key stays what it was. */
+/**
+ * Options in the form of format 3, from which keys of unfinished jobs are computed, so that a key stays what it was.
+ */
 export function toKeyedOptions({ providerOptions, ...options }: LipsyncOptions): object {
   const { heygen: { mode = 'speed', ...heygen } = {}, ...others } = providerOptions;
   const added = Object.entries({ heygen, ...others }).filter(([, values]) => Object.keys(values).length > 0);

@@ -34,8 +34,9 @@ const scanSize = 1_000;
 const timeDigits = 16;
 
 /**
- * Job records in a state store: SQLite for in-process jobs, memory in tests. Lists read every record, so it is meant for
- * the few jobs that one machine keeps; the queue has a store with indexes. Throws `resource_exhausted` when the state store is unavailable.
+ * Job records in a state store: SQLite for in-process jobs, memory in tests. Lists read every record, so it is meant
+ * for the few jobs that one machine keeps; the queue has a store with indexes. Throws `resource_exhausted` when the
+ * state store is unavailable.
  */
 export class StateJobStore implements JobStore {
   readonly #state: StateStore;

@@ -16,7 +16,9 @@ export interface StopSignalOptions {
   readonly logger: Logger;
   /** Interval at which the record is read when no notification arrives. */
   readonly cancelPollMs: number;
-  /** Calls `onChange` when the job may have been canceled or taken over. Returns a function that ends the subscription. */
+  /**
+   * Calls `onChange` when the job may have been canceled or taken over. Returns a function that ends the subscription.
+   */
   watchCancel?(jobId: string, onChange: () => void): () => void;
   /** Aborts the run with its reason, for example when the caller of an in-process job cancels it. */
   readonly cancelSignal?: AbortSignal | undefined;

@@ -28,9 +28,9 @@ export function hasAlpha(pixelFormat: string): boolean {
 }
 
 /**
- * Builds the filter chain that converts a decoded clip to frames of one size, rate and format. Tracking and rendering both
- * use it, so that a frame index identifies the same picture in each. Contains only numbers and constants, never text from
- * the file.
+ * Builds the filter chain that converts a decoded clip to frames of one size, rate and format. Tracking and rendering
+ * both use it, so that a frame index identifies the same picture in each. Contains only numbers and constants, never
+ * text from the file.
  */
 export function decodeFilter(facts: ClipFacts, shape: DecodeShape): string {
   return [
@@ -70,7 +70,10 @@ function rotation(degrees: ClipFacts['rotationDegrees']): readonly string[] {
   }
 }
 
-/** Converts PQ or HLG to BT.709 through linear light. The Hable curve keeps faces, far below the highlights, close to linear. */
+/**
+ * Converts PQ or HLG to BT.709 through linear light. The Hable curve keeps faces, far below the highlights, close to
+ * linear.
+ */
 function toneMapping(): readonly string[] {
   return [
     'zscale=transfer=linear:npl=100',

@@ -1,8 +1,8 @@
 import type { ClipFacts, ColorTags, SpeechFacts } from './media-types.ts';
 
 /**
- * Containers that embed their media. Playlists and scripts (hls, dash, concat, image sequences) are excluded because they
- * refer to other files, which an untrusted upload must never make the service read.
+ * Containers that embed their media. Playlists and scripts (hls, dash, concat, image sequences) are excluded because
+ * they refer to other files, which an untrusted upload must never make the service read.
  */
 const selfContainedFormats = [
   'mov,mp4,m4a,3gp,3g2,mj2',
@@ -48,8 +48,8 @@ const stillDemuxers: Readonly<Record<string, string>> = { png: 'png_pipe', mjpeg
 const audioSampleRateHz = 48_000;
 
 /**
- * Arguments that open a file as untrusted input: `untrustedInputOptions` and a name that is never parsed as an option, a
- * protocol or a number pattern.
+ * Arguments that open a file as untrusted input: `untrustedInputOptions` and a name that is never parsed as an option,
+ * a protocol or a number pattern.
  */
 export function inputArguments(path: string, demuxer?: string): readonly string[] {
   return [...untrustedInputOptions(demuxer), '-i', fileUrl(path)];

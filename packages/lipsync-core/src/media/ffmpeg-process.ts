@@ -92,8 +92,8 @@ export class MediaProcess {
   }
 
   /**
-   * Waits for `work` that depends on progress of the process, at most its idle limit plus `extraMs`; then the process is
-   * stopped and `media_failed` thrown. Throws as soon as the process fails.
+   * Waits for `work` that depends on progress of the process, at most its idle limit plus `extraMs`; then the process
+   * is stopped and `media_failed` thrown. Throws as soon as the process fails.
    */
   async within<T>(work: Promise<T>, extraMs = 0): Promise<T> {
     const { promise: failed, reject } = Promise.withResolvers<never>();

@@ -103,8 +103,8 @@ export interface PacketTimesOptions {
 
 /**
  * Reads the packet times of one stream without decoding. Omits packets that the edit list of the container hides. Uses
- * eight bytes per frame and never blocks the event loop for long. Throws `media_failed` (`isInputRejection` identifies an
- * unreadable file), `clip_unusable` for too many packets, or the abort error.
+ * eight bytes per frame and never blocks the event loop for long. Throws `media_failed` (`isInputRejection` identifies
+ * an unreadable file), `clip_unusable` for too many packets, or the abort error.
  */
 export async function readPacketTimes(
   path: string,

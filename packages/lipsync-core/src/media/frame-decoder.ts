@@ -58,8 +58,8 @@ export interface DecoderOptions {
 }
 
 /**
- * One run of ffmpeg over a range of a clip: complete frames in order, with a short read-ahead and a pipe that pauses when
- * the caller is slower. The caller calls `stop`.
+ * One run of ffmpeg over a range of a clip: complete frames in order, with a short read-ahead and a pipe that pauses
+ * when the caller is slower. The caller calls `stop`.
  */
 export class FrameDecoder {
   readonly #process: MediaProcess;
@@ -106,7 +106,10 @@ export class FrameDecoder {
     }
   }
 
-  /** Returns the next frame, which the caller then owns; undefined after the last. Throws `media_failed` or the abort error. */
+  /**
+   * Returns the next frame, which the caller then owns; undefined after the last. Throws `media_failed` or the abort
+   * error.
+   */
   async next(): Promise<Uint8Array | undefined> {
     if (!(await this.hasNext())) return undefined;
     const frame = this.#ready.shift();

@@ -74,8 +74,9 @@ export function spillCapacity({ shape, maxBytes }: Pick<SpillOptions, 'shape' | 
 }
 
 /**
- * Reads in any order: decodes the part of the clip around a requested frame once into a raw file of bounded size and reads
- * from there. Uses the memory of one frame. Reading a clip backwards that exceeds the file decodes it once per part.
+ * Reads in any order: decodes the part of the clip around a requested frame once into a raw file of bounded size and
+ * reads from there. Uses the memory of one frame. Reading a clip backwards that exceeds the file decodes it once per
+ * part.
  */
 export class SpillSource implements FrameSource {
   readonly #options: SpillOptions;

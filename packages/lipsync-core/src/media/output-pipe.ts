@@ -9,8 +9,8 @@ const bufferBytes = 256 * 1024;
 const openLimitMs = 10_000;
 
 /**
- * Reads the output of a process into one reused buffer. The streams of `child_process` allocate a buffer per 64 KiB, and
- * their garbage collection took longer than the reading.
+ * Reads the output of a process into one reused buffer. The streams of `child_process` allocate a buffer per 64 KiB,
+ * and their garbage collection took longer than the reading.
  */
 export interface OutputPipe {
   /** The end for the standard output of the process. `MediaProcess` closes it after the start. */
@@ -24,8 +24,8 @@ export interface OutputPipe {
 }
 
 /**
- * Opens a pipe over a Unix socket in a folder that only this user can enter. The caller closes it, and passes `writeEnd`
- * to a process or destroys it. Throws the system error, e.g. when too many files are open.
+ * Opens a pipe over a Unix socket in a folder that only this user can enter. The caller closes it, and passes
+ * `writeEnd` to a process or destroys it. Throws the system error, e.g. when too many files are open.
  */
 export async function openOutputPipe(): Promise<OutputPipe> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-pipe-'));

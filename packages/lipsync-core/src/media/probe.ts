@@ -27,8 +27,8 @@ export interface ProbeContext {
 }
 
 /**
- * Probes a clip: reads all its packets and decodes its first frame. Throws `not_found`, `clip_unusable` with the reason and
- * a remedy, `media_failed`, or the abort error.
+ * Probes a clip: reads all its packets and decodes its first frame. Throws `not_found`, `clip_unusable` with the reason
+ * and a remedy, `media_failed`, or the abort error.
  */
 export async function probeClip(path: string, context: ProbeContext): Promise<ClipFacts> {
   await requireFile(path, 'clip', 'clip_unusable');
@@ -67,8 +67,8 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
 }
 
 /**
- * Probes a speech recording by decoding it completely, because durations in headers are often wrong. Throws `not_found`,
- * `speech_unusable`, `media_failed`, or the abort error.
+ * Probes a speech recording by decoding it completely, because durations in headers are often wrong. Throws
+ * `not_found`, `speech_unusable`, `media_failed`, or the abort error.
  */
 export async function probeSpeech(path: string, { limits, signal }: ProbeContext): Promise<SpeechFacts> {
   await requireFile(path, 'speech audio', 'speech_unusable');
@@ -255,8 +255,8 @@ function requireComplete({ nb_frames: declared }: ProbedStream, { times, packetC
 }
 
 /**
- * Throws `InputNotFoundError` unless `path` is a readable file, and `emptyCode` for an empty file. `what` names the input in
- * the message.
+ * Throws `InputNotFoundError` unless `path` is a readable file, and `emptyCode` for an empty file. `what` names the
+ * input in the message.
  */
 async function requireFile(path: string, what: string, emptyCode: ErrorCode): Promise<void> {
   const stats = await stat(path).catch((cause: unknown) => {

@@ -16,8 +16,8 @@ export interface SpeechStream extends AsyncIterable<Float32Array> {
 }
 
 /**
- * Decodes a speech recording to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the caller owns.
- * Iteration throws `media_failed` or the abort error.
+ * Decodes a speech recording to mono at 16 kHz with samples from −1 to 1, in chunks of a few thousand samples that the
+ * caller owns. Iteration throws `media_failed` or the abort error.
  */
 export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): SpeechStream {
   let nanSamples = 0;
@@ -40,7 +40,10 @@ export function readSpeech(path: string, { signal }: SpeechReadOptions = {}): Sp
   };
 }
 
-/** Measures the duration of a speech recording by decoding it; stops soon after `maxDurationMs`. Throws the errors of `readSpeech`. */
+/**
+ * Measures the duration of a speech recording by decoding it; stops soon after `maxDurationMs`. Throws the errors of
+ * `readSpeech`.
+ */
 export async function measureSpeechMs(
   path: string,
   { signal, maxDurationMs }: SpeechReadOptions & { readonly maxDurationMs: number },

@@ -48,8 +48,8 @@ export interface SoundSwapOptions extends SpeechTrackOptions {
 }
 
 /**
- * Whether the video stream of a clip can be copied into the MP4 of a take: every frame once and in order, already in the
- * format of the encoder.
+ * Whether the video stream of a clip can be copied into the MP4 of a take: every frame once and in order, already in
+ * the format of the encoder.
  */
 export function canCopyVideo(clip: ClipFacts, timeline: Timeline): boolean {
   const isEncoderFormat =
@@ -67,8 +67,8 @@ export function canCopyVideo(clip: ClipFacts, timeline: Timeline): boolean {
 }
 
 /**
- * Replaces the sound of a clip by the speech and copies the video stream. Resolves with false and leaves no file when the
- * result is not as planned or ffmpeg fails. Throws the abort error.
+ * Replaces the sound of a clip by the speech and copies the video stream. Resolves with false and leaves no file when
+ * the result is not as planned or ffmpeg fails. Throws the abort error.
  */
 export async function swapSound(options: SoundSwapOptions): Promise<boolean> {
   const { clipPath, speechPath, speech, timeline, targetPath, signal } = options;

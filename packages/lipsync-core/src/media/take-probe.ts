@@ -57,8 +57,9 @@ export interface ReceivedTakeOptions {
 }
 
 /**
- * Validates a take from a remote vendor by decoding its video completely: H.264 in MP4, with sound, playable to its end, and
- * of the expected duration. Returns the fault, or null. Throws `media_failed` when it cannot be validated, or the abort error.
+ * Validates a take from a remote vendor by decoding its video completely: H.264 in MP4, with sound, playable to its
+ * end, and of the expected duration. Returns the fault, or null. Throws `media_failed` when it cannot be validated, or
+ * the abort error.
  */
 export async function findTakeFault(path: string, { durationMs, signal }: ReceivedTakeOptions): Promise<string | null> {
   const report = await runProbe(path, { signal }).catch(nullIfRejected);

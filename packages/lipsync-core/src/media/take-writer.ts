@@ -11,7 +11,9 @@ import { probeTake } from './take-probe.ts';
 const finishExtraMs = 240_000;
 
 export interface TakeOptions {
-  /** Final path, replaced if it exists. The take is written to a partial file in the same folder until it is complete. */
+  /**
+   * Final path, replaced if it exists. The take is written to a partial file in the same folder until it is complete.
+   */
   readonly path: string;
   /** Even numbers. */
   readonly width: number;
@@ -32,8 +34,8 @@ export interface TakeWriter {
    */
   write(frame: Uint8Array): Promise<void>;
   /**
-   * Completes the file, verifies it and moves it to its final path. Throws `media_failed` when it is not as specified and
-   * then leaves no file.
+   * Completes the file, verifies it and moves it to its final path. Throws `media_failed` when it is not as specified
+   * and then leaves no file.
    */
   finish(): Promise<void>;
   /** Stops the encoder and deletes the partial file. Has no effect after `finish`. */
@@ -41,8 +43,8 @@ export interface TakeWriter {
 }
 
 /**
- * Starts the single encode of a take: H.264 yuv420p with fast start and the color tags of the clip, muxed with the speech
- * as AAC in the same run. The encoder applies backpressure.
+ * Starts the single encode of a take: H.264 yuv420p with fast start and the color tags of the clip, muxed with the
+ * speech as AAC in the same run. The encoder applies backpressure.
  */
 export function openTake(options: TakeOptions): TakeWriter {
   return new FfmpegTakeWriter(options);
@@ -147,7 +149,8 @@ function encodeArguments(options: TakeOptions, partPath: string): readonly strin
     '-1',
     '-map_chapters',
     '-1',
-    // Less than half the processor time of plain veryfast at CRF 17, for about 1 Mbit/s more at 720p and 0.001 less SSIM.
+    // Less than half the processor time of plain veryfast at CRF 17, for about 1 Mbit/s more at 720p and 0.001 less
+    // SSIM.
     '-c:v',
     'libx264',
     '-preset',

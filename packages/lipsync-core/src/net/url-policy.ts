@@ -51,8 +51,8 @@ export function allowsHostName(allowed: AllowedPrivateHosts, hostname: string): 
 
 /**
  * Parses a URL and checks it without network access: http or https, no credentials, no private address. Throws
- * `request_invalid` for text that is not a URL and `url_forbidden` for a URL that must not be requested. A host name can
- * still resolve to a private address; `resolveHostAddresses` checks that.
+ * `request_invalid` for text that is not a URL and `url_forbidden` for a URL that must not be requested. A host name
+ * can still resolve to a private address; `resolveHostAddresses` checks that.
  */
 export function checkUrl(text: string, allowed: AllowedPrivateHosts): URL {
   const url = text.length <= maxUrlLength ? URL.parse(text) : null;

@@ -14,9 +14,10 @@ export type ChildExit =
 const stopBudgetMs = 5_000;
 
 /**
- * Time between a request to stop and SIGKILL, per level. A stop travels from the render pool through a render process to
- * its ffmpeg processes. Both limits derive from one budget, so the inner one always expires first and leaves the outer
- * level time to delete partial files and to report: a program that ignores SIGTERM must not cost the warm process.
+ * Time between a request to stop and SIGKILL, per level. A stop travels from the render pool through a render process
+ * to its ffmpeg processes. Both limits derive from one budget, so the inner one always expires first and leaves the
+ * outer level time to delete partial files and to report: a program that ignores SIGTERM must not cost the warm
+ * process.
  */
 export const stopGraceMs = { renderProcess: stopBudgetMs, program: stopBudgetMs / 5 } as const;
 
@@ -38,7 +39,9 @@ export interface ProgramOptions extends CommonOptions {
   readonly niceness?: number;
 }
 
-/** A Node module with an IPC channel. It leads its own process group, so Ctrl-C in a terminal reaches only the parent. */
+/**
+ * A Node module with an IPC channel. It leads its own process group, so Ctrl-C in a terminal reaches only the parent.
+ */
 export interface ModuleOptions extends CommonOptions {
   readonly entry: URL;
   readonly arguments?: readonly string[];
@@ -80,8 +83,8 @@ export class ManagedChild {
   }
 
   /**
-   * Starts a program. Throws the abort error of an aborted signal and `resource_exhausted`; a missing program surfaces as
-   * `spawn_failed`.
+   * Starts a program. Throws the abort error of an aborted signal and `resource_exhausted`; a missing program surfaces
+   * as `spawn_failed`.
    */
   static startProgram(options: ProgramOptions): ManagedChild {
     if (options.signal?.aborted) throw abortError(options.signal);
@@ -231,8 +234,8 @@ export function describeExit(exit: ChildExit): string {
 }
 
 /**
- * Runs a short program to its end and returns its standard output as text; undefined when it fails, is not installed, or
- * exceeds `timeoutMs`.
+ * Runs a short program to its end and returns its standard output as text; undefined when it fails, is not installed,
+ * or exceeds `timeoutMs`.
  */
 export async function readProgramOutput(
   file: string,

@@ -42,7 +42,10 @@ function exists(pid: number): boolean {
   }
 }
 
-/** Reads fields 3 and 22 of /proc/<pid>/stat (proc(5)), counted from the end of field 2, which may contain spaces and parentheses. */
+/**
+ * Reads fields 3 and 22 of /proc/<pid>/stat (proc(5)), counted from the end of field 2, which may contain spaces and
+ * parentheses.
+ */
 async function readStat(pid: number): Promise<{ readonly state: string; readonly startTicks: number | null }> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

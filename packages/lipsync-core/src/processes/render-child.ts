@@ -60,7 +60,8 @@ export class RenderChild {
 
   /**
    * Runs one task. Throws its `LipsyncError`, the abort error, or `media_failed` when the process ended. A process that
-   * sends no heartbeat for `silenceLimitMs`, or does not stop its task within the grace period after an abort, is killed.
+   * sends no heartbeat for `silenceLimitMs`, or does not stop its task within the grace period after an abort, is
+   * killed.
    */
   async run(request: RenderRequest, context: RenderContext, silenceLimitMs: number): Promise<unknown> {
     clearTimeout(this.#idleTimer);

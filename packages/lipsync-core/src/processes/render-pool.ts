@@ -16,11 +16,18 @@ export interface RenderPoolOptions {
   readonly silenceLimitMs: number;
 }
 
-/** Runs render tasks in separate processes, so that image processing never blocks the event loop that renews job locks. */
+/**
+ * Runs render tasks in separate processes, so that image processing never blocks the event loop that renews job locks.
+ */
 export interface RenderPool {
-  /** Resolves with the result of the task. Throws its `LipsyncError`, the abort error, or `media_failed` after a crash. */
+  /**
+   * Resolves with the result of the task. Throws its `LipsyncError`, the abort error, or `media_failed` after a crash.
+   */
   run<Input, Result>(task: RenderTask<Input, Result>, input: Input, context: RenderContext): Promise<Result>;
-  /** Starts a process for an expected task and imports the modules of all tasks there, unless one is idle or none is kept. */
+  /**
+   * Starts a process for an expected task and imports the modules of all tasks there, unless one is idle or none is
+   * kept.
+   */
   warm(): void;
   /** Kills every process, including those with a task. */
   close(): Promise<void>;

@@ -1,6 +1,6 @@
 /**
- * Entry of a render process, started by `RenderChild`. Runs one task at a time for its parent, reports progress, heartbeats
- * and the result, and ends with its parent.
+ * Entry of a render process, started by `RenderChild`. Runs one task at a time for its parent, reports progress,
+ * heartbeats and the result, and ends with its parent.
  */
 import { toError, toFailure } from '../errors/carried-failure.ts';
 import type { FromRenderProcess, ToRenderProcess } from './render-child.ts';

@@ -73,8 +73,8 @@ export class RenderResources {
   readonly #getters = new Map<() => Promise<unknown>, () => Promise<unknown>>();
 
   /**
-   * Returns the result of the first successful call of `create`. The function itself is the key, so pass a function of a
-   * module, not a closure. After a failure the next call tries again.
+   * Returns the result of the first successful call of `create`. The function itself is the key, so pass a function of
+   * a module, not a closure. After a failure the next call tries again.
    */
   get<Value>(create: () => Promise<Value>): Promise<Value> {
     const get = this.#getters.get(create) ?? memoizeAsync(create, { retryAfterFailure: true });

@@ -3,8 +3,8 @@ import { toError, toFailure, type CarriedFailure } from '../errors/carried-failu
 import { abortError, LipsyncError } from '../errors/index.ts';
 
 /**
- * A worker thread with an inbox of its messages, in order. A thread reports its failure as `CarriedFailure` and closes its
- * port when it is done.
+ * A worker thread with an inbox of its messages, in order. A thread reports its failure as `CarriedFailure` and closes
+ * its port when it is done.
  */
 export class ThreadLink<Sent, Received extends { readonly type: string }> {
   /** Resolves when the thread has ended. */
@@ -35,7 +35,9 @@ export class ThreadLink<Sent, Received extends { readonly type: string }> {
     this.#thread.postMessage(message);
   }
 
-  /** Returns the next message. Throws the failure of the thread, the abort error, or `media_failed` when it has ended. */
+  /**
+   * Returns the next message. Throws the failure of the thread, the abort error, or `media_failed` when it has ended.
+   */
   async receive(): Promise<Exclude<Received, CarriedFailure>> {
     while (this.#inbox.length === 0 && !this.#hasEnded) await new Promise<void>((resolve) => (this.#wake = resolve));
     const message = this.#inbox.shift();

@@ -53,7 +53,10 @@ export function processFolderName({ pid, startTicks, host }: ProcessOwner): stri
   return `process-${pid}-${startTicks ?? 'unknown'}-${randomUUID()}@${host}`;
 }
 
-/** Opens a workspace that belongs to this process rather than to a queued job. `sweepProcessWorkspaces` removes it after a crash. */
+/**
+ * Opens a workspace that belongs to this process rather than to a queued job. `sweepProcessWorkspaces` removes it after
+ * a crash.
+ */
 export async function openProcessWorkspace(root: string): Promise<Workspace> {
   const path = join(root, processFolderName(await thisProcess()));
   await mkdir(path, { recursive: true });
@@ -61,8 +64,8 @@ export async function openProcessWorkspace(root: string): Promise<Workspace> {
 }
 
 /**
- * Crash recovery: removes the workspaces of killed processes of this host. Other hosts that share the folder remove their
- * own.
+ * Crash recovery: removes the workspaces of killed processes of this host. Other hosts that share the folder remove
+ * their own.
  */
 export async function sweepProcessWorkspaces(root: string): Promise<void> {
   const names = await readdir(root).catch(() => []);

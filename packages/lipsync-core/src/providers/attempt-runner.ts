@@ -22,7 +22,10 @@ import { advanceRemote, type AttemptProgress } from './remote-attempt.ts';
 /** The price of computing on this machine. */
 export interface LocalPrice {
   readonly microsPerHour: number;
-  /** The expected cost of the provider's work on this job. Throws `resource_exhausted` when the state store is unavailable. */
+  /**
+   * The expected cost of the provider's work on this job. Throws `resource_exhausted` when the state store is
+   * unavailable.
+   */
   quote(provider: ProviderId): Promise<number>;
 }
 
@@ -167,8 +170,8 @@ export class AttemptRunner {
   }
 
   /**
-   * Ends an attempt that an earlier run left running and that cannot be resumed: its worker computed it, its provider is
-   * not among `providers`, or it is already being settled. A remote operation leaves a pending settlement.
+   * Ends an attempt that an earlier run left running and that cannot be resumed: its worker computed it, its provider
+   * is not among `providers`, or it is already being settled. A remote operation leaves a pending settlement.
    */
   async #endInterrupted(providers: readonly Provider[], reason?: LipsyncError): Promise<LipsyncError> {
     const { log } = this;

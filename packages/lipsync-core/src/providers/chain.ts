@@ -17,9 +17,9 @@ export type ChainOutcome =
 
 /**
  * Tries the providers in order until one makes a take or the job must wait. Every attempt is saved before it starts; a
- * later call with the saved attempts resumes. `prepare` returns the request of an attempt by its index; it may be called
- * several times, and is not called while an operation only runs.
- * Throws the error of the last attempt when none succeeds, and what `saveAttempts` throws.
+ * later call with the saved attempts resumes. `prepare` returns the request of an attempt by its index; it may be
+ * called several times, and is not called while an operation only runs. Throws the error of the last attempt when none
+ * succeeds, and what `saveAttempts` throws.
  */
 export async function runChain(
   providers: readonly Provider[],

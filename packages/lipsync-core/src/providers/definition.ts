@@ -157,7 +157,9 @@ export interface ConfiguredProvider {
   create(parts: ProviderParts): Provider;
 }
 
-/** Everything about a provider. Its id is also the request's `method`, and `provider_options.<id>` holds its options. */
+/**
+ * Everything about a provider. Its id is also the request's `method`, and `provider_options.<id>` holds its options.
+ */
 export interface ProviderDefinition extends RequestProvider {
   readonly id: ProviderId;
   readonly kind: ProviderKind;
@@ -210,7 +212,10 @@ export function defineProvider<Options extends z.ZodObject, Table extends Settin
   return Object.freeze(definition);
 }
 
-/** The options of one provider in a request or a stored job, with defaults. Throws `ZodError` for values of no known version. */
+/**
+ * The options of one provider in a request or a stored job, with defaults. Throws `ZodError` for values of no known
+ * version.
+ */
 export function readProviderOptions(
   { id, options: { schema } }: Pick<ProviderDefinition, 'id' | 'options'>,
   providerOptions: Readonly<Record<string, ProviderOptionValues>>,

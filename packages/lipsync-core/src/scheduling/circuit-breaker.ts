@@ -74,7 +74,9 @@ export class CircuitBreaker {
     this.#onStateChange = onStateChange;
   }
 
-  /** Whether the job may call the provider now. A job that was admitted as the probe is admitted again after a crash. */
+  /**
+   * Whether the job may call the provider now. A job that was admitted as the probe is admitted again after a crash.
+   */
   admit(provider: string, jobId: string): Promise<BreakerVerdict> {
     return this.#apply(provider, (breaker, context) => admit(breaker, jobId, context));
   }

@@ -47,7 +47,8 @@ export interface Forecast {
   expect(output: ExpectedOutput): Promise<readonly Expectation[]>;
   /**
    * Records the duration of an attempt that produced a take in a job without a crashed run. Pauses that the vendor
-   * requested count, since the next attempt may meet them too. Throws `resource_exhausted` when the state store is unavailable.
+   * requested count, since the next attempt may meet them too. Throws `resource_exhausted` when the state store is
+   * unavailable.
    */
   record(output: ExpectedOutput & { readonly provider: ProviderId }, tookMs: number): Promise<void>;
 }

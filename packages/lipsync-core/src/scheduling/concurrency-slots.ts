@@ -31,15 +31,15 @@ export interface SweptSlots {
  */
 export interface ConcurrencySlots {
   /**
-   * Takes a slot. True when the job holds one afterwards, with its expiry removed; otherwise the job joins the provider's
-   * waiting list and leaves any other.
+   * Takes a slot. True when the job holds one afterwards, with its expiry removed; otherwise the job joins the
+   * provider's waiting list and leaves any other.
    */
   acquire(provider: string, jobId: string, request: SlotRequest): Promise<boolean>;
   /** Lets the job's slot, if it holds one, expire at `untilMs`: its operation may still be running. */
   keep(provider: string, jobId: string, untilMs: number): Promise<void>;
   /**
-   * Releases the job's slot and removes the first waiting job from the list in the same step. Returns that job, which can
-   * try to acquire the slot now; null when `jobId` held no slot or no job waits.
+   * Releases the job's slot and removes the first waiting job from the list in the same step. Returns that job, which
+   * can try to acquire the slot now; null when `jobId` held no slot or no job waits.
    */
   release(provider: string, jobId: string): Promise<string | null>;
   /** Removes the first waiting job from the list and returns it; null when no job waits. */
@@ -50,7 +50,10 @@ export interface ConcurrencySlots {
   countWaiting(provider: string, jobId?: string): Promise<number>;
   /** Current holders, oldest first. */
   holders(provider: string): Promise<readonly SlotHolder[]>;
-  /** Releases expired slots and, where `isGone`, slots without an expiry; `isGone` means that the job has ended permanently. */
+  /**
+   * Releases expired slots and, where `isGone`, slots without an expiry; `isGone` means that the job has ended
+   * permanently.
+   */
   sweep(isGone: (jobId: string) => Promise<boolean>): Promise<SweptSlots>;
 }
 
@@ -74,7 +77,9 @@ interface ProviderSlots {
   readonly waiting: readonly WaitingJob[];
 }
 
-/** Concurrency slots over a state store. For a few processes: every waiting job is part of one document per provider. */
+/**
+ * Concurrency slots over a state store. For a few processes: every waiting job is part of one document per provider.
+ */
 export function createConcurrencySlots({
   state,
   clock,
@@ -134,8 +139,8 @@ export function createConcurrencySlots({
 }
 
 /**
- * The sweep of every implementation: holders are documents of the state store in all of them. `release` releases one slot
- * and returns the next waiting job.
+ * The sweep of every implementation: holders are documents of the state store in all of them. `release` releases one
+ * slot and returns the next waiting job.
  */
 export async function sweepSlots(
   state: Pick<StateStore, 'list'>,

@@ -56,9 +56,9 @@ export function dependsOnOutlook(usable: readonly PlannedProvider[], { method, o
 }
 
 /**
- * Plans the steps of a job. `usable` lists the configured providers in the order of `auto`. Degraded providers come last,
- * and only when they are allowed or nothing else is configured. Throws `not_supported` when the requested method is not
- * configured. Pure.
+ * Plans the steps of a job. `usable` lists the configured providers in the order of `auto`. Degraded providers come
+ * last, and only when they are allowed or nothing else is configured. Throws `not_supported` when the requested method
+ * is not configured. Pure.
  */
 export function planExecution(
   usable: readonly PlannedProvider[],

@@ -36,7 +36,9 @@ type StoredEstimate = {
 /** Weight of the latest measurement in the moving average. */
 const newestShare = 0.2;
 
-/** Limit on the factor of one measurement, so that one outlier, such as a suspended machine, moves the average little. */
+/**
+ * Limit on the factor of one measurement, so that one outlier, such as a suspended machine, moves the average little.
+ */
 const maxFactor = 20;
 
 const hourMs = 3_600_000;
@@ -48,7 +50,10 @@ const hourMs = 3_600_000;
 const halfLifeMs = 6 * hourMs;
 const expiryMs = 24 * hourMs;
 
-/** Processing times measured over all processes of the installation. Methods throw `resource_exhausted` when the state store is unavailable. */
+/**
+ * Processing times measured over all processes of the installation. Methods throw `resource_exhausted` when the state
+ * store is unavailable.
+ */
 export class ThroughputEstimates {
   readonly #state: StateStore;
   readonly #clock: Clock;

@@ -105,7 +105,10 @@ export function optionsSchemaOf({
   return createOptionsSchema(providers.map(({ definition }) => definition));
 }
 
-/** Throws `not_supported` for the id of a provider that is not configured here. Ids of no provider pass: the schema rejects them. */
+/**
+ * Throws `not_supported` for the id of a provider that is not configured here. Ids of no provider pass: the schema
+ * rejects them.
+ */
 export function checkMethod(method: Method, config: ProviderConfig): void {
   const isKnown = config.providers.some(({ definition }) => definition.id === method);
   const ready = listReady(config).map(({ definition }) => definition.id);

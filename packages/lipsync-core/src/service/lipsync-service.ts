@@ -42,14 +42,15 @@ export interface GenerateLipsyncResult {
 /** Lip-sync in this process, without a queue or a server. */
 export interface LipsyncService {
   /**
-   * Writes `outputPath`: the clip speaking the speech. A request for the same work after a crash resumes it. Resolves when
-   * the file is complete. Throws a `LipsyncError`, for example `InputNotFoundError`, `TimeoutError` or `ProviderError`,
-   * and then leaves no file.
+   * Writes `outputPath`: the clip speaking the speech. A request for the same work after a crash resumes it. Resolves
+   * when the file is complete. Throws a `LipsyncError`, for example `InputNotFoundError`, `TimeoutError` or
+   * `ProviderError`, and then leaves no file.
    */
   generateLipsync(input: GenerateLipsyncInput, context?: GenerateLipsyncContext): Promise<GenerateLipsyncResult>;
   /**
-   * Estimates cost and duration for each provider of the plan. Probes the files, but starts and reserves nothing. Throws
-   * `InputNotFoundError`, and the `LipsyncError` that `generateLipsync` would throw for these inputs and options.
+   * Estimates cost and duration for each provider of the plan. Probes the files, but starts and reserves nothing.
+   * Throws `InputNotFoundError`, and the `LipsyncError` that `generateLipsync` would throw for these inputs and
+   * options.
    */
   estimateCost(input: EstimateCostInput, context?: Pick<GenerateLipsyncContext, 'signal'>): Promise<CostEstimate>;
   /** Stops running jobs and ends all child processes of the service. */

@@ -14,7 +14,9 @@ export interface LocalJobEntry {
   readonly jobId: string;
   /** Absolute path. A partial file may exist in the same folder. */
   readonly outputPath: string;
-  /** Process that runs the job; null if it was released. A job is claimed only if it was released or its owner is dead. */
+  /**
+   * Process that runs the job; null if it was released. A job is claimed only if it was released or its owner is dead.
+   */
   readonly owner: ProcessOwner | null;
   readonly claimedAtMs: number;
 }
@@ -160,8 +162,8 @@ export class LocalJobIndex {
 }
 
 /**
- * Returns the digest of a piece of work: the same inputs and the same options. Stored jobs are found by it, also those of
- * earlier versions, so that it must not change for options that stay the same.
+ * Returns the digest of a piece of work: the same inputs and the same options. Stored jobs are found by it, also those
+ * of earlier versions, so that it must not change for options that stay the same.
  */
 export function workDigestOf(
   inputs: { readonly clipDigest: string; readonly speechDigest: string },

@@ -111,8 +111,8 @@ export class LocalJobs {
   }
 
   /**
-   * Crash recovery: ends the jobs of killed processes that no request will resume, cancels their remote work and deletes
-   * their partial files. Also empties the outbox, which nothing in this process reads.
+   * Crash recovery: ends the jobs of killed processes that no request will resume, cancels their remote work and
+   * deletes their partial files. Also empties the outbox, which nothing in this process reads.
    */
   async sweep(signal: AbortSignal): Promise<void> {
     await migrateUnfinishedJobs(this.#options.state, this.#store);

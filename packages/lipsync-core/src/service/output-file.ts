@@ -7,8 +7,8 @@ import { copySynced, partSuffix, placeDurably, renameDurably } from '../storage/
 /** Output path claimed for one job. The caller calls `release` when the job ends. */
 export interface OutputFile {
   /**
-   * Copies a finished file to the output path; readers never see a partial file. Throws `output_exists` if a file appeared
-   * there and may not be replaced, `request_invalid` if the path can no longer be written.
+   * Copies a finished file to the output path; readers never see a partial file. Throws `output_exists` if a file
+   * appeared there and may not be replaced, `request_invalid` if the path can no longer be written.
    */
   publish(finishedPath: string): Promise<void>;
   /** Removes the partial file and frees the path. */

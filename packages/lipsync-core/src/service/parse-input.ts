@@ -9,7 +9,10 @@ export type OptionsSchema = z.ZodType<LipsyncOptions, LipsyncOptionsInput>;
 
 const builtInSchema: OptionsSchema = createOptionsSchema(providerDefinitions);
 
-/** Request options with defaults filled in, for the built-in providers. Throws `request_invalid` that lists every problem. */
+/**
+ * Request options with defaults filled in, for the built-in providers. Throws `request_invalid` that lists every
+ * problem.
+ */
 export function parseLipsyncOptions(value: unknown): LipsyncOptions {
   return parseInput(builtInSchema, value);
 }

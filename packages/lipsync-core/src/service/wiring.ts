@@ -38,9 +38,14 @@ export interface CoreHost extends ForecastHost {
   readonly callbackBaseUrl?: string;
   /** Called after each circuit-breaker state change that a job of this host causes. */
   onBreakerChange?(change: BreakerChange): void;
-  /** Called after a slot became free; `readyJobId` is the waiting job that can try to acquire it, null when none waits. */
+  /**
+   * Called after a slot became free; `readyJobId` is the waiting job that can try to acquire it, null when none waits.
+   */
   onSlotReleased?(provider: string, readyJobId: string | null): void;
-  /** Called, possibly twice, when the cost of an attempt becomes known after its end. Resolving with false repeats the call later. */
+  /**
+   * Called, possibly twice, when the cost of an attempt becomes known after its end. Resolving with false repeats the
+   * call later.
+   */
   onLateCost?(cost: LateCost): Promise<boolean>;
   /** Called when a vendor does not report the cost of an abandoned operation. The request is repeated later. */
   onUnansweredSettlement?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;

@@ -93,8 +93,8 @@ export async function placeDurably(partPath: string, finalPath: string): Promise
 }
 
 /**
- * `placeDurably` for file systems without hard links. Reserves the name with an empty file first, because a rename alone
- * would replace a file that another process has created in the meantime.
+ * `placeDurably` for file systems without hard links. Reserves the name with an empty file first, because a rename
+ * alone would replace a file that another process has created in the meantime.
  */
 export async function reserveAndRename(partPath: string, finalPath: string): Promise<void> {
   await (await open(finalPath, 'wx')).close();

@@ -1,8 +1,8 @@
 import { LipsyncError } from '../errors/index.ts';
 
 /**
- * A store that keeps job records, slots or the ledger failed. It is unrelated to the job and the provider, so that it is
- * never recorded as the failure of either. `cause` is the original error.
+ * A store that keeps job records, slots or the ledger failed. It is unrelated to the job and the provider, so that it
+ * is never recorded as the failure of either. `cause` is the original error.
  */
 export class StoreFailure extends Error {
   constructor(cause: unknown) {

@@ -16,7 +16,9 @@ export interface AdmissionUnderTest {
   dispose(): Promise<void>;
 }
 
-/** Guarantees of admission over several processes and their crashes. `open` is called once per test with empty state. */
+/**
+ * Guarantees of admission over several processes and their crashes. `open` is called once per test with empty state.
+ */
 export function admissionSuite(name: string, open: () => Promise<AdmissionUnderTest>): void {
   describe(`admission over ${name}`, () => {
     let subject: AdmissionUnderTest;

@@ -20,8 +20,8 @@ export interface PlanePair {
 }
 
 /**
- * Mean SSIM of two luma planes over all 8 × 8 blocks that do not overlap `excluded`; 1 for identical planes. NaN when no
- * block remains.
+ * Mean SSIM of two luma planes over all 8 × 8 blocks that do not overlap `excluded`; 1 for identical planes. NaN when
+ * no block remains.
  */
 export function ssimOutside({ a, b, width, height }: PlanePair, excluded?: PixelArea): number {
   let sum = 0;

@@ -2,7 +2,9 @@ import type { JobStore } from '../jobs/job-store.ts';
 import { StateJobStore } from '../jobs/state-job-store.ts';
 import { createMemoryState } from './memory-state-store.ts';
 
-/** Returns an empty store whose records live as long as the test. A plain object: tests replace methods by spreading it. */
+/**
+ * Returns an empty store whose records live as long as the test. A plain object: tests replace methods by spreading it.
+ */
 export function createMemoryJobStore(): JobStore {
   const store = new StateJobStore({ state: createMemoryState().open() });
   return {

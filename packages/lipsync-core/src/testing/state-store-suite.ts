@@ -16,7 +16,10 @@ const deepDocument = {
   text: '"\\\n\u0000\u2028',
 };
 
-/** Conformance suite of the state store port. `makeStores` is called once per test and returns two stores over empty state. */
+/**
+ * Conformance suite of the state store port. `makeStores` is called once per test and returns two stores over empty
+ * state.
+ */
 export function stateStoreSuite(name: string, makeStores: () => Promise<StateStoreUnderTest>): void {
   describe(`State store: ${name}`, () => {
     let subject: StateStoreUnderTest;

@@ -67,8 +67,8 @@ export function melLevels(samples: Float32Array): Float32Array {
 }
 
 /**
- * Expected gray level of the meter model per frame: the mean mel level over exactly 200 ms that start `windowStartMs` after
- * the frame time, computed in continuous time with columns of 12.5 ms.
+ * Expected gray level of the meter model per frame: the mean mel level over exactly 200 ms that start `windowStartMs`
+ * after the frame time, computed in continuous time with columns of 12.5 ms.
  */
 export function expectedMeter(
   levels: Float32Array,
@@ -88,8 +88,8 @@ export function expectedMeter(
 }
 
 /**
- * Delay of the picture relative to the speech with the highest correlation, in 1 ms steps, ±60 ms. Positive when the picture
- * is late.
+ * Delay of the picture relative to the speech with the highest correlation, in 1 ms steps, ±60 ms. Positive when the
+ * picture is late.
  */
 export function meterDelayMs(
   grays: Float32Array,
@@ -127,7 +127,9 @@ export function energyPerFrame(
   });
 }
 
-/** Pearson correlation of two series of equal length; 0 when either is constant. Throws a RangeError for other lengths. */
+/**
+ * Pearson correlation of two series of equal length; 0 when either is constant. Throws a RangeError for other lengths.
+ */
 export function correlation(a: Float32Array, b: Float32Array): number {
   if (a.length !== b.length) throw new RangeError(`Cannot correlate ${a.length} values with ${b.length} values.`);
   const meanA = a.reduce((sum, value) => sum + value, 0) / a.length;

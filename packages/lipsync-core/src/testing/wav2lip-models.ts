@@ -28,8 +28,8 @@ export interface SeededWav2Lip {
 }
 
 /**
- * Writes a Wav2Lip model with seeded weights through the graph code of the importer. The file is deterministic; the output
- * is noise that depends on speech and face.
+ * Writes a Wav2Lip model with seeded weights through the graph code of the importer. The file is deterministic; the
+ * output is noise that depends on speech and face.
  */
 export async function writeSeededWav2Lip(
   path: string,

@@ -256,7 +256,9 @@ const expectation = (provider: ProviderId, workMs: number, waitMs: number | null
   isMeasured: true,
 });
 
-/** Plans a job of one second on a host that runs no provider. Returns its plan and the kind of provider that it needs. */
+/**
+ * Plans a job of one second on a host that runs no provider. Returns its plan and the kind of provider that it needs.
+ */
 async function planOf(
   options: LipsyncOptionsInput,
   {

@@ -165,7 +165,10 @@ export function lumaOf(picture: Picture, face: DrawnFace, u: number, v: number):
   return picture.data[y * picture.width + x] ?? 0;
 }
 
-/** Number of pixels on the vertical center line of the mouth that are as dark as a mouth's interior or as bright as teeth. */
+/**
+ * Number of pixels on the vertical center line of the mouth that are as dark as a mouth's interior or as bright as
+ * teeth.
+ */
 export function insidePixels(picture: Picture, face: DrawnFace): number {
   let count = 0;
   for (let step = 0; step < 0.6 * face.scale; step += 1) {

@@ -9,14 +9,16 @@ import { invalidCheckpoint } from './limits.ts';
 export interface CheckpointFile {
   readonly sizeBytes: number;
   /**
-   * Fills `target` with the bytes at `position`. Throws `model_invalid` when the range exceeds the file, `model_missing`
-   * on a read error, and the abort error of the signal.
+   * Fills `target` with the bytes at `position`. Throws `model_invalid` when the range exceeds the file,
+   * `model_missing` on a read error, and the abort error of the signal.
    */
   read(target: Uint8Array, position: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** `legacy`: five pickles followed by raw storages (PyTorch before 1.6). `zip`: one pickle and one member per storage. */
+/**
+ * `legacy`: five pickles followed by raw storages (PyTorch before 1.6). `zip`: one pickle and one member per storage.
+ */
 export type CheckpointFormat = 'legacy' | 'zip';
 
 const maxReadBytes = 4 * 1024 * 1024;

@@ -30,9 +30,10 @@ export interface OpenCheckpointOptions {
 }
 
 /**
- * Opens a PyTorch checkpoint in legacy or zip format and lists the tensors of its `state_dict` entry, or of the root when
- * that is a state dict itself. Nothing in the file is executed, and optimizer state is skipped. The caller closes the
- * checkpoint. Throws `model_missing` when the path cannot be read, `model_invalid` for other content or exceeded limits.
+ * Opens a PyTorch checkpoint in legacy or zip format and lists the tensors of its `state_dict` entry, or of the root
+ * when that is a state dict itself. Nothing in the file is executed, and optimizer state is skipped. The caller closes
+ * the checkpoint. Throws `model_missing` when the path cannot be read, `model_invalid` for other content or exceeded
+ * limits.
  */
 export async function openCheckpoint(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {
   const file = await openCheckpointFile(path, options.signal);
@@ -104,7 +105,8 @@ export class Checkpoint {
 
 /**
  * Returns the tensors of the state dict by name. Every `module.` is removed from names, as the reference implementation
- * does. Throws `model_invalid` for a missing state dict, entries other than tensors, duplicate names and exceeded limits.
+ * does. Throws `model_invalid` for a missing state dict, entries other than tensors, duplicate names and exceeded
+ * limits.
  */
 function listStateTensors(root: PickleValue, limits: CheckpointLimits): ReadonlyMap<string, StoredTensor> {
   const entries = findStateDict(root).entries;

@@ -47,7 +47,9 @@ export class PickleCursor {
     return this.#bytes.subarray(start, start + length);
   }
 
-  /** Returns the bytes before the next line feed and skips it; undefined when there are more than `maxLength` of them. */
+  /**
+   * Returns the bytes before the next line feed and skips it; undefined when there are more than `maxLength` of them.
+   */
   line(maxLength: number): Uint8Array | undefined {
     const start = this.position;
     const end = this.#bytes.indexOf(0x0a, start);

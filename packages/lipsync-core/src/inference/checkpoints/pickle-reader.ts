@@ -25,7 +25,8 @@ export interface PickleReadOptions {
 /**
  * Reads the pickle at the start of `bytes`; trailing bytes are ignored. Returns undefined when the bytes end before the
  * pickle does. Executes a closed set of opcodes, which create plain data; nothing in the file is run. Throws
- * `model_invalid` for other opcodes, globals outside the allow-list, exceeded limits and objects that contain themselves.
+ * `model_invalid` for other opcodes, globals outside the allow-list, exceeded limits and objects that contain
+ * themselves.
  */
 export function readPickle(bytes: Uint8Array, { globals, limits }: PickleReadOptions): Pickle | undefined {
   const cursor = new PickleCursor(bytes);
@@ -243,7 +244,10 @@ function reduce(machine: PickleMachine): void {
   machine.pushNew(machine.globals.call(callee.name, args.items));
 }
 
-/** BUILD is accepted once per dict, for the `_metadata` attribute of a state dict; attributes of other objects are rejected. */
+/**
+ * BUILD is accepted once per dict, for the `_metadata` attribute of a state dict; attributes of other objects are
+ * rejected.
+ */
 function build(machine: PickleMachine): void {
   const state = machine.pop();
   const dict = machine.top();

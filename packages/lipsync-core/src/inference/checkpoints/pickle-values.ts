@@ -74,8 +74,8 @@ export function describeValue(value: PickleValue | undefined): string {
 
 /**
  * Throws `model_invalid` when a container contains itself, directly or indirectly, or when containers nest deeper than
- * `maxDepth`. Depth-first search with an explicit stack, so hostile input cannot overflow the call stack; each container
- * is visited once.
+ * `maxDepth`. Depth-first search with an explicit stack, so hostile input cannot overflow the call stack; each
+ * container is visited once.
  */
 export function checkNesting(root: PickleValue, maxDepth: number): void {
   const path: { readonly container: Container; readonly children: Iterator<PickleValue> }[] = [];

@@ -52,9 +52,9 @@ export function storageBytes(storage: Storage): number {
 }
 
 /**
- * Reads a tensor as float32, row-major; float16 and bfloat16 are widened exactly. `storagePosition` is the byte offset of
- * the tensor's storage. Throws `model_invalid` for other element types and for non-contiguous tensors.
- * Files are little-endian, as are all processors that the ONNX runtime supports.
+ * Reads a tensor as float32, row-major; float16 and bfloat16 are widened exactly. `storagePosition` is the byte offset
+ * of the tensor's storage. Throws `model_invalid` for other element types and for non-contiguous tensors. Files are
+ * little-endian, as are all processors that the ONNX runtime supports.
  */
 export async function readTensorValues(
   file: CheckpointFile,

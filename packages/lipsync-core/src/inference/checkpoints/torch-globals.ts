@@ -34,8 +34,8 @@ const constructors: ReadonlyMap<string, Constructor> = new Map<string, Construct
 const maxDimensions = 8;
 
 /**
- * The allow-list of globals in a checkpoint's pickles: storages, tensors, sizes and dicts. Creates descriptions only; no
- * element is read. One instance serves one file.
+ * The allow-list of globals in a checkpoint's pickles: storages, tensors, sizes and dicts. Creates descriptions only;
+ * no element is read. One instance serves one file.
  */
 export class TorchGlobals {
   readonly #storages = new Map<string, Storage>();

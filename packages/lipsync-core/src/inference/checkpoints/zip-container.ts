@@ -93,9 +93,9 @@ async function locateStorage(members: ZipArchive, folder: string, storage: Stora
 }
 
 /**
- * A zip or zip64 archive whose members are read in place. yauzl streams the central directory and resolves data offsets.
- * Nothing is inflated: `torch.save` stores members uncompressed. CRCs are not verified because tensors are read individually
- * and newer PyTorch versions may omit them.
+ * A zip or zip64 archive whose members are read in place. yauzl streams the central directory and resolves data
+ * offsets. Nothing is inflated: `torch.save` stores members uncompressed. CRCs are not verified because tensors are
+ * read individually and newer PyTorch versions may omit them.
  */
 class ZipArchive {
   readonly names: ReadonlySet<string>;

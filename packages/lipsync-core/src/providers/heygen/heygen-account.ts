@@ -25,7 +25,8 @@ export class HeygenBalance {
 
   /**
    * Reads the balance in millionths of a dollar, at most once a minute. Null if HeyGen is unavailable or the account is
-   * not billed in dollars. Never throws: a failure is cached as well, so that an unavailable HeyGen is not called again.
+   * not billed in dollars. Never throws: a failure is cached as well, so that an unavailable HeyGen is not called
+   * again.
    */
   async readMicros(): Promise<number | null> {
     const nowMs = this.#options.clock.nowMs();
@@ -51,7 +52,9 @@ export function chargedMicros(durationS: number, microsPerSecond: number): numbe
   return Math.round((Math.round(durationS * 1_000_000) * microsPerSecond) / 1_000_000);
 }
 
-/** The highest charge for an output: the last millisecond counts in full, because HeyGen's rounding is unknown. Pure. */
+/**
+ * The highest charge for an output: the last millisecond counts in full, because HeyGen's rounding is unknown. Pure.
+ */
 export function quotedMicros(durationMs: number, microsPerSecond: number): number {
   return Math.ceil((Math.ceil(durationMs) * microsPerSecond) / 1000);
 }

@@ -146,7 +146,9 @@ export function toFailureCode(message: string): ErrorCode {
 
 const maxTextLength = 500;
 
-/** Makes HeyGen's text safe to show and store: one line of limited length, without the key and link signatures. Pure. */
+/**
+ * Makes HeyGen's text safe to show and store: one line of limited length, without the key and link signatures. Pure.
+ */
 export function cleanVendorText(text: string, apiKey: string): string {
   const line = text
     .replaceAll(apiKey, '[key]')

@@ -93,8 +93,8 @@ const requestSchema = z.object({
 });
 
 /**
- * HeyGen's lip-sync over its v3 API: fits clip and speech to the timeline, uploads them, creates the operation under the
- * attempt's idempotency key, polls it, and downloads and probes its video.
+ * HeyGen's lip-sync over its v3 API: fits clip and speech to the timeline, uploads them, creates the operation under
+ * the attempt's idempotency key, polls it, and downloads and probes its video.
  */
 export class HeygenProvider implements RemoteProvider {
   readonly kind = 'remote';

@@ -84,7 +84,9 @@ export function countUsedFrames({ windowLength, frameCount, syncMode }: Timeline
   return syncMode === 'remap' ? windowLength : Math.min(windowLength, frameCount);
 }
 
-/** A range of clip frames without a face, relative to the window's first frame, and the number of them that are shown. */
+/**
+ * A range of clip frames without a face, relative to the window's first frame, and the number of them that are shown.
+ */
 export interface AbsentRange {
   readonly start: number;
   readonly end: number;
@@ -97,7 +99,9 @@ export interface ShownAbsence {
   readonly isFaceShown: boolean;
 }
 
-/** Reduces a track's absent ranges to the frames that the timeline shows, because a track may be longer than the speech. */
+/**
+ * Reduces a track's absent ranges to the frames that the timeline shows, because a track may be longer than the speech.
+ */
 export function findShownAbsence(
   absentRanges: readonly { readonly start: number; readonly end: number }[],
   timeline: Timeline,

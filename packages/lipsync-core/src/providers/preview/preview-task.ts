@@ -12,7 +12,10 @@ import { MouthRenderer } from './rendering/mouth-renderer.ts';
 /** The mouth reference is measured in the used frames of the clip, or in this many when fewer are used. */
 const minimumSearchedFrames = 240;
 
-/** Renders a take of the `preview` provider: tracks the face, measures the speaker's mouth, redraws it in every frame, encodes. */
+/**
+ * Renders a take of the `preview` provider: tracks the face, measures the speaker's mouth, redraws it in every frame,
+ * encodes.
+ */
 export async function previewTask(task: LocalTakeInput, context: RenderTaskContext): Promise<TakeReport> {
   const { timeline } = task;
   const tracked = await trackShownFace(task, context);
@@ -41,7 +44,10 @@ export async function previewTask(task: LocalTakeInput, context: RenderTaskConte
   }
 }
 
-/** Measures the mouth in the selected frames, which ascend and count from the track's first one. Undefined when none is usable. */
+/**
+ * Measures the mouth in the selected frames, which ascend and count from the track's first one. Undefined when none is
+ * usable.
+ */
 async function measureMouth(
   task: LocalTakeInput,
   track: FaceTrack,

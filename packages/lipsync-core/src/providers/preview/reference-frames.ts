@@ -8,7 +8,9 @@ const partsPerWindow = 4;
 const sufficientFaces = 120;
 /** Range of lip openings from which a window shows the mouth both closed and talking. */
 const talkingRange = 0.06;
-/** Distance behind a good window within which a talking one is still preferred. Decoding always starts at the beginning. */
+/**
+ * Distance behind a good window within which a talking one is still preferred. Decoding always starts at the beginning.
+ */
 const searchAheadFrames = 600;
 
 /** A part of the track: number of frames with a face, and range of their lip openings. */
@@ -21,9 +23,9 @@ interface TrackPart {
 }
 
 /**
- * Selects frames for the mouth reference among the first `usedFrames` frames of a track, in ascending order: found faces,
- * spread evenly over the earliest window with enough faces and a mouth both open and closed, or else over the window with
- * the most faces. Empty when no face was found.
+ * Selects frames for the mouth reference among the first `usedFrames` frames of a track, in ascending order: found
+ * faces, spread evenly over the earliest window with enough faces and a mouth both open and closed, or else over the
+ * window with the most faces. Empty when no face was found.
  */
 export function selectReferenceFrames(track: FaceTrack, usedFrames: number): readonly number[] {
   const { start, end } = chooseWindow(track, usedFrames);

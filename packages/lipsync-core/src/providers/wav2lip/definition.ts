@@ -117,7 +117,9 @@ function devicesToTry(gpuEnabled: boolean, hasCuda: boolean): string {
     : 'WebGPU, else CPU (CUDA is not installed; docs/operations.md explains how)';
 }
 
-/** Compares the form of the model with the devices that may run it; the device itself is known only after a job. Pure. */
+/**
+ * Compares the form of the model with the devices that may run it; the device itself is known only after a job. Pure.
+ */
 export function formAdvice(
   { form }: Pick<ConfiguredModelFacts, 'form'>,
   { gpuEnabled, hasCuda }: { readonly gpuEnabled: boolean; readonly hasCuda: boolean },

@@ -2,7 +2,10 @@ import type { StateStore } from '../../storage/state-store.ts';
 
 const key = 'device/wav2lip';
 
-/** Stores the device that an engine of the installation last used, on any machine. Throws `resource_exhausted` when the state store is unavailable. */
+/**
+ * Stores the device that an engine of the installation last used, on any machine. Throws `resource_exhausted` when the
+ * state store is unavailable.
+ */
 export async function noteLastDevice(state: StateStore, device: string): Promise<void> {
   await state.transact([key], () => ({ result: undefined, writes: new Map([[key, { device }]]) }));
 }

@@ -18,8 +18,8 @@ const columnsPerSecond = BigInt(melColumnsPerSecond);
 const msPerSecond = 1000n;
 
 /**
- * The first mel column of an output frame: floor(80 · (frame / rate + windowStartMs / 1000)) in integer arithmetic, so that
- * no frame rate or length causes rounding errors. Negative before the start of the speech.
+ * The first mel column of an output frame: floor(80 · (frame / rate + windowStartMs / 1000)) in integer arithmetic, so
+ * that no frame rate or length causes rounding errors. Negative before the start of the speech.
  *
  * @param windowStartMs start of the window relative to its frame, in whole milliseconds
  */
@@ -43,16 +43,17 @@ export interface MelChunksOptions {
   /** Number of output frames, including those after the end of the speech. */
   readonly frameCount: number;
   /**
-   * Start of the 200 ms window relative to its frame, in whole milliseconds: 0 in the published inference script, −40 in
-   * training (see docs/decisions). Earlier windows delay the lips.
+   * Start of the 200 ms window relative to its frame, in whole milliseconds: 0 in the published inference script, −40
+   * in training (see docs/decisions). Earlier windows delay the lips.
    */
   readonly windowStartMs: number;
 }
 
 /**
- * Streams one mel chunk per output frame: `frameCount` arrays of 80 × 16 values, band-major from the lowest band. The caller
- * owns the arrays. Columns before and after the speech are silent. Reads only the samples that the frames need and closes
- * the source then, or when the caller stops early; passes on its errors. Memory does not depend on the lengths.
+ * Streams one mel chunk per output frame: `frameCount` arrays of 80 × 16 values, band-major from the lowest band. The
+ * caller owns the arrays. Columns before and after the speech are silent. Reads only the samples that the frames need
+ * and closes the source then, or when the caller stops early; passes on its errors. Memory does not depend on the
+ * lengths.
  */
 export async function* openMelChunks({
   samples,

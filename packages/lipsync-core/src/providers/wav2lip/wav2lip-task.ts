@@ -28,7 +28,9 @@ export interface Wav2LipTakeInput extends LocalTakeInput {
   readonly sharpen: boolean;
 }
 
-/** Makes a Wav2Lip take: tracks the face, redraws the mouth in every frame with the engine, pastes it back, and encodes. */
+/**
+ * Makes a Wav2Lip take: tracks the face, redraws the mouth in every frame with the engine, pastes it back, and encodes.
+ */
 export async function wav2lipTask(task: Wav2LipTakeInput, context: RenderTaskContext): Promise<TakeReport> {
   const followed = await trackShownFace(task, context);
   try {

@@ -5,7 +5,9 @@ import type { CheckpointFile } from '../../../src/inference/checkpoints/checkpoi
 import { openCheckpoint, type Checkpoint } from '../../../src/inference/checkpoints/checkpoint.ts';
 import { invalidCheckpoint, type CheckpointLimits } from '../../../src/inference/checkpoints/limits.ts';
 
-/** Writes `bytes` to a temporary file and opens it. The file is unlinked afterwards; the open checkpoint stays readable. */
+/**
+ * Writes `bytes` to a temporary file and opens it. The file is unlinked afterwards; the open checkpoint stays readable.
+ */
 export async function openBytes(
   bytes: Uint8Array,
   limits: Partial<CheckpointLimits> = {},

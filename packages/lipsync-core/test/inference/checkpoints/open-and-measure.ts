@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { openCheckpoint } from '../../../src/inference/checkpoints/checkpoint.ts';
 import { toLipsyncError } from '../../../src/errors/index.ts';
 
-/** Opens a checkpoint and prints the error message and the peak memory as JSON: `node open-and-measure.ts CHECKPOINT`. */
+/**
+ * Opens a checkpoint and prints the error message and the peak memory as JSON: `node open-and-measure.ts CHECKPOINT`.
+ */
 const [path = ''] = process.argv.slice(2);
 const message = await openCheckpoint(path, { signal: new AbortController().signal }).then(
   async (checkpoint) => {

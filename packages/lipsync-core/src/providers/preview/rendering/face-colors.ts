@@ -73,7 +73,10 @@ function meanChroma({ start, width, height, data }: Plane, points: Float32Array,
 const gapColumns = { from: 0.2, to: 0.8, stride: 2 } as const;
 /** Samples from the middle of the upper lip to that of the lower one. */
 const gapSteps = 24;
-/** Luma relative to the lips below which a sample is dark and above which it is teeth, and redness below which it is teeth. */
+/**
+ * Luma relative to the lips below which a sample is dark and above which it is teeth, and redness below which it is
+ * teeth.
+ */
 const darkRatio = 0.75;
 const brightRatio = 1.3;
 const paleRatio = 0.65;
@@ -87,9 +90,9 @@ interface GapSample {
 }
 
 /**
- * Height of the visible gap between the lips, relative to the mouth's width: the band whose color differs from that of the
- * lips, dark or as pale as teeth. The seam of closed lips stays below 0.03. Unlike the distance of landmarks it is measured
- * in the picture.
+ * Height of the visible gap between the lips, relative to the mouth's width: the band whose color differs from that of
+ * the lips, dark or as pale as teeth. The seam of closed lips stays below 0.03. Unlike the distance of landmarks it is
+ * measured in the picture.
  */
 export function measureVisibleGap(picture: Picture, pose: HeadPose, curves: Readonly<LipCurves>): number {
   let sum = 0;

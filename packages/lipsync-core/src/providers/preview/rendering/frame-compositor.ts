@@ -125,7 +125,10 @@ export class FrameCompositor {
     return Math.max(0, end - first) * 2;
   }
 
-  /** Sets `#color` to the interior at a pixel: the cavity, the jaw's layer over it, the upper teeth over both, all shaded by the lips. */
+  /**
+   * Sets `#color` to the interior at a pixel: the cavity, the jaw's layer over it, the upper teeth over both, all
+   * shaded by the lips.
+   */
   #sampleInterior({ anchor, gain }: FrameValues, x: number, y: number): void {
     const { pose, line, interior, mouthWidth } = this.#parts;
     const color = this.#color;

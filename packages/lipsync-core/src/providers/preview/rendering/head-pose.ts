@@ -10,8 +10,8 @@ import {
 import { at, medianInPlace } from '../../../image/math.ts';
 
 /**
- * Scaled orthographic pose of a head: the point (u, v, w) of head space appears at `origin + u·across + v·down + w·depth`.
- * Head space has its origin at the nose base and the distance of the outer eye corners as its unit.
+ * Scaled orthographic pose of a head: the point (u, v, w) of head space appears at `origin + u·across + v·down +
+ * w·depth`. Head space has its origin at the nose base and the distance of the outer eye corners as its unit.
  */
 export interface HeadPose {
   originX: number;
@@ -57,7 +57,10 @@ const anchors = nosePoints.map((landmark) => ({ landmark, index: skullPoints.ind
 const polarIterations = 12;
 const smallestDeterminant = 1e-12;
 
-/** The skull points of one frame in axes of its own: across along the eyes, down from forehead to chin. Undefined for degenerate landmarks. */
+/**
+ * The skull points of one frame in axes of its own: across along the eyes, down from forehead to chin. Undefined for
+ * degenerate landmarks.
+ */
 export function createTemplate(points: Float32Array): HeadTemplate | undefined {
   const pose = poseFromAxes(points);
   if (pose === undefined) return undefined;
@@ -156,7 +159,10 @@ function normalize(matrix: Float64Array): Float64Array | undefined {
   return original;
 }
 
-/** Replaces a 3 × 3 matrix by its nearest rotation, with Newton's iteration for the polar decomposition (Higham, 1986). Returns false for a singular matrix. */
+/**
+ * Replaces a 3 × 3 matrix by its nearest rotation, with Newton's iteration for the polar decomposition (Higham, 1986).
+ * Returns false for a singular matrix.
+ */
 function replaceByNearestRotation(matrix: Float64Array): boolean {
   for (let iteration = 0; iteration < polarIterations; iteration += 1) {
     const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0] = matrix;

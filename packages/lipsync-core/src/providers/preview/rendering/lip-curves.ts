@@ -12,8 +12,8 @@ import { toFacePlane, toHeadSpace, type HeadPose } from './head-pose.ts';
 export const curveSamples = 49;
 
 /**
- * Lip contours as four sampled functions: the coordinate down of each lip edge at even steps across, from the left mouth
- * corner (`left`) to the right one (`right`). Units of head space.
+ * Lip contours as four sampled functions: the coordinate down of each lip edge at even steps across, from the left
+ * mouth corner (`left`) to the right one (`right`). Units of head space.
  */
 export interface LipCurves {
   left: number;
@@ -29,7 +29,10 @@ export type LipEdge = (typeof lipEdges)[number];
 
 const [leftCorner, rightCorner] = mouthCorners.outer;
 
-/** Landmarks of each edge from the left to the right outer corner. Inner edges end there too, because the lips touch beside the inner corners. */
+/**
+ * Landmarks of each edge from the left to the right outer corner. Inner edges end there too, because the lips touch
+ * beside the inner corners.
+ */
 export const lipContours: Readonly<Record<LipEdge, readonly number[]>> = {
   outerUpper: outerLipsUpper,
   innerUpper: [leftCorner, ...innerLipsUpper, rightCorner],

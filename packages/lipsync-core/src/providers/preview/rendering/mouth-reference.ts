@@ -19,7 +19,10 @@ interface ReferenceSample extends MouthSample {
   readonly colors: FaceColors;
 }
 
-/** Collects samples of clip frames and computes the reference. Keeps the landmarks of each sample and one small patch of a picture. */
+/**
+ * Collects samples of clip frames and computes the reference. Keeps the landmarks of each sample and one small patch of
+ * a picture.
+ */
 export class MouthReferenceBuilder {
   readonly #samples: ReferenceSample[] = [];
   readonly #donors = new TeethDonorSearch();

@@ -23,16 +23,25 @@ import { WarpField } from './warp-field.ts';
 
 export interface MouthRendererOptions {
   readonly reference: MouthReference;
-  /** Appearance of pauses in the speech: `keep` shows the clip's own mouth, `close` closes it, `generate` follows the curve. */
+  /**
+   * Appearance of pauses in the speech: `keep` shows the clip's own mouth, `close` closes it, `generate` follows the
+   * curve.
+   */
   readonly silenceMode: SilenceMode;
 }
 
 /** Sines of yaw and pitch between which the effect fades out. */
 const yawLimits = { from: 0.55, to: 0.8 } as const;
 const pitchLimits = { from: 0.5, to: 0.75 } as const;
-/** Range of openings above the speaker's closed one over which lips begin to count as open, relative to the mouth's width. */
+/**
+ * Range of openings above the speaker's closed one over which lips begin to count as open, relative to the mouth's
+ * width.
+ */
 const openingRange = 0.03;
-/** Strip of open lips that counts as interior, relative to the mouth's width and at most to the lip's thickness, and displacement of the corners. */
+/**
+ * Strip of open lips that counts as interior, relative to the mouth's width and at most to the lip's thickness, and
+ * displacement of the corners.
+ */
 const inset = { ofMouth: 0.035, ofLip: 0.35, ofLipAtCorner: 0.8, corner: 0.055 } as const;
 const featherOfMouth = 0.014;
 const smallestFeatherPx = 0.8;
@@ -42,7 +51,9 @@ const strongestCrease = 0.4;
 const smallestStrength = 1 / 256;
 const gainLimits = { low: 0.4, high: 2 } as const;
 
-/** Draws a speaking mouth into the pictures of one clip. Keeps memory between frames, so one renderer serves one thread. */
+/**
+ * Draws a speaking mouth into the pictures of one clip. Keeps memory between frames, so one renderer serves one thread.
+ */
 export class MouthRenderer {
   readonly #neutral: NeutralMouth;
   readonly #silenceMode: SilenceMode;
@@ -78,8 +89,8 @@ export class MouthRenderer {
   }
 
   /**
-   * Gives the mouth in `picture` the wanted shape, in place. Only the lower face changes; pictures without a usable face are
-   * left unchanged. Returns the number of bytes written.
+   * Gives the mouth in `picture` the wanted shape, in place. Only the lower face changes; pictures without a usable
+   * face are left unchanged. Returns the number of bytes written.
    */
   render(picture: Picture, face: FaceFrame, shape: MouthShape): number {
     const { points } = face;

@@ -23,7 +23,10 @@ export interface MouthShape {
 const proportions = {
   /** Gap between the lips at the widest "ah". */
   largestGap: 0.42,
-  /** Mouth width in head units below which the gap shrinks no further, because the jaw scales with the face and not with the mouth. */
+  /**
+   * Mouth width in head units below which the gap shrinks no further, because the jaw scales with the face and not with
+   * the mouth.
+   */
   narrowestForGap: 0.53,
   /** Fraction of the opening at which lips that were compressed to close a gap have their full thickness again. */
   relaxedAt: 0.3,
@@ -50,7 +53,9 @@ const proportions = {
   pressThinning: 0.22,
 } as const;
 
-/** Distance of the clip's own mouth from the neutral one, relative to its width, over which the neutral one takes over. */
+/**
+ * Distance of the clip's own mouth from the neutral one, relative to its width, over which the neutral one takes over.
+ */
 const restTolerance = { from: 0.025, to: 0.09 } as const;
 
 /** Weight of the middle of the mouth against its corners per sample, for the outer lip edges. */
@@ -88,8 +93,8 @@ export class MouthTarget {
 
   /**
    * Computes the target from the speaker's closed mouth in the current pose, deformed to `shape`, and blends it with
-   * `lips.source` by `strength` (0–1). Small differences between the frame's own mouth and the neutral one are kept, so that
-   * landmark jitter does not move the picture. An opening that is always there counts as such a difference.
+   * `lips.source` by `strength` (0–1). Small differences between the frame's own mouth and the neutral one are kept, so
+   * that landmark jitter does not move the picture. An opening that is always there counts as such a difference.
    */
   update(lips: ClipLips, shape: MouthShape, strength: number): void {
     const { shown, source } = lips;
@@ -113,8 +118,8 @@ export class MouthTarget {
   }
 
   /**
-   * Closes the lips: slightly compressed while the mouth is to be closed, so that the warped part covers the gap, and with
-   * their shown thickness once it is to be open.
+   * Closes the lips: slightly compressed while the mouth is to be closed, so that the warped part covers the gap, and
+   * with their shown thickness once it is to be open.
    */
   #closeLips({ shown, source }: ClipLips, open: number): void {
     const resting = this.#resting;

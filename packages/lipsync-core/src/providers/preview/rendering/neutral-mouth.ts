@@ -155,9 +155,9 @@ function isTalking(openings: readonly number[]): boolean {
 }
 
 /**
- * The opening that landmarks report for closed lips, which differs between speakers: the smallest one of a talking mouth.
- * A mouth that hardly moves has one opening throughout, because following its landmarks would only add jitter; whether it
- * is open is measured in the picture (`openAtRest`). `openings` ascend.
+ * The opening that landmarks report for closed lips, which differs between speakers: the smallest one of a talking
+ * mouth. A mouth that hardly moves has one opening throughout, because following its landmarks would only add jitter;
+ * whether it is open is measured in the picture (`openAtRest`). `openings` ascend.
  */
 function closedOpeningOf(openings: readonly number[]): number {
   const { least, most } = rangeOf(openings);

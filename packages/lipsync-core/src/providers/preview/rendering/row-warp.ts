@@ -148,7 +148,10 @@ export class RowWarp {
     }
   }
 
-  /** Narrows the row to the pixels between the outermost grid nodes that move. `plane` is the start of an x plane in the grid. */
+  /**
+   * Narrows the row to the pixels between the outermost grid nodes that move. `plane` is the start of an x plane in the
+   * grid.
+   */
   #findMovingPixels(plane: number, count: number): void {
     const { columns } = this.#field;
     const pixelsPerColumn = 1 / this.#columnStep;
@@ -185,7 +188,10 @@ export class RowWarp {
     }
   }
 
-  /** Maps a row that crosses the opening: pixel by pixel between the corners, and on the corner's side of the seam beside them. */
+  /**
+   * Maps a row that crosses the opening: pixel by pixel between the corners, and on the corner's side of the seam
+   * beside them.
+   */
   #mapRowAcrossLips({ x, y, pixelStep, count }: PixelRow, down: number, downStep: number): void {
     const pose = this.#pose;
     const { curves } = this.#line;
@@ -250,8 +256,8 @@ export class RowWarp {
   }
 
   /**
-   * Interpolates both fields: the nearer lip is the source, the other one softens the seam, and the interior lies between
-   * them at the fraction `inside` (0 upper lip, 1 lower lip).
+   * Interpolates both fields: the nearer lip is the source, the other one softens the seam, and the interior lies
+   * between them at the fraction `inside` (0 upper lip, 1 lower lip).
    */
   #mapToBothLips(pixel: number, isUpper: boolean, inside: number): void {
     const grid = this.#grid;

@@ -135,7 +135,10 @@ interface DonorView {
   readonly width: number;
 }
 
-/** Extracts the upper teeth of a donor frame relative to the skull. Undefined when the head model does not fit its landmarks. */
+/**
+ * Extracts the upper teeth of a donor frame relative to the skull. Undefined when the head model does not fit its
+ * landmarks.
+ */
 export function extractTeeth(frame: DonorFrame, neutral: NeutralMouth): ExtractedTeeth | undefined {
   const pose = createHeadPose();
   if (!fitHeadPose(neutral.template, frame.points, pose)) return undefined;
@@ -178,7 +181,10 @@ function lumaAt(view: DonorView, across: number, v: number): number {
   return sampleBilinear(view.frame.luma, ...toPatch(view, across, v));
 }
 
-/** Lower edge of the teeth per column: the steepest downward fall of luma, after a median and a mean filter along the row. */
+/**
+ * Lower edge of the teeth per column: the steepest downward fall of luma, after a median and a mean filter along the
+ * row.
+ */
 function findToothEdges(view: DonorView, layer: InteriorLayer): number[] {
   const raw = Array.from({ length: columns }, (_, column) => steepestFall(view, acrossAt(layer, column)));
   return raw

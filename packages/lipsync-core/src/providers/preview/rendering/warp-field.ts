@@ -13,9 +13,9 @@ const nodesAcrossMouth = 26;
 const marginPx = 2;
 
 /**
- * Backward warp of the lower face: the displacement from each pixel to its source, on a coarse grid. The lips separate along
- * the seam, so there are two smooth fields, one for the pixels above it and one for those below. Keeps its memory between
- * frames.
+ * Backward warp of the lower face: the displacement from each pixel to its source, on a coarse grid. The lips separate
+ * along the seam, so there are two smooth fields, one for the pixels above it and one for those below. Keeps its memory
+ * between frames.
  */
 export class WarpField {
   /** The pixels that may change. */
@@ -41,7 +41,10 @@ export class WarpField {
     this.#pose = pose;
   }
 
-  /** Computes the displacements that move the lips from `source` to `target`. Returns false when the face lies outside the picture. */
+  /**
+   * Computes the displacements that move the lips from `source` to `target`. Returns false when the face lies outside
+   * the picture.
+   */
   update(
     points: Float32Array,
     source: Readonly<LipCurves>,
@@ -97,7 +100,9 @@ export class WarpField {
     extent.right = Math.max(extent.right, Math.max(source.right, target.right) + width * 0.2);
   }
 
-  /** Sets the bounding box of the extent in whole, even pixels, clipped to the picture. Returns false when it is empty. */
+  /**
+   * Sets the bounding box of the extent in whole, even pixels, clipped to the picture. Returns false when it is empty.
+   */
   #placeRegion(width: number, height: number): boolean {
     const pose = this.#pose;
     const extent = this.#extent;

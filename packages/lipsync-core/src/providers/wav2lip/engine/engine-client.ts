@@ -106,8 +106,8 @@ export class EngineClient {
   }
 
   /**
-   * Draws `count` faces and returns count × size × size × 3 bytes, BGR. Several batches may be pending; their arrays must
-   * not change until they are answered. Throws the error of the engine (`resource_exhausted`, `model_invalid`),
+   * Draws `count` faces and returns count × size × size × 3 bytes, BGR. Several batches may be pending; their arrays
+   * must not change until they are answered. Throws the error of the engine (`resource_exhausted`, `model_invalid`),
    * `media_failed` when the engine is lost or silent, the abort error, and `internal` for arrays of the wrong size.
    * `isDeviceFault` identifies errors of the engine itself.
    */

@@ -40,7 +40,10 @@ function cudaDevice(index: number): MachineDevice {
   return { name: `cuda:${index}`, kind: 'cuda', onnxDevice: { kind: 'cuda', index } };
 }
 
-/** At least one GPU, or those that the variable names, is tried even if the driver lists none: not every system lists them. */
+/**
+ * At least one GPU, or those that the variable names, is tried even if the driver lists none: not every system lists
+ * them.
+ */
 function countGpus(present: number, visible: string | null): number {
   if (visible === null) return Math.max(1, present);
   const names = visible.split(',').map((name) => name.trim());

@@ -1,6 +1,6 @@
 /**
- * Entry of an engine process, started by `EngineChild`. Loads a model in a thread and serves clients on a socket until the
- * parent ends. The main thread only moves bytes, so that it can always report heartbeats.
+ * Entry of an engine process, started by `EngineChild`. Loads a model in a thread and serves clients on a socket until
+ * the parent ends. The main thread only moves bytes, so that it can always report heartbeats.
  */
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';

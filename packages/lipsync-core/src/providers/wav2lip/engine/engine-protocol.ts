@@ -1,7 +1,7 @@
 /**
- * The wire format of an engine's socket: messages with a fixed header and a payload of the stated length. Mel values are
- * 32-bit floats in machine byte order, as both ends run on the same machine. A limit on every length prevents a fault of
- * one end from filling the memory of the other.
+ * The wire format of an engine's socket: messages with a fixed header and a payload of the stated length. Mel values
+ * are 32-bit floats in machine byte order, as both ends run on the same machine. A limit on every length prevents a
+ * fault of one end from filling the memory of the other.
  */
 import { LipsyncError } from '../../../errors/index.ts';
 import { melChunkLength } from '../mel-chunks.ts';

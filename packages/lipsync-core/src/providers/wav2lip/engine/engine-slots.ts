@@ -143,7 +143,9 @@ export class EngineSlots {
     );
   }
 
-  /** Returns the slot of a target. Lease it at once: the next call drops slots that have neither leases nor an engine. */
+  /**
+   * Returns the slot of a target. Lease it at once: the next call drops slots that have neither leases nor an engine.
+   */
   get(target: EngineTarget): EngineSlot {
     for (const [key, slot] of this.#slots) if (!slot.isWarm && slot.leases === 0) this.#slots.delete(key);
     const slot =

@@ -43,7 +43,8 @@ export class FaceModel {
 
   /**
    * Draws a batch in runs of at most `largestBatch` faces. A failed run is retried with half as many. Throws
-   * `resource_exhausted` when a single face fails too, and `model_invalid` when the model returns a value that is not finite.
+   * `resource_exhausted` when a single face fails too, and `model_invalid` when the model returns a value that is not
+   * finite.
    */
   async draw(batch: FaceBatch, largestBatch: number): Promise<DrawnFaces> {
     const { cropSizePx, fixedBatch } = this.facts;
@@ -129,8 +130,8 @@ function sliceBatch({ mel, faces, references }: FaceBatch, start: number, end: n
 }
 
 /**
- * Writes the frame input of the model: planes of values from 0 to 1; blue, green and red of the frame to redraw with its
- * lower half zero, then of the reference. `frames` holds at least count × 6 × size × size values.
+ * Writes the frame input of the model: planes of values from 0 to 1; blue, green and red of the frame to redraw with
+ * its lower half zero, then of the reference. `frames` holds at least count × 6 × size × size values.
  */
 function writeFrames({ count, faces, references }: FaceBatch, cropSizePx: number, frames: Float32Array): void {
   const plane = cropSizePx * cropSizePx;

@@ -79,8 +79,8 @@ export class ModelQueue {
   }
 
   /**
-   * Draws a batch. Throws like `FaceModel.draw`, `canceled` when the client has disconnected, and `media_failed` when the
-   * queue has stopped.
+   * Draws a batch. Throws like `FaceModel.draw`, `canceled` when the client has disconnected, and `media_failed` when
+   * the queue has stopped.
    */
   async draw(batch: QueuedBatch): Promise<DrawnFaces> {
     if (this.#stopped) throw this.#stopped;

@@ -61,8 +61,8 @@ export function requireSameDrawing(drawn: Uint8Array, expected: Uint8Array): voi
 }
 
 /**
- * Runs a tiny graph, which detects an unusable device before a model is read or imported for it; an import takes up to a
- * minute. Throws `not_supported`.
+ * Runs a tiny graph, which detects an unusable device before a model is read or imported for it; an import takes up to
+ * a minute. Throws `not_supported`.
  */
 async function testDevice(device: OnnxDevice): Promise<void> {
   const session = await loadSession(encodeOnnxModel(deviceTestGraph), { threads: 1, device, spinning: false });

@@ -14,8 +14,8 @@ export type TriedModel = { readonly type: 'tried'; readonly facts: Wav2LipModelF
 
 /**
  * Runs `tryWav2LipModel` in a separate process, because an untrusted model may run forever or exhaust memory, and a
- * running model cannot be stopped from within. Throws `model_invalid` also when the process crashes or exceeds `limitMs`,
- * and the abort error. The process has been killed when this settles.
+ * running model cannot be stopped from within. Throws `model_invalid` also when the process crashes or exceeds
+ * `limitMs`, and the abort error. The process has been killed when this settles.
  */
 export async function tryModelApart(path: string, { signal, limitMs }: TryModelOptions): Promise<Wav2LipModelFacts> {
   if (signal.aborted) throw abortError(signal);

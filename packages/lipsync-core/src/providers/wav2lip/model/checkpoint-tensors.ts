@@ -20,9 +20,9 @@ const varianceSuffix = '.running_var';
 const maxListedTensors = 3;
 
 /**
- * Compares a checkpoint's tensors with those of the Wav2Lip generator by name and shape. Returns the matching network: the
- * released one or a narrower variant. Throws `model_invalid`, which names a known other model, or else lists missing,
- * unexpected and misshapen tensors.
+ * Compares a checkpoint's tensors with those of the Wav2Lip generator by name and shape. Returns the matching network:
+ * the released one or a narrower variant. Throws `model_invalid`, which names a known other model, or else lists
+ * missing, unexpected and misshapen tensors.
  */
 export function matchNetwork(tensors: TensorDims): Wav2LipNetwork {
   for (const [tensor, model] of otherModels) {

@@ -49,9 +49,9 @@ export function convolutionLayer({ layer, folded, input, elementType }: Convolut
 const vectorChannels = 4;
 
 /**
- * Same as `convolutionLayer`, for GPUs: an input whose channel count is a multiple of 3 but not of 4 is padded with zero
- * channels. On WebGPU, ONNX Runtime 1.30 silently computes such convolutions incorrectly when the output channels are a
- * multiple of 4 (https://github.com/microsoft/onnxruntime/issues/29651).
+ * Same as `convolutionLayer`, for GPUs: an input whose channel count is a multiple of 3 but not of 4 is padded with
+ * zero channels. On WebGPU, ONNX Runtime 1.30 silently computes such convolutions incorrectly when the output channels
+ * are a multiple of 4 (https://github.com/microsoft/onnxruntime/issues/29651).
  */
 export function gpuConvolutionLayer({ layer, folded, input, elementType }: ConvolutionLayerOptions): GraphPart {
   const { name, kind, inputChannels, residual } = layer;

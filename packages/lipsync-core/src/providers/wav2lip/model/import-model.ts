@@ -48,10 +48,11 @@ export interface ImportReport {
 const progressAfter = { hashing: 0.1, writing: 0.6, publishing: 1 } as const;
 
 /**
- * Converts an official Wav2Lip checkpoint to an ONNX model. The output is deterministic: the same weights yield the same
- * bytes in either checkpoint format. Nothing in the checkpoint is executed, and every layer is verified against the
- * checkpoint before the file is published. Throws `model_missing` when the checkpoint cannot be read, `model_invalid` when
- * it is damaged or another model, and `output_exists` or `request_invalid` for an unusable output path.
+ * Converts an official Wav2Lip checkpoint to an ONNX model. The output is deterministic: the same weights yield the
+ * same bytes in either checkpoint format. Nothing in the checkpoint is executed, and every layer is verified against
+ * the checkpoint before the file is published. Throws `model_missing` when the checkpoint cannot be read,
+ * `model_invalid` when it is damaged or another model, and `output_exists` or `request_invalid` for an unusable output
+ * path.
  */
 export async function importWav2Lip(request: ModelImport): Promise<ImportReport> {
   const { checkpointPath, outputPath, overwrite = false, signal } = request;

@@ -20,9 +20,9 @@ export interface FinishedImport {
 }
 
 /**
- * Creates the output folder and rejects paths that must not be replaced, before any work is done. Throws `output_exists`
- * for an existing model and for a file at the record's path that is not a record; `request_invalid` for a folder, the
- * checkpoint itself and an unwritable path.
+ * Creates the output folder and rejects paths that must not be replaced, before any work is done. Throws
+ * `output_exists` for an existing model and for a file at the record's path that is not a record; `request_invalid` for
+ * a folder, the checkpoint itself and an unwritable path.
  */
 export async function prepareOutput({ outputPath, checkpointPath, overwrite }: ImportOutput): Promise<void> {
   // Errors are reported when the checkpoint is opened.

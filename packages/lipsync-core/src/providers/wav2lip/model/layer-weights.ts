@@ -109,8 +109,8 @@ function normFactors({ scale, variance }: BatchNorm): Float64Array {
 }
 
 /**
- * Folds the residual connection into the kernel: adds 1 to the center tap from each channel to itself. Modifies the weight
- * array; returns layers without a residual connection unchanged.
+ * Folds the residual connection into the kernel: adds 1 to the center tap from each channel to itself. Modifies the
+ * weight array; returns layers without a residual connection unchanged.
  */
 export function foldResidual({ residual, kernel, inputChannels }: Layer, folded: FoldedLayer): FoldedLayer {
   if (!residual) return folded;

@@ -40,9 +40,9 @@ const melName = /mel|audio/i;
 const framesName = /frame|face|video|img|image/i;
 
 /**
- * Derives the facts from a model's ports: inputs mel (batch, 1, 80, 16) and frames (batch, 6, S, S), output (batch, 3, S, S),
- * all float32. Inputs are matched by shape, then by name; an input that can only be mel makes the other one frames. Throws
- * `model_invalid` with the expected and the actual ports.
+ * Derives the facts from a model's ports: inputs mel (batch, 1, 80, 16) and frames (batch, 6, S, S), output (batch, 3,
+ * S, S), all float32. Inputs are matched by shape, then by name; an input that can only be mel makes the other one
+ * frames. Throws `model_invalid` with the expected and the actual ports.
  */
 export function describeWav2LipModel(ports: ModelPorts): Wav2LipModelFacts {
   const onlyMel = ports.inputs.filter((port) => matches(port, melShape) && !matches(port, framesShape));

@@ -84,8 +84,8 @@ export function isCurrent(record: ModelRecord): boolean {
 }
 
 /**
- * Size and SHA-256 of a model or checkpoint file. Throws `model_missing` when it cannot be read or is not a regular file,
- * and the abort error of the signal.
+ * Size and SHA-256 of a model or checkpoint file. Throws `model_missing` when it cannot be read or is not a regular
+ * file, and the abort error of the signal.
  */
 export async function hashModelFile(path: string, signal: AbortSignal): Promise<FileHash> {
   const { handle } = await openRegularFile(path, unreadable);

@@ -1,4 +1,6 @@
-/** The architecture of the Wav2Lip generator with 96 × 96 crops (source: models/wav2lip.py of the authors' repository). */
+/**
+ * The architecture of the Wav2Lip generator with 96 × 96 crops (source: models/wav2lip.py of the authors' repository).
+ */
 
 export interface Layer {
   /** Prefix of its tensor names in a checkpoint; name of its output in the graph. */

@@ -1,8 +1,8 @@
 import type { GraphConstant, GraphNode } from '../../../inference/onnx-writer.ts';
 
 /**
- * The order in which a square image's pixels are stored along axis 0 of a tensor (positions, batch, channels). Every layout
- * has positions without a pixel, whose values are zero; `zeroPosition` is one of them and supplies padding.
+ * The order in which a square image's pixels are stored along axis 0 of a tensor (positions, batch, channels). Every
+ * layout has positions without a pixel, whose values are zero; `zeroPosition` is one of them and supplies padding.
  */
 export interface PixelLayout {
   readonly sidePx: number;
@@ -80,7 +80,9 @@ export function haloPositions(layout: PixelLayout, tileSidePx: TileSidePx): read
   ]).flat();
 }
 
-/** For each position of `to`, the position of the same pixel in `from`: the indices of a Gather that converts layouts. */
+/**
+ * For each position of `to`, the position of the same pixel in `from`: the indices of a Gather that converts layouts.
+ */
 export function conversionIndices(from: PixelLayout, to: PixelLayout): readonly number[] {
   const indices = Array.from({ length: to.positions }, () => from.zeroPosition);
   for (const [pixel, position] of to.positionOf.entries())

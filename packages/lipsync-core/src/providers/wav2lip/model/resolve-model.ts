@@ -15,9 +15,10 @@ export interface ModelReference {
 }
 
 /**
- * Returns the path of a loadable ONNX file: `path` itself, or the cached import of a checkpoint. An import takes seconds and
- * several hundred megabytes. Concurrent callers may import twice; each publishes the same file atomically. An ONNX file is
- * not opened. Throws the errors of `importWav2Lip`, and `model_missing` when the cache folder is not writable.
+ * Returns the path of a loadable ONNX file: `path` itself, or the cached import of a checkpoint. An import takes
+ * seconds and several hundred megabytes. Concurrent callers may import twice; each publishes the same file atomically.
+ * An ONNX file is not opened. Throws the errors of `importWav2Lip`, and `model_missing` when the cache folder is not
+ * writable.
  */
 export async function resolveWav2LipModel(reference: ModelReference): Promise<string> {
   const { path, cacheFolder, plain = false, signal } = reference;

@@ -15,8 +15,9 @@ export function testPixelValue(index: number): number {
 }
 
 /**
- * Loads a Wav2Lip model on the CPU and runs it once on test inputs. Throws `model_missing` when the file cannot be read,
- * `model_invalid` when it is another model, fails to run, or generates values of the wrong count or non-finite values.
+ * Loads a Wav2Lip model on the CPU and runs it once on test inputs. Throws `model_missing` when the file cannot be
+ * read, `model_invalid` when it is another model, fails to run, or generates values of the wrong count or non-finite
+ * values.
  */
 export async function tryWav2LipModel(path: string): Promise<Wav2LipModelFacts> {
   const session = await loadSession(path, { threads: 1 });

@@ -44,9 +44,9 @@ const tolerances: { readonly [Type in ElementType]: { readonly relative: number;
 };
 
 /**
- * Verifies a written model against its checkpoint: runs it once on test inputs and compares samples of every layer's output
- * with the reference implementation. Restores the file afterwards. Throws `model_invalid` when a layer deviates or the
- * output is not finite.
+ * Verifies a written model against its checkpoint: runs it once on test inputs and compares samples of every layer's
+ * output with the reference implementation. Restores the file afterwards. Throws `model_invalid` when a layer deviates
+ * or the output is not finite.
  */
 export async function verifyImport(
   model: WrittenModel,

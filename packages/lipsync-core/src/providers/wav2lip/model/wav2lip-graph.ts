@@ -27,8 +27,8 @@ import {
 import { winogradLayer } from './winograd.ts';
 
 /**
- * `plain`: each layer with the operators of its definition, for GPUs. `rewritten`: Winograd and phase-decomposed layers with
- * fewer multiplications and memory passes, for CPUs. Both compute the same result up to rounding.
+ * `plain`: each layer with the operators of its definition, for GPUs. `rewritten`: Winograd and phase-decomposed layers
+ * with fewer multiplications and memory passes, for CPUs. Both compute the same result up to rounding.
  */
 export type GraphForm = 'plain' | 'rewritten';
 
@@ -47,9 +47,9 @@ export const outputName = 'predicted_frames';
 const maxRewrittenSidePx = 48;
 
 /**
- * Builds the network as an ONNX graph with a dynamic batch axis and folded batch normalization. Each layer's output tensor
- * has the layer's name; `layerInputs` gives its input, and `layerLayouts` the tensors that are not NCHW. Throws the
- * errors of the source.
+ * Builds the network as an ONNX graph with a dynamic batch axis and folded batch normalization. Each layer's output
+ * tensor has the layer's name; `layerInputs` gives its input, and `layerLayouts` the tensors that are not NCHW. Throws
+ * the errors of the source.
  */
 export async function wav2lipGraph(
   network: Wav2LipNetwork,

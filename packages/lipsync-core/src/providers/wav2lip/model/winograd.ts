@@ -1,7 +1,7 @@
 /**
- * Winograd minimal filtering F(2 × 2, 3 × 3) and F(4 × 4, 3 × 3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural
- * Networks", 2015): an output tile is Aᵀ[(G w Gᵀ) ⊙ (Bᵀ x B)]A. Each pair of factors is applied as one matrix on flattened
- * tiles, the Kronecker product of the one-dimensional matrix with itself.
+ * Winograd minimal filtering F(2 × 2, 3 × 3) and F(4 × 4, 3 × 3) (Lavin and Gray, "Fast Algorithms for Convolutional
+ * Neural Networks", 2015): an output tile is Aᵀ[(G w Gᵀ) ⊙ (Bᵀ x B)]A. Each pair of factors is applied as one matrix on
+ * flattened tiles, the Kronecker product of the one-dimensional matrix with itself.
  */
 import type { GraphNode } from '../../../inference/onnx-writer.ts';
 import type { FoldedLayer } from './layer-weights.ts';

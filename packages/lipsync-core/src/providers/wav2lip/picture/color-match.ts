@@ -46,9 +46,9 @@ export function identityLevels(): LevelTables {
 }
 
 /**
- * Color transfer from the clip to the generated face: matches mean and standard deviation per channel over the skin at the
- * blended border of the mask (after Reinhard et al., "Color Transfer between Images", 2001, in BGR). The correction is
- * smoothed over frames to prevent flicker.
+ * Color transfer from the clip to the generated face: matches mean and standard deviation per channel over the skin at
+ * the blended border of the mask (after Reinhard et al., "Color Transfer between Images", 2001, in BGR). The correction
+ * is smoothed over frames to prevent flicker.
  */
 export class ColorMatcher {
   /** Lookup tables for the generated face; updated in place by `observe`. */
@@ -74,7 +74,9 @@ export class ColorMatcher {
   }
 }
 
-/** Sums one channel of both crops over the skin where the mask is partially transparent, so that both faces are visible. */
+/**
+ * Sums one channel of both crops over the skin where the mask is partially transparent, so that both faces are visible.
+ */
 function sumBorder(
   sums: BorderSums,
   { coverage, skin, area }: MouthMask,

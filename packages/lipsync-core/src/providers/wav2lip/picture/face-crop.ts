@@ -14,9 +14,9 @@ export interface FacePlacement {
 }
 
 /**
- * The model was trained on boxes of the S3FD detector, which reach from mid-forehead to chin and from cheek to cheek, with
- * 10 pixels of padding at the bottom of faces of about 200 pixels. Mid-forehead is between the mesh landmarks hairline (10)
- * and glabella (9); the chin (152) and the sides are part of the face oval.
+ * The model was trained on boxes of the S3FD detector, which reach from mid-forehead to chin and from cheek to cheek,
+ * with 10 pixels of padding at the bottom of faces of about 200 pixels. Mid-forehead is between the mesh landmarks
+ * hairline (10) and glabella (9); the chin (152) and the sides are part of the face oval.
  */
 const hairline = 10;
 const glabella = 9;
@@ -26,13 +26,16 @@ const faceOval = [
 ] as const;
 /** Bottom padding as a share of the box height. */
 const bottomPadding = 0.05;
-/** Inset on each side as a share of the width: the face oval runs in front of the ears, detector boxes end at the cheeks. */
+/**
+ * Inset on each side as a share of the width: the face oval runs in front of the ears, detector boxes end at the
+ * cheeks.
+ */
 const sideInset = 0.03;
 
 /**
- * Computes the model's face box from face mesh landmarks (x, y, z triples in pixels). Depends on one frame only, because
- * tracks are already smoothed, and does not round, so the box moves as smoothly as the face. Throws a RangeError for
- * landmarks without extent.
+ * Computes the model's face box from face mesh landmarks (x, y, z triples in pixels). Depends on one frame only,
+ * because tracks are already smoothed, and does not round, so the box moves as smoothly as the face. Throws a
+ * RangeError for landmarks without extent.
  */
 export function placeFace(points: Float32Array): FacePlacement {
   const roll = rollOf(points);

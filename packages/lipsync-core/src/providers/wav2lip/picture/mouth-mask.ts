@@ -33,8 +33,8 @@ interface MaskVertex {
 }
 
 /**
- * Mouth and jaw: below the nose, between the cheeks, to slightly below the chin, where the box ends. The feather is wide on
- * the cheeks, which are smooth, and narrow at the jaw, behind which neck and background begin.
+ * Mouth and jaw: below the nose, between the cheeks, to slightly below the chin, where the box ends. The feather is
+ * wide on the cheeks, which are smooth, and narrow at the jaw, behind which neck and background begin.
  */
 const vertices: readonly MaskVertex[] = [
   ...verticesAt([58, 172], { outset: 0, inner: 0.06, outer: 0.02 }),

@@ -39,8 +39,8 @@ export interface FacePaste {
 }
 
 /**
- * Blends generated faces into the pictures of one clip. Keeps buffers and color and sharpness estimates between frames, so it
- * must not be shared between threads.
+ * Blends generated faces into the pictures of one clip. Keeps buffers and color and sharpness estimates between frames,
+ * so it must not be shared between threads.
  */
 export class FacePaster {
   readonly #options: FacePasterOptions;
@@ -56,8 +56,8 @@ export class FacePaster {
   }
 
   /**
-   * Replaces mouth and jaw through a feathered mask. Bytes outside of the mask stay identical. Returns the number of bytes
-   * written.
+   * Replaces mouth and jaw through a feathered mask. Bytes outside of the mask stay identical. Returns the number of
+   * bytes written.
    */
   paste({ picture, placement, points, generated, source, strength }: FacePaste): number {
     if (!(strength > 0)) return 0;

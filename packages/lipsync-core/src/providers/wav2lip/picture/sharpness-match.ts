@@ -81,8 +81,8 @@ export interface SharpenOptions {
 }
 
 /**
- * Unsharp mask with a 3 × 3 binomial blur over some rows of a square plane. Rounds and clamps to bytes; pixels at the border
- * of the plane are not sharpened.
+ * Unsharp mask with a 3 × 3 binomial blur over some rows of a square plane. Rounds and clamps to bytes; pixels at the
+ * border of the plane are not sharpened.
  */
 export function sharpenRows(
   plane: Float32Array,

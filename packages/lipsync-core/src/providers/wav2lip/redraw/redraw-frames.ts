@@ -53,7 +53,9 @@ export interface BatchSizeInputs {
   readonly engine: Pick<EngineAddress, 'batchSize' | 'cropSizePx'>;
 }
 
-/** Frames per batch, at least 1: the engine's batch size, limited by the memory for held frames and the message size. */
+/**
+ * Frames per batch, at least 1: the engine's batch size, limited by the memory for held frames and the message size.
+ */
 export function batchFramesOf({ clip, engine }: BatchSizeInputs): number {
   const frameBytes = clip.width * clip.height * 1.5;
   const byMemory = Math.floor(maxHeldBytes / heldFrames(1) / frameBytes);
@@ -62,9 +64,9 @@ export function batchFramesOf({ clip, engine }: BatchSizeInputs): number {
 }
 
 /**
- * Generates the mouth of each frame with the engine and blends it into the frame; yields all frames in order. Cropping and
- * pasting overlap with the engine's work. Adds to `figures`. Passes on errors of frames, mel chunks and engine. When the
- * caller stops early, both sources are closed; the caller closes the engine.
+ * Generates the mouth of each frame with the engine and blends it into the frame; yields all frames in order. Cropping
+ * and pasting overlap with the engine's work. Adds to `figures`. Passes on errors of frames, mel chunks and engine.
+ * When the caller stops early, both sources are closed; the caller closes the engine.
  */
 export async function* redrawFrames(
   frames: AsyncIterable<Frame>,

@@ -5,8 +5,8 @@ import { placeFace } from '../picture/face-crop.ts';
 const maxSearchedFaces = 240;
 
 /**
- * The frame with the smallest lip opening among the first detected faces within the first `frameCount` frames of a track;
- * undefined when none of them shows a face.
+ * The frame with the smallest lip opening among the first detected faces within the first `frameCount` frames of a
+ * track; undefined when none of them shows a face.
  */
 export function findMostClosedMouth(track: FaceTrack, frameCount: number): number | undefined {
   let best: { readonly index: number; readonly opening: number } | undefined;
