@@ -3,8 +3,8 @@ import { apiConfigFromEnvironment } from './config.ts';
 
 const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
 
-describe('the settings of the API', () => {
-  it('have defaults that only this machine can reach', () => {
+describe('settings of the API', () => {
+  it('By default, the API listens on loopback without keys.', () => {
     expect(apiConfigFromEnvironment(redis)).toMatchObject({
       port: 3000,
       host: '127.0.0.1',
@@ -13,12 +13,12 @@ describe('the settings of the API', () => {
     });
   });
 
-  it('refuse a host that others can reach while no keys are set', () => {
+  it('A host other than loopback is refused without keys.', () => {
     expect(() => apiConfigFromEnvironment({ ...redis, HOST: '0.0.0.0' })).toThrow(/LIPSYNC_API_KEYS must be set/);
     expect(() => apiConfigFromEnvironment({ ...redis, HOST: '::' })).toThrow(/LIPSYNC_API_KEYS must be set/);
   });
 
-  it('take any host together with keys', () => {
+  it('Any host is accepted with keys.', () => {
     const { keys, host } = apiConfigFromEnvironment({
       ...redis,
       HOST: '0.0.0.0',
@@ -40,11 +40,11 @@ describe('the settings of the API', () => {
     [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
     [{ LIPSYNC_API_KEYS: 'alice:one,alice:two' }, /must be unique/],
     [{ LIPSYNC_API_KEYS: 'alice:one,bob:one' }, /must be unique/],
-  ])('refuse %j with the reason', (environment, reason) => {
+  ])('The settings %j are refused with the reason.', (environment, reason) => {
     expect(() => apiConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);
   });
 
-  it('never repeat what may be a secret', () => {
+  it('Error messages about keys do not contain secrets.', () => {
     let message = '';
     try {
       apiConfigFromEnvironment({ ...redis, LIPSYNC_API_KEYS: 'hunter2' });
@@ -55,13 +55,13 @@ describe('the settings of the API', () => {
     expect(message).not.toContain('hunter2');
   });
 
-  it('drop slashes at the end of the public address', () => {
+  it('Trailing slashes of the public base URL are removed.', () => {
     expect(apiConfigFromEnvironment({ ...redis, PUBLIC_BASE_URL: 'https://example.org/lip/' }).core.publicBaseUrl).toBe(
       'https://example.org/lip',
     );
   });
 
-  it('are frozen', () => {
+  it('The configuration is frozen.', () => {
     expect(Object.isFrozen(apiConfigFromEnvironment(redis))).toBe(true);
   });
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { json, startApi, statusOf, type RunningApi } from './running-api.ts';
 
-describe('without keys', () => {
+describe('API without keys', () => {
   let api: RunningApi;
   beforeAll(async () => {
     api = await startApi();
@@ -9,14 +9,14 @@ describe('without keys', () => {
   afterAll(() => api.close());
 
   it.each(['localhost', 'localhost:3000', '127.0.0.1', '[::1]:3000', 'a.localhost'])(
-    'a call to %s is answered',
+    'Without keys, the API accepts the loopback host name %s.',
     async (Host) => {
       expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(200);
     },
   );
 
   it.each(['example.org', 'localhost.example.org', '10.0.0.1', 'localhost@example.org'])(
-    'a call to %j is refused',
+    'Without keys, the API refuses the host name %j.',
     async (Host) => {
       expect(await statusOf(`${api.url}/lipsync`, { Host })).toBe(403);
       expect(await statusOf(`${api.url}/health`, { Host })).toBe(403);
@@ -24,14 +24,14 @@ describe('without keys', () => {
     },
   );
 
-  it('a page of another site is refused, one of this machine is not', async () => {
+  it('Without keys, the API refuses requests from other sites and accepts a loopback origin.', async () => {
     expect((await api.fetch('/lipsync', { headers: { Origin: 'https://example.org' } })).status).toBe(403);
     expect((await api.fetch('/lipsync', { headers: { Origin: 'null' } })).status).toBe(403);
     expect((await api.fetch('/lipsync', { headers: { Origin: 'http://localhost:5173' } })).status).toBe(200);
   });
 });
 
-describe('with keys', () => {
+describe('API with keys', () => {
   let api: RunningApi;
   beforeAll(async () => {
     api = await startApi({
@@ -48,7 +48,7 @@ describe('with keys', () => {
     headers: { Authorization: `Basic ${btoa(`${user}:${password}`)}` },
   });
 
-  it('only health is answered without one', async () => {
+  it('With keys, only GET /health needs no key.', async () => {
     expect((await api.fetch('/health')).status).toBe(200);
     for (const path of [
       '/lipsync',
@@ -67,31 +67,31 @@ describe('with keys', () => {
     }
   });
 
-  it.each(['first-secret', 'second-secret'])('each of them opens the service', async (secret) => {
+  it.each(['first-secret', 'second-secret'])('The API accepts the secret %s of each key.', async (secret) => {
     expect((await api.fetch('/lipsync', bearer(secret))).status).toBe(200);
   });
 
   it.each(['', 'first', 'first-secret2', 'alice:first-secret', 'FIRST-SECRET'])(
-    'a wrong secret (%j) does not',
+    'The API refuses the wrong secret %j.',
     async (secret) => {
       expect((await api.fetch('/lipsync', bearer(secret))).status).toBe(401);
     },
   );
 
-  it('other names for this machine are answered', async () => {
+  it('With keys, the API accepts other host names.', async () => {
     expect(
       await statusOf(`${api.url}/lipsync`, { Host: 'lipsync.example.org', Authorization: 'Bearer first-secret' }),
     ).toBe(200);
   });
 
-  it('a job belongs to the name of the key', async () => {
+  it('The owner of a job is the name of the key that created it.', async () => {
     const body = JSON.stringify({ video_url: 'https://example.org/a', audio_url: 'https://example.org/b' });
     const headers = { Authorization: 'Bearer second-secret', 'Content-Type': 'application/json' };
     const { id } = await json(await api.fetch('/lipsync', { method: 'POST', body, headers }));
     expect((await api.store.get(id))?.owner).toBe('bob');
   });
 
-  it('an upload without a key is refused before it is read', async () => {
+  it('An upload without a key is refused before it is read.', async () => {
     const before = await api.storedFiles();
     const body = new FormData();
     body.append('video', new Blob([new Uint8Array(100_000)]), 'clip.mp4');
@@ -99,7 +99,7 @@ describe('with keys', () => {
     expect(await api.storedFiles()).toEqual(before);
   });
 
-  it('the board takes a key as a password too; nothing else does', async () => {
+  it('Only the queue board accepts a key as the password of HTTP Basic.', async () => {
     expect((await api.fetch('/admin/queues/', basic('anyone', 'first-secret'))).status).toBe(200);
     expect((await api.fetch('/admin/queues/', bearer('first-secret'))).status).toBe(200);
     expect((await api.fetch('/admin/queues/', basic('first-secret', 'wrong'))).status).toBe(401);

@@ -32,13 +32,13 @@ it('GET /providers lists an added provider with its prices and balance.', async 
   });
 });
 
-it('The webhook of an added provider is routed, and a call without proof is refused.', async () => {
+it('The webhook of an added provider is routed, and an unverified call is refused.', async () => {
   expect((await api.post('/callbacks/fixture/job_1?key=key')).status).toBe(204);
   expect(hint).toHaveBeenCalledExactlyOnceWith({ jobId: 'job_1', index: 0 });
   expect((await api.post('/callbacks/fixture/job_1?key=guess')).status).toBe(404);
 });
 
-it('POST /estimate takes the options of an added provider, and names an invalid one as it was sent.', async () => {
+it('POST /estimate accepts the options of an added provider and reports an invalid option under the name that was sent.', async () => {
   const estimate = (provider_options: object) =>
     api.postJson('/estimate', { audio_duration_ms: 10_000, method: 'fixture', provider_options });
   expect(await json(await estimate({ fixture: { tone: 'high', take_count: 2 } }))).toMatchObject({

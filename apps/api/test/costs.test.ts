@@ -67,7 +67,7 @@ it.each([
   'from=2020-01-01&to=2026-01-01',
   'group_by=moon',
   'by=day',
-])('GET /costs?%s is refused', async (query) => {
+])('GET /costs?%s is refused.', async (query) => {
   const response = await api.fetch(`/costs?${query}`);
   expect(response.status).toBe(422);
   expect((await json(response)).code).toBe('request_invalid');

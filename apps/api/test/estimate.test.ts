@@ -45,7 +45,7 @@ async function estimate(body: object) {
 }
 
 describe('POST /estimate', () => {
-  it('tells plan, cost and time of each provider, and who would be asked first', async () => {
+  it('POST /estimate returns the plan, cost and expected time of each provider, and the first usable provider.', async () => {
     expect(await estimate(halfMinute)).toEqual({
       duration: 30,
       plan: ['heygen', 'wav2lip'],
@@ -67,11 +67,11 @@ describe('POST /estimate', () => {
     [{ ...halfMinute, sync_mode: 'silence', audio_duration_ms: 1_001, method: 'heygen' }, 12, 0.3996],
     [{ audio_duration_ms: 1_001, method: 'heygen' }, 1.001, 0.033334],
     [{ ...halfMinute, sync_mode: 'cut_off', start_ms: 2_000, end_ms: 5_000, method: 'heygen' }, 3, 0.0999],
-  ])('prices %j as %d s for $%d', async (body, duration, cost_usd) => {
+  ])('POST /estimate of %j has a duration of %d s and costs $%d.', async (body, duration, cost_usd) => {
     expect(await estimate(body)).toMatchObject({ duration, plan: ['heygen'], providers: [{ cost_usd }] });
   });
 
-  it('orders as the job would be ordered', async () => {
+  it('POST /estimate orders the providers as a job with the same options does.', async () => {
     expect((await estimate({ ...halfMinute, optimize: 'balanced' })).plan).toEqual(['wav2lip', 'heygen']);
     expect((await estimate({ ...halfMinute, optimize: 'speed' })).plan).toEqual(['wav2lip', 'heygen']);
     expect((await estimate({ ...halfMinute, audio_duration_ms: 60_000, optimize: 'speed' })).plan).toEqual([
@@ -80,7 +80,7 @@ describe('POST /estimate', () => {
     ]);
   });
 
-  it('names the cap that would steer the job to the local engine', async () => {
+  it('POST /estimate names the cost cap that excludes the remote provider.', async () => {
     expect(await estimate({ ...halfMinute, max_cost_usd: 0.998999 })).toMatchObject({
       first: 'wav2lip',
       providers: [{ cap: 'job' }, { cap: null }],
@@ -102,20 +102,20 @@ describe('POST /estimate', () => {
     expect(await estimate({ ...halfMinute, method: 'heygen' })).toMatchObject({ plan: ['heygen'], first: null });
   });
 
-  it('names the cap that the local engine is over, too, where its time costs', async () => {
+  it('POST /estimate names the cost cap that excludes a local provider whose time has a price.', async () => {
     expect(await estimate({ ...halfMinute, max_cost_usd: 0.0073 })).toMatchObject({
       first: null,
       providers: [{ cap: 'job' }, { cap: 'job' }],
     });
   });
 
-  it('holds nothing back and begins nothing', async () => {
+  it('POST /estimate reserves no money and creates no job.', async () => {
     for (let time = 0; time < 10; time += 1) await estimate(halfMinute);
     expect(await state.list('ledger/', { limit: 10 })).toEqual([]);
     expect((await api.store.list({ limit: 10 })).records).toEqual([]);
   });
 
-  it('counts on no provider whose breaker is open', async () => {
+  it('POST /estimate skips a provider whose circuit breaker is open.', async () => {
     await new CircuitBreaker({ state, clock: systemClock }).report('heygen', 'job_1', 'opens');
     expect(await estimate(halfMinute)).toMatchObject({
       plan: ['heygen', 'wav2lip'],
@@ -133,14 +133,14 @@ describe('POST /estimate', () => {
     ],
     [{ audio_duration_ms: 3_600_001 }, ['audio_duration_ms']],
     [{ video_url: 'https://example.org/clip.mp4', audio_duration_ms: 1_000 }, ['video_url']],
-  ])('refuses %j, naming %j', async (body, fields) => {
+  ])('POST /estimate refuses %j and names the fields %j.', async (body, fields) => {
     const response = await api.postJson('/estimate', body);
     const problem = await json(response);
     expect(problem).toMatchObject({ status: 422, code: 'request_invalid' });
     expect(problem.errors.map(({ field }: { field: string }) => field).toSorted()).toEqual(fields);
   });
 
-  it('refuses a window outside of the clip, a method that is not there, and what is no JSON', async () => {
+  it('POST /estimate refuses a window outside the clip, a method that is not configured, and a body that is not JSON.', async () => {
     expect(await json(await api.postJson('/estimate', { ...halfMinute, start_ms: 12_000 }))).toMatchObject({
       status: 422,
       code: 'request_invalid',

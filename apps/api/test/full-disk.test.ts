@@ -5,7 +5,7 @@ import { LocalArtifactStore, type StoredArtifact } from '@lipsync/core/host';
 import { expect, it } from 'vitest';
 import { form, json, startApi } from './running-api.ts';
 
-it('answers 503 with advice when the disk is full only after every byte was read, and keeps nothing half-written', async () => {
+it('If the disk is full at the end of an upload, the API answers 503 with advice and keeps no partial file.', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'api-disk-'));
   let stored = 0;
   class FillingStore extends LocalArtifactStore {

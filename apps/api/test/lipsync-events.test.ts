@@ -18,8 +18,8 @@ async function allOf(events: AsyncIterable<ReceivedEvent>): Promise<ReceivedEven
   return received;
 }
 
-describe('the events of a job', () => {
-  it('are its progress, then how it ended, then the end of the stream', async () => {
+describe('GET /lipsync/:id/events', () => {
+  it('The event stream of a job sends progress and a final event, then closes.', async () => {
     const id = await api.recordJob();
     const response = await open(id);
     expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/);
@@ -42,14 +42,14 @@ describe('the events of a job', () => {
   it.each([
     ['failed', { type: 'failed', run: 0, atMs: 1, code: 'clip_unusable', message: 'No face.', warnings: [] }],
     ['canceled', { type: 'canceled', atMs: 1 }],
-  ] as const)('of a %s job are that one event', async (name, end) => {
+  ] as const)('The event stream of a %s job sends only its final event.', async (name, end) => {
     const id = await api.recordJob();
     await api.store.append(id, end);
     const events = await allOf(eventsOf(await open(id)));
     expect(events.map(({ event }) => event)).toEqual([name]);
   });
 
-  it('go on after the last one seen', async () => {
+  it('An event stream resumes after Last-Event-ID.', async () => {
     const id = await api.recordJob();
     const record = await api.store.append(id, { type: 'run_started', atMs: Date.now() });
     const events = eventsOf(await open(id, { 'Last-Event-ID': String(record.revision) }));
@@ -59,13 +59,13 @@ describe('the events of a job', () => {
     expect(seen.at(-1)).toMatchObject({ event: 'completed' });
   });
 
-  it('tell a browser that has seen the end not to come back', async () => {
+  it('An event stream whose client has received the final event answers 204, so that browsers do not reconnect.', async () => {
     const id = await api.recordJob();
     const { revision } = await api.store.append(id, { type: 'canceled', atMs: 1 });
     expect((await open(id, { 'Last-Event-ID': String(revision) })).status).toBe(204);
   });
 
-  it('keep the line alive while nothing happens', async () => {
+  it('An idle event stream sends heartbeat comments.', async () => {
     const id = await api.recordJob();
     const response = await open(id);
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -75,7 +75,7 @@ describe('the events of a job', () => {
     await reader?.cancel();
   });
 
-  it('are limited in number and free again when a caller leaves', async () => {
+  it('The number of event streams is limited, and a closed connection frees its stream.', async () => {
     const id = await api.recordJob();
     const callers = [new AbortController(), new AbortController()];
     for (const caller of callers) await api.fetch(`/lipsync/${id}/events`, { signal: caller.signal });

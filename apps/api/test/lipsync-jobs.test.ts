@@ -35,8 +35,8 @@ async function refused(
   };
 }
 
-describe('the plan of an accepted job', () => {
-  it('is in its answer, and its first provider chooses the lane', async () => {
+describe('plan of an accepted job', () => {
+  it('The response to POST /lipsync includes the plan of the job.', async () => {
     const config = configFromEnvironment({ HEYGEN_API_KEY: 'key', WAV2LIP_MODEL_PATH: 'models/wav2lip.onnx' });
     const planned: string[][] = [];
     const record = async (options: LipsyncOptionsInput) => {
@@ -53,7 +53,7 @@ describe('the plan of an accepted job', () => {
 });
 
 describe('POST /lipsync with files', () => {
-  it('answers 202 with the job and where it is', async () => {
+  it('POST /lipsync with files answers 202 with the job and its location.', async () => {
     const response = await api.post('/lipsync', form({ method: 'preview', metadata: '{"order":7}' }));
     expect(response.status).toBe(202);
     const job = jobViewSchema.parse(await response.json());
@@ -67,7 +67,7 @@ describe('POST /lipsync with files', () => {
     expect(response.headers.get('location')).toBe(`/lipsync/${job.id}`);
   });
 
-  it('stores the files by their content and queues the id of the job only', async () => {
+  it('Uploaded files are stored under the hash of their content, and the queue entry contains only the job id.', async () => {
     const { id } = await accepted();
     const record = await api.store.get(id);
     expect(record?.spec.video).toMatchObject({
@@ -89,7 +89,7 @@ describe('POST /lipsync with files', () => {
     expect(await api.store.get(other.id)).toMatchObject({ requestId: 'request-1', traceparent: null });
   });
 
-  it('takes the files before and after the fields', async () => {
+  it('A form can have files before and after other fields.', async () => {
     const body = new FormData();
     body.append('method', 'preview');
     body.append('audio', new Blob(['speech']), 'speech.wav');
@@ -99,7 +99,7 @@ describe('POST /lipsync with files', () => {
     expect((await api.store.get(id))?.spec.options).toMatchObject({ method: 'preview', syncMode: 'bounce' });
   });
 
-  it('reports every problem of a form at once and keeps nothing of it', async () => {
+  it('An invalid form is refused with all of its problems, and none of its files is kept.', async () => {
     const before = await api.storedFiles();
     const body = form({ method: 'magic', start_ms: 'soon', color: 'red' });
     body.delete('audio');
@@ -110,7 +110,7 @@ describe('POST /lipsync with files', () => {
     expect(await api.storedFiles()).toEqual(before);
   });
 
-  it('refuses empty files, files sent twice and files sent as text', async () => {
+  it('A form with an empty file, a duplicate file or a file sent as text is refused.', async () => {
     const empty = form();
     empty.set('video', new Blob([]), 'clip.mp4');
     expect(await refused(await api.post('/lipsync', empty), 422)).toMatchObject({
@@ -131,7 +131,7 @@ describe('POST /lipsync with files', () => {
     });
   });
 
-  it('refuses a field sent twice, one that is too long, and too many of them', async () => {
+  it('A form with a duplicate field, a field that is too long or too many fields is refused.', async () => {
     const twice = form({ method: 'preview' });
     twice.append('method', 'auto');
     expect((await refused(await api.post('/lipsync', twice), 422)).fields).toEqual(['method']);
@@ -142,7 +142,7 @@ describe('POST /lipsync with files', () => {
     expect((await refused(await api.post('/lipsync', many), 422)).detail).toContain('too many parts');
   });
 
-  it('refuses metadata that is nested too deep and keeps nothing of the form', async () => {
+  it('A form with metadata that is nested too deeply is refused, and none of its files is kept.', async () => {
     const before = await api.storedFiles();
     const metadata = `{"a":${'['.repeat(15_000)}${']'.repeat(15_000)}}`;
     expect(await refused(await api.post('/lipsync', form({ metadata })), 422)).toMatchObject({
@@ -153,11 +153,11 @@ describe('POST /lipsync with files', () => {
   });
 
   it.each(['before', 'after'])(
-    'refuses a method that is not there, sent %s the files, and keeps nothing',
-    async (place) => {
+    'A form with an unconfigured method %s the files is refused, and none of its files is kept.',
+    async (position) => {
       const before = await api.storedFiles();
-      const body = place === 'after' ? form({ method: 'heygen' }) : new FormData();
-      if (place === 'before') {
+      const body = position === 'after' ? form({ method: 'heygen' }) : new FormData();
+      if (position === 'before') {
         body.append('method', 'heygen');
         body.append('video', new Blob([new Uint8Array(10_000_000)]), 'larger than the limit.mp4');
       }
@@ -170,7 +170,7 @@ describe('POST /lipsync with files', () => {
     },
   );
 
-  it('stops reading an unexpected file', async () => {
+  it('The API stops reading a large unexpected file.', async () => {
     const before = await api.storedFiles();
     const body = form();
     body.append('subtitles', new Blob([new Uint8Array(30_000_000)]), 'a.srt');
@@ -181,7 +181,7 @@ describe('POST /lipsync with files', () => {
     expect(await api.storedFiles()).toEqual(before);
   });
 
-  it('refuses a file over the limit with 413 and keeps nothing of it', async () => {
+  it('A file above the size limit is refused with 413 and not kept.', async () => {
     const before = await api.storedFiles();
     const body = form();
     body.set('video', new Blob([new Uint8Array(api.maxUploadBytes + 1)]), 'clip.mp4');
@@ -189,26 +189,26 @@ describe('POST /lipsync with files', () => {
     expect(await api.storedFiles()).toEqual(before);
   });
 
-  it('lets a caller read the refusal who goes on sending megabytes', async () => {
+  it('A client that continues to send a large file can read the 413 response.', async () => {
     const body = form();
     body.set('video', new Blob([new Uint8Array(30_000_000)]), 'clip.mp4');
     expect((await refused(await api.post('/lipsync', body), 413)).code).toBe('payload_too_large');
   });
 
-  it('takes a file of exactly the limit', async () => {
+  it('A file of exactly the size limit is accepted.', async () => {
     const body = form();
     body.set('video', new Blob([new Uint8Array(api.maxUploadBytes)]), 'clip.mp4');
     expect((await api.post('/lipsync', body)).status).toBe(202);
   });
 
-  it('keeps nothing of an upload that is cut off midway, and lives on', async () => {
+  it('An interrupted upload leaves no file, and the API continues to accept jobs.', async () => {
     const before = await api.storedFiles();
-    await api.cutOffUpload();
+    await api.interruptUpload();
     await expect.poll(() => api.storedFiles()).toEqual(before);
     await accepted();
   });
 
-  it('refuses a form whose body ends early or that is none', async () => {
+  it('A truncated or malformed form is refused with 400.', async () => {
     const headers = { 'Content-Type': 'multipart/form-data; boundary=x' };
     expect(
       (
@@ -236,7 +236,7 @@ describe('POST /lipsync with files', () => {
     'видео 日本 🎬.mp4',
     '$(touch x);`id`.mp4',
     '%00%2e%2e.mp4',
-  ])('shows the file name %j and uses it for nothing else', async (name) => {
+  ])('The uploaded file name %j is not used as a path.', async (name) => {
     const body = form();
     body.set('video', new Blob(['clip']), name);
     const { id } = await accepted(body);
@@ -252,7 +252,7 @@ describe('POST /lipsync with files', () => {
 describe('POST /lipsync with URLs', () => {
   const urls = { video_url: 'https://example.org/clip.mp4', audio_url: 'https://example.org/speech.wav' };
 
-  it('answers 202 and leaves the fetching to the worker', async () => {
+  it('POST /lipsync with URLs answers 202 and stores the URLs for the worker.', async () => {
     const response = await api.postJson('/lipsync', {
       ...urls,
       method: 'preview',
@@ -271,12 +271,12 @@ describe('POST /lipsync with URLs', () => {
     'http://169.254.169.254/latest',
     'file:///etc/passwd',
     'https://user:pass@example.org/a',
-  ])('refuses to reach %s', async (url) => {
+  ])('The forbidden URL %s is refused.', async (url) => {
     const { code, fields } = await refused(await api.postJson('/lipsync', { ...urls, video_url: url }), 422);
     expect({ code, fields }).toEqual({ code: 'url_forbidden', fields: ['video_url'] });
   });
 
-  it('reports every problem at once', async () => {
+  it('An invalid JSON request is refused with all of its problems.', async () => {
     const body = { video_url: 'http://127.0.0.1/', audio_url: 5, method: 'magic', start_ms: '5', color: 'red' };
     expect(await refused(await api.postJson('/lipsync', body), 422)).toMatchObject({
       code: 'request_invalid',
@@ -284,7 +284,7 @@ describe('POST /lipsync with URLs', () => {
     });
   });
 
-  it('says which URLs are missing', async () => {
+  it('A JSON request without URLs is refused and the missing fields are named.', async () => {
     expect((await refused(await api.postJson('/lipsync', {}), 422)).fields).toEqual(['audio_url', 'video_url']);
   });
 
@@ -293,30 +293,30 @@ describe('POST /lipsync with URLs', () => {
     ['[]', 400],
     ['"text"', 400],
     ['', 422],
-  ])('refuses the body %j with %i', async (body, status) => {
+  ])('The JSON body %j is refused with %i.', async (body, status) => {
     const response = await api.post('/lipsync', body, { 'Content-Type': 'application/json' });
     expect((await refused(response, status)).code).toBe('request_invalid');
   });
 
-  it('refuses metadata that is nested too deep', async () => {
+  it('A JSON request with metadata that is nested too deeply is refused.', async () => {
     const body = `{"metadata":{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}}`;
     const { fields } = await refused(await api.post('/lipsync', body, { 'Content-Type': 'application/json' }), 422);
     expect(fields).toEqual(['audio_url', 'metadata', 'video_url']);
   });
 
-  it.each(['heygen', 'wav2lip'])('refuses the method %s, which is not there', async (method) => {
+  it.each(['heygen', 'wav2lip'])('A JSON request with the unconfigured method %s is refused.', async (method) => {
     expect(await refused(await api.postJson('/lipsync', { ...urls, method }), 422)).toMatchObject({
       code: 'not_supported',
       fields: ['method'],
     });
   });
 
-  it('refuses a body over 64 KiB', async () => {
+  it('A JSON body above 64 KiB is refused with 413.', async () => {
     const response = await api.postJson('/lipsync', { ...urls, metadata: { text: 'x'.repeat(70_000) } });
     expect((await refused(response, 413)).code).toBe('payload_too_large');
   });
 
-  it('refuses other kinds of body', async () => {
+  it('A body of another content type is refused with 415.', async () => {
     expect((await refused(await api.post('/lipsync', '<a/>', { 'Content-Type': 'text/xml' }), 415)).code).toBe(
       'request_invalid',
     );
@@ -324,8 +324,8 @@ describe('POST /lipsync with URLs', () => {
   });
 });
 
-describe('looking at jobs', () => {
-  it('shows a job', async () => {
+describe('reading jobs', () => {
+  it('GET /lipsync/:id returns the job.', async () => {
     const { id } = await accepted();
     const response = await api.fetch(`/lipsync/${id}`);
     expect(jobViewSchema.parse(await response.json())).toMatchObject({ id, status: 'queued' });
@@ -340,11 +340,11 @@ describe('looking at jobs', () => {
     '/lipsync/a:b',
     '/lipsync/nope/output',
     '/lipsync/nope/events',
-  ])('answers 404 to %s', async (path) => {
+  ])('GET %s answers 404.', async (path) => {
     expect((await refused(await api.fetch(path), 404)).code).toBe('not_found');
   });
 
-  it('lists the newest first, page by page', async () => {
+  it('GET /lipsync lists jobs in pages, newest first.', async () => {
     const ids = [await accepted(), await accepted(), await accepted()].map(({ id }) => id).toReversed();
     const first = await json(await api.fetch('/lipsync?limit=2'));
     expect(first.jobs.map(({ id }: { id: string }) => id)).toEqual(ids.slice(0, 2));
@@ -352,7 +352,7 @@ describe('looking at jobs', () => {
     expect(second.jobs.map(({ id }: { id: string }) => id)).toEqual(ids.slice(2));
   });
 
-  it('lists one status only', async () => {
+  it('GET /lipsync?status lists only jobs with that status.', async () => {
     const { id } = await accepted();
     await api.post(`/lipsync/${id}/cancel`);
     const page = await json(await api.fetch('/lipsync?status=canceled&limit=100'));
@@ -367,13 +367,13 @@ describe('looking at jobs', () => {
     ['status=done', 'status'],
     ['color=red', 'color'],
     ['limit=1&limit=2', 'limit'],
-  ])('refuses ?%s', async (query, field) => {
+  ])('GET /lipsync?%s is refused.', async (query, field) => {
     expect((await refused(await api.fetch(`/lipsync?${query}`), 422)).fields).toEqual([field]);
   });
 });
 
 describe('canceling', () => {
-  it('ends a waiting job at once and takes it off the queue', async () => {
+  it('Canceling a queued job ends it immediately and removes its queue entry.', async () => {
     const { id } = await accepted();
     const response = await api.post(`/lipsync/${id}/cancel`);
     expect(response.status).toBe(202);
@@ -381,7 +381,7 @@ describe('canceling', () => {
     expect(await api.queuedPayload(id)).toBeUndefined();
   });
 
-  it('asks the worker of a running job', async () => {
+  it('Canceling a running job requests its worker to stop.', async () => {
     const { id } = await accepted();
     await api.store.append(id, { type: 'run_started', atMs: Date.now() });
     const response = await api.post(`/lipsync/${id}/cancel`);
@@ -389,15 +389,15 @@ describe('canceling', () => {
     expect((await api.store.get(id))?.cancelRequested).toBe(true);
   });
 
-  it('refuses a job that is at its end', async () => {
+  it('Canceling an ended job is refused with 409.', async () => {
     const { id } = await accepted();
     await api.post(`/lipsync/${id}/cancel`);
     expect((await refused(await api.post(`/lipsync/${id}/cancel`), 409)).code).toBe('canceled');
   });
 });
 
-describe('every answer', () => {
-  it('repeats a harmless request id and replaces others', async () => {
+describe('every response', () => {
+  it('Responses repeat a valid request id and replace an invalid one.', async () => {
     const given = await api.fetch('/health', { headers: { 'X-Request-Id': 'order-7' } });
     expect(given.headers.get('x-request-id')).toBe('order-7');
     const replaced = await api.fetch('/health', { headers: { 'X-Request-Id': 'a b<script>' } });
@@ -410,7 +410,7 @@ describe('every answer', () => {
     expect(headers.get('x-content-type-options')).toBe('nosniff');
   });
 
-  it('is 404 for unknown paths and 405 with Allow for other methods', async () => {
+  it('Unknown paths get 404, and unsupported methods get 405 with Allow.', async () => {
     await refused(await api.fetch('/nowhere'), 404);
     const wrong = await api.fetch('/lipsync', { method: 'DELETE' });
     expect(wrong.headers.get('allow')).toBe('POST, GET, HEAD');

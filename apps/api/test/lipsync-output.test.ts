@@ -6,7 +6,7 @@ const video = '0123456789abcdefghij';
 let api: RunningApi;
 let path: string;
 
-/** Recorded directly: a form on its way through fetch would escape some file names. */
+/** Creates the record directly, because fetch escapes some file names in forms. */
 async function completedJob(clipName = 'clip.mov'): Promise<string> {
   const id = await api.recordJob({ video: { kind: 'artifact', key: 'inputs/0', name: clipName } });
   await api.complete(id, video);
@@ -23,8 +23,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-describe('the output of a completed job', () => {
-  it('is the whole video with its type, length and name', async () => {
+describe('output of a completed job', () => {
+  it('GET of an output returns the complete video with its type, length and name.', async () => {
     const response = await get();
     expect(response.status).toBe(200);
     expect(await response.text()).toBe(video);
@@ -36,7 +36,7 @@ describe('the output of a completed job', () => {
     });
   });
 
-  it('is where the job says it is', async () => {
+  it('A completed job has the URL of its output.', async () => {
     const job = await json(await api.fetch(path.replace('/output', '')));
     expect(job).toMatchObject({ status: 'completed', progress: 100, output_url: path });
   });
@@ -49,7 +49,7 @@ describe('the output of a completed job', () => {
     ['bytes=18-500', 'ij', 'bytes 18-19/20'],
     ['bytes=19-19', 'j', 'bytes 19-19/20'],
     ['bytes=0-1,2-3', '0123', 'bytes 0-3/20'],
-  ])('answers %s with 206 and %j', async (range, text, contentRange) => {
+  ])('The range %s is answered with 206 and %j.', async (range, text, contentRange) => {
     const response = await get({ Range: range });
     expect(response.status).toBe(206);
     expect(response.headers.get('content-range')).toBe(contentRange);
@@ -57,27 +57,33 @@ describe('the output of a completed job', () => {
     expect(await response.text()).toBe(text);
   });
 
-  it.each(['bytes=20-', 'bytes=500-600', 'bytes=-0'])('answers %s with 416 and the length', async (range) => {
-    const response = await get({ Range: range });
-    expect(response.status).toBe(416);
-    expect(response.headers.get('content-range')).toBe('bytes */20');
-    expect((await json(response)).code).toBe('request_invalid');
-  });
+  it.each(['bytes=20-', 'bytes=500-600', 'bytes=-0'])(
+    'The unsatisfiable range %s is answered with 416 and the length.',
+    async (range) => {
+      const response = await get({ Range: range });
+      expect(response.status).toBe(416);
+      expect(response.headers.get('content-range')).toBe('bytes */20');
+      expect((await json(response)).code).toBe('request_invalid');
+    },
+  );
 
-  it.each(['bytes', 'bytes=', 'frames=0-4', 'bytes=0-1,10-11'])('answers %j with the whole video', async (range) => {
-    const response = await get({ Range: range });
-    expect(response.status).toBe(200);
-    expect(await response.text()).toBe(video);
-  });
+  it.each(['bytes', 'bytes=', 'frames=0-4', 'bytes=0-1,10-11'])(
+    'The unsupported range %j is answered with the complete video.',
+    async (range) => {
+      const response = await get({ Range: range });
+      expect(response.status).toBe(200);
+      expect(await response.text()).toBe(video);
+    },
+  );
 
-  it('answers HEAD with the headers alone', async () => {
+  it('HEAD of an output returns only headers.', async () => {
     const response = await get({ Range: 'bytes=0-4' }, 'HEAD');
     expect(response.status).toBe(206);
     expect(response.headers.get('content-length')).toBe('5');
     expect(await response.text()).toBe('');
   });
 
-  it('answers a range only while If-Range names the same video', async () => {
+  it('A range is used only if If-Range matches the video.', async () => {
     const etag = (await get()).headers.get('etag') ?? '';
     expect((await get({ Range: 'bytes=0-4', 'If-Range': etag })).status).toBe(206);
     expect((await get({ Range: 'bytes=0-4', 'If-Range': '"other"' })).status).toBe(200);
@@ -89,13 +95,13 @@ describe('the output of a completed job', () => {
     ['x\r\nSet-Cookie: a=b.mp4', 'inline; filename="xSet-Cookie: a=b-lipsync.mp4"'],
     ['日本.mp4', `inline; filename="??-lipsync.mp4"; filename*=utf-8''%E6%97%A5%E6%9C%AC-lipsync.mp4`],
     ['../../x.mp4', 'inline; filename=x-lipsync.mp4'],
-  ])('of a clip named %j is offered safely', async (name, disposition) => {
+  ])('The output of a clip named %j has a safe Content-Disposition.', async (name, disposition) => {
     const response = await api.fetch(await completedJob(toDisplayName(name, 'video')));
     expect(response.headers.get('content-disposition')?.toLowerCase()).toBe(disposition.toLowerCase());
     expect(response.headers.get('set-cookie')).toBeNull();
   });
 
-  it('is 404 when it is no longer stored', async () => {
+  it('An output that is no longer stored is answered with 404.', async () => {
     const gone = await completedJob();
     await api.artifacts.delete(`outputs/${gone.split('/')[2]}/output.mp4`);
     const response = await api.fetch(gone);
@@ -104,8 +110,8 @@ describe('the output of a completed job', () => {
   });
 });
 
-describe('a job without an output', () => {
-  it('answers 404 and says when to come back', async () => {
+describe('output of a job without one', () => {
+  it('The output of an unfinished job is answered with 404 and Retry-After.', async () => {
     const id = await api.recordJob();
     const response = await api.fetch(`/lipsync/${id}/output`);
     expect(response.status).toBe(404);
@@ -116,7 +122,7 @@ describe('a job without an output', () => {
     });
   });
 
-  it('answers 404 and why, when it failed or was canceled', async () => {
+  it('The output of a failed or canceled job is answered with 404 and the reason.', async () => {
     const failed = await api.recordJob();
     await api.store.append(failed, { type: 'run_started', atMs: 1 });
     await api.store.append(failed, {

@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => close());
 
-/** What an installation with these settings says of its providers. */
+/** The response of GET /providers with these settings. */
 async function providersOf(environment: Record<string, string> = {}): Promise<Record<string, unknown>[]> {
   const config = configFromEnvironment(environment);
   const api = await startApi({
@@ -39,7 +39,7 @@ async function providersOf(environment: Record<string, string> = {}): Promise<Re
   return (await json(await api.fetch('/providers'))).providers;
 }
 
-/** A record beside the model at `path`, as an import of `content` would have left it. */
+/** Writes a model record for the model at `path`, as an import of `content` does. */
 async function writeRecord(path: string, content: string, form: { readonly form?: string } = {}): Promise<void> {
   const sha256 = createHash('sha256').update(content).digest('hex');
   await writeFile(
@@ -59,7 +59,7 @@ async function writeRecord(path: string, content: string, form: { readonly form?
 }
 
 describe('GET /providers', () => {
-  it('names the setting that a provider lacks, and claims nothing that is not known', async () => {
+  it('GET /providers names the missing setting of a provider and returns null for unknown values.', async () => {
     expect(await providersOf()).toEqual([
       {
         id: 'heygen',
@@ -107,7 +107,7 @@ describe('GET /providers', () => {
     expect((await providersOf({ WAV2LIP_MODEL_PATH: foreign }))[1]).toMatchObject({ licence: 'CC0' });
   });
 
-  it('takes no licence from a record that was left beside another model', async () => {
+  it('GET /providers ignores the license in a model record that belongs to another file.', async () => {
     const model = join(folder, 'replaced.onnx');
     await writeFile(model, 'the model of before');
     await writeRecord(model, 'the model of before');
@@ -120,7 +120,7 @@ describe('GET /providers', () => {
     }
   });
 
-  it('says whether the model is written for the device that draws', async () => {
+  it('GET /providers reports whether the form of the model suits the device.', async () => {
     const model = join(folder, 'imported.onnx');
     await writeFile(model, 'an imported model');
     await writeRecord(model, 'an imported model', { form: 'plain' });
@@ -132,7 +132,7 @@ describe('GET /providers', () => {
     expect((await providersOf(settings))[1]).toMatchObject({ device: 'cpu', model_suits_device: null });
   });
 
-  it('tells the device that is bound to be used, else the one last used, else none', async () => {
+  it('GET /providers reports the only possible device, or the device used last.', async () => {
     expect((await providersOf({ LIPSYNC_GPU_ENABLED: 'false' }))[1]).toMatchObject({ device: 'cpu' });
     await state.transact(['device/wav2lip'], () => ({
       result: undefined,
@@ -141,7 +141,7 @@ describe('GET /providers', () => {
     expect((await providersOf())[1]).toMatchObject({ device: 'webgpu' });
   });
 
-  it('answers without the balance when the vendor does not', async () => {
+  it('GET /providers returns a null balance if the vendor does not respond.', async () => {
     const [heygen] = await providersOf({ HEYGEN_API_KEY: 'key', HEYGEN_API_ENDPOINT: 'http://127.0.0.1:9' });
     expect(heygen).toMatchObject({ configured: true, balance_usd: null });
   });

@@ -7,8 +7,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-describe('the queue board', () => {
-  it('is a page that loads nothing from other hosts', async () => {
+describe('queue board', () => {
+  it('The queue board loads nothing from other hosts.', async () => {
     const response = await api.fetch('/admin/queues/');
     expect(response.headers.get('content-type')).toMatch(/^text\/html/);
     const policy = response.headers.get('content-security-policy') ?? '';
@@ -16,7 +16,7 @@ describe('the queue board', () => {
     expect(policy).not.toMatch(/https?:/);
   });
 
-  it('serves its own scripts and styles', async () => {
+  it('The queue board serves its own scripts and styles.', async () => {
     const page = await (await api.fetch('/admin/queues/')).text();
     const assets = [...page.matchAll(/(?:src|href)="((?!https?:)[^"]+\.(?:js|css))"/g)].map(
       (match) => new URL(match[1] ?? '', `${api.url}/admin/queues/`).pathname,
@@ -25,7 +25,7 @@ describe('the queue board', () => {
     for (const asset of assets) expect((await api.fetch(asset)).status, asset).toBe(200);
   });
 
-  it('shows the queue of each lane, with jobs that carry an id only', async () => {
+  it('The queue board shows the queue of each lane, with entries that contain only a job id.', async () => {
     const { id } = await json(await api.post('/lipsync', form({ metadata: '{"secret":"hush"}' })));
     const answer = await (await api.fetch('/admin/queues/api/queues?activeQueue=lipsync-render&status=latest')).text();
     const { queues } = JSON.parse(answer);
@@ -34,7 +34,7 @@ describe('the queue board', () => {
     expect(answer).not.toContain('hush');
   });
 
-  it('changes nothing', async () => {
+  it('The queue board cannot change queues.', async () => {
     const { id } = await json(await api.post('/lipsync', form()));
     for (const path of [
       `/admin/queues/api/queues/lipsync-render/${id}/clean`,

@@ -20,8 +20,8 @@ async function timed(
   };
 }
 
-describe('an API whose Redis works', () => {
-  it('is alive and ready', async () => {
+describe('API with Redis', () => {
+  it('An API with Redis is alive and ready.', async () => {
     expect(await json(await api.fetch('/health'))).toEqual({ status: 'ok' });
     const response = await api.fetch('/ready');
     expect(response.status).toBe(200);
@@ -29,10 +29,10 @@ describe('an API whose Redis works', () => {
   });
 });
 
-describe('an API whose Redis is gone', () => {
+describe('API without Redis', () => {
   beforeAll(() => api.redis.kill());
 
-  it('is alive but not ready', async () => {
+  it('An API without Redis is alive but not ready.', async () => {
     expect((await api.fetch('/health')).status).toBe(200);
     const { status, body, ms } = await timed(api.fetch('/ready'));
     expect(status).toBe(503);
@@ -41,7 +41,7 @@ describe('an API whose Redis is gone', () => {
   });
 
   it.each(['POST form', 'POST JSON', 'GET one', 'GET list', 'events'])(
-    'answers %s with 503 within seconds',
+    'Without Redis, the API answers %s with 503 within 6 seconds.',
     async (kind) => {
       const call = {
         'POST form': () => api.post('/lipsync', form()),
@@ -61,7 +61,7 @@ describe('an API whose Redis is gone', () => {
     },
   );
 
-  it('works again as soon as Redis is back', async () => {
+  it('The API works again when Redis is back.', async () => {
     await api.redis.restart();
     await expect.poll(async () => (await api.fetch('/ready')).status, { timeout: 10_000 }).toBe(200);
     expect((await api.post('/lipsync', form())).status).toBe(202);

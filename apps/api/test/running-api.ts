@@ -25,7 +25,7 @@ import { wireApi } from '../src/wiring.ts';
 
 const maxUploadBytes = 200_000;
 
-/** The whole API listening on a free port, with a Redis and folders of its own. */
+/** The API on a free port, with its own Redis and folders. */
 export interface RunningApi {
   readonly url: string;
   readonly redis: TestRedis;
@@ -36,15 +36,15 @@ export interface RunningApi {
   fetch(path: string, init?: RequestInit): Promise<Response>;
   post(path: string, body?: FormData | string, headers?: Record<string, string>): Promise<Response>;
   postJson(path: string, body: unknown): Promise<Response>;
-  /** Sends half a video, waits until some of it is on the disk, then cuts the connection. */
-  cutOffUpload(): Promise<void>;
+  /** Sends a part of a video, waits until a part of it is stored, then closes the connection. */
+  interruptUpload(): Promise<void>;
   /** Files below the data folder, relative to it. */
   storedFiles(): Promise<string[]>;
-  /** What waits in the queue under this id. */
+  /** Payload of the queue entry of the job; undefined without one. */
   queuedPayload(id: string): Promise<unknown>;
   /** Records a job without queuing it. */
   recordJob(change?: { readonly video?: InputReference; readonly start?: JobStart }): Promise<string>;
-  /** Does what a worker does at the end of a job whose output is `content`. */
+  /** Publishes `content` as output and completes the job, as a worker does. */
   complete(id: string, content: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -83,7 +83,7 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
       call(path, { method: 'POST', headers, ...(body === undefined ? {} : { body }) }),
     postJson: (path, body) =>
       call(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
-    cutOffUpload: () => cutOffUpload(server.url, () => filesBelow(config.core.dataDir)),
+    interruptUpload: () => interruptUpload(server.url, () => filesBelow(config.core.dataDir)),
     storedFiles: () => filesBelow(config.core.dataDir),
     queuedPayload: async (id) => (await (await producer.queue('render')).getJob(id))?.data,
     async recordJob(change = {}) {
@@ -125,7 +125,7 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
   };
 }
 
-/** A form with both files and the given fields after them. */
+/** Creates a form with both files, followed by the given fields. */
 export function form(fields: Record<string, string> = {}): FormData {
   const body = new FormData();
   body.append('video', new Blob(['clip']), 'clip.mp4');
@@ -134,7 +134,7 @@ export function form(fields: Record<string, string> = {}): FormData {
   return body;
 }
 
-/** The status of an answer to headers that fetch does not let one set. */
+/** Returns the status of a request with headers that fetch does not allow. */
 export function statusOf(url: string, headers: Record<string, string>): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     request(url, { headers }, (response) => {
@@ -146,7 +146,7 @@ export function statusOf(url: string, headers: Record<string, string>): Promise<
   });
 }
 
-// oxlint-disable-next-line typescript/no-explicit-any -- answers are not trusted to have any shape; expectations check it
+// oxlint-disable-next-line typescript/no-explicit-any -- the expectations of the tests check the shape
 export async function json(response: Response): Promise<any> {
   return response.json();
 }
@@ -157,7 +157,7 @@ export interface ReceivedEvent {
   readonly data: unknown;
 }
 
-/** The events of a stream as they come; comments are left out. */
+/** Yields the events of a stream without comments. */
 export async function* eventsOf(response: Response): AsyncGenerator<ReceivedEvent, void> {
   if (!response.body) return;
   let text = '';
@@ -176,7 +176,7 @@ function parseEvent(block: string): ReceivedEvent {
   return { event: lines.get('event') ?? '', id: lines.get('id') ?? '', data: JSON.parse(lines.get('data') ?? 'null') };
 }
 
-async function cutOffUpload(url: string, listFiles: () => Promise<string[]>): Promise<void> {
+async function interruptUpload(url: string, listFiles: () => Promise<string[]>): Promise<void> {
   const { hostname, port } = new URL(url);
   const before = (await listFiles()).length;
   const socket = connect(Number(port), hostname);
@@ -186,9 +186,9 @@ async function cutOffUpload(url: string, listFiles: () => Promise<string[]>): Pr
   );
   socket.write('--x\r\nContent-Disposition: form-data; name="video"; filename="clip.mp4"\r\n\r\n');
   socket.write(Buffer.alloc(100_000));
-  const giveUpAt = Date.now() + 5_000;
+  const deadlineAt = Date.now() + 5_000;
   while ((await listFiles()).length === before) {
-    if (Date.now() > giveUpAt) throw new Error('the upload never reached the disk');
+    if (Date.now() > deadlineAt) throw new Error('The upload was not stored in time.');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   socket.destroy();

@@ -15,8 +15,8 @@ interface EndedApi {
   readonly stdout: string;
   readonly stderr: string;
   readonly status: number | null;
-  /** What /health answered, once it listened. */
-  readonly answered: number | undefined;
+  /** Status of GET /health after the start. */
+  readonly healthStatus: number | undefined;
 }
 
 /** Starts the real process; stops it after it has reported readiness and `meanwhile` has finished. */
@@ -38,30 +38,30 @@ async function startAndStop(
   });
   let stdout = '';
   let stderr = '';
-  let answered: number | undefined;
+  let healthStatus: number | undefined;
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString();
     const { url } = JSON.parse(stdout);
     void fetch(`${url}/health`).then(async (response) => {
-      answered = response.status;
+      healthStatus = response.status;
       await meanwhile(url).finally(() => child.kill('SIGTERM'));
     });
   });
   await once(child, 'close');
   await rm(folder, { recursive: true, force: true });
-  return { stdout, stderr, status: child.exitCode, answered };
+  return { stdout, stderr, status: child.exitCode, healthStatus };
 }
 
-it('starts without Redis, says once where it listens, and ends well when told to stop', async () => {
-  const { stdout, status, answered } = await startAndStop({});
+it('The API starts without Redis, prints one ready message with its URL, and exits with 0 on SIGTERM.', async () => {
+  const { stdout, status, healthStatus } = await startAndStop({});
   expect(stdout).toMatch(/^\{"ready":true,"url":"http:\/\/127\.0\.0\.1:\d+"\}\n$/);
-  expect(answered).toBe(200);
+  expect(healthStatus).toBe(200);
   expect(status).toBe(0);
 }, 30_000);
 
 it.each(['kill', 'suspend'] as const)(
-  'ends well and soon when told to stop while its Redis is gone (%s)',
+  'The API exits with 0 within seconds on SIGTERM while its Redis is gone (%s).',
   async (how) => {
     const redis = await startTestRedis();
     let stoppedAtMs = 0;
@@ -89,7 +89,7 @@ it.each(['kill', 'suspend'] as const)(
   30_000,
 );
 
-it('refuses to start where others can reach it without a key, and says why', async () => {
+it('The API refuses to listen on a public address without keys and prints the reason.', async () => {
   const { stdout, stderr, status } = await startAndStop({ HOST: '0.0.0.0' });
   expect({ stdout, status }).toEqual({ stdout: '', status: 1 });
   expect(stderr).toContain('LIPSYNC_API_KEYS must be set');
@@ -103,5 +103,5 @@ it('The API exits with a clear message when its port is in use.', async () => {
   const { stderr, status } = await startAndStop({ PORT: String(port) });
   other.close();
   expect(status).toBe(1);
-  expect(stderr).toContain(`port ${port}. Is it taken`);
+  expect(stderr).toContain(`port ${port}. Another process may use it.`);
 }, 30_000);

@@ -51,7 +51,7 @@ afterAll(async () => {
   await api.close();
 });
 
-/** A job that waits for its attempts' last operation, as a worker leaves it; asleep for an hour. */
+/** Creates a job that is parked for an hour until its last operation ends. */
 async function parkedJob(attempts: readonly Attempt[] = [running]): Promise<string> {
   const id = await api.recordJob();
   const { runs: run } = await api.store.append(id, { type: 'run_started', atMs: 1 });
@@ -62,11 +62,11 @@ async function parkedJob(attempts: readonly Attempt[] = [running]): Promise<stri
     untilMs: Date.now() + 3_600_000,
     message: 'heygen is working on it.',
   });
-  await sleepAgain(id);
+  await delayEntry(id);
   return id;
 }
 
-async function sleepAgain(id: string): Promise<void> {
+async function delayEntry(id: string): Promise<void> {
   const queue = await producer.queue('cloud');
   await queue.remove(id);
   await queue.add('lipsync', { jobId: id }, { jobId: id, delay: 3_600_000 });
@@ -76,8 +76,8 @@ const stateOf = async (id: string): Promise<string> => (await producer.queue('cl
 const pathOf = (id: string, index = 0, key = heygenApiKey): string =>
   createHeygenCallbackUrl('', key, `${id}-${index}`);
 
-describe('a callback of HeyGen', () => {
-  it('has the job look at its operation now, without any key of ours', async () => {
+describe('HeyGen callbacks', () => {
+  it('A callback without an API key wakes its job to poll its operation.', async () => {
     const id = await parkedJob();
     expect((await api.post(pathOf(id))).status).toBe(204);
     expect(await stateOf(id)).toBe('waiting');
@@ -121,16 +121,16 @@ describe('a callback of HeyGen', () => {
       { ...running, provider: 'wav2lip' },
     ]);
     expect((await api.post(pathOf(id, 0))).status).toBe(204);
-    const inLine = await parkedJob([]);
-    expect((await api.post(pathOf(inLine, 0))).status).toBe(204);
-    expect([await stateOf(id), await stateOf(inLine)]).toEqual(['delayed', 'delayed']);
+    const waitingForSlot = await parkedJob([]);
+    expect((await api.post(pathOf(waitingForSlot, 0))).status).toBe(204);
+    expect([await stateOf(id), await stateOf(waitingForSlot)]).toEqual(['delayed', 'delayed']);
     expect((await api.post(pathOf('job_gone'))).status).toBe(204);
   });
 
-  it('that is repeated within a second changes nothing more', async () => {
+  it('A callback that is repeated within a second has no effect.', async () => {
     const id = await parkedJob();
     await api.post(pathOf(id));
-    await sleepAgain(id);
+    await delayEntry(id);
     nowMs += 999;
     expect((await api.post(pathOf(id))).status).toBe(204);
     expect(await stateOf(id)).toBe('delayed');
@@ -139,14 +139,14 @@ describe('a callback of HeyGen', () => {
     expect(await stateOf(id)).toBe('waiting');
   });
 
-  it('may be asked for beforehand', async () => {
+  it('An OPTIONS request with a valid token is accepted and wakes no job.', async () => {
     const id = await parkedJob();
     expect((await api.fetch(pathOf(id), { method: 'OPTIONS' })).status).toBe(204);
     expect((await api.fetch(pathOf(id, 0, 'a guess'), { method: 'OPTIONS' })).status).toBe(404);
     expect(await stateOf(id)).toBe('delayed');
   });
 
-  it('is nothing to an installation without HeyGen', async () => {
+  it('Without HeyGen, the callback route answers 404.', async () => {
     const without = await startApi();
     await using _ = { [Symbol.asyncDispose]: () => without.close() };
     expect((await without.post(pathOf('job_a'))).status).toBe(404);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toDisplayName, toOutputName } from './display-name.ts';
 
-describe('the name shown for an uploaded file', () => {
+describe('display name of an uploaded file', () => {
   it.each([
     ['clip.mp4', 'clip.mp4'],
     ['../../etc/passwd', 'passwd'],
@@ -15,11 +15,11 @@ describe('the name shown for an uploaded file', () => {
     ['', 'video'],
     ['   ', 'video'],
     ['\ud800', '\ufffd'],
-  ])('of %j is %j', (given, shown) => {
+  ])('The uploaded file name %j is displayed as %j.', (given, shown) => {
     expect(toDisplayName(given, 'video')).toBe(shown);
   });
 
-  it('is never empty, a path, a control character or long', () => {
+  it('A display name is never empty, a path or too long, and has no control characters.', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 400 }), (given) => {
         const name = toDisplayName(given, 'video');
@@ -30,13 +30,13 @@ describe('the name shown for an uploaded file', () => {
   });
 });
 
-describe('the name offered for an output', () => {
+describe('file name of an output', () => {
   it.each([
     ['clip.mov', 'clip-lipsync.mp4'],
     ['no extension', 'no extension-lipsync.mp4'],
     ['.hidden', 'video-lipsync.mp4'],
     ['a.b.c', 'a.b-lipsync.mp4'],
-  ])('for %j is %j', (clip, offered) => {
+  ])('The output of the clip %j is named %j.', (clip, offered) => {
     expect(toOutputName(clip)).toBe(offered);
   });
 });

@@ -12,7 +12,7 @@ function parseForm(fields: Record<string, string>) {
 }
 
 describe('form fields', () => {
-  it('become options of the right types', () => {
+  it('Form fields are converted to options of the right types.', () => {
     const { options } = parseForm({
       method: 'preview',
       sync_mode: 'bounce',
@@ -35,7 +35,7 @@ describe('form fields', () => {
     });
   });
 
-  it('have defaults', () => {
+  it('Missing form fields get defaults.', () => {
     expect(parseForm({}).options).toMatchObject({
       method: 'auto',
       syncMode: 'loop',
@@ -61,13 +61,13 @@ describe('form fields', () => {
     ['priority', '11'],
     ['user_id', ''],
     ['deadline_ms', '1e9'],
-  ])('refuses %s = %j and names the field', (field, text) => {
+  ])('The form field %s = %j is refused by name.', (field, text) => {
     const { options, problems } = parseForm({ [field]: text });
     expect(options).toBeUndefined();
     expect(problems.map((problem) => problem.field)).toEqual([field]);
   });
 
-  it('are refused all at once, in the spelling of the request', () => {
+  it('All invalid form fields are reported at once, in the spelling of the request.', () => {
     const { problems } = parseForm({
       method: 'magic',
       start_ms: 'x',
@@ -86,7 +86,7 @@ describe('form fields', () => {
     ]);
   });
 
-  it('whatever they hold, give options or problems and never throw', () => {
+  it('Arbitrary form fields result in either options or problems and never throw.', () => {
     const name = fc.oneof(
       fc.constantFrom('method', 'start_ms', 'metadata', 'priority', '__proto__', 'constructor'),
       fc.string(),

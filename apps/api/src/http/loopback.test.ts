@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { hostOf, isLoopbackHost } from './loopback.ts';
 
-describe('loopback names', () => {
+describe('loopback hosts', () => {
   it.each(['localhost', 'LOCALHOST', 'lipsync.localhost', '127.0.0.1', '127.8.9.10', '::1', '[::1]'])(
-    '%s is this machine',
+    'The host %s is loopback.',
     (host) => {
       expect(isLoopbackHost(host)).toBe(true);
     },
@@ -19,7 +19,7 @@ describe('loopback names', () => {
     '10.0.0.1',
     '::',
     '128.0.0.1',
-  ])('%j is not', (host) => {
+  ])('The host %j is not loopback.', (host) => {
     expect(isLoopbackHost(host)).toBe(false);
   });
 
@@ -29,11 +29,11 @@ describe('loopback names', () => {
     ['127.1', '127.0.0.1'],
     ['', undefined],
     ['a b', undefined],
-  ])('the host of %j is %j', (header, host) => {
+  ])('The Host header %j has the host %j.', (header, host) => {
     expect(hostOf(header)).toBe(host);
   });
 
-  it('takes the host after a user name, so that a name cannot stand in for it', () => {
+  it('A user name before the host does not change the host.', () => {
     expect(hostOf('localhost@example.org')).toBe('example.org');
   });
 });

@@ -2,7 +2,7 @@ import { toUsd, type ProviderStatus } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { Route } from './route.ts';
 
-/** What can make videos here, and under which licence. */
+/** The providers of this installation, with prices, device and license. */
 export function providerRoutes(dependencies: Dependencies): readonly Route[] {
   return [
     {

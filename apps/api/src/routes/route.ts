@@ -1,10 +1,10 @@
 import type { RequestHandler } from 'express';
 
-/** A route as data: the app mounts it, the documentation is compared with it. */
+/** A route as data: the app mounts it, and a test compares it with the documentation. */
 export interface Route {
   readonly method: 'get' | 'post' | 'options';
   readonly path: string;
-  /** Answered without a key even where keys are set. */
+  /** Needs no key, even if keys are set. */
   readonly open?: true;
   readonly handle: RequestHandler;
 }
