@@ -1,5 +1,5 @@
-# One recipe, three images: --target api, --target worker, and --target gpu-worker for x64 machines with an NVIDIA GPU. All ship
-# built JavaScript and run as a user without rights.
+# Three images: --target api, --target worker, and --target gpu-worker for x64 machines with an NVIDIA GPU. All contain built
+# JavaScript and run as an unprivileged user.
 FROM node:24-bookworm-slim AS build
 WORKDIR /build
 COPY package.json pnpm-lock.yaml pnpm-workspace.yaml tsconfig.base.json ./
@@ -27,19 +27,20 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "dist/main.js"]
 
-# ONNX Runtime's part of CUDA is too large for its package; the package's own script fetches it. Elsewhere that script
-# does not run, and on other machines than x64 it fetches nothing, which is noticed here.
+# The CUDA libraries of ONNX Runtime are too large for its npm package; its install script fetches them. pnpm does not run
+# that script, and on other platforms than x64 it fetches nothing, so the build checks for the library.
 FROM build AS cuda-build
 RUN cd /ship/worker/node_modules/.pnpm/onnxruntime-node@*/node_modules/onnxruntime-node \
  && ONNXRUNTIME_NODE_INSTALL=cuda12 node script/install \
  && test -f bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so
 
-# With the CUDA 12 and cuDNN 9 that it was built for. The volumes are shared with the other images: their user "node" has these ids.
+# ONNX Runtime is built for CUDA 12 and cuDNN 9. The ids are those of the user "node" in the other images, which share the
+# volumes.
 FROM nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04 AS gpu-worker
 ENV NODE_ENV=production LIPSYNC_DATA_DIR=/data LIPSYNC_OUTPUT_DIR=/outputs
-# Parts of the host's driver that a container is given; Vulkan, which WebGPU runs on, comes with graphics.
+# Driver capabilities for the container; "graphics" includes Vulkan, which WebGPU uses.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics,video
-# The driver's part of Vulkan is linked with libXext, also where no screen is.
+# The Vulkan driver links to libXext, even on a machine without a display.
 RUN apt-get update && apt-get install -y --no-install-recommends ffmpeg libvulkan1 libxext6 && rm -rf /var/lib/apt/lists/* \
  && mkdir /data /outputs && chown 1000:1000 /data /outputs
 VOLUME ["/data", "/outputs"]
@@ -47,7 +48,7 @@ WORKDIR /app
 COPY --from=base /usr/local/bin/node /usr/local/bin/
 COPY --from=cuda-build /ship/worker ./
 USER 1000:1000
-# The one of the image prints a banner between our log lines.
+# The entrypoint of the base image prints a banner among the log lines.
 ENTRYPOINT []
 CMD ["node", "dist/main.js"]
 

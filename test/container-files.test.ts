@@ -28,7 +28,7 @@ interface Service {
   };
 }
 
-/** What the runtime's package says of the files that its install script fetches. */
+/** Metadata in the package of ONNX Runtime: the files that its install script fetches. */
 interface RuntimeScript {
   readonly requirements: Readonly<Record<string, readonly string[]>>;
   readonly manifests: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -37,7 +37,7 @@ interface RuntimeScript {
 const projectDir = join(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(projectDir, path), 'utf8');
 const composeText = read('docker-compose.yml');
-// The shape is what the assertions below are about.
+// `as`: the assertions below check the shape.
 const compose = parse(composeText, { merge: true }) as {
   services: Record<string, Service>;
   volumes: Record<string, null>;
@@ -53,10 +53,10 @@ const own = Object.entries(compose.services).filter(([, service]) => service.bui
 /** Read by NVIDIA's container toolkit, not by our code. */
 const toolkitVariables = ['NVIDIA_DRIVER_CAPABILITIES'];
 
-/** Where the containers find each other and their folders. */
-const fittedVariables = ['HOST', 'PORT', 'REDIS_URL', 'LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR'];
+/** Variables with fixed values, which connect the containers with each other and with their folders. */
+const fixedVariables = ['HOST', 'PORT', 'REDIS_URL', 'LIPSYNC_DATA_DIR', 'LIPSYNC_OUTPUT_DIR'];
 
-/** `NAME: ${NAME…}` passes on a value that the operator set, in the environment or in .env. */
+/** Whether a service receives the value that the operator set, as in `NAME: ${NAME…}`. */
 function isPassedOn(variable: string, environment: Service['environment']): boolean {
   return environment?.[variable]?.startsWith(`\${${variable}`) === true;
 }
@@ -72,7 +72,7 @@ function stageInstructions(): Map<string, typeof instructions> {
 }
 
 describe('Dockerfile', () => {
-  it('copies only files that exist and that .dockerignore lets through', () => {
+  it('The Dockerfile copies only files that exist and that .dockerignore includes.', () => {
     const sources = instructions
       .filter(({ keyword, text }) => keyword === 'COPY' && !text.startsWith('--from'))
       .flatMap(({ text }) => text.split(/\s+/).slice(0, -1));
@@ -87,24 +87,27 @@ describe('Dockerfile', () => {
     );
   });
 
-  it('installs with the package manager that the start-up script pins', () => {
+  it('The Dockerfile uses the pnpm version that the bootstrap pins.', () => {
     const used = [...read('Dockerfile').matchAll(/pnpm@[\d.]+/g)].map(([text]) => text);
     expect(new Set(used)).toEqual(new Set(installCommand.filter((argument) => argument.startsWith('pnpm@'))));
   });
 
-  it.each(['api', 'worker'])('ships the built %s, run as a user without rights', (name) => {
-    const lines = stages.get(name) ?? [];
-    expect(lines.find(({ keyword }) => keyword === 'USER')?.text).toBe('node');
-    expect(lines.find(({ keyword }) => keyword === 'CMD')?.text).toBe('["node", "dist/main.js"]');
-    expect(lines.some(({ text }) => text.startsWith(`--from=build /ship/${name}`))).toBe(true);
-    expect(existsSync(join(projectDir, 'apps', name, 'src', 'main.ts'))).toBe(true);
-  });
+  it.each(['api', 'worker'])(
+    'The image of the %s contains built JavaScript and runs as an unprivileged user.',
+    (name) => {
+      const lines = stages.get(name) ?? [];
+      expect(lines.find(({ keyword }) => keyword === 'USER')?.text).toBe('node');
+      expect(lines.find(({ keyword }) => keyword === 'CMD')?.text).toBe('["node", "dist/main.js"]');
+      expect(lines.some(({ text }) => text.startsWith(`--from=build /ship/${name}`))).toBe(true);
+      expect(existsSync(join(projectDir, 'apps', name, 'src', 'main.ts'))).toBe(true);
+    },
+  );
 
-  it('keeps the worker without a GPU the image that is built where no target is named', () => {
+  it('The default image is the worker without GPU support.', () => {
     expect([...stages.keys()].at(-1)).toBe('worker');
   });
 
-  it('builds packages that say what they offer once built', () => {
+  it('Every package in the images declares its built exports.', () => {
     const script = instructions.find(({ text }) => text.includes('use-built-exports'))?.text ?? '';
     const folders =
       /use-built-exports\.mjs ((?:packages\/[\w-]+ ?)+)/
@@ -117,7 +120,7 @@ describe('Dockerfile', () => {
     ).toEqual(folders.map(() => './dist/index.js'));
   });
 
-  it('sets only variables that the code reads', () => {
+  it('The Dockerfile sets only variables that the code reads.', () => {
     const names = instructions
       .filter(({ keyword }) => keyword === 'ENV')
       .flatMap(({ text }) => [...text.matchAll(/([A-Z_]+)=/g)].map(([, name]) => name));
@@ -129,22 +132,24 @@ describe('Dockerfile', () => {
   });
 });
 
-describe('the image for GPUs', () => {
+describe('image of the GPU worker', () => {
   const lines = stages.get('gpu-worker') ?? [];
   const textOf = (keyword: string): readonly string[] =>
     lines.filter((line) => line.keyword === keyword).map(({ text }) => text);
   const requireFromCore = createRequire(join(projectDir, 'packages', 'lipsync-core', 'package.json'));
   const runtime: RuntimeScript = requireFromCore('onnxruntime-node/script/install-metadata');
   const fetching = stages.get('cuda-build')?.find(({ keyword }) => keyword === 'RUN')?.text ?? '';
-  const wanted = /ONNXRUNTIME_NODE_INSTALL=(\w+) node script\/install/.exec(fetching)?.[1] ?? '';
+  const requiredCuda = /ONNXRUNTIME_NODE_INSTALL=(\w+) node script\/install/.exec(fetching)?.[1] ?? '';
 
-  it('has the CUDA libraries of the runtime that is installed, fetched by the script of its package', () => {
+  it('The GPU image fetches the CUDA libraries of the installed ONNX Runtime with its own install script.', () => {
     expect(requireFromCore.resolve('onnxruntime-node/script/install')).toMatch(
       /\/node_modules\/\.pnpm\/onnxruntime-node@[\d.]+\/node_modules\/onnxruntime-node\/script\/install\.js$/,
     );
     expect(fetching).toContain('cd /ship/worker/node_modules/.pnpm/onnxruntime-node@*/node_modules/onnxruntime-node');
-    expect(runtime.requirements['linux/x64']).toEqual([wanted]);
-    expect(Object.keys(runtime.manifests[`linux/x64:${wanted}`] ?? {})).toContain('./libonnxruntime_providers_cuda.so');
+    expect(runtime.requirements['linux/x64']).toEqual([requiredCuda]);
+    expect(Object.keys(runtime.manifests[`linux/x64:${requiredCuda}`] ?? {})).toContain(
+      './libonnxruntime_providers_cuda.so',
+    );
     expect(fetching).toContain('test -f bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so');
     expect(textOf('COPY')).toEqual([
       '--from=base /usr/local/bin/node /usr/local/bin/',
@@ -152,20 +157,20 @@ describe('the image for GPUs', () => {
     ]);
   });
 
-  it('stands on the CUDA that those libraries are for, and on cuDNN', () => {
+  it('The GPU image is based on the CUDA version of ONNX Runtime and on cuDNN.', () => {
     const [image = ''] = textOf('FROM');
     expect(image).toMatch(/^nvidia\/cuda:(\d+)\.[\d.]+-cudnn-runtime-ubuntu24\.04 AS gpu-worker$/);
-    expect(`cuda${/cuda:(\d+)/.exec(image)?.[1]}`).toBe(wanted);
+    expect(`cuda${/cuda:(\d+)/.exec(image)?.[1]}`).toBe(requiredCuda);
   });
 
-  it('holds ffmpeg, the loader of Vulkan and what the driver links with', () => {
+  it('The GPU image contains ffmpeg, the Vulkan loader and the libraries of the driver.', () => {
     const packages = /apt-get install -y --no-install-recommends ([^&]+) &&/
       .exec(textOf('RUN').join('\n'))?.[1]
       ?.split(' ');
     expect(packages).toEqual(['ffmpeg', 'libvulkan1', 'libxext6']);
   });
 
-  it('is set up, started and kept without rights like the worker, under the ids of its user', () => {
+  it('The GPU image has the same folders, command and unprivileged user ids as the worker image.', () => {
     const base = stages.get('base') ?? [];
     for (const keyword of ['VOLUME', 'WORKDIR'])
       expect(textOf(keyword)).toEqual(base.filter((line) => line.keyword === keyword).map(({ text }) => text));
@@ -181,7 +186,7 @@ describe('the image for GPUs', () => {
     expect(textOf('RUN').join('\n')).toContain('chown 1000:1000 /data /outputs');
   });
 
-  it('is what the GPU worker of docker-compose.yml runs, with a GPU and the parts of its driver that CUDA and Vulkan need', () => {
+  it('The GPU worker of docker-compose.yml uses the GPU image with a GPU and the driver capabilities for CUDA and Vulkan.', () => {
     const { build, deploy } = compose.services['gpu-worker'] ?? {};
     const needed = ['compute', 'utility', 'graphics', 'video'];
     expect(build?.target).toBe('gpu-worker');
@@ -193,13 +198,13 @@ describe('the image for GPUs', () => {
 });
 
 describe('docker-compose.yml', () => {
-  it.each(own)('builds %s from a stage that exists', (_name, { build }) => {
+  it.each(own)('docker-compose.yml builds %s from an existing stage.', (_name, { build }) => {
     expect(build?.dockerfile).toBe('Dockerfile');
     expect([...stages.keys()]).toContain(build?.target);
   });
 
   it.each(own)(
-    'gives %s only variables that the code reads, and a read-only file system',
+    'docker-compose.yml gives %s only variables that the code reads, and a read-only file system.',
     (_name, { environment, read_only: isReadOnly }) => {
       expect(Object.keys(environment ?? {}).filter((name) => !settingNames.includes(name))).toEqual([]);
       expect(isReadOnly).toBe(true);
@@ -207,32 +212,32 @@ describe('docker-compose.yml', () => {
   );
 
   it.each(own)(
-    'lets every setting in .env reach %s, but for those that fit the containers together',
+    'docker-compose.yml passes every setting in .env to %s, except those that connect the containers.',
     (name, { environment, env_file: files }) => {
       expect(files).toEqual([{ path: '.env', required: false }]);
-      // A variable given here would be stuck at its value, whatever the file says.
+      // A variable that is set here would override the file.
       expect(
         Object.keys(environment ?? {}).filter(
-          (variable) => !fittedVariables.includes(variable) && !isPassedOn(variable, environment),
+          (variable) => !fixedVariables.includes(variable) && !isPassedOn(variable, environment),
         ),
       ).toEqual(name === 'gpu-worker' ? ['WORKER_LANES'] : []);
     },
   );
 
-  it('takes only variables from outside that the code reads, and insists on keys', () => {
+  it('docker-compose.yml reads only variables that the code reads, and requires API keys.', () => {
     const names = [...composeText.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name ?? '');
     expect(names.filter((name) => !settingNames.includes(name))).toEqual([]);
     expect(compose.services['api']?.environment?.['LIPSYNC_API_KEYS']).toMatch(/^\$\{LIPSYNC_API_KEYS:\?.+\}$/);
   });
 
-  it('publishes the port that the API listens on and its image exposes', () => {
+  it('docker-compose.yml publishes the port of the API that its image exposes.', () => {
     const port = compose.services['api']?.environment?.['PORT'];
     expect(compose.services['api']?.ports).toEqual([`${port}:${port}`]);
     expect(stages.get('api')?.find(({ keyword }) => keyword === 'EXPOSE')?.text).toBe(port);
   });
 
   it.each(own)(
-    'mounts for %s the folders that its variables name, in volumes that are declared',
+    'docker-compose.yml mounts declared volumes at the folders that the variables of %s name.',
     (_name, { environment, volumes }) => {
       const mounts = mountsOf(volumes).filter(({ source }) => !source.startsWith('./'));
       expect(mounts.map(({ target }) => target)).toEqual([
@@ -244,20 +249,20 @@ describe('docker-compose.yml', () => {
   );
 
   it.each(own)(
-    'mounts for %s folders of the project only where they exist, and only to be read',
+    'docker-compose.yml mounts only existing project folders for %s, and only for reading.',
     (_name, { volumes }) => {
       const folders = mountsOf(volumes).filter(({ source }) => source.startsWith('./'));
       expect(folders.filter(({ source, mode }) => mode !== 'ro' || !existsSync(join(projectDir, source)))).toEqual([]);
     },
   );
 
-  it('runs a Redis that neither forgets nor evicts', () => {
+  it('The Redis of docker-compose.yml persists its data and never evicts keys.', () => {
     const command = compose.services['redis']?.command?.join(' ');
     expect(command).toContain('--appendonly yes');
     expect(command).toContain('--maxmemory-policy noeviction');
   });
 
-  it('keeps the GPU worker behind a profile', () => {
+  it('The GPU worker of docker-compose.yml starts only with its profile.', () => {
     expect(compose.services['gpu-worker']?.profiles).toEqual(['gpu']);
   });
 });

@@ -6,11 +6,11 @@ import { expect, it } from 'vitest';
 const page = readFileSync(join(import.meta.dirname, '..', 'docs', 'errors.md'), 'utf8');
 const rows = [...page.matchAll(/^\| `(\w+)` \| (\d+) \| (\w+) \| (\w+) \| (yes|no) \| (.+) \|$/gm)];
 
-it('lists exactly the codes of the code, in its order', () => {
+it('docs/errors.md lists exactly the error codes, in the order of the code.', () => {
   expect(rows.map(([, code]) => code)).toEqual(errorCodes);
 });
 
-it.each(errorCodes)('says of %s what the code does with it', (code) => {
+it.each(errorCodes)('docs/errors.md states the policy of %s.', (code) => {
   const [, , httpStatus, decision, breaker, retry] = rows.find(([, name]) => name === code) ?? [];
   const policy = errorPolicies[code];
   expect({ httpStatus: Number(httpStatus), decision, breaker, retryable: retry === 'yes' }).toEqual({
@@ -21,7 +21,7 @@ it.each(errorCodes)('says of %s what the code does with it', (code) => {
   });
 });
 
-/** Codes beside a message in the sources that are no errors' codes; `custom` is zod's. */
+/** Warning codes in the sources: codes next to a message that are not error codes. `custom` belongs to Zod. */
 function warningCodes(): string[] {
   const root = join(import.meta.dirname, '..', 'packages');
   const files = globSync('*/src/**/*.ts', { cwd: root, exclude: (path) => path.endsWith('.test.ts') });
@@ -34,7 +34,7 @@ function warningCodes(): string[] {
   return codes.filter((code) => !others.has(code));
 }
 
-it('lists exactly the warnings that the sources give', () => {
+it('docs/errors.md lists exactly the warnings in the sources.', () => {
   const listed = [...page.matchAll(/^\| `(\w+)` \| [^|]+ \|$/gm)].map(([, code]) => code);
   expect(listed).toHaveLength(new Set(listed).size);
   expect(new Set(listed)).toEqual(new Set(warningCodes()));

@@ -7,7 +7,7 @@ import configuration, { forbidden, layers } from '../.dependency-cruiser.mjs';
 
 const core = 'packages/lipsync-core/src';
 
-/** One import that each rule is there to refuse. */
+/** By rule: an import that the rule forbids. */
 const forbiddenImports: Readonly<Record<string, readonly [from: string, to: string]>> = {
   'no file imports itself through others': [`${core}/jobs/one.ts`, `${core}/jobs/two.ts`],
   'every import resolves': [`${core}/jobs/a.ts`, `${core}/jobs/missing.ts`],
@@ -52,12 +52,12 @@ describe('import rules', () => {
 
   afterAll(async () => rm(folder, { recursive: true, force: true }));
 
-  it.each(forbidden.map(({ name = '' }) => name))('The rule "%s" refuses an import against it.', (name) => {
+  it.each(forbidden.map(({ name = '' }) => name))('The import rule "%s" reports a forbidden import.', (name) => {
     const [from] = forbiddenImports[name] ?? [];
     expect(violations).toContainEqual({ rule: name, from });
   });
 
-  it('Type imports count: the layer rules are broken by type imports alone.', () => {
+  it('The layer rules report type imports.', () => {
     expect(violations).toContainEqual({
       rule: 'billing/ imports only lower layers of the core',
       from: `${core}/billing/layer.ts`,
@@ -65,7 +65,7 @@ describe('import rules', () => {
   });
 });
 
-/** Writes `from` with one import of `to`, and `to` where it is a file that should exist. */
+/** Writes `from` with one import of `to`; also writes `to`, unless it is a package or a missing file. */
 async function writeImport(folder: string, from: string, to: string): Promise<void> {
   const isFile = to.endsWith('.ts');
   const specifier = isFile ? `${relativeRoot(from)}${to}` : to;

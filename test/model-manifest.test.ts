@@ -29,8 +29,8 @@ function installedPath({ package: name, path }: ModelFile): string {
   return name === '@lipsync/core/host' ? join(coreDir, path) : join(coreDir, 'node_modules', name, path);
 }
 
-describe('the manifest of models', () => {
-  it.each(files)('knows $package/$path as it is installed', (file) => {
+describe('models/manifest.json', () => {
+  it.each(files)('models/manifest.json has the digest of the installed file $package/$path.', (file) => {
     expect(
       createHash('sha256')
         .update(readFileSync(installedPath(file)))
@@ -38,7 +38,7 @@ describe('the manifest of models', () => {
     ).toBe(file.sha256);
   });
 
-  it('names the voice model that is run, and every asset of the core', () => {
+  it('models/manifest.json lists the voice activity model and every asset of the core.', () => {
     const paths = files.map(installedPath);
     expect(paths.map((path) => realpathSync(path))).toContain(realpathSync(voiceModelPath()));
     expect(paths).toEqual(
@@ -46,7 +46,7 @@ describe('the manifest of models', () => {
     );
   });
 
-  it('says of each model what it is for, whose it is and under which licence, and the page lists the same', () => {
+  it('models/manifest.json has role, origin and license of each model, and models/README.md lists the same.', () => {
     const page = readFileSync(join(projectDir, 'models', 'README.md'), 'utf8');
     const rows = [...page.matchAll(/^\| `([\w-]+)` \| (.+?) \| `(.+?)` \| (.+?) \|$/gm)].map(([, ...cells]) => cells);
     expect(rows).toEqual(

@@ -14,13 +14,13 @@ interface Manifest {
 const coreDir = join(dirname(import.meta.dirname), 'packages', 'lipsync-core');
 const { files, exports, publishConfig }: Manifest = JSON.parse(readFileSync(join(coreDir, 'package.json'), 'utf8'));
 
-/** Where the source of a built file is. */
+/** Source path of a built file. */
 function sourceOf(builtPath: string): string {
   return builtPath.replace('./dist/', './src/').replace(/(\.d\.ts|\.js)$/, '.ts');
 }
 
-describe('the packed core', () => {
-  it('offers the same entries as in the workspace, but those for tests, from the same sources', () => {
+describe('package @lipsync/core', () => {
+  it('The published core has the exports of the workspace package, except those for tests, from the same sources.', () => {
     const { './testing': forTests, ...offered } = exports;
     expect(forTests).toBeDefined();
     const built = Object.entries(publishConfig.exports);
@@ -28,12 +28,12 @@ describe('the packed core', () => {
     expect(Object.fromEntries(built.map(([name, entry]) => [name, sourceOf(entry.types)]))).toEqual(offered);
   });
 
-  it('brings a command whose source says which program runs it', () => {
+  it('The command of the published core starts with a Node shebang.', () => {
     const source = readFileSync(join(coreDir, sourceOf(publishConfig.bin.lipsync ?? '')), 'utf8');
     expect(source).toMatch(/^#!\/usr\/bin\/env node\n/);
   });
 
-  it('holds the assets beside the built files', () => {
+  it('The published core contains its assets and built files.', () => {
     expect(files.toSorted()).toEqual(['assets', 'dist']);
     expect(existsSync(join(coreDir, 'assets', 'mouth-model.json'))).toBe(true);
   });

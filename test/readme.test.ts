@@ -7,16 +7,16 @@ import { expect, it, onTestFinished } from 'vitest';
 
 const projectDir = dirname(import.meta.dirname);
 
-/** The README's TypeScript examples, as a reader would copy them. */
+/** The TypeScript examples in the README. */
 async function examples(): Promise<string[]> {
   const text = await readFile(join(projectDir, 'README.md'), 'utf8');
   return [...text.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code ?? '');
 }
 
-it('shows TypeScript that compiles in the root of the repository', async () => {
+it('The TypeScript examples in the README compile.', async () => {
   const codes = await examples();
   expect(codes.length).toBeGreaterThan(1);
-  // Inside the project, where the workspace's packages are found; beside the sources, so that no check sees it.
+  // Within the project, so that the packages of the workspace resolve; in node_modules, so that no check reads it.
   const folder = await mkdtemp(join(projectDir, 'node_modules', '.readme-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   await Promise.all(codes.map((code, index) => writeFile(join(folder, `example-${index}.ts`), code)));

@@ -31,27 +31,27 @@ function documentedSettings(page: string): DocumentedSetting[] {
 
 const sorted = (names: readonly string[]): string[] => names.toSorted();
 
-it('documents every setting that the code reads, and no other', () => {
+it('docs/configuration.md lists exactly the settings that the code reads.', () => {
   expect(sorted(documented.map(({ name }) => name))).toEqual(sorted(Object.keys(settings)));
 });
 
-it('offers every setting that the code reads in .env.example, and no other', () => {
+it('.env.example lists exactly the settings that the code reads.', () => {
   expect(sorted(Object.keys(example))).toEqual(sorted(Object.keys(settings)));
 });
 
-it('gives the same default in docs/configuration.md and .env.example', () => {
+it('docs/configuration.md and .env.example have the same defaults.', () => {
   expect(Object.fromEntries(documented.map(({ name, fallback }) => [name, fallback]))).toEqual(example);
 });
 
-it('says for every setting what it is measured in and what it means', () => {
+it('docs/configuration.md has a unit and a meaning for every setting.', () => {
   expect(documented.filter(({ unit, meaning }) => unit.trim() === '' || meaning.trim() === '')).toEqual([]);
 });
 
 it.each(Object.keys(settings).filter((name) => name !== 'REDIS_URL'))(
-  'documents the default of %s that the code uses',
+  'The documented default of %s is the default in the code.',
   (name) => {
     const setting = settings[name];
-    if (setting === undefined) throw new Error(`${name} is no setting.`);
+    if (setting === undefined) throw new Error(`${name} is not a setting.`);
     expect(parseSettings({ [name]: setting }, { [name]: example[name] })).toEqual(
       parseSettings({ [name]: setting }, {}),
     );

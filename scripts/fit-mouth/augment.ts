@@ -4,7 +4,7 @@ import { resample } from './resample.ts';
 
 const echoCount = 60;
 
-/** The same words from another throat, in another room, through another microphone. */
+/** Varies vocal tract, room, microphone, noise and level of a recording. Phoneme times stay exact. */
 export function augment(spoken: Spoken, random: Random): Spoken {
   const stretched = random.chance(0.8) ? stretch(spoken, random.between(0.84, 1.2)) : spoken;
   let samples = tilt(stretched.samples, random.between(-0.6, 0.8));
@@ -15,7 +15,7 @@ export function augment(spoken: Spoken, random: Random): Spoken {
   return { samples: samples.map((sample) => sample * gain), phonemes: stretched.phonemes };
 }
 
-/** Plays slower or faster like a tape, which moves pitch and formants alike. */
+/** Changes speed, pitch and formants together, like a tape. */
 function stretch({ samples, phonemes }: Spoken, ratio: number): Spoken {
   return {
     samples: resample(samples, ratio),
@@ -23,7 +23,7 @@ function stretch({ samples, phonemes }: Spoken, ratio: number): Spoken {
   };
 }
 
-/** Positive amounts take off lows, negative ones highs. */
+/** Positive amounts attenuate low frequencies, negative ones high frequencies. */
 function tilt(samples: Float32Array, amount: number): Float32Array {
   return samples.map((sample, i) => sample - amount * (samples[i - 1] ?? 0));
 }

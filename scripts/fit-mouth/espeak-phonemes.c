@@ -1,5 +1,5 @@
 /*
- * Speaks the text of standard input and writes what was spoken, with the times of its phonemes.
+ * Speaks the text of stdin; writes the sound and the times of its phonemes.
  *
  *   espeak-phonemes VOICE WORDS_PER_MINUTE PITCH SOUND_FILE PHONEME_FILE < text
  *
@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
   int options = espeakINITIALIZE_PHONEME_EVENTS | espeakINITIALIZE_PHONEME_IPA | espeakINITIALIZE_DONT_EXIT;
   int rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, options);
   if (rate <= 0) {
-    fprintf(stderr, "espeak-ng does not start; is its data installed?\n");
+    fprintf(stderr, "espeak-ng does not start. Check that its data is installed.\n");
     return 1;
   }
   if (espeak_SetVoiceByName(argv[1]) != EE_OK) {

@@ -21,7 +21,7 @@ export interface Spoken {
 const timeLimitMs = 60_000;
 const outputRateHz = 16_000;
 
-/** Builds the helper beside this file in `folder` and returns a function that speaks; the caller removes the folder. */
+/** Compiles the helper into `folder` and returns a function that speaks. The caller deletes the folder. */
 export function prepareEspeak(folder: string): (utterance: Utterance) => Spoken {
   const helper = join(folder, 'espeak-phonemes');
   const source = fileURLToPath(new URL('espeak-phonemes.c', import.meta.url));

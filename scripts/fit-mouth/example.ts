@@ -6,10 +6,10 @@ import type { Spoken } from './espeak.ts';
 import { mouthTargets } from './mouth-targets.ts';
 import type { Example } from './network.ts';
 
-/** Steps of a pause tell little, and are half of some recordings; only those close to speech are learned from. */
+/** Only steps this close to speech are used: pauses contain little information and are half of some recordings. */
 const marginSteps = 10;
 
-/** Prepares a recording exactly as the analysis of real speech does. */
+/** Prepares a recording exactly as speech analysis does. */
 export async function makeExample({ samples, phonemes }: Spoken, voiceSession: OnnxSession): Promise<Example> {
   const { features, voiceProbabilities } = await measureSpeech({
     chunks: pieces(samples),
@@ -27,7 +27,7 @@ export async function makeExample({ samples, phonemes }: Spoken, voiceSession: O
   };
 }
 
-/** The samples as a stream. */
+/** Yields the samples as a stream of one chunk. */
 export async function* pieces(samples: Float32Array): AsyncGenerator<Float32Array> {
   yield samples;
 }

@@ -1,12 +1,12 @@
 /**
- * Fits the weights with which speech becomes mouth shapes, on speech that espeak-ng makes with known phoneme times.
+ * Fits the mouth model, which maps speech to mouth shapes, to speech of espeak-ng with known phoneme times.
  *
  *   node scripts/fit-mouth/fit-mouth.ts            fits, writes packages/lipsync-core/assets/mouth-model.json, prints the figures
- *   node scripts/fit-mouth/fit-mouth.ts judge      only prints the figures of the present weights on held-out voices and sentences
+ *   node scripts/fit-mouth/fit-mouth.ts judge      only prints the figures of the current weights on held-out voices and sentences
  *   node scripts/fit-mouth/fit-mouth.ts fixture    writes the held-out utterance that the tests use
  *
- * Needs `espeak-ng`, `libespeak-ng-dev` and a C compiler (Debian: apt-get install espeak-ng libespeak-ng-dev gcc).
- * The same versions give the same weights. About five minutes on one core.
+ * Requires `espeak-ng`, `libespeak-ng-dev` and a C compiler (Debian: apt-get install espeak-ng libespeak-ng-dev gcc).
+ * Deterministic for the same versions. Takes about five minutes on one core.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -44,7 +44,7 @@ async function fit(speak: (utterance: Utterance) => Spoken, voiceSession: OnnxSe
 
 const [mode = 'fit'] = process.argv.slice(2);
 if (!['fit', 'judge', 'fixture'].includes(mode))
-  throw new Error(`There is no mode "${mode}"; the head of this script lists them.`);
+  throw new Error(`Unknown mode "${mode}". Available: fit, judge, fixture.`);
 const folder = mkdtempSync(join(tmpdir(), 'fit-mouth-'));
 const voiceSession = await loadSession(voiceModelPath(), { threads: 1 });
 try {

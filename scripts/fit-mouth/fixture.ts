@@ -4,7 +4,7 @@ import type { Spoken } from './espeak.ts';
 const folder = new URL('../../packages/lipsync-core/test/audio/fixtures/', import.meta.url);
 const sampleRateHz = 16_000;
 
-/** Writes an utterance as 16-bit WAV, and the times of its phonemes beside it. */
+/** Writes an utterance as a 16-bit WAV file and its phoneme times as JSON. */
 export function writeFixture({ samples, phonemes }: Spoken): void {
   writeFileSync(new URL('known-phonemes.wav', folder), toWav(samples));
   const rounded = phonemes.map(({ name, startMs, endMs }) => ({
@@ -18,7 +18,7 @@ export function writeFixture({ samples, phonemes }: Spoken): void {
   );
 }
 
-/** The canonical 44-byte header (format 1: linear PCM) and the samples. */
+/** Encodes 16-bit mono PCM with the 44-byte WAV header. */
 function toWav(samples: Float32Array): Uint8Array {
   const wav = Buffer.alloc(44 + 2 * samples.length);
   wav.write('RIFF', 0, 'latin1');

@@ -10,7 +10,7 @@ import type { Utterance } from './utterances.ts';
 const framesPerSecond = 25;
 const plain = { head: [], border: [] };
 
-/** Prints what the present weights make of utterances with known phoneme times. */
+/** Prints how the current weights perform on utterances with known phoneme times. */
 export async function printFigures(
   utterances: readonly Utterance[],
   speak: (utterance: Utterance) => Spoken,

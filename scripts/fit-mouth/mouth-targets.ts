@@ -1,6 +1,6 @@
 import type { Phoneme } from './espeak.ts';
 
-/** Mouth shapes that a speaker of these sounds makes, one value per step of 10 ms. */
+/** Target mouth shapes, one value per step of 10 ms. */
 export interface MouthTargets {
   readonly open: Float32Array;
   readonly wide: Float32Array;
@@ -10,7 +10,7 @@ export interface MouthTargets {
 interface Shape {
   readonly open: number;
   readonly wide: number;
-  /** How much the sound insists on its shape against its neighbors'. */
+  /** Dominance of the shape over neighboring sounds. */
   readonly weight: number;
 }
 
@@ -67,8 +67,8 @@ export function closureTimes({ name, startMs, endMs }: Phoneme): { readonly star
 }
 
 /**
- * Shapes per step: each sound's own, weighed against its neighbors' by overlapping dominance (after Cohen and
- * Massaro, 1993), and the closures of p, b and m apart from that, since these never give way.
+ * Target shapes per step, blended by overlapping dominance functions (Cohen and Massaro, 1993). The closures of p, b and m
+ * are separate, because neighboring sounds never open them.
  */
 export function mouthTargets(phonemes: readonly Phoneme[], stepCount: number): MouthTargets {
   const weight = new Float64Array(stepCount);
@@ -95,7 +95,7 @@ export function mouthTargets(phonemes: readonly Phoneme[], stepCount: number): M
   return { open: over(open), wide: over(wide), closure };
 }
 
-/** Steps of a phoneme with the shape at each: the parts of a diphthong or an affricate share its time. */
+/** Calls `visit` with each step of a phoneme and its shape. The parts of a diphthong or affricate get equal time. */
 function eachPart(phoneme: Phoneme, stepCount: number, visit: (step: number, shape: Shape) => void): void {
   const parts = Array.from(phoneme.name).flatMap((letter) => shapes.get(letter) ?? []);
   const first = Math.round(phoneme.startMs / 10);

@@ -8,12 +8,12 @@ import {
 import type { MouthTargets } from './mouth-targets.ts';
 import type { Random } from './random.ts';
 
-/** One recording to fit on. */
+/** A training recording. */
 export interface Example {
   /** From `normalizeFeatures`. */
   readonly rows: Float32Array;
   readonly targets: MouthTargets;
-  /** Steps to learn from. */
+  /** Training steps. */
   readonly steps: readonly number[];
 }
 
@@ -29,11 +29,11 @@ const batchSize = 64;
 const firstRate = 0.002;
 const lastRate = 0.00005;
 const weightDecay = 1e-5;
-/** Closed steps are one in ten; a missed closure is seen, a needless one hardly. */
+/** One step in ten is closed, and a missed closure is more visible than a superfluous one. */
 const closureWeight = 2;
 const keptDigits = 4;
 
-/** Fits the network with Adam (Kingma and Ba, 2015). Same examples and same random numbers, same weights. */
+/** Fits the network with Adam (Kingma and Ba, 2015). Deterministic for the same examples and random numbers. */
 export function fitNetwork(examples: readonly Example[], random: Random, options: FitOptions): MouthModel {
   const { offsets, hiddenCount, epochs } = options;
   const inputCount = offsets.length * inputRowLength;
@@ -44,14 +44,14 @@ export function fitNetwork(examples: readonly Example[], random: Random, options
     outputBiases: createParameter(new Float64Array(outputCount)),
   };
   const samples = examples.flatMap((example) => example.steps.map((step) => ({ example, step })));
-  const learn = createLearner(parameters, offsets, hiddenCount);
+  const addGradient = createGradientStep(parameters, offsets, hiddenCount);
   const updateCount = Math.floor(samples.length / batchSize) * epochs;
   let update = 0;
   for (let epoch = 1; epoch <= epochs; epoch++) {
     shuffle(samples, random);
     let loss = 0;
     for (let start = 0; start + batchSize <= samples.length; start += batchSize) {
-      for (const { example, step } of samples.slice(start, start + batchSize)) loss += learn(example, step);
+      for (const { example, step } of samples.slice(start, start + batchSize)) loss += addGradient(example, step);
       const rate = lastRate + 0.5 * (firstRate - lastRate) * (1 + Math.cos((Math.PI * update) / updateCount));
       update += 1;
       for (const parameter of Object.values(parameters)) adamStep(parameter, rate, update);
@@ -88,8 +88,8 @@ function initial(length: number, deviation: number, random: Random): Parameter {
   return createParameter(Float64Array.from({ length }, () => deviation * random.normal()));
 }
 
-/** Returns a function that adds one sample's gradient to the parameters and answers its loss. */
-function createLearner(
+/** Returns a function that adds the gradient of one sample to the parameters and returns its loss. */
+function createGradientStep(
   parameters: Parameters,
   offsets: readonly number[],
   hiddenCount: number,
@@ -107,7 +107,7 @@ function createLearner(
   return ({ rows, targets }, step) => {
     gatherInput(input, rows, step, offsets);
     hiddenLayer(hidden, input, hiddenWeights.values, hiddenBiases.values);
-    const { loss, gradients } = judgeOutputs([output(0), output(1), output(2)], targets, step);
+    const { loss, gradients } = computeLoss([output(0), output(1), output(2)], targets, step);
     hiddenGradient.fill(0);
     gradients.forEach((gradient, row) => {
       add(outputBiases.gradient, row, gradient);
@@ -127,7 +127,7 @@ function createLearner(
 }
 
 /** Squared error for open and wide, cross entropy for closure; gradients are with respect to the raw outputs. */
-function judgeOutputs(
+function computeLoss(
   outputs: readonly [number, number, number],
   targets: MouthTargets,
   step: number,

@@ -2,12 +2,13 @@ import type { MouthCurve } from '../../packages/lipsync-core/src/audio/index.ts'
 import { closureTimes, isBilabial } from './mouth-targets.ts';
 import type { Phoneme } from './espeak.ts';
 
-/** How well a curve shows sounds whose times are known. Shares are 0–1, `null` where no such sound occurs. */
+/** How well a mouth curve matches sounds with known times. */
 export interface PhonemeFigures {
   readonly bilabials: number;
   readonly bilabialsClosed: number;
-  /** Other consonants than p, b, m inside speech, and how many of them are drawn fully closed. */
+  /** Consonants other than p, b and m. */
   readonly others: number;
+  /** How many of them are wrongly shown as closed. */
   readonly othersClosed: number;
   /** Mean opening and width in the middle of each vowel, by vowel. */
   readonly vowels: ReadonlyMap<string, { readonly count: number; readonly open: number; readonly wide: number }>;
@@ -85,7 +86,7 @@ function vowelFigures(
   );
 }
 
-/** Figures of several recordings as one, each sound counting the same. */
+/** Combines the figures of several recordings, with equal weight for each sound. */
 export function joinFigures(all: readonly PhonemeFigures[]): PhonemeFigures {
   const vowels = new Map<string, { count: number; open: number; wide: number }>();
   for (const [vowel, { count, open, wide }] of all.flatMap((figures) => [...figures.vowels])) {

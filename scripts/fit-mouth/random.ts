@@ -1,4 +1,4 @@
-/** Random numbers that are the same on every run. */
+/** Deterministic pseudo-random numbers. */
 export interface Random {
   /** Uniform in [low, high). */
   between(low: number, high: number): number;
@@ -8,7 +8,7 @@ export interface Random {
   normal(): number;
 }
 
-/** The mulberry32 generator: 32 bits of state are plenty for shuffling sentences. */
+/** The mulberry32 generator, with 32 bits of state. */
 export function createRandom(seed: number): Random {
   let state = seed >>> 0;
   const next = (): number => {

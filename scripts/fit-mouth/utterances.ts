@@ -1,10 +1,10 @@
 import type { Random } from './random.ts';
 
-/** What espeak-ng is asked to say, and how. */
+/** Text, voice and style for espeak-ng. */
 export interface Utterance {
   readonly voice: string;
   readonly wordsPerMinute: number;
-  /** 0–100, as espeak-ng counts it. */
+  /** 0–100, as in espeak-ng. */
   readonly pitch: number;
   readonly text: string;
 }
@@ -198,7 +198,7 @@ const onsets: Words = [
 const vowels: Words = ['a', 'a', 'e', 'i', 'o', 'u', 'oo', 'ee', 'ai', 'au'];
 const codas: Words = ['', '', '', '', 'n', 'm', 's', 'l', 'p', 't'];
 
-/** A made-up utterance of about eight seconds; the voices of `heldOutUtterances` are never among them. */
+/** Returns a random utterance of about eight seconds, never with a voice of `heldOutUtterances`. */
 export function randomUtterance(random: Random): Utterance {
   const english = random.chance(0.75);
   const sentences = Array.from({ length: english ? 3 : 4 }, () =>
@@ -220,7 +220,7 @@ function sentence(random: Random): string {
   );
 }
 
-/** Syllables in any order, for sounds next to each other that no sentence above has. */
+/** Random syllables, for combinations of sounds that the sentences above lack. */
 function madeUpWords(random: Random): string {
   const word = (): string =>
     Array.from(
@@ -230,7 +230,7 @@ function madeUpWords(random: Random): string {
   return `${Array.from({ length: 5 }, word).join(' ')}.`;
 }
 
-/** Voices and sentences that the model is judged by and never fitted on. */
+/** Test set: voices and sentences that are never used for fitting. */
 export const heldOutUtterances: readonly [Utterance, ...Utterance[]] = [
   {
     voice: 'en-us+m6',

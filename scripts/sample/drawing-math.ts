@@ -1,4 +1,4 @@
-/** Small numeric leaves shared by the drawing: no state, no drawing library. */
+/** Pure numeric functions for drawing. */
 
 export function clamp(value: number, low: number, high: number): number {
   return Math.min(high, Math.max(low, value));
@@ -8,19 +8,19 @@ export function mix(from: number, to: number, amount: number): number {
   return from + (to - from) * amount;
 }
 
-/** 0 below `low`, 1 above `high`, with a smooth start and end between. */
+/** Smoothstep: 0 below `low`, 1 above `high`, smooth in between. */
 export function smoothStep(low: number, high: number, value: number): number {
   const t = clamp((value - low) / (high - low), 0, 1);
   return t * t * (3 - 2 * t);
 }
 
-/** Height 1 at 0, falling to 0.61 at one `spread`. */
+/** Gaussian with value 1 at 0 and standard deviation `spread`. */
 export function bell(distance: number, spread: number): number {
   const t = distance / spread;
   return Math.exp(-0.5 * t * t);
 }
 
-/** Repeatable pseudo-random numbers in [0, 1): the same seed draws the same picture on every machine. */
+/** Deterministic pseudo-random numbers in [0, 1), so that the same seed draws the same picture on every machine. */
 export function createRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -38,7 +38,7 @@ function mixPoint(from: Point, to: Point, amount: number): Point {
   return [mix(from[0], to[0], amount), mix(from[1], to[1], amount)];
 }
 
-/** The curve a share `amount` of the way from one Bezier curve to another. */
+/** Linear interpolation between two Bezier curves. */
 export function mixBezier(from: Bezier, to: Bezier, amount: number): Bezier {
   return [
     mixPoint(from[0], to[0], amount),

@@ -1,13 +1,13 @@
 /**
- * The plane the head is painted on, seen from the front at rest. One unit is one pixel of the finished frame,
- * x to the right of the picture, y downwards, the origin between the eyes.
+ * Face space: the plane on which the head is painted, seen from the front at rest. One unit is one pixel of the final frame;
+ * x points right, y down, and the origin is between the eyes.
  */
 export const FACE_SPACE = { left: -200, top: -240, width: 400, height: 460 } as const;
 
-/** Painted textures have this many pixels per unit, so that slanted strokes stay smooth when sampled. */
+/** Pixels of painted textures per unit, so that slanted strokes stay smooth when sampled. */
 export const TEXTURE_SCALE = 2;
 
-/** Where things sit in face space; painting, sculpting and motion all read it here. */
+/** Positions of facial features in face space, shared by painting, relief and motion. */
 export const ANATOMY = {
   eyeX: 55,
   eyeHalfWidth: 28,
@@ -17,25 +17,25 @@ export const ANATOMY = {
   chinY: 184,
 } as const;
 
-/** Everything about the presenter that changes from frame to frame. */
+/** The state of the presenter in one frame. */
 export type Pose = {
-  /** Radians: positive turns the face to the right of the picture. */
+  /** Radians; positive turns the face to the right of the picture. */
   readonly yaw: number;
-  /** Radians: positive nods down. */
+  /** Radians; positive nods down. */
   readonly pitch: number;
-  /** Radians: positive tilts clockwise. */
+  /** Radians; positive tilts clockwise. */
   readonly roll: number;
-  /** Pixels the head moves on the frame. */
+  /** Offset of the head in pixels. */
   readonly shiftX: number;
   readonly shiftY: number;
-  /** 0 breathed out – 1 breathed in. */
+  /** 0 exhaled – 1 inhaled. */
   readonly breath: number;
   /** 0 closed – 1 open. */
   readonly eyeOpening: number;
-  /** Pixels the pupils move. */
+  /** Offset of the pupils in pixels. */
   readonly gazeX: number;
   readonly gazeY: number;
-  /** Pixels the eyebrows rise. */
+  /** Rise of the eyebrows in pixels. */
   readonly browRaise: number;
   readonly mouth: MouthShape;
 };

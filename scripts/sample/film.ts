@@ -1,4 +1,4 @@
-/** Hands drawn frames to ffmpeg and leaves a finished film. */
+/** Encodes drawn frames with ffmpeg. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rename } from 'node:fs/promises';
@@ -13,8 +13,8 @@ type Film = {
 };
 
 /**
- * Encodes frames and sound to H.264/AAC with a little film grain, written aside and renamed when complete.
- * Throws when ffmpeg fails; its own words are then already on stderr.
+ * Encodes frames and sound to H.264/AAC with slight film grain. Writes a partial file first, then renames it.
+ * Throws when ffmpeg fails; ffmpeg has then printed the reason on stderr.
  */
 export async function encodeFilm(film: Film, frames: Iterable<Canvas>): Promise<void> {
   const partPath = `${film.outputPath}.part.mp4`;
@@ -25,7 +25,7 @@ export async function encodeFilm(film: Film, frames: Iterable<Canvas>): Promise<
   }
   encoder.stdin.end();
   const [exitCode] = await ended;
-  if (exitCode !== 0) throw new Error(`ffmpeg ended with exit code ${exitCode} while encoding ${film.outputPath}`);
+  if (exitCode !== 0) throw new Error(`ffmpeg exited with code ${exitCode} while encoding ${film.outputPath}`);
   await rename(partPath, film.outputPath);
 }
 

@@ -1,4 +1,4 @@
-/** Light falling on the relief of the head: a warm key from the left, a cool fill, a rim from behind. */
+/** Lighting of the relief: a warm key light from the left, a cool fill light, a rim light from behind. */
 import { clamp, smoothStep } from './drawing-math.ts';
 import { FACE_SPACE, type Pose } from './face-space.ts';
 import type { Relief } from './sculpt.ts';
@@ -12,13 +12,13 @@ const KEY_COLOUR: Vector = [1.06, 0.96, 0.86];
 const FILL_COLOUR: Vector = [0.13, 0.155, 0.2];
 const AMBIENT: Vector = [0.19, 0.17, 0.175];
 const RIM_COLOUR: Vector = [0.3, 0.34, 0.42];
-/** Light that wanders under the skin comes out red, so shadows end more softly in red than in blue. */
+/** Approximates subsurface scattering: shadows are softer in red than in blue. */
 const WRAP: Vector = [0.45, 0.3, 0.22];
 const OCCLUSION_RADII_PX = [5, 16] as const;
 
 /**
- * Prepares a function that lights one frame: four numbers per unit of face space, a factor for red, green and blue
- * and the shine to add, all linear. The array it returns is reused by the next call.
+ * Prepares a function that computes the light of one frame: per unit of face space, factors for red, green and blue and the
+ * specular light to add, all linear. The next call reuses the returned array.
  */
 export function createHeadLight(
   hairShare: Float32Array,
@@ -55,7 +55,7 @@ function lightPoint(lit: Float32Array, offset: number, normal: Vector, open: num
   lit[offset + 3] = (1 - hair) * open * (0.045 * gloss ** 14 + 0.06 * gloss ** 60);
 }
 
-/** Ambient occlusion: 1 in the open, less in hollows, by how far a point is below the average of its surroundings. */
+/** Ambient occlusion: 1 on open surfaces, less where a point is below the mean of its surroundings. */
 export function findOpenness({ heights, width, height }: Relief): Float32Array {
   const open = new Float32Array(heights.length).fill(1);
   for (const radius of OCCLUSION_RADII_PX) {
@@ -68,7 +68,7 @@ export function findOpenness({ heights, width, height }: Relief): Float32Array {
   return open;
 }
 
-/** Mean over a square, by running sums along rows and then columns. */
+/** Box filter with running sums along rows, then columns. */
 function boxBlur(map: Float32Array, width: number, height: number, radius: number): Float32Array {
   const rows = blurLines(map, height, width, width, 1, radius);
   return blurLines(rows, width, height, 1, width, radius);

@@ -1,6 +1,6 @@
 /**
- * Draws, speaks and films the sample: samples/presenter.mp4, samples/presenter.png and samples/speech.wav.
- * Needs espeak-ng and ffmpeg. Run: node scripts/sample/make-sample.ts
+ * `node scripts/sample/make-sample.ts`: makes samples/presenter.mp4, samples/presenter.png and samples/speech.wav.
+ * Requires espeak-ng and ffmpeg.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** What the presenter does besides talking: breathe, blink, look about, nod with the voice. */
+/** Motion of the presenter besides the mouth: breathing, blinks, gaze, nods. */
 import { bell, clamp, mix } from './drawing-math.ts';
 import type { Pose } from './face-space.ts';
 import type { HeardFrame } from './voice.ts';
@@ -7,7 +7,7 @@ const BLINK_TIMES_S = [0.86, 2.95, 4.62, 7.05];
 const BLINK_SPREAD_S = 0.062;
 const BREATH_PERIOD_S = 3.7;
 
-/** One pose per frame of the voice heard. */
+/** Computes one pose per frame of the voice. */
 export function performVoice(heard: readonly HeardFrame[], framesPerSecond: number): Pose[] {
   const emphasis = follow(
     heard.map((frame) => frame.loudness),
@@ -47,7 +47,7 @@ function eyeOpeningAt(timeS: number): number {
   return mix(0.96, 0, Math.min(1, closed * 1.08));
 }
 
-/** Eyes rest on one spot, then jump to the next. */
+/** Saccades: the gaze rests, then jumps to the next position. */
 function gazeShift(timeS: number): number {
   const [, shift] = (
     [
@@ -60,7 +60,7 @@ function gazeShift(timeS: number): number {
   return shift;
 }
 
-/** Follows a signal at a share per frame, forwards and back again so that nothing lags. */
+/** Exponential smoothing, applied forward and backward so that it adds no lag. */
 function follow(signal: readonly number[], share: number): number[] {
   const once = (values: readonly number[]): number[] => {
     let level = values[0] ?? 0;

@@ -5,7 +5,7 @@ import { ANATOMY, type Pose } from './face-space.ts';
 
 const IRIS_RADIUS = 12.6;
 
-/** Paints both eyes; the right one is the left one mirrored, a touch smaller, as faces are. */
+/** Paints both eyes. The right one is the mirrored left one, slightly smaller, because faces are asymmetric. */
 export function paintEyes(context: SKRSContext2D, pose: Pose): void {
   for (const side of [-1, 1]) {
     context.save();
@@ -16,7 +16,7 @@ export function paintEyes(context: SKRSContext2D, pose: Pose): void {
   }
 }
 
-/** One eye with its outer corner towards +x. */
+/** Paints an eye with its outer corner towards +x. */
 function paintEye(context: SKRSContext2D, pose: Pose, side: number): void {
   const upper = mix(9.5, -16.5, pose.eyeOpening);
   const lower = mix(12.5, 13.5, pose.eyeOpening);
@@ -129,7 +129,7 @@ function paintLashes(context: SKRSContext2D, upper: number, lower: number, upper
   context.stroke(new Path2D(`M29 0.5 C20 ${lower - 0.4} -8 ${lower + 1.6} -25 6`));
 }
 
-/** Paints both eyebrows hair by hair. */
+/** Paints both eyebrows, one stroke per hair. */
 export function paintBrows(context: SKRSContext2D, browRaise: number): void {
   for (const side of [-1, 1]) {
     const random = createRandom(side + 40);

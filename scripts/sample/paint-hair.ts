@@ -1,10 +1,10 @@
-/** Hair parted at one side and tucked behind the ears: a cap that moves with the face and a fall behind the neck. */
+/** Hair with a side parting: a cap that moves with the face, and hair behind the neck. */
 import { Path2D, type Canvas, type SKRSContext2D } from '@napi-rs/canvas';
 import { createRandom, mix, mixBezier, pointOnBezier, type Bezier } from './drawing-math.ts';
 import { createFaceCanvas } from './paint-head.ts';
 import { TEXTURE_SCALE } from './face-space.ts';
 
-/** Each sweep runs from the hairline to the outline of the head. */
+/** Curves from the hairline to the outline of the head. */
 const SWEEPS: readonly { readonly hairline: Bezier; readonly crown: Bezier; readonly strands: number }[] = [
   {
     hairline: [
@@ -69,7 +69,7 @@ const FALLS: readonly { readonly inner: Bezier; readonly outer: Bezier }[] = [
   },
 ];
 
-/** The cap of hair, at texture scale, transparent where skin shows. */
+/** Paints the cap of hair at texture scale, transparent over the skin. */
 export function paintHairCap(): Canvas {
   const { canvas, context } = createFaceCanvas(TEXTURE_SCALE);
   const random = createRandom(11);
@@ -81,7 +81,7 @@ export function paintHairCap(): Canvas {
   return canvas;
 }
 
-/** The plain shape of the cap, for silhouettes and shadows. */
+/** Fills the shape of the cap, for silhouettes and shadows. */
 export function fillHairCap(context: SKRSContext2D, style: string): void {
   context.fillStyle = style;
   for (const { hairline, crown } of SWEEPS) {
@@ -91,7 +91,7 @@ export function fillHairCap(context: SKRSContext2D, style: string): void {
   }
 }
 
-/** Hair that falls behind neck and shoulders. */
+/** Paints the hair behind neck and shoulders. */
 export function paintHairFall(): Canvas {
   const { canvas, context } = createFaceCanvas(TEXTURE_SCALE);
   const random = createRandom(12);
@@ -126,7 +126,7 @@ function paintStrand(context: SKRSContext2D, from: Bezier, to: Bezier, random: (
   );
 }
 
-/** A strand in short pieces, each lit by how far along the curve of the head it lies. */
+/** Paints a strand in short pieces, each lit by its position on the curve of the head. */
 function strokeTapered(
   context: SKRSContext2D,
   strand: Bezier,
@@ -153,7 +153,7 @@ function strokeTapered(
   }
 }
 
-/** Fine hairs over the edge, so that the hairline is not cut with scissors. */
+/** Paints fine hairs over the edge, so that the hairline is not sharp. */
 function paintHairlineWisps(context: SKRSContext2D, random: () => number): void {
   for (const { hairline, crown } of SWEEPS) {
     for (let count = 0; count < 260; count++) {

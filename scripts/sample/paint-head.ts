@@ -1,9 +1,9 @@
-/** The parts of the head that never change: silhouette, skin, ears, nostrils. */
+/** Static parts of the head: silhouette, skin, ears, nostrils. */
 import { createCanvas, Path2D, type Canvas, type SKRSContext2D } from '@napi-rs/canvas';
 import { createRandom } from './drawing-math.ts';
 import { FACE_SPACE, TEXTURE_SCALE } from './face-space.ts';
 
-/** Outline of the right half of the face from crown to chin; the left half mirrors it. */
+/** Outline of the right half of the face from crown to chin; the left half is mirrored. */
 const FACE_RIGHT =
   'M0 -196 C70 -196 121 -150 122 -70 C123 -30 122 0 119 28 C116 58 108 86 98 108 C88 130 70 152 50 168 C35 180 20 187 0 187 Z';
 const FACE_LEFT =
@@ -11,7 +11,7 @@ const FACE_LEFT =
 const EAR_RIGHT = 'M114 8 C124 -8 141 -4 141 20 C140 40 135 58 127 69 C121 75 114 72 110 62 Z';
 const EAR_LEFT = 'M-114 8 C-124 -8 -141 -4 -141 20 C-140 40 -135 58 -127 69 C-121 75 -114 72 -110 62 Z';
 
-/** A canvas over face space whose context is already in face-space units. */
+/** Creates a canvas over face space whose context uses face space units. */
 export function createFaceCanvas(scale: number): { readonly canvas: Canvas; readonly context: SKRSContext2D } {
   const canvas = createCanvas(FACE_SPACE.width * scale, FACE_SPACE.height * scale);
   const context = canvas.getContext('2d');
@@ -31,7 +31,7 @@ export function fillHeadShape(context: SKRSContext2D): void {
   for (const outline of [FACE_LEFT, FACE_RIGHT]) context.fill(new Path2D(outline));
 }
 
-/** Skin without eyes, brows, lips and hair, at texture scale. */
+/** Paints skin without eyes, eyebrows, lips and hair, at texture scale. */
 export function paintSkin(): Canvas {
   const { canvas, context } = createFaceCanvas(TEXTURE_SCALE);
   context.fillStyle = '#dfae8e';
@@ -46,7 +46,7 @@ export function paintSkin(): Canvas {
   return canvas;
 }
 
-/** Soft color: x, y, spread across, spread along, color, strength. */
+/** Soft patches: x, y, horizontal spread, vertical spread, color, strength. */
 const TONES: readonly (readonly [number, number, number, number, string, number])[] = [
   [0, -110, 110, 70, '235,190,150', 0.5],
   [-72, 62, 52, 44, '205,104,88', 0.3],
@@ -67,7 +67,7 @@ function paintTones(context: SKRSContext2D): void {
   for (const [x, y, across, along, color, strength] of TONES) paintGlow(context, x, y, across, along, color, strength);
 }
 
-/** An elliptical patch of color, strongest in the middle and gone at its edge. */
+/** Paints an elliptical patch of color that fades to its edge. */
 export function paintGlow(
   context: SKRSContext2D,
   x: number,
@@ -89,7 +89,7 @@ export function paintGlow(
   context.restore();
 }
 
-/** Pores and faint freckles; without them skin reads as plastic. */
+/** Paints pores and faint freckles, without which skin looks like plastic. */
 function paintMottle(context: SKRSContext2D): void {
   const random = createRandom(7);
   const { left, top, width, height } = FACE_SPACE;

@@ -1,9 +1,9 @@
-/** The mouth of one frame: lips, teeth, tongue, and the dark between. */
+/** The mouth of one frame: lips, teeth, tongue and mouth cavity. */
 import { Path2D, type SKRSContext2D } from '@napi-rs/canvas';
 import { createRandom, mix } from './drawing-math.ts';
 import { ANATOMY, type MouthShape } from './face-space.ts';
 
-/** The outlines of a mouth in face space, from which both the paint and the relief of the lips are made. */
+/** Outlines of a mouth in face space, used for its paint and its relief. */
 type MouthOutline = {
   readonly halfWidth: number;
   readonly cornerY: number;
@@ -13,7 +13,7 @@ type MouthOutline = {
   readonly outerBottom: number;
 };
 
-/** Pixels the chin drops when the mouth is as wide open as it gets. */
+/** Drop of the chin at the widest opening, in pixels. */
 export const JAW_DROP = 24;
 
 export function outlineMouth({ opening, spread }: MouthShape): MouthOutline {
@@ -139,7 +139,7 @@ function paintCavity(context: SKRSContext2D, outline: MouthOutline): void {
   paintTeeth(context, outline);
 }
 
-/** Upper teeth hang from a fixed jaw, so that the lower lip uncovers them; each narrower than the last. */
+/** Paints the upper teeth, which do not move with the lower jaw. Each is narrower than the one before. */
 function paintTeeth(context: SKRSContext2D, { innerTop, halfWidth, innerBottom }: MouthOutline): void {
   const bite = Math.min(ANATOMY.mouthY + 8.5, innerTop + 11.5);
   const edge = new Path2D();

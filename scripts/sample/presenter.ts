@@ -1,4 +1,4 @@
-/** Puts the presenter together: layers painted once, then one frame per pose. */
+/** Composes the presenter: static layers are painted once, then one frame per pose. */
 import { createCanvas, type Canvas } from '@napi-rs/canvas';
 import { FACE_SPACE, TEXTURE_SCALE, type Pose } from './face-space.ts';
 import { paintBrows, paintEyes } from './paint-eyes.ts';
@@ -9,9 +9,9 @@ import { createHeadRenderer } from './relief.ts';
 import { sculptHead } from './sculpt.ts';
 import { FRAME, HEAD_REST, paintBackdrop, paintClothes, paintJawShadow, paintNeck } from './studio.ts';
 
-/** Row of the frame at which the neck is rooted: above it everything leans with the head. */
+/** Row of the frame at which the neck starts; everything above it leans with the head. */
 const NECK_ROOT_Y = 560;
-/** The relief reaches a little beyond the paint, so that no pixel is lit by the steps at its very edge. */
+/** The relief extends beyond the paint, so that its steep edge does not affect the light of any pixel. */
 const RIM_MARGIN = [
   [-3, 0],
   [3, 0],
@@ -20,7 +20,7 @@ const RIM_MARGIN = [
 ] as const;
 
 /**
- * Prepares a function that draws one frame, 1280×720. The canvas it returns is reused by the next call.
+ * Prepares a function that draws one frame of 1280×720. The next call reuses the returned canvas.
  */
 export function createPresenter(): (pose: Pose) => Canvas {
   const backdrop = paintBackdrop();
@@ -47,7 +47,7 @@ export function createPresenter(): (pose: Pose) => Canvas {
   };
 }
 
-/** Paints what never changes and models the relief under it. */
+/** Paints the static layers and computes the relief. */
 function composeHead(): Parameters<typeof createHeadRenderer>[0] {
   const silhouette = createFaceCanvas(1);
   for (const [x, y] of RIM_MARGIN) {
@@ -82,7 +82,7 @@ function cutOutEars(hair: Canvas): void {
   context.restore();
 }
 
-/** Alpha (0–1) of a texture at one value per unit of face space. */
+/** Alpha (0–1) of a texture, one value per unit of face space. */
 function shareOf(texture: Canvas): Float32Array {
   const small = createCanvas(FACE_SPACE.width, FACE_SPACE.height);
   const context = small.getContext('2d');
@@ -94,7 +94,7 @@ function shareOf(texture: Canvas): Float32Array {
   );
 }
 
-/** Draws a picture of face space where the head of this pose is. */
+/** Draws a picture in face space at the position of the head in this pose. */
 function drawWithHead(frame: Canvas, picture: Canvas, pose: Pose): void {
   const context = frame.getContext('2d');
   context.save();

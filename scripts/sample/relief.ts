@@ -1,4 +1,4 @@
-/** Lights the painted head by its relief and turns it: 2.5-D, one pass over the pixels of the head. */
+/** Lights and rotates the painted head with its relief (2.5-D), in one pass over its pixels. */
 import { createCanvas, type Canvas } from '@napi-rs/canvas';
 import { createHeadLight, findOpenness } from './head-light.ts';
 import { bell, smoothStep } from './drawing-math.ts';
@@ -7,12 +7,12 @@ import { JAW_DROP, outlineMouth } from './paint-mouth.ts';
 import type { Relief } from './sculpt.ts';
 
 /**
- * Depth and height of the axis the head turns about, in face space. What lies behind it stays put: the rim is too
- * steep to be searched for from the front.
+ * Depth and height of the rotation axis of the head in face space. Points behind it do not move, because the rim is too steep
+ * for the search from the front.
  */
 const AXIS_DEPTH = 34;
 const AXIS_Y = 110;
-/** Nothing above this row of face space moves with the jaw. */
+/** Rows of face space above this one do not move with the jaw. */
 const JAW_TOP = 96;
 
 const LINEAR = Float32Array.from({ length: 256 }, (_, value) => (value / 255) ** 2.2);
@@ -21,13 +21,13 @@ type HeadLayers = {
   readonly relief: Relief;
   /** Skin and hair from the front, at texture scale. */
   readonly still: Canvas;
-  /** Share of hair at each unit of face space: hair does not shine like skin. */
+  /** Share of hair per unit of face space; hair has less specular light than skin. */
   readonly hairShare: Float32Array;
 };
 
 /**
  * Prepares a function that draws the head of one frame from its painted features (eyes, brows, mouth).
- * The canvas it returns covers face space at one pixel per unit and is reused by the next call.
+ * The returned canvas covers face space at one pixel per unit; the next call reuses it.
  */
 export function createHeadRenderer(layers: HeadLayers): (pose: Pose, features: Canvas) => Canvas {
   const { width, height } = FACE_SPACE;
@@ -51,13 +51,13 @@ export function createHeadRenderer(layers: HeadLayers): (pose: Pose, features: C
   };
 }
 
-/** How far the skin at a point of the open-mouthed face has dropped with the jaw, in pixels. */
+/** Drop of the skin with the jaw at a point of the face, in pixels. */
 function jawDrop(x: number, y: number, opening: number): number {
   const side = 1 - 0.75 * smoothStep(70, 128, Math.abs(x));
   return JAW_DROP * opening * side * smoothStep(JAW_TOP, 178, y);
 }
 
-/** Copies a map of the face at rest, its lower part dropped with the jaw. */
+/** Copies a map of the face at rest, with its lower part moved down with the jaw. */
 function moveWithJaw(rest: Float32Array, moved: Float32Array, pose: Pose): void {
   const { left, top, width, height } = FACE_SPACE;
   const firstRow = JAW_TOP - top;
@@ -96,7 +96,7 @@ function lipHeight(x: number, y: number, outline: ReturnType<typeof outlineMouth
   return taper * (upper + lower - seam);
 }
 
-/** Fills the picture: for each pixel, the point of the painted face that the turned head shows there. */
+/** Fills the picture: finds the point of the painted face that is visible at each pixel of the rotated head. */
 function gather(
   target: Uint8ClampedArray,
   heights: Float32Array,
@@ -150,7 +150,7 @@ function writePixel(
   }
 }
 
-/** Leaves dark and middle tones alone and rolls highlights off instead of clipping them. */
+/** Tone curve: keeps dark and middle tones and compresses highlights instead of clipping them. */
 function toneMap(linear: number): number {
   return linear < 0.5 ? linear : 0.5 + 0.5 * (1 - Math.exp(-(linear - 0.5) / 0.5));
 }

@@ -1,4 +1,4 @@
-/** The relief of the head: how far each point of face space stands out towards the viewer. */
+/** The relief of the head: the height of each point of face space towards the viewer. */
 import type { Canvas } from '@napi-rs/canvas';
 import { bell } from './drawing-math.ts';
 import { FACE_SPACE } from './face-space.ts';
@@ -10,7 +10,7 @@ const DEPTH = 8.4;
 const RELAXATION = 1.96;
 const SWEEPS = 420;
 
-/** Bumps and hollows laid on the inflated head: x, y, height, spread across, spread along; mirrored where x is not 0. */
+/** Bumps and hollows added to the inflated head: x, y, height, horizontal and vertical spread; mirrored unless x is 0. */
 const FEATURES: readonly (readonly [number, number, number, number, number])[] = [
   // Forehead, brow ridge, eye sockets and eyeballs.
   [0, -85, 5, 60, 34],
@@ -42,7 +42,7 @@ const FEATURES: readonly (readonly [number, number, number, number, number])[] =
 ];
 
 /**
- * Inflates a silhouette like a pillow and models the face on it.
+ * Inflates a silhouette and adds the features of the face.
  *
  * @param silhouette alpha of the head, drawn at one pixel per unit of face space.
  */
@@ -57,7 +57,7 @@ export function sculptHead(silhouette: Canvas): Relief {
   return { heights, width, height };
 }
 
-/** Solves ∇²u = -1 inside the shape by over-relaxation; the square root of u is a smooth rounded form. */
+/** Solves ∇²u = -1 inside the shape by over-relaxation; the square root of u is a smooth, rounded surface. */
 function inflate(isInside: (index: number) => boolean, width: number, height: number): Float32Array {
   const field = new Float32Array(width * height);
   const inside: number[] = [];

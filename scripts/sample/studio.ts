@@ -6,10 +6,10 @@ import { paintGlow } from './paint-head.ts';
 /** Size of the finished frame. */
 export const FRAME = { width: 1280, height: 720 } as const;
 
-/** Where the origin of face space rests on the frame. */
+/** Position of the origin of face space in the frame. */
 export const HEAD_REST = { x: 640, y: 284 } as const;
 
-/** A studio wall out of focus: a warm pool of light, two soft lamps, a darker edge. */
+/** Paints a studio wall out of focus: warm light, two soft lamps, darker edges. */
 export function paintBackdrop(): Canvas {
   const canvas = createCanvas(FRAME.width, FRAME.height);
   const context = canvas.getContext('2d');
@@ -47,7 +47,7 @@ function paintLamps(context: SKRSContext2D): void {
   context.restore();
 }
 
-/** Neck from collar to jaw, in frame pixels; the caller leans it after the head. */
+/** Paints the neck from collar to jaw, in frame pixels; the caller shears it to follow the head. */
 export function paintNeck(): Canvas {
   const canvas = createCanvas(FRAME.width, FRAME.height);
   const context = canvas.getContext('2d');
@@ -77,7 +77,7 @@ export function paintNeck(): Canvas {
   return canvas;
 }
 
-/** Soft shadow the jaw throws on the neck, in frame pixels, for a head at rest. */
+/** Paints the soft shadow of the jaw on the neck, in frame pixels, for a head at rest. */
 export function paintJawShadow(): Canvas {
   const canvas = createCanvas(FRAME.width, FRAME.height);
   const context = canvas.getContext('2d');
@@ -87,7 +87,7 @@ export function paintJawShadow(): Canvas {
   return canvas;
 }
 
-/** Blazer over a light top, in frame pixels. */
+/** Paints a blazer over a light top, in frame pixels. */
 export function paintClothes(): Canvas {
   const canvas = createCanvas(FRAME.width, FRAME.height);
   const context = canvas.getContext('2d');

@@ -1,4 +1,4 @@
-/** Speaks with espeak-ng and hears, frame by frame, what the mouth must do. */
+/** Speaks with espeak-ng and computes the mouth shape of each frame. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -14,13 +14,13 @@ export type Voice = {
   readonly wordsPerMinute: number;
   /** 0–99. */
   readonly pitch: number;
-  /** What to say; may hold SSML breaks. */
+  /** The text; can contain SSML breaks. */
   readonly text: string;
 };
 
 /**
- * Writes the voice as a mono 16-bit WAV at 22.05 kHz. The raw voice is thin and hissy: it is cut below the chest and
- * above the sibilants, warmed a little, put in a small room, and levelled.
+ * Writes the voice as a mono 16-bit WAV at 22.05 kHz. The raw voice is thin and noisy, so it is band-limited, equalized, given
+ * slight reverberation, and normalized in loudness.
  */
 export async function speak(voice: Voice, rawPath: string, wavPath: string): Promise<void> {
   const { name, wordsPerMinute, pitch, text } = voice;
@@ -44,7 +44,7 @@ export async function speak(voice: Voice, rawPath: string, wavPath: string): Pro
 
 type Sound = { readonly samples: Float32Array; readonly sampleRateHz: number };
 
-/** Reads a mono 16-bit WAV file. Throws when the file is of another kind. */
+/** Reads a mono 16-bit WAV file. Throws for another format. */
 export async function readWav(path: string): Promise<Sound> {
   const file = await readFile(path);
   const dataAt = file.indexOf('data', 12, 'latin1');
@@ -62,13 +62,13 @@ export async function readWav(path: string): Promise<Sound> {
 }
 
 export type HeardFrame = MouthShape & {
-  /** 0 silence – 1 as loud as the voice gets. */
+  /** 0 silence – 1 maximum of this voice. */
   readonly loudness: number;
 };
 
 /**
- * Mouth shapes for a voice. An open jaw raises the first formant, so energy around 700 Hz opens the mouth; spread lips
- * raise the second, so energy near 2.2 kHz against 900 Hz spreads or purses it. Closed nasals and stops have neither.
+ * Computes mouth shapes for a voice. An open jaw raises the first formant, so energy near 700 Hz opens the mouth. Spread lips
+ * raise the second one, so the ratio of 2.2 kHz to 900 Hz spreads or purses it. Nasals and stops have little of both.
  */
 export function hearMouth({ samples, sampleRateHz }: Sound, frameCount: number, framesPerSecond: number): HeardFrame[] {
   const powerOf = (centerHz: number, width: number): number[] =>
@@ -109,7 +109,7 @@ function weighted(
   return sum;
 }
 
-/** Mean power of each frame's stretch of sound. */
+/** Mean power of the sound in each frame. */
 function framePower(
   samples: Float32Array,
   sampleRateHz: number,
