@@ -3,7 +3,7 @@ import { LipsyncError, type InputReference } from '@lipsync/core/host';
 import type { LipsyncOptions, Method } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFormValues } from './form-values.ts';
-import { fileFields, type FileField } from './held-uploads.ts';
+import { fileFields, type FileField } from './pending-uploads.ts';
 import { readJsonFields } from './json-body.ts';
 import { parseOptions } from './lipsync-options.ts';
 import { receiveForm } from './multipart.ts';
@@ -48,15 +48,15 @@ async function readForm(
   const { fields, problems, uploads } = await receiveForm(request, artifacts, {
     maxFileBytes: maxUploadBytes,
     checkField: (field, text) => {
-      if (field === 'method') refuseMissingMethod(text, checkMethod);
+      if (field === 'method') requireConfiguredMethod(text, checkMethod);
     },
   });
   try {
     const parsed = parseOptions(readFormValues(fields), optionsSchema);
     if (parsed.options === undefined || problems.length > 0) throw invalidRequest([...problems, ...parsed.problems]);
-    return { inputs: await uploads.keep(), options: parsed.options };
+    return { inputs: await uploads.commit(), options: parsed.options };
   } catch (error) {
-    // Uploads that are neither kept nor discarded would never end.
+    // Uploads that are neither committed nor discarded would never end.
     await uploads.discard();
     throw error;
   }
@@ -76,12 +76,12 @@ function readJson(
       onlyForbidden(refusals, parsed.problems),
     );
   }
-  refuseMissingMethod(parsed.options.method, checkMethod);
+  requireConfiguredMethod(parsed.options.method, checkMethod);
   return { inputs: { video, audio }, options: parsed.options };
 }
 
 /** Like `checkMethod`; the error names the field. */
-function refuseMissingMethod(method: Method, checkMethod: (method: Method) => void): void {
+function requireConfiguredMethod(method: Method, checkMethod: (method: Method) => void): void {
   try {
     checkMethod(method);
   } catch (cause) {

@@ -2,7 +2,7 @@ import busboy from 'busboy';
 import type { Request } from 'express';
 import type { Readable } from 'node:stream';
 import type { ArtifactStore } from '@lipsync/core/host';
-import { fileFields, holdUploads, type FileField, type HeldUploads } from './held-uploads.ts';
+import { createPendingUploads, fileFields, type FileField, type PendingUploads } from './pending-uploads.ts';
 import { HttpError, type FieldProblem } from './problem.ts';
 
 /** Several times the size of all known fields; metadata is the largest, at 16 KiB. */
@@ -11,11 +11,11 @@ const formLimits = { fieldNameSize: 100, fieldSize: 32_768, fields: 32, files: 4
 /** An unexpected file is read up to this size, so that the response can list the other problems of the form. */
 const maxRefusedFileBytes = 1_048_576;
 
-/** The content of a form. The caller keeps or discards the uploads. */
+/** The content of a form. The caller commits or discards the uploads. */
 export interface ReceivedForm {
   readonly fields: ReadonlyMap<string, string>;
   readonly problems: readonly FieldProblem[];
-  readonly uploads: HeldUploads;
+  readonly uploads: PendingUploads;
 }
 
 export interface FormRules {
@@ -27,16 +27,16 @@ export interface FormRules {
 /**
  * Reads a multipart form; streams its files into the artifact store without committing them.
  * Throws `request_invalid` (400) for a broken form, `payload_too_large` for a file above the limit, and what
- * `checkField` throws; then nothing of the form is stored.
+ * `checkField` throws; then none of the files is stored.
  */
 export async function receiveForm(request: Request, artifacts: ArtifactStore, rules: FormRules): Promise<ReceivedForm> {
   const parser = createParser(request);
-  const uploads = holdUploads(artifacts, rules.maxFileBytes);
+  const uploads = createPendingUploads(artifacts, rules.maxFileBytes);
   const refusal = Promise.withResolvers<never>();
   const { fields, problems } = collectParts(parser, uploads, rules.checkField, refusal.reject);
   try {
-    await Promise.race([readThrough(request, parser), uploads.failed, refusal.promise]);
-    const empty = await uploads.received();
+    await Promise.race([pipeInto(request, parser), uploads.failure, refusal.promise]);
+    const empty = await uploads.waitForContent();
     problems.push(...empty.map((field) => ({ field, message: 'is an empty file' })));
   } catch (error) {
     request.unpipe(parser);
@@ -47,17 +47,17 @@ export async function receiveForm(request: Request, artifacts: ArtifactStore, ru
   return { fields, problems: [...problems, ...missingFiles(uploads, problems)], uploads };
 }
 
-/** Collects fields and files as the parser finds them; `refuse` receives the error that ends the form at once. */
+/** Collects fields and files as they arrive; calls `refuse` with an error that ends the form immediately. */
 function collectParts(
   parser: busboy.Busboy,
-  uploads: HeldUploads,
+  uploads: PendingUploads,
   checkField: FormRules['checkField'],
   refuse: (error: unknown) => void,
 ): { readonly fields: ReadonlyMap<string, string>; readonly problems: FieldProblem[] } {
   const fields = new Map<string, string>();
   const problems: FieldProblem[] = [];
   parser.on('field', (field, value, { nameTruncated, valueTruncated }) => {
-    const message = refuseField(field, fields, nameTruncated || valueTruncated);
+    const message = findFieldProblem(field, fields, nameTruncated || valueTruncated);
     if (message !== undefined) return void problems.push({ field, message });
     fields.set(field, value);
     try {
@@ -69,7 +69,7 @@ function collectParts(
   parser.on('file', (field, content, { filename }) => {
     if (isFileField(field) && !uploads.has(field)) return uploads.add(field, content, filename ?? '');
     problems.push({ field, message: isFileField(field) ? 'must be sent once' : 'is not a known file field' });
-    readPast(content, () =>
+    discardFile(content, () =>
       refuse(
         new HttpError(
           'request_invalid',
@@ -83,7 +83,7 @@ function collectParts(
 }
 
 /** Discards a file while it arrives, up to a limit. */
-function readPast(content: Readable, onLimit: () => void): void {
+function discardFile(content: Readable, onLimit: () => void): void {
   let sizeBytes = 0;
   content
     .on('error', () => undefined)
@@ -102,7 +102,7 @@ function createParser(request: Request): busboy.Busboy {
 }
 
 /** Pipes the body into the parser until both have ended. */
-function readThrough(request: Request, parser: busboy.Busboy): Promise<void> {
+function pipeInto(request: Request, parser: busboy.Busboy): Promise<void> {
   return new Promise((resolve, reject) => {
     const tooMany = () =>
       reject(
@@ -130,14 +130,14 @@ function brokenForm(cause?: unknown): HttpError {
   });
 }
 
-function refuseField(field: string, fields: ReadonlyMap<string, string>, truncated: boolean): string | undefined {
+function findFieldProblem(field: string, fields: ReadonlyMap<string, string>, truncated: boolean): string | undefined {
   if (isFileField(field)) return 'must be sent as a file';
   if (truncated) return `must be at most ${formLimits.fieldSize} bytes`;
   if (fields.has(field)) return 'must be sent once';
   return undefined;
 }
 
-function missingFiles(uploads: HeldUploads, problems: readonly FieldProblem[]): FieldProblem[] {
+function missingFiles(uploads: PendingUploads, problems: readonly FieldProblem[]): FieldProblem[] {
   return fileFields
     .filter((field) => !uploads.has(field) && !problems.some((problem) => problem.field === field))
     .map((field) => ({ field, message: 'is missing: send it as a file' }));

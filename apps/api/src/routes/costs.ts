@@ -8,7 +8,7 @@ import { HttpError } from '../http/problem.ts';
 import type { Route } from './route.ts';
 
 const dayMs = 24 * 3_600_000;
-const mostDays = 366;
+const maxDays = 366;
 
 /** A UTC day as text; parsed to the time of its start. */
 const day = z.iso.date('must be a day like 2026-11-21').transform((text) => Date.parse(`${text}T00:00:00Z`));
@@ -56,10 +56,10 @@ function readQuery(
   const today = Math.floor(clock.nowMs() / dayMs) * dayMs;
   const { to = today, group_by } = parsed.data;
   const { from = Date.parse(`${toDay(to).slice(0, 7)}-01T00:00:00Z`) } = parsed.data;
-  if (from > to || to - from > mostDays * dayMs) {
+  if (from > to || to - from > maxDays * dayMs) {
     throw new HttpError(
       'request_invalid',
-      `"from" must not be later than "to", nor more than ${mostDays} days before it.`,
+      `"from" must not be later than "to", nor more than ${maxDays} days before it.`,
     );
   }
   return { from, to, group_by };

@@ -32,15 +32,15 @@ async function answerReadiness({ readiness, logger }: ApiDependencies, response:
 
 /** Each check has its own limits; this one bounds the response time of the route. */
 async function failureOf({ check }: ReadinessCheck): Promise<unknown> {
-  const answered = new AbortController();
-  const tooSlow = delay(checkTimeLimitMs, new Error('no answer in time'), { signal: answered.signal }).catch(
+  const finished = new AbortController();
+  const timeout = delay(checkTimeLimitMs, new Error('no response in time'), { signal: finished.signal }).catch(
     () => undefined,
   );
   const outcome = check().then(
     () => undefined,
     (error: unknown) => error ?? new Error('failed'),
   );
-  const first = await Promise.race([outcome, tooSlow]);
-  answered.abort();
+  const first = await Promise.race([outcome, timeout]);
+  finished.abort();
   return first;
 }

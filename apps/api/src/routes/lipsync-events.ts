@@ -3,7 +3,7 @@ import { isTerminal, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { openEventStream } from '../http/event-stream.ts';
 import { HttpError } from '../http/problem.ts';
-import { requireJob, viewJob } from './job-answers.ts';
+import { requireJob, viewJob } from './job-views.ts';
 import type { Route } from './route.ts';
 
 /** Progress of a job as server-sent events; event ids are record revisions. */

@@ -7,7 +7,7 @@ import { readTraceparent } from '../http/request-id.ts';
 import { readLipsyncBody } from '../http/lipsync-body.ts';
 import { toFieldProblems } from '../http/lipsync-options.ts';
 import { HttpError } from '../http/problem.ts';
-import { jobUrl, requireJob, viewJob } from './job-answers.ts';
+import { jobUrl, requireJob, viewJob } from './job-views.ts';
 import type { Route } from './route.ts';
 
 const pageQuery = z.strictObject({

@@ -6,7 +6,7 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { chooseRange } from '../http/byte-range.ts';
 import { toOutputName } from '../http/display-name.ts';
 import { HttpError } from '../http/problem.ts';
-import { requireJob } from './job-answers.ts';
+import { requireJob } from './job-views.ts';
 import type { Route } from './route.ts';
 
 /** Serves the finished video of a job, complete or by range. */

@@ -14,11 +14,11 @@ const maxRemembered = 10_000;
 type Dependencies = Pick<ApiDependencies, 'jobs' | 'providers' | 'clock'>;
 
 /**
- * Where vendors report that an operation has ended. A call only triggers a status check: its body is not read, and
- * nothing but the provider's verification shows who sent it.
+ * Webhooks with which vendors report that an operation has ended. A call only triggers a poll of the operation: its body is
+ * not read, and only the verification of the provider authenticates it.
  */
 export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route[] {
-  const isTooSoon = createGate(dependencies.clock);
+  const isTooSoon = createRateLimit(dependencies.clock);
   return dependencies.providers.flatMap((provider): readonly Route[] => {
     if (provider.callbackPath === null) return [];
     const path = `${provider.callbackPath}/:attempt`;
@@ -52,7 +52,7 @@ function accept(request: Request, response: Response): void {
   response.status(204).end();
 }
 
-/** Throws `not_found` for a call that is not proven genuine, before anything is looked up. */
+/** Throws `not_found` for a call that fails verification, before any record is read. */
 function requireAttempt(provider: ProviderStatus, { params, query }: Request): CallbackAttempt {
   const { attempt: attemptName } = params;
   const attempt = typeof attemptName === 'string' ? provider.verifyCallback({ attemptName, query }) : undefined;
@@ -60,8 +60,8 @@ function requireAttempt(provider: ProviderStatus, { params, query }: Request): C
   return attempt;
 }
 
-/** Whether a call of that name came within the gap. */
-function createGate({ nowMs }: Dependencies['clock']): (name: string) => boolean {
+/** Returns a function that reports whether the previous call with that name was less than the minimum gap ago. */
+function createRateLimit({ nowMs }: Dependencies['clock']): (name: string) => boolean {
   const latestMs = new Map<string, number>();
   return (name) => {
     const beforeMs = latestMs.get(name);

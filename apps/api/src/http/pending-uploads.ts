@@ -5,18 +5,18 @@ import { toDisplayName } from './display-name.ts';
 export const fileFields = ['video', 'audio'] as const;
 export type FileField = (typeof fileFields)[number];
 
-/** Files that stream into the artifact store, none of them committed yet. Call `keep` or `discard` exactly once. */
-export interface HeldUploads {
+/** Uploads that stream into the artifact store and are not committed yet. Call `commit` or `discard` exactly once. */
+export interface PendingUploads {
   has(field: FileField): boolean;
-  /** Starts storing a file. The store receives the end of the stream after `keep`. */
-  add(field: FileField, content: Readable, givenName: string): void;
-  /** Resolves after the last byte with the fields whose files are empty; rejects when storing fails. */
-  received(): Promise<readonly FileField[]>;
+  /** Starts storing a file. The store receives the end of the stream after `commit`. */
+  add(field: FileField, content: Readable, fileName: string): void;
+  /** Waits for the last byte of all files. Resolves with the fields of empty files; rejects when storing fails. */
+  waitForContent(): Promise<readonly FileField[]>;
   /** Rejects when storing a file fails; never resolves. */
-  readonly failed: Promise<never>;
+  readonly failure: Promise<never>;
   /** Commits the files. Throws `internal` if a field has no file. */
-  keep(): Promise<Record<FileField, InputReference>>;
-  /** Aborts all uploads; resolves when the store holds nothing of them. */
+  commit(): Promise<Record<FileField, InputReference>>;
+  /** Aborts all uploads; resolves when their partial files are deleted. */
   discard(): Promise<void>;
 }
 
@@ -26,55 +26,55 @@ interface Upload {
   readonly key: Promise<string>;
 }
 
-/** Delays the commit of uploads, so that a request that is refused, aborted or too large leaves no file. */
-export function holdUploads(artifacts: ArtifactStore, maxFileBytes: number): HeldUploads {
+/** Defers the commit of uploads, so that a request that is refused, aborted or too large leaves no file. */
+export function createPendingUploads(artifacts: ArtifactStore, maxFileBytes: number): PendingUploads {
   const uploads = new Map<FileField, Upload>();
-  const verdict = Promise.withResolvers<void>();
+  const decision = Promise.withResolvers<void>();
   const failure = Promise.withResolvers<never>();
   // Either may reject before anything awaits it.
-  verdict.promise.catch(() => undefined);
+  decision.promise.catch(() => undefined);
   failure.promise.catch(() => undefined);
 
   return {
-    failed: failure.promise,
+    failure: failure.promise,
     has: (field) => uploads.has(field),
-    add(field, content, givenName) {
+    add(field, content, fileName) {
       // The reader of the content receives its errors; this handles an error before the first read.
       content.on('error', () => undefined);
       const size = Promise.withResolvers<number>();
-      const held = Readable.from(withholdEnd(content, maxFileBytes, size.resolve, verdict.promise), {
+      const deferred = Readable.from(deferEnd(content, maxFileBytes, size.resolve, decision.promise), {
         objectMode: false,
       });
-      const key = artifacts.putInput(held, { maxBytes: maxFileBytes }).then((stored) => stored.key);
+      const key = artifacts.putInput(deferred, { maxBytes: maxFileBytes }).then((stored) => stored.key);
       key.catch(failure.reject);
-      uploads.set(field, { name: toDisplayName(givenName, field), sizeBytes: size.promise, key });
+      uploads.set(field, { name: toDisplayName(fileName, field), sizeBytes: size.promise, key });
     },
-    async received() {
+    async waitForContent() {
       const sizes = await Promise.race([
         Promise.all([...uploads.values()].map(({ sizeBytes }) => sizeBytes)),
         failure.promise,
       ]);
       return [...uploads.keys()].filter((_, index) => sizes[index] === 0);
     },
-    async keep() {
-      verdict.resolve();
+    async commit() {
+      decision.resolve();
       const [video, audio] = await Promise.all(fileFields.map((field) => toReference(uploads.get(field))));
       if (!video || !audio) throw new LipsyncError('internal', 'Uploads were committed although one is missing.');
       return { video, audio };
     },
     async discard() {
-      verdict.reject(new LipsyncError('canceled', 'The upload was refused.'));
+      decision.reject(new LipsyncError('canceled', 'The upload was refused.'));
       await Promise.allSettled([...uploads.values()].map(({ key }) => key));
     },
   };
 }
 
-/** Forwards all bytes, but ends only after the verdict: normally after `keep`, with an error after `discard`. */
-async function* withholdEnd(
+/** Forwards all bytes, but ends only after the decision: normally after `commit`, with an error after `discard`. */
+async function* deferEnd(
   content: AsyncIterable<Buffer>,
   maxBytes: number,
   onRead: (sizeBytes: number) => void,
-  verdict: Promise<void>,
+  decision: Promise<void>,
 ): AsyncGenerator<Buffer> {
   let sizeBytes = 0;
   for await (const chunk of content) {
@@ -88,7 +88,7 @@ async function* withholdEnd(
     yield chunk;
   }
   onRead(sizeBytes);
-  await verdict;
+  await decision;
 }
 
 async function toReference(upload: Upload | undefined): Promise<InputReference | undefined> {
