@@ -71,7 +71,7 @@ it(
     expect(lines).toContainEqual({
       level: 'warn',
       fields: {},
-      message: expect.stringContaining('/v1, which was dropped'),
+      message: expect.stringContaining('/v1, which is ignored'),
     });
 
     const connection = createClientConnection({ url: redis.url, onError: () => undefined });
