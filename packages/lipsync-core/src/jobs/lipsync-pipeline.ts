@@ -32,11 +32,11 @@ export interface LipsyncPipelineOptions {
   readonly forecast: Forecast;
   readonly limits: MediaLimits;
   readonly clock: Clock;
-  /** Price of an hour of local computing in millionths of a dollar; 0 by default. */
+  /** Cost of one hour of local work in micros; 0 by default. */
   readonly localMicrosPerHour?: number;
 }
 
-/** Makes a take from a clip and a speech: probes, plans, analyzes the speech and runs the provider chain. */
+/** Makes a take from a clip and speech audio: probes, plans, analyzes the speech and runs the provider chain. */
 export class LipsyncPipeline {
   readonly #options: LipsyncPipelineOptions;
 
@@ -45,22 +45,23 @@ export class LipsyncPipeline {
   }
 
   /**
-   * Advances a job until its take is made or it has to wait; a later call with the saved plan and attempts resumes it.
+   * Advances the job until its take is made or it must wait. Called again with the saved plan and attempts, it resumes.
    * Throws a `LipsyncError`. Leaves no files outside the workspace except caches.
    */
   async run(input: PipelineInput, context: PipelineContext): Promise<PipelineOutcome> {
     const inputs = new PreparedInputs(input, context, this.#options);
     const chainContext = { ...this.#chainContext(input, context), ...this.#localPrice(input, inputs) };
-    const measure = (): Promise<number> => inputs.durationMs();
-    let plan = context.plan ?? (await makePlan(this.#options, input.options, { savePlan: context.savePlan, measure }));
+    const measureOutputMs = (): Promise<number> => inputs.durationMs();
+    let plan =
+      context.plan ?? (await makePlan(this.#options, input.options, { savePlan: context.savePlan, measureOutputMs }));
     if (context.earlierAttempts.length === 0) {
       let start = await this.#start(plan, inputs, chainContext);
-      const sooner =
+      const fasterPlan =
         start.type === 'waiting'
-          ? await findSooner(this.#options, input.options, { ...context, jobId: input.jobId })
+          ? await findFasterPlan(this.#options, input.options, { ...context, jobId: input.jobId })
           : undefined;
-      if (sooner) {
-        plan = sooner;
+      if (fasterPlan) {
+        plan = fasterPlan;
         start = await this.#start(plan, inputs, chainContext);
       }
       if (start.type === 'silent') return inputs.passThrough();
@@ -76,21 +77,21 @@ export class LipsyncPipeline {
     return this.#toResult(outcome, inputs);
   }
 
-  /** Cancels what runs remotely for a job and releases its slots, because the job ends with `reason`. */
+  /** Cancels remote work and releases slots of a job that will not continue and ends with `reason`. */
   abandon(
     input: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>,
     reason: LipsyncError,
     context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts'>,
   ): Promise<void> {
-    // Covers all providers: an earlier version may have planned others than this one would.
+    // All providers, because the current plan may no longer contain the one that started.
     const { all } = this.#options.registry;
     const chainContext = this.#chainContext(input, { ...context, canRun: () => true, onProgress: () => undefined });
     return abandonChain(all, reason, chainContext);
   }
 
   /**
-   * Before the first attempt, acquires a slot before anything is fetched, because many jobs may wait for one, and checks
-   * whether the speech is silent.
+   * Awaited before the first attempt, and again when a waiting job switches providers. Acquires a slot before the inputs
+   * are fetched, because many jobs may wait for one, and checks whether the speech is silent.
    */
   async #start(
     plan: ExecutionPlan,
@@ -132,7 +133,7 @@ export class LipsyncPipeline {
     return { localPrice: { microsPerHour, quote } };
   }
 
-  /** A failure to store the estimate does not fail the job. */
+  /** Best effort: a failed write must not fail the job. */
   async #recordThroughput(
     { options }: PipelineInput,
     { provider, attempts }: MadeOutcome,
@@ -157,7 +158,7 @@ export class LipsyncPipeline {
   }
 }
 
-/** A take of an earlier run that is only collected again was recorded then. */
+/** False after a crash, and if the take came from an earlier run: its duration was recorded then. */
 function isRepresentative({ wasInterrupted, earlierAttempts }: PipelineContext): boolean {
   return !wasInterrupted && earlierAttempts.at(-1)?.outcome !== 'succeeded';
 }
@@ -165,19 +166,19 @@ function isRepresentative({ wasInterrupted, earlierAttempts }: PipelineContext):
 function degradedWarning(id: ProviderId): Warning {
   return {
     code: 'degraded',
-    message: `Made by "${id}", which is meant for previews of the timing and not for final results.`,
+    message: `Rendered by the ${id} provider: for checking timing, not a final result.`,
   };
 }
 
 type PlanOptions = Pick<LipsyncPipelineOptions, 'registry' | 'forecast'>;
 
-/** Stores a plan before it is followed. `outputMs` is null if the plan does not depend on the length of the output. */
+/** Stores a plan before it is executed. `outputMs`: planned output duration; null if not measured. */
 type SavePlan = (plan: ExecutionPlan, outputMs: number | null) => Promise<void>;
 
 interface PlanContext {
   readonly savePlan: SavePlan;
-  /** Probes the inputs and returns the length of the output in milliseconds. */
-  measure(): Promise<number>;
+  /** Probes the inputs and returns the planned output duration. */
+  measureOutputMs(): Promise<number>;
 }
 
 /** Plan of an earlier run. */
@@ -189,16 +190,16 @@ interface EarlierPlan {
 }
 
 /**
- * Plans a job. Probes the inputs and forecasts completion times only if the order of the providers depends on them.
- * Throws `not_supported` as `planExecution`, a `StoreFailure` without a forecast, and what `context` throws.
+ * Decides provider order. Probes inputs and queue lengths only if the order depends on them. Throws `not_supported`, the
+ * errors of probing and saving, and a `StoreFailure` if the forecast cannot be read.
  */
 async function makePlan(
   dependencies: PlanOptions,
   options: LipsyncOptions,
-  { measure, savePlan }: PlanContext,
+  { measureOutputMs, savePlan }: PlanContext,
 ): Promise<ExecutionPlan> {
   const usable = plannedProviders(dependencies);
-  const outputMs = dependsOnOutlook(usable, options) ? await measure() : null;
+  const outputMs = dependsOnOutlook(usable, options) ? await measureOutputMs() : null;
   const plan =
     outputMs === null
       ? planExecution(usable, options)
@@ -208,19 +209,19 @@ async function makePlan(
 }
 
 /**
- * Plans a job again that waits for a slot since an earlier run, if it optimizes for speed: another provider may now be
- * expected to finish first. Undefined if the job should keep waiting. Throws as `makePlan`.
+ * Re-plans a waiting `speed` job with current queue lengths; undefined if the first provider is unchanged. Throws a
+ * `StoreFailure` if the forecast cannot be read, and the errors of `savePlan`.
  */
-async function findSooner(
+async function findFasterPlan(
   dependencies: PlanOptions,
   options: LipsyncOptions,
   { jobId, plan, outputMs, savePlan }: EarlierPlan,
 ): Promise<ExecutionPlan | undefined> {
   if (plan === null || outputMs === null || options.optimize !== 'speed') return undefined;
-  const sooner = await planByOutlook(dependencies, options, { durationMs: outputMs, waitingJobId: jobId });
-  if (sooner[0]?.provider === plan[0]?.provider) return undefined;
-  await savePlan(sooner, outputMs);
-  return sooner;
+  const fasterPlan = await planByOutlook(dependencies, options, { durationMs: outputMs, waitingJobId: jobId });
+  if (fasterPlan[0]?.provider === plan[0]?.provider) return undefined;
+  await savePlan(fasterPlan, outputMs);
+  return fasterPlan;
 }
 
 async function planByOutlook(

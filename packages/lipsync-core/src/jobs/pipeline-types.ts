@@ -13,7 +13,7 @@ export interface PipelineInput {
   readonly owner: string | null;
   readonly options: LipsyncOptions;
   readonly workspace: Workspace;
-  /** Provides the inputs as files. Called at most once, and not by a run that only checks an operation. */
+  /** Fetches the inputs. At most once; never when the run only checks whether to keep waiting. */
   fetchInputs(): Promise<FetchedInputs>;
 }
 
@@ -23,15 +23,15 @@ export interface PipelineContext {
   readonly earlierAttempts: readonly Attempt[];
   /** Whether an earlier run crashed; attempt durations are then not recorded. */
   readonly wasInterrupted: boolean;
-  /** Stored plan; null before the first run has planned. */
+  /** The saved plan; null before planning. */
   readonly plan: ExecutionPlan | null;
-  /** Planned length of the output, stored with the plan. */
+  /** Planned output duration; null if not measured. */
   readonly outputMs: number | null;
   /** Returns whether this host runs providers of that kind. */
   canRun(kind: Provider['kind']): boolean;
   onProgress(progress: ProgressReport): void;
   saveAttempts(attempts: readonly Attempt[]): Promise<void>;
-  /** Stores a plan before it is followed. Called again if a waiting job changes its plan. */
+  /** Stores a plan before it is executed. Called again when a waiting job switches providers. */
   savePlan(plan: ExecutionPlan, outputMs: number | null): Promise<void>;
 }
 
@@ -39,7 +39,7 @@ export interface PipelineResult {
   readonly type: 'made';
   /** A finished, probed video in the workspace. */
   readonly takePath: string;
-  /** Null if no provider was needed because the speech was silent. */
+  /** Null if no provider was needed because the speech audio was silent. */
   readonly methodUsed: ProviderId | null;
   readonly degraded: boolean;
   readonly durationMs: number;

@@ -132,8 +132,7 @@ export class PreparedInputs {
     const { signal, onProgress } = this.#context;
     const { renderPool } = this.#tools;
     await this.#fetched();
-    // Starts a process while the inputs are probed, unless they are probed for the plan alone: then another host may
-    // continue.
+    // Warm up only when this host will render.
     renderPool.warm();
     const { inputs, speech, timeline } = await this.#probed();
     onProgress({ stage: 'listening', fraction: 0 });

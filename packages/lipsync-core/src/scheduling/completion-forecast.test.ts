@@ -46,19 +46,19 @@ function openForecast(load?: Load) {
   };
 }
 
-describe('the expected waiting time', () => {
+describe('expectedWaitMs', () => {
   it.each([
     [{ busy: 0, capacity: 1, typicalMs: 100 }, 0],
     [{ busy: 1, capacity: 2, typicalMs: 100 }, 0],
     [{ busy: 1, capacity: 1, typicalMs: 100 }, 100],
     [{ busy: 5, capacity: 5, typicalMs: 100 }, 20],
     [{ busy: 14, capacity: 5, typicalMs: 100 }, 200],
-  ])('in %j is %i ms', (line, waitMs) => {
-    expect(expectedWaitMs(line)).toBe(waitMs);
+  ])('The expected wait in %j is %i ms.', (load, waitMs) => {
+    expect(expectedWaitMs(load)).toBe(waitMs);
   });
 });
 
-describe('a forecast', () => {
+describe('Forecast', () => {
   it('The forecast uses the default until takes were measured, and reports that it is not measured.', async () => {
     expect(await openForecast().forecast.expect(output)).toEqual([
       { provider: 'heygen', waitMs: 0, workMs: 70_000, isMeasured: false },
@@ -66,7 +66,7 @@ describe('a forecast', () => {
     ]);
   });
 
-  it('learns from each take, from later ones more', async () => {
+  it('The forecast learns from every take and weighs recent ones more.', async () => {
     const { forecast } = openForecast();
     const work = { ...output, provider: 'wav2lip' };
     await forecast.record(work, 13_000);
@@ -80,7 +80,7 @@ describe('a forecast', () => {
     expect((await forecast.expect(output))[1]?.workMs).toBeCloseTo(52_000, -2);
   });
 
-  it("keeps the paces of HeyGen's modes apart", async () => {
+  it("The throughput estimates of HeyGen's modes are separate.", async () => {
     const { forecast } = openForecast();
     await forecast.record({ ...output, options: optionsWith('precision'), provider: 'heygen' }, 300_000);
     expect((await forecast.expect(output))[0]).toMatchObject({ workMs: 70_000, isMeasured: false });
@@ -90,7 +90,7 @@ describe('a forecast', () => {
     });
   });
 
-  it('is not led astray by a take that a night lay in', async () => {
+  it('A take that lasted twelve hours raises the estimate to 20 times the default at most.', async () => {
     const { forecast } = openForecast();
     await forecast.record({ ...output, provider: 'wav2lip' }, 12 * 3_600_000);
     expect((await forecast.expect(output))[1]?.workMs).toBe(20 * 26_000);
@@ -135,7 +135,7 @@ describe('a forecast', () => {
     expect((await forecast.expect(output))[0]).toMatchObject({ waitMs: 4 * 35_000 });
   });
 
-  it('counts on no provider whose breaker is open', async () => {
+  it('A provider whose breaker is open has no expected completion time.', async () => {
     const { breaker, forecast } = openForecast();
     await breaker.report('heygen', 'job_1', 'opens');
     const [heygen] = await forecast.expect(output);
@@ -143,7 +143,7 @@ describe('a forecast', () => {
     expect(heygen && expectedMs(heygen)).toBe(Infinity);
   });
 
-  it('counts on a provider whose breaker waits for its probe, which would never come else', async () => {
+  it('A provider whose breaker is half-open is available, because its probe would never run otherwise.', async () => {
     const { breaker, forecast, passTime } = openForecast();
     await breaker.report('heygen', 'job_1', 'opens');
     passTime((await breaker.inspect('heygen')).openUntilMs ?? 0);
