@@ -62,7 +62,7 @@ async function runOnStack(standin: HeygenStandin | undefined, signal: AbortSigna
     signal,
   });
   try {
-    const failure = stack.gaveUp.then((error) => Promise.reject(error));
+    const failure = stack.failed.then((error) => Promise.reject(error));
     const canceled = untilAborted(signal).then(() => Promise.reject(signal.reason));
     return await Promise.race([runJob(stack.url, signal), failure, canceled]);
   } finally {

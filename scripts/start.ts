@@ -17,7 +17,7 @@ async function main(): Promise<number> {
     onEvent: (text) => process.stderr.write(`${text}\n`),
   });
   printAddresses(stack, config.dataDir, config.redisUrl === undefined);
-  const failure = await Promise.race([stack.gaveUp, untilAborted(signal)]);
+  const failure = await Promise.race([stack.failed, untilAborted(signal)]);
   process.stderr.write(`Stopping${failure === undefined ? '' : `: ${failure.message}`}\n`);
   await stack.stop();
   return failure === undefined ? 0 : 1;

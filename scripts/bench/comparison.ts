@@ -1,4 +1,4 @@
-/** What one run used, children included. */
+/** Resources that one run used, including its child processes. */
 export interface RunFigures {
   readonly wallSeconds: number;
   readonly processorSeconds: number;
@@ -26,7 +26,7 @@ export interface PairOfRuns {
   readonly after: RunFigures;
 }
 
-/** Ratios are taken within a pair, because neighboring runs meet the same state of the machine. */
+/** Ratios are taken within a pair, because the two runs of a pair have a similar machine load. */
 export function compareFigures({
   engine,
   revision,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface Vocabulary {
-  /** Regular expressions over lower-case words, each with what to write instead. */
+  /** Regular expressions over lower-case words, each with its replacement. */
   readonly banned: readonly { readonly pattern: string; readonly use: string }[];
   /** Uses that stay, by file and banned pattern, with the reason. */
   readonly allowed: readonly { readonly path: string; readonly pattern: string; readonly reason: string }[];

@@ -25,7 +25,7 @@ export async function encodeFilm(film: Film, frames: Iterable<Canvas>): Promise<
   }
   encoder.stdin.end();
   const [exitCode] = await ended;
-  if (exitCode !== 0) throw new Error(`ffmpeg exited with code ${exitCode} while encoding ${film.outputPath}`);
+  if (exitCode !== 0) throw new Error(`ffmpeg exited with code ${exitCode} while encoding ${film.outputPath}.`);
   await rename(partPath, film.outputPath);
 }
 

@@ -11,7 +11,7 @@ import { encodeFilm } from './film.ts';
 import { performVoice } from './motion.ts';
 import { createPresenter } from './presenter.ts';
 import { FRAME } from './studio.ts';
-import { hearMouth, readWav, speak, type Voice } from './voice.ts';
+import { computeVoiceFrames, readWav, speak, type Voice } from './voice.ts';
 
 const FRAMES_PER_SECOND = 25;
 const STILL_AT_FRAME = 110;
@@ -50,7 +50,7 @@ async function makeSample(): Promise<void> {
 async function film(soundPath: string): Promise<void> {
   const sound = await readWav(soundPath);
   const frameCount = Math.ceil((sound.samples.length / sound.sampleRateHz) * FRAMES_PER_SECOND);
-  const poses = performVoice(hearMouth(sound, frameCount, FRAMES_PER_SECOND), FRAMES_PER_SECOND);
+  const poses = performVoice(computeVoiceFrames(sound, frameCount, FRAMES_PER_SECOND), FRAMES_PER_SECOND);
   const draw = createPresenter();
   const still = poses[STILL_AT_FRAME];
   if (still !== undefined)

@@ -1,26 +1,26 @@
 /** Motion of the presenter besides the mouth: breathing, blinks, gaze, nods. */
 import { bell, clamp, mix } from './drawing-math.ts';
 import type { Pose } from './face-space.ts';
-import type { HeardFrame } from './voice.ts';
+import type { VoiceFrame } from './voice.ts';
 
 const BLINK_TIMES_S = [0.86, 2.95, 4.62, 7.05];
 const BLINK_SPREAD_S = 0.062;
 const BREATH_PERIOD_S = 3.7;
 
 /** Computes one pose per frame of the voice. */
-export function performVoice(heard: readonly HeardFrame[], framesPerSecond: number): Pose[] {
+export function performVoice(frames: readonly VoiceFrame[], framesPerSecond: number): Pose[] {
   const emphasis = follow(
-    heard.map((frame) => frame.loudness),
+    frames.map((frame) => frame.loudness),
     0.12,
   );
   const phrase = follow(
-    heard.map((frame) => frame.loudness),
+    frames.map((frame) => frame.loudness),
     0.04,
   );
-  return heard.map((frame, index) => poseAt(index / framesPerSecond, frame, emphasis[index] ?? 0, phrase[index] ?? 0));
+  return frames.map((frame, index) => poseAt(index / framesPerSecond, frame, emphasis[index] ?? 0, phrase[index] ?? 0));
 }
 
-function poseAt(timeS: number, heard: HeardFrame, emphasis: number, phrase: number): Pose {
+function poseAt(timeS: number, voice: VoiceFrame, emphasis: number, phrase: number): Pose {
   const yaw = 0.075 * wave(timeS, 5.3, 0.1) + 0.035 * wave(timeS, 2.1, 0.6);
   const pitch = 0.03 * wave(timeS, 3.9, 0.35) + 0.075 * (emphasis - 0.35);
   return {
@@ -34,7 +34,7 @@ function poseAt(timeS: number, heard: HeardFrame, emphasis: number, phrase: numb
     gazeX: -16 * yaw + gazeShift(timeS),
     gazeY: -9 * pitch,
     browRaise: 5.5 * phrase + 3 * bell(timeS - 0.35, 0.25) + 2.4 * bell(timeS - 5.3, 0.4) - 1.5,
-    mouth: { opening: clamp(0.88 * heard.opening, 0, 1), spread: clamp(heard.spread + 0.12, -1, 1) },
+    mouth: { opening: clamp(0.88 * voice.opening, 0, 1), spread: clamp(voice.spread + 0.12, -1, 1) },
   };
 }
 

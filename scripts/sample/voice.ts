@@ -54,14 +54,14 @@ export async function readWav(path: string): Promise<Sound> {
     file.readUInt16LE(22) !== 1 ||
     file.readUInt16LE(34) !== 16
   ) {
-    throw new Error(`${path} is not a mono 16-bit WAV file`);
+    throw new Error(`${path} is not a mono 16-bit WAV file.`);
   }
   const length = Math.floor(Math.min(file.readUInt32LE(dataAt + 4), file.length - dataAt - 8) / 2);
   const samples = Float32Array.from({ length }, (_, index) => file.readInt16LE(dataAt + 8 + index * 2) / 32768);
   return { samples, sampleRateHz: file.readUInt32LE(24) };
 }
 
-export type HeardFrame = MouthShape & {
+export type VoiceFrame = MouthShape & {
   /** 0 silence – 1 maximum of this voice. */
   readonly loudness: number;
 };
@@ -70,7 +70,11 @@ export type HeardFrame = MouthShape & {
  * Computes mouth shapes for a voice. An open jaw raises the first formant, so energy near 700 Hz opens the mouth. Spread lips
  * raise the second one, so the ratio of 2.2 kHz to 900 Hz spreads or purses it. Nasals and stops have little of both.
  */
-export function hearMouth({ samples, sampleRateHz }: Sound, frameCount: number, framesPerSecond: number): HeardFrame[] {
+export function computeVoiceFrames(
+  { samples, sampleRateHz }: Sound,
+  frameCount: number,
+  framesPerSecond: number,
+): VoiceFrame[] {
   const powerOf = (centerHz: number, width: number): number[] =>
     framePower(bandPass(samples, sampleRateHz, centerHz, width), sampleRateHz, frameCount, framesPerSecond);
   const open = powerOf(720, 1.1);
@@ -96,9 +100,9 @@ export function hearMouth({ samples, sampleRateHz }: Sound, frameCount: number, 
 }
 
 function weighted(
-  frames: readonly HeardFrame[],
+  frames: readonly VoiceFrame[],
   center: number,
-  read: (frame: HeardFrame) => number,
+  read: (frame: VoiceFrame) => number,
   weights: readonly number[],
 ): number {
   let sum = 0;

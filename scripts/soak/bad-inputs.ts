@@ -10,7 +10,7 @@ import { makeBadInputs, type BadInput } from './bad-input-files.ts';
 import { descendantsRunning } from './processes.ts';
 import { samplePaths, startScratchStack, type ScratchStack } from './scratch-stack.ts';
 
-const longestMs = 20 * 60_000;
+const timeLimitMs = 20 * 60_000;
 const maxUploadBytes = 50_000_000;
 
 interface Answer {
@@ -22,7 +22,7 @@ interface Answer {
 
 /** Sends every kind of bad input. Each must get the expected response and leave no file; no process may restart. */
 export async function proveBadInputs(): Promise<boolean> {
-  const signal = AbortSignal.timeout(longestMs);
+  const signal = AbortSignal.timeout(timeLimitMs);
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-bad-'));
   const stack = await startScratchStack({ LIPSYNC_MAX_UPLOAD_BYTES: String(maxUploadBytes) }, signal);
   const processIds = (): string =>

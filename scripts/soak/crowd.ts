@@ -2,11 +2,11 @@ import type { JobView } from '@lipsync/core/contract';
 import { samplePaths, startScratchStack } from './scratch-stack.ts';
 
 const jobCount = 20;
-const longestMs = 20 * 60_000;
+const timeLimitMs = 20 * 60_000;
 
 /** Runs twenty jobs at once: all must complete, progress must never decrease, and no files may be left. */
 export async function proveCrowd(): Promise<boolean> {
-  const signal = AbortSignal.timeout(longestMs);
+  const signal = AbortSignal.timeout(timeLimitMs);
   const stack = await startScratchStack({}, signal);
   try {
     const startedMs = performance.now();

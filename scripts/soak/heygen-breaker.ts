@@ -4,7 +4,7 @@ import type { JobView } from '@lipsync/core/contract';
 import { shortenSample } from '../lib/short-sample.ts';
 import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
 
-const longestMs = 15 * 60_000;
+const timeLimitMs = 15 * 60_000;
 const faultsToOpen = 5;
 const jobsAtOnce = 20;
 const maxConcurrent = 5;
@@ -26,7 +26,7 @@ const providersSchema = z.object({
  * start a single probe, and its success closes it. Then counts the calls that many jobs with a rejected key cause.
  */
 export async function proveHeygenBreaker(): Promise<boolean> {
-  const signal = AbortSignal.timeout(longestMs);
+  const signal = AbortSignal.timeout(timeLimitMs);
   const stack = await startHeygenStack(
     { standin: { settings: { pace: paceByReads } }, environment: { HEYGEN_MAX_CONCURRENT: String(maxConcurrent) } },
     signal,

@@ -12,7 +12,7 @@ import {
 import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
 import { descendantsRunning } from './processes.ts';
 
-const longestMs = 15 * 60_000;
+const timeLimitMs = 15 * 60_000;
 const pointLimitMs = 30_000;
 const responseDelayMs = 150;
 /** Longer than the interval at which a worker polls for a cancel, because no other call in between reveals it. */
@@ -30,7 +30,7 @@ type Sample = { readonly videoPath: string; readonly audioPath: string };
  * keep running, and the ledger must equal the stand-in's wallet.
  */
 export async function proveHeygenCancels(): Promise<boolean> {
-  const signal = AbortSignal.timeout(longestMs);
+  const signal = AbortSignal.timeout(timeLimitMs);
   const stack = await startHeygenStack(
     { standin: { settings: { pace: paceByReads } }, environment: { HEYGEN_MAX_CONCURRENT: '1' } },
     signal,
@@ -98,7 +98,7 @@ async function cancelWaiting(stack: HeygenStack, sample: Sample, signal: AbortSi
   let holds = true;
   for (const [name, { id }] of [
     ['waiting for a slot', waiting],
-    ['HeyGen works on it', stuck],
+    ['operation running', stuck],
   ] as const) {
     const sinceMs = performance.now();
     await cancel(stack, id);

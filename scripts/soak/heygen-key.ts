@@ -6,14 +6,14 @@ import { z } from 'zod';
 import { shortenSample } from '../lib/short-sample.ts';
 import { paceByReads, startHeygenStack, type HeygenStack } from './heygen-stack.ts';
 
-const longestMs = 10 * 60_000;
+const timeLimitMs = 10 * 60_000;
 
 /**
  * Runs jobs at a vendor that repeats the API key in its responses and links to another host, then searches for the key
  * in API responses, logs, stored files and requests to other hosts.
  */
 export async function proveHeygenKey(): Promise<boolean> {
-  const signal = AbortSignal.timeout(longestMs);
+  const signal = AbortSignal.timeout(timeLimitMs);
   const foreign = await startForeignHost();
   const stack = await startHeygenStack(
     {

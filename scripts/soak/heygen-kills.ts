@@ -17,7 +17,7 @@ const requiredRuns = Number(process.env['HEYGEN_KILL_RUNS'] ?? 200);
 const localRuns = Number(process.env['HEYGEN_KILL_LOCAL_RUNS'] ?? 20);
 const jobsAtOnce = 12;
 /** Killing stops after this time or at an interruption; the verdict then covers the kills so far. */
-const longestMs = 25 * 60_000;
+const timeLimitMs = 25 * 60_000;
 /** Time limit for undisturbed jobs to finish and for started processes to be ready. */
 const calmLimitMs = 5 * 60_000;
 /** Shorter locks are lost without a kill on a busy machine, which counts as a crash. */
@@ -44,13 +44,13 @@ export async function proveHeygenKills(): Promise<boolean> {
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort();
   for (const name of interruptions) process.once(name, interrupt);
-  const end = AbortSignal.any([interrupted.signal, AbortSignal.timeout(longestMs)]);
+  const end = AbortSignal.any([interrupted.signal, AbortSignal.timeout(timeLimitMs)]);
   const stack = await startHeygenStack(
     {
       standin: { settings: { pace: paceByReads, maxConcurrent: 100 } },
       environment: { HEYGEN_MAX_CONCURRENT: String(2 * jobsAtOnce), QUEUE_LOCK_MS: String(lockMs) },
     },
-    AbortSignal.timeout(longestMs + calmLimitMs),
+    AbortSignal.timeout(timeLimitMs + calmLimitMs),
   );
   try {
     const holds = await killThroughQueue(stack, end);

@@ -14,7 +14,7 @@ const requiredCompletions = Math.min(jobCount, 2 * maxConcurrent);
 const watchedMs = 60_000;
 /** Longer than the poll interval of a job that waits for a slot. */
 const resumeLimitMs = 120_000;
-const longestMs = 40 * 60_000;
+const timeLimitMs = 40 * 60_000;
 const pollIntervalMs = 1_000;
 
 /**
@@ -22,7 +22,7 @@ const pollIntervalMs = 1_000;
  * concurrency limit holds and that all jobs resume after the workers were stopped, half of them by SIGKILL.
  */
 export async function proveHeygenWaiting(): Promise<boolean> {
-  const signal = AbortSignal.timeout(longestMs);
+  const signal = AbortSignal.timeout(timeLimitMs);
   const stack = await startHeygenStack(
     {
       standin: {

@@ -13,7 +13,7 @@ const victims = [
 ] as const;
 
 const stages = ['listening', 'tracking', 'rendering', 'publishing'] as const;
-const longestMs = 5 * 60_000;
+const timeLimitMs = 5 * 60_000;
 /** Some stages are very short. */
 const pollMs = 10;
 
@@ -54,7 +54,7 @@ export async function proveKills(): Promise<boolean> {
 }
 
 async function killDuring(text: string, stage: string): Promise<Outcome> {
-  const signal = AbortSignal.timeout(longestMs);
+  const signal = AbortSignal.timeout(timeLimitMs);
   const stack = await startScratchStack({ QUEUE_LOCK_MS: '2000', QUEUE_STALLED_INTERVAL_MS: '1000' }, signal);
   try {
     const startedMs = performance.now();

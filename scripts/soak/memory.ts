@@ -11,8 +11,8 @@ import { startScratchStack } from './scratch-stack.ts';
 
 /** Ten minutes, or less for a quick test. */
 const clipSeconds = Number(process.env['SOAK_MEMORY_SECONDS'] ?? 600);
-const longestMs = 40 * 60_000;
-/** Above what the worker holds when idle, and above the weights of the model. */
+const timeLimitMs = 40 * 60_000;
+/** Allowed memory above the idle worker and the weights of the model. */
 const allowedMib = 1024;
 const idleMs = 3_000;
 /** Stages that are long enough to show growth. Each allocates what it needs at its start. */
@@ -61,7 +61,7 @@ interface MemoryProof {
 }
 
 async function proveFlat(folder: string, { method, modelMib, environment }: MemoryProof): Promise<boolean> {
-  const signal = AbortSignal.timeout(longestMs);
+  const signal = AbortSignal.timeout(timeLimitMs);
   const inputs = await lengthenSample(folder, clipSeconds, signal);
   const stack = await startScratchStack(environment, signal);
   try {
@@ -117,7 +117,7 @@ export function seriesOf(
 async function endTogether([path]: readonly string[]): Promise<boolean> {
   if (path === undefined) return false;
   const { frameCount, videoDurationMs, audioDurationMs } = await probeTake(path);
-  const { frameRate } = await probeClip(path, { limits: { maxDurationMs: longestMs, maxDimensionPx: 8192 } });
+  const { frameRate } = await probeClip(path, { limits: { maxDurationMs: timeLimitMs, maxDimensionPx: 8192 } });
   const expected = Math.round(clipSeconds * framesPerSecond(frameRate));
   const apartMs = (audioDurationMs ?? NaN) - videoDurationMs;
   console.log(

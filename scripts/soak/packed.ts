@@ -8,7 +8,7 @@ import { pnpmCommand } from '../bootstrap/node-packages.mjs';
 import { samplePaths } from './scratch-stack.ts';
 
 const projectDir = dirname(dirname(import.meta.dirname));
-const longestMs = 10 * 60_000;
+const timeLimitMs = 10 * 60_000;
 const maxOutputBytes = 16 * 1024 ** 2;
 
 /** Strict compiler options; the declarations of all packages are checked too. */
@@ -37,7 +37,7 @@ export async function provePacked(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-packed-'));
   console.log('| step | seen | s |\n|---|---|---|');
   try {
-    for (const { name, run } of stepsIn(folder, AbortSignal.timeout(longestMs))) {
+    for (const { name, run } of stepsIn(folder, AbortSignal.timeout(timeLimitMs))) {
       const startedMs = performance.now();
       const { seen, holds } = await run().then(
         (text) => ({ seen: text, holds: true }),

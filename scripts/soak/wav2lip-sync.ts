@@ -24,7 +24,7 @@ const takes = [
 ];
 const windowStartMs = -40;
 const maxLagFrames = 5;
-const longestMs = 20 * 60_000;
+const timeLimitMs = 20 * 60_000;
 /** Allowed gray difference of a frame: one mel column more or less, and encoder noise. */
 const allowedError = 0.04;
 /** Chunks start at whole mel columns of 12.5 ms. */
@@ -123,7 +123,7 @@ async function inputsAt(
     promisify(execFile)(
       'ffmpeg',
       ['-nostdin', '-v', 'error', '-y', '-stream_loop', '-1', '-i', input, '-t', String(seconds), ...output],
-      { timeout: longestMs },
+      { timeout: timeLimitMs },
     );
   await ffmpeg(videoPath, '-vf', 'scale=640:-2', '-r', rate, '-an', '-preset', 'veryfast', '-crf', '18', made.clipPath);
   await ffmpeg(audioPath, made.speechPath);

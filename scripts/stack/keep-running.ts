@@ -9,7 +9,7 @@ const maxConsecutiveFailures = 10;
 
 export interface KeptProcess {
   /** Resolves with the reason when the process keeps failing; never after `stop`. */
-  readonly gaveUp: Promise<Error>;
+  readonly failed: Promise<Error>;
   /** Stops the process without restarting it. */
   stop(): Promise<void>;
 }
@@ -32,19 +32,19 @@ export interface KeepRunningOptions {
 export async function keepRunning(options: KeepRunningOptions): Promise<KeptProcess> {
   const stopping = new AbortController();
   let current = await startUntilReady(options, stopping.signal);
-  const gaveUp = Promise.withResolvers<Error>();
+  const failed = Promise.withResolvers<Error>();
   const watch = watchAndRestart(options, current, stopping.signal, (next) => {
     current = next;
   });
   const ended = watch.then(
     (failure) => {
-      if (failure !== undefined) gaveUp.resolve(failure);
+      if (failure !== undefined) failed.resolve(failure);
     },
     (error: unknown) =>
-      gaveUp.resolve(new Error(`The launcher could not watch ${options.plan.name}.`, { cause: error })),
+      failed.resolve(new Error(`The launcher could not watch ${options.plan.name}.`, { cause: error })),
   );
   return {
-    gaveUp: gaveUp.promise,
+    failed: failed.promise,
     async stop() {
       stopping.abort();
       await current.stop();

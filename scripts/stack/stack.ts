@@ -31,7 +31,7 @@ export interface Stack {
   /** URL of Redis for api, worker and other clients, including the password. */
   readonly redisUrl: string;
   /** Resolves with the reason when a process keeps failing; the caller still calls `stop`. */
-  readonly gaveUp: Promise<Error>;
+  readonly failed: Promise<Error>;
   /** Stops API and worker, then Redis, and unlocks the data folder. Can be called more than once. */
   stop(): Promise<void>;
 }
@@ -74,7 +74,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     return {
       url,
       redisUrl,
-      gaveUp: Promise.race([...(parts.redis ? [parts.redis] : []), ...parts.apps].map((part) => part.gaveUp)),
+      failed: Promise.race([...(parts.redis ? [parts.redis] : []), ...parts.apps].map((part) => part.failed)),
       stop,
     };
   } catch (error) {
