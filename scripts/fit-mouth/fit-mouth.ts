@@ -1,9 +1,9 @@
 /**
  * Fits the mouth model, which maps speech to mouth shapes, to speech of espeak-ng with known phoneme times.
  *
- *   node scripts/fit-mouth/fit-mouth.ts            fits, writes packages/lipsync-core/assets/mouth-model.json, prints the figures
- *   node scripts/fit-mouth/fit-mouth.ts judge      only prints the figures of the current weights on held-out voices and sentences
- *   node scripts/fit-mouth/fit-mouth.ts fixture    writes the held-out utterance that the tests use
+ *   node scripts/fit-mouth/fit-mouth.ts          fits, writes packages/lipsync-core/assets/mouth-model.json, prints figures
+ *   node scripts/fit-mouth/fit-mouth.ts judge    prints figures of the current weights on held-out voices and sentences
+ *   node scripts/fit-mouth/fit-mouth.ts fixture  writes the held-out utterance that the tests use
  *
  * Requires `espeak-ng`, `libespeak-ng-dev` and a C compiler (Debian: apt-get install espeak-ng libespeak-ng-dev gcc).
  * Deterministic for the same versions. Takes about five minutes on one core.

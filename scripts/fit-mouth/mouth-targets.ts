@@ -67,8 +67,8 @@ export function closureTimes({ name, startMs, endMs }: Phoneme): { readonly star
 }
 
 /**
- * Target shapes per step, blended by overlapping dominance functions (Cohen and Massaro, 1993). The closures of p, b and m
- * are separate, because neighboring sounds never open them.
+ * Target shapes per step, blended by overlapping dominance functions (Cohen and Massaro, 1993). The closures of p, b
+ * and m are separate, because neighboring sounds never open them.
  */
 export function mouthTargets(phonemes: readonly Phoneme[], stepCount: number): MouthTargets {
   const weight = new Float64Array(stepCount);

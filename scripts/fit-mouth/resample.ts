@@ -1,6 +1,9 @@
 const zeroCrossings = 12;
 
-/** Resamples to `ratio` times as many samples with a windowed sinc (squared parabola); a ratio below 1 is low-passed first. */
+/**
+ * Resamples to `ratio` times as many samples with a windowed sinc (squared parabola); a ratio below 1 is low-passed
+ * first.
+ */
 export function resample(samples: Float32Array, ratio: number): Float32Array {
   const cutoff = Math.min(1, ratio) * 0.97;
   const reach = zeroCrossings / cutoff;

@@ -1,6 +1,6 @@
 /**
- * Face space: the plane on which the head is painted, seen from the front at rest. One unit is one pixel of the final frame;
- * x points right, y down, and the origin is between the eyes.
+ * Face space: the plane on which the head is painted, seen from the front at rest. One unit is one pixel of the final
+ * frame; x points right, y down, and the origin is between the eyes.
  */
 export const FACE_SPACE = { left: -200, top: -240, width: 400, height: 460 } as const;
 

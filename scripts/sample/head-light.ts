@@ -17,8 +17,8 @@ const WRAP: Vector = [0.45, 0.3, 0.22];
 const OCCLUSION_RADII_PX = [5, 16] as const;
 
 /**
- * Prepares a function that computes the light of one frame: per unit of face space, factors for red, green and blue and the
- * specular light to add, all linear. The next call reuses the returned array.
+ * Prepares a function that computes the light of one frame: per unit of face space, factors for red, green and blue and
+ * the specular light to add, all linear. The next call reuses the returned array.
  */
 export function createHeadLight(
   hairShare: Float32Array,

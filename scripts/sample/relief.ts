@@ -7,8 +7,8 @@ import { JAW_DROP, outlineMouth } from './paint-mouth.ts';
 import type { Relief } from './sculpt.ts';
 
 /**
- * Depth and height of the rotation axis of the head in face space. Points behind it do not move, because the rim is too steep
- * for the search from the front.
+ * Depth and height of the rotation axis of the head in face space. Points behind it do not move, because the rim is too
+ * steep for the search from the front.
  */
 const AXIS_DEPTH = 34;
 const AXIS_Y = 110;

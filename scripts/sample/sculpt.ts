@@ -10,7 +10,9 @@ const DEPTH = 8.4;
 const RELAXATION = 1.96;
 const SWEEPS = 420;
 
-/** Bumps and hollows added to the inflated head: x, y, height, horizontal and vertical spread; mirrored unless x is 0. */
+/**
+ * Bumps and hollows added to the inflated head: x, y, height, horizontal and vertical spread; mirrored unless x is 0.
+ */
 const FEATURES: readonly (readonly [number, number, number, number, number])[] = [
   // Forehead, brow ridge, eye sockets and eyeballs.
   [0, -85, 5, 60, 34],

@@ -19,8 +19,8 @@ export type Voice = {
 };
 
 /**
- * Writes the voice as a mono 16-bit WAV at 22.05 kHz. The raw voice is thin and noisy, so it is band-limited, equalized, given
- * slight reverberation, and normalized in loudness.
+ * Writes the voice as a mono 16-bit WAV at 22.05 kHz. The raw voice is thin and noisy, so it is band-limited,
+ * equalized, given slight reverberation, and normalized in loudness.
  */
 export async function speak(voice: Voice, rawPath: string, wavPath: string): Promise<void> {
   const { name, wordsPerMinute, pitch, text } = voice;
@@ -67,8 +67,9 @@ export type VoiceFrame = MouthShape & {
 };
 
 /**
- * Computes mouth shapes for a voice. An open jaw raises the first formant, so energy near 700 Hz opens the mouth. Spread lips
- * raise the second one, so the ratio of 2.2 kHz to 900 Hz spreads or purses it. Nasals and stops have little of both.
+ * Computes mouth shapes for a voice. An open jaw raises the first formant, so energy near 700 Hz opens the mouth.
+ * Spread lips raise the second one, so the ratio of 2.2 kHz to 900 Hz spreads or purses it. Nasals and stops have
+ * little of both.
  */
 export function computeVoiceFrames(
   { samples, sampleRateHz }: Sound,

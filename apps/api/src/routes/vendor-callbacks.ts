@@ -14,8 +14,8 @@ const maxRemembered = 10_000;
 type Dependencies = Pick<ApiDependencies, 'jobs' | 'providers' | 'clock'>;
 
 /**
- * Webhooks with which vendors report that an operation has ended. A call only triggers a poll of the operation: its body is
- * not read, and only the verification of the provider authenticates it.
+ * Webhooks with which vendors report that an operation has ended. A call only triggers a poll of the operation: its
+ * body is not read, and only the verification of the provider authenticates it.
  */
 export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route[] {
   const isTooSoon = createRateLimit(dependencies.clock);

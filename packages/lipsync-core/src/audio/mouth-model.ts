@@ -80,7 +80,7 @@ const mouthModelSchema = z
 /** A perceptron with one hidden layer, trained by scripts/fit-mouth: normalized features in, mouth shape out. */
 export type MouthModel = Readonly<z.infer<typeof mouthModelSchema>>;
 
-/** Mouth shape estimated from the sound alone, one value per analysis step. */
+/** Mouth shape estimated from the sound only, one value per analysis step. */
 export interface MouthEstimate {
   /** 0–1. */
   readonly open: Float32Array;

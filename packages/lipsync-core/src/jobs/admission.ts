@@ -23,7 +23,10 @@ export interface SharedAdmissionOptions {
   readonly ledger: Ledger;
   readonly pendingSettlements: PendingSettlementStore;
   readonly clock: Clock;
-  /** Pause before a job without a slot asks again; up to a third longer, so that waiting jobs do not ask together. */
+  /**
+   * Pause before a job that waits for a slot polls again; up to a third longer, so that waiting jobs do not poll
+   * together.
+   */
   readonly slotPollIntervalMs: number;
   /** Called after a slot became free. `readyJobId` is the waiting job that can acquire it; null when none waits. */
   onSlotReleased(provider: string, readyJobId: string | null): void;

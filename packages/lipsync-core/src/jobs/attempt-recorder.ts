@@ -40,7 +40,7 @@ export class AttemptRecorder {
     return this.#latest;
   }
 
-  /** Returns the record after the change. Throws as `appendForRun`. */
+  /** Returns the record after the change. Throws the errors of `appendForRun`. */
   async save(attempts: readonly Attempt[]): Promise<JobRecord> {
     const before = this.#latest;
     this.#latest = attempts;

@@ -54,8 +54,8 @@ const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resum
 
 /**
  * Returns the record after an event. Pure. Ended jobs change only by late costs and by being resumed, events of an
- * earlier run are ignored, progress never decreases until a job is resumed, and an event without effect returns the same
- * object.
+ * earlier run are ignored, progress never decreases until a job is resumed, and an event without effect returns the
+ * same object.
  */
 export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
   if (isTerminal(record.status) && !acceptedAfterEnd.includes(event.type)) return record;

@@ -90,8 +90,8 @@ export class LipsyncPipeline {
   }
 
   /**
-   * Awaited before the first attempt, and again when a waiting job switches providers. Acquires a slot before the inputs
-   * are fetched, because many jobs may wait for one, and checks whether the speech is silent.
+   * Awaited before the first attempt, and again when a waiting job switches providers. Acquires a slot before the
+   * inputs are fetched, because many jobs may wait for one, and checks whether the speech is silent.
    */
   async #start(
     plan: ExecutionPlan,
@@ -190,8 +190,8 @@ interface EarlierPlan {
 }
 
 /**
- * Decides provider order. Probes inputs and queue lengths only if the order depends on them. Throws `not_supported`, the
- * errors of probing and saving, and a `StoreFailure` if the forecast cannot be read.
+ * Decides provider order. Probes inputs and queue lengths only if the order depends on them. Throws `not_supported`,
+ * the errors of probing and saving, and a `StoreFailure` if the forecast cannot be read.
  */
 async function makePlan(
   dependencies: PlanOptions,

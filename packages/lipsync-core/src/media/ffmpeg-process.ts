@@ -130,8 +130,8 @@ export class MediaProcess {
 }
 
 /**
- * Runs a tool to its end and returns its standard output. Throws like `MediaProcess.ended`, and `media_failed` when the
- * output is larger than `maxBytes`.
+ * Runs a tool to its end and returns its standard output. Throws the errors of `MediaProcess.ended`, and `media_failed`
+ * when the output is larger than `maxBytes`.
  */
 export async function runMediaTool(options: MediaProcessOptions & { readonly maxBytes: number }): Promise<string> {
   const running = new MediaProcess(options);

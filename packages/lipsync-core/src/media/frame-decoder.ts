@@ -117,7 +117,7 @@ export class FrameDecoder {
     return frame;
   }
 
-  /** Waits until another frame is decoded or the output has ended. Throws like `next`. */
+  /** Waits until another frame is decoded or the output has ended. Throws the errors of `next`. */
   async hasNext(): Promise<boolean> {
     while (this.#ready.length === 0) {
       if (this.#finished) {

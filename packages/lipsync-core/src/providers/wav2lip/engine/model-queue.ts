@@ -48,7 +48,7 @@ interface PendingBatch {
 
 type ReadyMessage = Extract<FromModelThread, { type: 'ready' }>;
 
-/** Starts the thread and waits until its model is loaded. Throws like `prepareModel`. */
+/** Starts the thread and waits until its model is loaded. Throws the errors of `prepareModel`. */
 export async function openModelQueue({ source, device, ...options }: ModelQueueOptions): Promise<ModelQueue> {
   const workerData: ModelThreadData = { source, device };
   const thread = new Worker(resolveEntry('./model-thread', import.meta.url), { workerData });
@@ -79,8 +79,8 @@ export class ModelQueue {
   }
 
   /**
-   * Draws a batch. Throws like `FaceModel.draw`, `canceled` when the client has disconnected, and `media_failed` when
-   * the queue has stopped.
+   * Draws a batch. Throws the errors of `FaceModel.draw`, `canceled` when the client has disconnected, and
+   * `media_failed` when the queue has stopped.
    */
   async draw(batch: QueuedBatch): Promise<DrawnFaces> {
     if (this.#stopped) throw this.#stopped;

@@ -39,7 +39,7 @@ export async function prepareModel(source: ModelSource, device: OnnxDevice, sign
   }
 }
 
-/** Draws a synthetic face that is the same every time. Throws like `FaceModel.draw`. */
+/** Draws a synthetic face that is the same every time. Throws the errors of `FaceModel.draw`. */
 export async function drawTestFace(model: FaceModel): Promise<Uint8Array> {
   const faces = Uint8Array.from(
     { length: faceBytes(model.facts.cropSizePx) },
