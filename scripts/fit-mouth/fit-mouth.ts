@@ -1,7 +1,7 @@
 /**
  * Fits the mouth model, which maps speech to mouth shapes, to speech of espeak-ng with known phoneme times.
  *
- *   node scripts/fit-mouth/fit-mouth.ts          fits, writes packages/lipsync-core/assets/mouth-model.json, prints figures
+ *   node scripts/fit-mouth/fit-mouth.ts          writes packages/lipsync-core/assets/mouth-model.json, prints figures
  *   node scripts/fit-mouth/fit-mouth.ts judge    prints figures of the current weights on held-out voices and sentences
  *   node scripts/fit-mouth/fit-mouth.ts fixture  writes the held-out utterance that the tests use
  *
