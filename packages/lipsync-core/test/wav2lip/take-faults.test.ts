@@ -448,13 +448,13 @@ describe('Model faults', { timeout: longestMs }, () => {
       'is empty',
       async () => written('empty.onnx', ''),
       'model_invalid',
-      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not an ONNX model/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not a supported ONNX model/,
     ],
     [
       'is a text file',
       async () => written('text.onnx', 'This is not a model.'),
       'model_invalid',
-      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not an ONNX model/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not a supported ONNX model/,
     ],
     [
       'is a text file named like a checkpoint',
@@ -466,7 +466,7 @@ describe('Model faults', { timeout: longestMs }, () => {
       'is another network',
       async () => voiceModelPath(),
       'model_invalid',
-      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not a Wav2Lip generator.* Expected .* found inputs/,
+      /^The model at WAV2LIP_MODEL_PATH cannot be used\. .*not a supported Wav2Lip generator\. Expected .* found inputs/,
     ],
   ])(
     'A model file that %s fails its only attempt with a message that names the setting.',
