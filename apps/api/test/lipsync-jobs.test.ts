@@ -142,6 +142,14 @@ describe('POST /lipsync with files', () => {
     expect((await refused(await api.post('/lipsync', many), 422)).detail).toContain('too many parts');
   });
 
+  it('A form with a very long field name is refused for the unknown name, not for the size of the value.', async () => {
+    const name = 'n'.repeat(120);
+    expect(await json(await api.post('/lipsync', form({ [name]: 'x' })))).toMatchObject({
+      status: 422,
+      errors: [{ field: name, message: 'is not a known field' }],
+    });
+  });
+
   it('A form with metadata that is nested too deeply is refused, and none of its files is kept.', async () => {
     const before = await api.storedFiles();
     const metadata = `{"a":${'['.repeat(15_000)}${']'.repeat(15_000)}}`;

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   isTerminal,
+  LipsyncError,
   type ArtifactStore,
   type Clock,
   type JobStore,
@@ -29,7 +30,7 @@ export interface MaintenanceOptions {
  */
 export async function runMaintenance(options: MaintenanceOptions, signal: AbortSignal): Promise<void> {
   const { logger, intervalMs } = options;
-  const tasks = { sweep, reconcile };
+  const tasks = { sweepJobs, sweepSlots, sweepArtifacts, reconcile };
   while (!signal.aborted) {
     for (const [task, run] of Object.entries(tasks)) {
       await run(options, signal).catch((error: unknown) =>
@@ -40,19 +41,34 @@ export async function runMaintenance(options: MaintenanceOptions, signal: AbortS
   }
 }
 
-/**
- * Recovers state that killed processes left behind: requeues jobs that no queue holds, releases slots of ended jobs,
- * deletes partial files. Also fails jobs that were still queued at their deadline.
- */
-async function sweep({ producer, core, store, artifacts, clock, logger }: MaintenanceOptions): Promise<void> {
+/** Requeues the jobs that no queue holds, and fails those that were still queued at their deadline. */
+async function sweepJobs({ producer, logger }: MaintenanceOptions): Promise<void> {
   const { requeued, expired } = await producer.sweep();
-  const releasedSlots = await core.sweepSlots(async (jobId) =>
-    isTerminal((await store.get(jobId))?.status ?? 'failed'),
-  );
-  const deletedFiles = await artifacts.sweep({ olderThanMs: partialFileMaxAgeMs, nowMs: clock.nowMs() });
   if (expired > 0) logger.info({ expired }, 'queued jobs failed at their deadline');
-  if (requeued + releasedSlots + deletedFiles > 0)
-    logger.info({ requeued, releasedSlots, deletedFiles }, 'state of killed processes recovered');
+  if (requeued > 0) logger.info({ requeued }, 'jobs of killed processes requeued');
+}
+
+/** Releases the slots of ended jobs. */
+async function sweepSlots(options: MaintenanceOptions): Promise<void> {
+  const releasedSlots = await options.core.sweepSlots((jobId) => isGone(jobId, options));
+  if (releasedSlots > 0) options.logger.info({ releasedSlots }, 'slots of ended jobs released');
+}
+
+/** A job with an unreadable record may still run, so its slot is kept; the slots of other jobs are released. */
+async function isGone(jobId: string, { store, logger }: MaintenanceOptions): Promise<boolean> {
+  try {
+    return isTerminal((await store.get(jobId))?.status ?? 'failed');
+  } catch (error) {
+    if (!(LipsyncError.isInstance(error) && error.code === 'internal')) throw error;
+    logger.warn({ jobId, error }, 'the record of a job is unreadable; its slot is kept');
+    return false;
+  }
+}
+
+/** Deletes the partial files of killed processes. */
+async function sweepArtifacts({ artifacts, clock, logger }: MaintenanceOptions): Promise<void> {
+  const deletedFiles = await artifacts.sweep({ olderThanMs: partialFileMaxAgeMs, nowMs: clock.nowMs() });
+  if (deletedFiles > 0) logger.info({ deletedFiles }, 'partial files of killed processes deleted');
 }
 
 /** Settles the cost of operations that outlived their jobs. */

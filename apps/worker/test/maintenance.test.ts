@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { newJobRecord, systemClock, type JobRecord } from '@lipsync/core/host';
+import { LipsyncError, newJobRecord, systemClock, type JobRecord } from '@lipsync/core/host';
 import { lipsyncOptionsSchema } from '@lipsync/core/contract';
 import { runMaintenance, type MaintenanceOptions } from '../src/maintenance.ts';
 
@@ -64,6 +64,45 @@ describe('runMaintenance', () => {
       ['job_done', true],
       ['job_unknown', true],
     ]);
+  });
+
+  it('An unreadable job record is logged and keeps its slot, and the other slots and the artifacts are still swept.', async () => {
+    const gone: [string, boolean][] = [];
+    let artifactSweeps = 0;
+    const warnings = await runTwice({
+      store: {
+        async get(id) {
+          if (id === 'job_unreadable') throw new LipsyncError('internal', 'The record of the job is unreadable.');
+          return records.get(id);
+        },
+      },
+      core: {
+        reconcile: async () => 0,
+        async sweepSlots(isGone) {
+          gone.length = 0;
+          for (const id of ['job_unreadable', 'job_done']) gone.push([id, await isGone(id)]);
+          return 0;
+        },
+      },
+      artifacts: { sweep: async () => (artifactSweeps += 1) },
+    });
+    expect(gone).toEqual([
+      ['job_unreadable', false],
+      ['job_done', true],
+    ]);
+    expect(artifactSweeps).toBeGreaterThanOrEqual(2);
+    expect(warnings[0]).toMatchObject({ jobId: 'job_unreadable' });
+  });
+
+  it('Artifacts are swept in every round, even if the sweeps of jobs and slots fail.', async () => {
+    let artifactSweeps = 0;
+    const fail = () => Promise.reject(new Error('Redis is down'));
+    await runTwice({
+      producer: { sweep: fail },
+      core: { reconcile: async () => 0, sweepSlots: fail },
+      artifacts: { sweep: async () => (artifactSweeps += 1) },
+    });
+    expect(artifactSweeps).toBeGreaterThanOrEqual(2);
   });
 
   it('Pending settlements are reconciled in every round, even if the sweep fails.', async () => {

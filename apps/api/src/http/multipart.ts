@@ -6,7 +6,7 @@ import { createPendingUploads, fileFields, type FileField, type PendingUploads }
 import { HttpError, type FieldProblem } from './problem.ts';
 
 /** Several times the size of all known fields; metadata is the largest, at 16 KiB. */
-const formLimits = { fieldNameSize: 100, fieldSize: 32_768, fields: 32, files: 4, parts: 40, headerPairs: 50 };
+const formLimits = { fieldSize: 32_768, fields: 32, files: 4, parts: 40, headerPairs: 50 };
 
 /** An unexpected file is read up to this size, so that the response can list the other problems of the form. */
 const maxRefusedFileBytes = 1_048_576;
@@ -56,8 +56,8 @@ function collectParts(
 ): { readonly fields: ReadonlyMap<string, string>; readonly problems: FieldProblem[] } {
   const fields = new Map<string, string>();
   const problems: FieldProblem[] = [];
-  parser.on('field', (field, value, { nameTruncated, valueTruncated }) => {
-    const message = findFieldProblem(field, fields, nameTruncated || valueTruncated);
+  parser.on('field', (field, value, { valueTruncated }) => {
+    const message = findFieldProblem(field, fields, valueTruncated);
     if (message !== undefined) return void problems.push({ field, message });
     fields.set(field, value);
     try {
@@ -130,9 +130,13 @@ function brokenForm(cause?: unknown): HttpError {
   });
 }
 
-function findFieldProblem(field: string, fields: ReadonlyMap<string, string>, truncated: boolean): string | undefined {
+function findFieldProblem(
+  field: string,
+  fields: ReadonlyMap<string, string>,
+  valueTruncated: boolean,
+): string | undefined {
   if (isFileField(field)) return 'must be sent as a file';
-  if (truncated) return `must be at most ${formLimits.fieldSize} bytes`;
+  if (valueTruncated) return `must be at most ${formLimits.fieldSize} bytes`;
   if (fields.has(field)) return 'must be sent once';
   return undefined;
 }

@@ -35,6 +35,21 @@ it('A keyed mutex continues with the next work after a failure.', async () => {
   expect(await next).toBe('done');
 });
 
+it('A keyed mutex rejects waiting work at the limit, while earlier work still runs, and keeps the order of the rest.', async () => {
+  const mutex = new KeyedMutex({ maxWaitMs: 40 });
+  const log: string[] = [];
+  const slow = Promise.withResolvers<void>();
+  const first = mutex.run(['a'], () => slow.promise.then(() => void log.push('first ends')));
+  await expect(mutex.run(['a'], async () => void log.push('late'))).rejects.toMatchObject({
+    code: 'resource_exhausted',
+  });
+  const third = mutex.run(['a'], async () => void log.push('third'));
+  expect(log).toEqual([]);
+  slow.resolve();
+  await Promise.all([first, third]);
+  expect(log).toEqual(['first ends', 'third']);
+});
+
 it('A keyed mutex rejects work that waited longer than the limit, without running it.', async () => {
   const mutex = new KeyedMutex({ maxWaitMs: 20 });
   let worked = false;

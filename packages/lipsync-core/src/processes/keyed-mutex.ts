@@ -10,25 +10,38 @@ export class KeyedMutex {
   }
 
   /**
-   * Runs `work` after all earlier work on any of `keys` has settled. Throws `resource_exhausted` without running it if
-   * that took more than `maxWaitMs`.
+   * Runs `work` after all earlier work on any of `keys` has settled. Throws `resource_exhausted` after `maxWaitMs`,
+   * without running it; later work still waits for the earlier work.
    */
   async run<Result>(keys: readonly string[], work: () => Promise<Result>): Promise<Result> {
     const { promise: done, resolve: finish } = Promise.withResolvers<void>();
-    const earlier = keys.flatMap((key) => this.#lastByKey.get(key) ?? []);
+    const earlier = Promise.all(keys.flatMap((key) => this.#lastByKey.get(key) ?? []));
     for (const key of keys) this.#lastByKey.set(key, done);
-    const startedAtMs = performance.now();
     try {
-      await Promise.all(earlier);
-      if (performance.now() - startedAtMs > this.#maxWaitMs)
-        throw new LipsyncError(
-          'resource_exhausted',
-          'Earlier operations on the same data have not finished in time. Try again shortly.',
-        );
+      await this.#waitFor(earlier);
       return await work();
     } finally {
-      finish();
-      for (const key of keys) if (this.#lastByKey.get(key) === done) this.#lastByKey.delete(key);
+      void earlier.then(() => {
+        finish();
+        for (const key of keys) if (this.#lastByKey.get(key) === done) this.#lastByKey.delete(key);
+      });
     }
   }
+
+  async #waitFor(earlier: Promise<unknown>): Promise<void> {
+    const { promise: expired, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(waitedTooLong()), this.#maxWaitMs);
+    try {
+      await Promise.race([earlier, expired]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function waitedTooLong(): LipsyncError {
+  return new LipsyncError(
+    'resource_exhausted',
+    'Earlier operations on the same data have not finished in time. Try again shortly.',
+  );
 }

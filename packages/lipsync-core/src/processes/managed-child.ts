@@ -21,6 +21,9 @@ const stopBudgetMs = 5_000;
  */
 export const stopGraceMs = { renderProcess: stopBudgetMs, program: stopBudgetMs / 5 } as const;
 
+/** Reported when neither an exit code nor a signal is known: not a success. */
+const unknownExitCode = -1;
+
 const stderrTailBytes = 8_192;
 
 interface CommonOptions {
@@ -175,8 +178,10 @@ export class ManagedChild {
 
   /** Sends SIGKILL to the process, and to its group if it leads one. Resolves when the process has ended. */
   kill(): Promise<ChildExit> {
+    // The rest of the group was killed at the exit. By now, the system may have given its id to another process.
+    if (this.#exit) return this.exited;
     this.#isStopping = true;
-    if (!this.#exit) this.#child.kill('SIGKILL');
+    this.#child.kill('SIGKILL');
     this.#killGroup();
     return this.exited;
   }
@@ -252,7 +257,7 @@ export async function readProgramOutput(
 }
 
 function toChildExit(exitCode: number | null, signal: NodeJS.Signals | null): ChildExit {
-  return signal === null ? { type: 'exited', exitCode: exitCode ?? 0 } : { type: 'signaled', signal };
+  return signal === null ? { type: 'exited', exitCode: exitCode ?? unknownExitCode } : { type: 'signaled', signal };
 }
 
 /** Node creates no pipes for a child when the limit of open files is reached. */

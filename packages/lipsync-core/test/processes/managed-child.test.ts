@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { describeExit, ManagedChild, readProgramOutput, stopGraceMs } from '../../src/processes/managed-child.ts';
 import { processTable } from '../../src/testing/process-table.ts';
@@ -117,6 +117,16 @@ it('A module that exits by itself also takes the other processes of its group wi
   const grandchild = Number(await firstMessage(child));
   expect(await child.exited).toEqual({ type: 'exited', exitCode: 0 });
   await expect.poll(() => isRunning(grandchild)).toBe(false);
+});
+
+it('A child that has ended receives no more signals: its id may belong to another process.', async () => {
+  const child = await startModule('process.exit(0);');
+  const exit = await child.exited;
+  const kill = vi.spyOn(process, 'kill');
+  onTestFinished(() => kill.mockRestore());
+  expect(await child.kill()).toEqual(exit);
+  expect(await child.stop()).toEqual(exit);
+  expect(kill).not.toHaveBeenCalled();
 });
 
 it('An exit listener is called once, also when it is added after the exit, and never after its removal.', async () => {

@@ -41,7 +41,7 @@ export async function openCheckpointFile(path: string, signal: AbortSignal): Pro
         const chunk = target.subarray(filled, filled + maxReadBytes);
         const bytesRead = await readChunk(handle, chunk, position + filled);
         if (bytesRead === 0)
-          throw invalidCheckpoint(`${sizeBytes} bytes, the size when it was opened`, `${position + filled}`);
+          throw invalidCheckpoint(`${sizeBytes} bytes, the size when it was opened`, `${position + filled} bytes`);
         filled += bytesRead;
       }
     },

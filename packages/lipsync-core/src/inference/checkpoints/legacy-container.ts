@@ -1,21 +1,11 @@
 import { quoted } from '../../errors/quoted-text.ts';
+import type { CheckpointContainer } from './checkpoint-container.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
 import { invalidCheckpoint, type CheckpointLimits } from './limits.ts';
 import { readPickle } from './pickle-reader.ts';
 import { describeValue, isKind, type PickleValue } from './pickle-values.ts';
 import { storageBytes, type Storage } from './tensors.ts';
 import { TorchGlobals } from './torch-globals.ts';
-
-/** The content of a checkpoint file, independent of its format. */
-export interface CheckpointContainer {
-  /** The object that was passed to `torch.save`. */
-  readonly root: PickleValue;
-  /**
-   * Returns the byte offset of each storage by key. Throws `model_invalid` unless all of them lie completely in the
-   * file.
-   */
-  locate(storages: ReadonlySet<Storage>): Promise<ReadonlyMap<string, number>>;
-}
 
 const magicNumber = 0x1950a86a20f9469cfc6cn;
 const protocolVersion = 1001;
@@ -137,6 +127,6 @@ async function locateStorage(
   await file.read(count, position);
   const found = count.readBigInt64LE(0);
   if (found !== BigInt(storage.elementCount))
-    throw invalidCheckpoint(`${storage.elementCount} elements in the storage at byte ${position}`, `${found}`);
+    throw invalidCheckpoint(`${storage.elementCount} elements in the storage at byte ${position}`, `${found} elements`);
   return position + countBytes;
 }

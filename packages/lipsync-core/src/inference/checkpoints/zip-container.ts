@@ -2,8 +2,8 @@ import { callbackify } from 'node:util';
 import { fromRandomAccessReaderPromise, RandomAccessReader, type Entry, type ZipFile } from 'yauzl';
 import { LipsyncError } from '../../errors/lipsync-error.ts';
 import { quoted } from '../../errors/quoted-text.ts';
+import type { CheckpointContainer } from './checkpoint-container.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
-import type { CheckpointContainer } from './legacy-container.ts';
 import { invalidCheckpoint, type CheckpointLimits } from './limits.ts';
 import { readPickle } from './pickle-reader.ts';
 import type { PickleValue } from './pickle-values.ts';
@@ -20,8 +20,8 @@ export async function readZipContainer(file: CheckpointFile, limits: CheckpointL
   const members = await ZipArchive.open(file, limits);
   const folder = findFolder(members.names);
   rejectTorchScript(members.names, folder);
-  await requireLittleEndian(file, members, folder);
-  const root = await readObject(file, members, `${folder}/data.pkl`, limits);
+  await requireLittleEndian(members, folder);
+  const root = await readObject(members, `${folder}/data.pkl`, limits);
   return {
     root,
     async locate(storages) {
@@ -36,7 +36,7 @@ function findFolder(names: ReadonlySet<string>): string {
   const folders = Array.from(names).flatMap((name) => objectMember.exec(name)?.[1] ?? []);
   const [folder] = folders;
   if (folder === undefined || folders.length > 1)
-    throw invalidCheckpoint('one data.pkl in a folder of the archive', `${folders.length}`);
+    throw invalidCheckpoint('one data.pkl in a folder of the archive', `${folders.length} members named data.pkl`);
   return folder;
 }
 
@@ -50,45 +50,27 @@ function rejectTorchScript(names: ReadonlySet<string>, folder: string): void {
     );
 }
 
-async function requireLittleEndian(file: CheckpointFile, members: ZipArchive, folder: string): Promise<void> {
+async function requireLittleEndian(members: ZipArchive, folder: string): Promise<void> {
   const name = `${folder}/byteorder`;
   // PyTorch before 2.1 does not write this member and is little-endian.
   if (!members.names.has(name)) return;
-  const order = Buffer.from(await readMember(file, members, name, maxByteOrderBytes)).toString('latin1');
+  const order = Buffer.from(await members.read(name, maxByteOrderBytes)).toString('latin1');
   if (order !== 'little') throw invalidCheckpoint('little-endian storages', `the byte order ${quoted(order)}`);
 }
 
-async function readObject(
-  file: CheckpointFile,
-  members: ZipArchive,
-  name: string,
-  limits: CheckpointLimits,
-): Promise<PickleValue> {
-  const bytes = await readMember(file, members, name, limits.pickleBytes);
+async function readObject(members: ZipArchive, name: string, limits: CheckpointLimits): Promise<PickleValue> {
+  const bytes = await members.read(name, limits.pickleBytes);
   const pickle = readPickle(bytes, { globals: new TorchGlobals(), limits });
   if (pickle === undefined)
     throw invalidCheckpoint('a complete pickle', `the end of ${quoted(name)} within the pickle`);
   return pickle.value;
 }
 
-async function readMember(
-  file: CheckpointFile,
-  members: ZipArchive,
-  name: string,
-  maxBytes: number,
-): Promise<Uint8Array> {
-  const { position, lengthBytes } = await members.locate(name);
-  if (lengthBytes > maxBytes) throw invalidCheckpoint(`at most ${maxBytes} bytes in ${quoted(name)}`, `${lengthBytes}`);
-  const bytes = new Uint8Array(lengthBytes);
-  await file.read(bytes, position);
-  return bytes;
-}
-
 async function locateStorage(members: ZipArchive, folder: string, storage: Storage): Promise<number> {
   const name = `${folder}/data/${storage.key}`;
   const { position, lengthBytes } = await members.locate(name);
   if (lengthBytes !== storageBytes(storage))
-    throw invalidCheckpoint(`${storageBytes(storage)} bytes in ${quoted(name)}`, `${lengthBytes}`);
+    throw invalidCheckpoint(`${storageBytes(storage)} bytes in ${quoted(name)}`, `${lengthBytes} bytes`);
   return position;
 }
 
@@ -99,10 +81,12 @@ async function locateStorage(members: ZipArchive, folder: string, storage: Stora
  */
 class ZipArchive {
   readonly names: ReadonlySet<string>;
+  readonly #file: CheckpointFile;
   readonly #archive: ZipFile;
   readonly #entries: ReadonlyMap<string, Entry>;
 
-  private constructor(archive: ZipFile, entries: ReadonlyMap<string, Entry>) {
+  private constructor(file: CheckpointFile, archive: ZipFile, entries: ReadonlyMap<string, Entry>) {
+    this.#file = file;
     this.#archive = archive;
     this.#entries = entries;
     this.names = new Set(entries.keys());
@@ -114,7 +98,7 @@ class ZipArchive {
     const archive = await rethrowAsInvalid(
       fromRandomAccessReaderPromise(new PositionedReader(file), file.sizeBytes, options),
     );
-    return new ZipArchive(archive, await rethrowAsInvalid(listEntries(archive, limits)));
+    return new ZipArchive(file, archive, await rethrowAsInvalid(listEntries(archive, limits)));
   }
 
   /** Throws `model_invalid` when the member is missing, compressed, encrypted or truncated. */
@@ -126,6 +110,16 @@ class ZipArchive {
     const header = this.#archive.readLocalFileHeaderPromise(entry, { minimal: true });
     const { fileDataStart } = await rethrowAsInvalid(header);
     return { position: fileDataStart, lengthBytes: entry.uncompressedSize };
+  }
+
+  /** Throws `model_invalid` like `locate`, and when the member has more than `maxBytes`. */
+  async read(name: string, maxBytes: number): Promise<Uint8Array> {
+    const { position, lengthBytes } = await this.locate(name);
+    if (lengthBytes > maxBytes)
+      throw invalidCheckpoint(`at most ${maxBytes} bytes in ${quoted(name)}`, `${lengthBytes} bytes`);
+    const bytes = new Uint8Array(lengthBytes);
+    await this.#file.read(bytes, position);
+    return bytes;
   }
 }
 

@@ -93,6 +93,8 @@ describe('toFailureCode', () => {
     ['The duration of the audio differs too much from the duration of the video', 'not_supported'],
     ['No face was detected in the video, please try with another video', 'not_supported'],
     ['Lip region too small', 'not_supported'],
+    ['Lip-sync failed', 'provider_failed'],
+    ['The lip sync could not be generated', 'provider_failed'],
     ['Rejected by content moderation', 'content_refused'],
     ['This video violates our content policy', 'content_refused'],
     ['Video generation failed, please try again', 'provider_failed'],

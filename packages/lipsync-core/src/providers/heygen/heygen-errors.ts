@@ -135,7 +135,8 @@ const failurePatterns: readonly (readonly [RegExp, ErrorCode])[] = [
   [/content[- ]?policy|policy violation|moderation|prohibited|inappropriate/i, 'content_refused'],
   // Caused by this clip or speech, not by HeyGen's health; another provider may support it.
   [/audio is missing|audio.*corrupt|no audio/i, 'not_supported'],
-  [/\b(face|faces|lip|lips|mouth)\b/i, 'not_supported'],
+  // "Lip-sync failed" names the product, not the lips in the clip.
+  [/\b(faces?|lips?(?![\s-]*sync)|mouth)\b/i, 'not_supported'],
   [/duration|length/i, 'not_supported'],
 ];
 

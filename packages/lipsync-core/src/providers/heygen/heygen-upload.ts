@@ -1,5 +1,5 @@
-import { createReadStream, openAsBlob } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { openAsBlob } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import pRetry from 'p-retry';
 import { abortError, LipsyncError } from '../../errors/index.ts';
 import { RequestError, type GuardedClient, type GuardedResponse } from '../../net/index.ts';
@@ -95,7 +95,8 @@ async function putFile(
   { guardedClient, transferTimeoutMs }: UploadOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const content = createReadStream(path);
+  // The file is open before the stream exists: a stream that cannot open it fails without a listener until it is read.
+  const content = (await open(path)).createReadStream();
   let response: GuardedResponse;
   try {
     // The signature of the URL covers these headers, so the API key must not be sent.

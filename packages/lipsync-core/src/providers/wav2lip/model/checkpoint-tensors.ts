@@ -21,20 +21,26 @@ const maxListedTensors = 3;
 
 /**
  * Compares a checkpoint's tensors with those of the Wav2Lip generator by name and shape. Returns the matching network:
- * the released one or a narrower variant. Throws `model_invalid`, which names a known other model, or else lists
- * missing, unexpected and misshapen tensors.
+ * the released one or a narrower variant. Throws `model_invalid`. The message names the model if it is a
+ * known one, else lists the differing tensors.
  */
 export function matchNetwork(tensors: TensorDims): Wav2LipNetwork {
   for (const [tensor, model] of otherModels) {
     if (tensors.has(tensor)) throw notWav2Lip(`it contains ${model}`);
   }
-  const network = networkOfWidth(tensors);
+  const network = networkMatchingWidth(tensors);
   const expected = new Map(
     layersOf(network).flatMap((layer) => tensorShapes(layer).map(({ name, dims }) => [name, dims])),
   );
   const problems = [
-    ...describeMissing([...expected.keys()].filter((name) => !tensors.has(name))),
-    ...describeUnexpected([...tensors.keys()].filter((name) => !expected.has(name) && !name.endsWith(counterSuffix))),
+    ...describeTensors(
+      'missing',
+      [...expected.keys()].filter((name) => !tensors.has(name)),
+    ),
+    ...describeTensors(
+      'unexpected',
+      [...tensors.keys()].filter((name) => !expected.has(name) && !name.endsWith(counterSuffix)),
+    ),
     ...describeShapes(expected, tensors),
   ];
   if (problems.length > 0) throw notWav2Lip(problems.join('; '));
@@ -42,7 +48,7 @@ export function matchNetwork(tensors: TensorDims): Wav2LipNetwork {
 }
 
 /** Selects the network by the width of the first layer; defaults to the released one. */
-function networkOfWidth(tensors: TensorDims): Wav2LipNetwork {
+function networkMatchingWidth(tensors: TensorDims): Wav2LipNetwork {
   const width = tensors.get(firstWeight)?.dims[0];
   return (
     widthDivisors
@@ -51,12 +57,8 @@ function networkOfWidth(tensors: TensorDims): Wav2LipNetwork {
   );
 }
 
-function describeMissing(names: readonly string[]): string[] {
-  return names.length === 0 ? [] : [`${listed(names)} ${names.length === 1 ? 'is' : 'are'} missing`];
-}
-
-function describeUnexpected(names: readonly string[]): string[] {
-  return names.length === 0 ? [] : [`${listed(names)} ${names.length === 1 ? 'is' : 'are'} unexpected`];
+function describeTensors(fault: 'missing' | 'unexpected', names: readonly string[]): string[] {
+  return names.length === 0 ? [] : [`${listed(names)} ${names.length === 1 ? 'is' : 'are'} ${fault}`];
 }
 
 function describeShapes(expected: ReadonlyMap<string, readonly number[]>, tensors: TensorDims): string[] {
@@ -89,7 +91,7 @@ function notWav2Lip(finding: string): LipsyncError {
 }
 
 /** Wraps a source: reading a tensor with non-finite values or a negative variance throws `model_invalid`. */
-export function requireFiniteTensors(source: TensorSource): TensorSource {
+export function rejectInvalidTensors(source: TensorSource): TensorSource {
   return {
     async read(name) {
       const values = await source.read(name);

@@ -3,7 +3,7 @@ import { openCheckpoint, type Checkpoint } from '../../../inference/checkpoints/
 import { writeOnnxFile } from '../../../inference/onnx-writer.ts';
 import { syncFile } from '../../../storage/durable-files.ts';
 import type { FileHash } from '../../../storage/file-hash.ts';
-import { matchNetwork, requireFiniteTensors } from './checkpoint-tensors.ts';
+import { matchNetwork, rejectInvalidTensors } from './checkpoint-tensors.ts';
 import {
   openImportWorkspace,
   prepareOutput,
@@ -119,7 +119,7 @@ async function writeVerified(
   { path, outputPath, kind, signal, onProgress }: WriteOptions,
 ): Promise<{ readonly hash: FileHash; readonly verification: Verification }> {
   const network = matchNetwork(checkpoint.tensors);
-  const source = requireFiniteTensors(checkpoint);
+  const source = rejectInvalidTensors(checkpoint);
   const graph = await wav2lipGraph(network, source, {
     ...kind,
     metadata: { source: officialSource, licence: officialLicense },
