@@ -19,7 +19,7 @@ const stopBudgetMs = 5_000;
  * outer level time to delete partial files and to report: a program that ignores SIGTERM must not cost the warm
  * process.
  */
-export const stopGraceMs = { renderProcess: stopBudgetMs, program: stopBudgetMs / 5 } as const;
+export const stopGraceMs = { renderProcess: stopBudgetMs, program: stopBudgetMs / 10 } as const;
 
 /** Reported when neither an exit code nor a signal is known: not a success. */
 const unknownExitCode = -1;
