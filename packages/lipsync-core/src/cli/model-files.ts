@@ -63,9 +63,20 @@ export interface DigestCheck {
   readonly foundSha256: string | null;
 }
 
-export interface ListedModel {
+/** A model inside installed packages. */
+export interface ListedBundledModel {
+  readonly kind: 'bundled';
   readonly name: string;
-  readonly kind: 'bundled' | 'imported';
+  readonly role: string;
+  readonly licence: string;
+  readonly state: ModelState;
+}
+
+/** A model file in the folder or in a setting. */
+export interface ListedImportedModel {
+  readonly kind: 'imported';
+  readonly name: string;
+  /** Role, license and source are null if they are unknown. */
   readonly role: string | null;
   readonly licence: string | null;
   readonly source: string | null;
@@ -73,57 +84,75 @@ export interface ListedModel {
   readonly elementType: ImportedModelRecord['model']['element_type'] | null;
   readonly form: ImportedModelRecord['model']['form'];
   readonly state: ModelState;
-  /** Path of a model in the folder or in a setting; null for bundled and missing models. */
-  readonly path: string | null;
+  readonly path: string;
   /** The setting that names it; null for none. */
   readonly setting: string | null;
 }
+
+/** A model of the manifest that has not been imported yet. */
+export interface ListedImportableModel {
+  readonly kind: 'importable';
+  readonly name: string;
+  readonly role: string;
+  readonly licence: string;
+  readonly source: string;
+  readonly state: 'missing';
+}
+
+export type ListedModel = ListedBundledModel | ListedImportedModel | ListedImportableModel;
 
 interface ConfiguredModel {
   readonly setting: string;
   readonly path: string;
 }
 
-export interface ModelLocations {
+export interface ModelSources {
   readonly tools: ModelTools;
   readonly folder: string;
   /** The models that settings name, by absolute path. */
   readonly configured: readonly ConfiguredModel[];
 }
 
-const unwritten = { elementType: null, form: null } as const;
+const noFormat = { licence: null, elementType: null, form: null } as const;
 
 /**
  * The models of the manifest, of `folder` and of the settings, each with its license and the state of its bytes.
- * Throws `model_invalid` for an invalid manifest.
+ * Throws `model_invalid` for an invalid manifest and `request_invalid` for a folder that cannot be read.
  */
 export async function listModels(
-  { folder, configured, tools }: ModelLocations,
+  { folder, configured, tools }: ModelSources,
   signal: AbortSignal,
 ): Promise<readonly ListedModel[]> {
   const { models, importable } = await readModelManifest(folder);
-  const bundled = await Promise.all(models.map((model) => listBundled(model, tools, signal)));
-  const inFolder = await modelFiles(folder);
+  const bundled = await mapInSequence(models, (model) => listBundled(model, tools, signal));
+  const inFolder = await listModelFiles(folder);
   const elsewhere = configured
     .map(({ path }) => path)
     .filter((path) => !inFolder.some((other) => resolve(other) === path));
-  const present = await Promise.all(
-    [...inFolder, ...elsewhere].map((path) => listFile(path, { configured, tools }, signal)),
+  const present = await mapInSequence([...inFolder, ...elsewhere], (path) =>
+    listFile(path, { configured, tools }, signal),
   );
   const absent = importable
     .filter(({ name }) => !present.some((model) => model.name === name))
-    .map(({ name, role, licence, source }): ListedModel => ({
-      ...unwritten,
+    .map(({ name, role, licence, source }): ListedImportableModel => ({
+      kind: 'importable',
       name,
-      kind: 'imported',
       role,
       licence,
       source,
       state: 'missing',
-      path: null,
-      setting: null,
     }));
   return [...bundled, ...present, ...absent];
+}
+
+/** Files are hashed one after the other: in parallel, they would compete for the disk. */
+async function mapInSequence<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<readonly Result[]> {
+  const results: Result[] = [];
+  for (const item of items) results.push(await work(item));
+  return results;
 }
 
 /** Compares every file of a bundled model with the manifest. */
@@ -132,7 +161,7 @@ export async function checkBundled(
   tools: ModelTools,
   signal: AbortSignal,
 ): Promise<readonly DigestCheck[]> {
-  return Promise.all(files.map((file) => checkBundledFile(file, tools, signal)));
+  return mapInSequence(files, (file) => checkBundledFile(file, tools, signal));
 }
 
 /** Compares a model file with the record beside it. Throws `model_missing` when it cannot be read. */
@@ -144,20 +173,10 @@ export async function checkRecorded(path: string, tools: ModelTools, signal: Abo
   return { path, state: expectedSha256 === foundSha256 ? 'ok' : 'changed', expectedSha256, foundSha256 };
 }
 
-async function listBundled(model: BundledModel, tools: ModelTools, signal: AbortSignal): Promise<ListedModel> {
+async function listBundled(model: BundledModel, tools: ModelTools, signal: AbortSignal): Promise<ListedBundledModel> {
   const states = (await checkBundled(model, tools, signal)).map(({ state }) => state);
   const { name, role, licence } = model;
-  return {
-    ...unwritten,
-    name,
-    kind: 'bundled',
-    role,
-    licence,
-    source: null,
-    state: states.find((state) => state !== 'ok') ?? 'ok',
-    path: null,
-    setting: null,
-  };
+  return { kind: 'bundled', name, role, licence, state: states.find((state) => state !== 'ok') ?? 'ok' };
 }
 
 async function checkBundledFile(file: BundledFile, tools: ModelTools, signal: AbortSignal): Promise<DigestCheck> {
@@ -169,13 +188,13 @@ async function checkBundledFile(file: BundledFile, tools: ModelTools, signal: Ab
     foundSha256: null,
   } as const;
   if (path === null) return missing;
-  return unlessMissing<DigestCheck>(missing, async () => {
+  return orIfMissing<DigestCheck>(missing, async () => {
     const { sha256 } = await tools.hash(path, signal);
     return { path, state: sha256 === file.sha256 ? 'ok' : 'changed', expectedSha256: file.sha256, foundSha256: sha256 };
   });
 }
 
-async function unlessMissing<Result>(missing: Result, check: () => Promise<Result>): Promise<Result> {
+async function orIfMissing<Result>(missing: Result, check: () => Promise<Result>): Promise<Result> {
   try {
     return await check();
   } catch (error) {
@@ -186,33 +205,31 @@ async function unlessMissing<Result>(missing: Result, check: () => Promise<Resul
 
 async function listFile(
   path: string,
-  { configured, tools }: Pick<ModelLocations, 'configured' | 'tools'>,
+  { configured, tools }: Pick<ModelSources, 'configured' | 'tools'>,
   signal: AbortSignal,
-): Promise<ListedModel> {
+): Promise<ListedImportedModel> {
   const record = await tools.readRecord(path);
-  const state = await unlessMissing<ModelState>(
-    'missing',
-    async () => (await checkRecorded(path, tools, signal)).state,
-  );
+  const state = await orIfMissing<ModelState>('missing', async () => (await checkRecorded(path, tools, signal)).state);
   const { name = basename(path, extname(path)), role = null, source = null } = record ?? {};
   // A record applies only to the bytes it was written for.
-  const { licence, model } = state === 'ok' && record ? record : { licence: null, model: null };
-  return {
-    name,
-    kind: 'imported',
-    role,
-    licence,
-    source,
-    elementType: model?.element_type ?? null,
-    form: model?.form ?? null,
-    state,
-    path,
-    setting: configured.find((model) => model.path === resolve(path))?.setting ?? null,
-  };
+  const format =
+    state === 'ok' && record
+      ? { licence: record.licence, elementType: record.model.element_type, form: record.model.form }
+      : noFormat;
+  const setting = configured.find((model) => model.path === resolve(path))?.setting ?? null;
+  return { kind: 'imported', name, role, source, ...format, state, path, setting };
 }
 
-async function modelFiles(folder: string): Promise<readonly string[]> {
-  const names = await readdir(folder).catch(() => []);
+/** Paths of the ONNX files in a folder; none if it does not exist. */
+async function listModelFiles(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder).catch((cause: unknown): string[] => {
+    if (errnoCode(cause) === 'ENOENT') return [];
+    throw new LipsyncError(
+      'request_invalid',
+      `"${folder}" cannot be read as a folder of models (${errnoCode(cause) ?? 'unknown error'}). Check its permissions, or name another one with --folder.`,
+      { cause },
+    );
+  });
   return names
     .filter((name) => name.endsWith('.onnx'))
     .toSorted()

@@ -179,32 +179,52 @@ async function list(
     ({ configured: { modelFile } }) => (modelFile?.path ? [{ setting: modelFile.setting, path: modelFile.path }] : []),
   );
   const models = await listModels({ folder, configured, tools: requireTools(definitions) }, signal);
-  const json = {
-    models: models.map(({ elementType, setting, ...model }) => ({
-      ...model,
-      configured: setting !== null,
-      element_type: elementType,
-    })),
-  };
+  const json = { models: models.map(toModelJson) };
   return { exitCode: 0, json, stdout: models.flatMap((model) => toLines(model, folder)) };
 }
 
-function toLines(
-  { name, kind, state, role, licence, source, elementType, form, path, setting }: ListedModel,
-  folder: string,
-): string[] {
-  const advice =
-    state === 'missing' && source !== null
-      ? `not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${join(folder, `${name}.onnx`)}`
-      : '';
-  const written = elementType === null ? '' : kindOf({ element_type: elementType, form });
-  const details = [role ?? 'no record', written, path ?? '', setting ?? '', advice].filter(
-    (detail) => detail.length > 0,
-  );
+/** The order of the fields is part of the output. */
+function toModelJson(model: ListedModel): object {
+  const { name, role, licence, state } = model;
+  const noFile = { path: null, configured: false, element_type: null };
+  switch (model.kind) {
+    case 'bundled':
+      return { form: null, name, kind: 'bundled', role, licence, source: null, state, ...noFile };
+    case 'importable':
+      return { form: null, name, kind: 'imported', role, licence, source: model.source, state, ...noFile };
+    case 'imported': {
+      const { source, form, path, setting, elementType } = model;
+      const file = { form, state, path, configured: setting !== null, element_type: elementType };
+      return { name, kind: 'imported', role, licence, source, ...file };
+    }
+  }
+}
+
+function toLines(model: ListedModel, folder: string): string[] {
+  const { name, state, role, licence } = model;
+  const kind = model.kind === 'bundled' ? 'bundled' : 'imported';
+  const details = [role ?? 'no record', ...describeFile(model), ...adviseImport(model, folder)];
   return [
     `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
     `${' '.repeat(12)}licence: ${licence ?? 'unknown'}`,
   ];
+}
+
+function describeFile(model: ListedModel): string[] {
+  if (model.kind !== 'imported') return [];
+  const { elementType, form, path, setting } = model;
+  return [
+    ...(elementType === null ? [] : [kindOf({ element_type: elementType, form })]),
+    path,
+    ...(setting === null ? [] : [setting]),
+  ];
+}
+
+function adviseImport(model: ListedModel, folder: string): string[] {
+  if (model.kind === 'bundled' || model.state !== 'missing' || model.source === null) return [];
+  const { name, source } = model;
+  const output = join(folder, `${name}.onnx`);
+  return [`not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${output}`];
 }
 
 async function verify(

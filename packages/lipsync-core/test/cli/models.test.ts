@@ -203,6 +203,35 @@ describe('models list', () => {
     ]);
   });
 
+  it('models list --json prints the fields of each kind of model in a fixed order, with null for those it does not have.', async () => {
+    await runCli('models', 'import', checkpoint, '-o', model);
+    await writeFile(join(folder, 'models', 'manifest.json'), await readFile(join(projectModels, 'manifest.json')));
+    vi.stubEnv('WAV2LIP_MODEL_PATH', join(folder, 'absent.onnx'));
+    const { said } = await json('list', '--folder', join(folder, 'models'));
+    const fields = (name: string) => {
+      const listed: Record<string, unknown> = said.models.find((one: { name: string }) => one.name === name);
+      return Object.entries(listed)
+        .map(([field, value]) => (value === null ? `${field}: null` : field))
+        .join(', ');
+    };
+    const notImported =
+      'form: null, name, kind, role, licence, source, state, path: null, configured, element_type: null';
+    expect(fields('blazeface')).toBe(notImported.replace('source', 'source: null'));
+    expect(fields('wav2lip')).toBe(notImported);
+    expect(fields('wav2lip_gan')).toBe(
+      'name, kind, role, licence, source, form, state, path, configured, element_type',
+    );
+    expect(fields('absent')).toBe(
+      'name, kind, role: null, licence: null, source: null, form: null, state, path, configured, element_type: null',
+    );
+  });
+
+  it('models list rejects a folder that cannot be read instead of listing no models.', async () => {
+    const { exitCode, said } = await json('list', '--folder', checkpoint);
+    expect(exitCode).toBe(1);
+    expect(said.error).toMatchObject({ code: 'request_invalid', message: expect.stringContaining('ENOTDIR') });
+  });
+
   it('models list shows neither license nor form for a file that differs from its record.', async () => {
     await runCli('models', 'import', checkpoint, '-o', model);
     await writeFile(model, 'changed');
