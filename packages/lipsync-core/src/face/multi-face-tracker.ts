@@ -1,4 +1,4 @@
-import { intersectionOverUnion, type Rectangle } from './bounding-boxes.ts';
+import { intersectionOverUnion } from './bounding-boxes.ts';
 import {
   boxOfRegion,
   isOffCenter,
@@ -9,6 +9,7 @@ import {
 } from './face-regions.ts';
 import type { FaceBox, FaceDetector, FaceMesh, FaceRegion } from './face-types.ts';
 import type { FaceObservation } from './observation-store.ts';
+import { prominenceOf } from './select-faces.ts';
 
 export interface NumberedPicture extends RgbPicture {
   readonly frame: number;
@@ -131,14 +132,6 @@ function prominentBoxes(boxes: readonly FaceBox[], picture: RgbPicture): readonl
     .sort((first, second) => second.prominence - first.prominence);
   const best = rated[0]?.prominence ?? 0;
   return rated.filter(({ prominence }) => prominence >= best * minimumRelativeProminence).map(({ box }) => box);
-}
-
-/** Side of the face relative to the shorter side of the picture, reduced towards the border. */
-function prominenceOf({ x, y, width, height }: Rectangle, picture: RgbPicture): number {
-  const size = Math.max(width, height) / Math.min(picture.width, picture.height);
-  const offset = Math.hypot(x + width / 2 - picture.width / 2, y + height / 2 - picture.height / 2);
-  const fromCenter = offset / (Math.hypot(picture.width, picture.height) / 2);
-  return size * (1 - 0.5 * Math.min(1, fromCenter));
 }
 
 /** Two tracked faces can converge on the same one. The older one is kept. */

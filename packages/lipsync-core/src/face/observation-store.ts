@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { landmarkCount } from './face-types.ts';
+import { selectTracklets, type Tracklet } from './select-faces.ts';
 
 /** One face in one frame. */
 export interface FaceObservation {
@@ -18,18 +19,7 @@ export interface StoredObservation {
   readonly offset: number;
 }
 
-/** The observations of one identity within a shot. */
-export interface Tracklet {
-  readonly identity: number;
-  readonly firstFrame: number;
-  readonly lastFrame: number;
-  readonly observationCount: number;
-  /** Sum of the prominence of all observations. */
-  readonly prominence: number;
-}
-
 const pointBytes = landmarkCount * 3 * 4;
-const minimumObservations = 3;
 
 /** Keeps the observations of one shot on disk, so that a shot of any length needs a few bytes of memory per frame. */
 export class ObservationStore {
@@ -86,20 +76,4 @@ export class ObservationStore {
     closeSync(this.#descriptor);
     rmSync(this.#path, { force: true });
   }
-}
-
-/**
- * Selects the faces that a shot is about: greedily by total prominence, as long as they do not overlap in time.
- * Tracklets with fewer than 3 observations are treated as false detections, unless the shot is shorter.
- */
-export function selectTracklets(tracklets: readonly Tracklet[], shotLength: number): readonly Tracklet[] {
-  const needed = Math.min(minimumObservations, shotLength);
-  const selected: Tracklet[] = [];
-  for (const tracklet of tracklets.toSorted((first, second) => second.prominence - first.prominence)) {
-    const isFree = selected.every(
-      ({ firstFrame, lastFrame }) => tracklet.lastFrame < firstFrame || tracklet.firstFrame > lastFrame,
-    );
-    if (tracklet.observationCount >= needed && isFree) selected.push(tracklet);
-  }
-  return selected.sort((first, second) => first.firstFrame - second.firstFrame);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { selectTracklets, type Tracklet } from './observation-store.ts';
+import { selectTracklets, type Tracklet } from './select-faces.ts';
 
 function tracklet(identity: number, firstFrame: number, lastFrame: number, prominencePerFrame: number): Tracklet {
   const observationCount = lastFrame - firstFrame + 1;

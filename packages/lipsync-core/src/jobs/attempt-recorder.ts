@@ -5,16 +5,16 @@ import type { LateCost } from '../providers/settlement-reconciler.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
-import { superseded } from './stop-signal.ts';
+import { RunSuperseded } from './stop-signal.ts';
 
-/** Appends an event of a run. Throws `superseded` if a later run has taken over the job. */
+/** Appends an event of a run. Throws `RunSuperseded` if a later run has taken over the job. */
 export async function appendForRun(
   store: Pick<JobStore, 'append'>,
   { id, runs }: Pick<JobRecord, 'id' | 'runs'>,
   event: JobEvent,
 ): Promise<JobRecord> {
   const record = await store.append(id, event);
-  if (record.runs !== runs) throw superseded;
+  if (record.runs !== runs) throw new RunSuperseded();
   return record;
 }
 

@@ -12,7 +12,7 @@ import { isTerminal, isUnderWay, type JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import { ProgressWriter, toProgressUpdate, type ProgressUpdate } from './progress-writer.ts';
-import { deadlineExceeded, jobCanceled, StopSignal, superseded } from './stop-signal.ts';
+import { deadlineExceeded, jobCanceled, RunSuperseded, StopSignal } from './stop-signal.ts';
 
 export interface JobRunnerOptions {
   readonly store: JobStore;
@@ -98,7 +98,7 @@ export class JobRunner {
     try {
       return await work();
     } catch (error) {
-      const current = error === superseded ? await this.#options.store.get(jobId) : undefined;
+      const current = error instanceof RunSuperseded ? await this.#options.store.get(jobId) : undefined;
       if (current) return current;
       throw error instanceof StoreFailure ? error.cause : error;
     }
@@ -199,7 +199,7 @@ export class JobRunner {
     thrown: unknown,
     { context, stop }: { readonly context: RunContext; readonly stop: AbortSignal },
   ): Promise<JobRecord> {
-    if (stop.reason === superseded) throw superseded;
+    if (stop.reason instanceof RunSuperseded) throw stop.reason;
     if (context.signal.aborted && !stop.aborted) {
       await this.#store.append(record.id, { type: 'released', run: record.runs });
       throw abortError(context.signal);

@@ -8,7 +8,7 @@ import type { RenderPool } from '../processes/render-pool.ts';
 import type { Admission } from '../providers/admission.ts';
 import type { ChainContext, LocalPrice } from '../providers/attempt-runner.ts';
 import { abandonChain, runChain, type ChainOutcome } from '../providers/chain.ts';
-import type { ProviderRegistry } from '../providers/provider-registry.ts';
+import type { ActiveProviders } from '../providers/active-providers.ts';
 import { expectedMs, type ExpectedOutput, type Forecast } from '../scheduling/completion-forecast.ts';
 import {
   dependsOnOutlook,
@@ -26,7 +26,7 @@ type PausedOutcome = Exclude<ChainOutcome, { type: 'made' }>;
 export type PipelineOutcome = PipelineResult | PausedOutcome;
 
 export interface LipsyncPipelineOptions {
-  readonly registry: ProviderRegistry;
+  readonly activeProviders: ActiveProviders;
   readonly renderPool: RenderPool;
   readonly admission: Admission;
   readonly forecast: Forecast;
@@ -55,20 +55,20 @@ export class LipsyncPipeline {
     let plan =
       context.plan ?? (await makePlan(this.#options, input.options, { savePlan: context.savePlan, measureOutputMs }));
     if (context.earlierAttempts.length === 0) {
-      let start = await this.#start(plan, inputs, chainContext);
+      let start = await this.#admitBeforePreparing(plan, inputs, chainContext);
       const fasterPlan =
         start.type === 'waiting'
           ? await findFasterPlan(this.#options, input.options, { ...context, jobId: input.jobId })
           : undefined;
       if (fasterPlan) {
         plan = fasterPlan;
-        start = await this.#start(plan, inputs, chainContext);
+        start = await this.#admitBeforePreparing(plan, inputs, chainContext);
       }
       if (start.type === 'silent') return inputs.passThrough();
       if (start.type !== 'ready') return start;
     }
     const outcome = await runChain(
-      this.#options.registry.chainOf(plan),
+      this.#options.activeProviders.chainOf(plan),
       (attemptIndex) => inputs.takeRequest(attemptIndex),
       { ...chainContext, plan },
     );
@@ -84,7 +84,7 @@ export class LipsyncPipeline {
     context: Pick<PipelineContext, 'signal' | 'earlierAttempts' | 'saveAttempts'>,
   ): Promise<void> {
     // All providers, because the current plan may no longer contain the one that started.
-    const { all } = this.#options.registry;
+    const { all } = this.#options.activeProviders;
     const chainContext = this.#chainContext(input, { ...context, canRun: () => true, onProgress: () => undefined });
     return abandonChain(all, reason, chainContext);
   }
@@ -93,12 +93,12 @@ export class LipsyncPipeline {
    * Awaited before the first attempt, and again when a waiting job switches providers. Acquires a slot before the
    * inputs are fetched, because many jobs may wait for one, and checks whether the speech is silent.
    */
-  async #start(
+  async #admitBeforePreparing(
     plan: ExecutionPlan,
     inputs: PreparedInputs,
     { admission, canRun, ...job }: ChainContext,
   ): Promise<PausedOutcome | { readonly type: 'silent' } | { readonly type: 'ready' }> {
-    const [first] = this.#options.registry.chainOf(plan);
+    const [first] = this.#options.activeProviders.chainOf(plan);
     if (!first) return { type: 'ready' };
     if (!canRun(first.kind)) return { type: 'elsewhere', needs: first.kind };
     const slot = await admission.admit(first, job);
@@ -170,7 +170,7 @@ function degradedWarning(id: ProviderId): Warning {
   };
 }
 
-type PlanOptions = Pick<LipsyncPipelineOptions, 'registry' | 'forecast'>;
+type PlanOptions = Pick<LipsyncPipelineOptions, 'activeProviders' | 'forecast'>;
 
 /** Stores a plan before it is executed. `outputMs`: planned output duration; null if not measured. */
 type SavePlan = (plan: ExecutionPlan, outputMs: number | null) => Promise<void>;
@@ -237,6 +237,6 @@ async function planByOutlook(
   });
 }
 
-function plannedProviders({ registry }: PlanOptions): readonly PlannedProvider[] {
-  return registry.all.map(({ kind, facts: { id, degraded } }) => ({ kind, id, degraded }));
+function plannedProviders({ activeProviders }: PlanOptions): readonly PlannedProvider[] {
+  return activeProviders.all.map(({ kind, facts: { id, degraded } }) => ({ kind, id, degraded }));
 }

@@ -1,5 +1,4 @@
 import { analyzeSpeechRenderTask, type SpeechReport } from '../audio/index.ts';
-import type { LipsyncOptions } from '../contract/index.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import {
   passThroughRenderTask,
@@ -124,7 +123,7 @@ export class PreparedInputs {
     onProgress({ stage: 'probing', fraction: 0 });
     const clip = await retryMediaStep(signal, () => probeClip(inputs.clipPath, { limits, signal }));
     const speech = await retryMediaStep(signal, () => probeSpeech(inputs.speechPath, { limits, signal }));
-    const timeline = planTimeline(clip, speech.durationMs, { syncMode: options.syncMode, window: windowOf(options) });
+    const timeline = planTimeline(clip, speech.durationMs, { syncMode: options.syncMode, window: options });
     return { inputs, clip, speech, timeline };
   }
 
@@ -157,10 +156,6 @@ export async function retryMediaStep<Result>(signal: AbortSignal, step: () => Pr
 
 export function isSilent({ voiceFound, peakLevelDb }: SpeechReport): boolean {
   return !voiceFound && peakLevelDb < silenceLevelDb;
-}
-
-function windowOf({ startMs, endMs }: LipsyncOptions): { startMs?: number; endMs?: number } {
-  return { ...(startMs === undefined ? {} : { startMs }), ...(endMs === undefined ? {} : { endMs }) };
 }
 
 const silentWarning: Warning = Object.freeze({

@@ -131,12 +131,12 @@ export class StateJobStore implements JobStore {
 
   async #newestFirst(): Promise<JobDocument[]> {
     const found: JobDocument[] = [];
-    for (let after: string | undefined, done = false; !done;) {
-      const page = await this.#state.list(jobPrefix, { limit: scanSize, ...(after === undefined ? {} : { after }) });
+    let page: Awaited<ReturnType<StateStore['list']>> = [];
+    do {
+      const after = page.at(-1)?.key;
+      page = await this.#state.list(jobPrefix, { limit: scanSize, ...(after === undefined ? {} : { after }) });
       found.push(...page.flatMap(({ document }) => toJobDocument(document) ?? []));
-      after = page.at(-1)?.key;
-      done = page.length < scanSize;
-    }
+    } while (page.length === scanSize);
     return found.sort((one, other) => (placeOf(one) < placeOf(other) ? 1 : -1));
   }
 }

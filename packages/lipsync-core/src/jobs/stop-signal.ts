@@ -5,10 +5,15 @@ import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 
 /**
- * Abort reason of a run whose job was taken over by a later run. The earlier run must stop without touching anything
- * that the later one uses.
+ * A later run took over the job of this run: the abort reason of the earlier run, and the error of its further writes. The
+ * earlier run must stop without touching anything that the later one uses, so it is no failure of the job.
  */
-export const superseded = new StoreFailure(new LipsyncError('canceled', 'A later run of the job took over.'));
+export class RunSuperseded extends StoreFailure {
+  constructor() {
+    super(new LipsyncError('canceled', 'A later run of the job took over.'));
+    this.name = 'RunSuperseded';
+  }
+}
 
 export interface StopSignalOptions {
   readonly store: Pick<JobStore, 'get'>;
@@ -57,7 +62,7 @@ export class StopSignal {
   /** Checks a record that the run has read or written. */
   update({ cancelRequested, runs }: JobRecord): void {
     if (cancelRequested) this.#controller.abort(jobCanceled());
-    if (runs !== this.#record.runs) this.#controller.abort(superseded);
+    if (runs !== this.#record.runs) this.#controller.abort(new RunSuperseded());
   }
 
   end(): void {

@@ -4,7 +4,7 @@ import { listProviderIds, type ExecutionPlan } from '../scheduling/execution-pla
 import type { Provider } from './provider.ts';
 
 /** The providers of this process, by id. */
-export class ProviderRegistry {
+export class ActiveProviders {
   readonly all: readonly Provider[];
   readonly #byId: ReadonlyMap<ProviderId, Provider>;
 

@@ -11,7 +11,7 @@ import { SettlementReconciler } from './settlement-reconciler.ts';
 import { abandonChain, runChain, type ChainOutcome } from './chain.ts';
 import type { ChainContext, LocalPrice } from './attempt-runner.ts';
 import type { InlineProvider, OperationStatus, Provider, TakeRequest } from './provider.ts';
-import { SharedAdmission } from '../jobs/admission.ts';
+import { SharedAdmission } from '../jobs/shared-admission.ts';
 import type { Attempt } from './attempt.ts';
 import { toMicros } from '../billing/micros.ts';
 

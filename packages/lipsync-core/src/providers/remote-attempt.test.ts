@@ -12,7 +12,7 @@ import { SettlementReconciler } from './settlement-reconciler.ts';
 import { runChain, type ChainOutcome } from './chain.ts';
 import type { ChainContext } from './attempt-runner.ts';
 import type { InlineProvider, RemoteProvider, Take, TakeRequest } from './provider.ts';
-import { SharedAdmission } from '../jobs/admission.ts';
+import { SharedAdmission } from '../jobs/shared-admission.ts';
 import type { Attempt } from './attempt.ts';
 import { toMicros } from '../billing/micros.ts';
 

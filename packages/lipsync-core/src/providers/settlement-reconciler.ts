@@ -184,9 +184,9 @@ export class SettlementReconciler {
   }
 
   #book({ entry }: PendingSettlement, { micros, note }: Resolution): Promise<LedgerEntry | undefined> {
-    return micros
-      ? this.#ledger.settle(entry, { micros, atMs: this.#clock.nowMs(), note })
-      : this.#ledger.release(entry, note);
+    // Nothing was billed, or the cost can no longer be determined.
+    if (micros === null || micros === 0) return this.#ledger.release(entry, note);
+    return this.#ledger.settle(entry, { micros, atMs: this.#clock.nowMs(), note });
   }
 
   #ageMs({ sinceMs }: Pick<PendingSettlement, 'sinceMs'>): number {

@@ -10,7 +10,7 @@ import { SettlementReconciler, type LateCost } from './settlement-reconciler.ts'
 import { abandonChain, runChain, type ChainOutcome } from './chain.ts';
 import type { ChainContext } from './attempt-runner.ts';
 import type { TakeRequest } from './provider.ts';
-import { SharedAdmission } from '../jobs/admission.ts';
+import { SharedAdmission } from '../jobs/shared-admission.ts';
 import type { Attempt } from './attempt.ts';
 import type { Operation } from '../contract/provider-types.ts';
 import { toMicros } from '../billing/micros.ts';

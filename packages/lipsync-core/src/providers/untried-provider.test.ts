@@ -8,7 +8,7 @@ import type { Admission } from './admission.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { runChain, type ChainOutcome } from './chain.ts';
 import type { InlineProvider, TakeRequest } from './provider.ts';
-import { SharedAdmission } from '../jobs/admission.ts';
+import { SharedAdmission } from '../jobs/shared-admission.ts';
 import type { Attempt } from './attempt.ts';
 
 const clock = { nowMs: () => Date.UTC(2026, 10, 21) };

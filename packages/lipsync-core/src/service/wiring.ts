@@ -3,11 +3,11 @@ import { Ledger } from '../billing/ledger.ts';
 import type { CoreConfig } from '../config/core-config.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
-import { SharedAdmission } from '../jobs/admission.ts';
+import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';
-import { ProviderRegistry } from '../providers/provider-registry.ts';
+import { ActiveProviders } from '../providers/active-providers.ts';
 import { isReady } from '../providers/registry.ts';
 import { CircuitBreaker, type BreakerChange } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
@@ -69,7 +69,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   const providers = listInstalled(config)
     .filter(isReady)
     .map(({ configured }) => configured.create(parts));
-  const registry = new ProviderRegistry(providers);
+  const activeProviders = new ActiveProviders(providers);
   const ledger = new Ledger({ state, clock, caps: config.budget });
   const breaker = new CircuitBreaker({ state, clock, onStateChange: onBreakerChange });
   const pendingSettlements = new PendingSettlementStore({ state, clock });
@@ -86,14 +86,14 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   return {
     ledger,
     breaker,
-    reconcile: (signal) => reconciler.reconcile(registry.all, signal),
+    reconcile: (signal) => reconciler.reconcile(activeProviders.all, signal),
     async sweepSlots(isGone) {
       const { released, ready } = await slots.sweep(isGone);
       for (const { provider, jobId } of ready) onSlotReleased(provider, jobId);
       return released;
     },
     pipeline: new LipsyncPipeline({
-      registry,
+      activeProviders,
       renderPool,
       clock,
       localMicrosPerHour: config.gpuMicrosPerHour,

@@ -6,7 +6,7 @@ import type { Admission } from '../providers/admission.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { runChain } from '../providers/chain.ts';
 import type { RemoteProvider, TakeRequest } from '../providers/provider.ts';
-import { SharedAdmission } from '../jobs/admission.ts';
+import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
 import type { Json, StateStore } from '../storage/state-store.ts';

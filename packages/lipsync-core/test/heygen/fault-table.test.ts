@@ -12,10 +12,10 @@ import { HeygenProvider } from '../../src/providers/heygen/heygen-provider.ts';
 import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
 import { SettlementReconciler } from '../../src/providers/settlement-reconciler.ts';
 import { previewFacts } from '../../src/providers/preview/preview-provider.ts';
-import { ProviderRegistry } from '../../src/providers/provider-registry.ts';
+import { ActiveProviders } from '../../src/providers/active-providers.ts';
 import { runChain } from '../../src/providers/chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { SharedAdmission } from '../../src/jobs/admission.ts';
+import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
@@ -87,7 +87,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { waitsForTime
     microsPerSecond: { speed: 33_300, precision: 66_700 },
     limits: { retryPauseMs: 50 },
   });
-  const registry = new ProviderRegistry([heygen, localEngine]);
+  const activeProviders = new ActiveProviders([heygen, localEngine]);
   const ledger = new Ledger({
     state,
     clock,
@@ -107,7 +107,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { waitsForTime
   const pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'> = {
     async run({ jobId, workspace }, context) {
       const outcome = await runChain(
-        registry.all,
+        activeProviders.all,
         async () => ({ ...request, jobId, takePath: workspace.file('take.mp4') }),
         { ...context, jobId, user: null, maxCostMicros: null, admission, clock },
       );
@@ -150,7 +150,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { waitsForTime
         store: new PendingSettlementStore({ state, clock: { nowMs: () => clock.nowMs() + aheadMs } }),
         ledger,
         clock: { nowMs: () => clock.nowMs() + aheadMs },
-      }).reconcile(registry.all, AbortSignal.timeout(timeoutMs)),
+      }).reconcile(activeProviders.all, AbortSignal.timeout(timeoutMs)),
   };
 }
 

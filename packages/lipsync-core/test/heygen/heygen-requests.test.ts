@@ -8,7 +8,7 @@ import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts
 import { SettlementReconciler } from '../../src/providers/settlement-reconciler.ts';
 import { runChain, type ChainOutcome } from '../../src/providers/chain.ts';
 import type { RemoteProvider } from '../../src/providers/provider.ts';
-import { SharedAdmission } from '../../src/jobs/admission.ts';
+import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
 import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { createMemoryState } from '../../src/testing/memory-state-store.ts';

@@ -15,8 +15,8 @@ import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts
 import type { Expectation, Forecast } from '../../src/scheduling/completion-forecast.ts';
 import { listProviderIds, type ExecutionPlan } from '../../src/scheduling/execution-plan.ts';
 import { testPlan } from '../../src/testing/test-plan.ts';
-import { ProviderRegistry } from '../../src/providers/provider-registry.ts';
-import { SharedAdmission } from '../../src/jobs/admission.ts';
+import { ActiveProviders } from '../../src/providers/active-providers.ts';
+import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
 import { RenderProcessPool, type RenderPool } from '../../src/processes/render-pool.ts';
 import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
@@ -84,11 +84,11 @@ function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
     warm: () => pool.warm(),
     close: () => pool.close(),
   };
-  const registry = new ProviderRegistry([
+  const activeProviders = new ActiveProviders([
     createPreviewProvider({ renderPool, trackCacheFolder: join(folder, 'tracks') }),
   ]);
   return new LipsyncPipeline({
-    registry,
+    activeProviders,
     renderPool,
     limits,
     admission: openAdmission,
@@ -176,7 +176,7 @@ describe('The slot of a job at a remote provider', () => {
     for (let place = 0; taken && place < vendor.maxConcurrent; place += 1)
       await slots.acquire('heygen', `other_${place}`, { limit: vendor.maxConcurrent });
     const pipeline = new LipsyncPipeline({
-      registry: new ProviderRegistry([vendor]),
+      activeProviders: new ActiveProviders([vendor]),
       renderPool: pool,
       limits,
       admission: admissionOver(state),
@@ -248,7 +248,7 @@ const engine = {
   facts: { id: 'wav2lip', degraded: false },
   run: () => Promise.reject(new Error('Nothing is run.')),
 } as const;
-const registry = new ProviderRegistry([idleVendor, engine]);
+const activeProviders = new ActiveProviders([idleVendor, engine]);
 const expectation = (provider: ProviderId, workMs: number, waitMs: number | null = 0) => ({
   provider,
   waitMs,
@@ -277,7 +277,7 @@ async function planOf(
 ) {
   const saved: (readonly ProviderId[])[] = [];
   const pipeline = new LipsyncPipeline({
-    registry,
+    activeProviders,
     renderPool: { ...pool, warm },
     limits,
     admission: isInLine ? { ...openAdmission, admit: async () => ({ type: 'waiting', untilMs: 1 }) } : openAdmission,
@@ -409,7 +409,7 @@ describe('Throughput estimates', () => {
   async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
     const learn = vi.fn<Forecast['record']>(async () => undefined);
     const pipeline = new LipsyncPipeline({
-      registry: new ProviderRegistry([new ScriptedVendor()]),
+      activeProviders: new ActiveProviders([new ScriptedVendor()]),
       renderPool: pool,
       limits,
       admission: openAdmission,

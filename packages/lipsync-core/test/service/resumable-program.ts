@@ -11,7 +11,7 @@ import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts
 import type { ChainContext } from '../../src/providers/attempt-runner.ts';
 import { abandonChain, runChain } from '../../src/providers/chain.ts';
 import type { RemoteProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { SharedAdmission } from '../../src/jobs/admission.ts';
+import { SharedAdmission } from '../../src/jobs/shared-admission.ts';
 import { CircuitBreaker } from '../../src/scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.ts';
 import { LocalJobs, type LocalJobOutcome } from '../../src/service/local-jobs.ts';

@@ -10,7 +10,7 @@ import { probeTake } from '../../src/media/index.ts';
 import { createIdSource, systemClock } from '../../src/contract/system-ports.ts';
 import { openAdmission } from '../../src/testing/open-admission.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
-import { ProviderRegistry } from '../../src/providers/provider-registry.ts';
+import { ActiveProviders } from '../../src/providers/active-providers.ts';
 import type { MachineDevice } from '../../src/providers/wav2lip/engine/engine-address.ts';
 import { EnginePool } from '../../src/providers/wav2lip/engine/engine-pool.ts';
 import { createWav2LipProvider, wav2lipRenderTask } from '../../src/providers/wav2lip/wav2lip-provider.ts';
@@ -86,7 +86,7 @@ function jobsWith(
   takePool = renderPool,
 ): LocalJobs {
   const trackCacheFolder = join(folder, 'tracks');
-  const registry = new ProviderRegistry([
+  const activeProviders = new ActiveProviders([
     createWav2LipProvider({
       renderPool: takePool,
       enginePool: pool,
@@ -101,7 +101,7 @@ function jobsWith(
   return new LocalJobs({
     state: createMemoryState().open(),
     pipeline: new LipsyncPipeline({
-      registry,
+      activeProviders,
       renderPool,
       limits,
       admission: openAdmission,

@@ -47,6 +47,14 @@ const proportions = {
   /** Fraction of the mouth next to each corner that stays closed, and what rounding adds. */
   closedEnd: 0.1,
   closedEndRound: 0.1,
+  /** Exponents of the gap's profile across the mouth and of the weight of the middle: below 1, the curve is flatter in the middle. */
+  gapExponent: 0.8,
+  middleExponent: 0.9,
+  /** Fraction by which the outer edges move with the middle of the mouth rather than with the gap beside them. */
+  outerSmoothing: 0.5,
+  /** Fractions of the movement of each inner edge that its outer edge follows; the lip is compressed by the rest. */
+  outerUpperFollow: 0.85,
+  outerLowerFollow: 0.96,
   /** Thickness that rounding adds, and fraction of the thickness that spread and pressed lips lose. */
   roundThickness: 0.028,
   spreadThinning: 0.14,
@@ -61,7 +69,7 @@ const restTolerance = { from: 0.025, to: 0.09 } as const;
 /** Weight of the middle of the mouth against its corners per sample, for the outer lip edges. */
 const middleWeight = Float32Array.from(
   { length: curveSamples },
-  (_, k) => Math.sin((Math.PI * k) / (curveSamples - 1)) ** 0.9,
+  (_, k) => Math.sin((Math.PI * k) / (curveSamples - 1)) ** proportions.middleExponent,
 );
 
 /** The clip's own lips in one frame. */
@@ -72,7 +80,7 @@ export interface ClipLips {
   readonly source: Readonly<LipCurves>;
 }
 
-/** The mouth that a frame is to show, and what moves along with it. Keeps its memory between frames. */
+/** The mouth that a frame is to show, and what moves along with it. Reuses its buffers; a result is valid until the next update. */
 export class MouthTarget {
   readonly curves = createLipCurves();
   /** Displacement of the chin in head units; negative when the clip's own mouth is open wider. */
@@ -112,8 +120,8 @@ export class MouthTarget {
     const chinOfSource = openingOf(shown) * (shown.right - shown.left) * (1 - upperLipFraction) * chinFraction;
     anchor.across = (curves.left + curves.right) / 2;
     anchor.down = at(curves.innerUpper, (curveSamples - 1) / 2);
-    const drop = deform(curves, neutral.width, shape);
-    this.chinDrop = (drop + chinOfRest - chinOfSource) * strength;
+    const chinDrop = deform(curves, neutral.width, shape);
+    this.chinDrop = (chinDrop + chinOfRest - chinOfSource) * strength;
     mixCurves(source, curves, strength, curves);
   }
 
@@ -132,15 +140,18 @@ export class MouthTarget {
   }
 }
 
+/** Squares that `closedDistance` adds per sample: two corners and three edges. The inner edges of a closed mouth coincide. */
+const squaresPerSample = 5;
+
 /** Root mean square distance between two closed mouths. */
-function closedDistance(left: LipCurves, right: LipCurves): number {
-  let squares = ((left.left - right.left) ** 2 + (left.right - right.right) ** 2) * curveSamples;
+function closedDistance(first: LipCurves, second: LipCurves): number {
+  let squares = ((first.left - second.left) ** 2 + (first.right - second.right) ** 2) * curveSamples;
   for (let k = 0; k < curveSamples; k += 1) {
-    squares += (at(left.outerUpper, k) - at(right.outerUpper, k)) ** 2;
-    squares += (at(left.innerUpper, k) - at(right.innerUpper, k)) ** 2;
-    squares += (at(left.outerLower, k) - at(right.outerLower, k)) ** 2;
+    squares += (at(first.outerUpper, k) - at(second.outerUpper, k)) ** 2;
+    squares += (at(first.innerUpper, k) - at(second.innerUpper, k)) ** 2;
+    squares += (at(first.outerLower, k) - at(second.outerLower, k)) ** 2;
   }
-  return Math.sqrt(squares / (5 * curveSamples));
+  return Math.sqrt(squares / (squaresPerSample * curveSamples));
 }
 
 function mixCurves(from: Readonly<LipCurves>, to: Readonly<LipCurves>, fraction: number, output: LipCurves): void {
@@ -160,7 +171,7 @@ function lowestPoint(curves: Readonly<LipCurves>): number {
 function gapProfile(position: number, closedEnd: number, spread: number): number {
   const x = (position - closedEnd) / (1 - 2 * closedEnd);
   if (x <= 0 || x >= 1) return 0;
-  return (1 - Math.abs(2 * x - 1) ** (2 + spread)) ** 0.8;
+  return (1 - Math.abs(2 * x - 1) ** (2 + spread)) ** proportions.gapExponent;
 }
 
 /** Opens, spreads and rounds closed lips in place. Returns the drop of the chin. */
@@ -177,7 +188,7 @@ function deform(curves: LipCurves, width: number, shape: MouthShape): number {
     mix(1, proportions.gapSpread, spread) *
     mix(1, proportions.gapRound, round);
   const raise = gap * (proportions.upperFraction + proportions.upperFractionSpread * spread);
-  const drop = gap - raise;
+  const lowerLipDrop = gap - raise;
   const corner =
     width * (proportions.cornerSpread * spread - proportions.cornerRound * round) -
     proportions.cornerOpen * width * open;
@@ -188,21 +199,27 @@ function deform(curves: LipCurves, width: number, shape: MouthShape): number {
     const profile = gapProfile(k / (curveSamples - 1), closedEnd, spread);
     const middle = at(middleWeight, k);
     const seam = at(curves.innerUpper, k);
-    const cornerDrop = drop * proportions.cornerDrop * (1 - middle);
+    const cornerDrop = lowerLipDrop * proportions.cornerDrop * (1 - middle);
     const upperThickness = (seam - at(curves.outerUpper, k)) * (1 - thinning) + thickening * middle;
     const lowerThickness = (at(curves.outerLower, k) - seam) * (1 - thinning) + thickening * middle;
     curves.innerUpper[k] = seam - raise * profile + cornerDrop;
-    curves.innerLower[k] = seam + drop * profile + cornerDrop;
+    curves.innerLower[k] = seam + lowerLipDrop * profile + cornerDrop;
     curves.outerUpper[k] = Math.min(
-      seam - raise * mix(profile, middle, 0.5) * 0.85 + cornerDrop - upperThickness,
+      seam -
+        raise * mix(profile, middle, proportions.outerSmoothing) * proportions.outerUpperFollow +
+        cornerDrop -
+        upperThickness,
       at(curves.innerUpper, k),
     );
     curves.outerLower[k] = Math.max(
-      seam + drop * mix(profile, middle, 0.5) * 0.96 + cornerDrop + lowerThickness,
+      seam +
+        lowerLipDrop * mix(profile, middle, proportions.outerSmoothing) * proportions.outerLowerFollow +
+        cornerDrop +
+        lowerThickness,
       at(curves.innerLower, k),
     );
   }
   curves.left -= corner;
   curves.right += corner;
-  return drop * proportions.chinFraction;
+  return lowerLipDrop * proportions.chinFraction;
 }
