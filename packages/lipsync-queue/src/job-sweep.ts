@@ -41,7 +41,7 @@ async function failExpired({ store, entries, clock }: SweepOptions): Promise<num
   for await (const record of listQueued(store)) {
     const { id, runs: run, deadlineAtMs } = record;
     const atMs = clock.nowMs();
-    // A job with a remote operation is ended by a worker, which can stop the operation.
+    // A job with a remote operation is ended by a worker, which records the pending settlement.
     if (deadlineAtMs === null || deadlineAtMs > atMs || isUnderWay(record)) continue;
     const message = 'The deadline passed while the job was queued. Allow more time, or retry when the load is lower.';
     // Ignored if a run started meanwhile: that run enforces the deadline itself.

@@ -160,7 +160,10 @@ export class JobRunner {
     return this.#store.append(record.id, this.#endEvent(reason, record));
   }
 
-  /** Cancels what runs remotely for a job, so that its cost becomes known or a pending settlement is recorded. */
+  /**
+   * Closes the open attempt of a job that ends. A canceled job stops its operation; any other reason leaves the operation
+   * running, because it may still be billed, and records a pending settlement.
+   */
   #abandon(record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
     const { id: jobId, owner, spec, attempts: earlierAttempts } = record;
     const { abandonTimeoutMs, logger, pipeline } = this.#options;

@@ -77,7 +77,7 @@ export class LipsyncPipeline {
     return this.#toResult(outcome, inputs);
   }
 
-  /** Cancels remote work and releases slots of a job that will not continue and ends with `reason`. */
+  /** Closes the open attempt and releases the slots of a job that ends with `reason`; only a cancel stops its operation. */
   abandon(
     input: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>,
     reason: LipsyncError,
