@@ -20,20 +20,34 @@ export interface BadInput {
 
 /** Writes one file for each kind of bad input into `folder`. */
 export async function makeBadInputs(folder: string, maxUploadBytes: number): Promise<BadInput[]> {
+  return [
+    ...(await makeUnusableFiles(folder)),
+    ...(await makeUnusualContents(folder)),
+    ...(await makeBadRequests(folder, maxUploadBytes)),
+  ];
+}
+
+const fast = ['-preset', 'ultrafast'];
+const lavfi = (filter: string): string[] => ['-f', 'lavfi', '-i', filter];
+
+/** Functions that write a file into `folder` and return its path. */
+function fileWriters(folder: string) {
   const at = (name: string): string => join(folder, name);
   const ffmpeg = async (name: string, ...args: string[]): Promise<string> => {
     await promisify(execFile)('ffmpeg', ['-nostdin', '-v', 'error', '-y', ...args, at(name)]);
     return at(name);
   };
-  const lavfi = (filter: string): string[] => ['-f', 'lavfi', '-i', filter];
   const write = async (name: string, content: string | Uint8Array): Promise<string> => {
     await writeFile(at(name), content);
     return at(name);
   };
+  return { ffmpeg, write };
+}
+
+/** Files of which the container, the streams or the size make a job impossible. */
+async function makeUnusableFiles(folder: string): Promise<BadInput[]> {
+  const { ffmpeg, write } = fileWriters(folder);
   const sample = await readFile(samplePaths.videoPath);
-  const huge = await write('huge.mp4', '');
-  await truncate(huge, maxUploadBytes + 1);
-  const fast = ['-preset', 'ultrafast'];
   return [
     { name: 'an empty file', video: await write('empty.mp4', ''), expected: 'request_invalid' },
     {
@@ -93,6 +107,13 @@ export async function makeBadInputs(folder: string, maxUploadBytes: number): Pro
       video: await ffmpeg('long.mp4', ...lavfi('color=size=64x64:rate=1:duration=36000'), ...fast),
       expected: 'clip_unusable',
     },
+  ];
+}
+
+/** Files that can be read, with unusual pictures or sound. */
+async function makeUnusualContents(folder: string): Promise<BadInput[]> {
+  const { ffmpeg } = fileWriters(folder);
+  return [
     {
       name: 'no face in any frame',
       video: await ffmpeg('no-face.mp4', ...lavfi('testsrc2=duration=3:size=640x360:rate=25'), ...fast),
@@ -104,7 +125,19 @@ export async function makeBadInputs(folder: string, maxUploadBytes: number): Pro
       audio: await ffmpeg('silence.wav', ...lavfi('anullsrc=sample_rate=16000'), '-t', '3'),
       expected: 'speech_silent',
     },
-    { name: 'speech with NaN samples', audio: await writeNanSpeech(at('nan.wav')), expected: 'no_voice_found' },
+    {
+      name: 'speech with NaN samples',
+      audio: await writeNanSpeech(join(folder, 'nan.wav')),
+      expected: 'no_voice_found',
+    },
+  ];
+}
+
+/** Requests with bad names, sizes or fields. */
+async function makeBadRequests(folder: string, maxUploadBytes: number): Promise<BadInput[]> {
+  const huge = await fileWriters(folder).write('huge.mp4', '');
+  await truncate(huge, maxUploadBytes + 1);
+  return [
     { name: 'a hostile file name', fileName: `it's "a" ;$(touch x) | ../../é\u4e2d %00.mp4`, expected: 'completed' },
     { name: 'an upload over the size limit', video: huge, expected: 'payload_too_large' },
     { name: 'an unknown field', fields: { color: 'blue' }, expected: 'request_invalid' },
