@@ -2,8 +2,10 @@
  * The rule that chooses the face to animate, per shot:
  *
  * 1. In a frame, the prominence of a face is its size, reduced towards the border (`prominenceOf`).
+ *    `MultiFaceTracker` follows only the most prominent faces.
  * 2. Over the shot, the face with the largest sum of prominence wins, so that a long presence outweighs a large size.
- * 3. Other faces follow in that order for the time in which no chosen face is visible. At most one face is chosen per frame.
+ * 3. Other faces follow in that order if their time, from the first to the last frame, overlaps that of no chosen face.
+ *    At most one face is chosen per frame.
  * 4. A face with fewer than 3 observations is treated as a false detection, unless the shot is shorter.
  */
 import type { Rectangle } from './bounding-boxes.ts';
@@ -25,8 +27,8 @@ const minimumObservations = 3;
 const borderPenalty = 0.5;
 
 /**
- * How likely the picture is about this face, 0–1: the longer side of its box relative to the shorter side of the picture,
- * reduced towards the border.
+ * How likely the picture is about this face: the longer side of its box relative to the shorter side of the picture,
+ * reduced towards the border. About 1 for a face that fills the picture.
  */
 export function prominenceOf({ x, y, width, height }: Rectangle, picture: RgbPicture): number {
   const size = Math.max(width, height) / Math.min(picture.width, picture.height);

@@ -5,8 +5,8 @@ import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 
 /**
- * A later run took over the job of this run: the abort reason of the earlier run, and the error of its further writes. The
- * earlier run must stop without touching anything that the later one uses, so it is no failure of the job.
+ * A later run took over the job of this run: the abort reason of the earlier run, and the error of its further writes.
+ * The earlier run must stop without touching anything that the later one uses, so it is no failure of the job.
  */
 export class RunSuperseded extends StoreFailure {
   constructor() {

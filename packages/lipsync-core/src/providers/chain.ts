@@ -1,13 +1,13 @@
 /**
  * Runs the provider chain of one job. Who is responsible for what:
  *
- * - Decide on retries: `decideRetry` (retry-policy.ts) alone, from the error code and the failures so far. This file applies
- *   its decisions on attempts; remote-attempt.ts applies those on single vendor calls.
+ * - Decide on retries: `decideRetry` (retry-policy.ts) alone, from the error code and the failures so far. This file
+ *   applies its decisions on attempts; remote-attempt.ts applies those on single vendor calls.
  * - Save attempts: `AttemptLog`, through `saveAttempts`, after every change and before the work that follows it.
  * - Reserve money: `AttemptRunner` for local work and remote-attempt.ts for a vendor's, through `Admission.reserve`.
  * - Settle or release money: `AttemptRunner`, through `Admission.finish`, before the end of the attempt is saved.
- * - Sleep: this file, for the pause before a new try of the same provider. Remote attempts and slots never sleep: they return
- *   `waiting`, and the job runs again later.
+ * - Sleep: this file, for the pause before a new try of the same provider. Remote attempts and slots never sleep: they
+ *   return `waiting`, and the job runs again later.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProviderKind } from '../contract/provider-types.ts';

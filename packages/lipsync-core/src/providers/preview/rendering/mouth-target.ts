@@ -47,7 +47,7 @@ const proportions = {
   /** Fraction of the mouth next to each corner that stays closed, and what rounding adds. */
   closedEnd: 0.1,
   closedEndRound: 0.1,
-  /** Exponents of the gap's profile across the mouth and of the weight of the middle: below 1, the curve is flatter in the middle. */
+  /** Exponents of the gap's profile and of the weight of the middle. Below 1, the curve is flatter in the middle. */
   gapExponent: 0.8,
   middleExponent: 0.9,
   /** Fraction by which the outer edges move with the middle of the mouth rather than with the gap beside them. */
@@ -80,7 +80,10 @@ export interface ClipLips {
   readonly source: Readonly<LipCurves>;
 }
 
-/** The mouth that a frame is to show, and what moves along with it. Reuses its buffers; a result is valid until the next update. */
+/**
+ * The mouth that a frame is to show, and what moves along with it. Reuses its buffers; a result is valid until the next
+ * update.
+ */
 export class MouthTarget {
   readonly curves = createLipCurves();
   /** Displacement of the chin in head units; negative when the clip's own mouth is open wider. */
@@ -140,7 +143,7 @@ export class MouthTarget {
   }
 }
 
-/** Squares that `closedDistance` adds per sample: two corners and three edges. The inner edges of a closed mouth coincide. */
+/** Squares per sample: two corners and three edges, because the inner edges of a closed mouth coincide. */
 const squaresPerSample = 5;
 
 /** Root mean square distance between two closed mouths. */
