@@ -70,14 +70,16 @@ async function cancelAt(
   sample: Sample,
   point: KillPoint,
 ): Promise<boolean> {
-  let id = '';
+  // A worker can reach the first steps before the response with the id of the job has arrived.
+  const submitted = Promise.withResolvers<string>();
   let sinceMs = 0;
   let canceling = Promise.resolve(0);
   const reached = watcher.waitFor(point, pointLimitMs, () => {
     sinceMs = performance.now();
-    canceling = cancel(stack, id);
+    canceling = submitted.promise.then((id) => cancel(stack, id));
   });
-  ({ id } = await stack.client.submit(sample, { method: 'heygen' }));
+  const { id } = await stack.client.submit(sample, { method: 'heygen' });
+  submitted.resolve(id);
   const isReached = await reached;
   if (!isReached) console.log(`| ${point.name} (not seen) | | | | |`);
   await canceling;
