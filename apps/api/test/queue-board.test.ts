@@ -7,6 +7,16 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
+it('The request log shows the full path of a dashboard request, without its query.', async () => {
+  const paths: unknown[] = [];
+  const info = (fields: object): void => void paths.push('path' in fields ? fields.path : undefined);
+  const logger = { debug: () => undefined, info, warn: () => undefined, error: () => undefined };
+  const logged = await startApi({ logger });
+  await using _ = { [Symbol.asyncDispose]: () => logged.close() };
+  await (await logged.fetch('/admin/queues/?token=secret')).text();
+  await expect.poll(() => paths).toContain('/admin/queues/');
+});
+
 describe('queue board', () => {
   it('The queue board loads nothing from other hosts.', async () => {
     const response = await api.fetch('/admin/queues/');

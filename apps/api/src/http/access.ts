@@ -34,9 +34,13 @@ export const requireLoopback: RequestHandler = (request, _response, next) => {
 export function requireKey(keys: readonly ApiKey[]): RequestHandler {
   const nameOf = createKeyLookup(keys);
   return (request, response, next) => {
-    const name = nameOf(bearerSecret(request) ?? '');
-    if (name === undefined)
-      throw unauthorized('Bearer realm="lipsync"', 'Send an API key as "Authorization: Bearer <secret>".');
+    const secret = bearerSecret(request);
+    const name = nameOf(secret ?? '');
+    if (name === undefined) {
+      const message =
+        secret === undefined ? 'Send an API key as "Authorization: Bearer <secret>".' : 'The API key is not valid.';
+      throw unauthorized('Bearer realm="lipsync"', message);
+    }
     response.locals.caller = name;
     next();
   };

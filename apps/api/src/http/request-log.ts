@@ -10,7 +10,8 @@ export function logRequests(logger: Logger): RequestHandler {
         requestId: response.locals.requestId,
         caller: response.locals.caller,
         method: request.method,
-        path: request.path,
+        // `path` loses the prefix of a mounted router.
+        path: request.originalUrl.split('?', 1)[0],
         status: response.statusCode,
         durationMs: Math.round(performance.now() - startedAt),
         cutOff: !response.writableFinished,

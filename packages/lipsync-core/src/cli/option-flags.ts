@@ -8,6 +8,7 @@ import {
   type ProviderOptionValues,
 } from '../contract/index.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
+import { LipsyncError } from '../errors/index.ts';
 
 interface Flag {
   readonly description: string;
@@ -55,8 +56,8 @@ export class OptionFlags {
   }
 
   /**
-   * The request options in what commander parsed, before validation. Flags of single options win over
-   * `--provider-options`.
+   * The request options in what commander parsed, before validation. Throws `request_invalid` when the flag of an option
+   * contradicts `--provider-options`.
    */
   read(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
     const request = Object.fromEntries(Object.entries(given).filter(([name]) => name in this.#requestFlags));
@@ -84,8 +85,12 @@ function mergeProviderOptions(
 ): Record<string, unknown> {
   const merged: Record<string, unknown> = isObject(inJson) ? { ...inJson } : {};
   for (const [id, values] of Object.entries(byFlag)) {
-    const known = merged[id];
-    merged[id] = { ...(isObject(known) ? known : {}), ...values };
+    const known = isObject(merged[id]) ? merged[id] : {};
+    for (const [option, value] of Object.entries(values)) {
+      if (known[option] !== undefined && known[option] !== value)
+        throw new LipsyncError('request_invalid', `--${flagName(id, option)} contradicts --provider-options.`);
+    }
+    merged[id] = { ...known, ...values };
   }
   return merged;
 }

@@ -79,12 +79,13 @@ describe('command-line flags', () => {
     expect(parse(commandLine)).toEqual(everyOption);
   });
 
-  it('A flag of a provider option wins over the same option in --provider-options.', () => {
+  it('A flag of a provider option that contradicts --provider-options is refused, as in a request.', () => {
     const json = ['--provider-options', '{"heygen":{"mode":"speed"},"preview":{}}'];
     expect(parse(json).providerOptions).toMatchObject({ heygen: { mode: 'speed' } });
-    expect(parse([...json, '--heygen-mode', 'precision']).providerOptions).toMatchObject({
-      heygen: { mode: 'precision' },
-    });
+    expect(parse([...json, '--heygen-mode', 'speed']).providerOptions).toMatchObject({ heygen: { mode: 'speed' } });
+    expect(() => parse([...json, '--heygen-mode', 'precision'])).toThrow(
+      '--heygen-mode contradicts --provider-options.',
+    );
   });
 
   it('Without flags every field keeps its default.', () => {
