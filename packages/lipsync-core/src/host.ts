@@ -33,6 +33,7 @@ export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export { JobRunner, type JobRunnerOptions, type RunContext } from './jobs/job-runner.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
+export { runService } from './processes/run-service.ts';
 export type { CostRow } from './billing/cost-report.ts';
 export { Ledger } from './billing/ledger.ts';
 export type { Clock, IdSource, Logger, TraceContext } from './contract/ports.ts';

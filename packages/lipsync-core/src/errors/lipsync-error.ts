@@ -54,16 +54,16 @@ export class TimeoutError extends LipsyncError {
 }
 
 /**
- * Effect of a failed request for an operation. `refused`: the vendor certainly started nothing. `expired`: the same,
- * and the request names inputs that the vendor no longer has, so that a new request must be prepared. `unknown`: an
- * operation may have been started.
+ * Effect of a failed request for an operation. `refused`: the vendor certainly started nothing. `unknown`: an operation
+ * may have been started.
  */
-export type RequestOutcome = 'refused' | 'expired' | 'unknown';
+export type RequestOutcome = 'refused' | 'unknown';
 
 export interface ProviderErrorOptions extends LipsyncErrorOptions {
   readonly provider?: string;
   readonly retryAfterMs?: number | null;
   readonly requestOutcome?: RequestOutcome;
+  readonly isRequestExpired?: boolean;
   readonly httpStatus?: number | null;
 }
 
@@ -74,6 +74,8 @@ export class ProviderError extends LipsyncError {
   /** How long the vendor asked to wait. */
   readonly retryAfterMs: number | null;
   readonly requestOutcome: RequestOutcome;
+  /** The request names inputs that the vendor no longer has: a new request must be prepared. Independent of the outcome. */
+  readonly isRequestExpired: boolean;
   /** HTTP status of the vendor's response; null without a response. */
   readonly httpStatus: number | null;
 
@@ -83,6 +85,7 @@ export class ProviderError extends LipsyncError {
     this.provider = options.provider ?? null;
     this.retryAfterMs = options.retryAfterMs ?? null;
     this.requestOutcome = options.requestOutcome ?? 'unknown';
+    this.isRequestExpired = options.isRequestExpired ?? false;
     this.httpStatus = options.httpStatus ?? null;
   }
 }

@@ -61,6 +61,8 @@ export class LipsyncPipeline {
           ? await findFasterPlan(this.#options, input.options, { ...context, jobId: input.jobId })
           : undefined;
       if (fasterPlan) {
+        await this.#stopWaiting(plan, input.jobId);
+        await context.savePlan(fasterPlan, context.outputMs);
         plan = fasterPlan;
         start = await this.#admitBeforePreparing(plan, inputs, chainContext);
       }
@@ -110,6 +112,12 @@ export class LipsyncPipeline {
       if (silent) await admission.releaseUnusedSlot(first, job.jobId);
     }
     return silent ? { type: 'silent' } : { type: 'ready' };
+  }
+
+  /** Called before the new plan is saved, because no later run stops waiting at a provider that the plan has left. */
+  async #stopWaiting(plan: ExecutionPlan, jobId: string): Promise<void> {
+    const [first] = this.#options.activeProviders.chainOf(plan);
+    if (first) await this.#options.admission.releaseUnusedSlot(first, jobId);
   }
 
   #chainContext(
@@ -186,7 +194,6 @@ interface EarlierPlan {
   readonly jobId: string;
   readonly plan: ExecutionPlan | null;
   readonly outputMs: number | null;
-  readonly savePlan: SavePlan;
 }
 
 /**
@@ -210,18 +217,16 @@ async function makePlan(
 
 /**
  * Re-plans a waiting `speed` job with current queue lengths; undefined if the first provider is unchanged. Throws a
- * `StoreFailure` if the forecast cannot be read, and the errors of `savePlan`.
+ * `StoreFailure` if the forecast cannot be read.
  */
 async function findFasterPlan(
   dependencies: PlanOptions,
   options: LipsyncOptions,
-  { jobId, plan, outputMs, savePlan }: EarlierPlan,
+  { jobId, plan, outputMs }: EarlierPlan,
 ): Promise<ExecutionPlan | undefined> {
   if (plan === null || outputMs === null || options.optimize !== 'speed') return undefined;
   const fasterPlan = await planByOutlook(dependencies, options, { durationMs: outputMs, waitingJobId: jobId });
-  if (fasterPlan[0]?.provider === plan[0]?.provider) return undefined;
-  await savePlan(fasterPlan, outputMs);
-  return fasterPlan;
+  return fasterPlan[0]?.provider === plan[0]?.provider ? undefined : fasterPlan;
 }
 
 async function planByOutlook(

@@ -50,7 +50,10 @@ export class RenderChild {
 
   constructor(onExit: () => void) {
     this.#child = ManagedChild.startModule({ entry: resolveEntry('./render-process', import.meta.url) });
-    this.#child.onExit(onExit);
+    this.#child.onExit(() => {
+      clearTimeout(this.#idleTimer);
+      onExit();
+    });
   }
 
   /** Whether the process has been killed, although it may not have ended yet. */

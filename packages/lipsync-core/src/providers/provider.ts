@@ -81,7 +81,8 @@ export interface RemoteProvider {
   ): Promise<OperationRequest>;
   /**
    * Starts an operation. A repeated request returns the same operation. Throws a `ProviderError` whose `requestOutcome`
-   * states whether an operation may have been started, and whose `retryAfterMs` the retry policy honors.
+   * states whether an operation may have been started, whose `isRequestExpired` states whether a new request must be
+   * prepared, and whose `retryAfterMs` the retry policy honors.
    */
   start(request: OperationRequest, context: TakeContext): Promise<Operation>;
   check(operation: Operation, context: TakeContext): Promise<OperationStatus>;

@@ -70,7 +70,7 @@ async function start(attempt: RemoteAttempt): Promise<Operation> {
   try {
     return await send(attempt, stored);
   } catch (error) {
-    if (!(error instanceof ProviderError) || error.requestOutcome !== 'expired') throw error;
+    if (!(error instanceof ProviderError) || !error.isRequestExpired) throw error;
     return send(attempt, await prepareRequest(attempt, stored));
   }
 }
@@ -109,7 +109,7 @@ async function send(
     await log.setOperation(operation);
     return operation;
   } catch (error) {
-    const startedNothing = !isSent || (error instanceof ProviderError && error.requestOutcome !== 'unknown');
+    const startedNothing = !isSent || (error instanceof ProviderError && error.requestOutcome === 'refused');
     // A refusal does not answer for an earlier send of the same request.
     if (sinceMs === null && startedNothing) await log.setRequest({ ...request, unacknowledgedSinceMs: null });
     throw error;

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
+import { LipsyncError, ProviderError, type ErrorCode, type RequestOutcome } from '../errors/index.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots } from '../scheduling/concurrency-slots.ts';
@@ -205,6 +205,8 @@ describe('attempt with an unacknowledged request', () => {
 describe('attempt with a refused request', () => {
   const refusal = (code: ErrorCode): LipsyncError =>
     new ProviderError(code, 'No.', { requestOutcome: 'refused', retryAfterMs: 1_000 });
+  const expired = (requestOutcome: RequestOutcome): LipsyncError =>
+    new ProviderError('provider_protocol', 'Gone.', { requestOutcome, isRequestExpired: true });
 
   it('A refused request costs nothing, and its money is released at once.', async () => {
     vendor.starts = [refusal('provider_balance_exhausted')];
@@ -254,7 +256,7 @@ describe('attempt with a refused request', () => {
   });
 
   it('An expired request is prepared again once.', async () => {
-    const gone = new ProviderError('provider_protocol', 'Gone.', { requestOutcome: 'expired' });
+    const gone = expired('refused');
     vendor.starts = [refusal('rate_limited'), gone];
     await run();
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
@@ -265,6 +267,26 @@ describe('attempt with a refused request', () => {
     await run();
     expect(await codeOf(run())).toBe('provider_protocol');
     expect([vendor.ordered.length, await totals()]).toEqual([2, spentTotals]);
+  });
+
+  it('An expired request whose outcome is unknown stays unacknowledged when the next request is refused.', async () => {
+    vendor.starts = [refusal('rate_limited'), expired('unknown'), refusal('provider_balance_exhausted')];
+    await run();
+    expect(attempts.at(-1)?.request?.unacknowledgedSinceMs).toBeNull();
+    time.nowMs += 1_000;
+    const sinceMs = time.nowMs;
+    expect(await codeOf(run())).toBe('provider_balance_exhausted');
+    expect(attempts.at(-1)).toMatchObject({ costMicros: null, request: { unacknowledgedSinceMs: sinceMs } });
+    expect([vendor.ordered.length, await totals()]).toEqual([2, reservedTotals]);
+    vendor.finds = ['op'];
+    expect([await reconcile(), await totals()]).toEqual([1, spentTotals]);
+  });
+
+  it('An expired request that was refused is resolved, also when the next request is refused.', async () => {
+    vendor.starts = [refusal('rate_limited'), expired('refused'), refusal('provider_balance_exhausted')];
+    await run();
+    expect(await codeOf(run())).toBe('provider_balance_exhausted');
+    expect([attempts.at(-1)?.costMicros, await totals(), await reconcile()]).toEqual([0, noTotals, 0]);
   });
 });
 

@@ -89,7 +89,8 @@ describe('repeated requests', () => {
     const operationRequest = await prepare(provider, request);
     expect(await catchError(provider.start(operationRequest, takeContext))).toMatchObject({
       code: 'provider_protocol',
-      requestOutcome: 'expired',
+      requestOutcome: 'refused',
+      isRequestExpired: true,
     });
     const next = await provider.prepareRequest(request, {
       ...takeContext,
@@ -99,6 +100,21 @@ describe('repeated requests', () => {
     expect(next.state['videoAssetId']).not.toBe(operationRequest.state['videoAssetId']);
     expect(next.state['audioAssetId']).not.toBe(operationRequest.state['audioAssetId']);
     expect((await provider.start(next, takeContext)).id).toBe(operations()[0]?.lipsyncId);
+  });
+
+  it.each([
+    ['asset_not_found', 'refused'],
+    ['unknown_code', 'refused'],
+    ['conflict', 'unknown'],
+    ['request_in_progress', 'unknown'],
+    ['internal_error', 'unknown'],
+  ])('A create response with status 404 and code %s is expired and its outcome is %s.', async (code, outcome) => {
+    heygen.standin.control.addFaults({ match: { route: 'create' }, fault: { kind: 'error', status: 404, code } });
+    expect(await catchError(prepareAndStart(heygen.provider(), await heygen.request()))).toMatchObject({
+      httpStatus: 404,
+      requestOutcome: outcome,
+      isRequestExpired: true,
+    });
   });
 });
 

@@ -169,18 +169,32 @@ describe('The slot of a job at a remote provider', () => {
     });
   };
 
-  /** Runs a job at the vendor. Returns its outcome, how often its inputs were fetched, and whether it holds a slot. */
-  async function runAtVendor(fetchInputs: PipelineInput['fetchInputs'], { taken = false, canRun = true } = {}) {
+  interface VendorRun {
+    /** Whether other jobs hold all slots. */
+    readonly taken?: boolean;
+    readonly canRun?: boolean;
+    /** Runs a planned job with optimize `speed` that expects these times. */
+    readonly expected?: readonly Expectation[];
+  }
+
+  /**
+   * Runs a job at the vendor. Returns its outcome, how often its inputs were fetched, whether it holds a slot, and the
+   * number of waiting jobs.
+   */
+  async function runAtVendor(
+    fetchInputs: PipelineInput['fetchInputs'],
+    { taken = false, canRun = true, expected }: VendorRun = {},
+  ) {
     const state = createMemoryState().open();
     const slots = createConcurrencySlots({ state, clock });
     for (let place = 0; taken && place < vendor.maxConcurrent; place += 1)
       await slots.acquire('heygen', `other_${place}`, { limit: vendor.maxConcurrent });
     const pipeline = new LipsyncPipeline({
-      activeProviders: new ActiveProviders([vendor]),
+      activeProviders: new ActiveProviders(expected ? [vendor, engine] : [vendor]),
       renderPool: pool,
       limits,
       admission: admissionOver(state),
-      forecast: idleForecast,
+      forecast: expected ? { ...idleForecast, expect: async () => expected } : idleForecast,
       clock,
     });
     const workspace = await openJobWorkspace(folder, { id: 'job_1', runs: 1 });
@@ -190,7 +204,7 @@ describe('The slot of a job at a remote provider', () => {
         {
           jobId: 'job_1',
           owner: null,
-          options: lipsyncOptionsSchema.parse({}),
+          options: lipsyncOptionsSchema.parse(expected ? { optimize: 'speed' } : {}),
           workspace,
           fetchInputs: () => {
             fetched += 1;
@@ -201,17 +215,18 @@ describe('The slot of a job at a remote provider', () => {
           signal: new AbortController().signal,
           earlierAttempts: [],
           wasInterrupted: false,
-          plan: null,
-          outputMs: null,
+          plan: expected ? testPlan('heygen', 'wav2lip') : null,
+          outputMs: expected ? 1_000 : null,
           savePlan: async () => undefined,
-          canRun: () => canRun,
+          canRun: (kind) => canRun && kind === 'remote',
           onProgress: () => undefined,
           saveAttempts: async () => undefined,
         },
       )
       .catch((error: unknown) => error);
     const holders = await slots.holders('heygen');
-    return { outcome, fetched, holdsPlace: holders.some(({ jobId }) => jobId === 'job_1') };
+    const holdsPlace = holders.some(({ jobId }) => jobId === 'job_1');
+    return { outcome, fetched, holdsPlace, waiting: await slots.countWaiting('heygen') };
   }
 
   it('A job waits for a slot before it fetches its inputs.', async () => {
@@ -219,6 +234,17 @@ describe('The slot of a job at a remote provider', () => {
       outcome: { type: 'waiting' },
       fetched: 0,
       holdsPlace: false,
+      waiting: 1,
+    });
+  });
+
+  it('A job that moves to a faster local engine stops waiting for a slot.', async () => {
+    const faster = [expectation('heygen', 10_000, 60_000), expectation('wav2lip', 30_000)];
+    expect(await runAtVendor(neverFetched, { taken: true, expected: faster })).toEqual({
+      outcome: { type: 'elsewhere', needs: 'inline' },
+      fetched: 0,
+      holdsPlace: false,
+      waiting: 0,
     });
   });
 
@@ -227,6 +253,7 @@ describe('The slot of a job at a remote provider', () => {
       outcome: { type: 'elsewhere', needs: 'remote' },
       fetched: 0,
       holdsPlace: false,
+      waiting: 0,
     });
   });
 

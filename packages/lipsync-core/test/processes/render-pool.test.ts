@@ -192,6 +192,28 @@ it('The render pool does not reuse a process whose idle time has just expired.',
   });
 });
 
+it('An idle render process that ends by itself is not killed when its idle time passes.', async () => {
+  const idleMs = 200;
+  await withPool({ idleMs }, async (own) => {
+    const others = renderProcesses();
+    using kill = vi.spyOn(ManagedChild.prototype, 'kill');
+    using signal = vi.spyOn(process, 'kill');
+    own.warm();
+    const [idle] = renderProcesses().filter((pid) => !others.includes(pid));
+    if (idle === undefined) throw new Error('No render process was started.');
+    process.kill(idle, 'SIGKILL');
+    // The exit is known once the rest of its group has been killed.
+    await expect
+      .poll(() => signal.mock.calls)
+      .toEqual([
+        [idle, 'SIGKILL'],
+        [-idle, 'SIGKILL'],
+      ]);
+    await sleep(2 * idleMs);
+    expect([kill.mock.calls.length, signal.mock.calls.length]).toEqual([0, 2]);
+  });
+});
+
 it('A warm render process retains no reference to a completed task.', async () => {
   setFlagsFromString('--expose-gc');
   const collectGarbage: unknown = runInNewContext('gc');

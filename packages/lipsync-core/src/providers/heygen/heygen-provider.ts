@@ -303,11 +303,20 @@ function titleOf(jobId: string): string {
   return `Lipsync ${jobId}`;
 }
 
-/** The request names assets that HeyGen has deleted. */
+/**
+ * The request names assets that HeyGen has deleted. The outcome is unchanged: after a 404 with an error code such as
+ * `internal_error`, an operation may exist.
+ */
 function toExpired(error: HeygenError): HeygenError {
-  const { code, message, httpStatus, retryAfterMs, details } = error;
-  const options = { httpStatus, retryAfterMs, details, requestOutcome: 'expired', cause: error } as const;
-  return new HeygenError(code, message, options);
+  const { code, message, httpStatus, retryAfterMs, requestOutcome, details } = error;
+  return new HeygenError(code, message, {
+    httpStatus,
+    retryAfterMs,
+    requestOutcome,
+    details,
+    isRequestExpired: true,
+    cause: error,
+  });
 }
 
 function parseState<Schema extends z.ZodType>(schema: Schema, state: unknown): z.output<Schema> {
