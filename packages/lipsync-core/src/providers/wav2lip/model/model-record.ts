@@ -44,7 +44,7 @@ export function newModelRecord(
   const { name, ...rest } = facts;
   return {
     name,
-    role: 'redraws a mouth to a sound',
+    role: 'redraws the mouth to match speech audio',
     source: officialSource,
     licence: officialLicense,
     ...rest,
