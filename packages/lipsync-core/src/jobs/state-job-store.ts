@@ -1,6 +1,8 @@
 import type { JobStatus } from '../contract/index.ts';
+import type { Clock } from '../contract/ports.ts';
+import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { Json, StateStore } from '../storage/state-store.ts';
+import type { Json, StateStore, StoredDocument } from '../storage/state-store.ts';
 import { applyJobEvent, type JobEvent } from './job-events.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
 import {
@@ -20,11 +22,14 @@ interface JobDocument extends EncodedJobRecord {
   readonly id: string;
   readonly status: JobStatus;
   readonly createdAtMs: number;
+  /** Time of the last change other than an event in `eventTypesWithoutNews`. */
+  readonly changedAtMs: number;
 }
 
 export interface StateJobStoreOptions {
   /** Closed by the caller. */
   readonly state: StateStore;
+  readonly clock?: Clock;
   readonly onUnreadable?: UnreadableRecordListener;
 }
 
@@ -33,6 +38,9 @@ const outboxPrefix = 'job-outbox/';
 const scanSize = 1_000;
 const timeDigits = 16;
 
+/** Events that say nothing about the operations of a job: they do not renew `changedAtMs`. */
+const eventTypesWithoutNews: readonly JobEvent['type'][] = ['progressed', 'run_started'];
+
 /**
  * Job records in a state store: SQLite for in-process jobs, memory in tests. Lists read every record, so it is meant
  * for the few jobs that one machine keeps; the queue has a store with indexes. Throws `resource_exhausted` when the
@@ -40,18 +48,20 @@ const timeDigits = 16;
  */
 export class StateJobStore implements JobStore {
   readonly #state: StateStore;
+  readonly #clock: Clock;
   readonly #onUnreadable: UnreadableRecordListener;
 
-  constructor({ state, onUnreadable = () => undefined }: StateJobStoreOptions) {
+  constructor({ state, clock = systemClock, onUnreadable = () => undefined }: StateJobStoreOptions) {
     this.#state = state;
+    this.#clock = clock;
     this.#onUnreadable = onUnreadable;
   }
 
   create(record: JobRecord): Promise<void> {
-    const key = jobKey(record.id);
+    const { key, document } = storedJobRecord(record, this.#clock.nowMs());
     return this.#state.transact([key], (documents) => {
       if (documents.get(key)) throw new LipsyncError('internal', `A job with the id ${record.id} exists already.`);
-      return { result: undefined, writes: new Map([[key, toJson(toDocument(record))]]) };
+      return { result: undefined, writes: new Map([[key, document]]) };
     });
   }
 
@@ -61,16 +71,27 @@ export class StateJobStore implements JobStore {
     return document && decodeJobRecord(document);
   }
 
+  /**
+   * Returns when the plan, the attempts or the outcome of a job last changed, also if the record cannot be read.
+   * Undefined if there is no such job.
+   */
+  getChangedAtMs(id: string): Promise<number | undefined> {
+    const key = jobKey(id);
+    return this.#state.transact([key], (documents) => ({ result: toJobDocument(documents.get(key))?.changedAtMs }));
+  }
+
   append(id: string, event: JobEvent): Promise<JobRecord> {
     const key = jobKey(id);
     const outboxKey = outboxKeyOf(id, event);
+    const nowMs = this.#clock.nowMs();
     return this.#state.transact(outboxKey === null ? [key] : [key, outboxKey], (documents) => {
       const document = toJobDocument(documents.get(key));
       if (!document) throw new LipsyncError('not_found', `There is no job ${id}.`);
       const before = decodeJobRecord(document);
       const after = applyJobEvent(before, event);
       if (after === before) return { result: before };
-      const writes = new Map([[key, toJson(toDocument(after))]]);
+      const changedAtMs = eventTypesWithoutNews.includes(event.type) ? document.changedAtMs : nowMs;
+      const writes = new Map([[key, storedJobRecord(after, changedAtMs).document]]);
       const outboxEvent = outboxEventFor(before, after);
       if (outboxKey !== null && outboxEvent !== null) writes.set(outboxKey, toJson(outboxEvent));
       return { result: after, writes };
@@ -151,9 +172,11 @@ function outboxKeyOf(id: string, event: JobEvent): string | null {
   return `${outboxPrefix}${paddedTime(event.atMs)}/${id}`;
 }
 
-function toDocument(record: JobRecord): JobDocument {
+/** Returns the document of a record, for a transaction that stores it together with other documents. */
+export function storedJobRecord(record: JobRecord, changedAtMs: number): StoredDocument {
   const { id, status, createdAtMs } = record;
-  return { id, status, createdAtMs, ...encodeJobRecord(record) };
+  const document: JobDocument = { id, status, createdAtMs, changedAtMs, ...encodeJobRecord(record) };
+  return { key: jobKey(id), document: toJson(document) };
 }
 
 // `as` in both: only this file writes these documents, and they are JSON throughout.

@@ -6,7 +6,8 @@ import type { JobRecord } from '../jobs/job-record.ts';
 import { toKeyedOptions } from '../jobs/record-migrations.ts';
 import type { StateJobStore } from '../jobs/state-job-store.ts';
 import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
-import type { Json, StateStore } from '../storage/state-store.ts';
+import { listAllDocuments, type Json, type StateStore } from '../storage/state-store.ts';
+import { sweepPartFile } from './output-file.ts';
 
 /** An in-process job under the digest of its work, with the lease of the process that runs it. */
 export interface LocalJobEntry {
@@ -18,6 +19,7 @@ export interface LocalJobEntry {
    * Process that runs the job; null if it was released. A job is claimed only if it was released or its owner is dead.
    */
   readonly owner: ProcessOwner | null;
+  /** When a request last claimed the job. */
   readonly claimedAtMs: number;
 }
 
@@ -26,21 +28,15 @@ export interface LocalJob {
   readonly record: JobRecord;
 }
 
-export interface ClaimedJob extends LocalJob {
-  /** Output path of the process that ran the job before; null for a new job. */
-  readonly previousOutputPath: string | null;
-}
-
 export interface LocalJobIndexOptions {
   readonly state: StateStore;
   readonly store: StateJobStore;
   readonly clock: Clock;
-  /** How long an operation may run after the last recorded change of its attempt. */
+  /** How long an operation may run after the last stored change of its job. */
   readonly operationMs: number;
 }
 
 const entryPrefix = 'local-jobs/';
-const pageSize = 100;
 
 /** Vendors recognize the idempotency key of a request for a day. */
 const resumableMs = 24 * 3_600_000;
@@ -56,22 +52,28 @@ export class LocalJobIndex {
     this.#options = options;
   }
 
-  /** Claims the resumable job for this work, or else creates `fresh`. This process then owns the job. */
-  async claim(workDigest: string, fresh: JobRecord, outputPath: string): Promise<ClaimedJob> {
+  /**
+   * Claims the resumable job for this work, or else creates `fresh`. This process then owns the job. Deletes the partial
+   * file that the previous owner left in another folder.
+   */
+  async claim(workDigest: string, fresh: JobRecord, outputPath: string): Promise<LocalJob> {
     const { store, clock } = this.#options;
     for await (const seen of this.#entries(`${entryPrefix}${workDigest}/`)) {
       const found = await this.#read(seen.jobId);
-      if (!found || !this.#isResumable({ entry: seen, record: found })) continue;
-      const entry = await this.#claimEntry(seen, outputPath);
-      if (!entry) continue;
+      if (!found || !(await this.#isResumable(seen, found))) continue;
+      const claimed = await this.#claimEntry(seen);
+      if (!claimed) continue;
+      // The entry keeps the previous path until its partial file is gone: after a kill in between, a sweep finds it.
+      if (claimed.outputPath !== outputPath) await sweepPartFile(claimed);
+      const entry = { ...claimed, outputPath, claimedAtMs: clock.nowMs() };
+      await this.#write(entry);
       const { spec, deadlineAtMs } = fresh;
-      const record = await store.append(seen.jobId, { type: 'resumed', spec, deadlineAtMs });
-      return { entry, record, previousOutputPath: seen.outputPath };
+      return { entry, record: await store.append(entry.jobId, { type: 'resumed', spec, deadlineAtMs }) };
     }
     const entry = { workDigest, jobId: fresh.id, outputPath, owner: await thisProcess(), claimedAtMs: clock.nowMs() };
     await this.#write(entry);
     await store.create(fresh);
-    return { entry, record: fresh, previousOutputPath: null };
+    return { entry, record: fresh };
   }
 
   /** Ends the lease: a job that can be resumed stays for the next request, any other is deleted. */
@@ -88,8 +90,8 @@ export class LocalJobIndex {
   async endAbandoned(end: (job: LocalJob) => Promise<void>): Promise<void> {
     for await (const seen of this.#entries(entryPrefix)) {
       const record = await this.#read(seen.jobId);
-      if (record === null || (record && this.#isResumable({ entry: seen, record }))) continue;
-      const entry = await this.#claimEntry(seen, seen.outputPath);
+      if (record === null || (record && (await this.#isResumable(seen, record)))) continue;
+      const entry = await this.#claimEntry(seen);
       if (!entry) continue;
       if (record) await end({ entry, record });
       await this.#delete(entry);
@@ -100,15 +102,19 @@ export class LocalJobIndex {
   async isOver(jobId: string): Promise<boolean> {
     for await (const entry of this.#entries(entryPrefix)) {
       if (entry.jobId !== jobId) continue;
-      const sinceMs = this.#options.clock.nowMs() - lastChangeMs(entry, await this.#read(jobId));
-      return sinceMs >= this.#options.operationMs && (await isClaimable(entry));
+      return (await this.#unchangedMs(entry)) >= this.#options.operationMs && (await isClaimable(entry));
     }
     return true;
   }
 
-  #isResumable({ entry, record }: LocalJob): boolean {
-    const isExpired = this.#options.clock.nowMs() - lastChangeMs(entry, record) >= resumableMs;
-    return hasResumableAttempt(record) && !isExpired;
+  async #isResumable(entry: LocalJobEntry, record: JobRecord): Promise<boolean> {
+    return hasResumableAttempt(record) && (await this.#unchangedMs(entry)) < resumableMs;
+  }
+
+  /** Returns the time since the last stored change. An operation may start late in its attempt, but not after it. */
+  async #unchangedMs({ jobId, claimedAtMs }: LocalJobEntry): Promise<number> {
+    const changedAtMs = (await this.#options.store.getChangedAtMs(jobId)) ?? 0;
+    return this.#options.clock.nowMs() - Math.max(claimedAtMs, changedAtMs);
   }
 
   /** Undefined for a record that is not stored, null for one that this version cannot read: that one is left alone. */
@@ -122,13 +128,14 @@ export class LocalJobIndex {
   }
 
   /** Makes this process the owner, unless the owner lives or another process has claimed the job since `seen`. */
-  async #claimEntry(seen: LocalJobEntry, outputPath: string): Promise<LocalJobEntry | undefined> {
+  async #claimEntry(seen: LocalJobEntry): Promise<LocalJobEntry | undefined> {
     if (!(await isClaimable(seen))) return undefined;
     const key = localJobKey(seen);
-    const entry = { ...seen, outputPath, owner: await thisProcess(), claimedAtMs: this.#options.clock.nowMs() };
+    const owner = await thisProcess();
     return this.#options.state.transact([key], (documents) => {
       const current = toEntry(documents.get(key));
       if (!current || JSON.stringify(current.owner) !== JSON.stringify(seen.owner)) return { result: undefined };
+      const entry = { ...current, owner };
       return { result: entry, writes: new Map([[key, toJson(entry)]]) };
     });
   }
@@ -146,18 +153,10 @@ export class LocalJobIndex {
   }
 
   async *#entries(prefix: string): AsyncGenerator<LocalJobEntry> {
-    let after: string | undefined;
-    do {
-      const page = await this.#options.state.list(prefix, {
-        limit: pageSize,
-        ...(after === undefined ? {} : { after }),
-      });
-      for (const { document } of page) {
-        const entry = toEntry(document);
-        if (entry) yield entry;
-      }
-      after = page.length < pageSize ? undefined : page.at(-1)?.key;
-    } while (after !== undefined);
+    for await (const { document } of listAllDocuments(this.#options.state, prefix)) {
+      const entry = toEntry(document);
+      if (entry) yield entry;
+    }
   }
 }
 
@@ -184,12 +183,6 @@ export function localJobKey({ workDigest, jobId }: Pick<LocalJobEntry, 'workDige
 function hasResumableAttempt({ attempts }: JobRecord): boolean {
   const outcome = attempts.at(-1)?.outcome;
   return outcome === 'running' || outcome === 'succeeded';
-}
-
-function lastChangeMs({ claimedAtMs }: LocalJobEntry, record: JobRecord | undefined | null): number {
-  const attempt = record?.attempts.at(-1);
-  const times = attempt ? [attempt.startedAtMs, attempt.operationAtMs, attempt.endedAtMs] : [];
-  return Math.max(claimedAtMs, ...times.map((time) => time ?? 0));
 }
 
 async function isClaimable({ owner }: LocalJobEntry): Promise<boolean> {

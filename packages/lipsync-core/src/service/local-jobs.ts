@@ -7,6 +7,7 @@ import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import type { FetchedInputs } from '../jobs/input-fetcher.ts';
 import { applyJobEvent } from '../jobs/job-events.ts';
 import { isTerminal, newJobRecord, type JobRecord } from '../jobs/job-record.ts';
+import type { OutboxEntry } from '../jobs/job-store.ts';
 import { JobRunner, type JobRunnerOptions } from '../jobs/job-runner.ts';
 import type { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
@@ -17,7 +18,7 @@ import type { StateStore } from '../storage/state-store.ts';
 import { LocalJobIndex, workDigestOf, type LocalJob } from './local-job-index.ts';
 import { sweepPartFile, type OutputFiles } from './output-file.ts';
 import { requireReadable } from './parse-input.ts';
-import { migrateUnfinishedJobs } from './unfinished-job-migration.ts';
+import { hasUnmigratedJob, migrateUnfinishedJobs } from './unfinished-job-migration.ts';
 
 export interface LocalJobInput {
   readonly videoPath: string;
@@ -47,7 +48,7 @@ export interface LocalJobsOptions {
   readonly workFolder: string;
   readonly clock: Clock;
   readonly ids: IdSource;
-  /** How long an operation may run after the last recorded change of its attempt. */
+  /** How long an operation may run after the last stored change of its job. */
   readonly operationMs: number;
 }
 
@@ -71,7 +72,7 @@ export class LocalJobs {
   constructor(options: LocalJobsOptions) {
     const { state, clock, operationMs } = options;
     this.#options = options;
-    this.#store = new StateJobStore({ state });
+    this.#store = new StateJobStore({ state, clock });
     this.#index = new LocalJobIndex({ state, store: this.#store, clock, operationMs });
   }
 
@@ -93,7 +94,6 @@ export class LocalJobs {
     const onError = (error: LipsyncError): void => void (failure = error);
     try {
       await sweepProcessWorkspaces(this.#options.workFolder);
-      await migrateUnfinishedJobs(this.#options.state, this.#store);
       const inputs = await readInputs(input, context.signal);
       const job = await this.#claim(record, input, inputs);
       record = job.record;
@@ -115,7 +115,7 @@ export class LocalJobs {
    * deletes their partial files. Also empties the outbox, which nothing in this process reads.
    */
   async sweep(signal: AbortSignal): Promise<void> {
-    await migrateUnfinishedJobs(this.#options.state, this.#store);
+    await migrateUnfinishedJobs(this.#options.state);
     const runner = this.#createRunner({
       workFolder: this.#options.workFolder,
       inputs: { fetch: notRun },
@@ -126,22 +126,28 @@ export class LocalJobs {
       await sweepPartFile(entry);
       await runner.end(record.id, reason, signal);
     });
-    const entries = await this.#store.readOutbox(outboxPageSize);
-    await this.#store.ackOutbox(entries.map(({ id }) => id));
+    await this.#emptyOutbox();
   }
 
   /** Returns whether no operation of the job can be running any more. */
-  isOver(jobId: string): Promise<boolean> {
+  async isOver(jobId: string): Promise<boolean> {
+    // In this order: a migration in between moves the job to the index.
+    if (await hasUnmigratedJob(this.#options.state, jobId)) return false;
     return this.#index.isOver(jobId);
   }
 
+  async #emptyOutbox(): Promise<void> {
+    let entries: readonly OutboxEntry[];
+    do {
+      entries = await this.#store.readOutbox(outboxPageSize);
+      await this.#store.ackOutbox(entries.map(({ id }) => id));
+    } while (entries.length === outboxPageSize);
+  }
+
   async #claim(fresh: JobRecord, input: LocalJobInput, inputs: LocalInputs): Promise<LocalJob> {
-    const outputPath = resolve(input.outputPath);
-    const job = await this.#index.claim(workDigestOf(inputs, input.options), fresh, outputPath);
-    const { record, previousOutputPath } = job;
-    if (previousOutputPath !== null && previousOutputPath !== outputPath)
-      await sweepPartFile({ outputPath: previousOutputPath, jobId: record.id });
-    return job;
+    const workDigest = workDigestOf(inputs, input.options);
+    await migrateUnfinishedJobs(this.#options.state, workDigest);
+    return this.#index.claim(workDigest, fresh, resolve(input.outputPath));
   }
 
   async #runClaimed({ claimed, input, inputs, context, onError }: ClaimedRun): Promise<JobRecord> {

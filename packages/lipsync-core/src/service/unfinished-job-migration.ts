@@ -1,7 +1,7 @@
 import { decodeJobRecord } from '../jobs/record-codec.ts';
-import type { StateJobStore } from '../jobs/state-job-store.ts';
+import { storedJobRecord } from '../jobs/state-job-store.ts';
 import { isGone, type ProcessOwner } from '../processes/process-owner.ts';
-import type { Json, StateStore } from '../storage/state-store.ts';
+import { listAllDocuments, type Json, type StateStore, type StoredDocument } from '../storage/state-store.ts';
 import { localJobKey, type LocalJobEntry } from './local-job-index.ts';
 
 /** An unfinished in-process job as versions before job records in SQLite stored it. */
@@ -15,39 +15,57 @@ interface UnfinishedJob {
   readonly savedAtMs: number;
 }
 
-const prefix = 'unfinished/';
-const pageSize = 100;
+const unfinishedPrefix = 'unfinished/';
 
 /**
- * Turns the unfinished jobs of earlier versions into job records and index entries. Jobs of living processes stay: an
- * earlier version still runs them.
+ * Turns the unfinished jobs of earlier versions into job records and index entries: those of one piece of work, or all.
+ * Jobs of living processes stay: an earlier version still runs them. Any number of processes may migrate at once.
  */
-export async function migrateUnfinishedJobs(state: StateStore, store: StateJobStore): Promise<void> {
-  for (const { key, document } of await state.list(prefix, { limit: pageSize })) {
-    // `as`: only earlier versions of this service wrote these documents.
-    const job = document as unknown as UnfinishedJob;
-    if (job.owner !== null && !(await isGone(job.owner))) continue;
-    if (!(await store.get(job.jobId))) await store.create(decodeJobRecord({ format: '3', text: toFormat3(job) }));
-    const [workDigest = ''] = key.slice(prefix.length).split('/');
-    const { jobId, outputPath, owner, savedAtMs } = job;
-    await moveEntry(state, key, { workDigest, jobId, outputPath, owner, claimedAtMs: savedAtMs });
+export async function migrateUnfinishedJobs(state: StateStore, workDigest?: string): Promise<void> {
+  const prefix = workDigest === undefined ? unfinishedPrefix : `${unfinishedPrefix}${workDigest}/`;
+  for await (const { key, document } of listAllDocuments(state, prefix)) {
+    const job = toUnfinishedJob(document);
+    if (job.owner === null || (await isGone(job.owner))) await migrate(state, key, job);
   }
 }
 
-function moveEntry(state: StateStore, key: string, entry: LocalJobEntry): Promise<void> {
-  const entryKey = localJobKey(entry);
-  // `as`: an entry is JSON throughout.
-  const json = entry as unknown as Json;
-  return state.transact([key, entryKey], (documents) => {
-    if (documents.get(key) === undefined) return { result: undefined };
+/** Returns whether an earlier version stored this job and it has not been migrated; a process may still run it. */
+export async function hasUnmigratedJob(state: StateStore, jobId: string): Promise<boolean> {
+  for await (const { key } of listAllDocuments(state, unfinishedPrefix)) if (key.endsWith(`/${jobId}`)) return true;
+  return false;
+}
+
+/** One transaction, so that no process sees half of it. Does nothing if the job was migrated or claimed since `seen`. */
+function migrate(state: StateStore, key: string, seen: UnfinishedJob): Promise<void> {
+  const [workDigest = ''] = key.slice(unfinishedPrefix.length).split('/');
+  const record = toStoredRecord(seen);
+  const entryKey = localJobKey({ workDigest, jobId: seen.jobId });
+  return state.transact([key, record.key, entryKey], (documents) => {
+    const document = documents.get(key);
+    if (document === undefined) return { result: undefined };
+    const job = toUnfinishedJob(document);
+    if (JSON.stringify(job.owner) !== JSON.stringify(seen.owner)) return { result: undefined };
+    const { jobId, outputPath, owner, savedAtMs } = job;
+    const entry: LocalJobEntry = { workDigest, jobId, outputPath, owner, claimedAtMs: savedAtMs };
     return {
       result: undefined,
-      writes: new Map([
+      writes: new Map<string, Json | null>([
         [key, null],
-        [entryKey, json],
+        [record.key, toStoredRecord(job).document],
+        // `as`: an entry is JSON throughout.
+        [entryKey, entry as unknown as Json],
       ]),
     };
   });
+}
+
+function toUnfinishedJob(document: Json): UnfinishedJob {
+  // `as`: only earlier versions of this service wrote these documents.
+  return document as unknown as UnfinishedJob;
+}
+
+function toStoredRecord(job: UnfinishedJob): StoredDocument {
+  return storedJobRecord(decodeJobRecord({ format: '3', text: toFormat3(job) }), job.savedAtMs);
 }
 
 /** Completes the job to a record of the job store of that time. The paths of the inputs come with the next request. */

@@ -22,6 +22,21 @@ export interface StatePage {
   readonly limit: number;
 }
 
+const pageSize = 100;
+
+/** Yields all documents whose keys start with `prefix`, ascending by key, page by page. */
+export async function* listAllDocuments(
+  state: Pick<StateStore, 'list'>,
+  prefix: string,
+): AsyncGenerator<StoredDocument> {
+  let after: string | undefined;
+  do {
+    const page = await state.list(prefix, { limit: pageSize, ...(after === undefined ? {} : { after }) });
+    yield* page;
+    after = page.length < pageSize ? undefined : page.at(-1)?.key;
+  } while (after !== undefined);
+}
+
 /**
  * Small documents that several processes share and change in transactions. Every driver passes `stateStoreSuite`. Keys
  * are 1 to 300 printable ASCII characters without spaces.

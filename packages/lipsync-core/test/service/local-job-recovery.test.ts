@@ -13,6 +13,7 @@ import { createConcurrencySlots } from '../../src/scheduling/concurrency-slots.t
 import { createLocalHost } from '../../src/service/get-lipsync-service.ts';
 import { thisProcess, type ProcessOwner } from '../../src/processes/process-owner.ts';
 import { openProgram, vendorLog, type Program } from './resumable-program.ts';
+import { storeUnfinishedJob as storeUnfinishedDocument, unfinishedJobKey } from './unfinished-jobs.ts';
 import { toMicros } from '../../src/billing/micros.ts';
 
 let folder: string;
@@ -82,6 +83,10 @@ async function spent(): Promise<unknown> {
 }
 
 const paidOnce = [{ spentMicros: 70, reservedMicros: 0 }];
+
+async function deadProcess(): Promise<ProcessOwner> {
+  return { ...(await thisProcess()), pid: spawnSync('true').pid };
+}
 
 /** Keys of the job records and index entries that are stored. */
 async function storedJobs(): Promise<readonly string[]> {
@@ -154,49 +159,22 @@ describe('Recovery after a process was killed', () => {
     await program.jobs.sweep(never);
     expect(await outbox()).toEqual([]);
   });
+
+  it('A sweep empties an outbox of several pages.', async () => {
+    const keys = Array.from({ length: 250 }, (_, index) => `job-outbox/${`${index}`.padStart(16, '0')}/job_${index}`);
+    for (const key of keys)
+      await program.state.transact([key], () => ({ result: undefined, writes: new Map([[key, { jobId: 'job_1' }]]) }));
+    await program.jobs.sweep(never);
+    expect(await program.state.list('job-outbox/', { limit: 1 })).toEqual([]);
+  });
 });
 
 describe('Unfinished jobs of earlier versions', () => {
-  // Stored by the version before in-process jobs had records, for these two inputs and default options.
-  const workDigest = '72a76cd34f7d07ccd02dbb94ddeb6283da4e0f82bbb68b4ed343d28d4040e3a5';
   const jobId = 'job_0mx0s8qig950a86fda72cc3b7a2e5';
 
   async function storeUnfinishedJob(owner: ProcessOwner): Promise<void> {
     const atMs = Date.now() - 1_000;
-    const document = {
-      jobId,
-      options: {
-        method: 'auto',
-        optimize: 'quality',
-        heygenMode: 'speed',
-        syncMode: 'loop',
-        silenceMode: 'close',
-        allowPreview: false,
-        priority: 5,
-        metadata: {},
-      },
-      plan: null,
-      outputPath: join(folder, 'earlier.mp4'),
-      attempts: [
-        {
-          provider: 'heygen',
-          outcome: 'running',
-          code: null,
-          message: null,
-          startedAtMs: atMs,
-          endedAtMs: null,
-          costMicros: null,
-          operation: { id: `${jobId}-0`, state: {} },
-          operationAtMs: atMs,
-          troubles: 0,
-          order: { idempotencyKey: `${jobId}-0`, state: {}, unansweredSinceMs: atMs },
-        },
-      ],
-      owner: { ...owner },
-      savedAtMs: atMs,
-    };
-    const key = `unfinished/${workDigest}/${jobId}`;
-    await program.state.transact([key], () => ({ result: undefined, writes: new Map([[key, document]]) }));
+    await storeUnfinishedDocument(program.state, { jobId, outputPath: join(folder, 'earlier.mp4'), owner, atMs });
     await openLedger().reserve({
       id: `${jobId}-0`,
       jobId,
@@ -210,7 +188,7 @@ describe('Unfinished jobs of earlier versions', () => {
   }
 
   it('An operation that an earlier version left is resumed, and nothing of its job remains.', async () => {
-    await storeUnfinishedJob({ ...(await thisProcess()), pid: spawnSync('true').pid });
+    await storeUnfinishedJob(await deadProcess());
     await finishOperation();
     const { record, error } = await program.run();
     expect([error, record.id, starts()]).toEqual([undefined, jobId, 1]);
@@ -221,10 +199,47 @@ describe('Unfinished jobs of earlier versions', () => {
   it('A job that a process of an earlier version still runs is left alone.', async () => {
     await storeUnfinishedJob(await thisProcess());
     await program.jobs.sweep(never);
-    expect([await storedJobs(), await partFiles()]).toEqual([
-      [`unfinished/${workDigest}/${jobId}`],
-      [`.${jobId}.part`],
-    ]);
+    expect([await storedJobs(), await partFiles()]).toEqual([[unfinishedJobKey({ jobId })], [`.${jobId}.part`]]);
+  });
+
+  it('A job that a process of an earlier version still runs keeps its slot, however old its last change is.', async () => {
+    await storeUnfinishedJob(await thisProcess());
+    const later = openProgram(folder, { nowMs: () => Date.now() + 24 * 3_600_000 });
+    expect(await later.jobs.isOver(jobId)).toBe(false);
+    await later.state.close();
+  });
+
+  it('A request and the sweep that migrate the same job at once resume it once.', async () => {
+    await storeUnfinishedJob(await deadProcess());
+    await finishOperation();
+    const [, { record, error }] = await Promise.all([program.jobs.sweep(never), program.run()]);
+    expect([error, record.id, starts(), await storedJobs()]).toEqual([undefined, jobId, 1, []]);
+  });
+
+  it('Of two programs that request the same work at once, one resumes the job and the other starts its own.', async () => {
+    await storeUnfinishedJob(await deadProcess());
+    await finishOperation();
+    const other = openProgram(folder);
+    const outcomes = await Promise.all([program.run(), other.run({ outputName: 'other.mp4' })]);
+    await other.state.close();
+    expect(outcomes.map(({ error }) => error)).toEqual([undefined, undefined]);
+    expect(new Set(outcomes.map(({ record }) => record.id)).size).toBe(2);
+    expect([starts(), await storedJobs()]).toEqual([2, []]);
+  });
+
+  it('A request migrates the jobs of its own work and leaves those of other work to the sweep.', async () => {
+    const owner = await deadProcess();
+    const workDigests = Array.from({ length: 120 }, (_, index) => `${index}`.padStart(64, '0'));
+    const outputPath = join(folder, 'earlier.mp4');
+    for (const workDigest of workDigests)
+      await storeUnfinishedDocument(program.state, { jobId: `job_${workDigest}`, outputPath, owner, workDigest });
+    await storeUnfinishedJob(owner);
+    await finishOperation();
+    expect((await program.run()).record.id).toBe(jobId);
+    expect(await storedJobs()).toHaveLength(workDigests.length);
+    await program.jobs.sweep(never);
+    expect((await storedJobs()).filter((key) => key.startsWith('unfinished/'))).toEqual([]);
+    expect(await storedJobs()).toHaveLength(2 * workDigests.length);
   });
 });
 
