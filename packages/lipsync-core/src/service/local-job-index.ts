@@ -111,7 +111,7 @@ export class LocalJobIndex {
     return hasResumableAttempt(record) && (await this.#unchangedMs(entry)) < resumableMs;
   }
 
-  /** Returns the time since the last stored change. An operation may start late in its attempt, but not after it. */
+  /** Returns the time since the last stored change. The start of an attempt is no bound: its operation may start late. */
   async #unchangedMs({ jobId, claimedAtMs }: LocalJobEntry): Promise<number> {
     const changedAtMs = (await this.#options.store.getChangedAtMs(jobId)) ?? 0;
     return this.#options.clock.nowMs() - Math.max(claimedAtMs, changedAtMs);
