@@ -294,7 +294,11 @@ describe('GPU faults', { timeout: longestMs }, () => {
     let killed = 0;
     return ({ stage, progress }) => {
       if (stage !== 'rendering' || progress < 50 || killed === times) return;
-      const pid = engines().find((engine) => !leftAlone.has(engine));
+      // The newest one: an engine that an earlier test requested may still have been starting.
+      const pid = engines()
+        .filter((engine) => !leftAlone.has(engine))
+        .toSorted((one, other) => one - other)
+        .at(-1);
       if (pid === undefined) return;
       process.kill(pid, 'SIGKILL');
       leftAlone.add(pid);
