@@ -30,7 +30,7 @@ const cropSizePx = 32;
 const longestMs = 120_000;
 /** Mean mel value that only the noise at the end of the speech exceeds. A model is tested with 0 when it is loaded. */
 const loudMean = 0.5;
-const frameCount = 100;
+const frameCount = 300;
 
 let folder: string;
 let clipPath: string;
@@ -55,7 +55,15 @@ beforeAll(async () => {
     '-an',
     join(folder, 'clip.mp4'),
   );
-  longSpeechPath = await makeMedia('-t', '4', '-i', join(samples, 'speech.wav'), join(folder, 'long.wav'));
+  longSpeechPath = await makeMedia(
+    '-stream_loop',
+    '1',
+    '-t',
+    '12',
+    '-i',
+    join(samples, 'speech.wav'),
+    join(folder, 'long.wav'),
+  );
   const noise = 'anoisesrc=duration=0.5:amplitude=0.9:seed=1:sample_rate=44100';
   shortSpeechPath = await makeMedia(
     '-t',
