@@ -11,6 +11,7 @@ import {
   parseAllowedHosts,
   planJob,
   systemClock,
+  type ArtifactStore,
   type Logger,
 } from '@lipsync/core/host';
 import {
@@ -26,6 +27,13 @@ import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiDependencies } from './dependencies.ts';
 import { createQueueBoard } from './routes/queue-board.ts';
+
+/** Throws the error of the first folder that cannot be written. */
+async function requireWritable(artifacts: ArtifactStore): Promise<void> {
+  const { inputs, outputs } = await artifacts.health();
+  const error = inputs.error ?? outputs.error;
+  if (error) throw error;
+}
 
 export interface WiredApi {
   readonly dependencies: ApiDependencies;
@@ -70,7 +78,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       checkUrl: (url) => void checkUrl(url, allowedHosts),
       readiness: [
         { name: 'redis', check: async () => void (await connection.ping()) },
-        { name: 'disk', check: async () => void (await artifacts.health()) },
+        { name: 'disk', check: () => requireWritable(artifacts) },
       ],
       queueBoard: createQueueBoard({ producer, basePath: queueBoardPath }),
       logger,

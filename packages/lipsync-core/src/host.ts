@@ -65,6 +65,7 @@ export {
   type CheckedChange,
   type ContentionLimits,
   type Documents,
+  type FolderHealth,
   type Json,
   type LocalArtifactStoreOptions,
   type StatePage,

@@ -6,6 +6,7 @@ import {
   LipsyncError,
   ProviderError,
   ResourceExhaustedError,
+  StorageError,
   TimeoutError,
 } from './lipsync-error.ts';
 
@@ -30,6 +31,7 @@ describe('carried failure', () => {
     }),
     new BudgetExceededError('daily', 'Too expensive.'),
     new ResourceExhaustedError('ENOSPC', 'The disk is full.'),
+    new StorageError('storage_unwritable', '/out', 'The folder cannot be written.', new Error('EROFS')),
     new InputNotFoundError('There is no such clip.'),
     new TimeoutError('provider_timeout', 'Too late.'),
   ])('$name keeps its class and typed fields across a process boundary.', (error) => {

@@ -5,6 +5,7 @@ import {
   LipsyncError,
   ProviderError,
   ResourceExhaustedError,
+  StorageError,
   TimeoutError,
   toLipsyncError,
 } from './lipsync-error.ts';
@@ -23,7 +24,7 @@ export interface CarriedFailure {
 }
 
 const subclasses = new Map(
-  [BudgetExceededError, InputNotFoundError, ProviderError, ResourceExhaustedError, TimeoutError].map(
+  [BudgetExceededError, InputNotFoundError, ProviderError, ResourceExhaustedError, StorageError, TimeoutError].map(
     (subclass) => [subclass.name, subclass] as const,
   ),
 );

@@ -56,6 +56,7 @@ export const errorPolicies = Object.freeze({
   model_missing: policy('next_provider', 503),
   model_invalid: policy('next_provider', 503),
   resource_exhausted: policy('next_provider', 503, { retryable: true }),
+  storage_unwritable: policy('fail', 503, { retryable: true }),
   media_failed: policy('retry', 500, { retryable: true }),
   worker_crashed: policy('retry', 500, { retryable: true }),
   internal: policy('fail', 500, { alert: true }),

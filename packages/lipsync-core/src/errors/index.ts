@@ -13,10 +13,13 @@ export {
   LipsyncError,
   ProviderError,
   ResourceExhaustedError,
+  StorageError,
   TimeoutError,
   toLipsyncError,
+  toStorageError,
   type BudgetCap,
   type LipsyncErrorOptions,
   type ProviderErrorOptions,
   type RequestOutcome,
+  type StorageFolder,
 } from './lipsync-error.ts';

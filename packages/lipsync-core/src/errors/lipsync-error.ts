@@ -1,5 +1,5 @@
 import { errorPolicies, type ErrorCode, type ErrorPolicy } from './error-codes.ts';
-import { errnoCode, exhaustionAdvice } from './system-error.ts';
+import { errnoCode, exhaustionAdvice, isDiskFull, writeRefusal } from './system-error.ts';
 
 const brand = Symbol.for('lipsync.error');
 
@@ -114,6 +114,40 @@ export class ResourceExhaustedError extends LipsyncError {
     this.name = 'ResourceExhaustedError';
     this.reason = reason;
   }
+}
+
+/** A folder that jobs need and the setting that names it. */
+export interface StorageFolder {
+  readonly path: string;
+  readonly setting: string;
+}
+
+/**
+ * A folder that jobs need is full (`resource_exhausted`) or cannot be written (`storage_unwritable`). The fault lies
+ * neither with the job nor with a provider: the job can continue when an operator has corrected it.
+ */
+export class StorageError extends LipsyncError {
+  /** Path of the folder. */
+  readonly folder: string;
+
+  constructor(code: 'resource_exhausted' | 'storage_unwritable', folder: string, message: string, cause: unknown) {
+    super(code, message, { cause });
+    this.name = 'StorageError';
+    this.folder = folder;
+  }
+}
+
+/** Converts the failure of a write to a folder to a `StorageError`; returns errors of any other kind unchanged. */
+export function toStorageError(error: unknown, { path, setting }: StorageFolder): unknown {
+  if (LipsyncError.isInstance(error)) return error;
+  if (isDiskFull(error)) {
+    const advice = `Free space there, or set ${setting} to another folder.`;
+    return new StorageError('resource_exhausted', path, `The folder "${path}" is full. ${advice}`, error);
+  }
+  const reason = writeRefusal(error);
+  if (reason === undefined) return exhaustionAdvice(error) === undefined ? error : toLipsyncError(error);
+  const message = `The folder "${path}" cannot be written: ${reason}. Make it writable, or set ${setting} to another folder.`;
+  return new StorageError('storage_unwritable', path, message, error);
 }
 
 /**

@@ -4,6 +4,38 @@ export function errnoCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+const readOnly = 'its file system is read-only';
+const forbidden = 'this user may not write there';
+const notFolder = 'a part of its path is a file';
+
+/** Why a folder cannot be written, by the system error of a write. Errors of a network connection are not among them. */
+const writeRefusals: ReadonlyMap<string, string> = new Map([
+  ['EROFS', readOnly],
+  ['EACCES', forbidden],
+  ['EPERM', forbidden],
+  ['ENOTDIR', notFolder],
+  ['EEXIST', notFolder],
+  ['EISDIR', 'a folder has the name of the file'],
+  ['ENOENT', 'it does not exist'],
+  ['ELOOP', 'its path contains a loop of symbolic links'],
+  ['ENAMETOOLONG', 'its path is too long'],
+  ['EFBIG', 'the file is too large for its file system'],
+  ['EIO', 'its disk fails (EIO)'],
+  ['ENODEV', 'its disk is gone (ENODEV)'],
+  ['ENXIO', 'its disk is gone (ENXIO)'],
+  ['ESTALE', 'its network file system is gone (ESTALE)'],
+]);
+
+/** The reason for a failed write, which completes "the folder cannot be written: "; undefined for other errors. */
+export function writeRefusal(error: unknown): string | undefined {
+  return writeRefusals.get(errnoCode(error) ?? '');
+}
+
+/** Returns whether a write failed because the disk or the quota of its user is full. */
+export function isDiskFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(errnoCode(error) ?? '');
+}
+
 const diskFull =
   'The disk or the quota of its user is full. Free space where inputs, work files and outputs are stored, then try again.';
 const tooManyFiles =

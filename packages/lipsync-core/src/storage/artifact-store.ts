@@ -41,13 +41,21 @@ export interface ArtifactStore {
    * pause of a running writer.
    */
   sweep(options: { readonly olderThanMs: number; readonly nowMs: number }): Promise<number>;
-  /** Checks with a test write that inputs can be stored. Throws the error of the write. */
+  /** Checks with test writes that inputs and outputs can be stored. Does not throw for a folder that fails. */
   health(): Promise<ArtifactStoreHealth>;
 }
 
 export interface ArtifactStoreHealth {
-  /** Free space for inputs; null when the driver has no limit or does not report one. */
+  readonly inputs: FolderHealth;
+  readonly outputs: FolderHealth;
+}
+
+export interface FolderHealth {
+  readonly path: string;
+  /** Null when the driver has no limit, does not report one, or the folder failed. */
   readonly freeBytes: number | null;
+  /** The failure of the test write, which names the folder and the remedy; null when it succeeded. */
+  readonly error: LipsyncError | null;
 }
 
 /** The parts of a key. */

@@ -1,4 +1,4 @@
-export type { ArtifactStore, ArtifactStoreHealth, StoredArtifact } from './artifact-store.ts';
+export type { ArtifactStore, ArtifactStoreHealth, FolderHealth, StoredArtifact } from './artifact-store.ts';
 export { BaseStateStore, contended, type CheckedChange, type ContentionLimits } from './base-state-store.ts';
 export { createArtifactStore, LocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
 export type { Change, Documents, Json, StatePage, StateStore, StoredDocument } from './state-store.ts';

@@ -67,10 +67,26 @@ describe('local disk', () => {
     }
   });
 
-  it('The health check of a store that cannot be written fails.', async () => {
+  it('The health check names the folder that cannot be written, the reason and the setting.', async () => {
     await writeFile(join(root, 'file'), '');
-    const store = new LocalArtifactStore({ ...dirs, inputsDir: join(root, 'file', 'in') });
-    await expect(store.health()).rejects.toMatchObject({ code: 'ENOTDIR' });
+    const unwritable = join(root, 'file', 'out');
+    const { inputs, outputs } = await new LocalArtifactStore({ ...dirs, outputsDir: unwritable }).health();
+    expect(inputs.error).toBeNull();
+    expect(outputs).toMatchObject({ path: unwritable, error: { code: 'storage_unwritable', folder: unwritable } });
+    expect(outputs.error?.message).toMatch(/a part of its path is a file.*LIPSYNC_OUTPUT_DIR/);
+  });
+
+  it('A folder that cannot be written is named by its path in the error of an upload and of a publication.', async () => {
+    await writeFile(join(root, 'file'), '');
+    await writeFile(join(root, 'take.mp4'), 'a take');
+    const folder = join(root, 'file', 'below');
+    const store = new LocalArtifactStore({ inputsDir: folder, outputsDir: folder });
+    const expected = { code: 'storage_unwritable', folder };
+    await expect(store.putInput(Readable.from([Buffer.from('clip')]), { maxBytes: 10 })).rejects.toMatchObject(
+      expected,
+    );
+    await expect(store.publish(join(root, 'take.mp4'), 'outputs/job_1/output.mp4')).rejects.toMatchObject(expected);
+    expect(await readFile(join(root, 'take.mp4'), 'utf8')).toBe('a take');
   });
 });
 

@@ -1,9 +1,9 @@
 import { createWriteStream, type Dirent } from 'node:fs';
-import { chmod, mkdir, open, readdir, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
+import { chmod, open, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
+import { abortError, LipsyncError, toLipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode, exhaustionAdvice } from '../errors/system-error.ts';
 import {
   parseArtifactKey,
@@ -14,6 +14,7 @@ import {
 } from './artifact-store.ts';
 import { linkOrCopy, moveDurably, partPathFor, partSuffix, renameDurably, syncFile } from './durable-files.ts';
 import { ContentHash, type FileHash } from './file-hash.ts';
+import { checkFolder, createFolder } from './folder-check.ts';
 
 export interface LocalArtifactStoreOptions {
   /** Folder of `inputs/…`; created when missing. */
@@ -35,30 +36,30 @@ export function createArtifactStore(folders: { readonly dataDir: string; readonl
  * processes may share the folders. The names of partial files end in `.part`.
  */
 export class LocalArtifactStore implements ArtifactStore {
-  readonly #inputsDir: string;
-  readonly #outputsDir: string;
+  readonly #inputs: StorageFolder;
+  readonly #outputs: StorageFolder;
 
   constructor({ inputsDir, outputsDir }: LocalArtifactStoreOptions) {
-    this.#inputsDir = inputsDir;
-    this.#outputsDir = outputsDir;
+    this.#inputs = { path: inputsDir, setting: 'LIPSYNC_DATA_DIR' };
+    this.#outputs = { path: outputsDir, setting: 'LIPSYNC_OUTPUT_DIR' };
   }
 
   async putInput(
     content: Readable,
     { maxBytes, signal }: { readonly maxBytes: number; readonly signal?: AbortSignal },
   ): Promise<StoredArtifact> {
-    await mkdir(this.#inputsDir, { recursive: true });
-    const partPath = partPathFor(join(this.#inputsDir, 'input'));
+    const partPath = partPathFor(join(this.#inputs.path, 'input'));
     try {
+      await createFolder(this.#inputs.path);
       const { sha256, sizeBytes } = await writeHashed(content, partPath, { maxBytes, signal });
       await syncFile(partPath);
       await chmod(partPath, storedFileMode);
-      await renameDurably(partPath, join(this.#inputsDir, sha256));
+      await renameDurably(partPath, join(this.#inputs.path, sha256));
       return { key: `inputs/${sha256}`, sizeBytes, sha256 };
     } catch (error) {
-      throw signal?.aborted ? abortError(signal) : toStorageError(error);
+      throw signal?.aborted ? abortError(signal) : toStorageError(error, this.#inputs);
     } finally {
-      await rm(partPath, { force: true });
+      await rm(partPath, { force: true }).catch(() => undefined);
     }
   }
 
@@ -67,14 +68,14 @@ export class LocalArtifactStore implements ArtifactStore {
     if (parseArtifactKey(key).kind !== 'output') {
       throw new LipsyncError('internal', 'An input cannot be published under an output name. Report this error.');
     }
+    const { size } = await stat(sourcePath);
     try {
-      await mkdir(dirname(finalPath), { recursive: true });
-      const { size } = await stat(sourcePath);
+      await createFolder(dirname(finalPath));
       await moveDurably(sourcePath, finalPath);
-      return { key, sizeBytes: size, sha256: null };
     } catch (error) {
-      throw toStorageError(error);
+      throw toStorageError(error, this.#outputs);
     }
+    return { key, sizeBytes: size, sha256: null };
   }
 
   async stat(key: string): Promise<StoredArtifact | undefined> {
@@ -111,7 +112,7 @@ export class LocalArtifactStore implements ArtifactStore {
     try {
       await linkOrCopy(path, targetPath);
     } catch (error) {
-      throw toStorageError(error);
+      throw toStorageError(error, { path: dirname(targetPath), setting: 'LIPSYNC_DATA_DIR' });
     }
   }
 
@@ -126,11 +127,11 @@ export class LocalArtifactStore implements ArtifactStore {
   }
 
   async sweep({ olderThanMs, nowMs }: { readonly olderThanMs: number; readonly nowMs: number }): Promise<number> {
-    const jobDirs = (await listEntries(this.#outputsDir))
+    const jobDirs = (await listEntries(this.#outputs.path))
       .filter((entry) => entry.isDirectory())
-      .map((entry) => join(this.#outputsDir, entry.name));
+      .map((entry) => join(this.#outputs.path, entry.name));
     let deleted = 0;
-    for (const dir of [this.#inputsDir, ...jobDirs]) {
+    for (const dir of [this.#inputs.path, ...jobDirs]) {
       const parts = (await listEntries(dir)).filter((entry) => entry.isFile() && entry.name.endsWith(partSuffix));
       for (const part of parts) {
         if (await deleteIfOlder(join(dir, part.name), nowMs - olderThanMs)) deleted += 1;
@@ -140,27 +141,15 @@ export class LocalArtifactStore implements ArtifactStore {
   }
 
   async health(): Promise<ArtifactStoreHealth> {
-    try {
-      await mkdir(this.#inputsDir, { recursive: true });
-      // Permissions alone do not show a full or read-only disk.
-      const path = partPathFor(join(this.#inputsDir, 'health'));
-      try {
-        await writeFile(path, 'health');
-      } finally {
-        await rm(path, { force: true });
-      }
-      const { bavail, bsize } = await statfs(this.#inputsDir);
-      return { freeBytes: bavail * bsize };
-    } catch (error) {
-      throw toStorageError(error);
-    }
+    const [inputs, outputs] = await Promise.all([checkFolder(this.#inputs), checkFolder(this.#outputs)]);
+    return { inputs, outputs };
   }
 
   #pathOf(key: string): string {
     const location = parseArtifactKey(key);
     return location.kind === 'input'
-      ? join(this.#inputsDir, location.sha256)
-      : join(this.#outputsDir, location.jobId, location.name);
+      ? join(this.#inputs.path, location.sha256)
+      : join(this.#outputs.path, location.jobId, location.name);
   }
 }
 
@@ -215,11 +204,7 @@ async function deleteIfOlder(path: string, changedBeforeMs: number): Promise<boo
 }
 
 function toReadError(error: unknown): unknown {
-  if (errnoCode(error) !== 'ENOENT') return toStorageError(error);
-  return new LipsyncError('not_found', 'The file is no longer stored. Run the job again.', { cause: error });
-}
-
-/** Converts exhausted disk space, file handles or memory to `resource_exhausted`; keeps every other error. */
-function toStorageError(error: unknown): unknown {
+  if (errnoCode(error) === 'ENOENT')
+    return new LipsyncError('not_found', 'The file is no longer stored. Run the job again.', { cause: error });
   return exhaustionAdvice(error) === undefined ? error : toLipsyncError(error);
 }
