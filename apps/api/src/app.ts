@@ -6,6 +6,7 @@ import { answerProblems, HttpError } from './http/problem.ts';
 import { assignRequestId } from './http/request-id.ts';
 import { logRequests } from './http/request-log.ts';
 import { securityHeaders } from './http/security-headers.ts';
+import { drainUnreadBody } from './http/unread-body.ts';
 import { costRoutes } from './routes/costs.ts';
 import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -43,7 +44,7 @@ export function createApp(dependencies: ApiDependencies): Express {
   const app = express();
   app.disable('x-powered-by').set('query parser', 'simple');
 
-  app.use(assignRequestId, logRequests(logger), securityHeaders());
+  app.use(assignRequestId, logRequests(logger), drainUnreadBody, securityHeaders());
   if (!hasKeys) app.use(requireLoopback);
   mountRoutes(
     app,

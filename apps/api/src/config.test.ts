@@ -22,12 +22,12 @@ describe('settings of the API', () => {
     const { keys, host } = apiConfigFromEnvironment({
       ...redis,
       HOST: '0.0.0.0',
-      LIPSYNC_API_KEYS: 'alice:one, bob:two:three',
+      LIPSYNC_API_KEYS: `alice:${'a'.repeat(16)}, bob:${'b'.repeat(15)}:c`,
     });
     expect(host).toBe('0.0.0.0');
     expect(keys).toEqual([
-      { name: 'alice', secret: 'one' },
-      { name: 'bob', secret: 'two:three' },
+      { name: 'alice', secret: 'a'.repeat(16) },
+      { name: 'bob', secret: `${'b'.repeat(15)}:c` },
     ]);
   });
 
@@ -38,20 +38,24 @@ describe('settings of the API', () => {
     [{ REDIS_URL: 'localhost' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
     [{ REDIS_URL: 'redis://:broken:url' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
     [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
-    [{ LIPSYNC_API_KEYS: 'alice:one,alice:two' }, /must be unique/],
-    [{ LIPSYNC_API_KEYS: 'alice:one,bob:one' }, /must be unique/],
+    [{ LIPSYNC_API_KEYS: `alice:${'a'.repeat(16)},alice:${'b'.repeat(16)}` }, /must be unique/],
+    [{ LIPSYNC_API_KEYS: `alice:${'a'.repeat(16)},bob:${'a'.repeat(16)}` }, /must be unique/],
   ])('The settings %j are refused with the reason.', (environment, reason) => {
     expect(() => apiConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);
   });
 
-  it('Error messages about keys do not contain secrets.', () => {
+  it.each([
+    ['hunter2', /name:secret/],
+    ['me:hunter2', /at least 16 characters; "openssl rand -hex 16" makes one/],
+    ['me:hunter2_hunter2', /at least 16/, 'me:hunter2_hunter2,you:hunter2'],
+  ])('The error about the key %j states the fix and contains no secret.', (key, reason, keys = key) => {
     let message = '';
     try {
-      apiConfigFromEnvironment({ ...redis, LIPSYNC_API_KEYS: 'hunter2' });
+      apiConfigFromEnvironment({ ...redis, LIPSYNC_API_KEYS: keys });
     } catch (error) {
       message = String(error);
     }
-    expect(message).toMatch(/name:secret/);
+    expect(message).toMatch(reason);
     expect(message).not.toContain('hunter2');
   });
 

@@ -15,14 +15,18 @@ import {
 import type { ApiKey } from './http/access.ts';
 import { isLoopbackHost } from './http/loopback.ts';
 
+/** A shorter secret can be guessed. */
+const minSecretLength = 16;
+
 const apiKey = z.string().transform((value, context): ApiKey => {
   const [, name, secret] = /^([\w.-]{1,64}):(\S+)$/.exec(value) ?? [];
-  if (name !== undefined && secret !== undefined) return { name, secret };
+  if (name !== undefined && secret !== undefined && secret.length >= minSecretLength) return { name, secret };
   // The message omits the value, which may be a secret without a name.
-  context.addIssue({
-    code: 'custom',
-    message: 'each key must be name:secret, the name of letters, digits, ".", "_" and "-"',
-  });
+  const message =
+    secret === undefined
+      ? 'each key must be name:secret, the name of letters, digits, ".", "_" and "-"'
+      : `each secret must have at least ${minSecretLength} characters; "openssl rand -hex 16" makes one`;
+  context.addIssue({ code: 'custom', message });
   return z.NEVER;
 });
 

@@ -13,6 +13,7 @@ import type {
 import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
+import type { BodyTimeLimits } from './http/body-time.ts';
 
 /** A dependency that the service needs; `check` throws when it does not work. */
 export interface ReadinessCheck {
@@ -44,6 +45,7 @@ export interface ApiDependencies {
   /** Empty if the API accepts loopback requests without a key. */
   readonly keys: readonly ApiKey[];
   readonly maxUploadBytes: number;
+  readonly bodyTime: BodyTimeLimits;
   /** Longest clip and longest speech. */
   readonly maxDurationMs: number;
   /** Prefix of URLs in responses, without a trailing slash; empty for relative URLs. */

@@ -26,6 +26,7 @@ import {
 import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiDependencies } from './dependencies.ts';
+import { bodyTimeLimits } from './http/body-time.ts';
 import { createQueueBoard } from './routes/queue-board.ts';
 
 /** Throws the error of the first folder that cannot be written. */
@@ -84,6 +85,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       logger,
       keys: config.keys,
       maxUploadBytes: config.core.maxUploadBytes,
+      bodyTime: bodyTimeLimits,
       maxDurationMs: config.core.maxDurationMs,
       publicBaseUrl: config.core.publicBaseUrl,
       heartbeatMs: 15_000,

@@ -1,8 +1,6 @@
-const maxLength = 120;
+import { hiddenCharacters } from '@lipsync/core/contract';
 
-/** Control characters and bidirectional marks, which can disguise a file extension. */
-// oxlint-disable-next-line no-control-regex -- control characters are what is removed
-const invisible = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const maxLength = 120;
 
 /**
  * A file name that is safe to display: the last path segment of `given` without invisible characters, shortened. It is
@@ -10,7 +8,7 @@ const invisible = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u
  */
 export function toDisplayName(given: string, fallback: string): string {
   const segment = given.toWellFormed().split(/[/\\]/).at(-1) ?? '';
-  const name = [...segment.replace(invisible, '').normalize('NFC').trim()].slice(0, maxLength).join('');
+  const name = [...segment.replace(hiddenCharacters, '').normalize('NFC').trim()].slice(0, maxLength).join('');
   return name === '' || /^\.+$/.test(name) ? fallback : name;
 }
 

@@ -1,4 +1,4 @@
-import { toCamelCase, type LipsyncOptions } from '@lipsync/core/contract';
+import { parseJson, toCamelCase, type LipsyncOptions } from '@lipsync/core/contract';
 
 type Kind = 'text' | 'number' | 'boolean' | 'json';
 
@@ -47,7 +47,7 @@ function kindOf(field: string): Kind {
 
 function readJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return text;
   }

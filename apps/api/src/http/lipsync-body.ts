@@ -20,8 +20,10 @@ export interface LipsyncBody {
 
 type BodyDependencies = Pick<
   ApiDependencies,
-  'artifacts' | 'checkMethod' | 'checkUrl' | 'maxUploadBytes' | 'optionsSchema'
+  'artifacts' | 'bodyTime' | 'checkMethod' | 'checkUrl' | 'maxUploadBytes' | 'optionsSchema'
 >;
+
+const urlFields = fileFields.map((name) => `${name}_url`);
 
 /**
  * Reads inputs and options of a lip-sync request, sent as a form with files or as JSON with URLs. Throws an error that
@@ -33,7 +35,8 @@ export async function readLipsyncBody(
   dependencies: BodyDependencies,
 ): Promise<LipsyncBody> {
   if (request.is('multipart/form-data')) return readForm(request, dependencies);
-  if (request.is('application/json')) return readJson(await readJsonFields(request, response), dependencies);
+  if (request.is('application/json'))
+    return readJson(await readJsonFields(request, response, dependencies.bodyTime), dependencies);
   throw new HttpError(
     'request_invalid',
     'Send multipart/form-data with the files "video" and "audio", or application/json with "video_url" and "audio_url".',
@@ -43,17 +46,21 @@ export async function readLipsyncBody(
 
 async function readForm(
   request: Request,
-  { artifacts, checkMethod, maxUploadBytes, optionsSchema }: BodyDependencies,
+  { artifacts, bodyTime, checkMethod, maxUploadBytes, optionsSchema }: BodyDependencies,
 ): Promise<LipsyncBody> {
   const { fields, problems, uploads } = await receiveForm(request, artifacts, {
     maxFileBytes: maxUploadBytes,
+    bodyTime,
     checkField: (field, text) => {
       if (field === 'method') requireConfiguredMethod(text, checkMethod);
     },
   });
   try {
-    const parsed = parseOptions(readFormValues(fields), optionsSchema);
-    if (parsed.options === undefined || problems.length > 0) throw invalidRequest([...problems, ...parsed.problems]);
+    const options = new Map([...fields].filter(([name]) => !urlFields.includes(name)));
+    const urls = [...fields.keys()].filter((name) => urlFields.includes(name)).map(urlInForm);
+    const parsed = parseOptions(readFormValues(options), optionsSchema);
+    const all = [...problems, ...urls, ...parsed.problems];
+    if (parsed.options === undefined || all.length > 0) throw invalidRequest(all);
     return { inputs: await uploads.commit(), options: parsed.options };
   } catch (error) {
     // Uploads that are neither committed nor discarded would never end.
@@ -66,7 +73,6 @@ function readJson(
   fields: Map<string, unknown>,
   { checkMethod, checkUrl, optionsSchema }: BodyDependencies,
 ): LipsyncBody {
-  const urlFields = fileFields.map((name) => `${name}_url`);
   const parsed = parseOptions(new Map([...fields].filter(([name]) => !urlFields.includes(name))), optionsSchema);
   const [video, audio] = urlFields.map((name) => readUrl(name, fields.get(name), checkUrl));
   const refusals = [video, audio].filter((outcome): outcome is UrlRefusal => outcome?.kind === 'refused');
@@ -119,6 +125,10 @@ function readUrl(
     return refuse(error.message, error.code === 'url_forbidden');
   }
   return { kind: 'url', url: value };
+}
+
+function urlInForm(field: string): FieldProblem {
+  return { field, message: 'cannot be sent in a form: send both URLs as application/json' };
 }
 
 function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldProblem[]): boolean {

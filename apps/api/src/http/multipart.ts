@@ -1,7 +1,8 @@
-import busboy from 'busboy';
+import { Busboy, type BusboyInstance } from '@fastify/busboy';
 import type { Request } from 'express';
 import type { Readable } from 'node:stream';
 import type { ArtifactStore } from '@lipsync/core/host';
+import { watchFormRate, type BodyTimeLimits } from './body-time.ts';
 import { createPendingUploads, fileFields, type FileField, type PendingUploads } from './pending-uploads.ts';
 import { HttpError, type FieldProblem } from './problem.ts';
 
@@ -20,43 +21,57 @@ export interface ReceivedForm {
 
 export interface FormRules {
   readonly maxFileBytes: number;
+  readonly bodyTime: BodyTimeLimits;
   /** Throws to refuse the form before the rest of it is read. */
   readonly checkField: (field: string, text: string) => void;
 }
 
 /**
- * Reads a multipart form; streams its files into the artifact store without committing them.
- * Throws `request_invalid` (400) for a broken form, `payload_too_large` for a file above the limit, and what
- * `checkField` throws; then none of the files is stored.
+ * Reads a multipart form; streams its files into the artifact store without committing them. `video` and `audio` are
+ * files with or without a file name.
+ * Throws `request_invalid` (400) for a broken form, (408) for one that arrives too slowly, `payload_too_large` for a
+ * file above the limit, and what `checkField` throws; then none of the files is stored.
  */
 export async function receiveForm(request: Request, artifacts: ArtifactStore, rules: FormRules): Promise<ReceivedForm> {
   const parser = createParser(request);
   const uploads = createPendingUploads(artifacts, rules.maxFileBytes);
   const refusal = Promise.withResolvers<never>();
   const { fields, problems } = collectParts(parser, uploads, rules.checkField, refusal.reject);
+  const isBusy = (): boolean => request.complete || parser.writableNeedDrain;
+  const stopWatching = watchFormRate(request, rules.bodyTime, { isBusy, onSlow: refusal.reject });
   try {
     await Promise.race([pipeInto(request, parser), uploads.failure, refusal.promise]);
-    const empty = await uploads.waitForContent();
-    problems.push(...empty.map((field) => ({ field, message: 'is an empty file' })));
+    problems.push(...(await uploads.waitForContent()));
   } catch (error) {
     request.unpipe(parser);
     parser.destroy();
     await uploads.discard();
     throw error;
+  } finally {
+    stopWatching();
   }
   return { fields, problems: [...problems, ...missingFiles(uploads, problems)], uploads };
 }
 
 /** Collects fields and files as they arrive; calls `refuse` with an error that ends the form immediately. */
 function collectParts(
-  parser: busboy.Busboy,
+  parser: BusboyInstance,
   uploads: PendingUploads,
   checkField: FormRules['checkField'],
   refuse: (error: unknown) => void,
 ): { readonly fields: ReadonlyMap<string, string>; readonly problems: FieldProblem[] } {
   const fields = new Map<string, string>();
   const problems: FieldProblem[] = [];
-  parser.on('field', (field, value, { valueTruncated }) => {
+  let parts = 0;
+  /** A part without a name is named by its position. Returns whether it has none. */
+  const refuseNameless = (name: string | undefined): boolean => {
+    parts += 1;
+    if (name) return false;
+    problems.push({ field: `part ${parts}`, message: 'has no name' });
+    return true;
+  };
+  parser.on('field', (field, value, _nameTruncated, valueTruncated) => {
+    if (refuseNameless(field)) return;
     const message = findFieldProblem(field, fields, valueTruncated);
     if (message !== undefined) return void problems.push({ field, message });
     fields.set(field, value);
@@ -66,9 +81,11 @@ function collectParts(
       refuse(error);
     }
   });
-  parser.on('file', (field, content, { filename }) => {
-    if (isFileField(field) && !uploads.has(field)) return uploads.add(field, content, filename ?? '');
-    problems.push({ field, message: isFileField(field) ? 'must be sent once' : 'is not a known file field' });
+  parser.on('file', (field, content, fileName: string | undefined) => {
+    if (!refuseNameless(field)) {
+      if (isFileField(field) && !uploads.has(field)) return uploads.add(field, content, fileName);
+      problems.push({ field, message: isFileField(field) ? 'must be sent once' : 'is not a known file field' });
+    }
     discardFile(content, () =>
       refuse(
         new HttpError(
@@ -93,16 +110,22 @@ function discardFile(content: Readable, onLimit: () => void): void {
     });
 }
 
-function createParser(request: Request): busboy.Busboy {
+function createParser({ headers }: Request): BusboyInstance {
   try {
-    return busboy({ headers: request.headers, limits: formLimits, defParamCharset: 'utf8' });
+    return new Busboy({
+      headers: { ...headers, 'content-type': headers['content-type'] ?? '' },
+      limits: formLimits,
+      // Clients that send bytes instead of a file on disk often leave the file name out.
+      isPartAFile: (name, type, fileName) =>
+        fileName !== undefined || type === 'application/octet-stream' || isFileField(name),
+    });
   } catch (cause) {
     throw brokenForm(cause);
   }
 }
 
 /** Pipes the body into the parser until both have ended. */
-function pipeInto(request: Request, parser: busboy.Busboy): Promise<void> {
+function pipeInto(request: Request, parser: BusboyInstance): Promise<void> {
   return new Promise((resolve, reject) => {
     const tooMany = () =>
       reject(
@@ -112,7 +135,7 @@ function pipeInto(request: Request, parser: busboy.Busboy): Promise<void> {
         ),
       );
     parser.once('fieldsLimit', tooMany).once('filesLimit', tooMany).once('partsLimit', tooMany);
-    parser.once('close', resolve);
+    parser.once('finish', resolve);
     // Never removed: destroying the parser early makes it emit another error.
     parser.on('error', (cause) => reject(brokenForm(cause)));
     request.once('error', (cause) => reject(brokenForm(cause)));
@@ -135,7 +158,6 @@ function findFieldProblem(
   fields: ReadonlyMap<string, string>,
   valueTruncated: boolean,
 ): string | undefined {
-  if (isFileField(field)) return 'must be sent as a file';
   if (valueTruncated) return `must be at most ${formLimits.fieldSize} bytes`;
   if (fields.has(field)) return 'must be sent once';
   return undefined;
@@ -147,6 +169,6 @@ function missingFiles(uploads: PendingUploads, problems: readonly FieldProblem[]
     .map((field) => ({ field, message: 'is missing: send it as a file' }));
 }
 
-function isFileField(field: string): field is FileField {
+function isFileField(field: string | undefined): field is FileField {
   return fileFields.some((known) => known === field);
 }

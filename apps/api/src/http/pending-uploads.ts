@@ -1,6 +1,8 @@
+import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import { LipsyncError, type ArtifactStore, type InputReference } from '@lipsync/core/host';
 import { toDisplayName } from './display-name.ts';
+import type { FieldProblem } from './problem.ts';
 
 export const fileFields = ['video', 'audio'] as const;
 export type FileField = (typeof fileFields)[number];
@@ -9,9 +11,9 @@ export type FileField = (typeof fileFields)[number];
 export interface PendingUploads {
   has(field: FileField): boolean;
   /** Starts storing a file. The store receives the end of the stream after `commit`. */
-  add(field: FileField, content: Readable, fileName: string): void;
-  /** Waits for the last byte of all files. Resolves with the fields of empty files; rejects when storing fails. */
-  waitForContent(): Promise<readonly FileField[]>;
+  add(field: FileField, content: Readable, fileName: string | undefined): void;
+  /** Waits for the last byte of all files. Resolves with what is wrong with them; rejects when storing fails. */
+  waitForContent(): Promise<readonly FieldProblem[]>;
   /** Rejects when storing a file fails; never resolves. */
   readonly failure: Promise<never>;
   /** Commits the files. Throws `internal` if a field has no file. */
@@ -22,9 +24,13 @@ export interface PendingUploads {
 
 interface Upload {
   readonly name: string;
-  readonly sizeBytes: Promise<number>;
+  readonly content: Readable;
+  readonly problem: Promise<string | undefined>;
   readonly key: Promise<string>;
 }
+
+/** Content up to this size may be text that was sent in place of a file. */
+const maxTextBytes = 4_096;
 
 /** Defers the commit of uploads, so that a request that is refused, aborted or too large leaves no file. */
 export function createPendingUploads(artifacts: ArtifactStore, maxFileBytes: number): PendingUploads {
@@ -41,20 +47,22 @@ export function createPendingUploads(artifacts: ArtifactStore, maxFileBytes: num
     add(field, content, fileName) {
       // The reader of the content receives its errors; this handles an error before the first read.
       content.on('error', () => undefined);
-      const size = Promise.withResolvers<number>();
-      const deferred = Readable.from(deferEnd(content, maxFileBytes, size.resolve, decision.promise), {
-        objectMode: false,
-      });
+      const problem = Promise.withResolvers<string | undefined>();
+      const onRead = (read: ReadContent): void => problem.resolve(findContentProblem(field, read, fileName));
+      const deferred = Readable.from(deferEnd(content, maxFileBytes, onRead, decision.promise), { objectMode: false });
       const key = artifacts.putInput(deferred, { maxBytes: maxFileBytes }).then((stored) => stored.key);
       key.catch(failure.reject);
-      uploads.set(field, { name: toDisplayName(fileName, field), sizeBytes: size.promise, key });
+      uploads.set(field, { name: toDisplayName(fileName ?? '', field), content, problem: problem.promise, key });
     },
     async waitForContent() {
-      const sizes = await Promise.race([
-        Promise.all([...uploads.values()].map(({ sizeBytes }) => sizeBytes)),
+      const problems = await Promise.race([
+        Promise.all([...uploads.values()].map(({ problem }) => problem)),
         failure.promise,
       ]);
-      return [...uploads.keys()].filter((_, index) => sizes[index] === 0);
+      return [...uploads.keys()].flatMap((field, index) => {
+        const message = problems[index];
+        return message === undefined ? [] : [{ field, message }];
+      });
     },
     async commit() {
       decision.resolve();
@@ -63,7 +71,10 @@ export function createPendingUploads(artifacts: ArtifactStore, maxFileBytes: num
       return { video, audio };
     },
     async discard() {
-      decision.reject(new LipsyncError('canceled', 'The upload was refused.'));
+      const refused = new LipsyncError('canceled', 'The upload was refused.');
+      decision.reject(refused);
+      // Content that has not ended would never end.
+      for (const { content } of uploads.values()) if (!content.readableEnded) content.destroy(refused);
       await Promise.allSettled([...uploads.values()].map(({ key }) => key));
     },
   };
@@ -73,10 +84,11 @@ export function createPendingUploads(artifacts: ArtifactStore, maxFileBytes: num
 async function* deferEnd(
   content: AsyncIterable<Buffer>,
   maxBytes: number,
-  onRead: (sizeBytes: number) => void,
+  onRead: (read: ReadContent) => void,
   decision: Promise<void>,
 ): AsyncGenerator<Buffer> {
   let sizeBytes = 0;
+  const head: Buffer[] = [];
   for await (const chunk of content) {
     sizeBytes += chunk.length;
     // The store has the same limit, but may detect it after the other file is committed.
@@ -85,10 +97,31 @@ async function* deferEnd(
         'payload_too_large',
         `A file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`,
       );
+    if (sizeBytes <= maxTextBytes) head.push(chunk);
     yield chunk;
   }
-  onRead(sizeBytes);
+  onRead({ sizeBytes, head: Buffer.concat(head) });
   await decision;
+}
+
+interface ReadContent {
+  readonly sizeBytes: number;
+  /** The whole content if it is at most `maxTextBytes` long. */
+  readonly head: Buffer;
+}
+
+/** A part without a file name may be a form field: then the caller sent a URL or a path instead of the content. */
+function findContentProblem(
+  field: FileField,
+  { sizeBytes, head }: ReadContent,
+  fileName: string | undefined,
+): string | undefined {
+  if (sizeBytes === 0) return 'is an empty file';
+  if (fileName !== undefined || sizeBytes > maxTextBytes) return undefined;
+  const text = head.toString('utf8').trim();
+  if (/^https?:\/\/\S+$/i.test(text)) return `is a URL: send application/json with "${field}_url" instead`;
+  const isText = isUtf8(head) && !/[^\P{Cc}\t\r\n]/u.test(text);
+  return isText ? `must be sent as a file (with curl: -F ${field}=@PATH)` : undefined;
 }
 
 async function toReference(upload: Upload | undefined): Promise<InputReference | undefined> {

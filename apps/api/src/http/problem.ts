@@ -2,7 +2,6 @@ import type { ErrorRequestHandler, Request, Response } from 'express';
 import { STATUS_CODES } from 'node:http';
 import { LipsyncError, toLipsyncError, type ErrorCode } from '@lipsync/core/host';
 import type { Logger } from '@lipsync/core/host';
-import { drainRefusedBody } from './refused-body.ts';
 
 /** A problem with one field of a request, under the name that the caller used. */
 export interface FieldProblem {
@@ -97,7 +96,7 @@ function refusalOfParser(status: number, cause: unknown): HttpError {
 
 /** Last handler of the app: sends every error as `application/problem+json` and logs those with status 5xx. */
 export function answerProblems(logger: Logger): ErrorRequestHandler {
-  return (thrown: unknown, request: Request, response: Response, _next) => {
+  return (thrown: unknown, _request: Request, response: Response, _next) => {
     const error = toHttpError(thrown);
     if (error.httpStatus >= 500)
       logger.error({ requestId: response.locals.requestId, error: thrown }, 'request failed');
@@ -106,7 +105,6 @@ export function answerProblems(logger: Logger): ErrorRequestHandler {
       response.destroy();
       return;
     }
-    drainRefusedBody(request);
     response.status(error.httpStatus).set(error.headers).type('application/problem+json');
     response.send(JSON.stringify(toProblem(error, response.locals.requestId)));
   };

@@ -15,7 +15,7 @@ import { parseOptions, toFieldProblems } from '../http/lipsync-options.ts';
 import { HttpError } from '../http/problem.ts';
 import type { Route } from './route.ts';
 
-type Dependencies = Pick<ApiDependencies, 'estimator' | 'maxDurationMs' | 'optionsSchema'>;
+type Dependencies = Pick<ApiDependencies, 'bodyTime' | 'estimator' | 'maxDurationMs' | 'optionsSchema'>;
 
 /** Plan, cost and expected completion of a job, without starting or reserving anything. */
 export function estimateRoutes(dependencies: Dependencies): readonly Route[] {
@@ -29,7 +29,7 @@ async function showEstimate(dependencies: Dependencies, request: Request, respon
     throw new HttpError('request_invalid', 'Send application/json with the durations of the inputs.', {
       httpStatus: 415,
     });
-  const { lengths, options } = readBody(await readJsonFields(request, response), dependencies);
+  const { lengths, options } = readBody(await readJsonFields(request, response, dependencies.bodyTime), dependencies);
   const { syncMode, startMs, endMs } = options;
   const durationMs = outputDurationMs(
     { clipMs: lengths.video_duration_ms, speechMs: lengths.audio_duration_ms },

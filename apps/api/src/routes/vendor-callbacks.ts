@@ -2,7 +2,6 @@ import type { Request, Response } from 'express';
 import type { CallbackAttempt, ProviderStatus } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { HttpError } from '../http/problem.ts';
-import { drainRefusedBody } from '../http/refused-body.ts';
 import type { Route } from './route.ts';
 
 /** Repeated calls about one attempt within this time have no effect. */
@@ -30,7 +29,7 @@ export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route
         async handle(request, response) {
           const attempt = requireAttempt(provider, request);
           if (!isTooSoon(`${attempt.jobId}-${attempt.index}`)) await dependencies.jobs.hint(attempt);
-          accept(request, response);
+          accept(response);
         },
       },
       // Some vendors send OPTIONS before the first call.
@@ -40,15 +39,14 @@ export function vendorCallbackRoutes(dependencies: Dependencies): readonly Route
         open: true,
         handle(request, response) {
           requireAttempt(provider, request);
-          accept(request, response);
+          accept(response);
         },
       },
     ];
   });
 }
 
-function accept(request: Request, response: Response): void {
-  drainRefusedBody(request);
+function accept(response: Response): void {
   response.status(204).end();
 }
 

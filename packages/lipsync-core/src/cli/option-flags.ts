@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import {
   optimizations,
+  parseJson,
   silenceModes,
   syncModes,
   toKebabCase,
@@ -23,7 +24,7 @@ function requestFlags(methods: readonly string[]): { readonly [Name in keyof Lip
   return {
     method: { value: 'method', choices: methods, description: 'provider of the video' },
     optimize: { value: 'goal', choices: optimizations, description: 'what decides between several providers' },
-    providerOptions: { value: 'json', parse: parseJson, description: 'options of single providers, by provider' },
+    providerOptions: { value: 'json', parse: readJson, description: 'options of single providers, by provider' },
     syncMode: { value: 'mode', choices: syncModes, description: 'what happens when clip and speech differ in length' },
     silenceMode: { value: 'mode', choices: silenceModes, description: 'what the mouth does in pauses' },
     startMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'start of the part of the clip to use' },
@@ -33,7 +34,7 @@ function requestFlags(methods: readonly string[]): { readonly [Name in keyof Lip
     deadlineMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'time after which the job fails' },
     priority: { value: 'number', parse: parseWholeNumber, description: '0 (first) to 10 (last)' },
     userId: { value: 'id', description: 'user to whom the cost is charged' },
-    metadata: { value: 'json', parse: parseJson, description: 'JSON object that is returned with the result' },
+    metadata: { value: 'json', parse: readJson, description: 'JSON object that is returned with the result' },
   };
 }
 
@@ -120,9 +121,9 @@ function parseDollars(text: string): number {
   return Number(text);
 }
 
-function parseJson(text: string): unknown {
+function readJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     throw new InvalidArgumentError('It must be JSON.');
   }

@@ -9,8 +9,10 @@ export {
   type JobView,
   type QualityView,
 } from './job-view.ts';
+export { parseJson } from './json.ts';
 export {
   createOptionsSchema,
+  hiddenCharacters,
   lipsyncOptionsSchema,
   listOptionFields,
   providerIdSchema,

@@ -1,8 +1,16 @@
 import { z } from 'zod';
+import { findJsonProblem, isPlainObject } from './json.ts';
 import { optimizations, silenceModes, syncModes, type Method } from './vocabulary.ts';
 
 const maxMetadataBytes = 16_384;
 const maxMetadataDepth = 20;
+const maxMetadataKeyLength = 100;
+
+/**
+ * Characters that are not visible and make a text read as another: control characters, line separators, directional
+ * marks, and spaces without width. Joiners are not among them, because scripts and emoji need them.
+ */
+export const hiddenCharacters = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/gu;
 
 /** A position in a clip. An hour is the longest default and ten hours the most that a setting allows. */
 const clipTimeMs = z.int().min(0).max(36_000_000);
@@ -32,17 +40,18 @@ const fields = {
   deadlineMs: z.int().min(1_000).max(86_400_000).optional(),
   /** 0 (first) to 10 (last). */
   priority: z.int().min(0).max(10).default(5),
-  userId: z.string().min(1).max(200).optional(),
+  userId: z
+    .string()
+    .min(1)
+    .max(200)
+    .refine((value) => value.isWellFormed() && value.search(hiddenCharacters) < 0, {
+      message: 'must not contain control characters or other invisible characters',
+    })
+    .optional(),
+  // Not a record: zod drops the key `__proto__` of a record before a check sees it.
   metadata: z
-    .record(z.string().max(100), z.unknown())
-    .refine((value) => isNoDeeperThan(value, maxMetadataDepth), {
-      message: `must not be nested deeper than ${maxMetadataDepth} levels`,
-      // The next check recurses, which deep nesting would turn into a stack overflow.
-      abort: true,
-    })
-    .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= maxMetadataBytes, {
-      message: `must be at most ${maxMetadataBytes} bytes as JSON`,
-    })
+    .custom<Record<string, unknown>>(isPlainObject, 'must be an object')
+    .superRefine(checkMetadata)
     .default({}),
 };
 
@@ -137,6 +146,20 @@ function hasValidWindow({ startMs, endMs }: { startMs?: number | undefined; endM
 
 function invalidWindow() {
   return { path: ['endMs'], message: 'must be later than the start of the window' };
+}
+
+function checkMetadata(value: object, context: z.core.$RefinementCtx): void {
+  const refuse = (message: string, path: readonly (string | number)[] = []): void =>
+    context.addIssue({ code: 'custom', path: [...path], message });
+  // First: the other checks recurse, which deep nesting would turn into a stack overflow.
+  if (!isNoDeeperThan(value, maxMetadataDepth))
+    return refuse(`must not be nested deeper than ${maxMetadataDepth} levels`);
+  const problem = findJsonProblem(value);
+  if (problem) return refuse(problem.message, problem.path);
+  if (Object.keys(value).some((key) => key.length > maxMetadataKeyLength))
+    refuse(`must not have a key of more than ${maxMetadataKeyLength} characters`);
+  if (Buffer.byteLength(JSON.stringify(value)) > maxMetadataBytes)
+    refuse(`must be at most ${maxMetadataBytes} bytes as JSON`);
 }
 
 /** Checks level by level, without recursion and never below the limit, since the caller chooses the depth. */
