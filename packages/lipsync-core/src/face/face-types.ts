@@ -7,6 +7,17 @@ export const landmarkCount = 478;
 /** Whether the face of a frame was detected, interpolated between neighboring frames, or neither. */
 export type FacePresence = 'absent' | 'found' | 'interpolated';
 
+/** A range of frames of a track in which the mouth cannot be seen well, end exclusive. */
+export interface HiddenRange {
+  readonly start: number;
+  readonly end: number;
+  readonly reason: HiddenReason;
+}
+
+/** Why a mouth cannot be seen well. */
+export const hiddenReasons = ['covered', 'overexposed', 'blurred', 'turned_away', 'too_small'] as const;
+export type HiddenReason = (typeof hiddenReasons)[number];
+
 /** The tracked face in one clip frame. */
 export interface FaceFrame {
   readonly presence: FacePresence;
@@ -27,10 +38,14 @@ export interface FaceTrack {
   readonly shotStarts: readonly number[];
   /** Ranges of frames without a face, end exclusive. */
   readonly absentRanges: readonly { readonly start: number; readonly end: number }[];
+  /** Ranges of frames with a hidden mouth, in order. They do not cross cuts. */
+  readonly hiddenRanges: readonly HiddenRange[];
   /** Whether the track was read from the cache. */
   readonly cached: boolean;
   /** Throws a RangeError outside the track. */
   frame(index: number): FaceFrame;
+  /** Opacity, 0–1, that a redrawn mouth may have. It fades to 0 where the mouth is hidden or the face is absent. */
+  visibility(index: number): number;
   close(): void;
 }
 

@@ -12,9 +12,11 @@ import { TrackCache, type TrackKey } from './track-cache.ts';
 import { TrackWriter, type TrackDescription } from './track-file.ts';
 
 /** Part of the cache key. Increase it whenever the same clip would give another track. */
-const trackerVersion = 3;
+const trackerVersion = 4;
 
 const longestGapSeconds = 0.4;
+/** Length of the fade between a redrawn mouth and the original. */
+const fadeSeconds = 0.2;
 const memorySeconds = 1.2;
 const detectionIntervalSeconds = 1;
 /** Frames whose landmarks are detected in parallel from the same region. A head does not leave it within two frames. */
@@ -166,7 +168,13 @@ class TrackBuilder {
     this.#store.clear();
     this.#tracker = this.#createTracker();
     if (frame < frameCount) this.#shotStarts.push(frame);
-    return { frameCount, shotStarts: this.#shotStarts, absentRanges: this.#absentRanges };
+    return {
+      frameCount,
+      shotStarts: this.#shotStarts,
+      absentRanges: this.#absentRanges,
+      hiddenRanges: [],
+      fadeFrames: Math.round(fadeSeconds * this.#framesPerSecond),
+    };
   }
 
   #createTracker(): MultiFaceTracker {

@@ -23,7 +23,13 @@ function writeTrack(name: string): string {
   const writer = new TrackWriter(path);
   for (let frame = 0; frame < frameCount; frame += 1)
     writer.add(frame % 10 === 0 ? 'absent' : 'found', pointsOf(frame));
-  writer.finish({ frameCount, shotStarts: [0, 40], absentRanges: [{ start: 0, end: 1 }] });
+  writer.finish({
+    frameCount,
+    shotStarts: [0, 40],
+    absentRanges: [{ start: 0, end: 1 }],
+    hiddenRanges: [{ start: 60, end: 70, reason: 'covered' }],
+    fadeFrames: 3,
+  });
   return path;
 }
 
@@ -35,8 +41,12 @@ describe('openTrackFile', () => {
       frameCount,
       shotStarts: [0, 40],
       absentRanges: [{ start: 0, end: 1 }],
+      hiddenRanges: [{ start: 60, end: 70, reason: 'covered' }],
       cached: false,
     });
+    expect([0, 1, 4, 56, 58, 60, 69, 71, 73].map((frame) => track?.visibility(frame).toFixed(2))).toEqual(
+      [0, 0.25, 1, 1, 0.5, 0, 0, 0.5, 1].map((opacity) => opacity.toFixed(2)),
+    );
     for (const frame of [99, 3, 57, 4, 98, 33])
       expect(track?.frame(frame)).toEqual({ presence: 'found', points: pointsOf(frame) });
     expect(track?.frame(50)).toEqual({ presence: 'absent', points: new Float32Array(0) });

@@ -1,7 +1,8 @@
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
-import { landmarkCount, type FaceFrame, type FacePresence, type FaceTrack } from './face-types.ts';
+import { hiddenReasons, landmarkCount, type FaceFrame, type FacePresence, type FaceTrack } from './face-types.ts';
+import { mouthVisibility } from './mouth-visibility.ts';
 
 /*
  * File format of a track: one record per frame (presence in the first 4 bytes, then the points as float32), a JSON
@@ -25,9 +26,13 @@ const descriptionSchema = z.object({
   frameCount: z.int().positive(),
   shotStarts: z.array(z.int().nonnegative()),
   absentRanges: z.array(range),
+  hiddenRanges: z.array(range.extend({ reason: z.enum(hiddenReasons) })),
+  /** Length of a fade between the original and a redrawn mouth. */
+  fadeFrames: z.int().nonnegative(),
 });
 
-export type TrackDescription = Pick<FaceTrack, 'frameCount' | 'shotStarts' | 'absentRanges'>;
+/** What is stored of a track beside its frames. */
+export type TrackDescription = z.infer<typeof descriptionSchema>;
 
 /** Writes a track to a new file. The caller calls `finish`, or `abandon` and then deletes the file. */
 export class TrackWriter {
@@ -102,6 +107,7 @@ function readTrack(descriptor: number, cached: boolean): FaceTrack | undefined {
   const description = readDescription(descriptor);
   if (!description) return undefined;
   const readBlock = createBlockReader(descriptor, description.frameCount);
+  const visibility = mouthVisibility(description);
   return {
     ...description,
     cached,
@@ -111,6 +117,7 @@ function readTrack(descriptor: number, cached: boolean): FaceTrack | undefined {
       }
       return decodeRecord(readBlock(Math.floor(index / framesPerBlock)), index % framesPerBlock);
     },
+    visibility: (index) => (visibility[index] ?? 0) / 255,
     close: () => closeSync(descriptor),
   };
 }

@@ -75,6 +75,19 @@ describe('MouthRenderer on unchanged pixels', () => {
     expect(picture.data).toEqual(untouched.data);
   });
 
+  it('A mouth that fades out changes less than a visible one, and a hidden mouth is unchanged.', () => {
+    const changedBytes = (visibility: number): number => {
+      const picture = drawFace(plainFace);
+      const untouched = copyOf(picture);
+      const renderer = new MouthRenderer({ reference, silenceMode: 'generate' });
+      renderer.render(picture, landmarksOf(plainFace), wideOpen, visibility);
+      return meanDifference(untouched, picture);
+    };
+    expect(changedBytes(0)).toBe(0);
+    expect(changedBytes(0.4)).toBeGreaterThan(0);
+    expect(changedBytes(0.4)).toBeLessThan(changedBytes(1) * 0.7);
+  });
+
   it('A face in profile is unchanged, and a half-turned face changes less than a frontal one.', () => {
     const changedAtYaw = (yaw: number): number => {
       const picture = drawFace(plainFace);

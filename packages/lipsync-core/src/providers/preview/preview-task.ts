@@ -87,7 +87,8 @@ async function drawTake(
         closure: curve.closure[frame.index] ?? 0,
         voiced: curve.voiced[frame.index] ?? 0,
       };
-      bytesDrawn += renderer?.render(frame, track.frame(frame.clipFrame - firstFrame), shape) ?? 0;
+      const index = frame.clipFrame - firstFrame;
+      bytesDrawn += renderer?.render(frame, track.frame(index), shape, track.visibility(index)) ?? 0;
       drawMs += performance.now() - startedMs;
     }),
     context,

@@ -19,7 +19,16 @@ function trackOf(
     return points ? { presence: 'found', points } : { presence: 'absent', points: new Float32Array(0) };
   };
   return {
-    track: { frameCount, shotStarts: [0], absentRanges: [], cached: false, frame, close: () => undefined },
+    track: {
+      frameCount,
+      shotStarts: [0],
+      absentRanges: [],
+      hiddenRanges: [],
+      visibility: () => 1,
+      cached: false,
+      frame,
+      close: () => undefined,
+    },
     lastRead: () => lastRead,
   };
 }
@@ -52,6 +61,14 @@ describe('selectReferenceFrames', () => {
     const { track, lastRead } = trackOf(50_000, () => closed);
     expect(selectReferenceFrames(track, 50_000).at(-1)).toBeLessThan(240);
     expect(lastRead()).toBeLessThan(1_000);
+  });
+
+  it('Frames with a hidden mouth are not selected.', () => {
+    const { track } = trackOf(200, talking);
+    const covered = { ...track, visibility: (frame: number) => (frame >= 40 && frame < 160 ? 0 : 1) };
+    const selected = selectReferenceFrames(covered, 200);
+    expect(selected.length).toBeGreaterThan(20);
+    expect(selected.filter((frame) => frame >= 40 && frame < 160)).toEqual([]);
   });
 
   it('A rarely found face gives few frames, and only among the used ones.', () => {

@@ -24,13 +24,14 @@ interface TrackPart {
 
 /**
  * Selects frames for the mouth reference among the first `usedFrames` frames of a track, in ascending order: found
- * faces, spread evenly over the earliest window with enough faces and a mouth both open and closed, or else over the
+ * faces with a visible mouth, spread evenly over the earliest window with enough faces and a mouth both open and closed, or else over the
  * window with the most faces. Empty when no face was found.
  */
 export function selectReferenceFrames(track: FaceTrack, usedFrames: number): readonly number[] {
   const { start, end } = chooseWindow(track, usedFrames);
   const found: number[] = [];
-  for (let frame = start; frame < end; frame += 1) if (track.frame(frame).presence === 'found') found.push(frame);
+  for (let frame = start; frame < end; frame += 1)
+    if (track.visibility(frame) > 0 && track.frame(frame).presence === 'found') found.push(frame);
   const step = Math.ceil(found.length / maximumFrames);
   return found.filter((_, index) => index % step === 0);
 }
@@ -57,7 +58,7 @@ function measurePart(track: FaceTrack, start: number, end: number): TrackPart {
   let largestOpening = -Infinity;
   for (let frame = start; frame < end; frame += 1) {
     const { presence, points } = track.frame(frame);
-    if (presence !== 'found') continue;
+    if (presence !== 'found' || track.visibility(frame) === 0) continue;
     const { opening } = measureLips(points);
     faces += 1;
     smallestOpening = Math.min(smallestOpening, opening);

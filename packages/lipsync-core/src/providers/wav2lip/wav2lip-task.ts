@@ -122,7 +122,11 @@ async function redrawParts(
 
 function shownFace({ track, firstFrame }: TrackedFace, { clipFrame }: Frame): ShownFace {
   const index = clipFrame - firstFrame;
-  return { face: track.frame(index), shot: track.shotStarts.findLastIndex((start) => start <= index) };
+  return {
+    face: track.frame(index),
+    shot: track.shotStarts.findLastIndex((start) => start <= index),
+    visibility: track.visibility(index),
+  };
 }
 
 /** Crops the frame in which the lips are closest together, among the first shown faces. */

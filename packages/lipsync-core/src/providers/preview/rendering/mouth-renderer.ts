@@ -90,9 +90,10 @@ export class MouthRenderer {
 
   /**
    * Gives the mouth in `picture` the wanted shape, in place. Only the lower face changes; pictures without a usable
-   * face are left unchanged. Returns the number of bytes written.
+   * face are left unchanged. `visibility`, 0–1, fades between the clip's own mouth and the wanted shape. Returns the
+   * number of bytes written.
    */
-  render(picture: Picture, face: FaceFrame, shape: MouthShape): number {
+  render(picture: Picture, face: FaceFrame, shape: MouthShape, visibility = 1): number {
     const { points } = face;
     const pose = this.#pose;
     const shown = this.#shown;
@@ -102,7 +103,7 @@ export class MouthRenderer {
     if (!fitHeadPose(this.#neutral.template, points, pose)) return 0;
     readLipCurves(pose, points, shown);
     if (!isUsable(shown)) return 0;
-    const strength = frontality(pose) * (this.#silenceMode === 'keep' ? clamp(shape.voiced, 0, 1) : 1);
+    const strength = visibility * frontality(pose) * (this.#silenceMode === 'keep' ? clamp(shape.voiced, 0, 1) : 1);
     if (strength < smallestStrength) return 0;
     const openness = closeApparentGap(shown, this.#neutral);
     copyLipCurves(shown, source);

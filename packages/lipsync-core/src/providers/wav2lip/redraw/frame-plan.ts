@@ -36,3 +36,9 @@ export function planFrame(silenceMode: SilenceMode, voiced: number): FramePlan {
     strength: 1,
   };
 }
+
+/** The plan with its opacity multiplied by `visibility`, 0–1. An invisible mouth needs no inference. */
+export function fadePlan(plan: FramePlan, visibility: number): FramePlan {
+  if (visibility >= 1) return plan;
+  return visibility <= 0 ? unchanged : { ...plan, strength: plan.strength * visibility };
+}

@@ -87,7 +87,7 @@ function sceneOf(more: Partial<RedrawParts> & { readonly frameCount: number }): 
         startShot: () => void shotStarts.push(pastes.length),
       },
       melChunks: chunksOf(more.frameCount),
-      faceOf: () => ({ face: { presence: 'found', points }, shot: 0 }),
+      faceOf: () => ({ face: { presence: 'found', points }, shot: 0, visibility: 1 }),
       planOf: () => planFrame('generate', 1),
       ...more,
     },
@@ -147,11 +147,26 @@ describe('redrawFrames', () => {
       faceOf: ({ index }) => ({
         face: index < 10 ? { presence: 'absent', points: new Float32Array(0) } : { presence: 'found', points },
         shot: 0,
+        visibility: 1,
       }),
     });
     expect(await indexesOf(redrawFrames(framesOf(20), parts, figures))).toEqual(range(20));
     expect(batches.map(({ count }) => count)).toEqual([2, 4, 4]);
     expect(pastes.map(({ source }) => source[0])).toEqual(range(20).slice(10));
+  });
+
+  it('A hidden mouth needs no inference, and the fade next to it lowers the opacity of the generated mouth.', async () => {
+    const { parts, figures, batches, pastes } = sceneOf({
+      frameCount: 4,
+      faceOf: ({ index }) => ({ face: { presence: 'found', points }, shot: 0, visibility: [1, 0.5, 0, 1][index] ?? 1 }),
+    });
+    await indexesOf(redrawFrames(framesOf(4), parts, figures));
+    expect(batches.map(({ count }) => count)).toEqual([3]);
+    expect(pastes.map(({ source, strength }) => [source[0], strength])).toEqual([
+      [0, 1],
+      [1, 0.5],
+      [3, 1],
+    ]);
   });
 
   it('The speaking and the closed mouth are mixed at the start of a pause.', async () => {
@@ -174,7 +189,7 @@ describe('redrawFrames', () => {
   it('A shot starts at a cut and where the clip loops, but not where playback reverses.', async () => {
     const cut = sceneOf({
       frameCount: 8,
-      faceOf: ({ clipFrame }) => ({ face: { presence: 'found', points }, shot: clipFrame < 5 ? 0 : 1 }),
+      faceOf: ({ clipFrame }) => ({ face: { presence: 'found', points }, shot: clipFrame < 5 ? 0 : 1, visibility: 1 }),
     });
     await indexesOf(redrawFrames(framesOf(8), cut.parts, cut.figures));
     expect(cut.shotStarts).toEqual([0, 5]);

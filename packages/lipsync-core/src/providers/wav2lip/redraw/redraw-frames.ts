@@ -7,7 +7,7 @@ import { silentMelChunk } from '../mel-chunks.ts';
 import { placeFace, type FaceCropper } from '../picture/face-crop.ts';
 import type { FacePaster } from '../picture/paste-face.ts';
 import { FrameBatch, type PendingFace } from './frame-batch.ts';
-import { maxInferencesPerFrame, type FramePlan } from './frame-plan.ts';
+import { fadePlan, maxInferencesPerFrame, type FramePlan } from './frame-plan.ts';
 
 /** Batches in flight: one that the engine computes and one that is queued, so that the engine never idles. */
 const maxBatchesInFlight = 2;
@@ -19,6 +19,8 @@ export interface ShownFace {
   readonly face: FaceFrame;
   /** Index of the shot in the clip. */
   readonly shot: number;
+  /** Opacity, 0–1, that the redrawn mouth may have. */
+  readonly visibility: number;
 }
 
 export interface RedrawParts {
@@ -107,8 +109,8 @@ class FrameCollector {
   }
 
   add(batch: FrameBatch, frame: Frame, melChunk: Float32Array): void {
-    const { face, shot } = this.#parts.faceOf(frame);
-    const plan = this.#parts.planOf(frame);
+    const { face, shot, visibility } = this.#parts.faceOf(frame);
+    const plan = fadePlan(this.#parts.planOf(frame), visibility);
     // A loop back to the start of the clip is a visible cut; reverse playback is not.
     if (frame.clipFrame < this.#lastClipFrame - 1) this.#lastShot = undefined;
     this.#lastClipFrame = frame.clipFrame;

@@ -11,7 +11,16 @@ function trackOf(frameCount: number, openingAt: (frame: number) => number | unde
       ? { presence: 'absent', points: new Float32Array(0) }
       : { presence: 'found', points: faceWith(opening) };
   };
-  return { frameCount, shotStarts: [0], absentRanges: [], cached: false, frame, close: () => undefined };
+  return {
+    frameCount,
+    shotStarts: [0],
+    absentRanges: [],
+    hiddenRanges: [],
+    visibility: () => 1,
+    cached: false,
+    frame,
+    close: () => undefined,
+  };
 }
 
 describe('findMostClosedMouth', () => {

@@ -12,7 +12,7 @@ export function findMostClosedMouth(track: FaceTrack, frameCount: number): numbe
   let best: { readonly index: number; readonly opening: number } | undefined;
   let searched = 0;
   for (const { index, points, presence } of facesOf(track, frameCount)) {
-    if (presence !== 'found') continue;
+    if (presence !== 'found' || track.visibility(index) === 0) continue;
     const { opening } = measureLips(points);
     if (!best || opening < best.opening) best = { index, opening };
     searched += 1;
