@@ -13,6 +13,7 @@ import { proveHeygenWaiting } from './soak/heygen-waiting.ts';
 import { proveKills } from './soak/kills.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
+import { proveSlowUrls } from './soak/slow-urls.ts';
 import { proveTakeover } from './soak/takeover.ts';
 import { proveWav2LipSync } from './soak/wav2lip-sync.ts';
 
@@ -28,6 +29,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'heygen-kills': proveHeygenKills,
   'heygen-waiting': proveHeygenWaiting,
   packed: provePacked,
+  'slow-urls': proveSlowUrls,
   takeover: proveTakeover,
   'wav2lip-sync': proveWav2LipSync,
   'wav2lip-memory': proveWav2LipMemory,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { toDisplayName } from '../src/http/display-name.ts';
+import { toDisplayName } from '@lipsync/core/host';
 import { json, startApi, statusOf, type RunningApi } from './running-api.ts';
 
 const video = '0123456789abcdefghij';

@@ -39,7 +39,11 @@ describe('queue board', () => {
     const { id } = await json(await api.post('/lipsync', form({ metadata: '{"secret":"hush"}' })));
     const answer = await (await api.fetch('/admin/queues/api/queues?activeQueue=lipsync-render&status=latest')).text();
     const { queues } = JSON.parse(answer);
-    expect(queues.map(({ name }: { name: string }) => name).sort()).toEqual(['lipsync-cloud', 'lipsync-render']);
+    expect(queues.map(({ name }: { name: string }) => name).sort()).toEqual([
+      'lipsync-cloud',
+      'lipsync-fetch',
+      'lipsync-render',
+    ]);
     expect(answer).toContain(id);
     expect(answer).not.toContain('hush');
   });

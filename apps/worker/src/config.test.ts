@@ -4,9 +4,10 @@ import { workerConfigFromEnvironment } from './config.ts';
 const redis = { REDIS_URL: 'redis://127.0.0.1:6379' };
 
 describe('workerConfigFromEnvironment', () => {
-  it('By default a worker serves both lanes and renders one job at a time.', () => {
+  it('By default a worker serves all lanes and renders one job at a time.', () => {
     const { lanes } = workerConfigFromEnvironment(redis);
     expect(lanes).toEqual([
+      { lane: 'fetch', concurrency: 32 },
       { lane: 'cloud', concurrency: 16 },
       { lane: 'render', concurrency: 1 },
     ]);
@@ -17,10 +18,20 @@ describe('workerConfigFromEnvironment', () => {
     expect(lanes).toEqual([{ lane: 'render', concurrency: 2 }]);
   });
 
+  it('A worker of the cloud lane also fetches inputs, with a concurrency of its own.', () => {
+    const { lanes } = workerConfigFromEnvironment({ ...redis, WORKER_LANES: 'cloud', WORKER_FETCH_CONCURRENCY: '3' });
+    expect(lanes).toEqual([
+      { lane: 'fetch', concurrency: 3 },
+      { lane: 'cloud', concurrency: 16 },
+    ]);
+  });
+
   it.each([
     [{ WORKER_LANES: 'gpu' }, /WORKER_LANES/],
     [{ WORKER_LANES: ',' }, /WORKER_LANES: must name at least one lane/],
     [{ WORKER_LANES: 'cloud,cloud' }, /WORKER_LANES: must name at least one lane, and each once/],
+    [{ WORKER_LANES: 'fetch' }, /WORKER_LANES: must be one of cloud, render/],
+    [{ WORKER_FETCH_CONCURRENCY: '0' }, /WORKER_FETCH_CONCURRENCY: must be at least 1/],
     [{ WORKER_RENDER_CONCURRENCY: '0' }, /WORKER_RENDER_CONCURRENCY: must be at least 1/],
     [{ QUEUE_LOCK_MS: '1s' }, /QUEUE_LOCK_MS: must be a non-negative integer/],
     [{ QUEUE_STALLED_INTERVAL_MS: '0' }, /QUEUE_STALLED_INTERVAL_MS: must be at least 100/],

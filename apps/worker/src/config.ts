@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { lanes, type Lane } from '@lipsync/queue';
+import type { Lane } from '@lipsync/queue';
 import {
   configFromEnvironment,
   listOf,
@@ -12,15 +12,18 @@ import {
   type Settings,
 } from '@lipsync/core/config';
 
-const lane = z.string().pipe(z.enum(lanes, `must be one of ${lanes.join(', ')}`));
+/** A worker that waits for remote servers also fetches inputs, so that every installation has a worker that does. */
+const servedLanes = ['cloud', 'render'] as const satisfies readonly Lane[];
+const lane = z.string().pipe(z.enum(servedLanes, `must be one of ${servedLanes.join(', ')}`));
 
 /** Settings of the worker in addition to those of the core. */
 export const workerSettings = {
   REDIS_URL: redisUrl(),
-  WORKER_LANES: listOf(lane, lanes).refine(
+  WORKER_LANES: listOf(lane, servedLanes).refine(
     (items) => items.length > 0 && new Set(items).size === items.length,
     'must name at least one lane, and each once',
   ),
+  WORKER_FETCH_CONCURRENCY: wholeNumber(32, { minimum: 1, maximum: 1_000 }),
   WORKER_CLOUD_CONCURRENCY: wholeNumber(16, { minimum: 1, maximum: 1_000 }),
   WORKER_RENDER_CONCURRENCY: wholeNumber(1, { minimum: 1, maximum: 64 }),
   WORKER_SHUTDOWN_GRACE_MS: wholeNumber(10_000, { minimum: 0, maximum: 3_600_000 }),
@@ -45,12 +48,15 @@ export interface WorkerConfig {
 export function workerConfigFromEnvironment(environment: Environment = readEnvironment()): WorkerConfig {
   const values = parseSettings(workerSettings, environment);
   const concurrency: Readonly<Record<Lane, number>> = {
+    fetch: values.WORKER_FETCH_CONCURRENCY,
     cloud: values.WORKER_CLOUD_CONCURRENCY,
     render: values.WORKER_RENDER_CONCURRENCY,
   };
   return Object.freeze({
     redisUrl: values.REDIS_URL,
-    lanes: values.WORKER_LANES.map((name) => ({ lane: name, concurrency: concurrency[name] })),
+    lanes: values.WORKER_LANES.flatMap((name): readonly Lane[] => (name === 'cloud' ? ['fetch', name] : [name])).map(
+      (name) => ({ lane: name, concurrency: concurrency[name] }),
+    ),
     shutdownGraceMs: values.WORKER_SHUTDOWN_GRACE_MS,
     lockMs: values.QUEUE_LOCK_MS,
     stalledIntervalMs: values.QUEUE_STALLED_INTERVAL_MS,

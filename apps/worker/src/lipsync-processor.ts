@@ -1,4 +1,11 @@
-import { isTerminal, LipsyncError, type JobRecord, type JobRunner, type RunContext } from '@lipsync/core/host';
+import {
+  isTerminal,
+  LipsyncError,
+  nextWork,
+  type JobRecord,
+  type JobRunner,
+  type RunContext,
+} from '@lipsync/core/host';
 import { jobCatalog, laneFor, queueNames, type LipsyncProducer } from '@lipsync/queue';
 import { DelayedError, UnrecoverableError, WaitingError, type Processor } from 'bullmq';
 
@@ -19,11 +26,12 @@ export function createLipsyncProcessor({ runner, producer, stopping }: LipsyncPr
     const payload = jobCatalog.lipsync.payload.safeParse(job.data);
     if (!payload.success) throw new UnrecoverableError('The payload of the queue entry has no job id.');
     const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
-    const canRun: RunContext['canRun'] = (kind) => queueNames[laneFor(kind)] === job.queueName;
+    const canRun: RunContext['canRun'] = (work) => queueNames[laneFor(work)] === job.queueName;
     try {
       const record = await runner.run(payload.data.jobId, { signal, canRun });
       if (isTerminal(record.status)) return toEntryResult(record);
-      if (record.needs !== null && !canRun(record.needs)) {
+      const work = nextWork(record);
+      if (work !== null && !canRun(work)) {
         await producer.transfer(record);
         return { status: 'transferred' };
       }

@@ -58,6 +58,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       artifacts,
       maxBytes: config.core.maxUploadBytes,
       allowedPrivateHosts: parseAllowedHosts(config.core.allowedPrivateHosts),
+      minBytesPerSecond: config.core.minFetchBytesPerSecond,
     }),
     pipeline: core.pipeline,
     workFolder: core.workFolder,

@@ -6,6 +6,7 @@ import {
   JobRunner,
   LocalArtifactStore,
   newJobRecord,
+  type InputReference,
   systemClock,
   type JobEvent,
   type JobRecord,
@@ -47,7 +48,8 @@ export interface WaitingBench {
   ): Promise<void>;
   /** Closes the connection on which workers are notified of cancels, until `reset`. */
   cutNotifications(): void;
-  submit(id: string, options?: LipsyncOptionsInput): Promise<JobRecord>;
+  /** The inputs of the job are stored unless `video` is given. */
+  submit(id: string, options?: LipsyncOptionsInput, video?: InputReference): Promise<JobRecord>;
   /** Empties Redis and stops the workers. */
   reset(): Promise<void>;
   close(): Promise<void>;
@@ -58,7 +60,11 @@ export interface WorkOptions {
   readonly onAppend?: (id: string, event: JobEvent) => Promise<void>;
   /** Default: too long for any test to depend on it. */
   readonly cancelPollMs?: number;
+  /** Fetches nothing by default. */
+  readonly inputs?: JobRunnerOptions['inputs'];
 }
+
+const noInputs: JobRunnerOptions['inputs'] = { fetch: () => Promise.reject(new Error('this test fetches nothing')) };
 
 export async function openWaitingBench(): Promise<WaitingBench> {
   const redis = await startTestRedis();
@@ -70,6 +76,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
   const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
   const notifications = new RedisJobNotifications({ connection: subscriber });
   const queues = {
+    fetch: new Queue(queueNames.fetch, { connection }),
     cloud: new Queue(queueNames.cloud, { connection }),
     render: new Queue(queueNames.render, { connection }),
   };
@@ -87,7 +94,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     queues,
     abandoned,
     cutNotifications: () => subscriber.disconnect(),
-    async work(lanes, step, { onAppend, cancelPollMs = 60_000 } = {}) {
+    async work(lanes, step, { onAppend, cancelPollMs = 60_000, inputs = noInputs } = {}) {
       const runner = new JobRunner({
         store: onAppend ? observeAppends(store, onAppend) : store,
         clock: systemClock,
@@ -96,7 +103,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
         cancelPollMs,
         watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
         progressIntervalMs: 0,
-        inputs: { fetch: () => Promise.reject(new Error('these tests fetch nothing')) },
+        inputs,
         pipeline: { run: step, abandon: async ({ jobId }) => void abandoned.push(jobId) },
         publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
       });
@@ -105,12 +112,12 @@ export async function openWaitingBench(): Promise<WaitingBench> {
       await worker.start();
       workers.push(worker);
     },
-    async submit(id, options = {}) {
+    async submit(id, options = {}, video) {
       const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
       const record = newJobRecord({
         id,
         options: lipsyncOptionsSchema.parse(options),
-        video: input,
+        video: video ?? input,
         audio: input,
         owner: null,
         nowMs: Date.now(),
@@ -127,7 +134,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     },
     async close() {
       await stopWorkers();
-      await Promise.all([queues.cloud.close(), queues.render.close(), producer.close()]);
+      await Promise.all([...Object.values(queues).map((queue) => queue.close()), producer.close()]);
       connection.disconnect();
       subscriber.disconnect();
       await redis.stop();

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createIdSource, systemClock, type Attempt } from '@lipsync/core/host';
+import { testJobRecord } from '@lipsync/core/testing';
 import { QueuedJobs } from '@lipsync/queue';
 import { make, openWaitingBench, waitFor, type Step, type WaitingBench } from './waiting-bench.ts';
 
@@ -55,6 +56,12 @@ async function cancel(id: string): Promise<void> {
     planJob: () => ({ plan: null, needs: null }),
   }).cancel(id);
 }
+
+/** Never ends by itself. */
+const untilAborted = (_: unknown, { signal }: { readonly signal: AbortSignal }): Promise<never> =>
+  new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+  });
 
 describe('a waiting job', () => {
   it('A job that waits is delayed in its queue and runs again at its time.', async () => {
@@ -149,12 +156,6 @@ describe('cancel', () => {
     expect(bench.abandoned).toEqual(['job_a']);
   });
 
-  /** Works until the run is aborted. */
-  const workUntilAborted: Step = (_, { signal }) =>
-    new Promise((_resolve, reject) => {
-      signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
-    });
-
   /** Milliseconds from the cancel of a running job to its end. */
   async function timeCancel(): Promise<number> {
     await bench.submit('job_a');
@@ -167,14 +168,58 @@ describe('cancel', () => {
   }
 
   it('A cancel reaches a running job by a Redis message in well under a second.', async () => {
-    await bench.work(render(1), workUntilAborted);
+    await bench.work(render(1), untilAborted);
     expect(await timeCancel()).toBeLessThan(500);
   });
 
   it('A cancel reaches a running job by the poll when the connection for messages is lost.', async () => {
     bench.cutNotifications();
-    await bench.work(render(1), workUntilAborted, { cancelPollMs: 100 });
+    await bench.work(render(1), untilAborted, { cancelPollMs: 100 });
     expect(await timeCancel()).toBeLessThan(2_000);
+  });
+});
+
+describe('fetching', () => {
+  const allLanes = [{ lane: 'fetch', concurrency: 1 }, ...bothLanes] as const;
+  const video = { kind: 'url', url: 'https://slow.example/clip.mp4?token=hush' } as const;
+
+  it('A slow source occupies neither the render lane nor the cloud lane, and a cancel ends its fetch at once.', async () => {
+    await bench.work(allLanes, make, { inputs: { fetch: untilAborted } });
+    await bench.submit('job_slow', {}, video);
+    await expect.poll(async () => (await bench.store.get('job_slow'))?.stage).toBe('fetching');
+    await bench.submit('job_render');
+    await bench.submit('job_cloud', { method: 'heygen' });
+    await expect.poll(() => statusOf('job_render')).toBe('completed');
+    await expect.poll(() => statusOf('job_cloud')).toBe('completed');
+    expect(await statusOf('job_slow')).toBe('processing');
+    const canceledAtMs = performance.now();
+    await cancel('job_slow');
+    await expect.poll(() => statusOf('job_slow'), { interval: 10 }).toBe('canceled');
+    expect(performance.now() - canceledAtMs).toBeLessThan(1_000);
+    expect(JSON.stringify(await bench.store.get('job_slow'))).not.toContain('hush');
+  });
+
+  it('A job whose inputs are fetched continues in the lane that it needs, with one run more.', async () => {
+    await bench.work(allLanes, make, {
+      inputs: {
+        async fetch({ spec: { audio } }, { saveInputs }) {
+          await saveInputs({ video: audio, audio });
+          return { clipPath: '', speechPath: '', clipDigest: '' };
+        },
+      },
+    });
+    await bench.submit('job_a', { method: 'heygen' }, video);
+    await expect.poll(() => statusOf('job_a')).toBe('completed');
+    expect(await bench.store.get('job_a')).toMatchObject({ runs: 2, crashes: 0, needs: 'remote' });
+    expect(await bench.queues.cloud.getJobState('job_a')).toBe('completed');
+    await expect.poll(() => bench.queues.fetch.getJobState('job_a')).toBe('completed');
+  });
+
+  it('A job that an earlier version queued in the render lane is transferred to the fetch lane.', async () => {
+    await bench.work(allLanes, make, { inputs: { fetch: untilAborted } });
+    const record = testJobRecord('job_old');
+    await bench.producer.submit({ ...record, spec: { ...record.spec, video } }, 'render');
+    await expect.poll(() => bench.queues.fetch.getJobState('job_old')).toBe('active');
   });
 });
 

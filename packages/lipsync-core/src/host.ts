@@ -7,12 +7,14 @@ export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
 export {
   isTerminal,
   isUnderWay,
+  nextWork,
   type InputReference,
   newJobRecord,
   undecidedStart,
   type JobKind,
   type JobRecord,
   type JobStart,
+  type JobWork,
   type LipsyncResult,
   type NewJob,
 } from './jobs/job-record.ts';
@@ -54,6 +56,7 @@ export {
 } from './scheduling/concurrency-slots.ts';
 export { CircuitBreaker, type BreakerChange, type BreakerView } from './scheduling/circuit-breaker.ts';
 export { parseLipsyncOptions, type OptionsSchema } from './service/parse-input.ts';
+export { toDisplayName, toOutputName } from './storage/display-name.ts';
 export {
   BaseStateStore,
   contended,

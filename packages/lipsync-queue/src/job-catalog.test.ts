@@ -28,6 +28,15 @@ describe('jobCatalog', () => {
     expect(laneOf({ ...testJobRecord('job_a'), needs })).toBe(lane);
   });
 
+  it.each([['remote'], ['inline'], [null]] as const)(
+    'A job with an input at a URL is queued in lane fetch, even if its next provider is %s.',
+    (needs) => {
+      const record = { ...testJobRecord('job_a'), needs };
+      const audio = { kind: 'url', url: 'https://example.org/speech.wav' } as const;
+      expect(laneOf({ ...record, spec: { ...record.spec, audio } })).toBe('fetch');
+    },
+  );
+
   it('No priority maps to 0, which BullMQ runs before all others.', () => {
     expect([0, 10].map(queuePriority)).toEqual([1, 11]);
   });

@@ -1,13 +1,17 @@
-import type { JobRecord } from '@lipsync/core/host';
+import { nextWork, type JobRecord, type JobWork } from '@lipsync/core/host';
 import type { JobsOptions } from 'bullmq';
 import { z } from 'zod';
 
-/** Kinds of worker capacity: `cloud` waits for remote providers, `render` computes on this machine. */
-export const lanes = ['cloud', 'render'] as const;
+/**
+ * Kinds of worker capacity: `fetch` downloads inputs, `cloud` waits for remote providers, `render` computes on this
+ * machine.
+ */
+export const lanes = ['fetch', 'cloud', 'render'] as const;
 export type Lane = (typeof lanes)[number];
 
 /** BullMQ queue of each lane. Stored data: the names stay. */
 export const queueNames: Readonly<Record<Lane, string>> = Object.freeze({
+  fetch: 'lipsync-fetch',
   cloud: 'lipsync-cloud',
   render: 'lipsync-render',
 });
@@ -39,14 +43,20 @@ export const jobCatalog = Object.freeze({
 export type JobName = keyof typeof jobCatalog;
 export type JobPayload<Name extends JobName> = z.output<(typeof jobCatalog)[Name]['payload']>;
 
-/** The lane for a kind of provider. */
-export function laneFor(needs: NonNullable<JobRecord['needs']>): Lane {
-  return needs === 'remote' ? 'cloud' : 'render';
+const laneOfWork: Readonly<Record<JobWork, Lane>> = Object.freeze({
+  fetch: 'fetch',
+  remote: 'cloud',
+  inline: 'render',
+});
+
+/** The lane that does this work. */
+export function laneFor(work: JobWork): Lane {
+  return laneOfWork[work];
 }
 
 /** The lane of a job: `render` while its next provider is unknown. */
-export function laneOf({ needs }: JobRecord): Lane {
-  return laneFor(needs ?? 'inline');
+export function laneOf(record: JobRecord): Lane {
+  return laneFor(nextWork(record) ?? 'inline');
 }
 
 /** BullMQ priority of a request priority (0–10). One is added because BullMQ runs 0 before all priorities. */

@@ -1,7 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
-import { LipsyncError, type ArtifactStore, type InputReference } from '@lipsync/core/host';
-import { toDisplayName } from './display-name.ts';
+import { LipsyncError, toDisplayName, type ArtifactStore, type InputReference } from '@lipsync/core/host';
 import type { FieldProblem } from './problem.ts';
 
 export const fileFields = ['video', 'audio'] as const;

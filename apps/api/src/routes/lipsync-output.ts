@@ -1,10 +1,9 @@
 import { create as contentDisposition } from 'content-disposition';
 import type { Request, Response } from 'express';
 import { pipeline } from 'node:stream/promises';
-import type { JobRecord } from '@lipsync/core/host';
+import { toOutputName, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { chooseRange } from '../http/byte-range.ts';
-import { toOutputName } from '../http/display-name.ts';
 import { HttpError } from '../http/problem.ts';
 import { requireJob } from './job-views.ts';
 import type { Route } from './route.ts';

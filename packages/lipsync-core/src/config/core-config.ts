@@ -26,6 +26,7 @@ export const coreSettings = {
   LIPSYNC_MAX_DURATION_S: millisecondsFromSeconds(3_600_000),
   LIPSYNC_MAX_DIMENSION_PX: wholeNumber(4096, { minimum: 64, maximum: 16_384 }),
   LIPSYNC_ALLOWED_PRIVATE_HOSTS: listOf(z.string(), []),
+  LIPSYNC_MIN_FETCH_BYTES_PER_S: wholeNumber(32_768, { minimum: 0, maximum: 1_000_000_000 }),
   LIPSYNC_GPU_USD_PER_HOUR: microsFromUsd(0),
   LIPSYNC_BUDGET_DAILY_USD: microsFromUsd(null),
   LIPSYNC_BUDGET_MONTHLY_USD: microsFromUsd(null),
@@ -50,6 +51,8 @@ export interface CoreConfig {
   readonly maxDimensionPx: number;
   /** Hosts or CIDR ranges that URLs may reach although they are private. */
   readonly allowedPrivateHosts: readonly string[];
+  /** A source that sends less, averaged over half a minute, is given up; 0 for no minimum. */
+  readonly minFetchBytesPerSecond: number;
   /** Cost of an hour of work on a local engine. */
   readonly gpuMicrosPerHour: number;
   /** Spending limits in millionths of a dollar per UTC day or month; null for no limit. */
@@ -84,6 +87,7 @@ export function configFromEnvironment(
     maxDurationMs: values.LIPSYNC_MAX_DURATION_S,
     maxDimensionPx: values.LIPSYNC_MAX_DIMENSION_PX,
     allowedPrivateHosts: values.LIPSYNC_ALLOWED_PRIVATE_HOSTS,
+    minFetchBytesPerSecond: values.LIPSYNC_MIN_FETCH_BYTES_PER_S,
     gpuMicrosPerHour: values.LIPSYNC_GPU_USD_PER_HOUR,
     budget: Object.freeze({
       dailyMicros: toMicrosOrNull(values.LIPSYNC_BUDGET_DAILY_USD),

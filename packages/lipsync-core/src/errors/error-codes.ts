@@ -34,6 +34,7 @@ export const errorPolicies = Object.freeze({
   payload_too_large: policy('fail', 413),
   url_forbidden: policy('fail', 422),
   fetch_failed: policy('fail', 502, { retryable: true }),
+  fetch_timeout: policy('fail', 504, { retryable: true }),
   idempotency_in_progress: policy('fail', 409, { retryable: true }),
   idempotency_mismatch: policy('fail', 422),
   too_many_requests: policy('fail', 429, { retryable: true }),

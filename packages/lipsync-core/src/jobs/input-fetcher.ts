@@ -1,14 +1,8 @@
-import pRetry from 'p-retry';
-import { LipsyncError, toLipsyncError } from '../errors/index.ts';
-import { GuardedClient, type AllowedPrivateHosts } from '../net/index.ts';
-import { decideRetry, downloadPauseMs, maxDownloadTries } from '../providers/retry-policy.ts';
+import { LipsyncError } from '../errors/index.ts';
 import type { ArtifactStore } from '../storage/artifact-store.ts';
+import { InputDownloader, type InputDownloaderOptions, type InputField, type StoredInput } from './input-downloader.ts';
 import type { InputReference, JobRecord, LipsyncSpec } from './job-record.ts';
 import type { Workspace } from '../processes/workspace.ts';
-
-/** Limits of one download: in all, and without any data. */
-const fetchTimeoutMs = 15 * 60_000;
-const fetchIdleTimeoutMs = 30_000;
 
 /** Inputs of a job as files of this machine. The runner never writes or deletes them outside its workspace. */
 export interface FetchedInputs {
@@ -27,76 +21,41 @@ export interface InputFetcherContext {
 
 /** Provides the inputs of a job as files. Two implementations: the artifact store, and files that are read in place. */
 export interface InputFetcher {
-  /**
-   * Throws `not_found`, `request_invalid`, `url_forbidden`, `fetch_failed`, `payload_too_large`, or
-   * `resource_exhausted` when the disk is full.
-   */
+  /** Throws `not_found`, and the errors of `InputDownloader.download`. */
   fetch(record: JobRecord, context: InputFetcherContext): Promise<FetchedInputs>;
 }
 
-export interface ArtifactInputFetcherOptions {
-  readonly artifacts: ArtifactStore;
-  readonly maxBytes: number;
-  readonly allowedPrivateHosts: AllowedPrivateHosts;
-  readonly retryPauseMs?: number;
-}
-
-type StoredInput = Extract<InputReference, { kind: 'artifact' }>;
-
-/**
- * Downloads inputs into the artifact store, with three tries if the failure is transient, and copies them to the
- * workspace.
- */
+/** Downloads inputs that are at a URL into the artifact store, and copies stored inputs to the workspace. */
 export class ArtifactInputFetcher implements InputFetcher {
-  readonly #options: ArtifactInputFetcherOptions;
-  readonly #client: GuardedClient;
+  readonly #artifacts: ArtifactStore;
+  readonly #downloader: InputDownloader;
 
-  constructor(options: ArtifactInputFetcherOptions) {
-    this.#options = options;
-    this.#client = new GuardedClient({ allowedPrivateHosts: options.allowedPrivateHosts });
+  constructor(options: InputDownloaderOptions) {
+    this.#artifacts = options.artifacts;
+    this.#downloader = new InputDownloader(options);
   }
 
   async fetch({ spec }: JobRecord, { signal, workspace, saveInputs }: InputFetcherContext): Promise<FetchedInputs> {
-    const { artifacts } = this.#options;
-    const video = await this.#store(spec.video, signal);
+    const video = await this.#store('video', spec.video, signal);
     if (video !== spec.video) await saveInputs({ video, audio: spec.audio });
-    const audio = await this.#store(spec.audio, signal);
+    const audio = await this.#store('audio', spec.audio, signal);
     if (audio !== spec.audio) await saveInputs({ video, audio });
     const clipPath = workspace.file('clip');
     const speechPath = workspace.file('speech');
-    await artifacts.materialize(video.key, clipPath);
-    await artifacts.materialize(audio.key, speechPath);
+    await this.#artifacts.materialize(video.key, clipPath);
+    await this.#artifacts.materialize(audio.key, speechPath);
     return { clipPath, speechPath, clipDigest: digestOf(video.key) };
   }
 
-  async #store(input: InputReference, signal: AbortSignal): Promise<StoredInput> {
+  async #store(field: InputField, input: InputReference, signal: AbortSignal): Promise<StoredInput> {
     switch (input.kind) {
       case 'artifact':
         return input;
       case 'file':
         throw new LipsyncError('internal', 'The job reads files of the machine that created it and cannot run here.');
       case 'url':
-        return pRetry(() => this.#download(input.url, signal), {
-          retries: maxDownloadTries - 1,
-          minTimeout: this.#options.retryPauseMs ?? downloadPauseMs,
-          signal,
-          shouldRetry: ({ error, attemptNumber }) =>
-            decideRetry({ type: 'input_download' }, toLipsyncError(error), { failures: attemptNumber }).type ===
-            'retry',
-        });
+        return this.#downloader.download(field, input.url, signal);
     }
-  }
-
-  async #download(url: string, signal: AbortSignal): Promise<StoredInput> {
-    const { artifacts, maxBytes } = this.#options;
-    const { body } = await this.#client.download(url, {
-      maxResponseBytes: maxBytes,
-      timeoutMs: fetchTimeoutMs,
-      idleTimeoutMs: fetchIdleTimeoutMs,
-      signal,
-    });
-    const { key } = await artifacts.putInput(body, { maxBytes, signal });
-    return { kind: 'artifact', key, name: key };
   }
 }
 

@@ -86,6 +86,16 @@ describe('applyJobEvent', () => {
     expect(applyJobEvent(handedBack, { type: 'run_started', atMs: 2 }).crashes).toBe(0);
   });
 
+  it.each<JobEvent>([
+    { type: 'failed', run: 0, atMs: 9, code: 'fetch_failed', message: 'm', warnings: [] },
+    { type: 'canceled', atMs: 9 },
+  ])('A job that ends as $type drops the query of a URL, which may be a secret.', (event) => {
+    const record = newRecord();
+    const audio = { kind: 'url', url: 'https://a.example/s.wav?X-Amz-Signature=hush#x' } as const;
+    const ended = applyJobEvent({ ...record, spec: { ...record.spec, audio } }, event);
+    expect(ended.spec).toEqual({ ...record.spec, audio: { kind: 'url', url: 'https://a.example/s.wav' } });
+  });
+
   it('A resumed job is queued as new, keeps plan and attempts, and counts an interrupted attempt as a crash.', () => {
     const attempt = { outcome: 'succeeded', costMicros: 70 } as Attempt;
     const started = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });

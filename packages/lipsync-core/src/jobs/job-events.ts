@@ -90,7 +90,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'completed':
     case 'failed':
     case 'canceled':
-      return { ...record, ...end(event), completedAtMs: event.atMs };
+      return { ...record, ...end(event), spec: withoutSignatures(record.spec), completedAtMs: event.atMs };
     case 'resumed':
       return resume(record, event);
   }
@@ -121,6 +121,15 @@ function end(event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled
     case 'canceled':
       return { status: 'canceled', stage: 'canceled', message: 'Canceled.' };
   }
+}
+
+/** An ended job fetches nothing more, and the query of a URL may be a secret. A resumed job gets a new specification. */
+function withoutSignatures(spec: LipsyncSpec): LipsyncSpec {
+  return { ...spec, video: withoutQuery(spec.video), audio: withoutQuery(spec.audio) };
+}
+
+function withoutQuery(input: InputReference): InputReference {
+  return input.kind === 'url' ? { kind: 'url', url: input.url.replace(/[?#].*/s, '') } : input;
 }
 
 /** Crashes start again at one, if an attempt exists: it was interrupted, so its duration is not meaningful. */

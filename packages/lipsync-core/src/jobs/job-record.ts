@@ -37,6 +37,9 @@ export interface LipsyncSpec {
   readonly audio: InputReference;
 }
 
+/** Work that a run of a job begins with. A host may do only some kinds. */
+export type JobWork = 'fetch' | Provider['kind'];
+
 /** Working state of a lip-sync job, stored at the top level of its record. */
 export interface LipsyncState {
   /** Providers in the order in which they are tried; null until planned. Fixed once the first attempt exists. */
@@ -147,6 +150,14 @@ export function newJobRecord({ id, options, video, audio, owner, nowMs, ...rest 
     completedAtMs: null,
     deadlineAtMs: options.deadlineMs === undefined ? null : nowMs + options.deadlineMs,
   };
+}
+
+/**
+ * Returns the work that the next run of a job begins with; null if any host may run the job. Inputs are fetched by
+ * themselves first, so that a slow source occupies neither a renderer nor a place of the cloud lane.
+ */
+export function nextWork({ spec, needs }: Pick<JobRecord, 'spec' | 'needs'>): JobWork | null {
+  return spec.video.kind === 'url' || spec.audio.kind === 'url' ? 'fetch' : needs;
 }
 
 export const queuedMessage = 'Waiting for a worker.';

@@ -2,13 +2,12 @@ import type { Clock, Logger } from '../contract/ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from '../processes/workspace.ts';
 import type { Attempt } from '../providers/attempt.ts';
-import type { Provider } from '../providers/provider.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
 import { failStore, StoreFailure } from '../storage/store-failure.ts';
 import { alertOfJob, appendForRun, AttemptRecorder, logFields } from './attempt-recorder.ts';
 import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
-import { isTerminal, isUnderWay, type JobRecord } from './job-record.ts';
+import { isTerminal, isUnderWay, nextWork, type JobRecord, type JobWork } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import { ProgressWriter, toProgressUpdate, type ProgressUpdate } from './progress-writer.ts';
@@ -37,8 +36,8 @@ export interface RunContext {
   readonly signal: AbortSignal;
   /** Aborted to end the job with the reason of the signal. */
   readonly cancelSignal?: AbortSignal;
-  /** Returns whether this host runs providers of that kind. */
-  canRun(kind: Provider['kind']): boolean;
+  /** Returns whether this host fetches inputs, or runs providers of that kind. */
+  canRun(work: JobWork): boolean;
   /** Called with every report of progress; the store gets fewer. */
   onProgress?(update: ProgressUpdate): void;
   /** Called with the error that the record stores as code and message. */
@@ -77,7 +76,7 @@ export class JobRunner {
 
   /**
    * Advances the job until it ends or has to wait and returns its record: ended, parked until a time, queued for a
-   * worker that runs what it `needs`, or processed by a later run. May be called for the same job at any time;
+   * worker that does its `nextWork`, or processed by a later run. May be called for the same job at any time;
    * interrupted work is resumed. An abort of `signal` releases the job and throws; all other outcomes of the work are
    * in the record. Throws `not_found` for an unknown job, and the error of the store if it fails: the job is then
    * released, if the store accepts that, and the caller runs it again.
@@ -107,7 +106,8 @@ export class JobRunner {
   async #run(jobId: string, context: RunContext): Promise<JobRecord> {
     const found = await this.#store.get(jobId);
     if (!found) throw new LipsyncError('not_found', `There is no job ${jobId}.`);
-    if (found.needs !== null && !context.canRun(found.needs)) return found;
+    const work = nextWork(found);
+    if (work !== null && !context.canRun(work)) return found;
     // Set before the run starts: a slow store may start it and answer too late.
     let runs = found.runs + 1;
     try {
@@ -235,6 +235,12 @@ export class JobRunner {
       context.onProgress?.(update);
     };
     try {
+      const needs = record.needs ?? 'inline';
+      if (nextWork(record) === 'fetch' && !context.canRun(needs)) {
+        report(toProgressUpdate({ stage: 'fetching', fraction: 0 }));
+        await this.#fetchInputs(run);
+        return { type: 'transferred', run: runs, needs };
+      }
       const outcome = await this.#options.pipeline.run(
         {
           jobId,

@@ -11,7 +11,7 @@ import {
   type GuardedResponse,
   type RequestLimits,
 } from './guarded-client.ts';
-import { parseAllowedHosts } from './url-policy.ts';
+import { parseAllowedHosts } from './allowed-hosts.ts';
 
 const loopback = parseAllowedHosts(['127.0.0.1']);
 const limits = { maxResponseBytes: 10_000, timeoutMs: 5_000, idleTimeoutMs: 2_000 };
@@ -83,6 +83,16 @@ describe('download', () => {
     await expect(fetchFile('http://127.0.0.1:1/')).rejects.toMatchObject({
       code: 'fetch_failed',
       reason: 'unreachable',
+    });
+  });
+
+  it('A download fails as transient when the resolver cannot answer at the moment.', async () => {
+    const unavailable = async (): Promise<never> => {
+      throw Object.assign(new Error('getaddrinfo EAI_AGAIN'), { code: 'EAI_AGAIN' });
+    };
+    await expect(fetchFile('http://nowhere.example/', { resolveHost: unavailable })).rejects.toMatchObject({
+      code: 'fetch_failed',
+      message: expect.stringContaining('nowhere.example'),
     });
   });
 
@@ -184,7 +194,7 @@ describe('request', () => {
   it('A POST that the server never answers is stopped by the idle time limit.', async () => {
     const origin = await serve(() => undefined);
     const sending = client().request(origin, { ...limits, method: 'POST', body: 'x', idleTimeoutMs: 100 });
-    await expect(sending).rejects.toMatchObject({ reason: 'stalled', retryable: true });
+    await expect(sending).rejects.toMatchObject({ code: 'fetch_timeout', reason: 'stalled', retryable: true });
   });
 
   it('A canceled POST rejects with canceled and destroys its body stream.', async () => {
@@ -238,15 +248,31 @@ describe('private addresses', () => {
     expect(answers).toEqual(['10.0.0.1']);
   });
 
-  it('A private address is reached through an allowed host name.', async () => {
-    const origin = await serve((_request, response) => response.end('inside'));
-    const options = {
-      resolveHost: async () => [{ address: '127.0.0.1', family: 4 as const }],
-      allowedPrivateHosts: parseAllowedHosts(['minio.internal']),
-    };
-    const { body } = await fetchFile(origin.replace('127.0.0.1', 'minio.internal'), options);
-    expect((await buffer(body)).toString()).toBe('inside');
-  });
+  it.each(['minio.internal', 'minio.internal:PORT', '127.0.0.1:PORT', '127.0.0.0/8:PORT'])(
+    'A private address is reached through the allowed host %s.',
+    async (entry) => {
+      const origin = await serve((_request, response) => response.end('inside'));
+      const options = {
+        resolveHost: async () => [{ address: '127.0.0.1', family: 4 as const }],
+        allowedPrivateHosts: parseAllowedHosts([entry.replace('PORT', new URL(origin).port)]),
+      };
+      const { body } = await fetchFile(origin.replace('127.0.0.1', 'minio.internal'), options);
+      expect((await buffer(body)).toString()).toBe('inside');
+    },
+  );
+
+  it.each(['minio.internal:1', '127.0.0.1:1', '127.0.0.0/8:1'])(
+    'A private address is refused when the host is allowed for another port: %s.',
+    async (entry) => {
+      const origin = await serve((_request, response) => response.end('inside'));
+      const options = {
+        resolveHost: async () => [{ address: '127.0.0.1', family: 4 as const }],
+        allowedPrivateHosts: parseAllowedHosts([entry]),
+      };
+      const fetching = fetchFile(origin.replace('127.0.0.1', 'minio.internal'), options);
+      await expect(fetching).rejects.toMatchObject({ code: 'url_forbidden' });
+    },
+  );
 });
 
 describe('redirects', () => {
@@ -325,16 +351,56 @@ describe('limits', () => {
   it('A server that never answers is stopped by the idle time limit.', async () => {
     const origin = await serve(() => undefined);
     await expect(fetchFile(origin, { idleTimeoutMs: 100 })).rejects.toMatchObject({
-      code: 'fetch_failed',
+      code: 'fetch_timeout',
       reason: 'stalled',
       retryable: true,
     });
   });
 
+  it('Redirects that take too long together are stopped by the response time limit.', async () => {
+    const origin = await serve((_request, response) => {
+      setTimeout(() => response.writeHead(302, { location: '/next' }).end(), 100);
+    });
+    const fetching = fetchFile(origin, { idleTimeoutMs: 5_000, responseTimeoutMs: 250 });
+    await expect(fetching).rejects.toMatchObject({ code: 'fetch_timeout', reason: 'stalled' });
+  });
+
+  it('The response time limit does not bound the body.', async () => {
+    const origin = await serve((_request, response) => {
+      response.write('half');
+      setTimeout(() => response.end('half'), 300);
+    });
+    const { body } = await fetchFile(origin, { responseTimeoutMs: 150 });
+    expect((await buffer(body)).toString()).toBe('halfhalf');
+  });
+
+  it('A body below the minimum rate is stopped after one window, although it never stalls.', async () => {
+    const origin = await serve((_request, response) => {
+      const timer = setInterval(() => response.write('.'), 10);
+      response.on('close', () => clearInterval(timer));
+    });
+    const { body } = await fetchFile(origin, { minRate: { bytesPerSecond: 1_000, windowMs: 300 } });
+    await expect(buffer(body)).rejects.toMatchObject({ code: 'fetch_timeout', reason: 'too_slow', retryable: true });
+  });
+
+  it('A caller that reads slowly does not make the server too slow.', async () => {
+    const origin = await serve((_request, response) => response.end(Buffer.alloc(500_000)));
+    const { body } = await fetchFile(origin, {
+      maxResponseBytes: 1_000_000,
+      minRate: { bytesPerSecond: 50_000_000, windowMs: 200 },
+    });
+    let bytes = 0;
+    for await (const chunk of body) {
+      bytes += (chunk as Buffer).byteLength;
+      await delay(50);
+    }
+    expect(bytes).toBe(500_000);
+  });
+
   it('A body that stalls is stopped by the idle time limit.', async () => {
     const origin = await serve((_request, response) => void response.write('half'));
     const { body } = await fetchFile(origin, { idleTimeoutMs: 100 });
-    await expect(buffer(body)).rejects.toMatchObject({ code: 'fetch_failed', reason: 'stalled' });
+    await expect(buffer(body)).rejects.toMatchObject({ code: 'fetch_timeout', reason: 'stalled' });
   });
 
   it('A body that arrives too slowly is stopped by the time limit.', async () => {
@@ -344,7 +410,7 @@ describe('limits', () => {
     });
     const { body } = await fetchFile(origin, { timeoutMs: 300 });
     await expect(buffer(body)).rejects.toMatchObject({
-      code: 'fetch_failed',
+      code: 'fetch_timeout',
       reason: 'time_limit',
       retryable: true,
     });

@@ -3,7 +3,8 @@ import { Agent, type Dispatcher } from 'undici';
 import type { LipsyncError } from '../errors/index.ts';
 import { RequestError, responseTooLarge, toRequestError } from './request-errors.ts';
 import { resolveHostAddresses, resolveWithSystem, type HostAddress, type ResolveHost } from './resolve-host.ts';
-import { allowTrustedOrigin, checkUrl, noPrivateHosts, type AllowedPrivateHosts } from './url-policy.ts';
+import { allowTrustedOrigin, noPrivateHosts, type AllowedPrivateHosts } from './allowed-hosts.ts';
+import { checkUrl } from './url-policy.ts';
 
 export interface GuardedClientOptions {
   /** Private hosts that may be reached; none by default. */
@@ -20,7 +21,16 @@ export interface RequestLimits {
   readonly timeoutMs: number;
   /** Longest silence of the server: before its answer, and between two chunks of it. */
   readonly idleTimeoutMs: number;
+  /** Longest time until the headers of the response, redirects included; no limit of its own by default. */
+  readonly responseTimeoutMs?: number;
+  /** Least bytes per second of the body, averaged over `windowMs` of waiting for the server; none by default. */
+  readonly minRate?: MinRate;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface MinRate {
+  readonly bytesPerSecond: number;
+  readonly windowMs: number;
 }
 
 export interface GuardedRequest extends RequestLimits {
@@ -34,6 +44,7 @@ export interface GuardedResponse {
   readonly status: number;
   readonly contentLength: number | null;
   readonly contentType: string | null;
+  readonly contentDisposition: string | null;
   /** The URL that answered, after redirects. */
   readonly finalUrl: string;
   /** Holds the connection until it ends or is destroyed. Fails with a `LipsyncError`. */
@@ -43,6 +54,7 @@ export interface GuardedResponse {
 interface Signals {
   readonly caller: AbortSignal | undefined;
   readonly timeLimit: AbortSignal;
+  readonly responseLimit: AbortSignal;
   readonly any: AbortSignal;
 }
 
@@ -76,7 +88,7 @@ export class GuardedClient {
   async request(url: string, request: GuardedRequest): Promise<GuardedResponse> {
     return this.#run(request, async (signals) => {
       const { exchange, finalUrl } = await this.#send(url, request, signals);
-      return openResponse(exchange, finalUrl, request.maxResponseBytes, signals);
+      return openResponse(exchange, finalUrl, request, signals);
     });
   }
 
@@ -90,21 +102,26 @@ export class GuardedClient {
         await close(exchange);
         throw statusError(statusCode);
       }
-      return openResponse(exchange, finalUrl, limits.maxResponseBytes, signals);
+      return openResponse(exchange, finalUrl, limits, signals);
     });
   }
 
   async #run(
-    { timeoutMs, signal }: RequestLimits,
+    { timeoutMs, responseTimeoutMs, signal }: RequestLimits,
     work: (signals: Signals) => Promise<GuardedResponse>,
   ): Promise<GuardedResponse> {
     const timeLimit = AbortSignal.timeout(timeoutMs);
-    const signals = { caller: signal, timeLimit, any: signal ? AbortSignal.any([signal, timeLimit]) : timeLimit };
+    const response = new AbortController();
+    const timer = responseTimeoutMs === undefined ? undefined : setTimeout(() => response.abort(), responseTimeoutMs);
+    const any = AbortSignal.any([...(signal ? [signal] : []), timeLimit, response.signal]);
+    const signals = { caller: signal, timeLimit, responseLimit: response.signal, any };
     try {
       signals.any.throwIfAborted();
       return await work(signals);
     } catch (error) {
       throw toRequestError(error, signals);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -125,7 +142,7 @@ export class GuardedClient {
   }
 
   async #exchange(url: URL, request: GuardedRequest, signal: AbortSignal): Promise<Exchange> {
-    const resolving = resolveHostAddresses(url.hostname, this.#allowedFor(url.href), this.#resolveHost);
+    const resolving = resolveHostAddresses(url, this.#allowedFor(url.href), this.#resolveHost);
     const agent = createPinnedAgent(await untilAborted(resolving, signal), request.idleTimeoutMs);
     try {
       const response = await agent.request({
@@ -189,7 +206,7 @@ function redirectTarget({ statusCode, headers }: Dispatcher.ResponseData, base: 
 async function openResponse(
   exchange: Exchange,
   finalUrl: URL,
-  maxBytes: number,
+  { maxResponseBytes: maxBytes, minRate }: RequestLimits,
   signals: Signals,
 ): Promise<GuardedResponse> {
   const { statusCode, headers } = exchange.response;
@@ -199,7 +216,7 @@ async function openResponse(
     await close(exchange);
     throw refusal;
   }
-  const body = Readable.from(limitBody(exchange.response.body, { contentLength, maxBytes, signals }), {
+  const body = Readable.from(limitBody(exchange.response.body, { contentLength, maxBytes, minRate, signals }), {
     objectMode: false,
   });
   // On the stream, because a generator that was never started does not run its `finally`.
@@ -208,6 +225,7 @@ async function openResponse(
     status: statusCode,
     contentLength,
     contentType: firstValue(headers['content-type']),
+    contentDisposition: firstValue(headers['content-disposition']),
     finalUrl: finalUrl.href,
     body,
   };
@@ -230,18 +248,28 @@ function statusError(status: number): RequestError {
   return new RequestError('status', `the server responded with status ${status}`, { retryable, status });
 }
 
+interface BodyLimits {
+  readonly contentLength: number | null;
+  readonly maxBytes: number;
+  readonly minRate: MinRate | undefined;
+  readonly signals: Signals;
+}
+
 async function* limitBody(
   body: Readable,
-  limits: { readonly contentLength: number | null; readonly maxBytes: number; readonly signals: Signals },
+  { contentLength, maxBytes, minRate, signals }: BodyLimits,
 ): AsyncGenerator<Buffer> {
-  const { contentLength, maxBytes, signals } = limits;
+  const checkRate = minRate && createRateCheck(minRate);
   let receivedBytes = 0;
+  let resumedAtMs = performance.now();
   try {
     // `as`: undici types the body as a stream of any values; without an encoding it yields buffers.
     for await (const chunk of body as AsyncIterable<Buffer>) {
       receivedBytes += chunk.byteLength;
       if (receivedBytes > maxBytes) throw responseTooLarge(maxBytes);
+      checkRate?.(chunk.byteLength, performance.now() - resumedAtMs);
       yield chunk;
+      resumedAtMs = performance.now();
     }
   } catch (error) {
     throw toRequestError(error, signals);
@@ -249,6 +277,23 @@ async function* limitBody(
   if (contentLength !== null && receivedBytes !== contentLength) {
     throw new RequestError('cut_off', `only ${receivedBytes} of ${contentLength} bytes arrived`, { retryable: true });
   }
+}
+
+/** Counts only the time spent waiting for the server: a caller that reads slowly does not make the server slow. */
+function createRateCheck({ bytesPerSecond, windowMs }: MinRate): (bytes: number, waitedMs: number) => void {
+  let windowBytes = 0;
+  let windowWaitedMs = 0;
+  return (bytes, waitedMs) => {
+    windowBytes += bytes;
+    windowWaitedMs += waitedMs;
+    if (windowWaitedMs < windowMs) return;
+    if (windowBytes < (bytesPerSecond * windowWaitedMs) / 1_000)
+      throw new RequestError('too_slow', `the server sends less than ${bytesPerSecond} bytes per second`, {
+        retryable: true,
+      });
+    windowBytes = 0;
+    windowWaitedMs = 0;
+  };
 }
 
 async function close({ agent, response }: Exchange): Promise<void> {

@@ -6,4 +6,5 @@ export {
   type RequestLimits,
 } from './guarded-client.ts';
 export { RequestError, type RequestFailure } from './request-errors.ts';
-export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './url-policy.ts';
+export { parseAllowedHosts, type AllowedPrivateHosts } from './allowed-hosts.ts';
+export { checkUrl } from './url-policy.ts';

@@ -7,6 +7,7 @@ export type RequestFailure =
   | 'status'
   | 'time_limit'
   | 'stalled'
+  | 'too_slow'
   | 'cut_off'
   | 'redirects'
   | 'encoding';
@@ -17,20 +18,35 @@ interface RequestErrorOptions {
   readonly status?: number;
 }
 
-/** A request to a URL failed: `fetch_failed` when the same request may succeed later, else `request_invalid`. */
+/** Failures that used up the time of the request: repeating it at once would use up as much again. */
+const slowFailures: ReadonlySet<RequestFailure> = new Set(['time_limit', 'stalled', 'too_slow']);
+
+const advice = Object.freeze({
+  fetch_failed: 'Try again later.',
+  fetch_timeout: 'Try again later, or use a faster server.',
+  request_invalid: 'Check the URL.',
+});
+
+/**
+ * A request to a URL failed: `fetch_timeout` when the server is too slow, `fetch_failed` when the same request may
+ * succeed later for another reason, else `request_invalid`.
+ */
 export class RequestError extends LipsyncError {
   readonly reason: RequestFailure;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
   /** HTTP status of the answer; null when the failure is not about a status. */
   readonly status: number | null;
+  /** The message without its first words, for a message that names the URL otherwise. */
+  readonly explanation: string;
 
   /** `explanation` completes the sentence "The request to the URL failed: …". */
   constructor(reason: RequestFailure, explanation: string, { retryable, cause, status }: RequestErrorOptions) {
-    const advice = retryable ? 'Try again later.' : 'Check the URL.';
-    const code = retryable ? 'fetch_failed' : 'request_invalid';
-    super(code, `The request to the URL failed: ${explanation}. ${advice}`, { cause });
+    const code = !retryable ? 'request_invalid' : slowFailures.has(reason) ? 'fetch_timeout' : 'fetch_failed';
+    const sentences = `${explanation}. ${advice[code]}`;
+    super(code, `The request to the URL failed: ${sentences}`, { cause });
     this.name = 'RequestError';
+    this.explanation = sentences;
     this.reason = reason;
     this.retryable = retryable;
     this.status = status ?? null;
@@ -48,13 +64,18 @@ export function responseTooLarge(maxBytes: number): LipsyncError {
 /** Converts an error of a request or its body. An abort by the caller takes precedence over every other error. */
 export function toRequestError(
   cause: unknown,
-  signals: { readonly caller: AbortSignal | undefined; readonly timeLimit: AbortSignal },
+  signals: {
+    readonly caller: AbortSignal | undefined;
+    readonly timeLimit: AbortSignal;
+    readonly responseLimit: AbortSignal;
+  },
 ): LipsyncError {
   if (signals.caller?.aborted) return abortError(signals.caller);
   if (LipsyncError.isInstance(cause)) return cause;
   if (signals.timeLimit.aborted)
     return new RequestError('time_limit', 'the server exceeded the time limit', { retryable: true, cause });
-  if (isStall(cause)) return new RequestError('stalled', 'the server stopped responding', { retryable: true, cause });
+  if (signals.responseLimit.aborted || isStall(cause))
+    return new RequestError('stalled', 'the server stopped responding', { retryable: true, cause });
   return new RequestError('unreachable', 'the server is unreachable or closed the connection', {
     retryable: true,
     cause,

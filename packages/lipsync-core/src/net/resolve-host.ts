@@ -1,6 +1,8 @@
 import { lookup } from 'node:dns/promises';
+import { errnoCode } from '../errors/system-error.ts';
 import { RequestError } from './request-errors.ts';
-import { allowsHostName, checkAddress, parseIpAddress, type AllowedPrivateHosts } from './url-policy.ts';
+import { allowsHostName, parseIpAddress, portOf, type AllowedPrivateHosts } from './allowed-hosts.ts';
+import { checkAddress } from './url-policy.ts';
 
 export interface HostAddress {
   readonly address: string;
@@ -22,22 +24,26 @@ export const resolveWithSystem: ResolveHost = async (hostname) => {
  * host does not exist.
  */
 export async function resolveHostAddresses(
-  hostname: string,
+  url: URL,
   allowed: AllowedPrivateHosts,
   resolveHost: ResolveHost,
 ): Promise<readonly HostAddress[]> {
+  const { hostname } = url;
   const literal = parseIpAddress(hostname);
   if (literal) return [{ address: literal.toString(), family: literal.kind() === 'ipv6' ? 6 : 4 }];
   const addresses = await resolveHost(hostname).catch((error: unknown) => {
-    throw unknownHost(hostname, error);
+    throw unresolvedHost(hostname, error);
   });
-  if (addresses.length === 0) throw unknownHost(hostname);
-  if (!allowsHostName(allowed, hostname)) {
-    for (const { address } of addresses) checkAddress(address, allowed);
+  if (addresses.length === 0) throw unresolvedHost(hostname);
+  if (!allowsHostName(allowed, url)) {
+    for (const { address } of addresses) checkAddress(address, portOf(url), allowed);
   }
   return addresses;
 }
 
-function unknownHost(hostname: string, cause?: unknown): RequestError {
-  return new RequestError('unknown_host', `the host ${hostname} does not exist`, { retryable: false, cause });
+/** A resolver that cannot answer at the moment (EAI_AGAIN) leaves open whether the host exists. */
+function unresolvedHost(hostname: string, cause?: unknown): RequestError {
+  const retryable = errnoCode(cause) === 'EAI_AGAIN';
+  const explanation = retryable ? 'cannot be resolved at the moment' : 'does not exist';
+  return new RequestError('unknown_host', `the host ${hostname} ${explanation}`, { retryable, cause });
 }

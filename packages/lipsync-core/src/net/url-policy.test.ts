@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkAddress, checkUrl, noPrivateHosts, parseAllowedHosts } from './url-policy.ts';
+import { noPrivateHosts, parseAllowedHosts } from './allowed-hosts.ts';
+import { checkAddress, checkUrl } from './url-policy.ts';
 
 const codeOf = (url: string): unknown => {
   try {
@@ -99,7 +100,9 @@ describe('checkAddress', () => {
       fc.property(fc.constantFrom('10', '127', '0'), last, last, last, (first, second, third, fourth) => {
         const address = `${first}.${second}.${third}.${fourth}`;
         for (const text of [address, `::ffff:${address}`, `64:ff9b::${address}`, `::${address}`]) {
-          expect(() => checkAddress(text, noPrivateHosts)).toThrow(expect.objectContaining({ code: 'url_forbidden' }));
+          expect(() => checkAddress(text, 443, noPrivateHosts)).toThrow(
+            expect.objectContaining({ code: 'url_forbidden' }),
+          );
         }
       }),
     );
@@ -112,14 +115,14 @@ describe('checkAddress', () => {
         fc.integer({ min: 0x4000, max: 0xffff }),
         fc.array(group, { minLength: 7, maxLength: 7 }),
         (first, rest) => {
-          expect(() => checkAddress([first.toString(16), ...rest].join(':'), noPrivateHosts)).toThrow();
+          expect(() => checkAddress([first.toString(16), ...rest].join(':'), 443, noPrivateHosts)).toThrow();
         },
       ),
     );
   });
 
   it.each(['', 'example.com', '1.2.3', 'fe80::1%eth0'])('Text that is not an address is refused: %j', (text) => {
-    expect(() => checkAddress(text, noPrivateHosts)).toThrow(expect.objectContaining({ code: 'url_forbidden' }));
+    expect(() => checkAddress(text, 443, noPrivateHosts)).toThrow(expect.objectContaining({ code: 'url_forbidden' }));
   });
 });
 
@@ -133,8 +136,16 @@ describe('parseAllowedHosts', () => {
     ['fd00::/8', 'http://[fd12::1]/x'],
     ['localhost', 'http://LOCALHOST./x'],
     ['MinIO.internal', 'http://minio.internal/x'],
+    ['minio.internal', 'http://minio.internal:9000/x'],
+    ['minio.internal:9000', 'http://minio.internal:9000/x'],
+    ['127.0.0.1:80', 'http://127.0.0.1/x'],
+    ['localhost:443', 'https://localhost/x'],
+    ['10.0.0.0/8:9000', 'http://10.1.2.3:9000/x'],
+    ['[::1]:9000', 'http://[::1]:9000/x'],
+    ['[fd00::/8]:9000', 'http://[fd12::1]:9000/x'],
+    ['[fd00::/8]', 'http://[fd12::1]:9000/x'],
   ])('The entry %s allows %s.', (entry, url) => {
-    expect(checkUrl(url, parseAllowedHosts([entry])).href).toContain('http://');
+    expect(() => checkUrl(url, parseAllowedHosts([entry]))).not.toThrow();
   });
 
   it.each([
@@ -143,6 +154,13 @@ describe('parseAllowedHosts', () => {
     ['localhost', 'http://127.0.0.1/x'],
     ['minio.internal', 'http://localhost/x'],
     ['localhost', 'http://evil.localhost/x'],
+    ['localhost:9000', 'http://localhost:9001/x'],
+    ['localhost:9000', 'http://localhost/x'],
+    ['localhost:80', 'https://localhost/x'],
+    ['127.0.0.1:9000', 'http://127.0.0.1:6379/x'],
+    ['10.0.0.0/8:9000', 'http://10.1.2.3:9001/x'],
+    ['[::1]:9000', 'http://[::1]:9001/x'],
+    ['[fd00::/8]:9000', 'http://[fd12::1]/x'],
   ])('The entry %s does not allow %s.', (entry, url) => {
     expect(() => checkUrl(url, parseAllowedHosts([entry]))).toThrow(expect.objectContaining({ code: 'url_forbidden' }));
   });
@@ -151,7 +169,15 @@ describe('parseAllowedHosts', () => {
     '',
     ' ',
     'http://minio',
-    'minio:9000',
+    'minio:',
+    'minio:0',
+    'minio:65536',
+    'minio:http',
+    '[minio]:9000',
+    ':9000',
+    '10.0.0.0/8:',
+    '10.0.0:9000',
+    '[::1]9000',
     '*.internal',
     '10.0.0.0/33',
     '10.0.0',

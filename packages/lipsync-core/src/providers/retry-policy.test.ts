@@ -19,9 +19,11 @@ type Row = readonly [RetryStep, RetryError, RetryHistory, RetryDecision];
 
 const table: readonly Row[] = [
   // Downloads of inputs: three tries of a transient failure.
-  [inputDownload, { code: 'fetch_failed' }, { failures: 1 }, retry(1_000)],
-  [inputDownload, { code: 'fetch_failed' }, { failures: 2 }, retry(2_000)],
-  [inputDownload, { code: 'fetch_failed' }, { failures: 3 }, fail],
+  [inputDownload, { code: 'fetch_failed' }, { failures: 1 }, retry(2_000)],
+  [inputDownload, { code: 'fetch_failed' }, { failures: 2 }, retry(4_000)],
+  [inputDownload, { code: 'fetch_failed' }, { failures: 3 }, retry(8_000)],
+  [inputDownload, { code: 'fetch_failed' }, { failures: 4 }, fail],
+  [inputDownload, { code: 'fetch_timeout' }, { failures: 1 }, fail],
   [inputDownload, { code: 'request_invalid' }, { failures: 1 }, fail],
   [inputDownload, { code: 'payload_too_large' }, { failures: 1 }, fail],
   // Media steps outside of providers: one repetition.

@@ -37,12 +37,12 @@ export type RetryDecision =
 /** Tries of the calls that start an operation or collect its take. */
 const maxCallTries = 3;
 const maxMediaTries = 2;
-export const maxDownloadTries = 3;
+export const maxDownloadTries = 4;
 /** Crashed runs before the job fails with `worker_crashed`. */
 const maxCrashedRuns = 5;
 
 /** Doubles with each further try. */
-export const downloadPauseMs = 1_000;
+export const downloadPauseMs = 2_000;
 const rateLimitPauseMs = 5_000;
 const diskSpacePauseMs = 30_000;
 const minRetryAfterMs = 1_000;
@@ -82,7 +82,8 @@ export function decideRetry(step: RetryStep, error: RetryError, history: RetryHi
 }
 
 function decideInputDownload({ code }: RetryError, { failures }: RetryHistory): RetryDecision {
-  // Only transient failures have this code: connection lost, timeout, 429 or 5xx. A 404 or a wrong type is final.
+  // Only transient failures have this code: connection lost, 429 or 5xx. A 404 or a wrong type is final, and a slow
+  // source (`fetch_timeout`) would only use up as much time again.
   if (code !== 'fetch_failed' || failures >= maxDownloadTries) return fail;
   return retry(downloadPauseMs * 2 ** (failures - 1));
 }

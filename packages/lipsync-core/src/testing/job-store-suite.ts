@@ -27,7 +27,7 @@ export function testJobRecord(id: string, createdAtMs = 1_000, options: LipsyncO
   return newJobRecord({
     id,
     options: lipsyncOptionsSchema.parse(options),
-    video: { kind: 'url', url: 'https://example.com/clip.mp4' },
+    video: { kind: 'artifact', key: `inputs/${'b'.repeat(64)}`, name: 'clip.mp4' },
     audio: { kind: 'artifact', key: `inputs/${'a'.repeat(64)}`, name: 'speech "one".wav' },
     owner: null,
     nowMs: createdAtMs,
