@@ -8,6 +8,8 @@ import { createCostEstimator, listInstalled, optionsSchemaOf } from './installat
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { OutputFiles } from './output-file.ts';
+import { memoizeAsync } from '../processes/memoize-async.ts';
+import { RunningWork } from './running-work.ts';
 import { createLipsyncCore, type LipsyncCore } from './wiring.ts';
 
 /** Interval between tries of a job that waits for a slot. Few processes share a data folder, and none wakes another. */
@@ -16,9 +18,16 @@ const slotPollIntervalMs = 2_000;
 const operationGraceMs = 60_000;
 const sweepTimeoutMs = 60_000;
 const sweepIntervalMs = 5 * 60_000;
+/** Limit for jobs to stop their remote work when the service closes; an abandoned job takes at most 20 s for it. */
+const closeTimeoutMs = 30_000;
+/** Limit for jobs to end after their child processes were killed. */
+const killTimeoutMs = 5_000;
 
 export interface LocalHost extends EstimateCostOptions {
   readonly localJobs: Pick<LocalJobs, 'run'>;
+  /** Runs work that `close` aborts and awaits; rejects with `canceled` after `close`. */
+  readonly untilClosed: RunningWork['run'];
+  /** Cancels running jobs, waits for them, and closes the store. May be called more than once. */
   close(): Promise<void>;
 }
 
@@ -38,7 +47,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     ids: createIdSource(systemClock),
     operationMs: longestOperationMs(config) + operationGraceMs,
   });
-  const closing = new AbortController();
+  const work = new RunningWork();
   let sweeping: Promise<void> | undefined;
   const { maxDurationMs, maxDimensionPx } = config;
   return {
@@ -47,16 +56,22 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     limits: { maxDurationMs, maxDimensionPx },
     localJobs: {
       run(input, context) {
-        sweeping ??= sweepRepeatedly({ core, localJobs }, closing.signal);
-        return localJobs.run(input, context);
+        return work.run((signal) => {
+          sweeping ??= sweepRepeatedly({ core, localJobs }, work.signal);
+          return localJobs.run(input, { ...context, signal });
+        }, context?.signal);
       },
     },
-    async close() {
-      closing.abort();
+    untilClosed: work.run,
+    close: memoizeAsync(async () => {
+      work.abort();
       await sweeping;
+      await work.settle(closeTimeoutMs);
       await core.close();
+      await work.settle(killTimeoutMs);
+      // Last: an ending job releases its slot and its claim.
       await state.close();
-    },
+    }),
   };
 }
 

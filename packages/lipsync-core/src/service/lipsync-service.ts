@@ -6,6 +6,7 @@ import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 import { estimateCost, type CostEstimate, type EstimateCostInput, type EstimateCostOptions } from './cost-estimates.ts';
 import type { LocalJobs } from './local-jobs.ts';
 import { parseInput } from './parse-input.ts';
+import type { RunningWork } from './running-work.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Warning } from '../contract/provider-types.ts';
 
@@ -21,7 +22,8 @@ export type GenerateLipsyncInput = LipsyncOptionsInput & {
 export interface GenerateLipsyncContext {
   /** Cancels the job with the reason of the signal. */
   readonly signal?: AbortSignal;
-  onProgress?(update: ProgressUpdate): void;
+  /** An error that it throws, or with which it rejects, is a warning of the process; the job continues. */
+  onProgress?(update: ProgressUpdate): unknown;
 }
 
 export interface GenerateLipsyncResult {
@@ -53,7 +55,10 @@ export interface LipsyncService {
    * options.
    */
   estimateCost(input: EstimateCostInput, context?: Pick<GenerateLipsyncContext, 'signal'>): Promise<CostEstimate>;
-  /** Stops running jobs and ends all child processes of the service. */
+  /**
+   * Cancels running jobs, which reject with `canceled`, waits up to 35 s for them, and ends all child processes. A new
+   * service may use the same data folder at once.
+   */
   close(): Promise<void>;
 }
 
@@ -66,6 +71,7 @@ const pathsSchema = z.object({
 
 export interface LipsyncServiceOptions extends EstimateCostOptions {
   readonly localJobs: Pick<LocalJobs, 'run'>;
+  readonly untilClosed: RunningWork['run'];
   close(): Promise<void>;
 }
 
@@ -89,7 +95,7 @@ export function createLipsyncService(service: LipsyncServiceOptions): LipsyncSer
         warnings: record.warnings,
       };
     },
-    estimateCost: (input, { signal } = {}) => estimateCost(input, service, signal),
+    estimateCost: (input, { signal } = {}) => service.untilClosed((stop) => estimateCost(input, service, stop), signal),
     close: () => service.close(),
   };
 }

@@ -31,7 +31,7 @@ export interface LocalJobInput {
 
 export interface LocalJobContext {
   readonly signal?: AbortSignal;
-  onProgress?(update: ProgressUpdate): void;
+  onProgress?(update: ProgressUpdate): unknown;
 }
 
 export interface LocalJobOutcome {
@@ -180,17 +180,18 @@ export class LocalJobs {
     { context, onError }: Pick<ClaimedRun, 'context' | 'onError'>,
   ): Promise<JobRecord> {
     const { signal } = context;
+    const onProgress = guardListener(context.onProgress?.bind(context));
     for (;;) {
       const record = await runner.run(jobId, {
         signal: new AbortController().signal,
         canRun: () => true,
-        onProgress: (update) => context.onProgress?.(update),
+        onProgress,
         onError,
         ...(signal && { cancelSignal: signal }),
       });
       if (isTerminal(record.status)) return record;
       if (record.parkedUntilMs === null) throw endedEarly();
-      context.onProgress?.(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
+      onProgress(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
       const waitMs = Math.max(0, record.parkedUntilMs - this.#options.clock.nowMs());
       // After an abort, the next run ends the job and what runs remotely for it.
       await sleep(waitMs, undefined, signal ? { signal } : {}).catch(() => undefined);
@@ -264,6 +265,22 @@ function endedEarly(): LipsyncError {
     'internal',
     'The job stopped without an outcome. Run it again; report it if it happens twice.',
   );
+}
+
+/** Errors of the caller's listener must not end the job. The process is warned of the first one. */
+function guardListener(listener: LocalJobContext['onProgress']): (update: ProgressUpdate) => void {
+  let hasFailed = false;
+  const warn = (error: unknown): void => {
+    if (!hasFailed) process.emitWarning(`onProgress failed: ${String(error)}`, 'LipsyncWarning');
+    hasFailed = true;
+  };
+  return (update) => {
+    try {
+      Promise.resolve(listener?.(update)).catch(warn);
+    } catch (error) {
+      warn(error);
+    }
+  };
 }
 
 function notRun(): never {

@@ -1,0 +1,123 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startHeygenStandin, type HeygenStandin } from '@lipsync/heygen-standin';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configFromEnvironment } from '../../src/config.ts';
+import { getLipsyncService, type GenerateLipsyncContext, type LipsyncService } from '../../src/index.ts';
+import { makeShortSample } from './short-sample.ts';
+
+let folder: string;
+let sample: { readonly videoPath: string; readonly audioPath: string };
+let service: LipsyncService;
+let standin: HeygenStandin | undefined;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-close-'));
+  const { clipPath, speechPath } = await makeShortSample(folder);
+  sample = { videoPath: clipPath, audioPath: speechPath };
+});
+afterEach(async () => {
+  await service.close();
+  await standin?.close();
+  standin = undefined;
+  await rm(folder, { recursive: true, force: true });
+});
+
+function openService(environment: Record<string, string> = {}): LipsyncService {
+  service = getLipsyncService({ ...configFromEnvironment(environment), dataDir: join(folder, 'data') });
+  return service;
+}
+
+/** Starts a job; `reached` resolves when it reports the stage. */
+function startJob(name: string, stage: string): { readonly reached: Promise<void>; readonly outcome: Promise<string> } {
+  const reached = Promise.withResolvers<void>();
+  const context: GenerateLipsyncContext = {
+    onProgress: (update) => void (update.stage === stage && reached.resolve()),
+  };
+  const outcome = service
+    .generateLipsync({ ...sample, outputPath: join(folder, `${name}.mp4`), overwrite: true }, context)
+    .then(({ methodUsed }) => String(methodUsed))
+    .catch((error: unknown) => (error instanceof Error && 'code' in error ? String(error.code) : String(error)));
+  return { reached: reached.promise, outcome };
+}
+
+describe('Closing a service', () => {
+  it('Running jobs reject with canceled before close resolves, and they leave no file.', async () => {
+    openService();
+    const jobs = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => startJob(name, 'listening'));
+    await Promise.race(jobs.map(({ reached }) => reached));
+    const settled: string[] = [];
+    for (const { outcome } of jobs) void outcome.then((code) => settled.push(code));
+    await Promise.all([service.close(), service.close()]);
+    expect(settled).toEqual(Array.from({ length: 6 }, () => 'canceled'));
+    expect((await readdir(folder)).filter((name) => !/^(?:clip\.mp4|speech\.wav|data)$/.test(name))).toEqual([]);
+    expect(await readdir(join(folder, 'data', 'work'))).toEqual([]);
+  });
+
+  it('A closed service refuses work with the way to a new one.', async () => {
+    openService();
+    await service.close();
+    const refusal = { code: 'canceled', message: expect.stringContaining('getLipsyncService() again') };
+    await expect(service.generateLipsync({ ...sample, outputPath: join(folder, 'x.mp4') })).rejects.toMatchObject(
+      refusal,
+    );
+    await expect(service.estimateCost(sample)).rejects.toMatchObject(refusal);
+  });
+
+  it.each(['listening', 'uploading', 'waiting'])(
+    'A job that is closed in the stage %s stops its remote work, and a new service completes the same job at once.',
+    async (stage) => {
+      standin = await startHeygenStandin({ apiKey: 'key' });
+      standin.control.changeSettings({ pace: { by: 'clock', pendingMs: 60_000, runningMs: 1 } });
+      const environment = {
+        HEYGEN_API_KEY: standin.apiKey,
+        HEYGEN_API_ENDPOINT: standin.url,
+        LIPSYNC_ALLOWED_PRIVATE_HOSTS: '127.0.0.0/8',
+        HEYGEN_POLL_INTERVAL_MS: '100',
+      };
+      openService(environment);
+      const first = startJob('x', stage);
+      await first.reached;
+      await service.close();
+      expect(await first.outcome).toBe('canceled');
+      standin.control.changeSettings({ pace: { by: 'reads', pendingReads: 0, runningReads: 0 } });
+      openService(environment);
+      const startedAt = Date.now();
+      expect(await startJob('x', 'listening').outcome).toBe('heygen');
+      expect(Date.now() - startedAt).toBeLessThan(20_000);
+      expect(standin.control.wallet().charges).toHaveLength(1);
+    },
+  );
+});
+
+describe('A listener of progress', () => {
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new Error('of the caller');
+      },
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('of the caller');
+      },
+    ],
+  ])('A listener that %s does not end the job, and the process is warned once.', async (_, onProgress) => {
+    const warnings: string[] = [];
+    const rejections: unknown[] = [];
+    const onWarning = ({ message }: Error): void => void warnings.push(message);
+    const onRejection = (reason: unknown): void => void rejections.push(reason);
+    process.on('warning', onWarning).on('unhandledRejection', onRejection);
+    openService();
+    await service.generateLipsync({ ...sample, outputPath: join(folder, 'x.mp4') }, { onProgress });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    process.off('warning', onWarning).off('unhandledRejection', onRejection);
+    expect(warnings.filter((message) => message.includes('onProgress'))).toEqual([
+      'onProgress failed: Error: of the caller',
+    ]);
+    expect(rejections).toEqual([]);
+  });
+});
