@@ -7,7 +7,7 @@ import { fileFields, type FileField } from './pending-uploads.ts';
 import { readJsonFields } from './json-body.ts';
 import { parseOptions } from './lipsync-options.ts';
 import { receiveForm } from './multipart.ts';
-import { HttpError, type FieldProblem } from './problem.ts';
+import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
 
 const maxUrlLength = 4_096;
 
@@ -60,7 +60,7 @@ async function readForm(
     const urls = [...fields.keys()].filter((name) => urlFields.includes(name)).map(urlInForm);
     const parsed = parseOptions(readFormValues(options), optionsSchema);
     const all = [...problems, ...urls, ...parsed.problems];
-    if (parsed.options === undefined || all.length > 0) throw invalidRequest(all);
+    if (parsed.options === undefined || all.length > 0) throw invalidFields('request', all);
     return { inputs: await uploads.commit(), options: parsed.options };
   } catch (error) {
     // Uploads that are neither committed nor discarded would never end.
@@ -77,9 +77,10 @@ function readJson(
   const [video, audio] = urlFields.map((name) => readUrl(name, fields.get(name), checkUrl));
   const refusals = [video, audio].filter((outcome): outcome is UrlRefusal => outcome?.kind === 'refused');
   if (parsed.options === undefined || video?.kind !== 'url' || audio?.kind !== 'url') {
-    throw invalidRequest(
+    throw invalidFields(
+      'request',
       [...refusals.map(({ problem }) => problem), ...parsed.problems],
-      onlyForbidden(refusals, parsed.problems),
+      onlyForbidden(refusals, parsed.problems) ? 'url_forbidden' : 'request_invalid',
     );
   }
   requireConfiguredMethod(parsed.options.method, checkMethod);
@@ -133,12 +134,4 @@ function urlInForm(field: string): FieldProblem {
 
 function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldProblem[]): boolean {
   return others.length === 0 && refusals.every(({ forbidden }) => forbidden);
-}
-
-function invalidRequest(fields: readonly FieldProblem[], forbidden = false): HttpError {
-  const listed = fields.map(({ field, message }) => `${field} ${message}`).join('; ');
-  const summary = listed.length > 1_000 ? `${listed.slice(0, 1_000)}…` : listed;
-  return new HttpError(forbidden ? 'url_forbidden' : 'request_invalid', `The request is invalid: ${summary}`, {
-    fields,
-  });
 }

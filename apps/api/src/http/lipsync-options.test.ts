@@ -86,6 +86,33 @@ describe('form fields', () => {
     ]);
   });
 
+  it('Problems are described in the words of the API, those between fields together with those of fields.', () => {
+    const { problems } = parseForm({
+      sync_mode: 'sideways',
+      start_ms: '9',
+      end_ms: '5',
+      deadline_ms: '1',
+      priority: '1.5',
+      allow_preview: 'maybe',
+      user_id: '',
+      metadata: '[]',
+      heygen_mode: 'speed',
+      provider_options: '{"heygen":{"mode":"precision","tone":1},"other":{}}',
+    });
+    expect(problems.map(({ field, message }) => `${field} ${message}`).toSorted()).toEqual([
+      'allow_preview must be true or false',
+      'deadline_ms must be at least 1000',
+      'end_ms must be later than the start of the window',
+      'heygen_mode contradicts provider_options.heygen.mode',
+      'metadata must be an object',
+      'priority must be a whole number',
+      'provider_options.heygen.tone is not a known field',
+      'provider_options.other is not a known field',
+      'sync_mode must be one of loop, bounce, cut_off, silence, remap',
+      'user_id must not be empty',
+    ]);
+  });
+
   it('Arbitrary form fields result in either options or problems and never throw.', () => {
     const name = fc.oneof(
       fc.constantFrom('method', 'start_ms', 'metadata', 'priority', '__proto__', 'constructor'),

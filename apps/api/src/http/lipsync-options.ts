@@ -1,6 +1,12 @@
-import type { z } from 'zod';
 import type { OptionsSchema } from '@lipsync/core/host';
-import { renameKeys, toCamelCase, toSnakeCase, type LipsyncOptions } from '@lipsync/core/contract';
+import {
+  parseRequest,
+  renameKeys,
+  toCamelCase,
+  toSnakeCase,
+  type LipsyncOptions,
+  type RequestProblem,
+} from '@lipsync/core/contract';
 import type { FieldProblem } from './problem.ts';
 
 export type ParsedOptions =
@@ -17,26 +23,18 @@ export function parseOptions(fields: ReadonlyMap<string, unknown>, schema: Optio
   const given = entries
     .filter(([name]) => isSnakeCase(name))
     .map(([name, value]) => [toCamelCase(name), name === providerOptionsField ? readProviderOptions(value) : value]);
-  const parsed = schema.safeParse(Object.fromEntries(given));
-  if (parsed.success && notSnakeCase.length === 0) return { options: parsed.data, problems: [] };
-  return { options: undefined, problems: [...notSnakeCase, ...toFieldProblems(parsed.error)] };
+  const parsed = parseRequest(schema, Object.fromEntries(given));
+  if (parsed.type === 'valid' && notSnakeCase.length === 0) return { options: parsed.value, problems: [] };
+  const problems = parsed.type === 'invalid' ? parsed.problems : [];
+  return { options: undefined, problems: [...notSnakeCase, ...problems.map(toFieldProblem)] };
 }
 
-/** The problems that a schema found in a flat object, in HTTP spelling. */
-export function toFieldProblems(error: z.ZodError | undefined): FieldProblem[] {
-  return (error?.issues ?? []).flatMap((issue) => {
-    if (issue.code === 'unrecognized_keys' && issue.path.length === 0)
-      return issue.keys.map((key) => unknownField(toSnakeCase(key)));
-    const [first = '', ...rest] = issue.path.map(String);
-    const field = toSnakeCase(first);
-    // The names below are the caller's own, except those of provider options.
-    return [
-      {
-        field: [field, ...(field === providerOptionsField ? rest.map(toSnakeCase) : rest)].join('.'),
-        message: issue.message,
-      },
-    ];
-  });
+/** The same problem under the name that the caller used. */
+export function toFieldProblem({ path, message }: RequestProblem): FieldProblem {
+  const [first = '', ...rest] = path;
+  const field = toSnakeCase(first);
+  // The names below are the caller's own, except those of provider options.
+  return { field: [field, ...(field === providerOptionsField ? rest.map(toSnakeCase) : rest)].join('.'), message };
 }
 
 /** The one field whose inner names are fields too: `provider_options.<provider>.<option>`. */

@@ -32,6 +32,20 @@ export class HttpError extends LipsyncError {
   }
 }
 
+/** Maximum length of the problems that are repeated in `detail`; `errors` lists them all. */
+const maxSummaryLength = 1_000;
+
+/** The error of a request or query with invalid fields; `detail` repeats the problems for people. */
+export function invalidFields(
+  what: 'request' | 'query',
+  fields: readonly FieldProblem[],
+  code: 'request_invalid' | 'url_forbidden' = 'request_invalid',
+): HttpError {
+  const listed = fields.map(({ field, message }) => `${field} ${message}`).join('; ');
+  const summary = listed.length > maxSummaryLength ? `${listed.slice(0, maxSummaryLength)}…` : listed;
+  return new HttpError(code, `The ${what} is invalid: ${summary}`, { fields });
+}
+
 /** The body of every error response (RFC 9457). */
 interface Problem {
   readonly type: string;

@@ -3,7 +3,7 @@ import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { toUsd, type Clock, type CostRow } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
-import { toFieldProblems } from '../http/lipsync-options.ts';
+import { parseQuery } from '../http/parse-query.ts';
 import { HttpError } from '../http/problem.ts';
 import type { Route } from './route.ts';
 
@@ -48,14 +48,10 @@ function readQuery(
   { query }: Request,
   clock: Clock,
 ): { readonly from: number; readonly to: number; readonly group_by: 'day' | 'method' | 'user' } {
-  const parsed = costQuery.safeParse(query);
-  if (!parsed.success)
-    throw new HttpError('request_invalid', 'The query is invalid; "errors" lists the problems.', {
-      fields: toFieldProblems(parsed.error),
-    });
+  const parsed = parseQuery(costQuery, query);
   const today = Math.floor(clock.nowMs() / dayMs) * dayMs;
-  const { to = today, group_by } = parsed.data;
-  const { from = Date.parse(`${toDay(to).slice(0, 7)}-01T00:00:00Z`) } = parsed.data;
+  const { to = today, group_by } = parsed;
+  const { from = Date.parse(`${toDay(to).slice(0, 7)}-01T00:00:00Z`) } = parsed;
   if (from > to || to - from > maxDays * dayMs) {
     throw new HttpError(
       'request_invalid',

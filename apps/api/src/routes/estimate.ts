@@ -8,11 +8,11 @@ import {
   listProviderIds,
   type PlanStep,
 } from '@lipsync/core/host';
-import type { LipsyncOptions } from '@lipsync/core/contract';
+import { parseRequest, type LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readJsonFields } from '../http/json-body.ts';
-import { parseOptions, toFieldProblems } from '../http/lipsync-options.ts';
-import { HttpError } from '../http/problem.ts';
+import { parseOptions, toFieldProblem } from '../http/lipsync-options.ts';
+import { HttpError, invalidFields } from '../http/problem.ts';
 import type { Route } from './route.ts';
 
 type Dependencies = Pick<ApiDependencies, 'bodyTime' | 'estimator' | 'maxDurationMs' | 'optionsSchema'>;
@@ -60,12 +60,11 @@ function readBody(
 ): { readonly lengths: Lengths; readonly options: LipsyncOptions } {
   const schema = lengthsSchema(maxDurationMs);
   const isLength = ([name]: readonly [string, unknown]): boolean => name in schema.shape;
-  const lengths = schema.safeParse(Object.fromEntries([...fields].filter(isLength)));
+  const lengths = parseRequest(schema, Object.fromEntries([...fields].filter(isLength)));
   const { options, problems } = parseOptions(new Map([...fields].filter((field) => !isLength(field))), optionsSchema);
-  if (lengths.success && options !== undefined) return { lengths: lengths.data, options };
-  throw new HttpError('request_invalid', 'The request is invalid; "errors" lists the problems.', {
-    fields: [...toFieldProblems(lengths.error), ...problems],
-  });
+  if (lengths.type === 'valid' && options !== undefined) return { lengths: lengths.value, options };
+  const lengthProblems = lengths.type === 'invalid' ? lengths.problems.map(toFieldProblem) : [];
+  throw invalidFields('request', [...lengthProblems, ...problems]);
 }
 
 function viewEstimate({ durationMs, plan, first, providers }: Estimate) {

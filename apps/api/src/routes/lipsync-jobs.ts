@@ -5,7 +5,7 @@ import { jobStatuses } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readTraceparent } from '../http/request-id.ts';
 import { readLipsyncBody } from '../http/lipsync-body.ts';
-import { toFieldProblems } from '../http/lipsync-options.ts';
+import { parseQuery } from '../http/parse-query.ts';
 import { HttpError } from '../http/problem.ts';
 import { jobUrl, requireJob, viewJob } from './job-views.ts';
 import type { Route } from './route.ts';
@@ -51,13 +51,7 @@ async function listJobs(
   request: Request,
   response: Response,
 ): Promise<void> {
-  const query = pageQuery.safeParse(request.query);
-  if (!query.success) {
-    throw new HttpError('request_invalid', 'The query is invalid; "errors" lists the problems.', {
-      fields: toFieldProblems(query.error),
-    });
-  }
-  const { status, limit, cursor } = query.data;
+  const { status, limit, cursor } = parseQuery(pageQuery, request.query);
   const page = await store.list({ limit, ...(status && { status }), ...(cursor && { cursor }) });
   const jobs = page.records.map((record) => viewJob(publicBaseUrl, record));
   response.json({ jobs, next_cursor: page.nextCursor });

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { toLipsyncError } from '../errors/index.ts';
 import { addDoctorCommand } from './doctor-command.ts';
@@ -6,6 +8,7 @@ import { addModelsCommand } from './models-command.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions } from '../providers/registry.ts';
 import { writeLine, type Terminal } from './terminal.ts';
+import { UsageError } from './usage-error.ts';
 
 const usageExitCode = 2;
 
@@ -17,28 +20,78 @@ export function createCommandLine(
   return {
     async run(args) {
       let exitCode = 0;
-      const program = new Command('lipsync')
-        .description('Lip-sync: make the person in a clip speak an audio recording.')
-        .exitOverride()
-        .configureOutput({
-          writeOut: (text) => terminal.stdout.write(text),
-          writeErr: (text) => terminal.stderr.write(text),
-        });
-      const setExitCode = (code: number): void => {
+      const program = createProgram(terminal, definitions, (code) => {
         exitCode = code;
-      };
-      addGenerateCommand(program, terminal, definitions, setExitCode);
-      addDoctorCommand(program, terminal, definitions, setExitCode);
-      addModelsCommand(program, terminal, definitions, setExitCode);
+      });
       try {
         await program.parseAsync([...args], { from: 'user' });
         return exitCode;
       } catch (thrown) {
-        if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : usageExitCode;
-        const error = toLipsyncError(thrown);
-        writeLine(terminal.stderr, `${error.code}: ${error.message}`);
-        return 1;
+        if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+        return printFailure(thrown, args, terminal);
       }
     },
   };
+}
+
+function createProgram(
+  terminal: Terminal,
+  definitions: readonly ProviderDefinition[],
+  setExitCode: (code: number) => void,
+): Command {
+  const program = new Command('lipsync')
+    .description('Lip-sync: make the person in a clip speak an audio recording.')
+    .version(readVersion(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', '\nEvery command has its own help, for example: lipsync generate --help')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+      // `printFailure` prints errors.
+      outputError: () => undefined,
+    });
+  addGenerateCommand(program, terminal, definitions, setExitCode);
+  addDoctorCommand(program, terminal, definitions, setExitCode);
+  addModelsCommand(program, terminal, definitions, setExitCode);
+  return program;
+}
+
+/** The version in the package description, two folders up from this module, built or not. */
+function readVersion(): string {
+  const { version }: { version: string } = JSON.parse(
+    readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8'),
+  );
+  return version;
+}
+
+/**
+ * Prints why nothing was done: with `--json` as the one line of stdout, else on stderr with one line per invalid flag.
+ * Returns the exit code.
+ */
+function printFailure(thrown: unknown, args: readonly string[], { stdout, stderr }: Terminal): number {
+  const error = thrown instanceof CommanderError ? toUsageError(thrown) : toLipsyncError(thrown);
+  const problems = error instanceof UsageError ? error.problems : [];
+  const exitCode = error instanceof UsageError ? usageExitCode : 1;
+  if (args.includes('--json')) {
+    const { code, message, policy } = error;
+    const output = args[0] === 'generate' ? { output_path: null } : {};
+    const failure = {
+      status: 'failed',
+      error: { code, message, retryable: policy.retryable },
+      errors: problems,
+      ...output,
+    };
+    writeLine(stdout, JSON.stringify(failure));
+    return exitCode;
+  }
+  // Without a command, commander has printed the help.
+  if (error.message === '') return exitCode;
+  const lines = problems.length === 0 ? [error.message] : problems.map(({ flag, message }) => `${flag} ${message}`);
+  for (const line of lines) writeLine(stderr, `${exitCode === usageExitCode ? 'error' : error.code}: ${line}`);
+  return exitCode;
+}
+
+function toUsageError({ code, message }: CommanderError): UsageError {
+  return new UsageError(code === 'commander.help' ? '' : message.replace(/^error: /, ''));
 }

@@ -21,7 +21,7 @@ export function addDoctorCommand(
   program
     .command('doctor')
     .description('show what is installed, configured and missing, and how to fix it')
-    .option('--json', 'print the findings as one line of JSON')
+    .option('--json', 'print the findings as one line of JSON on stdout')
     .action(async ({ json }: { json?: boolean }) => {
       const findings = await examine(definitions);
       const print = json ? [JSON.stringify({ findings })] : findings.map(toLine);

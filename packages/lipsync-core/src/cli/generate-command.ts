@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
-import { toLipsyncError, type LipsyncError } from '../errors/index.ts';
+import { parseRequest, type JobView, type LipsyncOptions } from '../contract/index.ts';
 import { toJobView } from '../jobs/job-view.ts';
 import { createLocalHost } from '../service/get-lipsync-service.ts';
 import type { LocalJobOutcome } from '../service/local-jobs.ts';
-import { parseInput } from '../service/parse-input.ts';
+import type { OptionsSchema } from '../service/parse-input.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
-import { OptionFlags } from './option-flags.ts';
+import { modesHelp, OptionFlags } from './option-flags.ts';
 import { type Terminal, createProgressDisplay, interruptSignal, writeLine } from './terminal.ts';
+import { invalidFlags } from './usage-error.ts';
 
 interface GenerateFlags extends Record<string, unknown> {
   readonly output: string;
@@ -24,43 +25,45 @@ export function addGenerateCommand(
   const flags = new OptionFlags(definitions);
   const command = program
     .command('generate')
-    .description('make a video or still image speak an audio recording')
+    .description('make the person in a video or still image speak an audio recording')
     .argument('<video>', 'video or still image')
-    .argument('<audio>', 'speech recording')
-    .requiredOption('-o, --output <file>', 'path of the result')
-    .option('--overwrite', 'replace an existing output')
-    .option('--json', 'print the job as one line of JSON');
-  flags.addTo(command).action(async (video: string, audio: string, given: GenerateFlags) => {
-    try {
-      const outcome = await generate({ video, audio, given, options: flags.read(given) }, definitions, terminal);
-      if (given.json) printJson(outcome, given.output, terminal);
-      else printResult(outcome, given.output, terminal);
+    .argument('<audio>', 'speech recording, any audio format or a video with sound')
+    .requiredOption('-o, --output <file>', 'path of the resulting MP4 (required)')
+    .option('--overwrite', 'replace an existing output (default: refuse)')
+    .option('--json', 'print the job as one line of JSON on stdout');
+  flags
+    .addTo(command)
+    .addHelpText('after', modesHelp)
+    .action(async (video: string, audio: string, given: GenerateFlags) => {
+      const outcome = await generate({ video, audio, given }, { definitions, flags, terminal });
+      const shown = nameFlags(outcome, flags);
+      if (given.json) printJson(shown, given.output, terminal);
+      else printResult(shown, given.output, terminal);
       setExitCode(outcome.error ? 1 : 0);
-    } catch (thrown) {
-      if (!given.json) throw thrown;
-      printRejection(toLipsyncError(thrown), terminal);
-      setExitCode(1);
-    }
-  });
+    });
 }
 
 interface GenerateArguments {
   readonly video: string;
   readonly audio: string;
   readonly given: GenerateFlags;
-  readonly options: Readonly<Record<string, unknown>>;
+}
+
+interface GenerateTools {
+  readonly definitions: readonly ProviderDefinition[];
+  readonly flags: OptionFlags;
+  readonly terminal: Terminal;
 }
 
 async function generate(
-  { video, audio, given, options: unchecked }: GenerateArguments,
-  definitions: readonly ProviderDefinition[],
-  terminal: Terminal,
+  { video, audio, given }: GenerateArguments,
+  { definitions, flags, terminal }: GenerateTools,
 ): Promise<LocalJobOutcome> {
   const host = createLocalHost(configFromEnvironment(undefined, definitions));
   const interrupt = interruptSignal();
   const display = createProgressDisplay(terminal.stderr);
   try {
-    const options = parseInput(host.optionsSchema, unchecked);
+    const options = readOptions(host.optionsSchema, flags, given);
     return await host.localJobs.run(
       { videoPath: video, audioPath: audio, outputPath: given.output, overwrite: given.overwrite ?? false, options },
       { signal: interrupt.signal, onProgress: (update) => display.show(update) },
@@ -72,25 +75,40 @@ async function generate(
   }
 }
 
-function printJson({ record }: LocalJobOutcome, outputPath: string, { stdout }: Terminal): void {
-  const completed = record.status === 'completed';
-  writeLine(stdout, JSON.stringify({ ...toJobView(record, null), output_path: completed ? outputPath : null }));
+/** Throws a `UsageError` with every invalid flag. */
+function readOptions(schema: OptionsSchema, flags: OptionFlags, given: GenerateFlags): LipsyncOptions {
+  const contradictions = flags.listContradictions(given);
+  const parsed = parseRequest(schema, flags.read(given));
+  if (parsed.type === 'valid' && contradictions.length === 0) return parsed.value;
+  const problems = parsed.type === 'invalid' ? parsed.problems : [];
+  throw invalidFlags([...problems.map((problem) => flags.toFlagProblem(problem)), ...contradictions]);
 }
 
-/** A rejected request has no job id; print only status and error. */
-function printRejection({ code, message, policy }: LipsyncError, { stdout }: Terminal): void {
-  writeLine(
-    stdout,
-    JSON.stringify({ status: 'failed', error: { code, message, retryable: policy.retryable }, output_path: null }),
-  );
+/** The job as the terminal shows it: messages name flags instead of request fields. */
+interface ShownJob {
+  readonly view: JobView;
+  readonly error: string | null;
 }
 
-function printResult({ record, error }: LocalJobOutcome, outputPath: string, { stdout, stderr }: Terminal): void {
-  for (const warning of record.warnings) writeLine(stderr, `warning ${warning.code}: ${warning.message}`);
-  if (error) return writeLine(stderr, `${error.code}: ${error.message}`);
-  writeLine(
-    stderr,
-    `Made by ${record.result?.methodUsed ?? 'copying the clip'}${record.result?.degraded ? ' (degraded)' : ''}.`,
-  );
+function nameFlags({ record, error }: LocalJobOutcome, flags: OptionFlags): ShownJob {
+  const named = <Said extends { readonly message: string }>(said: Said): Said => ({
+    ...said,
+    message: flags.nameFlags(said.message),
+  });
+  const view = toJobView(record, null);
+  return {
+    view: { ...named(view), error: view.error && named(view.error), warnings: view.warnings.map(named) },
+    error: error ? `${error.code}: ${flags.nameFlags(error.message)}` : null,
+  };
+}
+
+function printJson({ view }: ShownJob, outputPath: string, { stdout }: Terminal): void {
+  writeLine(stdout, JSON.stringify({ ...view, output_path: view.status === 'completed' ? outputPath : null }));
+}
+
+function printResult({ view, error }: ShownJob, outputPath: string, { stdout, stderr }: Terminal): void {
+  for (const warning of view.warnings) writeLine(stderr, `warning ${warning.code}: ${warning.message}`);
+  if (error !== null) return writeLine(stderr, error);
+  writeLine(stderr, `Made by ${view.method_used ?? 'copying the clip'}${view.degraded ? ' (degraded)' : ''}.`);
   writeLine(stdout, outputPath);
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
-import { LipsyncError, toLipsyncError } from '../errors/index.ts';
+import { LipsyncError, type ErrorCode } from '../errors/index.ts';
 import { printable } from '../errors/quoted-text.ts';
 import type { ImportedModel, ImportedModelRecord, ModelTools, ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
@@ -14,6 +14,7 @@ import {
   readModelManifest,
 } from './model-files.ts';
 import { type Terminal, createProgressDisplay, interruptSignal, writeLine } from './terminal.ts';
+import { invalidFlags, UsageError } from './usage-error.ts';
 
 /** Target devices of an imported model: rewritten layers for a CPU, plain layers for a GPU. */
 const targets = ['cpu', 'gpu'] as const;
@@ -58,16 +59,16 @@ export function addModelsCommand(
     .command('import')
     .description('convert an official checkpoint to ONNX; no code in the checkpoint is executed')
     .argument('<checkpoint>', '.pth file as released by its authors')
-    .requiredOption('-o, --output <file>', 'path of the .onnx file; its record is written beside it')
+    .requiredOption('-o, --output <file>', 'path of the .onnx file; its record is written beside it (required)')
     .addOption(
       new Option(
         '--for <device>',
-        'target device: cpu (rewritten layers) or gpu (plain layers); default: cpu, or gpu with --float16',
+        'target device: cpu (rewritten layers) or gpu (plain layers) (default: cpu, or gpu with --float16)',
       ).choices(targets),
     )
-    .option('--float16', 'half precision (GPU only)')
-    .option('--overwrite', 'replace an existing output')
-    .option('--json', 'print the result as one line of JSON')
+    .option('--float16', 'half precision, for a GPU only (default: single precision)')
+    .option('--overwrite', 'replace an existing output (default: refuse)')
+    .option('--json', 'print the result as one line of JSON on stdout')
     .action((checkpoint: string, flags: ImportFlags) =>
       report(flags.json, (signal) =>
         importCheckpoint({ checkpoint, flags, tools: requireTools(definitions) }, terminal, signal),
@@ -77,14 +78,14 @@ export function addModelsCommand(
     .command('list')
     .description('list bundled and imported models with license, form and state')
     .option('--folder <folder>', 'model folder', defaultFolder)
-    .option('--json', 'print the list as one line of JSON')
+    .option('--json', 'print the list as one line of JSON on stdout')
     .action((flags: FolderFlags) => report(flags.json, (signal) => list(flags.folder, definitions, signal)));
   models
     .command('verify')
     .description('compare a model with its record and run it once')
     .argument('<model>', '.onnx file or name of a bundled model')
     .option('--folder <folder>', 'model folder', defaultFolder)
-    .option('--json', 'print the findings as one line of JSON')
+    .option('--json', 'print the findings as one line of JSON on stdout')
     .action((model: string, flags: FolderFlags) =>
       report(flags.json, (signal) => verify(model, { folder: flags.folder, tools: requireTools(definitions) }, signal)),
     );
@@ -97,7 +98,7 @@ function requireTools(definitions: readonly ProviderDefinition[]): ModelTools {
   return tools;
 }
 
-/** Prints the findings and returns the exit code. With `json`, an error is printed as JSON too. */
+/** Prints the findings and returns the exit code. */
 async function print(
   json: boolean,
   find: (signal: AbortSignal) => Promise<Findings>,
@@ -112,11 +113,6 @@ async function print(
       for (const line of findings.stdout) writeLine(stdout, printable(line));
     }
     return findings.exitCode;
-  } catch (thrown) {
-    if (!json) throw thrown;
-    const { code, message, policy } = toLipsyncError(thrown);
-    writeLine(stdout, JSON.stringify({ status: 'failed', error: { code, message, retryable: policy.retryable } }));
-    return 1;
   } finally {
     interrupt.end();
   }
@@ -134,25 +130,41 @@ async function importCheckpoint(
   signal: AbortSignal,
 ): Promise<Findings> {
   const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
-  if (float16 && target === 'cpu') throw new LipsyncError('request_invalid', '--float16 requires --for gpu.');
-  if (!tools.isModel(output))
-    throw new LipsyncError('request_invalid', `The output name must end in .onnx, for example -o ${output}.onnx.`);
+  const problems = [
+    ...(float16 && target === 'cpu' ? [{ flag: '--float16', message: 'requires --for gpu' }] : []),
+    ...(tools.isModel(output) ? [] : [{ flag: '--output', message: `must end in .onnx, for example ${output}.onnx` }]),
+  ];
+  if (problems.length > 0) throw invalidFlags(problems);
   const display = createProgressDisplay(terminal.stderr);
   try {
-    const report = await tools.importCheckpoint({
-      checkpointPath,
-      outputPath: output,
-      plain: target === 'gpu',
-      float16,
-      overwrite,
-      signal,
-      onProgress: (done) => display.show({ stage: 'importing', progress: Math.floor(done * 99), message: '' }),
-    });
+    const report = await namingFile(checkpointPath, () =>
+      tools.importCheckpoint({
+        checkpointPath,
+        outputPath: output,
+        plain: target === 'gpu',
+        float16,
+        overwrite,
+        signal,
+        onProgress: (done) => display.show({ stage: 'importing', progress: Math.floor(done * 99), message: '' }),
+      }),
+    );
     return describeImport(report);
   } finally {
     display.end();
   }
 }
+
+/** Adds the path to errors about a file. They leave it out elsewhere, because clients of the API must not see paths. */
+async function namingFile<Result>(path: string, read: () => Promise<Result>): Promise<Result> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!LipsyncError.isInstance(error) || !fileErrors.has(error.code)) throw error;
+    throw new LipsyncError(error.code, `"${path}": ${error.message}`, { cause: error });
+  }
+}
+
+const fileErrors: ReadonlySet<ErrorCode> = new Set(['model_missing', 'model_invalid']);
 
 function describeImport({ modelPath, recordPath, record }: ImportedModel): Findings {
   const { checkpoint, model, verification } = record;
@@ -164,7 +176,7 @@ function describeImport({ modelPath, recordPath, record }: ImportedModel): Findi
       `model       ${kindOf(model)}, ${megabytes(model.bytes)}, sha256 ${model.sha256}`,
       `verified    ${verification.layers} layers against their definition`,
       `source      ${record.source}`,
-      `licence     ${record.licence}`,
+      `license     ${record.licence}`,
     ],
     stdout: [modelPath],
   };
@@ -180,7 +192,8 @@ async function list(
   );
   const models = await listModels({ folder, configured, tools: requireTools(definitions) }, signal);
   const json = { models: models.map(toModelJson) };
-  return { exitCode: 0, json, stdout: models.flatMap((model) => toLines(model, folder)) };
+  const stderr = models.length === 0 ? [`No models in the folder "${folder}"; --folder names another one.`] : [];
+  return { exitCode: 0, json, stderr, stdout: models.flatMap((model) => toLines(model, folder)) };
 }
 
 /** The order of the fields is part of the output. */
@@ -206,7 +219,7 @@ function toLines(model: ListedModel, folder: string): string[] {
   const details = [role ?? 'no record', ...describeFile(model), ...adviseImport(model, folder)];
   return [
     `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
-    `${' '.repeat(12)}licence: ${licence ?? 'unknown'}`,
+    `${' '.repeat(12)}license: ${licence ?? 'unknown'}`,
   ];
 }
 
@@ -236,13 +249,12 @@ async function verify(
   const bundled = models.find(({ name }) => name === model);
   if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, tools, signal));
   if (!tools.isModel(model))
-    throw new LipsyncError(
-      'request_invalid',
-      'verify accepts an .onnx file or the name of a bundled model. Checkpoints are verified on import.',
+    throw new UsageError(
+      `"${model}" is neither an .onnx file nor a bundled model of the folder "${folder}". Checkpoints are verified on import.`,
     );
-  const check = await checkRecorded(model, tools, signal);
+  const check = await namingFile(model, () => checkRecorded(model, tools, signal));
   if (check.state === 'changed') return describeChanged(check);
-  const { facts, summary } = await tools.tryModel(model, { signal, limitMs: trialTimeoutMs });
+  const { facts, summary } = await namingFile(model, () => tools.tryModel(model, { signal, limitMs: trialTimeoutMs }));
   const record = await tools.readRecord(model);
   const licence = record?.licence ?? null;
   const { element_type = null, form = null } = record?.model ?? {};
@@ -259,7 +271,7 @@ async function verify(
       `${check.state.padEnd(10)}  sha256 ${check.foundSha256}${check.state === 'unrecorded' ? ' (no record to compare it with)' : ''}`,
       `runs        ${summary}`,
       ...(element_type === null ? [] : [`written     ${kindOf({ element_type, form })}`]),
-      `licence     ${licence ?? 'unknown; the official weights are for research and personal use only'}`,
+      `license     ${licence ?? 'unknown; the official weights are for research and personal use only'}`,
     ],
   };
 }

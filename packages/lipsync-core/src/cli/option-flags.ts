@@ -1,42 +1,99 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import {
-  optimizations,
   parseJson,
-  silenceModes,
-  syncModes,
   toKebabCase,
+  toSnakeCase,
   type LipsyncOptions,
   type ProviderOptionValues,
+  type RequestProblem,
 } from '../contract/index.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
-import { LipsyncError } from '../errors/index.ts';
+import type { FlagProblem } from './usage-error.ts';
 
 interface Flag {
   readonly description: string;
   /** Placeholder for the value in the help text; a flag without one is a switch. */
   readonly value?: string;
-  readonly choices?: readonly string[];
-  readonly parse?: (text: string) => unknown;
+  /** How the text becomes a value; text stays text by default. Text that does not fit is left to the schema to refuse. */
+  readonly kind?: 'number' | 'json';
+  /** Left out of the help text: other flags do the same. */
+  readonly isHidden?: boolean;
 }
 
 /** Every optional field of a request as a flag; the type makes a missing one a compile error. */
 function requestFlags(methods: readonly string[]): { readonly [Name in keyof LipsyncOptions]-?: Flag } {
   return {
-    method: { value: 'method', choices: methods, description: 'provider of the video' },
-    optimize: { value: 'goal', choices: optimizations, description: 'what decides between several providers' },
-    providerOptions: { value: 'json', parse: readJson, description: 'options of single providers, by provider' },
-    syncMode: { value: 'mode', choices: syncModes, description: 'what happens when clip and speech differ in length' },
-    silenceMode: { value: 'mode', choices: silenceModes, description: 'what the mouth does in pauses' },
-    startMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'start of the part of the clip to use' },
-    endMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'end of the part of the clip to use' },
-    maxCostUsd: { value: 'dollars', parse: parseDollars, description: 'maximum cost' },
-    allowPreview: { description: 'fall back to the preview engine when nothing better works' },
-    deadlineMs: { value: 'milliseconds', parse: parseWholeNumber, description: 'time after which the job fails' },
-    priority: { value: 'number', parse: parseWholeNumber, description: '0 (first) to 10 (last)' },
-    userId: { value: 'id', description: 'user to whom the cost is charged' },
-    metadata: { value: 'json', parse: readJson, description: 'JSON object that is returned with the result' },
+    method: { value: 'method', description: `provider: ${listChoices(methods)} (default: auto)` },
+    optimize: {
+      value: 'goal',
+      description:
+        'which provider auto tries first: quality (the cloud), balanced (the cloud below 30 s), cost (the local ' +
+        'engine; preview is not one) or speed (the earliest to finish) (default: quality)',
+    },
+    providerOptions: {
+      value: 'json',
+      kind: 'json',
+      isHidden: true,
+      description: 'options of single providers, by provider',
+    },
+    syncMode: {
+      value: 'mode',
+      description:
+        'when clip and speech differ in length: loop, bounce, cut_off, silence or remap, see below (default: loop)',
+    },
+    silenceMode: {
+      value: 'mode',
+      description: 'the mouth in pauses: close, keep or generate, see below (default: close)',
+    },
+    startMs: {
+      value: 'milliseconds',
+      kind: 'number',
+      description: 'start of the part of the clip to use (default: its start)',
+    },
+    endMs: {
+      value: 'milliseconds',
+      kind: 'number',
+      description: 'end of the part of the clip to use (default: its end)',
+    },
+    maxCostUsd: {
+      value: 'dollars',
+      kind: 'number',
+      description: 'maximum cost of all attempts together, 0 to 10000 (default: no limit)',
+    },
+    allowPreview: { description: 'allow the preview provider as the last resort (default: no)' },
+    deadlineMs: {
+      value: 'milliseconds',
+      kind: 'number',
+      description: 'time after which the job fails, 1000 to 86400000 (default: none)',
+    },
+    priority: {
+      value: 'number',
+      kind: 'number',
+      description: '0 (first) to 10 (last); has an effect in the queue only (default: 5)',
+    },
+    userId: { value: 'id', description: 'user to whom the cost is charged, up to 200 characters (default: none)' },
+    metadata: {
+      value: 'json',
+      kind: 'json',
+      description: 'JSON object of up to 16 KiB that is returned with the result (default: {})',
+    },
   };
 }
+
+/** Help on the modes, shown below the flags. */
+export const modesHelp = `
+Sync modes:
+  mode      speech longer than clip         speech shorter than clip
+  loop      clip starts again               clip ends with the speech
+  bounce    clip runs back and forth        clip ends with the speech
+  cut_off   speech ends with the clip       clip ends with the speech
+  silence   last frame is held              whole clip, speech padded with silence
+  remap     clip stretched to the speech    clip compressed to the speech
+
+Silence modes, for the local providers:
+  close     the mouth closes in pauses
+  keep      pauses show the mouth of the clip
+  generate  the mouth follows the audio in pauses too`;
 
 /** The request flags of a command, and the request that they describe. */
 export class OptionFlags {
@@ -56,23 +113,60 @@ export class OptionFlags {
     return command;
   }
 
-  /**
-   * The request options in what commander parsed, before validation. Throws `request_invalid` when the flag of an option
-   * contradicts `--provider-options`.
-   */
+  /** The request options in what commander parsed, before validation. */
   read(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    const request = Object.fromEntries(Object.entries(given).filter(([name]) => name in this.#requestFlags));
+    const request = Object.fromEntries(
+      Object.entries(given).flatMap(([name, value]) => {
+        const flag = this.#requestFlags[name];
+        return flag ? [[name, readValue(flag, value)] as const] : [];
+      }),
+    );
     const providerOptions = this.#readProviderOptions(given);
     if (Object.keys(providerOptions).length === 0) return request;
     const { providerOptions: inJson } = request;
     return { ...request, providerOptions: mergeProviderOptions(inJson, providerOptions) };
   }
 
+  /** Flags of provider options that contradict `--provider-options`. */
+  listContradictions(given: Readonly<Record<string, unknown>>): readonly FlagProblem[] {
+    const inJson = readValue({ kind: 'json' }, given['providerOptions']);
+    return Object.entries(this.#readProviderOptions(given)).flatMap(([id, values]) => {
+      const known = isObject(inJson) && isObject(inJson[id]) ? inJson[id] : {};
+      return Object.entries(values)
+        .filter(([option, value]) => known[option] !== undefined && known[option] !== value)
+        .map(([option]) => ({ flag: `--${flagName(id, option)}`, message: 'contradicts --provider-options' }));
+    });
+  }
+
+  /** The same problem under the name of its flag. */
+  toFlagProblem({ path, message }: RequestProblem): FlagProblem {
+    const [field = '', id = '', option = ''] = path;
+    const definition = this.#definitions.find((provider) => provider.id === id);
+    if (field === 'providerOptions' && definition && Object.hasOwn(definition.options.flags, option))
+      return { flag: `--${flagName(id, option)}`, message };
+    const flag = this.#requestFlags[field];
+    const inner = path.slice(1).join('.');
+    return {
+      flag: `--${toKebabCase(field)}`,
+      message: `${inner && `${inner} `}${flag?.kind === 'json' ? message.replace('an object', 'a JSON object') : message}`,
+    };
+  }
+
+  /** `text` with the flags in place of the request fields that it names, such as `start_ms`. */
+  nameFlags(text: string): string {
+    return Object.keys(this.#requestFlags)
+      .filter((name) => toSnakeCase(name) !== name)
+      .reduce(
+        (named, name) => named.replaceAll(new RegExp(`\\b${toSnakeCase(name)}\\b`, 'g'), `--${toKebabCase(name)}`),
+        text,
+      );
+  }
+
   #readProviderOptions(given: Readonly<Record<string, unknown>>): Readonly<Record<string, ProviderOptionValues>> {
     const entries = this.#definitions.flatMap(({ id, options }) => {
-      const values = Object.keys(options.flags).flatMap((option) => {
+      const values = Object.entries(options.flags).flatMap(([option, flag]) => {
         const value = given[new Option(`--${flagName(id, option)} <value>`).attributeName()];
-        return value === undefined ? [] : [[option, value] as const];
+        return value === undefined ? [] : [[option, readValue(flag, value)] as const];
       });
       return values.length === 0 ? [] : [[id, Object.fromEntries(values)] as const];
     });
@@ -87,10 +181,6 @@ function mergeProviderOptions(
   const merged: Record<string, unknown> = isObject(inJson) ? { ...inJson } : {};
   for (const [id, values] of Object.entries(byFlag)) {
     const known = isObject(merged[id]) ? merged[id] : {};
-    for (const [option, value] of Object.entries(values)) {
-      if (known[option] !== undefined && known[option] !== value)
-        throw new LipsyncError('request_invalid', `--${flagName(id, option)} contradicts --provider-options.`);
-    }
     merged[id] = { ...known, ...values };
   }
   return merged;
@@ -104,27 +194,31 @@ function flagName(id: string, option: string): string {
   return `${id}-${toKebabCase(option)}`;
 }
 
-function toOption(name: string, flag: Flag): Option {
-  const option = new Option(flag.value ? `--${name} <${flag.value}>` : `--${name}`, flag.description);
-  if (flag.choices) option.choices(flag.choices);
-  if (flag.parse) option.argParser(flag.parse);
-  return option;
+function toOption(name: string, { value, description, isHidden = false }: Flag): Option {
+  return new Option(value ? `--${name} <${value}>` : `--${name}`, description).hideHelp(isHidden);
 }
 
-function parseWholeNumber(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
-  return Number(text);
+function readValue({ kind }: Pick<Flag, 'kind'>, value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  switch (kind) {
+    case 'number':
+      return /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+    case 'json':
+      return readJson(value);
+    default:
+      return value;
+  }
 }
 
-function parseDollars(text: string): number {
-  if (!/^\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError('It must be an amount like 0.5.');
-  return Number(text);
-}
-
+/** Text that is not JSON stays text. */
 function readJson(text: string): unknown {
   try {
     return parseJson(text);
   } catch {
-    throw new InvalidArgumentError('It must be JSON.');
+    return text;
   }
+}
+
+function listChoices(choices: readonly string[]): string {
+  return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1) ?? ''}`;
 }

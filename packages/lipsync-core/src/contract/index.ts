@@ -21,6 +21,7 @@ export {
   type ProviderOptionValues,
   type RequestProvider,
 } from './lipsync-request.ts';
+export { parseRequest, type RequestProblem } from './request-problems.ts';
 export {
   jobStatuses,
   optimizations,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { findJsonProblem, isPlainObject } from './json.ts';
+import { parseRequest, type RequestProblem } from './request-problems.ts';
 import { optimizations, silenceModes, syncModes, type Method } from './vocabulary.ts';
 
 const maxMetadataBytes = 16_384;
@@ -101,47 +102,82 @@ export function createOptionsSchema(
   const formerFields = providers.flatMap(({ id, options }) =>
     Object.entries(options.formerFields ?? {}).map(([field, { option, schema }]) => ({ id, field, option, schema })),
   );
-  const schema = z
-    .strictObject({
-      ...fields,
-      method: z.enum(['auto', ...providers.map(({ id }) => id)]).default('auto'),
-      providerOptions: z.strictObject(byId(givenAndFilled)).prefault({}),
-      ...Object.fromEntries(formerFields.map(({ field, schema: former }) => [field, former.optional()])),
-    })
-    .refine(hasValidWindow, invalidWindow())
-    .transform((request, context) => {
-      const rest: Record<string, unknown> = { ...request };
-      const values = byId(({ id }) => ({ ...request.providerOptions[id]?.filled }));
-      for (const { id, field, option } of formerFields) {
-        const former = rest[field];
-        delete rest[field];
-        if (former === undefined) continue;
-        const given = request.providerOptions[id]?.given[option];
-        if (given !== undefined && given !== former)
-          context.addIssue({ code: 'custom', path: [field], message: `contradicts provider_options.${id}.${option}` });
-        values[id] = { ...values[id], [option]: former };
-      }
-      return { ...rest, providerOptions: values };
-    });
+  const known = z.strictObject({
+    ...fields,
+    method: z.enum(['auto', ...providers.map(({ id }) => id)]).default('auto'),
+    providerOptions: z.strictObject(byId(filledOptions)).prefault({}),
+    ...Object.fromEntries(formerFields.map(({ field, schema: former }) => [field, former.optional()])),
+  });
+  const schema = z.unknown().transform((given, context) => {
+    const parsed = parseRequest(known, given);
+    const problems = [
+      ...(parsed.type === 'invalid' ? parsed.problems : []),
+      ...listContradictions(given, formerFields),
+    ];
+    for (const { path, message } of problems) context.addIssue({ code: 'custom', path: [...path], message });
+    if (parsed.type === 'invalid') return z.NEVER;
+    const rest: Record<string, unknown> = { ...parsed.value };
+    const values = byId(({ id }) => ({ ...parsed.value.providerOptions[id] }));
+    for (const { id, field, option } of formerFields) {
+      const former = rest[field];
+      delete rest[field];
+      if (former !== undefined) values[id] = { ...values[id], [option]: former };
+    }
+    return { ...rest, providerOptions: values };
+  });
   // `as`: the fields are those of `lipsyncOptionsSchema`; zod cannot infer the ones that depend on the providers.
   return schema as unknown as z.ZodType<LipsyncOptions, LipsyncOptionsInput>;
 }
 
-/** One provider's options as given, beside the same with defaults. */
-function givenAndFilled({ options }: RequestProvider) {
+/** The options of one provider, with defaults for those that are missing. */
+function filledOptions({ options }: RequestProvider) {
   return z
     .record(z.string(), z.unknown())
     .prefault({})
     .transform((given, context) => {
-      const parsed = options.schema.safeParse(given);
-      for (const issue of parsed.error?.issues ?? [])
-        context.addIssue({ code: 'custom', path: [...issue.path], message: issue.message });
-      return { given, filled: parsed.data ?? {} };
+      const parsed = parseRequest(options.schema, given);
+      if (parsed.type === 'valid') return parsed.value;
+      for (const { path, message } of parsed.problems) context.addIssue({ code: 'custom', path: [...path], message });
+      return z.NEVER;
     });
 }
 
-function hasValidWindow({ startMs, endMs }: { startMs?: number | undefined; endMs?: number | undefined }): boolean {
-  return startMs === undefined || endMs === undefined || startMs < endMs;
+interface FormerField {
+  readonly id: string;
+  readonly field: string;
+  readonly option: string;
+}
+
+/**
+ * Problems between fields, found in the unparsed request: a check of the schema does not run when another field is
+ * invalid, and would be reported only after that one is corrected.
+ */
+function listContradictions(request: unknown, formerFields: readonly FormerField[]): readonly RequestProblem[] {
+  if (!isContainer(request)) return [];
+  const given: { readonly [name: string]: unknown } = { ...request };
+  const { path, message } = invalidWindow();
+  return [
+    ...(hasValidWindow(given) ? [] : [{ path, message }]),
+    ...formerFields.flatMap(({ id, field, option }) => {
+      const former = given[field];
+      const current = readPath(given['providerOptions'], [id, option]);
+      if (former === undefined || current === undefined || former === current) return [];
+      return [{ path: [field], message: `contradicts provider_options.${id}.${option}` }];
+    }),
+  ];
+}
+
+/** The value at a path of names; undefined if an object on the way is missing. */
+function readPath(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (inner, name) => (isContainer(inner) ? Object.entries(inner).find(([key]) => key === name)?.[1] : undefined),
+    value,
+  );
+}
+
+/** Fields that are no numbers have a problem of their own. */
+function hasValidWindow({ startMs, endMs }: { readonly startMs?: unknown; readonly endMs?: unknown }): boolean {
+  return typeof startMs !== 'number' || typeof endMs !== 'number' || startMs < endMs;
 }
 
 function invalidWindow() {

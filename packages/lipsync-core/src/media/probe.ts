@@ -74,8 +74,7 @@ export async function probeSpeech(path: string, { limits, signal }: ProbeContext
   await requireFile(path, 'speech audio', 'speech_unusable');
   const report = await probeInput(path, 'speech audio', 'speech_unusable', { signal });
   const stream = report.streams.find(({ codec_type }) => codec_type === 'audio');
-  if (!stream)
-    throw new LipsyncError('speech_unusable', 'The audio file has no audio stream. Upload a file with sound.');
+  if (!stream) throw new LipsyncError('speech_unusable', 'The audio file has no audio stream. Use a file with sound.');
   if (!stream.sample_rate || !stream.channels)
     throw new LipsyncError(
       'speech_unusable',
@@ -87,7 +86,7 @@ export async function probeSpeech(path: string, { limits, signal }: ProbeContext
   if (durationMs === 0)
     throw new LipsyncError(
       'speech_unusable',
-      'The speech audio cannot be decoded. Upload it again, or convert it to WAV first.',
+      'The speech audio cannot be decoded. Convert it to WAV, or use another copy of the file.',
     );
   return {
     codec: stream.codec_name ?? 'unknown',
@@ -107,7 +106,7 @@ async function probeInput(
     throw asUnusable(
       error,
       code,
-      `The ${what} cannot be read: it is damaged, truncated, or of an unsupported format. Upload it again, or convert it to ${what === 'clip' ? 'MP4' : 'WAV'} first.`,
+      `The ${what} cannot be read: it is damaged, truncated, or of an unsupported format. Convert it to ${what === 'clip' ? 'MP4' : 'WAV'}, or use another copy of the file.`,
     );
   });
 }
@@ -120,10 +119,7 @@ function asUnusable(error: unknown, code: ErrorCode, message: string): unknown {
 function requirePicture({ streams }: ProbeReport): ProbedStream {
   const stream = streams.find(isPicture);
   if (!stream)
-    throw new LipsyncError(
-      'clip_unusable',
-      'The clip has no video stream. Upload a video or an image that shows a face.',
-    );
+    throw new LipsyncError('clip_unusable', 'The clip has no video stream. Use a video or an image that shows a face.');
   return stream;
 }
 
@@ -246,11 +242,12 @@ async function readTiming(path: string, stream: ProbedStream, { limits, signal }
 }
 
 function requireComplete({ nb_frames: declared }: ProbedStream, { times, packetCount }: PacketTimes): void {
-  if (times.length === 0) throw new LipsyncError('clip_unusable', 'The clip contains no frames. Upload it again.');
+  if (times.length === 0)
+    throw new LipsyncError('clip_unusable', 'The clip contains no frames. Use another copy of the file.');
   if (declared === undefined || packetCount >= declared * minFrameShare - 1) return;
   throw new LipsyncError(
     'clip_unusable',
-    `The clip is truncated: it contains only ${packetCount} of ${declared} frames. Upload it again.`,
+    `The clip is truncated: it contains only ${packetCount} of ${declared} frames. Use a complete copy of the file.`,
   );
 }
 
@@ -263,7 +260,8 @@ async function requireFile(path: string, what: string, emptyCode: ErrorCode): Pr
     throw new InputNotFoundError(`The ${what} does not exist or cannot be read. Check its path.`, { cause });
   });
   if (!stats.isFile()) throw new InputNotFoundError(`The ${what} is not a file. Specify the path of a media file.`);
-  if (stats.size === 0) throw new LipsyncError(emptyCode, `The ${what} is an empty file. Upload it again.`);
+  if (stats.size === 0)
+    throw new LipsyncError(emptyCode, `The ${what} is an empty file. Use another copy of the file.`);
 }
 
 /** Detects PNG, JPEG and WebP by their first bytes and returns the demuxer; undefined for other files. */

@@ -34,9 +34,8 @@ export interface OptionFlag {
   readonly description: string;
   /** Placeholder for the value in the help text. */
   readonly value: string;
-  readonly choices?: readonly string[];
-  /** Turns the text into the option's type; text stays text by default. */
-  readonly parse?: (text: string) => unknown;
+  /** How the text becomes a value; text stays text by default. */
+  readonly kind?: 'number' | 'json';
 }
 
 /** Findings of `GET /providers` that settings alone do not give; null for what is unknown or does not apply. */

@@ -29,7 +29,7 @@ export class OutputFiles {
     { overwrite, jobId }: { readonly overwrite: boolean; readonly jobId: string },
   ): Promise<OutputFile> {
     if (this.#claimed.has(path))
-      throw new LipsyncError('output_exists', 'Another job is writing this output. Choose another path.');
+      throw new LipsyncError('output_exists', `Another job is writing the output "${path}". Choose another path.`);
     this.#claimed.add(path);
     const partPath = partPathOf(path, jobId);
     try {
@@ -77,7 +77,7 @@ async function publish(output: {
     await copySynced(finishedPath, partPath);
     await (overwrite ? renameDurably(partPath, path) : placeDurably(partPath, path));
   } catch (error) {
-    throw errnoCode(error) === 'EEXIST' ? outputExists() : toOutputError(error, path);
+    throw errnoCode(error) === 'EEXIST' ? outputExists(path) : toOutputError(error, path);
   }
 }
 
@@ -93,7 +93,7 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
   });
   if (!stats) return;
   if (stats.isDirectory()) throw new LipsyncError('request_invalid', isFolder(path));
-  if (!overwrite) throw outputExists();
+  if (!overwrite) throw outputExists(path);
   // A link is replaced, not its target. A device or pipe is never an earlier output.
   if (!stats.isFile() && !stats.isSymbolicLink())
     throw new LipsyncError(
@@ -131,6 +131,9 @@ function toOutputError(error: unknown, path: string): unknown {
   return refusal ? new LipsyncError('request_invalid', refusal(path), { cause: error }) : error;
 }
 
-function outputExists(): LipsyncError {
-  return new LipsyncError('output_exists', 'The output exists already. Choose another path, or allow overwriting.');
+function outputExists(path: string): LipsyncError {
+  return new LipsyncError(
+    'output_exists',
+    `The output "${path}" exists already. Choose another path, or replace it with overwrite: true (--overwrite on the command line).`,
+  );
 }

@@ -1,7 +1,7 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { createOptionsSchema, type LipsyncOptions, type LipsyncOptionsInput } from '../contract/index.ts';
+import { createOptionsSchema, parseRequest, type LipsyncOptions, type LipsyncOptionsInput } from '../contract/index.ts';
 import { InputNotFoundError, LipsyncError } from '../errors/index.ts';
 import { providerDefinitions } from '../providers/registry.ts';
 
@@ -19,9 +19,9 @@ export function parseLipsyncOptions(value: unknown): LipsyncOptions {
 
 /** Parses a value that a program passed. Throws `request_invalid` that lists every problem. */
 export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'request'}: ${issue.message}`);
+  const parsed = parseRequest(schema, value);
+  if (parsed.type === 'valid') return parsed.value;
+  const problems = parsed.problems.map(({ path, message }) => `${path.join('.') || 'The request'} ${message}`);
   throw new LipsyncError('request_invalid', problems.join('; '), { details: { problems } });
 }
 

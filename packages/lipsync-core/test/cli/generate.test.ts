@@ -3,7 +3,7 @@ import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { jobViewSchema } from '../../src/contract/index.ts';
+import { jobViewSchema, silenceModes, syncModes } from '../../src/contract/index.ts';
 import { makeShortSample } from '../service/short-sample.ts';
 import { runCli, type CliOutcome } from './run-cli.ts';
 
@@ -94,27 +94,6 @@ describe('generate --json', () => {
     expect([outcome.exitCode, outputPath]).toEqual([1, null]);
     await expect(access(output)).rejects.toThrow();
   });
-
-  it('For contradictory options generate --json prints the reason on one line and exits with 1.', async () => {
-    const outcome = await runCli(
-      'generate',
-      clip,
-      speech,
-      '-o',
-      output,
-      '--json',
-      '--start-ms',
-      '500',
-      '--end-ms',
-      '100',
-    );
-    expect(onlyLine(outcome)).toMatchObject({
-      status: 'failed',
-      error: { code: 'request_invalid', retryable: false },
-      output_path: null,
-    });
-    expect(outcome.exitCode).toBe(1);
-  });
 });
 
 describe('generate', () => {
@@ -122,7 +101,8 @@ describe('generate', () => {
     await writeFile(output, 'mine');
     const outcome = await runCli('generate', clip, speech, '-o', output);
     expect(outcome).toMatchObject({ exitCode: 1, stdout: '' });
-    expect(outcome.stderr).toMatch(/^output_exists: /m);
+    expect(outcome.stderr).toContain(`output_exists: The output "${output}" exists already.`);
+    expect(outcome.stderr).toContain('--overwrite');
     expect(await readFile(output, 'utf8')).toBe('mine');
   });
 
@@ -152,21 +132,49 @@ describe('generate', () => {
 
 describe('Invalid command lines', () => {
   it.each([
-    ['an unknown flag', ['--color', 'blue'], '--color'],
-    ['a choice that is none', ['--sync-mode', 'sideways'], 'sideways'],
-    ['a number that is none', ['--start-ms', '1.5'], 'whole number'],
-    ['metadata that is no JSON', ['--metadata', '{'], 'JSON'],
-    ['one word too many', ['more'], 'too many arguments'],
-  ])('%s exits with 2 and prints the reason to stderr only, also with --json.', async (_, args, said) => {
-    for (const json of [[], ['--json']]) {
-      const outcome = await runCli('generate', clip, speech, '-o', output, ...args, ...json);
-      expect(outcome).toMatchObject({ exitCode: 2, stdout: '' });
-      expect(outcome.stderr).toContain(said);
-    }
+    ['An unknown flag', ['--color', 'blue'], /--color/],
+    ['A mode that does not exist', ['--sync-mode', 'sideways'], /--sync-mode must be one of loop, bounce, cut_off/],
+    ['A time that is not a whole number', ['--start-ms', '1.5'], /--start-ms must be a whole number/],
+    ['A time that is not a number', ['--start-ms', 'x'], /--start-ms must be a number/],
+    ['Metadata that is not JSON', ['--metadata', '{'], /--metadata must be a JSON object/],
+    ['A window without length', ['--start-ms', '500', '--end-ms', '100'], /--end-ms must be later than the start/],
+    ['One argument too many', ['more'], /too many arguments/],
+  ])(
+    '%s exits with 2 and names the flag, on stderr or with --json as the one line of stdout.',
+    async (_, args, said) => {
+      const plain = await runCli('generate', clip, speech, '-o', output, ...args);
+      expect(plain).toMatchObject({ exitCode: 2, stdout: '', stderr: expect.stringMatching(said) });
+      const json = await runCli('generate', clip, speech, '-o', output, ...args, '--json');
+      expect(json).toMatchObject({ exitCode: 2, stderr: '' });
+      expect(onlyLine(json)).toMatchObject({
+        status: 'failed',
+        error: { code: 'request_invalid', message: expect.stringMatching(said), retryable: false },
+        output_path: null,
+      });
+    },
+  );
+
+  it('All invalid flags of a command line are reported at once, those of a window and of a provider too.', async () => {
+    const args = ['--start-ms', '9', '--end-ms', '5', '--priority', '11', '--user-id', '', '--heygen-mode', 'x'];
+    const { errors } = onlyLine(await runCli('generate', clip, speech, '-o', output, ...args, '--json'));
+    expect(errors).toEqual([
+      { flag: '--heygen-mode', message: 'must be one of speed, precision' },
+      { flag: '--priority', message: 'must be at most 10' },
+      { flag: '--user-id', message: 'must not be empty' },
+      { flag: '--end-ms', message: 'must be later than the start of the window' },
+    ]);
+    const plain = await runCli('generate', clip, speech, '-o', output, ...args);
+    expect(plain.stderr.match(/^error: --\S+ must/gm)).toHaveLength(4);
+  });
+
+  it('An error of a job names the flag that helps.', async () => {
+    const outcome = await runCli('generate', clip, speech, '-o', output, '--start-ms', '90000', '--json');
+    expect(onlyLine(outcome)).toMatchObject({ error: { message: expect.stringContaining('--start-ms') } });
+    expect(outcome.stdout).not.toContain('start_ms');
   });
 
   it.each([[['generate', 'clip.mp4']], [['generate', 'clip.mp4', 'speech.wav']], [['sing']], [[]]])(
-    '%j leaves with 2',
+    'The incomplete command line %j exits with 2.',
     async (args) => {
       const outcome = await runCli(...args);
       expect(outcome).toMatchObject({ exitCode: 2, stdout: '' });
@@ -180,5 +188,21 @@ describe('Invalid command lines', () => {
       stderr: '',
       stdout: expect.stringContaining('--silence-mode'),
     });
+  });
+
+  it('The help of generate explains every mode and names the default of every flag.', async () => {
+    const { stdout } = await runCli('generate', '--help');
+    for (const mode of [...syncModes, ...silenceModes]) expect(stdout).toMatch(new RegExp(`^  ${mode} +\\w`, 'm'));
+    const flags = stdout.replaceAll(/\n {10,}/g, ' ').match(/^ {2}-.*/gm) ?? [];
+    const incomplete = flags.filter((line) => !/\(default: |\(required\)/.test(line));
+    expect(incomplete.map((line) => line.split(' ').find((word) => word.startsWith('--')))).toEqual([
+      '--json',
+      '--help',
+    ]);
+  });
+
+  it('--version prints the version of the package.', async () => {
+    const { version } = JSON.parse(await readFile(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8'));
+    expect(await runCli('--version')).toEqual({ exitCode: 0, stderr: '', stdout: `${version}\n` });
   });
 });

@@ -82,7 +82,7 @@ describe('models import', () => {
 
   it('models import refuses half precision for a CPU, and an unknown device.', async () => {
     expect(await json('import', checkpoint, '-o', model, '--for', 'cpu', '--float16')).toMatchObject({
-      exitCode: 1,
+      exitCode: 2,
       said: { error: { code: 'request_invalid', message: expect.stringContaining('--for gpu') } },
     });
     expect((await runCli('models', 'import', checkpoint, '-o', model, '--for', 'tpu')).exitCode).toBe(2);
@@ -109,7 +109,7 @@ describe('models import', () => {
 it('models import refuses an output name without .onnx.', async () => {
   const refused = await json('import', checkpoint, '-o', join(folder, 'model'));
   expect(refused).toMatchObject({
-    exitCode: 1,
+    exitCode: 2,
     said: { error: { code: 'request_invalid', message: expect.stringContaining('model.onnx') } },
   });
 });
@@ -159,7 +159,7 @@ describe('models verify', () => {
 
   it('models verify refuses a checkpoint and explains that the import verifies it.', async () => {
     expect(await json('verify', checkpoint)).toMatchObject({
-      exitCode: 1,
+      exitCode: 2,
       said: { error: { code: 'request_invalid', message: expect.stringContaining('verified on import') } },
     });
   });
@@ -272,7 +272,7 @@ describe('models list', () => {
     await writeFile(`${model}.json`, JSON.stringify({ ...record, name: 'gan\u001b[2J', licence: 'free\u009b31m\nok' }));
     const { stdout } = await runCli('models', 'list', '--folder', join(folder, 'models'));
     expect(stdout).toContain(String.raw`gan\u001b[2J`);
-    expect(stdout).toContain(String.raw`licence: free\u009b31m\u000aok`);
+    expect(stdout).toContain(String.raw`license: free\u009b31m\u000aok`);
     expect(stdout).not.toMatch(/[^\P{C}\n]/u);
   });
 

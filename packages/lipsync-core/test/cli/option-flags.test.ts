@@ -83,9 +83,13 @@ describe('command-line flags', () => {
     const json = ['--provider-options', '{"heygen":{"mode":"speed"},"preview":{}}'];
     expect(parse(json).providerOptions).toMatchObject({ heygen: { mode: 'speed' } });
     expect(parse([...json, '--heygen-mode', 'speed']).providerOptions).toMatchObject({ heygen: { mode: 'speed' } });
-    expect(() => parse([...json, '--heygen-mode', 'precision'])).toThrow(
-      '--heygen-mode contradicts --provider-options.',
-    );
+    const given = flags
+      .addTo(new Command())
+      .parse([...json, '--heygen-mode', 'precision'], { from: 'user' })
+      .opts();
+    expect(flags.listContradictions(given)).toEqual([
+      { flag: '--heygen-mode', message: 'contradicts --provider-options' },
+    ]);
   });
 
   it('Without flags every field keeps its default.', () => {

@@ -26,8 +26,7 @@ export const heygenDefinition = defineProvider({
     flags: {
       mode: {
         value: 'mode',
-        choices: heygenModes,
-        description: 'HeyGen mode: fast, or higher quality at a higher price',
+        description: 'speed, or precision for higher quality at a higher price (default: speed)',
       },
     },
     formerFields: { heygenMode: { option: 'mode', schema: z.enum(heygenModes) } },

@@ -62,14 +62,14 @@ export async function publishOutput(finished: FinishedImport, { outputPath, over
     try {
       await (overwrite ? renameDurably(finished.modelPath, outputPath) : placeDurably(finished.modelPath, outputPath));
     } catch (error) {
-      throw errnoCode(error) === 'EEXIST' ? outputExists() : error;
+      throw errnoCode(error) === 'EEXIST' ? outputExists(outputPath) : error;
     }
   });
 }
 
 /** A valid record without a model is a leftover and may be replaced; any other file at its path is kept. */
 async function rejectExisting(outputPath: string): Promise<void> {
-  if (await statIfExists(outputPath)) throw outputExists();
+  if (await statIfExists(outputPath)) throw outputExists(outputPath);
   if ((await statIfExists(recordPathOf(outputPath))) && (await readModelRecord(outputPath)) === null)
     throw recordExists(recordPathOf(outputPath));
 }
@@ -117,10 +117,13 @@ function invalidPath(outputPath: string, reason: string, cause?: unknown): Lipsy
 function recordExists(path: string): LipsyncError {
   return new LipsyncError(
     'output_exists',
-    `"${path}", the path of the model's record, already exists and is not a record. Choose another path or allow overwriting.`,
+    `"${path}", the path of the model's record, exists already and is not a record. Choose another path, or replace it with --overwrite.`,
   );
 }
 
-function outputExists(): LipsyncError {
-  return new LipsyncError('output_exists', 'The output already exists. Choose another path or allow overwriting.');
+function outputExists(path: string): LipsyncError {
+  return new LipsyncError(
+    'output_exists',
+    `The output "${path}" exists already. Choose another path, or replace it with --overwrite.`,
+  );
 }
