@@ -10,8 +10,8 @@ import {
 } from '@lipsync/core/host';
 import type { LipsyncProducer } from '@lipsync/queue';
 
-/** Longer than the slowest upload may take: a partial file of this age belongs to a killed process. */
-const partialFileMaxAgeMs = 12 * 3_600_000;
+/** Far longer than an upload, a download or a copy pauses between two writes: the file belongs to a killed process. */
+const partialFileMaxAgeMs = 30 * 60_000;
 const reconcileLimitMs = 60_000;
 
 export interface MaintenanceOptions {

@@ -34,6 +34,13 @@ const defaultLimits: DownloadLimits = Object.freeze({
   retryPauseMs: downloadPauseMs,
 });
 
+export interface DownloadRequest {
+  readonly field: InputField;
+  readonly url: string;
+  /** Path of the partial file, in a folder that is cleaned up after a crash. */
+  readonly partPath: string;
+}
+
 export type InputField = keyof Pick<LipsyncSpec, 'video' | 'audio'>;
 export type StoredInput = Extract<InputReference, { kind: 'artifact' }>;
 
@@ -66,9 +73,9 @@ export class InputDownloader {
    * page, and `resource_exhausted`. Messages name the request field and the host, never the rest of the URL, which may
    * be a secret.
    */
-  async download(field: InputField, url: string, signal: AbortSignal): Promise<StoredInput> {
+  async download(request: DownloadRequest, signal: AbortSignal): Promise<StoredInput> {
     try {
-      return await pRetry(() => this.#tryDownload(field, url, signal), {
+      return await pRetry(() => this.#tryDownload(request, signal), {
         retries: maxDownloadTries - 1,
         minTimeout: this.#limits.retryPauseMs,
         signal,
@@ -76,11 +83,11 @@ export class InputDownloader {
           decideRetry({ type: 'input_download' }, toLipsyncError(error), { failures: attemptNumber }).type === 'retry',
       });
     } catch (error) {
-      throw nameSource(error, field, url);
+      throw nameSource(error, request);
     }
   }
 
-  async #tryDownload(field: InputField, url: string, signal: AbortSignal): Promise<StoredInput> {
+  async #tryDownload({ field, url, partPath }: DownloadRequest, signal: AbortSignal): Promise<StoredInput> {
     const { artifacts, maxBytes, minBytesPerSecond } = this.#options;
     const { timeoutMs, responseTimeoutMs, rateWindowMs } = this.#limits;
     const response = await this.#client.download(url, {
@@ -93,7 +100,7 @@ export class InputDownloader {
     });
     try {
       const content = Readable.from(refuseTextFile(response, { field, url }), { objectMode: false });
-      const { key } = await artifacts.putInput(content, { maxBytes, signal });
+      const { key } = await artifacts.putInput(content, { maxBytes, signal, partPath });
       return { kind: 'artifact', key, name: sourceName(url, response, field) };
     } finally {
       response.body.destroy();
@@ -101,7 +108,7 @@ export class InputDownloader {
   }
 }
 
-function nameSource(thrown: unknown, field: InputField, url: string): unknown {
+function nameSource(thrown: unknown, { field, url }: DownloadRequest): unknown {
   if (!LipsyncError.isInstance(thrown) || !sourceFailures.has(thrown.code)) return thrown;
   const host = URL.parse(url)?.host ?? 'an invalid URL';
   const text = thrown instanceof RequestError ? thrown.explanation : thrown.message;

@@ -35,10 +35,11 @@ export class ArtifactInputFetcher implements InputFetcher {
     this.#downloader = new InputDownloader(options);
   }
 
-  async fetch({ spec }: JobRecord, { signal, workspace, saveInputs }: InputFetcherContext): Promise<FetchedInputs> {
-    const video = await this.#store('video', spec.video, signal);
+  async fetch({ spec }: JobRecord, context: InputFetcherContext): Promise<FetchedInputs> {
+    const { workspace, saveInputs } = context;
+    const video = await this.#store('video', spec.video, context);
     if (video !== spec.video) await saveInputs({ video, audio: spec.audio });
-    const audio = await this.#store('audio', spec.audio, signal);
+    const audio = await this.#store('audio', spec.audio, context);
     if (audio !== spec.audio) await saveInputs({ video, audio });
     const clipPath = workspace.file('clip');
     const speechPath = workspace.file('speech');
@@ -47,14 +48,18 @@ export class ArtifactInputFetcher implements InputFetcher {
     return { clipPath, speechPath, clipDigest: digestOf(video.key) };
   }
 
-  async #store(field: InputField, input: InputReference, signal: AbortSignal): Promise<StoredInput> {
+  async #store(
+    field: InputField,
+    input: InputReference,
+    { signal, workspace }: InputFetcherContext,
+  ): Promise<StoredInput> {
     switch (input.kind) {
       case 'artifact':
         return input;
       case 'file':
         throw new LipsyncError('internal', 'The job reads files of the machine that created it and cannot run here.');
       case 'url':
-        return this.#downloader.download(field, input.url, signal);
+        return this.#downloader.download({ field, url: input.url, partPath: workspace.file(`${field}.part`) }, signal);
     }
   }
 }

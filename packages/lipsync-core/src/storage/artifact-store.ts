@@ -16,16 +16,23 @@ export interface ByteRange {
   readonly end: number;
 }
 
+export interface PutInputOptions {
+  readonly maxBytes: number;
+  readonly signal?: AbortSignal;
+  /**
+   * Path of the partial file, for a writer whose folder is cleaned up after a crash. By default the store chooses one,
+   * which `sweep` deletes after a crash.
+   */
+  readonly partPath?: string;
+}
+
 /** Inputs and outputs of jobs, stored by key. Every driver passes `artifactStoreSuite`. */
 export interface ArtifactStore {
   /**
    * Stores an input under the SHA-256 of its content; the same bytes always get the same key. Stores nothing when the
    * stream fails, the signal aborts or the content exceeds `maxBytes` (`payload_too_large`).
    */
-  putInput(
-    content: Readable,
-    options: { readonly maxBytes: number; readonly signal?: AbortSignal },
-  ): Promise<StoredArtifact>;
+  putInput(content: Readable, options: PutInputOptions): Promise<StoredArtifact>;
   /** Moves a complete local file to an output key, atomically for readers. Replaces an earlier object. */
   publish(localPath: string, key: string): Promise<StoredArtifact>;
   /** Returns undefined when there is no such object. */

@@ -10,9 +10,10 @@ import {
   type ArtifactStore,
   type ArtifactStoreHealth,
   type ByteRange,
+  type PutInputOptions,
   type StoredArtifact,
 } from './artifact-store.ts';
-import { linkOrCopy, moveDurably, partPathFor, partSuffix, renameDurably, syncFile } from './durable-files.ts';
+import { linkOrCopy, moveDurably, partPathFor, partSuffix } from './durable-files.ts';
 import { ContentHash, type FileHash } from './file-hash.ts';
 import { checkFolder, createFolder } from './folder-check.ts';
 
@@ -46,15 +47,13 @@ export class LocalArtifactStore implements ArtifactStore {
 
   async putInput(
     content: Readable,
-    { maxBytes, signal }: { readonly maxBytes: number; readonly signal?: AbortSignal },
+    { maxBytes, signal, partPath = partPathFor(join(this.#inputs.path, 'input')) }: PutInputOptions,
   ): Promise<StoredArtifact> {
-    const partPath = partPathFor(join(this.#inputs.path, 'input'));
     try {
       await createFolder(this.#inputs.path);
       const { sha256, sizeBytes } = await writeHashed(content, partPath, { maxBytes, signal });
-      await syncFile(partPath);
       await chmod(partPath, storedFileMode);
-      await renameDurably(partPath, join(this.#inputs.path, sha256));
+      await moveDurably(partPath, join(this.#inputs.path, sha256));
       return { key: `inputs/${sha256}`, sizeBytes, sha256 };
     } catch (error) {
       throw signal?.aborted ? abortError(signal) : toStorageError(error, this.#inputs);

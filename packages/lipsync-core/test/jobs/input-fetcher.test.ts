@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { basename, dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ArtifactInputFetcher } from '../../src/jobs/input-fetcher.ts';
 import { parseAllowedHosts } from '../../src/net/index.ts';
@@ -44,6 +46,11 @@ const drip: RequestListener = (_request, response) => {
   const timer = setInterval(() => response.write('.'), 20);
   response.on('close', () => clearInterval(timer));
 };
+
+async function partialFiles(): Promise<string[]> {
+  const names = await readdir(dirname(bench.workFolder), { recursive: true });
+  return names.filter((name) => name.endsWith('.part'));
+}
 
 describe('Inputs at a URL', () => {
   it.each<[string, (...args: Parameters<RequestListener>) => void]>([
@@ -157,6 +164,23 @@ describe('Inputs at a URL', () => {
     await acceptJobOf((_count, _request, response) => response.writeHead(200, { 'content-type': type }).end(body));
     const record = await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true });
     expect(record.status).toBe('completed');
+  });
+
+  it('A run after a killed one deletes the partial download that the killed run left.', async () => {
+    const started = Promise.withResolvers<void>();
+    await acceptJobOf((count, _request, response) => {
+      if (count > 1) return response.end('content');
+      response.writeHead(200, { 'content-length': '9' }).write('half');
+      return setTimeout(started.resolve, 100);
+    });
+    // Not awaited, as a killed process would not; the later run supersedes it.
+    const killed = bench.runner(neverCalled).run('job_1', { signal: never, canRun: (work) => work === 'fetch' });
+    await started.promise;
+    expect((await partialFiles()).map((path) => basename(path))).toEqual(['video.part']);
+    await bench.runner(makeTake).run('job_1', { signal: never, canRun: () => true });
+    expect(await partialFiles()).toEqual([]);
+    server?.closeAllConnections();
+    await killed;
   });
 
   it('A host that only fetches stores the inputs and transfers the job to the host that it needs.', async () => {
