@@ -1,7 +1,8 @@
 /** `npm start`: runs API, worker and, without REDIS_URL, a private Redis until it receives a signal. */
 import { dirname } from 'node:path';
 import { stackConfigFromEnvironment } from './stack/config.ts';
-import { startStack, type Stack } from './stack/stack.ts';
+import { isLogRecord } from './stack/log-record.ts';
+import { startStack, type PartName, type Stack } from './stack/stack.ts';
 import { stopSignal, untilAborted } from './stack/stop-signal.ts';
 
 async function main(): Promise<number> {
@@ -12,8 +13,7 @@ async function main(): Promise<number> {
     ...config,
     projectDir,
     signal,
-    // Redis logs are omitted; after a failure its last lines are in the error.
-    onLine: (part, line) => part !== 'redis' && process.stderr.write(`${part.padEnd(6)} ${line}\n`),
+    onLine: printLine,
     onEvent: (text) => process.stderr.write(`${text}\n`),
   });
   printAddresses(stack, config.dataDir, config.redisUrl === undefined);
@@ -21,6 +21,16 @@ async function main(): Promise<number> {
   process.stderr.write(`Stopping${failure === undefined ? '' : `: ${failure.message}`}\n`);
   await stack.stop();
   return failure === undefined ? 0 : 1;
+}
+
+/**
+ * Standard output carries log records only, one JSON object per line; everything else goes to standard error. The log of
+ * Redis is omitted; after a failure its last lines are in the error.
+ */
+function printLine(part: PartName, line: string): void {
+  if (part === 'redis') return;
+  if (isLogRecord(line)) process.stdout.write(`${line}\n`);
+  else process.stderr.write(`${part.padEnd(6)} ${line}\n`);
 }
 
 function printAddresses({ url }: Stack, dataDir: string, ownsRedis: boolean): void {
@@ -31,7 +41,7 @@ function printAddresses({ url }: Stack, dataDir: string, ownsRedis: boolean): vo
     `  redis   ${ownsRedis ? 'private, started and stopped with this service' : 'REDIS_URL'}`,
     'Press Control-C to stop it.',
   ];
-  process.stdout.write(`${lines.join('\n')}\n`);
+  process.stderr.write(`${lines.join('\n')}\n`);
 }
 
 try {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { ProcessPlan } from './guarded-process.ts';
+import { parseRecord } from './log-record.ts';
 
 export interface AppOptions {
   readonly name: 'api' | 'worker';
@@ -66,12 +67,7 @@ export function appProcess({
 
 /** Parses a ready message; undefined for other lines, for example log records. */
 export function parseReadyMessage(line: string): ReadyMessage | undefined {
-  if (!line.startsWith('{')) return undefined;
-  try {
-    const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || !('ready' in value) || value.ready !== true) return undefined;
-    return 'url' in value && typeof value.url === 'string' ? { ready: true, url: value.url } : { ready: true };
-  } catch {
-    return undefined;
-  }
+  const { ready, url } = parseRecord(line) ?? {};
+  if (ready !== true) return undefined;
+  return typeof url === 'string' ? { ready: true, url } : { ready: true };
 }

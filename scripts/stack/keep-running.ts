@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readableLine } from './log-record.ts';
 import { startGuarded, type GuardedProcess, type ProcessPlan } from './guarded-process.ts';
 
 const firstBackoffMs = 100;
@@ -21,7 +22,8 @@ export interface KeepRunningOptions {
    * slow.
    */
   readonly whenReady: (process: GuardedProcess, signal: AbortSignal) => Promise<void>;
-  readonly readyTimeoutMs: number;
+  /** If absent, the process may take as long as it needs. */
+  readonly readyTimeoutMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -91,22 +93,22 @@ async function startUntilReady(
   void started.exited.then((end) =>
     endedEarly.abort(new Error(`${plan.name} exited before it was ready (${end}).${lastOutput(started)}`)),
   );
-  const timeout = AbortSignal.timeout(readyTimeoutMs);
-  const readySignal = AbortSignal.any([signal, stopping, endedEarly.signal, timeout]);
+  const timeout = readyTimeoutMs === undefined ? undefined : AbortSignal.timeout(readyTimeoutMs);
+  const readySignal = AbortSignal.any([signal, stopping, endedEarly.signal, ...(timeout ? [timeout] : [])]);
   try {
     await whenReady(started, readySignal);
     readySignal.throwIfAborted();
     return started;
   } catch (error) {
     await started.stop();
-    throw timeout.aborted
+    throw timeout?.aborted
       ? new Error(`${plan.name} was not ready within ${readyTimeoutMs} ms.${lastOutput(started)}`, { cause: error })
       : error;
   }
 }
 
 function lastOutput({ lastLines }: GuardedProcess): string {
-  return lastLines.length === 0 ? '' : ` Last output:\n  ${lastLines.join('\n  ')}`;
+  return lastLines.length === 0 ? '' : ` Last output:\n  ${lastLines.map(readableLine).join('\n  ')}`;
 }
 
 async function pause(durationMs: number, signal: AbortSignal): Promise<void> {

@@ -121,7 +121,7 @@ async function startApp(
   name: 'api' | 'worker',
   environment: NodeJS.ProcessEnv,
   stopGraceMs: number,
-  { projectDir, settingsDir = projectDir, onLine, onEvent, signal }: StackOptions,
+  { projectDir, settingsDir = projectDir, redisUrl, onLine, onEvent, signal }: StackOptions,
   parts: Parts,
 ): Promise<ReadyMessage> {
   const app = appProcess({
@@ -136,7 +136,8 @@ async function startApp(
   let message: ReadyMessage = { ready: true };
   const kept = await keepRunning({
     plan: app.plan,
-    readyTimeoutMs,
+    // A worker is ready when Redis serves, and a Redis of others may start much later.
+    ...(name === 'worker' && redisUrl !== undefined ? {} : { readyTimeoutMs }),
     signal,
     async whenReady(_process, ended) {
       message = await app.whenReady(ended);

@@ -14,12 +14,7 @@ import type { Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 import type { BodyTimeLimits } from './http/body-time.ts';
-
-/** A dependency that the service needs; `check` throws when it does not work. */
-export interface ReadinessCheck {
-  readonly name: string;
-  readonly check: () => Promise<void>;
-}
+import type { Readiness } from './readiness.ts';
 
 /** Dependencies of the app; `wiring.ts` builds them. */
 export interface ApiDependencies {
@@ -38,7 +33,7 @@ export interface ApiDependencies {
   readonly clock: Clock;
   /** Throws `url_forbidden` or `request_invalid` for a URL that the service does not fetch. */
   readonly checkUrl: (url: string) => void;
-  readonly readiness: readonly ReadinessCheck[];
+  readonly readiness: Pick<Readiness, 'read'>;
   /** The queue dashboard, without access control. */
   readonly queueBoard: RequestHandler;
   readonly logger: Logger;

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { runService } from '@lipsync/core/host';
 import { createApp } from './app.ts';
 import { apiConfigFromEnvironment } from './config.ts';
@@ -9,21 +8,23 @@ import { wireApi } from './wiring.ts';
 /** Time for open responses to finish at shutdown. */
 const stopGraceMs = 5_000;
 
-/** Time limit for closing the Redis connections; an unreachable Redis never acknowledges. */
-const closeLimitMs = 3_000;
+/** Time limit for the first check of Redis; afterwards the API starts without it. */
+const redisStartLimitMs = 2_000;
 
 const logger = createLogger();
 
 await runService(logger, async () => {
   const config = apiConfigFromEnvironment();
-  const { dependencies, close } = wireApi(config, logger);
+  const { dependencies, redis, close } = wireApi(config, logger);
+  await redis.open(redisStartLimitMs);
   const server = await listen(createApp(dependencies), config);
   logger.info({ url: server.url, keys: config.keys.length }, 'listening');
   return {
     readyFields: { url: server.url },
+    failed: redis.refused,
     async stop() {
       await server.stop(stopGraceMs);
-      await Promise.race([close(), delay(closeLimitMs)]);
+      await close();
     },
   };
 });

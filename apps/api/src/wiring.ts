@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   checkMethod,
   checkUrl,
@@ -15,9 +16,9 @@ import {
   type Logger,
 } from '@lipsync/core/host';
 import {
-  createClientConnection,
   LipsyncProducer,
   QueuedJobs,
+  RedisConnections,
   RedisJobStore,
   RedisJobNotifications,
   RedisConcurrencySlots,
@@ -27,37 +28,40 @@ import { queueBoardPath } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiDependencies } from './dependencies.ts';
 import { bodyTimeLimits } from './http/body-time.ts';
+import { Readiness } from './readiness.ts';
 import { createQueueBoard } from './routes/queue-board.ts';
 
-/** Throws the error of the first folder that cannot be written. */
-async function requireWritable(artifacts: ArtifactStore): Promise<void> {
-  const { inputs, outputs } = await artifacts.health();
-  const error = inputs.error ?? outputs.error;
+/** Time limit for closing the queues. */
+const closeLimitMs = 1_000;
+
+async function requireWritable(artifacts: ArtifactStore, folder: 'inputs' | 'outputs'): Promise<void> {
+  const { error } = (await artifacts.health())[folder];
   if (error) throw error;
 }
 
 export interface WiredApi {
   readonly dependencies: ApiDependencies;
+  readonly redis: RedisConnections;
   /** Closes the Redis connections. */
   close(): Promise<void>;
 }
 
 /** Builds the dependencies of the app. Connects at the first request, so that the API starts without Redis. */
 export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
-  const onError = (error: Error): void => logger.warn({ error }, 'connection to Redis lost');
-  const connection = createClientConnection({ url: config.redisUrl, onError });
-  const listening = createClientConnection({ url: config.redisUrl, onError });
+  const artifacts = createArtifactStore(config.core);
+  const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger });
+  const connection = redis.commands;
   const store = new RedisJobStore({
     connection,
     onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'stored job record not readable'),
   });
   const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger });
-  const watcher = new RedisJobNotifications({ connection: listening });
+  const watcher = new RedisJobNotifications({ connection: redis.subscriptions });
   const state = new RedisStateStore({ connection });
   const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
   const allowedHosts = parseAllowedHosts(config.core.allowedPrivateHosts);
-  const artifacts = createArtifactStore(config.core);
   return {
+    redis,
     dependencies: {
       jobs: new QueuedJobs({
         store,
@@ -66,6 +70,7 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
         clock: systemClock,
         ids: createIdSource(systemClock),
         planJob: (options) => planJob(options, config.core),
+        verifyRedis: () => redis.verify(),
       }),
       store,
       artifacts,
@@ -77,10 +82,15 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       estimator: createCostEstimator(config.core, { state, slots, load: () => producer.load() }),
       clock: systemClock,
       checkUrl: (url) => void checkUrl(url, allowedHosts),
-      readiness: [
-        { name: 'redis', check: async () => void (await connection.ping()) },
-        { name: 'disk', check: () => requireWritable(artifacts) },
-      ],
+      readiness: new Readiness({
+        clock: systemClock,
+        logger,
+        checks: [
+          { name: 'redis', check: () => redis.check(), logsItself: true },
+          { name: 'data_folder', check: () => requireWritable(artifacts, 'inputs') },
+          { name: 'output_folder', check: () => requireWritable(artifacts, 'outputs') },
+        ],
+      }),
       queueBoard: createQueueBoard({ producer, basePath: queueBoardPath }),
       logger,
       keys: config.keys,
@@ -92,9 +102,9 @@ export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
       maxEventStreams: 1_000,
     },
     async close() {
-      await producer.close();
-      connection.disconnect();
-      listening.disconnect();
+      // A Redis that is gone never acknowledges.
+      if (redis.serves) await Promise.race([producer.close(), delay(closeLimitMs)]);
+      redis.disconnect();
     },
   };
 }

@@ -48,14 +48,19 @@ describe('API with keys', () => {
     headers: { Authorization: `Basic ${btoa(`${user}:${password}`)}` },
   });
 
-  it('With keys, only GET /health needs no key.', async () => {
+  it('With keys, GET /ready reports its status without a key, and its parts with one.', async () => {
+    expect(await json(await api.fetch('/ready'))).toEqual({ status: 'ready' });
+    expect(await json(await api.fetch('/ready', bearer('wrong-secret')))).toEqual({ status: 'ready' });
+    expect(await json(await api.fetch('/ready', bearer('first-secret')))).toMatchObject({ checks: { redis: 'ok' } });
+  });
+
+  it('With keys, only GET /health and GET /ready need no key.', async () => {
     expect((await api.fetch('/health')).status).toBe(200);
     for (const path of [
       '/lipsync',
       '/lipsync/x',
       '/lipsync/x/output',
       '/lipsync/x/events',
-      '/ready',
       '/nowhere',
       '/admin/queues',
       '/admin/queues/api/queues',

@@ -38,7 +38,7 @@ export interface RunningApi {
   postJson(path: string, body: unknown): Promise<Response>;
   /** Sends a part of a video, waits until a part of it is stored, then closes the connection. */
   interruptUpload(): Promise<void>;
-  /** Files below the data folder, relative to it. */
+  /** Files below the data folder, relative to it, without the id of the store. */
   storedFiles(): Promise<string[]>;
   /** Payload of the queue entry of the job; undefined without one. */
   queuedPayload(id: string): Promise<unknown>;
@@ -84,7 +84,8 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
     postJson: (path, body) =>
       call(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
     interruptUpload: () => interruptUpload(server.url, () => filesBelow(config.core.dataDir)),
-    storedFiles: () => filesBelow(config.core.dataDir),
+    storedFiles: async () =>
+      (await filesBelow(config.core.dataDir)).filter((path) => path !== join('inputs', '.store-id')),
     queuedPayload: async (id) => (await (await producer.queue('render')).getJob(id))?.data,
     async recordJob(change = {}) {
       const input = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;

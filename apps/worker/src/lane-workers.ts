@@ -1,6 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JobRunner, Logger } from '@lipsync/core/host';
-import { createWorkerConnection, queueNames, type JobName, type Lane, type LipsyncProducer } from '@lipsync/queue';
+import {
+  createWorkerConnection,
+  queueNames,
+  type JobName,
+  type Lane,
+  type LipsyncProducer,
+  type RedisConnections,
+} from '@lipsync/queue';
 import { UnrecoverableError, Worker, type Processor } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
@@ -8,6 +15,10 @@ import { createLipsyncProcessor } from './lipsync-processor.ts';
 
 /** Time that aborted jobs have to end their processes and to go back into the queue. */
 const handBackLimitMs = 10_000;
+/** The same without Redis: only their processes can be ended. */
+const handBackWithoutRedisLimitMs = 3_000;
+const outagePollMs = 200;
+const refusedClaimPauseMs = 1_000;
 
 export type LaneConfig = Omit<WorkerConfig, 'core'>;
 
@@ -15,6 +26,7 @@ export interface LaneWorkersOptions {
   readonly config: LaneConfig;
   readonly runner: Pick<JobRunner, 'run'>;
   readonly producer: LipsyncProducer;
+  readonly redis: Pick<RedisConnections, 'report' | 'serves'>;
   readonly logger: Logger;
 }
 
@@ -27,11 +39,11 @@ export class LaneWorkers {
   readonly #stopping = new AbortController();
 
   constructor(options: LaneWorkersOptions) {
-    const { config, runner, producer, logger } = options;
+    const { config, runner, producer, redis } = options;
     this.#options = options;
     this.#connection = createWorkerConnection({
       url: config.redisUrl,
-      onError: (error) => logger.warn({ error }, 'Redis connection error'),
+      onError: (error) => void redis.report(error),
     });
     const processors = { lipsync: createLipsyncProcessor({ runner, producer, stopping: this.#stopping.signal }) };
     this.#workers = config.lanes.map((lane) =>
@@ -48,25 +60,34 @@ export class LaneWorkers {
   }
 
   /**
-   * Stops in two stages: the workers take no new jobs and finish the running ones; after the grace period the remaining
-   * jobs are aborted and put back into the queue for other workers. Resolves when no job runs, or when one ignores the
-   * abort; the queue recovers that job when its lock expires.
+   * Stops in two stages: the workers take no new jobs and finish the running ones; after the grace period, or at once
+   * without Redis, the remaining jobs are aborted and put back into the queue for other workers. Resolves when no job
+   * runs, or when one ignores the abort; the queue recovers that job when its lock expires.
    */
   async stop(): Promise<void> {
-    const { config, logger } = this.#options;
-    const graceMs = config.shutdownGraceMs;
+    const { config, logger, redis } = this.#options;
     const waited = new AbortController();
     const closed = Promise.all(this.#workers.map((worker) => worker.close())).then(() => waited.abort());
-    logger.info({ graceMs }, 'no longer taking jobs; finishing running jobs');
-    await Promise.race([closed, pause(graceMs, waited.signal)]);
+    logger.info({ graceMs: config.shutdownGraceMs }, 'no longer taking jobs; finishing running jobs');
+    await Promise.race([closed, this.#endOfGrace(waited.signal)]);
     if (!waited.signal.aborted) {
-      logger.warn({}, 'grace period over; handing back running jobs');
+      const limitMs = redis.serves ? handBackLimitMs : handBackWithoutRedisLimitMs;
+      logger.warn({ limitMs }, 'grace period over; handing back running jobs');
       this.#stopping.abort();
-      await Promise.race([closed, pause(handBackLimitMs, waited.signal)]);
+      // Commands that wait for Redis fail only when their connection is closed.
+      if (!redis.serves) for (const worker of this.#workers) void worker.disconnect();
+      await Promise.race([closed, pause(limitMs, waited.signal)]);
     }
-    if (!waited.signal.aborted) logger.error({ handBackLimitMs }, 'a job did not stop in time');
+    if (!waited.signal.aborted) logger.error({}, 'a job did not stop in time');
     waited.abort();
     this.#connection.disconnect();
+  }
+
+  /** Resolves after the grace period. Without Redis it ends early, because a job that completes cannot be recorded. */
+  async #endOfGrace(signal: AbortSignal): Promise<void> {
+    const { config, redis } = this.#options;
+    const deadlineMs = performance.now() + config.shutdownGraceMs;
+    while (!signal.aborted && redis.serves && performance.now() < deadlineMs) await pause(outagePollMs, signal);
   }
 }
 
@@ -78,8 +99,9 @@ interface LaneWorkerOptions extends LaneWorkersOptions {
   readonly connection: Redis;
 }
 
-function createLaneWorker({ config, lane, concurrency, processors, connection, logger }: LaneWorkerOptions): Worker {
-  const worker = new Worker(queueNames[lane], dispatch(processors), {
+function createLaneWorker(options: LaneWorkerOptions): Worker {
+  const { config, lane, concurrency, processors, connection, redis, logger } = options;
+  const worker = new PacedWorker(queueNames[lane], dispatch(processors), {
     connection,
     concurrency,
     autorun: false,
@@ -88,13 +110,29 @@ function createLaneWorker({ config, lane, concurrency, processors, connection, l
     // The job record counts crashes and decides when to give up; BullMQ must not end a job first.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
   });
-  worker.on('error', (error) => logger.warn({ lane, error }, 'lane worker error'));
+  worker.on('error', (error) => {
+    if (!redis.report(error)) logger.warn({ lane, error }, 'lane worker error');
+  });
   worker.on('stalled', (jobId) => logger.warn({ lane, jobId }, 'job stalled: its worker disappeared; requeued'));
   worker.on('lockRenewalFailed', (jobIds) => {
     logger.warn({ lane, jobIds }, 'job locks lost; aborting the local runs');
     for (const jobId of jobIds) worker.cancelJob(jobId, 'lock lost');
   });
   return worker;
+}
+
+/**
+ * BullMQ repeats a claim that Redis refuses without a pause: a full disk would cost thousands of commands per second.
+ */
+class PacedWorker extends Worker {
+  protected override async moveToActive(token: string, name?: string): ReturnType<Worker['moveToActive']> {
+    try {
+      return await super.moveToActive(token, name);
+    } catch (error) {
+      await delay(refusedClaimPauseMs);
+      throw error;
+    }
+  }
 }
 
 function dispatch(processors: Readonly<Record<string, Processor>>): Processor {

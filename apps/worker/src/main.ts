@@ -6,9 +6,9 @@ import { startWorker } from './wiring.ts';
 /** JSON lines on stderr; stdout carries only the ready line. */
 const logger: Logger = pino({ base: { app: 'worker' }, serializers: { error: stdSerializers.err } }, destination(2));
 
-await runService(logger, async () => {
+await runService(logger, async (stopping) => {
   const config = workerConfigFromEnvironment();
-  const worker = await startWorker(config, logger);
+  const worker = await startWorker(config, logger, stopping);
   logger.info({ lanes: config.lanes }, 'worker started');
-  return { readyFields: {}, stop: () => worker.stop() };
+  return { readyFields: {}, failed: worker.failed, stop: () => worker.stop() };
 });

@@ -13,9 +13,9 @@ import {
   type Logger,
 } from '@lipsync/core/host';
 import {
-  createClientConnection,
   LipsyncProducer,
   RedisConcurrencySlots,
+  RedisConnections,
   RedisJobNotifications,
   RedisJobStore,
   RedisStateStore,
@@ -33,24 +33,29 @@ const progressIntervalMs = 250;
 const slotPollIntervalMs = 60_000;
 
 export interface RunningWorker {
+  /** Resolves with the reason when the worker must not continue. */
+  readonly failed: Promise<Error>;
   /** Stops taking jobs, finishes or hands back the running ones, and closes all connections and processes. */
   stop(): Promise<void>;
 }
 
-/** Builds and starts the worker; resolves when it takes jobs, which is not before Redis can be reached. */
-export async function startWorker(config: WorkerConfig, logger: Logger): Promise<RunningWorker> {
+/**
+ * Builds and starts the worker; resolves when it takes jobs, which is not before Redis serves. Throws when it must not
+ * use this Redis, and the reason of the aborted signal.
+ */
+export async function startWorker(config: WorkerConfig, logger: Logger, signal: AbortSignal): Promise<RunningWorker> {
   for (const warning of settingWarnings(config.core)) logger.warn({}, warning);
-  const onError = (error: Error): void => logger.warn({ error }, 'Redis connection error');
-  const connection = createClientConnection({ url: config.redisUrl, onError });
-  const subscriber = createClientConnection({ url: config.redisUrl, onError });
+  const artifacts = createArtifactStore(config.core);
+  const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger });
+  await redis.waitUntilServing(signal);
+  const connection = redis.commands;
   const clock = systemClock;
   const store = new RedisJobStore({
     connection,
     onUnreadable: (jobId, error) => logger.warn({ jobId, error }, 'stored job record not readable'),
   });
-  const artifacts = createArtifactStore(config.core);
   const producer = new LipsyncProducer({ connection, store, clock, logger });
-  const notifications = new RedisJobNotifications({ connection: subscriber });
+  const notifications = new RedisJobNotifications({ connection: redis.subscriptions });
   const core = createCore(config, { connection, store, producer, logger });
   const runner = new JobRunner({
     store,
@@ -69,22 +74,24 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     progressIntervalMs,
     publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
   });
-  const lanes = new LaneWorkers({ config, runner, producer, logger });
+  const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
   await lanes.start();
   const stopped = new AbortController();
   const maintenance = runMaintenance(
-    { producer, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
+    { producer, core, store, artifacts, redis, clock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
   return {
+    failed: redis.refused,
     async stop() {
       stopped.abort();
       await lanes.stop();
+      // Without Redis the maintenance tasks would wait for it until their time limits.
+      if (!redis.serves) redis.disconnect();
       await core.close();
       await maintenance;
-      await producer.close();
-      connection.disconnect();
-      subscriber.disconnect();
+      if (redis.serves) await producer.close();
+      redis.disconnect();
     },
   };
 }

@@ -53,6 +53,7 @@ async function serve(scripted: ScriptedRunner = runner, shutdownGraceMs = 0): Pr
     },
     runner: scripted,
     producer,
+    redis: { report: () => true, serves: true },
     logger: silent,
   });
   await worker.start();

@@ -108,7 +108,13 @@ export async function openWaitingBench(): Promise<WaitingBench> {
         publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
       });
       const config = { redisUrl: redis.url, lanes, shutdownGraceMs: 0, lockMs: 2_000, stalledIntervalMs: 500 };
-      const worker = new LaneWorkers({ config, runner, producer, logger: silent });
+      const worker = new LaneWorkers({
+        config,
+        runner,
+        producer,
+        redis: { report: () => true, serves: true },
+        logger: silent,
+      });
       await worker.start();
       workers.push(worker);
     },

@@ -61,12 +61,13 @@ it(
       (level: string): Logger['info'] =>
       (fields, message) =>
         void lines.push({ level, fields, message });
-    const worker = await startWorker(config, {
+    const logger: Logger = {
       debug: writeAt('debug'),
       info: writeAt('info'),
       warn: writeAt('warn'),
       error: writeAt('error'),
-    });
+    };
+    const worker = await startWorker(config, logger, new AbortController().signal);
     cleanUp(() => worker.stop());
     expect(lines).toContainEqual({
       level: 'warn',

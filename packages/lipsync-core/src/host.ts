@@ -35,6 +35,7 @@ export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export { JobRunner, type JobRunnerOptions, type RunContext } from './jobs/job-runner.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
+export { OutageLog, type Failure } from './processes/outage-log.ts';
 export { runService } from './processes/run-service.ts';
 export type { CostRow } from './billing/cost-report.ts';
 export { Ledger } from './billing/ledger.ts';

@@ -1,10 +1,10 @@
-import { LipsyncError } from '@lipsync/core/host';
-import { Redis, ReplyError, type RedisOptions } from 'ioredis';
+import { Redis, type RedisOptions } from 'ioredis';
+import { outageOfClient, toRedisError } from './redis-outage.ts';
 
 export interface ConnectionOptions {
   /** redis:// or rediss://. */
   readonly url: string;
-  /** Called after each connection error; ioredis reconnects by itself. */
+  /** Called after each connection error (ioredis reconnects by itself) and each command that Redis cannot serve. */
   readonly onError: (error: Error) => void;
 }
 
@@ -37,43 +37,21 @@ export function createWorkerConnection(options: ConnectionOptions): Redis {
 function connect({ url, onError }: ConnectionOptions, options: DefaultReplyOptions): Redis {
   const connection = new Redis(url, { ...commonOptions, ...options });
   connection.on('error', onError);
+  const sendCommand = connection.sendCommand.bind(connection);
+  connection.sendCommand = (command, ...rest) => {
+    command.promise.catch((error: unknown) => {
+      if (error instanceof Error && outageOfClient(error) !== undefined) onError(error);
+    });
+    return sendCommand(command, ...rest);
+  };
   return connection;
 }
 
-/**
- * Codes of error replies after which the same command can succeed later: out of memory, loading, read-only, disk error.
- */
-const transientReplyCodes: ReadonlySet<string> = new Set([
-  'OOM',
-  'LOADING',
-  'READONLY',
-  'MISCONF',
-  'BUSY',
-  'MASTERDOWN',
-  'TRYAGAIN',
-]);
-
-/**
- * Runs Redis commands. Throws `resource_exhausted` while Redis cannot serve, `internal` for a command that it rejects.
- */
+/** Runs Redis commands. Throws a `RedisOutage` while Redis cannot serve, `internal` for a command that it rejects. */
 export async function guardRedis<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
     throw toRedisError(error);
   }
-}
-
-/** The error of a failed Redis command: `resource_exhausted` (retry later) unless the command itself is wrong. */
-function toRedisError(error: unknown): LipsyncError {
-  if (LipsyncError.isInstance(error)) return error;
-  if (error instanceof Error && error instanceof ReplyError && !transientReplyCodes.has(replyCode(error))) {
-    return new LipsyncError('internal', 'Redis rejected a command. This is a bug; please report it.', { cause: error });
-  }
-  return new LipsyncError('resource_exhausted', 'The job store is unavailable. Try again shortly.', { cause: error });
-}
-
-/** In Redis' protocol the first word of an error reply is its code. */
-function replyCode(error: Error): string {
-  return error.message.split(' ', 1)[0] ?? '';
 }

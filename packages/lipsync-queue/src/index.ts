@@ -21,5 +21,7 @@ export { LipsyncQueue, openLipsyncQueue, type EnqueueInput, type LipsyncQueueOpt
 export type { LipsyncQueueHandle } from './queue-entries.ts';
 export { QueuedJobs, type JobSubmission, type QueuedJobsOptions } from './queued-jobs.ts';
 export { RedisConcurrencySlots, type RedisConcurrencySlotsOptions } from './redis-concurrency-slots.ts';
+export { RedisConnections, storeIdKey, type RedisConnectionsOptions } from './redis-connections.ts';
 export { RedisJobStore } from './redis-job-store.ts';
+export { isRedisOutage } from './redis-outage.ts';
 export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';

@@ -22,10 +22,10 @@ import {
 } from '@lipsync/core/host';
 import { configFromEnvironment, type CoreConfig } from '@lipsync/core/config';
 import type { LipsyncOptionsInput } from '@lipsync/core/contract';
-import { createClientConnection } from './connection.ts';
 import { RedisJobNotifications } from './job-notifications.ts';
 import { LipsyncProducer } from './lipsync-producer.ts';
 import { QueuedJobs } from './queued-jobs.ts';
+import { RedisConnections } from './redis-connections.ts';
 import { RedisJobStore } from './redis-job-store.ts';
 
 export interface LipsyncQueueOptions {
@@ -50,11 +50,10 @@ export class LipsyncQueue {
   readonly #close: () => Promise<void>;
 
   constructor(options: LipsyncQueueOptions) {
-    const { logger, redisUrl: url } = options;
-    const onError = (error: Error): void => logger.warn({ error }, 'Redis connection error');
-    const connection = createClientConnection({ url, onError });
-    const subscriber = createClientConnection({ url, onError });
+    const { artifacts, logger, redisUrl: url } = options;
+    const redis = new RedisConnections({ url, artifacts, logger });
     const clock = systemClock;
+    const connection = redis.commands;
     const store = new RedisJobStore({ connection });
     const producer = new LipsyncProducer({ connection, store, clock, logger });
     this.#options = options;
@@ -63,14 +62,14 @@ export class LipsyncQueue {
       store,
       producer,
       clock,
-      watcher: new RedisJobNotifications({ connection: subscriber }),
+      watcher: new RedisJobNotifications({ connection: redis.subscriptions }),
       ids: createIdSource(clock),
       planJob: () => undecidedStart,
+      verifyRedis: () => redis.verify(),
     });
     this.#close = async () => {
       await producer.close();
-      connection.disconnect();
-      subscriber.disconnect();
+      redis.disconnect();
     };
   }
 

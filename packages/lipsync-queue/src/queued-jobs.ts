@@ -30,6 +30,8 @@ export interface QueuedJobsOptions {
   readonly watcher: JobWatcher;
   readonly clock: Clock;
   readonly ids: IdSource;
+  /** Throws when Redis belongs to another installation; called before a job is stored. */
+  verifyRedis(): Promise<void>;
   /**
    * Plans a job before it is stored; returns `undecidedStart` in a host without the workers' settings. Throws
    * `not_supported` for a method that is not configured.
@@ -51,7 +53,8 @@ export class QueuedJobs {
 
   /** Stores and queues a job. Throws `resource_exhausted` when Redis cannot be reached, and what `planJob` throws. */
   async submit(submission: JobSubmission): Promise<JobRecord> {
-    const { clock, ids, planJob, producer } = this.#options;
+    const { clock, ids, planJob, producer, verifyRedis } = this.#options;
+    await verifyRedis();
     const record = newJobRecord({
       id: ids.jobId(),
       nowMs: clock.nowMs(),

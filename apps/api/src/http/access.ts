@@ -61,6 +61,12 @@ export function requireKeyOrPassword(keys: readonly ApiKey[]): RequestHandler {
   };
 }
 
+/** Returns whether a request may see what only callers with a key may see; every request may if there are no keys. */
+export function createKeyCheck(keys: readonly ApiKey[]): (request: Request) => boolean {
+  const nameOf = createKeyLookup(keys);
+  return (request) => keys.length === 0 || nameOf(bearerSecret(request) ?? '') !== undefined;
+}
+
 function unauthorized(challenge: string, message: string): HttpError {
   return new HttpError('unauthorized', message, { headers: { 'WWW-Authenticate': challenge } });
 }

@@ -1,12 +1,11 @@
-import type { Response } from 'express';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { ApiDependencies, ReadinessCheck } from '../dependencies.ts';
+import type { Request, Response } from 'express';
+import type { ApiDependencies } from '../dependencies.ts';
+import { createKeyCheck } from '../http/access.ts';
 import type { Route } from './route.ts';
 
-const checkTimeLimitMs = 2_000;
-
-/** Liveness (the process responds) and readiness (its dependencies work). */
+/** Liveness (the process responds) and readiness (the parts that it needs work). Both need no key. */
 export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
+  const hasKey = createKeyCheck(dependencies.keys);
   return [
     {
       method: 'get',
@@ -14,33 +13,37 @@ export function healthRoutes(dependencies: ApiDependencies): readonly Route[] {
       open: true,
       handle: (_request, response) => void response.json({ status: 'ok' }),
     },
-    { method: 'get', path: '/ready', handle: (_request, response) => answerReadiness(dependencies, response) },
+    {
+      method: 'get',
+      path: '/ready',
+      open: true,
+      handle: (request, response) => answerReadiness(dependencies, { request, response, hasKey }),
+    },
   ];
 }
 
-async function answerReadiness({ readiness, logger }: ApiDependencies, response: Response): Promise<void> {
-  const outcomes = await Promise.all(
-    readiness.map(async (check) => ({ name: check.name, error: await failureOf(check) })),
-  );
-  const failed = outcomes.filter(({ error }) => error !== undefined);
-  for (const { name, error } of failed) logger.warn({ check: name, error }, 'not ready');
-  response.status(failed.length === 0 ? 200 : 503).json({
-    status: failed.length === 0 ? 'ready' : 'not_ready',
-    checks: Object.fromEntries(outcomes.map(({ name, error }) => [name, error === undefined ? 'ok' : 'failed'])),
-  });
+interface ReadinessRequest {
+  readonly request: Request;
+  readonly response: Response;
+  readonly hasKey: (request: Request) => boolean;
 }
 
-/** Each check has its own limits; this one bounds the response time of the route. */
-async function failureOf({ check }: ReadinessCheck): Promise<unknown> {
-  const finished = new AbortController();
-  const timeout = delay(checkTimeLimitMs, new Error('no response in time'), { signal: finished.signal }).catch(
-    () => undefined,
-  );
-  const outcome = check().then(
-    () => undefined,
-    (error: unknown) => error ?? new Error('failed'),
-  );
-  const first = await Promise.race([outcome, timeout]);
-  finished.abort();
-  return first;
+/** Reasons name folders and settings, so that a caller without a key receives the status only. */
+async function answerReadiness(
+  { readiness }: Pick<ApiDependencies, 'readiness'>,
+  { request, response, hasKey }: ReadinessRequest,
+): Promise<void> {
+  const parts = await readiness.read();
+  const failed = parts.filter(({ reason }) => reason !== null);
+  const status = failed.length === 0 ? 'ready' : 'not_ready';
+  response.status(failed.length === 0 ? 200 : 503).set('Cache-Control', 'no-store');
+  if (!hasKey(request)) {
+    response.json({ status });
+    return;
+  }
+  response.json({
+    status,
+    checks: Object.fromEntries(parts.map(({ name, reason }) => [name, reason === null ? 'ok' : 'failed'])),
+    reasons: Object.fromEntries(failed.map(({ name, reason }) => [name, reason])),
+  });
 }

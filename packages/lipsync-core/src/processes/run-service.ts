@@ -5,34 +5,52 @@ import { toLipsyncError } from '../errors/index.ts';
 export interface RunningService {
   /** Added to the ready line. */
   readonly readyFields: Readonly<Record<string, string>>;
+  /** Resolves with the reason when the service must not continue; it is then stopped. */
+  readonly failed?: Promise<Error>;
   stop(): Promise<void>;
 }
 
 /**
  * Body of the main module of a service: starts it, prints the ready line, stops it at SIGTERM or SIGINT and exits, with
- * code 1 after an error.
+ * code 1 after an error. A signal during the start aborts it and ends the process.
  */
-export async function runService(logger: Logger, start: () => Promise<RunningService>): Promise<never> {
+export async function runService(
+  logger: Logger,
+  start: (stopping: AbortSignal) => Promise<RunningService>,
+): Promise<never> {
+  const stopping = new AbortController();
+  const stopped = stopSignal(logger).then(() => stopping.abort());
   try {
-    const service = await start();
-    // The only line on stdout: the parent process waits for it.
-    process.stdout.write(`${JSON.stringify({ ready: true, ...service.readyFields })}\n`);
-    const signal = await stopSignal();
-    logger.info({ signal }, 'stopping');
-    await service.stop();
+    const started = start(stopping.signal).catch((error: unknown) => {
+      if (!stopping.signal.aborted) throw error;
+    });
+    const service = await Promise.race([started, stopped]);
+    if (service) await serve(service, stopped);
   } catch (thrown) {
-    const error = toLipsyncError(thrown);
-    // An operator corrects settings: print the reason without a stack.
-    if (error.code === 'request_invalid') process.stderr.write(`${error.message}\n`);
-    else logger.error({ error }, error.message);
-    process.exitCode = 1;
+    logFailure(logger, thrown);
   }
   // An open connection, or a job that did not stop, must not keep a stopped service alive.
   process.exit();
 }
 
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
+async function serve(service: RunningService, stopped: Promise<void>): Promise<void> {
+  // The only line on stdout: the parent process waits for it.
+  process.stdout.write(`${JSON.stringify({ ready: true, ...service.readyFields })}\n`);
+  const failure = await Promise.race([stopped, ...(service.failed ? [service.failed] : [])]);
+  await service.stop();
+  if (failure) throw failure;
+}
+
+function logFailure(logger: Logger, thrown: unknown): void {
+  const error = toLipsyncError(thrown);
+  // An operator corrects settings: the reason is enough.
+  logger.error(error.code === 'request_invalid' ? { code: error.code } : { error }, error.message);
+  process.exitCode = 1;
+}
+
+async function stopSignal(logger: Logger): Promise<void> {
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
     process.once('SIGTERM', resolve).once('SIGINT', resolve);
   });
+  logger.info({ signal }, 'stopping');
 }

@@ -28,6 +28,8 @@ export interface PutInputOptions {
 
 /** Inputs and outputs of jobs, stored by key. Every driver passes `artifactStoreSuite`. */
 export interface ArtifactStore {
+  /** The id of the store, the same for every process that shares it; created by the first call. */
+  id(): Promise<string>;
   /**
    * Stores an input under the SHA-256 of its content; the same bytes always get the same key. Stores nothing when the
    * stream fails, the signal aborts or the content exceeds `maxBytes` (`payload_too_large`).

@@ -16,6 +16,7 @@ import {
 import { linkOrCopy, moveDurably, partPathFor, partSuffix } from './durable-files.ts';
 import { ContentHash, type FileHash } from './file-hash.ts';
 import { checkFolder, createFolder } from './folder-check.ts';
+import { storeIdOf } from './store-id.ts';
 
 export interface LocalArtifactStoreOptions {
   /** Folder of `inputs/…`; created when missing. */
@@ -43,6 +44,14 @@ export class LocalArtifactStore implements ArtifactStore {
   constructor({ inputsDir, outputsDir }: LocalArtifactStoreOptions) {
     this.#inputs = { path: inputsDir, setting: 'LIPSYNC_DATA_DIR' };
     this.#outputs = { path: outputsDir, setting: 'LIPSYNC_OUTPUT_DIR' };
+  }
+
+  async id(): Promise<string> {
+    try {
+      return await storeIdOf(this.#inputs.path);
+    } catch (error) {
+      throw toStorageError(error, this.#inputs);
+    }
   }
 
   async putInput(

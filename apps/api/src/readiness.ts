@@ -1,0 +1,79 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { OutageLog, toLipsyncError, type Clock, type Logger } from '@lipsync/core/host';
+
+/** A part that the service needs; `check` throws when it does not work. */
+export interface ReadinessCheck {
+  readonly name: string;
+  readonly check: () => Promise<void>;
+  /** Whether `check` logs its failures itself. */
+  readonly logsItself?: boolean;
+}
+
+export interface PartState {
+  readonly name: string;
+  /** What happened and what to do; null for a part that works. */
+  readonly reason: string | null;
+}
+
+export interface ReadinessOptions {
+  readonly checks: readonly ReadinessCheck[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly checkLimitMs?: number;
+  readonly cacheMs?: number;
+}
+
+/** Together below 5 s, the age that an answer may have. */
+const defaults = { checkLimitMs: 2_500, cacheMs: 2_000 };
+
+/**
+ * Whether the service works, from real writes. Concurrent and quickly repeated calls share one check of each part, so
+ * that a caller cannot load Redis or the disks, and a check that hangs is not started again.
+ */
+export class Readiness {
+  readonly #options: Required<ReadinessOptions>;
+  readonly #log: OutageLog;
+  readonly #running = new Map<string, Promise<PartState>>();
+  #current: Promise<readonly PartState[]> | undefined;
+
+  constructor(options: ReadinessOptions) {
+    this.#options = { ...defaults, ...options };
+    this.#log = new OutageLog(options);
+  }
+
+  /** Resolves within `checkLimitMs`. */
+  read(): Promise<readonly PartState[]> {
+    this.#current ??= this.#readAll();
+    return this.#current;
+  }
+
+  async #readAll(): Promise<readonly PartState[]> {
+    const { checks, cacheMs } = this.#options;
+    const states = await Promise.all(checks.map((check) => this.#read(check)));
+    setTimeout(() => (this.#current = undefined), cacheMs).unref();
+    return states;
+  }
+
+  async #read(check: ReadinessCheck): Promise<PartState> {
+    const { name } = check;
+    const running = this.#running.get(name) ?? this.#start(check);
+    const finished = new AbortController();
+    const limit = delay(this.#options.checkLimitMs, undefined, { signal: finished.signal }).catch(() => undefined);
+    const state = (await Promise.race([running, limit])) ?? { name, reason: 'It does not respond in time.' };
+    finished.abort();
+    if (state.reason === null) this.#log.worked(name);
+    else if (check.logsItself !== true) this.#log.failed(name, { reason: state.reason, message: state.reason });
+    return state;
+  }
+
+  #start({ name, check }: ReadinessCheck): Promise<PartState> {
+    const running = check()
+      .then(
+        () => ({ name, reason: null }),
+        (error: unknown) => ({ name, reason: toLipsyncError(error).message }),
+      )
+      .finally(() => this.#running.delete(name));
+    this.#running.set(name, running);
+    return running;
+  }
+}

@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LipsyncError } from '../errors/index.ts';
+import { errnoCode } from '../errors/system-error.ts';
+import { partPathFor, placeDurably, syncFile } from './durable-files.ts';
+
+const fileName = '.store-id';
+
+/**
+ * Returns the id of the store in `folder`, the same for every process and machine that shares the folder. The first call
+ * creates it. Throws the error of the file system when there is no id and none can be written.
+ */
+export async function storeIdOf(folder: string): Promise<string> {
+  const path = join(folder, fileName);
+  const existing = await readId(path);
+  if (existing !== undefined) return existing;
+  await mkdir(folder, { recursive: true });
+  const partPath = partPathFor(path);
+  try {
+    await writeFile(partPath, `${randomUUID()}\n`, { flag: 'wx' });
+    await syncFile(partPath);
+    await placeDurably(partPath, path);
+  } catch (error) {
+    // Another process was first: its id counts.
+    if (errnoCode(error) !== 'EEXIST') throw error;
+  } finally {
+    await rm(partPath, { force: true }).catch(() => undefined);
+  }
+  const created = await readId(path);
+  if (created === undefined) throw new Error(`${path} disappeared.`);
+  return created;
+}
+
+async function readId(path: string): Promise<string | undefined> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (errnoCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  // Another process creates it on a file system without hard links.
+  if (text === '') throw new Error(`${path} is empty.`);
+  if (text === undefined || /^[0-9a-f-]{36}\n$/.test(text)) return text?.trim();
+  throw new LipsyncError('request_invalid', `LIPSYNC_DATA_DIR: ${path} is damaged. Delete it, then start again.`);
+}

@@ -1,0 +1,216 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  LipsyncError,
+  OutageLog,
+  systemClock,
+  type ArtifactStore,
+  type Failure,
+  type Logger,
+} from '@lipsync/core/host';
+import type { Redis } from 'ioredis';
+import { createClientConnection, guardRedis } from './connection.ts';
+import { isRedisOutage, outageMessage, outageOfClient, RedisOutage } from './redis-outage.ts';
+
+export interface RedisConnectionsOptions {
+  readonly url: string;
+  /** The store with the files of the jobs in this Redis. */
+  readonly artifacts: Pick<ArtifactStore, 'id'>;
+  readonly logger: Logger;
+}
+
+/** The id of the artifact store that the jobs of this Redis use. Delete it to let the next service take over. */
+export const storeIdKey = 'lipsync:store';
+const probeKey = 'lipsync:probe';
+const probeLifetimeMs = 60_000;
+const retryIntervalMs = 1_000;
+const intervalMs = 15_000;
+const minIntervalMs = 250;
+
+/**
+ * The connections of a process to Redis, and whether Redis serves: reachable, writable, and used by services with the
+ * same artifact store only. Checks at intervals, after reported errors, and every second until Redis serves again, and
+ * logs the changes. The caller calls `disconnect`.
+ */
+export class RedisConnections {
+  /** For commands; connects with the first one. */
+  readonly commands: Redis;
+  /** For subscriptions; can run no commands meanwhile. */
+  readonly subscriptions: Redis;
+  readonly #options: RedisConnectionsOptions;
+  readonly #address: string;
+  readonly #log: OutageLog;
+  readonly #refused = Promise.withResolvers<LipsyncError>();
+  #running: Promise<void> | undefined;
+  #next: NodeJS.Timeout | undefined;
+  #checkedAtMs = -Infinity;
+  #connectionError: Error | undefined;
+  #storeId: string | undefined;
+  #isVerified = false;
+  #serves = true;
+  #closed = false;
+
+  constructor(options: RedisConnectionsOptions) {
+    this.#options = options;
+    this.#address = addressOf(options.url);
+    this.#log = new OutageLog({ logger: options.logger, clock: systemClock });
+    const onError = (error: Error): void => void this.report(error);
+    this.commands = createClientConnection({ url: options.url, onError });
+    this.subscriptions = createClientConnection({ url: options.url, onError });
+  }
+
+  /** Whether the last check found that Redis serves; true before the first one. */
+  get serves(): boolean {
+    return this.#serves;
+  }
+
+  /** Resolves with the reason when this process must not use this Redis; never rejects. */
+  get refused(): Promise<LipsyncError> {
+    return this.#refused.promise;
+  }
+
+  /**
+   * Call with every error of ioredis, BullMQ or a store. Returns whether Redis caused it; the state of Redis is then
+   * logged here, so the caller needs no line of its own.
+   */
+  report(error: unknown): boolean {
+    const isClientError = error instanceof Error && outageOfClient(error) !== undefined;
+    if (!isClientError && !isRedisOutage(error)) return false;
+    if (isClientError && 'code' in error) this.#connectionError = error;
+    if (this.#serves && performance.now() - this.#checkedAtMs >= minIntervalMs) this.#schedule(0);
+    return true;
+  }
+
+  /**
+   * Writes to Redis and compares its artifact store with ours; concurrent calls share one check. Throws a `RedisOutage`,
+   * the error of the artifact store, or `request_invalid` when another store uses this Redis.
+   */
+  check(): Promise<void> {
+    this.#running ??= this.#check().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** As `check`, once: resolves immediately after the first success. Call it before a job is stored. */
+  async verify(): Promise<void> {
+    if (!this.#isVerified) await this.check();
+  }
+
+  /** The first check, for a process that also starts without Redis. Throws when this process must not use this Redis. */
+  async open(limitMs: number): Promise<void> {
+    const refusal = await Promise.race([this.check().then(() => undefined, toRefusal), delay(limitMs)]);
+    if (refusal) throw refusal;
+  }
+
+  /** Resolves when Redis serves. Throws when this process must not use it, and the reason of the aborted signal. */
+  async waitUntilServing(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        await this.check();
+        return;
+      } catch (error) {
+        const refusal = toRefusal(error);
+        if (refusal) throw refusal;
+        await delay(retryIntervalMs, undefined, { signal });
+      }
+    }
+  }
+
+  /** Closes the connections; commands that wait fail. */
+  disconnect(): void {
+    this.#closed = true;
+    clearTimeout(this.#next);
+    this.commands.disconnect();
+    this.subscriptions.disconnect();
+  }
+
+  async #check(): Promise<void> {
+    try {
+      await this.#probe();
+      this.#serves = true;
+      this.#isVerified = true;
+      this.#schedule(this.#log.worked('redis') ? intervalMs : retryIntervalMs);
+    } catch (error) {
+      this.#serves = false;
+      if (!this.#closed) this.#onFailure(error);
+      throw error;
+    } finally {
+      this.#checkedAtMs = performance.now();
+    }
+  }
+
+  #schedule(afterMs: number): void {
+    clearTimeout(this.#next);
+    if (this.#closed) return;
+    this.#next = setTimeout(() => void this.check().catch(() => undefined), afterMs).unref();
+  }
+
+  async #probe(): Promise<void> {
+    const { commands } = this;
+    await guardRedis(() => commands.set(probeKey, '', 'PX', probeLifetimeMs));
+    // Read once: a folder that is emptied meanwhile would get another id.
+    const id = (this.#storeId ??= await this.#options.artifacts.id());
+    const stored = await guardRedis(async () => {
+      await commands.setnx(storeIdKey, id);
+      return commands.get(storeIdKey);
+    });
+    if (stored !== null && stored !== id) throw otherStore(this.#address);
+  }
+
+  #onFailure(error: unknown): void {
+    const refusal = this.#isVerified ? toStoreRefusal(error) : toRefusal(error);
+    if (refusal) {
+      // Ends the process, which logs it.
+      this.#refused.resolve(refusal);
+      return;
+    }
+    this.#log.failed('redis', this.#describe(error));
+    this.#schedule(retryIntervalMs);
+  }
+
+  #describe(error: unknown): Failure {
+    const redis = this.#address;
+    if (!(error instanceof RedisOutage))
+      return {
+        reason: LipsyncError.isInstance(error) ? error.code : 'internal',
+        message: textOf(error),
+        fields: { redis },
+      };
+    const { kind, cause } = error;
+    // The error of a command does not state why there is no connection.
+    const origin = kind === 'unreachable' ? (this.#connectionError ?? cause) : cause;
+    const message = outageMessage(kind, `Redis at ${redis}`);
+    return { reason: kind, message, fields: { redis, cause: textOf(origin) } };
+  }
+}
+
+/** Refusals at start. Later, an operator may be about to correct the password, so that the process waits. */
+function toRefusal(error: unknown): LipsyncError | undefined {
+  if (!(error instanceof RedisOutage) || error.kind !== 'access_denied') return toStoreRefusal(error);
+  return new LipsyncError('request_invalid', `REDIS_URL: ${error.message}`, { cause: error });
+}
+
+function toStoreRefusal(error: unknown): LipsyncError | undefined {
+  return LipsyncError.isInstance(error) && error.code === 'request_invalid' ? error : undefined;
+}
+
+function otherStore(address: string): LipsyncError {
+  return new LipsyncError(
+    'request_invalid',
+    `REDIS_URL, LIPSYNC_DATA_DIR: the Redis at ${address} belongs to a service with another data folder, whose jobs this ` +
+      'service would take without having their files. Use the data folder of that service, or another Redis or database ' +
+      `number (a REDIS_URL that ends in /1). If that folder is gone, delete the key ${storeIdKey} in Redis, then start again.`,
+  );
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Host, port and database number, without user name and password. */
+function addressOf(url: string): string {
+  const { host, hostname, port, pathname } = new URL(url);
+  const database = pathname.replace(/^\/0?$/, '');
+  return `${port === '' ? `${hostname}:6379` : host}${database}`;
+}
