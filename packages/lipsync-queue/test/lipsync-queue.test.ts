@@ -170,7 +170,7 @@ describe('waitFor', () => {
   it('waitFor survives a kill of the Redis server.', async () => {
     const { id } = await queue.enqueue(files);
     const waiting = queue.waitFor(id, { timeoutMs: 20_000 });
-    await delay(100);
+    await delay(500);
     await bench.redis.kill();
     await delay(300);
     await bench.redis.restart();
