@@ -11,10 +11,12 @@ import {
   type GuardedResponse,
   type RequestLimits,
 } from './guarded-client.ts';
+import { toRequestError } from './request-errors.ts';
 import { parseAllowedHosts } from './allowed-hosts.ts';
 
 const loopback = parseAllowedHosts(['127.0.0.1']);
 const limits = { maxResponseBytes: 10_000, timeoutMs: 5_000, idleTimeoutMs: 2_000 };
+const never = new AbortController().signal;
 const running: (Server | TcpServer)[] = [];
 
 afterEach(async () => {
@@ -83,6 +85,21 @@ describe('download', () => {
     await expect(fetchFile('http://127.0.0.1:1/')).rejects.toMatchObject({
       code: 'fetch_failed',
       reason: 'unreachable',
+      message: expect.stringContaining('refused the connection'),
+    });
+  });
+
+  it.each([401, 403])('A download with status %i names a login and an expired signature as causes.', async (status) => {
+    const origin = await serve((_request, response) => response.writeHead(status).end());
+    await expect(fetchFile(origin)).rejects.toThrow(/needs a login, or its signature is invalid or expired/);
+  });
+
+  it('A server with an invalid certificate is named as such.', async () => {
+    const signals = { caller: undefined, timeLimit: never, responseLimit: never };
+    const cause = Object.assign(new Error('certificate has expired'), { code: 'CERT_HAS_EXPIRED' });
+    expect(toRequestError(cause, signals)).toMatchObject({
+      code: 'fetch_failed',
+      message: expect.stringContaining('certificate of the server is not valid (CERT_HAS_EXPIRED)'),
     });
   });
 

@@ -245,7 +245,8 @@ function checkHeaders(
 
 function statusError(status: number): RequestError {
   const retryable = status >= 500 || status === 429 || status === 408;
-  return new RequestError('status', `the server responded with status ${status}`, { retryable, status });
+  const refusal = [401, 403].includes(status) ? '; the URL needs a login, or its signature is invalid or expired' : '';
+  return new RequestError('status', `the server responded with status ${status}${refusal}`, { retryable, status });
 }
 
 interface BodyLimits {

@@ -1,5 +1,6 @@
 import { errors } from 'undici';
 import { abortError, LipsyncError } from '../errors/index.ts';
+import { errnoCode } from '../errors/system-error.ts';
 
 export type RequestFailure =
   | 'unknown_host'
@@ -74,12 +75,17 @@ export function toRequestError(
   if (LipsyncError.isInstance(cause)) return cause;
   if (signals.timeLimit.aborted)
     return new RequestError('time_limit', 'the server exceeded the time limit', { retryable: true, cause });
-  if (signals.responseLimit.aborted || isStall(cause))
-    return new RequestError('stalled', 'the server stopped responding', { retryable: true, cause });
-  return new RequestError('unreachable', 'the server is unreachable or closed the connection', {
-    retryable: true,
-    cause,
-  });
+  if (signals.responseLimit.aborted)
+    return new RequestError('stalled', 'the server did not respond in time', { retryable: true, cause });
+  if (isStall(cause)) return new RequestError('stalled', 'the server stopped responding', { retryable: true, cause });
+  return new RequestError('unreachable', explainConnection(errnoCode(cause) ?? ''), { retryable: true, cause });
+}
+
+function explainConnection(code: string): string {
+  if (code === 'ECONNREFUSED') return 'the server refused the connection';
+  if (/CERT|SIGNATURE/.test(code)) return `the certificate of the server is not valid (${code})`;
+  if (['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(code)) return 'the server closed the connection';
+  return 'the server is unreachable or closed the connection';
 }
 
 function isStall(error: unknown): boolean {
