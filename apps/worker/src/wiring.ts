@@ -5,6 +5,7 @@ import {
   createLipsyncCore,
   parseAllowedHosts,
   recordLateCost,
+  requireWritableStore,
   settingWarnings,
   systemClock,
   type BreakerChange,
@@ -72,6 +73,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger, signal: 
     cancelPollMs,
     watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
+    checkStorage: () => requireWritableStore(artifacts),
     publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
   });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });

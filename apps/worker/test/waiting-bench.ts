@@ -105,6 +105,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
         progressIntervalMs: 0,
         inputs,
         pipeline: { run: step, abandon: async ({ jobId }) => void abandoned.push(jobId) },
+        checkStorage: async () => undefined,
         publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
       });
       const config = { redisUrl: redis.url, lanes, shutdownGraceMs: 0, lockMs: 2_000, stalledIntervalMs: 500 };

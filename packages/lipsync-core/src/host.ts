@@ -63,6 +63,7 @@ export {
   contended,
   createArtifactStore,
   LocalArtifactStore,
+  requireWritableStore,
   type ArtifactStore,
   type ArtifactStoreHealth,
   type Change,

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { errorPolicies, type ErrorCode, type ErrorPolicy } from './error-codes.ts';
 import { errnoCode, exhaustionAdvice, isDiskFull, writeRefusal } from './system-error.ts';
 
@@ -116,10 +117,11 @@ export class ResourceExhaustedError extends LipsyncError {
   }
 }
 
-/** A folder that jobs need and the setting that names it. */
+/** A folder that jobs need. */
 export interface StorageFolder {
   readonly path: string;
-  readonly setting: string;
+  /** What helps besides a repair of the folder; completes "…, or ". */
+  readonly alternative: string;
 }
 
 /**
@@ -138,25 +140,29 @@ export class StorageError extends LipsyncError {
 }
 
 /** Converts the failure of a write to a folder to a `StorageError`; returns errors of any other kind unchanged. */
-export function toStorageError(error: unknown, { path, setting }: StorageFolder): unknown {
+export function toStorageError(error: unknown, { path, alternative }: StorageFolder): unknown {
   if (LipsyncError.isInstance(error)) return error;
   if (isDiskFull(error)) {
-    const advice = `Free space there, or set ${setting} to another folder.`;
-    return new StorageError('resource_exhausted', path, `The folder "${path}" is full. ${advice}`, error);
+    const message = `The folder "${path}" is full. Free space there, or ${alternative}.`;
+    return new StorageError('resource_exhausted', path, message, error);
   }
   const reason = writeRefusal(error);
   if (reason === undefined) return exhaustionAdvice(error) === undefined ? error : toLipsyncError(error);
-  const message = `The folder "${path}" cannot be written: ${reason}. Make it writable, or set ${setting} to another folder.`;
+  const message = `The folder "${path}" cannot be written: ${reason}. Make it writable, or ${alternative}.`;
   return new StorageError('storage_unwritable', path, message, error);
 }
 
 /**
  * Converts anything thrown into a `LipsyncError`: an exhausted disk, memory or descriptor table becomes
- * `resource_exhausted`, anything unknown `internal`, both with the original as cause.
+ * `resource_exhausted`, a write to a read-only file system `storage_unwritable`, anything unknown `internal`, both with the original as cause.
  */
 export function toLipsyncError(thrown: unknown): LipsyncError {
   if (LipsyncError.isInstance(thrown)) return thrown;
   const reason = errnoCode(thrown);
+  if (reason === 'EROFS' && thrown instanceof Error && 'path' in thrown && typeof thrown.path === 'string') {
+    const folder = { path: dirname(thrown.path), alternative: 'use a folder on another disk' };
+    return toLipsyncError(toStorageError(thrown, folder));
+  }
   const advice = exhaustionAdvice(thrown);
   if (reason !== undefined && advice !== undefined)
     return new ResourceExhaustedError(reason, advice, { cause: thrown });

@@ -8,6 +8,7 @@ import {
   type JobRecord,
   type LipsyncResult,
   type LipsyncSpec,
+  type MadeTake,
 } from './job-record.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import type { Attempt } from '../providers/attempt.ts';
@@ -20,7 +21,8 @@ type RunEvent = { readonly run: number } & (
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   /** The run stops early, for example because its worker shuts down; any worker may run the job. */
   | { readonly type: 'released' }
-  | { readonly type: 'parked'; readonly untilMs: number; readonly message: string }
+  /** `keptTake`: a finished take that could not be published. */
+  | { readonly type: 'parked'; readonly untilMs: number; readonly message: string; readonly keptTake?: MadeTake }
   /** The job continues on a worker that runs providers of this kind. */
   | { readonly type: 'transferred'; readonly needs: Provider['kind'] }
   | {
@@ -80,7 +82,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       // Clears a parking time as well: the run may not have seen the answer to its `parked` event.
       return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, parkedUntilMs: null };
     case 'parked':
-      return { ...record, parkedUntilMs: event.untilMs, stage: 'waiting', message: event.message };
+      return park(record, event);
     case 'transferred':
       return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, needs: event.needs };
     case 'cancel_requested':
@@ -90,10 +92,25 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'completed':
     case 'failed':
     case 'canceled':
-      return { ...record, ...end(event), spec: withoutSignatures(record.spec), completedAtMs: event.atMs };
+      return {
+        ...withoutKeptTake(record),
+        ...end(event),
+        spec: withoutSignatures(record.spec),
+        completedAtMs: event.atMs,
+      };
     case 'resumed':
       return resume(record, event);
   }
+}
+
+function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): JobRecord {
+  const { untilMs, message, keptTake } = event;
+  return { ...record, parkedUntilMs: untilMs, stage: 'waiting', message, ...(keptTake && { keptTake }) };
+}
+
+function withoutKeptTake(record: JobRecord): JobRecord {
+  const { keptTake: _, ...rest } = record;
+  return rest;
 }
 
 function startRun(record: JobRecord, atMs: number): JobRecord {

@@ -50,6 +50,17 @@ export interface LipsyncState {
   readonly needs: Provider['kind'] | null;
   readonly attempts: readonly Attempt[];
   readonly warnings: readonly Warning[];
+  /** The finished take that is kept until it can be published; absent without one, and in records of earlier versions. */
+  readonly keptTake?: MadeTake;
+}
+
+/** What is known about a finished take besides its file. */
+export interface MadeTake {
+  /** Null if no provider was needed because the speech audio was silent. */
+  readonly methodUsed: ProviderId | null;
+  readonly degraded: boolean;
+  readonly durationMs: number;
+  readonly warnings: readonly Warning[];
 }
 
 /** Output of a completed lip-sync job. */

@@ -1,9 +1,8 @@
-import type { Clock, Logger } from '../contract/ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from '../processes/workspace.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
-import { failStore, StoreFailure } from '../storage/store-failure.ts';
+import { failStorage, failStore, StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
 import { alertOfJob, appendForRun, AttemptRecorder, logFields } from './attempt-recorder.ts';
 import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
@@ -12,23 +11,18 @@ import type { JobStore } from './job-store.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import { ProgressWriter, toProgressUpdate, type ProgressUpdate } from './progress-writer.ts';
 import { deadlineExceeded, jobCanceled, RunSuperseded, StopSignal } from './stop-signal.ts';
+import { isAccepted, TakePublisher, type TakePublisherOptions } from './take-publisher.ts';
 
-export interface JobRunnerOptions {
+export interface JobRunnerOptions extends TakePublisherOptions {
   readonly store: JobStore;
   readonly inputs: InputFetcher;
   readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
-  /** Folder for work in progress. */
-  readonly workFolder: string;
-  readonly clock: Clock;
-  readonly logger: Logger;
   /** As in `StopSignalOptions`. */
   readonly cancelPollMs: number;
   watchCancel?(jobId: string, onChange: () => void): () => void;
   readonly progressIntervalMs: number;
   /** Limit for canceling remote work of a job that ends without a run; none by default. */
   readonly abandonTimeoutMs?: number;
-  /** Moves a finished take to its final place and returns its `outputKey`. */
-  publish(takePath: string, record: JobRecord): Promise<string>;
 }
 
 export interface RunContext {
@@ -42,6 +36,8 @@ export interface RunContext {
   onProgress?(update: ProgressUpdate): void;
   /** Called with the error that the record stores as code and message. */
   onError?(error: LipsyncError): void;
+  /** Called when the run parks the job because files cannot be stored, with the reason. */
+  onStorageWait?(error: LipsyncError): void;
 }
 
 /** Store of a run: its failures are never recorded as failures of the job. */
@@ -64,10 +60,12 @@ interface Run {
 export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #store: RunStore;
+  readonly #takes: TakePublisher;
 
   constructor(options: JobRunnerOptions) {
     const { store } = options;
     this.#options = options;
+    this.#takes = new TakePublisher(options);
     this.#store = {
       get: (id) => store.get(id).catch(failStore),
       append: (id, event) => store.append(id, event).catch(failStore),
@@ -126,11 +124,13 @@ export class JobRunner {
     const reason = this.#reasonToEnd(record, context);
     if (!isTerminal(record.status) && !reason) {
       const left = await this.#runOnce(record, context);
+      if (isTerminal(left.status)) await this.#takes.remove(record.id);
       // A job that is canceled while it is being parked is not woken by the cancel.
       return left.cancelRequested && left.parkedUntilMs !== null ? this.#run(record.id, context) : left;
     }
     const ended = reason ? await this.#endWithoutRun(record, reason, context) : record;
     await removeJobWorkspaces(this.#options.workFolder, record.id);
+    await this.#takes.remove(record.id);
     return ended;
   }
 
@@ -183,16 +183,21 @@ export class JobRunner {
     const attempts = new AttemptRecorder(record, { store: this.#store, logger });
     let workspace: Workspace | undefined;
     try {
-      workspace = await openJobWorkspace(workFolder, record);
+      workspace = await openJobWorkspace(workFolder, record).catch(failStorage);
       const signal = AbortSignal.any([context.signal, stop.signal]);
       const event = await this.#work({ record, context, workspace, stop, signal, attempts });
       return await this.#store.append(record.id, event);
     } catch (thrown) {
+      if (thrown instanceof StorageUnavailable)
+        return await this.#store.append(record.id, this.#takes.park(thrown.error, { record, context }));
       if (thrown instanceof StoreFailure) throw thrown;
       return await this.#endFailed(record, thrown, { context, stop: stop.signal });
     } finally {
       stop.end();
-      await workspace?.remove();
+      // What remains is removed by the next run, or with the job.
+      await workspace
+        ?.remove()
+        .catch((error: unknown) => logger.warn({ ...logFields(record), error }, 'work files remain'));
     }
   }
 
@@ -229,6 +234,9 @@ export class JobRunner {
   async #work(run: Run): Promise<JobEvent> {
     const { record, context, stop, attempts } = run;
     const { id: jobId, owner, spec, runs } = record;
+    const kept = await this.#takes.find(record);
+    if (kept) return this.#takes.publish(kept, run);
+    if (!isAccepted(record)) await this.#takes.checkStorage();
     const progress = this.#progressWriter(record);
     const report = (update: ProgressUpdate): void => {
       progress.report(update);
@@ -258,6 +266,7 @@ export class JobRunner {
           plan: record.plan,
           outputMs: record.outputMs,
           onProgress: (stage) => report(toProgressUpdate(stage)),
+          checkStorage: () => this.#takes.checkStorage(),
           savePlan: async (plan, outputMs) =>
             stop.update(await appendForRun(this.#store, record, { type: 'planned', run: runs, plan, outputMs })),
           saveAttempts: async (changed) => stop.update(await attempts.save(changed)),
@@ -270,21 +279,18 @@ export class JobRunner {
     }
   }
 
-  async #toEvent(outcome: PipelineOutcome, { record, attempts }: Run): Promise<JobEvent> {
-    const { runs: run, deadlineAtMs } = record;
+  async #toEvent(outcome: PipelineOutcome, run: Run): Promise<JobEvent> {
+    const { record, attempts } = run;
+    const { runs, deadlineAtMs } = record;
     switch (outcome.type) {
       case 'waiting': {
         const untilMs = Math.min(outcome.untilMs, deadlineAtMs ?? Infinity);
-        return { type: 'parked', run, untilMs, message: waitingMessage(attempts.latest) };
+        return { type: 'parked', run: runs, untilMs, message: waitingMessage(attempts.latest) };
       }
       case 'elsewhere':
-        return { type: 'transferred', run, needs: outcome.needs };
-      case 'made': {
-        const { takePath, methodUsed, degraded, durationMs, warnings } = outcome;
-        const outputKey = await this.#options.publish(takePath, record);
-        const result = { methodUsed, degraded, cached: false, durationMs, outputKey };
-        return { type: 'completed', run, atMs: this.#options.clock.nowMs(), result, warnings };
-      }
+        return { type: 'transferred', run: runs, needs: outcome.needs };
+      case 'made':
+        return this.#takes.publish(outcome, run);
     }
   }
 

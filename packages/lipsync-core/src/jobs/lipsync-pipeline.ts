@@ -122,7 +122,10 @@ export class LipsyncPipeline {
 
   #chainContext(
     { jobId, owner, options }: Pick<PipelineInput, 'jobId' | 'owner' | 'options'>,
-    context: Pick<PipelineContext, 'signal' | 'trace' | 'earlierAttempts' | 'saveAttempts' | 'canRun' | 'onProgress'>,
+    context: Pick<
+      PipelineContext,
+      'signal' | 'trace' | 'earlierAttempts' | 'saveAttempts' | 'checkStorage' | 'canRun' | 'onProgress'
+    >,
   ): ChainContext {
     const { admission, clock } = this.#options;
     const { priority, userId, maxCostUsd } = options;

@@ -1,11 +1,13 @@
-import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
+import type { LipsyncOptions } from '../contract/index.ts';
 import type { TraceContext } from '../contract/ports.ts';
-import type { ProgressReport, Warning } from '../contract/provider-types.ts';
+import type { ProgressReport } from '../contract/provider-types.ts';
 import type { Workspace } from '../processes/workspace.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
+import type { StorageGuard } from '../providers/remote-attempt.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { FetchedInputs } from './input-fetcher.ts';
+import type { MadeTake } from './job-record.ts';
 
 export interface PipelineInput {
   readonly jobId: string;
@@ -17,7 +19,7 @@ export interface PipelineInput {
   fetchInputs(): Promise<FetchedInputs>;
 }
 
-export interface PipelineContext {
+export interface PipelineContext extends StorageGuard {
   readonly signal: AbortSignal;
   readonly trace?: TraceContext;
   readonly earlierAttempts: readonly Attempt[];
@@ -35,13 +37,8 @@ export interface PipelineContext {
   savePlan(plan: ExecutionPlan, outputMs: number | null): Promise<void>;
 }
 
-export interface PipelineResult {
+export interface PipelineResult extends MadeTake {
   readonly type: 'made';
   /** A finished, probed video in the workspace. */
   readonly takePath: string;
-  /** Null if no provider was needed because the speech audio was silent. */
-  readonly methodUsed: ProviderId | null;
-  readonly degraded: boolean;
-  readonly durationMs: number;
-  readonly warnings: readonly Warning[];
 }

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { toStorageError, type StorageFolder } from '../errors/index.ts';
+import { errnoCode } from '../errors/system-error.ts';
 import { isGone, thisProcess, type ProcessOwner } from './process-owner.ts';
 
 /** A private folder for work in progress. The caller that opened it calls `remove` when the work ends. */
@@ -10,16 +12,19 @@ export interface Workspace {
   remove(): Promise<void>;
 }
 
-/** Opens the workspace of a run below `root` and removes the workspaces of earlier runs of the same job. */
+/**
+ * Opens the workspace of a run below `root` and removes the workspaces of earlier runs of the same job. Throws a
+ * `StorageError` when the folder cannot be written.
+ */
 export async function openJobWorkspace(
   root: string,
   { id, runs }: { readonly id: string; readonly runs: number },
 ): Promise<Workspace> {
   const jobFolder = join(root, id);
   const path = join(jobFolder, `${runs}-${randomUUID()}`);
-  await mkdir(path, { recursive: true });
+  await createWorkFolder(root, path);
   // Keeps the workspace of a later run, which may have started while this one was slow to start.
-  const earlier = (await readdir(jobFolder)).filter((name) => !(Number.parseInt(name, 10) >= runs));
+  const earlier = (await readdir(jobFolder)).filter((name) => Number.parseInt(name, 10) < runs);
   await Promise.all(earlier.map((name) => removeFolder(join(jobFolder, name))));
   return {
     path,
@@ -31,7 +36,18 @@ export async function openJobWorkspace(
   };
 }
 
-/** Removes the workspaces of all runs of a job below `root`. */
+/** Where the finished take of a job is kept until it can be published. */
+export function keptTakePath(root: string, jobId: string): string {
+  return join(root, jobId, 'kept-take.mp4');
+}
+
+/** Moves a finished take to where the next runs of its job find it. `root` is on the file system of the take. */
+export async function keepTake(takePath: string, root: string, jobId: string): Promise<void> {
+  await mkdir(join(root, jobId), { recursive: true });
+  await rename(takePath, keptTakePath(root, jobId));
+}
+
+/** Removes the workspaces of all runs of a job below `root`, and its kept take. */
 export async function removeJobWorkspaces(root: string, jobId: string): Promise<void> {
   await removeFolder(join(root, jobId));
 }
@@ -55,11 +71,11 @@ export function processFolderName({ pid, startTicks, host }: ProcessOwner): stri
 
 /**
  * Opens a workspace that belongs to this process rather than to a queued job. `sweepProcessWorkspaces` removes it after
- * a crash.
+ * a crash. Throws a `StorageError` when the folder cannot be written.
  */
 export async function openProcessWorkspace(root: string): Promise<Workspace> {
   const path = join(root, processFolderName(await thisProcess()));
-  await mkdir(path, { recursive: true });
+  await createWorkFolder(root, path);
   return { path, file: (name) => join(path, name), remove: () => removeFolder(path) };
 }
 
@@ -75,6 +91,32 @@ export async function sweepProcessWorkspaces(root: string): Promise<void> {
       if (owner && (await isGone(owner))) await removeFolder(join(root, name));
     }),
   );
+}
+
+async function createWorkFolder(root: string, path: string): Promise<void> {
+  await createFolder(path).catch((error: unknown) => {
+    throw toStorageError(error, workStorage(root));
+  });
+}
+
+/** The folder of work in progress, as errors name it. */
+export function workStorage(root: string): StorageFolder {
+  return { path: root, alternative: 'set LIPSYNC_DATA_DIR to another folder' };
+}
+
+/**
+ * Creates a folder and its parents. Throws the system error of the folder that could not be created: a recursive mkdir
+ * of Node reports a read-only file system as ENOENT.
+ */
+export async function createFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    const refused = errnoCode(error) === 'ENOENT' && error instanceof Error && 'path' in error ? error.path : undefined;
+    if (typeof refused !== 'string') throw error;
+    await mkdir(refused);
+    await mkdir(path, { recursive: true });
+  }
 }
 
 function ownerOf(folderName: string): ProcessOwner | undefined {

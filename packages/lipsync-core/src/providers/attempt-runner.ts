@@ -17,7 +17,7 @@ import { AttemptLog, remainingMicros, unacknowledgedRequest, type AttemptLogOpti
 import type { Attempt } from './attempt.ts';
 import { cancelOperation } from './cancel-operation.ts';
 import type { InlineProvider, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
-import { advanceRemote, type AttemptProgress } from './remote-attempt.ts';
+import { advanceRemote, type AttemptProgress, type StorageGuard } from './remote-attempt.ts';
 
 /** The price of computing on this machine. */
 export interface LocalPrice {
@@ -29,7 +29,7 @@ export interface LocalPrice {
   quote(provider: ProviderId): Promise<number>;
 }
 
-export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplicant {
+export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplicant, StorageGuard {
   /** The job's plan, whose tries apply; default tries without one. */
   readonly plan?: ExecutionPlan | null;
   /** Who pays, as in `AttemptReference`. */
@@ -62,7 +62,7 @@ export class AttemptRunner {
     this.#context = context;
   }
 
-  /** Starts or resumes an attempt of `provider`. Throws a `StoreFailure`, and the abort reason of a worker shutdown. */
+  /** Starts or resumes an attempt of `provider`. Throws a `StoreFailure` (also `StorageUnavailable`), and the abort reason of a worker shutdown. */
   async run(provider: Provider, prepare: (attemptIndex: number) => Promise<TakeRequest>): Promise<AttemptOutcome> {
     const { log } = this;
     const admission = await this.#admit(provider);

@@ -51,7 +51,7 @@ export async function runChain(
       if (signal.aborted) throw lastError;
       const decision = decideAfter(provider, context, lastError.code, failures);
       if (decision.type === 'fail') throw lastError;
-      if (decision.type === 'next_provider') break;
+      if (decision.type !== 'retry') break;
       await pause(decision.afterMs, signal);
     }
   }

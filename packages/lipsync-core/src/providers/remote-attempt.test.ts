@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LipsyncError, ProviderError } from '../errors/index.ts';
-import { StoreFailure } from '../storage/store-failure.ts';
+import { LipsyncError, ProviderError, StorageError } from '../errors/index.ts';
+import { StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
 import { Ledger } from '../billing/ledger.ts';
 import { CircuitBreaker } from '../scheduling/circuit-breaker.ts';
 import { createConcurrencySlots, type ConcurrencySlots } from '../scheduling/concurrency-slots.ts';
@@ -197,9 +197,9 @@ describe('remote attempt', () => {
     expect(vendor.started).toHaveLength(1);
   });
 
-  it('Collecting a paid take is tried three times, regardless of earlier failed checks.', async () => {
+  it('A paid take is requested until its time limit while the vendor does not deliver it.', async () => {
     vendor.checks = Array.from({ length: 5 }, () => 'provider_unavailable' as const);
-    vendor.collects = ['provider_unavailable', 'provider_unavailable', 'take'];
+    vendor.collects = [...Array.from({ length: 40 }, () => 'provider_unavailable' as const), 'take'];
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
   });
@@ -225,11 +225,23 @@ describe('remote attempt', () => {
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
   });
 
-  it('A paid take waits until the local disk has space.', async () => {
-    vendor.collects = ['resource_exhausted', 'resource_exhausted', 'resource_exhausted', 'resource_exhausted'];
-    expect(await run()).toEqual({ type: 'waiting', untilMs: time.nowMs + 30_000 });
+  it('A paid take that cannot be stored on this machine ends neither the attempt nor its operation.', async () => {
+    vendor.collects = ['resource_exhausted', 'storage_unwritable'];
+    for (const code of vendor.collects.slice())
+      await expect(run()).rejects.toMatchObject({ name: 'StorageUnavailable', error: { code } });
+    time.nowMs += 10 * vendor.timeoutMs;
     expect(await runToItsEnd()).toMatchObject({ type: 'made' });
+    expect(vendor.started).toHaveLength(1);
     expect(await spent()).toEqual({ spentMicros: 70, reservedMicros: 0 });
+  });
+
+  it('No request is sent while files cannot be stored, and the attempt sends it afterwards.', async () => {
+    const error = new StorageError('storage_unwritable', '/out', 'It is read-only.', new Error('EROFS'));
+    const checkStorage = () => Promise.reject(new StorageUnavailable(error));
+    await expect(run({ checkStorage })).rejects.toMatchObject({ error });
+    expect([vendor.started, attempts.map(({ outcome }) => outcome)]).toEqual([[], ['running']]);
+    expect(await runToItsEnd()).toMatchObject({ type: 'made' });
+    expect(vendor.started).toHaveLength(1);
   });
 
   it('An unusable take is paid for, and the next provider follows.', async () => {

@@ -1,7 +1,7 @@
 import type { Clock } from '../contract/ports.ts';
 import type { Operation, OperationRequest } from '../contract/provider-types.ts';
 import { abortError, ProviderError, TimeoutError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
-import { StoreFailure } from '../storage/store-failure.ts';
+import { StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
 import type { Admission, AttemptReference } from './admission.ts';
 import { remainingMicros, unacknowledgedRequest, type AttemptLog } from './attempt-log.ts';
 import type { RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
@@ -12,13 +12,18 @@ export type AttemptProgress =
   /** There is nothing to do before `untilMs`. */
   | { readonly type: 'waiting'; readonly untilMs: number };
 
+export interface StorageGuard {
+  /** Throws `StorageUnavailable` while outputs or work files cannot be written. Called before anything is paid for. */
+  checkStorage?(): Promise<void>;
+}
+
 export interface RemoteAttempt {
   readonly provider: RemoteProvider;
   readonly reference: AttemptReference;
   readonly log: AttemptLog;
   readonly admission: Admission;
   readonly clock: Clock;
-  readonly context: TakeContext;
+  readonly context: TakeContext & StorageGuard;
   /** Cap over all attempts of the job; null for none. */
   readonly maxCostMicros: number | null;
   /** Prepares the take request on first use. */
@@ -98,6 +103,7 @@ async function send(
       `A request to ${provider.facts.id} was not acknowledged within the lifetime of its idempotency key.`,
     );
   }
+  await context.checkStorage?.();
   if (context.signal.aborted) throw abortError(context.signal);
   await log.setRequest({ ...request, unacknowledgedSinceMs: sinceMs ?? clock.nowMs() });
   let isSent = false;
@@ -138,13 +144,14 @@ async function callVendor<Value>(
     const error = toLipsyncError(thrown);
     const history = { failures: log.current.transientFailures + 1, remainingMs: remainingMs(attempt) };
     const decision = decideRetry({ type: 'remote_call', call: remoteCall }, error, history);
+    if (decision.type === 'park') throw new StorageUnavailable(error);
     if (decision.type !== 'retry') throw error;
     if (countsAsFailure(attempt, remoteCall, error)) await log.addTransientFailure(error.message);
     return { type: 'waiting', untilMs: clock.nowMs() + decision.afterMs };
   }
 }
 
-/** Rate limits and a full disk do not count, nor do checks of an operation whose cost is known. */
+/** Rate limits do not count, nor do checks of an operation whose cost is known. */
 function countsAsFailure({ log }: RemoteAttempt, remoteCall: RemoteCall, { policy }: LipsyncError): boolean {
   return policy.decision === 'retry' && (remoteCall !== 'check' || log.current.costMicros === null);
 }

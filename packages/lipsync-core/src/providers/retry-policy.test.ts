@@ -13,6 +13,7 @@ const remote: RetryStep = { type: 'attempt', kind: 'remote', maxTries: 3 };
 
 const fail: RetryDecision = { type: 'fail' };
 const next: RetryDecision = { type: 'next_provider' };
+const park: RetryDecision = { type: 'park' };
 const retry = (afterMs: number): RetryDecision => ({ type: 'retry', afterMs });
 
 type Row = readonly [RetryStep, RetryError, RetryHistory, RetryDecision];
@@ -41,23 +42,24 @@ const table: readonly Row[] = [
   [start, { code: 'rate_limited', retryAfterMs: 17_000 }, { failures: 99 }, retry(17_000)],
   [check, { code: 'rate_limited', retryAfterMs: 0 }, { failures: 1 }, retry(1_000)],
   [collect, { code: 'rate_limited', retryAfterMs: null }, { failures: 1 }, retry(5_000)],
-  // Unavailable vendors: three tries to start and to collect, checks without a limit.
+  // Unavailable vendors: three tries to start; checks and the take that is paid for without a limit of tries.
   [start, { code: 'provider_unavailable' }, { failures: 1 }, retry(500)],
   [start, { code: 'provider_unavailable' }, { failures: 2 }, retry(1_000)],
   [start, { code: 'provider_unavailable' }, { failures: 3 }, next],
   [start, { code: 'provider_unavailable', retryAfterMs: 60_000 }, { failures: 1 }, retry(60_000)],
   [check, { code: 'provider_unavailable' }, { failures: 3 }, retry(2_000)],
   [check, { code: 'provider_unavailable' }, { failures: 30 }, retry(10_000)],
-  [collect, { code: 'provider_unavailable' }, { failures: 3 }, next],
+  [collect, { code: 'provider_unavailable' }, { failures: 30 }, retry(10_000)],
+  [collect, { code: 'provider_unavailable' }, { failures: 30, remainingMs: 0 }, next],
   [collect, { code: 'media_failed' }, { failures: 1 }, retry(500)],
   [collect, { code: 'media_failed' }, { failures: 2 }, next],
-  // A paid take waits for disk space; other calls do not.
-  [collect, { code: 'resource_exhausted' }, { failures: 9 }, retry(30_000)],
+  // A paid take waits until this machine can store it, also beyond the attempt's time limit; other calls do not.
+  [collect, { code: 'resource_exhausted' }, { failures: 9 }, park],
+  [collect, { code: 'storage_unwritable' }, { failures: 1, remainingMs: -1 }, park],
   [start, { code: 'resource_exhausted' }, { failures: 1 }, next],
   // The attempt's time limit.
   [check, { code: 'rate_limited', retryAfterMs: 3_600_000 }, { failures: 1, remainingMs: 700 }, retry(700)],
   [check, { code: 'provider_unavailable' }, { failures: 1, remainingMs: 0 }, next],
-  [collect, { code: 'resource_exhausted' }, { failures: 1, remainingMs: -1 }, next],
   [start, { code: 'rate_limited' }, { failures: 1, remainingMs: 5_001 }, retry(5_000)],
   [start, { code: 'rate_limited' }, { failures: 1, remainingMs: 5_000 }, next],
   // Definite vendor errors.
@@ -102,9 +104,9 @@ describe('decideRetry', () => {
     for (const code of errorCodes) expect(decideRetry(inline, { code }, { failures: 3 }).type).not.toBe('retry');
   });
 
-  it('An error whose policy is `fail` ends the job after every kind of attempt and vendor call.', () => {
+  it('An error whose policy is `fail` ends the job after every attempt and vendor call, unless a paid take can wait.', () => {
     for (const code of errorCodes.filter((one) => errorPolicies[one].decision === 'fail'))
-      for (const step of [start, check, collect, inline, remote])
+      for (const step of [start, check, ...(code === 'storage_unwritable' ? [] : [collect]), inline, remote])
         expect(decideRetry(step, { code }, { failures: 1 })).toEqual(fail);
   });
 });

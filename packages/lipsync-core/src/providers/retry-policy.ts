@@ -31,24 +31,29 @@ export interface RetryHistory {
 
 export type RetryDecision =
   | { readonly type: 'retry'; readonly afterMs: number }
+  /** Nothing is wrong with the provider: the job waits, without a limit of its own, until this machine can store files. */
+  | { readonly type: 'park' }
   | { readonly type: 'next_provider' }
   | { readonly type: 'fail' };
 
-/** Tries of the calls that start an operation or collect its take. */
-const maxCallTries = 3;
+/** Tries of the call that starts an operation. */
+const maxStartTries = 3;
 const maxMediaTries = 2;
 export const maxDownloadTries = 4;
 /** Crashed runs before the job fails with `worker_crashed`. */
 const maxCrashedRuns = 5;
 
+/** Errors of this machine, not of a vendor. */
+const localStorageCodes: ReadonlySet<ErrorCode> = new Set(['resource_exhausted', 'storage_unwritable']);
+
 /** Doubles with each further try. */
 export const downloadPauseMs = 2_000;
 const rateLimitPauseMs = 5_000;
-const diskSpacePauseMs = 30_000;
 const minRetryAfterMs = 1_000;
 const firstBackoffMs = 500;
 const maxBackoffMs = 10_000;
 
+const park: RetryDecision = Object.freeze({ type: 'park' });
 const fail: RetryDecision = Object.freeze({ type: 'fail' });
 const nextProvider: RetryDecision = Object.freeze({ type: 'next_provider' });
 
@@ -62,7 +67,7 @@ const nextProvider: RetryDecision = Object.freeze({ type: 'next_provider' });
  *
  * Example: a 502 while downloading an input is `fetch_failed` and follows `decideInputDownload`. A 502 of a vendor call
  * is `provider_unavailable` and follows `decideRemoteCall`. A 502 while downloading a finished take is first repeated
- * with a fresh link inside the provider; then it is `provider_protocol`, and the next provider follows.
+ * with a fresh link inside the provider; then it is `provider_unavailable`, and the job waits to collect the take again.
  */
 export function decideRetry(step: RetryStep, error: RetryError, history: RetryHistory): RetryDecision {
   switch (step.type) {
@@ -90,6 +95,8 @@ function decideInputDownload({ code }: RetryError, { failures }: RetryHistory): 
 
 function decideRemoteCall(call: RemoteCall, error: RetryError, history: RetryHistory): RetryDecision {
   const { failures, remainingMs = Infinity } = history;
+  // A take that is paid for is not given up because files cannot be stored at the moment.
+  if (call === 'collect' && localStorageCodes.has(error.code)) return park;
   const pauseMs = remoteCallPauseMs(call, error, failures);
   if (pauseMs === null) return afterAttempt(error);
   // A running operation is checked once more at the limit. A request that cannot be sent before the limit is not sent.
@@ -103,11 +110,10 @@ function remoteCallPauseMs(call: RemoteCall, { code, retryAfterMs }: RetryError,
   const vendorPauseMs = typeof retryAfterMs === 'number' ? Math.max(minRetryAfterMs, retryAfterMs) : null;
   // A rate limit is no failure: the call is repeated until the attempt's time is up.
   if (decision === 'wait') return vendorPauseMs ?? rateLimitPauseMs;
-  // A take that is paid for is not given up because the local disk is full at the moment.
-  if (call === 'collect' && code === 'resource_exhausted') return diskSpacePauseMs;
   if (decision !== 'retry') return null;
-  // The vendor's silence does not mean that the operation failed: it is checked until the attempt's time is up.
-  if (call !== 'check' && failures >= maxTriesAfter(code, maxCallTries)) return null;
+  // The vendor's silence does not mean that the operation failed: it is checked, and the take that is paid for is
+  // requested, until the attempt's time is up.
+  if (failures >= maxTriesAfter(code, call === 'start' ? maxStartTries : Infinity)) return null;
   return vendorPauseMs ?? backoffMs(failures);
 }
 

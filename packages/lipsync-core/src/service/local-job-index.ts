@@ -40,6 +40,8 @@ const entryPrefix = 'local-jobs/';
 
 /** Vendors recognize the idempotency key of a request for a day. */
 const resumableMs = 24 * 3_600_000;
+/** A finished take that could not be written to its output is kept longer. */
+const keptTakeMs = 30 * resumableMs;
 
 /**
  * Finds the unfinished job for the same work, so that a request after a crash resumes it instead of paying for a second
@@ -79,13 +81,13 @@ export class LocalJobIndex {
   /** Ends the lease: a job that can be resumed stays for the next request, any other is deleted. */
   async release(entry: LocalJobEntry): Promise<void> {
     const record = await this.#read(entry.jobId);
-    const isKept = record === null || (record && record.status !== 'completed' && hasResumableAttempt(record));
+    const isKept = record === null || (record && record.status !== 'completed' && isWorthResuming(record));
     await (isKept ? this.#write({ ...entry, owner: null }) : this.#delete(entry));
   }
 
   /**
    * Passes each job that no request will resume to `end` and deletes it afterwards: jobs of dead processes without a
-   * resumable attempt, and jobs that were not resumed within a day.
+   * resumable attempt, and jobs that were not resumed within a day, or within a month if they have a finished take.
    */
   async endAbandoned(end: (job: LocalJob) => Promise<void>): Promise<void> {
     for await (const seen of this.#entries(entryPrefix)) {
@@ -108,7 +110,8 @@ export class LocalJobIndex {
   }
 
   async #isResumable(entry: LocalJobEntry, record: JobRecord): Promise<boolean> {
-    return hasResumableAttempt(record) && (await this.#unchangedMs(entry)) < resumableMs;
+    const limitMs = record.keptTake ? keptTakeMs : resumableMs;
+    return isWorthResuming(record) && (await this.#unchangedMs(entry)) < limitMs;
   }
 
   /** Returns the time since the last stored change. The start of an attempt is no bound: its operation may start late. */
@@ -179,10 +182,10 @@ export function localJobKey({ workDigest, jobId }: Pick<LocalJobEntry, 'workDige
   return `${entryPrefix}${workDigest}/${jobId}`;
 }
 
-/** An operation may run for the last attempt, or its take can be fetched. */
-function hasResumableAttempt({ attempts }: JobRecord): boolean {
+/** An operation may run for the last attempt, its take can be fetched, or a finished take is kept. */
+function isWorthResuming({ attempts, keptTake }: JobRecord): boolean {
   const outcome = attempts.at(-1)?.outcome;
-  return outcome === 'running' || outcome === 'succeeded';
+  return keptTake !== undefined || outcome === 'running' || outcome === 'succeeded';
 }
 
 async function isClaimable({ owner }: LocalJobEntry): Promise<boolean> {

@@ -12,8 +12,9 @@ import { JobRunner, type JobRunnerOptions } from '../jobs/job-runner.ts';
 import type { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import { StateJobStore } from '../jobs/state-job-store.ts';
-import { openProcessWorkspace, sweepProcessWorkspaces } from '../processes/workspace.ts';
+import { openProcessWorkspace, sweepProcessWorkspaces, workStorage } from '../processes/workspace.ts';
 import { hashFile } from '../storage/file-hash.ts';
+import { requireWritable } from '../storage/folder-check.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { LocalJobIndex, workDigestOf, type LocalJob } from './local-job-index.ts';
 import { sweepPartFile, type OutputFiles } from './output-file.ts';
@@ -78,7 +79,8 @@ export class LocalJobs {
 
   /**
    * Runs a job to its end and writes its output. Errors of the job are in the outcome. Leaves no file unless the job
-   * completes; never changes or deletes an input.
+   * completes, except for a finished take that could not be written to the output: it is kept in the work folder, and
+   * the next request for the same work writes it. Never changes or deletes an input.
    */
   async run(input: LocalJobInput, context: LocalJobContext = {}): Promise<LocalJobOutcome> {
     const { clock, ids } = this.#options;
@@ -103,7 +105,9 @@ export class LocalJobs {
         // If the lease cannot be released, it ends with this process.
         await this.#index.release(job.entry).catch(() => undefined);
       }
-      return { record, error: record.status === 'completed' ? undefined : (failure ?? endedEarly()) };
+      if (record.status === 'completed') return { record, error: undefined };
+      const error = failure ?? endedEarly();
+      return { record: endRecord(record, error, clock.nowMs()), error };
     } catch (thrown) {
       const error = context.signal?.aborted ? abortError(context.signal) : toLipsyncError(thrown);
       return { record: endRecord(record, error, clock.nowMs()), error };
@@ -120,6 +124,7 @@ export class LocalJobs {
       workFolder: this.#options.workFolder,
       inputs: { fetch: notRun },
       publish: notRun,
+      checkStorage: notRun,
     });
     const reason = new LipsyncError('worker_crashed', 'The process that ran the job died, and no request resumed it.');
     await this.#index.endAbandoned(async ({ entry, record }) => {
@@ -159,6 +164,10 @@ export class LocalJobs {
       const runner = this.#createRunner({
         workFolder: workspace.path,
         inputs: { fetch: async () => inputs },
+        async checkStorage() {
+          await requireWritable(workStorage(workFolder));
+          await output.checkStorage();
+        },
         async publish(takePath) {
           await output.publish(takePath);
           return outputPath;
@@ -181,15 +190,22 @@ export class LocalJobs {
   ): Promise<JobRecord> {
     const { signal } = context;
     const onProgress = guardListener(context.onProgress?.bind(context));
+    let storageError: LipsyncError | undefined;
     for (;;) {
       const record = await runner.run(jobId, {
         signal: new AbortController().signal,
         canRun: () => true,
         onProgress,
         onError,
+        onStorageWait: (error) => (storageError = error),
         ...(signal && { cancelSignal: signal }),
       });
       if (isTerminal(record.status)) return record;
+      // Only the queue waits for an operator: a caller can correct the output at once.
+      if (storageError && !signal?.aborted) {
+        onError(record.keptTake ? withKeptTake(storageError) : storageError);
+        return record;
+      }
       if (record.parkedUntilMs === null) throw endedEarly();
       onProgress(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
       const waitMs = Math.max(0, record.parkedUntilMs - this.#options.clock.nowMs());
@@ -198,10 +214,12 @@ export class LocalJobs {
     }
   }
 
-  #createRunner(options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'publish'>): JobRunner {
+  #createRunner(options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'publish' | 'checkStorage'>): JobRunner {
     const { pipeline, clock } = this.#options;
     return new JobRunner({
       ...options,
+      keptTakeFolder: this.#options.workFolder,
+      isPublishRetried: () => true,
       store: this.#store,
       pipeline,
       clock,
@@ -258,6 +276,11 @@ function endRecord(record: JobRecord, { code, message }: LipsyncError, atMs: num
       ? { type: 'canceled', atMs }
       : { type: 'failed', run: record.runs, atMs, code, message, warnings: [] },
   );
+}
+
+function withKeptTake(error: LipsyncError): LipsyncError {
+  const message = `${error.message} The finished take is kept: repeat the request, if need be with another output path, and it is written without being made or paid for again.`;
+  return new LipsyncError(error.code, message, { cause: error });
 }
 
 function endedEarly(): LipsyncError {

@@ -1,16 +1,20 @@
-import { lstat, mkdir, open, rm } from 'node:fs/promises';
+import { lstat, mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { LipsyncError } from '../errors/index.ts';
+import { LipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
 import { copySynced, partSuffix, placeDurably, renameDurably } from '../storage/durable-files.ts';
+import { testBytes } from '../storage/folder-check.ts';
 
 /** Output path claimed for one job. The caller calls `release` when the job ends. */
 export interface OutputFile {
   /**
    * Copies a finished file to the output path; readers never see a partial file. Throws `output_exists` if a file
-   * appeared there and may not be replaced, `request_invalid` if the path can no longer be written.
+   * appeared there and may not be replaced, `request_invalid` if the path can no longer be written, a `StorageError` if
+   * the disk is full.
    */
   publish(finishedPath: string): Promise<void>;
+  /** Throws a `StorageError` while nothing can be written there. */
+  checkStorage(): Promise<void>;
   /** Removes the partial file and frees the path. */
   release(): Promise<void>;
 }
@@ -39,10 +43,14 @@ export class OutputFiles {
       throw toOutputError(error, path);
     }
     return {
+      checkStorage: () =>
+        checkWritable(partPath).catch((error: unknown) => {
+          throw toStorageError(error, folderOf(path));
+        }),
       publish: (finishedPath) => publish({ finishedPath, partPath, path, overwrite }),
       release: async () => {
         this.#claimed.delete(path);
-        await rm(partPath, { force: true });
+        await sweepPartFile({ outputPath: path, jobId });
       },
     };
   }
@@ -77,8 +85,23 @@ async function publish(output: {
     await copySynced(finishedPath, partPath);
     await (overwrite ? renameDurably(partPath, path) : placeDurably(partPath, path));
   } catch (error) {
-    throw errnoCode(error) === 'EEXIST' ? outputExists(path) : toOutputError(error, path);
+    throw errnoCode(error) === 'EEXIST'
+      ? outputExists(path)
+      : toStorageError(toOutputError(error, path), folderOf(path));
   }
+}
+
+/** Fills the partial file for a moment, which also shows a full disk. */
+async function checkWritable(partPath: string): Promise<void> {
+  try {
+    await writeFile(partPath, testBytes);
+  } finally {
+    await truncate(partPath);
+  }
+}
+
+function folderOf(path: string): StorageFolder {
+  return { path: dirname(path), alternative: 'choose another output path' };
 }
 
 /** The name depends on the job alone: one made from the output's name could exceed the limit of the file system. */

@@ -67,6 +67,13 @@ export interface FolderHealth {
   readonly error: LipsyncError | null;
 }
 
+/** Throws the error of the first folder that cannot be written. */
+export async function requireWritableStore(artifacts: Pick<ArtifactStore, 'health'>): Promise<void> {
+  const { inputs, outputs } = await artifacts.health();
+  const error = inputs.error ?? outputs.error;
+  if (error) throw error;
+}
+
 /** The parts of a key. */
 export type ArtifactLocation =
   | { readonly kind: 'input'; readonly sha256: string }

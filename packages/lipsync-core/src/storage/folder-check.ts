@@ -1,12 +1,12 @@
-import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toLipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
-import { errnoCode } from '../errors/system-error.ts';
+import { createFolder } from '../processes/workspace.ts';
 import type { FolderHealth } from './artifact-store.ts';
 import { partPathFor } from './durable-files.ts';
 
-/** Larger than what file systems keep beside the name of a file, so that a full disk is noticed. */
-const testBytes = Buffer.alloc(64 * 1024);
+/** Content of test writes: larger than what file systems keep beside the name of a file, so that a full disk is noticed. */
+export const testBytes = Buffer.alloc(64 * 1024);
 
 /** Writes and deletes a small file in a folder, because permissions alone do not show a full or read-only disk. */
 export async function checkFolder(folder: StorageFolder): Promise<FolderHealth> {
@@ -21,24 +21,15 @@ export async function checkFolder(folder: StorageFolder): Promise<FolderHealth> 
   }
 }
 
-/**
- * Creates a folder and its parents. Throws the system error of the folder that could not be created: a recursive mkdir
- * of Node reports a read-only file system as ENOENT.
- */
-export async function createFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    const refused = errnoCode(error) === 'ENOENT' && error instanceof Error && 'path' in error ? error.path : undefined;
-    if (typeof refused !== 'string') throw error;
-    await mkdir(refused);
-    await mkdir(path, { recursive: true });
-  }
+/** Throws the `StorageError` of a folder that cannot be written. */
+export async function requireWritable(folder: StorageFolder): Promise<void> {
+  const { error } = await checkFolder(folder);
+  if (error) throw error;
 }
 
 async function writeTestFile(path: string): Promise<void> {
   try {
-    await writeFile(path, testBytes, { flag: 'wx' });
+    await writeFile(path, testBytes);
   } finally {
     await rm(path, { force: true });
   }

@@ -14,8 +14,9 @@ import {
   type StoredArtifact,
 } from './artifact-store.ts';
 import { linkOrCopy, moveDurably, partPathFor, partSuffix } from './durable-files.ts';
+import { createFolder, workStorage } from '../processes/workspace.ts';
 import { ContentHash, type FileHash } from './file-hash.ts';
-import { checkFolder, createFolder } from './folder-check.ts';
+import { checkFolder } from './folder-check.ts';
 import { storeIdOf } from './store-id.ts';
 
 export interface LocalArtifactStoreOptions {
@@ -42,8 +43,8 @@ export class LocalArtifactStore implements ArtifactStore {
   readonly #outputs: StorageFolder;
 
   constructor({ inputsDir, outputsDir }: LocalArtifactStoreOptions) {
-    this.#inputs = { path: inputsDir, setting: 'LIPSYNC_DATA_DIR' };
-    this.#outputs = { path: outputsDir, setting: 'LIPSYNC_OUTPUT_DIR' };
+    this.#inputs = { path: inputsDir, alternative: 'set LIPSYNC_DATA_DIR to another folder' };
+    this.#outputs = { path: outputsDir, alternative: 'set LIPSYNC_OUTPUT_DIR to another folder' };
   }
 
   async id(): Promise<string> {
@@ -120,7 +121,7 @@ export class LocalArtifactStore implements ArtifactStore {
     try {
       await linkOrCopy(path, targetPath);
     } catch (error) {
-      throw toStorageError(error, { path: dirname(targetPath), setting: 'LIPSYNC_DATA_DIR' });
+      throw toStorageError(error, workStorage(dirname(targetPath)));
     }
   }
 

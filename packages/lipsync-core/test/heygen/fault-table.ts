@@ -234,7 +234,10 @@ const polls: readonly FaultCase[] = [
 /** Faults of downloads. */
 const downloads: readonly FaultCase[] = [
   on('truncated once', 'download', { kind: 'truncate' }, succeeds),
-  on('always truncated', 'download', { kind: 'truncate' }, paysAndFallsBack('provider_protocol'), 'always'),
+  untilTimeout(
+    on('always truncated', 'download', { kind: 'truncate' }, paysAndFallsBack('provider_unavailable'), 'always'),
+  ),
+  on('server error for a while', 'download', { kind: 'html', status: 503 }, succeeds, 7),
   on(
     'truncated with a matching length',
     'download',
@@ -273,8 +276,16 @@ const downloads: readonly FaultCase[] = [
   ),
   on('unplayable', 'download', { kind: 'unplayable' }, paysAndFallsBack('provider_protocol'), 'always'),
   on('expired once', 'download', { kind: 'expired' }, succeeds),
-  on('always expired', 'download', { kind: 'expired' }, paysAndFallsBack('provider_protocol'), 'always'),
-  withSettings('link that expires after a millisecond', { linkLifetimeMs: 1 }, paysAndFallsBack('provider_protocol')),
+  untilTimeout(
+    on('always expired', 'download', { kind: 'expired' }, paysAndFallsBack('provider_unavailable'), 'always'),
+  ),
+  untilTimeout(
+    withSettings(
+      'link that expires after a millisecond',
+      { linkLifetimeMs: 1 },
+      paysAndFallsBack('provider_unavailable'),
+    ),
+  ),
   on('connection cut', 'download', { kind: 'drop' }, succeeds),
 ];
 

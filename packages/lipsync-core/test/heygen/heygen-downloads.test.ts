@@ -44,19 +44,31 @@ describe('downloads', () => {
     ['redirects to a private address', { kind: 'redirect', location: 'http://127.0.0.1:9/secret.mp4' }, 1],
     ['redirects to a metadata service', { kind: 'redirect', location: 'http://169.254.169.254/latest/' }, 1],
     ['redirects to a file', { kind: 'redirect', location: 'file:///etc/passwd' }, 1],
-    ['is always truncated', { kind: 'truncate', announceWhole: true }, 3],
-    ['is always expired', { kind: 'expired' }, 3],
-    ['always stalls', { kind: 'stall' }, 3],
-    ['gets status 503', { kind: 'html', status: 503 }, 3],
-  ])('A download that %s fails and leaves no file.', async (_, fault, requests) => {
-    const { request, downloads, collecting } = await collectWith(fault, 'always', 'download', {
-      limits: { idleMs: 400 },
-    });
+  ])('A download that %s is final and leaves no file.', async (_, fault, requests) => {
+    const { request, downloads, collecting } = await collectWith(fault, 'always');
     expect((await catchError(collecting)).code).toBe('provider_protocol');
     expect(downloads()).toBe(requests);
     expect(await readdir(dirname(request.takePath))).toEqual([]);
     expect(heygen.standin.control.leaks()).toEqual([]);
   });
+
+  it.each<[string, FaultInput]>([
+    ['is always truncated', { kind: 'truncate', announceWhole: true }],
+    ['is always expired', { kind: 'expired' }],
+    ['always stalls', { kind: 'stall' }],
+    ['gets status 503', { kind: 'html', status: 503 }],
+  ])(
+    'A download that %s is tried three times; the take can be requested again and no file is left.',
+    async (_, fault) => {
+      const { request, downloads, collecting } = await collectWith(fault, 'always', 'download', {
+        limits: { idleMs: 400 },
+      });
+      expect((await catchError(collecting)).code).toBe('provider_unavailable');
+      expect(downloads()).toBe(3);
+      expect(await readdir(dirname(request.takePath))).toEqual([]);
+      expect(heygen.standin.control.leaks()).toEqual([]);
+    },
+  );
 
   it.each<[string, FaultInput]>([
     ['is truncated', { kind: 'truncate' }],

@@ -7,7 +7,7 @@ import { costOf } from '../../src/jobs/job-view.ts';
 import { openAdmission } from '../../src/testing/index.ts';
 import { runChain } from '../../src/providers/chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
-import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
+import { makeTake, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
 
@@ -177,17 +177,6 @@ describe('A job store that fails', () => {
   });
 });
 
-describe('A work folder that cannot be written', () => {
-  it('It fails the job with its error, and not as a crash.', async () => {
-    await bench.accept();
-    // A file in place of the folder: not even root can create anything in it.
-    await writeFile(bench.workFolder, '');
-    const record = await bench.runner(neverCalled).run('job_1', { signal: never, canRun: () => true });
-    expect(record).toMatchObject({ status: 'failed', crashes: 0, runs: 1 });
-    expect(record.error).not.toBeNull();
-  });
-});
-
 const attempt = (change: Partial<Attempt>): Attempt => ({
   provider: 'heygen',
   outcome: 'failed',
@@ -209,10 +198,10 @@ describe('A run that fails before it reaches its operation', () => {
       {},
       { status: 'processing', parkedUntilMs: 5, runs: 1, plan: testPlan('heygen'), attempts: [running] },
     );
-    await writeFile(bench.workFolder, '');
+    const failAtOnce: Script = () => Promise.reject(new Error('It broke.'));
     const told: unknown[] = [];
     const record = await bench
-      .runner(neverCalled, {}, async ({ jobId }, { code }, { earlierAttempts, saveAttempts }) => {
+      .runner(failAtOnce, {}, async ({ jobId }, { code }, { earlierAttempts, saveAttempts }) => {
         told.push(jobId, code, (await bench.store.get('job_1'))?.status, earlierAttempts);
         await saveAttempts([{ ...running, outcome: 'failed', code, endedAtMs: 3 }]);
       })

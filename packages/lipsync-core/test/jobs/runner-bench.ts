@@ -9,7 +9,7 @@ import type { JobRecord, LipsyncSpec } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { JobRunner, type JobRunnerOptions } from '../../src/jobs/job-runner.ts';
-import { LocalArtifactStore, type ArtifactStore } from '../../src/storage/index.ts';
+import { LocalArtifactStore, requireWritableStore, type ArtifactStore } from '../../src/storage/index.ts';
 import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
 import { testJobRecord } from '../../src/testing/index.ts';
 import type { Script } from './pipeline-scripts.ts';
@@ -19,6 +19,7 @@ export interface RunnerBench {
   readonly store: JobStore;
   readonly artifacts: ArtifactStore;
   readonly workFolder: string;
+  readonly outputFolder: string;
   /** Time of the runners' clock. */
   readonly time: { nowMs: number };
   /** Stores the queued job `job_1`. Its inputs are in the artifact store unless `inputs` is given. */
@@ -34,9 +35,10 @@ export interface RunnerBench {
 export async function openRunnerBench(): Promise<RunnerBench> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-runner-'));
   const workFolder = join(folder, 'work');
+  const outputFolder = join(folder, 'outputs');
   const artifacts = new LocalArtifactStore({
     inputsDir: join(folder, 'inputs'),
-    outputsDir: join(folder, 'outputs'),
+    outputsDir: outputFolder,
   });
   const store = createMemoryJobStore();
   const time = { nowMs: 10_000 };
@@ -49,6 +51,7 @@ export async function openRunnerBench(): Promise<RunnerBench> {
     store,
     artifacts,
     workFolder,
+    outputFolder,
     time,
     async accept(options = {}, change = {}, inputs) {
       const queued = testJobRecord('job_1', time.nowMs, options);
@@ -74,6 +77,7 @@ export async function openRunnerBench(): Promise<RunnerBench> {
         // Long, so that a run sees a cancel only in the answers of the store.
         cancelPollMs: 60_000,
         progressIntervalMs: 0,
+        checkStorage: () => requireWritableStore(artifacts),
         publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
         ...change,
       }),

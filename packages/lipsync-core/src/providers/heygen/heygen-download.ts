@@ -24,13 +24,15 @@ export interface DownloadTarget {
 /** Content types of videos; some storages serve every file as `octet-stream`. */
 const videoTypePattern = /^(video\/[\w.+-]+|application\/(mp4|octet-stream)|binary\/octet-stream)$/;
 
-/** A link did not lead to a usable take. */
+/** A link did not lead to a usable take. A transient problem is `provider_unavailable`: the take is requested again. */
 export class TakeDownloadError extends HeygenError {
   /** Whether a new link to the same take may succeed. */
   readonly isTransient: boolean;
 
   constructor(problem: string, { isTransient, cause }: { readonly isTransient: boolean; readonly cause?: unknown }) {
-    super('provider_protocol', `The video that HeyGen returned cannot be used. ${problem}`, { cause });
+    if (isTransient)
+      super('provider_unavailable', `The video cannot be downloaded at the moment. ${problem}`, { cause });
+    else super('provider_protocol', `The video that HeyGen returned cannot be used. ${problem}`, { cause });
     this.name = 'TakeDownloadError';
     this.isTransient = isTransient;
   }

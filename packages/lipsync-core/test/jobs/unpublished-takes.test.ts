@@ -1,0 +1,157 @@
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { JobRecord } from '../../src/jobs/job-record.ts';
+import type { JobRunnerOptions } from '../../src/jobs/job-runner.ts';
+import type { Attempt } from '../../src/providers/attempt.ts';
+import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
+import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+
+const anywhere = { signal: new AbortController().signal, canRun: () => true };
+const outputKey = 'outputs/job_1/output.mp4';
+const paid: Attempt = {
+  provider: 'heygen',
+  outcome: 'succeeded',
+  code: null,
+  message: null,
+  startedAtMs: 1,
+  endedAtMs: 2,
+  costMicros: 33_300,
+  operation: { id: 'op-1', state: {} },
+  operationAtMs: 1,
+  transientFailures: 0,
+};
+
+let bench: RunnerBench;
+beforeEach(async () => {
+  bench = await openRunnerBench();
+});
+afterEach(() => bench.remove());
+
+function run(script: Script, change: Partial<JobRunnerOptions> = {}): Promise<JobRecord> {
+  return bench.runner(script, change).run('job_1', anywhere);
+}
+
+/** A file in the place of a folder: no file can be written below it, not even by root. */
+async function block(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(dirname(folder), { recursive: true });
+  await writeFile(folder, '');
+}
+
+/** Makes a paid take; afterwards the output folder cannot be written. */
+const payThenBlock: Script = async (input, context) => {
+  const outcome = await makeTake(input, context);
+  await context.saveAttempts([paid]);
+  await block(bench.outputFolder);
+  return outcome;
+};
+
+describe('A take that cannot be published', () => {
+  beforeEach(() => bench.accept());
+
+  it('The take is kept, and the job waits for the folder that its message names.', async () => {
+    const record = await run(payThenBlock);
+    expect(record).toMatchObject({
+      status: 'processing',
+      stage: 'waiting',
+      parkedUntilMs: bench.time.nowMs + 10_000,
+      attempts: [paid],
+      error: null,
+    });
+    expect(record.message).toContain('The take is finished and waits to be published.');
+    expect(record.message).toContain(bench.outputFolder);
+  });
+
+  it('A later run publishes the kept take without making it again, and leaves no work file.', async () => {
+    await run(payThenBlock);
+    expect(await run(neverCalled)).toMatchObject({ stage: 'waiting', crashes: 0 });
+    await rm(bench.outputFolder);
+    const record = await run(neverCalled);
+    expect(record).toMatchObject({
+      status: 'completed',
+      result: { outputKey, methodUsed: 'preview', durationMs: 1_000 },
+      warnings: [{ code: 'degraded' }],
+      attempts: [paid],
+    });
+    expect(record).not.toHaveProperty('keptTake');
+    expect(await text(await bench.artifacts.read(outputKey))).toBe('the clip speaking the speech');
+    expect(await readdir(bench.workFolder)).toEqual([]);
+  });
+
+  it('A kept take whose file is gone is collected again.', async () => {
+    await run(payThenBlock);
+    await rm(bench.outputFolder);
+    await rm(bench.workFolder, { recursive: true });
+    expect(await run(makeTake)).toMatchObject({ status: 'completed' });
+  });
+
+  it('A cancel ends the waiting job and deletes the kept take.', async () => {
+    await run(payThenBlock);
+    await bench.store.append('job_1', { type: 'cancel_requested' });
+    expect(await run(neverCalled)).toMatchObject({ status: 'canceled' });
+    expect(await readdir(bench.workFolder)).toEqual([]);
+  });
+
+  it('A failure that no later run can correct ends the job.', async () => {
+    const publish = () => Promise.reject(new TypeError('A mistake.'));
+    expect(await run(makeTake, { publish })).toMatchObject({ status: 'failed', error: { code: 'internal' } });
+    expect(await readdir(bench.workFolder)).toEqual([]);
+  });
+
+  it('The log has one line about a job that waits, however often it looks.', async () => {
+    const lines: string[] = [];
+    const ignore = (): void => undefined;
+    const logger = { debug: ignore, info: ignore, error: ignore, warn: (_: object, line: string) => lines.push(line) };
+    await run(payThenBlock, { logger });
+    for (let time = 0; time < 5; time += 1) await run(neverCalled, { logger });
+    expect(lines).toEqual(['the job waits until files can be stored']);
+  });
+});
+
+it('A waiting take is not published beyond the deadline of its job, which then fails.', async () => {
+  await bench.accept({ deadlineMs: 4_000 });
+  expect(await run(payThenBlock)).toMatchObject({ parkedUntilMs: bench.time.nowMs + 4_000 });
+  bench.time.nowMs += 4_000;
+  expect(await run(neverCalled)).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' } });
+  expect(await readdir(bench.workFolder)).toEqual([]);
+});
+
+describe('A job that starts while files cannot be stored', () => {
+  beforeEach(() => bench.accept());
+
+  it.each<[string, (bench: RunnerBench) => string]>([
+    ['output', ({ outputFolder }) => outputFolder],
+    ['work', ({ workFolder }) => workFolder],
+  ])('A job whose %s folder cannot be written does no work until it can.', async (_, folderOf) => {
+    await block(folderOf(bench));
+    const record = await run(neverCalled);
+    expect(record).toMatchObject({ status: 'processing', stage: 'waiting', attempts: [], error: null });
+    expect(record.message).toContain(folderOf(bench));
+    await rm(folderOf(bench));
+    expect(await run(makeTake)).toMatchObject({ status: 'completed', crashes: 0 });
+  });
+
+  it('An operation that runs already is checked although outputs cannot be written.', async () => {
+    await block(bench.outputFolder);
+    const running: Attempt = { ...paid, outcome: 'running', costMicros: null };
+    await bench.store.append('job_1', { type: 'run_started', atMs: 1 });
+    await bench.store.append('job_1', { type: 'attempts_changed', run: 1, attempts: [running] });
+    let isChecked = false;
+    await run(async () => {
+      isChecked = true;
+      return { type: 'waiting', untilMs: bench.time.nowMs + 5_000 };
+    });
+    expect(isChecked).toBe(true);
+  });
+
+  it('The state is checked again directly before a request is sent.', async () => {
+    const record = await run(async (_, { checkStorage }) => {
+      await block(join(bench.outputFolder));
+      await checkStorage?.();
+      throw new Error('The request was sent.');
+    });
+    expect(record).toMatchObject({ stage: 'waiting', error: null });
+  });
+});
