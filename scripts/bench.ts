@@ -23,14 +23,17 @@ const benches: Readonly<
 };
 
 const [selected, ...rest] = process.argv.slice(2);
+const names = [...Object.keys(benches), 'compare REV'];
 if (selected === 'compare') await compareRevisions(rest);
-else await measure(selected);
+else if (selected === undefined || Object.hasOwn(benches, selected)) await measure(selected);
+else refuse(`Unknown measurement "${selected}". Available: ${names.join(', ')}.`);
+
+function refuse(reason: string): void {
+  console.error(reason);
+  process.exitCode = 2;
+}
 
 async function measure(selected: string | undefined): Promise<void> {
-  if (selected !== undefined && !Object.hasOwn(benches, selected))
-    throw new Error(
-      `Unknown measurement "${selected}"; available: ${[...Object.keys(benches), 'compare REV'].join(', ')}.`,
-    );
   for (const [name, bench] of Object.entries(benches)) {
     if (selected === undefined ? name === 'gpu' : selected !== name) continue;
     const folder = await mkdtemp(join(tmpdir(), 'lipsync-bench-'));

@@ -5,7 +5,15 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { callerFolder, commandEnvironment, commands, nodeArguments, programsNeeded } from './bootstrap/commands.mjs';
+import {
+  callerFolder,
+  commandEnvironment,
+  commands,
+  helpOf,
+  listCommands,
+  nodeArguments,
+  programsNeeded,
+} from './bootstrap/commands.mjs';
 import { compiledModulesFolder } from './bootstrap/compiled-modules.mjs';
 import { waitForLock } from './bootstrap/lock-file.mjs';
 import { arePackagesCurrent, forgetInstall, installCommand, recordInstall } from './bootstrap/node-packages.mjs';
@@ -26,9 +34,11 @@ const missingPrograms = (programs) => programs.filter((program) => !isOnPath(pro
  * @returns {Promise<number>} exit status
  */
 async function main(name, callerArgs) {
+  if (name === 'help') return printHelp(listCommands());
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined)
-    throw new BootstrapError(`Unknown command "${name}". Available: ${Object.keys(commands).join(', ')}.`);
+  if (command === undefined) throw new BootstrapError(`Unknown command "${name}".\n${listCommands()}`);
+  const help = callerArgs.some((argument) => argument === '--help' || argument === '-h') && helpOf(name, command);
+  if (help) return printHelp(help);
   const programs = programsNeeded(command, hasRedisUrl());
   if (missingPrograms(programs).length > 0 || !arePackagesCurrent(projectDir)) await install(programs);
   const node = findNode(projectDir);
@@ -42,6 +52,15 @@ async function main(name, callerArgs) {
     },
     followsParent: command.followsParent === true,
   });
+}
+
+/**
+ * Prints help on stdout, without installing anything.
+ * @param {string} text
+ */
+function printHelp(text) {
+  process.stdout.write(`${text}\n`);
+  return 0;
 }
 
 /** Whether a Redis is configured, in the environment or in the .env file of the project. */

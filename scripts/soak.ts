@@ -36,13 +36,17 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
 };
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(proofs);
-const unknown = names.filter((name) => !(name in proofs));
-if (unknown.length > 0)
-  throw new Error(`Unknown soak test: ${unknown.join(', ')}. Available: ${Object.keys(proofs).join(', ')}.`);
+const unknown = names.filter((name) => !Object.hasOwn(proofs, name));
+if (unknown.length > 0) {
+  console.error(`Unknown soak test: ${unknown.join(', ')}. Available: ${Object.keys(proofs).join(', ')}.`);
+  process.exitCode = 2;
+} else await runAll();
 
-for (const name of names) {
-  console.log(`\n## ${name}\n`);
-  const holds = await proofs[name]?.();
-  console.log(`\n${name}: ${holds ? 'holds' : 'DOES NOT HOLD'}`);
-  if (!holds) process.exitCode = 1;
+async function runAll(): Promise<void> {
+  for (const name of names) {
+    console.log(`\n## ${name}\n`);
+    const holds = await proofs[name]?.();
+    console.log(`\n${name}: ${holds ? 'holds' : 'DOES NOT HOLD'}`);
+    if (!holds) process.exitCode = 1;
+  }
 }

@@ -1,12 +1,16 @@
 /** `npm start`: runs API, worker and, without REDIS_URL, a private Redis until it receives a signal. */
 import { dirname } from 'node:path';
-import { stackConfigFromEnvironment } from './stack/config.ts';
+import { requireValidSettings, stackConfigFromEnvironment } from './stack/config.ts';
 import { isLogRecord } from './stack/log-record.ts';
 import { startStack, type PartName, type Stack } from './stack/stack.ts';
 import { stopSignal, untilAborted } from './stack/stop-signal.ts';
 
+const settingsHint = 'Settings come from the environment and from .env; docs/configuration.md lists them.';
+
 async function main(): Promise<number> {
+  if (process.argv.length > 2) throw new Error(`npm start takes no arguments. ${settingsHint}`);
   const projectDir = dirname(import.meta.dirname);
+  requireValidSettings(projectDir);
   const config = stackConfigFromEnvironment(projectDir);
   const signal = stopSignal();
   const stack = await startStack({

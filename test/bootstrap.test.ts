@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { commands, listCommands } from '../scripts/bootstrap/commands.mjs';
 
 const sourceDir = join(import.meta.dirname, '..');
 let projectDir: string;
@@ -133,10 +134,23 @@ it('If packages are older than the lockfile, bootstrap prints the command that i
   expect(stderr).toMatch(/^npx -y .*pnpm@[\d.]+ install --frozen-lockfile$/m);
 });
 
-it('An unknown command fails with a list of the available commands.', async () => {
-  const { status, stderr } = await bootstrap(['lpsync'], 'bin');
-  expect(status).toBe(1);
-  expect(stderr).toContain(
-    'Available: demo, start, test, lipsync, bench, soak, judge, contact-sheet, heygen-standin, check.',
-  );
+it('An unknown command fails with its name and a list of the available commands.', async () => {
+  const { status, stdout, stderr } = await bootstrap(['lpsync'], 'bin');
+  expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  expect(stderr).toContain('Unknown command "lpsync".');
+  for (const name of Object.keys(commands)) expect(stderr).toMatch(new RegExp(`^  ${name} +\\w`, 'm'));
+});
+
+it('npm run help lists the commands, and a command with --help prints its arguments, without installing anything.', async () => {
+  markInstalled(false);
+  const list = await bootstrap(['help'], 'empty');
+  expect(list).toMatchObject({ status: 0, stdout: `${listCommands()}\n`, stderr: '' });
+  const soak = await bootstrap(['soak', '--help'], 'empty');
+  expect(soak).toMatchObject({ status: 0, stdout: expect.stringContaining('npm run soak -- [NAME…]'), stderr: '' });
+});
+
+it('Every command is an npm script.', () => {
+  const { scripts } = JSON.parse(readFileSync(join(sourceDir, 'package.json'), 'utf8'));
+  for (const name of [...Object.keys(commands), 'help'])
+    expect(scripts[name]).toBe(`exec node scripts/bootstrap.mjs ${name}`);
 });

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { processStartTime } from '../scripts/bootstrap/process-identity.mjs';
 import { parseReadyMessage } from '../scripts/stack/app-process.ts';
+import { requireValidSettings } from '../scripts/stack/config.ts';
 import { startStack, type Stack } from '../scripts/stack/stack.ts';
 
 let projectDir: string;
@@ -80,4 +81,18 @@ it('A ready message is recognized among log lines.', () => {
   });
   expect(parseReadyMessage('{"level":30,"msg":"ready"}')).toBeUndefined();
   expect(parseReadyMessage('{"ready":')).toBeUndefined();
+});
+
+it('Before the service starts, the invalid settings of API, worker, core and providers are reported together.', () => {
+  onTestFinished(() => void vi.unstubAllEnvs());
+  expect(() => requireValidSettings(projectDir)).not.toThrow();
+  const invalid = { PORT: 'x', WORKER_LANES: 'x', LIPSYNC_MAX_DURATION_S: 'x', HEYGEN_POLL_INTERVAL_MS: '1' };
+  for (const [name, value] of Object.entries(invalid)) vi.stubEnv(name, value);
+  for (const name of Object.keys(invalid)) expect(() => requireValidSettings(projectDir)).toThrow(`  ${name}: `);
+});
+
+it('An address other than loopback without keys is reported before the service starts.', () => {
+  onTestFinished(() => void vi.unstubAllEnvs());
+  vi.stubEnv('HOST', '0.0.0.0');
+  expect(() => requireValidSettings(projectDir)).toThrow('LIPSYNC_API_KEYS');
 });

@@ -2,6 +2,8 @@ import { join } from 'node:path';
 
 /**
  * @typedef {object} Command
+ * @property {string} purpose one line for the list of commands
+ * @property {string} [usage] arguments, for the list of commands; without it the command prints its own help
  * @property {string} entry file that Node 24 runs, relative to the project
  * @property {readonly string[]} [args] arguments before the caller's
  * @property {'never' | 'always' | 'without-redis-url'} redis when the command starts its own Redis
@@ -12,17 +14,103 @@ import { join } from 'node:path';
 
 /** @type {Readonly<Record<string, Command>>} */
 export const commands = Object.freeze({
-  demo: { entry: 'scripts/demo.ts', redis: 'without-redis-url', media: true, followsParent: true },
-  start: { entry: 'scripts/start.ts', redis: 'without-redis-url', media: true, followsParent: true },
-  test: { entry: 'node_modules/vitest/vitest.mjs', args: ['run'], redis: 'always', media: true },
-  lipsync: { entry: 'packages/lipsync-core/src/cli/main.ts', redis: 'never', media: true, keepsFolder: true },
-  bench: { entry: 'scripts/bench.ts', redis: 'never', media: true },
-  soak: { entry: 'scripts/soak.ts', redis: 'always', media: true },
-  judge: { entry: 'scripts/judge.ts', redis: 'never', media: true, keepsFolder: true },
-  'contact-sheet': { entry: 'scripts/contact-sheet.ts', redis: 'never', media: true, keepsFolder: true },
-  'heygen-standin': { entry: 'packages/heygen-standin/src/main.ts', redis: 'never', media: true, followsParent: true },
-  check: { entry: 'scripts/check.ts', redis: 'never', media: false },
+  demo: {
+    purpose: 'runs one job on the sample through the whole service and prints the path of the video',
+    usage: '[--heygen-standin]',
+    entry: 'scripts/demo.ts',
+    redis: 'without-redis-url',
+    media: true,
+    followsParent: true,
+  },
+  start: {
+    purpose: 'runs API, worker and, without REDIS_URL, a private Redis until it is stopped',
+    usage: '',
+    entry: 'scripts/start.ts',
+    redis: 'without-redis-url',
+    media: true,
+    followsParent: true,
+  },
+  lipsync: {
+    purpose: 'the command line: generate, doctor, models; --help lists the flags',
+    entry: 'packages/lipsync-core/src/cli/main.ts',
+    redis: 'never',
+    media: true,
+    keepsFolder: true,
+  },
+  'heygen-standin': {
+    purpose: 'runs a local stand-in for HeyGen, for integration tests',
+    entry: 'packages/heygen-standin/src/main.ts',
+    redis: 'never',
+    media: true,
+    followsParent: true,
+  },
+  test: {
+    purpose: 'runs every test that needs no GPU and no key, or those in PATH',
+    usage: '[PATH…]',
+    entry: 'node_modules/vitest/vitest.mjs',
+    args: ['run'],
+    redis: 'always',
+    media: true,
+  },
+  check: {
+    purpose: 'checks types, lint, format, import rules, vocabulary and unused code',
+    usage: '',
+    entry: 'scripts/check.ts',
+    redis: 'never',
+    media: false,
+  },
+  bench: {
+    purpose: 'measures speed by stage, or against another revision',
+    usage: '[preview | wav2lip | gpu | compare REV]',
+    entry: 'scripts/bench.ts',
+    redis: 'never',
+    media: true,
+  },
+  soak: {
+    purpose: 'runs long tests: killed processes, memory, load, provider failures',
+    usage: '[NAME…]',
+    entry: 'scripts/soak.ts',
+    redis: 'always',
+    media: true,
+  },
+  judge: {
+    purpose: 'makes a preview of every clip in a folder and measures it',
+    usage: 'FOLDER [NAME_PART]',
+    entry: 'scripts/judge.ts',
+    redis: 'never',
+    media: true,
+    keepsFolder: true,
+  },
+  'contact-sheet': {
+    purpose: 'draws frames of a clip before and after',
+    usage: 'BEFORE AFTER OUT.jpg',
+    entry: 'scripts/contact-sheet.ts',
+    redis: 'never',
+    media: true,
+    keepsFolder: true,
+  },
 });
+
+/**
+ * The list of commands with their purposes, for people.
+ * @returns {string}
+ */
+export function listCommands() {
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const lines = Object.entries(commands).map(([name, { purpose }]) => `  ${name.padEnd(width)}  ${purpose}`);
+  return `Commands, each as npm run NAME [-- ARGUMENTS]:\n${lines.join('\n')}`;
+}
+
+/**
+ * The help of a command that has none of its own; undefined for the others.
+ * @param {string} name
+ * @param {Command} command
+ * @returns {string | undefined}
+ */
+export function helpOf(name, { purpose, usage }) {
+  if (usage === undefined) return undefined;
+  return `npm run ${name}${usage === '' ? '' : ` -- ${usage}`}\n  ${purpose}`;
+}
 
 /**
  * The programs that must be on the PATH before `command` can run.

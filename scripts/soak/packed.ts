@@ -31,7 +31,7 @@ interface Step {
 
 /**
  * Packs the core, installs it with its dependencies into an empty TypeScript project outside this one, compiles a
- * program there with strict options, and runs the program and the command line.
+ * program there with strict options, and runs the program and the command line, also on a Node that is too old.
  */
 export async function provePacked(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-packed-'));
@@ -66,6 +66,7 @@ function stepsIn(folder: string, signal: AbortSignal): readonly Step[] {
     { name: 'compile, strictly', run: () => compile(folder, inFolder) },
     { name: 'run the README’s program', run: () => runProgram(folder, inFolder) },
     { name: 'run the command line', run: () => runCommandLine(folder, inFolder) },
+    { name: 'refuse Node 20', run: () => refuseOlderNode(folder, inFolder) },
   ];
 }
 
@@ -144,6 +145,19 @@ async function runCommandLine(folder: string, start: Start): Promise<string> {
   const job = jobViewSchema.parse(rest);
   if (outputPath !== 'again.mp4') throw new Error(`The job is ${job.status}: ${job.message}`);
   return `${job.status}, ${job.duration} s, ${await sizeOf(folder, outputPath)}`;
+}
+
+/** An older Node, as a package like the one that the bootstrap uses. */
+async function refuseOlderNode(folder: string, start: Start): Promise<string> {
+  const name = `node-${process.platform}-${process.arch}`;
+  await start('npm', 'install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error', `${name}@20`);
+  const node = join(folder, 'node_modules', name, 'bin', 'node');
+  const core = join('node_modules', '@lipsync', 'core', 'dist');
+  for (const entry of [join(core, 'index.js'), join(core, 'host.js'), join(core, 'cli', 'main.js')]) {
+    const printed = await start(node, entry).catch(describeFailure);
+    if (!printed.includes('needs Node 24 or later')) throw new Error(`${entry} printed: ${printed}`);
+  }
+  return 'library and command line name Node 24';
 }
 
 async function sizeOf(folder: string, name: string): Promise<string> {

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { coreSettings, parseSettings, readEnvironment } from '@lipsync/core/config';
+import { coreSettings, listSettings, parseSettings, readEnvironment } from '@lipsync/core/config';
+import { apiConfigFromEnvironment, apiSettings } from '../../apps/api/src/config.ts';
 import { workerSettings } from '../../apps/worker/src/config.ts';
 
 export interface StackConfig {
@@ -33,4 +34,19 @@ export function stackConfigFromEnvironment(projectDir: string): StackConfig {
     workerGraceMs: WORKER_SHUTDOWN_GRACE_MS + killTimeMs,
     ...(redisUrl === '' ? {} : { redisUrl }),
   };
+}
+
+/** Stands for the private Redis, whose address is known only after its start. */
+const anyRedisUrl = 'redis://127.0.0.1:6379';
+
+/**
+ * Checks every setting of the service before anything starts, so that all problems are printed once instead of by each
+ * process. Throws `request_invalid` with all of them.
+ */
+export function requireValidSettings(projectDir: string): void {
+  const given = readEnvironment(projectDir);
+  const environment = { ...given, REDIS_URL: given.REDIS_URL?.trim() || anyRedisUrl };
+  parseSettings({ ...listSettings(), ...workerSettings, ...apiSettings }, environment);
+  // What depends on several settings.
+  apiConfigFromEnvironment(environment);
 }

@@ -46,7 +46,8 @@ async function waitForStop(): Promise<void> {
 }
 
 try {
-  await main();
+  if (process.argv.includes('--help')) process.stdout.write(`${usage}\n`);
+  else await main();
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
   process.exitCode = 1;

@@ -1,5 +1,7 @@
 /** What workers, APIs and queues build from. Programs import the package itself. */
 
+// First, because it throws on an older Node.
+export { oldestNodeMajor } from './errors/require-node.ts';
 export * from './errors/index.ts';
 export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';
 export { ArtifactInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';

@@ -1,5 +1,7 @@
 /** Lip-sync inside a program. Hosts with a queue or an API import `@lipsync/core/host`. */
 
+// First, because it throws on an older Node.
+export { oldestNodeMajor } from './errors/require-node.ts';
 export type { CoreConfig } from './config/core-config.ts';
 export type { LipsyncOptionsInput, QualityView } from './contract/index.ts';
 export type { Warning } from './contract/provider-types.ts';

@@ -2,6 +2,7 @@ import { access, constants, mkdir } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { LipsyncError } from '../errors/index.ts';
+import { oldestNodeMajor } from '../errors/require-node.ts';
 import { getToolVersions } from '../media/index.ts';
 import { readProgramOutput } from '../processes/managed-child.ts';
 import type { DoctorCheck, ProviderDefinition } from '../providers/definition.ts';
@@ -9,7 +10,6 @@ import { listInstalled } from '../service/installation.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
 const marks = { ok: 'ok      ', optional: 'optional', missing: 'MISSING ' } as const;
-const oldestNodeMajor = 24;
 const probeTimeoutMs = 10_000;
 
 export function addDoctorCommand(

@@ -1,5 +1,5 @@
 import { readFile, readdir } from 'node:fs/promises';
-import { findPackageJSON } from 'node:module';
+import nodeModule from 'node:module';
 import { dirname, join, basename, extname, resolve } from 'node:path';
 import { z } from 'zod';
 import { errnoCode } from '../errors/system-error.ts';
@@ -42,7 +42,7 @@ export async function readModelManifest(folder: string): Promise<ModelManifest> 
 /** Path of a bundled file; null when its package is not installed. */
 function installedPath({ package: name, path }: BundledFile): string | null {
   try {
-    const description = findPackageJSON(name, import.meta.url);
+    const description = nodeModule.findPackageJSON(name, import.meta.url);
     return description === undefined ? null : join(dirname(description), path);
   } catch {
     return null;

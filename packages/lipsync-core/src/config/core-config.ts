@@ -25,6 +25,8 @@ export const coreSettings = {
   LIPSYNC_MAX_UPLOAD_BYTES: byteCount(2 * gibibyte),
   LIPSYNC_MAX_DURATION_S: millisecondsFromSeconds(3_600_000),
   LIPSYNC_MAX_DIMENSION_PX: wholeNumber(4096, { minimum: 64, maximum: 16_384 }),
+  LIPSYNC_VIDEO_CRF: wholeNumber(16, { minimum: 1, maximum: 51 }),
+  LIPSYNC_AUDIO_BITRATE_KBPS: wholeNumber(192, { minimum: 32, maximum: 512 }),
   LIPSYNC_ALLOWED_PRIVATE_HOSTS: listOf(z.string(), []),
   LIPSYNC_MIN_FETCH_BYTES_PER_S: wholeNumber(32_768, { minimum: 0, maximum: 1_000_000_000 }),
   LIPSYNC_GPU_USD_PER_HOUR: microsFromUsd(0),
@@ -49,6 +51,8 @@ export interface CoreConfig {
   readonly maxUploadBytes: number;
   readonly maxDurationMs: number;
   readonly maxDimensionPx: number;
+  /** Quality of takes that are encoded here: CRF of libx264, and bitrate of the AAC audio. */
+  readonly encoding: { readonly videoCrf: number; readonly audioBitrateKbps: number };
   /** Hosts or CIDR ranges that URLs may reach although they are private. */
   readonly allowedPrivateHosts: readonly string[];
   /** A source that sends less, averaged over half a minute, is given up; 0 for no minimum. */
@@ -86,6 +90,10 @@ export function configFromEnvironment(
     maxUploadBytes: values.LIPSYNC_MAX_UPLOAD_BYTES,
     maxDurationMs: values.LIPSYNC_MAX_DURATION_S,
     maxDimensionPx: values.LIPSYNC_MAX_DIMENSION_PX,
+    encoding: Object.freeze({
+      videoCrf: values.LIPSYNC_VIDEO_CRF,
+      audioBitrateKbps: values.LIPSYNC_AUDIO_BITRATE_KBPS,
+    }),
     allowedPrivateHosts: values.LIPSYNC_ALLOWED_PRIVATE_HOSTS,
     minFetchBytesPerSecond: values.LIPSYNC_MIN_FETCH_BYTES_PER_S,
     gpuMicrosPerHour: values.LIPSYNC_GPU_USD_PER_HOUR,

@@ -1,5 +1,5 @@
 import { access, constants } from 'node:fs/promises';
-import { findPackageJSON } from 'node:module';
+import nodeModule from 'node:module';
 import { dirname, join } from 'node:path';
 import type * as OnnxRuntime from 'onnxruntime-node';
 import { LipsyncError } from '../errors/index.ts';
@@ -167,7 +167,7 @@ async function loadRuntime(): Promise<typeof OnnxRuntime> {
 
 /** Folder of the native libraries of the installed ONNX runtime; null when the runtime is not installed. */
 export function runtimeLibraryFolder(): string | null {
-  const packageJson = findPackageJSON('onnxruntime-node', import.meta.url);
+  const packageJson = nodeModule.findPackageJSON('onnxruntime-node', import.meta.url);
   return packageJson === undefined
     ? null
     : join(dirname(packageJson), 'bin', 'napi-v6', process.platform, process.arch);

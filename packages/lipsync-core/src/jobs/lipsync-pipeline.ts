@@ -3,7 +3,7 @@ import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import type { LipsyncError } from '../errors/index.ts';
-import type { MediaLimits } from '../media/index.ts';
+import type { MediaLimits, TakeEncoding } from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { Admission } from '../providers/admission.ts';
 import type { ChainContext, LocalPrice } from '../providers/attempt-runner.ts';
@@ -31,6 +31,8 @@ export interface LipsyncPipelineOptions {
   readonly admission: Admission;
   readonly forecast: Forecast;
   readonly limits: MediaLimits;
+  /** Quality of takes that are encoded here; the default of `media/` without it. */
+  readonly encoding?: TakeEncoding;
   readonly clock: Clock;
   /** Cost of one hour of local work in micros; 0 by default. */
   readonly localMicrosPerHour?: number;

@@ -8,6 +8,7 @@ import {
   type ClipFacts,
   type MediaLimits,
   type SpeechFacts,
+  type TakeEncoding,
   type Timeline,
 } from '../media/index.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
@@ -31,6 +32,8 @@ interface ProbedInputs {
 export interface InputPreparationOptions {
   readonly renderPool: RenderPool;
   readonly limits: MediaLimits;
+  /** Quality of takes that are encoded here; the default of `media/` without it. */
+  readonly encoding?: TakeEncoding;
 }
 
 /** Fetches, probes and analyzes the inputs of a run, each at most once and only when something needs the result. */
@@ -75,6 +78,7 @@ export class PreparedInputs {
       timeline,
       mouthCurvePath: this.#mouthCurvePath,
       silenceMode: options.silenceMode,
+      encoding: this.#tools.encoding,
       providerOptions: options.providerOptions,
       takePath: workspace.file(`take-${attemptIndex}.mp4`),
     };
@@ -86,7 +90,16 @@ export class PreparedInputs {
     const takePath = workspace.file('take.mp4');
     const { inputs, clip, speech, timeline } = await this.#probed();
     const { clipPath, speechPath } = inputs;
-    const task = { clipPath, speechPath, clip, speech, timeline, takePath, workFolder: workspace.path };
+    const task = {
+      clipPath,
+      speechPath,
+      clip,
+      speech,
+      timeline,
+      takePath,
+      workFolder: workspace.path,
+      encoding: this.#tools.encoding,
+    };
     const report = await retryMediaStep(this.#context.signal, () =>
       this.#tools.renderPool.run(passThroughRenderTask, task, this.#context),
     );

@@ -46,6 +46,7 @@ const selfContainedFormats = [
 const stillDemuxers: Readonly<Record<string, string>> = { png: 'png_pipe', mjpeg: 'jpeg_pipe', webp: 'webp_pipe' };
 
 const audioSampleRateHz = 48_000;
+export const defaultAudioBitrateKbps = 192;
 
 /**
  * Arguments that open a file as untrusted input: `untrustedInputOptions` and a name that is never parsed as an option,
@@ -86,8 +87,12 @@ export function colorArguments({ primaries, transfer, space, range }: ColorTags)
 }
 
 /** Encodes the speech as AAC from time 0, padded with silence or cut to exactly `durationS`. */
-export function aacArguments(speech: SpeechFacts, durationS: number): readonly string[] {
-  return [...durationArguments(speech, durationS), '-c:a', 'aac', '-b:a', '192k'];
+export function aacArguments(
+  speech: SpeechFacts,
+  durationS: number,
+  bitrateKbps = defaultAudioBitrateKbps,
+): readonly string[] {
+  return [...durationArguments(speech, durationS), '-c:a', 'aac', '-b:a', `${bitrateKbps}k`];
 }
 
 /** Like `aacArguments`, but uncompressed. */

@@ -2,6 +2,7 @@ import type { Warning } from '../contract/provider-types.ts';
 import { defineRenderTask, type RenderTaskContext } from '../processes/render-task.ts';
 import type { Frame } from './frame-reader.ts';
 import type { ClipFacts, SpeechFacts } from './media-types.ts';
+import type { TakeEncoding } from './take-writer.ts';
 import { openFramesAhead, openTakeAside } from './threads/media-threads.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -13,6 +14,7 @@ export interface TakeLoopOptions {
   readonly timeline: Timeline;
   readonly workFolder: string;
   readonly takePath: string;
+  readonly encoding?: TakeEncoding | undefined;
 }
 
 /** Wall time and volume of one stage of a render task. */
@@ -76,6 +78,7 @@ export async function runTakeLoop(
     frameCount: timeline.frameCount,
     color: clip.color,
     speech: { path: options.speechPath, facts: options.speech },
+    encoding: options.encoding,
     signal,
   });
   const pendingWrites: Promise<void>[] = [];

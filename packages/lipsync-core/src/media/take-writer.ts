@@ -2,13 +2,25 @@ import { randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { LipsyncError } from '../errors/index.ts';
 import { rawPixelFormat } from './decode-filter.ts';
-import { aacArguments, colorArguments, fileUrl, inputArguments } from './ffmpeg-arguments.ts';
+import { aacArguments, colorArguments, defaultAudioBitrateKbps, fileUrl, inputArguments } from './ffmpeg-arguments.ts';
 import { MediaProcess } from './ffmpeg-process.ts';
 import { framesPerSecond, type ColorTags, type FrameRate, type SpeechFacts } from './media-types.ts';
 import { probeTake } from './take-probe.ts';
 
 /** Extra time for the last seconds of encoding and for moving the index to the front of a long file. */
 const finishExtraMs = 240_000;
+
+/** Quality of the encoded take. */
+export interface TakeEncoding {
+  /** Constant rate factor of libx264: lower is better and larger. */
+  readonly videoCrf: number;
+  readonly audioBitrateKbps: number;
+}
+
+export const defaultTakeEncoding: TakeEncoding = Object.freeze({
+  videoCrf: 16,
+  audioBitrateKbps: defaultAudioBitrateKbps,
+});
 
 export interface TakeOptions {
   /**
@@ -23,6 +35,8 @@ export interface TakeOptions {
   readonly color: ColorTags;
   /** Muxed from time 0, padded with silence or cut to the end of the video. Without it the take is silent. */
   readonly speech?: { readonly path: string; readonly facts: SpeechFacts };
+  /** Defaults to `defaultTakeEncoding`. */
+  readonly encoding?: TakeEncoding | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -127,7 +141,7 @@ async function verifyTake(path: string, { frameCount, frameRate, speech, signal 
 }
 
 function encodeArguments(options: TakeOptions, partPath: string): readonly string[] {
-  const { width, height, frameRate, frameCount, color, speech } = options;
+  const { width, height, frameRate, frameCount, color, speech, encoding = defaultTakeEncoding } = options;
   return [
     '-protocol_whitelist',
     'pipe',
@@ -158,13 +172,13 @@ function encodeArguments(options: TakeOptions, partPath: string): readonly strin
     '-x264-params',
     'bframes=0:subme=0:me=dia:partitions=i4x4:8x8dct=0:rc-lookahead=3',
     '-crf',
-    '16',
+    String(encoding.videoCrf),
     '-pix_fmt',
     rawPixelFormat(color),
     '-fps_mode',
     'passthrough',
     ...colorArguments(color),
-    ...(speech ? aacArguments(speech.facts, frameCount / framesPerSecond(frameRate)) : []),
+    ...(speech ? aacArguments(speech.facts, frameCount / framesPerSecond(frameRate), encoding.audioBitrateKbps) : []),
     '-movflags',
     '+faststart',
     '-f',

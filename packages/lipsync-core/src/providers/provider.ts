@@ -3,6 +3,7 @@ import type { ProviderId, ProviderOptionValues, SilenceMode } from '../contract/
 import type { Operation, OperationRequest, ProgressReport, Warning } from '../contract/provider-types.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ClipFacts, SpeechFacts } from '../media/media-types.ts';
+import type { TakeEncoding } from '../media/take-writer.ts';
 import type { Timeline } from '../media/timeline.ts';
 
 /** What a provider is, as data. */
@@ -25,6 +26,8 @@ export interface TakeRequest {
   /** Voice activity and mouth curve of the speech, one value per output frame; `audio/` reads it. */
   readonly mouthCurvePath: string;
   readonly silenceMode: SilenceMode;
+  /** Quality of takes that are encoded here. */
+  readonly encoding?: TakeEncoding | undefined;
   /** Options of single providers, by provider id. */
   readonly providerOptions: Readonly<Record<string, ProviderOptionValues>>;
   /** Where the take is to be written; its folder is private to this attempt and is removed afterwards. */

@@ -107,6 +107,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
         slotPollIntervalMs,
         onSlotReleased,
       }),
+      encoding: config.encoding,
       limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
     }),
     workFolder: join(config.dataDir, 'work'),

@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { jobViewSchema, silenceModes, syncModes } from '../../src/contract/index.ts';
 import { makeShortSample } from '../service/short-sample.ts';
 import { runCli, type CliOutcome } from './run-cli.ts';
@@ -122,6 +123,27 @@ describe('generate', () => {
       'publishing',
     ]);
     expect(outcome.stderr).toMatch(/^warning degraded: /m);
+  });
+
+  it('LIPSYNC_VIDEO_CRF and LIPSYNC_AUDIO_BITRATE_KBPS determine the size of picture and sound.', async () => {
+    const bitrates = async (): Promise<readonly number[]> => {
+      await runCli('generate', clip, speech, '-o', output, '--overwrite');
+      const entries = ['-v', 'error', '-show_entries', 'stream=bit_rate', '-of', 'csv=p=0'];
+      const { stdout } = await promisify(execFile)('ffprobe', [...entries, output]);
+      return stdout.trim().split('\n').map(Number);
+    };
+    const [video = 0, audio = 0] = await bitrates();
+    vi.stubEnv('LIPSYNC_VIDEO_CRF', '40');
+    vi.stubEnv('LIPSYNC_AUDIO_BITRATE_KBPS', '32');
+    onTestFinished(() => {
+      vi.stubEnv('LIPSYNC_VIDEO_CRF', '');
+      vi.stubEnv('LIPSYNC_AUDIO_BITRATE_KBPS', '');
+    });
+    const [smallVideo = 0, smallAudio = 0] = await bitrates();
+    expect(smallVideo).toBeGreaterThan(0);
+    expect(smallVideo).toBeLessThan(video / 3);
+    expect(smallAudio).toBeGreaterThan(0);
+    expect(smallAudio).toBeLessThan(audio * 0.8);
   });
 
   it('generate leaves no work in progress.', async () => {

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import type { SilenceMode } from '../../contract/index.ts';
-import type { ClipFacts, SpeechFacts, Timeline } from '../../media/index.ts';
+import type { ClipFacts, SpeechFacts, TakeEncoding, Timeline } from '../../media/index.ts';
 import type { TakeRequest } from '../provider.ts';
 
 /** Input of the render task of a local provider. Plain data: it crosses a process boundary. */
@@ -13,6 +13,7 @@ export interface LocalTakeInput {
   readonly timeline: Timeline;
   readonly mouthCurvePath: string;
   readonly silenceMode: SilenceMode;
+  readonly encoding?: TakeEncoding | undefined;
   readonly trackCacheFolder: string;
   readonly workFolder: string;
   readonly takePath: string;
@@ -20,7 +21,8 @@ export interface LocalTakeInput {
 
 /** Selects the parts of a request that the render process needs. The take's folder becomes the work folder. */
 export function toLocalTakeInput(request: TakeRequest, trackCacheFolder: string): LocalTakeInput {
-  const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, takePath } = request;
+  const { clipPath, clipDigest, clip, speechPath, speech, timeline, mouthCurvePath, silenceMode, encoding, takePath } =
+    request;
   return {
     clipPath,
     clipDigest,
@@ -30,6 +32,7 @@ export function toLocalTakeInput(request: TakeRequest, trackCacheFolder: string)
     timeline,
     mouthCurvePath,
     silenceMode,
+    encoding,
     takePath,
     trackCacheFolder,
     workFolder: dirname(takePath),
