@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jobViewSchema, type JobView } from '@lipsync/core/contract';
-import { descendantsRunning } from './processes.ts';
+import { killRunning } from './processes.ts';
 import { samplePaths, startScratchStack, type ScratchStack } from './scratch-stack.ts';
 
 /** Processes to kill, with a part of their command line. */
@@ -60,13 +60,12 @@ async function killDuring(text: string, stage: string): Promise<Outcome> {
     const startedMs = performance.now();
     const { id } = await stack.client.submit(samplePaths, {});
     const seen = await waitUntil(stack, id, (job) => job.stage === stage || hasEnded(job), signal);
-    const pids = seen.stage === stage && !hasEnded(seen) ? descendantsRunning(text) : [];
-    for (const pid of pids) kill(pid);
+    const killed = seen.stage === stage && !hasEnded(seen) ? killRunning(text) : 0;
     const job = await waitUntil(stack, id, hasEnded, signal);
     const seconds = (performance.now() - startedMs) / 1000;
     const { jobs } = (await (await fetch(`${stack.url}/lipsync`, { signal })).json()) as { jobs: unknown[] };
     return {
-      wasKilled: pids.length > 0,
+      wasKilled: killed > 0,
       job,
       seconds,
       records: jobs.length,
@@ -80,15 +79,6 @@ async function killDuring(text: string, stage: string): Promise<Outcome> {
 
 function hasEnded({ status }: JobView): boolean {
   return status !== 'queued' && status !== 'processing';
-}
-
-/** Ignores a process that has ended since it was listed. */
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
-  }
 }
 
 /** Polls until the job meets the condition. Retries while the API or Redis is down. */
