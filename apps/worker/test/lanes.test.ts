@@ -1,10 +1,11 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock, type Logger } from '@lipsync/core/host';
 import { createClientConnection, LipsyncProducer, RedisJobStore, jobCatalog, queueNames } from '@lipsync/queue';
 import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
-import { LaneWorkers } from '../src/lane-workers.ts';
+import { LaneWorkers, type LaneWorkersOptions } from '../src/lane-workers.ts';
 import { createScriptedRunner, type ScriptedRun, type ScriptedRunner } from './scripted-runner.ts';
 
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -42,7 +43,11 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((worker) => worker.stop()));
 });
 
-async function serve(scripted: ScriptedRunner = runner, shutdownGraceMs = 0): Promise<LaneWorkers> {
+async function serve(
+  scripted: ScriptedRunner = runner,
+  shutdownGraceMs = 0,
+  state: LaneWorkersOptions['redis'] = { report: () => true, serves: true },
+): Promise<LaneWorkers> {
   const worker = new LaneWorkers({
     config: {
       redisUrl: redis.url,
@@ -53,7 +58,7 @@ async function serve(scripted: ScriptedRunner = runner, shutdownGraceMs = 0): Pr
     },
     runner: scripted,
     producer,
-    redis: { report: () => true, serves: true },
+    redis: state,
     logger: silent,
   });
   await worker.start();
@@ -70,6 +75,12 @@ async function nthRun(scripted: ScriptedRunner, count: number): Promise<Scripted
   const run = scripted.runs[count - 1];
   if (!run) throw new Error('no such run');
   return run;
+}
+
+/** Commands and scripts that Redis answered with an error since the last reset of its statistics. */
+async function rejectedCommands(): Promise<number> {
+  const [, count] = /^total_error_replies:(\d+)/m.exec(await connection.info('stats')) ?? [];
+  return Number(count);
 }
 
 function stateOf(jobId: string): Promise<unknown> {
@@ -186,5 +197,38 @@ describe('a Redis outage', () => {
       .toBe(true);
     (await nthRun(runner, 1)).complete();
     await expect.poll(() => stateOf('job_k')).toBe('completed');
+  });
+
+  it('A worker whose claims Redis refuses claims about once per second, not thousands of times.', async () => {
+    await enqueue('job_l');
+    await enqueue('job_m');
+    await connection.config('SET', 'maxmemory', '1');
+    onTestFinished(async () => void (await connection.config('SET', 'maxmemory', '0')));
+    await connection.config('RESETSTAT');
+    await serve();
+    await delay(3_000);
+    expect(await rejectedCommands()).toBeGreaterThan(0);
+    expect(await rejectedCommands()).toBeLessThan(30);
+    await connection.config('SET', 'maxmemory', '0');
+    (await nthRun(runner, 1)).complete();
+    (await nthRun(runner, 2)).complete();
+    await expect.poll(() => stateOf('job_m')).toBe('completed');
+  });
+
+  it('A stopping worker without Redis aborts its jobs at once instead of waiting for the grace period.', async () => {
+    const state = { report: () => true, serves: true };
+    const worker = await serve(runner, 60_000, state);
+    await enqueue('job_n');
+    const run = await nthRun(runner, 1);
+    await redis.kill();
+    onTestFinished(() => redis.restart());
+    const startedMs = performance.now();
+    const stopped = worker.stop();
+    await delay(500);
+    expect(run.signal.aborted).toBe(false);
+    state.serves = false;
+    await stopped;
+    expect(run.signal.aborted).toBe(true);
+    expect(performance.now() - startedMs).toBeLessThan(6_000);
   });
 });

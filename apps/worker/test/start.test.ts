@@ -1,0 +1,141 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startTestRedis, type TestRedis } from '@lipsync/queue/testing';
+import { createClientConnection } from '@lipsync/queue';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+
+const main = join(import.meta.dirname, '..', 'src', 'main.ts');
+/** Generous for a loaded machine; a worker that waits for a limit of its own takes 10 s and more. */
+const stopLimitMs = 8_000;
+
+interface StartedWorker {
+  readonly child: ChildProcess;
+  /** Log records so far. */
+  records(): { readonly msg: string; readonly level: number }[];
+  isReady(): boolean;
+  /** Sends SIGTERM; resolves with the time until the exit. */
+  stop(): Promise<number>;
+}
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startTestRedis();
+});
+afterAll(() => redis.stop());
+
+async function startWorker(settings: Record<string, string>): Promise<StartedWorker> {
+  const folder = await mkdtemp(join(tmpdir(), 'worker-start-'));
+  const child = spawn(process.execPath, [main], {
+    cwd: folder,
+    env: {
+      PATH: process.env['PATH'],
+      LIPSYNC_DATA_DIR: join(folder, 'data'),
+      LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
+      ...settings,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(async () => {
+    if (child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit');
+    await rm(folder, { recursive: true, force: true });
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  return {
+    child,
+    // Throws for a line that is not JSON.
+    records: () =>
+      stderr
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line)),
+    isReady: () => stdout.startsWith('{"ready":true'),
+    async stop() {
+      const startedMs = performance.now();
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+      return performance.now() - startedMs;
+    },
+  };
+}
+
+it(
+  'A worker that starts before its Redis waits with one log line and starts when Redis does.',
+  { timeout: 60_000 },
+  async () => {
+    const own = await startTestRedis();
+    onTestFinished(() => own.stop());
+    await own.kill();
+    const worker = await startWorker({ REDIS_URL: own.url });
+    await expect.poll(() => worker.records().length, { timeout: 20_000 }).toBe(1);
+    await delay(3_000);
+    expect(worker.records().map(({ msg }) => msg)).toEqual([
+      expect.stringContaining(`Redis at 127.0.0.1:${own.port} cannot be reached`),
+    ]);
+    expect(worker.isReady()).toBe(false);
+    await own.restart();
+    await expect.poll(() => worker.isReady(), { timeout: 20_000 }).toBe(true);
+    await worker.stop();
+    expect(worker.child.exitCode).toBe(0);
+  },
+);
+
+it('SIGTERM ends a worker that waits for its Redis immediately and with status 0.', { timeout: 60_000 }, async () => {
+  const worker = await startWorker({ REDIS_URL: 'redis://127.0.0.1:1' });
+  await expect.poll(() => worker.records().length, { timeout: 20_000 }).toBe(1);
+  expect(await worker.stop()).toBeLessThan(2_000);
+  expect(worker.child.exitCode).toBe(0);
+});
+
+it.each(['kill', 'suspend'] as const)(
+  'SIGTERM ends a worker within seconds while its Redis is gone (%s).',
+  { timeout: 90_000 },
+  async (how) => {
+    const own = await startTestRedis();
+    onTestFinished(() => own.stop());
+    const worker = await startWorker({ REDIS_URL: own.url });
+    await expect.poll(() => worker.isReady(), { timeout: 20_000 }).toBe(true);
+    await own[how]();
+    // Until the worker has noticed: at once for a refused connection, at the next check for a silent one.
+    await expect.poll(() => worker.records().at(-1)?.msg, { timeout: 40_000 }).toContain('cannot be reached');
+    expect(await worker.stop()).toBeLessThan(stopLimitMs);
+    expect(worker.child.exitCode).toBe(0);
+  },
+);
+
+it('A worker with a wrong password exits with the reason, without the password.', { timeout: 60_000 }, async () => {
+  const own = await startTestRedis();
+  onTestFinished(() => own.stop());
+  const admin = createClientConnection({ url: own.url, onError: () => undefined });
+  await admin.config('SET', 'requirepass', 'secret');
+  admin.disconnect();
+  const worker = await startWorker({ REDIS_URL: own.url.replace('//', '//:hunter2@') });
+  const [status] = await once(worker.child, 'exit');
+  expect(status).toBe(1);
+  expect(worker.records()).toHaveLength(1);
+  expect(worker.records()[0]?.msg).toMatch(/^REDIS_URL: .*rejects the user name or password/);
+  expect(JSON.stringify(worker.records())).not.toContain('hunter2');
+});
+
+it(
+  'A second worker with another data folder is refused, and one with the same folder starts.',
+  { timeout: 60_000 },
+  async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'worker-shared-'));
+    onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
+    const settings = { REDIS_URL: redis.url, LIPSYNC_DATA_DIR: dataDir };
+    const first = await startWorker(settings);
+    await expect.poll(() => first.isReady(), { timeout: 20_000 }).toBe(true);
+    const [second, other] = await Promise.all([startWorker(settings), startWorker({ REDIS_URL: redis.url })]);
+    const [status] = await once(other.child, 'exit');
+    expect(status).toBe(1);
+    expect(other.records().map(({ msg }) => msg)).toEqual([expect.stringMatching(/^REDIS_URL, LIPSYNC_DATA_DIR: /)]);
+    await expect.poll(() => second.isReady(), { timeout: 20_000 }).toBe(true);
+  },
+);

@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+
+const projectDir = dirname(import.meta.dirname);
+
+it(
+  'Standard output of a service is log records only, one JSON object per line, and its addresses go to standard error.',
+  { timeout: 90_000 },
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'start-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const child = spawn(process.execPath, [join(projectDir, 'scripts', 'start.ts')], {
+      cwd: projectDir,
+      env: {
+        PATH: process.env['PATH'],
+        PORT: '0',
+        REDIS_URL: '',
+        LIPSYNC_DATA_DIR: join(folder, 'data'),
+        LIPSYNC_OUTPUT_DIR: join(folder, 'outputs'),
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    await expect.poll(() => stderr, { timeout: 60_000 }).toContain('Press Control-C');
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+    expect(child.exitCode).toBe(0);
+    const records = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(records).toContainEqual(expect.objectContaining({ app: 'api', msg: 'listening' }));
+    expect(records).toContainEqual(expect.objectContaining({ app: 'worker', msg: 'worker started' }));
+    expect(stderr).toContain('Lipsync is running at http://127.0.0.1:');
+    expect(stderr).not.toContain('{"level"');
+  },
+);
