@@ -32,7 +32,7 @@ async function main(): Promise<void> {
   const { values: options } = parseArgs({ options: { 'heygen-standin': { type: 'boolean', default: false } } });
   await Promise.all([access(videoPath), access(audioPath)]);
   const signal = AbortSignal.any([stopSignal(), AbortSignal.timeout(timeLimitMs)]);
-  const standin = options['heygen-standin'] ? await startHeygenStandin() : undefined;
+  const standin = options['heygen-standin'] ? await startHeygenStandin({ settings: { mouth: 'moving' } }) : undefined;
   if (standin !== undefined) printStatus(`The HeyGen stand-in is running at ${standin.url}`);
   try {
     const result = await runOnStack(standin, signal);

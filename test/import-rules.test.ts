@@ -20,6 +20,10 @@ const forbiddenImports: Readonly<Record<string, readonly [from: string, to: stri
   'only media/, processes/, the engine and the doctor start programs': [`${core}/jobs/e.ts`, 'node:child_process'],
   'the product imports no stand-in': [`${core}/jobs/f.ts`, 'packages/heygen-standin/src/index.ts'],
   'the stand-in imports nothing of the product': ['packages/heygen-standin/src/a.ts', `${core}/jobs/a.ts`],
+  'the stand-in draws lips by the public entry of the core': [
+    'packages/heygen-standin/src/media/draw-mouth.ts',
+    `${core}/jobs/i.ts`,
+  ],
   'the product imports no test code': [`${core}/jobs/g.ts`, `${core}/jobs/h.test.ts`],
   ...Object.fromEntries(
     layers

@@ -26,7 +26,7 @@ const namePattern = new RegExp(process.env['HEYGEN_FAULTS'] ?? '');
 /** Runs one job with each fault of HeyGen through the in-process service; the preview is allowed as a fallback. */
 export async function proveHeygenFaults(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-faults-'));
-  const standin = await startHeygenStandin({ settings: { pace: paceByReads } });
+  const standin = await startHeygenStandin({ settings: { pace: paceByReads, mouth: 'old' } });
   const service = await openService(folder, standin);
   try {
     let holds = true;

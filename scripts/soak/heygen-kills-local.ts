@@ -44,7 +44,7 @@ interface LocalRun {
 export async function proveLocalKills(runs: number, end: AbortSignal): Promise<boolean> {
   if (runs === 0 || end.aborted) return true;
   const folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-local-'));
-  const standin = await startHeygenStandin({ settings: { pace: paceByReads } });
+  const standin = await startHeygenStandin({ settings: { pace: paceByReads, mouth: 'old' } });
   for (const route of ['upload', 'create', 'get'] as const)
     standin.control.addFaults({
       match: { route },

@@ -82,7 +82,7 @@ interface LeftJob {
 
 async function proveQueueTakeover(bench: Bench): Promise<boolean> {
   const redis = await startTestRedis();
-  const standin = await startHeygenStandin({ settings: { pace: paceByReads, maxConcurrent: 100 } });
+  const standin = await startHeygenStandin({ settings: { pace: paceByReads, maxConcurrent: 100, mouth: 'old' } });
   const port = await freeLoopbackPort();
   const environment = {
     ...standinEnvironment(standin),
@@ -243,7 +243,7 @@ async function checkBalances({ standin, redisUrl, url }: Omit<QueueVerdict, 'lef
 
 /** A job of the command line that is killed while its operation runs, and repeated by the current revision. */
 async function proveLocalTakeover({ folder, oldProjectDir, short }: Bench): Promise<boolean> {
-  const standin = await startHeygenStandin({ settings: { pace: paceByReads } });
+  const standin = await startHeygenStandin({ settings: { pace: paceByReads, mouth: 'old' } });
   const dataDir = join(folder, 'local-data');
   const outputPath = join(folder, 'local-output.mp4');
   const generate = (root: string) =>

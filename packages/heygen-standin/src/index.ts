@@ -4,6 +4,6 @@ export { failureMessages, type Fault, type FaultRuleInput, type RouteName } from
 export type { LoggedRequest } from './http/request-log.ts';
 export type { Charge, WalletState } from './lipsyncs/wallet.ts';
 export type { HeygenStandinOptions } from './parts.ts';
-export type { StandinSettings } from './settings.ts';
+export { mouthModes, type MouthMode, type StandinSettings } from './settings.ts';
 export { startHeygenStandin, type HeygenStandin } from './standin.ts';
 export type { Delivery } from './webhook-sender.ts';

@@ -6,12 +6,21 @@ const paceSchema = z.discriminatedUnion('by', [
   z.strictObject({ by: z.literal('reads'), pendingReads: z.int().nonnegative(), runningReads: z.int().nonnegative() }),
 ]);
 
+/** How the mouth of a finished video relates to the speech. */
+export const mouthModes = ['moving', 'old', 'frozen', 'shifted'] as const;
+export type MouthMode = (typeof mouthModes)[number];
+
 /** Settings that can change while the stand-in runs. */
 const settingsSchema = z.strictObject({
   /** What moves a job through its states: time, or status reads. */
   pace: paceSchema,
   /** Speeds up a clock pace by this factor. */
   timescale: z.number().positive(),
+  /**
+   * `moving`: lips drawn along the speech; `old`: the clip's own lips; `frozen`: the first picture held; `shifted`: as
+   * `moving`, with the sound 8 frames late.
+   */
+  mouth: z.enum(mouthModes),
   /** Maximum number of pending and running jobs; a further one is refused with 429. */
   maxConcurrent: z.int().positive(),
   retryAfterS: z.number().nonnegative(),
@@ -39,6 +48,8 @@ const mebibyte = 1024 ** 2;
 const defaultSettings: StandinSettings = {
   pace: { by: 'clock', pendingMs: 1_000, runningMs: 4_000 },
   timescale: 1,
+  // Costs next to nothing, and works with clips without a face.
+  mouth: 'old',
   maxConcurrent: 10,
   retryAfterS: 2,
   linkLifetimeMs: 3_600_000,

@@ -24,7 +24,10 @@ describe('rendered videos', () => {
 
   const render = async (durationMs: number, keepSize: boolean, signal = new AbortController().signal) => {
     const outputPath = join(folder, 'out.mp4');
-    await renderMarkedVideo({ videoPath: clipPath, audioPath: clipPath, outputPath, durationMs, keepSize }, signal);
+    await renderMarkedVideo(
+      { videoPath: clipPath, audioPath: clipPath, outputPath, durationMs, keepSize, mouth: 'old' },
+      signal,
+    );
     const bytes = await readFile(outputPath);
     return probeBytes(new Uint8Array(bytes).buffer);
   };

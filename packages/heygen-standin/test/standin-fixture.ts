@@ -34,7 +34,7 @@ export function useStandin(options: HeygenStandinOptions = {}) {
   let media: TestMedia;
   beforeAll(async () => {
     media = await makeMedia();
-    standin = await startHeygenStandin({ settings: { pace: atOnce }, ...options });
+    standin = await startHeygenStandin({ settings: { pace: atOnce, mouth: 'old' }, ...options });
   });
   afterAll(async () => standin.close());
 

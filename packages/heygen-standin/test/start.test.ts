@@ -40,6 +40,7 @@ describe('npm run heygen-standin', () => {
     ['--port', 'many'],
     ['--timescale', '0'],
     ['--unknown', '1'],
+    ['--mouth', 'open'],
   ])('The invalid argument %s %s is refused with the usage.', async (...args) => {
     const child = start(...args);
     let errorOutput = '';

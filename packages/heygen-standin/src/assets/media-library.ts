@@ -2,6 +2,8 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { probeMedia, renderMarkedVideo, type MediaFacts } from '../media/ffmpeg.ts';
+import { drawMovingMouth } from '../media/moving-mouth.ts';
+import type { MouthMode } from '../settings.ts';
 import type { ReceivedFile } from './receive-file.ts';
 
 /** Leaves processor time for the program under test on a small machine. */
@@ -14,12 +16,14 @@ export interface RenderInput {
   readonly audio: MediaFile;
   readonly durationMs: number;
   readonly keepSize: boolean;
+  readonly mouth: MouthMode;
 }
 
 /** Received files and rendered videos in one folder. Probes and renders each content once. */
 export class MediaLibrary {
   readonly #receivedDir: string;
   readonly #rendersDir: string;
+  readonly #drawingDir: string;
   readonly #signal: AbortSignal;
   readonly #factsByHash = new Map<string, MediaFacts>();
   readonly #renders = new Map<string, string>();
@@ -29,6 +33,7 @@ export class MediaLibrary {
   private constructor(folder: string, signal: AbortSignal) {
     this.#receivedDir = join(folder, 'received');
     this.#rendersDir = join(folder, 'renders');
+    this.#drawingDir = join(folder, 'drawing');
     this.#signal = signal;
   }
 
@@ -37,6 +42,7 @@ export class MediaLibrary {
     const library = new MediaLibrary(folder, signal);
     await mkdir(library.#receivedDir, { recursive: true });
     await mkdir(library.#rendersDir);
+    await mkdir(library.#drawingDir);
     return library;
   }
 
@@ -54,18 +60,30 @@ export class MediaLibrary {
     return facts;
   }
 
-  /** Returns the path of the rendered video. Throws the error of ffmpeg, or the reason of the aborted signal. */
-  async render({ video, audio, durationMs, keepSize }: RenderInput, signal: AbortSignal): Promise<string> {
-    const key = [video.sha256, audio.sha256, durationMs, keepSize].join(' ');
+  /**
+   * Returns the path of the rendered video. Throws the error of ffmpeg, `NoFaceError` when lips cannot be drawn, or the
+   * reason of the aborted signal.
+   */
+  async render({ video, audio, durationMs, keepSize, mouth }: RenderInput, signal: AbortSignal): Promise<string> {
+    const key = [video.sha256, audio.sha256, durationMs, keepSize, mouth].join(' ');
     return this.#limit(async () => {
       signal.throwIfAborted();
       const known = this.#renders.get(key);
       if (known !== undefined) return known;
       const outputPath = join(this.#rendersDir, this.#createName());
-      await renderMarkedVideo(
-        { videoPath: video.path, audioPath: audio.path, outputPath, durationMs, keepSize },
-        signal,
-      );
+      const isDrawn = mouth === 'moving' || mouth === 'shifted';
+      const drawnPath = `${outputPath}.drawn.mp4`;
+      try {
+        if (isDrawn)
+          await drawMovingMouth(
+            { videoPath: video.path, audioPath: audio.path, outputPath: drawnPath, workFolder: this.#drawingDir },
+            signal,
+          );
+        const videoPath = isDrawn ? drawnPath : video.path;
+        await renderMarkedVideo({ videoPath, audioPath: audio.path, outputPath, durationMs, keepSize, mouth }, signal);
+      } finally {
+        await rm(drawnPath, { force: true });
+      }
       this.#renders.set(key, outputPath);
       return outputPath;
     });

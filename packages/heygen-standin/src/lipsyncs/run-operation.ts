@@ -1,4 +1,6 @@
 import type { MediaFile, MediaLibrary } from '../assets/media-library.ts';
+import { failureMessages } from '../faults/fault-types.ts';
+import { NoFaceError } from '../media/moving-mouth.ts';
 import type { LiveSettings } from '../settings.ts';
 import { remainingMs, type Operation, type OperationStatus } from './operation.ts';
 import { priceMicros, type Wallet } from './wallet.ts';
@@ -33,14 +35,19 @@ export async function runOperation(
     }
     const { durationMs } = outcome;
     const keepSize = operation.request.keep_the_same_format === true;
-    const render = (): Promise<string> => dependencies.media.render({ ...files, durationMs, keepSize }, abort.signal);
+    const render = (): Promise<string> => {
+      const { mouth } = dependencies.settings.current;
+      return dependencies.media.render({ ...files, durationMs, keepSize, mouth }, abort.signal);
+    };
     // A stuck operation renders only after its release, so that thousands of them do not load the machine.
     const early = operation.stuckAt === null ? render() : undefined;
     early?.catch(() => undefined);
     await waitForPhaseEnd(operation, dependencies);
     complete(operation, await (early ?? render()), durationMs, dependencies);
-  } catch {
-    if (!abort.signal.aborted) fail(operation, 'Video generation failed, please try again', dependencies);
+  } catch (error) {
+    const message =
+      error instanceof NoFaceError ? failureMessages.no_face : 'Video generation failed, please try again';
+    if (!abort.signal.aborted) fail(operation, message, dependencies);
   } finally {
     operation.started.resolve();
     operation.ended.resolve();

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { rename } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
+import type { MouthMode } from '../settings.ts';
 
 const execFileAsync = promisify(execFile);
 const programTimeoutMs = 120_000;
@@ -46,7 +47,12 @@ export interface MarkedVideoRequest {
   readonly durationMs: number;
   /** Otherwise videos above 720 lines are scaled down, as HeyGen does by default. */
   readonly keepSize: boolean;
+  /** `frozen` holds the first picture; `shifted` delays the sound. */
+  readonly mouth: MouthMode;
 }
+
+/** 8 frames at 25 per second. */
+const soundDelayMs = 320;
 
 /** A magenta bar in the upper left corner, so that the output cannot be mistaken for a lip-synced video. */
 const marker = 'drawbox=x=iw/50:y=ih/50:w=iw/4:h=ih/12:color=magenta:t=fill';
@@ -56,12 +62,14 @@ const marker = 'drawbox=x=iw/50:y=ih/50:w=iw/4:h=ih/12:color=magenta:t=fill';
  * ffmpeg, or the reason of the aborted signal.
  */
 export async function renderMarkedVideo(request: MarkedVideoRequest, signal: AbortSignal): Promise<void> {
-  const { videoPath, audioPath, outputPath, durationMs, keepSize } = request;
+  const { videoPath, audioPath, outputPath, durationMs, keepSize, mouth } = request;
   const seconds = (durationMs / 1000).toFixed(3);
   const height = keepSize ? 'trunc(ih/2)*2' : 'trunc(min(ih\\,720)/2)*2';
   const scale = `scale=w='trunc(iw*(${height})/ih/2)*2':h='${height}'`;
-  const video = `[0:v:0]${scale},${marker},tpad=stop_mode=clone:stop_duration=${seconds},format=yuv420p[v]`;
-  const audio = `[1:a:0]apad=whole_dur=${seconds}[a]`;
+  const picture = mouth === 'frozen' ? 'trim=end_frame=1,' : '';
+  const video = `[0:v:0]${picture}${scale},${marker},tpad=stop_mode=clone:stop_duration=${seconds},format=yuv420p[v]`;
+  const delay = mouth === 'shifted' ? `adelay=${soundDelayMs}:all=1,` : '';
+  const audio = `[1:a:0]${delay}apad=whole_dur=${seconds}[a]`;
   const input = (path: string): string[] => ['-protocol_whitelist', 'file', '-i', `file:${path}`];
   const partPath = `${outputPath}.part`;
   const options = ['-v', 'error', '-nostdin', '-y', '-threads', '1'];

@@ -16,6 +16,7 @@ import {
   type ExecutionPlan,
   type PlannedProvider,
 } from '../scheduling/execution-plan.ts';
+import type { TakeCheck } from '../quality/take-check.ts';
 import { failStore } from '../storage/store-failure.ts';
 import type { PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 import { isSilent, PreparedInputs } from './prepared-inputs.ts';
@@ -33,6 +34,8 @@ export interface LipsyncPipelineOptions {
   readonly limits: MediaLimits;
   /** Quality of takes that are encoded here; the default of `media/` without it. */
   readonly encoding?: TakeEncoding;
+  /** Inspects the takes of remote providers; none are inspected without it. */
+  readonly takeCheck?: Pick<TakeCheck, 'run'>;
   readonly clock: Clock;
   /** Cost of one hour of local work in micros; 0 by default. */
   readonly localMicrosPerHour?: number;
@@ -78,7 +81,7 @@ export class LipsyncPipeline {
     );
     if (outcome.type !== 'made') return outcome;
     if (isRepresentative(context)) await this.#recordThroughput(input, outcome, await inputs.durationMs());
-    return this.#toResult(outcome, inputs);
+    return this.#toResult(outcome, inputs, await this.#checkTake(outcome, inputs, context));
   }
 
   /** Closes the open attempt and releases the slots of a job that ends with `reason`; only a cancel stops its operation. */
@@ -158,7 +161,22 @@ export class LipsyncPipeline {
     await this.#options.forecast.record(output, endedAtMs - startedAtMs).catch(() => undefined);
   }
 
-  async #toResult({ take, provider }: MadeOutcome, inputs: PreparedInputs): Promise<PipelineResult> {
+  /** A local provider draws the lips itself. */
+  async #checkTake(
+    { take, provider }: MadeOutcome,
+    inputs: PreparedInputs,
+    context: PipelineContext,
+  ): Promise<readonly Warning[]> {
+    const { takeCheck } = this.#options;
+    if (provider.kind === 'inline' || !takeCheck) return [];
+    return takeCheck.run({ ...(await inputs.takeRequest(0)), takePath: take.path }, context);
+  }
+
+  async #toResult(
+    { take, provider }: MadeOutcome,
+    inputs: PreparedInputs,
+    takeWarnings: readonly Warning[],
+  ): Promise<PipelineResult> {
     const { id, degraded } = provider.facts;
     return {
       type: 'made',
@@ -166,7 +184,12 @@ export class LipsyncPipeline {
       methodUsed: id,
       degraded,
       durationMs: await inputs.durationMs(),
-      warnings: [...(await inputs.warnings()), ...(degraded ? [degradedWarning(id)] : []), ...take.warnings],
+      warnings: [
+        ...(await inputs.warnings()),
+        ...(degraded ? [degradedWarning(id)] : []),
+        ...take.warnings,
+        ...takeWarnings,
+      ],
     };
   }
 }

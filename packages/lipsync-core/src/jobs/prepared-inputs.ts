@@ -41,6 +41,7 @@ export class PreparedInputs {
   readonly #input: PipelineInput;
   readonly #context: PipelineContext;
   readonly #tools: InputPreparationOptions;
+  readonly #onProgress: PipelineContext['onProgress'];
   readonly #fetched: () => Promise<FetchedInputs>;
   readonly #probed: () => Promise<ProbedInputs>;
   readonly #analyzed: () => Promise<SpeechReport>;
@@ -49,6 +50,9 @@ export class PreparedInputs {
     this.#input = input;
     this.#context = context;
     this.#tools = tools;
+    // The inputs are prepared again for the take of an operation, which is further than their preparation.
+    const { operation } = context.earlierAttempts.at(-1) ?? {};
+    this.#onProgress = operation ? () => undefined : context.onProgress;
     this.#fetched = memoizeAsync(() => this.#fetch());
     this.#probed = memoizeAsync(() => this.#probe());
     this.#analyzed = memoizeAsync(() => this.#analyze());
@@ -124,16 +128,16 @@ export class PreparedInputs {
   }
 
   #fetch(): Promise<FetchedInputs> {
-    this.#context.onProgress({ stage: 'fetching', fraction: 0 });
+    this.#onProgress({ stage: 'fetching', fraction: 0 });
     return this.#input.fetchInputs();
   }
 
   async #probe(): Promise<ProbedInputs> {
-    const { signal, onProgress } = this.#context;
+    const { signal } = this.#context;
     const { limits } = this.#tools;
     const { options } = this.#input;
     const inputs = await this.#fetched();
-    onProgress({ stage: 'probing', fraction: 0 });
+    this.#onProgress({ stage: 'probing', fraction: 0 });
     const clip = await retryMediaStep(signal, () => probeClip(inputs.clipPath, { limits, signal }));
     const speech = await retryMediaStep(signal, () => probeSpeech(inputs.speechPath, { limits, signal }));
     const timeline = planTimeline(clip, speech.durationMs, { syncMode: options.syncMode, window: options });
@@ -141,17 +145,18 @@ export class PreparedInputs {
   }
 
   async #analyze(): Promise<SpeechReport> {
-    const { signal, onProgress } = this.#context;
+    const { signal } = this.#context;
     const { renderPool } = this.#tools;
     await this.#fetched();
     // Warm up only when this host will render.
     renderPool.warm();
     const { inputs, speech, timeline } = await this.#probed();
-    onProgress({ stage: 'listening', fraction: 0 });
+    this.#onProgress({ stage: 'listening', fraction: 0 });
     const { speechPath } = inputs;
     const { durationMs: speechDurationMs } = speech;
+    const context = { ...this.#context, onProgress: this.#onProgress };
     const task = { speechPath, speechDurationMs, timeline, mouthCurvePath: this.#mouthCurvePath };
-    return retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, this.#context));
+    return retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, context));
   }
 }
 

@@ -4,6 +4,7 @@ import type { CoreConfig } from '../config/core-config.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
+import { TakeCheck } from '../quality/take-check.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';
@@ -64,6 +65,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
     onLateCost,
     onUnansweredSettlement,
   } = host;
+  const limits = { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx };
   const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
   const parts = { renderPool, state, clock, callbackBaseUrl };
   const providers = listInstalled(config)
@@ -108,7 +110,8 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
         onSlotReleased,
       }),
       encoding: config.encoding,
-      limits: { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx },
+      limits,
+      takeCheck: new TakeCheck({ renderPool, limits }),
     }),
     workFolder: join(config.dataDir, 'work'),
     async close() {

@@ -160,7 +160,7 @@ describe.concurrent.each([...faultTable])('faults of HeyGen: %s', (_title, cases
     { timeout: testTimeoutMs },
     async (fault) => {
       const standin = await startHeygenStandin({
-        settings: { pace: { by: 'reads', pendingReads: 0, runningReads: 0 } },
+        settings: { pace: { by: 'reads', pendingReads: 0, runningReads: 0 }, mouth: 'old' },
       });
       try {
         const { tookMs, ...outcome } = await runFault(fault, await openBench(standin, fault));

@@ -82,7 +82,7 @@ export function useHeygen({ keepsOperations = false }: { readonly keepsOperation
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'lipsync-heygen-'));
-    standin = await startHeygenStandin({ settings: { pace: atOnce } });
+    standin = await startHeygenStandin({ settings: { pace: atOnce, mouth: 'old' } });
     renderPool = new RenderProcessPool({ keepWarm: 1, idleMs: 60_000, silenceLimitMs: 60_000 });
   });
   afterEach(async () => (keepsOperations ? standin.control.clearFaults() : standin.control.reset()));

@@ -415,7 +415,7 @@ describe('A job with optimize speed that waits for a slot', () => {
   });
 });
 
-describe('Throughput estimates', () => {
+describe('Takes of a vendor', () => {
   const startedAtMs = Date.now() - 5_000;
   const operation = { id: 'op', state: {} };
   const begun: Attempt = {
@@ -434,11 +434,17 @@ describe('Throughput estimates', () => {
 
   /** Collects the vendor's take in a run that finds `attempt`. Returns the providers whose throughput was recorded. */
   async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
+    return (await collect(attempt, { wasInterrupted })).learned;
+  }
+
+  async function collect(attempt: Attempt, { wasInterrupted = false } = {}) {
     const learn = vi.fn<Forecast['record']>(async () => undefined);
+    const stages: string[] = [];
     const pipeline = new LipsyncPipeline({
       activeProviders: new ActiveProviders([new ScriptedVendor()]),
       renderPool: pool,
       limits,
+      takeCheck: { run: async ({ takePath }) => [{ code: 'lips_unchanged', message: takePath }] },
       admission: openAdmission,
       clock: { nowMs: Date.now },
       forecast: { ...idleForecast, record: learn },
@@ -458,14 +464,24 @@ describe('Throughput estimates', () => {
         plan: testPlan('heygen'),
         outputMs: null,
         canRun: () => true,
-        onProgress: () => undefined,
+        onProgress: ({ stage }) => void stages.push(stage),
         saveAttempts: async () => undefined,
         savePlan: async () => undefined,
       },
     );
-    expect(outcome.type).toBe('made');
-    return learn.mock.calls.map(([{ provider }]) => provider);
+    if (outcome.type !== 'made') throw new Error(`The job is not done but ${outcome.type}.`);
+    const learned = learn.mock.calls.map(([{ provider }]) => provider);
+    return { learned, stages, warnings: outcome.warnings };
   }
+
+  it('The take of a remote provider is checked, and the result has the warnings of the check.', async () => {
+    const { warnings } = await collect(begun);
+    expect(warnings).toContainEqual({ code: 'lips_unchanged', message: 'take.mp4' });
+  });
+
+  it('A job that collects the take of its operation does not report that it prepares its inputs.', async () => {
+    expect((await collect(begun)).stages).toEqual([]);
+  });
 
   it('The duration of an uninterrupted take is recorded.', async () => {
     expect(await learnedFrom(begun)).toEqual(['heygen']);

@@ -1,0 +1,204 @@
+import { readMouthCurve } from '../audio/index.ts';
+import { createFaceDetector, type FaceDetector } from '../face/index.ts';
+import { regionOfBox } from '../face/face-regions.ts';
+import {
+  clipFrameAt,
+  framesPerSecond,
+  openFrames,
+  probeClip,
+  type ClipFacts,
+  type MediaLimits,
+  type Timeline,
+} from '../media/index.ts';
+import type { RenderTaskContext } from '../processes/render-task.ts';
+import { findFaceAreas, samplePatch } from './face-patches.ts';
+import { areLipsUnchanged, judgeSample, type ClipFace, type SampleVerdict } from './lip-verdict.ts';
+import { isOwnSound, readSoundLevels } from './own-sound.ts';
+import {
+  identity,
+  registerPictures,
+  shrink,
+  type LumaPicture,
+  type Registration,
+  type RgbFrame,
+} from './picture-registration.ts';
+import { planSpeechWindows, type SpeechWindow } from './speech-windows.ts';
+
+/** A take and what it was made from. Plain data: it crosses a process boundary. */
+export interface CompareLipsInput {
+  readonly takePath: string;
+  readonly clipPath: string;
+  readonly clip: ClipFacts;
+  readonly speechPath: string;
+  readonly timeline: Timeline;
+  readonly mouthCurvePath: string;
+  readonly limits: MediaLimits;
+}
+
+/** A range of the take in milliseconds, end exclusive. */
+export interface TakeRange {
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+const longSidePx = 640;
+const thumbnailPx = 320;
+const largestFaceCount = 3;
+
+/**
+ * Finds the speech of a take under which the lips are still those of the clip, or do not move. Decodes clip and take
+ * once, holds a few frames, and samples at most fifty of them. Speech that is the clip's own sound is left out.
+ */
+export async function compareLipsTask(
+  input: CompareLipsInput,
+  { signal, resources }: RenderTaskContext,
+): Promise<readonly TakeRange[]> {
+  const { timeline, mouthCurvePath, clip, clipPath, speechPath } = input;
+  const curve = await readMouthCurve(mouthCurvePath, timeline.frameCount);
+  const windows = planSpeechWindows(curve.voiced, timeline);
+  if (windows.length === 0) return [];
+  const clipSamples = await readClip(input, windows, await resources.get(createFaceDetector), signal);
+  const verdicts = await judgeTake(input, windows, clipSamples, signal);
+  const suspects = windows.map((_, index) => areLipsUnchanged(verdicts[index] ?? []));
+  if (clip.hasSound && suspects.includes(true)) {
+    const levels = {
+      clip: await readSoundLevels(clipPath, signal),
+      speech: await readSoundLevels(speechPath, signal),
+    };
+    windows.forEach((window, index) => {
+      if (suspects[index] && isOwnSound(window, timeline, levels)) suspects[index] = false;
+    });
+  }
+  return mergeRanges(windows, suspects, timeline);
+}
+
+/** What is compared with the take: the faces of a clip frame, and the whole picture at the start of a window. */
+interface ClipSample {
+  readonly faces: readonly ClipFace[];
+  readonly picture: LumaPicture | undefined;
+}
+
+/** Decodes the clip once. Returns the samples by clip frame. */
+async function readClip(
+  { clipPath: path, clip: facts, timeline }: CompareLipsInput,
+  windows: readonly SpeechWindow[],
+  detector: FaceDetector,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<number, ClipSample>> {
+  const wanted = new Set(windows.flatMap(({ samples }) => samples.map((frame) => clipFrameAt(timeline, frame))));
+  const starts = new Set(windows.map(({ samples }) => clipFrameAt(timeline, samples[0] ?? 0)));
+  const range = {
+    start: Math.max(0, Math.min(...wanted) - 1),
+    end: Math.min(facts.frameCount, Math.max(...wanted) + 2),
+  };
+  const samples = new Map<number, ClipSample>();
+  const add = async (clipFrame: number, center: RgbFrame, neighbors: readonly RgbFrame[]): Promise<void> => {
+    const faces = await findFaces(detector, center, neighbors);
+    samples.set(clipFrame, { faces, picture: starts.has(clipFrame) ? shrink(center, thumbnailPx) : undefined });
+  };
+  let recent: RgbFrame[] = [];
+  let last = -1;
+  for await (const frame of openFrames({
+    path,
+    facts,
+    range,
+    ...analysisSize(facts),
+    pixelFormat: 'rgb24',
+    keepFrames: 3,
+    signal,
+  })) {
+    recent = [...recent.slice(-2), frame];
+    last = frame.clipFrame;
+    const center = recent.at(-2);
+    if (center && wanted.has(last - 1)) await add(last - 1, center, recent);
+  }
+  const center = recent.at(-1);
+  if (center && wanted.has(last)) await add(last, center, recent.slice(-2));
+  return samples;
+}
+
+async function findFaces(
+  detector: FaceDetector,
+  { data, width, height }: RgbFrame,
+  neighbors: readonly RgbFrame[],
+): Promise<ClipFace[]> {
+  const boxes = await detector.detect(data, width, height);
+  const faces: ClipFace[] = [];
+  for (const box of boxes.slice(0, largestFaceCount)) {
+    const mesh = await detector.mesh(data, width, height, regionOfBox(box));
+    const areas = mesh && findFaceAreas(mesh.points);
+    if (!areas) continue;
+    const looks = neighbors.map((frame) => ({
+      mouth: samplePatch(frame, areas.mouth),
+      eyes: samplePatch(frame, areas.eyes),
+    }));
+    faces.push({ areas, looks });
+  }
+  return faces;
+}
+
+/** Decodes the take once. Returns the verdicts of each window. */
+async function judgeTake(
+  { takePath: path, clip, timeline, limits }: CompareLipsInput,
+  windows: readonly SpeechWindow[],
+  clipSamples: ReadonlyMap<number, ClipSample>,
+  signal: AbortSignal,
+): Promise<readonly (readonly SampleVerdict[])[]> {
+  const facts = await probeClip(path, { limits, signal });
+  const speed = framesPerSecond(facts.frameRate) / framesPerSecond(timeline.frameRate);
+  const takeFrameOf = (frame: number): number => Math.min(facts.frameCount - 1, Math.round(frame * speed));
+  const plan = windows.flatMap(({ samples }, window) =>
+    samples.map((frame) => ({
+      window,
+      takeFrame: takeFrameOf(frame),
+      sample: clipSamples.get(clipFrameAt(timeline, frame)),
+    })),
+  );
+  const verdicts: SampleVerdict[][] = windows.map(() => []);
+  const { width, height } = analysisSize(clip);
+  let next = 0;
+  let registration: Registration = identity;
+  let previous: { readonly frame: RgbFrame; readonly window: number } | undefined;
+  const range = { start: 0, end: (plan.at(-1)?.takeFrame ?? 0) + 1 };
+  for await (const frame of openFrames({ path, facts, range, ...analysisSize(facts), pixelFormat: 'rgb24', signal })) {
+    for (; plan[next]?.takeFrame === frame.index; next += 1) {
+      const { window = 0, sample } = plan[next] ?? {};
+      if (!sample) continue;
+      if (sample.picture) registration = registerPictures(sample.picture, shrink(frame, thumbnailPx), registration);
+      const earlier = previous?.window === window ? previous.frame : undefined;
+      const placement = { registration, width, height, across: 0, down: 0 };
+      verdicts[window]?.push(judgeSample(sample.faces, { frame, previous: earlier }, placement));
+      previous = { frame: { data: frame.data.slice(), width: frame.width, height: frame.height }, window };
+    }
+  }
+  return verdicts;
+}
+
+/** Scales a picture down to a long side of 640 pixels, with even sides. */
+function analysisSize({ width, height }: ClipFacts): { readonly width: number; readonly height: number } {
+  const scale = Math.min(1, longSidePx / Math.max(width, height));
+  const even = (side: number): number => Math.max(2, Math.round((side * scale) / 2) * 2);
+  return { width: even(width), height: even(height) };
+}
+
+/** A single window may show lips that are alike by chance, unless the take has no other. */
+const fewestWindows = 2;
+
+/** Joins neighboring windows, and drops windows that stand alone. */
+function mergeRanges(
+  windows: readonly SpeechWindow[],
+  flags: readonly boolean[],
+  { frameRate }: Timeline,
+): TakeRange[] {
+  const toMs = (frame: number): number => Math.round((frame * 1000) / framesPerSecond(frameRate));
+  const ranges: { startMs: number; endMs: number; count: number }[] = [];
+  windows.forEach(({ startFrame, endFrame }, index) => {
+    if (!flags[index]) return;
+    const last = flags[index - 1] ? ranges.at(-1) : undefined;
+    if (last) Object.assign(last, { endMs: toMs(endFrame), count: last.count + 1 });
+    else ranges.push({ startMs: toMs(startFrame), endMs: toMs(endFrame), count: 1 });
+  });
+  return ranges
+    .filter(({ count }) => count >= Math.min(fewestWindows, windows.length))
+    .map(({ startMs, endMs }) => ({ startMs, endMs }));
+}
