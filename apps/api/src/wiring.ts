@@ -47,9 +47,10 @@ export interface WiredApi {
 }
 
 /** Builds the dependencies of the app. Connects at the first request, so that the API starts without Redis. */
-export function wireApi(config: ApiConfig, logger: Logger): WiredApi {
+export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   const artifacts = createArtifactStore(config.core);
-  const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger });
+  const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger: log });
+  const { logger } = redis;
   const connection = redis.commands;
   const store = new RedisJobStore({
     connection,

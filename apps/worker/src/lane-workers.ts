@@ -27,6 +27,7 @@ export interface LaneWorkersOptions {
   readonly runner: Pick<JobRunner, 'run'>;
   readonly producer: LipsyncProducer;
   readonly redis: Pick<RedisConnections, 'report' | 'serves'>;
+  /** That of `RedisConnections`. */
   readonly logger: Logger;
 }
 
@@ -100,7 +101,7 @@ interface LaneWorkerOptions extends LaneWorkersOptions {
 }
 
 function createLaneWorker(options: LaneWorkerOptions): Worker {
-  const { config, lane, concurrency, processors, connection, redis, logger } = options;
+  const { config, lane, concurrency, processors, connection, logger } = options;
   const worker = new PacedWorker(queueNames[lane], dispatch(processors), {
     connection,
     concurrency,
@@ -110,9 +111,7 @@ function createLaneWorker(options: LaneWorkerOptions): Worker {
     // The job record counts crashes and decides when to give up; BullMQ must not end a job first.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
   });
-  worker.on('error', (error) => {
-    if (!redis.report(error)) logger.warn({ lane, error }, 'lane worker error');
-  });
+  worker.on('error', (error) => logger.warn({ lane, error }, 'lane worker error'));
   worker.on('stalled', (jobId) => logger.warn({ lane, jobId }, 'job stalled: its worker disappeared; requeued'));
   worker.on('lockRenewalFailed', (jobIds) => {
     logger.warn({ lane, jobIds }, 'job locks lost; aborting the local runs');

@@ -8,7 +8,7 @@ import {
   type LipsyncCore,
   type Logger,
 } from '@lipsync/core/host';
-import type { LipsyncProducer, RedisConnections } from '@lipsync/queue';
+import type { LipsyncProducer } from '@lipsync/queue';
 
 /** Far longer than an upload, a download or a copy pauses between two writes: the file belongs to a killed process. */
 const partialFileMaxAgeMs = 30 * 60_000;
@@ -19,7 +19,6 @@ export interface MaintenanceOptions {
   readonly core: Pick<LipsyncCore, 'reconcile' | 'sweepSlots'>;
   readonly store: Pick<JobStore, 'get'>;
   readonly artifacts: Pick<ArtifactStore, 'sweep'>;
-  readonly redis: Pick<RedisConnections, 'report'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly intervalMs: number;
@@ -30,13 +29,13 @@ export interface MaintenanceOptions {
  * again the next time.
  */
 export async function runMaintenance(options: MaintenanceOptions, signal: AbortSignal): Promise<void> {
-  const { logger, redis, intervalMs } = options;
+  const { logger, intervalMs } = options;
   const tasks = { sweepJobs, sweepSlots, sweepArtifacts, reconcile };
   while (!signal.aborted) {
     for (const [task, run] of Object.entries(tasks)) {
-      await run(options, signal).catch((error: unknown) => {
-        if (!redis.report(error)) logger.warn({ task, error }, 'maintenance task failed; it runs again later');
-      });
+      await run(options, signal).catch((error: unknown) =>
+        logger.warn({ task, error }, 'maintenance task failed; it runs again later'),
+      );
     }
     await delay(intervalMs, undefined, { signal }).catch(() => undefined);
   }

@@ -44,10 +44,11 @@ export interface RunningWorker {
  * Builds and starts the worker; resolves when it takes jobs, which is not before Redis serves. Throws when it must not
  * use this Redis, and the reason of the aborted signal.
  */
-export async function startWorker(config: WorkerConfig, logger: Logger, signal: AbortSignal): Promise<RunningWorker> {
-  for (const warning of settingWarnings(config.core)) logger.warn({}, warning);
+export async function startWorker(config: WorkerConfig, log: Logger, signal: AbortSignal): Promise<RunningWorker> {
+  for (const warning of settingWarnings(config.core)) log.warn({}, warning);
   const artifacts = createArtifactStore(config.core);
-  const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger });
+  const redis = new RedisConnections({ url: config.redisUrl, artifacts, logger: log });
+  const { logger } = redis;
   await redis.waitUntilServing(signal);
   const connection = redis.commands;
   const clock = systemClock;
@@ -80,7 +81,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger, signal: 
   await lanes.start();
   const stopped = new AbortController();
   const maintenance = runMaintenance(
-    { producer, core, store, artifacts, redis, clock, logger, intervalMs: maintenanceIntervalMs },
+    { producer, core, store, artifacts, clock, logger, intervalMs: maintenanceIntervalMs },
     stopped.signal,
   );
   return {

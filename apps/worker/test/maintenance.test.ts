@@ -27,7 +27,6 @@ async function runTwice(change: Partial<MaintenanceOptions>): Promise<unknown[]>
       producer: { sweep: async () => ({ requeued: 0, expired: 0 }) },
       core: { reconcile: async () => 0, sweepSlots: async () => 0 },
       store: { get: async (id) => records.get(id) },
-      redis: { report: (error) => error instanceof LipsyncError && error.code === 'resource_exhausted' },
       artifacts: { sweep: async () => 0 },
       clock: systemClock,
       intervalMs: 20,

@@ -23,5 +23,4 @@ export { QueuedJobs, type JobSubmission, type QueuedJobsOptions } from './queued
 export { RedisConcurrencySlots, type RedisConcurrencySlotsOptions } from './redis-concurrency-slots.ts';
 export { RedisConnections, storeIdKey, type RedisConnectionsOptions } from './redis-connections.ts';
 export { RedisJobStore } from './redis-job-store.ts';
-export { isRedisOutage } from './redis-outage.ts';
 export { RedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts';

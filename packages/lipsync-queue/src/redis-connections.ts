@@ -36,6 +36,11 @@ export class RedisConnections {
   readonly commands: Redis;
   /** For subscriptions; can run no commands meanwhile. */
   readonly subscriptions: Redis;
+  /**
+   * The logger, for lines that are not about Redis itself: warnings and errors whose `error` an outage of Redis caused
+   * have level `debug`, because the outage has a line of its own.
+   */
+  readonly logger: Logger;
   readonly #options: RedisConnectionsOptions;
   readonly #address: string;
   readonly #log: OutageLog;
@@ -51,6 +56,7 @@ export class RedisConnections {
 
   constructor(options: RedisConnectionsOptions) {
     this.#options = options;
+    this.logger = this.#createLogger(options.logger);
     this.#address = addressOf(options.url);
     this.#log = new OutageLog({ logger: options.logger, clock: systemClock });
     const onError = (error: Error): void => void this.report(error);
@@ -68,10 +74,7 @@ export class RedisConnections {
     return this.#refused.promise;
   }
 
-  /**
-   * Call with every error of ioredis, BullMQ or a store. Returns whether Redis caused it; the state of Redis is then
-   * logged here, so the caller needs no line of its own.
-   */
+  /** Call with errors of ioredis, BullMQ and stores. Returns whether an outage of Redis caused the error. */
   report(error: unknown): boolean {
     const isClientError = error instanceof Error && outageOfClient(error) !== undefined;
     if (!isClientError && !isRedisOutage(error)) return false;
@@ -123,6 +126,19 @@ export class RedisConnections {
     clearTimeout(this.#next);
     this.commands.disconnect();
     this.subscriptions.disconnect();
+  }
+
+  #createLogger(logger: Logger): Logger {
+    const log =
+      (level: 'warn' | 'error'): Logger['warn'] =>
+      (fields, message) =>
+        logger['error' in fields && this.report(fields.error) ? 'debug' : level](fields, message);
+    return {
+      debug: (fields, message) => logger.debug(fields, message),
+      info: (fields, message) => logger.info(fields, message),
+      warn: log('warn'),
+      error: log('error'),
+    };
   }
 
   async #check(): Promise<void> {

@@ -129,8 +129,21 @@ describe('The state of Redis in the log', () => {
     await expect.poll(() => connections.serves, { timeout: 5_000 }).toBe(true);
   });
 
-  it('Errors that Redis did not cause are left to the caller.', () => {
-    expect(open('store-a').connections.report(new Error('could not renew lock for job 1'))).toBe(false);
+  it('A line about work that an outage of Redis stopped becomes a debug line, and any other stays.', async () => {
+    const { connections, lines } = open('store-a', 'redis://127.0.0.1:1');
+    const outage = await connections.check().catch((error: unknown) => error);
+    const { logger } = connections;
+    logger.warn({ jobId: 'job_1', error: new Error('a store failed', { cause: outage }) }, 'progress was not stored');
+    logger.error({ error: outage }, 'request failed');
+    logger.warn({ jobId: 'job_1', error: new Error('could not renew lock for job 1') }, 'lane worker error');
+    logger.warn({}, 'a setting was corrected');
+    expect(lines.map(({ level, message }) => [level, message])).toEqual([
+      ['warn', expect.stringContaining('cannot be reached')],
+      ['debug', 'progress was not stored'],
+      ['debug', 'request failed'],
+      ['warn', 'lane worker error'],
+      ['warn', 'a setting was corrected'],
+    ]);
   });
 });
 

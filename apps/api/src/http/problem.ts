@@ -2,7 +2,6 @@ import type { ErrorRequestHandler, Request, Response } from 'express';
 import { STATUS_CODES } from 'node:http';
 import { LipsyncError, toLipsyncError, type ErrorCode } from '@lipsync/core/host';
 import type { Logger } from '@lipsync/core/host';
-import { isRedisOutage } from '@lipsync/queue';
 
 /** A problem with one field of a request, under the name that the caller used. */
 export interface FieldProblem {
@@ -113,8 +112,7 @@ function refusalOfParser(status: number, cause: unknown): HttpError {
 export function answerProblems(logger: Logger): ErrorRequestHandler {
   return (thrown: unknown, _request: Request, response: Response, _next) => {
     const error = toHttpError(thrown);
-    // The state of Redis is logged where it changes, not by each request that it affects.
-    if (error.httpStatus >= 500 && !isRedisOutage(thrown))
+    if (error.httpStatus >= 500)
       logger.error({ requestId: response.locals.requestId, error: thrown }, 'request failed');
     if (response.headersSent) {
       // The response has started: closing the connection is the only way to signal that it is incomplete.
