@@ -7,6 +7,22 @@ export const landmarkCount = 478;
 /** Whether the face of a frame was detected, interpolated between neighboring frames, or neither. */
 export type FacePresence = 'absent' | 'found' | 'interpolated';
 
+/** Mean position of a face in the clip, and its height from hairline to chin; pixels. */
+export interface FacePlace {
+  readonly x: number;
+  readonly y: number;
+  readonly height: number;
+}
+
+/** A range of frames of a track in which several faces are visible, end exclusive, and the one that is tracked. */
+export interface FaceChoice {
+  readonly start: number;
+  readonly end: number;
+  readonly chosen: FacePlace;
+  /** The other faces. A still one never moves, while the chosen one does. */
+  readonly others: readonly (FacePlace & { readonly isStill: boolean })[];
+}
+
 /** A range of frames of a track in which the mouth cannot be seen well, end exclusive. */
 export interface HiddenRange {
   readonly start: number;
@@ -40,6 +56,8 @@ export interface FaceTrack {
   readonly absentRanges: readonly { readonly start: number; readonly end: number }[];
   /** Ranges of frames with a hidden mouth, in order. They do not cross cuts. */
   readonly hiddenRanges: readonly HiddenRange[];
+  /** Ranges of frames with other faces beside the tracked one, in order. */
+  readonly faceChoices: readonly FaceChoice[];
   /** Whether the track was read from the cache. */
   readonly cached: boolean;
   /** Throws a RangeError outside the track. */

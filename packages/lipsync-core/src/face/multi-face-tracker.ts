@@ -1,4 +1,5 @@
 import { intersectionOverUnion } from './bounding-boxes.ts';
+import { describeAppearance } from './face-appearance.ts';
 import {
   boxOfRegion,
   isOffCenter,
@@ -123,7 +124,15 @@ async function findMesh(face: TrackedFace, picture: NumberedPicture, detector: F
 function toObservation({ face, picture, mesh }: MeshResult): FaceObservation[] {
   if (!mesh) return [];
   const prominence = prominenceOf(boxOfRegion(regionOfMesh(mesh.points)), picture);
-  return [{ frame: picture.frame, identity: face.identity, points: mesh.points, prominence }];
+  return [
+    {
+      frame: picture.frame,
+      identity: face.identity,
+      points: mesh.points,
+      appearance: describeAppearance(picture, mesh.points),
+      prominence,
+    },
+  ];
 }
 
 function prominentBoxes(boxes: readonly FaceBox[], picture: RgbPicture): readonly FaceBox[] {

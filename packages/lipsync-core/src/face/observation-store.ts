@@ -1,4 +1,7 @@
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { appearanceBytes } from './face-appearance.ts';
+import { FaceMotion } from './face-motion.ts';
+import { chinTip, foreheadTop, noseBase } from './landmarks.ts';
 import { landmarkCount } from './face-types.ts';
 import { selectTracklets, type Tracklet } from './select-faces.ts';
 
@@ -8,6 +11,8 @@ export interface FaceObservation {
   /** Number of the tracked face, unique within a shot. */
   readonly identity: number;
   readonly points: Float32Array;
+  /** See `describeAppearance`. */
+  readonly appearance: Uint8Array;
   /** Likelihood, 0–1, that the picture is about this face: large and central faces are near 1. */
   readonly prominence: number;
 }
@@ -19,14 +24,33 @@ export interface StoredObservation {
   readonly offset: number;
 }
 
+/** The faces of a shot after selection. */
+export interface ShotFaces {
+  /** The observations of the selected faces in order of time, at most one per frame. */
+  readonly observations: readonly StoredObservation[];
+  readonly selected: readonly Tracklet[];
+  readonly all: readonly Tracklet[];
+}
+
 const pointBytes = landmarkCount * 3 * 4;
+const recordBytes = pointBytes + appearanceBytes;
+
+/** The measurements of one identity within the shot so far. */
+interface TrackletSums {
+  readonly firstFrame: number;
+  readonly motion: FaceMotion;
+  readonly observations: StoredObservation[];
+  prominence: number;
+  x: number;
+  y: number;
+  height: number;
+}
 
 /** Keeps the observations of one shot on disk, so that a shot of any length needs a few bytes of memory per frame. */
 export class ObservationStore {
   readonly #path: string;
   readonly #descriptor: number;
-  readonly #tracklets = new Map<number, Tracklet>();
-  readonly #observations = new Map<number, StoredObservation[]>();
+  readonly #sums = new Map<number, TrackletSums>();
   #end = 0;
 
   /** Creates a new file at `path`. The caller disposes of the store. */
@@ -35,27 +59,37 @@ export class ObservationStore {
     this.#descriptor = openSync(path, 'wx+');
   }
 
-  add({ frame, identity, points, prominence }: FaceObservation): void {
+  add({ frame, identity, points, appearance, prominence }: FaceObservation): void {
     writeSync(this.#descriptor, points, 0, pointBytes, this.#end);
-    const before = this.#tracklets.get(identity);
-    this.#tracklets.set(identity, {
-      identity,
-      firstFrame: before?.firstFrame ?? frame,
-      lastFrame: frame,
-      observationCount: (before?.observationCount ?? 0) + 1,
-      prominence: (before?.prominence ?? 0) + prominence,
-    });
-    const stored = { frame, identity, offset: this.#end };
-    const known = this.#observations.get(identity);
-    if (known) known.push(stored);
-    else this.#observations.set(identity, [stored]);
-    this.#end += pointBytes;
+    writeSync(this.#descriptor, appearance, 0, appearanceBytes, this.#end + pointBytes);
+    const sums = this.#sums.get(identity) ?? {
+      firstFrame: frame,
+      motion: new FaceMotion(),
+      observations: [],
+      prominence: 0,
+      x: 0,
+      y: 0,
+      height: 0,
+    };
+    this.#sums.set(identity, sums);
+    sums.motion.add(points);
+    sums.observations.push({ frame, identity, offset: this.#end });
+    sums.prominence += prominence;
+    sums.x += points[noseBase * 3] ?? 0;
+    sums.y += points[noseBase * 3 + 1] ?? 0;
+    sums.height += faceHeight(points);
+    this.#end += recordBytes;
   }
 
-  /** Returns the observations of the selected tracklets in order of time, at most one per frame. */
-  select(shotLength: number): readonly StoredObservation[] {
-    const selected = selectTracklets([...this.#tracklets.values()], shotLength);
-    return selected.flatMap(({ identity }) => this.#observations.get(identity) ?? []);
+  /** Selects the faces to animate. */
+  select(shotLength: number): ShotFaces {
+    const all = [...this.#sums].map(([identity, sums]) => toTracklet(identity, sums));
+    const selected = selectTracklets(all, shotLength);
+    return {
+      observations: selected.flatMap(({ identity }) => this.#sums.get(identity)?.observations ?? []),
+      selected,
+      all,
+    };
   }
 
   readPoints({ offset }: StoredObservation): Float32Array {
@@ -64,10 +98,15 @@ export class ObservationStore {
     return points;
   }
 
+  readAppearance({ offset }: StoredObservation): Uint8Array {
+    const appearance = new Uint8Array(appearanceBytes);
+    readSync(this.#descriptor, appearance, 0, appearanceBytes, offset + pointBytes);
+    return appearance;
+  }
+
   /** Removes all observations before the next shot. */
   clear(): void {
-    this.#tracklets.clear();
-    this.#observations.clear();
+    this.#sums.clear();
     this.#end = 0;
   }
 
@@ -76,4 +115,25 @@ export class ObservationStore {
     closeSync(this.#descriptor);
     rmSync(this.#path, { force: true });
   }
+}
+
+function toTracklet(identity: number, { firstFrame, motion, observations, ...sums }: TrackletSums): Tracklet {
+  const count = observations.length;
+  return {
+    identity,
+    firstFrame,
+    lastFrame: observations.at(-1)?.frame ?? firstFrame,
+    observationCount: count,
+    prominence: sums.prominence,
+    motion: motion.amount,
+    place: { x: sums.x / count, y: sums.y / count, height: sums.height / count },
+  };
+}
+
+/** Height from the hairline to the chin, along the head. */
+function faceHeight(points: Float32Array): number {
+  return Math.hypot(
+    (points[chinTip * 3] ?? 0) - (points[foreheadTop * 3] ?? 0),
+    (points[chinTip * 3 + 1] ?? 0) - (points[foreheadTop * 3 + 1] ?? 0),
+  );
 }

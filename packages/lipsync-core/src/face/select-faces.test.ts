@@ -3,7 +3,9 @@ import { selectTracklets, type Tracklet } from './select-faces.ts';
 
 function tracklet(identity: number, firstFrame: number, lastFrame: number, prominencePerFrame: number): Tracklet {
   const observationCount = lastFrame - firstFrame + 1;
-  return { identity, firstFrame, lastFrame, observationCount, prominence: observationCount * prominencePerFrame };
+  const prominence = observationCount * prominencePerFrame;
+  const place = { x: identity * 100, y: 50, height: 80 };
+  return { identity, firstFrame, lastFrame, observationCount, prominence, motion: 0.06, place };
 }
 
 describe('selectTracklets', () => {

@@ -26,9 +26,21 @@ const cold = [
   [10, 200, 120],
 ] as const;
 
+/** The picture with so much light that most of it is white. */
+function flashed({ rgb }: ReturnType<typeof stripes>) {
+  return { rgb: rgb.map((value) => Math.min(255, value + 190)), width, height };
+}
+
 function cutsIn(pictures: readonly ReturnType<typeof stripes>[]): readonly number[] {
   const detector = new ShotBoundaryDetector();
-  return pictures.flatMap((picture, index) => (detector.isCut(picture) ? [index] : []));
+  let undecided = 0;
+  return pictures.flatMap((picture, index) => {
+    const change = detector.classify(picture);
+    if (change === 'flash') undecided += 1;
+    const cut = change === 'cut' ? [index - undecided] : [];
+    if (change !== 'flash') undecided = 0;
+    return cut;
+  });
 }
 
 describe('ShotBoundaryDetector', () => {
@@ -41,6 +53,24 @@ describe('ShotBoundaryDetector', () => {
 
   it('Fast motion is not a cut.', () => {
     expect(cutsIn(Array.from({ length: 20 }, (_, index) => stripes(index * 5, ...warm)))).toEqual([]);
+  });
+
+  it('A flash of up to 5 frames is not a cut.', () => {
+    const pictures = Array.from({ length: 40 }, (_, index) =>
+      index === 9 || (index >= 20 && index < 25) ? flashed(stripes(index, ...warm)) : stripes(index, ...warm),
+    );
+    expect(cutsIn(pictures)).toEqual([]);
+  });
+
+  it('A bright scene that stays, and another scene after a flash, start at the first bright frame.', () => {
+    const scene = (index: number) => (index < 30 ? flashed(stripes(3, ...cold)) : stripes(index, ...cold));
+    const bright = Array.from({ length: 40 }, (_, index) => (index < 10 ? stripes(index, ...warm) : scene(index)));
+    expect(cutsIn(bright)).toEqual([10, 30]);
+    const between = Array.from({ length: 20 }, (_, index) => {
+      if (index < 10) return stripes(index, ...warm);
+      return index < 12 ? flashed(stripes(index, ...warm)) : stripes(index, ...cold);
+    });
+    expect(cutsIn(between)).toEqual([10]);
   });
 
   it('A fade of the light is not a cut.', () => {

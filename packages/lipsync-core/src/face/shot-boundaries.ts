@@ -14,11 +14,18 @@ const minimumChange = 13;
 const minimumColorChange = 0.3;
 /** Ratio to the mean difference of the preceding frames. */
 const minimumChangeRatio = 2.5;
+/** Rise of the mean luma, and the mean luma, from which a sudden change may be a flash. */
+const flashRise = 40;
+const flashLuma = 160;
+/** Longer bright pictures are not flashes. */
+const longestFlashFrames = 5;
 
 /** A small description of a frame. */
 interface FrameSignature {
   /** Luma of a coarse grid, 0–255, without its mean, so that changes of light are not cuts. */
   readonly grid: Float32Array;
+  /** The mean that was subtracted. */
+  readonly meanLuma: number;
   /** Color histogram of the grid, normalized to a sum of 1. */
   readonly colors: Float32Array;
 }
@@ -31,34 +38,54 @@ interface SampleGrid {
 }
 
 /**
+ * What a frame is in relation to the ones before it: the same shot, the start of a new shot, or a flash that the next
+ * frames decide about. After a flash, `same` means that the shot goes on, and `cut` that the first bright frame started
+ * a new shot.
+ */
+export type ShotChange = 'same' | 'cut' | 'flash';
+
+/** Frames of a flash that the caller holds until it is decided. */
+export const mostUndecidedFrames = longestFlashFrames;
+
+/**
  * Detects hard cuts. A cut changes the coarse luma and the color histogram within one frame by much more than the
- * preceding frames, while fast motion changes the picture over several frames.
+ * preceding frames, while fast motion changes the picture over several frames. A flash of a camera does so too, but the
+ * picture before it returns.
  */
 export class ShotBoundaryDetector {
+  /** The last frame that is not part of an undecided flash. */
   #previous: FrameSignature | undefined;
   #samples: SampleGrid | undefined;
+  #flashFrames = 0;
   /** Luma differences of the latest frames of the shot. */
   readonly #history: number[] = [];
 
-  /**
-   * Returns whether this frame starts a new shot; false for the first one. Must be called for every frame, in order.
-   */
-  isCut(picture: RgbPicture): boolean {
+  /** Classifies a frame. Must be called for every frame, in order. The first one is `same`. */
+  classify(picture: RgbPicture): ShotChange {
     if (this.#samples?.width !== picture.width || this.#samples.height !== picture.height) {
       this.#samples = createSampleGrid(picture);
     }
     const current = signatureOf(picture.rgb, this.#samples.offsets);
     const previous = this.#previous;
-    this.#previous = current;
-    if (!previous) return false;
+    if (!previous) {
+      this.#previous = current;
+      return 'same';
+    }
     const change = meanDifference(previous.grid, current.grid);
-    const isCut =
+    const isChanged =
       this.#isSudden(change) &&
       (change > strongChange || histogramDistance(previous.colors, current.colors) > minimumColorChange);
-    if (isCut) this.#history.length = 0;
+    const isBright = current.meanLuma > Math.max(flashLuma, previous.meanLuma + flashRise);
+    if (isChanged && isBright && this.#flashFrames < longestFlashFrames) {
+      this.#flashFrames += 1;
+      return 'flash';
+    }
+    this.#flashFrames = 0;
+    this.#previous = current;
+    if (isChanged) this.#history.length = 0;
     else this.#history.push(change);
     if (this.#history.length > historyFrames) this.#history.shift();
-    return isCut;
+    return isChanged ? 'cut' : 'same';
   }
 
   #isSudden(change: number): boolean {
@@ -98,15 +125,16 @@ function signatureOf(rgb: Uint8Array, offsets: Int32Array): FrameSignature {
       binOf(blue / samplesPerCell);
     colors[bin] = (colors[bin] ?? 0) + 1 / grid.length;
   }
-  subtractMean(grid);
-  return { grid, colors };
+  return { grid, colors, meanLuma: subtractMean(grid) };
 }
 
-function subtractMean(values: Float32Array): void {
+/** Returns the mean. */
+function subtractMean(values: Float32Array): number {
   let sum = 0;
   for (const value of values) sum += value;
   const mean = sum / values.length;
   for (let index = 0; index < values.length; index += 1) values[index] = (values[index] ?? 0) - mean;
+  return mean;
 }
 
 function binOf(value: number): number {

@@ -21,8 +21,8 @@ const absent: FaceFrame = { presence: 'absent', points: new Float32Array(0) };
  * Yields the frames of one shot in order, with gaps interpolated and landmarks smoothed. Holds only a window of frames.
  */
 export function* trackShot(options: ShotTrackOptions): Generator<FaceFrame> {
-  const selected = options.store.select(options.end - options.start);
-  const observed = new Map(selected.map((observation) => [observation.frame, observation]));
+  const { observations } = options.store.select(options.end - options.start);
+  const observed = new Map(observations.map((observation) => [observation.frame, observation]));
   const faces = cachedFaces(options, observed);
   for (let frame = options.start; frame < options.end; frame += 1) {
     const points = smoothFace(frame, options.framesPerSecond, faces);

@@ -27,7 +27,7 @@ async function publish(clipDigest: string): Promise<void> {
   const path = join(folder, 'unfinished');
   const writer = new TrackWriter(path);
   writer.add('absent', new Float32Array(0));
-  writer.finish({ frameCount: 1, shotStarts: [0], absentRanges: [], hiddenRanges: [], fadeFrames: 5 });
+  writer.finish({ frameCount: 1, shotStarts: [0], absentRanges: [], hiddenRanges: [], faceChoices: [], fadeFrames: 5 });
   (await cache.publish(path, keyOf(clipDigest)))?.close();
 }
 

@@ -3,16 +3,18 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortError, LipsyncError } from '../errors/index.ts';
 import { framesPerSecond, openFrames, openFramesAhead, type ClipFacts } from '../media/index.ts';
-import type { FaceDetector, FaceTrack } from './face-types.ts';
+import type { FaceChoice, FaceDetector, FaceTrack, HiddenRange } from './face-types.ts';
+import { findHiddenRanges } from './hidden-ranges.ts';
 import { MultiFaceTracker, type NumberedPicture } from './multi-face-tracker.ts';
 import { ObservationStore } from './observation-store.ts';
-import { ShotBoundaryDetector } from './shot-boundaries.ts';
+import { mostUndecidedFrames, ShotBoundaryDetector } from './shot-boundaries.ts';
+import { listFaceChoices } from './select-faces.ts';
 import { trackShot } from './shot-track.ts';
 import { TrackCache, type TrackKey } from './track-cache.ts';
 import { TrackWriter, type TrackDescription } from './track-file.ts';
 
 /** Part of the cache key. Increase it whenever the same clip would give another track. */
-const trackerVersion = 4;
+const trackerVersion = 5;
 
 const longestGapSeconds = 0.4;
 /** Length of the fade between a redrawn mouth and the original. */
@@ -113,22 +115,28 @@ async function writeTrack(
     range,
     ...size,
     pixelFormat: 'rgb24',
-    keepFrames: parallelFrames + 1,
+    keepFrames: parallelFrames + mostUndecidedFrames + 1,
     signal,
   });
   const boundaries = new ShotBoundaryDetector();
+  const undecided: NumberedPicture[] = [];
   for await (const { index, data } of frames) {
     if (signal.aborted) throw abortError(signal);
     const picture = { ...size, rgb: data, frame: index };
-    if (boundaries.isCut(picture)) {
-      await builder.addFrames(batch.splice(0));
-      builder.endShot(index);
-    }
-    batch.push(picture);
-    if (batch.length === parallelFrames) await builder.addFrames(batch.splice(0));
+    undecided.push(picture);
     options.onProgress?.((index + 1) / (range.end - range.start));
+    const change = boundaries.classify(picture);
+    if (change === 'flash') continue;
+    if (change === 'cut') {
+      await builder.addFrames(batch.splice(0));
+      builder.endShot(undecided[0]?.frame ?? index);
+    }
+    for (const decided of undecided.splice(0)) {
+      batch.push(decided);
+      if (batch.length === parallelFrames) await builder.addFrames(batch.splice(0));
+    }
   }
-  await builder.addFrames(batch);
+  for (const pictures of [batch, undecided]) await builder.addFrames(pictures);
   return builder.endShot(range.end - range.start);
 }
 
@@ -142,6 +150,8 @@ class TrackBuilder {
   readonly #scale: readonly [x: number, y: number, z: number];
   readonly #shotStarts = [0];
   readonly #absentRanges: { start: number; end: number }[] = [];
+  readonly #hiddenRanges: HiddenRange[] = [];
+  readonly #faceChoices: FaceChoice[] = [];
   #tracker: MultiFaceTracker;
 
   constructor(options: TrackFacesOptions, size: AnalysisSize, writer: TrackWriter, store: ObservationStore) {
@@ -172,7 +182,8 @@ class TrackBuilder {
       frameCount,
       shotStarts: this.#shotStarts,
       absentRanges: this.#absentRanges,
-      hiddenRanges: [],
+      hiddenRanges: this.#hiddenRanges,
+      faceChoices: this.#faceChoices,
       fadeFrames: Math.round(fadeSeconds * this.#framesPerSecond),
     };
   }
@@ -186,13 +197,12 @@ class TrackBuilder {
   }
 
   #writeShot(start: number, end: number): void {
-    const frames = trackShot({
-      start,
-      end,
-      framesPerSecond: this.#framesPerSecond,
-      longestGapFrames: Math.round(longestGapSeconds * this.#framesPerSecond),
-      store: this.#store,
-    });
+    const shot = { start, end, framesPerSecond: this.#framesPerSecond, store: this.#store };
+    const { selected, all } = this.#store.select(end - start);
+    this.#faceChoices.push(...listFaceChoices(selected, all, end - start));
+    this.#hiddenRanges.push(...findHiddenRanges(shot));
+    const longestGapFrames = Math.round(longestGapSeconds * this.#framesPerSecond);
+    const frames = trackShot({ ...shot, longestGapFrames });
     let frame = start;
     for (const { presence, points } of frames) {
       this.#writer.add(presence, points);

@@ -28,6 +28,7 @@ function writeTrack(name: string): string {
     shotStarts: [0, 40],
     absentRanges: [{ start: 0, end: 1 }],
     hiddenRanges: [{ start: 60, end: 70, reason: 'covered' }],
+    faceChoices: [],
     fadeFrames: 3,
   });
   return path;

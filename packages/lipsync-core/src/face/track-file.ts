@@ -2,7 +2,7 @@ import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from '
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { hiddenReasons, landmarkCount, type FaceFrame, type FacePresence, type FaceTrack } from './face-types.ts';
-import { mouthVisibility } from './mouth-visibility.ts';
+import { mouthVisibility, type VisibilityFacts } from './mouth-visibility.ts';
 
 /*
  * File format of a track: one record per frame (presence in the first 4 bytes, then the points as float32), a JSON
@@ -22,17 +22,18 @@ const presences: readonly FacePresence[] = ['absent', 'found', 'interpolated'];
 const noPoints = new Float32Array(0);
 
 const range = z.object({ start: z.int().nonnegative(), end: z.int().positive() });
+const place = z.object({ x: z.number(), y: z.number(), height: z.number() });
 const descriptionSchema = z.object({
   frameCount: z.int().positive(),
   shotStarts: z.array(z.int().nonnegative()),
   absentRanges: z.array(range),
   hiddenRanges: z.array(range.extend({ reason: z.enum(hiddenReasons) })),
-  /** Length of a fade between the original and a redrawn mouth. */
+  faceChoices: z.array(range.extend({ chosen: place, others: z.array(place.extend({ isStill: z.boolean() })) })),
   fadeFrames: z.int().nonnegative(),
 });
 
 /** What is stored of a track beside its frames. */
-export type TrackDescription = z.infer<typeof descriptionSchema>;
+export type TrackDescription = VisibilityFacts & Pick<FaceTrack, 'faceChoices'>;
 
 /** Writes a track to a new file. The caller calls `finish`, or `abandon` and then deletes the file. */
 export class TrackWriter {

@@ -1,21 +1,15 @@
 import type { Warning } from '../../contract/provider-types.ts';
 import { LipsyncError } from '../../errors/index.ts';
 import { createFaceDetector, trackFaces, type FaceTrack } from '../../face/index.ts';
-import {
-  clipFrameAt,
-  framesPerSecond,
-  type ClipFacts,
-  type FrameRate,
-  type StageFigures,
-  type Timeline,
-} from '../../media/index.ts';
+import { clipFrameAt, type ClipFacts, type StageFigures, type Timeline } from '../../media/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
+import { absentFramesWarning, hiddenMouthWarnings, severalFacesWarning } from './face-warnings.ts';
 
 export interface TrackedFace {
   /** Its frames count from the clip frame `firstFrame`. */
   readonly track: FaceTrack;
   readonly firstFrame: number;
-  /** Reports the shown frames without a face. */
+  /** Reports the shown frames without a face, with a hidden mouth and with several faces. */
   readonly warnings: readonly Warning[];
   readonly figures: StageFigures;
 }
@@ -59,9 +53,22 @@ export async function trackShownFace(options: TrackShownFaceOptions, context: Re
   return {
     track,
     firstFrame: range.start,
-    warnings: absentFramesWarning(ranges, timeline.windowStart, clip.frameRate),
+    warnings: faceWarnings(track, ranges, options),
     figures: { stage: 'tracking', wallMs: performance.now() - startedMs, frames: track.cached ? 0 : track.frameCount },
   };
+}
+
+function faceWarnings(
+  { faceChoices, hiddenRanges }: FaceTrack,
+  absentRanges: readonly AbsentRange[],
+  { clip, timeline }: TrackShownFaceOptions,
+): readonly Warning[] {
+  const times = { firstFrame: timeline.windowStart, frameRate: clip.frameRate, isStill: clip.frameCount === 1 };
+  return [
+    ...severalFacesWarning(keepShown(faceChoices, timeline), times),
+    ...absentFramesWarning(absentRanges, times),
+    ...hiddenMouthWarnings(keepShown(hiddenRanges, timeline), times),
+  ];
 }
 
 /** Windows of up to this many frames are tracked as a whole, so that another speech finds the track in the cache. */
@@ -106,40 +113,47 @@ export function findShownAbsence(
   absentRanges: readonly { readonly start: number; readonly end: number }[],
   timeline: Timeline,
 ): ShownAbsence {
-  const shown = new Uint8Array(timeline.windowLength);
-  for (let index = 0; index < timeline.frameCount; index += 1)
-    shown[clipFrameAt(timeline, index) - timeline.windowStart] = 1;
-  const ranges: AbsentRange[] = [];
-  for (const { start, end } of absentRanges) {
-    const part = shown.subarray(start, end);
-    const first = part.indexOf(1);
-    if (first < 0) continue;
-    ranges.push({ start: start + first, end: start + part.lastIndexOf(1) + 1, shownFrames: sum(part) });
-  }
+  const shown = shownFrames(timeline);
+  const ranges = shownParts(absentRanges, shown);
   const absentFrames = ranges.reduce((total, { shownFrames }) => total + shownFrames, 0);
   return { ranges, isFaceShown: absentFrames < sum(shown) };
 }
 
-function sum(flags: Uint8Array): number {
-  return flags.reduce((total, flag) => total + flag, 0);
+/** Reduces ranges of a track to the frames that the timeline shows; drops ranges that it does not show. */
+function keepShown<Range extends FrameRange>(ranges: readonly Range[], timeline: Timeline): readonly Range[] {
+  return shownParts(ranges, shownFrames(timeline));
 }
 
-const maximumListedRanges = 20;
+interface FrameRange {
+  readonly start: number;
+  readonly end: number;
+}
 
-/** Lists the shown ranges without a face in clip time. `firstFrame` is the clip frame that the ranges count from. */
-function absentFramesWarning(ranges: readonly AbsentRange[], firstFrame: number, frameRate: FrameRate): Warning[] {
-  if (ranges.length === 0) return [];
-  const frames = ranges.reduce((total, { shownFrames }) => total + shownFrames, 0);
-  const seconds = (frame: number): string => ((firstFrame + frame) / framesPerSecond(frameRate)).toFixed(2);
-  const listed = ranges
-    .slice(0, maximumListedRanges)
-    .map(({ start, end }) => `${seconds(start)}–${seconds(end)} s`)
-    .join(', ');
-  const rest = ranges.length > maximumListedRanges ? ` and ${ranges.length - maximumListedRanges} more` : '';
-  return [
-    {
-      code: 'frames_without_face',
-      message: `${frames} frames without a face were left unchanged: ${listed}${rest} of the clip.`,
-    },
-  ];
+/** For each frame of the window, 1 when the timeline shows it. */
+function shownFrames(timeline: Timeline): Uint8Array {
+  const shown = new Uint8Array(timeline.windowLength);
+  for (let index = 0; index < timeline.frameCount; index += 1)
+    shown[clipFrameAt(timeline, index) - timeline.windowStart] = 1;
+  return shown;
+}
+
+function shownParts<Range extends FrameRange>(
+  ranges: readonly Range[],
+  shown: Uint8Array,
+): (Range & { readonly shownFrames: number })[] {
+  return ranges.flatMap((range) => {
+    const part = shown.subarray(range.start, range.end);
+    const first = part.indexOf(1);
+    if (first < 0) return [];
+    return {
+      ...range,
+      start: range.start + first,
+      end: range.start + part.lastIndexOf(1) + 1,
+      shownFrames: sum(part),
+    };
+  });
+}
+
+function sum(flags: Uint8Array): number {
+  return flags.reduce((total, flag) => total + flag, 0);
 }

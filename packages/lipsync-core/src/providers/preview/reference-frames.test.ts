@@ -24,6 +24,7 @@ function trackOf(
       shotStarts: [0],
       absentRanges: [],
       hiddenRanges: [],
+      faceChoices: [],
       visibility: () => 1,
       cached: false,
       frame,

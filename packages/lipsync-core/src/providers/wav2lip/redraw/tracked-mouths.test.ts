@@ -16,6 +16,7 @@ function trackOf(frameCount: number, openingAt: (frame: number) => number | unde
     shotStarts: [0],
     absentRanges: [],
     hiddenRanges: [],
+    faceChoices: [],
     visibility: () => 1,
     cached: false,
     frame,

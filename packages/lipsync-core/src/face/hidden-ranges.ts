@@ -1,0 +1,166 @@
+import { AppearanceReference } from './appearance-reference.ts';
+import { appearanceBytes } from './face-appearance.ts';
+import type { HiddenRange, HiddenReason } from './face-types.ts';
+import { leftEyeCorners, mouthCorners, rightEyeCorners } from './landmarks.ts';
+import type { ObservationStore, StoredObservation } from './observation-store.ts';
+
+/** A reason holds from the value 1 until it falls below this. */
+const leaveValue = 0.8;
+/** Shorter ranges are drawn over: a mouth that jumps to the original for a moment would flicker. */
+const shortestSeconds = 0.16;
+/** Ranges that are closer than this are joined. */
+const longestBreakSeconds = 0.4;
+
+/**
+ * Mean deviations of lips and chin from their usual look at which they count as covered. Uncovered mouths stay below
+ * 80 % of them. A deviation of the whole face is light, pose or blur, and counts only in part.
+ */
+const coveredAt = { lips: 2.15, chin: 2.35, upperFace: 1.2, upperFaceShare: 0.5 } as const;
+const overexposedFraction = 0.6;
+/** Sharpness of the upper face at which it counts as blurred, and below which a deviation is blur and not a cover. */
+const blurredSharpness = { always: 0.35, withDeviation: 0.6 } as const;
+/** Sine of the turn of the head. */
+const turnedAwaySine = 0.8;
+const smallestMouthPx = 7;
+
+export interface HiddenRangeOptions {
+  /** First frame of the shot, and the frame after its last one. */
+  readonly start: number;
+  readonly end: number;
+  readonly framesPerSecond: number;
+  readonly store: ObservationStore;
+}
+
+/**
+ * Finds the frames of a shot in which the mouth of the tracked face cannot be seen well, by comparing each observation
+ * with the usual look of its face in the shot. Memory: a few bytes per frame.
+ */
+export function findHiddenRanges(options: HiddenRangeOptions): readonly HiddenRange[] {
+  const { start, end, store, framesPerSecond } = options;
+  const observations = store.select(end - start).observations;
+  const references = learnReferences(observations, store);
+  const values = new Map<HiddenReason, Float32Array>();
+  for (const observation of observations) {
+    for (const [reason, value] of rateMouth(observation, references, store)) {
+      const known = values.get(reason) ?? new Float32Array(end - start).fill(NaN);
+      known[observation.frame - start] = value;
+      values.set(reason, known);
+    }
+  }
+  const limits = {
+    shortest: Math.min(end - start, Math.max(2, Math.round(shortestSeconds * framesPerSecond))),
+    longestBreak: Math.round(longestBreakSeconds * framesPerSecond),
+  };
+  return [...values]
+    .flatMap(([reason, series]) =>
+      findRanges(series, limits).map((range) => ({ start: start + range.start, end: start + range.end, reason })),
+    )
+    .sort((first, second) => first.start - second.start);
+}
+
+type References = ReadonlyMap<number, AppearanceReference>;
+
+/** The usual looks of the faces that were observed often enough, by identity. */
+function learnReferences(observations: readonly StoredObservation[], store: ObservationStore): References {
+  const references = new Map<number, AppearanceReference>();
+  for (const observation of observations) {
+    const known = references.get(observation.identity) ?? new AppearanceReference();
+    references.set(observation.identity, known);
+    known.add(store.readAppearance(observation));
+  }
+  for (const [identity, reference] of references) if (!reference.finish()) references.delete(identity);
+  return references;
+}
+
+/** Rates every reason: 1 or more where it hides the mouth. */
+function* rateMouth(
+  observation: StoredObservation,
+  references: References,
+  store: ObservationStore,
+): Generator<readonly [HiddenReason, number]> {
+  const appearance = store.readAppearance(observation);
+  const overexposed = (appearance[appearanceBytes - 1] ?? 0) / 255 / overexposedFraction;
+  yield ['overexposed', overexposed];
+  const points = store.readPoints(observation);
+  yield ['turned_away', Math.abs(sineOfTurn(points)) / turnedAwaySine];
+  yield ['too_small', smallestMouthPx / Math.max(1, distance(points, ...mouthCorners.outer))];
+  const reference = references.get(observation.identity);
+  if (!reference || overexposed >= 1) return;
+  const { lips, chin, upperFace, sharpness } = reference.compare(appearance);
+  const shared = Math.max(0, upperFace - coveredAt.upperFace) * coveredAt.upperFaceShare;
+  const deviation = Math.max((lips - shared) / coveredAt.lips, (chin - shared) / coveredAt.chin);
+  const isBlurred = sharpness < blurredSharpness.withDeviation;
+  yield ['covered', isBlurred ? 0 : deviation];
+  yield ['blurred', Math.max(blurredSharpness.always / Math.max(0.01, sharpness), isBlurred ? deviation : 0)];
+}
+
+/** Sine of the angle between the line through the outer eye corners and the picture plane. */
+function sineOfTurn(points: Float32Array): number {
+  const [left, right] = [leftEyeCorners[0], rightEyeCorners[0]];
+  const depth = (points[right * 3 + 2] ?? 0) - (points[left * 3 + 2] ?? 0);
+  return depth / Math.max(1e-6, Math.hypot(depth, distance(points, left, right)));
+}
+
+/** Distance of two landmarks in the picture. */
+function distance(points: Float32Array, first: number, second: number): number {
+  return Math.hypot(
+    (points[first * 3] ?? 0) - (points[second * 3] ?? 0),
+    (points[first * 3 + 1] ?? 0) - (points[second * 3 + 1] ?? 0),
+  );
+}
+
+interface RangeLimits {
+  readonly shortest: number;
+  readonly longestBreak: number;
+}
+
+interface FrameRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Ranges in which the median of three neighbors reaches 1, extended on both sides while it stays above `leaveValue`.
+ * Frames without a value (NaN) take the one before.
+ */
+export function findRanges(series: Float32Array, { shortest, longestBreak }: RangeLimits): readonly FrameRange[] {
+  const values = medianOfThree(carryForward(series));
+  const ranges: { start: number; end: number; strongFrames: number }[] = [];
+  let current: { start: number; end: number; strongFrames: number } | undefined;
+  for (const [frame, value] of values.entries()) {
+    if (value < leaveValue) {
+      current = undefined;
+      continue;
+    }
+    if (!current) {
+      current = { start: frame, end: frame, strongFrames: 0 };
+      ranges.push(current);
+    }
+    current.end = frame + 1;
+    if (value >= 1) current.strongFrames += 1;
+  }
+  const strong = ranges.filter(({ strongFrames }) => strongFrames >= shortest);
+  const joined: { start: number; end: number }[] = [];
+  for (const { start, end } of strong) {
+    const last = joined.at(-1);
+    if (last && start - last.end <= longestBreak) last.end = end;
+    else joined.push({ start, end });
+  }
+  return joined;
+}
+
+function carryForward(series: Float32Array): Float32Array {
+  let last = 0;
+  return series.map((value) => {
+    if (!Number.isNaN(value)) last = value;
+    return last;
+  });
+}
+
+function medianOfThree(values: Float32Array): Float32Array {
+  return values.map((value, index) => {
+    const before = values[index - 1] ?? value;
+    const after = values[index + 1] ?? value;
+    return Math.max(Math.min(before, value), Math.min(Math.max(before, value), after));
+  });
+}
