@@ -6,7 +6,21 @@ import { chinTip, foreheadTop, innerLips, leftEyeCorners, outerLips, rightEyeCor
 const expressionPoints = [
   ...outerLips,
   ...innerLips,
-  ...[159, 145, 386, 374, 158, 153, 385, 380, 105, 334, 66, 296, 148, 377, chinTip],
+  159,
+  145,
+  386,
+  374,
+  158,
+  153,
+  385,
+  380,
+  105,
+  334,
+  66,
+  296,
+  148,
+  377,
+  chinTip,
 ];
 /** Two values per expression point, and two for the turn of the head. */
 const valueCount = expressionPoints.length * 2 + 2;

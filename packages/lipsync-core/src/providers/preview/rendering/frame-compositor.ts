@@ -1,6 +1,7 @@
 import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
 import { halved, planesOf, type Picture } from '../../../image/planes.ts';
 import { PlanePatch, sampleBilinear, warpChromaRow, warpLumaRow } from '../../../image/warp-sampling.ts';
+import { neutralChroma } from './face-colors.ts';
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples } from './lip-curves.ts';
 import { sampleLayer, type LayerSample, type MouthInterior } from './mouth-interior.ts';
@@ -24,12 +25,17 @@ export interface FrameValues {
   readonly strength: number;
   /** Brightness of this frame relative to the interior's colors. */
   readonly gain: number;
+  /** Luma of the skin in this frame. */
+  readonly skinLuma: number;
+  /** How far the light of a flash hides the interior, 0–1: at 1 it is as bright as the skin. */
+  readonly overexposure: number;
 }
 
 /** Shadow of the upper lip: light at the lip's edge, and depth of the shadow relative to the mouth's width. */
 const lipShadow = { light: 0.5, depth: 0.055 } as const;
 const cornerLight = 0.35;
 const blackLuma = 16;
+const largestLuma = 255;
 
 /** Draws warped skin and lips and the mouth interior into pictures. Keeps its memory between frames. */
 export class FrameCompositor {
@@ -129,7 +135,7 @@ export class FrameCompositor {
    * Sets `#color` to the interior at a pixel: the cavity, the jaw's layer over it, the upper teeth over both, all
    * shaded by the lips.
    */
-  #sampleInterior({ anchor, gain }: FrameValues, x: number, y: number): void {
+  #sampleInterior({ anchor, gain, skinLuma, overexposure }: FrameValues, x: number, y: number): void {
     const { pose, line, interior, mouthWidth } = this.#parts;
     const color = this.#color;
     const layerColor = this.#layerColor;
@@ -152,7 +158,10 @@ export class FrameCompositor {
     const light =
       mix(lipShadow.light, 1, smoothStep(0, lipShadow.depth * mouthWidth, v - upper)) *
       mix(1, cornerLight, fromMiddle ** 3);
-    color.luma = blackLuma + (color.luma * gain - blackLuma) * light;
+    const luma = blackLuma + (color.luma * gain - blackLuma) * light;
+    color.luma = mix(Math.min(largestLuma, luma), skinLuma, overexposure);
+    color.cb = mix(color.cb, neutralChroma, overexposure);
+    color.cr = mix(color.cr, neutralChroma, overexposure);
   }
 }
 

@@ -111,8 +111,11 @@ export class MouthRenderer {
     target.update({ shown, source }, this.#silenceMode === 'close' ? closedInPauses(shape) : shape, strength);
     if (!this.#field.update(points, source, target, picture)) return 0;
     this.#updateLine(strength * openness);
-    const gain = clamp(measureSkinLuma(picture, points) / this.#interior.skinLuma, gainLimits.low, gainLimits.high);
-    return this.#compositor.draw(picture, { anchor: target.anchor, strength, gain });
+    const skinLuma = measureSkinLuma(picture, points);
+    const brightness = skinLuma / this.#interior.skinLuma;
+    const gain = clamp(brightness, gainLimits.low, gainLimits.high);
+    const overexposure = smoothStep(1.15, 1.35, brightness) * smoothStep(205, 228, skinLuma);
+    return this.#compositor.draw(picture, { anchor: target.anchor, strength, gain, skinLuma, overexposure });
   }
 
   #updateLine(creaseFactor: number): void {
