@@ -26,8 +26,8 @@ export function addGenerateCommand(
   const command = program
     .command('generate')
     .description('make the person in a video or still image speak an audio recording')
-    .argument('<video>', 'video or still image')
-    .argument('<audio>', 'speech recording, any audio format or a video with sound')
+    .argument('<video>', 'video or still image: a file or an http(s) URL')
+    .argument('<audio>', 'speech recording, any audio format or a video with sound: a file or an http(s) URL')
     .requiredOption('-o, --output <file>', 'path of the resulting MP4 (required)')
     .option('--overwrite', 'replace an existing output (default: refuse)')
     .option('--json', 'print the job as one line of JSON on stdout');

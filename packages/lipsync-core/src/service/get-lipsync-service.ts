@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
+import { parseAllowedHosts } from '../net/index.ts';
 import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
 import type { EstimateCostOptions } from './cost-estimates.ts';
@@ -43,6 +44,11 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     pipeline: core.pipeline,
     workFolder: core.workFolder,
     outputFiles: new OutputFiles(),
+    downloads: {
+      maxBytes: config.maxUploadBytes,
+      allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
+      minBytesPerSecond: config.minFetchBytesPerSecond,
+    },
     clock: systemClock,
     ids: createIdSource(systemClock),
     operationMs: longestOperationMs(config) + operationGraceMs,

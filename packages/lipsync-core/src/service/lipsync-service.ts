@@ -10,7 +10,7 @@ import type { RunningWork } from './running-work.ts';
 import type { Attempt } from '../providers/attempt.ts';
 import type { Warning } from '../contract/provider-types.ts';
 
-/** Two input files, an output file, and the options of a request. */
+/** Two inputs, each a path or an http(s) URL, an output file, and the options of a request. */
 export type GenerateLipsyncInput = LipsyncOptionsInput & {
   readonly videoPath: string;
   readonly audioPath: string;

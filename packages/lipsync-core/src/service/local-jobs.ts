@@ -1,10 +1,8 @@
-import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { Clock, IdSource, Logger } from '../contract/ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
-import type { FetchedInputs } from '../jobs/input-fetcher.ts';
 import { applyJobEvent } from '../jobs/job-events.ts';
 import { isTerminal, newJobRecord, type JobRecord } from '../jobs/job-record.ts';
 import type { OutboxEntry } from '../jobs/job-store.ts';
@@ -12,16 +10,16 @@ import { JobRunner, type JobRunnerOptions } from '../jobs/job-runner.ts';
 import type { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import { StateJobStore } from '../jobs/state-job-store.ts';
-import { openProcessWorkspace, sweepProcessWorkspaces, workStorage } from '../processes/workspace.ts';
-import { hashFile } from '../storage/file-hash.ts';
+import { openProcessWorkspace, sweepProcessWorkspaces, workStorage, type Workspace } from '../processes/workspace.ts';
 import { requireWritable } from '../storage/folder-check.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { LocalJobIndex, workDigestOf, type LocalJob } from './local-job-index.ts';
 import { sweepPartFile, type OutputFiles } from './output-file.ts';
-import { requireReadable } from './parse-input.ts';
+import { openLocalInputs, toInputReference, type LocalDownloadOptions, type LocalInputs } from './local-inputs.ts';
 import { hasUnmigratedJob, migrateUnfinishedJobs } from './unfinished-job-migration.ts';
 
 export interface LocalJobInput {
+  /** A path, or an http(s) URL. */
   readonly videoPath: string;
   readonly audioPath: string;
   readonly outputPath: string;
@@ -47,6 +45,7 @@ export interface LocalJobsOptions {
   readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
   readonly outputFiles: OutputFiles;
   readonly workFolder: string;
+  readonly downloads: LocalDownloadOptions;
   readonly clock: Clock;
   readonly ids: IdSource;
   /** How long an operation may run after the last stored change of its job. */
@@ -89,18 +88,22 @@ export class LocalJobs {
       options: input.options,
       owner: null,
       nowMs: clock.nowMs(),
-      video: { kind: 'file', path: resolve(input.videoPath) },
-      audio: { kind: 'file', path: resolve(input.audioPath) },
+      video: toInputReference(input.videoPath),
+      audio: toInputReference(input.audioPath),
     });
     let failure: LipsyncError | undefined;
     const onError = (error: LipsyncError): void => void (failure = error);
+    let workspace: Workspace | undefined;
     try {
       await sweepProcessWorkspaces(this.#options.workFolder);
-      const inputs = await readInputs(input, context.signal);
+      workspace = await openProcessWorkspace(this.#options.workFolder);
+      const { downloads } = this.#options;
+      const onProgress = guardListener(context.onProgress?.bind(context));
+      const inputs = await openLocalInputs(input, { signal: context.signal, onProgress, workspace, downloads });
       const job = await this.#claim(record, input, inputs);
       record = job.record;
       try {
-        record = await this.#runClaimed({ claimed: record, input, inputs, context, onError });
+        record = await this.#runClaimed({ claimed: record, input, inputs, workspace, context, onError });
       } finally {
         // If the lease cannot be released, it ends with this process.
         await this.#index.release(job.entry).catch(() => undefined);
@@ -111,6 +114,9 @@ export class LocalJobs {
     } catch (thrown) {
       const error = context.signal?.aborted ? abortError(context.signal) : toLipsyncError(thrown);
       return { record: endRecord(record, error, clock.nowMs()), error };
+    } finally {
+      // A folder that cannot be removed is removed by the next sweep.
+      await workspace?.remove().catch(() => undefined);
     }
   }
 
@@ -155,12 +161,11 @@ export class LocalJobs {
     return this.#index.claim(workDigest, fresh, resolve(input.outputPath));
   }
 
-  async #runClaimed({ claimed, input, inputs, context, onError }: ClaimedRun): Promise<JobRecord> {
+  async #runClaimed({ claimed, input, inputs, workspace, context, onError }: ClaimedRun): Promise<JobRecord> {
     const { outputFiles, workFolder } = this.#options;
     const outputPath = resolve(input.outputPath);
     const output = await outputFiles.claim(outputPath, { overwrite: input.overwrite, jobId: claimed.id });
     try {
-      const workspace = await openProcessWorkspace(workFolder);
       const runner = this.#createRunner({
         workFolder: workspace.path,
         inputs: { fetch: async () => inputs },
@@ -173,11 +178,7 @@ export class LocalJobs {
           return outputPath;
         },
       });
-      try {
-        return await this.#runUntilEnd(runner, claimed.id, { context, onError });
-      } finally {
-        await workspace.remove();
-      }
+      return await this.#runUntilEnd(runner, claimed.id, { context, onError });
     } finally {
       await output.release();
     }
@@ -234,37 +235,10 @@ export class LocalJobs {
 interface ClaimedRun {
   readonly claimed: JobRecord;
   readonly input: LocalJobInput;
-  readonly inputs: FetchedInputs;
+  readonly inputs: LocalInputs;
+  readonly workspace: Workspace;
   readonly context: LocalJobContext;
   onError(error: LipsyncError): void;
-}
-
-interface LocalInputs extends FetchedInputs {
-  /** SHA-256 of the speech, hexadecimal. */
-  readonly speechDigest: string;
-}
-
-async function readInputs(
-  { videoPath, audioPath, outputPath }: LocalJobInput,
-  signal: AbortSignal | undefined,
-): Promise<LocalInputs> {
-  const clipPath = await requireReadable(videoPath, 'clip');
-  const speechPath = await requireReadable(audioPath, 'speech');
-  await refuseInputAsOutput([clipPath, speechPath], resolve(outputPath));
-  return {
-    clipPath,
-    speechPath,
-    clipDigest: (await hashFile(clipPath, signal)).sha256,
-    speechDigest: (await hashFile(speechPath, signal)).sha256,
-  };
-}
-
-/** Refuses an output that is an input under any name: replacing it would destroy the input. */
-async function refuseInputAsOutput(inputPaths: readonly string[], outputPath: string): Promise<void> {
-  const output = await realpath(outputPath).catch(() => outputPath);
-  const inputs = await Promise.all(inputPaths.map((path) => realpath(path)));
-  if (inputs.includes(output))
-    throw new LipsyncError('request_invalid', 'The output would replace one of its own inputs. Choose another path.');
 }
 
 /** Returns the record of a job that ended outside a run, as the caller sees it. It is not stored. */

@@ -135,6 +135,7 @@ async function openBench({ url, apiKey, control }: HeygenStandin, { waitsForTime
     ids: createIdSource(clock),
     clock,
     workFolder,
+    downloads: { maxBytes: 1_000_000, allowedPrivateHosts: [], minBytesPerSecond: 0 },
   });
   const options = lipsyncOptionsSchema.parse({ allowPreview: true });
   const { clipPath: videoPath, speechPath: audioPath } = request;

@@ -1,11 +1,14 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { configFromEnvironment } from '../../src/config.ts';
 import { lipsyncOptionsSchema } from '../../src/contract/index.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
+import { parseAllowedHosts } from '../../src/net/index.ts';
 import { costOf } from '../../src/jobs/job-view.ts';
 import { thisProcess } from '../../src/processes/process-owner.ts';
 import type { ProgressUpdate } from '../../src/jobs/progress-writer.ts';
@@ -39,6 +42,7 @@ function jobsOf(run: Script): LocalJobs {
     pipeline: { run, abandon: async () => undefined },
     outputFiles: new OutputFiles(),
     workFolder,
+    downloads: { maxBytes: 1_000, allowedPrivateHosts: parseAllowedHosts(['127.0.0.1']), minBytesPerSecond: 0 },
     clock: systemClock,
     ids: createIdSource(systemClock),
     operationMs: 60_000,
@@ -137,6 +141,65 @@ describe('Inputs of an in-process job', () => {
       expect(await contents(outputFolder)).toEqual([]);
     },
   );
+});
+
+describe('Inputs of an in-process job at a URL', () => {
+  let server: Server;
+  let origin: string;
+  let answer: RequestListener;
+  beforeEach(async () => {
+    answer = ({ url }, response) => void response.end(`the ${url?.slice(1, 5)}`);
+    server = createServer((request, response) => answer(request, response)).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port was given');
+    origin = `http://127.0.0.1:${address.port}`;
+  });
+  afterEach(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it('Both inputs are downloaded into the workspace, which is removed, and the record holds no query.', async () => {
+    const input = jobInput({ videoPath: `${origin}/clip?token=hush`, audioPath: `${origin}/spee` });
+    const { record, error } = await jobsOf(makeTake).run(input);
+    expect(error).toBeUndefined();
+    expect(await readFile(input.outputPath, 'utf8')).toBe('the clip speaking the spee');
+    expect(JSON.stringify(record)).not.toContain('hush');
+    expect(await contents(workFolder)).toEqual([]);
+  });
+
+  it('A web page instead of the clip fails the job before anything is rendered, and leaves no file.', async () => {
+    answer = (_request, response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
+    const { record, error } = await jobsOf(neverCalled).run(jobInput({ videoPath: `${origin}/clip?token=hush` }));
+    expect(error).toMatchObject({ code: 'clip_unusable', message: expect.stringContaining('a web page (text/html)') });
+    expect(record).toMatchObject({ status: 'failed', error: { code: 'clip_unusable' } });
+    expect(JSON.stringify(record)).not.toContain('hush');
+    expect(await contents(workFolder)).toEqual([]);
+  });
+
+  it.each([
+    ['a cancel', 'canceled', { cancel: true, options: {} }],
+    ['the deadline', 'deadline_exceeded', { cancel: false, options: { deadlineMs: 1_000 } }],
+  ])('A download is stopped by %s.', async (_, code, { cancel, options }) => {
+    const controller = new AbortController();
+    answer = (_request, response) => {
+      response.writeHead(200, { 'content-length': '9' }).write('half');
+      if (cancel) controller.abort();
+    };
+    const input = jobInput({ videoPath: `${origin}/clip`, options: lipsyncOptionsSchema.parse(options) });
+    const { error } = await jobsOf(neverCalled).run(input, { signal: controller.signal });
+    expect(error).toMatchObject({ code });
+    expect(await contents(workFolder)).toEqual([]);
+  });
+
+  it('A file that does not exist fails the job before the other input is downloaded.', async () => {
+    answer = () => {
+      throw new Error('a request was sent');
+    };
+    const input = jobInput({ videoPath: `${origin}/clip`, audioPath: join(folder, 'missing.wav') });
+    expect((await jobsOf(neverCalled).run(input)).error).toMatchObject({ code: 'not_found' });
+  });
 });
 
 describe('The output of an in-process job', () => {

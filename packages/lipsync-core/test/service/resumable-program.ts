@@ -113,6 +113,7 @@ export function openProgram(folder: string, programClock: Clock = clock): Progra
     operationMs: 1_000,
     outputFiles: new OutputFiles(),
     workFolder: join(folder, 'work'),
+    downloads: { maxBytes: 1_000_000, allowedPrivateHosts: [], minBytesPerSecond: 0 },
   });
   return {
     jobs,

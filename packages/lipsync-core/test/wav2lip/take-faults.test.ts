@@ -119,6 +119,7 @@ function jobsWith(
     operationMs: 60_000,
     outputFiles: new OutputFiles(),
     workFolder: join(folder, 'work'),
+    downloads: { maxBytes: 1_000_000, allowedPrivateHosts: [], minBytesPerSecond: 0 },
     clock: systemClock,
     ids: createIdSource(systemClock),
   });

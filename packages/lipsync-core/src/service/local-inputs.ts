@@ -1,0 +1,97 @@
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { LipsyncError } from '../errors/index.ts';
+import { InputDownloader, type InputDownloaderOptions, type InputField } from '../jobs/input-downloader.ts';
+import type { FetchedInputs } from '../jobs/input-fetcher.ts';
+import type { InputReference } from '../jobs/job-record.ts';
+import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
+import { deadlineExceeded } from '../jobs/stop-signal.ts';
+import type { Workspace } from '../processes/workspace.ts';
+import { hashFile } from '../storage/file-hash.ts';
+import { LocalArtifactStore } from '../storage/index.ts';
+import { requireReadable } from './parse-input.ts';
+
+export type LocalDownloadOptions = Omit<InputDownloaderOptions, 'artifacts'>;
+
+export interface LocalInputs extends FetchedInputs {
+  /** SHA-256 of the speech, hexadecimal. */
+  readonly speechDigest: string;
+}
+
+interface LocalInputPaths {
+  readonly videoPath: string;
+  readonly audioPath: string;
+  readonly outputPath: string;
+  readonly options: { readonly deadlineMs?: number | undefined };
+}
+
+interface LocalInputContext {
+  /** Receives downloaded inputs; removed by the caller. */
+  readonly workspace: Workspace;
+  readonly downloads: LocalDownloadOptions;
+  readonly signal: AbortSignal | undefined;
+  onProgress(update: ProgressUpdate): void;
+}
+
+/** Returns how a record names an input. The record of a local job fetches nothing, so it holds no query of a URL. */
+export function toInputReference(source: string): InputReference {
+  return isUrl(source) ? { kind: 'url', url: source.replace(/[?#].*/s, '') } : { kind: 'file', path: resolve(source) };
+}
+
+/**
+ * Reads the inputs of a job in this process, before it renders anything: files in place, URLs into the workspace.
+ * Throws `InputNotFoundError`, `request_invalid`, `deadline_exceeded` and the errors of a download.
+ */
+export async function openLocalInputs(
+  { videoPath, audioPath, outputPath, options: { deadlineMs } }: LocalInputPaths,
+  { workspace, downloads, signal, onProgress }: LocalInputContext,
+): Promise<LocalInputs> {
+  // Files are checked before anything is downloaded.
+  const clipFile = isUrl(videoPath) ? undefined : await requireReadable(videoPath, 'clip');
+  const speechFile = isUrl(audioPath) ? undefined : await requireReadable(audioPath, 'speech');
+  const deadline = new AbortController();
+  const timer = deadlineMs === undefined ? undefined : setTimeout(() => deadline.abort(deadlineExceeded()), deadlineMs);
+  const stop = AbortSignal.any([...(signal ? [signal] : []), deadline.signal]);
+  try {
+    if (!clipFile || !speechFile) onProgress(toProgressUpdate({ stage: 'fetching', fraction: 0 }));
+    const context = { workspace, downloads, signal: stop };
+    const clipPath = clipFile ?? (await download('video', videoPath, context));
+    const speechPath = speechFile ?? (await download('audio', audioPath, context));
+    await refuseInputAsOutput([clipPath, speechPath], resolve(outputPath));
+    return {
+      clipPath,
+      speechPath,
+      clipDigest: (await hashFile(clipPath, stop)).sha256,
+      speechDigest: (await hashFile(speechPath, stop)).sha256,
+    };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+type DownloadContext = Pick<LocalInputContext, 'workspace' | 'downloads'> & { readonly signal: AbortSignal };
+
+async function download(
+  field: InputField,
+  url: string,
+  { workspace, downloads, signal }: DownloadContext,
+): Promise<string> {
+  const artifacts = new LocalArtifactStore({ inputsDir: workspace.path, outputsDir: workspace.path });
+  const downloader = new InputDownloader({ ...downloads, artifacts });
+  const { key } = await downloader.download({ field, url, partPath: workspace.file(`${field}.part`) }, signal);
+  const path = workspace.file(field);
+  await artifacts.materialize(key, path);
+  return path;
+}
+
+function isUrl(source: string): boolean {
+  return /^https?:\/\//i.test(source);
+}
+
+/** Refuses an output that is an input under any name: replacing it would destroy the input. */
+async function refuseInputAsOutput(inputPaths: readonly string[], outputPath: string): Promise<void> {
+  const output = await realpath(outputPath).catch(() => outputPath);
+  const inputs = await Promise.all(inputPaths.map((path) => realpath(path)));
+  if (inputs.includes(output))
+    throw new LipsyncError('request_invalid', 'The output would replace one of its own inputs. Choose another path.');
+}
