@@ -113,14 +113,18 @@ export class PreparedInputs {
       methodUsed: null,
       degraded: false,
       durationMs: timeline.durationMs,
-      warnings: [silentWarning, ...report.warnings],
+      warnings: [silentWarning, ...listTruncations({ clip, speech }), ...report.warnings],
     };
   }
 
   async warnings(): Promise<readonly Warning[]> {
-    const { clip } = await this.#probed();
+    const { clip, speech } = await this.#probed();
     const { voiceFound } = await this.#analyzed();
-    return [...(clip.variableFrameRate ? [frameRateWarning] : []), ...(voiceFound ? [] : [noVoiceWarning])];
+    return [
+      ...listTruncations({ clip, speech }),
+      ...(clip.variableFrameRate ? [frameRateWarning] : []),
+      ...(voiceFound ? [] : [noVoiceWarning]),
+    ];
   }
 
   get #mouthCurvePath(): string {
@@ -174,6 +178,20 @@ export async function retryMediaStep<Result>(signal: AbortSignal, step: () => Pr
 
 export function isSilent({ voiceFound, peakLevelDb }: SpeechReport): boolean {
   return !voiceFound && peakLevelDb < silenceLevelDb;
+}
+
+function listTruncations({ clip, speech }: Pick<ProbedInputs, 'clip' | 'speech'>): readonly Warning[] {
+  const advice = 'Use another copy of the file if that matters.';
+  const { missing: ofClip } = clip;
+  const { missing: ofSpeech } = speech;
+  return [
+    ...(ofClip === undefined
+      ? []
+      : [{ code: 'clip_truncated', message: `The clip is truncated: it lacks ${ofClip}. ${advice}` }]),
+    ...(ofSpeech === undefined
+      ? []
+      : [{ code: 'speech_truncated', message: `The speech audio is truncated: it lacks ${ofSpeech}. ${advice}` }]),
+  ];
 }
 
 const silentWarning: Warning = Object.freeze({

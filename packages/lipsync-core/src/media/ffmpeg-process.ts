@@ -24,16 +24,19 @@ export interface MediaProcessOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What ffmpeg prints when the system, not the file, is at fault. */
+const exhaustion = /Cannot allocate memory|No space left on device|Too many open files|Input\/output error/;
+
 /** ffmpeg or ffprobe ended with a failure. The cause holds the end of its standard error. */
 class MediaToolError extends LipsyncError {
-  /** Whether the tool ran to its end and rejected its input, as opposed to being killed or missing. */
+  /** Whether the tool ran to its end and rejected its input, as opposed to being killed, missing or out of memory. */
   readonly rejectedInput: boolean;
 
-  constructor(message: string, exit: ChildExit, options: LipsyncErrorOptions) {
+  constructor(message: string, exit: ChildExit, { log, ...options }: LipsyncErrorOptions & { readonly log: string }) {
     const exitCode = exit.type === 'exited' ? exit.exitCode : null;
     super('media_failed', message, { ...options, details: { exitCode } });
     this.name = 'MediaToolError';
-    this.rejectedInput = exit.type === 'exited';
+    this.rejectedInput = exit.type === 'exited' && !exhaustion.test(log);
   }
 }
 
@@ -177,7 +180,7 @@ function toolError(tool: MediaTool, exit: ChildExit, stderrTail: string): Lipsyn
   return new MediaToolError(
     `${tool} failed (${describeExit(exit)}). Try again; if it fails again, convert the file to MP4 first.`,
     exit,
-    { cause: new Error(stderrTail === '' ? `${tool} printed nothing` : stderrTail) },
+    { log: stderrTail, cause: new Error(stderrTail === '' ? `${tool} printed nothing` : stderrTail) },
   );
 }
 

@@ -26,6 +26,8 @@ export interface ClipFacts {
   readonly pixelFormat: string;
   readonly color: ColorTags;
   readonly hdr: boolean;
+  /** What a truncated file lacks; absent when nothing is known to be missing. */
+  readonly missing?: string;
 }
 
 export interface SpeechFacts {
@@ -33,6 +35,8 @@ export interface SpeechFacts {
   readonly sampleRateHz: number;
   readonly channels: number;
   readonly durationMs: number;
+  /** As in `ClipFacts`. */
+  readonly missing?: string;
 }
 
 export interface MediaLimits {

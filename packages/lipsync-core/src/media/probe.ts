@@ -1,5 +1,7 @@
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { InputNotFoundError, LipsyncError, type ErrorCode } from '../errors/index.ts';
+import { measureMissingMs } from './declared-duration.ts';
+import { isTruncatedJpeg, readPngSize, sniffStillDemuxer } from './still-image.ts';
 import { convertedColor, hasAlpha, isRgb, toneMapFilters } from './decode-filter.ts';
 import { hasFilters, isInputRejection, runMediaTool } from './ffmpeg-process.ts';
 import {
@@ -40,7 +42,7 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
     signal,
   });
   const stream = requirePicture(report);
-  const shape = getShape(stream, report);
+  const shape = await getShape(path, stream, report);
   requireSize(shape, context.limits);
   requireDuration(report.format.duration ?? 0, context.limits, 'clip', 'clip_unusable');
   const color = await readColor(stream);
@@ -61,9 +63,12 @@ export async function probeClip(path: string, context: ProbeContext): Promise<Cl
       frameCount: 1,
       durationMs: frameMs,
       variableFrameRate: false,
+      ...(demuxer === 'jpeg_pipe' && (await isTruncatedJpeg(path)) ? { missing: 'the lower part of the picture' } : {}),
     };
   }
-  return { ...common, kind: 'video', ...(await readTiming(path, stream, context)) };
+  const timing = await readTiming(path, stream, context);
+  const missingMs = await measureMissingMs(path, { stream, report, actualMs: timing.durationMs });
+  return { ...common, kind: 'video', ...timing, ...describeMissing(missingMs) };
 }
 
 /**
@@ -75,25 +80,34 @@ export async function probeSpeech(path: string, { limits, signal }: ProbeContext
   const report = await probeInput(path, 'speech audio', 'speech_unusable', { signal });
   const stream = report.streams.find(({ codec_type }) => codec_type === 'audio');
   if (!stream) throw new LipsyncError('speech_unusable', 'The audio file has no audio stream. Use a file with sound.');
-  if (!stream.sample_rate || !stream.channels)
-    throw new LipsyncError(
-      'speech_unusable',
-      'The audio stream of the audio file cannot be read. Convert the file to WAV.',
-    );
+  const { sample_rate: sampleRateHz, channels, codec_name: codec = unknownCodec } = stream;
+  if (!sampleRateHz || !channels || codec === unknownCodec) throw undecodableSpeech(stream);
   requireDuration(stream.duration ?? 0, limits, 'speech audio', 'speech_unusable');
-  const durationMs = await measureSpeechMs(path, { signal, maxDurationMs: limits.maxDurationMs });
+  const durationMs = await measureSpeechMs(path, { signal, maxDurationMs: limits.maxDurationMs }).catch(
+    (error: unknown) => {
+      throw isInputRejection(error) ? undecodableSpeech(stream, error) : error;
+    },
+  );
   requireDuration(durationMs / 1000, limits, 'speech audio', 'speech_unusable');
-  if (durationMs === 0)
-    throw new LipsyncError(
-      'speech_unusable',
-      'The speech audio cannot be decoded. Convert it to WAV, or use another copy of the file.',
-    );
-  return {
-    codec: stream.codec_name ?? 'unknown',
-    sampleRateHz: stream.sample_rate,
-    channels: stream.channels,
-    durationMs,
-  };
+  if (durationMs === 0) throw undecodableSpeech(stream);
+  const missingMs = await measureMissingMs(path, { stream, report, actualMs: durationMs });
+  return { codec, sampleRateHz, channels, durationMs, ...describeMissing(missingMs) };
+}
+
+/** The name that ffprobe gives to a codec without a decoder. */
+const unknownCodec = 'unknown';
+
+function undecodableSpeech({ codec_name: codec, channels = 0 }: ProbedStream, cause?: unknown): LipsyncError {
+  const format = codec === undefined || codec === unknownCodec ? 'an unknown format' : `the format ${codec}`;
+  return new LipsyncError(
+    'speech_unusable',
+    `The speech audio cannot be decoded (${format}, ${channels} ${channels === 1 ? 'channel' : 'channels'}). Convert it to WAV, mono or stereo.`,
+    { cause },
+  );
+}
+
+function describeMissing(missingMs: number): { readonly missing?: string } {
+  return missingMs > 0 ? { missing: `${(missingMs / 1000).toFixed(1)} s that the file declares` } : {};
 }
 
 async function probeInput(
@@ -125,11 +139,19 @@ function requirePicture({ streams }: ProbeReport): ProbedStream {
 
 type PictureShape = Pick<ClipFacts, 'width' | 'height' | 'rotationDegrees'>;
 
-function getShape(stream: ProbedStream, report: ProbeReport): PictureShape {
+async function getShape(path: string, stream: ProbedStream, report: ProbeReport): Promise<PictureShape> {
+  if (!stream.width || !stream.height) {
+    const size = await readPngSize(path);
+    if (size) return { ...size, rotationDegrees: 0 };
+    throw new LipsyncError(
+      'clip_unusable',
+      'The size of the picture cannot be read: the file is damaged, truncated or much too large. Use another copy of the file.',
+    );
+  }
   const [wide = 1, high = 1] = (stream.sample_aspect_ratio ?? '1:1').split(':').map(Number);
   const aspect = wide > 0 && high > 0 ? wide / high : 1;
-  const width = even(Math.trunc((stream.width ?? 0) * Math.max(1, aspect)));
-  const height = even(Math.trunc((stream.height ?? 0) * Math.max(1, 1 / aspect)));
+  const width = even(Math.trunc(stream.width * Math.max(1, aspect)));
+  const height = even(Math.trunc(stream.height * Math.max(1, 1 / aspect)));
   const rotationDegrees = getRotation(stream, report);
   return rotationDegrees % 180 === 0
     ? { width, height, rotationDegrees }
@@ -262,23 +284,4 @@ async function requireFile(path: string, what: string, emptyCode: ErrorCode): Pr
   if (!stats.isFile()) throw new InputNotFoundError(`The ${what} is not a file. Specify the path of a media file.`);
   if (stats.size === 0)
     throw new LipsyncError(emptyCode, `The ${what} is an empty file. Use another copy of the file.`);
-}
-
-/** Detects PNG, JPEG and WebP by their first bytes and returns the demuxer; undefined for other files. */
-async function sniffStillDemuxer(path: string): Promise<string | undefined> {
-  const head = await readHead(path, 12);
-  if (head.subarray(0, 8).equals(Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]))) return 'png_pipe';
-  if (head.subarray(0, 3).equals(Buffer.from([0xff, 0xd8, 0xff]))) return 'jpeg_pipe';
-  if (head.toString('latin1', 0, 4) === 'RIFF' && head.toString('latin1', 8, 12) === 'WEBP') return 'webp_pipe';
-  return undefined;
-}
-
-async function readHead(path: string, length: number): Promise<Buffer> {
-  const file = await open(path, 'r');
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
 }

@@ -1,5 +1,6 @@
 import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { probeClip, probeSpeech, type MediaLimits } from '../../src/media/index.ts';
@@ -101,6 +102,22 @@ describe('probeClip', () => {
     expect(await clipRefusal(covered)).toMatchObject(clipUnusable(/no video stream/));
   });
 
+  it('A PNG that is larger than ffmpeg decodes is rejected with its size.', async () => {
+    const path = await makeMedia(...source('128x96'), '-frames:v', '1', join(await temporaryFolder(), 'huge.png'));
+    const bytes = await readFile(path);
+    bytes.writeUInt32BE(60_000, 16);
+    bytes.writeUInt32BE(60_000, 20);
+    bytes.writeUInt32BE(crc32(bytes.subarray(12, 29)), 29);
+    await writeFile(path, bytes);
+    expect(await clipRefusal(path)).toMatchObject(clipUnusable(/too large \(60000 × 60000\)/));
+  });
+
+  it('A truncated WebP is rejected as damaged, not as small.', async () => {
+    const path = await makeMedia(...source('128x96'), '-frames:v', '1', join(await temporaryFolder(), 'cut.webp'));
+    await cutOff(path, 0.5);
+    expect(await clipRefusal(path)).toMatchObject(clipUnusable(/damaged, truncated or much too large/));
+  });
+
   it('A clip is rejected when it is one pixel large or wider than the limit.', async () => {
     const folder = await temporaryFolder();
     const tiny = await makeMedia(
@@ -188,6 +205,41 @@ describe('probeSpeech', () => {
     const path = await makeSpeech(join(folder, 'speech.wav'), 0.5);
     await writeFile(path, (await readFile(path)).subarray(0, 78));
     expect((await speechRefusal(path)).code).toBe('speech_unusable');
+  });
+
+  /** A WAV file whose header is changed at a position to a 16-bit value. */
+  async function makeOddWav(position: number, value: number): Promise<string> {
+    const path = await makeSpeech(join(await temporaryFolder(), 'odd.wav'), 0.5);
+    const bytes = await readFile(path);
+    bytes.writeUInt16LE(value, position);
+    await writeFile(path, bytes);
+    return path;
+  }
+
+  it.each([
+    ['the format tag 0x008b', 20, 0x8b],
+    ['the format tag 0x9999', 20, 0x9999],
+    ['0 bits per sample', 34, 0],
+    ['64 channels', 22, 64],
+    ['255 channels', 22, 255],
+  ])('Speech audio with %s is rejected for good, with the formats that work.', async (_, position, value) => {
+    const error: unknown = await probeSpeech(await makeOddWav(position, value), { limits }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject(speechUnusable(/cannot be decoded.*Convert it to WAV, mono or stereo/));
+    expect(error).toMatchObject({ policy: { retryable: false, decision: 'fail' } });
+  });
+
+  it('A video whose only sound has an unknown format is rejected as speech and accepted as a clip.', async () => {
+    const folder = await temporaryFolder();
+    const sound = ['-f', 'lavfi', '-i', 'sine=duration=0.4'];
+    const path = await makeMedia(...source('128x96'), ...sound, ...x264, '-c:a', 'aac', join(folder, 'clip.mp4'));
+    const bytes = await readFile(path);
+    bytes.write('apac', bytes.indexOf('mp4a'), 'latin1');
+    bytes.write('free', bytes.indexOf('esds'), 'latin1');
+    await writeFile(path, bytes);
+    expect(await speechRefusal(path)).toMatchObject(speechUnusable(/unknown format.*Convert it to WAV/));
+    expect(await probeClip(path, { limits })).toMatchObject({ frameCount: 10 });
   });
 
   it('Speech audio is rejected when it is longer than the limit.', async () => {

@@ -1,0 +1,86 @@
+import { stat } from 'node:fs/promises';
+import type { ProbedStream, ProbeReport } from './ffprobe.ts';
+import { readPart } from './still-image.ts';
+
+/** Formats without a declared duration: ffprobe estimates it from the size of the file or from its last packets. */
+const estimatedFormats = /^(?:aac|ac3|eac3|amr|mpegts|mpeg|ogg)$/;
+
+/** Headers state their duration up to the delay and the padding of an encoder. */
+const toleranceMs = 150;
+
+/**
+ * How much of the duration that a file declares is missing from it, in milliseconds; 0 when nothing is missing, or when
+ * the file declares no duration, such as an MP3 without a header frame.
+ */
+export async function measureMissingMs(
+  path: string,
+  {
+    stream,
+    report,
+    actualMs,
+  }: { readonly stream: ProbedStream; readonly report: ProbeReport; readonly actualMs: number },
+): Promise<number> {
+  const declaredMs = Math.max(readDeclaredMs(stream, report), await readOwnHeaderMs(path, { stream, report }));
+  if (report.format.format_name === 'mp3' && !(await hasMp3Header(path))) return 0;
+  const missingMs = declaredMs - actualMs;
+  return missingMs > toleranceMs ? missingMs : 0;
+}
+
+function readDeclaredMs(stream: ProbedStream, { format, streams }: ProbeReport): number {
+  if (estimatedFormats.test(format.format_name)) return 0;
+  // The number of frames of PCM is its number of samples.
+  const samplesMs =
+    stream.codec_name?.startsWith('pcm_') && stream.nb_frames !== undefined && stream.sample_rate
+      ? (stream.nb_frames / stream.sample_rate) * 1000
+      : 0;
+  // The duration of a file with several streams is that of the longest one.
+  const fileS = streams.length === 1 ? (format.duration ?? 0) : 0;
+  return Math.max(samplesMs, (stream.duration ?? parseTime(stream.tags['DURATION']) ?? fileS) * 1000);
+}
+
+/** Parses the duration that Matroska writes for each stream, such as `00:00:06.914000000`. */
+function parseTime(text: string | undefined): number | undefined {
+  const [, hours, minutes, seconds] = /^(\d+):(\d\d):(\d\d(?:\.\d+)?)$/.exec(text?.trim() ?? '') ?? [];
+  if (hours === undefined) return undefined;
+  return Number(hours) * 3_600 + Number(minutes) * 60 + Number(seconds);
+}
+
+/** ffprobe reports what is left of a truncated WAV, so the header of the file is read here. */
+async function readOwnHeaderMs(
+  path: string,
+  { stream, report }: { readonly stream: ProbedStream; readonly report: ProbeReport },
+): Promise<number> {
+  if (report.format.format_name !== 'wav') return 0;
+  const { sizeBytes, position } = await findWavData(path);
+  const availableBytes = (await stat(path)).size - position;
+  if (sizeBytes <= availableBytes || availableBytes <= 0) return 0;
+  return (stream.duration ?? 0) * 1000 * (sizeBytes / availableBytes);
+}
+
+/** Programs that write to a pipe leave about this size, because they do not know the real one. */
+const unknownWavSize = 0x7fff_0000;
+const maxWavChunks = 100;
+
+/** Finds the samples of a WAV file. `sizeBytes` is 0 when the header does not declare their size. */
+async function findWavData(path: string): Promise<{ readonly sizeBytes: number; readonly position: number }> {
+  let position = 12;
+  for (let count = 0; count < maxWavChunks; count += 1) {
+    const header = await readPart(path, { start: position, length: 8 });
+    if (header.length < 8) break;
+    const sizeBytes = header.readUInt32LE(4);
+    if (header.toString('latin1', 0, 4) === 'data')
+      return { sizeBytes: sizeBytes < unknownWavSize ? sizeBytes : 0, position: position + 8 };
+    position += 8 + sizeBytes + (sizeBytes % 2);
+  }
+  return { sizeBytes: 0, position };
+}
+
+/** Whether an MP3 begins with a frame that declares the number of its frames, after an ID3 tag. */
+async function hasMp3Header(path: string): Promise<boolean> {
+  const tag = await readPart(path, { start: 0, length: 10 });
+  const isTagged = tag.length === 10 && tag.toString('latin1', 0, 3) === 'ID3';
+  // Seven bits per byte.
+  const tagBytes = isTagged ? 10 + tag.subarray(6).reduce((size, byte) => size * 128 + (byte & 0x7f), 0) : 0;
+  const frame = await readPart(path, { start: tagBytes, length: 2_048 });
+  return /Xing|Info|VBRI/.test(frame.toString('latin1'));
+}

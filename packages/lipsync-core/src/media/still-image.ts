@@ -1,0 +1,79 @@
+import { open } from 'node:fs/promises';
+
+/** Larger JPEG files are not searched for their end. */
+const maxSearchedBytes = 64 * 1024 * 1024;
+
+const pngSignature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+
+/** Detects PNG, JPEG and WebP by their first bytes and returns the demuxer; undefined for other files. */
+export async function sniffStillDemuxer(path: string): Promise<string | undefined> {
+  const head = await readPart(path, { start: 0, length: 12 });
+  if (head.subarray(0, 8).equals(pngSignature)) return 'png_pipe';
+  if (head.subarray(0, 3).equals(Buffer.from([0xff, 0xd8, 0xff]))) return 'jpeg_pipe';
+  if (head.toString('latin1', 0, 4) === 'RIFF' && head.toString('latin1', 8, 12) === 'WEBP') return 'webp_pipe';
+  return undefined;
+}
+
+/**
+ * The size in the header of a PNG, which ffprobe reports as 0 × 0 when it is more than ffmpeg decodes. Undefined for
+ * other files.
+ */
+export async function readPngSize(
+  path: string,
+): Promise<{ readonly width: number; readonly height: number } | undefined> {
+  const head = await readPart(path, { start: 0, length: 24 });
+  if (head.length < 24 || !head.subarray(0, 8).equals(pngSignature)) return undefined;
+  return { width: head.readUInt32BE(16), height: head.readUInt32BE(20) };
+}
+
+/** Whether a JPEG ends before the end marker of its picture. ffmpeg decodes such a file and paints the rest gray. */
+export async function isTruncatedJpeg(path: string): Promise<boolean> {
+  const bytes = await readPart(path, { start: 0, length: maxSearchedBytes });
+  if (bytes.length === maxSearchedBytes) return false;
+  return !hasEndMarker(bytes);
+}
+
+const marker = { startOfScan: 0xda, endOfImage: 0xd9 } as const;
+
+/** Segments are skipped by their length, because the thumbnail in one of them has an end marker of its own. */
+function hasEndMarker(bytes: Buffer): boolean {
+  let position = 2;
+  while (position + 4 <= bytes.length || bytes[position + 1] === marker.endOfImage) {
+    const type = bytes[position + 1];
+    if (type === marker.endOfImage) return true;
+    // Several 0xff may precede a marker.
+    if (type === 0xff) position += 1;
+    else {
+      position += 2 + bytes.readUInt16BE(position + 2);
+      if (type === marker.startOfScan) position = findMarker(bytes, position);
+    }
+  }
+  return false;
+}
+
+/** In compressed data, 0xff is followed by 0 or by a restart marker; any other byte makes it a marker. */
+function findMarker(bytes: Buffer, start: number): number {
+  let position = bytes.indexOf(0xff, start);
+  while (position >= 0) {
+    const next = bytes[position + 1] ?? 0;
+    if (next !== 0 && (next < 0xd0 || next > 0xd7)) return position;
+    position = bytes.indexOf(0xff, position + 1);
+  }
+  return bytes.length;
+}
+
+/** Reads up to `length` bytes of a file. */
+export async function readPart(
+  path: string,
+  { start, length }: { readonly start: number; readonly length: number },
+): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const buffer = Buffer.alloc(Math.max(0, Math.min(length, size - start)));
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, start);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}

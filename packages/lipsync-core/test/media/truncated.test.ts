@@ -1,0 +1,104 @@
+import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { probeClip, probeSpeech } from '../../src/media/index.ts';
+import { isTruncatedJpeg } from '../../src/media/still-image.ts';
+import { limits, makeMedia, makeSpeech, temporaryFolder, x264 } from './make-media.ts';
+
+async function cut(path: string, share: number): Promise<string> {
+  await truncate(path, Math.floor((await stat(path)).size * share));
+  return path;
+}
+
+const missingSpeech = async (path: string): Promise<string | undefined> =>
+  (await probeSpeech(path, { limits })).missing;
+const missingClip = async (path: string): Promise<string | undefined> => (await probeClip(path, { limits })).missing;
+
+describe('truncated speech', () => {
+  const declaring: readonly [string, readonly string[]][] = [
+    ['wav', []],
+    ['flac', []],
+    ['aiff', []],
+    ['au', []],
+    ['caf', ['-c:a', 'pcm_s16le']],
+    ['mp3', ['-metadata', `title=${'long '.repeat(600)}`]],
+    ['webm', ['-c:a', 'libopus']],
+    ['mkv', ['-c:a', 'aac']],
+    ['m4a', ['-movflags', '+faststart']],
+  ];
+
+  it.each(declaring)('A truncated %s file is used, and what it lacks is reported.', async (extension, codec) => {
+    const folder = await temporaryFolder();
+    const path = await makeSpeech(join(folder, `speech.${extension}`), 4, ...codec);
+    expect(await missingSpeech(path)).toBeUndefined();
+    expect(await missingSpeech(await cut(path, 0.9))).toMatch(/^0\.[2-9] s that the file declares$/);
+    expect(await missingSpeech(await cut(path, 0.5))).toMatch(/^[123]\.\d s that the file declares$/);
+  });
+
+  it.each([
+    ['an MP3 without a header frame', 'mp3', ['-write_xing', '0']],
+    ['an AAC stream', 'aac', []],
+    ['a transport stream', 'ts', ['-c:a', 'aac']],
+  ])('Nothing is reported for the truncated end of %s, which declares no duration.', async (_, extension, codec) => {
+    const path = await makeSpeech(join(await temporaryFolder(), `speech.${extension}`), 4, ...codec);
+    expect([await missingSpeech(path), await missingSpeech(await cut(path, 0.5))]).toEqual([undefined, undefined]);
+  });
+
+  it('Nothing is reported for a WAV file with chunks after its samples, or with a size that its writer did not know.', async () => {
+    const folder = await temporaryFolder();
+    const wav = await readFile(await makeSpeech(join(folder, 'plain.wav'), 1));
+    const chunk = (name: string): Buffer => Buffer.concat([Buffer.from(name), Buffer.from([4, 0, 0, 0, 1, 2, 3, 4])]);
+    const unknown = Buffer.from(wav);
+    unknown.fill(0xff, wav.indexOf('data') + 4, wav.indexOf('data') + 8);
+    const files = { list: Buffer.concat([wav, chunk('LIST')]), id3: Buffer.concat([wav, chunk('id3 ')]), unknown };
+    for (const [name, bytes] of Object.entries(files)) {
+      const path = join(folder, `${name}.wav`);
+      await writeFile(path, bytes);
+      expect(await missingSpeech(path), name).toBeUndefined();
+    }
+  });
+
+  it('Nothing is reported for speech from a video whose picture is longer than its sound.', async () => {
+    const path = join(await temporaryFolder(), 'clip.mkv');
+    const picture = ['-f', 'lavfi', '-i', 'color=s=64x64:r=25:d=3'];
+    await makeMedia(...picture, '-f', 'lavfi', '-i', 'sine=duration=1', ...x264, '-c:a', 'aac', path);
+    expect(await missingSpeech(path)).toBeUndefined();
+  });
+});
+
+describe('truncated clips', () => {
+  it.each(['mkv', 'webm'])('A truncated %s clip is used, and what it lacks is reported.', async (extension) => {
+    const codec = extension === 'webm' ? ['-c:v', 'libvpx', '-deadline', 'realtime'] : x264;
+    const source = ['-f', 'lavfi', '-i', 'testsrc2=s=128x96:r=25:d=4', '-g', '10'];
+    const path = await makeMedia(...source, ...codec, join(await temporaryFolder(), `clip.${extension}`));
+    expect(await missingClip(path)).toBeUndefined();
+    expect(await missingClip(await cut(path, 0.5))).toMatch(/^[123]\.\d s that the file declares$/);
+  });
+
+  it('A truncated JPEG is used, and the missing part of its picture is reported.', async () => {
+    const source = ['-f', 'lavfi', '-i', 'testsrc2=s=640x480', '-frames:v', '1', '-update', '1'];
+    const path = await makeMedia(...source, join(await temporaryFolder(), 'clip.jpg'));
+    expect(await missingClip(path)).toBeUndefined();
+    await writeFile(path, Buffer.concat([await readFile(path), Buffer.from('a trailer of the camera')]));
+    expect(await missingClip(path)).toBeUndefined();
+    expect(await missingClip(await cut(path, 0.5))).toBe('the lower part of the picture');
+  });
+
+  it('The end of a JPEG is found behind a thumbnail and several scans, and a thumbnail is not its end.', async () => {
+    const segment = (type: number, ...content: readonly number[]): Buffer =>
+      Buffer.from([0xff, type, 0, content.length + 2, ...content]);
+    const thumbnail = segment(0xe1, 0xff, 0xd8, 0xff, 0xd9);
+    const scan = Buffer.concat([segment(0xda, 1), Buffer.from([1, 0xff, 0, 2, 0xff, 0xd0, 3])]);
+    const start = Buffer.from([0xff, 0xd8]);
+    const end = Buffer.from([0xff, 0xd9]);
+    const path = join(await temporaryFolder(), 'clip.jpg');
+    const isTruncated = async (...parts: readonly Buffer[]): Promise<boolean> => {
+      await writeFile(path, Buffer.concat(parts));
+      return isTruncatedJpeg(path);
+    };
+    expect(await isTruncated(start, thumbnail, scan, segment(0xc4, 1), scan, end)).toBe(false);
+    expect(await isTruncated(start, thumbnail, scan, segment(0xc4, 1), scan)).toBe(true);
+    expect(await isTruncated(start, thumbnail)).toBe(true);
+    expect(await isTruncated(start, Buffer.from([0xff, 0xe1, 0xff]))).toBe(true);
+  });
+});
