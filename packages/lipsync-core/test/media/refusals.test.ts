@@ -222,7 +222,7 @@ describe('probeSpeech', () => {
     ['0 bits per sample', 34, 0],
     ['64 channels', 22, 64],
     ['255 channels', 22, 255],
-  ])('Speech audio with %s is rejected for good, with the formats that work.', async (_, position, value) => {
+  ])('Speech audio with %s is rejected permanently, with the formats that work.', async (_, position, value) => {
     const error: unknown = await probeSpeech(await makeOddWav(position, value), { limits }).catch(
       (thrown: unknown) => thrown,
     );
