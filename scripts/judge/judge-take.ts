@@ -9,6 +9,7 @@ import {
 import {
   openFrames,
   planTimeline,
+  seamFrameAt,
   probeClip,
   probeSpeech,
   probeTake,
@@ -146,7 +147,8 @@ async function ssimOfTake(
     signal,
   })) {
     const original = await source.next();
-    if (original.done || made.index % ssimEveryFrames !== 0) continue;
+    // At the seam of a loop the take shows two frames of the clip.
+    if (original.done || made.index % ssimEveryFrames !== 0 || seamFrameAt(timeline, made.index)) continue;
     sum += ssimOutside(
       { a: original.value.data, b: made.data, width: clip.width, height: clip.height },
       lowerFace(track.frame(made.index)),

@@ -2,7 +2,7 @@ import type { PixelFormat } from './decode-filter.ts';
 import { FramePool, frameBytesOf, type DecoderOptions, type FrameStatistics } from './frame-decoder.ts';
 import { ForwardSource, SpillSource, spillCapacity, type FrameSource } from './frame-sources.ts';
 import type { ClipFacts } from './media-types.ts';
-import { clipFrameAt, type Timeline } from './timeline.ts';
+import { clipFrameAt, seamFrameAt, type Timeline } from './timeline.ts';
 
 /** Disk space for reading a clip more than once; about a minute at 720p25. */
 const defaultSpillBytes = 2 * 1024 ** 3;
@@ -30,6 +30,11 @@ export interface TimelineFrameOptions extends CommonOptions {
   /** Folder for a temporary file when the timeline repeats parts of the clip. */
   readonly workFolder: string;
   readonly spillBytes?: number;
+  /**
+   * Yields the two pictures of an output frame at the seam of a loop one after the other, with the same `index`: its own
+   * one, then that of `seamFrameAt`. By default, only its own one.
+   */
+  readonly withSeams?: boolean;
 }
 
 export interface Frame {
@@ -66,7 +71,32 @@ interface FrameOrder {
   readonly frameCount: number;
   readonly start: number;
   readonly end: number;
+  /** Whether seams are delivered. */
+  readonly repeats: boolean;
   at(index: number): number;
+  /** The other clip frame at a seam. */
+  seamAt(index: number): number | undefined;
+}
+
+/** The first and the last picture of the window, which are shown again at the seams of a loop. */
+class SeamPictures {
+  readonly #pool: FramePool;
+  readonly #pictures = new Map<number, Uint8Array>();
+
+  constructor(pool: FramePool) {
+    this.#pool = pool;
+  }
+
+  /** Copies a picture that seams need. Must be called before the picture is yielded, because callers modify it. */
+  keep(clipFrame: number, { start, end }: FrameOrder, data: Uint8Array): void {
+    const isNeeded = clipFrame === start || clipFrame === end - 1;
+    if (isNeeded && !this.#pictures.has(clipFrame)) this.#pictures.set(clipFrame, this.#pool.acquireCopy(data));
+  }
+
+  copyOf(clipFrame: number): readonly { readonly clipFrame: number; readonly data: Uint8Array }[] {
+    const picture = this.#pictures.get(clipFrame);
+    return picture ? [{ clipFrame, data: this.#pool.acquireCopy(picture) }] : [];
+  }
 }
 
 async function* deliver(
@@ -80,15 +110,21 @@ async function* deliver(
   const pool = new FramePool(frameBytesOf(shape), statistics);
   const { path, signal } = options;
   const source = chooseSource(options, { path, facts, shape, pool, statistics, signal });
+  const seams = new SeamPictures(pool);
   const delivered: Uint8Array[] = [];
   try {
     for (let index = 0; index < order.frameCount; index += 1) {
       const clipFrame = order.at(index);
       const again = index + 1 < order.frameCount && order.at(index + 1) === clipFrame;
       const data = await source.read(clipFrame, again);
-      delivered.push(data);
-      yield { index, clipFrame, width, height, data };
-      if (delivered.length >= keepFrames) pool.release(delivered.shift() ?? data);
+      if (order.repeats) seams.keep(clipFrame, order, data);
+      const other = order.seamAt(index);
+      const pictures = [{ clipFrame, data }, ...(other === undefined ? [] : seams.copyOf(other))];
+      for (const picture of pictures) {
+        delivered.push(picture.data);
+        yield { index, clipFrame: picture.clipFrame, width, height, data: picture.data };
+        if (delivered.length >= keepFrames) pool.release(delivered.shift() ?? picture.data);
+      }
     }
   } finally {
     await source.close();
@@ -98,15 +134,18 @@ async function* deliver(
 function getOrder(options: RangeOptions | TimelineFrameOptions): FrameOrder {
   if ('range' in options) {
     const { start, end } = options.range;
-    return { frameCount: end - start, start, end, at: (index) => start + index };
+    const at = (index: number): number => start + index;
+    return { frameCount: end - start, start, end, repeats: false, at, seamAt: () => undefined };
   }
-  const { timeline } = options;
+  const { timeline, withSeams = false } = options;
   const { windowStart: start, windowLength } = timeline;
   return {
     frameCount: timeline.frameCount,
     start,
     end: start + windowLength,
+    repeats: withSeams && timeline.frameCount > windowLength,
     at: (index) => clipFrameAt(timeline, index),
+    seamAt: (index) => (withSeams ? seamFrameAt(timeline, index)?.clipFrame : undefined),
   };
 }
 

@@ -26,6 +26,7 @@ export {
   clipFrameAt,
   frameTimeMs,
   planTimeline,
+  seamFrameAt,
   type ClipWindow,
   type Timeline,
   type TimelineOptions,

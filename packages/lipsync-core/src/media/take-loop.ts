@@ -4,7 +4,7 @@ import type { Frame } from './frame-reader.ts';
 import type { ClipFacts, SpeechFacts } from './media-types.ts';
 import type { TakeEncoding } from './take-writer.ts';
 import { openFramesAhead, openTakeAside } from './threads/media-threads.ts';
-import type { Timeline } from './timeline.ts';
+import { seamFrameAt, type Timeline } from './timeline.ts';
 
 export interface TakeLoopOptions {
   readonly clipPath: string;
@@ -38,7 +38,10 @@ export interface TakeLoopFigures {
   readonly bytesCopiedPerFrame: number;
 }
 
-/** Processes frames between decoder and encoder. */
+/**
+ * Processes frames between decoder and encoder. At the seams of a loop two frames in a row have the same `index` and
+ * different clip frames; they are dissolved afterwards, so that both show a mouth that follows the speech.
+ */
 export interface FrameStage {
   /** Largest number of frames that it retains at once. */
   readonly heldFrames: number;
@@ -67,7 +70,9 @@ export async function runTakeLoop(
     facts: clip,
     timeline,
     workFolder: options.workFolder,
-    keepFrames: maxPendingWrites + stage.heldFrames,
+    // At a seam each frame that waits to be written has passed with another one.
+    keepFrames: maxPendingWrites * 2 + stage.heldFrames + 1,
+    withSeams: true,
     signal,
   });
   const take = openTakeAside({
@@ -83,7 +88,7 @@ export async function runTakeLoop(
   });
   const pendingWrites: Promise<void>[] = [];
   try {
-    for await (const frame of stage.apply(frames)) {
+    for await (const frame of dissolveSeams(stage.apply(frames), timeline)) {
       const write = take.write(frame.data);
       // Awaited below in order; prevents an unhandled rejection until then.
       write.catch(() => undefined);
@@ -99,6 +104,32 @@ export async function runTakeLoop(
   }
   const bytesCopiedPerFrame = frames.statistics.bytesCopied / timeline.frameCount;
   return { wallMs: performance.now() - startedMs, bytesCopiedPerFrame };
+}
+
+/** Dissolves the two pictures of each output frame at the seam of a loop into the first one. */
+async function* dissolveSeams(frames: AsyncIterable<Frame>, timeline: Timeline): AsyncGenerator<Frame> {
+  let first: Frame | undefined;
+  for await (const frame of frames) {
+    const seam = seamFrameAt(timeline, frame.index);
+    if (seam === undefined) {
+      yield frame;
+    } else if (first === undefined) {
+      first = frame;
+    } else {
+      blendPlanes(first.data, frame.data, seam.weight);
+      yield first;
+      first = undefined;
+    }
+  }
+}
+
+/** Blends `other` into `target` with the given weight (0–1). */
+function blendPlanes(target: Uint8Array, other: Uint8Array, weight: number): void {
+  const share = Math.round(weight * 256);
+  for (let index = 0; index < target.length; index += 1) {
+    const value = target[index] ?? 0;
+    target[index] = value + ((((other[index] ?? 0) - value) * share + 128) >> 8);
+  }
 }
 
 /** Creates a stage that draws into one frame at a time. */
@@ -121,7 +152,10 @@ export const passThroughRenderTask = defineRenderTask<typeof passThroughTask>(
   import.meta.url,
 );
 
-export async function passThroughTask(input: TakeLoopOptions, context: RenderTaskContext): Promise<TakeReport> {
+export async function passThroughTask(
+  input: TakeLoopOptions,
+  context: Pick<RenderTaskContext, 'signal' | 'onProgress'>,
+): Promise<TakeReport> {
   const figures = await runTakeLoop(
     input,
     drawEach(() => undefined),

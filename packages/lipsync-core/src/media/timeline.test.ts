@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { syncModes, type SyncMode } from '../contract/index.ts';
 import type { ClipFacts, FrameRate } from './media-types.ts';
-import { clipFrameAt, frameTimeMs, planTimeline, type Timeline } from './timeline.ts';
+import { clipFrameAt, frameTimeMs, planTimeline, seamFrameAt, type Timeline } from './timeline.ts';
 
 type TimedClip = Pick<ClipFacts, 'kind' | 'frameRate' | 'frameCount' | 'durationMs'>;
 
@@ -133,5 +133,42 @@ describe('Clip window', () => {
     expect(() => plan(0, 10, { ...videoOf(1), kind: 'still' })).toThrow(
       expect.objectContaining({ code: 'request_invalid' }),
     );
+  });
+});
+
+describe('seamFrameAt', () => {
+  const seamsOf = (timeline: Timeline): (number | undefined)[] =>
+    Array.from({ length: timeline.frameCount }, (_, index) => seamFrameAt(timeline, index)?.clipFrame);
+
+  it('The last four frames of a loop are dissolved with the first one, and the first four of the next with the last.', () => {
+    const seams = seamsOf(planTimeline(videoOf(50), 4_000, { syncMode: 'loop' }));
+    expect(seams.slice(45, 55)).toEqual([undefined, 0, 0, 0, 0, 49, 49, 49, 49, undefined]);
+    expect(seams.filter((clipFrame) => clipFrame !== undefined)).toHaveLength(8);
+  });
+
+  it('The opacity of the next pass grows in equal steps over a seam.', () => {
+    const timeline = planTimeline(videoOf(50), 4_000, { syncMode: 'loop' });
+    const ofNext = [46, 47, 48, 49, 50, 51, 52, 53].map((index) => {
+      const weight = seamFrameAt(timeline, index)?.weight ?? NaN;
+      return index < 50 ? weight : 1 - weight;
+    });
+    for (const [step, weight] of ofNext.entries()) expect(weight).toBeCloseTo((step + 1) / 9, 6);
+  });
+
+  it.each(syncModes.filter((mode) => mode !== 'loop'))('Mode %s has no seams.', (mode) => {
+    expect(seamsOf(planTimeline(videoOf(50), 4_000, { syncMode: mode })).every((seam) => seam === undefined)).toBe(
+      true,
+    );
+  });
+
+  it('At most a quarter of a window is dissolved, its output frames keep their own picture for the most part, and its end is no seam.', () => {
+    forEveryPlan('loop', (timeline) => {
+      const seams = Array.from({ length: timeline.frameCount }, (_, index) => seamFrameAt(timeline, index));
+      expect(seams.slice(0, timeline.windowLength).filter(Boolean).length).toBeLessThanOrEqual(
+        timeline.windowLength / 8,
+      );
+      expect(seams.every((seam) => seam === undefined || (seam.weight > 0 && seam.weight < 0.5))).toBe(true);
+      if (timeline.frameCount <= timeline.windowLength) expect(seams.every((seam) => seam === undefined)).toBe(true);
+    });
   });
 });

@@ -71,6 +71,36 @@ function offsetInWindow({ syncMode, windowLength, frameCount }: Timeline, index:
   }
 }
 
+/** Time over which the end of the window dissolves into its beginning, and its largest share of the window. */
+const seamMs = 320;
+const largestSeamShare = 0.25;
+
+/** The other picture of an output frame at the seam of a loop. */
+export interface SeamFrame {
+  readonly clipFrame: number;
+  /** Its opacity over the frame's own picture; below 0.5. */
+  readonly weight: number;
+}
+
+/**
+ * Returns the clip frame that output frame `index` is dissolved with, or undefined away from the seams of a loop.
+ * Before a seam this is the first frame of the window and behind it the last one, so that a clip that ends elsewhere
+ * than it began does not jump.
+ */
+export function seamFrameAt(timeline: Timeline, index: number): SeamFrame | undefined {
+  const { syncMode, windowStart, windowLength, frameCount, frameRate } = timeline;
+  if (syncMode !== 'loop') return undefined;
+  const wanted = Math.round((seamMs * framesPerSecond(frameRate)) / 2000);
+  const half = Math.min(Math.max(1, wanted), Math.floor((windowLength * largestSeamShare) / 2));
+  const offset = index % windowLength;
+  const toSeam = windowLength - offset;
+  if (toSeam <= half && index + toSeam < frameCount)
+    return { clipFrame: windowStart, weight: (half - toSeam + 1) / (2 * half + 1) };
+  if (index >= windowLength && offset < half)
+    return { clipFrame: windowStart + windowLength - 1, weight: (half - offset) / (2 * half + 1) };
+  return undefined;
+}
+
 /** Forth and back without repeating the turning frames, so the period is twice the length minus two. */
 function bounceOffset(index: number, length: number): number {
   if (length === 1) return 0;

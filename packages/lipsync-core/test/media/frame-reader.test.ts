@@ -71,6 +71,38 @@ describe('openFrames with a timeline', () => {
   });
 });
 
+describe('openFrames with seams', () => {
+  const numbersOf = async (clip: NumberedClip, more: Partial<TimelineFrameOptions>): Promise<string[]> => {
+    const { folder, path, facts } = clip;
+    const timeline = planTimeline(facts, 1_000, { syncMode: 'loop' });
+    const numbers: string[] = [];
+    for await (const { index, clipFrame, data } of openFrames({
+      path,
+      facts,
+      timeline,
+      workFolder: folder,
+      withSeams: true,
+      ...more,
+    })) {
+      expect(numberOf(data)).toBe(clipFrame);
+      numbers.push(`${index}:${clipFrame}`);
+      data.fill(0);
+    }
+    return numbers;
+  };
+
+  it('Output frames at the seam of a loop have two pictures, and all others one, with and without a temporary file.', async () => {
+    const clip = await numberedClip(16);
+    const plain = (from: number, to: number): string[] =>
+      upTo(25)
+        .slice(from, to)
+        .map((index) => `${index}:${index % 16}`);
+    const expected = [...plain(0, 15), '14:0', '15:15', '15:0', '16:0', '16:15', '17:1', '17:15', ...plain(18, 25)];
+    expect(await numbersOf(clip, {})).toEqual(expected);
+    expect(await numbersOf(clip, { spillBytes: 3 * 96 * 64 * 1.5 })).toEqual(expected);
+  });
+});
+
 describe('openFrames with a range', () => {
   it('A range yields the same picture for a frame index as a timeline, also at another size and in RGB.', async () => {
     const { path, facts } = await numberedClip(12);

@@ -4,8 +4,18 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { syncModes } from '../../src/contract/index.ts';
-import { framesPerSecond, probeClip, probeTake } from '../../src/media/index.ts';
-import { limits, makeMedia, makeSpeech, passThrough, temporaryFolder, x264 } from './make-media.ts';
+import { framesPerSecond, openFrames, planTimeline, probeClip, probeSpeech, probeTake } from '../../src/media/index.ts';
+import { passThroughTask } from '../../src/media/take-loop.ts';
+import {
+  limits,
+  makeMedia,
+  makeNumberedClip,
+  makeSpeech,
+  numberOf,
+  passThrough,
+  temporaryFolder,
+  x264,
+} from './make-media.ts';
 
 async function expectPromises(takePath: string, frameCount: number, rate: number): Promise<void> {
   const take = await probeTake(takePath);
@@ -84,6 +94,32 @@ describe('Pass-through take', () => {
       expect((await readdir(folder)).toSorted()).toEqual(['clip.mp4', 'speech.wav', 'take.mp4']);
     },
   );
+
+  it('A loop dissolves into its beginning, with exactly the planned frames and all others unchanged.', async () => {
+    const folder = await temporaryFolder();
+    const clipPath = await makeNumberedClip(join(folder, 'clip.mp4'), 40);
+    const clip = await probeClip(clipPath, { limits });
+    const speechPath = await makeSpeech(join(folder, 'speech.wav'), 2.4);
+    const speech = await probeSpeech(speechPath, { limits });
+    const timeline = planTimeline(clip, speech.durationMs, { syncMode: 'loop' });
+    const takePath = join(folder, 'take.mp4');
+    await passThroughTask(
+      { clipPath, clip, speechPath, speech, timeline, workFolder: folder, takePath },
+      { signal: new AbortController().signal, onProgress: () => undefined },
+    );
+    await expectPromises(takePath, 60, 25);
+    const facts = await probeClip(takePath, { limits });
+    const numbers: number[] = [];
+    for await (const { data } of openFrames({ path: takePath, facts, range: { start: 0, end: 60 } }))
+      numbers.push(numberOf(data));
+    const outside = numbers.filter((_, index) => index < 36 || index >= 44);
+    const expected = numbers.map((_, index) => index % 40).filter((_, index) => index < 36 || index >= 44);
+    for (const [index, number] of outside.entries())
+      expect(Math.abs(number - (expected[index] ?? 0))).toBeLessThan(1.5);
+    // Without the dissolve the picture would jump by 39 numbers.
+    const steps = numbers.slice(1).map((number, index) => Math.abs(number - (numbers[index] ?? 0)));
+    expect(Math.max(...steps)).toBeLessThan(8);
+  });
 
   it('A pass-through take has a structural similarity of at least 0.98 to its clip.', async () => {
     const folder = await temporaryFolder();

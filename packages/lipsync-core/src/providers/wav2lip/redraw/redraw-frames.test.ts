@@ -120,6 +120,23 @@ describe('redrawFrames', () => {
     );
   });
 
+  it('Two frames at the seam of a loop share the mel chunk of their output frame.', async () => {
+    const { parts, figures, batches } = sceneOf({ frameCount: 3 });
+    const frames = async function* (): AsyncGenerator<Frame> {
+      for (const [index, clipFrame] of [
+        [0, 0],
+        [1, 1],
+        [1, 0],
+        [2, 0],
+      ] as const)
+        yield frameOf(index, clipFrame);
+    };
+    expect(await indexesOf(redrawFrames(frames(), parts, figures))).toEqual([0, 1, 1, 2]);
+    expect(batches.flatMap(({ count, mel }) => range(count).map((drawing) => mel[drawing * melChunkLength]))).toEqual([
+      0, 1, 1, 2,
+    ]);
+  });
+
   it('At most heldFrames frames are held at a time, and that many are reached.', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 9 }), async (batchFrames) => {

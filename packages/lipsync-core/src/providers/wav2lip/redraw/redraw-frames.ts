@@ -80,10 +80,17 @@ export async function* redrawFrames(
   const collector = new FrameCollector(parts, figures);
   const chunks = parts.melChunks[Symbol.asyncIterator]();
   let filling = new FrameBatch(parts.batchFrames, parts.cropSizePx);
+  // Two frames at the seam of a loop share an output frame and its sound.
+  let chunkIndex = -1;
+  let chunk: Float32Array = silentMelChunk;
   try {
     for await (const frame of frames) {
-      const chunk = await chunks.next();
-      collector.add(filling, frame, chunk.done ? silentMelChunk : chunk.value);
+      if (frame.index !== chunkIndex) {
+        const next = await chunks.next();
+        chunk = next.done ? silentMelChunk : next.value;
+        chunkIndex = frame.index;
+      }
+      collector.add(filling, frame, chunk);
       if (!filling.isFull) continue;
       inFlight.push(send(filling, parts.engine));
       if (inFlight.length === maxBatchesInFlight) yield* finishOldest(inFlight, spare, parts, figures);
