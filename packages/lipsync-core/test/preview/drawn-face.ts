@@ -17,6 +17,14 @@ export interface DrawnFace {
   readonly yaw: number;
   /** Distance between the inner lips, relative to the mouth's width. */
   readonly opening: number;
+  /** Distance between the corners of the mouth, in eye distances; that of a resting mouth by default. */
+  readonly mouthWidth?: number;
+  /** Whether an open mouth shows lower teeth. */
+  readonly showsLowerTeeth?: boolean;
+  /** Whether the skin beside the corners is dark. */
+  readonly hasCornerShadow?: boolean;
+  /** Whether only the inner half of the lips is red, as in a small face. */
+  readonly hasBrownRim?: boolean;
 }
 
 export const plainFace: DrawnFace = {
@@ -77,10 +85,10 @@ interface LipLevels {
 }
 
 /** Lip edges at a position across the mouth (−1…1 from corner to corner), in eye distances below the nose base. */
-function lipLevels(across: number, opening: number): LipLevels {
+function lipLevels(across: number, { opening, mouthWidth = mouth.width }: DrawnFace): LipLevels {
   const bell = Math.max(0, 1 - across * across);
-  const raise = opening * mouth.width * 0.25 * bell;
-  const drop = opening * mouth.width * 0.75 * bell;
+  const raise = opening * mouthWidth * 0.25 * bell;
+  const drop = opening * mouthWidth * 0.75 * bell;
   return {
     outerUpper: mouth.down - raise - mouth.upperThickness * bell,
     innerUpper: mouth.down - raise,
@@ -115,11 +123,11 @@ export function landmarksOf(face: DrawnFace): FaceFrame {
     const landmarks = lipContours[edge];
     for (const [index, landmark] of landmarks.entries()) {
       const across = -1 + (2 * index) / (landmarks.length - 1);
-      place(landmark, (across * mouth.width) / 2, lipLevels(across, face.opening)[edge]);
+      place(landmark, (across * (face.mouthWidth ?? mouth.width)) / 2, lipLevels(across, face)[edge]);
     }
   }
   for (const [index, landmark] of lipColorPoints.entries()) {
-    const levels = lipLevels(0.1, face.opening);
+    const levels = lipLevels(0.1, face);
     place(
       landmark,
       0.02 * index,
@@ -130,29 +138,48 @@ export function landmarksOf(face: DrawnFace): FaceFrame {
 }
 
 /** Luma of the parts of the drawn face. */
-export const levels = { skin: 170, lip: 120, teeth: 190, cavity: 30 } as const;
+export const levels = { skin: 170, lip: 120, teeth: 190, lowerTeeth: 180, cavity: 30, eye: 60 } as const;
+/** Cr of the parts of the drawn face. */
+export const redness = { skin: 140, lip: 160, brownRim: 143, teeth: 130, cavity: 134 } as const;
 
-function lumaAt(u: number, v: number, opening: number): number {
-  const across = u / (mouth.width / 2);
+/** Its width is relative to half of the mouth's width, and its height in eye distances. */
+const cornerShadow = { width: 0.14, height: 0.008 } as const;
+const upperTeethHeight = 0.07;
+const lowerTeethHeight = 0.045;
+
+/** Luma and Cr at a position, in eye distances from the nose base. */
+function colorAt(u: number, v: number, face: DrawnFace): readonly [luma: number, cr: number] {
+  const across = u / ((face.mouthWidth ?? mouth.width) / 2);
   const texture = 6 * Math.sin(u * 40) * Math.sin(v * 43);
-  if (Math.abs(across) >= 1) return levels.skin + texture;
-  const edge = lipLevels(across, opening);
-  if (v < edge.outerUpper || v > edge.outerLower) return levels.skin + texture;
-  if (v <= edge.innerUpper || v >= edge.innerLower) return levels.lip + texture;
-  return v < edge.innerUpper + 0.07 ? levels.teeth : levels.cavity;
+  if (Math.hypot(Math.abs(u) - 0.34, v + 0.61) < 0.17) return [levels.eye, 128];
+  const edge = lipLevels(across, face);
+  const isBesideCorner = Math.abs(across) >= 1 && Math.abs(across) < 1 + cornerShadow.width;
+  if (face.hasCornerShadow && isBesideCorner && Math.abs(v - mouth.down) < cornerShadow.height)
+    return [levels.cavity, redness.cavity];
+  if (Math.abs(across) >= 1 || v < edge.outerUpper || v > edge.outerLower) return [levels.skin + texture, redness.skin];
+  if (v <= edge.innerUpper || v >= edge.innerLower) {
+    const isRim = v < (edge.outerUpper + edge.innerUpper) / 2 || v > (edge.innerLower + edge.outerLower) / 2;
+    return [levels.lip + texture, face.hasBrownRim && isRim ? redness.brownRim : redness.lip];
+  }
+  if (v < edge.innerUpper + upperTeethHeight) return [levels.teeth, redness.teeth];
+  if (face.showsLowerTeeth && v > edge.innerLower - lowerTeethHeight) return [levels.lowerTeeth, redness.teeth];
+  return [levels.cavity, redness.cavity];
 }
 
 /** The picture that the landmarks describe (faces without yaw only). */
 export function drawFace(face: DrawnFace): Picture {
   const { width, height } = face;
   const data = new Uint8Array((width * height * 3) / 2).fill(128);
+  const crStart = width * height * 1.25;
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
       const dx = (x - face.x) / face.scale;
       const dy = (y - face.y) / face.scale;
       const u = dx * Math.cos(face.roll) + dy * Math.sin(face.roll);
       const v = dy * Math.cos(face.roll) - dx * Math.sin(face.roll);
-      data[y * width + x] = Math.round(lumaAt(u, v, face.opening));
+      const [luma, cr] = colorAt(u, v, face);
+      data[y * width + x] = Math.round(luma);
+      data[crStart + (y >> 1) * (width >> 1) + (x >> 1)] = cr;
     }
   }
   return { width, height, data };
@@ -166,14 +193,14 @@ export function lumaOf(picture: Picture, face: DrawnFace, u: number, v: number):
 }
 
 /**
- * Number of pixels on the vertical center line of the mouth that are as dark as a mouth's interior or as bright as
- * teeth.
+ * Number of pixels on the vertical center line of the mouth that are darker than `darkLuma`, as a mouth's interior, or
+ * as bright as teeth.
  */
-export function insidePixels(picture: Picture, face: DrawnFace): number {
+export function insidePixels(picture: Picture, face: DrawnFace, darkLuma = 70): number {
   let count = 0;
   for (let step = 0; step < 0.6 * face.scale; step += 1) {
     const luma = lumaOf(picture, face, 0, 0.1 + step / face.scale);
-    if (luma < 70 || luma > levels.skin + 12) count += 1;
+    if (luma < darkLuma || luma > levels.skin + 12) count += 1;
   }
   return count;
 }

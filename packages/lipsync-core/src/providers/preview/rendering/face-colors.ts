@@ -1,8 +1,6 @@
 import { lipColorPoints, skinPoints } from '../../../face/landmarks.ts';
-import { at, clamp, mix } from '../../../image/math.ts';
+import { at, clamp, medianInPlace } from '../../../image/math.ts';
 import { planesOf, type Picture, type Plane } from '../../../image/planes.ts';
-import type { HeadPose } from './head-pose.ts';
-import { curveSamples, type LipCurves } from './lip-curves.ts';
 
 /** A Y'CbCr color, 0–255 each. */
 export interface Color {
@@ -69,67 +67,39 @@ function meanChroma({ start, width, height, data }: Plane, points: Float32Array,
   return sum / landmarks.length;
 }
 
-/** Part of the mouth, around its middle, in which the visible gap is measured. */
-const gapColumns = { from: 0.2, to: 0.8, stride: 2 } as const;
-/** Samples from the middle of the upper lip to that of the lower one. */
-const gapSteps = 24;
-/**
- * Luma relative to the lips below which a sample is dark and above which it is teeth, and redness below which it is
- * teeth.
- */
-const darkRatio = 0.75;
-const brightRatio = 1.3;
-const paleRatio = 0.65;
-/** Width over which a picture spreads a sharp edge, both edges of the gap together. */
-const blurPx = 1;
-
-interface GapSample {
-  luma: number;
-  /** Cr above neutral relative to luma, which is independent of shading. */
-  redness: number;
-}
+/** Landmarks with the sharpest edges of a face: corners and lids of the eyes, irises. */
+const edgePoints = [33, 133, 159, 145, 263, 362, 386, 374] as const;
+/** Half of the side of a patch around such a landmark, relative to the distance of the outer eye corners. */
+const edgePatch = 0.08;
+/** Smallest contrast of a patch that has an edge. */
+const leastContrast = 24;
 
 /**
- * Height of the visible gap between the lips, relative to the mouth's width: the band whose color differs from that of
- * the lips, dark or as pale as teeth. The seam of closed lips stays below 0.03. Unlike the distance of landmarks it is
- * measured in the picture.
+ * Width in pixels over which the picture spreads the sharpest edges around the eyes: about 1 in a sharp picture. It
+ * grows with the enlargement of a soft one.
  */
-export function measureVisibleGap(picture: Picture, pose: HeadPose, curves: Readonly<LipCurves>): number {
-  let sum = 0;
-  let count = 0;
-  const first = Math.round(gapColumns.from * curveSamples);
-  for (let k = first; k <= gapColumns.to * curveSamples; k += gapColumns.stride) {
-    sum += gapAt(picture, pose, curves, k);
-    count += 1;
+export function measureEdgeWidth(
+  { width, height, data }: Picture,
+  points: Float32Array,
+  eyeDistancePx: number,
+): number {
+  const radius = Math.max(2, Math.round(eyeDistancePx * edgePatch));
+  const widths: number[] = [];
+  for (const landmark of edgePoints) {
+    const left = Math.max(0, Math.round(at(points, landmark * 3)) - radius);
+    const top = Math.max(0, Math.round(at(points, landmark * 3 + 1)) - radius);
+    let [darkest, brightest, steepest] = [255, 0, 0];
+    for (let y = top; y < Math.min(height - 1, top + 2 * radius); y += 1) {
+      for (let x = left; x < Math.min(width - 1, left + 2 * radius); x += 1) {
+        const level = at(data, y * width + x);
+        const across = at(data, y * width + x + 1) - level;
+        const down = at(data, (y + 1) * width + x) - level;
+        darkest = Math.min(darkest, level);
+        brightest = Math.max(brightest, level);
+        steepest = Math.max(steepest, across * across + down * down);
+      }
+    }
+    if (brightest - darkest >= leastContrast) widths.push((brightest - darkest) / Math.sqrt(steepest));
   }
-  return Math.max(0, sum / count - blurPx / pose.scale) / (curves.right - curves.left);
-}
-
-/** Height of the gap at one curve sample, in head units. */
-function gapAt(picture: Picture, pose: HeadPose, curves: Readonly<LipCurves>, k: number): number {
-  const across = mix(curves.left, curves.right, k / (curveSamples - 1));
-  const top = (at(curves.outerUpper, k) + at(curves.innerUpper, k)) / 2;
-  const bottom = (at(curves.innerLower, k) + at(curves.outerLower, k)) / 2;
-  const upperLip = gapSampleAt(picture, pose, across, top);
-  const lowerLip = gapSampleAt(picture, pose, across, bottom);
-  const dark = darkRatio * Math.min(upperLip.luma, lowerLip.luma);
-  const bright = brightRatio * Math.max(upperLip.luma, lowerLip.luma);
-  let different = 0;
-  for (let step = 1; step < gapSteps; step += 1) {
-    const fraction = step / gapSteps;
-    const { luma, redness } = gapSampleAt(picture, pose, across, mix(top, bottom, fraction));
-    const pale = paleRatio * mix(upperLip.redness, lowerLip.redness, fraction);
-    if (luma < dark || luma > bright || redness < pale) different += 1;
-  }
-  return ((bottom - top) * different) / gapSteps;
-}
-
-function gapSampleAt({ width, height, data }: Picture, pose: HeadPose, u: number, v: number): GapSample {
-  const x = clamp(Math.round(pose.originX + u * pose.acrossX + v * pose.downX), 0, width - 1);
-  const y = clamp(Math.round(pose.originY + u * pose.acrossY + v * pose.downY), 0, height - 1);
-  const luma = at(data, y * width + x);
-  const stride = width >> 1;
-  const crStart = width * height + stride * (height >> 1);
-  const cr = at(data, crStart + Math.min(y >> 1, (height >> 1) - 1) * stride + Math.min(x >> 1, stride - 1));
-  return { luma, redness: (cr - neutralChroma) / Math.max(1, luma) };
+  return Math.max(1, medianInPlace(widths));
 }

@@ -81,9 +81,9 @@ function paletteOf({ skin, lip }: FaceColors): Palette {
       cr: mix(neutralChroma, skin.cr, 0.5),
     },
     tongue: {
-      luma: clamp(lip.luma * 0.62, 30, 130),
+      luma: clamp(lip.luma * 0.68, 30, 130),
       cb: mix(neutralChroma, lip.cb, 0.9),
-      cr: mix(neutralChroma, lip.cr, 0.8),
+      cr: neutralChroma + Math.max(0.8 * (lip.cr - neutralChroma), 1.1 * (skin.cr - neutralChroma)),
     },
   };
 }
@@ -100,7 +100,7 @@ function paintUpper(layer: InteriorLayer, { index, across, down }: LayerPoint, {
   const { toSide, within } = toothAt(across);
   const arch = (across / 0.5) ** 2;
   const edge = 0.052 - 0.03 * arch - 0.011 * within ** 4;
-  const toothGap = 1 - 0.2 * Math.exp(-((toSide / 0.009) ** 2));
+  const toothGap = 1 - 0.14 * Math.exp(-((toSide / 0.009) ** 2));
   const curvature = 1 - 0.62 * arch;
   const gumShade = 1 - 0.12 * smoothStep(0, -0.15, down);
   layer.luma[index] = teeth.luma * toothGap * curvature * gumShade;
@@ -114,11 +114,11 @@ function paintLower(layer: InteriorLayer, { index, across, down: height }: Layer
   const { teeth, tongue } = palette;
   const { toSide } = toothAt(across * 1.25);
   const arch = clamp((across / 0.36) ** 2, 0, 1);
-  const teethTop = 0.034 - 0.03 * arch;
+  const teethTop = 0.046 - 0.036 * arch;
   const teethAlpha = smoothStep(teethTop + 0.014, teethTop - 0.014, height) * (1 - arch);
   const tongueTop = 0.16 - 0.16 * (across / 0.36) ** 2;
-  const tongueLight = 1 - 0.5 * smoothStep(0.03, 0.15, height);
-  const teethLuma = teeth.luma * 0.5 * (1 - 0.2 * Math.exp(-((toSide / 0.012) ** 2))) * (1 - 0.4 * arch);
+  const tongueLight = 1 - 0.6 * smoothStep(0.05, 0.17, height);
+  const teethLuma = teeth.luma * 0.62 * (1 - 0.2 * Math.exp(-((toSide / 0.012) ** 2))) * (1 - 0.4 * arch);
   const lipShade = mix(0.88, 1, smoothStep(-0.005, 0.025, height));
   layer.luma[index] = mix(tongue.luma * tongueLight, teethLuma, teethAlpha) * lipShade;
   layer.cb[index] = mix(tongue.cb, teeth.cb, teethAlpha * 0.6);
@@ -126,8 +126,15 @@ function paintLower(layer: InteriorLayer, { index, across, down: height }: Layer
   layer.alpha[index] = Math.max(teethAlpha, smoothStep(tongueTop + 0.04, tongueTop - 0.06, height));
 }
 
-/** Paints synthetic teeth, tongue and cavity in colors that match the face. `mouthWidth` is in head units. */
-export function paintInterior(colors: FaceColors, mouthWidth: number): MouthInterior {
+/** Proportions of what is painted, in head units. */
+export interface InteriorSize {
+  readonly mouthWidth: number;
+  /** Width over which the clip spreads an edge. */
+  readonly edgeWidth: number;
+}
+
+/** Paints synthetic teeth, tongue and cavity in colors that match the face, as soft as its own edges. */
+export function paintInterior(colors: FaceColors, { mouthWidth, edgeWidth }: InteriorSize): MouthInterior {
   const halfWidth = mouthWidth * 0.5;
   const upper = createLayer({ columns, rows, halfWidth, top: mouthWidth * -0.2, bottom: mouthWidth * 0.1 });
   const lower = createLayer({ columns, rows, halfWidth, top: mouthWidth * -0.02, bottom: mouthWidth * 0.25 });
@@ -142,12 +149,49 @@ export function paintInterior(colors: FaceColors, mouthWidth: number): MouthInte
       paintLower(lower, { index, across, down: lowerHeight }, palette);
     }
   }
+  for (const layer of [upper, lower]) blurLayer(layer, edgeWidth * sigmaOfEdge);
   const cavity = {
     luma: 16 + 0.09 * colors.skin.luma,
     cb: mix(neutralChroma, colors.lip.cb, 0.4),
     cr: mix(neutralChroma, colors.lip.cr, 0.35),
   };
   return { upper, lower, cavity, skinLuma: colors.skin.luma };
+}
+
+/** Standard deviation of the blur that spreads a step over an edge width of 1: 1 / √(2π). */
+const sigmaOfEdge = 0.4;
+
+/** Blurs all values of a layer with a Gaussian of standard deviation `sigma`, in head units. */
+function blurLayer(layer: InteriorLayer, sigma: number): void {
+  const acrossSteps = (sigma * (layer.columns - 1)) / (2 * layer.halfWidth);
+  const downSteps = (sigma * (layer.rows - 1)) / (layer.bottom - layer.top);
+  for (const values of [layer.luma, layer.cb, layer.cr, layer.alpha]) {
+    for (let row = 0; row < layer.rows; row += 1)
+      blurLine(values, { start: row * layer.columns, step: 1, count: layer.columns }, acrossSteps);
+    for (let column = 0; column < layer.columns; column += 1)
+      blurLine(values, { start: column, step: layer.columns, count: layer.rows }, downSteps);
+  }
+}
+
+interface GridLine {
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+}
+
+function blurLine(values: Float32Array, { start, step, count }: GridLine, sigma: number): void {
+  const radius = Math.ceil(sigma * 2.5);
+  const line = Float32Array.from({ length: count }, (_, k) => at(values, start + k * step));
+  for (let k = 0; k < count; k += 1) {
+    let sum = 0;
+    let weights = 0;
+    for (let offset = -radius; offset <= radius; offset += 1) {
+      const weight = Math.exp(-0.5 * (offset / Math.max(sigma, 1e-3)) ** 2);
+      sum += weight * at(line, clamp(k + offset, 0, count - 1));
+      weights += weight;
+    }
+    values[start + k * step] = sum / weights;
+  }
 }
 
 /** A color with alpha, written by `sampleLayer`. */

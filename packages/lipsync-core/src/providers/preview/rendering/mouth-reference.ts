@@ -1,9 +1,10 @@
 import { landmarkCount, type FaceFrame } from '../../../face/face-types.ts';
 import { medianInPlace } from '../../../image/math.ts';
 import type { Picture } from '../../../image/planes.ts';
-import { measureColors, measureVisibleGap, type FaceColors } from './face-colors.ts';
+import { measureColors, measureEdgeWidth, type FaceColors } from './face-colors.ts';
 import { createHeadPose, createTemplate, fitHeadPose, medianTemplate } from './head-pose.ts';
 import { createLipCurves, readLipCurves } from './lip-curves.ts';
+import { measureVisibleGap } from './lip-edges.ts';
 import { measureNeutralMouth, type MouthSample, type NeutralMouth } from './neutral-mouth.ts';
 import { TeethDonorSearch, type DonorFrame } from './teeth-donor.ts';
 
@@ -13,10 +14,13 @@ export interface MouthReference {
   readonly colors: FaceColors;
   /** The best view of the speaker's upper teeth; undefined when the clip shows none. */
   readonly donor: DonorFrame | undefined;
+  /** Width over which the clip spreads an edge, in head units. */
+  readonly edgeWidth: number;
 }
 
 interface ReferenceSample extends MouthSample {
   readonly colors: FaceColors;
+  readonly edgeWidth: number;
 }
 
 /**
@@ -38,7 +42,12 @@ export class MouthReferenceBuilder {
     this.#donors.consider(picture, points, pose, colors);
     const curves = createLipCurves();
     readLipCurves(pose, points, curves);
-    this.#samples.push({ points: points.slice(), colors, visibleGap: measureVisibleGap(picture, pose, curves) });
+    this.#samples.push({
+      points: points.slice(),
+      colors,
+      visibleGap: measureVisibleGap(picture, pose, curves),
+      edgeWidth: measureEdgeWidth(picture, points, pose.scale) / pose.scale,
+    });
   }
 
   /** Returns the reference, or undefined when no frame has a usable face. */
@@ -47,7 +56,12 @@ export class MouthReferenceBuilder {
     if (template === undefined) return undefined;
     const neutral = measureNeutralMouth(template, this.#samples);
     if (neutral === undefined) return undefined;
-    return { neutral, colors: medianColors(this.#samples.map(({ colors }) => colors)), donor: this.#donors.best };
+    return {
+      neutral,
+      colors: medianColors(this.#samples.map(({ colors }) => colors)),
+      donor: this.#donors.best,
+      edgeWidth: medianInPlace(this.#samples.map(({ edgeWidth }) => edgeWidth)),
+    };
   }
 }
 

@@ -13,12 +13,13 @@ import {
   readLipCurves,
   type LipCurves,
 } from './lip-curves.ts';
+import { lipSampler, refineInnerLips } from './lip-edges.ts';
 import { paintInterior, type MouthInterior } from './mouth-interior.ts';
 import type { MouthReference } from './mouth-reference.ts';
 import { MouthTarget, type MouthShape } from './mouth-target.ts';
 import type { NeutralMouth } from './neutral-mouth.ts';
 import { updateLipLineExtent, type LipLine } from './row-warp.ts';
-import { extractTeeth } from './teeth-donor.ts';
+import { extractInterior } from './teeth-donor.ts';
 import { WarpField } from './warp-field.ts';
 
 export interface MouthRendererOptions {
@@ -42,8 +43,28 @@ const openingRange = 0.03;
  * Strip of open lips that counts as interior, relative to the mouth's width and at most to the lip's thickness, and
  * displacement of the corners.
  */
-const inset = { ofMouth: 0.035, ofLip: 0.35, ofLipAtCorner: 0.8, corner: 0.055 } as const;
+const inset = {
+  ofMouth: 0.035,
+  ofLip: 0.35,
+  ofLipAtCorner: 0.8,
+  corner: 0.055,
+  cornerOpen: 0.15,
+  widest: 0.35,
+} as const;
+/**
+ * Growth of all edges around the corners, relative to the mouth's width, and the part of the mouth next to each corner
+ * in which it decays. It takes in the dark of open corners, which would stay beside a narrower mouth.
+ */
+const cornerGrowth = { ofMouth: 0.016, until: 0.25 } as const;
+/** Openings between which the own interior counts as visible, and its fraction of the wanted one from which it is used. */
+const ownOpening = { least: 0.08, ample: 0.14, from: 0.95, to: 1.2 } as const;
+/**
+ * Opening relative to the clip's own one from which the lower teeth of the clip begin to show. In a narrower one the
+ * upper teeth hide them.
+ */
+const jawShown = { from: 0.3, to: 0.7 } as const;
 const featherOfMouth = 0.014;
+const featherOfEdge = 0.9;
 const smallestFeatherPx = 0.8;
 const creaseOfMouth = 0.016;
 const strongestCrease = 0.4;
@@ -57,6 +78,7 @@ const gainLimits = { low: 0.4, high: 2 } as const;
 export class MouthRenderer {
   readonly #neutral: NeutralMouth;
   readonly #silenceMode: SilenceMode;
+  readonly #edgeWidth: number;
   readonly #interior: MouthInterior;
   readonly #pose = createHeadPose();
   readonly #shown = createLipCurves();
@@ -69,6 +91,7 @@ export class MouthRenderer {
   constructor({ reference, silenceMode }: MouthRendererOptions) {
     this.#neutral = reference.neutral;
     this.#silenceMode = silenceMode;
+    this.#edgeWidth = reference.edgeWidth;
     this.#interior = createInterior(reference);
     this.#target = new MouthTarget(reference.neutral, this.#pose);
     this.#line = {
@@ -78,6 +101,7 @@ export class MouthRenderer {
       featherPx: 1,
       creaseStrength: 0,
       creaseWidthPx: 1,
+      jawShown: 1,
     };
     this.#compositor = new FrameCompositor({
       field: this.#field,
@@ -107,37 +131,43 @@ export class MouthRenderer {
     if (strength < smallestStrength) return 0;
     const openness = closeApparentGap(shown, this.#neutral);
     copyLipCurves(shown, source);
+    if (openness > 0) refineInnerLips(lipSampler(picture, pose), source);
+    const shownOpening = openingOf(source);
     insetInnerLips(source, openness);
     target.update({ shown, source }, this.#silenceMode === 'close' ? closedInPauses(shape) : shape, strength);
     if (!this.#field.update(points, source, target, picture)) return 0;
     this.#updateLine(strength * openness);
+    const targetOpening = openingOf(target.curves);
+    this.#line.jawShown = smoothStep(jawShown.from, jawShown.to, targetOpening / Math.max(shownOpening, 0.01));
+    const drawn = strength * (1 - ownInterior(shownOpening, targetOpening));
     const skinLuma = measureSkinLuma(picture, points);
     const brightness = skinLuma / this.#interior.skinLuma;
     const gain = clamp(brightness, gainLimits.low, gainLimits.high);
     const overexposure = smoothStep(1.15, 1.35, brightness) * smoothStep(205, 228, skinLuma);
-    return this.#compositor.draw(picture, { anchor: target.anchor, strength, gain, skinLuma, overexposure });
+    return this.#compositor.draw(picture, { anchor: target.anchor, strength: drawn, gain, skinLuma, overexposure });
   }
 
   #updateLine(creaseFactor: number): void {
     const line = this.#line;
     const mouthPx = this.#neutral.width * this.#pose.scale;
-    line.featherPx = Math.max(smallestFeatherPx, mouthPx * featherOfMouth);
+    const edgePx = this.#edgeWidth * this.#pose.scale;
+    line.featherPx = Math.max(smallestFeatherPx, mouthPx * featherOfMouth, edgePx * featherOfEdge);
     line.creaseWidthPx = Math.max(smallestFeatherPx, mouthPx * creaseOfMouth);
     line.creaseStrength = strongestCrease * creaseFactor * smoothStep(0.06, 0, openingOf(line.curves));
     updateLipLineExtent(line, this.#pose);
   }
 }
 
-/** A synthetic interior, with the speaker's own teeth when the clip shows them. */
-function createInterior({ neutral, colors, donor }: MouthReference): MouthInterior {
-  const painted = paintInterior(colors, neutral.width);
-  const teeth = donor === undefined ? undefined : extractTeeth(donor, neutral);
-  if (teeth === undefined) return painted;
-  const gain = colors.skin.luma / teeth.skinLuma;
-  for (let index = 0; index < teeth.layer.luma.length; index += 1)
-    teeth.layer.luma[index] = at(teeth.layer.luma, index) * gain;
-  const cavity = { ...painted.cavity, luma: Math.min(painted.cavity.luma, teeth.cavityLuma * gain) };
-  return { ...painted, upper: teeth.layer, cavity };
+/** A painted interior, replaced by what the clip shows of the speaker's own. */
+function createInterior({ neutral, colors, donor, edgeWidth }: MouthReference): MouthInterior {
+  const painted = paintInterior(colors, { mouthWidth: neutral.width, edgeWidth });
+  const own = donor === undefined ? undefined : extractInterior(donor, neutral);
+  if (own === undefined) return painted;
+  const gain = colors.skin.luma / own.skinLuma;
+  for (const { luma } of [own.upper, ...(own.lower ? [own.lower] : [])])
+    for (let index = 0; index < luma.length; index += 1) luma[index] = at(luma, index) * gain;
+  const luma = Math.min(painted.cavity.luma, own.cavity.luma * gain);
+  return { ...painted, upper: own.upper, lower: own.lower ?? painted.lower, cavity: { ...own.cavity, luma } };
 }
 
 function isFinite({ open, wide, closure, voiced }: MouthShape): boolean {
@@ -171,6 +201,7 @@ function isUsable(curves: LipCurves): boolean {
  */
 function insetInnerLips(curves: LipCurves, openness: number): void {
   const width = curves.right - curves.left;
+  const opening = openingOf(curves);
   const most = width * inset.ofMouth * openness;
   for (let k = 0; k < curveSamples; k += 1) {
     const fromCorner = Math.min(k, curveSamples - 1 - k) / (curveSamples - 1);
@@ -179,9 +210,21 @@ function insetInnerLips(curves: LipCurves, openness: number): void {
     const lower = at(curves.innerLower, k);
     curves.innerUpper[k] = upper - Math.min(most, (upper - at(curves.outerUpper, k)) * ofLip);
     curves.innerLower[k] = lower + Math.min(most, (at(curves.outerLower, k) - lower) * ofLip);
+    const growth = width * cornerGrowth.ofMouth * openness * smoothStep(cornerGrowth.until, 0, fromCorner);
+    curves.outerUpper[k] = at(curves.outerUpper, k) - growth;
+    curves.innerUpper[k] = at(curves.innerUpper, k) - growth;
+    curves.innerLower[k] = at(curves.innerLower, k) + growth;
+    curves.outerLower[k] = at(curves.outerLower, k) + growth;
   }
-  curves.left -= width * inset.corner * openness;
-  curves.right += width * inset.corner * openness;
+  const corner = width * (inset.corner + inset.cornerOpen * Math.min(opening, inset.widest)) * openness;
+  curves.left -= corner;
+  curves.right += corner;
+}
+
+/** Fraction (0–1) of the clip's own interior in a frame: all of it when the clip shows nearly as much as is needed. */
+function ownInterior(shownOpening: number, targetOpening: number): number {
+  const { least, ample, from, to } = ownOpening;
+  return smoothStep(least, ample, shownOpening) * smoothStep(from, to, shownOpening / Math.max(targetOpening, least));
 }
 
 /** Closes lips that are open only by landmark noise. Returns the openness: 0 closed, 1 left unchanged. */

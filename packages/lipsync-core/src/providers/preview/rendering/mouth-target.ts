@@ -44,6 +44,8 @@ const proportions = {
   cornerDrop: 0.22,
   /** Fraction of the lower lip's drop that moves the chin. */
   chinFraction: 0.5,
+  /** The same where the clip's own open mouth closes, so that a beard or a wrinkled chin is not stretched. */
+  closingChinFraction: 0.7,
   /** Fraction of the mouth next to each corner that stays closed, and what rounding adds. */
   closedEnd: 0.1,
   closedEndRound: 0.1,
@@ -65,6 +67,17 @@ const proportions = {
  * Distance of the clip's own mouth from the neutral one, relative to its width, over which the neutral one takes over.
  */
 const restTolerance = { from: 0.025, to: 0.09 } as const;
+
+/**
+ * How far the clip's own expression lets the new mouth leave it, relative to the width of the own mouth. Beyond it the
+ * skin around the mouth would be stretched visibly.
+ */
+const expressionLimits = {
+  /** Displacement of a corner, inwards or up and down, up to which the neutral mouth replaces the own one. */
+  corner: 0.06,
+  /** Largest displacement of a corner inwards. */
+  inward: 0.075,
+} as const;
 
 /** Weight of the middle of the mouth against its corners per sample, for the outer lip edges. */
 const middleWeight = Float32Array.from(
@@ -118,12 +131,18 @@ export class MouthTarget {
     const difference = Math.max(closedDistance(resting, this.#posedNeutral) / neutral.width, opening / 2);
     const neutralFraction = smoothStep(restTolerance.from, restTolerance.to, difference);
     mixCurves(resting, this.#posedNeutral, neutralFraction, curves);
-    const { chinFraction } = proportions;
-    const chinOfRest = (lowestPoint(curves) - lowestPoint(resting)) * chinFraction;
-    const chinOfSource = openingOf(shown) * (shown.right - shown.left) * (1 - upperLipFraction) * chinFraction;
     anchor.across = (curves.left + curves.right) / 2;
     anchor.down = at(curves.innerUpper, (curveSamples - 1) / 2);
-    const chinDrop = deform(curves, neutral.width, shape);
+    keepCorners(curves, resting, allowedFraction(resting, this.#posedNeutral));
+    const { chinFraction, closingChinFraction } = proportions;
+    const chinOfRest = (lowestPoint(curves) - lowestPoint(resting)) * chinFraction;
+    const shownWidth = shown.right - shown.left;
+    const shownOpening = openingOf(shown);
+    const chinOfSource = shownOpening * shownWidth * (1 - upperLipFraction) * closingChinFraction;
+    const chinDrop = deform(curves, { width: neutral.width, keptGap: neutral.smallestGap * shownWidth }, shape);
+    const inward = expressionLimits.inward * shownWidth;
+    curves.left = Math.min(curves.left, shown.left + inward);
+    curves.right = Math.max(curves.right, shown.right - inward);
     this.chinDrop = (chinDrop + chinOfRest - chinOfSource) * strength;
     mixCurves(source, curves, strength, curves);
   }
@@ -157,6 +176,35 @@ function closedDistance(first: LipCurves, second: LipCurves): number {
   return Math.sqrt(squares / (squaresPerSample * curveSamples));
 }
 
+/** Moves the corners of `curves` back towards those of the own mouth, so that only the allowed fraction remains. */
+function keepCorners(curves: LipCurves, own: Readonly<LipCurves>, allowed: number): void {
+  const last = curveSamples - 1;
+  const kept = 1 - allowed;
+  if (kept === 0) return;
+  const leftDown = (at(own.innerUpper, 0) - at(curves.innerUpper, 0)) * kept;
+  const rightDown = (at(own.innerUpper, last) - at(curves.innerUpper, last)) * kept;
+  curves.left = mix(curves.left, own.left, kept);
+  curves.right = mix(curves.right, own.right, kept);
+  for (const edge of lipEdges) {
+    for (let k = 0; k <= last; k += 1)
+      curves[edge][k] = at(curves[edge], k) + leftDown * (1 - k / last) ** 2 + rightDown * (k / last) ** 2;
+  }
+}
+
+/** Fraction (0–1) of the way from the own closed mouth to the neutral one that its expression allows. */
+function allowedFraction(own: LipCurves, neutral: LipCurves): number {
+  const last = curveSamples - 1;
+  const left = cornerDistance(neutral.left - own.left, at(neutral.innerUpper, 0) - at(own.innerUpper, 0));
+  const right = cornerDistance(own.right - neutral.right, at(neutral.innerUpper, last) - at(own.innerUpper, last));
+  const distance = Math.max(left, right) / (own.right - own.left);
+  return distance > expressionLimits.corner ? expressionLimits.corner / distance : 1;
+}
+
+/** Movement to outside counts as none: widening a mouth leaves no trace of the own one. */
+function cornerDistance(inward: number, down: number): number {
+  return Math.hypot(Math.max(0, inward), down);
+}
+
 function mixCurves(from: Readonly<LipCurves>, to: Readonly<LipCurves>, fraction: number, output: LipCurves): void {
   output.left = mix(from.left, to.left, fraction);
   output.right = mix(from.right, to.right, fraction);
@@ -177,19 +225,22 @@ function gapProfile(position: number, closedEnd: number, spread: number): number
   return (1 - Math.abs(2 * x - 1) ** (2 + spread)) ** proportions.gapExponent;
 }
 
+/** The mouth that is deformed: its neutral width, and the gap between the lips that remains when they close. */
+interface DeformedMouth {
+  readonly width: number;
+  readonly keptGap: number;
+}
+
 /** Opens, spreads and rounds closed lips in place. Returns the drop of the chin. */
-function deform(curves: LipCurves, width: number, shape: MouthShape): number {
+function deform(curves: LipCurves, { width, keptGap }: DeformedMouth, shape: MouthShape): number {
   const closure = clamp(shape.closure, 0, 1);
   const spread = clamp(shape.wide, 0, 1);
   const round = clamp(-shape.wide, 0, 1);
   const open = clamp(shape.open, 0, 1);
-  const gap =
-    Math.max(width, proportions.narrowestForGap) *
-    proportions.largestGap *
-    open *
-    (1 - closure) *
-    mix(1, proportions.gapSpread, spread) *
-    mix(1, proportions.gapRound, round);
+  const largestGap = Math.max(width, proportions.narrowestForGap) * proportions.largestGap;
+  const spokenGap =
+    largestGap * open * (1 - closure) * mix(1, proportions.gapSpread, spread) * mix(1, proportions.gapRound, round);
+  const gap = mix(spokenGap, largestGap, clamp(keptGap / largestGap, 0, 1));
   const raise = gap * (proportions.upperFraction + proportions.upperFractionSpread * spread);
   const lowerLipDrop = gap - raise;
   const corner =

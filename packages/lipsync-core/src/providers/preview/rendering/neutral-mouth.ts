@@ -35,6 +35,11 @@ export interface NeutralMouth {
   readonly closedOpening: number;
   /** Confidence, 0–1, that the lips are visibly open through the whole clip. */
   readonly openAtRest: number;
+  /**
+   * Gap, relative to the mouth's width, that remains when the lips close: above 0 for a mouth that laughs through the
+   * whole clip, which cannot be closed without stretching the face.
+   */
+  readonly smallestGap: number;
 }
 
 /** The measured mouth of one frame. */
@@ -53,6 +58,8 @@ const closedMargin = 0.01;
 const closedLimits = { low: 0.03, talking: 0.07, still: 0.09 } as const;
 /** Range of openings from which a mouth counts as talking. */
 const talkingRange = 0.06;
+/** Smallest opening of a clip up to which lips can be closed, and the fraction of what exceeds it that remains. */
+const laugh = { from: 0.08, kept: 0.6, most: 0.15 } as const;
 /** Visible gaps from which lips count as possibly and certainly open. */
 const visibleGapRange = { from: 0.028, to: 0.038 } as const;
 
@@ -88,6 +95,7 @@ export function measureNeutralMouth(template: HeadTemplate, samples: readonly Mo
     width,
     closedOpening: closedOpeningOf(openings),
     openAtRest: isTalking(openings) ? 0 : smoothStep(visibleGapRange.from, visibleGapRange.to, medianGap),
+    smallestGap: clamp((rangeOf(openings).least - laugh.from) * laugh.kept, 0, laugh.most),
   };
 }
 

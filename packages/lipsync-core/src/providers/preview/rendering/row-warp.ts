@@ -1,4 +1,4 @@
-import { at, clamp, mix } from '../../../image/math.ts';
+import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples, type LipCurves } from './lip-curves.ts';
 import type { WarpField } from './warp-field.ts';
@@ -14,6 +14,8 @@ export interface LipLine {
   /** Darkness (0–1) and width of the crease between touching lips. */
   creaseStrength: number;
   creaseWidthPx: number;
+  /** How much (0–1) of what the clip shows above the lower lip stays visible. */
+  jawShown: number;
 }
 
 /** Sets the extent of the opening from the curves. */
@@ -28,6 +30,12 @@ export function updateLipLineExtent(line: LipLine, pose: HeadPose): void {
   line.top -= margin;
   line.bottom += margin;
 }
+
+/**
+ * Part of the opening, from the upper lip down, over which the clip's own interior changes from the movement of the
+ * upper teeth to that of the jaw, and fraction of the lip's movement with which the upper teeth appear to move.
+ */
+const ownInterior = { jawFrom: 0.45, jawTo: 0.8, withLip: 0.5 } as const;
 
 /** Smaller displacements are skipped: they are invisible, and skin that hardly moves stays bit-identical. */
 const smallestShiftPx = 1 / 24;
@@ -238,7 +246,11 @@ export class RowWarp {
     const lower = mix(at(curves.innerLower, k), at(curves.innerLower, k + 1), t);
     const inside = lower > upper ? clamp((v - upper) / (lower - upper), 0, 1) : 0;
     this.#mapToBothLips(pixel, v - upper < lower - v, inside);
-    this.otherAlpha[pixel] = clamp(0.5 - Math.abs(v - (upper + lower) / 2) * scale, 0, 0.5);
+    this.otherAlpha[pixel] = clamp(
+      0.5 - (Math.abs(v - (upper + lower) / 2) * scale) / Math.max(1, line.featherPx),
+      0,
+      0.5,
+    );
     const sampleDistance = width / (curveSamples - 1);
     const upperSlope = (at(curves.innerUpper, k + 1) - at(curves.innerUpper, k)) / sampleDistance;
     const lowerSlope = (at(curves.innerLower, k + 1) - at(curves.innerLower, k)) / sampleDistance;
@@ -256,8 +268,9 @@ export class RowWarp {
   }
 
   /**
-   * Interpolates both fields: the nearer lip is the source, the other one softens the seam, and the interior lies
-   * between them at the fraction `inside` (0 upper lip, 1 lower lip).
+   * Interpolates both fields: the nearer lip is the source, and the other one softens the seam. The clip's own interior
+   * follows the skull in its upper part and the jaw in its lower one; `inside` is 0 at the upper lip and 1 at the lower
+   * one.
    */
   #mapToBothLips(pixel: number, isUpper: boolean, inside: number): void {
     const grid = this.#grid;
@@ -273,7 +286,10 @@ export class RowWarp {
     this.shiftY[pixel] = isUpper ? upperY : lowerY;
     this.otherX[pixel] = isUpper ? lowerX : upperX;
     this.otherY[pixel] = isUpper ? lowerY : upperY;
-    this.insideX[pixel] = mix(upperX, lowerX, inside);
-    this.insideY[pixel] = mix(upperY, lowerY, inside);
+    const ofJaw = smoothStep(ownInterior.jawFrom, ownInterior.jawTo, inside) * this.#line.jawShown;
+    // The lip slides over the upper teeth, unless it uncovers what the clip does not show.
+    const ofLip = upperX * this.#pose.downX + upperY * this.#pose.downY > 0 ? 1 : ownInterior.withLip;
+    this.insideX[pixel] = mix(upperX * ofLip, lowerX, ofJaw);
+    this.insideY[pixel] = mix(upperY * ofLip, lowerY, ofJaw);
   }
 }

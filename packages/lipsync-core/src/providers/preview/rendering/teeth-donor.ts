@@ -2,9 +2,10 @@ import { mouthCorners } from '../../../face/landmarks.ts';
 import { at, clamp, medianInPlace, mix, smoothStep } from '../../../image/math.ts';
 import { halved, planesOf, type Picture } from '../../../image/planes.ts';
 import { PlanePatch, sampleBilinear } from '../../../image/warp-sampling.ts';
-import type { FaceColors } from './face-colors.ts';
+import type { Color, FaceColors } from './face-colors.ts';
 import { createHeadPose, fitHeadPose, headRotation, type HeadPose } from './head-pose.ts';
 import { createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves } from './lip-curves.ts';
+import { rednessOf, refineInnerLips } from './lip-edges.ts';
 import { createLayer, type InteriorLayer } from './mouth-interior.ts';
 import { poseNeutral, type NeutralMouth } from './neutral-mouth.ts';
 
@@ -21,8 +22,11 @@ export interface DonorFrame {
 }
 
 /** Opening from which teeth are visible, and from which more adds nothing; relative to the mouth's width. */
-const openings = { least: 0.13, ample: 0.24 } as const;
-/** Smallest contrast between teeth and the dark behind them, and smallest luma of teeth, relative to the skin. */
+const openings = { least: 0.1, ample: 0.32 } as const;
+/**
+ * Smallest contrast between teeth and the dark behind them or the lips, and smallest luma of teeth, relative to the
+ * skin.
+ */
 const minimumContrast = 0.22;
 const minimumTeethLuma = 0.5;
 const profileSteps = 16;
@@ -39,7 +43,7 @@ export class TeethDonorSearch {
   }
 
   /** Rates one frame by contrast, opening and head rotation. Copies its mouth when it is the best so far. */
-  consider(picture: Picture, points: Float32Array, pose: HeadPose, { skin }: FaceColors): void {
+  consider(picture: Picture, points: Float32Array, pose: HeadPose, { skin, lip }: FaceColors): void {
     const curves = createLipCurves();
     readLipCurves(pose, points, curves);
     const opening = openingOf(curves);
@@ -47,7 +51,8 @@ export class TeethDonorSearch {
     const frame = copyMouth(picture, points, (curves.right - curves.left) * pose.scale, skin.luma);
     if (frame === undefined) return;
     const { bright, dark } = measureTeeth(frame, pose, curves);
-    const contrast = (bright - dark) / skin.luma;
+    // Teeth may fill the whole opening, as in a laugh.
+    const contrast = (bright - Math.min(dark, lip.luma)) / skin.luma;
     if (contrast < minimumContrast || bright < minimumTeethLuma * skin.luma) return;
     const { yaw, pitch } = headRotation(pose);
     const score = contrast * Math.min(1, opening / openings.ample) * (1 - Math.hypot(yaw, pitch));
@@ -117,11 +122,19 @@ const teethHalfWidth = 0.4;
 const edgeSearchSteps = 40;
 const smoothingRadius = 4;
 
-/** Upper teeth extracted from a clip frame. */
-export interface ExtractedTeeth {
-  readonly layer: InteriorLayer;
-  /** Luma of the dark behind the teeth. */
-  readonly cavityLuma: number;
+/** Height of what the donor shows below its upper teeth, relative to the mouth's width, from which it is used. */
+const leastLowerHeight = 0.045;
+/** Fraction of that height in which it fades into the dark. */
+const lowerFade = 0.5;
+/** Fraction of the opening, beginning with the darkest part, whose mean is the color of the dark. */
+const darkestFraction = 0.1;
+
+/** The interior of the mouth in a clip frame. */
+export interface ExtractedInterior {
+  readonly upper: InteriorLayer;
+  /** Lower teeth and tongue; undefined when the frame shows too little of them. */
+  readonly lower: InteriorLayer | undefined;
+  readonly cavity: Color;
   readonly skinLuma: number;
 }
 
@@ -136,10 +149,10 @@ interface DonorView {
 }
 
 /**
- * Extracts the upper teeth of a donor frame relative to the skull. Undefined when the head model does not fit its
- * landmarks.
+ * Extracts the upper teeth of a donor frame relative to the skull, and lower teeth and tongue relative to the lower lip.
+ * Undefined when the head model does not fit its landmarks.
  */
-export function extractTeeth(frame: DonorFrame, neutral: NeutralMouth): ExtractedTeeth | undefined {
+export function extractInterior(frame: DonorFrame, neutral: NeutralMouth): ExtractedInterior | undefined {
   const pose = createHeadPose();
   if (!fitHeadPose(neutral.template, frame.points, pose)) return undefined;
   const curves = createLipCurves();
@@ -147,12 +160,53 @@ export function extractTeeth(frame: DonorFrame, neutral: NeutralMouth): Extracte
   const rest = createLipCurves();
   poseNeutral(neutral, pose, rest);
   const { width } = neutral;
+  const center = (rest.left + rest.right) / 2;
+  refineInnerLips((u, v) => {
+    const [x, y] = toPatch({ pose, frame, center }, u - center, v);
+    const luma = sampleBilinear(frame.luma, x, y);
+    return { luma, redness: rednessOf(luma, sampleBilinear(frame.cr, x / 2 - 0.25, y / 2 - 0.25)) };
+  }, curves);
   const seam = at(rest.innerUpper, (curveSamples - 1) / 2);
-  const view = { frame, pose, curves, center: (rest.left + rest.right) / 2, seam, width };
+  const view = { frame, pose, curves, center, seam, width };
   const layer = createLayer({ columns, rows, halfWidth: width * 0.5, top: width * -0.2, bottom: width * 0.2 });
   const edges = findToothEdges(view, layer);
   for (let column = 0; column < columns; column += 1) fillColumn(view, layer, column, edges[column] ?? 0);
-  return { layer, cavityLuma: measureCavity(view), skinLuma: frame.skinLuma };
+  return { upper: layer, lower: extractLower(view, edges), cavity: measureCavity(view), skinLuma: frame.skinLuma };
+}
+
+/** Extracts what lies between the upper teeth, whose lower edges are `edges`, and the lower lip. */
+function extractLower(view: DonorView, edges: readonly number[]): InteriorLayer | undefined {
+  const { width } = view;
+  const layer = createLayer({ columns, rows, halfWidth: width * 0.5, top: width * -0.02, bottom: width * 0.25 });
+  const height = medianInPlace(
+    windowAround(edges, columns >> 1, columns >> 3).map((edge, index) => {
+      const { lower } = lipsAt(view, acrossAt(layer, (columns >> 1) - (columns >> 3) + index));
+      return lower - edge;
+    }),
+  );
+  if (height < leastLowerHeight * width) return undefined;
+  for (let column = 0; column < columns; column += 1) {
+    const across = acrossAt(layer, column);
+    const { lower } = lipsAt(view, across);
+    const highest = Math.min(lower, (edges[column] ?? lower) + edgeSoftness * 2 * width);
+    const shown = lower - highest;
+    const sideAlpha = smoothStep(teethHalfWidth, teethHalfWidth - 0.15, Math.abs(across) / width);
+    for (let row = 0; row < rows; row += 1) {
+      const above = mix(layer.top, layer.bottom, row / (rows - 1));
+      const index = row * columns + column;
+      copySample(view, layer, index, [across, clamp(lower - lipInset * width - above, highest, lower)]);
+      layer.alpha[index] = sideAlpha * smoothStep(shown, shown * (1 - lowerFade), above + lipInset * width);
+    }
+  }
+  return layer;
+}
+
+/** Copies the color at a position of the face plane. */
+function copySample(view: DonorView, layer: InteriorLayer, index: number, position: readonly [number, number]): void {
+  const { luma, cb, cr } = colorAt(view, ...position);
+  layer.luma[index] = luma;
+  layer.cb[index] = cb;
+  layer.cr[index] = cr;
 }
 
 function acrossAt(layer: InteriorLayer, column: number): number {
@@ -169,7 +223,11 @@ function lipsAt({ curves, center }: DonorView, across: number): { readonly upper
   };
 }
 
-function toPatch({ pose, frame, center }: DonorView, across: number, v: number): readonly [x: number, y: number] {
+function toPatch(
+  { pose, frame, center }: Pick<DonorView, 'pose' | 'frame' | 'center'>,
+  across: number,
+  v: number,
+): readonly [x: number, y: number] {
   const u = center + across;
   return [
     pose.originX + u * pose.acrossX + v * pose.downX - frame.left,
@@ -219,29 +277,40 @@ function steepestFall(view: DonorView, across: number): number {
 
 function fillColumn(view: DonorView, layer: InteriorLayer, column: number, edge: number): void {
   const across = acrossAt(layer, column);
-  const { width, frame } = view;
+  const { width } = view;
   const { upper } = lipsAt(view, across);
   const highest = Math.min(upper + lipInset * width, edge);
   const sideAlpha = smoothStep(teethHalfWidth, teethHalfWidth - 0.08, Math.abs(across) / width);
   for (let row = 0; row < rows; row += 1) {
     const v = view.seam + mix(layer.top, layer.bottom, row / (rows - 1));
-    const [x, y] = toPatch(view, across, clamp(v, highest, edge));
     const index = row * columns + column;
-    layer.luma[index] = sampleBilinear(frame.luma, x, y);
-    layer.cb[index] = sampleBilinear(frame.cb, x / 2 - 0.25, y / 2 - 0.25);
-    layer.cr[index] = sampleBilinear(frame.cr, x / 2 - 0.25, y / 2 - 0.25);
+    copySample(view, layer, index, [across, clamp(v, highest, edge)]);
     layer.alpha[index] = sideAlpha * smoothStep(edge + edgeSoftness * width, edge - edgeSoftness * width, v);
   }
 }
 
-/** The 0.05 quantile of luma in the middle of the opening. */
-function measureCavity(view: DonorView): number {
-  const levels: number[] = [];
+/** Mean color of the darkest part of the opening. */
+function measureCavity(view: DonorView): Color {
+  const samples: Color[] = [];
   for (let column = 0; column < 24; column += 1) {
     const across = view.width * mix(-0.25, 0.25, column / 23);
     const { upper, lower } = lipsAt(view, across);
-    for (let row = 1; row < 24; row += 1) levels.push(lumaAt(view, across, mix(upper, lower, row / 24)));
+    for (let row = 1; row < 24; row += 1) samples.push(colorAt(view, across, mix(upper, lower, row / 24)));
   }
-  levels.sort((left, right) => left - right);
-  return levels[Math.floor(levels.length / 20)] ?? 16;
+  samples.sort((left, right) => left.luma - right.luma);
+  const darkest = samples.slice(0, Math.ceil(samples.length * darkestFraction));
+  const mean = (channel: keyof Color): number =>
+    darkest.reduce((sum, color) => sum + color[channel], 0) / darkest.length;
+  return { luma: mean('luma'), cb: mean('cb'), cr: mean('cr') };
+}
+
+/** The color at a position of the face plane. */
+function colorAt(view: DonorView, across: number, v: number): Color {
+  const { luma, cb, cr } = view.frame;
+  const [x, y] = toPatch(view, across, v);
+  return {
+    luma: sampleBilinear(luma, x, y),
+    cb: sampleBilinear(cb, x / 2 - 0.25, y / 2 - 0.25),
+    cr: sampleBilinear(cr, x / 2 - 0.25, y / 2 - 0.25),
+  };
 }

@@ -9,6 +9,11 @@ import type { MouthTarget } from './mouth-target.ts';
 const neckFraction = 0.75;
 /** Position of the upper end of the movement between upper lip (0) and nose base (1). */
 const topFraction = 0.9;
+/**
+ * Distance from the corners in which the opening between the lips closes, relative to the mouth's width. It is short,
+ * so that no line is drawn over the cheek.
+ */
+const pinchReach = 0.12;
 const nodesAcrossMouth = 26;
 const marginPx = 2;
 
@@ -154,13 +159,24 @@ export class WarpField {
     edge.innerUpper = mix(at(curves.innerUpper, k), at(curves.innerUpper, k + 1), t);
     edge.innerLower = mix(at(curves.innerLower, k), at(curves.innerLower, k + 1), t);
     edge.outerLower = mix(at(curves.outerLower, k), at(curves.outerLower, k + 1), t);
+    const width = curves.right - curves.left;
     let decay = 1;
-    if (u < curves.left) decay = smoothStep(extent.left, curves.left, u);
-    else if (u > curves.right) decay = smoothStep(extent.right, curves.right, u);
-    move.outerUpper = (edge.outerUpper - mix(at(source.outerUpper, k), at(source.outerUpper, k + 1), t)) * decay;
-    move.innerUpper = (edge.innerUpper - mix(at(source.innerUpper, k), at(source.innerUpper, k + 1), t)) * decay;
-    move.innerLower = (edge.innerLower - mix(at(source.innerLower, k), at(source.innerLower, k + 1), t)) * decay;
-    move.outerLower = (edge.outerLower - mix(at(source.outerLower, k), at(source.outerLower, k + 1), t)) * decay;
+    let pinch = 1;
+    if (u < curves.left) {
+      decay = smoothStep(extent.left, curves.left, u);
+      pinch = smoothStep(curves.left - width * pinchReach, curves.left, u);
+    } else if (u > curves.right) {
+      decay = smoothStep(extent.right, curves.right, u);
+      pinch = smoothStep(curves.right + width * pinchReach, curves.right, u);
+    }
+    const innerUpper = mix(at(source.innerUpper, k), at(source.innerUpper, k + 1), t);
+    const innerLower = mix(at(source.innerLower, k), at(source.innerLower, k + 1), t);
+    const seam = ((edge.innerUpper + edge.innerLower) / 2 - (innerUpper + innerLower) / 2) * (1 - pinch);
+    const moveOf = (target: number, own: number): number => (seam + (target - own) * pinch) * decay;
+    move.outerUpper = moveOf(edge.outerUpper, mix(at(source.outerUpper, k), at(source.outerUpper, k + 1), t));
+    move.innerUpper = moveOf(edge.innerUpper, innerUpper);
+    move.innerLower = moveOf(edge.innerLower, innerLower);
+    move.outerLower = moveOf(edge.outerLower, mix(at(source.outerLower, k), at(source.outerLower, k + 1), t));
     const inSource = mix(source.left, source.right, position / (curveSamples - 1));
     const inTarget = mix(curves.left, curves.right, position / (curveSamples - 1));
     move.across = (inTarget - inSource) * decay;

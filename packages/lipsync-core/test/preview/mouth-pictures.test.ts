@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import type { FaceFrame } from '../../src/face/face-types.ts';
+import type { Picture } from '../../src/image/planes.ts';
+import { MouthReferenceBuilder, type MouthReference } from '../../src/providers/preview/rendering/mouth-reference.ts';
+import { MouthRenderer } from '../../src/providers/preview/rendering/mouth-renderer.ts';
+import type { MouthShape } from '../../src/providers/preview/rendering/mouth-target.ts';
+import { drawFace, insidePixels, landmarksOf, lumaOf, plainFace, type DrawnFace } from './drawn-face.ts';
+
+const closed: MouthShape = { open: 0, wide: 0, closure: 0, voiced: 1 };
+const openFace = { ...plainFace, opening: 0.3 };
+const laughing = { ...openFace, mouthWidth: 0.7 };
+
+interface Seen {
+  readonly picture: Picture;
+  readonly face: FaceFrame;
+}
+
+const seen = (drawn: DrawnFace, described = drawn): Seen => ({
+  picture: drawFace(drawn),
+  face: landmarksOf(described),
+});
+
+function referenceOf(...frames: readonly Seen[]): MouthReference {
+  const builder = new MouthReferenceBuilder();
+  for (const { picture, face } of frames) builder.add(picture, face);
+  const reference = builder.finish();
+  if (reference === undefined) throw new Error('The drawn faces give no reference.');
+  return reference;
+}
+
+/** Renders a frame of a clip that consists of `clip`. */
+function render({ picture, face }: Seen, shape: MouthShape, ...clip: readonly Seen[]): Picture {
+  const renderer = new MouthRenderer({ reference: referenceOf(...clip), silenceMode: 'generate' });
+  renderer.render(picture, face, shape);
+  return picture;
+}
+
+const talking = [seen(plainFace), seen(openFace)];
+
+/** Values of luma down the middle of the mouth, from the upper lip to the chin. */
+function centerLine(picture: Picture, face: DrawnFace): number[] {
+  return Array.from({ length: Math.round(0.5 * face.scale) }, (_, step) =>
+    lumaOf(picture, face, 0, 0.15 + step / face.scale),
+  );
+}
+
+/** The largest difference of neighboring luma values in a rectangle, given in eye distances from the nose base. */
+function steepest(picture: Picture, face: DrawnFace, [left, top, right, bottom]: readonly number[]): number {
+  let steepest = 0;
+  const x = (u = 0): number => Math.round(face.x + u * face.scale);
+  const y = (v = 0): number => Math.round(face.y + v * face.scale);
+  for (let row = y(top); row < y(bottom); row += 1) {
+    for (let column = x(left); column < x(right); column += 1) {
+      const level = picture.data[row * picture.width + column] ?? 0;
+      const below = picture.data[(row + 1) * picture.width + column] ?? 0;
+      const beside = picture.data[row * picture.width + column + 1] ?? 0;
+      steepest = Math.max(steepest, Math.abs(below - level), Math.abs(beside - level));
+    }
+  }
+  return steepest;
+}
+
+/** Softens luma with a moving mean in both directions. */
+function soften({ width, height, data }: Picture, radius: number): Picture {
+  const output = data.slice();
+  for (const step of [1, width]) {
+    const source = output.slice(0, width * height);
+    for (let index = radius * step; index < width * height - radius * step; index += 1) {
+      let sum = 0;
+      for (let offset = -radius; offset <= radius; offset += 1) sum += source[index + offset * step] ?? 0;
+      output[index] = Math.round(sum / (2 * radius + 1));
+    }
+  }
+  return { width, height, data: output };
+}
+
+describe('The expression of the clip', () => {
+  it('A mouth that laughs through the whole clip keeps a gap when the lips close.', () => {
+    const clip = [seen(laughing), seen({ ...laughing, opening: 0.32 })];
+    const after = render(seen(laughing), { ...closed, closure: 1 }, ...clip);
+    expect(insidePixels(after, laughing)).toBeGreaterThan(6);
+    expect(insidePixels(after, laughing)).toBeLessThan(0.7 * insidePixels(drawFace(laughing), laughing));
+  });
+
+  it('A laughing mouth stays wide when the speech rounds it.', () => {
+    const after = render(seen(laughing), { ...closed, open: 0.2, wide: -0.6 }, ...talking);
+    const lipColumns = Array.from({ length: 200 }, (_, index) => (index - 100) / 200).filter((u) =>
+      Array.from({ length: 80 }, (_, step) => lumaOf(after, laughing, u, 0.2 + step / 200)).some((luma) => luma < 140),
+    );
+    expect(Math.max(...lipColumns) - Math.min(...lipColumns)).toBeGreaterThan(0.65 * 0.7);
+  });
+
+  it('No dark corner of the own mouth stays beside a narrower one.', () => {
+    const frame = seen({ ...laughing, hasCornerShadow: true });
+    const after = render(frame, { ...closed, open: 0.5, wide: -0.3 }, ...talking);
+    const columns = Array.from({ length: 0.9 * laughing.scale }, (_, index) => {
+      const u = index / laughing.scale - 0.45;
+      return Array.from({ length: 60 }, (__, step) => lumaOf(after, laughing, u, 0.22 + step / laughing.scale));
+    });
+    const isDark = columns.map((column) => column.some((luma) => luma < 90));
+    const opening = isDark.slice(isDark.indexOf(true), isDark.lastIndexOf(true) + 1);
+    expect(opening.length).toBeGreaterThan(30);
+    // A dark spot that is apart from the opening is a corner of the own mouth.
+    expect(opening).not.toContain(false);
+  });
+});
+
+describe('The interior of the mouth', () => {
+  const wideOpen: MouthShape = { ...closed, open: 1 };
+
+  it('Lower teeth that the clip shows are shown above the lower lip.', () => {
+    const open = { ...openFace, showsLowerTeeth: true };
+    const line = centerLine(render(seen(plainFace), wideOpen, seen(plainFace), seen(open)), plainFace);
+    const dark = line.findIndex((luma) => luma < 70);
+    const lowerTeeth = line.findIndex((luma, index) => index > dark && luma > 140);
+    const lip = line.findIndex((luma, index) => index > lowerTeeth && luma > 100 && luma < 135);
+    expect(dark).toBeGreaterThan(0);
+    expect(lowerTeeth).toBeGreaterThan(dark);
+    expect(lip).toBeGreaterThan(lowerTeeth);
+  });
+
+  it('Painted teeth are no sharper than the face.', () => {
+    const picture = soften(drawFace(plainFace), 5);
+    const soft = { picture, face: landmarksOf(plainFace) };
+    const eyes = steepest(picture, plainFace, [-0.55, -0.85, 0.55, -0.4]);
+    const after = render({ ...soft, picture: soften(drawFace(plainFace), 5) }, wideOpen, soft);
+    expect(insidePixels(after, plainFace)).toBeGreaterThan(10);
+    expect(steepest(after, plainFace, [-0.15, 0.15, 0.15, 0.65])).toBeLessThan(2 * eyes);
+  });
+
+  it('Teeth that fill the whole opening are taken from the clip.', () => {
+    const bared = { ...plainFace, opening: 0.12 };
+    expect(referenceOf(seen(bared)).donor).toBeDefined();
+    expect(referenceOf(seen(plainFace)).donor).toBeUndefined();
+  });
+
+  it('The red of the lips of a small face stays when landmarks miss the inner edge.', () => {
+    const small = { ...openFace, width: 160, height: 160, x: 80, y: 70, scale: 50, hasBrownRim: true };
+    const face = landmarksOf(small);
+    const points = face.points.slice();
+    const miss = 0.035 * small.scale;
+    for (const landmark of [95, 88, 178, 87, 14, 317, 402, 318, 324])
+      points[landmark * 3 + 1] = (points[landmark * 3 + 1] ?? 0) + miss;
+    const frame: Seen = { picture: drawFace(small), face: { ...face, points } };
+    const redPixels = ({ data, width, height }: Picture): number =>
+      data.subarray(width * height * 1.25).filter((cr) => cr > 152).length;
+    const before = redPixels(frame.picture);
+    const after = redPixels(render(frame, { ...closed, open: 0.5 }, seen({ ...small, opening: 0 }), frame));
+    expect(after).toBeGreaterThan(0.4 * before);
+  });
+});
