@@ -67,6 +67,28 @@ it('A second service on the same data folder is refused with the pid of the firs
   await expect(start()).rejects.toThrow(`Process ${process.pid} already uses ${dataDir}`);
 });
 
+it('A service whose API cannot start ends with its reason, although its worker still waits for Redis.', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lipsync-stack-waiting-'));
+  const write = (name: string, program: string): void => {
+    const path = join(folder, 'apps', name, 'src', 'main.ts');
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, program);
+  };
+  write('api', `process.stderr.write('{"level":50,"msg":"the port is in use"}\\n'); process.exitCode = 1;\n`);
+  write('worker', 'setInterval(() => undefined, 1000);\n');
+  const starting = startStack({
+    projectDir: folder,
+    dataDir: join(folder, 'data'),
+    redisUrl: 'redis://127.0.0.1:1',
+    workerGraceMs: 2000,
+    onLine: () => undefined,
+    onEvent: () => undefined,
+    signal: AbortSignal.timeout(30_000),
+  });
+  await expect(starting).rejects.toThrow(/api exited before it was ready .*\n  the port is in use/);
+  rmSync(folder, { recursive: true, force: true });
+});
+
 it('Stopping the stack stops its Redis.', async () => {
   stack = await start();
   const pid = redisPid();

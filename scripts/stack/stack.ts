@@ -91,11 +91,19 @@ async function startApps(redisUrl: string, options: StackOptions, parts: Parts):
     REDIS_URL: redisUrl,
     LIPSYNC_DATA_DIR: options.dataDir,
   };
+  const failed = new AbortController();
+  const start = async (name: 'api' | 'worker', stopGraceMs: number): Promise<ReadyMessage> => {
+    const signal = AbortSignal.any([options.signal, failed.signal]);
+    try {
+      return await startApp(name, environment, stopGraceMs, { ...options, signal }, parts);
+    } catch (error) {
+      // The other one may wait for Redis without a limit.
+      failed.abort(error);
+      throw error;
+    }
+  };
   // Waits for both: a process that becomes ready while the other one fails must be stopped too.
-  const started = await Promise.allSettled([
-    startApp('api', environment, apiGraceMs, options, parts),
-    startApp('worker', environment, options.workerGraceMs, options, parts),
-  ]);
+  const started = await Promise.allSettled([start('api', apiGraceMs), start('worker', options.workerGraceMs)]);
   const failure = started.find((outcome) => outcome.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
   const url = started[0].status === 'fulfilled' ? started[0].value.url : undefined;
