@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { configFromEnvironment } from '@lipsync/core/config';
-import { listOptionFields, toSnakeCase } from '@lipsync/core/contract';
+import { jobViewSchema, listOptionFields, silenceModes, syncModes, toSnakeCase } from '@lipsync/core/contract';
 import { apiRoutes, queueBoardPath } from '../src/app.ts';
 import { startApi } from './running-api.ts';
 
@@ -39,4 +39,12 @@ it('docs/http-api.md lists exactly the options of the built-in providers.', () =
     }) => Object.keys(schema.shape).map((option) => `${id}.${toSnakeCase(option)}`),
   );
   expect(documented.toSorted()).toEqual(options.toSorted());
+});
+
+it('docs/http-api.md describes every field of a job and every mode.', () => {
+  const fields = documentation.slice(documentation.indexOf('### The job'), documentation.indexOf('### Execution plan'));
+  const documented = [...fields.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names = '']) => names.match(/\w+/g) ?? []);
+  expect(documented.toSorted()).toEqual(Object.keys(jobViewSchema.shape).toSorted());
+  const modes = documentation.slice(documentation.indexOf('### Modes'), documentation.indexOf('### `GET /lipsync`'));
+  for (const mode of [...syncModes, ...silenceModes]) expect(modes).toContain(`\n| \`${mode}\` | `);
 });

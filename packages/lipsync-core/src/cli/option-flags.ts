@@ -152,14 +152,15 @@ export class OptionFlags {
     };
   }
 
-  /** `text` with the flags in place of the request fields that it names, such as `start_ms`. */
+  /** `text` with flags and arguments in place of the request fields that it names, such as `start_ms`. */
   nameFlags(text: string): string {
-    return Object.keys(this.#requestFlags)
-      .filter((name) => toSnakeCase(name) !== name)
+    const names = Object.keys(this.#requestFlags).filter((name) => toSnakeCase(name) !== name);
+    return names
       .reduce(
         (named, name) => named.replaceAll(new RegExp(`\\b${toSnakeCase(name)}\\b`, 'g'), `--${toKebabCase(name)}`),
         text,
-      );
+      )
+      .replaceAll(/\b(video|audio)_url\b/g, '<$1>');
   }
 
   #readProviderOptions(given: Readonly<Record<string, unknown>>): Readonly<Record<string, ProviderOptionValues>> {

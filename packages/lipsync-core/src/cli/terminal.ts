@@ -34,7 +34,7 @@ export function interruptSignal(): { readonly signal: AbortSignal; end(): void }
   return { signal: controller.signal, end };
 }
 
-/** Shows the progress of a job: a live bar in a terminal, a line per stage elsewhere. */
+/** Shows the progress of a job: a live bar in a terminal, a line per stage and 20 % elsewhere. */
 export interface ProgressDisplay {
   show(update: ProgressUpdate): void;
   /** Moves the cursor to a new line. */
@@ -67,13 +67,18 @@ function createBar(stream: NodeJS.WritableStream): ProgressDisplay {
   };
 }
 
+/** Steps of progress within a stage that are worth a line. */
+const lineStepPercent = 20;
+
 function createLines(stream: NodeJS.WritableStream): ProgressDisplay {
   let lastStage = '';
+  let lastProgress = 0;
   return {
     show({ stage, progress }) {
-      if (stage === lastStage) return;
+      if (stage === lastStage && progress < lastProgress + lineStepPercent) return;
       lastStage = stage;
-      writeLine(stream, `${progress}% ${stage}`);
+      lastProgress = Math.max(lastProgress, progress);
+      writeLine(stream, `${lastProgress}% ${stage}`);
     },
     end: () => undefined,
   };

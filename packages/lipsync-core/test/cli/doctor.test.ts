@@ -38,6 +38,9 @@ async function findings(): Promise<{
   return { exitCode, finding: (wanted) => all.find(({ name }) => name === wanted), names: all.map(({ name }) => name) };
 }
 
+/** IR version 8, and a graph of 12 bytes: the outline of a model. */
+const onnxBytes = Buffer.concat([Buffer.from([0x08, 8, 0x3a, 12]), Buffer.alloc(12)]);
+
 describe('doctor', () => {
   it('doctor uses the settings and folders of the project in every working directory.', async () => {
     vi.stubEnv('LIPSYNC_PROJECT_FOLDER', folder);
@@ -119,16 +122,35 @@ describe('doctor', () => {
     const model = join(folder, 'wav2lip.onnx');
     vi.stubEnv('WAV2LIP_MODEL_PATH', model);
     expect(await findings()).toMatchObject({ exitCode: 1 });
-    await writeFile(model, '');
+    await writeFile(model, onnxBytes);
     expect((await findings()).finding('wav2lip')).toMatchObject({
       state: 'ok',
       detail: expect.stringContaining(model),
     });
   });
 
+  it.each([
+    ['empty', 'wav2lip.onnx', Buffer.alloc(0), 'it is empty'],
+    ['a web page', 'wav2lip.onnx', Buffer.from('<!doctype html><title>Sign in</title>'), 'not an ONNX model'],
+    ['cut off', 'wav2lip.onnx', onnxBytes.subarray(0, -1), 'it is cut off: 15 of 16 bytes'],
+    [
+      'a web page',
+      'wav2lip.pth',
+      Buffer.from('<!doctype html><title>Sign in</title>'),
+      'expected a PyTorch checkpoint',
+    ],
+  ])('doctor reports a model file that is %s, named %s.', async (_, name, bytes, said) => {
+    const model = join(folder, name);
+    await writeFile(model, bytes);
+    vi.stubEnv('WAV2LIP_MODEL_PATH', model);
+    const { exitCode, finding } = await findings();
+    expect(exitCode).toBe(1);
+    expect(finding('wav2lip')).toMatchObject({ state: 'missing', detail: expect.stringContaining(said) });
+  });
+
   it('doctor lists the devices for a model, without CUDA where it is not installed.', async () => {
     const model = join(folder, 'wav2lip.onnx');
-    await writeFile(model, '');
+    await writeFile(model, onnxBytes);
     vi.stubEnv('WAV2LIP_MODEL_PATH', model);
     const isInstalled = await hasCudaLibrary(runtimeLibraryFolder());
     expect((await findings()).finding('wav2lip')?.detail).toContain(

@@ -1,5 +1,9 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
 import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -114,7 +118,7 @@ describe('generate', () => {
     expect((await readFile(output)).subarray(4, 8).toString()).toBe('ftyp');
     const stages = [...outcome.stderr.matchAll(/^\d+% (\w+)$/gm)].map(([, stage]) => stage);
     // Without tracking: the same clip was followed before.
-    expect(stages.filter((stage) => stage !== 'tracking')).toEqual([
+    expect([...new Set(stages)].filter((stage) => stage !== 'tracking')).toEqual([
       'fetching',
       'probing',
       'listening',
@@ -149,6 +153,48 @@ describe('generate', () => {
   it('generate leaves no work in progress.', async () => {
     await runCli('generate', speech, speech, '-o', output);
     expect(await readdir(join(folder, 'data', 'work'))).toEqual([]);
+  });
+});
+
+describe('generate from URLs', () => {
+  /** Serves the sample on an allowed port of the loopback interface. */
+  async function serveSample(): Promise<string> {
+    const server = createServer((request, response) => {
+      const path = request.url === '/clip.mp4' ? clip : request.url === '/speech.wav' ? speech : undefined;
+      if (path === undefined) return response.writeHead(404).end();
+      return createReadStream(path).pipe(response);
+    });
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    vi.stubEnv('LIPSYNC_ALLOWED_PRIVATE_HOSTS', host);
+    onTestFinished(() => void vi.stubEnv('LIPSYNC_ALLOWED_PRIVATE_HOSTS', ''));
+    return `http://${host}`;
+  }
+
+  it('generate fetches a clip and a speech from URLs, also mixed with files, and keeps no download.', async () => {
+    const origin = await serveSample();
+    const both = await runCli('generate', `${origin}/clip.mp4`, `${origin}/speech.wav`, '-o', output);
+    expect(both).toMatchObject({ exitCode: 0, stdout: `${output}\n` });
+    const mixed = await runCli('generate', clip, `${origin}/speech.wav`, '-o', output, '--overwrite', '--json');
+    expect(onlyLine(mixed)).toMatchObject({ status: 'completed', output_path: output });
+    expect(await readdir(join(folder, 'data', 'work'))).toEqual([]);
+    await expect(access(join(folder, 'data', 'inputs'))).rejects.toThrow();
+  });
+
+  it('A URL that cannot be fetched is reported by its argument and host, without a secret in its query.', async () => {
+    const origin = await serveSample();
+    const missing = await runCli('generate', `${origin}/none.mp4?token=secret`, speech, '-o', output);
+    expect(missing).toMatchObject({ exitCode: 1, stdout: '' });
+    expect(missing.stderr).toContain(`<video> (${new URL(origin).host}): `);
+    expect(missing.stderr).not.toContain('secret');
+    const forbidden = await runCli('generate', clip, 'http://127.0.0.1:9/speech.wav', '-o', output);
+    expect(forbidden.stderr).toMatch(/^url_forbidden: <audio> \(127\.0\.0\.1:9\): /m);
+  });
+
+  it('A file that does not exist is reported before a URL is fetched.', async () => {
+    const outcome = await runCli('generate', 'https://nothing.invalid/clip.mp4', 'missing.wav', '-o', output);
+    expect(outcome.stderr).toMatch(/^not_found: The speech "missing\.wav"/m);
   });
 });
 

@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
 import { createProgressDisplay } from '../../src/cli/terminal.ts';
 
-it('Without a terminal the progress display prints one line per stage.', async () => {
+it('Without a terminal the progress display prints a line per stage and per 20 % of it, and never goes back.', async () => {
   const stream = new PassThrough();
   const display = createProgressDisplay(stream);
   for (const [stage, progress] of [
@@ -12,12 +12,13 @@ it('Without a terminal the progress display prints one line per stage.', async (
     ['tracking', 40],
     ['rendering', 45],
     ['rendering', 96],
+    ['tracking', 20],
   ] as const) {
     display.show({ stage, progress, message: '' });
   }
   display.end();
   stream.end();
-  expect(await text(stream)).toBe('10% tracking\n45% rendering\n');
+  expect(await text(stream)).toBe('10% tracking\n40% tracking\n45% rendering\n96% rendering\n96% tracking\n');
 });
 
 it('In a terminal the progress display draws a bar that never goes back, and leaves the cursor visible on a new line.', async () => {

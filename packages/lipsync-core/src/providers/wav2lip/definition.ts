@@ -2,7 +2,9 @@ import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { integer, text } from '../../contract/setting-types.ts';
-import { LipsyncError } from '../../errors/index.ts';
+import { LipsyncError, toLipsyncError } from '../../errors/index.ts';
+import { openCheckpoint } from '../../inference/checkpoints/checkpoint.ts';
+import { findOnnxFault } from '../../inference/onnx-header.ts';
 import { hasCudaLibrary, runtimeLibraryFolder } from '../../inference/onnx-session.ts';
 import { defineProvider, type DoctorCheck, type ModelTools, type ProviderFindings } from '../definition.ts';
 import { EnginePool } from './engine/engine-pool.ts';
@@ -38,6 +40,8 @@ const models: ModelTools = {
 
 /** How long an engine without work keeps its process. */
 const engineIdleMs = 5 * 60_000;
+/** Limit on reading the header of a checkpoint. */
+const headerTimeoutMs = 20_000;
 
 /** The Wav2Lip engine of this machine. */
 export const wav2lipDefinition = defineProvider({
@@ -98,6 +102,11 @@ async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEna
     const advice = 'Correct WAV2LIP_MODEL_PATH, or make the file readable.';
     return { name, state: 'missing', detail: `${modelPath} cannot be read`, advice };
   }
+  const fault = await findModelFault(modelPath);
+  if (fault !== null) {
+    const advice = 'Fetch or import the model again, or correct WAV2LIP_MODEL_PATH.';
+    return { name, state: 'missing', detail: `${modelPath} cannot be used: ${fault}`, advice };
+  }
   const hasCuda = await hasCudaLibrary(runtimeLibraryFolder());
   const next = isOnnx(modelPath)
     ? 'npm run lipsync -- models verify tests it'
@@ -108,6 +117,18 @@ async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEna
     detail: `${modelPath}, device: ${devicesToTry(gpuEnabled, hasCuda)}; ${next}`,
     advice: formAdvice(await model.inspect(), { gpuEnabled, hasCuda }),
   };
+}
+
+/** What the header of the model or checkpoint shows to be wrong; null for nothing. Nothing is loaded. */
+async function findModelFault(path: string): Promise<string | null> {
+  try {
+    if (isOnnx(path)) return await findOnnxFault(path);
+    const checkpoint = await openCheckpoint(path, { signal: AbortSignal.timeout(headerTimeoutMs) });
+    await checkpoint.close();
+    return null;
+  } catch (error) {
+    return toLipsyncError(error).message;
+  }
 }
 
 function devicesToTry(gpuEnabled: boolean, hasCuda: boolean): string {
