@@ -14,15 +14,28 @@ export interface ClipFace {
   readonly looks: readonly { readonly mouth: Float32Array; readonly eyes: Float32Array }[];
 }
 
-/** Whether the mouths of one frame of a take are those of the clip; null when they cannot be compared. */
+/** A mouth of a take beside that of the clip. */
+interface MouthComparison {
+  readonly isOld: boolean;
+  /** Its difference, and the largest mean difference of an old mouth at this quality of the picture, in levels. */
+  readonly difference: number;
+  readonly limit: number;
+}
+
+/** What one frame of a take shows. */
 export interface SampleVerdict {
-  readonly isOld: boolean | null;
+  /** The mouth that differs most from the clip; null when none can be compared. */
+  readonly mouth: MouthComparison | null;
   /** Whether the mouths look exactly as in the previous sample; null without one. */
   readonly isStill: boolean | null;
 }
 
-/** An old mouth differs from the clip about as much as the eyes do. New lips differ by several times as much. */
+/**
+ * An old mouth differs from the clip about as much as the eyes do. New lips differ by several times as much, except in
+ * single frames of a coarse encode, where only the mean tells.
+ */
 const oldMouthFactor = 2;
+const oldMouthMeanFactor = 1.45;
 /** Levels that are added, because the eyes of a good encode hardly differ. */
 const oldMouthMargin = 1;
 /** Share of its contrast by which a mouth may differ at most to count as old. */
@@ -46,9 +59,12 @@ export function judgeSample(
   { frame, previous }: TakeSample,
   placement: PatchPlacement,
 ): SampleVerdict {
-  const verdicts = faces.map((face) => isOldMouth(face, frame, placement)).filter((verdict) => verdict !== null);
+  const mouths = faces.map((face) => compareMouth(face, frame, placement)).filter((mouth) => mouth !== null);
+  const byExcess = mouths.toSorted(
+    (first, second) => second.difference / second.limit - first.difference / first.limit,
+  );
   return {
-    isOld: verdicts.length === 0 ? null : verdicts.every((isOld) => isOld),
+    mouth: byExcess[0] ?? null,
     isStill:
       previous === undefined || faces.length === 0
         ? null
@@ -56,7 +72,7 @@ export function judgeSample(
   };
 }
 
-function isOldMouth({ areas, looks }: ClipFace, frame: RgbFrame, placement: PatchPlacement): boolean | null {
+function compareMouth({ areas, looks }: ClipFace, frame: RgbFrame, placement: PatchPlacement): MouthComparison | null {
   const eyes = smallestDifference(
     areas.eyes,
     looks.map((look) => look.eyes),
@@ -71,7 +87,8 @@ function isOldMouth({ areas, looks }: ClipFace, frame: RgbFrame, placement: Patc
     placement,
   );
   if (!mouth) return null;
-  return mouth.rms <= oldMouthFactor * eyes.rms + oldMouthMargin && mouth.rms <= oldMouthShare * mouth.contrast;
+  const isOld = mouth.rms <= oldMouthFactor * eyes.rms + oldMouthMargin && mouth.rms <= oldMouthShare * mouth.contrast;
+  return { isOld, difference: mouth.rms, limit: oldMouthMeanFactor * eyes.rms + oldMouthMargin };
 }
 
 /** The difference at the best offset from the best of the neighboring clip frames. */
@@ -113,9 +130,18 @@ const neededShare = 0.8;
 
 /** Whether the lips of a window are unchanged: those of the clip, or not moving at all. */
 export function areLipsUnchanged(verdicts: readonly SampleVerdict[]): boolean {
-  const compared = verdicts.filter(({ isOld }) => isOld !== null);
-  const followed = verdicts.filter(({ isStill }) => isStill !== null);
-  const isOld = compared.filter((verdict) => verdict.isOld).length >= neededShare * compared.length;
-  const still = followed.filter((verdict) => verdict.isStill).length >= neededShare * followed.length;
-  return (2 * compared.length > verdicts.length && isOld) || (2 * followed.length > verdicts.length && still);
+  const mouths = verdicts.flatMap(({ mouth }) => mouth ?? []);
+  const followed = verdicts.flatMap(({ isStill }) => isStill ?? []);
+  const isOld = 2 * mouths.length > verdicts.length && areOld(mouths);
+  return isOld || (2 * followed.length > verdicts.length && mostly(followed));
+}
+
+function areOld(mouths: readonly MouthComparison[]): boolean {
+  const power = (values: readonly number[]): number => values.reduce((sum, value) => sum + value ** 2, 0);
+  const isWithinLimit = power(mouths.map(({ difference }) => difference)) <= power(mouths.map(({ limit }) => limit));
+  return isWithinLimit && mostly(mouths.map(({ isOld }) => isOld));
+}
+
+function mostly(flags: readonly boolean[]): boolean {
+  return flags.filter((flag) => flag).length >= neededShare * flags.length;
 }
