@@ -20,6 +20,7 @@ VOLUME ["/data", "/outputs"]
 WORKDIR /app
 
 FROM base AS api
+COPY LICENSE THIRD_PARTY_NOTICES ./
 COPY --from=build /ship/api ./
 USER node
 ENV HOST=0.0.0.0 PORT=3000
@@ -46,6 +47,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends ffmpeg libvulka
 VOLUME ["/data", "/outputs"]
 WORKDIR /app
 COPY --from=base /usr/local/bin/node /usr/local/bin/
+COPY LICENSE THIRD_PARTY_NOTICES ./
 COPY --from=cuda-build /ship/worker ./
 USER 1000:1000
 # The entrypoint of the base image prints a banner among the log lines.
@@ -53,6 +55,7 @@ ENTRYPOINT []
 CMD ["node", "dist/main.js"]
 
 FROM base AS worker
+COPY LICENSE THIRD_PARTY_NOTICES ./
 RUN apt-get update && apt-get install -y --no-install-recommends ffmpeg && rm -rf /var/lib/apt/lists/*
 COPY --from=build /ship/worker ./
 USER node

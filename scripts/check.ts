@@ -1,6 +1,8 @@
 /** `npm run check`: runs types, lint, format, import rules, vocabulary and unused code; fails if any of them fails. */
 import { spawnSync } from 'node:child_process';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createNotices, noticesName } from './check/third-party-notices.ts';
 import { findBannedWords, readVocabulary } from './check/vocabulary.ts';
 
 const projectDir = dirname(import.meta.dirname);
@@ -20,6 +22,7 @@ const checks: readonly Check[] = [
     passes: () => runTool('depcruise', ['--config', '.dependency-cruiser.mjs', 'apps', 'packages', 'scripts', 'test']),
   },
   { name: 'vocabulary', passes: isVocabularyKept },
+  { name: 'third-party notices', passes: areNoticesCurrent },
   { name: 'unused code', passes: () => runTool('knip', ['--no-progress']) },
 ];
 
@@ -35,6 +38,13 @@ function isVocabularyKept(): boolean {
   const problems = findBannedWords(projectDir, readVocabulary());
   process.stdout.write(problems.map((problem) => `${problem}\n`).join(''));
   return problems.length === 0;
+}
+
+/** Fails when the lock file or the model manifest has changed since the notices were written. */
+function areNoticesCurrent(): boolean {
+  const isCurrent = readFileSync(join(projectDir, noticesName), 'utf8') === createNotices(projectDir);
+  if (!isCurrent) process.stdout.write(`${noticesName} is out of date. Run: node scripts/write-notices.ts\n`);
+  return isCurrent;
 }
 
 const failed: string[] = [];

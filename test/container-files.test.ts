@@ -153,6 +153,7 @@ describe('image of the GPU worker', () => {
     expect(fetching).toContain('test -f bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so');
     expect(textOf('COPY')).toEqual([
       '--from=base /usr/local/bin/node /usr/local/bin/',
+      'LICENSE THIRD_PARTY_NOTICES ./',
       '--from=cuda-build /ship/worker ./',
     ]);
   });
