@@ -11,7 +11,7 @@ const samples = 3;
 const maxSlowdown = 1.5;
 const timeLimitMs = 10 * 60_000;
 /** Response time limit, two windows of the minimum rate, and the time that a worker may need for the rest. */
-const slowJobLimitMs = 120_000;
+const slowJobLimitSeconds = 120;
 
 /**
  * Queues sources that drip or never answer: an upload behind them must take about as long as alone, a job whose source
@@ -25,34 +25,33 @@ export async function proveSlowUrls(): Promise<boolean> {
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const allowed = { LIPSYNC_ALLOWED_PRIVATE_HOSTS: new URL(origin).host };
   const stack = await startScratchStack(allowed, signal);
-  const upload = async (): Promise<number> => seconds(await stack.client.submit(samplePaths, {}), stack);
+  const upload = async (): Promise<number> => completionSeconds(stack, await stack.client.submit(samplePaths, {}));
   const submitUrl = (path: string): Promise<JobView> => submitUrls(stack, `${origin}${path}`, `${origin}/speech.wav`);
   try {
     await upload();
     const alone = await repeat(upload);
-    const sentMs = performance.now();
     const slow = await Promise.all(
       Array.from({ length: slowJobs }, (_, index) => submitUrl(`/${index % 2 === 0 ? 'drip' : 'hang'}/${index}`)),
     );
     const behind = await repeat(upload);
-    const fastUrl = await seconds(await submitUrl('/presenter.mp4'), stack);
+    const fastUrl = await completionSeconds(stack, await submitUrl('/presenter.mp4'));
     const cancelSeconds = await timeCancel(stack, await submitUrl('/drip/canceled'));
     const ended = await Promise.all(slow.map(({ id }) => stack.client.follow(id, () => undefined)));
-    const endedMs = performance.now() - sentMs;
+    const slowest = Math.max(...ended.map(durationSeconds));
     const leftovers = await stack.leftovers();
     const codes = new Set(ended.map(({ status, error }) => error?.code ?? status));
     const slowRequests = [...requests].filter(([path]) => path !== '/drip/canceled' && /^\/(drip|hang)/.test(path));
     const mostRequests = Math.max(...slowRequests.map(([, count]) => count));
     console.log(
-      '| upload alone, s | behind 16 slow URLs, s | fast URL behind them, s | cancel, s | slow jobs ended after, s | as | requests each | leftovers |\n|---|---|---|---|---|---|---|---|',
+      '| upload alone, s | behind 16 slow URLs, s | fast URL behind them, s | cancel, s | slowest of the 16, s | as | requests each | leftovers |\n|---|---|---|---|---|---|---|---|',
     );
-    const figures = [alone, behind, fastUrl, cancelSeconds, endedMs / 1000].map((value) => value.toFixed(2));
+    const figures = [alone, behind, fastUrl, cancelSeconds, slowest].map((value) => value.toFixed(2));
     console.log(`| ${[...figures, [...codes].join(', '), mostRequests, leftovers.length].join(' | ')} |`);
     return (
       behind <= maxSlowdown * alone &&
       fastUrl <= 2 * alone &&
       cancelSeconds < 1 &&
-      endedMs < slowJobLimitMs &&
+      slowest < slowJobLimitSeconds &&
       [...codes].join() === 'fetch_timeout' &&
       mostRequests === 1 &&
       leftovers.length === 0
@@ -91,12 +90,15 @@ async function submitUrls(stack: ScratchStack, videoUrl: string, audioUrl: strin
   return jobViewSchema.parse(await response.json());
 }
 
-/** Seconds from acceptance to completion, as the service recorded them. */
-async function seconds(accepted: JobView, stack: ScratchStack): Promise<number> {
-  const job = await stack.client.follow(accepted.id, () => undefined);
-  if (job.status !== 'completed' || job.completed_at === null)
-    throw new Error(`Job ${job.id} ended as ${job.status}: ${job.error?.message ?? ''}`);
-  return (Date.parse(job.completed_at) - Date.parse(job.created_at)) / 1000;
+async function completionSeconds(stack: ScratchStack, { id }: JobView): Promise<number> {
+  const job = await stack.client.follow(id, () => undefined);
+  if (job.status !== 'completed') throw new Error(`Job ${id} ended as ${job.status}: ${job.error?.message ?? ''}`);
+  return durationSeconds(job);
+}
+
+/** Seconds from acceptance to the end, as the service recorded them. */
+function durationSeconds({ created_at, completed_at }: JobView): number {
+  return (Date.parse(completed_at ?? '') - Date.parse(created_at)) / 1000;
 }
 
 async function timeCancel(stack: ScratchStack, job: JobView): Promise<number> {

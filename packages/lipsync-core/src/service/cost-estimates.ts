@@ -4,9 +4,9 @@ import type { LipsyncOptionsInput, ProviderId } from '../contract/index.ts';
 import type { Estimator, ProviderEstimate } from '../jobs/cost-estimator.ts';
 import { toUsd } from '../jobs/job-view.ts';
 import { planTimeline, probeClip, probeSpeech, type MediaLimits } from '../media/index.ts';
-import { parseInput, requireReadable, type OptionsSchema } from './parse-input.ts';
+import { isUrl, parseInput, requireReadable, type OptionsSchema } from './parse-input.ts';
 
-/** Input of `generateLipsync` without the output. */
+/** Input of `generateLipsync` without the output; files only. */
 export type EstimateCostInput = LipsyncOptionsInput & { readonly videoPath: string; readonly audioPath: string };
 
 export interface CostEstimate {
@@ -37,7 +37,11 @@ export interface EstimateCostOptions {
   readonly optionsSchema: OptionsSchema;
 }
 
-const pathsSchema = z.object({ videoPath: z.string().min(1), audioPath: z.string().min(1) });
+const path = z
+  .string()
+  .min(1)
+  .refine((source) => !isUrl(source), 'an estimate reads files only; download the URL first');
+const pathsSchema = z.object({ videoPath: path, audioPath: path });
 
 /** Probes two files and estimates the cost of a job with them. Throws the errors of `LipsyncService.estimateCost`. */
 export async function estimateCost(

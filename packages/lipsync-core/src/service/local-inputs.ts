@@ -9,7 +9,7 @@ import { deadlineExceeded } from '../jobs/stop-signal.ts';
 import type { Workspace } from '../processes/workspace.ts';
 import { hashFile } from '../storage/file-hash.ts';
 import { LocalArtifactStore } from '../storage/index.ts';
-import { requireReadable } from './parse-input.ts';
+import { isUrl, requireReadable } from './parse-input.ts';
 
 export type LocalDownloadOptions = Omit<InputDownloaderOptions, 'artifacts'>;
 
@@ -82,10 +82,6 @@ async function download(
   const path = workspace.file(field);
   await artifacts.materialize(key, path);
   return path;
-}
-
-function isUrl(source: string): boolean {
-  return /^https?:\/\//i.test(source);
 }
 
 /** Refuses an output that is an input under any name: replacing it would destroy the input. */

@@ -25,6 +25,11 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unkn
   throw new LipsyncError('request_invalid', problems.join('; '), { details: { problems } });
 }
 
+/** Whether an input is named by an http(s) URL instead of a path. */
+export function isUrl(source: string): boolean {
+  return /^https?:\/\//i.test(source);
+}
+
 /** Returns the absolute path of a readable input file; `what` names it in the error. Throws `InputNotFoundError`. */
 export async function requireReadable(path: string, what: string): Promise<string> {
   const absolute = resolve(path);

@@ -57,6 +57,12 @@ describe('Cost estimates', () => {
   it('An estimate of unusable inputs or invalid options throws.', async () => {
     const files = { videoPath: join(folder, 'clip.mp4'), audioPath: join(folder, 'speech.wav') };
     await expect(service.estimateCost(files)).rejects.toBeInstanceOf(InputNotFoundError);
+    await expect(
+      service.estimateCost({ ...files, videoPath: 'https://a.example/clip.mp4?sig=1' }),
+    ).rejects.toMatchObject({
+      code: 'request_invalid',
+      message: expect.stringContaining('download the URL first'),
+    });
     await expect(service.estimateCost({ ...files, priority: 11 })).rejects.toMatchObject({ code: 'request_invalid' });
     for (const path of Object.values(files)) await writeFile(path, 'no media');
     await expect(service.estimateCost(files)).rejects.toMatchObject({ code: 'clip_unusable' });
