@@ -12,6 +12,8 @@ async function main(): Promise<number> {
   const projectDir = dirname(import.meta.dirname);
   requireValidSettings(projectDir);
   const config = stackConfigFromEnvironment(projectDir);
+  // For Redis; API and worker set their own from LIPSYNC_FILE_ACCESS.
+  process.umask(0o077);
   const signal = stopSignal();
   const stack = await startStack({
     ...config,

@@ -1,4 +1,4 @@
-import { runService } from '@lipsync/core/host';
+import { protectFiles, runService } from '@lipsync/core/host';
 import { createApp } from './app.ts';
 import { apiConfigFromEnvironment } from './config.ts';
 import { createLogger } from './logger.ts';
@@ -15,6 +15,8 @@ const logger = createLogger();
 
 await runService(logger, async () => {
   const config = apiConfigFromEnvironment();
+  const { dataDir, outputDir, fileAccess } = config.core;
+  await protectFiles([dataDir, outputDir], fileAccess, logger);
   const { dependencies, redis, close } = wireApi(config, logger);
   await redis.open(redisStartLimitMs);
   const server = await listen(createApp(dependencies), config);

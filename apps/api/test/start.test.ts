@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,6 +88,25 @@ it.each(['kill', 'suspend'] as const)(
   },
   30_000,
 );
+
+it('The API restricts an existing data folder and the files that it creates to its user.', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'api-access-'));
+  const [dataDir, outputDir] = [join(folder, 'data'), join(folder, 'out')];
+  for (const path of [dataDir, outputDir]) await mkdir(path, { mode: 0o755 });
+  const modes: string[] = [];
+  await startAndStop({ LIPSYNC_DATA_DIR: dataDir, LIPSYNC_OUTPUT_DIR: outputDir }, async (url) => {
+    const body = new FormData();
+    for (const name of ['video', 'audio']) body.append(name, new Blob([name]), name);
+    // Redis is missing, so the job is not recorded; its inputs stay.
+    await fetch(`${url}/lipsync`, { method: 'POST', body });
+    const paths = await readdir(dataDir, { recursive: true });
+    for (const path of [dataDir, outputDir, ...paths.map((name) => join(dataDir, name))])
+      modes.push(((await stat(path)).mode & 0o777).toString(8));
+  });
+  await rm(folder, { recursive: true, force: true });
+  expect(modes.length).toBeGreaterThanOrEqual(5);
+  expect(modes.filter((mode) => !/^[4-7]00$/.test(mode))).toEqual([]);
+});
 
 it('The API refuses to listen on a public address without keys and prints the reason.', async () => {
   const { stdout, stderr, status } = await startAndStop({ HOST: '0.0.0.0' });

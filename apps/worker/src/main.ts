@@ -1,4 +1,4 @@
-import { runService, type Logger } from '@lipsync/core/host';
+import { protectFiles, runService, type Logger } from '@lipsync/core/host';
 import { destination, pino, stdSerializers } from 'pino';
 import { workerConfigFromEnvironment } from './config.ts';
 import { startWorker } from './wiring.ts';
@@ -8,6 +8,8 @@ const logger: Logger = pino({ base: { app: 'worker' }, serializers: { error: std
 
 await runService(logger, async (stopping) => {
   const config = workerConfigFromEnvironment();
+  const { dataDir, outputDir, fileAccess } = config.core;
+  await protectFiles([dataDir, outputDir], fileAccess, logger);
   const worker = await startWorker(config, logger, stopping);
   logger.info({ lanes: config.lanes }, 'worker started');
   return { readyFields: {}, failed: worker.failed, stop: () => worker.stop() };

@@ -1,6 +1,7 @@
 /** What workers, APIs and queues build from. Programs import the package itself. */
 
 // First, because it throws on an older Node.
+export { protectFiles } from './processes/file-access.ts';
 export { oldestNodeMajor } from './errors/require-node.ts';
 export * from './errors/index.ts';
 export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './net/index.ts';

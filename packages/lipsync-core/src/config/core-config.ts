@@ -6,11 +6,13 @@ import {
   listOf,
   microsFromUsd,
   millisecondsFromSeconds,
+  oneOf,
   text,
   wholeNumber,
   boolean,
   type Settings,
 } from '../contract/setting-types.ts';
+import { fileAccesses, type FileAccess } from '../processes/file-access.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions, refuseDuplicates, type ProviderEntry } from '../providers/registry.ts';
 import { parseSettings, readEnvironment, resolveSettingPath, type Environment } from './settings.ts';
@@ -22,6 +24,7 @@ export const coreSettings = {
   PUBLIC_BASE_URL: baseUrl(),
   LIPSYNC_DATA_DIR: text('./data'),
   LIPSYNC_OUTPUT_DIR: text('./outputs/lipsync'),
+  LIPSYNC_FILE_ACCESS: oneOf(fileAccesses, 'owner'),
   LIPSYNC_MAX_UPLOAD_BYTES: byteCount(2 * gibibyte),
   LIPSYNC_MAX_DURATION_S: millisecondsFromSeconds(3_600_000),
   LIPSYNC_MAX_DIMENSION_PX: wholeNumber(4096, { minimum: 64, maximum: 16_384 }),
@@ -48,6 +51,8 @@ export interface CoreConfig {
   readonly dataDir: string;
   /** Absolute; finished outputs. */
   readonly outputDir: string;
+  /** Who may read what the service stores. */
+  readonly fileAccess: FileAccess;
   readonly maxUploadBytes: number;
   readonly maxDurationMs: number;
   readonly maxDimensionPx: number;
@@ -87,6 +92,7 @@ export function configFromEnvironment(
     publicBaseUrl: values.PUBLIC_BASE_URL,
     dataDir: resolveSettingPath(values.LIPSYNC_DATA_DIR),
     outputDir: resolveSettingPath(values.LIPSYNC_OUTPUT_DIR),
+    fileAccess: values.LIPSYNC_FILE_ACCESS,
     maxUploadBytes: values.LIPSYNC_MAX_UPLOAD_BYTES,
     maxDurationMs: values.LIPSYNC_MAX_DURATION_S,
     maxDimensionPx: values.LIPSYNC_MAX_DIMENSION_PX,

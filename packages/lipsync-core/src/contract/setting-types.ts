@@ -96,6 +96,11 @@ export function text(fallback: string): Setting<string> {
   return setting(fallback, z.string());
 }
 
+/** One of several words. */
+export function oneOf<Value extends string>(values: readonly Value[], fallback: Value): Setting<Value> {
+  return setting(fallback, z.enum(values, `must be ${values.join(', ').replace(/, ([^,]+)$/, ' or $1')}`));
+}
+
 /** `true` or `false`. */
 export function boolean(fallback: boolean): Setting<boolean> {
   return setting(

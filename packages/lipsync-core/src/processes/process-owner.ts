@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 
@@ -16,6 +17,22 @@ const endedStates = ['Z', 'X'];
 /** Returns the identity of the current process. */
 export async function thisProcess(): Promise<ProcessOwner> {
   return { pid: process.pid, startTicks: (await readStat(process.pid)).startTicks, host: encodedHostname() };
+}
+
+let current: ProcessOwner | undefined;
+
+/** The same without waiting, read once. */
+export function currentProcess(): ProcessOwner {
+  current ??= { pid: process.pid, startTicks: parseStat(readOwnStat()).startTicks, host: encodedHostname() };
+  return current;
+}
+
+function readOwnStat(): string {
+  try {
+    return readFileSync('/proc/self/stat', 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /** Whether the process has certainly ended. False for processes of other hosts, including containers. */
@@ -47,7 +64,10 @@ function exists(pid: number): boolean {
  * parentheses.
  */
 async function readStat(pid: number): Promise<{ readonly state: string; readonly startTicks: number | null }> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return parseStat(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''));
+}
+
+function parseStat(stat: string): { readonly state: string; readonly startTicks: number | null } {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const ticks = Number.parseInt(fields[19] ?? '', 10);
   return { state: fields[0] ?? '', startTicks: Number.isNaN(ticks) ? null : ticks };

@@ -119,7 +119,8 @@ export async function createFolder(path: string): Promise<void> {
   }
 }
 
-function ownerOf(folderName: string): ProcessOwner | undefined {
+/** The process in a name that `processFolderName` returned; undefined for other names. */
+export function ownerOf(folderName: string): ProcessOwner | undefined {
   const [, pid, startTicks, host] = processFolderPattern.exec(folderName) ?? [];
   if (pid === undefined || host === undefined) return undefined;
   return { pid: Number(pid), startTicks: startTicks === 'unknown' ? null : Number(startTicks), host };

@@ -9,6 +9,7 @@ import { createCostEstimator, listInstalled, optionsSchemaOf } from './installat
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { OutputFiles } from './output-file.ts';
+import { protectFolder } from '../processes/file-access.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
 import { RunningWork } from './running-work.ts';
 import { createLipsyncCore, type LipsyncCore } from './wiring.ts';
@@ -55,6 +56,8 @@ export function createLocalHost(config: CoreConfig): LocalHost {
   });
   const work = new RunningWork();
   let sweeping: Promise<void> | undefined;
+  // Not the umask, which is that of the program. Best effort: a job reports a folder that cannot be written.
+  const protect = memoizeAsync(() => protectFolder(config.dataDir, config.fileAccess).catch(() => false));
   const { maxDurationMs, maxDimensionPx } = config;
   return {
     optionsSchema: optionsSchemaOf(config),
@@ -62,13 +65,18 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     limits: { maxDurationMs, maxDimensionPx },
     localJobs: {
       run(input, context) {
-        return work.run((signal) => {
+        return work.run(async (signal) => {
+          await protect();
           sweeping ??= sweepRepeatedly({ core, localJobs }, work.signal);
           return localJobs.run(input, { ...context, signal });
         }, context?.signal);
       },
     },
-    untilClosed: work.run,
+    untilClosed: (run, signal) =>
+      work.run(async (stop) => {
+        await protect();
+        return run(stop);
+      }, signal),
     close: memoizeAsync(async () => {
       work.abort();
       await sweeping;

@@ -46,8 +46,8 @@ export interface ArtifactStore {
   /** Deletes an object. Succeeds when it does not exist. */
   delete(key: string): Promise<void>;
   /**
-   * Deletes partial files of writers that crashed and returns their number. `olderThanMs` must exceed the longest
-   * pause of a running writer.
+   * Deletes partial files of writers that crashed and returns their number: those of ended processes of this host, and
+   * those that are older than `olderThanMs`, which must exceed the longest pause of a running writer.
    */
   sweep(options: { readonly olderThanMs: number; readonly nowMs: number }): Promise<number>;
   /** Checks with test writes that inputs and outputs can be stored. Does not throw for a folder that fails. */

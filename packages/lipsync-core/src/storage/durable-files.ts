@@ -1,15 +1,22 @@
-import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errnoCode } from '../errors/system-error.ts';
+import { currentProcess, isGone } from '../processes/process-owner.ts';
+import { ownerOf, processFolderName } from '../processes/workspace.ts';
 
 /** Suffix of every partial file. */
 export const partSuffix = '.part';
 
-/** Returns a unique path for a partial file in the folder of `finalPath`. */
+/** Returns a unique path for a partial file in the folder of `finalPath`. Its name contains the process that writes it. */
 export function partPathFor(finalPath: string): string {
-  return join(dirname(finalPath), `.${basename(finalPath)}.${randomUUID()}${partSuffix}`);
+  return join(dirname(finalPath), `.${basename(finalPath)}.${processFolderName(currentProcess())}${partSuffix}`);
+}
+
+/** Whether a partial file with that name certainly belongs to a process of this host that has ended. */
+export async function isAbandonedPart(name: string): Promise<boolean> {
+  const owner = ownerOf(name.slice(name.indexOf('process-'), -partSuffix.length));
+  return owner !== undefined && (await isGone(owner));
 }
 
 /** Resolves when the file's content and size are on disk. */

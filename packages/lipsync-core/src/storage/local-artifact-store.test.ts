@@ -1,9 +1,13 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { spawnSync } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { currentProcess } from '../processes/process-owner.ts';
+import { processFolderName } from '../processes/workspace.ts';
 import { artifactStoreSuite } from '../testing/artifact-store-suite.ts';
+import { partPathFor } from './durable-files.ts';
 import { LocalArtifactStore, type LocalArtifactStoreOptions } from './local-artifact-store.ts';
 
 artifactStoreSuite('local disk', async () => {
@@ -37,6 +41,21 @@ describe('local disk', () => {
     const { key } = await store.putInput(Readable.from([Buffer.from('clip')]), { maxBytes: 10 });
     await store.materialize(key, join(root, 'clip'));
     expect((await stat(join(root, 'clip'))).nlink).toBe(2);
+  });
+
+  it('A sweep deletes the partial file of a dead process at once and keeps that of a living one.', async () => {
+    const store = new LocalArtifactStore(dirs);
+    await mkdir(dirs.inputsDir);
+    const names = [currentProcess(), { ...currentProcess(), pid: spawnSync('true').pid }].map(
+      (owner) => `.input.${processFolderName(owner)}.part`,
+    );
+    for (const name of names) await writeFile(join(dirs.inputsDir, name), 'half');
+    expect(await store.sweep({ olderThanMs: 3_600_000, nowMs: Date.now() })).toBe(1);
+    expect(await readdir(dirs.inputsDir)).toEqual([names[0]]);
+  });
+
+  it('A partial file is named for the process that writes it.', () => {
+    expect(partPathFor(join(root, 'input'))).toContain(`/.input.process-${process.pid}-`);
   });
 
   it('An output is published from another file system.', async ({ skip }) => {

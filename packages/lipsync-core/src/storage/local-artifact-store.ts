@@ -13,7 +13,7 @@ import {
   type PutInputOptions,
   type StoredArtifact,
 } from './artifact-store.ts';
-import { linkOrCopy, moveDurably, partPathFor, partSuffix } from './durable-files.ts';
+import { isAbandonedPart, linkOrCopy, moveDurably, partPathFor, partSuffix } from './durable-files.ts';
 import { createFolder, workStorage } from '../processes/workspace.ts';
 import { ContentHash, type FileHash } from './file-hash.ts';
 import { checkFolder } from './folder-check.ts';
@@ -26,8 +26,8 @@ export interface LocalArtifactStoreOptions {
   readonly outputsDir: string;
 }
 
-/** Read-only, because `materialize` gives out hard links to the stored file itself. */
-const storedFileMode = 0o444;
+/** Stored files are read-only, because `materialize` gives out hard links to the stored file itself. */
+const readPermissions = 0o444;
 
 /** Opens the artifact store that all processes of an installation share. */
 export function createArtifactStore(folders: { readonly dataDir: string; readonly outputDir: string }): ArtifactStore {
@@ -62,7 +62,7 @@ export class LocalArtifactStore implements ArtifactStore {
     try {
       await createFolder(this.#inputs.path);
       const { sha256, sizeBytes } = await writeHashed(content, partPath, { maxBytes, signal });
-      await chmod(partPath, storedFileMode);
+      await chmod(partPath, (await stat(partPath)).mode & readPermissions);
       await moveDurably(partPath, join(this.#inputs.path, sha256));
       return { key: `inputs/${sha256}`, sizeBytes, sha256 };
     } catch (error) {
@@ -143,7 +143,8 @@ export class LocalArtifactStore implements ArtifactStore {
     for (const dir of [this.#inputs.path, ...jobDirs]) {
       const parts = (await listEntries(dir)).filter((entry) => entry.isFile() && entry.name.endsWith(partSuffix));
       for (const part of parts) {
-        if (await deleteIfOlder(join(dir, part.name), nowMs - olderThanMs)) deleted += 1;
+        const changedBeforeMs = (await isAbandonedPart(part.name)) ? Infinity : nowMs - olderThanMs;
+        if (await deleteIfOlder(join(dir, part.name), changedBeforeMs)) deleted += 1;
       }
     }
     return deleted;
