@@ -369,14 +369,16 @@ describe('reading jobs', () => {
   });
 
   it.each([
-    ['limit=0', 'limit'],
-    ['limit=101', 'limit'],
-    ['limit=x', 'limit'],
-    ['status=done', 'status'],
-    ['color=red', 'color'],
-    ['limit=1&limit=2', 'limit'],
-  ])('GET /lipsync?%s is refused.', async (query, field) => {
-    expect((await refused(await api.fetch(`/lipsync?${query}`), 422)).fields).toEqual([field]);
+    ['limit=0', 'limit', 'must be at least 1'],
+    ['limit=1000', 'limit', 'must be at most 100'],
+    ['limit=x', 'limit', 'must be a whole number'],
+    ['status=done', 'status', 'must be one of queued, processing, completed, failed, canceled'],
+    ['color=red', 'color', 'is not a known field'],
+    ['limit=1&limit=2', 'limit', 'must be text'],
+  ])('GET /lipsync?%s is refused: %s %s.', async (query, field, message) => {
+    const { fields, detail } = await refused(await api.fetch(`/lipsync?${query}`), 422);
+    expect(fields).toEqual([field]);
+    expect(detail).toContain(`${field} ${message}`);
   });
 });
 

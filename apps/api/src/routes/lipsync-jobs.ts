@@ -14,7 +14,7 @@ const pageQuery = z.strictObject({
   status: z.enum(jobStatuses).optional(),
   limit: z
     .string()
-    .regex(/^\d{1,3}$/, 'must be a whole number')
+    .regex(/^\d{1,9}$/, 'must be a whole number')
     .transform(Number)
     .pipe(z.int().min(1).max(100))
     .default(20),

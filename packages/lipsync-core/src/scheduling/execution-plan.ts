@@ -91,7 +91,7 @@ export function listProviderIds(plan: ExecutionPlan): ProviderId[] {
 export function methodNotConfigured(id: ProviderId, available: readonly ProviderId[]): LipsyncError {
   return new LipsyncError(
     'not_supported',
-    `The method "${id}" is not configured here; available: ${available.join(', ') || 'none'}.`,
+    `The method "${id}" is not configured here; available: ${available.join(', ') || 'none'}. The command doctor and GET /providers name the missing setting.`,
   );
 }
 
