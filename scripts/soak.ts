@@ -4,6 +4,7 @@
  */
 import { proveBadInputs } from './soak/bad-inputs.ts';
 import { proveCrowd } from './soak/crowd.ts';
+import { proveFullOutputs } from './soak/full-outputs.ts';
 import { proveHeygenBreaker } from './soak/heygen-breaker.ts';
 import { proveHeygenCancels } from './soak/heygen-cancels.ts';
 import { proveHeygenFaults } from './soak/heygen-faults.ts';
@@ -21,6 +22,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'bad-inputs': proveBadInputs,
   kills: proveKills,
   crowd: proveCrowd,
+  'full-outputs': proveFullOutputs,
   memory: proveMemory,
   'heygen-breaker': proveHeygenBreaker,
   'heygen-cancels': proveHeygenCancels,

@@ -60,6 +60,8 @@ export interface WorkOptions {
   readonly onAppend?: (id: string, event: JobEvent) => Promise<void>;
   /** Default: too long for any test to depend on it. */
   readonly cancelPollMs?: number;
+  /** Resolves by default. */
+  readonly checkStorage?: JobRunnerOptions['checkStorage'];
   /** Fetches nothing by default. */
   readonly inputs?: JobRunnerOptions['inputs'];
 }
@@ -94,7 +96,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     queues,
     abandoned,
     cutNotifications: () => subscriber.disconnect(),
-    async work(lanes, step, { onAppend, cancelPollMs = 60_000, inputs = noInputs } = {}) {
+    async work(lanes, step, { onAppend, cancelPollMs = 60_000, inputs = noInputs, checkStorage = async () => undefined } = {}) {
       const runner = new JobRunner({
         store: onAppend ? observeAppends(store, onAppend) : store,
         clock: systemClock,
@@ -105,7 +107,7 @@ export async function openWaitingBench(): Promise<WaitingBench> {
         progressIntervalMs: 0,
         inputs,
         pipeline: { run: step, abandon: async ({ jobId }) => void abandoned.push(jobId) },
-        checkStorage: async () => undefined,
+        checkStorage,
         publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
       });
       const config = { redisUrl: redis.url, lanes, shutdownGraceMs: 0, lockMs: 2_000, stalledIntervalMs: 500 };

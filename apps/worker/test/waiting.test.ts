@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createIdSource, systemClock, type Attempt } from '@lipsync/core/host';
+import { createIdSource, StorageError, systemClock, type Attempt } from '@lipsync/core/host';
 import { testJobRecord } from '@lipsync/core/testing';
 import { QueuedJobs } from '@lipsync/queue';
 import { make, openWaitingBench, waitFor, type Step, type WaitingBench } from './waiting-bench.ts';
@@ -79,6 +79,17 @@ describe('a waiting job', () => {
     await expect.poll(() => statusOf('job_a')).toBe('completed');
     expect((runsAtMs[1] ?? 0) - (runsAtMs[0] ?? 0)).toBeGreaterThanOrEqual(700);
     expect(runsAtMs).toHaveLength(2);
+  });
+
+  it('A cloud job that waits until files can be stored is not run again as if a slot were free.', async () => {
+    const error = new StorageError('storage_unwritable', '/out', 'The folder "/out" cannot be written.', null);
+    await bench.work(cloud(1), make, { checkStorage: () => Promise.reject(error) });
+    await bench.submit('job_a', { method: 'heygen' });
+    await expect.poll(() => bench.queues.cloud.getJobState('job_a')).toBe('delayed');
+    await sleep(300);
+    expect(await bench.store.get('job_a')).toMatchObject({ runs: 1, stage: 'waiting', waitsForStorage: true });
+    await cancel('job_a');
+    await expect.poll(() => statusOf('job_a')).toBe('canceled');
   });
 
   it('A job can wait any number of times without counting as crashed.', async () => {

@@ -62,7 +62,8 @@ export class LipsyncProducer {
     return guardRedis(async () => {
       const record = await this.#options.store.get(jobId);
       if (!record) return;
-      const waitsForSlot = record.parkedUntilMs !== null && !isUnderWay(record) && record.needs === 'remote';
+      const { parkedUntilMs, needs, waitsForStorage = false } = record;
+      const waitsForSlot = parkedUntilMs !== null && !isUnderWay(record) && needs === 'remote' && !waitsForStorage;
       if (record.cancelRequested || (waitsForSlot && !(await this.#slots.isWaiting(jobId))))
         await this.#entries.wake(jobId);
     });

@@ -21,8 +21,15 @@ type RunEvent = { readonly run: number } & (
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   /** The run stops early, for example because its worker shuts down; any worker may run the job. */
   | { readonly type: 'released' }
-  /** `keptTake`: a finished take that could not be published. */
-  | { readonly type: 'parked'; readonly untilMs: number; readonly message: string; readonly keptTake?: MadeTake }
+  | {
+      readonly type: 'parked';
+      readonly untilMs: number;
+      readonly message: string;
+      /** The job waits until files can be stored, possibly for days. */
+      readonly waitsForStorage?: true;
+      /** A finished take that could not be published. */
+      readonly keptTake?: MadeTake;
+    }
   /** The job continues on a worker that runs providers of this kind. */
   | { readonly type: 'transferred'; readonly needs: Provider['kind'] }
   | {
@@ -104,8 +111,10 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
 }
 
 function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): JobRecord {
-  const { untilMs, message, keptTake } = event;
-  return { ...record, parkedUntilMs: untilMs, stage: 'waiting', message, ...(keptTake && { keptTake }) };
+  const { untilMs, message, waitsForStorage, keptTake } = event;
+  const parked = { ...record, parkedUntilMs: untilMs, stage: 'waiting', message };
+  // Workers that are killed or restarted now and then during a long wait must not end the job.
+  return waitsForStorage ? { ...parked, crashes: 0, waitsForStorage, ...(keptTake && { keptTake }) } : parked;
 }
 
 function withoutKeptTake(record: JobRecord): JobRecord {
@@ -115,8 +124,9 @@ function withoutKeptTake(record: JobRecord): JobRecord {
 
 function startRun(record: JobRecord, atMs: number): JobRecord {
   const crashed = record.status === 'processing' && record.parkedUntilMs === null;
+  const { waitsForStorage: _, ...rest } = record;
   return {
-    ...record,
+    ...rest,
     status: 'processing',
     runs: record.runs + 1,
     crashes: crashed ? record.crashes + 1 : record.crashes,

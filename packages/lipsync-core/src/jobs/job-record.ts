@@ -92,6 +92,8 @@ export interface JobEnvelope extends TraceContext {
   readonly cancelRequested: boolean;
   /** When to run a waiting job again; null while it runs or is queued. */
   readonly parkedUntilMs: number | null;
+  /** A parked job waits until files can be stored, not for a provider. */
+  readonly waitsForStorage?: true;
   readonly error: { readonly code: ErrorCode; readonly message: string } | null;
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;

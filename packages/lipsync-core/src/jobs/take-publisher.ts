@@ -77,7 +77,8 @@ export class TakePublisher {
       logger.warn({ ...logFields(record), code: error.code, error }, 'the job waits until files can be stored');
     context.onStorageWait?.(error);
     const untilMs = Math.min(clock.nowMs() + storagePauseMs, record.deadlineAtMs ?? Infinity);
-    return { type: 'parked', run: record.runs, untilMs, message, ...(keptTake && { keptTake }) };
+    const wait = { waitsForStorage: true, ...(keptTake && { keptTake }) } as const;
+    return { type: 'parked', run: record.runs, untilMs, message, ...wait };
   }
 
   /** Throws a `StorageUnavailable` while outputs or work files cannot be written. */

@@ -80,6 +80,14 @@ describe('A take that cannot be published', () => {
     expect(await readdir(bench.workFolder)).toEqual([]);
   });
 
+  it('Crashes of workers during the wait do not end the job.', async () => {
+    await run(payThenBlock);
+    for (let crash = 0; crash < 10; crash += 1) {
+      await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
+      expect(await run(neverCalled)).toMatchObject({ stage: 'waiting', crashes: 0 });
+    }
+  });
+
   it('A kept take whose file is gone is collected again.', async () => {
     await run(payThenBlock);
     await rm(bench.outputFolder);
