@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalArtifactStore, type StoredArtifact } from '@lipsync/core/host';
@@ -28,6 +28,25 @@ it('If the disk is full at the end of an upload, the API answers 503 with advice
       detail: expect.stringContaining('Free space'),
     });
     await expect.poll(() => readdir(join(folder, 'in'))).not.toContainEqual(expect.stringContaining('.part'));
+  } finally {
+    await api.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+it('If the data folder cannot be written, the API answers an upload with 503 and names the folder.', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'api-disk-'));
+  await writeFile(join(folder, 'file'), '');
+  const inputsDir = join(folder, 'file', 'in');
+  const api = await startApi({ artifacts: new LocalArtifactStore({ inputsDir, outputsDir: join(folder, 'out') }) });
+  try {
+    const response = await api.post('/lipsync', form());
+    expect(response.status).toBe(503);
+    expect(await json(response)).toMatchObject({
+      code: 'storage_unwritable',
+      retryable: true,
+      detail: expect.stringContaining(inputsDir),
+    });
   } finally {
     await api.close();
     await rm(folder, { recursive: true, force: true });

@@ -10,6 +10,7 @@ import { JobRunner, type JobRunnerOptions } from '../jobs/job-runner.ts';
 import type { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import { StateJobStore } from '../jobs/state-job-store.ts';
+import { isAccepted } from '../jobs/take-publisher.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, workStorage, type Workspace } from '../processes/workspace.ts';
 import { requireWritable } from '../storage/folder-check.ts';
 import type { StateStore } from '../storage/state-store.ts';
@@ -204,7 +205,7 @@ export class LocalJobs {
       if (isTerminal(record.status)) return record;
       // Only the queue waits for an operator: a caller can correct the output at once.
       if (storageError && !signal?.aborted) {
-        onError(record.keptTake ? withKeptTake(storageError) : storageError);
+        onError(withAdvice(storageError, record));
         return record;
       }
       if (record.parkedUntilMs === null) throw endedEarly();
@@ -252,9 +253,15 @@ function endRecord(record: JobRecord, { code, message }: LipsyncError, atMs: num
   );
 }
 
-function withKeptTake(error: LipsyncError): LipsyncError {
-  const message = `${error.message} The finished take is kept: repeat the request, if need be with another output path, and it is written without being made or paid for again.`;
-  return new LipsyncError(error.code, message, { cause: error });
+/** Adds how the caller gets what is made or paid for already. */
+function withAdvice(error: LipsyncError, record: JobRecord): LipsyncError {
+  const kept = 'The finished take is kept: repeat the request, if need be with another output path, and it is written';
+  const ordered = 'What was ordered from the provider stays there: repeat the request, and it is fetched';
+  const advice = record.keptTake ? kept : isAccepted(record) ? ordered : undefined;
+  if (advice === undefined) return error;
+  return new LipsyncError(error.code, `${error.message} ${advice} without being made or paid for again.`, {
+    cause: error,
+  });
 }
 
 function endedEarly(): LipsyncError {

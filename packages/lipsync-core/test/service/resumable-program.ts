@@ -34,7 +34,10 @@ export function vendorLog(folder: string): readonly string[] {
   return existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
 }
 
-/** A vendor whose operations are done once the file `done` exists. Each idempotency key is one operation. */
+/**
+ * A vendor whose operations are done once the file `done` exists. Each idempotency key is one operation. The disk is
+ * full while the file `full` exists.
+ */
 function vendorIn(folder: string): RemoteProvider {
   const log = (line: string): void => appendFileSync(join(folder, 'vendor.log'), `${line}\n`);
   return {
@@ -54,6 +57,7 @@ function vendorIn(folder: string): RemoteProvider {
       return { status: 'pending', checkAgainInMs: 50 };
     },
     async collect(_, { takePath }) {
+      if (existsSync(join(folder, 'full'))) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
       await writeFile(takePath, 'the take');
       return { path: takePath, warnings: [] };
     },

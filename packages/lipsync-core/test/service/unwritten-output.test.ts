@@ -85,3 +85,15 @@ it('Nothing is ordered when the output can no longer be written before the reque
   expect(error?.message).toContain('choose another output path');
   expect(vendorLog(folder)).toEqual([]);
 });
+
+it('A paid take that does not fit on the disk is fetched by the next request, without paying again.', async () => {
+  await Promise.all([finishOperation(), writeFile(join(folder, 'full'), '')]);
+  const { record, error } = await program.run({ outputName });
+  expect(error).toMatchObject({ code: 'resource_exhausted' });
+  expect(error?.message).toContain('repeat the request, and it is fetched without being made or paid for again');
+  expect(costOf(record)).toBe(70);
+  await rm(join(folder, 'full'));
+  expect((await program.run({ outputName })).error).toBeUndefined();
+  expect(await readFile(join(folder, outputName), 'utf8')).toBe('the take');
+  expect(starts()).toBe(1);
+});
