@@ -125,9 +125,7 @@ async function runJobs(failure: Failure, folder: string, stack: HeygenStack): Pr
   const { charges, walletMicros, spentMicros } = await stack.readBalances();
   const leftovers = (await stack.leftovers()).length;
   const figures = [failure.name, ready, ordersWhileFailing, `${waiting} of ${ids.length}`, completed];
-  console.log(
-    `| ${[...figures, publishedS.toFixed(1), charges, walletMicros, spentMicros, leftovers].join(' | ')} |`,
-  );
+  console.log(`| ${[...figures, publishedS.toFixed(1), charges, walletMicros, spentMicros, leftovers].join(' | ')} |`);
   console.error(seen.message);
   return (
     ready === 503 &&
@@ -151,12 +149,17 @@ async function fill(path: string): Promise<void> {
 
 /** Polls until the job meets the condition. Repeats requests while the API is down. */
 async function waitFor(stack: HeygenStack, id: string, isReached: (job: JobView) => boolean): Promise<JobView> {
-  for (const untilMs = performance.now() + 2 * 60_000; ; ) {
+  for (const untilMs = performance.now() + 2 * 60_000; ;) {
     const response = await fetch(`${stack.url}/lipsync/${id}`).catch(() => undefined);
     const job = response?.ok ? jobViewSchema.parse(await response.json()) : undefined;
     if (job && isReached(job)) return job;
     if (performance.now() > untilMs) {
-      console.log(stack.lines.filter((line) => line.includes(id)).slice(-40).join('\n'));
+      console.log(
+        stack.lines
+          .filter((line) => line.includes(id))
+          .slice(-40)
+          .join('\n'),
+      );
       throw new Error(`Job ${id} is ${job?.stage}: ${job?.message}`);
     }
     await sleep(200);

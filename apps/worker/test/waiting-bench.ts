@@ -96,7 +96,11 @@ export async function openWaitingBench(): Promise<WaitingBench> {
     queues,
     abandoned,
     cutNotifications: () => subscriber.disconnect(),
-    async work(lanes, step, { onAppend, cancelPollMs = 60_000, inputs = noInputs, checkStorage = async () => undefined } = {}) {
+    async work(
+      lanes,
+      step,
+      { onAppend, cancelPollMs = 60_000, inputs = noInputs, checkStorage = async () => undefined } = {},
+    ) {
       const runner = new JobRunner({
         store: onAppend ? observeAppends(store, onAppend) : store,
         clock: systemClock,
