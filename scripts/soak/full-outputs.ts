@@ -102,15 +102,15 @@ async function runJobs(failure: Failure, folder: string, stack: HeygenStack): Pr
   while (orders() === 0) await sleep(100);
   await failure.begin(folder);
   const seen = await waitFor(stack, paid.id, ({ message }) => message.includes('waits to be published'));
-  const later = [];
+  const others = [];
   for (const method of ['heygen', 'heygen', 'preview'])
-    later.push(await client.submit(await shortenSample(stack.folder, 1.2), { method }));
+    others.push(await client.submit(await shortenSample(stack.folder, 1.2), { method }));
   await sleep(waitMs);
   const { status: ready } = await fetch(`${stack.url}/ready`);
   for (const part of ['worker', 'api'])
     for (const pid of descendantsRunning(`apps/${part}/src/main.ts`)) process.kill(pid, 'SIGKILL');
   await sleep(waitMs);
-  const ids = [paid.id, ...later.map(({ id }) => id)];
+  const ids = [paid.id, ...others.map(({ id }) => id)];
   const waiting = (await Promise.all(ids.map((id) => waitFor(stack, id, () => true)))).filter(
     ({ stage, message }) => stage === 'waiting' && message.includes(join(folder, 'out')),
   ).length;
@@ -119,7 +119,7 @@ async function runJobs(failure: Failure, folder: string, stack: HeygenStack): Pr
   const startedMs = performance.now();
   const ended = [await client.follow(paid.id, () => undefined)];
   const publishedS = (performance.now() - startedMs) / 1000;
-  for (const { id } of later) ended.push(await client.follow(id, () => undefined));
+  for (const { id } of others) ended.push(await client.follow(id, () => undefined));
   for (const job of ended) if (job.output_url) await client.download(job, join(stack.folder, `${job.id}.mp4`));
   const completed = ended.filter(({ status, output_url: output }) => status === 'completed' && output).length;
   const { charges, walletMicros, spentMicros } = await stack.readBalances();
