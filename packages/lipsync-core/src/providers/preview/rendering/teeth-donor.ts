@@ -124,6 +124,8 @@ const smoothingRadius = 4;
 
 /** Height of what the donor shows below its upper teeth, relative to the mouth's width, from which it is used. */
 const leastLowerHeight = 0.045;
+/** Luma above that of the dark, relative to the skin, from which it counts as lower teeth or tongue. */
+const leastLowerLuma = 0.18;
 /** Fraction of that height in which it fades into the dark. */
 const lowerFade = 0.5;
 /** Fraction of the opening, beginning with the darkest part, whose mean is the color of the dark. */
@@ -171,7 +173,10 @@ export function extractInterior(frame: DonorFrame, neutral: NeutralMouth): Extra
   const layer = createLayer({ columns, rows, halfWidth: width * 0.5, top: width * -0.2, bottom: width * 0.2 });
   const edges = findToothEdges(view, layer);
   for (let column = 0; column < columns; column += 1) fillColumn(view, layer, column, edges[column] ?? 0);
-  return { upper: layer, lower: extractLower(view, edges), cavity: measureCavity(view), skinLuma: frame.skinLuma };
+  const cavity = measureCavity(view);
+  const lower = extractLower(view, edges);
+  const isLit = lower !== undefined && meanLuma(lower) - cavity.luma > leastLowerLuma * frame.skinLuma;
+  return { upper: layer, lower: isLit ? lower : undefined, cavity, skinLuma: frame.skinLuma };
 }
 
 /** Extracts what lies between the upper teeth, whose lower edges are `edges`, and the lower lip. */
@@ -199,6 +204,12 @@ function extractLower(view: DonorView, edges: readonly number[]): InteriorLayer 
     }
   }
   return layer;
+}
+
+/** Mean luma of the visible part of a layer. */
+function meanLuma({ luma, alpha }: InteriorLayer): number {
+  const weight = alpha.reduce((sum, value) => sum + value, 0);
+  return luma.reduce((sum, value, index) => sum + value * at(alpha, index), 0) / Math.max(weight, 1);
 }
 
 /** Copies the color at a position of the face plane. */
