@@ -15,7 +15,7 @@ const largestDeviation = 8;
 export interface AppearanceDeviation {
   readonly lips: number;
   readonly chin: number;
-  readonly upperFace: number;
+  readonly forehead: number;
   /** Contrast of small details of the upper face relative to the usual one: 1 usual, 0 blurred. */
   readonly sharpness: number;
 }
@@ -57,7 +57,7 @@ export class AppearanceReference {
     return {
       lips: this.#meanDeviation(appearance, appearanceParts.lips),
       chin: this.#meanDeviation(appearance, appearanceParts.chin),
-      upperFace: this.#meanDeviation(appearance, appearanceParts.upperFace),
+      forehead: this.#meanDeviation(appearance, appearanceParts.forehead),
       sharpness: this.#textureOf((index) => at(appearance, index)) / Math.max(1, this.#usualTexture),
     };
   }

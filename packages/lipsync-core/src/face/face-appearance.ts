@@ -7,10 +7,12 @@ const chinPoints = [
   200, 199, 175, 201, 421, 208, 428, 194, 418, 204, 424, 202, 422, 212, 432, 214, 434, 32, 262, 171, 396, 140, 369, 211,
   431, 210, 430, 169, 394,
 ] as const;
-/** Forehead, brows, nose and cheeks: the parts of a face that a cover of the mouth leaves visible. */
+/** Forehead, brows and bridge of the nose, which hardly anything covers together with the mouth. */
+const foreheadPoints = [151, 9, 107, 336, 66, 296, 69, 299, 6, 197, 195] as const;
+/** The parts of a face that a small cover of the mouth leaves visible. */
 const upperFacePoints = [
-  151, 9, 6, 197, 195, 5, 4, 50, 280, 101, 330, 117, 346, 118, 347, 205, 425, 36, 266, 142, 371, 107, 336, 66, 296, 69,
-  299,
+  ...foreheadPoints,
+  ...([5, 4, 50, 280, 101, 330, 117, 346, 118, 347, 205, 425, 36, 266, 142, 371] as const),
 ] as const;
 const lipPoints = [...outerLips, ...lipColorPoints, 73, 303, 90, 320, 74, 304] as const;
 const sampledPoints = [...lipPoints, ...chinPoints, ...upperFacePoints] as const;
@@ -19,6 +21,10 @@ const sampledPoints = [...lipPoints, ...chinPoints, ...upperFacePoints] as const
 export const appearanceParts = {
   lips: { start: 0, end: lipPoints.length },
   chin: { start: lipPoints.length, end: lipPoints.length + chinPoints.length },
+  forehead: {
+    start: lipPoints.length + chinPoints.length,
+    end: lipPoints.length + chinPoints.length + foreheadPoints.length,
+  },
   upperFace: { start: lipPoints.length + chinPoints.length, end: sampledPoints.length },
 } as const;
 export const appearancePointCount = sampledPoints.length;

@@ -23,6 +23,15 @@ describe('findRanges', () => {
     expect(findRanges(seriesOf(60, { ...steady(20, 23, 2), 40: 5, 44: 5 }), limits)).toEqual([]);
   });
 
+  it('With a limit for edges, a slow change is no range, and a quick one on either side is.', () => {
+    const slow = Float32Array.from({ length: 100 }, (_, frame) => Math.min(1.3, frame / 40));
+    expect(findRanges(slow, { ...limits, edgeFrames: 10 })).toEqual([]);
+    expect(findRanges(slow, limits)).toEqual([{ start: 32, end: 100 }]);
+    slow.fill(0.2, 70);
+    expect(findRanges(slow.subarray(32), { ...limits, edgeFrames: 10 })).toEqual([]);
+    expect(findRanges(slow, { ...limits, edgeFrames: 10 })).toEqual([{ start: 32, end: 70 }]);
+  });
+
   it('Ranges with a short break are joined, and frames without a value take the one before.', () => {
     const joined = seriesOf(80, { ...steady(10, 20, 2), ...steady(28, 40, 2), ...steady(60, 70, 2) });
     expect(findRanges(joined, limits)).toEqual([

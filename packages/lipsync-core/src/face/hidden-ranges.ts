@@ -13,9 +13,14 @@ const longestBreakSeconds = 0.4;
 
 /**
  * Mean deviations of lips and chin from their usual look at which they count as covered. Uncovered mouths stay below
- * 80 % of them. A deviation of the whole face is light, pose or blur, and counts only in part.
+ * 80 % of them. What the forehead deviates by more than the usual is light or pose, and is subtracted.
  */
-const coveredAt = { lips: 2.15, chin: 2.35, upperFace: 1.2, upperFaceShare: 0.5 } as const;
+const coveredAt = { lips: 2.15, chin: 2.35, usualForehead: 1.2 } as const;
+/**
+ * A cover comes or goes within this time, from `uncovered` to 1. A slow change is light, or a scene that dissolves into
+ * another. A range that reaches the start or end of the shot is ambiguous when it has a larger share of the shot.
+ */
+const coverEdge = { seconds: 0.2, uncovered: 0.6, largestOpenShare: 0.25 } as const;
 const overexposedFraction = 0.6;
 /** Sharpness of the upper face at which it counts as blurred, and below which a deviation is blur and not a cover. */
 const blurredSharpness = { always: 0.35, withDeviation: 0.6 } as const;
@@ -51,9 +56,14 @@ export function findHiddenRanges(options: HiddenRangeOptions): readonly HiddenRa
     shortest: Math.min(end - start, Math.max(2, Math.round(shortestSeconds * framesPerSecond))),
     longestBreak: Math.round(longestBreakSeconds * framesPerSecond),
   };
+  const edgeFrames = Math.round(coverEdge.seconds * framesPerSecond);
   return [...values]
     .flatMap(([reason, series]) =>
-      findRanges(series, limits).map((range) => ({ start: start + range.start, end: start + range.end, reason })),
+      findRanges(series, reason === 'covered' ? { ...limits, edgeFrames } : limits).map((range) => ({
+        start: start + range.start,
+        end: start + range.end,
+        reason,
+      })),
     )
     .sort((first, second) => first.start - second.start);
 }
@@ -86,12 +96,13 @@ function* rateMouth(
   yield ['too_small', smallestMouthPx / Math.max(1, distance(points, ...mouthCorners.outer))];
   const reference = references.get(observation.identity);
   if (!reference || overexposed >= 1) return;
-  const { lips, chin, upperFace, sharpness } = reference.compare(appearance);
-  const shared = Math.max(0, upperFace - coveredAt.upperFace) * coveredAt.upperFaceShare;
-  const deviation = Math.max((lips - shared) / coveredAt.lips, (chin - shared) / coveredAt.chin);
+  const { lips, chin, forehead, sharpness } = reference.compare(appearance);
+  const shared = Math.max(0, forehead - coveredAt.usualForehead);
+  const deviation = (subtracted: number): number =>
+    Math.max((lips - subtracted) / coveredAt.lips, (chin - subtracted) / coveredAt.chin);
   const isBlurred = sharpness < blurredSharpness.withDeviation;
-  yield ['covered', isBlurred ? 0 : deviation];
-  yield ['blurred', Math.max(blurredSharpness.always / Math.max(0.01, sharpness), isBlurred ? deviation : 0)];
+  yield ['covered', isBlurred ? 0 : deviation(shared)];
+  yield ['blurred', Math.max(blurredSharpness.always / Math.max(0.01, sharpness), isBlurred ? deviation(0) : 0)];
 }
 
 /** Sine of the angle between the line through the outer eye corners and the picture plane. */
@@ -112,6 +123,8 @@ function distance(points: Float32Array, first: number, second: number): number {
 interface RangeLimits {
   readonly shortest: number;
   readonly longestBreak: number;
+  /** When given, a range counts only if it begins or ends within so many frames. */
+  readonly edgeFrames?: number;
 }
 
 interface FrameRange {
@@ -123,7 +136,10 @@ interface FrameRange {
  * Ranges in which the median of three neighbors reaches 1, extended on both sides while it stays above `leaveValue`.
  * Frames without a value (NaN) take the one before.
  */
-export function findRanges(series: Float32Array, { shortest, longestBreak }: RangeLimits): readonly FrameRange[] {
+export function findRanges(
+  series: Float32Array,
+  { shortest, longestBreak, edgeFrames }: RangeLimits,
+): readonly FrameRange[] {
   const values = medianOfThree(carryForward(series));
   const ranges: { start: number; end: number; strongFrames: number }[] = [];
   let current: { start: number; end: number; strongFrames: number } | undefined;
@@ -146,7 +162,19 @@ export function findRanges(series: Float32Array, { shortest, longestBreak }: Ran
     if (last && start - last.end <= longestBreak) last.end = end;
     else joined.push({ start, end });
   }
-  return joined;
+  return edgeFrames === undefined ? joined : joined.filter((range) => hasEdge(values, range, edgeFrames));
+}
+
+/** Whether values rise to 1 at the start of a range, or fall from it at its end, within `edgeFrames`. */
+function hasEdge(values: Float32Array, { start, end }: FrameRange, edgeFrames: number): boolean {
+  const isOpen = start === 0 || end === values.length;
+  if (isOpen && end - start > values.length * coverEdge.largestOpenShare) return false;
+  const inside = values.subarray(start, end);
+  const first = start + inside.findIndex((value) => value >= 1);
+  const last = start + inside.findLastIndex((value) => value >= 1);
+  const before = values.subarray(Math.max(0, first - edgeFrames), first);
+  const after = values.subarray(last + 1, last + 1 + edgeFrames);
+  return [...before, ...after].some((value) => value <= coverEdge.uncovered);
 }
 
 function carryForward(series: Float32Array): Float32Array {
