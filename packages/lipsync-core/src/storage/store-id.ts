@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
+import { createFolder } from '../processes/workspace.ts';
 import { partPathFor, placeDurably, syncFile } from './durable-files.ts';
 
 const fileName = '.store-id';
@@ -15,7 +16,7 @@ export async function storeIdOf(folder: string): Promise<string> {
   const path = join(folder, fileName);
   const existing = await readId(path);
   if (existing !== undefined) return existing;
-  await mkdir(folder, { recursive: true });
+  await createFolder(folder);
   const partPath = partPathFor(path);
   try {
     await writeFile(partPath, `${randomUUID()}\n`, { flag: 'wx' });
