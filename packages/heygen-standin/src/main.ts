@@ -5,8 +5,20 @@ import { mouthModes, startHeygenStandin, type HeygenStandinOptions, type MouthMo
 const usage =
   'npm run heygen-standin -- [--port 4010] [--key sk_V2_mine] [--balance-usd 1000] [--timescale 1] [--max-concurrent 10] [--mouth moving|old|frozen|shifted]';
 
-/** Null for a request for help. */
-function readOptions(): HeygenStandinOptions | null {
+interface NumberFlag {
+  /** Follows the flag in a message: "--port must be …". */
+  readonly rule: string;
+  readonly accepts: (value: number) => boolean;
+}
+
+const numberFlags = {
+  port: { rule: 'a port, 0 to 65535', accepts: (value) => Number.isInteger(value) && value >= 0 && value <= 65_535 },
+  'balance-usd': { rule: 'a number of at least 0', accepts: (value) => value >= 0 },
+  timescale: { rule: 'a number above 0', accepts: (value) => value > 0 },
+  'max-concurrent': { rule: 'an integer of at least 1', accepts: (value) => Number.isInteger(value) && value >= 1 },
+} satisfies Readonly<Record<string, NumberFlag>>;
+
+function readOptions(): HeygenStandinOptions {
   const { values } = parseArgs({
     options: {
       port: { type: 'string', default: '4010' },
@@ -15,20 +27,26 @@ function readOptions(): HeygenStandinOptions | null {
       timescale: { type: 'string', default: '1' },
       'max-concurrent': { type: 'string', default: '10' },
       mouth: { type: 'string', default: 'moving' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) return null;
+  const readNumber = (name: keyof typeof numberFlags): number => parseNumber(name, values[name]);
   return {
-    port: Number(values.port),
+    port: readNumber('port'),
     ...(values.key === undefined ? {} : { apiKey: values.key }),
-    balanceMicros: Math.round(Number(values['balance-usd']) * 1_000_000),
+    balanceMicros: Math.round(readNumber('balance-usd') * 1_000_000),
     settings: {
-      timescale: Number(values.timescale),
-      maxConcurrent: Number(values['max-concurrent']),
+      timescale: readNumber('timescale'),
+      maxConcurrent: readNumber('max-concurrent'),
       mouth: parseMouth(values.mouth),
     },
   };
+}
+
+function parseNumber(name: keyof typeof numberFlags, text: string): number {
+  const { rule, accepts }: NumberFlag = numberFlags[name];
+  const value = text.trim() === '' ? NaN : Number(text);
+  if (!Number.isFinite(value) || !accepts(value)) throw new Error(`--${name} must be ${rule}.`);
+  return value;
 }
 
 function parseMouth(value: string): MouthMode {
@@ -38,12 +56,7 @@ function parseMouth(value: string): MouthMode {
 }
 
 async function main(): Promise<void> {
-  const options = readOptions();
-  if (options === null) {
-    process.stdout.write(`${usage}\n`);
-    return;
-  }
-  const standin = await startHeygenStandin(options);
+  const standin = await startHeygenStandin(readOptions());
   const lines = [
     `HeyGen stand-in at ${standin.url}`,
     `  HEYGEN_API_ENDPOINT=${standin.url}`,
@@ -65,7 +78,7 @@ async function waitForStop(): Promise<void> {
 }
 
 try {
-  if (process.argv.includes('--help')) process.stdout.write(`${usage}\n`);
+  if (process.argv.includes('--help') || process.argv.includes('-h')) process.stdout.write(`${usage}\n`);
   else await main();
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);

@@ -37,15 +37,19 @@ describe('npm run heygen-standin', () => {
   });
 
   it.each([
-    ['--port', 'many'],
-    ['--timescale', '0'],
-    ['--unknown', '1'],
-    ['--mouth', 'open'],
-  ])('The invalid argument %s %s is refused with the usage.', async (...args) => {
-    const child = start(...args);
+    ['--port', 'many', '--port must be a port, 0 to 65535.'],
+    ['--port', '65536', '--port must be a port, 0 to 65535.'],
+    ['--balance-usd', 'much', '--balance-usd must be a number of at least 0.'],
+    ['--timescale', '0', '--timescale must be a number above 0.'],
+    ['--max-concurrent', '1.5', '--max-concurrent must be an integer of at least 1.'],
+    ['--unknown', '1', "Unknown option '--unknown'"],
+    ['--mouth', 'open', '--mouth must be one of moving, old, frozen, shifted.'],
+  ])('The invalid argument %s %s is refused with its rule and the usage.', async (flag, value, rule) => {
+    const child = start(flag, value);
     let errorOutput = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errorOutput += text));
     expect(await once(child, 'close')).toEqual([1, null]);
+    expect(errorOutput).toContain(rule);
     expect(errorOutput).toContain('npm run heygen-standin');
   });
 });
