@@ -110,7 +110,7 @@ export class InputDownloader {
 
 function nameSource(thrown: unknown, { field, url }: DownloadRequest): unknown {
   if (!LipsyncError.isInstance(thrown) || !sourceFailures.has(thrown.code)) return thrown;
-  const host = URL.parse(url)?.host ?? 'an invalid URL';
+  const host = URL.parse(url)?.host || 'a URL without a host';
   const text = thrown instanceof RequestError ? thrown.explanation : thrown.message;
   return new LipsyncError(thrown.code, `${field}_url (${host}): ${text}`, { cause: thrown, details: thrown.details });
 }

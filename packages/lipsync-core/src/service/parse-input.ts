@@ -25,9 +25,9 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unkn
   throw new LipsyncError('request_invalid', problems.join('; '), { details: { problems } });
 }
 
-/** Whether an input is named by an http(s) URL instead of a path. */
+/** Whether an input is named by a URL instead of a path. The download refuses schemes other than http(s). */
 export function isUrl(source: string): boolean {
-  return /^https?:\/\//i.test(source);
+  return /^[a-z][a-z\d+.-]*:\/\//i.test(source);
 }
 
 /** Returns the absolute path of a readable input file; `what` names it in the error. Throws `InputNotFoundError`. */

@@ -193,6 +193,14 @@ describe('Inputs of an in-process job at a URL', () => {
     expect(await contents(workFolder)).toEqual([]);
   });
 
+  it.each(['file:///etc/passwd', 'ftp://example.org/clip.mp4'])(
+    'The URL %s of a scheme that is not fetched is refused as a URL, not as a file that does not exist.',
+    async (videoPath) => {
+      const { error } = await jobsOf(neverCalled).run(jobInput({ videoPath }));
+      expect(error).toMatchObject({ code: 'url_forbidden', message: expect.stringContaining('http or https') });
+    },
+  );
+
   it('A file that does not exist fails the job before the other input is downloaded.', async () => {
     answer = () => {
       throw new Error('a request was sent');
