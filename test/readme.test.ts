@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -40,4 +41,13 @@ it('The README lists every provider in the order of auto, with the terms of comm
     terms: expect.stringContaining(license),
   }));
   expect(rows).toEqual(providers);
+});
+
+it('Every folder and file in the tables of ARCHITECTURE.md exists.', async () => {
+  const text = await readFile(join(projectDir, 'ARCHITECTURE.md'), 'utf8');
+  const rows = text.split('\n').filter((line) => line.startsWith('| '));
+  const named = rows.flatMap((row) => [...row.matchAll(/`([\w-]+\/[\w/.-]*)`/g)].map(([, path]) => path ?? ''));
+  const roots = [projectDir, join(projectDir, 'packages', 'lipsync-core', 'src')];
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter((path) => !roots.some((root) => existsSync(join(root, path))))).toEqual([]);
 });
