@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { heldMib } from '../lib/watch-memory.ts';
 import { shortenSample } from '../lib/short-sample.ts';
-import { listenToJob, type Heard } from './job-listener.ts';
+import { listenToJob, type ListenerReport } from './job-listener.ts';
 import { descendantsRunning, killRunning } from './processes.ts';
 import { startScratchStack } from './scratch-stack.ts';
 
@@ -41,21 +41,21 @@ export async function proveCrowd(): Promise<boolean> {
     const killer = new Killer();
     const listeners = Array.from({ length: listenerCount }, async (_item, index) => {
       const id = accepted[index % jobCount]?.id ?? '';
-      const heard = await listenToJob(`${stack.url}/lipsync/${id}/events`, signal);
+      const report = await listenToJob(`${stack.url}/lipsync/${id}/events`, signal);
       killer.jobEnded(id);
-      return heard;
+      return report;
     });
-    const heard = await Promise.all(listeners);
+    const reports = await Promise.all(listeners);
     const doneMs = performance.now() - startedMs;
     const records = await Promise.all(accepted.map(({ id }) => stack.client.follow(id, () => undefined)));
     const figures = {
       accepted: accepted.length,
       completed: records.filter(({ status }) => status === 'completed').length,
       listeners: listenerCount,
-      'heard the end': heard.filter(({ end }) => end === 'completed').length,
-      'monotonic progress': heard.filter(({ isMonotonic }) => isMonotonic).length,
-      events: sumOf(heard, ({ events }) => events),
-      reconnects: sumOf(heard, ({ reconnects }) => reconnects),
+      'received the end': reports.filter(({ end }) => end === 'completed').length,
+      'monotonic progress': reports.filter(({ isMonotonic }) => isMonotonic).length,
+      events: sumOf(reports, ({ events }) => events),
+      reconnects: sumOf(reports, ({ reconnects }) => reconnects),
       kills: killer.killed.length,
       outputs: (await stack.outputs()).length,
       leftovers: (await stack.leftovers()).length,
@@ -67,7 +67,7 @@ export async function proveCrowd(): Promise<boolean> {
     for (const [name, value] of Object.entries(figures)) console.log(`| ${name} | ${value} |`);
     return (
       [figures.completed, figures.outputs].every((count) => count === jobCount) &&
-      [figures['heard the end'], figures['monotonic progress']].every((count) => count === listenerCount) &&
+      [figures['received the end'], figures['monotonic progress']].every((count) => count === listenerCount) &&
       figures.leftovers === 0
     );
   } finally {
@@ -100,6 +100,6 @@ function watchApi(): { readonly seriesMib: readonly number[]; end(): void } {
   return { seriesMib, end: () => clearInterval(timer) };
 }
 
-function sumOf(heard: readonly Heard[], count: (one: Heard) => number): number {
-  return heard.reduce((sum, one) => sum + count(one), 0);
+function sumOf(reports: readonly ListenerReport[], count: (one: ListenerReport) => number): number {
+  return reports.reduce((sum, one) => sum + count(one), 0);
 }

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { jobViewSchema, type JobView } from '@lipsync/core/contract';
 import { shortenSample } from '../lib/short-sample.ts';
 import { startHeygenStack, type HeygenStack } from './heygen-stack.ts';
-import { descendantsRunning } from './processes.ts';
+import { killRunning } from './processes.ts';
 
 const timeLimitMs = 6 * 60_000;
 const mountSizeBytes = 8 * 1024 ** 2;
@@ -60,13 +60,13 @@ const failures: readonly Failure[] = [
 
 /**
  * Makes the output folder fail while HeyGen works on a job, sends more jobs, and kills worker and API with SIGKILL.
- * While it fails, nothing more may be ordered; afterwards every job must complete and be charged once. A full and a
+ * While it fails, no other operation may start; afterwards every job must complete and be charged once. A full and a
  * read-only folder need the right to mount.
  */
 export async function proveFullOutputs(): Promise<boolean> {
   const mayMount = process.platform === 'linux' && process.getuid?.() === 0;
   console.log(
-    '| output folder | ready | orders while it fails | waiting jobs after SIGKILL | completed | published after, s | charges | wallet, µ$ | ledger, µ$ | leftovers |\n|---|---|---|---|---|---|---|---|---|---|',
+    '| output folder | ready | operations started while it fails | waiting jobs after SIGKILL | completed | published after, s | charges | wallet, µ$ | ledger, µ$ | leftovers |\n|---|---|---|---|---|---|---|---|---|---|',
   );
   let holds = true;
   for (const failure of failures.filter(({ name }) => mayMount || name === failures.at(-1)?.name))
@@ -97,24 +97,23 @@ async function proveFailure(failure: Failure): Promise<boolean> {
 
 async function runJobs(failure: Failure, folder: string, stack: HeygenStack): Promise<boolean> {
   const { client, standin } = stack;
-  const orders = (): number => standin.control.operations().operations.length;
+  const countOperations = (): number => standin.control.operations().operations.length;
   const paid = await client.submit(await shortenSample(stack.folder, 1), { method: 'heygen' });
-  while (orders() === 0) await sleep(100);
+  while (countOperations() === 0) await sleep(100);
   await failure.begin(folder);
-  const seen = await waitFor(stack, paid.id, ({ message }) => message.includes('waits to be published'));
+  const parked = await waitFor(stack, paid.id, ({ message }) => message.includes('waits to be published'));
   const others = [];
   for (const method of ['heygen', 'heygen', 'preview'])
     others.push(await client.submit(await shortenSample(stack.folder, 1.2), { method }));
   await sleep(waitMs);
   const { status: ready } = await fetch(`${stack.url}/ready`);
-  for (const part of ['worker', 'api'])
-    for (const pid of descendantsRunning(`apps/${part}/src/main.ts`)) process.kill(pid, 'SIGKILL');
+  for (const part of ['worker', 'api']) killRunning(`apps/${part}/src/main.ts`);
   await sleep(waitMs);
   const ids = [paid.id, ...others.map(({ id }) => id)];
   const waiting = (await Promise.all(ids.map((id) => waitFor(stack, id, () => true)))).filter(
     ({ stage, message }) => stage === 'waiting' && message.includes(join(folder, 'out')),
   ).length;
-  const ordersWhileFailing = orders() - 1;
+  const startedWhileFailing = countOperations() - 1;
   await failure.end(folder);
   const startedMs = performance.now();
   const ended = [await client.follow(paid.id, () => undefined)];
@@ -124,12 +123,12 @@ async function runJobs(failure: Failure, folder: string, stack: HeygenStack): Pr
   const completed = ended.filter(({ status, output_url: output }) => status === 'completed' && output).length;
   const { charges, walletMicros, spentMicros } = await stack.readBalances();
   const leftovers = (await stack.leftovers()).length;
-  const figures = [failure.name, ready, ordersWhileFailing, `${waiting} of ${ids.length}`, completed];
+  const figures = [failure.name, ready, startedWhileFailing, `${waiting} of ${ids.length}`, completed];
   console.log(`| ${[...figures, publishedS.toFixed(1), charges, walletMicros, spentMicros, leftovers].join(' | ')} |`);
-  console.error(seen.message);
+  console.error(parked.message);
   return (
     ready === 503 &&
-    ordersWhileFailing === 0 &&
+    startedWhileFailing === 0 &&
     waiting === ids.length &&
     completed === ids.length &&
     publishedS <= 15 &&

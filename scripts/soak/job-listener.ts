@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What a listener received until the end of its job. */
-export interface Heard {
+export interface ListenerReport {
   /** Name of the last event. */
   readonly end: string;
   readonly events: number;
@@ -13,23 +13,23 @@ export interface Heard {
 const reconnectDelayMs = 500;
 
 /** Listens to the events of a job and reconnects like a browser until the job has ended. Throws when `signal` aborts. */
-export async function listenToJob(url: string, signal: AbortSignal): Promise<Heard> {
-  const heard = { end: '', events: 0, isMonotonic: true, reconnects: 0 };
+export async function listenToJob(url: string, signal: AbortSignal): Promise<ListenerReport> {
+  const report = { end: '', events: 0, isMonotonic: true, reconnects: 0 };
   let lastId = '';
   let progress = 0;
   for (;;) {
     try {
       for await (const event of eventsOf(url, lastId, signal)) {
         lastId = event.id;
-        heard.events += 1;
-        heard.isMonotonic &&= event.progress >= progress;
+        report.events += 1;
+        report.isMonotonic &&= event.progress >= progress;
         progress = event.progress;
-        if (event.name !== 'progress') return { ...heard, end: event.name };
+        if (event.name !== 'progress') return { ...report, end: event.name };
       }
     } catch (error) {
       if (signal.aborted) throw error;
     }
-    heard.reconnects += 1;
+    report.reconnects += 1;
     await sleep(reconnectDelayMs, undefined, { signal });
   }
 }

@@ -3,11 +3,14 @@ import { createReadStream } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { jobViewSchema, type JobView } from '@lipsync/core/contract';
 import { samplePaths, startScratchStack, type ScratchStack } from './scratch-stack.ts';
 
 const slowJobs = 16;
 const samples = 3;
+/** At a byte per second, more than any limit allows. */
+const drippedBytes = 40_000;
 const maxSlowdown = 1.5;
 const timeLimitMs = 10 * 60_000;
 /** Response time limit, two windows of the minimum rate, and the time that a worker may need for the rest. */
@@ -71,7 +74,7 @@ async function startSource(requests: Map<string, number>): Promise<Server> {
     const sample = Object.values(samplePaths).find((file) => basename(file) === basename(path));
     if (sample !== undefined) createReadStream(sample).pipe(response);
     else if (path.startsWith('/drip')) {
-      response.writeHead(200, { 'content-length': '37825' });
+      response.writeHead(200, { 'content-length': drippedBytes });
       const timer = setInterval(() => response.write('.'), 1_000);
       response.on('close', () => clearInterval(timer));
     }
@@ -102,10 +105,10 @@ function durationSeconds({ created_at, completed_at }: JobView): number {
 }
 
 async function timeCancel(stack: ScratchStack, job: JobView): Promise<number> {
-  while ((await readJob(stack, job.id)).stage !== 'fetching') await new Promise((resolve) => setTimeout(resolve, 50));
+  while ((await readJob(stack, job.id)).stage !== 'fetching') await sleep(50);
   const startMs = performance.now();
   await fetch(`${stack.url}/lipsync/${job.id}/cancel`, { method: 'POST' });
-  while ((await readJob(stack, job.id)).status !== 'canceled') await new Promise((resolve) => setTimeout(resolve, 20));
+  while ((await readJob(stack, job.id)).status !== 'canceled') await sleep(20);
   return (performance.now() - startMs) / 1000;
 }
 
