@@ -1,3 +1,4 @@
+import { lumaOf } from '../image/color-matrix.ts';
 import { at, medianInPlace, toByte } from '../image/math.ts';
 import type { RgbPicture } from './face-regions.ts';
 import { leftEyeCorners, lipColorPoints, outerLips, rightEyeCorners } from './landmarks.ts';
@@ -85,9 +86,9 @@ function samplePoint(
     red += r;
     green += g;
     blue += b;
-    lumas[sample] = 0.299 * r + 0.587 * g + 0.114 * b;
+    lumas[sample] = lumaOf(r, g, b);
   }
-  const luma = (0.299 * red + 0.587 * green + 0.114 * blue) / 9;
+  const luma = lumaOf(red, green, blue) / 9;
   const target = index * appearanceChannels;
   samples[target] = luma;
   samples[target + 1] = (blue / 9 - luma) * 0.564;

@@ -1,3 +1,4 @@
+import { lumaOf } from '../image/color-matrix.ts';
 import type { RgbPicture } from './face-regions.ts';
 
 const gridSize = 32;
@@ -119,7 +120,7 @@ function signatureOf(rgb: Uint8Array, offsets: Int32Array): FrameSignature {
       green += rgb[offset + 1] ?? 0;
       blue += rgb[offset + 2] ?? 0;
     }
-    grid[cell] = (0.299 * red + 0.587 * green + 0.114 * blue) / samplesPerCell;
+    grid[cell] = lumaOf(red, green, blue) / samplesPerCell;
     const bin =
       (binOf(red / samplesPerCell) * binsPerChannel + binOf(green / samplesPerCell)) * binsPerChannel +
       binOf(blue / samplesPerCell);

@@ -30,6 +30,11 @@ const lumaCoefficients: ReadonlyMap<string, readonly [red: number, blue: number]
 const bt709 = [0.2126, 0.0722] as const;
 const bt601 = [0.299, 0.114] as const;
 
+/** Luma of an R'G'B' color by BT.601, for comparing pictures; not for converting them. */
+export function lumaOf(red: number, green: number, blue: number): number {
+  return 0.299 * red + 0.587 * green + 0.114 * blue;
+}
+
 /** Players assume BT.601 for untagged pictures up to this height, BT.709 above. */
 const standardDefinitionLines = 576;
 

@@ -30,6 +30,9 @@ export interface SampleVerdict {
   readonly isStill: boolean | null;
 }
 
+// The tests in test/quality check the limits below: the sample and the clips of LIPSYNC_TEST_CLIPS_DIR, with redrawn and
+// with old lips; the sample also encoded coarsely, scaled, cropped, and at another frame rate.
+
 /**
  * An old mouth differs from the clip about as much as the eyes do. New lips differ by several times as much, except in
  * single frames of a coarse encode, where only the mean tells.
@@ -126,6 +129,7 @@ function isStill(
   return Math.sqrt(squares / now.length) < stillLevels;
 }
 
+/** Share of the samples that must agree. */
 const neededShare = 0.8;
 
 /** Whether the lips of a window are unchanged: those of the clip, or not moving at all. */

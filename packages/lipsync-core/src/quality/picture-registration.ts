@@ -1,3 +1,5 @@
+import { lumaOf } from '../image/color-matrix.ts';
+
 /** 8-bit RGB picture, `width × height × 3` bytes, rows from the top. */
 export interface RgbFrame {
   readonly data: Uint8Array;
@@ -23,10 +25,10 @@ export interface Registration {
   readonly shiftY: number;
 }
 
-/** Luma of an RGB pixel by the weights of BT.601. */
+/** Luma of a pixel. */
 export function lumaAt({ data }: RgbFrame, pixel: number): number {
   const index = pixel * 3;
-  return 0.299 * (data[index] ?? 0) + 0.587 * (data[index + 1] ?? 0) + 0.114 * (data[index + 2] ?? 0);
+  return lumaOf(data[index] ?? 0, data[index + 1] ?? 0, data[index + 2] ?? 0);
 }
 
 /** Shrinks a picture to at most `longSidePx` by averaging blocks of pixels. */

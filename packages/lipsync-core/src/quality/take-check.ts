@@ -1,6 +1,5 @@
-import type { Warning } from '../contract/provider-types.ts';
 import type { TraceContext } from '../contract/ports.ts';
-import type { ProgressReport } from '../contract/provider-types.ts';
+import type { ProgressReport, Warning } from '../contract/provider-types.ts';
 import { toLipsyncError } from '../errors/index.ts';
 import type { MediaLimits } from '../media/index.ts';
 import { KeyedMutex } from '../processes/keyed-mutex.ts';

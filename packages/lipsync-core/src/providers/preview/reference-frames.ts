@@ -24,8 +24,8 @@ interface TrackPart {
 
 /**
  * Selects frames for the mouth reference among the first `usedFrames` frames of a track, in ascending order: found
- * faces with a visible mouth, spread evenly over the earliest window with enough faces and a mouth both open and closed, or else over the
- * window with the most faces. Empty when no face was found.
+ * faces with a visible mouth, spread evenly over the earliest window with enough faces and a mouth both open and closed,
+ * or else over the window with the most faces. Empty when no face was found.
  */
 export function selectReferenceFrames(track: FaceTrack, usedFrames: number): readonly number[] {
   const { start, end } = chooseWindow(track, usedFrames);

@@ -1,5 +1,5 @@
 import { at, clamp, medianInPlace, mix, smoothStep } from '../../../image/math.ts';
-import type { Picture } from '../../../image/planes.ts';
+import { planesOf, type Picture, type Plane } from '../../../image/planes.ts';
 import { neutralChroma } from './face-colors.ts';
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples, type LipCurves } from './lip-curves.ts';
@@ -19,16 +19,18 @@ export function rednessOf(luma: number, cr: number): number {
 }
 
 /** Samples the nearest pixel of a whole picture. */
-export function lipSampler({ width, height, data }: Picture, pose: HeadPose): LipSampler {
-  const stride = width >> 1;
-  const crStart = width * height + stride * (height >> 1);
+export function lipSampler(picture: Picture, pose: HeadPose): LipSampler {
+  const planes = planesOf(picture);
   return (u, v) => {
-    const x = clamp(Math.round(pose.originX + u * pose.acrossX + v * pose.downX), 0, width - 1);
-    const y = clamp(Math.round(pose.originY + u * pose.acrossY + v * pose.downY), 0, height - 1);
-    const luma = at(data, y * width + x);
-    const cr = at(data, crStart + Math.min(y >> 1, (height >> 1) - 1) * stride + Math.min(x >> 1, stride - 1));
-    return { luma, redness: rednessOf(luma, cr) };
+    const x = Math.round(pose.originX + u * pose.acrossX + v * pose.downX);
+    const y = Math.round(pose.originY + u * pose.acrossY + v * pose.downY);
+    const luma = nearest(planes.luma, x, y);
+    return { luma, redness: rednessOf(luma, nearest(planes.cr, x >> 1, y >> 1)) };
   };
+}
+
+function nearest({ data, start, width, height }: Plane, x: number, y: number): number {
+  return at(data, start + clamp(y, 0, height - 1) * width + clamp(x, 0, width - 1));
 }
 
 /** Samples from the middle of the upper lip to that of the lower one. */

@@ -71,6 +71,8 @@ const strongestCrease = 0.4;
 /** Weaker effects are skipped. */
 const smallestStrength = 1 / 256;
 const gainLimits = { low: 0.4, high: 2 } as const;
+/** A flash: skin that is brighter than usual by this factor, and this luma, hides the interior of the mouth. */
+const overexposed = { brighter: { from: 1.15, to: 1.35 }, luma: { from: 205, to: 228 } } as const;
 
 /**
  * Draws a speaking mouth into the pictures of one clip. Keeps memory between frames, so one renderer serves one thread.
@@ -143,7 +145,8 @@ export class MouthRenderer {
     const skinLuma = measureSkinLuma(picture, points);
     const brightness = skinLuma / this.#interior.skinLuma;
     const gain = clamp(brightness, gainLimits.low, gainLimits.high);
-    const overexposure = smoothStep(1.15, 1.35, brightness) * smoothStep(205, 228, skinLuma);
+    const { brighter, luma } = overexposed;
+    const overexposure = smoothStep(brighter.from, brighter.to, brightness) * smoothStep(luma.from, luma.to, skinLuma);
     return this.#compositor.draw(picture, { anchor: target.anchor, strength: drawn, gain, skinLuma, overexposure });
   }
 
