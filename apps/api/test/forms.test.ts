@@ -147,6 +147,27 @@ describe('metadata that JSON cannot hold', () => {
     const job = await json(await api.post('/lipsync', form({ metadata })));
     expect(job.metadata).toEqual(JSON.parse(metadata));
   });
+
+  it('Metadata with bytes that are not UTF-8 is refused in forms and in JSON instead of being changed.', async () => {
+    const content = Buffer.from('{"name":"M\u00fcller"}', 'latin1');
+    expect(await send([...files, { disposition: '; name="metadata"', content }])).toMatchObject({
+      status: 422,
+      body: { errors: [{ field: 'metadata', message: 'is not valid UTF-8' }] },
+    });
+    const body = Buffer.concat([Buffer.from(`{${urls},"metadata":`), content, Buffer.from('}')]);
+    expect(await json(await api.post('/lipsync', body, { 'Content-Type': 'application/json' }))).toMatchObject({
+      status: 400,
+      detail: 'The body is not valid UTF-8.',
+    });
+  });
+
+  it('JSON in UTF-16 is read if its charset states it, and any other encoding is refused with 415.', async () => {
+    const post = (charset: string, encoding: BufferEncoding) =>
+      api.post('/lipsync', Buffer.from('{"color":1}', encoding), { 'Content-Type': `application/json; ${charset}` });
+    const inUtf16 = await json(await post('charset=utf-16le', 'utf16le'));
+    expect(inUtf16.errors).toContainEqual({ field: 'color', message: 'is not a known field' });
+    expect((await post('charset=iso-8859-1', 'latin1')).status).toBe(415);
+  });
 });
 
 it.each(['a\u0000b', 'a\nb', 'a\u202eb', 'a\u200bb', '\ufeffa', 'a\ud800'])(

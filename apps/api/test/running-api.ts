@@ -34,7 +34,11 @@ export interface RunningApi {
   readonly maxUploadBytes: number;
   readonly dependencies: ApiDependencies;
   fetch(path: string, init?: RequestInit): Promise<Response>;
-  post(path: string, body?: FormData | string, headers?: Record<string, string>): Promise<Response>;
+  post(
+    path: string,
+    body?: FormData | string | Uint8Array<ArrayBuffer>,
+    headers?: Record<string, string>,
+  ): Promise<Response>;
   postJson(path: string, body: unknown): Promise<Response>;
   /** Sends a part of a video, waits until a part of it is stored, then closes the connection. */
   interruptUpload(): Promise<void>;

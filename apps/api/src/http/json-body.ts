@@ -4,11 +4,12 @@ import { limitBodyTime, type BodyTimeLimits } from './body-time.ts';
 import { HttpError } from './problem.ts';
 
 const maxBytes = 65_536;
-const readText = express.text({ limit: maxBytes, type: 'application/json' });
+// Not `express.text`, which replaces bytes that are not valid in the encoding.
+const readBytes = express.raw({ limit: maxBytes, type: 'application/json' });
 
 /**
  * The fields of a JSON body. Throws `request_invalid` (400) unless it is an object, `payload_too_large` above 64 KiB,
- * `request_invalid` (408) when it does not arrive in time.
+ * `request_invalid` (408) when it does not arrive in time, (415) for an encoding other than UTF-8 and UTF-16.
  */
 export async function readJsonFields(
   request: Request,
@@ -16,24 +17,39 @@ export async function readJsonFields(
   limits: BodyTimeLimits,
 ): Promise<Map<string, unknown>> {
   const reading = new Promise<void>((resolve, reject) => {
-    readText(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
+    readBytes(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   });
   await limitBodyTime(reading, limits);
-  const body = parseBody(request.body);
+  const body = parseBody(decodeBody(request));
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw invalidBody('must be a JSON object');
   return new Map(Object.entries(body));
 }
 
-/** An empty body is an object without fields: then the response names the missing ones. */
-function parseBody(text: unknown): unknown {
-  if (typeof text !== 'string' || text === '') return {};
+function decodeBody({ body, headers }: Request): string {
+  const bytes: unknown = body;
+  if (!Buffer.isBuffer(bytes)) return '';
+  const encoding = /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'UTF-8';
+  if (!/^utf-?(8|16(le|be)?)$/i.test(encoding)) throw invalidBody('must be UTF-8', { httpStatus: 415 });
   try {
-    return parseJson(text);
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw invalidBody('is not valid JSON', cause);
+    throw invalidBody(`is not valid ${encoding.toUpperCase()}`, { cause });
   }
 }
 
-function invalidBody(problem: string, cause?: unknown): HttpError {
-  return new HttpError('request_invalid', `The body ${problem}.`, { httpStatus: 400, cause });
+/** An empty body is an object without fields: then the response names the missing ones. */
+function parseBody(text: string): unknown {
+  if (text === '') return {};
+  try {
+    return parseJson(text);
+  } catch (cause) {
+    throw invalidBody('is not valid JSON', { cause });
+  }
+}
+
+function invalidBody(
+  problem: string,
+  options: { readonly httpStatus?: number; readonly cause?: unknown } = {},
+): HttpError {
+  return new HttpError('request_invalid', `The body ${problem}.`, { httpStatus: 400, ...options });
 }

@@ -86,6 +86,14 @@ describe('form fields', () => {
     ]);
   });
 
+  it('A provider option in another spelling is reported once, under the name that the caller used.', () => {
+    const { problems } = parseForm({ provider_options: '{"heygen":{"Mode":"speed","modeName":1}}' });
+    expect(problems.map(({ field }) => field)).toEqual([
+      'provider_options.heygen.Mode',
+      'provider_options.heygen.modeName',
+    ]);
+  });
+
   it('Problems are described in the words of the API, those between fields together with those of fields.', () => {
     const { problems } = parseForm({
       sync_mode: 'sideways',

@@ -49,12 +49,17 @@ function notSnakeCaseProviderOptions(value: unknown): readonly string[] {
   );
 }
 
-/** Values of another type stay as they are, for the schema to reject. */
+/** Values of another type stay as they are, for the schema to reject. Names that are already reported are left out. */
 function readProviderOptions(value: unknown): unknown {
   if (!isObject(value)) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([id, options]) => [id, isObject(options) ? renameKeys(options, toCamelCase) : options]),
+    Object.entries(value).map(([id, options]) => [id, isObject(options) ? readOptions(options) : options]),
   );
+}
+
+function readOptions(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const snakeCase = Object.entries(options).filter(([name]) => isSnakeCase(name));
+  return renameKeys(Object.fromEntries(snakeCase), toCamelCase);
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

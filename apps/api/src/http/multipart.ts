@@ -72,7 +72,7 @@ function collectParts(
   };
   parser.on('field', (field, value, _nameTruncated, valueTruncated) => {
     if (refuseNameless(field)) return;
-    const message = findFieldProblem(field, fields, valueTruncated);
+    const message = findFieldProblem(field, { value, fields, valueTruncated });
     if (message !== undefined) return void problems.push({ field, message });
     fields.set(field, value);
     try {
@@ -155,12 +155,16 @@ function brokenForm(cause?: unknown): HttpError {
 
 function findFieldProblem(
   field: string,
-  fields: ReadonlyMap<string, string>,
-  valueTruncated: boolean,
+  {
+    value,
+    fields,
+    valueTruncated,
+  }: { readonly value: string; readonly fields: ReadonlyMap<string, string>; readonly valueTruncated: boolean },
 ): string | undefined {
   if (valueTruncated) return `must be at most ${formLimits.fieldSize} bytes`;
   if (fields.has(field)) return 'must be sent once';
-  return undefined;
+  // The parser replaces invalid bytes by this character, which a caller has no reason to send.
+  return value.includes('\ufffd') ? 'is not valid UTF-8' : undefined;
 }
 
 function missingFiles(uploads: PendingUploads, problems: readonly FieldProblem[]): FieldProblem[] {

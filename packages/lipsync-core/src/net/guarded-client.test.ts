@@ -315,9 +315,13 @@ describe('redirects', () => {
     'http://localhost/',
     'file:///etc/passwd',
     'http://user:secret@127.0.0.1/',
-  ])('A redirect to %s is refused.', async (location) => {
+  ])('A redirect to %s is refused, and the message names it.', async (location) => {
     const origin = await serve((_request, response) => response.writeHead(302, { location }).end());
-    await expect(fetchFile(origin)).rejects.toMatchObject({ code: 'url_forbidden' });
+    const host = new URL(location).host || 'another URL';
+    await expect(fetchFile(origin)).rejects.toMatchObject({
+      code: 'url_forbidden',
+      message: expect.stringContaining(`It redirects to ${host}. The URL `),
+    });
   });
 
   it('A redirect to a host name with a private address is refused.', async () => {
@@ -325,7 +329,10 @@ describe('redirects', () => {
       response.writeHead(307, { location: 'http://inside.example/' }).end(),
     );
     const resolveHost = async () => [{ address: '192.168.0.1', family: 4 as const }];
-    await expect(fetchFile(origin, { resolveHost })).rejects.toMatchObject({ code: 'url_forbidden' });
+    await expect(fetchFile(origin, { resolveHost })).rejects.toMatchObject({
+      code: 'url_forbidden',
+      message: expect.stringContaining('It redirects to inside.example.'),
+    });
   });
 
   it('A redirect to an invalid URL is refused.', async () => {

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { Agent, type Dispatcher } from 'undici';
-import type { LipsyncError } from '../errors/index.ts';
+import { LipsyncError } from '../errors/index.ts';
 import { RequestError, responseTooLarge, toRequestError } from './request-errors.ts';
 import { resolveHostAddresses, resolveWithSystem, type HostAddress, type ResolveHost } from './resolve-host.ts';
 import { allowTrustedOrigin, noPrivateHosts, type AllowedPrivateHosts } from './allowed-hosts.ts';
@@ -130,19 +130,27 @@ export class GuardedClient {
     request: GuardedRequest,
     signals: Signals,
   ): Promise<{ readonly exchange: Exchange; readonly finalUrl: URL }> {
-    let url = checkUrl(text, this.#allowedFor(text));
+    let target = text;
     for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
-      const exchange = await this.#exchange(url, request, signals.any);
+      const { url, ...exchange } = await this.#exchange(target, request, signals.any).catch((error: unknown) => {
+        throw redirects === 0 ? error : toRedirectError(error, target);
+      });
       const location = request.method === 'GET' ? redirectTarget(exchange.response, url) : undefined;
       if (location === undefined) return { exchange, finalUrl: url };
       await close(exchange);
-      url = checkUrl(location, this.#allowedFor(location));
+      target = location;
     }
     throw new RequestError('redirects', `it redirects more than ${maxRedirects} times`, { retryable: false });
   }
 
-  async #exchange(url: URL, request: GuardedRequest, signal: AbortSignal): Promise<Exchange> {
-    const resolving = resolveHostAddresses(url, this.#allowedFor(url.href), this.#resolveHost);
+  async #exchange(
+    text: string,
+    request: GuardedRequest,
+    signal: AbortSignal,
+  ): Promise<Exchange & { readonly url: URL }> {
+    const allowed = this.#allowedFor(text);
+    const url = checkUrl(text, allowed);
+    const resolving = resolveHostAddresses(url, allowed, this.#resolveHost);
     const agent = createPinnedAgent(await untilAborted(resolving, signal), request.idleTimeoutMs);
     try {
       const response = await agent.request({
@@ -154,7 +162,7 @@ export class GuardedClient {
         body: request.body ?? null,
         signal,
       });
-      return { agent, response };
+      return { agent, response, url };
     } catch (error) {
       await agent.destroy();
       throw error;
@@ -201,6 +209,13 @@ function redirectTarget({ statusCode, headers }: Dispatcher.ResponseData, base: 
   const target = URL.parse(location, base.href);
   if (!target) throw new RequestError('redirects', 'it redirects to an invalid URL', { retryable: false });
   return target.href;
+}
+
+/** The message would otherwise seem to be about the URL of the caller. */
+function toRedirectError(error: unknown, target: string): unknown {
+  if (!LipsyncError.isInstance(error) || error.code !== 'url_forbidden') return error;
+  const host = URL.parse(target)?.host || 'another URL';
+  return new LipsyncError(error.code, `It redirects to ${host}. ${error.message}`, { cause: error });
 }
 
 async function openResponse(

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { Clock, IdSource, Logger } from '../contract/ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
@@ -94,17 +95,18 @@ export class LocalJobs {
     });
     let failure: LipsyncError | undefined;
     const onError = (error: LipsyncError): void => void (failure = error);
+    const onProgress = guardListener(context.onProgress?.bind(context));
+    const { signal } = context;
     let workspace: Workspace | undefined;
     try {
       await sweepProcessWorkspaces(this.#options.workFolder);
       workspace = await openProcessWorkspace(this.#options.workFolder);
       const { downloads } = this.#options;
-      const onProgress = guardListener(context.onProgress?.bind(context));
-      const inputs = await openLocalInputs(input, { signal: context.signal, onProgress, workspace, downloads });
+      const inputs = await openLocalInputs(input, { signal, onProgress, workspace, downloads });
       const job = await this.#claim(record, input, inputs);
       record = job.record;
       try {
-        record = await this.#runClaimed({ claimed: record, input, inputs, workspace, context, onError });
+        record = await this.#runClaimed({ claimed: record, input, inputs, workspace, signal, onProgress, onError });
       } finally {
         // If the lease cannot be released, it ends with this process.
         await this.#index.release(job.entry).catch(() => undefined);
@@ -113,7 +115,7 @@ export class LocalJobs {
       const error = failure ?? endedEarly();
       return { record: endRecord(record, error, clock.nowMs()), error };
     } catch (thrown) {
-      const error = context.signal?.aborted ? abortError(context.signal) : toLipsyncError(thrown);
+      const error = signal?.aborted ? abortError(signal) : toLipsyncError(thrown);
       return { record: endRecord(record, error, clock.nowMs()), error };
     } finally {
       // A folder that cannot be removed is removed by the next sweep.
@@ -162,7 +164,7 @@ export class LocalJobs {
     return this.#index.claim(workDigest, fresh, resolve(input.outputPath));
   }
 
-  async #runClaimed({ claimed, input, inputs, workspace, context, onError }: ClaimedRun): Promise<JobRecord> {
+  async #runClaimed({ claimed, input, inputs, workspace, ...caller }: ClaimedRun): Promise<JobRecord> {
     const { outputFiles, workFolder } = this.#options;
     const outputPath = resolve(input.outputPath);
     const output = await outputFiles.claim(outputPath, { overwrite: input.overwrite, jobId: claimed.id });
@@ -179,7 +181,7 @@ export class LocalJobs {
           return outputPath;
         },
       });
-      return await this.#runUntilEnd(runner, claimed.id, { context, onError });
+      return await this.#runUntilEnd(runner, claimed.id, caller);
     } finally {
       await output.release();
     }
@@ -188,10 +190,8 @@ export class LocalJobs {
   async #runUntilEnd(
     runner: JobRunner,
     jobId: string,
-    { context, onError }: Pick<ClaimedRun, 'context' | 'onError'>,
+    { signal, onProgress, onError }: LocalCaller,
   ): Promise<JobRecord> {
-    const { signal } = context;
-    const onProgress = guardListener(context.onProgress?.bind(context));
     let storageError: LipsyncError | undefined;
     for (;;) {
       const record = await runner.run(jobId, {
@@ -233,13 +233,18 @@ export class LocalJobs {
   }
 }
 
-interface ClaimedRun {
+/** The caller of a job: what cancels it, and what it reports to. */
+interface LocalCaller {
+  readonly signal: AbortSignal | undefined;
+  onProgress(update: ProgressUpdate): void;
+  onError(error: LipsyncError): void;
+}
+
+interface ClaimedRun extends LocalCaller {
   readonly claimed: JobRecord;
   readonly input: LocalJobInput;
   readonly inputs: LocalInputs;
   readonly workspace: Workspace;
-  readonly context: LocalJobContext;
-  onError(error: LipsyncError): void;
 }
 
 /** Returns the record of a job that ended outside a run, as the caller sees it. It is not stored. */
@@ -275,7 +280,7 @@ function endedEarly(): LipsyncError {
 function guardListener(listener: LocalJobContext['onProgress']): (update: ProgressUpdate) => void {
   let hasFailed = false;
   const warn = (error: unknown): void => {
-    if (!hasFailed) process.emitWarning(`onProgress failed: ${String(error)}`, 'LipsyncWarning');
+    if (!hasFailed) process.emitWarning(`onProgress failed: ${inspect(error)}`, 'LipsyncWarning');
     hasFailed = true;
   };
   return (update) => {
