@@ -40,6 +40,10 @@ describe('settings of the API', () => {
     [{ REDIS_URL: '' }, /REDIS_URL: must be a redis:\/\/ or rediss:\/\/ URL/],
     [{ LIPSYNC_API_KEYS: `alice:${'a'.repeat(16)},alice:${'b'.repeat(16)}` }, /must be unique/],
     [{ LIPSYNC_API_KEYS: `alice:${'a'.repeat(16)},bob:${'a'.repeat(16)}` }, /must be unique/],
+    [
+      { LIPSYNC_ALLOWED_PRIVATE_HOSTS: 'minio:9000,*.local' },
+      /Invalid settings:\n {2}LIPSYNC_ALLOWED_PRIVATE_HOSTS[.1]*: "\*\.local" is not an allowed host/,
+    ],
   ])('The settings %j are refused with the reason.', (environment, reason) => {
     expect(() => apiConfigFromEnvironment({ ...redis, ...environment })).toThrow(reason);
   });

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { OutageLog, toLipsyncError, type Clock, type Logger } from '@lipsync/core/host';
+import { OutageLog, toLipsyncError, type Clock, type ErrorCode, type Logger } from '@lipsync/core/host';
 
 /** A part that the service needs; `check` throws when it does not work. */
 export interface ReadinessCheck {
@@ -13,6 +13,11 @@ export interface PartState {
   readonly name: string;
   /** What happened and what to do; null for a part that works. */
   readonly reason: string | null;
+}
+
+/** With the code of the failure, whose change is logged. */
+interface CheckedPart extends PartState {
+  readonly code: ErrorCode | 'timeout' | null;
 }
 
 export interface ReadinessOptions {
@@ -33,7 +38,7 @@ const defaults = { checkLimitMs: 2_500, cacheMs: 2_000 };
 export class Readiness {
   readonly #options: Required<ReadinessOptions>;
   readonly #log: OutageLog;
-  readonly #running = new Map<string, Promise<PartState>>();
+  readonly #running = new Map<string, Promise<CheckedPart>>();
   #current: Promise<readonly PartState[]> | undefined;
 
   constructor(options: ReadinessOptions) {
@@ -59,21 +64,29 @@ export class Readiness {
     const running = this.#running.get(name) ?? this.#start(check);
     const finished = new AbortController();
     const limit = delay(this.#options.checkLimitMs, undefined, { signal: finished.signal }).catch(() => undefined);
-    const state = (await Promise.race([running, limit])) ?? { name, reason: 'It does not respond in time.' };
+    const state = (await Promise.race([running, limit])) ?? unresponsive(name);
     finished.abort();
-    if (state.reason === null) this.#log.worked(name);
-    else if (check.logsItself !== true) this.#log.failed(name, { reason: state.reason, message: state.reason });
-    return state;
+    const { reason, code } = state;
+    if (reason === null || code === null) this.#log.worked(name);
+    else if (check.logsItself !== true) this.#log.failed(name, { reason: code, message: `${name}: ${reason}` });
+    return { name, reason };
   }
 
-  #start({ name, check }: ReadinessCheck): Promise<PartState> {
+  #start({ name, check }: ReadinessCheck): Promise<CheckedPart> {
     const running = check()
       .then(
-        () => ({ name, reason: null }),
-        (error: unknown) => ({ name, reason: toLipsyncError(error).message }),
+        () => ({ name, reason: null, code: null }),
+        (thrown: unknown) => {
+          const { code, message } = toLipsyncError(thrown);
+          return { name, reason: message, code };
+        },
       )
       .finally(() => this.#running.delete(name));
     this.#running.set(name, running);
     return running;
   }
+}
+
+function unresponsive(name: string): CheckedPart {
+  return { name, reason: 'It does not respond in time.', code: 'timeout' };
 }

@@ -91,19 +91,21 @@ describe('Readiness', () => {
     expect(await readiness.read()).toEqual([{ name: 'disk', reason: null }]);
   });
 
-  it('A part that fails at every call is logged once.', async () => {
-    const lines: object[] = [];
+  it('A part that fails at every call is logged once, with the code as the reason.', async () => {
+    const lines: [object, string][] = [];
     const check = (): Promise<void> => Promise.reject(new LipsyncError('resource_exhausted', 'The disk is full.'));
     const readiness = new Readiness({
       checks: [{ name: 'disk', check }],
       clock: systemClock,
-      logger: { ...silent, warn: (fields) => void lines.push(fields) },
+      logger: { ...silent, warn: (...line) => void lines.push(line) },
       cacheMs: 0,
     });
     for (let call = 0; call < 5; call += 1) {
       await readiness.read();
       await delay(10);
     }
-    expect(lines).toEqual([expect.objectContaining({ part: 'disk', reason: 'The disk is full.' })]);
+    expect(lines).toEqual([
+      [expect.objectContaining({ part: 'disk', reason: 'resource_exhausted' }), 'disk: The disk is full.'],
+    ]);
   });
 });

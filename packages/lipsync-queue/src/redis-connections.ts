@@ -145,6 +145,7 @@ export class RedisConnections {
     try {
       await this.#probe();
       this.#serves = true;
+      this.#connectionError = undefined;
       this.#isVerified = true;
       this.#schedule(this.#log.worked('redis') ? intervalMs : retryIntervalMs);
     } catch (error) {

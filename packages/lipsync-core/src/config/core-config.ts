@@ -12,12 +12,22 @@ import {
   boolean,
   type Settings,
 } from '../contract/setting-types.ts';
+import { toLipsyncError } from '../errors/index.ts';
+import { parseAllowedHosts } from '../net/index.ts';
 import { fileAccesses, type FileAccess } from '../processes/file-access.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions, refuseDuplicates, type ProviderEntry } from '../providers/registry.ts';
 import { parseSettings, readEnvironment, resolveSettingPath, type Environment } from './settings.ts';
 
 const gibibyte = 1024 ** 3;
+
+const allowedHost = z.string().superRefine((entry, context) => {
+  try {
+    parseAllowedHosts([entry]);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: toLipsyncError(error).message });
+  }
+});
 
 /** The settings that no provider defines. */
 export const coreSettings = {
@@ -30,7 +40,7 @@ export const coreSettings = {
   LIPSYNC_MAX_DIMENSION_PX: wholeNumber(4096, { minimum: 64, maximum: 16_384 }),
   LIPSYNC_VIDEO_CRF: wholeNumber(16, { minimum: 1, maximum: 51 }),
   LIPSYNC_AUDIO_BITRATE_KBPS: wholeNumber(192, { minimum: 32, maximum: 512 }),
-  LIPSYNC_ALLOWED_PRIVATE_HOSTS: listOf(z.string(), []),
+  LIPSYNC_ALLOWED_PRIVATE_HOSTS: listOf(allowedHost, []),
   LIPSYNC_MIN_FETCH_BYTES_PER_S: wholeNumber(32_768, { minimum: 0, maximum: 1_000_000_000 }),
   LIPSYNC_GPU_USD_PER_HOUR: microsFromUsd(0),
   LIPSYNC_BUDGET_DAILY_USD: microsFromUsd(null),

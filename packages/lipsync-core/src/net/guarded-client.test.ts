@@ -89,6 +89,17 @@ describe('download', () => {
     });
   });
 
+  it.each(['SSH-2.0-OpenSSH_9.6\r\n', 'HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n'])(
+    'A server that answers %j is reported as one that does not speak HTTP.',
+    async (answer) => {
+      const origin = await serveRaw((socket) => socket.end(answer));
+      await expect(fetchFile(origin)).rejects.toMatchObject({
+        code: 'fetch_failed',
+        message: expect.stringContaining('the response of the server is not valid HTTP'),
+      });
+    },
+  );
+
   it.each([401, 403])('A download with status %i names a login and an expired signature as causes.', async (status) => {
     const origin = await serve((_request, response) => response.writeHead(status).end());
     await expect(fetchFile(origin)).rejects.toThrow(/needs a login, or its signature is invalid or expired/);

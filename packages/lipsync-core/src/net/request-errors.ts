@@ -78,10 +78,13 @@ export function toRequestError(
   if (signals.responseLimit.aborted)
     return new RequestError('stalled', 'the server did not respond in time', { retryable: true, cause });
   if (isStall(cause)) return new RequestError('stalled', 'the server stopped responding', { retryable: true, cause });
-  return new RequestError('unreachable', explainConnection(errnoCode(cause) ?? ''), { retryable: true, cause });
+  return new RequestError('unreachable', explainConnection(cause), { retryable: true, cause });
 }
 
-function explainConnection(code: string): string {
+function explainConnection(cause: unknown): string {
+  if (cause instanceof errors.HTTPParserError || cause instanceof errors.HeadersOverflowError)
+    return 'the response of the server is not valid HTTP';
+  const code = errnoCode(cause) ?? '';
   if (code === 'ECONNREFUSED') return 'the server refused the connection';
   if (/CERT|SIGNATURE/.test(code)) return `the certificate of the server is not valid (${code})`;
   if (['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(code)) return 'the server closed the connection';
