@@ -1,6 +1,6 @@
 import { getSystemErrorMap } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { LipsyncError, ResourceExhaustedError, toLipsyncError } from './lipsync-error.ts';
+import { LipsyncError, ResourceExhaustedError, toLipsyncError, toStorageError } from './lipsync-error.ts';
 
 /** An error as node:fs throws it. */
 function systemError(code: string): Error {
@@ -35,5 +35,25 @@ describe('toLipsyncError', () => {
   it('A LipsyncError is returned unchanged.', () => {
     const ours = new LipsyncError('canceled', 'Enough.');
     expect(toLipsyncError(ours)).toBe(ours);
+  });
+});
+
+describe('toStorageError', () => {
+  const folder = { path: '/out', alternative: 'use another' };
+
+  it.each(['EBUSY', 'ENOTCONN', 'EUCLEAN'])(
+    'The system error %s of a write is a failure of the folder, although no text describes it.',
+    (code) => {
+      expect(toStorageError(systemError(code), folder)).toMatchObject({
+        code: 'storage_unwritable',
+        message: `The folder "/out" cannot be written: its file system fails (${code}). Make it writable, or use another.`,
+      });
+    },
+  );
+
+  it('The failure of a connection, or of this process, is no failure of the folder.', () => {
+    const cut = Object.assign(systemError('ECONNRESET'), { syscall: 'read' });
+    expect(toStorageError(cut, folder)).toBe(cut);
+    expect(toStorageError(systemError('EMFILE'), folder)).toBeInstanceOf(ResourceExhaustedError);
   });
 });

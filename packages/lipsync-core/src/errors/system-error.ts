@@ -26,9 +26,19 @@ const writeRefusals: ReadonlyMap<string, string> = new Map([
   ['ESTALE', 'its network file system is gone (ESTALE)'],
 ]);
 
+/** System calls of connections: content that is written to a folder may come from one. */
+const networkCalls: ReadonlySet<string> = new Set(['read', 'connect', 'getaddrinfo']);
+
 /** The reason for a failed write, which completes "the folder cannot be written: "; undefined for other errors. */
 export function writeRefusal(error: unknown): string | undefined {
-  return writeRefusals.get(errnoCode(error) ?? '');
+  const code = errnoCode(error);
+  if (code === undefined || exhaustions.has(code)) return undefined;
+  return writeRefusals.get(code) ?? (isFileSystemError(error) ? `its file system fails (${code})` : undefined);
+}
+
+function isFileSystemError(error: unknown): boolean {
+  if (!(error instanceof Error) || !('syscall' in error) || typeof error.syscall !== 'string') return false;
+  return !networkCalls.has(error.syscall);
 }
 
 /** Returns whether a write failed because the disk or the quota of its user is full. */
