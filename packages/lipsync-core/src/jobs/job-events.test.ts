@@ -96,6 +96,16 @@ describe('applyJobEvent', () => {
     expect(ended.spec).toEqual({ ...record.spec, audio: { kind: 'url', url: 'https://a.example/s.wav' } });
   });
 
+  it('A wait for storage does not use up the time limit of the operation of its job.', () => {
+    const attempt = { outcome: 'running', operation: { id: 'op', state: {} }, operationAtMs: 1 } as Attempt;
+    const started = { ...applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 }), attempts: [attempt] };
+    const wait = { type: 'parked', run: 1, untilMs: 10, message: '' } as const;
+    const operationAfter = (event: JobEvent): number | null | undefined =>
+      applyJobEvent(applyJobEvent(started, event), { type: 'run_started', atMs: 9_000 }).attempts[0]?.operationAtMs;
+    expect(operationAfter({ ...wait, waitsForStorage: true })).toBe(9_000);
+    expect(operationAfter(wait)).toBe(1);
+  });
+
   it('A resumed job is queued as new, keeps plan and attempts, and counts an interrupted attempt as a crash.', () => {
     const attempt = { outcome: 'succeeded', costMicros: 70 } as Attempt;
     const started = applyJobEvent(newRecord(), { type: 'run_started', atMs: 1 });

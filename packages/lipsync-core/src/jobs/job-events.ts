@@ -124,15 +124,25 @@ function withoutKeptTake(record: JobRecord): JobRecord {
 
 function startRun(record: JobRecord, atMs: number): JobRecord {
   const crashed = record.status === 'processing' && record.parkedUntilMs === null;
-  const { waitsForStorage: _, ...rest } = record;
+  const { waitsForStorage, ...rest } = record;
   return {
     ...rest,
+    attempts: waitsForStorage && !record.keptTake ? restartLimit(record.attempts, atMs) : record.attempts,
     status: 'processing',
     runs: record.runs + 1,
     crashes: crashed ? record.crashes + 1 : record.crashes,
     parkedUntilMs: null,
     startedAtMs: record.startedAtMs ?? atMs,
   };
+}
+
+/**
+ * A wait for storage does not use up the time limit of an operation: after a long one, a single failure of the vendor
+ * would end an attempt whose take is paid for.
+ */
+function restartLimit(attempts: readonly Attempt[], atMs: number): readonly Attempt[] {
+  const last = attempts.at(-1);
+  return last?.operation ? attempts.with(-1, { ...last, operationAtMs: atMs }) : attempts;
 }
 
 function end(event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled' }>): Partial<JobRecord> {

@@ -15,7 +15,7 @@ export interface Attempt {
   /** Absent until the request is prepared, and for inline providers. */
   readonly request?: StoredRequest;
   readonly operation: Operation | null;
-  /** When the operation was first known to run. */
+  /** Since when the time limit of the operation counts: when it was first known to run, or the last wait for storage. */
   readonly operationAtMs: number | null;
   /** Set before the operation is canceled while it runs. If it is gone afterwards, it is not billed. */
   readonly isStopSent?: true;
