@@ -75,7 +75,8 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
     checkStorage: () => requireWritableStore(artifacts),
-    publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
+    publish: async (takePath, { id }) => (await artifacts.publish(takePath, outputKeyOf(id))).key,
+    findPublished: async ({ id }) => (await artifacts.stat(outputKeyOf(id)))?.key,
   });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
   await lanes.start();
@@ -97,6 +98,10 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       redis.disconnect();
     },
   };
+}
+
+function outputKeyOf(jobId: string): string {
+  return `outputs/${jobId}/output.mp4`;
 }
 
 interface CoreParts {

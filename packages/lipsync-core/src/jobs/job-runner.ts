@@ -83,11 +83,17 @@ export class JobRunner {
     return this.#withStoreErrors(jobId, () => this.#run(jobId, context));
   }
 
-  /** Ends a job without running it and cancels what runs remotely for it. For jobs that will not be resumed. */
+  /**
+   * Ends a job without running it, cancels what runs remotely for it and deletes its kept take. For jobs that will not
+   * be resumed.
+   */
   end(jobId: string, reason: LipsyncError, signal: AbortSignal): Promise<JobRecord> {
     return this.#withStoreErrors(jobId, async () => {
       const record = await this.#store.append(jobId, { type: 'run_started', atMs: this.#options.clock.nowMs() });
-      return isTerminal(record.status) ? record : this.#endWithoutRun(record, reason, { signal, canRun: () => true });
+      const isEnded = isTerminal(record.status);
+      const ended = isEnded ? record : await this.#endWithoutRun(record, reason, { signal, canRun: () => true });
+      await this.#takes.remove(jobId);
+      return ended;
     });
   }
 
@@ -234,8 +240,8 @@ export class JobRunner {
   async #work(run: Run): Promise<JobEvent> {
     const { record, context, stop, attempts } = run;
     const { id: jobId, owner, spec, runs } = record;
-    const kept = await this.#takes.find(record);
-    if (kept) return this.#takes.publish(kept, run);
+    const published = await this.#takes.publishKept(run);
+    if (published) return published;
     if (!isAccepted(record)) await this.#takes.checkStorage();
     const progress = this.#progressWriter(record);
     const report = (update: ProgressUpdate): void => {

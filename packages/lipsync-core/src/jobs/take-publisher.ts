@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Clock, Logger } from '../contract/ports.ts';
 import { StorageError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
-import { keepTake, keptTakePath, removeJobWorkspaces } from '../processes/workspace.ts';
+import { createFolder, keptTakePath, removeJobWorkspaces } from '../processes/workspace.ts';
+import { moveDurably } from '../storage/durable-files.ts';
 import { failStorage } from '../storage/store-failure.ts';
 import { logFields } from './attempt-recorder.ts';
 import type { JobEvent } from './job-events.ts';
@@ -22,6 +24,8 @@ export interface TakePublisherOptions {
   checkStorage(): Promise<void>;
   /** Moves a finished take to its final place and returns its `outputKey`. */
   publish(takePath: string, record: JobRecord): Promise<string>;
+  /** Returns the `outputKey` of a job if its output is already in place; nothing is found without it. */
+  findPublished?(record: JobRecord): Promise<string | undefined>;
   /** Whether a later run may publish a take that could not be published; by default after a `StorageError`. */
   isPublishRetried?(error: LipsyncError): boolean;
 }
@@ -43,24 +47,28 @@ export class TakePublisher {
     this.#options = options;
   }
 
-  /** Returns the take that an earlier run of the job kept; undefined without one. */
-  async find({ id, keptTake }: JobRecord): Promise<PipelineResult | undefined> {
+  /** Publishes the take that an earlier run of the job kept, as `publish` does; undefined without such a take. */
+  async publishKept(run: PublishingRun): Promise<JobEvent | undefined> {
+    const { id, keptTake } = run.record;
+    if (!keptTake) return undefined;
     const takePath = keptTakePath(this.#folder, id);
-    if (!keptTake || (await stat(takePath).catch(() => null)) === null) return undefined;
-    return { type: 'made', takePath, ...keptTake };
+    if (await exists(takePath)) return this.publish({ type: 'made', takePath, ...keptTake }, run);
+    // That run was killed after it had published the take, before it could record it.
+    const outputKey = await this.#findPublished(run.record);
+    return outputKey === undefined ? undefined : this.#complete(outputKey, keptTake, run.record);
   }
 
   /** Returns the event that completes the job, or the one that parks it. Throws errors that no later run can correct. */
   async publish(made: PipelineResult, run: PublishingRun): Promise<JobEvent> {
     const { type: _, takePath, ...take } = made;
-    const { publish, clock, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
+    const { publish, isPublishRetried = (error) => error instanceof StorageError } = this.#options;
     const { record } = run;
     try {
-      const outputKey = await publish(takePath, record);
-      const { warnings, ...result } = take;
-      const atMs = clock.nowMs();
-      return { type: 'completed', run: record.runs, atMs, result: { ...result, cached: false, outputKey }, warnings };
+      return this.#complete(await publish(takePath, record), take, record);
     } catch (thrown) {
+      // A run that this one has superseded may have published the take in the meantime.
+      const outputKey = (await exists(takePath)) ? undefined : await this.#findPublished(record);
+      if (outputKey !== undefined) return this.#complete(outputKey, take, record);
       const error = toLipsyncError(thrown);
       if (!isPublishRetried(error)) throw error;
       return this.park(error, run, (await this.#keep(takePath, record)) ? take : undefined);
@@ -93,10 +101,21 @@ export class TakePublisher {
     );
   }
 
+  #complete(outputKey: string, { warnings, ...result }: MadeTake, { runs }: JobRecord): JobEvent {
+    const atMs = this.#options.clock.nowMs();
+    return { type: 'completed', run: runs, atMs, result: { ...result, cached: false, outputKey }, warnings };
+  }
+
+  async #findPublished(record: JobRecord): Promise<string | undefined> {
+    return this.#options.findPublished?.(record).catch(() => undefined);
+  }
+
   /** Returns whether the take could be kept. If not, the next run makes it again; a take that is paid for is collected. */
   async #keep(takePath: string, record: JobRecord): Promise<boolean> {
+    const keptPath = keptTakePath(this.#folder, record.id);
     try {
-      await keepTake(takePath, this.#folder, record.id);
+      await createFolder(dirname(keptPath));
+      await moveDurably(takePath, keptPath);
       return true;
     } catch (error) {
       this.#options.logger.warn({ ...logFields(record), error }, 'the take could not be kept');
@@ -107,6 +126,10 @@ export class TakePublisher {
   get #folder(): string {
     return this.#options.keptTakeFolder ?? this.#options.workFolder;
   }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null;
 }
 
 /** Returns whether a provider has accepted the job, so that its next run pays for nothing new. Pure. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
@@ -39,12 +39,6 @@ export async function openJobWorkspace(
 /** Where the finished take of a job is kept until it can be published. */
 export function keptTakePath(root: string, jobId: string): string {
   return join(root, jobId, 'kept-take.mp4');
-}
-
-/** Moves a finished take to where the next runs of its job find it. `root` is on the file system of the take. */
-export async function keepTake(takePath: string, root: string, jobId: string): Promise<void> {
-  await mkdir(join(root, jobId), { recursive: true });
-  await rename(takePath, keptTakePath(root, jobId));
 }
 
 /** Removes the workspaces of all runs of a job below `root`, and its kept take. */

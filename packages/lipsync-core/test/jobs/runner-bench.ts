@@ -78,6 +78,7 @@ export async function openRunnerBench(): Promise<RunnerBench> {
         cancelPollMs: 60_000,
         progressIntervalMs: 0,
         checkStorage: () => requireWritableStore(artifacts),
+        findPublished: async ({ id }) => (await artifacts.stat(`outputs/${id}/output.mp4`))?.key,
         publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
         ...change,
       }),

@@ -1,9 +1,11 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import type { JobRunnerOptions } from '../../src/jobs/job-runner.ts';
+import { LipsyncError } from '../../src/errors/index.ts';
+import { keptTakePath } from '../../src/processes/workspace.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
 import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
 import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
@@ -93,6 +95,34 @@ describe('A take that cannot be published', () => {
     await rm(bench.outputFolder);
     await rm(bench.workFolder, { recursive: true });
     expect(await run(makeTake)).toMatchObject({ status: 'completed' });
+  });
+
+  it('A take that a run published before it was killed completes the job and is not collected again.', async () => {
+    await run(payThenBlock);
+    await rm(bench.outputFolder);
+    await mkdir(join(bench.outputFolder, 'job_1'), { recursive: true });
+    await rename(keptTakePath(bench.workFolder, 'job_1'), join(bench.outputFolder, 'job_1', 'output.mp4'));
+    expect(await run(neverCalled)).toMatchObject({
+      status: 'completed',
+      result: { outputKey, methodUsed: 'preview' },
+      warnings: [{ code: 'degraded' }],
+    });
+  });
+
+  it('A run completes the job when a superseded run has published its take in the meantime.', async () => {
+    const publish = async (takePath: string): Promise<string> => {
+      await bench.artifacts.publish(takePath, outputKey);
+      return (await bench.artifacts.publish(takePath, outputKey)).key;
+    };
+    expect(await run(makeTake, { publish })).toMatchObject({ status: 'completed', result: { outputKey } });
+  });
+
+  it('A job that no request resumes is ended together with its kept take.', async () => {
+    await run(payThenBlock);
+    const reason = new LipsyncError('worker_crashed', 'No request resumed the job.');
+    const { signal } = anywhere;
+    expect(await bench.runner(neverCalled).end('job_1', reason, signal)).toMatchObject({ status: 'failed' });
+    expect(await readdir(bench.workFolder)).toEqual([]);
   });
 
   it('A cancel ends the waiting job and deletes the kept take.', async () => {
