@@ -10,6 +10,7 @@ export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
 export {
   isTerminal,
   isUnderWay,
+  needsWorkerToEnd,
   nextWork,
   type InputReference,
   newJobRecord,

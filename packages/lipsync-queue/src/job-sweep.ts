@@ -1,4 +1,11 @@
-import { isTerminal, isUnderWay, LipsyncError, type Clock, type JobRecord, type JobStore } from '@lipsync/core/host';
+import {
+  isTerminal,
+  LipsyncError,
+  needsWorkerToEnd,
+  type Clock,
+  type JobRecord,
+  type JobStore,
+} from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { laneOf } from './job-catalog.ts';
 import { sweepLockKey } from './job-keys.ts';
@@ -41,8 +48,8 @@ async function failExpired({ store, entries, clock }: SweepOptions): Promise<num
   for await (const record of listQueued(store)) {
     const { id, runs: run, deadlineAtMs } = record;
     const atMs = clock.nowMs();
-    // A job with a remote operation is ended by a worker, which records the pending settlement.
-    if (deadlineAtMs === null || deadlineAtMs > atMs || isUnderWay(record)) continue;
+    // A worker records the pending settlement of a remote operation, and deletes a kept take.
+    if (deadlineAtMs === null || deadlineAtMs > atMs || needsWorkerToEnd(record)) continue;
     const message = 'The deadline passed while the job was queued. Allow more time, or retry when the load is lower.';
     // Ignored if a run started meanwhile: that run enforces the deadline itself.
     const ended = await store.append(id, {

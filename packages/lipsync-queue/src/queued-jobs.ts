@@ -1,6 +1,7 @@
 import {
   isUnderWay,
   LipsyncError,
+  needsWorkerToEnd,
   newJobRecord,
   type CallbackAttempt,
   type Clock,
@@ -74,8 +75,8 @@ export class QueuedJobs {
     // Stored first: every worker that takes the job from now on sees the request.
     const record = await store.append(jobId, { type: 'cancel_requested' });
     if (record.parkedUntilMs !== null) await producer.wake(jobId).catch(ignoreOutage);
-    // A job with a remote operation is ended by a worker, which can stop the operation.
-    if (record.status !== 'queued' || isUnderWay(record)) return record;
+    // A worker can stop a remote operation, and delete a kept take.
+    if (record.status !== 'queued' || needsWorkerToEnd(record)) return record;
     const removed = await producer.remove(jobId).catch(ignoreOutage);
     return removed ? store.append(jobId, { type: 'canceled', atMs: clock.nowMs() }) : record;
   }

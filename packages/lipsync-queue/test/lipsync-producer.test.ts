@@ -165,6 +165,17 @@ describe('sweep', () => {
     for (const id of ['job_in_time', 'job_no_hurry']) expect(await stateOf(id)).toBe('prioritized');
   });
 
+  it('A sweep leaves a job with a kept take to a worker, which deletes the take.', async () => {
+    await bench.producer.submit(testJobRecord('job_a', 1_000, { deadlineMs: 1_000 }));
+    const keptTake = { methodUsed: 'heygen', degraded: false, durationMs: 1_000, warnings: [] } as const;
+    const waiting = { type: 'parked', run: 1, untilMs: 2_000, message: 'Waiting.', waitsForStorage: true } as const;
+    await bench.store.append('job_a', { type: 'run_started', atMs: 1_500 });
+    await bench.store.append('job_a', { ...waiting, keptTake });
+    await bench.store.append('job_a', { type: 'released', run: 1 });
+    expect(await bench.producer.sweep()).toEqual({ requeued: 0, expired: 0 });
+    expect(await bench.store.get('job_a')).toMatchObject({ status: 'queued', keptTake });
+  });
+
   it('A sweep leaves the deadline of a running job to its run.', async () => {
     await bench.producer.submit(testJobRecord('job_a', 1_000, { deadlineMs: 1_000 }));
     await bench.store.append('job_a', { type: 'run_started', atMs: 2_000 });

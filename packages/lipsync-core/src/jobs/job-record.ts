@@ -180,6 +180,11 @@ export function isUnderWay({ attempts }: Pick<JobRecord, 'attempts'>): boolean {
   return attempts.at(-1)?.outcome === 'running';
 }
 
+/** Returns whether only a worker can end the job: an operation may be running for it, or its finished take is kept. */
+export function needsWorkerToEnd(record: Pick<JobRecord, 'attempts' | 'keptTake'>): boolean {
+  return isUnderWay(record) || record.keptTake !== undefined;
+}
+
 export function isTerminal(status: JobStatus): boolean {
   return status === 'completed' || status === 'failed' || status === 'canceled';
 }
