@@ -2,7 +2,7 @@ import { localCostMicros, usdToMicros } from '../billing/micros.ts';
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import type { Warning } from '../contract/provider-types.ts';
-import type { LipsyncError } from '../errors/index.ts';
+import { LipsyncError } from '../errors/index.ts';
 import type { MediaLimits, TakeEncoding } from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { Admission } from '../providers/admission.ts';
@@ -17,7 +17,7 @@ import {
   type PlannedProvider,
 } from '../scheduling/execution-plan.ts';
 import type { TakeCheck } from '../quality/take-check.ts';
-import { failStore } from '../storage/store-failure.ts';
+import { failStore, StoreFailure } from '../storage/store-failure.ts';
 import type { PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 import { isSilent, PreparedInputs } from './prepared-inputs.ts';
 
@@ -161,7 +161,10 @@ export class LipsyncPipeline {
     await this.#options.forecast.record(output, endedAtMs - startedAtMs).catch(() => undefined);
   }
 
-  /** A local provider draws the lips itself. */
+  /**
+   * A local provider draws the lips itself. A deadline or a shutdown ends only the check, because the take is finished;
+   * a cancel ends the job.
+   */
   async #checkTake(
     { take, provider }: MadeOutcome,
     inputs: PreparedInputs,
@@ -169,7 +172,10 @@ export class LipsyncPipeline {
   ): Promise<readonly Warning[]> {
     const { takeCheck } = this.#options;
     if (provider.kind === 'inline' || !takeCheck) return [];
-    return takeCheck.run({ ...(await inputs.takeRequest(0)), takePath: take.path }, context);
+    const warnings = await takeCheck.run({ ...(await inputs.takeRequest(0)), takePath: take.path }, context);
+    const { reason } = context.signal;
+    if (reason instanceof StoreFailure || (LipsyncError.isInstance(reason) && reason.code === 'canceled')) throw reason;
+    return warnings;
   }
 
   async #toResult(

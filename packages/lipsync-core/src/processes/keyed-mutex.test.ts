@@ -60,3 +60,18 @@ it('A keyed mutex rejects work that waited longer than the limit, without runnin
   expect(worked).toBe(false);
   expect(await mutex.run(['a'], async () => 'done')).toBe('done');
 });
+
+it('A keyed mutex rejects waiting work as soon as its signal aborts, and keeps the order of the rest.', async () => {
+  const mutex = new KeyedMutex({ maxWaitMs: 10_000 });
+  const log: string[] = [];
+  const slow = Promise.withResolvers<void>();
+  const stop = new AbortController();
+  const first = mutex.run(['a'], () => slow.promise.then(() => void log.push('first ends')));
+  const stopped = mutex.run(['a'], async () => void log.push('stopped'), stop.signal);
+  const last = mutex.run(['a'], async () => void log.push('last'));
+  stop.abort();
+  await expect(stopped).rejects.toMatchObject({ code: 'canceled' });
+  slow.resolve();
+  await Promise.all([first, last]);
+  expect(log).toEqual(['first ends', 'last']);
+});

@@ -1,4 +1,4 @@
-import { LipsyncError } from '../errors/index.ts';
+import { abortError, LipsyncError } from '../errors/index.ts';
 
 /** Runs work on the same key one at a time within this process, in order of arrival. */
 export class KeyedMutex {
@@ -11,14 +11,14 @@ export class KeyedMutex {
 
   /**
    * Runs `work` after all earlier work on any of `keys` has settled. Throws `resource_exhausted` after `maxWaitMs`,
-   * without running it; later work still waits for the earlier work.
+   * or the reason of `signal`, without running it; later work still waits for the earlier work.
    */
-  async run<Result>(keys: readonly string[], work: () => Promise<Result>): Promise<Result> {
+  async run<Result>(keys: readonly string[], work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
     const { promise: done, resolve: finish } = Promise.withResolvers<void>();
     const earlier = Promise.all(keys.flatMap((key) => this.#lastByKey.get(key) ?? []));
     for (const key of keys) this.#lastByKey.set(key, done);
     try {
-      await this.#waitFor(earlier);
+      await this.#waitFor(earlier, signal);
       return await work();
     } finally {
       void earlier.then(() => {
@@ -28,13 +28,17 @@ export class KeyedMutex {
     }
   }
 
-  async #waitFor(earlier: Promise<unknown>): Promise<void> {
-    const { promise: expired, reject } = Promise.withResolvers<never>();
+  async #waitFor(earlier: Promise<unknown>, signal?: AbortSignal): Promise<void> {
+    const { promise: stopped, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => reject(waitedTooLong()), this.#maxWaitMs);
+    const abort = (): void => void (signal && reject(abortError(signal)));
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted) abort();
     try {
-      await Promise.race([earlier, expired]);
+      await Promise.race([earlier, stopped]);
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
     }
   }
 }

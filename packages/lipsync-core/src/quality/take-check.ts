@@ -45,10 +45,11 @@ export class TakeCheck {
     const input = { takePath, clipPath, clip, speechPath, timeline, mouthCurvePath, limits };
     try {
       context.onProgress({ stage: 'checking', fraction: 0 });
-      const ranges = await this.#queue.run(['check'], () => {
+      const compare = (): Promise<readonly TakeRange[]> => {
         const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
         return renderPool.run(compareLipsRenderTask, input, { ...context, signal });
-      });
+      };
+      const ranges = await this.#queue.run(['check'], compare, context.signal);
       return ranges.length === 0 ? [] : [unchangedWarning(ranges)];
     } catch (error) {
       return [{ code: 'take_not_checked', message: `The take was not checked. ${toLipsyncError(error).message}` }];

@@ -432,19 +432,34 @@ describe('Takes of a vendor', () => {
   };
   const made: Attempt = { ...begun, outcome: 'succeeded', endedAtMs: startedAtMs + 1_000, costMicros: 70 };
 
+  interface CollectOptions {
+    readonly wasInterrupted?: boolean;
+    readonly stop?: AbortController;
+    /** Aborts the run with this reason during the check. */
+    readonly stopReason?: unknown;
+  }
+
   /** Collects the vendor's take in a run that finds `attempt`. Returns the providers whose throughput was recorded. */
   async function learnedFrom(attempt: Attempt, { wasInterrupted = false } = {}) {
     return (await collect(attempt, { wasInterrupted })).learned;
   }
 
-  async function collect(attempt: Attempt, { wasInterrupted = false } = {}) {
+  async function collect(
+    attempt: Attempt,
+    { wasInterrupted = false, stop = new AbortController(), stopReason }: CollectOptions = {},
+  ) {
     const learn = vi.fn<Forecast['record']>(async () => undefined);
     const stages: string[] = [];
     const pipeline = new LipsyncPipeline({
       activeProviders: new ActiveProviders([new ScriptedVendor()]),
       renderPool: pool,
       limits,
-      takeCheck: { run: async ({ takePath }) => [{ code: 'lips_unchanged', message: takePath }] },
+      takeCheck: {
+        async run({ takePath }) {
+          if (stopReason !== undefined) stop.abort(stopReason);
+          return [{ code: 'lips_unchanged', message: takePath }];
+        },
+      },
       admission: openAdmission,
       clock: { nowMs: Date.now },
       forecast: { ...idleForecast, record: learn },
@@ -459,7 +474,7 @@ describe('Takes of a vendor', () => {
       },
       {
         wasInterrupted,
-        signal: new AbortController().signal,
+        signal: stop.signal,
         earlierAttempts: [attempt],
         plan: testPlan('heygen'),
         outputMs: null,
@@ -477,6 +492,21 @@ describe('Takes of a vendor', () => {
   it('The take of a remote provider is checked, and the result has the warnings of the check.', async () => {
     const { warnings } = await collect(begun);
     expect(warnings).toContainEqual({ code: 'lips_unchanged', message: 'take.mp4' });
+  });
+
+  it('A cancel during the check ends the job.', async () => {
+    const stopReason = new LipsyncError('canceled', 'The job was canceled.');
+    await expect(collect(begun, { stopReason })).rejects.toBe(stopReason);
+  });
+
+  it.each([
+    ['deadline', new LipsyncError('deadline_exceeded', 'Too late.')],
+    ['shutdown', new DOMException('The worker stops.', 'AbortError')],
+  ])('A %s during the check does not lose the finished take.', async (_, stopReason) => {
+    expect((await collect(begun, { stopReason })).warnings).toContainEqual({
+      code: 'lips_unchanged',
+      message: 'take.mp4',
+    });
   });
 
   it('A job that collects the take of its operation does not report that it prepares its inputs.', async () => {
