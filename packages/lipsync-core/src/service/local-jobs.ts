@@ -12,6 +12,7 @@ import type { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import { StateJobStore } from '../jobs/state-job-store.ts';
 import { isAccepted } from '../jobs/take-publisher.ts';
+import { unacknowledgedRequest } from '../providers/attempt-log.ts';
 import { openProcessWorkspace, sweepProcessWorkspaces, workStorage, type Workspace } from '../processes/workspace.ts';
 import { requireWritable } from '../storage/folder-check.ts';
 import type { StateStore } from '../storage/state-store.ts';
@@ -206,7 +207,8 @@ export class LocalJobs {
       // Only the queue waits for an operator: a caller can correct the output at once.
       if (storageError && !signal?.aborted) {
         onError(withAdvice(storageError, record));
-        return record;
+        if (!hasIdleAttempt(record)) return record;
+        return await runner.end(jobId, storageError, AbortSignal.timeout(abandonTimeoutMs));
       }
       if (record.parkedUntilMs === null) throw endedEarly();
       onProgress(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
@@ -256,6 +258,15 @@ function endRecord(record: JobRecord, { code, message }: LipsyncError, atMs: num
       ? { type: 'canceled', atMs }
       : { type: 'failed', run: record.runs, atMs, code, message, warnings: [] },
   );
+}
+
+/**
+ * Whether the open attempt has ordered nothing that a later request could fetch. Then the job ends, so that reserved
+ * money and the slot are free at once.
+ */
+function hasIdleAttempt({ attempts }: JobRecord): boolean {
+  const last = attempts.at(-1);
+  return last?.outcome === 'running' && last.operation === null && unacknowledgedRequest(last) === null;
 }
 
 /** Adds how the caller gets what is made or paid for already. */

@@ -84,6 +84,8 @@ it('Nothing is ordered when the output can no longer be written before the reque
   expect(error).toMatchObject({ code: 'storage_unwritable', folder: join(folder, 'out') });
   expect(error?.message).toContain('choose another output path');
   expect(vendorLog(folder)).toEqual([]);
+  // The job is over, and with it what it reserved.
+  expect(await program.state.list('local-jobs/', { limit: 10 })).toEqual([]);
 });
 
 it('A paid take that does not fit on the disk is fetched by the next request, without paying again.', async () => {
