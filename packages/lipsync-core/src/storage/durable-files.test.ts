@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { placeDurably, reserveAndRename } from './durable-files.ts';
+import { placeDurably, requireRoom, reserveAndRename } from './durable-files.ts';
 
 let folder: string;
 let partPath: string;
@@ -35,4 +35,9 @@ describe.each([
     await expect(place(partPath, finalPath)).rejects.toMatchObject({ code: 'ENOENT' });
     expect(await readdir(folder)).toEqual([]);
   });
+});
+
+it('A file that cannot fit into a folder is refused before anything is written.', async () => {
+  await expect(requireRoom(folder, 2 ** 60)).rejects.toMatchObject({ code: 'ENOSPC' });
+  await requireRoom(folder, 1);
 });

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, link, open, rename, rm } from 'node:fs/promises';
+import { copyFile, link, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errnoCode } from '../errors/system-error.ts';
 import { currentProcess, isGone } from '../processes/process-owner.ts';
@@ -53,12 +53,23 @@ export async function moveDurably(sourcePath: string, finalPath: string): Promis
 /** Copies a file atomically for readers of the destination. */
 async function copyDurably(sourcePath: string, finalPath: string): Promise<void> {
   const partPath = partPathFor(finalPath);
+  await requireRoom(dirname(finalPath), (await stat(sourcePath)).size);
   try {
     await copySynced(sourcePath, partPath);
     await renameDurably(partPath, finalPath);
   } finally {
     await rm(partPath, { force: true });
   }
+}
+
+/**
+ * Throws `ENOSPC` if a file of that size cannot fit into a folder, so that a job that waits for room does not write most
+ * of it again and again. File systems that report no size are not checked.
+ */
+export async function requireRoom(folder: string, sizeBytes: number): Promise<void> {
+  const { bfree, bsize, blocks } = await statfs(folder);
+  if (blocks === 0 || bfree * bsize >= sizeBytes) return;
+  throw Object.assign(new Error(`ENOSPC: no room for ${sizeBytes} bytes in ${folder}`), { code: 'ENOSPC' });
 }
 
 /** Copies a file over `targetPath`, not atomically; resolves when the copy is on disk. */

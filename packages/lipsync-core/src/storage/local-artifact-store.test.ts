@@ -54,6 +54,16 @@ describe('local disk', () => {
     expect(await readdir(dirs.inputsDir)).toEqual([names[0]]);
   });
 
+  it('A sweep deletes the test write of a killed process, and no file that a person put into the output folder.', async () => {
+    const store = new LocalArtifactStore(dirs);
+    await mkdir(dirs.outputsDir);
+    const owner = { ...currentProcess(), pid: spawnSync('true').pid };
+    for (const name of [`.health.${processFolderName(owner)}.part`, 'download.part'])
+      await writeFile(join(dirs.outputsDir, name), 'half');
+    expect(await store.sweep({ olderThanMs: 0, nowMs: Date.now() + 60_000 })).toBe(1);
+    expect(await readdir(dirs.outputsDir)).toEqual(['download.part']);
+  });
+
   it('A partial file is named for the process that writes it.', () => {
     expect(partPathFor(join(root, 'input'))).toContain(`/.input.process-${process.pid}-`);
   });

@@ -140,8 +140,9 @@ export class LocalArtifactStore implements ArtifactStore {
       .filter((entry) => entry.isDirectory())
       .map((entry) => join(this.#outputs.path, entry.name));
     let deleted = 0;
-    for (const dir of [this.#inputs.path, ...jobDirs]) {
-      const parts = (await listEntries(dir)).filter((entry) => entry.isFile() && entry.name.endsWith(partSuffix));
+    // Test writes of `health` are directly in the output folder.
+    for (const dir of [this.#inputs.path, this.#outputs.path, ...jobDirs]) {
+      const parts = (await listEntries(dir)).filter((entry) => entry.isFile() && isPart(entry.name));
       for (const part of parts) {
         const changedBeforeMs = (await isAbandonedPart(part.name)) ? Infinity : nowMs - olderThanMs;
         if (await deleteIfOlder(join(dir, part.name), changedBeforeMs)) deleted += 1;
@@ -211,6 +212,11 @@ async function deleteIfOlder(path: string, changedBeforeMs: number): Promise<boo
     if (errnoCode(error) === 'ENOENT') return false;
     throw error;
   }
+}
+
+/** Partial files of writers, and nothing that a person has put there. */
+function isPart(name: string): boolean {
+  return name.startsWith('.') && name.endsWith(partSuffix);
 }
 
 function toReadError(error: unknown): unknown {

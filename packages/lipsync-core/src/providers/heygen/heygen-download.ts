@@ -1,9 +1,11 @@
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { abortError, LipsyncError } from '../../errors/index.ts';
 import { findTakeFault } from '../../media/index.ts';
 import { RequestError, type GuardedClient } from '../../net/index.ts';
+import { requireRoom } from '../../storage/durable-files.ts';
 import { HeygenError } from './heygen-errors.ts';
 
 export interface DownloadOptions {
@@ -66,12 +68,15 @@ async function downloadTo(
 ): Promise<void> {
   try {
     const limits = { maxResponseBytes: maxBytes, timeoutMs, idleTimeoutMs, signal };
-    const { body, contentType } = await guardedClient.download(url, limits);
-    if (!isVideoType(contentType)) {
+    const { body, contentType, contentLength } = await guardedClient.download(url, limits);
+    try {
+      if (!isVideoType(contentType))
+        throw new TakeDownloadError('Its content type is not a video.', { isTransient: false });
+      await requireRoom(dirname(path), contentLength ?? 0);
+      await pipeline(body, createWriteStream(path), { signal });
+    } finally {
       body.destroy();
-      throw new TakeDownloadError('Its content type is not a video.', { isTransient: false });
     }
-    await pipeline(body, createWriteStream(path), { signal });
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
     if (!isRequestFailure(error)) throw error;
