@@ -1,4 +1,3 @@
-import { access, constants, mkdir } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { configFromEnvironment, type CoreConfig } from '../config.ts';
 import { LipsyncError } from '../errors/index.ts';
@@ -7,6 +6,7 @@ import { getToolVersions } from '../media/index.ts';
 import { readProgramOutput } from '../processes/managed-child.ts';
 import type { DoctorCheck, ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
+import { createArtifactStore, type FolderHealth } from '../storage/index.ts';
 import { writeLine, type Terminal } from './terminal.ts';
 
 const marks = { ok: 'ok      ', optional: 'optional', missing: 'MISSING ' } as const;
@@ -90,8 +90,7 @@ async function settingFindings(definitions: readonly ProviderDefinition[]): Prom
       detail: 'core settings are valid; npm start validates service settings',
       advice: '',
     },
-    await folderFinding('data folder', config.dataDir, 'LIPSYNC_DATA_DIR'),
-    await folderFinding('output folder', config.outputDir, 'LIPSYNC_OUTPUT_DIR'),
+    ...(await folderFindings(config)),
     ...(await Promise.all(listInstalled(config).map(({ configured }) => configured.diagnose()))),
   ];
 }
@@ -105,17 +104,13 @@ function readConfig(definitions: readonly ProviderDefinition[]): CoreConfig | Li
   }
 }
 
-async function folderFinding(name: string, path: string, setting: string): Promise<DoctorCheck> {
-  try {
-    await mkdir(path, { recursive: true });
-    await access(path, constants.W_OK);
-    return { name, state: 'ok', detail: path, advice: '' };
-  } catch {
-    return {
-      name,
-      state: 'missing',
-      detail: `${path} cannot be written`,
-      advice: `Make it writable or point ${setting} elsewhere.`,
-    };
-  }
+/** Tries a write in both folders, as `/ready` does: permissions alone do not show a full or read-only disk. */
+async function folderFindings(config: CoreConfig): Promise<readonly DoctorCheck[]> {
+  const { inputs, outputs } = await createArtifactStore(config).health();
+  return [folderFinding('data folder', { ...inputs, path: config.dataDir }), folderFinding('output folder', outputs)];
+}
+
+function folderFinding(name: string, { path, error }: Pick<FolderHealth, 'path' | 'error'>): DoctorCheck {
+  if (error === null) return { name, state: 'ok', detail: path, advice: '' };
+  return { name, state: 'missing', detail: `${path} cannot be used`, advice: error.message };
 }

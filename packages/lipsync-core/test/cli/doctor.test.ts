@@ -80,6 +80,17 @@ describe('doctor', () => {
     expect(exitCode).toBe(0);
   });
 
+  it('doctor tries a write in both folders and reports the one that fails with its remedy.', async () => {
+    await writeFile(join(folder, 'outputs'), 'a file in its place');
+    const { exitCode, finding } = await findings();
+    expect(finding('data folder')).toMatchObject({ state: 'ok', detail: join(folder, 'data') });
+    expect(finding('output folder')).toMatchObject({
+      state: 'missing',
+      advice: expect.stringMatching(/outputs" cannot be written: .*set LIPSYNC_OUTPUT_DIR to another folder/),
+    });
+    expect(exitCode).toBe(1);
+  });
+
   it('doctor reports missing tools with advice and exits with 1.', async () => {
     vi.stubEnv('PATH', folder);
     const { exitCode, finding } = await findings();
