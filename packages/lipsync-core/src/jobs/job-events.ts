@@ -142,7 +142,7 @@ function startRun(record: JobRecord, atMs: number): JobRecord {
  */
 function restartLimit(attempts: readonly Attempt[], atMs: number): readonly Attempt[] {
   const last = attempts.at(-1);
-  return last?.operation ? attempts.with(-1, { ...last, operationAtMs: atMs }) : attempts;
+  return last?.operation ? [...attempts.slice(0, -1), { ...last, operationAtMs: atMs }] : attempts;
 }
 
 function end(event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled' }>): Partial<JobRecord> {

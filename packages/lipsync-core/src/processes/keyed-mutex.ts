@@ -31,7 +31,9 @@ export class KeyedMutex {
   async #waitFor(earlier: Promise<unknown>, signal?: AbortSignal): Promise<void> {
     const { promise: stopped, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => reject(waitedTooLong()), this.#maxWaitMs);
-    const abort = (): void => void (signal && reject(abortError(signal)));
+    const abort = (): void => {
+      if (signal) reject(abortError(signal));
+    };
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
     try {
