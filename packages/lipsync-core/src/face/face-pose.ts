@@ -1,4 +1,4 @@
-import { leftEyeCorners, rightEyeCorners, rigidPoints } from './landmarks.ts';
+import { leftEyeCorners, mouthCorners, rightEyeCorners, rigidPoints } from './landmarks.ts';
 
 /** Landmarks decomposed into the head's similarity transform and the face's shape in a normalized frame. */
 export interface PosedFace {
@@ -58,6 +58,18 @@ export function rollOf(points: Float32Array): number {
   return Math.atan2(down, across);
 }
 
+/** Sine of the angle between the line through the outer eye corners and the picture plane. */
+export function sineOfTurn(points: Float32Array): number {
+  const [left, right] = [leftEyeCorners[0], rightEyeCorners[0]];
+  const depth = (points[right * 3 + 2] ?? 0) - (points[left * 3 + 2] ?? 0);
+  return depth / Math.max(1e-6, Math.hypot(depth, distance(points, left, right)));
+}
+
+/** Distance of the outer corners of the mouth in the picture. */
+export function mouthWidthOf(points: Float32Array): number {
+  return distance(points, ...mouthCorners.outer);
+}
+
 /** Difference of two angles in −π…π. */
 export function angleDifference(to: number, from: number): number {
   return Math.atan2(Math.sin(to - from), Math.cos(to - from));
@@ -65,6 +77,11 @@ export function angleDifference(to: number, from: number): number {
 
 function mean(indices: readonly number[], value: (index: number) => number): number {
   return indices.reduce((sum, index) => sum + value(index), 0) / indices.length;
+}
+
+/** Distance of two landmarks in the picture. */
+function distance(points: Float32Array, first: number, second: number): number {
+  return Math.hypot(px(points, first) - px(points, second), py(points, first) - py(points, second));
 }
 
 function px(points: Float32Array, index: number): number {

@@ -1,5 +1,12 @@
-import { describe, expect, it } from 'vitest';
-import { findRanges } from './hidden-ranges.ts';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { appearanceBytes } from './face-appearance.ts';
+import { landmarkCount } from './face-types.ts';
+import { findHiddenRanges, findRanges } from './hidden-ranges.ts';
+import { leftEyeCorners, mouthCorners, rightEyeCorners } from './landmarks.ts';
+import { ObservationStore } from './observation-store.ts';
 
 const limits = { shortest: 4, longestBreak: 10 };
 
@@ -41,5 +48,44 @@ describe('findRanges', () => {
     expect(findRanges(seriesOf(40, { ...steady(10, 15, 2), ...steady(15, 25, NaN) }), limits)).toEqual([
       { start: 10, end: 25 },
     ]);
+  });
+});
+
+/** Landmarks of a face whose outer eye corners are 100 pixels apart in space. */
+function faceOf({ turnDegrees, mouthWidthPx }: { turnDegrees: number; mouthWidthPx: number }): Float32Array {
+  const points = new Float32Array(landmarkCount * 3).map((_, index) => index % 89);
+  const turn = (turnDegrees * Math.PI) / 180;
+  points.set([0, 50, 0], leftEyeCorners[0] * 3);
+  points.set([100 * Math.cos(turn), 50, 100 * Math.sin(turn)], rightEyeCorners[0] * 3);
+  points.set([40, 90, 0], mouthCorners.outer[0] * 3);
+  points.set([40 + mouthWidthPx * 0.6, 90 + mouthWidthPx * 0.8, 5], mouthCorners.outer[1] * 3);
+  return points;
+}
+
+describe('findHiddenRanges', () => {
+  it('Turned and small faces are rated without a second read of their landmarks.', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lipsync-hidden-'));
+    const store = new ObservationStore(join(folder, 'observations'));
+    onTestFinished(async () => {
+      store.dispose();
+      await rm(folder, { recursive: true });
+    });
+    for (let frame = 0; frame < 100; frame += 1)
+      store.add({
+        frame: 200 + frame,
+        identity: 0,
+        points: faceOf({
+          turnDegrees: frame >= 20 && frame < 40 ? -60 : 35,
+          mouthWidthPx: frame >= 60 && frame < 90 ? 6.5 : 40,
+        }),
+        appearance: new Uint8Array(appearanceBytes).fill(90),
+        prominence: 1,
+      });
+    const readPoints = vi.spyOn(store, 'readPoints');
+    expect(findHiddenRanges({ start: 200, end: 300, framesPerSecond: 25, store })).toEqual([
+      { start: 220, end: 240, reason: 'turned_away' },
+      { start: 260, end: 290, reason: 'too_small' },
+    ]);
+    expect(readPoints).not.toHaveBeenCalled();
   });
 });

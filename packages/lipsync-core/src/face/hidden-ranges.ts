@@ -1,7 +1,6 @@
 import { AppearanceReference } from './appearance-reference.ts';
 import { appearanceBytes } from './face-appearance.ts';
 import type { HiddenRange, HiddenReason } from './face-types.ts';
-import { leftEyeCorners, mouthCorners, rightEyeCorners } from './landmarks.ts';
 import type { ObservationStore, StoredObservation } from './observation-store.ts';
 
 /** A reason holds from the value 1 until it falls below this. */
@@ -91,9 +90,8 @@ function* rateMouth(
   const appearance = store.readAppearance(observation);
   const overexposed = (appearance[appearanceBytes - 1] ?? 0) / 255 / overexposedFraction;
   yield ['overexposed', overexposed];
-  const points = store.readPoints(observation);
-  yield ['turned_away', Math.abs(sineOfTurn(points)) / turnedAwaySine];
-  yield ['too_small', smallestMouthPx / Math.max(1, distance(points, ...mouthCorners.outer))];
+  yield ['turned_away', Math.abs(observation.turnSine) / turnedAwaySine];
+  yield ['too_small', smallestMouthPx / Math.max(1, observation.mouthWidthPx)];
   const reference = references.get(observation.identity);
   if (!reference || overexposed >= 1) return;
   const { lips, chin, forehead, sharpness } = reference.compare(appearance);
@@ -103,21 +101,6 @@ function* rateMouth(
   const isBlurred = sharpness < blurredSharpness.withDeviation;
   yield ['covered', isBlurred ? 0 : deviation(shared)];
   yield ['blurred', Math.max(blurredSharpness.always / Math.max(0.01, sharpness), isBlurred ? deviation(0) : 0)];
-}
-
-/** Sine of the angle between the line through the outer eye corners and the picture plane. */
-function sineOfTurn(points: Float32Array): number {
-  const [left, right] = [leftEyeCorners[0], rightEyeCorners[0]];
-  const depth = (points[right * 3 + 2] ?? 0) - (points[left * 3 + 2] ?? 0);
-  return depth / Math.max(1e-6, Math.hypot(depth, distance(points, left, right)));
-}
-
-/** Distance of two landmarks in the picture. */
-function distance(points: Float32Array, first: number, second: number): number {
-  return Math.hypot(
-    (points[first * 3] ?? 0) - (points[second * 3] ?? 0),
-    (points[first * 3 + 1] ?? 0) - (points[second * 3 + 1] ?? 0),
-  );
 }
 
 interface RangeLimits {

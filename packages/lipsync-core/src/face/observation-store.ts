@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { appearanceBytes } from './face-appearance.ts';
 import { FaceMotion } from './face-motion.ts';
+import { mouthWidthOf, sineOfTurn } from './face-pose.ts';
 import { chinTip, foreheadTop, noseBase } from './landmarks.ts';
 import { landmarkCount } from './face-types.ts';
 import { selectTracklets, type Tracklet } from './select-faces.ts';
@@ -22,6 +23,9 @@ export interface StoredObservation {
   readonly frame: number;
   readonly identity: number;
   readonly offset: number;
+  /** See `sineOfTurn`. */
+  readonly turnSine: number;
+  readonly mouthWidthPx: number;
 }
 
 /** The faces of a shot after selection. */
@@ -73,7 +77,13 @@ export class ObservationStore {
     };
     this.#sums.set(identity, sums);
     sums.motion.add(points);
-    sums.observations.push({ frame, identity, offset: this.#end });
+    sums.observations.push({
+      frame,
+      identity,
+      offset: this.#end,
+      turnSine: sineOfTurn(points),
+      mouthWidthPx: mouthWidthOf(points),
+    });
     sums.prominence += prominence;
     sums.x += points[noseBase * 3] ?? 0;
     sums.y += points[noseBase * 3 + 1] ?? 0;

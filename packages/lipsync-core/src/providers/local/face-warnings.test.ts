@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hiddenMouthWarnings, severalFacesWarning } from './face-warnings.ts';
+import { absentFramesWarning, hiddenMouthWarnings, severalFacesWarning } from './face-warnings.ts';
 
 const times = { firstFrame: 50, frameRate: { numerator: 25, denominator: 1 }, isStill: false };
 const left = { x: 200, y: 300, height: 400 };
@@ -35,5 +35,20 @@ describe('Warnings about faces', () => {
       'The face at the top (400 pixels high) was chosen, not the one at the bottom (400 pixels high).',
     );
     expect(severalFacesWarning([], times)).toEqual([]);
+  });
+
+  it('One frame without a face, and one more choice than are listed, are in the singular.', () => {
+    const messageOf = (...shownFrames: number[]): string | undefined =>
+      absentFramesWarning(
+        shownFrames.map((count, index) => ({ start: index * 50, end: index * 50 + count, shownFrames: count })),
+        times,
+      )[0]?.message;
+    expect(messageOf(1)).toBe('1 frame without a face was left unchanged: 2.00–2.04 s of the clip.');
+    expect(messageOf(1, 2)).toBe('3 frames without a face were left unchanged: 2.00–2.04 s, 4.00–4.08 s of the clip.');
+    const choice = { start: 0, end: 100, chosen: right, others: [{ ...left, isStill: false }] };
+    const choices = (count: number): string | undefined =>
+      severalFacesWarning(Array.from({ length: count }, () => choice), times)[0]?.message;
+    expect(choices(6)).toContain(' 1 more time. Crop');
+    expect(choices(7)).toContain(' 2 more times. Crop');
   });
 });

@@ -36,10 +36,11 @@ export function absentFramesWarning(
 ): Warning[] {
   if (ranges.length === 0) return [];
   const frames = ranges.reduce((total, { shownFrames }) => total + shownFrames, 0);
+  const counted = frames === 1 ? '1 frame without a face was' : `${frames} frames without a face were`;
   return [
     {
       code: 'frames_without_face',
-      message: `${frames} frames without a face were left unchanged: ${listTimes(ranges, times)}.`,
+      message: `${counted} left unchanged: ${listTimes(ranges, times)}.`,
     },
   ];
 }
@@ -70,7 +71,8 @@ const maximumListedChoices = 5;
 export function severalFacesWarning(choices: readonly FaceChoice[], times: ClipTimes): Warning[] {
   if (choices.length === 0) return [];
   const listed = choices.slice(0, maximumListedChoices).map((choice) => describeChoice(choice, times));
-  const rest = choices.length > maximumListedChoices ? ` ${choices.length - maximumListedChoices} more times.` : '';
+  const unlisted = choices.length - maximumListedChoices;
+  const rest = unlisted > 0 ? ` ${unlisted} more ${unlisted === 1 ? 'time' : 'times'}.` : '';
   return [
     {
       code: 'several_faces',

@@ -170,7 +170,7 @@ function reducedBatch(smallest: number | null): Warning[] {
   return [
     {
       code: 'engine_batch_reduced',
-      message: `The model failed with larger batches; the engine reduced them to ${smallest} faces. Free device memory, or run fewer jobs at once, to restore full speed.`,
+      message: `The model failed with larger batches; the engine reduced them to ${smallest} ${smallest === 1 ? 'face' : 'faces'}. Free device memory, or run fewer jobs at once, to restore full speed.`,
     },
   ];
 }
