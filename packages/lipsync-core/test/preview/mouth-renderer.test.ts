@@ -90,15 +90,18 @@ describe('MouthRenderer on unchanged pixels', () => {
     expect(changedBytes(0.4)).toBeLessThan(changedBytes(1) * 0.7);
   });
 
-  it('The mouth of a frame that a flash has made white gets no dark interior.', () => {
-    const picture = drawFace(plainFace);
+  it.each([
+    ['interior', plainFace, wideOpen],
+    ['line between its lips', { ...plainFace, opening: 0.3 }, closed],
+  ] as const)('The mouth of a frame that a flash has made white gets no dark %s.', (_, face, shape) => {
+    const picture = drawFace(face);
     const pixels = picture.width * picture.height;
     for (let index = 0; index < pixels; index += 1)
       picture.data[index] = Math.min(235, (picture.data[index] ?? 0) + 190);
     const darkest = (): number => picture.data.subarray(0, pixels).reduce((least, luma) => Math.min(least, luma), 255);
     const before = darkest();
     const renderer = new MouthRenderer({ reference, silenceMode: 'generate' });
-    expect(renderer.render(picture, landmarksOf(plainFace), wideOpen)).toBeGreaterThan(0);
+    expect(renderer.render(picture, landmarksOf(face), shape)).toBeGreaterThan(0);
     expect(darkest()).toBeGreaterThan(before - 10);
   });
 

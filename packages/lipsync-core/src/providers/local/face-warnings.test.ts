@@ -47,7 +47,10 @@ describe('Warnings about faces', () => {
     expect(messageOf(1, 2)).toBe('3 frames without a face were left unchanged: 2.00–2.04 s, 4.00–4.08 s of the clip.');
     const choice = { start: 0, end: 100, chosen: right, others: [{ ...left, isStill: false }] };
     const choices = (count: number): string | undefined =>
-      severalFacesWarning(Array.from({ length: count }, () => choice), times)[0]?.message;
+      severalFacesWarning(
+        Array.from({ length: count }, () => choice),
+        times,
+      )[0]?.message;
     expect(choices(6)).toContain(' 1 more time. Crop');
     expect(choices(7)).toContain(' 2 more times. Crop');
   });

@@ -138,15 +138,15 @@ export class MouthRenderer {
     insetInnerLips(source, openness);
     target.update({ shown, source }, this.#silenceMode === 'close' ? closedInPauses(shape) : shape, strength);
     if (!this.#field.update(points, source, target, picture)) return 0;
-    this.#updateLine(strength * openness);
+    const skinLuma = measureSkinLuma(picture, points);
+    const brightness = skinLuma / this.#interior.skinLuma;
+    const { brighter, luma } = overexposed;
+    const overexposure = smoothStep(brighter.from, brighter.to, brightness) * smoothStep(luma.from, luma.to, skinLuma);
+    this.#updateLine(strength * openness * (1 - overexposure));
     const targetOpening = openingOf(target.curves);
     this.#line.jawShown = smoothStep(jawShown.from, jawShown.to, targetOpening / Math.max(shownOpening, 0.01));
     const drawn = strength * (1 - ownInterior(shownOpening, targetOpening));
-    const skinLuma = measureSkinLuma(picture, points);
-    const brightness = skinLuma / this.#interior.skinLuma;
     const gain = clamp(brightness, gainLimits.low, gainLimits.high);
-    const { brighter, luma } = overexposed;
-    const overexposure = smoothStep(brighter.from, brighter.to, brightness) * smoothStep(luma.from, luma.to, skinLuma);
     return this.#compositor.draw(picture, { anchor: target.anchor, strength: drawn, gain, skinLuma, overexposure });
   }
 
