@@ -47,13 +47,17 @@ export class TakePublisher {
     this.#options = options;
   }
 
-  /** Publishes the take that an earlier run of the job kept, as `publish` does; undefined without such a take. */
+  /**
+   * Publishes the take that an earlier run of the job kept, as `publish` does; undefined without such a take. Throws a
+   * `StorageUnavailable` if it cannot be known whether that run has published the take.
+   */
   async publishKept(run: PublishingRun): Promise<JobEvent | undefined> {
     const { id, keptTake } = run.record;
     if (!keptTake) return undefined;
     const takePath = keptTakePath(this.#folder, id);
     if (await exists(takePath)) return this.publish({ type: 'made', takePath, ...keptTake }, run);
     // That run was killed after it had published the take, before it could record it.
+    await this.checkStorage();
     const outputKey = await this.#findPublished(run.record);
     return outputKey === undefined ? undefined : this.#complete(outputKey, keptTake, run.record);
   }

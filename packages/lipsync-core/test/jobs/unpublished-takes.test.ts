@@ -109,6 +109,12 @@ describe('A take that cannot be published', () => {
     });
   });
 
+  it('A take whose file is gone is not collected again while the output folder cannot be read.', async () => {
+    await run(payThenBlock);
+    await rm(keptTakePath(bench.workFolder, 'job_1'));
+    expect(await run(neverCalled)).toMatchObject({ status: 'processing', stage: 'waiting', keptTake: {} });
+  });
+
   it('A run completes the job when a superseded run has published its take in the meantime.', async () => {
     const publish = async (takePath: string): Promise<string> => {
       await bench.artifacts.publish(takePath, outputKey);
