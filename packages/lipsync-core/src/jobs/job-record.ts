@@ -166,8 +166,8 @@ export function newJobRecord({ id, options, video, audio, owner, nowMs, ...rest 
 }
 
 /**
- * Returns the work that the next run of a job begins with; null if any host may run the job. Inputs are fetched by
- * themselves first, so that a slow source occupies neither a renderer nor a place of the cloud lane.
+ * Returns the work that the next run of a job begins with; null if any host may run the job. Inputs are fetched in a run
+ * of their own, so that a slow source blocks no other work.
  */
 export function nextWork({ spec, needs }: Pick<JobRecord, 'spec' | 'needs'>): JobWork | null {
   return spec.video.kind === 'url' || spec.audio.kind === 'url' ? 'fetch' : needs;

@@ -85,7 +85,7 @@ export class LocalJobs {
    * the next request for the same work writes it. Never changes or deletes an input.
    */
   async run(input: LocalJobInput, context: LocalJobContext = {}): Promise<LocalJobOutcome> {
-    const { clock, ids } = this.#options;
+    const { clock, ids, outputFiles } = this.#options;
     let record = newJobRecord({
       id: ids.jobId(),
       options: input.options,
@@ -100,6 +100,7 @@ export class LocalJobs {
     const { signal } = context;
     let workspace: Workspace | undefined;
     try {
+      await outputFiles.requireFree(resolve(input.outputPath), input.overwrite);
       await sweepProcessWorkspaces(this.#options.workFolder);
       workspace = await openProcessWorkspace(this.#options.workFolder);
       const { downloads } = this.#options;

@@ -24,6 +24,16 @@ export class OutputFiles {
   readonly #claimed = new Set<string>();
 
   /**
+   * Throws as `claim` does if something is at `path` that may not be replaced. Creates nothing: it is for the time before
+   * inputs are downloaded.
+   */
+  async requireFree(path: string, overwrite: boolean): Promise<void> {
+    await refuseExisting(path, overwrite).catch((error: unknown) => {
+      throw toOutputError(error, path);
+    });
+  }
+
+  /**
    * Creates the folders of `path` and a partial file beside it, so that a path that cannot be written is refused before
    * any work. Throws `output_exists` if the file exists and `overwrite` is false, or if another job writes it, and
    * `request_invalid` if no file can be written there.

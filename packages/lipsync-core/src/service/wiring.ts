@@ -49,7 +49,7 @@ export interface CoreHost extends ForecastHost {
    */
   onLateCost?(cost: LateCost): Promise<boolean>;
   /** Called when a vendor does not report the cost of an abandoned operation. The request is repeated later. */
-  onUnansweredSettlement?(bill: { readonly provider: string; readonly jobId: string }, error: unknown): void;
+  onUnansweredSettlement?(settlement: { readonly provider: string; readonly jobId: string }, error: unknown): void;
 }
 
 /** Builds the core from its settings. Starts nothing; processes begin with the first task. */

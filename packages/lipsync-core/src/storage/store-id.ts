@@ -39,7 +39,11 @@ async function readId(path: string): Promise<string | undefined> {
     throw error;
   });
   // Another process creates it on a file system without hard links.
-  if (text === '') throw new Error(`${path} is empty.`);
+  if (text === '') throw new Error(`${path} is empty. Delete it if it stays so.`);
   if (text === undefined || /^[0-9a-f-]{36}\n$/.test(text)) return text?.trim();
-  throw new LipsyncError('request_invalid', `LIPSYNC_DATA_DIR: ${path} is damaged. Delete it, then start again.`);
+  // Without the key in Redis, which has the id of this store, the next id would be refused.
+  throw new LipsyncError(
+    'request_invalid',
+    `LIPSYNC_DATA_DIR: ${path} is damaged. Delete it and the key lipsync:store in Redis, then start again.`,
+  );
 }

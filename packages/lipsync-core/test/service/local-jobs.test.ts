@@ -201,6 +201,19 @@ describe('Inputs of an in-process job at a URL', () => {
     },
   );
 
+  it.each([
+    ['is an existing file', 'output_exists', (path: string) => writeFile(path, 'earlier')],
+    ['is a folder', 'request_invalid', (path: string) => mkdir(path)],
+  ])('An output that %s fails the job before anything is downloaded.', async (_, code, createOutput) => {
+    const requests: unknown[] = [];
+    answer = ({ url }, response) => void response.end(String(requests.push(url)));
+    const input = jobInput({ videoPath: `${origin}/clip`, audioPath: `${origin}/spee` });
+    await mkdir(outputFolder);
+    await createOutput(input.outputPath);
+    expect((await jobsOf(neverCalled).run(input)).error).toMatchObject({ code });
+    expect(requests).toEqual([]);
+  });
+
   it('A file that does not exist fails the job before the other input is downloaded.', async () => {
     answer = () => {
       throw new Error('a request was sent');
