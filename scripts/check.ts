@@ -47,14 +47,25 @@ function areNoticesCurrent(): boolean {
   return isCurrent;
 }
 
+/** Runs a check. One that throws has failed; the others still run. */
+function hasPassed({ passes }: Check): boolean {
+  try {
+    return passes();
+  } catch (error) {
+    process.stdout.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return false;
+  }
+}
+
 const failed: string[] = [];
-for (const { name, passes } of checks) {
+for (const check of checks) {
+  const { name } = check;
   process.stdout.write(`${name} ...\n`);
   const startedMs = performance.now();
-  const hasPassed = passes();
-  if (!hasPassed) failed.push(name);
+  const isOk = hasPassed(check);
+  if (!isOk) failed.push(name);
   process.stdout.write(
-    `${name}: ${hasPassed ? 'ok' : 'FAILED'} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)\n`,
+    `${name}: ${isOk ? 'ok' : 'FAILED'} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)\n`,
   );
 }
 if (failed.length > 0) {

@@ -20,8 +20,8 @@ const lockSchema = z.object({
     z.string(),
     z.object({ dependencies: importerDependencies, optionalDependencies: importerDependencies }),
   ),
-  /** `cpu` marks packages that are installed on one platform only. */
-  packages: z.record(z.string(), z.object({ cpu: z.array(z.string()).optional() })),
+  /** A `cpu` or a single `os` marks packages that are installed on one platform only. */
+  packages: z.record(z.string(), z.object({ cpu: z.array(z.string()).optional(), os: z.array(z.string()).optional() })),
   snapshots: z.record(z.string(), z.object({ dependencies, optionalDependencies: dependencies })),
 });
 type Lock = z.output<typeof lockSchema>;
@@ -45,7 +45,10 @@ const modelsSchema = z.object({
 export function createNotices(projectDir: string): string {
   const lock = lockSchema.parse(parse(readFileSync(join(projectDir, 'pnpm-lock.yaml'), 'utf8')));
   const names = listPackages(lock);
-  const isForOnePlatform = (name: string): boolean => lock.packages[name]?.cpu !== undefined;
+  const isForOnePlatform = (name: string): boolean => {
+    const { cpu, os } = lock.packages[name] ?? {};
+    return cpu !== undefined || os?.length === 1;
+  };
   return [
     'Third-party notices of lipsync, written by scripts/write-notices.ts. Do not edit.',
     'lipsync itself is under the Apache License 2.0; see LICENSE.',
