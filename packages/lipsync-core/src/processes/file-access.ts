@@ -13,32 +13,36 @@ const removedPermissions: Readonly<Record<FileAccess, number>> = { owner: 0o077,
 /** Folders with this bit, such as /tmp, belong to everyone. */
 const stickyBit = 0o1000;
 
-/**
- * Creates a folder with the access, and restricts an existing folder to it. Returns false for a folder that stays
- * open, because it belongs to another user or to everyone.
- */
-export async function protectFolder(path: string, access: FileAccess): Promise<boolean> {
+/** `restricted`: permissions were taken from it. `open`: it stays open, because it belongs to another user or to everyone. */
+export type Protection = 'protected' | 'restricted' | 'open';
+
+/** Creates a folder with the access, and restricts an existing folder to it. */
+export async function protectFolder(path: string, access: FileAccess): Promise<Protection> {
   await createFolder(path);
   const { mode, uid } = await stat(path);
   const removed = removedPermissions[access];
-  if ((mode & removed) === 0) return true;
-  if (uid !== process.getuid?.() || (mode & stickyBit) !== 0) return false;
+  if ((mode & removed) === 0) return 'protected';
+  if (uid !== process.getuid?.() || (mode & stickyBit) !== 0) return 'open';
   await chmod(path, mode & 0o7777 & ~removed);
-  return true;
+  return 'restricted';
 }
 
 /**
  * For the processes of the service: every file that this process and its children create from now on has the access,
- * whatever the umask was, and the folders are restricted. A folder that cannot be restricted is logged.
+ * whatever the umask was, and the folders are restricted. A folder that loses permissions or cannot
+ * be restricted is logged.
  */
 export async function protectFiles(folders: readonly string[], access: FileAccess, logger: Logger): Promise<void> {
   if (access === 'umask') return;
   process.umask(removedPermissions[access]);
   for (const folder of folders) {
-    const isProtected = await protectFolder(folder, access).catch((thrown: unknown) => {
+    const protection = await protectFolder(folder, access).catch((thrown: unknown) => {
       logger.warn({ folder, error: toLipsyncError(thrown) }, 'the access to a folder could not be restricted');
-      return true;
+      return 'protected';
     });
-    if (!isProtected) logger.warn({ folder, access }, 'other users can read a folder that is not of this user');
+    if (protection === 'restricted')
+      logger.info({ folder, access }, 'other users can no longer read a folder; LIPSYNC_FILE_ACCESS decides who can');
+    if (protection === 'open')
+      logger.warn({ folder, access }, 'other users can read a folder that is not of this user');
   }
 }
