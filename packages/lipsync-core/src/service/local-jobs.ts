@@ -194,15 +194,16 @@ export class LocalJobs {
     jobId: string,
     { signal, onProgress, onError }: LocalCaller,
   ): Promise<JobRecord> {
+    const stop = this.#splitAbort(jobId, signal);
     let storageError: LipsyncError | undefined;
     for (;;) {
       const record = await runner.run(jobId, {
-        signal: new AbortController().signal,
+        signal: stop.release,
+        cancelSignal: stop.cancel,
         canRun: () => true,
         onProgress,
         onError,
         onStorageWait: (error) => (storageError = error),
-        ...(signal && { cancelSignal: signal }),
       });
       if (isTerminal(record.status)) return record;
       // Only the queue waits for an operator: a caller can correct the output at once.
@@ -215,8 +216,26 @@ export class LocalJobs {
       onProgress(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
       const waitMs = Math.max(0, record.parkedUntilMs - this.#options.clock.nowMs());
       // After an abort, the next run ends the job and what runs remotely for it.
-      await sleep(waitMs, undefined, signal ? { signal } : {}).catch(() => undefined);
+      await sleep(waitMs, undefined, { signal: AbortSignal.any([stop.cancel, stop.release]) }).catch(() => undefined);
+      if (signal && stop.release.aborted) throw abortError(signal);
     }
+  }
+
+  /**
+   * An abort of `signal` cancels the job, but only releases one whose take is paid for and being fetched: the next
+   * request for the same work then fetches that take without paying again.
+   */
+  #splitAbort(jobId: string, signal: AbortSignal | undefined): Record<'cancel' | 'release', AbortSignal> {
+    const cancel = new AbortController();
+    const release = new AbortController();
+    const stop = async (): Promise<void> => {
+      const record = await this.#store.get(jobId).catch(() => undefined);
+      if (record && isPaid(record)) release.abort();
+      else cancel.abort(signal?.reason);
+    };
+    if (signal?.aborted) cancel.abort(signal.reason);
+    else signal?.addEventListener('abort', () => void stop(), { once: true });
+    return { cancel: cancel.signal, release: release.signal };
   }
 
   #createRunner(options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'publish' | 'checkStorage'>): JobRunner {
@@ -268,6 +287,12 @@ function endRecord(record: JobRecord, { code, message }: LipsyncError, atMs: num
 function hasIdleAttempt({ attempts }: JobRecord): boolean {
   const last = attempts.at(-1);
   return last?.outcome === 'running' && last.operation === null && unacknowledgedRequest(last) === null;
+}
+
+/** Whether the vendor has finished and billed the operation of the open attempt. */
+function isPaid({ attempts }: JobRecord): boolean {
+  const last = attempts.at(-1);
+  return last?.outcome === 'running' && last.operation !== null && last.costMicros !== null;
 }
 
 /** Adds how the caller gets what is made or paid for already. */

@@ -56,7 +56,10 @@ function vendorIn(folder: string): RemoteProvider {
       if (existsSync(join(folder, 'done'))) return { status: 'done', operation, costMicros: 70 };
       return { status: 'pending', checkAgainInMs: 50 };
     },
-    async collect(_, { takePath }) {
+    async collect(_, { takePath }, { signal }) {
+      await writeFile(join(folder, 'fetching'), '');
+      // Holds the job while its take is fetched.
+      while (existsSync(join(folder, 'hold-take'))) await sleep(10, undefined, { signal });
       if (existsSync(join(folder, 'full'))) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
       await writeFile(takePath, 'the take');
       return { path: takePath, warnings: [] };

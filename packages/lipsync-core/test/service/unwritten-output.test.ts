@@ -88,6 +88,19 @@ it('Nothing is ordered when the output can no longer be written before the reque
   expect(await program.state.list('local-jobs/', { limit: 10 })).toEqual([]);
 });
 
+it('A job that is canceled while its paid take is fetched leaves the take to the next request.', async () => {
+  await Promise.all([finishOperation(), writeFile(join(folder, 'hold-take'), '')]);
+  const stop = new AbortController();
+  const running = program.run({ outputName, signal: stop.signal });
+  await expect.poll(() => existsSync(join(folder, 'fetching'))).toBe(true);
+  stop.abort();
+  expect((await running).error).toMatchObject({ code: 'canceled' });
+  await rm(join(folder, 'hold-take'));
+  expect((await program.run({ outputName })).error).toBeUndefined();
+  expect(await readFile(join(folder, outputName), 'utf8')).toBe('the take');
+  expect(vendorLog(folder)).toHaveLength(1);
+});
+
 it('A paid take that does not fit on the disk is fetched by the next request, without paying again.', async () => {
   await Promise.all([finishOperation(), writeFile(join(folder, 'full'), '')]);
   const { record, error } = await program.run({ outputName });
