@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { requireWritable } from '@lipsync/core/host';
 import { tryLock } from '../bootstrap/lock-file.mjs';
 import { appProcess, type ReadyMessage } from './app-process.ts';
 import { keepRunning, type KeptProcess } from './keep-running.ts';
@@ -52,10 +53,11 @@ class StackError extends Error {
 
 /**
  * Starts Redis (unless a URL is given), API and worker, and restarts each of them when it exits. Resolves when all are
- * ready. Throws `StackError` when another stack uses the data folder, and the error of a process that did not start;
+ * ready. Throws `StorageError` when the data folder cannot be written, `StackError` when another stack uses it, and the error of a process that did not start;
  * all processes are then stopped.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
+  await requireWritable({ path: options.dataDir, alternative: 'set LIPSYNC_DATA_DIR to another folder' });
   const lock = tryLock(join(options.dataDir, 'stack.lock'));
   if ('heldBy' in lock) {
     throw new StackError(

@@ -67,6 +67,7 @@ export {
   contended,
   createArtifactStore,
   LocalArtifactStore,
+  requireWritable,
   requireWritableStore,
   type ArtifactStore,
   type ArtifactStoreHealth,

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createFolder } from '../processes/workspace.ts';
 import type { FaceTrack } from './face-types.ts';
 import { openTrackFile } from './track-file.ts';
 
@@ -49,7 +50,7 @@ export class TrackCache {
    */
   async publish(finishedPath: string, key: TrackKey): Promise<FaceTrack | undefined> {
     const path = this.#pathOf(key);
-    await mkdir(this.#folder, { recursive: true });
+    await createFolder(this.#folder);
     await rename(finishedPath, path);
     const opening = openTrackFile(path, false);
     await this.#evict(path);

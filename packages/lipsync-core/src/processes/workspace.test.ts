@@ -1,16 +1,47 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { thisProcess, type ProcessOwner } from './process-owner.ts';
-import { openJobWorkspace, openProcessWorkspace, processFolderName, sweepProcessWorkspaces } from './workspace.ts';
+import {
+  createFolder,
+  openJobWorkspace,
+  openProcessWorkspace,
+  processFolderName,
+  sweepProcessWorkspaces,
+} from './workspace.ts';
 
 let root: string;
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'lipsync-workspace-'));
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
+
+describe('createFolder', () => {
+  it('A folder is created with its parents, and an existing one is left alone.', async () => {
+    const path = join(root, 'a', 'b', 'c');
+    await Promise.all([createFolder(path), createFolder(path)]);
+    await createFolder(path);
+    expect(await readdir(join(root, 'a', 'b'))).toEqual(['c']);
+  });
+
+  it.runIf(process.platform === 'linux')(
+    'Creating a folder ends with an error where the system refuses children of an existing folder.',
+    async () => {
+      await expect(createFolder('/proc/lipsync/data')).rejects.toMatchObject({ code: 'ENOENT' });
+    },
+  );
+
+  it('Creating a folder fails with the reason at a file, below one, and at a link that leads nowhere.', async () => {
+    await writeFile(join(root, 'file'), '');
+    await symlink(join(root, 'gone'), join(root, 'link'));
+    await expect(createFolder(join(root, 'file'))).rejects.toMatchObject({ code: 'EEXIST' });
+    await expect(createFolder(join(root, 'file', 'data'))).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await expect(createFolder(join(root, 'link'))).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(createFolder(join(root, 'link', 'data'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
 
 describe('openJobWorkspace', () => {
   it('A workspace removes itself and nothing of another run.', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
 import { isGone, thisProcess, type ProcessOwner } from './process-owner.ts';
@@ -99,18 +99,27 @@ export function workStorage(root: string): StorageFolder {
 }
 
 /**
- * Creates a folder and its parents. Throws the system error of the folder that could not be created: a recursive mkdir
- * of Node reports a read-only file system as ENOENT.
+ * Creates a folder and its parents. Throws the system error of the folder that could not be created. A recursive mkdir
+ * of Node reports a read-only file system as ENOENT, and never returns where an existing folder refuses a child with
+ * ENOENT, as in /proc.
  */
 export async function createFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await mkdir(path);
   } catch (error) {
-    const refused = errnoCode(error) === 'ENOENT' && error instanceof Error && 'path' in error ? error.path : undefined;
-    if (typeof refused !== 'string') throw error;
-    await mkdir(refused);
-    await mkdir(path, { recursive: true });
+    const parent = dirname(path);
+    if (errnoCode(error) !== 'ENOENT' || parent === path) return requireFolder(path, error);
+    await createFolder(parent);
+    await mkdir(path).catch((refusal: unknown) => requireFolder(path, refusal));
   }
+}
+
+/** Throws unless the path is a folder although it could not be created. */
+async function requireFolder(path: string, refusal: unknown): Promise<void> {
+  const found = await stat(path).catch((missing: unknown) => {
+    throw errnoCode(refusal) === 'EEXIST' ? missing : refusal;
+  });
+  if (!found.isDirectory()) throw refusal;
 }
 
 /** The process in a name that `processFolderName` returned; undefined for other names. */

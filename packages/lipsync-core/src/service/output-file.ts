@@ -1,7 +1,8 @@
-import { lstat, mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
+import { lstat, open, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
+import { createFolder } from '../processes/workspace.ts';
 import { copySynced, partSuffix, placeDurably, renameDurably } from '../storage/durable-files.ts';
 import { testBytes } from '../storage/folder-check.ts';
 
@@ -79,7 +80,7 @@ async function createPartFile(path: string, partPath: string, overwrite: boolean
   // A process that was killed during this job may have left it.
   await rm(partPath, { force: true });
   await refuseExisting(path, overwrite);
-  await mkdir(dirname(path), { recursive: true });
+  await createFolder(dirname(path));
   await (await open(partPath, 'wx')).close();
 }
 

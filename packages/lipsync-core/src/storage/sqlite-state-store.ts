@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { toLipsyncError } from '../errors/index.ts';
+import { createFolder } from '../processes/workspace.ts';
 import { BaseStateStore, contended, type CheckedChange, type ContentionLimits } from './base-state-store.ts';
 import { isBusy, isSqliteError, openStateFile, toSqliteError } from './sqlite-file.ts';
 import type { Documents, Json, StoredDocument } from './state-store.ts';
@@ -71,7 +71,7 @@ export class SqliteStateStore extends BaseStateStore {
 
 async function openWithFolder(path: string): Promise<DatabaseSync> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await createFolder(dirname(path));
   } catch (error) {
     throw toLipsyncError(error);
   }

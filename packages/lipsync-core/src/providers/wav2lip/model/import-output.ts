@@ -1,9 +1,14 @@
 import type { Stats } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LipsyncError } from '../../../errors/index.ts';
 import { errnoCode } from '../../../errors/system-error.ts';
-import { openProcessWorkspace, sweepProcessWorkspaces, type Workspace } from '../../../processes/workspace.ts';
+import {
+  createFolder,
+  openProcessWorkspace,
+  sweepProcessWorkspaces,
+  type Workspace,
+} from '../../../processes/workspace.ts';
 import { placeDurably, renameDurably } from '../../../storage/durable-files.ts';
 import { readModelRecord, recordPathOf } from './model-record.ts';
 
@@ -28,7 +33,7 @@ export async function prepareOutput({ outputPath, checkpointPath, overwrite }: I
   // Errors are reported when the checkpoint is opened.
   const checkpoint = await stat(checkpointPath).catch(() => undefined);
   await reportPathErrors(outputPath, async () => {
-    await mkdir(dirname(outputPath), { recursive: true });
+    await createFolder(dirname(outputPath));
     for (const path of [outputPath, recordPathOf(outputPath)]) {
       const existing = await statIfExists(path);
       if (!existing) continue;
