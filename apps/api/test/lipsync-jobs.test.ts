@@ -284,6 +284,12 @@ describe('POST /lipsync with URLs', () => {
     expect({ code, fields }).toEqual({ code: 'url_forbidden', fields: ['video_url'] });
   });
 
+  it('The detail of a request with two refused URLs separates each field from its reason.', async () => {
+    const body = { video_url: 'http://127.0.0.1/a', audio_url: 'clip.wav' };
+    const { detail } = await refused(await api.postJson('/lipsync', body), 422);
+    expect(detail).toMatch(/: video_url: The URL points to .*_HOSTS; audio_url: The URL is invalid\. [^.]+$/);
+  });
+
   it('An invalid JSON request is refused with all of its problems.', async () => {
     const body = { video_url: 'http://127.0.0.1/', audio_url: 5, method: 'magic', start_ms: '5', color: 'red' };
     expect(await refused(await api.postJson('/lipsync', body), 422)).toMatchObject({

@@ -110,7 +110,7 @@ describe('form fields', () => {
     expect(problems.map(({ field, message }) => `${field} ${message}`).toSorted()).toEqual([
       'allow_preview must be true or false',
       'deadline_ms must be at least 1000',
-      'end_ms must be later than the start of the window',
+      'end_ms must be later than the start of the part to use',
       'heygen_mode contradicts provider_options.heygen.mode',
       'metadata must be an object',
       'priority must be a whole number',

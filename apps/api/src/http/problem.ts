@@ -41,9 +41,14 @@ export function invalidFields(
   fields: readonly FieldProblem[],
   code: 'request_invalid' | 'url_forbidden' = 'request_invalid',
 ): HttpError {
-  const listed = fields.map(({ field, message }) => `${field} ${message}`).join('; ');
+  const listed = fields.map(describeProblem).join('; ');
   const summary = listed.length > maxSummaryLength ? `${listed.slice(0, maxSummaryLength)}…` : listed;
   return new HttpError(code, `The ${what} is invalid: ${summary}`, { fields });
+}
+
+/** Most messages continue the name of the field; those of the URL policy are sentences of their own. */
+function describeProblem({ field, message }: FieldProblem): string {
+  return /^[A-Z]/.test(message) ? `${field}: ${message.replace(/\.$/, '')}` : `${field} ${message}`;
 }
 
 /** The body of every error response (RFC 9457). */

@@ -181,7 +181,7 @@ function hasValidWindow({ startMs, endMs }: { readonly startMs?: unknown; readon
 }
 
 function invalidWindow() {
-  return { path: ['endMs'], message: 'must be later than the start of the window' };
+  return { path: ['endMs'], message: 'must be later than the start of the part to use' };
 }
 
 function checkMetadata(value: object, context: z.core.$RefinementCtx): void {

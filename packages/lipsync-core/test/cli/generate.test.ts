@@ -229,7 +229,7 @@ describe('Invalid command lines', () => {
       { flag: '--heygen-mode', message: 'must be one of speed, precision' },
       { flag: '--priority', message: 'must be at most 10' },
       { flag: '--user-id', message: 'must not be empty' },
-      { flag: '--end-ms', message: 'must be later than the start of the window' },
+      { flag: '--end-ms', message: 'must be later than the start of the part to use' },
     ]);
     const plain = await runCli('generate', clip, speech, '-o', output, ...args);
     expect(plain.stderr.match(/^error: --\S+ must/gm)).toHaveLength(4);

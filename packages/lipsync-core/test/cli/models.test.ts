@@ -196,7 +196,7 @@ describe('models list', () => {
       ['blazeface', 'bundled', 'ok', 'Apache-2.0'],
       ['facemesh', 'bundled', 'ok', 'Apache-2.0'],
       ['silero-vad-v5', 'bundled', 'ok', 'MIT'],
-      ['mouth-model', 'bundled', 'ok', 'that of this project'],
+      ['mouth-model', 'bundled', 'ok', 'Apache-2.0'],
       ['export', 'imported', 'unrecorded', null],
       ['wav2lip_gan', 'imported', 'ok', officialLicense],
       ['wav2lip', 'imported', 'missing', officialLicense],

@@ -93,7 +93,7 @@ async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEna
   const name = 'wav2lip';
   if (modelPath === null) {
     const advice =
-      'Set WAV2LIP_MODEL_PATH to an .onnx model or an official .pth checkpoint; models/README.md lists the sources.';
+      'Set WAV2LIP_MODEL_PATH to an .onnx model or an official .pth checkpoint; models list names the sources.';
     return { name, state: 'optional', detail: 'not configured', advice };
   }
   try {
