@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { FaceFrame } from '../../src/face/face-types.ts';
 import type { Picture } from '../../src/image/planes.ts';
+import { createLipCurves, curveSamples } from '../../src/providers/preview/rendering/lip-curves.ts';
+import { refineInnerLips } from '../../src/providers/preview/rendering/lip-edges.ts';
+import { paintInterior } from '../../src/providers/preview/rendering/mouth-interior.ts';
 import { MouthReferenceBuilder, type MouthReference } from '../../src/providers/preview/rendering/mouth-reference.ts';
 import { MouthRenderer } from '../../src/providers/preview/rendering/mouth-renderer.ts';
 import type { MouthShape } from '../../src/providers/preview/rendering/mouth-target.ts';
+import { extractInterior } from '../../src/providers/preview/rendering/teeth-donor.ts';
 import { drawFace, insidePixels, landmarksOf, lumaOf, plainFace, type DrawnFace } from './drawn-face.ts';
 
 const closed: MouthShape = { open: 0, wide: 0, closure: 0, voiced: 1 };
@@ -26,6 +30,14 @@ function referenceOf(...frames: readonly Seen[]): MouthReference {
   const reference = builder.finish();
   if (reference === undefined) throw new Error('The drawn faces give no reference.');
   return reference;
+}
+
+/** Landmarks that report the inner edge of the lower lip too low by `distance` pixels. */
+function moveInnerLowerLip({ picture, face }: Seen, distance: number): Seen {
+  const points = face.points.slice();
+  for (const landmark of [95, 88, 178, 87, 14, 317, 402, 318, 324])
+    points[landmark * 3 + 1] = (points[landmark * 3 + 1] ?? 0) + distance;
+  return { picture, face: { ...face, points } };
 }
 
 /** Renders a frame of a clip that consists of `clip`. */
@@ -103,6 +115,18 @@ describe('The expression of the clip', () => {
     // A dark spot that is apart from the opening is a corner of the own mouth.
     expect(opening).not.toContain(false);
   });
+
+  it('The dark line of the corner of hardly parted lips is kept.', () => {
+    const parted = { ...plainFace, opening: 0.05, hasCornerShadow: true };
+    const after = render(seen(parted), { ...closed, open: 0.15 }, seen(parted));
+    const beside = Array.from({ length: 0.1 * parted.scale }, (_, index) => {
+      const u = index / parted.scale - 0.35;
+      return Math.min(
+        ...Array.from({ length: 40 }, (__, step) => lumaOf(after, parted, u, 0.25 + step / parted.scale)),
+      );
+    });
+    expect(Math.min(...beside)).toBeLessThan(90);
+  });
 });
 
 describe('The interior of the mouth', () => {
@@ -136,16 +160,65 @@ describe('The interior of the mouth', () => {
 
   it('The red of the lips of a small face stays when landmarks miss the inner edge.', () => {
     const small = { ...openFace, width: 160, height: 160, x: 80, y: 70, scale: 50, hasBrownRim: true };
-    const face = landmarksOf(small);
-    const points = face.points.slice();
-    const miss = 0.035 * small.scale;
-    for (const landmark of [95, 88, 178, 87, 14, 317, 402, 318, 324])
-      points[landmark * 3 + 1] = (points[landmark * 3 + 1] ?? 0) + miss;
-    const frame: Seen = { picture: drawFace(small), face: { ...face, points } };
+    const frame = moveInnerLowerLip(seen(small), 0.035 * small.scale);
     const redPixels = ({ data, width, height }: Picture): number =>
       data.subarray(width * height * 1.25).filter((cr) => cr > 152).length;
     const before = redPixels(frame.picture);
     const after = redPixels(render(frame, { ...closed, open: 0.5 }, seen({ ...small, opening: 0 }), frame));
     expect(after).toBeGreaterThan(0.4 * before);
+  });
+
+  it('The lower lip of a wide open mouth is not taken for a tongue.', () => {
+    // The landmarks report the inner edge within the lip.
+    const low = moveInnerLowerLip(seen(openFace), 0.07 * openFace.scale);
+    const { neutral, donor } = referenceOf(seen(plainFace), low);
+    const interior = donor && extractInterior(donor, neutral);
+    expect(interior?.upper).toBeDefined();
+    expect(interior?.lower).toBeUndefined();
+  });
+
+  it('Soft edges of the lips do not cover the teeth in a narrow opening.', () => {
+    const small = { ...plainFace, width: 160, height: 160, x: 80, y: 70, scale: 80 };
+    const soft = (): Seen => ({ picture: soften(drawFace(small), 2), face: landmarksOf(small) });
+    const line = centerLine(render(soft(), { ...closed, open: 0.2 }, soft()), small);
+    // The rows between the middles of the lips.
+    const gap = line.slice(12, 20);
+    expect(Math.max(...gap) - Math.min(...gap)).toBeGreaterThan(22);
+  });
+
+  it('The gap between the lips reaches from the dark below the upper lip to the teeth above the lower one.', () => {
+    const curves = createLipCurves();
+    curves.left = 0;
+    curves.right = 1;
+    curves.outerUpper.fill(0);
+    curves.innerUpper.fill(0.1);
+    curves.innerLower.fill(0.2);
+    curves.outerLower.fill(0.3);
+    refineInnerLips(
+      (_, down) => {
+        if (down > 0.1 && down < 0.15) return { luma: 40, redness: 0.25 };
+        // A blurred edge between dark and teeth has the luma of the lips.
+        if (down >= 0.15 && down < 0.165) return { luma: 100, redness: 0.25 };
+        if (down >= 0.165 && down < 0.2) return { luma: 190, redness: 0.05 };
+        return { luma: 100, redness: 0.25 };
+      },
+      curves,
+      0.025,
+    );
+    const middle = (curveSamples - 1) / 2;
+    expect(curves.innerUpper[middle]).toBeCloseTo(0.1, 1.8);
+    expect(curves.innerLower[middle]).toBeGreaterThan(0.19);
+    expect(curves.innerLower[middle]).toBeLessThan(0.21);
+  });
+
+  it('Painted teeth of a sharp clip are set apart from each other.', () => {
+    const skin = { luma: 190, cb: 116, cr: 140 };
+    const { upper } = paintInterior(
+      { skin, lip: { luma: 140, cb: 116, cr: 160 } },
+      { mouthWidth: 0.5, edgeWidth: 0.011 },
+    );
+    const row = upper.luma.subarray(upper.columns * (upper.rows >> 1));
+    const between = row[upper.columns >> 1] ?? 0;
+    expect(between / Math.max(...row.subarray(0, upper.columns))).toBeLessThan(0.9);
   });
 });

@@ -1,6 +1,6 @@
 import { at, clamp, medianInPlace, mix, smoothStep } from '../../../image/math.ts';
 import { planesOf, type Picture, type Plane } from '../../../image/planes.ts';
-import { neutralChroma } from './face-colors.ts';
+import { neutralChroma, type Color } from './face-colors.ts';
 import type { HeadPose } from './head-pose.ts';
 import { curveSamples, type LipCurves } from './lip-curves.ts';
 
@@ -43,6 +43,15 @@ const darkRatio = 0.75;
 const brightRatio = 1.3;
 const paleRatio = 0.65;
 
+/** Luma relative to the lips from which a sample behind a blurred edge is teeth. */
+const teethRatio = 1.1;
+
+/** Whether a color is neither dark nor pale compared with that of the lip. */
+export function isLipColored(color: Color, lip: Color): boolean {
+  const redness = rednessOf(color.luma, color.cr);
+  return color.luma > darkRatio * lip.luma && redness > paleRatio * rednessOf(lip.luma, lip.cr);
+}
+
 /** The samples at one position across that differ from the lips, dark or as pale as teeth. */
 interface LipGap {
   /** The middles of the lips. */
@@ -50,30 +59,35 @@ interface LipGap {
   readonly bottom: number;
   /** Number of samples that differ. */
   readonly count: number;
-  /** Longest run of samples that differ, as fractions of the way from `top` to `bottom`; both 0 without one. */
+  /** Longest run of samples that differ, with short splits, as fractions of the way from `top` to `bottom`; both 0 without one. */
   readonly from: number;
   readonly to: number;
 }
 
-function findGap(sample: LipSampler, curves: Readonly<LipCurves>, k: number): LipGap {
+function findGap(sample: LipSampler, curves: Readonly<LipCurves>, k: number, blur = 0): LipGap {
   const across = mix(curves.left, curves.right, k / (curveSamples - 1));
   const top = (at(curves.outerUpper, k) + at(curves.innerUpper, k)) / 2;
   const bottom = (at(curves.innerLower, k) + at(curves.outerLower, k)) / 2;
   const upperLip = sample(across, top);
   const lowerLip = sample(across, bottom);
   const dark = darkRatio * Math.min(upperLip.luma, lowerLip.luma);
-  const bright = brightRatio * Math.max(upperLip.luma, lowerLip.luma);
+  const brighterLip = Math.max(upperLip.luma, lowerLip.luma);
+  const bright = brightRatio * brighterLip;
+  const longestSplit = Math.floor((blur * gapSteps) / Math.max(bottom - top, blur, 1e-6));
   let count = 0;
-  let run = 0;
+  let [start, last] = [0, -Infinity];
   let [longest, end] = [0, 0];
   for (let step = 1; step < gapSteps; step += 1) {
     const fraction = step / gapSteps;
     const { luma, redness } = sample(across, mix(top, bottom, fraction));
     const pale = paleRatio * mix(upperLip.redness, lowerLip.redness, fraction);
     const differs = luma < dark || luma > bright || redness < pale;
-    run = differs ? run + 1 : 0;
-    if (differs) count += 1;
-    if (run > longest) [longest, end] = [run, step];
+    if (!differs) continue;
+    count += 1;
+    const allowed = luma > teethRatio * brighterLip ? longestSplit : 0;
+    if (step - last > allowed + 1) start = step;
+    last = step;
+    if (step - start >= longest) [longest, end] = [step - start + 1, step];
   }
   return { top, bottom, count, from: (end - longest + 0.5) / gapSteps, to: (end + 0.5) / gapSteps };
 }
@@ -114,15 +128,16 @@ const lowerOffsets = new Float64Array(refinedColumns);
 
 /**
  * Moves the inner edges of open lips to where the picture shows them. Landmarks miss them by some hundredths of the
- * mouth's width, most of all in laughing and small mouths.
+ * mouth's width, most of all in laughing and small mouths. `blur` is the height of the edge between dark and teeth,
+ * which may have the color of the lips and does not end an opening.
  */
-export function refineInnerLips(sample: LipSampler, curves: LipCurves): void {
+export function refineInnerLips(sample: LipSampler, curves: LipCurves, blur = 0): void {
   const limit = largestCorrection * (curves.right - curves.left);
   upperOffsets.fill(0);
   lowerOffsets.fill(0);
   for (let column = 1; column < refinedColumns - 1; column += 1) {
     const k = column * refineStride;
-    const gap = findGap(sample, curves, k);
+    const gap = findGap(sample, curves, k, blur);
     if (gap.to - gap.from < shortestRun / gapSteps) continue;
     const fade = smoothStep(0, refinedEnd, Math.min(k, curveSamples - 1 - k) / (curveSamples - 1));
     const upper = mix(gap.top, gap.bottom, gap.from) - at(curves.innerUpper, k);

@@ -149,7 +149,8 @@ export function paintInterior(colors: FaceColors, { mouthWidth, edgeWidth }: Int
       paintLower(lower, { index, across, down: lowerHeight }, palette);
     }
   }
-  for (const layer of [upper, lower]) blurLayer(layer, edgeWidth * sigmaOfEdge);
+  for (const layer of [upper, lower])
+    blurLayer(layer, Math.sqrt(Math.max(0, edgeWidth ** 2 - paintedEdge ** 2)) * sigmaOfEdge);
   const cavity = {
     luma: 16 + 0.09 * colors.skin.luma,
     cb: mix(neutralChroma, colors.lip.cb, 0.4),
@@ -158,6 +159,8 @@ export function paintInterior(colors: FaceColors, { mouthWidth, edgeWidth }: Int
   return { upper, lower, cavity, skinLuma: colors.skin.luma };
 }
 
+/** Width of the painted edges themselves, head units. */
+const paintedEdge = 0.009;
 /** Standard deviation of the blur that spreads a step over an edge width of 1: 1 / √(2π). */
 const sigmaOfEdge = 0.4;
 

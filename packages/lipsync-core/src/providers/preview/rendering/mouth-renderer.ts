@@ -53,9 +53,10 @@ const inset = {
 } as const;
 /**
  * Growth of all edges around the corners, relative to the mouth's width, and the part of the mouth next to each corner
- * in which it decays. It takes in the dark of open corners, which would stay beside a narrower mouth.
+ * in which it decays. It takes in the dark of open corners, which would stay beside a narrower mouth. Lips that are
+ * hardly parted have none: there it would cut the line of the corner from the mouth.
  */
-const cornerGrowth = { ofMouth: 0.016, until: 0.25 } as const;
+const cornerGrowth = { ofMouth: 0.016, until: 0.25, fromOpening: 0.055, toOpening: 0.085 } as const;
 /** Openings between which the own interior counts as visible, and its fraction of the wanted one from which it is used. */
 const ownOpening = { least: 0.08, ample: 0.14, from: 0.95, to: 1.2 } as const;
 /**
@@ -65,6 +66,8 @@ const ownOpening = { least: 0.08, ample: 0.14, from: 0.95, to: 1.2 } as const;
 const jawShown = { from: 0.3, to: 0.7 } as const;
 const featherOfMouth = 0.014;
 const featherOfEdge = 0.9;
+/** Height of a blurred edge between dark and teeth. */
+const edgeBlurPx = 2.5;
 const smallestFeatherPx = 0.8;
 const creaseOfMouth = 0.016;
 const strongestCrease = 0.4;
@@ -133,7 +136,7 @@ export class MouthRenderer {
     if (strength < smallestStrength) return 0;
     const openness = closeApparentGap(shown, this.#neutral);
     copyLipCurves(shown, source);
-    if (openness > 0) refineInnerLips(lipSampler(picture, pose), source);
+    if (openness > 0) refineInnerLips(lipSampler(picture, pose), source, edgeBlurPx / pose.scale);
     const shownOpening = openingOf(source);
     insetInnerLips(source, openness);
     target.update({ shown, source }, this.#silenceMode === 'close' ? closedInPauses(shape) : shape, strength);
@@ -206,6 +209,7 @@ function insetInnerLips(curves: LipCurves, openness: number): void {
   const width = curves.right - curves.left;
   const opening = openingOf(curves);
   const most = width * inset.ofMouth * openness;
+  const parted = openness * smoothStep(cornerGrowth.fromOpening, cornerGrowth.toOpening, opening);
   for (let k = 0; k < curveSamples; k += 1) {
     const fromCorner = Math.min(k, curveSamples - 1 - k) / (curveSamples - 1);
     const ofLip = mix(inset.ofLipAtCorner, inset.ofLip, smoothStep(0, 0.2, fromCorner));
@@ -213,7 +217,7 @@ function insetInnerLips(curves: LipCurves, openness: number): void {
     const lower = at(curves.innerLower, k);
     curves.innerUpper[k] = upper - Math.min(most, (upper - at(curves.outerUpper, k)) * ofLip);
     curves.innerLower[k] = lower + Math.min(most, (at(curves.outerLower, k) - lower) * ofLip);
-    const growth = width * cornerGrowth.ofMouth * openness * smoothStep(cornerGrowth.until, 0, fromCorner);
+    const growth = width * cornerGrowth.ofMouth * parted * smoothStep(cornerGrowth.until, 0, fromCorner);
     curves.outerUpper[k] = at(curves.outerUpper, k) - growth;
     curves.innerUpper[k] = at(curves.innerUpper, k) - growth;
     curves.innerLower[k] = at(curves.innerLower, k) + growth;

@@ -37,6 +37,10 @@ export function updateLipLineExtent(line: LipLine, pose: HeadPose): void {
  */
 const ownInterior = { jawFrom: 0.45, jawTo: 0.8, withLip: 0.5 } as const;
 
+/** Softness of the edges of a narrow gap relative to its height, so that they do not meet and hide what lies between. */
+const featherOfGap = 0.35;
+const sharpestFeatherPx = 0.8;
+
 /** Smaller displacements are skipped: they are invisible, and skin that hardly moves stays bit-identical. */
 const smallestShiftPx = 1 / 24;
 
@@ -264,7 +268,8 @@ export class RowWarp {
     }
     const gapPx = (lower - upper) * scale;
     if (gapPx <= 0) return;
-    this.alpha[pixel] = clamp(depthPx / line.featherPx + 0.5, 0, 1) * Math.min(1, gapPx / (2 * line.featherPx));
+    const featherPx = clamp(gapPx * featherOfGap, Math.min(sharpestFeatherPx, line.featherPx), line.featherPx);
+    this.alpha[pixel] = clamp(depthPx / featherPx + 0.5, 0, 1) * Math.min(1, gapPx / (2 * featherPx));
   }
 
   /**

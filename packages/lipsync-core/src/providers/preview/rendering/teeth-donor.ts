@@ -5,7 +5,7 @@ import { PlanePatch, sampleBilinear } from '../../../image/warp-sampling.ts';
 import type { Color, FaceColors } from './face-colors.ts';
 import { createHeadPose, fitHeadPose, headRotation, type HeadPose } from './head-pose.ts';
 import { createLipCurves, curveSamples, openingOf, readLipCurves, type LipCurves } from './lip-curves.ts';
-import { rednessOf, refineInnerLips } from './lip-edges.ts';
+import { isLipColored, rednessOf, refineInnerLips } from './lip-edges.ts';
 import { createLayer, type InteriorLayer } from './mouth-interior.ts';
 import { poseNeutral, type NeutralMouth } from './neutral-mouth.ts';
 
@@ -124,6 +124,8 @@ const smoothingRadius = 4;
 
 /** Height of what the donor shows below its upper teeth, relative to the mouth's width, from which it is used. */
 const leastLowerHeight = 0.045;
+/** Height above the lower lip at which its color must have ended, relative to the mouth's width. */
+const lipProbes = { count: 9, height: 0.04 } as const;
 /** Luma above that of the dark, relative to the skin, from which it counts as lower teeth or tongue. */
 const leastLowerLuma = 0.18;
 /** Fraction of that height in which it fades into the dark. */
@@ -189,7 +191,7 @@ function extractLower(view: DonorView, edges: readonly number[]): InteriorLayer 
       return lower - edge;
     }),
   );
-  if (height < leastLowerHeight * width) return undefined;
+  if (height < leastLowerHeight * width || isStillLip(view)) return undefined;
   for (let column = 0; column < columns; column += 1) {
     const across = acrossAt(layer, column);
     const { lower } = lipsAt(view, across);
@@ -204,6 +206,25 @@ function extractLower(view: DonorView, edges: readonly number[]): InteriorLayer 
     }
   }
   return layer;
+}
+
+/**
+ * Whether what lies above the edge of the lower lip has the color of the lip. The edge then lies too low, as in a mouth
+ * that shows the inner side of its lip, and what follows it is lip that fades into the dark.
+ */
+function isStillLip(view: DonorView): boolean {
+  const { curves, center, width } = view;
+  const positions = Array.from({ length: lipProbes.count }, (_, index) =>
+    Math.round(mix(frontTeeth.from, frontTeeth.to, index / (lipProbes.count - 1)) * (curveSamples - 1)),
+  );
+  const similar = positions.filter((k) => {
+    const across = mix(curves.left, curves.right, k / (curveSamples - 1)) - center;
+    const lower = at(curves.innerLower, k);
+    const lip = colorAt(view, across, mix(lower, at(curves.outerLower, k), 0.5));
+    const above = colorAt(view, across, lower - lipProbes.height * width);
+    return isLipColored(above, lip);
+  });
+  return similar.length > positions.length / 2;
 }
 
 /** Mean luma of the visible part of a layer. */
