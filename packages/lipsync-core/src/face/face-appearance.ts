@@ -31,8 +31,10 @@ export const appearanceParts = {
 export const appearancePointCount = sampledPoints.length;
 /** Luma, Cb, Cr and texture of each sampled point. */
 export const appearanceChannels = 4;
-/** The sampled points, then the fraction of overexposed ones. */
-export const appearanceBytes = appearancePointCount * appearanceChannels + 1;
+/** The sampled points, then the fraction of overexposed ones and of lips without the color of the skin. */
+export const appearanceBytes = appearancePointCount * appearanceChannels + 2;
+/** Position of the fractions, 0–255 for 0–1. */
+export const appearanceFractions = { overexposed: appearanceBytes - 2, colorlessLips: appearanceBytes - 1 } as const;
 
 /** Distance of the nine samples of a point, relative to the distance of the outer eye corners. */
 const sampleSpacing = 0.03;
@@ -41,6 +43,11 @@ const overexposedLuma = 245;
 const usualLuma = 110;
 const darkestLuma = 10;
 const neutralChroma = 128;
+/**
+ * Lips are at least as red as the skin in relation to their luma, except in blue light. Below this share of the skin's red they
+ * are a microphone, a mask or a caption. `leastSkin` is the Cr of skin that is colored enough for the comparison.
+ */
+const colorless = { share: 0.35, leastSkin: 13 } as const;
 
 /**
  * Describes the look of a face at its landmarks in `appearanceBytes` bytes, relative to the light on the upper face. The
@@ -116,8 +123,21 @@ function normalize(samples: Float32Array): Uint8Array {
     bytes[base + 2] = toByte(at(samples, base + 2) - cr + neutralChroma);
     bytes[base + 3] = toByte(at(samples, base + 3) * gain);
   }
-  bytes[appearanceBytes - 1] = toByte((overexposed / appearancePointCount) * 255);
+  bytes[appearanceFractions.overexposed] = toByte((overexposed / appearancePointCount) * 255);
+  if (cr >= colorless.leastSkin)
+    bytes[appearanceFractions.colorlessLips] = toByte(fractionOfColorlessLips(samples, (cr * gain) / usualLuma) * 255);
   return bytes;
+}
+
+/** `skinRedness` is Cr relative to luma. */
+function fractionOfColorlessLips(samples: Float32Array, skinRedness: number): number {
+  let count = 0;
+  for (let index = 0; index < lipColorPoints.length; index += 1) {
+    const base = (outerLips.length + index) * appearanceChannels;
+    const redness = at(samples, base + 2) / Math.max(darkestLuma, at(samples, base));
+    if (redness < skinRedness * colorless.share) count += 1;
+  }
+  return count / lipColorPoints.length;
 }
 
 function channelIndex(point: number, channel: number): number {

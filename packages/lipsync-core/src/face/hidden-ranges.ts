@@ -1,5 +1,5 @@
 import { AppearanceReference } from './appearance-reference.ts';
-import { appearanceBytes } from './face-appearance.ts';
+import { appearanceFractions } from './face-appearance.ts';
 import type { HiddenRange, HiddenReason } from './face-types.ts';
 import type { ObservationStore, StoredObservation } from './observation-store.ts';
 
@@ -7,8 +7,8 @@ import type { ObservationStore, StoredObservation } from './observation-store.ts
 const leaveValue = 0.8;
 /** Shorter ranges are drawn over: a mouth that jumps to the original for a moment would flicker. */
 const shortestSeconds = 0.16;
-/** Ranges that are closer than this are joined. */
-const longestBreakSeconds = 0.4;
+/** Ranges that are closer than this are joined. Landmarks slip off a cover without color for longer. */
+const longestBreakSeconds = { usual: 0.4, colorless: 1 } as const;
 
 /**
  * Mean deviations of lips and chin from their usual look at which they count as covered. Uncovered mouths stay below
@@ -21,6 +21,8 @@ const coveredAt = { lips: 2.15, chin: 2.35, usualForehead: 1.2 } as const;
  */
 const coverEdge = { seconds: 0.2, uncovered: 0.6, largestOpenShare: 0.25 } as const;
 const overexposedFraction = 0.6;
+/** No uncovered mouth of the measured clips has lips without color. */
+const colorlessFraction = 0.7;
 /** Sharpness of the upper face at which it counts as blurred, and below which a deviation is blur and not a cover. */
 const blurredSharpness = { always: 0.35, withDeviation: 0.6 } as const;
 /** Sine of the turn of the head. */
@@ -43,7 +45,7 @@ export function findHiddenRanges(options: HiddenRangeOptions): readonly HiddenRa
   const { start, end, store, framesPerSecond } = options;
   const observations = store.select(end - start).observations;
   const references = learnReferences(observations, store);
-  const values = new Map<HiddenReason, Float32Array>();
+  const values = new Map<Rating, Float32Array>();
   for (const observation of observations) {
     for (const [reason, value] of rateMouth(observation, references, store)) {
       const known = values.get(reason) ?? new Float32Array(end - start).fill(NaN);
@@ -53,29 +55,48 @@ export function findHiddenRanges(options: HiddenRangeOptions): readonly HiddenRa
   }
   const limits = {
     shortest: Math.min(end - start, Math.max(2, Math.round(shortestSeconds * framesPerSecond))),
-    longestBreak: Math.round(longestBreakSeconds * framesPerSecond),
+    longestBreak: Math.round(longestBreakSeconds.usual * framesPerSecond),
   };
-  const edgeFrames = Math.round(coverEdge.seconds * framesPerSecond);
-  return [...values]
-    .flatMap(([reason, series]) =>
-      findRanges(series, reason === 'covered' ? { ...limits, edgeFrames } : limits).map((range) => ({
-        start: start + range.start,
-        end: start + range.end,
-        reason,
-      })),
-    )
-    .sort((first, second) => first.start - second.start);
+  const special: Partial<Record<Rating, Partial<RangeLimits>>> = {
+    covered: { edgeFrames: Math.round(coverEdge.seconds * framesPerSecond) },
+    colorless: { longestBreak: Math.round(longestBreakSeconds.colorless * framesPerSecond) },
+  };
+  const ranges = [...values].flatMap(([rating, series]) =>
+    findRanges(series, { ...limits, ...special[rating] }).map((range) => ({
+      start: start + range.start,
+      end: start + range.end,
+      reason: rating === 'colorless' ? 'covered' : rating,
+    })),
+  );
+  return joinOverlaps(ranges.sort((first, second) => first.start - second.start));
+}
+
+/** `colorless` is a cover that is recognized without a comparison. */
+type Rating = HiddenReason | 'colorless';
+
+/** Joins ranges with the same reason that overlap or touch. `ranges` are in order of their start. */
+function joinOverlaps(ranges: readonly HiddenRange[]): readonly HiddenRange[] {
+  const joined: HiddenRange[] = [];
+  for (const range of ranges) {
+    const index = joined.findLastIndex(({ reason }) => reason === range.reason);
+    const last = joined[index];
+    if (last && range.start <= last.end) joined[index] = { ...last, end: Math.max(last.end, range.end) };
+    else joined.push(range);
+  }
+  return joined;
 }
 
 type References = ReadonlyMap<number, AppearanceReference>;
 
-/** The usual looks of the faces that were observed often enough, by identity. */
+/** The usual looks of the faces whose mouth was seen often enough, by identity. */
 function learnReferences(observations: readonly StoredObservation[], store: ObservationStore): References {
   const references = new Map<number, AppearanceReference>();
   for (const observation of observations) {
+    const appearance = store.readAppearance(observation);
+    if (fractionAt(appearance, appearanceFractions.colorlessLips) >= colorlessFraction) continue;
     const known = references.get(observation.identity) ?? new AppearanceReference();
     references.set(observation.identity, known);
-    known.add(store.readAppearance(observation));
+    known.add(appearance);
   }
   for (const [identity, reference] of references) if (!reference.finish()) references.delete(identity);
   return references;
@@ -86,10 +107,12 @@ function* rateMouth(
   observation: StoredObservation,
   references: References,
   store: ObservationStore,
-): Generator<readonly [HiddenReason, number]> {
+): Generator<readonly [Rating, number]> {
   const appearance = store.readAppearance(observation);
-  const overexposed = (appearance[appearanceBytes - 1] ?? 0) / 255 / overexposedFraction;
+  const overexposed = fractionAt(appearance, appearanceFractions.overexposed) / overexposedFraction;
   yield ['overexposed', overexposed];
+  const colorless = fractionAt(appearance, appearanceFractions.colorlessLips) / colorlessFraction;
+  yield ['colorless', overexposed >= 1 ? 0 : colorless];
   yield ['turned_away', Math.abs(observation.turnSine) / turnedAwaySine];
   yield ['too_small', smallestMouthPx / Math.max(1, observation.mouthWidthPx)];
   const reference = references.get(observation.identity);
@@ -101,6 +124,10 @@ function* rateMouth(
   const isBlurred = sharpness < blurredSharpness.withDeviation;
   yield ['covered', isBlurred ? 0 : deviation(shared)];
   yield ['blurred', Math.max(blurredSharpness.always / Math.max(0.01, sharpness), isBlurred ? deviation(0) : 0)];
+}
+
+function fractionAt(appearance: Uint8Array, position: number): number {
+  return (appearance[position] ?? 0) / 255;
 }
 
 interface RangeLimits {

@@ -64,6 +64,22 @@ describe('Covered mouths', () => {
     expect(faces.visibility(start - 2)).toBeLessThan(1);
   });
 
+  it.each([
+    ['all the time', 0, 100],
+    ['for most of the shot', 15, 85],
+  ] as const)('A microphone in front of the mouth %s is found.', { timeout: longestMs }, async (_, start, end) => {
+    const [, cover, overlay] = covers[0];
+    const enabled = `between(n,${start},${end - 1})`;
+    const faces = await track(
+      await compose(`${smallPresenter}[p];${cover}:r=25[c];[p][c]${overlay}:shortest=1:enable='${enabled}'`),
+    );
+    faces.close();
+    expect(faces.hiddenRanges.map(({ reason }) => reason)).toEqual(['covered']);
+    const [found = { start: NaN, end: NaN }] = faces.hiddenRanges;
+    expect(Math.abs(found.start - start)).toBeLessThanOrEqual(1);
+    expect(Math.abs(found.end - end)).toBeLessThanOrEqual(1);
+  });
+
   it('A talking mouth, changing light and a moving camera are not covers.', { timeout: longestMs }, async () => {
     const light = `eq=brightness='0.12*sin(t*3)':eval=frame`;
     const camera = `crop=560:316:x='40+30*sin(t*4)':y='22+15*sin(t*7)'`;
