@@ -161,6 +161,14 @@ describe('metadata that JSON cannot hold', () => {
     });
   });
 
+  it('A JSON body that is not compressed as its header states is refused with that reason.', async () => {
+    const headers = { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' };
+    expect(await json(await api.post('/lipsync', '{}', headers))).toMatchObject({
+      status: 400,
+      detail: expect.stringContaining('its compression is damaged'),
+    });
+  });
+
   it('JSON in UTF-16 is read if its charset states it, and any other encoding is refused with 415.', async () => {
     const post = (charset: string, encoding: BufferEncoding) =>
       api.post('/lipsync', Buffer.from('{"color":1}', encoding), { 'Content-Type': `application/json; ${charset}` });

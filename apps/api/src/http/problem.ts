@@ -110,7 +110,10 @@ function refusalOfParser(status: number, cause: unknown): HttpError {
         httpStatus: 415,
       },
     );
-  return new HttpError('request_invalid', 'The body is not valid JSON.', { cause, httpStatus: 400 });
+  return new HttpError('request_invalid', 'The body is incomplete or its compression is damaged. Send it again.', {
+    cause,
+    httpStatus: 400,
+  });
 }
 
 /** Last handler of the app: sends every error as `application/problem+json` and logs those with status 5xx. */
