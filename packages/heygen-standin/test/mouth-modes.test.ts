@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { failureMessages, type MouthMode } from '../src/index.ts';
-import { useStandin } from './standin-fixture.ts';
+import { atOnce, byReads, useStandin } from './standin-fixture.ts';
 
 const run = promisify(execFile);
 const samples = join(import.meta.dirname, '..', '..', '..', 'samples');
@@ -90,6 +90,17 @@ describe('mouth modes', { timeout: 300_000 }, () => {
     const output = ['-an', '-vf', 'mpdecimate', '-f', 'framemd5', '-'];
     const { stdout } = await run('ffmpeg', ['-nostdin', '-v', 'error', '-i', path, ...output]);
     expect(stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'))).toHaveLength(1);
+  });
+
+  it('A job keeps the mouth of its creation when the setting changes while it is pending.', async () => {
+    const { control } = heygen.standin;
+    control.changeSettings({ mouth: 'old', pace: byReads });
+    const id = await heygen.create({}, await readFile(join(folder, 'blank.mp4')), speech);
+    control.changeSettings({ mouth: 'moving' });
+    const readStatus = async () => (await heygen.read(id))['status'];
+    await expect.poll(readStatus, { timeout: 60_000 }).toMatch(/completed|failed/);
+    expect(await readStatus()).toBe('completed');
+    control.changeSettings({ pace: atOnce });
   });
 
   it('A job with moving lips fails without a face, and its process ends when the job is deleted.', async () => {

@@ -24,6 +24,8 @@ export async function runOperation(
   dependencies: RunDependencies,
 ): Promise<void> {
   const { abort, outcome } = operation;
+  // That of its creation: a later change applies to the jobs that follow.
+  const { mouth } = dependencies.settings.current;
   try {
     await waitForPhaseEnd(operation, dependencies);
     enterStatus(operation, 'running', dependencies);
@@ -35,10 +37,8 @@ export async function runOperation(
     }
     const { durationMs } = outcome;
     const keepSize = operation.request.keep_the_same_format === true;
-    const render = (): Promise<string> => {
-      const { mouth } = dependencies.settings.current;
-      return dependencies.media.render({ ...files, durationMs, keepSize, mouth }, abort.signal);
-    };
+    const render = (): Promise<string> =>
+      dependencies.media.render({ ...files, durationMs, keepSize, mouth }, abort.signal);
     // A stuck operation renders only after its release, so that thousands of them do not load the machine.
     const early = operation.stuckAt === null ? render() : undefined;
     early?.catch(() => undefined);
