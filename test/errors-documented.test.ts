@@ -21,12 +21,12 @@ it.each(errorCodes)('docs/errors.md states the policy of %s.', (code) => {
   });
 });
 
-/** Warning codes in the sources: codes next to a message that are not error codes. `custom` belongs to Zod. */
+/** Warning codes in the sources: codes beside a message or its beginning. `custom` belongs to Zod. */
 function warningCodes(): string[] {
   const root = join(import.meta.dirname, '..', 'packages');
   const files = globSync('*/src/**/*.ts', { cwd: root, exclude: (path) => path.endsWith('.test.ts') });
   const codes = files.flatMap((file) =>
-    [...readFileSync(join(root, file), 'utf8').matchAll(/\{\s*code: '(\w+)',\s*message:/g)].map(
+    [...readFileSync(join(root, file), 'utf8').matchAll(/\{\s*code: '(\w+)',\s*(?:message|fault):/g)].map(
       ([, code = '']) => code,
     ),
   );
