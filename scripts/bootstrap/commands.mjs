@@ -53,7 +53,7 @@ export const commands = Object.freeze({
     media: true,
   },
   check: {
-    purpose: 'checks types, lint, format, import rules, vocabulary and unused code',
+    purpose: 'checks types, lint, format, import rules, vocabulary, third-party notices and unused code',
     usage: '',
     entry: 'scripts/check.ts',
     redis: 'never',
