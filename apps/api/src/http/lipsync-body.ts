@@ -123,7 +123,7 @@ function readUrl(
     checkUrl(value);
   } catch (error) {
     if (!LipsyncError.isInstance(error)) throw error;
-    return refuse(`is refused: ${error.message}`, error.code === 'url_forbidden');
+    return refuse(error.message, error.code === 'url_forbidden');
   }
   return { kind: 'url', url: value };
 }
