@@ -1,5 +1,5 @@
 import { lstat, open, rm, truncate, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { LipsyncError, toStorageError, type StorageFolder } from '../errors/index.ts';
 import { errnoCode } from '../errors/system-error.ts';
 import { createFolder } from '../processes/workspace.ts';
@@ -20,6 +20,9 @@ export interface OutputFile {
   release(): Promise<void>;
 }
 
+/** Extensions of other formats. An MP4 under such a name does not open in programs that trust it. */
+const otherFormats = new Set('.avi .flv .gif .mkv .mov .mp3 .mpeg .mpg .ogv .ts .wav .webm .wmv'.split(' '));
+
 /** Claims output paths, so that two jobs of this process never write the same file. */
 export class OutputFiles {
   readonly #claimed = new Set<string>();
@@ -29,7 +32,7 @@ export class OutputFiles {
    * inputs are downloaded.
    */
   async requireFree(path: string, overwrite: boolean): Promise<void> {
-    await refuseExisting(path, overwrite).catch((error: unknown) => {
+    await refuseUnusable(path, overwrite).catch((error: unknown) => {
       throw toOutputError(error, path);
     });
   }
@@ -79,7 +82,7 @@ export async function sweepPartFile(left: { readonly outputPath: string; readonl
 async function createPartFile(path: string, partPath: string, overwrite: boolean): Promise<void> {
   // A process that was killed during this job may have left it.
   await rm(partPath, { force: true });
-  await refuseExisting(path, overwrite);
+  await refuseUnusable(path, overwrite);
   await createFolder(dirname(path));
   await (await open(partPath, 'wx')).close();
 }
@@ -120,7 +123,8 @@ function partPathOf(outputPath: string, jobId: string): string {
   return join(dirname(outputPath), `.${jobId}${partSuffix}`);
 }
 
-async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
+async function refuseUnusable(path: string, overwrite: boolean): Promise<void> {
+  if (otherFormats.has(extname(path).toLowerCase())) throw new LipsyncError('request_invalid', isOtherFormat(path));
   const stats = await lstat(path).catch((error: unknown) => {
     if (errnoCode(error) === 'ENOENT') return undefined;
     throw error;
@@ -136,6 +140,8 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
     );
 }
 
+const isOtherFormat = (path: string): string =>
+  `The output is an MP4 file, but "${path}" has the extension of another format. Give a path that ends in .mp4.`;
 const isFolder = (path: string): string => `The output "${path}" is a folder. Give the path of a file.`;
 const isForbidden = (path: string): string =>
   `No permission to write the output "${path}". Choose another path or change the permissions.`;

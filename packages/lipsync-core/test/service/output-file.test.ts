@@ -30,6 +30,18 @@ async function write(path: string, overwrite = false): Promise<void> {
   }
 }
 
+describe('Names of other formats', () => {
+  it.each(['out.webm', 'OUT.MOV'])('The output path "%s" is refused, because outputs are MP4 files.', async (name) => {
+    const refused = { code: 'request_invalid', message: expect.stringContaining('ends in .mp4') };
+    await expect(outputs.claim(join(folder, name), { overwrite: false, jobId: 'job_1' })).rejects.toMatchObject(
+      refused,
+    );
+    await expect(outputs.requireFree(join(folder, name), true)).rejects.toMatchObject(refused);
+    expect(await namesIn(folder)).toEqual(['take']);
+    await write(join(folder, 'out.final'));
+  });
+});
+
 describe('Partial files', () => {
   it('A partial file of a killed process is replaced when the same job is resumed.', async () => {
     await writeFile(join(folder, '.job_1.part'), 'half a take');
