@@ -43,7 +43,7 @@ function createProgram(
     .description('Lip-sync: make the person in a clip speak an audio recording.')
     .version(readVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
-    .addHelpText('after', '\nEvery command has its own help, for example: lipsync generate --help')
+    .addHelpText('after', '\nEvery command has its own help, for example: generate --help')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),

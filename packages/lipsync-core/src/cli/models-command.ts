@@ -237,7 +237,7 @@ function adviseImport(model: ListedModel, folder: string): string[] {
   if (model.kind === 'bundled' || model.state !== 'missing' || model.source === null) return [];
   const { name, source } = model;
   const output = join(folder, `${name}.onnx`);
-  return [`not in ${folder}; fetch it from ${source}, then: lipsync models import ${name}.pth -o ${output}`];
+  return [`not in ${folder}; fetch it from ${source}, then: models import ${name}.pth -o ${output}`];
 }
 
 async function verify(
