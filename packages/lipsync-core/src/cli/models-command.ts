@@ -59,7 +59,10 @@ export function addModelsCommand(
     .command('import')
     .description('convert an official checkpoint to ONNX; no code in the checkpoint is executed')
     .argument('<checkpoint>', '.pth file as released by its authors')
-    .requiredOption('-o, --output <file>', 'path of the .onnx file; its record is written beside it (required)')
+    .requiredOption(
+      '-o, --output <file>',
+      'path of the .onnx file to create, with a record in the same folder (required)',
+    )
     .addOption(
       new Option(
         '--for <device>',

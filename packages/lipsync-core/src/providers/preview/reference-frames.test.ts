@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FaceTrack } from '../../face/face-types.ts';
+import { scriptedTrack } from '../../testing/scripted-track.ts';
 import { faceWith } from '../../testing/synthetic-inputs.ts';
 import { measureLips } from '../../face/index.ts';
 import { selectReferenceFrames } from './reference-frames.ts';
@@ -7,31 +8,17 @@ import { selectReferenceFrames } from './reference-frames.ts';
 const closed = faceWith(0);
 const open = faceWith(0.2);
 
-/** A track whose landmarks are given by `openingAt`, undefined for no face, and the last frame that was read. */
+/** A scripted track, and the last frame that was read. */
 function trackOf(
   frameCount: number,
-  openingAt: (frame: number) => Float32Array | undefined,
+  pointsAt: (frame: number) => Float32Array | undefined,
 ): { readonly track: FaceTrack; lastRead: () => number } {
   let lastRead = -1;
-  const frame: FaceTrack['frame'] = (index) => {
+  const track = scriptedTrack(frameCount, (index) => {
     lastRead = Math.max(lastRead, index);
-    const points = openingAt(index);
-    return points ? { presence: 'found', points } : { presence: 'absent', points: new Float32Array(0) };
-  };
-  return {
-    track: {
-      frameCount,
-      shotStarts: [0],
-      absentRanges: [],
-      hiddenRanges: [],
-      faceChoices: [],
-      visibility: () => 1,
-      cached: false,
-      frame,
-      close: () => undefined,
-    },
-    lastRead: () => lastRead,
-  };
+    return pointsAt(index);
+  });
+  return { track, lastRead: () => lastRead };
 }
 
 const talking = (frame: number): Float32Array => (frame % 10 < 5 ? closed : open);

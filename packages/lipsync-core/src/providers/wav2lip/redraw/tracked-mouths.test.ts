@@ -1,27 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { FaceTrack } from '../../../face/face-types.ts';
+import { scriptedTrack } from '../../../testing/scripted-track.ts';
 import { faceWith } from '../../../testing/synthetic-inputs.ts';
 import { findMostClosedMouth } from './tracked-mouths.ts';
 
 /** A track with the given lip openings; undefined for a frame without a face. */
 function trackOf(frameCount: number, openingAt: (frame: number) => number | undefined): FaceTrack {
-  const frame: FaceTrack['frame'] = (index) => {
+  return scriptedTrack(frameCount, (index) => {
     const opening = openingAt(index);
-    return opening === undefined
-      ? { presence: 'absent', points: new Float32Array(0) }
-      : { presence: 'found', points: faceWith(opening) };
-  };
-  return {
-    frameCount,
-    shotStarts: [0],
-    absentRanges: [],
-    hiddenRanges: [],
-    faceChoices: [],
-    visibility: () => 1,
-    cached: false,
-    frame,
-    close: () => undefined,
-  };
+    return opening === undefined ? undefined : faceWith(opening);
+  });
 }
 
 describe('findMostClosedMouth', () => {
