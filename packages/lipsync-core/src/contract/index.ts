@@ -3,11 +3,9 @@ export {
   attemptViewSchema,
   errorViewSchema,
   jobViewSchema,
-  qualityViewSchema,
   warningViewSchema,
   type AttemptView,
   type JobView,
-  type QualityView,
 } from './job-view.ts';
 export { parseJson } from './json.ts';
 export {
@@ -22,6 +20,18 @@ export {
   type RequestProvider,
 } from './lipsync-request.ts';
 export { parseRequest, type RequestProblem } from './request-problems.ts';
+export {
+  qualityViewSchema,
+  toQualityView,
+  type Quality,
+  type QualityGrade,
+  type QualityLabel,
+  type QualityPart,
+  type QualityRange,
+  type QualityView,
+  type SyncMethod,
+  type SyncQuality,
+} from './quality.ts';
 export {
   jobStatuses,
   optimizations,

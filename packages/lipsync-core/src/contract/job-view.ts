@@ -1,27 +1,11 @@
 import { z } from 'zod';
 import { providerIdSchema } from './lipsync-request.ts';
+import { qualityViewSchema } from './quality.ts';
 import { jobStatuses } from './vocabulary.ts';
 
 /** The shapes that leave the service, in snake_case. What was not measured is null. */
 
 const timestamp = z.iso.datetime();
-
-export const qualityViewSchema = z.strictObject({
-  sync_score: z.number().nullable(),
-  audio_quality: z.number().nullable(),
-  video_quality: z.number().nullable(),
-  grade: z.enum(['very_good', 'good', 'poor', 'unknown']),
-  sync: z
-    .strictObject({
-      method: z.enum(['syncnet', 'lip_audio_correlation']),
-      offset_ms: z.number().nullable(),
-      strength: z.number().nullable(),
-      lse_c: z.number().nullable(),
-      lse_d: z.number().nullable(),
-      windows: z.int(),
-    })
-    .nullable(),
-});
 
 export const attemptViewSchema = z.strictObject({
   provider: providerIdSchema,
@@ -65,4 +49,3 @@ export const jobViewSchema = z.strictObject({
 
 export type JobView = z.infer<typeof jobViewSchema>;
 export type AttemptView = z.infer<typeof attemptViewSchema>;
-export type QualityView = z.infer<typeof qualityViewSchema>;
