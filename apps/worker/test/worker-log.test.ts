@@ -41,7 +41,7 @@ async function startRejectingVendor(): Promise<string> {
 }
 
 it(
-  'The worker log warns at start about the corrected endpoint, and reports a rejected key and the first job that it failed once each as errors.',
+  'The worker log warns at start about the corrected endpoint, and reports a rejected key and the first job that it failed once each as errors, and an unusable clip in one line without a stack.',
   { timeout: 120_000 },
   async () => {
     const redis = await startTestRedis();
@@ -94,11 +94,11 @@ it(
     };
     const video = await put('clip.mp4', '-f', 'lavfi', '-i', 'testsrc2=s=160x120:r=25:d=1', '-pix_fmt', 'yuv420p');
     const audio = await put('speech.wav', '-f', 'lavfi', '-i', 'sine=frequency=300:duration=1');
-    for (const id of ['job_a', 'job_b']) {
+    for (const id of ['job_a', 'job_b', 'job_c']) {
       await producer.submit(
         newJobRecord({
           id,
-          video,
+          video: id === 'job_c' ? audio : video,
           audio,
           options: lipsyncOptionsSchema.parse({ method: 'heygen' }),
           owner: null,
@@ -127,6 +127,13 @@ it(
       },
     ]);
     expect((await store.get('job_b'))?.attempts).toMatchObject([{ provider: 'heygen', code: 'provider_unavailable' }]);
+    expect(lines.filter(({ fields }) => 'jobId' in fields && fields.jobId === 'job_c')).toEqual([
+      {
+        level: 'info',
+        fields: { jobId: 'job_c', code: 'clip_unusable', reason: expect.any(String) },
+        message: 'the job did not complete',
+      },
+    ]);
     expect(JSON.stringify(lines)).not.toContain('hunter2');
   },
 );

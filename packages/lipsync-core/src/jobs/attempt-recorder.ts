@@ -60,15 +60,27 @@ export class AttemptRecorder {
 }
 
 /**
- * Logs an alert for a job that ended with an error that an operator has to fix, unless its last attempt did already.
+ * Logs the one line about a job that ended without an output: an alert for an error that an operator has to fix, unless
+ * the last attempt has reported it. Errors that the request caused have no stack, because nothing in the code is wrong.
  */
-export function alertOfJob(logger: Logger, record: JobRecord, error: LipsyncError): void {
-  const { code } = error;
-  if (!error.policy.alert || record.attempts.at(-1)?.code === code) return;
-  logger.error(
-    { ...logFields(record), provider: null, code, reason: error.message, error, alert: true },
-    'a job failed with an error that an operator has to fix',
-  );
+export function logEndedJob(logger: Logger, record: JobRecord, error: LipsyncError): void {
+  const { code, message: reason, policy } = error;
+  const fields = { ...logFields(record), code, reason };
+  if (policy.alert && record.attempts.at(-1)?.code !== code) {
+    const alert = { ...fields, provider: null, error: rootCause(error), alert: true };
+    logger.error(alert, 'a job failed with an error that an operator has to fix');
+  } else if (isCausedByRequest(error)) logger.info(fields, 'the job did not complete');
+  else logger.warn({ ...fields, error: rootCause(error) }, 'the job did not complete');
+}
+
+/** Whether only another request can succeed. */
+function isCausedByRequest({ policy }: LipsyncError): boolean {
+  return policy.httpStatus < 500 && !policy.retryable;
+}
+
+/** The innermost cause, whose stack names the code that failed. */
+function rootCause(error: Error): Error {
+  return error.cause instanceof Error ? rootCause(error.cause) : error;
 }
 
 /** Returns the fields that connect a log line with the job and with the request that created it. */

@@ -3,7 +3,7 @@ import { openJobWorkspace, removeJobWorkspaces, type Workspace } from '../proces
 import type { Attempt } from '../providers/attempt.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
 import { failStorage, failStore, StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
-import { alertOfJob, appendForRun, AttemptRecorder, logFields } from './attempt-recorder.ts';
+import { appendForRun, AttemptRecorder, logEndedJob, logFields } from './attempt-recorder.ts';
 import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
 import { isTerminal, isUnderWay, nextWork, type JobRecord, type JobWork } from './job-record.ts';
@@ -163,7 +163,9 @@ export class JobRunner {
   async #endWithoutRun(record: JobRecord, reason: LipsyncError, context: RunContext): Promise<JobRecord> {
     await this.#abandon(record, reason, context.signal);
     context.onError?.(reason);
-    return this.#store.append(record.id, this.#endEvent(reason, record));
+    const ended = await this.#store.append(record.id, this.#endEvent(reason, record));
+    logEndedJob(this.#options.logger, ended, reason);
+    return ended;
   }
 
   /**
@@ -219,13 +221,12 @@ export class JobRunner {
       throw abortError(context.signal);
     }
     const error = stop.aborted ? abortError(stop) : toLipsyncError(thrown);
-    this.#options.logger.warn({ ...logFields(record), code: error.code, error }, 'the job did not complete');
     // A run that fails outside the provider chain may leave an attempt open.
     const left = await this.#store.get(record.id);
     if (left?.runs === record.runs && isUnderWay(left)) await this.#abandon(left, error, context.signal);
     context.onError?.(error);
     const ended = await this.#store.append(record.id, this.#endEvent(error, record));
-    if (ended.runs === record.runs) alertOfJob(this.#options.logger, ended, error);
+    if (ended.runs === record.runs) logEndedJob(this.#options.logger, ended, error);
     return ended;
   }
 

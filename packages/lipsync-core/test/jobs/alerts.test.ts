@@ -30,17 +30,26 @@ const local: Attempt = { ...running, provider: 'wav2lip' };
 let bench: RunnerBench;
 /** Fields of each error line in the log. */
 let lines: object[];
+/** Level and fields of each line about a job that ended without an output. */
+let endings: { readonly level: string; readonly fields: object }[];
 
 beforeEach(async () => {
   bench = await openRunnerBench();
   lines = [];
+  endings = [];
   await bench.accept();
 });
 afterEach(() => bench.remove());
 
 function run(script: Script): Promise<unknown> {
   const ignore = (): void => undefined;
-  const logger: Logger = { debug: ignore, info: ignore, warn: ignore, error: (fields) => void lines.push(fields) };
+  const write =
+    (level: string): Logger['info'] =>
+    (fields, message) => {
+      if (level === 'error') lines.push(fields);
+      if (message.includes('did not complete') || message.startsWith('a job failed')) endings.push({ level, fields });
+    };
+  const logger: Logger = { debug: ignore, info: write('info'), warn: write('warn'), error: write('error') };
   return bench.runner(script, { logger }).run('job_1', anywhere);
 }
 
@@ -85,6 +94,26 @@ describe('Alerts for jobs', () => {
   it('A job that fails without an attempt is reported.', async () => {
     await run(() => Promise.reject(new Error('A fault of ours.')));
     expect(lines).toEqual([expect.objectContaining({ jobId: 'job_1', provider: null, code: 'internal', alert: true })]);
+  });
+});
+
+describe('The log line about a job that ended without an output', () => {
+  it('An error that the request caused has code and message, and no stack.', async () => {
+    const cause = new Error('ffmpeg exited');
+    await run(() => Promise.reject(new LipsyncError('clip_unusable', 'No face.', { cause })));
+    expect(endings).toEqual([{ level: 'info', fields: { jobId: 'job_1', code: 'clip_unusable', reason: 'No face.' } }]);
+  });
+
+  it('An internal error is one line with the stack of its cause.', async () => {
+    const fault = new TypeError('A fault of ours.');
+    await run(() => Promise.reject(fault));
+    expect(endings).toMatchObject([{ level: 'error', fields: { code: 'internal', error: fault } }]);
+  });
+
+  it('An error of this machine is one line with one stack.', async () => {
+    const cause = new Error('ffmpeg exited');
+    await run(() => Promise.reject(new LipsyncError('media_failed', 'Decoding failed.', { cause })));
+    expect(endings).toMatchObject([{ level: 'warn', fields: { code: 'media_failed', error: cause } }]);
   });
 });
 
