@@ -39,6 +39,7 @@ const modelsSchema = z.object({
     }),
   ),
   importable: z.array(z.object({ name: z.string(), source: z.string(), licence: z.string() })),
+  fetchable: z.array(z.object({ name: z.string(), source: z.string(), licence: z.string() })),
 });
 
 /** Throws when a package of the lock file is not installed. */
@@ -122,12 +123,14 @@ function readPackage(store: string, folders: readonly string[], key: string) {
 
 function describeModels(projectDir: string): string {
   const manifest: unknown = JSON.parse(readFileSync(join(projectDir, 'models', 'manifest.json'), 'utf8'));
-  const { models, importable } = modelsSchema.parse(manifest);
+  const { models, importable, fetchable } = modelsSchema.parse(manifest);
   const bundled = models.map(({ name, origin, licence, files }) => {
     const packages = [...new Set(files.map((file) => file.package))].join(', ');
     return `${name}: ${origin}; license: ${licence}; in the package ${packages}`;
   });
-  const imported = importable.map(({ name, source, licence }) => `${name}: not included; ${source}; ${licence}`);
+  const imported = [...importable, ...fetchable].map(
+    ({ name, source, licence }) => `${name}: not included; ${source}; ${licence}`,
+  );
   return [...bundled, ...imported, apacheModels].join('\n');
 }
 

@@ -15,13 +15,33 @@ const manifestSchema = z.object({
   ),
   /** Models whose weights the user downloads and imports. */
   importable: z.array(modelSchema.extend({ source: z.string() })),
+  /** Models that `models fetch` downloads: a file of one commit of its authors, with its digest. */
+  fetchable: z
+    .array(
+      modelSchema.extend({
+        source: z.string(),
+        commit: z.string().regex(/^[\da-f]{40}$/),
+        url: z.string(),
+        /** Name of the file in the folder. */
+        file: z.string().refine((name) => basename(name) === name, 'must be a file name'),
+        bytes: z.number().int().positive(),
+        sha256: z.string().regex(/^[\da-f]{64}$/),
+        /** The setting that names the file. */
+        setting: z.string(),
+      }),
+    )
+    .default([]),
 });
 
 type ModelManifest = Readonly<z.infer<typeof manifestSchema>>;
 export type BundledModel = ModelManifest['models'][number];
+export type FetchableModel = ModelManifest['fetchable'][number];
 type BundledFile = BundledModel['files'][number];
 
-const emptyManifest: ModelManifest = { models: [], importable: [] };
+const emptyManifest: ModelManifest = { models: [], importable: [], fetchable: [] };
+
+/** Relative to the working directory. */
+export const defaultModelFolder = 'models';
 
 /**
  * The manifest in a folder of models; empty without one, as outside of the project. Throws `model_invalid` for an
@@ -99,7 +119,21 @@ export interface ListedImportableModel {
   readonly state: 'missing';
 }
 
-export type ListedModel = ListedBundledModel | ListedImportedModel | ListedImportableModel;
+/** A model of the manifest that `models fetch` downloads. */
+export interface ListedFetchableModel {
+  readonly kind: 'fetchable';
+  readonly name: string;
+  readonly role: string;
+  readonly licence: string;
+  readonly source: string;
+  readonly state: ModelState;
+  /** Null for a missing file. */
+  readonly path: string | null;
+  /** The setting that names it; null for none. */
+  readonly setting: string | null;
+}
+
+export type ListedModel = ListedBundledModel | ListedImportedModel | ListedImportableModel | ListedFetchableModel;
 
 interface ConfiguredModel {
   readonly setting: string;
@@ -123,12 +157,16 @@ export async function listModels(
   { folder, configured, tools }: ModelSources,
   signal: AbortSignal,
 ): Promise<readonly ListedModel[]> {
-  const { models, importable } = await readModelManifest(folder);
+  const { models, importable, fetchable } = await readModelManifest(folder);
   const bundled = await mapInSequence(models, (model) => listBundled(model, tools, signal));
-  const inFolder = await listModelFiles(folder);
+  const fetched = await mapInSequence(fetchable, (model) =>
+    listFetchable(model, { folder, configured, tools }, signal),
+  );
+  const fetchablePaths = fetchable.map(({ file }) => join(folder, file));
+  const inFolder = (await listModelFiles(folder)).filter((path) => !fetchablePaths.includes(path));
   const elsewhere = configured
     .map(({ path }) => path)
-    .filter((path) => !inFolder.some((other) => resolve(other) === path));
+    .filter((path) => ![...inFolder, ...fetchablePaths].some((other) => resolve(other) === path));
   const present = await mapInSequence([...inFolder, ...elsewhere], (path) =>
     listFile(path, { configured, tools }, signal),
   );
@@ -142,7 +180,7 @@ export async function listModels(
       source,
       state: 'missing',
     }));
-  return [...bundled, ...present, ...absent];
+  return [...bundled, ...present, ...absent, ...fetched];
 }
 
 /** Files are hashed one after the other: in parallel, they would compete for the disk. */
@@ -164,6 +202,20 @@ export async function checkBundled(
   return mapInSequence(files, (file) => checkBundledFile(file, tools, signal));
 }
 
+/** Compares the file of a fetchable model with the manifest. */
+export async function checkFetched(
+  { file, sha256 }: FetchableModel,
+  { folder, tools }: Pick<ModelSources, 'folder' | 'tools'>,
+  signal: AbortSignal,
+): Promise<DigestCheck> {
+  const path = join(folder, file);
+  const missing = { path, state: 'missing', expectedSha256: sha256, foundSha256: null } as const;
+  return orIfMissing<DigestCheck>(missing, async () => {
+    const found = (await tools.hash(path, signal)).sha256;
+    return { path, state: found === sha256 ? 'ok' : 'changed', expectedSha256: sha256, foundSha256: found };
+  });
+}
+
 /** Compares a model file with the record beside it. Throws `model_missing` when it cannot be read. */
 export async function checkRecorded(path: string, tools: ModelTools, signal: AbortSignal): Promise<DigestCheck> {
   const { sha256: foundSha256 } = await tools.hash(path, signal);
@@ -177,6 +229,17 @@ async function listBundled(model: BundledModel, tools: ModelTools, signal: Abort
   const states = (await checkBundled(model, tools, signal)).map(({ state }) => state);
   const { name, role, licence } = model;
   return { kind: 'bundled', name, role, licence, state: states.find((state) => state !== 'ok') ?? 'ok' };
+}
+
+async function listFetchable(
+  model: FetchableModel,
+  sources: ModelSources,
+  signal: AbortSignal,
+): Promise<ListedFetchableModel> {
+  const { path, state } = await checkFetched(model, sources, signal);
+  const { name, role, licence, source } = model;
+  const setting = sources.configured.find((entry) => entry.path === resolve(path))?.setting ?? null;
+  return { kind: 'fetchable', name, role, licence, source, state, path: state === 'missing' ? null : path, setting };
 }
 
 async function checkBundledFile(file: BundledFile, tools: ModelTools, signal: AbortSignal): Promise<DigestCheck> {

@@ -2,18 +2,22 @@ import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import { printable } from '../errors/quoted-text.ts';
 import type { ImportedModel, ImportedModelRecord, ModelTools, ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
 import {
   checkBundled,
+  checkFetched,
   checkRecorded,
   listModels,
   type DigestCheck,
+  type FetchableModel,
   type ListedModel,
+  defaultModelFolder,
   readModelManifest,
 } from './model-files.ts';
-import { type Terminal, createProgressDisplay, interruptSignal, writeLine } from './terminal.ts';
+import { type Findings, megabytes, printFindings } from './findings.ts';
+import { fetchModel, type FetchFlags } from './fetch-model.ts';
+import { type Terminal, createProgressDisplay } from './terminal.ts';
 import { invalidFlags, UsageError } from './usage-error.ts';
 
 /** Target devices of an imported model: rewritten layers for a CPU, plain layers for a GPU. */
@@ -32,28 +36,19 @@ interface FolderFlags {
   readonly json?: boolean;
 }
 
-/** Result of a subcommand: the exit code, its JSON, and its lines for a terminal. */
-interface Findings {
-  readonly exitCode: number;
-  readonly json: object;
-  readonly stderr?: readonly string[];
-  readonly stdout: readonly string[];
-}
-
-const defaultFolder = 'models';
 /** Limit on loading a model and running it once; generous for slow machines. */
 const trialTimeoutMs = 3 * 60_000;
 
-/** Adds `models import`, `models list` and `models verify`. */
+/** Adds `models import`, `models fetch`, `models list` and `models verify`. */
 export function addModelsCommand(
   program: Command,
   terminal: Terminal,
   definitions: readonly ProviderDefinition[],
   setExitCode: (code: number) => void,
 ): void {
-  const models = program.command('models').description('import, list and verify models');
+  const models = program.command('models').description('import, fetch, list and verify models');
   const report = async (json: boolean | undefined, find: (signal: AbortSignal) => Promise<Findings>): Promise<void> => {
-    setExitCode(await print(json ?? false, find, terminal));
+    setExitCode(await printFindings(json ?? false, find, terminal));
   };
   models
     .command('import')
@@ -78,16 +73,27 @@ export function addModelsCommand(
       ),
     );
   models
+    .command('fetch')
+    .description("download a model of the manifest from its authors' address; shows license and size first")
+    .argument('<name>', 'name of the model, as models list shows it')
+    .option('--folder <folder>', 'model folder', defaultModelFolder)
+    .option('-y, --yes', 'accept the license and download without a question (required without a terminal)')
+    .option('--overwrite', 'replace a file that differs from the manifest (default: refuse)')
+    .option('--json', 'print the result as one line of JSON on stdout')
+    .action((name: string, flags: FetchFlags) =>
+      report(flags.json, (signal) => fetchModel(name, { flags, terminal, signal })),
+    );
+  models
     .command('list')
     .description('list bundled and imported models with license, form and state')
-    .option('--folder <folder>', 'model folder', defaultFolder)
+    .option('--folder <folder>', 'model folder', defaultModelFolder)
     .option('--json', 'print the list as one line of JSON on stdout')
     .action((flags: FolderFlags) => report(flags.json, (signal) => list(flags.folder, definitions, signal)));
   models
     .command('verify')
     .description('compare a model with its record and run it once')
-    .argument('<model>', '.onnx file or name of a bundled model')
-    .option('--folder <folder>', 'model folder', defaultFolder)
+    .argument('<model>', '.onnx file or name of a bundled or fetched model')
+    .option('--folder <folder>', 'model folder', defaultModelFolder)
     .option('--json', 'print the findings as one line of JSON on stdout')
     .action((model: string, flags: FolderFlags) =>
       report(flags.json, (signal) => verify(model, { folder: flags.folder, tools: requireTools(definitions) }, signal)),
@@ -99,26 +105,6 @@ function requireTools(definitions: readonly ProviderDefinition[]): ModelTools {
   const tools = definitions.find(({ models }) => models !== undefined)?.models;
   if (!tools) throw new LipsyncError('not_supported', 'No provider of this installation imports models.');
   return tools;
-}
-
-/** Prints the findings and returns the exit code. */
-async function print(
-  json: boolean,
-  find: (signal: AbortSignal) => Promise<Findings>,
-  { stdout, stderr }: Terminal,
-): Promise<number> {
-  const interrupt = interruptSignal();
-  try {
-    const findings = await find(interrupt.signal);
-    if (json) writeLine(stdout, JSON.stringify(findings.json));
-    else {
-      for (const line of findings.stderr ?? []) writeLine(stderr, printable(line));
-      for (const line of findings.stdout) writeLine(stdout, printable(line));
-    }
-    return findings.exitCode;
-  } finally {
-    interrupt.end();
-  }
 }
 
 interface ImportArguments {
@@ -208,6 +194,11 @@ function toModelJson(model: ListedModel): object {
       return { form: null, name, kind: 'bundled', role, licence, source: null, state, ...noFile };
     case 'importable':
       return { form: null, name, kind: 'imported', role, licence, source: model.source, state, ...noFile };
+    case 'fetchable': {
+      const { source, path, setting } = model;
+      const file = { path, configured: setting !== null, element_type: null };
+      return { form: null, name, kind: 'fetched', role, licence, source, state, ...file };
+    }
     case 'imported': {
       const { source, form, path, setting, elementType } = model;
       const file = { form, state, path, configured: setting !== null, element_type: elementType };
@@ -216,17 +207,20 @@ function toModelJson(model: ListedModel): object {
   }
 }
 
+const shownKinds = { bundled: 'bundled', fetchable: 'fetched', importable: 'imported', imported: 'imported' } as const;
+
 function toLines(model: ListedModel, folder: string): string[] {
   const { name, state, role, licence } = model;
-  const kind = model.kind === 'bundled' ? 'bundled' : 'imported';
-  const details = [role ?? 'no record', ...describeFile(model), ...adviseImport(model, folder)];
+  const details = [role ?? 'no record', ...describeFile(model), ...advise(model, folder)];
   return [
-    `${state.padEnd(10)}  ${name.padEnd(14)} ${kind.padEnd(9)} ${details.join(' · ')}`,
+    `${state.padEnd(10)}  ${name.padEnd(14)} ${shownKinds[model.kind].padEnd(9)} ${details.join(' · ')}`,
     `${' '.repeat(12)}license: ${licence ?? 'unknown'}`,
   ];
 }
 
 function describeFile(model: ListedModel): string[] {
+  if (model.kind === 'fetchable')
+    return [...(model.path === null ? [] : [model.path]), ...(model.setting === null ? [] : [model.setting])];
   if (model.kind !== 'imported') return [];
   const { elementType, form, path, setting } = model;
   return [
@@ -236,8 +230,9 @@ function describeFile(model: ListedModel): string[] {
   ];
 }
 
-function adviseImport(model: ListedModel, folder: string): string[] {
+function advise(model: ListedModel, folder: string): string[] {
   if (model.kind === 'bundled' || model.state !== 'missing' || model.source === null) return [];
+  if (model.kind === 'fetchable') return [`not in ${folder}; download it with: models fetch ${model.name}`];
   const { name, source } = model;
   const output = join(folder, `${name}.onnx`);
   return [`not in ${folder}; fetch it from ${source}, then: models import ${name}.pth -o ${output}`];
@@ -248,12 +243,14 @@ async function verify(
   { folder, tools }: { readonly folder: string; readonly tools: ModelTools },
   signal: AbortSignal,
 ): Promise<Findings> {
-  const { models } = await readModelManifest(folder);
+  const { models, fetchable } = await readModelManifest(folder);
   const bundled = models.find(({ name }) => name === model);
   if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, tools, signal));
+  const fetched = fetchable.find(({ name }) => name === model);
+  if (fetched) return describeFetched(fetched, await checkFetched(fetched, { folder, tools }, signal));
   if (!tools.isModel(model))
     throw new UsageError(
-      `"${model}" is neither an .onnx file nor a bundled model of the folder "${folder}". Checkpoints are verified on import.`,
+      `"${model}" is neither an .onnx file nor a bundled or fetched model of the folder "${folder}". Checkpoints are verified on import.`,
     );
   const check = await namingFile(model, () => checkRecorded(model, tools, signal));
   if (check.state === 'changed') return describeChanged(check);
@@ -301,6 +298,16 @@ function describeBundled(name: string, licence: string, checks: readonly DigestC
   };
 }
 
+function describeFetched({ name, licence }: FetchableModel, check: DigestCheck): Findings {
+  const { path, state, expectedSha256, foundSha256 } = check;
+  const difference = `: expected sha256 ${expectedSha256}, found ${foundSha256 ?? 'no file'}. Run: models fetch ${name}`;
+  return {
+    exitCode: state === 'ok' ? 0 : 1,
+    json: { name, licence, ...toJson(check) },
+    stdout: [`${state.padEnd(10)}  ${path}${state === 'ok' ? '' : difference}`, `license     ${licence}`],
+  };
+}
+
 function toJson({ path, state, expectedSha256, foundSha256 }: DigestCheck): object {
   return { path, state, expected_sha256: expectedSha256, found_sha256: foundSha256 };
 }
@@ -318,8 +325,4 @@ function kindOf({
     case null:
       return elementType;
   }
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -1,12 +1,38 @@
+import { createInterface } from 'node:readline/promises';
 import type { WriteStream } from 'node:tty';
 import { SingleBar } from 'cli-progress';
-import { LipsyncError } from '../errors/index.ts';
+import { abortError, LipsyncError } from '../errors/index.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 
 /** Where a command writes: results to stdout, everything else to stderr. */
 export interface Terminal {
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: WriteStream | NodeJS.WritableStream;
+  /** Where answers come from; without it, or if it is no terminal, a command cannot ask. */
+  readonly stdin?: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+}
+
+/**
+ * Asks a question on stderr and returns whether the answer is yes; null without a terminal. Throws the abort error
+ * of the signal.
+ */
+export async function confirm(
+  question: string,
+  { stdin, stderr }: Terminal,
+  signal: AbortSignal,
+): Promise<boolean | null> {
+  if (!stdin?.isTTY) return null;
+  // Not `terminal: true`: the interface would take Ctrl-C for itself.
+  const lines = createInterface({ input: stdin, output: stderr, terminal: false });
+  try {
+    const ended = new Promise<string>((resolve) => void lines.once('close', () => resolve('')));
+    const answer = await Promise.race([lines.question(`${question} [y/N] `, { signal }), ended]);
+    return /^y(es)?$/i.test(answer.trim());
+  } catch (error) {
+    throw signal.aborted ? abortError(signal) : error;
+  } finally {
+    lines.close();
+  }
 }
 
 /** Writes one line. */
