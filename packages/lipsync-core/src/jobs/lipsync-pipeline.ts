@@ -16,7 +16,7 @@ import {
   type ExecutionPlan,
   type PlannedProvider,
 } from '../scheduling/execution-plan.ts';
-import type { TakeCheck } from '../quality/take-check.ts';
+import type { TakeCheck } from '../quality/unchanged-lips/take-check.ts';
 import { failStore, StoreFailure } from '../storage/store-failure.ts';
 import type { PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 import { isSilent, PreparedInputs } from './prepared-inputs.ts';

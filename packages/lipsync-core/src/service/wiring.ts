@@ -4,7 +4,7 @@ import type { CoreConfig } from '../config/core-config.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
-import { TakeCheck } from '../quality/take-check.ts';
+import { TakeCheck } from '../quality/unchanged-lips/take-check.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';

@@ -15,7 +15,7 @@ import { EnginePool } from '../providers/wav2lip/engine/engine-pool.ts';
 import { analyzeSpeechTask, loadVoiceSession } from '../audio/analyze-speech-task.ts';
 import { RenderResources, type RenderTaskContext } from '../processes/render-task.ts';
 import { wav2lipTask } from '../providers/wav2lip/wav2lip-task.ts';
-import { trackShownFace } from '../providers/local/face-tracking.ts';
+import { trackShownFace } from '../face/face-tracking.ts';
 
 export interface HarnessTake {
   /** Base name of the take's files in the harness folder. */

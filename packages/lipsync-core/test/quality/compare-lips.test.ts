@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compareLipsTask } from '../../src/quality/compare-lips-task.ts';
+import { compareLipsTask } from '../../src/quality/unchanged-lips/compare-lips-task.ts';
 import { compare, TakeMaker, taskContext, totalMs, type TakeSet } from './take-fixture.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { ClipFacts } from '../../src/media/index.ts';
 import type { RenderPool } from '../../src/processes/render-pool.ts';
-import type { TakeRange } from '../../src/quality/compare-lips-task.ts';
-import { TakeCheck } from '../../src/quality/take-check.ts';
+import type { TakeRange } from '../../src/quality/unchanged-lips/compare-lips-task.ts';
+import { TakeCheck } from '../../src/quality/unchanged-lips/take-check.ts';
 import { limits } from '../media/make-media.ts';
 
 const clip: ClipFacts = {

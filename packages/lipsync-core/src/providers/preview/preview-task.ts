@@ -3,7 +3,7 @@ import type { Warning } from '../../contract/provider-types.ts';
 import type { FaceTrack } from '../../face/face-types.ts';
 import { drawEach, openFramesAhead, runTakeLoop, type TakeReport } from '../../media/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { countUsedFrames, trackShownFace, type TrackedFace } from '../local/face-tracking.ts';
+import { countUsedFrames, trackShownFace, type TrackedFace } from '../../face/face-tracking.ts';
 import type { LocalTakeInput } from '../local/take-input.ts';
 import { selectReferenceFrames } from './reference-frames.ts';
 import { MouthReferenceBuilder, type MouthReference } from './rendering/mouth-reference.ts';

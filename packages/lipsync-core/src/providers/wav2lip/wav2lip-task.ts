@@ -17,7 +17,7 @@ import {
 import { findMostClosedMouth, meanFaceHeightPx } from './redraw/tracked-mouths.ts';
 import { readMouthCurve } from '../../audio/index.ts';
 import type { RenderTaskContext } from '../../processes/render-task.ts';
-import { countUsedFrames, trackShownFace, type TrackedFace } from '../local/face-tracking.ts';
+import { countUsedFrames, trackShownFace, type TrackedFace } from '../../face/face-tracking.ts';
 import type { LocalTakeInput } from '../local/take-input.ts';
 
 export interface Wav2LipTakeInput extends LocalTakeInput {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { clipFrameAt, type Timeline } from '../../media/index.ts';
+import { clipFrameAt, type Timeline } from '../media/index.ts';
 import { findShownAbsence } from './face-tracking.ts';
 
 const frameRate = { numerator: 25, denominator: 1 };

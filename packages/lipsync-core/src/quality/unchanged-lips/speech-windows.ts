@@ -1,4 +1,4 @@
-import { framesPerSecond, type Timeline } from '../media/index.ts';
+import { framesPerSecond, type Timeline } from '../../media/index.ts';
 
 /** A stretch of speech in the output, with the output frames that represent it, ascending. */
 export interface SpeechWindow {

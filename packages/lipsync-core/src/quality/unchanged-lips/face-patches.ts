@@ -1,4 +1,4 @@
-import { leftEyeCorners, outerLips, rightEyeCorners } from '../face/landmarks.ts';
+import { leftEyeCorners, outerLips, rightEyeCorners } from '../../face/landmarks.ts';
 import type { Registration, RgbFrame } from './picture-registration.ts';
 import { lumaAt } from './picture-registration.ts';
 

@@ -1,10 +1,10 @@
-import type { TraceContext } from '../contract/ports.ts';
-import type { ProgressReport, Warning } from '../contract/provider-types.ts';
-import { toLipsyncError } from '../errors/index.ts';
-import type { MediaLimits } from '../media/index.ts';
-import { KeyedMutex } from '../processes/keyed-mutex.ts';
-import type { RenderPool } from '../processes/render-pool.ts';
-import { defineRenderTask } from '../processes/render-task.ts';
+import type { TraceContext } from '../../contract/ports.ts';
+import type { ProgressReport, Warning } from '../../contract/provider-types.ts';
+import { toLipsyncError } from '../../errors/index.ts';
+import type { MediaLimits } from '../../media/index.ts';
+import { KeyedMutex } from '../../processes/keyed-mutex.ts';
+import type { RenderPool } from '../../processes/render-pool.ts';
+import { defineRenderTask } from '../../processes/render-task.ts';
 import type { CompareLipsInput, compareLipsTask, TakeRange } from './compare-lips-task.ts';
 
 /** Compares the lips of a take with those of its clip, in a render process. */

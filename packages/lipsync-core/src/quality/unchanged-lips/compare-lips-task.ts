@@ -1,6 +1,6 @@
-import { readMouthCurve } from '../audio/index.ts';
-import { createFaceDetector, type FaceDetector } from '../face/index.ts';
-import { regionOfBox } from '../face/face-regions.ts';
+import { readMouthCurve } from '../../audio/index.ts';
+import { createFaceDetector, type FaceDetector } from '../../face/index.ts';
+import { regionOfBox } from '../../face/face-regions.ts';
 import {
   clipFrameAt,
   framesPerSecond,
@@ -9,8 +9,8 @@ import {
   type ClipFacts,
   type MediaLimits,
   type Timeline,
-} from '../media/index.ts';
-import type { RenderTaskContext } from '../processes/render-task.ts';
+} from '../../media/index.ts';
+import type { RenderTaskContext } from '../../processes/render-task.ts';
 import { findFaceAreas, samplePatch } from './face-patches.ts';
 import { areLipsUnchanged, judgeSample, type ClipFace, type SampleVerdict } from './lip-verdict.ts';
 import { isOwnSound, readSoundLevels } from './own-sound.ts';

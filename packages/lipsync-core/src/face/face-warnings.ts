@@ -1,6 +1,6 @@
-import type { Warning } from '../../contract/provider-types.ts';
-import type { FaceChoice, FacePlace, HiddenRange, HiddenReason } from '../../face/face-types.ts';
-import { framesPerSecond, type FrameRate } from '../../media/index.ts';
+import type { Warning } from '../contract/provider-types.ts';
+import type { FaceChoice, FacePlace, HiddenRange, HiddenReason } from './face-types.ts';
+import { framesPerSecond, type FrameRate } from '../media/index.ts';
 
 /** How frames of a track are stated as times of the clip. */
 export interface ClipTimes {

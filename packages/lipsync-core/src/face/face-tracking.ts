@@ -1,8 +1,10 @@
-import type { Warning } from '../../contract/provider-types.ts';
-import { LipsyncError } from '../../errors/index.ts';
-import { createFaceDetector, trackFaces, type FaceTrack } from '../../face/index.ts';
-import { clipFrameAt, type ClipFacts, type StageFigures, type Timeline } from '../../media/index.ts';
-import type { RenderTaskContext } from '../../processes/render-task.ts';
+import type { Warning } from '../contract/provider-types.ts';
+import { LipsyncError } from '../errors/index.ts';
+import { createFaceDetector } from './face-detector.ts';
+import type { FaceTrack } from './face-types.ts';
+import { trackFaces } from './track-faces.ts';
+import { clipFrameAt, type ClipFacts, type StageFigures, type Timeline } from '../media/index.ts';
+import type { RenderTaskContext } from '../processes/render-task.ts';
 import { absentFramesWarning, hiddenMouthWarnings, severalFacesWarning } from './face-warnings.ts';
 
 export interface TrackedFace {

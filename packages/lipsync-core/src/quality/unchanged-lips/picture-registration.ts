@@ -1,4 +1,4 @@
-import { lumaOf } from '../image/color-matrix.ts';
+import { lumaOf } from '../../image/color-matrix.ts';
 
 /** 8-bit RGB picture, `width × height × 3` bytes, rows from the top. */
 export interface RgbFrame {

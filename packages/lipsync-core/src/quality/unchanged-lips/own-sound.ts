@@ -1,4 +1,4 @@
-import { clipFrameAt, framesPerSecond, readSpeech, type Timeline } from '../media/index.ts';
+import { clipFrameAt, framesPerSecond, readSpeech, type Timeline } from '../../media/index.ts';
 import type { SpeechWindow } from './speech-windows.ts';
 
 const sampleRateHz = 16_000;
