@@ -47,6 +47,7 @@ export const coreSettings = {
   LIPSYNC_BUDGET_MONTHLY_USD: microsFromUsd(null),
   LIPSYNC_BUDGET_USER_DAILY_USD: microsFromUsd(null),
   LIPSYNC_GPU_ENABLED: boolean(true),
+  LIPSYNC_QUALITY: oneOf(['on', 'off'], 'on'),
 } satisfies Settings;
 
 /** The settings of the core and of its providers. */
@@ -82,6 +83,8 @@ export interface CoreConfig {
   };
   /** Whether local engines try graphics processors before the CPU. */
   readonly gpuEnabled: boolean;
+  /** Whether the quality of takes is measured. */
+  readonly qualityEnabled: boolean;
   /** The providers with their settings, in the order of `auto`. */
   readonly providers: readonly ProviderEntry[];
 }
@@ -119,6 +122,7 @@ export function configFromEnvironment(
       userDailyMicros: toMicrosOrNull(values.LIPSYNC_BUDGET_USER_DAILY_USD),
     }),
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,
+    qualityEnabled: values.LIPSYNC_QUALITY === 'on',
     providers: definitions.map((definition) => ({
       definition,
       values: Object.fromEntries(Object.keys(definition.settings).map((name) => [name, all[name]])),

@@ -80,7 +80,7 @@ const wholeWindowFrames = 750;
  * The clip frames to track, end exclusive: all that the timeline shows, rounded up to few distinct lengths. Speeches of
  * similar length then share a cached track, and a short speech does not wait for a long clip.
  */
-function trackedRange(timeline: Timeline): { readonly start: number; readonly end: number } {
+export function trackedRange(timeline: Timeline): { readonly start: number; readonly end: number } {
   const { windowStart, windowLength } = timeline;
   const used = countUsedFrames(timeline);
   let length = wholeWindowFrames;

@@ -21,6 +21,7 @@ const streamSchema = z.object({
   sample_aspect_ratio: z.string().optional(),
   r_frame_rate: z.string().default('0/0'),
   avg_frame_rate: z.string().default('0/0'),
+  start_time: number,
   nb_frames: number,
   nb_read_packets: number,
   duration: number,

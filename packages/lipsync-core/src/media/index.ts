@@ -18,7 +18,7 @@ export {
   type SpeechFacts,
 } from './media-types.ts';
 export { probeClip, probeSpeech, type ProbeContext } from './probe.ts';
-export { findTakeFault, probeTake, type ReceivedTakeOptions, type TakeFacts } from './take-probe.ts';
+export { findTakeFault, probeTake, readSoundDelayMs, type ReceivedTakeOptions, type TakeFacts } from './take-probe.ts';
 export { readSpeech, type SpeechReadOptions, type SpeechStream } from './speech-reader.ts';
 export { defaultTakeEncoding, openTake, type TakeEncoding, type TakeOptions, type TakeWriter } from './take-writer.ts';
 export { openFramesAhead, openTakeAside } from './threads/media-threads.ts';

@@ -4,6 +4,7 @@ import type { CoreConfig } from '../config/core-config.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
+import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { TakeCheck } from '../quality/unchanged-lips/take-check.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
@@ -22,6 +23,8 @@ export interface LipsyncCore {
   readonly pipeline: LipsyncPipeline;
   readonly ledger: Ledger;
   readonly breaker: CircuitBreaker;
+  /** Measures the quality of any video, also when that of takes is not measured. */
+  readonly assessor: QualityAssessor;
   /** Settles operations that outlived their jobs, as far as the vendors report them. Returns how many. */
   reconcile(signal: AbortSignal): Promise<number>;
   /** Releases the concurrency slots of jobs for which `isGone` resolves with true. Returns how many. */
@@ -88,6 +91,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   return {
     ledger,
     breaker,
+    assessor: new QualityAssessor({ renderPool, limits }),
     reconcile: (signal) => reconciler.reconcile(activeProviders.all, signal),
     async sweepSlots(isGone) {
       const { released, ready } = await slots.sweep(isGone);

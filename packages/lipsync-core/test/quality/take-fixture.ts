@@ -7,7 +7,11 @@ import { analyzeSpeechTask } from '../../src/audio/analyze-speech-task.ts';
 import { passThroughTask, planTimeline, probeClip, probeSpeech } from '../../src/media/index.ts';
 import { RenderResources, type RenderTaskContext } from '../../src/processes/render-task.ts';
 import { previewTask } from '../../src/providers/preview/preview-task.ts';
-import { compareLipsTask, type CompareLipsInput, type TakeRange } from '../../src/quality/unchanged-lips/compare-lips-task.ts';
+import {
+  compareLipsTask,
+  type CompareLipsInput,
+  type TakeRange,
+} from '../../src/quality/unchanged-lips/compare-lips-task.ts';
 import { limits } from '../media/make-media.ts';
 
 const execute = promisify(execFile);

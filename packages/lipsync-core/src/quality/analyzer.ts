@@ -1,0 +1,155 @@
+import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality.ts';
+import type { ClipFacts, Picture, Timeline } from '../media/index.ts';
+import type { RenderResources } from '../processes/render-task.ts';
+import type { VideoSpeech } from './lips/video-speech.ts';
+
+/** The clip that a take was made from. Plain data: it crosses a process boundary. */
+export interface AssessmentSource {
+  readonly clipPath: string;
+  /** Content hash of the clip. */
+  readonly clipDigest: string;
+  readonly clip: ClipFacts;
+  readonly timeline: Timeline;
+}
+
+/** The speech that a take was made from, with its mouth curve for the timeline of the source. */
+export interface AssessmentSpeech {
+  readonly path: string;
+  readonly mouthCurvePath: string;
+}
+
+/** Model files that parts need; a part whose model is missing is null with a reason. */
+export interface AssessmentModels {
+  readonly syncnetPath?: string | undefined;
+  readonly speakerPath?: string | undefined;
+  readonly dnsmosPath?: string | undefined;
+}
+
+/** A video to assess. Without source and speech, its own sound is its speech. Plain data. */
+export interface AssessmentInput {
+  readonly videoPath: string;
+  readonly source?: AssessmentSource | undefined;
+  readonly speech?: AssessmentSpeech | undefined;
+  readonly trackCacheFolder: string;
+  /** Folder for temporary files, on the file system of the cache. */
+  readonly workFolder: string;
+  /** Whether SyncNet scores every window; by default at most 10 s, spread over the video. */
+  readonly allWindows?: boolean | undefined;
+}
+
+/** One row of a table of parts: what `docs/quality.md` lists. */
+export interface PartDefinition {
+  /** In snake_case. */
+  readonly name: string;
+  readonly unit: string;
+  /** The result whose score it counts in; `none` for a part that is only reported. */
+  readonly countsIn: 'audio_quality' | 'video_quality' | 'none';
+  readonly meaning: string;
+  /** Maps a value to 0 (bad) … 1 (good); null where no value is better than another. Monotonic. */
+  score(value: number): number | null;
+}
+
+/** One row of a table of labels. */
+export interface LabelDefinition {
+  /** In snake_case; equal to the code of the warning where there is one. */
+  readonly code: string;
+  readonly threshold: number;
+  readonly unit: string;
+  readonly fatal: boolean;
+  readonly meaning: string;
+}
+
+/** What the report page draws: plain JSON, one value per frame unless stated. */
+export interface QualityTrace {
+  readonly frameRate: number;
+  /** Null in frames without a face. */
+  readonly lipOpening: readonly (number | null)[];
+  /** Lip opening of the source clip in the frame that is shown; null without a source. */
+  readonly sourceLipOpening: readonly (number | null)[] | null;
+  readonly speechLevelDb: readonly number[];
+  readonly voiced: readonly boolean[];
+  /** Correlation of lips and sound by lag in frames; a positive lag means that the sound is ahead of the picture. */
+  readonly offsetCurve: readonly { readonly lagFrames: number; readonly correlation: number }[];
+  /** Mean SyncNet distance by lag in frames at 25 fps; null without SyncNet. */
+  readonly distanceCurve: readonly { readonly lagFrames: number; readonly distance: number }[] | null;
+  /** Confidence of SyncNet per frame at 25 fps, null in frames that were not scored; null without SyncNet. */
+  readonly syncConfidence: readonly (number | null)[] | null;
+}
+
+/** What one analyzer contributes to an assessment. Everything is optional; later analyzers override earlier ones. */
+export interface Findings {
+  readonly parts?: Readonly<Record<string, QualityPart>>;
+  /** The same parts measured on the source clip. */
+  readonly source?: Readonly<Record<string, number | null>>;
+  readonly labels?: readonly QualityLabel[];
+  readonly sync?: Partial<SyncQuality>;
+  readonly syncScore?: number | null;
+  /** SHA-256 of each model that was used, by name. */
+  readonly models?: Readonly<Record<string, string>>;
+  readonly trace?: Partial<QualityTrace>;
+}
+
+/** A decoded frame of the video. Pixels are valid during `add` only. */
+export interface AssessedFrame {
+  readonly index: number;
+  readonly timeMs: number;
+  readonly picture: Picture;
+  /**
+   * `landmarkCount × 3` landmark values that were measured in this frame, in its pixels; undefined without a face. The
+   * crop of the landmark model is fixed relative to the face.
+   */
+  readonly points: Float32Array | undefined;
+  readonly source: SourceFrame | undefined;
+}
+
+/** The frame of the source clip that the video shows. */
+export interface SourceFrame {
+  readonly clipFrame: number;
+  /** Landmarks of the face track in pixels of the clip; undefined without a face. */
+  readonly points: Float32Array | undefined;
+  /** Opacity, 0–1, that a redrawn mouth may have: 0 where the clip's mouth is hidden. */
+  readonly visibility: number;
+  /**
+   * The picture at the clip's size, at most about five times a second and never at the seam of a loop; undefined in
+   * other frames.
+   */
+  readonly picture: Picture | undefined;
+}
+
+/** What analyzers receive before the first frame. */
+export interface AnalyzerSetup {
+  readonly input: AssessmentInput;
+  readonly models: AssessmentModels;
+  readonly facts: ClipFacts;
+  readonly framesPerSecond: number;
+  /** Frames that will be added. */
+  readonly frameCount: number;
+  readonly resources: RenderResources;
+  readonly signal: AbortSignal;
+}
+
+/** Measures one aspect of a video in one pass, with bounded memory. */
+export interface Analyzer {
+  /** Called for each frame in order. */
+  add?(frame: AssessedFrame): void | Promise<void>;
+  /** Called once, after the last frame, with the measured sound. */
+  finish(speech: VideoSpeech): Findings | Promise<Findings>;
+}
+
+/** An analyzer with its tables. When it fails, its parts are null with the reason; other parts are not affected. */
+export interface AnalyzerDefinition {
+  readonly name: string;
+  readonly parts: readonly PartDefinition[];
+  readonly labels: readonly LabelDefinition[];
+  /** Returns undefined when the analyzer has nothing to measure in this video. */
+  create(setup: AnalyzerSetup): Analyzer | undefined | Promise<Analyzer | undefined>;
+}
+
+/** Makes a part of its definition. A null value needs a reason. */
+export function toPart(definition: PartDefinition, value: number | null, reason: string | null = null): QualityPart {
+  const { unit } = definition;
+  if (value === null || !Number.isFinite(value))
+    return { value: null, unit, score: null, reason: reason ?? 'It could not be measured.' };
+  const score = definition.score(value);
+  return { value, unit, score: score === null ? null : Math.min(1, Math.max(0, score)), reason: null };
+}

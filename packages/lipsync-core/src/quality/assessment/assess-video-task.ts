@@ -1,0 +1,150 @@
+import { abortError, toLipsyncError } from '../../errors/index.ts';
+import { framesPerSecond, openFramesAhead, probeClip, type Frame, type MediaLimits } from '../../media/index.ts';
+import type { RenderTaskContext } from '../../processes/render-task.ts';
+import type {
+  Analyzer,
+  AnalyzerDefinition,
+  AnalyzerSetup,
+  AssessedFrame,
+  AssessmentInput,
+  AssessmentModels,
+  Findings,
+} from '../analyzer.ts';
+import { FaceReader } from '../lips/face-reader.ts';
+import { measureVideoSpeech, type VideoSpeech } from '../lips/video-speech.ts';
+import { analyzers } from './analyzers.ts';
+import { failedFindings, mergeFindings, type MeasuredQuality } from './merge-findings.ts';
+import { SourcePictures } from './source-pictures.ts';
+
+export interface AssessVideoInput extends AssessmentInput {
+  readonly limits: MediaLimits;
+  readonly models: AssessmentModels;
+}
+
+/** Frames whose landmarks are measured at the same time. */
+const parallelFrames = 2;
+
+/** Time limit of an assessment: a part for its start, and a multiple of the video's length. */
+const timeLimit = { startMs: 120_000, perVideoMs: 30 };
+
+/**
+ * Assesses a video: decodes it once, measures the face in every decoded frame, and runs all analyzers over the frames.
+ * Throws when the video cannot be decoded; an analyzer that fails leaves null parts with the reason.
+ */
+export async function assessVideoTask(input: AssessVideoInput, context: RenderTaskContext): Promise<MeasuredQuality> {
+  const { limits, models, videoPath } = input;
+  const facts = await probeClip(videoPath, { limits, signal: context.signal });
+  const limitMs = timeLimit.startMs + timeLimit.perVideoMs * facts.durationMs;
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(limitMs)]);
+  const { resources } = context;
+  const frameCount = facts.frameCount;
+  const rate = framesPerSecond(facts.frameRate);
+  const setup: AnalyzerSetup = { input, models, facts, framesPerSecond: rate, frameCount, resources, signal };
+  const running = await Promise.all(analyzers.map((definition) => startAnalyzer(definition, setup)));
+  const speechMeasured = measureVideoSpeech(videoPath, setup);
+  // Awaited after the frames; a failure before must not count as unhandled.
+  speechMeasured.catch(() => undefined);
+  const faces = await FaceReader.open(setup, (fraction) => context.onProgress({ stage: 'tracking', fraction }));
+  try {
+    await readFrames(setup, faces, running, (fraction) => context.onProgress({ stage: 'scoring', fraction }));
+  } finally {
+    faces.close();
+  }
+  const speech = await speechMeasured;
+  const outcomes = [];
+  for (const analyzer of running)
+    outcomes.push({ definition: analyzer.definition, findings: await finishAnalyzer(analyzer, speech, signal) });
+  return mergeFindings(outcomes, input.source !== undefined);
+}
+
+/** An analyzer at work; `failure` is why it stopped. */
+interface RunningAnalyzer {
+  readonly definition: AnalyzerDefinition;
+  readonly analyzer: Analyzer | undefined;
+  failure: string | null;
+}
+
+async function startAnalyzer(definition: AnalyzerDefinition, setup: AnalyzerSetup): Promise<RunningAnalyzer> {
+  try {
+    return { definition, analyzer: await definition.create(setup), failure: null };
+  } catch (error) {
+    return { definition, analyzer: undefined, failure: reasonOf(error, setup.signal) };
+  }
+}
+
+async function readFrames(
+  setup: AnalyzerSetup,
+  faces: FaceReader,
+  running: readonly RunningAnalyzer[],
+  onProgress: (fraction: number) => void,
+): Promise<void> {
+  const { input, facts, frameCount, signal } = setup;
+  const range = { start: 0, end: frameCount };
+  const sources = new SourcePictures(setup, faces);
+  const pending: { readonly frame: Frame; readonly points: Promise<Float32Array | undefined> }[] = [];
+  const finishOldest = async (): Promise<void> => {
+    const oldest = pending.shift();
+    if (!oldest) return;
+    const assessed = await toAssessedFrame(oldest.frame, await oldest.points, { faces, sources, setup });
+    for (const analyzer of running) await addFrame(analyzer, assessed, signal);
+    onProgress((assessed.index + 1) / frameCount);
+  };
+  try {
+    const frames = openFramesAhead({ path: input.videoPath, facts, range, keepFrames: parallelFrames + 1, signal });
+    for await (const frame of frames) {
+      if (signal.aborted) throw abortError(signal);
+      const points = faces.measure(frame.index, frame);
+      points.catch(() => undefined);
+      pending.push({ frame, points });
+      if (pending.length > parallelFrames) await finishOldest();
+    }
+    while (pending.length > 0) await finishOldest();
+  } finally {
+    await sources.close();
+  }
+}
+
+async function toAssessedFrame(
+  frame: Frame,
+  points: Float32Array | undefined,
+  { faces, sources, setup }: { faces: FaceReader; sources: SourcePictures; setup: AnalyzerSetup },
+): Promise<AssessedFrame> {
+  const sourceFace = faces.sourceFrameAt(frame.index);
+  const { index, width, height, data } = frame;
+  return {
+    index,
+    timeMs: (index * 1000) / setup.framesPerSecond,
+    picture: { width, height, data },
+    points,
+    source: sourceFace && { ...sourceFace, picture: await sources.at(index) },
+  };
+}
+
+async function addFrame(running: RunningAnalyzer, frame: AssessedFrame, signal: AbortSignal): Promise<void> {
+  if (!running.analyzer?.add || running.failure !== null) return;
+  try {
+    await running.analyzer.add(frame);
+  } catch (error) {
+    running.failure = reasonOf(error, signal);
+  }
+}
+
+async function finishAnalyzer(
+  { definition, analyzer, failure }: RunningAnalyzer,
+  speech: VideoSpeech,
+  signal: AbortSignal,
+): Promise<Findings> {
+  if (failure !== null) return failedFindings(definition, failure);
+  if (!analyzer) return {};
+  try {
+    return await analyzer.finish(speech);
+  } catch (error) {
+    return failedFindings(definition, reasonOf(error, signal));
+  }
+}
+
+/** The reason of a null part. An aborted assessment fails as a whole. */
+function reasonOf(error: unknown, signal: AbortSignal): string {
+  if (signal.aborted) throw abortError(signal);
+  return `The measurement failed. ${toLipsyncError(error).message}`;
+}

@@ -1,0 +1,99 @@
+import type { Quality, QualityGrade, QualityPart, SyncQuality } from '../../contract/quality.ts';
+import { toPart, type AnalyzerDefinition, type Findings, type QualityTrace } from '../analyzer.ts';
+
+/** Increase it whenever the same video would give other figures. */
+export const methodVersion = 'lipsync-quality-1';
+
+/** A quality with its trace. */
+export interface MeasuredQuality {
+  readonly quality: Quality;
+  readonly trace: QualityTrace;
+}
+
+/** Findings of one analyzer, or why it failed. */
+export interface AnalyzerOutcome {
+  readonly definition: AnalyzerDefinition;
+  readonly findings: Findings;
+}
+
+const emptyTrace: QualityTrace = {
+  frameRate: 25,
+  lipOpening: [],
+  sourceLipOpening: null,
+  speechLevelDb: [],
+  voiced: [],
+  offsetCurve: [],
+  distanceCurve: null,
+  syncConfidence: null,
+};
+
+/** Joins the findings of all analyzers. Every part of every analyzer appears; what was not measured is null. */
+export function mergeFindings(outcomes: readonly AnalyzerOutcome[], hasSource: boolean): MeasuredQuality {
+  const all = outcomes.map(({ findings }) => findings);
+  const parts: Record<string, QualityPart> = Object.assign({}, ...all.map((findings) => findings.parts));
+  const sync: SyncQuality | null = all.some((findings) => findings.sync)
+    ? Object.assign({ ...unknownSync }, ...all.map((findings) => findings.sync))
+    : null;
+  const syncScore = all.findLast((findings) => findings.syncScore !== undefined)?.syncScore ?? null;
+  const labels = all.flatMap((findings) => findings.labels ?? []);
+  const definitions = outcomes.flatMap(({ definition }) => definition.parts);
+  const combined = (countsIn: 'audio_quality' | 'video_quality'): number | null =>
+    combineScores(definitions.filter((part) => part.countsIn === countsIn).map(({ name }) => parts[name]?.score));
+  return {
+    quality: {
+      syncScore,
+      audioQuality: combined('audio_quality'),
+      videoQuality: combined('video_quality'),
+      grade: gradeOf(syncScore),
+      sync,
+      parts,
+      source: hasSource ? Object.assign({}, ...all.map((findings) => findings.source)) : null,
+      labels,
+      methodVersion,
+      models: Object.assign({}, ...all.map((findings) => findings.models)),
+    },
+    trace: Object.assign({ ...emptyTrace }, ...all.map((findings) => findings.trace)),
+  };
+}
+
+/** A quality in which nothing was measured. */
+export function unknownQuality(
+  definitions: readonly AnalyzerDefinition[],
+  reason: string,
+  hasSource: boolean,
+): MeasuredQuality {
+  const outcomes = definitions.map((definition) => ({ definition, findings: failedFindings(definition, reason) }));
+  return mergeFindings([...outcomes], hasSource);
+}
+
+/** Null parts with a reason, for an analyzer that failed or did not run. */
+export function failedFindings({ parts }: AnalyzerDefinition, reason: string): Findings {
+  return { parts: Object.fromEntries(parts.map((part) => [part.name, toPart(part, null, reason)])) };
+}
+
+const unknownSync: SyncQuality = {
+  method: 'lip_audio_correlation',
+  offsetMs: null,
+  offsetIntervalMs: null,
+  strength: null,
+  lseC: null,
+  lseD: null,
+  windows: 0,
+  reason: null,
+};
+
+/** Grades by the score of SyncNet alone: without it the grade is unknown. */
+export function gradeOf(syncScore: number | null): QualityGrade {
+  if (syncScore === null) return 'unknown';
+  if (syncScore >= 0.85) return 'very_good';
+  return syncScore >= 0.7 ? 'good' : 'poor';
+}
+
+/**
+ * The lowest score, rounded to three digits: a picture or sound is as good as its worst part. Null when none was
+ * measured.
+ */
+function combineScores(scores: readonly (number | null | undefined)[]): number | null {
+  const known = scores.filter((score) => typeof score === 'number');
+  return known.length === 0 ? null : Math.round(Math.min(...known) * 1000) / 1000;
+}

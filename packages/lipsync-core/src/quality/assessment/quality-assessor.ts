@@ -1,0 +1,66 @@
+import type { TraceContext } from '../../contract/ports.ts';
+import type { ProgressReport, Warning } from '../../contract/provider-types.ts';
+import { toLipsyncError } from '../../errors/index.ts';
+import type { MediaLimits } from '../../media/index.ts';
+import { KeyedMutex } from '../../processes/keyed-mutex.ts';
+import type { RenderPool } from '../../processes/render-pool.ts';
+import { defineRenderTask } from '../../processes/render-task.ts';
+import type { AssessmentInput, AssessmentModels } from '../analyzer.ts';
+import { analyzers } from './analyzers.ts';
+import type { assessVideoTask } from './assess-video-task.ts';
+import { unknownQuality, type MeasuredQuality } from './merge-findings.ts';
+
+const assessVideoRenderTask = defineRenderTask<typeof assessVideoTask>(
+  './assess-video-task',
+  'assessVideoTask',
+  import.meta.url,
+);
+
+/** Assessments wait for each other, because each uses as much memory and time as a render process. */
+const maxWaitMs = 30 * 60_000;
+
+export interface QualityAssessorOptions {
+  readonly renderPool: RenderPool;
+  readonly limits: MediaLimits;
+  readonly models?: AssessmentModels;
+}
+
+export interface AssessmentContext {
+  readonly signal: AbortSignal;
+  readonly trace?: TraceContext;
+  onProgress(progress: ProgressReport): void;
+}
+
+/** The quality of a video with the series behind it. */
+export interface Assessment extends MeasuredQuality {
+  /** Says why nothing was measured; empty otherwise. */
+  readonly warnings: readonly Warning[];
+}
+
+/** Measures the quality of finished videos, in a render process. */
+export class QualityAssessor {
+  readonly #options: QualityAssessorOptions;
+  readonly #queue = new KeyedMutex({ maxWaitMs });
+
+  constructor(options: QualityAssessorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Returns the quality of a video. Never throws: a take that is paid for is kept although it could not be assessed. Its
+   * parts are then null with the reason, and a warning states it. An aborted signal ends it the same way.
+   */
+  async run(input: AssessmentInput, context: AssessmentContext): Promise<Assessment> {
+    const { renderPool, limits, models = {} } = this.#options;
+    try {
+      context.onProgress({ stage: 'scoring', fraction: 0 });
+      const assess = (): Promise<MeasuredQuality> =>
+        renderPool.run(assessVideoRenderTask, { ...input, limits, models }, context);
+      return { ...(await this.#queue.run(['assessment'], assess, context.signal)), warnings: [] };
+    } catch (error) {
+      const { message } = toLipsyncError(error);
+      const warning = { code: 'quality_not_measured', message: `The quality was not measured. ${message}` };
+      return { ...unknownQuality(analyzers, message, input.source !== undefined), warnings: [warning] };
+    }
+  }
+}

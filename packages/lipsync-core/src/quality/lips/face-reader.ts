@@ -1,0 +1,118 @@
+import { createFaceDetector, type FaceDetector, type FaceTrack } from '../../face/index.ts';
+import { trackedRange } from '../../face/face-tracking.ts';
+import { trackFaces } from '../../face/track-faces.ts';
+import { LipsyncError } from '../../errors/index.ts';
+import { clipFrameAt, type Picture } from '../../media/index.ts';
+import { hashFile } from '../../storage/file-hash.ts';
+import type { AnalyzerSetup, SourceFrame } from '../analyzer.ts';
+import { cropFace, FixedCrop } from './face-crop.ts';
+
+/**
+ * Measures the landmarks of the face in decoded frames of a video. The face is located by the track of the source clip,
+ * or by a track of the video itself.
+ */
+export class FaceReader {
+  readonly #setup: AnalyzerSetup;
+  readonly #detector: FaceDetector;
+  readonly #track: FaceTrack | undefined;
+  readonly #crop: FixedCrop | undefined;
+
+  private constructor(setup: AnalyzerSetup, detector: FaceDetector, track: FaceTrack | undefined) {
+    this.#setup = setup;
+    this.#detector = detector;
+    this.#track = track;
+    this.#crop = track && new FixedCrop(track);
+  }
+
+  /** Opens the track. The caller closes the reader. */
+  static async open(setup: AnalyzerSetup, onProgress: (fraction: number) => void): Promise<FaceReader> {
+    const detector = await setup.resources.get(createFaceDetector);
+    return new FaceReader(setup, detector, await findTrack(setup, detector, onProgress));
+  }
+
+  /** The track that locates the face: of the source clip, or of the video; undefined when it shows no face. */
+  get track(): FaceTrack | undefined {
+    return this.#track;
+  }
+
+  close(): void {
+    this.#track?.close();
+  }
+
+  /** Frame of the track that belongs to a frame of the video. */
+  trackFrameAt(index: number): number {
+    const { source } = this.#setup.input;
+    if (!source) return index;
+    const { timeline } = source;
+    return clipFrameAt(timeline, this.sourceIndexAt(index)) - timeline.windowStart;
+  }
+
+  /** Output frame of the source's timeline that is shown in a frame of the video, which may have another rate. */
+  sourceIndexAt(index: number): number {
+    const { source } = this.#setup.input;
+    if (!source) return index;
+    const { frameRate, frameCount } = source.timeline;
+    const at = (index * frameRate.numerator) / frameRate.denominator / this.#setup.framesPerSecond;
+    return Math.min(frameCount - 1, Math.round(at));
+  }
+
+  /** The tracked face of the source in a frame of the video; undefined without a source. */
+  sourceFrameAt(index: number): Omit<SourceFrame, 'picture'> | undefined {
+    const { source } = this.#setup.input;
+    if (!source || !this.#track) return undefined;
+    const frame = this.trackFrameAt(index);
+    const { points } = this.#track.frame(frame);
+    return {
+      clipFrame: frame + source.timeline.windowStart,
+      points: points.length === 0 ? undefined : points,
+      visibility: this.#track.visibility(frame),
+    };
+  }
+
+  /** Landmarks measured in a decoded frame, in its pixels; undefined without a face. */
+  async measure(index: number, picture: Picture): Promise<Float32Array | undefined> {
+    const region = this.#crop?.at(this.trackFrameAt(index));
+    if (!region) return undefined;
+    const { input, facts } = this.#setup;
+    const { width, height } = input.source?.clip ?? facts;
+    const [scaleX, scaleY] = [picture.width / width, picture.height / height];
+    const scaled = {
+      ...region,
+      centerX: region.centerX * scaleX,
+      centerY: region.centerY * scaleY,
+      side: region.side * Math.sqrt(scaleX * scaleY),
+    };
+    const face = cropFace(picture, scaled, facts.color);
+    const mesh = await this.#detector.mesh(face.rgb, face.width, face.height, face.region);
+    if (!mesh) return undefined;
+    const { points } = mesh;
+    for (let index3 = 0; index3 < points.length; index3 += 3) {
+      points[index3] = (points[index3] ?? 0) * face.factor + face.left;
+      points[index3 + 1] = (points[index3 + 1] ?? 0) * face.factor + face.top;
+      points[index3 + 2] = (points[index3 + 2] ?? 0) * face.factor;
+    }
+    return points;
+  }
+}
+
+async function findTrack(
+  setup: AnalyzerSetup,
+  detector: FaceDetector,
+  onProgress: (fraction: number) => void,
+): Promise<FaceTrack | undefined> {
+  const { input, signal } = setup;
+  const { source, videoPath } = input;
+  const common = { detector, cacheDir: input.trackCacheFolder, workDir: input.workFolder, signal, onProgress };
+  try {
+    if (source) {
+      const { clipPath, clipDigest, clip, timeline } = source;
+      return await trackFaces({ ...common, clipPath, clipDigest, clip, range: trackedRange(timeline) });
+    }
+    const { sha256: clipDigest } = await hashFile(videoPath, signal);
+    const range = { start: 0, end: setup.facts.frameCount };
+    return await trackFaces({ ...common, clipPath: videoPath, clipDigest, clip: setup.facts, range });
+  } catch (error) {
+    if (LipsyncError.isInstance(error) && error.code === 'clip_unusable') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,47 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { assessVideoTask } from '../../src/quality/assessment/assess-video-task.ts';
+import type { MeasuredQuality } from '../../src/quality/assessment/merge-findings.ts';
+import { limits } from '../media/make-media.ts';
+import { TakeMaker, taskContext } from './take-fixture.ts';
+
+const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
+
+describe('The assessment of a video', { timeout: 300_000 }, () => {
+  let maker: TakeMaker;
+  beforeAll(async () => {
+    maker = await TakeMaker.create();
+  });
+  afterAll(async () => maker[Symbol.asyncDispose]());
+
+  function assess(videoPath: string): Promise<MeasuredQuality> {
+    const trackCacheFolder = join(maker.folder, 'tracks');
+    return assessVideoTask(
+      { videoPath, trackCacheFolder, workFolder: maker.folder, limits, models: {} },
+      taskContext(),
+    );
+  }
+
+  it.each([
+    ['early', -0.2],
+    ['in time', 0],
+    ['late', 0.2],
+  ])('The offset of sound that is %s is measured within a frame.', async (name, delayS) => {
+    const own = ['-itsoffset', String(delayS), '-i', join(samples, 'presenter.mp4'), '-map', '0:v', '-map', '1:a'];
+    const cut = ['-t', '5', '-vf', 'scale=480:-2', '-c:v', 'libx264', '-preset', 'veryfast'];
+    const path = await maker.ffmpeg(
+      '-i',
+      join(samples, 'presenter.mp4'),
+      ...own,
+      ...cut,
+      `${name.replace(' ', '-')}.mp4`,
+    );
+    const { quality, trace } = await assess(path);
+    expect(Math.abs((quality.sync?.offsetMs ?? NaN) + delayS * 1000)).toBeLessThanOrEqual(40);
+    expect(quality.labels.map(({ code }) => code)).toEqual(
+      { early: ['sound_early'], 'in time': [], late: ['sound_late'] }[name],
+    );
+    expect(quality).toMatchObject({ syncScore: null, grade: 'unknown' });
+    expect(trace.lipOpening).toHaveLength(125);
+  });
+});
