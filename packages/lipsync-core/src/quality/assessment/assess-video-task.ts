@@ -41,7 +41,7 @@ export async function assessVideoTask(input: AssessVideoInput, context: RenderTa
   const rate = framesPerSecond(facts.frameRate);
   const setup: AnalyzerSetup = { input, models, facts, framesPerSecond: rate, frameCount, resources, signal };
   const running = await Promise.all(analyzers.map((definition) => startAnalyzer(definition, setup)));
-  const speechMeasured = measureVideoSpeech(videoPath, setup);
+  const speechMeasured = measureVideoSpeech(videoPath, facts, setup);
   // Awaited after the frames; a failure before must not count as unhandled.
   speechMeasured.catch(() => undefined);
   const faces = await FaceReader.open(setup, (fraction) => context.onProgress({ stage: 'tracking', fraction }));

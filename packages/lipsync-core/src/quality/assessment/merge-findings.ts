@@ -2,7 +2,7 @@ import type { Quality, QualityGrade, QualityPart, SyncQuality } from '../../cont
 import { toPart, type AnalyzerDefinition, type Findings, type QualityTrace } from '../analyzer.ts';
 
 /** Increase it whenever the same video would give other figures. */
-export const methodVersion = 'lipsync-quality-1';
+const methodVersion = 'lipsync-quality-1';
 
 /** A quality with its trace. */
 export interface MeasuredQuality {
@@ -83,7 +83,7 @@ const unknownSync: SyncQuality = {
 };
 
 /** Grades by the score of SyncNet alone: without it the grade is unknown. */
-export function gradeOf(syncScore: number | null): QualityGrade {
+function gradeOf(syncScore: number | null): QualityGrade {
   if (syncScore === null) return 'unknown';
   if (syncScore >= 0.85) return 'very_good';
   return syncScore >= 0.7 ? 'good' : 'poor';

@@ -13,7 +13,7 @@ import { estimateOffset, lagStepMs, maxLagMs, type OffsetEstimate } from './offs
 import type { VideoSpeech } from './video-speech.ts';
 
 /** Correlation from which the offset is reported: below it, it was wrong by up to 15 frames on real clips. */
-export const reliableStrength = 0.55;
+const reliableStrength = 0.55;
 
 /** Lips and sound without any trained network but the landmarks. */
 export const lipAnalyzer: AnalyzerDefinition = {

@@ -2,8 +2,8 @@ import { loadVoiceSession } from '../../audio/analyze-speech-task.ts';
 import { measureSpeech } from '../../audio/analyze-speech.ts';
 import { detectSpeechActivity } from '../../audio/speech-activity.ts';
 import { analysisSampleRateHz, stepsPerSecond } from '../../audio/speech-features.ts';
-import { readSoundDelayMs, readSpeech } from '../../media/index.ts';
-import type { AnalyzerSetup } from '../analyzer.ts';
+import { readSoundDelayMs, readSpeech, type ClipFacts } from '../../media/index.ts';
+import type { RenderTaskContext } from '../../processes/render-task.ts';
 
 /** The sound of a video on the time axis of its picture, in steps of 10 ms. */
 export interface VideoSpeech {
@@ -32,9 +32,10 @@ const silence: VideoSpeech = {
 /** Decodes and measures the sound of a video in one pass. Keeps about 30 MB per hour. */
 export async function measureVideoSpeech(
   path: string,
-  { facts, resources, signal }: Pick<AnalyzerSetup, 'facts' | 'resources' | 'signal'>,
+  { hasSound }: Pick<ClipFacts, 'hasSound'>,
+  { resources, signal }: Pick<RenderTaskContext, 'resources' | 'signal'>,
 ): Promise<VideoSpeech> {
-  if (!facts.hasSound) return silence;
+  if (!hasSound) return silence;
   const voiceSession = await resources.get(loadVoiceSession);
   const delayMs = await readSoundDelayMs(path, { signal });
   const { features, voiceProbabilities } = await measureSpeech({
