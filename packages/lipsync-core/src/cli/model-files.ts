@@ -4,7 +4,7 @@ import { dirname, join, basename, extname, resolve } from 'node:path';
 import { z } from 'zod';
 import { errnoCode } from '../errors/system-error.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { ImportedModelRecord, ModelTools } from '../providers/definition.ts';
+import { hashModelFile, readModelRecord, type ModelRecord } from '../inference/models/model-record.ts';
 
 const modelSchema = z.object({ name: z.string(), role: z.string(), licence: z.string() });
 
@@ -101,8 +101,8 @@ export interface ListedImportedModel {
   readonly licence: string | null;
   readonly source: string | null;
   /** Precision and form of the layers from the record; null without a record or when the bytes changed. */
-  readonly elementType: ImportedModelRecord['model']['element_type'] | null;
-  readonly form: ImportedModelRecord['model']['form'];
+  readonly elementType: ModelRecord['model']['element_type'] | null;
+  readonly form: ModelRecord['model']['form'];
   readonly state: ModelState;
   readonly path: string;
   /** The setting that names it; null for none. */
@@ -141,7 +141,6 @@ interface ConfiguredModel {
 }
 
 export interface ModelSources {
-  readonly tools: ModelTools;
   readonly folder: string;
   /** The models that settings name, by absolute path. */
   readonly configured: readonly ConfiguredModel[];
@@ -154,22 +153,18 @@ const noFormat = { licence: null, elementType: null, form: null } as const;
  * Throws `model_invalid` for an invalid manifest and `request_invalid` for a folder that cannot be read.
  */
 export async function listModels(
-  { folder, configured, tools }: ModelSources,
+  { folder, configured }: ModelSources,
   signal: AbortSignal,
 ): Promise<readonly ListedModel[]> {
   const { models, importable, fetchable } = await readModelManifest(folder);
-  const bundled = await mapInSequence(models, (model) => listBundled(model, tools, signal));
-  const fetched = await mapInSequence(fetchable, (model) =>
-    listFetchable(model, { folder, configured, tools }, signal),
-  );
+  const bundled = await mapInSequence(models, (model) => listBundled(model, signal));
+  const fetched = await mapInSequence(fetchable, (model) => listFetchable(model, { folder, configured }, signal));
   const fetchablePaths = fetchable.map(({ file }) => join(folder, file));
   const inFolder = (await listModelFiles(folder)).filter((path) => !fetchablePaths.includes(path));
   const elsewhere = configured
     .map(({ path }) => path)
     .filter((path) => ![...inFolder, ...fetchablePaths].some((other) => resolve(other) === path));
-  const present = await mapInSequence([...inFolder, ...elsewhere], (path) =>
-    listFile(path, { configured, tools }, signal),
-  );
+  const present = await mapInSequence([...inFolder, ...elsewhere], (path) => listFile(path, configured, signal));
   const absent = importable
     .filter(({ name }) => !present.some((model) => model.name === name))
     .map(({ name, role, licence, source }): ListedImportableModel => ({
@@ -194,39 +189,35 @@ async function mapInSequence<Item, Result>(
 }
 
 /** Compares every file of a bundled model with the manifest. */
-export async function checkBundled(
-  { files }: BundledModel,
-  tools: ModelTools,
-  signal: AbortSignal,
-): Promise<readonly DigestCheck[]> {
-  return mapInSequence(files, (file) => checkBundledFile(file, tools, signal));
+export async function checkBundled({ files }: BundledModel, signal: AbortSignal): Promise<readonly DigestCheck[]> {
+  return mapInSequence(files, (file) => checkBundledFile(file, signal));
 }
 
 /** Compares the file of a fetchable model with the manifest. */
 export async function checkFetched(
   { file, sha256 }: FetchableModel,
-  { folder, tools }: Pick<ModelSources, 'folder' | 'tools'>,
+  folder: string,
   signal: AbortSignal,
 ): Promise<DigestCheck> {
   const path = join(folder, file);
   const missing = { path, state: 'missing', expectedSha256: sha256, foundSha256: null } as const;
   return orIfMissing<DigestCheck>(missing, async () => {
-    const found = (await tools.hash(path, signal)).sha256;
+    const found = (await hashModelFile(path, signal)).sha256;
     return { path, state: found === sha256 ? 'ok' : 'changed', expectedSha256: sha256, foundSha256: found };
   });
 }
 
 /** Compares a model file with the record beside it. Throws `model_missing` when it cannot be read. */
-export async function checkRecorded(path: string, tools: ModelTools, signal: AbortSignal): Promise<DigestCheck> {
-  const { sha256: foundSha256 } = await tools.hash(path, signal);
-  const record = await tools.readRecord(path);
+export async function checkRecorded(path: string, signal: AbortSignal): Promise<DigestCheck> {
+  const { sha256: foundSha256 } = await hashModelFile(path, signal);
+  const record = await readModelRecord(path);
   if (record === null) return { path, state: 'unrecorded', expectedSha256: null, foundSha256 };
   const { sha256: expectedSha256 } = record.model;
   return { path, state: expectedSha256 === foundSha256 ? 'ok' : 'changed', expectedSha256, foundSha256 };
 }
 
-async function listBundled(model: BundledModel, tools: ModelTools, signal: AbortSignal): Promise<ListedBundledModel> {
-  const states = (await checkBundled(model, tools, signal)).map(({ state }) => state);
+async function listBundled(model: BundledModel, signal: AbortSignal): Promise<ListedBundledModel> {
+  const states = (await checkBundled(model, signal)).map(({ state }) => state);
   const { name, role, licence } = model;
   return { kind: 'bundled', name, role, licence, state: states.find((state) => state !== 'ok') ?? 'ok' };
 }
@@ -236,13 +227,13 @@ async function listFetchable(
   sources: ModelSources,
   signal: AbortSignal,
 ): Promise<ListedFetchableModel> {
-  const { path, state } = await checkFetched(model, sources, signal);
+  const { path, state } = await checkFetched(model, sources.folder, signal);
   const { name, role, licence, source } = model;
   const setting = sources.configured.find((entry) => entry.path === resolve(path))?.setting ?? null;
   return { kind: 'fetchable', name, role, licence, source, state, path: state === 'missing' ? null : path, setting };
 }
 
-async function checkBundledFile(file: BundledFile, tools: ModelTools, signal: AbortSignal): Promise<DigestCheck> {
+async function checkBundledFile(file: BundledFile, signal: AbortSignal): Promise<DigestCheck> {
   const path = installedPath(file);
   const missing = {
     path: `${file.package}/${file.path}`,
@@ -252,7 +243,7 @@ async function checkBundledFile(file: BundledFile, tools: ModelTools, signal: Ab
   } as const;
   if (path === null) return missing;
   return orIfMissing<DigestCheck>(missing, async () => {
-    const { sha256 } = await tools.hash(path, signal);
+    const { sha256 } = await hashModelFile(path, signal);
     return { path, state: sha256 === file.sha256 ? 'ok' : 'changed', expectedSha256: file.sha256, foundSha256: sha256 };
   });
 }
@@ -268,11 +259,11 @@ async function orIfMissing<Result>(missing: Result, check: () => Promise<Result>
 
 async function listFile(
   path: string,
-  { configured, tools }: Pick<ModelSources, 'configured' | 'tools'>,
+  configured: readonly ConfiguredModel[],
   signal: AbortSignal,
 ): Promise<ListedImportedModel> {
-  const record = await tools.readRecord(path);
-  const state = await orIfMissing<ModelState>('missing', async () => (await checkRecorded(path, tools, signal)).state);
+  const record = await readModelRecord(path);
+  const state = await orIfMissing<ModelState>('missing', async () => (await checkRecorded(path, signal)).state);
   const { name = basename(path, extname(path)), role = null, source = null } = record ?? {};
   // A record applies only to the bytes it was written for.
   const format =

@@ -2,8 +2,13 @@ import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { configFromEnvironment } from '../config.ts';
 import { LipsyncError, type ErrorCode } from '../errors/index.ts';
-import type { ImportedModel, ImportedModelRecord, ModelTools, ProviderDefinition } from '../providers/definition.ts';
+import { isOnnx, readModelRecord, type ModelRecord } from '../inference/models/model-record.ts';
+import type { ImportReport } from '../inference/models/import-model.ts';
+import { tryModelApart } from '../inference/models/try-model-apart.ts';
+import type { NetworkKind } from '../inference/models/network-kind.ts';
+import type { ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
+import { listNetworkKinds } from '../service/network-kinds.ts';
 import {
   checkBundled,
   checkFetched,
@@ -69,7 +74,7 @@ export function addModelsCommand(
     .option('--json', 'print the result as one line of JSON on stdout')
     .action((checkpoint: string, flags: ImportFlags) =>
       report(flags.json, (signal) =>
-        importCheckpoint({ checkpoint, flags, tools: requireTools(definitions) }, terminal, signal),
+        importCheckpoint({ checkpoint, flags, kinds: listNetworkKinds(definitions) }, terminal, signal),
       ),
     );
   models
@@ -96,47 +101,42 @@ export function addModelsCommand(
     .option('--folder <folder>', 'model folder', defaultModelFolder)
     .option('--json', 'print the findings as one line of JSON on stdout')
     .action((model: string, flags: FolderFlags) =>
-      report(flags.json, (signal) => verify(model, { folder: flags.folder, tools: requireTools(definitions) }, signal)),
+      report(flags.json, (signal) =>
+        verify(model, { folder: flags.folder, kinds: listNetworkKinds(definitions) }, signal),
+      ),
     );
-}
-
-/** The tools of the one provider that imports models. Throws `not_supported` without one. */
-function requireTools(definitions: readonly ProviderDefinition[]): ModelTools {
-  const tools = definitions.find(({ models }) => models !== undefined)?.models;
-  if (!tools) throw new LipsyncError('not_supported', 'No provider of this installation imports models.');
-  return tools;
 }
 
 interface ImportArguments {
   readonly checkpoint: string;
   readonly flags: ImportFlags;
-  readonly tools: ModelTools;
+  readonly kinds: readonly NetworkKind[];
 }
 
 async function importCheckpoint(
-  { checkpoint: checkpointPath, flags, tools }: ImportArguments,
+  { checkpoint: checkpointPath, flags, kinds }: ImportArguments,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Findings> {
   const { output, float16 = false, overwrite = false, for: target = float16 ? 'gpu' : 'cpu' } = flags;
   const problems = [
     ...(float16 && target === 'cpu' ? [{ flag: '--float16', message: 'requires --for gpu' }] : []),
-    ...(tools.isModel(output) ? [] : [{ flag: '--output', message: `must end in .onnx, for example ${output}.onnx` }]),
+    ...(isOnnx(output) ? [] : [{ flag: '--output', message: `must end in .onnx, for example ${output}.onnx` }]),
   ];
   if (problems.length > 0) throw invalidFlags(problems);
   const display = createProgressDisplay(terminal.stderr);
   try {
-    const report = await namingFile(checkpointPath, () =>
-      tools.importCheckpoint({
-        checkpointPath,
-        outputPath: output,
-        plain: target === 'gpu',
-        float16,
-        overwrite,
-        signal,
-        onProgress: (done) => display.show({ stage: 'importing', progress: Math.floor(done * 99), message: '' }),
-      }),
-    );
+    const { importModel } = await import('../inference/models/import-model.ts');
+    const request = {
+      checkpointPath,
+      outputPath: output,
+      plain: target === 'gpu',
+      float16,
+      overwrite,
+      signal,
+      onProgress: (done: number) => display.show({ stage: 'importing', progress: Math.floor(done * 99), message: '' }),
+    };
+    const report = await namingFile(checkpointPath, () => importModel(request, kinds));
     return describeImport(report);
   } finally {
     display.end();
@@ -155,7 +155,7 @@ async function namingFile<Result>(path: string, read: () => Promise<Result>): Pr
 
 const fileErrors: ReadonlySet<ErrorCode> = new Set(['model_missing', 'model_invalid']);
 
-function describeImport({ modelPath, recordPath, record }: ImportedModel): Findings {
+function describeImport({ modelPath, recordPath, record }: ImportReport): Findings {
   const { checkpoint, model, verification } = record;
   return {
     exitCode: 0,
@@ -179,7 +179,7 @@ async function list(
   const configured = listInstalled(configFromEnvironment(undefined, definitions)).flatMap(
     ({ configured: { modelFile } }) => (modelFile?.path ? [{ setting: modelFile.setting, path: modelFile.path }] : []),
   );
-  const models = await listModels({ folder, configured, tools: requireTools(definitions) }, signal);
+  const models = await listModels({ folder, configured }, signal);
   const json = { models: models.map(toModelJson) };
   const stderr = models.length === 0 ? [`No models in the folder "${folder}"; --folder names another one.`] : [];
   return { exitCode: 0, json, stderr, stdout: models.flatMap((model) => toLines(model, folder)) };
@@ -240,22 +240,25 @@ function advise(model: ListedModel, folder: string): string[] {
 
 async function verify(
   model: string,
-  { folder, tools }: { readonly folder: string; readonly tools: ModelTools },
+  { folder, kinds }: { readonly folder: string; readonly kinds: readonly NetworkKind[] },
   signal: AbortSignal,
 ): Promise<Findings> {
   const { models, fetchable } = await readModelManifest(folder);
   const bundled = models.find(({ name }) => name === model);
-  if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, tools, signal));
+  if (bundled) return describeBundled(bundled.name, bundled.licence, await checkBundled(bundled, signal));
   const fetched = fetchable.find(({ name }) => name === model);
-  if (fetched) return describeFetched(fetched, await checkFetched(fetched, { folder, tools }, signal));
-  if (!tools.isModel(model))
+  if (fetched) return describeFetched(fetched, await checkFetched(fetched, folder, signal));
+  if (!isOnnx(model))
     throw new UsageError(
       `"${model}" is neither an .onnx file nor a bundled or fetched model of the folder "${folder}". Checkpoints are verified on import.`,
     );
-  const check = await namingFile(model, () => checkRecorded(model, tools, signal));
+  const check = await namingFile(model, () => checkRecorded(model, signal));
   if (check.state === 'changed') return describeChanged(check);
-  const { facts, summary } = await namingFile(model, () => tools.tryModel(model, { signal, limitMs: trialTimeoutMs }));
-  const record = await tools.readRecord(model);
+  const record = await readModelRecord(model);
+  const recorded = kinds.filter(({ id }) => id === record?.network);
+  const { facts, summary } = await namingFile(model, () =>
+    tryModelApart(model, { kinds: recorded.length > 0 ? recorded : kinds, signal, limitMs: trialTimeoutMs }),
+  );
   const licence = record?.licence ?? null;
   const { element_type = null, form = null } = record?.model ?? {};
   return {
@@ -271,7 +274,7 @@ async function verify(
       `${check.state.padEnd(10)}  sha256 ${check.foundSha256}${check.state === 'unrecorded' ? ' (no record to compare it with)' : ''}`,
       `runs        ${summary}`,
       ...(element_type === null ? [] : [`written     ${kindOf({ element_type, form })}`]),
-      `license     ${licence ?? 'unknown; the official weights are for research and personal use only'}`,
+      `license     ${licence ?? 'unknown; see the license of its authors'}`,
     ],
   };
 }
@@ -313,10 +316,7 @@ function toJson({ path, state, expectedSha256, foundSha256 }: DigestCheck): obje
 }
 
 /** Precision and form of a model, for display. */
-function kindOf({
-  element_type: elementType,
-  form,
-}: Pick<ImportedModelRecord['model'], 'element_type' | 'form'>): string {
+function kindOf({ element_type: elementType, form }: Pick<ModelRecord['model'], 'element_type' | 'form'>): string {
   switch (form) {
     case 'plain':
       return `${elementType}, plain layers, for a GPU`;

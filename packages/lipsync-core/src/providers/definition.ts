@@ -3,6 +3,7 @@ import type { ProviderId, ProviderOptionValues, RequestProvider } from '../contr
 import type { Clock } from '../contract/ports.ts';
 import type { ProviderKind } from '../contract/provider-types.ts';
 import type { Settings, SettingValues } from '../contract/setting-types.ts';
+import type { NetworkKind } from '../inference/models/network-kind.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { ThroughputProfile } from '../scheduling/throughput-estimates.ts';
 import type { StateStore } from '../storage/state-store.ts';
@@ -57,57 +58,6 @@ export interface DoctorCheck {
   readonly detail: string;
   /** What to do about it; empty when nothing has to be done. */
   readonly advice: string;
-}
-
-/** The record beside an imported model. Field names are those of the file. */
-export interface ImportedModelRecord {
-  readonly name: string;
-  readonly role: string;
-  readonly source: string;
-  readonly licence: string;
-  readonly checkpoint: { readonly format: string; readonly bytes: number; readonly sha256: string };
-  readonly model: {
-    readonly sha256: string;
-    readonly bytes: number;
-    readonly element_type: 'float32' | 'float16';
-    /** Layers as trained, or rewritten for a CPU; null when unknown. */
-    readonly form: 'plain' | 'rewritten' | null;
-  };
-  readonly verification: { readonly layers: number };
-}
-
-export interface ModelImport {
-  readonly checkpointPath: string;
-  readonly outputPath: string;
-  /** Keep the layers as trained, which suits a GPU. */
-  readonly plain: boolean;
-  readonly float16: boolean;
-  readonly overwrite: boolean;
-  readonly signal: AbortSignal;
-  /** Called with the completed share, 0–1. */
-  onProgress(done: number): void;
-}
-
-export interface ImportedModel {
-  readonly modelPath: string;
-  readonly recordPath: string;
-  readonly record: ImportedModelRecord;
-}
-
-/** What the `models` commands do with the model files of a provider. */
-export interface ModelTools {
-  /** Whether the name is that of a model, not of a checkpoint. */
-  isModel(path: string): boolean;
-  /** Throws `model_missing` for a file that cannot be read. */
-  hash(path: string, signal: AbortSignal): Promise<{ readonly sha256: string }>;
-  /** Null without a record that this version can read. */
-  readRecord(path: string): Promise<ImportedModelRecord | null>;
-  importCheckpoint(options: ModelImport): Promise<ImportedModel>;
-  /** Runs a model once in a process of its own. Throws `model_invalid` for a model that the provider cannot use. */
-  tryModel(
-    path: string,
-    limits: { readonly signal: AbortSignal; readonly limitMs: number },
-  ): Promise<{ readonly facts: object; readonly summary: string }>;
 }
 
 /** An attempt as a callback URL names it: verifying it needs no lookup. */
@@ -173,8 +123,8 @@ export interface ProviderDefinition extends RequestProvider {
   readonly settings: Settings;
   /** Path below which the vendor calls the API, followed by `/:attempt`. */
   readonly callbackPath?: string;
-  /** Present if the provider runs models that the user imports. */
-  readonly models?: ModelTools;
+  /** The networks whose models this provider runs and the user imports. */
+  readonly networks?: readonly NetworkKind[];
   /** Which throughput estimate applies, and what is assumed before any take was measured. Pure. */
   throughput(options: ProviderOptionValues): ThroughputProfile;
   configure(values: SettingValues, shared: SharedSettings): ConfiguredProvider;

@@ -1,7 +1,9 @@
 import { melBandCount } from '../audio/mel-spectrogram.ts';
 import { onnxElementType, writeOnnxFile, type GraphConstant, type GraphNode } from '../inference/onnx-writer.ts';
 import { melChunkColumns } from '../providers/wav2lip/mel-chunks.ts';
-import { tensorShapes, type TensorSource } from '../providers/wav2lip/model/layer-weights.ts';
+import type { TensorSource } from '../inference/models/network-kind.ts';
+import type { GraphKind } from '../inference/models/network-kind.ts';
+import { tensorShapes } from '../providers/wav2lip/model/layer-weights.ts';
 import {
   layersOf,
   wav2lipNetwork,
@@ -9,13 +11,7 @@ import {
   type Wav2LipNetwork,
   type WidthDivisor,
 } from '../providers/wav2lip/model/network.ts';
-import {
-  framesInputName,
-  melInputName,
-  outputName,
-  wav2lipGraph,
-  type GraphKind,
-} from '../providers/wav2lip/model/wav2lip-graph.ts';
+import { framesInputName, melInputName, outputName, wav2lipGraph } from '../providers/wav2lip/model/wav2lip-graph.ts';
 import type { FileHash } from '../storage/file-hash.ts';
 
 export interface SeededWav2Lip {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeFaultModel, writeIdentityModel } from '../../src/testing/wav2lip-models.ts';
-import { officialLicense, officialSource } from '../../src/providers/wav2lip/model/model-record.ts';
+import { wav2lipKind } from '../../src/providers/wav2lip/model/network-kind.ts';
 import { checkpointBytes, seededState } from '../wav2lip/seeded-checkpoint.ts';
 import { runCli } from './run-cli.ts';
 
@@ -46,7 +46,7 @@ describe('models import', () => {
       model_path: model,
       record_path: `${model}.json`,
       name: 'wav2lip_gan',
-      licence: officialLicense,
+      licence: wav2lipKind.licence,
       checkpoint: { format: 'legacy', bytes: (await stat(checkpoint)).size },
       model: { element_type: 'float16', bytes: (await stat(model)).size },
     });
@@ -124,7 +124,7 @@ describe('models verify', () => {
       crop_size_px: 96,
       fixed_batch: null,
       output: 'predicted_frames',
-      licence: officialLicense,
+      licence: wav2lipKind.licence,
     });
     expect(said.found_sha256).toBe(said.expected_sha256);
   });
@@ -198,8 +198,8 @@ describe('models list', () => {
       ['silero-vad-v5', 'bundled', 'ok', 'MIT'],
       ['mouth-model', 'bundled', 'ok', 'Apache-2.0'],
       ['export', 'imported', 'unrecorded', null],
-      ['wav2lip_gan', 'imported', 'ok', officialLicense],
-      ['wav2lip', 'imported', 'missing', officialLicense],
+      ['wav2lip_gan', 'imported', 'ok', wav2lipKind.licence],
+      ['wav2lip', 'imported', 'missing', wav2lipKind.licence],
       ['syncnet', 'imported', 'missing', expect.any(String)],
       ['lr-asd', 'fetched', 'missing', expect.stringContaining('MIT')],
       ['dnsmos', 'fetched', 'missing', expect.stringContaining('CC BY 4.0')],
@@ -264,10 +264,10 @@ describe('models list', () => {
     const { stdout } = await runCli('models', 'list', '--folder', projectModels);
     const { importable } = JSON.parse(await readFile(join(projectModels, 'manifest.json'), 'utf8'));
     expect(importable.slice(0, 2).map(({ source, licence }: Record<string, string>) => [source, licence])).toEqual([
-      [officialSource, officialLicense],
-      [officialSource, officialLicense],
+      [wav2lipKind.source, wav2lipKind.licence],
+      [wav2lipKind.source, wav2lipKind.licence],
     ]);
-    expect(stdout).toContain(officialLicense);
+    expect(stdout).toContain(wav2lipKind.licence);
   });
 
   it('models list escapes control characters of a record.', async () => {

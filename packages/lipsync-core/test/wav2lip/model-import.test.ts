@@ -8,10 +8,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadSession } from '../../src/inference/onnx-session.ts';
 import { thisProcess } from '../../src/processes/process-owner.ts';
 import { processFolderName } from '../../src/processes/workspace.ts';
-import { importWav2Lip, type ImportReport, type ModelImport } from '../../src/providers/wav2lip/model/import-model.ts';
-import { readModelRecord } from '../../src/providers/wav2lip/model/model-record.ts';
+import { importModel, type ImportReport, type ModelImport } from '../../src/inference/models/import-model.ts';
+import { readModelRecord } from '../../src/inference/models/model-record.ts';
 import { wav2lipNetwork } from '../../src/providers/wav2lip/model/network.ts';
-import { resolveWav2LipModel } from '../../src/providers/wav2lip/model/resolve-model.ts';
+import { resolveModel, type ModelReference } from '../../src/inference/models/resolve-model.ts';
+import { wav2lipKind } from '../../src/providers/wav2lip/model/network-kind.ts';
 import { verifyImport } from '../../src/providers/wav2lip/model/verify-import.ts';
 import { seededTensors, writeSeededWav2Lip } from '../../src/testing/wav2lip-models.ts';
 import { checkpointBytes, seededState, type State } from './seeded-checkpoint.ts';
@@ -29,6 +30,14 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 async function writeCheckpoint(name: string, bytes: Uint8Array): Promise<string> {
   await writeFile(join(folder, name), bytes);
   return join(folder, name);
+}
+
+function importWav2Lip(request: ModelImport): Promise<ImportReport> {
+  return importModel(request, [wav2lipKind]);
+}
+
+function resolveWav2LipModel(reference: Omit<ModelReference, 'kind'>): Promise<string> {
+  return resolveModel({ ...reference, kind: wav2lipKind });
 }
 
 async function importState(state: State, options: Partial<ModelImport> = {}): Promise<ImportReport> {

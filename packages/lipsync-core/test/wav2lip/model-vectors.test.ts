@@ -6,7 +6,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/inference/checkpoints/checkpoint.ts';
 import { loadSession } from '../../src/inference/onnx-session.ts';
-import { importWav2Lip } from '../../src/providers/wav2lip/model/import-model.ts';
+import { importModel } from '../../src/inference/models/import-model.ts';
+import { wav2lipKind } from '../../src/providers/wav2lip/model/network-kind.ts';
 import { checkpointBytes, type State } from './seeded-checkpoint.ts';
 
 const vectorsDir = process.env['LIPSYNC_TEST_VECTORS_DIR'] ?? '';
@@ -78,23 +79,29 @@ describe.skipIf(vectorsDir === '')('Full-size checkpoint written by PyTorch (nee
   });
 
   it('The float16 model matches PyTorch within 0.02.', async () => {
-    const { modelPath: half } = await importWav2Lip({
-      checkpointPath: vectorPath('wav2lip.pth'),
-      outputPath: join(folder, 'half.onnx'),
-      float16: true,
-      signal,
-    });
+    const { modelPath: half } = await importModel(
+      {
+        checkpointPath: vectorPath('wav2lip.pth'),
+        outputPath: join(folder, 'half.onnx'),
+        float16: true,
+        signal,
+      },
+      [wav2lipKind],
+    );
     expect(await largestError(half)).toBeLessThan(0.02);
   }, 120_000);
 
   it('The zip format yields the same model bytes.', async () => {
     const checkpointPath = join(folder, 'wav2lip.pt');
     await writeFile(checkpointPath, await toZipCheckpoint());
-    const { modelPath: other } = await importWav2Lip({
-      checkpointPath,
-      outputPath: join(folder, 'other.onnx'),
-      signal,
-    });
+    const { modelPath: other } = await importModel(
+      {
+        checkpointPath,
+        outputPath: join(folder, 'other.onnx'),
+        signal,
+      },
+      [wav2lipKind],
+    );
     expect((await readFile(other)).equals(await readFile(modelPath))).toBe(true);
   }, 120_000);
 });

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ModelSource } from '../../src/providers/wav2lip/engine/engine-address.ts';
 import { prepareModel } from '../../src/providers/wav2lip/engine/prepare-model.ts';
-import { readModelRecord } from '../../src/providers/wav2lip/model/model-record.ts';
-import { resolveWav2LipModel } from '../../src/providers/wav2lip/model/resolve-model.ts';
+import { readModelRecord } from '../../src/inference/models/model-record.ts';
+import { resolveModel } from '../../src/inference/models/resolve-model.ts';
+import { wav2lipKind } from '../../src/providers/wav2lip/model/network-kind.ts';
 import { absentGpu, cpu, openPool, soon, temporaryFolder } from './engine-fixture.ts';
 import { checkpointBytes, seededState } from './seeded-checkpoint.ts';
 
@@ -46,7 +47,7 @@ describe('Model preparation', () => {
 
   it('A cached model that was damaged without a size change is imported again.', async () => {
     const source = await checkpoint();
-    const path = await resolveWav2LipModel({ ...source, signal: soon() });
+    const path = await resolveModel({ ...source, kind: wav2lipKind, signal: soon() });
     const content = await readFile(path);
     await writeFile(path, Buffer.concat([Buffer.alloc(1_000), content.subarray(1_000)]));
     await prepare(source);
@@ -55,7 +56,7 @@ describe('Model preparation', () => {
 
   it('A cached model that matches its record is not imported again when it fails to load.', async () => {
     const source = await checkpoint();
-    const path = await resolveWav2LipModel({ ...source, signal: soon() });
+    const path = await resolveModel({ ...source, kind: wav2lipKind, signal: soon() });
     const record = await readModelRecord(path);
     // A model that matches its record but never loads.
     const text = 'not a model';

@@ -5,38 +5,14 @@ import { integer, text } from '../../contract/setting-types.ts';
 import { LipsyncError, toLipsyncError } from '../../errors/index.ts';
 import { openCheckpoint } from '../../inference/checkpoints/checkpoint.ts';
 import { findOnnxFault } from '../../inference/onnx-header.ts';
+import { ConfiguredModel, suitsDevice, type ConfiguredModelFacts } from '../../inference/models/configured-model.ts';
+import { isOnnx } from '../../inference/models/model-record.ts';
 import { hasCudaLibrary, runtimeLibraryFolder } from '../../inference/onnx-session.ts';
-import { defineProvider, type DoctorCheck, type ModelTools, type ProviderFindings } from '../definition.ts';
+import { defineProvider, type DoctorCheck, type ProviderFindings } from '../definition.ts';
 import { EnginePool } from './engine/engine-pool.ts';
 import { noteLastDevice, readLastDevice } from './last-device.ts';
-import { ConfiguredModel, suitsDevice, type ConfiguredModelFacts } from './model/configured-model.ts';
-import { hashModelFile, isOnnx, readModelRecord } from './model/model-record.ts';
+import { wav2lipKind } from './model/network-kind.ts';
 import { createWav2LipProvider, wav2lipFacts } from './wav2lip-provider.ts';
-
-/** Imported on use: hosts that import no model do not load the code for it. */
-const models: ModelTools = {
-  isModel: isOnnx,
-  hash: hashModelFile,
-  readRecord: readModelRecord,
-  async importCheckpoint(options) {
-    const { importWav2Lip } = await import('./model/import-model.ts');
-    return importWav2Lip(options);
-  },
-  async tryModel(path, limits) {
-    const { tryModelApart } = await import('./engine/try-model-apart.ts');
-    const { cropSizePx, fixedBatch, melInput, framesInput, output } = await tryModelApart(path, limits);
-    const batches = fixedBatch === null ? 'any batch' : `batches of ${fixedBatch}`;
-    return {
-      facts: {
-        crop_size_px: cropSizePx,
-        fixed_batch: fixedBatch,
-        inputs: { mel: melInput, frames: framesInput },
-        output,
-      },
-      summary: `crops of ${cropSizePx} × ${cropSizePx}, ${batches}; one pass is finite`,
-    };
-  },
-};
 
 /** How long an engine without work keeps its process. */
 const engineIdleMs = 5 * 60_000;
@@ -54,11 +30,11 @@ export const wav2lipDefinition = defineProvider({
     WAV2LIP_MODEL_PATH: text(''),
     WAV2LIP_WINDOW_START_MS: integer(-40, { minimum: -1000, maximum: 1000 }),
   },
-  models,
+  networks: [wav2lipKind],
   throughput: () => ({ key: 'wav2lip', fixedMs: 2_000, perSecondMs: 2_400 }),
   configure(values, { gpuEnabled, cudaVisibleDevices, cacheFolder, resolvePath }) {
     const modelPath = values.WAV2LIP_MODEL_PATH === '' ? null : resolvePath(values.WAV2LIP_MODEL_PATH);
-    const model = new ConfiguredModel(modelPath);
+    const model = new ConfiguredModel(modelPath, wav2lipKind);
     return {
       missingSetting: modelPath === null ? 'WAV2LIP_MODEL_PATH' : null,
       remote: null,

@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { LipsyncError } from '../../../errors/index.ts';
+import { repairModel, resolveModel } from '../../../inference/models/resolve-model.ts';
 import { loadSession, type OnnxDevice } from '../../../inference/onnx-session.ts';
 import { encodeOnnxModel } from '../../../inference/onnx-writer.ts';
 import { melChunkLength } from '../mel-chunks.ts';
 import { describeWav2LipModel } from '../model/model-facts.ts';
-import { repairWav2LipModel, resolveWav2LipModel } from '../model/resolve-model.ts';
+import { wav2lipKind } from '../model/network-kind.ts';
 import { testMelValue, testPixelValue } from '../model/try-model.ts';
 import type { ModelSource } from './engine-address.ts';
 import { faceBytes } from './engine-protocol.ts';
@@ -25,16 +26,16 @@ const deviceTestGraph = {
 /**
  * Loads a model on a device and draws one test face, which a device other than the CPU must draw like the CPU does. An
  * imported model that has been damaged is imported once more. The caller releases the model. Throws `not_supported`
- * when another device may work, else like `resolveWav2LipModel`, `loadSession` and `describeWav2LipModel`.
+ * when another device may work, else like `resolveModel`, `loadSession` and `describeWav2LipModel`.
  */
 export async function prepareModel(source: ModelSource, device: OnnxDevice, signal: AbortSignal): Promise<FaceModel> {
   if (device.kind !== 'cpu') await testDevice(device);
-  const reference = { ...source, plain: device.kind !== 'cpu', signal };
-  const path = await resolveWav2LipModel(reference);
+  const reference = { ...source, kind: wav2lipKind, plain: device.kind !== 'cpu', signal };
+  const path = await resolveModel(reference);
   try {
     return await loadTestedModel(path, device);
   } catch (error) {
-    if (!(await repairWav2LipModel(reference, path))) throw error;
+    if (!(await repairModel(reference, path))) throw error;
     return loadTestedModel(path, device);
   }
 }

@@ -1,11 +1,9 @@
 /// <reference lib="es2025.float16" />
+import type { ElementType } from '../../../inference/models/network-kind.ts';
 import { onnxElementType, type GraphNode } from '../../../inference/onnx-writer.ts';
 import { weightDims, type FoldedLayer } from './layer-weights.ts';
 import type { Layer } from './network.ts';
 import { integers, type GraphPart } from './pixel-layout.ts';
-
-/** Element type of weights and activations. Inputs and outputs of the model are always float32. */
-export type ElementType = 'float32' | 'float16';
 
 const maxFloat16 = 65_504;
 

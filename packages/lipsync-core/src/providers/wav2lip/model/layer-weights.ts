@@ -1,14 +1,5 @@
+import type { TensorShape, TensorSource } from '../../../inference/models/network-kind.ts';
 import type { Layer } from './network.ts';
-
-/** A source of named tensors: a checkpoint, or seeded test weights. The caller owns the row-major values. */
-export interface TensorSource {
-  read(name: string): Promise<Float32Array>;
-}
-
-export interface TensorShape {
-  readonly name: string;
-  readonly dims: readonly number[];
-}
 
 /** The trained parameters of one layer. */
 export interface LayerTensors {

@@ -1,5 +1,6 @@
 import { LipsyncError } from '../../../errors/index.ts';
-import { loadSession, type OnnxSession } from '../../../inference/onnx-session.ts';
+import type { NetworkTrial } from '../../../inference/models/network-kind.ts';
+import type { OnnxSession } from '../../../inference/onnx-session.ts';
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns, melChunkLength } from '../mel-chunks.ts';
 import { describeWav2LipModel, type Wav2LipModelFacts } from './model-facts.ts';
@@ -14,24 +15,32 @@ export function testPixelValue(index: number): number {
   return 0.5 + 0.5 * Math.sin(index * index * 0.11);
 }
 
-/**
- * Loads a Wav2Lip model on the CPU and runs it once on test inputs. Throws `model_missing` when the file cannot be
- * read, `model_invalid` when it is another model, fails to run, or generates values of the wrong count or non-finite
- * values.
- */
-export async function tryWav2LipModel(path: string): Promise<Wav2LipModelFacts> {
-  const session = await loadSession(path, { threads: 1 });
-  try {
+/** Runs Wav2Lip models once. */
+export const networkTrial: NetworkTrial = {
+  matches: ({ inputs }) =>
+    inputs.some(
+      ({ dims: [, channels, bands, columns] }) =>
+        channels === 1 && bands === melBandCount && columns === melChunkColumns,
+    ),
+  async run(session) {
     const facts = describeWav2LipModel(session);
     const generated = await runOnce(session, facts);
-    const expected = (facts.fixedBatch ?? 1) * 3 * facts.cropSizePx ** 2;
+    const { cropSizePx, fixedBatch, melInput, framesInput, output } = facts;
+    const expected = (fixedBatch ?? 1) * 3 * cropSizePx ** 2;
     if (generated.length !== expected) throw invalid(`It generated ${generated.length} values instead of ${expected}.`);
     if (!generated.every(Number.isFinite)) throw invalid('It generated values that are not finite.');
-    return facts;
-  } finally {
-    await session.release();
-  }
-}
+    const batches = fixedBatch === null ? 'any batch' : `batches of ${fixedBatch}`;
+    return {
+      facts: {
+        crop_size_px: cropSizePx,
+        fixed_batch: fixedBatch,
+        inputs: { mel: melInput, frames: framesInput },
+        output,
+      },
+      summary: `crops of ${cropSizePx} × ${cropSizePx}, ${batches}; one pass is finite`,
+    };
+  },
+};
 
 async function runOnce(session: OnnxSession, facts: Wav2LipModelFacts): Promise<readonly number[]> {
   const { fixedBatch, cropSizePx, melInput, framesInput, output } = facts;

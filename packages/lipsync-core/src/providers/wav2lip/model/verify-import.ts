@@ -1,37 +1,23 @@
 import { appendFile, truncate } from 'node:fs/promises';
 import { abortError, LipsyncError } from '../../../errors/index.ts';
 import { loadSession, type OnnxTensor } from '../../../inference/onnx-session.ts';
+import type { TensorSource } from '../../../inference/models/network-kind.ts';
+import type { ElementType, GraphKind, Verification, WrittenFile } from '../../../inference/models/network-kind.ts';
 import { encodeOnnxAddition } from '../../../inference/onnx-writer.ts';
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns } from '../mel-chunks.ts';
-import { cast, type ElementType } from './convolution-layers.ts';
-import { readLayerTensors, type LayerTensors, type TensorSource } from './layer-weights.ts';
+import { cast } from './convolution-layers.ts';
+import { readLayerTensors, type LayerTensors } from './layer-weights.ts';
 import { describeWav2LipModel, officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 import type { PixelLayout } from './pixel-layout.ts';
 import { layerValueAt, outputSize, type Activations } from './reference-layer.ts';
 import { testMelValue, testPixelValue } from './try-model.ts';
-import {
-  framesInputName,
-  layerLayouts,
-  layerInputs,
-  melInputName,
-  outputName,
-  type GraphKind,
-} from './wav2lip-graph.ts';
+import { framesInputName, layerLayouts, layerInputs, melInputName, outputName } from './wav2lip-graph.ts';
 
-export interface WrittenModel {
-  /** An unpublished file; it is extended temporarily during verification. */
-  readonly path: string;
-  readonly sizeBytes: number;
+export interface WrittenModel extends WrittenFile {
   readonly network: Wav2LipNetwork;
   readonly kind: GraphKind;
-}
-
-export interface Verification {
-  readonly layers: number;
-  /** Largest error relative to the sum of the magnitudes of the added terms. */
-  readonly largestError: number;
 }
 
 /** Output values per layer that are compared with the reference. */

@@ -1,14 +1,10 @@
+import type { TensorSource } from '../../../inference/models/network-kind.ts';
+import type { ElementType, GraphForm, GraphKind } from '../../../inference/models/network-kind.ts';
 import type { GraphNode, OnnxGraph } from '../../../inference/onnx-writer.ts';
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns } from '../mel-chunks.ts';
-import {
-  cast,
-  convolutionLayer,
-  gpuConvolutionLayer,
-  singlePixelTransposedLayer,
-  type ElementType,
-} from './convolution-layers.ts';
-import { foldBatchNorm, foldResidual, readLayerTensors, type FoldedLayer, type TensorSource } from './layer-weights.ts';
+import { cast, convolutionLayer, gpuConvolutionLayer, singlePixelTransposedLayer } from './convolution-layers.ts';
+import { foldBatchNorm, foldResidual, readLayerTensors, type FoldedLayer } from './layer-weights.ts';
 import { officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 import { upsamplingLayer, upsamplingLayerToImage } from './phase-convolution.ts';
@@ -26,19 +22,6 @@ import {
 } from './pixel-layout.ts';
 import { winogradLayer } from './winograd.ts';
 
-/**
- * `plain`: each layer with the operators of its definition, for GPUs. `rewritten`: Winograd and phase-decomposed layers
- * with fewer multiplications and memory passes, for CPUs. Both compute the same result up to rounding.
- */
-export type GraphForm = 'plain' | 'rewritten';
-
-export type GraphOptions = GraphKind & { readonly metadata?: Readonly<Record<string, string>> };
-
-/** float16 is for GPUs and therefore requires plain layers. */
-export type GraphKind =
-  | { readonly elementType: 'float32'; readonly form: GraphForm }
-  | { readonly elementType: 'float16'; readonly form: 'plain' };
-
 export const melInputName = 'mel_spectrogram';
 export const framesInputName = 'video_frames';
 export const outputName = 'predicted_frames';
@@ -51,11 +34,7 @@ const maxRewrittenSidePx = 48;
  * tensor has the layer's name; `layerInputs` gives its input, and `layerLayouts` the tensors that are not NCHW. Throws
  * the errors of the source.
  */
-export async function wav2lipGraph(
-  network: Wav2LipNetwork,
-  source: TensorSource,
-  { metadata = {}, ...kind }: GraphOptions,
-): Promise<OnnxGraph> {
+export async function wav2lipGraph(network: Wav2LipNetwork, source: TensorSource, kind: GraphKind): Promise<OnnxGraph> {
   const folded = new Map<string, FoldedLayer>();
   for (const layer of layersOf(network))
     folded.set(layer.name, foldBatchNorm(layer, await readLayerTensors(layer, source)));
@@ -68,7 +47,6 @@ export async function wav2lipGraph(
     ],
     outputs: [{ name: outputName, dims: ['batch', 3, side, side] }],
     ...mergeParts(networkParts(network, folded, kind)),
-    metadata,
   };
 }
 

@@ -1,15 +1,15 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { LipsyncError } from '../../../errors/index.ts';
-import { errnoCode } from '../../../errors/system-error.ts';
+import { LipsyncError } from '../../errors/index.ts';
+import { errnoCode } from '../../errors/system-error.ts';
 import {
   createFolder,
   openProcessWorkspace,
   sweepProcessWorkspaces,
   type Workspace,
-} from '../../../processes/workspace.ts';
-import { placeDurably, renameDurably } from '../../../storage/durable-files.ts';
+} from '../../processes/workspace.ts';
+import { placeDurably, renameDurably } from '../../storage/durable-files.ts';
 import { readModelRecord, recordPathOf } from './model-record.ts';
 
 export interface ImportOutput {

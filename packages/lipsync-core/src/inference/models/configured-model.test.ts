@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConfiguredModel, suitsDevice } from './configured-model.ts';
-import { newModelRecord, officialLicense, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
+import { wav2lipKind } from '../../providers/wav2lip/model/network-kind.ts';
+import { newModelRecord, recordPathOf, writeModelRecord, type ModelRecord } from './model-record.ts';
 
 const unknownFacts = { license: null, elementType: null, form: null };
 
@@ -18,7 +19,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 function recordOf(content: string, form: ModelRecord['model']['form'] = 'rewritten'): ModelRecord {
-  return newModelRecord({
+  return newModelRecord(wav2lipKind, {
     name: 'wav2lip',
     checkpoint: { sha256: 'a', bytes: 1, format: 'zip' },
     verification: { layers: 51, largest_error: 0 },
@@ -45,8 +46,8 @@ function totalBytesRead(): number {
 describe('Configured model', () => {
   it('License, element type and form come from the record while the file matches its digest.', async () => {
     await place('a model');
-    expect(await new ConfiguredModel(path).inspect()).toEqual({
-      license: officialLicense,
+    expect(await new ConfiguredModel(path, wav2lipKind).inspect()).toEqual({
+      license: wav2lipKind.licence,
       elementType: 'float32',
       form: 'rewritten',
     });
@@ -54,7 +55,7 @@ describe('Configured model', () => {
 
   it('The record is ignored after the file is replaced, even by one of the same size.', async () => {
     await place('a model');
-    const model = new ConfiguredModel(path);
+    const model = new ConfiguredModel(path, wav2lipKind);
     await model.inspect();
     for (const content of ['another model', 'b model']) {
       await writeFile(join(folder, 'new'), content);
@@ -62,23 +63,23 @@ describe('Configured model', () => {
       expect(await model.inspect()).toEqual(unknownFacts);
     }
     await place('a model');
-    expect(await model.inspect()).toMatchObject({ license: officialLicense });
+    expect(await model.inspect()).toMatchObject({ license: wav2lipKind.licence });
   });
 
   it('Facts are unknown without a file, a record or a configured model, and for fields that an old record lacks.', async () => {
-    const model = new ConfiguredModel(path);
+    const model = new ConfiguredModel(path, wav2lipKind);
     expect(await model.inspect()).toEqual(unknownFacts);
     await place('a model', recordOf('a model', null));
-    expect(await model.inspect()).toEqual({ ...unknownFacts, license: officialLicense, elementType: 'float32' });
+    expect(await model.inspect()).toEqual({ ...unknownFacts, license: wav2lipKind.licence, elementType: 'float32' });
     await rm(recordPathOf(path));
     expect(await model.inspect()).toEqual(unknownFacts);
-    expect(await new ConfiguredModel(null).inspect()).toEqual(unknownFacts);
+    expect(await new ConfiguredModel(null, wav2lipKind).inspect()).toEqual(unknownFacts);
   });
 
   it('A checkpoint has the license of the official weights.', async () => {
-    expect(await new ConfiguredModel(join(folder, 'wav2lip.pth')).inspect()).toEqual({
+    expect(await new ConfiguredModel(join(folder, 'wav2lip.pth'), wav2lipKind).inspect()).toEqual({
       ...unknownFacts,
-      license: officialLicense,
+      license: wav2lipKind.licence,
     });
   });
 
@@ -87,10 +88,10 @@ describe('Configured model', () => {
     async () => {
       const content = 'm'.repeat(16 * 1024 * 1024);
       await place(content);
-      const model = new ConfiguredModel(path);
+      const model = new ConfiguredModel(path, wav2lipKind);
       const readsWholeFile = async (): Promise<boolean> => {
         const before = totalBytesRead();
-        expect(await model.inspect()).toMatchObject({ license: officialLicense });
+        expect(await model.inspect()).toMatchObject({ license: wav2lipKind.licence });
         return totalBytesRead() - before >= content.length;
       };
       expect([await readsWholeFile(), await readsWholeFile()]).toEqual([true, false]);

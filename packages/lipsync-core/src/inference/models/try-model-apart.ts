@@ -1,34 +1,36 @@
-import { resolveEntry } from '../../../processes/entry.ts';
-import { toError, type CarriedFailure } from '../../../errors/carried-failure.ts';
-import { abortError, LipsyncError } from '../../../errors/index.ts';
-import { describeExit, ManagedChild } from '../../../processes/managed-child.ts';
-import type { Wav2LipModelFacts } from '../model/model-facts.ts';
+import { resolveEntry } from '../../processes/entry.ts';
+import { toError, type CarriedFailure } from '../../errors/carried-failure.ts';
+import { abortError, LipsyncError } from '../../errors/index.ts';
+import { describeExit, ManagedChild } from '../../processes/managed-child.ts';
+import type { NetworkKind, TriedFacts } from './network-kind.ts';
 
 export interface TryModelOptions {
+  /** The networks that the model may have; without matching ports it is tried as the first. */
+  readonly kinds: readonly NetworkKind[];
   readonly signal: AbortSignal;
   readonly limitMs: number;
 }
 
 /** The one message of the process that tries a model. */
-export type TriedModel = { readonly type: 'tried'; readonly facts: Wav2LipModelFacts } | CarriedFailure;
+export type TriedModel = ({ readonly type: 'tried' } & TriedFacts) | CarriedFailure;
 
 /**
- * Runs `tryWav2LipModel` in a separate process, because an untrusted model may run forever or exhaust memory, and a
+ * Loads a model and runs it once on test inputs, in a separate process, because an untrusted model may run forever or exhaust memory, and a
  * running model cannot be stopped from within. Throws `model_invalid` also when the process crashes or exceeds
  * `limitMs`, and the abort error. The process has been killed when this settles.
  */
-export async function tryModelApart(path: string, { signal, limitMs }: TryModelOptions): Promise<Wav2LipModelFacts> {
+export async function tryModelApart(path: string, { kinds, signal, limitMs }: TryModelOptions): Promise<TriedFacts> {
   if (signal.aborted) throw abortError(signal);
   const child = ManagedChild.startModule({
     entry: resolveEntry('./try-model-process', import.meta.url),
-    arguments: [path],
+    arguments: [path, ...kinds.map(({ trialModule }) => trialModule.href)],
   });
   const onAbort = (): void => void child.kill();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     const outcome = await waitForOutcome(child, limitMs);
     if (outcome.type === 'failed') throw toError(outcome);
-    return outcome.facts;
+    return { facts: outcome.facts, summary: outcome.summary };
   } catch (error) {
     throw signal.aborted ? abortError(signal) : error;
   } finally {

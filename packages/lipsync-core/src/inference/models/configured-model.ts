@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { hashModelFile, isOnnx, officialLicense, readModelRecord, type ModelRecord } from './model-record.ts';
+import { hashModelFile, isOnnx, readModelRecord, type ModelRecord } from './model-record.ts';
+import type { NetworkKind } from './network-kind.ts';
 
 /** Properties of the configured model; null when unknown. */
 export interface ConfiguredModelFacts {
@@ -15,13 +16,15 @@ const hashTimeoutMs = 60_000;
 
 const unknownFacts: ConfiguredModelFacts = Object.freeze({ license: null, elementType: null, form: null });
 
-/** The model that `WAV2LIP_MODEL_PATH` names; `modelPath` is null when it is not set. */
+/** The model that a setting names; its path is null when the setting is empty. */
 export class ConfiguredModel {
   readonly #modelPath: string | null;
+  readonly #kind: Pick<NetworkKind, 'licence'>;
   #cached: { readonly fingerprint: string; readonly sha256: Promise<string | null> } | undefined;
 
-  constructor(modelPath: string | null) {
+  constructor(modelPath: string | null, kind: Pick<NetworkKind, 'licence'>) {
     this.#modelPath = modelPath;
+    this.#kind = kind;
   }
 
   /**
@@ -33,7 +36,7 @@ export class ConfiguredModel {
     if (path === null) return unknownFacts;
     const record = await readModelRecord(path);
     if (record === null || (await this.#hash(path, record.model.bytes)) !== record.model.sha256)
-      return isOnnx(path) ? unknownFacts : { ...unknownFacts, license: officialLicense };
+      return isOnnx(path) ? unknownFacts : { ...unknownFacts, license: this.#kind.licence };
     return { license: record.licence, elementType: record.model.element_type, form: record.model.form };
   }
 

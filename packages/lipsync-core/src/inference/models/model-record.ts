@@ -1,20 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { z } from 'zod';
-import { abortError, LipsyncError } from '../../../errors/index.ts';
-import { syncFile } from '../../../storage/durable-files.ts';
-import { hashChunkBytes, hashStream, type FileHash } from '../../../storage/file-hash.ts';
-import { openRegularFile } from '../../../storage/regular-file.ts';
-
-/** Source and license of the released weights. */
-export const officialSource = 'https://github.com/Rudrabha/Wav2Lip';
-export const officialLicense =
-  'Weights trained on LRS2: for research, academic and personal use only, no commercial use.';
-
-/** Increment when the importer's output changes; models of older versions are imported again. */
-const importerVersion = 3;
+import { abortError, LipsyncError } from '../../errors/index.ts';
+import { syncFile } from '../../storage/durable-files.ts';
+import { hashChunkBytes, hashStream, type FileHash } from '../../storage/file-hash.ts';
+import { openRegularFile } from '../../storage/regular-file.ts';
+import type { NetworkKind } from './network-kind.ts';
 
 const recordSchema = z.object({
+  /** The id of a `NetworkKind`; records of versions that imported nothing but Wav2Lip do not name it. */
+  network: z.string().default('wav2lip'),
   /** Base name of the checkpoint file, e.g. `wav2lip_gan`. */
   name: z.string(),
   role: z.string(),
@@ -25,7 +20,7 @@ const recordSchema = z.object({
     sha256: z.string(),
     bytes: z.int(),
     element_type: z.enum(['float32', 'float16']),
-    /** A `GraphForm`; null in records of versions before it was stored. */
+    /** A `GraphForm`; null for a network with only one form, and in records of versions before it was stored. */
     form: z.enum(['plain', 'rewritten']).nullable().default(null),
   }),
   /** Layers verified, and the largest error relative to the magnitude of the summed terms. */
@@ -37,19 +32,12 @@ const recordSchema = z.object({
 /** The JSON record that is stored next to an imported model. */
 export type ModelRecord = Readonly<z.infer<typeof recordSchema>>;
 
-/** Completes a record with role, source, license and importer version. */
+/** Completes a record with network, role, source, license and importer version. */
 export function newModelRecord(
-  facts: Omit<ModelRecord, 'role' | 'source' | 'licence' | 'importer_version'>,
+  { id, role, source, licence, importerVersion }: NetworkKind,
+  { name, ...facts }: Omit<ModelRecord, 'network' | 'role' | 'source' | 'licence' | 'importer_version'>,
 ): ModelRecord {
-  const { name, ...rest } = facts;
-  return {
-    name,
-    role: 'redraws the mouth to match speech audio',
-    source: officialSource,
-    licence: officialLicense,
-    ...rest,
-    importer_version: importerVersion,
-  };
+  return { network: id, name, role, source, licence, ...facts, importer_version: importerVersion };
 }
 
 /** Path of a model's record. */
@@ -78,9 +66,9 @@ export function isOnnx(modelPath: string): boolean {
   return extname(modelPath).toLowerCase() === '.onnx';
 }
 
-/** Whether the record was written by the current importer version. */
-export function isCurrent(record: ModelRecord): boolean {
-  return record.importer_version === importerVersion;
+/** Whether the record describes a model of this network, as its current importer writes it. */
+export function isCurrent(record: ModelRecord, kind: NetworkKind): boolean {
+  return record.network === kind.id && record.importer_version === kind.importerVersion;
 }
 
 /**

@@ -1,12 +1,10 @@
-import { quoted } from '../../../errors/quoted-text.ts';
-import { LipsyncError } from '../../../errors/index.ts';
-import { tensorShapes, type TensorSource } from './layer-weights.ts';
-import { layersOf, wav2lipNetwork, widthDivisors, type Wav2LipNetwork } from './network.ts';
+import { quoted } from '../../errors/quoted-text.ts';
+import { LipsyncError } from '../../errors/index.ts';
+import type { NetworkKind, TensorDims, TensorShape, TensorSource } from './network-kind.ts';
 
-type TensorDims = ReadonlyMap<string, { readonly dims: readonly number[] }>;
-
-/** Other models that are distributed with Wav2Lip, by a tensor name unique to each. */
-const otherModels: ReadonlyMap<string, string> = new Map([
+/** Models that are distributed together, by a tensor name unique to each. */
+const knownModels: ReadonlyMap<string, string> = new Map([
+  ['face_encoder_blocks.0.0.conv_block.0.weight', 'the Wav2Lip generator (wav2lip.pth)'],
   ['face_encoder.0.conv_block.0.weight', 'the lip-sync expert that Wav2Lip was trained with (lipsync_expert.pth)'],
   ['binary_pred.0.weight', "Wav2Lip's visual quality discriminator (visual_quality_disc.pth)"],
   ['netcnnlip.0.weight', 'SyncNet, which scores lip-sync (syncnet_v2.model)'],
@@ -14,24 +12,38 @@ const otherModels: ReadonlyMap<string, string> = new Map([
   ['L2Norm3_3.weight', 'the S3FD face detector (sfd_face.pth)'],
 ]);
 
-const firstWeight = 'audio_encoder.0.conv_block.0.weight';
+/** Batch counters of training, which no network needs. */
 const counterSuffix = '.num_batches_tracked';
 const varianceSuffix = '.running_var';
 const maxListedTensors = 3;
 
 /**
- * Compares a checkpoint's tensors with those of the Wav2Lip generator by name and shape. Returns the matching network:
- * the released one or a narrower variant. Throws `model_invalid`. The message names the model if it is a
- * known one, else lists the differing tensors.
+ * Returns the network that a checkpoint belongs to, by its marker tensor. A checkpoint without one is taken for the only
+ * kind, because `build` lists the differing tensors. Throws `model_invalid` for a known model of another kind, and for
+ * an unknown one where there are several kinds.
  */
-export function matchNetwork(tensors: TensorDims): Wav2LipNetwork {
-  for (const [tensor, model] of otherModels) {
-    if (tensors.has(tensor)) throw notWav2Lip(`it contains ${model}`);
+export function recognizeNetwork(tensors: TensorDims, kinds: readonly NetworkKind[]): NetworkKind {
+  for (const [tensor, model] of knownModels) {
+    if (tensors.has(tensor) && !kinds.some(({ markerTensor }) => markerTensor === tensor))
+      throw unknownNetwork(kinds, `it contains ${model}`);
   }
-  const network = networkMatchingWidth(tensors);
-  const expected = new Map(
-    layersOf(network).flatMap((layer) => tensorShapes(layer).map(({ name, dims }) => [name, dims])),
-  );
+  const [only, ...others] = kinds;
+  const recognized = kinds.find(({ markerTensor }) => tensors.has(markerTensor)) ?? (others.length === 0 ? only : null);
+  if (recognized) return recognized;
+  const names = [...tensors.keys()];
+  throw unknownNetwork(kinds, names.length === 0 ? 'it contains no tensors' : `it contains ${listed(names)}`);
+}
+
+/**
+ * Compares a checkpoint's tensors with the expected ones by name and shape. Throws `model_invalid` and lists those that
+ * differ.
+ */
+export function requireTensors(
+  tensors: TensorDims,
+  expectedShapes: readonly TensorShape[],
+  kind: Pick<NetworkKind, 'title' | 'releasedFiles'>,
+): void {
+  const expected = new Map(expectedShapes.map(({ name, dims }) => [name, dims]));
   const problems = [
     ...describeTensors(
       'missing',
@@ -43,18 +55,7 @@ export function matchNetwork(tensors: TensorDims): Wav2LipNetwork {
     ),
     ...describeShapes(expected, tensors),
   ];
-  if (problems.length > 0) throw notWav2Lip(problems.join('; '));
-  return network;
-}
-
-/** Selects the network by the width of the first layer; defaults to the released one. */
-function networkMatchingWidth(tensors: TensorDims): Wav2LipNetwork {
-  const width = tensors.get(firstWeight)?.dims[0];
-  return (
-    widthDivisors
-      .map((divisor) => wav2lipNetwork(divisor))
-      .find(({ audioEncoder: [first] }) => first?.outputChannels === width) ?? wav2lipNetwork()
-  );
+  if (problems.length > 0) throw unknownNetwork([kind], problems.join('; '));
 }
 
 function describeTensors(fault: 'missing' | 'unexpected', names: readonly string[]): string[] {
@@ -83,10 +84,13 @@ function listed(names: readonly string[]): string {
   return names.length > maxListedTensors ? `${shown} and ${names.length - maxListedTensors} more` : shown;
 }
 
-function notWav2Lip(finding: string): LipsyncError {
+function unknownNetwork(kinds: readonly Pick<NetworkKind, 'title' | 'releasedFiles'>[], finding: string): LipsyncError {
+  const titles = kinds.map(({ title }) => title).join(', ');
+  const files = kinds.map(({ releasedFiles }) => releasedFiles).join('; ');
+  const stated = kinds.length === 1 ? `not ${titles}` : `none of these: ${titles}`;
   return new LipsyncError(
     'model_invalid',
-    `The checkpoint is not a Wav2Lip generator: ${finding}. Use wav2lip.pth or wav2lip_gan.pth as released by the authors.`,
+    `The checkpoint is ${stated}: ${finding}. Use ${files} as released by the authors.`,
   );
 }
 
