@@ -10,7 +10,7 @@ import type {
   OptionsSchema,
   ProviderStatus,
 } from '@lipsync/core/host';
-import type { Method } from '@lipsync/core/contract';
+import type { LipsyncOptions, Method } from '@lipsync/core/contract';
 import type { QueuedJobs } from '@lipsync/queue';
 import type { ApiKey } from './http/access.ts';
 import type { BodyTimeLimits } from './http/body-time.ts';
@@ -23,6 +23,8 @@ export interface ApiDependencies {
   readonly artifacts: ArtifactStore;
   /** Throws `not_supported` for a method that this installation does not have. */
   readonly checkMethod: (method: Method) => void;
+  /** Throws `not_supported` for a lowest sync score where none is measured. */
+  readonly checkMinSyncScore: (options: Pick<LipsyncOptions, 'minSyncScore'>) => void;
   /** Parses the optional fields of a request, in TypeScript spelling. */
   readonly optionsSchema: OptionsSchema;
   /** All providers, configured or not. */

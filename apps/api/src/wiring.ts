@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   checkMethod,
+  checkMinSyncScore,
   checkUrl,
   createIdSource,
   CircuitBreaker,
@@ -76,6 +77,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
       store,
       artifacts,
       checkMethod: (method) => checkMethod(method, config.core),
+      checkMinSyncScore: (options) => checkMinSyncScore(options, config.core),
       providers: listProviders(config.core, { state }),
       optionsSchema: optionsSchemaOf(config.core),
       breaker: new CircuitBreaker({ state, clock: systemClock }),

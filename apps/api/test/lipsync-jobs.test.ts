@@ -178,6 +178,16 @@ describe('POST /lipsync with files', () => {
     },
   );
 
+  it('A form with min_sync_score is refused where no sync score is measured, and none of its files is kept.', async () => {
+    const before = await api.storedFiles();
+    expect(await refused(await api.post('/lipsync', form({ min_sync_score: '0.7' })), 422)).toMatchObject({
+      code: 'not_supported',
+      fields: ['min_sync_score'],
+      detail: expect.stringContaining('SYNCNET_MODEL_PATH'),
+    });
+    expect(await api.storedFiles()).toEqual(before);
+  });
+
   it('The API stops reading a large unexpected file.', async () => {
     const before = await api.storedFiles();
     const body = form();
@@ -322,6 +332,13 @@ describe('POST /lipsync with URLs', () => {
     expect(await refused(await api.postJson('/lipsync', { ...urls, method }), 422)).toMatchObject({
       code: 'not_supported',
       fields: ['method'],
+    });
+  });
+
+  it('A JSON request with min_sync_score is refused where no sync score is measured.', async () => {
+    expect(await refused(await api.postJson('/lipsync', { ...urls, min_sync_score: 0.7 }), 422)).toMatchObject({
+      code: 'not_supported',
+      fields: ['min_sync_score'],
     });
   });
 

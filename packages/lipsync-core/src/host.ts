@@ -85,6 +85,7 @@ export {
 } from './storage/index.ts';
 export {
   checkMethod,
+  checkMinSyncScore,
   createCostEstimator,
   listProviders,
   optionsSchemaOf,

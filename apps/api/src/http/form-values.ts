@@ -16,6 +16,8 @@ const kinds: Readonly<Record<keyof LipsyncOptions, Kind>> = {
   endMs: 'number',
   maxCostUsd: 'number',
   allowPreview: 'boolean',
+  minSyncScore: 'number',
+  qualityWindows: 'text',
   deadlineMs: 'number',
   priority: 'number',
   userId: 'text',

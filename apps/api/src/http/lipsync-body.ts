@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import { LipsyncError, type InputReference } from '@lipsync/core/host';
-import type { LipsyncOptions, Method } from '@lipsync/core/contract';
+import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFormValues } from './form-values.ts';
 import { fileFields, type FileField } from './pending-uploads.ts';
@@ -20,7 +20,7 @@ export interface LipsyncBody {
 
 type BodyDependencies = Pick<
   ApiDependencies,
-  'artifacts' | 'bodyTime' | 'checkMethod' | 'checkUrl' | 'maxUploadBytes' | 'optionsSchema'
+  'artifacts' | 'bodyTime' | 'checkMethod' | 'checkMinSyncScore' | 'checkUrl' | 'maxUploadBytes' | 'optionsSchema'
 >;
 
 const urlFields = fileFields.map((name) => `${name}_url`);
@@ -46,13 +46,15 @@ export async function readLipsyncBody(
 
 async function readForm(
   request: Request,
-  { artifacts, bodyTime, checkMethod, maxUploadBytes, optionsSchema }: BodyDependencies,
+  { artifacts, bodyTime, checkMethod, checkMinSyncScore, maxUploadBytes, optionsSchema }: BodyDependencies,
 ): Promise<LipsyncBody> {
   const { fields, problems, uploads } = await receiveForm(request, artifacts, {
     maxFileBytes: maxUploadBytes,
     bodyTime,
     checkField: (field, text) => {
-      if (field === 'method') requireConfiguredMethod(text, checkMethod);
+      if (field === 'method') requireSupported(field, () => checkMethod(text));
+      // Before the files are received, whatever the value: the schema refuses one that is invalid.
+      if (field === 'min_sync_score') requireSupported(field, () => checkMinSyncScore({ minSyncScore: 1 }));
     },
   });
   try {
@@ -71,7 +73,7 @@ async function readForm(
 
 function readJson(
   fields: Map<string, unknown>,
-  { checkMethod, checkUrl, optionsSchema }: BodyDependencies,
+  { checkMethod, checkMinSyncScore, checkUrl, optionsSchema }: BodyDependencies,
 ): LipsyncBody {
   const parsed = parseOptions(new Map([...fields].filter(([name]) => !urlFields.includes(name))), optionsSchema);
   const [video, audio] = urlFields.map((name) => readUrl(name, fields.get(name), checkUrl));
@@ -83,19 +85,21 @@ function readJson(
       onlyForbidden(refusals, parsed.problems) ? 'url_forbidden' : 'request_invalid',
     );
   }
-  requireConfiguredMethod(parsed.options.method, checkMethod);
-  return { inputs: { video, audio }, options: parsed.options };
+  const { options } = parsed;
+  requireSupported('method', () => checkMethod(options.method));
+  requireSupported('min_sync_score', () => checkMinSyncScore(options));
+  return { inputs: { video, audio }, options };
 }
 
-/** Like `checkMethod`; the error names the field. */
-function requireConfiguredMethod(method: Method, checkMethod: (method: Method) => void): void {
+/** Throws the error of `check` with the name of the field. */
+function requireSupported(field: string, check: () => void): void {
   try {
-    checkMethod(method);
+    check();
   } catch (cause) {
     if (!LipsyncError.isInstance(cause)) throw cause;
     throw new HttpError(cause.code, cause.message, {
       cause,
-      fields: [{ field: 'method', message: 'is not configured here' }],
+      fields: [{ field, message: 'is not configured here' }],
     });
   }
 }

@@ -61,6 +61,17 @@ function requestFlags(methods: readonly string[]): { readonly [Name in keyof Lip
       description: 'maximum cost of all attempts together, 0 to 10000 (default: no limit)',
     },
     allowPreview: { description: 'allow the preview provider as the last resort (default: no)' },
+    minSyncScore: {
+      value: 'number',
+      kind: 'number',
+      description:
+        'lowest accepted sync score, 0 to 1; below it another provider is tried; needs SYNCNET_MODEL_PATH (default: ' +
+        'LIPSYNC_MIN_SYNC_SCORE)',
+    },
+    qualityWindows: {
+      value: 'windows',
+      description: 'what the sync score covers: spread (up to 10 s, spread over the video) or all (default: spread)',
+    },
     deadlineMs: {
       value: 'milliseconds',
       kind: 'number',

@@ -7,12 +7,14 @@ import {
   microsFromUsd,
   millisecondsFromSeconds,
   oneOf,
+  share,
   text,
   wholeNumber,
   boolean,
   type Settings,
+  type SettingValues,
 } from '../contract/setting-types.ts';
-import { toLipsyncError } from '../errors/index.ts';
+import { LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { parseAllowedHosts } from '../net/index.ts';
 import { fileAccesses, type FileAccess } from '../processes/file-access.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
@@ -48,6 +50,8 @@ export const coreSettings = {
   LIPSYNC_BUDGET_USER_DAILY_USD: microsFromUsd(null),
   LIPSYNC_GPU_ENABLED: boolean(true),
   LIPSYNC_QUALITY: oneOf(['on', 'off'], 'on'),
+  LIPSYNC_MIN_SYNC_SCORE: share(),
+  SYNCNET_MODEL_PATH: text(''),
 } satisfies Settings;
 
 /** The settings of the core and of its providers. */
@@ -85,6 +89,10 @@ export interface CoreConfig {
   readonly gpuEnabled: boolean;
   /** Whether the quality of takes is measured. */
   readonly qualityEnabled: boolean;
+  /** Lowest accepted sync score of a request without its own; null for none. */
+  readonly minSyncScore: number | null;
+  /** Absolute path of the SyncNet model; null without one. */
+  readonly syncnetModelPath: string | null;
   /** The providers with their settings, in the order of `auto`. */
   readonly providers: readonly ProviderEntry[];
 }
@@ -101,6 +109,7 @@ export function configFromEnvironment(
   const all = parseSettings(listSettings(definitions), environment);
   // Parsed again for its types; one call for all settings reports every problem at once.
   const values = parseSettings(coreSettings, environment);
+  requireScorer(values);
   return Object.freeze({
     publicBaseUrl: values.PUBLIC_BASE_URL,
     dataDir: resolveSettingPath(values.LIPSYNC_DATA_DIR),
@@ -123,9 +132,21 @@ export function configFromEnvironment(
     }),
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,
     qualityEnabled: values.LIPSYNC_QUALITY === 'on',
+    minSyncScore: values.LIPSYNC_MIN_SYNC_SCORE,
+    syncnetModelPath: values.SYNCNET_MODEL_PATH === '' ? null : resolveSettingPath(values.SYNCNET_MODEL_PATH),
     providers: definitions.map((definition) => ({
       definition,
       values: Object.fromEntries(Object.keys(definition.settings).map((name) => [name, all[name]])),
     })),
   });
+}
+
+/** Throws `request_invalid` for a lowest score that nothing measures. */
+function requireScorer(values: SettingValues<typeof coreSettings>): void {
+  if (values.LIPSYNC_MIN_SYNC_SCORE === null) return;
+  if (values.LIPSYNC_QUALITY === 'on' && values.SYNCNET_MODEL_PATH !== '') return;
+  throw new LipsyncError(
+    'request_invalid',
+    'LIPSYNC_MIN_SYNC_SCORE needs SYNCNET_MODEL_PATH, and LIPSYNC_QUALITY must be on.',
+  );
 }

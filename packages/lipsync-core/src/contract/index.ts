@@ -35,12 +35,14 @@ export {
 export {
   jobStatuses,
   optimizations,
+  qualityWindows,
   silenceModes,
   syncModes,
   type JobStatus,
   type Method,
   type Optimization,
   type ProviderId,
+  type QualityWindows,
   type SilenceMode,
   type SyncMode,
 } from './vocabulary.ts';

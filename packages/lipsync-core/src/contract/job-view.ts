@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { providerIdSchema } from './lipsync-request.ts';
-import { qualityViewSchema } from './quality.ts';
+import { qualityViewSchema, rangesViewSchema } from './quality.ts';
 import { jobStatuses } from './vocabulary.ts';
 
 /** The shapes that leave the service, in snake_case. What was not measured is null. */
@@ -16,9 +16,15 @@ export const attemptViewSchema = z.strictObject({
   ended_at: timestamp.nullable(),
   cost_usd: z.number().nullable(),
   operation_id: z.string().nullable(),
+  /** Null while its take is not assessed. */
+  quality: qualityViewSchema.nullable(),
 });
 
-export const warningViewSchema = z.strictObject({ code: z.string(), message: z.string() });
+export const warningViewSchema = z.strictObject({
+  code: z.string(),
+  message: z.string(),
+  ranges: rangesViewSchema.optional(),
+});
 
 export const errorViewSchema = z.strictObject({ code: z.string(), message: z.string(), retryable: z.boolean() });
 

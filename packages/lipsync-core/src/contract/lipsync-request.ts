@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { findJsonProblem, isPlainObject } from './json.ts';
 import { parseRequest, type RequestProblem } from './request-problems.ts';
-import { optimizations, silenceModes, syncModes, type Method } from './vocabulary.ts';
+import { optimizations, qualityWindows, silenceModes, syncModes, type Method } from './vocabulary.ts';
 
 const maxMetadataBytes = 16_384;
 const maxMetadataDepth = 20;
@@ -37,6 +37,10 @@ const fields = {
   /** Limit on the cost of all attempts together. */
   maxCostUsd: z.number().min(0).max(10_000).optional(),
   allowPreview: z.boolean().default(false),
+  /** A take with a lower `syncScore` is rejected while another provider can make one. */
+  minSyncScore: z.number().min(0).max(1).optional(),
+  /** Optional rather than with a default, because stored jobs are found by a digest of the options. */
+  qualityWindows: z.enum(qualityWindows).optional(),
   /** Counted from acceptance. */
   deadlineMs: z.int().min(1_000).max(86_400_000).optional(),
   /** 0 (first) to 10 (last). */

@@ -1,3 +1,5 @@
+import type { QualityRange } from './quality.ts';
+
 /** Values that providers exchange with the layers below them. All of them are plain JSON. */
 
 /** Where a provider works: in this installation's own processes, or at a remote vendor. */
@@ -6,6 +8,8 @@ export type ProviderKind = 'inline' | 'remote';
 export interface Warning {
   readonly code: string;
   readonly message: string;
+  /** Affected ranges of the output; absent if the whole output is affected. */
+  readonly ranges?: readonly QualityRange[];
 }
 
 export interface ProgressReport {

@@ -79,10 +79,12 @@ const partSchema = z.strictObject({
   reason: z.string().nullable(),
 });
 
+export const rangesViewSchema = z.array(z.strictObject({ start_ms: z.int(), end_ms: z.int() }));
+
 const labelSchema = z.strictObject({
   code: z.string(),
   message: z.string(),
-  ranges: z.array(z.strictObject({ start_ms: z.int(), end_ms: z.int() })),
+  ranges: rangesViewSchema,
   value: z.number(),
   threshold: z.number(),
   fatal: z.boolean(),
@@ -137,9 +139,14 @@ export function toQualityView(quality: Quality): QualityView {
     source: source && { ...source },
     labels: quality.labels.map(({ ranges, ...label }) => ({
       ...label,
-      ranges: ranges.map(({ startMs, endMs }) => ({ start_ms: startMs, end_ms: endMs })),
+      ranges: toRangesView(ranges),
     })),
     method_version: quality.methodVersion,
     models: { ...quality.models },
   };
+}
+
+/** Returns ranges as callers see them. Pure. */
+export function toRangesView(ranges: readonly QualityRange[]): z.infer<typeof rangesViewSchema> {
+  return ranges.map(({ startMs, endMs }) => ({ start_ms: startMs, end_ms: endMs }));
 }

@@ -74,6 +74,16 @@ export function microsFromUsd<Fallback extends number | null>(fallbackMicros: Fa
   return setting<number | Fallback>(fallbackMicros, item);
 }
 
+/** A number from 0 to 1; null when unset. */
+export function share(): Setting<number | null> {
+  const item = z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, 'must be a number from 0 to 1')
+    .transform(Number)
+    .pipe(z.number().max(1, 'must be at most 1'));
+  return setting<number | null>(null, item);
+}
+
 /** An http or https URL. */
 export function httpUrl(fallback: string): Setting<string> {
   return setting(

@@ -14,5 +14,9 @@ export type SyncMode = (typeof syncModes)[number];
 export const silenceModes = ['generate', 'keep', 'close'] as const;
 export type SilenceMode = (typeof silenceModes)[number];
 
+/** Which parts of a video are scored: windows spread over it, or everything. */
+export const qualityWindows = ['spread', 'all'] as const;
+export type QualityWindows = (typeof qualityWindows)[number];
+
 export const jobStatuses = ['queued', 'processing', 'completed', 'failed', 'canceled'] as const;
 export type JobStatus = (typeof jobStatuses)[number];

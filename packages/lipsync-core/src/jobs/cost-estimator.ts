@@ -49,6 +49,8 @@ export interface EstimatorOptions {
   readonly clock: Clock;
   /** Cost of an hour of work on this machine, in millionths of a dollar. */
   readonly localMicrosPerHour: number;
+  /** Throws the error with which a job with these options is refused. */
+  checkOptions?(options: LipsyncOptions): void;
 }
 
 /** Computes plan, cost and completion time of a job without starting or reserving anything. */
@@ -59,10 +61,11 @@ export class Estimator {
     this.#options = options;
   }
 
-  /** Throws `not_supported` as `planExecution` does, and what the state store throws. */
+  /** Throws `not_supported` for a job that would be refused with it, and what the state store throws. */
   async estimate(request: EstimateRequest): Promise<Estimate> {
     const { providers, forecast } = this.#options;
     const { options, durationMs } = request;
+    this.#options.checkOptions?.(options);
     const expectations = await forecast.expect({ durationMs, options });
     const plan = planExecution(providers, options, {
       durationMs,

@@ -2,7 +2,8 @@ import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts
 import type { TraceContext } from '../contract/ports.ts';
 import type { ErrorCode } from '../errors/index.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
-import type { Attempt } from '../providers/attempt.ts';
+import type { Quality } from '../contract/quality.ts';
+import type { Attempt, KeptTake } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Warning } from '../contract/provider-types.ts';
 
@@ -55,12 +56,13 @@ export interface LipsyncState {
 }
 
 /** What is known about a finished take besides its file. */
-export interface MadeTake {
+export interface MadeTake extends KeptTake {
   /** Null if no provider was needed because the speech audio was silent. */
   readonly methodUsed: ProviderId | null;
-  readonly degraded: boolean;
-  readonly durationMs: number;
-  readonly warnings: readonly Warning[];
+  /** Absent if it was not assessed. */
+  readonly quality?: Quality;
+  /** Index of the attempt whose kept take this is; absent if the file is not that of an attempt. */
+  readonly attemptIndex?: number;
 }
 
 /** Output of a completed lip-sync job. */
@@ -69,6 +71,8 @@ export interface LipsyncResult {
   readonly degraded: boolean;
   readonly cached: boolean;
   readonly durationMs: number;
+  /** Absent if it was not assessed, and in records of earlier versions. */
+  readonly quality?: Quality;
   /** Artifact key, or the path of the output file for an in-process job. */
   readonly outputKey: string;
 }

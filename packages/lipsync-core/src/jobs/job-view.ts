@@ -1,5 +1,7 @@
 import { listProviderIds } from '../scheduling/execution-plan.ts';
 import type { AttemptView, JobView } from '../contract/index.ts';
+import type { Warning } from '../contract/provider-types.ts';
+import { toQualityView, toRangesView } from '../contract/quality.ts';
 import { errorPolicies } from '../errors/index.ts';
 import { isTerminal, type JobRecord } from './job-record.ts';
 import type { Attempt } from '../providers/attempt.ts';
@@ -21,15 +23,19 @@ export function toJobView(record: JobRecord, outputUrl: string | null): JobView 
     duration: result ? result.durationMs / 1000 : null,
     cost_usd: toUsdOrNull(costOf(record)),
     output_url: result ? outputUrl : null,
-    quality: null,
+    quality: result?.quality ? toQualityView(result.quality) : null,
     attempts: record.attempts.map(toAttemptView),
-    warnings: record.warnings.map(({ code, message }) => ({ code, message })),
+    warnings: record.warnings.map(toWarningView),
     error: record.error && { ...record.error, retryable: errorPolicies[record.error.code].retryable },
     metadata: { ...record.spec.options.metadata },
     created_at: toTimestamp(record.createdAtMs),
     started_at: record.startedAtMs === null ? null : toTimestamp(record.startedAtMs),
     completed_at: record.completedAtMs === null ? null : toTimestamp(record.completedAtMs),
   };
+}
+
+function toWarningView({ code, message, ranges }: Warning): JobView['warnings'][number] {
+  return { code, message, ...(ranges && { ranges: toRangesView(ranges) }) };
 }
 
 function toAttemptView(attempt: Attempt): AttemptView {
@@ -42,6 +48,7 @@ function toAttemptView(attempt: Attempt): AttemptView {
     ended_at: attempt.endedAtMs === null ? null : toTimestamp(attempt.endedAtMs),
     cost_usd: toUsdOrNull(attempt.costMicros),
     operation_id: attempt.operation?.id ?? null,
+    quality: attempt.quality ? toQualityView(attempt.quality) : null,
   };
 }
 

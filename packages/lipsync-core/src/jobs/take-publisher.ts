@@ -105,7 +105,8 @@ export class TakePublisher {
     );
   }
 
-  #complete(outputKey: string, { warnings, ...result }: MadeTake, { runs }: JobRecord): JobEvent {
+  #complete(outputKey: string, take: MadeTake, { runs }: JobRecord): JobEvent {
+    const { warnings, attemptIndex: _, ...result } = take;
     const atMs = this.#options.clock.nowMs();
     return { type: 'completed', run: runs, atMs, result: { ...result, cached: false, outputKey }, warnings };
   }

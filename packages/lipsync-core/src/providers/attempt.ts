@@ -1,5 +1,6 @@
 import type { ProviderId } from '../contract/index.ts';
-import { migrateRequest, type Operation, type StoredRequest } from '../contract/provider-types.ts';
+import { migrateRequest, type Operation, type StoredRequest, type Warning } from '../contract/provider-types.ts';
+import type { Quality } from '../contract/quality.ts';
 import type { ErrorCode } from '../errors/index.ts';
 
 /** One try of one provider within a job. Stored as JSON with the job record. */
@@ -21,6 +22,19 @@ export interface Attempt {
   readonly isStopSent?: true;
   /** Transient failures since the last progress of this attempt; none of them ended it. */
   readonly transientFailures: number;
+  /** Measured quality of its take; absent while it is not assessed. */
+  readonly quality?: Quality;
+  /** Its take is kept until the job ends. Absent without a take, and once it is deleted. */
+  readonly take?: KeptTake;
+}
+
+/** What is known about a take besides its file and its quality. */
+export interface KeptTake {
+  /** Whether it only stands in for a real result. */
+  readonly degraded: boolean;
+  readonly durationMs: number;
+  /** Of the inputs and of the provider. */
+  readonly warnings: readonly Warning[];
 }
 
 /** An attempt as earlier formats stored it. */

@@ -5,7 +5,7 @@ import { parseAllowedHosts } from '../net/index.ts';
 import { SqliteStateStore } from '../storage/sqlite-state-store.ts';
 import { createIdSource, systemClock } from '../contract/system-ports.ts';
 import type { EstimateCostOptions } from './cost-estimates.ts';
-import { createCostEstimator, listInstalled, optionsSchemaOf } from './installation.ts';
+import { checkMinSyncScore, createCostEstimator, listInstalled, optionsSchemaOf } from './installation.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { OutputFiles } from './output-file.ts';
@@ -66,6 +66,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
     localJobs: {
       run(input, context) {
         return work.run(async (signal) => {
+          checkMinSyncScore(input.options, config);
           await protect();
           sweeping ??= sweepRepeatedly({ core, localJobs }, work.signal);
           return localJobs.run(input, { ...context, signal });

@@ -13,6 +13,7 @@ import {
 import type { ProviderKind } from '../contract/provider-types.ts';
 import type { Clock } from '../contract/ports.ts';
 import { systemClock } from '../contract/system-ports.ts';
+import { LipsyncError } from '../errors/index.ts';
 import { Estimator, type PricedProvider } from '../jobs/cost-estimator.ts';
 import { undecidedStart, type JobStart } from '../jobs/job-record.ts';
 import {
@@ -36,6 +37,9 @@ import type { StateStore } from '../storage/state-store.ts';
 
 /** What decides which providers an installation has. */
 export type ProviderConfig = Pick<CoreConfig, 'allowedPrivateHosts' | 'dataDir' | 'gpuEnabled' | 'providers'>;
+
+/** What decides whether an installation measures a sync score. */
+export type ScoringConfig = Pick<CoreConfig, 'qualityEnabled' | 'syncnetModelPath'>;
 
 /** A provider as an installation has it. */
 export interface ProviderStatus {
@@ -115,6 +119,14 @@ export function checkMethod(method: Method, config: ProviderConfig): void {
   if (isKnown && !ready.includes(method)) throw methodNotConfigured(method, ready);
 }
 
+/** Throws `not_supported` for a lowest sync score where none is measured. */
+export function checkMinSyncScore({ minSyncScore }: Pick<LipsyncOptions, 'minSyncScore'>, config: ScoringConfig): void {
+  const { qualityEnabled, syncnetModelPath } = config;
+  if (minSyncScore === undefined || (qualityEnabled && syncnetModelPath !== null)) return;
+  const missing = qualityEnabled ? 'set SYNCNET_MODEL_PATH' : 'set LIPSYNC_QUALITY to on';
+  throw new LipsyncError('not_supported', `min_sync_score needs a sync score, which is not measured here: ${missing}.`);
+}
+
 /**
  * The part of a plan that does not depend on the inputs, for hosts that have the settings of the workers but render
  * nothing. Throws `not_supported` for a method that is not configured.
@@ -169,6 +181,7 @@ export function createCostEstimator(config: CoreConfig, host: Omit<ForecastHost,
     forecast: createInstallationForecast(config, host),
     clock: systemClock,
     localMicrosPerHour: config.gpuMicrosPerHour,
+    checkOptions: (options) => checkMinSyncScore(options, config),
     budget: new BudgetOutlook({ state: host.state, caps: config.budget }),
   });
 }

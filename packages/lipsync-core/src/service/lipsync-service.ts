@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { LipsyncOptionsInput, ProviderId, QualityView } from '../contract/index.ts';
+import { toQualityView, type LipsyncOptionsInput, type ProviderId, type QualityView } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { costOf, toUsdOrNull } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
@@ -90,7 +90,7 @@ export function createLipsyncService(service: LipsyncServiceOptions): LipsyncSer
         degraded: record.result.degraded,
         durationSeconds: record.result.durationMs / 1000,
         costUsd: toUsdOrNull(costOf(record)),
-        quality: null,
+        quality: record.result.quality ? toQualityView(record.result.quality) : null,
         attempts: record.attempts,
         warnings: record.warnings,
       };
