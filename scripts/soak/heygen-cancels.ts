@@ -143,7 +143,9 @@ async function checkBalances(stack: HeygenStack, signal: AbortSignal): Promise<b
   )
     await sleep(1_000, undefined, { signal });
   const leftovers = (await stack.leftovers()).length;
-  const costs = (await stack.store.list({ limit: 100 })).records.map((record) => toJobView(record, null).cost_usd);
+  const costs = (await stack.store.list({ kind: 'lipsync', limit: 100 })).records.map(
+    (record) => toJobView(record, null).cost_usd,
+  );
   const reportedMicros = Math.round(costs.reduce<number>((sum, usd) => sum + (usd ?? 0), 0) * 1e6);
   const unknown = costs.filter((usd) => usd === null).length;
   const { runningNow } = stack.standin.control.operations();

@@ -1,6 +1,6 @@
 import { createCostEstimator, listProviders, optionsSchemaOf } from '@lipsync/core/host';
 import { configFromEnvironment } from '@lipsync/core/config';
-import { createMemoryState } from '@lipsync/core/testing';
+import { lipsyncJob, createMemoryState } from '@lipsync/core/testing';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { fixtureDefinition } from '../../../packages/lipsync-core/test/providers/fixture/definition.ts';
 import type { ApiDependencies } from '../src/dependencies.ts';
@@ -57,6 +57,6 @@ it('POST /estimate accepts the options of an added provider and reports an inval
 it('A form field provider_options is JSON, and its options are stored with the job.', async () => {
   const response = await api.post('/lipsync', form({ provider_options: '{"fixture":{"tone":"high"}}' }));
   expect(response.status).toBe(202);
-  const record = await api.store.get((await json(response)).id);
-  expect(record?.spec.options.providerOptions['fixture']).toEqual({ tone: 'high', takeCount: 1 });
+  const record = lipsyncJob(await api.store.get((await json(response)).id));
+  expect(record.spec.options.providerOptions['fixture']).toEqual({ tone: 'high', takeCount: 1 });
 });

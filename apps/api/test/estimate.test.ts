@@ -112,7 +112,7 @@ describe('POST /estimate', () => {
   it('POST /estimate reserves no money and creates no job.', async () => {
     for (let time = 0; time < 10; time += 1) await estimate(halfMinute);
     expect(await state.list('ledger/', { limit: 10 })).toEqual([]);
-    expect((await api.store.list({ limit: 10 })).records).toEqual([]);
+    expect((await api.store.list({ kind: 'lipsync', limit: 10 })).records).toEqual([]);
   });
 
   it('POST /estimate skips a provider whose circuit breaker is open.', async () => {

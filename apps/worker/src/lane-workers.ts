@@ -11,7 +11,7 @@ import {
 import { UnrecoverableError, Worker, type Processor } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { WorkerConfig } from './config.ts';
-import { createLipsyncProcessor } from './lipsync-processor.ts';
+import { createJobProcessor } from './job-processor.ts';
 
 /** Time that aborted jobs have to end their processes and to go back into the queue. */
 const handBackLimitMs = 10_000;
@@ -46,7 +46,8 @@ export class LaneWorkers {
       url: config.redisUrl,
       onError: (error) => void redis.report(error),
     });
-    const processors = { lipsync: createLipsyncProcessor({ runner, producer, stopping: this.#stopping.signal }) };
+    const runRecordedJob = createJobProcessor({ runner, producer, stopping: this.#stopping.signal });
+    const processors = { lipsync: runRecordedJob, quality: runRecordedJob };
     this.#workers = config.lanes.map((lane) =>
       createLaneWorker({ ...options, ...lane, processors, connection: this.#connection }),
     );

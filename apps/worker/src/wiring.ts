@@ -1,6 +1,7 @@
 import {
   ArtifactInputFetcher,
   JobRunner,
+  LipsyncHandler,
   createArtifactStore,
   createLipsyncCore,
   parseAllowedHosts,
@@ -9,6 +10,7 @@ import {
   settingWarnings,
   systemClock,
   type BreakerChange,
+  type JobRecord,
   type JobStore,
   type LipsyncCore,
   type Logger,
@@ -59,7 +61,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
   const producer = new LipsyncProducer({ connection, store, clock, logger });
   const notifications = new RedisJobNotifications({ connection: redis.subscriptions });
   const core = createCore(config, { connection, store, producer, logger });
-  const runner = new JobRunner({
+  const runnerOptions = {
     store,
     inputs: new ArtifactInputFetcher({
       artifacts,
@@ -72,12 +74,13 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     clock,
     logger,
     cancelPollMs,
-    watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
+    watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
     progressIntervalMs,
     checkStorage: () => requireWritableStore(artifacts),
-    publish: async (takePath, { id }) => (await artifacts.publish(takePath, outputKeyOf(id))).key,
-    findPublished: async ({ id }) => (await artifacts.stat(outputKeyOf(id)))?.key,
-  });
+    publish: async (takePath: string, { id }: JobRecord) => (await artifacts.publish(takePath, outputKeyOf(id))).key,
+    findPublished: async ({ id }: JobRecord) => (await artifacts.stat(outputKeyOf(id)))?.key,
+  };
+  const runner = new JobRunner({ ...runnerOptions, handlers: { lipsync: new LipsyncHandler(runnerOptions) } });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
   await lanes.start();
   const stopped = new AbortController();

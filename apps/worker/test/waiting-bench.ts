@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import {
   JobRunner,
+  LipsyncHandler,
   LocalArtifactStore,
   newJobRecord,
   type InputReference,
@@ -11,6 +12,7 @@ import {
   type JobEvent,
   type JobRecord,
   type JobRunnerOptions,
+  type LipsyncHandlerOptions,
   type JobStore,
   type Logger,
 } from '@lipsync/core/host';
@@ -27,7 +29,7 @@ import {
 import { startTestRedis } from '@lipsync/queue/testing';
 import { LaneWorkers } from '../src/lane-workers.ts';
 
-type Pipeline = JobRunnerOptions['pipeline'];
+type Pipeline = LipsyncHandlerOptions['pipeline'];
 export type Step = (...args: Parameters<Pipeline['run']>) => ReturnType<Pipeline['run']>;
 
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -101,19 +103,21 @@ export async function openWaitingBench(): Promise<WaitingBench> {
       step,
       { onAppend, cancelPollMs = 60_000, inputs = noInputs, checkStorage = async () => undefined } = {},
     ) {
-      const runner = new JobRunner({
+      const options = {
         store: onAppend ? observeAppends(store, onAppend) : store,
         clock: systemClock,
         logger: silent,
         workFolder: join(folder, 'work'),
         cancelPollMs,
-        watchCancel: (jobId, onChange) => notifications.watchInterrupts(jobId, onChange),
+        watchCancel: (jobId: string, onChange: () => void) => notifications.watchInterrupts(jobId, onChange),
         progressIntervalMs: 0,
         inputs,
-        pipeline: { run: step, abandon: async ({ jobId }) => void abandoned.push(jobId) },
+        pipeline: { run: step, abandon: async ({ jobId }: { readonly jobId: string }) => void abandoned.push(jobId) },
         checkStorage,
-        publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
-      });
+        publish: async (takePath: string, { id }: { readonly id: string }) =>
+          (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
+      };
+      const runner = new JobRunner({ ...options, handlers: { lipsync: new LipsyncHandler(options) } });
       const config = { redisUrl: redis.url, lanes, shutdownGraceMs: 0, lockMs: 2_000, stalledIntervalMs: 500 };
       const worker = new LaneWorkers({
         config,

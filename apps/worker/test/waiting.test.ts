@@ -215,8 +215,9 @@ describe('fetching', () => {
     await bench.work(allLanes, make, {
       inputs: {
         async fetch({ spec: { audio } }, { saveInputs }) {
-          await saveInputs({ video: audio, audio });
-          return { clipPath: '', speechPath: '', clipDigest: '' };
+          if (audio) await saveInputs({ video: audio });
+          const file = { path: '', digest: '' };
+          return { video: file, audio: file };
         },
       },
     });

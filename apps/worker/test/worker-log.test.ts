@@ -1,4 +1,4 @@
-import { testPlan } from '@lipsync/core/testing';
+import { lipsyncJob, testPlan } from '@lipsync/core/testing';
 import { execFile } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -126,7 +126,9 @@ it(
         message: expect.any(String),
       },
     ]);
-    expect((await store.get('job_b'))?.attempts).toMatchObject([{ provider: 'heygen', code: 'provider_unavailable' }]);
+    expect(lipsyncJob(await store.get('job_b')).attempts).toMatchObject([
+      { provider: 'heygen', code: 'provider_unavailable' },
+    ]);
     expect(lines.filter(({ fields }) => 'jobId' in fields && fields.jobId === 'job_c')).toEqual([
       {
         level: 'info',

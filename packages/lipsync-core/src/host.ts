@@ -8,6 +8,8 @@ export { checkUrl, parseAllowedHosts, type AllowedPrivateHosts } from './net/ind
 export { ArtifactInputFetcher, type InputFetcher } from './jobs/input-fetcher.ts';
 export { applyJobEvent, type JobEvent } from './jobs/job-events.ts';
 export {
+  isOfKind,
+  requireKind,
   isTerminal,
   isUnderWay,
   needsWorkerToEnd,
@@ -15,12 +17,19 @@ export {
   type InputReference,
   newJobRecord,
   undecidedStart,
+  newQualityRecord,
+  inputFields,
+  jobKinds,
+  type InputField,
+  type JobInputs,
   type JobKind,
   type JobRecord,
   type JobStart,
   type JobWork,
   type LipsyncResult,
   type NewJob,
+  type NewQualityJob,
+  type QualityResult,
 } from './jobs/job-record.ts';
 export {
   checkPageSize,
@@ -37,7 +46,9 @@ export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
 export { toJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
-export { JobRunner, type JobRunnerOptions, type RunContext } from './jobs/job-runner.ts';
+export type { JobHandlers, RunContext } from './jobs/job-handler.ts';
+export { JobRunner, type JobRunnerOptions } from './jobs/job-runner.ts';
+export { LipsyncHandler, type LipsyncHandlerOptions } from './jobs/lipsync-handler.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
 export { OutageLog, type Failure } from './processes/outage-log.ts';
 export { runService } from './processes/run-service.ts';

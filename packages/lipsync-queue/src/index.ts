@@ -5,6 +5,7 @@ export {
   laneOf,
   lanes,
   queueNames,
+  recordedJobPayload,
   type JobName,
   type JobPayload,
   type Lane,
@@ -19,7 +20,7 @@ export {
 export { LipsyncProducer, type LipsyncProducerOptions } from './lipsync-producer.ts';
 export { LipsyncQueue, openLipsyncQueue, type EnqueueInput, type LipsyncQueueOptions } from './lipsync-queue.ts';
 export type { LipsyncQueueHandle } from './queue-entries.ts';
-export { QueuedJobs, type JobSubmission, type QueuedJobsOptions } from './queued-jobs.ts';
+export { QueuedJobs, type JobSubmission, type QualitySubmission, type QueuedJobsOptions } from './queued-jobs.ts';
 export { RedisConcurrencySlots, type RedisConcurrencySlotsOptions } from './redis-concurrency-slots.ts';
 export { RedisConnections, storeIdKey, type RedisConnectionsOptions } from './redis-connections.ts';
 export { RedisJobStore } from './redis-job-store.ts';

@@ -1,4 +1,4 @@
-import { nextWork, type JobRecord, type JobWork } from '@lipsync/core/host';
+import { nextWork, type JobKind, type JobRecord, type JobWork } from '@lipsync/core/host';
 import type { JobsOptions } from 'bullmq';
 import { z } from 'zod';
 
@@ -16,29 +16,35 @@ export const queueNames: Readonly<Record<Lane, string>> = Object.freeze({
   render: 'lipsync-render',
 });
 
-interface JobKind {
+interface CatalogEntry {
   readonly payload: z.ZodType;
   readonly options: JobsOptions;
 }
 
 const hourSeconds = 3_600;
 
+/** Payload of a job that has a record. */
+export const recordedJobPayload = z.strictObject({ jobId: z.string().min(1).max(100) });
+
+const recordedJob = {
+  payload: recordedJobPayload,
+  options: {
+    attempts: 5,
+    backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
+    removeOnComplete: { age: 24 * hourSeconds, count: 1_000 },
+    removeOnFail: { age: 7 * 24 * hourSeconds, count: 5_000 },
+  },
+} as const satisfies CatalogEntry;
+
 /**
- * Payload and BullMQ options of each kind of queued job. A payload carries only an id; the record is the source of
+ * Payload and BullMQ options of each kind of queued job, by the name of its queue entries. A payload carries only an id; the record is the source of
  * truth. A failed job is final in its record and its entry fails as unrecoverable, so BullMQ's attempts only retry
  * outages of Redis or the disk, never work that costs money.
  */
 export const jobCatalog = Object.freeze({
-  lipsync: {
-    payload: z.strictObject({ jobId: z.string().min(1).max(100) }),
-    options: {
-      attempts: 5,
-      backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
-      removeOnComplete: { age: 24 * hourSeconds, count: 1_000 },
-      removeOnFail: { age: 7 * 24 * hourSeconds, count: 5_000 },
-    },
-  },
-} satisfies Record<string, JobKind>);
+  lipsync: recordedJob,
+  quality: recordedJob,
+} satisfies Record<JobKind, CatalogEntry>);
 
 export type JobName = keyof typeof jobCatalog;
 export type JobPayload<Name extends JobName> = z.output<(typeof jobCatalog)[Name]['payload']>;

@@ -1,8 +1,8 @@
 import type { JobStatus } from '@lipsync/core/contract';
+import type { JobKind } from '@lipsync/core/host';
 
 /** Redis keys of job records. Not under BullMQ's prefix: records outlive queue entries. All names are stored data. */
 export const jobKeyPrefix = 'lipsync:jobs:';
-export const allJobsKey = 'lipsync:jobs-by-time';
 export const unfinishedJobsKey = 'lipsync:jobs-unfinished';
 /** Stream of the ends of jobs. */
 export const outboxKey = 'lipsync:outbox';
@@ -15,8 +15,18 @@ export function jobKey(id: string): string {
   return `${jobKeyPrefix}${id}`;
 }
 
-export function statusKey(status: JobStatus): string {
-  return `lipsync:jobs-${status}`;
+/** Index of all jobs of a kind, by time. The first kind had no name. */
+export function allJobsKey(kind: JobKind): string {
+  return `${indexPrefix(kind)}jobs-by-time`;
+}
+
+/** Index of the jobs of a kind with a status, by time. */
+export function statusKey(kind: JobKind, status: JobStatus): string {
+  return `${indexPrefix(kind)}jobs-${status}`;
+}
+
+function indexPrefix(kind: JobKind): string {
+  return kind === 'lipsync' ? 'lipsync:' : `lipsync:${kind}-`;
 }
 
 /** Channel that announces each change of a job; the message is the new revision. */

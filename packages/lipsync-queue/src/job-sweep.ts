@@ -1,8 +1,11 @@
 import {
   isTerminal,
+  jobKinds,
   LipsyncError,
   needsWorkerToEnd,
   type Clock,
+  type JobKind,
+  type JobPage,
   type JobRecord,
   type JobStore,
 } from '@lipsync/core/host';
@@ -45,7 +48,7 @@ export async function sweepJobs(options: SweepOptions): Promise<SweptJobs> {
 
 async function failExpired({ store, entries, clock }: SweepOptions): Promise<number> {
   let expired = 0;
-  for await (const record of listQueued(store)) {
+  for await (const record of listAllQueued(store)) {
     const { id, runs: run, deadlineAtMs } = record;
     const atMs = clock.nowMs();
     // A worker records the pending settlement of a remote operation, and deletes a kept take.
@@ -67,10 +70,19 @@ async function failExpired({ store, entries, clock }: SweepOptions): Promise<num
   return expired;
 }
 
-async function* listQueued(store: JobStore): AsyncGenerator<JobRecord> {
+async function* listAllQueued(store: JobStore): AsyncGenerator<JobRecord> {
+  for (const kind of jobKinds) yield* listQueued(store, kind);
+}
+
+async function* listQueued(store: JobStore, kind: JobKind): AsyncGenerator<JobRecord> {
   let cursor: string | null = null;
   do {
-    const page = await store.list({ status: 'queued', limit: pageSize, ...(cursor === null ? {} : { cursor }) });
+    const page: JobPage = await store.list({
+      kind,
+      status: 'queued',
+      limit: pageSize,
+      ...(cursor === null ? {} : { cursor }),
+    });
     yield* page.records;
     cursor = page.nextCursor;
   } while (cursor !== null);

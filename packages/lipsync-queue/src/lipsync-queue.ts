@@ -11,6 +11,7 @@ import {
   LipsyncError,
   parseAllowedHosts,
   parseLipsyncOptions,
+  requireKind,
   systemClock,
   TimeoutError,
   undecidedStart,
@@ -100,10 +101,10 @@ export class LipsyncQueue {
   async waitFor(
     id: string,
     { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal?: AbortSignal },
-  ): Promise<JobRecord> {
+  ): Promise<JobRecord<'lipsync'>> {
     const timeLimit = AbortSignal.timeout(timeoutMs);
     for await (const record of this.#jobs.watch(id, signal ? AbortSignal.any([signal, timeLimit]) : timeLimit)) {
-      if (isTerminal(record.status)) return record;
+      if (isTerminal(record.status)) return requireKind(record, 'lipsync');
     }
     if (signal?.aborted) throw abortError(signal);
     throw new TimeoutError(
@@ -117,8 +118,10 @@ export class LipsyncQueue {
     return this.#jobs.cancel(id);
   }
 
-  get(id: string): Promise<JobRecord | undefined> {
-    return this.#store.get(id);
+  /** Undefined for an unknown job. */
+  async get(id: string): Promise<JobRecord<'lipsync'> | undefined> {
+    const record = await this.#store.get(id);
+    return record && requireKind(record, 'lipsync');
   }
 
   /** Closes the connections to Redis. Queued jobs stay queued. */

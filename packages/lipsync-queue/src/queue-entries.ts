@@ -1,9 +1,17 @@
 import type { JobRecord, Load, Logger } from '@lipsync/core/host';
 import { Queue, type Job, type JobType } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { jobCatalog, lanes, queueNames, queuePriority, type JobPayload, type Lane } from './job-catalog.ts';
+import {
+  jobCatalog,
+  lanes,
+  queueNames,
+  queuePriority,
+  type JobName,
+  type JobPayload,
+  type Lane,
+} from './job-catalog.ts';
 
-export type LipsyncQueueHandle = Queue<JobPayload<'lipsync'>, unknown, 'lipsync'>;
+export type LipsyncQueueHandle = Queue<JobPayload<JobName>, unknown, JobName>;
 
 const liveTypes: JobType[] = ['wait', 'prioritized', 'delayed', 'active', 'waiting-children'];
 const endedStates: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
@@ -77,9 +85,9 @@ export class QueueEntries {
   }
 }
 
-async function addEntry(queue: LipsyncQueueHandle, { id: jobId, spec }: JobRecord): Promise<void> {
+async function addEntry(queue: LipsyncQueueHandle, { id: jobId, kind, spec }: JobRecord): Promise<void> {
   const priority = queuePriority(spec.options.priority);
-  await queue.add('lipsync', { jobId }, { ...jobCatalog.lipsync.options, jobId, priority });
+  await queue.add(kind, { jobId }, { ...jobCatalog[kind].options, jobId, priority });
 }
 
 /** False when another process promoted the entry first. */

@@ -3,27 +3,25 @@ import {
   LipsyncError,
   needsWorkerToEnd,
   newJobRecord,
+  newQualityRecord,
   type CallbackAttempt,
   type Clock,
   type IdSource,
-  type InputReference,
   type JobRecord,
   type JobStart,
   type JobStore,
-  type TraceContext,
+  type NewJob,
+  type NewQualityJob,
 } from '@lipsync/core/host';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import { watchJob, type JobWatcher } from './job-notifications.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 
-/** A validated request. */
-export interface JobSubmission extends Partial<TraceContext> {
-  readonly video: InputReference;
-  readonly audio: InputReference;
-  readonly options: LipsyncOptions;
-  /** Name of the API key of the request; null without one. */
-  readonly owner: string | null;
-}
+/** A validated request for lip-sync. */
+export type JobSubmission = Omit<NewJob, 'id' | 'nowMs' | 'start'>;
+
+/** A validated request for the quality of a video. */
+export type QualitySubmission = Omit<NewQualityJob, 'id' | 'nowMs'>;
 
 export interface QueuedJobsOptions {
   readonly store: JobStore;
@@ -53,15 +51,20 @@ export class QueuedJobs {
   }
 
   /** Stores and queues a job. Throws `resource_exhausted` when Redis cannot be reached, and what `planJob` throws. */
-  async submit(submission: JobSubmission): Promise<JobRecord> {
-    const { clock, ids, planJob, producer, verifyRedis } = this.#options;
+  submit(submission: JobSubmission): Promise<JobRecord<'lipsync'>> {
+    const { planJob } = this.#options;
+    return this.#accept((id, nowMs) => newJobRecord({ ...submission, id, nowMs, start: planJob(submission.options) }));
+  }
+
+  /** Stores and queues a quality job. Throws `resource_exhausted` when Redis cannot be reached. */
+  submitQuality(submission: QualitySubmission): Promise<JobRecord<'quality'>> {
+    return this.#accept((id, nowMs) => newQualityRecord({ ...submission, id, nowMs }));
+  }
+
+  async #accept<Accepted extends JobRecord>(create: (id: string, nowMs: number) => Accepted): Promise<Accepted> {
+    const { clock, ids, producer, verifyRedis } = this.#options;
     await verifyRedis();
-    const record = newJobRecord({
-      id: ids.jobId(),
-      nowMs: clock.nowMs(),
-      start: planJob(submission.options),
-      ...submission,
-    });
+    const record = create(ids.jobId(), clock.nowMs());
     await producer.submit(record);
     return record;
   }
@@ -85,8 +88,8 @@ export class QueuedJobs {
   async hint({ jobId, index }: CallbackAttempt): Promise<void> {
     const { store, producer } = this.#options;
     const record = await store.get(jobId);
-    if (record && record.parkedUntilMs !== null && isUnderWay(record) && record.attempts.length === index + 1)
-      await producer.wake(jobId);
+    if (record?.kind !== 'lipsync' || record.parkedUntilMs === null) return;
+    if (isUnderWay(record) && record.attempts.length === index + 1) await producer.wake(jobId);
   }
 
   /** Yields the record now and after each change, until the job has ended or `signal` aborts. Throws `not_found`. */

@@ -6,10 +6,12 @@ import {
   decodeJobRecord,
   encodeJobRecord,
   invalidCursor,
+  isOfKind,
   isTerminal,
   LipsyncError,
   outboxEventFor,
   type JobEvent,
+  type JobKind,
   type JobPage,
   type JobPageQuery,
   type JobRecord,
@@ -77,8 +79,8 @@ export class RedisJobStore implements JobStore {
     const stored = await guardRedis(() =>
       this.#scripts.lipsyncCreateJob(
         jobKey(record.id),
-        allJobsKey,
-        statusKey(record.status),
+        allJobsKey(record.kind),
+        statusKey(record.kind, record.status),
         unfinishedJobsKey,
         randomUUID(),
         String(record.revision),
@@ -110,21 +112,21 @@ export class RedisJobStore implements JobStore {
     throw new LipsyncError('resource_exhausted', 'Too many processes changed this job at once. Try again shortly.');
   }
 
-  async list({ status, limit, cursor }: JobPageQuery): Promise<JobPage> {
+  async list<Kind extends JobKind>({ kind, status, limit, cursor }: JobPageQuery<Kind>): Promise<JobPage<Kind>> {
     checkPageSize(limit);
     const after = cursor === undefined ? undefined : fromCursor(cursor);
     if (cursor !== undefined && after === undefined) throw invalidCursor();
     // One record more than requested shows whether there is a next page.
     const answer = await guardRedis(() =>
       this.#scripts.lipsyncListJobs(
-        status === undefined ? allJobsKey : statusKey(status),
+        status === undefined ? allJobsKey(kind) : statusKey(kind, status),
         after === undefined ? '+' : `(${after}`,
         String(limit + 1),
         jobKeyPrefix,
         String(memberPrefixLength),
       ),
     );
-    return this.#toPage(answer, limit);
+    return this.#toPage(answer, kind, limit);
   }
 
   unfinished(): Promise<readonly string[]> {
@@ -145,13 +147,14 @@ export class RedisJobStore implements JobStore {
    * `answer` is a flat list of member, format and record JSON, with one entry more than `limit` if there is a next
    * page.
    */
-  #toPage(answer: readonly string[], limit: number): JobPage {
-    const records: JobRecord[] = [];
+  #toPage<Kind extends JobKind>(answer: readonly string[], kind: Kind, limit: number): JobPage<Kind> {
+    const records: JobRecord<Kind>[] = [];
     const size = Math.min(limit, answer.length / 3);
     for (let index = 0; index < size; index += 1) {
       const [member = '', format = '', text = ''] = answer.slice(3 * index, 3 * index + 3);
       try {
-        records.push(decodeJobRecord({ format, text }));
+        const record = decodeJobRecord({ format, text });
+        if (isOfKind(record, kind)) records.push(record);
       } catch (error) {
         if (!LipsyncError.isInstance(error)) throw error;
         this.#onUnreadable(idOfMember(member), error);
@@ -173,8 +176,8 @@ export class RedisJobStore implements JobStore {
     const stored = await guardRedis(() =>
       this.#scripts.lipsyncReplaceJob(
         jobKey(next.id),
-        statusKey(current.status),
-        statusKey(next.status),
+        statusKey(current.kind, current.status),
+        statusKey(next.kind, next.status),
         unfinishedJobsKey,
         waitingProvidersKey,
         outboxKey,

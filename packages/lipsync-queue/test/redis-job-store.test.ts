@@ -38,7 +38,7 @@ describe('RedisJobStore', () => {
     await redis.kill();
     await redis.restart();
     expect(await store.get('job_a')).toEqual(changed);
-    expect((await store.list({ limit: 10 })).records.map(({ id }) => id)).toEqual(['job_b', 'job_a']);
+    expect((await store.list({ kind: 'lipsync', limit: 10 })).records.map(({ id }) => id)).toEqual(['job_b', 'job_a']);
     expect(await store.unfinished()).toEqual(['job_a', 'job_b']);
   });
 

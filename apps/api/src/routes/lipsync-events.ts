@@ -1,5 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express';
-import { isTerminal, type JobRecord } from '@lipsync/core/host';
+import { isTerminal, requireKind, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { openEventStream } from '../http/event-stream.ts';
 import { HttpError } from '../http/problem.ts';
@@ -44,7 +44,7 @@ function streamEvents({
   heartbeatMs,
 }: ApiDependencies): (request: Request, response: Response) => Promise<void> {
   return async (request, response) => {
-    const record = await requireJob(store, request.params['id']);
+    const record = await requireJob(store, 'lipsync', request.params['id']);
     const seenRevision = lastSeenRevision(request);
     if (isTerminal(record.status) && seenRevision >= record.revision) {
       // 204 stops a browser from reconnecting after the last event.
@@ -57,7 +57,11 @@ function streamEvents({
     try {
       for await (const current of jobs.watch(record.id, gone.signal)) {
         if (current.revision > seenRevision) {
-          await stream.send({ event: eventName(current), id: current.revision, data: viewJob(publicBaseUrl, current) });
+          await stream.send({
+            event: eventName(current),
+            id: current.revision,
+            data: viewJob(publicBaseUrl, requireKind(current, 'lipsync')),
+          });
         }
       }
     } catch (error) {

@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { isTerminal } from '@lipsync/core/host';
+import { isTerminal, requireKind } from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readTraceparent } from '../http/request-id.ts';
@@ -52,13 +52,13 @@ async function listJobs(
   response: Response,
 ): Promise<void> {
   const { status, limit, cursor } = parseQuery(pageQuery, request.query);
-  const page = await store.list({ limit, ...(status && { status }), ...(cursor && { cursor }) });
+  const page = await store.list({ kind: 'lipsync', limit, ...(status && { status }), ...(cursor && { cursor }) });
   const jobs = page.records.map((record) => viewJob(publicBaseUrl, record));
   response.json({ jobs, next_cursor: page.nextCursor });
 }
 
 async function showJob({ store, publicBaseUrl }: ApiDependencies, request: Request, response: Response): Promise<void> {
-  response.json(viewJob(publicBaseUrl, await requireJob(store, request.params['id'])));
+  response.json(viewJob(publicBaseUrl, await requireJob(store, 'lipsync', request.params['id'])));
 }
 
 async function cancelJob(
@@ -66,8 +66,8 @@ async function cancelJob(
   request: Request,
   response: Response,
 ): Promise<void> {
-  const { id, status } = await requireJob(store, request.params['id']);
+  const { id, status } = await requireJob(store, 'lipsync', request.params['id']);
   if (isTerminal(status)) throw new HttpError('canceled', `The job is already ${status} and cannot be canceled.`);
-  const record = await jobs.cancel(id);
+  const record = requireKind(await jobs.cancel(id), 'lipsync');
   response.status(202).json(viewJob(publicBaseUrl, record));
 }

@@ -20,7 +20,7 @@ export function lipsyncOutputRoutes(dependencies: ApiDependencies): readonly Rou
 }
 
 async function sendOutput({ store, artifacts }: ApiDependencies, request: Request, response: Response): Promise<void> {
-  const record = await requireJob(store, request.params['id']);
+  const record = await requireJob(store, 'lipsync', request.params['id']);
   if (!record.result) throw noOutput(record);
   const { outputKey } = record.result;
   const artifact = await artifacts.stat(outputKey);
@@ -43,7 +43,7 @@ async function sendOutput({ store, artifacts }: ApiDependencies, request: Reques
 }
 
 /** A published output never changes, so the job id is a strong validator. */
-function setFileHeaders(response: Response, record: JobRecord, sizeBytes: number): void {
+function setFileHeaders(response: Response, record: JobRecord<'lipsync'>, sizeBytes: number): void {
   const { video } = record.spec;
   const clipName = video.kind === 'artifact' ? video.name : 'video';
   response.type('video/mp4').set({

@@ -19,6 +19,7 @@ export {
   type ProviderOptionValues,
   type RequestProvider,
 } from './lipsync-request.ts';
+export { qualityOptionsSchema, type QualityOptions, type QualityOptionsInput } from './quality-request.ts';
 export { parseRequest, type RequestProblem } from './request-problems.ts';
 export {
   qualityViewSchema,

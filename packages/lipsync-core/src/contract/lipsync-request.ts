@@ -22,6 +22,27 @@ export const providerIdSchema = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/);
 /** Options of one provider, by name. */
 export type ProviderOptionValues = Readonly<Record<string, unknown>>;
 
+/** Optional fields of every kind of request. */
+export const jobFields = {
+  /** Counted from acceptance. */
+  deadlineMs: z.int().min(1_000).max(86_400_000).optional(),
+  /** 0 (first) to 10 (last). */
+  priority: z.int().min(0).max(10).default(5),
+  userId: z
+    .string()
+    .min(1)
+    .max(200)
+    .refine((value) => value.isWellFormed() && value.search(hiddenCharacters) < 0, {
+      message: 'must not contain control characters or other invisible characters',
+    })
+    .optional(),
+  // Not a record: zod drops the key `__proto__` of a record before a check sees it.
+  metadata: z
+    .custom<Record<string, unknown>>(isPlainObject, 'must be an object')
+    .superRefine(checkMetadata)
+    .default({}),
+};
+
 const fields = {
   method: z
     .custom<Method>((value) => providerIdSchema.safeParse(value).success, 'is not a known method')
@@ -41,23 +62,7 @@ const fields = {
   minSyncScore: z.number().min(0).max(1).optional(),
   /** Optional rather than with a default, because stored jobs are found by a digest of the options. */
   qualityWindows: z.enum(qualityWindows).optional(),
-  /** Counted from acceptance. */
-  deadlineMs: z.int().min(1_000).max(86_400_000).optional(),
-  /** 0 (first) to 10 (last). */
-  priority: z.int().min(0).max(10).default(5),
-  userId: z
-    .string()
-    .min(1)
-    .max(200)
-    .refine((value) => value.isWellFormed() && value.search(hiddenCharacters) < 0, {
-      message: 'must not contain control characters or other invisible characters',
-    })
-    .optional(),
-  // Not a record: zod drops the key `__proto__` of a record before a check sees it.
-  metadata: z
-    .custom<Record<string, unknown>>(isPlainObject, 'must be an object')
-    .superRefine(checkMetadata)
-    .default({}),
+  ...jobFields,
 };
 
 /**

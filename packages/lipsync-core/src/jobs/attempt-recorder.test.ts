@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { testJobRecord } from '../testing/job-store-suite.ts';
+import { lipsyncJob, testJobRecord } from '../testing/job-store-suite.ts';
 import { createMemoryJobStore } from '../testing/memory-job-store.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
@@ -28,14 +28,14 @@ beforeEach(() => {
 });
 
 /** Creates a job and returns its cost as callers see it. */
-async function costOf(change: Partial<JobRecord>): Promise<number | null> {
+async function costOf(change: Partial<JobRecord<'lipsync'>>): Promise<number | null> {
   await store.create({ ...testJobRecord('job_1'), ...change });
   return costNow();
 }
 
 async function costNow(): Promise<number | null> {
   const record = await store.get('job_1');
-  return record ? toJobView(record, null).cost_usd : null;
+  return toJobView(lipsyncJob(record), null).cost_usd;
 }
 
 const tell = (index: number, costMicros: number): Promise<boolean> =>
@@ -77,7 +77,10 @@ describe('A cost that becomes known during the next attempt', () => {
       run: 1,
       attempts: [failed, attempt({ outcome: 'succeeded', costMicros: 5 })],
     });
-    expect(record.attempts).toMatchObject([{ costMicros: 70_000 }, { outcome: 'succeeded', costMicros: 5 }]);
+    expect(lipsyncJob(record).attempts).toMatchObject([
+      { costMicros: 70_000 },
+      { outcome: 'succeeded', costMicros: 5 },
+    ]);
   });
 });
 
@@ -99,7 +102,7 @@ describe('A cost that becomes known after the end of the job', () => {
   it('It is not accepted while the attempt is open.', async () => {
     await costOf({ status: 'processing', attempts: [attempt({ outcome: 'running' })] });
     expect(await tell(0, 70_000)).toBe(false);
-    expect((await store.get('job_1'))?.attempts[0]?.costMicros).toBeNull();
+    expect(lipsyncJob(await store.get('job_1')).attempts[0]?.costMicros).toBeNull();
   });
 
   it('It is dropped if the job no longer exists.', async () => {

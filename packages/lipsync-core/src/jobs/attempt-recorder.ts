@@ -25,11 +25,11 @@ export interface AttemptRecorderOptions {
 
 /** Stores the attempts of a run and logs an alert for each that ends with an error that an operator has to fix. */
 export class AttemptRecorder {
-  readonly #record: JobRecord;
+  readonly #record: JobRecord<'lipsync'>;
   readonly #options: AttemptRecorderOptions;
   #latest: readonly Attempt[];
 
-  constructor(record: JobRecord, options: AttemptRecorderOptions) {
+  constructor(record: JobRecord<'lipsync'>, options: AttemptRecorderOptions) {
     this.#record = record;
     this.#options = options;
     this.#latest = record.attempts;
@@ -66,7 +66,7 @@ export class AttemptRecorder {
 export function logEndedJob(logger: Logger, record: JobRecord, error: LipsyncError): void {
   const { code, message: reason, policy } = error;
   const fields = { ...logFields(record), code, reason };
-  if (policy.alert && record.attempts.at(-1)?.code !== code) {
+  if (policy.alert && (record.kind !== 'lipsync' || record.attempts.at(-1)?.code !== code)) {
     const alert = { ...fields, provider: null, error: rootCause(error), alert: true };
     logger.error(alert, 'a job failed with an error that an operator has to fix');
   } else if (isCausedByRequest(error)) logger.info(fields, 'the job did not complete');
@@ -97,7 +97,7 @@ export async function recordLateCost(
   { jobId, index, costMicros }: LateCost,
 ): Promise<boolean> {
   const record = await store.get(jobId);
-  if (!record) return true;
+  if (record?.kind !== 'lipsync') return true;
   if (record.attempts[index]?.outcome === 'running') return false;
   await store.append(jobId, { type: 'attempt_settled', index, costMicros });
   return true;

@@ -6,7 +6,7 @@ import { decideRetry, downloadPauseMs, maxDownloadTries } from '../providers/ret
 import type { ArtifactStore } from '../storage/artifact-store.ts';
 import { refuseTextFile } from './text-file.ts';
 import { sourceName } from './source-name.ts';
-import type { InputReference, LipsyncSpec } from './job-record.ts';
+import type { InputField, InputReference } from './job-record.ts';
 
 export interface InputDownloaderOptions {
   readonly artifacts: ArtifactStore;
@@ -41,7 +41,6 @@ export interface DownloadRequest {
   readonly partPath: string;
 }
 
-export type InputField = keyof Pick<LipsyncSpec, 'video' | 'audio'>;
 export type StoredInput = Extract<InputReference, { kind: 'artifact' }>;
 
 /** Codes of failures that the source or its URL causes: their messages name the source. */

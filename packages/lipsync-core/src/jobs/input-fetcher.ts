@@ -1,28 +1,37 @@
 import { LipsyncError } from '../errors/index.ts';
-import type { ArtifactStore } from '../storage/artifact-store.ts';
-import { InputDownloader, type InputDownloaderOptions, type InputField, type StoredInput } from './input-downloader.ts';
-import type { InputReference, JobRecord, LipsyncSpec } from './job-record.ts';
 import type { Workspace } from '../processes/workspace.ts';
+import type { ArtifactStore } from '../storage/artifact-store.ts';
+import { InputDownloader, type InputDownloaderOptions, type StoredInput } from './input-downloader.ts';
+import { inputFields, type InputField, type InputReference, type JobInputs, type JobRecord } from './job-record.ts';
 
-/** Inputs of a job as files of this machine. The runner never writes or deletes them outside its workspace. */
-export interface FetchedInputs {
-  readonly clipPath: string;
-  readonly speechPath: string;
-  /** SHA-256 of the clip, hexadecimal. */
-  readonly clipDigest: string;
+/** An input of a job as a file of this machine. The runner never writes or deletes it outside its workspace. */
+export interface InputFile {
+  readonly path: string;
+  /** SHA-256 of the content, hexadecimal. */
+  readonly digest: string;
 }
+
+/** The files of the inputs that a job has. */
+export type InputFiles = { readonly [Field in InputField]?: InputFile };
 
 export interface InputFetcherContext {
   readonly signal: AbortSignal;
   readonly workspace: Workspace;
   /** Stores where the inputs are now. Called after each download, so that a later run does not repeat it. */
-  saveInputs(inputs: Pick<LipsyncSpec, 'video' | 'audio'>): Promise<void>;
+  saveInputs(inputs: JobInputs): Promise<void>;
 }
 
 /** Provides the inputs of a job as files. Two implementations: the artifact store, and files that are read in place. */
 export interface InputFetcher {
   /** Throws `not_found`, and the errors of `InputDownloader.download`. */
-  fetch(record: JobRecord, context: InputFetcherContext): Promise<FetchedInputs>;
+  fetch(record: JobRecord, context: InputFetcherContext): Promise<InputFiles>;
+}
+
+/** Returns the file of an input that every job of a kind has. */
+export function requireInput(files: InputFiles, field: InputField): InputFile {
+  const file = files[field];
+  if (!file) throw new LipsyncError('internal', `The job has no input "${field}".`);
+  return file;
 }
 
 /** Downloads inputs that are at a URL into the artifact store, and copies stored inputs to the workspace. */
@@ -35,17 +44,22 @@ export class ArtifactInputFetcher implements InputFetcher {
     this.#downloader = new InputDownloader(options);
   }
 
-  async fetch({ spec }: JobRecord, context: InputFetcherContext): Promise<FetchedInputs> {
+  async fetch({ spec }: JobRecord, context: InputFetcherContext): Promise<InputFiles> {
     const { workspace, saveInputs } = context;
-    const video = await this.#store('video', spec.video, context);
-    if (video !== spec.video) await saveInputs({ video, audio: spec.audio });
-    const audio = await this.#store('audio', spec.audio, context);
-    if (audio !== spec.audio) await saveInputs({ video, audio });
-    const clipPath = workspace.file('clip');
-    const speechPath = workspace.file('speech');
-    await this.#artifacts.materialize(video.key, clipPath);
-    await this.#artifacts.materialize(audio.key, speechPath);
-    return { clipPath, speechPath, clipDigest: digestOf(video.key) };
+    const stored: [InputField, StoredInput][] = [];
+    for (const field of inputFields) {
+      const input = spec[field];
+      if (!input) continue;
+      const found = await this.#store(field, input, context);
+      if (found !== input) await saveInputs({ [field]: found });
+      stored.push([field, found]);
+    }
+    const files = stored.map(async ([field, { key }]) => {
+      const path = workspace.file(field);
+      await this.#artifacts.materialize(key, path);
+      return [field, { path, digest: digestOf(key) }] as const;
+    });
+    return Object.fromEntries(await Promise.all(files));
   }
 
   async #store(

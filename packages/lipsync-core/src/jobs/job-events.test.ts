@@ -15,7 +15,7 @@ const result = {
   outputKey: 'outputs/x/output.mp4',
 } as const;
 
-function newRecord(): JobRecord {
+function newRecord(): JobRecord<'lipsync'> {
   const reference = { kind: 'artifact', key: 'inputs/0', name: 'clip.mp4' } as const;
   return newJobRecord({
     id: 'job_1',

@@ -2,11 +2,14 @@ import type { ErrorCode } from '../errors/index.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import type { Provider } from '../providers/provider.ts';
 import {
+  inputFields,
   isTerminal,
   queuedMessage,
   type InputReference,
+  type JobInputs,
+  type JobKind,
+  type JobKinds,
   type JobRecord,
-  type LipsyncResult,
   type LipsyncSpec,
   type MadeTake,
 } from './job-record.ts';
@@ -16,7 +19,7 @@ import type { Attempt } from '../providers/attempt.ts';
 /** An event that a run reports. It is ignored unless `run` is the latest run of the job. */
 type RunEvent = { readonly run: number } & (
   | { readonly type: 'progressed'; readonly stage: string; readonly progress: number; readonly message: string }
-  | { readonly type: 'inputs_fetched'; readonly video: InputReference; readonly audio: InputReference }
+  | { readonly type: 'inputs_fetched'; readonly inputs: JobInputs }
   | { readonly type: 'planned'; readonly plan: ExecutionPlan; readonly outputMs: number | null }
   | { readonly type: 'attempts_changed'; readonly attempts: readonly Attempt[] }
   /** The run stops early, for example because its worker shuts down; any worker may run the job. */
@@ -35,7 +38,8 @@ type RunEvent = { readonly run: number } & (
   | {
       readonly type: 'completed';
       readonly atMs: number;
-      readonly result: LipsyncResult;
+      /** Of the kind of the job. */
+      readonly result: JobKinds[JobKind]['result'];
       readonly warnings: readonly Warning[];
     }
   | {
@@ -66,6 +70,7 @@ const acceptedAfterEnd: readonly JobEvent['type'][] = ['attempt_settled', 'resum
  * earlier run are ignored, progress never decreases until a job is resumed, and an event without effect returns the
  * same object.
  */
+export function applyJobEvent<Kind extends JobKind>(record: JobRecord<Kind>, event: JobEvent): JobRecord<Kind>;
 export function applyJobEvent(record: JobRecord, event: JobEvent): JobRecord {
   if (isTerminal(record.status) && !acceptedAfterEnd.includes(event.type)) return record;
   if ('run' in event && event.run !== record.runs) return record;
@@ -80,11 +85,7 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
     case 'progressed':
       return applyProgress(record, event);
     case 'inputs_fetched':
-      return { ...record, spec: { ...record.spec, video: event.video, audio: event.audio } };
-    case 'planned':
-      return record.attempts.length === 0 ? { ...record, plan: event.plan, outputMs: event.outputMs } : record;
-    case 'attempts_changed':
-      return { ...record, attempts: withKnownCosts(event.attempts, record.attempts) };
+      return withInputs(record, event.inputs);
     case 'released':
       // Clears a parking time as well: the run may not have seen the answer to its `parked` event.
       return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, parkedUntilMs: null };
@@ -94,20 +95,37 @@ function change(record: JobRecord, event: JobEvent): JobRecord {
       return { ...record, status: 'queued', stage: 'queued', message: queuedMessage, needs: event.needs };
     case 'cancel_requested':
       return record.cancelRequested ? record : { ...record, cancelRequested: true, message: 'Cancel requested.' };
-    case 'attempt_settled':
-      return applyCost(record, event);
     case 'completed':
     case 'failed':
     case 'canceled':
-      return {
-        ...withoutKeptTake(record),
-        ...end(event),
-        spec: withoutSignatures(record.spec),
-        completedAtMs: event.atMs,
-      };
+      return end(record, event);
+    case 'planned':
+    case 'attempts_changed':
+    case 'attempt_settled':
+    case 'resumed':
+      return record.kind === 'lipsync' ? changeLipsync(record, event) : record;
+  }
+}
+
+type LipsyncEvent = Extract<JobEvent, { type: 'planned' | 'attempts_changed' | 'attempt_settled' | 'resumed' }>;
+
+/** Events that only lip-sync jobs have. */
+function changeLipsync(record: JobRecord<'lipsync'>, event: LipsyncEvent): JobRecord<'lipsync'> {
+  switch (event.type) {
+    case 'planned':
+      return record.attempts.length === 0 ? { ...record, plan: event.plan, outputMs: event.outputMs } : record;
+    case 'attempts_changed':
+      return { ...record, attempts: withKnownCosts(event.attempts, record.attempts) };
+    case 'attempt_settled':
+      return applyCost(record, event);
     case 'resumed':
       return resume(record, event);
   }
+}
+
+// `as`: the inputs are those that the record had, at another place.
+function withInputs(record: JobRecord, inputs: JobInputs): JobRecord {
+  return { ...record, spec: { ...record.spec, ...inputs } } as JobRecord;
 }
 
 function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): JobRecord {
@@ -117,23 +135,19 @@ function park(record: JobRecord, event: Extract<JobEvent, { type: 'parked' }>): 
   return waitsForStorage ? { ...parked, crashes: 0, waitsForStorage, ...(keptTake && { keptTake }) } : parked;
 }
 
-function withoutKeptTake(record: JobRecord): JobRecord {
-  const { keptTake: _, ...rest } = record;
-  return rest;
-}
-
 function startRun(record: JobRecord, atMs: number): JobRecord {
   const crashed = record.status === 'processing' && record.parkedUntilMs === null;
   const { waitsForStorage, ...rest } = record;
-  return {
-    ...rest,
-    attempts: waitsForStorage && !record.keptTake ? restartLimit(record.attempts, atMs) : record.attempts,
+  const started = {
     status: 'processing',
     runs: record.runs + 1,
     crashes: crashed ? record.crashes + 1 : record.crashes,
     parkedUntilMs: null,
     startedAtMs: record.startedAtMs ?? atMs,
-  };
+  } as const;
+  return rest.kind === 'lipsync' && waitsForStorage && !rest.keptTake
+    ? { ...rest, ...started, attempts: restartLimit(rest.attempts, atMs) }
+    : { ...rest, ...started };
 }
 
 /**
@@ -145,24 +159,40 @@ function restartLimit(attempts: readonly Attempt[], atMs: number): readonly Atte
   return last?.operation ? [...attempts.slice(0, -1), { ...last, operationAtMs: atMs }] : attempts;
 }
 
-function end(event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled' }>): Partial<JobRecord> {
+/** An ended job fetches nothing more, and the query of a URL may be a secret. A resumed job gets a new specification. */
+function end(record: JobRecord, event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled' }>): JobRecord {
+  const ended = { ...withInputs(withoutKeptTake(record), withoutQueries(record.spec)), completedAtMs: event.atMs };
   switch (event.type) {
     case 'completed': {
       const { result, warnings } = event;
-      return { status: 'completed', stage: 'completed', progress: 100, message: 'Done.', result, warnings };
+      // `as`: a run reports a result of the kind of its job.
+      return { ...ended, ...endState('completed', 'Done.'), progress: 100, result, warnings } as JobRecord;
     }
     case 'failed': {
       const { code, message, warnings } = event;
-      return { status: 'failed', stage: 'failed', message, error: { code, message }, warnings };
+      return { ...ended, ...endState('failed', message), error: { code, message }, warnings };
     }
     case 'canceled':
-      return { status: 'canceled', stage: 'canceled', message: 'Canceled.' };
+      return { ...ended, ...endState('canceled', 'Canceled.') };
   }
 }
 
-/** An ended job fetches nothing more, and the query of a URL may be a secret. A resumed job gets a new specification. */
-function withoutSignatures(spec: LipsyncSpec): LipsyncSpec {
-  return { ...spec, video: withoutQuery(spec.video), audio: withoutQuery(spec.audio) };
+function endState<Status extends 'completed' | 'failed' | 'canceled'>(status: Status, message: string) {
+  return { status, stage: status, message };
+}
+
+function withoutKeptTake(record: JobRecord): JobRecord {
+  if (record.kind !== 'lipsync') return record;
+  const { keptTake: _, ...rest } = record;
+  return rest;
+}
+
+function withoutQueries(inputs: JobInputs): JobInputs {
+  const given = inputFields.flatMap((field) => {
+    const input = inputs[field];
+    return input ? [[field, withoutQuery(input)] as const] : [];
+  });
+  return Object.fromEntries(given);
 }
 
 function withoutQuery(input: InputReference): InputReference {
@@ -170,7 +200,10 @@ function withoutQuery(input: InputReference): InputReference {
 }
 
 /** Crashes start again at one, if an attempt exists: it was interrupted, so its duration is not meaningful. */
-function resume(record: JobRecord, { spec, deadlineAtMs }: Extract<JobEvent, { type: 'resumed' }>): JobRecord {
+function resume(
+  record: JobRecord<'lipsync'>,
+  { spec, deadlineAtMs }: Extract<JobEvent, { type: 'resumed' }>,
+): JobRecord<'lipsync'> {
   return {
     ...record,
     spec,
@@ -198,9 +231,9 @@ function withKnownCosts(attempts: readonly Attempt[], known: readonly Attempt[])
 }
 
 function applyCost(
-  record: JobRecord,
+  record: JobRecord<'lipsync'>,
   { index, costMicros }: Extract<JobEvent, { type: 'attempt_settled' }>,
-): JobRecord {
+): JobRecord<'lipsync'> {
   const attempt = record.attempts[index];
   if (!attempt || attempt.costMicros !== null) return record;
   return { ...record, attempts: record.attempts.with(index, { ...attempt, costMicros }) };

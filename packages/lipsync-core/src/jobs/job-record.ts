@@ -1,8 +1,7 @@
-import type { JobStatus, LipsyncOptions, ProviderId } from '../contract/index.ts';
+import type { JobStatus, LipsyncOptions, ProviderId, Quality, QualityOptions } from '../contract/index.ts';
 import type { TraceContext } from '../contract/ports.ts';
-import type { ErrorCode } from '../errors/index.ts';
+import { LipsyncError, type ErrorCode } from '../errors/index.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
-import type { Quality } from '../contract/quality.ts';
 import type { Attempt, KeptTake } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Warning } from '../contract/provider-types.ts';
@@ -16,26 +15,48 @@ export type InputReference =
   | { readonly kind: 'url'; readonly url: string }
   | { readonly kind: 'file'; readonly path: string };
 
-/** The parts of a record that depend on the kind of job. Add a kind here, then teach the runner to run it. */
+/** Request fields that name an input. */
+export const inputFields = Object.freeze(['video', 'audio', 'source'] as const);
+export type InputField = (typeof inputFields)[number];
+
+/** The inputs of a job by field. */
+export type JobInputs = { readonly [Field in InputField]?: InputReference };
+
+/** The parts of a record that depend on the kind of job. A new kind also needs a `JobHandler`, which runs it. */
 export interface JobKinds {
   readonly lipsync: {
     readonly spec: LipsyncSpec;
     readonly state: LipsyncState;
     readonly result: LipsyncResult;
   };
+  readonly quality: {
+    readonly spec: QualitySpec;
+    readonly state: unknown;
+    readonly result: QualityResult;
+  };
 }
 
 export type JobKind = keyof JobKinds;
 
-export const jobKinds = Object.freeze(['lipsync'] as const satisfies readonly JobKind[]);
+export const jobKinds = Object.freeze(['lipsync', 'quality'] as const satisfies readonly JobKind[]);
 
 /**
- * What a lip-sync job has to do. Only `video` and `audio` change, when an input is downloaded or the job is resumed.
+ * What a lip-sync job has to do. Only the inputs change, when one is downloaded or the job is resumed.
  */
-export interface LipsyncSpec {
+export interface LipsyncSpec extends JobInputs {
   readonly options: LipsyncOptions;
   readonly video: InputReference;
   readonly audio: InputReference;
+}
+
+/** What a quality job has to do: score `video`. Only the inputs change, when one is downloaded. */
+export interface QualitySpec extends JobInputs {
+  readonly options: QualityOptions;
+  readonly video: InputReference;
+  /** The speech that the video was made from; without it, the sound of the video is the speech. */
+  readonly audio?: InputReference;
+  /** The clip that the video was made from. */
+  readonly source?: InputReference;
 }
 
 /** Work that a run of a job begins with. A host may do only some kinds. */
@@ -47,10 +68,7 @@ export interface LipsyncState {
   readonly plan: ExecutionPlan | null;
   /** Planned length of the output in milliseconds; null if the plan did not depend on it. */
   readonly outputMs: number | null;
-  /** Kind of provider that the next run needs; null if any worker may run the job. */
-  readonly needs: Provider['kind'] | null;
   readonly attempts: readonly Attempt[];
-  readonly warnings: readonly Warning[];
   /** The finished take that is kept until it can be published; absent without one, and in records of earlier versions. */
   readonly keptTake?: MadeTake;
 }
@@ -77,6 +95,13 @@ export interface LipsyncResult {
   readonly outputKey: string;
 }
 
+/** Outcome of a completed quality job. */
+export interface QualityResult {
+  readonly quality: Quality;
+  /** Length of the video. */
+  readonly durationMs: number;
+}
+
 /** The part of a record that all kinds of job share. */
 export interface JobEnvelope extends TraceContext {
   readonly id: string;
@@ -98,6 +123,9 @@ export interface JobEnvelope extends TraceContext {
   readonly parkedUntilMs: number | null;
   /** A parked job waits until files can be stored, not for a provider. */
   readonly waitsForStorage?: true;
+  /** Kind of work that the next run begins with, after inputs are fetched; null if any worker may run the job. */
+  readonly needs: Provider['kind'] | null;
+  readonly warnings: readonly Warning[];
   readonly error: { readonly code: ErrorCode; readonly message: string } | null;
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;
@@ -109,27 +137,36 @@ export interface JobEnvelope extends TraceContext {
  * The stored truth about a job: envelope, kind, what to do, working state, result. Changed only by `applyJobEvent`.
  * A change of its shape needs a new step in `record-migrations.ts`.
  */
-export type JobRecord<Kind extends JobKind = 'lipsync'> = JobEnvelope &
-  JobKinds[Kind]['state'] & {
-    readonly kind: Kind;
-    readonly spec: JobKinds[Kind]['spec'];
-    readonly result: JobKinds[Kind]['result'] | null;
-  };
+export type JobRecord<Kind extends JobKind = JobKind> = Kind extends JobKind
+  ? JobEnvelope &
+      JobKinds[Kind]['state'] & {
+        readonly kind: Kind;
+        readonly spec: JobKinds[Kind]['spec'];
+        readonly result: JobKinds[Kind]['result'] | null;
+      }
+  : never;
 
-/** Values of a new lip-sync job. */
-export interface NewJob extends Partial<TraceContext> {
+/** Values of a new job of any kind. */
+interface NewEnvelope extends Partial<TraceContext> {
   readonly id: string;
-  readonly options: LipsyncOptions;
-  readonly video: InputReference;
-  readonly audio: InputReference;
   readonly owner: string | null;
   readonly nowMs: number;
+  /** Counted from `nowMs`. */
+  readonly deadlineMs?: number | undefined;
+  readonly needs: Provider['kind'] | null;
+}
+
+/** Values of a new lip-sync job. */
+export interface NewJob extends LipsyncSpec, Omit<NewEnvelope, 'deadlineMs' | 'needs'> {
   /** Plan and lane, if they are known before a worker sees the job. */
   readonly start?: JobStart;
 }
 
+/** Values of a new quality job. */
+export interface NewQualityJob extends QualitySpec, Omit<NewEnvelope, 'deadlineMs' | 'needs'> {}
+
 /** The plan of a new job, if it does not depend on the inputs, and the kind of provider that the first run needs. */
-export type JobStart = Pick<JobRecord, 'plan' | 'needs'>;
+export type JobStart = Pick<JobRecord<'lipsync'>, 'plan' | 'needs'>;
 
 /**
  * Start of a job that a worker plans. It begins in the cloud lane, which has room for many jobs, so that a short look
@@ -137,35 +174,51 @@ export type JobStart = Pick<JobRecord, 'plan' | 'needs'>;
  */
 export const undecidedStart: JobStart = Object.freeze({ plan: null, needs: 'remote' });
 
-/** Returns the record of a job that was just accepted. Pure; the deadline counts from `nowMs`. */
-export function newJobRecord({ id, options, video, audio, owner, nowMs, ...rest }: NewJob): JobRecord {
+/** Returns the record of a lip-sync job that was just accepted. Pure; the deadline counts from `nowMs`. */
+export function newJobRecord({ options, video, audio, start, ...rest }: NewJob): JobRecord<'lipsync'> {
+  return {
+    ...newEnvelope({ ...rest, deadlineMs: options.deadlineMs, needs: start?.needs ?? null }),
+    kind: 'lipsync',
+    spec: { options, video, audio },
+    plan: start?.plan ?? null,
+    outputMs: null,
+    attempts: [],
+    result: null,
+  };
+}
+
+/** Returns the record of a quality job that was just accepted. Pure. */
+export function newQualityRecord({ options, video, audio, source, ...rest }: NewQualityJob): JobRecord<'quality'> {
+  return {
+    ...newEnvelope({ ...rest, deadlineMs: options.deadlineMs, needs: 'inline' }),
+    kind: 'quality',
+    spec: { options, video, ...(audio && { audio }), ...(source && { source }) },
+    result: null,
+  };
+}
+
+function newEnvelope({ id, owner, nowMs, deadlineMs, needs, ...trace }: NewEnvelope): JobEnvelope {
   return {
     id,
-    kind: 'lipsync',
     revision: 0,
     status: 'queued',
     stage: 'queued',
     progress: 0,
     message: queuedMessage,
-    spec: { options, video, audio },
     owner,
     runs: 0,
     crashes: 0,
     cancelRequested: false,
     parkedUntilMs: null,
-    plan: rest.start?.plan ?? null,
-    outputMs: null,
-    needs: rest.start?.needs ?? null,
-    attempts: [],
+    needs,
     warnings: [],
-    result: null,
     error: null,
-    traceparent: rest.traceparent ?? null,
-    requestId: rest.requestId ?? null,
+    traceparent: trace.traceparent ?? null,
+    requestId: trace.requestId ?? null,
     createdAtMs: nowMs,
     startedAtMs: null,
     completedAtMs: null,
-    deadlineAtMs: options.deadlineMs === undefined ? null : nowMs + options.deadlineMs,
+    deadlineAtMs: deadlineMs === undefined ? null : nowMs + deadlineMs,
   };
 }
 
@@ -173,20 +226,37 @@ export function newJobRecord({ id, options, video, audio, owner, nowMs, ...rest 
  * Returns the work that the next run of a job begins with; null if any host may run the job. Inputs are fetched in a run
  * of their own, so that a slow source blocks no other work.
  */
-export function nextWork({ spec, needs }: Pick<JobRecord, 'spec' | 'needs'>): JobWork | null {
-  return spec.video.kind === 'url' || spec.audio.kind === 'url' ? 'fetch' : needs;
+export function nextWork({
+  spec,
+  needs,
+}: {
+  readonly spec: JobInputs;
+  readonly needs: JobRecord['needs'];
+}): JobWork | null {
+  return inputFields.some((field) => spec[field]?.kind === 'url') ? 'fetch' : needs;
 }
 
 export const queuedMessage = 'Waiting for a worker.';
 
 /** Returns whether the last attempt is open, so that a remote operation may be running for the job. */
-export function isUnderWay({ attempts }: Pick<JobRecord, 'attempts'>): boolean {
-  return attempts.at(-1)?.outcome === 'running';
+export function isUnderWay(record: JobRecord): boolean {
+  return record.kind === 'lipsync' && record.attempts.at(-1)?.outcome === 'running';
 }
 
 /** Returns whether only a worker can end the job: an operation may be running for it, or its finished take is kept. */
-export function needsWorkerToEnd(record: Pick<JobRecord, 'attempts' | 'keptTake'>): boolean {
-  return isUnderWay(record) || record.keptTake !== undefined;
+export function needsWorkerToEnd(record: JobRecord): boolean {
+  return record.kind === 'lipsync' && (isUnderWay(record) || record.keptTake !== undefined);
+}
+
+/** Returns whether a record is one of a kind of job. */
+export function isOfKind<Kind extends JobKind>(record: JobRecord, kind: Kind): record is JobRecord<Kind> {
+  return record.kind === kind;
+}
+
+/** Returns a record of a known kind of job. Throws `internal` for one of another kind. */
+export function requireKind<Kind extends JobKind>(record: JobRecord, kind: Kind): JobRecord<Kind> {
+  if (isOfKind(record, kind)) return record;
+  throw new LipsyncError('internal', `The job ${record.id} is a ${record.kind} job, not a ${kind} job.`);
 }
 
 export function isTerminal(status: JobStatus): boolean {

@@ -1,56 +1,29 @@
+import type { ProgressReport } from '../contract/provider-types.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { openJobWorkspace, removeJobWorkspaces, type Workspace } from '../processes/workspace.ts';
-import type { Attempt } from '../providers/attempt.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
 import { failStorage, failStore, StorageUnavailable, StoreFailure } from '../storage/store-failure.ts';
-import { appendForRun, AttemptRecorder, logEndedJob, logFields } from './attempt-recorder.ts';
-import type { FetchedInputs, InputFetcher } from './input-fetcher.ts';
+import { logEndedJob, logFields } from './attempt-recorder.ts';
+import type { InputFetcher, InputFiles } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
-import { isTerminal, isUnderWay, nextWork, type JobRecord, type JobWork } from './job-record.ts';
+import type { JobHandler, JobHandlers, JobRun, RunContext, RunStore } from './job-handler.ts';
+import { isTerminal, isUnderWay, nextWork, type JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';
-import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
-import { ProgressWriter, toProgressUpdate, type ProgressUpdate } from './progress-writer.ts';
+import { ProgressWriter, toProgressUpdate } from './progress-writer.ts';
 import { deadlineExceeded, jobCanceled, RunSuperseded, StopSignal } from './stop-signal.ts';
-import { isAccepted, TakePublisher, type TakePublisherOptions } from './take-publisher.ts';
+import { StorageWait, type StorageWaitOptions } from './storage-wait.ts';
 
-export interface JobRunnerOptions extends TakePublisherOptions {
+export interface JobRunnerOptions extends StorageWaitOptions {
   readonly store: JobStore;
   readonly inputs: InputFetcher;
-  readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
+  /** The kinds of jobs that this host runs. */
+  readonly handlers: Partial<JobHandlers>;
+  /** Folder for work in progress. */
+  readonly workFolder: string;
   /** As in `StopSignalOptions`. */
   readonly cancelPollMs: number;
   watchCancel?(jobId: string, onChange: () => void): () => void;
   readonly progressIntervalMs: number;
-  /** Limit for canceling remote work of a job that ends without a run; none by default. */
-  readonly abandonTimeoutMs?: number;
-}
-
-export interface RunContext {
-  /** Aborted to release the job unfinished, for example at a worker's shutdown. */
-  readonly signal: AbortSignal;
-  /** Aborted to end the job with the reason of the signal. */
-  readonly cancelSignal?: AbortSignal;
-  /** Returns whether this host fetches inputs, or runs providers of that kind. */
-  canRun(work: JobWork): boolean;
-  /** Called with every report of progress; the store gets fewer. */
-  onProgress?(update: ProgressUpdate): void;
-  /** Called with the error that the record stores as code and message. */
-  onError?(error: LipsyncError): void;
-  /** Called when the run parks the job because files cannot be stored, with the reason. */
-  onStorageWait?(error: LipsyncError): void;
-}
-
-/** Store of a run: its failures are never recorded as failures of the job. */
-type RunStore = Pick<JobStore, 'get' | 'append'>;
-
-/** A run of a job: the record when it started, and what it works with. */
-interface Run {
-  readonly record: JobRecord;
-  readonly context: RunContext;
-  readonly workspace: Workspace;
-  readonly stop: StopSignal;
-  readonly signal: AbortSignal;
-  readonly attempts: AttemptRecorder;
 }
 
 /**
@@ -60,12 +33,12 @@ interface Run {
 export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #store: RunStore;
-  readonly #takes: TakePublisher;
+  readonly #storage: StorageWait;
 
   constructor(options: JobRunnerOptions) {
     const { store } = options;
     this.#options = options;
-    this.#takes = new TakePublisher(options);
+    this.#storage = new StorageWait(options);
     this.#store = {
       get: (id) => store.get(id).catch(failStore),
       append: (id, event) => store.append(id, event).catch(failStore),
@@ -92,7 +65,7 @@ export class JobRunner {
       const record = await this.#store.append(jobId, { type: 'run_started', atMs: this.#options.clock.nowMs() });
       const isEnded = isTerminal(record.status);
       const ended = isEnded ? record : await this.#endWithoutRun(record, reason, { signal, canRun: () => true });
-      await this.#takes.remove(jobId);
+      await this.#removeKept(ended);
       return ended;
     });
   }
@@ -130,14 +103,18 @@ export class JobRunner {
     const reason = this.#reasonToEnd(record, context);
     if (!isTerminal(record.status) && !reason) {
       const left = await this.#runOnce(record, context);
-      if (isTerminal(left.status)) await this.#takes.remove(record.id);
+      if (isTerminal(left.status)) await this.#removeKept(left);
       // A job that is canceled while it is being parked is not woken by the cancel.
       return left.cancelRequested && left.parkedUntilMs !== null ? this.#run(record.id, context) : left;
     }
     const ended = reason ? await this.#endWithoutRun(record, reason, context) : record;
     await removeJobWorkspaces(this.#options.workFolder, record.id);
-    await this.#takes.remove(record.id);
+    await this.#removeKept(ended);
     return ended;
+  }
+
+  async #removeKept(record: JobRecord): Promise<void> {
+    await this.#options.handlers[record.kind]?.removeKept?.(record.id);
   }
 
   /** Without this, a run that ends because of the store would count as a crash. */
@@ -168,36 +145,24 @@ export class JobRunner {
     return ended;
   }
 
-  /**
-   * Closes the open attempt of a job that ends. A canceled job stops its operation; any other reason leaves the operation
-   * running, because it may still be billed, and records a pending settlement.
-   */
-  #abandon(record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
-    const { id: jobId, owner, spec, attempts: earlierAttempts } = record;
-    const { abandonTimeoutMs, logger, pipeline } = this.#options;
-    const attempts = new AttemptRecorder(record, { store: this.#store, logger });
-    const limit = abandonTimeoutMs === undefined ? [] : [AbortSignal.timeout(abandonTimeoutMs)];
-    return pipeline.abandon({ jobId, owner, options: spec.options }, reason, {
-      signal: AbortSignal.any([signal, ...limit]),
-      earlierAttempts,
-      saveAttempts: async (changed) => void (await attempts.save(changed)),
-    });
+  async #abandon(record: JobRecord, reason: LipsyncError, signal: AbortSignal): Promise<void> {
+    await this.#handlerOf(record).abandon?.(record, reason, { store: this.#store, signal });
   }
 
   async #runOnce(record: JobRecord, context: RunContext): Promise<JobRecord> {
     const { workFolder, logger } = this.#options;
     const { cancelSignal } = context;
     const stop = new StopSignal(record, { ...this.#options, store: this.#store, cancelSignal });
-    const attempts = new AttemptRecorder(record, { store: this.#store, logger });
     let workspace: Workspace | undefined;
     try {
       workspace = await openJobWorkspace(workFolder, record).catch(failStorage);
       const signal = AbortSignal.any([context.signal, stop.signal]);
-      const event = await this.#work({ record, context, workspace, stop, signal, attempts });
+      const storage = this.#storage;
+      const event = await this.#work({ record, context, store: this.#store, storage, workspace, stop, signal });
       return await this.#store.append(record.id, event);
     } catch (thrown) {
       if (thrown instanceof StorageUnavailable)
-        return await this.#store.append(record.id, this.#takes.park(thrown.error, { record, context }));
+        return await this.#store.append(record.id, this.#storage.park(thrown.error, { record, context }));
       if (thrown instanceof StoreFailure) throw thrown;
       return await this.#endFailed(record, thrown, { context, stop: stop.signal });
     } finally {
@@ -237,67 +202,26 @@ export class JobRunner {
       : { type: 'failed', run: runs, atMs, code, message, warnings: [] };
   }
 
-  /** Runs the pipeline as far as possible on this host and returns the event that records the outcome. */
-  async #work(run: Run): Promise<JobEvent> {
-    const { record, context, stop, attempts } = run;
-    const { id: jobId, owner, spec, runs } = record;
-    const published = await this.#takes.publishKept(run);
-    if (published) return published;
-    if (!isAccepted(record)) await this.#takes.checkStorage();
+  async #work(run: Omit<JobRun, 'report' | 'fetchInputs'>): Promise<JobEvent> {
+    const { record, context, storage } = run;
     const progress = this.#progressWriter(record);
-    const report = (update: ProgressUpdate): void => {
+    const report = (stage: ProgressReport): void => {
+      const update = toProgressUpdate(stage);
       progress.report(update);
       context.onProgress?.(update);
     };
+    const fetchInputs = (): Promise<InputFiles> => this.#fetchInputs(run);
     try {
       const needs = record.needs ?? 'inline';
       if (nextWork(record) === 'fetch' && !context.canRun(needs)) {
-        report(toProgressUpdate({ stage: 'fetching', fraction: 0 }));
-        await this.#fetchInputs(run);
-        return { type: 'transferred', run: runs, needs };
+        await storage.check();
+        report({ stage: 'fetching', fraction: 0 });
+        await fetchInputs();
+        return { type: 'transferred', run: record.runs, needs };
       }
-      const outcome = await this.#options.pipeline.run(
-        {
-          jobId,
-          owner,
-          options: spec.options,
-          workspace: run.workspace,
-          fetchInputs: () => this.#fetchInputs(run),
-        },
-        {
-          signal: run.signal,
-          trace: { requestId: record.requestId, traceparent: record.traceparent },
-          canRun: (kind) => context.canRun(kind),
-          earlierAttempts: record.attempts,
-          wasInterrupted: record.crashes > 0,
-          plan: record.plan,
-          outputMs: record.outputMs,
-          onProgress: (stage) => report(toProgressUpdate(stage)),
-          checkStorage: () => this.#takes.checkStorage(),
-          savePlan: async (plan, outputMs) =>
-            stop.update(await appendForRun(this.#store, record, { type: 'planned', run: runs, plan, outputMs })),
-          saveAttempts: async (changed) => stop.update(await attempts.save(changed)),
-        },
-      );
-      if (outcome.type === 'made') report(toProgressUpdate({ stage: 'publishing', fraction: 0 }));
-      return await this.#toEvent(outcome, run);
+      return await this.#handlerOf(record).run({ ...run, report, fetchInputs });
     } finally {
       await progress.settle();
-    }
-  }
-
-  async #toEvent(outcome: PipelineOutcome, run: Run): Promise<JobEvent> {
-    const { record, attempts } = run;
-    const { runs, deadlineAtMs } = record;
-    switch (outcome.type) {
-      case 'waiting': {
-        const untilMs = Math.min(outcome.untilMs, deadlineAtMs ?? Infinity);
-        return { type: 'parked', run: runs, untilMs, message: waitingMessage(attempts.latest) };
-      }
-      case 'elsewhere':
-        return { type: 'transferred', run: runs, needs: outcome.needs };
-      case 'made':
-        return this.#takes.publish(outcome, run);
     }
   }
 
@@ -311,19 +235,19 @@ export class JobRunner {
     });
   }
 
-  #fetchInputs({ record, workspace, signal }: Run): Promise<FetchedInputs> {
+  #fetchInputs({ record, workspace, signal }: Pick<JobRun, 'record' | 'workspace' | 'signal'>): Promise<InputFiles> {
     return this.#options.inputs.fetch(record, {
       signal,
       workspace,
-      saveInputs: async (references) =>
-        void (await this.#store.append(record.id, { type: 'inputs_fetched', run: record.runs, ...references })),
+      saveInputs: async (inputs) =>
+        void (await this.#store.append(record.id, { type: 'inputs_fetched', run: record.runs, inputs })),
     });
   }
-}
 
-function waitingMessage(attempts: readonly Attempt[]): string {
-  const last = attempts.at(-1);
-  if (last?.outcome !== 'running') return 'Waiting for a slot at the provider.';
-  if (last.costMicros !== null) return `${last.provider} has finished; the take is being fetched.`;
-  return last.operation ? `${last.provider} is processing.` : `Waiting until ${last.provider} accepts the request.`;
+  /** Throws `internal` for a kind of job that this host does not run. */
+  #handlerOf({ kind }: JobRecord): JobHandler {
+    const handler = this.#options.handlers[kind];
+    if (!handler) throw new LipsyncError('internal', `This host runs no jobs of the kind ${kind}.`);
+    return handler;
+  }
 }

@@ -3,7 +3,8 @@ import { LipsyncError } from '../errors/index.ts';
 import type { JobEvent } from './job-events.ts';
 import { isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 
-export interface JobPageQuery {
+export interface JobPageQuery<Kind extends JobKind = JobKind> {
+  readonly kind: Kind;
   readonly status?: JobStatus;
   /** 1 to `maxPageSize`. */
   readonly limit: number;
@@ -11,9 +12,9 @@ export interface JobPageQuery {
   readonly cursor?: string;
 }
 
-export interface JobPage {
+export interface JobPage<Kind extends JobKind = JobKind> {
   /** Newest first. */
-  readonly records: readonly JobRecord[];
+  readonly records: readonly JobRecord<Kind>[];
   /** Number of stored records of this page that could not be read and are left out. */
   readonly unreadable: number;
   readonly nextCursor: string | null;
@@ -49,7 +50,7 @@ export interface JobStore {
    * is stored in the same atomic step. Throws `not_found` if there is no such job.
    */
   append(id: string, event: JobEvent): Promise<JobRecord>;
-  list(query: JobPageQuery): Promise<JobPage>;
+  list<Kind extends JobKind>(query: JobPageQuery<Kind>): Promise<JobPage<Kind>>;
   /** Returns the ids of all jobs that have not ended, oldest first. */
   unfinished(): Promise<readonly string[]>;
   /** Returns up to `limit` entries of the outbox, oldest first. */

@@ -7,7 +7,7 @@ import { isTerminal, type JobRecord } from './job-record.ts';
 import type { Attempt } from '../providers/attempt.ts';
 
 /** Returns the job as callers of the API see it. */
-export function toJobView(record: JobRecord, outputUrl: string | null): JobView {
+export function toJobView(record: JobRecord<'lipsync'>, outputUrl: string | null): JobView {
   const { result } = record;
   return {
     id: record.id,
@@ -55,7 +55,7 @@ function toAttemptView(attempt: Attempt): AttemptView {
 /**
  * Returns the cost of a job in millionths of a dollar; null until the job has ended and every attempt is settled. Pure.
  */
-export function costOf({ status, attempts }: Pick<JobRecord, 'status' | 'attempts'>): number | null {
+export function costOf({ status, attempts }: Pick<JobRecord<'lipsync'>, 'status' | 'attempts'>): number | null {
   const costs = attempts.map(({ costMicros }) => costMicros).filter((costMicros) => costMicros !== null);
   return isTerminal(status) && costs.length === attempts.length
     ? costs.reduce((sum, costMicros) => sum + costMicros, 0)

@@ -6,8 +6,15 @@ import type { Attempt } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { StorageGuard } from '../providers/remote-attempt.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
-import type { FetchedInputs } from './input-fetcher.ts';
 import type { MadeTake } from './job-record.ts';
+
+/** Inputs of a lip-sync job as files of this machine. */
+export interface FetchedInputs {
+  readonly clipPath: string;
+  readonly speechPath: string;
+  /** SHA-256 of the clip, hexadecimal. */
+  readonly clipDigest: string;
+}
 
 export interface PipelineInput {
   readonly jobId: string;

@@ -16,8 +16,7 @@ import { toLipsyncError } from '../errors/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { TakeRequest } from '../providers/provider.ts';
 import { decideRetry } from '../providers/retry-policy.ts';
-import type { FetchedInputs } from './input-fetcher.ts';
-import type { PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
+import type { FetchedInputs, PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 
 /** Speech without a detected voice that stays below this level is silent and costs nothing. */
 const silenceLevelDb = -50;

@@ -13,6 +13,7 @@ const stages: Readonly<Record<string, StageRange>> = Object.freeze({
   fetching: { from: 0, to: 4, message: 'Fetching the inputs.' },
   probing: { from: 4, to: 6, message: 'Probing the inputs.' },
   listening: { from: 6, to: 10, message: 'Analyzing the speech.' },
+  measuring: { from: 10, to: 99, message: 'Measuring the video.' },
   waiting: { from: 10, to: 10, message: 'Waiting for the provider.' },
   preparing: { from: 10, to: 20, message: 'Preparing the upload.' },
   uploading: { from: 20, to: 30, message: 'Uploading to the provider.' },

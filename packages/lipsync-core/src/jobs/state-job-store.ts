@@ -4,7 +4,7 @@ import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncError } from '../errors/index.ts';
 import type { Json, StateStore, StoredDocument } from '../storage/state-store.ts';
 import { applyJobEvent, type JobEvent } from './job-events.ts';
-import { isTerminal, type JobRecord } from './job-record.ts';
+import { isOfKind, isTerminal, type JobKind, type JobRecord } from './job-record.ts';
 import {
   checkPageSize,
   invalidCursor,
@@ -20,6 +20,8 @@ import { decodeJobRecord, encodeJobRecord, type EncodedJobRecord } from './recor
 /** A record with the fields that lists need even if the record cannot be read. */
 interface JobDocument extends EncodedJobRecord {
   readonly id: string;
+  /** Absent in documents of versions that had lip-sync jobs only. */
+  readonly kind?: JobKind;
   readonly status: JobStatus;
   readonly createdAtMs: number;
   /** Time of the last change other than an event in `eventTypesWithoutNews`. */
@@ -98,16 +100,20 @@ export class StateJobStore implements JobStore {
     });
   }
 
-  async list({ status, limit, cursor }: JobPageQuery): Promise<JobPage> {
+  async list<Kind extends JobKind>({ kind, status, limit, cursor }: JobPageQuery<Kind>): Promise<JobPage<Kind>> {
     checkPageSize(limit);
     const before = cursor === undefined ? undefined : fromCursor(cursor);
     const matching = (await this.#newestFirst()).filter(
       (document) =>
-        (status === undefined || document.status === status) && (before === undefined || placeOf(document) < before),
+        (document.kind ?? 'lipsync') === kind &&
+        (status === undefined || document.status === status) &&
+        (before === undefined || placeOf(document) < before),
     );
     const page = matching.slice(0, limit);
     const last = page.at(-1);
-    const records = page.flatMap((document) => this.#decodeOrReport(document));
+    const records = page
+      .flatMap((document) => this.#decodeOrReport(document))
+      .filter((record) => isOfKind(record, kind));
     return {
       records,
       unreadable: page.length - records.length,
@@ -174,8 +180,8 @@ function outboxKeyOf(id: string, event: JobEvent): string | null {
 
 /** Returns the document of a record, for a transaction that stores it together with other documents. */
 export function storedJobRecord(record: JobRecord, changedAtMs: number): StoredDocument {
-  const { id, status, createdAtMs } = record;
-  const document: JobDocument = { id, status, createdAtMs, changedAtMs, ...encodeJobRecord(record) };
+  const { id, kind, status, createdAtMs } = record;
+  const document: JobDocument = { id, kind, status, createdAtMs, changedAtMs, ...encodeJobRecord(record) };
   return { key: jobKey(id), document: toJson(document) };
 }
 

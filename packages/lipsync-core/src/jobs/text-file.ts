@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { LipsyncError } from '../errors/index.ts';
 import type { GuardedResponse } from '../net/index.ts';
+import type { InputField } from './job-record.ts';
 
 /** Bytes at the beginning of a file that show whether it is text. */
 const headBytes = 512;
@@ -24,7 +25,7 @@ const textBeginnings: readonly (readonly [pattern: RegExp, name: string])[] = [
  */
 export async function* refuseTextFile(
   { body, contentType, finalUrl }: Pick<GuardedResponse, 'body' | 'contentType' | 'finalUrl'>,
-  { field, url }: { readonly field: 'video' | 'audio'; readonly url: string },
+  { field, url }: { readonly field: InputField; readonly url: string },
 ): AsyncGenerator<Buffer> {
   let head: Buffer | undefined = Buffer.alloc(0);
   const check = (bytes: Buffer): void => {
@@ -33,7 +34,7 @@ export async function* refuseTextFile(
     const { host } = new URL(finalUrl);
     const server = host === new URL(url).host ? 'the server' : `${host}, to which it redirects,`;
     throw new LipsyncError(
-      field === 'video' ? 'clip_unusable' : 'speech_unusable',
+      field === 'audio' ? 'speech_unusable' : 'clip_unusable',
       `${server} sent ${kind}, not a media file. Use the address of the file itself, which needs no login.`,
     );
   };

@@ -1,9 +1,9 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { LipsyncError } from '../errors/index.ts';
-import { InputDownloader, type InputDownloaderOptions, type InputField } from '../jobs/input-downloader.ts';
-import type { FetchedInputs } from '../jobs/input-fetcher.ts';
-import type { InputReference } from '../jobs/job-record.ts';
+import { InputDownloader, type InputDownloaderOptions } from '../jobs/input-downloader.ts';
+import type { InputFile, InputFiles } from '../jobs/input-fetcher.ts';
+import type { InputField, InputReference } from '../jobs/job-record.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import { deadlineExceeded } from '../jobs/stop-signal.ts';
 import type { Workspace } from '../processes/workspace.ts';
@@ -13,9 +13,10 @@ import { isUrl, requireReadable } from './parse-input.ts';
 
 export type LocalDownloadOptions = Omit<InputDownloaderOptions, 'artifacts'>;
 
-export interface LocalInputs extends FetchedInputs {
-  /** SHA-256 of the speech, hexadecimal. */
-  readonly speechDigest: string;
+/** Clip and speech of a job as files of this machine. */
+export interface LocalInputs extends InputFiles {
+  readonly video: InputFile;
+  readonly audio: InputFile;
 }
 
 interface LocalInputPaths {
@@ -59,10 +60,8 @@ export async function openLocalInputs(
     const speechPath = speechFile ?? (await download('audio', audioPath, context));
     await refuseInputAsOutput([clipPath, speechPath], resolve(outputPath));
     return {
-      clipPath,
-      speechPath,
-      clipDigest: (await hashFile(clipPath, stop)).sha256,
-      speechDigest: (await hashFile(speechPath, stop)).sha256,
+      video: { path: clipPath, digest: (await hashFile(clipPath, stop)).sha256 },
+      audio: { path: speechPath, digest: (await hashFile(speechPath, stop)).sha256 },
     };
   } finally {
     clearTimeout(timer);

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import { LipsyncError } from '../errors/index.ts';
-import type { JobRecord } from '../jobs/job-record.ts';
+import { requireKind, type JobRecord } from '../jobs/job-record.ts';
 import { toKeyedOptions } from '../jobs/record-migrations.ts';
 import type { StateJobStore } from '../jobs/state-job-store.ts';
 import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
 import { listAllDocuments, type Json, type StateStore } from '../storage/state-store.ts';
+import type { LocalInputs } from './local-inputs.ts';
 import { sweepPartFile } from './output-file.ts';
 
 /** An in-process job under the digest of its work, with the lease of the process that runs it. */
@@ -25,7 +26,7 @@ export interface LocalJobEntry {
 
 export interface LocalJob {
   readonly entry: LocalJobEntry;
-  readonly record: JobRecord;
+  readonly record: JobRecord<'lipsync'>;
 }
 
 export interface LocalJobIndexOptions {
@@ -58,7 +59,7 @@ export class LocalJobIndex {
    * Claims the resumable job for this work, or else creates `fresh`. This process then owns the job. Deletes the partial
    * file that the previous owner left in another folder.
    */
-  async claim(workDigest: string, fresh: JobRecord, outputPath: string): Promise<LocalJob> {
+  async claim(workDigest: string, fresh: JobRecord<'lipsync'>, outputPath: string): Promise<LocalJob> {
     const { store, clock } = this.#options;
     for await (const seen of this.#entries(`${entryPrefix}${workDigest}/`)) {
       const found = await this.#read(seen.jobId);
@@ -70,7 +71,8 @@ export class LocalJobIndex {
       const entry = { ...claimed, outputPath, claimedAtMs: clock.nowMs() };
       await this.#write(entry);
       const { spec, deadlineAtMs } = fresh;
-      return { entry, record: await store.append(entry.jobId, { type: 'resumed', spec, deadlineAtMs }) };
+      const resumed = await store.append(entry.jobId, { type: 'resumed', spec, deadlineAtMs });
+      return { entry, record: requireKind(resumed, 'lipsync') };
     }
     const entry = { workDigest, jobId: fresh.id, outputPath, owner: await thisProcess(), claimedAtMs: clock.nowMs() };
     await this.#write(entry);
@@ -109,7 +111,7 @@ export class LocalJobIndex {
     return true;
   }
 
-  async #isResumable(entry: LocalJobEntry, record: JobRecord): Promise<boolean> {
+  async #isResumable(entry: LocalJobEntry, record: JobRecord<'lipsync'>): Promise<boolean> {
     const limitMs = record.keptTake ? keptTakeMs : resumableMs;
     return isWorthResuming(record) && (await this.#unchangedMs(entry)) < limitMs;
   }
@@ -121,9 +123,10 @@ export class LocalJobIndex {
   }
 
   /** Undefined for a record that is not stored, null for one that this version cannot read: that one is left alone. */
-  async #read(jobId: string): Promise<JobRecord | undefined | null> {
+  async #read(jobId: string): Promise<JobRecord<'lipsync'> | undefined | null> {
     try {
-      return await this.#options.store.get(jobId);
+      const record = await this.#options.store.get(jobId);
+      return record && requireKind(record, 'lipsync');
     } catch (error) {
       if (LipsyncError.isInstance(error) && error.code === 'internal') return null;
       throw error;
@@ -167,14 +170,11 @@ export class LocalJobIndex {
  * Returns the digest of a piece of work: the same inputs and the same options. Stored jobs are found by it, also those
  * of earlier versions, so that it must not change for options that stay the same.
  */
-export function workDigestOf(
-  inputs: { readonly clipDigest: string; readonly speechDigest: string },
-  options: LipsyncOptions,
-): string {
+export function workDigestOf({ video, audio }: LocalInputs, options: LipsyncOptions): string {
   const sorted = JSON.stringify(
     Object.entries(toKeyedOptions(options)).toSorted(([one], [other]) => (one < other ? -1 : 1)),
   );
-  return createHash('sha256').update(`${inputs.clipDigest} ${inputs.speechDigest} ${sorted}`).digest('hex');
+  return createHash('sha256').update(`${video.digest} ${audio.digest} ${sorted}`).digest('hex');
 }
 
 /** Returns the key under which the index stores an entry. */
@@ -183,7 +183,7 @@ export function localJobKey({ workDigest, jobId }: Pick<LocalJobEntry, 'workDige
 }
 
 /** An operation may run for the last attempt, its take can be fetched, or a finished take is kept. */
-function isWorthResuming({ attempts, keptTake }: JobRecord): boolean {
+function isWorthResuming({ attempts, keptTake }: JobRecord<'lipsync'>): boolean {
   const outcome = attempts.at(-1)?.outcome;
   return keptTake !== undefined || outcome === 'running' || outcome === 'succeeded';
 }

@@ -5,9 +5,10 @@ import type { LipsyncOptions } from '../contract/index.ts';
 import type { Clock, IdSource, Logger } from '../contract/ports.ts';
 import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { applyJobEvent } from '../jobs/job-events.ts';
-import { isTerminal, newJobRecord, type JobRecord } from '../jobs/job-record.ts';
+import { isTerminal, newJobRecord, requireKind, type JobRecord } from '../jobs/job-record.ts';
 import type { OutboxEntry } from '../jobs/job-store.ts';
 import { JobRunner, type JobRunnerOptions } from '../jobs/job-runner.ts';
+import { LipsyncHandler, type LipsyncHandlerOptions } from '../jobs/lipsync-handler.ts';
 import type { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import { toProgressUpdate, type ProgressUpdate } from '../jobs/progress-writer.ts';
 import { StateJobStore } from '../jobs/state-job-store.ts';
@@ -37,7 +38,7 @@ export interface LocalJobContext {
 }
 
 export interface LocalJobOutcome {
-  readonly record: JobRecord;
+  readonly record: JobRecord<'lipsync'>;
   /** Why the job did not complete; undefined if it did. */
   readonly error: LipsyncError | undefined;
 }
@@ -160,13 +161,13 @@ export class LocalJobs {
     } while (entries.length === outboxPageSize);
   }
 
-  async #claim(fresh: JobRecord, input: LocalJobInput, inputs: LocalInputs): Promise<LocalJob> {
+  async #claim(fresh: JobRecord<'lipsync'>, input: LocalJobInput, inputs: LocalInputs): Promise<LocalJob> {
     const workDigest = workDigestOf(inputs, input.options);
     await migrateUnfinishedJobs(this.#options.state, workDigest);
     return this.#index.claim(workDigest, fresh, resolve(input.outputPath));
   }
 
-  async #runClaimed({ claimed, input, inputs, workspace, ...caller }: ClaimedRun): Promise<JobRecord> {
+  async #runClaimed({ claimed, input, inputs, workspace, ...caller }: ClaimedRun): Promise<JobRecord<'lipsync'>> {
     const { outputFiles, workFolder } = this.#options;
     const outputPath = resolve(input.outputPath);
     const output = await outputFiles.claim(outputPath, { overwrite: input.overwrite, jobId: claimed.id });
@@ -193,11 +194,11 @@ export class LocalJobs {
     runner: JobRunner,
     jobId: string,
     { signal, onProgress, onError }: LocalCaller,
-  ): Promise<JobRecord> {
+  ): Promise<JobRecord<'lipsync'>> {
     const stop = this.#splitAbort(jobId, signal);
     let storageError: LipsyncError | undefined;
     for (;;) {
-      const record = await runner.run(jobId, {
+      const ran = await runner.run(jobId, {
         signal: stop.release,
         cancelSignal: stop.cancel,
         canRun: () => true,
@@ -205,12 +206,14 @@ export class LocalJobs {
         onError,
         onStorageWait: (error) => (storageError = error),
       });
+      const record = requireKind(ran, 'lipsync');
       if (isTerminal(record.status)) return record;
       // Only the queue waits for an operator: a caller can correct the output at once.
       if (storageError && !signal?.aborted) {
         onError(withAdvice(storageError, record));
         if (!hasIdleAttempt(record)) return record;
-        return await runner.end(jobId, storageError, AbortSignal.timeout(abandonTimeoutMs));
+        const ended = await runner.end(jobId, storageError, AbortSignal.timeout(abandonTimeoutMs));
+        return requireKind(ended, 'lipsync');
       }
       if (record.parkedUntilMs === null) throw endedEarly();
       onProgress(toProgressUpdate({ stage: 'waiting', fraction: 0 }));
@@ -230,7 +233,7 @@ export class LocalJobs {
     const release = new AbortController();
     const stop = async (): Promise<void> => {
       const record = await this.#store.get(jobId).catch(() => undefined);
-      if (record && isPaid(record)) release.abort();
+      if (record?.kind === 'lipsync' && isPaid(record)) release.abort();
       else cancel.abort(signal?.reason);
     };
     if (signal?.aborted) cancel.abort(signal.reason);
@@ -238,9 +241,11 @@ export class LocalJobs {
     return { cancel: cancel.signal, release: release.signal };
   }
 
-  #createRunner(options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'publish' | 'checkStorage'>): JobRunner {
+  #createRunner(
+    options: Pick<JobRunnerOptions, 'workFolder' | 'inputs' | 'checkStorage'> & Pick<LipsyncHandlerOptions, 'publish'>,
+  ): JobRunner {
     const { pipeline, clock } = this.#options;
-    return new JobRunner({
+    const all = {
       ...options,
       keptTakeFolder: this.#options.workFolder,
       isPublishRetried: () => true,
@@ -251,7 +256,8 @@ export class LocalJobs {
       cancelPollMs,
       progressIntervalMs,
       abandonTimeoutMs,
-    });
+    };
+    return new JobRunner({ ...all, handlers: { lipsync: new LipsyncHandler(all) } });
   }
 }
 
@@ -263,14 +269,14 @@ interface LocalCaller {
 }
 
 interface ClaimedRun extends LocalCaller {
-  readonly claimed: JobRecord;
+  readonly claimed: JobRecord<'lipsync'>;
   readonly input: LocalJobInput;
   readonly inputs: LocalInputs;
   readonly workspace: Workspace;
 }
 
 /** Returns the record of a job that ended outside a run, as the caller sees it. It is not stored. */
-function endRecord(record: JobRecord, { code, message }: LipsyncError, atMs: number): JobRecord {
+function endRecord(record: JobRecord<'lipsync'>, { code, message }: LipsyncError, atMs: number): JobRecord<'lipsync'> {
   if (isTerminal(record.status)) return record;
   return applyJobEvent(
     record,
@@ -284,19 +290,19 @@ function endRecord(record: JobRecord, { code, message }: LipsyncError, atMs: num
  * Whether the open attempt has ordered nothing that a later request could fetch. Then the job ends, so that reserved
  * money and the slot are free at once.
  */
-function hasIdleAttempt({ attempts }: JobRecord): boolean {
+function hasIdleAttempt({ attempts }: JobRecord<'lipsync'>): boolean {
   const last = attempts.at(-1);
   return last?.outcome === 'running' && last.operation === null && unacknowledgedRequest(last) === null;
 }
 
 /** Whether the vendor has finished and billed the operation of the open attempt. */
-function isPaid({ attempts }: JobRecord): boolean {
+function isPaid({ attempts }: JobRecord<'lipsync'>): boolean {
   const last = attempts.at(-1);
   return last?.outcome === 'running' && last.operation !== null && last.costMicros !== null;
 }
 
 /** Adds how the caller gets what is made or paid for already. */
-function withAdvice(error: LipsyncError, record: JobRecord): LipsyncError {
+function withAdvice(error: LipsyncError, record: JobRecord<'lipsync'>): LipsyncError {
   const kept = 'The finished take is kept: repeat the request, if need be with another output path, and it is written';
   const ordered = 'What was ordered from the provider stays there: repeat the request, and it is fetched';
   const advice = record.keptTake ? kept : isAccepted(record) ? ordered : undefined;

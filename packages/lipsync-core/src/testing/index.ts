@@ -3,7 +3,7 @@ export { admissionSuite } from './admission-suite.ts';
 export { artifactStoreSuite, type ArtifactStoreUnderTest } from './artifact-store-suite.ts';
 export { concurrencySlotsSuite, type SlotsUnderTest } from './concurrency-slots-suite.ts';
 export { openAdmission } from './open-admission.ts';
-export { jobStoreSuite, testJobRecord, type JobStoreUnderTest } from './job-store-suite.ts';
+export { jobStoreSuite, lipsyncJob, testJobRecord, type JobStoreUnderTest } from './job-store-suite.ts';
 export { createMemoryState } from './memory-state-store.ts';
 export { createHeygenCallbackUrl } from '../providers/heygen/heygen-callback.ts';
 export { serveStateTasks } from './state-child.ts';

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { jobStatuses, lipsyncOptionsSchema, type LipsyncOptionsInput } from '../contract/index.ts';
 import type { JobEvent } from '../jobs/job-events.ts';
-import { newJobRecord, type JobRecord, type LipsyncResult } from '../jobs/job-record.ts';
-import type { JobStore } from '../jobs/job-store.ts';
+import { newJobRecord, requireKind, type JobRecord, type LipsyncResult } from '../jobs/job-record.ts';
+import type { JobPage, JobStore } from '../jobs/job-store.ts';
 import type { EncodedJobRecord } from '../jobs/record-codec.ts';
 
 export interface JobStoreUnderTest {
@@ -23,7 +23,11 @@ const result: LipsyncResult = {
 };
 
 /** Returns the record of a queued job. */
-export function testJobRecord(id: string, createdAtMs = 1_000, options: LipsyncOptionsInput = {}): JobRecord {
+export function testJobRecord(
+  id: string,
+  createdAtMs = 1_000,
+  options: LipsyncOptionsInput = {},
+): JobRecord<'lipsync'> {
   return newJobRecord({
     id,
     options: lipsyncOptionsSchema.parse(options),
@@ -32,6 +36,12 @@ export function testJobRecord(id: string, createdAtMs = 1_000, options: LipsyncO
     owner: null,
     nowMs: createdAtMs,
   });
+}
+
+/** Returns the record of a lip-sync job that must exist. */
+export function lipsyncJob(record: JobRecord | undefined): JobRecord<'lipsync'> {
+  if (!record) throw new Error('The job does not exist.');
+  return requireKind(record, 'lipsync');
 }
 
 /** Tests the contract of `JobStore`. `makeStore` returns an empty store and is called once per test. */
@@ -80,7 +90,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         await store.append('job_1', { type: 'attempt_settled', index: 0, costMicros: 70 });
         expect(await store.get('job_1')).toMatchObject({ status: 'canceled', attempts: [{ costMicros: 70 }] });
         expect([
-          (await store.list({ status: 'canceled', limit: 10 })).records.length,
+          (await store.list({ kind: 'lipsync', status: 'canceled', limit: 10 })).records.length,
           await store.unfinished(),
         ]).toEqual([1, []]);
       });
@@ -94,7 +104,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         await store.create(first);
         await expect(store.create(testJobRecord('job_1', 2_000))).rejects.toMatchObject({ code: 'internal' });
         expect(await store.get('job_1')).toEqual(first);
-        expect((await store.list({ limit: 10 })).records).toHaveLength(1);
+        expect((await store.list({ kind: 'lipsync', limit: 10 })).records).toHaveLength(1);
       });
     });
 
@@ -176,7 +186,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
     describe('lists', () => {
       it('A list starts with the newest job.', async () => {
         await createAll(testJobRecord('job_b', 2_000), testJobRecord('job_c', 3_000), testJobRecord('job_a', 1_000));
-        expect(ids((await store.list({ limit: 10 })).records)).toEqual(['job_c', 'job_b', 'job_a']);
+        expect(ids((await store.list({ kind: 'lipsync', limit: 10 })).records)).toEqual(['job_c', 'job_b', 'job_a']);
       });
 
       it('Pages contain every job exactly once, even if many have the same creation time.', async () => {
@@ -187,20 +197,21 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         );
         const pages = await allPages(store, 4);
         expect(pages.map((page) => page.length)).toEqual([4, 4, 4, 4, 4, 4, 1]);
-        expect(pages.flat()).toEqual(ids((await store.list({ limit: 100 })).records));
+        expect(pages.flat()).toEqual(ids((await store.list({ kind: 'lipsync', limit: 100 })).records));
         expect(new Set(pages.flat()).size).toBe(25);
       });
 
       it('A full last page has no next cursor.', async () => {
         await createAll(testJobRecord('job_a'), testJobRecord('job_b'));
-        expect((await store.list({ limit: 2 })).nextCursor).toBeNull();
+        expect((await store.list({ kind: 'lipsync', limit: 2 })).nextCursor).toBeNull();
       });
 
       it('A cursor stays valid when newer jobs arrive.', async () => {
         await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 2_000));
-        const first = await store.list({ limit: 1 });
+        const first = await store.list({ kind: 'lipsync', limit: 1 });
         await store.create(testJobRecord('job_c', 3_000));
         const second = await store.list({
+          kind: 'lipsync',
           limit: 1,
           ...(first.nextCursor === null ? {} : { cursor: first.nextCursor }),
         });
@@ -209,9 +220,10 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
 
       it('A cursor stays valid when its job leaves the list.', async () => {
         await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 2_000), testJobRecord('job_c', 3_000));
-        const { nextCursor } = await store.list({ status: 'queued', limit: 2 });
+        const { nextCursor } = await store.list({ kind: 'lipsync', status: 'queued', limit: 2 });
         await store.append('job_b', { type: 'canceled', atMs: 4_000 });
         const rest = await store.list({
+          kind: 'lipsync',
           status: 'queued',
           limit: 2,
           ...(nextCursor === null ? {} : { cursor: nextCursor }),
@@ -233,19 +245,21 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         });
         await store.append('job_5', { type: 'canceled', atMs: 3_000 });
         const listed = await Promise.all(
-          jobStatuses.map(async (status) => ids((await store.list({ status, limit: 10 })).records)),
+          jobStatuses.map(async (status) => ids((await store.list({ kind: 'lipsync', status, limit: 10 })).records)),
         );
         expect(listed).toEqual([['job_1'], ['job_2'], ['job_3'], ['job_4'], ['job_5']]);
       });
 
       it.each([0, 101, 1.5, -1, Number.NaN])('A page size of %d is refused.', async (limit) => {
-        await expect(store.list({ limit })).rejects.toMatchObject({ code: 'request_invalid' });
+        await expect(store.list({ kind: 'lipsync', limit })).rejects.toMatchObject({ code: 'request_invalid' });
       });
 
       it.each(['', 'nonsense', '(+', Buffer.from('+').toString('base64url')])(
         'The invalid cursor %j is refused.',
         async (cursor) => {
-          await expect(store.list({ limit: 10, cursor })).rejects.toMatchObject({ code: 'request_invalid' });
+          await expect(store.list({ kind: 'lipsync', limit: 10, cursor })).rejects.toMatchObject({
+            code: 'request_invalid',
+          });
         },
       );
     });
@@ -270,7 +284,7 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         await store.create(record);
         await subject.overwrite('job_1', toFormat3(record));
         expect(await store.get('job_1')).toEqual(record);
-        expect((await store.list({ limit: 10 })).records).toEqual([record]);
+        expect((await store.list({ kind: 'lipsync', limit: 10 })).records).toEqual([record]);
         const changed = await store.append('job_1', { type: 'run_started', atMs: 2_000 });
         expect(changed).toMatchObject({ runs: 1, kind: 'lipsync', spec: record.spec });
         expect(await store.get('job_1')).toEqual(changed);
@@ -280,9 +294,10 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
       it('A list skips, counts and reports a record that it cannot read, and its cursor stays valid.', async () => {
         await createAll(testJobRecord('job_a', 1_000), testJobRecord('job_b', 2_000), testJobRecord('job_c', 3_000));
         await subject.overwrite('job_b', newer);
-        const first = await store.list({ limit: 2 });
+        const first = await store.list({ kind: 'lipsync', limit: 2 });
         expect(first).toMatchObject({ records: [{ id: 'job_c' }], unreadable: 1 });
         const rest = await store.list({
+          kind: 'lipsync',
           limit: 2,
           ...(first.nextCursor === null ? {} : { cursor: first.nextCursor }),
         });
@@ -344,7 +359,7 @@ async function allPages(store: JobStore, limit: number): Promise<string[][]> {
   const pages: string[][] = [];
   let cursor: string | null = null;
   do {
-    const page = await store.list({ limit, ...(cursor === null ? {} : { cursor }) });
+    const page: JobPage = await store.list({ kind: 'lipsync', limit, ...(cursor === null ? {} : { cursor }) });
     pages.push(ids(page.records));
     cursor = page.nextCursor;
   } while (cursor !== null && pages.length < 100);

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import { costOf } from '../../src/jobs/job-view.ts';
-import { openAdmission } from '../../src/testing/index.ts';
+import { lipsyncJob, openAdmission } from '../../src/testing/index.ts';
 import { runChain } from '../../src/providers/chain.ts';
 import type { InlineProvider, TakeRequest } from '../../src/providers/provider.ts';
 import { makeTake, type Script } from './pipeline-scripts.ts';
@@ -115,8 +115,8 @@ describe('A job store that fails', () => {
       expect(appends()).toBeGreaterThanOrEqual(appendsOfARun);
       for (const error of refused) expect(error).toMatchObject({ code: 'resource_exhausted' });
       expect(record).toMatchObject({ status: 'completed', error: null, crashes: 0 });
-      expect(record.attempts.at(-1)).toMatchObject({ outcome: 'succeeded' });
-      expect(record.attempts.filter(({ code }) => code !== null && code !== 'worker_crashed')).toEqual([]);
+      expect(lipsyncJob(record).attempts.at(-1)).toMatchObject({ outcome: 'succeeded' });
+      expect(lipsyncJob(record).attempts.filter(({ code }) => code !== null && code !== 'worker_crashed')).toEqual([]);
     },
   );
 
@@ -241,7 +241,7 @@ describe('The cost of a job', () => {
         return makeTake(input, context);
       })
       .run('job_1', { signal: never, canRun: () => true });
-    expect(costOf(record)).toBe(12);
+    expect(costOf(lipsyncJob(record))).toBe(12);
   });
 });
 

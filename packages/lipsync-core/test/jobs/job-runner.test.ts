@@ -1,3 +1,4 @@
+import { lipsyncJob } from '../../src/testing/index.ts';
 import { testPlan } from '../../src/testing/test-plan.ts';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -76,7 +77,9 @@ describe('A run of a job', () => {
       warnings: [{ code: 'degraded' }],
       result: { methodUsed: 'preview', degraded: true, cached: false, durationMs: 1_000 },
     });
-    expect(await text(await bench.artifacts.read(record.result?.outputKey ?? ''))).toBe('the clip speaking the speech');
+    expect(await text(await bench.artifacts.read(lipsyncJob(record).result?.outputKey ?? ''))).toBe(
+      'the clip speaking the speech',
+    );
     expect(await store.get('job_1')).toEqual(record);
   });
 
@@ -120,11 +123,11 @@ describe('A run of a job', () => {
     const running: Attempt = { ...succeeded, outcome: 'running', endedAtMs: null };
     const record = await runnerOf(async (input, context) => {
       await context.saveAttempts([running]);
-      expect((await store.get('job_1'))?.attempts).toEqual([running]);
+      expect(lipsyncJob(await store.get('job_1')).attempts).toEqual([running]);
       await context.saveAttempts([succeeded]);
       return makeTake(input, context);
     }).run('job_1', { signal: never(), canRun: () => true });
-    expect(record.attempts).toEqual([succeeded]);
+    expect(lipsyncJob(record).attempts).toEqual([succeeded]);
   });
 });
 

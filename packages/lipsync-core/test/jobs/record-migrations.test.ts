@@ -7,7 +7,7 @@ import { toJobView } from '../../src/jobs/job-view.ts';
 import { decodeJobRecord, encodeJobRecord } from '../../src/jobs/record-codec.ts';
 import { currentRecordFormat, toKeyedOptions } from '../../src/jobs/record-migrations.ts';
 import { testPlan } from '../../src/testing/test-plan.ts';
-import { testJobRecord } from '../../src/testing/job-store-suite.ts';
+import { lipsyncJob, testJobRecord } from '../../src/testing/job-store-suite.ts';
 
 const pastFormats = Array.from({ length: currentRecordFormat - 1 }, (_, index) => index + 1);
 
@@ -37,7 +37,7 @@ describe('Migration of job records', () => {
 
   it.each(pastFormats)('Jobs of format %i are shown and finished.', async (format) => {
     for (const record of await readFixture(format)) {
-      expect(toJobView(record, '/output')).toMatchObject({ id: record.id, status: record.status });
+      expect(toJobView(lipsyncJob(record), '/output')).toMatchObject({ id: record.id, status: record.status });
       const next = applyJobEvent(record, { type: 'run_started', atMs: 1_764_000_100_000 });
       const result = { methodUsed: null, degraded: false, cached: false, durationMs: 1, outputKey: 'key' };
       const ended = applyJobEvent(next, { type: 'completed', run: next.runs, atMs: 2, result, warnings: [] });

@@ -9,10 +9,14 @@ import type { JobRecord, LipsyncSpec } from '../../src/jobs/job-record.ts';
 import type { JobStore } from '../../src/jobs/job-store.ts';
 import type { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
 import { JobRunner, type JobRunnerOptions } from '../../src/jobs/job-runner.ts';
+import { LipsyncHandler, type LipsyncHandlerOptions } from '../../src/jobs/lipsync-handler.ts';
 import { LocalArtifactStore, requireWritableStore, type ArtifactStore } from '../../src/storage/index.ts';
 import { createMemoryJobStore } from '../../src/testing/memory-job-store.ts';
 import { testJobRecord } from '../../src/testing/index.ts';
 import type { Script } from './pipeline-scripts.ts';
+
+/** Options of the runner and of the handler of lip-sync jobs. */
+export type RunnerOptions = JobRunnerOptions & Omit<LipsyncHandlerOptions, 'pipeline'>;
 
 /** A job store, an artifact store and runners in a temporary folder. */
 export interface RunnerBench {
@@ -25,10 +29,10 @@ export interface RunnerBench {
   /** Stores the queued job `job_1`. Its inputs are in the artifact store unless `inputs` is given. */
   accept(
     options?: LipsyncOptionsInput,
-    change?: Partial<JobRecord>,
+    change?: Partial<JobRecord<'lipsync'>>,
     inputs?: Pick<LipsyncSpec, 'video' | 'audio'>,
-  ): Promise<JobRecord>;
-  runner(run: Script, change?: Partial<JobRunnerOptions>, abandon?: LipsyncPipeline['abandon']): JobRunner;
+  ): Promise<JobRecord<'lipsync'>>;
+  runner(run: Script, change?: Partial<RunnerOptions>, abandon?: LipsyncPipeline['abandon']): JobRunner;
   remove(): Promise<void>;
 }
 
@@ -60,8 +64,8 @@ export async function openRunnerBench(): Promise<RunnerBench> {
       await store.create(record);
       return record;
     },
-    runner: (run, change = {}, abandon = async () => undefined) =>
-      new JobRunner({
+    runner(run, change = {}, abandon = async () => undefined) {
+      const options = {
         store,
         pipeline: { run, abandon },
         workFolder,
@@ -78,10 +82,14 @@ export async function openRunnerBench(): Promise<RunnerBench> {
         cancelPollMs: 60_000,
         progressIntervalMs: 0,
         checkStorage: () => requireWritableStore(artifacts),
-        findPublished: async ({ id }) => (await artifacts.stat(`outputs/${id}/output.mp4`))?.key,
-        publish: async (takePath, { id }) => (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
+        findPublished: async ({ id }: { readonly id: string }) =>
+          (await artifacts.stat(`outputs/${id}/output.mp4`))?.key,
+        publish: async (takePath: string, { id }: { readonly id: string }) =>
+          (await artifacts.publish(takePath, `outputs/${id}/output.mp4`)).key,
         ...change,
-      }),
+      };
+      return new JobRunner({ handlers: { lipsync: new LipsyncHandler(options) }, ...options });
+    },
     remove: () => rm(folder, { recursive: true, force: true }),
   };
 }

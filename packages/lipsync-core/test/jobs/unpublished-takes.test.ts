@@ -3,12 +3,11 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
-import type { JobRunnerOptions } from '../../src/jobs/job-runner.ts';
 import { LipsyncError } from '../../src/errors/index.ts';
 import { keptTakePath } from '../../src/processes/workspace.ts';
 import type { Attempt } from '../../src/providers/attempt.ts';
 import { makeTake, neverCalled, type Script } from './pipeline-scripts.ts';
-import { openRunnerBench, type RunnerBench } from './runner-bench.ts';
+import { openRunnerBench, type RunnerBench, type RunnerOptions } from './runner-bench.ts';
 
 const anywhere = { signal: new AbortController().signal, canRun: () => true };
 const outputKey = 'outputs/job_1/output.mp4';
@@ -31,7 +30,7 @@ beforeEach(async () => {
 });
 afterEach(() => bench.remove());
 
-function run(script: Script, change: Partial<JobRunnerOptions> = {}): Promise<JobRecord> {
+function run(script: Script, change: Partial<RunnerOptions> = {}): Promise<JobRecord> {
   return bench.runner(script, change).run('job_1', anywhere);
 }
 

@@ -37,7 +37,7 @@ function indexOf(indexState: StateStore): LocalJobIndex {
   });
 }
 
-function newRecord(id: string): JobRecord {
+function newRecord(id: string): JobRecord<'lipsync'> {
   const input = { kind: 'file', path: '/in' } as const;
   const options = lipsyncOptionsSchema.parse({});
   return newJobRecord({ id, options, owner: null, nowMs: clock.nowMs(), video: input, audio: input });

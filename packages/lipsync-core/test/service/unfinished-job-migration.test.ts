@@ -1,7 +1,7 @@
+import { lipsyncJob } from '../../src/testing/index.ts';
 import { spawnSync } from 'node:child_process';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/contract/system-ports.ts';
-import type { JobRecord } from '../../src/jobs/job-record.ts';
 import { StateJobStore } from '../../src/jobs/state-job-store.ts';
 import { thisProcess, type ProcessOwner } from '../../src/processes/process-owner.ts';
 import { LocalJobIndex } from '../../src/service/local-job-index.ts';
@@ -39,11 +39,6 @@ function interruptedAfterList(interruption: () => Promise<void>): StateStore {
   };
 }
 
-function requireRecord(record: JobRecord | undefined): JobRecord {
-  if (record) return record;
-  throw new Error('The record does not exist.');
-}
-
 describe('The migration of unfinished jobs', () => {
   it('Two migrations at once store one record and one index entry, with the time of the last change.', async () => {
     await storeUnfinishedJob(state, { jobId, outputPath, owner: dead, atMs: 1_234 });
@@ -59,7 +54,7 @@ describe('The migration of unfinished jobs', () => {
       await migrateUnfinishedJobs(state, programWorkDigest);
       const store = new StateJobStore({ state });
       const index = new LocalJobIndex({ state, store, clock: systemClock, operationMs: 1_000 });
-      await index.claim(programWorkDigest, await store.get(jobId).then(requireRecord), outputPath);
+      await index.claim(programWorkDigest, await store.get(jobId).then(lipsyncJob), outputPath);
       claimed = await state.list('', { limit: 10 });
     });
     await migrateUnfinishedJobs(slow);

@@ -6,10 +6,10 @@ import {
   type JobRunner,
   type RunContext,
 } from '@lipsync/core/host';
-import { jobCatalog, laneFor, queueNames, type LipsyncProducer } from '@lipsync/queue';
+import { laneFor, recordedJobPayload, queueNames, type LipsyncProducer } from '@lipsync/queue';
 import { DelayedError, UnrecoverableError, WaitingError, type Processor } from 'bullmq';
 
-export interface LipsyncProcessorOptions {
+export interface JobProcessorOptions {
   readonly runner: Pick<JobRunner, 'run'>;
   readonly producer: Pick<LipsyncProducer, 'transfer' | 'wakeIfMissed'>;
   /** Aborts when this worker must hand its jobs back. */
@@ -17,13 +17,13 @@ export interface LipsyncProcessorOptions {
 }
 
 /**
- * Runs the job of a queue entry until it ends or waits. The job record holds the state of the job; the entry only
+ * Runs the job of a queue entry, of whatever kind, until it ends or waits. The job record holds the state of the job; the entry only
  * mirrors it: it is delayed while the job waits, and fails when the job failed.
  */
-export function createLipsyncProcessor({ runner, producer, stopping }: LipsyncProcessorOptions): Processor {
+export function createJobProcessor({ runner, producer, stopping }: JobProcessorOptions): Processor {
   // BullMQ passes its signal, aborted when the lock is lost, only to a processor that declares three parameters.
   return async (job, token, lockLost) => {
-    const payload = jobCatalog.lipsync.payload.safeParse(job.data);
+    const payload = recordedJobPayload.safeParse(job.data);
     if (!payload.success) throw new UnrecoverableError('The payload of the queue entry has no job id.');
     const signal = AbortSignal.any(lockLost ? [stopping, lockLost] : [stopping]);
     const canRun: RunContext['canRun'] = (work) => queueNames[laneFor(work)] === job.queueName;

@@ -1,0 +1,15 @@
+import { z } from 'zod';
+import { jobFields } from './lipsync-request.ts';
+import { qualityWindows } from './vocabulary.ts';
+
+/** The optional fields of a request for the quality of a video, in TypeScript spelling. Unknown fields are rejected. */
+export const qualityOptionsSchema = z.strictObject({
+  qualityWindows: z.enum(qualityWindows).default('spread'),
+  ...jobFields,
+});
+
+/** Options with every default filled in. */
+export type QualityOptions = z.output<typeof qualityOptionsSchema>;
+
+/** Options as a caller may give them. */
+export type QualityOptionsInput = z.input<typeof qualityOptionsSchema>;

@@ -1,0 +1,106 @@
+import type { LipsyncError } from '../errors/index.ts';
+import type { Attempt } from '../providers/attempt.ts';
+import { AttemptRecorder, appendForRun } from './attempt-recorder.ts';
+import { requireInput } from './input-fetcher.ts';
+import type { JobEvent } from './job-events.ts';
+import type { JobHandler, JobRun, RunStore } from './job-handler.ts';
+import type { JobRecord } from './job-record.ts';
+import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
+import type { FetchedInputs } from './pipeline-types.ts';
+import { isAccepted, TakePublisher, type TakePublisherOptions } from './take-publisher.ts';
+
+export interface LipsyncHandlerOptions extends TakePublisherOptions {
+  readonly pipeline: Pick<LipsyncPipeline, 'run' | 'abandon'>;
+  /** Limit for canceling remote work of a job that ends without a run; none by default. */
+  readonly abandonTimeoutMs?: number;
+}
+
+/** Runs lip-sync jobs: makes a take and publishes it. */
+export class LipsyncHandler implements JobHandler<'lipsync'> {
+  readonly #options: LipsyncHandlerOptions;
+  readonly #takes: TakePublisher;
+
+  constructor(options: LipsyncHandlerOptions) {
+    this.#options = options;
+    this.#takes = new TakePublisher(options);
+  }
+
+  async run(run: JobRun<'lipsync'>): Promise<JobEvent> {
+    const { record, context, store, storage, stop } = run;
+    const { id: jobId, owner, spec, runs } = record;
+    const published = await this.#takes.publishKept(run);
+    if (published) return published;
+    if (!isAccepted(record)) await storage.check();
+    const attempts = new AttemptRecorder(record, { store, logger: this.#options.logger });
+    const outcome = await this.#options.pipeline.run(
+      { jobId, owner, options: spec.options, workspace: run.workspace, fetchInputs: () => fetchInputs(run) },
+      {
+        signal: run.signal,
+        trace: { requestId: record.requestId, traceparent: record.traceparent },
+        canRun: (kind) => context.canRun(kind),
+        earlierAttempts: record.attempts,
+        wasInterrupted: record.crashes > 0,
+        plan: record.plan,
+        outputMs: record.outputMs,
+        onProgress: (progress) => run.report(progress),
+        checkStorage: () => storage.check(),
+        savePlan: async (plan, outputMs) =>
+          stop.update(await appendForRun(store, record, { type: 'planned', run: runs, plan, outputMs })),
+        saveAttempts: async (changed) => stop.update(await attempts.save(changed)),
+      },
+    );
+    return this.#toEvent(outcome, run, attempts);
+  }
+
+  /**
+   * Closes the open attempt of a job that ends. A canceled job stops its operation; any other reason leaves the operation
+   * running, because it may still be billed, and records a pending settlement.
+   */
+  abandon(
+    record: JobRecord<'lipsync'>,
+    reason: LipsyncError,
+    { store, signal }: { readonly store: RunStore; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const { id: jobId, owner, spec, attempts: earlierAttempts } = record;
+    const { abandonTimeoutMs, logger, pipeline } = this.#options;
+    const attempts = new AttemptRecorder(record, { store, logger });
+    const limit = abandonTimeoutMs === undefined ? [] : [AbortSignal.timeout(abandonTimeoutMs)];
+    return pipeline.abandon({ jobId, owner, options: spec.options }, reason, {
+      signal: AbortSignal.any([signal, ...limit]),
+      earlierAttempts,
+      saveAttempts: async (changed) => void (await attempts.save(changed)),
+    });
+  }
+
+  removeKept(jobId: string): Promise<void> {
+    return this.#takes.remove(jobId);
+  }
+
+  async #toEvent(outcome: PipelineOutcome, run: JobRun<'lipsync'>, attempts: AttemptRecorder): Promise<JobEvent> {
+    const { runs, deadlineAtMs } = run.record;
+    switch (outcome.type) {
+      case 'waiting': {
+        const untilMs = Math.min(outcome.untilMs, deadlineAtMs ?? Infinity);
+        return { type: 'parked', run: runs, untilMs, message: waitingMessage(attempts.latest) };
+      }
+      case 'elsewhere':
+        return { type: 'transferred', run: runs, needs: outcome.needs };
+      case 'made':
+        run.report({ stage: 'publishing', fraction: 0 });
+        return this.#takes.publish(outcome, run);
+    }
+  }
+}
+
+async function fetchInputs(run: JobRun<'lipsync'>): Promise<FetchedInputs> {
+  const files = await run.fetchInputs();
+  const clip = requireInput(files, 'video');
+  return { clipPath: clip.path, clipDigest: clip.digest, speechPath: requireInput(files, 'audio').path };
+}
+
+function waitingMessage(attempts: readonly Attempt[]): string {
+  const last = attempts.at(-1);
+  if (last?.outcome !== 'running') return 'Waiting for a slot at the provider.';
+  if (last.costMicros !== null) return `${last.provider} has finished; the take is being fetched.`;
+  return last.operation ? `${last.provider} is processing.` : `Waiting until ${last.provider} accepts the request.`;
+}
