@@ -1,7 +1,8 @@
 import type { NetworkKind } from '../inference/models/network-kind.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
+import { speakerKind } from '../quality/speaker/speaker-kind.ts';
 
 /** The networks whose checkpoints `models import` recognizes and `models verify` runs. */
 export function listNetworkKinds(definitions: readonly ProviderDefinition[]): readonly NetworkKind[] {
-  return definitions.flatMap(({ networks = [] }) => networks);
+  return [...definitions.flatMap(({ networks = [] }) => networks), speakerKind];
 }

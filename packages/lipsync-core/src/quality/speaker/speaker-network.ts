@@ -1,0 +1,131 @@
+/**
+ * The architecture of LR-ASD: whether a face speaks, from its mouth and the sound (source: Liao et al., "LR-ASD:
+ * Lightweight and Robust Network for Active Speaker Detection", IJCV 2025, and the shapes of its published weights).
+ */
+
+/** Side of the gray crops. */
+export const speakerCropPx = 112;
+/** MFCC rows per frame. */
+export const mfccRowsPerFrame = 4;
+
+/** A convolution without bias, padded to keep its size, with batch normalization and ReLU. */
+export interface SpeakerLayer {
+  /** Name of its output in the graph. */
+  readonly name: string;
+  readonly weight: string;
+  /** Prefix of the batch normalization's tensors. */
+  readonly norm: string;
+  readonly inputChannels: number;
+  readonly outputChannels: number;
+  /** Time, rows and columns of pictures; coefficients and time of sound. */
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+}
+
+/** A channel gate: the input times the sigmoid of a normalized linear map of itself. */
+export interface SpeakerGate {
+  readonly name: string;
+  readonly weight: string;
+  readonly norm: string;
+  readonly channels: number;
+}
+
+export interface SpeakerBlock {
+  readonly layers: readonly SpeakerLayer[];
+  /** Name of the pooled output; null for the last block. */
+  readonly pooled: string | null;
+}
+
+type Step = readonly [name: string, norm: string, kernel: readonly number[], outputChannels: number];
+
+function createBlocks(prefix: string, stepsOf: (channels: number) => readonly Step[], firstStrides: readonly number[]) {
+  let inputChannels = 1;
+  return [32, 64, 128].map((channels, index): SpeakerBlock => {
+    const block = `${prefix}.block${index + 1}`;
+    const layers = stepsOf(channels).map(([name, norm, kernel, outputChannels], step): SpeakerLayer => {
+      const isFirst = index === 0 && step === 0;
+      const strides = isFirst ? firstStrides : kernel.map(() => 1);
+      const layer = { kernel, strides, inputChannels, outputChannels, name: `${block}.${name}` };
+      inputChannels = outputChannels;
+      return { ...layer, weight: `${block}.${name}.weight`, norm: `${block}.${norm}` };
+    });
+    return { layers, pooled: index === 2 ? null : `${block}/pooled` };
+  });
+}
+
+export const visualBlocks = createBlocks(
+  'model.visualEncoder',
+  (channels) => [
+    ['s_1', 's_norm_1', [1, 5, 5], channels / 2],
+    ['s_2', 's_norm_2', [1, 3, 3], channels],
+    ['t_1', 't_norm_1', [5, 1, 1], channels],
+    ['t_2', 't_norm_2', [3, 1, 1], channels],
+  ],
+  [1, 2, 2],
+);
+
+export const audioBlocks = createBlocks(
+  'model.audioEncoder',
+  (channels) => [
+    ['m_1', 'm_norm_1', [5, 1], channels / 2],
+    ['m_2', 'm_norm_2', [3, 1], channels],
+    ['t_1', 't_norm_1', [1, 5], channels],
+    ['t_2', 't_norm_2', [1, 3], channels],
+  ],
+  [1, 1],
+);
+
+/** Values of an embedding per frame; two are joined. */
+const embeddingSize = 128;
+export const hiddenSize = 64;
+
+export const fusionGate: SpeakerGate = {
+  name: 'model.fusion',
+  weight: 'model.fusion.attention.weight',
+  norm: 'model.fusion.bn',
+  channels: 2 * embeddingSize,
+};
+export const detectorGate: SpeakerGate = {
+  name: 'model.detector.attention',
+  weight: 'model.detector.attention.attention.weight',
+  norm: 'model.detector.attention.bn',
+  channels: 2 * hiddenSize,
+};
+export const recurrentPrefixes = ['model.detector.gru_forward', 'model.detector.gru_backward'] as const;
+export const classifierPrefix = 'lossAV.FC';
+/** Of training only. */
+const visualClassifierPrefix = 'lossV.FC';
+
+export const normTensors = ['weight', 'bias', 'running_mean', 'running_var'] as const;
+/** The authors' choice; PyTorch's default is 1e-5. */
+export const normEpsilon = 1e-3;
+
+export const speakerLayers: readonly SpeakerLayer[] = [...visualBlocks, ...audioBlocks].flatMap(({ layers }) => layers);
+export const speakerGates: readonly SpeakerGate[] = [fusionGate, detectorGate];
+
+/** Names and shapes of all tensors of the checkpoint but its batch counters. */
+export function speakerTensorShapes(): readonly { readonly name: string; readonly dims: readonly number[] }[] {
+  const norm = (prefix: string, channels: number) =>
+    normTensors.map((name) => ({ name: `${prefix}.${name}`, dims: [channels] }));
+  const gates = 3 * hiddenSize;
+  return [
+    ...speakerLayers.flatMap(({ weight, norm: prefix, kernel, inputChannels, outputChannels }) => [
+      { name: weight, dims: [outputChannels, inputChannels, ...kernel] },
+      ...norm(prefix, outputChannels),
+    ]),
+    ...speakerGates.flatMap(({ weight, norm: prefix, channels }) => [
+      { name: weight, dims: [channels, channels, 1] },
+      ...norm(prefix, channels),
+    ]),
+    ...recurrentPrefixes.flatMap((prefix) => [
+      { name: `${prefix}.weight_ih_l0`, dims: [gates, 2 * embeddingSize] },
+      { name: `${prefix}.weight_hh_l0`, dims: [gates, hiddenSize] },
+      { name: `${prefix}.bias_ih_l0`, dims: [gates] },
+      { name: `${prefix}.bias_hh_l0`, dims: [gates] },
+    ]),
+    ...[classifierPrefix, visualClassifierPrefix].flatMap((prefix) => [
+      { name: `${prefix}.weight`, dims: [2, embeddingSize] },
+      { name: `${prefix}.bias`, dims: [2] },
+    ]),
+  ];
+}

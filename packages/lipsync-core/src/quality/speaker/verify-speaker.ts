@@ -1,0 +1,137 @@
+import { appendFile, truncate } from 'node:fs/promises';
+import { abortError, LipsyncError } from '../../errors/index.ts';
+import type { TensorSource, Verification, WrittenFile } from '../../inference/models/network-kind.ts';
+import { loadSession, type OnnxTensor } from '../../inference/onnx-session.ts';
+import { encodeOnnxAddition } from '../../inference/onnx-writer.ts';
+import { scoresOutputName, speakerTensors } from './speaker-graph.ts';
+import {
+  audioBlocks,
+  classifierPrefix,
+  detectorGate,
+  fusionGate,
+  recurrentPrefixes,
+  speakerGates,
+  speakerLayers,
+  visualBlocks,
+  type SpeakerBlock,
+} from './speaker-network.ts';
+import { classifierValue, gateValue, layerValue, recurrentValues, type ReferenceValue } from './speaker-reference.ts';
+import { speakerTestInputs } from './try-model.ts';
+
+/** Output values per layer that are compared with the reference. */
+const samplesPerLayer = 48;
+/** Permitted rounding error relative to the sum of magnitudes, and absolute. */
+const tolerance = { relative: 1e-5, absolute: 1e-5 };
+
+export interface Probe {
+  readonly data: Float32Array;
+  readonly dims: readonly number[];
+}
+
+/**
+ * Verifies a written model against its checkpoint: runs it once on test inputs and compares samples of every layer with
+ * its definition, computed in float64. Restores the file afterwards. Throws `model_invalid` when a layer deviates or
+ * the scores are not finite.
+ */
+export async function verifySpeaker(
+  file: WrittenFile,
+  source: TensorSource,
+  signal: AbortSignal,
+): Promise<Verification> {
+  const inputs = layerInputs();
+  const results = await runWithProbes(file, [...inputs.keys(), ...inputs.values(), speakerTensors.logits]);
+  const probe = (name: string): Probe => {
+    const tensor = results[probeName(name)];
+    if (tensor?.type !== 'float32') throw deviates(`${name} has no output`);
+    return tensor;
+  };
+  const errors: number[] = [];
+  const compare = (name: string, expected: (index: number) => ReferenceValue): void => {
+    if (signal.aborted) throw abortError(signal);
+    errors.push(compareSamples(name, probe(name), expected));
+  };
+  for (const layer of speakerLayers) {
+    const reference = await layerValue(layer, source, probe(inputs.get(layer.name) ?? ''));
+    compare(layer.name, (index) => reference(index, probe(layer.name).dims));
+  }
+  for (const gate of speakerGates) {
+    const reference = await gateValue(gate, source, probe(inputs.get(gate.name) ?? ''));
+    compare(gate.name, reference);
+  }
+  const states = await recurrentValues(recurrentPrefixes, source, probe(fusionGate.name));
+  compare(speakerTensors.recurrentOutput, (index) => ({ value: states[index] ?? Number.NaN, magnitude: 1 }));
+  const logits = await classifierValue(classifierPrefix, source, probe(detectorGate.name));
+  compare(speakerTensors.logits, logits);
+  if (!Array.from(results[scoresOutputName]?.data ?? [Number.NaN], Number).every(Number.isFinite))
+    throw deviates('its scores are not finite');
+  return { layers: errors.length, largestError: Math.max(...errors) };
+}
+
+/** Name of the input tensor by name of the layer or gate. */
+function layerInputs(): ReadonlyMap<string, string> {
+  const inputs = new Map<string, string>();
+  const follow = (blocks: readonly SpeakerBlock[], first: string): void => {
+    let last = first;
+    for (const { layers, pooled } of blocks) {
+      for (const { name } of layers) {
+        inputs.set(name, last);
+        last = name;
+      }
+      last = pooled ?? last;
+    }
+  };
+  follow(visualBlocks, speakerTensors.normalizedFaces);
+  follow(audioBlocks, speakerTensors.audioInput);
+  inputs.set(fusionGate.name, speakerTensors.joined);
+  inputs.set(speakerTensors.recurrentOutput, fusionGate.name);
+  inputs.set(detectorGate.name, speakerTensors.recurrentOutput);
+  return inputs;
+}
+
+/** Appends layers' inputs and outputs to the outputs of the graph and runs the model once. */
+async function runWithProbes(
+  { path, sizeBytes }: WrittenFile,
+  names: readonly string[],
+): Promise<Readonly<Record<string, OnnxTensor>>> {
+  const unique = [...new Set(names)];
+  const nodes = unique.map((name) => ({ operator: 'Identity', inputs: [name], output: probeName(name) }));
+  const outputs = nodes.map(({ output }) => ({ name: output }));
+  try {
+    await appendFile(path, encodeOnnxAddition(nodes, outputs));
+    const session = await loadSession(path, { threads: 1 });
+    try {
+      return await session.run(speakerTestInputs());
+    } finally {
+      await session.release();
+    }
+  } finally {
+    await truncate(path, sizeBytes);
+  }
+}
+
+/** Returns the largest error of the samples relative to their magnitude. */
+function compareSamples(name: string, output: Probe, expected: (index: number) => ReferenceValue): number {
+  let largest = 0;
+  for (let sample = 0; sample < samplesPerLayer; sample += 1) {
+    // Multiples of the golden ratio spread the samples evenly over an output of any size.
+    const index = Math.floor((((sample + 0.5) * 0.6180339887498949) % 1) * output.data.length);
+    const { value, magnitude } = expected(index);
+    const found = output.data[index] ?? Number.NaN;
+    const error = Math.abs(found - value);
+    if (!(error <= tolerance.relative * magnitude + tolerance.absolute))
+      throw deviates(`${name} outputs ${found} instead of ${value}`);
+    largest = Math.max(largest, magnitude === 0 ? 0 : error / magnitude);
+  }
+  return largest;
+}
+
+function probeName(name: string): string {
+  return `${name}/probe`;
+}
+
+function deviates(finding: string): LipsyncError {
+  return new LipsyncError(
+    'model_invalid',
+    `The imported model deviates from its checkpoint: ${finding}. The checkpoint may be damaged; download it again.`,
+  );
+}
