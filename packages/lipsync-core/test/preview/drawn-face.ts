@@ -187,9 +187,21 @@ export function drawFace(face: DrawnFace): Picture {
 
 /** Luma at a position of the drawn face, in eye distances from the nose base. */
 export function lumaOf(picture: Picture, face: DrawnFace, u: number, v: number): number {
-  const x = Math.round(face.x + face.scale * (u * Math.cos(face.roll) - v * Math.sin(face.roll)));
-  const y = Math.round(face.y + face.scale * (u * Math.sin(face.roll) + v * Math.cos(face.roll)));
+  const [x, y] = pixelAt(face, u, v);
   return picture.data[y * picture.width + x] ?? 0;
+}
+
+/** Cr at such a position. */
+export function crOf({ width, height, data }: Picture, face: DrawnFace, u: number, v: number): number {
+  const [x, y] = pixelAt(face, u, v);
+  return data[width * height * 1.25 + (y >> 1) * (width >> 1) + (x >> 1)] ?? 0;
+}
+
+function pixelAt({ x, y, scale, roll }: DrawnFace, u: number, v: number): readonly [x: number, y: number] {
+  return [
+    Math.round(x + scale * (u * Math.cos(roll) - v * Math.sin(roll))),
+    Math.round(y + scale * (u * Math.sin(roll) + v * Math.cos(roll))),
+  ];
 }
 
 /**

@@ -7,8 +7,8 @@ import { paintInterior } from '../../src/providers/preview/rendering/mouth-inter
 import { MouthReferenceBuilder, type MouthReference } from '../../src/providers/preview/rendering/mouth-reference.ts';
 import { MouthRenderer } from '../../src/providers/preview/rendering/mouth-renderer.ts';
 import type { MouthShape } from '../../src/providers/preview/rendering/mouth-target.ts';
-import { extractInterior } from '../../src/providers/preview/rendering/teeth-donor.ts';
-import { drawFace, insidePixels, landmarksOf, lumaOf, plainFace, type DrawnFace } from './drawn-face.ts';
+import { extractInterior } from '../../src/providers/preview/rendering/donor-interior.ts';
+import { crOf, drawFace, insidePixels, landmarksOf, levels, lumaOf, plainFace, type DrawnFace } from './drawn-face.ts';
 
 const closed: MouthShape = { open: 0, wide: 0, closure: 0, voiced: 1 };
 const openFace = { ...plainFace, opening: 0.3 };
@@ -132,15 +132,49 @@ describe('The expression of the clip', () => {
 describe('The interior of the mouth', () => {
   const wideOpen: MouthShape = { ...closed, open: 1 };
 
-  it('Lower teeth that the clip shows are shown above the lower lip.', () => {
+  /** The largest luma of what lies between the dark of the mouth and the lower lip. */
+  function lowerTeethLuma(shape: MouthShape): number {
     const open = { ...openFace, showsLowerTeeth: true };
-    const line = centerLine(render(seen(plainFace), wideOpen, seen(plainFace), seen(open)), plainFace);
-    const dark = line.findIndex((luma) => luma < 70);
-    const lowerTeeth = line.findIndex((luma, index) => index > dark && luma > 140);
-    const lip = line.findIndex((luma, index) => index > lowerTeeth && luma > 100 && luma < 135);
-    expect(dark).toBeGreaterThan(0);
-    expect(lowerTeeth).toBeGreaterThan(dark);
-    expect(lip).toBeGreaterThan(lowerTeeth);
+    const after = render(seen(plainFace), shape, seen(plainFace), seen(open));
+    const line = centerLine(after, plainFace);
+    const dark = line.findLastIndex((luma) => luma < 60);
+    const lip = line.findIndex(
+      (_, index) => index > dark && crOf(after, plainFace, 0, 0.15 + index / plainFace.scale) > 150,
+    );
+    return Math.max(...line.slice(dark, lip));
+  }
+
+  it('Lower teeth that the clip shows are shown above the lower lip.', () => {
+    expect(lowerTeethLuma(wideOpen)).toBeGreaterThan(levels.cavity + 40);
+  });
+
+  it('Lower teeth that a laugh lights up stay darker than the upper ones in a speaking mouth, most of all in a narrow opening.', () => {
+    expect(lowerTeethLuma(wideOpen)).toBeLessThan(0.75 * levels.teeth);
+    expect(lowerTeethLuma({ ...closed, open: 0.35 })).toBeLessThan(0.8 * lowerTeethLuma(wideOpen));
+  });
+
+  it('The own upper teeth stay where they are when the upper lip comes down over them.', () => {
+    const frame = seen(openFace);
+    const lowerEdge = (picture: Picture): number => {
+      const line = centerLine(picture, openFace);
+      const teeth = line.findIndex((luma) => luma > levels.teeth - 15);
+      return line.findIndex((luma, index) => index > teeth && luma < 110);
+    };
+    const before = lowerEdge(frame.picture);
+    const after = render(frame, { ...closed, open: 0.45 }, ...talking);
+    expect(Math.abs(lowerEdge(after) - before)).toBeLessThanOrEqual(1);
+  });
+
+  it('Teeth of a few pixels, which blur with the lip above them, take their color from their brightest part.', () => {
+    const small = { ...plainFace, width: 160, height: 160, x: 80, y: 70, scale: 64 };
+    const open = { ...small, opening: 0.3 };
+    const blurred = { picture: soften(drawFace(open), 1), face: landmarksOf(open) };
+    const { neutral, donor } = referenceOf(seen(small), blurred);
+    const upper = donor && extractInterior(donor, neutral)?.upper;
+    const { columns = 0, rows = 0, luma = new Float32Array() } = upper ?? {};
+    // The row at the height of the upper lip of the donor.
+    const lip = Math.round(rows * 0.35);
+    expect(luma[lip * columns + (columns >> 1)]).toBeGreaterThan(levels.teeth - 12);
   });
 
   it('Painted teeth are no sharper than the face.', () => {
@@ -209,6 +243,29 @@ describe('The interior of the mouth', () => {
     expect(curves.innerUpper[middle]).toBeCloseTo(0.1, 1.8);
     expect(curves.innerLower[middle]).toBeGreaterThan(0.19);
     expect(curves.innerLower[middle]).toBeLessThan(0.21);
+  });
+
+  it('A tongue of the color of the lips between two rows of teeth does not end the gap, and a reflection on a lip does not widen it.', () => {
+    const curves = createLipCurves();
+    curves.left = 0;
+    curves.right = 1;
+    curves.outerUpper.fill(0);
+    curves.innerUpper.fill(0.1);
+    curves.innerLower.fill(0.4);
+    curves.outerLower.fill(0.56);
+    const teeth = { luma: 190, redness: 0.05 };
+    refineInnerLips((_, down) => {
+      if (down > 0.12 && down < 0.2) return teeth;
+      if (down >= 0.2 && down < 0.25) return { luma: 40, redness: 0.25 };
+      if (down >= 0.3 && down < 0.38) return teeth;
+      // A reflection.
+      if (down > 0.43 && down < 0.46) return teeth;
+      return { luma: 100, redness: 0.25 };
+    }, curves);
+    const middle = (curveSamples - 1) / 2;
+    expect(curves.innerUpper[middle]).toBeCloseTo(0.12, 1.5);
+    expect(curves.innerLower[middle]).toBeGreaterThan(0.36);
+    expect(curves.innerLower[middle]).toBeLessThan(0.4);
   });
 
   it('Painted teeth of a sharp clip are set apart from each other.', () => {

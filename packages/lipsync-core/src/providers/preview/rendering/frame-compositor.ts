@@ -34,6 +34,11 @@ export interface FrameValues {
 /** Shadow of the upper lip: light at the lip's edge, and depth of the shadow relative to the mouth's width. */
 const lipShadow = { light: 0.5, depth: 0.055 } as const;
 const cornerLight = 0.35;
+/**
+ * Light that the upper lip and teeth leave on lower teeth and tongue in a narrow opening, and heights of the opening,
+ * relative to the mouth's width, over which the rest of it reaches them.
+ */
+const narrowOpening = { light: 0.5, from: 0.06, to: 0.26 } as const;
 const blackLuma = 16;
 const largestLuma = 255;
 
@@ -151,6 +156,8 @@ export class FrameCompositor {
     color.cb = interior.cavity.cb;
     color.cr = interior.cavity.cr;
     sampleLayer(interior.lower, u - anchor.across, lower - v, layerColor);
+    const { light: narrow, from, to } = narrowOpening;
+    layerColor.luma *= mix(narrow, 1, smoothStep(from, to, (lower - upper) / mouthWidth));
     composite(color, layerColor);
     sampleLayer(interior.upper, u - anchor.across, v - anchor.down, layerColor);
     composite(color, layerColor);

@@ -59,9 +59,18 @@ interface LipGap {
   readonly bottom: number;
   /** Number of samples that differ. */
   readonly count: number;
-  /** Longest run of samples that differ, with short splits, as fractions of the way from `top` to `bottom`; both 0 without one. */
+  /**
+   * Longest run of samples that differ, with short splits and what `joinRuns` adds, as fractions of the way from `top`
+   * to `bottom`; both 0 without one.
+   */
   readonly from: number;
   readonly to: number;
+}
+
+/** A run of samples that differ, `end` inclusive. */
+interface Run {
+  start: number;
+  end: number;
 }
 
 function findGap(sample: LipSampler, curves: Readonly<LipCurves>, k: number, blur = 0): LipGap {
@@ -74,9 +83,9 @@ function findGap(sample: LipSampler, curves: Readonly<LipCurves>, k: number, blu
   const brighterLip = Math.max(upperLip.luma, lowerLip.luma);
   const bright = brightRatio * brighterLip;
   const longestSplit = Math.floor((blur * gapSteps) / Math.max(bottom - top, blur, 1e-6));
+  const runs: Run[] = [];
+  let run: Run | undefined;
   let count = 0;
-  let [start, last] = [0, -Infinity];
-  let [longest, end] = [0, 0];
   for (let step = 1; step < gapSteps; step += 1) {
     const fraction = step / gapSteps;
     const { luma, redness } = sample(across, mix(top, bottom, fraction));
@@ -85,11 +94,38 @@ function findGap(sample: LipSampler, curves: Readonly<LipCurves>, k: number, blu
     if (!differs) continue;
     count += 1;
     const allowed = luma > teethRatio * brighterLip ? longestSplit : 0;
-    if (step - last > allowed + 1) start = step;
-    last = step;
-    if (step - start >= longest) [longest, end] = [step - start + 1, step];
+    if (run && step - run.end <= allowed + 1) run.end = step;
+    else runs.push((run = { start: step, end: step }));
   }
-  return { top, bottom, count, from: (end - longest + 0.5) / gapSteps, to: (end + 0.5) / gapSteps };
+  const stepOf = (down: number): number => ((down - top) * gapSteps) / Math.max(bottom - top, 1e-6);
+  const { start, end } = joinRuns(runs, stepOf(at(curves.innerUpper, k)), stepOf(at(curves.innerLower, k)));
+  return { top, bottom, count, from: Math.max(0, start - 0.5) / gapSteps, to: (end + 0.5) / gapSteps };
+}
+
+/** Samples of a run that is a row of teeth and not a reflection on a lip. */
+const shortestRow = 3;
+
+/**
+ * The longest run, extended by rows of teeth that a tongue or gum of the lips' color separates from it. Such a row ends
+ * nearer to the inner edge of a lip as the landmarks report it, at the samples `upper` and `lower`, than the longest run.
+ */
+function joinRuns(runs: readonly Run[], upper: number, lower: number): Run {
+  const lengthOf = ({ start, end }: Run): number => end - start + 1;
+  const joined = { start: 0, end: -0.5 };
+  let longest = 0;
+  for (const run of runs) {
+    if (lengthOf(run) < longest) continue;
+    longest = lengthOf(run);
+    Object.assign(joined, run);
+  }
+  for (const run of runs.filter((each) => lengthOf(each) >= shortestRow)) {
+    const { start, end } = run;
+    const isBelow = start > joined.end && start < lower;
+    if (isBelow && Math.abs(end + 0.5 - lower) < Math.abs(joined.end + 0.5 - lower)) joined.end = end;
+    const isAbove = end < joined.start && end > upper;
+    if (isAbove && Math.abs(start - 0.5 - upper) < Math.abs(joined.start - 0.5 - upper)) joined.start = start;
+  }
+  return joined;
 }
 
 /** Part of the mouth, around its middle, in which the visible gap is measured. */

@@ -19,7 +19,7 @@ import type { MouthReference } from './mouth-reference.ts';
 import { MouthTarget, type MouthShape } from './mouth-target.ts';
 import type { NeutralMouth } from './neutral-mouth.ts';
 import { updateLipLineExtent, type LipLine } from './row-warp.ts';
-import { extractInterior } from './teeth-donor.ts';
+import { extractInterior } from './donor-interior.ts';
 import { WarpField } from './warp-field.ts';
 
 export interface MouthRendererOptions {

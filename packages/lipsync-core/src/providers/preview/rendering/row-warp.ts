@@ -32,10 +32,11 @@ export function updateLipLineExtent(line: LipLine, pose: HeadPose): void {
 }
 
 /**
- * Part of the opening, from the upper lip down, over which the clip's own interior changes from the movement of the
- * upper teeth to that of the jaw, and fraction of the lip's movement with which the upper teeth appear to move.
+ * Part of the opening, from the upper lip down, over which the clip's own interior changes from the upper teeth, which
+ * stay where they are, to the movement of the jaw; and distance by which the upper lip rises until the interior rises
+ * with it.
  */
-const ownInterior = { jawFrom: 0.45, jawTo: 0.8, withLip: 0.5 } as const;
+const ownInterior = { jawFrom: 0.45, jawTo: 0.8, risePx: 0.5 } as const;
 
 /** Softness of the edges of a narrow gap relative to its height, so that they do not meet and hide what lies between. */
 const featherOfGap = 0.35;
@@ -293,7 +294,8 @@ export class RowWarp {
     this.otherY[pixel] = isUpper ? lowerY : upperY;
     const ofJaw = smoothStep(ownInterior.jawFrom, ownInterior.jawTo, inside) * this.#line.jawShown;
     // The lip slides over the upper teeth, unless it uncovers what the clip does not show.
-    const ofLip = upperX * this.#pose.downX + upperY * this.#pose.downY > 0 ? 1 : ownInterior.withLip;
+    const risePx = (upperX * this.#pose.downX + upperY * this.#pose.downY) / this.#pose.scale;
+    const ofLip = smoothStep(-ownInterior.risePx, ownInterior.risePx, risePx);
     this.insideX[pixel] = mix(upperX * ofLip, lowerX, ofJaw);
     this.insideY[pixel] = mix(upperY * ofLip, lowerY, ofJaw);
   }
