@@ -12,6 +12,7 @@ import {
   type WidthDivisor,
 } from '../providers/wav2lip/model/network.ts';
 import { framesInputName, melInputName, outputName, wav2lipGraph } from '../providers/wav2lip/model/wav2lip-graph.ts';
+import { seedOf, uniform } from './seeded-values.ts';
 import type { FileHash } from '../storage/file-hash.ts';
 
 export interface SeededWav2Lip {
@@ -58,7 +59,7 @@ export function seededTensors(
         entry.dims.reduce((product, size) => product * size, 1),
         low,
         high,
-        seed ^ fnv1a(name),
+        seedOf(name, seed),
       );
     },
   };
@@ -79,27 +80,6 @@ function weightVariance({ kind, inputChannels, kernel, strides, residual }: Laye
   const fanIn = (inputChannels * kernel * kernel) / (kind === 'transposed' ? strides[0] * strides[1] : 1);
   const gain = residual ? 0.2 : 2;
   return (kind === 'plain' ? 0.05 : gain) / fanIn;
-}
-
-/** Uniform values of the mulberry32 generator. */
-function uniform(length: number, low: number, high: number, seed: number): Float32Array {
-  const values = new Float32Array(length);
-  const scale = (high - low) / 2 ** 32;
-  let state = seed >>> 0;
-  for (let index = 0; index < length; index += 1) {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    values[index] = low + scale * ((mixed ^ (mixed >>> 14)) >>> 0);
-  }
-  return values;
-}
-
-/** 32-bit FNV-1a hash. */
-function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash;
 }
 
 /** Options of small models with the ports of Wav2Lip and a known output. */

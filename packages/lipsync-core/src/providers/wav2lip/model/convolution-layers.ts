@@ -1,7 +1,8 @@
 /// <reference lib="es2025.float16" />
+import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
 import type { ElementType } from '../../../inference/models/network-kind.ts';
 import { onnxElementType, type GraphNode } from '../../../inference/onnx-writer.ts';
-import { weightDims, type FoldedLayer } from './layer-weights.ts';
+import { weightDims } from './layer-weights.ts';
 import type { Layer } from './network.ts';
 import { integers, type GraphPart } from './pixel-layout.ts';
 

@@ -1,3 +1,10 @@
+import {
+  batchNormShapes,
+  foldNorm,
+  readBatchNorm,
+  type BatchNorm,
+  type FoldedLayer,
+} from '../../../inference/models/batch-norm.ts';
 import type { TensorShape, TensorSource } from '../../../inference/models/network-kind.ts';
 import type { Layer } from './network.ts';
 
@@ -9,26 +16,14 @@ export interface LayerTensors {
   readonly norm: BatchNorm | null;
 }
 
-/** Batch normalization parameters, one value per output channel: γ, β, μ and σ². */
-export interface BatchNorm {
-  readonly scale: Float32Array;
-  readonly shift: Float32Array;
-  readonly mean: Float32Array;
-  readonly variance: Float32Array;
-}
-
 const convolutionKey = 'conv_block.0';
 const normKey = 'conv_block.1';
-const normTensors = ['weight', 'bias', 'running_mean', 'running_var'] as const;
 
 /** Names and shapes of the layer's tensors in a checkpoint, except `num_batches_tracked`. */
 export function tensorShapes(layer: Layer): readonly TensorShape[] {
   const prefix = convolutionPrefix(layer);
   const channels = [layer.outputChannels];
-  const norm =
-    layer.kind === 'plain'
-      ? []
-      : normTensors.map((name) => ({ name: `${layer.name}.${normKey}.${name}`, dims: channels }));
+  const norm = layer.kind === 'plain' ? [] : batchNormShapes(`${layer.name}.${normKey}`, layer.outputChannels);
   return [{ name: `${prefix}.weight`, dims: weightDims(layer) }, { name: `${prefix}.bias`, dims: channels }, ...norm];
 }
 
@@ -44,17 +39,10 @@ export async function readLayerTensors(layer: Layer, source: TensorSource): Prom
   const prefix = convolutionPrefix(layer);
   const weight = await source.read(`${prefix}.weight`);
   const bias = await source.read(`${prefix}.bias`);
-  return { weight, bias, norm: layer.kind === 'plain' ? null : await readNorm(layer, source) };
-}
-
-async function readNorm(layer: Layer, source: TensorSource): Promise<BatchNorm> {
-  const read = (name: (typeof normTensors)[number]): Promise<Float32Array> =>
-    source.read(`${layer.name}.${normKey}.${name}`);
   return {
-    scale: await read('weight'),
-    shift: await read('bias'),
-    mean: await read('running_mean'),
-    variance: await read('running_var'),
+    weight,
+    bias,
+    norm: layer.kind === 'plain' ? null : await readBatchNorm(`${layer.name}.${normKey}`, source),
   };
 }
 
@@ -62,41 +50,13 @@ function convolutionPrefix({ kind, name }: Layer): string {
   return kind === 'plain' ? name : `${name}.${convolutionKey}`;
 }
 
-/** Default epsilon of PyTorch's BatchNorm2d. */
-export const batchNormEpsilon = 1e-5;
-
-/** Weight and bias of a convolution that includes the batch normalization. */
-export interface FoldedLayer {
-  readonly weight: Float32Array;
-  readonly bias: Float32Array;
-}
-
-/**
- * Folds batch normalization into the convolution: w' = w · γ / √(σ² + ε), b' = (b − μ) · γ / √(σ² + ε) + β, computed in
- * float64 and rounded once. Modifies and returns the weight array.
- */
+/** Folds batch normalization into the convolution. Modifies and returns the weight array. */
 export function foldBatchNorm(layer: Layer, { weight, bias, norm }: LayerTensors): FoldedLayer {
   if (norm === null) return { weight, bias };
-  const factors = normFactors(norm);
-  const { outputChannels, kind, kernel } = layer;
-  const area = kernel * kernel;
+  const area = layer.kernel * layer.kernel;
   // In a transposed convolution, output channels are axis 1 and repeat for each input channel.
-  const block = kind === 'transposed' ? area : area * layer.inputChannels;
-  for (let start = 0; start < weight.length; start += block) {
-    const factor = factors[(start / block) % outputChannels] ?? 0;
-    for (let index = start; index < start + block; index += 1) weight[index] = (weight[index] ?? 0) * factor;
-  }
-  return {
-    weight,
-    bias: bias.map(
-      (value, channel) => (value - (norm.mean[channel] ?? 0)) * (factors[channel] ?? 0) + (norm.shift[channel] ?? 0),
-    ),
-  };
-}
-
-/** γ / √(σ² + ε) per channel. */
-function normFactors({ scale, variance }: BatchNorm): Float64Array {
-  return Float64Array.from(scale, (value, channel) => value / Math.sqrt((variance[channel] ?? 0) + batchNormEpsilon));
+  const blockLength = layer.kind === 'transposed' ? area : area * layer.inputChannels;
+  return foldNorm({ weight, bias }, norm, { blockLength });
 }
 
 /**

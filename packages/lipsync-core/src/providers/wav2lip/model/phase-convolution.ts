@@ -1,5 +1,5 @@
 import type { GraphNode } from '../../../inference/onnx-writer.ts';
-import type { FoldedLayer } from './layer-weights.ts';
+import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
 import type { Layer } from './network.ts';
 import {
   batchShapeNames,

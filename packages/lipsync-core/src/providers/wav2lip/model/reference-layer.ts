@@ -1,4 +1,5 @@
-import { batchNormEpsilon, type BatchNorm, type LayerTensors } from './layer-weights.ts';
+import { normalizeValue, type ReferenceValue } from '../../../inference/models/batch-norm.ts';
+import type { LayerTensors } from './layer-weights.ts';
 import type { Layer } from './network.ts';
 
 /** Activations of one image, row-major (channels, rows, columns). */
@@ -16,12 +17,6 @@ export interface ActivationIndex {
   readonly column: number;
 }
 
-export interface ReferenceValue {
-  readonly value: number;
-  /** Sum of the magnitudes of all terms; rounding errors are proportional to it. */
-  readonly magnitude: number;
-}
-
 /**
  * Reference implementation of one output value in float64: convolution, batch normalization, residual connection, ReLU.
  * Slow, and independent of the graph that it verifies.
@@ -36,7 +31,7 @@ export function layerValueAt(
     layer.kind === 'transposed'
       ? convolveTransposed(layer, tensors, input, index)
       : convolve(layer, tensors, input, index);
-  const normalizedSum = tensors.norm === null ? sum : normalize(sum, tensors.norm, index.channel);
+  const normalizedSum = tensors.norm === null ? sum : normalizeValue(sum, tensors.norm, { channel: index.channel });
   if (layer.kind === 'plain') return normalizedSum;
   const added = layer.residual ? valueAt(input, index) : 0;
   return { value: Math.max(0, normalizedSum.value + added), magnitude: normalizedSum.magnitude + Math.abs(added) };
@@ -106,20 +101,6 @@ function sumOver(
     magnitude += Math.abs(product);
   }
   return { value, magnitude };
-}
-
-function normalize({ value, magnitude }: ReferenceValue, norm: BatchNorm, channel: number): ReferenceValue {
-  const [scale = 0, shift = 0, mean = 0, variance = 0] = [
-    norm.scale[channel],
-    norm.shift[channel],
-    norm.mean[channel],
-    norm.variance[channel],
-  ];
-  const deviation = Math.sqrt(variance + batchNormEpsilon);
-  return {
-    value: ((value - mean) / deviation) * scale + shift,
-    magnitude: ((magnitude + Math.abs(mean)) / deviation) * Math.abs(scale) + Math.abs(shift),
-  };
 }
 
 /** The value at an index; 0 outside of the image and at fractional rows or columns. */

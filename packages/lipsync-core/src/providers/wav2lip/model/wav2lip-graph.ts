@@ -1,10 +1,11 @@
+import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
 import type { TensorSource } from '../../../inference/models/network-kind.ts';
 import type { ElementType, GraphForm, GraphKind } from '../../../inference/models/network-kind.ts';
 import type { GraphNode, OnnxGraph } from '../../../inference/onnx-writer.ts';
 import { melBandCount } from '../../../audio/mel-spectrogram.ts';
 import { melChunkColumns } from '../mel-chunks.ts';
 import { cast, convolutionLayer, gpuConvolutionLayer, singlePixelTransposedLayer } from './convolution-layers.ts';
-import { foldBatchNorm, foldResidual, readLayerTensors, type FoldedLayer } from './layer-weights.ts';
+import { foldBatchNorm, foldResidual, readLayerTensors } from './layer-weights.ts';
 import { officialCropSizePx } from './model-facts.ts';
 import { layersOf, type Layer, type Wav2LipNetwork } from './network.ts';
 import { upsamplingLayer, upsamplingLayerToImage } from './phase-convolution.ts';

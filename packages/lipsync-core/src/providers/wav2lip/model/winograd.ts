@@ -4,7 +4,7 @@
  * flattened tiles, the Kronecker product of the one-dimensional matrix with itself.
  */
 import type { GraphNode } from '../../../inference/onnx-writer.ts';
-import type { FoldedLayer } from './layer-weights.ts';
+import type { FoldedLayer } from '../../../inference/models/batch-norm.ts';
 import type { Layer } from './network.ts';
 import {
   batchShapeNames,
