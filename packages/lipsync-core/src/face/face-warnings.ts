@@ -45,7 +45,7 @@ export function absentFramesWarning(
   ];
 }
 
-const hiddenMouths: Readonly<Record<HiddenReason, { readonly code: string; readonly fault: string }>> = {
+export const hiddenMouths: Readonly<Record<HiddenReason, { readonly code: string; readonly fault: string }>> = {
   covered: { code: 'mouth_covered', fault: 'Something covers the mouth' },
   overexposed: { code: 'mouth_overexposed', fault: 'The mouth is overexposed' },
   blurred: { code: 'mouth_blurred', fault: 'The mouth is blurred' },

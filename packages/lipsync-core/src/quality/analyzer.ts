@@ -1,5 +1,6 @@
 import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality.ts';
-import type { ClipFacts, Picture, Timeline } from '../media/index.ts';
+import type { FaceTrack } from '../face/index.ts';
+import type { ClipFacts, MediaLimits, Picture, Timeline } from '../media/index.ts';
 import type { RenderResources } from '../processes/render-task.ts';
 import type { VideoSpeech } from './lips/video-speech.ts';
 
@@ -116,10 +117,20 @@ export interface SourceFrame {
   readonly picture: Picture | undefined;
 }
 
+/** Where the face of each frame was found: by the track of the source clip, or of the video itself. */
+export interface FaceLocator {
+  /** Undefined when it shows no face. */
+  readonly track: FaceTrack | undefined;
+  /** Frame of the track that belongs to a frame of the video. */
+  trackFrameAt(index: number): number;
+}
+
 /** What analyzers receive before the first frame. */
 export interface AnalyzerSetup {
   readonly input: AssessmentInput;
   readonly models: AssessmentModels;
+  readonly faces: FaceLocator;
+  readonly limits: MediaLimits;
   readonly facts: ClipFacts;
   readonly framesPerSecond: number;
   /** Frames that will be added. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compareLipsTask } from '../../src/quality/unchanged-lips/compare-lips-task.ts';
+import { compareLips } from '../../src/quality/unchanged-lips/compare-lips.ts';
 import { compare, TakeMaker, taskContext, totalMs, type TakeSet } from './take-fixture.ts';
 
 const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
@@ -70,6 +70,6 @@ describe('The comparison of lips', { timeout: 300_000 }, () => {
 
   it('The comparison stops when its signal aborts.', async () => {
     const context = { ...taskContext(), signal: AbortSignal.abort(new Error('stop')) };
-    await expect(compareLipsTask({ ...takes.input, takePath: takes.oldPath }, context)).rejects.toThrow();
+    await expect(compareLips({ ...takes.input, takePath: takes.oldPath }, context)).rejects.toThrow();
   });
 });

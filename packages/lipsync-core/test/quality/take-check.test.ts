@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LipsyncError } from '../../src/errors/index.ts';
 import type { ClipFacts } from '../../src/media/index.ts';
 import type { RenderPool } from '../../src/processes/render-pool.ts';
-import type { TakeRange } from '../../src/quality/unchanged-lips/compare-lips-task.ts';
+import type { QualityRange } from '../../src/contract/quality.ts';
 import { TakeCheck } from '../../src/quality/unchanged-lips/take-check.ts';
 import { limits } from '../media/make-media.ts';
 
@@ -38,7 +38,7 @@ const take = {
 } as const;
 
 /** Runs the check with a render process that answers with `result`. */
-function check(result: () => Promise<readonly TakeRange[]>, signal = new AbortController().signal) {
+function check(result: () => Promise<readonly QualityRange[]>, signal = new AbortController().signal) {
   const renderPool = { run: result, warm: () => undefined, close: async () => undefined };
   // `as`: the check runs one task only.
   return new TakeCheck({ renderPool: renderPool as RenderPool, limits }).run(take, {

@@ -3,15 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
+import type { QualityRange } from '../../src/contract/quality.ts';
 import { analyzeSpeechTask } from '../../src/audio/analyze-speech-task.ts';
 import { passThroughTask, planTimeline, probeClip, probeSpeech } from '../../src/media/index.ts';
 import { RenderResources, type RenderTaskContext } from '../../src/processes/render-task.ts';
 import { previewTask } from '../../src/providers/preview/preview-task.ts';
-import {
-  compareLipsTask,
-  type CompareLipsInput,
-  type TakeRange,
-} from '../../src/quality/unchanged-lips/compare-lips-task.ts';
+import { compareLips, type CompareLipsInput } from '../../src/quality/unchanged-lips/compare-lips.ts';
 import { limits } from '../media/make-media.ts';
 
 const execute = promisify(execFile);
@@ -78,11 +75,11 @@ export class TakeMaker implements AsyncDisposable {
   }
 }
 
-export function compare({ input }: Pick<TakeSet, 'input'>, takePath: string): Promise<readonly TakeRange[]> {
-  return compareLipsTask({ ...input, takePath }, taskContext());
+export async function compare({ input }: Pick<TakeSet, 'input'>, takePath: string): Promise<readonly QualityRange[]> {
+  return (await compareLips({ ...input, takePath }, taskContext())).ranges;
 }
 
 /** The length of all ranges in milliseconds. */
-export function totalMs(ranges: readonly TakeRange[]): number {
+export function totalMs(ranges: readonly QualityRange[]): number {
   return ranges.reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
 }

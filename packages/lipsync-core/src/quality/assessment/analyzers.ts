@@ -1,5 +1,7 @@
 import type { AnalyzerDefinition } from '../analyzer.ts';
+import { faceAnalyzer } from '../lips/face-labels.ts';
 import { lipAnalyzer } from '../lips/lip-analyzer.ts';
+import { unchangedLipsAnalyzer } from '../unchanged-lips/unchanged-lips-analyzer.ts';
 
 /** Every analyzer, in the order in which findings are merged: a later one overrides `sync` of an earlier one. */
-export const analyzers: readonly AnalyzerDefinition[] = [lipAnalyzer];
+export const analyzers: readonly AnalyzerDefinition[] = [faceAnalyzer, lipAnalyzer, unchangedLipsAnalyzer];

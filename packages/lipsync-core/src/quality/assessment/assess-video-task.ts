@@ -39,22 +39,23 @@ export async function assessVideoTask(input: AssessVideoInput, context: RenderTa
   const { resources } = context;
   const frameCount = facts.frameCount;
   const rate = framesPerSecond(facts.frameRate);
-  const setup: AnalyzerSetup = { input, models, facts, framesPerSecond: rate, frameCount, resources, signal };
-  const running = await Promise.all(analyzers.map((definition) => startAnalyzer(definition, setup)));
-  const speechMeasured = measureVideoSpeech(videoPath, facts, setup);
+  const video = { input, models, limits, facts, framesPerSecond: rate, frameCount, resources, signal };
+  const speechMeasured = measureVideoSpeech(videoPath, facts, video);
   // Awaited after the frames; a failure before must not count as unhandled.
   speechMeasured.catch(() => undefined);
-  const faces = await FaceReader.open(setup, (fraction) => context.onProgress({ stage: 'tracking', fraction }));
+  const faces = await FaceReader.open(video, (fraction) => context.onProgress({ stage: 'tracking', fraction }));
   try {
+    const setup: AnalyzerSetup = { ...video, faces };
+    const running = await Promise.all(analyzers.map((definition) => startAnalyzer(definition, setup)));
     await readFrames(setup, faces, running, (fraction) => context.onProgress({ stage: 'scoring', fraction }));
+    const speech = await speechMeasured;
+    const outcomes = [];
+    for (const analyzer of running)
+      outcomes.push({ definition: analyzer.definition, findings: await finishAnalyzer(analyzer, speech, signal) });
+    return mergeFindings(outcomes, input.source !== undefined);
   } finally {
     faces.close();
   }
-  const speech = await speechMeasured;
-  const outcomes = [];
-  for (const analyzer of running)
-    outcomes.push({ definition: analyzer.definition, findings: await finishAnalyzer(analyzer, speech, signal) });
-  return mergeFindings(outcomes, input.source !== undefined);
 }
 
 /** An analyzer at work; `failure` is why it stopped. */

@@ -1,5 +1,6 @@
 import type { TraceContext } from '../../contract/ports.ts';
 import type { ProgressReport, Warning } from '../../contract/provider-types.ts';
+import type { QualityLabel } from '../../contract/quality.ts';
 import { toLipsyncError } from '../../errors/index.ts';
 import type { MediaLimits } from '../../media/index.ts';
 import { KeyedMutex } from '../../processes/keyed-mutex.ts';
@@ -33,7 +34,7 @@ export interface AssessmentContext {
 
 /** The quality of a video with the series behind it. */
 export interface Assessment extends MeasuredQuality {
-  /** Says why nothing was measured; empty otherwise. */
+  /** Labels that are also warnings of a job, or why nothing was measured. */
   readonly warnings: readonly Warning[];
 }
 
@@ -56,11 +57,20 @@ export class QualityAssessor {
       context.onProgress({ stage: 'scoring', fraction: 0 });
       const assess = (): Promise<MeasuredQuality> =>
         renderPool.run(assessVideoRenderTask, { ...input, limits, models }, context);
-      return { ...(await this.#queue.run(['assessment'], assess, context.signal)), warnings: [] };
+      const measured = await this.#queue.run(['assessment'], assess, context.signal);
+      return { ...measured, warnings: measured.quality.labels.flatMap(toWarning) };
     } catch (error) {
       const { message } = toLipsyncError(error);
       const warning = { code: 'quality_not_measured', message: `The quality was not measured. ${message}` };
       return { ...unknownQuality(analyzers, message, input.source !== undefined), warnings: [warning] };
     }
   }
+}
+
+/** Lips that do not follow the speech have always been a warning. Other labels stand in the quality alone. */
+function toWarning({ code, message, ranges }: QualityLabel): Warning[] {
+  if (code !== 'lips_unchanged') return [];
+  const seconds = (ms: number): string => (ms / 1000).toFixed(2);
+  const listed = ranges.map(({ startMs, endMs }) => `${seconds(startMs)}–${seconds(endMs)} s`).join(', ');
+  return [{ code, message: `${message} At ${listed} of the output.` }];
 }

@@ -1,19 +1,18 @@
 import { openFramesAhead, seamFrameAt, type Frame, type Picture } from '../../media/index.ts';
-import type { AnalyzerSetup } from '../analyzer.ts';
-import type { FaceReader } from '../lips/face-reader.ts';
+import type { FaceReader, FaceReaderSetup } from '../lips/face-reader.ts';
 
 /** Pictures of the source clip per second. */
 const picturesPerSecond = 5;
 
 /** Decodes the source clip along its timeline, beside the video, and hands out a few of its pictures. */
 export class SourcePictures {
-  readonly #setup: AnalyzerSetup;
+  readonly #setup: FaceReaderSetup;
   readonly #faces: FaceReader;
   readonly #every: number;
   #frames: AsyncIterator<Frame> | undefined;
   #current: Frame | undefined;
 
-  constructor(setup: AnalyzerSetup, faces: FaceReader) {
+  constructor(setup: FaceReaderSetup, faces: FaceReader) {
     this.#setup = setup;
     this.#faces = faces;
     this.#every = Math.max(1, Math.round(setup.framesPerSecond / picturesPerSecond));

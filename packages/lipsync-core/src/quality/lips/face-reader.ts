@@ -4,20 +4,23 @@ import { trackFaces } from '../../face/track-faces.ts';
 import { LipsyncError } from '../../errors/index.ts';
 import { clipFrameAt, type Picture } from '../../media/index.ts';
 import { hashFile } from '../../storage/file-hash.ts';
-import type { AnalyzerSetup, SourceFrame } from '../analyzer.ts';
+import type { AnalyzerSetup, FaceLocator, SourceFrame } from '../analyzer.ts';
 import { cropFace, FixedCrop } from './face-crop.ts';
+
+/** What a reader needs to know about the video. */
+export type FaceReaderSetup = Omit<AnalyzerSetup, 'faces'>;
 
 /**
  * Measures the landmarks of the face in decoded frames of a video. The face is located by the track of the source clip,
  * or by a track of the video itself.
  */
-export class FaceReader {
-  readonly #setup: AnalyzerSetup;
+export class FaceReader implements FaceLocator {
+  readonly #setup: FaceReaderSetup;
   readonly #detector: FaceDetector;
   readonly #track: FaceTrack | undefined;
   readonly #crop: FixedCrop | undefined;
 
-  private constructor(setup: AnalyzerSetup, detector: FaceDetector, track: FaceTrack | undefined) {
+  private constructor(setup: FaceReaderSetup, detector: FaceDetector, track: FaceTrack | undefined) {
     this.#setup = setup;
     this.#detector = detector;
     this.#track = track;
@@ -25,7 +28,7 @@ export class FaceReader {
   }
 
   /** Opens the track. The caller closes the reader. */
-  static async open(setup: AnalyzerSetup, onProgress: (fraction: number) => void): Promise<FaceReader> {
+  static async open(setup: FaceReaderSetup, onProgress: (fraction: number) => void): Promise<FaceReader> {
     const detector = await setup.resources.get(createFaceDetector);
     return new FaceReader(setup, detector, await findTrack(setup, detector, onProgress));
   }
@@ -96,7 +99,7 @@ export class FaceReader {
 }
 
 async function findTrack(
-  setup: AnalyzerSetup,
+  setup: FaceReaderSetup,
   detector: FaceDetector,
   onProgress: (fraction: number) => void,
 ): Promise<FaceTrack | undefined> {

@@ -1,19 +1,31 @@
-import type { QualityLabel, SyncQuality } from '../../contract/quality.ts';
+import type { QualityLabel, QualityPart } from '../../contract/quality.ts';
 import { measureLips } from '../../face/index.ts';
 import {
   toPart,
-  type AnalyzerDefinition,
-  type AssessedFrame,
   type Analyzer,
+  type AnalyzerDefinition,
   type AnalyzerSetup,
+  type AssessedFrame,
   type Findings,
+  type PartDefinition,
 } from '../analyzer.ts';
+import { offsetLabels, rangesWhere, toLabel, toTimes } from './lip-labels.ts';
+import {
+  bilabialClosure,
+  frozenWindows,
+  lipDynamics,
+  lipLeak,
+  loudnessDistance,
+  missing,
+  pauseOpening,
+  silentMotion,
+  type Measured,
+} from './lip-measures.ts';
+import { soundAtFrames, type FrameSound, type LipSeries } from './lip-series.ts';
 import { lipLabels, lipParts } from './lip-tables.ts';
-import { estimateOffset, lagStepMs, maxLagMs, type OffsetEstimate } from './offset-curve.ts';
+import { estimateSync } from './lip-sync.ts';
+import { curvePoints } from './offset-curve.ts';
 import type { VideoSpeech } from './video-speech.ts';
-
-/** Correlation from which the offset is reported: below it, it was wrong by up to 15 frames on real clips. */
-const reliableStrength = 0.55;
 
 /** Lips and sound without any trained network but the landmarks. */
 export const lipAnalyzer: AnalyzerDefinition = {
@@ -23,111 +35,143 @@ export const lipAnalyzer: AnalyzerDefinition = {
   create: (setup) => new LipAnalyzer(setup),
 };
 
-class LipAnalyzer implements Analyzer {
-  readonly #setup: AnalyzerSetup;
-  readonly #opening: Float32Array;
-  readonly #sourceOpening: Float32Array;
+type LipSetup = Pick<AnalyzerSetup, 'framesPerSecond' | 'frameCount' | 'input' | 'faces'>;
 
-  constructor(setup: AnalyzerSetup) {
+/** Gaps between frames of a defect that are closed in its ranges. */
+const longestGapS = 0.2;
+
+/** Collects the lip opening of every frame and compares it with the sound. Keeps twelve bytes per frame. */
+class LipAnalyzer implements Analyzer {
+  readonly #setup: LipSetup;
+  readonly #opening: Float32Array;
+  /** The same without frames in which the mouth is hidden; there a take shows the source. */
+  readonly #judged: Float32Array;
+  readonly #sourceOpening: Float32Array;
+  readonly #isLost: Uint8Array;
+
+  constructor(setup: LipSetup) {
     this.#setup = setup;
     this.#opening = new Float32Array(setup.frameCount).fill(NaN);
-    this.#sourceOpening = new Float32Array(setup.input.source ? setup.frameCount : 0).fill(NaN);
+    this.#judged = this.#opening.slice();
+    this.#sourceOpening = this.#opening.slice();
+    this.#isLost = new Uint8Array(setup.frameCount);
   }
 
-  add({ index, points, source }: AssessedFrame): void {
-    if (points) this.#opening[index] = measureLips(points).opening;
-    if (source?.points) this.#sourceOpening[index] = measureLips(source.points).opening;
+  add({ index, points, source }: Pick<AssessedFrame, 'index' | 'points' | 'source'>): void {
+    const opening = points ? measureLips(points).opening : NaN;
+    this.#opening[index] = opening;
+    const { track } = this.#setup.faces;
+    if (track?.visibility(this.#setup.faces.trackFrameAt(index)) === 1) this.#judged[index] = opening;
+    if (!source?.points) return;
+    this.#sourceOpening[index] = measureLips(source.points).opening;
+    if (!points) this.#isLost[index] = 1;
   }
 
+  /** May be called again with another sound. */
   finish(speech: VideoSpeech): Findings {
-    const { framesPerSecond, input } = this.#setup;
-    const lips = { framesPerSecond, opening: this.#opening };
-    const reason = findObstacle(lips.opening, speech);
-    const estimate = reason === null ? estimateOffset(lips, speech) : undefined;
-    const sync = toSync(estimate, reason);
+    const { framesPerSecond, frameCount, input } = this.#setup;
+    const lips: LipSeries = { framesPerSecond, opening: this.#judged };
+    const sound = soundAtFrames(speech, frameCount, framesPerSecond);
+    const { sync, estimate } = estimateSync(lips, speech);
+    const durationMs = (frameCount * 1000) / framesPerSecond;
+    const parts = this.#measureParts(lips, sound, speech);
+    const strength = sync.strength === null ? missing(sync.reason ?? 'It was not measured.') : known(sync.strength);
     return {
-      parts: { [lipParts.syncStrength.name]: toPart(lipParts.syncStrength, sync.strength, sync.reason) },
-      labels: offsetLabels(sync, (lips.opening.length * 1000) / framesPerSecond),
+      parts: toParts({ ...parts, syncStrength: strength }),
+      source: this.#measureSource(sound),
+      labels: [
+        ...offsetLabels(sync, { late: lipLabels.soundLate, early: lipLabels.soundEarly, durationMs }),
+        ...this.#soundLabels(lips, sound, parts),
+        ...this.#faceLabels(),
+      ],
       sync,
       trace: {
         frameRate: framesPerSecond,
         lipOpening: toValues(this.#opening),
         sourceLipOpening: input.source ? toValues(this.#sourceOpening) : null,
-        ...soundPerFrame(speech, lips.opening.length, framesPerSecond),
+        speechLevelDb: Array.from(sound.levelDb, (level) => Math.round(level * 10) / 10),
+        voiced: Array.from(sound.talking, (flag) => flag === 1),
         offsetCurve: estimate ? curvePoints(estimate) : [],
       },
     };
   }
-}
 
-/** Why lips and sound cannot be compared; null when they can. */
-function findObstacle(opening: Float32Array, speech: VideoSpeech): string | null {
-  if (!speech.hasSound) return 'The video has no sound.';
-  if (!speech.voiceFound) return 'The sound contains no voice.';
-  const speechShare = speech.active.reduce((sum, value) => sum + value, 0) / speech.active.length;
-  if (speechShare < 0.1) return 'Less than 10 % of the sound is speech.';
-  if (opening.every(Number.isNaN)) return 'The video shows no face.';
-  return null;
-}
-
-function toSync(estimate: OffsetEstimate | undefined, reason: string | null): SyncQuality {
-  const common = { method: 'lip_audio_correlation', lseC: null, lseD: null } as const;
-  if (!estimate)
+  #measureParts(lips: LipSeries, sound: FrameSound, speech: VideoSpeech) {
+    const noVoice = missing(speech.hasSound ? 'The sound contains no voice.' : 'The video has no sound.');
+    const { share } = frozenWindows(lips, sound);
     return {
-      ...common,
-      offsetMs: null,
-      offsetIntervalMs: null,
-      strength: null,
-      windows: 0,
-      reason: reason ?? 'The video is shorter than two seconds.',
+      loudnessDistance: speech.voiceFound ? loudnessDistance(lips, sound) : noVoice,
+      lipDynamics: speech.voiceFound ? lipDynamics(lips, sound) : noVoice,
+      frozenSpeech: !speech.voiceFound ? noVoice : share === null ? missing('Too little speech.') : known(share),
+      pauseOpening: pauseOpening(lips, sound),
+      silentMotion: silentMotion(lips, sound),
+      bilabialClosure: speech.voiceFound ? bilabialClosure(lips, speech.closure) : noVoice,
+      lipLeak: this.#setup.input.source ? lipLeak(lips, this.#sourceOpening) : missing('No source clip was given.'),
     };
-  const strength = Math.round(estimate.strength * 1000) / 1000;
-  if (strength < reliableStrength)
-    return {
-      ...common,
-      offsetMs: null,
-      offsetIntervalMs: null,
-      strength,
-      windows: estimate.windows,
-      reason: `Lip opening and sound correlate by ${strength.toFixed(2)} only; below ${reliableStrength} the offset is not reliable.`,
-    };
-  const [low, high] = estimate.intervalMs;
-  return {
-    ...common,
-    offsetMs: Math.round(estimate.offsetMs),
-    offsetIntervalMs: [Math.round(low), Math.round(high)],
-    strength,
-    windows: estimate.windows,
-    reason: null,
-  };
+  }
+
+  /** What the source's own lips do in the same frames. Its own sound is not heard, so only its motion counts. */
+  #measureSource(sound: FrameSound): Readonly<Record<string, number | null>> {
+    const { framesPerSecond, input } = this.#setup;
+    if (!input.source) return {};
+    const lips = { framesPerSecond, opening: this.#sourceOpening };
+    return { [lipParts.lipDynamics.name]: lipDynamics(lips, { ...sound, talking: sound.talking.map(() => 1) }).value };
+  }
+
+  #soundLabels(
+    lips: LipSeries,
+    sound: FrameSound,
+    parts: Readonly<Record<'frozenSpeech' | 'pauseOpening' | 'silentMotion', Measured>>,
+  ): QualityLabel[] {
+    const { framesPerSecond, frameCount } = this.#setup;
+    const labels: QualityLabel[] = [];
+    const pauses = toTimes(
+      rangesWhere(frameCount, (frame) => sound.pausing[frame] === 1),
+      framesPerSecond,
+    );
+    const { mouthFrozen, mouthOpenInPause, mouthMovesInSilence } = lipLabels;
+    const isBeyond = ({ value }: Measured, { threshold }: { readonly threshold: number }): boolean =>
+      value !== null && value >= threshold;
+    if (isBeyond(parts.frozenSpeech, mouthFrozen)) {
+      const ranges = toTimes(frozenWindows(lips, sound).ranges, framesPerSecond);
+      const message = 'The mouth does not move under the speech.';
+      labels.push(toLabel(mouthFrozen, { message, ranges, value: parts.frozenSpeech.value ?? 0 }));
+    }
+    if (isBeyond(parts.pauseOpening, mouthOpenInPause)) {
+      const message = 'The mouth stays open in pauses of the speech.';
+      labels.push(toLabel(mouthOpenInPause, { message, ranges: pauses, value: parts.pauseOpening.value ?? 0 }));
+    }
+    if (isBeyond(parts.silentMotion, mouthMovesInSilence)) {
+      const message = 'The lips move in pauses of the speech.';
+      labels.push(toLabel(mouthMovesInSilence, { message, ranges: pauses, value: parts.silentMotion.value ?? 0 }));
+    }
+    return labels;
+  }
+
+  #faceLabels(): QualityLabel[] {
+    const { framesPerSecond, frameCount } = this.#setup;
+    const share = this.#isLost.reduce((sum, flag) => sum + flag, 0) / frameCount;
+    if (share < lipLabels.faceLost.threshold) return [];
+    const gap = Math.round(longestGapS * framesPerSecond);
+    const ranges = rangesWhere(frameCount, (frame) => this.#isLost[frame] === 1, gap);
+    const message = 'The face of the source clip cannot be found in the video.';
+    return [toLabel(lipLabels.faceLost, { message, ranges: toTimes(ranges, framesPerSecond), value: share })];
+  }
 }
 
-function offsetLabels({ offsetMs, strength }: SyncQuality, durationMs: number): QualityLabel[] {
-  if (offsetMs === null || strength === null) return [];
-  const { code, threshold, fatal } = offsetMs > 0 ? lipLabels.soundEarly : lipLabels.soundLate;
-  if (Math.abs(offsetMs) <= threshold) return [];
-  const direction = offsetMs > 0 ? 'before' : 'after';
-  const message = `The sound comes ${Math.abs(offsetMs)} ms ${direction} the lips.`;
-  const ranges = [{ startMs: 0, endMs: Math.round(durationMs) }];
-  return [{ code, message, ranges, value: Math.abs(offsetMs), threshold, fatal }];
+function known(value: number): Measured {
+  return { value, reason: null };
+}
+
+function toParts(measured: Readonly<Record<keyof typeof lipParts, Measured>>): Record<string, QualityPart> {
+  const parts = Object.entries<PartDefinition>(lipParts).map(([key, definition]) => {
+    // `as`: Object.entries widens the keys of the table.
+    const { value, reason } = measured[key as keyof typeof lipParts];
+    return [definition.name, toPart(definition, value === null ? null : Math.round(value * 10_000) / 10_000, reason)];
+  });
+  return Object.fromEntries(parts);
 }
 
 function toValues(series: Float32Array): (number | null)[] {
   return Array.from(series, (value) => (Number.isNaN(value) ? null : Math.round(value * 10_000) / 10_000));
-}
-
-function soundPerFrame({ levelDb, active, stepsPerSecond }: VideoSpeech, frameCount: number, framesPerSecond: number) {
-  const stepAt = (frame: number): number => Math.floor(((frame + 0.5) / framesPerSecond) * stepsPerSecond);
-  const frames = Array.from({ length: frameCount }, (_, frame) => stepAt(frame));
-  return {
-    speechLevelDb: frames.map((step) => Math.round((levelDb[step] ?? -160) * 10) / 10),
-    voiced: frames.map((step) => active[step] === 1),
-  };
-}
-
-function curvePoints({ curve }: OffsetEstimate): { lagFrames: number; correlation: number }[] {
-  return Array.from(curve, (value, lag) => ({
-    lagFrames: (lag * lagStepMs - maxLagMs) / 40,
-    correlation: Math.round(value * 1000) / 1000,
-  }));
 }

@@ -1,11 +1,6 @@
 import { gaussianSmooth } from '../../audio/time-series.ts';
+import type { LipSeries } from './lip-series.ts';
 import type { VideoSpeech } from './video-speech.ts';
-
-/** Lip opening per frame on the time axis of the video; NaN in frames without a face. */
-export interface LipSeries {
-  readonly framesPerSecond: number;
-  readonly opening: Float32Array;
-}
 
 /** Agreement of lips and sound by lag. */
 export interface OffsetEstimate {
@@ -18,13 +13,16 @@ export interface OffsetEstimate {
   readonly intervalMs: readonly [number, number];
   /** Parts that were resampled. */
   readonly windows: number;
+  /** Whether the correlation is highest inside the range of lags, and not at its end. */
+  readonly isPeak: boolean;
 }
 
 /** 15 frames at 25 frames per second. */
-export const maxLagMs = 600;
-export const lagStepMs = 10;
+const maxLagMs = 600;
+const lagStepMs = 10;
 const lagCount = (2 * maxLagMs) / lagStepMs + 1;
 const windowS = 1;
+const fewestWindows = 4;
 const resamplings = 200;
 /** Speakers differ in how far their lips lead the sound. */
 const speakerMs = 20;
@@ -33,13 +31,13 @@ const sumsPerLag = 6;
 
 /**
  * Correlates lip opening with the amplitude of the sound at every lag. Times are continuous: a frame stands for its
- * middle, and the sound is interpolated there, so that any frame rate is measured alike. Undefined for fewer than two
- * windows with a face.
+ * middle, and the sound is interpolated there, so that any frame rate is measured alike. Undefined for fewer than four
+ * windows with a face: in shorter videos, foreign speech reaches a high correlation at some lag.
  */
 export function estimateOffset(lips: LipSeries, speech: VideoSpeech): OffsetEstimate | undefined {
   const amplitude = amplitudeOf(speech);
   const windows = collectWindows(lips, amplitude, speech.stepsPerSecond);
-  if (windows.length < 2) return undefined;
+  if (windows.length < fewestWindows) return undefined;
   const curve = curveOf(sumOf(windows));
   const best = peakOf(curve);
   const lags = resample(windows);
@@ -50,6 +48,7 @@ export function estimateOffset(lips: LipSeries, speech: VideoSpeech): OffsetEsti
     strength: best.correlation,
     intervalMs: [Math.min(best.lagMs, at(0.05)) - speakerMs, Math.max(best.lagMs, at(0.95)) + speakerMs],
     windows: windows.length,
+    isPeak: Math.abs(best.lagMs) < maxLagMs - lagStepMs,
   };
 }
 
@@ -143,4 +142,12 @@ function resample(windows: readonly Float64Array[]): readonly number[] {
     return peakOf(curveOf(total)).lagMs;
   });
   return lags.toSorted((first, second) => first - second);
+}
+
+/** The curve for reports: lags in frames at 25 frames per second. */
+export function curvePoints({ curve }: OffsetEstimate): { lagFrames: number; correlation: number }[] {
+  return Array.from(curve, (value, lag) => ({
+    lagFrames: (lag * lagStepMs - maxLagMs) / 40,
+    correlation: Math.round(value * 1000) / 1000,
+  }));
 }

@@ -1,5 +1,7 @@
 import { loadVoiceSession } from '../../audio/analyze-speech-task.ts';
 import { measureSpeech } from '../../audio/analyze-speech.ts';
+import { createMouthCurve } from '../../audio/mouth-curve.ts';
+import { estimateMouth, loadMouthModel, normalizeFeatures } from '../../audio/mouth-model.ts';
 import { detectSpeechActivity } from '../../audio/speech-activity.ts';
 import { analysisSampleRateHz, stepsPerSecond } from '../../audio/speech-features.ts';
 import { readSoundDelayMs, readSpeech, type ClipFacts } from '../../media/index.ts';
@@ -17,6 +19,8 @@ export interface VideoSpeech {
   /** Level of the loud parts of the speech and of the background, dBFS. */
   readonly speechLevelDb: number;
   readonly noiseLevelDb: number;
+  /** Strength of a bilabial closure (p, b, m) per frame of the video, 0–1. */
+  readonly closure: Float32Array;
 }
 
 const silence: VideoSpeech = {
@@ -27,16 +31,18 @@ const silence: VideoSpeech = {
   active: new Uint8Array(0),
   speechLevelDb: -Infinity,
   noiseLevelDb: -Infinity,
+  closure: new Float32Array(0),
 };
 
 /** Decodes and measures the sound of a video in one pass. Keeps about 30 MB per hour. */
 export async function measureVideoSpeech(
   path: string,
-  { hasSound }: Pick<ClipFacts, 'hasSound'>,
+  facts: Pick<ClipFacts, 'hasSound' | 'frameRate' | 'frameCount'>,
   { resources, signal }: Pick<RenderTaskContext, 'resources' | 'signal'>,
 ): Promise<VideoSpeech> {
-  if (!hasSound) return silence;
+  if (!facts.hasSound) return silence;
   const voiceSession = await resources.get(loadVoiceSession);
+  const mouthModel = await resources.get(loadMouthModel);
   const delayMs = await readSoundDelayMs(path, { signal });
   const { features, voiceProbabilities } = await measureSpeech({
     chunks: shift(readSpeech(path, { signal }), Math.round((delayMs * analysisSampleRateHz) / 1000)),
@@ -45,7 +51,9 @@ export async function measureVideoSpeech(
   });
   if (features.stepCount === 0) return silence;
   const activity = detectSpeechActivity(features, voiceProbabilities);
-  return { hasSound: true, stepsPerSecond, levelDb: features.levelDb, ...activity };
+  const estimate = estimateMouth(mouthModel, normalizeFeatures(features, activity));
+  const { closure } = createMouthCurve(features, activity, estimate, facts);
+  return { hasSound: true, stepsPerSecond, levelDb: features.levelDb, closure, ...activity };
 }
 
 /** Puts `delay` samples of silence before the sound, or drops as many when it is negative. */

@@ -1,3 +1,4 @@
+import type { QualityRange } from '../../contract/quality.ts';
 import type { TraceContext } from '../../contract/ports.ts';
 import type { ProgressReport, Warning } from '../../contract/provider-types.ts';
 import { toLipsyncError } from '../../errors/index.ts';
@@ -5,11 +6,11 @@ import type { MediaLimits } from '../../media/index.ts';
 import { KeyedMutex } from '../../processes/keyed-mutex.ts';
 import type { RenderPool } from '../../processes/render-pool.ts';
 import { defineRenderTask } from '../../processes/render-task.ts';
-import type { CompareLipsInput, compareLipsTask, TakeRange } from './compare-lips-task.ts';
+import type { CompareLipsInput, compareLipsTask } from './compare-lips.ts';
 
 /** Compares the lips of a take with those of its clip, in a render process. */
 const compareLipsRenderTask = defineRenderTask<typeof compareLipsTask>(
-  './compare-lips-task',
+  './compare-lips',
   'compareLipsTask',
   import.meta.url,
 );
@@ -45,7 +46,7 @@ export class TakeCheck {
     const input = { takePath, clipPath, clip, speechPath, timeline, mouthCurvePath, limits };
     try {
       context.onProgress({ stage: 'checking', fraction: 0 });
-      const compare = (): Promise<readonly TakeRange[]> => {
+      const compare = (): Promise<readonly QualityRange[]> => {
         const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
         return renderPool.run(compareLipsRenderTask, input, { ...context, signal });
       };
@@ -57,7 +58,7 @@ export class TakeCheck {
   }
 }
 
-function unchangedWarning(ranges: readonly TakeRange[]): Warning {
+function unchangedWarning(ranges: readonly QualityRange[]): Warning {
   const seconds = (ms: number): string => (ms / 1000).toFixed(2);
   const listed = ranges.map(({ startMs, endMs }) => `${seconds(startMs)}–${seconds(endMs)} s`).join(', ');
   return {

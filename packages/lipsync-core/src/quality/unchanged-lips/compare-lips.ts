@@ -1,3 +1,4 @@
+import type { QualityRange } from '../../contract/quality.ts';
 import { readMouthCurve } from '../../audio/index.ts';
 import { createFaceDetector, type FaceDetector } from '../../face/index.ts';
 import { regionOfBox } from '../../face/face-regions.ts';
@@ -24,7 +25,7 @@ import {
 } from './picture-registration.ts';
 import { planSpeechWindows, type SpeechWindow } from './speech-windows.ts';
 
-/** A take and what it was made from. Plain data: it crosses a process boundary. */
+/** A take and what it was made from. */
 export interface CompareLipsInput {
   readonly takePath: string;
   readonly clipPath: string;
@@ -35,10 +36,12 @@ export interface CompareLipsInput {
   readonly limits: MediaLimits;
 }
 
-/** A range of the take in milliseconds, end exclusive. */
-export interface TakeRange {
-  readonly startMs: number;
-  readonly endMs: number;
+/** Speech under which the lips of a take are those of its clip, or do not move. */
+export interface UnchangedLips {
+  /** Ranges of the take. */
+  readonly ranges: readonly QualityRange[];
+  /** Their share of the speech that was compared. */
+  readonly share: number;
 }
 
 const longSidePx = 640;
@@ -49,14 +52,14 @@ const largestFaceCount = 3;
  * Finds the speech of a take under which the lips are still those of the clip, or do not move. Decodes clip and take
  * once, holds a few frames, and samples at most fifty of them. Speech that is the clip's own sound is left out.
  */
-export async function compareLipsTask(
+export async function compareLips(
   input: CompareLipsInput,
-  { signal, resources }: RenderTaskContext,
-): Promise<readonly TakeRange[]> {
+  { signal, resources }: Pick<RenderTaskContext, 'signal' | 'resources'>,
+): Promise<UnchangedLips> {
   const { timeline, mouthCurvePath, clip, clipPath, speechPath } = input;
   const curve = await readMouthCurve(mouthCurvePath, timeline.frameCount);
   const windows = planSpeechWindows(curve.voiced, timeline);
-  if (windows.length === 0) return [];
+  if (windows.length === 0) return { ranges: [], share: 0 };
   const clipSamples = await readClip(input, windows, await resources.get(createFaceDetector), signal);
   const verdicts = await judgeTake(input, windows, clipSamples, signal);
   const suspects = windows.map((_, index) => areLipsUnchanged(verdicts[index] ?? []));
@@ -69,7 +72,10 @@ export async function compareLipsTask(
       if (suspects[index] && isOwnSound(window, timeline, levels)) suspects[index] = false;
     });
   }
-  return mergeRanges(windows, suspects, timeline);
+  const framesOf = (some: readonly SpeechWindow[]): number =>
+    some.reduce((sum, { startFrame, endFrame }) => sum + endFrame - startFrame, 0);
+  const share = framesOf(windows.filter((_, index) => suspects[index])) / framesOf(windows);
+  return { ranges: mergeRanges(windows, suspects, timeline), share };
 }
 
 /** What is compared with the take: the faces of a clip frame, and the whole picture at the start of a window. */
@@ -189,7 +195,7 @@ function mergeRanges(
   windows: readonly SpeechWindow[],
   flags: readonly boolean[],
   { frameRate }: Timeline,
-): TakeRange[] {
+): QualityRange[] {
   const toMs = (frame: number): number => Math.round((frame * 1000) / framesPerSecond(frameRate));
   const ranges: { startMs: number; endMs: number; count: number }[] = [];
   windows.forEach(({ startFrame, endFrame }, index) => {
@@ -201,4 +207,12 @@ function mergeRanges(
   return ranges
     .filter(({ count }) => count >= Math.min(fewestWindows, windows.length))
     .map(({ startMs, endMs }) => ({ startMs, endMs }));
+}
+
+/** The ranges of `compareLips`, as a render task. */
+export async function compareLipsTask(
+  input: CompareLipsInput,
+  context: RenderTaskContext,
+): Promise<readonly QualityRange[]> {
+  return (await compareLips(input, context)).ranges;
 }

@@ -1,0 +1,89 @@
+import { measureLips } from '../../face/index.ts';
+import type {
+  Analyzer,
+  AnalyzerDefinition,
+  AnalyzerSetup,
+  AssessedFrame,
+  AssessmentSource,
+  AssessmentSpeech,
+  Findings,
+  LabelDefinition,
+} from '../analyzer.ts';
+import { toLabel } from '../lips/lip-labels.ts';
+import { correlationOf, deviationOf } from '../lips/lip-series.ts';
+import { compareLips } from './compare-lips.ts';
+
+const lipsUnchanged = {
+  code: 'lips_unchanged',
+  threshold: 0.1,
+  unit: 'share of speech',
+  fatal: true,
+  meaning:
+    "The lips are those of the source clip, or do not move, under speech that is not the clip's own sound. Compared in the picture.",
+} as const satisfies LabelDefinition;
+
+/** Finds takes that show the old lips. A vendor has returned the clip with the new sound. */
+export const unchangedLipsAnalyzer: AnalyzerDefinition = {
+  name: 'unchanged_lips',
+  parts: [],
+  labels: [lipsUnchanged],
+  create: (setup) => {
+    const { source, speech } = setup.input;
+    return source && speech && new UnchangedLipsAnalyzer(setup, source, speech);
+  },
+};
+
+/** Lips are followed in windows of this length. */
+const windowS = 2;
+/** New lips correlate with the old ones by less than this in every window, and deviate by more than the second value. */
+const clearlyNew = { correlation: 0.7, deviation: 0.02 };
+/** Share of the frames in which lips must have been measured. */
+const neededShare = 0.8;
+
+class UnchangedLipsAnalyzer implements Analyzer {
+  readonly #setup: AnalyzerSetup;
+  readonly #source: AssessmentSource;
+  readonly #speech: AssessmentSpeech;
+  readonly #opening: Float32Array;
+  readonly #sourceOpening: Float32Array;
+
+  constructor(setup: AnalyzerSetup, source: AssessmentSource, speech: AssessmentSpeech) {
+    this.#setup = setup;
+    this.#source = source;
+    this.#speech = speech;
+    this.#opening = new Float32Array(setup.frameCount).fill(NaN);
+    this.#sourceOpening = this.#opening.slice();
+  }
+
+  add({ index, points, source }: AssessedFrame): void {
+    if (points) this.#opening[index] = measureLips(points).opening;
+    if (source?.points) this.#sourceOpening[index] = measureLips(source.points).opening;
+  }
+
+  /** Compares the pictures, unless the landmarks already show other lips: that decodes both files once more. */
+  async finish(): Promise<Findings> {
+    if (this.#areClearlyNew()) return {};
+    const { input, limits } = this.#setup;
+    const { clipPath, clip, timeline } = this.#source;
+    const { path: speechPath, mouthCurvePath } = this.#speech;
+    const take = { takePath: input.videoPath, clipPath, clip, timeline, speechPath, mouthCurvePath, limits };
+    const { ranges, share } = await compareLips(take, this.#setup);
+    if (ranges.length === 0) return {};
+    const message = `The lips do not follow the speech: they are those of the clip, or do not move.`;
+    return { labels: [toLabel(lipsUnchanged, { message, ranges, value: share })] };
+  }
+
+  #areClearlyNew(): boolean {
+    const measured = this.#opening.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
+    if (measured < neededShare * this.#opening.length) return false;
+    const length = Math.round(windowS * this.#setup.framesPerSecond);
+    for (let start = 0; start + length / 2 <= this.#opening.length; start += length) {
+      const window = this.#opening.subarray(start, start + length);
+      const known = window.filter((value) => !Number.isNaN(value));
+      const correlation = correlationOf(window, this.#sourceOpening.subarray(start, start + length));
+      // The negations count unknown values as unclear.
+      if (!(deviationOf(known) > clearlyNew.deviation) || !(correlation < clearlyNew.correlation)) return false;
+    }
+    return true;
+  }
+}
