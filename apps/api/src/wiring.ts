@@ -17,6 +17,7 @@ import {
   type Logger,
 } from '@lipsync/core/host';
 import {
+  IdempotencyKeys,
   LipsyncProducer,
   QueuedJobs,
   RedisConnections,
@@ -59,6 +60,7 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
   });
   const producer = new LipsyncProducer({ connection, store, clock: systemClock, logger });
   const watcher = new RedisJobNotifications({ connection: redis.subscriptions });
+  const keys = new IdempotencyKeys({ connection });
   const state = new RedisStateStore({ connection });
   const slots = new RedisConcurrencySlots({ connection, clock: systemClock });
   const allowedHosts = parseAllowedHosts(config.core.allowedPrivateHosts);
@@ -69,11 +71,13 @@ export function wireApi(config: ApiConfig, log: Logger): WiredApi {
         store,
         producer,
         watcher,
+        keys,
         clock: systemClock,
         ids: createIdSource(systemClock),
         planJob: (options) => planJob(options, config.core),
         verifyRedis: () => redis.verify(),
       }),
+      requestKeys: keys,
       store,
       artifacts,
       checkMethod: (method) => checkMethod(method, config.core),

@@ -50,6 +50,8 @@ export interface RunningApi {
   recordJob(change?: { readonly video?: InputReference; readonly start?: JobStart }): Promise<string>;
   /** Publishes `content` as output and completes the job, as a worker does. */
   complete(id: string, content: string): Promise<void>;
+  /** Starts a second API with connections of its own on the same Redis and folders. The caller stops it. */
+  another(): Promise<{ readonly url: string; stop(): Promise<void> }>;
   close(): Promise<void>;
 }
 
@@ -118,6 +120,11 @@ export async function startApi(overrides: Partial<ApiDependencies> = {}): Promis
         outputKey: key,
       } as const;
       await store.append(id, { type: 'completed', run: runs, atMs: Date.now(), result, warnings: [] });
+    },
+    async another() {
+      const second = wireApi(config, quiet);
+      const { url, stop } = await listen(createApp(second.dependencies), config);
+      return { url, stop: () => stop(0).then(second.close) };
     },
     async close() {
       await server.stop(0);

@@ -53,6 +53,7 @@ async function cancel(id: string): Promise<void> {
     clock: systemClock,
     ids: createIdSource(systemClock),
     watcher: { subscribe: async () => async () => undefined },
+    keys: { read: async () => ({ type: 'free' }) },
     verifyRedis: async () => undefined,
     planJob: () => ({ plan: null, needs: null }),
   }).cancel(id);

@@ -1,5 +1,12 @@
 export { createClientConnection, createWorkerConnection, type ConnectionOptions } from './connection.ts';
 export {
+  createRequestKey,
+  IdempotencyKeys,
+  type HeldKey,
+  type RequestClaim,
+  type RequestKey,
+} from './idempotency-keys.ts';
+export {
   jobCatalog,
   laneFor,
   laneOf,
@@ -20,7 +27,13 @@ export {
 export { LipsyncProducer, type LipsyncProducerOptions } from './lipsync-producer.ts';
 export { LipsyncQueue, openLipsyncQueue, type EnqueueInput, type LipsyncQueueOptions } from './lipsync-queue.ts';
 export type { LipsyncQueueHandle } from './queue-entries.ts';
-export { QueuedJobs, type JobSubmission, type QualitySubmission, type QueuedJobsOptions } from './queued-jobs.ts';
+export {
+  QueuedJobs,
+  type Accepted,
+  type JobSubmission,
+  type QualitySubmission,
+  type QueuedJobsOptions,
+} from './queued-jobs.ts';
 export { RedisConcurrencySlots, type RedisConcurrencySlotsOptions } from './redis-concurrency-slots.ts';
 export { RedisConnections, storeIdKey, type RedisConnectionsOptions } from './redis-connections.ts';
 export { RedisJobStore } from './redis-job-store.ts';

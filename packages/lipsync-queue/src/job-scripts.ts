@@ -24,6 +24,21 @@ return 1
 `;
 
 /**
+ * Stores a new record unless an equal request has created one. A key whose job was deleted is used again.
+ * KEYS: 1 to 4 as above, 5 idempotency key. ARGV: 1 to 7 as above, 8 value of a hold of this request, 9 value to store,
+ * 10 its lifetime in milliseconds, 11 prefix of record keys.
+ * Returns as above, or the value of the key when it belongs to another request or to an earlier job.
+ */
+export const createOnceScript = `
+local known = redis.call('GET', KEYS[5])
+if known and known ~= ARGV[8] and known ~= ARGV[9] then
+  local job = string.match(known, '^job %S+ (%S+)$')
+  if not job or redis.call('EXISTS', ARGV[11] .. job) == 1 then return known end
+end
+redis.call('SET', KEYS[5], ARGV[9], 'PX', ARGV[10])
+${createScript}`;
+
+/**
  * Replaces a record unless another call changed it first. A job that ends leaves the index of unfinished jobs and the
  * waiting set of its provider, and its end is added to the outbox.
  * KEYS: 1 record, 2 index of its old status, 3 index of its new status, 4 index of unfinished jobs, 5 hash of jobs that

@@ -1,15 +1,17 @@
 import { isUnderWay, type Clock, type JobRecord, type JobStore, type Load, type Logger } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
+import type { RequestClaim } from './idempotency-keys.ts';
 import { laneOf, type Lane } from './job-catalog.ts';
 import { sweepJobs, type SweptJobs } from './job-sweep.ts';
 import { QueueEntries, type LipsyncQueueHandle } from './queue-entries.ts';
+import type { RedisJobStore } from './redis-job-store.ts';
 import { RedisConcurrencySlots } from './redis-concurrency-slots.ts';
 
 export interface LipsyncProducerOptions {
   /** Made by `createClientConnection`; the caller closes it. */
   readonly connection: Redis;
-  readonly store: JobStore;
+  readonly store: JobStore & Pick<RedisJobStore, 'createOnce'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** `sweep` ignores jobs younger than this: they may be on their way into the queue. */
@@ -37,8 +39,19 @@ export class LipsyncProducer {
    * `sweep` queues it. Throws `resource_exhausted` when the record could not be stored.
    */
   async submit(record: JobRecord, lane: Lane = laneOf(record)): Promise<void> {
-    const { store, logger } = this.#options;
-    await store.create(record);
+    await this.#options.store.create(record);
+    await this.#enqueue(record, lane);
+  }
+
+  /** As `submit`, unless an equal request has created a job: as `RedisJobStore.createOnce`. */
+  async submitOnce(record: JobRecord, claim: RequestClaim): Promise<string | undefined> {
+    const repeated = await this.#options.store.createOnce(record, claim);
+    if (repeated === undefined) await this.#enqueue(record, laneOf(record));
+    return repeated;
+  }
+
+  async #enqueue(record: JobRecord, lane: Lane): Promise<void> {
+    const { logger } = this.#options;
     await this.#entries.add(record, lane).catch((error: unknown) => {
       logger.warn({ jobId: record.id, error }, 'job stored but not queued; the next sweep queues it');
     });

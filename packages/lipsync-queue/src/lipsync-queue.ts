@@ -24,6 +24,7 @@ import {
 import { configFromEnvironment, type CoreConfig } from '@lipsync/core/config';
 import type { LipsyncOptionsInput } from '@lipsync/core/contract';
 import { RedisJobNotifications } from './job-notifications.ts';
+import { IdempotencyKeys } from './idempotency-keys.ts';
 import { LipsyncProducer } from './lipsync-producer.ts';
 import { QueuedJobs } from './queued-jobs.ts';
 import { RedisConnections } from './redis-connections.ts';
@@ -65,6 +66,7 @@ export class LipsyncQueue {
       clock,
       watcher: new RedisJobNotifications({ connection: redis.subscriptions }),
       ids: createIdSource(clock),
+      keys: new IdempotencyKeys({ connection: redis.commands }),
       planJob: () => undecidedStart,
       verifyRedis: () => redis.verify(),
     });
@@ -90,8 +92,8 @@ export class LipsyncQueue {
     for (const source of sources) await checkSource(source, this.#options.allowedPrivateHosts);
     const video = await storeSource(sources[0], this.#options, signal);
     const audio = await storeSource(sources[1], this.#options, signal);
-    const { id } = await this.#jobs.submit({ video, audio, options, owner: null });
-    return { id };
+    const { record } = await this.#jobs.submit({ video, audio, options, owner: null });
+    return { id: record.id };
   }
 
   /**

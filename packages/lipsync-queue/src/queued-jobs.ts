@@ -14,6 +14,7 @@ import {
   type NewQualityJob,
 } from '@lipsync/core/host';
 import type { LipsyncOptions } from '@lipsync/core/contract';
+import { repeatedJobId, type IdempotencyKeys, type RequestClaim } from './idempotency-keys.ts';
 import { watchJob, type JobWatcher } from './job-notifications.ts';
 import type { LipsyncProducer } from './lipsync-producer.ts';
 
@@ -23,10 +24,18 @@ export type JobSubmission = Omit<NewJob, 'id' | 'nowMs' | 'start'>;
 /** A validated request for the quality of a video. */
 export type QualitySubmission = Omit<NewQualityJob, 'id' | 'nowMs'>;
 
+/** An accepted request. */
+export interface Accepted {
+  readonly record: JobRecord;
+  /** Whether an equal request has created the job. */
+  readonly isRepeated: boolean;
+}
+
 export interface QueuedJobsOptions {
   readonly store: JobStore;
-  readonly producer: Pick<LipsyncProducer, 'submit' | 'remove' | 'wake'>;
+  readonly producer: Pick<LipsyncProducer, 'submit' | 'submitOnce' | 'remove' | 'wake'>;
   readonly watcher: JobWatcher;
+  readonly keys: Pick<IdempotencyKeys, 'read'>;
   readonly clock: Clock;
   readonly ids: IdSource;
   /** Throws when Redis belongs to another installation; called before a job is stored. */
@@ -50,23 +59,41 @@ export class QueuedJobs {
     this.#options = options;
   }
 
-  /** Stores and queues a job. Throws `resource_exhausted` when Redis cannot be reached, and what `planJob` throws. */
-  submit(submission: JobSubmission): Promise<JobRecord<'lipsync'>> {
+  /**
+   * Stores and queues a job, or returns the job that an equal request with the same claim created. Throws
+   * `resource_exhausted` when Redis cannot be reached, what `planJob` throws, and what `findRepeated` throws.
+   */
+  submit(submission: JobSubmission, claim?: RequestClaim): Promise<Accepted> {
     const { planJob } = this.#options;
-    return this.#accept((id, nowMs) => newJobRecord({ ...submission, id, nowMs, start: planJob(submission.options) }));
+    const create = (id: string, nowMs: number): JobRecord =>
+      newJobRecord({ ...submission, id, nowMs, start: planJob(submission.options) });
+    return this.#accept(create, claim);
   }
 
-  /** Stores and queues a quality job. Throws `resource_exhausted` when Redis cannot be reached. */
-  submitQuality(submission: QualitySubmission): Promise<JobRecord<'quality'>> {
-    return this.#accept((id, nowMs) => newQualityRecord({ ...submission, id, nowMs }));
+  /** As `submit`, for a quality job. */
+  submitQuality(submission: QualitySubmission, claim?: RequestClaim): Promise<Accepted> {
+    return this.#accept((id, nowMs) => newQualityRecord({ ...submission, id, nowMs }), claim);
   }
 
-  async #accept<Accepted extends JobRecord>(create: (id: string, nowMs: number) => Accepted): Promise<Accepted> {
+  /**
+   * The job that an equal request with the same key created; undefined without one. Throws `idempotency_mismatch` for
+   * the key of another request, `idempotency_in_progress` while another request holds it.
+   */
+  async findRepeated(claim: RequestClaim): Promise<JobRecord | undefined> {
+    const { keys, store } = this.#options;
+    const id = repeatedJobId(await keys.read(claim), claim);
+    return id === undefined ? undefined : store.get(id);
+  }
+
+  async #accept(create: (id: string, nowMs: number) => JobRecord, claim: RequestClaim | undefined): Promise<Accepted> {
     const { clock, ids, producer, verifyRedis } = this.#options;
     await verifyRedis();
     const record = create(ids.jobId(), clock.nowMs());
-    await producer.submit(record);
-    return record;
+    const repeated = claim ? await producer.submitOnce(record, claim) : await producer.submit(record);
+    if (repeated === undefined) return { record, isRepeated: false };
+    const earlier = await this.#options.store.get(repeated);
+    if (!earlier) throw new LipsyncError('internal', `The job ${repeated} of this request cannot be read.`);
+    return { record: earlier, isRepeated: true };
   }
 
   /**

@@ -22,6 +22,7 @@ import {
 } from '@lipsync/core/host';
 import type { Redis } from 'ioredis';
 import { guardRedis } from './connection.ts';
+import { claimValues, idempotencyKeyOf, parseKeyState, repeatedJobId, type RequestClaim } from './idempotency-keys.ts';
 import {
   allJobsKey,
   fromCursor,
@@ -37,7 +38,7 @@ import {
   toCursor,
   unfinishedJobsKey,
 } from './job-keys.ts';
-import { createScript, listScript, replaceScript } from './job-scripts.ts';
+import { createOnceScript, createScript, listScript, replaceScript } from './job-scripts.ts';
 import { waitingProvidersKey, waitingSetPrefix } from './redis-concurrency-slots.ts';
 
 const maxConflicts = 500;
@@ -48,6 +49,7 @@ const maxOutboxLength = 10_000;
 /** The scripts as `defineCommand` adds them to the connection. */
 interface ScriptCommands {
   lipsyncCreateJob(...keysAndArguments: readonly string[]): Promise<number>;
+  lipsyncCreateJobOnce(...keysAndArguments: readonly string[]): Promise<number | string>;
   lipsyncReplaceJob(...keysAndArguments: readonly string[]): Promise<number>;
   lipsyncListJobs(...keysAndArguments: readonly string[]): Promise<string[]>;
 }
@@ -75,23 +77,24 @@ export class RedisJobStore implements JobStore {
   }
 
   async create(record: JobRecord): Promise<void> {
-    const { format, text } = encodeJobRecord(record);
+    const { keys, values } = creation(record);
+    requireStored(record, await guardRedis(() => this.#scripts.lipsyncCreateJob(...keys, ...values)));
+  }
+
+  /**
+   * Stores a new record unless an equal request with the same key has created a job, whose id it then returns. Throws
+   * `idempotency_mismatch` for a key of another request, `idempotency_in_progress` while another request holds it.
+   */
+  async createOnce(record: JobRecord, claim: RequestClaim): Promise<string | undefined> {
+    const { keys, values } = creation(record);
+    const { held, used, lifetimeMs } = claimValues(claim, record.id);
+    const key = idempotencyKeyOf(claim);
     const stored = await guardRedis(() =>
-      this.#scripts.lipsyncCreateJob(
-        jobKey(record.id),
-        allJobsKey(record.kind),
-        statusKey(record.kind, record.status),
-        unfinishedJobsKey,
-        randomUUID(),
-        String(record.revision),
-        record.status,
-        format,
-        text,
-        indexMember(record),
-        jobChannel(record.id),
-      ),
+      this.#scripts.lipsyncCreateJobOnce(...keys, key, ...values, held, used, lifetimeMs, jobKeyPrefix),
     );
-    if (stored !== 1) throw new LipsyncError('internal', `A job with the id ${record.id} already exists.`);
+    if (typeof stored === 'string') return repeatedJobId(parseKeyState(stored), claim);
+    requireStored(record, stored);
+    return undefined;
   }
 
   get(id: string): Promise<JobRecord | undefined> {
@@ -201,8 +204,23 @@ export class RedisJobStore implements JobStore {
   }
 }
 
+/** Keys and arguments of the script that stores a new record. */
+function creation(record: JobRecord) {
+  const { format, text } = encodeJobRecord(record);
+  const { id, kind, revision, status } = record;
+  return {
+    keys: [jobKey(id), allJobsKey(kind), statusKey(kind, status), unfinishedJobsKey],
+    values: [randomUUID(), String(revision), status, format, text, indexMember(record), jobChannel(id)],
+  };
+}
+
+function requireStored({ id }: JobRecord, stored: number): void {
+  if (stored !== 1) throw new LipsyncError('internal', `A job with the id ${id} already exists.`);
+}
+
 function defineScripts(connection: Redis): ScriptCommands {
   connection.defineCommand('lipsyncCreateJob', { numberOfKeys: 4, lua: createScript });
+  connection.defineCommand('lipsyncCreateJobOnce', { numberOfKeys: 5, lua: createOnceScript });
   connection.defineCommand('lipsyncReplaceJob', { numberOfKeys: 6, lua: replaceScript });
   connection.defineCommand('lipsyncListJobs', { numberOfKeys: 1, lua: listScript, readOnly: true });
   // `as`: defineCommand adds these methods at runtime, so ioredis' types lack them.

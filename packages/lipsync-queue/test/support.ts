@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LocalArtifactStore, systemClock, type ArtifactStore, type JobStore, type Logger } from '@lipsync/core/host';
+import { LocalArtifactStore, systemClock, type ArtifactStore, type Logger } from '@lipsync/core/host';
 import { Worker } from 'bullmq';
 import {
   createClientConnection,
@@ -23,11 +23,11 @@ export const silentLogger: Logger = {
 
 export interface QueueBench {
   readonly redis: TestRedis;
-  readonly store: JobStore;
+  readonly store: RedisJobStore;
   readonly producer: LipsyncProducer;
   readonly slots: RedisConcurrencySlots;
   /** Stores and producer as another process would open them. */
-  another(): { readonly store: JobStore; readonly producer: LipsyncProducer };
+  another(): { readonly store: RedisJobStore; readonly producer: LipsyncProducer };
   /** Starts a worker on the render lane that calls `run`; closed with the bench at the latest. */
   work(run: (jobId: string) => Promise<void>): Promise<Worker>;
   artifacts(): Promise<ArtifactStore>;

@@ -1,8 +1,9 @@
 import type { Request, Response } from 'express';
-import { LipsyncError, type InputReference } from '@lipsync/core/host';
+import { LipsyncError, type InputReference, type JobRecord } from '@lipsync/core/host';
 import type { LipsyncOptions } from '@lipsync/core/contract';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFormValues } from './form-values.ts';
+import type { IdempotentRequest } from './idempotency.ts';
 import { fileFields, type FileField } from './pending-uploads.ts';
 import { readJsonFields } from './json-body.ts';
 import { parseOptions } from './lipsync-options.ts';
@@ -14,14 +15,21 @@ const maxUrlLength = 4_096;
 type Inputs = Readonly<Record<FileField, InputReference>>;
 
 export interface LipsyncBody {
+  readonly type: 'received';
   readonly inputs: Inputs;
   readonly options: LipsyncOptions;
+}
+
+/** An equal request has created a job; the files of this one are not stored. */
+export interface RepeatedBody {
+  readonly type: 'repeated';
+  readonly record: JobRecord;
 }
 
 type BodyDependencies = Pick<
   ApiDependencies,
   'artifacts' | 'bodyTime' | 'checkMethod' | 'checkMinSyncScore' | 'checkUrl' | 'maxUploadBytes' | 'optionsSchema'
->;
+> & { readonly idempotent?: Pick<IdempotentRequest, 'findRepeated'> | undefined };
 
 const urlFields = fileFields.map((name) => `${name}_url`);
 
@@ -33,7 +41,7 @@ export async function readLipsyncBody(
   request: Request,
   response: Response,
   dependencies: BodyDependencies,
-): Promise<LipsyncBody> {
+): Promise<LipsyncBody | RepeatedBody> {
   if (request.is('multipart/form-data')) return readForm(request, dependencies);
   if (request.is('application/json'))
     return readJson(await readJsonFields(request, response, dependencies.bodyTime), dependencies);
@@ -46,10 +54,11 @@ export async function readLipsyncBody(
 
 async function readForm(
   request: Request,
-  { artifacts, bodyTime, checkMethod, checkMinSyncScore, maxUploadBytes, optionsSchema }: BodyDependencies,
-): Promise<LipsyncBody> {
+  { artifacts, bodyTime, checkMethod, checkMinSyncScore, idempotent, maxUploadBytes, optionsSchema }: BodyDependencies,
+): Promise<LipsyncBody | RepeatedBody> {
   const { fields, problems, uploads } = await receiveForm(request, artifacts, {
     maxFileBytes: maxUploadBytes,
+    isHashed: idempotent !== undefined,
     bodyTime,
     checkField: (field, text) => {
       if (field === 'method') requireSupported(field, () => checkMethod(text));
@@ -63,7 +72,15 @@ async function readForm(
     const parsed = parseOptions(readFormValues(options), optionsSchema);
     const all = [...problems, ...urls, ...parsed.problems];
     if (parsed.options === undefined || all.length > 0) throw invalidFields('request', all);
-    return { inputs: await uploads.commit(), options: parsed.options };
+    const { options: values } = parsed;
+    const record = await idempotent?.findRepeated({
+      kind: 'lipsync',
+      options: values,
+      inputs: await uploads.references(),
+    });
+    if (!record) return { type: 'received', inputs: await uploads.commit(), options: values };
+    await uploads.discard();
+    return { type: 'repeated', record };
   } catch (error) {
     // Uploads that are neither committed nor discarded would never end.
     await uploads.discard();
@@ -88,7 +105,7 @@ function readJson(
   const { options } = parsed;
   requireSupported('method', () => checkMethod(options.method));
   requireSupported('min_sync_score', () => checkMinSyncScore(options));
-  return { inputs: { video, audio }, options };
+  return { type: 'received', inputs: { video, audio }, options };
 }
 
 /** Throws the error of `check` with the name of the field. */

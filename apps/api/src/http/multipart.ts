@@ -3,7 +3,13 @@ import type { Request } from 'express';
 import type { Readable } from 'node:stream';
 import type { ArtifactStore } from '@lipsync/core/host';
 import { watchFormRate, type BodyTimeLimits } from './body-time.ts';
-import { createPendingUploads, fileFields, type FileField, type PendingUploads } from './pending-uploads.ts';
+import {
+  createPendingUploads,
+  fileFields,
+  type FileField,
+  type PendingUploads,
+  type UploadRules,
+} from './pending-uploads.ts';
 import { HttpError, type FieldProblem } from './problem.ts';
 
 /** Several times the size of all known fields; metadata is the largest, at 16 KiB. */
@@ -19,8 +25,7 @@ export interface ReceivedForm {
   readonly uploads: PendingUploads;
 }
 
-export interface FormRules {
-  readonly maxFileBytes: number;
+export interface FormRules extends UploadRules {
   readonly bodyTime: BodyTimeLimits;
   /** Throws to refuse the form before the rest of it is read. */
   readonly checkField: (field: string, text: string) => void;
@@ -34,7 +39,7 @@ export interface FormRules {
  */
 export async function receiveForm(request: Request, artifacts: ArtifactStore, rules: FormRules): Promise<ReceivedForm> {
   const parser = createParser(request);
-  const uploads = createPendingUploads(artifacts, rules.maxFileBytes);
+  const uploads = createPendingUploads(artifacts, rules);
   const refusal = Promise.withResolvers<never>();
   const { fields, problems } = collectParts(parser, uploads, rules.checkField, refusal.reject);
   const isBusy = (): boolean => request.complete || parser.writableNeedDrain;

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { createHash, type Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { LipsyncError, toDisplayName, type ArtifactStore, type InputReference } from '@lipsync/core/host';
 import type { FieldProblem } from './problem.ts';
@@ -13,6 +14,11 @@ export interface PendingUploads {
   add(field: FileField, content: Readable, fileName: string | undefined): void;
   /** Waits for the last byte of all files. Resolves with what is wrong with them; rejects when storing fails. */
   waitForContent(): Promise<readonly FieldProblem[]>;
+  /**
+   * The references of the files as `commit` will return them. Call it after `waitForContent`, and only for uploads whose
+   * content is hashed on arrival. Throws `internal` if a field has no file.
+   */
+  references(): Promise<Record<FileField, InputReference>>;
   /** Rejects when storing a file fails; never resolves. */
   readonly failure: Promise<never>;
   /** Commits the files. Throws `internal` if a field has no file. */
@@ -24,15 +30,25 @@ export interface PendingUploads {
 interface Upload {
   readonly name: string;
   readonly content: Readable;
-  readonly problem: Promise<string | undefined>;
+  readonly read: Promise<ReadContent>;
+  readonly fileName: string | undefined;
   readonly key: Promise<string>;
+}
+
+export interface UploadRules {
+  readonly maxFileBytes: number;
+  /** Whether the content is hashed on arrival, so that it is known before it is stored. */
+  readonly isHashed: boolean;
 }
 
 /** Content up to this size may be text that was sent in place of a file. */
 const maxTextBytes = 4_096;
 
 /** Defers the commit of uploads, so that a request that is refused, aborted or too large leaves no file. */
-export function createPendingUploads(artifacts: ArtifactStore, maxFileBytes: number): PendingUploads {
+export function createPendingUploads(
+  artifacts: ArtifactStore,
+  { maxFileBytes, isHashed }: UploadRules,
+): PendingUploads {
   const uploads = new Map<FileField, Upload>();
   const decision = Promise.withResolvers<void>();
   const failure = Promise.withResolvers<never>();
@@ -46,28 +62,35 @@ export function createPendingUploads(artifacts: ArtifactStore, maxFileBytes: num
     add(field, content, fileName) {
       // The reader of the content receives its errors; this handles an error before the first read.
       content.on('error', () => undefined);
-      const problem = Promise.withResolvers<string | undefined>();
-      const onRead = (read: ReadContent): void => problem.resolve(findContentProblem(field, read, fileName));
-      const deferred = Readable.from(deferEnd(content, maxFileBytes, onRead, decision.promise), { objectMode: false });
+      const read = Promise.withResolvers<ReadContent>();
+      const ending = { onRead: read.resolve, hash: isHashed ? createHash('sha256') : undefined };
+      const deferred = Readable.from(deferEnd(content, maxFileBytes, ending, decision.promise), { objectMode: false });
       const key = artifacts.putInput(deferred, { maxBytes: maxFileBytes }).then((stored) => stored.key);
       key.catch(failure.reject);
-      uploads.set(field, { name: toDisplayName(fileName ?? '', field), content, problem: problem.promise, key });
+      uploads.set(field, {
+        name: toDisplayName(fileName ?? '', field),
+        content,
+        read: read.promise,
+        fileName,
+        key,
+      });
     },
     async waitForContent() {
       const problems = await Promise.race([
-        Promise.all([...uploads.values()].map(({ problem }) => problem)),
+        Promise.all(
+          [...uploads].map(async ([field, { read, fileName }]) => {
+            const message = findContentProblem(field, await read, fileName);
+            return message === undefined ? [] : [{ field, message }];
+          }),
+        ),
         failure.promise,
       ]);
-      return [...uploads.keys()].flatMap((field, index) => {
-        const message = problems[index];
-        return message === undefined ? [] : [{ field, message }];
-      });
+      return problems.flat();
     },
+    references: () => bothReferences(uploads, async ({ read }) => `inputs/${(await read).sha256}`),
     async commit() {
       decision.resolve();
-      const [video, audio] = await Promise.all(fileFields.map((field) => toReference(uploads.get(field))));
-      if (!video || !audio) throw new LipsyncError('internal', 'Uploads were committed although one is missing.');
-      return { video, audio };
+      return bothReferences(uploads, ({ key }) => key);
     },
     async discard() {
       const refused = new LipsyncError('canceled', 'The upload was refused.');
@@ -83,7 +106,7 @@ export function createPendingUploads(artifacts: ArtifactStore, maxFileBytes: num
 async function* deferEnd(
   content: AsyncIterable<Buffer>,
   maxBytes: number,
-  onRead: (read: ReadContent) => void,
+  { onRead, hash }: { readonly onRead: (read: ReadContent) => void; readonly hash: Hash | undefined },
   decision: Promise<void>,
 ): AsyncGenerator<Buffer> {
   let sizeBytes = 0;
@@ -97,9 +120,10 @@ async function* deferEnd(
         `A file is larger than the ${maxBytes} bytes allowed. Send a smaller one.`,
       );
     if (sizeBytes <= maxTextBytes) head.push(chunk);
+    hash?.update(chunk);
     yield chunk;
   }
-  onRead({ sizeBytes, head: Buffer.concat(head) });
+  onRead({ sizeBytes, head: Buffer.concat(head), sha256: hash?.digest('hex') });
   await decision;
 }
 
@@ -107,6 +131,8 @@ interface ReadContent {
   readonly sizeBytes: number;
   /** The whole content if it is at most `maxTextBytes` long. */
   readonly head: Buffer;
+  /** Lower-case hex; undefined when the content is not hashed. */
+  readonly sha256: string | undefined;
 }
 
 /** A part without a file name may be a form field: then the caller sent a URL or a path instead of the content. */
@@ -123,6 +149,16 @@ function findContentProblem(
   return isText ? `must be sent as a file (with curl: -F ${field}=@PATH)` : undefined;
 }
 
-async function toReference(upload: Upload | undefined): Promise<InputReference | undefined> {
-  return upload && { kind: 'artifact', key: await upload.key, name: upload.name };
+async function bothReferences(
+  uploads: ReadonlyMap<FileField, Upload>,
+  keyOf: (upload: Upload) => Promise<string>,
+): Promise<Record<FileField, InputReference>> {
+  const toReference = async (field: FileField): Promise<InputReference> => {
+    const upload = uploads.get(field);
+    if (!upload) throw new LipsyncError('internal', 'Uploads were committed although one is missing.');
+    return { kind: 'artifact', key: await keyOf(upload), name: upload.name };
+  };
+  const [video, audio] = await Promise.all(fileFields.map(toReference));
+  if (!video || !audio) throw new LipsyncError('internal', 'A form has two files.');
+  return { video, audio };
 }

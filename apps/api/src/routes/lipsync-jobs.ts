@@ -2,8 +2,10 @@ import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { isTerminal, requireKind } from '@lipsync/core/host';
 import { jobStatuses } from '@lipsync/core/contract';
+import type { Accepted } from '@lipsync/queue';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readTraceparent } from '../http/request-id.ts';
+import { withIdempotencyKey } from '../http/idempotency.ts';
 import { readLipsyncBody } from '../http/lipsync-body.ts';
 import { parseQuery } from '../http/parse-query.ts';
 import { HttpError } from '../http/problem.ts';
@@ -36,14 +38,24 @@ export function lipsyncJobRoutes(dependencies: ApiDependencies): readonly Route[
 }
 
 async function createJob(dependencies: ApiDependencies, request: Request, response: Response): Promise<void> {
-  const { inputs, options } = await readLipsyncBody(request, response, dependencies);
   const { caller: owner, requestId } = response.locals;
   const traceparent = readTraceparent(request);
-  const record = await dependencies.jobs.submit({ ...inputs, options, owner, requestId, traceparent });
+  const { record, isRepeated } = await withIdempotencyKey(
+    dependencies,
+    { request, response },
+    async (idempotent): Promise<Accepted> => {
+      const body = await readLipsyncBody(request, response, { ...dependencies, idempotent });
+      if (body.type === 'repeated') return { record: body.record, isRepeated: true };
+      const { inputs, options } = body;
+      const submission = { ...inputs, options, owner, requestId, traceparent };
+      return dependencies.jobs.submit(submission, idempotent?.claim({ kind: 'lipsync', options, inputs }));
+    },
+  );
+  if (isRepeated) response.set('Idempotent-Replayed', 'true');
   response
     .status(202)
     .location(jobUrl(dependencies.publicBaseUrl, record.id))
-    .json(viewJob(dependencies.publicBaseUrl, record));
+    .json(viewJob(dependencies.publicBaseUrl, requireKind(record, 'lipsync')));
 }
 
 async function listJobs(
