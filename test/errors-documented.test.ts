@@ -2,6 +2,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCodes, errorPolicies } from '@lipsync/core/host';
 import { expect, it } from 'vitest';
+import { analyzers } from '../packages/lipsync-core/src/quality/assessment/analyzers.ts';
 
 const page = readFileSync(join(import.meta.dirname, '..', 'docs', 'errors.md'), 'utf8');
 const rows = [...page.matchAll(/^\| `(\w+)` \| (\d+) \| (\w+) \| (\w+) \| (yes|no) \| (.+) \|$/gm)];
@@ -21,7 +22,10 @@ it.each(errorCodes)('docs/errors.md states the policy of %s.', (code) => {
   });
 });
 
-/** Warning codes in the sources: codes beside a message or its beginning. `custom` belongs to Zod. */
+/**
+ * Warning codes in the sources: codes beside a message or its beginning, and fatal labels, which are warnings too.
+ * `custom` belongs to Zod.
+ */
 function warningCodes(): string[] {
   const root = join(import.meta.dirname, '..', 'packages');
   const files = globSync('*/src/**/*.ts', { cwd: root, exclude: (path) => path.endsWith('.test.ts') });
@@ -31,7 +35,8 @@ function warningCodes(): string[] {
     ),
   );
   const others: ReadonlySet<string> = new Set([...errorCodes, 'custom']);
-  return codes.filter((code) => !others.has(code));
+  const fatalLabels = analyzers.flatMap(({ labels }) => labels.filter(({ fatal }) => fatal).map(({ code }) => code));
+  return [...codes.filter((code) => !others.has(code)), ...fatalLabels];
 }
 
 it('docs/errors.md lists exactly the warnings in the sources.', () => {

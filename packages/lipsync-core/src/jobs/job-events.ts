@@ -14,7 +14,7 @@ import {
   type MadeTake,
 } from './job-record.ts';
 import type { Warning } from '../contract/provider-types.ts';
-import type { Attempt } from '../providers/attempt.ts';
+import { withoutTakes, type Attempt } from '../providers/attempt.ts';
 
 /** An event that a run reports. It is ignored unless `run` is the latest run of the job. */
 type RunEvent = { readonly run: number } & (
@@ -161,7 +161,7 @@ function restartLimit(attempts: readonly Attempt[], atMs: number): readonly Atte
 
 /** An ended job fetches nothing more, and the query of a URL may be a secret. A resumed job gets a new specification. */
 function end(record: JobRecord, event: Extract<JobEvent, { type: 'completed' | 'failed' | 'canceled' }>): JobRecord {
-  const ended = { ...withInputs(withoutKeptTake(record), withoutQueries(record.spec)), completedAtMs: event.atMs };
+  const ended = { ...withInputs(withoutKeptTakes(record), withoutQueries(record.spec)), completedAtMs: event.atMs };
   switch (event.type) {
     case 'completed': {
       const { result, warnings } = event;
@@ -181,10 +181,10 @@ function endState<Status extends 'completed' | 'failed' | 'canceled'>(status: St
   return { status, stage: status, message };
 }
 
-function withoutKeptTake(record: JobRecord): JobRecord {
+function withoutKeptTakes(record: JobRecord): JobRecord {
   if (record.kind !== 'lipsync') return record;
   const { keptTake: _, ...rest } = record;
-  return rest;
+  return { ...rest, attempts: withoutTakes(record.attempts) };
 }
 
 function withoutQueries(inputs: JobInputs): JobInputs {

@@ -56,6 +56,11 @@ export interface JobHandler<Kind extends JobKind = JobKind> {
     reason: LipsyncError,
     context: { readonly store: RunStore; readonly signal: AbortSignal },
   ): Promise<void>;
+  /**
+   * Returns the event that completes the job with what earlier runs have made, because it ends without another run;
+   * undefined if there is nothing. Never throws.
+   */
+  salvage?(record: JobRecord<Kind>, context: RunContext): Promise<JobEvent | undefined>;
   /** Deletes what is kept between the runs of a job, after it has ended. Never throws. */
   removeKept?(jobId: string): Promise<void>;
 }

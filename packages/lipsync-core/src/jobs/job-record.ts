@@ -243,9 +243,14 @@ export function isUnderWay(record: JobRecord): boolean {
   return record.kind === 'lipsync' && record.attempts.at(-1)?.outcome === 'running';
 }
 
-/** Returns whether only a worker can end the job: an operation may be running for it, or its finished take is kept. */
+/** Returns whether a finished take of the job is kept. */
+export function hasKeptTake({ attempts, keptTake }: Pick<JobRecord<'lipsync'>, 'attempts' | 'keptTake'>): boolean {
+  return keptTake !== undefined || attempts.some(({ take }) => take !== undefined);
+}
+
+/** Returns whether only a worker can end the job: an operation may be running for it, or a finished take is kept. */
 export function needsWorkerToEnd(record: JobRecord): boolean {
-  return record.kind === 'lipsync' && (isUnderWay(record) || record.keptTake !== undefined);
+  return record.kind === 'lipsync' && (isUnderWay(record) || hasKeptTake(record));
 }
 
 /** Returns whether a record is one of a kind of job. */

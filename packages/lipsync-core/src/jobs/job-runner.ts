@@ -107,10 +107,18 @@ export class JobRunner {
       // A job that is canceled while it is being parked is not woken by the cancel.
       return left.cancelRequested && left.parkedUntilMs !== null ? this.#run(record.id, context) : left;
     }
-    const ended = reason ? await this.#endWithoutRun(record, reason, context) : record;
+    const ended = reason ? await this.#endInTime(record, reason, context) : record;
     await removeJobWorkspaces(this.#options.workFolder, record.id);
     await this.#removeKept(ended);
     return ended;
+  }
+
+  /** Ends a job without running it. Unless it is canceled, it completes with what earlier runs have made, if anything. */
+  async #endInTime(record: JobRecord, reason: LipsyncError, context: RunContext): Promise<JobRecord> {
+    const made = reason.code === 'canceled' ? undefined : await this.#handlerOf(record).salvage?.(record, context);
+    if (!made) return this.#endWithoutRun(record, reason, context);
+    await this.#abandon(record, reason, context.signal);
+    return this.#store.append(record.id, made);
   }
 
   async #removeKept(record: JobRecord): Promise<void> {

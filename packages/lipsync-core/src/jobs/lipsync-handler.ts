@@ -3,7 +3,7 @@ import type { Attempt } from '../providers/attempt.ts';
 import { AttemptRecorder, appendForRun } from './attempt-recorder.ts';
 import { requireInput } from './input-fetcher.ts';
 import type { JobEvent } from './job-events.ts';
-import type { JobHandler, JobRun, RunStore } from './job-handler.ts';
+import type { JobHandler, JobRun, RunContext, RunStore } from './job-handler.ts';
 import type { JobRecord } from './job-record.ts';
 import type { LipsyncPipeline, PipelineOutcome } from './lipsync-pipeline.ts';
 import type { FetchedInputs } from './pipeline-types.ts';
@@ -39,6 +39,7 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
         trace: { requestId: record.requestId, traceparent: record.traceparent },
         canRun: (kind) => context.canRun(kind),
         earlierAttempts: record.attempts,
+        keptTakes: this.#takes.keptTakesOf(record),
         wasInterrupted: record.crashes > 0,
         plan: record.plan,
         outputMs: record.outputMs,
@@ -70,6 +71,10 @@ export class LipsyncHandler implements JobHandler<'lipsync'> {
       earlierAttempts,
       saveAttempts: async (changed) => void (await attempts.save(changed)),
     });
+  }
+
+  salvage(record: JobRecord<'lipsync'>, context: RunContext): Promise<JobEvent | undefined> {
+    return this.#takes.publishBest({ record, context });
   }
 
   removeKept(jobId: string): Promise<void> {

@@ -1,14 +1,14 @@
 import { localCostMicros, usdToMicros } from '../billing/micros.ts';
 import type { LipsyncOptions, ProviderId } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
-import type { Warning } from '../contract/provider-types.ts';
-import { LipsyncError } from '../errors/index.ts';
+import type { LipsyncError } from '../errors/index.ts';
 import type { MediaLimits, TakeEncoding } from '../media/index.ts';
 import type { RenderPool } from '../processes/render-pool.ts';
 import type { Admission } from '../providers/admission.ts';
-import type { ChainContext, LocalPrice } from '../providers/attempt-runner.ts';
+import type { ChainContext, LocalPrice, TakeStore } from '../providers/attempt-runner.ts';
 import { abandonChain, runChain, type ChainOutcome } from '../providers/chain.ts';
 import type { ActiveProviders } from '../providers/active-providers.ts';
+import type { TakeRequest } from '../providers/provider.ts';
 import { expectedMs, type ExpectedOutput, type Forecast } from '../scheduling/completion-forecast.ts';
 import {
   dependsOnOutlook,
@@ -16,13 +16,18 @@ import {
   type ExecutionPlan,
   type PlannedProvider,
 } from '../scheduling/execution-plan.ts';
-import type { TakeCheck } from '../quality/unchanged-lips/take-check.ts';
-import { failStore, StoreFailure } from '../storage/store-failure.ts';
-import type { PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
+import { failStore } from '../storage/store-failure.ts';
+import type { MadeOutcome, PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
 import { isSilent, PreparedInputs } from './prepared-inputs.ts';
+import {
+  deliverBestCandidate,
+  describeTake,
+  QualityGate,
+  type GateRun,
+  type QualityGateOptions,
+} from './quality-gate.ts';
 
-type MadeOutcome = Extract<ChainOutcome, { type: 'made' }>;
-type PausedOutcome = Exclude<ChainOutcome, { type: 'made' }>;
+type PausedOutcome = Exclude<ChainOutcome, MadeOutcome>;
 
 export type PipelineOutcome = PipelineResult | PausedOutcome;
 
@@ -34,8 +39,8 @@ export interface LipsyncPipelineOptions {
   readonly limits: MediaLimits;
   /** Quality of takes that are encoded here; the default of `media/` without it. */
   readonly encoding?: TakeEncoding;
-  /** Inspects the takes of remote providers; none are inspected without it. */
-  readonly takeCheck?: Pick<TakeCheck, 'run'>;
+  /** How takes are assessed; none is without it. */
+  readonly quality?: QualityGateOptions;
   readonly clock: Clock;
   /** Cost of one hour of local work in micros; 0 by default. */
   readonly localMicrosPerHour?: number;
@@ -45,8 +50,11 @@ export interface LipsyncPipelineOptions {
 export class LipsyncPipeline {
   readonly #options: LipsyncPipelineOptions;
 
+  readonly #gate: QualityGate;
+
   constructor(options: LipsyncPipelineOptions) {
     this.#options = options;
+    this.#gate = new QualityGate(options.quality ?? { trackCacheFolder: '', minSyncScore: null });
   }
 
   /**
@@ -74,14 +82,39 @@ export class LipsyncPipeline {
       if (start.type === 'silent') return inputs.passThrough();
       if (start.type !== 'ready') return start;
     }
-    const outcome = await runChain(
-      this.#options.activeProviders.chainOf(plan),
-      (attemptIndex) => inputs.takeRequest(attemptIndex),
-      { ...chainContext, plan },
-    );
-    if (outcome.type !== 'made') return outcome;
-    if (isRepresentative(context)) await this.#recordThroughput(input, outcome, await inputs.durationMs());
-    return this.#toResult(outcome, inputs, await this.#checkTake(outcome, inputs, context));
+    return this.#makeTake({ input, inputs, context }, { ...chainContext, plan });
+  }
+
+  /** Tries providers until a take is accepted. Delivers the best rejected one when none is left, or in time. */
+  async #makeTake(run: GateRun, chainContext: ChainContext & { plan: ExecutionPlan }): Promise<PipelineOutcome> {
+    const { input, inputs, context } = run;
+    let attempts = context.earlierAttempts;
+    const saveAttempts: PipelineContext['saveAttempts'] = (changed) => {
+      attempts = changed;
+      return context.saveAttempts(changed);
+    };
+    const providers = this.#options.activeProviders.chainOf(chainContext.plan);
+    const prepare = (index: number): Promise<TakeRequest> => inputs.takeRequest(index);
+    // Unless a take is assessed, it is published at once.
+    const takes = this.#options.quality?.assessor ? { takes: toTakeStore(run) } : {};
+    try {
+      for (;;) {
+        const earlierAttempts = attempts;
+        const outcome = await runChain(providers, prepare, {
+          ...chainContext,
+          earlierAttempts,
+          saveAttempts,
+          ...takes,
+        });
+        if (outcome.type !== 'made') return outcome;
+        if (isRepresentative({ ...context, earlierAttempts }))
+          await this.#recordThroughput(input, outcome, await inputs.durationMs());
+        const result = await this.#gate.judge(outcome, { ...run, context: { ...context, saveAttempts } });
+        if (result) return result;
+      }
+    } catch (error) {
+      return deliverBestCandidate(error, attempts, context);
+    }
   }
 
   /** Closes the open attempt and releases the slots of a job that ends with `reason`; only a cancel stops its operation. */
@@ -160,44 +193,6 @@ export class LipsyncPipeline {
     const output = { provider: provider.facts.id, options, durationMs };
     await this.#options.forecast.record(output, endedAtMs - startedAtMs).catch(() => undefined);
   }
-
-  /**
-   * A local provider draws the lips itself. A deadline or a shutdown ends only the check, because the take is finished;
-   * a cancel ends the job.
-   */
-  async #checkTake(
-    { take, provider }: MadeOutcome,
-    inputs: PreparedInputs,
-    context: PipelineContext,
-  ): Promise<readonly Warning[]> {
-    const { takeCheck } = this.#options;
-    if (provider.kind === 'inline' || !takeCheck) return [];
-    const warnings = await takeCheck.run({ ...(await inputs.takeRequest(0)), takePath: take.path }, context);
-    const { reason } = context.signal;
-    if (reason instanceof StoreFailure || (LipsyncError.isInstance(reason) && reason.code === 'canceled')) throw reason;
-    return warnings;
-  }
-
-  async #toResult(
-    { take, provider }: MadeOutcome,
-    inputs: PreparedInputs,
-    takeWarnings: readonly Warning[],
-  ): Promise<PipelineResult> {
-    const { id, degraded } = provider.facts;
-    return {
-      type: 'made',
-      takePath: take.path,
-      methodUsed: id,
-      degraded,
-      durationMs: await inputs.durationMs(),
-      warnings: [
-        ...(await inputs.warnings()),
-        ...(degraded ? [degradedWarning(id)] : []),
-        ...take.warnings,
-        ...takeWarnings,
-      ],
-    };
-  }
 }
 
 /** False after a crash, and if the take came from an earlier run: its duration was recorded then. */
@@ -205,10 +200,15 @@ function isRepresentative({ wasInterrupted, earlierAttempts }: PipelineContext):
   return !wasInterrupted && earlierAttempts.at(-1)?.outcome !== 'succeeded';
 }
 
-function degradedWarning(id: ProviderId): Warning {
+/** The kept takes of a job, as the provider chain uses them. */
+function toTakeStore({ inputs, context: { keptTakes } }: GateRun): TakeStore {
   return {
-    code: 'degraded',
-    message: `Rendered by the ${id} provider: for checking timing, not a final result.`,
+    async keep(take, { provider, index }) {
+      const facts = await describeTake({ provider, take }, inputs);
+      const path = await keptTakes.keep(take.path, index).catch(() => undefined);
+      return path === undefined ? undefined : { path, facts };
+    },
+    find: async (index) => ((await keptTakes.exists(index)) ? keptTakes.pathOf(index) : undefined),
   };
 }
 

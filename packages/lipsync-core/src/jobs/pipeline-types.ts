@@ -6,6 +6,7 @@ import type { Attempt } from '../providers/attempt.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { StorageGuard } from '../providers/remote-attempt.ts';
 import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
+import type { ChainOutcome } from '../providers/chain.ts';
 import type { MadeTake } from './job-record.ts';
 
 /** Inputs of a lip-sync job as files of this machine. */
@@ -14,6 +15,17 @@ export interface FetchedInputs {
   readonly speechPath: string;
   /** SHA-256 of the clip, hexadecimal. */
   readonly clipDigest: string;
+}
+
+/** Keeps the takes of a job until it ends, where every host that may run the job finds them. */
+export interface KeptTakes {
+  /** Moves a finished take there and returns its path. Throws a `StorageError`. */
+  keep(takePath: string, attemptIndex: number): Promise<string>;
+  /** Returns the path of a kept take, whether or not the file exists. */
+  pathOf(attemptIndex: number): string;
+  exists(attemptIndex: number): Promise<boolean>;
+  /** Best effort: what remains is removed with the job. */
+  remove(attemptIndex: number): Promise<void>;
 }
 
 export interface PipelineInput {
@@ -36,6 +48,7 @@ export interface PipelineContext extends StorageGuard {
   readonly plan: ExecutionPlan | null;
   /** Planned output duration; null if not measured. */
   readonly outputMs: number | null;
+  readonly keptTakes: KeptTakes;
   /** Returns whether this host runs providers of that kind. */
   canRun(kind: Provider['kind']): boolean;
   onProgress(progress: ProgressReport): void;
@@ -43,6 +56,8 @@ export interface PipelineContext extends StorageGuard {
   /** Stores a plan before it is executed. Called again when a waiting job switches providers. */
   savePlan(plan: ExecutionPlan, outputMs: number | null): Promise<void>;
 }
+
+export type MadeOutcome = Extract<ChainOutcome, { type: 'made' }>;
 
 export interface PipelineResult extends MadeTake {
   readonly type: 'made';

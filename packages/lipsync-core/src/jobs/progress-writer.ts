@@ -17,12 +17,12 @@ const stages: Readonly<Record<string, StageRange>> = Object.freeze({
   waiting: { from: 10, to: 10, message: 'Waiting for the provider.' },
   preparing: { from: 10, to: 20, message: 'Preparing the upload.' },
   uploading: { from: 20, to: 30, message: 'Uploading to the provider.' },
-  downloading: { from: 90, to: 95, message: 'Downloading the take.' },
-  checking: { from: 95, to: 97, message: 'Checking the take.' },
+  downloading: { from: 85, to: 90, message: 'Downloading the take.' },
   loading: { from: 10, to: 12, message: 'Loading the model.' },
   tracking: { from: 12, to: 45, message: 'Tracking the face.' },
   learning: { from: 45, to: 45, message: 'Analyzing the mouth.' },
-  rendering: { from: 45, to: 97, message: 'Rendering.' },
+  rendering: { from: 45, to: 90, message: 'Rendering.' },
+  checking: { from: 90, to: 97, message: 'Measuring the quality of the take.' },
   publishing: { from: 97, to: 99, message: 'Publishing the output.' },
 });
 
@@ -35,7 +35,7 @@ export interface ProgressUpdate {
 
 /** Converts the progress of a stage to the progress of the job. An unknown stage counts as rendering. */
 export function toProgressUpdate({ stage, fraction }: ProgressReport): ProgressUpdate {
-  const { from, to, message } = stages[stage] ?? { from: 45, to: 97, message: 'Rendering.' };
+  const { from, to, message } = stages[stage] ?? { from: 45, to: 90, message: 'Rendering.' };
   const share = Math.min(1, Math.max(0, fraction));
   return { stage, progress: Math.floor(from + (to - from) * share), message };
 }

@@ -1,12 +1,13 @@
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { StorageError, toLipsyncError, type LipsyncError } from '../errors/index.ts';
-import { createFolder, keptTakePath, removeJobWorkspaces } from '../processes/workspace.ts';
+import { StorageError, toLipsyncError, toStorageError, type LipsyncError } from '../errors/index.ts';
+import { candidatePath, createFolder, keptTakePath, removeJobWorkspaces, workStorage } from '../processes/workspace.ts';
 import { moveDurably } from '../storage/durable-files.ts';
 import { logFields } from './attempt-recorder.ts';
 import type { JobEvent } from './job-events.ts';
 import type { JobRecord, MadeTake } from './job-record.ts';
-import type { PipelineResult } from './pipeline-types.ts';
+import { findAcceptedTake, findBestCandidate } from './made-take.ts';
+import type { KeptTakes, PipelineResult } from './pipeline-types.ts';
 import { StorageWait, type StorageWaitOptions, type WaitingRun } from './storage-wait.ts';
 
 export interface TakePublisherOptions extends StorageWaitOptions {
@@ -40,14 +41,43 @@ export class TakePublisher {
    * `StorageUnavailable` if it cannot be known whether that run has published the take.
    */
   async publishKept(run: PublishingRun): Promise<JobEvent | undefined> {
-    const { id, keptTake } = run.record;
+    const { id, attempts } = run.record;
+    const keptTake = run.record.keptTake ?? findAcceptedTake(attempts);
     if (!keptTake) return undefined;
-    const takePath = keptTakePath(this.#folder, id);
+    const takePath = this.#pathOf(id, keptTake);
     if (await exists(takePath)) return this.publish({ type: 'made', takePath, ...keptTake }, run);
     // That run was killed after it had published the take, before it could record it.
     await this.#storage.check();
     const outputKey = await this.#findPublished(run.record);
     return outputKey === undefined ? undefined : this.#complete(outputKey, keptTake, run.record);
+  }
+
+  /**
+   * Returns the event that completes the job with its best rejected take, because it ends without another one;
+   * undefined if there is none or it cannot be published now.
+   */
+  async publishBest(run: PublishingRun): Promise<JobEvent | undefined> {
+    const best = findBestCandidate(run.record.attempts);
+    if (!best) return undefined;
+    const takePath = this.#pathOf(run.record.id, best);
+    const event = await this.publish({ type: 'made', takePath, ...best }, run).catch((error: unknown) =>
+      this.#options.logger.warn({ ...logFields(run.record), error }, 'the best take could not be published'),
+    );
+    return event?.type === 'completed' ? event : undefined;
+  }
+
+  /** The kept takes of a job, for the run that makes them. */
+  keptTakesOf(record: JobRecord<'lipsync'>): KeptTakes {
+    const pathOf = (index: number): string => candidatePath(this.#folder, record.id, index);
+    return {
+      pathOf,
+      keep: async (takePath, index) => {
+        await this.#move(takePath, pathOf(index), record);
+        return pathOf(index);
+      },
+      exists: (index) => exists(pathOf(index)),
+      remove: (index) => rm(pathOf(index), { force: true }).catch(() => undefined),
+    };
   }
 
   /** Returns the event that completes the job, or the one that parks it. Throws errors that no later run can correct. */
@@ -63,7 +93,7 @@ export class TakePublisher {
       if (outputKey !== undefined) return this.#complete(outputKey, take, record);
       const error = toLipsyncError(thrown);
       if (!isPublishRetried(error)) throw error;
-      return this.#storage.park(error, run, (await this.#keep(takePath, record)) ? take : undefined);
+      return this.#storage.park(error, run, (await this.#keep(made, record)) ? take : undefined);
     }
   }
 
@@ -85,16 +115,30 @@ export class TakePublisher {
   }
 
   /** Returns whether the take could be kept. If not, the next run makes it again; a take that is paid for is collected. */
-  async #keep(takePath: string, record: JobRecord<'lipsync'>): Promise<boolean> {
-    const keptPath = keptTakePath(this.#folder, record.id);
+  async #keep({ takePath, ...take }: PipelineResult, record: JobRecord<'lipsync'>): Promise<boolean> {
+    const keptPath = this.#pathOf(record.id, take);
+    if (takePath === keptPath) return true;
+    return this.#move(takePath, keptPath, record).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Throws a `StorageError`. */
+  async #move(takePath: string, keptPath: string, record: JobRecord<'lipsync'>): Promise<void> {
     try {
       await createFolder(dirname(keptPath));
       await moveDurably(takePath, keptPath);
-      return true;
     } catch (error) {
       this.#options.logger.warn({ ...logFields(record), error }, 'the take could not be kept');
-      return false;
+      throw toStorageError(error, workStorage(this.#folder));
     }
+  }
+
+  #pathOf(jobId: string, { attemptIndex }: MadeTake): string {
+    return attemptIndex === undefined
+      ? keptTakePath(this.#folder, jobId)
+      : candidatePath(this.#folder, jobId, attemptIndex);
   }
 
   get #folder(): string {

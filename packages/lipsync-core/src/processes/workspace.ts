@@ -41,7 +41,12 @@ export function keptTakePath(root: string, jobId: string): string {
   return join(root, jobId, 'kept-take.mp4');
 }
 
-/** Removes the workspaces of all runs of a job below `root`, and its kept take. */
+/** Where the finished take of an attempt is kept until the job ends. */
+export function candidatePath(root: string, jobId: string, attemptIndex: number): string {
+  return join(root, jobId, `candidate-${attemptIndex}.mp4`);
+}
+
+/** Removes the workspaces of all runs of a job below `root`, and its kept takes. */
 export async function removeJobWorkspaces(root: string, jobId: string): Promise<void> {
   await removeFolder(join(root, jobId));
 }

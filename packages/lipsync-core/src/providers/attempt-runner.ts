@@ -14,10 +14,26 @@ import type { ExecutionPlan } from '../scheduling/execution-plan.ts';
 import { StoreFailure } from '../storage/store-failure.ts';
 import type { Admission, AdmissionDecision, AttemptReference, SlotApplicant } from './admission.ts';
 import { AttemptLog, remainingMicros, unacknowledgedRequest, type AttemptLogOptions } from './attempt-log.ts';
-import type { Attempt } from './attempt.ts';
+import type { Attempt, KeptTake } from './attempt.ts';
 import { cancelOperation } from './cancel-operation.ts';
 import type { InlineProvider, Provider, RemoteProvider, Take, TakeContext, TakeRequest } from './provider.ts';
 import { advanceRemote, type AttemptProgress, type StorageGuard } from './remote-attempt.ts';
+
+/** Keeps finished takes until the job ends, so that none is made or paid for twice. */
+export interface TakeStore {
+  /**
+   * Moves a take to where it survives this run. Undefined if that is not possible; the take then stays where it is.
+   * Never throws.
+   */
+  keep(take: Take, made: { readonly provider: Provider; readonly index: number }): Promise<StoredTake | undefined>;
+  /** Path of the kept take of an attempt; undefined if the file does not exist. */
+  find(index: number): Promise<string | undefined>;
+}
+
+export interface StoredTake {
+  readonly path: string;
+  readonly facts: KeptTake;
+}
 
 /** The price of computing on this machine. */
 export interface LocalPrice {
@@ -40,6 +56,8 @@ export interface ChainContext extends TakeContext, AttemptLogOptions, SlotApplic
   readonly localPrice?: LocalPrice;
   readonly clock: Clock;
   readonly admission: Admission;
+  /** Without it, an interrupted run leaves no take behind. */
+  readonly takes?: TakeStore;
   /** Attempts of earlier runs of this job. A remote one that was still running is resumed. */
   readonly earlierAttempts: readonly Attempt[];
   /** Whether this host does work of that kind. */
@@ -65,6 +83,8 @@ export class AttemptRunner {
   /** Starts or resumes an attempt of `provider`. Throws a `StoreFailure` (also `StorageUnavailable`), and the abort reason of a worker shutdown. */
   async run(provider: Provider, prepare: (attemptIndex: number) => Promise<TakeRequest>): Promise<AttemptOutcome> {
     const { log } = this;
+    const kept = await this.#findKeptTake(provider);
+    if (kept) return { type: 'made', take: kept };
     const admission = await this.#admit(provider);
     if (admission.type === 'waiting') return admission;
     if (admission.type === 'rejected') {
@@ -143,6 +163,8 @@ export class AttemptRunner {
 
   async #endMade(provider: Provider, take: Take): Promise<Take> {
     const costMicros = take.costMicros + this.#localCostMicros(provider);
+    // First: a crash then repeats the work only if the take is lost.
+    const kept = await this.#context.takes?.keep(take, { provider, index: this.log.index });
     await this.#context.admission.finish(provider, this.#reference(), {
       error: null,
       costMicros,
@@ -150,8 +172,17 @@ export class AttemptRunner {
       request: null,
       stop: 'none',
     });
-    await this.log.end({ outcome: 'succeeded', code: null, message: null, costMicros });
-    return { ...take, costMicros };
+    const end = { outcome: 'succeeded', code: null, message: null, costMicros } as const;
+    await this.log.end({ ...end, ...(kept && { take: kept.facts }) });
+    return { ...take, path: kept?.path ?? take.path, costMicros };
+  }
+
+  /** The take that an earlier run made, if it is still there. */
+  async #findKeptTake({ facts }: Provider): Promise<Take | undefined> {
+    const last = this.log.attempts.at(-1);
+    if (last?.provider !== facts.id || last.outcome !== 'succeeded' || !last.take) return undefined;
+    const path = await this.#context.takes?.find(this.log.index);
+    return path === undefined ? undefined : { path, warnings: last.take.warnings, costMicros: last.costMicros ?? 0 };
   }
 
   /** The ledger is updated before the record. A crash in between repeats the update, which then changes nothing. */

@@ -49,3 +49,23 @@ export function migrateAttempt(stored: Attempt | LegacyAttempt): Attempt {
   const { order, troubles = 0, ...attempt } = stored;
   return { ...attempt, ...(order && { request: migrateRequest(order) }), transientFailures: troubles };
 }
+
+/** An attempt whose take was rejected for its quality and is kept. */
+export type Candidate = Attempt & { readonly take: KeptTake };
+
+/** Whether the take of an attempt was rejected and may still be delivered. Pure. */
+export function isCandidate(attempt: Attempt): attempt is Candidate {
+  return attempt.code === 'quality_rejected' && attempt.take !== undefined;
+}
+
+/** Returns attempts without the takes for which `isDeleted` is true. Pure. */
+export function withoutTakes(
+  attempts: readonly Attempt[],
+  isDeleted: (attempt: Attempt) => boolean = () => true,
+): readonly Attempt[] {
+  return attempts.map((attempt) => {
+    if (attempt.take === undefined || !isDeleted(attempt)) return attempt;
+    const { take: _, ...rest } = attempt;
+    return rest;
+  });
+}

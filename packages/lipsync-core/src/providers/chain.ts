@@ -6,6 +6,7 @@
  * - Save attempts: `AttemptLog`, through `saveAttempts`, after every change and before the work that follows it.
  * - Reserve money: `AttemptRunner` for local work and remote-attempt.ts for a vendor's, through `Admission.reserve`.
  * - Settle or release money: `AttemptRunner`, through `Admission.finish`, before the end of the attempt is saved.
+ * - Judge takes: jobs/quality-gate.ts. It ends an attempt with `quality_rejected`, and the chain resumes after it.
  * - Sleep: this file, for the pause before a new try of the same provider. Remote attempts and slots never sleep: they
  *   return `waiting`, and the job runs again later.
  */
@@ -14,7 +15,7 @@ import type { ProviderKind } from '../contract/provider-types.ts';
 import { abortError, errorPolicies, LipsyncError, ProviderError, type ErrorCode } from '../errors/index.ts';
 import { maxTriesPerProvider } from '../scheduling/execution-plan.ts';
 import { AttemptRunner, type ChainContext } from './attempt-runner.ts';
-import type { Attempt } from './attempt.ts';
+import { isCandidate, type Attempt } from './attempt.ts';
 import type { Provider, Take, TakeRequest } from './provider.ts';
 import type { AttemptProgress } from './remote-attempt.ts';
 import { decideRetry, type RetryDecision } from './retry-policy.ts';
@@ -42,6 +43,7 @@ export async function runChain(
   let lastError = lastErrorOf(earlierAttempts) ?? new LipsyncError('not_supported', 'No provider is left to try.');
   if (errorPolicies[lastError.code].decision === 'fail') throw lastError;
   for (const provider of providers.slice(resumeIndex(providers, context))) {
+    if (isOutclassed(provider, earlierAttempts)) continue;
     for (let failures = countFailures(earlierAttempts, provider) + 1; ; failures += 1) {
       if (!canRun(provider.kind)) return { type: 'elsewhere', needs: provider.kind };
       const outcome = await runner.run(provider, prepare);
@@ -68,6 +70,11 @@ export async function abandonChain(
   context: ChainContext,
 ): Promise<void> {
   await new AttemptRunner(context).abandon(providers, reason);
+}
+
+/** Whether the job has a take that none of this provider would replace. */
+function isOutclassed({ facts }: Provider, attempts: readonly Attempt[]): boolean {
+  return facts.degraded && attempts.some((attempt) => isCandidate(attempt) && !attempt.take.degraded);
 }
 
 function decideAfter(

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { LipsyncOptions } from '../contract/index.ts';
 import type { Clock } from '../contract/ports.ts';
 import { LipsyncError } from '../errors/index.ts';
-import { requireKind, type JobRecord } from '../jobs/job-record.ts';
+import { hasKeptTake, requireKind, type JobRecord } from '../jobs/job-record.ts';
 import { toKeyedOptions } from '../jobs/record-migrations.ts';
 import type { StateJobStore } from '../jobs/state-job-store.ts';
 import { isGone, thisProcess, type ProcessOwner } from '../processes/process-owner.ts';
@@ -112,7 +112,7 @@ export class LocalJobIndex {
   }
 
   async #isResumable(entry: LocalJobEntry, record: JobRecord<'lipsync'>): Promise<boolean> {
-    const limitMs = record.keptTake ? keptTakeMs : resumableMs;
+    const limitMs = hasKeptTake(record) ? keptTakeMs : resumableMs;
     return isWorthResuming(record) && (await this.#unchangedMs(entry)) < limitMs;
   }
 
@@ -183,9 +183,9 @@ export function localJobKey({ workDigest, jobId }: Pick<LocalJobEntry, 'workDige
 }
 
 /** An operation may run for the last attempt, its take can be fetched, or a finished take is kept. */
-function isWorthResuming({ attempts, keptTake }: JobRecord<'lipsync'>): boolean {
-  const outcome = attempts.at(-1)?.outcome;
-  return keptTake !== undefined || outcome === 'running' || outcome === 'succeeded';
+function isWorthResuming(record: JobRecord<'lipsync'>): boolean {
+  const outcome = record.attempts.at(-1)?.outcome;
+  return hasKeptTake(record) || outcome === 'running' || outcome === 'succeeded';
 }
 
 async function isClaimable({ owner }: LocalJobEntry): Promise<boolean> {

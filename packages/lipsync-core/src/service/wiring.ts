@@ -3,9 +3,9 @@ import { Ledger } from '../billing/ledger.ts';
 import type { CoreConfig } from '../config/core-config.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
+import type { QualityGateOptions } from '../jobs/quality-gate.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
-import { TakeCheck } from '../quality/unchanged-lips/take-check.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
 import { SettlementReconciler, type LateCost } from '../providers/settlement-reconciler.ts';
@@ -70,6 +70,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   } = host;
   const limits = { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx };
   const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
+  const assessor = new QualityAssessor({ renderPool, limits });
   const parts = { renderPool, state, clock, callbackBaseUrl };
   const providers = listInstalled(config)
     .filter(isReady)
@@ -91,7 +92,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   return {
     ledger,
     breaker,
-    assessor: new QualityAssessor({ renderPool, limits }),
+    assessor,
     reconcile: (signal) => reconciler.reconcile(activeProviders.all, signal),
     async sweepSlots(isGone) {
       const { released, ready } = await slots.sweep(isGone);
@@ -115,11 +116,19 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       }),
       encoding: config.encoding,
       limits,
-      takeCheck: new TakeCheck({ renderPool, limits }),
+      quality: createGateOptions(config, assessor),
     }),
     workFolder: join(config.dataDir, 'work'),
     async close() {
       await Promise.all([renderPool.close(), ...providers.map((provider) => provider.close?.())]);
     },
+  };
+}
+
+function createGateOptions(config: CoreConfig, assessor: QualityAssessor): QualityGateOptions {
+  return {
+    ...(config.qualityEnabled && { assessor }),
+    trackCacheFolder: join(config.dataDir, 'cache', 'tracks'),
+    minSyncScore: config.minSyncScore,
   };
 }

@@ -5,10 +5,11 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { lipsyncOptionsSchema, type LipsyncOptionsInput, type ProviderId } from '../../src/contract/index.ts';
 import { LipsyncError, type ErrorCode } from '../../src/errors/index.ts';
 import { LipsyncPipeline } from '../../src/jobs/lipsync-pipeline.ts';
-import type { PipelineInput, PipelineResult } from '../../src/jobs/pipeline-types.ts';
+import type { KeptTakes, PipelineInput, PipelineResult } from '../../src/jobs/pipeline-types.ts';
 import { Ledger } from '../../src/billing/ledger.ts';
 import { openJobWorkspace } from '../../src/processes/workspace.ts';
 import { probeTake } from '../../src/media/index.ts';
+import { unknownQuality } from '../../src/quality/assessment/merge-findings.ts';
 import { createPreviewProvider } from '../../src/providers/preview/preview-provider.ts';
 import type { Admission } from '../../src/providers/admission.ts';
 import { PendingSettlementStore } from '../../src/billing/pending-settlements.ts';
@@ -72,6 +73,14 @@ function silentWav(): Buffer {
   return wav;
 }
 
+/** Keeps nothing: the scripted takes are no files. */
+const keptTakes: KeptTakes = {
+  keep: () => Promise.reject(new LipsyncError('resource_exhausted', 'full')),
+  pathOf: () => '',
+  exists: async () => false,
+  remove: async () => undefined,
+};
+
 /** Returns a pipeline on the real render pool; the first `times` tasks of each kind fail with `code`. */
 function pipelineThatFails(code: ErrorCode, times: number): LipsyncPipeline {
   asked = [];
@@ -117,6 +126,7 @@ async function run(pipeline: LipsyncPipeline): Promise<PipelineResult> {
       canRun: () => true,
       onProgress: () => undefined,
       saveAttempts: async () => undefined,
+      keptTakes,
     },
   );
   if (outcome.type !== 'made') throw new Error(`The job is not done but ${outcome.type}.`);
@@ -220,6 +230,7 @@ describe('The slot of a job at a remote provider', () => {
           savePlan: async () => undefined,
           canRun: (kind) => canRun && kind === 'remote',
           onProgress: () => undefined,
+          keptTakes,
           saveAttempts: async () => undefined,
         },
       )
@@ -335,6 +346,7 @@ async function planOf(
       wasInterrupted: false,
       canRun: (kind) => isInLine && kind === 'remote',
       onProgress: () => undefined,
+      keptTakes,
       saveAttempts: async () => undefined,
       savePlan: async (made) => void saved.push(listProviderIds(made)),
     },
@@ -454,10 +466,15 @@ describe('Takes of a vendor', () => {
       activeProviders: new ActiveProviders([new ScriptedVendor()]),
       renderPool: pool,
       limits,
-      takeCheck: {
-        async run({ takePath }) {
-          if (stopReason !== undefined) stop.abort(stopReason);
-          return [{ code: 'lips_unchanged', message: takePath }];
+      quality: {
+        trackCacheFolder: join(folder, 'tracks'),
+        minSyncScore: null,
+        assessor: {
+          async run({ videoPath }) {
+            if (stopReason !== undefined) stop.abort(stopReason);
+            const warnings = [{ code: 'quality_not_measured', message: videoPath }];
+            return { ...unknownQuality([], 'Not measured.', true), warnings };
+          },
         },
       },
       admission: openAdmission,
@@ -480,6 +497,7 @@ describe('Takes of a vendor', () => {
         outputMs: null,
         canRun: () => true,
         onProgress: ({ stage }) => void stages.push(stage),
+        keptTakes,
         saveAttempts: async () => undefined,
         savePlan: async () => undefined,
       },
@@ -489,12 +507,12 @@ describe('Takes of a vendor', () => {
     return { learned, stages, warnings: outcome.warnings };
   }
 
-  it('The take of a remote provider is checked, and the result has the warnings of the check.', async () => {
+  it('The take of a remote provider is assessed, and the result has the warnings of the assessment.', async () => {
     const { warnings } = await collect(begun);
-    expect(warnings).toContainEqual({ code: 'lips_unchanged', message: 'take.mp4' });
+    expect(warnings).toContainEqual({ code: 'quality_not_measured', message: 'take.mp4' });
   });
 
-  it('A cancel during the check ends the job.', async () => {
+  it('A cancel during the assessment ends the job.', async () => {
     const stopReason = new LipsyncError('canceled', 'The job was canceled.');
     await expect(collect(begun, { stopReason })).rejects.toBe(stopReason);
   });
@@ -502,9 +520,9 @@ describe('Takes of a vendor', () => {
   it.each([
     ['deadline', new LipsyncError('deadline_exceeded', 'Too late.')],
     ['shutdown', new DOMException('The worker stops.', 'AbortError')],
-  ])('A %s during the check does not lose the finished take.', async (_, stopReason) => {
+  ])('A %s during the assessment does not lose the finished take.', async (_, stopReason) => {
     expect((await collect(begun, { stopReason })).warnings).toContainEqual({
-      code: 'lips_unchanged',
+      code: 'quality_not_measured',
       message: 'take.mp4',
     });
   });

@@ -102,6 +102,7 @@ describe('An in-process job on the real core', () => {
       'tracking',
       'learning',
       'rendering',
+      'checking',
       'publishing',
     ]);
   });

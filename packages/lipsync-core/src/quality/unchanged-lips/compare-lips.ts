@@ -208,11 +208,3 @@ function mergeRanges(
     .filter(({ count }) => count >= Math.min(fewestWindows, windows.length))
     .map(({ startMs, endMs }) => ({ startMs, endMs }));
 }
-
-/** The ranges of `compareLips`, as a render task. */
-export async function compareLipsTask(
-  input: CompareLipsInput,
-  context: RenderTaskContext,
-): Promise<readonly QualityRange[]> {
-  return (await compareLips(input, context)).ranges;
-}

@@ -1,0 +1,164 @@
+import type { Warning } from '../contract/provider-types.ts';
+import type { Quality } from '../contract/quality.ts';
+import { LipsyncError, toLipsyncError } from '../errors/index.ts';
+import { isCandidate, withoutTakes, type Attempt, type KeptTake } from '../providers/attempt.ts';
+import type { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
+import { judgeTake } from '../quality/take-choice.ts';
+import { failStorage, StoreFailure } from '../storage/store-failure.ts';
+import { findBestCandidate, joinWarnings } from './made-take.ts';
+import type { MadeOutcome, PipelineContext, PipelineInput, PipelineResult } from './pipeline-types.ts';
+import type { PreparedInputs } from './prepared-inputs.ts';
+
+export interface QualityGateOptions {
+  /** Assesses every take; none is assessed, and none is rejected, without it. */
+  readonly assessor?: Pick<QualityAssessor, 'run'>;
+  /** Cache of face tracks, which the assessment shares with the local providers. */
+  readonly trackCacheFolder: string;
+  /** Lowest accepted sync score of a request without its own; null for none. */
+  readonly minSyncScore: number | null;
+}
+
+/** What the gate works with in one run of a job. */
+export interface GateRun {
+  readonly input: PipelineInput;
+  readonly inputs: PreparedInputs;
+  readonly context: PipelineContext;
+}
+
+/**
+ * Decides whether a take is delivered. A rejected take is kept while further providers of the plan are tried; only the
+ * best of them is kept. Assessing costs nothing, so that an interrupted run assesses again.
+ */
+export class QualityGate {
+  readonly #options: QualityGateOptions;
+
+  constructor(options: QualityGateOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Returns the result of an accepted take. Of a rejected one, ends its attempt with `quality_rejected` and returns
+   * undefined. Throws the reason of a cancel, and a `StorageUnavailable` if a rejected take cannot be kept.
+   */
+  async judge(made: MadeOutcome, run: GateRun): Promise<PipelineResult | undefined> {
+    const { context } = run;
+    const { attempts, take } = made;
+    const index = attempts.length - 1;
+    const facts = attempts.at(-1)?.take ?? (await describeTake(made, run.inputs));
+    const { assessor } = this.#options;
+    if (!assessor) return toResult(made, { facts, quality: undefined });
+    const assessed = await this.#assess(assessor, made, run);
+    const rated = {
+      facts: { ...facts, warnings: [...facts.warnings, ...assessed.warnings] },
+      quality: assessed.quality,
+    };
+    const minSyncScore = run.input.options.minSyncScore ?? this.#options.minSyncScore;
+    const verdict = judgeTake(rated.quality, minSyncScore);
+    const isKept = take.path === context.keptTakes.pathOf(index);
+    if (verdict.type === 'accepted') {
+      const kept = isKept ? { take: rated.facts } : {};
+      await context.saveAttempts(changeLast(attempts, { quality: rated.quality, ...kept }));
+      return toResult(made, rated);
+    }
+    if (!isKept) await context.keptTakes.keep(take.path, index).catch(failStorage);
+    await keepBest(
+      changeLast(attempts, {
+        outcome: 'failed',
+        code: 'quality_rejected',
+        message: verdict.reason,
+        quality: rated.quality,
+        take: rated.facts,
+      }),
+      context,
+    );
+    return undefined;
+  }
+
+  async #assess(
+    assessor: Pick<QualityAssessor, 'run'>,
+    { take }: MadeOutcome,
+    { input, inputs, context }: GateRun,
+  ): Promise<{ readonly quality: Quality; readonly warnings: readonly Warning[] }> {
+    const { clipPath, clipDigest, clip, timeline, speechPath, mouthCurvePath } = await inputs.takeRequest(0);
+    const assessment = await assessor.run(
+      {
+        videoPath: take.path,
+        source: { clipPath, clipDigest, clip, timeline },
+        speech: { path: speechPath, mouthCurvePath },
+        trackCacheFolder: this.#options.trackCacheFolder,
+        workFolder: input.workspace.path,
+        allWindows: input.options.qualityWindows === 'all',
+      },
+      { ...context, onProgress: ({ fraction }) => context.onProgress({ stage: 'checking', fraction }) },
+    );
+    // A deadline or a shutdown ends only the assessment, because the take is finished.
+    const { reason } = context.signal;
+    if (reason instanceof StoreFailure || (LipsyncError.isInstance(reason) && reason.code === 'canceled')) throw reason;
+    return assessment;
+  }
+}
+
+/**
+ * Returns the best rejected take when no further provider makes one. Throws `thrown` without such a take, and if it ends
+ * or interrupts the job whatever has been made.
+ */
+export function deliverBestCandidate(
+  thrown: unknown,
+  attempts: readonly Attempt[],
+  { signal, keptTakes }: Pick<PipelineContext, 'signal' | 'keptTakes'>,
+): PipelineResult {
+  const isInterrupted = signal.aborted && !LipsyncError.isInstance(signal.reason);
+  const best = findBestCandidate(attempts);
+  if (thrown instanceof StoreFailure || isInterrupted || !best || best.attemptIndex === undefined) throw thrown;
+  if (toLipsyncError(thrown).code === 'canceled') throw thrown;
+  return { type: 'made', takePath: keptTakes.pathOf(best.attemptIndex), ...best };
+}
+
+/** Saves the attempts and deletes the takes that another one has surpassed, so that a job keeps one rejected take. */
+async function keepBest(
+  attempts: readonly Attempt[],
+  { keptTakes, saveAttempts }: Pick<PipelineContext, 'keptTakes' | 'saveAttempts'>,
+): Promise<void> {
+  const best = findBestCandidate(attempts)?.attemptIndex;
+  const isSurpassed = (attempt: Attempt): boolean => isCandidate(attempt) && attempts.indexOf(attempt) !== best;
+  await saveAttempts(withoutTakes(attempts, isSurpassed));
+  for (const [index, attempt] of attempts.entries()) if (isSurpassed(attempt)) await keptTakes.remove(index);
+}
+
+function changeLast(attempts: readonly Attempt[], change: Partial<Attempt>): readonly Attempt[] {
+  return attempts.map((attempt, index) => (index === attempts.length - 1 ? { ...attempt, ...change } : attempt));
+}
+
+/** Facts about a take, with the warnings of its inputs and its provider. */
+export async function describeTake(
+  { provider, take }: Pick<MadeOutcome, 'provider' | 'take'>,
+  inputs: PreparedInputs,
+): Promise<KeptTake> {
+  const { id, degraded } = provider.facts;
+  return {
+    degraded,
+    durationMs: await inputs.durationMs(),
+    warnings: [...(await inputs.warnings()), ...(degraded ? [degradedWarning(id)] : []), ...take.warnings],
+  };
+}
+
+function degradedWarning(id: string): Warning {
+  return {
+    code: 'degraded',
+    message: `Rendered by the ${id} provider: for checking timing, not a final result.`,
+  };
+}
+
+function toResult(
+  { provider, take, attempts }: MadeOutcome,
+  { facts, quality }: { readonly facts: KeptTake; readonly quality: Quality | undefined },
+): PipelineResult {
+  return {
+    type: 'made',
+    takePath: take.path,
+    ...facts,
+    methodUsed: provider.facts.id,
+    ...(attempts.at(-1)?.take && { attemptIndex: attempts.length - 1 }),
+    ...(quality && { quality, warnings: joinWarnings(facts.warnings, quality) }),
+  };
+}

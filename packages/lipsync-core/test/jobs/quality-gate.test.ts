@@ -1,0 +1,300 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LipsyncError } from '../../src/errors/index.ts';
+import type { JobRecord } from '../../src/jobs/job-record.ts';
+import { toJobView } from '../../src/jobs/job-view.ts';
+import { makeShortSample } from '../service/short-sample.ts';
+import { fatalLabel, openGateBench, type GateBench } from './gate-bench.ts';
+
+// All jobs have the same inputs, which are probed once.
+vi.mock(import('../../src/media/index.ts'), async (importOriginal) => {
+  const media = await importOriginal();
+  const once = <Given extends unknown[], Result>(probe: (...given: Given) => Result) => {
+    let probed: Result | undefined;
+    return (...given: Given): Result => (probed ??= probe(...given));
+  };
+  return { ...media, probeClip: once(media.probeClip), probeSpeech: once(media.probeSpeech) };
+});
+
+const frozen = { labels: [fatalLabel] };
+const every = ['heygen', 'wav2lip', 'preview'];
+/** Cost of a take of the vendor in the tests; the local providers are free. */
+const vendorMicros = 70;
+
+let folder: string;
+let sample: Awaited<ReturnType<typeof makeShortSample>>;
+let bench: GateBench;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-gate-'));
+  sample = await makeShortSample(folder);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+beforeEach(async () => {
+  bench = await openGateBench(sample);
+});
+afterEach(() => bench.remove());
+
+function rejectTakesOf(...providers: readonly string[]): void {
+  for (const provider of providers) bench.qualities[provider] = frozen;
+}
+
+/** Provider, outcome and code of each attempt. */
+function endings({ attempts }: JobRecord<'lipsync'>): readonly string[] {
+  return attempts.map(({ provider, outcome, code }) => [provider, outcome, code ?? ''].join(' ').trim());
+}
+
+function codes({ warnings }: JobRecord): readonly string[] {
+  return warnings.map(({ code }) => code);
+}
+
+describe('A take with a fatal label', () => {
+  it('The next provider makes another one, which is delivered if it is accepted.', async () => {
+    rejectTakesOf('heygen');
+    bench.qualities['wav2lip'] = { videoQuality: 0.9 };
+    await bench.start();
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'wav2lip', degraded: false } });
+    expect(endings(record)).toEqual(['heygen failed quality_rejected', 'wav2lip succeeded']);
+    expect(record.result?.quality).toMatchObject({ videoQuality: 0.9 });
+    expect(codes(record)).toEqual([]);
+    expect([await bench.output(), await bench.kept()]).toEqual(['wav2lip', []]);
+  });
+
+  it('The attempts show the figures and the real cost of every take, and the ledger has the same sum.', async () => {
+    rejectTakesOf('heygen');
+    await bench.start();
+    const { attempts, cost_usd } = toJobView(await bench.run(), null);
+    expect(attempts).toMatchObject([
+      {
+        provider: 'heygen',
+        code: 'quality_rejected',
+        message: 'mouth_frozen: The mouth does not move.',
+        cost_usd: vendorMicros / 1e6,
+        quality: { labels: [{ code: 'mouth_frozen', ranges: [{ start_ms: 0, end_ms: 1_000 }] }] },
+      },
+      { provider: 'wav2lip', cost_usd: 0, quality: { labels: [] } },
+    ]);
+    expect(cost_usd).toBe(vendorMicros / 1e6);
+    expect(await bench.ledgerMicros()).toBe(vendorMicros);
+  });
+
+  it('It is delivered with a warning when every take is rejected, and its label is a warning with the same ranges.', async () => {
+    rejectTakesOf(...every);
+    await bench.start();
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen', quality: frozen } });
+    expect(record.warnings).toEqual([
+      { code: 'mouth_frozen', message: fatalLabel.message, ranges: fatalLabel.ranges },
+      { code: 'quality_below_request', message: expect.stringContaining('mouth_frozen') },
+    ]);
+    expect(await bench.output()).toBe('heygen');
+  });
+
+  it('A provider without a successor makes its take once.', async () => {
+    rejectTakesOf('heygen');
+    await bench.start({ method: 'heygen' });
+    const record = await bench.run();
+    expect(endings(record)).toEqual(['heygen failed quality_rejected']);
+    expect(codes(record)).toContain('quality_below_request');
+    expect(bench.vendor.started).toHaveLength(1);
+  });
+
+  it('No degraded take is made instead of it.', async () => {
+    rejectTakesOf('heygen', 'wav2lip');
+    await bench.start({ allowPreview: true });
+    expect(endings(await bench.run())).toEqual(['heygen failed quality_rejected', 'wav2lip failed quality_rejected']);
+    expect(bench.preview.runs).toBe(0);
+  });
+});
+
+describe('The lowest accepted sync score', () => {
+  it('A take below it is rejected, and the best of several rejected ones is delivered.', async () => {
+    Object.assign(bench.qualities, { heygen: { syncScore: 0.4 }, wav2lip: { syncScore: 0.6 } });
+    await bench.start({ minSyncScore: 0.7 });
+    const record = await bench.run();
+    expect(record.result).toMatchObject({ methodUsed: 'wav2lip', quality: { syncScore: 0.6 } });
+    expect(record.attempts.map(({ quality }) => quality?.syncScore)).toEqual([0.4, 0.6]);
+    expect(record.warnings.at(-1)?.message).toContain('0.60 is below 0.70');
+  });
+
+  it('A take without a score is accepted.', async () => {
+    await bench.start({ minSyncScore: 1 });
+    expect(endings(await bench.run())).toEqual(['heygen succeeded']);
+  });
+
+  it('The setting applies to requests without their own.', async () => {
+    await bench.remove();
+    bench = await openGateBench(sample, { minSyncScore: 0.7 });
+    bench.qualities['heygen'] = { syncScore: 0.5 };
+    await bench.start();
+    expect(endings(await bench.run())).toEqual(['heygen failed quality_rejected', 'wav2lip succeeded']);
+  });
+});
+
+describe('The best rejected take is delivered when no further one can be made', () => {
+  beforeEach(() => rejectTakesOf('heygen'));
+
+  it.each(['clip_unusable', 'internal', 'model_invalid', 'resource_exhausted'] as const)(
+    'The next provider fails with %s.',
+    async (code) => {
+      bench.wav2lip.failures.push(...Array.from({ length: 3 }, () => new LipsyncError(code, 'scripted')));
+      await bench.start();
+      const record = await bench.run();
+      expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' }, error: null });
+      expect(endings(record)).toEqual(['heygen failed quality_rejected', `wav2lip failed ${code}`]);
+      expect(codes(record)).toContain('quality_below_request');
+    },
+  );
+
+  it('The cap of the request leaves too little for the next provider.', async () => {
+    await bench.start({ optimize: 'cost', maxCostUsd: 0.00005 });
+    rejectTakesOf('wav2lip');
+    const record = await bench.run();
+    expect(record.result).toMatchObject({ methodUsed: 'wav2lip' });
+    expect(endings(record)).toEqual(['wav2lip failed quality_rejected', 'heygen failed budget_exceeded']);
+    expect(bench.vendor.started).toEqual([]);
+  });
+
+  it('The deadline passes while the next provider works.', async () => {
+    await bench.start({ deadlineMs: 1_000 });
+    // As the timer of the deadline: the clock of the test stands still.
+    bench.wav2lip.onRun = () => new Promise((resolve) => void setTimeout(resolve, 1_500));
+    bench.wav2lip.failures.push(new Error('interrupted'));
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' } });
+    expect(endings(record)).toEqual(['heygen failed quality_rejected', 'wav2lip failed deadline_exceeded']);
+  });
+
+  it('The deadline passes while the job waits for a worker of the next provider.', async () => {
+    await bench.start({ deadlineMs: 5_000 });
+    const cloud = { canRun: (work: string) => work === 'remote' };
+    const left = await bench.run({}, cloud);
+    expect(left).toMatchObject({ status: 'queued', needs: 'inline' });
+    expect(await bench.kept()).toEqual(['candidate-0.mp4']);
+    bench.time.nowMs += 5_000;
+    const record = await bench.run({}, { canRun: (work) => work === 'inline' });
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' }, attempts: [{}] });
+    expect([await bench.output(), bench.wav2lip.runs]).toEqual(['heygen', 0]);
+  });
+
+  it('The next provider crashes every worker.', async () => {
+    await bench.start();
+    await bench.run({}, { canRun: (work) => work === 'remote' });
+    for (let crash = 0; crash < 5; crash += 1)
+      await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
+    await bench.store.append('job_1', { type: 'run_started', atMs: bench.time.nowMs });
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' } });
+  });
+});
+
+describe('The kept takes of a job', () => {
+  it('Only the best rejected take is kept.', async () => {
+    Object.assign(bench.qualities, { heygen: { syncScore: 0.6 }, wav2lip: { syncScore: 0.4 } });
+    await bench.start({ minSyncScore: 0.7 });
+    const kept: string[] = [];
+    const record = await bench.run({
+      publish: async (takePath) => {
+        kept.push(...(await bench.kept()).filter((name) => name.endsWith('.mp4')));
+        return (await bench.artifacts.publish(takePath, 'outputs/job_1/output.mp4')).key;
+      },
+    });
+    expect(kept).toEqual(['candidate-0.mp4']);
+    expect(record.attempts.map(({ take }) => take)).toEqual([undefined, undefined]);
+  });
+
+  it('Another host continues with the next provider and can still deliver the first take.', async () => {
+    rejectTakesOf('heygen', 'wav2lip');
+    await bench.start();
+    await bench.run({}, { canRun: (work) => work === 'remote' });
+    const record = await bench.run({}, { canRun: (work) => work === 'inline' });
+    expect(endings(record)).toEqual(['heygen failed quality_rejected', 'wav2lip failed quality_rejected']);
+    expect(await bench.output()).toBe('heygen');
+  });
+
+  it('A cancel while the job waits for the next provider deletes them, and a worker does it.', async () => {
+    rejectTakesOf('heygen');
+    await bench.start();
+    await bench.run({}, { canRun: (work) => work === 'remote' });
+    await bench.store.append('job_1', { type: 'cancel_requested' });
+    expect(await bench.run()).toMatchObject({ status: 'canceled', attempts: [{ costMicros: vendorMicros }] });
+    expect(await bench.kept()).toEqual([]);
+  });
+
+  it('A cancel during an assessment ends the job.', async () => {
+    await bench.start();
+    const canceled = new AbortController();
+    bench.onAssess = () => canceled.abort(new LipsyncError('canceled', 'enough'));
+    expect(await bench.run({}, { cancelSignal: canceled.signal })).toMatchObject({ status: 'canceled' });
+    expect(await bench.kept()).toEqual([]);
+  });
+
+  it('A rejected take that cannot be kept parks the job, and the vendor is not paid again.', async () => {
+    rejectTakesOf('heygen');
+    await bench.start();
+    // A file in the place of the folder: no file can be written below it, not even by root.
+    const keptTakeFolder = join(bench.workFolder, '..', 'kept');
+    await mkdir(dirname(keptTakeFolder), { recursive: true });
+    await writeFile(keptTakeFolder, '');
+    expect(await bench.run({ keptTakeFolder })).toMatchObject({ status: 'processing', stage: 'waiting', crashes: 0 });
+    await rm(keptTakeFolder);
+    const record = await bench.run({ keptTakeFolder });
+    expect(endings(record)).toEqual(['heygen failed quality_rejected', 'wav2lip succeeded']);
+    expect([bench.vendor.started.length, await bench.ledgerMicros()]).toEqual([1, vendorMicros]);
+  });
+
+  it('The best rejected take waits until it can be published, and is not made again.', async () => {
+    rejectTakesOf(...every);
+    await bench.start();
+    const full = () => Promise.reject(new LipsyncError('storage_unwritable', 'full'));
+    const parked = await bench.run({ publish: full, isPublishRetried: () => true });
+    expect(parked).toMatchObject({ stage: 'waiting', keptTake: { methodUsed: 'heygen', attemptIndex: 0 } });
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'heygen' } });
+    expect(codes(record)).toContain('quality_below_request');
+    expect(record.result).not.toHaveProperty('attemptIndex');
+    expect([bench.vendor.started.length, bench.wav2lip.runs]).toEqual([1, 1]);
+  });
+});
+
+describe('A worker that is killed', () => {
+  it.each([
+    ['the second take is accepted', ['heygen'], 'wav2lip'],
+    ['every take is rejected', every, 'heygen'],
+  ])('At any change of the record, nothing is lost or paid twice when %s.', async (_, rejected, winner) => {
+    let crashes = 0;
+    for (let events = 0; ; events += 1) {
+      await bench.remove();
+      bench = await openGateBench(sample);
+      rejectTakesOf(...rejected);
+      await bench.start();
+      const end = await bench.runUntilCrash(events).catch(() => undefined);
+      if (end) break;
+      crashes += 1;
+      const record = await bench.run();
+      const at = `after ${events} changes`;
+      expect([record.status, record.result?.methodUsed, at]).toEqual(['completed', winner, at]);
+      expect([new Set(bench.vendor.started).size, await bench.ledgerMicros(), at]).toEqual([1, vendorMicros, at]);
+      expect(codes(record).includes('quality_below_request')).toBe(rejected.length === every.length);
+      expect([await bench.output(), await bench.kept(), at]).toEqual([winner, [], at]);
+    }
+    expect(crashes).toBeGreaterThan(6);
+  });
+
+  it('Between a local take and its assessment, the take is assessed and not rendered again.', async () => {
+    await bench.start({ method: 'wav2lip' });
+    // The store fails from the assessment on, as for a process that is killed.
+    let isDead = false;
+    bench.onAssess = () => void (isDead = true);
+    const dying = { ...bench.store };
+    dying.append = (id, event) => (isDead ? Promise.reject(new Error('killed')) : bench.store.append(id, event));
+    await expect(bench.run({ store: dying })).rejects.toThrow('killed');
+    expect(await bench.kept()).toEqual(['candidate-0.mp4']);
+    bench.onAssess = () => undefined;
+    const record = await bench.run();
+    expect(endings(record)).toEqual(['wav2lip succeeded']);
+    expect([bench.wav2lip.runs, bench.assessed]).toEqual([1, ['wav2lip', 'wav2lip']]);
+  });
+});
