@@ -31,7 +31,11 @@ export class FixedCrop {
   /** The crop in a frame of the track, in pixels of its clip; undefined without a face. */
   at(frame: number): FaceRegion | undefined {
     const { points } = this.#track.frame(frame);
-    if (points.length === 0) return undefined;
+    return points.length === 0 ? undefined : this.around(points, frame);
+  }
+
+  /** The crop for landmarks that were measured in a frame of the track; pixels of the landmarks. */
+  around(points: Float32Array, frame: number): FaceRegion | undefined {
     const shot = this.#track.shotStarts.findLastIndex((start) => start <= frame);
     if (!this.#placements.has(shot)) this.#placements.set(shot, this.#measureShot(shot));
     const placement = this.#placements.get(shot);

@@ -1,4 +1,5 @@
-import { createFaceDetector, type FaceDetector, type FaceTrack } from '../../face/index.ts';
+import { isOffCenter } from '../../face/face-regions.ts';
+import { createFaceDetector, type FaceDetector, type FaceRegion, type FaceTrack } from '../../face/index.ts';
 import { trackedRange } from '../../face/face-tracking.ts';
 import { trackFaces } from '../../face/track-faces.ts';
 import { LipsyncError } from '../../errors/index.ts';
@@ -72,27 +73,42 @@ export class FaceReader implements FaceLocator {
     };
   }
 
-  /** Landmarks measured in a decoded frame, in its pixels; undefined without a face. */
+  /**
+   * Landmarks measured in a decoded frame, in its pixels; undefined without a face. They are measured again when the face
+   * does not lie where the track expects it, as in a take that a vendor cropped.
+   */
   async measure(index: number, picture: Picture): Promise<Float32Array | undefined> {
-    const region = this.#crop?.at(this.trackFrameAt(index));
-    if (!region) return undefined;
+    const frame = this.trackFrameAt(index);
+    const expected = this.#crop?.at(frame);
+    if (!expected) return undefined;
+    const region = this.#toVideo(expected, picture);
+    const points = await this.#measureIn(region, picture);
+    const found = points && this.#crop?.around(points, frame);
+    return found && isOffCenter(region, found) ? this.#measureIn(found, picture) : points;
+  }
+
+  /** Converts a region from pixels of the tracked clip to those of the video. */
+  #toVideo(region: FaceRegion, picture: Picture): FaceRegion {
     const { input, facts } = this.#setup;
     const { width, height } = input.source?.clip ?? facts;
     const [scaleX, scaleY] = [picture.width / width, picture.height / height];
-    const scaled = {
+    return {
       ...region,
       centerX: region.centerX * scaleX,
       centerY: region.centerY * scaleY,
       side: region.side * Math.sqrt(scaleX * scaleY),
     };
-    const face = cropFace(picture, scaled, facts.color);
+  }
+
+  async #measureIn(region: FaceRegion, picture: Picture): Promise<Float32Array | undefined> {
+    const face = cropFace(picture, region, this.#setup.facts.color);
     const mesh = await this.#detector.mesh(face.rgb, face.width, face.height, face.region);
     if (!mesh) return undefined;
     const { points } = mesh;
-    for (let index3 = 0; index3 < points.length; index3 += 3) {
-      points[index3] = (points[index3] ?? 0) * face.factor + face.left;
-      points[index3 + 1] = (points[index3 + 1] ?? 0) * face.factor + face.top;
-      points[index3 + 2] = (points[index3 + 2] ?? 0) * face.factor;
+    for (let index = 0; index < points.length; index += 3) {
+      points[index] = (points[index] ?? 0) * face.factor + face.left;
+      points[index + 1] = (points[index + 1] ?? 0) * face.factor + face.top;
+      points[index + 2] = (points[index + 2] ?? 0) * face.factor;
     }
     return points;
   }
