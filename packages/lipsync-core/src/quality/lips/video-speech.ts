@@ -43,9 +43,8 @@ export async function measureVideoSpeech(
   if (!facts.hasSound) return silence;
   const voiceSession = await resources.get(loadVoiceSession);
   const mouthModel = await resources.get(loadMouthModel);
-  const delayMs = await readSoundDelayMs(path, { signal });
   const { features, voiceProbabilities } = await measureSpeech({
-    chunks: shift(readSpeech(path, { signal }), Math.round((delayMs * analysisSampleRateHz) / 1000)),
+    chunks: readVideoSound(path, signal),
     voiceSession,
     signal,
   });
@@ -54,6 +53,12 @@ export async function measureVideoSpeech(
   const estimate = estimateMouth(mouthModel, normalizeFeatures(features, activity));
   const { closure } = createMouthCurve(features, activity, estimate, facts);
   return { hasSound: true, stepsPerSecond, levelDb: features.levelDb, closure, ...activity };
+}
+
+/** The sound of a video on the time axis of its picture: mono, 16 kHz, −1…1. */
+export async function* readVideoSound(path: string, signal: AbortSignal): AsyncGenerator<Float32Array> {
+  const delayMs = await readSoundDelayMs(path, { signal });
+  yield* shift(readSpeech(path, { signal }), Math.round((delayMs * analysisSampleRateHz) / 1000));
 }
 
 /** Puts `delay` samples of silence before the sound, or drops as many when it is negative. */

@@ -3,16 +3,19 @@ import type { GraphConstant, GraphNode, OnnxGraph } from '../../inference/onnx-w
 import { mfccCount } from '../../audio/mfcc.ts';
 import {
   audioBlocks,
-  classifierPrefix,
   detectorGate,
+  embeddingSize,
   fusionGate,
   hiddenSize,
+  mouthClassifier,
   normEpsilon,
   normTensors,
   recurrentPrefixes,
+  speakerClassifier,
   speakerCropPx,
   visualBlocks,
   type SpeakerBlock,
+  type SpeakerClassifier,
   type SpeakerGate,
   type SpeakerLayer,
 } from './speaker-network.ts';
@@ -23,6 +26,8 @@ export const facesInputName = 'faces';
 export const mfccInputName = 'mfcc';
 /** Windows, frames: the logit of "speaks". Higher is more certain; the mean grows with the length of a window. */
 export const scoresOutputName = 'scores';
+/** Windows, frames: the logit of "this mouth moves as in speech", from the picture alone. */
+export const mouthScoresOutputName = 'mouth_scores';
 
 /** Names of results within the graph that tests and the verification read. */
 export const speakerTensors = {
@@ -32,7 +37,6 @@ export const speakerTensors = {
   audioEmbedding: 'audio/embedding',
   joined: 'joined',
   recurrentOutput: 'recurrent/output',
-  logits: 'logits',
 } as const;
 
 /** Scale and shift of gray values, the authors' mean 0.4161 and deviation 0.1688 of values 0–1. */
@@ -80,14 +84,16 @@ export async function speakerGraph(source: TensorSource): Promise<OnnxGraph> {
   const joined = builder.node('Concat', [audio, visual], speakerTensors.joined, { axis: 2 });
   const fused = await addGate(builder, fusionGate, joined);
   const recurrent = await addRecurrence(builder, fused);
-  await addClassifier(builder, await addGate(builder, detectorGate, recurrent));
+  const detected = await addGate(builder, detectorGate, recurrent);
+  await addClassifier(builder, speakerClassifier, { input: detected, output: scoresOutputName });
+  await addClassifier(builder, mouthClassifier, { input: visual, output: mouthScoresOutputName });
   return {
     name: 'lr-asd',
     inputs: [
       { name: facesInputName, dims: ['windows', 'frames', speakerCropPx, speakerCropPx] },
       { name: mfccInputName, dims: ['windows', 'rows', mfccCount] },
     ],
-    outputs: [{ name: scoresOutputName, dims: ['windows', 'frames'] }],
+    outputs: [scoresOutputName, mouthScoresOutputName].map((name) => ({ name, dims: ['windows', 'frames'] })),
     nodes: builder.nodes,
     constants: builder.constants,
   };
@@ -183,17 +189,20 @@ async function addRecurrence(builder: GraphBuilder, input: string): Promise<stri
   return builder.node('Reshape', ['recurrent/windows', shape], speakerTensors.recurrentOutput);
 }
 
-async function addClassifier(builder: GraphBuilder, input: string): Promise<void> {
-  const weight = transpose(await builder.read(`${classifierPrefix}.weight`), 2, detectorGate.channels);
-  const bias = await builder.read(`${classifierPrefix}.bias`);
-  const weights = builder.floats('classifier/weight', weight, [detectorGate.channels, 2]);
-  const biases = builder.floats('classifier/bias', bias, [2]);
-  builder.node('MatMul', [input, weights], 'classifier/product');
-  builder.node('Add', ['classifier/product', biases], speakerTensors.logits);
-  const speaking = builder.integers('classifier/speaking', [1]);
-  const axes = builder.integers('classifier/axes', [2]);
-  builder.node('Gather', [speakerTensors.logits, speaking], 'classifier/score', { axis: 2 });
-  builder.node('Squeeze', ['classifier/score', axes], scoresOutputName);
+async function addClassifier(
+  builder: GraphBuilder,
+  { name, prefix }: SpeakerClassifier,
+  { input, output }: { readonly input: string; readonly output: string },
+): Promise<void> {
+  const weight = transpose(await builder.read(`${prefix}.weight`), 2, embeddingSize);
+  const weights = builder.floats(`${name}/weight`, weight, [embeddingSize, 2]);
+  const bias = builder.floats(`${name}/bias`, await builder.read(`${prefix}.bias`), [2]);
+  builder.node('MatMul', [input, weights], `${name}/product`);
+  builder.node('Add', [`${name}/product`, bias], name);
+  const speaking = builder.integers(`${name}/speaking`, [1]);
+  const axes = builder.integers(`${name}/axes`, [2]);
+  builder.node('Gather', [name, speaking], `${name}/score`, { axis: 2 });
+  builder.node('Squeeze', [`${name}/score`, axes], output);
 }
 
 /** Batch normalization as x · factor + shift per channel. */

@@ -76,7 +76,7 @@ export const audioBlocks = createBlocks(
 );
 
 /** Values of an embedding per frame; two are joined. */
-const embeddingSize = 128;
+export const embeddingSize = 128;
 export const hiddenSize = 64;
 
 export const fusionGate: SpeakerGate = {
@@ -92,9 +92,17 @@ export const detectorGate: SpeakerGate = {
   channels: 2 * hiddenSize,
 };
 export const recurrentPrefixes = ['model.detector.gru_forward', 'model.detector.gru_backward'] as const;
-export const classifierPrefix = 'lossAV.FC';
-/** Of training only. */
-const visualClassifierPrefix = 'lossV.FC';
+
+/** A linear map of 128 values to the logits of "silent" and "speaking". */
+export interface SpeakerClassifier {
+  /** Name of its output in the graph. */
+  readonly name: string;
+  readonly prefix: string;
+}
+
+export const speakerClassifier: SpeakerClassifier = { name: 'logits', prefix: 'lossAV.FC' };
+/** Judges the picture alone. The authors use it in training only. */
+export const mouthClassifier: SpeakerClassifier = { name: 'mouth_logits', prefix: 'lossV.FC' };
 
 export const normTensors = ['weight', 'bias', 'running_mean', 'running_var'] as const;
 /** The authors' choice; PyTorch's default is 1e-5. */
@@ -123,7 +131,7 @@ export function speakerTensorShapes(): readonly { readonly name: string; readonl
       { name: `${prefix}.bias_ih_l0`, dims: [gates] },
       { name: `${prefix}.bias_hh_l0`, dims: [gates] },
     ]),
-    ...[classifierPrefix, visualClassifierPrefix].flatMap((prefix) => [
+    ...[speakerClassifier, mouthClassifier].flatMap(({ prefix }) => [
       { name: `${prefix}.weight`, dims: [2, embeddingSize] },
       { name: `${prefix}.bias`, dims: [2] },
     ]),

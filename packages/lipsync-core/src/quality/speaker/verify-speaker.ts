@@ -6,10 +6,11 @@ import { encodeOnnxAddition } from '../../inference/onnx-writer.ts';
 import { scoresOutputName, speakerTensors } from './speaker-graph.ts';
 import {
   audioBlocks,
-  classifierPrefix,
   detectorGate,
   fusionGate,
+  mouthClassifier,
   recurrentPrefixes,
+  speakerClassifier,
   speakerGates,
   speakerLayers,
   visualBlocks,
@@ -39,7 +40,7 @@ export async function verifySpeaker(
   signal: AbortSignal,
 ): Promise<Verification> {
   const inputs = layerInputs();
-  const results = await runWithProbes(file, [...inputs.keys(), ...inputs.values(), speakerTensors.logits]);
+  const results = await runWithProbes(file, [...inputs.keys(), ...inputs.values()]);
   const probe = (name: string): Probe => {
     const tensor = results[probeName(name)];
     if (tensor?.type !== 'float32') throw deviates(`${name} has no output`);
@@ -60,8 +61,8 @@ export async function verifySpeaker(
   }
   const states = await recurrentValues(recurrentPrefixes, source, probe(fusionGate.name));
   compare(speakerTensors.recurrentOutput, (index) => ({ value: states[index] ?? Number.NaN, magnitude: 1 }));
-  const logits = await classifierValue(classifierPrefix, source, probe(detectorGate.name));
-  compare(speakerTensors.logits, logits);
+  for (const { name, prefix } of [speakerClassifier, mouthClassifier])
+    compare(name, await classifierValue(prefix, source, probe(inputs.get(name) ?? '')));
   if (!Array.from(results[scoresOutputName]?.data ?? [Number.NaN], Number).every(Number.isFinite))
     throw deviates('its scores are not finite');
   return { layers: errors.length, largestError: Math.max(...errors) };
@@ -85,6 +86,8 @@ function layerInputs(): ReadonlyMap<string, string> {
   inputs.set(fusionGate.name, speakerTensors.joined);
   inputs.set(speakerTensors.recurrentOutput, fusionGate.name);
   inputs.set(detectorGate.name, speakerTensors.recurrentOutput);
+  inputs.set(speakerClassifier.name, detectorGate.name);
+  inputs.set(mouthClassifier.name, speakerTensors.visualEmbedding);
   return inputs;
 }
 
