@@ -8,6 +8,7 @@ import { tryModelApart } from '../inference/models/try-model-apart.ts';
 import type { NetworkKind } from '../inference/models/network-kind.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { listInstalled } from '../service/installation.ts';
+import { listQualityModels } from '../service/quality-models.ts';
 import { listNetworkKinds } from '../service/network-kinds.ts';
 import {
   checkBundled,
@@ -176,8 +177,10 @@ async function list(
   definitions: readonly ProviderDefinition[],
   signal: AbortSignal,
 ): Promise<Findings> {
-  const configured = listInstalled(configFromEnvironment(undefined, definitions)).flatMap(
-    ({ configured: { modelFile } }) => (modelFile?.path ? [{ setting: modelFile.setting, path: modelFile.path }] : []),
+  const config = configFromEnvironment(undefined, definitions);
+  const ofProviders = listInstalled(config).map(({ configured: { modelFile } }) => modelFile);
+  const configured = [...ofProviders, ...listQualityModels(config)].flatMap((file) =>
+    file?.path ? [{ setting: file.setting, path: file.path }] : [],
   );
   const models = await listModels({ folder, configured }, signal);
   const json = { models: models.map(toModelJson) };

@@ -52,6 +52,7 @@ export const coreSettings = {
   LIPSYNC_QUALITY: oneOf(['on', 'off'], 'on'),
   LIPSYNC_MIN_SYNC_SCORE: share(),
   SYNCNET_MODEL_PATH: text(''),
+  ASD_MODEL_PATH: text(''),
 } satisfies Settings;
 
 /** The settings of the core and of its providers. */
@@ -93,6 +94,8 @@ export interface CoreConfig {
   readonly minSyncScore: number | null;
   /** Absolute path of the SyncNet model; null without one. */
   readonly syncnetModelPath: string | null;
+  /** Absolute path of the LR-ASD model, which scores who speaks; null without one. */
+  readonly speakerModelPath: string | null;
   /** The providers with their settings, in the order of `auto`. */
   readonly providers: readonly ProviderEntry[];
 }
@@ -133,12 +136,17 @@ export function configFromEnvironment(
     gpuEnabled: values.LIPSYNC_GPU_ENABLED,
     qualityEnabled: values.LIPSYNC_QUALITY === 'on',
     minSyncScore: values.LIPSYNC_MIN_SYNC_SCORE,
-    syncnetModelPath: values.SYNCNET_MODEL_PATH === '' ? null : resolveSettingPath(values.SYNCNET_MODEL_PATH),
+    syncnetModelPath: toPathOrNull(values.SYNCNET_MODEL_PATH),
+    speakerModelPath: toPathOrNull(values.ASD_MODEL_PATH),
     providers: definitions.map((definition) => ({
       definition,
       values: Object.fromEntries(Object.keys(definition.settings).map((name) => [name, all[name]])),
     })),
   });
+}
+
+function toPathOrNull(value: string): string | null {
+  return value === '' ? null : resolveSettingPath(value);
 }
 
 /** Throws `request_invalid` for a lowest score that nothing measures. */

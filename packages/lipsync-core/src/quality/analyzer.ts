@@ -1,7 +1,6 @@
 import type { QualityLabel, QualityPart, SyncQuality } from '../contract/quality.ts';
 import type { FaceTrack } from '../face/index.ts';
 import type { ClipFacts, MediaLimits, Picture, Timeline } from '../media/index.ts';
-import type { FacePlace } from '../face/face-types.ts';
 import type { RenderResources } from '../processes/render-task.ts';
 import type { VideoSpeech } from './lips/video-speech.ts';
 
@@ -102,8 +101,6 @@ export interface AssessedFrame {
    */
   readonly points: Float32Array | undefined;
   readonly source: SourceFrame | undefined;
-  /** Faces that are visible beside the tracked one, without still pictures of faces, in pixels of the frame. */
-  readonly others: readonly FacePlace[];
 }
 
 /** The frame of the source clip that the video shows. */

@@ -5,6 +5,7 @@ import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import type { QualityGateOptions } from '../jobs/quality-gate.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
+import { toAssessmentModels } from './quality-models.ts';
 import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { RenderProcessPool } from '../processes/render-pool.ts';
 import { PendingSettlementStore } from '../billing/pending-settlements.ts';
@@ -70,7 +71,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   } = host;
   const limits = { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx };
   const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
-  const assessor = new QualityAssessor({ renderPool, limits });
+  const assessor = new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) });
   const parts = { renderPool, state, clock, callbackBaseUrl };
   const providers = listInstalled(config)
     .filter(isReady)

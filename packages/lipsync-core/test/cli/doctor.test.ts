@@ -66,16 +66,32 @@ describe('doctor', () => {
       'heygen',
       'wav2lip',
       'preview',
+      'syncnet',
+      'lr-asd',
     ]);
-    expect(names.filter((name) => finding(name)?.state !== 'ok')).toEqual(['heygen', 'wav2lip']);
+    const optional = ['heygen', 'wav2lip', 'syncnet', 'lr-asd'];
+    expect(names.filter((name) => finding(name)?.state !== 'ok')).toEqual(optional);
     expect(finding('node')?.detail).toBe(process.versions.node);
     expect(finding('data folder')?.detail).toBe(join(folder, 'data'));
     expect(exitCode).toBe(0);
   });
 
+  it('doctor names the file of a quality model, and the setting of one that cannot be read.', async () => {
+    const path = join(folder, 'lr-asd.onnx');
+    vi.stubEnv('ASD_MODEL_PATH', path);
+    const absent = await findings();
+    expect(absent.exitCode).toBe(1);
+    expect(absent.finding('lr-asd')).toMatchObject({
+      state: 'missing',
+      advice: expect.stringContaining('ASD_MODEL_PATH'),
+    });
+    await writeFile(path, onnxBytes);
+    expect((await findings()).finding('lr-asd')).toMatchObject({ state: 'ok', detail: `${path}; measures who speaks` });
+  });
+
   it('doctor prints one line per check, and an advice line where something is to be done.', async () => {
     const { exitCode, stdout } = await runCli('doctor');
-    expect(stdout.trimEnd().split('\n')).toHaveLength(12);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(16);
     expect(stdout).toMatch(/^ok {8}ffmpeg +\d/m);
     expect(exitCode).toBe(0);
   });

@@ -118,7 +118,6 @@ async function toAssessedFrame(
     picture: { width, height, data },
     points,
     source: sourceFace && { ...sourceFace, picture: await sources.at(index) },
-    others: faces.othersAt(index, frame),
   };
 }
 

@@ -2,6 +2,7 @@ import { intersectionOverUnion, type Rectangle } from '../../face/bounding-boxes
 import { boxOfRegion, regionOfMesh, stabilizeRegion } from '../../face/face-regions.ts';
 import type { FaceDetector, FacePlace, FaceRegion } from '../../face/face-types.ts';
 import type { ColorTags, Picture } from '../../media/index.ts';
+import type { AnalyzerSetup } from '../analyzer.ts';
 import { cropFace } from '../lips/face-crop.ts';
 import { boxOfPoints, type SpeakerBox } from './mouth-crop.ts';
 import { FaceWindow } from './speaker-windows.ts';
@@ -9,6 +10,21 @@ import { FaceWindow } from './speaker-windows.ts';
 /** Side of the first crop of the landmark model, relative to the height of the face. */
 const regionRatio = 1.5;
 const sameFaceIou = 0.3;
+
+/** Mean places of the faces beside the tracked one, without those that never move, in pixels of the picture. */
+export function findOtherFaces(
+  index: number,
+  picture: Pick<Picture, 'width' | 'height'>,
+  { faces, input, facts }: Pick<AnalyzerSetup, 'faces' | 'input' | 'facts'>,
+): readonly FacePlace[] {
+  const frame = faces.trackFrameAt(index);
+  const { width, height } = input.source?.clip ?? facts;
+  const [scaleX, scaleY] = [picture.width / width, picture.height / height];
+  return (faces.track?.faceChoices ?? [])
+    .filter(({ start, end }) => frame >= start && frame < end)
+    .flatMap(({ others }) => others.filter(({ isStill }) => !isStill))
+    .map((place) => ({ x: place.x * scaleX, y: place.y * scaleY, height: place.height * scaleY }));
+}
 
 /** A face beside the tracked one in one window, followed from its mean place by its landmarks. */
 export class OtherFace {
@@ -32,15 +48,13 @@ export class OtherFace {
     return this.#isOther ? this.window.finish() : undefined;
   }
 
-  async #find(
-    picture: Picture,
-    color: ColorTags,
-    tracked: SpeakerBox | undefined,
-  ): Promise<SpeakerBox | undefined> {
+  async #find(picture: Picture, color: ColorTags, tracked: SpeakerBox | undefined): Promise<SpeakerBox | undefined> {
     const { rgb, width, height, region, factor, left, top } = cropFace(picture, this.#region, color);
     const mesh = await this.#detector.mesh(rgb, width, height, region);
     if (!mesh) return undefined;
-    const points = mesh.points.map((value, index) => value * factor + (index % 3 === 0 ? left : index % 3 === 1 ? top : 0));
+    const points = mesh.points.map(
+      (value, index) => value * factor + (index % 3 === 0 ? left : index % 3 === 1 ? top : 0),
+    );
     const found = regionOfMesh(points);
     if (tracked && intersectionOverUnion(boxOfRegion(found), toRectangle(tracked)) > sameFaceIou) {
       this.#isOther = false;

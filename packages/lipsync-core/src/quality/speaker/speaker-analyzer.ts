@@ -3,7 +3,7 @@ import { createFaceDetector, type FaceDetector } from '../../face/index.ts';
 import type { Analyzer, AnalyzerDefinition, AnalyzerSetup, AssessedFrame, Findings } from '../analyzer.ts';
 import { readVideoSound, type VideoSpeech } from '../lips/video-speech.ts';
 import { boxOfPoints } from './mouth-crop.ts';
-import { OtherFace } from './other-face.ts';
+import { findOtherFaces, OtherFace } from './other-face.ts';
 import { judgeWindows, toNullParts, type ScoredWindow } from './speaker-findings.ts';
 import { SpeakerModel } from './speaker-model.ts';
 import { mfccRowsPerFrame } from './speaker-network.ts';
@@ -85,10 +85,11 @@ class SpeakerAnalyzer implements Analyzer {
   }
 
   async #addFrame(frame: AssessedFrame, index: number): Promise<void> {
-    const { picture, points, others } = frame;
+    const { picture, points } = frame;
     if (this.#starts[0] === index) {
       this.#starts.shift();
-      const faces = others.map((place) => new OtherFace(this.#detector, place));
+      const places = findOtherFaces(frame.index, picture, this.#setup);
+      const faces = places.map((place) => new OtherFace(this.#detector, place));
       this.#open = { start: index, tracked: new FaceWindow(), others: faces };
     }
     const open = this.#open;

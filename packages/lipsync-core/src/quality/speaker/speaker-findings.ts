@@ -18,6 +18,8 @@ export interface ScoredWindow {
 const speechShare = { speech: 0.5, pause: 0.05 } as const;
 /** Score below which the tracked face is not the speaker when another face scores higher. */
 const notSpeaking = 0;
+/** Score of the mouth alone that lies between mouths that speak and mouths that do not. */
+const movingMouth = speakerLabels.mouthMoves.threshold;
 
 /** Parts that are null for the same reason. */
 export function toNullParts(reason: string): Record<string, QualityPart> {
@@ -29,7 +31,10 @@ interface SeenWindow extends ScoredWindow {
 }
 
 /** Parts and labels from the scores of all windows. All windows have the same length. */
-export function judgeWindows(windows: readonly ScoredWindow[], speech: VideoSpeech): Pick<Findings, 'parts' | 'labels'> {
+export function judgeWindows(
+  windows: readonly ScoredWindow[],
+  speech: VideoSpeech,
+): Pick<Findings, 'parts' | 'labels'> {
   const seen = windows.filter((window): window is SeenWindow => window.tracked !== undefined);
   if (seen.length === 0) return { parts: toNullParts('The face is not visible in any window of two seconds.') };
   const spoken = seen.filter(({ start }) => shareOfSpeech(speech, start) >= speechShare.speech);
@@ -53,19 +58,18 @@ export function judgeWindows(windows: readonly ScoredWindow[], speech: VideoSpee
         'No window of two seconds is without speech.',
       ),
     },
-    labels: [
-      ...labelStill(spoken, speaker),
-      ...labelOther(withOthers),
-      ...labelMoving(pauses, mouthInPauses),
-    ],
+    labels: [...labelStill(spoken, speaker), ...labelOther(withOthers), ...labelMoving(pauses, mouthInPauses)],
   };
 }
 
 function labelStill(spoken: readonly SeenWindow[], speaker: number | null): QualityLabel[] {
   const { threshold } = speakerLabels.mouthStill;
-  if (speaker === null || speaker >= threshold) return [];
+  const mouth = medianOf(spoken.map(({ tracked }) => tracked.mouth));
+  if (speaker === null || mouth === null || speaker >= threshold || mouth >= movingMouth) return [];
   const where = spoken.filter(({ tracked }) => tracked.speaker < threshold);
-  return [toLabel(speakerLabels.mouthStill, speaker, where, 'The mouth does not move as in speech while speech sounds.')];
+  return [
+    toLabel(speakerLabels.mouthStill, speaker, where, 'The mouth does not move as in speech while speech sounds.'),
+  ];
 }
 
 function labelOther(windows: readonly SeenWindow[]): QualityLabel[] {
@@ -78,9 +82,8 @@ function labelOther(windows: readonly SeenWindow[]): QualityLabel[] {
 }
 
 function labelMoving(pauses: readonly SeenWindow[], mouth: number | null): QualityLabel[] {
-  const { threshold } = speakerLabels.mouthMoves;
-  if (mouth === null || mouth <= threshold) return [];
-  const where = pauses.filter(({ tracked }) => tracked.mouth > threshold);
+  if (mouth === null || mouth <= movingMouth) return [];
+  const where = pauses.filter(({ tracked }) => tracked.mouth > movingMouth);
   return [toLabel(speakerLabels.mouthMoves, mouth, where, 'The mouth moves as in speech while no speech sounds.')];
 }
 

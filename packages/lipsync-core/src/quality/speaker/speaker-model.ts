@@ -39,7 +39,10 @@ export class SpeakerModel {
     const needed = [facesInputName, mfccInputName, scoresOutputName, mouthScoresOutputName];
     if (!needed.every((name) => names.includes(name))) {
       await session.release();
-      throw new LipsyncError('model_invalid', 'The model at ASD_MODEL_PATH is not LR-ASD as "models import" writes it.');
+      throw new LipsyncError(
+        'model_invalid',
+        'The model at ASD_MODEL_PATH is not LR-ASD as "models import" writes it.',
+      );
     }
     return new SpeakerModel(session, sha256);
   }

@@ -38,11 +38,12 @@ export const speakerLabels = {
     threshold: 1,
     unit: 'logit',
     fatal: false,
-    meaning: 'Another face speaks: its score is higher by more than this, and the score of the tracked face is below 0.',
+    meaning:
+      'Another face speaks: its score is higher by more than this, and the score of the tracked face is below 0.',
   },
   mouthMoves: {
-    code: 'mouth_moves_in_silence',
-    threshold: 1,
+    code: 'mouth_speaks_in_silence',
+    threshold: -0.9,
     unit: 'logit',
     fatal: false,
     meaning: 'The mouth moves as in speech while no speech sounds.',

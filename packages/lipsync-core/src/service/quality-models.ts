@@ -1,0 +1,60 @@
+import { access, constants } from 'node:fs/promises';
+import type { CoreConfig } from '../config.ts';
+import type { DoctorCheck } from '../providers/definition.ts';
+import type { AssessmentModels } from '../quality/analyzer.ts';
+
+export type QualityModelConfig = Pick<CoreConfig, 'syncnetModelPath' | 'speakerModelPath'>;
+
+/** A model that measures quality, and the setting that names its file. */
+export interface QualityModel {
+  readonly name: string;
+  readonly setting: string;
+  /** Null when the setting is empty. */
+  readonly path: string | null;
+  /** What is measured with it. */
+  readonly effect: string;
+  /** How to get it. */
+  readonly advice: string;
+}
+
+/** The optional models for measuring quality. */
+export function listQualityModels(config: QualityModelConfig): readonly QualityModel[] {
+  return [
+    {
+      name: 'syncnet',
+      setting: 'SYNCNET_MODEL_PATH',
+      path: config.syncnetModelPath,
+      effect: 'measures the sync score',
+      advice: 'models list names the source; then: models import',
+    },
+    {
+      name: 'lr-asd',
+      setting: 'ASD_MODEL_PATH',
+      path: config.speakerModelPath,
+      effect: 'measures who speaks',
+      advice: 'models fetch lr-asd',
+    },
+  ];
+}
+
+/** The models as an assessment takes them. */
+export function toAssessmentModels({ syncnetModelPath, speakerModelPath }: QualityModelConfig): AssessmentModels {
+  return { syncnetPath: syncnetModelPath ?? undefined, speakerPath: speakerModelPath ?? undefined };
+}
+
+/** One check per model, for `doctor`. */
+export function diagnoseQualityModels(config: QualityModelConfig): Promise<readonly DoctorCheck[]> {
+  return Promise.all(listQualityModels(config).map(diagnose));
+}
+
+async function diagnose({ name, setting, path, effect, advice }: QualityModel): Promise<DoctorCheck> {
+  if (path === null)
+    return { name, state: 'optional', detail: `not configured; ${effect}`, advice: `Set ${setting}. ${advice}` };
+  try {
+    await access(path, constants.R_OK);
+  } catch {
+    const correction = `Correct ${setting}, or make the file readable. ${advice}`;
+    return { name, state: 'missing', detail: `${path} cannot be read`, advice: correction };
+  }
+  return { name, state: 'ok', detail: `${path}; ${effect}`, advice: '' };
+}
