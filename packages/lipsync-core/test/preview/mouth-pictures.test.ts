@@ -8,7 +8,17 @@ import { MouthReferenceBuilder, type MouthReference } from '../../src/providers/
 import { MouthRenderer } from '../../src/providers/preview/rendering/mouth-renderer.ts';
 import type { MouthShape } from '../../src/providers/preview/rendering/mouth-target.ts';
 import { extractInterior } from '../../src/providers/preview/rendering/donor-interior.ts';
-import { crOf, drawFace, insidePixels, landmarksOf, levels, lumaOf, plainFace, type DrawnFace } from './drawn-face.ts';
+import {
+  crOf,
+  drawFace,
+  insidePixels,
+  landmarksOf,
+  levels,
+  lumaOf,
+  plainFace,
+  redness,
+  type DrawnFace,
+} from './drawn-face.ts';
 
 const closed: MouthShape = { open: 0, wide: 0, closure: 0, voiced: 1 };
 const openFace = { ...plainFace, opening: 0.3 };
@@ -163,6 +173,36 @@ describe('The interior of the mouth', () => {
     const before = lowerEdge(frame.picture);
     const after = render(frame, { ...closed, open: 0.45 }, ...talking);
     expect(Math.abs(lowerEdge(after) - before)).toBeLessThanOrEqual(1);
+  });
+
+  it('Drawn teeth do not shine through the own mouth when both open about equally.', () => {
+    const frame = seen(openFace);
+    // The own mouth shows no teeth in this frame.
+    const { data } = frame.picture;
+    for (let index = 0; index < frame.picture.width * frame.picture.height; index += 1)
+      if (data[index] === levels.teeth) data[index] = levels.cavity;
+    const line = centerLine(render(frame, { ...closed, open: 0.65 }, ...talking), openFace);
+    expect(
+      Math.max(
+        ...line.slice(
+          0,
+          line.findLastIndex((luma) => luma < 60),
+        ),
+      ),
+    ).toBeGreaterThan(levels.teeth - 5);
+  });
+
+  it('The dark of a laugh, which is a lit red, does not glow where it is drawn darker.', () => {
+    const lit = seen(openFace);
+    const { data, width, height } = lit.picture;
+    for (let index = 0; index < width * height; index += 1) if (data[index] === levels.cavity) data[index] = 90;
+    for (let index = width * height * 1.25; index < data.length; index += 1)
+      if (data[index] === redness.cavity) data[index] = 158;
+    const after = render(seen(plainFace), wideOpen, seen(plainFace), lit);
+    const line = centerLine(after, plainFace);
+    const darkest = line.indexOf(Math.min(...line));
+    expect(line[darkest]).toBeLessThan(50);
+    expect(crOf(after, plainFace, 0, 0.15 + darkest / plainFace.scale)).toBeLessThan(150);
   });
 
   it('Teeth of a few pixels, which blur with the lip above them, take their color from their brightest part.', () => {

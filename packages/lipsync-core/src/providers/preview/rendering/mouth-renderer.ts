@@ -2,7 +2,7 @@ import type { SilenceMode } from '../../../contract/index.ts';
 import { landmarkCount, type FaceFrame } from '../../../face/face-types.ts';
 import { at, clamp, mix, smoothStep } from '../../../image/math.ts';
 import type { Picture } from '../../../image/planes.ts';
-import { measureSkinLuma } from './face-colors.ts';
+import { measureSkinLuma, neutralChroma, type Color } from './face-colors.ts';
 import { FrameCompositor } from './frame-compositor.ts';
 import { createHeadPose, fitHeadPose, headRotation, type HeadPose } from './head-pose.ts';
 import {
@@ -57,8 +57,12 @@ const inset = {
  * hardly parted have none: there it would cut the line of the corner from the mouth.
  */
 const cornerGrowth = { ofMouth: 0.016, until: 0.25, fromOpening: 0.055, toOpening: 0.085 } as const;
-/** Openings between which the own interior counts as visible, and its fraction of the wanted one from which it is used. */
-const ownOpening = { least: 0.08, ample: 0.14, from: 0.95, to: 1.2 } as const;
+/**
+ * Openings between which the own interior counts as visible, and its ratios to the wanted one over which it replaces the
+ * drawn one. It is used where the clip opens clearly wider: at about the same opening, which is frequent, teeth of both
+ * would shine through each other.
+ */
+const ownOpening = { least: 0.08, ample: 0.14, from: 1.2, to: 1.4 } as const;
 /**
  * Opening relative to the clip's own one from which the lower teeth of the clip begin to show. In a narrower one the
  * upper teeth hide them.
@@ -173,7 +177,13 @@ function createInterior({ neutral, colors, donor, edgeWidth }: MouthReference): 
   for (const { luma } of [own.upper, ...(own.lower ? [own.lower] : [])])
     for (let index = 0; index < luma.length; index += 1) luma[index] = at(luma, index) * gain;
   const luma = Math.min(painted.cavity.luma, own.cavity.luma * gain);
-  return { ...painted, upper: own.upper, lower: own.lower ?? painted.lower, cavity: { ...own.cavity, luma } };
+  const cavity = darken(own.cavity, luma / Math.max(1, own.cavity.luma * gain), luma);
+  return { ...painted, upper: own.upper, lower: own.lower ?? painted.lower, cavity };
+}
+
+/** The same hue with less light: chroma falls with luma, or the dark of a laugh, which is a lit red, would glow. */
+function darken({ cb, cr }: Color, light: number, luma: number): Color {
+  return { luma, cb: mix(neutralChroma, cb, light), cr: mix(neutralChroma, cr, light) };
 }
 
 function isFinite({ open, wide, closure, voiced }: MouthShape): boolean {
@@ -228,7 +238,7 @@ function insetInnerLips(curves: LipCurves, openness: number): void {
   curves.right += corner;
 }
 
-/** Fraction (0–1) of the clip's own interior in a frame: all of it when the clip shows nearly as much as is needed. */
+/** Fraction (0–1) of the clip's own interior in a frame: all of it when the clip shows clearly more than is needed. */
 function ownInterior(shownOpening: number, targetOpening: number): number {
   const { least, ample, from, to } = ownOpening;
   return smoothStep(least, ample, shownOpening) * smoothStep(from, to, shownOpening / Math.max(targetOpening, least));
