@@ -1,0 +1,62 @@
+import { MediaProcess } from './ffmpeg-process.ts';
+
+/** Bytes of a 32-bit float. */
+export const bytesPerSample = 4;
+
+/** Runs ffmpeg and yields its standard output as it arrives. Throws `media_failed` or the abort error. */
+export async function* decodeBytes(
+  decodeArguments: readonly string[],
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  const running = new MediaProcess({ tool: 'ffmpeg', arguments: decodeArguments, signal });
+  const chunks = running.stdout.iterator({ destroyOnReturn: false });
+  try {
+    for (;;) {
+      const { value, done }: IteratorResult<Buffer> = await running.within(chunks.next());
+      if (done) break;
+      yield value;
+    }
+    await running.within(running.ended);
+  } finally {
+    await running.stop();
+  }
+}
+
+/** Runs ffmpeg with output format `f32le` and yields chunks of samples that the caller owns. Throws as `decodeBytes`. */
+export async function* decodeSamples(
+  decodeArguments: readonly string[],
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Float32Array> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of decodeBytes(decodeArguments, signal)) {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const whole = bytes.length - (bytes.length % bytesPerSample);
+    rest = bytes.subarray(whole);
+    if (whole > 0) yield toSamples(bytes.subarray(0, whole));
+  }
+}
+
+/** Copies, because chunks of a pipe are not aligned for 32-bit floats. */
+function toSamples(bytes: Buffer): Float32Array {
+  const copy = new Uint8Array(bytes);
+  return new Float32Array(copy.buffer);
+}
+
+/**
+ * Replaces non-finite samples by silence and limits the others to ±`limit`, in place. Returns the number of replaced
+ * samples.
+ */
+export function silenceNonFinite(samples: Float32Array, limit: number): number {
+  let replaced = 0;
+  // Ten times as fast as an iterator over entries.
+  for (let index = 0; index < samples.length; index += 1) {
+    const sample = samples[index] ?? 0;
+    if (Number.isFinite(sample)) {
+      samples[index] = Math.max(-limit, Math.min(limit, sample));
+    } else {
+      samples[index] = 0;
+      replaced += 1;
+    }
+  }
+  return replaced;
+}
