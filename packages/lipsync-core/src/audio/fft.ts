@@ -43,6 +43,19 @@ export class RealFft {
 
   /** Writes the power |Σ x[n]·e^(−2πink/size)|² of the bins k = 0 … size/2 of `samples` into `power`. */
   powerSpectrum(samples: Float64Array, power: Float64Array): void {
+    this.#separate(samples, (k, real, imaginary) => (power[k] = real * real + imaginary * imaginary));
+  }
+
+  /** Writes the complex spectrum Σ x[n]·e^(−2πink/size) of the bins k = 0 … size/2 of `samples`. */
+  spectrum(samples: Float64Array, real: Float64Array, imaginary: Float64Array): void {
+    this.#separate(samples, (k, realPart, imaginaryPart) => {
+      real[k] = realPart;
+      imaginary[k] = imaginaryPart;
+    });
+  }
+
+  /** Separates the spectra of even and odd samples, and passes on the sum for the bins k = 0 … size/2. */
+  #separate(samples: Float64Array, write: (k: number, real: number, imaginary: number) => void): void {
     const half = this.#half;
     const cosines = this.#cosines;
     const sines = this.#sines;
@@ -56,9 +69,7 @@ export class RealFft {
       const oddImaginary = ((real[right] ?? 0) - (real[left] ?? 0)) / 2;
       const cosine = cosines[k] ?? 0;
       const sine = sines[k] ?? 0;
-      const sumReal = evenReal + oddReal * cosine + oddImaginary * sine;
-      const sumImaginary = evenImaginary + oddImaginary * cosine - oddReal * sine;
-      power[k] = sumReal * sumReal + sumImaginary * sumImaginary;
+      write(k, evenReal + oddReal * cosine + oddImaginary * sine, evenImaginary + oddImaginary * cosine - oddReal * sine);
     }
   }
 

@@ -2,6 +2,7 @@ import type { AnalyzerDefinition } from '../analyzer.ts';
 import { faceAnalyzer } from '../lips/face-labels.ts';
 import { lipAnalyzer } from '../lips/lip-analyzer.ts';
 import { speakerAnalyzer } from '../speaker/speaker-analyzer.ts';
+import { soundAnalyzer } from '../sound/sound-analyzer.ts';
 import { unchangedLipsAnalyzer } from '../unchanged-lips/unchanged-lips-analyzer.ts';
 
 /** Every analyzer, in the order in which findings are merged: a later one overrides `sync` of an earlier one. */
@@ -9,5 +10,4 @@ export const analyzers: readonly AnalyzerDefinition[] = [
   faceAnalyzer,
   lipAnalyzer,
   unchangedLipsAnalyzer,
-  speakerAnalyzer,
-];
+  speakerAnalyzer, soundAnalyzer];

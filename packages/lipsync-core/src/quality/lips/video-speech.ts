@@ -14,6 +14,8 @@ export interface VideoSpeech {
   readonly stepsPerSecond: number;
   /** Level per step, dBFS. */
   readonly levelDb: Float32Array;
+  /** Power in dB, rows of `bandCount` mel bands, one row per step. */
+  readonly bandsDb: Float32Array;
   /** 1 in speech, 0 in pauses. */
   readonly active: Uint8Array;
   /** Level of the loud parts of the speech and of the background, dBFS. */
@@ -28,6 +30,7 @@ const silence: VideoSpeech = {
   voiceFound: false,
   stepsPerSecond,
   levelDb: new Float32Array(0),
+  bandsDb: new Float32Array(0),
   active: new Uint8Array(0),
   speechLevelDb: -Infinity,
   noiseLevelDb: -Infinity,
@@ -52,7 +55,8 @@ export async function measureVideoSpeech(
   const activity = detectSpeechActivity(features, voiceProbabilities);
   const estimate = estimateMouth(mouthModel, normalizeFeatures(features, activity));
   const { closure } = createMouthCurve(features, activity, estimate, facts);
-  return { hasSound: true, stepsPerSecond, levelDb: features.levelDb, closure, ...activity };
+  const { levelDb, bandsDb } = features;
+  return { hasSound: true, stepsPerSecond, levelDb, bandsDb, closure, ...activity };
 }
 
 /** The sound of a video on the time axis of its picture: mono, 16 kHz, −1…1. */

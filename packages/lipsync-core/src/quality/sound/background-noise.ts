@@ -1,0 +1,50 @@
+import { bandCount } from '../../audio/speech-features.ts';
+import { quantile } from '../../audio/time-series.ts';
+import type { VideoSpeech } from '../lips/video-speech.ts';
+
+/** Steps of 10 ms beside speech that are neither: the decay of a room, breath. */
+const marginSteps = 15;
+/** Pauses of at least this many steps show the background. */
+const minPauseSteps = 30;
+/** A pause that was muted shows nothing. */
+const mutedDb = -90;
+/** The quietest moments of a band in continuous speech, and how far they lie below the mean of a steady noise. */
+const quietShare = 0.05;
+const quietBiasDb = 4;
+/** The range that can be told apart, dB. */
+const range = { lowestDb: -10, highestDb: 60 };
+
+/** Ratio of speech to background, dB. Call it for sound with speech. */
+export function measureSpeechToNoise(speech: VideoSpeech): number {
+  const noise = pauseNoise(speech) ?? quietNoise(speech);
+  const voiced = meanPower(speech.levelDb.filter((_, step) => speech.active[step] === 1));
+  const ratioDb = 10 * Math.log10(Math.max(voiced - noise, voiced * 1e-3) / Math.max(noise, 1e-16));
+  return Math.max(range.lowestDb, Math.min(range.highestDb, ratioDb));
+}
+
+/** Median power of the pauses; undefined without any that shows the background. */
+function pauseNoise({ levelDb, active }: VideoSpeech): number | undefined {
+  const nearSpeech = new Uint8Array(active.length);
+  active.forEach((value, step) => {
+    if (value === 1) nearSpeech.fill(1, Math.max(0, step - marginSteps), step + marginSteps + 1);
+  });
+  const pauses = levelDb.filter((level, step) => nearSpeech[step] === 0 && level > mutedDb);
+  const median = pauses.length >= minPauseSteps ? quantile(pauses, 0.5) : undefined;
+  return median === undefined ? undefined : 10 ** (median / 10);
+}
+
+/** Sum over the bands of their power in the quietest moments of speech. */
+function quietNoise({ bandsDb, active }: VideoSpeech): number {
+  let power = 0;
+  for (let band = 0; band < bandCount; band += 1) {
+    const levels = Float32Array.from(active, (_, step) => bandsDb[step * bandCount + band] ?? mutedDb).filter(
+      (level, step) => active[step] === 1 && level > mutedDb - 20,
+    );
+    power += 10 ** (((quantile(levels, quietShare) ?? mutedDb) + quietBiasDb) / 10);
+  }
+  return power;
+}
+
+function meanPower(levelsDb: Float32Array): number {
+  return levelsDb.reduce((sum, level) => sum + 10 ** (level / 10), 0) / Math.max(1, levelsDb.length);
+}

@@ -1,0 +1,157 @@
+import { loadSession, type OnnxSession } from '../../inference/onnx-session.ts';
+import { readMonoSound } from '../../media/index.ts';
+import { hashFile } from '../../storage/file-hash.ts';
+import type { QualityPart } from '../../contract/quality.ts';
+import { toPart, type Analyzer, type AnalyzerDefinition, type AnalyzerSetup, type Findings } from '../analyzer.ts';
+import type { VideoSpeech } from '../lips/video-speech.ts';
+import { measureSpeechToNoise } from './background-noise.ts';
+import { scoreDnsmos, type DnsmosScores } from './dnsmos.ts';
+import { findSilences, labelSound } from './sound-labels.ts';
+import { measureSound, type SoundMeasures } from './sound-measures.ts';
+import { soundLabels, soundParts, type SoundPartName } from './sound-tables.ts';
+
+/** Seconds of sound per window of DNSMOS, and the most windows, unless all are scored: 0.4 s of a core each. */
+const secondsPerWindow = 10;
+const maxWindows = 12;
+
+/** The sound itself: damage, background, band, and agreement with the given speech. */
+export const soundAnalyzer: AnalyzerDefinition = {
+  name: 'sound',
+  parts: Object.values(soundParts),
+  labels: Object.values(soundLabels),
+  create: (setup) => new SoundAnalyzer(setup),
+};
+
+/** A measured value, or why there is none. */
+type Measured = { readonly value: number } | { readonly reason: string };
+
+class SoundAnalyzer implements Analyzer {
+  readonly #setup: AnalyzerSetup;
+  /** Runs beside the decoding of the pictures. */
+  readonly #measured: Promise<SoundMeasures | null>;
+
+  constructor(setup: AnalyzerSetup) {
+    this.#setup = setup;
+    const { videoPath, speech } = setup.input;
+    this.#measured = setup.facts.hasSound
+      ? measureSound(videoPath, speech?.path, setup.signal)
+      : Promise.resolve(null);
+    // Awaited by `finish`; a failure before must not count as unhandled.
+    this.#measured.catch(() => undefined);
+  }
+
+  async finish(speech: VideoSpeech): Promise<Findings> {
+    const sound = await this.#measured;
+    if (!sound) return { parts: toParts(() => ({ reason: 'The video has no sound.' })) };
+    const obstacle = findSpeechObstacle(speech);
+    const dnsmos = await this.#scoreDnsmos(speech, obstacle);
+    const values = {
+      ...nativeValues(sound),
+      ...agreementValues(sound),
+      noise: obstacle === null ? { value: measureSpeechToNoise(speech) } : { reason: obstacle },
+      ...dnsmosValues(dnsmos.scores),
+    } satisfies Record<SoundPartName, Measured>;
+    const parts = toParts((name) => values[name]);
+    return { parts, labels: labelSound(sound, parts), models: dnsmos.models };
+  }
+
+  async #scoreDnsmos(
+    { levelDb, stepsPerSecond }: VideoSpeech,
+    obstacle: string | null,
+  ): Promise<{ readonly scores: DnsmosScores | string; readonly models: Readonly<Record<string, string>> }> {
+    const { input, models, resources, signal } = this.#setup;
+    if (models.dnsmosPath === undefined)
+      return { scores: 'DNSMOS_MODEL_PATH is not set.', models: {} };
+    if (obstacle !== null) return { scores: obstacle, models: {} };
+    const { session, sha256 } = await resources.get(dnsmosLoader(models.dnsmosPath));
+    const seconds = levelDb.length / stepsPerSecond;
+    const scores = await scoreDnsmos(readMonoSound(input.videoPath, signal), {
+      session,
+      sampleCount: Math.round(seconds * 16_000),
+      maxWindows: input.allWindows ? Infinity : Math.min(maxWindows, Math.round(seconds / secondsPerWindow)),
+    });
+    return { scores: scores ?? 'The video has no sound.', models: { dnsmos: sha256 } };
+  }
+}
+
+interface DnsmosModel {
+  readonly session: OnnxSession;
+  readonly sha256: string;
+}
+
+const dnsmosLoaders = new Map<string, () => Promise<DnsmosModel>>();
+
+/** The key of the model among the resources of a render process. */
+function dnsmosLoader(path: string): () => Promise<DnsmosModel> {
+  const load = dnsmosLoaders.get(path) ?? (() => loadDnsmos(path));
+  dnsmosLoaders.set(path, load);
+  return load;
+}
+
+async function loadDnsmos(path: string): Promise<DnsmosModel> {
+  const session = await loadSession(path, { threads: 1 });
+  return { session, sha256: (await hashFile(path)).sha256 };
+}
+
+/** Why the speech of a sound cannot be measured; null when it can. */
+function findSpeechObstacle({ voiceFound, active }: VideoSpeech): string | null {
+  if (!voiceFound) return 'The sound contains no voice.';
+  const share = active.reduce((sum, value) => sum + value, 0) / active.length;
+  return share < 0.1 ? 'Less than 10 % of the sound is speech.' : null;
+}
+
+function toParts(measure: (name: SoundPartName) => Measured): Record<string, QualityPart> {
+  // `as`: Object.keys does not keep the names of a table.
+  const names = Object.keys(soundParts) as SoundPartName[];
+  return Object.fromEntries(
+    names.map((name) => {
+      const measured = measure(name);
+      const definition = soundParts[name];
+      const part = 'value' in measured ? toPart(definition, round(measured.value)) : toPart(definition, null, measured.reason);
+      return [definition.name, part];
+    }),
+  );
+}
+
+/** Four significant digits. */
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+function nativeValues(sound: SoundMeasures) {
+  const { clipping, levels, bandwidthHz, loudnessLufs, blockMs } = sound;
+  const gapSteps = levels.gaps.reduce((sum, { start, end }) => sum + end - start, 0);
+  const silentMs = findSilences(sound).reduce((sum, { start, end }) => sum + end - start, 0);
+  return {
+    clipping: { value: clipping.share },
+    loudness: orReason(loudnessLufs, 'The sound is silent, or shorter than 0.4 s.'),
+    silence: { value: Math.min(1, silentMs / Math.max(1, levels.blockCount * blockMs)) },
+    bandwidth: orReason(bandwidthHz, 'The sound is silent.'),
+    gaps: { value: gapSteps / Math.max(1, levels.stepCount) },
+  };
+}
+
+function agreementValues({ agreement }: SoundMeasures) {
+  const none = 'The video was assessed without the speech that it was made from.';
+  const silent = agreement ? 'The given speech is silent.' : none;
+  const foreign = agreement?.correlation === null || !agreement ? silent : 'The sound is not the given speech.';
+  return {
+    delay: orReason(agreement?.delayMs ?? null, foreign),
+    correlation: orReason(agreement?.correlation ?? null, silent),
+    skips: orReason(
+      agreement?.skipsMsPerSecond ?? null,
+      agreement?.delayMs === null || !agreement ? foreign : 'The video has less than four seconds of speech.',
+    ),
+    missing: orReason(agreement?.missingShare ?? null, foreign),
+  };
+}
+
+function dnsmosValues(scores: DnsmosScores | string) {
+  const value = (name: keyof DnsmosScores): Measured =>
+    typeof scores === 'string' ? { reason: scores } : { value: scores[name] };
+  return { signal: value('signal'), background: value('background'), overall: value('overall') };
+}
+
+function orReason(value: number | null, reason: string): Measured {
+  return value === null ? { reason } : { value };
+}

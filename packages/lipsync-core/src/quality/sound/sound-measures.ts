@@ -1,0 +1,106 @@
+import { analysisSampleRateHz } from '../../audio/speech-features.ts';
+import {
+  measureLoudness,
+  probeSound,
+  readMonoSound,
+  readSound,
+  readSoundDelayMs,
+  type SoundFormat,
+} from '../../media/index.ts';
+import { BandwidthMeter } from './bandwidth-meter.ts';
+import { ClippingMeter, type Clipping } from './clipping-meter.ts';
+import { LevelMeter, type SoundLevels } from './level-meter.ts';
+import { SoundBlocks, type IndexRange } from './sound-blocks.ts';
+import { SpeechAgreement, type Agreement } from './speech-agreement.ts';
+
+/** What needs neither speech nor a model. */
+export interface NativeSound {
+  readonly format: SoundFormat;
+  readonly clipping: Clipping;
+  readonly levels: SoundLevels;
+  readonly bandwidthHz: number | null;
+  readonly stepMs: number;
+  readonly blockMs: number;
+}
+
+export interface SoundMeasures extends NativeSound {
+  /** Start of the sound relative to the picture. */
+  readonly delayMs: number;
+  readonly loudnessLufs: number | null;
+  /** Null without a given speech. */
+  readonly agreement: Agreement | null;
+}
+
+/**
+ * Measures the first audio stream of a video in three passes, each with bounded memory. `speechPath` is the recording
+ * that the video speaks from its start. Returns null without sound. Throws `media_failed` or the abort error.
+ */
+export async function measureSound(
+  path: string,
+  speechPath: string | undefined,
+  signal: AbortSignal,
+): Promise<SoundMeasures | null> {
+  const format = await probeSound(path, signal);
+  if (!format) return null;
+  const delayMs = await readSoundDelayMs(path, { signal });
+  const [native, loudnessLufs, agreement] = await Promise.all([
+    measureNative(readSound(path, format, signal), format),
+    measureLoudness(path, signal),
+    speechPath === undefined
+      ? null
+      : compareSpeech(readMonoSound(path, signal), readMonoSound(speechPath, signal), delayMs),
+  ]);
+  return { ...native, delayMs, loudnessLufs, agreement };
+}
+
+/** Measures interleaved samples of `format`. */
+export async function measureNative(chunks: AsyncIterable<Float32Array>, format: SoundFormat): Promise<NativeSound> {
+  const blocks = new SoundBlocks(format);
+  const clipping = new ClippingMeter();
+  const levels = new LevelMeter(blocks.stepSamples);
+  const bandwidth = new BandwidthMeter(format.sampleRateHz);
+  const meters = [clipping, levels, bandwidth];
+  for await (const chunk of chunks) blocks.push(chunk, (block) => meters.forEach((meter) => meter.addBlock(block)));
+  blocks.finish((block) => meters.forEach((meter) => meter.addBlock(block)));
+  return {
+    format,
+    clipping: clipping.finish(),
+    levels: levels.finish(),
+    bandwidthHz: bandwidth.finish(),
+    stepMs: (blocks.stepSamples * 1000) / format.sampleRateHz,
+    blockMs: (blocks.blockSamples * 1000) / format.sampleRateHz,
+  };
+}
+
+/** Compares mono sound at 16 kHz that starts `delayMs` after the picture with the speech. */
+export async function compareSpeech(
+  sound: AsyncIterable<Float32Array>,
+  speech: AsyncGenerator<Float32Array>,
+  delayMs: number,
+): Promise<Agreement> {
+  const agreement = new SpeechAgreement(speech);
+  let dropped = Math.round((delayMs * analysisSampleRateHz) / 1000);
+  try {
+    if (dropped > 0) await agreement.push(new Float32Array(dropped));
+    for await (const chunk of sound) {
+      await agreement.push(dropped < 0 ? chunk.subarray(Math.min(chunk.length, -dropped)) : chunk);
+      dropped = Math.min(0, dropped + chunk.length);
+    }
+    return await agreement.finish();
+  } finally {
+    await speech.return(undefined);
+  }
+}
+
+/** The parts of `ranges` outside of `excluded`, both ascending. */
+export function subtractRanges(ranges: readonly IndexRange[], excluded: readonly IndexRange[]): IndexRange[] {
+  let rest = [...ranges];
+  for (const { start, end } of excluded)
+    rest = rest.flatMap((range) =>
+      [
+        { start: range.start, end: Math.min(range.end, start) },
+        { start: Math.max(range.start, end), end: range.end },
+      ].filter((part) => part.end > part.start),
+    );
+  return rest;
+}
