@@ -6,31 +6,42 @@ import type { VideoSpeech } from '../lips/video-speech.ts';
 const marginSteps = 15;
 /** Pauses of at least this many steps show the background. */
 const minPauseSteps = 30;
-/** A pause that was muted shows nothing. */
+/** Pauses that were muted show nothing about the background of the speech, … */
 const mutedDb = -90;
+/** … whose own quietest moments lie this far below it even in clean recordings. */
+const cleanSpeechDb = 25;
 /** The quietest moments of a band in continuous speech, and how far they lie below the mean of a steady noise. */
 const quietShare = 0.05;
 const quietBiasDb = 4;
 /** The range that can be told apart, dB. */
 const range = { lowestDb: -10, highestDb: 60 };
 
-/** Ratio of speech to background, dB. Call it for sound with speech. */
+/**
+ * Ratio of speech to background, dB: by the median of the pauses, or in continuous speech by its quietest moments. Call
+ * it for sound with speech.
+ */
 export function measureSpeechToNoise(speech: VideoSpeech): number {
-  const noise = pauseNoise(speech) ?? quietNoise(speech);
   const voiced = meanPower(speech.levelDb.filter((_, step) => speech.active[step] === 1));
+  const pauses = findPauses(speech);
+  const quietRatioDb = toRatioDb(voiced, quietNoise(speech));
+  if (pauses.length < minPauseSteps) return quietRatioDb;
+  const medianDb = quantile(pauses, 0.5) ?? mutedDb;
+  if (medianDb > mutedDb) return toRatioDb(voiced, 10 ** (medianDb / 10));
+  return quietRatioDb >= cleanSpeechDb ? range.highestDb : quietRatioDb;
+}
+
+function toRatioDb(voiced: number, noise: number): number {
   const ratioDb = 10 * Math.log10(Math.max(voiced - noise, voiced * 1e-3) / Math.max(noise, 1e-16));
   return Math.max(range.lowestDb, Math.min(range.highestDb, ratioDb));
 }
 
-/** Median power of the pauses; undefined without any that shows the background. */
-function pauseNoise({ levelDb, active }: VideoSpeech): number | undefined {
+/** Levels of the steps that lie away from speech. */
+function findPauses({ levelDb, active }: VideoSpeech): Float32Array {
   const nearSpeech = new Uint8Array(active.length);
   active.forEach((value, step) => {
     if (value === 1) nearSpeech.fill(1, Math.max(0, step - marginSteps), step + marginSteps + 1);
   });
-  const pauses = levelDb.filter((level, step) => nearSpeech[step] === 0 && level > mutedDb);
-  const median = pauses.length >= minPauseSteps ? quantile(pauses, 0.5) : undefined;
-  return median === undefined ? undefined : 10 ** (median / 10);
+  return levelDb.filter((_, step) => nearSpeech[step] === 0);
 }
 
 /** Sum over the bands of their power in the quietest moments of speech. */

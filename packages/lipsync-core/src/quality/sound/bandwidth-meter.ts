@@ -44,11 +44,11 @@ export class BandwidthMeter {
 
   /** The highest frequency within 60 dB of the strongest, in hertz; null for silence. */
   finish(): number | null {
+    if (!this.#sums.some((power) => power > 0)) return null;
     const hertzPerBin = this.#sampleRateHz / fftSize;
     const width = Math.max(1, Math.round(smoothingHz / hertzPerBin));
     const smooth = this.#sums.map((_, bin) => meanAround(this.#sums, bin, width));
     const strongest = smooth.subarray(Math.ceil(lowestHz / hertzPerBin)).reduce((a, b) => Math.max(a, b), 0);
-    if (strongest === 0) return null;
     const threshold = strongest * 10 ** (-edgeDb / 10);
     const edge = smooth.findLastIndex((power) => power >= threshold);
     return Math.round(edge * hertzPerBin);

@@ -2,13 +2,13 @@ import { RowBuffer, quantile } from '../../audio/time-series.ts';
 import { findRuns, type IndexRange, type SoundBlock } from './sound-blocks.ts';
 
 /** A hole in the sound: the level falls by this much within 6 steps, and rises again as fast. */
-const minDepthDb = 28;
+const minDepthDb = 30;
 const edgeSteps = 6;
 /** Shorter holes lie between the pulses of a deep or synthetic voice; longer ones are pauses or silence. */
 const minHoleSteps = 9;
 const maxHoleSteps = 400;
 /** The sound beside a hole is at most this far below the loud parts. */
-const besideRangeDb = 30;
+const besideRangeDb = 24;
 /** Level of silence, dBFS, and the shortest silence that is counted. */
 const silentDb = -60;
 const minSilentBlocks = 50;

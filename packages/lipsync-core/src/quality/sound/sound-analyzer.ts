@@ -140,7 +140,7 @@ function agreementValues({ agreement }: SoundMeasures) {
     correlation: orReason(agreement?.correlation ?? null, silent),
     skips: orReason(
       agreement?.skipsMsPerSecond ?? null,
-      agreement?.delayMs === null || !agreement ? foreign : 'The video has less than four seconds of speech.',
+      agreement?.delayMs === null || !agreement ? foreign : 'The video has less than two seconds of speech.',
     ),
     missing: orReason(agreement?.missingShare ?? null, foreign),
   };

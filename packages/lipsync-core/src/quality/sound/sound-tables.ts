@@ -73,7 +73,7 @@ export const soundParts = {
     name: 'speech_correlation',
     unit: 'correlation',
     countsIn: 'audio_quality',
-    meaning: 'Mean correlation of the sound with the given speech, in windows of two seconds.',
+    meaning: 'Mean correlation of the sound with the given speech, in windows of one second.',
     score: scale([[0.1, 0], [0.5, 0.4], [0.9, 0.95], [1, 1]]),
   },
   skips: {

@@ -4,11 +4,12 @@ import { quantile, RowBuffer } from '../../audio/time-series.ts';
 import { SampleWindow } from './sample-window.ts';
 import { findRuns, type IndexRange } from './sound-blocks.ts';
 
-const windowSamples = 2 * analysisSampleRateHz;
+const windowSamples = analysisSampleRateHz;
 /** Largest delay that is searched around the last one that was found. */
 const searchSamples = analysisSampleRateHz;
-/** Also the size of the FFT. */
 const searchedSamples = windowSamples + 2 * searchSamples;
+/** The next size above that the FFT supports. */
+const fftSize = 51_200;
 /** Largest delay that is followed. */
 const maxDelaySamples = 5 * analysisSampleRateHz;
 /** A window of the speech below this level, dBFS, is a pause. */
@@ -51,12 +52,12 @@ interface WindowMatch {
 }
 
 /**
- * Compares the sound of a video with the speech it was made from, in windows of two seconds. Both are mono at 16 kHz and
+ * Compares the sound of a video with the speech it was made from, in windows of one second. Both are mono at 16 kHz and
  * read at the same pace. Keeps about 12 s of samples, and 8 bytes per 10 ms.
  */
 export class SpeechAgreement {
   readonly #speech: AsyncIterator<Float32Array>;
-  readonly #correlator = new CrossCorrelator(searchedSamples);
+  readonly #correlator = new CrossCorrelator(fftSize);
   readonly #sound = new SampleWindow();
   readonly #given = new SampleWindow();
   readonly #soundLevels = new LevelSteps();
@@ -78,7 +79,7 @@ export class SpeechAgreement {
 
   async finish(): Promise<Agreement> {
     // The rest is matched when it is long enough to be compared.
-    if (this.#sound.end - this.#position >= windowSamples / 4) await this.#matchWindow();
+    if (this.#sound.end - this.#position >= windowSamples / 2) await this.#matchWindow();
     const same = this.#matches.filter(({ correlation }) => correlation >= sameSound);
     const delays = Float32Array.from(same, ({ delaySamples }) => delaySamples);
     const delay = quantile(delays, 0.5);
