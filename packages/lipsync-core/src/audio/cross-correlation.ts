@@ -1,7 +1,7 @@
 import { RealFft } from './fft.ts';
 
 /**
- * Finds where a window of one recording lies in a longer part of another, to the sample. Lengths are fixed, so that one
+ * Locates a window of one recording within a longer part of another, to the sample. Lengths are fixed, so that one
  * FFT serves all windows; `fftSize` is at least `searchedSamples` and a size that `RealFft` supports.
  */
 export class CrossCorrelator {

@@ -69,7 +69,11 @@ export class RealFft {
       const oddImaginary = ((real[right] ?? 0) - (real[left] ?? 0)) / 2;
       const cosine = cosines[k] ?? 0;
       const sine = sines[k] ?? 0;
-      write(k, evenReal + oddReal * cosine + oddImaginary * sine, evenImaginary + oddImaginary * cosine - oddReal * sine);
+      write(
+        k,
+        evenReal + oddReal * cosine + oddImaginary * sine,
+        evenImaginary + oddImaginary * cosine - oddReal * sine,
+      );
     }
   }
 

@@ -57,9 +57,21 @@ export async function* readMonoSound(path: string, signal?: AbortSignal): AsyncG
   }
 }
 
-
 function soundArguments(path: string, filter: string, format: readonly string[]): readonly string[] {
-  return [...inputArguments(path), '-map', '0:a:0', '-vn', '-sn', '-dn', '-af', filter, ...format, '-f', 'f32le', 'pipe:1'];
+  return [
+    ...inputArguments(path),
+    '-map',
+    '0:a:0',
+    '-vn',
+    '-sn',
+    '-dn',
+    '-af',
+    filter,
+    ...format,
+    '-f',
+    'f32le',
+    'pipe:1',
+  ];
 }
 
 function concatenate(first: Float32Array, second: Float32Array): Float32Array<ArrayBuffer> {
@@ -75,9 +87,22 @@ function concatenate(first: Float32Array, second: Float32Array): Float32Array<Ar
  */
 export async function measureLoudness(path: string, signal?: AbortSignal): Promise<number | null> {
   const meter = 'ebur128=metadata=1,ametadata=mode=print:key=lavfi.r128.I:file=-';
-  const meterArguments = [...inputArguments(path), '-map', '0:a:0', '-vn', '-sn', '-dn', '-af', meter, '-f', 'null', '-'];
+  const meterArguments = [
+    ...inputArguments(path),
+    '-map',
+    '0:a:0',
+    '-vn',
+    '-sn',
+    '-dn',
+    '-af',
+    meter,
+    '-f',
+    'null',
+    '-',
+  ];
   let tail = '';
-  for await (const chunk of decodeBytes(meterArguments, signal)) tail = (tail + chunk.toString('latin1')).slice(-keptCharacters);
+  for await (const chunk of decodeBytes(meterArguments, signal))
+    tail = (tail + chunk.toString('latin1')).slice(-keptCharacters);
   const values = [...tail.matchAll(/^lavfi\.r128\.I=(-?[\d.]+)$/gm)];
   const loudness = Number(values.at(-1)?.[1] ?? unmeasuredLufs);
   return loudness > unmeasuredLufs ? loudness : null;

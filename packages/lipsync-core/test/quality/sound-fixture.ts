@@ -5,6 +5,7 @@ import { probeSound, readSound } from '../../src/media/index.ts';
 import { RenderResources } from '../../src/processes/render-task.ts';
 import type { Findings } from '../../src/quality/analyzer.ts';
 import { measureVideoSpeech } from '../../src/quality/lips/video-speech.ts';
+import { limits } from '../media/make-media.ts';
 import { soundAnalyzer } from '../../src/quality/sound/sound-analyzer.ts';
 
 /** Interleaved samples; 1 is full scale. */
@@ -52,6 +53,7 @@ export async function writeSound(path: string, { samples, sampleRateHz, channels
 }
 
 const resources = new RenderResources();
+const facts = { hasSound: true, frameRate: { numerator: 25, denominator: 1 }, frameCount: 1 } as const;
 
 export interface MeasuredSound {
   readonly parts: Readonly<Record<string, QualityPart>>;
@@ -70,13 +72,15 @@ export async function measureFile(
     input: { videoPath: path, speech, trackCacheFolder: '', workFolder: '' },
     models: { dnsmosPath: options.dnsmosPath },
     // `as`: the analyzer reads nothing else of the facts.
-    facts: { hasSound: true } as never,
+    facts: facts as never,
     framesPerSecond: 25,
     frameCount: 0,
     resources,
     signal,
+    faces: undefined as never,
+    limits,
   });
-  const findings = await analyzer?.finish(await measureVideoSpeech(path, { hasSound: true }, { resources, signal }));
+  const findings = await analyzer?.finish(await measureVideoSpeech(path, facts, { resources, signal }));
   return { parts: findings?.parts ?? {}, labels: findings?.labels ?? [], findings: findings ?? {} };
 }
 

@@ -10,4 +10,6 @@ export const analyzers: readonly AnalyzerDefinition[] = [
   faceAnalyzer,
   lipAnalyzer,
   unchangedLipsAnalyzer,
-  speakerAnalyzer, soundAnalyzer];
+  speakerAnalyzer,
+  soundAnalyzer,
+];

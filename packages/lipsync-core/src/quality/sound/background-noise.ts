@@ -8,9 +8,9 @@ const marginSteps = 15;
 const minPauseSteps = 30;
 /** Pauses that were muted show nothing about the background of the speech, … */
 const mutedDb = -90;
-/** … whose own quietest moments lie this far below it even in clean recordings. */
+/** … whose own quietest moments are this far below it even in clean recordings. */
 const cleanSpeechDb = 25;
-/** The quietest moments of a band in continuous speech, and how far they lie below the mean of a steady noise. */
+/** The quietest moments of a band in continuous speech, and their distance from the mean of a steady noise. */
 const quietShare = 0.05;
 const quietBiasDb = 4;
 /** The range that can be told apart, dB. */

@@ -63,7 +63,8 @@ export class BandwidthMeter {
     }
     if (power / fftSize < minPower) return;
     this.#fft.powerSpectrum(this.#windowed, this.#power);
-    for (let bin = 0; bin < this.#sums.length; bin += 1) this.#sums[bin] = (this.#sums[bin] ?? 0) + (this.#power[bin] ?? 0);
+    for (let bin = 0; bin < this.#sums.length; bin += 1)
+      this.#sums[bin] = (this.#sums[bin] ?? 0) + (this.#power[bin] ?? 0);
   }
 }
 

@@ -14,7 +14,7 @@ const minOfCeiling = 0.6;
 const bridgedBlocks = 25;
 
 export interface Clipping {
-  /** Share of the samples that lie on flattened peaks or above full scale. */
+  /** Share of the samples on flattened peaks or above full scale. */
   readonly share: number;
   /** Blocks with such samples. */
   readonly ranges: readonly IndexRange[];

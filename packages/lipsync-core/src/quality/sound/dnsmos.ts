@@ -99,8 +99,7 @@ function toScores(raw: Float32Array | BigInt64Array | undefined): DnsmosScores {
     const value = raw[index] ?? 0;
     return [name, square * value * value + linear * value + constant];
   });
-  // `as`: the entries are the names in `order`.
-  return Object.fromEntries(entries) as unknown as DnsmosScores;
+  return Object.fromEntries(entries);
 }
 
 function meanScores(scores: readonly DnsmosScores[]): DnsmosScores {

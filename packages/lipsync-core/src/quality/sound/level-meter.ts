@@ -83,7 +83,8 @@ function findHoles(levels: Int8Array, minBesideDb: number): IndexRange[] {
     const afterDb = highest(levels, end, end + edgeSteps);
     const isAbrupt = afterDb >= minBesideDb && afterDb - highest(levels, step, end) >= minDepthDb;
     const length = end - step;
-    if (end < levels.length && isAbrupt && length >= minHoleSteps && length <= maxHoleSteps) holes.push({ start: step, end });
+    if (end < levels.length && isAbrupt && length >= minHoleSteps && length <= maxHoleSteps)
+      holes.push({ start: step, end });
     step = Math.max(end, step + 1);
   }
   return holes;
@@ -105,4 +106,3 @@ function meanSquare(samples: Float32Array, start: number, end: number): number {
 function toDb(power: number): number {
   return Math.min(24, Math.max(quietestDb, 10 * Math.log10(power + 1e-13)));
 }
-

@@ -33,9 +33,7 @@ class SoundAnalyzer implements Analyzer {
   constructor(setup: AnalyzerSetup) {
     this.#setup = setup;
     const { videoPath, speech } = setup.input;
-    this.#measured = setup.facts.hasSound
-      ? measureSound(videoPath, speech?.path, setup.signal)
-      : Promise.resolve(null);
+    this.#measured = setup.facts.hasSound ? measureSound(videoPath, speech?.path, setup.signal) : Promise.resolve(null);
     // Awaited by `finish`; a failure before must not count as unhandled.
     this.#measured.catch(() => undefined);
   }
@@ -60,8 +58,7 @@ class SoundAnalyzer implements Analyzer {
     obstacle: string | null,
   ): Promise<{ readonly scores: DnsmosScores | string; readonly models: Readonly<Record<string, string>> }> {
     const { input, models, resources, signal } = this.#setup;
-    if (models.dnsmosPath === undefined)
-      return { scores: 'DNSMOS_MODEL_PATH is not set.', models: {} };
+    if (models.dnsmosPath === undefined) return { scores: 'DNSMOS_MODEL_PATH is not set.', models: {} };
     if (obstacle !== null) return { scores: obstacle, models: {} };
     const { session, sha256 } = await resources.get(dnsmosLoader(models.dnsmosPath));
     const seconds = levelDb.length / stepsPerSecond;
@@ -107,7 +104,8 @@ function toParts(measure: (name: SoundPartName) => Measured): Record<string, Qua
     names.map((name) => {
       const measured = measure(name);
       const definition = soundParts[name];
-      const part = 'value' in measured ? toPart(definition, round(measured.value)) : toPart(definition, null, measured.reason);
+      const part =
+        'value' in measured ? toPart(definition, round(measured.value)) : toPart(definition, null, measured.reason);
       return [definition.name, part];
     }),
   );

@@ -1,7 +1,7 @@
 import type { SoundFormat } from '../../media/index.ts';
 
 /** Steps of about 1 ms per block of about 20 ms. */
-export const stepsPerBlock = 20;
+const stepsPerBlock = 20;
 
 /** One block of sound. The arrays are reused for the next block. */
 export interface SoundBlock {

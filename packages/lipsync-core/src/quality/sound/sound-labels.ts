@@ -66,7 +66,11 @@ function lowCandidates(parts: Parts): Candidate[] {
   return [
     { definition: soundLabels.noisy, value: noise, message: `The speech is only ${noise} dB above the background.` },
     { definition: soundLabels.quiet, value: loudness, message: `The loudness is only ${loudness} LUFS.` },
-    { definition: soundLabels.bandLimited, value: bandwidth, message: `The sound has no frequencies above ${bandwidth} Hz.` },
+    {
+      definition: soundLabels.bandLimited,
+      value: bandwidth,
+      message: `The sound has no frequencies above ${bandwidth} Hz.`,
+    },
   ];
 }
 

@@ -54,7 +54,7 @@ export async function measureSound(
 }
 
 /** Measures interleaved samples of `format`. */
-export async function measureNative(chunks: AsyncIterable<Float32Array>, format: SoundFormat): Promise<NativeSound> {
+async function measureNative(chunks: AsyncIterable<Float32Array>, format: SoundFormat): Promise<NativeSound> {
   const blocks = new SoundBlocks(format);
   const clipping = new ClippingMeter();
   const levels = new LevelMeter(blocks.stepSamples);
@@ -73,7 +73,7 @@ export async function measureNative(chunks: AsyncIterable<Float32Array>, format:
 }
 
 /** Compares mono sound at 16 kHz that starts `delayMs` after the picture with the speech. */
-export async function compareSpeech(
+async function compareSpeech(
   sound: AsyncIterable<Float32Array>,
   speech: AsyncGenerator<Float32Array>,
   delayMs: number,

@@ -16,7 +16,11 @@ function scale(anchors: Anchors, position: (value: number) => number = (value) =
 }
 
 /** Opinion scores of DNSMOS; its highest values for clean studio speech are near 3.7, 4.2 and 3.5. */
-const ofOpinion = (best: number): ((value: number) => number) => scale([[1, 0], [best, 1]]);
+const ofOpinion = (best: number): ((value: number) => number) =>
+  scale([
+    [1, 0],
+    [best, 1],
+  ]);
 
 /** The parts of the sound of a video. */
 export const soundParts = {
@@ -32,28 +36,60 @@ export const soundParts = {
     unit: 'dB',
     countsIn: 'audio_quality',
     meaning: 'Level of the speech above the sound of its pauses. 20 dB scores 0.65, 40 dB 0.95.',
-    score: scale([[-10, 0], [0, 0.1], [10, 0.35], [20, 0.65], [30, 0.85], [40, 0.95], [60, 1]]),
+    score: scale([
+      [-10, 0],
+      [0, 0.1],
+      [10, 0.35],
+      [20, 0.65],
+      [30, 0.85],
+      [40, 0.95],
+      [60, 1],
+    ]),
   },
   loudness: {
     name: 'loudness',
     unit: 'LUFS',
     countsIn: 'audio_quality',
     meaning: 'Integrated loudness by EBU R 128. From −30 to −12 LUFS scores 1.',
-    score: scale([[-70, 0], [-50, 0.3], [-40, 0.7], [-30, 1], [-12, 1], [-7, 0.7], [0, 0.2]]),
+    score: scale([
+      [-70, 0],
+      [-50, 0.3],
+      [-40, 0.7],
+      [-30, 1],
+      [-12, 1],
+      [-7, 0.7],
+      [0, 0.2],
+    ]),
   },
   silence: {
     name: 'silence',
     unit: 'ratio',
     countsIn: 'audio_quality',
-    meaning: 'Share of the time in silences (below −60 dBFS) of at least a second in which the given speech is not silent.',
-    score: scale([[0, 1], [0.1, 0.9], [0.5, 0.4], [1, 0]]),
+    meaning:
+      'Share of the time in silences (below −60 dBFS) of at least a second in which the given speech is not silent.',
+    score: scale([
+      [0, 1],
+      [0.1, 0.9],
+      [0.5, 0.4],
+      [1, 0],
+    ]),
   },
   bandwidth: {
     name: 'bandwidth',
     unit: 'Hz',
     countsIn: 'audio_quality',
     meaning: 'Highest frequency within 60 dB of the strongest. Telephone speech scores 0.4, 8 kHz 0.9, 14 kHz 1.',
-    score: scale([[500, 0], [2000, 0.2], [3400, 0.4], [5000, 0.65], [8000, 0.9], [14_000, 1]], Math.log),
+    score: scale(
+      [
+        [500, 0],
+        [2000, 0.2],
+        [3400, 0.4],
+        [5000, 0.65],
+        [8000, 0.9],
+        [14_000, 1],
+      ],
+      Math.log,
+    ),
   },
   gaps: {
     name: 'sound_gaps',
@@ -67,14 +103,25 @@ export const soundParts = {
     unit: 'ms',
     countsIn: 'audio_quality',
     meaning: 'Delay of the sound relative to the given speech, by cross-correlation. Up to 20 ms scores 1, 200 ms 0.5.',
-    score: (value) => scale([[0, 1], [20, 1], [200, 0.5], [1000, 0]])(Math.abs(value)),
+    score: (value) =>
+      scale([
+        [0, 1],
+        [20, 1],
+        [200, 0.5],
+        [1000, 0],
+      ])(Math.abs(value)),
   },
   correlation: {
     name: 'speech_correlation',
     unit: 'correlation',
     countsIn: 'audio_quality',
     meaning: 'Mean correlation of the sound with the given speech, in windows of one second.',
-    score: scale([[0.1, 0], [0.5, 0.4], [0.9, 0.95], [1, 1]]),
+    score: scale([
+      [0.1, 0],
+      [0.5, 0.4],
+      [0.9, 0.95],
+      [1, 1],
+    ]),
   },
   skips: {
     name: 'speech_skips',
@@ -84,10 +131,11 @@ export const soundParts = {
     score: (value) => 1 / (1 + value / 20),
   },
   missing: {
-    name: 'speech_missing',
+    name: 'missing_speech',
     unit: 'ratio',
     countsIn: 'audio_quality',
-    meaning: 'Share of the loud moments of the given speech at which the sound is at least 25 dB weaker than elsewhere.',
+    meaning:
+      'Share of the loud moments of the given speech at which the sound is at least 25 dB weaker than elsewhere.',
     score: (value) => 1 / (1 + value / 0.05),
   },
   signal: {

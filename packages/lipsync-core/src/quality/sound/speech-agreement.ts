@@ -17,7 +17,7 @@ const quietDb = -50;
 /** As in the level meter. */
 const silentDb = -60;
 /** Correlation from which two windows are the same sound. Foreign speech stays below 0.25. */
-export const sameSound = 0.4;
+const sameSound = 0.4;
 /** Changes of the delay up to this are jitter of the measurement. */
 const steadySamples = 0.002 * analysisSampleRateHz;
 
