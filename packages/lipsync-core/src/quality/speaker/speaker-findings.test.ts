@@ -13,6 +13,7 @@ function soundOf(speech: readonly boolean[]): VideoSpeech {
     voiceFound: speech.includes(true),
     stepsPerSecond: 100,
     levelDb,
+    bandsDb: new Float32Array(0),
     active,
     closure: new Float32Array(0),
     speechLevelDb: -20,
