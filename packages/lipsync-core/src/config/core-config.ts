@@ -53,6 +53,7 @@ export const coreSettings = {
   LIPSYNC_MIN_SYNC_SCORE: share(),
   SYNCNET_MODEL_PATH: text(''),
   ASD_MODEL_PATH: text(''),
+  DNSMOS_MODEL_PATH: text(''),
 } satisfies Settings;
 
 /** The settings of the core and of its providers. */
@@ -96,6 +97,8 @@ export interface CoreConfig {
   readonly syncnetModelPath: string | null;
   /** Absolute path of the LR-ASD model, which scores who speaks; null without one. */
   readonly speakerModelPath: string | null;
+  /** Absolute path of the DNSMOS model, which rates sound; null without one. */
+  readonly dnsmosModelPath: string | null;
   /** The providers with their settings, in the order of `auto`. */
   readonly providers: readonly ProviderEntry[];
 }
@@ -138,6 +141,7 @@ export function configFromEnvironment(
     minSyncScore: values.LIPSYNC_MIN_SYNC_SCORE,
     syncnetModelPath: toPathOrNull(values.SYNCNET_MODEL_PATH),
     speakerModelPath: toPathOrNull(values.ASD_MODEL_PATH),
+    dnsmosModelPath: toPathOrNull(values.DNSMOS_MODEL_PATH),
     providers: definitions.map((definition) => ({
       definition,
       values: Object.fromEntries(Object.keys(definition.settings).map((name) => [name, all[name]])),

@@ -3,7 +3,7 @@ import type { CoreConfig } from '../config.ts';
 import type { DoctorCheck } from '../providers/definition.ts';
 import type { AssessmentModels } from '../quality/analyzer.ts';
 
-export type QualityModelConfig = Pick<CoreConfig, 'syncnetModelPath' | 'speakerModelPath'>;
+export type QualityModelConfig = Pick<CoreConfig, 'syncnetModelPath' | 'speakerModelPath' | 'dnsmosModelPath'>;
 
 /** A model that measures quality, and the setting that names its file. */
 export interface QualityModel {
@@ -34,12 +34,23 @@ export function listQualityModels(config: QualityModelConfig): readonly QualityM
       effect: 'measures who speaks',
       advice: 'models fetch lr-asd',
     },
+    {
+      name: 'dnsmos',
+      setting: 'DNSMOS_MODEL_PATH',
+      path: config.dnsmosModelPath,
+      effect: 'predicts the opinion of listeners about the sound',
+      advice: 'models fetch dnsmos',
+    },
   ];
 }
 
 /** The models as an assessment takes them. */
-export function toAssessmentModels({ syncnetModelPath, speakerModelPath }: QualityModelConfig): AssessmentModels {
-  return { syncnetPath: syncnetModelPath ?? undefined, speakerPath: speakerModelPath ?? undefined };
+export function toAssessmentModels(config: QualityModelConfig): AssessmentModels {
+  return {
+    syncnetPath: config.syncnetModelPath ?? undefined,
+    speakerPath: config.speakerModelPath ?? undefined,
+    dnsmosPath: config.dnsmosModelPath ?? undefined,
+  };
 }
 
 /** One check per model, for `doctor`. */

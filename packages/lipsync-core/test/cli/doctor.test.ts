@@ -68,8 +68,9 @@ describe('doctor', () => {
       'preview',
       'syncnet',
       'lr-asd',
+      'dnsmos',
     ]);
-    const optional = ['heygen', 'wav2lip', 'syncnet', 'lr-asd'];
+    const optional = ['heygen', 'wav2lip', 'syncnet', 'lr-asd', 'dnsmos'];
     expect(names.filter((name) => finding(name)?.state !== 'ok')).toEqual(optional);
     expect(finding('node')?.detail).toBe(process.versions.node);
     expect(finding('data folder')?.detail).toBe(join(folder, 'data'));
@@ -91,7 +92,7 @@ describe('doctor', () => {
 
   it('doctor prints one line per check, and an advice line where something is to be done.', async () => {
     const { exitCode, stdout } = await runCli('doctor');
-    expect(stdout.trimEnd().split('\n')).toHaveLength(16);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(18);
     expect(stdout).toMatch(/^ok {8}ffmpeg +\d/m);
     expect(exitCode).toBe(0);
   });
