@@ -2,6 +2,7 @@ import {
   ArtifactInputFetcher,
   JobRunner,
   LipsyncHandler,
+  QualityHandler,
   createArtifactStore,
   createLipsyncCore,
   parseAllowedHosts,
@@ -10,6 +11,7 @@ import {
   settingWarnings,
   systemClock,
   type BreakerChange,
+  type JobHandlers,
   type JobRecord,
   type JobStore,
   type LipsyncCore,
@@ -70,6 +72,7 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
       minBytesPerSecond: config.core.minFetchBytesPerSecond,
     }),
     pipeline: core.pipeline,
+    qualityPipeline: core.qualityPipeline,
     workFolder: core.workFolder,
     clock,
     logger,
@@ -80,7 +83,11 @@ export async function startWorker(config: WorkerConfig, log: Logger, signal: Abo
     publish: async (takePath: string, { id }: JobRecord) => (await artifacts.publish(takePath, outputKeyOf(id))).key,
     findPublished: async ({ id }: JobRecord) => (await artifacts.stat(outputKeyOf(id)))?.key,
   };
-  const runner = new JobRunner({ ...runnerOptions, handlers: { lipsync: new LipsyncHandler(runnerOptions) } });
+  const handlers: JobHandlers = {
+    lipsync: new LipsyncHandler(runnerOptions),
+    quality: new QualityHandler(runnerOptions),
+  };
+  const runner = new JobRunner({ ...runnerOptions, handlers });
   const lanes = new LaneWorkers({ config, runner, producer, redis, logger });
   await lanes.start();
   const stopped = new AbortController();

@@ -49,6 +49,7 @@ export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export type { JobHandlers, RunContext } from './jobs/job-handler.ts';
 export { JobRunner, type JobRunnerOptions } from './jobs/job-runner.ts';
 export { LipsyncHandler, type LipsyncHandlerOptions } from './jobs/lipsync-handler.ts';
+export { QualityHandler } from './jobs/quality-handler.ts';
 export { KeyedMutex } from './processes/keyed-mutex.ts';
 export { OutageLog, type Failure } from './processes/outage-log.ts';
 export { runService } from './processes/run-service.ts';

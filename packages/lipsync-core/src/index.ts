@@ -3,7 +3,16 @@
 // First, because it throws on an older Node.
 export { oldestNodeMajor } from './errors/require-node.ts';
 export type { CoreConfig } from './config/core-config.ts';
-export type { LipsyncOptionsInput, QualityView } from './contract/index.ts';
+export type {
+  LipsyncOptionsInput,
+  Quality,
+  QualityGrade,
+  QualityLabel,
+  QualityPart,
+  QualityRange,
+  SyncMethod,
+  SyncQuality,
+} from './contract/index.ts';
 export type { Warning } from './contract/provider-types.ts';
 export * from './errors/index.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
@@ -12,6 +21,7 @@ export type { ExecutionPlan } from './scheduling/execution-plan.ts';
 export type { CostEstimate, EstimateCostInput } from './service/cost-estimates.ts';
 export { getLipsyncService } from './service/get-lipsync-service.ts';
 export type {
+  CheckQualityOptions,
   GenerateLipsyncContext,
   GenerateLipsyncInput,
   GenerateLipsyncResult,

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { toLipsyncError } from '../errors/index.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addGenerateCommand } from './generate-command.ts';
+import { addQualityCommand } from './quality-command.ts';
 import { addModelsCommand } from './models-command.ts';
 import type { ProviderDefinition } from '../providers/definition.ts';
 import { providerDefinitions } from '../providers/registry.ts';
@@ -52,6 +53,7 @@ function createProgram(
       outputError: () => undefined,
     });
   addGenerateCommand(program, terminal, definitions, setExitCode);
+  addQualityCommand(program, terminal, definitions, setExitCode);
   addDoctorCommand(program, terminal, definitions, setExitCode);
   addModelsCommand(program, terminal, definitions, setExitCode);
   return program;

@@ -13,7 +13,6 @@ const stages: Readonly<Record<string, StageRange>> = Object.freeze({
   fetching: { from: 0, to: 4, message: 'Fetching the inputs.' },
   probing: { from: 4, to: 6, message: 'Probing the inputs.' },
   listening: { from: 6, to: 10, message: 'Analyzing the speech.' },
-  measuring: { from: 10, to: 99, message: 'Measuring the video.' },
   waiting: { from: 10, to: 10, message: 'Waiting for the provider.' },
   preparing: { from: 10, to: 20, message: 'Preparing the upload.' },
   uploading: { from: 20, to: 30, message: 'Uploading to the provider.' },
@@ -23,6 +22,7 @@ const stages: Readonly<Record<string, StageRange>> = Object.freeze({
   learning: { from: 45, to: 45, message: 'Analyzing the mouth.' },
   rendering: { from: 45, to: 90, message: 'Rendering.' },
   checking: { from: 90, to: 97, message: 'Measuring the quality of the take.' },
+  scoring: { from: 45, to: 97, message: 'Measuring the video.' },
   publishing: { from: 97, to: 99, message: 'Publishing the output.' },
 });
 

@@ -8,6 +8,7 @@ import type { EstimateCostOptions } from './cost-estimates.ts';
 import { checkMinSyncScore, createCostEstimator, listInstalled, optionsSchemaOf } from './installation.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
 import { LocalJobs } from './local-jobs.ts';
+import { LocalQuality } from './local-quality.ts';
 import { OutputFiles } from './output-file.ts';
 import { protectFolder } from '../processes/file-access.ts';
 import { memoizeAsync } from '../processes/memoize-async.ts';
@@ -27,6 +28,7 @@ const killTimeoutMs = 5_000;
 
 export interface LocalHost extends EstimateCostOptions {
   readonly localJobs: Pick<LocalJobs, 'run'>;
+  readonly localQuality: Pick<LocalQuality, 'measure'>;
   /** Runs work that `close` aborts and awaits; rejects with `canceled` after `close`. */
   readonly untilClosed: RunningWork['run'];
   /** Cancels running jobs, waits for them, and closes the store. May be called more than once. */
@@ -40,16 +42,18 @@ export interface LocalHost extends EstimateCostOptions {
 export function createLocalHost(config: CoreConfig): LocalHost {
   const state = new SqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
   const core = createLipsyncCore(config, { state, slotPollIntervalMs });
+  const downloads = {
+    maxBytes: config.maxUploadBytes,
+    allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
+    minBytesPerSecond: config.minFetchBytesPerSecond,
+  };
+  const localQuality = new LocalQuality({ pipeline: core.qualityPipeline, workFolder: core.workFolder, downloads });
   const localJobs = new LocalJobs({
     state,
     pipeline: core.pipeline,
     workFolder: core.workFolder,
     outputFiles: new OutputFiles(),
-    downloads: {
-      maxBytes: config.maxUploadBytes,
-      allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
-      minBytesPerSecond: config.minFetchBytesPerSecond,
-    },
+    downloads,
     clock: systemClock,
     ids: createIdSource(systemClock),
     operationMs: longestOperationMs(config) + operationGraceMs,
@@ -73,6 +77,7 @@ export function createLocalHost(config: CoreConfig): LocalHost {
         }, context?.signal);
       },
     },
+    localQuality,
     untilClosed: (run, signal) =>
       work.run(async (stop) => {
         await protect();

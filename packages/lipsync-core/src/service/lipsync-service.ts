@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { toQualityView, type LipsyncOptionsInput, type ProviderId, type QualityView } from '../contract/index.ts';
+import type { LipsyncOptionsInput, ProviderId, Quality } from '../contract/index.ts';
 import { LipsyncError } from '../errors/index.ts';
 import { costOf, toUsdOrNull } from '../jobs/job-view.ts';
 import type { ProgressUpdate } from '../jobs/progress-writer.ts';
 import { estimateCost, type CostEstimate, type EstimateCostInput, type EstimateCostOptions } from './cost-estimates.ts';
-import type { LocalJobs } from './local-jobs.ts';
+import { guardListener, type LocalJobs } from './local-jobs.ts';
+import type { LocalQuality, QualityInput } from './local-quality.ts';
 import { parseInput } from './parse-input.ts';
 import type { RunningWork } from './running-work.ts';
 import type { Attempt } from '../providers/attempt.ts';
@@ -36,10 +37,14 @@ export interface GenerateLipsyncResult {
   /** Null until the cost of every attempt is known. */
   readonly costUsd: number | null;
   /** Null if not measured. */
-  readonly quality: QualityView | null;
+  readonly quality: Quality | null;
   readonly attempts: readonly Attempt[];
   readonly warnings: readonly Warning[];
 }
+
+/** What is known about a video to measure, and how to measure it. */
+export interface CheckQualityOptions
+  extends Omit<QualityInput, 'videoPath'>, Pick<GenerateLipsyncContext, 'signal' | 'onProgress'> {}
 
 /** Lip-sync in this process, without a queue or a server. */
 export interface LipsyncService {
@@ -56,6 +61,12 @@ export interface LipsyncService {
    */
   estimateCost(input: EstimateCostInput, context?: Pick<GenerateLipsyncContext, 'signal'>): Promise<CostEstimate>;
   /**
+   * Measures any video, ours or not: a path or an http(s) URL. What cannot be measured is null with its reason. Costs
+   * nothing and stores nothing. Throws `InputNotFoundError`, `clip_unusable` for a file that is no video,
+   * `speech_unusable`, and the errors of a download.
+   */
+  checkLipsyncQuality(path: string, options?: CheckQualityOptions): Promise<Quality>;
+  /**
    * Cancels running jobs, which reject with `canceled`, waits up to 35 s for them, and ends all child processes. A new
    * service may use the same data folder at once.
    */
@@ -71,6 +82,7 @@ const pathsSchema = z.object({
 
 export interface LipsyncServiceOptions extends EstimateCostOptions {
   readonly localJobs: Pick<LocalJobs, 'run'>;
+  readonly localQuality: Pick<LocalQuality, 'measure'>;
   readonly untilClosed: RunningWork['run'];
   close(): Promise<void>;
 }
@@ -90,11 +102,16 @@ export function createLipsyncService(service: LipsyncServiceOptions): LipsyncSer
         degraded: record.result.degraded,
         durationSeconds: record.result.durationMs / 1000,
         costUsd: toUsdOrNull(costOf(record)),
-        quality: record.result.quality ? toQualityView(record.result.quality) : null,
+        quality: record.result.quality ?? null,
         attempts: record.attempts,
         warnings: record.warnings,
       };
     },
+    checkLipsyncQuality: (videoPath, { signal, onProgress, ...options } = {}) =>
+      service.untilClosed(async (stop) => {
+        const context = { signal: stop, onProgress: guardListener(onProgress) };
+        return (await service.localQuality.measure({ videoPath, ...options }, context)).quality;
+      }, signal),
     estimateCost: (input, { signal } = {}) => service.untilClosed((stop) => estimateCost(input, service, stop), signal),
     close: () => service.close(),
   };

@@ -68,6 +68,23 @@ export async function openLocalInputs(
   }
 }
 
+/** An input as a caller names it, and how errors name it. */
+interface NamedInput {
+  readonly field: InputField;
+  /** Path or http(s) URL. */
+  readonly source: string;
+  readonly name: string;
+}
+
+/** Reads one input: a file in place, a URL into the workspace. Throws as `openLocalInputs`. */
+export async function openLocalFile(
+  { field, source, name }: NamedInput,
+  context: DownloadContext,
+): Promise<InputFile> {
+  const path = isUrl(source) ? await download(field, source, context) : await requireReadable(source, name);
+  return { path, digest: (await hashFile(path, context.signal)).sha256 };
+}
+
 type DownloadContext = Pick<LocalInputContext, 'workspace' | 'downloads'> & { readonly signal: AbortSignal };
 
 async function download(

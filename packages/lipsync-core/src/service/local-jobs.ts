@@ -320,7 +320,7 @@ function endedEarly(): LipsyncError {
 }
 
 /** Errors of the caller's listener must not end the job. The process is warned of the first one. */
-function guardListener(listener: LocalJobContext['onProgress']): (update: ProgressUpdate) => void {
+export function guardListener(listener: LocalJobContext['onProgress']): (update: ProgressUpdate) => void {
   let hasFailed = false;
   const warn = (error: unknown): void => {
     if (!hasFailed) process.emitWarning(`onProgress failed: ${inspect(error)}`, 'LipsyncWarning');

@@ -4,6 +4,7 @@ import type { CoreConfig } from '../config/core-config.ts';
 import { systemClock } from '../contract/system-ports.ts';
 import { LipsyncPipeline } from '../jobs/lipsync-pipeline.ts';
 import type { QualityGateOptions } from '../jobs/quality-gate.ts';
+import { QualityPipeline } from '../jobs/quality-pipeline.ts';
 import { SharedAdmission } from '../jobs/shared-admission.ts';
 import { toAssessmentModels } from './quality-models.ts';
 import { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
@@ -25,7 +26,7 @@ export interface LipsyncCore {
   readonly ledger: Ledger;
   readonly breaker: CircuitBreaker;
   /** Measures the quality of any video, also when that of takes is not measured. */
-  readonly assessor: QualityAssessor;
+  readonly qualityPipeline: QualityPipeline;
   /** Settles operations that outlived their jobs, as far as the vendors report them. Returns how many. */
   reconcile(signal: AbortSignal): Promise<number>;
   /** Releases the concurrency slots of jobs for which `isGone` resolves with true. Returns how many. */
@@ -93,7 +94,12 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   return {
     ledger,
     breaker,
-    assessor,
+    qualityPipeline: new QualityPipeline({
+      assessor,
+      renderPool,
+      limits,
+      trackCacheFolder: join(config.dataDir, 'cache', 'tracks'),
+    }),
     reconcile: (signal) => reconciler.reconcile(activeProviders.all, signal),
     async sweepSlots(isGone) {
       const { released, ready } = await slots.sweep(isGone);

@@ -52,18 +52,23 @@ export class QualityAssessor {
    * parts are then null with the reason, and a warning states it. An aborted signal ends it the same way.
    */
   async run(input: AssessmentInput, context: AssessmentContext): Promise<Assessment> {
-    const { renderPool, limits, models = {} } = this.#options;
     try {
-      context.onProgress({ stage: 'scoring', fraction: 0 });
-      const assess = (): Promise<MeasuredQuality> =>
-        renderPool.run(assessVideoRenderTask, { ...input, limits, models }, context);
-      const measured = await this.#queue.run(['assessment'], assess, context.signal);
+      const measured = await this.measure(input, context);
       return { ...measured, warnings: measured.quality.labels.flatMap(toWarning) };
     } catch (error) {
       const { message } = toLipsyncError(error);
       const warning = { code: 'quality_not_measured', message: `The quality was not measured. ${message}` };
       return { ...unknownQuality(analyzers, message, input.source !== undefined), warnings: [warning] };
     }
+  }
+
+  /** As `run`, but throws what keeps the video from being measured. */
+  measure(input: AssessmentInput, context: AssessmentContext): Promise<MeasuredQuality> {
+    const { renderPool, limits, models = {} } = this.#options;
+    context.onProgress({ stage: 'tracking', fraction: 0 });
+    const assess = (): Promise<MeasuredQuality> =>
+      renderPool.run(assessVideoRenderTask, { ...input, limits, models }, context);
+    return this.#queue.run(['assessment'], assess, context.signal);
   }
 }
 

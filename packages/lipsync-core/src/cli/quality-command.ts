@@ -1,0 +1,129 @@
+import type { Command } from 'commander';
+import { configFromEnvironment } from '../config.ts';
+import { parseRequest, toQualityView } from '../contract/index.ts';
+import { errorPolicies, toLipsyncError, type LipsyncError } from '../errors/index.ts';
+import type { VideoAssessment } from '../jobs/quality-pipeline.ts';
+import type { ProviderDefinition } from '../providers/definition.ts';
+import { createLocalHost, type LocalHost } from '../service/get-lipsync-service.ts';
+import { qualityInputSchema, type QualityInput } from '../service/local-quality.ts';
+import { describeQuality } from './describe-quality.ts';
+import { createProgressDisplay, interruptSignal, writeLine, type Terminal } from './terminal.ts';
+import { invalidFlags } from './usage-error.ts';
+
+interface QualityFlags {
+  readonly audio?: string;
+  readonly source?: string;
+  readonly qualityWindows?: string;
+  readonly json?: boolean;
+}
+
+const help = `
+Measures any video, whoever made it; nothing is changed or uploaded. docs/quality.md explains the figures.
+With --json, stdout has one line per video: { "file": …, "quality": { … } }.
+Exit codes: 0 every video was measured, 1 a video could not be measured, 2 invalid usage.`;
+
+export function addQualityCommand(
+  program: Command,
+  terminal: Terminal,
+  definitions: readonly ProviderDefinition[],
+  setExitCode: (code: number) => void,
+): void {
+  program
+    .command('quality')
+    .description('measure how well lips, picture and sound of a video fit together')
+    .argument('<video...>', 'one or more videos: files or http(s) URLs')
+    .option('--source <clip>', 'the clip that the video was made from; adds comparisons with it')
+    .option('--audio <speech>', 'the speech that the video was made from (default: the sound of the video)')
+    .option(
+      '--quality-windows <windows>',
+      'what SyncNet scores: spread (10 s, spread over the video) or all (everything) (default: spread)',
+    )
+    .option('--json', 'print one line of JSON per video on stdout')
+    .addHelpText('after', help)
+    .action(async (videos: readonly string[], flags: QualityFlags) => {
+      const inputs = videos.map((video) => toInput(video, flags));
+      const failures = await measureAll(inputs, { definitions, terminal, json: flags.json ?? false });
+      setExitCode(failures > 0 ? 1 : 0);
+    });
+}
+
+/** Throws a `UsageError` for an invalid flag. */
+function toInput(videoPath: string, { source, audio, qualityWindows }: QualityFlags): QualityInput {
+  const parsed = parseRequest(qualityInputSchema, { videoPath, sourcePath: source, audioPath: audio, qualityWindows });
+  if (parsed.type === 'valid') return parsed.value;
+  const flagOf: Readonly<Record<string, string>> = { sourcePath: '--source', audioPath: '--audio', videoPath: '<video>' };
+  throw invalidFlags(
+    parsed.problems.map(({ path: [field = ''], message }) => ({
+      flag: flagOf[field] ?? '--quality-windows',
+      message,
+    })),
+  );
+}
+
+interface MeasureTools {
+  readonly definitions: readonly ProviderDefinition[];
+  readonly terminal: Terminal;
+  readonly json: boolean;
+}
+
+/** Measures one video after the other and prints each result at once. Returns the number of failures. */
+async function measureAll(
+  inputs: readonly QualityInput[],
+  { definitions, terminal, json }: MeasureTools,
+): Promise<number> {
+  const host = createLocalHost(configFromEnvironment(undefined, definitions));
+  const interrupt = interruptSignal();
+  let failures = 0;
+  try {
+    for (const input of inputs) {
+      const outcome = await measure(host, input, { terminal, signal: interrupt.signal });
+      if (outcome.type === 'failed') failures += 1;
+      print(input.videoPath, outcome, { terminal, json });
+      if (interrupt.signal.aborted) break;
+    }
+  } finally {
+    interrupt.end();
+    await host.close();
+  }
+  return failures;
+}
+
+type Outcome =
+  | { readonly type: 'measured'; readonly assessment: VideoAssessment }
+  | { readonly type: 'failed'; readonly error: LipsyncError };
+
+async function measure(
+  host: LocalHost,
+  input: QualityInput,
+  { terminal, signal }: { readonly terminal: Terminal; readonly signal: AbortSignal },
+): Promise<Outcome> {
+  const display = createProgressDisplay(terminal.stderr);
+  try {
+    const assessment = await host.untilClosed(
+      (stop) => host.localQuality.measure(input, { signal: stop, onProgress: (update) => display.show(update) }),
+      signal,
+    );
+    return { type: 'measured', assessment };
+  } catch (error) {
+    return { type: 'failed', error: toLipsyncError(error) };
+  } finally {
+    display.end();
+  }
+}
+
+function print(
+  file: string,
+  outcome: Outcome,
+  { terminal: { stdout, stderr }, json }: Pick<MeasureTools, 'terminal' | 'json'>,
+): void {
+  if (outcome.type === 'measured') {
+    const { quality, durationMs } = outcome.assessment;
+    if (json) writeLine(stdout, JSON.stringify({ file, quality: toQualityView(quality) }));
+    else stdout.write(describeQuality({ file, quality, durationMs }));
+    return;
+  }
+  const { code, message } = outcome.error;
+  const error = { code, message, retryable: errorPolicies[code].retryable };
+  if (json) writeLine(stdout, JSON.stringify({ file, quality: null, error }));
+  else writeLine(stderr, `${code}: ${file}: ${message}`);
+}

@@ -1,0 +1,106 @@
+import { analyzeSpeechRenderTask } from '../audio/index.ts';
+import type { QualityOptions } from '../contract/index.ts';
+import type { TraceContext } from '../contract/ports.ts';
+import type { ProgressReport } from '../contract/provider-types.ts';
+import { LipsyncError } from '../errors/index.ts';
+import { planTimeline, probeClip, probeSpeech, type ClipFacts, type MediaLimits } from '../media/index.ts';
+import type { RenderPool } from '../processes/render-pool.ts';
+import type { Workspace } from '../processes/workspace.ts';
+import type { AssessmentInput, AssessmentSource, AssessmentSpeech } from '../quality/analyzer.ts';
+import type { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
+import type { MeasuredQuality } from '../quality/assessment/merge-findings.ts';
+import type { InputFile, InputFiles } from './input-fetcher.ts';
+import { retryMediaStep } from './prepared-inputs.ts';
+
+export interface QualityPipelineOptions {
+  readonly assessor: Pick<QualityAssessor, 'measure'>;
+  readonly renderPool: RenderPool;
+  readonly limits: MediaLimits;
+  readonly trackCacheFolder: string;
+}
+
+export interface QualityPipelineInput {
+  readonly files: InputFiles & { readonly video: InputFile };
+  readonly options: Pick<QualityOptions, 'qualityWindows'>;
+  readonly workspace: Workspace;
+}
+
+export interface QualityPipelineContext {
+  readonly signal: AbortSignal;
+  readonly trace?: TraceContext;
+  onProgress(progress: ProgressReport): void;
+}
+
+/** A measured video. */
+export interface VideoAssessment extends MeasuredQuality {
+  readonly durationMs: number;
+}
+
+/** Measures the quality of any video, with or without the clip and the speech that it was made from. */
+export class QualityPipeline {
+  readonly #options: QualityPipelineOptions;
+
+  constructor(options: QualityPipelineOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Throws `clip_unusable` or `speech_unusable` for an input that cannot be decoded, and the errors of the assessment.
+   * Leaves no files outside the workspace except caches.
+   */
+  async run(input: QualityPipelineInput, context: QualityPipelineContext): Promise<VideoAssessment> {
+    const { assessor, trackCacheFolder } = this.#options;
+    const { files, options, workspace } = input;
+    const { signal } = context;
+    context.onProgress({ stage: 'probing', fraction: 0 });
+    const video = await this.#probe(files.video, signal);
+    if (video.kind === 'still')
+      throw new LipsyncError('clip_unusable', 'The file is a still image. Quality is measured in videos only.');
+    const source = files.source && (await this.#readSource(files.source, video, signal));
+    const speech = files.audio && (await this.#readSpeech(files.audio, { video, source, workspace, context }));
+    const assessment: AssessmentInput = {
+      videoPath: files.video.path,
+      source,
+      speech,
+      trackCacheFolder,
+      workFolder: workspace.path,
+      allWindows: options.qualityWindows === 'all',
+    };
+    const measured = await retryMediaStep(signal, () => assessor.measure(assessment, context));
+    return { ...measured, durationMs: video.durationMs };
+  }
+
+  #probe({ path }: InputFile, signal: AbortSignal): Promise<ClipFacts> {
+    const { limits } = this.#options;
+    return retryMediaStep(signal, () => probeClip(path, { limits, signal }));
+  }
+
+  /** The video is expected to show the clip from its start, again and again when the video is longer. */
+  async #readSource(file: InputFile, video: ClipFacts, signal: AbortSignal): Promise<AssessmentSource> {
+    const clip = await this.#probe(file, signal);
+    const timeline = planTimeline(clip, video.durationMs, { syncMode: 'loop' });
+    return { clipPath: file.path, clipDigest: file.digest, clip, timeline };
+  }
+
+  async #readSpeech(
+    { path }: InputFile,
+    { video, source, workspace, context }: SpeechContext,
+  ): Promise<AssessmentSpeech> {
+    const { limits, renderPool } = this.#options;
+    const { signal } = context;
+    const { durationMs: speechDurationMs } = await retryMediaStep(signal, () => probeSpeech(path, { limits, signal }));
+    const timeline = source?.timeline ?? planTimeline(video, video.durationMs, { syncMode: 'loop' });
+    const mouthCurvePath = workspace.file('mouth-curve');
+    context.onProgress({ stage: 'listening', fraction: 0 });
+    const task = { speechPath: path, speechDurationMs, timeline, mouthCurvePath };
+    await retryMediaStep(signal, () => renderPool.run(analyzeSpeechRenderTask, task, context));
+    return { path, mouthCurvePath };
+  }
+}
+
+interface SpeechContext {
+  readonly video: ClipFacts;
+  readonly source: AssessmentSource | undefined;
+  readonly workspace: Workspace;
+  readonly context: QualityPipelineContext;
+}
