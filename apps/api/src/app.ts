@@ -10,10 +10,12 @@ import { drainUnreadBody } from './http/unread-body.ts';
 import { costRoutes } from './routes/costs.ts';
 import { estimateRoutes } from './routes/estimate.ts';
 import { healthRoutes } from './routes/health.ts';
-import { lipsyncEventRoutes } from './routes/lipsync-events.ts';
-import { lipsyncJobRoutes } from './routes/lipsync-jobs.ts';
+import { EventStreams } from './routes/event-streams.ts';
+import { jobRoutes } from './routes/job-routes.ts';
 import { lipsyncOutputRoutes } from './routes/lipsync-output.ts';
+import { lipsyncResource } from './routes/lipsync-resource.ts';
 import { metricRoutes } from './routes/metrics.ts';
+import { qualityResource } from './routes/quality-resource.ts';
 import { providerRoutes } from './routes/providers.ts';
 import type { Route } from './routes/route.ts';
 import { vendorCallbackRoutes } from './routes/vendor-callbacks.ts';
@@ -23,11 +25,12 @@ export const queueBoardPath = '/admin/queues';
 
 /** Every route of the service except those of the queue dashboard. */
 export function apiRoutes(dependencies: ApiDependencies): readonly Route[] {
+  const streams = new EventStreams(dependencies);
   return [
     ...healthRoutes(dependencies),
-    ...lipsyncJobRoutes(dependencies),
+    ...jobRoutes(dependencies, lipsyncResource(dependencies), streams),
     ...lipsyncOutputRoutes(dependencies),
-    ...lipsyncEventRoutes(dependencies),
+    ...jobRoutes(dependencies, qualityResource(dependencies), streams),
     ...providerRoutes(dependencies),
     ...costRoutes(dependencies),
     ...estimateRoutes(dependencies),

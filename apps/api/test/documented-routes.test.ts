@@ -1,7 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { configFromEnvironment } from '@lipsync/core/config';
-import { jobViewSchema, listOptionFields, silenceModes, syncModes, toSnakeCase } from '@lipsync/core/contract';
+import {
+  jobViewSchema,
+  listOptionFields,
+  qualityJobViewSchema,
+  qualityOptionsSchema,
+  silenceModes,
+  syncModes,
+  toSnakeCase,
+} from '@lipsync/core/contract';
 import { apiRoutes, queueBoardPath } from '../src/app.ts';
 import { startApi } from './running-api.ts';
 
@@ -47,4 +55,14 @@ it('docs/http-api.md describes every field of a job and every mode.', () => {
   expect(documented.toSorted()).toEqual(Object.keys(jobViewSchema.shape).toSorted());
   const modes = documentation.slice(documentation.indexOf('### Modes'), documentation.indexOf('### `GET /lipsync`'));
   for (const mode of [...syncModes, ...silenceModes]) expect(modes).toContain(`\n| \`${mode}\` | `);
+});
+
+it('docs/http-api.md describes every field of a quality request and of its job.', () => {
+  const start = documentation.indexOf('### `POST /quality`');
+  const section = documentation.slice(start, documentation.indexOf('### `GET /providers`'));
+  const fields = Object.keys(qualityOptionsSchema.shape).map(toSnakeCase);
+  for (const field of fields) expect(section).toContain(`\`${field}\``);
+  const rows = section.slice(section.indexOf('| field of the job |'));
+  const documented = [...rows.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names = '']) => names.match(/\w+/g) ?? []);
+  expect(documented.toSorted()).toEqual(Object.keys(qualityJobViewSchema.shape).toSorted());
 });

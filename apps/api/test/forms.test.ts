@@ -114,7 +114,9 @@ describe('files without a file name', () => {
   it('The field video_url of a form is refused with the way to send URLs.', async () => {
     expect(await json(await api.post('/lipsync', form({ video_url: 'https://example.org/a' })))).toMatchObject({
       status: 422,
-      errors: [{ field: 'video_url', message: 'cannot be sent in a form: send both URLs as application/json' }],
+      errors: [
+        { field: 'video_url', message: 'cannot be sent in a form: send all inputs as URLs in application/json' },
+      ],
     });
   });
 });

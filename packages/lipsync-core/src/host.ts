@@ -43,7 +43,7 @@ export {
   type UnreadableRecordListener,
 } from './jobs/job-store.ts';
 export { decodeJobRecord, encodeJobRecord } from './jobs/record-codec.ts';
-export { toJobView, toUsd } from './jobs/job-view.ts';
+export { toJobView, toQualityJobView, toUsd } from './jobs/job-view.ts';
 export { recordLateCost } from './jobs/attempt-recorder.ts';
 export type { ProgressUpdate } from './jobs/progress-writer.ts';
 export type { JobHandlers, RunContext } from './jobs/job-handler.ts';

@@ -1,20 +1,16 @@
-import type { OptionsSchema } from '@lipsync/core/host';
-import {
-  parseRequest,
-  renameKeys,
-  toCamelCase,
-  toSnakeCase,
-  type LipsyncOptions,
-  type RequestProblem,
-} from '@lipsync/core/contract';
+import type { z } from 'zod';
+import { parseRequest, renameKeys, toCamelCase, toSnakeCase, type RequestProblem } from '@lipsync/core/contract';
 import type { FieldProblem } from './problem.ts';
 
-export type ParsedOptions =
-  | { readonly options: LipsyncOptions; readonly problems: readonly [] }
+export type ParsedOptions<Options> =
+  | { readonly options: Options; readonly problems: readonly [] }
   | { readonly options: undefined; readonly problems: readonly FieldProblem[] };
 
 /** Parses request fields in HTTP spelling into options, or reports everything that is wrong with them. */
-export function parseOptions(fields: ReadonlyMap<string, unknown>, schema: OptionsSchema): ParsedOptions {
+export function parseOptions<Options>(
+  fields: ReadonlyMap<string, unknown>,
+  schema: z.ZodType<Options>,
+): ParsedOptions<Options> {
   const entries = [...fields];
   const notSnakeCase = [
     ...entries.map(([name]) => name).filter((name) => !isSnakeCase(name)),

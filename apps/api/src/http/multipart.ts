@@ -1,15 +1,9 @@
 import { Busboy, type BusboyInstance } from '@fastify/busboy';
 import type { Request } from 'express';
 import type { Readable } from 'node:stream';
-import type { ArtifactStore } from '@lipsync/core/host';
+import type { ArtifactStore, InputField } from '@lipsync/core/host';
 import { watchFormRate, type BodyTimeLimits } from './body-time.ts';
-import {
-  createPendingUploads,
-  fileFields,
-  type FileField,
-  type PendingUploads,
-  type UploadRules,
-} from './pending-uploads.ts';
+import { createPendingUploads, type PendingUploads, type UploadRules } from './pending-uploads.ts';
 import { HttpError, type FieldProblem } from './problem.ts';
 
 /** Several times the size of all known fields; metadata is the largest, at 16 KiB. */
@@ -25,27 +19,34 @@ export interface ReceivedForm {
   readonly uploads: PendingUploads;
 }
 
+/** The files that a form must have, and those that it may have. */
+export interface FormFiles {
+  readonly required: readonly InputField[];
+  readonly optional: readonly InputField[];
+}
+
 export interface FormRules extends UploadRules {
+  readonly files: FormFiles;
   readonly bodyTime: BodyTimeLimits;
   /** Throws to refuse the form before the rest of it is read. */
   readonly checkField: (field: string, text: string) => void;
 }
 
 /**
- * Reads a multipart form; streams its files into the artifact store without committing them. `video` and `audio` are
- * files with or without a file name.
+ * Reads a multipart form; streams its files into the artifact store without committing them. The files of the rules may
+ * come without a file name.
  * Throws `request_invalid` (400) for a broken form, (408) for one that arrives too slowly, `payload_too_large` for a
  * file above the limit, and what `checkField` throws; then none of the files is stored.
  */
 export async function receiveForm(request: Request, artifacts: ArtifactStore, rules: FormRules): Promise<ReceivedForm> {
-  const parser = createParser(request);
+  const parser = createParser(request, rules.files);
   const uploads = createPendingUploads(artifacts, rules);
   const refusal = Promise.withResolvers<never>();
-  const { fields, problems } = collectParts(parser, uploads, rules.checkField, refusal.reject);
+  const { fields, problems } = collectParts(parser, uploads, rules, refusal.reject);
   const isBusy = (): boolean => request.complete || parser.writableNeedDrain;
   const stopWatching = watchFormRate(request, rules.bodyTime, { isBusy, onSlow: refusal.reject });
   try {
-    await Promise.race([pipeInto(request, parser), uploads.failure, refusal.promise]);
+    await Promise.race([pipeInto(request, parser, rules.files), uploads.failure, refusal.promise]);
     problems.push(...(await uploads.waitForContent()));
   } catch (error) {
     request.unpipe(parser);
@@ -55,14 +56,14 @@ export async function receiveForm(request: Request, artifacts: ArtifactStore, ru
   } finally {
     stopWatching();
   }
-  return { fields, problems: [...problems, ...missingFiles(uploads, problems)], uploads };
+  return { fields, problems: [...problems, ...missingFiles(uploads, rules.files, problems)], uploads };
 }
 
 /** Collects fields and files as they arrive; calls `refuse` with an error that ends the form immediately. */
 function collectParts(
   parser: BusboyInstance,
   uploads: PendingUploads,
-  checkField: FormRules['checkField'],
+  { checkField, files }: Pick<FormRules, 'checkField' | 'files'>,
   refuse: (error: unknown) => void,
 ): { readonly fields: ReadonlyMap<string, string>; readonly problems: FieldProblem[] } {
   const fields = new Map<string, string>();
@@ -88,16 +89,14 @@ function collectParts(
   });
   parser.on('file', (field, content, fileName: string | undefined) => {
     if (!refuseNameless(field)) {
-      if (isFileField(field) && !uploads.has(field)) return uploads.add(field, content, fileName);
-      problems.push({ field, message: isFileField(field) ? 'must be sent once' : 'is not a known file field' });
+      if (isFileField(files, field) && !uploads.has(field)) return uploads.add(field, content, fileName);
+      problems.push({ field, message: isFileField(files, field) ? 'must be sent once' : 'is not a known file field' });
     }
     discardFile(content, () =>
       refuse(
-        new HttpError(
-          'request_invalid',
-          'The form has an unexpected file. Send one "video", one "audio" and no other.',
-          { fields: problems },
-        ),
+        new HttpError('request_invalid', `The form has an unexpected file. ${sendOnly(files)} and no other.`, {
+          fields: problems,
+        }),
       ),
     );
   });
@@ -115,14 +114,14 @@ function discardFile(content: Readable, onLimit: () => void): void {
     });
 }
 
-function createParser({ headers }: Request): BusboyInstance {
+function createParser({ headers }: Request, files: FormFiles): BusboyInstance {
   try {
     return new Busboy({
       headers: { ...headers, 'content-type': headers['content-type'] ?? '' },
       limits: formLimits,
       // Clients that send bytes instead of a file on disk often leave the file name out.
       isPartAFile: (name, type, fileName) =>
-        fileName !== undefined || type === 'application/octet-stream' || isFileField(name),
+        fileName !== undefined || type === 'application/octet-stream' || isFileField(files, name),
     });
   } catch (cause) {
     throw brokenForm(cause);
@@ -130,15 +129,10 @@ function createParser({ headers }: Request): BusboyInstance {
 }
 
 /** Pipes the body into the parser until both have ended. */
-function pipeInto(request: Request, parser: BusboyInstance): Promise<void> {
+function pipeInto(request: Request, parser: BusboyInstance, files: FormFiles): Promise<void> {
   return new Promise((resolve, reject) => {
     const tooMany = () =>
-      reject(
-        new HttpError(
-          'request_invalid',
-          'The form has too many parts. Send one "video", one "audio" and each field once.',
-        ),
-      );
+      reject(new HttpError('request_invalid', `The form has too many parts. ${sendOnly(files)} and each field once.`));
     parser.once('fieldsLimit', tooMany).once('filesLimit', tooMany).once('partsLimit', tooMany);
     parser.once('finish', resolve);
     // Never removed: destroying the parser early makes it emit another error.
@@ -172,12 +166,21 @@ function findFieldProblem(
   return value.includes('\ufffd') ? 'is not valid UTF-8' : undefined;
 }
 
-function missingFiles(uploads: PendingUploads, problems: readonly FieldProblem[]): FieldProblem[] {
-  return fileFields
+function missingFiles(
+  uploads: PendingUploads,
+  { required }: FormFiles,
+  problems: readonly FieldProblem[],
+): FieldProblem[] {
+  return required
     .filter((field) => !uploads.has(field) && !problems.some((problem) => problem.field === field))
     .map((field) => ({ field, message: 'is missing: send it as a file' }));
 }
 
-function isFileField(field: string | undefined): field is FileField {
-  return fileFields.some((known) => known === field);
+function isFileField({ required, optional }: FormFiles, field: string | undefined): field is InputField {
+  return [...required, ...optional].some((known) => known === field);
+}
+
+function sendOnly({ required, optional }: FormFiles): string {
+  const parts = [...required.map((field) => `one "${field}"`), ...optional.map((field) => `at most one "${field}"`)];
+  return `Send ${parts.join(', ')}`;
 }

@@ -1,28 +1,25 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { LipsyncError, toDisplayName, type ArtifactStore, type InputReference } from '@lipsync/core/host';
+import { LipsyncError, toDisplayName, type ArtifactStore, type InputField, type JobInputs } from '@lipsync/core/host';
 import type { FieldProblem } from './problem.ts';
-
-export const fileFields = ['video', 'audio'] as const;
-export type FileField = (typeof fileFields)[number];
 
 /** Uploads that stream into the artifact store and are not committed yet. Call `commit` or `discard` exactly once. */
 export interface PendingUploads {
-  has(field: FileField): boolean;
+  has(field: InputField): boolean;
   /** Starts storing a file. The store receives the end of the stream after `commit`. */
-  add(field: FileField, content: Readable, fileName: string | undefined): void;
+  add(field: InputField, content: Readable, fileName: string | undefined): void;
   /** Waits for the last byte of all files. Resolves with what is wrong with them; rejects when storing fails. */
   waitForContent(): Promise<readonly FieldProblem[]>;
   /**
    * The references of the files as `commit` will return them. Call it after `waitForContent`, and only for uploads whose
-   * content is hashed on arrival. Throws `internal` if a field has no file.
+   * content is hashed on arrival.
    */
-  references(): Promise<Record<FileField, InputReference>>;
+  references(): Promise<JobInputs>;
   /** Rejects when storing a file fails; never resolves. */
   readonly failure: Promise<never>;
-  /** Commits the files. Throws `internal` if a field has no file. */
-  commit(): Promise<Record<FileField, InputReference>>;
+  /** Commits the files. */
+  commit(): Promise<JobInputs>;
   /** Aborts all uploads; resolves when their partial files are deleted. */
   discard(): Promise<void>;
 }
@@ -49,7 +46,7 @@ export function createPendingUploads(
   artifacts: ArtifactStore,
   { maxFileBytes, isHashed }: UploadRules,
 ): PendingUploads {
-  const uploads = new Map<FileField, Upload>();
+  const uploads = new Map<InputField, Upload>();
   const decision = Promise.withResolvers<void>();
   const failure = Promise.withResolvers<never>();
   // Either may reject before anything awaits it.
@@ -87,10 +84,10 @@ export function createPendingUploads(
       ]);
       return problems.flat();
     },
-    references: () => bothReferences(uploads, async ({ read }) => `inputs/${(await read).sha256}`),
+    references: () => toReferences(uploads, async ({ read }) => `inputs/${(await read).sha256}`),
     async commit() {
       decision.resolve();
-      return bothReferences(uploads, ({ key }) => key);
+      return toReferences(uploads, ({ key }) => key);
     },
     async discard() {
       const refused = new LipsyncError('canceled', 'The upload was refused.');
@@ -137,7 +134,7 @@ interface ReadContent {
 
 /** A part without a file name may be a form field: then the caller sent a URL or a path instead of the content. */
 function findContentProblem(
-  field: FileField,
+  field: InputField,
   { sizeBytes, head }: ReadContent,
   fileName: string | undefined,
 ): string | undefined {
@@ -149,16 +146,12 @@ function findContentProblem(
   return isText ? `must be sent as a file (with curl: -F ${field}=@PATH)` : undefined;
 }
 
-async function bothReferences(
-  uploads: ReadonlyMap<FileField, Upload>,
+async function toReferences(
+  uploads: ReadonlyMap<InputField, Upload>,
   keyOf: (upload: Upload) => Promise<string>,
-): Promise<Record<FileField, InputReference>> {
-  const toReference = async (field: FileField): Promise<InputReference> => {
-    const upload = uploads.get(field);
-    if (!upload) throw new LipsyncError('internal', 'Uploads were committed although one is missing.');
-    return { kind: 'artifact', key: await keyOf(upload), name: upload.name };
-  };
-  const [video, audio] = await Promise.all(fileFields.map(toReference));
-  if (!video || !audio) throw new LipsyncError('internal', 'A form has two files.');
-  return { video, audio };
+): Promise<JobInputs> {
+  const references = [...uploads].map(
+    async ([field, upload]) => [field, { kind: 'artifact', key: await keyOf(upload), name: upload.name }] as const,
+  );
+  return Object.fromEntries(await Promise.all(references));
 }

@@ -5,7 +5,7 @@ import { toOutputName, type JobRecord } from '@lipsync/core/host';
 import type { ApiDependencies } from '../dependencies.ts';
 import { chooseRange } from '../http/byte-range.ts';
 import { HttpError } from '../http/problem.ts';
-import { requireJob } from './job-views.ts';
+import { requireJob } from './job-resource.ts';
 import type { Route } from './route.ts';
 
 /** Serves the finished video of a job, complete or by range. */

@@ -52,7 +52,8 @@ function describeOffset(sync: Quality['sync']): string {
   const { offsetMs, offsetIntervalMs, strength } = sync;
   if (offsetMs === null) return `offset unknown: ${sync.reason ?? 'it was not measured'}`;
   const offset = Math.round(offsetMs);
-  const named = offset === 0 ? 'together' : `sound ${Math.abs(offset)} ms ${offset > 0 ? 'ahead of' : 'behind'} the lips`;
+  const named =
+    offset === 0 ? 'together' : `sound ${Math.abs(offset)} ms ${offset > 0 ? 'ahead of' : 'behind'} the lips`;
   const interval = offsetIntervalMs ? ` (between ${offsetIntervalMs.map(signed).join(' and ')} ms)` : '';
   return `${named}${interval}${strength === null ? '' : `, strength ${strength.toFixed(2)}`}`;
 }

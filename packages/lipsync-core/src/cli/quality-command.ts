@@ -18,7 +18,7 @@ interface QualityFlags {
 }
 
 const help = `
-Measures any video, whoever made it; nothing is changed or uploaded. docs/quality.md explains the figures.
+Measures any video, made here or elsewhere; nothing is changed or uploaded. docs/quality.md explains the figures.
 With --json, stdout has one line per video: { "file": …, "quality": { … } }.
 Exit codes: 0 every video was measured, 1 a video could not be measured, 2 invalid usage.`;
 
@@ -51,7 +51,11 @@ export function addQualityCommand(
 function toInput(videoPath: string, { source, audio, qualityWindows }: QualityFlags): QualityInput {
   const parsed = parseRequest(qualityInputSchema, { videoPath, sourcePath: source, audioPath: audio, qualityWindows });
   if (parsed.type === 'valid') return parsed.value;
-  const flagOf: Readonly<Record<string, string>> = { sourcePath: '--source', audioPath: '--audio', videoPath: '<video>' };
+  const flagOf: Readonly<Record<string, string>> = {
+    sourcePath: '--source',
+    audioPath: '--audio',
+    videoPath: '<video>',
+  };
   throw invalidFlags(
     parsed.problems.map(({ path: [field = ''], message }) => ({
       flag: flagOf[field] ?? '--quality-windows',

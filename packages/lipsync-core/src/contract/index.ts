@@ -3,9 +3,11 @@ export {
   attemptViewSchema,
   errorViewSchema,
   jobViewSchema,
+  qualityJobViewSchema,
   warningViewSchema,
   type AttemptView,
   type JobView,
+  type QualityJobView,
 } from './job-view.ts';
 export { parseJson } from './json.ts';
 export {

@@ -53,5 +53,24 @@ export const jobViewSchema = z.strictObject({
   completed_at: timestamp.nullable(),
 });
 
+/** A quality job. It costs nothing and has no output. */
+export const qualityJobViewSchema = z.strictObject({
+  id: z.string(),
+  status: z.enum(jobStatuses),
+  stage: z.string(),
+  progress: z.int().min(0).max(100),
+  message: z.string(),
+  /** Seconds of video; null until it is measured. */
+  duration: z.number().nullable(),
+  quality: qualityViewSchema.nullable(),
+  warnings: z.array(warningViewSchema),
+  error: errorViewSchema.nullable(),
+  metadata: z.record(z.string(), z.unknown()),
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  completed_at: timestamp.nullable(),
+});
+
+export type QualityJobView = z.infer<typeof qualityJobViewSchema>;
 export type JobView = z.infer<typeof jobViewSchema>;
 export type AttemptView = z.infer<typeof attemptViewSchema>;

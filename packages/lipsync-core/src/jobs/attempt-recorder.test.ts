@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { lipsyncJob, testJobRecord } from '../testing/job-store-suite.ts';
+import { lipsyncJob, testJobRecord } from '../testing/test-records.ts';
 import { createMemoryJobStore } from '../testing/memory-job-store.ts';
 import type { JobRecord } from './job-record.ts';
 import type { JobStore } from './job-store.ts';

@@ -1,4 +1,5 @@
 import { testPlan } from '../testing/test-plan.ts';
+import { testQualityRecord } from '../testing/test-records.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lipsyncOptionsSchema } from '../contract/index.ts';
@@ -125,5 +126,21 @@ describe('applyJobEvent', () => {
       attempts: [attempt],
     });
     expect(applyJobEvent(failed, { type: 'run_started', atMs: 3 })).toBe(failed);
+  });
+
+  it('A quality job ignores the events of attempts, and drops the queries of its URLs when it ends.', () => {
+    const record = testQualityRecord('job_1');
+    expect(applyJobEvent(record, { type: 'attempt_settled', index: 0, costMicros: 1 })).toBe(record);
+    const running = applyJobEvent(record, { type: 'run_started', atMs: 1 });
+    expect(applyJobEvent(running, { type: 'attempts_changed', run: 1, attempts: [] })).toBe(running);
+    const failed = applyJobEvent(running, {
+      type: 'failed',
+      run: 1,
+      atMs: 2,
+      code: 'fetch_failed',
+      message: '',
+      warnings: [],
+    });
+    expect(failed).toMatchObject({ status: 'failed', spec: { video: { url: 'https://example.org/video.mp4' } } });
   });
 });

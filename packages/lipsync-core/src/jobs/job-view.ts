@@ -1,5 +1,5 @@
 import { listProviderIds } from '../scheduling/execution-plan.ts';
-import type { AttemptView, JobView } from '../contract/index.ts';
+import type { AttemptView, JobView, QualityJobView } from '../contract/index.ts';
 import type { Warning } from '../contract/provider-types.ts';
 import { toQualityView, toRangesView } from '../contract/quality.ts';
 import { errorPolicies } from '../errors/index.ts';
@@ -10,11 +10,7 @@ import type { Attempt } from '../providers/attempt.ts';
 export function toJobView(record: JobRecord<'lipsync'>, outputUrl: string | null): JobView {
   const { result } = record;
   return {
-    id: record.id,
-    status: record.status,
-    stage: record.stage,
-    progress: record.progress,
-    message: record.message,
+    ...viewState(record),
     method: record.spec.options.method,
     plan: record.plan && listProviderIds(record.plan),
     method_used: result?.methodUsed ?? null,
@@ -25,6 +21,27 @@ export function toJobView(record: JobRecord<'lipsync'>, outputUrl: string | null
     output_url: result ? outputUrl : null,
     quality: result?.quality ? toQualityView(result.quality) : null,
     attempts: record.attempts.map(toAttemptView),
+    ...viewOutcome(record),
+  };
+}
+
+/** Returns a quality job as callers of the API see it. */
+export function toQualityJobView(record: JobRecord<'quality'>): QualityJobView {
+  const { result } = record;
+  return {
+    ...viewState(record),
+    duration: result ? result.durationMs / 1000 : null,
+    quality: result ? toQualityView(result.quality) : null,
+    ...viewOutcome(record),
+  };
+}
+
+function viewState({ id, status, stage, progress, message }: JobRecord) {
+  return { id, status, stage, progress, message };
+}
+
+function viewOutcome(record: JobRecord) {
+  return {
     warnings: record.warnings.map(toWarningView),
     error: record.error && { ...record.error, retryable: errorPolicies[record.error.code].retryable },
     metadata: { ...record.spec.options.metadata },

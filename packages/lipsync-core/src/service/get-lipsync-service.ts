@@ -7,6 +7,7 @@ import { createIdSource, systemClock } from '../contract/system-ports.ts';
 import type { EstimateCostOptions } from './cost-estimates.ts';
 import { checkMinSyncScore, createCostEstimator, listInstalled, optionsSchemaOf } from './installation.ts';
 import { createLipsyncService, type LipsyncService } from './lipsync-service.ts';
+import type { LocalDownloadOptions } from './local-inputs.ts';
 import { LocalJobs } from './local-jobs.ts';
 import { LocalQuality } from './local-quality.ts';
 import { OutputFiles } from './output-file.ts';
@@ -42,11 +43,7 @@ export interface LocalHost extends EstimateCostOptions {
 export function createLocalHost(config: CoreConfig): LocalHost {
   const state = new SqliteStateStore({ path: join(config.dataDir, 'state.sqlite') });
   const core = createLipsyncCore(config, { state, slotPollIntervalMs });
-  const downloads = {
-    maxBytes: config.maxUploadBytes,
-    allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
-    minBytesPerSecond: config.minFetchBytesPerSecond,
-  };
+  const downloads = downloadOptions(config);
   const localQuality = new LocalQuality({ pipeline: core.qualityPipeline, workFolder: core.workFolder, downloads });
   const localJobs = new LocalJobs({
     state,
@@ -92,6 +89,14 @@ export function createLocalHost(config: CoreConfig): LocalHost {
       // Last: an ending job releases its slot and its claim.
       await state.close();
     }),
+  };
+}
+
+function downloadOptions(config: CoreConfig): LocalDownloadOptions {
+  return {
+    maxBytes: config.maxUploadBytes,
+    allowedPrivateHosts: parseAllowedHosts(config.allowedPrivateHosts),
+    minBytesPerSecond: config.minFetchBytesPerSecond,
   };
 }
 

@@ -77,10 +77,7 @@ interface NamedInput {
 }
 
 /** Reads one input: a file in place, a URL into the workspace. Throws as `openLocalInputs`. */
-export async function openLocalFile(
-  { field, source, name }: NamedInput,
-  context: DownloadContext,
-): Promise<InputFile> {
+export async function openLocalFile({ field, source, name }: NamedInput, context: DownloadContext): Promise<InputFile> {
   const path = isUrl(source) ? await download(field, source, context) : await requireReadable(source, name);
   return { path, digest: (await hashFile(path, context.signal)).sha256 };
 }

@@ -72,7 +72,10 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   } = host;
   const limits = { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx };
   const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
-  const assessor = new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) });
+  const measuring = {
+    assessor: new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) }),
+    trackCacheFolder: join(config.dataDir, 'cache', 'tracks'),
+  };
   const parts = { renderPool, state, clock, callbackBaseUrl };
   const providers = listInstalled(config)
     .filter(isReady)
@@ -94,12 +97,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   return {
     ledger,
     breaker,
-    qualityPipeline: new QualityPipeline({
-      assessor,
-      renderPool,
-      limits,
-      trackCacheFolder: join(config.dataDir, 'cache', 'tracks'),
-    }),
+    qualityPipeline: new QualityPipeline({ ...measuring, renderPool, limits }),
     reconcile: (signal) => reconciler.reconcile(activeProviders.all, signal),
     async sweepSlots(isGone) {
       const { released, ready } = await slots.sweep(isGone);
@@ -123,7 +121,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       }),
       encoding: config.encoding,
       limits,
-      quality: createGateOptions(config, assessor),
+      quality: createGateOptions(config, measuring),
     }),
     workFolder: join(config.dataDir, 'work'),
     async close() {
@@ -132,10 +130,9 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   };
 }
 
-function createGateOptions(config: CoreConfig, assessor: QualityAssessor): QualityGateOptions {
-  return {
-    ...(config.qualityEnabled && { assessor }),
-    trackCacheFolder: join(config.dataDir, 'cache', 'tracks'),
-    minSyncScore: config.minSyncScore,
-  };
+function createGateOptions(
+  { qualityEnabled, minSyncScore }: CoreConfig,
+  { assessor, trackCacheFolder }: { readonly assessor: QualityAssessor; readonly trackCacheFolder: string },
+): QualityGateOptions {
+  return { ...(qualityEnabled && { assessor }), trackCacheFolder, minSyncScore };
 }

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { jobStatuses, lipsyncOptionsSchema, type LipsyncOptionsInput } from '../contract/index.ts';
+import { jobStatuses } from '../contract/index.ts';
 import type { JobEvent } from '../jobs/job-events.ts';
-import { newJobRecord, requireKind, type JobRecord, type LipsyncResult } from '../jobs/job-record.ts';
+import type { JobRecord, LipsyncResult } from '../jobs/job-record.ts';
 import type { JobPage, JobStore } from '../jobs/job-store.ts';
 import type { EncodedJobRecord } from '../jobs/record-codec.ts';
+import { testJobRecord, testQualityRecord } from './test-records.ts';
 
 export interface JobStoreUnderTest {
   readonly store: JobStore;
@@ -21,28 +22,6 @@ const result: LipsyncResult = {
   durationMs: 1_000,
   outputKey: 'outputs/job_1/output.mp4',
 };
-
-/** Returns the record of a queued job. */
-export function testJobRecord(
-  id: string,
-  createdAtMs = 1_000,
-  options: LipsyncOptionsInput = {},
-): JobRecord<'lipsync'> {
-  return newJobRecord({
-    id,
-    options: lipsyncOptionsSchema.parse(options),
-    video: { kind: 'artifact', key: `inputs/${'b'.repeat(64)}`, name: 'clip.mp4' },
-    audio: { kind: 'artifact', key: `inputs/${'a'.repeat(64)}`, name: 'speech "one".wav' },
-    owner: null,
-    nowMs: createdAtMs,
-  });
-}
-
-/** Returns the record of a lip-sync job that must exist. */
-export function lipsyncJob(record: JobRecord | undefined): JobRecord<'lipsync'> {
-  if (!record) throw new Error('The job does not exist.');
-  return requireKind(record, 'lipsync');
-}
 
 /** Tests the contract of `JobStore`. `makeStore` returns an empty store and is called once per test. */
 export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnderTest>): void {
@@ -199,6 +178,21 @@ export function jobStoreSuite(name: string, makeStore: () => Promise<JobStoreUnd
         expect(pages.map((page) => page.length)).toEqual([4, 4, 4, 4, 4, 4, 1]);
         expect(pages.flat()).toEqual(ids((await store.list({ kind: 'lipsync', limit: 100 })).records));
         expect(new Set(pages.flat()).size).toBe(25);
+      });
+
+      it('A list contains the jobs of one kind, with pages of its own.', async () => {
+        const quality = [testQualityRecord('job_b', 2_000), testQualityRecord('job_d', 4_000)];
+        await createAll(testJobRecord('job_a', 1_000), ...quality, testJobRecord('job_c', 3_000));
+        await store.append('job_b', { type: 'canceled', atMs: 5_000 });
+        const { records, nextCursor } = await store.list({ kind: 'quality', limit: 1 });
+        expect([ids(records), ids((await store.list({ kind: 'lipsync', limit: 10 })).records)]).toEqual([
+          ['job_d'],
+          ['job_c', 'job_a'],
+        ]);
+        const rest = await store.list({ kind: 'quality', limit: 1, cursor: nextCursor ?? '' });
+        expect([ids(rest.records), rest.nextCursor]).toEqual([['job_b'], null]);
+        expect(ids((await store.list({ kind: 'quality', status: 'queued', limit: 9 })).records)).toEqual(['job_d']);
+        expect(await store.unfinished()).toEqual(['job_a', 'job_c', 'job_d']);
       });
 
       it('A full last page has no next cursor.', async () => {

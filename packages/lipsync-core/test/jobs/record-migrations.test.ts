@@ -7,7 +7,7 @@ import { toJobView } from '../../src/jobs/job-view.ts';
 import { decodeJobRecord, encodeJobRecord } from '../../src/jobs/record-codec.ts';
 import { currentRecordFormat, toKeyedOptions } from '../../src/jobs/record-migrations.ts';
 import { testPlan } from '../../src/testing/test-plan.ts';
-import { lipsyncJob, testJobRecord } from '../../src/testing/job-store-suite.ts';
+import { lipsyncJob, testJobRecord } from '../../src/testing/test-records.ts';
 
 const pastFormats = Array.from({ length: currentRecordFormat - 1 }, (_, index) => index + 1);
 

@@ -1,0 +1,183 @@
+import type { Request, Response } from 'express';
+import type { z } from 'zod';
+import {
+  LipsyncError,
+  type InputField,
+  type InputReference,
+  type JobInputs,
+  type JobKind,
+  type JobRecord,
+} from '@lipsync/core/host';
+import type { ApiDependencies } from '../dependencies.ts';
+import { readFormValues } from './form-values.ts';
+import type { IdempotentRequest } from './idempotency.ts';
+import { readJsonFields } from './json-body.ts';
+import { parseOptions } from './lipsync-options.ts';
+import { receiveForm, type FormFiles } from './multipart.ts';
+import { HttpError, invalidFields, type FieldProblem } from './problem.ts';
+
+const maxUrlLength = 4_096;
+
+/** What a request for a job holds. */
+export interface BodyRules<Options> {
+  readonly kind: JobKind;
+  readonly files: FormFiles;
+  readonly schema: z.ZodType<Options>;
+  /** Throws for a form field that this installation cannot serve, before the files are received. */
+  checkField?(field: string, text: string): void;
+  /** Throws for options that this installation cannot serve. */
+  checkOptions?(options: Options): void;
+}
+
+export interface JobBody<Options> {
+  readonly type: 'received';
+  /** Every required input, and the optional ones that were sent. */
+  readonly inputs: JobInputs;
+  readonly options: Options;
+}
+
+/** An equal request has created a job; the files of this one are not stored. */
+export interface RepeatedBody {
+  readonly type: 'repeated';
+  readonly record: JobRecord;
+}
+
+type BodyDependencies = Pick<ApiDependencies, 'artifacts' | 'bodyTime' | 'checkUrl' | 'maxUploadBytes'> & {
+  readonly idempotent: Pick<IdempotentRequest, 'findRepeated'> | undefined;
+};
+
+/**
+ * Reads inputs and options of a request for a job, sent as a form with files or as JSON with URLs. Throws an error that
+ * lists every problem; then no file of the request is stored.
+ */
+export async function readJobBody<Options extends object>(
+  { request, response }: { readonly request: Request; readonly response: Response },
+  rules: BodyRules<Options>,
+  dependencies: BodyDependencies,
+): Promise<JobBody<Options> | RepeatedBody> {
+  if (request.is('multipart/form-data')) return readForm(request, rules, dependencies);
+  if (request.is('application/json'))
+    return readJson(await readJsonFields(request, response, dependencies.bodyTime), rules, dependencies);
+  const { required } = rules.files;
+  const [files, urls] = [required, required.map(urlField)].map((names) =>
+    names.map((name) => `"${name}"`).join(' and '),
+  );
+  const noun = required.length === 1 ? 'file' : 'files';
+  const message = `Send multipart/form-data with the ${noun} ${files}, or application/json with ${urls}.`;
+  throw new HttpError('request_invalid', message, { httpStatus: 415 });
+}
+
+async function readForm<Options extends object>(
+  request: Request,
+  rules: BodyRules<Options>,
+  { artifacts, bodyTime, idempotent, maxUploadBytes }: BodyDependencies,
+): Promise<JobBody<Options> | RepeatedBody> {
+  const { fields, problems, uploads } = await receiveForm(request, artifacts, {
+    files: rules.files,
+    maxFileBytes: maxUploadBytes,
+    isHashed: idempotent !== undefined,
+    bodyTime,
+    checkField: (field, text) => rules.checkField?.(field, text),
+  });
+  try {
+    const isUrl = isUrlField(rules.files);
+    const options = new Map([...fields].filter(([name]) => !isUrl(name)));
+    const urls = [...fields.keys()].filter(isUrl).map(urlInForm);
+    const parsed = parseOptions(readFormValues(options), rules.schema);
+    const all = [...problems, ...urls, ...parsed.problems];
+    if (parsed.options === undefined || all.length > 0) throw invalidFields('request', all);
+    const { options: values } = parsed;
+    const record = await idempotent?.findRepeated({
+      kind: rules.kind,
+      options: values,
+      inputs: await uploads.references(),
+    });
+    if (!record) return { type: 'received', inputs: await uploads.commit(), options: values };
+    await uploads.discard();
+    return { type: 'repeated', record };
+  } catch (error) {
+    // Uploads that are neither committed nor discarded would never end.
+    await uploads.discard();
+    throw error;
+  }
+}
+
+function readJson<Options>(
+  fields: Map<string, unknown>,
+  rules: BodyRules<Options>,
+  { checkUrl }: BodyDependencies,
+): JobBody<Options> {
+  const { required, optional } = rules.files;
+  const isUrl = isUrlField(rules.files);
+  const parsed = parseOptions(new Map([...fields].filter(([name]) => !isUrl(name))), rules.schema);
+  const given = [...required, ...optional.filter((field) => fields.has(urlField(field)))];
+  const read = given.map((field) => [field, readUrl(urlField(field), fields.get(urlField(field)), checkUrl)] as const);
+  const refusals = read.flatMap(([, outcome]) => (outcome.kind === 'refused' ? [outcome] : []));
+  if (parsed.options === undefined || refusals.length > 0) {
+    throw invalidFields(
+      'request',
+      [...refusals.map(({ problem }) => problem), ...parsed.problems],
+      onlyForbidden(refusals, parsed.problems) ? 'url_forbidden' : 'request_invalid',
+    );
+  }
+  rules.checkOptions?.(parsed.options);
+  return { type: 'received', inputs: Object.fromEntries(read), options: parsed.options };
+}
+
+function urlField(field: InputField): string {
+  return `${field}_url`;
+}
+
+function isUrlField({ required, optional }: FormFiles): (name: string) => boolean {
+  const names = [...required, ...optional].map(urlField);
+  return (name) => names.includes(name);
+}
+
+/** Throws the error of `check` with the name of the field. */
+export function requireSupported(field: string, check: () => void): void {
+  try {
+    check();
+  } catch (cause) {
+    if (!LipsyncError.isInstance(cause)) throw cause;
+    throw new HttpError(cause.code, cause.message, {
+      cause,
+      fields: [{ field, message: 'is not configured here' }],
+    });
+  }
+}
+
+interface UrlRefusal {
+  readonly kind: 'refused';
+  readonly forbidden: boolean;
+  readonly problem: FieldProblem;
+}
+
+function readUrl(
+  field: string,
+  value: unknown,
+  checkUrl: (url: string) => void,
+): Extract<InputReference, { kind: 'url' }> | UrlRefusal {
+  const refuse = (message: string, forbidden = false): UrlRefusal => ({
+    kind: 'refused',
+    forbidden,
+    problem: { field, message },
+  });
+  if (value === undefined) return refuse('is missing');
+  if (typeof value !== 'string') return refuse('must be a string');
+  if (value.length > maxUrlLength) return refuse(`must be at most ${maxUrlLength} characters long`);
+  try {
+    checkUrl(value);
+  } catch (error) {
+    if (!LipsyncError.isInstance(error)) throw error;
+    return refuse(error.message, error.code === 'url_forbidden');
+  }
+  return { kind: 'url', url: value };
+}
+
+function urlInForm(field: string): FieldProblem {
+  return { field, message: 'cannot be sent in a form: send all inputs as URLs in application/json' };
+}
+
+function onlyForbidden(refusals: readonly UrlRefusal[], others: readonly FieldProblem[]): boolean {
+  return others.length === 0 && refusals.every(({ forbidden }) => forbidden);
+}

@@ -1,0 +1,38 @@
+import { isOfKind, type JobKind, type JobRecord, type TraceContext } from '@lipsync/core/host';
+import type { Accepted, RequestClaim } from '@lipsync/queue';
+import type { ApiDependencies } from '../dependencies.ts';
+import type { BodyRules, JobBody } from '../http/job-body.ts';
+import { HttpError } from '../http/problem.ts';
+
+type OptionsOf<Kind extends JobKind> = JobRecord<Kind>['spec']['options'];
+
+/** Who sent a request. */
+export interface Sender extends TraceContext {
+  /** Name of the API key; null without one. */
+  readonly owner: string | null;
+}
+
+/** How jobs of one kind are requested and shown. */
+export interface JobResource<Kind extends JobKind> {
+  readonly kind: Kind;
+  /** Path of the collection. */
+  readonly path: string;
+  readonly rules: BodyRules<OptionsOf<Kind>>;
+  /** Throws the errors of the queue. */
+  submit(body: JobBody<OptionsOf<Kind>>, sender: Sender, claim: RequestClaim | undefined): Promise<Accepted>;
+  view(record: JobRecord<Kind>): object;
+}
+
+/** Format of job ids. Other ids are treated as unknown without a lookup. */
+const plausibleId = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** The record of a job of a kind. Throws `not_found` for unknown and malformed ids, and jobs of another kind, alike. */
+export async function requireJob<Kind extends JobKind>(
+  store: ApiDependencies['store'],
+  kind: Kind,
+  id: unknown,
+): Promise<JobRecord<Kind>> {
+  const record = typeof id === 'string' && plausibleId.test(id) ? await store.get(id) : undefined;
+  if (!record || !isOfKind(record, kind)) throw new HttpError('not_found', 'Unknown job. Check the id.');
+  return record;
+}

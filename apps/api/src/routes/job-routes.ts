@@ -1,0 +1,105 @@
+import type { Request, Response } from 'express';
+import { z } from 'zod';
+import { isTerminal, requireKind, type JobKind } from '@lipsync/core/host';
+import { jobStatuses } from '@lipsync/core/contract';
+import type { Accepted } from '@lipsync/queue';
+import type { ApiDependencies } from '../dependencies.ts';
+import { withIdempotencyKey } from '../http/idempotency.ts';
+import { readJobBody } from '../http/job-body.ts';
+import { parseQuery } from '../http/parse-query.ts';
+import { HttpError } from '../http/problem.ts';
+import { readTraceparent } from '../http/request-id.ts';
+import type { EventStreams } from './event-streams.ts';
+import { requireJob, type JobResource } from './job-resource.ts';
+import type { Route } from './route.ts';
+
+const pageQuery = z.strictObject({
+  status: z.enum(jobStatuses).optional(),
+  limit: z
+    .string()
+    .regex(/^\d{1,9}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(1).max(100))
+    .default(20),
+  cursor: z.string().min(1).max(500).optional(),
+});
+
+/** Routes that create, show, list, follow and cancel jobs of one kind. */
+export function jobRoutes<Kind extends JobKind>(
+  dependencies: ApiDependencies,
+  resource: JobResource<Kind>,
+  streams: EventStreams,
+): readonly Route[] {
+  const { path } = resource;
+  const handle =
+    (work: (tools: Tools<Kind>, request: Request, response: Response) => Promise<void>) =>
+    (request: Request, response: Response): Promise<void> =>
+      work({ dependencies, resource }, request, response);
+  return [
+    { method: 'post', path, handle: handle(createJob) },
+    { method: 'get', path, handle: handle(listJobs) },
+    { method: 'get', path: `${path}/:id`, handle: handle(showJob) },
+    { method: 'get', path: `${path}/:id/events`, handle: streams.handle(resource) },
+    { method: 'post', path: `${path}/:id/cancel`, handle: handle(cancelJob) },
+  ];
+}
+
+interface Tools<Kind extends JobKind> {
+  readonly dependencies: ApiDependencies;
+  readonly resource: JobResource<Kind>;
+}
+
+async function createJob<Kind extends JobKind>(
+  { dependencies, resource }: Tools<Kind>,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const { caller: owner, requestId } = response.locals;
+  const sender = { owner, requestId, traceparent: readTraceparent(request) };
+  const { kind, path, rules } = resource;
+  const { record, isRepeated } = await withIdempotencyKey(
+    dependencies,
+    { request, response },
+    async (idempotent): Promise<Accepted> => {
+      const body = await readJobBody({ request, response }, rules, { ...dependencies, idempotent });
+      if (body.type === 'repeated') return { record: body.record, isRepeated: true };
+      const { inputs, options } = body;
+      return resource.submit(body, sender, idempotent?.claim({ kind, options, inputs }));
+    },
+  );
+  if (isRepeated) response.set('Idempotent-Replayed', 'true');
+  response
+    .status(202)
+    .location(`${dependencies.publicBaseUrl}${path}/${record.id}`)
+    .json(resource.view(requireKind(record, kind)));
+}
+
+async function listJobs<Kind extends JobKind>(
+  { dependencies: { store }, resource }: Tools<Kind>,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const { status, limit, cursor } = parseQuery(pageQuery, request.query);
+  const { kind } = resource;
+  const page = await store.list({ kind, limit, ...(status && { status }), ...(cursor && { cursor }) });
+  const jobs = page.records.map((record) => resource.view(record));
+  response.json({ jobs, next_cursor: page.nextCursor });
+}
+
+async function showJob<Kind extends JobKind>(
+  { dependencies: { store }, resource }: Tools<Kind>,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  response.json(resource.view(await requireJob(store, resource.kind, request.params['id'])));
+}
+
+async function cancelJob<Kind extends JobKind>(
+  { dependencies: { store, jobs }, resource }: Tools<Kind>,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const { id, status } = await requireJob<JobKind>(store, resource.kind, request.params['id']);
+  if (isTerminal(status)) throw new HttpError('canceled', `The job is already ${status} and cannot be canceled.`);
+  response.status(202).json(resource.view(requireKind(await jobs.cancel(id), resource.kind)));
+}

@@ -1,0 +1,37 @@
+import { LipsyncError, toJobView } from '@lipsync/core/host';
+import type { LipsyncOptions } from '@lipsync/core/contract';
+import type { ApiDependencies } from '../dependencies.ts';
+import { requireSupported, type BodyRules } from '../http/job-body.ts';
+import type { JobResource } from './job-resource.ts';
+
+/** Lip-sync jobs over HTTP. */
+export function lipsyncResource(dependencies: ApiDependencies): JobResource<'lipsync'> {
+  const { jobs, publicBaseUrl } = dependencies;
+  return {
+    kind: 'lipsync',
+    path: '/lipsync',
+    rules: bodyRules(dependencies),
+    submit({ inputs: { video, audio }, options }, sender, claim) {
+      if (!video || !audio) throw new LipsyncError('internal', 'The request was accepted without an input.');
+      return jobs.submit({ video, audio, options, ...sender }, claim);
+    },
+    view: (record) => toJobView(record, `${publicBaseUrl}/lipsync/${record.id}/output`),
+  };
+}
+
+function bodyRules({ checkMethod, checkMinSyncScore, optionsSchema }: ApiDependencies): BodyRules<LipsyncOptions> {
+  return {
+    kind: 'lipsync',
+    files: { required: ['video', 'audio'], optional: [] },
+    schema: optionsSchema,
+    checkField(field, text) {
+      if (field === 'method') requireSupported(field, () => checkMethod(text));
+      // Before the files are received, whatever the value: the schema refuses one that is invalid.
+      if (field === 'min_sync_score') requireSupported(field, () => checkMinSyncScore({ minSyncScore: 1 }));
+    },
+    checkOptions(options) {
+      requireSupported('method', () => checkMethod(options.method));
+      requireSupported('min_sync_score', () => checkMinSyncScore(options));
+    },
+  };
+}

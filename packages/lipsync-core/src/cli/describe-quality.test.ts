@@ -1,0 +1,70 @@
+import { expect, it } from 'vitest';
+import type { Quality } from '../contract/index.ts';
+import { describeQuality } from './describe-quality.ts';
+
+const late: Quality = {
+  syncScore: null,
+  audioQuality: 0.84,
+  videoQuality: null,
+  grade: 'unknown',
+  sync: {
+    method: 'lip_audio_correlation',
+    offsetMs: -200,
+    offsetIntervalMs: [-220, -180],
+    strength: 0.781,
+    lseC: null,
+    lseD: null,
+    windows: 5,
+    reason: null,
+  },
+  parts: {
+    sync_strength: { value: 0.781, unit: 'correlation', score: 0.781, reason: null },
+    loudness: { value: -23.04, unit: 'LUFS', score: 0.3, reason: null },
+    bandwidth: { value: null, unit: 'Hz', score: null, reason: 'There is no sound.' },
+    clipping: { value: null, unit: 'ratio', score: null, reason: 'There is no sound.' },
+  },
+  source: null,
+  labels: [
+    {
+      code: 'sound_late',
+      message: 'The sound is 200 ms later than the lips.',
+      ranges: [{ startMs: 0, endMs: 5_000 }],
+      value: 200,
+      threshold: 140,
+      fatal: true,
+    },
+    {
+      code: 'mouth_frozen',
+      message: 'The mouth does not move.',
+      ranges: Array.from({ length: 8 }, (_, index) => ({ startMs: index * 61_000, endMs: index * 61_000 + 550 })),
+      value: 0.0123,
+      threshold: 0.02,
+      fatal: false,
+    },
+  ],
+  methodVersion: 'test',
+  models: {},
+};
+
+it('The description starts with the verdict, then lists defects with times, parts by score, and what is unknown.', () => {
+  const text = describeQuality({ file: 'take\u001b[2J.mp4', quality: late, durationMs: 5_000 });
+  expect(text).not.toContain('\u001b');
+  expect(text).toContain('take[2J.mp4 · 5.0 s\n');
+  expect(text).toMatch(/Sound and lips +sound 200 ms behind the lips \(between -220 and -180 ms\), strength 0\.78\n/);
+  expect(text).toContain('sound_late (a take with it is rejected): whole video: 200 ms, limit 140 ms\n');
+  expect(text).toContain('0:00.0–0:00.6, 1:01.0–1:01.6');
+  expect(text).toContain('and 2 more');
+  expect(text.indexOf('loudness')).toBeLessThan(text.indexOf('sync_strength'));
+  expect(text).toMatch(/bandwidth +There is no sound\.\n +clipping +″\n$/);
+});
+
+it('The description of a video in which nothing was measured names the reason of the offset and no defect.', () => {
+  const sync = { ...late.sync, method: 'lip_audio_correlation', windows: 0, lseC: null, lseD: null } as const;
+  const unknown = { ...sync, offsetMs: null, offsetIntervalMs: null, strength: null, reason: 'There is no face.' };
+  const text = describeQuality({ file: 'a.mp4', quality: { ...late, sync: unknown, labels: [] }, durationMs: 900 });
+  expect(text).toContain('offset unknown: There is no face.');
+  expect(text).toMatch(/Defects +none found\n/);
+  expect(describeQuality({ file: 'a.mp4', quality: { ...late, sync: null }, durationMs: 900 })).toContain(
+    'not measured',
+  );
+});

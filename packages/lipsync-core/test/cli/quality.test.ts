@@ -1,0 +1,156 @@
+import { execFile } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { qualityViewSchema } from '../../src/contract/index.ts';
+import { getLipsyncService } from '../../src/index.ts';
+import { makeMedia, makeSpeech, x264 } from '../media/make-media.ts';
+import { runCli } from './run-cli.ts';
+
+const samples = join(import.meta.dirname, '..', '..', '..', '..', 'samples');
+let folder: string;
+/** Two seconds of the sample with its own sound. */
+let video: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lipsync-quality-'));
+  video = join(folder, 'video.mp4');
+  const cut = ['-nostdin', '-v', 'error', '-t', '2', '-i', join(samples, 'presenter.mp4'), '-vf', 'scale=480:-2'];
+  await promisify(execFile)('ffmpeg', [...cut, ...x264, video]);
+  vi.stubEnv('LIPSYNC_DATA_DIR', join(folder, 'data'));
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function linesOf(stdout: string): readonly Record<string, unknown>[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+/** The error that quality --json reports for a file. */
+async function errorOf(path: string): Promise<Record<string, unknown>> {
+  const { exitCode, stdout } = await runCli('quality', path, '--json');
+  const [line = {}, ...more] = linesOf(stdout);
+  expect([exitCode, line['file'], line['quality'], more]).toEqual([1, path, null, []]);
+  return { ...(typeof line['error'] === 'object' ? line['error'] : {}) };
+}
+
+describe('quality', () => {
+  it('quality --json prints exactly one line with the file and its quality, and leaves no work file.', async () => {
+    const { exitCode, stdout } = await runCli('quality', video, '--json');
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^[^\n]+\n$/);
+    const [line = {}] = linesOf(stdout);
+    expect(Object.keys(line)).toEqual(['file', 'quality']);
+    expect(line['file']).toBe(video);
+    const quality = qualityViewSchema.parse(line['quality']);
+    expect(quality).toMatchObject({ sync_score: null, grade: 'unknown', source: null });
+    expect(quality.sync?.method).toBe('lip_audio_correlation');
+    expect(await readdir(join(folder, 'data', 'work'))).toEqual([]);
+  });
+
+  it('quality compares with a source clip and a given speech.', async () => {
+    const speech = join(samples, 'speech.wav');
+    const { exitCode, stdout } = await runCli('quality', video, '--source', video, '--audio', speech, '--json');
+    expect(exitCode).toBe(0);
+    expect(qualityViewSchema.parse(linesOf(stdout)[0]?.['quality']).source).not.toBeNull();
+  });
+
+  it('quality measures the other files after one that is missing, and names it.', async () => {
+    const missing = join(folder, 'missing.mp4');
+    const { exitCode, stdout, stderr } = await runCli('quality', missing, video);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(`not_found: ${missing}: The video "${missing}" does not exist or cannot be read.`);
+    expect(stdout).toContain(`${video} · 2.0 s\n`);
+    expect(stdout).toContain('Sound and lips');
+  });
+
+  it('quality of one second of video completes, and states why the offset is unknown.', async () => {
+    const short = await makeMedia('-t', '1', '-i', video, '-c', 'copy', join(folder, 'short.mp4'));
+    const { exitCode, stdout } = await runCli('quality', short, '--json');
+    expect(exitCode).toBe(0);
+    expect(qualityViewSchema.parse(linesOf(stdout)[0]?.['quality'])).toMatchObject({
+      grade: 'unknown',
+      sync: { offset_ms: null, reason: expect.stringMatching(/./) },
+    });
+  });
+
+  it('quality of a video without a face or without sound completes with null parts and reasons.', async () => {
+    const bars = await makeMedia('-f', 'lavfi', '-i', 'testsrc2=d=2:s=160x120', ...x264, join(folder, 'bars.mp4'));
+    const { exitCode, stdout } = await runCli('quality', bars, '--json');
+    expect(exitCode).toBe(0);
+    const { parts } = qualityViewSchema.parse(linesOf(stdout)[0]?.['quality']);
+    expect(parts['sync_strength']).toMatchObject({ value: null, reason: expect.stringMatching(/./) });
+  });
+
+  it('quality refuses a file that is not a video, a sound file, a still and a folder, each with its reason.', async () => {
+    const text = join(folder, 'notes.mp4');
+    await writeFile(text, 'These are notes, not a video.');
+    const sound = await makeSpeech(join(folder, 'sound.wav'), 1);
+    const directory = join(folder, 'folder.mp4');
+    await mkdir(directory);
+    expect(await errorOf(text)).toMatchObject({ code: 'clip_unusable' });
+    expect(await errorOf(sound)).toMatchObject({ code: 'clip_unusable' });
+    expect(await errorOf(join(samples, 'presenter.png'))).toMatchObject({
+      code: 'clip_unusable',
+      message: expect.stringContaining('still image'),
+    });
+    expect(await errorOf(directory)).toMatchObject({ code: 'not_found' });
+    expect(await errorOf('http://127.0.0.1:1/video.mp4')).toMatchObject({ code: 'url_forbidden' });
+  });
+
+  it('An invalid value of a flag of quality is invalid usage: nothing is measured.', async () => {
+    const { exitCode, stdout } = await runCli('quality', video, '--quality-windows', 'some', '--json');
+    expect(exitCode).toBe(2);
+    expect(linesOf(stdout)).toMatchObject([
+      { status: 'failed', errors: [{ flag: '--quality-windows', message: 'must be one of spread, all' }] },
+    ]);
+  });
+});
+
+describe('checkLipsyncQuality', () => {
+  it('It returns the quality in TypeScript spelling and reports progress.', async () => {
+    const service = getLipsyncService({ dataDir: join(folder, 'program') });
+    const stages = new Set<string>();
+    try {
+      const quality = await service.checkLipsyncQuality(video, { onProgress: ({ stage }) => stages.add(stage) });
+      expect(quality).toMatchObject({ syncScore: null, grade: 'unknown', labels: [] });
+      expect([...stages]).toEqual(expect.arrayContaining(['fetching', 'probing', 'scoring']));
+    } finally {
+      await service.close();
+    }
+  });
+
+  it('It is canceled by its signal, and by the end of the service.', async () => {
+    const service = getLipsyncService({ dataDir: join(folder, 'program') });
+    const copy = join(folder, 'copy.mp4');
+    await copyFile(video, copy);
+    const controller = new AbortController();
+    const canceled = service.checkLipsyncQuality(copy, {
+      signal: controller.signal,
+      onProgress: ({ stage }) => stage === 'tracking' && controller.abort(),
+    });
+    await expect(canceled).rejects.toMatchObject({ code: 'canceled' });
+    const [closed] = await Promise.allSettled([service.checkLipsyncQuality(copy), service.close()]);
+    expect(closed).toMatchObject({ status: 'rejected', reason: { code: 'canceled' } });
+    expect(await readdir(join(folder, 'program', 'work'))).toEqual([]);
+    await expect(service.checkLipsyncQuality(copy)).rejects.toMatchObject({ code: 'canceled' });
+  });
+
+  it('It refuses an unknown option and a path that is not text.', async () => {
+    const service = getLipsyncService({ dataDir: join(folder, 'program') });
+    try {
+      const wrong = { windows: 'all' } as object;
+      await expect(service.checkLipsyncQuality(video, wrong)).rejects.toMatchObject({ code: 'request_invalid' });
+      await expect(service.checkLipsyncQuality('')).rejects.toMatchObject({ code: 'request_invalid' });
+    } finally {
+      await service.close();
+    }
+  });
+});
