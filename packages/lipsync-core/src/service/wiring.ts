@@ -72,10 +72,8 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   } = host;
   const limits = { maxDurationMs: config.maxDurationMs, maxDimensionPx: config.maxDimensionPx };
   const renderPool = new RenderProcessPool({ keepWarm: 1, idleMs, silenceLimitMs: 3 * 60_000 });
-  const measuring = {
-    assessor: new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) }),
-    trackCacheFolder: join(config.dataDir, 'cache', 'tracks'),
-  };
+  const trackCacheFolder = join(config.dataDir, 'cache', 'tracks');
+  const assessor = new QualityAssessor({ renderPool, limits, models: toAssessmentModels(config) });
   const parts = { renderPool, state, clock, callbackBaseUrl };
   const providers = listInstalled(config)
     .filter(isReady)
@@ -97,7 +95,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
   return {
     ledger,
     breaker,
-    qualityPipeline: new QualityPipeline({ ...measuring, renderPool, limits }),
+    qualityPipeline: new QualityPipeline({ assessor, renderPool, limits, trackCacheFolder }),
     reconcile: (signal) => reconciler.reconcile(activeProviders.all, signal),
     async sweepSlots(isGone) {
       const { released, ready } = await slots.sweep(isGone);
@@ -121,7 +119,7 @@ export function createLipsyncCore(config: CoreConfig, host: CoreHost): LipsyncCo
       }),
       encoding: config.encoding,
       limits,
-      quality: createGateOptions(config, measuring),
+      quality: createGateOptions(config, { assessor, trackCacheFolder }),
     }),
     workFolder: join(config.dataDir, 'work'),
     async close() {
