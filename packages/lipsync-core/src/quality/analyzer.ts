@@ -24,6 +24,8 @@ export interface AssessmentModels {
   readonly syncnetPath?: string | undefined;
   readonly speakerPath?: string | undefined;
   readonly dnsmosPath?: string | undefined;
+  /** Folder for imports of checkpoints. */
+  readonly cacheFolder?: string | undefined;
 }
 
 /** A video to assess. Without source and speech, its own sound is its speech. Plain data. */

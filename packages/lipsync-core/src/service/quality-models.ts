@@ -1,9 +1,14 @@
 import { access, constants } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { CoreConfig } from '../config.ts';
+import { findModelFault } from '../inference/models/model-fault.ts';
 import type { DoctorCheck } from '../providers/definition.ts';
 import type { AssessmentModels } from '../quality/analyzer.ts';
 
-export type QualityModelConfig = Pick<CoreConfig, 'syncnetModelPath' | 'speakerModelPath' | 'dnsmosModelPath'>;
+export type QualityModelConfig = Pick<
+  CoreConfig,
+  'dataDir' | 'syncnetModelPath' | 'speakerModelPath' | 'dnsmosModelPath'
+>;
 
 /** A model that measures quality, and the setting that names its file. */
 export interface QualityModel {
@@ -50,6 +55,7 @@ export function toAssessmentModels(config: QualityModelConfig): AssessmentModels
     syncnetPath: config.syncnetModelPath ?? undefined,
     speakerPath: config.speakerModelPath ?? undefined,
     dnsmosPath: config.dnsmosModelPath ?? undefined,
+    cacheFolder: join(config.dataDir, 'cache', 'models'),
   };
 }
 
@@ -66,6 +72,11 @@ async function diagnose({ name, setting, path, effect, advice }: QualityModel): 
   } catch {
     const correction = `Correct ${setting}, or make the file readable. ${advice}`;
     return { name, state: 'missing', detail: `${path} cannot be read`, advice: correction };
+  }
+  const fault = await findModelFault(path);
+  if (fault !== null) {
+    const correction = `Correct ${setting}, or get the model again: ${advice}.`;
+    return { name, state: 'missing', detail: `${path} cannot be used: ${fault}`, advice: correction };
   }
   return { name, state: 'ok', detail: `${path}; ${effect}`, advice: '' };
 }

@@ -92,9 +92,36 @@ describe('doctor', () => {
 
   it('doctor prints one line per check, and an advice line where something is to be done.', async () => {
     const { exitCode, stdout } = await runCli('doctor');
-    expect(stdout.trimEnd().split('\n')).toHaveLength(18);
+    const { names, finding } = await findings();
+    const advised = names.filter((name) => finding(name)?.advice !== '');
+    expect(stdout.trimEnd().split('\n')).toHaveLength(names.length + advised.length);
     expect(stdout).toMatch(/^ok {8}ffmpeg +\d/m);
     expect(exitCode).toBe(0);
+  });
+
+  it('doctor reports the SyncNet model: what is missing without one, a wrong path, a damaged file and a usable one.', async () => {
+    expect((await findings()).finding('syncnet')).toMatchObject({
+      state: 'optional',
+      detail: expect.stringMatching(/the sync score/),
+    });
+    const path = join(folder, 'syncnet.onnx');
+    vi.stubEnv('SYNCNET_MODEL_PATH', path);
+    const missing = await findings();
+    expect(missing.finding('syncnet')).toMatchObject({
+      state: 'missing',
+      advice: expect.stringMatching(/SYNCNET_MODEL_PATH/),
+    });
+    expect(missing.exitCode).toBe(1);
+    await writeFile(path, onnxBytes.subarray(0, 6));
+    expect((await findings()).finding('syncnet')).toMatchObject({
+      state: 'missing',
+      detail: expect.stringMatching(/cut off/),
+    });
+    await writeFile(path, onnxBytes);
+    expect((await findings()).finding('syncnet')).toMatchObject({
+      state: 'ok',
+      detail: `${path}; measures the sync score`,
+    });
   });
 
   it('doctor tries a write in both folders and reports the one that fails with its remedy.', async () => {

@@ -2,10 +2,9 @@ import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { integer, text } from '../../contract/setting-types.ts';
-import { LipsyncError, toLipsyncError } from '../../errors/index.ts';
-import { openCheckpoint } from '../../inference/checkpoints/checkpoint.ts';
-import { findOnnxFault } from '../../inference/onnx-header.ts';
+import { LipsyncError } from '../../errors/index.ts';
 import { ConfiguredModel, suitsDevice, type ConfiguredModelFacts } from '../../inference/models/configured-model.ts';
+import { findModelFault } from '../../inference/models/model-fault.ts';
 import { isOnnx } from '../../inference/models/model-record.ts';
 import { hasCudaLibrary, runtimeLibraryFolder } from '../../inference/onnx-session.ts';
 import { defineProvider, type DoctorCheck, type ProviderFindings } from '../definition.ts';
@@ -16,8 +15,6 @@ import { createWav2LipProvider, wav2lipFacts } from './wav2lip-provider.ts';
 
 /** How long an engine without work keeps its process. */
 const engineIdleMs = 5 * 60_000;
-/** Limit on reading the header of a checkpoint. */
-const headerTimeoutMs = 20_000;
 
 /** The Wav2Lip engine of this machine. */
 export const wav2lipDefinition = defineProvider({
@@ -93,18 +90,6 @@ async function diagnose(modelPath: string | null, model: ConfiguredModel, gpuEna
     detail: `${modelPath}, device: ${devicesToTry(gpuEnabled, hasCuda)}; ${next}`,
     advice: formAdvice(await model.inspect(), { gpuEnabled, hasCuda }),
   };
-}
-
-/** What the header of the model or checkpoint shows to be wrong; null for nothing. Nothing is loaded. */
-async function findModelFault(path: string): Promise<string | null> {
-  try {
-    if (isOnnx(path)) return await findOnnxFault(path);
-    const checkpoint = await openCheckpoint(path, { signal: AbortSignal.timeout(headerTimeoutMs) });
-    await checkpoint.close();
-    return null;
-  } catch (error) {
-    return toLipsyncError(error).message;
-  }
 }
 
 function devicesToTry(gpuEnabled: boolean, hasCuda: boolean): string {

@@ -3,6 +3,7 @@ import { faceAnalyzer } from '../lips/face-labels.ts';
 import { lipAnalyzer } from '../lips/lip-analyzer.ts';
 import { speakerAnalyzer } from '../speaker/speaker-analyzer.ts';
 import { soundAnalyzer } from '../sound/sound-analyzer.ts';
+import { syncNetAnalyzer } from '../syncnet/syncnet-analyzer.ts';
 import { unchangedLipsAnalyzer } from '../unchanged-lips/unchanged-lips-analyzer.ts';
 
 /** Every analyzer, in the order in which findings are merged: a later one overrides `sync` of an earlier one. */
@@ -12,4 +13,5 @@ export const analyzers: readonly AnalyzerDefinition[] = [
   unchangedLipsAnalyzer,
   speakerAnalyzer,
   soundAnalyzer,
+  syncNetAnalyzer,
 ];

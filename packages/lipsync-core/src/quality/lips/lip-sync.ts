@@ -49,10 +49,16 @@ function unknown(reason: string): SyncQuality {
 
 /** Why lips and sound cannot be compared; null when they can. */
 function findObstacle(opening: Float32Array, speech: VideoSpeech): string | null {
+  const inSound = findSoundObstacle(speech);
+  if (inSound !== null) return inSound;
+  return opening.every(Number.isNaN) ? 'The video shows no face whose mouth is visible.' : null;
+}
+
+/** Why no lips can be compared with a sound; null when they can. */
+export function findSoundObstacle(speech: VideoSpeech): string | null {
   if (!speech.hasSound) return 'The video has no sound.';
   if (!speech.voiceFound) return 'The sound contains no voice.';
   const speechShare = speech.active.reduce((sum, value) => sum + value, 0) / speech.active.length;
   if (speechShare < smallestSpeechShare) return 'Less than 10 % of the sound is speech.';
-  if (opening.every(Number.isNaN)) return 'The video shows no face whose mouth is visible.';
   return null;
 }

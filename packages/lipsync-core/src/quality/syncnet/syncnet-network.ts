@@ -202,18 +202,21 @@ export function syncNetworkShapes(network: SyncNetwork): readonly TensorShape[] 
 }
 
 /**
- * Builds the network as an ONNX graph with a dynamic batch axis: `frames` (batch, 15, 224, 224) and `mfcc` (batch, 1, 13,
- * 20) to two embeddings (batch, 1024). Throws the errors of the source.
+ * Builds the network as an ONNX graph: `frames` (pictures, 15, 224, 224) and `mfcc` (sounds, 1, 13, 20) to embeddings
+ * (pictures, 1024) and (sounds, 1024), both of any number. Throws the errors of the source.
  */
 export async function syncNetworkGraph(network: SyncNetwork, source: TensorSource): Promise<OnnxGraph> {
   const parts = [await branchGraph(network.lip, source), await branchGraph(network.audio, source)];
   return {
     name: 'syncnet',
     inputs: [
-      { name: framesInputName, dims: ['batch', 3 * windowFrames, frameSidePx, frameSidePx] },
-      { name: mfccInputName, dims: ['batch', 1, 13, windowMfccRows] },
+      { name: framesInputName, dims: ['pictures', 3 * windowFrames, frameSidePx, frameSidePx] },
+      { name: mfccInputName, dims: ['sounds', 1, 13, windowMfccRows] },
     ],
-    outputs: [lipOutputName, audioOutputName].map((name) => ({ name, dims: ['batch', embeddingLength] })),
+    outputs: [
+      { name: lipOutputName, dims: ['pictures', embeddingLength] },
+      { name: audioOutputName, dims: ['sounds', embeddingLength] },
+    ],
     nodes: parts.flatMap(({ nodes }) => nodes),
     constants: parts.flatMap(({ constants }) => constants),
   };
