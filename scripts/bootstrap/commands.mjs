@@ -81,6 +81,14 @@ export const commands = Object.freeze({
     media: true,
     keepsFolder: true,
   },
+  scoreboard: {
+    purpose: 'renders clips by every configured provider and rates the takes: quality, speed, cost',
+    usage: 'CLIPS… [--speech FILE] [--provider ID] [--max-cost-usd N] [--keep FOLDER] [--json]',
+    entry: 'scripts/scoreboard.ts',
+    redis: 'never',
+    media: true,
+    keepsFolder: true,
+  },
   'contact-sheet': {
     purpose: 'draws frames of a clip before and after',
     usage: 'BEFORE AFTER OUT.jpg',
