@@ -14,6 +14,7 @@ import { proveHeygenWaiting } from './soak/heygen-waiting.ts';
 import { proveKills } from './soak/kills.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
+import { proveQualityOfClips } from './soak/quality-clips.ts';
 import { proveSlowUrls } from './soak/slow-urls.ts';
 import { proveTakeover } from './soak/takeover.ts';
 import { proveWav2LipSync } from './soak/wav2lip-sync.ts';
@@ -31,6 +32,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'heygen-kills': proveHeygenKills,
   'heygen-waiting': proveHeygenWaiting,
   packed: provePacked,
+  'quality-clips': proveQualityOfClips,
   'slow-urls': proveSlowUrls,
   takeover: proveTakeover,
   'wav2lip-sync': proveWav2LipSync,
