@@ -15,6 +15,7 @@ import { proveKills } from './soak/kills.ts';
 import { proveMemory, proveWav2LipMemory } from './soak/memory.ts';
 import { provePacked } from './soak/packed.ts';
 import { proveQualityOfClips } from './soak/quality-clips.ts';
+import { proveQualityGate } from './soak/quality-gate.ts';
 import { proveSlowUrls } from './soak/slow-urls.ts';
 import { proveTakeover } from './soak/takeover.ts';
 import { proveWav2LipSync } from './soak/wav2lip-sync.ts';
@@ -32,6 +33,7 @@ const proofs: Readonly<Record<string, () => Promise<boolean>>> = {
   'heygen-kills': proveHeygenKills,
   'heygen-waiting': proveHeygenWaiting,
   packed: provePacked,
+  'quality-gate': proveQualityGate,
   'quality-clips': proveQualityOfClips,
   'slow-urls': proveSlowUrls,
   takeover: proveTakeover,

@@ -23,7 +23,7 @@ const isAnswered =
   (route: LoggedRequest['route']) =>
   (observation: Observation): boolean =>
     observation.kind === 'request' && observation.route === route && observation.isAnswered;
-const isWritten =
+export const isWritten =
   (...patterns: readonly RegExp[]) =>
   (observation: Observation): boolean =>
     observation.kind === 'write' && patterns.every((pattern) => pattern.test(observation.text));

@@ -59,6 +59,8 @@ export async function startHeygenStack(
     {
       ...standinEnvironment(standin),
       HEYGEN_POLL_INTERVAL_MS: '100',
+      // The takes have the old lips: they would be rejected.
+      LIPSYNC_QUALITY: 'off',
       QUEUE_LOCK_MS: '4000',
       QUEUE_STALLED_INTERVAL_MS: '500',
       // The stack restarts its own worker, which therefore takes no HeyGen jobs.

@@ -45,7 +45,9 @@ export async function proveQualityOfClips(): Promise<boolean> {
   try {
     const pairs = await listPairs(folder);
     if (!clipsFolder) console.log('LIPSYNC_TEST_CLIPS_DIR is not set: only the sample is used.\n');
-    console.log('| clip | speech | take | rejected | offset, ms | strength | labels | s |\n|---|---|---|---|---|---|---|---|');
+    console.log(
+      '| clip | speech | take | rejected | offset, ms | strength | labels | s |\n|---|---|---|---|---|---|---|---|',
+    );
     let [rendered, rejected] = [0, 0];
     for (const pair of pairs)
       for (const take of takes) {

@@ -128,6 +128,57 @@ export async function writeMeterModel(path: string, model: TestModelOptions): Pr
   ]);
 }
 
+/** Where and how far the mouth model opens a mouth, in shares of the crop. */
+const mouth = { line: 0.75, widths: [0.3, 0.7], steps: [0.03, 0.06, 0.09, 0.12] } as const;
+/** Mean mel levels between which the mouth opens. */
+const opening = { fromLevel: -2.5, toLevel: 0.5 } as const;
+
+/**
+ * Writes a model that opens the mouth of the reference crop with the loudness of the mel chunk: it moves what is below
+ * the lips down and fills the gap with black, in steps.
+ */
+export async function writeMouthModel(path: string, model: TestModelOptions): Promise<void> {
+  const side = model.cropSizePx;
+  const { fromLevel, toLevel } = opening;
+  const steps = mouth.steps.map((gap, step): GraphSteps => {
+    const [before, opened, loud] = [`open_${step}`, `shifted_${step}`, `loud_${step}`];
+    const limit = fromLevel + ((toLevel - fromLevel) * (step + 0.5)) / mouth.steps.length;
+    return {
+      nodes: [
+        { operator: 'Gather', inputs: ['crop', `rows_${step}`], output: `moved_${step}`, attributes: { axis: 2 } },
+        { operator: 'Mul', inputs: [`moved_${step}`, `lips_${step}`], output: opened },
+        { operator: 'Greater', inputs: ['means', `limit_${step}`], output: loud },
+        { operator: 'Where', inputs: [loud, opened, before], output: `open_${step + 1}` },
+      ],
+      constants: [...openMouth(side, Math.round(gap * side), step), float(`limit_${step}`, limit)],
+    };
+  });
+  const last = `open_${mouth.steps.length}`;
+  await writeModel(path, model, [
+    referenceCrop('crop'),
+    chunkMeans('means'),
+    { nodes: [{ operator: 'Identity', inputs: ['crop'], output: 'open_0' }] },
+    ...steps,
+    { nodes: [{ operator: 'Identity', inputs: [last], output: outputName }] },
+  ]);
+}
+
+/** The source row of each row, and the brightness of each pixel: 0 between the lips. */
+function openMouth(side: number, gap: number, step: number): readonly GraphConstant[] {
+  const line = Math.round(mouth.line * side);
+  const [left, right] = mouth.widths.map((share) => share * side);
+  const rows = BigInt64Array.from({ length: side }, (_, row) => BigInt(row < line ? row : Math.max(line, row - gap)));
+  const brightness = Float32Array.from({ length: side * side }, (_, pixel) => {
+    const [row, column] = [Math.floor(pixel / side), pixel % side];
+    const isInside = row >= line && row < line + gap && column >= (left ?? 0) && column < (right ?? 0);
+    return isInside ? 0.05 : 1;
+  });
+  return [
+    { name: `rows_${step}`, dims: [side], data: rows },
+    { name: `lips_${step}`, dims: [1, 1, side, side], data: brightness },
+  ];
+}
+
 /** Writes the identity model with injected faults. */
 export async function writeFaultModel(path: string, model: FaultModelOptions): Promise<void> {
   const { largestBatch = 2 ** 31, failAboveMean = neverExceeded, nanAboveMean = neverExceeded } = model;
