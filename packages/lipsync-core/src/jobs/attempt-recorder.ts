@@ -23,7 +23,7 @@ export interface AttemptRecorderOptions {
   readonly logger: Logger;
 }
 
-/** Stores the attempts of a run and logs an alert for each that ends with an error that an operator has to fix. */
+/** Stores the attempts of a run. Logs rejected takes, and an alert for each error that an operator has to fix. */
 export class AttemptRecorder {
   readonly #record: JobRecord<'lipsync'>;
   readonly #options: AttemptRecorderOptions;
@@ -46,16 +46,17 @@ export class AttemptRecorder {
     this.#latest = attempts;
     const event = { type: 'attempts_changed', run: this.#record.runs, attempts } as const;
     const record = await appendForRun(this.#options.store, this.#record, event);
-    attempts.forEach((attempt, index) => this.#alert(attempt, before[index]));
+    attempts.forEach((attempt, index) => this.#report(attempt, before[index]));
     return record;
   }
 
-  #alert({ provider, code, message }: Attempt, before: Attempt | undefined): void {
-    if (code === null || before?.code === code || !errorPolicies[code].alert) return;
-    this.#options.logger.error(
-      { ...logFields(this.#record), provider, code, reason: message, alert: true },
-      'an attempt failed with an error that an operator has to fix',
-    );
+  #report({ provider, code, message }: Attempt, before: Attempt | undefined): void {
+    if (code === null || before?.code === code) return;
+    const { logger } = this.#options;
+    const fields = { ...logFields(this.#record), provider, code, reason: message };
+    if (code === 'quality_rejected') logger.info(fields, 'a take was rejected for its quality');
+    if (!errorPolicies[code].alert) return;
+    logger.error({ ...fields, alert: true }, 'an attempt failed with an error that an operator has to fix');
   }
 }
 

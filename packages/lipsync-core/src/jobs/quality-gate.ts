@@ -1,6 +1,6 @@
 import type { Warning } from '../contract/provider-types.ts';
 import type { Quality } from '../contract/quality.ts';
-import { LipsyncError, toLipsyncError } from '../errors/index.ts';
+import { abortError, LipsyncError, toLipsyncError } from '../errors/index.ts';
 import { isCandidate, withoutTakes, type Attempt, type KeptTake } from '../providers/attempt.ts';
 import type { QualityAssessor } from '../quality/assessment/quality-assessor.ts';
 import { judgeTake } from '../quality/take-choice.ts';
@@ -107,10 +107,10 @@ export function deliverBestCandidate(
   attempts: readonly Attempt[],
   { signal, keptTakes }: Pick<PipelineContext, 'signal' | 'keptTakes'>,
 ): PipelineResult {
-  const isInterrupted = signal.aborted && !LipsyncError.isInstance(signal.reason);
+  // The error of a worker that shuts down is `canceled`, too.
+  const { code } = signal.aborted ? abortError(signal) : toLipsyncError(thrown);
   const best = findBestCandidate(attempts);
-  if (thrown instanceof StoreFailure || isInterrupted || !best || best.attemptIndex === undefined) throw thrown;
-  if (toLipsyncError(thrown).code === 'canceled') throw thrown;
+  if (thrown instanceof StoreFailure || code === 'canceled' || best?.attemptIndex === undefined) throw thrown;
   return { type: 'made', takePath: keptTakes.pathOf(best.attemptIndex), ...best };
 }
 

@@ -76,9 +76,11 @@ const table: readonly Row[] = [
   [inline, { code: 'media_failed' }, { failures: 2 }, next],
   [inline, { code: 'model_missing' }, { failures: 1 }, next],
   [inline, { code: 'budget_exceeded' }, { failures: 1 }, next],
+  [inline, { code: 'quality_rejected' }, { failures: 1 }, next],
   [inline, { code: 'clip_unusable' }, { failures: 1 }, fail],
   [remote, { code: 'provider_unavailable' }, { failures: 1 }, next],
   [remote, { code: 'worker_crashed' }, { failures: 1 }, next],
+  [remote, { code: 'quality_rejected' }, { failures: 1 }, next],
   [remote, { code: 'canceled' }, { failures: 1 }, fail],
 ];
 

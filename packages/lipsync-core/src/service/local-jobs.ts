@@ -295,10 +295,11 @@ function hasIdleAttempt({ attempts }: JobRecord<'lipsync'>): boolean {
   return last?.outcome === 'running' && last.operation === null && unacknowledgedRequest(last) === null;
 }
 
-/** Whether the vendor has finished and billed the operation of the open attempt. */
+/** Whether the vendor has finished and billed the operation of the open attempt, or a take that it billed is kept. */
 function isPaid({ attempts }: JobRecord<'lipsync'>): boolean {
   const last = attempts.at(-1);
-  return last?.outcome === 'running' && last.operation !== null && last.costMicros !== null;
+  const isFetched = last?.outcome === 'running' && last.operation !== null && last.costMicros !== null;
+  return isFetched || attempts.some(({ operation, take }) => operation !== null && take !== undefined);
 }
 
 /** Adds how the caller gets what is made or paid for already. */

@@ -259,6 +259,29 @@ describe('The kept takes of a job', () => {
   });
 });
 
+describe('A worker that shuts down', () => {
+  it('While the next provider works, it leaves the rejected take and the rest of the plan to another worker.', async () => {
+    rejectTakesOf('heygen');
+    await bench.start();
+    const shutdown = new AbortController();
+    bench.wav2lip.onRun = () => shutdown.abort();
+    bench.wav2lip.failures.push(new Error('interrupted'));
+    await expect(bench.run({}, { signal: shutdown.signal })).rejects.toThrow();
+    expect(await bench.kept()).toEqual(['candidate-0.mp4']);
+    bench.wav2lip.onRun = () => undefined;
+    const record = await bench.run();
+    expect(record).toMatchObject({ status: 'completed', result: { methodUsed: 'wav2lip' } });
+    expect([bench.vendor.started.length, await bench.ledgerMicros()]).toEqual([1, vendorMicros]);
+  });
+
+  it('During an assessment, it delivers the take.', async () => {
+    await bench.start();
+    const shutdown = new AbortController();
+    bench.onAssess = () => shutdown.abort();
+    expect(await bench.run({}, { signal: shutdown.signal })).toMatchObject({ status: 'completed' });
+  });
+});
+
 describe('A worker that is killed', () => {
   it.each([
     ['the second take is accepted', ['heygen'], 'wav2lip'],
