@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { configFromEnvironment } from '@lipsync/core/config';
-import type { QualityView } from '@lipsync/core/contract';
+import type { Quality } from '@lipsync/core/contract';
 import { startHeygenStandin } from '../../packages/heygen-standin/src/index.ts';
 import { createLocalHost } from '../../packages/lipsync-core/src/service/get-lipsync-service.ts';
 import { createLipsyncService, type LipsyncService } from '../../packages/lipsync-core/src/service/lipsync-service.ts';
@@ -90,10 +90,10 @@ async function rate(
   }
 }
 
-function describeQuality(quality: QualityView | null): string {
+function describeQuality(quality: Quality | null): string {
   const { sync = null, labels = [] } = quality ?? {};
   const named = labels.map(({ code, value, fatal }) => `${code} ${value}${fatal ? ' (fatal)' : ''}`);
-  return [sync?.offset_ms ?? '—', sync?.strength?.toFixed(2) ?? '—', named.join(', ')].join(' | ');
+  return [sync?.offsetMs ?? '—', sync?.strength?.toFixed(2) ?? '—', named.join(', ')].join(' | ');
 }
 
 async function listPairs(folder: string): Promise<readonly Pair[]> {
